@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"synshard/internal/durable"
+)
+
+// Exit codes, the same for every verb and printed in every help.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitRefused     = 3
+	exitCorrupt     = 4
+	exitLocked      = 5
+	exitNative      = 6
+	exitStopped     = 75
+	exitInterrupted = 130
+)
+
+// exitCodesHelp is the table that ends every help text.
+const exitCodesHelp = `Exit codes:
+  0    done
+  1    error
+  2    wrong usage
+  3    done, with some inputs refused
+  4    data corrupt
+  5    locked by another process
+  6    native library missing or unfit
+  75   stopped on a signal with the state saved; the same command continues
+  130  interrupted before anything was worth saving
+`
+
+// exitError is an error that knows its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+// withCode gives err an exit code; nil stays nil.
+func withCode(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{code, err}
+}
+
+// usagef is an error in how the command was called (exit 2).
+func usagef(format string, args ...any) error {
+	return &exitError{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// refused marks work that is done but for some inputs (exit 3).
+func refused(err error) error { return withCode(exitRefused, err) }
+
+// corrupt marks data that fail their checks (exit 4).
+func corrupt(err error) error { return withCode(exitCorrupt, err) }
+
+// locked marks a directory another process is writing (exit 5).
+func locked(err error) error { return withCode(exitLocked, err) }
+
+// native marks a native library that is missing or unfit (exit 6).
+func native(err error) error { return withCode(exitNative, err) }
+
+// stopped marks work cut short by a signal with its state saved (exit 75).
+func stopped(err error) error { return withCode(exitStopped, err) }
+
+// coded lists the sentinel errors of the packages with their exit codes.
+var coded = []struct {
+	err  error
+	code int
+}{
+	{durable.ErrLocked, exitLocked},
+	{context.Canceled, exitInterrupted},
+}
+
+// classify gives the exit code for an error. A verb's own choice comes first,
+// then what the packages say, and an error from before the verb began is one
+// of usage.
+func (a *app) classify(err error) int {
+	var e *exitError
+	if errors.As(err, &e) {
+		return e.code
+	}
+	for _, c := range coded {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	if !a.started {
+		return exitUsage
+	}
+	return exitFailure
+}
