@@ -1,0 +1,70 @@
+package wordnet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// DefaultDirs are the places where packages of WordNet 3.0 put data.noun:
+// Debian's wordnet-base, Fedora's wordnet, and Princeton's own.
+var DefaultDirs = []string{
+	"/usr/share/wordnet",
+	"/usr/share/wordnet-3.0/dict",
+	"/usr/share/wordnet/dict",
+	"/usr/local/WordNet-3.0/dict",
+}
+
+// Open reads data.noun of a directory, and index.noun and noun.exc if they are
+// there: without the former, the senses of a word come in ascending order
+// rather than by how common they are; without the latter, irregular plurals are
+// not known.
+func Open(dir string) (*Graph, error) {
+	path := filepath.Join(dir, "data.noun")
+	text, err := readText(path)
+	if err != nil {
+		return nil, fmt.Errorf("open WordNet: %w", err)
+	}
+	g, err := parse(text, path)
+	if err != nil {
+		return nil, fmt.Errorf("open WordNet: %w", err)
+	}
+	path = filepath.Join(dir, "index.noun")
+	text, err = readText(path)
+	if err == nil {
+		g.index, err = g.parseIndex(text, path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open WordNet: %w", err)
+	}
+	path = filepath.Join(dir, "noun.exc")
+	text, err = readText(path)
+	if err == nil {
+		g.exceptions, err = parseExceptions(text, path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open WordNet: %w", err)
+	}
+	return g, nil
+}
+
+// readText reads a file into one string without a second copy.
+func readText(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	var text strings.Builder
+	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() < 1<<30 {
+		text.Grow(int(info.Size()))
+	}
+	if _, err := io.Copy(&text, f); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return text.String(), nil
+}
