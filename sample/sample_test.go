@@ -1,0 +1,223 @@
+package sample
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"encoding/binary"
+	"errors"
+	"image/jpeg"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// members reads a tar into name -> content, and the names in archive order.
+func members(t *testing.T, r io.Reader) (map[string][]byte, []string) {
+	t.Helper()
+	out := map[string][]byte{}
+	var names []string
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return out, names
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		b, err := io.ReadAll(tr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[h.Name], names = b, append(names, h.Name)
+	}
+}
+
+func open(t *testing.T, path string) io.Reader {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.NewReader(b)
+}
+
+func TestWriteIsShapedLikeILSVRC2012(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	drawn := 0
+	o := Options{TrainPerSynset: 2, ValPerSynset: 2, Test: 3, Seed: 7, Progress: func(n int) { drawn += n }}
+	paths, err := Write(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drawn != o.Total() || len(paths) != 4 {
+		t.Errorf("drew %d of %d pictures into %d archives", drawn, o.Total(), len(paths))
+	}
+
+	train, names := members(t, open(t, filepath.Join(dir, TrainTar)))
+	if len(names) != len(synsets) || !slices.IsSorted(names) {
+		t.Errorf("train tar holds %v", names)
+	}
+	inner, names := members(t, bytes.NewReader(train["n02391049.tar"]))
+	if want := []string{"n02391049_1.JPEG", "n02391049_2.JPEG"}; !slices.Equal(names, want) {
+		t.Errorf("n02391049.tar holds %v, want %v", names, want)
+	}
+	cfg, err := jpeg.DecodeConfig(bytes.NewReader(inner["n02391049_1.JPEG"]))
+	if err != nil || cfg.Width < 280 || cfg.Height < 280 {
+		t.Errorf("a train picture is %v, %v", cfg, err)
+	}
+
+	val, names := members(t, open(t, filepath.Join(dir, ValTar)))
+	if len(val) != 16 || val["ILSVRC2012_val_00000001.JPEG"] == nil || val["ILSVRC2012_val_00000016.JPEG"] == nil {
+		t.Errorf("val tar holds %v", names)
+	}
+	if slices.IsSorted(names) {
+		t.Error("the val tar is in the order of its names; the real one is not")
+	}
+	if test, names := members(t, open(t, filepath.Join(dir, TestTar))); len(test) != 3 || test["ILSVRC2012_test_00000003.JPEG"] == nil {
+		t.Errorf("test tar holds %v", names)
+	}
+
+	z, err := gzip.NewReader(open(t, filepath.Join(dir, Devkit)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kit, _ := members(t, z)
+	if kit["ILSVRC2012_devkit_t12/data/meta.mat"] == nil {
+		t.Error("devkit without meta.mat")
+	}
+	// Line k is the id of the k-th picture by name: the picture must be the
+	// one that synset draws.
+	truth := strings.Fields(string(kit["ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"]))
+	byID := map[string]Synset{}
+	for _, s := range synsets {
+		byID[string(rune('0'+s.ILSVRC2012ID))] = s
+	}
+	for _, k := range []int{0, 5, 15} {
+		want := val["ILSVRC2012_val_000000"+[]string{"01", "06", "16"}[map[int]int{0: 0, 5: 1, 15: 2}[k]]+".JPEG"]
+		found := false
+		for n := range o.ValPerSynset {
+			b, err := Picture(byID[truth[k]], "val", n, o.Seed)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || bytes.Equal(b, want)
+		}
+		if !found {
+			t.Errorf("validation picture %d is not one of %s", k+1, byID[truth[k]].WNID)
+		}
+	}
+}
+
+func TestIDsAreNotInSynsetOrder(t *testing.T) {
+	var ids []int
+	for _, s := range Synsets() {
+		ids = append(ids, s.ILSVRC2012ID)
+	}
+	if !slices.IsSortedFunc(Synsets(), func(a, b Synset) int { return strings.Compare(a.WNID, b.WNID) }) {
+		t.Error("synsets are not sorted")
+	}
+	if slices.IsSorted(ids) {
+		t.Error("ids are in synset order: a mix-up of the two would go unseen")
+	}
+	slices.Sort(ids)
+	if !slices.Equal(ids, []int{1, 2, 3, 4, 5, 6, 7, 8}) {
+		t.Errorf("ids are %v, want 1 to 8", ids)
+	}
+}
+
+func TestSameBytesWhateverTheWorkers(t *testing.T) {
+	read := func(workers int, seed uint64) map[string]string {
+		dir := t.TempDir()
+		paths, err := Write(t.Context(), dir, Options{TrainPerSynset: 1, ValPerSynset: 1, Test: 1, Seed: seed, Workers: workers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]string{}
+		for _, p := range paths {
+			b, err := os.ReadFile(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out[filepath.Base(p)] = string(b)
+		}
+		return out
+	}
+	one, four, other := read(1, 3), read(4, 3), read(4, 4)
+	for name := range one {
+		if one[name] != four[name] {
+			t.Errorf("%s differs between 1 and 4 workers", name)
+		}
+	}
+	if one[TrainTar] == other[TrainTar] {
+		t.Error("another seed drew the same pictures")
+	}
+}
+
+func TestWriteStopsAndRefuses(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	dir := t.TempDir()
+	if _, err := Write(ctx, dir, Options{TrainPerSynset: 1}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled Write gave %v", err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("a cancelled Write left %v", left)
+	}
+	if _, err := Write(t.Context(), dir, Options{Test: -1}); err == nil {
+		t.Error("a negative number was taken")
+	}
+	if _, err := Picture(Synset{WNID: "n00000001"}, "train", 0, 1); err == nil {
+		t.Error("an unknown synset was drawn")
+	}
+}
+
+func TestMATLayout(t *testing.T) {
+	b, err := writeMAT("v", [][]matField{{{"id", 300.0}, {"word", "ab"}, {"none", []float64(nil)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) < 136 || string(b[:10]) != "MATLAB 5.0" || b[124] != 0 || b[125] != 1 || string(b[126:128]) != "IM" {
+		t.Fatalf("header %q", b[:128])
+	}
+	if kind, size := binary.LittleEndian.Uint32(b[128:]), binary.LittleEndian.Uint32(b[132:]); kind != miCOMPRESSED || int(size) != len(b)-136 {
+		t.Fatalf("element of type %d, %d bytes; file has %d", kind, size, len(b)-136)
+	}
+	z, err := zlib.NewReader(bytes.NewReader(b[136:]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	word := func(v ...uint32) []byte {
+		var out []byte
+		for _, x := range v {
+			out = binary.LittleEndian.AppendUint32(out, x)
+		}
+		return out
+	}
+	name := func(s string) []byte { return append([]byte(s), make([]byte, 32-len(s))...) }
+	// Worked out by hand from the format's description.
+	want := slices.Concat(
+		word(14, 320), word(6, 8, 2, 0), word(5, 8, 1, 1), word(1<<16|1, 'v'),
+		word(4<<16|5, 32), word(1, 96), name("id"), name("word"), name("none"),
+		word(14, 48), word(6, 8, 6, 0), word(5, 8, 1, 1), word(1, 0), word(2<<16|4, 300),
+		word(14, 48), word(6, 8, 4, 0), word(5, 8, 1, 2), word(1, 0), word(2<<16|16, 'a'|'b'<<8),
+		word(14, 48), word(6, 8, 6, 0), word(5, 8, 0, 0), word(1, 0), word(2, 0))
+	if !bytes.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	if _, err := writeMAT("v", [][]matField{{{"x", 3}}}); err == nil {
+		t.Error("an int was written though the format has no place for it")
+	}
+}
