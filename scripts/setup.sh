@@ -153,7 +153,7 @@ libtorch() {
 	say libtorch "downloading $version ($kind) into $home"
 	rm -rf "$home"
 	if [ $kind = cpu ]; then
-		fetch torch "$home" '(torch\.libs/|torch/include/|torch/lib/(libc10|libtorch|libtorch_cpu|libtorch_global_deps|libgomp[^/]*|libshm|lib(arm|openblas)[^/]*)\.so)'
+		fetch torch "$home" 'torch\.libs/|torch/include/|torch/lib/(libc10|libtorch_cpu|libgomp|lib(arm|openblas))[^/]*\.so'
 		fetch cpu "$home" 'nvidia/.*(\.so[.0-9]*|License.txt)$'
 	else
 		fetch torch "$home" 'torch(\.libs|/include|/lib)/'
