@@ -132,8 +132,8 @@ func (g *Graph) descend(steps []step, from step) []int32 {
 }
 
 // HypernymPaths gives every way from a root to id, both ends included,
-// ascending by the ids read from the root. A synset of WordNet 3.0 has a few
-// dozen at most.
+// ascending by the ids read from the root. A synset of WordNet 3.0 has
+// twelve at most.
 func (g *Graph) HypernymPaths(id ID) [][]ID {
 	i, ok := g.place.of(id)
 	if !ok {
