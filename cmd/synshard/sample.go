@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/sample"
+	"synshard/internal/sample"
 )
 
 var _ = register(newSampleCmd)
