@@ -1,4 +1,10 @@
-# The commands of the README. Each does all the set-up it needs on a fresh machine.
-.PHONY: test
+# The commands of the README. demo and test do all the set-up they need on a fresh machine.
+.PHONY: demo test build setup
+demo:
+	@scripts/demo.sh
 test:
 	@scripts/test.sh
+build:
+	go build -o bin/synshard ./cmd/synshard
+setup:
+	@scripts/setup.sh
