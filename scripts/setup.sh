@@ -103,6 +103,20 @@ P
 	rm -rf "$tmp"
 }
 
+# fetch_part GROUP DIR PATTERN: like fetch, for a group of one wheel of which most is not wanted (130 of libtorch's 530 MB
+# without CUDA). Takes the whole wheel where the index does not serve parts.
+fetch_part() {
+	local name version record rc=0
+	read -r name version record < <(awk -v g="$1" -v a="$arch" '$1 == g && $4 == a {print $2, $3, $6}' scripts/pins.txt)
+	mkdir -p "$2"
+	python3 scripts/fetch_wheel_part.py "$name" "$version" "$arch" "$record" "$3" "$2" || rc=$?
+	case $rc in
+	0) ;;
+	3) say "$name" "taking the whole wheel"; fetch "$@" ;;
+	*) die "downloading $name $version: see the message above" ;;
+	esac
+}
+
 has_card() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
 # check_torch DIR: says why DIR will not do, or nothing.
@@ -153,7 +167,7 @@ libtorch() {
 	say libtorch "downloading $version ($kind) into $home"
 	rm -rf "$home"
 	if [ $kind = cpu ]; then
-		fetch torch "$home" 'torch\.libs/|torch/include/|torch/lib/(libc10|libtorch_cpu|libgomp|lib(arm|openblas))[^/]*\.so'
+		fetch_part torch "$home" 'torch\.libs/|torch/include/|torch/lib/(libc10|libtorch_cpu|lib(gomp|arm|openblas)[^/]*)\.so'
 		fetch cpu "$home" 'nvidia/.*(\.so[.0-9]*|License.txt)$'
 	else
 		fetch torch "$home" 'torch(\.libs|/include|/lib)/'
