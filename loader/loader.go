@@ -1,0 +1,381 @@
+// Package loader turns many pictures into batches of pixels: in what order, by
+// how many workers, into which memory. The order and all that is random in it
+// are pure functions of (rows, seed, epoch): identical for any number of
+// workers and ranks, and resumable from any sample.
+package loader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"synshard/pixel"
+)
+
+// Source is where pictures come from; *shard.View is one. Read gives the bytes
+// of picture i, in buf or in a larger buffer of its own, and is called from
+// many goroutines at a time.
+type Source interface {
+	Len() int
+	Label(i int) int64 // -1: none
+	Read(i int, buf []byte) ([]byte, error)
+}
+
+// Item is one picture of a source.
+type Item struct {
+	Row int
+}
+
+// Options say which pictures, in what order, made ready how.
+type Options struct {
+	Batch    int // pictures a batch, over all ranks
+	Size     int // pixels, height and width
+	Workers  int // 0: one a CPU
+	Prefetch int // batches ready or in work beside the one in use; 0 means 2
+
+	Train *pixel.Train // either this
+	Eval  *pixel.Eval  // or this
+	White bool         // what transparent pixels lie over; black otherwise
+
+	Shuffle  bool
+	Seed     uint64
+	Epoch    int
+	Start    int64 // samples of the epoch's order, over all ranks, to leave out
+	DropLast bool  // leave out the last batch if it is not full; else it is padded
+
+	Rank, World int // this process and how many there are; 0, 0 is one
+
+	// Alloc gives memory for a batch's pixels and what frees it; nil is the
+	// Go heap.
+	Alloc func(n int) ([]byte, func(), error)
+
+	// OnError decides about a picture that cannot be read or decoded. It may
+	// be called from many goroutines. Nil, or an error from it, ends the
+	// epoch. If it gives nil, a training picture is replaced by another row
+	// (so that the batch keeps its shape) and an evaluation picture keeps its
+	// place, black, with the error in Batch.Errs and its label.
+	OnError func(Item, error) error
+}
+
+// Batch is a set of pictures. It is the caller's until Release.
+type Batch struct {
+	Images []byte  // uint8 [rows, Size, Size, 3]
+	Labels []int64 // [rows]; -1: none, or padding
+	Rows   []int64 // [rows], of the source; -1: padding
+	Errs   []error // [rows], only where a picture failed
+	N      int     // rows that are not padding
+	Size   int
+	First  int64 // the place of the first row in the epoch's order
+
+	release func()
+}
+
+// Release gives the batch's memory back to the loader.
+func (b *Batch) Release() {
+	if b.release != nil {
+		b.release()
+		b.release = nil
+	}
+}
+
+// Stats counts what a loader has done. Times are summed over workers, but for
+// Wait, which is how long Next was waiting.
+type Stats struct {
+	Wait, Read, Decode time.Duration
+	Images, Bytes      int64
+	Skipped            int64
+}
+
+// Loader hands out one epoch's batches.
+type Loader struct {
+	src    Source
+	o      Options
+	perm   Perm
+	total  int64 // samples in the epoch over all ranks
+	end    int64 // first sample not handed out
+	rows   int   // of a batch of this rank
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	free  chan *slot
+	ready chan *slot // in order
+	work  chan job
+	wg    sync.WaitGroup
+
+	wait, read, decode, images, bytes, skipped atomic.Int64
+	frees                                      []func()
+	closed                                     sync.Once
+}
+
+// slot is a batch's memory, used again and again.
+type slot struct {
+	batch   Batch
+	pending atomic.Int32
+	done    chan struct{} // one token when every picture is there
+}
+
+type job struct {
+	s     *slot
+	index int
+	place int64 // in the epoch's order; -1: padding
+}
+
+// New starts loading.
+func New(ctx context.Context, src Source, o Options) (*Loader, error) {
+	if o.World == 0 {
+		o.World = 1
+	}
+	if o.Workers == 0 {
+		o.Workers = runtime.GOMAXPROCS(0)
+	}
+	if o.Prefetch == 0 {
+		o.Prefetch = 2
+	}
+	if o.Size == 0 && o.Train != nil {
+		o.Size = o.Train.Size
+	} else if o.Size == 0 && o.Eval != nil {
+		o.Size = o.Eval.Size
+	}
+	n := int64(src.Len())
+	switch {
+	case (o.Train == nil) == (o.Eval == nil):
+		return nil, errors.New("loader: want either a train or an eval path")
+	case o.Train != nil && o.Train.Size != o.Size, o.Eval != nil && o.Eval.Size != o.Size:
+		return nil, fmt.Errorf("loader: batches of %d pixels from a path of another size", o.Size)
+	case o.Batch < 1 || o.Size < 1 || o.Workers < 0 || o.Prefetch < 1:
+		return nil, fmt.Errorf("loader: batch %d, size %d, workers %d, prefetch %d", o.Batch, o.Size, o.Workers, o.Prefetch)
+	case o.Rank < 0 || o.Rank >= o.World || o.Batch%o.World != 0:
+		return nil, fmt.Errorf("loader: rank %d of %d with a batch of %d", o.Rank, o.World, o.Batch)
+	case o.Start < 0 || o.Start > n:
+		return nil, fmt.Errorf("loader: start at sample %d of %d", o.Start, n)
+	}
+	l := &Loader{src: src, o: o, total: n, end: n, rows: o.Batch / o.World}
+	if o.DropLast {
+		l.end = o.Start + (n-o.Start)/int64(o.Batch)*int64(o.Batch)
+	}
+	if o.Shuffle {
+		l.perm = Permutation(n, o.Seed, o.Epoch)
+	}
+	l.ctx, l.cancel = context.WithCancelCause(ctx)
+	if err := l.start(); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *Loader) start() error {
+	slots := l.o.Prefetch + 1
+	l.free, l.ready, l.work = make(chan *slot, slots), make(chan *slot, slots), make(chan job, l.rows)
+	for range slots {
+		s := &slot{done: make(chan struct{}, 1)}
+		n := l.rows * l.o.Size * l.o.Size * 3
+		if l.o.Alloc != nil {
+			mem, free, err := l.o.Alloc(n)
+			if err != nil {
+				return fmt.Errorf("loader: memory for a batch: %w", err)
+			}
+			s.batch.Images = mem
+			l.frees = append(l.frees, free)
+		} else {
+			s.batch.Images = make([]byte, n)
+		}
+		s.batch.Labels, s.batch.Rows = make([]int64, l.rows), make([]int64, l.rows)
+		s.batch.Errs, s.batch.Size = make([]error, l.rows), l.o.Size
+		l.free <- s
+	}
+	for range l.o.Workers {
+		l.wg.Add(1)
+		go l.worker()
+	}
+	l.wg.Add(1)
+	go l.deal()
+	return nil
+}
+
+// deal puts the epoch's batches, picture by picture, before the workers.
+func (l *Loader) deal() {
+	defer l.wg.Done()
+	defer close(l.work)
+	defer close(l.ready)
+	for first := l.o.Start; first < l.end; first += int64(l.o.Batch) {
+		var s *slot
+		select {
+		case s = <-l.free:
+		case <-l.ctx.Done():
+			return
+		}
+		b := &s.batch
+		b.First, b.N = first, 0
+		s.pending.Store(int32(l.rows))
+		l.ready <- s // never blocks: there are as many places as slots
+		for i := range l.rows {
+			// Ranks take turns, so that the global batch is the same set for any world.
+			place := first + int64(i*l.o.World+l.o.Rank)
+			if place < l.total && place < first+int64(l.o.Batch) {
+				b.N++
+			} else {
+				place = -1
+			}
+			select {
+			case l.work <- job{s, i, place}:
+			case <-l.ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// maker is what a worker keeps from picture to picture.
+type maker struct {
+	d   *pixel.Decoder
+	buf []byte
+	pcg *rand.PCG
+	rng *rand.Rand
+}
+
+func (l *Loader) worker() {
+	defer l.wg.Done()
+	m := &maker{d: pixel.NewDecoder(), pcg: rand.NewPCG(0, 0)}
+	m.rng = rand.New(m.pcg)
+	m.d.White = l.o.White
+	defer m.d.Close()
+	for j := range l.work {
+		if l.ctx.Err() != nil {
+			return
+		}
+		if err := l.fill(m, j); err != nil {
+			l.cancel(err)
+			return
+		}
+		if j.s.pending.Add(-1) == 0 {
+			j.s.done <- struct{}{}
+		}
+	}
+}
+
+// row is the source's row in a place of the order.
+func (l *Loader) row(place int64) int64 {
+	if l.o.Shuffle {
+		return l.perm.At(place)
+	}
+	return place
+}
+
+// fill makes one picture ready in its place of the batch.
+func (l *Loader) fill(m *maker, j job) error {
+	b, picture := &j.s.batch, l.o.Size*l.o.Size*3
+	dst := b.Images[j.index*picture : (j.index+1)*picture]
+	b.Errs[j.index] = nil
+	if j.place < 0 {
+		clear(dst)
+		b.Labels[j.index], b.Rows[j.index] = -1, -1
+		return nil
+	}
+	place := j.place
+	for tries := int64(0); ; tries++ {
+		row := l.row(place)
+		b.Rows[j.index], b.Labels[j.index] = row, l.src.Label(int(row))
+		err := l.picture(m, dst, row)
+		if err == nil {
+			l.images.Add(1)
+			return nil
+		}
+		err = fmt.Errorf("row %d: %w", row, err)
+		if l.o.OnError == nil {
+			return err
+		}
+		if err := l.o.OnError(Item{int(row)}, err); err != nil {
+			return err
+		}
+		l.skipped.Add(1)
+		if l.o.Eval != nil {
+			clear(dst)
+			b.Errs[j.index] = err
+			return nil
+		}
+		if tries == l.total {
+			return fmt.Errorf("no picture of the source can be read; the last: %w", err)
+		}
+		place = (place + 1) % l.total
+	}
+}
+
+func (l *Loader) picture(m *maker, dst []byte, row int64) error {
+	t0 := time.Now()
+	bytes, err := l.src.Read(int(row), m.buf)
+	t1 := time.Now()
+	l.read.Add(int64(t1.Sub(t0)))
+	if err != nil {
+		return err
+	}
+	if cap(bytes) > cap(m.buf) {
+		m.buf = bytes
+	}
+	l.bytes.Add(int64(len(bytes)))
+	if l.o.Train != nil {
+		*m.pcg = *samplePCG(l.o.Seed, l.o.Epoch, row)
+		err = m.d.Train(dst, bytes, *l.o.Train, m.rng)
+	} else {
+		err = m.d.Eval(dst, bytes, *l.o.Eval)
+	}
+	l.decode.Add(int64(time.Since(t1)))
+	return err
+}
+
+// Next gives the next batch, in order; io.EOF ends the epoch. The batch must
+// be released before as many more as Prefetch can be had.
+func (l *Loader) Next() (*Batch, error) {
+	began := time.Now()
+	defer func() { l.wait.Add(int64(time.Since(began))) }()
+	var s *slot
+	var ok bool
+	select {
+	case s, ok = <-l.ready:
+		if !ok {
+			if err := context.Cause(l.ctx); err != nil {
+				return nil, err
+			}
+			return nil, io.EOF
+		}
+	case <-l.ctx.Done():
+		return nil, context.Cause(l.ctx)
+	}
+	select {
+	case <-s.done:
+	case <-l.ctx.Done():
+		return nil, context.Cause(l.ctx)
+	}
+	b := s.batch
+	b.release = func() { l.free <- s }
+	return &b, nil
+}
+
+// Stats tells what was done so far.
+func (l *Loader) Stats() Stats {
+	return Stats{
+		Wait: time.Duration(l.wait.Load()), Read: time.Duration(l.read.Load()), Decode: time.Duration(l.decode.Load()),
+		Images: l.images.Load(), Bytes: l.bytes.Load(), Skipped: l.skipped.Load(),
+	}
+}
+
+// errClosed is why a closed loader gives no more batches.
+var errClosed = errors.New("loader is closed")
+
+// Close ends the workers and frees the memory of the batches, released or not.
+func (l *Loader) Close() error {
+	l.closed.Do(func() {
+		l.cancel(errClosed)
+		l.wg.Wait()
+		for _, free := range l.frees {
+			free()
+		}
+	})
+	return nil
+}

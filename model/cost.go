@@ -1,0 +1,86 @@
+package model
+
+// Layer is a row of the layer table: what a node costs for one picture.
+type Layer struct {
+	Name        string `json:"name"`
+	Block       string `json:"block,omitempty"`
+	Op          string `json:"op"`
+	Kernel      [2]int `json:"kernel"`
+	Stride      [2]int `json:"stride"`
+	Output      [3]int `json:"output"` // channels, height, width
+	Parameters  int    `json:"parameters"`
+	Multiplies  int64  `json:"multiplications"` // multiply-adds, of convolution and linear layers
+	Activations int    `json:"activations"`     // numbers in the output
+	Head        string `json:"head"`            // main or aux
+}
+
+// Cost sums the layers up.
+type Cost struct {
+	Parameters     int   `json:"parameters"`      // trained, every head
+	MainParameters int   `json:"main_parameters"` // without the auxiliary heads
+	Multiplies     int64 `json:"multiplications"` // main head, one picture
+	Activations    int64 `json:"activations"`     // numbers in the outputs of convolutions, main head, one picture
+}
+
+// Layers gives the layer table.
+func (n *Network) Layers() []Layer {
+	shapes, err := n.Shapes()
+	if err != nil {
+		panic(err) // New has checked them
+	}
+	parameters := make([]int, len(n.Nodes))
+	for _, p := range n.Params() {
+		if p.Kind.Trained() {
+			parameters[p.Node] += Elements(p.Shape)
+		}
+	}
+	main := n.feeds(n.Logits)
+	layers := make([]Layer, len(n.Nodes))
+	for i, node := range n.Nodes {
+		s := shapes[i]
+		l := Layer{Name: node.Name, Block: node.Block, Op: node.Op.String(), Kernel: node.Kernel, Stride: node.Stride,
+			Output: [3]int{s.C, s.H, s.W}, Parameters: parameters[i], Activations: s.Elements(), Head: "main"}
+		if !main[i] {
+			l.Head = "aux"
+		}
+		switch node.Op {
+		case Conv:
+			l.Multiplies = int64(s.Elements()) * int64(shapes[node.Inputs[0]].C*node.Kernel[0]*node.Kernel[1])
+		case Linear:
+			l.Multiplies = int64(s.C) * int64(shapes[node.Inputs[0]].C)
+		}
+		layers[i] = l
+	}
+	return layers
+}
+
+// feeds marks the nodes that a node's output depends on, itself included.
+func (n *Network) feeds(node int) []bool {
+	marked := make([]bool, len(n.Nodes))
+	marked[node] = true
+	for i := node; i > 0; i-- {
+		if marked[i] {
+			for _, in := range n.Nodes[i].Inputs {
+				marked[in] = true
+			}
+		}
+	}
+	return marked
+}
+
+// Cost sums the layers.
+func (n *Network) Cost() Cost {
+	var c Cost
+	for _, l := range n.Layers() {
+		c.Parameters += l.Parameters
+		if l.Head != "main" {
+			continue
+		}
+		c.MainParameters += l.Parameters
+		c.Multiplies += l.Multiplies
+		if l.Op == Conv.String() {
+			c.Activations += int64(l.Activations)
+		}
+	}
+	return c
+}

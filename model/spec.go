@@ -1,0 +1,62 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// SpecKey is the metadata key under which a Spec travels, in safetensors and
+// in ONNX.
+const SpecKey = "synshard.spec"
+
+// Spec is what travels with weights: how a picture is made ready for them and
+// what their outputs mean. Preprocessing is data.
+type Spec struct {
+	Model         string     `json:"model"`
+	InputSize     int        `json:"input_size"`    // pixels, height and width
+	Resize        int        `json:"resize"`        // of the shorter side before the centre crop
+	Square        bool       `json:"square"`        // resize both sides instead
+	Interpolation string     `json:"interpolation"` // bilinear or bicubic, antialiased
+	Mean          [3]float64 `json:"mean"`          // of pixels in [0,1]
+	Std           [3]float64 `json:"std"`
+	Alpha         string     `json:"alpha,omitempty"` // what transparent pixels lie over: black (default) or white
+	Classes       []string   `json:"classes"`         // synsets, or names, in label order
+}
+
+// Check says what is wrong with a Spec, if anything.
+func (s Spec) Check() error {
+	switch {
+	case s.InputSize < 1 || s.InputSize > 1<<14 || s.Resize < s.InputSize && !s.Square:
+		return fmt.Errorf("spec: input size %d, resize %d", s.InputSize, s.Resize)
+	case s.Interpolation != "bilinear" && s.Interpolation != "bicubic":
+		return fmt.Errorf("spec: interpolation %q: want bilinear or bicubic", s.Interpolation)
+	case s.Alpha != "" && s.Alpha != "black" && s.Alpha != "white":
+		return fmt.Errorf("spec: alpha %q: want black or white", s.Alpha)
+	case len(s.Classes) == 0:
+		return fmt.Errorf("spec: no classes")
+	}
+	for _, v := range s.Std {
+		if !(v > 0) {
+			return fmt.Errorf("spec: standard deviations %v", s.Std)
+		}
+	}
+	return nil
+}
+
+// JSON is the form it travels in.
+func (s Spec) JSON() string {
+	b, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // numbers and strings only
+	}
+	return string(b)
+}
+
+// ParseSpec reads the JSON form and checks it.
+func ParseSpec(text string) (Spec, error) {
+	var s Spec
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("spec: %w", err)
+	}
+	return s, s.Check()
+}

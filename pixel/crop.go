@@ -1,0 +1,193 @@
+package pixel
+
+/*
+#include "jpeg.h"
+
+static int px_resize_to(px_scratch *s, const void *src, px_resize r, uint8_t *dst) { return px_resample(s, src, &r, dst); }
+*/
+import "C"
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"unsafe"
+)
+
+// Eval is how a picture is made ready for evaluation: resized so that its
+// shorter side is Resize pixels (or both sides, with Square), antialiased as
+// Pillow does it, then the centre Size x Size cut out.
+type Eval struct {
+	Size, Resize  int
+	Interpolation string // bilinear or bicubic
+	Square        bool
+}
+
+// Train is a random resized crop with what may follow it. A part of the area
+// between AreaMin and AreaMax with an aspect ratio between AspectMin and
+// AspectMax is cut out as torchvision's RandomResizedCrop draws it, and made
+// Size x Size. Brightness, contrast and saturation b scale by a factor from
+// 1-b to 1+b; Hue turns by up to so much of the circle either way.
+type Train struct {
+	Size                                  int
+	AreaMin, AreaMax                      float64
+	AspectMin, AspectMax                  float64
+	Flip                                  bool
+	Brightness, Contrast, Saturation, Hue float64
+	Interpolation                         string
+}
+
+func interpolation(name string) (C.int, error) {
+	switch name {
+	case "bilinear", "":
+		return 0, nil
+	case "bicubic":
+		return 1, nil
+	}
+	return 0, fmt.Errorf("interpolation %q: want bilinear or bicubic", name)
+}
+
+// support is the filter's half width in source pixels at a scale.
+func support(cubic C.int, scale float64) float64 {
+	return float64(1+cubic) * max(scale, 1)
+}
+
+// Eval writes Size*Size*3 bytes into dst.
+func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
+	cubic, err := interpolation(e.Interpolation)
+	if err != nil {
+		return err
+	}
+	if e.Size < 1 || len(dst) < e.Size*e.Size*3 || e.Resize < e.Size {
+		return fmt.Errorf("resize to %d, crop %d, into %d bytes", e.Resize, e.Size, len(dst))
+	}
+	info, err := Probe(b)
+	if err != nil {
+		return err
+	}
+	w, h := resized(info.Width, info.Height, e)
+	// torchvision rounds half to even, as Python does.
+	left, top := int(math.RoundToEven(float64(w-e.Size)/2)), int(math.RoundToEven(float64(h-e.Size)/2))
+	sx, sy := float64(info.Width)/float64(w), float64(info.Height)/float64(h)
+	x0, x1 := window(left, e.Size, info.Width, sx, support(cubic, sx))
+	y0, y1 := window(top, e.Size, info.Height, sy, support(cubic, sy))
+	p, err := d.part(b, info, rect{x0, y0, x1 - x0, y1 - y0}, 1)
+	if err != nil {
+		return err
+	}
+	return d.resample(dst, p, C.px_resize{
+		full_w: C.int(info.Width), full_h: C.int(info.Height), scale_x: C.double(sx), scale_y: C.double(sy),
+		out_x: C.int(left), out_y: C.int(top), out_w: C.int(e.Size), out_h: C.int(e.Size), cubic: cubic,
+	})
+}
+
+// resized is the size after the resize: torchvision cuts the longer side down
+// to a whole pixel.
+func resized(w, h int, e Eval) (int, int) {
+	switch {
+	case e.Square:
+		return e.Resize, e.Resize
+	case w <= h:
+		return e.Resize, max(e.Resize*h/w, e.Resize)
+	}
+	return max(e.Resize*w/h, e.Resize), e.Resize
+}
+
+// window is the span of source pixels that n output pixels from out0 on read.
+func window(out0, n, full int, scale, support float64) (int, int) {
+	from := int(math.Floor((float64(out0)+0.5)*scale-support)) - 1
+	to := int(math.Ceil((float64(out0+n)-0.5)*scale+support)) + 1
+	return max(from, 0), min(to, full)
+}
+
+func (d *Decoder) resample(dst []byte, p piece, r C.px_resize) error {
+	r.w, r.h, r.offset_x, r.offset_y = C.int(p.w), C.int(p.h), C.int(p.x), C.int(p.y)
+	if code := C.px_resize_to(&d.scratch, p.pix, r, (*C.uint8_t)(unsafe.Pointer(&dst[0]))); code != C.PX_OK {
+		return fmt.Errorf("resize %d x %d pixels: code %d", p.w, p.h, int(code))
+	}
+	return nil
+}
+
+// Train writes Size*Size*3 bytes into dst. Everything random comes from rng,
+// always the same number of draws for the same picture size and options.
+func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
+	cubic, err := interpolation(t.Interpolation)
+	if err != nil {
+		return err
+	}
+	if t.Size < 1 || len(dst) < t.Size*t.Size*3 {
+		return fmt.Errorf("crop %d into %d bytes", t.Size, len(dst))
+	}
+	info, err := Probe(b)
+	if err != nil {
+		return err
+	}
+	r := RandomCrop(info.Width, info.Height, t, rng)
+	// The largest reduction in the decoder that leaves at least the size wanted.
+	q := 1
+	for info.Format == "JPEG" && q < 8 && r.W/(2*q) >= t.Size && r.H/(2*q) >= t.Size {
+		q *= 2
+	}
+	p, err := d.part(b, info, rect{r.X, r.Y, r.W, r.H}, q)
+	if err != nil {
+		return err
+	}
+	// The crop in decoded pixels, and what was decoded, seen from the crop's corner.
+	x, y, w, h := r.X/q, r.Y/q, r.W/q, r.H/q
+	x, y = min(x, max(p.x+p.w-w, 0)), min(y, max(p.y+p.h-h, 0))
+	p.x, p.y = p.x-x, p.y-y
+	err = d.resample(dst, p, C.px_resize{
+		full_w: C.int(w), full_h: C.int(h), scale_x: C.double(float64(w) / float64(t.Size)), scale_y: C.double(float64(h) / float64(t.Size)),
+		out_w: C.int(t.Size), out_h: C.int(t.Size), cubic: cubic,
+	})
+	if err != nil {
+		return err
+	}
+	dst = dst[:t.Size*t.Size*3]
+	if t.Flip && rng.Uint64()&1 == 1 {
+		flip(dst, t.Size)
+	}
+	t.distort(dst, rng)
+	return nil
+}
+
+// Crop is a part of a picture, in pixels.
+type Crop struct{ X, Y, W, H int }
+
+// RandomCrop draws the part of a w x h picture that Train cuts out: ten tries
+// at an area and a log-uniform aspect ratio, then the largest centred part
+// within the aspect range, as torchvision.transforms.RandomResizedCrop.
+func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
+	area := float64(w) * float64(h)
+	lo, hi := math.Log(t.AspectMin), math.Log(t.AspectMax)
+	for range 10 {
+		target := area * (t.AreaMin + (t.AreaMax-t.AreaMin)*rng.Float64())
+		aspect := math.Exp(lo + (hi-lo)*rng.Float64())
+		cw := int(math.RoundToEven(math.Sqrt(target * aspect)))
+		ch := int(math.RoundToEven(math.Sqrt(target / aspect)))
+		if cw > 0 && cw <= w && ch > 0 && ch <= h {
+			y, x := rng.IntN(h-ch+1), rng.IntN(w-cw+1)
+			return Crop{x, y, cw, ch}
+		}
+	}
+	cw, ch := w, h
+	switch ratio := float64(w) / float64(h); {
+	case ratio < t.AspectMin:
+		ch = min(max(int(math.RoundToEven(float64(w)/t.AspectMin)), 1), h)
+	case ratio > t.AspectMax:
+		cw = min(max(int(math.RoundToEven(float64(h)*t.AspectMax)), 1), w)
+	}
+	return Crop{(w - cw) / 2, (h - ch) / 2, cw, ch}
+}
+
+// flip mirrors a square picture left to right.
+func flip(pix []byte, size int) {
+	for y := range size {
+		row := pix[y*size*3 : (y+1)*size*3]
+		for i, j := 0, (size-1)*3; i < j; i, j = i+3, j-3 {
+			row[i], row[j] = row[j], row[i]
+			row[i+1], row[j+1] = row[j+1], row[i+1]
+			row[i+2], row[j+2] = row[j+2], row[i+2]
+		}
+	}
+}

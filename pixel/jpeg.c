@@ -1,0 +1,197 @@
+#include "jpeg.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+#include <jerror.h>
+
+// A progressive picture may have many scans, each of which costs a pass over
+// all coefficients; no encoder makes as many as this.
+enum { max_scans = 256 };
+
+typedef struct {
+	struct jpeg_error_mgr base;
+	jmp_buf out;
+	int truncated;
+	char *message;
+} errors;
+
+struct px_jpeg {
+	struct jpeg_decompress_struct d;
+	errors e;
+	struct jpeg_progress_mgr progress;
+	uint8_t *rgb, *cmyk;
+	size_t rgb_cap, cmyk_cap;
+};
+
+static void fail(j_common_ptr c) {
+	errors *e = (errors *)c->err;
+	e->base.format_message(c, e->message);
+	longjmp(e->out, 1);
+}
+
+static void note(j_common_ptr c, int level) {
+	errors *e = (errors *)c->err;
+	if (level < 0) {
+		e->base.num_warnings++;
+		if (e->base.msg_code == JWRN_JPEG_EOF) e->truncated = 1;
+	}
+}
+
+static void quiet(j_common_ptr c) { (void)c; }
+
+static void watch(j_common_ptr c) {
+	j_decompress_ptr d = (j_decompress_ptr)c;
+	if (d->input_scan_number > max_scans) {
+		errors *e = (errors *)c->err;
+		snprintf(e->message, 256, "more than %d scans", max_scans);
+		longjmp(e->out, 1);
+	}
+}
+
+static void set_errors(errors *e, char *message) {
+	jpeg_std_error(&e->base);
+	e->base.error_exit = fail;
+	e->base.emit_message = note;
+	e->base.output_message = quiet;
+	e->truncated = 0;
+	e->message = message;
+}
+
+px_jpeg *px_jpeg_new(void) {
+	px_jpeg *p = calloc(1, sizeof *p);
+	char message[256];
+	if (!p) return NULL;
+	set_errors(&p->e, message);
+	p->d.err = &p->e.base;
+	if (setjmp(p->e.out)) {
+		free(p);
+		return NULL;
+	}
+	jpeg_create_decompress(&p->d);
+	p->progress.progress_monitor = watch;
+	p->d.progress = &p->progress;
+	return p;
+}
+
+void px_jpeg_free(px_jpeg *p) {
+	if (!p) return;
+	jpeg_destroy_decompress(&p->d);
+	free(p->rgb);
+	free(p->cmyk);
+	free(p);
+}
+
+static int grow(uint8_t **buf, size_t *cap, size_t n) {
+	if (n <= *cap) return 1;
+	free(*buf);
+	*buf = malloc(n);
+	*cap = *buf ? n : 0;
+	return *buf != NULL;
+}
+
+// cmyk_row converts one row. Adobe's files hold the inverse of the inks.
+static void cmyk_row(const uint8_t *in, uint8_t *out, int n, int inverted) {
+	for (int i = 0; i < n; i++, in += 4, out += 3) {
+		int k = inverted ? in[3] : 255 - in[3];
+		for (int c = 0; c < 3; c++) {
+			int ink = inverted ? in[c] : 255 - in[c];
+			int t = ink * k + 128;
+			out[c] = (uint8_t)(((t >> 8) + t) >> 8);
+		}
+	}
+}
+
+int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, char *message) {
+	struct jpeg_decompress_struct *d = &p->d;
+	set_errors(&p->e, message);
+	if (setjmp(p->e.out)) {
+		jpeg_abort_decompress(d);
+		return p->e.truncated ? PX_TRUNCATED : PX_MALFORMED;
+	}
+	jpeg_mem_src(d, data, n);
+	jpeg_read_header(d, TRUE);
+	int inks = d->jpeg_color_space == JCS_CMYK || d->jpeg_color_space == JCS_YCCK;
+	d->out_color_space = inks ? JCS_CMYK : JCS_RGB;
+	d->scale_num = 1;
+	d->scale_denom = part->denominator;
+	d->dct_method = JDCT_ISLOW;
+	jpeg_start_decompress(d);
+
+	// The part in decoded pixels, one more on each side for rounding.
+	int q = part->denominator;
+	int x0 = part->x / q - 1, x1 = (part->x + part->w + q - 1) / q + 1;
+	int y0 = part->y / q - 1, y1 = (part->y + part->h + q - 1) / q + 1;
+	if (q == 1) x0 = part->x, x1 = part->x + part->w, y0 = part->y, y1 = part->y + part->h;
+	if (x0 < 0) x0 = 0;
+	if (y0 < 0) y0 = 0;
+	if (x1 > (int)d->output_width) x1 = d->output_width;
+	if (y1 > (int)d->output_height) y1 = d->output_height;
+
+	// Columns: whole blocks, and one more on each side, so that smooth
+	// upsampling sees the neighbours that it sees in the whole picture.
+	int full = d->output_width, left = 0, width = full;
+	int block = d->max_h_samp_factor * d->min_DCT_scaled_size;
+	int from = x0 - block, to = x1 + block;
+	if (from > 0 || to < full) {
+		JDIMENSION off = from < 0 ? 0 : from, wide = (to > full ? full : to) - off;
+		jpeg_crop_scanline(d, &off, &wide);
+		left = off;
+		width = wide;
+	}
+	int w = x1 - x0, h = y1 - y0, channels = inks ? 4 : 3;
+	if (!grow(&p->rgb, &p->rgb_cap, (size_t)w * h * 3 + 64) || !grow(&p->cmyk, &p->cmyk_cap, (size_t)width * channels + 64)) {
+		jpeg_abort_decompress(d);
+		snprintf(message, 256, "no memory for %d x %d pixels", w, h);
+		return PX_MEMORY;
+	}
+	if (y0 > 0) jpeg_skip_scanlines(d, y0);
+	for (int y = 0; y < h; y++) {
+		uint8_t *row = p->cmyk, *out = p->rgb + (size_t)y * w * 3;
+		if (!inks && left == x0 && width == w) row = out;
+		jpeg_read_scanlines(d, &row, 1);
+		if (inks) cmyk_row(row + (size_t)(x0 - left) * 4, out, w, d->saw_Adobe_marker);
+		else if (row != out) memcpy(out, row + (size_t)(x0 - left) * 3, (size_t)w * 3);
+	}
+	// The rows below are not wanted, and abort is cheaper than reading them.
+	jpeg_abort_decompress(d);
+	part->x = x0, part->y = y0, part->w = w, part->h = h, part->rgb = p->rgb;
+	if (p->e.truncated && !part->accept_truncated) {
+		snprintf(message, 256, "the data end early");
+		return PX_TRUNCATED;
+	}
+	return PX_OK;
+}
+
+int px_jpeg_encode(const uint8_t *rgb, int w, int h, int quality, uint8_t **out, unsigned long *n, char *message) {
+	struct jpeg_compress_struct c;
+	errors e;
+	set_errors(&e, message);
+	c.err = &e.base;
+	*out = NULL;
+	if (setjmp(e.out)) {
+		jpeg_destroy_compress(&c);
+		free(*out);
+		*out = NULL;
+		return PX_MALFORMED;
+	}
+	jpeg_create_compress(&c);
+	jpeg_mem_dest(&c, out, n);
+	c.image_width = w;
+	c.image_height = h;
+	c.input_components = 3;
+	c.in_color_space = JCS_RGB;
+	jpeg_set_defaults(&c);
+	jpeg_set_quality(&c, quality, TRUE);
+	jpeg_start_compress(&c, TRUE);
+	while (c.next_scanline < c.image_height) {
+		uint8_t *row = (uint8_t *)rgb + (size_t)c.next_scanline * w * 3;
+		jpeg_write_scanlines(&c, &row, 1);
+	}
+	jpeg_finish_compress(&c);
+	jpeg_destroy_compress(&c);
+	return PX_OK;
+}

@@ -1,0 +1,154 @@
+// Package pixel is one picture: from its bytes, whatever its name says, to
+// uint8 RGB of the size a network wants. JPEG is decoded by libjpeg-turbo,
+// statically linked.
+package pixel
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	_ "image/gif" // formats of which only the header and a plain decode are wanted
+	"image/png"
+
+	_ "golang.org/x/image/bmp"
+	_ "golang.org/x/image/tiff"
+	_ "golang.org/x/image/webp"
+)
+
+// What a picture can fail with.
+var (
+	ErrUnknownFormat = errors.New("not a picture of a known format")
+	ErrMalformed     = errors.New("malformed picture")
+	ErrTruncated     = errors.New("truncated picture")
+	ErrTooLarge      = errors.New("picture has too many pixels")
+)
+
+// MaxPixels bounds what is decoded: a header of a few bytes can ask for any
+// amount of memory.
+const MaxPixels = 1 << 28
+
+// Info is what a picture's header says. Format and Mode are named as Pillow
+// names them; YCCK is told from CMYK.
+type Info struct {
+	Format        string // JPEG, PNG, GIF, BMP, TIFF, WEBP
+	Mode          string // L, RGB, CMYK, YCCK, RGBA, LA, P, I;16, RGB;16, RGBA;16, 1
+	Width, Height int
+}
+
+// Probe reads the header.
+func Probe(b []byte) (Info, error) {
+	info, err := probe(b)
+	if err != nil {
+		return info, err
+	}
+	if info.Width < 1 || info.Height < 1 {
+		return info, fmt.Errorf("%w: %s of %d x %d pixels", ErrMalformed, info.Format, info.Width, info.Height)
+	}
+	if int64(info.Width)*int64(info.Height) > MaxPixels {
+		return info, fmt.Errorf("%w: %s of %d x %d", ErrTooLarge, info.Format, info.Width, info.Height)
+	}
+	return info, nil
+}
+
+func probe(b []byte) (Info, error) {
+	switch {
+	case bytes.HasPrefix(b, []byte{0xff, 0xd8, 0xff}):
+		return probeJPEG(b)
+	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
+		return probePNG(b)
+	}
+	c, name, err := image.DecodeConfig(bytes.NewReader(b))
+	if errors.Is(err, image.ErrFormat) {
+		return Info{}, ErrUnknownFormat
+	}
+	formats := map[string]string{"gif": "GIF", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP"}
+	info := Info{Format: formats[name], Mode: "RGB", Width: c.Width, Height: c.Height}
+	if info.Format == "GIF" {
+		info.Mode = "P"
+	}
+	if err != nil {
+		return info, fmt.Errorf("%w: %s: %w", ErrMalformed, info.Format, err)
+	}
+	return info, nil
+}
+
+// probeJPEG walks the markers to the frame header. The colour space is told as
+// libjpeg tells it: by Adobe's marker where there is one.
+func probeJPEG(b []byte) (Info, error) {
+	info := Info{Format: "JPEG"}
+	adobe := -1
+	for at := 2; ; {
+		for at < len(b) && b[at] != 0xff { // between segments there may be rubbish
+			at++
+		}
+		for at < len(b) && b[at] == 0xff {
+			at++
+		}
+		if at+3 > len(b) {
+			return info, fmt.Errorf("%w: JPEG without a frame header", ErrTruncated)
+		}
+		marker := b[at]
+		at++
+		if marker == 0 || marker == 1 || marker >= 0xd0 && marker <= 0xd8 {
+			continue
+		}
+		if marker == 0xd9 || marker == 0xda {
+			return info, fmt.Errorf("%w: JPEG without a frame header", ErrMalformed)
+		}
+		size := int(binary.BigEndian.Uint16(b[at:]))
+		if size < 2 {
+			return info, fmt.Errorf("%w: JPEG segment of %d bytes", ErrMalformed, size)
+		}
+		if at+size > len(b) {
+			return info, fmt.Errorf("%w: JPEG segment goes past the end", ErrTruncated)
+		}
+		seg := b[at+2 : at+size]
+		switch {
+		case marker == 0xee && len(seg) >= 12 && string(seg[:5]) == "Adobe":
+			adobe = int(seg[11])
+		case marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
+			if len(seg) < 6 {
+				return info, fmt.Errorf("%w: JPEG frame header of %d bytes", ErrMalformed, len(seg))
+			}
+			info.Height, info.Width = int(binary.BigEndian.Uint16(seg[1:])), int(binary.BigEndian.Uint16(seg[3:]))
+			switch n := seg[5]; {
+			case n == 1:
+				info.Mode = "L"
+			case n == 3:
+				info.Mode = "RGB"
+			case n == 4 && adobe == 2:
+				info.Mode = "YCCK"
+			case n == 4:
+				info.Mode = "CMYK"
+			default:
+				return info, fmt.Errorf("%w: JPEG of %d components", ErrMalformed, n)
+			}
+			return info, nil
+		}
+		at += size
+	}
+}
+
+func probePNG(b []byte) (Info, error) {
+	info := Info{Format: "PNG"}
+	if len(b) < 26 {
+		return info, fmt.Errorf("%w: PNG without a header", ErrTruncated)
+	}
+	if _, err := png.DecodeConfig(bytes.NewReader(b)); err != nil {
+		return info, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	info.Width, info.Height = int(binary.BigEndian.Uint32(b[16:])), int(binary.BigEndian.Uint32(b[20:]))
+	depth, kind := b[24], b[25]
+	info.Mode = map[byte]string{0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}[kind]
+	switch {
+	case depth == 16 && kind == 0:
+		info.Mode = "I;16"
+	case depth == 16:
+		info.Mode += ";16"
+	case depth == 1 && kind == 0:
+		info.Mode = "1"
+	}
+	return info, nil
+}

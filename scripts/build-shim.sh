@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Builds the training engine's shim against a libtorch (PyTorch 2.9 or later). Needs g++ and nothing else: the same
+# sources serve CPU and CUDA, and the library takes CUDA from the libtorch it is built against.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/.." && pwd)
+
+usage() { echo "usage: build-shim.sh --torch DIR [--out FILE]   (DIR: the torch package, with lib/ and include/)"; }
+torch='' out=$here/lib/libsynshard_torch.so
+while [ $# -gt 0 ]; do
+	case $1 in
+	--torch | --out)
+		[ $# -ge 2 ] || { usage >&2; exit 2; }
+		[ "$1" = --torch ] && torch=$2 || out=$2
+		shift ;;
+	-h | --help) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
+	esac
+	shift
+done
+die() { echo "build-shim: $*" >&2; exit 1; }
+[ -n "$torch" ] || { usage >&2; exit 2; }
+torch=$(cd "$torch" 2>/dev/null && pwd) || die "$torch: no such directory"
+[ -e "$torch/include/ATen/ATen.h" ] && [ -e "$torch/lib/libtorch_cpu.so" ] || die "$torch has no include/ATen/ATen.h or no lib/libtorch_cpu.so"
+
+mkdir -p "$(dirname "$out")"
+work=$(mktemp -d "$(dirname "$out")/.shim.XXXXXX") # beside its place, so that the last step is a rename
+trap 'rm -rf "$work"' EXIT
+flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
+	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
+# torch's own ABI: wheels before 2.6 had the old one, and an existing installation may differ.
+abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/Torch/TorchConfig.cmake" 2>/dev/null | head -1 || true)
+[ -z "$abi" ] || flags+=("-D_GLIBCXX_USE_CXX11_ABI=$abi")
+
+pids=()
+for source in "$here"/train/torch/shim/*.cpp; do
+	"${CXX:-g++}" "${flags[@]}" -c "$source" -o "$work/$(basename "$source" .cpp).o" &
+	pids+=($!)
+	if [ ${#pids[@]} -ge "$(nproc)" ]; then wait "${pids[0]}"; pids=("${pids[@]:1}"); fi
+done
+for p in "${pids[@]}"; do wait "$p"; done
+
+# Where the libraries are found at run time: libtorch's own directory and the CUDA wheels beside the package.
+rpath="$torch/lib" libs=(-ltorch_cpu -lc10)
+for dir in "$torch"/../torch.libs "$torch"/../nvidia/*/lib; do
+	[ -d "$dir" ] && rpath+=":$(cd "$dir" && pwd)"
+done
+# Registers CUDA's kernels with the dispatcher; nothing here calls it by name, so the linker must be told to keep it.
+[ -e "$torch/lib/libtorch_cuda.so" ] && libs+=(-Wl,--push-state,--no-as-needed -ltorch_cuda -lc10_cuda -Wl,--pop-state)
+"${CXX:-g++}" -shared -o "$work/shim.so" "$work"/*.o -L"$torch/lib" "${libs[@]}" -fopenmp \
+	-Wl,--disable-new-dtags -Wl,-rpath,"$rpath" -Wl,-rpath-link,"$rpath" -Wl,--allow-shlib-undefined
+mv "$work/shim.so" "$out"

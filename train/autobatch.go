@@ -1,0 +1,108 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"synshard/loader"
+	"synshard/model"
+)
+
+// LargestBatch finds the largest batch, a multiple of 8 up to limit, whose
+// training step fits the device, by trying: each try makes an engine for the
+// batch, takes two steps on grey pictures and closes it. tell, if not nil, is
+// called with each try and whether it fitted. Of o it reads the network, the
+// recipe, the device and NewEngine.
+func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {
+	init := o.Network.Init(1)
+	try := func(batch int) (bool, error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		o.Recipe.Batch = batch * o.Recipe.Accumulate
+		err := o.tryBatch(init)
+		if err != nil && !errors.Is(err, ErrOutOfMemory) {
+			return false, fmt.Errorf("try a batch of %d: %w", batch, err)
+		}
+		if tell != nil {
+			tell(batch, err == nil)
+		}
+		return err == nil, nil
+	}
+	if limit < 8 {
+		return max(limit, 1), nil
+	}
+	fits, tooMuch := 0, limit/8*8+8
+	for b := 8; b < tooMuch; {
+		ok, err := try(b)
+		if err != nil {
+			return 0, err
+		}
+		if ok {
+			fits = b
+		} else {
+			tooMuch = b
+		}
+		if fits == b && 2*b < tooMuch {
+			b *= 2
+			continue
+		}
+		// Between the largest that fits and the smallest that does not,
+		// an eighth of the former is near enough.
+		step := max(fits/8/8*8, 8)
+		if b = (fits + tooMuch) / 2 / 8 * 8; b <= fits || tooMuch-fits <= step {
+			break
+		}
+	}
+	if fits == 0 {
+		return 0, fmt.Errorf("not even a batch of 8 fits: %w", ErrOutOfMemory)
+	}
+	return fits * o.Recipe.Accumulate, nil
+}
+
+// tryBatch takes two steps: the second has the optimiser's state beside it.
+func (o *Options) tryBatch(init []model.Tensor) (err error) {
+	e, err := o.NewEngine(o.engineConfig(o.Recipe.Accumulate))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, closeEngine(e)) }()
+	if err := e.SetState(init); err != nil {
+		return err
+	}
+	net, batch := o.Network, o.Recipe.Batch
+	b := &loader.Batch{
+		N: batch, Size: net.Input, Images: make([]byte, batch*net.Input*net.Input*3),
+		Labels: make([]int64, batch), Rows: make([]int64, batch),
+	}
+	for i := range b.Images {
+		b.Images[i] = 128
+	}
+	for step := range int64(2) {
+		if _, err := e.Step(b, Step{Seed: stepSeed(1, step), LR: 1e-6, EMADecay: 0.9}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SavedBatch is the batch of the run whose newest checkpoint lies in dir; ok is
+// false when there is none.
+func SavedBatch(dir string) (batch int, ok bool, err error) {
+	steps, err := CheckpointSteps(dir)
+	if err != nil || len(steps) == 0 {
+		return 0, false, err
+	}
+	for _, step := range slices.Backward(steps) {
+		p, _, _, err := ReadCheckpoint(CheckpointPath(dir, step))
+		if err == nil {
+			return p.Batch, true, nil
+		}
+		if !errors.Is(err, ErrDamaged) {
+			return 0, false, err
+		}
+	}
+	return 0, false, nil // Run says what is wrong
+}

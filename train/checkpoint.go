@@ -1,0 +1,253 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"synshard/internal/durable"
+	"synshard/model"
+)
+
+// ErrDamaged marks a checkpoint whose bytes are not those that were written.
+var ErrDamaged = errors.New("checkpoint damaged")
+
+// Keys of a checkpoint's safetensors metadata, beside model.SpecKey.
+const (
+	stateKey = "synshard.train"
+	sumKey   = "synshard.crc32c" // over metadata, names, shapes and data, in file order
+)
+
+const (
+	checkpointDir    = "checkpoints"
+	checkpointPrefix = "step-"
+	checkpointSuffix = ".safetensors"
+	stateVersion     = 1
+)
+
+// Position is where a run stands and what must stay the same for it to go on:
+// the next sample is number Sample of epoch Epoch's order under Seed.
+type Position struct {
+	Version   int          `json:"version"`
+	Step      int64        `json:"step"`   // optimiser steps done
+	Epoch     int          `json:"epoch"`  // epoch under way, from 0
+	Sample    int64        `json:"sample"` // samples of it already used
+	Images    int64        `json:"images"` // training pictures used in all
+	Seconds   float64      `json:"seconds"`
+	Seed      uint64       `json:"seed"`
+	Batch     int          `json:"batch"`
+	Rows      int          `json:"rows"`
+	Model     string       `json:"model"`
+	Width     float64      `json:"width"`
+	Classes   string       `json:"classes"`    // digest of the class list
+	Parts     int          `json:"accumulate"` // parts the batch was worked through in
+	Optimizer string       `json:"optimizer"`
+	Evals     []Evaluation `json:"evals,omitempty"` // one an epoch validated
+}
+
+// bestEval gives the validation with the highest top-1 (of the averaged weights
+// where there are such), the earliest on a tie.
+func (p *Position) bestEval() (Evaluation, bool) {
+	var best Evaluation
+	found := false
+	for _, e := range p.Evals {
+		if !found || e.Best().Accuracy() > best.Best().Accuracy() {
+			best, found = e, true
+		}
+	}
+	return best, found
+}
+
+func checkpointName(step int64) string {
+	return fmt.Sprintf("%s%09d%s", checkpointPrefix, step, checkpointSuffix)
+}
+
+// CheckpointSteps lists the steps a run directory has checkpoints of,
+// ascending.
+func CheckpointSteps(dir string) ([]int64, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, checkpointDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list checkpoints: %w", err)
+	}
+	var steps []int64
+	for _, e := range entries {
+		middle, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
+		if middle, ok2 := strings.CutSuffix(middle, checkpointSuffix); ok && ok2 {
+			if n, err := strconv.ParseInt(middle, 10, 64); err == nil && n >= 0 && checkpointName(n) == e.Name() {
+				steps = append(steps, n)
+			}
+		}
+	}
+	slices.Sort(steps)
+	return steps, nil
+}
+
+// CheckpointPath is the file of one step's checkpoint.
+func CheckpointPath(dir string, step int64) string {
+	return filepath.Join(dir, checkpointDir, checkpointName(step))
+}
+
+// writeCheckpoint writes tensors and position whole or not at all.
+func writeCheckpoint(dir string, p Position, spec model.Spec, tensors []model.Tensor) (string, error) {
+	path := CheckpointPath(dir, p.Step)
+	meta, err := checkpointMeta(p, spec)
+	if err != nil {
+		return "", err
+	}
+	meta[sumKey] = digest(tensors, meta)
+	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
+		return "", err
+	}
+	err = durable.WriteFile(path, func(w io.Writer) error { return model.WriteSafetensors(w, tensors, meta) })
+	if err != nil {
+		return "", fmt.Errorf("checkpoint: %w", err)
+	}
+	return path, nil
+}
+
+func checkpointMeta(p Position, spec model.Spec) (map[string]string, error) {
+	state, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	return map[string]string{"format": "pt", stateKey: string(state), model.SpecKey: spec.JSON()}, nil
+}
+
+// digest covers everything a safetensors file says, independent of its layout.
+func digest(tensors []model.Tensor, meta map[string]string) string {
+	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
+	for _, k := range slices.Sorted(maps.Keys(meta)) {
+		if k != sumKey {
+			fmt.Fprintf(sum, "%q=%q\n", k, meta[k])
+		}
+	}
+	order := slices.Clone(tensors)
+	slices.SortFunc(order, func(a, b model.Tensor) int { return strings.Compare(a.Name, b.Name) })
+	for _, t := range order {
+		fmt.Fprintf(sum, "%q %s %v\n", t.Name, t.DType, t.Shape)
+		sum.Write(t.Data)
+	}
+	return fmt.Sprintf("%08x", sum.Sum32())
+}
+
+// ReadCheckpoint reads a checkpoint and checks every byte of it; what is wrong
+// with it is ErrDamaged, unless it cannot be opened or read at all.
+func ReadCheckpoint(path string) (Position, model.Spec, []model.Tensor, error) {
+	var p Position
+	var spec model.Spec
+	damaged := func(format string, args ...any) error {
+		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, fmt.Errorf(format, args...))
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return p, spec, nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return p, spec, nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	tensors, meta, err := model.ReadSafetensors(f, info.Size())
+	if err != nil {
+		return p, spec, nil, damaged("%w", err)
+	}
+	if want, got := meta[sumKey], digest(tensors, meta); want != got {
+		return p, spec, nil, damaged("checksum is %s, the file says %q", got, want)
+	}
+	if err := json.Unmarshal([]byte(meta[stateKey]), &p); err != nil {
+		return p, spec, nil, damaged("%s: %w", stateKey, err)
+	}
+	if p.Version != stateVersion {
+		return p, spec, nil, fmt.Errorf("%s: checkpoint version %d, this program knows %d", path, p.Version, stateVersion)
+	}
+	if spec, err = model.ParseSpec(meta[model.SpecKey]); err != nil {
+		return p, spec, nil, damaged("%s: %w", model.SpecKey, err)
+	}
+	return p, spec, tensors, nil
+}
+
+// newestCheckpoint reads the newest checkpoint that is whole. Damaged ones are
+// reported, set aside under another name and passed over. found is false when
+// there is none at all; when every one is damaged that is an error.
+func newestCheckpoint(dir string, warn func(string)) (p Position, tensors []model.Tensor, found bool, err error) {
+	steps, err := CheckpointSteps(dir)
+	if err != nil {
+		return p, nil, false, err
+	}
+	var last error
+	for _, step := range slices.Backward(steps) {
+		path := CheckpointPath(dir, step)
+		p, _, tensors, err := ReadCheckpoint(path)
+		if err == nil && p.Step != step {
+			err = fmt.Errorf("%s: %w: it holds step %d", path, ErrDamaged, p.Step)
+		}
+		if err == nil {
+			return p, tensors, true, nil
+		}
+		if !errors.Is(err, ErrDamaged) {
+			return p, nil, false, err
+		}
+		warn(fmt.Sprintf("%v; it is set aside as %s and the one before it is used", err, filepath.Base(path)+".damaged"))
+		if err := os.Rename(path, path+".damaged"); err != nil {
+			return p, nil, false, fmt.Errorf("set aside: %w", err)
+		}
+		last = err
+	}
+	if last != nil {
+		return p, nil, false, fmt.Errorf("no whole checkpoint is left in %s (the last: %w); to start afresh remove the directory",
+			filepath.Join(dir, checkpointDir), last)
+	}
+	return p, nil, false, nil
+}
+
+// prune removes all checkpoints but the newest keep and the one of step best,
+// and points best.safetensors at that.
+func prune(dir string, keep int, best int64, hasBest bool) error {
+	steps, err := CheckpointSteps(dir)
+	if err != nil {
+		return err
+	}
+	for i, step := range steps {
+		if i >= len(steps)-keep || hasBest && step == best {
+			continue
+		}
+		if err := os.Remove(CheckpointPath(dir, step)); err != nil {
+			return fmt.Errorf("remove old checkpoint: %w", err)
+		}
+	}
+	if !hasBest || !slices.Contains(steps, best) {
+		return nil
+	}
+	return relink(filepath.Join(checkpointDir, checkpointName(best)), filepath.Join(dir, "best.safetensors"))
+}
+
+// relink makes name a symbolic link to target, replacing what it was in one
+// step.
+func relink(target, name string) error {
+	if have, err := os.Readlink(name); err == nil && have == target {
+		return nil
+	}
+	tmp := name + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	if err := os.Symlink(target, tmp); err != nil {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	if err := os.Rename(tmp, name); err != nil {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package train
+
+import (
+	"context"
+	"fmt"
+
+	"synshard/loader"
+)
+
+// Batches hands out an epoch's batches in order; io.EOF ends it.
+// *loader.Loader is one.
+type Batches interface {
+	Next() (*loader.Batch, error)
+	Stats() loader.Stats
+	Close() error
+}
+
+// Data is what is trained and validated on. Train opens an epoch from sample
+// start of its order on, in batches of the given size, the short last one left
+// out; Val opens the whole validation set in order. TrainSet and ValSet say
+// how many pictures there are and their labels.
+type Data interface {
+	Train(ctx context.Context, epoch int, start int64, batch int) (Batches, error)
+	Val(ctx context.Context, batch int) (Batches, error)
+	TrainSet() Labels
+	ValSet() Labels
+}
+
+// Labels are the classes of a set of pictures; -1 is none.
+type Labels interface {
+	Len() int
+	Label(i int) int64
+}
+
+// Loaded is Data read through loaders. The options are templates: what differs
+// from epoch to epoch (batch, epoch, start, order) is filled in. Validation
+// pictures whose OnError says to carry on are not counted.
+type Loaded struct {
+	TrainSource, ValSource   loader.Source
+	TrainOptions, ValOptions loader.Options
+	Seed                     uint64
+}
+
+// TrainSet gives the training source's labels.
+func (d *Loaded) TrainSet() Labels { return d.TrainSource }
+
+// ValSet gives the validation source's labels.
+func (d *Loaded) ValSet() Labels { return d.ValSource }
+
+// Train opens a shuffled epoch.
+func (d *Loaded) Train(ctx context.Context, epoch int, start int64, batch int) (Batches, error) {
+	o := d.TrainOptions
+	o.Batch, o.Epoch, o.Start, o.Seed = batch, epoch, start, d.Seed
+	o.Shuffle, o.DropLast = true, true
+	l, err := loader.New(ctx, d.TrainSource, o)
+	if err != nil {
+		return nil, fmt.Errorf("training data: %w", err)
+	}
+	return l, nil
+}
+
+// Val opens the validation set in order.
+func (d *Loaded) Val(ctx context.Context, batch int) (Batches, error) {
+	o := d.ValOptions
+	o.Batch, o.Epoch, o.Start, o.Seed = batch, 0, 0, d.Seed
+	o.Shuffle, o.DropLast = false, false
+	l, err := loader.New(ctx, d.ValSource, o)
+	if err != nil {
+		return nil, fmt.Errorf("validation data: %w", err)
+	}
+	return l, nil
+}
+
+// census counts the pictures of each class and names the first whose label is
+// none of them.
+func census(what string, set Labels, classes []string) ([]int64, error) {
+	counts := make([]int64, len(classes))
+	for i := range set.Len() {
+		l := set.Label(i)
+		if l < 0 || l >= int64(len(classes)) {
+			return nil, fmt.Errorf("%s picture %d has label %d, and there are %d classes (0 to %d)", what, i, l, len(classes), len(classes)-1)
+		}
+		counts[l]++
+	}
+	return counts, nil
+}

@@ -1,0 +1,76 @@
+package train
+
+import (
+	"errors"
+
+	"synshard/loader"
+	"synshard/model"
+)
+
+// ErrOutOfMemory marks a step that did not fit the device. The engine's state
+// is what it was before the step.
+var ErrOutOfMemory = errors.New("out of memory")
+
+// Engine does the arithmetic of training. It is for one goroutine at a time.
+type Engine interface {
+	// Step updates the weights from one batch. What is random in it is a
+	// function of s.Seed, so that a step is a pure function of the state, the
+	// batch and s. Rows with label -1 take no part.
+	Step(b *loader.Batch, s Step) (Metrics, error)
+	// Evaluate runs the main head over a batch, with the averaged weights if
+	// ema is set. Rows with label -1 are not counted.
+	Evaluate(b *loader.Batch, ema bool) (EvalMetrics, error)
+	// State gives everything that a later engine needs to go on: parameters
+	// and running statistics by their names, then ema/NAME, opt/SLOT/NAME and
+	// scalars, all float32 in the parameters' shapes.
+	State() ([]model.Tensor, error)
+	// SetState takes any subset of what State gives. An unknown name or a
+	// wrong shape is an error.
+	SetState([]model.Tensor) error
+}
+
+// Step is what changes from step to step.
+type Step struct {
+	Seed     uint64
+	LR       float64
+	EMADecay float64 // ema = EMADecay*ema + (1-EMADecay)*weights
+	FreezeBN bool    // batch norm by its running statistics, which stay as they are
+}
+
+// Metrics is what a step found, before its update. Losses are means over the
+// batch, with label smoothing.
+type Metrics struct {
+	Loss, MainLoss, AuxLoss float64 // Loss = MainLoss + the weighted auxiliary losses
+	GradNorm                float64 // global L2 norm before clipping
+	Correct, Counted        int     // top-1 of the main head over the rows with a label
+	Skipped                 bool    // an fp16 overflow: no update was made
+}
+
+// EvalMetrics counts over the labelled rows of a batch. Loss is the sum of
+// cross-entropies, without smoothing.
+type EvalMetrics struct {
+	N, Top1, Top5 int
+	Loss          float64
+}
+
+// EngineConfig is what an engine is built with.
+type EngineConfig struct {
+	Device       string // "cpu", "cuda" or "cuda:N"
+	Precision    string // fp32, tf32, bf16 or fp16 (with dynamic loss scaling)
+	Threads      int    // for arithmetic on the CPU
+	Batch        int    // pictures a step
+	Accumulate   int    // parts a step is worked through in; 0 means 1
+	ChannelsLast bool
+	Recompute    bool // compute activations again in the backward pass, to save memory
+
+	Optimizer            string // rmsprop, sgd or adamw
+	Momentum, Decay, Eps float64
+	Beta1, Beta2         float64
+	Nesterov             bool
+	WeightDecay          float64 // on convolution and linear weights only
+	LabelSmoothing       float64
+	ClipNorm, ClipValue  float64 // 0 is off
+	EMA                  bool
+	BNMomentum           float64 // weight of the newest batch in the running statistics
+	Mean, Std            [3]float64
+}

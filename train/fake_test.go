@@ -1,0 +1,314 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"synshard/loader"
+	"synshard/model"
+)
+
+// fakeEngine does made-up but deterministic arithmetic that depends on
+// everything a real engine's would: pictures, labels, step seed, rate, decay
+// and every part of its state.
+type fakeEngine struct {
+	cfg     EngineConfig
+	names   []string
+	state   map[string][]float32
+	shapes  map[string][]int
+	largest int         // batch part that fits; 0: any
+	bad     func() bool // the next loss is NaN
+	closed  bool
+
+	overflow func(step int) bool // of this engine, from 1
+	steps    int
+}
+
+func newFake(net *model.Network, cfg EngineConfig) *fakeEngine {
+	e := &fakeEngine{cfg: cfg, state: map[string][]float32{}, shapes: map[string][]int{}}
+	for _, p := range net.Params() {
+		names := []string{p.Name}
+		if cfg.EMA {
+			names = append(names, emaPrefix+p.Name)
+		}
+		if p.Kind != model.RunningMean && p.Kind != model.RunningVar {
+			names = append(names, optPrefix+p.Name+"/mom")
+		}
+		n := 1
+		for _, d := range p.Shape {
+			n *= d
+		}
+		for _, name := range names {
+			e.names = append(e.names, name)
+			e.state[name] = make([]float32, n)
+			e.shapes[name] = p.Shape
+		}
+	}
+	return e
+}
+
+func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
+	if e.closed {
+		panic("step on a closed engine")
+	}
+	if e.largest > 0 && e.cfg.Batch/e.cfg.Accumulate > e.largest {
+		return Metrics{}, fmt.Errorf("allocate activations: %w", ErrOutOfMemory)
+	}
+	if e.bad != nil && e.bad() {
+		return Metrics{Loss: math.NaN(), MainLoss: math.NaN()}, nil
+	}
+	e.steps++
+	if e.overflow != nil && e.overflow(e.steps) {
+		return Metrics{Loss: 1, MainLoss: 1, GradNorm: math.Inf(1), Counted: b.N, Skipped: true}, nil
+	}
+	h := rand.New(rand.NewPCG(s.Seed, 1))
+	x := float32(0)
+	for i := range b.N {
+		x = x*0.75 + float32(b.Rows[i]%17) + 3*float32(b.Labels[i]) + float32(b.Images[i*b.Size*b.Size*3])/64
+	}
+	for _, name := range e.names {
+		p := e.state[name]
+		mom, trained := e.state[optPrefix+name+"/mom"]
+		if strings.Contains(name, "/") {
+			continue
+		}
+		for i := range p {
+			if trained {
+				g := 0.01*p[i] + 1e-4*x*float32(h.Float64()-0.5)
+				mom[i] = 0.9*mom[i] + float32(s.LR)*g
+				p[i] -= mom[i]
+			} else {
+				p[i] = 0.9*p[i] + 0.001*x
+			}
+			if ema, ok := e.state[emaPrefix+name]; ok {
+				ema[i] += float32(1-s.EMADecay) * (p[i] - ema[i])
+			}
+		}
+	}
+	main := float64(e.state[e.names[0]][0]) + 1/(1+float64(x))
+	return Metrics{Loss: main * 1.4, MainLoss: main, AuxLoss: main, GradNorm: float64(x), Correct: b.N / 2, Counted: b.N}, nil
+}
+
+// Evaluate calls a picture right when its row is even (its raw weights) or not
+// a multiple of four (averaged).
+func (e *fakeEngine) Evaluate(b *loader.Batch, ema bool) (EvalMetrics, error) {
+	var m EvalMetrics
+	for i, row := range b.Rows[:b.N] {
+		if b.Labels[i] < 0 {
+			continue
+		}
+		m.N++
+		m.Top5++
+		m.Loss += 0.5
+		if !ema && row%2 == 0 || ema && row%4 != 0 {
+			m.Top1++
+		}
+	}
+	return m, nil
+}
+
+func (e *fakeEngine) State() ([]model.Tensor, error) {
+	var out []model.Tensor
+	for _, n := range e.names {
+		var b bytes.Buffer
+		binary.Write(&b, binary.LittleEndian, e.state[n])
+		out = append(out, model.Tensor{Name: n, DType: "F32", Shape: e.shapes[n], Data: b.Bytes()})
+	}
+	return out, nil
+}
+
+func (e *fakeEngine) SetState(ts []model.Tensor) error {
+	for _, t := range ts {
+		have, ok := e.state[t.Name]
+		if !ok || len(t.Data) != 4*len(have) {
+			return fmt.Errorf("state %s: unknown or of another shape", t.Name)
+		}
+		if err := binary.Read(bytes.NewReader(t.Data), binary.LittleEndian, have); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *fakeEngine) Close() error { e.closed = true; return nil }
+
+// fakeData has labels and pictures that say which row they are.
+type fakeData struct {
+	train, val  labelList
+	seed        uint64
+	broken      map[int]bool
+	onVal       func() // before each validation batch
+	openedTrain int
+}
+
+type labelList []int64
+
+func (l labelList) Len() int          { return len(l) }
+func (l labelList) Label(i int) int64 { return l[i] }
+
+func newData(n, val, classes int) *fakeData {
+	d := &fakeData{seed: 5}
+	for i := range n {
+		d.train = append(d.train, int64(i%classes))
+	}
+	for i := range val {
+		d.val = append(d.val, int64(i%classes))
+	}
+	return d
+}
+
+func (d *fakeData) TrainSet() Labels { return d.train }
+func (d *fakeData) ValSet() Labels   { return d.val }
+
+func (d *fakeData) Train(_ context.Context, epoch int, start int64, batch int) (Batches, error) {
+	d.openedTrain++
+	order := rand.New(rand.NewPCG(d.seed, uint64(epoch))).Perm(len(d.train))
+	return &fakeBatches{labels: d.train, order: order[start:], batch: batch, whole: true}, nil
+}
+
+func (d *fakeData) Val(_ context.Context, batch int) (Batches, error) {
+	var order []int
+	for i := range d.val {
+		order = append(order, i)
+	}
+	return &fakeBatches{labels: d.val, order: order, batch: batch, before: d.onVal, broken: d.broken}, nil
+}
+
+type fakeBatches struct {
+	labels labelList
+	order  []int
+	batch  int
+	whole  bool
+	before func()
+	broken map[int]bool // rows that cannot be read
+}
+
+func (f *fakeBatches) Next() (*loader.Batch, error) {
+	if f.before != nil {
+		f.before()
+	}
+	n := min(f.batch, len(f.order))
+	if n == 0 || f.whole && n < f.batch {
+		return nil, io.EOF
+	}
+	const size = 1
+	b := &loader.Batch{N: n, Size: size, Images: make([]byte, f.batch*size*size*3)}
+	for i, row := range f.order[:n] {
+		b.Rows = append(b.Rows, int64(row))
+		b.Labels = append(b.Labels, f.labels[row])
+		b.Images[i*3] = byte(row * 7)
+		b.Errs = append(b.Errs, nil)
+		if f.broken[row] {
+			b.Errs[i] = errors.New("broken picture")
+		}
+	}
+	f.order = f.order[n:]
+	return b, nil
+}
+
+func (f *fakeBatches) Stats() loader.Stats { return loader.Stats{} }
+func (f *fakeBatches) Close() error        { return nil }
+
+const testClasses = 3
+
+// testOptions is a run of 3 epochs of 5 steps on a thin network.
+func testOptions(t *testing.T, dir string) Options {
+	t.Helper()
+	rec, err := ResolveRecipe("szegedy2015", Layer{From: "test", YAML: []byte(
+		"epochs: 3\nbatch: 4\nseed: 9\nprecision: fp32\nnetwork: {width: 0.03}\nrate: {every_epochs: 1, base_batch: 4}\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := model.New("inception_v3", model.Options{Classes: testClasses, Aux: true, Width: 0.03})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Options{
+		Dir: dir, Recipe: rec, Network: net, Data: newData(23, 10, testClasses), Device: "cpu", Precision: "fp32",
+		Spec: model.Spec{Model: "inception_v3", InputSize: 299, Resize: 342, Interpolation: "bilinear",
+			Mean: rec.Mean, Std: rec.Std, Classes: []string{"n01440764", "n01443537", "n01484850"}},
+		NewEngine: func(cfg EngineConfig) (Engine, error) { return newFake(net, cfg), nil },
+		OnWarn:    func(text string) { t.Errorf("warned: %s", text) },
+	}
+}
+
+func mustRun(t *testing.T, o Options) Result {
+	t.Helper()
+	res, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res
+}
+
+// sameEnd is an error unless two finished runs left the same weights, the same
+// last checkpoint (but for its timings) and the same course in the log.
+func sameEnd(t *testing.T, a, b string) {
+	t.Helper()
+	for _, name := range []string{"model.safetensors", "model.onnx"} {
+		if !bytes.Equal(slurp(t, filepath.Join(a, name)), slurp(t, filepath.Join(b, name))) {
+			t.Errorf("%s differs", name)
+		}
+	}
+	steps, err := CheckpointSteps(a)
+	if err != nil || len(steps) == 0 {
+		t.Fatalf("checkpoints %v, %v", steps, err)
+	}
+	last := steps[len(steps)-1]
+	pa, _, ta, err := ReadCheckpoint(CheckpointPath(a, last))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pb, _, tb, err := ReadCheckpoint(CheckpointPath(b, last))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(ta) == 0 || digest(ta, nil) != digest(tb, nil) {
+		t.Error("the last checkpoints hold different states")
+	}
+	if pa.Step != pb.Step || pa.Images != pb.Images || len(pa.Evals) != len(pb.Evals) {
+		t.Errorf("positions %+v and %+v", pa, pb)
+	}
+	if la, lb := course(t, a), course(t, b); !slices.Equal(la, lb) {
+		t.Errorf("the logs differ:\n%v\n%v", la, lb)
+	}
+}
+
+// course is the run as the log tells it, without times.
+func course(t *testing.T, dir string) []string {
+	t.Helper()
+	var out []string
+	err := eachLine(filepath.Join(dir, logName), func(_ []byte, r record) error {
+		switch r.Kind {
+		case "step":
+			out = append(out, fmt.Sprintf("step %d %v %v %v", r.Step, r.Epoch, *r.Loss, r.Rate))
+		case "eval":
+			out = append(out, fmt.Sprintf("eval %d %v %v", r.Step, *r.Raw, *r.EMA))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func slurp(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}

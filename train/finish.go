@@ -1,0 +1,124 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"synshard/internal/durable"
+	"synshard/model"
+)
+
+// Prefixes of the engine's state beside the network's own names.
+const (
+	emaPrefix = "ema/"
+	optPrefix = "opt/"
+)
+
+// save writes a checkpoint of where the run stands and removes those no longer
+// kept.
+func (r *runner) save() error {
+	state, err := r.eng.State()
+	if err != nil {
+		return fmt.Errorf("checkpoint at step %d: %w", r.pos.Step, err)
+	}
+	if _, err := writeCheckpoint(r.o.Dir, r.pos, r.o.Spec, state); err != nil {
+		return err
+	}
+	r.saved, r.savedAt = r.pos.Step, time.Now()
+	best, ok := r.pos.bestEval()
+	return prune(r.o.Dir, r.o.KeepLast, best.Step, ok)
+}
+
+// saveConfig writes the recipe in use.
+func (r *runner) saveConfig() error {
+	rec := r.o.Recipe
+	rec.Precision = r.o.Precision
+	text, err := rec.YAML()
+	if err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	return durable.WriteFile(r.path("config.yaml"), func(w io.Writer) error {
+		_, err := w.Write(text)
+		return err
+	})
+}
+
+// export writes the final weights, averaged ones where they are kept.
+func (r *runner) export() error {
+	state, err := r.eng.State()
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	weights := Weights(state, true)
+	meta := map[string]string{"format": "pt", model.SpecKey: r.o.Spec.JSON()}
+	err = durable.WriteFile(r.path("model.safetensors"), func(w io.Writer) error {
+		return model.WriteSafetensors(w, weights, meta)
+	})
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	err = durable.WriteFile(r.path("model.onnx"), func(w io.Writer) error {
+		return model.WriteONNX(w, r.o.Network, weights, r.o.Spec)
+	})
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// exported says whether the final files are there and no older than the last
+// checkpoint.
+func (r *runner) exported() bool {
+	last, err := os.Stat(CheckpointPath(r.o.Dir, r.pos.Step))
+	if err != nil {
+		return false
+	}
+	for _, name := range []string{"model.safetensors", "model.onnx"} {
+		info, err := os.Stat(r.path(name))
+		if errors.Is(err, fs.ErrNotExist) || err != nil || info.ModTime().Before(last.ModTime()) {
+			return false
+		}
+	}
+	return true
+}
+
+// Weights picks the network's own tensors out of a state: the averaged ones
+// where averaged is set and there are such, else the raw ones.
+func Weights(state []model.Tensor, averaged bool) []model.Tensor {
+	ema := map[string]model.Tensor{}
+	for _, t := range state {
+		if name, ok := strings.CutPrefix(t.Name, emaPrefix); ok {
+			t.Name = name
+			ema[name] = t
+		}
+	}
+	var out []model.Tensor
+	for _, t := range state {
+		if strings.HasPrefix(t.Name, emaPrefix) || strings.HasPrefix(t.Name, optPrefix) {
+			continue
+		}
+		if e, ok := ema[t.Name]; ok && averaged {
+			t = e
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+func (r *runner) result() Result {
+	res := Result{Steps: r.pos.Step, Epochs: r.pos.Epoch, Images: r.pos.Images, Seconds: r.pos.Seconds, Dir: r.o.Dir}
+	if n := len(r.pos.Evals); n > 0 {
+		res.Last = &r.pos.Evals[n-1]
+		best, _ := r.pos.bestEval()
+		res.Best = &best
+	}
+	if r.done() && r.exported() {
+		res.ONNX, res.Weights = r.path("model.onnx"), r.path("model.safetensors")
+	}
+	return res
+}

@@ -1,0 +1,182 @@
+package train
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"synshard/internal/durable"
+)
+
+const logName = "log.ndjson"
+
+// StepInfo is what a step leaves in log.ndjson.
+type StepInfo struct {
+	Kind      string    `json:"kind"` // "step"
+	Time      time.Time `json:"time"`
+	Step      int64     `json:"step"`  // from 1
+	Epoch     float64   `json:"epoch"` // with fraction, after the step
+	Loss      float64   `json:"loss"`  // main + weighted auxiliary
+	MainLoss  float64   `json:"main_loss"`
+	AuxLoss   float64   `json:"aux_loss"`
+	Top1      float64   `json:"top1"` // of this training batch
+	Rate      float64   `json:"lr"`
+	GradNorm  Number    `json:"grad_norm"` // before clipping; null: not finite
+	EMADecay  float64   `json:"ema_decay,omitempty"`
+	Images    int64     `json:"images"`       // used so far
+	PerSecond float64   `json:"images_per_s"` // of this step, waiting included
+	WaitMS    float64   `json:"data_wait_ms"`
+	Skipped   int64     `json:"skipped,omitempty"`  // pictures that could not be read, this epoch
+	Overflow  bool      `json:"overflow,omitempty"` // in fp16: no update, the loss scale was halved
+
+	Steps  int64 `json:"-"` // in the whole run
+	Epochs int   `json:"-"`
+	Batch  int   `json:"-"`
+}
+
+// Score is one set of weights on the validation set.
+type Score struct {
+	N    int     `json:"n"`
+	Top1 float64 `json:"top1"` // fraction
+	Top5 float64 `json:"top5"`
+	Loss Number  `json:"loss"` // mean cross-entropy, without smoothing
+}
+
+// Accuracy is what checkpoints are ranked by.
+func (s *Score) Accuracy() float64 {
+	if s == nil {
+		return -1
+	}
+	return s.Top1
+}
+
+// Evaluation is one validation: of the raw weights, and of the averaged ones where
+// they are kept.
+type Evaluation struct {
+	Kind    string    `json:"kind"` // "eval"
+	Time    time.Time `json:"time"`
+	Step    int64     `json:"step"`
+	Epoch   int       `json:"epoch"` // epochs done
+	Raw     Score     `json:"raw"`
+	EMA     *Score    `json:"ema,omitempty"`
+	Seconds float64   `json:"seconds"`
+	Skipped int64     `json:"skipped,omitempty"`
+}
+
+// Best is the score of the weights that are exported.
+func (e Evaluation) Best() *Score {
+	if e.EMA != nil {
+		return e.EMA
+	}
+	return &e.Raw
+}
+
+// event is a line that is neither: a warning, a start, a checkpoint.
+type event struct {
+	Kind string    `json:"kind"`
+	Time time.Time `json:"time"`
+	Step int64     `json:"step"`
+	Text string    `json:"text"`
+}
+
+// runLog appends lines to log.ndjson.
+type runLog struct {
+	f *os.File
+}
+
+// openLog opens the log of a run that stands at step, dropping the steps and
+// validations that come after it (those of a killed run, about to be done
+// again) and a torn last line.
+func openLog(dir string, step int64) (*runLog, error) {
+	path := filepath.Join(dir, logName)
+	if err := trimLog(path, step); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return &runLog{f}, nil
+}
+
+func trimLog(path string, step int64) error {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return durable.WriteFile(path, func(w io.Writer) error {
+		return eachLine(path, func(line []byte, rec record) error {
+			if rec.Kind != "step" && rec.Kind != "eval" || rec.Step <= step {
+				_, err := w.Write(append(line, '\n'))
+				return err
+			}
+			return nil
+		})
+	})
+}
+
+// record is what of a line the readers of the log need.
+type record struct {
+	Kind     string   `json:"kind"`
+	Step     int64    `json:"step"`
+	Epoch    float64  `json:"epoch"`
+	Loss     *float64 `json:"loss"`
+	Top1     float64  `json:"top1"`
+	Rate     float64  `json:"lr"`
+	Raw, EMA *Score
+}
+
+// eachLine calls f with each whole line of the log and what it says; lines that
+// are not JSON (the torn end of a killed run) are passed over.
+func eachLine(path string, f func(line []byte, rec record) error) error {
+	in, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("read log: %w", err)
+	}
+	defer in.Close()
+	s := bufio.NewScanner(in)
+	s.Buffer(make([]byte, 64<<10), 16<<20)
+	for s.Scan() {
+		var rec record
+		if json.Unmarshal(s.Bytes(), &rec) != nil {
+			continue
+		}
+		if err := f(s.Bytes(), rec); err != nil {
+			return err
+		}
+	}
+	if err := s.Err(); err != nil {
+		return fmt.Errorf("read log %s: %w", path, err)
+	}
+	return nil
+}
+
+func (l *runLog) write(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	if _, err := l.f.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
+}
+
+func (l *runLog) close() error { return l.f.Close() }
+
+// Number is a float64 whose JSON form is null where JSON has no such value.
+type Number float64
+
+// MarshalJSON gives null for NaN and the infinities.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}

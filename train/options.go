@@ -1,0 +1,199 @@
+// Package train fits a network: the loop, recipes, schedules, metrics and
+// checkpoints, in pure Go over an engine that does the arithmetic.
+//
+// A run lives in a directory:
+//
+//	config.yaml        the recipe as resolved
+//	log.ndjson         a line a step, a line a validation
+//	checkpoints/       step-NNNNNNNNN.safetensors: weights, averages, optimiser state, position
+//	best.safetensors   a link to the checkpoint that validated best
+//	curves.png         loss, accuracy and learning rate so far
+//	model.safetensors  the final weights alone (averaged ones where they are kept)
+//	model.onnx         the same as a network that takes uint8 pictures
+//
+// Running again in the same directory continues from the newest whole
+// checkpoint. The order of pictures, the distortions and the random numbers of
+// a step are functions of (seed, epoch, row) and (seed, step) alone, so that on
+// an engine whose arithmetic is deterministic a run cut short and continued
+// ends in the same bits as one that was not.
+package train
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"synshard/model"
+)
+
+// ErrStopped is returned when the context was cancelled, or StopAfter reached,
+// and the state has been saved: the same call continues.
+var ErrStopped = errors.New("stopped with the state saved")
+
+// ErrDiverged marks a loss that is not a number.
+var ErrDiverged = errors.New("training diverged")
+
+// Options say what to fit, on what, where, and whom to tell.
+type Options struct {
+	Dir     string         // the run's directory; made when missing
+	Recipe  Recipe         // Batch must be set
+	Network *model.Network // as Recipe.Model and the classes make it
+	Spec    model.Spec     // travels with the weights
+	Data    Data
+
+	// NewEngine makes an engine for Network. It is called again, after the
+	// one before was closed (if it is an io.Closer), when memory runs out.
+	NewEngine func(EngineConfig) (Engine, error)
+	Device    string // "cpu", "cuda", "cuda:1"
+	Precision string // fp32, tf32, bf16, fp16: the recipe's with auto decided
+	Threads   int
+	Recompute bool // trade time for memory: activations are computed again in the backward pass
+
+	// Weights, where given, replace the fresh weights of the same name.
+	Weights []model.Tensor
+
+	KeepLast        int           // checkpoints kept beside the best one; 0 means 3
+	CheckpointEvery time.Duration // besides those at the end of each epoch; 0 means 10 minutes
+	StopAfter       int64         // stop, saved, after this many steps of this call; 0: no limit
+	TensorBoard     bool          // write event files under tensorboard/
+
+	// What happens, as it happens; each may be nil.
+	OnStart      func(Start)
+	OnStep       func(StepInfo)
+	OnValidating func(done, total int)
+	OnEval       func(Evaluation)
+	OnWarn       func(text string)
+}
+
+// Start describes a run that is about to go on.
+type Start struct {
+	Recipe        Recipe
+	Resumed       bool
+	Step, Steps   int64 // done, in all
+	StepsPerEpoch int64
+	TrainRows     int
+	ValRows       int
+	Parts         int
+	PeakRate      float64
+}
+
+// Result is what a finished run leaves.
+type Result struct {
+	Steps   int64       `json:"steps"`
+	Epochs  int         `json:"epochs"`
+	Images  int64       `json:"images"`
+	Seconds float64     `json:"seconds"`
+	Last    *Evaluation `json:"last,omitempty"`
+	Best    *Evaluation `json:"best,omitempty"`
+	ONNX    string      `json:"onnx,omitempty"`
+	Weights string      `json:"weights,omitempty"`
+	Dir     string      `json:"dir"`
+	Already bool        `json:"already,omitempty"` // it was finished before
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.Dir == "":
+		return errors.New("train: no run directory")
+	case o.Network == nil || o.Data == nil || o.NewEngine == nil:
+		return errors.New("train: network, data and engine are needed")
+	case o.Recipe.Batch < 1:
+		return fmt.Errorf("train: batch is %d", o.Recipe.Batch)
+	case len(o.Spec.Classes) != o.Network.Classes:
+		return fmt.Errorf("train: the network has %d classes, the spec names %d", o.Network.Classes, len(o.Spec.Classes))
+	case o.Recipe.NeedsWeights && len(o.Weights) == 0:
+		return fmt.Errorf("train: recipe %s starts from trained weights, and none are given", o.Recipe.Name)
+	}
+	if err := o.Recipe.Check(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if o.KeepLast == 0 {
+		o.KeepLast = 3
+	}
+	if o.CheckpointEvery == 0 {
+		o.CheckpointEvery = 10 * time.Minute
+	}
+	if o.OnStart == nil {
+		o.OnStart = func(Start) {}
+	}
+	if o.OnStep == nil {
+		o.OnStep = func(StepInfo) {}
+	}
+	if o.OnValidating == nil {
+		o.OnValidating = func(int, int) {}
+	}
+	if o.OnEval == nil {
+		o.OnEval = func(Evaluation) {}
+	}
+	if o.OnWarn == nil {
+		o.OnWarn = func(string) {}
+	}
+	return nil
+}
+
+// engineConfig is what of the recipe the engine needs.
+func (o *Options) engineConfig(parts int) EngineConfig {
+	r := o.Recipe
+	return EngineConfig{
+		Device: o.Device, Precision: o.Precision, Threads: o.Threads, Batch: r.Batch, ChannelsLast: true,
+		Optimizer: r.Optimizer.Kind, Momentum: r.Optimizer.Momentum, Decay: r.Optimizer.Rho, Eps: r.Optimizer.Eps,
+		Beta1: r.Optimizer.Beta1, Beta2: r.Optimizer.Beta2, Nesterov: r.Optimizer.Nesterov,
+		WeightDecay: r.Optimizer.WeightDecay, LabelSmoothing: r.Loss.LabelSmoothing,
+		ClipNorm: r.Clip.Norm, ClipValue: r.Clip.Value, EMA: r.EMA.Decay > 0, BNMomentum: r.Network.BNMomentum,
+		Mean: r.Mean, Std: r.Std, Accumulate: parts, Recompute: o.Recompute,
+	}
+}
+
+// start is the position of a run that has not begun.
+func (o *Options) start() Position {
+	r := o.Recipe
+	return Position{
+		Version: stateVersion, Seed: r.Seed, Batch: r.Batch, Rows: o.Data.TrainSet().Len(), Model: o.Network.Name,
+		Width: r.Network.Width, Classes: classDigest(o.Spec.Classes), Parts: r.Accumulate, Optimizer: r.Optimizer.Kind,
+	}
+}
+
+func classDigest(classes []string) string {
+	return fmt.Sprintf("%d:%x", len(classes), sha256.Sum256([]byte(strings.Join(classes, "\n"))))[:21]
+}
+
+// sameRun names what differs between a saved position and what is asked for
+// now, where going on would not be the same run.
+func sameRun(have, want Position) error {
+	var diff []string
+	add := func(what string, a, b any) {
+		if a != b {
+			diff = append(diff, fmt.Sprintf("%s %v (now %v)", what, a, b))
+		}
+	}
+	add("model", have.Model, want.Model)
+	add("width", have.Width, want.Width)
+	add("classes", have.Classes, want.Classes)
+	add("training pictures", have.Rows, want.Rows)
+	add("seed", have.Seed, want.Seed)
+	add("batch", have.Batch, want.Batch)
+	add("optimizer", have.Optimizer, want.Optimizer)
+	if len(diff) > 0 {
+		return fmt.Errorf("it holds another run: %s; give the old settings or another directory", strings.Join(diff, ", "))
+	}
+	return nil
+}
+
+// stepSeed mixes the run's seed with the step (splitmix64), so that what is
+// random in a step depends on these two alone.
+func stepSeed(seed uint64, step int64) uint64 {
+	z := seed + (uint64(step)+1)*0x9e3779b97f4a7c15
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+func closeEngine(e Engine) error {
+	if c, ok := e.(io.Closer); ok && e != nil {
+		return c.Close()
+	}
+	return nil
+}

@@ -1,0 +1,372 @@
+package train
+
+import (
+	"cmp"
+	"embed"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+//go:embed recipes/*.yaml
+var recipeFiles embed.FS
+
+// Recipe is everything that decides how a network is fitted, apart from the
+// data and the machine. Its YAML form is what the embedded recipes and a run's
+// config.yaml are written in.
+type Recipe struct {
+	Name         string    `yaml:"name"`
+	Model        string    `yaml:"model"`
+	NeedsWeights bool      `yaml:"needs_weights,omitempty"` // the recipe makes no sense from scratch
+	Epochs       int       `yaml:"epochs"`
+	Batch        int       `yaml:"batch"`      // pictures an optimiser step, over all devices
+	Accumulate   int       `yaml:"accumulate"` // parts a batch is worked through in; 0 means 1
+	Seed         uint64    `yaml:"seed"`
+	Precision    string    `yaml:"precision"` // auto, fp32, tf32, bf16, fp16
+	Optimizer    Optimizer `yaml:"optimizer"`
+	Rate         Rate      `yaml:"rate"`
+	Clip         Clip      `yaml:"clip"`
+	Loss         Loss      `yaml:"loss"`
+	Network      Network   `yaml:"network"`
+	EMA          EMA       `yaml:"ema"`
+	Augment      Augment   `yaml:"augment"`
+	Eval         Eval      `yaml:"eval"`
+
+	// Mean and Std normalise a pixel p in [0,1] to (p-mean)/std, by channel.
+	Mean [3]float64 `yaml:"mean,flow"`
+	Std  [3]float64 `yaml:"std,flow"`
+}
+
+// Optimizer chooses the update rule. Weight decay is added to the gradient of
+// convolution and linear weights only (AdamW: decoupled, on the same weights).
+type Optimizer struct {
+	Kind        string  `yaml:"kind"` // rmsprop (TensorFlow's), sgd, adamw
+	Momentum    float64 `yaml:"momentum,omitempty"`
+	Nesterov    bool    `yaml:"nesterov,omitempty"`
+	Rho         float64 `yaml:"rho,omitempty"` // rmsprop's decay of squared gradients
+	Eps         float64 `yaml:"eps,omitempty"`
+	Beta1       float64 `yaml:"beta1,omitempty"`
+	Beta2       float64 `yaml:"beta2,omitempty"`
+	WeightDecay float64 `yaml:"weight_decay"`
+}
+
+// Clip bounds gradients before the update; 0 is off.
+type Clip struct {
+	Norm  float64 `yaml:"norm,omitempty"`  // global L2 norm
+	Value float64 `yaml:"value,omitempty"` // each element's magnitude
+}
+
+// Loss is cross-entropy with smoothed labels on every head; the auxiliary
+// heads' losses are added with their weight. Mixup > 0 mixes pairs of pictures
+// with a share drawn from Beta(Mixup, Mixup).
+type Loss struct {
+	LabelSmoothing float64 `yaml:"label_smoothing"`
+	AuxWeight      float64 `yaml:"aux_weight"` // 0 builds the network without auxiliary heads
+	Mixup          float64 `yaml:"mixup,omitempty"`
+}
+
+// Network are the choices inside the network.
+type Network struct {
+	Init       string  `yaml:"init"` // fresh weights: paper (truncated normal, as its code), he
+	Dropout    float64 `yaml:"dropout"`
+	BNMomentum float64 `yaml:"bn_momentum"`         // weight of the newest batch in the running statistics
+	FreezeBN   bool    `yaml:"freeze_bn,omitempty"` // batch norm by its running statistics, which stay
+	Width      float64 `yaml:"width,omitempty"`     // channel multiplier; 0 means 1
+}
+
+// EMA keeps a moving average of the weights, which is what is exported.
+// Decay 0 is off. With Warmup the decay at step t is min(Decay, (1+t)/(10+t)).
+type EMA struct {
+	Decay  float64 `yaml:"decay"`
+	Warmup bool    `yaml:"warmup,omitempty"`
+}
+
+// Augment is the random resized crop of training pictures and what follows it.
+// Colour strengths are half widths: brightness b scales by 1-b to 1+b.
+type Augment struct {
+	AreaMin       float64 `yaml:"area_min"`
+	AreaMax       float64 `yaml:"area_max"`
+	AspectMin     float64 `yaml:"aspect_min"`
+	AspectMax     float64 `yaml:"aspect_max"`
+	Flip          bool    `yaml:"flip"`
+	Brightness    float64 `yaml:"brightness,omitempty"`
+	Contrast      float64 `yaml:"contrast,omitempty"`
+	Saturation    float64 `yaml:"saturation,omitempty"`
+	Hue           float64 `yaml:"hue,omitempty"` // fraction of the hue circle
+	Interpolation string  `yaml:"interpolation"`
+}
+
+// Eval is how a picture is made ready for validation and inference: shorter
+// side to Resize (or both, with Square), then the centre Size x Size. Training
+// pictures have the same Size.
+type Eval struct {
+	Size          int    `yaml:"size"`
+	Resize        int    `yaml:"resize"`
+	Interpolation string `yaml:"interpolation"`
+	Square        bool   `yaml:"square"`
+}
+
+// RecipeNames lists the embedded recipes.
+func RecipeNames() []string {
+	entries, err := fs.ReadDir(recipeFiles, "recipes")
+	if err != nil {
+		panic(err) // embedded at build time
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+	}
+	return names
+}
+
+// Layer is a YAML document laid over a recipe: a user's file or values from
+// flags. From names it in errors.
+type Layer struct {
+	From string
+	YAML []byte
+}
+
+// SetLayer turns "rate.base=0.1" into a layer.
+func SetLayer(from, assignment string) (Layer, error) {
+	key, value, ok := strings.Cut(assignment, "=")
+	if !ok || strings.TrimSpace(key) == "" {
+		return Layer{}, fmt.Errorf("%s %q: want KEY=VALUE, for example rate.base=0.1", from, assignment)
+	}
+	var b strings.Builder
+	parts := strings.Split(strings.TrimSpace(key), ".")
+	for i, p := range parts {
+		fmt.Fprintf(&b, "%s%s:", strings.Repeat("  ", i), p)
+		if i < len(parts)-1 {
+			b.WriteByte('\n')
+		}
+	}
+	fmt.Fprintf(&b, " %s\n", value)
+	return Layer{From: from + " " + assignment, YAML: []byte(b.String())}, nil
+}
+
+// modelValues are what a network other than a recipe's own brings with it,
+// below anything the user says: its input, and whether it has auxiliary heads.
+var modelValues = map[string]string{
+	"googlenet":   "loss: {aux_weight: 0.3}\neval: {size: 224, resize: 256}",
+	"alexnet":     "loss: {aux_weight: 0}\neval: {size: 224, resize: 256}",
+	"vgg16":       "loss: {aux_weight: 0}\neval: {size: 224, resize: 256}",
+	"vgg16_bn":    "loss: {aux_weight: 0}\neval: {size: 224, resize: 256}",
+	"resnet50":    "loss: {aux_weight: 0}\neval: {size: 224, resize: 256}",
+	"densenet121": "loss: {aux_weight: 0}\neval: {size: 224, resize: 256}",
+}
+
+// ResolveRecipe takes the embedded recipe called name, lays the layers over it
+// in order, and checks the outcome. A key no recipe has is an error.
+func ResolveRecipe(name string, layers ...Layer) (Recipe, error) {
+	base, err := recipeFiles.ReadFile("recipes/" + name + ".yaml")
+	if err != nil {
+		return Recipe{}, fmt.Errorf("recipe %q: there are %s", name, strings.Join(RecipeNames(), ", "))
+	}
+	merged := map[string]any{}
+	if err := lay(merged, Layer{"recipe " + name, base}); err != nil {
+		return Recipe{}, err
+	}
+	if m := chosenModel(layers); m != "" {
+		if err := lay(merged, Layer{"model " + m, []byte(modelValues[m])}); err != nil {
+			return Recipe{}, err
+		}
+	}
+	for _, l := range layers {
+		if err := lay(merged, l); err != nil {
+			return Recipe{}, err
+		}
+	}
+	text, err := yaml.Marshal(merged)
+	if err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	r, err := ParseRecipe(text)
+	if err != nil {
+		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
+	}
+	return r, nil
+}
+
+// lay puts a layer over what is there.
+func lay(over map[string]any, l Layer) error {
+	var probe Recipe // names unknown keys and wrong types with their line
+	if err := yaml.UnmarshalWithOptions(l.YAML, &probe, yaml.Strict()); err != nil {
+		return layerError(l, err)
+	}
+	m := map[string]any{}
+	if err := yaml.Unmarshal(l.YAML, &m); err != nil {
+		return layerError(l, err)
+	}
+	merge(over, m)
+	return nil
+}
+
+// chosenModel is the network the layers ask for, "" if none does. Layers that
+// cannot be read are reported when they are laid.
+func chosenModel(layers []Layer) string {
+	chosen := ""
+	for _, l := range layers {
+		var one struct {
+			Model string `yaml:"model"`
+		}
+		if yaml.Unmarshal(l.YAML, &one) == nil && one.Model != "" {
+			chosen = one.Model
+		}
+	}
+	return chosen
+}
+
+// layerError keeps the first line of the reader's message, which holds the
+// place and the reason; what follows is a drawing of the source.
+func layerError(l Layer, err error) error {
+	text, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
+	return fmt.Errorf("%s: %s", l.From, text)
+}
+
+func merge(dst, src map[string]any) {
+	for k, v := range src {
+		inner, isMap := v.(map[string]any)
+		have, hasMap := dst[k].(map[string]any)
+		if isMap && hasMap {
+			merge(have, inner)
+			continue
+		}
+		dst[k] = v
+	}
+}
+
+// ParseRecipe reads a whole recipe, as config.yaml holds one, and checks it.
+func ParseRecipe(text []byte) (Recipe, error) {
+	var r Recipe
+	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {
+		return Recipe{}, layerError(Layer{From: "parse"}, err)
+	}
+	if r.Accumulate == 0 {
+		r.Accumulate = 1
+	}
+	if r.Precision == "" {
+		r.Precision = "auto"
+	}
+	if r.Network.Init == "" {
+		r.Network.Init = "paper"
+	}
+	if r.Network.Width == 0 {
+		r.Network.Width = 1
+	}
+	return r, r.Check()
+}
+
+// YAML gives the recipe's text form, which ParseRecipe reads back.
+func (r Recipe) YAML() ([]byte, error) { return yaml.Marshal(r) }
+
+// Check names the first value that makes no sense.
+func (r Recipe) Check() error {
+	in := func(v, lo, hi float64) bool { return v >= lo && v <= hi && !math.IsNaN(v) } // false for NaN
+	const most = math.MaxFloat64
+	for _, c := range []struct {
+		key   string
+		value float64
+		ok    bool
+		want  string
+	}{
+		{"epochs", float64(r.Epochs), r.Epochs >= 1, "at least 1"},
+		{"batch", float64(r.Batch), r.Batch >= 0, "at least 1, or 0 for the largest that fits"},
+		{"accumulate", float64(r.Accumulate), r.Accumulate >= 1, "at least 1"},
+		{"optimizer.momentum", r.Optimizer.Momentum, in(r.Optimizer.Momentum, 0, 0.99999), "0 up to 1"},
+		{"optimizer.weight_decay", r.Optimizer.WeightDecay, in(r.Optimizer.WeightDecay, 0, 1), "0 to 1"},
+		{"clip.norm", r.Clip.Norm, in(r.Clip.Norm, 0, most), "0 (off) or more"},
+		{"clip.value", r.Clip.Value, in(r.Clip.Value, 0, most), "0 (off) or more"},
+		{"loss.label_smoothing", r.Loss.LabelSmoothing, in(r.Loss.LabelSmoothing, 0, 0.999), "0 up to 1"},
+		{"loss.aux_weight", r.Loss.AuxWeight, in(r.Loss.AuxWeight, 0, 100), "0 or more"},
+		{"loss.mixup", r.Loss.Mixup, in(r.Loss.Mixup, 0, 100), "0 or more"},
+		{"network.dropout", r.Network.Dropout, in(r.Network.Dropout, 0, 0.999), "0 up to 1"},
+		{"network.bn_momentum", r.Network.BNMomentum, in(r.Network.BNMomentum, 1e-9, 1), "above 0, at most 1"},
+		{"network.width", r.Network.Width, in(r.Network.Width, 0.001, 16), "0.001 to 16"},
+		{"ema.decay", r.EMA.Decay, in(r.EMA.Decay, 0, 0.99999999), "0 (off) up to 1"},
+		{"augment.area_min", r.Augment.AreaMin, in(r.Augment.AreaMin, 1e-6, r.Augment.AreaMax), "above 0, at most area_max"},
+		{"augment.area_max", r.Augment.AreaMax, in(r.Augment.AreaMax, 1e-6, 1), "above 0, at most 1"},
+		{"augment.aspect_min", r.Augment.AspectMin, in(r.Augment.AspectMin, 1e-3, r.Augment.AspectMax), "above 0, at most aspect_max"},
+		{"augment.brightness", r.Augment.Brightness, in(r.Augment.Brightness, 0, 1), "0 to 1"},
+		{"augment.contrast", r.Augment.Contrast, in(r.Augment.Contrast, 0, 1), "0 to 1"},
+		{"augment.saturation", r.Augment.Saturation, in(r.Augment.Saturation, 0, 1), "0 to 1"},
+		{"augment.hue", r.Augment.Hue, in(r.Augment.Hue, 0, 0.5), "0 to 0.5"},
+		{"eval.size", float64(r.Eval.Size), r.Eval.Size >= 1, "at least 1"},
+		{"eval.resize", float64(r.Eval.Resize), r.Eval.Resize >= r.Eval.Size, "at least eval.size"},
+		{"std", min(r.Std[0], r.Std[1], r.Std[2]), min(r.Std[0], r.Std[1], r.Std[2]) > 0, "above 0"},
+	} {
+		if !c.ok {
+			return fmt.Errorf("%s is %v: want %s", c.key, c.value, c.want)
+		}
+	}
+	if r.Batch > 0 && r.Batch%r.Accumulate != 0 {
+		return fmt.Errorf("batch %d does not divide into accumulate %d parts", r.Batch, r.Accumulate)
+	}
+	return cmp.Or(r.checkNames(), r.Optimizer.check(), r.Rate.Check())
+}
+
+func (r Recipe) checkNames() error {
+	for _, c := range []struct {
+		key, value string
+		want       []string
+	}{
+		{"precision", r.Precision, []string{"auto", "fp32", "tf32", "bf16", "fp16"}},
+		{"network.init", r.Network.Init, []string{"paper", "he"}},
+		{"optimizer.kind", r.Optimizer.Kind, []string{"rmsprop", "sgd", "adamw"}},
+		{"augment.interpolation", r.Augment.Interpolation, []string{"bilinear", "bicubic"}},
+		{"eval.interpolation", r.Eval.Interpolation, []string{"bilinear", "bicubic"}},
+	} {
+		if !slices.Contains(c.want, c.value) {
+			return fmt.Errorf("%s is %q: want one of %s", c.key, c.value, strings.Join(c.want, ", "))
+		}
+	}
+	return nil
+}
+
+// check refuses values the chosen rule would ignore as well as those it needs.
+func (o Optimizer) check() error {
+	switch o.Kind {
+	case "rmsprop":
+		if o.Rho <= 0 || o.Rho >= 1 || o.Eps <= 0 {
+			return fmt.Errorf("optimizer rmsprop: rho %v and eps %v: want rho between 0 and 1 and eps above 0", o.Rho, o.Eps)
+		}
+	case "adamw":
+		if o.Beta1 <= 0 || o.Beta1 >= 1 || o.Beta2 <= 0 || o.Beta2 >= 1 || o.Eps <= 0 {
+			return fmt.Errorf("optimizer adamw: beta1 %v, beta2 %v, eps %v: want betas between 0 and 1 and eps above 0", o.Beta1, o.Beta2, o.Eps)
+		}
+	}
+	if o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0) {
+		return fmt.Errorf("optimizer %s: nesterov is for sgd with momentum", o.Kind)
+	}
+	return nil
+}
+
+// Table gives the recipe as rows of dotted key and value, in the order of the
+// YAML form.
+func (r Recipe) Table() ([][2]string, error) {
+	text, err := r.YAML()
+	if err != nil {
+		return nil, err
+	}
+	var doc yaml.MapSlice
+	if err := yaml.UnmarshalWithOptions(text, &doc, yaml.UseOrderedMap()); err != nil {
+		return nil, err
+	}
+	var rows [][2]string
+	var walk func(prefix string, m yaml.MapSlice)
+	walk = func(prefix string, m yaml.MapSlice) {
+		for _, item := range m {
+			key := prefix + fmt.Sprint(item.Key)
+			if inner, ok := item.Value.(yaml.MapSlice); ok {
+				walk(key+".", inner)
+				continue
+			}
+			rows = append(rows, [2]string{key, fmt.Sprint(item.Value)})
+		}
+	}
+	walk("", doc)
+	return rows, nil
+}

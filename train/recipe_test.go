@@ -1,0 +1,155 @@
+package train
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestEmbeddedRecipes(t *testing.T) {
+	if want := []string{"demo", "finetune", "modern", "szegedy2015"}; !slices.Equal(RecipeNames(), want) {
+		t.Errorf("recipes %v, want %v", RecipeNames(), want)
+	}
+	for _, name := range RecipeNames() {
+		r, err := ResolveRecipe(name)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if r.Name != name || r.Accumulate != 1 || r.Network.Width != 1 {
+			t.Errorf("%s resolves to %+v", name, r)
+		}
+		text, err := r.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := ParseRecipe(text)
+		if err != nil {
+			t.Errorf("%s does not read back: %v\n%s", name, err, text)
+		} else if d := cmp.Diff(r, back); d != "" {
+			t.Errorf("%s reads back differently: %s", name, d)
+		}
+	}
+}
+
+// The figures of the paper (section 8 and 6.4) and of its authors' code.
+func TestPaperRecipe(t *testing.T) {
+	r, err := ResolveRecipe("szegedy2015")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o := r.Optimizer; o.Kind != "rmsprop" || o.Rho != 0.9 || o.Momentum != 0.9 || o.Eps != 1 || o.WeightDecay != 4e-5 {
+		t.Errorf("optimizer %+v", o)
+	}
+	if got := r.Rate.Peak(50 * 32); math.Abs(got-0.045) > 1e-15 {
+		t.Errorf("rate %v at 50 x 32", got)
+	}
+	if got := r.Rate.At(2, 100, 1600) / r.Rate.At(1.99, 100, 1600); math.Abs(got-0.94) > 1e-12 {
+		t.Errorf("rate falls by %v after two epochs", got)
+	}
+	if r.Clip.Norm != 2 || r.Loss.LabelSmoothing != 0.1 || r.Loss.AuxWeight != 0.4 || r.Epochs != 100 || r.EMA.Decay != 0.9999 {
+		t.Errorf("recipe %+v", r)
+	}
+	if a := r.Augment; a.AreaMin != 0.05 || a.Saturation != 0.5 || a.Hue != 0.2 || a.Contrast != 0.5 || math.Abs(a.Brightness*255-32) > 1e-9 {
+		t.Errorf("augment %+v", a)
+	}
+}
+
+func TestLayersOverride(t *testing.T) {
+	set := func(s string) Layer {
+		l, err := SetLayer("--set", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	r, err := ResolveRecipe("modern", Layer{"my.yaml", []byte("epochs: 7\nrate:\n  base: 0.3\noptimizer: {momentum: 0.8}\n")},
+		set("rate.base=0.2"), set("mean=[0.1, 0.2, 0.3]"), set("augment.flip=false"), set("name=mine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Epochs != 7 || r.Rate.Base != 0.2 || r.Optimizer.Momentum != 0.8 || r.Mean != [3]float64{0.1, 0.2, 0.3} || r.Augment.Flip || r.Name != "mine" {
+		t.Errorf("overridden: %+v", r)
+	}
+	if r.Rate.Schedule != "cosine" || !r.Optimizer.Nesterov || r.Std[0] != 0.229 {
+		t.Errorf("what was not named changed: %+v", r)
+	}
+}
+
+func TestBadRecipes(t *testing.T) {
+	for _, c := range []struct{ yaml, want string }{
+		{"epochs: 0", "epochs is 0"},
+		{"epochs: many", "layer"},
+		{"epoch: 3", "epoch"},
+		{"rate: {bass: 1}", "bass"},
+		{"rate: {base: .nan}", "rate.base"},
+		{"rate: {base: -1}", "rate.base"},
+		{"rate: {schedule: linear}", `"linear"`},
+		{"rate: {schedule: exponential}", "rate.factor"},
+		{"rate: {schedule: step, factor: 0.1, milestones: [3, 2]}", "milestones"},
+		{"rate: {base_batch: 0}", "base_batch"},
+		{"batch: 10\naccumulate: 3", "divide"},
+		{"optimizer: {kind: lamb}", `"lamb"`},
+		{"optimizer: {kind: adamw, nesterov: false}", "beta1"},
+		{"optimizer: {kind: rmsprop, nesterov: false}", "rho"},
+		{"optimizer: {kind: adamw, beta1: 0.9, beta2: 0.99, eps: 1e-8}", "nesterov"},
+		{"network: {dropout: 1}", "dropout"},
+		{"augment: {area_min: 0.9, area_max: 0.5}", "area_min"},
+		{"augment: {interpolation: lanczos}", "lanczos"},
+		{"eval: {resize: 100}", "eval.resize"},
+		{"precision: fp8", "fp8"},
+		{"std: [0.2, 0, 0.2]", "std"},
+		{"std: [0.2, 0.2]", ""},
+		{"loss: {mixup: -1}", "mixup"},
+		{"rate: [1", ""},
+	} {
+		_, err := ResolveRecipe("modern", Layer{"layer", []byte(c.yaml)})
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%q: got %v, want one line with %q", c.yaml, err, c.want)
+		}
+	}
+	if _, err := ResolveRecipe("nonesuch"); err == nil || !strings.Contains(err.Error(), "szegedy2015") {
+		t.Errorf("unknown recipe: %v", err)
+	}
+	for _, s := range []string{"", "=3", "rate.base"} {
+		if _, err := SetLayer("--set", s); err == nil {
+			t.Errorf("--set %q accepted", s)
+		}
+	}
+}
+
+func TestModelBringsItsInput(t *testing.T) {
+	r, err := ResolveRecipe("modern", Layer{"flag", []byte("model: googlenet")}, Layer{"flag", []byte("eval: {resize: 300}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Model != "googlenet" || r.Loss.AuxWeight != 0.3 || r.Eval.Size != 224 || r.Eval.Resize != 300 {
+		t.Errorf("googlenet: %+v", r)
+	}
+	if r, err = ResolveRecipe("modern", Layer{"flag", []byte("model: resnet50\nloss: {label_smoothing: 0}")}); err != nil || r.Loss.AuxWeight != 0 || r.Loss.Mixup != 0.2 {
+		t.Errorf("resnet50: %+v, %v", r, err)
+	}
+}
+
+func TestTable(t *testing.T) {
+	r, err := ResolveRecipe("demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := r.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, row := range rows {
+		got[row[0]] = row[1]
+	}
+	for key, want := range map[string]string{"name": "demo", "rate.schedule": "cosine", "optimizer.eps": "1", "mean": "[0.5 0.5 0.5]"} {
+		if strings.TrimSuffix(got[key], ".0") != want {
+			t.Errorf("%s is %q in the table, want %q", key, got[key], want)
+		}
+	}
+}

@@ -1,0 +1,380 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"time"
+
+	"synshard/internal/durable"
+	"synshard/loader"
+	"synshard/model"
+)
+
+// Run fits the network, going on where the run directory stands, and ends with
+// the weights exported. When ctx is cancelled it finishes the step, saves and
+// returns ErrStopped; if nothing was done yet it returns the context's error.
+func Run(ctx context.Context, o Options) (Result, error) {
+	if err := o.check(); err != nil {
+		return Result{}, err
+	}
+	if err := durable.MkdirAll(filepath.Join(o.Dir, checkpointDir)); err != nil {
+		return Result{}, fmt.Errorf("run directory: %w", err)
+	}
+	lock, err := durable.TryLock(filepath.Join(o.Dir, ".lock"))
+	if err != nil {
+		return Result{}, fmt.Errorf("run directory: %w", err)
+	}
+	defer lock.Unlock()
+	for _, dir := range []string{o.Dir, filepath.Join(o.Dir, checkpointDir)} {
+		if err := durable.RemoveTemps(dir); err != nil {
+			return Result{}, fmt.Errorf("run directory: %w", err)
+		}
+	}
+	r := &runner{o: o, pos: o.start()}
+	defer r.close()
+	if err := r.open(); err != nil {
+		return Result{}, err
+	}
+	if r.done() && r.exported() {
+		res := r.result()
+		res.Already = true
+		return res, nil
+	}
+	if err := r.begin(ctx); err != nil {
+		return Result{}, err
+	}
+	for !r.done() {
+		if err := r.epoch(ctx); err != nil {
+			return r.result(), err
+		}
+	}
+	if err := r.export(); err != nil {
+		return r.result(), err
+	}
+	return r.result(), nil
+}
+
+// runner is a run under way.
+type runner struct {
+	o       Options
+	pos     Position
+	loaded  []model.Tensor // state to begin with, from a checkpoint
+	resumed bool
+	eng     Engine
+	log     *runLog
+	board   *boardWriter
+	saved   int64     // step of the newest checkpoint
+	savedAt time.Time // when it was written
+	began   int64     // step this call began at
+	mark    time.Time // end of the step before
+	skipped int64     // pictures this epoch that could not be read
+
+	overflows int     // fp16 steps in a row that made no update
+	epochLoss float64 // sum of main losses of this epoch's steps in this call
+	epochN    int64
+}
+
+func (r *runner) close() {
+	if r.log != nil {
+		r.log.close()
+	}
+	if r.board != nil {
+		r.board.close()
+	}
+	if r.eng != nil {
+		closeEngine(r.eng)
+	}
+}
+
+func (r *runner) done() bool           { return r.pos.Epoch >= r.o.Recipe.Epochs }
+func (r *runner) stepsPerEpoch() int64 { return int64(r.pos.Rows / r.pos.Batch) }
+func (r *runner) path(name string) string {
+	return filepath.Join(r.o.Dir, name)
+}
+
+// open finds where the run stands.
+func (r *runner) open() error {
+	pos, tensors, found, err := newestCheckpoint(r.o.Dir, r.o.OnWarn)
+	if err != nil {
+		return err
+	}
+	if found {
+		if err := sameRun(pos, r.pos); err != nil {
+			return fmt.Errorf("run directory %s: %w", r.o.Dir, err)
+		}
+		pos.Parts = max(pos.Parts, r.pos.Parts)
+		r.pos, r.loaded, r.resumed = pos, tensors, true
+	}
+	r.saved = -1
+	if found {
+		r.saved = pos.Step
+	}
+	if r.stepsPerEpoch() == 0 {
+		return fmt.Errorf("train: a batch of %d is more than the %d training pictures", r.pos.Batch, r.pos.Rows)
+	}
+	return nil
+}
+
+// begin checks the labels, opens the engine and the log, and puts the state in
+// place.
+func (r *runner) begin(ctx context.Context) error {
+	if err := r.checkLabels(); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	var err error
+	if r.eng, err = r.o.NewEngine(r.o.engineConfig(r.pos.Parts)); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if err := r.placeState(); err != nil {
+		return err
+	}
+	if r.log, err = openLog(r.o.Dir, r.pos.Step); err != nil {
+		return err
+	}
+	if r.o.TensorBoard {
+		if r.board, err = openBoard(r.path("tensorboard"), r.pos.Step); err != nil {
+			return err
+		}
+	}
+	if err := r.saveConfig(); err != nil {
+		return err
+	}
+	r.began, r.savedAt, r.mark = r.pos.Step, time.Now(), time.Now()
+	r.o.OnStart(Start{
+		Recipe: r.o.Recipe, Resumed: r.resumed, Step: r.pos.Step, Steps: r.stepsPerEpoch() * int64(r.o.Recipe.Epochs),
+		StepsPerEpoch: r.stepsPerEpoch(), TrainRows: r.pos.Rows, ValRows: r.o.Data.ValSet().Len(), Parts: r.pos.Parts,
+		PeakRate: r.o.Recipe.Rate.Peak(r.pos.Batch),
+	})
+	text := "started"
+	if r.resumed {
+		text = "continued"
+	}
+	return r.log.write(event{"run", time.Now().UTC(), r.pos.Step, text})
+}
+
+// placeState gives the engine its checkpoint, or fresh weights with those that
+// were given laid over them, averages starting as copies.
+func (r *runner) placeState() error {
+	if r.resumed {
+		if err := r.eng.SetState(r.loaded); err != nil {
+			return fmt.Errorf("restore step %d: %w", r.pos.Step, err)
+		}
+		r.loaded = nil
+		return nil
+	}
+	fresh, err := r.o.Network.InitAs(r.o.Recipe.Network.Init, r.o.Recipe.Seed)
+	if err != nil {
+		return err
+	}
+	weights, err := overlay(fresh, r.o.Weights)
+	if err != nil {
+		return err
+	}
+	if r.o.Recipe.EMA.Decay > 0 {
+		for _, t := range weights[:len(weights):len(weights)] {
+			t.Name = emaPrefix + t.Name
+			weights = append(weights, t)
+		}
+	}
+	if err := r.eng.SetState(weights); err != nil {
+		return fmt.Errorf("set the first weights: %w", err)
+	}
+	return nil
+}
+
+func overlay(fresh, given []model.Tensor) ([]model.Tensor, error) {
+	at := map[string]int{}
+	for i, t := range fresh {
+		at[t.Name] = i
+	}
+	for _, t := range given {
+		i, ok := at[t.Name]
+		if !ok {
+			return nil, fmt.Errorf("given weights: the network has no %s", t.Name)
+		}
+		fresh[i] = t
+	}
+	return fresh, nil
+}
+
+// epoch works through what is left of the epoch, validates, and saves.
+func (r *runner) epoch(ctx context.Context) error {
+	end := r.stepsPerEpoch() * int64(r.pos.Batch)
+	r.epochLoss, r.epochN, r.skipped = 0, 0, 0
+	if r.pos.Sample < end {
+		if err := r.steps(ctx, end); err != nil {
+			return err
+		}
+	}
+	r.checkChance()
+	ev, err := r.validate(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return r.stop(ctx)
+		}
+		return err
+	}
+	r.pos.Epoch++
+	r.pos.Sample = 0
+	if ev != nil {
+		ev.Epoch = r.pos.Epoch
+		r.pos.Evals = append(r.pos.Evals, *ev)
+		if err := r.log.write(ev); err != nil {
+			return err
+		}
+		if err := r.board.eval(*ev); err != nil {
+			return err
+		}
+		r.o.OnEval(*ev)
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	if err := writeCurves(r.path("curves.png"), r.path(logName)); err != nil {
+		return err
+	}
+	r.mark = time.Now()
+	return nil
+}
+
+// steps takes the epoch's steps up to sample end.
+func (r *runner) steps(ctx context.Context, end int64) (err error) {
+	batches, err := r.o.Data.Train(context.WithoutCancel(ctx), r.pos.Epoch, r.pos.Sample, r.pos.Batch)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, batches.Close()) }()
+	var before loader.Stats
+	for r.pos.Sample < end {
+		if ctx.Err() != nil || r.o.StopAfter > 0 && r.pos.Step-r.began >= r.o.StopAfter {
+			return r.stop(ctx)
+		}
+		b, err := batches.Next()
+		if err == io.EOF {
+			return fmt.Errorf("training data: epoch %d ended at sample %d of %d", r.pos.Epoch+1, r.pos.Sample, end)
+		}
+		if err != nil {
+			return fmt.Errorf("training data: %w", err)
+		}
+		stats := batches.Stats()
+		err = r.step(b, stats.Wait-before.Wait)
+		r.skipped = stats.Skipped
+		before = stats
+		b.Release()
+		if err != nil {
+			return err
+		}
+		if time.Since(r.savedAt) >= r.o.CheckpointEvery {
+			if err := r.save(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// step takes one optimiser step and logs it.
+func (r *runner) step(b *loader.Batch, wait time.Duration) error {
+	if err := checkBatch(b, r.o.Network.Classes); err != nil {
+		return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
+	}
+	rec := r.o.Recipe
+	at := float64(r.pos.Epoch) + float64(r.pos.Sample)/float64(r.stepsPerEpoch()*int64(r.pos.Batch))
+	s := Step{
+		Seed: stepSeed(r.pos.Seed, r.pos.Step), LR: rec.Rate.At(at, rec.Epochs, r.pos.Batch), EMADecay: rec.EMA.At(r.pos.Step),
+		FreezeBN: rec.Network.FreezeBN,
+	}
+	m, err := r.engineStep(b, s)
+	if err != nil {
+		return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
+	}
+	if math.IsNaN(m.Loss) || math.IsInf(m.Loss, 0) {
+		return r.diverged(m, s)
+	}
+	if err := r.checkOverflow(m); err != nil {
+		return err
+	}
+	now := time.Now()
+	took := now.Sub(r.mark)
+	r.mark = now
+	r.pos.Step++
+	r.pos.Sample += int64(r.pos.Batch)
+	r.pos.Images += int64(b.N)
+	r.pos.Seconds += took.Seconds()
+	r.epochLoss += m.MainLoss
+	r.epochN++
+	info := StepInfo{
+		Kind: "step", Time: now.UTC(), Step: r.pos.Step,
+		Epoch: float64(r.pos.Epoch) + float64(r.pos.Sample)/float64(r.stepsPerEpoch()*int64(r.pos.Batch)),
+		Loss:  m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, GradNorm: Number(m.GradNorm),
+		Top1: float64(m.Correct) / float64(max(m.Counted, 1)), Rate: s.LR, EMADecay: s.EMADecay,
+		Images: r.pos.Images, PerSecond: float64(b.N) / max(took.Seconds(), 1e-9), WaitMS: wait.Seconds() * 1e3,
+		Skipped: r.skipped, Overflow: m.Skipped, Steps: r.stepsPerEpoch() * int64(rec.Epochs), Epochs: rec.Epochs, Batch: r.pos.Batch,
+	}
+	if err := r.log.write(info); err != nil {
+		return err
+	}
+	if err := r.board.step(info); err != nil {
+		return err
+	}
+	r.o.OnStep(info)
+	return nil
+}
+
+// engineStep takes the step; when memory runs out it goes on with the batch
+// worked through in twice as many parts.
+func (r *runner) engineStep(b *loader.Batch, s Step) (Metrics, error) {
+	for {
+		m, err := r.eng.Step(b, s)
+		if err == nil || !errors.Is(err, ErrOutOfMemory) {
+			return m, err
+		}
+		parts := r.pos.Parts * 2
+		if parts > r.pos.Batch || r.pos.Batch%parts != 0 {
+			return m, fmt.Errorf("batch %d in %d parts: %w", r.pos.Batch, r.pos.Parts, err)
+		}
+		r.warn(fmt.Sprintf("step %d: the device is out of memory with %d pictures at a time; going on with %d (batch %d in %d parts)",
+			r.pos.Step+1, r.pos.Batch/r.pos.Parts, r.pos.Batch/parts, r.pos.Batch, parts))
+		state, err := r.eng.State()
+		if err != nil {
+			return m, fmt.Errorf("after running out of memory: %w", err)
+		}
+		if err := closeEngine(r.eng); err != nil {
+			return m, fmt.Errorf("after running out of memory: %w", err)
+		}
+		r.pos.Parts = parts
+		if r.eng, err = r.o.NewEngine(r.o.engineConfig(parts)); err != nil {
+			return m, fmt.Errorf("after running out of memory: %w", err)
+		}
+		if err := r.eng.SetState(state); err != nil {
+			return m, fmt.Errorf("after running out of memory: %w", err)
+		}
+	}
+}
+
+// stop saves and says that the run can be continued; where nothing is worth
+// saving it gives the context's own error.
+func (r *runner) stop(ctx context.Context) error {
+	if r.pos.Step == 0 {
+		return ctx.Err()
+	}
+	if err := r.save(); err != nil {
+		return err
+	}
+	return fmt.Errorf("step %d of %d: %w", r.pos.Step, r.stepsPerEpoch()*int64(r.o.Recipe.Epochs), ErrStopped)
+}
+
+func (r *runner) warn(text string) {
+	r.o.OnWarn(text)
+	if r.log != nil {
+		// A warning that cannot be logged has still been given.
+		_ = r.log.write(event{"warning", time.Now().UTC(), r.pos.Step, text})
+	}
+}

@@ -1,0 +1,489 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image/png"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"synshard/internal/durable"
+	"synshard/model"
+)
+
+const (
+	testSteps  = 15
+	epochSteps = 5
+)
+
+func TestRunToTheEnd(t *testing.T) {
+	o := testOptions(t, filepath.Join(t.TempDir(), "a", "run"))
+	var start Start
+	var steps []StepInfo
+	o.OnStart = func(s Start) { start = s }
+	o.OnStep = func(s StepInfo) { steps = append(steps, s) }
+	o.TensorBoard = true
+	res := mustRun(t, o)
+	if start.Resumed || start.Steps != testSteps || start.StepsPerEpoch != epochSteps || start.TrainRows != 23 || start.ValRows != 10 {
+		t.Errorf("start %+v", start)
+	}
+	if len(steps) != testSteps || steps[0].Step != 1 || steps[14].Epoch != 3 || steps[4].Images != 20 {
+		t.Errorf("steps %+v", steps)
+	}
+	if res.Steps != testSteps || res.Epochs != 3 || res.Images != 60 || res.Last == nil || res.ONNX != filepath.Join(o.Dir, "model.onnx") {
+		t.Errorf("result %+v", res)
+	}
+	// Rows 0, 2, 4, 6, 8 of ten, and all but 0, 4, 8.
+	if got, want := res.Last.Raw, (Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5}); got != want {
+		t.Errorf("raw score %+v, want %+v", got, want)
+	}
+	if got := res.Last.EMA; got == nil || got.Top1 != 0.7 {
+		t.Errorf("averaged score %+v", got)
+	}
+	f, err := os.Open(filepath.Join(o.Dir, "curves.png"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 500 {
+		t.Errorf("curves.png: %v", err)
+	}
+	rec, err := ParseRecipe(slurp(t, filepath.Join(o.Dir, "config.yaml")))
+	if err != nil || rec.Batch != 4 || rec.Rate.EveryEpochs != 1 {
+		t.Errorf("config.yaml reads back as %+v, %v", rec, err)
+	}
+}
+
+func TestBrokenValidationPicturesAreNotCounted(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Data.(*fakeData).broken = map[int]bool{1: true, 2: true, 9: true}
+	res := mustRun(t, o)
+	if got := res.Last; got.Raw.N != 7 || got.Raw.Top1 != 4./7 || got.Skipped != 3 {
+		t.Errorf("last evaluation %+v", got)
+	}
+}
+
+func TestExportIsTheAverage(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	mustRun(t, o)
+	_, _, state, err := ReadCheckpoint(CheckpointPath(o.Dir, testSteps))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(o.Dir, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, _ := f.Stat()
+	out, meta, err := model.ReadSafetensors(f, info.Size())
+	if err != nil || !strings.Contains(meta[model.SpecKey], "n01443537") {
+		t.Fatalf("spec %q, %v", meta[model.SpecKey], err)
+	}
+	if digest(out, nil) != digest(Weights(state, true), nil) || digest(out, nil) == digest(Weights(state, false), nil) {
+		t.Error("model.safetensors does not hold the averaged weights")
+	}
+	if len(out) != len(o.Network.Params()) {
+		t.Errorf("%d tensors exported, the network has %d", len(out), len(o.Network.Params()))
+	}
+}
+
+func TestStoppedAndContinuedEqualsUninterrupted(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+
+	cut := testOptions(t, t.TempDir())
+	for _, at := range []int64{1, 4, 5, 7, 10, 14} { // within epochs, at their ends
+		ctx, cancel := context.WithCancel(t.Context())
+		cut.OnStep = func(s StepInfo) {
+			if s.Step == at {
+				cancel()
+			}
+		}
+		_, err := Run(ctx, cut)
+		cancel()
+		if !errors.Is(err, ErrStopped) {
+			t.Fatalf("stop at step %d: %v", at, err)
+		}
+	}
+	cut.OnStep = nil
+	mustRun(t, cut)
+	sameEnd(t, whole.Dir, cut.Dir)
+}
+
+func TestStopAfterSteps(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	cut := testOptions(t, t.TempDir())
+	cut.StopAfter = 4
+	calls := 0
+	for ; calls < 10; calls++ {
+		if _, err := Run(t.Context(), cut); err == nil {
+			break
+		} else if !errors.Is(err, ErrStopped) {
+			t.Fatal(err)
+		}
+	}
+	if calls != 3 { // 4, 8, 12, then 3 more
+		t.Errorf("%d calls were stopped", calls)
+	}
+	sameEnd(t, whole.Dir, cut.Dir)
+}
+
+// A copy of the directory taken within a step is what kill -9 leaves.
+func TestKilledAndContinuedEqualsUninterrupted(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	whole.CheckpointEvery = time.Nanosecond // after every step
+	snaps := map[int64]string{}
+	whole.OnStep = func(s StepInfo) {
+		if s.Step == 1 || s.Step == 3 || s.Step == 6 || s.Step == 11 {
+			dir := filepath.Join(t.TempDir(), fmt.Sprint(s.Step))
+			if err := os.CopyFS(dir, os.DirFS(whole.Dir)); err != nil && !strings.Contains(err.Error(), "symlink") {
+				t.Error(err)
+			}
+			snaps[s.Step] = dir
+		}
+	}
+	mustRun(t, whole)
+	for _, step := range slices.Sorted(maps.Keys(snaps)) {
+		o := testOptions(t, snaps[step])
+		var start Start
+		o.OnStart = func(s Start) { start = s }
+		// The torn line and temporary file of a process that died writing.
+		appendFile(t, filepath.Join(o.Dir, logName), `{"kind":"step","st`)
+		appendFile(t, filepath.Join(o.Dir, checkpointDir, ".step-000000099.safetensors.tmp-0123456789ab"), "half")
+		mustRun(t, o)
+		if start.Step != step-1 {
+			t.Errorf("killed in step %d: continued from %d", step, start.Step)
+		}
+		sameEnd(t, whole.Dir, o.Dir)
+	}
+}
+
+func TestStopDuringValidation(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	cut := testOptions(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cut.Data.(*fakeData).onVal = cancel
+	if _, err := Run(ctx, cut); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	cut.Data = newData(23, 10, testClasses)
+	mustRun(t, cut)
+	sameEnd(t, whole.Dir, cut.Dir)
+}
+
+func TestDamagedNewestFallsBack(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	damage := map[string]func([]byte) []byte{
+		"cut short":     func(b []byte) []byte { return b[:len(b)/2] },
+		"empty":         func([]byte) []byte { return nil },
+		"last byte":     func(b []byte) []byte { b[len(b)-1] ^= 1; return b },
+		"middle byte":   func(b []byte) []byte { b[len(b)/2] ^= 0x40; return b },
+		"header length": func(b []byte) []byte { b[6] = 0x7f; return b },
+		"header byte":   func(b []byte) []byte { b[30] ^= 2; return b },
+		"random":        func(b []byte) []byte { return slices.Repeat([]byte{0xa5}, len(b)) },
+	}
+	for name, f := range damage {
+		t.Run(name, func(t *testing.T) {
+			o := testOptions(t, t.TempDir())
+			o.StopAfter = 10
+			if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+				t.Fatal(err)
+			}
+			newest := CheckpointPath(o.Dir, 10)
+			if err := os.WriteFile(newest, f(slurp(t, newest)), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			var warned []string
+			var start Start
+			o.OnWarn = func(text string) { warned = append(warned, text) }
+			o.OnStart = func(s Start) { start = s }
+			o.StopAfter = 0
+			mustRun(t, o)
+			if len(warned) != 1 || !strings.Contains(warned[0], newest) || !strings.Contains(warned[0], "damaged") {
+				t.Errorf("warnings %q", warned)
+			}
+			if start.Step != 5 {
+				t.Errorf("continued from step %d", start.Step)
+			}
+			sameEnd(t, whole.Dir, o.Dir)
+		})
+	}
+}
+
+func TestEveryCheckpointDamaged(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.StopAfter = 3
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(CheckpointPath(o.Dir, 3), []byte("no"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o.OnWarn = nil
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a run whose only checkpoint is damaged: %v", err)
+	}
+}
+
+func TestAnotherRunIsRefused(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.StopAfter = 2
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	for want, change := range map[string]func(*Options){
+		"seed 9 (now 10)":      func(o *Options) { o.Recipe.Seed = 10 },
+		"batch 4 (now 2)":      func(o *Options) { o.Recipe.Batch = 2 },
+		"pictures 23 (now 22)": func(o *Options) { o.Data = newData(22, 10, testClasses) },
+		"classes":              func(o *Options) { o.Spec.Classes = []string{"n00000001", "n01443537", "n01484850"} },
+		"optimizer":            func(o *Options) { o.Recipe.Optimizer.Kind = "sgd" },
+	} {
+		c := o
+		change(&c)
+		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error with %q, got %v", want, err)
+		}
+	}
+}
+
+func TestFinishedRunDoesNothing(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	first := mustRun(t, o)
+	before := slurp(t, filepath.Join(o.Dir, "log.ndjson"))
+	o.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("asked for an engine") }
+	second := mustRun(t, o)
+	if !second.Already || second.Steps != first.Steps || second.ONNX != first.ONNX {
+		t.Errorf("second result %+v", second)
+	}
+	if string(before) != string(slurp(t, filepath.Join(o.Dir, "log.ndjson"))) {
+		t.Error("the log grew")
+	}
+}
+
+func TestMoreEpochsGoOn(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	mustRun(t, o)
+	o.Recipe.Epochs = 4
+	if res := mustRun(t, o); res.Steps != testSteps+epochSteps || res.Already {
+		t.Errorf("result %+v", res)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	lock, err := durable.TryLock(filepath.Join(o.Dir, ".lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	if _, err := Run(t.Context(), o); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("second run in a directory: %v", err)
+	}
+}
+
+func TestCancelledBeforeAnything(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) || errors.Is(err, ErrStopped) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestKeepsLastAndBest(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.KeepLast = 1
+	mustRun(t, o)
+	steps, err := CheckpointSteps(o.Dir)
+	if want := []int64{5, 15}; err != nil || !slices.Equal(steps, want) { // all validations are equal: the first is best
+		t.Errorf("kept %v, want %v (%v)", steps, want, err)
+	}
+	if got, err := os.Readlink(filepath.Join(o.Dir, "best.safetensors")); err != nil || got != "checkpoints/step-000000005.safetensors" {
+		t.Errorf("best.safetensors -> %s, %v", got, err)
+	}
+}
+
+func TestOutOfMemoryHalves(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	o := testOptions(t, t.TempDir())
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	var made []int
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.largest = 1
+		made = append(made, cfg.Accumulate)
+		return e, nil
+	}
+	mustRun(t, o)
+	if !slices.Equal(made, []int{1, 2, 4}) || len(warned) != 2 || !strings.Contains(warned[0], "batch 4 in 2 parts") {
+		t.Errorf("engines with %v parts, warnings %q", made, warned)
+	}
+	sameEnd(t, whole.Dir, o.Dir)
+
+	o.Recipe.Epochs, made = 4, nil // what was found out is remembered
+	mustRun(t, o)
+	if !slices.Equal(made, []int{4}) {
+		t.Errorf("continued with engines of %v parts", made)
+	}
+	small := testOptions(t, t.TempDir())
+	small.OnWarn = nil
+	small.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.largest = 0
+		e.cfg.Batch = 1 << 20
+		e.largest = 1
+		return e, nil
+	}
+	if _, err := Run(t.Context(), small); !errors.Is(err, ErrOutOfMemory) {
+		t.Errorf("nothing fits: %v", err)
+	}
+}
+
+func TestNaNIsNamed(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	n := 0
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.bad = func() bool { n++; return n == 8 }
+		return e, nil
+	}
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	_, err := Run(t.Context(), o)
+	if !errors.Is(err, ErrDiverged) {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"step 8", "NaN", "learning rate", "checkpoint of step 5 is whole"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in %q", part, err)
+		}
+	}
+	if steps, _ := CheckpointSteps(o.Dir); !slices.Equal(steps, []int64{5}) {
+		t.Errorf("checkpoints %v: the broken state must not be saved", steps)
+	}
+	if !strings.Contains(string(slurp(t, filepath.Join(o.Dir, logName))), "NaN") {
+		t.Error("the log does not tell")
+	}
+}
+
+func TestLabelsAreChecked(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Data.(*fakeData).train[7] = 3
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "picture 7 has label 3") {
+		t.Errorf("label out of range: %v", err)
+	}
+	o.Data.(*fakeData).train[7] = 1
+	o.Data.(*fakeData).val[2] = -1
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation picture 2 has label -1") {
+		t.Errorf("validation without label: %v", err)
+	}
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	d := newData(23, 10, 2)
+	o.Data = d
+	mustRun(t, o)
+	if len(warned) != 1 || !strings.Contains(warned[0], "1 of 3 classes") || !strings.Contains(warned[0], "n01484850") {
+		t.Errorf("warnings %q", warned)
+	}
+}
+
+func TestLossAtChanceIsNamed(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	r := &runner{o: o}
+	var warned []string
+	r.o.OnWarn = func(text string) { warned = append(warned, text) }
+	r.pos.Epoch = 1
+	r.epochN, r.epochLoss = 100, 100*0.9
+	if r.checkChance(); len(warned) != 0 { // ln 3 = 1.0986
+		t.Errorf("warned %q about a loss that fell", warned)
+	}
+	r.epochLoss = 100 * 1.09
+	if r.checkChance(); len(warned) != 1 || !strings.Contains(warned[0], "ln 3 = 1.099") {
+		t.Errorf("warned %q", warned)
+	}
+	r.o.Recipe.Rate.WarmupEpochs = 5
+	if r.checkChance(); len(warned) != 1 {
+		t.Error("warned during the warm-up")
+	}
+}
+
+func TestEndlessOverflowIsNamed(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Recipe.Epochs = 1000
+	var overflowed int
+	o.OnStep = func(s StepInfo) {
+		if s.Overflow {
+			overflowed++
+		}
+	}
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.overflow = func(step int) bool { return step != 3 && step < 1000 }
+		return e, nil
+	}
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), "step 103: the last 100 steps overflowed") {
+		t.Errorf("got %v", err)
+	}
+	if overflowed != 101 { // two before the third, 99 before the last
+		t.Errorf("%d steps were logged as overflowed", overflowed)
+	}
+}
+
+func TestGivenWeights(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	w := o.Network.Init(1)[0]
+	for i := range w.Data {
+		w.Data[i] = 0
+	}
+	o.Weights = []model.Tensor{w}
+	var first []float32
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.bad = func() bool { first = append(e.state[w.Name], e.state[emaPrefix+w.Name]...); return true }
+		return e, nil
+	}
+	o.OnWarn = nil
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrDiverged) {
+		t.Fatal(err)
+	}
+	if len(first) == 0 || slices.ContainsFunc(first, func(v float32) bool { return v != 0 }) {
+		t.Errorf("the given weights did not arrive: %v", first)
+	}
+	o.Weights[0].Name = "nonesuch"
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "nonesuch") {
+		t.Errorf("unknown weights: %v", err)
+	}
+}
+
+func TestBatchLargerThanData(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Recipe.Batch = 64
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "batch of 64 is more than the 23") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func appendFile(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,116 @@
+package train
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// Rate is the learning rate over a run.
+//
+// The peak is Base scaled from BaseBatch to the batch in use: linearly
+// (Goyal et al. 2017), by the square root, or not at all. A linear warm-up
+// over WarmupEpochs starts at WarmupFrom times the peak; then the schedule:
+//
+//	constant     peak
+//	exponential  peak * factor^(e/every_epochs), in stairs if staircase
+//	step         peak * factor^(milestones passed)
+//	cosine       from peak to floor*peak along half a cosine
+//
+// e is the epoch, with its fraction. Exponential and step count e from the
+// start of the run, cosine from the end of the warm-up.
+type Rate struct {
+	Base         float64   `yaml:"base"`
+	BaseBatch    int       `yaml:"base_batch"`
+	Scaling      string    `yaml:"scaling"` // linear, sqrt, none
+	Schedule     string    `yaml:"schedule"`
+	WarmupEpochs float64   `yaml:"warmup_epochs,omitempty"`
+	WarmupFrom   float64   `yaml:"warmup_from,omitempty"`
+	Factor       float64   `yaml:"factor,omitempty"`
+	EveryEpochs  float64   `yaml:"every_epochs,omitempty"`
+	Staircase    bool      `yaml:"staircase,omitempty"`
+	Milestones   []float64 `yaml:"milestones,omitempty,flow"` // epochs
+	Floor        float64   `yaml:"floor,omitempty"`           // fraction of the peak
+}
+
+var schedules = []string{"constant", "exponential", "step", "cosine"}
+
+// Check names the first value that makes no sense.
+func (r Rate) Check() error {
+	switch {
+	case !(r.Base > 0) || math.IsInf(r.Base, 0):
+		return fmt.Errorf("rate.base is %v: want a number above 0", r.Base)
+	case !slices.Contains([]string{"linear", "sqrt", "none"}, r.Scaling):
+		return fmt.Errorf("rate.scaling is %q: want linear, sqrt or none", r.Scaling)
+	case r.Scaling != "none" && r.BaseBatch < 1:
+		return fmt.Errorf("rate.base_batch is %d: scaling %s needs the batch that rate.base is meant for", r.BaseBatch, r.Scaling)
+	case !slices.Contains(schedules, r.Schedule):
+		return fmt.Errorf("rate.schedule is %q: want one of %s", r.Schedule, strings.Join(schedules, ", "))
+	case !(r.WarmupEpochs >= 0):
+		return fmt.Errorf("rate.warmup_epochs is %v: want 0 or more", r.WarmupEpochs)
+	case !(r.WarmupFrom >= 0 && r.WarmupFrom <= 1):
+		return fmt.Errorf("rate.warmup_from is %v: want 0 to 1", r.WarmupFrom)
+	case !(r.Floor >= 0 && r.Floor <= 1):
+		return fmt.Errorf("rate.floor is %v: want 0 to 1", r.Floor)
+	case (r.Schedule == "exponential" || r.Schedule == "step") && !(r.Factor > 0 && r.Factor <= 1):
+		return fmt.Errorf("rate.factor is %v: schedule %s wants above 0, at most 1", r.Factor, r.Schedule)
+	case r.Schedule == "exponential" && !(r.EveryEpochs > 0):
+		return fmt.Errorf("rate.every_epochs is %v: schedule exponential wants a number above 0", r.EveryEpochs)
+	case r.Schedule == "step" && (len(r.Milestones) == 0 || !slices.IsSorted(r.Milestones)):
+		return fmt.Errorf("rate.milestones are %v: schedule step wants epochs in ascending order", r.Milestones)
+	}
+	return nil
+}
+
+// Peak is the rate after warm-up for a batch of the given size.
+func (r Rate) Peak(batch int) float64 {
+	switch r.Scaling {
+	case "linear":
+		return r.Base * float64(batch) / float64(r.BaseBatch)
+	case "sqrt":
+		return r.Base * math.Sqrt(float64(batch)/float64(r.BaseBatch))
+	}
+	return r.Base
+}
+
+// At is the rate at epoch e (0 at the start, with fraction) of a run of the
+// given length.
+func (r Rate) At(e float64, epochs, batch int) float64 {
+	peak := r.Peak(batch)
+	if e < r.WarmupEpochs {
+		return peak * (r.WarmupFrom + (1-r.WarmupFrom)*e/r.WarmupEpochs)
+	}
+	switch r.Schedule {
+	case "exponential":
+		n := e / r.EveryEpochs
+		if r.Staircase {
+			n = math.Floor(n + 1e-9)
+		}
+		return peak * math.Pow(r.Factor, n)
+	case "step":
+		n := 0
+		for _, m := range r.Milestones {
+			if e+1e-9 >= m {
+				n++
+			}
+		}
+		return peak * math.Pow(r.Factor, float64(n))
+	case "cosine":
+		span := float64(epochs) - r.WarmupEpochs
+		if span <= 0 {
+			return peak
+		}
+		at := min((e-r.WarmupEpochs)/span, 1)
+		return peak * (r.Floor + (1-r.Floor)*(1+math.Cos(math.Pi*at))/2)
+	}
+	return peak
+}
+
+// At is the averaging decay at optimiser step t, counted from 0.
+func (e EMA) At(t int64) float64 {
+	if e.Warmup {
+		return min(e.Decay, float64(1+t)/float64(10+t))
+	}
+	return e.Decay
+}

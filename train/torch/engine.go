@@ -1,0 +1,347 @@
+package torch
+
+/*
+#include <stdlib.h>
+#include "synshard_torch.h"
+
+static int ss_create(const ss_api *a, const ss_network *n, const ss_config *c, ss_engine **o, char *e, size_t l) { return a->create(n, c, o, e, l); }
+static void ss_destroy(const ss_api *a, ss_engine *g) { a->destroy(g); }
+static int ss_step_(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, const ss_step *s, ss_metrics *m, char *e, size_t l) {
+	ss_batch b = {images, labels, rows};
+	return a->step(g, &b, s, m, e, l);
+}
+static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, int32_t ema, ss_eval *o, char *e, size_t l) {
+	ss_batch b = {images, labels, rows};
+	return a->evaluate(g, &b, ema, o, e, l);
+}
+static int ss_probabilities(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t ema, float *o, char *e, size_t l) {
+	ss_batch b = {images, 0, rows};
+	return a->probabilities(g, &b, ema, o, e, l);
+}
+static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t rows, int32_t train, uint64_t seed, float *logits, float *aux0, float *aux1, char *e, size_t l) {
+	ss_batch b = {0, 0, rows};
+	float *aux[2] = {aux0, aux1};
+	return a->forward(g, in, &b, train, seed, logits, aux0 ? aux : 0, e, l);
+}
+static const char *ss_slot(const ss_api *a, ss_engine *g, int i) { return a->slots(g)[i]; }
+static int ss_memory(const ss_api *a, ss_engine *g, int64_t *now, int64_t *peak, char *e, size_t l) { return a->memory(g, now, peak, e, l); }
+*/
+import "C"
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"unsafe"
+
+	"synshard/loader"
+	"synshard/model"
+	"synshard/train"
+)
+
+// Engine trains one network on one device. All its work is done on one thread
+// of its own, because OpenMP keeps a team of threads for each thread it is
+// called from.
+type Engine struct {
+	shim   *Shim
+	net    *model.Network
+	cfg    train.EngineConfig
+	params []model.Param
+	handle *C.ss_engine
+	slots  []string
+	work   chan func()
+}
+
+var (
+	precisions = []string{"fp32", "tf32", "bf16", "fp16"}     // ss_precision
+	optimizers = []string{"rmsprop", "sgd", "adamw"}          // ss_optimizer
+	_          = [1]struct{}{}[int(model.Flatten)-C.SS_FLATTEN] // the operations are numbered alike
+)
+
+// New builds an engine for a network. Parameters are zero until SetState.
+func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) {
+	if cfg.Recompute {
+		return nil, errors.New("new engine: recomputing activations is not offered by this engine")
+	}
+	cfg.Accumulate = max(cfg.Accumulate, 1)
+	if cfg.Batch < 1 || cfg.Batch%cfg.Accumulate != 0 {
+		return nil, fmt.Errorf("new engine: batch %d cannot be worked through in %d parts", cfg.Batch, cfg.Accumulate)
+	}
+	config, err := cConfig(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("new engine: %w", err)
+	}
+	e := &Engine{shim: s, net: net, cfg: cfg, params: net.Params(), work: make(chan func())}
+	go func() {
+		runtime.LockOSThread()
+		for f := range e.work {
+			f()
+		}
+	}()
+	var mem arena
+	defer mem.free()
+	cnet := mem.network(net, e.params)
+	config.device = mem.str(cfg.Device)
+	if err := e.call("new engine", func(m *C.char, n C.size_t) C.int { return C.ss_create(s.api, cnet, &config, &e.handle, m, n) }); err != nil {
+		close(e.work)
+		return nil, err
+	}
+	for i := 0; ; i++ {
+		slot := C.ss_slot(s.api, e.handle, C.int(i))
+		if slot == nil {
+			return e, nil
+		}
+		e.slots = append(e.slots, C.GoString(slot))
+	}
+}
+
+// Close frees the engine.
+func (e *Engine) Close() error {
+	if e.handle != nil {
+		e.on(func() { C.ss_destroy(e.shim.api, e.handle) })
+		e.handle = nil
+		close(e.work)
+	}
+	return nil
+}
+
+// on runs f on the engine's thread.
+func (e *Engine) on(f func()) {
+	done := make(chan struct{})
+	e.work <- func() { f(); close(done) }
+	<-done
+}
+
+func (e *Engine) call(what string, f func(*C.char, C.size_t) C.int) (err error) {
+	e.on(func() { err = call(what, f) })
+	return err
+}
+
+func (e *Engine) checkBatch(b *loader.Batch) error {
+	if b.Size != e.net.Input {
+		return fmt.Errorf("batch of %d-pixel pictures for a network of %d", b.Size, e.net.Input)
+	}
+	if rows := len(b.Labels); rows == 0 || len(b.Images) < rows*b.Size*b.Size*3 {
+		return fmt.Errorf("batch with %d labels and %d bytes of pictures", len(b.Labels), len(b.Images))
+	}
+	return nil
+}
+
+// part is the memory of rows [from, to) of a batch.
+func part(b *loader.Batch, from, to int) (*C.uint8_t, *C.int64_t, C.int32_t) {
+	picture := b.Size * b.Size * 3
+	return (*C.uint8_t)(&b.Images[from*picture]), (*C.int64_t)(&b.Labels[from]), C.int32_t(to - from)
+}
+
+// Step implements train.Engine. With Accumulate the batch is worked through in
+// parts whose gradients add up to the whole batch's, batch norm apart.
+func (e *Engine) Step(b *loader.Batch, s train.Step) (train.Metrics, error) {
+	var sum train.Metrics
+	if err := e.checkBatch(b); err != nil {
+		return sum, fmt.Errorf("step: %w", err)
+	}
+	parts := partition(b.Labels, e.cfg.Accumulate)
+	total := counted(b.Labels)
+	for i, p := range parts {
+		share := float64(counted(b.Labels[p.from:p.to])) / float64(max(total, 1))
+		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
+			grad_scale: C.double(share), update: flag(i == len(parts)-1), freeze_bn: flag(s.FreezeBN)}
+		var m C.ss_metrics
+		images, labels, rows := part(b, p.from, p.to)
+		err := e.call("step", func(t *C.char, n C.size_t) C.int {
+			return C.ss_step_(e.shim.api, e.handle, images, labels, rows, &step, &m, t, n)
+		})
+		if err != nil {
+			return sum, err
+		}
+		sum.Loss += share * float64(m.loss)
+		sum.MainLoss += share * float64(m.main_loss)
+		sum.AuxLoss += share * float64(m.aux_loss)
+		sum.Correct += int(m.correct)
+		sum.Counted += int(m.counted)
+		sum.GradNorm, sum.Skipped = float64(m.grad_norm), m.skipped != 0
+	}
+	return sum, nil
+}
+
+type span struct{ from, to int }
+
+// partition cuts labels into at most parts spans of equal length, leaving out
+// those without any labelled row.
+func partition(labels []int64, parts int) []span {
+	size := (len(labels) + parts - 1) / parts
+	var out []span
+	for from := 0; from < len(labels); from += size {
+		to := min(from+size, len(labels))
+		if counted(labels[from:to]) > 0 {
+			out = append(out, span{from, to})
+		}
+	}
+	if len(out) == 0 {
+		return []span{{0, len(labels)}} // the engine says what is wrong with it
+	}
+	return out
+}
+
+func counted(labels []int64) int {
+	n := 0
+	for _, l := range labels {
+		if l >= 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Evaluate implements train.Engine.
+func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) {
+	if err := e.checkBatch(b); err != nil {
+		return train.EvalMetrics{}, fmt.Errorf("evaluate: %w", err)
+	}
+	var m C.ss_eval
+	images, labels, rows := part(b, 0, len(b.Labels))
+	err := e.call("evaluate", func(t *C.char, n C.size_t) C.int {
+		return C.ss_evaluate(e.shim.api, e.handle, images, labels, rows, flag(ema), &m, t, n)
+	})
+	return train.EvalMetrics{N: int(m.n), Top1: int(m.top1), Top5: int(m.top5), Loss: float64(m.loss)}, err
+}
+
+// Probabilities gives the main head's softmax, [rows, classes].
+func (e *Engine) Probabilities(b *loader.Batch, ema bool) ([]float32, error) {
+	if err := e.checkBatch(b); err != nil {
+		return nil, fmt.Errorf("probabilities: %w", err)
+	}
+	out := make([]float32, len(b.Labels)*e.net.Classes)
+	images, _, rows := part(b, 0, len(b.Labels))
+	err := e.call("probabilities", func(t *C.char, n C.size_t) C.int {
+		return C.ss_probabilities(e.shim.api, e.handle, images, rows, flag(ema), (*C.float)(&out[0]), t, n)
+	})
+	return out, err
+}
+
+// Forward runs the network over normalised float32 pictures [rows, 3, input,
+// input] and gives the logits of the main head and, if aux is set, of the
+// auxiliary ones, [rows, classes] each.
+func (e *Engine) Forward(inputs []float32, rows int, training, aux bool, seed uint64) ([][]float32, error) {
+	if len(inputs) != rows*3*e.net.Input*e.net.Input || rows < 1 {
+		return nil, fmt.Errorf("forward: %d values for %d pictures of %d pixels", len(inputs), rows, e.net.Input)
+	}
+	out := [][]float32{make([]float32, rows*e.net.Classes)}
+	var p [2]*C.float
+	if aux {
+		for i := range e.net.Aux {
+			out = append(out, make([]float32, rows*e.net.Classes))
+			p[i] = (*C.float)(&out[i+1][0])
+		}
+	}
+	err := e.call("forward", func(t *C.char, n C.size_t) C.int {
+		return C.ss_forward(e.shim.api, e.handle, (*C.float)(&inputs[0]), C.int32_t(rows), flag(training), C.uint64_t(seed), (*C.float)(&out[0][0]), p[0], p[1], t, n)
+	})
+	return out, err
+}
+
+// Memory gives the device memory in use and the most there was, in bytes; 0 on
+// the CPU.
+func (e *Engine) Memory() (now, peak int64, err error) {
+	var a, b C.int64_t
+	err = e.call("memory", func(t *C.char, n C.size_t) C.int { return C.ss_memory(e.shim.api, e.handle, &a, &b, t, n) })
+	return int64(a), int64(b), err
+}
+
+func flag(b bool) C.int32_t {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func cConfig(c train.EngineConfig) (C.ss_config, error) {
+	var out C.ss_config
+	precision, optimizer := slices.Index(precisions, c.Precision), slices.Index(optimizers, c.Optimizer)
+	if precision < 0 {
+		return out, fmt.Errorf("precision %q: want one of %v", c.Precision, precisions)
+	}
+	if optimizer < 0 {
+		return out, fmt.Errorf("optimizer %q: want one of %v", c.Optimizer, optimizers)
+	}
+	out = C.ss_config{
+		precision: C.int32_t(precision), optimizer: C.int32_t(optimizer), threads: C.int32_t(c.Threads),
+		channels_last: flag(c.ChannelsLast), nesterov: flag(c.Nesterov), ema: flag(c.EMA),
+		momentum: C.double(c.Momentum), rho: C.double(c.Decay), eps: C.double(c.Eps), beta1: C.double(c.Beta1), beta2: C.double(c.Beta2),
+		weight_decay: C.double(c.WeightDecay), label_smoothing: C.double(c.LabelSmoothing),
+		clip_norm: C.double(c.ClipNorm), clip_value: C.double(c.ClipValue), bn_momentum: C.double(c.BNMomentum),
+	}
+	for i := range 3 {
+		out.mean[i], out.std[i] = C.double(c.Mean[i]), C.double(c.Std[i])
+	}
+	return out, nil
+}
+
+// arena is C memory that lives as long as one call: what is passed to C may
+// not hold pointers to Go's.
+type arena []unsafe.Pointer
+
+func (a *arena) free() {
+	for _, p := range *a {
+		C.free(p)
+	}
+}
+
+func (a *arena) str(s string) *C.char {
+	p := C.CString(s)
+	*a = append(*a, unsafe.Pointer(p))
+	return p
+}
+
+func array[T any](a *arena, n int) (*T, []T) {
+	var t T
+	p := C.calloc(C.size_t(max(n, 1)), C.size_t(unsafe.Sizeof(t)))
+	*a = append(*a, p)
+	return (*T)(p), unsafe.Slice((*T)(p), n)
+}
+
+func (a *arena) ints(from []int) *C.int32_t {
+	p, s := array[C.int32_t](a, len(from))
+	for i, v := range from {
+		s[i] = C.int32_t(v)
+	}
+	return p
+}
+
+// network writes the node table in C's form.
+func (a *arena) network(net *model.Network, params []model.Param) *C.ss_network {
+	p, out := array[C.ss_network](a, 1)
+	n := &out[0]
+	var nodes []C.ss_node
+	n.nodes, nodes = array[C.ss_node](a, len(net.Nodes))
+	for i, from := range net.Nodes {
+		to := &nodes[i]
+		to.op, to.n_inputs, to.inputs = C.int32_t(from.Op), C.int32_t(len(from.Inputs)), a.ints(from.Inputs)
+		for d := range 2 {
+			to.kernel[d], to.stride[d], to.pad[d] = C.int32_t(from.Kernel[d]), C.int32_t(from.Stride[d]), C.int32_t(from.Pad[d])
+			to.size[d] = C.int32_t(from.Size[d])
+		}
+		to.bias, to.ceil_mode, to.count_include_pad = flag(from.Bias), flag(from.CeilMode), flag(from.CountIncludePad)
+		to.eps, to.p = C.double(from.Eps), C.double(from.P)
+	}
+	var list []C.ss_param
+	n.params, list = array[C.ss_param](a, len(params))
+	for i, from := range params {
+		to := &list[i]
+		to.name, to.kind, to.node, to.rank = a.str(from.Name), C.int32_t(from.Kind), C.int32_t(from.Node), C.int32_t(len(from.Shape))
+		for d, size := range from.Shape {
+			to.shape[d] = C.int64_t(size)
+		}
+	}
+	aux := make([]int, len(net.Aux))
+	var weights []C.double
+	n.aux_weight, weights = array[C.double](a, len(net.Aux))
+	for i, h := range net.Aux {
+		aux[i], weights[i] = h.Node, C.double(h.Weight)
+	}
+	n.aux = a.ints(aux)
+	n.n_nodes, n.n_params, n.n_aux = C.int32_t(len(nodes)), C.int32_t(len(list)), C.int32_t(len(aux))
+	n.logits, n.embedding, n.classes, n.input = C.int32_t(net.Logits), C.int32_t(net.Embedding), C.int32_t(net.Classes), C.int32_t(net.Input)
+	return p
+}

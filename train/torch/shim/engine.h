@@ -1,0 +1,106 @@
+// The engine's parts, as the files of this directory share them.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "synshard_torch.h"
+
+namespace synshard {
+
+// bad_argument is a mistake of the caller's.
+struct bad_argument : std::runtime_error {
+	using std::runtime_error::runtime_error;
+};
+
+// no_device says that a device was asked for that is not there.
+struct no_device : std::runtime_error {
+	using std::runtime_error::runtime_error;
+};
+
+struct Param {
+	std::string name;
+	int32_t kind = 0, node = 0;
+	std::vector<int64_t> shape;
+	at::Tensor value;             // float32, on the device; conv weights in the network's memory format
+	at::Tensor ema;               // undefined without EMA
+	std::vector<at::Tensor> slot; // of the optimiser; empty for running statistics
+
+	bool trained() const { return kind != SS_RUNNING_MEAN && kind != SS_RUNNING_VAR; }
+	bool decayed() const { return kind == SS_WEIGHT; }
+};
+
+struct Node {
+	int32_t op = 0;
+	std::vector<int32_t> inputs;
+	int64_t kernel[2], stride[2], pad[2], size[2];
+	bool ceil_mode = false, count_include_pad = false;
+	double eps = 0, p = 0, alpha = 0, beta = 0, k = 0;
+	int param[6]; // index by kind, -1: none
+	int last_use = 0, uses = 0;
+};
+
+struct Config {
+	at::Device device{at::kCPU};
+	at::ScalarType compute = at::kFloat;
+	bool fp16 = false, channels_last = true, nesterov = false, ema = false;
+	int optimizer = SS_RMSPROP, threads = 1;
+	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
+	at::Tensor scale, shift; // [1, 3, 1, 1]: normalised = byte * scale + shift
+};
+
+enum class Mode { train, train_frozen_bn, eval };
+
+struct Outputs {
+	at::Tensor logits;
+	std::vector<at::Tensor> aux;
+};
+
+// Network is the node table with its parameters.
+struct Network {
+	std::vector<Node> nodes;
+	std::vector<Param> params;
+	std::unordered_map<std::string, int> by_name;
+	std::vector<int32_t> aux;
+	std::vector<double> aux_weight;
+	int32_t logits = 0, classes = 0, input = 0;
+
+	void load(const ss_network &, const Config &);
+	// x is normalised, float32. ema takes the averaged weights.
+	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed) const;
+
+private:
+	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, Mode, bool ema, uint64_t seed) const;
+};
+
+// Optimizer holds what an update needs beside the gradients.
+class Optimizer {
+public:
+	Optimizer(const Config &, Network &);
+	// Updates parameters and EMA from the gradients times scale. Gives the
+	// gradients' global norm before clipping (after the scale); not finite: nothing was changed.
+	double update(Network &, double lr, double ema_decay, double scale);
+	int64_t updates = 0;
+	const char *const *slots() const;
+
+private:
+	void fused(Param &, const at::Tensor &grad, double lr, double ema_decay, double scale) const;
+	void foreach(Network &, double lr, double ema_decay, double scale) const;
+	const Config &config;
+};
+
+} // namespace synshard
+
+struct ss_engine {
+	synshard::Config config;
+	synshard::Network network;
+	std::unique_ptr<synshard::Optimizer> optimizer;
+	double loss_scale = 1;
+	int64_t good_steps = 0; // since the loss scale last changed
+};

@@ -1,0 +1,146 @@
+// The network: the node table turned into parameters, and run.
+#include "engine.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+namespace synshard {
+
+namespace {
+
+const char *kind_name(int kind) {
+	static const char *names[] = {"weight", "bias", "BN weight", "BN bias", "running mean", "running variance"};
+	return kind >= 0 && kind < 6 ? names[kind] : "unknown kind";
+}
+
+// mask gives [shape] of 0 and 1/(1-p), a function of (seed, node) alone on every device.
+at::Tensor dropout_mask(at::IntArrayRef shape, double p, uint64_t seed, int node, const at::Tensor &like) {
+	auto generator = at::detail::createCPUGenerator(seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(node));
+	auto mask = at::empty(shape, at::kFloat).bernoulli_(1 - p, generator).div_(1 - p);
+	return mask.to(like.options());
+}
+
+} // namespace
+
+void Network::load(const ss_network &n, const Config &config) {
+	if (n.n_nodes < 2 || n.n_params < 1 || n.logits <= 0 || n.logits >= n.n_nodes)
+		throw bad_argument("network: no nodes, no parameters or no logits");
+	logits = n.logits, classes = n.classes, input = n.input;
+	nodes.resize(n.n_nodes);
+	for (int i = 0; i < n.n_nodes; i++) {
+		const ss_node &from = n.nodes[i];
+		Node &to = nodes[i];
+		to.op = from.op;
+		to.inputs.assign(from.inputs, from.inputs + from.n_inputs);
+		for (int in : to.inputs) {
+			if (in < 0 || in >= i)
+				throw bad_argument("network: node " + std::to_string(i) + " reads node " + std::to_string(in));
+			nodes[in].last_use = i;
+			nodes[in].uses++;
+		}
+		if (from.op < SS_INPUT || from.op > SS_FLATTEN || (from.op == SS_INPUT) != (i == 0) || (i > 0 && to.inputs.empty()))
+			throw bad_argument("network: node " + std::to_string(i) + ": operation " + std::to_string(from.op));
+		for (int d = 0; d < 2; d++)
+			to.kernel[d] = from.kernel[d], to.stride[d] = from.stride[d], to.pad[d] = from.pad[d], to.size[d] = from.size[d];
+		to.ceil_mode = from.ceil_mode, to.count_include_pad = from.count_include_pad;
+		to.eps = from.eps, to.p = from.p, to.alpha = from.alpha, to.beta = from.beta, to.k = from.k;
+		std::fill(std::begin(to.param), std::end(to.param), -1);
+	}
+	params.resize(n.n_params);
+	for (int i = 0; i < n.n_params; i++) {
+		const ss_param &from = n.params[i];
+		Param &to = params[i];
+		to.name = from.name, to.kind = from.kind, to.node = from.node;
+		if (from.node < 1 || from.node >= n.n_nodes || from.kind < 0 || from.kind > SS_RUNNING_VAR || from.rank < 1 || from.rank > 4)
+			throw bad_argument("parameter " + to.name + ": " + kind_name(from.kind) + " of node " + std::to_string(from.node));
+		to.shape.assign(from.shape, from.shape + from.rank);
+		auto format = from.rank == 4 && config.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+		to.value = at::zeros(to.shape, at::kFloat).to(config.device).contiguous(format);
+		if (to.trained()) to.value.requires_grad_(true);
+		if (config.ema) to.ema = at::zeros_like(to.value);
+		nodes[from.node].param[from.kind] = i;
+		if (!by_name.emplace(to.name, i).second) throw bad_argument("parameter " + to.name + " is there twice");
+	}
+	nodes[logits].last_use = n.n_nodes;
+	for (int i = 0; i < n.n_aux; i++) {
+		if (n.aux[i] < 1 || n.aux[i] >= n.n_nodes) throw bad_argument("network: auxiliary head at node " + std::to_string(n.aux[i]));
+		aux.push_back(n.aux[i]), aux_weight.push_back(n.aux_weight[i]);
+		nodes[n.aux[i]].last_use = n.n_nodes;
+	}
+}
+
+at::Tensor Network::run(const Config &config, const Node &n, int index, const std::vector<at::Tensor> &outs, Mode mode, bool ema, uint64_t seed) const {
+	const at::Tensor &x = outs[n.inputs[0]];
+	auto param = [&](int kind) {
+		if (n.param[kind] < 0) throw bad_argument("node " + std::to_string(index) + " has no " + kind_name(kind));
+		const Param &p = params[n.param[kind]];
+		return ema ? p.ema : p.value;
+	};
+	// What is computed with in the network's precision; batch norm keeps its own in float32.
+	auto cast = [&](int kind) { return n.param[kind] < 0 ? at::Tensor() : param(kind).to(config.compute); };
+	switch (n.op) {
+	case SS_CONV:
+		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
+	case SS_BATCH_NORM:
+		return at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
+			mode == Mode::train, config.bn_momentum, n.eps, true);
+	case SS_RELU:
+		if (nodes[n.inputs[0]].uses > 1) return at::relu(x);
+		{
+			at::Tensor y = x; // nobody else reads it, and no backward formula before a ReLU needs its input
+			return y.relu_();
+		}
+	case SS_MAX_POOL:
+		return at::max_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]}, 1, n.ceil_mode);
+	case SS_AVG_POOL:
+		return at::avg_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]}, n.ceil_mode, n.count_include_pad);
+	case SS_GLOBAL_AVG_POOL:
+		return at::adaptive_avg_pool2d(x, {std::max<int64_t>(n.size[0], 1), std::max<int64_t>(n.size[1], 1)});
+	case SS_CONCAT: {
+		std::vector<at::Tensor> parts;
+		for (int in : n.inputs) parts.push_back(outs[in]);
+		return at::cat(parts, 1);
+	}
+	case SS_ADD:
+		return outs[n.inputs.at(0)] + outs[n.inputs.at(1)];
+	case SS_LINEAR:
+		return at::linear(x, cast(SS_WEIGHT), cast(SS_BIAS));
+	case SS_DROPOUT:
+		return mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(x.sizes(), n.p, seed, index, x);
+	case SS_LRN: {
+		auto squares = at::constant_pad_nd(x.to(at::kFloat).square().unsqueeze(1), {0, 0, 0, 0, n.size[0] / 2, (n.size[0] - 1) / 2});
+		auto mean = at::avg_pool3d(squares, {n.size[0], 1, 1}, 1).squeeze(1);
+		return x / mean.mul(n.alpha).add(n.k).pow(n.beta).to(x.scalar_type());
+	}
+	case SS_FLATTEN:
+		return x.flatten(1);
+	}
+	throw bad_argument("node " + std::to_string(index) + ": operation " + std::to_string(n.op));
+}
+
+Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed) const {
+	std::vector<at::Tensor> outs(nodes.size());
+	outs[0] = x.to(config.compute);
+	int last = logits;
+	if (with_aux)
+		for (int a : aux) last = std::max(last, a);
+	std::vector<bool> wanted(nodes.size(), false);
+	wanted[logits] = true;
+	if (with_aux)
+		for (int a : aux) wanted[a] = true;
+	for (int i = last; i > 0; i--)
+		if (wanted[i])
+			for (int in : nodes[i].inputs) wanted[in] = true;
+	for (int i = 1; i <= last; i++) {
+		if (!wanted[i]) continue;
+		outs[i] = run(config, nodes[i], i, outs, mode, ema, seed);
+		for (int in : nodes[i].inputs)
+			if (nodes[in].last_use == i) outs[in].reset();
+	}
+	Outputs o;
+	o.logits = outs[logits].to(at::kFloat);
+	if (with_aux)
+		for (int a : aux) o.aux.push_back(outs[a].to(at::kFloat));
+	return o;
+}
+
+} // namespace synshard

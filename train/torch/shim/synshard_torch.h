@@ -1,0 +1,143 @@
+/* The training engine's C interface. One symbol is exported, synshard_torch_v1;
+ * it gives a table of functions.
+ *
+ * Every function returns SS_OK or another code and then writes one line of
+ * explanation, always ended by NUL, into err (err_len bytes). Nothing is kept
+ * between calls but what the engine handle holds; nothing is printed and no
+ * environment is read. An engine is for one thread at a time. Pointers passed
+ * in need to live for the length of the call only. */
+#ifndef SYNSHARD_TORCH_H
+#define SYNSHARD_TORCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SS_ABI 1
+
+enum ss_code {
+	SS_OK = 0,
+	SS_ERROR = 1,         /* libtorch refused; the message is its own */
+	SS_BAD_ARGUMENT = 2,  /* the caller's mistake */
+	SS_OUT_OF_MEMORY = 3, /* on the device; the engine is still good */
+	SS_NO_DEVICE = 4      /* this build or machine lacks the device */
+};
+
+/* Operations; the numbers are model.Op's. */
+enum ss_op {
+	SS_INPUT = 0,
+	SS_CONV,
+	SS_BATCH_NORM,
+	SS_RELU,
+	SS_MAX_POOL,
+	SS_AVG_POOL,
+	SS_GLOBAL_AVG_POOL,
+	SS_CONCAT,
+	SS_ADD,
+	SS_LINEAR,
+	SS_DROPOUT,
+	SS_LRN,
+	SS_FLATTEN
+};
+
+enum ss_param_kind { SS_WEIGHT = 0, SS_BIAS, SS_BN_WEIGHT, SS_BN_BIAS, SS_RUNNING_MEAN, SS_RUNNING_VAR };
+enum ss_precision { SS_FP32 = 0, SS_TF32, SS_BF16, SS_FP16 };
+enum ss_optimizer { SS_RMSPROP = 0, SS_SGD, SS_ADAMW };
+
+typedef struct ss_node {
+	int32_t op, n_inputs;
+	const int32_t *inputs; /* earlier nodes */
+	int32_t kernel[2], stride[2], pad[2];
+	int32_t size[2];       /* SS_GLOBAL_AVG_POOL: of the output; LRN: size[0] channels */
+	int32_t bias, ceil_mode, count_include_pad;
+	double eps, p;         /* BN; dropout's probability */
+	double alpha, beta, k; /* LRN */
+} ss_node;
+
+typedef struct ss_param {
+	const char *name;
+	int32_t kind, node, rank;
+	int64_t shape[4];
+} ss_param;
+
+typedef struct ss_network {
+	int32_t n_nodes, n_params, n_aux, logits, embedding, classes, input;
+	const ss_node *nodes;
+	const ss_param *params;
+	const int32_t *aux;
+	const double *aux_weight;
+} ss_network;
+
+typedef struct ss_config {
+	const char *device; /* cpu, cuda, cuda:N */
+	int32_t precision, threads, channels_last, optimizer, nesterov, ema;
+	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing;
+	double clip_norm, clip_value, bn_momentum; /* a clip of 0 is none */
+	double mean[3], std[3];                    /* of pictures scaled to 0..1 */
+} ss_config;
+
+typedef struct ss_batch {
+	const uint8_t *images; /* [rows, input, input, 3] */
+	const int64_t *labels; /* [rows]; -1: no part in loss or count */
+	int32_t rows;
+} ss_batch;
+
+typedef struct ss_step {
+	uint64_t seed; /* dropout is a function of it */
+	double lr, ema_decay;
+	double grad_scale; /* of this batch's mean loss in the update */
+	int32_t update;    /* 0: only add to the gradients */
+	int32_t freeze_bn; /* 1: batch norm by its running statistics, which stay */
+} ss_step;
+
+typedef struct ss_metrics {
+	double loss, main_loss, aux_loss, grad_norm;
+	int64_t correct, counted;
+	int32_t skipped; /* 1: fp16 overflow, no update made */
+	double loss_scale;
+} ss_metrics;
+
+typedef struct ss_eval {
+	int64_t n, top1, top5;
+	double loss; /* sum over n */
+} ss_eval;
+
+typedef struct ss_engine ss_engine;
+
+typedef struct ss_api {
+	uint32_t abi;
+	const char *torch_version;
+	int (*device_count)(int32_t *cuda, char *err, size_t err_len);
+	int (*create)(const ss_network *, const ss_config *, ss_engine **, char *err, size_t err_len);
+	void (*destroy)(ss_engine *);
+	int (*step)(ss_engine *, const ss_batch *, const ss_step *, ss_metrics *, char *err, size_t err_len);
+	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
+	/* Softmax of the main head: out is [rows, classes]. */
+	int (*probabilities)(ss_engine *, const ss_batch *, int32_t ema, float *out, char *err, size_t err_len);
+	/* Names are the parameters', and ema/NAME and opt/SLOT/NAME. float32, row-major; n elements. */
+	int (*get)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
+	int (*set)(ss_engine *, const char *name, const float *in, int64_t n, char *err, size_t err_len);
+	/* The optimiser's slots, ended by NULL; they live as long as the engine. */
+	const char *const *(*slots)(ss_engine *);
+	/* Adam's count of updates and fp16's loss scale. */
+	int (*get_scalars)(ss_engine *, int64_t *updates, double *loss_scale, char *err, size_t err_len);
+	int (*set_scalars)(ss_engine *, int64_t updates, double loss_scale, char *err, size_t err_len);
+	/* For tests. logits and aux are [rows, classes]; aux may be NULL. inputs is float [rows, 3, input, input] or NULL. */
+	int (*forward)(ss_engine *, const float *inputs, const ss_batch *, int32_t train, uint64_t seed, float *logits, float **aux, char *err, size_t err_len);
+	int (*gradient)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
+	/* Pinned memory for batches, where a GPU trains. */
+	int (*pin_alloc)(size_t n, void **out, char *err, size_t err_len);
+	void (*pin_free)(void *);
+	/* Bytes of device memory in use and the most there were; zeros on the CPU. */
+	int (*memory)(ss_engine *, int64_t *now, int64_t *peak, char *err, size_t err_len);
+} ss_api;
+
+const ss_api *synshard_torch_v1(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
