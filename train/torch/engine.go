@@ -54,8 +54,8 @@ type Engine struct {
 }
 
 var (
-	precisions = []string{"fp32", "tf32", "bf16", "fp16"}     // ss_precision
-	optimizers = []string{"rmsprop", "sgd", "adamw"}          // ss_optimizer
+	precisions = []string{"fp32", "tf32", "bf16", "fp16"}       // ss_precision
+	optimizers = []string{"rmsprop", "sgd", "adamw"}            // ss_optimizer
 	_          = [1]struct{}{}[int(model.Flatten)-C.SS_FLATTEN] // the operations are numbered alike
 )
 
@@ -137,6 +137,15 @@ func part(b *loader.Batch, from, to int) (*C.uint8_t, *C.int64_t, C.int32_t) {
 // Step implements train.Engine. With Accumulate the batch is worked through in
 // parts whose gradients add up to the whole batch's, batch norm apart.
 func (e *Engine) Step(b *loader.Batch, s train.Step) (train.Metrics, error) {
+	return e.step(b, s, true)
+}
+
+// accumulate adds a batch's gradients to those there are and makes no update.
+func (e *Engine) accumulate(b *loader.Batch) (train.Metrics, error) {
+	return e.step(b, train.Step{}, false)
+}
+
+func (e *Engine) step(b *loader.Batch, s train.Step, update bool) (train.Metrics, error) {
 	var sum train.Metrics
 	if err := e.checkBatch(b); err != nil {
 		return sum, fmt.Errorf("step: %w", err)
@@ -146,7 +155,7 @@ func (e *Engine) Step(b *loader.Batch, s train.Step) (train.Metrics, error) {
 	for i, p := range parts {
 		share := float64(counted(b.Labels[p.from:p.to])) / float64(max(total, 1))
 		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
-			grad_scale: C.double(share), update: flag(i == len(parts)-1), freeze_bn: flag(s.FreezeBN)}
+			grad_scale: C.double(share), update: flag(update && i == len(parts)-1), freeze_bn: flag(s.FreezeBN)}
 		var m C.ss_metrics
 		images, labels, rows := part(b, p.from, p.to)
 		err := e.call("step", func(t *C.char, n C.size_t) C.int {

@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Golden data for the training engine, by PyTorch and torchvision.
+
+Writes train/torch/testdata/golden_inception_v3.json: what torchvision's
+Inception-v3, with an eighth of its channels and 8 classes, gives for weights
+and pictures made by the formulas of model/modeltest:
+
+  logits_eval, aux_eval, logits_train, aux_train  [4][8]
+  loss                the training loss on the first batch, heads 1 and 0.4
+  gradients           name -> {norm, at: [places], values: [...]}
+  losses              optimiser -> the losses of ten updates
+
+Needs torch and torchvision; one thread, float32, so that it can be repeated.
+"""
+import json
+import math
+import pathlib
+
+import numpy as np
+import torch
+import torchvision
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BATCH, CLASSES, SIZE = 4, 8, 299
+SMOOTHING, AUX, DECAY, LR = 0.1, 0.4, 4e-5, 0.005
+
+
+def unit(i, n):
+    with np.errstate(over="ignore"):
+        h = np.arange(n, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(i * 2246822519 & 0xFFFFFFFF) + np.uint32(374761393)
+        h ^= h >> np.uint32(15)
+        h *= np.uint32(2246822519)
+        h ^= h >> np.uint32(13)
+    return h.astype(np.float64) / 2**32
+
+
+def narrow():
+    """torchvision's network with every channel count divided by eight."""
+    m = torchvision.models.inception_v3(weights=None, num_classes=CLASSES, aux_logits=True, init_weights=False, transform_input=False)
+    for block in [b for b in m.modules() if isinstance(b, torchvision.models.inception.BasicConv2d)]:
+        c = block.conv
+        ins = c.in_channels if c.in_channels == 3 else c.in_channels // 8
+        block.conv = torch.nn.Conv2d(ins, c.out_channels // 8, c.kernel_size, c.stride, c.padding, bias=False)
+        block.bn = torch.nn.BatchNorm2d(c.out_channels // 8, eps=0.001)
+    m.fc = torch.nn.Linear(2048 // 8, CLASSES)
+    m.AuxLogits.fc = torch.nn.Linear(768 // 8, CLASSES)
+    m.dropout = torch.nn.Identity()
+    return m
+
+
+def names(m):
+    """Parameters and running statistics by node, as model.Network.Params lists them: each head's trunk in order."""
+    order = []
+    for name, module in m.named_modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
+            order += [name + ".weight"] + ([name + ".bias"] if module.bias is not None else [])
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            order += [name + "." + s for s in ("weight", "bias", "running_mean", "running_var")]
+    return order
+
+
+def fill(m):
+    state = m.state_dict()
+    for i, name in enumerate(names(m)):
+        t = state[name]
+        u = unit(i, t.numel())
+        if t.dim() > 1:
+            v = (2 * u - 1) * math.sqrt(6 / (t.numel() // t.shape[0]))
+        elif name.endswith("running_var"):
+            v = 8 + 4 * u  # about what it is, so that activations stay near one
+        elif ".bn." in name and name.endswith("weight"):
+            v = 0.5 + u
+        elif ".bn." in name and name.endswith("bias"):
+            v = 2 + (u - 0.5) / 5  # far from ReLU's kink, where float32's noise would decide about a gradient
+        else:
+            v = (u - 0.5) / 5
+        state[name] = torch.from_numpy(v.astype(np.float32).reshape(t.shape))
+    m.load_state_dict(state)
+    return m
+
+
+def pictures():
+    b, y, x, c = np.meshgrid(np.arange(BATCH), np.arange(SIZE), np.arange(SIZE), np.arange(3), indexing="ij")
+    checks = (x // (4 + 5 * b) + y // (3 + 7 * c + b)) % 2 * (60 + 40 * b)
+    p = ((checks + (x * (c + 1) + y * (3 - c)) // 8 % 64 + b * 20) % 256).astype(np.float32)
+    return torch.from_numpy((p / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
+
+
+def loss_of(m, x, y):
+    out, aux = m(x)
+    ce = torch.nn.functional.cross_entropy
+    return ce(out, y, label_smoothing=SMOOTHING) + AUX * ce(aux, y, label_smoothing=SMOOTHING), out, aux
+
+
+def updates(kind, steps=10):
+    """Ten losses; the updates are written out, so that they are what the formulas say."""
+    m = fill(narrow()).train()
+    x, y = pictures(), torch.arange(BATCH) * 2 % CLASSES
+    params = dict(m.named_parameters())
+    a = {k: torch.ones_like(p) if kind == "rmsprop" else torch.zeros_like(p) for k, p in params.items()}
+    b = {k: torch.zeros_like(p) for k, p in params.items()}
+    losses = []
+    for step in range(1, steps + 1):
+        m.zero_grad()
+        loss, _, _ = loss_of(m, x, y)
+        loss.backward()
+        losses.append(loss.item())
+        with torch.no_grad():
+            for k, p in params.items():
+                weight = p.dim() > 1
+                g = p.grad
+                if weight and kind != "adamw":
+                    g = g + DECAY * p
+                if kind == "rmsprop":
+                    a[k].mul_(0.9).add_(0.1 * g * g)
+                    b[k].mul_(0.9).add_(LR * g / torch.sqrt(a[k] + 1.0))
+                    p -= b[k]
+                elif kind == "sgd":
+                    a[k].mul_(0.9).add_(g)
+                    p -= LR * (g + 0.9 * a[k])
+                else:
+                    a[k].mul_(0.9).add_(0.1 * g)
+                    b[k].mul_(0.999).add_(0.001 * g * g)
+                    if weight:
+                        p -= 1e-4 * DECAY * p
+                    p -= 1e-4 * (a[k] / (1 - 0.9**step)) / (torch.sqrt(b[k] / (1 - 0.999**step)) + 1e-8)
+    return losses
+
+
+def main():
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    x, y = pictures(), torch.arange(BATCH) * 2 % CLASSES
+    golden = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+    m = fill(narrow()).eval()
+    kept = {}
+    m.Mixed_6e.register_forward_hook(lambda _m, _i, o: kept.update(six=o))
+    with torch.no_grad():
+        golden["logits_eval"] = m(x).tolist()
+        golden["aux_eval"] = m.AuxLogits(kept["six"]).tolist()
+    m = fill(narrow()).train()
+    loss, out, aux = loss_of(m, x, y)
+    loss.backward()
+    golden |= {"logits_train": out.tolist(), "aux_train": aux.tolist(), "loss": loss.item(), "gradients": {}}
+    for name, p in m.named_parameters():
+        g = p.grad.flatten()
+        at = sorted({0, g.numel() // 3, g.numel() // 2, g.numel() - 1})
+        golden["gradients"][name] = {"norm": g.norm().item(), "at": at, "values": [g[i].item() for i in at]}
+    golden["losses"] = {kind: updates(kind) for kind in ("rmsprop", "sgd", "adamw")}
+    out = ROOT / "train/torch/testdata/golden_inception_v3.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
+    print(out.relative_to(ROOT), out.stat().st_size, "bytes; losses", golden["losses"])
+
+
+if __name__ == "__main__":
+    main()
