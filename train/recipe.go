@@ -61,8 +61,8 @@ type Clip struct {
 }
 
 // Loss is cross-entropy with smoothed labels on every head; the auxiliary
-// heads' losses are added with their weight. Mixup > 0 mixes pairs of pictures
-// with a share drawn from Beta(Mixup, Mixup).
+// heads' losses are added with their weight. Mixup > 0 is the parameter of the
+// Beta distribution by which pairs of pictures are blended.
 type Loss struct {
 	LabelSmoothing float64 `yaml:"label_smoothing"`
 	AuxWeight      float64 `yaml:"aux_weight"` // 0 builds the network without auxiliary heads

@@ -291,6 +291,7 @@ func (r *runner) step(b *loader.Batch, wait time.Duration) error {
 		Seed: stepSeed(r.pos.Seed, r.pos.Step), LR: rec.Rate.At(at, rec.Epochs, r.pos.Batch), EMADecay: rec.EMA.At(r.pos.Step),
 		FreezeBN: rec.Network.FreezeBN,
 	}
+	mixup(b, rec.Loss.Mixup, s.Seed)
 	m, err := r.engineStep(b, s)
 	if err != nil {
 		return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
