@@ -1,0 +1,89 @@
+package shard
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+
+	"synshard/internal/durable"
+)
+
+// endOfStream ends the messages of an IPC file. arrow/go leaves it out, and a
+// reader that walks the file as a stream then fails at its end.
+var endOfStream = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
+
+// arrowFile writes an uncompressed Arrow IPC file, aside until it is whole.
+// After an error it can only be aborted.
+type arrowFile struct {
+	f   *durable.File
+	tee io.Writer // gets every byte too; may be nil
+	w   *ipc.FileWriter
+	// While watch is set, found becomes the file offset at which the buffer
+	// that begins at watch was written.
+	watch *byte
+	found int64
+}
+
+func createArrow(path string, schema *arrow.Schema, tee io.Writer) (*arrowFile, error) {
+	f, err := durable.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	a := &arrowFile{f: f, tee: tee}
+	if a.w, err = ipc.NewFileWriter(a, ipc.WithSchema(schema)); err != nil {
+		f.Abort()
+		return nil, fmt.Errorf("write %s: %w", path, err)
+	}
+	return a, nil
+}
+
+// Write is for the IPC writer.
+func (a *arrowFile) Write(p []byte) (int, error) {
+	if a.watch != nil && len(p) > 0 && &p[0] == a.watch {
+		a.found = a.f.Size()
+	}
+	if a.tee != nil {
+		if _, err := a.tee.Write(p); err != nil {
+			return 0, err
+		}
+	}
+	return a.f.Write(p)
+}
+
+// Seek tells the IPC writer where it is, which is all it asks.
+func (a *arrowFile) Seek(offset int64, whence int) (int64, error) {
+	if offset != 0 || whence != io.SeekCurrent {
+		return 0, fmt.Errorf("write %s: cannot seek", a.f.Path())
+	}
+	return a.f.Size(), nil
+}
+
+func (a *arrowFile) write(rec arrow.Record) error {
+	if err := a.w.Write(rec); err != nil {
+		return fmt.Errorf("write %s: %w", a.f.Path(), err)
+	}
+	return nil
+}
+
+// commit ends the file and gives it its name. An error leaves nothing.
+func (a *arrowFile) commit(schema *arrow.Schema, batches int) error {
+	if batches == 0 { // a file of no rows still has its schema
+		rec := emptyRecord(schema)
+		defer rec.Release()
+		if err := a.write(rec); err != nil {
+			a.f.Abort()
+			return err
+		}
+	}
+	_, err := a.Write(endOfStream)
+	if err == nil {
+		err = a.w.Close()
+	}
+	if err != nil {
+		a.f.Abort()
+		return fmt.Errorf("write %s: %w", a.f.Path(), err)
+	}
+	return a.f.Commit()
+}

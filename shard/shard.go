@@ -1,0 +1,117 @@
+// Package shard is a dataset on disk: Arrow IPC files that hold the pictures,
+// an index with a row for each, a list of classes and a manifest. FORMAT.md
+// beside this file is the format; this package writes it, opens it, selects
+// from it, reads single pictures and checks it.
+//
+// A picture is read with one positioned read and checked against its CRC-32C;
+// Arrow's own reader is never used, because a flipped byte can end it. Files
+// are parsed by bounds-checked code that gives ErrCorrupt, whatever they hold.
+package shard
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+)
+
+// FormatVersion is the version of the format this package writes, and the
+// newest it reads.
+const FormatVersion = 1
+
+// Names of the files of a dataset.
+const (
+	ManifestName = "dataset.json"
+	ClassesName  = "classes.arrow"
+	IndexName    = "index.arrow"
+)
+
+var (
+	// ErrNotDataset marks a directory without a manifest.
+	ErrNotDataset = errors.New("not a synshard dataset (no dataset.json)")
+	// ErrCorrupt marks bytes that are not what was written.
+	ErrCorrupt = errors.New("data corrupt")
+	// ErrVersion marks a dataset newer than this package.
+	ErrVersion = errors.New("written by a newer synshard")
+	// ErrNoSplit marks a split a dataset does not have.
+	ErrNoSplit = errors.New("no such split")
+)
+
+// corruptf makes an error that is ErrCorrupt.
+func corruptf(format string, args ...any) error {
+	return fmt.Errorf(format+": %w", append(args, ErrCorrupt)...)
+}
+
+// Class is a row of the class list.
+type Class struct {
+	Label        int      // position in ascending order of Synset
+	Synset       string   // "n01440764", or a name where classes are no synsets
+	ILSVRC2012ID int32    // the devkit's number, 1 to 1000; 0 = none
+	Words        []string // lemmas of the synset
+	Gloss        string
+	Path         []string // synsets from the root of WordNet to this one
+}
+
+// Object is a thing marked in a picture: a synset and its box in pixels of the
+// original, as the annotations have it.
+type Object struct {
+	Synset                 string
+	XMin, YMin, XMax, YMax int32
+}
+
+// Row is what is known of a picture.
+type Row struct {
+	Path          string // name in the source, such as "n01440764_10026.JPEG"
+	Label         int64  // class, -1 = none
+	Synset        string // "" = none
+	ILSVRC2012ID  int32  // 0 = none
+	Width, Height int32  // pixels
+	Format, Mode  string // found in the bytes: "JPEG", "PNG"; "RGB", "L", "CMYK"
+	SHA256        [32]byte
+	Objects       []Object
+
+	File   string // shard, relative to the dataset's directory, with slashes
+	Offset int64  // of the picture's first byte in File
+	Length int64  // bytes
+	CRC32C uint32 // of the bytes (Castagnoli)
+}
+
+// Image is a picture to be stored.
+type Image struct {
+	Row
+	Bytes []byte
+}
+
+// FileMeta is what a shard says of itself in its schema's metadata.
+type FileMeta struct {
+	Split  string
+	Synset string // the synset of every row; "" where rows differ
+	Words  string
+	// ClassNames are the names of labels 0, 1, ... for Hugging Face's
+	// ClassLabel; empty where pictures have no labels.
+	ClassNames []string
+	Extra      map[string]string
+}
+
+// ShardName gives the name of a shard relative to the dataset's directory, with
+// slashes: "train/synset=n01440764/part-00000.arrow", or "val/part-00000.arrow"
+// where synset is empty. What a directory cannot be called is percent-encoded,
+// as Hive, pyarrow and Polars expect.
+func ShardName(split, synset string, part int) string {
+	base := fmt.Sprintf("part-%05d.arrow", part)
+	if synset == "" {
+		return split + "/" + base
+	}
+	return split + "/synset=" + strings.ReplaceAll(url.PathEscape(synset), "=", "%3D") + "/" + base
+}
+
+// relName gives the name of a shard relative to its dataset.
+func relName(path, split string) string {
+	dir, base := filepath.Split(filepath.Clean(path))
+	parent := filepath.Base(filepath.Clean(dir))
+	if parent == split || split == "" {
+		return parent + "/" + base
+	}
+	return split + "/" + parent + "/" + base
+}
