@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"synshard/internal/durable"
+	"synshard/shard"
 )
 
 // Exit codes, the same for every verb and printed in every help.
@@ -77,6 +78,7 @@ var coded = []struct {
 	code int
 }{
 	{durable.ErrLocked, exitLocked},
+	{shard.ErrCorrupt, exitCorrupt},
 	{context.Canceled, exitInterrupted},
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -62,17 +61,8 @@ func exactly(min, max int, what string) cobra.PositionalArgs {
 
 // open reads WordNet.
 func (s *synsetApp) open() error {
-	dir, err := s.findWordNet(s.dir)
-	if err != nil {
-		return err
-	}
-	var bad *wordnet.ParseError
-	switch s.g, err = wordnet.Open(dir); {
-	case errors.Is(err, wordnet.ErrVersion):
-		return native(fmt.Errorf("%w; %s", err, mendWordNet))
-	case errors.As(err, &bad):
-		return corrupt(err)
-	}
+	var err error
+	s.g, err = s.openWordNet(s.dir)
 	return err
 }
 

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"synshard/shard"
+	"synshard/wordnet"
+)
+
+// selectionFlags choose a part of a split; every verb that reads a dataset has
+// them.
+type selectionFlags struct {
+	synsets, exclude []string
+	limitPerSynset   int
+	part             string
+	wordnet          string
+}
+
+func addSelectionFlags(cmd *cobra.Command) *selectionFlags {
+	s := &selectionFlags{}
+	f := cmd.Flags()
+	f.StringArrayVar(&s.synsets, "synset", nil, "only this synset (id or word) and all below it in WordNet; repeatable")
+	f.StringArrayVar(&s.exclude, "exclude", nil, "without this synset and all below it; repeatable")
+	f.IntVar(&s.limitPerSynset, "limit-per-synset", 0, "at most so many pictures a synset; 0 for all")
+	f.StringVar(&s.part, "part", "", "part i/n of the pictures, i from 0, or auto: from Slurm's or Kubernetes' array job")
+	f.StringVar(&s.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	return s
+}
+
+// selection turns the flags into a selection.
+func (s *selectionFlags) selection() (shard.Selection, error) {
+	sel := shard.Selection{Synsets: s.synsets, Exclude: s.exclude, LimitPerSynset: s.limitPerSynset}
+	if s.limitPerSynset < 0 {
+		return sel, usagef("--limit-per-synset %d: want 0 (all) or more", s.limitPerSynset)
+	}
+	var err error
+	sel.Part, sel.Parts, err = parsePart(s.part, os.Getenv)
+	return sel, err
+}
+
+// openView selects from a split; WordNet is read when synsets are named.
+func (a *app) openView(set *shard.Dataset, split string, s *selectionFlags) (*shard.View, error) {
+	sel, err := s.selection()
+	if err != nil {
+		return nil, err
+	}
+	part, err := set.Split(split)
+	if err != nil {
+		return nil, err
+	}
+	var g *wordnet.Graph
+	if len(sel.Synsets) > 0 || len(sel.Exclude) > 0 {
+		if g, err = a.openWordNet(s.wordnet); err != nil {
+			return nil, err
+		}
+	}
+	return part.Select(sel, g)
+}
+
+// openWordNet finds and reads WordNet.
+func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
+	dir, err := a.findWordNet(flag)
+	if err != nil {
+		return nil, err
+	}
+	g, err := wordnet.Open(dir)
+	var bad *wordnet.ParseError
+	switch {
+	case errors.Is(err, wordnet.ErrVersion):
+		return nil, native(fmt.Errorf("%w; %s", err, mendWordNet))
+	case errors.As(err, &bad):
+		return nil, corrupt(err)
+	}
+	return g, err
+}
+
+// arrays are the variables by which schedulers tell a job of an array its
+// place: index, smallest index, number.
+var arrays = []struct{ name, index, first, count string }{
+	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"},
+	{"Kubernetes Indexed Job", "JOB_COMPLETION_INDEX", "", "JOB_COMPLETIONS"},
+}
+
+// parsePart reads i/n or auto; "" is everything, as 0 of 0.
+func parsePart(text string, env func(string) string) (part, parts int, err error) {
+	if text == "" {
+		return 0, 0, nil
+	}
+	if text == "auto" {
+		for _, a := range arrays {
+			if env(a.index) == "" {
+				continue
+			}
+			index, err1 := strconv.Atoi(env(a.index))
+			count, err2 := strconv.Atoi(env(a.count))
+			first := 0
+			if a.first != "" && env(a.first) != "" {
+				if first, err = strconv.Atoi(env(a.first)); err != nil {
+					return 0, 0, usagef("--part auto: %s=%q", a.first, env(a.first))
+				}
+			}
+			if part = index - first; err1 != nil || err2 != nil || part < 0 || part >= count {
+				return 0, 0, usagef("--part auto: %s with %s=%q and %s=%q", a.name, a.index, env(a.index), a.count, env(a.count))
+			}
+			return part, count, nil
+		}
+		return 0, 0, usagef("--part auto: this is no job of an array (neither %s nor %s is set)", arrays[0].index, arrays[1].index)
+	}
+	i, n, ok := strings.Cut(text, "/")
+	part, err1 := strconv.Atoi(i)
+	parts, err2 := strconv.Atoi(n)
+	if !ok || err1 != nil || err2 != nil || part < 0 || part >= parts {
+		return 0, 0, usagef("--part %q: want i/n with 0 <= i < n, or auto", text)
+	}
+	return part, parts, nil
+}
