@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"synshard/train"
+)
+
+var _ = register(newTrainCmd)
+
+// trainFlags are the flags that are not values of the recipe.
+type trainFlags struct {
+	out, split, valSplit string
+	device, torchLib     string
+	weights              string
+	threads, workers     int
+	keep                 int
+	every                time.Duration
+	stopAfter            int64
+	board, evalOnly      bool
+	recompute            bool
+}
+
+const trainLong = `Fits a network to a dataset's training split and measures it on the validation
+split after each epoch. What to do comes from a recipe; any value of it can be
+overridden by a flag, by --set, or by a YAML file. The recipe as resolved is
+printed and saved.
+
+The run directory holds config.yaml, log.ndjson (a line a step), checkpoints,
+curves.png, and at the end model.safetensors and model.onnx. The same command
+continues a run that was stopped or killed, and does nothing when it is done.
+SIGTERM, SIGINT and SIGUSR1 finish the step, save and exit 75; SIGUSR2 prints a
+line of status.
+
+The learning rate scales with the batch by the recipe's rule (linear from its
+base_batch in the recipes here); --lr gives it as it is. On CPU in fp32 a run
+that was interrupted ends in the same bits as one that was not.`
+
+const trainExample = `  synshard train imagenet --out runs/a
+  synshard train imagenet --out runs/dogs --synset dog --recipe modern --batch auto
+  synshard train dataset --recipe demo --out run
+  synshard train imagenet --out runs/f --recipe finetune --weights inception_v3_google-0cc3c7bd.pth
+  synshard train imagenet --out runs/a --eval-only --json`
+
+func newTrainCmd(a *app) *cobra.Command {
+	var tf trainFlags
+	cmd := &cobra.Command{
+		Use:     "train DATASET --out RUN",
+		Short:   "Fit a network to a dataset",
+		Long:    trainLong,
+		Example: trainExample,
+		Args:    cobra.ExactArgs(1),
+	}
+	f := cmd.Flags()
+	f.StringVarP(&tf.out, "out", "o", "", "run directory; made when missing, continued when there")
+	f.StringVar(&tf.split, "split", "train", "split to train on")
+	f.StringVar(&tf.valSplit, "val-split", "val", "split to validate on; empty for none")
+	f.StringVar(&tf.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	f.StringVar(&tf.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
+	f.StringVar(&tf.weights, "weights", "", "start from these weights: .safetensors (ours, timm's) or torchvision's .pth")
+	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
+	f.IntVar(&tf.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
+	f.IntVarP(&tf.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")
+	f.IntVar(&tf.keep, "keep", 3, "newest checkpoints kept beside the best one")
+	f.DurationVar(&tf.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
+	f.Int64Var(&tf.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
+	f.BoolVar(&tf.board, "tensorboard", false, "write TensorBoard event files too")
+	f.BoolVar(&tf.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
+	recipe := addRecipeFlags(cmd)
+	sel := addSelectionFlags(cmd)
+	cobra.CheckErr(cmd.MarkFlagDirname("out"))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		rec, err := recipe()
+		if err != nil {
+			return err
+		}
+		if err := tf.check(); err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGUSR1)
+		defer stop()
+		return a.train(ctx, args[0], tf, rec, sel)
+	}
+	return cmd
+}
+
+func (tf *trainFlags) check() error {
+	switch {
+	case tf.out == "" && !(tf.evalOnly && tf.weights != ""):
+		return usagef("train: --out RUN is needed")
+	case tf.threads < 0 || tf.workers < 0 || tf.keep < 1 || tf.stopAfter < 0 || tf.every <= 0:
+		return usagef("train: --threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
+	case tf.valSplit == "" && tf.evalOnly:
+		return usagef("train: --eval-only needs a validation split")
+	}
+	return nil
+}
+
+// train opens everything a run needs, in the order in which what is missing
+// costs least to find out, and runs it.
+func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec train.Recipe, sel *selectionFlags) error {
+	report := &trainReport{a: a}
+	data, err := a.openTrainData(dataset, tf, sel, report)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	net, spec, err := buildNetwork(rec, data.classes)
+	if err != nil {
+		return err
+	}
+	o := train.Options{
+		Dir: tf.out, Recipe: rec, Network: net, Spec: spec, KeepLast: tf.keep, CheckpointEvery: tf.every,
+		StopAfter: tf.stopAfter, TensorBoard: tf.board, OnWarn: func(text string) { report.say("warning: %s", text) },
+	}
+	if err := a.loadWeights(tf, &o, report); err != nil {
+		return err
+	}
+	eng, err := a.openTrainEngine(tf, &o, report)
+	if err != nil {
+		return err
+	}
+	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()); err != nil {
+		return err
+	}
+	if err := report.recipeTable(o.Recipe); err != nil {
+		return err
+	}
+	o.Data = data.loaded(o.Recipe, tf, eng.alloc())
+	defer a.onStatus(report)()
+	if tf.evalOnly {
+		return a.evalOnly(ctx, o, report)
+	}
+	o.OnStart = func(s train.Start) { report.start(s, eng.describe(&o)) }
+	o.OnStep, o.OnEval, o.OnValidating = report.step, report.eval, report.validating
+	res, err := train.Run(ctx, o)
+	if report.bar != nil {
+		report.bar.Finish()
+	}
+	switch {
+	case errors.Is(err, train.ErrStopped):
+		return stopped(fmt.Errorf("%w; the same command continues", err))
+	case errors.Is(err, train.ErrDamaged):
+		return corrupt(err)
+	case err != nil:
+		return err
+	}
+	return a.printTrainResult(res)
+}
+
+// onStatus prints the status line at each SIGUSR2 until the function it gives
+// is called.
+func (a *app) onStatus(r *trainReport) (stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGUSR2)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-c:
+				r.status()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { signal.Stop(c); close(done) }
+}
+
+// evalOnly measures and prints.
+func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport) error {
+	r.bar = a.bar(int64(o.Data.ValSet().Len()), "validating")
+	o.OnValidating = func(done, _ int) { r.bar.Set(int64(done)) }
+	ev, err := train.Evaluate(ctx, o)
+	r.bar.Finish()
+	if errors.Is(err, train.ErrDamaged) {
+		return corrupt(err)
+	}
+	if err != nil {
+		return err
+	}
+	return a.printEvaluation(ev)
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"synshard/loader"
+	"synshard/model"
+	"synshard/pixel"
+	"synshard/shard"
+	"synshard/train"
+)
+
+// trainData is the dataset a run reads: the training view, the validation view
+// under the training view's classes, and what was refused on the way.
+type trainData struct {
+	set        *shard.Dataset
+	trainView  *shard.View
+	val        loader.Source
+	classes    []string
+	report     *trainReport
+	mu         sync.Mutex
+	complained int
+}
+
+// complaints about unreadable pictures shown before the rest is only counted
+// in the log.
+const maxComplaints = 10
+
+// openTrainData opens the views of both splits. The training view decides the
+// classes; validation pictures of other classes are left out by the same
+// selection.
+func (a *app) openTrainData(dir string, tf trainFlags, sel *selectionFlags, report *trainReport) (*trainData, error) {
+	set, err := shard.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	d := &trainData{set: set, report: report, val: noPictures{}}
+	if err := d.open(a, tf, sel); err != nil {
+		return nil, errors.Join(err, set.Close())
+	}
+	return d, nil
+}
+
+func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
+	var err error
+	if d.trainView, err = a.openView(d.set, tf.split, sel); err != nil {
+		return err
+	}
+	d.classes = d.trainView.Classes()
+	if d.trainView.Len() == 0 {
+		return fmt.Errorf("train: the selection leaves no picture of split %s", tf.split)
+	}
+	if len(d.classes) < 2 {
+		return fmt.Errorf("train: the selection leaves %d class; a classifier needs two", len(d.classes))
+	}
+	if tf.valSplit == "" {
+		return nil
+	}
+	all := *sel // the same classes; but every picture of them, whatever part is trained on
+	all.limitPerSynset, all.part = 0, ""
+	view, err := a.openView(d.set, tf.valSplit, &all)
+	if err != nil {
+		return fmt.Errorf("validation split (--val-split, empty for none): %w", err)
+	}
+	d.val = relabel(view, d.classes)
+	return nil
+}
+
+// noPictures is an empty validation set.
+type noPictures struct{}
+
+func (noPictures) Len() int                         { return 0 }
+func (noPictures) Label(int) int64                  { return -1 }
+func (noPictures) Read(int, []byte) ([]byte, error) { return nil, errors.New("no pictures") }
+
+// relabelled is a view whose labels count in another class list.
+type relabelled struct {
+	*shard.View
+	to []int64
+}
+
+func (r relabelled) Label(i int) int64 {
+	if l := r.View.Label(i); l >= 0 && l < int64(len(r.to)) {
+		return r.to[l]
+	}
+	return -1
+}
+
+func relabel(v *shard.View, classes []string) loader.Source {
+	if slices.Equal(v.Classes(), classes) {
+		return v
+	}
+	to := make([]int64, len(v.Classes()))
+	for i, c := range v.Classes() {
+		to[i] = int64(slices.Index(classes, c))
+	}
+	return relabelled{v, to}
+}
+
+// Close closes the dataset.
+func (d *trainData) Close() error { return d.set.Close() }
+
+// loaded is the data as a run reads it.
+func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]byte, func(), error)) *train.Loaded {
+	g, e := rec.Augment, rec.Eval
+	return &train.Loaded{
+		TrainSource: d.trainView, ValSource: d.val, Seed: rec.Seed,
+		TrainOptions: loader.Options{
+			Size: e.Size, Workers: tf.workers, Alloc: alloc, OnError: d.onError(tf.split, d.trainView.Path),
+			Train: &pixel.Train{
+				Size: e.Size, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
+				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation,
+			},
+		},
+		ValOptions: loader.Options{
+			Size: e.Size, Workers: tf.workers, Alloc: alloc, OnError: d.onError(tf.valSplit, nil),
+			Eval: &pixel.Eval{Size: e.Size, Resize: e.Resize, Interpolation: e.Interpolation, Square: e.Square},
+		},
+	}
+}
+
+// onError lets a run go on over pictures that cannot be decoded, telling of the
+// first few; data that fail their checksum end it.
+func (d *trainData) onError(split string, path func(int) string) func(loader.Item, error) error {
+	return func(it loader.Item, err error) error {
+		if errors.Is(err, shard.ErrCorrupt) {
+			return err
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		name := fmt.Sprintf("row %d", it.Row)
+		if path != nil {
+			name = path(it.Row)
+		}
+		if d.complained++; d.complained <= maxComplaints {
+			d.report.say("warning: %s picture %s is left out: %v", split, name, err)
+		}
+		return nil
+	}
+}
+
+// buildNetwork makes the network a recipe asks for over the classes, and the
+// spec that will travel with its weights.
+func buildNetwork(rec train.Recipe, classes []string) (*model.Network, model.Spec, error) {
+	spec := model.Spec{
+		Model: rec.Model, InputSize: rec.Eval.Size, Resize: rec.Eval.Resize, Square: rec.Eval.Square,
+		Interpolation: rec.Eval.Interpolation, Mean: rec.Mean, Std: rec.Std, Classes: classes,
+	}
+	net, err := model.New(rec.Model, model.Options{
+		Classes: len(classes), Aux: rec.Loss.AuxWeight > 0, Dropout: rec.Network.Dropout, Width: rec.Network.Width,
+	})
+	if err != nil {
+		return nil, spec, usagef("train: %w", err)
+	}
+	for i := range net.Aux {
+		net.Aux[i].Weight = rec.Loss.AuxWeight
+	}
+	net.Input = rec.Eval.Size
+	if _, err := net.Shapes(); err != nil {
+		return nil, spec, usagef("train: pictures of %d pixels: %w", rec.Eval.Size, err)
+	}
+	return net, spec, nil
+}

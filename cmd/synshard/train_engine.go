@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/cpu"
+
+	"synshard/train"
+	"synshard/train/torch"
+)
+
+// trainEngine is the opened engine library with the device decided.
+type trainEngine struct {
+	shim   *torch.Shim
+	device string
+	report *trainReport
+}
+
+// openTrainEngine opens the library and fills in what depends on the machine:
+// device, precision, threads.
+func (a *app) openTrainEngine(tf trainFlags, o *train.Options, report *trainReport) (*trainEngine, error) {
+	path, err := a.findTorch(tf.torchLib)
+	if err != nil {
+		return nil, err
+	}
+	shim, err := torch.Open(path)
+	if errors.Is(err, torch.ErrUnfit) {
+		return nil, native(fmt.Errorf("%w; %s", err, mendTorch))
+	}
+	if err != nil {
+		return nil, err
+	}
+	e := &trainEngine{shim: shim, report: report}
+	if e.device, err = chooseDevice(shim, tf.device); err != nil {
+		return nil, err
+	}
+	o.Device, o.Recompute = e.device, tf.recompute
+	o.Precision = choosePrecision(o.Recipe.Precision, e.onCUDA())
+	if o.Threads = tf.threads; o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0) // minds cgroup limits
+	}
+	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
+		eng, err := shim.New(o.Network, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return eng, nil
+	}
+	return e, nil
+}
+
+func (e *trainEngine) onCUDA() bool { return strings.HasPrefix(e.device, "cuda") }
+
+// alloc is where batches lie: pinned memory when a GPU reads them.
+func (e *trainEngine) alloc() func(int) ([]byte, func(), error) {
+	if e.onCUDA() {
+		return e.shim.Alloc
+	}
+	return nil
+}
+
+// chooseDevice resolves auto and refuses a GPU that is not there.
+func chooseDevice(shim *torch.Shim, want string) (string, error) {
+	if want == "cpu" {
+		return want, nil
+	}
+	kind, number, numbered := strings.Cut(want, ":")
+	n := 0
+	if numbered {
+		var err error
+		if n, err = strconv.Atoi(number); err != nil || n < 0 {
+			kind = ""
+		}
+	}
+	if kind != "cuda" && want != "auto" {
+		return "", usagef("train: --device %q: want auto, cpu, cuda or cuda:N", want)
+	}
+	have, err := shim.CUDADevices()
+	switch {
+	case err != nil:
+		return "", native(fmt.Errorf("--device %s: %w", want, err))
+	case want == "auto" && have == 0:
+		return "cpu", nil
+	case want == "auto":
+		return "cuda:0", nil
+	case n >= have:
+		return "", native(fmt.Errorf("--device %s: libtorch %s sees %d CUDA devices; see 'synshard doctor'", want, shim.Version(), have))
+	}
+	return fmt.Sprintf("cuda:%d", n), nil
+}
+
+// choosePrecision resolves auto: bf16 where the device has units for it.
+func choosePrecision(want string, cuda bool) string {
+	switch {
+	case want != "auto":
+		return want
+	case cuda, cpu.X86.HasAMXBF16, cpu.X86.HasAVX512BF16:
+		return "bf16"
+	}
+	return "fp32"
+}
+
+// describe names device, precision and library.
+func (e *trainEngine) describe(o *train.Options) string {
+	text := fmt.Sprintf("%s in %s (libtorch %s", e.device, o.Precision, e.shim.Version())
+	if !e.onCUDA() {
+		text += fmt.Sprintf(", %d threads", o.Threads)
+	}
+	return text + ")"
+}
+
+// batchOnCPU is what --batch auto means where memory is no measure.
+const batchOnCPU = 32
+
+// chooseBatch settles --batch auto: on a GPU by trying, on the CPU a fixed
+// one. A run that is being continued keeps its batch.
+func (e *trainEngine) chooseBatch(ctx context.Context, o *train.Options, rows int) error {
+	if o.Recipe.Batch > 0 {
+		return nil
+	}
+	if saved, ok, err := train.SavedBatch(o.Dir); err != nil {
+		return err
+	} else if ok {
+		o.Recipe.Batch = saved
+		return nil
+	}
+	limit := min(rows, 4096)
+	if !e.onCUDA() {
+		o.Recipe.Batch = min(batchOnCPU, limit)
+		e.report.say("batch auto on the CPU: %d", o.Recipe.Batch)
+		return nil
+	}
+	b, err := train.LargestBatch(ctx, *o, limit, func(batch int, fits bool) {
+		word := "fits"
+		if !fits {
+			word = "does not fit"
+		}
+		e.report.say("batch auto: %d %s", batch, word)
+	})
+	if err != nil {
+		return fmt.Errorf("--batch auto: %w", err)
+	}
+	o.Recipe.Batch = b
+	return nil
+}

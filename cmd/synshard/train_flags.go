@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"synshard/model"
+	"synshard/train"
+)
+
+// recipeFlags are the flags that stand for a value of the recipe.
+var recipeFlags = []struct{ flag, key, kind, help string }{
+	{"model", "model", "string", "network to fit"},
+	{"epochs", "epochs", "int", "passes over the training split"},
+	{"batch", "batch", "batch", "pictures an optimiser step; auto finds the most that fit the device"},
+	{"accumulate", "accumulate", "int", "parts each batch is worked through in, to save memory"},
+	{"seed", "seed", "int", "seed of weights, order, distortions and dropout"},
+	{"lr", "rate.base", "float", "peak learning rate, as it is: the recipe's scaling by batch is switched off"},
+	{"schedule", "rate.schedule", "string", "learning rate over time: constant, exponential, step, cosine"},
+	{"warmup-epochs", "rate.warmup_epochs", "float", "epochs of linear warm-up"},
+	{"optimizer", "optimizer.kind", "string", "update rule: rmsprop (TensorFlow's), sgd, adamw"},
+	{"weight-decay", "optimizer.weight_decay", "float", "decay of convolution and linear weights"},
+	{"label-smoothing", "loss.label_smoothing", "float", "share of the label spread over all classes"},
+	{"aux-weight", "loss.aux_weight", "float", "weight of the auxiliary heads' loss; 0 leaves them out"},
+	{"mixup", "loss.mixup", "float", "mix pairs of pictures, share from Beta(x, x)"},
+	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he"},
+	{"dropout", "network.dropout", "float", "share of the last features dropped"},
+	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics"},
+	{"ema", "ema.decay", "float", "decay of the averaged weights; 0 is off"},
+	{"clip-norm", "clip.norm", "float", "largest global norm of the gradient; 0 is off"},
+	{"clip-value", "clip.value", "float", "largest magnitude of a gradient's element; 0 is off"},
+	{"precision", "precision", "string", "auto, fp32, tf32, bf16 or fp16; auto goes by the device"},
+	{"width", "network.width", "float", "multiplier of every layer's channels, for trials"},
+}
+
+// recipeValue is a flag whose text goes into the recipe as it stands; the
+// recipe's own reader checks it.
+type recipeValue struct {
+	kind, text string
+}
+
+func (v *recipeValue) String() string { return v.text }
+func (v *recipeValue) Type() string   { return strings.Replace(v.kind, "batch", "int|auto", 1) }
+func (v *recipeValue) Set(s string) error {
+	var err error
+	switch v.kind {
+	case "int":
+		_, err = strconv.ParseInt(s, 10, 64)
+	case "float":
+		_, err = strconv.ParseFloat(s, 64)
+	case "batch":
+		if s == "auto" {
+			s = "0"
+		}
+		_, err = strconv.ParseInt(s, 10, 64)
+	case "string":
+		if strings.ContainsAny(s, "\n:#{}[]'\"") || s == "" {
+			err = strconv.ErrSyntax
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not what it takes", s)
+	}
+	v.text = s
+	return nil
+}
+
+// addRecipeFlags adds the flags that make a recipe; the function it gives
+// resolves them.
+func addRecipeFlags(cmd *cobra.Command) func() (train.Recipe, error) {
+	f := cmd.Flags()
+	name := f.String("recipe", "szegedy2015", "recipe to start from: "+strings.Join(train.RecipeNames(), ", "))
+	config := f.String("config", "", "YAML file of values that override the recipe's")
+	sets := f.StringArray("set", nil, "override any value of the recipe, KEY=VALUE (repeatable): --set augment.flip=false")
+	for _, r := range recipeFlags {
+		f.Var(&recipeValue{kind: r.kind}, r.flag, r.help)
+	}
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(train.RecipeNames(), cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(model.Names(), cobra.ShellCompDirectiveNoFileComp)))
+	return func() (train.Recipe, error) {
+		var layers []train.Layer
+		if *config != "" {
+			text, err := os.ReadFile(*config)
+			if err != nil {
+				return train.Recipe{}, fmt.Errorf("--config: %w", err)
+			}
+			layers = append(layers, train.Layer{From: *config, YAML: text})
+		}
+		given, err := recipeFlagLayers(f, *sets)
+		if err != nil {
+			return train.Recipe{}, usagef("train: %w", err)
+		}
+		r, err := train.ResolveRecipe(*name, append(layers, given...)...)
+		if err != nil {
+			return r, usagef("train: %w", err)
+		}
+		return r, nil
+	}
+}
+
+// recipeFlagLayers gives a layer for each flag that was set, --set last.
+func recipeFlagLayers(f *pflag.FlagSet, sets []string) ([]train.Layer, error) {
+	var layers []train.Layer
+	add := func(from, assignment string) error {
+		l, err := train.SetLayer(from, assignment)
+		layers = append(layers, l)
+		return err
+	}
+	for _, r := range recipeFlags {
+		flag := f.Lookup(r.flag)
+		if !flag.Changed {
+			continue
+		}
+		if err := add("--"+r.flag, r.key+"="+flag.Value.String()); err != nil {
+			return nil, err
+		}
+		if r.flag == "lr" {
+			if err := add("--lr", "rate.scaling=none"); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, s := range sets {
+		if err := add("--set", s); err != nil {
+			return nil, err
+		}
+	}
+	return layers, nil
+}

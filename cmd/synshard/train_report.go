@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"synshard/train"
+)
+
+// trainReport tells the terminal how a run goes.
+type trainReport struct {
+	a    *app
+	bar  progress
+	last atomic.Pointer[train.StepInfo]
+	top1 float64 // running mean over training batches
+	loss float64
+	seen bool
+	done int64 // pictures used
+}
+
+func (r *trainReport) quiet() bool { return r.a.progressMode == "off" }
+
+// say prints a line of talk, clear of a bar that is being drawn.
+func (r *trainReport) say(format string, args ...any) {
+	if r.bar != nil && isTerminal(r.a.stderr) {
+		fmt.Fprint(r.a.stderr, "\r\x1b[K")
+	}
+	r.a.logf(format, args...)
+}
+
+func (r *trainReport) start(s train.Start, where string) {
+	batch := int64(s.Recipe.Batch)
+	if !r.quiet() {
+		if s.Resumed {
+			r.say("continuing at step %d of %d", s.Step, s.Steps)
+		}
+		r.say("%s on %s; %d training and %d validation pictures; %d epochs of %d steps of %d%s; peak learning rate %.4g",
+			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inParts(s.Parts), s.PeakRate)
+	}
+	r.bar = r.a.bar(s.Steps*batch, "training")
+	r.done = s.Step * batch
+	r.bar.Set(r.done)
+}
+
+func inParts(n int) string {
+	if n > 1 {
+		return fmt.Sprintf(" (each in %d parts)", n)
+	}
+	return ""
+}
+
+func (r *trainReport) step(s train.StepInfo) {
+	r.last.Store(&s)
+	if !r.seen {
+		r.loss, r.top1, r.seen = s.Loss, s.Top1, true
+	}
+	r.loss += 0.1 * (s.Loss - r.loss)
+	r.top1 += 0.05 * (s.Top1 - r.top1)
+	r.bar.Describe(fmt.Sprintf("epoch %.1f/%d, loss %.3f, top-1 %.0f %%", s.Epoch, s.Epochs, r.loss, 100*r.top1))
+	r.done += int64(s.Batch)
+	r.bar.Set(r.done)
+}
+
+func (r *trainReport) validating(done, total int) {
+	r.bar.Describe(fmt.Sprintf("validating %d/%d", done, total))
+	r.bar.Add64(0)
+}
+
+func (r *trainReport) eval(e train.Evaluation) {
+	if !r.quiet() {
+		r.say("epoch %d: %s", e.Epoch, evalText(e))
+	}
+}
+
+func evalText(e train.Evaluation) string {
+	text := "validation " + scoreText(e.Raw)
+	if e.EMA != nil {
+		text += "; averaged weights " + scoreText(*e.EMA)
+	}
+	if e.Skipped > 0 {
+		text += fmt.Sprintf("; %d pictures could not be read", e.Skipped)
+	}
+	return text
+}
+
+func scoreText(s train.Score) string {
+	return fmt.Sprintf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f", 100*s.Top1, 100*s.Top5, float64(s.Loss))
+}
+
+// status is the line that SIGUSR2 asks for.
+func (r *trainReport) status() {
+	s := r.last.Load()
+	if s == nil {
+		r.a.logf("status: no step taken yet")
+		return
+	}
+	left := time.Duration(float64(s.Steps-s.Step)*float64(s.Batch)/max(s.PerSecond, 1e-9)) * time.Second
+	r.a.logf("status: step %d of %d, epoch %.2f of %d, loss %.4f, learning rate %.4g, %.1f images/s, data wait %.0f ms, about %v of steps left",
+		s.Step, s.Steps, s.Epoch, s.Epochs, s.Loss, s.Rate, s.PerSecond, s.WaitMS, left)
+}
+
+// recipeTable prints the resolved recipe, a value a line.
+func (r *trainReport) recipeTable(rec train.Recipe) error {
+	if r.quiet() {
+		return nil
+	}
+	rows, err := rec.Table()
+	if err != nil {
+		return err
+	}
+	wide := 0
+	for _, row := range rows {
+		wide = max(wide, len(row[0]))
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		fmt.Fprintf(&b, "  %-*s  %s\n", wide, row[0], row[1])
+	}
+	_, err = fmt.Fprint(r.a.stderr, b.String())
+	return err
+}
+
+// printEvaluation prints what --eval-only measured.
+func (a *app) printEvaluation(ev train.Evaluation) error {
+	if a.jsonOut {
+		return json.NewEncoder(a.stdout).Encode(ev)
+	}
+	_, err := fmt.Fprintf(a.stdout, "step %d, epoch %d, %d pictures\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
+	return err
+}
+
+// printTrainResult prints a finished run.
+func (a *app) printTrainResult(res train.Result) error {
+	if a.jsonOut {
+		return json.NewEncoder(a.stdout).Encode(res)
+	}
+	if a.progressMode == "off" {
+		return nil
+	}
+	var b strings.Builder
+	row := func(k, v string) { fmt.Fprintf(&b, "%-10s %s\n", k, v) }
+	row("steps", fmt.Sprintf("%d in %d epochs, %d pictures", res.Steps, res.Epochs, res.Images))
+	if res.Seconds > 0 {
+		row("time", fmt.Sprintf("%v, %.1f images/s", time.Duration(res.Seconds*float64(time.Second)).Round(time.Second), float64(res.Images)/res.Seconds))
+	}
+	if res.Last != nil {
+		row("last", evalText(*res.Last))
+		row("best", fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best)))
+	}
+	row("weights", res.Weights)
+	row("model", res.ONNX)
+	_, err := fmt.Fprint(a.stdout, b.String())
+	return err
+}
