@@ -1,5 +1,20 @@
 package pixel
 
+/*
+#include "resample.h"
+
+// By value, for what Go points to is moved to its heap.
+typedef struct { int64_t channel[3]; } px_totals;
+typedef struct { int32_t m[9], shift; } px_map;
+static px_totals px_sum(const uint8_t *pix, int pixels) {
+	px_totals t;
+	px_best()->sums(pix, pixels, t.channel);
+	return t;
+}
+static void px_apply(uint8_t *pix, int pixels, px_map map) { px_best()->colour(pix, pixels, map.m, map.shift); }
+*/
+import "C"
+
 import (
 	"math"
 	"math/rand/v2"
@@ -83,12 +98,7 @@ func (t transform) then(n matrix) transform { return transform{matrix: n.times(t
 
 // meanGrey is the mean luma of the picture after the map.
 func (t transform) meanGrey(pix []byte) float32 {
-	var sum [3]int64
-	for i := 0; i+2 < len(pix); i += 3 {
-		sum[0] += int64(pix[i])
-		sum[1] += int64(pix[i+1])
-		sum[2] += int64(pix[i+2])
-	}
+	sum := C.px_sum((*C.uint8_t)(&pix[0]), C.int(len(pix)/3)).channel
 	var grey float32
 	for j := range 3 {
 		mean := float32(sum[j]) / float32(len(pix)/3)
@@ -97,23 +107,14 @@ func (t transform) meanGrey(pix []byte) float32 {
 	return grey
 }
 
+// apply maps every pixel, in integers: no factor is beyond 64 in magnitude and
+// no sum beyond 31 bits.
 func (t transform) apply(pix []byte) {
-	m := t.matrix
-	for i := 0; i+2 < len(pix); i += 3 {
-		r, g, b := float32(pix[i]), float32(pix[i+1]), float32(pix[i+2])
-		pix[i] = clamp(m[0][0]*r + m[0][1]*g + m[0][2]*b + t.shift)
-		pix[i+1] = clamp(m[1][0]*r + m[1][1]*g + m[1][2]*b + t.shift)
-		pix[i+2] = clamp(m[2][0]*r + m[2][1]*g + m[2][2]*b + t.shift)
+	const one = 1 << 14
+	var by C.px_map
+	for i := range by.m {
+		by.m[i] = C.int32_t(math.Round(float64(min(max(t.matrix[i/3][i%3], -64), 64)) * one))
 	}
-}
-
-func clamp(v float32) byte {
-	v += 0.5
-	if v <= 0 {
-		return 0
-	}
-	if v >= 255 {
-		return 255
-	}
-	return byte(v)
+	by.shift = C.int32_t(math.Round(float64(min(max(t.shift, -16384), 16384)) * one))
+	C.px_apply((*C.uint8_t)(&pix[0]), C.int(len(pix)/3), by)
 }

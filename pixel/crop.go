@@ -61,7 +61,7 @@ func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 	if e.Size < 1 || len(dst) < e.Size*e.Size*3 || e.Resize < e.Size {
 		return fmt.Errorf("resize to %d, crop %d, into %d bytes", e.Resize, e.Size, len(dst))
 	}
-	info, err := Probe(b)
+	info, err := d.probe(b)
 	if err != nil {
 		return err
 	}
@@ -76,7 +76,7 @@ func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 		return err
 	}
 	return d.resample(dst, p, C.px_resize{
-		full_w: C.int(info.Width), full_h: C.int(info.Height), scale_x: C.double(sx), scale_y: C.double(sy),
+		hi_x: C.int(info.Width), hi_y: C.int(info.Height), scale_x: C.double(sx), scale_y: C.double(sy),
 		out_x: C.int(left), out_y: C.int(top), out_w: C.int(e.Size), out_h: C.int(e.Size), cubic: cubic,
 	})
 }
@@ -118,11 +118,12 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if t.Size < 1 || len(dst) < t.Size*t.Size*3 {
 		return fmt.Errorf("crop %d into %d bytes", t.Size, len(dst))
 	}
-	info, err := Probe(b)
+	info, err := d.probe(b)
 	if err != nil {
 		return err
 	}
 	r := RandomCrop(info.Width, info.Height, t, rng)
+	mirror := t.Flip && rng.Uint64()&1 == 1
 	// The largest reduction in the decoder that leaves at least the size wanted.
 	q := 1
 	for info.Format == "JPEG" && q < 8 && r.W/(2*q) >= t.Size && r.H/(2*q) >= t.Size {
@@ -132,22 +133,18 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	// The crop in decoded pixels, and what was decoded, seen from the crop's corner.
-	x, y, w, h := r.X/q, r.Y/q, r.W/q, r.H/q
-	x, y = min(x, max(p.x+p.w-w, 0)), min(y, max(p.y+p.h-h, 0))
-	p.x, p.y = p.x-x, p.y-y
+	// The crop need not begin or end at a whole decoded pixel.
+	scale := 1 / float64(q)
 	err = d.resample(dst, p, C.px_resize{
-		full_w: C.int(w), full_h: C.int(h), scale_x: C.double(float64(w) / float64(t.Size)), scale_y: C.double(float64(h) / float64(t.Size)),
-		out_w: C.int(t.Size), out_h: C.int(t.Size), cubic: cubic,
+		x: C.double(float64(r.X) * scale), lo_x: C.int(r.X / q), hi_x: C.int((r.X + r.W + q - 1) / q),
+		y: C.double(float64(r.Y) * scale), lo_y: C.int(r.Y / q), hi_y: C.int((r.Y + r.H + q - 1) / q),
+		scale_x: C.double(float64(r.W) * scale / float64(t.Size)), scale_y: C.double(float64(r.H) * scale / float64(t.Size)),
+		out_w: C.int(t.Size), out_h: C.int(t.Size), cubic: cubic, flip: cbool(mirror),
 	})
 	if err != nil {
 		return err
 	}
-	dst = dst[:t.Size*t.Size*3]
-	if t.Flip && rng.Uint64()&1 == 1 {
-		flip(dst, t.Size)
-	}
-	t.distort(dst, rng)
+	t.distort(dst[:t.Size*t.Size*3], rng)
 	return nil
 }
 
@@ -178,16 +175,4 @@ func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
 		cw = min(max(int(math.RoundToEven(float64(h)*t.AspectMax)), 1), w)
 	}
 	return Crop{(w - cw) / 2, (h - ch) / 2, cw, ch}
-}
-
-// flip mirrors a square picture left to right.
-func flip(pix []byte, size int) {
-	for y := range size {
-		row := pix[y*size*3 : (y+1)*size*3]
-		for i, j := 0, (size-1)*3; i < j; i, j = i+3, j-3 {
-			row[i], row[j] = row[j], row[i]
-			row[i+1], row[j+1] = row[j+1], row[i+1]
-			row[i+2], row[j+2] = row[j+2], row[i+2]
-		}
-	}
 }

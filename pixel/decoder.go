@@ -6,22 +6,11 @@ package pixel
 #include <stdlib.h>
 #include "jpeg.h"
 
-static int px_decode(px_jpeg *p, const uint8_t *data, size_t n, int x, int y, int w, int h, int denominator, int truncated, px_part *out, char *message) {
-	px_part part = {x, y, w, h, denominator, truncated, 0};
-	int code = px_jpeg_decode(p, data, n, &part, message);
-	*out = part;
-	return code;
-}
 */
 import "C"
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"image"
-	"image/draw"
-	"io"
 	"runtime"
 	"unsafe"
 )
@@ -40,11 +29,15 @@ type Decoder struct {
 	AcceptTruncated bool
 	// White lays transparent pixels over white instead of black.
 	White bool
+	// MaxPixels bounds what is decoded; 0 means the package's MaxPixels, which
+	// is also the most it can be.
+	MaxPixels int64
 
 	jpeg    *C.px_jpeg
 	scratch C.px_scratch
 	message *C.char
-	whole   []byte
+	out     C.px_part
+	whole   []byte // of a picture that is not a JPEG, and slack
 }
 
 // NewDecoder makes a decoder.
@@ -71,7 +64,7 @@ func (d *Decoder) Close() {
 
 // Decode gives the whole picture; its memory is good until the next call.
 func (d *Decoder) Decode(b []byte) (*RGB, error) {
-	info, err := Probe(b)
+	info, err := d.probe(b)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +72,16 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RGB{unsafe.Slice((*byte)(p.pix), p.w*p.h*3), p.w, p.h}, nil
+	return &RGB{p.bytes(), p.w, p.h}, nil
+}
+
+// probe reads the header and refuses a picture larger than the decoder's bound.
+func (d *Decoder) probe(b []byte) (Info, error) {
+	info, err := Probe(b)
+	if err == nil && d.MaxPixels > 0 && int64(info.Width)*int64(info.Height) > d.MaxPixels {
+		err = fmt.Errorf("%w: %s of %d x %d, at most %d pixels are decoded", ErrTooLarge, info.Format, info.Width, info.Height, d.MaxPixels)
+	}
+	return info, err
 }
 
 // rect is a part of a picture in pixels.
@@ -92,13 +94,17 @@ type piece struct {
 	pix unsafe.Pointer
 }
 
+// bytes are the piece's pixels.
+func (p piece) bytes() []byte { return unsafe.Slice((*byte)(p.pix), p.w*p.h*3) }
+
 // part decodes the part r of a picture, at 1/q of its size where it is a JPEG.
 func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
 	if info.Format != "JPEG" {
 		return d.other(b, info)
 	}
-	var out C.px_part
-	code := C.px_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), C.int(r.x), C.int(r.y), C.int(r.w), C.int(r.h), C.int(q), cbool(d.AcceptTruncated), &out, d.message)
+	d.out = C.px_part{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated)}
+	code := C.px_jpeg_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), &d.out, d.message)
+	out := d.out
 	if code != C.PX_OK {
 		return piece{}, d.fail(code, "JPEG")
 	}
@@ -121,35 +127,6 @@ func (d *Decoder) fail(code C.int, what string) error {
 		return fmt.Errorf("decode %s: %s", what, text)
 	}
 	return fmt.Errorf("%w: %s: %s", ErrMalformed, what, text)
-}
-
-// other decodes a picture that is not a JPEG, whole, by Go's library.
-func (d *Decoder) other(b []byte, info Info) (piece, error) {
-	m, _, err := image.Decode(bytes.NewReader(b))
-	if err != nil {
-		kind := ErrMalformed
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			kind = ErrTruncated
-		}
-		return piece{}, fmt.Errorf("%w: %s: %w", kind, info.Format, err)
-	}
-	box := m.Bounds()
-	w, h := box.Dx(), box.Dy()
-	canvas := image.NewRGBA(image.Rect(0, 0, w, h))
-	under := image.Black
-	if d.White {
-		under = image.White
-	}
-	draw.Draw(canvas, canvas.Rect, under, image.Point{}, draw.Src)
-	draw.Draw(canvas, canvas.Rect, m, box.Min, draw.Over)
-	if cap(d.whole) < w*h*3 {
-		d.whole = make([]byte, w*h*3)
-	}
-	d.whole = d.whole[:w*h*3]
-	for i, j := 0, 0; i < len(d.whole); i, j = i+3, j+4 {
-		copy(d.whole[i:i+3], canvas.Pix[j:j+3])
-	}
-	return piece{rect{0, 0, w, h}, 1, unsafe.Pointer(&d.whole[0])}, nil
 }
 
 // EncodeJPEG packs w x h RGB pixels.

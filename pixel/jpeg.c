@@ -9,8 +9,10 @@
 #include <jerror.h>
 
 // A progressive picture may have many scans, each of which costs a pass over
-// all coefficients; no encoder makes as many as this.
-enum { max_scans = 256 };
+// all coefficients, and a scan may be a few bytes. No encoder makes more than
+// max_scans; where the picture is large, few_scans is more than any makes.
+enum { max_scans = 256, few_scans = 20 };
+static const double max_work = 2e9; // pixels visited
 
 typedef struct {
 	struct jpeg_error_mgr base;
@@ -45,9 +47,10 @@ static void quiet(j_common_ptr c) { (void)c; }
 
 static void watch(j_common_ptr c) {
 	j_decompress_ptr d = (j_decompress_ptr)c;
-	if (d->input_scan_number > max_scans) {
+	double work = (double)d->input_scan_number * d->image_width * d->image_height;
+	if (d->input_scan_number > max_scans || (d->input_scan_number > few_scans && work > max_work)) {
 		errors *e = (errors *)c->err;
-		snprintf(e->message, 256, "more than %d scans", max_scans);
+		snprintf(e->message, 256, "more than %d scans of %u x %u pixels", d->input_scan_number - 1, d->image_width, d->image_height);
 		longjmp(e->out, 1);
 	}
 }

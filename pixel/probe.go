@@ -27,7 +27,7 @@ var (
 
 // MaxPixels bounds what is decoded: a header of a few bytes can ask for any
 // amount of memory.
-const MaxPixels = 1 << 28
+const MaxPixels = 1 << 27
 
 // Info is what a picture's header says. Format and Mode are named as Pillow
 // names them; YCCK is told from CMYK.

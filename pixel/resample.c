@@ -1,21 +1,13 @@
-#include "jpeg.h"
+#include "resample.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Hot loops are compiled for several processors and the best is chosen when
-// the program starts. On arm64 the base instruction set has NEON.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define HOT __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"), optimize("O3")))
-#else
-#define HOT
-#endif
-
-// Weights are fixed-point with this many bits after the point: eight bits of
-// sample and two of headroom for weights that sum above one in magnitude leave
-// the rest of 32.
-enum { point = 32 - 8 - 2 };
+// Weights are 16-bit with this many bits after the point, so that two products
+// fit one multiply-add of every SIMD set, and cubic weights (at most 1.2 in
+// magnitude) fit. Those of an output pixel sum to exactly one.
+enum { point = PX_POINT };
 
 static double triangle(double x) {
 	x = fabs(x);
@@ -31,112 +23,116 @@ static double keys(double x) {
 	return 0;
 }
 
-// An output pixel's taps: first source pixel, count, then weights.
-typedef struct {
-	int32_t *at; // count * (2 + most)
-	int most;
-} taps;
+static int grow(void **buf, size_t *cap, size_t n) {
+	if (n <= *cap) return 1;
+	n += n / 2;
+	free(*buf);
+	*buf = malloc(n);
+	*cap = *buf ? n : 0;
+	return *buf != NULL;
+}
 
-// make_taps lays out n output pixels from out0 on, of a line of full source
-// pixels. The filter widens with the scale, which is what antialiasing means.
-static int make_taps(px_scratch *s, size_t used, taps *t, int out0, int n, int full, double scale, int cubic) {
+// quantise turns real weights into integers that sum to one; what rounding
+// left over goes to the largest.
+static void quantise(const double *weight, double sum, int n, int16_t *out) {
+	int rest = 1 << point, largest = 0;
+	for (int j = 0; j < n; j++) {
+		double w = weight[j] / sum * (1 << point);
+		out[j] = (int16_t)floor(w + 0.5);
+		rest -= out[j];
+		if (weight[j] > weight[largest]) largest = j;
+	}
+	out[largest] += (int16_t)rest;
+}
+
+// make_taps lays out n output pixels from out0 on, of the source pixels lo to hi,
+// in which output pixel 0 begins at origin. The filter widens with the scale, which is what antialiasing means.
+// Weights of one pixel stand in groups of group, each padded to 8.
+static int make_taps(px_taps *t, int group, int out0, int n, double origin, int lo, int hi, double scale, int cubic) {
 	double wide = scale < 1 ? 1 : scale;
 	double support = (cubic ? 2.0 : 1.0) * wide;
-	t->most = (int)ceil(support) * 2 + 1;
-	size_t need = used + (size_t)n * (2 + t->most);
-	if (need > s->taps_cap) {
-		int32_t *more = realloc(s->taps, need * 2 * sizeof *more);
-		if (!more) return 0;
-		s->taps = more;
-		s->taps_cap = need * 2;
-	}
-	double weight[t->most];
+	int most = (int)ceil(support) * 2 + 1;
+	t->groups = (most + group - 1) / group;
+	t->stride = t->groups * 8;
+	t->taken = 0;
+	if (!grow((void **)&t->from, &t->from_cap, (size_t)n * 2 * sizeof *t->from) ||
+		!grow((void **)&t->weight, &t->weight_cap, (size_t)n * t->stride * sizeof *t->weight + 64) ||
+		!grow((void **)&t->real, &t->real_cap, (size_t)most * (sizeof *t->real + sizeof(int16_t))))
+		return 0;
+	double *real = t->real;
+	int16_t *whole = (int16_t *)(real + most);
+	memset(t->weight, 0, (size_t)n * t->stride * sizeof *t->weight);
 	for (int i = 0; i < n; i++) {
-		int32_t *out = s->taps + used + (size_t)i * (2 + t->most);
-		double centre = (out0 + i + 0.5) * scale, sum = 0;
-		int from = (int)(centre - support + 0.5), to = (int)(centre + support + 0.5);
-		if (from < 0) from = 0;
-		if (to > full) to = full;
+		double centre = origin + (out0 + i + 0.5) * scale, sum = 0;
+		int from = (int)floor(centre - support + 0.5), to = (int)floor(centre + support + 0.5);
+		if (from < lo) from = lo;
+		if (to > hi) to = hi;
 		for (int j = from; j < to; j++) {
 			double x = (j + 0.5 - centre) / wide;
-			weight[j - from] = cubic ? keys(x) : triangle(x);
-			sum += weight[j - from];
+			real[j - from] = cubic ? keys(x) : triangle(x);
+			sum += real[j - from];
 		}
-		out[0] = from;
-		out[1] = to - from;
-		for (int j = 0; j < to - from; j++) out[2 + j] = (int32_t)floor(weight[j] / sum * (1 << point) + 0.5);
+		int count = to - from;
+		quantise(real, sum, count, whole);
+		t->from[2 * i] = from;
+		t->from[2 * i + 1] = count;
+		int groups = (count + group - 1) / group;
+		if (groups > t->taken) t->taken = groups;
+		for (int j = 0; j < count; j++) t->weight[(size_t)i * t->stride + j / group * 8 + j % group] = whole[j];
 	}
 	return 1;
 }
 
-static inline uint8_t clip(int32_t v) {
-	v >>= point;
-	return v < 0 ? 0 : v > 255 ? 255 : (uint8_t)v;
+static void free_taps(px_taps *t) {
+	free(t->from);
+	free(t->weight);
+	free(t->real);
 }
 
-// across filters one row: dst[n*3] from src, whose first pixel is pixel offset
-// of the line.
-HOT
-static void across(const uint8_t *restrict src, int offset, const int32_t *restrict t, int most, uint8_t *restrict dst, int n) {
-	for (int i = 0; i < n; i++, t += 2 + most, dst += 3) {
-		const uint8_t *p = src + (size_t)(t[0] - offset) * 3;
-		int32_t r = 1 << (point - 1), g = r, b = r;
-		for (int j = 0; j < t[1]; j++, p += 3) {
-			int32_t w = t[2 + j];
-			r += w * p[0];
-			g += w * p[1];
-			b += w * p[2];
+// reverse mirrors the output: its first pixel becomes the last.
+static void reverse(px_taps *t, int n) {
+	for (int i = 0, k = n - 1; i < k; i++, k--) {
+		for (int c = 0; c < 2; c++) {
+			int32_t v = t->from[2 * i + c];
+			t->from[2 * i + c] = t->from[2 * k + c];
+			t->from[2 * k + c] = v;
 		}
-		dst[0] = clip(r), dst[1] = clip(g), dst[2] = clip(b);
+		for (int c = 0; c < t->stride; c++) {
+			int16_t v = t->weight[(size_t)i * t->stride + c];
+			t->weight[(size_t)i * t->stride + c] = t->weight[(size_t)k * t->stride + c];
+			t->weight[(size_t)k * t->stride + c] = v;
+		}
 	}
 }
 
-// down filters columns: dst[n] from the rows of one output row.
-HOT
-static void down(const uint8_t *restrict rows, size_t stride, const int32_t *restrict weight, int count, uint8_t *restrict dst, int n) {
-	enum { chunk = 256 };
-	int32_t sum[chunk];
-	for (int at = 0; at < n; at += chunk) {
-		int m = n - at < chunk ? n - at : chunk;
-		for (int i = 0; i < m; i++) sum[i] = 1 << (point - 1);
-		for (int j = 0; j < count; j++) {
-			const uint8_t *row = rows + j * stride + at;
-			int32_t w = weight[j];
-			for (int i = 0; i < m; i++) sum[i] += w * row[i];
-		}
-		for (int i = 0; i < m; i++) dst[at + i] = clip(sum[i]);
-	}
-}
-
+// The picture is filtered down first, row by row of the output, into one line
+// that stays in the nearest cache, and that line across into the output.
 int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *dst) {
-	taps x, y;
-	size_t x_at = 0;
-	if (!make_taps(s, 0, &x, r->out_x, r->out_w, r->full_w, r->scale_x, r->cubic)) return PX_MEMORY;
-	size_t y_at = (size_t)r->out_w * (2 + x.most);
-	if (!make_taps(s, y_at, &y, r->out_y, r->out_h, r->full_h, r->scale_y, r->cubic)) return PX_MEMORY;
-	const int32_t *tx = s->taps + x_at, *ty = s->taps + y_at;
-
-	const int32_t *last = ty + (size_t)(r->out_h - 1) * (2 + y.most);
-	int row0 = ty[0], row1 = last[0] + last[1];
-	const int32_t *right = tx + (size_t)(r->out_w - 1) * (2 + x.most);
-	if (row0 < r->offset_y || row1 > r->offset_y + r->h || tx[0] < r->offset_x || right[0] + right[1] > r->offset_x + r->w)
+	px_taps *x = &s->x, *y = &s->y;
+	if (!make_taps(x, PX_GROUP, r->out_x, r->out_w, r->x, r->lo_x, r->hi_x, r->scale_x, r->cubic) ||
+		!make_taps(y, 8, r->out_y, r->out_h, r->y, r->lo_y, r->hi_y, r->scale_y, r->cubic))
+		return PX_MEMORY;
+	const int32_t *right = x->from + 2 * (r->out_w - 1), *last = y->from + 2 * (r->out_h - 1);
+	int left = x->from[0], n = (right[0] + right[1] - left) * 3;
+	if (y->from[0] < r->offset_y || last[0] + last[1] > r->offset_y + r->h || left < r->offset_x || right[0] + right[1] > r->offset_x + r->w)
 		return PX_MALFORMED; // the caller brought too little of the picture
-	size_t stride = (size_t)r->out_w * 3, need = stride * (row1 - row0) + 64;
-	if (need > s->rows_cap) {
-		free(s->rows);
-		s->rows = malloc(need);
-		s->rows_cap = s->rows ? need : 0;
-		if (!s->rows) return PX_MEMORY;
+	if (!grow((void **)&s->line, &s->line_cap, (size_t)n + 64 + (size_t)x->groups * 16)) return PX_MEMORY;
+	if (r->flip) reverse(x, r->out_w);
+
+	const px_kernels *k = px_best();
+	size_t stride = (size_t)r->w * 3;
+	const uint8_t *base = src + (size_t)(left - r->offset_x) * 3;
+	for (int i = 0; i < r->out_h; i++) {
+		const int32_t *from = y->from + 2 * i;
+		k->down(base + (size_t)(from[0] - r->offset_y) * stride, stride, y->weight + (size_t)i * y->stride, from[1], s->line, n);
+		k->across(s->line, left, x, dst + (size_t)i * r->out_w * 3, r->out_w);
 	}
-	for (int j = row0; j < row1; j++)
-		across(src + (size_t)(j - r->offset_y) * r->w * 3, r->offset_x, tx, x.most, s->rows + (j - row0) * stride, r->out_w);
-	for (int i = 0; i < r->out_h; i++, ty += 2 + y.most)
-		down(s->rows + (ty[0] - row0) * stride, stride, ty + 2, ty[1], dst + i * stride, (int)stride);
 	return PX_OK;
 }
 
 void px_scratch_free(px_scratch *s) {
-	free(s->rows);
-	free(s->taps);
+	free_taps(&s->x);
+	free_taps(&s->y);
+	free(s->line);
 	memset(s, 0, sizeof *s);
 }

@@ -1,0 +1,245 @@
+package pixel
+
+import (
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+)
+
+func testRNG(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }
+
+var recipe = Train{Size: 299, AreaMin: 0.05, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3, Flip: true}
+
+// noisy is a picture as ImageNet's are: 500 x 375, about 110 kB.
+func noisy(t testing.TB, w, h, quality int, strength float64) []byte {
+	t.Helper()
+	rng := testRNG(5)
+	pix := make([]byte, 0, w*h*3)
+	for y := range h {
+		for x := range w {
+			base := 128 + 60*math.Sin(float64(x)/17)*math.Cos(float64(y)/23) + 30*math.Sin(float64(x*y)/900)
+			n := strength * rng.NormFloat64()
+			for c := range 3 {
+				v := base + 20*math.Sin(float64(x+40*c)/31) + n + 3*rng.NormFloat64()
+				pix = append(pix, byte(min(max(v, 0), 255)))
+			}
+		}
+	}
+	b, err := EncodeJPEG(w, h, pix, quality)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestCropStatistics compares the crops' parameters with the formulas that
+// define them: area uniform in its range and the logarithm of the aspect ratio
+// uniform in its, where the crop fits; every place equally likely.
+func TestCropStatistics(t *testing.T) {
+	const w, h, n = 4000, 4000, 40000
+	tr := Train{AreaMin: 0.05, AreaMax: 0.5, AspectMin: 0.75, AspectMax: 4.0 / 3} // always fits
+	rng := testRNG(1)
+	var area, area2, aspect, aspect2, place float64
+	for range n {
+		c := RandomCrop(w, h, tr, rng)
+		if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > w || c.Y+c.H > h {
+			t.Fatalf("%+v outside", c)
+		}
+		a, r := float64(c.W*c.H)/(w*h), math.Log(float64(c.W)/float64(c.H))
+		area, area2 = area+a, area2+a*a
+		aspect, aspect2 = aspect+r, aspect2+r*r
+		place += float64(c.X) / float64(w-c.W)
+	}
+	check := func(what string, got, want, tolerance float64) {
+		t.Helper()
+		if math.Abs(got-want) > tolerance {
+			t.Errorf("%s %.5f, want %.5f", what, got, want)
+		}
+	}
+	mean, variance := 0.275, 0.45*0.45/12
+	check("mean area", area/n, mean, 4*math.Sqrt(variance/n))
+	check("variance of area", area2/n-math.Pow(area/n, 2), variance, 0.03*variance)
+	span := math.Log(4.0/3) - math.Log(0.75)
+	check("mean log aspect", aspect/n, 0, 4*span/math.Sqrt(12*n))
+	check("variance of log aspect", aspect2/n-math.Pow(aspect/n, 2), span*span/12, 0.03*span*span/12)
+	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n))
+}
+
+// TestCropFallback: a picture in which no crop fits gives the largest centred
+// part within the aspect range.
+func TestCropFallback(t *testing.T) {
+	tr := Train{AreaMin: 0.99, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3}
+	if got, want := RandomCrop(1000, 30, tr, testRNG(1)), (Crop{480, 0, 40, 30}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got, want := RandomCrop(30, 1000, tr, testRNG(1)), (Crop{0, 480, 30, 40}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	if got, want := RandomCrop(1, 1, tr, testRNG(1)), (Crop{0, 0, 1, 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestPartialDecode: cutting in the decoder gives what cutting the whole
+// picture gives, but for chroma at the seams.
+func TestPartialDecode(t *testing.T) {
+	for _, name := range []string{"420.jpg", "422.jpg", "444.jpg", "progressive.jpg", "restart.jpg", "cmyk.jpg", "grey.jpg", "411.jpg", "440.jpg"} {
+		d, whole := NewDecoder(), NewDecoder()
+		defer d.Close()
+		defer whole.Close()
+		b := load(t, "kinds", name)
+		p, err := whole.Decode(b)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		info, err := Probe(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := testRNG(3)
+		for range 200 {
+			w, h := 1+rng.IntN(info.Width), 1+rng.IntN(info.Height)
+			r := rect{rng.IntN(info.Width - w + 1), rng.IntN(info.Height - h + 1), w, h}
+			got, err := d.part(b, info, r, 1)
+			if err != nil {
+				t.Fatal(name, r, err)
+			}
+			if got.rect != r {
+				t.Fatalf("%s: asked for %v, got %v", name, r, got.rect)
+			}
+			var want []byte
+			for y := r.y; y < r.y+r.h; y++ {
+				want = append(want, p.Pix[(y*p.W+r.x)*3:(y*p.W+r.x+r.w)*3]...)
+			}
+			if mean, most := distance(t, got.bytes(), want); most > 0 {
+				t.Fatalf("%s %v: mean difference %.3f, largest %d", name, r, mean, most)
+			}
+		}
+	}
+}
+
+// TestTrainLikeWholeCrop: Train gives what cutting and resizing the whole
+// picture would, also where the decoder reduces.
+func TestTrainLikeWholeCrop(t *testing.T) {
+	b := noisy(t, 500, 375, 85, 2)
+	d, e := NewDecoder(), NewDecoder()
+	defer d.Close()
+	defer e.Close()
+	for _, c := range []struct {
+		size int
+		mean float64
+	}{{299, 0.02}, {150, 1}, {32, 1}} {
+		tr := recipe
+		tr.Size, tr.Flip, tr.AreaMin = c.size, false, 0.4
+		got, want := make([]byte, c.size*c.size*3), make([]byte, c.size*c.size*3)
+		for seed := range uint64(10) {
+			if err := d.Train(got, b, tr, testRNG(seed)); err != nil {
+				t.Fatal(err)
+			}
+			whole, err := e.Decode(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := RandomCrop(500, 375, tr, testRNG(seed))
+			var cut []byte
+			for y := r.Y; y < r.Y+r.H; y++ {
+				cut = append(cut, whole.Pix[(y*500+r.X)*3:(y*500+r.X+r.W)*3]...)
+			}
+			if err := e.Eval(want, asPNG(t, r.W, r.H, cut), Eval{Size: c.size, Resize: c.size, Square: true}); err != nil {
+				t.Fatal(err)
+			}
+			if mean, most := distance(t, got, want); mean > c.mean {
+				t.Errorf("size %d, crop %+v: mean difference %.3f, largest %d", c.size, r, mean, most)
+			}
+		}
+	}
+}
+
+func TestFlipMirrors(t *testing.T) {
+	b := noisy(t, 120, 90, 90, 5)
+	d := NewDecoder()
+	defer d.Close()
+	flips := 0
+	for seed := range uint64(64) {
+		plain, mirrored := make([]byte, 31*31*3), make([]byte, 31*31*3)
+		tr := recipe
+		tr.Size, tr.Flip = 31, false
+		if err := d.Train(plain, b, tr, testRNG(seed)); err != nil {
+			t.Fatal(err)
+		}
+		tr.Flip = true
+		if err := d.Train(mirrored, b, tr, testRNG(seed)); err != nil {
+			t.Fatal(err)
+		}
+		same, turned := true, true
+		for y := range 31 {
+			for x := range 31 {
+				for c := range 3 {
+					v := mirrored[(y*31+x)*3+c]
+					same = same && v == plain[(y*31+x)*3+c]
+					turned = turned && v == plain[(y*31+30-x)*3+c]
+				}
+			}
+		}
+		if same == turned {
+			t.Fatalf("seed %d: same %v, mirrored %v", seed, same, turned)
+		}
+		if turned {
+			flips++
+		}
+	}
+	if flips < 16 || flips > 48 {
+		t.Errorf("%d of 64 flipped", flips)
+	}
+}
+
+func TestTrainAllocatesNothing(t *testing.T) {
+	b := noisy(t, 500, 375, 85, 20)
+	d := NewDecoder()
+	defer d.Close()
+	dst := make([]byte, 299*299*3)
+	rng := testRNG(1)
+	tr := recipe
+	tr.Brightness, tr.Contrast, tr.Saturation, tr.Hue = 0.125, 0.5, 0.5, 0.2
+	for range 20 {
+		if err := d.Train(dst, b, tr, rng); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	if n := testing.AllocsPerRun(50, func() {
+		if err := d.Train(dst, b, tr, rng); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations a picture", n)
+	}
+}
+
+func BenchmarkPixel(b *testing.B) {
+	src := noisy(b, 500, 375, 91, 16)
+	dst := make([]byte, 299*299*3)
+	d := NewDecoder()
+	defer d.Close()
+	colour := recipe
+	colour.Brightness, colour.Contrast, colour.Saturation, colour.Hue = 0.125, 0.5, 0.5, 0.2
+	rng := testRNG(1)
+	run := func(name string, f func() error) {
+		b.Run("path="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(src)))
+			for b.Loop() {
+				if err := f(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
+		})
+	}
+	run("decode", func() error { _, err := d.Decode(src); return err })
+	run("train", func() error { return d.Train(dst, src, recipe, rng) })
+	run("train+colour", func() error { return d.Train(dst, src, colour, rng) })
+	run("eval", func() error { return d.Eval(dst, src, Eval{Size: 299, Resize: 342}) })
+	run("eval-bicubic", func() error { return d.Eval(dst, src, Eval{Size: 299, Resize: 342, Interpolation: "bicubic"}) })
+}
