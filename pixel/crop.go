@@ -101,6 +101,7 @@ func window(out0, n, full int, scale, support float64) (int, int) {
 }
 
 func (d *Decoder) resample(dst []byte, p piece, r C.px_resize) error {
+	r.stride = C.size_t(p.stride)
 	r.w, r.h, r.offset_x, r.offset_y = C.int(p.w), C.int(p.h), C.int(p.x), C.int(p.y)
 	if code := C.px_resize_to(&d.scratch, p.pix, r, (*C.uint8_t)(unsafe.Pointer(&dst[0]))); code != C.PX_OK {
 		return fmt.Errorf("resize %d x %d pixels: code %d", p.w, p.h, int(code))

@@ -72,7 +72,8 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RGB{p.bytes(), p.w, p.h}, nil
+	// Of a whole picture the rows follow one another.
+	return &RGB{unsafe.Slice((*byte)(p.pix), p.w*p.h*3), p.w, p.h}, nil
 }
 
 // probe reads the header and refuses a picture larger than the decoder's bound.
@@ -87,15 +88,17 @@ func (d *Decoder) probe(b []byte) (Info, error) {
 // rect is a part of a picture in pixels.
 type rect struct{ x, y, w, h int }
 
-// piece is a decoded part: it lies at (x, y) of the picture decoded at 1/q.
+// piece is a decoded part: it lies at (x, y) of the picture as it was decoded.
 type piece struct {
 	rect
-	q   int
-	pix unsafe.Pointer
+	stride int // bytes from row to row
+	pix    unsafe.Pointer
 }
 
-// bytes are the piece's pixels.
-func (p piece) bytes() []byte { return unsafe.Slice((*byte)(p.pix), p.w*p.h*3) }
+// row is one row of the piece's pixels.
+func (p piece) row(y int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(p.pix, y*p.stride)), p.w*3)
+}
 
 // part decodes the part r of a picture, at 1/q of its size where it is a JPEG.
 func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
@@ -108,7 +111,7 @@ func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
 	if code != C.PX_OK {
 		return piece{}, d.fail(code, "JPEG")
 	}
-	return piece{rect{int(out.x), int(out.y), int(out.w), int(out.h)}, q, unsafe.Pointer(out.rgb)}, nil
+	return piece{rect{int(out.x), int(out.y), int(out.w), int(out.h)}, int(out.stride), unsafe.Pointer(out.rgb)}, nil
 }
 
 func cbool(b bool) C.int {

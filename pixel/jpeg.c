@@ -145,23 +145,23 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 		left = off;
 		width = wide;
 	}
-	int w = x1 - x0, h = y1 - y0, channels = inks ? 4 : 3;
-	if (!grow(&p->rgb, &p->rgb_cap, (size_t)w * h * 3 + 64) || !grow(&p->cmyk, &p->cmyk_cap, (size_t)width * channels + 64)) {
+	int w = x1 - x0, h = y1 - y0;
+	// Rows are kept as wide as they were decoded, sparing a copy; inks are converted.
+	size_t stride = (size_t)(inks ? w : width) * 3, first = inks ? 0 : (size_t)(x0 - left) * 3;
+	if (!grow(&p->rgb, &p->rgb_cap, stride * h + 64) || (inks && !grow(&p->cmyk, &p->cmyk_cap, (size_t)width * 4))) {
 		jpeg_abort_decompress(d);
 		snprintf(message, 256, "no memory for %d x %d pixels", w, h);
 		return PX_MEMORY;
 	}
 	if (y0 > 0) jpeg_skip_scanlines(d, y0);
 	for (int y = 0; y < h; y++) {
-		uint8_t *row = p->cmyk, *out = p->rgb + (size_t)y * w * 3;
-		if (!inks && left == x0 && width == w) row = out;
+		uint8_t *out = p->rgb + y * stride, *row = inks ? p->cmyk : out;
 		jpeg_read_scanlines(d, &row, 1);
 		if (inks) cmyk_row(row + (size_t)(x0 - left) * 4, out, w, d->saw_Adobe_marker);
-		else if (row != out) memcpy(out, row + (size_t)(x0 - left) * 3, (size_t)w * 3);
 	}
 	// The rows below are not wanted, and abort is cheaper than reading them.
 	jpeg_abort_decompress(d);
-	part->x = x0, part->y = y0, part->w = w, part->h = h, part->rgb = p->rgb;
+	part->x = x0, part->y = y0, part->w = w, part->h = h, part->stride = stride, part->rgb = p->rgb + first;
 	if (p->e.truncated && !part->accept_truncated) {
 		snprintf(message, 256, "the data end early");
 		return PX_TRUNCATED;

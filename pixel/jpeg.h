@@ -21,7 +21,8 @@ typedef struct px_part {
 	int x, y, w, h;
 	int denominator;
 	int accept_truncated;
-	uint8_t *rgb; // out: w*h*3; owned by the px_jpeg, good until its next call
+	size_t stride; // out: bytes from row to row
+	uint8_t *rgb;  // out: the first pixel; owned by the px_jpeg, good until its next call
 } px_part;
 
 // Both give a code and put libjpeg-turbo's reason into message[256].

@@ -134,14 +134,15 @@ AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const
 
 // Five pixels are fifteen bytes of a load of sixteen: the first two, the next
 // two and the fifth are shuffled into pairs of 16 bits for the multiply-adds.
-// Two output pixels are made at a time, one in each lane.
-AVX2 static void across_avx2(const uint8_t *restrict src, int offset, const px_taps *t, uint8_t *restrict dst, int n) {
+// Two output pixels are made at a time, one in each lane. Most pictures are
+// enlarged or little reduced: then two or four taps are all there are.
+AVX2 static inline __attribute__((always_inline)) void across_some(const uint8_t *restrict src, int offset, const px_taps *t, uint8_t *restrict dst, int n, int groups, int most) {
 	const __m256i p01 = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
 	const __m256i p23 = _mm256_broadcastsi128_si256(_mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
 	const __m256i p4 = _mm256_broadcastsi128_si256(_mm_setr_epi8(12, -1, -1, -1, 13, -1, -1, -1, 14, -1, -1, -1, -1, -1, -1, -1));
 	const __m256i round = _mm256_set1_epi32(half);
 	const int32_t *from = t->from;
-	int stride = t->stride, groups = t->taken;
+	int stride = t->stride;
 	for (int i = 0; i < n; i += 2) {
 		int k = i + 1 < n ? i + 1 : i; // an odd last pixel is made twice
 		const int16_t *w0 = t->weight + (size_t)i * stride, *w1 = t->weight + (size_t)k * stride;
@@ -151,8 +152,8 @@ AVX2 static void across_avx2(const uint8_t *restrict src, int offset, const px_t
 			__m256i px = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)a)), _mm_loadu_si128((const __m128i *)b), 1);
 			__m256i w = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)w0)), _mm_loadu_si128((const __m128i *)w1), 1);
 			sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p01), _mm256_shuffle_epi32(w, 0x00)));
-			sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p23), _mm256_shuffle_epi32(w, 0x55)));
-			sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p4), _mm256_shuffle_epi32(w, 0xaa)));
+			if (most > 2) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p23), _mm256_shuffle_epi32(w, 0x55)));
+			if (most > 4) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p4), _mm256_shuffle_epi32(w, 0xaa)));
 		}
 		sum = _mm256_srai_epi32(sum, point);
 		sum = _mm256_packs_epi32(sum, sum);
@@ -165,6 +166,13 @@ AVX2 static void across_avx2(const uint8_t *restrict src, int offset, const px_t
 		else if (i + 1 < n) memcpy(dst + 3 * i, &both, 6);
 		else memcpy(dst + 3 * i, &both, 3);
 	}
+}
+
+AVX2 static void across_avx2(const uint8_t *restrict src, int offset, const px_taps *t, uint8_t *restrict dst, int n) {
+	if (t->taken <= 2) across_some(src, offset, t, dst, n, 1, 2);
+	else if (t->taken <= 4) across_some(src, offset, t, dst, n, 1, 4);
+	else if (t->taken <= PX_GROUP) across_some(src, offset, t, dst, n, 1, PX_GROUP);
+	else across_some(src, offset, t, dst, n, (t->taken + PX_GROUP - 1) / PX_GROUP, PX_GROUP);
 }
 
 static const px_kernels avx2 = {"avx2", down_avx2, across_avx2, colour_avx2, sums_avx2};

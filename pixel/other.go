@@ -44,7 +44,7 @@ func (d *Decoder) other(b []byte, info Info) (piece, error) {
 			copy(d.whole[i:i+3], canvas.Pix[j:j+3])
 		}
 	}
-	return piece{rect{0, 0, w, h}, 1, unsafe.Pointer(&d.whole[0])}, nil
+	return piece{rect{0, 0, w, h}, w * 3, unsafe.Pointer(&d.whole[0])}, nil
 }
 
 // over lays one row of pixels with alpha over a grey.

@@ -76,8 +76,7 @@ static int make_taps(px_taps *t, int group, int out0, int n, double origin, int 
 		quantise(real, sum, count, whole);
 		t->from[2 * i] = from;
 		t->from[2 * i + 1] = count;
-		int groups = (count + group - 1) / group;
-		if (groups > t->taken) t->taken = groups;
+		if (count > t->taken) t->taken = count;
 		for (int j = 0; j < count; j++) t->weight[(size_t)i * t->stride + j / group * 8 + j % group] = whole[j];
 	}
 	return 1;
@@ -120,7 +119,7 @@ int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *
 	if (r->flip) reverse(x, r->out_w);
 
 	const px_kernels *k = px_best();
-	size_t stride = (size_t)r->w * 3;
+	size_t stride = r->stride;
 	const uint8_t *base = src + (size_t)(left - r->offset_x) * 3;
 	for (int i = 0; i < r->out_h; i++) {
 		const int32_t *from = y->from + 2 * i;

@@ -18,7 +18,7 @@ typedef struct px_taps {
 	double *real; // scratch
 	size_t from_cap, weight_cap, real_cap;
 	int groups, stride;
-	int taken; // groups that are not all zero in every pixel
+	int taken; // the most source pixels of any output pixel
 } px_taps;
 
 // px_scratch is memory kept from picture to picture.
@@ -30,6 +30,7 @@ typedef struct px_scratch {
 
 typedef struct px_resize {
 	int w, h;                // of src
+	size_t stride;           // bytes from row to row of src
 	int offset_x, offset_y;  // of src in the picture that is resized
 	double x, y;             // where output pixel (0, 0) begins in that picture
 	int lo_x, hi_x;          // the columns and rows of the picture that count:
@@ -41,8 +42,8 @@ typedef struct px_resize {
 } px_resize;
 
 // px_resample writes the out_w x out_h window at (out_x, out_y) of a picture
-// resized by scale_x and scale_y, from src (w*h*3 bytes and 64 more that may be
-// read but do not count).
+// resized by scale_x and scale_y, from src (rows of w*3 bytes, and 64 more behind the
+// last that may be read but do not count).
 int px_resample(px_scratch *, const uint8_t *src, const px_resize *, uint8_t *dst);
 void px_scratch_free(px_scratch *);
 
