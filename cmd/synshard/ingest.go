@@ -1,0 +1,133 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"synshard/ingest"
+)
+
+var _ = register(newIngestCmd)
+
+func newIngestCmd(a *app) *cobra.Command {
+	var o ingest.Options
+	var wordnet string
+	cmd := &cobra.Command{
+		Use:   "ingest --out DIR [--train TAR] [--val TAR] [--test TAR] [--devkit TGZ] [--folder DIR]",
+		Short: "Turn archives or folders of images into a dataset",
+		Long: `Reads ILSVRC2012's archives in place, in parallel, without extracting them, or a
+folder with a directory a class, and writes Arrow shards by synset, an index,
+the classes and a manifest. Labels of the validation set go from the ground
+truth's ILSVRC2012_ID through the development kit to the synset and from there
+to the class index, which is the place in ascending synset order.
+
+An image that is not one, or cannot be decoded, is kept under rejected/ with the
+reason in rejected.ndjson (exit 3). The same command continues what was
+interrupted and does nothing when all is done; the result is the same bytes
+whatever -j.`,
+		Example: `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
+      --devkit ILSVRC2012_devkit_t12.tar.gz --out imagenet
+  synshard ingest --folder pictures --out mine --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.ingest(cmd, o, wordnet) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Train, "train", "", "training archive: a tar of one tar a synset")
+	f.StringVar(&o.Val, "val", "", "validation archive: a flat tar; needs --devkit")
+	f.StringVar(&o.Test, "test", "", "test archive: a flat tar, without labels")
+	f.StringVar(&o.Devkit, "devkit", "", "development kit: labels of the validation archive, ILSVRC2012_IDs")
+	f.StringVar(&o.Folder, "folder", "", "folder with a directory a class, instead of --train")
+	f.StringVarP(&o.Out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
+	f.IntVarP(&o.Workers, "workers", "j", 0, "synsets worked on at a time (0: one a CPU)")
+	f.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
+	f.StringVar(&o.Check, "check", "decode", "what an image must survive: header or decode")
+	f.StringVar(&o.OnBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine")
+	f.BoolVar(&o.DryRun, "dry-run", false, "print the plan and stop")
+	f.StringVar(&wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	return cmd
+}
+
+func (a *app) ingest(cmd *cobra.Command, o ingest.Options, wordnet string) error {
+	switch {
+	case o.Train == "" && o.Val == "" && o.Test == "" && o.Folder == "":
+		return usagef("ingest: nothing to read: give --train, --val, --test or --folder")
+	case o.Train != "" && o.Folder != "":
+		return usagef("ingest: --train and --folder are two sources for one split")
+	case o.Val != "" && o.Devkit == "":
+		return usagef("ingest: --val has no labels in it: give --devkit too")
+	case o.Workers < 0 || o.ShardBytes < 1:
+		return usagef("ingest: --workers %d, --shard-bytes %d", o.Workers, o.ShardBytes)
+	case o.Check != "header" && o.Check != "decode":
+		return usagef("ingest: --check %q: want header or decode", o.Check)
+	case o.OnBad != "fail" && o.OnBad != "skip" && o.OnBad != "quarantine":
+		return usagef("ingest: --on-bad %q: want fail, skip or quarantine", o.OnBad)
+	}
+	var err error
+	if o.WordNet, err = a.openWordNet(wordnet); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
+	var bar progress = noProgress{}
+	var images atomic.Int64
+	o.OnPlan = func(p ingest.Plan) {
+		var total int64
+		for _, s := range p.Splits {
+			total += s.Bytes
+		}
+		if !o.DryRun {
+			bar = a.byteBar(total, "ingesting")
+		} else {
+			err = a.printPlan(p)
+		}
+	}
+	o.OnRead = func(n int64, k int) {
+		bar.Describe(fmt.Sprintf("%d images", images.Add(int64(k))))
+		bar.Add64(n)
+	}
+	sum, runErr := ingest.Run(ctx, o)
+	bar.Finish()
+	switch {
+	case runErr != nil && ctx.Err() != nil:
+		return stopped(errors.New("ingest: stopped; the same command continues"))
+	case runErr != nil:
+		return runErr
+	case err != nil || o.DryRun:
+		return err
+	}
+	if err := a.printIngest(sum); err != nil {
+		return err
+	}
+	if sum.Rejected > 0 {
+		return refused(fmt.Errorf("ingest: %d images were refused; see %s/rejected.ndjson", sum.Rejected, o.Out))
+	}
+	return nil
+}
+
+func (a *app) printPlan(p ingest.Plan) error {
+	if a.jsonOut {
+		return json.NewEncoder(a.stdout).Encode(p)
+	}
+	for _, s := range p.Splits {
+		if _, err := fmt.Fprintf(a.stdout, "%s\t%d groups, %d done, %d bytes to read\t%s\n", s.Split, s.Groups, s.Done, s.Bytes, s.Source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) printIngest(s ingest.Summary) error {
+	if a.jsonOut {
+		return json.NewEncoder(a.stdout).Encode(s)
+	}
+	already := ""
+	if s.Already {
+		already = " (nothing to do)"
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s: %d images in %d classes, %d bytes, %d refused%s\n", s.Out, s.Images, s.Classes, s.Bytes, s.Rejected, already)
+	return err
+}

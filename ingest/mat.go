@@ -1,0 +1,306 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/zlib"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+// meta.mat of ILSVRC2012's development kit: a MATLAB 5 MAT-file with one
+// variable, the struct array "synsets". The format is MathWorks' "MAT-File
+// Format", level 5. Everything is bounds-checked.
+
+// ErrMAT marks a file that is not the MAT-file that is wanted.
+var ErrMAT = errors.New("malformed MAT-file")
+
+// MATLAB's data and array types, those that are met here.
+const (
+	miMatrix     = 14
+	miCompressed = 15
+	mxCell       = 1
+	mxStruct     = 2
+	mxChar       = 4
+
+	maxMAT = 1 << 28 // bytes of an uncompressed element
+)
+
+// Synset is a row of meta.mat.
+type Synset struct {
+	ID          int // ILSVRC2012_ID
+	WNID        string
+	Words       string
+	Gloss       string
+	NumChildren int // 0: a class; otherwise an inner node
+	TrainImages int // of this synset; -1 where the kit does not say
+}
+
+// array is a MATLAB array: text, numbers, or a struct array.
+type array struct {
+	dims    []int
+	text    string
+	numbers []float64
+	fields  map[string][]array // by field, an array per element
+	isText  bool
+}
+
+func matf(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMAT, fmt.Sprintf(format, args...))
+}
+
+// ReadMeta reads meta.mat.
+func ReadMeta(b []byte) ([]Synset, error) {
+	vars, err := readMAT(b)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := vars["synsets"]
+	if !ok || s.fields == nil {
+		return nil, matf("no struct array called synsets")
+	}
+	ids, wnids := s.fields["ILSVRC2012_ID"], s.fields["WNID"]
+	if len(ids) == 0 || len(ids) != len(wnids) {
+		return nil, matf("synsets has %d ILSVRC2012_ID and %d WNID", len(ids), len(wnids))
+	}
+	get := func(field string, i int) array {
+		if f := s.fields[field]; i < len(f) {
+			return f[i]
+		}
+		return array{}
+	}
+	var out []Synset
+	for i := range ids {
+		row := Synset{ID: int(ids[i].number(-1)), WNID: wnids[i].text, Words: get("words", i).text, Gloss: get("gloss", i).text,
+			NumChildren: int(get("num_children", i).number(0)), TrainImages: int(get("num_train_images", i).number(-1))}
+		if row.ID < 1 || row.WNID == "" {
+			return nil, matf("element %d has ILSVRC2012_ID %d and WNID %q", i, row.ID, row.WNID)
+		}
+		out = append(out, row)
+	}
+	return out, nil
+}
+
+func (a array) number(otherwise float64) float64 {
+	if len(a.numbers) == 0 || math.IsNaN(a.numbers[0]) || math.Abs(a.numbers[0]) > 1<<31 {
+		return otherwise
+	}
+	return a.numbers[0]
+}
+
+// readMAT reads every variable of a file.
+func readMAT(b []byte) (map[string]array, error) {
+	if len(b) < 128 || !bytes.HasPrefix(b, []byte("MATLAB 5.0 MAT-file")) {
+		return nil, matf("no header of version 5")
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if string(b[126:128]) == "MI" {
+		order = binary.BigEndian
+	} else if string(b[126:128]) != "IM" {
+		return nil, matf("byte order %q", b[126:128])
+	}
+	vars := map[string]array{}
+	r := &matReader{b: b[128:], order: order}
+	for len(r.b) > 0 {
+		kind, data, err := r.element()
+		if err != nil {
+			return nil, err
+		}
+		if kind == miCompressed {
+			if kind, data, err = inflate(data, order); err != nil {
+				return nil, err
+			}
+		}
+		if kind != miMatrix {
+			continue
+		}
+		name, a, err := (&matReader{b: data, order: order}).matrix(0)
+		if err != nil {
+			return nil, err
+		}
+		vars[name] = a
+	}
+	return vars, nil
+}
+
+func inflate(b []byte, order binary.ByteOrder) (int, []byte, error) {
+	z, err := zlib.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return 0, nil, matf("compressed element: %v", err)
+	}
+	defer z.Close()
+	plain, err := io.ReadAll(io.LimitReader(z, maxMAT+1))
+	if err != nil || len(plain) > maxMAT {
+		return 0, nil, matf("compressed element: %v, %d bytes", err, len(plain))
+	}
+	return (&matReader{b: plain, order: order}).element()
+}
+
+// matReader takes data elements from the front of b.
+type matReader struct {
+	b     []byte
+	order binary.ByteOrder
+}
+
+// element takes one data element: its type and its bytes.
+func (r *matReader) element() (int, []byte, error) {
+	if len(r.b) < 8 {
+		return 0, nil, matf("%d bytes where an element should begin", len(r.b))
+	}
+	word := r.order.Uint32(r.b)
+	if small := word >> 16; small != 0 { // type and size share a word, up to 4 bytes follow
+		if small > 4 {
+			return 0, nil, matf("small element of %d bytes", small)
+		}
+		data := r.b[4 : 4+small]
+		r.b = r.b[8:]
+		return int(word & 0xffff), data, nil
+	}
+	n := uint64(r.order.Uint32(r.b[4:]))
+	if n > uint64(len(r.b)-8) {
+		return 0, nil, matf("element of %d bytes in %d", n, len(r.b)-8)
+	}
+	data := r.b[8 : 8+n]
+	next := 8 + n
+	if word != miCompressed { // compressed elements are not padded
+		next = min((next+7)&^7, uint64(len(r.b)))
+	}
+	r.b = r.b[next:]
+	return int(word), data, nil
+}
+
+// matrix reads the body of a matrix element.
+func (r *matReader) matrix(depth int) (name string, a array, err error) {
+	if len(r.b) == 0 { // an empty array may have no body
+		return "", a, nil
+	}
+	if depth > 8 {
+		return "", a, matf("arrays nested more than 8 deep")
+	}
+	_, flags, err := r.element()
+	if err != nil || len(flags) < 4 {
+		return "", a, matf("array flags: %v", err)
+	}
+	class := r.order.Uint32(flags) & 0xff
+	_, dims, err := r.element()
+	if err != nil {
+		return "", a, err
+	}
+	count := 1
+	for i := 0; i+4 <= len(dims); i += 4 {
+		d := int(int32(r.order.Uint32(dims[i:])))
+		if d < 0 || d > maxMAT || count > maxMAT/max(d, 1) {
+			return "", a, matf("dimension %d", d)
+		}
+		count *= d
+		a.dims = append(a.dims, d)
+	}
+	_, raw, err := r.element()
+	if err != nil {
+		return "", a, err
+	}
+	name = string(raw)
+	switch class {
+	case mxStruct:
+		err = r.structs(&a, count, depth)
+	case mxCell:
+		a.numbers = nil // nothing that is wanted is in cells
+	default:
+		err = r.values(&a, class == mxChar)
+	}
+	return name, a, err
+}
+
+// structs reads field names and then the elements, field by field of each.
+func (r *matReader) structs(a *array, count, depth int) error {
+	_, size, err := r.element()
+	if err != nil || len(size) < 4 {
+		return matf("field name length: %v", err)
+	}
+	width := int(int32(r.order.Uint32(size)))
+	_, raw, err := r.element()
+	if err != nil || width < 1 || width > 1024 || len(raw)%width != 0 {
+		return matf("field names of %d bytes in %d: %v", width, len(raw), err)
+	}
+	var names []string
+	for ; len(raw) > 0; raw = raw[width:] {
+		n, _, _ := strings.Cut(string(raw[:width]), "\x00")
+		names = append(names, n)
+	}
+	a.fields = map[string][]array{}
+	for range count {
+		for _, n := range names {
+			kind, data, err := r.element()
+			if err != nil {
+				return err
+			}
+			if kind != miMatrix {
+				return matf("field %s is an element of type %d", n, kind)
+			}
+			_, v, err := (&matReader{b: data, order: r.order}).matrix(depth + 1)
+			if err != nil {
+				return err
+			}
+			a.fields[n] = append(a.fields[n], v)
+		}
+	}
+	return nil
+}
+
+// values reads the real part of a numeric or character array.
+func (r *matReader) values(a *array, text bool) error {
+	if len(r.b) == 0 {
+		return nil
+	}
+	kind, data, err := r.element()
+	if err != nil {
+		return err
+	}
+	size := map[int]int{1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}[kind]
+	if size == 0 || len(data)%size != 0 {
+		return matf("%d bytes of values of type %d", len(data), kind)
+	}
+	a.isText = text
+	var sb strings.Builder
+	for ; len(data) > 0; data = data[size:] {
+		v := r.value(kind, data)
+		if text {
+			if kind == 16 {
+				sb.WriteByte(data[0])
+			} else {
+				sb.WriteRune(rune(v))
+			}
+			continue
+		}
+		a.numbers = append(a.numbers, v)
+	}
+	a.text = sb.String()
+	return nil
+}
+
+func (r *matReader) value(kind int, b []byte) float64 {
+	switch kind {
+	case 1:
+		return float64(int8(b[0]))
+	case 2, 16:
+		return float64(b[0])
+	case 3:
+		return float64(int16(r.order.Uint16(b)))
+	case 4, 17:
+		return float64(r.order.Uint16(b))
+	case 5:
+		return float64(int32(r.order.Uint32(b)))
+	case 6, 18:
+		return float64(r.order.Uint32(b))
+	case 7:
+		return float64(math.Float32frombits(r.order.Uint32(b)))
+	case 9:
+		return math.Float64frombits(r.order.Uint64(b))
+	case 12:
+		return float64(int64(r.order.Uint64(b)))
+	}
+	return float64(r.order.Uint64(b))
+}

@@ -1,0 +1,241 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"synshard/internal/durable"
+	"synshard/pixel"
+	"synshard/shard"
+)
+
+// Rejection is an image that was refused: a line of rejected.ndjson.
+type Rejection struct {
+	Split  string `json:"split"`
+	Synset string `json:"synset,omitempty"`
+	Path   string `json:"path"`
+	Source string `json:"source"`
+	Reason string `json:"reason"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256"`
+	File   string `json:"file,omitempty"` // where its bytes are kept, in the dataset's directory
+}
+
+// done is the record of a finished group.
+type done struct {
+	Rows     []shard.Row
+	Files    []string
+	Rejected []Rejection
+}
+
+// write makes the shards of one group and records that they are whole.
+func (j *job) write(ctx context.Context, g group) (err error) {
+	w := &groupWriter{j: j, g: g, decoder: pixel.NewDecoder()}
+	defer w.decoder.Close()
+	defer w.abort()
+	if err := durable.MkdirAll(filepath.Join(j.o.Out, filepath.FromSlash(w.shardName(0)), "..")); err != nil {
+		return err
+	}
+	if err := g.each(ctx, w.add); err != nil {
+		return err
+	}
+	if err := w.cut(); err != nil {
+		return err
+	}
+	return j.state.finish(g, w.done)
+}
+
+// groupWriter writes the images of a group.
+type groupWriter struct {
+	j       *job
+	g       group
+	decoder *pixel.Decoder
+	out     *shard.FileWriter
+	name    string // of the open shard
+	done    done
+	seen    map[string]bool
+}
+
+// shardName names part i of the group's shards. A piece of a flat split is one
+// shard, whose number is the piece's.
+func (w *groupWriter) shardName(i int) string {
+	if w.g.synset != "" {
+		return shard.ShardName(w.g.split, w.g.synset, i)
+	}
+	var piece int
+	fmt.Sscanf(w.g.name, "piece-%d", &piece)
+	return shard.ShardName(w.g.split, "", piece)
+}
+
+func (w *groupWriter) abort() {
+	if w.out != nil {
+		w.out.Abort()
+	}
+}
+
+// add checks an image and appends it, or refuses it.
+func (w *groupWriter) add(name string, b []byte) error {
+	defer w.j.o.OnRead(int64(len(b)), 1)
+	im := &shard.Image{Bytes: b, Row: shard.Row{Path: name, Label: -1, SHA256: sha256.Sum256(b)}}
+	err := w.describe(im)
+	if err == nil && w.seen[name] {
+		err = errors.New("an image of this name was there before")
+	}
+	if err != nil {
+		return w.refuse(im, err)
+	}
+	if w.seen == nil {
+		w.seen = map[string]bool{}
+	}
+	w.seen[name] = true
+	if w.out != nil && w.g.synset != "" && w.out.Bytes()+int64(len(b)) > w.j.o.ShardBytes {
+		if err := w.cut(); err != nil {
+			return err
+		}
+	}
+	if w.out == nil {
+		w.name = w.shardName(len(w.done.Files))
+		meta := shard.FileMeta{Split: w.g.split, Synset: w.g.synset, ClassNames: w.j.names}
+		if i, ok := w.j.label[w.g.synset]; ok {
+			meta.Words = strings.Join(w.j.classes[i].Words, ", ")
+		}
+		if w.out, err = shard.CreateFile(filepath.Join(w.j.o.Out, filepath.FromSlash(w.name)), meta); err != nil {
+			return err
+		}
+	}
+	return w.out.Append(im)
+}
+
+// describe fills in what the bytes and the labels say. An error is a reason to
+// refuse the image.
+func (w *groupWriter) describe(im *shard.Image) error {
+	info, err := pixel.Probe(im.Bytes)
+	if err != nil {
+		return err
+	}
+	im.Format, im.Mode, im.Width, im.Height = info.Format, info.Mode, int32(info.Width), int32(info.Height)
+	if w.j.o.Check == "decode" {
+		if _, err := w.decoder.Decode(im.Bytes); err != nil {
+			return err
+		}
+	}
+	im.Synset = w.g.synset
+	if w.g.split == "val" {
+		if im.Synset, err = w.j.kit.truth(im.Path); err != nil {
+			return err
+		}
+	}
+	if im.Synset != "" {
+		label, ok := w.j.label[im.Synset]
+		if !ok {
+			return fmt.Errorf("its synset %s is not a class", im.Synset)
+		}
+		im.Label = label
+		if w.j.kit != nil {
+			im.ILSVRC2012ID = w.j.kit.idOf[im.Synset]
+		}
+	}
+	return nil
+}
+
+// refuse deals with a bad image as the options say; it is never dropped
+// without a line.
+func (w *groupWriter) refuse(im *shard.Image, reason error) error {
+	if w.j.o.OnBad == "fail" {
+		return fmt.Errorf("%s: %s: %w", w.g.from, im.Path, reason)
+	}
+	r := Rejection{Split: w.g.split, Synset: w.g.synset, Path: im.Path, Source: filepath.Base(w.g.from), Reason: reason.Error(),
+		Bytes: int64(len(im.Bytes)), SHA256: fmt.Sprintf("%x", im.SHA256)}
+	if w.j.o.OnBad == "quarantine" {
+		r.File = filepath.ToSlash(filepath.Join("rejected", w.g.split, w.g.synset, r.SHA256[:12]+"-"+strings.ReplaceAll(im.Path, "/", "_")))
+		path := filepath.Join(w.j.o.Out, filepath.FromSlash(r.File))
+		if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
+			return err
+		}
+		err := durable.WriteFile(path, func(out io.Writer) error { _, err := out.Write(im.Bytes); return err })
+		if err != nil {
+			return err
+		}
+	}
+	w.done.Rejected = append(w.done.Rejected, r)
+	return nil
+}
+
+// cut finishes the open shard.
+func (w *groupWriter) cut() error {
+	if w.out == nil {
+		return nil
+	}
+	rows, err := w.out.Commit()
+	w.out = nil
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		rows[i].File = w.name
+	}
+	w.done.Rows = append(w.done.Rows, rows...)
+	w.done.Files = append(w.done.Files, w.name)
+	return nil
+}
+
+// finish writes index, classes, the list of refused images and, last, the
+// manifest.
+func (j *job) finish() (Summary, error) {
+	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: j.fingerprint()}
+	if j.o.WordNet != nil {
+		m.WordNetVersion = j.o.WordNet.Version()
+	}
+	var err error
+	if m.ClassesSHA256, err = shard.WriteClasses(j.o.Out, j.classes); err != nil {
+		return Summary{}, err
+	}
+	var rejected []Rejection
+	for split, source := range j.sources {
+		info := shard.SplitInfo{Source: source}
+		var rows []shard.Row
+		for _, g := range j.groups {
+			if g.split != split {
+				continue
+			}
+			d, err := j.state.read(g)
+			if err != nil {
+				return Summary{}, err
+			}
+			rows = append(rows, d.Rows...)
+			info.Shards += len(d.Files)
+			rejected = append(rejected, d.Rejected...)
+		}
+		for i := range rows {
+			info.Bytes += rows[i].Length
+		}
+		info.Rows = int64(len(rows))
+		if err := os.MkdirAll(filepath.Join(j.o.Out, split), 0o777); err != nil {
+			return Summary{}, err
+		}
+		if info.IndexSHA256, err = shard.WriteIndex(j.o.Out, split, rows); err != nil {
+			return Summary{}, err
+		}
+		m.Splits[split] = info
+	}
+	slices.SortFunc(rejected, func(a, b Rejection) int {
+		return strings.Compare(a.Split+"\x00"+a.Synset+"\x00"+a.Path, b.Split+"\x00"+b.Synset+"\x00"+b.Path)
+	})
+	m.Rejected = int64(len(rejected))
+	if err := writeRejected(j.o.Out, rejected); err != nil {
+		return Summary{}, err
+	}
+	if err := shard.WriteManifest(j.o.Out, m); err != nil {
+		return Summary{}, err
+	}
+	sum := summarize(j.o.Out, m)
+	sum.Classes = len(j.classes)
+	return sum, j.state.remove()
+}
