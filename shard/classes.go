@@ -4,13 +4,17 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// WriteClasses writes the class table and gives its sha256, in hex.
+// WriteClasses writes the class list of the dataset in dir and gives the
+// SHA-256 of the file in hex, for the manifest. Classes must be in ascending
+// order of synset, with labels 0, 1, 2 and so on.
 func WriteClasses(dir string, classes []Class) (string, error) {
+	if err := checkClasses(classes); err != nil {
+		return "", fmt.Errorf("write classes: %w", err)
+	}
 	path := filepath.Join(dir, ClassesName)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, plainSchema("classes", classFields))
 	defer b.Release()
@@ -51,35 +55,44 @@ func readClasses(dir, sum string) ([]Class, error) {
 	if err != nil {
 		return nil, err
 	}
-	strings := func(a arrow.Array, i int) []string {
-		list := a.(*array.List)
-		values := list.ListValues().(*array.String)
-		from, to := list.ValueOffsets(i)
-		var out []string
-		for j := int(from); j < int(to); j++ {
-			out = append(out, string([]byte(values.Value(j))))
-		}
-		return out
-	}
-	var classes []Class
-	err = eachRecord(b, classFields, func(rec arrow.Record) error {
-		for i := range int(rec.NumRows()) {
-			c := Class{
-				Label: int(rec.Column(0).(*array.Int64).Value(i)), Synset: string([]byte(rec.Column(1).(*array.String).Value(i))),
-				Words: strings(rec.Column(3), i), Gloss: string([]byte(rec.Column(4).(*array.String).Value(i))), Path: strings(rec.Column(5), i),
-			}
-			if id := rec.Column(2).(*array.Int32); !id.IsNull(i) {
-				c.ILSVRC2012ID = id.Value(i)
-			}
-			if c.Label != len(classes) || c.Label > 0 && c.Synset <= classes[c.Label-1].Synset {
-				return corruptf("class %d (%s) is out of order", c.Label, c.Synset)
-			}
-			classes = append(classes, c)
-		}
-		return nil
-	})
+	c, err := parseClasses(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return classes, nil
+	return c, nil
+}
+
+func parseClasses(b []byte) ([]Class, error) {
+	batches, err := decodeFile(b, classFields)
+	if err != nil {
+		return nil, err
+	}
+	var out []Class
+	for _, b := range batches {
+		c := b.columns
+		for i := range b.rows {
+			out = append(out, Class{
+				Label: int(c[0].i64(i)), Synset: c[1].str(i), ILSVRC2012ID: c[2].i32(i),
+				Words: c[3].strs(i), Gloss: c[4].str(i), Path: c[5].strs(i),
+			})
+		}
+	}
+	if err := checkClasses(out); err != nil {
+		return nil, corruptf("%v", err)
+	}
+	return out, nil
+}
+
+func checkClasses(c []Class) error {
+	for i := range c {
+		switch {
+		case c[i].Label != i:
+			return fmt.Errorf("class %q has label %d, want %d", c[i].Synset, c[i].Label, i)
+		case c[i].Synset == "":
+			return fmt.Errorf("class %d has no synset", i)
+		case i > 0 && c[i].Synset <= c[i-1].Synset:
+			return fmt.Errorf("class %q stands after %q: want ascending order", c[i].Synset, c[i-1].Synset)
+		}
+	}
+	return nil
 }

@@ -5,8 +5,6 @@ import (
 	"hash/crc32"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -60,126 +58,56 @@ func (d *Dataset) Split(name string) (*Split, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Split{Name: name, Info: info, d: d, rows: rows}
+	s := &Split{Name: name, Info: info, d: d, index: rows}
 	d.splits[name] = s
 	return s, nil
 }
 
-// Split is the rows of one split, in index order.
+// Split is the rows of one split, in the order of its index: by synset and
+// path for train, by path for the others. It may be used from many goroutines.
 type Split struct {
-	Name string
-	Info SplitInfo
-	d    *Dataset
-	rows []Row
+	Name  string
+	Info  SplitInfo
+	d     *Dataset
+	index *index
 }
 
 // Len is the number of rows.
-func (s *Split) Len() int { return len(s.rows) }
+func (s *Split) Len() int { return s.index.len() }
 
-// Row gives row i. Its slices are shared.
-func (s *Split) Row(i int) Row { return s.rows[i] }
+// Row gives row i, 0 <= i < Len.
+func (s *Split) Row(i int) Row { return s.index.row(i) }
 
-// read gives the bytes of a row, in buf if they fit, checked against the
-// row's crc32c.
-func (d *Dataset) read(r *Row, buf []byte) ([]byte, error) {
-	if int64(cap(buf)) < r.Length {
-		buf = make([]byte, r.Length+r.Length/4)
+// Read gives the bytes of row i, in buf where they fit and else in a larger
+// buffer, checked against the row's CRC-32C. An error that is ErrCorrupt names
+// the file and the picture. Read may be called from many goroutines, each with
+// a buffer of its own.
+func (s *Split) Read(i int, buf []byte) ([]byte, error) {
+	b, k := s.index.at(i)
+	file := s.index.files[s.index.fileOf[i]]
+	at, n := b.columns[indexOffset].i64(k), b.columns[indexLength].i64(k)
+	fail := func(what error) error {
+		return fmt.Errorf("%s: image %s (%d bytes at %d): %w", file, b.columns[0].bytes(k), n, at, what)
 	}
-	buf = buf[:r.Length]
-	f, err := d.files.get(r.File)
+	f, err := s.d.files.get(file)
 	if err != nil {
-		return nil, fmt.Errorf("image %s: %w", r.Path, err)
+		return nil, fail(err)
 	}
 	defer f.release()
-	if _, err := f.ReadAt(buf, r.Offset); err == io.EOF {
-		return nil, fmt.Errorf("%s: %w: image %s (%d bytes at %d) goes past the end", r.File, ErrCorrupt, r.Path, r.Length, r.Offset)
-	} else if err != nil {
-		return nil, fmt.Errorf("image %s: %w", r.Path, err)
+	if int64(cap(buf)) < n {
+		if n > 1<<20 && at+n > f.size { // before memory is taken for it
+			return nil, fail(corruptf("it goes past the end"))
+		}
+		buf = make([]byte, n+n/4)
 	}
-	if crc32.Checksum(buf, castagnoli) != r.CRC32C {
-		return nil, fmt.Errorf("%s: %w: image %s (%d bytes at %d) does not have its crc32c", r.File, ErrCorrupt, r.Path, r.Length, r.Offset)
+	buf = buf[:n]
+	if _, err := f.ReadAt(buf, at); err == io.EOF {
+		return nil, fail(corruptf("it goes past the end"))
+	} else if err != nil {
+		return nil, fail(err)
+	}
+	if crc32.Checksum(buf, castagnoli) != uint32(b.columns[indexCRC].i32(k)) {
+		return nil, fail(corruptf("it does not have its crc32c"))
 	}
 	return buf, nil
-}
-
-// openFiles bounds the shards kept open: ImageNet-21k has more than a process
-// may open.
-const openFiles = 256
-
-// fileCache keeps shards open, the least recently used closed first.
-type fileCache struct {
-	dir  string
-	mu   sync.Mutex
-	tick int64
-	open map[string]*cachedFile
-}
-
-type cachedFile struct {
-	*os.File
-	c      *fileCache
-	users  int
-	used   int64
-	closed bool // left the cache; the last user closes it
-}
-
-func newFileCache(dir string) *fileCache { return &fileCache{dir: dir, open: map[string]*cachedFile{}} }
-
-func (c *fileCache) get(name string) (*cachedFile, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tick++
-	if f, ok := c.open[name]; ok {
-		f.users++
-		f.used = c.tick
-		return f, nil
-	}
-	if len(c.open) >= openFiles {
-		c.evict()
-	}
-	file, err := os.Open(filepath.Join(c.dir, filepath.FromSlash(name)))
-	if os.IsNotExist(err) {
-		return nil, fmt.Errorf("%w: shard %s is missing", ErrCorrupt, name)
-	}
-	if err != nil {
-		return nil, err
-	}
-	f := &cachedFile{File: file, c: c, users: 1, used: c.tick}
-	c.open[name] = f
-	return f, nil
-}
-
-// evict closes the file that was not used for longest.
-func (c *fileCache) evict() {
-	var oldest string
-	for name, f := range c.open {
-		if oldest == "" || f.used < c.open[oldest].used {
-			oldest = name
-		}
-	}
-	f := c.open[oldest]
-	delete(c.open, oldest)
-	if f.closed = true; f.users == 0 {
-		f.Close()
-	}
-}
-
-func (f *cachedFile) release() {
-	f.c.mu.Lock()
-	defer f.c.mu.Unlock()
-	if f.users--; f.users == 0 && f.closed {
-		f.Close()
-	}
-}
-
-func (c *fileCache) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name := range c.open {
-		f := c.open[name]
-		delete(c.open, name)
-		if f.closed = true; f.users == 0 {
-			f.Close()
-		}
-	}
-	return nil
 }

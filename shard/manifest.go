@@ -59,16 +59,32 @@ func ReadManifest(dir string) (Manifest, error) {
 		}
 		return m, err
 	}
-	if err := json.Unmarshal(b, &m); err != nil {
-		return m, fmt.Errorf("%s: %w: %w", path, ErrCorrupt, err)
+	if m, err = parseManifest(b); err != nil {
+		return m, fmt.Errorf("%s: %w", path, err)
 	}
-	if m.FormatVersion < 1 || m.FormatVersion > FormatVersion {
-		return m, fmt.Errorf("%s: format version %d; this synshard reads up to %d", path, m.FormatVersion, FormatVersion)
+	return m, nil
+}
+
+func parseManifest(b []byte) (Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, corruptf("%v", err)
+	}
+	if m.FormatVersion > FormatVersion {
+		return m, fmt.Errorf("format version %d: %w (this one reads up to %d)", m.FormatVersion, ErrVersion, FormatVersion)
+	}
+	if m.FormatVersion < 1 {
+		return m, corruptf("format version %d", m.FormatVersion)
 	}
 	for name, s := range m.Splits {
-		if !filepath.IsLocal(name) || filepath.Base(name) != name || s.Rows < 0 {
-			return m, fmt.Errorf("%s: %w: split %q with %d rows", path, ErrCorrupt, name, s.Rows)
+		if !validSplit(name) || s.Rows < 0 || s.Bytes < 0 || s.Shards < 0 {
+			return m, corruptf("split %q with %d rows, %d bytes, %d shards", name, s.Rows, s.Bytes, s.Shards)
 		}
 	}
 	return m, nil
+}
+
+// validSplit says whether a split may have this name: that of a directory.
+func validSplit(name string) bool {
+	return name != "" && filepath.IsLocal(name) && filepath.Base(name) == name && name != "." && name != "rejected"
 }

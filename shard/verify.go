@@ -1,24 +1,23 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// SHA256 is the sum the sha256 column holds.
-func SHA256(b []byte) [32]byte { return sha256.Sum256(b) }
-
-// Problem is something wrong with a dataset. Image is "" where a whole file is
-// meant.
+// Problem is something wrong with a dataset. Image is empty where a whole file
+// is meant.
 type Problem struct {
 	File  string `json:"file"`
 	Image string `json:"image,omitempty"`
@@ -34,136 +33,205 @@ func (p Problem) String() string {
 
 // VerifyOptions say how thoroughly, by how many workers, and whom to tell.
 type VerifyOptions struct {
-	Fast    bool // sizes of files and rows' places only
-	Workers int
-	OnRow   func(bytes int64) // called as images are checked, from many goroutines
+	// Fast looks at sizes, footers and counts, and reads no picture.
+	Fast    bool
+	Workers int // 0: one a CPU
+	// OnBytes is told the bytes of pictures that were read, from many
+	// goroutines.
+	OnBytes func(n int64)
 }
 
-// Verify holds every image to its crc32c and sha256, every index and the class
-// table to the manifest's sums, and looks for shards that no index names. An
-// error is one of reading; what is wrong comes as problems.
-func (d *Dataset) Verify(ctx context.Context, o VerifyOptions) ([]Problem, error) {
-	var mu sync.Mutex
-	var problems []Problem
-	report := func(file, image string, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		problems = append(problems, Problem{file, image, reason(err)})
+// problems collects what is found, from many goroutines.
+type problems struct {
+	mu   sync.Mutex
+	list []Problem
+}
+
+func (p *problems) add(file, image, format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.list = append(p.list, Problem{file, image, fmt.Sprintf(format, args...)})
+}
+
+// reason is an error's text without the words every problem would carry.
+func reason(err error) string {
+	return strings.TrimSuffix(err.Error(), ": "+ErrCorrupt.Error())
+}
+
+// Verify holds the dataset in dir to its sums: class list and indexes to the
+// manifest, every picture to its CRC-32C and SHA-256, every shard to the rows
+// that lie in it; and looks for shards no index names. What is wrong comes as
+// problems, in order of file and picture; an error means that the dataset could
+// not be looked at.
+func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error) {
+	m, err := ReadManifest(dir)
+	if errors.Is(err, ErrCorrupt) {
+		return []Problem{{File: ManifestName, What: reason(err)}}, nil
 	}
+	if err != nil {
+		return nil, err
+	}
+	var p problems
+	classes, err := readClasses(dir, m.ClassesSHA256)
+	if errors.Is(err, ErrCorrupt) {
+		p.add(ClassesName, "", "%s", reason(err))
+	} else if err != nil {
+		return nil, err
+	}
+	d := &Dataset{Dir: dir, Manifest: m, classes: classes, splits: map[string]*Split{}, files: newFileCache(dir)}
+	defer d.Close()
 	for _, name := range d.Splits() {
 		s, err := d.Split(name)
 		if errors.Is(err, ErrCorrupt) {
-			report(name+"/"+IndexName, "", err)
+			p.add(name+"/"+IndexName, "", "%s", reason(err))
 			continue
 		}
-		if err != nil {
-			return problems, err
-		}
-		if err := s.verify(ctx, o, report); err != nil {
-			return problems, err
-		}
-	}
-	return problems, nil
-}
-
-// reason is an error's text without the word every problem would carry.
-func reason(err error) string {
-	return strings.ReplaceAll(err.Error(), ": "+ErrCorrupt.Error(), "")
-}
-
-func (s *Split) verify(ctx context.Context, o VerifyOptions, report func(file, image string, err error)) error {
-	named, err := s.sizes(report)
-	if err != nil {
-		return err
-	}
-	err = filepath.WalkDir(filepath.Join(s.d.Dir, s.Name), func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(s.d.Dir, path)
-		if rel = filepath.ToSlash(rel); err == nil && strings.HasSuffix(rel, ".arrow") && filepath.Base(rel) != IndexName && !named[rel] {
-			report(rel, "", errors.New("no row of the index lies in it"))
-		}
-		return err
-	})
-	if err != nil || o.Fast {
-		return err
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(o.Workers, 1))
-	const chunk = 256
-	for from := 0; from < len(s.rows); from += chunk {
-		g.Go(func() error {
-			var buf []byte
-			for i := from; i < min(from+chunk, len(s.rows)); i++ {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				r := &s.rows[i]
-				b, err := s.d.read(r, buf)
-				switch {
-				case errors.Is(err, ErrCorrupt):
-					report(r.File, r.Path, errors.New("it does not have its crc32c, or goes past the end"))
-				case err != nil:
-					return err
-				case SHA256(b) != r.SHA256:
-					report(r.File, r.Path, errors.New("it does not have its sha256"))
-				default:
-					buf = b
-				}
-				if o.OnRow != nil {
-					o.OnRow(r.Length)
-				}
-			}
-			return nil
-		})
-	}
-	return g.Wait()
-}
-
-// sizes checks that every row lies within its file, and gives the files that
-// rows name.
-func (s *Split) sizes(report func(file, image string, err error)) (map[string]bool, error) {
-	ends, named := map[string]int64{}, map[string]bool{}
-	for i := range s.rows {
-		r := &s.rows[i]
-		ends[r.File] = max(ends[r.File], r.Offset+r.Length)
-		named[r.File] = true
-	}
-	for file, end := range ends {
-		path := filepath.Join(s.d.Dir, filepath.FromSlash(file))
-		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			report(file, "", errors.New("it is missing"))
-			continue
+		if err == nil {
+			err = s.verify(ctx, o, &p)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if info.Size() < end {
-			report(file, "", fmt.Errorf("it has %d bytes, the index names %d", info.Size(), end))
-			continue
-		}
-		if err := checkFooter(path, info.Size()); err != nil {
-			report(file, "", err)
-		}
 	}
-	return named, nil
+	slices.SortFunc(p.list, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Image, b.Image), cmp.Compare(a.What, b.What))
+	})
+	return p.list, nil
 }
 
-// checkFooter looks at both ends of an Arrow file.
-func checkFooter(path string, size int64) error {
-	f, err := os.Open(path)
-	if err != nil {
+func (s *Split) verify(ctx context.Context, o VerifyOptions, p *problems) error {
+	if len(s.d.classes) > 0 {
+		s.verifyLabels(p)
+	}
+	if err := s.verifyShards(ctx, o, p); err != nil || o.Fast {
 		return err
 	}
-	defer f.Close()
-	var head, tail [8]byte
-	if _, err := f.ReadAt(head[:], 0); err != nil || string(head[:6]) != "ARROW1" {
-		return errors.New("it does not begin as an Arrow file")
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(o.workers())
+	const chunk = 256
+	for from := 0; from < s.Len() && ctx.Err() == nil; from += chunk {
+		g.Go(func() error { return s.verifyRows(ctx, from, min(from+chunk, s.Len()), o, p) })
 	}
-	if _, err := f.ReadAt(tail[:6], size-6); err != nil || string(tail[:6]) != "ARROW1" {
-		return errors.New("it does not end as an Arrow file")
+	return cmp.Or(g.Wait(), ctx.Err())
+}
+
+func (o VerifyOptions) workers() int {
+	if o.Workers > 0 {
+		return o.Workers
+	}
+	return runtime.GOMAXPROCS(0)
+}
+
+// verifyRows reads pictures and hashes them.
+func (s *Split) verifyRows(ctx context.Context, from, to int, o VerifyOptions, p *problems) error {
+	var buf []byte
+	for i := from; i < to; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b, err := s.Read(i, buf)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			r := s.Row(i)
+			p.add(r.File, r.Path, "it does not have its crc32c, or goes past the end")
+			continue
+		case err != nil:
+			return err
+		}
+		if sum := sha256.Sum256(b); !slices.Equal(sum[:], s.index.sha(i)) {
+			r := s.Row(i)
+			p.add(r.File, r.Path, "it does not have its sha256")
+		}
+		if o.OnBytes != nil {
+			o.OnBytes(int64(len(b)))
+		}
+		buf = b
 	}
 	return nil
 }
+
+// verifyLabels wants the label of every row to be its synset's.
+func (s *Split) verifyLabels(p *problems) {
+	want := make([]int64, len(s.index.synsets))
+	for i, name := range s.index.synsets {
+		want[i] = -1
+		if k, ok := slices.BinarySearchFunc(s.d.classes, name, func(c Class, n string) int { return cmp.Compare(c.Synset, n) }); ok {
+			want[i] = int64(k)
+		}
+	}
+	for i, n := range s.index.synsetOf {
+		if got := s.index.label(i); got != want[n] {
+			p.add(s.Name+"/"+IndexName, s.Row(i).Path, "label %d, but synset %q is class %d", got, s.index.synsets[n], want[n])
+		}
+	}
+}
+
+// verifyShards looks at the ends of every shard, counts its rows, and looks
+// for shards without rows in the index.
+func (s *Split) verifyShards(ctx context.Context, o VerifyOptions, p *problems) error {
+	rows := make([]int64, len(s.index.files))
+	for _, n := range s.index.fileOf {
+		rows[n]++
+	}
+	named := map[string]bool{}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(o.workers())
+	for i, file := range s.index.files {
+		named[file] = true
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			got, err := shardRows(filepath.Join(s.d.Dir, filepath.FromSlash(file)))
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				p.add(file, "", "it is missing")
+			case errors.Is(err, ErrCorrupt):
+				p.add(file, "", "%s", reason(err))
+			case err != nil:
+				return err
+			case got != rows[i]:
+				p.add(file, "", "%d rows, but %d in the index", got, rows[i])
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if n := len(s.index.files); n != s.Info.Shards {
+		p.add(s.Name+"/"+IndexName, "", "%d shards, but %d in the manifest", n, s.Info.Shards)
+	}
+	found, err := listShards(s.d.Dir, s.Name)
+	for _, file := range found {
+		if !named[file] {
+			p.add(file, "", "no row of the index lies in it")
+		}
+	}
+	return err
+}
+
+// listShards names the shards of a split that are there, relative to the
+// dataset, in order.
+func listShards(dir, split string) ([]string, error) {
+	var out []string
+	err := filepath.WalkDir(filepath.Join(dir, split), func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := e.Name()
+		if e.IsDir() || !strings.HasSuffix(name, ".arrow") || strings.HasPrefix(name, ".") || name == IndexName {
+			return nil
+		}
+		rel, err := filepath.Rel(dir, path)
+		out = append(out, filepath.ToSlash(rel))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list shards of %s: %w", split, err)
+	}
+	return out, nil
+}
+
+// SHA256 is the sum that the sha256 column holds.
+func SHA256(b []byte) [32]byte { return sha256.Sum256(b) }

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -9,72 +10,91 @@ import (
 )
 
 // Selection narrows a split. A synset is an id or a word and means itself and
-// all below it in WordNet; where an image's class is not a synset, its name is
-// taken as it stands.
+// all below it in WordNet; the name of a class that is no synset means that
+// class.
 type Selection struct {
 	Synsets        []string // none: all
 	Exclude        []string
-	LimitPerSynset int // 0: no limit; the first in index order
-	Part, Parts    int // this of so many parts, contiguous and equal within one row; Parts 0: all
+	LimitPerSynset int // the first so many in index order; 0: no limit
+	// Part, from 0, of Parts: contiguous, and equal in size within one row.
+	// Parts 0 is everything.
+	Part, Parts int
 }
 
-// View is a selected part of a split, with labels for it. It satisfies
-// loader.Source.
+// View is a selected part of a split, with labels for it. It may be used from
+// many goroutines.
 type View struct {
 	split   *Split
 	rows    []int32
-	labels  map[string]int64 // nil: the dataset's own
+	labels  []int64 // of split.index.synsets; nil: the dataset's own
 	classes []string
 }
 
-// Select gives the rows of a selection, in index order. If Synsets or Exclude
-// are given, the classes are the dataset's that remain, sorted, and labels are
-// places among them. g may be nil where no synsets are named.
+// Select gives the rows of a selection, in index order. Where Synsets or
+// Exclude narrow it, the classes are those of the dataset that remain, and
+// labels are places among them; else both are the dataset's. g may be nil
+// where no synset is named that may have others below it.
 func (s *Split) Select(sel Selection, g *wordnet.Graph) (*View, error) {
+	switch {
+	case sel.Parts < 0 || sel.Parts == 0 && sel.Part != 0 || sel.Parts > 0 && (sel.Part < 0 || sel.Part >= sel.Parts):
+		return nil, fmt.Errorf("select: part %d of %d", sel.Part, sel.Parts)
+	case sel.LimitPerSynset < 0:
+		return nil, fmt.Errorf("select: limit of %d a synset", sel.LimitPerSynset)
+	}
 	v := &View{split: s}
 	for _, c := range s.d.classes {
 		v.classes = append(v.classes, c.Synset)
 	}
 	if len(sel.Synsets) > 0 || len(sel.Exclude) > 0 {
 		if err := v.narrow(sel, g); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("select: %w", err)
 		}
 	}
-	taken := map[string]int{}
-	for i := range s.rows {
-		synset := s.rows[i].Synset
-		if v.labels != nil {
-			if _, ok := v.labels[synset]; !ok {
-				continue
-			}
-		}
-		if taken[synset]++; sel.LimitPerSynset > 0 && taken[synset] > sel.LimitPerSynset {
-			continue
-		}
-		v.rows = append(v.rows, int32(i))
-	}
+	v.take(sel.LimitPerSynset)
 	if sel.Parts > 0 {
-		if sel.Part < 0 || sel.Part >= sel.Parts {
-			return nil, fmt.Errorf("part %d of %d", sel.Part, sel.Parts)
-		}
 		n := int64(len(v.rows))
 		v.rows = v.rows[n*int64(sel.Part)/int64(sel.Parts) : n*int64(sel.Part+1)/int64(sel.Parts)]
 	}
 	return v, nil
 }
 
+// take lists the rows whose synset is wanted, up to limit of each.
+func (v *View) take(limit int) {
+	x := v.split.index
+	left := make([]int, len(x.synsets)) // how many more are taken of each synset
+	for i := range left {
+		switch {
+		case v.labels != nil && v.labels[i] < 0:
+		case limit > 0 && x.synsets[i] != "":
+			left[i] = limit
+		default:
+			left[i] = math.MaxInt
+		}
+	}
+	v.rows = make([]int32, 0, x.len())
+	for i, n := range x.synsetOf {
+		if left[n] > 0 {
+			left[n]--
+			v.rows = append(v.rows, int32(i))
+		}
+	}
+	v.rows = slices.Clip(v.rows)
+}
+
 // narrow keeps the classes that are selected.
 func (v *View) narrow(sel Selection, g *wordnet.Graph) error {
-	keep := map[string]bool{}
-	for _, c := range v.classes {
-		keep[c] = len(sel.Synsets) == 0
+	all := v.classes
+	place := make(map[string]int, len(all))
+	keep := make([]bool, len(all))
+	for i, c := range all {
+		place[c], keep[i] = i, len(sel.Synsets) == 0
 	}
 	for _, list := range []struct {
 		names []string
 		value bool
 	}{{sel.Synsets, true}, {sel.Exclude, false}} {
 		for _, name := range list.names {
-			found, err := v.below(name, g)
+			found, err := below(name, place, g)
 			if err != nil {
 				return err
 			}
@@ -83,40 +103,49 @@ func (v *View) narrow(sel Selection, g *wordnet.Graph) error {
 			}
 		}
 	}
-	all := v.classes
-	v.classes, v.labels = nil, map[string]int64{}
-	for _, c := range all {
-		if keep[c] {
-			v.labels[c] = int64(len(v.classes))
+	v.classes = nil
+	labels := map[string]int64{}
+	for i, c := range all {
+		if keep[i] {
+			labels[c] = int64(len(v.classes))
 			v.classes = append(v.classes, c)
 		}
 	}
 	if len(v.classes) == 0 {
-		return fmt.Errorf("no class is selected by %s without %s", strings.Join(sel.Synsets, ", "), strings.Join(sel.Exclude, ", "))
+		return fmt.Errorf("no class is left after excluding %s", strings.Join(sel.Exclude, ", "))
+	}
+	v.labels = make([]int64, len(v.split.index.synsets))
+	for i, s := range v.split.index.synsets {
+		v.labels[i] = -1
+		if l, ok := labels[s]; ok {
+			v.labels[i] = l
+		}
 	}
 	return nil
 }
 
-// below lists the classes that a name selects.
-func (v *View) below(name string, g *wordnet.Graph) ([]string, error) {
-	if slices.Contains(v.classes, name) {
-		if _, err := wordnet.ParseID(name); err != nil || g == nil {
-			return []string{name}, nil
+// below gives the places of the classes that a name selects: of a word, those
+// below the first of its senses that has any.
+func below(name string, place map[string]int, g *wordnet.Graph) ([]int, error) {
+	self, isClass := place[name]
+	if g == nil || isClass && !isID(name) {
+		if isClass {
+			return []int{self}, nil
 		}
-	}
-	if g == nil {
 		return nil, fmt.Errorf("synset %q: WordNet is needed to know what is below it", name)
 	}
 	ids, err := g.Resolve(name)
 	if err != nil {
+		if isClass { // a synset that this WordNet does not have
+			return []int{self}, nil
+		}
 		return nil, err
 	}
-	// Of a word's senses, those that have classes below them; of these the first.
 	for _, id := range ids {
-		var out []string
+		var out []int
 		for _, d := range g.Descendants(id) {
-			if slices.Contains(v.classes, d.String()) {
-				out = append(out, d.String())
+			if i, ok := place[d.String()]; ok {
+				out = append(out, i)
 			}
 		}
 		if len(out) > 0 {
@@ -126,32 +155,39 @@ func (v *View) below(name string, g *wordnet.Graph) ([]string, error) {
 	return nil, fmt.Errorf("synset %q: the dataset has no class in or below it", name)
 }
 
-// Len is the number of images.
+func isID(name string) bool {
+	_, err := wordnet.ParseID(name)
+	return err == nil
+}
+
+// Len is the number of pictures.
 func (v *View) Len() int { return len(v.rows) }
 
-// Row gives image i as the index has it.
-func (v *View) Row(i int) Row { return v.split.rows[v.rows[i]] }
+// Row gives picture i as the index has it; its label is the dataset's.
+func (v *View) Row(i int) Row { return v.split.index.row(int(v.rows[i])) }
 
-// Label is the image's place among Classes, or -1.
+// Label is the picture's place among Classes, or -1.
 func (v *View) Label(i int) int64 {
-	r := &v.split.rows[v.rows[i]]
+	row := int(v.rows[i])
 	if v.labels == nil {
-		return r.Label
+		return v.split.index.label(row)
 	}
-	return v.labels[r.Synset]
+	return v.labels[v.split.index.synsetOf[row]]
 }
 
-// Path is the image's name.
-func (v *View) Path(i int) string { return v.split.rows[v.rows[i]].Path }
+// Path is the picture's name.
+func (v *View) Path(i int) string {
+	b, k := v.split.index.at(int(v.rows[i]))
+	return b.columns[0].str(k)
+}
 
-// Synset is the image's class, or "".
-func (v *View) Synset(i int) string { return v.split.rows[v.rows[i]].Synset }
+// Synset is the picture's class, or "".
+func (v *View) Synset(i int) string {
+	return v.split.index.synsets[v.split.index.synsetOf[v.rows[i]]]
+}
 
-// Classes lists the synsets that labels stand for.
+// Classes lists the synsets that labels stand for, in ascending order.
 func (v *View) Classes() []string { return v.classes }
 
-// Read gives the image's bytes, in buf or in a larger buffer, checked against
-// their crc32c.
-func (v *View) Read(i int, buf []byte) ([]byte, error) {
-	return v.split.d.read(&v.split.rows[v.rows[i]], buf)
-}
+// Read gives the bytes of picture i; see Split.Read.
+func (v *View) Read(i int, buf []byte) ([]byte, error) { return v.split.Read(int(v.rows[i]), buf) }

@@ -1,0 +1,95 @@
+package shard
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// openFiles bounds the shards kept open: ImageNet-21k has more than a process
+// may open.
+const openFiles = 256
+
+// fileCache keeps shards open, the least recently used closed first.
+type fileCache struct {
+	dir  string
+	mu   sync.Mutex
+	tick int64
+	open map[string]*cachedFile
+}
+
+type cachedFile struct {
+	*os.File
+	c      *fileCache
+	size   int64
+	users  int
+	used   int64
+	closed bool // left the cache; the last user closes it
+}
+
+func newFileCache(dir string) *fileCache { return &fileCache{dir: dir, open: map[string]*cachedFile{}} }
+
+func (c *fileCache) get(name string) (*cachedFile, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.tick++
+	if f, ok := c.open[name]; ok {
+		f.users++
+		f.used = c.tick
+		return f, nil
+	}
+	if len(c.open) >= openFiles {
+		c.evict()
+	}
+	file, err := os.Open(filepath.Join(c.dir, filepath.FromSlash(name)))
+	if os.IsNotExist(err) {
+		return nil, corruptf("the shard is missing")
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	f := &cachedFile{File: file, c: c, size: info.Size(), users: 1, used: c.tick}
+	c.open[name] = f
+	return f, nil
+}
+
+// evict closes the file that was not used for longest.
+func (c *fileCache) evict() {
+	var oldest string
+	for name, f := range c.open {
+		if oldest == "" || f.used < c.open[oldest].used {
+			oldest = name
+		}
+	}
+	f := c.open[oldest]
+	delete(c.open, oldest)
+	if f.closed = true; f.users == 0 {
+		f.Close()
+	}
+}
+
+func (f *cachedFile) release() {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if f.users--; f.users == 0 && f.closed {
+		f.Close()
+	}
+}
+
+func (c *fileCache) close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.open {
+		f := c.open[name]
+		delete(c.open, name)
+		if f.closed = true; f.users == 0 {
+			f.Close()
+		}
+	}
+	return nil
+}
