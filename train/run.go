@@ -58,6 +58,29 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	return r.result(), nil
 }
 
+// Finished says whether the run in o.Dir has done what o asks for, and if so
+// what Run would give. It writes nothing and needs no engine.
+func Finished(o Options) (Result, bool, error) {
+	if err := o.check(); err != nil {
+		return Result{}, false, err
+	}
+	steps, err := CheckpointSteps(o.Dir)
+	if err != nil || len(steps) == 0 {
+		return Result{}, false, err
+	}
+	pos, _, _, err := ReadCheckpoint(CheckpointPath(o.Dir, steps[len(steps)-1]))
+	if err != nil || sameRun(pos, o.start()) != nil {
+		return Result{}, false, nil // Run says what is wrong
+	}
+	r := &runner{o: o, pos: pos}
+	if !r.done() || !r.exported() {
+		return Result{}, false, nil
+	}
+	res := r.result()
+	res.Already = true
+	return res, true, nil
+}
+
 // runner is a run under way.
 type runner struct {
 	o       Options

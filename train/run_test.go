@@ -259,7 +259,18 @@ func TestAnotherRunIsRefused(t *testing.T) {
 
 func TestFinishedRunDoesNothing(t *testing.T) {
 	o := testOptions(t, t.TempDir())
+	if _, done, err := Finished(o); done || err != nil {
+		t.Errorf("before it began: %v, %v", done, err)
+	}
 	first := mustRun(t, o)
+	if res, done, err := Finished(o); !done || err != nil || !res.Already || res.ONNX != first.ONNX {
+		t.Errorf("finished: %+v, %v, %v", res, done, err)
+	}
+	longer := o
+	longer.Recipe.Epochs++
+	if _, done, err := Finished(longer); done || err != nil {
+		t.Errorf("with more epochs asked for: %v, %v", done, err)
+	}
 	before := slurp(t, filepath.Join(o.Dir, "log.ndjson"))
 	o.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("asked for an engine") }
 	second := mustRun(t, o)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,15 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec trai
 	}
 	if err := a.loadWeights(tf, &o, report); err != nil {
 		return err
+	}
+	if err := keepBatch(&o); err != nil {
+		return err
+	}
+	if o.Recipe.Batch > 0 && !tf.evalOnly {
+		o.Data, o.NewEngine = data.loaded(o.Recipe, tf, nil), noEngine
+		if res, done, err := train.Finished(o); err != nil || done {
+			return cmp.Or(err, a.printTrainResult(res))
+		}
 	}
 	eng, err := a.openTrainEngine(tf, &o, report)
 	if err != nil {

@@ -117,16 +117,28 @@ func (e *trainEngine) describe(o *train.Options) string {
 // batchOnCPU is what --batch auto means where memory is no measure.
 const batchOnCPU = 32
 
-// chooseBatch settles --batch auto: on a GPU by trying, on the CPU a fixed
-// one. A run that is being continued keeps its batch.
-func (e *trainEngine) chooseBatch(ctx context.Context, o *train.Options, rows int) error {
-	if o.Recipe.Batch > 0 {
+// keepBatch takes the batch of the run that is to be continued, if there is
+// one, for --batch auto.
+func keepBatch(o *train.Options) error {
+	if o.Recipe.Batch > 0 || o.Dir == "" {
 		return nil
 	}
-	if saved, ok, err := train.SavedBatch(o.Dir); err != nil {
-		return err
-	} else if ok {
+	saved, ok, err := train.SavedBatch(o.Dir)
+	if ok {
 		o.Recipe.Batch = saved
+	}
+	return err
+}
+
+// noEngine stands where no engine is needed.
+func noEngine(train.EngineConfig) (train.Engine, error) {
+	return nil, errors.New("the engine is not open")
+}
+
+// chooseBatch settles --batch auto: on a GPU by trying, on the CPU a fixed
+// one.
+func (e *trainEngine) chooseBatch(ctx context.Context, o *train.Options, rows int) error {
+	if o.Recipe.Batch > 0 {
 		return nil
 	}
 	limit := min(rows, 4096)

@@ -211,6 +211,7 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 	return guard(err, n, [&] {
 		auto e = std::make_unique<ss_engine>();
 		e->config = configure(*config);
+		if (e->config.device.is_cpu()) keep_host_memory();
 		c10::DeviceGuard on(e->config.device);
 		e->network.load(*net, e->config);
 		at::NoGradGuard none;
@@ -248,7 +249,10 @@ const ss_api table = {
 	TORCH_VERSION,
 	device_count,
 	create,
-	[](ss_engine *e) { delete e; },
+	[](ss_engine *e) {
+		delete e;
+		release_host_memory();
+	},
 	[](ss_engine *e, const ss_batch *b, const ss_step *s, ss_metrics *m, char *err, size_t n) {
 		int code = guard(err, n, [&] { step(*e, *b, *s, *m); });
 		if (code != SS_OK) zero_grad(*e); // half a step's gradients must not reach the next
@@ -300,7 +304,7 @@ const ss_api table = {
 	[](ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
 		return guard(err, n, [&] {
 			*now = *peak = 0;
-			if (e->config.device.is_cpu()) return;
+			if (e->config.device.is_cpu()) return host_memory(now, peak);
 			auto all = at::accelerator::getDeviceStats(e->config.device.index()).allocated_bytes[0];
 			*now = all.current, *peak = all.peak;
 		});

@@ -95,6 +95,11 @@ private:
 	const Config &config;
 };
 
+// Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the process.
+void keep_host_memory();
+void release_host_memory(); // what is kept and unused goes back to the system
+void host_memory(int64_t *now, int64_t *peak);
+
 } // namespace synshard
 
 struct ss_engine {

@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"synshard/shard"
+	"synshard/train"
+)
+
+// trainClasses are zebra, tiger and orange.
+var trainClasses = []string{"n02129604", "n02391049", "n07747607"}
+
+// writeTrainSet makes a dataset of small pictures whose colour tells the class.
+func writeTrainSet(t *testing.T, perClass, val int) string {
+	t.Helper()
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 2))
+	m := shard.Manifest{WordNetVersion: "3.0", Splits: map[string]shard.SplitInfo{}}
+	add := func(split string, files map[string][]*shard.Image) {
+		var rows []shard.Row
+		for synset, images := range files {
+			path := filepath.Join(dir, shard.ShardName(split, synset, 0))
+			check(t, os.MkdirAll(filepath.Dir(path), 0o777))
+			w, err := shard.CreateFile(path, shard.FileMeta{Split: split, Synset: synset, ClassNames: trainClasses})
+			check(t, err)
+			for _, im := range images {
+				check(t, w.Append(im))
+			}
+			got, err := w.Commit()
+			check(t, err)
+			rows = append(rows, got...)
+		}
+		sum, err := shard.WriteIndex(dir, split, rows)
+		check(t, err)
+		info := shard.SplitInfo{Rows: int64(len(rows)), Shards: len(files), IndexSHA256: sum}
+		for _, r := range rows {
+			info.Bytes += r.Length
+		}
+		m.Splits[split] = info
+	}
+	trainSet, valSet := map[string][]*shard.Image{}, map[string][]*shard.Image{}
+	var classes []shard.Class
+	for label, synset := range trainClasses {
+		classes = append(classes, shard.Class{Label: label, Synset: synset})
+		for i := range perClass {
+			trainSet[synset] = append(trainSet[synset], colourPicture(t, rng, label, fmt.Sprintf("%s_%d.JPEG", synset, i)))
+		}
+	}
+	for i := range val {
+		valSet[""] = append(valSet[""], colourPicture(t, rng, i%3, fmt.Sprintf("val_%04d.JPEG", i)))
+	}
+	add("train", trainSet)
+	add("val", valSet)
+	var err error
+	m.ClassesSHA256, err = shard.WriteClasses(dir, classes)
+	check(t, err)
+	check(t, shard.WriteManifest(dir, m))
+	return dir
+}
+
+func colourPicture(t *testing.T, rng *rand.Rand, label int, name string) *shard.Image {
+	t.Helper()
+	im := image.NewRGBA(image.Rect(0, 0, 100, 90))
+	for y := range 90 {
+		for x := range 100 {
+			c := [3]uint8{uint8(rng.IntN(90)), uint8(rng.IntN(90)), uint8(rng.IntN(90))}
+			c[label] += 140
+			im.Set(x, y, color.RGBA{c[0], c[1], c[2], 255})
+		}
+	}
+	var b bytes.Buffer
+	check(t, jpeg.Encode(&b, im, nil))
+	return &shard.Image{Row: shard.Row{Path: name, Label: int64(label), Synset: trainClasses[label], Width: 100, Height: 90,
+		Format: "JPEG", Mode: "RGB", SHA256: sha256.Sum256(b.Bytes())}, Bytes: b.Bytes()}
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// needEngine skips without the engine's library, and fails where it must be
+// there.
+func needEngine(t *testing.T) string {
+	t.Helper()
+	path, err := (&app{}).findTorch("")
+	if err != nil {
+		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	return path
+}
+
+// synshard starts the real program in a process of its own.
+func synshardCommand(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	check(t, err)
+	link := filepath.Join(t.TempDir(), "synshard") // TestMain goes by the name
+	check(t, os.Symlink(exe, link))
+	return exec.Command(link, args...)
+}
+
+// smallRun trains a thin network on 75-pixel pictures: 24 steps, dropout and
+// averages included.
+func smallRun(t *testing.T, set, out string, more ...string) []string {
+	return append([]string{"train", set, "--out", out, "--recipe", "demo", "--torch-lib", needEngine(t), "--width", "0.08", "--aux-weight", "0",
+		"--set", "eval.size=75", "--set", "eval.resize=80", "--precision", "fp32", "--device", "cpu", "--threads", "1", "--batch", "6",
+		"--epochs", "6", "--ema", "0.9", "--dropout", "0.3", "--mixup", "0.2", "--seed", "7", "--progress", "off"}, more...)
+}
+
+func runVerb(t *testing.T, want int, args ...string) (stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if got := run(args, strings.NewReader(""), &out, &errs); got != want {
+		t.Fatalf("synshard %s: exit code %d, want %d\n%s", strings.Join(args, " "), got, want, &errs)
+	}
+	return out.String(), errs.String()
+}
+
+// What the design promises: stopped by a signal, killed outright, continued
+// with other numbers of workers, a run on the CPU in fp32 ends in the same
+// bits as one left alone.
+func TestTrainContinuesExactly(t *testing.T) {
+	set := writeTrainSet(t, 8, 9)
+	whole := filepath.Join(t.TempDir(), "whole")
+	stdout, stderr := runVerb(t, 0, smallRun(t, set, whole)...)
+	if stdout != "" || stderr != "" {
+		t.Errorf("not silent with --progress off: %q, %q", stdout, stderr)
+	}
+
+	cut := filepath.Join(t.TempDir(), "cut")
+	runVerb(t, 75, smallRun(t, set, cut, "--stop-after-steps", "1", "-j", "1")...)
+	for _, s := range []struct {
+		signal syscall.Signal
+		code   int
+		args   []string
+	}{
+		{syscall.SIGKILL, -1, []string{"-j", "3", "--checkpoint-every", "1ms"}},
+		{syscall.SIGUSR1, 75, nil},
+		{syscall.SIGTERM, 75, []string{"-j", "5"}},
+	} {
+		before := logLines(t, cut)
+		cmd := synshardCommand(t, smallRun(t, set, cut, s.args...)...)
+		check(t, cmd.Start())
+		for deadline := time.Now().Add(2 * time.Minute); logLines(t, cut) < before+2 && time.Now().Before(deadline); {
+			time.Sleep(5 * time.Millisecond)
+		}
+		check(t, cmd.Process.Signal(s.signal))
+		_ = cmd.Wait()
+		if got := cmd.ProcessState.ExitCode(); got != s.code {
+			t.Errorf("%v: exit code %d, want %d", s.signal, got, s.code)
+		}
+	}
+	runVerb(t, 0, smallRun(t, set, cut)...)
+	for _, name := range []string{"model.safetensors", "model.onnx"} {
+		a, err := os.ReadFile(filepath.Join(whole, name))
+		check(t, err)
+		b, err := os.ReadFile(filepath.Join(cut, name))
+		check(t, err)
+		if !bytes.Equal(a, b) {
+			t.Errorf("%s of the interrupted run differs", name)
+		}
+	}
+	a, b := lastState(t, whole), lastState(t, cut)
+	if len(a) == 0 || !bytes.Equal(a, b) {
+		t.Error("averages or optimiser state of the interrupted run differ")
+	}
+}
+
+// lastState is the data of the newest checkpoint, all tensors.
+func lastState(t *testing.T, dir string) []byte {
+	t.Helper()
+	steps, err := train.CheckpointSteps(dir)
+	check(t, err)
+	_, _, tensors, err := train.ReadCheckpoint(train.CheckpointPath(dir, steps[len(steps)-1]))
+	check(t, err)
+	var b []byte
+	for _, x := range tensors {
+		b = append(append(b, x.Name...), x.Data...)
+	}
+	return b
+}
+
+func logLines(t *testing.T, dir string) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "log.ndjson"))
+	check(t, err)
+	return bytes.Count(b, []byte(`"kind":"step"`))
+}
+
+func TestTrainLearnsASelection(t *testing.T) {
+	if _, err := (&app{}).findWordNet(""); err != nil {
+		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	set := writeTrainSet(t, 16, 9)
+	out := filepath.Join(t.TempDir(), "run")
+	args := smallRun(t, set, out, "--exclude", "n02129604", "--epochs", "16", "--mixup", "0", "--ema", "0", "--lr", "0.05",
+		"--dropout", "0", "--bn-momentum", "0.3", "--json")
+	stdout, _ := runVerb(t, 0, args...)
+	var res train.Result
+	check(t, json.Unmarshal([]byte(stdout), &res))
+	if res.Last == nil || res.Last.Raw.N != 6 || res.Last.Raw.Top1 < 0.9 { // two colours are easily told apart
+		t.Errorf("result %s", stdout)
+	}
+	_, spec, _, err := train.ReadCheckpoint(train.CheckpointPath(out, res.Steps))
+	check(t, err)
+	if got := strings.Join(spec.Classes, " "); got != "n02391049 n07747607" {
+		t.Errorf("classes %s", got)
+	}
+	stdout, _ = runVerb(t, 0, append(args, "--eval-only")...)
+	var ev train.Evaluation
+	check(t, json.Unmarshal([]byte(stdout), &ev))
+	if ev.Raw != res.Last.Raw || ev.Step != res.Steps {
+		t.Errorf("--eval-only gives %s, the run ended with %+v", stdout, res.Last.Raw)
+	}
+	// Its weights start another run over other classes: a fresh head.
+	tuned := filepath.Join(t.TempDir(), "tuned")
+	_, stderr := runVerb(t, 75, smallRun(t, set, tuned, "--weights", filepath.Join(out, "model.safetensors"), "--stop-after-steps", "1")...)
+	if !strings.Contains(stderr, "initialised afresh: fc.weight, fc.bias") {
+		t.Errorf("said %q", stderr)
+	}
+}
+
+func TestTrainRefuses(t *testing.T) {
+	set := writeTrainSet(t, 4, 3)
+	out := filepath.Join(t.TempDir(), "run")
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{1, "not a synshard dataset", []string{t.TempDir(), "--out", out}},
+		{1, "nowhere", []string{filepath.Join(set, "nowhere"), "--out", out}},
+		{1, "no such split", []string{set, "--out", out, "--split", "training"}},
+		{1, "validation split", []string{set, "--out", out, "--val-split", "dev"}},
+		{2, "--out RUN is needed", []string{set}},
+		{2, `"imaginary"`, []string{set, "--out", out, "--recipe", "imaginary"}},
+		{2, "rate.bass", []string{set, "--out", out, "--set", "rate.bass=3"}},
+		{2, "dropout", []string{set, "--out", out, "--dropout", "1.5"}},
+		{2, "lenet", []string{set, "--out", out, "--model", "lenet"}},
+		{2, "--weights FILE", []string{set, "--out", out, "--recipe", "finetune"}},
+		{2, "pictures of 40 pixels", []string{set, "--out", out, "--set", "eval.size=40"}},
+		{2, "--batch", []string{set, "--out", out, "--batch", "some"}},
+		{6, "no-such.so", []string{set, "--out", out, "--torch-lib", "/no-such.so"}},
+	} {
+		_, stderr := runVerb(t, c.code, append([]string{"train"}, c.args...)...)
+		if !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "synshard: ") {
+			t.Errorf("train %v: said %q, want one line with %q", c.args, stderr, c.want)
+		}
+	}
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("a refused call left a run directory: %v", err)
+	}
+}
