@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -29,7 +28,16 @@ type Source interface {
 
 // Item is one picture of a source.
 type Item struct {
-	Row int
+	Row  int
+	Path string // if the source has a method Path(int) string
+}
+
+// Advisor is told which rows will be read soon and which have been read, so
+// that the kernel can fetch the ones and forget the others. It is called from
+// one goroutine for WillNeed and from many for DontNeed.
+type Advisor interface {
+	WillNeed(i int)
+	DontNeed(i int)
 }
 
 // Options say which pictures, in what order, made ready how.
@@ -43,7 +51,12 @@ type Options struct {
 	Eval  *pixel.Eval  // or this
 	White bool         // what transparent pixels lie over; black otherwise
 
+	// Shuffle gives each epoch its own permutation of the rows. Weights, one a
+	// row, draw rows in proportion instead, as many as there are rows: see
+	// Weighted. Mix blends the pictures of a training batch.
 	Shuffle  bool
+	Weights  []float64
+	Mix      Mix
 	Seed     uint64
 	Epoch    int
 	Start    int64 // samples of the epoch's order, over all ranks, to leave out
@@ -54,6 +67,13 @@ type Options struct {
 	// Alloc gives memory for a batch's pixels and what frees it; nil is the
 	// Go heap.
 	Alloc func(n int) ([]byte, func(), error)
+
+	// Advisor is told of rows Ahead places before they are read; 0 means two
+	// batches. Forget tells it of rows that have been read, for data that are
+	// larger than memory.
+	Advisor Advisor
+	Ahead   int
+	Forget  bool
 
 	// OnError decides about a picture that cannot be read or decoded. It may
 	// be called from many goroutines. Nil, or an error from it, ends the
@@ -73,6 +93,11 @@ type Batch struct {
 	Size   int
 	First  int64 // the place of the first row in the epoch's order
 
+	// With Options.Mix: picture i is Share[i] of what Labels[i] names and
+	// 1 - Share[i] of what Partners[i] names. Nil otherwise.
+	Partners []int64
+	Share    []float32
+
 	release func()
 }
 
@@ -84,22 +109,24 @@ func (b *Batch) Release() {
 	}
 }
 
-// Stats counts what a loader has done. Times are summed over workers, but for
-// Wait, which is how long Next was waiting.
+// Stats counts what a loader has done. Times are summed over workers: Read has
+// the source's checksums in it, Decode is JPEG to pixels, Resize is what comes
+// after, Idle is workers waiting for a free slot. Wait is how long Next waited.
 type Stats struct {
-	Wait, Read, Decode time.Duration
-	Images, Bytes      int64
-	Skipped            int64
+	Wait, Read, Decode, Resize, Idle time.Duration
+	Images, Bytes                    int64
+	Skipped                          int64
 }
 
 // Loader hands out one epoch's batches.
 type Loader struct {
 	src    Source
 	o      Options
-	perm   Perm
-	total  int64 // samples in the epoch over all ranks
-	end    int64 // first sample not handed out
-	rows   int   // of a batch of this rank
+	order  order
+	name   func(int) string // nil if the source has no paths
+	total  int64            // samples in the epoch over all ranks
+	end    int64            // first sample not handed out
+	rows   int              // of a batch of this rank
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
@@ -108,9 +135,10 @@ type Loader struct {
 	work  chan job
 	wg    sync.WaitGroup
 
-	wait, read, decode, images, bytes, skipped atomic.Int64
-	frees                                      []func()
-	closed                                     sync.Once
+	wait, read, decode, resize, idle atomic.Int64
+	images, bytes, skipped           atomic.Int64
+	frees                            []func()
+	closed                           sync.Once
 }
 
 // slot is a batch's memory, used again and again.
@@ -152,6 +180,10 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 		return nil, fmt.Errorf("loader: batch %d, size %d, workers %d, prefetch %d", o.Batch, o.Size, o.Workers, o.Prefetch)
 	case o.Rank < 0 || o.Rank >= o.World || o.Batch%o.World != 0:
 		return nil, fmt.Errorf("loader: rank %d of %d with a batch of %d", o.Rank, o.World, o.Batch)
+	case o.Mix != (Mix{}) && o.Train == nil:
+		return nil, errors.New("loader: only training batches are mixed")
+	case o.Ahead < 0:
+		return nil, fmt.Errorf("loader: %d rows ahead", o.Ahead)
 	case o.Start < 0 || o.Start > n:
 		return nil, fmt.Errorf("loader: start at sample %d of %d", o.Start, n)
 	}
@@ -159,8 +191,15 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 	if o.DropLast {
 		l.end = o.Start + (n-o.Start)/int64(o.Batch)*int64(o.Batch)
 	}
-	if o.Shuffle {
-		l.perm = Permutation(n, o.Seed, o.Epoch)
+	if o.Ahead == 0 {
+		l.o.Ahead = 2 * o.Batch
+	}
+	if p, ok := src.(interface{ Path(int) string }); ok {
+		l.name = p.Path
+	}
+	var err error
+	if l.order, err = newOrder(n, o); err != nil {
+		return nil, err
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	if err := l.start(); err != nil {
@@ -199,136 +238,6 @@ func (l *Loader) start() error {
 	return nil
 }
 
-// deal puts the epoch's batches, picture by picture, before the workers.
-func (l *Loader) deal() {
-	defer l.wg.Done()
-	defer close(l.work)
-	defer close(l.ready)
-	for first := l.o.Start; first < l.end; first += int64(l.o.Batch) {
-		var s *slot
-		select {
-		case s = <-l.free:
-		case <-l.ctx.Done():
-			return
-		}
-		b := &s.batch
-		b.First, b.N = first, 0
-		s.pending.Store(int32(l.rows))
-		l.ready <- s // never blocks: there are as many places as slots
-		for i := range l.rows {
-			// Ranks take turns, so that the global batch is the same set for any world.
-			place := first + int64(i*l.o.World+l.o.Rank)
-			if place < l.total && place < first+int64(l.o.Batch) {
-				b.N++
-			} else {
-				place = -1
-			}
-			select {
-			case l.work <- job{s, i, place}:
-			case <-l.ctx.Done():
-				return
-			}
-		}
-	}
-}
-
-// maker is what a worker keeps from picture to picture.
-type maker struct {
-	d   *pixel.Decoder
-	buf []byte
-	pcg *rand.PCG
-	rng *rand.Rand
-}
-
-func (l *Loader) worker() {
-	defer l.wg.Done()
-	m := &maker{d: pixel.NewDecoder(), pcg: rand.NewPCG(0, 0)}
-	m.rng = rand.New(m.pcg)
-	m.d.White = l.o.White
-	defer m.d.Close()
-	for j := range l.work {
-		if l.ctx.Err() != nil {
-			return
-		}
-		if err := l.fill(m, j); err != nil {
-			l.cancel(err)
-			return
-		}
-		if j.s.pending.Add(-1) == 0 {
-			j.s.done <- struct{}{}
-		}
-	}
-}
-
-// row is the source's row in a place of the order.
-func (l *Loader) row(place int64) int64 {
-	if l.o.Shuffle {
-		return l.perm.At(place)
-	}
-	return place
-}
-
-// fill makes one picture ready in its place of the batch.
-func (l *Loader) fill(m *maker, j job) error {
-	b, picture := &j.s.batch, l.o.Size*l.o.Size*3
-	dst := b.Images[j.index*picture : (j.index+1)*picture]
-	b.Errs[j.index] = nil
-	if j.place < 0 {
-		clear(dst)
-		b.Labels[j.index], b.Rows[j.index] = -1, -1
-		return nil
-	}
-	place := j.place
-	for tries := int64(0); ; tries++ {
-		row := l.row(place)
-		b.Rows[j.index], b.Labels[j.index] = row, l.src.Label(int(row))
-		err := l.picture(m, dst, row)
-		if err == nil {
-			l.images.Add(1)
-			return nil
-		}
-		err = fmt.Errorf("row %d: %w", row, err)
-		if l.o.OnError == nil {
-			return err
-		}
-		if err := l.o.OnError(Item{int(row)}, err); err != nil {
-			return err
-		}
-		l.skipped.Add(1)
-		if l.o.Eval != nil {
-			clear(dst)
-			b.Errs[j.index] = err
-			return nil
-		}
-		if tries == l.total {
-			return fmt.Errorf("no picture of the source can be read; the last: %w", err)
-		}
-		place = (place + 1) % l.total
-	}
-}
-
-func (l *Loader) picture(m *maker, dst []byte, row int64) error {
-	t0 := time.Now()
-	bytes, err := l.src.Read(int(row), m.buf)
-	t1 := time.Now()
-	l.read.Add(int64(t1.Sub(t0)))
-	if err != nil {
-		return err
-	}
-	if cap(bytes) > cap(m.buf) {
-		m.buf = bytes
-	}
-	l.bytes.Add(int64(len(bytes)))
-	if l.o.Train != nil {
-		*m.pcg = *samplePCG(l.o.Seed, l.o.Epoch, row)
-		err = m.d.Train(dst, bytes, *l.o.Train, m.rng)
-	} else {
-		err = m.d.Eval(dst, bytes, *l.o.Eval)
-	}
-	l.decode.Add(int64(time.Since(t1)))
-	return err
-}
-
 // Next gives the next batch, in order; io.EOF ends the epoch. The batch must
 // be released before as many more as Prefetch can be had.
 func (l *Loader) Next() (*Batch, error) {
@@ -361,6 +270,7 @@ func (l *Loader) Next() (*Batch, error) {
 func (l *Loader) Stats() Stats {
 	return Stats{
 		Wait: time.Duration(l.wait.Load()), Read: time.Duration(l.read.Load()), Decode: time.Duration(l.decode.Load()),
+		Resize: time.Duration(l.resize.Load()), Idle: time.Duration(l.idle.Load()),
 		Images: l.images.Load(), Bytes: l.bytes.Load(), Skipped: l.skipped.Load(),
 	}
 }

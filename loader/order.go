@@ -1,8 +1,11 @@
 package loader
 
 import (
+	"fmt"
+	"math"
 	"math/bits"
 	"math/rand/v2"
+	"sort"
 )
 
 // Perm is a permutation of 0..n-1, computed place by place in constant memory:
@@ -25,6 +28,9 @@ func Permutation(n int64, seed uint64, epoch int) Perm {
 	}
 	return p
 }
+
+// Len is n.
+func (p Perm) Len() int64 { return int64(p.n) }
 
 // At gives the row in place i, 0 <= i < n.
 func (p Perm) At(i int64) int64 {
@@ -50,9 +56,81 @@ func mix(z uint64) uint64 {
 // SampleRNG is the source of all that is random about a row in an epoch: a
 // pure function of its arguments, whoever loads the row.
 func SampleRNG(seed uint64, epoch int, row int64) *rand.Rand {
-	return rand.New(samplePCG(seed, epoch, row))
+	pcg := samplePCG(seed, epoch, row)
+	return rand.New(&pcg)
 }
 
-func samplePCG(seed uint64, epoch int, row int64) *rand.PCG {
-	return rand.NewPCG(mix(seed^mix(uint64(epoch)+0x51)), mix(uint64(row)+0xa3))
+func samplePCG(seed uint64, epoch int, row int64) rand.PCG {
+	return *rand.NewPCG(mix(seed^mix(uint64(epoch)+0x51)), mix(uint64(row)+0xa3))
+}
+
+// order is which row stands in which place of an epoch.
+type order struct {
+	perm    Perm
+	shuffle bool
+	n       int64
+	// Of weighted drawing: the running sum of weights, and where in its stride
+	// the epoch begins.
+	sums   []float64
+	offset float64
+}
+
+func newOrder(n int64, o Options) (order, error) {
+	ord := order{n: n, shuffle: o.Shuffle || o.Weights != nil}
+	if ord.shuffle {
+		ord.perm = Permutation(n, o.Seed, o.Epoch)
+	}
+	if o.Weights == nil {
+		return ord, nil
+	}
+	if int64(len(o.Weights)) != n {
+		return ord, fmt.Errorf("loader: %d weights for %d rows", len(o.Weights), n)
+	}
+	ord.sums = make([]float64, n)
+	sum := 0.0
+	for i, w := range o.Weights {
+		if w < 0 || math.IsNaN(w) || math.IsInf(w, 0) {
+			return ord, fmt.Errorf("loader: row %d has the weight %v", i, w)
+		}
+		sum += w
+		ord.sums[i] = sum
+	}
+	if n > 0 && (sum <= 0 || math.IsInf(sum, 0)) {
+		return ord, fmt.Errorf("loader: the weights sum to %v", sum)
+	}
+	ord.offset = float64(mix(o.Seed^mix(uint64(o.Epoch)+0x77))>>11) / (1 << 53)
+	return ord, nil
+}
+
+// at gives the row in a place. Weighted drawing is systematic: n equally spaced
+// points over the running sum, in shuffled order, so that a row of weight w
+// comes n*w/sum times in an epoch, rounded up or down, and w in the long run.
+func (o order) at(place int64) int64 {
+	if !o.shuffle {
+		return place
+	}
+	row := o.perm.At(place)
+	if o.sums == nil {
+		return row
+	}
+	want := (float64(row) + o.offset) / float64(o.n) * o.sums[o.n-1]
+	i := int64(sort.Search(len(o.sums), func(i int) bool { return o.sums[i] > want }))
+	return min(i, o.n-1)
+}
+
+// Balanced gives weights that draw every class equally often for power 1, as
+// often as it has pictures for power 0, and in between otherwise. Rows without
+// a label get none.
+func Balanced(src Source, power float64) []float64 {
+	count := map[int64]int{}
+	for i := range src.Len() {
+		count[src.Label(i)]++
+	}
+	weights := make([]float64, src.Len())
+	for i := range weights {
+		if label := src.Label(i); label >= 0 {
+			weights[i] = math.Pow(float64(count[label]), -power)
+		}
+	}
+	return weights
 }

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"time"
 	"unsafe"
 )
 
@@ -101,6 +102,8 @@ func window(out0, n, full int, scale, support float64) (int, int) {
 }
 
 func (d *Decoder) resample(dst []byte, p piece, r C.px_resize) error {
+	began := time.Now()
+	defer func() { d.spent.Resize += time.Since(began) }()
 	r.stride = C.size_t(p.stride)
 	r.w, r.h, r.offset_x, r.offset_y = C.int(p.w), C.int(p.h), C.int(p.x), C.int(p.y)
 	if code := C.px_resize_to(&d.scratch, p.pix, r, (*C.uint8_t)(unsafe.Pointer(&dst[0]))); code != C.PX_OK {
@@ -145,6 +148,8 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
+	defer func() { d.spent.Resize += time.Since(began) }()
 	t.distort(dst[:t.Size*t.Size*3], rng)
 	return nil
 }

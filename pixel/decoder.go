@@ -12,6 +12,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"time"
 	"unsafe"
 )
 
@@ -34,6 +35,7 @@ type Decoder struct {
 	MaxPixels int64
 
 	jpeg    *C.px_jpeg
+	spent   Spent
 	scratch C.px_scratch
 	message *C.char
 	out     C.px_part
@@ -100,8 +102,17 @@ func (p piece) row(y int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(p.pix, y*p.stride)), p.w*3)
 }
 
+// Spent is where a decoder's time has gone: from bytes to pixels, and what
+// comes after.
+type Spent struct{ Decode, Resize time.Duration }
+
+// Spent sums up the time since the decoder was made.
+func (d *Decoder) Spent() Spent { return d.spent }
+
 // part decodes the part r of a picture, at 1/q of its size where it is a JPEG.
 func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
+	began := time.Now()
+	defer func() { d.spent.Decode += time.Since(began) }()
 	if info.Format != "JPEG" {
 		return d.other(b, info)
 	}

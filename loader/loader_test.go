@@ -1,0 +1,411 @@
+package loader
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"synshard/pixel"
+)
+
+// pictures is a source in memory: row i is a small JPEG that says i by its
+// colour, and has the label i % 7.
+type pictures struct {
+	data  [][]byte
+	reads atomic.Int64
+	slow  time.Duration
+}
+
+func (p *pictures) Len() int          { return len(p.data) }
+func (p *pictures) Label(i int) int64 { return int64(i % 7) }
+func (p *pictures) Path(i int) string { return fmt.Sprintf("picture_%d.JPEG", i) }
+func (p *pictures) Read(i int, buf []byte) ([]byte, error) {
+	p.reads.Add(1)
+	if p.slow > 0 {
+		time.Sleep(p.slow)
+	}
+	if p.data[i] == nil {
+		return nil, errUnreadable
+	}
+	return append(buf[:0], p.data[i]...), nil
+}
+
+var errUnreadable = errors.New("unreadable")
+
+func drawn(t testing.TB, n int) *pictures {
+	t.Helper()
+	p := &pictures{}
+	for i := range n {
+		pix := make([]byte, 24*20*3)
+		for k := range pix {
+			pix[k] = byte(k*7 + i*13 + k/72*i)
+		}
+		b, err := pixel.EncodeJPEG(24, 20, pix, 90)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.data = append(p.data, b)
+	}
+	return p
+}
+
+var crop = &pixel.Train{Size: 8, AreaMin: 0.1, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3, Flip: true, Brightness: 0.1, Hue: 0.1}
+var centre = &pixel.Eval{Size: 8, Resize: 10}
+
+// taken is what a loader gave: rows in order and their pixels.
+type taken struct {
+	rows, labels []int64
+	pixels       [][]byte
+	sizes        []int
+	skipped      int64
+}
+
+func take(t testing.TB, src Source, o Options) taken {
+	t.Helper()
+	l, err := New(context.Background(), src, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var got taken
+	for {
+		b, err := l.Next()
+		if err == io.EOF {
+			got.skipped = l.Stats().Skipped
+			return got
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Size != 8 || len(b.Rows) != len(b.Labels) || len(b.Images) != len(b.Rows)*8*8*3 {
+			t.Fatalf("batch of %d rows, %d labels, %d bytes", len(b.Rows), len(b.Labels), len(b.Images))
+		}
+		for i, row := range b.Rows {
+			if i < b.N != (row >= 0) {
+				t.Fatalf("row %d is %d of %d", i, row, b.N)
+			}
+			if i < b.N {
+				got.rows, got.labels = append(got.rows, row), append(got.labels, b.Labels[i])
+				got.pixels = append(got.pixels, bytes.Clone(b.Images[i*192:(i+1)*192]))
+			} else if b.Labels[i] != -1 || !bytes.Equal(b.Images[i*192:(i+1)*192], make([]byte, 192)) {
+				t.Fatalf("padding has the label %d or pixels", b.Labels[i])
+			}
+		}
+		got.sizes = append(got.sizes, b.N)
+		b.Release()
+	}
+}
+
+func same(t testing.TB, what string, a, b taken) {
+	t.Helper()
+	if !slices.Equal(a.rows, b.rows) || !slices.Equal(a.labels, b.labels) {
+		t.Fatalf("%s: other rows: %v, %v", what, a.rows, b.rows)
+	}
+	for i := range a.pixels {
+		if !bytes.Equal(a.pixels[i], b.pixels[i]) {
+			t.Fatalf("%s: other pixels in place %d, row %d", what, i, a.rows[i])
+		}
+	}
+}
+
+func TestSameForAnyWorkers(t *testing.T) {
+	src := drawn(t, 61)
+	o := Options{Batch: 8, Train: crop, Shuffle: true, Seed: 3, Epoch: 2, Workers: 1, Prefetch: 1}
+	want := take(t, src, o)
+	if !slices.Equal(slices.Sorted(slices.Values(want.rows)), upTo(61)) {
+		t.Fatalf("an epoch is not every row once: %v", want.rows)
+	}
+	if slices.Equal(want.rows, upTo(61)) {
+		t.Fatal("not shuffled")
+	}
+	for _, workers := range []int{2, 7} {
+		for _, prefetch := range []int{1, 5} {
+			o.Workers, o.Prefetch = workers, prefetch
+			same(t, fmt.Sprint(workers, " workers, prefetch ", prefetch), want, take(t, src, o))
+		}
+	}
+	o.Epoch++
+	if other := take(t, src, o); slices.Equal(other.rows, want.rows) {
+		t.Error("two epochs in the same order")
+	}
+}
+
+func upTo(n int) []int64 {
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = int64(i)
+	}
+	return out
+}
+
+// TestRanks: the rows of a global batch are the same, split among ranks.
+func TestRanks(t *testing.T) {
+	src := drawn(t, 50)
+	o := Options{Batch: 12, Train: crop, Shuffle: true, Seed: 5}
+	want := take(t, src, o)
+	for _, world := range []int{2, 3, 4} {
+		got := taken{rows: make([]int64, 50), labels: make([]int64, 50), pixels: make([][]byte, 50)}
+		for rank := range world {
+			o.Rank, o.World = rank, world
+			part := take(t, src, o)
+			for i, row := range part.rows {
+				// A rank's i-th row is place i*world+rank of the epoch, as a batch is.
+				place := i*world + rank
+				got.rows[place], got.labels[place], got.pixels[place] = row, part.labels[i], part.pixels[i]
+			}
+		}
+		same(t, fmt.Sprint(world, " ranks"), want, got)
+	}
+}
+
+// TestResume: from any sample on the rest is the same, and nothing before it is
+// read.
+func TestResume(t *testing.T) {
+	src := drawn(t, 40)
+	o := Options{Batch: 6, Train: crop, Shuffle: true, Seed: 9, Epoch: 1}
+	whole := take(t, src, o)
+	for _, start := range []int64{1, 6, 17, 39, 40} {
+		before := src.reads.Load()
+		o.Start = start
+		rest := take(t, src, o)
+		same(t, fmt.Sprint("from ", start), taken{rows: whole.rows[start:], labels: whole.labels[start:], pixels: whole.pixels[start:]}, rest)
+		if reads := src.reads.Load() - before; reads != 40-start {
+			t.Errorf("from %d: %d reads", start, reads)
+		}
+	}
+}
+
+func TestLastBatch(t *testing.T) {
+	src := drawn(t, 20)
+	if got := take(t, src, Options{Batch: 8, Eval: centre}); !slices.Equal(got.sizes, []int{8, 8, 4}) || !slices.Equal(got.rows, upTo(20)) {
+		t.Errorf("padded: %v %v", got.sizes, got.rows)
+	}
+	if got := take(t, src, Options{Batch: 8, Eval: centre, DropLast: true}); !slices.Equal(got.sizes, []int{8, 8}) {
+		t.Errorf("dropped: %v", got.sizes)
+	}
+	if got := take(t, src, Options{Batch: 8, Eval: centre, DropLast: true, Start: 5}); !slices.Equal(got.sizes, []int{8}) {
+		t.Errorf("dropped, from 5: %v", got.sizes)
+	}
+	if got := take(t, drawn(t, 0), Options{Batch: 8, Eval: centre}); len(got.sizes) != 0 {
+		t.Errorf("nothing: %v", got.sizes)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	src := drawn(t, 20)
+	src.data[3], src.data[11] = nil, src.data[11][:40]
+
+	l, err := New(context.Background(), src, Options{Batch: 4, Eval: centre})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for err == nil {
+		_, err = l.Next()
+	}
+	if !errors.Is(err, errUnreadable) || err.Error() != "row 3, picture_3.JPEG: unreadable" {
+		t.Errorf("without OnError: %v", err)
+	}
+	l.Close()
+
+	var mu sync.Mutex
+	var refused []int
+	skip := func(it Item, err error) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil || it.Path != fmt.Sprintf("picture_%d.JPEG", it.Row) {
+			t.Errorf("%+v: %v", it, err)
+		}
+		refused = append(refused, it.Row)
+		return nil
+	}
+	got := take(t, src, Options{Batch: 4, Train: crop, Shuffle: true, Seed: 1, OnError: skip})
+	if slices.Sort(refused); !slices.Equal(slices.Compact(refused), []int{3, 11}) || len(got.rows) != 20 || got.skipped != int64(len(refused)) {
+		t.Errorf("refused %v, gave %d rows, counted %d", refused, len(got.rows), got.skipped)
+	}
+	if slices.Contains(got.rows, 3) || slices.Contains(got.rows, 11) {
+		t.Errorf("a refused row was given: %v", got.rows)
+	}
+
+	l, err = New(context.Background(), src, Options{Batch: 20, Eval: centre, OnError: skip})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	b, err := l.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, err := range b.Errs {
+		if (err != nil) != (i == 3 || i == 11) || b.Rows[i] != int64(i) || b.Labels[i] != int64(i%7) {
+			t.Errorf("row %d: %d, label %d, %v", i, b.Rows[i], b.Labels[i], err)
+		}
+	}
+	b.Release()
+
+	for i := range src.data {
+		src.data[i] = nil
+	}
+	l, err = New(context.Background(), src, Options{Batch: 4, Train: crop, OnError: func(Item, error) error { return nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := l.Next(); !errors.Is(err, errUnreadable) {
+		t.Errorf("with no picture that can be read: %v", err)
+	}
+}
+
+// TestCancel: however a loader ends, early or at a deadline, with batches in
+// hand or not, its goroutines end and Next says why.
+func TestCancel(t *testing.T) {
+	src := drawn(t, 200)
+	src.slow = time.Millisecond
+	before := runtime.NumGoroutine()
+	for i := range 40 {
+		ctx, cancel := context.WithCancel(context.Background())
+		freed := atomic.Int64{}
+		l, err := New(ctx, src, Options{Batch: 8, Train: crop, Workers: 3, Alloc: func(n int) ([]byte, func(), error) {
+			return make([]byte, n), func() { freed.Add(1) }, nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var held []*Batch
+		for range i % 4 {
+			b, err := l.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if held = append(held, b); i%2 == 0 {
+				b.Release()
+			}
+			if len(held) == 2 && i%2 == 1 {
+				break // no slot would come free but one
+			}
+		}
+		if i%3 == 0 {
+			cancel()
+			if _, err := l.Next(); !errors.Is(err, context.Canceled) {
+				// A batch that was ready may still be given once.
+				for err == nil {
+					_, err = l.Next()
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("after cancel: %v", err)
+				}
+			}
+		} else {
+			done := make(chan error)
+			go func() {
+				var err error
+				for err == nil {
+					_, err = l.Next()
+				}
+				done <- err
+			}()
+			time.Sleep(time.Millisecond)
+			l.Close()
+			if err := <-done; !errors.Is(err, errClosed) {
+				t.Fatalf("after Close: %v", err)
+			}
+		}
+		l.Close()
+		for _, b := range held {
+			b.Release()
+		}
+		cancel()
+		if freed.Load() != 3 {
+			t.Fatalf("%d slots freed", freed.Load())
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestRefusedOptions(t *testing.T) {
+	src := drawn(t, 3)
+	for name, o := range map[string]Options{
+		"no path":        {Batch: 2},
+		"both paths":     {Batch: 2, Train: crop, Eval: centre},
+		"no batch":       {Eval: centre},
+		"other size":     {Batch: 2, Eval: centre, Size: 9},
+		"rank":           {Batch: 2, Eval: centre, Rank: 2, World: 2},
+		"uneven":         {Batch: 3, Eval: centre, World: 2},
+		"start":          {Batch: 2, Eval: centre, Start: 4},
+		"weights":        {Batch: 2, Train: crop, Weights: []float64{1}},
+		"weight below 0": {Batch: 2, Train: crop, Weights: []float64{1, -1, 1}},
+		"no weight":      {Batch: 2, Train: crop, Weights: []float64{0, 0, 0}},
+		"mixed eval":     {Batch: 2, Eval: centre, Mix: Mix{Mixup: 1}},
+		"alloc": {Batch: 2, Eval: centre, Alloc: func(int) ([]byte, func(), error) {
+			return nil, nil, errUnreadable
+		}},
+	} {
+		if l, err := New(context.Background(), src, o); err == nil {
+			l.Close()
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// watcher notes what an advisor is told.
+type watcher struct {
+	mu         sync.Mutex
+	will, dont []int
+}
+
+func (w *watcher) WillNeed(i int) { w.mu.Lock(); defer w.mu.Unlock(); w.will = append(w.will, i) }
+func (w *watcher) DontNeed(i int) { w.mu.Lock(); defer w.mu.Unlock(); w.dont = append(w.dont, i) }
+
+func TestAdvice(t *testing.T) {
+	src := drawn(t, 30)
+	for _, ahead := range []int{0, 1, 100} {
+		for _, start := range []int64{0, 7} {
+			w := &watcher{}
+			got := take(t, src, Options{Batch: 4, Train: crop, Shuffle: true, Start: start, Advisor: w, Ahead: ahead, Forget: true})
+			order := make([]int64, len(w.will))
+			for i, row := range w.will {
+				order[i] = int64(row)
+			}
+			if !slices.Equal(order, got.rows) {
+				t.Errorf("ahead %d, start %d: announced %v of %v", ahead, start, order, got.rows)
+			}
+			slices.Sort(w.will)
+			if slices.Sort(w.dont); !slices.Equal(w.will, w.dont) {
+				t.Errorf("forgot %v of %v", w.dont, w.will)
+			}
+		}
+	}
+}
+
+func TestPin(t *testing.T) {
+	src := drawn(t, 20)
+	want := take(t, src, Options{Batch: 4, Train: crop})
+	total := 0
+	for _, b := range src.data {
+		total += len(b)
+	}
+	for _, c := range []struct {
+		limit int64
+		again func(reads int64) bool
+	}{{int64(total), func(n int64) bool { return n == 0 }}, {int64(total / 2), func(n int64) bool { return n > 5 && n < 15 }}} {
+		pinned := Pin(src, c.limit)
+		same(t, "first", want, take(t, pinned, Options{Batch: 4, Train: crop}))
+		before := src.reads.Load()
+		same(t, "second", want, take(t, pinned, Options{Batch: 4, Train: crop}))
+		if n := src.reads.Load() - before; !c.again(n) || pinned.Used() > c.limit {
+			t.Errorf("limit %d: %d read again, %d bytes held", c.limit, n, pinned.Used())
+		}
+	}
+}

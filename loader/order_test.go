@@ -1,0 +1,252 @@
+package loader
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestPermutation(t *testing.T) {
+	for _, n := range []int64{0, 1, 2, 3, 4, 5, 7, 16, 17, 255, 256, 257, 1000, 65537} {
+		p, q := Permutation(n, 1, 0), Permutation(n, 1, 1)
+		seen, moved, differ := make([]bool, n), 0, 0
+		for i := range n {
+			j := p.At(i)
+			if j < 0 || j >= n || seen[j] {
+				t.Fatalf("n %d: place %d has %d, again or outside", n, i, j)
+			}
+			seen[j] = true
+			if j != i {
+				moved++
+			}
+			if j != q.At(i) {
+				differ++
+			}
+		}
+		if n > 200 && (int64(moved) < n*9/10 || int64(differ) < n*9/10) {
+			t.Errorf("n %d: %d moved, %d differ between epochs", n, moved, differ)
+		}
+	}
+}
+
+// TestPermutationIsUniform: where a row lands is uniform over many epochs, and
+// rows that were neighbours are not.
+func TestPermutationIsUniform(t *testing.T) {
+	const n, epochs, bins = 1000, 400, 20
+	var counts [bins]float64
+	var gap float64
+	for epoch := range epochs {
+		p := Permutation(n, 77, epoch)
+		for _, i := range []int64{0, 1, 499, 999} {
+			counts[p.At(i)*bins/n]++
+		}
+		gap += math.Abs(float64(p.At(10)-p.At(11))) / n
+	}
+	want, chi := float64(4*epochs)/bins, 0.0
+	for _, c := range counts {
+		chi += (c - want) * (c - want) / want
+	}
+	if chi > 43.8 { // 19 degrees of freedom, one in a thousand
+		t.Errorf("chi squared %.1f: %v", chi, counts)
+	}
+	if gap /= epochs; math.Abs(gap-1.0/3) > 0.05 { // mean distance of two uniform points
+		t.Errorf("neighbours land %.3f apart", gap)
+	}
+}
+
+// TestShuffleIsReady: the order of 14 million rows costs nothing to make, and
+// one place of it little.
+func TestShuffleIsReady(t *testing.T) {
+	began := time.Now()
+	p := Permutation(14_197_122, 1, 0)
+	var sum int64
+	for i := range int64(10_000) {
+		sum += p.At(i * 1000)
+	}
+	if took := time.Since(began); took > time.Second || sum == 0 {
+		t.Errorf("took %v", took)
+	}
+}
+
+func BenchmarkPermutation(b *testing.B) {
+	p := Permutation(14_197_122, 1, 0)
+	i, sum := int64(0), int64(0)
+	for b.Loop() {
+		sum += p.At(i)
+		if i++; i == p.Len() {
+			i = 0
+		}
+	}
+	_ = sum
+}
+
+func TestSampleRNG(t *testing.T) {
+	a, b := SampleRNG(1, 2, 3), SampleRNG(1, 2, 3)
+	for range 10 {
+		if a.Uint64() != b.Uint64() {
+			t.Fatal("not a function of its arguments")
+		}
+	}
+	first := map[uint64]bool{}
+	for seed := range uint64(10) {
+		for epoch := range 10 {
+			for row := range int64(10) {
+				first[SampleRNG(seed, epoch, row).Uint64()] = true
+			}
+		}
+	}
+	if len(first) != 1000 {
+		t.Errorf("%d of 1000 differ", len(first))
+	}
+}
+
+func TestWeighted(t *testing.T) {
+	const n = 300
+	weights := make([]float64, n)
+	sum := 0.0
+	for i := range weights {
+		weights[i] = float64(i % 5)
+		sum += weights[i]
+	}
+	total := make([]int, n)
+	for epoch := range 50 {
+		ord, err := newOrder(n, Options{Weights: weights, Seed: 4, Epoch: epoch})
+		if err != nil {
+			t.Fatal(err)
+		}
+		count := make([]int, n)
+		for place := range int64(n) {
+			count[ord.at(place)]++
+		}
+		for i, c := range count {
+			want := weights[i] / sum * n
+			if float64(c) < math.Floor(want) || float64(c) > math.Ceil(want) {
+				t.Fatalf("epoch %d: row %d of weight %v came %d times, want %.2f", epoch, i, weights[i], c, want)
+			}
+			total[i] += c
+		}
+	}
+	for i, c := range total {
+		if want := weights[i] / sum * n * 50; math.Abs(float64(c)-want) > 15 {
+			t.Errorf("row %d came %d times in 50 epochs, want %.1f", i, c, want)
+		}
+	}
+}
+
+// TestWeightedPicturesDiffer: a row that comes twice is cut out differently.
+func TestWeightedPicturesDiffer(t *testing.T) {
+	src := drawn(t, 16)
+	weights := make([]float64, 16)
+	weights[5] = 1
+	got := take(t, src, Options{Batch: 4, Train: crop, Weights: weights, Seed: 1})
+	if len(got.rows) != 16 || slices.Max(got.rows) != 5 || slices.Min(got.rows) != 5 {
+		t.Fatalf("%v", got.rows)
+	}
+	if bytes.Equal(got.pixels[0], got.pixels[1]) && bytes.Equal(got.pixels[1], got.pixels[2]) {
+		t.Error("the same crop again and again")
+	}
+	same(t, "again", got, take(t, src, Options{Batch: 4, Train: crop, Weights: weights, Seed: 1, Workers: 3}))
+}
+
+type labelled []int64
+
+func (l labelled) Len() int                           { return len(l) }
+func (l labelled) Label(i int) int64                  { return l[i] }
+func (labelled) Read(_ int, b []byte) ([]byte, error) { return b, nil }
+
+func TestBalanced(t *testing.T) {
+	src := labelled{0, 0, 0, 0, 0, 0, 1, 1, 2, -1}
+	for power, want := range map[float64][3]float64{1: {1, 1, 1}, 0: {6, 2, 1}} {
+		var sum [3]float64
+		for i, w := range Balanced(src, power) {
+			if src[i] >= 0 {
+				sum[src[i]] += w
+			} else if w != 0 {
+				t.Errorf("no label, weight %v", w)
+			}
+		}
+		for c := range sum {
+			if math.Abs(sum[c]-want[c]) > 1e-9 {
+				t.Errorf("power %v: class %d has %v, want %v", power, c, sum[c], want[c])
+			}
+		}
+	}
+}
+
+func TestBeta(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, alpha := range []float64{0.2, 1, 3} {
+		const n = 40000
+		var sum, squares float64
+		for range n {
+			x := beta(alpha, rng)
+			if x < 0 || x > 1 {
+				t.Fatal(x)
+			}
+			sum, squares = sum+x, squares+x*x
+		}
+		mean, variance := sum/n, squares/n-sum/n*sum/n
+		if want := 1 / (4 * (2*alpha + 1)); math.Abs(mean-0.5) > 0.01 || math.Abs(variance-want) > 0.03*want {
+			t.Errorf("alpha %v: mean %.4f, variance %.4f, want 0.5, %.4f", alpha, mean, variance, want)
+		}
+	}
+}
+
+// TestMix: what a mixed batch holds is what its labels, partners and shares say.
+func TestMix(t *testing.T) {
+	src := drawn(t, 24)
+	o := Options{Batch: 6, Train: crop, Shuffle: true, Seed: 8}
+	plain := take(t, src, o)
+	for name, m := range map[string]Mix{"mixup": {Mixup: 1}, "cutmix": {CutMix: 1}, "never": {Mixup: 1, Prob: 1e-12}} {
+		o.Mix = m
+		l, err := New(context.Background(), src, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mixed := 0
+		for at := 0; at < 24; at += 6 {
+			b, err := l.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range 6 {
+				own, other := plain.pixels[at+i], plain.pixels[at+5-i]
+				if b.Labels[i] != plain.labels[at+i] {
+					t.Fatalf("%s: label %d changed", name, i)
+				}
+				share := float64(b.Share[i])
+				if share < 1 {
+					mixed++
+					if b.Partners[i] != plain.labels[at+5-i] {
+						t.Fatalf("%s: picture %d has the partner %d", name, i, b.Partners[i])
+					}
+				}
+				kept := 0
+				for k, v := range b.Images[i*192 : (i+1)*192] {
+					want := share*float64(own[k]) + (1-share)*float64(other[k])
+					if name != "cutmix" && math.Abs(want-float64(v)) > 0.52 {
+						t.Fatalf("%s: byte %d is %d, want %.1f", name, k, v, want)
+					}
+					if name == "cutmix" && v != own[k] && v != other[k] {
+						t.Fatalf("%s: byte %d is of neither", name, k)
+					}
+					if v == own[k] {
+						kept++
+					}
+				}
+				if name == "cutmix" && float64(kept)/192 < share-1e-6 {
+					t.Fatalf("cutmix: %d of 192 bytes kept, share %.2f", kept, share)
+				}
+			}
+			b.Release()
+		}
+		l.Close()
+		if (mixed == 0) != (name == "never") {
+			t.Errorf("%s: %d pictures mixed", name, mixed)
+		}
+	}
+}
