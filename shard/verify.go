@@ -106,11 +106,11 @@ func (s *Split) verify(ctx context.Context, o VerifyOptions, p *problems) error 
 	if err := s.verifyShards(ctx, o, p); err != nil || o.Fast {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(o.workers())
 	const chunk = 256
-	for from := 0; from < s.Len() && ctx.Err() == nil; from += chunk {
-		g.Go(func() error { return s.verifyRows(ctx, from, min(from+chunk, s.Len()), o, p) })
+	for from := 0; from < s.Len() && gctx.Err() == nil; from += chunk {
+		g.Go(func() error { return s.verifyRows(gctx, from, min(from+chunk, s.Len()), o, p) })
 	}
 	return cmp.Or(g.Wait(), ctx.Err())
 }
@@ -174,12 +174,12 @@ func (s *Split) verifyShards(ctx context.Context, o VerifyOptions, p *problems) 
 		rows[n]++
 	}
 	named := map[string]bool{}
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(o.workers())
 	for i, file := range s.index.files {
 		named[file] = true
 		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
+			if err := gctx.Err(); err != nil {
 				return err
 			}
 			got, err := shardRows(filepath.Join(s.d.Dir, filepath.FromSlash(file)))
