@@ -140,6 +140,9 @@ func runVerb(t *testing.T, want int, args ...string) (stdout, stderr string) {
 // with other numbers of workers, a run on the CPU in fp32 ends in the same
 // bits as one left alone.
 func TestTrainContinuesExactly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
 	set := writeTrainSet(t, 8, 9)
 	whole := filepath.Join(t.TempDir(), "whole")
 	stdout, stderr := runVerb(t, 0, smallRun(t, set, whole)...)
@@ -208,6 +211,9 @@ func logLines(t *testing.T, dir string) int {
 }
 
 func TestTrainLearnsASelection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
 	if _, err := (&app{}).findWordNet(""); err != nil {
 		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
 			t.Fatal(err)
