@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"synshard/loader"
+	"synshard/pixel"
+	"synshard/shard"
+)
+
+var _ = registerBench(newBenchLoaderCmd)
+
+// loaderBench is what bench loader was asked for.
+type loaderBench struct {
+	split, path, cache string
+	workers            []int
+	batch, size        int
+	resize, rounds     int
+	seconds            float64
+	pinBytes           int64
+	colour             bool
+	limit              int
+}
+
+func newBenchLoaderCmd(a *app) *cobra.Command {
+	var b loaderBench
+	cmd := &cobra.Command{
+		Use:   "loader DIR",
+		Short: "Measure reading, decoding and cropping, beside decoding alone",
+		Long: `Loads pictures of a dataset, or of a folder of pictures, as training or
+evaluation does, and prints how many a second, where the workers' time goes,
+and which resource is scarce. In the same run, in turns, the same pictures are
+decoded whole from memory by libjpeg-turbo and nothing else: the limit of a
+loader that decodes everything. A core's rate is pictures per second of
+processor time, which other processes disturb little.`,
+		Example: `  synshard bench loader imagenet
+  synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
+  synshard bench loader folder-of-pictures --seconds 3 --cache none`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := b.check(); err != nil {
+				return err
+			}
+			report, err := a.benchLoader(cmd.Context(), args[0], b)
+			if err != nil {
+				return err
+			}
+			if a.jsonOut {
+				e := json.NewEncoder(a.stdout)
+				e.SetIndent("", "  ")
+				return e.Encode(report)
+			}
+			return report.print(a)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&b.split, "split", "train", "split of the dataset")
+	f.StringVar(&b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)")
+	f.StringVar(&b.cache, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)")
+	f.Int64Var(&b.pinBytes, "pin-bytes", 1<<30, "with --cache pin: at most so many bytes")
+	f.IntSliceVarP(&b.workers, "workers", "j", nil, "workers; several numbers are measured in turns (default: one a CPU)")
+	f.IntVar(&b.batch, "batch", 64, "pictures a batch")
+	f.IntVar(&b.size, "size", 299, "pixels, height and width")
+	f.IntVar(&b.resize, "resize", 342, "shorter side before the centre crop of --path eval")
+	f.BoolVar(&b.colour, "colour", false, "distort colours too, as the paper's recipe does")
+	f.IntVar(&b.rounds, "rounds", 5, "rounds of turns; the medians are printed")
+	f.Float64Var(&b.seconds, "seconds", 10, "how long to measure in all, about")
+	f.IntVar(&b.limit, "limit", 0, "use only the first so many pictures; 0 for all")
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("path", cobra.FixedCompletions([]string{"train", "eval"}, cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("cache", cobra.FixedCompletions([]string{"none", "page", "pin"}, cobra.ShellCompDirectiveNoFileComp)))
+	return cmd
+}
+
+func (b *loaderBench) check() error {
+	switch {
+	case b.path != "train" && b.path != "eval":
+		return usagef("--path %q: want train or eval", b.path)
+	case b.cache != "none" && b.cache != "page" && b.cache != "pin":
+		return usagef("--cache %q: want none, page or pin", b.cache)
+	case b.batch < 1 || b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0 || b.pinBytes < 0:
+		return usagef("--batch, --size, --rounds and --seconds must be above 0, --limit and --pin-bytes not below")
+	case b.path == "eval" && b.resize < b.size:
+		return usagef("--resize %d is below --size %d", b.resize, b.size)
+	case b.path == "eval" && b.colour:
+		return usagef("--colour goes with --path train")
+	}
+	if len(b.workers) == 0 {
+		b.workers = []int{runtime.GOMAXPROCS(0)}
+	}
+	for _, n := range b.workers {
+		if n < 1 {
+			return usagef("--workers %d: want 1 or more", n)
+		}
+	}
+	return nil
+}
+
+// benchSource is what is measured on.
+type benchSource struct {
+	loader.Source
+	place func(i int) (file string, offset, length int64) // nil for a folder
+	dir   string
+	close func() error
+}
+
+// openBench opens a dataset, or else a folder of pictures.
+func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
+	set, err := shard.Open(dir)
+	if errors.Is(err, shard.ErrNotDataset) {
+		folder, ferr := openFolder(dir)
+		if ferr != nil || folder.Len() == 0 {
+			return benchSource{}, fmt.Errorf("bench loader: %w, and no pictures lie there", err)
+		}
+		return benchSource{Source: limited(folder, b.limit), close: func() error { return nil }}, nil
+	}
+	if err != nil {
+		return benchSource{}, err
+	}
+	view, err := a.openView(set, b.split, &selectionFlags{})
+	if err == nil && view.Len() == 0 {
+		err = fmt.Errorf("bench loader: split %s of %s has no pictures", b.split, dir)
+	}
+	if err != nil {
+		set.Close()
+		return benchSource{}, err
+	}
+	place := func(i int) (string, int64, int64) {
+		r := view.Row(i)
+		return r.File, r.Offset, r.Length
+	}
+	return benchSource{Source: limited(view, b.limit), place: place, dir: dir, close: set.Close}, nil
+}
+
+// firstRows is the beginning of a source.
+type firstRows struct {
+	loader.Source
+	n int
+}
+
+func (f firstRows) Len() int { return f.n }
+
+func limited(src loader.Source, n int) loader.Source {
+	if n == 0 || n >= src.Len() {
+		return src
+	}
+	return firstRows{src, n}
+}
+
+// pictureFolder is the pictures below a directory, in order of their names.
+type pictureFolder struct{ paths []string }
+
+func openFolder(dir string) (*pictureFolder, error) {
+	p := &pictureFolder{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		ext := strings.ToLower(filepath.Ext(path))
+		if err == nil && d.Type().IsRegular() && slices.Contains([]string{".jpg", ".jpeg", ".png", ".webp"}, ext) {
+			p.paths = append(p.paths, path)
+		}
+		return err
+	})
+	return p, err
+}
+
+func (p *pictureFolder) Len() int          { return len(p.paths) }
+func (p *pictureFolder) Label(int) int64   { return -1 }
+func (p *pictureFolder) Path(i int) string { return p.paths[i] }
+func (p *pictureFolder) Read(i int, buf []byte) ([]byte, error) {
+	f, err := os.Open(p.paths[i])
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if n := int(info.Size()); cap(buf) < n {
+		buf = make([]byte, n, n+n/4)
+	} else {
+		buf = buf[:n]
+	}
+	_, err = f.ReadAt(buf, 0)
+	return buf, err
+}
+
+// options are the loader's, without what changes from turn to turn.
+func (b loaderBench) options() loader.Options {
+	o := loader.Options{Batch: b.batch, Size: b.size, Shuffle: true, Seed: 1, OnError: func(loader.Item, error) error { return nil }}
+	if b.path == "eval" {
+		o.Shuffle = false
+		o.Eval = &pixel.Eval{Size: b.size, Resize: b.resize}
+		return o
+	}
+	o.Train = &pixel.Train{Size: b.size, AreaMin: 0.05, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3, Flip: true}
+	if b.colour {
+		o.Train.Brightness, o.Train.Contrast, o.Train.Saturation, o.Train.Hue = 0.125, 0.5, 0.5, 0.2
+	}
+	return o
+}
+
+// benchLoader measures, in turns.
+func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*loaderReport, error) {
+	src, err := a.openBench(dir, b)
+	if err != nil {
+		return nil, err
+	}
+	defer src.close()
+	o := b.options()
+	if b.cache == "pin" {
+		src.Source = loader.Pin(src.Source, b.pinBytes)
+	} else if src.place != nil {
+		advisor := loader.NewFileAdvisor(src.dir, src.place)
+		defer advisor.Close()
+		o.Advisor, o.Forget = advisor, b.cache == "none"
+	}
+	kept, err := keepPictures(ctx, src.Source)
+	if err != nil {
+		return nil, err
+	}
+	m := &measurer{src: src.Source, o: o, kept: kept, turn: time.Duration(b.seconds / float64(b.rounds*len(b.workers)*2) * float64(time.Second))}
+	bar := a.bar(int64(b.rounds*len(b.workers)*2), "measuring")
+	defer bar.Finish()
+	runs := make([][]loaderTurn, len(b.workers))
+	for range b.rounds {
+		for i, workers := range b.workers {
+			t := loaderTurn{}
+			if t.decode, err = m.decodeOnly(ctx, workers); err != nil {
+				return nil, err
+			}
+			bar.Add64(1)
+			if t.load, err = m.load(ctx, workers); err != nil {
+				return nil, err
+			}
+			bar.Add64(1)
+			runs[i] = append(runs[i], t)
+		}
+	}
+	bar.Finish()
+	return summarise(dir, b, src, kept, runs), nil
+}
+
+// print writes the report as a table and a verdict.
+func (r *loaderReport) print(a *app) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "workers\timages/s\timages/s/core\tMB/s\tdecode only/s/core\tratio\tread\tcrc\tdecode\tresize\tidle\t")
+	for _, x := range r.Runs {
+		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.1f\t%.0f\t%.2f\t%.0f%%\t%.0f%%\t%.0f%%\t%.0f%%\t%.0f%%\t\n", x.Workers, x.ImagesPerSecond, x.ImagesPerCore,
+			x.MBPerSecond, x.DecodeOnlyPerCore, x.Ratio, 100*x.Share.Read, 100*x.Share.CRC, 100*x.Share.Decode, 100*x.Share.Resize, 100*x.Share.Idle)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.stdout, "%s path, %d pictures of %.0f kB on average, kernels %s, peak memory %.0f MiB\nscarce: %s\n",
+		r.Path, r.Pictures, r.KBPerImage, r.Kernels, r.PeakMiB, r.Scarce)
+	return err
+}

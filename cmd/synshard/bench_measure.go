@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"hash/crc32"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"synshard/loader"
+	"synshard/pixel"
+)
+
+// loaderReport is what bench loader prints.
+type loaderReport struct {
+	Dir        string      `json:"dir"`
+	Path       string      `json:"path"`
+	Cache      string      `json:"cache"`
+	Pictures   int         `json:"pictures"`
+	KBPerImage float64     `json:"kb_per_image"`
+	Kernels    string      `json:"kernels"`
+	PeakMiB    float64     `json:"peak_mib"`
+	Scarce     string      `json:"scarce"`
+	Runs       []loaderRun `json:"runs"`
+}
+
+// loaderRun is the medians for one number of workers. Rates a core are per
+// second of processor time. Ratio is the loader's rate a core by decoding's
+// alone.
+type loaderRun struct {
+	Workers             int         `json:"workers"`
+	ImagesPerSecond     float64     `json:"images_per_second"`
+	ImagesPerCore       float64     `json:"images_per_second_per_core"`
+	MBPerSecond         float64     `json:"mb_per_second"`
+	DecodeOnlyPerSecond float64     `json:"decode_only_per_second"`
+	DecodeOnlyPerCore   float64     `json:"decode_only_per_second_per_core"`
+	Ratio               float64     `json:"ratio"`
+	Busy                float64     `json:"busy"` // of the workers' time, what they had a processor for
+	WaitSeconds         float64     `json:"wait_seconds_per_batch"`
+	Share               loaderShare `json:"share"`
+}
+
+// loaderShare is where the workers' time went.
+type loaderShare struct {
+	Read   float64 `json:"read"` // without the checksum
+	CRC    float64 `json:"crc"`
+	Decode float64 `json:"decode"`
+	Resize float64 `json:"resize"`
+	Idle   float64 `json:"idle"`
+}
+
+// rate is a number of pictures in so much time.
+type rate struct {
+	images    int64
+	wall, cpu time.Duration
+	batches   int64
+	stats     loader.Stats
+}
+
+type loaderTurn struct{ decode, load rate }
+
+// measurer measures one source.
+type measurer struct {
+	src   loader.Source
+	o     loader.Options
+	kept  [][]byte
+	turn  time.Duration
+	epoch int
+}
+
+// keepPictures reads a sample of the pictures into memory, from all over the
+// source.
+func keepPictures(ctx context.Context, src loader.Source) ([][]byte, error) {
+	const most, mostBytes = 512, 64 << 20
+	perm := loader.Permutation(int64(src.Len()), 1, 0)
+	var kept [][]byte
+	var total int
+	var last error
+	decoder := pixel.NewDecoder()
+	defer decoder.Close()
+	for i := int64(0); i < perm.Len() && len(kept) < most && total < mostBytes; i++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b, err := src.Read(int(perm.At(i)), nil)
+		if err == nil {
+			_, err = decoder.Decode(b)
+		}
+		if err != nil {
+			last = err
+			continue
+		}
+		kept, total = append(kept, slices.Clip(b)), total+len(b)
+	}
+	if len(kept) == 0 {
+		return nil, last
+	}
+	return kept, nil
+}
+
+// decodeOnly decodes the kept pictures whole, again and again.
+func (m *measurer) decodeOnly(ctx context.Context, workers int) (rate, error) {
+	var wg sync.WaitGroup
+	var next, done atomic.Int64
+	var failed atomic.Pointer[error]
+	began, cpu := time.Now(), processorTime()
+	for range workers {
+		wg.Go(func() {
+			d := pixel.NewDecoder()
+			defer d.Close()
+			for time.Since(began) < m.turn && ctx.Err() == nil {
+				if _, err := d.Decode(m.kept[int(next.Add(1))%len(m.kept)]); err != nil {
+					failed.Store(&err)
+					return
+				}
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if err := failed.Load(); err != nil {
+		return rate{}, *err
+	}
+	return rate{images: done.Load(), wall: time.Since(began), cpu: processorTime() - cpu}, ctx.Err()
+}
+
+// load runs the loader, epoch after epoch, and takes its batches at once.
+func (m *measurer) load(ctx context.Context, workers int) (rate, error) {
+	var r rate
+	began, cpu := time.Now(), processorTime()
+	for time.Since(began) < m.turn {
+		o := m.o
+		o.Workers, o.Epoch = workers, m.epoch
+		m.epoch++
+		l, err := loader.New(ctx, m.src, o)
+		if err != nil {
+			return r, err
+		}
+		for time.Since(began) < m.turn {
+			var b *loader.Batch
+			if b, err = l.Next(); err != nil {
+				break
+			}
+			r.batches++
+			b.Release()
+		}
+		l.Close()
+		s := l.Stats()
+		r.images += s.Images
+		r.stats.Read += s.Read
+		r.stats.Decode += s.Decode
+		r.stats.Resize += s.Resize
+		r.stats.Idle += s.Idle
+		r.stats.Wait += s.Wait
+		r.stats.Bytes += s.Bytes
+		if err != nil && !errors.Is(err, io.EOF) {
+			return r, err
+		}
+	}
+	r.wall, r.cpu = time.Since(began), processorTime()-cpu
+	return r, nil
+}
+
+// crcRate is how many bytes a second crc32c takes here.
+func crcRate(kept [][]byte) float64 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	var n, sum int
+	began := time.Now()
+	for time.Since(began) < 20*time.Millisecond {
+		for _, b := range kept {
+			sum += int(crc32.Checksum(b, table)) & 1
+			n += len(b)
+		}
+	}
+	_ = sum
+	return float64(n) / time.Since(began).Seconds()
+}
+
+func summarise(dir string, b loaderBench, src benchSource, kept [][]byte, runs [][]loaderTurn) *loaderReport {
+	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache, Pictures: src.Len(), Kernels: pixel.Kernels()}
+	crc := math.Inf(1) // a folder has no checksums
+	if src.place != nil {
+		crc = crcRate(kept)
+	}
+	for i, turns := range runs {
+		x := loaderRun{Workers: b.workers[i]}
+		x.ImagesPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.images, t.load.wall) })
+		x.ImagesPerCore = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.images, t.load.cpu) })
+		x.MBPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.stats.Bytes, t.load.wall) / 1e6 })
+		x.DecodeOnlyPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.decode.images, t.decode.wall) })
+		x.DecodeOnlyPerCore = medianOf(turns, func(t loaderTurn) float64 { return per(t.decode.images, t.decode.cpu) })
+		x.Ratio = medianOf(turns, func(t loaderTurn) float64 {
+			return per(t.load.images, t.load.cpu) / per(t.decode.images, t.decode.cpu)
+		})
+		x.Busy = medianOf(turns, func(t loaderTurn) float64 {
+			return min(t.load.cpu.Seconds()/(t.load.wall.Seconds()*float64(x.Workers)), 1)
+		})
+		x.WaitSeconds = medianOf(turns, func(t loaderTurn) float64 {
+			return t.load.stats.Wait.Seconds() / float64(max(t.load.batches, 1))
+		})
+		x.Share = shareOf(turns, crc)
+		if n := turns[0].load.images; n > 0 && r.KBPerImage == 0 {
+			r.KBPerImage = float64(turns[0].load.stats.Bytes) / float64(n) / 1e3
+		}
+		r.Runs = append(r.Runs, x)
+	}
+	r.PeakMiB = peakMemory()
+	r.Scarce = r.Runs[len(r.Runs)-1].scarce()
+	return r
+}
+
+func per(n int64, d time.Duration) float64 { return float64(n) / max(d.Seconds(), 1e-9) }
+
+func medianOf(turns []loaderTurn, f func(loaderTurn) float64) float64 {
+	var v []float64
+	for _, t := range turns {
+		v = append(v, f(t))
+	}
+	slices.Sort(v)
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+func shareOf(turns []loaderTurn, crc float64) loaderShare {
+	var s loader.Stats
+	for _, t := range turns {
+		s.Read, s.Decode, s.Resize = s.Read+t.load.stats.Read, s.Decode+t.load.stats.Decode, s.Resize+t.load.stats.Resize
+		s.Idle, s.Bytes = s.Idle+t.load.stats.Idle, s.Bytes+t.load.stats.Bytes
+	}
+	all := max((s.Read + s.Decode + s.Resize + s.Idle).Seconds(), 1e-9)
+	check := min(float64(s.Bytes)/crc, s.Read.Seconds())
+	return loaderShare{
+		Read: (s.Read.Seconds() - check) / all, CRC: check / all,
+		Decode: s.Decode.Seconds() / all, Resize: s.Resize.Seconds() / all, Idle: s.Idle.Seconds() / all,
+	}
+}
+
+// scarce names the resource that holds the loader up; docs/LOADER.md says what
+// helps.
+func (x loaderRun) scarce() string {
+	switch {
+	case x.Share.Read > 0.3:
+		return "storage: workers wait for reads; more --workers, --cache pin, or nearer storage"
+	case x.Share.Idle > 0.3:
+		return "the consumer: workers wait for free batches; more prefetch, or nothing to do"
+	case x.Busy < 0.7:
+		return "processors: the workers get too little of them; other processes run here, or a quota is set"
+	case x.Share.Resize > x.Share.Decode:
+		return "processors, resizing: a smaller --size, or pictures stored smaller"
+	}
+	return "processors, decoding: more cores, or pictures stored smaller (ingest --resize)"
+}
+
+// processorTime is what this process has used.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// peakMemory is the most this process has had resident, in MiB; 0 where the
+// system does not say.
+func peakMemory() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
+			return float64(kb) / 1024
+		}
+	}
+	return 0
+}
