@@ -1,0 +1,72 @@
+package shard
+
+import (
+	"bytes"
+	"encoding/hex"
+	"slices"
+)
+
+// Copy is one of several pictures with the same bytes.
+type Copy struct {
+	Split  string `json:"split"`
+	Path   string `json:"path"`
+	Label  int64  `json:"label"` // -1 = none
+	Synset string `json:"synset,omitempty"`
+}
+
+// Duplicates is a set of pictures with the same bytes.
+type Duplicates struct {
+	SHA256 string `json:"sha256"`
+	// Labels says whether they do not all have the same label; pictures
+	// without one do not count.
+	Labels bool   `json:"labels_differ"`
+	Splits bool   `json:"splits_differ"`
+	Copies []Copy `json:"copies"` // by split, as given, then in index order
+}
+
+// FindDuplicates lists the pictures that occur more than once within and across
+// splits, in order of their first copy. It goes by the sha256 column.
+func FindDuplicates(splits []*Split) []Duplicates {
+	type place struct {
+		split int
+		row   int32
+	}
+	var all []place
+	for k, s := range splits {
+		for i := range s.Len() {
+			all = append(all, place{k, int32(i)})
+		}
+	}
+	sha := func(p place) []byte { return splits[p.split].index.sha(int(p.row)) }
+	slices.SortStableFunc(all, func(a, b place) int { return bytes.Compare(sha(a), sha(b)) })
+	var groups [][]place
+	for from, to := 0, 0; from < len(all); from = to {
+		for to = from + 1; to < len(all) && bytes.Equal(sha(all[from]), sha(all[to])); to++ {
+		}
+		if to-from > 1 {
+			groups = append(groups, all[from:to])
+		}
+	}
+	slices.SortFunc(groups, func(a, b []place) int {
+		if a[0].split != b[0].split {
+			return a[0].split - b[0].split
+		}
+		return int(a[0].row - b[0].row)
+	})
+	out := make([]Duplicates, 0, len(groups))
+	for _, g := range groups {
+		d := Duplicates{SHA256: hex.EncodeToString(sha(g[0]))}
+		label := int64(-1)
+		for _, p := range g {
+			r := splits[p.split].Row(int(p.row))
+			d.Copies = append(d.Copies, Copy{splits[p.split].Name, r.Path, r.Label, r.Synset})
+			d.Splits = d.Splits || p.split != g[0].split
+			if r.Label >= 0 {
+				d.Labels = d.Labels || label >= 0 && label != r.Label
+				label = r.Label
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
