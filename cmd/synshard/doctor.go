@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"synshard/infer/onnx"
+	"synshard/pixel"
+	"synshard/train/torch"
+)
+
+var _ = register(newDoctorCmd)
+
+// finding is one thing doctor looked at.
+type finding struct {
+	Part string `json:"part"`
+	OK   bool   `json:"ok"`
+	What string `json:"what"`           // version and place, or what is wrong
+	Mend string `json:"mend,omitempty"` // the command that mends it
+}
+
+func newDoctorCmd(a *app) *cobra.Command {
+	var torchLib, ortLib, wordnetDir string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what this machine has and what it lacks",
+		Long: `Looks for WordNet, libjpeg-turbo, the training engine and ONNX Runtime where the
+other verbs look, opens them, and prints versions, places and devices; for what
+is missing, the command that mends it. Exit 6 if something is missing.`,
+		Example: "  synshard doctor\n  synshard doctor --json --torch-lib /opt/engine/libsynshard_torch.so",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			list := []finding{a.doctorSelf(), a.doctorMachine(), a.doctorJPEG(), a.doctorWordNet(wordnetDir), a.doctorTorch(torchLib), a.doctorORT(ortLib)}
+			if err := a.printFindings(list); err != nil {
+				return err
+			}
+			var missing []string
+			for _, f := range list {
+				if !f.OK {
+					missing = append(missing, f.Part)
+				}
+			}
+			if len(missing) > 0 {
+				return native(fmt.Errorf("doctor: missing or unfit: %s", strings.Join(missing, ", ")))
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&torchLib, "torch-lib", "", "the training engine's library (default: where set-up puts it)")
+	f.StringVar(&ortLib, "ort-lib", "", "ONNX Runtime's library (default: where set-up puts it)")
+	f.StringVar(&wordnetDir, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	return cmd
+}
+
+func (a *app) printFindings(list []finding) error {
+	if a.jsonOut {
+		e := json.NewEncoder(a.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(list)
+	}
+	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
+	for _, f := range list {
+		state := "ok"
+		if !f.OK {
+			state = "MISSING"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", state, f.Part, f.What)
+		if f.Mend != "" {
+			fmt.Fprintf(w, "\t\tto mend: %s\n", f.Mend)
+		}
+	}
+	return w.Flush()
+}
+
+func (a *app) doctorSelf() finding {
+	return finding{"synshard", true, fmt.Sprintf("%s, %s, %s/%s", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH), ""}
+}
+
+func (a *app) doctorMachine() finding {
+	model := "unknown processor"
+	if f, err := os.Open("/proc/cpuinfo"); err == nil {
+		defer f.Close()
+		for s := bufio.NewScanner(io.LimitReader(f, 1<<16)); s.Scan(); {
+			if k, v, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(k) == "model name" {
+				model = strings.TrimSpace(v)
+				break
+			}
+		}
+	}
+	return finding{"machine", true, fmt.Sprintf("%s, %d CPUs to use", model, runtime.GOMAXPROCS(0)), ""}
+}
+
+func (a *app) doctorJPEG() finding {
+	b, err := pixel.EncodeJPEG(8, 8, make([]byte, 8*8*3), 90)
+	if err == nil {
+		d := pixel.NewDecoder()
+		defer d.Close()
+		_, err = d.Decode(b)
+	}
+	if err != nil {
+		return finding{"JPEG", false, err.Error(), "build synshard again with libjpeg-turbo's development package"}
+	}
+	return finding{"JPEG", true, "libjpeg-turbo, linked in", ""}
+}
+
+// missing is the finding for an error; the mend after its last semicolon
+// stands by itself.
+func missing(part string, err error, mend string) finding {
+	return finding{part, false, strings.TrimSuffix(err.Error(), "; "+mend), mend}
+}
+
+func (a *app) doctorWordNet(flag string) finding {
+	dir, err := a.findWordNet(flag)
+	if err != nil {
+		return missing("WordNet", err, mendWordNet)
+	}
+	g, err := a.openWordNet(flag)
+	if err != nil {
+		return missing("WordNet", err, mendWordNet)
+	}
+	return finding{"WordNet", true, fmt.Sprintf("%s, %d noun synsets, %s", g.Version(), g.Len(), dir), ""}
+}
+
+func (a *app) doctorTorch(flag string) finding {
+	path, err := a.findTorch(flag)
+	if err != nil {
+		return missing("training engine", err, mendTorch)
+	}
+	s, err := torch.Open(path)
+	if err != nil {
+		return missing("training engine", err, mendTorch)
+	}
+	cuda, err := s.CUDADevices()
+	if err != nil {
+		return missing("training engine", err, mendTorch)
+	}
+	devices := "cpu"
+	if cuda > 0 {
+		devices = fmt.Sprintf("cpu, %d CUDA", cuda)
+	}
+	return finding{"training engine", true, fmt.Sprintf("libtorch %s, devices: %s, %s", s.Version(), devices, path), ""}
+}
+
+func (a *app) doctorORT(flag string) finding {
+	path, err := a.findORT(flag)
+	if err != nil {
+		return missing("ONNX Runtime", err, mendORT)
+	}
+	version, err := onnx.Version(path)
+	if err != nil {
+		if errors.Is(err, onnx.ErrUnfit) {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return missing("ONNX Runtime", err, mendORT)
+	}
+	return finding{"ONNX Runtime", true, version + ", " + path, ""}
+}

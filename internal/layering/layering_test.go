@@ -1,0 +1,163 @@
+// Package layering holds one test: who may import whom.
+package layering
+
+import (
+	"go/build"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "synshard"
+
+// allowed lists, for each package, the packages of this module it may import.
+// Data flows down: a package never imports one that stands later on the road.
+var allowed = map[string][]string{
+	"wordnet":           {},
+	"pixel":             {},
+	"internal/durable":  {},
+	"internal/layering": {},
+	"internal/sample":   {"internal/durable", "pixel"},
+	"model":             {"wordnet"},
+	"model/modeltest":   {"model"},
+	"shard":             {"wordnet", "internal/durable"},
+	"ingest":            {"shard", "wordnet", "pixel", "internal/durable"},
+	"loader":            {"shard", "pixel", "model"},
+	"train":             {"loader", "model", "internal/durable"},
+	"train/torch":       {"loader", "model", "train"},
+	"infer":             {"loader", "shard", "pixel", "model", "wordnet", "internal/durable"},
+	"infer/onnx":        {"loader", "model", "infer"},
+	"cmd/synshard":      {"*"},
+}
+
+// owners lists the foreign packages that only some of ours may import, by
+// prefix of the import path.
+var owners = map[string][]string{
+	"github.com/apache/arrow/go/":          {"shard", "infer", "ingest"},
+	"github.com/yalue/onnxruntime_go":      {"infer/onnx"},
+	"github.com/spf13/cobra":               {"cmd/synshard"},
+	"github.com/spf13/pflag":               {"cmd/synshard"},
+	"github.com/schollz/progressbar/":      {"cmd/synshard"},
+	"golang.org/x/term":                    {"cmd/synshard"},
+	"C":                                    {"pixel", "train/torch", "infer/onnx"},
+	"unsafe":                               {"pixel", "train/torch", "infer/onnx"},
+	"github.com/goccy/go-yaml":             {"train"},
+	"gonum.org/v1/plot":                    {"train"},
+	"google.golang.org/protobuf/encoding/": {"model", "train"},
+}
+
+// forbidden calls and imports of libraries: they never read the environment or
+// the terminal, never print and never exit. Only package main may.
+var forbidden = []string{"os.Exit(", "os.Getenv(", "os.LookupEnv(", "os.Args", "os.Stdout", "os.Stderr", "fmt.Print", "log.Print", "log.Fatal"}
+
+func TestLayering(t *testing.T) {
+	root := moduleRoot(t)
+	seen := map[string]bool{}
+	for _, dir := range packageDirs(t, root) {
+		p, err := build.ImportDir(filepath.Join(root, dir), 0)
+		if _, none := err.(*build.NoGoError); none {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen[dir] = true
+		may, known := allowed[dir]
+		if !known {
+			t.Errorf("package %s is not in the table: give it its place", dir)
+			continue
+		}
+		for _, path := range p.Imports {
+			checkImport(t, dir, path, may)
+		}
+		if p.Name != "main" {
+			checkCalls(t, p)
+		}
+	}
+	for dir := range allowed {
+		if !seen[dir] {
+			t.Errorf("package %s is in the table and not in the tree", dir)
+		}
+	}
+}
+
+func checkImport(t *testing.T, dir, path string, may []string) {
+	t.Helper()
+	if ours, ok := strings.CutPrefix(path, module+"/"); ok {
+		if !slices.Contains(may, "*") && !slices.Contains(may, ours) {
+			t.Errorf("%s may not import %s", dir, ours)
+		}
+		return
+	}
+	for prefix, who := range owners {
+		// A path that ends in neither a slash nor a dot stands for itself and what is below it.
+		if (path == prefix || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/")) && !slices.Contains(who, dir) {
+			t.Errorf("%s may not import %s: it belongs to %s", dir, path, strings.Join(who, ", "))
+		}
+	}
+}
+
+// checkCalls looks for what a library must not do. A text search is enough:
+// the names are plain, and a false alarm is seen at once.
+func checkCalls(t *testing.T, p *build.Package) {
+	t.Helper()
+	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+		text, err := os.ReadFile(filepath.Join(p.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			code, _, _ := strings.Cut(line, "//")
+			for _, f := range forbidden {
+				if strings.Contains(code, f) {
+					t.Errorf("%s:%d: %s is for cmd/synshard alone", filepath.Join(p.Dir, name), i+1, strings.TrimSuffix(f, "("))
+				}
+			}
+		}
+	}
+}
+
+func moduleRoot(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil || !strings.HasPrefix(string(text), "module "+module+"\n") {
+		t.Fatalf("no go.mod of %s in %s: %v", module, root, err)
+	}
+	return root
+}
+
+// packageDirs gives every directory of the module that may hold a package,
+// relative to root.
+func packageDirs(t *testing.T, root string) []string {
+	t.Helper()
+	var dirs []string
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		name := d.Name()
+		if path != root && (name == "testdata" || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_")) {
+			return filepath.SkipDir
+		}
+		rel, err := filepath.Rel(root, path)
+		if rel == "." {
+			return err
+		}
+		if slices.Contains([]string{"lib", "bin", "demo", "docs", "scripts"}, rel) {
+			return filepath.SkipDir
+		}
+		dirs = append(dirs, filepath.ToSlash(rel))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dirs
+}
