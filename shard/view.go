@@ -186,6 +186,12 @@ func (v *View) Synset(i int) string {
 	return v.split.index.synsets[v.split.index.synsetOf[v.rows[i]]]
 }
 
+// Length is the number of the picture's bytes.
+func (v *View) Length(i int) int64 {
+	b, k := v.split.index.at(int(v.rows[i]))
+	return b.columns[indexLength].i64(k)
+}
+
 // Classes lists the synsets that labels stand for, in ascending order.
 func (v *View) Classes() []string { return v.classes }
 

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"synshard/shard"
+	"synshard/wordnet"
+)
+
+var _ = register(newVerifyCmd)
+
+type verifyFlags struct {
+	fast, duplicates, repair bool
+	workers                  int
+	wordnet                  string
+}
+
+func newVerifyCmd(a *app) *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify DATASET",
+		Short: "Check every byte of a dataset, or repair what can be",
+		Long: `Reads a dataset again and holds it to its sums: class list and indexes to the
+manifest, every picture to its CRC-32C and SHA-256, every shard to the rows that
+lie in it. Says nothing of a sound dataset on stdout; else what is wrong, a line
+each, and exit code 4.
+
+--fast looks at sizes, footers and counts and reads no picture. --duplicates
+lists pictures with the same bytes, within and across splits, with their labels,
+and checks nothing. --repair writes indexes, manifest and class list anew from
+the shards, where all of these are good; it never changes a shard.`,
+		Example: "  synshard verify imagenet\n  synshard verify imagenet --fast --json\n  synshard verify imagenet --duplicates",
+		Args:    exactly(1, 1, "a dataset"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n := count(f.fast, f.duplicates, f.repair); n > 1 {
+				return usagef("--fast, --duplicates and --repair exclude each other")
+			}
+			if f.workers < 0 {
+				return usagef("--workers %d: want 0 (one a CPU) or more", f.workers)
+			}
+			switch {
+			case f.duplicates:
+				return a.listDuplicates(args[0])
+			case f.repair:
+				return a.repairDataset(cmd.Context(), args[0], f)
+			}
+			return a.verify(cmd.Context(), args[0], f)
+		},
+	}
+	fl := cmd.Flags()
+	fl.BoolVar(&f.fast, "fast", false, "look at sizes, footers and counts only")
+	fl.BoolVar(&f.duplicates, "duplicates", false, "list pictures with the same bytes instead")
+	fl.BoolVar(&f.repair, "repair", false, "write indexes, manifest and class list anew from good shards")
+	fl.IntVarP(&f.workers, "workers", "j", 0, "pictures read at a time (0: one a CPU)")
+	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0, for --repair (default: where packages put it)")
+	return cmd
+}
+
+func count(flags ...bool) (n int) {
+	for _, f := range flags {
+		if f {
+			n++
+		}
+	}
+	return n
+}
+
+// pictureBytes is what a dataset's manifest says is to be read, -1 if unknown.
+func pictureBytes(dir string) int64 {
+	m, err := shard.ReadManifest(dir)
+	if err != nil {
+		return -1 // whoever reads it in earnest says what is wrong
+	}
+	var n int64
+	for _, s := range m.Splits {
+		n += s.Bytes
+	}
+	return n
+}
+
+func (a *app) verify(ctx context.Context, dir string, f verifyFlags) error {
+	o := shard.VerifyOptions{Fast: f.fast, Workers: f.workers}
+	if !f.fast {
+		bar := a.byteBar(pictureBytes(dir), "verifying")
+		defer bar.Finish()
+		o.OnBytes = bar.Add64
+	}
+	found, err := shard.Verify(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	return a.printProblems(dir, found, nil)
+}
+
+// printProblems prints what is wrong with a dataset and what was written, and
+// makes the error for exit code 4.
+func (a *app) printProblems(dir string, found []shard.Problem, wrote []string) error {
+	if found == nil {
+		found = []shard.Problem{}
+	}
+	out := struct {
+		Dataset  string          `json:"dataset"`
+		Sound    bool            `json:"sound"`
+		Problems []shard.Problem `json:"problems"`
+		Wrote    []string        `json:"wrote,omitempty"`
+	}{dir, len(found) == 0, found, wrote}
+	err := a.result(out, func(w io.Writer) {
+		for _, p := range found {
+			fmt.Fprintln(w, p)
+		}
+		for _, name := range wrote {
+			fmt.Fprintf(w, "wrote %s\n", name)
+		}
+	})
+	if err != nil || len(found) == 0 {
+		return err
+	}
+	things := "things are"
+	if len(found) == 1 {
+		things = "thing is"
+	}
+	return corrupt(fmt.Errorf("%s: %d %s wrong", dir, len(found), things))
+}
+
+func (a *app) repairDataset(ctx context.Context, dir string, f verifyFlags) error {
+	var g *wordnet.Graph
+	if f.wordnet != "" || a.hasWordNet() {
+		var err error
+		if g, err = a.openWordNet(f.wordnet); err != nil {
+			return err
+		}
+	}
+	bar := a.byteBar(pictureBytes(dir), "reading shards")
+	defer bar.Finish()
+	wrote, bad, err := shard.Repair(ctx, dir, shard.RepairOptions{Workers: f.workers, WordNet: g, OnBytes: bar.Add64})
+	bar.Finish()
+	if err != nil {
+		return err
+	}
+	return a.printProblems(dir, bad, wrote)
+}
+
+func (a *app) hasWordNet() bool {
+	_, err := a.findWordNet("")
+	return err == nil
+}
+
+func (a *app) listDuplicates(dir string) error {
+	set, err := shard.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	var splits []*shard.Split
+	for _, name := range []string{"train", "val", "test"} {
+		s, err := set.Split(name)
+		if errors.Is(err, shard.ErrNoSplit) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		splits = append(splits, s)
+	}
+	for _, name := range set.Splits() {
+		if name == "train" || name == "val" || name == "test" {
+			continue
+		}
+		s, err := set.Split(name)
+		if err != nil {
+			return err
+		}
+		splits = append(splits, s)
+	}
+	found := shard.FindDuplicates(splits)
+	out := struct {
+		Dataset    string             `json:"dataset"`
+		Duplicates []shard.Duplicates `json:"duplicates"`
+	}{dir, found}
+	return a.result(out, func(w io.Writer) {
+		for _, d := range found {
+			for _, c := range d.Copies {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.SHA256, c.Split, c.Path, labelText(c))
+			}
+		}
+	})
+}
+
+func labelText(c shard.Copy) string {
+	if c.Label < 0 {
+		return "-"
+	}
+	return c.Synset
+}
