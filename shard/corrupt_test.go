@@ -230,6 +230,52 @@ func flipImage(t *testing.T, dir string) {
 	flip(t, f, rows[4].Offset+rows[4].Length/2)
 }
 
+// TestFlippedShard inverts every byte of a shard's record batches, whole or
+// not: what a flip changes in columns or pictures, the whole look finds.
+func TestFlippedShard(t *testing.T) {
+	dir := fixture(t)
+	path := filepath.Join(dir, ShardName("test", "", 0))
+	whole, _, err := ScanFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clean, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := ReadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Dataset{Dir: dir, Manifest: m, splits: map[string]*Split{}, files: newFileCache(dir)}
+	s, err := d.Split("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, b := 0, slices.Clone(clean)
+	for at := range b {
+		b[at] ^= 0x10
+		rows, _ := scanBytes(b)
+		if !slices.EqualFunc(rows, whole, func(x, y Row) bool { x.File = y.File; return sameRow(&x, &y) }) {
+			if err := os.WriteFile(path, b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+			var p problems
+			if err := s.verifyFile(context.Background(), s.index.files[0], []int32{0, 1, 2}, VerifyOptions{}, &p); err != nil {
+				t.Fatal(err)
+			}
+			if len(p.list) == 0 {
+				t.Fatalf("byte %d flipped: nothing found", at)
+			}
+			found++
+		}
+		b[at] = clean[at]
+	}
+	if found < 2000 {
+		t.Errorf("%d flips changed what is read", found)
+	}
+}
+
 // TestPlacesOutside wants no file outside the dataset opened, whatever an index
 // says that agrees with its manifest.
 func TestPlacesOutside(t *testing.T) {

@@ -44,29 +44,45 @@ func openFile(path string) (*os.File, int64, error) {
 	return f, info.Size(), nil
 }
 
+// scanRows lists the rows of a shard, each with its sha256 checked.
 func scanRows(ipc *ipcFile, file string) (rows []Row, err error) {
+	err = eachImage(ipc, file, func(r *Row, image []byte) error {
+		if sha256.Sum256(image) != r.SHA256 {
+			return corruptf("image %q does not have its sha256", r.Path)
+		}
+		rows = append(rows, *r)
+		return nil
+	})
+	return rows, err
+}
+
+// eachImage reads a shard from front to back. The bytes are valid during the
+// call only; CRC32C is computed from them.
+func eachImage(ipc *ipcFile, file string, f func(r *Row, image []byte) error) (err error) {
 	var buf []byte
 	var b *batch
 	for k := range ipc.blocks {
 		if b, buf, err = ipc.batch(k, shardFields, buf); err != nil {
-			return nil, err
+			return err
 		}
 		data, paths := &b.columns[0].kids[0], &b.columns[0].kids[1]
 		for i := range b.rows {
 			image := data.bytes(i)
+			if data.null(i) || b.columns[0].null(i) || len(image) == 0 {
+				return corruptf("record batch %d: row %d has no picture", k, i)
+			}
 			from, _ := data.span(i)
 			row := Row{
 				Path: paths.str(i), File: file, CRC32C: crc32.Checksum(image, castagnoli),
 				Offset: b.at + int64(data.start+from), Length: int64(len(image)),
 			}
 			fillRow(&row, b.columns[1:], i)
-			if sha256.Sum256(image) != row.SHA256 {
-				return nil, corruptf("image %q does not have its sha256", row.Path)
+			if err := f(&row, image); err != nil {
+				return err
 			}
-			rows = append(rows, row)
 		}
 	}
-	return rows, nil
+	return nil
 }
 
 // shardRows reads footer and batch heads of a shard, and counts its rows: what
