@@ -6,6 +6,7 @@ Inception-v3, with an eighth of its channels and 8 classes, gives for weights
 and pictures made by the formulas of model/modeltest:
 
   logits_eval, aux_eval, logits_train, aux_train  [4][8]
+  logits_settled      [4][8], evaluating after six training passes at a momentum of 0.5
   loss                the training loss on the first batch, heads 1 and 0.4
   gradients           name -> {norm, at: [places], values: [...]}
   losses              optimiser -> the losses of ten updates
@@ -146,6 +147,14 @@ def main():
         g = p.grad.flatten()
         at = sorted({0, g.numel() // 3, g.numel() // 2, g.numel() - 1})
         golden["gradients"][name] = {"norm": g.norm().item(), "at": at, "values": [g[i].item() for i in at]}
+    m = fill(narrow()).train()
+    for block in m.modules():
+        if isinstance(block, torch.nn.BatchNorm2d):
+            block.momentum = 0.5
+    with torch.no_grad():
+        for _ in range(6):
+            m(x)
+        golden["logits_settled"] = m.eval()(x).tolist()
     golden["losses"] = {kind: updates(kind) for kind in ("rmsprop", "sgd", "adamw")}
     out = ROOT / "train/torch/testdata/golden_inception_v3.json"
     out.parent.mkdir(parents=True, exist_ok=True)
