@@ -34,6 +34,10 @@ type Decoder struct {
 	// is also the most it can be.
 	MaxPixels int64
 
+	// LibjpegOnly decodes by libjpeg-turbo alone, without this package's own
+	// Huffman decoder: to compare with.
+	LibjpegOnly bool
+
 	jpeg    *C.px_jpeg
 	spent   Spent
 	scratch C.px_scratch
@@ -116,7 +120,7 @@ func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
 	if info.Format != "JPEG" {
 		return d.other(b, info)
 	}
-	d.out = C.px_part{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated)}
+	d.out = C.px_part{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated), plain: cbool(d.LibjpegOnly)}
 	code := C.px_jpeg_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), &d.out, d.message)
 	out := d.out
 	if code != C.PX_OK {

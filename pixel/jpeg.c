@@ -8,6 +8,8 @@
 #include <jpeglib.h>
 #include <jerror.h>
 
+#include "huffman.h"
+
 // A progressive picture may have many scans, each of which costs a pass over
 // all coefficients, and a scan may be a few bytes. No encoder makes more than
 // max_scans; where the picture is large, few_scans is more than any makes.
@@ -25,6 +27,7 @@ struct px_jpeg {
 	struct jpeg_decompress_struct d;
 	errors e;
 	struct jpeg_progress_mgr progress;
+	px_bits bits;
 	uint8_t *rgb, *cmyk;
 	size_t rgb_cap, cmyk_cap;
 };
@@ -123,6 +126,7 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	d->scale_denom = part->denominator;
 	d->dct_method = JDCT_ISLOW;
 	jpeg_start_decompress(d);
+	if (!part->plain) px_take_over(d, &p->bits);
 
 	// The part in decoded pixels, one more on each side for rounding.
 	int q = part->denominator;

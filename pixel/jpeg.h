@@ -21,6 +21,7 @@ typedef struct px_part {
 	int x, y, w, h;
 	int denominator;
 	int accept_truncated;
+	int plain; // only what libjpeg-turbo itself does
 	size_t stride; // out: bytes from row to row
 	uint8_t *rgb;  // out: the first pixel; owned by the px_jpeg, good until its next call
 } px_part;

@@ -241,6 +241,10 @@ func BenchmarkPixel(b *testing.B) {
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "images/s")
 		})
 	}
+	plain := NewDecoder()
+	defer plain.Close()
+	plain.LibjpegOnly = true
+	run("decode-libjpeg", func() error { _, err := plain.Decode(src); return err })
 	run("decode", func() error { _, err := d.Decode(src); return err })
 	run("train", func() error { return d.Train(dst, src, recipe, rng) })
 	run("train+colour", func() error { return d.Train(dst, src, colour, rng) })
