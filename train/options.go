@@ -66,6 +66,8 @@ type Options struct {
 	OnValidating func(done, total int)
 	OnEval       func(Evaluation)
 	OnWarn       func(text string)
+
+	draw func(path, log string) error // of the curves; tests that do not look at them leave it out
 }
 
 // Start describes a run that is about to go on.
@@ -115,6 +117,9 @@ func (o *Options) check() error {
 	}
 	if o.CheckpointEvery == 0 {
 		o.CheckpointEvery = 10 * time.Minute
+	}
+	if o.draw == nil {
+		o.draw = writeCurves
 	}
 	if o.OnStart == nil {
 		o.OnStart = func(Start) {}

@@ -260,7 +260,7 @@ func (r *runner) epoch(ctx context.Context) error {
 	if err := r.save(); err != nil {
 		return err
 	}
-	if err := writeCurves(r.path("curves.png"), r.path(logName)); err != nil {
+	if err := r.o.draw(r.path("curves.png"), r.path(logName)); err != nil {
 		return err
 	}
 	r.mark = time.Now()

@@ -28,7 +28,7 @@ func TestRunToTheEnd(t *testing.T) {
 	var steps []StepInfo
 	o.OnStart = func(s Start) { start = s }
 	o.OnStep = func(s StepInfo) { steps = append(steps, s) }
-	o.TensorBoard = true
+	o.TensorBoard, o.draw = true, nil
 	res := mustRun(t, o)
 	if start.Resumed || start.Steps != testSteps || start.StepsPerEpoch != epochSteps || start.TrainRows != 23 || start.ValRows != 10 {
 		t.Errorf("start %+v", start)

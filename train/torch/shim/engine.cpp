@@ -9,6 +9,7 @@
 #include <c10/util/Exception.h>
 #include <torch/version.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstring>
 
@@ -39,6 +40,9 @@ template <class F> int guard(char *err, size_t n, F f) {
 	} catch (const no_device &e) {
 		say(err, n, e.what());
 		return SS_NO_DEVICE;
+	} catch (const lost_peer &e) {
+		say(err, n, e.what());
+		return SS_LOST_PEER;
 	} catch (const c10::OutOfMemoryError &e) {
 		say(err, n, e.what_without_backtrace());
 		return SS_OUT_OF_MEMORY;
@@ -84,6 +88,7 @@ Config configure(const ss_config &c) {
 	at::set_num_threads(c.threads);
 	to.threads = c.threads, to.channels_last = c.channels_last, to.nesterov = c.nesterov, to.ema = c.ema, to.optimizer = c.optimizer;
 	to.momentum = c.momentum, to.rho = c.rho, to.eps = c.eps, to.beta1 = c.beta1, to.beta2 = c.beta2, to.weight_decay = c.weight_decay;
+	to.recompute = c.recompute, to.fused = !c.unfused;
 	to.label_smoothing = c.label_smoothing, to.clip_norm = c.clip_norm, to.clip_value = c.clip_value, to.bn_momentum = c.bn_momentum;
 	float scale[3], shift[3];
 	for (int i = 0; i < 3; i++) {
@@ -123,25 +128,56 @@ void zero_grad(ss_engine &e) {
 	for (Param &p : e.network.params) p.value.mutable_grad().reset();
 }
 
+double since(std::chrono::steady_clock::time_point &t) {
+	auto now = std::chrono::steady_clock::now();
+	double s = std::chrono::duration<double>(now - t).count();
+	t = now;
+	return s;
+}
+
+// give_up puts the engine back to where it was before a step that failed.
+void give_up(ss_engine &e) noexcept {
+	try {
+		at::NoGradGuard none;
+		if (e.group) e.group->abandon();
+		zero_grad(e); // half a step's gradients must not reach the next
+		e.pending = false;
+		if (!e.stats.empty()) at::_foreach_copy_(e.stats, e.saved_stats);
+	} catch (...) { // the step's own error is the one to report
+	}
+}
+
 void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 	c10::DeviceGuard on(e.config.device);
 	at::AutoGradMode grad(true);
 	std::memset(&m, 0, sizeof m);
 	auto y = labels(e, b, &m.counted);
-	if (m.counted == 0) throw bad_argument("batch: every label is -1");
+	if (m.counted == 0 && !e.group) throw bad_argument("batch: every label is -1");
+	auto clock = std::chrono::steady_clock::now();
+	if (!e.pending && !e.stats.empty()) {
+		at::NoGradGuard none;
+		at::_foreach_copy_(e.saved_stats, e.stats);
+	}
+	e.pending = true;
 	auto o = e.network.forward(e.config, pictures(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
-	auto main = loss_of(e, o.logits, y), total = main;
+	// In a group a process may have nothing but padding; it takes part all the same.
+	auto loss = [&](const at::Tensor &logits) { return m.counted ? loss_of(e, logits, y) : logits.sum() * 0; };
+	auto main = loss(o.logits), total = main;
 	at::Tensor aux;
 	for (size_t i = 0; i < o.aux.size(); i++) {
-		auto l = loss_of(e, o.aux[i], y);
+		auto l = loss(o.aux[i]);
 		aux = aux.defined() ? aux + l.detach() : l.detach();
 		total = total + e.network.aux_weight[i] * l;
 	}
 	double scale = e.config.fp16 ? e.loss_scale : 1;
 	auto correct = o.logits.detach().argmax(1).eq(y).sum();
+	m.forward_s = since(clock);
+	if (e.group && s.update) e.group->begin(e.network, !s.freeze_bn);
 	(total * (scale * s.grad_scale)).backward();
+	m.backward_s = since(clock);
 	at::NoGradGuard none;
 	if (s.update) {
+		if (e.group) m.group_s = e.group->finish(e.network), since(clock);
 		m.grad_norm = e.optimizer->update(e.network, s.lr, s.ema_decay, 1 / scale);
 		bool finite = std::isfinite(m.grad_norm);
 		if (e.config.fp16) {
@@ -150,6 +186,8 @@ void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 			else if (++e.good_steps == scale_interval) e.loss_scale = std::min(largest_scale, e.loss_scale * 2), e.good_steps = 0;
 		}
 		zero_grad(e);
+		e.pending = false;
+		m.update_s = since(clock);
 	}
 	m.loss = total.item<double>(), m.main_loss = main.item<double>();
 	m.aux_loss = aux.defined() ? aux.item<double>() : 0;
@@ -217,6 +255,9 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 		at::NoGradGuard none;
 		e->optimizer = std::make_unique<Optimizer>(e->config, e->network);
 		e->loss_scale = e->config.fp16 ? first_scale : 1;
+		for (Param &p : e->network.params)
+			if (!p.trained()) e->stats.push_back(p.value), e->saved_stats.push_back(at::empty_like(p.value));
+		if (config->world > 1) e->group = std::make_unique<Group>(*config, e->config, e->network);
 		*out = e.release();
 	});
 }
@@ -255,7 +296,7 @@ const ss_api table = {
 	},
 	[](ss_engine *e, const ss_batch *b, const ss_step *s, ss_metrics *m, char *err, size_t n) {
 		int code = guard(err, n, [&] { step(*e, *b, *s, *m); });
-		if (code != SS_OK) zero_grad(*e); // half a step's gradients must not reach the next
+		if (code != SS_OK) give_up(*e);
 		return code;
 	},
 	[](ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *err, size_t n) {
@@ -307,6 +348,12 @@ const ss_api table = {
 			if (e->config.device.is_cpu()) return host_memory(now, peak);
 			auto all = at::accelerator::getDeviceStats(e->config.device.index()).allocated_bytes[0];
 			*now = all.current, *peak = all.peak;
+		});
+	},
+	[](ss_engine *e, double *values, int64_t count, char *err, size_t n) {
+		return guard(err, n, [&] {
+			c10::DeviceGuard on(e->config.device);
+			if (e->group) e->group->sum(values, count);
 		});
 	},
 };

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -21,6 +22,11 @@ struct bad_argument : std::runtime_error {
 
 // no_device says that a device was asked for that is not there.
 struct no_device : std::runtime_error {
+	using std::runtime_error::runtime_error;
+};
+
+// lost_peer says that another process of the group is gone.
+struct lost_peer : std::runtime_error {
 	using std::runtime_error::runtime_error;
 };
 
@@ -44,12 +50,14 @@ struct Node {
 	double eps = 0, p = 0, alpha = 0, beta = 0, k = 0;
 	int param[6]; // index by kind, -1: none
 	int last_use = 0, uses = 0;
+	bool with_relu = false; // batch norm: gives the output of the ReLU behind it, which then has nothing to do
+	bool done = false;      // ReLU: its input comes from such a node
 };
 
 struct Config {
 	at::Device device{at::kCPU};
 	at::ScalarType compute = at::kFloat;
-	bool fp16 = false, channels_last = true, nesterov = false, ema = false;
+	bool fp16 = false, channels_last = true, nesterov = false, ema = false, recompute = false, fused = true;
 	int optimizer = SS_RMSPROP, threads = 1;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
 	at::Tensor scale, shift; // [1, 3, 1, 1]: normalised = byte * scale + shift
@@ -57,9 +65,22 @@ struct Config {
 
 enum class Mode { train, train_frozen_bn, eval };
 
+// SegmentRun computes a segment's outputs from its inputs; first is false when it is done again.
+using SegmentRun = std::function<std::vector<at::Tensor>(const std::vector<at::Tensor> &, bool first)>;
+
 struct Outputs {
 	at::Tensor logits;
 	std::vector<at::Tensor> aux;
+	std::vector<std::unique_ptr<SegmentRun>> segments; // needed until the backward pass is done
+};
+
+// Pass is what a run through the nodes goes by.
+struct Pass {
+	Mode mode = Mode::eval;
+	bool ema = false;
+	uint64_t seed = 0;
+	double bn_momentum = 0;
+	int first = 1; // node; what comes from before it may not be changed
 };
 
 // Network is the node table with its parameters.
@@ -76,7 +97,9 @@ struct Network {
 	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed) const;
 
 private:
-	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, Mode, bool ema, uint64_t seed) const;
+	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, const Pass &) const;
+	std::vector<int> cuts(int last) const;
+	void forward_segments(const Config &, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last, const Pass &, Outputs &) const;
 };
 
 // Optimizer holds what an update needs beside the gradients.
@@ -95,6 +118,28 @@ private:
 	const Config &config;
 };
 
+at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
+	const at::Tensor &running_var, double momentum, double eps, int threads);
+bool can_fuse_batch_norm(const at::Tensor &x);
+
+// run_segment runs a segment, keeping its inputs alone for the backward pass.
+std::vector<at::Tensor> run_segment(const std::vector<at::Tensor> &in, const SegmentRun *);
+
+// Group is the processes that train together.
+class Group {
+public:
+	Group(const ss_config &, const Config &, Network &);
+	~Group();
+	void begin(Network &, bool share_stats); // before the backward pass whose gradients are to be summed
+	double finish(Network &);                // after it; gives the seconds waited
+	void abandon();                          // after a step that broke off
+	void sum(double *values, int64_t n);
+
+private:
+	struct State;
+	std::unique_ptr<State> state;
+};
+
 // Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the process.
 void keep_host_memory();
 void release_host_memory(); // what is kept and unused goes back to the system
@@ -106,6 +151,9 @@ struct ss_engine {
 	synshard::Config config;
 	synshard::Network network;
 	std::unique_ptr<synshard::Optimizer> optimizer;
+	std::unique_ptr<synshard::Group> group; // none: alone
+	std::vector<at::Tensor> stats, saved_stats; // running statistics, and as they were before the step
+	bool pending = false;                       // gradients wait for an update
 	double loss_scale = 1;
 	int64_t good_steps = 0; // since the loss scale last changed
 };

@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <c10/core/GradMode.h>
 
 namespace synshard {
 
@@ -66,14 +67,19 @@ void Network::load(const ss_network &n, const Config &config) {
 		aux.push_back(n.aux[i]), aux_weight.push_back(n.aux_weight[i]);
 		nodes[n.aux[i]].last_use = n.n_nodes;
 	}
+	for (Node &relu : nodes) {
+		if (relu.op != SS_RELU || !config.fused) continue;
+		Node &before = nodes[relu.inputs[0]];
+		relu.done = before.with_relu = before.op == SS_BATCH_NORM && before.uses == 1 && before.last_use < n.n_nodes;
+	}
 }
 
-at::Tensor Network::run(const Config &config, const Node &n, int index, const std::vector<at::Tensor> &outs, Mode mode, bool ema, uint64_t seed) const {
+at::Tensor Network::run(const Config &config, const Node &n, int index, const std::vector<at::Tensor> &outs, const Pass &pass) const {
 	const at::Tensor &x = outs[n.inputs[0]];
 	auto param = [&](int kind) {
 		if (n.param[kind] < 0) throw bad_argument("node " + std::to_string(index) + " has no " + kind_name(kind));
 		const Param &p = params[n.param[kind]];
-		return ema ? p.ema : p.value;
+		return pass.ema ? p.ema : p.value;
 	};
 	// What is computed with in the network's precision; batch norm keeps its own in float32.
 	auto cast = [&](int kind) { return n.param[kind] < 0 ? at::Tensor() : param(kind).to(config.compute); };
@@ -81,10 +87,17 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	case SS_CONV:
 		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
 	case SS_BATCH_NORM:
-		return at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
-			mode == Mode::train, config.bn_momentum, n.eps, true);
+		if (n.with_relu && pass.mode == Mode::train && can_fuse_batch_norm(x))
+			return batch_norm_relu(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
+				pass.bn_momentum, n.eps, config.threads);
+		{
+			at::Tensor y = at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
+				pass.mode == Mode::train, pass.bn_momentum, n.eps, true);
+			return n.with_relu ? y.relu_() : y;
+		}
 	case SS_RELU:
-		if (nodes[n.inputs[0]].uses > 1) return at::relu(x);
+		if (n.done) return x;
+		if (nodes[n.inputs[0]].uses > 1 || n.inputs[0] < pass.first) return at::relu(x);
 		{
 			at::Tensor y = x; // nobody else reads it, and no backward formula before a ReLU needs its input
 			return y.relu_();
@@ -105,7 +118,7 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	case SS_LINEAR:
 		return at::linear(x, cast(SS_WEIGHT), cast(SS_BIAS));
 	case SS_DROPOUT:
-		return mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(x.sizes(), n.p, seed, index, x);
+		return pass.mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(x.sizes(), n.p, pass.seed, index, x);
 	case SS_LRN: {
 		auto squares = at::constant_pad_nd(x.to(at::kFloat).square().unsqueeze(1), {0, 0, 0, 0, n.size[0] / 2, (n.size[0] - 1) / 2});
 		auto mean = at::avg_pool3d(squares, {n.size[0], 1, 1}, 1).squeeze(1);
@@ -130,17 +143,62 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 	for (int i = last; i > 0; i--)
 		if (wanted[i])
 			for (int in : nodes[i].inputs) wanted[in] = true;
-	for (int i = 1; i <= last; i++) {
-		if (!wanted[i]) continue;
-		outs[i] = run(config, nodes[i], i, outs, mode, ema, seed);
-		for (int in : nodes[i].inputs)
-			if (nodes[in].last_use == i) outs[in].reset();
-	}
 	Outputs o;
+	Pass pass{mode, ema, seed, config.bn_momentum, 1};
+	if (config.recompute && at::GradMode::is_enabled()) {
+		forward_segments(config, outs, wanted, last, pass, o);
+	} else {
+		for (int i = 1; i <= last; i++) {
+			if (!wanted[i]) continue;
+			outs[i] = run(config, nodes[i], i, outs, pass);
+			for (int in : nodes[i].inputs)
+				if (nodes[in].last_use == i) outs[in].reset();
+		}
+	}
 	o.logits = outs[logits].to(at::kFloat);
 	if (with_aux)
 		for (int a : aux) o.aux.push_back(outs[a].to(at::kFloat));
 	return o;
+}
+
+
+void Network::forward_segments(const Config &config, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last, const Pass &whole, Outputs &o) const {
+	std::vector<int> starts = cuts(last);
+	// A function of nothing that needs a gradient would have no backward pass.
+	at::Tensor anchor = at::zeros({1}, outs[0].options().dtype(at::kFloat)).requires_grad_(true);
+	for (size_t s = 0; s < starts.size(); s++) {
+		int from = starts[s], to = s + 1 < starts.size() ? starts[s + 1] : last + 1;
+		std::vector<int> reads, gives;
+		std::vector<bool> read(nodes.size(), false);
+		for (int i = from; i < to; i++) {
+			if (!wanted[i]) continue;
+			for (int in : nodes[i].inputs)
+				if (in < from && !read[in]) read[in] = true, reads.push_back(in);
+			if (nodes[i].last_use >= to) gives.push_back(i);
+		}
+		o.segments.push_back(std::make_unique<SegmentRun>([this, &config, from, to, reads, gives, wanted, whole](const std::vector<at::Tensor> &in, bool first) {
+			Pass pass = whole;
+			pass.first = from;
+			if (!first) pass.bn_momentum = 0; // running statistics have had this batch
+			std::vector<at::Tensor> local(nodes.size()), out;
+			for (size_t i = 0; i < reads.size(); i++) local[reads[i]] = in[i];
+			for (int i = from; i < to; i++) {
+				if (!wanted[i]) continue;
+				local[i] = run(config, nodes[i], i, local, pass);
+				for (int r : nodes[i].inputs)
+					if (nodes[r].last_use == i) local[r].reset();
+			}
+			for (int g : gives) out.push_back(local[g]);
+			return out;
+		}));
+		std::vector<at::Tensor> in;
+		for (int r : reads) in.push_back(outs[r]);
+		in.push_back(anchor);
+		auto out = run_segment(in, o.segments.back().get());
+		for (size_t i = 0; i < gives.size(); i++) outs[gives[i]] = out[i];
+		for (int r : reads)
+			if (nodes[r].last_use < to) outs[r].reset();
+	}
 }
 
 } // namespace synshard

@@ -16,14 +16,15 @@
 extern "C" {
 #endif
 
-#define SS_ABI 1
+#define SS_ABI 2
 
 enum ss_code {
 	SS_OK = 0,
 	SS_ERROR = 1,         /* libtorch refused; the message is its own */
 	SS_BAD_ARGUMENT = 2,  /* the caller's mistake */
 	SS_OUT_OF_MEMORY = 3, /* on the device; the engine is still good */
-	SS_NO_DEVICE = 4      /* this build or machine lacks the device */
+	SS_NO_DEVICE = 4,     /* this build or machine lacks the device */
+	SS_LOST_PEER = 5      /* another process of the group is gone or did not come */
 };
 
 /* Operations; the numbers are model.Op's. */
@@ -77,6 +78,14 @@ typedef struct ss_config {
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing;
 	double clip_norm, clip_value, bn_momentum; /* a clip of 0 is none */
 	double mean[3], std[3];                    /* of pictures scaled to 0..1 */
+	int32_t recompute;                         /* keep few activations, compute the rest again in the backward pass */
+	int32_t unfused;                           /* plain operations instead of fused ones: what the fused are held to */
+	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running
+	 * statistics are averaged. Rank 0 listens at master_addr:master_port. host is this process's own address, NULL
+	 * on a single machine. world 0 or 1: alone, and the rest is not read. */
+	int32_t rank, world, master_port;
+	const char *master_addr, *host;
+	double timeout_s;
 } ss_config;
 
 typedef struct ss_batch {
@@ -98,6 +107,9 @@ typedef struct ss_metrics {
 	int64_t correct, counted;
 	int32_t skipped; /* 1: fp16 overflow, no update made */
 	double loss_scale;
+	/* Seconds the host spent; on a GPU most of it shows where the step waits for the device. group_s is what was
+	 * waited for other processes after the backward pass. */
+	double forward_s, backward_s, group_s, update_s;
 } ss_metrics;
 
 typedef struct ss_eval {
@@ -131,8 +143,10 @@ typedef struct ss_api {
 	/* Pinned memory for batches, where a GPU trains. */
 	int (*pin_alloc)(size_t n, void **out, char *err, size_t err_len);
 	void (*pin_free)(void *);
-	/* Bytes of device memory in use and the most there were; zeros on the CPU. */
+	/* Bytes in use and the most there were: of device memory; on the CPU of this process's tensors. */
 	int (*memory)(ss_engine *, int64_t *now, int64_t *peak, char *err, size_t err_len);
+	/* The sum over the group's processes, in place; every process must call. Alone it changes nothing. */
+	int (*sum)(ss_engine *, double *values, int64_t n, char *err, size_t err_len);
 } ss_api;
 
 const ss_api *synshard_torch_v1(void);
