@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -232,10 +233,23 @@ func (j *job) finish() (Summary, error) {
 	if err := writeRejected(j.o.Out, rejected); err != nil {
 		return Summary{}, err
 	}
+	if err := removeTemps(j.o.Out); err != nil {
+		return Summary{}, err
+	}
 	if err := shard.WriteManifest(j.o.Out, m); err != nil {
 		return Summary{}, err
 	}
 	sum := summarize(j.o.Out, m)
 	sum.Classes = len(j.classes)
 	return sum, j.state.remove()
+}
+
+// removeTemps removes what killed calls left half-written.
+func removeTemps(root string) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return durable.RemoveTemps(path)
+	})
 }

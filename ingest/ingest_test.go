@@ -1,0 +1,470 @@
+package ingest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"synshard/internal/durable"
+	"synshard/internal/sample"
+	"synshard/shard"
+)
+
+// TestMain lets a test run this binary as a process that ingests and can be
+// killed.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("INGEST_TEST_CHILD"); dir != "" {
+		o := archives(dir)
+		o.Out, o.Workers = os.Getenv("INGEST_TEST_OUT"), 2
+		o.OnRead = func(int64, int) { time.Sleep(5 * time.Millisecond) } // so that there is time to be killed
+		if _, err := Run(context.Background(), o); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func archives(dir string) Options {
+	return Options{Train: filepath.Join(dir, sample.TrainTar), Val: filepath.Join(dir, sample.ValTar), Test: filepath.Join(dir, sample.TestTar), Devkit: filepath.Join(dir, sample.Devkit)}
+}
+
+// drawn makes a small set in ImageNet's packing.
+func drawn(t testing.TB) (string, Options) {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := sample.Write(t.Context(), dir, sample.Options{TrainPerSynset: 3, ValPerSynset: 2, Test: 3, Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	o := archives(dir)
+	o.Out = filepath.Join(dir, "dataset")
+	return dir, o
+}
+
+// tree gives the sha256 of every file below a directory.
+func tree(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	sums := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == ".lock" {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(dir, path)
+		sums[rel] = fmt.Sprintf("%x", sha256.Sum256(b))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sums
+}
+
+func run(t testing.TB, o Options) Summary {
+	t.Helper()
+	s, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestLabels follows every validation image from the ground truth's
+// ILSVRC2012_ID through the kit to its synset and class index, by another way
+// than ingest's, where the ids are in another order than the synsets.
+func TestLabels(t *testing.T) {
+	_, o := drawn(t)
+	sum := run(t, o)
+	if want := map[string]int64{"train": 24, "val": 16, "test": 3}; !cmp.Equal(sum.Splits, want) || sum.Classes != 8 || sum.Rejected != 0 {
+		t.Fatalf("summary %+v", sum)
+	}
+	kit, err := ReadKit(o.Devkit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	synset := map[int]string{}
+	var ids, leaves []string
+	for _, s := range kit.Synsets {
+		synset[s.ID] = s.WNID
+		if s.NumChildren == 0 {
+			leaves = append(leaves, s.WNID)
+		}
+	}
+	for i := range leaves {
+		ids = append(ids, synset[i+1])
+	}
+	if slices.IsSorted(ids) {
+		t.Fatal("the kit's ids are in the order of the synsets: this proves nothing")
+	}
+	slices.Sort(leaves)
+	set, err := shard.Open(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	val, err := set.Split("val")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range val.Len() {
+		row := val.Row(i)
+		if want := fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", i+1); row.Path != want {
+			t.Errorf("row %d is %s, want %s", i, row.Path, want)
+		}
+		id := kit.Truth[i]
+		if row.ILSVRC2012ID != int32(id) || row.Synset != synset[id] || row.Label != int64(slices.Index(leaves, synset[id])) {
+			t.Errorf("%s: id %d, synset %s, label %d; the truth is %d", row.Path, row.ILSVRC2012ID, row.Synset, row.Label, id)
+		}
+	}
+	test, err := set.Split("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range test.Len() {
+		if r := test.Row(i); r.Label != -1 || r.Synset != "" {
+			t.Errorf("test image %s has label %d, synset %q", r.Path, r.Label, r.Synset)
+		}
+	}
+}
+
+// TestSameBytes expects the same files from any number of workers, and from a
+// second call nothing.
+func TestSameBytes(t *testing.T) {
+	dir, o := drawn(t)
+	o.Workers, o.ShardBytes = 1, 100_000 // several shards a synset
+	run(t, o)
+	want := tree(t, o.Out)
+	if len(want) < 3+8*2 {
+		t.Fatalf("%d files", len(want))
+	}
+	if s := run(t, o); !s.Already || s.Images != 43 {
+		t.Errorf("a second call: %+v", s)
+	}
+	o.Workers, o.Out = 4, filepath.Join(dir, "again")
+	run(t, o)
+	if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+		t.Errorf("four workers made other files:\n%s", diff)
+	}
+}
+
+// TestKilled kills a process in the middle, again and again, and expects the
+// bytes of an uninterrupted run.
+func TestKilled(t *testing.T) {
+	dir, o := drawn(t)
+	run(t, o)
+	want := tree(t, o.Out)
+	out := filepath.Join(dir, "killed")
+	kills := 0
+	for wait := 20 * time.Millisecond; ; wait += 20 * time.Millisecond {
+		c := exec.Command(os.Args[0])
+		c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out)
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		timer := time.AfterFunc(wait, func() { c.Process.Kill() })
+		err := c.Wait()
+		if timer.Stop(); err == nil {
+			break
+		}
+		if kills++; kills > 200 {
+			t.Fatal("it never gets done")
+		}
+	}
+	if kills == 0 {
+		t.Fatal("it was done before it could be killed: this proves nothing")
+	}
+	t.Logf("%d kills", kills)
+	got := tree(t, out)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("interrupted work made other files:\n%s", diff)
+	}
+}
+
+func TestLocked(t *testing.T) {
+	_, o := drawn(t)
+	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := durable.TryLock(filepath.Join(o.Out, ".lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	if _, err := Run(t.Context(), o); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("two at a time: %v", err)
+	}
+}
+
+// TestOtherwise refuses to go on with other options or sources.
+func TestOtherwise(t *testing.T) {
+	_, o := drawn(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Workers, o.OnRead = 1, func(int64, int) { cancel() }
+	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(o.Out, "dataset.json")); err == nil {
+		t.Fatal("there is a manifest of a dataset that is not whole")
+	}
+	o.OnRead = nil
+	other := o
+	other.ShardBytes = 12345
+	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
+		t.Errorf("other options, unfinished: %v", err)
+	}
+	run(t, o)
+	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
+		t.Errorf("other options, finished: %v", err)
+	}
+	other = o
+	if other.Out = t.TempDir(); os.WriteFile(filepath.Join(other.Out, "thesis.txt"), nil, 0o666) != nil {
+		t.Fatal("cannot write")
+	}
+	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+		t.Errorf("a directory with other things in it: %v", err)
+	}
+}
+
+// pack writes a tar.
+func pack(t testing.TB, path string, files ...string) {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		if err := w.WriteHeader(&tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(files[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), os.WriteFile(path, b.Bytes(), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// oneImage gives a drawn picture's bytes.
+func oneImage(t testing.TB, o Options) string {
+	t.Helper()
+	f, err := openTar(o.Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	list, err := f.members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, list[0].size)
+	if _, err := f.ReadAt(b, list[0].offset); err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// TestBadImages keeps what is refused, with the reason, and counts it.
+func TestBadImages(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	inner := filepath.Join(dir, "inner.tar")
+	pack(t, inner, "a.JPEG", good, "b.JPEG", "no picture at all", "c.JPEG", good[:len(good)/2], "d.JPEG", "", "a.JPEG", good)
+	b, err := os.ReadFile(inner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer := filepath.Join(dir, "outer.tar")
+	pack(t, outer, "n02084071.tar", string(b))
+	o = Options{Train: outer, Out: filepath.Join(dir, "bad")}
+	s := run(t, o)
+	if s.Images != 1 || s.Rejected != 4 {
+		t.Fatalf("summary %+v", s)
+	}
+	text, err := os.ReadFile(filepath.Join(o.Out, "rejected.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]string{}
+	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		var r Rejection
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := os.ReadFile(filepath.Join(o.Out, r.File))
+		if err != nil || fmt.Sprintf("%x", sha256.Sum256(kept)) != r.SHA256 || int64(len(kept)) != r.Bytes {
+			t.Errorf("%s: its bytes are not kept: %v", r.Path, err)
+		}
+		reasons[r.Path] = r.Reason
+	}
+	for name, want := range map[string]string{"b.JPEG": "known format", "c.JPEG": "truncated", "d.JPEG": "known format", "a.JPEG": "of this name"} {
+		if !strings.Contains(reasons[name], want) {
+			t.Errorf("%s was refused for %q, want %q", name, reasons[name], want)
+		}
+	}
+	o.Out, o.OnBad = filepath.Join(dir, "skip"), "skip"
+	if s := run(t, o); s.Rejected != 4 {
+		t.Errorf("skipped: %+v", s)
+	}
+	if _, err := os.Stat(filepath.Join(o.Out, "rejected")); err == nil {
+		t.Error("skipped images are kept")
+	}
+	o.Out, o.OnBad = filepath.Join(dir, "fail"), "fail"
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "b.JPEG") {
+		t.Errorf("failing: %v", err)
+	}
+}
+
+// TestBrokenArchives expects an error that names file and reason, and nothing
+// under a final name.
+func TestBrokenArchives(t *testing.T) {
+	dir, o := drawn(t)
+	for _, c := range []struct {
+		name string
+		set  func(*Options, string)
+		from string
+		cut  func([]byte) []byte
+		want string
+	}{
+		{"train cut", func(o *Options, p string) { o.Train = p }, o.Train, func(b []byte) []byte { return b[:len(b)*2/3] }, "truncated"},
+		{"train cut in a header", func(o *Options, p string) { o.Train = p }, o.Train, func(b []byte) []byte { return b[:700] }, "truncated"},
+		{"val cut", func(o *Options, p string) { o.Val = p }, o.Val, func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
+		{"train is no tar", func(o *Options, p string) { o.Train = p }, o.Train, func(b []byte) []byte { return bytes.Repeat([]byte("x"), 2000) }, "cut"},
+		{"kit cut", func(o *Options, p string) { o.Devkit = p }, o.Devkit, func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
+		{"kit without meta.mat", func(o *Options, p string) { o.Devkit = p }, o.Test, func(b []byte) []byte { return b }, "meta.mat"},
+		{"val for train", func(o *Options, p string) { o.Train = p }, o.Val, func(b []byte) []byte { return b }, "not a tar"},
+	} {
+		b, err := os.ReadFile(c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, "cut")
+		if err := os.WriteFile(path, c.cut(b), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		broken := o
+		broken.Out = filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", "-"))
+		c.set(&broken, path)
+		_, err = Run(t.Context(), broken)
+		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if _, err := os.Stat(filepath.Join(broken.Out, "dataset.json")); err == nil {
+			t.Errorf("%s: there is a manifest", c.name)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	for _, name := range []string{"cats/1.jpg", "cats/more/2.jpg", "dogs/3.jpg"} {
+		path := filepath.Join(dir, "pictures", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(good), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o = Options{Folder: filepath.Join(dir, "pictures"), Out: filepath.Join(dir, "folder")}
+	run(t, o)
+	set, err := shard.Open(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	train, err := set.Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for i := range train.Len() {
+		r := train.Row(i)
+		got = append(got, fmt.Sprint(r.Synset, " ", r.Label, " ", r.Path))
+	}
+	if want := []string{"cats 0 1.jpg", "cats 0 more/2.jpg", "dogs 1 3.jpg"}; !cmp.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestMeta reads what scipy wrote.
+func TestMeta(t *testing.T) {
+	b, err := os.ReadFile("testdata/meta_scipy.mat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("testdata/meta_scipy.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []Synset
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadMeta(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	for i := range b { // no damage may do more than give an error
+		c := bytes.Clone(b)
+		c[i] ^= 0xff
+		if _, err := ReadMeta(c); err != nil && !errors.Is(err, ErrMAT) {
+			t.Errorf("byte %d: %v", i, err)
+		}
+		if part, err := ReadMeta(b[:i]); err == nil && !cmp.Equal(part, want) { // the array may be whole without what follows
+			t.Errorf("the first %d bytes give %+v", i, part)
+		}
+	}
+}
+
+func FuzzReadMeta(f *testing.F) {
+	b, err := os.ReadFile("testdata/meta_scipy.mat")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, err := ReadMeta(b); err != nil && !errors.Is(err, ErrMAT) {
+			t.Fatalf("an error of another kind: %v", err)
+		}
+	})
+}
+
+func FuzzReadKit(f *testing.F) {
+	var plain, packed bytes.Buffer
+	w := tar.NewWriter(&plain)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "data/" + truthName, Size: 4}), func() error { _, err := w.Write([]byte("1\n2\n")); return err }(), w.Close()); err != nil {
+		f.Fatal(err)
+	}
+	z := gzip.NewWriter(&packed)
+	if _, err := z.Write(plain.Bytes()); err != nil || z.Close() != nil {
+		f.Fatal("cannot compress")
+	}
+	f.Add(plain.Bytes())
+	f.Add(packed.Bytes())
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(dir, fmt.Sprint(os.Getpid()))
+		if err := os.WriteFile(path, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if k, err := ReadKit(path); err == nil && len(k.Synsets) == 0 {
+			t.Fatal("a kit without synsets is accepted")
+		}
+	})
+}
