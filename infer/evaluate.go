@@ -45,7 +45,7 @@ type Confusion struct {
 // Evaluate reads a file of predictions.
 func Evaluate(path string) (Report, error) {
 	var r Report
-	type tally struct{ n, top1, top5, predicted, right int }
+	type tally struct{ n, top1, top5, predicted int }
 	by := map[string]*tally{}
 	at := func(s string) *tally {
 		if by[s] == nil {

@@ -23,10 +23,6 @@ func (b *builder) channels(c int) int { return max(int(float64(c)*b.width+0.5), 
 
 func square(k int) [2]int { return [2]int{k, k} }
 
-func (b *builder) relu(in int) int {
-	return b.add(Node{Name: b.n.Nodes[in].Name + ".relu", Op: ReLU, Inputs: []int{in}})
-}
-
 func (b *builder) maxPool(name string, in, k, stride, pad int, ceil bool) int {
 	return b.add(Node{Name: name, Op: MaxPool, Inputs: []int{in}, Kernel: square(k), Stride: square(stride), Pad: square(pad), CeilMode: ceil})
 }

@@ -19,7 +19,6 @@ const (
 
 	onnxFloat = 1 // TensorProto.DataType
 	onnxUint8 = 2
-	onnxInt64 = 7
 )
 
 // onnxWriter builds a GraphProto.

@@ -63,9 +63,6 @@ func refused(err error) error { return withCode(exitRefused, err) }
 // corrupt marks data that fail their checks (exit 4).
 func corrupt(err error) error { return withCode(exitCorrupt, err) }
 
-// locked marks a directory another process is writing (exit 5).
-func locked(err error) error { return withCode(exitLocked, err) }
-
 // native marks a native library that is missing or unfit (exit 6).
 func native(err error) error { return withCode(exitNative, err) }
 
