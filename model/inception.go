@@ -10,11 +10,11 @@ const (
 	inceptionAux     = 0.4 // weight of the auxiliary loss in its authors' code
 )
 
-// conv is convolution without bias, batch norm, ReLU: torchvision's
+// basicConv is convolution without bias, batch norm, ReLU: torchvision's
 // BasicConv2d. k is height and width.
 func (b *builder) basicConv(name string, in, out int, k [2]int, stride int, pad [2]int) int {
 	c := b.add(Node{Name: name + ".conv", Op: Conv, Inputs: []int{in}, Out: b.channels(out), Kernel: k, Stride: square(stride), Pad: pad})
-	n := b.add(Node{Name: name + ".bn", Op: BatchNorm, Inputs: []int{c}, Eps: inceptionEps})
+	n := b.norm(name+".bn", c, inceptionEps)
 	return b.add(Node{Name: name + ".relu", Op: ReLU, Inputs: []int{n}})
 }
 
@@ -48,15 +48,9 @@ func inceptionV3(o Options) *Network {
 	x = b.inceptionE("Mixed_7b", x)
 	x = b.inceptionE("Mixed_7c", x)
 	b.block = ""
-	x = b.add(Node{Name: "avgpool", Op: GlobalAvgPool, Inputs: []int{x}, Size: square(1)})
-	p := o.Dropout
-	if p < 0 {
-		p = inceptionDropout
-	}
-	x = b.flatten(x)
+	x = b.flatten(b.globalPool("avgpool", x, 1))
 	b.n.Embedding = x
-	x = b.add(Node{Name: "dropout", Op: Dropout, Inputs: []int{x}, P: p})
-	b.n.Logits = b.linear("fc", x, o.Classes)
+	b.n.Logits = b.linear("fc", b.dropout("dropout", x, b.chance(o.Dropout, inceptionDropout)), o.Classes)
 	return b.n
 }
 
@@ -110,8 +104,7 @@ func (b *builder) inceptionAux(in, classes int) int {
 	x := b.avgPool("AuxLogits.pool", in, 5, 3, 0)
 	x = b.basicConv("AuxLogits.conv0", x, 128, square(1), 1, square(0))
 	x = b.basicConv("AuxLogits.conv1", x, 768, square(5), 1, square(0))
-	x = b.add(Node{Name: "AuxLogits.avgpool", Op: GlobalAvgPool, Inputs: []int{x}, Size: square(1)})
-	return b.linear("AuxLogits.fc", b.flatten(x), classes)
+	return b.linear("AuxLogits.fc", b.flatten(b.globalPool("AuxLogits.avgpool", x, 1)), classes)
 }
 
 // inceptionD halves the grid from 17 to 8.

@@ -119,7 +119,13 @@ func Elements(shape []int) int {
 }
 
 var networks = map[string]func(Options) *Network{
+	"alexnet":      alexNet,
+	"densenet121":  denseNet121,
+	"googlenet":    googLeNet,
 	"inception_v3": inceptionV3,
+	"resnet50":     resNet50,
+	"vgg16":        vgg16,
+	"vgg16_bn":     vgg16BN,
 }
 
 // Names lists the networks.

@@ -27,6 +27,7 @@ type onnxWriter struct {
 	weights map[string][]float32
 	names   map[string]bool
 	out     []string // the name of each node's output
+	shapes  []Shape
 }
 
 // WriteONNX writes a network with its weights (state dict names; what the main
@@ -47,13 +48,13 @@ func WriteONNX(w io.Writer, n *Network, weights []Tensor, spec Spec) error {
 	if err != nil {
 		return fmt.Errorf("write onnx: %w", err)
 	}
-	g := &onnxWriter{weights: values, names: map[string]bool{}, out: make([]string, len(n.Nodes))}
-	g.input(spec)
-	if err := g.nodes(n); err != nil {
-		return fmt.Errorf("write onnx: %w", err)
-	}
 	shapes, err := n.Shapes()
 	if err != nil {
+		return fmt.Errorf("write onnx: %w", err)
+	}
+	g := &onnxWriter{weights: values, names: map[string]bool{}, out: make([]string, len(n.Nodes)), shapes: shapes}
+	g.input(spec)
+	if err := g.nodes(n); err != nil {
 		return fmt.Errorf("write onnx: %w", err)
 	}
 	g.node("Softmax", "softmax", []string{g.out[n.Logits]}, "probabilities", attrInt("axis", 1))
@@ -163,10 +164,7 @@ func (g *onnxWriter) plain(i int, node Node, in []string) error {
 	case AvgPool:
 		g.node("AveragePool", out, in, out, append(window(node), attrInt("ceil_mode", flag(node.CeilMode)), attrInt("count_include_pad", flag(node.CountIncludePad)))...)
 	case GlobalAvgPool:
-		if max(node.Size[0], 1) != 1 || max(node.Size[1], 1) != 1 {
-			return g.adaptive(node, in, out)
-		}
-		g.node("GlobalAveragePool", out, in, out)
+		return g.globalPool(node, g.shapes[node.Inputs[0]], in, out)
 	case Concat:
 		g.node("Concat", out, in, out, attrInt("axis", 1))
 	case Add:
@@ -189,14 +187,21 @@ func (g *onnxWriter) plain(i int, node Node, in []string) error {
 	return nil
 }
 
-// adaptive writes a pool to a grid above 1x1, where the input is a whole
-// multiple of it, as a plain pool; networks take their own input size, so the
-// window is known. Stride holds the window.
-func (g *onnxWriter) adaptive(node Node, in []string, out string) error {
-	if node.Kernel[0] == 0 {
-		return fmt.Errorf("node %s: an adaptive pool to %dx%d needs its window", node.Name, node.Size[0], node.Size[1])
+// globalPool writes an average to a grid; the input's size is known, and must
+// be a whole multiple of the grid's.
+func (g *onnxWriter) globalPool(node Node, from Shape, in []string, out string) error {
+	h, w := max(node.Size[0], 1), max(node.Size[1], 1)
+	switch {
+	case h == 1 && w == 1:
+		g.node("GlobalAveragePool", out, in, out)
+	case from.H == h && from.W == w:
+		g.node("Identity", out, in, out)
+	case from.H%h == 0 && from.W%w == 0:
+		k := [2]int{from.H / h, from.W / w}
+		g.node("AveragePool", out, in, out, window(Node{Kernel: k, Stride: k})...)
+	default:
+		return fmt.Errorf("node %s: ONNX has no average of %dx%d to %dx%d", node.Name, from.H, from.W, h, w)
 	}
-	g.node("AveragePool", out, in, out, window(node)...)
 	return nil
 }
 

@@ -8,7 +8,15 @@ import pathlib
 
 import torchvision
 
-NETWORKS = {"inception_v3": dict(aux_logits=True, init_weights=False)}
+NETWORKS = {
+    "alexnet": {},
+    "densenet121": {},
+    "googlenet": dict(aux_logits=True, init_weights=False),
+    "inception_v3": dict(aux_logits=True, init_weights=False),
+    "resnet50": {},
+    "vgg16": dict(init_weights=False),
+    "vgg16_bn": dict(init_weights=False),
+}
 
 root = pathlib.Path(__file__).resolve().parents[2]
 golden = {}
