@@ -23,14 +23,17 @@ typedef struct {
 
 // px_bits is the state within a scan. The data lie in memory as a whole.
 typedef struct {
-	const uint8_t *at, *end;
-	uint64_t buffer; // from its top bit on
-	int count;       // bits in it, with those made up
-	int made_up;     // zero bits put in because a marker or the end was met
+	const uint8_t *at, *end; // the data, from the next marker on
+	uint8_t *plain;          // the data before it, without stuffing
+	size_t plain_cap;
+	const uint8_t *plain_at, *plain_end;
+	uint64_t buffer; // the next bits, from the top
+	int count;       // how many, with those made up
+	int made_up;     // zero bits put in because the data ended
 	int dc[MAX_COMPS_IN_SCAN];
 	unsigned to_restart;
 	int next_restart;
-	int at_end; // more was wanted than there is
+	int at_end; // no marker follows
 	px_codes dc_codes[NUM_HUFF_TBLS], ac_codes[NUM_HUFF_TBLS];
 } px_bits;
 

@@ -86,6 +86,7 @@ px_jpeg *px_jpeg_new(void) {
 void px_jpeg_free(px_jpeg *p) {
 	if (!p) return;
 	jpeg_destroy_decompress(&p->d);
+	free(p->bits.plain);
 	free(p->rgb);
 	free(p->cmyk);
 	free(p);
