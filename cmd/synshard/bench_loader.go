@@ -222,7 +222,8 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 	if b.cache == "pin" {
 		src.Source = loader.Pin(src.Source, b.pinBytes)
 	} else if src.place != nil {
-		advisor := loader.NewFileAdvisor(src.dir, src.place)
+		rows := src.Len()
+		advisor := loader.NewFileAdvisor(src.dir, func(i int) (string, int64, int64) { return src.place(i % rows) })
 		defer advisor.Close()
 		o.Advisor, o.Forget = advisor, b.cache == "none"
 	}

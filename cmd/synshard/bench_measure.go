@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"hash/crc32"
-	"io"
 	"math"
 	"os"
 	"slices"
@@ -133,40 +131,52 @@ func (m *measurer) decodeOnly(ctx context.Context, workers int) (rate, error) {
 	return rate{images: done.Load(), wall: time.Since(began), cpu: processorTime() - cpu}, ctx.Err()
 }
 
-// load runs the loader, epoch after epoch, and takes its batches at once.
+// endless is a source again and again, so that no turn has to end an epoch.
+type endless struct {
+	loader.Source
+	n int
+}
+
+func (e endless) Len() int                               { return max(e.n, 1<<30/e.n*e.n) }
+func (e endless) Label(i int) int64                      { return e.Source.Label(i % e.n) }
+func (e endless) Read(i int, buf []byte) ([]byte, error) { return e.Source.Read(i%e.n, buf) }
+
+// load runs the loader and takes its batches at once, from the first one on:
+// making the slots is not what is measured.
 func (m *measurer) load(ctx context.Context, workers int) (rate, error) {
-	var r rate
-	began, cpu := time.Now(), processorTime()
-	for time.Since(began) < m.turn {
-		o := m.o
-		o.Workers, o.Epoch = workers, m.epoch
-		m.epoch++
-		l, err := loader.New(ctx, m.src, o)
-		if err != nil {
-			return r, err
-		}
-		for time.Since(began) < m.turn {
-			var b *loader.Batch
-			if b, err = l.Next(); err != nil {
-				break
-			}
-			r.batches++
+	o := m.o
+	o.Workers, o.Epoch = workers, m.epoch
+	m.epoch++
+	l, err := loader.New(ctx, endless{m.src, m.src.Len()}, o)
+	if err != nil {
+		return rate{}, err
+	}
+	defer l.Close()
+	take := func() error {
+		b, err := l.Next()
+		if err == nil {
 			b.Release()
 		}
-		l.Close()
-		s := l.Stats()
-		r.images += s.Images
-		r.stats.Read += s.Read
-		r.stats.Decode += s.Decode
-		r.stats.Resize += s.Resize
-		r.stats.Idle += s.Idle
-		r.stats.Wait += s.Wait
-		r.stats.Bytes += s.Bytes
-		if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := take(); err != nil {
+		return rate{}, err
+	}
+	before, began, cpu := l.Stats(), time.Now(), processorTime()
+	var r rate
+	for time.Since(began) < m.turn {
+		if err := take(); err != nil {
 			return r, err
 		}
+		r.batches++
 	}
+	s := l.Stats()
 	r.wall, r.cpu = time.Since(began), processorTime()-cpu
+	r.images = s.Images - before.Images
+	r.stats = loader.Stats{
+		Read: s.Read - before.Read, Decode: s.Decode - before.Decode, Resize: s.Resize - before.Resize,
+		Idle: s.Idle - before.Idle, Wait: s.Wait - before.Wait, Bytes: s.Bytes - before.Bytes,
+	}
 	return r, nil
 }
 
