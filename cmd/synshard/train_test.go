@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"synshard/internal/durable"
 	"synshard/shard"
 	"synshard/train"
 )
@@ -164,9 +165,7 @@ func TestTrainContinuesExactly(t *testing.T) {
 		before := logLines(t, cut)
 		cmd := synshardCommand(t, smallRun(t, set, cut, s.args...)...)
 		check(t, cmd.Start())
-		for deadline := time.Now().Add(2 * time.Minute); logLines(t, cut) < before+2 && time.Now().Before(deadline); {
-			time.Sleep(5 * time.Millisecond)
-		}
+		waitForSteps(t, cut, before+2)
 		check(t, cmd.Process.Signal(s.signal))
 		_ = cmd.Wait()
 		if got := cmd.ProcessState.ExitCode(); got != s.code {
@@ -247,6 +246,88 @@ func TestTrainLearnsASelection(t *testing.T) {
 	if !strings.Contains(stderr, "initialised afresh: fc.weight, fc.bias") {
 		t.Errorf("said %q", stderr)
 	}
+}
+
+// What lies about on a disk: a lock held, a checkpoint damaged, a picture
+// damaged.
+func TestTrainMeetsDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set := writeTrainSet(t, 8, 3)
+	out := filepath.Join(t.TempDir(), "run")
+	runVerb(t, 75, smallRun(t, set, out, "--stop-after-steps", "5")...)
+
+	lock, err := durable.TryLock(filepath.Join(out, ".lock"))
+	check(t, err)
+	if _, stderr := runVerb(t, 5, smallRun(t, set, out)...); !strings.Contains(stderr, out) {
+		t.Errorf("locked: said %q", stderr)
+	}
+	check(t, lock.Unlock())
+
+	if _, stderr := runVerb(t, 1, smallRun(t, set, out, "--seed", "8")...); !strings.Contains(stderr, "seed 7 (now 8)") {
+		t.Errorf("another seed: said %q", stderr)
+	}
+	flipByte(t, train.CheckpointPath(out, 5), -100)
+	_, stderr := runVerb(t, 75, smallRun(t, set, out, "--stop-after-steps", "2")...) // from step 4 on
+	if !strings.Contains(stderr, "damaged") || !strings.Contains(stderr, "step 6 of 24") {
+		t.Errorf("damaged checkpoint: said %q", stderr)
+	}
+	shards, err := filepath.Glob(filepath.Join(set, "train", "*", "*.arrow"))
+	check(t, err)
+	for _, path := range shards {
+		info, err := os.Stat(path)
+		check(t, err)
+		flipByte(t, path, int(info.Size()/2))
+	}
+	if _, stderr := runVerb(t, 4, smallRun(t, set, out)...); !strings.Contains(stderr, "part-00000.arrow") {
+		t.Errorf("damaged picture: said %q", stderr)
+	}
+}
+
+func flipByte(t *testing.T, path string, at int) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	check(t, err)
+	if at < 0 {
+		at += len(b)
+	}
+	b[at] ^= 0xff
+	check(t, os.WriteFile(path, b, 0o666))
+}
+
+// SIGUSR2 asks for a line of status and changes nothing.
+func TestTrainStatus(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set, out := writeTrainSet(t, 8, 3), filepath.Join(t.TempDir(), "run")
+	cmd := synshardCommand(t, smallRun(t, set, out, "--epochs", "400")...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	check(t, cmd.Start())
+	waitForSteps(t, out, 3)
+	check(t, cmd.Process.Signal(syscall.SIGUSR2))
+	waitForSteps(t, out, logLines(t, out)+5)
+	check(t, cmd.Process.Signal(os.Interrupt))
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != 75 {
+		t.Errorf("exit code %d", got)
+	}
+	lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "synshard: status: step ") || !strings.Contains(lines[0], "of 1600") || !strings.Contains(lines[0], "images/s") {
+		t.Errorf("said %q", lines)
+	}
+}
+
+func waitForSteps(t *testing.T, dir string, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if b, err := os.ReadFile(filepath.Join(dir, "log.ndjson")); err == nil && bytes.Count(b, []byte(`"kind":"step"`)) >= n {
+			return
+		}
+	}
+	t.Fatalf("%s: no %d steps in two minutes", dir, n)
 }
 
 func TestTrainRefuses(t *testing.T) {
