@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/cpu"
 
@@ -23,7 +26,7 @@ type trainEngine struct {
 
 // openTrainEngine opens the library and fills in what depends on the machine:
 // device, precision, threads.
-func (a *app) openTrainEngine(tf trainFlags, o *train.Options, report *trainReport) (*trainEngine, error) {
+func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Options, report *trainReport) (*trainEngine, error) {
 	path, err := a.findTorch(tf.torchLib)
 	if err != nil {
 		return nil, err
@@ -40,7 +43,7 @@ func (a *app) openTrainEngine(tf trainFlags, o *train.Options, report *trainRepo
 		return nil, err
 	}
 	o.Device, o.Recompute = e.device, tf.recompute
-	o.Precision = choosePrecision(o.Recipe.Precision, e.onCUDA())
+	o.Precision = choosePrecision(ctx, o.Recipe.Precision, e.onCUDA())
 	if o.Threads = tf.threads; o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0) // minds cgroup limits
 	}
@@ -94,15 +97,50 @@ func chooseDevice(shim *torch.Shim, want string) (string, error) {
 	return fmt.Sprintf("cuda:%d", n), nil
 }
 
-// choosePrecision resolves auto: bf16 where the device has units for it.
-func choosePrecision(want string, cuda bool) string {
+// choosePrecision resolves auto: bf16 where the device has units for it, else
+// fp16 on a GPU and fp32 on the CPU.
+func choosePrecision(ctx context.Context, want string, cuda bool) string {
 	switch {
 	case want != "auto":
 		return want
-	case cuda, cpu.X86.HasAMXBF16, cpu.X86.HasAVX512BF16:
+	case cuda:
+		// Ampere, 8.0, was the first with bf16; Turing and Volta have fp16 only.
+		if c, err := cudaCapability(ctx); err == nil && c >= 8 {
+			return "bf16"
+		}
+		return "fp16"
+	case cpu.X86.HasAMXBF16, cpu.X86.HasAVX512BF16:
 		return "bf16"
 	}
 	return "fp32"
+}
+
+// cudaCapability is the lowest compute capability among the machine's GPUs, as
+// the driver's nvidia-smi has it.
+func cudaCapability(ctx context.Context) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader").Output()
+	if err != nil {
+		return 0, fmt.Errorf("nvidia-smi: %w", err)
+	}
+	return lowestCapability(string(out))
+}
+
+// lowestCapability reads one number a line.
+func lowestCapability(text string) (float64, error) {
+	lowest := math.Inf(1)
+	for line := range strings.FieldsSeq(text) {
+		c, err := strconv.ParseFloat(line, 64)
+		if err != nil {
+			return 0, fmt.Errorf("nvidia-smi: compute capability %q", line)
+		}
+		lowest = min(lowest, c)
+	}
+	if math.IsInf(lowest, 1) {
+		return 0, errors.New("nvidia-smi: no GPU")
+	}
+	return lowest, nil
 }
 
 // describe names device, precision and library.
