@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Opens a synshard dataset with other people's readers and wants equal rows.
 
-    shard_readers.py DATASET
+    shard_readers.py DATASET [EXPORTS]
 
 pyarrow (hive partitioning), Polars (scan_ipc) and Hugging Face datasets
 (load_dataset("arrow")) read the shards; every row is held to the index, every
@@ -99,8 +99,101 @@ def read_datasets(root, split, expected, classes, cache):
     want(first.size == (expected[path]["width"], expected[path]["height"]), "datasets: size of the first picture")
 
 
+def digests(expected):
+    """Sums and labels of a split."""
+    return [(row["sha256"], row["label"]) for row in expected.values()]
+
+
+def read_folder(root, split, expected, synsets):
+    from torchvision.datasets import ImageFolder
+
+    if any(row["label"] is None for row in expected.values()):
+        return "without labels"
+    data = ImageFolder(os.path.join(root, split), allow_empty=True, is_valid_file=lambda path: True)
+    want(data.classes == synsets, f"folder: classes {data.classes}")
+    got = []
+    for path, label in data.samples:
+        with open(path, "rb") as f:
+            got.append((hashlib.sha256(f.read()).digest(), label))
+        data.loader(path)
+    want(sorted(got) == sorted(digests(expected)), f"folder: {split} differs")
+    return "ImageFolder"
+
+
+def read_hf(root, split, expected, synsets, cache):
+    import datasets
+
+    name = "validation" if split == "val" else split
+    data = datasets.load_dataset(root, split=name, cache_dir=cache)
+    want(isinstance(data.features["image"], datasets.Image), f"hf: image is {data.features['image']}")
+    want(data.features["label"].names == synsets, f"hf: label is {data.features['label']}")
+    data[0]["image"].load()
+    plain = data.cast_column("image", datasets.Image(decode=False))
+    got = [(hashlib.sha256(row["image"]["bytes"]).digest(), row["label"]) for row in plain]
+    want(sorted(got, key=str) == sorted(digests(expected), key=str), f"hf: {split} differs")
+    return "load_dataset"
+
+
+def read_webdataset(root, split, expected):
+    files = sorted(glob.glob(os.path.join(root, f"{split}-*.tar")))
+    try:
+        import webdataset
+    except ImportError:
+        samples, how = group_tars(files), "tars by WebDataset's rules (the library is not installed)"
+    else:
+        samples, how = list(webdataset.WebDataset(files, shardshuffle=False)), "webdataset"
+    got = []
+    for s in samples:
+        image = s.get("jpg") or s.get("png")
+        label = int(s["cls"]) if "cls" in s else None
+        about = json.loads(s["json"])
+        want(about.get("label") == label, f"webdataset: {about}")
+        got.append((hashlib.sha256(image).digest(), label))
+    want(sorted(got, key=str) == sorted(digests(expected), key=str), f"webdataset: {split} differs")
+    return how
+
+
+def group_tars(files):
+    """Neighbouring members with the same name before the first dot are a sample."""
+    import tarfile
+
+    samples = []
+    for name in files:
+        last = None
+        with tarfile.open(name) as tar:
+            for member in tar:
+                key, ext = member.name.split(".", 1)
+                if key != last:
+                    samples.append({})
+                    last = key
+                want(ext not in samples[-1], f"webdataset: {member.name} twice")
+                samples[-1][ext] = tar.extractfile(member).read()
+    return samples
+
+
+def read_tar(root, split, expected):
+    import tarfile
+
+    got = []
+    with tarfile.open(os.path.join(root, f"{split}.tar")) as tar:
+        for member in tar:
+            synset, _, _ = member.name.rpartition("/")
+            got.append((hashlib.sha256(tar.extractfile(member).read()).digest(), synset or None))
+    want(sorted(got, key=str) == sorted(((r["sha256"], r["synset"]) for r in expected.values()), key=str), f"tar: {split} differs")
+    return "tarfile"
+
+
+def read_exports(root, split, expected, synsets, cache):
+    return [
+        read_folder(os.path.join(root, "folder"), split, expected, synsets),
+        read_hf(os.path.join(root, "hf"), split, expected, synsets, cache),
+        read_webdataset(os.path.join(root, "webdataset"), split, expected),
+        read_tar(os.path.join(root, "tar"), split, expected),
+    ]
+
+
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
     root = sys.argv[1]
     with open(os.path.join(root, "dataset.json")) as f:
@@ -117,6 +210,9 @@ def main():
             read_polars(root, split, expected)
             read_datasets(root, split, expected, len(synsets), cache)
             print(f"{split}: {len(expected)} rows, equal in pyarrow, polars and datasets")
+            if len(sys.argv) == 3:
+                read = read_exports(sys.argv[2], split, expected, synsets, cache)
+                print(f"{split}: exports equal in {', '.join(read)}")
 
 
 if __name__ == "__main__":

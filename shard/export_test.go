@@ -1,0 +1,323 @@
+package shard
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+)
+
+// exported is a picture as an export has it.
+type exported struct {
+	bytes []byte
+	label int64
+}
+
+// views selects the whole of every split.
+func views(t *testing.T, d *Dataset) []ExportPart {
+	t.Helper()
+	var parts []ExportPart
+	for _, name := range d.Splits() {
+		s, err := d.Split(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.Select(Selection{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, ExportPart{name, v})
+	}
+	return parts
+}
+
+// wantExported holds what was read back to what went in.
+func wantExported(t *testing.T, form, split string, got []exported) {
+	t.Helper()
+	want := fixtureImages(split)
+	if len(got) != len(want) {
+		t.Errorf("%s: %s has %d pictures, want %d", form, split, len(got), len(want))
+	}
+	for _, im := range want {
+		if !slices.ContainsFunc(got, func(e exported) bool { return bytes.Equal(e.bytes, im.Bytes) && e.label == im.Label }) {
+			t.Errorf("%s: %s: %s with label %d is not there", form, split, im.Path, im.Label)
+		}
+	}
+}
+
+func classOf(synset string) int64 {
+	return int64(slices.IndexFunc(fixtureClasses, func(c Class) bool { return c.Synset == synset }))
+}
+
+// untar gives the members of a tar.
+func untar(t *testing.T, name string) map[string][]byte {
+	t.Helper()
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := map[string][]byte{}
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out[h.Name], err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// synsetLabel is the label of SYNSET/NAME, and -1 of NAME.
+func synsetLabel(name string) int64 {
+	dir := path.Dir(name)
+	if dir == "." {
+		return -1
+	}
+	return classOf(dir)
+}
+
+var exportReaders = map[string]func(t *testing.T, out, split string) []exported{
+	"folder": func(t *testing.T, out, split string) (got []exported) {
+		root := filepath.Join(out, split)
+		err := filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			rel, _ := filepath.Rel(root, p)
+			b, err := os.ReadFile(p)
+			got = append(got, exported{b, synsetLabel(filepath.ToSlash(rel))})
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	},
+	"tar": func(t *testing.T, out, split string) (got []exported) {
+		for name, b := range untar(t, filepath.Join(out, split+".tar")) {
+			got = append(got, exported{b, synsetLabel(name)})
+		}
+		return got
+	},
+	"webdataset": func(t *testing.T, out, split string) (got []exported) {
+		files, _ := filepath.Glob(filepath.Join(out, split+"-*.tar"))
+		for _, name := range files {
+			members := untar(t, name)
+			for member, b := range members {
+				key, ext, _ := strings.Cut(member, ".")
+				if ext != "jpg" && ext != "png" {
+					continue
+				}
+				e := exported{b, -1}
+				if text, ok := members[key+".cls"]; ok {
+					e.label, _ = strconv.ParseInt(string(text), 10, 64)
+				}
+				var about struct {
+					Path, SHA256, Format string
+					Label                *int64
+				}
+				if err := json.Unmarshal(members[key+".json"], &about); err != nil {
+					t.Fatal(err)
+				}
+				if about.SHA256 != fmt.Sprintf("%x", SHA256(b)) || about.Path == "" || (about.Format == "PNG") != (ext == "png") || (about.Label != nil) != (e.label >= 0) {
+					t.Errorf("%s says %s", member, members[key+".json"])
+				}
+				got = append(got, e)
+			}
+		}
+		return got
+	},
+	"hf": func(t *testing.T, out, split string) (got []exported) {
+		if split == "val" {
+			split = "validation"
+		}
+		files, _ := filepath.Glob(filepath.Join(out, "data", split+"-*-of-*.parquet"))
+		for _, name := range files {
+			r, err := file.OpenParquetFile(name, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			pq, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+			if err != nil {
+				t.Fatal(err)
+			}
+			table, err := pq.ReadTable(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer table.Release()
+			rows := array.NewTableReader(table, 0)
+			defer rows.Release()
+			for rows.Next() {
+				rec := rows.Record()
+				data := rec.Column(0).(*array.Struct).Field(0).(*array.Binary)
+				label := rec.Column(1).(*array.Int64)
+				for i := range int(rec.NumRows()) {
+					e := exported{bytes.Clone(data.Value(i)), -1}
+					if !label.IsNull(i) {
+						e.label = label.Value(i)
+					}
+					got = append(got, e)
+				}
+			}
+		}
+		return got
+	},
+}
+
+// TestExport reads every form back and wants the same pictures and labels; done
+// again it changes nothing, and another export is not mixed into it.
+func TestExport(t *testing.T) {
+	d := open(t, fixture(t))
+	parts := views(t, d)
+	for _, form := range ExportForms {
+		out := filepath.Join(t.TempDir(), "out")
+		var done int64
+		var made []string
+		o := ExportOptions{To: form, ShardBytes: 3000, OnBytes: func(n int64) { done += n }, Made: func(name string) { made = append(made, name) }}
+		if err := Export(context.Background(), out, parts, o); err != nil {
+			t.Fatalf("%s: %v", form, err)
+		}
+		for _, split := range fixtureSplits {
+			wantExported(t, form, split, exportReaders[form](t, out, split))
+		}
+		if done != 1910+10678+4102 {
+			t.Errorf("%s: told of %d bytes", form, done)
+		}
+		if n := len(made); n != 3 && form != "webdataset" && form != "hf" || n < 5 && (form == "webdataset" || form == "hf") {
+			t.Errorf("%s: made %v", form, made)
+		}
+		before := snapshot(t, out)
+		if err := Export(context.Background(), out, parts, o); err != nil {
+			t.Errorf("%s again: %v", form, err)
+		}
+		if after := snapshot(t, out); !slices.Equal(before, after) {
+			t.Errorf("%s again: %v became %v", form, before, after)
+		}
+		if err := Export(context.Background(), out, parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
+			t.Errorf("%s: a second export into it: %v", form, err)
+		}
+	}
+}
+
+// snapshot lists files with what they hold.
+func snapshot(t *testing.T, dir string) (list []string) {
+	err := filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		sum, err := fileSHA256(p)
+		list = append(list, p+" "+sum)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+// TestExportRefuses wants nothing written into somebody's directory, nor out
+// of damaged pictures.
+func TestExportRefuses(t *testing.T) {
+	dir := fixture(t)
+	parts := views(t, open(t, dir))
+	out := t.TempDir()
+	if err := os.WriteFile(filepath.Join(out, "mine"), []byte("x"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := Export(context.Background(), out, parts, ExportOptions{To: "tar"}); err == nil || !strings.Contains(err.Error(), "mine") {
+		t.Errorf("into a full directory: %v", err)
+	}
+	if err := Export(context.Background(), t.TempDir(), parts, ExportOptions{To: "zip"}); err == nil {
+		t.Error("an unknown form was accepted")
+	}
+	flipImage(t, dir)
+	for _, form := range ExportForms {
+		out := t.TempDir()
+		if err := Export(context.Background(), out, parts[1:2], ExportOptions{To: form}); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s of a damaged picture: %v", form, err)
+		}
+		if files, _ := filepath.Glob(filepath.Join(out, "*", "train*.parquet")); len(files) > 0 {
+			t.Errorf("%s: %v has its name", form, files)
+		}
+		if files, _ := filepath.Glob(filepath.Join(out, "train*.tar")); len(files) > 0 {
+			t.Errorf("%s: %v has its name", form, files)
+		}
+	}
+}
+
+// TestExportNames wants pictures with the same last element kept apart.
+func TestExportNames(t *testing.T) {
+	n := namer{taken: map[string]string{}}
+	v := &View{split: &Split{index: indexOf(t, []Row{
+		{Path: "a/1.jpg", Synset: "n02129604"}, {Path: "b/1.jpg", Synset: "n02129604"}, {Path: "b/1.jpg", Synset: "n02129604"}, {Path: "..", Synset: "n02129604"}, {Path: "x", Synset: "a/b"},
+	})}, rows: []int32{0, 1, 2, 3, 4}}
+	for i, want := range []string{"n02129604/1.jpg", "n02129604/b_1.jpg", "", "", ""} {
+		// The index sorts by synset and path, so rows are looked up by what they are.
+		got, err := n.name(v, slices.IndexFunc(v.rows, func(r int32) bool { return int(r) == order(t, v)[i] }))
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("row %d: %q, %v; want %q", i, got, err, want)
+		}
+	}
+}
+
+// order gives the rows of TestExportNames in the order that it wrote them.
+func order(t *testing.T, v *View) []int {
+	t.Helper()
+	find := func(p, s string, nth int) int {
+		for i := range v.Len() {
+			if v.Path(i) == p && v.Synset(i) == s {
+				if nth == 0 {
+					return i
+				}
+				nth--
+			}
+		}
+		t.Fatalf("no row %s of %s", p, s)
+		return -1
+	}
+	return []int{find("a/1.jpg", "n02129604", 0), find("b/1.jpg", "n02129604", 0), find("b/1.jpg", "n02129604", 1), find("..", "n02129604", 0), find("x", "a/b", 0)}
+}
+
+// indexOf makes an index of rows, whose places are made up.
+func indexOf(t testing.TB, rows []Row) *index {
+	t.Helper()
+	for i := range rows {
+		rows[i].File, rows[i].Offset, rows[i].Length = "train/part-00000.arrow", int64(8+i), 1
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "train"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := WriteIndex(dir, "train", rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := readIndex(dir, "train", SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}

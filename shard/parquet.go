@@ -1,0 +1,80 @@
+package shard
+
+import (
+	"cmp"
+	"encoding/json"
+	"io"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+)
+
+// parquetRows is the number of rows of a row group: what Hugging Face has where
+// there are pictures, so that one can be shown without reading many.
+const parquetRows = 100
+
+// parquetSchema is that of Hugging Face's image classification sets: image and
+// label, whose names are the synsets of the view's classes, and the synset.
+func parquetSchema(v *View) (*arrow.Schema, error) {
+	label := value("int64")
+	if len(v.Classes()) > 0 {
+		label = map[string]any{"names": v.Classes(), "_type": "ClassLabel"}
+	}
+	features, err := json.Marshal(map[string]any{"info": map[string]any{"features": map[string]any{
+		"image": map[string]any{"_type": "Image"}, "label": label, "synset": value("string"),
+	}}})
+	if err != nil {
+		return nil, err
+	}
+	md := arrow.NewMetadata([]string{keyHF}, []string{string(features)})
+	return arrow.NewSchema([]arrow.Field{
+		null("image", imageType), null("label", arrow.PrimitiveTypes.Int64), null("synset", arrow.BinaryTypes.String),
+	}, &md), nil
+}
+
+// parquet writes rows of a view as a Parquet file.
+func (e *exporter) parquet(w io.Writer, v *View, from, to int) error {
+	schema, err := parquetSchema(v)
+	if err != nil {
+		return err
+	}
+	props := parquet.NewWriterProperties(parquet.WithDictionaryDefault(false), parquet.WithStats(false), parquet.WithCreatedBy("synshard"))
+	// The writer closes what it writes to, which is the caller's to close.
+	out, err := pqarrow.NewFileWriter(schema, struct{ io.Writer }{w}, props, pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+	if err != nil {
+		return err
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	image := b.Field(0).(*array.StructBuilder)
+	flush := func() error {
+		rec := b.NewRecord()
+		defer rec.Release()
+		if rec.NumRows() == 0 {
+			return nil
+		}
+		return out.Write(rec)
+	}
+	err = e.each(v, from, to, func(i int, bytes []byte) error {
+		image.Append(true)
+		image.FieldBuilder(0).(*array.BinaryBuilder).Append(bytes)
+		image.FieldBuilder(1).(*array.StringBuilder).Append(v.Path(i))
+		if l := v.Label(i); l >= 0 {
+			b.Field(1).(*array.Int64Builder).Append(l)
+		} else {
+			b.Field(1).(*array.Int64Builder).AppendNull()
+		}
+		text(b.Field(2).(*array.StringBuilder), v.Synset(i))
+		if (i-from+1)%parquetRows == 0 {
+			return flush()
+		}
+		return nil
+	})
+	if err == nil {
+		err = flush()
+	}
+	return cmp.Or(err, out.Close())
+}
