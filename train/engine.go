@@ -2,6 +2,7 @@ package train
 
 import (
 	"errors"
+	"time"
 
 	"synshard/loader"
 	"synshard/model"
@@ -10,6 +11,9 @@ import (
 // ErrOutOfMemory marks a step that did not fit the device. The engine's state
 // is what it was before the step.
 var ErrOutOfMemory = errors.New("out of memory")
+
+// ErrPeerLost marks a step that another process of the group did not come to.
+var ErrPeerLost = errors.New("another process of the group is lost")
 
 // Engine does the arithmetic of training. It is for one goroutine at a time.
 type Engine interface {
@@ -44,6 +48,11 @@ type Metrics struct {
 	GradNorm                float64 // global L2 norm before clipping
 	Correct, Counted        int     // top-1 of the main head over the rows with a label
 	Skipped                 bool    // an fp16 overflow: no update was made
+
+	// Where the host's time went. On a GPU work is only queued, and most of the
+	// time shows where the step waits for it. Group is the wait for other
+	// processes' gradients after the backward pass.
+	Forward, Backward, Group, Update time.Duration
 }
 
 // EvalMetrics counts over the labelled rows of a batch. Loss is the sum of
@@ -51,6 +60,18 @@ type Metrics struct {
 type EvalMetrics struct {
 	N, Top1, Top5 int
 	Loss          float64
+}
+
+// Group places a process among those that train one network together, each on
+// its own part of every batch. The zero value is a process alone. Every process
+// makes the same calls; gradients are summed over the labelled rows of all
+// parts, running statistics averaged, Metrics those of the whole batch.
+type Group struct {
+	Rank, World int
+	MasterAddr  string // where rank 0 listens; a name or an address
+	MasterPort  int
+	Host        string        // this machine's name or address, as the others reach it; "" is MasterAddr
+	Timeout     time.Duration // for meeting and for any exchange; 0 is 5 minutes
 }
 
 // EngineConfig is what an engine is built with.
@@ -62,6 +83,8 @@ type EngineConfig struct {
 	Accumulate   int    // parts a step is worked through in; 0 means 1
 	ChannelsLast bool
 	Recompute    bool // compute activations again in the backward pass, to save memory
+	Unfused      bool // plain operations instead of fused ones; what the fused are compared with
+	Group        Group
 
 	Optimizer            string // rmsprop, sgd or adamw
 	Momentum, Decay, Eps float64

@@ -19,7 +19,10 @@ type Adapted struct {
 // must be there in its shape; a head of another width, or one that is missing,
 // is left to be initialised and listed. Averages and optimiser state of one of
 // our own checkpoints are left out (the averages take the raw weights' place).
-func Adapt(net *model.Network, given []model.Tensor) (Adapted, error) {
+//
+// otherClasses says that the weights are known to name other classes than the
+// network: then the heads start anew even if their shapes agree.
+func Adapt(net *model.Network, given []model.Tensor, otherClasses bool) (Adapted, error) {
 	var a Adapted
 	byName := map[string]model.Tensor{}
 	for _, t := range Weights(given, true) {
@@ -34,6 +37,8 @@ func Adapt(net *model.Network, given []model.Tensor) (Adapted, error) {
 		t, ok := byName[p.Name]
 		delete(byName, p.Name)
 		switch {
+		case head[p.Node] && otherClasses:
+			a.Fresh = append(a.Fresh, p.Name)
 		case ok && slices.Equal(t.Shape, p.Shape):
 			values, err := t.Floats()
 			if err != nil {

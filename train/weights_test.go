@@ -23,7 +23,7 @@ func TestAdaptHeadOfAnotherWidth(t *testing.T) {
 	given := thinNet(t, 10, true).Init(1)
 	given = append(given, model.Tensor{Name: "Conv2d_1a_3x3.bn.num_batches_tracked", DType: "I64", Data: make([]byte, 8)})
 	net := thinNet(t, 3, true)
-	a, err := Adapt(net, given)
+	a, err := Adapt(net, given, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,12 +35,24 @@ func TestAdaptHeadOfAnotherWidth(t *testing.T) {
 	}
 }
 
+// The commonest mistake there is: as many classes, but others.
+func TestAdaptHeadOfOtherClasses(t *testing.T) {
+	net := thinNet(t, 3, true)
+	a, err := Adapt(net, net.Init(1), true)
+	if err != nil || len(a.Fresh) != 4 {
+		t.Errorf("fresh %v, %v", a.Fresh, err)
+	}
+	if a, err = Adapt(net, net.Init(1), false); err != nil || len(a.Fresh) != 0 {
+		t.Errorf("the same classes: fresh %v, %v", a.Fresh, err)
+	}
+}
+
 func TestAdaptWithoutAuxiliary(t *testing.T) {
-	a, err := Adapt(thinNet(t, 3, false), thinNet(t, 3, true).Init(1))
+	a, err := Adapt(thinNet(t, 3, false), thinNet(t, 3, true).Init(1), false)
 	if err != nil || len(a.Fresh) != 0 || len(a.Unused) == 0 || !strings.HasPrefix(a.Unused[0], "AuxLogits.") {
 		t.Errorf("into a network without: fresh %v, unused %v, %v", a.Fresh, a.Unused, err)
 	}
-	a, err = Adapt(thinNet(t, 3, true), thinNet(t, 3, false).Init(1))
+	a, err = Adapt(thinNet(t, 3, true), thinNet(t, 3, false).Init(1), false)
 	if err != nil || len(a.Fresh) == 0 {
 		t.Fatalf("into a network with: %v", err)
 	}
@@ -57,11 +69,11 @@ func TestAdaptRefusesAnotherNetwork(t *testing.T) {
 	for i := range given {
 		if given[i].Name == "Mixed_5b.branch1x1.conv.weight" {
 			missing := slices.Delete(slices.Clone(given), i, i+1)
-			if _, err := Adapt(net, missing); err == nil || !strings.Contains(err.Error(), given[i].Name) {
+			if _, err := Adapt(net, missing, false); err == nil || !strings.Contains(err.Error(), given[i].Name) {
 				t.Errorf("missing: %v", err)
 			}
 			given[i].Shape = append([]int{1}, given[i].Shape...)
-			if _, err := Adapt(net, given); err == nil || !strings.Contains(err.Error(), given[i].Name) {
+			if _, err := Adapt(net, given, false); err == nil || !strings.Contains(err.Error(), given[i].Name) {
 				t.Errorf("another shape: %v", err)
 			}
 			return

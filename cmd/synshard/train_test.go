@@ -246,6 +246,10 @@ func TestTrainLearnsASelection(t *testing.T) {
 	if !strings.Contains(stderr, "initialised afresh: fc.weight, fc.bias") {
 		t.Errorf("said %q", stderr)
 	}
+	_, stderr = runVerb(t, 1, smallRun(t, set, tuned, "--weights", filepath.Join(out, "model.safetensors"), "--eval-only")...)
+	if !strings.Contains(stderr, "not for these 3 classes") {
+		t.Errorf("said %q", stderr)
+	}
 }
 
 // What lies about on a disk: a lock held, a checkpoint damaged, a picture

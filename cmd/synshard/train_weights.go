@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"synshard/model"
@@ -17,17 +18,28 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 		}
 		return nil
 	}
-	tensors, _, err := model.ReadSafetensorsFile(tf.weights)
+	tensors, meta, err := model.ReadSafetensorsFile(tf.weights)
 	if err != nil {
 		return err
 	}
-	got, err := train.Adapt(o.Network, tensors)
+	otherClasses := false
+	if text := meta[model.SpecKey]; text != "" {
+		spec, err := model.ParseSpec(text)
+		if err != nil {
+			return fmt.Errorf("%s: %w", tf.weights, err)
+		}
+		otherClasses = !slices.Equal(spec.Classes, o.Spec.Classes)
+		if spec.Mean != o.Spec.Mean || spec.Std != o.Spec.Std {
+			report.say("warning: the weights were fitted to pictures of mean %v and deviation %v, the recipe has %v and %v", spec.Mean, spec.Std, o.Spec.Mean, o.Spec.Std)
+		}
+	}
+	got, err := train.Adapt(o.Network, tensors, otherClasses)
 	if err != nil {
 		return fmt.Errorf("%s: %w", tf.weights, err)
 	}
 	if len(got.Fresh) > 0 {
 		if tf.evalOnly {
-			return fmt.Errorf("%s: it has no head for these %d classes (%s)", tf.weights, o.Network.Classes, strings.Join(got.Fresh, ", "))
+			return fmt.Errorf("%s: its head is not for these %d classes", tf.weights, o.Network.Classes)
 		}
 		report.say("weights: %d tensors from %s; initialised afresh: %s", len(got.Tensors), tf.weights, strings.Join(got.Fresh, ", "))
 	}

@@ -23,6 +23,7 @@ static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t ro
 	float *aux[2] = {aux0, aux1};
 	return a->forward(g, in, &b, train, seed, logits, aux0 ? aux : 0, e, l);
 }
+static int ss_sum(const ss_api *a, ss_engine *g, double *v, int64_t n, char *e, size_t l) { return a->sum(g, v, n, e, l); }
 static const char *ss_slot(const ss_api *a, ss_engine *g, int i) { return a->slots(g)[i]; }
 static int ss_memory(const ss_api *a, ss_engine *g, int64_t *now, int64_t *peak, char *e, size_t l) { return a->memory(g, now, peak, e, l); }
 */
@@ -33,6 +34,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"time"
 	"unsafe"
 
 	"synshard/loader"
@@ -61,9 +63,6 @@ var (
 
 // New builds an engine for a network. Parameters are zero until SetState.
 func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) {
-	if cfg.Recompute {
-		return nil, errors.New("new engine: recomputing activations is not offered by this engine")
-	}
 	cfg.Accumulate = max(cfg.Accumulate, 1)
 	if cfg.Batch < 1 || cfg.Batch%cfg.Accumulate != 0 {
 		return nil, fmt.Errorf("new engine: batch %d cannot be worked through in %d parts", cfg.Batch, cfg.Accumulate)
@@ -83,6 +82,16 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 	defer mem.free()
 	cnet := mem.network(net, e.params)
 	config.device = mem.str(cfg.Device)
+	if g := cfg.Group; g.World > 1 {
+		if g.Timeout == 0 {
+			g.Timeout = 5 * time.Minute
+		}
+		config.rank, config.world, config.master_port = C.int32_t(g.Rank), C.int32_t(g.World), C.int32_t(g.MasterPort)
+		config.master_addr, config.timeout_s = mem.str(g.MasterAddr), C.double(g.Timeout.Seconds())
+		if g.Host != "" {
+			config.host = mem.str(g.Host)
+		}
+	}
 	if err := e.call("new engine", func(m *C.char, n C.size_t) C.int { return C.ss_create(s.api, cnet, &config, &e.handle, m, n) }); err != nil {
 		close(e.work)
 		return nil, err
@@ -151,9 +160,18 @@ func (e *Engine) step(b *loader.Batch, s train.Step, update bool) (train.Metrics
 		return sum, fmt.Errorf("step: %w", err)
 	}
 	parts := partition(b.Labels, e.cfg.Accumulate)
-	total := counted(b.Labels)
+	total := float64(counted(b.Labels))
+	if e.cfg.Group.World > 1 {
+		all := []float64{total}
+		if err := e.Sum(all); err != nil {
+			return sum, fmt.Errorf("step: %w", err)
+		}
+		if total = all[0]; total == 0 {
+			return sum, errors.New("step: every label of every process is -1")
+		}
+	}
 	for i, p := range parts {
-		share := float64(counted(b.Labels[p.from:p.to])) / float64(max(total, 1))
+		share := float64(counted(b.Labels[p.from:p.to])) / max(total, 1)
 		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
 			grad_scale: C.double(share), update: flag(update && i == len(parts)-1), freeze_bn: flag(s.FreezeBN)}
 		var m C.ss_metrics
@@ -170,8 +188,33 @@ func (e *Engine) step(b *loader.Batch, s train.Step, update bool) (train.Metrics
 		sum.Correct += int(m.correct)
 		sum.Counted += int(m.counted)
 		sum.GradNorm, sum.Skipped = float64(m.grad_norm), m.skipped != 0
+		sum.Forward += seconds(m.forward_s)
+		sum.Backward += seconds(m.backward_s)
+		sum.Group += seconds(m.group_s)
+		sum.Update += seconds(m.update_s)
+	}
+	if e.cfg.Group.World > 1 {
+		all := []float64{sum.Loss, sum.MainLoss, sum.AuxLoss, float64(sum.Correct), float64(sum.Counted)}
+		if err := e.Sum(all); err != nil {
+			return sum, fmt.Errorf("step: %w", err)
+		}
+		sum.Loss, sum.MainLoss, sum.AuxLoss, sum.Correct, sum.Counted = all[0], all[1], all[2], int(all[3]), int(all[4])
 	}
 	return sum, nil
+}
+
+func seconds(s C.double) time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
+
+// Sum adds values up over the group's processes, in place; every process must
+// call it with as many. Alone it changes nothing. An exact evaluation over a
+// split is each process's counts, summed.
+func (e *Engine) Sum(values []float64) error {
+	if len(values) == 0 {
+		return nil
+	}
+	return e.call("sum over the group", func(t *C.char, n C.size_t) C.int {
+		return C.ss_sum(e.shim.api, e.handle, (*C.double)(&values[0]), C.int64_t(len(values)), t, n)
+	})
 }
 
 type span struct{ from, to int }
@@ -280,6 +323,7 @@ func cConfig(c train.EngineConfig) (C.ss_config, error) {
 		momentum: C.double(c.Momentum), rho: C.double(c.Decay), eps: C.double(c.Eps), beta1: C.double(c.Beta1), beta2: C.double(c.Beta2),
 		weight_decay: C.double(c.WeightDecay), label_smoothing: C.double(c.LabelSmoothing),
 		clip_norm: C.double(c.ClipNorm), clip_value: C.double(c.ClipValue), bn_momentum: C.double(c.BNMomentum),
+		recompute: flag(c.Recompute), unfused: flag(c.Unfused),
 	}
 	for i := range 3 {
 		out.mean[i], out.std[i] = C.double(c.Mean[i]), C.double(c.Std[i])
@@ -333,6 +377,7 @@ func (a *arena) network(net *model.Network, params []model.Param) *C.ss_network 
 		}
 		to.bias, to.ceil_mode, to.count_include_pad = flag(from.Bias), flag(from.CeilMode), flag(from.CountIncludePad)
 		to.eps, to.p = C.double(from.Eps), C.double(from.P)
+		to.alpha, to.beta, to.k = C.double(from.Alpha), C.double(from.Beta), C.double(from.K)
 	}
 	var list []C.ss_param
 	n.params, list = array[C.ss_param](a, len(params))

@@ -108,6 +108,8 @@ func call(what string, f func(err *C.char, n C.size_t) C.int) error {
 	switch code {
 	case C.SS_OUT_OF_MEMORY:
 		return fmt.Errorf("%s: %w: %s", what, train.ErrOutOfMemory, text)
+	case C.SS_LOST_PEER:
+		return fmt.Errorf("%s: %w: %s", what, train.ErrPeerLost, text)
 	case C.SS_NO_DEVICE:
 		return fmt.Errorf("%s: %w: %s", what, ErrNoDevice, text)
 	}

@@ -141,7 +141,7 @@ private:
 };
 
 // Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the process.
-void keep_host_memory();
+void keep_host_memory(); // the peak is counted from here
 void release_host_memory(); // what is kept and unused goes back to the system
 void host_memory(int64_t *now, int64_t *peak);
 
