@@ -98,7 +98,7 @@ static uint32_t long_code(uint64_t buffer, const px_codes *c, int dc) {
 }
 
 // next takes a code and its value off the buffer. A code of the table and its
-// value are at most 25 bits, so two can be taken between refills; a longer code
+// value are at most 24 bits, so two can be taken between refills; a longer code
 // refills for itself.
 INLINE int next(reader *r, const px_codes *c, int dc, uint32_t *e) {
 	*e = c->look[r->buffer >> (64 - px_look)];

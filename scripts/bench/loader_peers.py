@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""synshard's loader beside torchvision's DataLoader, WebDataset, Hugging Face datasets and FFCV, in turns in one run.
+
+    python scripts/bench/loader_peers.py SYNSHARD PICTURES [rounds]
+
+PICTURES is a folder a class (scripts/bench/loader_pictures.py). Every peer makes the same training picture: a random
+resized crop of 299 (area 0.05 to 1), flipped half the time, uint8. One worker, in the process itself, so that a rate is
+pictures per second of processor time. Peers that are not installed are named as such. Prints one JSON object."""
+import glob, importlib.util, io, json, os, statistics, subprocess, sys, tarfile, tempfile, time
+
+import torch
+import torchvision
+from PIL import Image
+from torchvision import transforms as T
+
+binary, folder = sys.argv[1], sys.argv[2]
+rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
+torch.set_num_threads(1)
+crop = T.Compose([T.RandomResizedCrop(299, scale=(0.05, 1)), T.RandomHorizontalFlip(), T.PILToTensor()])
+files = sorted(glob.glob(os.path.join(folder, "*", "*")))
+turn = 2.0
+
+
+def over(make):
+    """Pictures per processor second of an endless iterator of batches of tensors."""
+    it, n = iter(make()), 0
+    began, cpu = time.monotonic(), time.process_time()
+    while time.monotonic() - began < turn:
+        batch = next(it, None)
+        if batch is None:
+            it = iter(make())
+            continue
+        n += len(batch)
+    return n / (time.process_time() - cpu)
+
+
+def torchvision_loader():
+    data = torchvision.datasets.ImageFolder(folder, crop)
+    return lambda: (x for x, _ in torch.utils.data.DataLoader(data, 32, shuffle=True))
+
+
+def webdataset_loader():
+    import webdataset as wds
+
+    path = os.path.join(tempfile.mkdtemp(), "train.tar")
+    with tarfile.open(path, "w") as t:
+        for i, f in enumerate(files):
+            t.add(f, f"{i:06d}.jpg")
+    return lambda: (x[0] for x in wds.WebDataset(path, shardshuffle=False).shuffle(100).decode("pil").to_tuple("jpg").map_tuple(crop).batched(32))
+
+
+def hugging_face_loader():
+    import datasets
+
+    data = datasets.Dataset.from_dict({"image": [{"bytes": open(f, "rb").read(), "path": None} for f in files]},
+                                      features=datasets.Features({"image": datasets.Image()}))
+    data.set_transform(lambda rows: {"image": [crop(im.convert("RGB")) for im in rows["image"]]})
+    return lambda: (b["image"] for b in torch.utils.data.DataLoader(data, 32, shuffle=True))
+
+
+def ours():
+    out = subprocess.run([binary, "bench", "loader", folder, "--json", "--progress", "off", "-j", "1", "--rounds", "1", "--seconds", str(2 * turn)],
+                         check=True, capture_output=True, text=True).stdout
+    run = json.loads(out)["runs"][0]
+    return run["images_per_second_per_core"], run["decode_only_per_second_per_core"]
+
+
+peers, missing = {}, []
+for name, module, make in [("torchvision DataLoader", "torchvision", torchvision_loader), ("WebDataset", "webdataset", webdataset_loader),
+                           ("Hugging Face datasets", "datasets", hugging_face_loader), ("FFCV", "ffcv", None)]:
+    if importlib.util.find_spec(module) is None or make is None:
+        missing.append(name)
+    else:
+        peers[name] = make()
+rates = {"synshard": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
+for _ in range(rounds):
+    load, decode = ours()
+    rates["synshard"].append(load)
+    rates["libjpeg-turbo, decoding only"].append(decode)
+    for name, make in peers.items():
+        rates[name].append(over(make))
+base = rates["synshard"]
+print(json.dumps({
+    "images_per_second_per_core": {n: round(statistics.median(v), 1) for n, v in rates.items()},
+    "synshard_times": {n: round(statistics.median(a / b for a, b in zip(base, v)), 2) for n, v in rates.items()},
+    "not_installed": missing, "pictures": len(files), "rounds": rounds,
+    "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__, "Pillow": Image.__version__},
+}, indent=1))
