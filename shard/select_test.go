@@ -1,0 +1,274 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"synshard/wordnet"
+)
+
+func TestSelect(t *testing.T) {
+	g := miniWordNet(t)
+	d := open(t, fixture(t))
+	const tabby, tiger, lemon, volcano = "n02123045", "n02129604", "n07749582", "n09472597"
+	for _, c := range []struct {
+		name    string
+		split   string
+		sel     Selection
+		classes []string
+		rows    int
+	}{
+		{"all", "train", Selection{}, []string{tabby, tiger, lemon, volcano}, 20},
+		{"id", "train", Selection{Synsets: []string{tiger}}, []string{tiger}, 5},
+		{"id above", "train", Selection{Synsets: []string{"n02120997"}}, []string{tabby, tiger}, 10},
+		{"word", "train", Selection{Synsets: []string{"animal"}}, []string{tabby, tiger}, 10},
+		{"word, plural", "train", Selection{Synsets: []string{"Lemons"}}, []string{lemon}, 5},
+		{"second sense", "train", Selection{Synsets: []string{"tiger"}}, []string{tiger}, 5}, // the first is a person
+		{"two", "val", Selection{Synsets: []string{"volcano", "cat"}}, []string{tabby, volcano}, 4},
+		{"twice", "val", Selection{Synsets: []string{"feline", tiger, "entity"}}, []string{tabby, tiger, lemon, volcano}, 8},
+		{"exclude", "train", Selection{Exclude: []string{"animal"}}, []string{lemon, volcano}, 10},
+		{"both", "train", Selection{Synsets: []string{"feline"}, Exclude: []string{"tabby"}}, []string{tiger}, 5},
+		{"limit", "train", Selection{LimitPerSynset: 2}, []string{tabby, tiger, lemon, volcano}, 8},
+		{"limit above", "val", Selection{LimitPerSynset: 99}, []string{tabby, tiger, lemon, volcano}, 8},
+		{"limit without labels", "test", Selection{LimitPerSynset: 1}, []string{tabby, tiger, lemon, volcano}, 3},
+		{"limit and part", "train", Selection{Synsets: []string{"feline"}, LimitPerSynset: 3, Part: 1, Parts: 2}, []string{tabby, tiger}, 3},
+		{"more parts than rows", "test", Selection{Part: 0, Parts: 4}, []string{tabby, tiger, lemon, volcano}, 0},
+	} {
+		s, err := d.Split(c.split)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.Select(c.sel, g)
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if v.Len() != c.rows || !slices.Equal(v.Classes(), c.classes) {
+			t.Errorf("%s: %d rows of %v, want %d of %v", c.name, v.Len(), v.Classes(), c.rows, c.classes)
+		}
+		taken := map[string]int{}
+		for i := range v.Len() {
+			taken[v.Synset(i)]++
+			want := int64(slices.Index(c.classes, v.Synset(i)))
+			if v.Label(i) != want || v.Length(i) != v.Row(i).Length || v.Path(i) != v.Row(i).Path {
+				t.Errorf("%s: row %d of %s has label %d, want %d", c.name, i, v.Synset(i), v.Label(i), want)
+			}
+		}
+		for synset, n := range taken {
+			if synset != "" && c.sel.LimitPerSynset > 0 && n > c.sel.LimitPerSynset {
+				t.Errorf("%s: %d rows of %s", c.name, n, synset)
+			}
+		}
+	}
+}
+
+// TestParts wants every row in exactly one part, in order, and parts equal
+// within one row.
+func TestParts(t *testing.T) {
+	s, err := open(t, fixture(t)).Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for parts := 1; parts <= 23; parts++ {
+		var paths []string
+		small, large := s.Len(), 0
+		for part := range parts {
+			v, err := s.Select(Selection{Part: part, Parts: parts}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range v.Len() {
+				paths = append(paths, v.Path(i))
+			}
+			small, large = min(small, v.Len()), max(large, v.Len())
+		}
+		if len(paths) != s.Len() || large-small > 1 {
+			t.Errorf("%d parts hold %d rows, %d to %d each", parts, len(paths), small, large)
+		}
+		for i, p := range paths {
+			if p != s.Row(i).Path {
+				t.Fatalf("%d parts: row %d is %s, want %s", parts, i, p, s.Row(i).Path)
+			}
+		}
+	}
+}
+
+func TestSelectErrors(t *testing.T) {
+	g := miniWordNet(t)
+	s, err := open(t, fixture(t)).Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		sel  Selection
+		g    *wordnet.Graph
+		want string
+	}{
+		{Selection{Synsets: []string{"truck"}}, g, "no class in or below it"},
+		{Selection{Synsets: []string{"nosuchword"}}, g, "nosuchword"},
+		{Selection{Synsets: []string{"feline"}}, nil, "WordNet is needed"},
+		{Selection{Exclude: []string{"entity"}}, g, "no class is left"},
+		{Selection{Part: 2, Parts: 2}, nil, "part 2 of 2"},
+		{Selection{Part: -1, Parts: 2}, nil, "part -1 of 2"},
+		{Selection{LimitPerSynset: -1}, nil, "limit of -1"},
+	} {
+		if _, err := s.Select(c.sel, c.g); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.sel, err, c.want)
+		}
+	}
+	if _, err := s.Select(Selection{Synsets: []string{"truck"}}, g); errors.Is(err, ErrCorrupt) {
+		t.Error("a selection of nothing is called corruption")
+	}
+}
+
+// TestOtherClasses selects classes that are no synsets by their names.
+func TestOtherClasses(t *testing.T) {
+	x := indexOf(t, []Row{{Path: "1", Synset: "cat"}, {Path: "2", Synset: "dog"}, {Path: "3", Synset: "my truck"}})
+	s := &Split{Name: "train", index: x, d: &Dataset{classes: []Class{{Label: 0, Synset: "cat"}, {Label: 1, Synset: "dog"}, {Label: 2, Synset: "my truck"}}}}
+	v, err := s.Select(Selection{Synsets: []string{"my truck", "cat"}}, nil)
+	if err != nil || v.Len() != 2 || v.Label(1) != 1 || v.Synset(1) != "my truck" {
+		t.Errorf("%v, %v", v, err)
+	}
+}
+
+// million writes an index of a million rows and a thousand classes, with the
+// shards' heads, and gives its directory.
+func million(tb testing.TB) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	g := miniWordNet(tb)
+	var classes []Class
+	root, err := g.Resolve("animal")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, id := range g.Descendants(root[0])[:1000] {
+		classes = append(classes, Class{Label: len(classes), Synset: id.String()})
+	}
+	m := Manifest{Splits: map[string]SplitInfo{}}
+	if m.ClassesSHA256, err = WriteClasses(dir, classes); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "train"), 0o777); err != nil {
+		tb.Fatal(err)
+	}
+	w, err := CreateIndex(dir, "train")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer w.Abort()
+	info := SplitInfo{Shards: len(classes)}
+	for _, c := range classes {
+		file := filepath.Join(dir, filepath.FromSlash(ShardName("train", c.Synset, 0)))
+		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+			tb.Fatal(err)
+		}
+		rows := writeThousand(tb, file, c)
+		for i := range rows {
+			if err := w.Append(&rows[i]); err != nil {
+				tb.Fatal(err)
+			}
+			info.Rows++
+			info.Bytes += rows[i].Length
+		}
+	}
+	if info.IndexSHA256, err = w.Commit(); err != nil {
+		tb.Fatal(err)
+	}
+	m.Splits["train"] = info
+	if err := WriteManifest(dir, m); err != nil {
+		tb.Fatal(err)
+	}
+	return dir
+}
+
+// writeThousand writes a shard of a thousand tiny pictures, without syncing
+// costs mattering: its bytes are small.
+func writeThousand(tb testing.TB, file string, c Class) []Row {
+	tb.Helper()
+	w, err := CreateFile(file, FileMeta{Split: "train", Synset: c.Synset})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer w.Abort()
+	for i := range 1000 {
+		im := &Image{Row: Row{Path: fmt.Sprintf("%s_%05d.JPEG", c.Synset, i), Label: int64(c.Label), Synset: c.Synset, Width: 1, Height: 1, Format: "JPEG", Mode: "RGB"}, Bytes: []byte(fmt.Sprint(i))}
+		if err := w.Append(im); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	rows, err := w.Commit()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return rows
+}
+
+// BenchmarkMillion measures what a million rows take: opening the index,
+// selecting a subtree after that, and the fast look of verify.
+func BenchmarkMillion(b *testing.B) {
+	dir := million(b)
+	g := miniWordNet(b)
+	b.Run("op=open", func(b *testing.B) {
+		for b.Loop() {
+			d, err := Open(dir)
+			if err == nil {
+				_, err = d.Split("train")
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	s, err := open(b, dir).Split("train")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("op=select", func(b *testing.B) {
+		for b.Loop() {
+			v, err := s.Select(Selection{Synsets: []string{"bird"}}, g)
+			if err != nil || v.Len() == 0 || v.Len() == s.Len() {
+				b.Fatal(v.Len(), err)
+			}
+		}
+	})
+	b.Run("op=verify-fast", func(b *testing.B) {
+		for b.Loop() {
+			if found, err := Verify(context.Background(), dir, VerifyOptions{Fast: true}); err != nil || len(found) > 0 {
+				b.Fatal(found, err)
+			}
+		}
+	})
+	b.Run("op=read", func(b *testing.B) {
+		var buf []byte
+		i := 0
+		for b.Loop() {
+			i = (i + 7919) % s.Len()
+			if buf, err = s.Read(i, buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// BenchmarkAppend measures writing pictures of ImageNet's size.
+func BenchmarkAppend(b *testing.B) {
+	im := &Image{Row: Row{Path: "x.JPEG", SHA256: [32]byte{1}}, Bytes: make([]byte, 110<<10)}
+	b.SetBytes(int64(len(im.Bytes)))
+	w, err := CreateFile(filepath.Join(b.TempDir(), "part-00000.arrow"), FileMeta{Split: "val"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Abort()
+	for b.Loop() {
+		if err := w.Append(im); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
