@@ -37,10 +37,10 @@ func (r *trainReport) start(s train.Start, where string) {
 		if s.Resumed {
 			r.say("continuing at step %d of %d", s.Step, s.Steps)
 		}
-		r.say("%s on %s; %d training and %d validation pictures; %d epochs of %d steps of %d%s; peak learning rate %.4g",
-			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inParts(s.Parts), s.PeakRate)
+		r.say("%s on %s; %d training and %d validation pictures; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
+			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inParts(s.Parts), s.PeakRate, scaledFrom(s.Recipe.Rate))
 	}
-	r.bar = r.a.bar(s.Steps*batch, "training")
+	r.bar = r.a.bar(s.Steps*batch, "train")
 	r.done = s.Step * batch
 	r.bar.Set(r.done)
 }
@@ -52,6 +52,14 @@ func inParts(n int) string {
 	return ""
 }
 
+// scaledFrom states the rule by which the rate follows the batch.
+func scaledFrom(r train.Rate) string {
+	if r.Scaling == "none" {
+		return ""
+	}
+	return fmt.Sprintf(" (%.4g for a batch of %d, scaled: %s)", r.Base, r.BaseBatch, r.Scaling)
+}
+
 func (r *trainReport) step(s train.StepInfo) {
 	r.last.Store(&s)
 	if !r.seen {
@@ -59,7 +67,7 @@ func (r *trainReport) step(s train.StepInfo) {
 	}
 	r.loss += 0.1 * (s.Loss - r.loss)
 	r.top1 += 0.05 * (s.Top1 - r.top1)
-	r.bar.Describe(fmt.Sprintf("epoch %.1f/%d, loss %.3f, top-1 %.0f %%", s.Epoch, s.Epochs, r.loss, 100*r.top1))
+	r.bar.Describe(fmt.Sprintf("%.1f/%d, loss %.2f, top-1 %.0f %%", s.Epoch, s.Epochs, r.loss, 100*r.top1))
 	r.done += int64(s.Batch)
 	r.bar.Set(r.done)
 }
