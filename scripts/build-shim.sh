@@ -31,6 +31,17 @@ flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unk
 abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/Torch/TorchConfig.cmake" 2>/dev/null | head -1 || true)
 [ -z "$abi" ] || flags+=("-D_GLIBCXX_USE_CXX11_ABI=$abi")
 
+# Gloo's headers are not in libtorch's wheels; its code is.
+[ -e "$torch/include/gloo/context.h" ] || flags+=(-isystem "$here/train/torch/shim")
+# Several GPUs need NCCL's and CUDA's headers: of the wheels beside the package, or of the system.
+if [ -e "$torch/lib/libtorch_cuda.so" ]; then
+	for dir in "$torch"/../nvidia/*/include "${CUDA_HOME:-/usr/local/cuda}/include"; do
+		[ -d "$dir" ] && flags+=(-isystem "$dir")
+	done
+	if echo '#include <cuda_runtime_api.h>
+#include <nccl.h>' | "${CXX:-g++}" "${flags[@]}" -fsyntax-only -x c++ - 2>/dev/null; then flags+=(-DSYNSHARD_NCCL); fi
+fi
+
 pids=()
 for source in "$here"/train/torch/shim/*.cpp; do
 	"${CXX:-g++}" "${flags[@]}" -c "$source" -o "$work/$(basename "$source" .cpp).o" &

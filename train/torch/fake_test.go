@@ -1,0 +1,121 @@
+package torch
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"synshard/train"
+)
+
+// fakeSource is a library with the shim's interface and no libtorch: it says
+// what the test wants to hear. A batch's first byte picks the code of a step.
+const fakeSource = `
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "synshard_torch.h"
+static char token;
+static const char *const slots_[] = {"mom", 0};
+static int device_count(int32_t *n, char *e, size_t l) { *n = 3; return SS_OK; }
+static int create(const ss_network *n, const ss_config *c, ss_engine **o, char *e, size_t l) {
+	if (strcmp(c->device, "cuda:7") == 0) { snprintf(e, l, "there are 3"); return SS_NO_DEVICE; }
+	if (n->n_nodes < 2 || n->nodes[0].op != SS_INPUT || !n->params[0].name || n->n_params < 4) { snprintf(e, l, "table"); return SS_BAD_ARGUMENT; }
+	*o = (ss_engine *)&token;
+	return SS_OK;
+}
+static void destroy(ss_engine *g) {}
+static int step(ss_engine *g, const ss_batch *b, const ss_step *s, ss_metrics *m, char *e, size_t l) {
+	memset(m, 0, sizeof *m);
+	m->loss = s->lr, m->counted = b->rows;
+	int code = b->images[0];
+	if (code) memset(e, 'x', l), e[l - 1] = 0; /* as long as there is room for */
+	return code;
+}
+static const char *const *slots(ss_engine *g) { return slots_; }
+static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .step = step, .slots = slots};
+const ss_api *ENTRY(void) { return &table; }
+`
+
+func fake(t *testing.T, abi, entry string) string {
+	t.Helper()
+	cc, err := exec.LookPath("cc")
+	if err != nil {
+		t.Skip("needs a C compiler, cc, to build a fake engine library")
+	}
+	dir := t.TempDir()
+	source, out := filepath.Join(dir, "fake.c"), filepath.Join(dir, "libfake.so")
+	if err := os.WriteFile(source, []byte(fakeSource), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := exec.Command(cc, "-shared", "-fPIC", "-Ishim", "-DABI="+abi, "-DENTRY="+entry, "-o", out, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return out
+}
+
+// TestUnfitLibraries opens what is not this binary's engine.
+func TestUnfitLibraries(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "text.so")
+	if err := os.WriteFile(text, []byte("not a library"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, path, want string }{
+		{"absent", filepath.Join(t.TempDir(), "none.so"), "none.so"},
+		{"text", text, "text.so"},
+		{"another interface", fake(t, "999", "synshard_torch_v1"), "version 999"},
+		{"another symbol", fake(t, "SS_ABI", "synshard_torch_v0"), "no symbol synshard_torch_v1"},
+	} {
+		s, err := Open(c.path)
+		if !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, %v; want ErrUnfit with %q", c.name, s, err, c.want)
+		}
+	}
+}
+
+// TestCodes expects each code of the interface as its Go error.
+func TestCodes(t *testing.T) {
+	s, err := Open(fake(t, "SS_ABI", "synshard_torch_v1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.CUDADevices(); n != 3 || err != nil || s.Version() != "fake" {
+		t.Errorf("%d devices, version %q, error %v", n, s.Version(), err)
+	}
+	n := narrow(t)
+	cfg := config("sgd")
+	cfg.Device = "cuda:7"
+	if _, err := s.New(n, cfg); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "there are 3") {
+		t.Errorf("device that is not there: %v", err)
+	}
+	cfg.Device = "cpu"
+	e, err := s.New(n, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	b := batch(4)
+	for code, want := range []error{nil, nil, nil, train.ErrOutOfMemory, ErrNoDevice, train.ErrPeerLost, nil} {
+		b.Images[0] = byte(code)
+		m, err := e.Step(b, train.Step{LR: 0.25})
+		switch {
+		case code == 0 && (err != nil || m.Loss != 0.25 || m.Counted != 4):
+			t.Errorf("step: %+v, %v", m, err)
+		case code > 0 && (err == nil || !strings.Contains(err.Error(), "xxx")):
+			t.Errorf("code %d: %v", code, err)
+		case want != nil && !errors.Is(err, want):
+			t.Errorf("code %d: %v, want %v", code, err, want)
+		}
+	}
+	b.Size = 100
+	if _, err := e.Step(b, train.Step{}); err == nil || !strings.Contains(err.Error(), "100") {
+		t.Errorf("pictures of another size: %v", err)
+	}
+	b.Size, b.Images = 299, b.Images[:100]
+	if _, err := e.Step(b, train.Step{}); err == nil {
+		t.Error("a batch shorter than its labels was taken")
+	}
+}

@@ -1,0 +1,241 @@
+package torch
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"synshard/loader"
+	"synshard/model"
+	"synshard/model/modeltest"
+	"synshard/train"
+)
+
+const groupSteps = 3
+
+// TestMain lets the test binary be one process of a group.
+func TestMain(m *testing.M) {
+	if rank := os.Getenv("SYNSHARD_TEST_RANK"); rank != "" {
+		if err := groupProcess(rank, os.Getenv("SYNSHARD_TEST_PORT"), os.Getenv("SYNSHARD_TEST_OUT"), os.Getenv("SYNSHARD_TEST_FREEZE") != ""); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			if errors.Is(err, train.ErrPeerLost) {
+				os.Exit(5)
+			}
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// share is a rank's half of a batch of 4, whose last row is padding.
+func share(rank int) *loader.Batch {
+	b := batch(4)
+	b.Labels[3] = -1
+	picture := 299 * 299 * 3
+	b.Images, b.Labels, b.N = b.Images[rank*2*picture:(rank+1)*2*picture], b.Labels[rank*2:rank*2+2], 2
+	return b
+}
+
+func groupConfig() train.EngineConfig {
+	cfg := config("sgd")
+	cfg.Threads, cfg.ClipNorm, cfg.EMA = 1, 1, true
+	return cfg
+}
+
+// groupProcess trains as one rank and saves its state. With out "die" it goes
+// away after its first step without a word.
+func groupProcess(rank, port, out string, freeze bool) error {
+	cfg := groupConfig()
+	cfg.Batch = 2
+	cfg.Group = train.Group{World: 2, MasterAddr: "127.0.0.1", Timeout: 2 * time.Minute}
+	var err error
+	if cfg.Group.Rank, err = strconv.Atoi(rank); err != nil {
+		return err
+	}
+	if cfg.Group.MasterPort, err = strconv.Atoi(port); err != nil {
+		return err
+	}
+	s, err := Open(os.Getenv("SYNSHARD_TEST_LIB"))
+	if err != nil {
+		return err
+	}
+	n, err := model.New("inception_v3", model.Options{Classes: 8, Aux: true, Width: 0.125}) // as narrow
+	if err != nil {
+		return err
+	}
+	e, err := s.New(n, cfg)
+	if err != nil {
+		return err
+	}
+	if err := e.SetState(modeltest.Fill(n)); err != nil {
+		return err
+	}
+	for i := range groupSteps {
+		m, err := e.Step(share(cfg.Group.Rank), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: freeze})
+		if err != nil {
+			return err
+		}
+		if m.Counted != 3 {
+			return fmt.Errorf("step %d counts %d labels of 3", i, m.Counted)
+		}
+		if out == "die" {
+			os.Exit(0)
+		}
+	}
+	state, err := e.State()
+	if err != nil {
+		return err
+	}
+	f, err := os.Create(out)
+	if err != nil {
+		return err
+	}
+	if err := model.WriteSafetensors(f, state, nil); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// group starts two processes and gives them.
+func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
+	t.Helper()
+	lib, err := filepath.Abs(shim(t).Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cmds []*exec.Cmd
+	for rank, out := range outs {
+		c := exec.Command(self)
+		c.Env = append(os.Environ(), "SYNSHARD_TEST_RANK="+strconv.Itoa(rank), "SYNSHARD_TEST_PORT="+strconv.Itoa(port), "SYNSHARD_TEST_OUT="+out, "SYNSHARD_TEST_LIB="+lib)
+		if freeze {
+			c.Env = append(c.Env, "SYNSHARD_TEST_FREEZE=1")
+		}
+		c.Stderr = os.Stderr
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Process.Kill() })
+		cmds = append(cmds, c)
+	}
+	return cmds
+}
+
+func readState(t *testing.T, path string) []model.Tensor {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, _, err := model.ReadSafetensors(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// TestGroup trains in two processes. Their weights must be the same to the bit,
+// and with batch norm frozen those of one process with the whole batch.
+func TestGroup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes that train; not with -short")
+	}
+	for _, freeze := range []bool{true, false} {
+		dir := t.TempDir()
+		outs := []string{filepath.Join(dir, "0"), filepath.Join(dir, "1")}
+		for rank, c := range group(t, freeze, outs...) {
+			if err := c.Wait(); err != nil {
+				t.Fatalf("rank %d: %v", rank, err)
+			}
+		}
+		a, b := readState(t, outs[0]), readState(t, outs[1])
+		for i := range a {
+			if a[i].Name != b[i].Name || !slices.Equal(a[i].Data, b[i].Data) {
+				t.Fatalf("frozen %v: %s differs between the processes", freeze, a[i].Name)
+			}
+		}
+		if !freeze {
+			continue
+		}
+		e := engine(t, groupConfig())
+		whole := batch(4)
+		whole.Labels[3] = -1
+		for i := range groupSteps {
+			if _, err := e.Step(whole, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := e.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		byName := map[string]model.Tensor{}
+		for _, w := range a {
+			byName[w.Name] = w
+		}
+		for _, w := range want {
+			if d := difference(t, w, byName[w.Name]); d > 1e-5 {
+				t.Errorf("%s: two processes and one differ by %g", w.Name, d)
+			}
+		}
+	}
+}
+
+// TestLostPeer expects a process whose peer goes away to say so in seconds.
+func TestLostPeer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes that train; not with -short")
+	}
+	cmds := group(t, false, filepath.Join(t.TempDir(), "0"), "die")
+	if err := cmds[1].Wait(); err != nil {
+		t.Fatal(err)
+	}
+	gone := time.Now()
+	var exit *exec.ExitError
+	if err := cmds[0].Wait(); !errors.As(err, &exit) || exit.ExitCode() != 5 {
+		t.Errorf("the process left behind: %v, want exit status 5", err)
+	}
+	if took := time.Since(gone); took > 30*time.Second {
+		t.Errorf("the process left behind took %v to notice", took)
+	}
+}
+
+// difference is the greatest between two tensors.
+func difference(t *testing.T, a, b model.Tensor) float64 {
+	t.Helper()
+	x, y := values(a), values(b)
+	if len(x) != len(y) || len(x) == 0 {
+		t.Fatalf("%s: %d values beside %d", a.Name, len(x), len(y))
+	}
+	worst := 0.0
+	for i := range x {
+		d := math.Abs(float64(x[i]) - float64(y[i]))
+		if !(d <= worst) {
+			worst = d
+		}
+	}
+	return worst
+}
