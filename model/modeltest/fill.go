@@ -4,21 +4,25 @@
 package modeltest
 
 import (
+	"hash/fnv"
 	"math"
 
 	"synshard/model"
 )
 
 // Fill gives every parameter of a network a value for each element from a
-// 32-bit hash of (place of the parameter, place of the element), u in [0, 1):
+// 32-bit hash of (name of the parameter, place of the element), u in [0, 1):
 // weights are (2u-1) sqrt(6/fan-in), BN weights 0.5+u, running
 // variances 8+4u, BN biases 2+(u-0.5)/5, everything else (u-0.5)/5.
 func Fill(n *model.Network) []model.Tensor {
 	var out []model.Tensor
-	for i, p := range n.Params() {
+	for _, p := range n.Params() {
+		name := fnv.New32a()
+		name.Write([]byte(p.Name))
+		seed := name.Sum32()
 		values := make([]float32, model.Elements(p.Shape))
 		for j := range values {
-			u := unit(uint32(i), uint32(j))
+			u := unit(seed, uint32(j))
 			switch p.Kind {
 			case model.Weight:
 				fan := model.Elements(p.Shape[1:])
@@ -38,8 +42,8 @@ func Fill(n *model.Network) []model.Tensor {
 	return out
 }
 
-func unit(i, j uint32) float64 {
-	h := j*2654435761 + i*2246822519 + 374761393
+func unit(seed, j uint32) float64 {
+	h := j*2654435761 + seed*2246822519 + 374761393
 	h ^= h >> 15
 	h *= 2246822519
 	h ^= h >> 13

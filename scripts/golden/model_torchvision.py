@@ -11,6 +11,9 @@ and pictures made by the formulas of model/modeltest:
   gradients           name -> {norm, at: [places], values: [...]}
   losses              optimiser -> the losses of ten updates
 
+and golden_networks.json with, for each of the other networks, the training logits of its heads, the loss (auxiliary
+heads weigh 0.3) and the gradients.
+
 Needs torch and torchvision; one thread, float32, so that it can be repeated.
 """
 import json
@@ -26,52 +29,62 @@ BATCH, CLASSES, SIZE = 4, 8, 299
 SMOOTHING, AUX, DECAY, LR = 0.1, 0.4, 4e-5, 0.005
 
 
-def unit(i, n):
+def unit(name, n):
+    seed = 2166136261
+    for c in name.encode():  # FNV-1a
+        seed = (seed ^ c) * 16777619 & 0xFFFFFFFF
     with np.errstate(over="ignore"):
-        h = np.arange(n, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(i * 2246822519 & 0xFFFFFFFF) + np.uint32(374761393)
+        h = np.arange(n, dtype=np.uint32) * np.uint32(2654435761) + np.uint32(seed * 2246822519 & 0xFFFFFFFF) + np.uint32(374761393)
         h ^= h >> np.uint32(15)
         h *= np.uint32(2246822519)
         h ^= h >> np.uint32(13)
     return h.astype(np.float64) / 2**32
 
 
-def narrow():
-    """torchvision's network with every channel count divided by eight."""
-    m = torchvision.models.inception_v3(weights=None, num_classes=CLASSES, aux_logits=True, init_weights=False, transform_input=False)
-    for block in [b for b in m.modules() if isinstance(b, torchvision.models.inception.BasicConv2d)]:
-        c = block.conv
-        ins = c.in_channels if c.in_channels == 3 else c.in_channels // 8
-        block.conv = torch.nn.Conv2d(ins, c.out_channels // 8, c.kernel_size, c.stride, c.padding, bias=False)
-        block.bn = torch.nn.BatchNorm2d(c.out_channels // 8, eps=0.001)
-    m.fc = torch.nn.Linear(2048 // 8, CLASSES)
-    m.AuxLogits.fc = torch.nn.Linear(768 // 8, CLASSES)
-    m.dropout = torch.nn.Identity()
+def eighth(module):
+    """Divides every channel count by eight, but for the pictures' and the heads'; leaves dropout out."""
+    for name, child in module.named_children():
+        if isinstance(child, torch.nn.Conv2d):
+            ins = child.in_channels if child.in_channels == 3 else child.in_channels // 8
+            setattr(module, name, torch.nn.Conv2d(ins, child.out_channels // 8, child.kernel_size, child.stride, child.padding, bias=child.bias is not None))
+        elif isinstance(child, torch.nn.BatchNorm2d):
+            setattr(module, name, torch.nn.BatchNorm2d(child.num_features // 8, eps=child.eps))
+        elif isinstance(child, torch.nn.Linear):
+            out = child.out_features if child.out_features == CLASSES else child.out_features // 8
+            setattr(module, name, torch.nn.Linear(child.in_features // 8, out))
+        elif isinstance(child, torch.nn.Dropout):
+            setattr(module, name, torch.nn.Identity())
+        else:
+            eighth(child)
+
+
+def narrow(name="inception_v3"):
+    """torchvision's network with every channel count divided by eight, without dropout."""
+    options = {}
+    if name in ("inception_v3", "googlenet"):
+        options = dict(aux_logits=True, transform_input=False)
+    if name not in ("alexnet", "resnet50", "densenet121"):
+        options["init_weights"] = False
+    m = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES, **options)
+    eighth(m)
     return m
-
-
-def names(m):
-    """Parameters and running statistics by node, as model.Network.Params lists them: each head's trunk in order."""
-    order = []
-    for name, module in m.named_modules():
-        if isinstance(module, (torch.nn.Conv2d, torch.nn.Linear)):
-            order += [name + ".weight"] + ([name + ".bias"] if module.bias is not None else [])
-        elif isinstance(module, torch.nn.BatchNorm2d):
-            order += [name + "." + s for s in ("weight", "bias", "running_mean", "running_var")]
-    return order
 
 
 def fill(m):
     state = m.state_dict()
-    for i, name in enumerate(names(m)):
-        t = state[name]
-        u = unit(i, t.numel())
+    norms = {n for n, b in m.named_modules() if isinstance(b, torch.nn.BatchNorm2d)}
+    for name, t in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        u = unit(name, t.numel())
+        norm = name.rsplit(".", 1)[0] in norms
         if t.dim() > 1:
             v = (2 * u - 1) * math.sqrt(6 / (t.numel() // t.shape[0]))
         elif name.endswith("running_var"):
             v = 8 + 4 * u  # about what it is, so that activations stay near one
-        elif ".bn." in name and name.endswith("weight"):
+        elif norm and name.endswith("weight"):
             v = 0.5 + u
-        elif ".bn." in name and name.endswith("bias"):
+        elif norm and name.endswith("bias"):
             v = 2 + (u - 0.5) / 5  # far from ReLU's kink, where float32's noise would decide about a gradient
         else:
             v = (u - 0.5) / 5
@@ -80,8 +93,8 @@ def fill(m):
     return m
 
 
-def pictures():
-    b, y, x, c = np.meshgrid(np.arange(BATCH), np.arange(SIZE), np.arange(SIZE), np.arange(3), indexing="ij")
+def pictures(size=SIZE):
+    b, y, x, c = np.meshgrid(np.arange(BATCH), np.arange(size), np.arange(size), np.arange(3), indexing="ij")
     checks = (x // (4 + 5 * b) + y // (3 + 7 * c + b)) % 2 * (60 + 40 * b)
     p = ((checks + (x * (c + 1) + y * (3 - c)) // 8 % 64 + b * 20) % 256).astype(np.float32)
     return torch.from_numpy((p / 255 - 0.5) / 0.5).permute(0, 3, 1, 2).contiguous()
@@ -128,6 +141,28 @@ def updates(kind, steps=10):
     return losses
 
 
+def sampled(m):
+    """Norm and a few elements of every gradient."""
+    out = {}
+    for name, p in m.named_parameters():
+        g = p.grad.flatten()
+        at = sorted({0, g.numel() // 2, g.numel() - 1})
+        out[name] = {"norm": g.norm().item(), "at": at, "values": [g[i].item() for i in at]}
+    return out
+
+
+def neighbour(name):
+    """Training logits of every head, the loss and its gradients for one of Inception's neighbours."""
+    m = fill(narrow(name)).train()
+    x, y = pictures(224), torch.arange(BATCH) * 2 % CLASSES
+    out = m(x)
+    heads = [out.logits, out.aux_logits1, out.aux_logits2] if name == "googlenet" else [out]
+    ce = torch.nn.functional.cross_entropy
+    loss = ce(heads[0], y, label_smoothing=SMOOTHING) + sum(0.3 * ce(h, y, label_smoothing=SMOOTHING) for h in heads[1:])
+    loss.backward()
+    return {"logits": [h.tolist() for h in heads], "loss": loss.item(), "gradients": sampled(m)}
+
+
 def main():
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -142,11 +177,7 @@ def main():
     m = fill(narrow()).train()
     loss, out, aux = loss_of(m, x, y)
     loss.backward()
-    golden |= {"logits_train": out.tolist(), "aux_train": aux.tolist(), "loss": loss.item(), "gradients": {}}
-    for name, p in m.named_parameters():
-        g = p.grad.flatten()
-        at = sorted({0, g.numel() // 3, g.numel() // 2, g.numel() - 1})
-        golden["gradients"][name] = {"norm": g.norm().item(), "at": at, "values": [g[i].item() for i in at]}
+    golden |= {"logits_train": out.tolist(), "aux_train": aux.tolist(), "loss": loss.item(), "gradients": sampled(m)}
     m = fill(narrow()).train()
     for block in m.modules():
         if isinstance(block, torch.nn.BatchNorm2d):
@@ -156,6 +187,10 @@ def main():
             m(x)
         golden["logits_settled"] = m.eval()(x).tolist()
     golden["losses"] = {kind: updates(kind) for kind in ("rmsprop", "sgd", "adamw")}
+    others = {name: neighbour(name) for name in ("alexnet", "densenet121", "googlenet", "resnet50", "vgg16", "vgg16_bn")}
+    out = ROOT / "train/torch/testdata/golden_networks.json"
+    out.write_text(json.dumps(others, separators=(",", ":")) + "\n")
+    print(out.relative_to(ROOT), out.stat().st_size, "bytes")
     out = ROOT / "train/torch/testdata/golden_inception_v3.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(golden, separators=(",", ":")) + "\n")
