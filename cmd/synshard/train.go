@@ -134,7 +134,7 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec trai
 			return cmp.Or(err, a.printTrainResult(res))
 		}
 	}
-	eng, err := a.openTrainEngine(tf, &o, report)
+	eng, err := a.openTrainEngine(ctx, tf, &o, report)
 	if err != nil {
 		return err
 	}

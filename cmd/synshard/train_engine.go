@@ -26,7 +26,7 @@ type trainEngine struct {
 
 // openTrainEngine opens the library and fills in what depends on the machine:
 // device, precision, threads.
-func (a *app) openTrainEngine(tf trainFlags, o *train.Options, report *trainReport) (*trainEngine, error) {
+func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Options, report *trainReport) (*trainEngine, error) {
 	path, err := a.findTorch(tf.torchLib)
 	if err != nil {
 		return nil, err
@@ -43,7 +43,7 @@ func (a *app) openTrainEngine(tf trainFlags, o *train.Options, report *trainRepo
 		return nil, err
 	}
 	o.Device, o.Recompute = e.device, tf.recompute
-	o.Precision = choosePrecision(o.Recipe.Precision, e.onCUDA())
+	o.Precision = choosePrecision(ctx, o.Recipe.Precision, e.onCUDA())
 	if o.Threads = tf.threads; o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0) // minds cgroup limits
 	}
@@ -99,13 +99,13 @@ func chooseDevice(shim *torch.Shim, want string) (string, error) {
 
 // choosePrecision resolves auto: bf16 where the device has units for it, else
 // fp16 on a GPU and fp32 on the CPU.
-func choosePrecision(want string, cuda bool) string {
+func choosePrecision(ctx context.Context, want string, cuda bool) string {
 	switch {
 	case want != "auto":
 		return want
 	case cuda:
 		// Ampere, 8.0, was the first with bf16; Turing and Volta have fp16 only.
-		if c, err := cudaCapability(); err == nil && c >= 8 {
+		if c, err := cudaCapability(ctx); err == nil && c >= 8 {
 			return "bf16"
 		}
 		return "fp16"
@@ -117,8 +117,8 @@ func choosePrecision(want string, cuda bool) string {
 
 // cudaCapability is the lowest compute capability among the machine's GPUs, as
 // the driver's nvidia-smi has it.
-func cudaCapability() (float64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+func cudaCapability(ctx context.Context) (float64, error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader").Output()
 	if err != nil {

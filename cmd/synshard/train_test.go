@@ -381,12 +381,12 @@ func TestLowestCapability(t *testing.T) {
 
 func TestPrecisionAsked(t *testing.T) {
 	for _, p := range []string{"fp32", "tf32", "bf16", "fp16"} {
-		if got := choosePrecision(p, true); got != p {
+		if got := choosePrecision(t.Context(), p, true); got != p {
 			t.Errorf("asked for %s, got %s", p, got)
 		}
 	}
 	t.Setenv("PATH", t.TempDir()) // no nvidia-smi: what every CUDA device has
-	if got := choosePrecision("auto", true); got != "fp16" {
+	if got := choosePrecision(t.Context(), "auto", true); got != "fp16" {
 		t.Errorf("auto on an unknown GPU: %s", got)
 	}
 }
