@@ -266,7 +266,7 @@ func (x loaderRun) scarce() string {
 	case x.Share.Resize > x.Share.Decode:
 		return "processors, resizing: a smaller --size, or pictures stored smaller"
 	}
-	return "processors, decoding: more cores, or pictures stored smaller (ingest --resize)"
+	return "processors, decoding: more cores, or pictures stored smaller"
 }
 
 // processorTime is what this process has used.
