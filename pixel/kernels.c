@@ -136,35 +136,43 @@ AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const
 // two and the fifth are shuffled into pairs of 16 bits for the multiply-adds.
 // Two output pixels are made at a time, one in each lane. Most pictures are
 // enlarged or little reduced: then two or four taps are all there are.
-AVX2 static inline __attribute__((always_inline)) void across_some(const uint8_t *restrict src, int offset, const px_taps *t, uint8_t *restrict dst, int n, int groups, int most) {
+AVX2 static inline __attribute__((always_inline)) __m256i two_pixels(const uint8_t *a, const uint8_t *b, const int16_t *w0, const int16_t *w1, int groups, int most) {
 	const __m256i p01 = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
 	const __m256i p23 = _mm256_broadcastsi128_si256(_mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
 	const __m256i p4 = _mm256_broadcastsi128_si256(_mm_setr_epi8(12, -1, -1, -1, 13, -1, -1, -1, 14, -1, -1, -1, -1, -1, -1, -1));
-	const __m256i round = _mm256_set1_epi32(half);
+	__m256i sum = _mm256_set1_epi32(half);
+	for (int g = 0; g < groups; g++, a += 15, b += 15, w0 += 8, w1 += 8) {
+		__m256i px = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)a)), _mm_loadu_si128((const __m128i *)b), 1);
+		__m256i w = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)w0)), _mm_loadu_si128((const __m128i *)w1), 1);
+		sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p01), _mm256_shuffle_epi32(w, 0x00)));
+		if (most > 2) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p23), _mm256_shuffle_epi32(w, 0x55)));
+		if (most > 4) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p4), _mm256_shuffle_epi32(w, 0xaa)));
+	}
+	return _mm256_srai_epi32(sum, point);
+}
+
+AVX2 static inline __attribute__((always_inline)) void across_some(const uint8_t *restrict src, int offset, const px_taps *t, uint8_t *restrict dst, int n, int groups, int most) {
+	// Four pixels of four bytes, 0 2 1 3, to twelve bytes in order.
+	const __m128i order = _mm_setr_epi8(0, 1, 2, 8, 9, 10, 4, 5, 6, 12, 13, 14, -1, -1, -1, -1);
 	const int32_t *from = t->from;
-	int stride = t->stride;
-	for (int i = 0; i < n; i += 2) {
-		int k = i + 1 < n ? i + 1 : i; // an odd last pixel is made twice
-		const int16_t *w0 = t->weight + (size_t)i * stride, *w1 = t->weight + (size_t)k * stride;
-		const uint8_t *a = src + (size_t)(from[2 * i] - offset) * 3, *b = src + (size_t)(from[2 * k] - offset) * 3;
-		__m256i sum = round;
-		for (int g = 0; g < groups; g++, a += 15, b += 15, w0 += 8, w1 += 8) {
-			__m256i px = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)a)), _mm_loadu_si128((const __m128i *)b), 1);
-			__m256i w = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)w0)), _mm_loadu_si128((const __m128i *)w1), 1);
-			sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p01), _mm256_shuffle_epi32(w, 0x00)));
-			if (most > 2) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p23), _mm256_shuffle_epi32(w, 0x55)));
-			if (most > 4) sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(px, p4), _mm256_shuffle_epi32(w, 0xaa)));
-		}
-		sum = _mm256_srai_epi32(sum, point);
-		sum = _mm256_packs_epi32(sum, sum);
-		sum = _mm256_packus_epi16(sum, sum);
-		uint32_t lo = (uint32_t)_mm_cvtsi128_si32(_mm256_castsi256_si128(sum));
-		uint32_t hi = (uint32_t)_mm_cvtsi128_si32(_mm256_extracti128_si256(sum, 1));
-		uint64_t both = (uint64_t)(lo & 0xffffff) | (uint64_t)(hi & 0xffffff) << 24;
-		// Never a byte more than the row has: the next may be another's.
-		if (i + 2 < n) memcpy(dst + 3 * i, &both, 8);
-		else if (i + 1 < n) memcpy(dst + 3 * i, &both, 6);
-		else memcpy(dst + 3 * i, &both, 3);
+	const int16_t *w = t->weight;
+	size_t stride = t->stride;
+	src -= (ptrdiff_t)offset * 3;
+	int i = 0;
+	for (; i + 6 <= n; i += 4, from += 8, w += 4 * stride) { // six, for sixteen bytes are written
+		__m256i x = two_pixels(src + from[0] * 3, src + from[2] * 3, w, w + stride, groups, most);
+		__m256i y = two_pixels(src + from[4] * 3, src + from[6] * 3, w + 2 * stride, w + 3 * stride, groups, most);
+		x = _mm256_packs_epi32(x, y);
+		x = _mm256_packus_epi16(x, x);
+		__m128i four = _mm_unpacklo_epi64(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+		_mm_storeu_si128((__m128i *)(dst + 3 * i), _mm_shuffle_epi8(four, order));
+	}
+	for (; i < n; i++, from += 2, w += stride) {
+		__m256i x = two_pixels(src + from[0] * 3, src + from[0] * 3, w, w, groups, most);
+		x = _mm256_packs_epi32(x, x);
+		x = _mm256_packus_epi16(x, x);
+		int v = _mm_cvtsi128_si32(_mm256_castsi256_si128(x));
+		memcpy(dst + 3 * i, &v, 3); // never a byte more than the row has: the next may be another's
 	}
 }
 
