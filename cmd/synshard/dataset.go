@@ -84,10 +84,10 @@ func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
 }
 
 // arrays are the variables by which schedulers tell a job of an array its
-// place: index, smallest index, number.
-var arrays = []struct{ name, index, first, count string }{
-	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"},
-	{"Kubernetes Indexed Job", "JOB_COMPLETION_INDEX", "", "JOB_COMPLETIONS"},
+// place: index, smallest index, number, step between indexes.
+var arrays = []struct{ name, index, first, count, step string }{
+	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_STEP"},
+	{"Kubernetes Indexed Job", "JOB_COMPLETION_INDEX", "", "JOB_COMPLETIONS", ""},
 }
 
 // parsePart reads i/n or auto; "" is everything, as 0 of 0.
@@ -100,18 +100,7 @@ func parsePart(text string, env func(string) string) (part, parts int, err error
 			if env(a.index) == "" {
 				continue
 			}
-			index, err1 := strconv.Atoi(env(a.index))
-			count, err2 := strconv.Atoi(env(a.count))
-			first := 0
-			if a.first != "" && env(a.first) != "" {
-				if first, err = strconv.Atoi(env(a.first)); err != nil {
-					return 0, 0, usagef("--part auto: %s=%q", a.first, env(a.first))
-				}
-			}
-			if part = index - first; err1 != nil || err2 != nil || part < 0 || part >= count {
-				return 0, 0, usagef("--part auto: %s with %s=%q and %s=%q", a.name, a.index, env(a.index), a.count, env(a.count))
-			}
-			return part, count, nil
+			return placeInArray(a.name, env, a.index, a.first, a.count, a.step)
 		}
 		return 0, 0, usagef("--part auto: this is no job of an array (neither %s nor %s is set)", arrays[0].index, arrays[1].index)
 	}
@@ -142,4 +131,24 @@ func (a *app) result(v any, text func(w io.Writer)) error {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	return nil
+}
+
+// placeInArray reads a job's place from the variables so named. Those for the
+// smallest index and the step may be missing or unset: 0 and 1.
+func placeInArray(name string, env func(string) string, index, first, count, step string) (part, parts int, err error) {
+	var values [4]int
+	for i, key := range []string{index, count, first, step} {
+		text := env(key)
+		if i >= 2 && (key == "" || text == "") {
+			text = []string{"", "", "0", "1"}[i]
+		}
+		if values[i], err = strconv.Atoi(text); err != nil {
+			return 0, 0, usagef("--part auto: %s with %s=%q", name, key, text)
+		}
+	}
+	place, n, stride := values[0]-values[2], values[1], values[3]
+	if stride < 1 || place < 0 || place%stride != 0 || place/stride >= n {
+		return 0, 0, usagef("--part auto: %s with index %d, first %d, step %d of %d", name, values[0], values[2], stride, n)
+	}
+	return place / stride, n, nil
 }

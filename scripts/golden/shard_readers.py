@@ -108,7 +108,7 @@ def read_folder(root, split, expected, synsets):
     from torchvision.datasets import ImageFolder
 
     if any(row["label"] is None for row in expected.values()):
-        return "without labels"
+        return "nothing (ImageFolder wants labels)"
     data = ImageFolder(os.path.join(root, split), allow_empty=True, is_valid_file=lambda path: True)
     want(data.classes == synsets, f"folder: classes {data.classes}")
     got = []
