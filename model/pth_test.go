@@ -1,0 +1,105 @@
+package model
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestReadPTH reads what torch.save wrote, in each of its formats.
+func TestReadPTH(t *testing.T) {
+	b, err := os.ReadFile("testdata/pth/values.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string]struct {
+		Shape  []int     `json:"shape"`
+		Values []float64 `json:"values"`
+	}
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"zip.pth", "legacy.pth", "wrapped.pth"} {
+		tensors, _, err := ReadWeightsFile(filepath.Join("testdata/pth", name))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(tensors) != len(want) {
+			t.Errorf("%s: %d tensors, want %d", name, len(tensors), len(want))
+		}
+		for _, x := range tensors {
+			w := want[x.Name]
+			if !slices.Equal(x.Shape, w.Shape) && len(x.Shape)+len(w.Shape) > 0 {
+				t.Errorf("%s: %s has shape %v, want %v", name, x.Name, x.Shape, w.Shape)
+				continue
+			}
+			if x.DType == "I64" {
+				if v := binary.LittleEndian.Uint64(x.Data); float64(v) != w.Values[0] {
+					t.Errorf("%s: %s is %v", name, x.Name, v)
+				}
+				continue
+			}
+			got, err := x.Floats()
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			for i, v := range got {
+				if v != float32(w.Values[i]) {
+					t.Errorf("%s: %s element %d is %v, want %v", name, x.Name, i, v, w.Values[i])
+				}
+			}
+		}
+	}
+	if _, _, err := ReadWeightsFile("testdata/pth/list.pth"); !errors.Is(err, ErrFormat) {
+		t.Errorf("a list of numbers: %v", err)
+	}
+}
+
+// TestDamagedPTH flips every byte and cuts at every place: an error or other
+// weights, never a crash.
+func TestDamagedPTH(t *testing.T) {
+	for _, name := range []string{"zip.pth", "legacy.pth"} {
+		b, err := os.ReadFile(filepath.Join("testdata/pth", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range b {
+			c := bytes.Clone(b)
+			c[i] ^= 0x55
+			if _, err := ReadPTH(bytes.NewReader(c), int64(len(c))); err != nil && !errors.Is(err, ErrFormat) {
+				t.Fatalf("%s, byte %d: %v", name, i, err)
+			}
+			if _, err := ReadPTH(bytes.NewReader(b[:i]), int64(i)); err == nil {
+				t.Fatalf("the first %d bytes of %s are accepted", i, name)
+			}
+		}
+	}
+}
+
+func FuzzReadPTH(f *testing.F) {
+	for _, name := range []string{"zip.pth", "legacy.pth", "wrapped.pth"} {
+		b, err := os.ReadFile(filepath.Join("testdata/pth", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		tensors, err := ReadPTH(bytes.NewReader(b), int64(len(b)))
+		if err != nil && !errors.Is(err, ErrFormat) {
+			t.Fatalf("an error of another kind: %v", err)
+		}
+		for _, x := range tensors {
+			if len(x.Data) != Elements(x.Shape)*dtypeSize[x.DType] {
+				t.Fatalf("%s: %s%v in %d bytes", x.Name, x.DType, x.Shape, len(x.Data))
+			}
+		}
+	})
+}
