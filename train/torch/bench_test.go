@@ -17,7 +17,7 @@ import (
 // RMSProp and averaged weights included.
 func BenchmarkStep(b *testing.B) {
 	for _, precision := range []string{"fp32", "bf16"} {
-		for _, size := range []int{4, 16} {
+		for _, size := range []int{8, 16} {
 			b.Run(fmt.Sprintf("precision=%s/batch=%d", precision, size), func(b *testing.B) {
 				n, err := model.New("inception_v3", model.Options{Classes: 1000, Aux: true, Dropout: 0.5})
 				if err != nil {
