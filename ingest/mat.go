@@ -39,12 +39,12 @@ type Synset struct {
 	TrainImages int // of this synset; -1 where the kit does not say
 }
 
-// array is a MATLAB array: text, numbers, or a struct array.
-type array struct {
+// matArray is a MATLAB array: text, numbers, or a struct array.
+type matArray struct {
 	dims    []int
 	text    string
 	numbers []float64
-	fields  map[string][]array // by field, an array per element
+	fields  map[string][]matArray // by field, an array per element
 	isText  bool
 }
 
@@ -66,11 +66,11 @@ func ReadMeta(b []byte) ([]Synset, error) {
 	if len(ids) == 0 || len(ids) != len(wnids) {
 		return nil, matf("synsets has %d ILSVRC2012_ID and %d WNID", len(ids), len(wnids))
 	}
-	get := func(field string, i int) array {
+	get := func(field string, i int) matArray {
 		if f := s.fields[field]; i < len(f) {
 			return f[i]
 		}
-		return array{}
+		return matArray{}
 	}
 	var out []Synset
 	for i := range ids {
@@ -84,7 +84,7 @@ func ReadMeta(b []byte) ([]Synset, error) {
 	return out, nil
 }
 
-func (a array) number(otherwise float64) float64 {
+func (a matArray) number(otherwise float64) float64 {
 	if len(a.numbers) == 0 || math.IsNaN(a.numbers[0]) || math.Abs(a.numbers[0]) > 1<<31 {
 		return otherwise
 	}
@@ -92,7 +92,7 @@ func (a array) number(otherwise float64) float64 {
 }
 
 // readMAT reads every variable of a file.
-func readMAT(b []byte) (map[string]array, error) {
+func readMAT(b []byte) (map[string]matArray, error) {
 	if len(b) < 128 || !bytes.HasPrefix(b, []byte("MATLAB 5.0 MAT-file")) {
 		return nil, matf("no header of version 5")
 	}
@@ -102,7 +102,7 @@ func readMAT(b []byte) (map[string]array, error) {
 	} else if string(b[126:128]) != "IM" {
 		return nil, matf("byte order %q", b[126:128])
 	}
-	vars := map[string]array{}
+	vars := map[string]matArray{}
 	r := &matReader{b: b[128:], order: order}
 	for len(r.b) > 0 {
 		kind, data, err := r.element()
@@ -173,7 +173,7 @@ func (r *matReader) element() (int, []byte, error) {
 }
 
 // matrix reads the body of a matrix element.
-func (r *matReader) matrix(depth int) (name string, a array, err error) {
+func (r *matReader) matrix(depth int) (name string, a matArray, err error) {
 	if len(r.b) == 0 { // an empty array may have no body
 		return "", a, nil
 	}
@@ -215,7 +215,7 @@ func (r *matReader) matrix(depth int) (name string, a array, err error) {
 }
 
 // structs reads field names and then the elements, field by field of each.
-func (r *matReader) structs(a *array, count, depth int) error {
+func (r *matReader) structs(a *matArray, count, depth int) error {
 	_, size, err := r.element()
 	if err != nil || len(size) < 4 {
 		return matf("field name length: %v", err)
@@ -230,7 +230,7 @@ func (r *matReader) structs(a *array, count, depth int) error {
 		n, _, _ := strings.Cut(string(raw[:width]), "\x00")
 		names = append(names, n)
 	}
-	a.fields = map[string][]array{}
+	a.fields = map[string][]matArray{}
 	for range count {
 		for _, n := range names {
 			kind, data, err := r.element()
@@ -251,7 +251,7 @@ func (r *matReader) structs(a *array, count, depth int) error {
 }
 
 // values reads the real part of a numeric or character array.
-func (r *matReader) values(a *array, text bool) error {
+func (r *matReader) values(a *matArray, text bool) error {
 	if len(r.b) == 0 {
 		return nil
 	}

@@ -4,13 +4,10 @@ import (
 	"archive/tar"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -25,8 +22,17 @@ type group struct {
 	from   string // the source, for errors
 	bytes  int64  // to be read, for progress
 
+	classes []string // of images of a group with more than one
+
 	// each calls f with every image, in an order that is always the same.
-	each func(ctx context.Context, f func(name string, b []byte) error) error
+	each func(ctx context.Context, f func(item) error) error
+}
+
+// item is one image as it was read.
+type item struct {
+	name   string
+	b      []byte
+	synset string // "" = the group's, or none
 }
 
 // maxImage bounds one image, so that a damaged header cannot ask for all
@@ -113,21 +119,39 @@ func (t *tarFile) trainGroups(ctx context.Context) ([]group, error) {
 		return nil, err
 	}
 	var groups []group
+	var dirs []entry
 	for _, m := range list {
 		synset, ok := strings.CutSuffix(path.Base(m.name), ".tar")
+		if dir := path.Dir(m.name); !ok && dir != "." { // or one directory a synset
+			dirs = append(dirs, entry{name: path.Base(m.name), class: path.Base(dir), size: m.size, read: func() ([]byte, error) { return t.read(m) }})
+			continue
+		}
 		if !ok {
 			return nil, fmt.Errorf("%s: member %s is not a tar: the training archive is a tar of one tar a synset", t.path, m.name)
 		}
 		groups = append(groups, group{
 			split: "train", name: synset, synset: synset, from: t.path, bytes: m.size,
-			each: func(ctx context.Context, f func(string, []byte) error) error { return t.inner(ctx, m, f) },
+			each: func(ctx context.Context, f func(item) error) error { return t.inner(ctx, m, f) },
 		})
+	}
+	if len(dirs) > 0 {
+		if dirs, err = sortEntries(t.path, dirs); err != nil {
+			return nil, err
+		}
+		groups = append(groups, byClass("train", t.path, dirs)...)
+	}
+	names := map[string]bool{}
+	for _, g := range groups {
+		if names[g.name] {
+			return nil, fmt.Errorf("%s: class %s is there twice", t.path, g.name)
+		}
+		names[g.name] = true
 	}
 	return groups, nil
 }
 
 // inner walks a tar within the tar, front to back.
-func (t *tarFile) inner(ctx context.Context, m member, f func(string, []byte) error) error {
+func (t *tarFile) inner(ctx context.Context, m member, f func(item) error) error {
 	r := tar.NewReader(io.NewSectionReader(t, m.offset, m.size))
 	last := ""
 	for {
@@ -151,114 +175,32 @@ func (t *tarFile) inner(ctx context.Context, m member, f func(string, []byte) er
 		if _, err := io.ReadFull(r, b); err != nil {
 			return fmt.Errorf("%s: member %s: %s: %w", t.path, m.name, h.Name, unexpected(err))
 		}
-		if err := f(path.Base(h.Name), b); err != nil {
+		if err := f(item{name: path.Base(h.Name), b: b}); err != nil {
 			return err
 		}
 	}
 }
 
-// flatGroups cuts a flat archive's images, in order of their names, into
-// pieces of about a shard each.
-func (t *tarFile) flatGroups(ctx context.Context, split string, shardBytes int64) ([]group, error) {
+// entries lists an archive's images.
+func (t *tarFile) entries(ctx context.Context) ([]entry, error) {
 	list, err := t.members(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var groups []group
-	for len(list) > 0 {
-		n, size := 0, int64(0)
-		for n < len(list) && (n == 0 || size+list[n].size <= shardBytes) {
-			size += list[n].size
-			n++
-		}
-		piece := list[:n]
-		list = list[n:]
-		groups = append(groups, group{
-			split: split, name: fmt.Sprintf("piece-%05d", len(groups)), from: t.path, bytes: size,
-			each: func(ctx context.Context, f func(string, []byte) error) error {
-				for _, m := range piece {
-					if err := ctx.Err(); err != nil {
-						return err
-					}
-					if m.size > maxImage {
-						return fmt.Errorf("%s: member %s: %d bytes, more than an image has", t.path, m.name, m.size)
-					}
-					b := make([]byte, m.size)
-					if _, err := t.ReadAt(b, m.offset); err != nil {
-						return fmt.Errorf("%s: member %s: %w", t.path, m.name, unexpected(err))
-					}
-					if err := f(path.Base(m.name), b); err != nil {
-						return err
-					}
-				}
-				return nil
-			},
-		})
+	var out []entry
+	for _, m := range list {
+		out = append(out, entry{name: path.Base(m.name), size: m.size, read: func() ([]byte, error) { return t.read(m) }})
 	}
-	return groups, nil
+	return out, nil
 }
 
-// folderGroups makes a group of each directory of a tree root/CLASS/images.
-func folderGroups(root string) ([]group, error) {
-	entries, err := os.ReadDir(root)
-	if err != nil {
-		return nil, err
+func (t *tarFile) read(m member) ([]byte, error) {
+	if m.size > maxImage {
+		return nil, fmt.Errorf("%s: member %s: %d bytes, more than an image has", t.path, m.name, m.size)
 	}
-	var groups []group
-	for _, e := range entries {
-		if !e.IsDir() || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		dir := filepath.Join(root, e.Name())
-		files, size, err := folderFiles(dir)
-		if err != nil {
-			return nil, err
-		}
-		groups = append(groups, group{
-			split: "train", name: e.Name(), synset: e.Name(), from: dir, bytes: size,
-			each: func(ctx context.Context, f func(string, []byte) error) error {
-				for _, name := range files {
-					if err := ctx.Err(); err != nil {
-						return err
-					}
-					b, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
-					if err != nil {
-						return err
-					}
-					if err := f(name, b); err != nil {
-						return err
-					}
-				}
-				return nil
-			},
-		})
+	b := make([]byte, m.size)
+	if _, err := t.ReadAt(b, m.offset); err != nil {
+		return nil, fmt.Errorf("%s: member %s: %w", t.path, m.name, unexpected(err))
 	}
-	if len(groups) == 0 {
-		return nil, fmt.Errorf("%s: no directories in it; want one a class", root)
-	}
-	return groups, nil
-}
-
-// folderFiles lists the files below a directory, by name.
-func folderFiles(dir string) (files []string, size int64, err error) {
-	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") {
-			return err
-		}
-		info, err := d.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, p)
-		if info.Mode().IsRegular() {
-			files = append(files, filepath.ToSlash(rel))
-			size += info.Size()
-		}
-		return err
-	})
-	slices.Sort(files)
-	return files, size, err
+	return b, nil
 }

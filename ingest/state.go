@@ -24,10 +24,12 @@ type state struct{ dir string }
 
 const stateName = ".ingest"
 
+func stateIn(out string) *state { return &state{filepath.Join(out, stateName)} }
+
 // openState begins or continues; an unfinished dataset made with other options
 // or from other sources is an error that says what differs.
-func openState(out string, fingerprint map[string]string, readOnly bool) (*state, error) {
-	s := &state{filepath.Join(out, stateName)}
+func openState(out string, fingerprint map[string]string, readOnly, adding bool) (*state, error) {
+	s := stateIn(out)
 	path := filepath.Join(s.dir, "options.json")
 	b, err := os.ReadFile(path)
 	if err == nil {
@@ -46,7 +48,7 @@ func openState(out string, fingerprint map[string]string, readOnly bool) (*state
 		}
 		return s, err
 	}
-	if entries, err := os.ReadDir(out); err == nil {
+	if entries, err := os.ReadDir(out); err == nil && !adding {
 		for _, e := range entries {
 			if !strings.HasPrefix(e.Name(), ".") {
 				return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, e.Name())

@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
+	"net/url"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"synshard/internal/durable"
@@ -82,21 +81,27 @@ func (w *groupWriter) abort() {
 }
 
 // add checks an image and appends it, or refuses it.
-func (w *groupWriter) add(name string, b []byte) error {
+func (w *groupWriter) add(it item) error {
+	name, b := it.name, it.b
 	defer w.j.o.OnRead(int64(len(b)), 1)
 	im := &shard.Image{Bytes: b, Row: shard.Row{Path: name, Label: -1, SHA256: sha256.Sum256(b)}}
+	im.Synset = it.synset
+	read := *im // what is kept where it is refused
+	if read.Synset == "" {
+		read.Synset = w.g.synset
+	}
 	err := w.describe(im)
 	if err == nil && w.seen[name] {
 		err = errors.New("an image of this name was there before")
 	}
 	if err != nil {
-		return w.refuse(im, err)
+		return w.refuse(&read, err)
 	}
 	if w.seen == nil {
 		w.seen = map[string]bool{}
 	}
 	w.seen[name] = true
-	if w.out != nil && w.g.synset != "" && w.out.Bytes()+int64(len(b)) > w.j.o.ShardBytes {
+	if w.out != nil && w.g.synset != "" && w.out.Bytes()+int64(len(im.Bytes)) > w.j.o.ShardBytes {
 		if err := w.cut(); err != nil {
 			return err
 		}
@@ -122,13 +127,17 @@ func (w *groupWriter) describe(im *shard.Image) error {
 		return err
 	}
 	im.Format, im.Mode, im.Width, im.Height = info.Format, info.Mode, int32(info.Width), int32(info.Height)
-	if w.j.o.Check == "decode" {
-		if _, err := w.decoder.Decode(im.Bytes); err != nil {
+	var rgb *pixel.RGB
+	if w.j.o.Check == "decode" || w.j.o.Resize > 0 {
+		if rgb, err = w.decoder.Decode(im.Bytes); err != nil {
 			return err
 		}
 	}
-	im.Synset = w.g.synset
-	if w.g.split == "val" {
+	im.Objects = w.j.boxes[stem(im.Path)]
+	if im.Synset == "" {
+		im.Synset = w.g.synset
+	}
+	if im.Synset == "" && w.g.split == "val" && w.j.kit != nil {
 		if im.Synset, err = w.j.kit.truth(im.Path); err != nil {
 			return err
 		}
@@ -143,6 +152,9 @@ func (w *groupWriter) describe(im *shard.Image) error {
 			im.ILSVRC2012ID = w.j.kit.idOf[im.Synset]
 		}
 	}
+	if w.j.o.Resize > 0 {
+		return w.j.resize(im, rgb)
+	}
 	return nil
 }
 
@@ -152,10 +164,10 @@ func (w *groupWriter) refuse(im *shard.Image, reason error) error {
 	if w.j.o.OnBad == "fail" {
 		return fmt.Errorf("%s: %s: %w", w.g.from, im.Path, reason)
 	}
-	r := Rejection{Split: w.g.split, Synset: w.g.synset, Path: im.Path, Source: filepath.Base(w.g.from), Reason: reason.Error(),
+	r := Rejection{Split: w.g.split, Synset: im.Synset, Path: im.Path, Source: filepath.Base(w.g.from), Reason: reason.Error(),
 		Bytes: int64(len(im.Bytes)), SHA256: fmt.Sprintf("%x", im.SHA256)}
 	if w.j.o.OnBad == "quarantine" {
-		r.File = filepath.ToSlash(filepath.Join("rejected", w.g.split, w.g.synset, r.SHA256[:12]+"-"+strings.ReplaceAll(im.Path, "/", "_")))
+		r.File = filepath.ToSlash(filepath.Join("rejected", w.g.split, url.PathEscape(w.g.synset), r.SHA256[:12]+"-"+strings.ReplaceAll(im.Path, "/", "_")))
 		path := filepath.Join(w.j.o.Out, filepath.FromSlash(r.File))
 		if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 			return err
@@ -185,63 +197,6 @@ func (w *groupWriter) cut() error {
 	w.done.Rows = append(w.done.Rows, rows...)
 	w.done.Files = append(w.done.Files, w.name)
 	return nil
-}
-
-// finish writes index, classes, the list of refused images and, last, the
-// manifest.
-func (j *job) finish() (Summary, error) {
-	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: j.fingerprint()}
-	if j.o.WordNet != nil {
-		m.WordNetVersion = j.o.WordNet.Version()
-	}
-	var err error
-	if m.ClassesSHA256, err = shard.WriteClasses(j.o.Out, j.classes); err != nil {
-		return Summary{}, err
-	}
-	var rejected []Rejection
-	for split, source := range j.sources {
-		info := shard.SplitInfo{Source: source}
-		var rows []shard.Row
-		for _, g := range j.groups {
-			if g.split != split {
-				continue
-			}
-			d, err := j.state.read(g)
-			if err != nil {
-				return Summary{}, err
-			}
-			rows = append(rows, d.Rows...)
-			info.Shards += len(d.Files)
-			rejected = append(rejected, d.Rejected...)
-		}
-		for i := range rows {
-			info.Bytes += rows[i].Length
-		}
-		info.Rows = int64(len(rows))
-		if err := os.MkdirAll(filepath.Join(j.o.Out, split), 0o777); err != nil {
-			return Summary{}, err
-		}
-		if info.IndexSHA256, err = shard.WriteIndex(j.o.Out, split, rows); err != nil {
-			return Summary{}, err
-		}
-		m.Splits[split] = info
-	}
-	slices.SortFunc(rejected, func(a, b Rejection) int {
-		return strings.Compare(a.Split+"\x00"+a.Synset+"\x00"+a.Path, b.Split+"\x00"+b.Synset+"\x00"+b.Path)
-	})
-	m.Rejected = int64(len(rejected))
-	if err := writeRejected(j.o.Out, rejected); err != nil {
-		return Summary{}, err
-	}
-	if err := removeTemps(j.o.Out); err != nil {
-		return Summary{}, err
-	}
-	if err := shard.WriteManifest(j.o.Out, m); err != nil {
-		return Summary{}, err
-	}
-	sum := summarize(j.o.Out, m)
-	sum.Classes = len(j.classes)
-	return sum, j.state.remove()
 }
 
 // removeTemps removes what killed calls left half-written.

@@ -1,0 +1,45 @@
+package ingest
+
+import (
+	"crypto/sha256"
+	"image"
+
+	"golang.org/x/image/draw"
+
+	"synshard/pixel"
+	"synshard/shard"
+)
+
+// resize makes an image smaller whose shorter side is longer than is wanted:
+// Catmull-Rom, widened to the ratio, and a JPEG again. Other images keep their
+// bytes.
+func (j *job) resize(im *shard.Image, rgb *pixel.RGB) error {
+	n := j.o.Resize
+	if n <= 0 || min(rgb.W, rgb.H) <= n {
+		return nil
+	}
+	w, h := n, n
+	if rgb.W < rgb.H {
+		h = max(n, (rgb.H*n+rgb.W/2)/rgb.W)
+	} else {
+		w = max(n, (rgb.W*n+rgb.H/2)/rgb.H)
+	}
+	src := image.NewRGBA(image.Rect(0, 0, rgb.W, rgb.H))
+	for i := range rgb.W * rgb.H {
+		copy(src.Pix[4*i:], rgb.Pix[3*i:3*i+3])
+		src.Pix[4*i+3] = 255
+	}
+	dst := image.NewRGBA(image.Rect(0, 0, w, h))
+	draw.CatmullRom.Scale(dst, dst.Rect, src, src.Rect, draw.Src, nil)
+	pix := make([]byte, 3*w*h)
+	for i := range w * h {
+		copy(pix[3*i:3*i+3], dst.Pix[4*i:])
+	}
+	b, err := pixel.EncodeJPEG(w, h, pix, j.o.Quality)
+	if err != nil {
+		return err
+	}
+	im.Bytes, im.SHA256 = b, sha256.Sum256(b)
+	im.Format, im.Mode, im.Width, im.Height = "JPEG", "RGB", int32(w), int32(h)
+	return nil
+}
