@@ -22,12 +22,6 @@ type entry struct {
 	read  func() ([]byte, error)
 }
 
-// zipFile is a zip archive read in place.
-type zipFile struct {
-	*os.File
-	*zip.Reader
-}
-
 // openTree lists the files of a directory, or of a zip in place, by name.
 func (j *job) openTree(root string) ([]entry, error) {
 	info, err := os.Stat(root)

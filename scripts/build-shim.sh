@@ -4,14 +4,15 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-usage() { echo "usage: build-shim.sh --torch DIR [--out FILE]   (DIR: the torch package, with lib/ and include/)"; }
-torch='' out=$here/lib/libsynshard_torch.so
+usage() { echo "usage: build-shim.sh --torch DIR [--out FILE] [--sanitize]   (DIR: the torch package, with lib/ and include/; --sanitize: with gcc's address sanitizer, to be run with libasan preloaded)"; }
+sanitize='' torch='' out=$here/lib/libsynshard_torch.so
 while [ $# -gt 0 ]; do
 	case $1 in
 	--torch | --out)
 		[ $# -ge 2 ] || { usage >&2; exit 2; }
 		[ "$1" = --torch ] && torch=$2 || out=$2
 		shift ;;
+	--sanitize) sanitize=1 ;;
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
@@ -27,6 +28,7 @@ work=$(mktemp -d "$(dirname "$out")/.shim.XXXXXX") # beside its place, so that t
 trap 'rm -rf "$work"' EXIT
 flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
 	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
+[ -z "$sanitize" ] || flags+=(-O1 -g1 -fno-omit-frame-pointer -fsanitize=address)
 # torch's own ABI: wheels before 2.6 had the old one, and an existing installation may differ.
 abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/Torch/TorchConfig.cmake" 2>/dev/null | head -1 || true)
 [ -z "$abi" ] || flags+=("-D_GLIBCXX_USE_CXX11_ABI=$abi")
@@ -58,5 +60,5 @@ done
 # Registers CUDA's kernels with the dispatcher; nothing here calls it by name, so the linker must be told to keep it.
 [ -e "$torch/lib/libtorch_cuda.so" ] && libs+=(-Wl,--push-state,--no-as-needed -ltorch_cuda -lc10_cuda -Wl,--pop-state)
 "${CXX:-g++}" -shared -o "$work/shim.so" "$work"/*.o -L"$torch/lib" "${libs[@]}" -fopenmp \
-	-Wl,--disable-new-dtags -Wl,-rpath,"$rpath" -Wl,-rpath-link,"$rpath" -Wl,--allow-shlib-undefined
+	-Wl,--disable-new-dtags -Wl,-rpath,"$rpath" -Wl,-rpath-link,"$rpath" -Wl,--allow-shlib-undefined ${sanitize:+-fsanitize=address}
 mv "$work/shim.so" "$out"

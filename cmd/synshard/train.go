@@ -48,7 +48,7 @@ that was interrupted ends in the same bits as one that was not.`
 const trainExample = `  synshard train imagenet --out runs/a
   synshard train imagenet --out runs/dogs --synset dog --recipe modern --batch auto
   synshard train dataset --recipe demo --out run
-  synshard train imagenet --out runs/f --recipe finetune --weights inception_v3.safetensors
+  synshard train imagenet --out runs/f --recipe finetune --weights inception_v3_google-0cc3c7bd.pth
   synshard train imagenet --out runs/a --eval-only --json`
 
 func newTrainCmd(a *app) *cobra.Command {
@@ -66,7 +66,7 @@ func newTrainCmd(a *app) *cobra.Command {
 	f.StringVar(&tf.valSplit, "val-split", "val", "split to validate on; empty for none")
 	f.StringVar(&tf.device, "device", "auto", "auto, cpu, cuda or cuda:N")
 	f.StringVar(&tf.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
-	f.StringVar(&tf.weights, "weights", "", "start from these weights: a safetensors file, ours (best.safetensors, model.safetensors) or timm's")
+	f.StringVar(&tf.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
 	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.IntVar(&tf.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	f.IntVarP(&tf.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")

@@ -18,7 +18,7 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 		}
 		return nil
 	}
-	tensors, meta, err := model.ReadSafetensorsFile(tf.weights)
+	tensors, meta, err := model.ReadWeightsFile(tf.weights)
 	if err != nil {
 		return err
 	}

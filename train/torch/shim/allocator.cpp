@@ -16,7 +16,12 @@ namespace synshard {
 
 namespace {
 
-constexpr size_t alignment = 64, kept_from = 1 << 16, huge_page = 2 << 20;
+constexpr size_t alignment = 64, huge_page = 2 << 20;
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kept_from = ~size_t(0); // what is kept would hide its use after it was freed
+#else
+constexpr size_t kept_from = 1 << 16;
+#endif
 
 // block is what stands before each piece of memory handed out.
 struct alignas(alignment) block {

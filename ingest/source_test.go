@@ -1,0 +1,330 @@
+package ingest
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"synshard/shard"
+)
+
+// rows describes the rows of a split.
+func rows(t testing.TB, dir, split string) []string {
+	t.Helper()
+	set, err := shard.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	s, err := set.Split(split)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for i := range s.Len() {
+		r := s.Row(i)
+		out = append(out, fmt.Sprint(r.Synset, " ", r.Label, " ", r.Path, " ", len(r.Objects)))
+	}
+	return out
+}
+
+func wantRows(t testing.TB, dir, split string, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, rows(t, dir, split)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func put(t testing.TB, root string, files ...string) {
+	t.Helper()
+	for i := 0; i < len(files); i += 2 {
+		path := filepath.Join(root, files[i])
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(files[i+1]), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// zipped packs a directory.
+func zipped(t testing.TB, dir, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := zip.NewWriter(f)
+	if err := errors.Join(z.AddFS(os.DirFS(dir)), z.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestKaggle reads the tree and the zip: the same rows, with boxes, and the
+// labels of the solution.
+func TestKaggle(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	root := filepath.Join(dir, "kaggle")
+	put(t, root,
+		"LOC_synset_mapping.txt", "n01443537 goldfish\nn02391049 zebra\nn07747607 orange\n",
+		"LOC_train_solution.csv", "ImageId,PredictionString\nn02391049_1,n02391049 1 2 3 4 n02391049 5 6 7 8 \n",
+		"LOC_val_solution.csv", "ImageId,PredictionString\nILSVRC2012_val_00000001,n07747607 1 2 3 4 \nILSVRC2012_val_00000002,n01443537 0 0 9 9 n01443537 1 1 2 2 \n",
+		"ILSVRC/Data/CLS-LOC/train/n02391049/n02391049_1.JPEG", good,
+		"ILSVRC/Data/CLS-LOC/train/n01443537/n01443537_7.JPEG", good,
+		"ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG", good,
+		"ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000002.JPEG", good,
+		"ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_00000001.JPEG", good)
+	zipped(t, root, filepath.Join(dir, "kaggle.zip"))
+	for _, from := range []string{"kaggle", "kaggle.zip"} {
+		o := Options{Kaggle: filepath.Join(dir, from), Out: filepath.Join(dir, "of-"+from)}
+		if s := run(t, o); s.Classes != 3 || s.Images != 5 {
+			t.Fatalf("%s: %+v", from, s)
+		}
+		wantRows(t, o.Out, "train", "n01443537 0 n01443537_7.JPEG 0", "n02391049 1 n02391049_1.JPEG 2")
+		wantRows(t, o.Out, "val", "n07747607 2 ILSVRC2012_val_00000001.JPEG 1", "n01443537 0 ILSVRC2012_val_00000002.JPEG 2")
+		wantRows(t, o.Out, "test", " -1 ILSVRC2012_test_00000001.JPEG 0")
+	}
+	if err := os.Truncate(filepath.Join(dir, "kaggle.zip"), 5000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Run(t.Context(), Options{Kaggle: filepath.Join(dir, "kaggle.zip"), Out: filepath.Join(dir, "cut")}); err == nil || !strings.Contains(err.Error(), "kaggle.zip") {
+		t.Errorf("a cut zip: %v", err)
+	}
+}
+
+// TestStream reads the training archive compressed and from a pipe: the same
+// dataset as in place, apart from the name of the source.
+func TestStream(t *testing.T) {
+	dir, o := drawn(t)
+	o.Val, o.Test = "", ""
+	run(t, o)
+	want := tree(t, o.Out)
+	plain := read(t, o.Train)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(z, plain); err != nil || z.Close() != nil {
+		t.Fatal("cannot compress")
+	}
+	gz := filepath.Join(dir, "train.tar.gz")
+	put(t, dir, "train.tar.gz", packed.String())
+	for name, c := range map[string]Options{
+		"compressed":              {Train: gz, Devkit: o.Devkit},
+		"compressed without kit":  {Train: gz},
+		"pipe":                    {Train: "-", Stdin: strings.NewReader(plain), Devkit: o.Devkit},
+		"compressed, from a pipe": {Train: "-", Stdin: bytes.NewReader(packed.Bytes()), Devkit: o.Devkit, Workers: 1},
+	} {
+		c.Out = filepath.Join(dir, name)
+		run(t, c)
+		got := tree(t, c.Out)
+		for file, sum := range want {
+			// Without the kit there are no ILSVRC2012_IDs in it.
+			if file != shard.ManifestName && name != "compressed without kit" && got[file] != sum {
+				t.Errorf("%s: %s is another file", name, file)
+			}
+		}
+		if len(got) != len(want) {
+			t.Errorf("%s: %d files, want %d", name, len(got), len(want))
+		}
+		if diff := cmp.Diff(rows(t, o.Out, "train"), rows(t, c.Out, "train")); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	for name, c := range map[string]Options{
+		"classes":   {Train: "-", Stdin: strings.NewReader(plain)},
+		"truncated": {Train: "-", Stdin: strings.NewReader(plain[:len(plain)*2/3]), Devkit: o.Devkit},
+		"gzip":      {Train: "-", Stdin: bytes.NewReader(packed.Bytes()[:packed.Len()-6]), Devkit: o.Devkit},
+	} {
+		c.Out = filepath.Join(dir, "bad "+name)
+		_, err := Run(t.Context(), c)
+		if err == nil || !strings.Contains(err.Error(), map[string]string{"classes": "classes", "truncated": "truncated", "gzip": "truncated"}[name]) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(c.Out, shard.ManifestName)); err == nil {
+			t.Errorf("%s: there is a manifest", name)
+		}
+		// What was whole of it is kept, and the same command with all of it goes on.
+		if name == "truncated" {
+			c.Stdin = strings.NewReader(plain)
+			run(t, c)
+			if diff := cmp.Diff(rows(t, o.Out, "train"), rows(t, c.Out, "train")); diff != "" {
+				t.Error(diff)
+			}
+		}
+	}
+}
+
+// TestDirectoriesInTar reads a training tar of directories.
+func TestDirectoriesInTar(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	path := filepath.Join(dir, "w.tar")
+	pack(t, path, "winter21/n02/2.JPEG", good, "winter21/n01/1.JPEG", good, "winter21/n01/0.JPEG", good)
+	o = Options{Train: path, Out: filepath.Join(dir, "w")}
+	run(t, o)
+	wantRows(t, o.Out, "train", "n01 0 0.JPEG 0", "n01 0 1.JPEG 0", "n02 1 2.JPEG 0")
+}
+
+func TestWebDataset(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	a, b := filepath.Join(dir, "a.tar"), filepath.Join(dir, "b.tar")
+	pack(t, a, "1.jpg", good, "1.cls", "1", "2.jpg", good, "2.cls", "0\n")
+	pack(t, b, "3.jpg", good, "3.json", `{"synset":"n02"}`, "4.jpg", good, "4.cls", "1", "4.txt", "a cat")
+	o = Options{WebDataset: []string{a, b}, Classes: []string{"n02", "n01"}, Out: filepath.Join(dir, "web")}
+	run(t, o)
+	wantRows(t, o.Out, "train", "n01 0 1.jpg 0", "n01 0 4.jpg 0", "n02 1 2.jpg 0", "n02 1 3.jpg 0")
+	o.Classes, o.Out = nil, filepath.Join(dir, "web2")
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "classes") {
+		t.Errorf("numbers without names: %v", err)
+	}
+}
+
+// TestAdd adds the validation set to a dataset and expects what both at once
+// give; boxes come from a tar.
+func TestAdd(t *testing.T) {
+	dir, o := drawn(t)
+	boxes := filepath.Join(dir, "boxes.tar")
+	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>`)
+	o.Boxes = []string{boxes}
+	run(t, o)
+	want := tree(t, o.Out)
+	if got := rows(t, o.Out, "val"); !strings.HasSuffix(got[2], " 1") || !strings.HasSuffix(got[1], " 0") {
+		t.Errorf("boxes: %q", got)
+	}
+	part := o
+	part.Val, part.Test, part.Out = "", "", filepath.Join(dir, "added")
+	run(t, part)
+	first := filepath.Join(part.Out, "train", shard.IndexName)
+	before, err := os.Stat(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Train, part.Val, part.Test = "", o.Val, o.Test
+	if s := run(t, part); s.Images != 43 || s.Already {
+		t.Errorf("%+v", s)
+	}
+	if diff := cmp.Diff(want, tree(t, part.Out)); diff != "" {
+		t.Error(diff)
+	}
+	if after, err := os.Stat(first); err != nil || !os.SameFile(before, after) {
+		t.Errorf("what was there was written again: %v", err)
+	}
+	if s := run(t, part); !s.Already {
+		t.Errorf("again: %+v", s)
+	}
+	good := oneImage(t, o)
+	put(t, dir, "list.csv", "x.jpg,no-such-class\n", "x.jpg", good)
+	other := Options{List: filepath.Join(dir, "list.csv"), Split: "test", Out: part.Out, Boxes: o.Boxes}
+	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "no-such-class") {
+		t.Errorf("a class more: %v", err)
+	}
+}
+
+func TestListAndResize(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	put(t, dir, "in/list.tsv", "path\tlabel\na.jpg\tblue car\nsub/b.jpg\tapple\n", "in/a.jpg", good, "in/sub/b.jpg", good)
+	o = Options{List: filepath.Join(dir, "in/list.tsv"), Out: filepath.Join(dir, "list"), Resize: 64}
+	run(t, o)
+	wantRows(t, o.Out, "train", "apple 0 sub/b.jpg 0", "blue car 1 a.jpg 0")
+	set, err := shard.Open(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	s, err := set.Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := s.Row(0); min(r.Width, r.Height) != 64 || r.Length >= int64(len(good)) {
+		t.Errorf("made smaller: %dx%d, %d bytes", r.Width, r.Height, r.Length)
+	}
+	if s := run(t, o); !s.Already || s.Classes != 2 {
+		t.Errorf("again: %+v", s)
+	}
+	o.Resize = 0
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "resize") {
+		t.Errorf("another size: %v", err)
+	}
+}
+
+// TestCounts names what is missing from what the kit promises.
+func TestCounts(t *testing.T) {
+	dir, o := drawn(t)
+	kit, err := ReadKit(o.Devkit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := &job{kit: kit, sources: map[string]string{"train": "x"}, o: Options{Out: dir}}
+	counts := map[string]int64{}
+	for _, s := range kit.Synsets {
+		counts[s.WNID] = int64(s.TrainImages)
+	}
+	if notes := j.notes(counts, shard.Manifest{}); len(notes) != 0 {
+		t.Errorf("%q", notes)
+	}
+	if kit.Synsets[0].TrainImages < 1 {
+		t.Fatal("the kit says nothing: this proves nothing")
+	}
+	counts[kit.Synsets[0].WNID]--
+	if notes := j.notes(counts, shard.Manifest{}); len(notes) != 1 || !strings.Contains(notes[0], kit.Synsets[0].WNID) {
+		t.Errorf("%q", notes)
+	}
+}
+
+func FuzzMembers(f *testing.F) {
+	dir := f.TempDir()
+	path := filepath.Join(dir, "x.tar")
+	pack(f, path, "a/b.JPEG", "x", "c.tar", "yy")
+	f.Add([]byte(read(f, path)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p := filepath.Join(dir, fmt.Sprint(os.Getpid()))
+		if err := os.WriteFile(p, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		x, err := openTar(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer x.Close()
+		list, err := x.members(t.Context())
+		for _, m := range list {
+			if err == nil && (m.offset < 0 || m.size < 0 || m.offset+m.size > int64(len(b))) {
+				t.Fatalf("member %+v of %d bytes", m, len(b))
+			}
+		}
+	})
+}
+
+func FuzzLists(f *testing.F) {
+	f.Add([]byte("a.jpg,b\nc.jpg,\"d e\"\n"))
+	f.Add([]byte("ImageId,PredictionString\nx,n01 1 2 3 4 n01 5 6 7 8\n"))
+	f.Add([]byte("path\tlabel\na\tb\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if list, err := parseList(b); err == nil && len(list) == 0 {
+			t.Fatal("an empty list is accepted")
+		}
+		_ = parseSolution(bytes.NewReader(b), func(id string, boxes []shard.Object) {
+			if id == "" || len(boxes) == 0 {
+				t.Fatalf("image %q with %d boxes", id, len(boxes))
+			}
+		})
+	})
+}
