@@ -84,3 +84,29 @@ func (n *Network) Cost() Cost {
 	}
 	return c
 }
+
+// KeptActivations counts the numbers that a training step keeps of one picture
+// for the backward pass: what convolutions, linear layers, poolings and local
+// normalisation read, and what batch norm reads; ReLU and dropout work in
+// place, concatenation and addition keep nothing. A value that two operations
+// read counts once.
+func (n *Network) KeptActivations() int64 {
+	shapes, err := n.Shapes()
+	if err != nil {
+		panic(err) // New has checked them
+	}
+	kept := make([]bool, len(n.Nodes))
+	for _, node := range n.Nodes {
+		switch node.Op {
+		case Conv, Linear, BatchNorm, MaxPool, AvgPool, LRN:
+			kept[node.Inputs[0]] = true
+		}
+	}
+	var total int64
+	for i, k := range kept {
+		if k {
+			total += int64(shapes[i].Elements())
+		}
+	}
+	return total
+}

@@ -33,7 +33,13 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 			report.say("warning: the weights were fitted to pictures of mean %v and deviation %v, the recipe has %v and %v", spec.Mean, spec.Std, o.Spec.Mean, o.Spec.Std)
 		}
 	}
-	got, err := train.Adapt(o.Network, tensors, otherClasses)
+	if meta[model.SpecKey] == "" {
+		published, err := model.PublishedSpec(o.Network.Name)
+		if err == nil && !published.SameInput(o.Spec) {
+			report.say("warning: published weights of %s want pictures of mean %v and deviation %v, the recipe has %v and %v; mend it with --set mean=[...] --set std=[...] if these are such weights", o.Network.Name, published.Mean, published.Std, o.Spec.Mean, o.Spec.Std)
+		}
+	}
+	got, err := train.Adapt(o.Network, o.Network.Rename(tensors), otherClasses)
 	if err != nil {
 		return fmt.Errorf("%s: %w", tf.weights, err)
 	}

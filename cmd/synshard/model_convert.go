@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"synshard/internal/durable"
+	"synshard/model"
+	"synshard/shard"
+	"synshard/train"
+)
+
+// convertFlags are what foreign weights do not say of themselves.
+type convertFlags struct {
+	network, classes, out, interpolation string
+	resize                               int
+	square                               bool
+	mean, std                            []float64
+}
+
+func newModelImportCmd(a *app) *cobra.Command {
+	var f convertFlags
+	cmd := &cobra.Command{
+		Use:   "import WEIGHTS --out FILE",
+		Short: "Turn .pth, safetensors or ONNX weights into ours",
+		Long: `Reads weights of torchvision (.pth), timm (safetensors) or an ONNX file whose
+initializers have torchvision's names, and writes safetensors with a Spec: which
+network, how pictures are made ready, and the classes. What the file does not
+say comes from the flags; without them pictures are made ready as for
+torchvision's published weights. Batch norm that an ONNX file has folded into
+its convolutions comes back as a shift: the network predicts the same, but its
+statistics are gone. Nothing in a .pth is executed.
+
+The classes of a file that does not name them come from --classes: a dataset, or
+a text file with one class a line, in label order.`,
+		Example: `  synshard model import inception_v3_google-0cc3c7bd.pth --classes imagenet --out inception.safetensors
+  synshard model import timm.safetensors --network inception_v3 --classes synsets.txt --interpolation bicubic --resize 341 --out inception.safetensors
+  synshard model import runs/a/model.onnx --out back.safetensors`,
+		Args: exactly(1, 1, "a file of weights"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.modelImport(cmd, args[0], f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVarP(&f.out, "out", "o", "", "safetensors file to write")
+	fl.StringVar(&f.network, "network", "", "which network (default: as the file says, or the one whose parameters these are)")
+	fl.StringVar(&f.classes, "classes", "", "a dataset, or a file with one class a line, in label order")
+	fl.Float64SliceVar(&f.mean, "mean", nil, "mean of pixels in [0,1], by channel")
+	fl.Float64SliceVar(&f.std, "std", nil, "standard deviation of pixels in [0,1], by channel")
+	fl.IntVar(&f.resize, "resize", 0, "size of the shorter side before the centre crop")
+	fl.BoolVar(&f.square, "square", false, "resize both sides to the input size instead")
+	fl.StringVar(&f.interpolation, "interpolation", "", "bilinear or bicubic")
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	return cmd
+}
+
+func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error {
+	tensors, meta, err := readAnyWeights(path)
+	if err != nil {
+		return err
+	}
+	tensors = train.Weights(tensors, true)
+	spec, err := specOfImport(cmd, path, f, tensors, meta)
+	if err != nil {
+		return err
+	}
+	net, values, err := fitted(spec, tensors)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := writeOurs(f.out, values, spec); err != nil {
+		return err
+	}
+	return a.converted(f.out, net, spec)
+}
+
+func readAnyWeights(path string) ([]model.Tensor, map[string]string, error) {
+	if strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return model.ReadONNXWeights(path)
+	}
+	return model.ReadWeightsFile(path)
+}
+
+// specOfImport takes what the file says, else torchvision's transforms, and
+// lets the flags win.
+func specOfImport(cmd *cobra.Command, path string, f convertFlags, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
+	var spec model.Spec
+	var err error
+	if text := meta[model.SpecKey]; text != "" {
+		if spec, err = model.ParseSpec(text); err != nil {
+			return spec, fmt.Errorf("%s: %w", path, err)
+		}
+	} else {
+		name := f.network
+		if name == "" {
+			if name, _, err = model.GuessNetwork(tensors); err != nil {
+				return spec, fmt.Errorf("%s: %w; name the network with --network", path, err)
+			}
+		}
+		if spec, err = model.PublishedSpec(name); err != nil {
+			return spec, usagef("model import: %w", err)
+		}
+	}
+	if f.network != "" && f.network != spec.Model {
+		return spec, usagef("model import: %s says it is %s, --network %s", path, spec.Model, f.network)
+	}
+	if f.classes != "" {
+		if spec.Classes, err = readClassList(f.classes); err != nil {
+			return spec, err
+		}
+	}
+	if len(spec.Classes) == 0 {
+		return spec, usagef("model import: %s does not name its classes; give --classes", path)
+	}
+	return spec, f.apply(cmd, &spec)
+}
+
+func (f convertFlags) apply(cmd *cobra.Command, spec *model.Spec) error {
+	for _, c := range []struct {
+		flag   string
+		values []float64
+		to     *[3]float64
+	}{{"mean", f.mean, &spec.Mean}, {"std", f.std, &spec.Std}} {
+		if !cmd.Flags().Changed(c.flag) {
+			continue
+		}
+		if len(c.values) != 3 {
+			return usagef("model import: --%s takes three numbers", c.flag)
+		}
+		copy(c.to[:], c.values)
+	}
+	if f.resize > 0 {
+		spec.Resize = f.resize
+	}
+	if f.interpolation != "" {
+		spec.Interpolation = f.interpolation
+	}
+	spec.Square = spec.Square || f.square
+	if err := spec.Check(); err != nil {
+		return usagef("model import: %w", err)
+	}
+	return nil
+}
+
+// readClassList reads the classes of a dataset, or the lines of a file.
+func readClassList(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	if info.IsDir() {
+		set, err := shard.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range set.Classes() {
+			out = append(out, c.Synset)
+		}
+		return out, set.Close()
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || slices.Contains(out, line) {
+			return nil, fmt.Errorf("%s: line %d: %q is empty or stands there twice", path, len(out)+1, line)
+		}
+		out = append(out, line)
+	}
+	return out, errors.Join(lines.Err())
+}
+
+// fitted gives the network a spec names, with its auxiliary heads if the
+// tensors have them, and its tensors by its own names.
+func fitted(spec model.Spec, tensors []model.Tensor) (*model.Network, []model.Tensor, error) {
+	for _, aux := range []bool{true, false} {
+		net, err := model.New(spec.Model, model.Options{Classes: len(spec.Classes), Aux: aux, Dropout: -1})
+		if err != nil {
+			return nil, nil, err
+		}
+		net.Input = spec.InputSize
+		values, err := net.Match(net.Unfold(net.Rename(tensors)))
+		if err != nil {
+			if aux {
+				continue
+			}
+			return nil, nil, err
+		}
+		var out []model.Tensor
+		for _, p := range net.Params() {
+			out = append(out, model.NewTensor(p.Name, p.Shape, values[p.Name]))
+		}
+		return net, out, nil
+	}
+	panic("not reached")
+}
+
+func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
+	return durable.WriteFile(path, func(w io.Writer) error {
+		return model.WriteSafetensors(w, tensors, map[string]string{"format": "pt", model.SpecKey: spec.JSON()})
+	})
+}
+
+func (a *app) converted(path string, net *model.Network, spec model.Spec) error {
+	return a.result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux)}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; pictures: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
+			path, spec.Model, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
+	})
+}
+
+func newModelExportCmd(a *app) *cobra.Command {
+	var out, to string
+	cmd := &cobra.Command{
+		Use:   "export WEIGHTS --out FILE",
+		Short: "Turn our weights into .pth, safetensors or ONNX",
+		Long: `Reads weights with a Spec (a checkpoint, model.safetensors or model.onnx) and
+writes them for others: .pth is a state dict that torch.load reads and
+torchvision's network of that name loads; .safetensors the same tensors with the
+Spec; .onnx the network for prediction (uint8 pictures in, probabilities and
+embedding out). Averaged weights are taken where a checkpoint has them.`,
+		Example: "  synshard model export runs/a/best.safetensors --out inception.pth\n  synshard model export inception.safetensors --out model.onnx",
+		Args:    exactly(1, 1, "a file of weights"),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.modelExport(args[0], out, to) },
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
+	cmd.Flags().StringVar(&to, "to", "", "pth, safetensors or onnx (default: as the file is called)")
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	return cmd
+}
+
+func (a *app) modelExport(path, out, to string) error {
+	if to == "" {
+		to = strings.TrimPrefix(strings.ToLower(filepath.Ext(out)), ".")
+	}
+	if to != "pth" && to != "safetensors" && to != "onnx" {
+		return usagef("model export: %q is none of pth, safetensors and onnx; give --to", to)
+	}
+	tensors, meta, err := readAnyWeights(path)
+	if err != nil {
+		return err
+	}
+	if meta[model.SpecKey] == "" {
+		return fmt.Errorf("%s: no %s in its metadata; 'synshard model import' gives it one", path, model.SpecKey)
+	}
+	spec, err := model.ParseSpec(meta[model.SpecKey])
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	net, values, err := fitted(spec, train.Weights(tensors, true))
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	switch to {
+	case "pth":
+		err = durable.WriteFile(out, func(w io.Writer) error { return model.WritePTH(w, values) })
+	case "safetensors":
+		err = writeOurs(out, values, spec)
+	case "onnx":
+		err = durable.WriteFile(out, func(w io.Writer) error { return model.WriteONNX(w, net, values, spec) })
+	}
+	if err != nil {
+		return err
+	}
+	return a.converted(out, net, spec)
+}

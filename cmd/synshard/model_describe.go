@@ -1,0 +1,111 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"synshard/internal/durable"
+	"synshard/model"
+)
+
+func newModelDescribeCmd(a *app) *cobra.Command {
+	var classes int
+	var noAux, savings bool
+	var svg string
+	cmd := &cobra.Command{
+		Use:   "describe NAME",
+		Short: "Show a network layer by layer, what its blocks save, or a drawing",
+		Long: `Prints the layer table of a network: name, operation, window, output for one
+picture (channels x height x width), receptive field in pixels of the input,
+parameters, and multiply-adds of convolutions and linear layers; then the sums,
+with the memory that outputs kept for the backward pass take.
+
+--savings lists instead each pair of convolutions that stands for a single one
+(1x1 bottlenecks, 1xn with nx1, two 3x3) with what it costs and what the single
+one from the same input to the same output would, and the textbook's cases.
+--svg draws the network; - is stdout.`,
+		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --svg resnet50.svg",
+		Args:    exactly(1, 1, "the name of a network"),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return model.Names(), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			n, err := model.New(args[0], model.Options{Classes: classes, Aux: !noAux, Dropout: -1})
+			if err != nil {
+				return usagef("%w", err)
+			}
+			switch {
+			case svg == "-":
+				return model.WriteSVG(a.stdout, n)
+			case svg != "":
+				return durable.WriteFile(svg, func(w io.Writer) error { return model.WriteSVG(w, n) })
+			case savings:
+				return a.describeSavings(n)
+			}
+			return a.describe(n)
+		},
+	}
+	cmd.Flags().IntVar(&classes, "classes", 1000, "width of the heads")
+	cmd.Flags().BoolVar(&noAux, "no-aux", false, "without the auxiliary heads")
+	cmd.Flags().BoolVar(&savings, "savings", false, "what factorised and bottlenecked blocks save")
+	cmd.Flags().StringVar(&svg, "svg", "", "write a drawing to this file instead")
+	cmd.MarkFlagsMutuallyExclusive("savings", "svg")
+	return cmd
+}
+
+// describedLayer is a row of the layer table.
+type describedLayer struct {
+	model.Layer
+	Field [2]int `json:"receptive_field"` // pixels, height and width
+}
+
+func (a *app) describe(n *model.Network) error {
+	cost, fields := n.Cost(), n.ReceptiveFields()
+	var layers []describedLayer
+	for i, l := range n.Layers() {
+		layers = append(layers, describedLayer{l, fields[i]})
+	}
+	kept := n.KeptActivations()
+	return a.result(map[string]any{
+		"name": n.Name, "input_size": n.Input, "classes": n.Classes, "cost": cost, "kept_activations": kept, "layers": layers,
+	}, func(out io.Writer) {
+		w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(w, "layer\toperation\twindow\toutput\tfield\tparameters\tmultiply-adds")
+		for _, l := range layers {
+			window := ""
+			if l.Kernel[0] > 0 {
+				window = fmt.Sprintf("%dx%d", l.Kernel[0], l.Kernel[1])
+				if l.Stride[0] > 1 {
+					window += fmt.Sprintf(" /%d", l.Stride[0])
+				}
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%dx%dx%d\t%dx%d\t%d\t%d\n", l.Name, l.Op, window, l.Output[0], l.Output[1], l.Output[2], l.Field[0], l.Field[1], l.Parameters, l.Multiplies)
+		}
+		w.Flush() // out keeps the first error
+		fmt.Fprintf(out, "\n%d parameters, %d without the auxiliary heads; %d multiply-adds and %d convolution outputs a picture\n",
+			cost.Parameters, cost.MainParameters, cost.Multiplies, cost.Activations)
+		fmt.Fprintf(out, "activations kept for the backward pass: %.1f MB a picture in fp32, %.1f MB in bf16 or fp16\n", 4*float64(kept)/1e6, 2*float64(kept)/1e6)
+	})
+}
+
+func (a *app) describeSavings(n *model.Network) error {
+	savings, principles := n.Savings(), model.Principles()
+	return a.result(map[string]any{"name": n.Name, "blocks": savings, "principles": principles}, func(out io.Writer) {
+		w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+		fmt.Fprintln(w, "convolutions\twhat\tweights\tplain\tsaved\tmultiplications\tplain")
+		for _, s := range savings {
+			fmt.Fprintf(w, "%s, %s\t%s\t%d\t%d\t%.0f %%\t%d\t%d\n", s.First, s.Second, s.What, s.Weights, s.PlainWeights, 100*s.Saved, s.Multiplies, s.PlainMultiplies)
+		}
+		if len(savings) == 0 {
+			fmt.Fprintf(w, "%s has none\n", n.Name)
+		}
+		fmt.Fprintln(w, "\nprinciple\tplain\tfactorised\tsaved\tunit\t\t")
+		for _, p := range principles {
+			fmt.Fprintf(w, "%s\t%d\t%d\t%.0f %%\t%s\t\t\n", p.What, p.Plain, p.Ours, 100*(1-float64(p.Ours)/float64(p.Plain)), p.Unit)
+		}
+		w.Flush() // out keeps the first error
+	})
+}

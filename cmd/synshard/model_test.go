@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"synshard/model"
+)
+
+// verb runs a command line in this process.
+func verb(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(args, strings.NewReader(""), &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+// foreignWeights writes GoogLeNet's fresh weights as a .pth of four classes,
+// as somebody else's would be.
+func foreignWeights(t *testing.T, dir string) (path string, values []model.Tensor) {
+	t.Helper()
+	n, err := model.New("googlenet", model.Options{Classes: 4, Aux: true, Dropout: -1})
+	check(t, err)
+	values, err = n.InitAs("he", 3)
+	check(t, err)
+	for i, x := range values { // statistics that a lost one would show
+		if strings.HasSuffix(x.Name, "running_mean") || strings.HasSuffix(x.Name, "bn.bias") {
+			floats, err := x.Floats()
+			check(t, err)
+			for k := range floats {
+				floats[k] = float32(k%7) / 8
+			}
+			values[i] = model.NewTensor(x.Name, x.Shape, floats)
+		}
+	}
+	path = filepath.Join(dir, "foreign.pth")
+	var b bytes.Buffer
+	check(t, model.WritePTH(&b, values))
+	check(t, os.WriteFile(path, b.Bytes(), 0o666))
+	return path, values
+}
+
+func TestModelConvert(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	pth, values := foreignWeights(t, dir)
+	check(t, os.WriteFile(at("classes.txt"), []byte("n02129604\nn02391049\nn07747607\nn07749582\n"), 0o666))
+
+	steps := [][]string{
+		{"import", pth, "--classes", at("classes.txt"), "--resize", "230", "--out", at("ours.safetensors")},
+		{"export", at("ours.safetensors"), "--out", at("back.pth")},
+		{"export", at("ours.safetensors"), "--out", at("model.onnx")},
+		{"import", at("model.onnx"), "--out", at("unfolded.safetensors")},
+		{"export", at("unfolded.safetensors"), "--out", at("again.onnx")},
+	}
+	for _, s := range steps {
+		if code, _, stderr := verb(append([]string{"model"}, s...)...); code != 0 {
+			t.Fatalf("model %s: exit %d: %s", strings.Join(s, " "), code, stderr)
+		}
+	}
+	want := model.ByName(values)
+	for _, file := range []string{"ours.safetensors", "back.pth"} {
+		got, meta, err := model.ReadWeightsFile(at(file))
+		check(t, err)
+		if len(got) != len(values) {
+			t.Errorf("%s: %d tensors of %d", file, len(got), len(values))
+		}
+		for _, x := range got {
+			if !bytes.Equal(x.Data, want[x.Name].Data) || !slices.Equal(x.Shape, want[x.Name].Shape) {
+				t.Errorf("%s: %s changed", file, x.Name)
+			}
+		}
+		if file == "ours.safetensors" {
+			spec, err := model.ParseSpec(meta[model.SpecKey])
+			check(t, err)
+			if spec.Model != "googlenet" || spec.Resize != 230 || spec.Mean[0] != 0.5 || len(spec.Classes) != 4 {
+				t.Errorf("spec %+v", spec)
+			}
+		}
+	}
+	a, _, err := model.ReadONNXWeights(at("model.onnx"))
+	check(t, err)
+	b, _, err := model.ReadONNXWeights(at("again.onnx"))
+	check(t, err)
+	other := model.ByName(b)
+	for _, x := range a {
+		v, err := x.Floats()
+		check(t, err)
+		w, err := other[x.Name].Floats()
+		check(t, err)
+		for i := range v {
+			if d := v[i] - w[i]; d > 1e-6 || d < -1e-6 {
+				t.Fatalf("%s[%d]: %v, then %v", x.Name, i, v[i], w[i])
+			}
+		}
+	}
+}
+
+func TestModelConvertRefuses(t *testing.T) {
+	dir := t.TempDir()
+	pth, _ := foreignWeights(t, dir)
+	out := filepath.Join(dir, "out.safetensors")
+	three := filepath.Join(dir, "three.txt")
+	check(t, os.WriteFile(three, []byte("a\nb\nc\n"), 0o666))
+	twice := filepath.Join(dir, "twice.txt")
+	check(t, os.WriteFile(twice, []byte("a\nb\na\n"), 0o666))
+	for _, c := range []struct {
+		code int
+		say  string
+		args []string
+	}{
+		{exitUsage, "give --classes", []string{"import", pth, "--out", out}},
+		{exitFailure, "want [3 1024]", []string{"import", pth, "--classes", three, "--out", out}},
+		{exitFailure, "line 3", []string{"import", pth, "--classes", twice, "--out", out}},
+		{exitFailure, "features.0.weight", []string{"import", pth, "--network", "alexnet", "--classes", three, "--out", out}},
+		{exitUsage, "nosuch", []string{"import", pth, "--network", "nosuch", "--classes", three, "--out", out}},
+		{exitUsage, "three numbers", []string{"import", pth, "--classes", three, "--mean", "0.5", "--out", out}},
+		{exitFailure, "twice.txt: safetensors: malformed", []string{"import", twice, "--classes", three, "--out", out}},
+		{exitFailure, "synshard.spec", []string{"export", pth, "--out", filepath.Join(dir, "x.onnx")}},
+		{exitUsage, "none of pth", []string{"export", pth, "--out", filepath.Join(dir, "x.bin")}},
+		{exitFailure, "no such file", []string{"export", filepath.Join(dir, "gone.safetensors"), "--out", filepath.Join(dir, "x.pth")}},
+	} {
+		code, _, stderr := verb(append([]string{"model"}, c.args...)...)
+		if code != c.code || !strings.Contains(stderr, c.say) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("model %s: exit %d, %q; want %d and %q", strings.Join(c.args, " "), code, stderr, c.code, c.say)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("something refused left a file")
+	}
+}
+
+// TestTorchReadsPTH loads what is written here with torch.load.
+func TestTorchReadsPTH(t *testing.T) {
+	python := os.Getenv("SYNSHARD_TEST_PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if err := exec.Command(python, "-c", "import torch").Run(); err != nil {
+		t.Skipf("needs a Python with torch (SYNSHARD_TEST_PYTHON): %v", err)
+	}
+	pth, values := foreignWeights(t, t.TempDir())
+	cmd := exec.Command(python, "-c", `import sys, torch
+d = torch.load(sys.argv[1], weights_only=True)
+print(len(d), *d["conv1.conv.weight"].shape, d["conv1.bn.bias"][3].item())`, pth)
+	cmd.Stderr = os.Stderr
+	got, err := cmd.Output()
+	check(t, err)
+	if want := fmt.Sprintf("%d 64 3 7 7 0.375\n", len(values)); string(got) != want {
+		t.Errorf("torch sees %q, want %q", got, want)
+	}
+}
+
+func TestModelDescribe(t *testing.T) {
+	svg := filepath.Join(t.TempDir(), "a.svg")
+	for _, c := range []struct {
+		say  string
+		args []string
+	}{
+		{"fc  ", []string{"describe", "inception_v3"}},
+		{"\"receptive_field\": [\n", []string{"describe", "vgg16", "--json"}},
+		{"120422400  12443648", []string{"describe", "googlenet", "--savings"}},
+		{"\"plain_weights\": 307200", []string{"describe", "inception_v3", "--savings", "--json"}},
+		{"</svg>", []string{"describe", "alexnet", "--svg", "-"}},
+		{"", []string{"describe", "alexnet", "--svg", svg}},
+		{"inception_v3  299    27161264    23834568     5713216096", []string{"list"}},
+	} {
+		code, stdout, stderr := verb(append([]string{"model"}, c.args...)...)
+		if code != 0 || !strings.Contains(stdout, c.say) {
+			t.Errorf("model %s: exit %d, no %q in %.200q; %s", strings.Join(c.args, " "), code, c.say, stdout, stderr)
+		}
+	}
+	if b, err := os.ReadFile(svg); err != nil || !bytes.HasPrefix(b, []byte("<svg ")) {
+		t.Errorf("%s: %v", svg, err)
+	}
+}

@@ -1,0 +1,72 @@
+package model
+
+import "fmt"
+
+// PublishedSpec is how pictures are made ready for torchvision's published
+// ImageNet weights of a network, classes left out. Inception-v3's and
+// GoogLeNet's expect pixels in [-1,1]: torchvision normalises as for the
+// others and undoes it in the network (transform_input). timm's copies take
+// the same values.
+// Source: the weights' documented transforms in torchvision.models.
+func PublishedSpec(name string) (Spec, error) {
+	n, err := New(name, Options{})
+	if err != nil {
+		return Spec{}, err
+	}
+	s := Spec{Model: name, InputSize: n.Input, Resize: 256, Interpolation: "bilinear",
+		Mean: [3]float64{0.485, 0.456, 0.406}, Std: [3]float64{0.229, 0.224, 0.225}}
+	if name == "inception_v3" {
+		s.Resize = 342
+	}
+	if name == "inception_v3" || name == "googlenet" {
+		s.Mean, s.Std = [3]float64{0.5, 0.5, 0.5}, [3]float64{0.5, 0.5, 0.5}
+	}
+	return s, nil
+}
+
+// SameInput says whether two specs make pictures ready with the same values.
+func (s Spec) SameInput(o Spec) bool { return s.Mean == o.Mean && s.Std == o.Std }
+
+// GuessNetwork names the one network whose every parameter outside the
+// auxiliary heads is among the tensors in its shape, the classifying layers'
+// width aside, and the number of classes they have.
+func GuessNetwork(tensors []Tensor) (name string, classes int, err error) {
+	for _, candidate := range Names() {
+		n, err := New(candidate, Options{})
+		if err != nil {
+			return "", 0, err
+		}
+		width, ok := n.fits(tensors)
+		if !ok {
+			continue
+		}
+		if name != "" {
+			return "", 0, fmt.Errorf("weights: they fit %s and %s", name, candidate)
+		}
+		name, classes = candidate, width
+	}
+	if name == "" {
+		return "", 0, fmt.Errorf("weights: they fit none of the networks")
+	}
+	return name, classes, nil
+}
+
+// fits looks for the main head's parameters by name and shape.
+func (n *Network) fits(tensors []Tensor) (classes int, ok bool) {
+	main := n.WithoutAux()
+	have := ByName(main.Unfold(main.Rename(tensors)))
+	for _, p := range main.Params() {
+		t, ok := have[p.Name]
+		if !ok || len(t.Shape) != len(p.Shape) {
+			return 0, false
+		}
+		for d := range p.Shape {
+			if p.Node == main.Logits && d == 0 {
+				classes = t.Shape[0]
+			} else if t.Shape[d] != p.Shape[d] {
+				return 0, false
+			}
+		}
+	}
+	return classes, true
+}

@@ -1,0 +1,152 @@
+package model
+
+import "fmt"
+
+// Saving compares a factorised or bottlenecked pair of convolutions with the
+// one convolution that covers the same window from the same input to the same
+// output. Weights and multiply-adds are of one picture.
+type Saving struct {
+	Block           string  `json:"block"`
+	What            string  `json:"what"`
+	First           string  `json:"first"` // the convolutions compared
+	Second          string  `json:"second"`
+	Weights         int64   `json:"weights"`
+	PlainWeights    int64   `json:"plain_weights"`
+	Multiplies      int64   `json:"multiplications"`
+	PlainMultiplies int64   `json:"plain_multiplications"`
+	Saved           float64 `json:"saved"` // share of the plain form's weights
+}
+
+// Savings lists, for each pair of convolutions one of which feeds the other
+// through nothing but batch norm and ReLU, what they cost against one
+// convolution in their place: a 1x1 bottleneck, 1xn and nx1, or two 3x3; and
+// 1x3 beside 3x1 against a 3x3 of their joint width.
+func (n *Network) Savings() []Saving {
+	shapes, err := n.Shapes()
+	if err != nil {
+		panic(err) // New has checked them
+	}
+	var out []Saving
+	taken := map[int]bool{} // the second of a factorised pair is not the first of another
+	for i, second := range n.Nodes {
+		if second.Op != Conv {
+			continue
+		}
+		f := n.feeder(second.Inputs[0])
+		if f < 0 || n.Nodes[f].Block != second.Block || n.Nodes[f].Block == "" {
+			continue
+		}
+		first := n.Nodes[f]
+		what, window := pairKind(first, second)
+		if what == "" || taken[f] {
+			continue
+		}
+		taken[i] = first.Kernel != [2]int{1, 1}
+		in, mid, end := int64(shapes[first.Inputs[0]].C), int64(first.Out), int64(second.Out)
+		a, b := int64(first.Kernel[0]*first.Kernel[1]), int64(second.Kernel[0]*second.Kernel[1])
+		s := Saving{Block: second.Block, What: what, First: first.Name, Second: second.Name,
+			Weights: in*mid*a + mid*end*b, PlainWeights: in * end * int64(window[0]*window[1])}
+		s.Multiplies = in*mid*a*area(shapes[f]) + mid*end*b*area(shapes[i])
+		s.PlainMultiplies = s.PlainWeights * area(shapes[i])
+		s.Saved = 1 - float64(s.Weights)/float64(s.PlainWeights)
+		out = append(out, s)
+	}
+	return append(out, n.besides(shapes)...)
+}
+
+func area(s Shape) int64 { return int64(s.H * s.W) }
+
+// feeder gives the convolution whose output reaches a node through batch norm
+// and ReLU only, or -1.
+func (n *Network) feeder(i int) int {
+	for n.Nodes[i].Op == BatchNorm || n.Nodes[i].Op == ReLU {
+		i = n.Nodes[i].Inputs[0]
+	}
+	if n.Nodes[i].Op != Conv {
+		return -1
+	}
+	return i
+}
+
+// pairKind names what two convolutions in a row are and gives the window of
+// the one that would stand for both; "" where they are neither.
+func pairKind(a, b Node) (string, [2]int) {
+	point := [2]int{1, 1}
+	switch {
+	case a.Kernel == point && b.Kernel != point:
+		return fmt.Sprintf("1x1 bottleneck before %dx%d", b.Kernel[0], b.Kernel[1]), b.Kernel
+	case a.Kernel[0] == 1 && b.Kernel[1] == 1 && a.Kernel[1] == b.Kernel[0] && a.Kernel[1] > 1,
+		a.Kernel[1] == 1 && b.Kernel[0] == 1 && a.Kernel[0] == b.Kernel[1] && a.Kernel[0] > 1:
+		k := max(a.Kernel[0], a.Kernel[1])
+		return fmt.Sprintf("%dx%d and %dx%d for %dx%d", a.Kernel[0], a.Kernel[1], b.Kernel[0], b.Kernel[1], k, k), square(k)
+	case a.Kernel == square(3) && b.Kernel == square(3) && a.Stride == point && b.Stride == point:
+		return "two 3x3 for 5x5", square(5)
+	}
+	return "", point
+}
+
+// besides finds 1xn beside nx1 on one input.
+func (n *Network) besides(shapes []Shape) []Saving {
+	var out []Saving
+	for j, b := range n.Nodes {
+		for i := max(0, j-4); b.Op == Conv && b.Kernel[0] > 1 && b.Kernel[1] == 1 && i < j; i++ {
+			a := n.Nodes[i]
+			if a.Op != Conv || a.Inputs[0] != b.Inputs[0] || a.Kernel[0] != 1 || a.Kernel[1] != b.Kernel[0] {
+				continue
+			}
+			k, in := int64(b.Kernel[0]), int64(shapes[a.Inputs[0]].C)
+			s := Saving{Block: b.Block, What: fmt.Sprintf("1x%d beside %dx1 for %dx%d", k, k, k, k), First: a.Name, Second: b.Name,
+				Weights: in * k * int64(a.Out+b.Out), PlainWeights: in * k * k * int64(a.Out+b.Out)}
+			s.Multiplies, s.PlainMultiplies = s.Weights*area(shapes[j]), s.PlainWeights*area(shapes[j])
+			s.Saved = 1 - float64(s.Weights)/float64(s.PlainWeights)
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Principle is a saving as the lectures and papers put it: by itself, outside
+// any network.
+type Principle struct {
+	What  string `json:"what"`
+	Plain int64  `json:"plain"`
+	Ours  int64  `json:"factorised"`
+	Unit  string `json:"unit"`
+}
+
+// Principles are the textbook cases, computed.
+func Principles() []Principle {
+	conv := func(size, in, out, k int64) int64 { return size * size * in * out * k * k }
+	return []Principle{
+		{"5x5 by two 3x3, equal channels", 5 * 5, 2 * 3 * 3, "weights a channel pair"},
+		{"3x3 by 1x3 and 3x1, equal channels", 3 * 3, 3 + 3, "weights a channel pair"},
+		{"28x28x192 to 32 channels by 5x5, with a bottleneck of 16", conv(28, 192, 32, 5), conv(28, 192, 16, 1) + conv(28, 16, 32, 5), "multiplications"},
+	}
+}
+
+// ReceptiveFields gives, for each node, how many input pixels in each
+// direction one of its outputs sees (the largest over its inputs), clipped to
+// the input: Araujo, Norris and Sim, "Computing Receptive Fields of
+// Convolutional Neural Networks", Distill 2019, equation 2.
+func (n *Network) ReceptiveFields() [][2]int {
+	field, jump := make([][2]int, len(n.Nodes)), make([][2]int, len(n.Nodes))
+	for i, node := range n.Nodes {
+		if i == 0 {
+			field[0], jump[0] = square(1), square(1)
+			continue
+		}
+		for _, in := range node.Inputs {
+			for d := range 2 {
+				f, j := field[in][d], jump[in][d]
+				switch node.Op {
+				case Conv, MaxPool, AvgPool:
+					f, j = f+(node.Kernel[d]-1)*j, j*node.Stride[d]
+				case GlobalAvgPool, Flatten, Linear:
+					f = n.Input
+				}
+				field[i][d], jump[i][d] = min(max(field[i][d], f), n.Input), max(jump[i][d], j)
+			}
+		}
+	}
+	return field
+}

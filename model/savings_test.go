@@ -1,0 +1,121 @@
+package model
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+)
+
+// TestPrinciples holds the textbook figures.
+func TestPrinciples(t *testing.T) {
+	want := []struct {
+		plain, ours int64
+		percent     int
+	}{{25, 18, 28}, {9, 6, 33}, {120_422_400, 12_443_648, 90}}
+	for i, p := range Principles() {
+		saved := int(100*(1-float64(p.Ours)/float64(p.Plain)) + 0.5)
+		if p.Plain != want[i].plain || p.Ours != want[i].ours || saved != want[i].percent {
+			t.Errorf("%s: %d against %d (%d %%)", p.What, p.Ours, p.Plain, saved)
+		}
+	}
+}
+
+// TestSavings holds pairs worked out by hand from the paper's figures 5 to 7.
+func TestSavings(t *testing.T) {
+	all := map[string]Saving{}
+	for _, s := range network(t, "inception_v3", Options{Aux: true, Dropout: -1}).Savings() {
+		key := s.First + "|" + s.Second
+		if _, twice := all[key]; twice {
+			t.Errorf("%s stands there twice", key)
+		}
+		all[key] = s
+	}
+	for key, want := range map[string][3]int64{ // weights, plain weights, pixels of the output
+		"Mixed_5b.branch5x5_1.conv|Mixed_5b.branch5x5_2.conv":       {192*48 + 48*64*25, 192 * 64 * 25, 35 * 35},
+		"Mixed_5b.branch3x3dbl_2.conv|Mixed_5b.branch3x3dbl_3.conv": {64*96*9 + 96*96*9, 64 * 96 * 25, 35 * 35},
+		"Mixed_6b.branch7x7_2.conv|Mixed_6b.branch7x7_3.conv":       {128*128*7 + 128*192*7, 128 * 192 * 49, 17 * 17},
+		"Mixed_7c.branch3x3_2a.conv|Mixed_7c.branch3x3_2b.conv":     {2 * 384 * 384 * 3, 2 * 384 * 384 * 9, 8 * 8},
+	} {
+		s := all[key]
+		if s.Weights != want[0] || s.PlainWeights != want[1] || s.Multiplies != want[0]*want[2] || s.PlainMultiplies != want[1]*want[2] {
+			t.Errorf("%s: %+v, want %v", key, s, want)
+		}
+	}
+	if _, overlaps := all["Mixed_6b.branch7x7dbl_3.conv|Mixed_6b.branch7x7dbl_4.conv"]; overlaps {
+		t.Error("the middle of two pairs counts as a third")
+	}
+	if got := network(t, "alexnet", Options{Dropout: -1}).Savings(); len(got) != 0 {
+		t.Errorf("AlexNet has no factorised block, yet %+v", got)
+	}
+}
+
+// TestReceptiveFields holds figures of Araujo, Norris and Sim's table (VGG-16
+// 212, AlexNet 195 at the last pooling, clipped nowhere).
+func TestReceptiveFields(t *testing.T) {
+	for name, want := range map[string]struct {
+		node  string
+		field int
+	}{"vgg16": {"features.30", 212}, "alexnet": {"features.10.pool", 195}} {
+		n := network(t, name, Options{Dropout: -1})
+		fields := n.ReceptiveFields()
+		found := false
+		for i, node := range n.Nodes {
+			if node.Name == want.node {
+				found = true
+				if fields[i] != square(want.field) {
+					t.Errorf("%s: %s sees %v pixels, want %d", name, want.node, fields[i], want.field)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s has no node %s", name, want.node)
+		}
+	}
+}
+
+// TestKeptActivations counts AlexNet's by hand: what its layers read.
+func TestKeptActivations(t *testing.T) {
+	want := int64(3*224*224 + 64*55*55 + 64*27*27 + 192*27*27 + 192*13*13 + 384*13*13 + 2*256*13*13 + 9216 + 4096 + 4096)
+	if got := network(t, "alexnet", Options{Dropout: -1}).KeptActivations(); got != want {
+		t.Errorf("%d numbers, want %d", got, want)
+	}
+}
+
+// TestSVG parses the drawing of every network and looks for its parts.
+func TestSVG(t *testing.T) {
+	for _, name := range Names() {
+		var b bytes.Buffer
+		n := network(t, name, Options{Aux: true, Dropout: -1})
+		if err := WriteSVG(&b, n); err != nil {
+			t.Fatal(err)
+		}
+		boxes, d := 0, xml.NewDecoder(strings.NewReader(b.String()))
+		for {
+			token, err := d.Token()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if e, ok := token.(xml.StartElement); ok && e.Name.Local == "g" {
+				boxes++
+			}
+		}
+		convs := 0
+		for _, node := range n.Nodes {
+			if node.Op == Conv || node.Op == Linear {
+				convs++
+				if !strings.Contains(b.String(), "<title>"+node.Name) {
+					t.Errorf("%s: %s is not drawn", name, node.Name)
+				}
+			}
+		}
+		if boxes <= convs || boxes > len(n.Nodes) {
+			t.Errorf("%s: %d boxes for %d nodes, %d of them with weights", name, boxes, len(n.Nodes), convs)
+		}
+	}
+}
