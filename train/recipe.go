@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"synshard/model"
 )
 
 //go:embed recipes/*.yaml
@@ -173,6 +175,9 @@ func ResolveRecipe(name string, layers ...Layer) (Recipe, error) {
 	if m := chosenModel(layers); m != "" {
 		if err := lay(merged, Layer{"model " + m, []byte(modelValues[m])}); err != nil {
 			return Recipe{}, err
+		}
+		if spec, err := model.PublishedSpec(m); err == nil && merged["needs_weights"] == true {
+			merged["mean"], merged["std"] = spec.Mean[:], spec.Std[:] // what its published weights are used to
 		}
 	}
 	for _, l := range layers {

@@ -153,3 +153,34 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+// TestFinetuneInput: a network that starts from published weights is fed as
+// those were, unless somebody says otherwise.
+func TestFinetuneInput(t *testing.T) {
+	for _, c := range []struct {
+		model string
+		sets  []string
+		want  float64
+	}{
+		{"inception_v3", nil, 0.5},
+		{"googlenet", nil, 0.5},
+		{"resnet50", nil, 0.485},
+		{"resnet50", []string{"mean=[0.1, 0.2, 0.3]"}, 0.1},
+	} {
+		layers := []Layer{}
+		for _, s := range append([]string{"model=" + c.model}, c.sets...) {
+			l, err := SetLayer("--set", s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			layers = append(layers, l)
+		}
+		r, err := ResolveRecipe("finetune", layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Mean[0] != c.want {
+			t.Errorf("%s %v: mean %v, want %v first", c.model, c.sets, r.Mean, c.want)
+		}
+	}
+}
