@@ -27,6 +27,7 @@ type Recipe struct {
 	Epochs       int       `yaml:"epochs"`
 	Batch        int       `yaml:"batch"`      // pictures an optimiser step, over all devices
 	Accumulate   int       `yaml:"accumulate"` // parts a batch is worked through in; 0 means 1
+	Sampling     string    `yaml:"sampling"`   // shuffle, or balanced: each class as often as another
 	Seed         uint64    `yaml:"seed"`
 	Precision    string    `yaml:"precision"` // auto, fp32, tf32, bf16, fp16
 	Optimizer    Optimizer `yaml:"optimizer"`
@@ -256,6 +257,9 @@ func ParseRecipe(text []byte) (Recipe, error) {
 	if r.Precision == "" {
 		r.Precision = "auto"
 	}
+	if r.Sampling == "" {
+		r.Sampling = "shuffle"
+	}
 	if r.Network.Init == "" {
 		r.Network.Init = "paper"
 	}
@@ -318,6 +322,7 @@ func (r Recipe) checkNames() error {
 		key, value string
 		want       []string
 	}{
+		{"sampling", r.Sampling, []string{"shuffle", "balanced"}},
 		{"precision", r.Precision, []string{"auto", "fp32", "tf32", "bf16", "fp16"}},
 		{"network.init", r.Network.Init, []string{"paper", "he"}},
 		{"optimizer.kind", r.Optimizer.Kind, []string{"rmsprop", "sgd", "adamw"}},

@@ -25,14 +25,14 @@ var _ = registerBench(newBenchLoaderCmd)
 
 // loaderBench is what bench loader was asked for.
 type loaderBench struct {
-	split, path, cache string
-	workers            []int
-	batch, size        int
-	resize, rounds     int
-	seconds            float64
-	pinBytes           int64
-	colour             bool
-	limit              int
+	split, path    string
+	cache          *cacheFlags
+	workers        []int
+	batch, size    int
+	resize, rounds int
+	seconds        float64
+	colour         bool
+	limit          int
 }
 
 func newBenchLoaderCmd(a *app) *cobra.Command {
@@ -48,7 +48,7 @@ loader that decodes everything. A core's rate is pictures per second of
 processor time, which other processes disturb little.`,
 		Example: `  synshard bench loader imagenet
   synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
-  synshard bench loader folder-of-pictures --seconds 3 --cache none`,
+  synshard bench loader folder-of-pictures --seconds 3 --cache pin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := b.check(); err != nil {
@@ -69,8 +69,7 @@ processor time, which other processes disturb little.`,
 	f := cmd.Flags()
 	f.StringVar(&b.split, "split", "train", "split of the dataset")
 	f.StringVar(&b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)")
-	f.StringVar(&b.cache, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)")
-	f.Int64Var(&b.pinBytes, "pin-bytes", 1<<30, "with --cache pin: at most so many bytes")
+	b.cache = addCacheFlags(cmd)
 	f.IntSliceVarP(&b.workers, "workers", "j", nil, "workers; several numbers are measured in turns (default: one a CPU)")
 	f.IntVar(&b.batch, "batch", 64, "pictures a batch")
 	f.IntVar(&b.size, "size", 299, "pixels, height and width")
@@ -80,7 +79,6 @@ processor time, which other processes disturb little.`,
 	f.Float64Var(&b.seconds, "seconds", 10, "how long to measure in all, about")
 	f.IntVar(&b.limit, "limit", 0, "use only the first so many pictures; 0 for all")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("path", cobra.FixedCompletions([]string{"train", "eval"}, cobra.ShellCompDirectiveNoFileComp)))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("cache", cobra.FixedCompletions([]string{"none", "page", "pin"}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
@@ -88,10 +86,8 @@ func (b *loaderBench) check() error {
 	switch {
 	case b.path != "train" && b.path != "eval":
 		return usagef("--path %q: want train or eval", b.path)
-	case b.cache != "none" && b.cache != "page" && b.cache != "pin":
-		return usagef("--cache %q: want none, page or pin", b.cache)
-	case b.batch < 1 || b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0 || b.pinBytes < 0:
-		return usagef("--batch, --size, --rounds and --seconds must be above 0, --limit and --pin-bytes not below")
+	case b.batch < 1 || b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0:
+		return usagef("--batch, --size, --rounds and --seconds must be above 0, --limit not below")
 	case b.path == "eval" && b.resize < b.size:
 		return usagef("--resize %d is below --size %d", b.resize, b.size)
 	case b.path == "eval" && b.colour:
@@ -105,7 +101,7 @@ func (b *loaderBench) check() error {
 			return usagef("--workers %d: want 1 or more", n)
 		}
 	}
-	return nil
+	return b.cache.check()
 }
 
 // benchSource is what is measured on.
@@ -219,13 +215,13 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 	}
 	defer src.close()
 	o := b.options()
-	if b.cache == "pin" {
-		src.Source = loader.Pin(src.Source, b.pinBytes)
-	} else if src.place != nil {
-		rows := src.Len()
-		advisor := loader.NewFileAdvisor(src.dir, func(i int) (string, int64, int64) { return src.place(i % rows) })
-		defer advisor.Close()
-		o.Advisor, o.Forget = advisor, b.cache == "none"
+	if src.place == nil && b.cache.mode == "none" {
+		return nil, usagef("bench loader: --cache none is for datasets; %s is a folder of pictures", dir)
+	}
+	if src.place != nil || b.cache.mode == "pin" {
+		cached, closer := b.cache.apply(src.Source, src.dir, src.place, &o)
+		defer closer.Close()
+		src.Source = cached
 	}
 	kept, err := keepPictures(ctx, src.Source)
 	if err != nil {

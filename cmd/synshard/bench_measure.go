@@ -196,7 +196,7 @@ func crcRate(kept [][]byte) float64 {
 }
 
 func summarise(dir string, b loaderBench, src benchSource, kept [][]byte, runs [][]loaderTurn) *loaderReport {
-	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache, Pictures: src.Len(), Kernels: pixel.Kernels()}
+	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache.mode, Pictures: src.Len(), Kernels: pixel.Kernels()}
 	crc := math.Inf(1) // a folder has no checksums
 	if src.place != nil {
 		crc = crcRate(kept)

@@ -28,6 +28,7 @@ type trainFlags struct {
 	stopAfter            int64
 	board, evalOnly      bool
 	recompute            bool
+	cache                *cacheFlags
 }
 
 const trainLong = `Fits a network to a dataset's training split and measures it on the validation
@@ -75,6 +76,7 @@ func newTrainCmd(a *app) *cobra.Command {
 	f.Int64Var(&tf.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
 	f.BoolVar(&tf.board, "tensorboard", false, "write TensorBoard event files too")
 	f.BoolVar(&tf.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
+	tf.cache = addCacheFlags(cmd)
 	recipe := addRecipeFlags(cmd)
 	sel := addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
@@ -102,7 +104,7 @@ func (tf *trainFlags) check() error {
 	case tf.valSplit == "" && tf.evalOnly:
 		return usagef("train: --eval-only needs a validation split")
 	}
-	return nil
+	return tf.cache.check()
 }
 
 // train opens everything a run needs, in the order in which what is missing
@@ -144,7 +146,7 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec trai
 	if err := report.recipeTable(o.Recipe); err != nil {
 		return err
 	}
-	o.Data = data.loaded(o.Recipe, tf, eng.alloc())
+	o.Data = data.cached(data.loaded(o.Recipe, tf, eng.alloc()), tf.cache)
 	defer a.onStatus(report)()
 	if tf.evalOnly {
 		return a.evalOnly(ctx, o, report)

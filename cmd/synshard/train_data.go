@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"sync"
 
@@ -17,7 +18,9 @@ import (
 // under the training view's classes, and what was refused on the way.
 type trainData struct {
 	set        *shard.Dataset
+	dir        string
 	trainView  *shard.View
+	advisor    io.Closer
 	val        loader.Source
 	classes    []string
 	report     *trainReport
@@ -37,7 +40,7 @@ func (a *app) openTrainData(dir string, tf trainFlags, sel *selectionFlags, repo
 	if err != nil {
 		return nil, err
 	}
-	d := &trainData{set: set, report: report, val: noPictures{}}
+	d := &trainData{set: set, dir: dir, advisor: io.NopCloser(nil), report: report, val: noPictures{}}
 	if err := d.open(a, tf, sel); err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
@@ -101,12 +104,12 @@ func relabel(v *shard.View, classes []string) loader.Source {
 }
 
 // Close closes the dataset.
-func (d *trainData) Close() error { return d.set.Close() }
+func (d *trainData) Close() error { return errors.Join(d.advisor.Close(), d.set.Close()) }
 
 // loaded is the data as a run reads it.
 func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]byte, func(), error)) *train.Loaded {
 	g, e := rec.Augment, rec.Eval
-	return &train.Loaded{
+	l := &train.Loaded{
 		TrainSource: d.trainView, ValSource: d.val, Seed: rec.Seed,
 		TrainOptions: loader.Options{
 			Size: e.Size, Workers: tf.workers, Alloc: alloc, OnError: d.onError(tf.split, d.trainView.Path),
@@ -120,6 +123,19 @@ func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]b
 			Eval: &pixel.Eval{Size: e.Size, Resize: e.Resize, Interpolation: e.Interpolation, Square: e.Square},
 		},
 	}
+	if rec.Sampling == "balanced" {
+		l.TrainOptions.Weights = loader.Balanced(d.trainView, 1)
+	}
+	return l
+}
+
+// cached lays the cache flags over the training pictures; d's Close ends it.
+func (d *trainData) cached(l *train.Loaded, c *cacheFlags) *train.Loaded {
+	l.TrainSource, d.advisor = c.apply(d.trainView, d.dir, func(i int) (string, int64, int64) {
+		r := d.trainView.Row(i)
+		return r.File, r.Offset, r.Length
+	}, &l.TrainOptions)
+	return l
 }
 
 // onError lets a run go on over pictures that cannot be decoded, telling of the

@@ -19,6 +19,7 @@ var recipeFlags = []struct{ flag, key, kind, help string }{
 	{"epochs", "epochs", "int", "passes over the training split"},
 	{"batch", "batch", "batch", "pictures an optimiser step; auto finds the most that fit the device"},
 	{"accumulate", "accumulate", "int", "parts each batch is worked through in, to save memory"},
+	{"sampling", "sampling", "string", "shuffle: each picture once an epoch; balanced: each class as often as another"},
 	{"seed", "seed", "int", "seed of weights, order, distortions and dropout"},
 	{"lr", "rate.base", "float", "peak learning rate, as it is: the recipe's scaling by batch is switched off"},
 	{"schedule", "rate.schedule", "string", "learning rate over time: constant, exponential, step, cosine"},

@@ -8,6 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"synshard/internal/durable"
+	"synshard/loader"
 	"synshard/shard"
 	"synshard/train"
 )
@@ -223,7 +225,7 @@ func TestTrainLearnsASelection(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")
 	args := smallRun(t, set, out, "--exclude", "n02129604", "--epochs", "10", "--mixup", "0", "--ema", "0", "--lr", "0.02",
 		"--batch", "8", "--set", "eval.size=139", "--set", "eval.resize=142", // batch norm needs more than one place of the last maps
-		"--dropout", "0", "--bn-momentum", "0.3", "--json")
+		"--dropout", "0", "--bn-momentum", "0.3", "--sampling", "balanced", "--cache", "pin", "--json")
 	stdout, _ := runVerb(t, 0, args...)
 	var res train.Result
 	check(t, json.Unmarshal([]byte(stdout), &res))
@@ -354,6 +356,8 @@ func TestTrainRefuses(t *testing.T) {
 		{2, "lenet", []string{set, "--out", out, "--model", "lenet"}},
 		{2, "--weights FILE", []string{set, "--out", out, "--recipe", "finetune"}},
 		{2, "pictures of 40 pixels", []string{set, "--out", out, "--set", "eval.size=40"}},
+		{2, "sampling", []string{set, "--out", out, "--sampling", "alphabetical"}},
+		{2, "--cache", []string{set, "--out", out, "--cache", "everything"}},
 		{2, "--batch", []string{set, "--out", out, "--batch", "some"}},
 		{6, "no-such.so", []string{set, "--out", out, "--torch-lib", "/no-such.so"}},
 	} {
@@ -389,5 +393,24 @@ func TestPrecisionAsked(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no nvidia-smi: what every CUDA device has
 	if got := choosePrecision(t.Context(), "auto", true); got != "fp16" {
 		t.Errorf("auto on an unknown GPU: %s", got)
+	}
+}
+
+// TestTrainDataAsAsked looks at what the flags make of a loader's options.
+func TestTrainDataAsAsked(t *testing.T) {
+	dir := writeTrainSet(t, 4, 3)
+	for _, mode := range []string{"page", "none", "pin"} {
+		a := &app{stderr: io.Discard}
+		d, err := a.openTrainData(dir, trainFlags{split: "train", valSplit: "val"}, &selectionFlags{}, &trainReport{a: a})
+		check(t, err)
+		l := d.cached(d.loaded(train.Recipe{Sampling: "balanced"}, trainFlags{}, nil), &cacheFlags{mode: mode, pinBytes: 1 << 20})
+		o := l.TrainOptions
+		if len(o.Weights) != d.trainView.Len() {
+			t.Errorf("%d weights for %d pictures", len(o.Weights), d.trainView.Len())
+		}
+		if (o.Advisor != nil) != (mode != "pin") || o.Forget != (mode == "none") || (l.TrainSource != loader.Source(d.trainView)) != (mode == "pin") {
+			t.Errorf("--cache %s: advisor %v, forget %v, source %T", mode, o.Advisor, o.Forget, l.TrainSource)
+		}
+		check(t, d.Close())
 	}
 }

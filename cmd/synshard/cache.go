@@ -1,0 +1,45 @@
+package main
+
+import (
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"synshard/loader"
+)
+
+// cacheFlags say what becomes of a dataset's bytes once they are read.
+type cacheFlags struct {
+	mode     string
+	pinBytes int64
+}
+
+func addCacheFlags(cmd *cobra.Command) *cacheFlags {
+	c := &cacheFlags{}
+	cmd.Flags().StringVar(&c.mode, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)")
+	cmd.Flags().Int64Var(&c.pinBytes, "pin-bytes", 1<<30, "with --cache pin: at most so many bytes")
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("cache", cobra.FixedCompletions([]string{"none", "page", "pin"}, cobra.ShellCompDirectiveNoFileComp)))
+	return c
+}
+
+func (c *cacheFlags) check() error {
+	switch {
+	case c.mode != "none" && c.mode != "page" && c.mode != "pin":
+		return usagef("--cache %q: want none, page or pin", c.mode)
+	case c.pinBytes < 0:
+		return usagef("--pin-bytes %d: want 0 or more", c.pinBytes)
+	}
+	return nil
+}
+
+// apply gives the source to read from and fits the loader's options: place
+// says where in the files of dir a row lies. Close what it gives at the end.
+func (c *cacheFlags) apply(src loader.Source, dir string, place func(i int) (file string, offset, length int64), o *loader.Options) (loader.Source, io.Closer) {
+	if c.mode == "pin" {
+		return loader.Pin(src, c.pinBytes), io.NopCloser(nil)
+	}
+	rows := src.Len()
+	advisor := loader.NewFileAdvisor(dir, func(i int) (string, int64, int64) { return place(i % rows) })
+	o.Advisor, o.Forget = advisor, c.mode == "none"
+	return src, advisor
+}
