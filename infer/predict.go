@@ -9,136 +9,138 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"synshard/loader"
-	"synshard/model"
 	"synshard/pixel"
 )
 
-// Predictor runs a network. Predict takes n pictures, uint8 [n, size, size, 3],
-// and gives float32 [n, classes] and [n, width]; it is called from many
-// goroutines.
-type Predictor interface {
-	Predict(ctx context.Context, images []byte, n int) (probabilities, embedding []float32, err error)
-}
-
-// Source is the pictures and what is known of them; *shard.View is one.
-type Source interface {
-	loader.Source
-	Path(i int) string
-	Synset(i int) string // the truth; "" where it is not known
-}
-
-// Options say what to predict over, how, and whom to tell.
-type Options struct {
-	Predictor Predictor
-	Spec      model.Spec
-	Source    Source
-
-	Batch     int // pictures a run of the network
-	Runs      int // runs at a time; 0 means 1
-	Workers   int // that decode; 0: one a CPU
-	TopK      int // 0 means 5; at most the number of classes
-	Embedding bool
-
-	// Input says what the pictures are and Model which network it is, by
-	// content, so that a rerun knows whether earlier work still holds.
-	Input, Model string
-
-	OnRow   func(n int)                  // as rows are done
-	OnError func(path string, err error) // of a picture that could not be read; its row is kept
-}
-
-func (o *Options) check() error {
-	if o.TopK == 0 {
-		o.TopK = 5
-	}
-	o.TopK = min(o.TopK, len(o.Spec.Classes))
-	o.Runs = max(o.Runs, 1)
-	if o.Batch < 1 || o.TopK < 1 || o.Predictor == nil || o.Source == nil {
-		return fmt.Errorf("infer: batch %d, top %d, predictor %v, source %v", o.Batch, o.TopK, o.Predictor != nil, o.Source != nil)
-	}
-	if o.OnRow == nil {
-		o.OnRow = func(int) {}
-	}
-	if o.OnError == nil {
-		o.OnError = func(string, error) {}
-	}
-	return o.Spec.Check()
-}
-
 // prediction is a row of the output.
 type prediction struct {
-	path, synset string
-	label        int64 // of the truth among the model's classes; -1: none
-	top          []int // classes, most probable first; nil where the picture failed
-	prob         []float32
-	embedding    []float32
-	err          string
+	path, synset           string
+	label                  int64 // of the truth among the model's classes; -1: none
+	top                    []int // classes, most probable first; nil where the picture failed
+	prob                   []float32
+	all, logits, embedding []float32 // where asked for
+	err                    string
 }
 
-// span is a run of rows of a source.
-type span struct {
+// chunk is a run of rows that is written at once.
+type chunk struct {
+	number   int // among all of the run
+	from, to int // rows of the source
+
+	rows []prediction
+	left atomic.Int64 // rows to come
+}
+
+// subset is the chunks' rows, one after the other. All chunks but the last
+// have size rows.
+type subset struct {
 	Source
-	from, to int
+	chunks []*chunk
+	size   int
 }
 
-func (s span) Len() int            { return s.to - s.from }
-func (s span) Label(i int) int64   { return s.Source.Label(s.from + i) }
-func (s span) Path(i int) string   { return s.Source.Path(s.from + i) }
-func (s span) Synset(i int) string { return s.Source.Synset(s.from + i) }
-func (s span) Read(i int, buf []byte) ([]byte, error) {
-	return s.Source.Read(s.from+i, buf)
+func (s *subset) Len() int {
+	last := s.chunks[len(s.chunks)-1]
+	return (len(s.chunks)-1)*s.size + last.to - last.from
 }
 
-// predict works through rows [from, to) of the source and gives them in order.
-func (o *Options) predict(ctx context.Context, from, to int, classes map[string]int64) ([]prediction, error) {
-	src := span{o.Source, from, to}
-	l, err := loader.New(ctx, src, loader.Options{
-		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, White: o.Spec.Alpha == "white",
-		Eval:    &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
-		OnError: o.unreadable,
-	})
-	if err != nil {
-		return nil, err
+func (s *subset) row(i int) int       { return s.chunks[i/s.size].from + i%s.size }
+func (s *subset) Label(int) int64     { return -1 }
+func (s *subset) Path(i int) string   { return s.Source.Path(s.row(i)) }
+func (s *subset) Synset(i int) string { return s.Source.Synset(s.row(i)) }
+func (s *subset) Read(i int, buf []byte) ([]byte, error) {
+	return s.Source.Read(s.row(i), buf)
+}
+
+// run is one pass over the rows that are wanted.
+type run struct {
+	o       *Options
+	classes map[string]int64
+	src     *subset
+	loader  *loader.Loader
+	next    sync.Mutex
+	done    chan *chunk
+}
+
+// predict works through the chunks, whose sizes are o.chunk() but for the last,
+// and gives them to emit in order. Decoding, the network and emit overlap.
+func (o *Options) predict(ctx context.Context, chunks []*chunk, emit func(*chunk) error) error {
+	if len(chunks) == 0 {
+		return nil
 	}
-	defer l.Close()
-	out := make([]prediction, src.Len())
-	for i := range out {
-		p := &out[i]
-		p.path, p.synset, p.label = src.Path(i), src.Synset(i), -1
-		if label, ok := classes[p.synset]; ok {
-			p.label = label
-		}
-	}
-	var next sync.Mutex
-	errs := make(chan error, o.Runs)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r := &run{o: o, classes: o.classes(), src: &subset{o.Source, chunks, o.chunk()}, done: make(chan *chunk, 1)}
+	var err error
+	r.loader, err = loader.New(ctx, r.src, loader.Options{
+		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, White: o.Spec.Alpha == "white",
+		Eval:    &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
+		OnError: unreadable,
+	})
+	if err != nil {
+		return err
+	}
+	defer r.loader.Close()
+	errs := make(chan error, o.Runs+1)
+	var working sync.WaitGroup
 	for range o.Runs {
-		go func() {
-			err := o.work(ctx, l, &next, out)
-			if err != nil {
+		working.Go(func() {
+			if err := r.work(ctx); err != nil {
+				errs <- err
 				cancel()
 			}
-			errs <- err
-		}()
+		})
 	}
-	var all []error
-	for range o.Runs {
-		if err := <-errs; err != nil && !(errors.Is(err, context.Canceled) && len(all) > 0) {
-			all = append(all, err)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		if err := r.write(emit); err != nil {
+			errs <- err
+			cancel()
+			for range r.done { // lets the others come to their end
+			}
+		}
+	}()
+	working.Wait()
+	close(r.done)
+	<-written
+	select {
+	case err := <-errs: // the first: what follows it is its consequence
+		return err
+	default:
+		return nil
+	}
+}
+
+// write emits chunks in order, whatever order they come in.
+func (r *run) write(emit func(*chunk) error) error {
+	early := map[int]*chunk{}
+	next := 0
+	for c := range r.done {
+		early[c.number] = c
+		for next < len(r.src.chunks) {
+			number := r.src.chunks[next].number
+			c := early[number]
+			if c == nil {
+				break
+			}
+			if err := emit(c); err != nil {
+				return err
+			}
+			delete(early, number)
+			c.rows = nil
+			next++
 		}
 	}
-	if len(all) > 0 {
-		return nil, all[0]
-	}
-	return out, nil
+	return nil
 }
 
 // unreadable decides about a picture that could not be read: damage to the
 // data ends the work, a picture that cannot be decoded keeps its row.
-func (o *Options) unreadable(_ loader.Item, err error) error {
+func unreadable(_ loader.Item, err error) error {
 	for _, bad := range []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrTooLarge, pixel.ErrUnknownFormat, ErrUnreadable} {
 		if errors.Is(err, bad) {
 			return nil
@@ -152,44 +154,106 @@ func (o *Options) unreadable(_ loader.Item, err error) error {
 var ErrUnreadable = errors.New("unreadable")
 
 // work takes batches and predicts until there are no more.
-func (o *Options) work(ctx context.Context, l *loader.Loader, next *sync.Mutex, out []prediction) error {
+func (r *run) work(ctx context.Context) error {
 	for {
-		next.Lock()
-		b, err := l.Next()
-		next.Unlock()
+		r.next.Lock()
+		b, err := r.loader.Next()
+		if err == nil {
+			r.begin(b)
+		}
+		r.next.Unlock()
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		// The whole batch, padding included: some providers want a fixed shape.
-		probs, emb, err := o.Predictor.Predict(ctx, b.Images, len(b.Labels))
+		n := b.N
+		err = r.batch(ctx, b)
+		b.Release()
 		if err != nil {
-			b.Release()
 			return err
 		}
-		classes := len(o.Spec.Classes)
-		if len(probs) != len(b.Labels)*classes {
-			b.Release()
-			return fmt.Errorf("the model gives %d probabilities for %d pictures of %d classes", len(probs), len(b.Labels), classes)
+		r.o.OnRow(n)
+	}
+}
+
+// of is the chunk a batch lies in: chunks begin where batches begin.
+func (r *run) of(b *loader.Batch) *chunk { return r.src.chunks[int(b.First)/r.src.size] }
+
+// begin makes room for the rows of a batch's chunk. Batches come in order.
+func (r *run) begin(b *loader.Batch) {
+	if c := r.of(b); c.rows == nil {
+		c.rows = make([]prediction, c.to-c.from)
+		c.left.Store(int64(len(c.rows)))
+	}
+}
+
+// batch predicts and fills in rows.
+func (r *run) batch(ctx context.Context, b *loader.Batch) error {
+	n := b.N
+	if r.o.Fixed {
+		n = len(b.Labels)
+	}
+	out, err := r.o.Predictor.Predict(ctx, b.Images, n)
+	if err != nil {
+		return err
+	}
+	if err := r.o.checkOutputs(out, n); err != nil {
+		return err
+	}
+	c := r.of(b)
+	for i := range b.N {
+		at := int(b.Rows[i])
+		p := &c.rows[at%r.src.size]
+		p.path, p.synset, p.label = r.src.Path(at), r.src.Synset(at), -1
+		if label, ok := r.classes[p.synset]; ok {
+			p.label = label
 		}
-		width := len(emb) / len(b.Labels)
-		for i := range b.N {
-			p := &out[b.Rows[i]]
-			if b.Errs[i] != nil {
-				p.err = b.Errs[i].Error()
-				o.OnError(p.path, b.Errs[i])
-				continue
+		if err := b.Errs[i]; err != nil {
+			if inner := errors.Unwrap(err); inner != nil {
+				err = inner // without the loader's row, which is one of this run alone
 			}
-			p.top, p.prob = topK(probs[i*classes:(i+1)*classes], o.TopK)
-			if o.Embedding {
-				p.embedding = slices.Clone(emb[i*width : (i+1)*width])
-			}
+			p.err = err.Error()
+			r.o.OnError(p.path, err)
+			continue
 		}
-		n := b.N
-		b.Release()
-		o.OnRow(n)
+		r.o.fill(p, out, i, n)
+	}
+	if c.left.Add(-int64(b.N)) == 0 {
+		r.done <- c
+	}
+	return nil
+}
+
+// checkOutputs holds what the network gave to what was asked for.
+func (o *Options) checkOutputs(out Outputs, n int) error {
+	classes := len(o.Spec.Classes)
+	if len(out.Probabilities) != n*classes {
+		return fmt.Errorf("the model gives %d probabilities for %d pictures of %d classes", len(out.Probabilities), n, classes)
+	}
+	if o.Logits && len(out.Logits) != n*classes {
+		return fmt.Errorf("the model gives %d logits for %d pictures of %d classes", len(out.Logits), n, classes)
+	}
+	if o.Embedding != "" && len(out.Embedding) != n*o.Width {
+		return fmt.Errorf("the model gives %d numbers of embedding for %d pictures", len(out.Embedding), n)
+	}
+	return nil
+}
+
+// fill takes row i of n of the outputs.
+func (o *Options) fill(p *prediction, out Outputs, i, n int) {
+	row := func(v []float32) []float32 { return v[i*(len(v)/n) : (i+1)*(len(v)/n)] }
+	probs := row(out.Probabilities)
+	p.top, p.prob = topK(probs, o.TopK)
+	if o.Probabilities || len(o.Derived) > 0 {
+		p.all = slices.Clone(probs)
+	}
+	if o.Logits {
+		p.logits = slices.Clone(row(out.Logits))
+	}
+	if o.Embedding != "" {
+		p.embedding = slices.Clone(row(out.Embedding))
 	}
 }
 

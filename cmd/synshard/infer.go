@@ -96,7 +96,7 @@ func (a *app) infer(cmd *cobra.Command, modelPath, dataset string, f inferFlags,
 	defer bar.Finish()
 	complaints := 0
 	o := infer.Options{
-		Predictor: s, Spec: s.Spec(), Source: view, Batch: f.batch, Runs: runs, Workers: f.dec, TopK: f.topK, Embedding: f.embedding,
+		Predictor: s, Spec: s.Spec(), Source: view, Batch: f.batch, Runs: runs, Workers: f.dec, TopK: f.topK, Embedding: map[bool]string{true: "fp32"}[f.embedding], Width: s.EmbeddingWidth(), Backend: f.provider,
 		Model: sum, Input: fmt.Sprintf("%s %s %+v", f.split, set.Manifest.Splits[f.split].IndexSHA256, *sel),
 		OnRow: func(n int) { bar.Add64(int64(n)) },
 		OnError: func(path string, err error) {
@@ -112,9 +112,9 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, out string, bar prog
 	var sum infer.Summary
 	var err error
 	if out == "-" {
-		sum, err = infer.Stream(cmd.Context(), o, a.stdout)
+		sum, err = infer.Stream(cmd.Context(), o, a.stdout, "stream")
 	} else {
-		sum, err = infer.Run(cmd.Context(), o, out)
+		sum, err = infer.Run(cmd.Context(), o, out, "arrow")
 	}
 	bar.Finish()
 	if err != nil && cmd.Context().Err() != nil && out != "-" {

@@ -67,8 +67,9 @@ func TestDemoEqualsEngine(t *testing.T) {
 		must(err)
 		want, err := e.Probabilities(b, false)
 		must(err)
-		got, _, err := s.Predict(t.Context(), b.Images, b.N)
+		out, err := s.Predict(t.Context(), b.Images, b.N)
 		must(err)
+		got := out.Probabilities
 		c := len(spec.Classes)
 		for i := range b.N {
 			if g, w := best(got[i*c:(i+1)*c]), best(want[i*c:(i+1)*c]); g != w {

@@ -6,8 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
+	"os"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -23,19 +22,33 @@ var ErrUnfit = errors.New("ONNX Runtime is missing or unfit")
 type Options struct {
 	Library  string // path of ONNX Runtime's library
 	Model    string // path of the ONNX file
-	Provider string // cpu, cuda or tensorrt
+	Provider string // cpu (default), cuda or tensorrt
 	Device   int    // of cuda and tensorrt
 	Threads  int    // of one run, on the CPU
+
+	// ProviderOptions are the provider's own, over the defaults; Cache is a
+	// directory for TensorRT's engines, and Batch what they are built for.
+	ProviderOptions map[string]string
+	Cache           string
+	Batch           int
+
+	// Spec says how pictures are made ready and what the classes are; its zero
+	// value is the one in the model's metadata. Choice settles what the model
+	// leaves open.
+	Spec   model.Spec
+	Choice Choice
+	Logits bool // wanted beside the probabilities
 }
 
 // Session is a model, open. It is for many goroutines.
 type Session struct {
-	spec      model.Spec
-	session   *ort.DynamicAdvancedSession
-	input     string
-	outputs   []string
-	classes   int
-	embedding int // width; 0: the model gives none
+	o        Options
+	c        *Contract
+	session  *ort.DynamicAdvancedSession
+	outputs  []string
+	logitsAt int // among outputs; -1: the model's scores are the logits, or they are not wanted
+	table    *[3][256]float32
+	buffers  sync.Pool // of *[]float32
 }
 
 var _ infer.Predictor = (*Session)(nil)
@@ -72,152 +85,164 @@ func Version(library string) (string, error) {
 	return ort.GetVersion(), nil
 }
 
-// Open opens a model that synshard exported, or one that takes uint8 pictures
-// [N, size, size, 3] and has a Spec in its metadata.
+// Open opens a model: one that synshard exported, or any classifier that
+// Describe can make sense of.
 func Open(o Options) (*Session, error) {
-	info, err := model.ReadONNXInfo(o.Model)
+	if o.Provider == "" {
+		o.Provider = "cpu"
+	}
+	if err := CheckProvider(o.Provider, o.ProviderOptions); err != nil {
+		return nil, err
+	}
+	c, err := Describe(o.Model, o.Choice)
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{}
-	text, ok := info.Metadata[model.SpecKey]
-	if !ok {
-		return nil, fmt.Errorf("%s: no %s in its metadata, which says how pictures are made ready and what the classes are", o.Model, model.SpecKey)
-	}
-	if s.spec, err = model.ParseSpec(text); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Model, err)
-	}
-	if err := s.describe(info); err != nil {
+	s := &Session{o: o, c: c, logitsAt: -1}
+	if err := s.settle(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Model, err)
 	}
 	if err := open(o.Library); err != nil {
 		return nil, err
 	}
-	options, err := sessionOptions(o)
+	// The CUDA provider changes signals when a session is made, and again in
+	// its first run.
+	_, err = keepingSignals(s.begin)
 	if err != nil {
-		return nil, err
-	}
-	defer options.Destroy()
-	if s.session, err = ort.NewDynamicAdvancedSession(o.Model, []string{s.input}, s.outputs, options); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Model, err)
+		s.Close()
+		return nil, explain(o.Model, c.Opset, err)
 	}
 	return s, nil
 }
 
-// describe checks that the model takes and gives what Predict expects.
-func (s *Session) describe(info *model.ONNXInfo) error {
-	if len(info.Inputs) != 1 {
-		return fmt.Errorf("%d inputs, want one", len(info.Inputs))
-	}
-	in, size := info.Inputs[0], int64(s.spec.InputSize)
-	if in.Type != "uint8" || len(in.Dims) != 4 || !slices.Equal(in.Dims[1:], []int64{size, size, 3}) {
-		return fmt.Errorf("input %s is %s %v, want uint8 [N %d %d 3]", in.Name, in.Type, in.Dims, size, size)
-	}
-	s.input, s.classes = in.Name, len(s.spec.Classes)
-	find := func(name string) *model.ONNXValue {
-		for i := range info.Outputs {
-			if info.Outputs[i].Name == name {
-				return &info.Outputs[i]
-			}
+// settle holds Spec and model to each other.
+func (s *Session) settle() error {
+	if len(s.o.Spec.Classes) == 0 {
+		if s.c.Spec == nil {
+			return fmt.Errorf("no %s in its metadata, which says how pictures are made ready and what the classes are: give them as --spec FILE or as flags", model.SpecKey)
 		}
-		return nil
+		s.o.Spec = *s.c.Spec
 	}
-	p := find("probabilities")
-	if p == nil || p.Type != "float" || len(p.Dims) != 2 || p.Dims[1] != int64(s.classes) {
-		return fmt.Errorf("no output probabilities, float [N %d]: the class list has %d names", s.classes, s.classes)
+	spec := &s.o.Spec
+	if err := spec.Check(); err != nil {
+		return err
 	}
-	s.outputs = []string{p.Name}
-	if e := find("embedding"); e != nil && e.Type == "float" && len(e.Dims) == 2 && e.Dims[1] > 0 {
-		s.outputs = append(s.outputs, e.Name)
-		s.embedding = int(e.Dims[1])
+	if s.c.Size > 0 && s.c.Size != spec.InputSize {
+		return fmt.Errorf("the model takes pictures of %d pixels, the spec says %d", s.c.Size, spec.InputSize)
+	}
+	if err := s.c.CheckClasses(len(spec.Classes)); err != nil {
+		return err
+	}
+	if s.c.Type == "float" {
+		s.table = normalise(spec)
 	}
 	return nil
 }
 
-func sessionOptions(o Options) (*ort.SessionOptions, error) {
-	so, err := ort.NewSessionOptions()
-	if err != nil {
-		return nil, err
+// CheckClasses refuses a class list of another length than the scores have.
+func (c *Contract) CheckClasses(names int) error {
+	switch {
+	case c.Classes == 0 || c.Classes == names:
+		return nil
+	case c.Classes == names+1:
+		return fmt.Errorf("the class list has %d names and the model %d classes: a model of TensorFlow's has a background class first; add its name to the list", names, c.Classes)
 	}
-	fail := func(err error) (*ort.SessionOptions, error) {
-		so.Destroy()
-		return nil, err
-	}
-	if err := errors.Join(so.SetIntraOpNumThreads(max(o.Threads, 1)), so.SetInterOpNumThreads(1), so.SetLogSeverityLevel(ort.LoggingLevelError)); err != nil {
-		return fail(err)
-	}
-	switch o.Provider {
-	case "", "cpu":
-	case "cuda":
-		cuda, err := ort.NewCUDAProviderOptions()
-		if err != nil {
-			return fail(fmt.Errorf("%w: provider cuda: %w", ErrUnfit, err))
-		}
-		defer cuda.Destroy()
-		err = cuda.Update(map[string]string{"device_id": strconv.Itoa(o.Device), "cudnn_conv_use_max_workspace": "1"})
-		if err == nil {
-			err = so.AppendExecutionProviderCUDA(cuda)
-		}
-		if err != nil {
-			return fail(fmt.Errorf("%w: provider cuda: %w; give --ort-lib the library of ONNX Runtime's GPU package", ErrUnfit, err))
-		}
-	case "tensorrt":
-		rt, err := ort.NewTensorRTProviderOptions()
-		if err != nil {
-			return fail(fmt.Errorf("%w: provider tensorrt: %w", ErrUnfit, err))
-		}
-		defer rt.Destroy()
-		err = rt.Update(map[string]string{"device_id": strconv.Itoa(o.Device), "trt_fp16_enable": "1"})
-		if err == nil {
-			err = so.AppendExecutionProviderTensorRT(rt)
-		}
-		if err != nil {
-			return fail(fmt.Errorf("%w: provider tensorrt: %w; give --ort-lib the library of ONNX Runtime's GPU package", ErrUnfit, err))
-		}
-	default:
-		return fail(fmt.Errorf("provider %q: want cpu, cuda or tensorrt", o.Provider))
-	}
-	return so, nil
+	return fmt.Errorf("the class list has %d names and the model %d classes: it is of another model, and no label would be right", names, c.Classes)
 }
 
-// Spec is what travels with the model.
-func (s *Session) Spec() model.Spec { return s.spec }
+// begin makes the session and, where something is to be learned or warmed up,
+// runs it once.
+func (s *Session) begin() error {
+	so, err := s.o.sessionOptions(s.c)
+	if err != nil {
+		return err
+	}
+	defer so.Destroy()
+	s.outputs = []string{s.c.Output}
+	if s.c.Embed != "" {
+		s.outputs = append(s.outputs, s.c.Embed)
+	}
+	if s.o.Logits && s.c.Scores == "probabilities" {
+		if err := s.beginLogits(so); err != nil {
+			return err
+		}
+	} else if s.session, err = ort.NewDynamicAdvancedSession(s.o.Model, []string{s.c.Input}, s.outputs, so); err != nil {
+		return err
+	}
+	if s.o.Provider != "cpu" || s.c.Scores == "" || s.c.Classes == 0 {
+		return s.probe()
+	}
+	return nil
+}
+
+// beginLogits makes a session of the model with what its last Softmax takes as
+// an output.
+func (s *Session) beginLogits(so *ort.SessionOptions) error {
+	if s.c.beneath == "" {
+		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
+	}
+	b, err := os.ReadFile(s.o.Model)
+	if err != nil {
+		return err
+	}
+	s.logitsAt = len(s.outputs)
+	s.outputs = append(s.outputs, s.c.beneath)
+	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(withOutput(b, s.c.beneath, len(s.o.Spec.Classes)), []string{s.c.Input}, s.outputs, so)
+	return err
+}
+
+// Spec is what says how pictures are made ready and what the classes are.
+func (s *Session) Spec() model.Spec { return s.o.Spec }
 
 // EmbeddingWidth is the number of floats of an embedding; 0: there is none.
-func (s *Session) EmbeddingWidth() int { return s.embedding }
+func (s *Session) EmbeddingWidth() int { return s.c.Width }
+
+// FixedBatch is the number of pictures the model takes a run; 0: any.
+func (s *Session) FixedBatch() int { return s.c.Batch }
+
+// Scores says what the model gives: probabilities or logits.
+func (s *Session) Scores() string { return s.c.Scores }
 
 // Predict implements infer.Predictor.
-func (s *Session) Predict(ctx context.Context, images []byte, n int) ([]float32, []float32, error) {
+func (s *Session) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
+	var out infer.Outputs
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return out, err
 	}
-	size := int64(s.spec.InputSize)
-	in, err := ort.NewTensor(ort.NewShape(int64(n), size, size, 3), images[:int64(n)*size*size*3])
+	in, done, err := s.tensor(images, n)
 	if err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
+		return out, fmt.Errorf("predict: %w", err)
 	}
-	defer in.Destroy()
-	probs := make([]float32, n*s.classes)
-	p, err := ort.NewTensor(ort.NewShape(int64(n), int64(s.classes)), probs)
-	if err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
-	}
-	defer p.Destroy()
-	outputs := []ort.Value{p}
-	var emb []float32
-	if s.embedding > 0 {
-		emb = make([]float32, n*s.embedding)
-		e, err := ort.NewTensor(ort.NewShape(int64(n), int64(s.embedding)), emb)
-		if err != nil {
-			return nil, nil, fmt.Errorf("predict: %w", err)
+	defer done()
+	results := make([][]float32, len(s.outputs))
+	values := make([]ort.Value, len(s.outputs))
+	for i := range results {
+		width := len(s.o.Spec.Classes)
+		if s.c.Embed != "" && i == 1 {
+			width = s.c.Width
 		}
-		defer e.Destroy()
-		outputs = append(outputs, e)
+		results[i] = make([]float32, n*width)
+		t, err := ort.NewTensor(ort.NewShape(int64(n), int64(width)), results[i])
+		if err != nil {
+			return out, fmt.Errorf("predict: %w", err)
+		}
+		defer t.Destroy()
+		values[i] = t
 	}
-	if err := s.session.Run([]ort.Value{in}, outputs); err != nil {
-		return nil, nil, fmt.Errorf("predict: %w", err)
+	if err := s.session.Run([]ort.Value{in}, values); err != nil {
+		return out, fmt.Errorf("predict: %w", err)
 	}
-	return probs, emb, nil
+	out.Probabilities = results[0]
+	if s.c.Embed != "" {
+		out.Embedding = results[1]
+	}
+	if s.logitsAt >= 0 {
+		out.Logits = results[s.logitsAt]
+	}
+	if s.c.Scores == "logits" {
+		out.Logits, out.Probabilities = results[0], softmax(results[0], len(s.o.Spec.Classes))
+	}
+	return out, nil
 }
 
 // Close frees the model.

@@ -114,10 +114,11 @@ func equalsEngine(t *testing.T, name, lib string, shim *torch.Shim) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, emb, err := s.Predict(t.Context(), batch.Images, 4)
+	out, err := s.Predict(t.Context(), batch.Images, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
+	got, emb := out.Probabilities, out.Embedding
 	if len(got) != len(want) || s.EmbeddingWidth() == 0 || len(emb) != 4*s.EmbeddingWidth() {
 		t.Fatalf("%d probabilities and %d numbers of embedding", len(got), len(emb))
 	}
@@ -141,11 +142,12 @@ func manyRuns(t *testing.T, s *Session, pictures []byte, want []float32) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			again, _, err := s.Predict(t.Context(), pictures, 4)
+			out, err := s.Predict(t.Context(), pictures, 4)
 			if err != nil {
 				t.Error(err)
 				return
 			}
+			again := out.Probabilities
 			for i := range again {
 				if math.Abs(float64(again[i]-want[i])) > 1e-6 {
 					t.Errorf("concurrent runs differ by %g", again[i]-want[i])

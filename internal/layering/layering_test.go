@@ -46,7 +46,7 @@ var owners = map[string][]string{
 	"unsafe":                               {"pixel", "train/torch", "infer/onnx"},
 	"github.com/goccy/go-yaml":             {"train"},
 	"gonum.org/v1/plot":                    {"train"},
-	"google.golang.org/protobuf/encoding/": {"model", "train"},
+	"google.golang.org/protobuf/encoding/": {"model", "train", "infer/onnx"},
 }
 
 // forbidden calls and imports of libraries: they never read the environment or
