@@ -124,16 +124,21 @@ func near(t *testing.T, what string, got []float32, want [][]float64, tolerance 
 	}
 }
 
-// TestForward holds the network to torchvision's, evaluating and training.
-func TestForward(t *testing.T) {
-	g := readGolden(t)
-	pictures := modeltest.Pictures(4, 299)
+// normalised turns NHWC bytes into NCHW numbers in [-1,1].
+func normalised(pictures []byte, size int) []float32 {
 	inputs := make([]float32, len(pictures))
-	plane := 299 * 299
-	for i, p := range pictures { // NHWC to NCHW
+	plane := size * size
+	for i, p := range pictures {
 		pixel, c := i/3, i%3
 		inputs[(pixel/plane*3+c)*plane+pixel%plane] = (float32(p)/255 - 0.5) / 0.5
 	}
+	return inputs
+}
+
+// TestForward holds the network to torchvision's, evaluating and training.
+func TestForward(t *testing.T) {
+	g := readGolden(t)
+	inputs := normalised(modeltest.Pictures(4, 299), 299)
 	for _, layout := range []bool{true, false} {
 		cfg := config("rmsprop")
 		cfg.ChannelsLast = layout
@@ -189,6 +194,11 @@ func TestGradients(t *testing.T) {
 	if d := math.Abs(m.Loss - g.Loss); d > 1e-4 {
 		t.Errorf("loss %v, want %v", m.Loss, g.Loss)
 	}
+	gradientsNear(t, e, g)
+}
+
+func gradientsNear(t *testing.T, e *Engine, g golden) {
+	t.Helper()
 	if len(g.Gradients) < 190 {
 		t.Fatalf("golden data has %d gradients", len(g.Gradients))
 	}
