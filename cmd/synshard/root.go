@@ -58,6 +58,9 @@ func newRoot(a *app) *cobra.Command {
 			if err := flagsFromEnv(cmd); err != nil {
 				return err
 			}
+			if err := flagsFromConfig(cmd); err != nil {
+				return err
+			}
 			return a.checkProgress()
 		},
 	}
@@ -69,7 +72,8 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.SetVersionTemplate("synshard {{.Version}}\n")
 	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp +
-		"\nA flag --some-flag may also be given as SYNSHARD_SOME_FLAG in the environment.\n")
+		"\nA flag --some-flag may also be given as SYNSHARD_SOME_FLAG in the environment, or as\n" +
+		"some-flag in synshard/config.yaml below the user's configuration directory.\n")
 
 	f := root.PersistentFlags()
 	f.StringVar(&a.progressMode, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")

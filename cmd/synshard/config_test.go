@@ -1,0 +1,46 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestConfigFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mine.yaml")
+	t.Setenv(configVariable, path)
+	for _, c := range []struct {
+		text string
+		env  string
+		args []string
+		code int
+		say  string
+	}{
+		{"json: true", "", []string{"model", "list"}, 0, `[{"name":`},
+		{"json: true", "", []string{"model", "list", "--json=false"}, 0, "name "},
+		{"json: true", "false", []string{"model", "list"}, 0, "name "},
+		{"model: {describe: {classes: 7}}", "", []string{"model", "describe", "alexnet", "--json"}, 0, `"classes": 7`},
+		{"classes: 9\nmodel: {describe: {classes: 7}}", "", []string{"model", "describe", "alexnet", "--json"}, 0, `"classes": 7`},
+		{"train: {classes: 7}", "", []string{"model", "list"}, 2, "mine.yaml: train.classes is no flag"},
+		{"trian: {device: cpu}", "", []string{"model", "list"}, 2, "trian is no command"},
+		{"classes: many", "", []string{"model", "describe", "alexnet"}, 2, "mine.yaml: classes: "},
+		{"classes: [", "", []string{"model", "list"}, 2, "mine.yaml: "},
+	} {
+		check(t, os.WriteFile(path, []byte(c.text), 0o666))
+		t.Setenv("SYNSHARD_JSON", c.env)
+		code, stdout, stderr := verb(c.args...)
+		if code != c.code || !strings.Contains(stdout+stderr, c.say) || strings.Count(stderr, "\n") > 1 {
+			t.Errorf("%q, %v: exit %d, %.200q, %q; want %d and %q", c.text, c.args, code, stdout, stderr, c.code, c.say)
+		}
+	}
+	check(t, os.Remove(path))
+	if code, _, stderr := verb("model", "list"); code != 2 || !strings.Contains(stderr, "no such file") {
+		t.Errorf("a named file that is missing: exit %d, %q", code, stderr)
+	}
+	t.Setenv(configVariable, "")
+	t.Setenv("XDG_CONFIG_HOME", filepath.Dir(path))
+	if code, _, stderr := verb("model", "list"); code != 0 {
+		t.Errorf("no file: exit %d, %q", code, stderr)
+	}
+}
