@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -111,26 +108,6 @@ func parsePart(text string, env func(string) string) (part, parts int, err error
 		return 0, 0, usagef("--part %q: want i/n with 0 <= i < n, or auto", text)
 	}
 	return part, parts, nil
-}
-
-// result gives stdout a verb's result: v as JSON with --json, else what text
-// writes.
-func (a *app) result(v any, text func(w io.Writer)) error {
-	w := bufio.NewWriter(a.stdout)
-	if a.jsonOut {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(v); err != nil {
-			return fmt.Errorf("write the result: %w", err)
-		}
-	} else {
-		text(w)
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	return nil
 }
 
 // placeInArray reads a job's place from the variables so named. Those for the

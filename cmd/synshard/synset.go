@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -95,25 +93,6 @@ func (s *synsetApp) words(id wordnet.ID) string {
 	return ""
 }
 
-// print gives stdout the result: v as JSON, or what text writes.
-func (s *synsetApp) print(v any, text func(w io.Writer)) error {
-	w := bufio.NewWriter(s.stdout)
-	if s.jsonOut {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		if err := enc.Encode(v); err != nil {
-			return fmt.Errorf("write the result: %w", err)
-		}
-	} else {
-		text(w)
-	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	return nil
-}
-
 // nodeJSON is a synset where another one is the subject.
 type nodeJSON struct {
 	ID    wordnet.ID `json:"id"`
@@ -179,7 +158,7 @@ under this one, each once.`,
 					shown = append(shown, s.full(id))
 				}
 			}
-			return s.print(shown, func(w io.Writer) {
+			return s.result(shown, func(w io.Writer) {
 				for i, v := range shown {
 					if i > 0 {
 						fmt.Fprintln(w)
@@ -249,7 +228,7 @@ by tabs. Several arguments are taken as one phrase.`,
 				s.logf("%d found; the first %d follow", len(found), limit)
 				found = found[:limit]
 			}
-			return s.print(found, func(w io.Writer) {
+			return s.result(found, func(w io.Writer) {
 				for _, n := range found {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", n.ID, strings.Join(n.Words, ", "), n.Gloss)
 				}
