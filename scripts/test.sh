@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that holds this project, on a clean checkout: set-up where needed, formatting, vet, staticcheck, the
-# layering, every test, the race detector, the engine against libtorch, and the whole road end to end.
+# layering, every test, the race detector, the engine under the address sanitizer, and the whole road end to end.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 started=$SECONDS
@@ -22,6 +22,9 @@ go test ./...
 
 section "race detector"
 go test -race -short ./...
+
+section "engine under the address sanitizer"
+scripts/test-shim-sanitized.sh
 
 section "end to end"
 scripts/e2e.sh
