@@ -74,8 +74,9 @@ type Options struct {
 	Input, Model, Backend string
 	Notes                 map[string]string
 
-	OnRow   func(n int)                  // as rows are done
-	OnError func(path string, err error) // of a picture that could not be read; its row is kept
+	OnRow     func(n int)                  // as rows are done
+	OnSkipped func(n int)                  // rows that an earlier run had done
+	OnError   func(path string, err error) // of a picture that could not be read; its row is kept
 }
 
 func (o *Options) check() error {
@@ -104,6 +105,9 @@ func (o *Options) check() error {
 	if o.OnRow == nil {
 		o.OnRow = func(int) {}
 	}
+	if o.OnSkipped == nil {
+		o.OnSkipped = func(int) {}
+	}
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}
 	}
@@ -130,6 +134,12 @@ func (o *Options) Fingerprint() string {
 		return o.whole()
 	}
 	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %d/%d", o.whole(), o.Part, o.Parts)))
+}
+
+// Rows is how many rows are asked for: the source's, or those of the part.
+func (o *Options) Rows() int {
+	from, to := o.rows()
+	return to - from
 }
 
 // rows is the range [from, to) that is predicted.

@@ -23,6 +23,11 @@ type Summary struct {
 	Failed  int  `json:"failed"`            // rows with an error
 	Skipped int  `json:"skipped"`           // rows an earlier run had done
 	Already bool `json:"already,omitempty"` // the whole output was there
+
+	Known   int    `json:"known"` // rows predicted now whose truth is known,
+	Right   int    `json:"right"` // and those of them whose first class is it
+	Warning string `json:"warning,omitempty"`
+	foreign int    // rows whose truth is no class of the model
 }
 
 // PartsDir is where the parts of an output lie until it is whole.
@@ -57,12 +62,15 @@ func Run(ctx context.Context, o Options, path, format string) (Summary, error) {
 	if err != nil {
 		return sum, err
 	}
-	o.OnRow(sum.Skipped)
+	o.OnSkipped(sum.Skipped)
 	err = o.predict(ctx, todo, func(c *chunk) error {
-		sum.Rows += len(c.rows)
-		sum.Failed += failures(c.rows)
-		return o.writePart(names[c.number], l, c.rows)
+		if err := o.writePart(names[c.number], l, c.rows); err != nil {
+			return err
+		}
+		sum.count(c.rows)
+		return nil
 	})
+	sum.Warning = o.suspect(sum)
 	if err != nil {
 		return sum, err
 	}
@@ -146,10 +154,10 @@ func Stream(ctx context.Context, o Options, w io.Writer, format string) (Summary
 		if err := out.Write(rec); err != nil {
 			return fmt.Errorf("write predictions: %w", err)
 		}
-		sum.Rows += len(c.rows)
-		sum.Failed += failures(c.rows)
+		sum.count(c.rows)
 		return nil
 	})
+	sum.Warning = o.suspect(sum)
 	if err != nil {
 		return sum, err
 	}
@@ -159,14 +167,37 @@ func Stream(ctx context.Context, o Options, w io.Writer, format string) (Summary
 	return sum, nil
 }
 
-func failures(rows []prediction) int {
-	n := 0
+// count adds rows to the sum.
+func (s *Summary) count(rows []prediction) {
+	s.Rows += len(rows)
 	for i := range rows {
-		if rows[i].err != "" {
-			n++
+		p := &rows[i]
+		if p.err != "" {
+			s.Failed++
+		}
+		if p.label >= 0 {
+			s.Known++
+			if p.top != nil && int64(p.top[0]) == p.label {
+				s.Right++
+			}
+		}
+		if p.label < 0 && p.synset != "" {
+			s.foreign++
 		}
 	}
-	return n
+}
+
+// suspect points out what a wrong class list looks like.
+func (o *Options) suspect(s Summary) string {
+	classes := len(o.Spec.Classes)
+	chance := 1 / float64(classes)
+	switch {
+	case s.Known == 0 && s.foreign > 0:
+		return fmt.Sprintf("none of %d rows' synsets is one of the model's %d classes: the class list is probably of another model", s.foreign, classes)
+	case classes > 2 && s.Known >= 20 && float64(s.Known) >= 3/chance/10 && float64(s.Right) <= 1.5*chance*float64(s.Known):
+		return fmt.Sprintf("%d of %d first predictions are right, which is chance for %d classes: the model's label order is probably not that of the class list", s.Right, s.Known, classes)
+	}
+	return ""
 }
 
 func (o *Options) classes() map[string]int64 {

@@ -1,169 +1,218 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"synshard/infer"
 	"synshard/infer/onnx"
-	"synshard/shard"
+	"synshard/model"
 )
 
 var _ = register(newInferCmd)
 
 // inferFlags are infer's own.
 type inferFlags struct {
-	split, out, provider, ortLib      string
-	topK, batch, threads, device, dec int
-	embedding                         bool
+	in  inputFlags
+	net networkFlags
+
+	out, format, probabilities, embedding, batch string
+	topK, workers                                int
+	logits                                       bool
 }
+
+// inferColumns lets another file of this package add columns to what infer
+// writes, with flags of their own: it is called with the command and gives what
+// is called when the model is open.
+var inferColumns []func(cmd *cobra.Command) func(a *app, spec model.Spec) ([]infer.Derived, error)
+
+const inferLong = `Runs a model over pictures and writes a row each, in the order of the input: path,
+label and synset (the truth, where it is known), then the most probable classes
+with their probabilities (pred_label, pred_synset, pred_prob: lists of --top-k),
+and error. A picture that cannot be read keeps its row (exit 3).
+
+INPUT is a dataset (with --split and a selection), folders of pictures, tars, Parquet
+or Arrow files with a column of pictures, single pictures, or - for a list of paths on
+stdin. A directory, tar or prefix of a name that is one of the model's classes is the
+truth.
+
+--out has its name only when it is whole; until then finished parts lie in OUT.parts,
+and the same command goes on from there and ends in the same bytes. Without --out, or
+with --out -, stdout gets an Arrow stream, or what --format says.
+
+MODEL is an exported model, or any ONNX classifier of pictures: what its metadata do not
+say is said by --spec or flags, which win over both and are noted in the output.`
+
+const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --out runs/a/val.arrow
+  find photos -name '*.jpg' -print0 | synshard infer model.onnx - -0 --out photos.parquet
+  synshard infer model.onnx photos/ more.tar --format ndjson | jq .pred_synset[0]
+  synshard infer model.onnx imagenet --split train --embedding=fp16 --part auto --out part-$SLURM_ARRAY_TASK_ID.arrow
+  synshard infer resnet50.onnx imagenet --classes imagenet --resize 256 --out val.arrow`
 
 func newInferCmd(a *app) *cobra.Command {
 	var f inferFlags
 	var sel *selectionFlags
+	var columns []func(*app, model.Spec) ([]infer.Derived, error)
 	cmd := &cobra.Command{
-		Use:   "infer MODEL DATASET --out FILE",
-		Short: "Predict over a dataset and write Arrow",
-		Long: `Runs an exported model over a split of a dataset and writes a row an image, in the
-dataset's order: path, label and synset (the truth, where it is known), then the
-most probable classes with their probabilities (pred_label, pred_synset,
-pred_prob: lists of --top-k), and error. An image that cannot be decoded keeps
-its row (exit 3). The file has its name only when it is whole; the same command
-continues what was interrupted. --out - writes an Arrow stream to stdout.`,
-		Example: `  synshard infer runs/a/model.onnx imagenet --split val --out runs/a/val.arrow
-  synshard infer model.onnx imagenet --split test --embedding --out - | consumer`,
-		Args: exactly(2, 2, "a model and a dataset"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.infer(cmd, args[0], args[1], f, sel) },
+		Use:     "infer MODEL INPUT... [--out FILE]",
+		Short:   "Predict over pictures and write Arrow, Parquet, NDJSON or CSV",
+		Long:    inferLong,
+		Example: inferExample,
+		Args:    atLeast(2, "a model and what to predict over"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.infer(cmd, args[0], args[1:], &f, sel, columns)
+		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.split, "split", "val", "split to predict over")
-	fl.StringVarP(&f.out, "out", "o", "", "file to write, or - for a stream on stdout")
+	fl.StringVarP(&f.out, "out", "o", "-", "file to write, or - for stdout")
+	fl.StringVar(&f.format, "format", "", "arrow, stream (Arrow's), parquet, ndjson or csv (default: by the file's name)")
 	fl.IntVar(&f.topK, "top-k", 5, "classes kept of each prediction")
-	fl.BoolVar(&f.embedding, "embedding", false, "write the embedding too")
-	fl.IntVar(&f.batch, "batch", 0, "images a run of the network (0: 8 on the CPU, 64 on a GPU)")
-	fl.IntVar(&f.threads, "threads", 0, "CPUs the network takes (0: all)")
-	fl.IntVarP(&f.dec, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
-	fl.StringVar(&f.provider, "provider", "cpu", "execution provider: cpu, cuda or tensorrt")
-	fl.IntVar(&f.device, "device", 0, "which GPU, with --provider cuda or tensorrt")
-	fl.StringVar(&f.ortLib, "ort-lib", "", "ONNX Runtime's library (default: see 'synshard doctor')")
+	fl.StringVar(&f.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class")
+	fl.BoolVar(&f.logits, "logits", false, "a column with the logit of every class")
+	fl.StringVar(&f.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16")
+	fl.Lookup("embedding").NoOptDefVal = "fp32"
+	fl.StringVar(&f.batch, "batch", "", "pictures a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
+	fl.IntVarP(&f.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")
+	f.in.add(cmd)
+	f.net.add(cmd)
 	sel = addSelectionFlags(cmd)
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions([]string{"cpu", "cuda", "tensorrt"}, cobra.ShellCompDirectiveNoFileComp)))
+	for _, c := range inferColumns {
+		columns = append(columns, c(cmd))
+	}
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(infer.Formats, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
-func (a *app) infer(cmd *cobra.Command, modelPath, dataset string, f inferFlags, sel *selectionFlags) error {
-	if f.topK < 1 || f.batch < 0 || f.threads < 0 || f.dec < 0 {
-		return usagef("infer: --top-k %d, --batch %d, --threads %d, --workers %d", f.topK, f.batch, f.threads, f.dec)
-	}
-	if f.provider != "cpu" && f.provider != "cuda" && f.provider != "tensorrt" {
-		return usagef("infer: --provider %q: want cpu, cuda or tensorrt", f.provider)
-	}
-	if f.out == "-" {
-		if err := a.refuseTerminal("an Arrow stream"); err != nil {
-			return err
+// atLeast wants n arguments or more.
+func atLeast(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < n {
+			return usagef("want %s", what)
 		}
+		return nil
 	}
-	set, err := shard.Open(dataset)
+}
+
+// check holds the flags to each other.
+func (f *inferFlags) check(a *app) error {
+	if f.topK < 1 || f.workers < 0 {
+		return usagef("infer: --top-k %d, --workers %d", f.topK, f.workers)
+	}
+	if f.probabilities != "top" && f.probabilities != "all" {
+		return usagef("infer: --probabilities %q: want top or all", f.probabilities)
+	}
+	if !slices.Contains([]string{"", "fp32", "fp16"}, f.embedding) {
+		return usagef("infer: --embedding %q: want fp32 or fp16, as in --embedding=fp16", f.embedding)
+	}
+	if f.format == "" {
+		f.format = infer.FormatOf(f.out)
+	}
+	if !slices.Contains(infer.Formats, f.format) {
+		return usagef("infer: --format %q: want one of %s", f.format, strings.Join(infer.Formats, ", "))
+	}
+	if f.out == "-" && f.format != "ndjson" && f.format != "csv" {
+		return a.refuseTerminal("the " + f.format + " output")
+	}
+	return nil
+}
+
+func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *inferFlags, sel *selectionFlags, columns []func(*app, model.Spec) ([]infer.Derived, error)) error {
+	if err := f.check(a); err != nil {
+		return err
+	}
+	part, parts, err := parsePart(sel.part, os.Getenv)
 	if err != nil {
 		return err
 	}
-	defer set.Close()
-	view, err := a.openView(set, f.split, sel)
+	net, err := a.openNetwork(cmd.Context(), modelPath, &f.net, f.logits, f.batchHint())
 	if err != nil {
 		return err
 	}
-	s, runs, err := a.openSession(modelPath, &f)
+	defer net.close()
+	in, err := a.openInput(cmd.Context(), inputs, &f.in, sel, net.spec)
 	if err != nil {
 		return err
 	}
-	defer s.Close()
-	if f.embedding && s.EmbeddingWidth() == 0 {
-		return fmt.Errorf("%s: the model has no output embedding", modelPath)
+	defer in.close()
+	if f.embedding != "" && net.width == 0 {
+		return fmt.Errorf("%s: the model gives no embedding", modelPath)
 	}
-	sum, err := fileSum(modelPath)
-	if err != nil {
-		return err
-	}
-	bar := a.bar(int64(view.Len()), "predicting")
-	defer bar.Finish()
 	complaints := 0
 	o := infer.Options{
-		Predictor: s, Spec: s.Spec(), Source: view, Batch: f.batch, Runs: runs, Workers: f.dec, TopK: f.topK, Embedding: map[bool]string{true: "fp32"}[f.embedding], Width: s.EmbeddingWidth(), Backend: f.provider,
-		Model: sum, Input: fmt.Sprintf("%s %s %+v", f.split, set.Manifest.Splits[f.split].IndexSHA256, *sel),
-		OnRow: func(n int) { bar.Add64(int64(n)) },
+		Predictor: net.predictor, Spec: net.spec, Source: in.source, Fixed: net.fixed, Runs: net.runs, Workers: f.workers,
+		TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width,
+		Part: part, Parts: parts, Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes,
 		OnError: func(path string, err error) {
 			if complaints++; complaints <= maxComplaints {
 				a.logf("%s: %v; its row has the error", path, err)
 			}
 		},
 	}
-	return a.runInfer(cmd, o, f.out, bar)
+	for _, c := range columns {
+		more, err := c(a, net.spec)
+		if err != nil {
+			return err
+		}
+		o.Derived = append(o.Derived, more...)
+	}
+	if o.Batch, err = a.chooseBatch(cmd.Context(), f, net); err != nil {
+		return err
+	}
+	return a.runInfer(cmd, o, f)
 }
 
-func (a *app) runInfer(cmd *cobra.Command, o infer.Options, out string, bar progress) error {
+func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error {
+	bar := a.bar(int64(o.Rows()), "predicting")
+	defer bar.Finish()
+	o.OnRow = func(n int) { bar.Add64(int64(n)) }
+	o.OnSkipped = func(n int) { bar.Set(int64(n)) }
 	var sum infer.Summary
 	var err error
-	if out == "-" {
-		sum, err = infer.Stream(cmd.Context(), o, a.stdout, "stream")
+	if f.out == "-" {
+		sum, err = infer.Stream(cmd.Context(), o, a.stdout, f.format)
 	} else {
-		sum, err = infer.Run(cmd.Context(), o, out, "arrow")
+		sum, err = infer.Run(cmd.Context(), o, f.out, f.format)
 	}
 	bar.Finish()
-	if err != nil && cmd.Context().Err() != nil && out != "-" {
-		return stopped(errors.New("infer: stopped; the same command continues"))
+	if err != nil && cmd.Context().Err() != nil {
+		if f.out == "-" {
+			return context.Canceled
+		}
+		return stopped(fmt.Errorf("infer: stopped with %d rows done; the same command continues", sum.Rows))
 	}
 	if err != nil {
 		return err
 	}
-	if out != "-" {
-		if a.jsonOut {
-			err = json.NewEncoder(a.stdout).Encode(sum)
-		} else {
-			already := ""
-			if sum.Already {
-				already = " (nothing to do)"
-			}
-			_, err = fmt.Fprintf(a.stdout, "%s: %d predictions, %d images failed%s\n", out, sum.Rows, sum.Failed, already)
+	if f.out != "-" {
+		already := ""
+		if sum.Already {
+			already = " (nothing to do)"
 		}
+		err = a.result(sum, func(w io.Writer) {
+			fmt.Fprintf(w, "%s: %d predictions, %d pictures failed%s\n", f.out, sum.Rows, sum.Failed, already)
+		})
+	}
+	if sum.Warning != "" {
+		a.logf("%s", sum.Warning)
 	}
 	if err == nil && sum.Failed > 0 {
-		return refused(fmt.Errorf("infer: %d images could not be read; their rows say why", sum.Failed))
+		return refused(fmt.Errorf("infer: %d pictures could not be read; their rows say why", sum.Failed))
 	}
 	return err
 }
 
-// openSession opens the model with as many runs at a time as pay: on the CPU
-// one a thread, each on its own core.
-func (a *app) openSession(path string, f *inferFlags) (*onnx.Session, int, error) {
-	lib, err := a.findORT(f.ortLib)
-	if err != nil {
-		return nil, 0, err
-	}
-	runs := 2 // in flight on a GPU
-	if f.provider == "cpu" {
-		if runs = f.threads; runs == 0 {
-			runs = runtime.GOMAXPROCS(0)
-		}
-	}
-	if f.batch == 0 {
-		if f.batch = 64; f.provider == "cpu" {
-			f.batch = 8
-		}
-	}
-	s, err := onnx.Open(onnx.Options{Library: lib, Model: path, Provider: f.provider, Device: f.device, Threads: 1})
-	if errors.Is(err, onnx.ErrUnfit) {
-		err = native(fmt.Errorf("%w; %s", err, mendORT))
-	}
-	return s, runs, err
-}
+// cpus is how many processors this process may use: Go's own count, which
+// keeps to affinity and to the limits of control groups.
+func cpus() int { return runtime.GOMAXPROCS(0) }
 
 func fileSum(path string) (string, error) {
 	f, err := os.Open(path)
@@ -176,4 +225,15 @@ func fileSum(path string) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}
+
+// unfit gives an error of ONNX Runtime its exit code.
+func unfit(err error) error {
+	switch {
+	case errors.Is(err, onnx.ErrUnfit):
+		return native(fmt.Errorf("%w; %s", err, mendORT))
+	case errors.Is(err, onnx.ErrOption):
+		return usagef("infer: --ep-option: %w", err)
+	}
+	return err
 }

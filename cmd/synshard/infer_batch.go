@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"synshard/infer"
+	"synshard/internal/durable"
+)
+
+// batchHint is the batch that was asked for in digits; 0: none.
+func (f *inferFlags) batchHint() int {
+	n, err := strconv.Atoi(f.batch)
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+// chooseBatch settles how many pictures a run takes.
+func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, error) {
+	switch {
+	case f.batch == "auto":
+		if n.only > 0 {
+			return n.only, nil
+		}
+		return a.tryBatches(ctx, f, n)
+	case f.batch == "" || f.batch == "0":
+		return n.batch, nil
+	}
+	batch, err := strconv.Atoi(f.batch)
+	if err != nil || batch < 1 {
+		return 0, usagef("infer: --batch %q: want a number or auto", f.batch)
+	}
+	if n.only > 0 && batch != n.only {
+		return 0, usagef("infer: --batch %d: the model takes %d pictures a run and no other number", batch, n.only)
+	}
+	return batch, nil
+}
+
+// tryBatches finds the fastest batch, and keeps what it found beside the parts
+// of an output: a run that goes on must cut batches where they were cut.
+func (a *app) tryBatches(ctx context.Context, f *inferFlags, n *network) (int, error) {
+	kept := ""
+	if f.out != "-" {
+		kept = filepath.Join(infer.PartsDir(f.out), "batch")
+		text, err := os.ReadFile(kept)
+		if err == nil {
+			return strconv.Atoi(strings.TrimSpace(string(text)))
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return 0, err
+		}
+	}
+	best := infer.Measurement{}
+	for _, batch := range []int{1, 2, 4, 8, 16, 32} {
+		m, err := infer.Measure(ctx, n.predictor, n.spec.InputSize, infer.Setting{Batch: batch, Runs: n.runs}, infer.MeasureOptions{Least: 300 * time.Millisecond, Most: 2 * time.Second})
+		if err != nil {
+			return 0, err
+		}
+		if m.PerSecond > 1.02*best.PerSecond { // a larger one must be worth its memory
+			best = m
+		}
+	}
+	a.logf("batch %d: %.1f pictures/s in a trial", best.Batch, best.PerSecond)
+	if kept == "" {
+		return best.Batch, nil
+	}
+	if err := durable.MkdirAll(filepath.Dir(kept)); err != nil {
+		return 0, err
+	}
+	return best.Batch, durable.WriteFile(kept, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, best.Batch)
+		return err
+	})
+}

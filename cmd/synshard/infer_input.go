@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"synshard/infer"
+	"synshard/model"
+	"synshard/shard"
+)
+
+// inputFlags say how the input is read.
+type inputFlags struct {
+	split string
+	zero  bool
+}
+
+func (f *inputFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.split, "split", "val", "split of a dataset to predict over")
+	cmd.Flags().BoolVarP(&f.zero, "null", "0", false, "paths on stdin end in a zero byte, as find -print0 writes them")
+}
+
+// input is pictures to predict over.
+type input struct {
+	source   infer.Source
+	identity string
+	close    func() error
+}
+
+// openInput finds out what the arguments are.
+func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *selectionFlags, spec model.Spec) (*input, error) {
+	dataset := func(dir string) bool {
+		_, err := os.Stat(filepath.Join(dir, shard.ManifestName))
+		return err == nil
+	}
+	if len(args) == 1 && dataset(args[0]) {
+		return a.openDataset(args[0], f.split, sel)
+	}
+	if f.zero && args[0] != "-" {
+		return nil, usagef("infer: -0 is for a list on stdin: give - as the input")
+	}
+	if len(sel.synsets)+len(sel.exclude) > 0 || sel.limitPerSynset > 0 {
+		return nil, usagef("infer: --synset, --exclude and --limit-per-synset select from a dataset")
+	}
+	ignored := 0
+	o := infer.OpenOptions{
+		Known:     func(name string) bool { return slices.Contains(spec.Classes, name) },
+		OnIgnored: func(string) { ignored++ },
+	}
+	if len(spec.Classes) > 32 {
+		classes := map[string]bool{}
+		for _, c := range spec.Classes {
+			classes[c] = true
+		}
+		o.Known = func(name string) bool { return classes[name] }
+	}
+	var s *infer.Opened
+	var err error
+	switch {
+	case len(args) == 1 && args[0] == "-":
+		s, err = infer.OpenList(ctx, a.stdin, f.zero, o)
+	case slices.Contains(args, "-"):
+		return nil, usagef("infer: - (a list on stdin) goes with no other input")
+	case slices.ContainsFunc(args, dataset):
+		return nil, usagef("infer: a dataset goes with no other input")
+	default:
+		s, err = infer.Open(ctx, args, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if ignored > 0 {
+		a.logf("%d files are called as no picture is and are left out", ignored)
+	}
+	return &input{s, s.Identity(), s.Close}, nil
+}
+
+// openDataset selects from a dataset. Parts are cut later, between batches.
+func (a *app) openDataset(dir, split string, sel *selectionFlags) (*input, error) {
+	set, err := shard.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	whole := *sel
+	whole.part = ""
+	view, err := a.openView(set, split, &whole)
+	if err != nil {
+		set.Close()
+		return nil, err
+	}
+	identity := fmt.Sprintf("dataset %s %s %q %q %d", split, set.Manifest.Splits[split].IndexSHA256, sel.synsets, sel.exclude, sel.limitPerSynset)
+	return &input{view, identity, set.Close}, nil
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"synshard/infer"
+)
+
+var _ = register(newMergeCmd)
+
+func newMergeCmd(a *app) *cobra.Command {
+	var out, format string
+	cmd := &cobra.Command{
+		Use:   "merge PART... --out FILE",
+		Short: "Join the parts that infer --part wrote",
+		Long: `Joins the Arrow files that the jobs of an array wrote with 'infer --part i/n', given in
+any order, to one file: the bytes that one job without --part would have written.
+All n parts must be there and come from the same model, input and options. Where
+the whole is there already nothing is done.`,
+		Example: `  synshard merge val-*.arrow --out val.arrow
+  synshard merge part-0.arrow part-1.arrow --out all.parquet`,
+		Args: atLeast(1, "the parts"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if format == "" {
+				format = infer.FormatOf(out)
+			}
+			if !slices.Contains(infer.Formats, format) {
+				return usagef("merge: --format %q: want one of %s", format, strings.Join(infer.Formats, ", "))
+			}
+			if out == "-" {
+				return usagef("merge: --out names a file; parts are of no use before all are there")
+			}
+			sum, err := infer.Merge(args, out, format)
+			if err != nil {
+				return fmt.Errorf("merge: %w", err)
+			}
+			return a.result(sum, func(w io.Writer) {
+				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d pictures failed\n", out, sum.Rows, len(args), sum.Failed)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
+	cmd.Flags().StringVar(&format, "format", "", "arrow, stream (Arrow's), parquet, ndjson or csv (default: by the file's name)")
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	return cmd
+}
