@@ -232,6 +232,8 @@ func unfit(err error) error {
 	switch {
 	case errors.Is(err, onnx.ErrUnfit):
 		return native(fmt.Errorf("%w; %s", err, mendORT))
+	case errors.Is(err, onnx.ErrTooNew):
+		return native(err)
 	case errors.Is(err, onnx.ErrOption):
 		return usagef("infer: --ep-option: %w", err)
 	}

@@ -18,6 +18,9 @@ import (
 // ErrUnfit marks a library that is missing, or lacks what was asked for.
 var ErrUnfit = errors.New("ONNX Runtime is missing or unfit")
 
+// ErrTooNew marks a model that the library does not know how to run.
+var ErrTooNew = errors.New("the model is not for this ONNX Runtime")
+
 // Options say which model runs where.
 type Options struct {
 	Library  string // path of ONNX Runtime's library

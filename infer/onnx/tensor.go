@@ -165,11 +165,11 @@ func explain(path string, opset int64, err error) error {
 	}
 	switch {
 	case strings.Contains(text, "IR version"):
-		return fmt.Errorf("%s: %w: the file's IR version is newer than ONNX Runtime %s reads (%s): use a newer library, or export it again with an older onnx package: %w", path, ErrUnfit, version, first(supportedIR), err)
+		return fmt.Errorf("%s: %w: the file's IR version is newer than ONNX Runtime %s reads (%s): use a newer library, or export it again with an older onnx package: %w", path, ErrTooNew, version, first(supportedIR), err)
 	case strings.Contains(text, "opset"):
-		return fmt.Errorf("%s: %w: the model is of opset %d, ONNX Runtime %s knows %s: use a newer library, or export it again with an older opset: %w", path, ErrUnfit, opset, version, first(supportedOpset), err)
+		return fmt.Errorf("%s: %w: the model is of opset %d, ONNX Runtime %s knows %s: use a newer library, or export it again with an older opset: %w", path, ErrTooNew, opset, version, first(supportedOpset), err)
 	case strings.Contains(text, "is not a registered function/op"), strings.Contains(text, "Could not find an implementation"):
-		return fmt.Errorf("%s: %w: the model has an operator that ONNX Runtime %s does not run (opset %d): %w", path, ErrUnfit, version, opset, err)
+		return fmt.Errorf("%s: %w: the model has an operator that ONNX Runtime %s does not run (opset %d): %w", path, ErrTooNew, version, opset, err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
