@@ -58,6 +58,32 @@ def hugging_face_loader():
     return lambda: (b["image"] for b in torch.utils.data.DataLoader(data, 32, shuffle=True))
 
 
+def ffcv_loader():
+    """JPEG as FFCV stores it (it encodes anew, here at quality 90, as the pictures have), its own crop and resize."""
+    import numpy
+    from ffcv.fields import RGBImageField
+    from ffcv.fields.decoders import RandomResizedCropRGBImageDecoder
+    from ffcv.loader import Loader, OrderOption
+    from ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
+    from ffcv.writer import DatasetWriter
+
+    class Pictures:
+        def __len__(self):
+            return len(files)
+
+        def __getitem__(self, i):
+            return (numpy.asarray(Image.open(files[i]).convert("RGB")),)
+
+    path = os.path.join(tempfile.mkdtemp(), "train.beton")
+    DatasetWriter(path, {"image": RGBImageField(write_mode="jpg", max_resolution=512, jpeg_quality=90)}, num_workers=1).from_indexed_dataset(Pictures())
+    decoder = RandomResizedCropRGBImageDecoder((299, 299), scale=(0.05, 1), ratio=(3 / 4, 4 / 3))
+    loader = Loader(path, batch_size=32, num_workers=1, order=OrderOption.RANDOM, pipelines={
+        "image": [decoder, RandomHorizontalFlip(), ToTensor(), ToTorchImage(convert_back_int16=False)]})
+    for _ in loader:  # its compiler runs in the first epoch
+        pass
+    return lambda: (x for x, in loader)
+
+
 def ours():
     out = subprocess.run([binary, "bench", "loader", folder, "--json", "--progress", "off", "-j", "1", "--rounds", "1", "--seconds", str(2 * turn)],
                          check=True, capture_output=True, text=True).stdout
@@ -67,8 +93,8 @@ def ours():
 
 peers, missing = {}, []
 for name, module, make in [("torchvision DataLoader", "torchvision", torchvision_loader), ("WebDataset", "webdataset", webdataset_loader),
-                           ("Hugging Face datasets", "datasets", hugging_face_loader), ("FFCV", "ffcv", None)]:
-    if importlib.util.find_spec(module) is None or make is None:
+                           ("Hugging Face datasets", "datasets", hugging_face_loader), ("FFCV", "ffcv", ffcv_loader)]:
+    if importlib.util.find_spec(module) is None:
         missing.append(name)
     else:
         peers[name] = make()
