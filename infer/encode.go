@@ -95,12 +95,64 @@ func (p *place) Seek(offset int64, whence int) (int64, error) {
 	return p.n, nil
 }
 
-// unclosed keeps a writer open that the Parquet writer would close.
-type unclosed struct{ io.Writer }
+// parquetEncoder writes Parquet, a row group a record. The writer beneath
+// panics, or is silent, where its output cannot be written: the first error is
+// kept and given instead.
+type parquetEncoder struct {
+	w   *pqarrow.FileWriter
+	out *sticky
+}
+
+// sticky is a writer that keeps its first error and cannot be closed.
+type sticky struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sticky) Write(b []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(b)
+	s.err = err
+	return n, err
+}
 
 func newParquet(w io.Writer, schema *arrow.Schema) (encoder, error) {
+	schema = ragged(schema)
+	e := &parquetEncoder{out: &sticky{w: w}}
 	props := parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd), parquet.WithDictionaryDefault(false))
-	return pqarrow.NewFileWriter(schema, unclosed{w}, props, pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+	err := e.guard(func() (err error) {
+		e.w, err = pqarrow.NewFileWriter(schema, e.out, props, pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+		return err
+	})
+	return e, err
+}
+
+func (e *parquetEncoder) Write(rec arrow.Record) error {
+	return e.guard(func() error {
+		rec, err := raggedRecord(ragged(rec.Schema()), rec)
+		if err != nil {
+			return err
+		}
+		defer rec.Release()
+		return e.w.Write(rec)
+	})
+}
+
+func (e *parquetEncoder) Close() error { return e.guard(e.w.Close) }
+
+func (e *parquetEncoder) guard(f func() error) (err error) {
+	defer func() {
+		p := recover()
+		switch {
+		case e.out.err != nil:
+			err = e.out.err
+		case p != nil:
+			err = fmt.Errorf("parquet: %v", p)
+		}
+	}()
+	return f()
 }
 
 // jsonEncoder writes an object a row. Floats have the digits that tell them

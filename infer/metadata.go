@@ -7,17 +7,11 @@ import (
 	"os"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/parquet/file"
 
 	"synshard/internal/durable"
 )
-
-// under gives a record the metadata of a schema of the same fields.
-func under(s *arrow.Schema, rec arrow.Record) arrow.Record {
-	return array.NewRecord(s, rec.Columns(), rec.NumRows())
-}
 
 // Text has no room for metadata: it lies beside the file, with the file's size.
 type sidecar struct {

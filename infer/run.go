@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options, path, format string) (Summary, error) {
 	if err != nil {
 		return sum, err
 	}
-	if err := join(path, format, l.schema, sum.Failed, names); err != nil {
+	if err := join(path, format, l.schema, o.chunk(), sum.Failed, names); err != nil {
 		return sum, err
 	}
 	return sum, os.RemoveAll(parts)
@@ -260,20 +260,18 @@ func writeFile(path, format string, schema *arrow.Schema, each func(write func(a
 	return f.Commit()
 }
 
-// join makes the output of the parts, in order.
-func join(path, format string, schema *arrow.Schema, failed int, parts []string) error {
+// join makes the output of the parts, in order, in records of so many rows.
+func join(path, format string, schema *arrow.Schema, rows, failed int, parts []string) error {
 	schema = with(schema, map[string]string{keyFailed: strconv.Itoa(failed)})
 	return writeFile(path, format, schema, func(write func(arrow.Record) error) error {
+		// Through the same hands as in Merge, so that the bytes are the same.
+		r := rebatch{schema: schema, size: rows, write: write}
+		defer r.drop()
 		for _, p := range parts {
-			err := readFile(p, nil, func(rec arrow.Record) error {
-				rec = under(schema, rec)
-				defer rec.Release()
-				return write(rec)
-			})
-			if err != nil {
+			if err := readFile(p, nil, r.add); err != nil {
 				return fmt.Errorf("part %s: %w", p, err)
 			}
 		}
-		return nil
+		return r.flush()
 	})
 }

@@ -1,0 +1,369 @@
+package infer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/float16"
+
+	"synshard/model"
+	"synshard/pixel"
+	"synshard/shard"
+)
+
+// album is pictures of one colour each, in memory; a nil one cannot be read.
+type album struct {
+	pictures [][]byte
+	damaged  int // this one is corrupt; 0: none
+}
+
+func newAlbum(t testing.TB, n int) *album {
+	t.Helper()
+	a := &album{}
+	for i := range n {
+		b, err := pixel.EncodeJPEG(8, 8, bytes.Repeat([]byte{byte(i), byte(i >> 8), byte(7 * i)}, 64), 95)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.pictures = append(a.pictures, b)
+	}
+	return a
+}
+
+func (a *album) Len() int            { return len(a.pictures) }
+func (a *album) Path(i int) string   { return fmt.Sprintf("p%05d.jpg", i) }
+func (a *album) Synset(i int) string { return []string{"ant", "bee", "cat", ""}[i%4] }
+func (a *album) Read(i int, buf []byte) ([]byte, error) {
+	if i == a.damaged && i > 0 {
+		return nil, fmt.Errorf("picture %d: %w", i, shard.ErrCorrupt)
+	}
+	if a.pictures[i] == nil {
+		return nil, fmt.Errorf("%w: picture %d is gone", ErrUnreadable, i)
+	}
+	return append(buf[:0], a.pictures[i]...), nil
+}
+
+// colours is a network whose scores are functions of the first pixel, and which
+// takes longer for some batches than for others.
+type colours struct {
+	slow  bool
+	calls atomic.Int64
+	stop  func(call int64)
+}
+
+func (c *colours) Predict(ctx context.Context, images []byte, n int) (Outputs, error) {
+	if c.stop != nil {
+		c.stop(c.calls.Add(1))
+	}
+	if c.slow {
+		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
+	}
+	var out Outputs
+	for i := range n {
+		p := images[i*48:]
+		sum := float32(p[0]) + float32(p[1]) + float32(p[2]) + 3
+		for j := range 3 {
+			out.Probabilities = append(out.Probabilities, (float32(p[j])+1)/sum)
+			out.Logits = append(out.Logits, float32(p[j]))
+		}
+		out.Embedding = append(out.Embedding, float32(p[0]), float32(p[1])/3)
+	}
+	return out, ctx.Err()
+}
+
+func options(a *album, batch int) Options {
+	return Options{Predictor: &colours{slow: true}, Source: a, Batch: batch, Runs: 3, TopK: 2, Input: "album", Model: "colours", Backend: "test",
+		Spec: model.Spec{InputSize: 4, Resize: 4, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"ant", "bee", "cat"}}}
+}
+
+func mustRun(t *testing.T, o Options, path, format string) ([]byte, Summary) {
+	t.Helper()
+	sum, err := Run(t.Context(), o, path, format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(PartsDir(path)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("parts are left: %v", err)
+	}
+	return b, sum
+}
+
+// TestOrderAndFailures expects a row a picture in the source's order, those
+// that failed too, whatever the order in which batches are done.
+func TestOrderAndFailures(t *testing.T) {
+	a := newAlbum(t, 5000)
+	a.pictures[17], a.pictures[4999] = nil, []byte("no picture")
+	var failed atomic.Int64
+	o := options(a, 7)
+	o.OnError = func(string, error) { failed.Add(1) }
+	path := filepath.Join(t.TempDir(), "out.arrow")
+	_, sum := mustRun(t, o, path, "arrow")
+	if sum.Rows != 5000 || sum.Failed != 2 || failed.Load() != 2 || sum.Known != 3750 {
+		t.Errorf("%+v, %d complaints", sum, failed.Load())
+	}
+	row := 0
+	err := readFile(path, nil, func(rec arrow.Record) error {
+		paths, errs := rec.Column(colPath).(*array.String), rec.Column(colError).(*array.String)
+		probs := rec.Column(colPredProb).(*array.FixedSizeList)
+		for i := range int(rec.NumRows()) {
+			if want := a.Path(row); paths.Value(i) != want {
+				t.Fatalf("row %d is %s", row, paths.Value(i))
+			}
+			bad := row == 17 || row == 4999
+			if errs.IsNull(i) == bad || probs.IsNull(i) != bad {
+				t.Errorf("row %d: error %q, predictions missing: %v", row, errs.ValueStr(i), probs.IsNull(i))
+			}
+			row++
+		}
+		return nil
+	})
+	if err != nil || row != 5000 {
+		t.Errorf("%d rows: %v", row, err)
+	}
+	again, err := Run(t.Context(), o, path, "arrow")
+	if err != nil || !again.Already || again.Failed != 2 || again.Rows != 5000 {
+		t.Errorf("a rerun: %+v, %v", again, err)
+	}
+}
+
+// TestResume stops a run in the middle, in every format, and expects the rerun
+// to skip what is done and end in the bytes of a run that was never stopped.
+func TestResume(t *testing.T) {
+	a := newAlbum(t, 6500)
+	a.pictures[3000] = nil
+	for _, format := range Formats {
+		t.Run(format, func(t *testing.T) {
+			dir := t.TempDir()
+			o := options(a, 16)
+			o.Probabilities, o.Logits, o.Embedding, o.Width = true, true, "fp16", 2
+			want, _ := mustRun(t, o, filepath.Join(dir, "whole"), format)
+
+			path := filepath.Join(dir, "out")
+			ctx, cancel := context.WithCancel(t.Context())
+			half := o
+			half.Predictor = &colours{stop: func(call int64) {
+				if call == 320 { // of 407
+					cancel()
+				}
+			}}
+			if _, err := Run(ctx, half, path, format); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(path); err == nil {
+				t.Fatal("a file of half the rows has its name")
+			}
+			damage(t, filepath.Join(PartsDir(path), "part-000000.arrow"))
+			skipped := 0
+			o.OnSkipped = func(n int) { skipped = n }
+			got, sum := mustRun(t, o, path, format)
+			if !bytes.Equal(got, want) {
+				t.Error("other bytes than those of a run that was not stopped")
+			}
+			if skipped == 0 || sum.Skipped != skipped || sum.Rows != 6500 || sum.Failed != 1 {
+				t.Errorf("%+v, %d skipped", sum, skipped)
+			}
+			other := o
+			other.TopK = 1
+			if _, err := Run(t.Context(), other, path, format); !errors.Is(err, ErrOther) {
+				t.Errorf("other options over it: %v", err)
+			}
+		})
+	}
+}
+
+// damage cuts a part short: it is made anew.
+func damage(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Truncate(path, 200); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPartsOfOthersAreKept(t *testing.T) {
+	a := newAlbum(t, 3000)
+	path := filepath.Join(t.TempDir(), "out.arrow")
+	ctx, cancel := context.WithCancel(t.Context())
+	o := options(a, 8)
+	o.Predictor = &colours{stop: func(call int64) {
+		if call == 300 {
+			cancel()
+		}
+	}}
+	if _, err := Run(ctx, o, path, "arrow"); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	o.Predictor, o.Model = &colours{}, "another"
+	if _, err := Run(t.Context(), o, path, "arrow"); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), ".parts") {
+		t.Errorf("another model over the parts of one: %v", err)
+	}
+}
+
+// TestMerge expects parts, in any order and of any number, to make the bytes of
+// the whole.
+func TestMerge(t *testing.T) {
+	a := newAlbum(t, 5003)
+	a.pictures[9] = nil
+	dir := t.TempDir()
+	for _, batch := range []int{8, 13} {
+		o := options(a, batch)
+		o.Embedding, o.Width = "fp32", 2
+		want, _ := mustRun(t, o, filepath.Join(dir, fmt.Sprintf("whole%d", batch)), "arrow")
+		for _, n := range []int{2, 3, 700} {
+			var names []string
+			for i := range n {
+				o.Part, o.Parts = i, n
+				names = append(names, filepath.Join(dir, fmt.Sprintf("b%d-%d-of-%d", batch, i, n)))
+				mustRun(t, o, names[i], "arrow")
+			}
+			slices.Reverse(names)
+			out := filepath.Join(dir, fmt.Sprintf("merged%d-%d", batch, n))
+			sum, err := Merge(names, out, "arrow")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) || sum.Rows != 5003 || sum.Failed != 1 {
+				t.Errorf("batch %d in %d parts: other bytes than the whole, %+v", batch, n, sum)
+			}
+			if _, err := Merge(names[1:], out+"x", "arrow"); !errors.Is(err, ErrParts) || !strings.Contains(err.Error(), "missing") {
+				t.Errorf("a part short: %v", err)
+			}
+			if _, err := Merge(append(names, names[0]), out+"x", "arrow"); !errors.Is(err, ErrParts) {
+				t.Errorf("a part twice: %v", err)
+			}
+			names[0] = filepath.Join(dir, fmt.Sprintf("whole%d", batch))
+			if _, err := Merge(names, out+"x", "arrow"); !errors.Is(err, ErrParts) {
+				t.Errorf("a whole among parts: %v", err)
+			}
+		}
+	}
+}
+
+func TestDamageEndsTheRun(t *testing.T) {
+	a := newAlbum(t, 3000)
+	a.damaged = 2500
+	path := filepath.Join(t.TempDir(), "out.arrow")
+	if _, err := Run(t.Context(), options(a, 8), path, "arrow"); !errors.Is(err, shard.ErrCorrupt) {
+		t.Fatalf("damaged data: %v", err)
+	}
+	a.damaged = 0
+	_, sum := mustRun(t, options(a, 8), path, "arrow")
+	if sum.Skipped != 2048 {
+		t.Errorf("%d rows skipped after the data were mended", sum.Skipped)
+	}
+}
+
+// fullDisk takes so many bytes.
+type fullDisk struct{ left int }
+
+var errFull = errors.New("no space left")
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	if d.left -= len(b); d.left < 0 {
+		return 0, errFull
+	}
+	return len(b), nil
+}
+
+func TestStreamToFullDisk(t *testing.T) {
+	for _, format := range Formats {
+		for _, room := range []int{0, 10, 4000} {
+			if _, err := Stream(t.Context(), options(newAlbum(t, 2500), 8), &fullDisk{room}, format); !errors.Is(err, errFull) {
+				t.Errorf("%s with room for %d bytes: %v", format, room, err)
+			}
+		}
+	}
+}
+
+func TestChanceIsPointedOut(t *testing.T) {
+	a := newAlbum(t, 400)
+	for i := range a.pictures { // the network says ant for all
+		a.pictures[i] = a.pictures[255&^0xff+255]
+	}
+	for _, c := range []struct {
+		classes []string
+		want    string
+	}{
+		{[]string{"ant", "bee", "cat"}, ""},
+		{[]string{"elk", "emu", "fox"}, "class list is probably of another model"},
+	} {
+		o := options(a, 8)
+		o.Spec.Classes = c.classes
+		var out bytes.Buffer
+		sum, err := Stream(t.Context(), o, &out, "ndjson")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.want == "" && sum.Right*2 > sum.Known { // sanity of the fixture
+			t.Errorf("%+v", sum)
+		}
+		if c.want != "" && !strings.Contains(sum.Warning, c.want) {
+			t.Errorf("%v: %q", c.classes, sum.Warning)
+		}
+	}
+	var o Options
+	o.Spec.Classes = make([]string, 100)
+	if w := o.suspect(Summary{Known: 1000, Right: 9}); !strings.Contains(w, "label order") {
+		t.Errorf("9 right of 1000 among 100 classes: %q", w)
+	}
+	if w := o.suspect(Summary{Known: 1000, Right: 200}); w != "" {
+		t.Errorf("200 right of 1000 among 100 classes: %q", w)
+	}
+}
+
+// TestHalf goes through every float16 and what lies between neighbours.
+func TestHalf(t *testing.T) {
+	value := func(b uint16) float32 { return float16.FromBits(b).Float32() }
+	for b := range uint16(0x7c00) {
+		v := value(b)
+		if e := int(b >> 10); e == 0 { // Arrow's own reading of subnormals is not relied upon
+			v = float32(math.Ldexp(float64(b), -24))
+		}
+		if got := half(v).Uint16(); got != b {
+			t.Fatalf("%#x is %g and comes back as %#x", b, v, got)
+		}
+		if got := half(-v).Uint16(); got != b|0x8000 {
+			t.Fatalf("-%g comes back as %#x", v, got)
+		}
+		if b+1 == 0x7c00 {
+			break
+		}
+		next := value(b + 1)
+		if (b+1)>>10 == 0 {
+			next = float32(math.Ldexp(float64(b+1), -24))
+		}
+		middle := v/2 + next/2
+		if got, want := half(middle).Uint16(), b+b&1; got != want {
+			t.Fatalf("%g between %#x and its neighbour: %#x, want %#x", middle, b, got, want)
+		}
+		if got := half(math.Nextafter32(middle, next)).Uint16(); got != b+1 {
+			t.Fatalf("just above %g: %#x, want %#x", middle, got, b+1)
+		}
+	}
+	if got := half(65520).Uint16(); got != 0x7c00 {
+		t.Errorf("65520 is %#x, want infinity", got)
+	}
+	if got := half(float32(math.NaN())).Uint16(); got&0x7c00 != 0x7c00 || got&0x3ff == 0 {
+		t.Errorf("NaN is %#x", got)
+	}
+}
