@@ -41,6 +41,30 @@ static inline uint32_t entry(int symbol, int length, int dc) {
 	return (uint32_t)length << 24 | (uint32_t)s << 16 | (uint32_t)run << 8 | (uint32_t)(length + s);
 }
 
+// An entry of px_codes.skip, from the low end: 6 bits for the bits of codes and
+// values together, 7 for the coefficients passed, 1 for the end of the block.
+// The last value's bits may lie beyond the window. none says that not even one
+// code is whole: it passes more coefficients than a block has.
+enum { skip_passed = 6, skip_end = 13, none = 127 << skip_passed };
+
+static uint16_t skip_entry(const px_codes *c, unsigned window) {
+	int used = 0, passed = 0;
+	while (used < px_skip) {
+		// Zeros stand for the bits beyond the window; a code that needs them is not whole.
+		unsigned at = window << used & ((1u << px_skip) - 1);
+		uint32_t e = px_skip > px_look ? c->look[at >> (px_skip - px_look)] : c->look[at << (px_look - px_skip)];
+		int length = (int)(e >> 24), run = (int)(e >> 8 & 255);
+		if (e == 0 || used + length > px_skip) break;
+		if (run == past) {
+			used += length;
+			return (uint16_t)(1 << skip_end | passed << skip_passed | used);
+		}
+		if (passed + run + 1 > 63) break;
+		used += (int)(e & 255), passed += run + 1;
+	}
+	return (uint16_t)(used ? passed << skip_passed | used : none);
+}
+
 static void make_codes(px_codes *c, const JHUFF_TBL *t, int dc) {
 	if (c->made && memcmp(c->from.bits, t->bits, sizeof t->bits) == 0 && memcmp(c->from.huffval, t->huffval, sizeof t->huffval) == 0) return;
 	memset(c->look, 0, sizeof c->look);
@@ -54,6 +78,8 @@ static void make_codes(px_codes *c, const JHUFF_TBL *t, int dc) {
 		}
 		c->most[length] = t->bits[length] ? code - 1 : -1;
 	}
+	if (!dc)
+		for (unsigned window = 0; window < 1 << px_skip; window++) c->skip[window] = skip_entry(c, window);
 	c->from = *t;
 	c->made = 1;
 }
@@ -115,23 +141,50 @@ INLINE int next(reader *r, const px_codes *c, int dc, uint32_t *e) {
 	return value + (below & (1 - (1 << s)));
 }
 
-// block decodes one block; out is zeroed before, or null to skip it.
+// block decodes one block; out is zeroed before.
 INLINE void block(reader *r, const px_codes *dc, const px_codes *ac, int *last, JCOEF *out) {
 	uint32_t e;
 	refill(r);
 	*last = (int)((unsigned)*last + (unsigned)next(r, dc, 1, &e));
-	if (out) out[0] = (JCOEF)*last;
+	out[0] = (JCOEF)*last;
 	int k = 1;
 	for (;;) {
 		int v = next(r, ac, 0, &e);
 		k += (int)(e >> 8 & 255);
-		if (out) out[natural[k]] = (JCOEF)v;
+		out[natural[k]] = (JCOEF)v;
 		if (++k > 63) return;
 		refill(r);
 		v = next(r, ac, 0, &e);
 		k += (int)(e >> 8 & 255);
-		if (out) out[natural[k]] = (JCOEF)v;
+		out[natural[k]] = (JCOEF)v;
 		if (++k > 63) return;
+	}
+}
+
+// skip_block passes over a block, several codes at a time; of its values only
+// the first coefficient's matters, to the blocks after it. A step takes at most
+// 26 bits, so two can be taken between refills.
+INLINE void skip_block(reader *r, const px_codes *dc, const px_codes *ac, int *last) {
+	uint32_t e;
+	refill(r);
+	*last = (int)((unsigned)*last + (unsigned)next(r, dc, 1, &e));
+	int k = 1;
+	for (;;) {
+		refill(r);
+		for (int twice = 0; twice < 2; twice++) {
+			unsigned s = ac->skip[r->buffer >> (64 - px_skip)];
+			int passed = (int)(s >> skip_passed & 127), end = (int)(s >> skip_end);
+			if (__builtin_expect(k + passed + end > 64, 0)) { // the block ends within these codes, or there is a long one
+				next(r, ac, 0, &e);
+				k += (int)(e >> 8 & 255) + 1;
+				if (k > 63) return;
+				break;
+			}
+			r->buffer <<= s & 63;
+			r->count -= (int)(s & 63);
+			k += passed;
+			if (end | (k == 64)) return;
+		}
 	}
 }
 
@@ -205,13 +258,16 @@ static void restart(j_decompress_ptr d, px_bits *b) {
 METHODDEF(boolean) decode(j_decompress_ptr d, JBLOCKROW *mcu) {
 	px_bits *b = d->client_data;
 	if (d->restart_interval && b->to_restart == 0) restart(d, b);
+	// Rows above the part come without a place for them; columns beside it are not transformed.
+	int wanted = mcu && b->column >= d->master->first_iMCU_col && b->column <= d->master->last_iMCU_col;
+	if (++b->column == d->MCUs_per_row) b->column = 0;
 	if (!d->entropy->insufficient_data) {
 		reader r = {b->buffer, b->count, b->made_up, b->plain_at, b->plain_end};
 		for (int i = 0; i < d->blocks_in_MCU; i++) {
 			int c = d->MCU_membership[i];
 			const px_codes *dc = &b->dc_codes[d->cur_comp_info[c]->dc_tbl_no], *ac = &b->ac_codes[d->cur_comp_info[c]->ac_tbl_no];
-			if (mcu) block(&r, dc, ac, &b->dc[c], mcu[i][0]);
-			else block(&r, dc, ac, &b->dc[c], NULL);
+			if (wanted) block(&r, dc, ac, &b->dc[c], mcu[i][0]);
+			else skip_block(&r, dc, ac, &b->dc[c]);
 		}
 		b->buffer = r.buffer, b->count = r.count, b->made_up = r.made_up, b->plain_at = r.at;
 		if (b->count < b->made_up) { // bits were used that are not there
@@ -242,6 +298,7 @@ int px_take_over(j_decompress_ptr d, px_bits *b) {
 		if (!b->plain) return 0;
 	}
 	b->next_restart = 0;
+	b->column = 0;
 	b->to_restart = d->restart_interval;
 	unstuff(b);
 	d->client_data = b;

@@ -10,7 +10,7 @@
 #include <jpeglib.h>
 
 // Larger tables push the rest out of the nearest cache, and are slower.
-enum { px_look = 9 };
+enum { px_look = 9, px_skip = 11 };
 
 // px_codes is one Huffman table: what the next px_look bits begin with, and
 // what longer codes need (T.81, figure F.15).
@@ -20,6 +20,10 @@ typedef struct {
 	int32_t first[17];  // huffval's index of a length's first code, less that code
 	JHUFF_TBL from;     // what it was made of
 	int made;
+
+	// For blocks that are passed over, what the codes that the next px_skip bits
+	// hold whole take together: see skip_entry. Only for AC tables.
+	uint16_t skip[1 << px_skip];
 } px_codes;
 
 // px_bits is the state within a scan. The data lie in memory as a whole.
@@ -32,6 +36,7 @@ typedef struct {
 	int count;       // how many, with those made up
 	int made_up;     // zero bits put in because the data ended
 	int dc[MAX_COMPS_IN_SCAN];
+	unsigned column; // of the next MCU in its row
 	unsigned to_restart;
 	int next_restart;
 	int at_end; // no marker follows

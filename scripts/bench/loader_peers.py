@@ -4,7 +4,7 @@
     python scripts/bench/loader_peers.py SYNSHARD PICTURES [rounds]
 
 PICTURES is a folder a class (scripts/bench/loader_pictures.py). Every peer makes the same training picture: a random
-resized crop of 299 (area 0.05 to 1), flipped half the time, uint8. One worker, in the process itself, so that a rate is
+resized crop of 299 (area 0.05 to 1), flipped half the time, uint8, each from the form it keeps data in. One worker, in the process itself, so that a rate is
 pictures per second of processor time. Peers that are not installed are named as such. Prints one JSON object."""
 import glob, importlib.util, io, json, os, statistics, subprocess, sys, tarfile, tempfile, time
 
@@ -84,8 +84,12 @@ def ffcv_loader():
     return lambda: (x for x, in loader)
 
 
+shards = os.path.join(tempfile.mkdtemp(), "dataset")
+subprocess.run([binary, "ingest", "--folder", folder, "--out", shards, "--progress", "off"], check=True, capture_output=True)
+
+
 def ours():
-    out = subprocess.run([binary, "bench", "loader", folder, "--json", "--progress", "off", "-j", "1", "--rounds", "1", "--seconds", str(2 * turn)],
+    out = subprocess.run([binary, "bench", "loader", shards, "--json", "--progress", "off", "-j", "1", "--rounds", "1", "--seconds", str(2 * turn)],
                          check=True, capture_output=True, text=True).stdout
     run = json.loads(out)["runs"][0]
     return run["images_per_second_per_core"], run["decode_only_per_second_per_core"]
