@@ -114,7 +114,7 @@ func openFile(ctx context.Context, p string, o *OpenOptions) (source, error) {
 	case ext == ".tgz" || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tar.bz2") || strings.HasSuffix(name, ".tar.xz") || strings.HasSuffix(name, ".tar.zst"):
 		return nil, errors.New("a packed tar cannot be read from the middle, which going on after a stop takes: unpack it to a .tar first")
 	case ext == ".parquet" || ext == ".pq":
-		return openParquet(ctx, p, o)
+		return openParquet(p, o)
 	case ext == ".arrow" || ext == ".arrows" || ext == ".feather" || ext == ".ipc":
 		return openArrow(p, o)
 	case isPicture(p):

@@ -177,19 +177,68 @@ func parseMessage(b []byte) (m message, err error) {
 	if at := root.field(1); at > 0 && at < len(b) {
 		m.kind = b[at]
 	}
-	if m.body, err = root.int64(3); err != nil || m.kind != headBatch {
+	if m.body, err = root.int64(3); err != nil {
 		return m, err
 	}
 	at := root.field(2)
 	if at <= 0 {
 		return m, errors.New("no header")
 	}
-	batch, err := fbTable(b, at)
+	head, err := fbTable(b, at)
 	if err != nil {
 		return m, err
 	}
-	m.rows, err = batch.int64(0)
+	switch m.kind {
+	case headSchema:
+		return m, head.checkTables(1, 2, 0)
+	case headBatch:
+		if _, _, err = head.vector(1, 16); err == nil {
+			_, _, err = head.vector(2, 16)
+		}
+		if err == nil {
+			m.rows, err = head.int64(0)
+		}
+	}
 	return m, err
+}
+
+// vector is where a field's vector begins and how many elements of so many
+// bytes it has. Arrow's reader makes room for as many as are announced.
+func (t table) vector(i, size int) (at, n int, err error) {
+	if at = t.field(i); at == 0 {
+		return 0, 0, nil
+	}
+	if at < 0 || at+4 > len(t.b) {
+		return 0, 0, errFlatbuffer
+	}
+	at += int(binary.LittleEndian.Uint32(t.b[at:]))
+	if at < 0 || at+4 > len(t.b) {
+		return 0, 0, errFlatbuffer
+	}
+	if n = int(binary.LittleEndian.Uint32(t.b[at:])); n > (len(t.b)-at-4)/size {
+		return 0, 0, errFlatbuffer
+	}
+	return at + 4, n, nil
+}
+
+// checkTables checks the vectors of a schema, or a field, and of the fields
+// below it: 1 fields and 2 metadata of the one, 5 children and 6 metadata of
+// the other.
+func (t table) checkTables(fields, metadata, depth int) error {
+	if depth > 16 {
+		return errFlatbuffer
+	}
+	if _, _, err := t.vector(metadata, 4); err != nil {
+		return err
+	}
+	at, n, err := t.vector(fields, 4)
+	for i := 0; i < n && err == nil; i++ {
+		var child table
+		if child, err = fbTable(t.b, at+4*i); err == nil {
+			err = child.checkTables(5, 6, depth+1)
+		}
+	}
+	return err
 }
 
 // table is a table of a flatbuffer.

@@ -111,7 +111,7 @@ func (c *columns) fetch(g int) (*group, error) {
 	}
 	out, said := &group{number: g}, &names{}
 	for _, rec := range records {
-		err := c.take(rec, out, said)
+		err := guarded(func() error { return c.take(rec, out, said) })
 		rec.Release()
 		if err != nil {
 			return nil, err

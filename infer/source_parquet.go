@@ -1,29 +1,29 @@
 package infer
 
 import (
-	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
 	"synshard/shard"
 )
 
 // openParquet opens a Parquet file. A group of rows is its row group.
-func openParquet(ctx context.Context, p string, o *OpenOptions) (source, error) {
+func openParquet(p string, o *OpenOptions) (source, error) {
 	f, err := os.Open(p)
 	if err != nil {
 		return nil, err
 	}
 	c := &columns{name: p, known: o.Known, names: map[int]*names{}}
 	var r *file.Reader
-	var a *pqarrow.FileReader
-	var leaves []int
+	var leaves map[string]int
 	err = guarded(func() error {
 		var err error
 		if r, err = file.NewParquetReader(f); err != nil {
@@ -36,9 +36,6 @@ func openParquet(ctx context.Context, p string, o *OpenOptions) (source, error) 
 		if v := r.MetaData().KeyValueMetadata().FindValue("huggingface"); v != nil {
 			c.labels = labelNames(*v)
 		}
-		if a, err = pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator); err != nil {
-			return err
-		}
 		leaves, err = wanted(r)
 		return err
 	})
@@ -49,37 +46,114 @@ func openParquet(ctx context.Context, p string, o *OpenOptions) (source, error) 
 	c.close = f.Close
 	c.load = func(g int) (records []arrow.Record, err error) {
 		err = guarded(func() error {
-			t, err := a.RowGroup(g).ReadTable(ctx, leaves)
+			rec, err := parquetGroup(r, g, leaves)
 			if err != nil {
 				return fmt.Errorf("%w: row group %d: %w", shard.ErrCorrupt, g, err)
 			}
-			defer t.Release()
-			each := array.NewTableReader(t, 0)
-			defer each.Release()
-			for each.Next() {
-				rec := each.Record()
-				rec.Retain()
-				records = append(records, rec)
-			}
-			return each.Err()
+			records = append(records, rec)
+			return nil
 		})
 		return records, err
 	}
 	return c, nil
 }
 
-// wanted lists the leaves of the columns that matter: no others are read.
-func wanted(r *file.Reader) ([]int, error) {
-	var leaves []int
+// parquetColumns are the leaves that matter and what they are called as columns
+// of plain values.
+var parquetColumns = map[string]string{
+	"image.bytes": "image", "image.path": "path", "image": "image", "bytes": "image", "image_bytes": "image", "jpg": "image", "jpeg": "image",
+	"path": "path", "file_name": "path", "filename": "path", "synset": "synset", "label": "label", "cls": "label",
+}
+
+// wanted gives the leaves by what they are.
+func wanted(r *file.Reader) (map[string]int, error) {
+	leaves := map[string]int{}
 	s := r.MetaData().Schema
 	for i := range s.NumColumns() {
-		switch s.ColumnRoot(i).Name() {
-		case "image", "bytes", "image_bytes", "jpg", "jpeg", "path", "file_name", "filename", "synset", "label", "cls":
-			leaves = append(leaves, i)
+		what, ok := parquetColumns[s.Column(i).Path()]
+		if _, twice := leaves[what]; ok && !twice && s.Column(i).MaxRepetitionLevel() == 0 {
+			leaves[what] = i
 		}
 	}
-	if len(leaves) == 0 {
+	if _, ok := leaves["image"]; !ok {
 		return nil, errNoPictures
 	}
 	return leaves, nil
+}
+
+// parquetGroup reads the leaves of a row group, in this goroutine: pqarrow reads
+// structs in others, where a panic over damage cannot be caught.
+func parquetGroup(r *file.Reader, g int, leaves map[string]int) (arrow.Record, error) {
+	rows := r.MetaData().RowGroup(g).NumRows()
+	var fields []arrow.Field
+	var columns []arrow.Array
+	defer func() {
+		for _, c := range columns {
+			c.Release()
+		}
+	}()
+	for _, what := range slices.Sorted(maps.Keys(leaves)) {
+		chunk, err := r.RowGroup(g).Column(leaves[what])
+		if err != nil {
+			return nil, err
+		}
+		var column arrow.Array
+		switch c := chunk.(type) {
+		case *file.ByteArrayColumnChunkReader:
+			column, err = parquetBytes(c, what, rows)
+		case *file.Int64ColumnChunkReader:
+			column, err = parquetInts(c, rows)
+		default:
+			continue // no type that this column has
+		}
+		if err != nil {
+			return nil, fmt.Errorf("column %s: %w", what, err)
+		}
+		fields, columns = append(fields, arrow.Field{Name: what, Type: column.DataType(), Nullable: true}), append(columns, column)
+	}
+	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rows), nil
+}
+
+func parquetBytes(c *file.ByteArrayColumnChunkReader, what string, rows int64) (arrow.Array, error) {
+	t := arrow.DataType(arrow.BinaryTypes.LargeBinary)
+	if what != "image" {
+		t = arrow.BinaryTypes.LargeString
+	}
+	b := array.NewBuilder(memory.DefaultAllocator, t)
+	defer b.Release()
+	var value [1]parquet.ByteArray
+	var def [1]int16
+	for range rows { // a value at a time: it is good until the next page
+		n, read, err := c.ReadBatch(1, value[:], def[:], nil)
+		switch {
+		case err != nil || n != 1:
+			return nil, fmt.Errorf("%d of %d rows (%v)", b.Len(), rows, err)
+		case read == 0:
+			b.AppendNull()
+		case what == "image":
+			b.(*array.BinaryBuilder).Append(value[0])
+		default:
+			b.(*array.LargeStringBuilder).Append(string(value[0]))
+		}
+	}
+	return b.NewArray(), nil
+}
+
+func parquetInts(c *file.Int64ColumnChunkReader, rows int64) (arrow.Array, error) {
+	b := array.NewInt64Builder(memory.DefaultAllocator)
+	defer b.Release()
+	var value [1]int64
+	var def [1]int16
+	for range rows {
+		n, read, err := c.ReadBatch(1, value[:], def[:], nil)
+		switch {
+		case err != nil || n != 1:
+			return nil, fmt.Errorf("%d of %d rows (%v)", b.Len(), rows, err)
+		case read == 0:
+			b.AppendNull()
+		default:
+			b.Append(value[0])
+		}
+	}
+	return b.NewArray(), nil
 }
