@@ -133,7 +133,7 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	if err != nil {
 		return err
 	}
-	net, err := a.openNetwork(cmd.Context(), modelPath, &f.net, f.logits, f.batchHint())
+	net, err := a.openNetwork(modelPath, &f.net, f.logits, f.batchHint())
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +35,9 @@ type networkFlags struct {
 
 func (f *networkFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
+	fl.StringVar(&f.engine, "engine", "onnx", "onnx: ONNX Runtime; torch: the training engine, on a run's model.safetensors")
+	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library, with --engine torch (default: see 'synshard doctor')")
+	fl.StringVar(&f.precision, "precision", "fp32", "of --engine torch: fp32, tf32, bf16 or fp16")
 	fl.IntVar(&f.threads, "threads", 0, "CPUs the network takes (0: all this process may use)")
 	fl.StringVar(&f.provider, "provider", "cpu", "execution provider: cpu, cuda or tensorrt")
 	fl.StringToStringVar(&f.epOptions, "ep-option", nil, "an option k=v of the execution provider, by ONNX Runtime's name; repeatable")
@@ -60,6 +62,14 @@ func (f *networkFlags) add(cmd *cobra.Command) {
 func (f *networkFlags) check() error {
 	if f.threads < 0 || f.device < 0 {
 		return usagef("infer: --threads %d, --device %d", f.threads, f.device)
+	}
+	switch {
+	case f.engine != "onnx" && f.engine != "torch":
+		return usagef("infer: --engine %q: want onnx or torch", f.engine)
+	case f.engine == "onnx" && f.changed("precision"):
+		return usagef("infer: --precision is for --engine torch; an ONNX model has its own")
+	case !slices.Contains([]string{"fp32", "tf32", "bf16", "fp16"}, f.precision):
+		return usagef("infer: --precision %q: want fp32, tf32, bf16 or fp16", f.precision)
 	}
 	if s := f.choice.Scores; s != "" && s != "probabilities" && s != "logits" {
 		return usagef("infer: --scores %q: want probabilities or logits", s)
@@ -91,9 +101,15 @@ type network struct {
 // openNetwork opens the model. On the CPU every run of the network has one
 // thread, and as many run at a time as there are CPUs; on a GPU two batches are
 // in flight. batch is what a GPU gets ready for; 0: the default.
-func (a *app) openNetwork(_ context.Context, path string, f *networkFlags, logits bool, batch int) (*network, error) {
+func (a *app) openNetwork(path string, f *networkFlags, logits bool, batch int) (*network, error) {
 	if err := f.check(); err != nil {
 		return nil, err
+	}
+	if f.engine == "torch" {
+		if logits {
+			return nil, usagef("infer: --engine torch gives probabilities, no logits")
+		}
+		return a.openTorch(path, f, batch)
 	}
 	c, err := onnx.Describe(path, f.choice)
 	if err != nil {

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"synshard/infer"
+)
+
+var _ = registerBench(newBenchInferCmd)
+
+// benchInferFlags say what is tried.
+type benchInferFlags struct {
+	net           networkFlags
+	batches, runs []int
+	most          time.Duration
+}
+
+func newBenchInferCmd(a *app) *cobra.Command {
+	var f benchInferFlags
+	cmd := &cobra.Command{
+		Use:   "infer MODEL",
+		Short: "Find the batch and the number of runs at a time that are fastest",
+		Long: `Runs a model over ready pictures, in batches of several sizes and with several runs at a
+time, each until three windows of a second agree within 2 % (or --max is up), and prints
+pictures a second and how long a batch takes: the median, and what 95 and 99 of a hundred
+do not exceed. Decoding and writing are not in it: 'infer' on the same machine shows what
+they cost.`,
+		Example: `  synshard bench infer runs/a/model.onnx
+  synshard bench infer runs/a/model.onnx --batches 1,8,32 --runs 1,2 --json
+  synshard bench infer runs/a/model.onnx --provider cuda --batches 64,128,256`,
+		Args: exactly(1, 1, "a model"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.benchInfer(cmd.Context(), args[0], &f) },
+	}
+	cmd.Flags().IntSliceVar(&f.batches, "batches", []int{1, 2, 4, 8, 16, 32}, "batches that are tried")
+	cmd.Flags().IntSliceVar(&f.runs, "runs", nil, "runs at a time that are tried (default: 1, and as many as there are CPUs or, on a GPU, 2)")
+	cmd.Flags().DurationVar(&f.most, "max", 20*time.Second, "longest time for a setting")
+	f.net.add(cmd)
+	return cmd
+}
+
+// inferBench is the result.
+type inferBench struct {
+	Model    string              `json:"model"`
+	Backend  string              `json:"backend"`
+	CPUs     int                 `json:"cpus"`
+	Settings []infer.Measurement `json:"settings"`
+	Best     infer.Measurement   `json:"best"`
+}
+
+func (a *app) benchInfer(ctx context.Context, path string, f *benchInferFlags) error {
+	for _, n := range append(append([]int{}, f.batches...), f.runs...) {
+		if n < 1 {
+			return usagef("bench infer: --batches and --runs want numbers from 1")
+		}
+	}
+	if f.most <= 0 || len(f.batches) == 0 {
+		return usagef("bench infer: --max %s, %d batches", f.most, len(f.batches))
+	}
+	n, err := a.openNetwork(path, &f.net, false, 0)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if n.only > 0 {
+		f.batches = []int{n.only}
+	}
+	if f.runs == nil {
+		if f.runs = []int{1}; n.runs > 1 {
+			f.runs = append(f.runs, n.runs)
+		}
+	}
+	out := inferBench{Model: path, Backend: n.backend, CPUs: cpus()}
+	bar := a.bar(int64(len(f.runs)*len(f.batches)), "measuring")
+	defer bar.Finish()
+	for _, runs := range f.runs {
+		for _, batch := range f.batches {
+			m, err := infer.Measure(ctx, n.predictor, n.spec.InputSize, infer.Setting{Batch: batch, Runs: runs}, infer.MeasureOptions{Most: f.most})
+			if err != nil {
+				return fmt.Errorf("batch %d, %d at a time: %w", batch, runs, err)
+			}
+			out.Settings = append(out.Settings, m)
+			if m.PerSecond > out.Best.PerSecond {
+				out.Best = m
+			}
+			bar.Add64(1)
+		}
+	}
+	bar.Finish()
+	return a.result(out, func(w io.Writer) { printInferBench(w, out) })
+}
+
+func printInferBench(out io.Writer, b inferBench) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "batch\truns\timages/s\tp50 ms\tp95 ms\tp99 ms\tbatches\t  ")
+	for _, m := range b.Settings {
+		note := ""
+		if !m.Stable {
+			note = "not stable"
+		}
+		fmt.Fprintf(w, "%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t  %s\n", m.Batch, m.Runs, m.PerSecond, m.P50, m.P95, m.P99, m.Batches, note)
+	}
+	w.Flush() // out keeps its errors for the caller
+	fmt.Fprintf(out, "best: --batch %d with %d runs at a time on %s: %.1f images/s\n", b.Best.Batch, b.Best.Runs, b.Backend, b.Best.PerSecond)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"synshard/infer"
+	"synshard/loader"
+	"synshard/model"
+	"synshard/train"
+	"synshard/train/torch"
+)
+
+// torchPredictor runs a network on the training engine's evaluation path. The
+// engine has one thread of its own, on which calls queue.
+type torchPredictor struct {
+	engine *torch.Engine
+	size   int
+}
+
+// Predict implements infer.Predictor; there are probabilities only.
+func (p torchPredictor) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
+	if err := ctx.Err(); err != nil {
+		return infer.Outputs{}, err
+	}
+	probs, err := p.engine.Probabilities(&loader.Batch{Images: images, Labels: make([]int64, n), Size: p.size, N: n}, false)
+	return infer.Outputs{Probabilities: probs}, err
+}
+
+// openTorch opens weights for --engine torch.
+func (a *app) openTorch(path string, f *networkFlags, batch int) (*network, error) {
+	if err := f.onlyTorch(path); err != nil {
+		return nil, err
+	}
+	weights, meta, err := model.ReadSafetensorsFile(path)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := model.ParseSpec(meta[model.SpecKey])
+	if err != nil {
+		return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
+	}
+	aux := false
+	for _, t := range weights {
+		aux = aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
+	}
+	net, err := model.New(spec.Model, model.Options{Classes: len(spec.Classes), Aux: aux})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	lib, err := a.findTorch(f.torchLib)
+	if err != nil {
+		return nil, err
+	}
+	shim, err := torch.Open(lib)
+	if errors.Is(err, torch.ErrUnfit) {
+		return nil, native(fmt.Errorf("%w; %s", err, mendTorch))
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := &network{spec: spec, runs: 1, batch: 8}
+	device := "cpu"
+	if f.provider == "cuda" {
+		if device, err = chooseDevice(shim, fmt.Sprintf("cuda:%d", f.device)); err != nil {
+			return nil, err
+		}
+		n.runs, n.batch, n.fixed = 2, 64, true
+	}
+	if batch > 0 {
+		n.batch = batch
+	}
+	threads := f.threads
+	if threads == 0 {
+		threads = cpus()
+	}
+	n.backend = "torch " + device + " " + f.precision
+	if n.sum, err = fileSum(path); err != nil {
+		return nil, err
+	}
+	e, err := shim.New(net, train.EngineConfig{Device: device, Precision: f.precision, Threads: threads, Batch: n.batch, ChannelsLast: true, Optimizer: "sgd", Mean: spec.Mean, Std: spec.Std})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := e.SetState(weights); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	n.predictor, n.close = torchPredictor{e, spec.InputSize}, e.Close
+	return n, nil
+}
+
+// onlyTorch refuses what the engine does not have, rather than leave it out.
+func (f *networkFlags) onlyTorch(path string) error {
+	if !strings.HasSuffix(path, ".safetensors") {
+		return usagef("infer: --engine torch takes weights, such as a run's model.safetensors, not %s", path)
+	}
+	for _, flag := range []string{"ep-option", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "layout", "input", "output", "embedding-output", "scores"} {
+		if f.changed(flag) {
+			return usagef("infer: --%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
+		}
+	}
+	if f.provider == "tensorrt" {
+		return usagef("infer: --engine torch has --provider cpu and cuda")
+	}
+	return nil
+}
