@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"synshard/internal/durable"
 	"synshard/shard"
 )
 
@@ -40,17 +42,7 @@ func (j *job) finish() (Summary, error) {
 	counts := map[string]int64{} // of training images by class, refused ones too
 	for split, source := range j.sources {
 		info := shard.SplitInfo{Source: source}
-		var rows []shard.Row
-		for _, g := range j.groups {
-			if g.split != split {
-				continue
-			}
-			d, err := j.state.read(g)
-			if err != nil {
-				return Summary{}, err
-			}
-			rows = append(rows, d.Rows...)
-			info.Shards += len(d.Files)
+		if err := j.index(split, &info, func(d done) {
 			rejected = append(rejected, d.Rejected...)
 			if split == "train" {
 				for i := range d.Rows {
@@ -60,15 +52,7 @@ func (j *job) finish() (Summary, error) {
 					counts[d.Rejected[i].Synset]++
 				}
 			}
-		}
-		for i := range rows {
-			info.Bytes += rows[i].Length
-		}
-		info.Rows = int64(len(rows))
-		if err := os.MkdirAll(filepath.Join(j.o.Out, split), 0o777); err != nil {
-			return Summary{}, err
-		}
-		if info.IndexSHA256, err = shard.WriteIndex(j.o.Out, split, rows); err != nil {
+		}); err != nil {
 			return Summary{}, err
 		}
 		m.Splits[split] = info
@@ -89,6 +73,60 @@ func (j *job) finish() (Summary, error) {
 	sum := summarize(j.o.Out, m)
 	sum.Classes, sum.Inner, sum.Notes = len(j.classes), j.inner(), j.notes(counts, m)
 	return sum, j.state.remove()
+}
+
+// index writes the index of a split from the records of its groups. Where each
+// group is a class of its own the rows of one are in memory at a time.
+func (j *job) index(split string, info *shard.SplitInfo, f func(done)) error {
+	var mine []group
+	whole := split == "train"
+	for _, g := range j.groups {
+		if g.split == split {
+			mine = append(mine, g)
+			whole = whole && g.synset != ""
+		}
+	}
+	slices.SortFunc(mine, func(a, b group) int { return cmp.Compare(a.name, b.name) })
+	if err := durable.MkdirAll(filepath.Join(j.o.Out, split)); err != nil {
+		return err
+	}
+	w, err := shard.CreateIndex(j.o.Out, split)
+	if err != nil {
+		return err
+	}
+	defer w.Abort()
+	var rows []shard.Row
+	flush := func() error {
+		shard.SortRows(split, rows)
+		for i := range rows {
+			if err := w.Append(&rows[i]); err != nil {
+				return err
+			}
+			info.Bytes += rows[i].Length
+		}
+		info.Rows += int64(len(rows))
+		rows = rows[:0]
+		return nil
+	}
+	for _, g := range mine {
+		d, err := j.state.read(g)
+		if err != nil {
+			return err
+		}
+		f(d)
+		rows = append(rows, d.Rows...)
+		info.Shards += len(d.Files)
+		if whole {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	info.IndexSHA256, err = w.Commit()
+	return err
 }
 
 // keptRejections lists what was refused of the splits that are not this call's.

@@ -108,7 +108,7 @@ func (w *groupWriter) add(it item) error {
 	}
 	if w.out == nil {
 		w.name = w.shardName(len(w.done.Files))
-		meta := shard.FileMeta{Split: w.g.split, Synset: w.g.synset, ClassNames: w.j.names}
+		meta := shard.FileMeta{Split: w.g.split, Synset: w.g.synset, ClassNames: w.j.namesIn(w.g.synset)}
 		if i, ok := w.j.label[w.g.synset]; ok {
 			meta.Words = strings.Join(w.j.classes[i].Words, ", ")
 		}
@@ -117,6 +117,20 @@ func (w *groupWriter) add(it item) error {
 		}
 	}
 	return w.out.Append(im)
+}
+
+// manyClasses is where the list of all classes is no longer in every shard:
+// with ImageNet-21k's it would be half a megabyte in each.
+const manyClasses = 2048
+
+// namesIn gives the names of the labels that a shard carries. Readers take
+// them from a split's first shard, so where they are many only the first
+// class's shards, and those of several classes, have them.
+func (j *job) namesIn(synset string) []string {
+	if len(j.names) > manyClasses && synset != "" && synset != j.names[0] {
+		return nil
+	}
+	return j.names
 }
 
 // describe fills in what the bytes and the labels say. An error is a reason to

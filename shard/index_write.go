@@ -31,6 +31,12 @@ func compareRows(split string) func(a, b *Row) int {
 	}
 }
 
+// SortRows puts rows of a split in the order of its index.
+func SortRows(split string, rows []Row) {
+	order := compareRows(split)
+	slices.SortStableFunc(rows, func(a, b Row) int { return order(&a, &b) })
+}
+
 // IndexWriter writes the index of a split from rows that come in its order, in
 // memory that does not grow with them.
 type IndexWriter struct {
