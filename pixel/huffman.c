@@ -94,8 +94,9 @@ typedef struct {
 #define INLINE static inline __attribute__((always_inline))
 
 // refill brings at least 56 bits into the buffer. Below its count of bits the
-// buffer may hold bits of the next bytes, which come again.
-INLINE void refill(reader *r) {
+// buffer may hold bits of the next bytes, which come again: away from the end of
+// the data all its 64 bits are good. Near the end, where they are not, it gives 1.
+INLINE int refill(reader *r) {
 	if (__builtin_expect(r->end - r->at >= 8, 1)) {
 		uint64_t x;
 		memcpy(&x, r->at, 8);
@@ -105,13 +106,14 @@ INLINE void refill(reader *r) {
 		r->buffer |= x >> r->count;
 		r->at += (63 - r->count) >> 3;
 		r->count |= 56;
-		return;
+		return 0;
 	}
 	while (r->count <= 56) {
 		if (r->at < r->end) r->buffer |= (uint64_t)*r->at++ << (56 - r->count);
 		else r->made_up += 8;
 		r->count += 8;
 	}
+	return 1;
 }
 
 // long_code gives the entry of a code longer than px_look. For no code at all
@@ -123,11 +125,13 @@ static uint32_t long_code(uint64_t buffer, const px_codes *c, int dc) {
 	return entry(c->from.huffval[((int)(buffer >> (64 - length)) + c->first[length]) & 255], length, dc);
 }
 
-// next takes a code and its value off the buffer. A code of the table and its
-// value are at most 24 bits, so two can be taken between refills; a longer code
-// refills for itself.
-INLINE int next(reader *r, const px_codes *c, int dc, uint32_t *e) {
-	*e = c->look[r->buffer >> (64 - px_look)];
+// peek gives the entry of the code that comes next, 0 for a long one.
+INLINE uint32_t peek(const reader *r, const px_codes *c) { return c->look[r->buffer >> (64 - px_look)]; }
+
+// take takes the code of entry e and its value off the buffer. A code of the
+// table and its value are at most 24 bits, so two can be taken between refills,
+// and the next looked at; a longer code refills for itself.
+INLINE int take(reader *r, const px_codes *c, int dc, uint32_t *e) {
 	if (__builtin_expect(*e == 0, 0)) {
 		*e = long_code(r->buffer, c, dc);
 		refill(r);
@@ -141,23 +145,33 @@ INLINE int next(reader *r, const px_codes *c, int dc, uint32_t *e) {
 	return value + (below & (1 - (1 << s)));
 }
 
-// block decodes one block; out is zeroed before.
-INLINE void block(reader *r, const px_codes *dc, const px_codes *ac, int *last, JCOEF *out) {
-	uint32_t e;
+// first decodes the first coefficient, of which the data hold the change since
+// the block before.
+INLINE void first(reader *r, const px_codes *dc, int *last) {
 	refill(r);
-	*last = (int)((unsigned)*last + (unsigned)next(r, dc, 1, &e));
+	uint32_t e = peek(r, dc);
+	*last = (int)((unsigned)*last + (unsigned)take(r, dc, 1, &e));
+}
+
+// block decodes one block; out is zeroed before. The next code is looked up
+// before a refill, so that neither waits for the other.
+INLINE void block(reader *r, const px_codes *dc, const px_codes *ac, int *last, JCOEF *out) {
+	first(r, dc, last);
 	out[0] = (JCOEF)*last;
+	uint32_t e = peek(r, ac);
 	int k = 1;
 	for (;;) {
-		int v = next(r, ac, 0, &e);
+		int v = take(r, ac, 0, &e);
 		k += (int)(e >> 8 & 255);
 		out[natural[k]] = (JCOEF)v;
 		if (++k > 63) return;
+		e = peek(r, ac);
 		refill(r);
-		v = next(r, ac, 0, &e);
+		v = take(r, ac, 0, &e);
 		k += (int)(e >> 8 & 255);
 		out[natural[k]] = (JCOEF)v;
 		if (++k > 63) return;
+		e = peek(r, ac);
 	}
 }
 
@@ -165,17 +179,16 @@ INLINE void block(reader *r, const px_codes *dc, const px_codes *ac, int *last, 
 // the first coefficient's matters, to the blocks after it. A step takes at most
 // 26 bits, so two can be taken between refills.
 INLINE void skip_block(reader *r, const px_codes *dc, const px_codes *ac, int *last) {
-	uint32_t e;
-	refill(r);
-	*last = (int)((unsigned)*last + (unsigned)next(r, dc, 1, &e));
+	first(r, dc, last);
 	int k = 1;
 	for (;;) {
-		refill(r);
-		for (int twice = 0; twice < 2; twice++) {
-			unsigned s = ac->skip[r->buffer >> (64 - px_skip)];
+		unsigned s = ac->skip[r->buffer >> (64 - px_skip)];
+		if (__builtin_expect(refill(r), 0)) s = ac->skip[r->buffer >> (64 - px_skip)];
+		for (int twice = 0;; twice++) {
 			int passed = (int)(s >> skip_passed & 127), end = (int)(s >> skip_end);
 			if (__builtin_expect(k + passed + end > 64, 0)) { // the block ends within these codes, or there is a long one
-				next(r, ac, 0, &e);
+				uint32_t e = peek(r, ac);
+				take(r, ac, 0, &e);
 				k += (int)(e >> 8 & 255) + 1;
 				if (k > 63) return;
 				break;
@@ -184,6 +197,8 @@ INLINE void skip_block(reader *r, const px_codes *dc, const px_codes *ac, int *l
 			r->count -= (int)(s & 63);
 			k += passed;
 			if (end | (k == 64)) return;
+			if (twice) break;
+			s = ac->skip[r->buffer >> (64 - px_skip)];
 		}
 	}
 }
