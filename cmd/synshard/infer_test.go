@@ -1,0 +1,279 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// inferBed is what the tests of infer stand on: a small model that synshard did
+// not export, its pictures, and a list of them that takes a while.
+type inferBed struct {
+	t                       *testing.T
+	lib, model, dir         string
+	classes, long, pictures string
+}
+
+func newInferBed(t *testing.T) *inferBed {
+	t.Helper()
+	lib, err := (&app{}).findORT("")
+	if err != nil {
+		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
+			t.Fatal(err)
+		}
+		t.Skip("needs ONNX Runtime (scripts/setup.sh)")
+	}
+	data, err := filepath.Abs("../../infer/onnx/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &inferBed{t: t, lib: lib, model: filepath.Join(data, "nhwc_uint8.onnx"), dir: t.TempDir(), pictures: data}
+	b.classes = b.put("classes.txt", "ant\nbee\ncat\ndog\nelk\n")
+	var list strings.Builder
+	for i := range 16000 {
+		fmt.Fprintf(&list, "%s/picture%d.png\n", data, i%6)
+	}
+	b.long = list.String()
+	return b
+}
+
+func (b *inferBed) at(name string) string { return filepath.Join(b.dir, name) }
+
+func (b *inferBed) put(name, text string) string {
+	b.t.Helper()
+	if err := os.WriteFile(b.at(name), []byte(text), 0o666); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.at(name)
+}
+
+// command is synshard in a process of its own: this test binary under that
+// name.
+func (b *inferBed) command(stdin string, args ...string) *exec.Cmd {
+	b.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Args = append([]string{"synshard", "infer", b.model}, args...)
+	cmd.Args = append(cmd.Args, "--ort-lib", b.lib, "--classes", b.classes, "--resize", "40", "--progress", "off")
+	cmd.Stdin = strings.NewReader(stdin)
+	return cmd
+}
+
+// infer runs it in this process, and wants an exit code.
+func (b *inferBed) infer(code int, stdin string, args ...string) (stdout, stderr string) {
+	b.t.Helper()
+	var out, talk bytes.Buffer
+	args = append([]string{"infer", b.model}, args...)
+	args = append(args, "--ort-lib", b.lib, "--classes", b.classes, "--resize", "40", "--progress", "off")
+	if got := run(args, strings.NewReader(stdin), &out, &talk); got != code {
+		b.t.Fatalf("%q: exit code %d, want %d\n%s", args, got, code, &talk)
+	}
+	return out.String(), talk.String()
+}
+
+func (b *inferBed) same(one, other string) {
+	b.t.Helper()
+	x, err1 := os.ReadFile(b.at(one))
+	y, err2 := os.ReadFile(b.at(other))
+	if err := errors.Join(err1, err2); err != nil {
+		b.t.Fatal(err)
+	}
+	if !bytes.Equal(x, y) {
+		b.t.Errorf("%s and %s differ", one, other)
+	}
+}
+
+// begun waits until a run has finished so many parts.
+func begun(t *testing.T, out string, parts int) {
+	t.Helper()
+	for range 2000 {
+		if _, err := os.Stat(filepath.Join(out+".parts", fmt.Sprintf("part-%06d.arrow", parts-1))); err == nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("%s: no part %d in ten seconds", out, parts)
+}
+
+// TestInferKilled ends runs by force and by request in the middle, and expects
+// the same command to go on to the bytes of a run that was left alone.
+func TestInferKilled(t *testing.T) {
+	b := newInferBed(t)
+	b.infer(0, b.long, "-", "--out", b.at("whole.arrow"))
+	for _, c := range []struct {
+		signal syscall.Signal
+		code   int // -1: ended by the signal
+	}{{syscall.SIGKILL, -1}, {syscall.SIGTERM, exitStopped}, {syscall.SIGINT, exitStopped}} {
+		out := b.at(fmt.Sprintf("killed-%d.arrow", c.signal))
+		cmd := b.command(b.long, "-", "--out", out)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		begun(t, out, 2)
+		if err := cmd.Process.Signal(c.signal); err != nil {
+			t.Fatal(err)
+		}
+		if cmd.Wait(); cmd.ProcessState.ExitCode() != c.code {
+			t.Errorf("%v: exit code %d, want %d", c.signal, cmd.ProcessState.ExitCode(), c.code)
+		}
+		if _, err := os.Stat(out); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v: a file of half the rows has its name (%v)", c.signal, err)
+		}
+		text, _ := b.infer(0, b.long, "-", "--out", out, "--json")
+		if strings.Contains(text, `"skipped": 0`) {
+			t.Errorf("%v: nothing was kept: %s", c.signal, text)
+		}
+		b.same("whole.arrow", filepath.Base(out))
+	}
+	if text, _ := b.infer(0, b.long, "-", "--out", b.at("whole.arrow")); !strings.Contains(text, "nothing to do") {
+		t.Error(text)
+	}
+	_, talk := b.infer(1, b.long, "-", "--out", b.at("whole.arrow"), "--top-k", "2")
+	if !strings.Contains(talk, "other predictions") {
+		t.Error(talk)
+	}
+}
+
+// TestInferDiskFull runs where there is room for some parts only.
+func TestInferDiskFull(t *testing.T) {
+	b := newInferBed(t)
+	small := b.at("small")
+	cmd := b.command(b.long, "-", "--out", filepath.Join(small, "out.arrow"))
+	script := `mkdir "$1" && mount -t tmpfs -o size=600k none "$1" || exit 99; shift; "$@"; code=$?; ls "$0" >&2; exit $code`
+	exe := cmd.Path
+	link := b.at("synshard") // by this name the test binary is the command
+	if err := os.Symlink(exe, link); err != nil {
+		t.Fatal(err)
+	}
+	full := exec.Command("unshare", append([]string{"-rm", "sh", "-c", script, small, small, link}, cmd.Args[1:]...)...)
+	full.Stdin = strings.NewReader(b.long)
+	text, err := full.CombinedOutput()
+	if full.ProcessState == nil || full.ProcessState.ExitCode() == 99 || strings.Contains(string(text), "unshare:") {
+		t.Skipf("needs leave to mount a small disk in a user namespace: %v: %s", err, text)
+	}
+	if code := full.ProcessState.ExitCode(); code != exitFailure || !strings.Contains(string(text), "no space left") || !strings.Contains(string(text), "out.arrow") {
+		t.Errorf("exit code %d: %s", code, text)
+	}
+	if strings.Contains(string(text), "\nout.arrow\n") {
+		t.Errorf("a file of half the rows has its name: %s", text)
+	}
+}
+
+func TestInferInputs(t *testing.T) {
+	b := newInferBed(t)
+	for _, c := range []struct {
+		name, stdin string
+		code, rows  int
+		talk        string
+		args        []string
+	}{
+		{"a folder", "", 0, 6, "files are called as no picture is", []string{b.pictures}},
+		{"a list", b.pictures + "/picture1.png\n" + b.pictures + "/picture0.png\n", 0, 2, "", []string{"-"}},
+		{"a list with zeros", b.pictures + "/picture1.png\x00" + b.pictures + "/picture0.png\x00", 0, 2, "", []string{"-", "-0"}},
+		{"a picture that is not there", "/nothing/here.png\n" + b.pictures + "/picture0.png\n", 3, 2, "/nothing/here.png", []string{"-"}},
+		{"a picture that is none", "", 3, 2, "its row has the error", []string{b.put("none.png", "text"), b.pictures + "/picture0.png"}},
+		{"a part", "", 0, 3, "", []string{b.pictures, "--part", "1/2", "--batch", "3"}},
+		{"the dataset's wrong flag", "", 2, 0, "select from a dataset", []string{b.pictures, "--limit-per-synset", "1"}},
+		{"-0 without a list", "", 2, 0, "-0", []string{b.pictures, "-0"}},
+		{"no such input", "", 1, 0, "no such file", []string{b.at("nothing")}},
+		{"a packed tar", "", 1, 0, "unpack it", []string{b.put("x.tar.gz", "")}},
+		{"no GPU build", "", 6, 0, "--ort-lib", []string{b.pictures, "--provider", "cuda", "--ep-option", "use_tf32=0"}},
+		{"no such option", "", 2, 0, "it has arena_extend_strategy", []string{b.pictures, "--provider", "cuda", "--ep-option", "tf32=0"}},
+		{"no such provider", "", 2, 0, "abacus", []string{b.pictures, "--provider", "abacus"}},
+		{"no such format", "", 2, 0, "--format", []string{b.pictures, "--format", "xml"}},
+		{"no embedding", "", 1, 0, "no embedding", []string{b.pictures, "--embedding"}},
+		{"normalised twice", "", 2, 0, "would change nothing", []string{b.pictures, "--mean", "0.5"}},
+		{"another size", "", 1, 0, "pixels", []string{b.pictures, "--input-size", "40"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b.t = t
+			args := c.args
+			if c.name != "no such format" {
+				args = append(args, "--format", "ndjson")
+			}
+			out, talk := b.infer(c.code, c.stdin, args...)
+			if n := strings.Count(out, "\n"); n != c.rows || !strings.Contains(talk, c.talk) {
+				t.Errorf("%d rows, want %d; stderr: %s", n, c.rows, talk)
+			}
+		})
+	}
+}
+
+// TestInferCorruptShard expects damage to end the run with its own exit code,
+// and what was done before to be kept.
+func TestInferCorruptShard(t *testing.T) {
+	b := newInferBed(t)
+	set := b.at("set")
+	if err := os.CopyFS(set, os.DirFS("../../shard/testdata/v1")); err != nil {
+		t.Fatal(err)
+	}
+	b.infer(0, "", set, "--split", "train", "--out", b.at("whole.csv"))
+	shards, err := filepath.Glob(filepath.Join(set, "train", "*", "part-*.arrow"))
+	if err != nil || len(shards) == 0 {
+		t.Fatal(shards, err)
+	}
+	bytes, err := os.ReadFile(shards[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range bytes {
+		bytes[i] ^= 0x55
+	}
+	if err := os.WriteFile(shards[0], bytes, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, talk := b.infer(exitCorrupt, "", set, "--split", "train", "--out", b.at("damaged.csv"))
+	if !strings.Contains(talk, filepath.Base(shards[0])) {
+		t.Errorf("the shard is not named: %s", talk)
+	}
+	if _, err := os.Stat(b.at("damaged.csv")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("an output was made of damaged data")
+	}
+}
+
+func TestMergeVerb(t *testing.T) {
+	b := newInferBed(t)
+	b.infer(0, b.long, "-", "--out", b.at("whole.arrow"))
+	args := []string{"merge", "--out", b.at("merged.arrow")}
+	for i := range 3 {
+		part := b.at(fmt.Sprintf("part-%d.arrow", i))
+		b.infer(0, b.long, "-", "--part", fmt.Sprintf("%d/3", i), "--out", part)
+		args = append(args, part)
+	}
+	var out, talk bytes.Buffer
+	if code := run(args[:5], nil, &out, &talk); code != exitFailure || !strings.Contains(talk.String(), "part 2/3 is missing") {
+		t.Errorf("two parts of three: exit code %d: %s", code, &talk)
+	}
+	if code := run(args, nil, &out, &talk); code != 0 {
+		t.Fatalf("exit code %d: %s", code, &talk)
+	}
+	b.same("whole.arrow", "merged.arrow")
+}
+
+// TestInferBatchAuto expects the batch that was found to be kept with the parts,
+// so that a run that goes on cuts where it was cut.
+func TestInferBatchAuto(t *testing.T) {
+	b := newInferBed(t)
+	out := b.at("auto.arrow")
+	if err := os.MkdirAll(out+".parts", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	b.put("auto.arrow.parts/batch", "3\n")
+	b.infer(0, "", b.pictures, "--batch", "auto", "--out", out)
+	b.infer(0, "", b.pictures, "--batch", "3", "--out", out) // the same predictions, or this is refused
+	_, talk := b.infer(0, "", b.pictures, "--batch", "auto", "--format", "csv")
+	if !strings.Contains(talk, "pictures/s in a trial") {
+		t.Error(talk)
+	}
+}
