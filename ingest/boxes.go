@@ -5,14 +5,17 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -122,6 +125,15 @@ func (j *job) addBoxes(from, name string, b []byte) error {
 	}
 	j.boxes[stem(name)] = objects
 	return nil
+}
+
+// boxSum is a sum of all boxes given.
+func (j *job) boxSum() string {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(j.boxes)) {
+		fmt.Fprintf(h, "%q %v\n", name, j.boxes[name])
+	}
+	return fmt.Sprintf("of %d images, sha256 %x", len(j.boxes), h.Sum(nil))
 }
 
 // unzipped undoes gzip where the first bytes say so.

@@ -27,7 +27,9 @@ func (j *job) finish() (Summary, error) {
 	if j.have != nil {
 		m = *j.have
 		m.Options = maps.Clone(m.Options)
-		maps.Copy(m.Options, j.fingerprint())
+		for split, source := range j.sources {
+			m.Options[sourceKey+split] = source
+		}
 		if rejected, err = j.keptRejections(); err != nil {
 			return Summary{}, err
 		}
@@ -39,7 +41,13 @@ func (j *job) finish() (Summary, error) {
 			return Summary{}, err
 		}
 	}
+	delete(m.Options, "boxes")   // the indexes say which there are
 	counts := map[string]int64{} // of training images by class, refused ones too
+	for i := range rejected {
+		if rejected[i].Split == "train" {
+			counts[rejected[i].Synset]++
+		}
+	}
 	for split, source := range j.sources {
 		info := shard.SplitInfo{Source: source}
 		if err := j.index(split, &info, func(d done) {
@@ -60,6 +68,7 @@ func (j *job) finish() (Summary, error) {
 	slices.SortFunc(rejected, func(a, b Rejection) int {
 		return strings.Compare(a.Split+"\x00"+a.Synset+"\x00"+a.Path, b.Split+"\x00"+b.Synset+"\x00"+b.Path)
 	})
+	rejected = slices.Compact(rejected) // interrupted after they were listed
 	m.Rejected = int64(len(rejected))
 	if err := writeRejected(j.o.Out, rejected); err != nil {
 		return Summary{}, err
@@ -145,7 +154,7 @@ func (j *job) keptRejections() ([]Rejection, error) {
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		if _, mine := j.sources[r.Split]; !mine {
+		if _, mine := j.sources[r.Split]; !mine || slices.Contains(j.reopened, r.Split) {
 			out = append(out, r)
 		}
 	}

@@ -115,7 +115,7 @@ func (o *Options) check() error {
 	switch {
 	case o.Out == "":
 		return errors.New("ingest: no directory for the dataset")
-	case len(n) == 0 && o.Kaggle == "":
+	case len(n) == 0 && o.Kaggle == "" && len(o.Boxes) == 0:
 		return errors.New("ingest: nothing to read")
 	case len(n) > 0 && o.Kaggle != "":
 		return errors.New("ingest: the Kaggle tree holds every split: no source beside it")
@@ -177,6 +177,8 @@ type job struct {
 	files   []*os.File
 	whole   []os.FileInfo   // of files, as they were opened
 	have    *shard.Manifest // of the dataset that is added to
+
+	reopened []string // splits of it that change
 }
 
 // Run ingests. The dataset's directory is locked meanwhile

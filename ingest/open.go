@@ -147,9 +147,22 @@ func (j *job) add(split string, paths []string, groups []group, err error) error
 		}
 		all = append(all, describe(path, info))
 	}
+	if j.tree(paths[0]) { // the list or directory says nothing of the files' sizes
+		var n int64
+		for _, g := range groups {
+			n += g.bytes
+		}
+		all = append(all, fmt.Sprintf("%d bytes of images", n))
+	}
 	j.groups = append(j.groups, groups...)
 	j.sources[split] = strings.Join(all, "; ")
 	return nil
+}
+
+// tree says whether a source is many files.
+func (j *job) tree(path string) bool {
+	info, err := os.Stat(path)
+	return path == j.o.List || err == nil && info.IsDir()
 }
 
 // describe identifies a source: if it changes, what was made from it is old.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,14 @@ func (j *job) peek() error {
 		return err
 	}
 	var err error
-	j.state, err = openState(j.o.Out, j.fingerprint(), true, j.have != nil)
-	return err
+	if j.state, err = openState(j.o.Out, j.fingerprint(), true, j.have != nil); err != nil {
+		return err
+	}
+	for _, split := range j.reopened {
+		j.sources[split] = cmp.Or(j.sources[split], j.have.Splits[split].Source+", boxes")
+	}
+	j.groups = slices.DeleteFunc(j.groups, func(g group) bool { return slices.Contains(j.reopened, g.split) && j.inDataset(g) })
+	return nil
 }
 
 // fingerprint is everything the result depends on.
@@ -37,7 +44,7 @@ func (j *job) fingerprint() map[string]string {
 		f["resize"] = fmt.Sprintf("%d at quality %d", j.o.Resize, j.o.Quality)
 	}
 	if len(j.o.Boxes) > 0 {
-		f["boxes"] = fmt.Sprintf("of %d images", len(j.boxes))
+		f["boxes"] = j.boxSum()
 	}
 	for split, s := range j.sources {
 		f[sourceKey+split] = s
@@ -76,6 +83,9 @@ func (j *job) run(ctx context.Context) (Summary, error) {
 		return Summary{}, err
 	}
 	j.makeClasses()
+	if err := j.takeBack(); err != nil {
+		return Summary{}, err
+	}
 	j.o.OnPlan(j.plan())
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(j.o.Workers)
@@ -101,14 +111,20 @@ func (j *job) run(ctx context.Context) (Summary, error) {
 	if err := j.unchanged(); err != nil {
 		return Summary{}, err
 	}
+	if err := j.rebox(ctx); err != nil {
+		return Summary{}, err
+	}
 	return j.finish()
 }
 
 // already says whether the dataset is there, made from the same sources in the
 // same way. Splits that it does not have are added; those it has are left.
 func (j *job) already() (bool, Summary, error) {
-	m, err := shard.ReadManifest(j.o.Out)
+	m, reopened, err := j.manifest()
 	if errors.Is(err, shard.ErrNotDataset) || isNotExist(err) {
+		if len(j.sources) == 0 {
+			return false, Summary{}, fmt.Errorf("%s is not a dataset: boxes alone are added to one", j.o.Out)
+		}
 		return false, Summary{}, nil
 	}
 	if err != nil {
@@ -121,11 +137,13 @@ func (j *job) already() (bool, Summary, error) {
 	}
 	for _, c := range j.synsets() {
 		if !known[c] {
-			return false, Summary{}, fmt.Errorf("%s does not have the class %s; one more would number the others anew: give another directory", j.o.Out, c)
+			return false, Summary{}, fmt.Errorf("%s does not have the class %s; one more would number the others anew: give another directory, and all classes with the first of their images", j.o.Out, c)
 		}
 	}
-	delete(mine, "classes")
-	delete(theirs, "classes")
+	for _, k := range []string{"classes", "boxes"} {
+		delete(mine, k)
+		delete(theirs, k)
+	}
 	fresh := map[string]bool{}
 	for split := range j.sources {
 		if _, ok := m.Splits[split]; !ok {
@@ -138,11 +156,28 @@ func (j *job) already() (bool, Summary, error) {
 			delete(theirs, sourceKey+split)
 		}
 	}
+	grown := j.grows(theirs, mine, reopened)
+	if len(j.sources) == 0 { // boxes alone: options of images do not matter
+		clear(mine)
+		clear(theirs)
+	}
 	if diff := differences(theirs, mine); diff != "" {
 		return false, Summary{}, fmt.Errorf("%s is a dataset made otherwise (%s); give another directory", j.o.Out, diff)
 	}
 	j.have = &m
-	if len(fresh) == 0 {
+	if reopened {
+		j.reopened, err = stateIn(j.o.Out).splits()
+		j.reopened = slices.DeleteFunc(j.reopened, func(split string) bool { return m.Splits[split].Shards == 0 })
+	} else {
+		j.reopened, err = j.otherBoxes(m)
+	}
+	if err != nil {
+		return false, Summary{}, err
+	}
+	if grown && !slices.Contains(j.reopened, "train") {
+		j.reopened = append(j.reopened, "train")
+	}
+	if len(fresh) == 0 && len(j.reopened) == 0 {
 		sum := summarize(j.o.Out, m)
 		sum.Classes, sum.Already = len(known), true
 		if j.o.DryRun {
@@ -150,10 +185,33 @@ func (j *job) already() (bool, Summary, error) {
 		}
 		return true, sum, stateIn(j.o.Out).remove() // which a killed call may have left
 	}
+	fresh["train"] = fresh["train"] || grown
 	maps.DeleteFunc(j.sources, func(split, _ string) bool { return !fresh[split] })
 	j.groups = slices.DeleteFunc(j.groups, func(g group) bool { return !fresh[g.split] })
 	j.streams = slices.DeleteFunc(j.streams, func(s stream) bool { return !fresh[s.split] })
 	return false, Summary{}, nil
+}
+
+// grows says whether the training source differs because it has more classes;
+// then its name joins the earlier ones'.
+func (j *job) grows(theirs, mine map[string]string, reopened bool) bool {
+	key := sourceKey + "train"
+	old, now := theirs[key], mine[key]
+	if old == "" || now == "" || old == now {
+		return false
+	}
+	if slices.Contains(strings.Split(old, " + "), now) {
+		delete(theirs, key)
+		delete(mine, key)
+		return false
+	}
+	if !reopened && !j.newClasses() {
+		return false
+	}
+	delete(theirs, key)
+	delete(mine, key)
+	j.sources["train"] = old + " + " + now
+	return true
 }
 
 func summarize(out string, m shard.Manifest) Summary {

@@ -87,14 +87,28 @@ func (s *state) done(g group) bool {
 	return err == nil
 }
 
+// splits lists the splits that have a record.
+func (s *state) splits() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	var out []string
+	for _, e := range entries {
+		if split, _, ok := strings.Cut(e.Name(), "-"); ok && strings.HasSuffix(e.Name(), ".done") && !slices.Contains(out, split) {
+			out = append(out, split)
+		}
+	}
+	return out, err
+}
+
 // finish records a group whose shards are in place.
 func (s *state) finish(g group, d done) error {
 	return durable.WriteFile(s.record(g), func(w io.Writer) error { return gob.NewEncoder(w).Encode(d) })
 }
 
-func (s *state) read(g group) (done, error) {
+func (s *state) read(g group) (done, error) { return s.readFile(s.record(g)) }
+
+func (s *state) readFile(path string) (done, error) {
 	var d done
-	f, err := os.Open(s.record(g))
+	f, err := os.Open(path)
 	if err != nil {
 		return d, err
 	}

@@ -101,6 +101,11 @@ func (w *groupWriter) add(it item) error {
 		w.seen = map[string]bool{}
 	}
 	w.seen[name] = true
+	return w.append(im)
+}
+
+// append stores an image, in the next shard where the open one is full.
+func (w *groupWriter) append(im *shard.Image) (err error) {
 	if w.out != nil && w.g.synset != "" && w.out.Bytes()+int64(len(im.Bytes)) > w.j.o.ShardBytes {
 		if err := w.cut(); err != nil {
 			return err

@@ -31,6 +31,33 @@ func ScanFile(path string) ([]Row, FileMeta, error) {
 	return rows, meta, nil
 }
 
+// EachImage calls f with every picture of a finished shard in order, each held
+// to its sha256. Its bytes are valid during the call only.
+func EachImage(path string, f func(*Image) error) error {
+	in, size, err := openFile(path)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	ipc, err := openIPC(in, size, shardFields)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	meta, err := shardMeta(ipc.meta)
+	if err == nil {
+		err = eachImage(ipc, relName(path, meta.Split), func(r *Row, image []byte) error {
+			if sha256.Sum256(image) != r.SHA256 {
+				return corruptf("image %q does not have its sha256", r.Path)
+			}
+			return f(&Image{Row: *r, Bytes: image})
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
 func openFile(path string) (*os.File, int64, error) {
 	f, err := os.Open(path)
 	if err != nil {

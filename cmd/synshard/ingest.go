@@ -19,16 +19,20 @@ func newIngestCmd(a *app) *cobra.Command {
 	var o ingest.Options
 	var wordnet, classes string
 	cmd := &cobra.Command{
-		Use:   "ingest --out DIR [--train TAR] [--val TAR] [--test TAR] [--devkit TGZ] [--folder DIR]",
+		Use:   "ingest [SOURCE...] --out DIR",
 		Short: "Turn archives or folders of images into a dataset",
-		Long: `Reads ILSVRC2012's archives in place, in parallel, without extracting them, and
+		Long: `Sources are told apart by looking into them; a flag names one that cannot be, or a
+pipe. A directory of archives stands for the archives in it.
+
+Reads ILSVRC2012's archives in place, in parallel, without extracting them, and
 writes Arrow shards by synset, an index, the classes and a manifest. Archives of
 ImageNet-21k are read the same way. A compressed archive, or one from a pipe (-),
 is read front to back; a pipe needs --devkit or --classes, because labels depend
 on all classes. Other sources: a folder or zip with a directory a class, Kaggle's
 tree or zip, WebDataset tars, Hugging Face's Parquet files, a list of files.
 A split that a dataset does not have is added to it.
- Labels of the validation set go from the ground
+
+Labels of the validation set go from the ground
 truth's ILSVRC2012_ID through the development kit to the synset and from there
 to the class index, which is the place in ascending synset order.
 
@@ -39,9 +43,15 @@ whatever -j.`,
 		Example: `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
       --devkit ILSVRC2012_devkit_t12.tar.gz --out imagenet
   curl -s https://example.org/train.tar | synshard ingest --train - --devkit kit.tar.gz --out imagenet
-  synshard ingest --folder pictures --out mine --dry-run`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.ingest(cmd, o, wordnet, classes) },
+  synshard ingest archives/*.tar archives/*.tar.gz --out imagenet
+  synshard ingest imagenet-object-localization-challenge.zip --out imagenet
+  synshard ingest pictures --out mine --dry-run`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := ingest.Detect(args, &o); err != nil {
+				return fmt.Errorf("ingest: %w", err)
+			}
+			return a.ingest(cmd, o, wordnet, classes)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Train, "train", "", "training archive: a tar of one tar a synset")
@@ -72,7 +82,7 @@ whatever -j.`,
 func (a *app) ingest(cmd *cobra.Command, o ingest.Options, wordnet, classes string) error {
 	switch {
 	case o.Train == "" && o.Val == "" && o.Test == "" && o.Folder == "" && o.Kaggle == "" && len(o.WebDataset)+len(o.Parquet) == 0 && o.List == "":
-		return usagef("ingest: nothing to read: give --train, --val, --test, --folder, --kaggle, --webdataset, --parquet or --list")
+		return usagef("ingest: nothing to read: give a source, or --train, --val, --test, --folder, --kaggle, --webdataset, --parquet or --list")
 	case o.Resize < 0 || o.Quality < 1 || o.Quality > 100:
 		return usagef("ingest: --resize %d, --quality %d", o.Resize, o.Quality)
 	case o.Split != "train" && o.Split != "val" && o.Split != "test":

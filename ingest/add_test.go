@@ -1,0 +1,110 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"synshard/shard"
+)
+
+const voc = `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>`
+
+// TestBoxesLater adds boxes to a whole dataset, interrupted at every shard, and
+// expects what boxes from the start give; shards without boxes are not touched.
+func TestBoxesLater(t *testing.T) {
+	dir, o := drawn(t)
+	names := rows(t, func() string { run(t, o); return o.Out }(), "train")
+	image := strings.Fields(names[0])[2]
+	boxes := filepath.Join(dir, "boxes.tar")
+	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", voc, "train/"+stem(image)+".xml", voc)
+	with := o
+	with.Boxes, with.Out = []string{boxes}, filepath.Join(dir, "with")
+	run(t, with)
+	want := tree(t, with.Out)
+
+	other := filepath.Join(o.Out, filepath.FromSlash(shard.ShardName("train", strings.Fields(names[len(names)-1])[0], 0)))
+	before, err := os.Stat(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	later := Options{Boxes: []string{boxes}, Out: o.Out, Workers: 1, OnRead: func(int64, int) { cancel() }}
+	if _, err := Run(ctx, later); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	if _, err := shard.Open(o.Out); !errors.Is(err, shard.ErrNotDataset) {
+		t.Errorf("a dataset half with boxes is one: %v", err)
+	}
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "boxes") {
+		t.Errorf("without the boxes in between: %v", err)
+	}
+	later.OnRead = nil
+	run(t, later)
+	if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+		t.Error(diff)
+	}
+	if after, err := os.Stat(other); err != nil || !os.SameFile(before, after) {
+		t.Errorf("a shard without boxes was written: %v", err)
+	}
+	if s := run(t, later); !s.Already {
+		t.Errorf("again: %+v", s)
+	}
+	if p, err := shard.Verify(t.Context(), o.Out, shard.VerifyOptions{}); err != nil || len(p) > 0 {
+		t.Error(p, err)
+	}
+	if _, err := Run(t.Context(), Options{Boxes: []string{boxes}, Out: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
+		t.Errorf("boxes without images: %v", err)
+	}
+}
+
+// TestClassesLater adds classes to a dataset whose class list has them: the
+// shards there are not read or written again, and labels stay.
+func TestClassesLater(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	root := filepath.Join(dir, "pictures")
+	put(t, root, "b/1.jpg", good, "d/1.jpg", good)
+	o = Options{Folder: root, Out: filepath.Join(dir, "grows"), Classes: []string{"a", "b", "c", "d"}}
+	run(t, o)
+	there := filepath.Join(o.Out, filepath.FromSlash(shard.ShardName("train", "b", 0)))
+	before, err := os.Stat(there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	more := filepath.Join(dir, "more")
+	put(t, more, "a/1.jpg", good, "c/1.jpg", good, "c/2.jpg", "no picture")
+	o.Folder = more
+	ctx, cancel := context.WithCancel(t.Context())
+	cut := o
+	cut.Workers, cut.OnRead = 1, func(int64, int) { cancel() }
+	if _, err := Run(ctx, cut); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	if s := run(t, o); s.Images != 4 || s.Rejected != 1 {
+		t.Errorf("%+v", s)
+	}
+	wantRows(t, o.Out, "train", "a 0 1.jpg 0", "b 1 1.jpg 0", "c 2 1.jpg 0", "d 3 1.jpg 0")
+	if after, err := os.Stat(there); err != nil || !os.SameFile(before, after) {
+		t.Errorf("a class that was there was written again: %v", err)
+	}
+	if p, err := shard.Verify(t.Context(), o.Out, shard.VerifyOptions{}); err != nil || len(p) > 0 {
+		t.Error(p, err)
+	}
+	if s := run(t, o); !s.Already || s.Rejected != 1 {
+		t.Errorf("again: %+v", s)
+	}
+	put(t, more, "a/2.jpg", good)
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "train") {
+		t.Errorf("an image more in a class that is there: %v", err)
+	}
+	put(t, more, "e/1.jpg", good)
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "class e") {
+		t.Errorf("a class that is not in the list: %v", err)
+	}
+}
