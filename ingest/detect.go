@@ -205,8 +205,6 @@ func detectTar(p string, in io.Reader, o *Options) error {
 			return set(&o.Devkit, p)
 		case ext == ".tar":
 			return detectInner(p, tar.NewReader(t), o)
-		case wnid.MatchString(path.Base(path.Dir(h.Name))) && !labelled(names):
-			return set(&o.Train, p)
 		}
 	}
 	switch {
@@ -215,6 +213,8 @@ func detectTar(p string, in io.Reader, o *Options) error {
 	case labelled(names):
 		o.WebDataset = append(o.WebDataset, p)
 		return nil
+	case wnid.MatchString(path.Base(path.Dir(names[0]))):
+		return set(&o.Train, p)
 	case strings.Contains(path.Base(names[0]), "_val_"):
 		return set(&o.Val, p)
 	case strings.Contains(path.Base(names[0]), "_test_"):

@@ -1,0 +1,218 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"synshard/shard"
+)
+
+// halfMade fails where a file under a final name is not whole, or the dataset
+// says that it is.
+func halfMade(t testing.TB, out string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(out, shard.ManifestName)); err == nil {
+		t.Error("there is a manifest")
+	}
+	err := filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") || filepath.Ext(path) != ".arrow" || d.Name() == shard.IndexName || d.Name() == shard.ClassesName {
+			return err
+		}
+		_, _, err = shard.ScanFile(path)
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("half-made: %v", err)
+	}
+}
+
+// TestFull runs out of room, which a bound on the size of files stands for,
+// and goes on when there is some again.
+func TestFull(t *testing.T) {
+	dir, o := drawn(t)
+	run(t, o)
+	want := tree(t, o.Out)
+	out := filepath.Join(dir, "full")
+	c := exec.Command("sh", "-c", `ulimit -f 100; exec "$0"`, os.Args[0]) // blocks of 512 or 1024 bytes
+	c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out)
+	b, err := c.CombinedOutput()
+	if err == nil {
+		t.Fatal("it had room enough: this proves nothing")
+	}
+	if s := string(b); !strings.Contains(s, "file too large") || !strings.Contains(s, out) {
+		t.Errorf("%v: %s", err, s)
+	}
+	halfMade(t, out)
+	o.Out = out
+	run(t, o)
+	if diff := cmp.Diff(want, tree(t, out)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestFullDevice writes to a file system that is too small, where one can be
+// mounted.
+func TestFullDevice(t *testing.T) {
+	dir, o := drawn(t)
+	small := filepath.Join(dir, "small")
+	if err := os.Mkdir(small, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=600k"); err != nil {
+		t.Skipf("mount a small tmpfs: %v", err)
+	}
+	defer syscall.Unmount(small, 0)
+	o.Out = filepath.Join(small, "ds")
+	_, err := Run(t.Context(), o)
+	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), small) {
+		t.Errorf("a full device: %v", err)
+	}
+	halfMade(t, o.Out)
+	if err := syscall.Mount("tmpfs", small, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	run(t, o)
+}
+
+func TestPermission(t *testing.T) {
+	dir, o := drawn(t)
+	closed := filepath.Join(dir, "closed")
+	at := o
+	at.Out = filepath.Join(closed, "ds")
+	unread := o
+	unread.Train, unread.Val = "", filepath.Join(dir, "unread.tar")
+	if err := errors.Join(os.Mkdir(closed, 0o555), os.WriteFile(unread.Val, []byte(read(t, o.Val)), 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{o.Train, o.Test, o.Devkit, dir, filepath.Dir(dir)} {
+		if err := os.Chmod(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var write, open error
+	end := make(chan bool)
+	go func() {
+		defer close(end)
+		runtime.LockOSThread() // and never unlocked: the thread ends with its rights
+		if os.Geteuid() == 0 { // root may do anything, so this thread is somebody else
+			if err := syscall.Setfsuid(65534); err != nil {
+				t.Error(err)
+			}
+		}
+		_, write = Run(t.Context(), at)
+		_, open = Run(t.Context(), unread)
+	}()
+	<-end
+	if !errors.Is(write, fs.ErrPermission) || !strings.Contains(write.Error(), at.Out) {
+		t.Errorf("no right to write: %v", write)
+	}
+	if !errors.Is(open, fs.ErrPermission) || !strings.Contains(open.Error(), unread.Val) {
+		t.Errorf("no right to read: %v", open)
+	}
+}
+
+// TestChangedUnderneath cuts, overwrites or replaces an archive while it is
+// read.
+func TestChangedUnderneath(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"cut":      func(p string) error { return os.Truncate(p, 5000) },
+		"touched":  func(p string) error { return os.Chtimes(p, time.Time{}, time.Unix(1e9, 0)) },
+		"replaced": func(p string) error { return errors.Join(os.Rename(p, p+".old"), os.WriteFile(p, nil, 0o666)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, o := drawn(t)
+			o.Workers = 1
+			first := true
+			o.OnRead = func(int64, int) {
+				if first {
+					first = false
+					if err := change(o.Train); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.Train) {
+				t.Errorf("%v", err)
+			}
+			halfMade(t, o.Out)
+		})
+	}
+}
+
+// torn gives an error after a while, as a disk or network that breaks.
+type torn struct{ r io.Reader }
+
+func (r torn) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err == io.EOF {
+		err = syscall.EIO
+	}
+	return n, err
+}
+
+func TestShortRead(t *testing.T) {
+	_, o := drawn(t)
+	plain := read(t, o.Train)
+	o = Options{Train: "-", Devkit: o.Devkit, Out: o.Out, Stdin: torn{strings.NewReader(plain[:len(plain)/2])}}
+	if _, err := Run(t.Context(), o); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "standard input") {
+		t.Errorf("a broken pipe: %v", err)
+	}
+	halfMade(t, o.Out)
+}
+
+// TestDisguised stores what the bytes say, whatever a file is called, and
+// keeps them as they came.
+func TestDisguised(t *testing.T) {
+	dir, o := drawn(t)
+	list, err := filepath.Glob("../pixel/testdata/kinds/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, p := range list {
+		if ext := filepath.Ext(p); ext == ".jpg" || ext == ".jpeg" || ext == ".png" {
+			put(t, dir, fmt.Sprintf("odd/n02391049/%s.JPEG", filepath.Base(p)), read(t, p))
+			n++
+		}
+	}
+	if n == 0 {
+		t.Skip("no pictures in ../pixel/testdata")
+	}
+	o = Options{Folder: filepath.Join(dir, "odd"), Out: filepath.Join(dir, "ds")}
+	s := run(t, o)
+	if s.Images+s.Rejected != int64(n) {
+		t.Errorf("%d pictures: %+v", n, s)
+	}
+	set, err := shard.Open(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	train, err := set.Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range train.Len() {
+		r := train.Row(i)
+		b, err := train.Read(i, nil)
+		if err != nil || !bytes.Equal(b, []byte(read(t, filepath.Join(dir, "odd/n02391049", r.Path)))) {
+			t.Errorf("%s: other bytes: %v", r.Path, err)
+		}
+		if png := bytes.HasPrefix(b, []byte("\x89PNG")); png != (r.Format == "PNG") {
+			t.Errorf("%s: format %s", r.Path, r.Format)
+		}
+	}
+}
