@@ -62,6 +62,7 @@ func (a *app) benchInfer(ctx context.Context, path string, f *benchInferFlags) e
 	if f.most <= 0 || len(f.batches) == 0 {
 		return usagef("bench infer: --max %s, %d batches", f.most, len(f.batches))
 	}
+	f.net.whole = true
 	n, err := a.openNetwork(path, &f.net, false, 0)
 	if err != nil {
 		return err

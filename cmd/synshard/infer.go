@@ -49,6 +49,9 @@ truth.
 and the same command goes on from there and ends in the same bytes. Without --out, or
 with --out -, stdout gets an Arrow stream, or what --format says.
 
+On the CPU a run of the network has one thread and at most 8 pictures, and as many run at
+a time as --threads; a larger batch is worked through in several.
+
 MODEL is an exported model, or any ONNX classifier of pictures: what its metadata do not
 say is said by --spec or flags, which win over both and are noted in the output.`
 

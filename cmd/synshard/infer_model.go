@@ -31,6 +31,7 @@ type networkFlags struct {
 	mean, std                    []float64
 	choice                       onnx.Choice
 	changed                      func(flag string) bool
+	whole                        bool // a batch is one run, whatever its memory
 }
 
 func (f *networkFlags) add(cmd *cobra.Command) {
@@ -144,6 +145,9 @@ func (a *app) openNetwork(path string, f *networkFlags, logits bool, batch int) 
 	}
 	o := onnx.Options{Library: lib, Model: path, Provider: f.provider, Device: f.device, Threads: 1, ProviderOptions: f.epOptions,
 		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: logits}
+	if f.provider == "cpu" && !f.whole {
+		o.Most = mostOnCPU
+	}
 	if f.provider == "tensorrt" {
 		if o.Cache, err = engineCache(n.sum); err != nil {
 			return nil, err
@@ -156,6 +160,10 @@ func (a *app) openNetwork(path string, f *networkFlags, logits bool, batch int) 
 	n.predictor, n.width, n.close = s, s.EmbeddingWidth(), s.Close
 	return n, nil
 }
+
+// mostOnCPU is how many pictures a run of one thread takes at once: more are no
+// faster (bench infer shows it), and a run keeps some 20 MiB for each.
+const mostOnCPU = 8
 
 // engineCache makes the directory in which TensorRT keeps the engines of a
 // model; TensorRT itself tells GPUs and versions apart.

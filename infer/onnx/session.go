@@ -35,6 +35,10 @@ type Options struct {
 	Cache           string
 	Batch           int
 
+	// Most bounds the pictures of one run, and so the memory of activations:
+	// Predict works a larger batch through in several. 0: no bound.
+	Most int
+
 	// Spec says how pictures are made ready and what the classes are; its zero
 	// value is the one in the model's metadata. Choice settles what the model
 	// leaves open.
@@ -208,6 +212,24 @@ func (s *Session) Scores() string { return s.c.Scores }
 
 // Predict implements infer.Predictor.
 func (s *Session) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
+	if s.o.Most == 0 || n <= s.o.Most || s.c.Batch > 0 {
+		return s.predict(ctx, images, n)
+	}
+	var out infer.Outputs
+	picture := s.o.Spec.InputSize * s.o.Spec.InputSize * 3
+	for at := 0; at < n; at += s.o.Most {
+		some, err := s.predict(ctx, images[at*picture:], min(s.o.Most, n-at))
+		if err != nil {
+			return out, err
+		}
+		out.Probabilities = append(out.Probabilities, some.Probabilities...)
+		out.Embedding = append(out.Embedding, some.Embedding...)
+		out.Logits = append(out.Logits, some.Logits...)
+	}
+	return out, nil
+}
+
+func (s *Session) predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
 	var out infer.Outputs
 	if err := ctx.Err(); err != nil {
 		return out, err
