@@ -204,7 +204,7 @@ func parseMessage(b []byte) (m message, err error) {
 
 // vector is where a field's vector begins and how many elements of so many
 // bytes it has. Arrow's reader makes room for as many as are announced.
-func (t table) vector(i, size int) (at, n int, err error) {
+func (t flatTable) vector(i, size int) (at, n int, err error) {
 	if at = t.field(i); at == 0 {
 		return 0, 0, nil
 	}
@@ -224,7 +224,7 @@ func (t table) vector(i, size int) (at, n int, err error) {
 // checkTables checks the vectors of a schema, or a field, and of the fields
 // below it: 1 fields and 2 metadata of the one, 5 children and 6 metadata of
 // the other.
-func (t table) checkTables(fields, metadata, depth int) error {
+func (t flatTable) checkTables(fields, metadata, depth int) error {
 	if depth > 16 {
 		return errFlatbuffer
 	}
@@ -233,7 +233,7 @@ func (t table) checkTables(fields, metadata, depth int) error {
 	}
 	at, n, err := t.vector(fields, 4)
 	for i := 0; i < n && err == nil; i++ {
-		var child table
+		var child flatTable
 		if child, err = fbTable(t.b, at+4*i); err == nil {
 			err = child.checkTables(5, 6, depth+1)
 		}
@@ -241,8 +241,8 @@ func (t table) checkTables(fields, metadata, depth int) error {
 	return err
 }
 
-// table is a table of a flatbuffer.
-type table struct {
+// flatTable is a table of a flatbuffer.
+type flatTable struct {
 	b      []byte
 	at, vt int
 }
@@ -250,11 +250,11 @@ type table struct {
 var errFlatbuffer = errors.New("malformed flatbuffer")
 
 // fbTable follows the offset at a place to a table.
-func fbTable(b []byte, at int) (table, error) {
+func fbTable(b []byte, at int) (flatTable, error) {
 	if at < 0 || at+4 > len(b) {
-		return table{}, errFlatbuffer
+		return flatTable{}, errFlatbuffer
 	}
-	t := table{b: b, at: at + int(binary.LittleEndian.Uint32(b[at:]))}
+	t := flatTable{b: b, at: at + int(binary.LittleEndian.Uint32(b[at:]))}
 	if t.at < 0 || t.at+4 > len(b) {
 		return t, errFlatbuffer
 	}
@@ -266,7 +266,7 @@ func fbTable(b []byte, at int) (table, error) {
 }
 
 // field is where a field lies; 0: it is not there.
-func (t table) field(i int) int {
+func (t flatTable) field(i int) int {
 	size, at := int(binary.LittleEndian.Uint16(t.b[t.vt:])), 4+2*i
 	if at+2 > size || t.vt+at+2 > len(t.b) {
 		return 0
@@ -278,7 +278,7 @@ func (t table) field(i int) int {
 	return t.at + offset
 }
 
-func (t table) int64(i int) (int64, error) {
+func (t flatTable) int64(i int) (int64, error) {
 	at := t.field(i)
 	if at == 0 {
 		return 0, nil
