@@ -1,10 +1,10 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,79 +14,183 @@ import (
 
 var _ = register(newEvalCmd)
 
+// evalFlags are eval's own.
+type evalFlags struct {
+	confusions, resamples   int
+	seed                    uint64
+	wordnet, only, real     string
+	superclasses, depths    []string
+	compare, noWordNet      bool
+	arrow                   string
+	subtrees, minSubtreeRow int
+}
+
+const evalLong = `Reads what infer wrote (an Arrow file or stream) and prints top-1 and top-5
+accuracy, overall and by synset, precision and recall, what is taken for what, and
+the expected calibration error; and by WordNet how far off mistakes are: the height
+of the lowest common ancestor of truth and prediction, over mistakes and over all
+rows at 1 and 5 predictions, and the subtrees with the lowest accuracy.
+docs/EVALUATION.md defines each.
+
+--superclass and --depth measure accuracy after rolling predictions up. --only FILE
+measures as a classifier of some of the classes (one synset a line), as ImageNet-A
+and ImageNet-R are; --real takes reassessed labels (real.json). --compare takes two
+files over the same pictures: the difference with a 95 % interval of the paired
+bootstrap, and McNemar's test. Rows without a truth are left out; a picture that
+could not be read counts as wrong.`
+
 func newEvalCmd(a *app) *cobra.Command {
-	var confusions int
-	var wordnetDir string
+	var f evalFlags
 	cmd := &cobra.Command{
 		Use:   "eval PREDICTIONS",
 		Short: "Measure predictions against the truth",
-		Long: `Reads what infer wrote and prints top-1 and top-5 accuracy, overall and by
-synset, and what is taken for what. Rows without a truth are left out; an image
-that could not be read counts as wrong.`,
-		Example: "  synshard eval runs/a/val.arrow\n  synshard eval runs/a/val.arrow --json",
-		Args:    exactly(1, 1, "a file of predictions"),
+		Long:  evalLong,
+		Example: `  synshard eval runs/a/val.arrow
+  synshard eval runs/a/val.arrow --superclass dog --superclass bird --depth 5 --json
+  synshard eval runs/a/r.arrow --only imagenet-r.txt
+  synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
+		Args: exactly(1, 2, "a file of predictions"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if confusions < 0 {
-				return usagef("--confusions %d: want 0 or more", confusions)
-			}
-			r, err := infer.Evaluate(args[0])
-			if err != nil {
+			if err := f.check(args); err != nil {
 				return err
 			}
-			if r.Warning != "" {
-				a.logf("warning: %s", r.Warning)
+			if f.compare {
+				return a.evalCompare(args[0], args[1], f)
 			}
-			if a.jsonOut {
-				return json.NewEncoder(a.stdout).Encode(r)
-			}
-			g, err := a.openWordNet(wordnetDir)
-			if err != nil { // words are a convenience here
-				a.logf("showing synsets without their words: %v", err)
-			}
-			return printReport(a.stdout, r, g, confusions)
+			return a.eval(args[0], f)
 		},
 	}
-	cmd.Flags().IntVar(&confusions, "confusions", 10, "pairs of synsets that are shown, commonest first")
-	cmd.Flags().StringVar(&wordnetDir, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	fl := cmd.Flags()
+	fl.IntVar(&f.confusions, "confusions", 10, "pairs of synsets that are shown, commonest first")
+	fl.IntVar(&f.subtrees, "subtrees", 5, "subtrees that are shown, worst first")
+	fl.IntVar(&f.minSubtreeRow, "subtree-rows", 20, "rows a subtree must have to be shown")
+	fl.StringArrayVar(&f.superclasses, "superclass", nil, "accuracy after rolling up to these synsets (id or word; repeatable)")
+	fl.StringArrayVar(&f.depths, "depth", nil, "accuracy after rolling up to this depth of WordNet; repeatable")
+	fl.BoolVar(&f.noWordNet, "no-wordnet", false, "without what needs WordNet")
+	fl.StringVar(&f.only, "only", "", "file of synsets, one a line: measure as a classifier of these alone")
+	fl.StringVar(&f.real, "real", "", "reassessed labels (real.json)")
+	fl.StringVar(&f.arrow, "arrow", "", "write the tables as Arrow files into this directory, too")
+	fl.BoolVar(&f.compare, "compare", false, "compare two files over the same pictures")
+	fl.IntVar(&f.resamples, "resamples", 10000, "bootstrap samples of --compare")
+	fl.Uint64Var(&f.seed, "seed", 1, "seed of the bootstrap")
+	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	cobra.CheckErr(cmd.MarkFlagFilename("only"))
+	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
+	for _, one := range []string{"superclass", "depth", "only", "real", "arrow"} {
+		cmd.MarkFlagsMutuallyExclusive("compare", one)
+	}
+	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass")
+	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "depth")
 	return cmd
 }
 
-func printReport(out io.Writer, r infer.Report, g *wordnet.Graph, confusions int) error {
-	word := func(synset string) string {
-		id, err := wordnet.ParseID(synset)
-		if g == nil || err != nil {
-			return synset
-		}
-		if s, ok := g.Synset(id); ok {
-			return synset + " " + s.Lemmas[0]
-		}
-		return synset
+func (f *evalFlags) check(args []string) error {
+	switch {
+	case f.compare != (len(args) == 2):
+		return usagef("eval: one file of predictions, or two with --compare")
+	case f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100:
+		return usagef("eval: --confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")
 	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	percent := func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) }
-	fmt.Fprintf(w, "n\ttop-1\ttop-%d\tprecision\t  synset\n", min(r.K, 5))
-	for _, s := range r.Synsets {
-		if s.N > 0 {
-			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t  %s\n", s.N, percent(s.Top1), percent(s.Top5), percent(s.Precision), word(s.Synset))
-		}
-	}
-	fmt.Fprintf(w, "%d\t%s\t%s\t\t  overall\n", r.N, percent(r.Top1), percent(r.Top5))
-	if err := w.Flush(); err != nil {
+	return nil
+}
+
+func (a *app) eval(path string, f evalFlags) error {
+	p, err := infer.ReadPredictions(path)
+	if err != nil {
 		return err
 	}
-	if r.Failed > 0 || r.NoTruth > 0 {
-		fmt.Fprintf(out, "%d images failed and count as wrong; %d rows have no truth and are left out\n", r.Failed, r.NoTruth)
+	if f.only != "" {
+		names, err := readClassList(f.only)
+		if err != nil {
+			return err
+		}
+		if p, err = p.Restrict(names); err != nil {
+			return fmt.Errorf("%s: %w", f.only, err)
+		}
 	}
-	for i, p := range r.Pairs {
-		if i == confusions {
-			break
-		}
-		if i == 0 {
-			fmt.Fprintln(out, "\ntaken for another")
-		}
-		if _, err := fmt.Fprintf(out, "%6d  %s for %s\n", p.N, word(p.Truth), word(p.Predicted)); err != nil {
+	r, err := infer.Evaluate(p)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if f.real != "" {
+		if r.Real, err = infer.MeasureReal(p, f.real); err != nil {
 			return err
 		}
 	}
-	return nil
+	var g *wordnet.Graph
+	if !f.noWordNet {
+		if g, err = a.judge(p, &r, f); err != nil {
+			return err
+		}
+	}
+	if r.Warning != "" {
+		a.logf("warning: %s", r.Warning)
+	}
+	if f.arrow != "" {
+		if err := infer.WriteReport(f.arrow, r); err != nil {
+			return err
+		}
+	}
+	return a.result(r, func(w io.Writer) { printReport(w, r, g, f) })
+}
+
+// judge adds what WordNet says of the mistakes. Classes that are no synsets
+// leave that out, aloud, unless it was asked for.
+func (a *app) judge(p *infer.Predictions, r *infer.Report, f evalFlags) (*wordnet.Graph, error) {
+	asked := len(f.superclasses)+len(f.depths) > 0
+	g, err := a.openWordNet(f.wordnet)
+	if err != nil {
+		if asked || f.wordnet != "" {
+			return nil, err
+		}
+		a.logf("without WordNet's measures: %v", err)
+		return nil, nil
+	}
+	h, err := infer.NewHierarchy(g, p.Classes)
+	if err != nil {
+		if asked {
+			return nil, usagef("eval: %w", err)
+		}
+		a.logf("without WordNet's measures: %v", err)
+		return g, nil
+	}
+	report := infer.Judge(p, h)
+	if len(f.superclasses) > 0 {
+		groups, err := a.groups(g, h, f.superclasses)
+		if err != nil {
+			return nil, err
+		}
+		report.Rollups = append(report.Rollups, infer.Rollup(p, strings.Join(f.superclasses, ", "), groups))
+	}
+	for _, depth := range f.depths {
+		if strings.Trim(depth, "0123456789") != "" {
+			return nil, usagef("eval: --depth %q: want a number", depth)
+		}
+		groups, err := a.groups(g, h, []string{depth})
+		if err != nil {
+			return nil, err
+		}
+		report.Rollups = append(report.Rollups, infer.Rollup(p, "depth "+depth, groups))
+	}
+	r.Hierarchy = &report
+	return g, nil
+}
+
+func (a *app) evalCompare(first, second string, f evalFlags) error {
+	x, err1 := infer.ReadPredictions(first)
+	y, err2 := infer.ReadPredictions(second)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	c, err := infer.Compare(x, y, f.resamples, f.seed)
+	if err != nil {
+		return fmt.Errorf("%s and %s: %w", first, second, err)
+	}
+	return a.result(c, func(w io.Writer) {
+		fmt.Fprintf(w, "rows         %d\n", c.N)
+		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.A, first)
+		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.B, second)
+		fmt.Fprintf(w, "difference   %+.2f points, 95 %% interval %+.2f to %+.2f (%d paired bootstrap samples)\n", 100*c.Difference, 100*c.Low, 100*c.High, c.Resamples)
+		fmt.Fprintf(w, "right alone  %d and %d; McNemar's test: p = %.4g exact, %.4g mid-p\n", c.OnlyA, c.OnlyB, c.PExact, c.PMid)
+	})
 }

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"synshard/infer"
+	"synshard/model"
+	"synshard/wordnet"
+)
+
+var _ = func() struct{} {
+	inferColumns = append(inferColumns, rollupColumns)
+	return struct{}{}
+}()
+
+// rollupColumns adds --rollup and --backoff to infer.
+func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, error) {
+	rollup := cmd.Flags().StringArray("rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
+	backoff := cmd.Flags().Float64("backoff", 0, "columns with the deepest synset that has at least this probability")
+	return func(a *app, spec model.Spec) ([]infer.Derived, error) {
+		if *backoff < 0 || *backoff > 1 {
+			return nil, usagef("infer: --backoff %v: want above 0, at most 1", *backoff)
+		}
+		if len(*rollup) == 0 && *backoff == 0 {
+			return nil, nil
+		}
+		g, err := a.openWordNet(cmd.Flag("wordnet").Value.String())
+		if err != nil {
+			return nil, err
+		}
+		h, err := infer.NewHierarchy(g, spec.Classes)
+		if err != nil {
+			return nil, usagef("infer: %w", err)
+		}
+		var out []infer.Derived
+		if len(*rollup) > 0 {
+			groups, err := a.groups(g, h, *rollup)
+			if err != nil {
+				return nil, err
+			}
+			out = infer.RollupColumns(groups)
+		}
+		if *backoff > 0 {
+			out = append(out, infer.BackoffColumns(h, *backoff)...)
+		}
+		return out, nil
+	}
+}
+
+// groups reads superclasses: one depth, or names of synsets.
+func (a *app) groups(g *wordnet.Graph, h *infer.Hierarchy, names []string) (infer.Groups, error) {
+	if depth, err := strconv.Atoi(names[0]); err == nil && len(names) == 1 {
+		if depth < 0 {
+			return infer.Groups{}, usagef("depth %d: want 0, the root, or more", depth)
+		}
+		return h.AtDepth(depth), nil
+	}
+	var ids []wordnet.ID
+	for _, name := range names {
+		id, err := (&synsetApp{app: a, g: g}).one(name)
+		if err != nil {
+			return infer.Groups{}, err
+		}
+		ids = append(ids, id)
+	}
+	groups, err := h.Named(ids)
+	if err != nil {
+		return groups, usagef("%w", err)
+	}
+	return groups, nil
+}
