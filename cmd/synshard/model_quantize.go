@@ -1,0 +1,332 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"synshard/infer/onnx"
+	"synshard/internal/durable"
+	"synshard/loader"
+	"synshard/model"
+	"synshard/pixel"
+	"synshard/shard"
+)
+
+// quantizeFlags say how a model is made small, and on what.
+type quantizeFlags struct {
+	net                   networkFlags
+	out, split, evalSplit string
+	activations           string
+	pictures, evalLimit   int
+	seed                  uint64
+	calibrator            model.Calibrator
+	reduceRange           bool
+}
+
+func newModelQuantizeCmd(a *app) *cobra.Command {
+	var f quantizeFlags
+	cmd := &cobra.Command{
+		Use:   "quantize MODEL.onnx DIR --out FILE",
+		Short: "Make an ONNX model of 8 bits for CPUs",
+		Long: `Turns an fp32 ONNX model into one of int8 in QDQ form, which ONNX Runtime runs with the
+processor's integer units (VNNI, AMX), and says what that costs in accuracy.
+
+Weights get a scale for each output channel; activations one each, settled on --pictures
+pictures of --split (of the selection, drawn by --seed): their smallest and largest value
+(minmax), all but a share of values (percentile), or the cut that keeps most of the
+distribution (entropy). Then both models predict --eval-split, which must not be the split
+that calibrated. The file keeps the Spec: 'synshard infer' takes it as any other.
+
+On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
+		Example: `  synshard model quantize runs/a/model.onnx imagenet --out model.int8.onnx
+  synshard model quantize runs/a/model.onnx imagenet --method entropy --pictures 500 --out model.int8.onnx --json
+  synshard model quantize resnet.onnx imagenet --classes imagenet --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out resnet.int8.onnx`,
+		Args: exactly(2, 2, "a model and a dataset"),
+	}
+	fl := cmd.Flags()
+	fl.StringVarP(&f.out, "out", "o", "", "ONNX file to write")
+	fl.StringVar(&f.calibrator.Method, "method", "minmax", "calibration: minmax, entropy or percentile")
+	fl.Float64Var(&f.calibrator.Percentile, "percentile", 99.999, "percent of values kept, with --method percentile")
+	fl.StringVar(&f.split, "split", "train", "split that calibrates")
+	fl.IntVar(&f.pictures, "pictures", 256, "pictures that calibrate")
+	fl.StringVar(&f.evalSplit, "eval-split", "val", "held-out split on which both models are compared")
+	fl.IntVar(&f.evalLimit, "eval-pictures", 0, "pictures of it that are predicted, drawn by --seed; 0 for all")
+	fl.Uint64Var(&f.seed, "seed", 0, "draws the pictures")
+	fl.StringVar(&f.activations, "activations", "uint8", "activations as uint8 or int8")
+	fl.BoolVar(&f.reduceRange, "reduce-range", false, "weights of 7 bits, for processors without VNNI")
+	addQuantizedModelFlags(cmd, &f.net)
+	sel := addSelectionFlags(cmd)
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(model.Calibrations, cobra.ShellCompDirectiveNoFileComp)))
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return a.modelQuantize(cmd.Context(), args[0], args[1], &f, sel)
+	}
+	return cmd
+}
+
+// addQuantizedModelFlags are those of networkFlags that a model on the CPU
+// has a use for.
+func addQuantizedModelFlags(cmd *cobra.Command, f *networkFlags) {
+	all := &cobra.Command{}
+	f.add(all)
+	for _, name := range []string{"threads", "ort-lib", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "layout", "input", "output", "scores"} {
+		cmd.Flags().AddFlag(all.Flags().Lookup(name))
+	}
+	f.changed = cmd.Flags().Changed
+}
+
+func (f *quantizeFlags) check() error {
+	if err := f.calibrator.Check(); err != nil {
+		return usagef("model quantize: %w", err)
+	}
+	switch {
+	case f.pictures < 1 || f.evalLimit < 0:
+		return usagef("model quantize: --pictures %d, --eval-pictures %d", f.pictures, f.evalLimit)
+	case f.activations != "uint8" && f.activations != "int8":
+		return usagef("model quantize: --activations %q: want uint8 or int8", f.activations)
+	case f.split == f.evalSplit:
+		return usagef("model quantize: split %s calibrates and is to be held out: accuracy on it would flatter; give another --eval-split", f.split)
+	}
+	return f.net.check()
+}
+
+// quantized is the result.
+type quantized struct {
+	File       string  `json:"file"`
+	Method     string  `json:"method"`
+	Percentile float64 `json:"percentile,omitempty"`
+	Tensors    int     `json:"tensors"`  // activations of 8 bits
+	Pictures   int     `json:"pictures"` // that calibrated
+	Bytes      int64   `json:"bytes"`
+	BytesFP32  int64   `json:"bytes_fp32"`
+	Split      string  `json:"eval_split"`
+	comparison
+}
+
+// comparison is what both models predict on the same pictures.
+type comparison struct {
+	N          int     `json:"n"`
+	Top1FP32   float64 `json:"top1_fp32"`
+	Top1       float64 `json:"top1"`
+	Change     float64 `json:"change"`     // Top1 - Top1FP32
+	Agreement  float64 `json:"agreement"`  // share of pictures with the same first prediction
+	Unreadable int     `json:"unreadable"` // pictures left out
+}
+
+func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFlags, sel *selectionFlags) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	fp32, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	q, err := model.NewQuantizer(fp32)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	set, err := shard.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	view, err := a.openView(set, f.split, sel)
+	if err != nil {
+		return err
+	}
+	held, err := a.openView(set, f.evalSplit, sel)
+	if err != nil {
+		return err
+	}
+	n, err := a.openNetwork(path, &f.net, false, 0)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	r := quantized{File: f.out, Method: f.calibrator.Method, Tensors: len(q.Tensors()), BytesFP32: int64(len(fp32)), Split: f.evalSplit}
+	if r.Method == "percentile" {
+		r.Percentile = f.calibrator.Percentile
+	}
+	if r.Pictures, err = a.calibrate(ctx, path, q, view, f, n); err != nil {
+		return err
+	}
+	small, err := q.Quantize(f.calibrator.Ranges(), model.QuantizeOptions{Signed: f.activations == "int8", ReduceRange: f.reduceRange})
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	r.Bytes = int64(len(small))
+	err = durable.WriteFile(f.out, func(w io.Writer) error {
+		_, err := w.Write(small)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m, err := a.openNetwork(f.out, &f.net, false, 0)
+	if err != nil {
+		return err
+	}
+	defer m.close()
+	if r.comparison, err = a.compareTop1(ctx, n, m, held, set, f); err != nil {
+		return err
+	}
+	return a.result(r, func(w io.Writer) { r.print(w) })
+}
+
+func (r *quantized) print(w io.Writer) {
+	fmt.Fprintf(w, "%s: %.1f MB (fp32 %.1f MB), %d tensors of 8 bits, %s over %d pictures\n", r.File, float64(r.Bytes)/1e6, float64(r.BytesFP32)/1e6, r.Tensors, r.Method, r.Pictures)
+	if r.N == 0 {
+		fmt.Fprintf(w, "top-1 on %s: no picture whose class the model knows\n", r.Split)
+		return
+	}
+	fmt.Fprintf(w, "top-1 on %s, %d pictures: fp32 %.2f %%, int8 %.2f %%, change %+.2f points; the same first prediction on %.2f %%\n",
+		r.Split, r.N, 100*r.Top1FP32, 100*r.Top1, 100*r.Change, 100*r.Agreement)
+}
+
+// eachBatch makes pictures ready, in an order drawn by seed, up to limit of
+// them; 0 for all.
+func eachBatch(ctx context.Context, view *shard.View, n *network, batch, limit int, seed uint64, f func(*loader.Batch) error) error {
+	l, err := loader.New(ctx, view, loader.Options{
+		Batch: batch, White: n.spec.Alpha == "white", Shuffle: true, Seed: seed,
+		Eval: &pixel.Eval{Size: n.spec.InputSize, Resize: n.spec.Resize, Interpolation: n.spec.Interpolation, Square: n.spec.Square},
+		OnError: func(_ loader.Item, err error) error {
+			for _, bad := range []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrTooLarge, pixel.ErrUnknownFormat} {
+				if errors.Is(err, bad) {
+					return nil // counted by who takes the batch
+				}
+			}
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for seen := 0; limit == 0 || seen < limit; {
+		b, err := l.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if limit > 0 {
+			b.N = min(b.N, limit-seen)
+		}
+		seen += b.N
+		err = f(b)
+		b.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// calibrate shows the calibrator the pictures, twice if it counts, and gives
+// how many they were. A picture that cannot be read is left out.
+func (a *app) calibrate(ctx context.Context, path string, q *model.Quantizer, view *shard.View, f *quantizeFlags, n *network) (int, error) {
+	lib, err := a.findORT(f.net.ortLib)
+	if err != nil {
+		return 0, err
+	}
+	o, err := onnx.Observe(onnx.Options{Library: lib, Model: path, Threads: n.runs, Spec: n.spec, Choice: f.net.choice}, q.Observed(), q.Tensors())
+	if err != nil {
+		return 0, unfit(err)
+	}
+	defer o.Close()
+	passes := []func(string, []float32) error{f.calibrator.See}
+	if f.calibrator.Counts() {
+		passes = append(passes, f.calibrator.Count)
+	}
+	bar := a.bar(int64(len(passes)*min(f.pictures, view.Len())), "calibrating")
+	defer bar.Finish()
+	seen := 0
+	for _, pass := range passes {
+		seen = 0
+		err := eachBatch(ctx, view, n, max(n.only, 1), f.pictures, f.seed, func(b *loader.Batch) error {
+			bar.Add64(int64(b.N))
+			if slices.ContainsFunc(b.Errs[:b.N], func(err error) bool { return err != nil }) || n.only > b.N {
+				return nil
+			}
+			seen += b.N
+			return o.Run(ctx, b.Images, max(n.only, b.N), pass)
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	if seen == 0 {
+		return 0, fmt.Errorf("calibrate: no picture of split %s can be read", f.split)
+	}
+	return seen, nil
+}
+
+// compareTop1 predicts the held-out pictures with both models.
+func (a *app) compareTop1(ctx context.Context, fp32, small *network, view *shard.View, set *shard.Dataset, f *quantizeFlags) (comparison, error) {
+	var c comparison
+	at := map[string]int{}
+	for i, name := range fp32.spec.Classes {
+		at[name] = i
+	}
+	truth := set.Classes()
+	bar := a.bar(int64(view.Len()), "comparing")
+	defer bar.Finish()
+	var right32, right8, same int
+	err := eachBatch(ctx, view, fp32, fp32.batch, f.evalLimit, f.seed, func(b *loader.Batch) error {
+		n := b.N
+		if fp32.fixed {
+			n = fp32.batch
+		}
+		x, err := fp32.predictor.Predict(ctx, b.Images, n)
+		if err != nil {
+			return err
+		}
+		y, err := small.predictor.Predict(ctx, b.Images, n)
+		if err != nil {
+			return err
+		}
+		classes := len(fp32.spec.Classes)
+		for i := range b.N {
+			if b.Errs[i] != nil {
+				c.Unreadable++
+				continue
+			}
+			if b.Labels[i] < 0 || int(b.Labels[i]) >= len(truth) {
+				continue
+			}
+			label, known := at[truth[b.Labels[i]].Synset]
+			if !known {
+				continue
+			}
+			p, s := largest(x.Probabilities[i*classes:][:classes]), largest(y.Probabilities[i*classes:][:classes])
+			c.N++
+			right32, right8, same = right32+count(p == label), right8+count(s == label), same+count(p == s)
+		}
+		bar.Add64(int64(b.N))
+		return nil
+	})
+	if err != nil || c.N == 0 {
+		return c, err
+	}
+	share := func(n int) float64 { return float64(n) / float64(c.N) }
+	c.Top1FP32, c.Top1, c.Agreement = share(right32), share(right8), share(same)
+	c.Change = share(right8 - right32)
+	return c, nil
+}
+
+func largest(p []float32) int {
+	best := 0
+	for i, v := range p {
+		if v > p[best] {
+			best = i
+		}
+	}
+	return best
+}

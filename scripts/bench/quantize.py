@@ -1,0 +1,118 @@
+"""Compare `synshard model quantize` with ONNX Runtime's own Python quantiser.
+
+One run, both sides: the same model, the same calibration pictures (the first
+--pictures rows of a shuffle of the training split), the same held-out split,
+the same preprocessing (PIL, as the model's Spec says). For each calibration
+method it prints top-1 of fp32, of ours and of ONNX Runtime's, and pictures a
+second of the three models, measured in turns on the same threads.
+
+    python scripts/bench/quantize.py --synshard ./synshard --model model.onnx --dataset DIR
+"""
+import argparse, glob, io, json, os, random, subprocess, tempfile, time
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pyarrow as pa
+import pyarrow.ipc as ipc
+from PIL import Image
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+
+def rows(directory, split):
+    """Yield (jpeg bytes, label) of a split."""
+    for path in sorted(glob.glob(os.path.join(directory, split, "**", "*part-*.arrow"), recursive=True)):
+        table = ipc.open_file(pa.memory_map(path)).read_all()
+        for image, label in zip(table["image"].to_pylist(), table["label"].to_pylist()):
+            yield image["bytes"], label
+
+
+def prepare(data, spec):
+    img = Image.open(io.BytesIO(data)).convert("RGB")
+    size, short = spec["input_size"], spec.get("resize") or spec["input_size"]
+    w, h = img.size
+    k = short / min(w, h)
+    mode = Image.BICUBIC if spec.get("interpolation") == "bicubic" else Image.BILINEAR
+    img = img.resize((short, int(h * k)) if w <= h else (int(w * k), short), mode)
+    x, y = round((img.width - size) / 2), round((img.height - size) / 2)
+    return np.asarray(img.crop((x, y, x + size, y + size)))
+
+
+class Reader(CalibrationDataReader):
+    def __init__(self, name, pictures):
+        self.feed = iter([{name: p[None]} for p in pictures])
+
+    def get_next(self):
+        return next(self.feed, None)
+
+
+def session(path, threads):
+    o = ort.SessionOptions()
+    o.intra_op_num_threads, o.inter_op_num_threads, o.log_severity_level = threads, 1, 3
+    return ort.InferenceSession(path, o, providers=["CPUExecutionProvider"])
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--synshard", default="./synshard")
+    p.add_argument("--model", required=True)
+    p.add_argument("--dataset", required=True)
+    p.add_argument("--pictures", type=int, default=128)
+    p.add_argument("--methods", default="minmax,entropy,percentile")
+    p.add_argument("--batch", type=int, default=8)
+    p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--ort-lib", default="")
+    a = p.parse_args()
+
+    meta = {m.key: m.value for m in onnx.load(a.model).metadata_props}
+    spec = json.loads(meta["synshard.spec"])
+    train = list(rows(a.dataset, "train"))
+    random.Random(0).shuffle(train)
+    calibration = [prepare(d, spec) for d, _ in train[: a.pictures]]
+    held = [(prepare(d, spec), label) for d, label in rows(a.dataset, "val")]
+    pictures, labels = np.stack([x for x, _ in held]), np.array([y for _, y in held])
+
+    base = session(a.model, a.threads)
+    name = base.get_inputs()[0].name
+
+    def predict(s):
+        out = [s.run(["probabilities"], {name: pictures[i : i + a.batch]})[0] for i in range(0, len(pictures), a.batch)]
+        return np.concatenate(out).argmax(1)
+
+    want = predict(base)
+    print(f"fp32: top-1 {100 * (want == labels).mean():.2f} % of {len(labels)}")
+    kinds = {"minmax": CalibrationMethod.MinMax, "entropy": CalibrationMethod.Entropy, "percentile": CalibrationMethod.Percentile}
+    with tempfile.TemporaryDirectory() as tmp:
+        for method in a.methods.split(","):
+            ours, theirs = os.path.join(tmp, "ours.onnx"), os.path.join(tmp, "theirs.onnx")
+            command = [a.synshard, "model", "quantize", a.model, a.dataset, "--out", ours, "--method", method,
+                       "--pictures", str(a.pictures), "--eval-pictures", "1", "--progress", "off"]
+            if a.ort_lib:
+                command += ["--ort-lib", a.ort_lib]
+            start = time.time()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            took = time.time() - start
+            start = time.time()
+            quantize_static(a.model, theirs, Reader(name, calibration), quant_format=QuantFormat.QDQ, per_channel=True,
+                            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=kinds[method])
+            theirs_took = time.time() - start
+            sessions = {"fp32": base, "synshard": session(ours, a.threads), "onnxruntime": session(theirs, a.threads)}
+            batch = {name: pictures[: a.batch]}
+            times = {k: [] for k in sessions}
+            for r in range(a.rounds + 1):
+                for k, s in sessions.items():
+                    start = time.perf_counter()
+                    s.run(None, batch)
+                    if r:
+                        times[k].append(time.perf_counter() - start)
+            rate = {k: a.batch / np.median(v) for k, v in times.items()}
+            for k in ("synshard", "onnxruntime"):
+                got = predict(sessions[k])
+                print(f"{method:10} {k:11} top-1 {100 * (got == labels).mean():6.2f} %, as fp32 on {100 * (got == want).mean():6.2f} %, "
+                      f"{rate[k]:6.1f} images/s = {rate[k] / rate['fp32']:.2f} x fp32 ({rate['fp32']:.1f}), "
+                      f"made in {took if k == 'synshard' else theirs_took:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
