@@ -66,11 +66,11 @@ func sum(probs []float32, classes []int32) float64 {
 	return total
 }
 
-// Backoff gives, for probabilities of the classes, the deepest synset at or
-// above the most probable class that has at least probability p, and that
-// probability: the sum over the classes at or below it. Deepest is farthest
-// from the root on the shortest way; of equals the more probable, then the
-// smaller id.
+// Backoff gives, for probabilities of the classes, the lowest synset at or above
+// the most probable class that has at least probability p, and that
+// probability: the sum over the classes at or below it. Lowest is of the least
+// height, so that nothing below it on the way to the class has as much; of
+// equals the more probable, then the smaller id.
 func (h *Hierarchy) Backoff(probs []float32, p float64) (wordnet.ID, float64) {
 	top := 0
 	for c, v := range probs {
@@ -78,15 +78,15 @@ func (h *Hierarchy) Backoff(probs []float32, p float64) (wordnet.ID, float64) {
 			top = c
 		}
 	}
-	best, bestProb, bestDepth := int32(-1), 0.0, -1
+	best, bestProb := int32(-1), 0.0
 	for _, x := range h.above[top] {
 		// A model's probabilities add up to 1 only within float32's rounding.
-		total, depth := math.Min(sum(probs, h.below[x]), 1), h.graph.MinDepth(h.nodes[x])
+		total := math.Min(sum(probs, h.below[x]), 1)
 		if total < p-1e-6 && len(h.below[x]) < len(h.classes) {
 			continue
 		}
-		if depth > bestDepth || depth == bestDepth && (total > bestProb || total == bestProb && x < best) {
-			best, bestProb, bestDepth = x, total, depth
+		if best < 0 || h.height[x] < h.height[best] || h.height[x] == h.height[best] && (total > bestProb || total == bestProb && x < best) {
+			best, bestProb = x, total
 		}
 	}
 	return h.nodes[best], bestProb

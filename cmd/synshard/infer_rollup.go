@@ -18,7 +18,7 @@ var _ = func() struct{} {
 // rollupColumns adds --rollup and --backoff to infer.
 func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, error) {
 	rollup := cmd.Flags().StringArray("rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
-	backoff := cmd.Flags().Float64("backoff", 0, "columns with the deepest synset that has at least this probability")
+	backoff := cmd.Flags().Float64("backoff", 0, "columns with the lowest synset above the prediction that has at least this probability")
 	return func(a *app, spec model.Spec) ([]infer.Derived, error) {
 		if *backoff < 0 || *backoff > 1 {
 			return nil, usagef("infer: --backoff %v: want above 0, at most 1", *backoff)

@@ -44,7 +44,7 @@ var owners = map[string][]string{
 	"golang.org/x/term":                    {"cmd/synshard"},
 	"C":                                    {"pixel", "train/torch", "infer/onnx"},
 	"unsafe":                               {"pixel", "train/torch", "infer/onnx"},
-	"github.com/goccy/go-yaml":             {"train"},
+	"github.com/goccy/go-yaml":             {"train", "cmd/synshard"},
 	"gonum.org/v1/plot":                    {"train"},
 	"google.golang.org/protobuf/encoding/": {"model", "train", "infer/onnx"},
 }
