@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -30,6 +31,16 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("INGEST_TEST_CHILD"); dir != "" {
 		o := archives(dir)
+		switch os.Getenv("INGEST_TEST_SOURCE") {
+		case "zip":
+			o = Options{Kaggle: filepath.Join(dir, "kaggle.zip")}
+		case "stream":
+			o = Options{Train: filepath.Join(dir, "train.tar.gz")}
+		case "webdataset":
+			o = Options{WebDataset: []string{filepath.Join(dir, "web.tar")}}
+		case "folder":
+			o = Options{Folder: filepath.Join(dir, "folder")}
+		}
 		o.Out, o.Workers = os.Getenv("INGEST_TEST_OUT"), 2
 		o.OnRead = func(int64, int) { time.Sleep(5 * time.Millisecond) } // so that there is time to be killed
 		if _, err := Run(context.Background(), o); err != nil {
@@ -163,17 +174,57 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// TestKilled kills a process in the middle, again and again, and expects the
-// bytes of an uninterrupted run.
+// TestKilled kills a process in the middle, again and again, for every kind of
+// source, and expects the bytes of an uninterrupted run.
 func TestKilled(t *testing.T) {
 	dir, o := drawn(t)
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	if _, err := io.WriteString(z, read(t, o.Train)); err != nil || z.Close() != nil {
+		t.Fatal("cannot compress")
+	}
+	put(t, dir, "train.tar.gz", packed.String())
 	run(t, o)
-	want := tree(t, o.Out)
-	out := filepath.Join(dir, "killed")
+	set, err := shard.Open(o.Out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	train, err := set.Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var web []string
+	for i := range train.Len() {
+		r := train.Row(i)
+		b, err := train.Read(i, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(t, dir, "folder/"+r.Synset+"/"+r.Path, string(b), "kaggle/ILSVRC/Data/CLS-LOC/train/"+r.Synset+"/"+r.Path, string(b))
+		web = append(web, stem(r.Path)+".jpg", string(b), stem(r.Path)+".cls", r.Synset)
+	}
+	set.Close()
+	pack(t, filepath.Join(dir, "web.tar"), web...)
+	zipped(t, filepath.Join(dir, "kaggle"), filepath.Join(dir, "kaggle.zip"))
+	for source, o := range map[string]Options{
+		"archives":   o,
+		"zip":        {Kaggle: filepath.Join(dir, "kaggle.zip")},
+		"stream":     {Train: filepath.Join(dir, "train.tar.gz")},
+		"webdataset": {WebDataset: []string{filepath.Join(dir, "web.tar")}},
+		"folder":     {Folder: filepath.Join(dir, "folder")},
+	} {
+		o.Out = filepath.Join(dir, "whole "+source)
+		run(t, o)
+		killed(t, dir, source, tree(t, o.Out))
+	}
+}
+
+func killed(t *testing.T, dir, source string, want map[string]string) {
+	out := filepath.Join(dir, "killed "+source)
 	kills := 0
-	for wait := 20 * time.Millisecond; ; wait += 20 * time.Millisecond {
+	for wait := 20 * time.Millisecond; ; wait += 40 * time.Millisecond {
 		c := exec.Command(os.Args[0])
-		c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out)
+		c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out, "INGEST_TEST_SOURCE="+source)
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -183,16 +234,15 @@ func TestKilled(t *testing.T) {
 			break
 		}
 		if kills++; kills > 200 {
-			t.Fatal("it never gets done")
+			t.Fatalf("%s: it never gets done", source)
 		}
 	}
 	if kills == 0 {
-		t.Fatal("it was done before it could be killed: this proves nothing")
+		t.Fatalf("%s: it was done before it could be killed: this proves nothing", source)
 	}
-	t.Logf("%d kills", kills)
-	got := tree(t, out)
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("interrupted work made other files:\n%s", diff)
+	t.Logf("%s: %d kills", source, kills)
+	if diff := cmp.Diff(want, tree(t, out)); diff != "" {
+		t.Errorf("%s: interrupted work made other files:\n%s", source, diff)
 	}
 }
 

@@ -188,31 +188,35 @@ func parquetRecord(rec arrow.Record, prefix string, n *int, names []string, emit
 	if !ok || image.NumField() < 2 {
 		return fmt.Errorf("no column image of struct<bytes, path>")
 	}
-	var data *array.Binary
-	var paths *array.String
+	var data, paths func(int) []byte
 	for i, field := range image.DataType().(*arrow.StructType).Fields() {
 		switch field.Name {
 		case "bytes":
-			data, _ = image.Field(i).(*array.Binary)
+			data = bytesOf(image.Field(i))
 		case "path":
-			paths, _ = image.Field(i).(*array.String)
+			paths = bytesOf(image.Field(i))
 		}
 	}
 	if data == nil {
 		return fmt.Errorf("image.bytes is not binary")
 	}
-	label, _ := column("label").(*array.Int64)
+	label, err := labelsOf(column("label"))
+	if err != nil {
+		return err
+	}
 	for i := range int(rec.NumRows()) {
 		it := item{name: fmt.Sprintf("%s-%05d", prefix, *n)}
 		*n++
-		if paths != nil && paths.IsValid(i) && paths.Value(i) != "" {
-			it.name = paths.Value(i)
+		if paths != nil {
+			if p := paths(i); len(p) > 0 {
+				it.name = string(p)
+			}
 		}
-		if data.IsValid(i) {
-			it.b = append([]byte{}, data.Value(i)...)
+		if !image.IsNull(i) {
+			it.b = append([]byte{}, data(i)...)
 		}
-		if label != nil && label.IsValid(i) && label.Value(i) >= 0 {
-			c, err := className(fmt.Sprint(label.Value(i)), names)
+		if l := label(i); l != "" {
+			c, err := className(l, names)
 			if err != nil {
 				return err
 			}
@@ -223,4 +227,48 @@ func parquetRecord(rec arrow.Record, prefix string, n *int, names []string, emit
 		}
 	}
 	return nil
+}
+
+// bytesOf reads binary or text of either width, nil where it is null; nil for
+// other columns.
+func bytesOf(col arrow.Array) func(int) []byte {
+	var value func(int) []byte
+	switch c := col.(type) {
+	case *array.Binary:
+		value = c.Value
+	case *array.LargeBinary:
+		value = c.Value
+	case *array.String:
+		value = func(i int) []byte { return []byte(c.Value(i)) }
+	case *array.LargeString:
+		value = func(i int) []byte { return []byte(c.Value(i)) }
+	default:
+		return nil
+	}
+	return func(i int) []byte {
+		if col.IsNull(i) {
+			return nil
+		}
+		return value(i)
+	}
+}
+
+// labelsOf reads labels, numbers of any width or names; "" where there is
+// none, which in Hugging Face's test sets is -1.
+func labelsOf(col arrow.Array) (func(int) string, error) {
+	if col == nil {
+		return func(int) string { return "" }, nil
+	}
+	if arrow.IsInteger(col.DataType().ID()) {
+		return func(i int) string {
+			if v := col.ValueStr(i); col.IsValid(i) && v[0] != '-' {
+				return v
+			}
+			return ""
+		}, nil
+	}
+	if text := bytesOf(col); text != nil {
+		return func(i int) string { return string(text(i)) }, nil
+	}
+	return nil, fmt.Errorf("labels of type %s are neither numbers nor names", col.DataType())
 }
