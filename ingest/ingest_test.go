@@ -43,6 +43,9 @@ func TestMain(m *testing.M) {
 		}
 		o.Out, o.Workers = os.Getenv("INGEST_TEST_OUT"), 2
 		o.OnRead = func(int64, int) { time.Sleep(5 * time.Millisecond) } // so that there is time to be killed
+		if os.Getenv("INGEST_TEST_SOURCE") == "many" {
+			o = Options{Train: o.Train, Out: o.Out, Check: "header"}
+		}
 		if _, err := Run(context.Background(), o); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

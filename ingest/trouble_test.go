@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"synshard/internal/sample"
 	"synshard/shard"
 )
 
@@ -214,5 +216,50 @@ func TestDisguised(t *testing.T) {
 		if png := bytes.HasPrefix(b, []byte("\x89PNG")); png != (r.Format == "PNG") {
 			t.Errorf("%s: format %s", r.Path, r.Format)
 		}
+	}
+}
+
+// TestMany ingests as many classes as ImageNet-21k has with at most 256 open
+// files and 512 MiB.
+func TestMany(t *testing.T) {
+	if testing.Short() || os.Getenv("SYNSHARD_TEST_MANY") == "" {
+		t.Skip("21,841 synced files take minutes; set SYNSHARD_TEST_MANY=1")
+	}
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	pack(t, filepath.Join(dir, "inner"), "1.JPEG", good[:min(len(good), 1<<20)])
+	inner := read(t, filepath.Join(dir, "inner"))
+	f, err := os.Create(filepath.Join(dir, sample.TrainTar))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := tar.NewWriter(f)
+	for i := range 21841 {
+		err := w.WriteHeader(&tar.Header{Name: fmt.Sprintf("n%08d.tar", i), Mode: 0o644, Size: int64(len(inner))})
+		if err == nil {
+			_, err = io.WriteString(w, inner)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("sh", "-c", `ulimit -n 256; exec "$0"`, os.Args[0])
+	c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_SOURCE=many", "INGEST_TEST_OUT="+filepath.Join(dir, "many"))
+	if b, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, b)
+	}
+	if peak := c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; peak > 512<<10 {
+		t.Errorf("%d KiB", peak)
+	}
+	set, err := shard.Open(filepath.Join(dir, "many"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	if s, err := set.Split("train"); err != nil || s.Len() != 21841 || s.Row(21840).Label != 21840 {
+		t.Errorf("%v", err)
 	}
 }
