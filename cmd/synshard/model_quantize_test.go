@@ -1,0 +1,68 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestModelQuantizeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		check(t, os.WriteFile(path, []byte(text), 0o666))
+		return path
+	}
+	garbage, empty := at("garbage.onnx", "no model, but words"), at("empty.onnx", "")
+	out := filepath.Join(dir, "out.onnx")
+	for _, c := range []struct {
+		code int
+		want string
+		args []string
+	}{
+		{2, "calibration \"mean\"", []string{garbage, dir, "--method", "mean"}},
+		{2, "held out", []string{garbage, dir, "--eval-split", "train"}},
+		{2, "--activations", []string{garbage, dir, "--activations", "int4"}},
+		{2, "--pictures", []string{garbage, dir, "--pictures", "0"}},
+		{2, "percentile", []string{garbage, dir, "--method", "percentile", "--percentile", "101"}},
+		{1, "garbage.onnx: quantize: ", []string{garbage, dir}},
+		{1, "empty.onnx: quantize: ", []string{empty, dir}},
+		{1, "absent.onnx", []string{filepath.Join(dir, "absent.onnx"), dir}},
+	} {
+		code, stdout, stderr := verb(append([]string{"model", "quantize", "--out", out}, c.args...)...)
+		if code != c.code || stdout != "" || !strings.Contains(stderr, c.want) {
+			t.Errorf("%q: exit code %d, %q\n%s", c.args, code, stdout, stderr)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Error("a file was written")
+	}
+}
+
+// TestModelQuantize quantises a model that synshard trained, in
+// SYNSHARD_TEST_DEMO, by every method, and holds it to half a point of top-1.
+func TestModelQuantize(t *testing.T) {
+	demo := os.Getenv("SYNSHARD_TEST_DEMO")
+	if demo == "" {
+		t.Skip("needs what make demo leaves behind, its directory in SYNSHARD_TEST_DEMO")
+	}
+	for _, method := range []string{"minmax", "entropy", "percentile"} {
+		out := filepath.Join(t.TempDir(), "int8.onnx")
+		code, stdout, stderr := verb("model", "quantize", filepath.Join(demo, "run", "model.onnx"), filepath.Join(demo, "dataset"),
+			"--out", out, "--method", method, "--pictures", "32", "--json", "--progress", "off")
+		if code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", method, code, stderr)
+		}
+		var r quantized
+		check(t, json.Unmarshal([]byte(stdout), &r))
+		if r.Pictures != 32 || r.N == 0 || r.Tensors < 100 || r.Bytes*3 > r.BytesFP32 {
+			t.Errorf("%s: %+v", method, r)
+		}
+		if r.Change < -0.0051 || math.Abs(r.Top1-r.Top1FP32-r.Change) > 1e-9 {
+			t.Errorf("%s: top-1 %.4f, fp32 %.4f", method, r.Top1, r.Top1FP32)
+		}
+	}
+}
