@@ -24,7 +24,8 @@ type group struct {
 
 	classes []string // of images of a group with more than one
 
-	// each calls f with every image, in an order that is always the same.
+	// each calls f with every image, in an order that is always the same. Its
+	// bytes may be valid during the call only.
 	each func(ctx context.Context, f func(item) error) error
 }
 
@@ -154,6 +155,7 @@ func (t *tarFile) trainGroups(ctx context.Context) ([]group, error) {
 func (t *tarFile) inner(ctx context.Context, m member, f func(item) error) error {
 	r := tar.NewReader(io.NewSectionReader(t, m.offset, m.size))
 	last := ""
+	var buf []byte
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -171,7 +173,8 @@ func (t *tarFile) inner(ctx context.Context, m member, f func(item) error) error
 		if last = h.Name; h.Size > maxImage {
 			return fmt.Errorf("%s: member %s: %s: %d bytes, more than an image has", t.path, m.name, h.Name, h.Size)
 		}
-		b := make([]byte, h.Size)
+		buf = slices.Grow(buf[:0], int(h.Size))
+		b := buf[:h.Size]
 		if _, err := io.ReadFull(r, b); err != nil {
 			return fmt.Errorf("%s: member %s: %s: %w", t.path, m.name, h.Name, unexpected(err))
 		}
