@@ -74,6 +74,7 @@ type Options struct {
 	Input, Model, Backend string
 	Notes                 map[string]string
 
+	// OnRow and OnError are called from many goroutines.
 	OnRow     func(n int)                  // as rows are done
 	OnSkipped func(n int)                  // rows that an earlier run had done
 	OnError   func(path string, err error) // of a picture that could not be read; its row is kept

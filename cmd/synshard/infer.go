@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -149,13 +150,13 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	if f.embedding != "" && net.width == 0 {
 		return fmt.Errorf("%s: the model gives no embedding", modelPath)
 	}
-	complaints := 0
+	var complaints atomic.Int64
 	o := infer.Options{
 		Predictor: net.predictor, Spec: net.spec, Source: in.source, Fixed: net.fixed, Runs: net.runs, Workers: f.workers,
 		TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width,
 		Part: part, Parts: parts, Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes,
 		OnError: func(path string, err error) {
-			if complaints++; complaints <= maxComplaints {
+			if complaints.Add(1) <= maxComplaints {
 				a.logf("%s: %v; its row has the error", path, err)
 			}
 		},
