@@ -115,6 +115,11 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if err != nil {
 		return err
 	}
+	if one, err := os.Stat(path); err == nil {
+		if other, err := os.Stat(f.out); err == nil && os.SameFile(one, other) {
+			return usagef("model quantize: --out %s is the model itself", f.out)
+		}
+	}
 	q, err := model.NewQuantizer(fp32)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
@@ -164,7 +169,16 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if r.comparison, err = a.compareTop1(ctx, n, m, held, set, f); err != nil {
 		return err
 	}
-	return a.result(r, func(w io.Writer) { r.print(w) })
+	if err := a.result(r, func(w io.Writer) { r.print(w) }); err != nil {
+		return err
+	}
+	if lost := min(f.pictures, view.Len()) - r.Pictures; lost > 0 {
+		return refused(fmt.Errorf("model quantize: %d pictures of split %s did not calibrate: unreadable, or less than a batch of the model", lost, f.split))
+	}
+	if r.Unreadable > 0 {
+		return refused(fmt.Errorf("model quantize: %d pictures of split %s could not be read and are not counted", r.Unreadable, f.evalSplit))
+	}
+	return nil
 }
 
 func (r *quantized) print(w io.Writer) {

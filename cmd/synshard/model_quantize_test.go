@@ -30,6 +30,7 @@ func TestModelQuantizeRefuses(t *testing.T) {
 		{2, "percentile", []string{garbage, dir, "--method", "percentile", "--percentile", "101"}},
 		{1, "garbage.onnx: quantize: ", []string{garbage, dir}},
 		{1, "empty.onnx: quantize: ", []string{empty, dir}},
+		{2, "is the model itself", []string{garbage, dir, "--out", garbage}},
 		{1, "absent.onnx", []string{filepath.Join(dir, "absent.onnx"), dir}},
 	} {
 		code, stdout, stderr := verb(append([]string{"model", "quantize", "--out", out}, c.args...)...)
