@@ -26,8 +26,8 @@ type Eval struct {
 
 // Train is a random resized crop with what may follow it. A part of the area
 // between AreaMin and AreaMax with an aspect ratio between AspectMin and
-// AspectMax is cut out as torchvision's RandomResizedCrop draws it, and made
-// Size x Size. Brightness, contrast and saturation b scale by a factor from
+// AspectMax is cut out and made Size x Size: as torchvision's RandomResizedCrop
+// draws it, or with Crop "tensorflow" as sample_distorted_bounding_box. Brightness, contrast and saturation b scale by a factor from
 // 1-b to 1+b; Hue turns by up to so much of the circle either way.
 type Train struct {
 	Size                                  int
@@ -36,6 +36,7 @@ type Train struct {
 	Flip                                  bool
 	Brightness, Contrast, Saturation, Hue float64
 	Interpolation                         string
+	Crop                                  string // torchvision (also "") or tensorflow
 }
 
 func interpolation(name string) (C.int, error) {
@@ -119,6 +120,9 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
+	if t.Crop != "" && t.Crop != "torchvision" && t.Crop != "tensorflow" {
+		return fmt.Errorf("crop %q: want torchvision or tensorflow", t.Crop)
+	}
 	if t.Size < 1 || len(dst) < t.Size*t.Size*3 {
 		return fmt.Errorf("crop %d into %d bytes", t.Size, len(dst))
 	}
@@ -157,10 +161,18 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 // Crop is a part of a picture, in pixels.
 type Crop struct{ X, Y, W, H int }
 
-// RandomCrop draws the part of a w x h picture that Train cuts out: ten tries
-// at an area and a log-uniform aspect ratio, then the largest centred part
-// within the aspect range, as torchvision.transforms.RandomResizedCrop.
+// RandomCrop draws the part of a w x h picture that Train cuts out.
 func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
+	if t.Crop == "tensorflow" {
+		return distortedBox(w, h, t, rng)
+	}
+	return randomResizedCrop(w, h, t, rng)
+}
+
+// randomResizedCrop is ten tries at an area and a log-uniform aspect ratio, then
+// the largest centred part within the aspect range, as
+// torchvision.transforms.RandomResizedCrop.
+func randomResizedCrop(w, h int, t Train, rng *rand.Rand) Crop {
 	area := float64(w) * float64(h)
 	lo, hi := math.Log(t.AspectMin), math.Log(t.AspectMax)
 	for range 10 {
@@ -181,4 +193,43 @@ func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
 		cw = min(max(int(math.RoundToEven(float64(h)*t.AspectMax)), 1), w)
 	}
 	return Crop{(w - cw) / 2, (h - ch) / 2, cw, ch}
+}
+
+// distortedBox is a hundred tries at a uniform aspect ratio and then a height,
+// uniform among those whose area is in the range, then the whole picture: as
+// TensorFlow's sample_distorted_bounding_box draws it in a picture that is its
+// own box. Its min_object_covered is then a least area: AreaMin.
+func distortedBox(w, h int, t Train, rng *rand.Rand) Crop {
+	least, most := t.AreaMin*float64(w)*float64(h), t.AreaMax*float64(w)*float64(h)
+	for range 100 {
+		aspect := t.AspectMin + (t.AspectMax-t.AspectMin)*rng.Float64()
+		width := func(height int) int { return int(math.RoundToEven(float64(height) * aspect)) }
+		low, high := int(math.RoundToEven(math.Sqrt(least/aspect))), int(math.RoundToEven(math.Sqrt(most/aspect)))
+		for high > 0 && width(high) > w {
+			high = min(high-1, int((float64(w)+0.5)/aspect))
+		}
+		high = min(high, h)
+		ch := min(low, high)
+		ch += rng.IntN(high - ch + 1)
+		// Rounding may have put the area just outside its range.
+		if float64(width(ch)*ch) < least {
+			ch++
+		}
+		if float64(width(ch)*ch) > most {
+			ch--
+		}
+		cw := width(ch)
+		if area := float64(cw * ch); area < least || area > most || cw > w || ch > h || cw < 1 || ch < 1 {
+			continue
+		}
+		c := Crop{W: cw, H: ch}
+		if ch < h {
+			c.Y = rng.IntN(h - ch)
+		}
+		if cw < w {
+			c.X = rng.IntN(w - cw)
+		}
+		return c
+	}
+	return Crop{0, 0, w, h}
 }

@@ -66,6 +66,47 @@ func TestCropStatistics(t *testing.T) {
 	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n))
 }
 
+// TestDistortedBoxStatistics does so for TensorFlow's box: the aspect ratio is
+// uniform in its range, and the height among those whose area is in its.
+func TestDistortedBoxStatistics(t *testing.T) {
+	const w, h, n = 4000, 4000, 40000
+	tr := Train{AreaMin: 0.05, AreaMax: 0.5, AspectMin: 0.75, AspectMax: 4.0 / 3, Crop: "tensorflow"} // always fits
+	rng := testRNG(1)
+	var aspect, aspect2, height, height2, place float64
+	for range n {
+		c := RandomCrop(w, h, tr, rng)
+		if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > w || c.Y+c.H > h {
+			t.Fatalf("%+v outside", c)
+		}
+		r := float64(c.W) / float64(c.H)
+		low, high := math.Sqrt(0.05*w*h/r), math.Sqrt(0.5*w*h/r)
+		u := (float64(c.H) - low) / (high - low)
+		aspect, aspect2 = aspect+r, aspect2+r*r
+		height, height2 = height+u, height2+u*u
+		place += float64(c.X) / float64(w-c.W)
+	}
+	check := func(what string, got, want, tolerance float64) {
+		t.Helper()
+		if math.Abs(got-want) > tolerance {
+			t.Errorf("%s %.5f, want %.5f", what, got, want)
+		}
+	}
+	const span = 4.0/3 - 0.75
+	check("mean aspect", aspect/n, 0.75+span/2, 4*span/math.Sqrt(12*n))
+	check("variance of aspect", aspect2/n-math.Pow(aspect/n, 2), span*span/12, 0.03*span*span/12)
+	check("mean place in the heights", height/n, 0.5, 4/math.Sqrt(12*n)+0.001)
+	check("variance of it", height2/n-math.Pow(height/n, 2), 1.0/12, 0.03/12)
+	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n)+0.001)
+	for _, size := range [][2]int{{1, 1}, {30, 1000}, {1000, 30}, {7, 5}} { // where little or nothing fits
+		for range 200 {
+			c := RandomCrop(size[0], size[1], tr, rng)
+			if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > size[0] || c.Y+c.H > size[1] {
+				t.Fatalf("%+v outside %v", c, size)
+			}
+		}
+	}
+}
+
 // TestCropFallback: a picture in which no crop fits gives the largest centred
 // part within the aspect range.
 func TestCropFallback(t *testing.T) {

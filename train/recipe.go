@@ -101,6 +101,7 @@ type Augment struct {
 	Saturation    float64 `yaml:"saturation,omitempty"`
 	Hue           float64 `yaml:"hue,omitempty"` // fraction of the hue circle
 	Interpolation string  `yaml:"interpolation"`
+	Crop          string  `yaml:"crop"` // how a part is drawn: torchvision, tensorflow
 }
 
 // Eval is how a picture is made ready for validation and inference: shorter
@@ -260,6 +261,9 @@ func ParseRecipe(text []byte) (Recipe, error) {
 	if r.Sampling == "" {
 		r.Sampling = "shuffle"
 	}
+	if r.Augment.Crop == "" {
+		r.Augment.Crop = "torchvision"
+	}
 	if r.Network.Init == "" {
 		r.Network.Init = "paper"
 	}
@@ -322,6 +326,7 @@ func (r Recipe) checkNames() error {
 		key, value string
 		want       []string
 	}{
+		{"augment.crop", r.Augment.Crop, []string{"torchvision", "tensorflow"}},
 		{"sampling", r.Sampling, []string{"shuffle", "balanced"}},
 		{"precision", r.Precision, []string{"auto", "fp32", "tf32", "bf16", "fp16"}},
 		{"network.init", r.Network.Init, []string{"paper", "he"}},

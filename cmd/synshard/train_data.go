@@ -115,7 +115,7 @@ func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]b
 			Size: e.Size, Workers: tf.workers, Alloc: alloc, OnError: d.onError(tf.split, d.trainView.Path),
 			Train: &pixel.Train{
 				Size: e.Size, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
-				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation,
+				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation, Crop: g.Crop,
 			},
 		},
 		ValOptions: loader.Options{
