@@ -44,7 +44,7 @@ type Options struct {
 
 	WordNet    *wordnet.Graph // words, glosses and paths of the classes; may be nil
 	ShardBytes int64          // of images, where a shard is cut; 0: 256 MiB
-	Workers    int            // 0: one a CPU
+	Workers    int            // groups written at a time; 0: one more than CPUs, so that one may wait for the disk
 	Check      string         // header or decode (the default): what an image must survive
 	OnBad      string         // fail, skip or quarantine (the default)
 
@@ -141,7 +141,7 @@ func (o *Options) check() error {
 		o.ShardBytes = defaultShardBytes
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		o.Workers = runtime.GOMAXPROCS(0) + 1
 	}
 	if o.Check == "" {
 		o.Check = "decode"

@@ -69,7 +69,7 @@ whatever -j.`,
 	f.IntVar(&o.Resize, "resize", 0, "make images smaller whose shorter side is longer (0: keep the originals)")
 	f.IntVar(&o.Quality, "quality", 90, "JPEG quality of images made smaller")
 	f.StringVarP(&o.Out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
-	f.IntVarP(&o.Workers, "workers", "j", 0, "synsets worked on at a time (0: one a CPU)")
+	f.IntVarP(&o.Workers, "workers", "j", 0, "synsets worked on at a time (0: one more than CPUs)")
 	f.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
 	f.StringVar(&o.Check, "check", "decode", "what an image must survive: header or decode")
 	f.StringVar(&o.OnBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine")
