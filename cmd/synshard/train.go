@@ -23,6 +23,7 @@ type trainFlags struct {
 	device, torchLib     string
 	weights              string
 	threads, workers     int
+	procs                int
 	keep                 int
 	every                time.Duration
 	stopAfter            int64
@@ -50,6 +51,7 @@ const trainExample = `  synshard train imagenet --out runs/a
   synshard train imagenet --out runs/dogs --synset dog --recipe modern --batch auto
   synshard train dataset --recipe demo --out run
   synshard train imagenet --out runs/f --recipe finetune --weights inception_v3_google-0cc3c7bd.pth
+  synshard train imagenet --out runs/a --procs 8 --batch 2048
   synshard train imagenet --out runs/a --eval-only --json`
 
 func newTrainCmd(a *app) *cobra.Command {
@@ -71,6 +73,7 @@ func newTrainCmd(a *app) *cobra.Command {
 	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.IntVar(&tf.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	f.IntVarP(&tf.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")
+	f.IntVar(&tf.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
 	f.IntVar(&tf.keep, "keep", 3, "newest checkpoints kept beside the best one")
 	f.DurationVar(&tf.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
 	f.Int64Var(&tf.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
@@ -99,6 +102,8 @@ func (tf *trainFlags) check() error {
 	switch {
 	case tf.out == "" && !(tf.evalOnly && tf.weights != ""):
 		return usagef("train: --out RUN is needed")
+	case tf.procs < 1:
+		return usagef("train: --procs %d: want 1 or more", tf.procs)
 	case tf.threads < 0 || tf.workers < 0 || tf.keep < 1 || tf.stopAfter < 0 || tf.every <= 0:
 		return usagef("train: --threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
 	case tf.valSplit == "" && tf.evalOnly:
@@ -140,8 +145,17 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec trai
 	if err != nil {
 		return err
 	}
-	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()); err != nil {
+	auto := o.Recipe.Batch == 0
+	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()/tf.procs); err != nil {
 		return err
+	}
+	if tf.procs > 1 {
+		if auto { // what fits one
+			o.Recipe.Batch *= tf.procs
+		}
+		if err := eng.spread(&o, tf.procs); err != nil {
+			return err
+		}
 	}
 	if err := report.recipeTable(o.Recipe); err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 // trainEngine is the opened engine library with the device decided.
 type trainEngine struct {
 	shim   *torch.Shim
+	lib    string // its path
 	device string
 	report *trainReport
 }
@@ -38,7 +39,7 @@ func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Optio
 	if err != nil {
 		return nil, err
 	}
-	e := &trainEngine{shim: shim, report: report}
+	e := &trainEngine{shim: shim, lib: path, report: report}
 	if e.device, err = chooseDevice(shim, tf.device); err != nil {
 		return nil, err
 	}

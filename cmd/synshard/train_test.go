@@ -9,10 +9,12 @@ import (
 	"image/color"
 	"image/jpeg"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +22,7 @@ import (
 
 	"synshard/internal/durable"
 	"synshard/loader"
+	"synshard/model"
 	"synshard/shard"
 	"synshard/train"
 )
@@ -413,4 +416,108 @@ func TestTrainDataAsAsked(t *testing.T) {
 		}
 		check(t, d.Close())
 	}
+}
+
+// TestTrainProcs: two processes end with the weights one has, where batch norm
+// does not tell them apart; and what is refused.
+func TestTrainProcs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set := writeTrainSet(t, 8, 9)
+	same := []string{"--epochs", "2", "--dropout", "0", "--set", "network.freeze_bn=true", "--json"}
+	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
+	runVerb(t, 0, smallRun(t, set, one, same...)...)
+	cmd := synshardCommand(t, smallRun(t, set, two, append(same, "--procs", "2")...)...)
+	cmd.Stderr = os.Stderr
+	_, err := cmd.Output()
+	check(t, err)
+	a, _, err := model.ReadSafetensorsFile(filepath.Join(one, "model.safetensors"))
+	check(t, err)
+	b, _, err := model.ReadSafetensorsFile(filepath.Join(two, "model.safetensors"))
+	check(t, err)
+	// The first step's loss and accuracy are of all pictures, not of one process's.
+	if x, y := firstStep(t, one), firstStep(t, two); math.Abs(x.Loss-y.Loss) > 1e-5 || x.Top1 != y.Top1 {
+		t.Errorf("first step: loss %v, top-1 %v with one process, %v, %v with two", x.Loss, x.Top1, y.Loss, y.Top1)
+	}
+	other, worst := model.ByName(b), 0.0
+	for _, x := range a {
+		v, err := x.Floats()
+		check(t, err)
+		w, err := other[x.Name].Floats()
+		check(t, err)
+		for i := range v {
+			worst = max(worst, math.Abs(float64(v[i]-w[i])))
+		}
+	}
+	if len(a) == 0 || len(a) != len(b) || worst > 1e-5 {
+		t.Errorf("%d and %d tensors, weights differ by %g", len(a), len(b), worst)
+	}
+	_, stderr := runVerb(t, 1, smallRun(t, set, filepath.Join(t.TempDir(), "odd"), "--procs", "4")...)
+	if !strings.Contains(stderr, "batch 6 cannot be worked through by 4 processes") {
+		t.Errorf("said %q", stderr)
+	}
+	_, stderr = runVerb(t, 2, smallRun(t, set, filepath.Join(t.TempDir(), "none"), "--procs", "0")...)
+	if !strings.Contains(stderr, "--procs 0") {
+		t.Errorf("said %q", stderr)
+	}
+}
+
+// TestTrainLosesAProcess: a rank that is killed ends the run in seconds, with an
+// error, and leaves what can be continued.
+func TestTrainLosesAProcess(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set, out := writeTrainSet(t, 8, 9), filepath.Join(t.TempDir(), "run")
+	args := smallRun(t, set, out, "--procs", "2", "--epochs", "400", "--checkpoint-every", "1ms")
+	cmd := synshardCommand(t, args...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	check(t, cmd.Start())
+	waitForSteps(t, out, 3)
+	pids := taskChildren(t, cmd.Process.Pid)
+	if len(pids) != 1 {
+		t.Fatalf("children %v, want one", pids)
+	}
+	check(t, syscall.Kill(pids[0], syscall.SIGKILL))
+	began := time.Now()
+	_ = cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(stderr.String(), "rank 1") || time.Since(began) > 20*time.Second {
+		t.Errorf("exit %d after %v: %q", code, time.Since(began), &stderr)
+	}
+	runVerb(t, 75, smallRun(t, set, out, "--epochs", "400", "--stop-after-steps", "1")...)
+}
+
+// taskChildren are a process's children, whichever of its threads began them.
+func taskChildren(t *testing.T, pid int) []int {
+	t.Helper()
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	check(t, err)
+	var out []int
+	for _, task := range tasks {
+		b, err := os.ReadFile(task)
+		check(t, err)
+		for field := range strings.FieldsSeq(string(b)) {
+			n, err := strconv.Atoi(field)
+			check(t, err)
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// firstStep is the first line of a run's log that tells of a step.
+func firstStep(t *testing.T, dir string) train.StepInfo {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "log.ndjson"))
+	check(t, err)
+	for line := range bytes.Lines(b) {
+		var s train.StepInfo
+		if json.Unmarshal(line, &s) == nil && s.Kind == "step" {
+			return s
+		}
+	}
+	t.Fatalf("%s: no step in the log", dir)
+	return train.StepInfo{}
 }

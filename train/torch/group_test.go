@@ -33,6 +33,17 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if lib := os.Getenv("SYNSHARD_TEST_SERVE"); lib != "" {
+		s, err := Open(lib)
+		if err == nil {
+			err = s.Serve(os.Stdin, os.Stdout)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"synshard/train"
+	"synshard/train/torch"
+)
+
+var _ = register(newEngineWorkerCmd)
+
+// newEngineWorkerCmd is what train --procs starts for each rank but the first.
+func newEngineWorkerCmd(a *app) *cobra.Command {
+	var lib string
+	cmd := &cobra.Command{
+		Use:     "engine-worker",
+		Short:   "One of the processes of train --procs, which starts it",
+		Example: "  synshard train imagenet --out runs/a --procs 2",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+				return usagef("engine-worker: it is for 'synshard train --procs' to start")
+			}
+			shim, err := torch.Open(lib)
+			if err != nil {
+				return native(err)
+			}
+			return shim.Serve(a.stdin, a.stdout)
+		},
+	}
+	cmd.Flags().StringVar(&lib, "torch-lib", "", "the training engine's library")
+	cobra.CheckErr(cmd.MarkFlagRequired("torch-lib"))
+	return cmd
+}
+
+// spread makes o's engines of n processes of this machine, each with its share
+// of the threads, on CUDA each with a GPU of its own.
+func (e *trainEngine) spread(o *train.Options, n int) error {
+	if e.onCUDA() {
+		have, err := e.shim.CUDADevices()
+		if err != nil {
+			return native(err)
+		}
+		if n > have || e.device != "cuda:0" {
+			return usagef("train: --procs %d with --device %s: %d CUDA devices here, taken from the first on", n, e.device, have)
+		}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("train: --procs: %w", err)
+	}
+	o.Threads = max(o.Threads/n, 1)
+	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
+		eng, err := e.shim.NewProcs(o.Network, cfg, n, func() *exec.Cmd { return workerCommand(self, e.lib) })
+		if err != nil {
+			return nil, err
+		}
+		return eng, nil
+	}
+	return nil
+}
+
+// workerCommand is a worker not yet started. It is in a process group of its
+// own, so that the terminal's interrupt reaches rank 0 alone, which ends the
+// others; a worker whose rank 0 is gone finds its standard input at an end.
+func workerCommand(self, lib string) *exec.Cmd {
+	return &exec.Cmd{
+		Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib},
+		Stderr: os.Stderr, SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}
+}

@@ -1,0 +1,277 @@
+package torch
+
+import (
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"time"
+
+	"synshard/loader"
+	"synshard/model"
+	"synshard/train"
+)
+
+// patience is how long a step may go on after another process was lost: the
+// time in which the process group finds out by itself.
+const patience = 10 * time.Second
+
+// Procs is an engine that works as several processes of this machine. This one
+// is rank 0: it holds the data and alone writes; each other is sent its part of
+// every batch and answers with its counts. Gradients go from process to process
+// (train.Group), so that all hold the same weights after every step.
+type Procs struct {
+	own    *Engine
+	others []*rank // ranks 1 and up
+	broken error   // why no further step can be made
+	stuck  bool    // own hangs in an exchange that no one comes to
+}
+
+// rank is another process, as this one sees it.
+type rank struct {
+	number int
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	send   *gob.Encoder
+	answer *gob.Decoder
+}
+
+// NewProcs builds an engine of n processes. Batch is that of all together and
+// must go evenly into them and into Accumulate; cfg.Group is filled in here. On
+// CUDA rank i has device cuda:i. spawn gives a command not yet started that
+// calls Serve on its standard input and output.
+func (s *Shim) NewProcs(network *model.Network, cfg train.EngineConfig, n int, spawn func() *exec.Cmd) (*Procs, error) {
+	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
+		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d parts", cfg.Batch, n, max(cfg.Accumulate, 1))
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, fmt.Errorf("new engine: %w", err)
+	}
+	cfg.Batch /= n
+	cfg.Group = train.Group{World: n, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: cfg.Group.Timeout}
+	at := func(i int) train.EngineConfig {
+		c := cfg
+		c.Group.Rank = i
+		if c.Device != "cpu" {
+			c.Device = fmt.Sprintf("cuda:%d", i)
+		}
+		return c
+	}
+	p := &Procs{}
+	for i := 1; i < n; i++ {
+		r, err := start(i, spawn())
+		if err != nil {
+			p.kill()
+			return nil, fmt.Errorf("new engine: %w", err)
+		}
+		p.others = append(p.others, r)
+	}
+	_, err = p.together(func(i int) request { return request{Kind: askOpen, Network: network, Config: at(i)} }, func() (err error) {
+		p.own, err = s.New(network, at(0))
+		return err
+	})
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// freePort is a TCP port of the loopback interface that no one listens at.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+func start(number int, cmd *exec.Cmd) (*rank, error) {
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("process of rank %d: %w", number, err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("process of rank %d: %w", number, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("process of rank %d: %w", number, err)
+	}
+	return &rank{number, cmd, in, gob.NewEncoder(in), gob.NewDecoder(out)}, nil
+}
+
+// ask sends a request and waits for its answer.
+func (r *rank) ask(q request) (reply, error) {
+	var a reply
+	err := r.send.Encode(q)
+	if err == nil {
+		err = r.answer.Decode(&a)
+	}
+	if err != nil {
+		return a, fmt.Errorf("process %d of rank %d: %w: %w", r.cmd.Process.Pid, r.number, train.ErrPeerLost, err)
+	}
+	if err := a.err(); err != nil {
+		return a, fmt.Errorf("rank %d: %w", r.number, err)
+	}
+	return a, nil
+}
+
+// outcome is what one process made of a request; rank 0 is this one.
+type outcome struct {
+	rank  int
+	reply reply
+	err   error
+}
+
+// together asks every other process while own runs here, and gives their
+// answers. One that fails ends all: the first cause is the error, but memory
+// that ran out comes before a process lost over it.
+func (p *Procs) together(ask func(rank int) request, own func() error) ([]reply, error) {
+	if p.broken != nil {
+		return nil, p.broken
+	}
+	done := make(chan outcome, len(p.others)+1)
+	for _, r := range p.others {
+		go func() {
+			a, err := r.ask(ask(r.number))
+			done <- outcome{r.number, a, err}
+		}()
+	}
+	go func() { done <- outcome{err: own()} }()
+	replies := make([]reply, len(p.others))
+	var cause error
+	var late <-chan time.Time
+	waiting := map[int]bool{}
+	for i := range len(p.others) + 1 {
+		waiting[i] = true
+	}
+	for len(waiting) > 0 {
+		select {
+		case o := <-done:
+			delete(waiting, o.rank)
+			if o.rank > 0 {
+				replies[o.rank-1] = o.reply
+			}
+			if o.err != nil && (cause == nil || errors.Is(o.err, train.ErrOutOfMemory) && !errors.Is(cause, train.ErrOutOfMemory)) {
+				cause = o.err
+			}
+			if o.err != nil && late == nil {
+				late = time.After(patience)
+			}
+		case <-late:
+			p.stuck = waiting[0]
+			if p.stuck { // its memory cannot be relied on either
+				cause = fmt.Errorf("%w: %v", train.ErrPeerLost, cause)
+			}
+			clear(waiting)
+		}
+	}
+	if cause != nil {
+		p.broken = cause
+		p.kill()
+	}
+	return replies, cause
+}
+
+// Step implements train.Engine.
+func (p *Procs) Step(b *loader.Batch, s train.Step) (m train.Metrics, err error) {
+	n := len(p.others) + 1
+	if len(b.Labels) < n {
+		return m, fmt.Errorf("step: %d pictures for %d processes", len(b.Labels), n)
+	}
+	at := func(i int) train.Step {
+		step := s
+		step.Seed += uint64(i) << 40 // dropout differs from process to process
+		return step
+	}
+	// What the step found is summed over the group by the engines themselves.
+	_, err = p.together(func(i int) request { return request{Kind: askStep, Batch: cut(b, i, n), Step: at(i)} }, func() (err error) {
+		m, err = p.own.Step(cut(b, 0, n).batch(), at(0))
+		return err
+	})
+	return m, err
+}
+
+// Evaluate implements train.Engine: each picture is counted by one process.
+func (p *Procs) Evaluate(b *loader.Batch, ema bool) (sum train.EvalMetrics, err error) {
+	n := len(p.others) + 1
+	var own train.EvalMetrics
+	replies, err := p.together(func(i int) request { return request{Kind: askEvaluate, Batch: cut(b, i, n), EMA: ema} }, func() (err error) {
+		if mine := cut(b, 0, n).batch(); len(mine.Labels) > 0 {
+			own, err = p.own.Evaluate(mine, ema)
+		}
+		return err
+	})
+	if err != nil {
+		return sum, err
+	}
+	sum = own
+	for _, r := range replies {
+		sum.N += r.Eval.N
+		sum.Top1 += r.Eval.Top1
+		sum.Top5 += r.Eval.Top5
+		sum.Loss += r.Eval.Loss
+	}
+	return sum, nil
+}
+
+// State implements train.Engine; it is every process's.
+func (p *Procs) State() ([]model.Tensor, error) {
+	if p.stuck {
+		return nil, p.broken
+	}
+	return p.own.State()
+}
+
+// SetState implements train.Engine.
+func (p *Procs) SetState(tensors []model.Tensor) error {
+	for _, t := range tensors { // one at a time: a message has a greatest length
+		one := []model.Tensor{t}
+		if _, err := p.together(func(int) request { return request{Kind: askSet, Tensors: one} }, func() error { return p.own.SetState(one) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rankState is the state as another process has it.
+func (p *Procs) rankState(number int) ([]model.Tensor, error) {
+	r := p.others[number-1]
+	a, err := r.ask(request{Kind: askState})
+	return a.Tensors, err
+}
+
+// Memory is rank 0's.
+func (p *Procs) Memory() (now, peak int64, err error) {
+	if p.stuck {
+		return 0, 0, p.broken
+	}
+	return p.own.Memory()
+}
+
+// Close ends the other processes and frees the engine.
+func (p *Procs) Close() error {
+	if p.broken == nil {
+		p.broken = errors.New("the engine is closed")
+	}
+	p.kill()
+	if p.own == nil || p.stuck {
+		return nil
+	}
+	return p.own.Close()
+}
+
+// kill ends the other processes; they hold nothing that rank 0 has not.
+func (p *Procs) kill() {
+	for _, r := range p.others {
+		r.in.Close()
+		r.cmd.Process.Kill()
+		r.cmd.Wait() // killed: its status says nothing
+	}
+	p.others = nil
+}

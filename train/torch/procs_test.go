@@ -1,0 +1,149 @@
+package torch
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"synshard/loader"
+	"synshard/model/modeltest"
+	"synshard/train"
+)
+
+// procs is an engine of two processes with the test binary as the second.
+func procs(t *testing.T, cfg train.EngineConfig) *Procs {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes that train; not with -short")
+	}
+	s, n := shim(t), narrow(t)
+	lib, err := filepath.Abs(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.NewProcs(n, cfg, 2, func() *exec.Cmd {
+		c := exec.Command(self)
+		c.Env, c.Stderr = append(os.Environ(), "SYNSHARD_TEST_SERVE="+lib), os.Stderr
+		return c
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	if err := p.SetState(modeltest.Fill(n)); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// TestProcs holds two processes to one with the same global batch: weights with
+// batch norm frozen within 1e-5, evaluation to the picture, and both processes'
+// weights to the bit.
+func TestProcs(t *testing.T) {
+	cfg := groupConfig()
+	p, one := procs(t, cfg), engine(t, cfg)
+	b := batch(4)
+	b.Labels[3] = -1
+	for i := range groupSteps {
+		s := train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true}
+		got, err := p.Step(b, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := one.Step(b, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Counted != 3 || got.Correct != want.Correct || abs(got.Loss-want.Loss) > 1e-4 || abs(got.GradNorm-want.GradNorm) > 1e-3*want.GradNorm {
+			t.Errorf("step %d: %+v, one process %+v", i, got, want)
+		}
+	}
+	a, err := p.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := p.rankState(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := one.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range a {
+		if a[i].Name != other[i].Name || !bytes.Equal(a[i].Data, other[i].Data) {
+			t.Errorf("%s differs between the processes", a[i].Name)
+		}
+		if d := difference(t, want[i], a[i]); d > 1e-5 {
+			t.Errorf("%s: two processes and one differ by %g", a[i].Name, d)
+		}
+	}
+	for _, rows := range []int{1, 3, 4} { // with fewer pictures than processes too
+		part := &loader.Batch{Images: b.Images, Labels: []int64{0, 2, 4, 6}[:rows], N: rows, Size: b.Size}
+		got, err := p.Evaluate(part, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := one.Evaluate(part, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.N != rows || got.Top1 != want.Top1 || got.Top5 != want.Top5 || abs(got.Loss-want.Loss) > 1e-3 {
+			t.Errorf("evaluation of %d: %+v, one process %+v", rows, got, want)
+		}
+	}
+}
+
+// TestProcsKilled kills a rank and expects the others to end in seconds.
+func TestProcsKilled(t *testing.T) {
+	p := procs(t, groupConfig())
+	b := batch(4)
+	if _, err := p.Step(b, train.Step{LR: 0.01}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.others[0].cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if _, err := p.Step(b, train.Step{LR: 0.01}); !errors.Is(err, train.ErrPeerLost) {
+		t.Errorf("a step with a rank gone: %v", err)
+	}
+	if _, err := p.Evaluate(b, false); !errors.Is(err, train.ErrPeerLost) {
+		t.Errorf("an evaluation with a rank gone: %v", err)
+	}
+	if took := time.Since(began); took > 2*patience {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// TestProcsRefuse expects what cannot be split to be refused at once, and a
+// rank that does not start to be an error in seconds.
+func TestProcsRefuse(t *testing.T) {
+	s, n := shim(t), narrow(t)
+	cfg := groupConfig()
+	cfg.Batch = 3
+	if _, err := s.NewProcs(n, cfg, 2, nil); err == nil {
+		t.Error("a batch of 3 for 2 processes was taken")
+	}
+	if testing.Short() {
+		t.Skip("waits for a process that does not come; not with -short")
+	}
+	cfg.Batch, cfg.Group.Timeout = 4, time.Minute
+	began := time.Now()
+	if _, err := s.NewProcs(n, cfg, 2, func() *exec.Cmd { return exec.Command("false") }); !errors.Is(err, train.ErrPeerLost) {
+		t.Errorf("a process that ends at once: %v", err)
+	}
+	if took := time.Since(began); took > 2*patience {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func abs(x float64) float64 { return max(x, -x) }
