@@ -27,7 +27,8 @@ python=${PYTHON:-python3}
 "$python" -c 'import torch, torchvision' 2>/dev/null || { echo "bench/train: $python has no torch and torchvision; set PYTHON" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-(cd "$here" && go build -o "$work/synshard" ./cmd/synshard)
+# $SYNSHARD is a binary built elsewhere, for a machine without Go.
+if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
 
 for precision in $precisions; do
 	for round in $(seq "$rounds"); do
