@@ -22,7 +22,8 @@ type inferBed struct {
 	classes, long, pictures string
 }
 
-func newInferBed(t *testing.T) *inferBed {
+// needORT is needEngine for ONNX Runtime.
+func needORT(t *testing.T) string {
 	t.Helper()
 	lib, err := (&app{}).findORT("")
 	if err != nil {
@@ -31,6 +32,12 @@ func newInferBed(t *testing.T) *inferBed {
 		}
 		t.Skip("needs ONNX Runtime (scripts/setup.sh)")
 	}
+	return lib
+}
+
+func newInferBed(t *testing.T) *inferBed {
+	t.Helper()
+	lib := needORT(t)
 	data, err := filepath.Abs("../../infer/onnx/testdata")
 	if err != nil {
 		t.Fatal(err)

@@ -50,6 +50,10 @@ func (a *app) openTorch(path string, f *networkFlags, batch int) (*network, erro
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	net.Input = spec.InputSize
+	if _, err := net.Shapes(); err != nil {
+		return nil, fmt.Errorf("%s: pictures of %d pixels: %w", path, spec.InputSize, err)
+	}
 	lib, err := a.findTorch(f.torchLib)
 	if err != nil {
 		return nil, err
