@@ -24,7 +24,7 @@ func TestInferEngineTorch(t *testing.T) {
 	check(t, err)
 	y, err := infer.ReadPredictions(b)
 	check(t, err)
-	if x.Len() != 18 || x.Len() != y.Len() {
+	if x.Len() != 9 || x.Len() != y.Len() {
 		t.Fatalf("%d rows and %d", x.Len(), y.Len())
 	}
 	for i := range x.Prob {
