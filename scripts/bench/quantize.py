@@ -1,8 +1,8 @@
 """Compare `synshard model quantize` with ONNX Runtime's own Python quantiser.
 
-One run, both sides: the same model, the same calibration pictures (the first
---pictures rows of a shuffle of the training split), the same held-out split,
-the same preprocessing (PIL, as the model's Spec says). For each calibration
+One run, both sides: the same model, the same number of calibration pictures of
+the training split (each side draws and decodes its own), the same held-out
+split, prepared by PIL as the model's Spec says. For each calibration
 method it prints top-1 of fp32, of ours and of ONNX Runtime's, and pictures a
 second of the three models, measured in turns on the same threads.
 
