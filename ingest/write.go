@@ -147,10 +147,14 @@ func (w *groupWriter) describe(im *shard.Image) error {
 	}
 	im.Format, im.Mode, im.Width, im.Height = info.Format, info.Mode, int32(info.Width), int32(info.Height)
 	var rgb *pixel.RGB
-	if w.j.o.Check == "decode" || w.j.o.Resize > 0 {
-		if rgb, err = w.decoder.Decode(im.Bytes); err != nil {
-			return err
-		}
+	switch {
+	case w.j.o.Resize > 0:
+		rgb, err = w.decoder.Decode(im.Bytes)
+	case w.j.o.Check == "decode":
+		err = w.decoder.Check(im.Bytes)
+	}
+	if err != nil {
+		return err
 	}
 	im.Objects = w.j.boxes[stem(im.Path)]
 	if im.Synset == "" {

@@ -82,6 +82,17 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	return &RGB{unsafe.Slice((*byte)(p.pix), p.w*p.h*3), p.w, p.h}, nil
 }
 
+// Check decodes all of a picture's data without making its pixels: of a JPEG
+// every coefficient, and pixels of an eighth of its size. It fails where Decode
+// does.
+func (d *Decoder) Check(b []byte) error {
+	info, err := d.probe(b)
+	if err == nil {
+		_, err = d.part(b, info, rect{0, 0, info.Width, info.Height}, 8)
+	}
+	return err
+}
+
 // probe reads the header and refuses a picture larger than the decoder's bound.
 func (d *Decoder) probe(b []byte) (Info, error) {
 	info, err := Probe(b)

@@ -157,6 +157,44 @@ func TestFlippedBytes(t *testing.T) {
 	}
 }
 
+// TestCheckFailsWhereDecodeDoes holds the two to each other on every kind of
+// picture, cut short and with bytes changed.
+func TestCheckFailsWhereDecodeDoes(t *testing.T) {
+	d := NewDecoder()
+	defer d.Close()
+	d.MaxPixels = 1 << 20
+	good, bad := 0, 0
+	for _, name := range []string{"420.jpg", "411.jpg", "progressive.jpg", "restart.jpg", "cmyk.jpg", "grey.jpg", "rgba.png", "palette.gif", "rgb.bmp"} {
+		b := load(t, "kinds", name)
+		var cases [][]byte
+		for i := range 100 {
+			cases = append(cases, b[:len(b)*(100-i)/100])
+		}
+		for at := 0; at < len(b); at += max(len(b)/150, 1) {
+			for _, v := range []byte{0, 0xff, b[at] ^ 0x80} {
+				c := bytes.Clone(b)
+				c[at] = v
+				cases = append(cases, c)
+			}
+		}
+		for i, c := range cases {
+			_, want := d.Decode(c)
+			got := d.Check(c)
+			if (got == nil) != (want == nil) {
+				t.Errorf("%s, case %d: Check gives %v, Decode %v", name, i, got, want)
+			}
+			if want == nil {
+				good++
+			} else {
+				bad++
+			}
+		}
+	}
+	if good < 500 || bad < 500 {
+		t.Errorf("%d good pictures and %d bad ones: this compares little", good, bad)
+	}
+}
+
 func checkKind(t testing.TB, what string, err error) {
 	t.Helper()
 	for _, kind := range []error{ErrUnknownFormat, ErrMalformed, ErrTruncated, ErrTooLarge} {
