@@ -319,6 +319,15 @@ func TestRestrictAndReal(t *testing.T) {
 	if err != nil || r.Undecided == 0 {
 		t.Errorf("%+v, %v: no row is undecided", r, err)
 	}
+	h, err := NewHierarchy(nouns(t), g.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged, rolled := Judge(q, h), Rollup(q, "root", h.AtDepth(0))
+	if judged.Mistakes != r.N-r.Undecided-int(math.Round(r.Top1*float64(r.N))) {
+		t.Errorf("%d mistakes of %d rows, %d undecided, top-1 %v", judged.Mistakes, r.N, r.Undecided, r.Top1)
+	}
+	same(t, "rolled up to the root", rolled.Top1, share(r.N-r.Undecided, r.N))
 	if _, err := p.Restrict([]string{"n00000000"}); err == nil {
 		t.Error("a class the model has not is taken")
 	}

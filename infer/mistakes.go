@@ -40,8 +40,14 @@ type RollupAccuracy struct {
 	Top1   float64 `json:"top1"`
 }
 
-// Judge measures mistakes in a hierarchy. Rows without a truth and rows that
-// failed are left out.
+// judged says whether a row has a truth and a prediction. Where predictions are
+// restricted to some classes, a row may have none.
+func (p *Predictions) judged(i int) bool {
+	return p.Truth[i] >= 0 && !p.Failed[i] && p.Top[i*p.K] >= 0
+}
+
+// Judge measures mistakes in a hierarchy. Rows without a truth or a prediction
+// are left out.
 func Judge(p *Predictions, h *Hierarchy) HierarchyReport {
 	var r HierarchyReport
 	meets := map[[2]int32]int{}
@@ -56,7 +62,7 @@ func Judge(p *Predictions, h *Hierarchy) HierarchyReport {
 	}
 	n, first, wrong, top, counted := 0, 0, 0, 0, 0
 	for i, truth := range p.Truth {
-		if truth < 0 || p.Failed[i] {
+		if !p.judged(i) {
 			continue
 		}
 		n++
@@ -68,8 +74,10 @@ func Judge(p *Predictions, h *Hierarchy) HierarchyReport {
 			wrong += d
 		}
 		for _, c := range row[:min(5, p.K)] {
-			top += meet(truth, c)
-			counted++
+			if c >= 0 {
+				top += meet(truth, c)
+				counted++
+			}
 		}
 	}
 	r.MistakeHeight = share(wrong, r.Mistakes)
@@ -84,7 +92,7 @@ func (h *Hierarchy) subtrees(p *Predictions) []SubtreeReport {
 	perClass := make([][2]int, len(h.classes)) // rows, right
 	wrong := map[[2]int32]int{}                // truth, prediction
 	for i, truth := range p.Truth {
-		if truth < 0 || p.Failed[i] {
+		if !p.judged(i) {
 			continue
 		}
 		perClass[truth][0]++
@@ -138,7 +146,7 @@ func Rollup(p *Predictions, name string, g Groups) RollupAccuracy {
 			continue
 		}
 		r.N++
-		if !p.Failed[i] && g.Of[p.Top[i*p.K]] == g.Of[truth] {
+		if p.judged(i) && g.Of[p.Top[i*p.K]] == g.Of[truth] {
 			right++
 		}
 	}

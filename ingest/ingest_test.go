@@ -180,6 +180,9 @@ func TestSameBytes(t *testing.T) {
 // TestKilled kills a process in the middle, again and again, for every kind of
 // source, and expects the bytes of an uninterrupted run.
 func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes its time under the race detector")
+	}
 	dir, o := drawn(t)
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

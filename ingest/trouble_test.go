@@ -129,6 +129,9 @@ func TestPermission(t *testing.T) {
 // TestChangedUnderneath cuts, overwrites or replaces an archive while it is
 // read.
 func TestChangedUnderneath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes its time under the race detector")
+	}
 	for name, change := range map[string]func(path string) error{
 		"cut":      func(p string) error { return os.Truncate(p, 5000) },
 		"touched":  func(p string) error { return os.Chtimes(p, time.Time{}, time.Unix(1e9, 0)) },

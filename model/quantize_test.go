@@ -41,6 +41,9 @@ func smallONNX(t testing.TB, name string) []byte {
 }
 
 func TestQuantizePlacesPairs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes its time under the race detector, and has no goroutines")
+	}
 	q, err := NewQuantizer(smallONNX(t, "resnet50"))
 	if err != nil {
 		t.Fatal(err)
