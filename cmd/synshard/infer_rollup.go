@@ -20,7 +20,7 @@ func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, 
 	rollup := cmd.Flags().StringArray("rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
 	backoff := cmd.Flags().Float64("backoff", 0, "columns with the lowest synset above the prediction that has at least this probability")
 	return func(a *app, spec model.Spec) ([]infer.Derived, error) {
-		if *backoff < 0 || *backoff > 1 {
+		if cmd.Flags().Changed("backoff") && !(*backoff > 0 && *backoff <= 1) {
 			return nil, usagef("infer: --backoff %v: want above 0, at most 1", *backoff)
 		}
 		if len(*rollup) == 0 && *backoff == 0 {
