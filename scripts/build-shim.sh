@@ -4,8 +4,15 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 
-usage() { echo "usage: build-shim.sh --torch DIR [--out FILE] [--sanitize]   (DIR: the torch package, with lib/ and include/; --sanitize: with gcc's address sanitizer, to be run with libasan preloaded)"; }
-sanitize='' torch='' out=$here/lib/libsynshard_torch.so
+usage() {
+	cat <<'U'
+usage: build-shim.sh --torch DIR [--out FILE] [--sanitize] [--emulate]
+  --torch DIR  the torch package, with lib/ and include/
+  --sanitize   with gcc's address sanitizer, to be run with libasan preloaded
+  --emulate    for tests: the GPU's path through a step on the CPU, its kernels emulated
+U
+}
+sanitize='' emulate='' torch='''' out=$here/lib/libsynshard_torch.so
 while [ $# -gt 0 ]; do
 	case $1 in
 	--torch | --out)
@@ -13,6 +20,7 @@ while [ $# -gt 0 ]; do
 		[ "$1" = --torch ] && torch=$2 || out=$2
 		shift ;;
 	--sanitize) sanitize=1 ;;
+	--emulate) emulate=1 ;;
 	-h | --help) usage; exit 0 ;;
 	*) usage >&2; exit 2 ;;
 	esac
@@ -28,6 +36,7 @@ work=$(mktemp -d "$(dirname "$out")/.shim.XXXXXX") # beside its place, so that t
 trap 'rm -rf "$work"' EXIT
 flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
 	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
+[ -z "$emulate" ] || flags+=(-DSYNSHARD_EMULATED)
 [ -z "$sanitize" ] || flags+=(-O1 -g1 -fno-omit-frame-pointer -fsanitize=address)
 # torch's own ABI: wheels before 2.6 had the old one, and an existing installation may differ.
 abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/Torch/TorchConfig.cmake" 2>/dev/null | head -1 || true)
@@ -35,14 +44,18 @@ abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/To
 
 # Gloo's headers are not in libtorch's wheels; its code is.
 [ -e "$torch/include/gloo/context.h" ] || flags+=(-isystem "$here/train/torch/shim")
-# Several GPUs need NCCL's and CUDA's headers: of the wheels beside the package, or of the system.
+# Recorded steps need CUDA's headers and several GPUs NCCL's: of the wheels beside the package, or of the system.
 if [ -e "$torch/lib/libtorch_cuda.so" ]; then
 	for dir in "$torch"/../nvidia/*/include "${CUDA_HOME:-/usr/local/cuda}/include"; do
 		[ -d "$dir" ] && flags+=(-isystem "$dir")
 	done
-	if echo '#include <cuda_runtime_api.h>
-#include <nccl.h>' | "${CXX:-g++}" "${flags[@]}" -fsyntax-only -x c++ - 2>/dev/null; then flags+=(-DSYNSHARD_NCCL); fi
+	has() { printf '#include <%s>\n' "$@" | "${CXX:-g++}" "${flags[@]}" -fsyntax-only -x c++ - 2>/dev/null; }
+	if has ATen/cuda/CUDAGraph.h; then flags+=(-DSYNSHARD_CUDA); else echo "build-shim: no CUDA headers (cuda_runtime_api.h): steps will not be recorded as CUDA graphs" >&2; fi
+	if has cuda_runtime_api.h nccl.h; then flags+=(-DSYNSHARD_NCCL); else echo "build-shim: no NCCL headers: several GPUs cannot train together" >&2; fi
 fi
+# The kernels go into the library as text.
+{ echo 'R"kernels('; sed '/^#pragma once/d' "$here/train/torch/shim/kernels.h"; cat "$here/train/torch/shim/kernels.cu"; echo ')kernels"'; } >"$work/kernels.inc"
+flags+=(-I "$work")
 
 pids=()
 for source in "$here"/train/torch/shim/*.cpp; do

@@ -33,6 +33,18 @@ type Engine interface {
 	SetState([]model.Tensor) error
 }
 
+// Queuer is an engine that can work on a step while its next is prepared. Step
+// is Queue and Collect.
+type Queuer interface {
+	Engine
+	// Depth is how many steps are worth having under way; 0: none.
+	Depth() int
+	// Queue begins a step. The batch's memory is free again when it returns.
+	Queue(b *loader.Batch, s Step) error
+	// Collect waits for the oldest step begun and says what it found.
+	Collect() (Metrics, error)
+}
+
 // Step is what changes from step to step.
 type Step struct {
 	Seed     uint64

@@ -96,6 +96,7 @@ type runner struct {
 	mark    time.Time // end of the step before
 	skipped int64     // pictures this epoch that could not be read
 
+	underway  []begun // steps queued and not accounted for, oldest first
 	overflows int     // fp16 steps in a row that made no update
 	epochLoss float64 // sum of main losses of this epoch's steps in this call
 	epochN    int64
@@ -275,8 +276,11 @@ func (r *runner) steps(ctx context.Context, end int64) (err error) {
 	}
 	defer func() { err = errors.Join(err, batches.Close()) }()
 	var before loader.Stats
-	for r.pos.Sample < end {
-		if ctx.Err() != nil || r.o.StopAfter > 0 && r.pos.Step-r.began >= r.o.StopAfter {
+	for r.pos.Sample+r.ahead()*int64(r.pos.Batch) < end {
+		if ctx.Err() != nil || r.o.StopAfter > 0 && r.pos.Step+r.ahead()-r.began >= r.o.StopAfter {
+			if err := r.settle(0); err != nil {
+				return err
+			}
 			return r.stop(ctx)
 		}
 		b, err := batches.Next()
@@ -287,38 +291,84 @@ func (r *runner) steps(ctx context.Context, end int64) (err error) {
 			return fmt.Errorf("training data: %w", err)
 		}
 		stats := batches.Stats()
-		err = r.step(b, stats.Wait-before.Wait)
-		r.skipped = stats.Skipped
+		err = r.step(b, stats.Wait-before.Wait, stats.Skipped)
 		before = stats
 		b.Release()
 		if err != nil {
 			return err
 		}
 		if time.Since(r.savedAt) >= r.o.CheckpointEvery {
+			if err := r.settle(0); err != nil {
+				return err
+			}
 			if err := r.save(); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return r.settle(0)
 }
 
-// step takes one optimiser step and logs it.
-func (r *runner) step(b *loader.Batch, wait time.Duration) error {
+// begun is a step under way.
+type begun struct {
+	step    Step
+	n       int           // pictures
+	wait    time.Duration // for them
+	skipped int64
+	found   Metrics // where it is done already
+	done    bool
+}
+
+// ahead is how many steps are under way.
+func (r *runner) ahead() int64 { return int64(len(r.underway)) }
+
+// step begins one optimiser step and accounts for those before it.
+func (r *runner) step(b *loader.Batch, wait time.Duration, skipped int64) error {
+	number := r.pos.Step + r.ahead()
 	if err := checkBatch(b, r.o.Network.Classes); err != nil {
-		return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
+		return fmt.Errorf("step %d: %w", number+1, err)
 	}
 	rec := r.o.Recipe
-	at := float64(r.pos.Epoch) + float64(r.pos.Sample)/float64(r.stepsPerEpoch()*int64(r.pos.Batch))
+	at := float64(r.pos.Epoch) + float64(r.pos.Sample+r.ahead()*int64(r.pos.Batch))/float64(r.stepsPerEpoch()*int64(r.pos.Batch))
 	s := Step{
-		Seed: stepSeed(r.pos.Seed, r.pos.Step), LR: rec.Rate.At(at, rec.Epochs, r.pos.Batch), EMADecay: rec.EMA.At(r.pos.Step),
+		Seed: stepSeed(r.pos.Seed, number), LR: rec.Rate.At(at, rec.Epochs, r.pos.Batch), EMADecay: rec.EMA.At(number),
 		FreezeBN: rec.Network.FreezeBN,
 	}
 	mixup(b, rec.Loss.Mixup, s.Seed)
-	m, err := r.engineStep(b, s)
-	if err != nil {
-		return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
+	now := begun{step: s, n: b.N, wait: wait, skipped: skipped}
+	if err := r.start(b, &now); err != nil {
+		return fmt.Errorf("step %d: %w", r.pos.Step+r.ahead()+1, err)
 	}
+	r.underway = append(r.underway, now)
+	depth := 0
+	if q, ok := r.eng.(Queuer); ok {
+		depth = q.Depth()
+	}
+	return r.settle(depth)
+}
+
+// settle accounts for the oldest steps until no more than depth are under way.
+func (r *runner) settle(depth int) error {
+	for len(r.underway) > depth {
+		s := r.underway[0]
+		if !s.done {
+			var err error
+			if s.found, err = r.eng.(Queuer).Collect(); err != nil {
+				return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
+			}
+		}
+		r.underway = r.underway[1:]
+		if err := r.account(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// account logs a step that is done and moves the position on.
+func (r *runner) account(b begun) error {
+	m, s, rec := b.found, b.step, r.o.Recipe
+	r.skipped = b.skipped
 	if math.IsNaN(m.Loss) || math.IsInf(m.Loss, 0) {
 		return r.diverged(m, s)
 	}
@@ -330,7 +380,7 @@ func (r *runner) step(b *loader.Batch, wait time.Duration) error {
 	r.mark = now
 	r.pos.Step++
 	r.pos.Sample += int64(r.pos.Batch)
-	r.pos.Images += int64(b.N)
+	r.pos.Images += int64(b.n)
 	r.pos.Seconds += took.Seconds()
 	r.epochLoss += m.MainLoss
 	r.epochN++
@@ -339,7 +389,7 @@ func (r *runner) step(b *loader.Batch, wait time.Duration) error {
 		Epoch: float64(r.pos.Epoch) + float64(r.pos.Sample)/float64(r.stepsPerEpoch()*int64(r.pos.Batch)),
 		Loss:  m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, GradNorm: Number(m.GradNorm),
 		Top1: float64(m.Correct) / float64(max(m.Counted, 1)), Rate: s.LR, EMADecay: s.EMADecay,
-		Images: r.pos.Images, PerSecond: float64(b.N) / max(took.Seconds(), 1e-9), WaitMS: wait.Seconds() * 1e3,
+		Images: r.pos.Images, PerSecond: float64(b.n) / max(took.Seconds(), 1e-9), WaitMS: b.wait.Seconds() * 1e3,
 		Skipped: r.skipped, Overflow: m.Skipped, Steps: r.stepsPerEpoch() * int64(rec.Epochs), Epochs: rec.Epochs, Batch: r.pos.Batch,
 	}
 	if err := r.log.write(info); err != nil {
@@ -352,33 +402,43 @@ func (r *runner) step(b *loader.Batch, wait time.Duration) error {
 	return nil
 }
 
-// engineStep takes the step; when memory runs out it goes on with the batch
-// worked through in twice as many parts.
-func (r *runner) engineStep(b *loader.Batch, s Step) (Metrics, error) {
+// start begins the step, or takes it where the engine does not queue. When
+// memory runs out it goes on with the batch worked through in twice as many
+// parts.
+func (r *runner) start(b *loader.Batch, s *begun) error {
 	for {
-		m, err := r.eng.Step(b, s)
+		var err error
+		if q, ok := r.eng.(Queuer); ok && q.Depth() > 0 {
+			err = q.Queue(b, s.step)
+		} else {
+			s.found, err = r.eng.Step(b, s.step)
+			s.done = true
+		}
 		if err == nil || !errors.Is(err, ErrOutOfMemory) {
-			return m, err
+			return err
+		}
+		if err := r.settle(0); err != nil {
+			return err
 		}
 		parts := r.pos.Parts * 2
 		if parts > r.pos.Batch || r.pos.Batch%parts != 0 {
-			return m, fmt.Errorf("batch %d in %d parts: %w", r.pos.Batch, r.pos.Parts, err)
+			return fmt.Errorf("batch %d in %d parts: %w", r.pos.Batch, r.pos.Parts, err)
 		}
 		r.warn(fmt.Sprintf("step %d: the device is out of memory with %d pictures at a time; going on with %d (batch %d in %d parts)",
 			r.pos.Step+1, r.pos.Batch/r.pos.Parts, r.pos.Batch/parts, r.pos.Batch, parts))
 		state, err := r.eng.State()
 		if err != nil {
-			return m, fmt.Errorf("after running out of memory: %w", err)
+			return fmt.Errorf("after running out of memory: %w", err)
 		}
 		if err := closeEngine(r.eng); err != nil {
-			return m, fmt.Errorf("after running out of memory: %w", err)
+			return fmt.Errorf("after running out of memory: %w", err)
 		}
 		r.pos.Parts = parts
 		if r.eng, err = r.o.NewEngine(r.o.engineConfig(parts)); err != nil {
-			return m, fmt.Errorf("after running out of memory: %w", err)
+			return fmt.Errorf("after running out of memory: %w", err)
 		}
 		if err := r.eng.SetState(state); err != nil {
-			return m, fmt.Errorf("after running out of memory: %w", err)
+			return fmt.Errorf("after running out of memory: %w", err)
 		}
 	}
 }

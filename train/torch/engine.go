@@ -6,10 +6,12 @@ package torch
 
 static int ss_create(const ss_api *a, const ss_network *n, const ss_config *c, ss_engine **o, char *e, size_t l) { return a->create(n, c, o, e, l); }
 static void ss_destroy(const ss_api *a, ss_engine *g) { a->destroy(g); }
-static int ss_step_(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, const ss_step *s, ss_metrics *m, char *e, size_t l) {
+static int ss_queue(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, const ss_step *s, char *e, size_t l) {
 	ss_batch b = {images, labels, rows};
-	return a->step(g, &b, s, m, e, l);
+	return a->queue(g, &b, s, e, l);
 }
+static int ss_collect(const ss_api *a, ss_engine *g, ss_metrics *m, char *e, size_t l) { return a->collect(g, m, e, l); }
+static const char *ss_note(const ss_api *a, ss_engine *g) { return a->note(g); }
 static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, int32_t ema, ss_eval *o, char *e, size_t l) {
 	ss_batch b = {images, labels, rows};
 	return a->evaluate(g, &b, ema, o, e, l);
@@ -52,6 +54,7 @@ type Engine struct {
 	params []model.Param
 	handle *C.ss_engine
 	slots  []string
+	queued [][]float64 // of the steps under way, each part's share in the whole batch's means
 	work   chan func()
 }
 
@@ -155,30 +158,81 @@ func (e *Engine) accumulate(b *loader.Batch) (train.Metrics, error) {
 }
 
 func (e *Engine) step(b *loader.Batch, s train.Step, update bool) (train.Metrics, error) {
-	var sum train.Metrics
+	if len(e.queued) > 0 {
+		return train.Metrics{}, fmt.Errorf("step: %d steps are under way and not collected", len(e.queued))
+	}
+	if err := e.queue(b, s, update); err != nil {
+		return train.Metrics{}, err
+	}
+	return e.Collect()
+}
+
+// Depth implements train.Queuer: a GPU works while the host prepares its next
+// step. In a group what a step found is summed by the processes, which waits.
+func (e *Engine) Depth() int {
+	if e.cfg.Device == "cpu" || e.cfg.Group.World > 1 {
+		return 0
+	}
+	return 1
+}
+
+// Note says in a few words how steps are computed.
+func (e *Engine) Note() (note string) {
+	e.on(func() { note = C.GoString(C.ss_note(e.shim.api, e.handle)) })
+	return note
+}
+
+// Queue implements train.Queuer.
+func (e *Engine) Queue(b *loader.Batch, s train.Step) error { return e.queue(b, s, true) }
+
+func (e *Engine) queue(b *loader.Batch, s train.Step, update bool) error {
 	if err := e.checkBatch(b); err != nil {
-		return sum, fmt.Errorf("step: %w", err)
+		return fmt.Errorf("step: %w", err)
 	}
 	parts := partition(b.Labels, e.cfg.Accumulate)
 	total := float64(counted(b.Labels))
 	if e.cfg.Group.World > 1 {
 		all := []float64{total}
 		if err := e.Sum(all); err != nil {
-			return sum, fmt.Errorf("step: %w", err)
+			return fmt.Errorf("step: %w", err)
 		}
 		if total = all[0]; total == 0 {
-			return sum, errors.New("step: every label of every process is -1")
+			return errors.New("step: every label of every process is -1")
 		}
 	}
+	var shares []float64
 	for i, p := range parts {
 		share := float64(counted(b.Labels[p.from:p.to])) / max(total, 1)
 		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
 			grad_scale: C.double(share), update: flag(update && i == len(parts)-1), freeze_bn: flag(s.FreezeBN)}
-		var m C.ss_metrics
 		images, labels, rows := part(b, p.from, p.to)
 		err := e.call("step", func(t *C.char, n C.size_t) C.int {
-			return C.ss_step_(e.shim.api, e.handle, images, labels, rows, &step, &m, t, n)
+			return C.ss_queue(e.shim.api, e.handle, images, labels, rows, &step, t, n)
 		})
+		if err != nil {
+			_, dropped := e.collect(shares) // of the step that broke off
+			return errors.Join(err, dropped)
+		}
+		shares = append(shares, share)
+	}
+	e.queued = append(e.queued, shares)
+	return nil
+}
+
+// Collect implements train.Queuer.
+func (e *Engine) Collect() (train.Metrics, error) {
+	if len(e.queued) == 0 {
+		return train.Metrics{}, errors.New("collect: no step is under way")
+	}
+	shares := e.queued[0]
+	e.queued = e.queued[1:]
+	return e.collect(shares)
+}
+
+func (e *Engine) collect(shares []float64) (sum train.Metrics, err error) {
+	for _, share := range shares {
+		var m C.ss_metrics
+		err := e.call("step", func(t *C.char, n C.size_t) C.int { return C.ss_collect(e.shim.api, e.handle, &m, t, n) })
 		if err != nil {
 			return sum, err
 		}

@@ -28,15 +28,16 @@ static int create(const ss_network *n, const ss_config *c, ss_engine **o, char *
 	return SS_OK;
 }
 static void destroy(ss_engine *g) {}
-static int step(ss_engine *g, const ss_batch *b, const ss_step *s, ss_metrics *m, char *e, size_t l) {
-	memset(m, 0, sizeof *m);
-	m->loss = s->lr, m->counted = b->rows;
+static ss_metrics found;
+static int queue(ss_engine *g, const ss_batch *b, const ss_step *s, char *e, size_t l) {
+	found.loss = s->lr, found.counted = b->rows;
 	int code = b->images[0];
 	if (code) memset(e, 'x', l), e[l - 1] = 0; /* as long as there is room for */
 	return code;
 }
+static int collect(ss_engine *g, ss_metrics *m, char *e, size_t l) { *m = found; return SS_OK; }
 static const char *const *slots(ss_engine *g) { return slots_; }
-static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .step = step, .slots = slots};
+static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .queue = queue, .collect = collect, .slots = slots};
 const ss_api *ENTRY(void) { return &table; }
 `
 

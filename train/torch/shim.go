@@ -16,6 +16,7 @@ static const ss_api *ss_call_entry(void *f) { return ((ss_entry)f)(); }
 static int ss_device_count(const ss_api *a, int32_t *n, char *e, size_t l) { return a->device_count(n, e, l); }
 static int ss_pin_alloc(const ss_api *a, size_t n, void **p, char *e, size_t l) { return a->pin_alloc(n, p, e, l); }
 static void ss_pin_free(const ss_api *a, void *p) { a->pin_free(p); }
+static int ss_compile_kernels(const ss_api *a, int32_t capability, char *e, size_t l) { return a->compile_kernels(capability, e, l); }
 */
 import "C"
 
@@ -73,6 +74,12 @@ func Open(path string) (*Shim, error) {
 
 // Path is where the library was opened.
 func (s *Shim) Path() string { return s.path }
+
+// compileKernels tries the GPU's kernels on CUDA's compiler, for a compute
+// capability as in sm_90.
+func (s *Shim) compileKernels(capability int) error {
+	return call("compile kernels", func(e *C.char, l C.size_t) C.int { return C.ss_compile_kernels(s.api, C.int32_t(capability), e, l) })
+}
 
 // Version is libtorch's, as the shim was built against it.
 func (s *Shim) Version() string { return C.GoString(s.api.torch_version) }

@@ -1,11 +1,13 @@
 // The table of functions: arguments checked, exceptions turned into codes and messages.
-#include "engine.h"
+#include "gpu.h"
 
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <ATen/Parallel.h>
 #include <c10/core/DeviceGuard.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <c10/util/Exception.h>
 #include <torch/version.h>
 
@@ -16,10 +18,6 @@
 using namespace synshard;
 
 namespace {
-
-// Growth of fp16's loss scale: doubled after so many good steps, halved by an overflow.
-constexpr int64_t scale_interval = 2000;
-constexpr double first_scale = 65536, largest_scale = 1 << 24;
 
 void say(char *err, size_t n, const char *text) {
 	if (!err || n == 0) return;
@@ -100,32 +98,31 @@ Config configure(const ss_config &c) {
 	return to;
 }
 
+// Here is the engine's device and stream, made the thread's own for as long as it lives.
+class Here {
+public:
+	explicit Here(const ss_engine &e) : device(e.config.device) {
+		if (e.stream) stream.reset_stream(*e.stream);
+	}
+
+private:
+	c10::DeviceGuard device;
+	c10::OptionalStreamGuard stream;
+};
+
 at::Tensor pictures(const ss_engine &e, const ss_batch &b) {
 	if (b.rows < 1 || !b.images) throw bad_argument("batch: no pictures");
 	int64_t s = e.network.input;
-	auto bytes = at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte);
-	auto x = bytes.to(e.config.device).permute({0, 3, 1, 2}); // NHWC in memory, which is channels_last
-	x = at::addcmul(e.config.shift, x.to(at::kFloat), e.config.scale);
-	return x.contiguous(e.config.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+	return normalised(e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
 }
 
 at::Tensor labels(const ss_engine &e, const ss_batch &b, int64_t *counted) {
-	if (!b.labels) throw bad_argument("batch: no labels");
-	*counted = 0;
-	for (int i = 0; i < b.rows; i++) {
-		if (b.labels[i] < -1 || b.labels[i] >= e.network.classes)
-			throw bad_argument("label " + std::to_string(b.labels[i]) + " of row " + std::to_string(i) + " is not one of " + std::to_string(e.network.classes) + " classes");
-		*counted += b.labels[i] >= 0;
-	}
+	*counted = check_labels(e, b);
 	return at::from_blob(const_cast<int64_t *>(b.labels), {b.rows}, at::kLong).to(e.config.device, false, true);
 }
 
 at::Tensor loss_of(const ss_engine &e, const at::Tensor &logits, const at::Tensor &y) {
 	return at::cross_entropy_loss(logits, y, {}, at::Reduction::Mean, -1, e.config.label_smoothing);
-}
-
-void zero_grad(ss_engine &e) {
-	for (Param &p : e.network.params) p.value.mutable_grad().reset();
 }
 
 double since(std::chrono::steady_clock::time_point &t) {
@@ -139,6 +136,7 @@ double since(std::chrono::steady_clock::time_point &t) {
 void give_up(ss_engine &e) noexcept {
 	try {
 		at::NoGradGuard none;
+		Here here(e);
 		if (e.group) e.group->abandon();
 		zero_grad(e); // half a step's gradients must not reach the next
 		e.pending = false;
@@ -147,8 +145,8 @@ void give_up(ss_engine &e) noexcept {
 	}
 }
 
+// step is the plain path: every part waited for.
 void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
-	c10::DeviceGuard on(e.config.device);
 	at::AutoGradMode grad(true);
 	std::memset(&m, 0, sizeof m);
 	auto y = labels(e, b, &m.counted);
@@ -160,20 +158,11 @@ void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 	}
 	e.pending = true;
 	auto o = e.network.forward(e.config, pictures(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
-	// In a group a process may have nothing but padding; it takes part all the same.
-	auto loss = [&](const at::Tensor &logits) { return m.counted ? loss_of(e, logits, y) : logits.sum() * 0; };
-	auto main = loss(o.logits), total = main;
-	at::Tensor aux;
-	for (size_t i = 0; i < o.aux.size(); i++) {
-		auto l = loss(o.aux[i]);
-		aux = aux.defined() ? aux + l.detach() : l.detach();
-		total = total + e.network.aux_weight[i] * l;
-	}
+	Losses l = losses(e, o, y, m.counted);
 	double scale = e.config.fp16 ? e.loss_scale : 1;
-	auto correct = o.logits.detach().argmax(1).eq(y).sum();
 	m.forward_s = since(clock);
 	if (e.group && s.update) e.group->begin(e.network, !s.freeze_bn);
-	(total * (scale * s.grad_scale)).backward();
+	(l.total * (scale * s.grad_scale)).backward();
 	m.backward_s = since(clock);
 	at::NoGradGuard none;
 	if (s.update) {
@@ -189,13 +178,13 @@ void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 		e.pending = false;
 		m.update_s = since(clock);
 	}
-	m.loss = total.item<double>(), m.main_loss = main.item<double>();
-	m.aux_loss = aux.defined() ? aux.item<double>() : 0;
-	m.correct = correct.item<int64_t>(), m.loss_scale = scale;
+	m.loss = l.total.item<double>(), m.main_loss = l.main.item<double>();
+	m.aux_loss = l.aux.defined() ? l.aux.item<double>() : 0;
+	m.correct = l.correct.item<int64_t>(), m.loss_scale = scale;
 }
 
 void evaluate(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
-	c10::DeviceGuard on(e.config.device);
+	Here here(e);
 	at::NoGradGuard none;
 	if (ema && !e.config.ema) throw bad_argument("evaluate: there are no averaged weights");
 	std::memset(&out, 0, sizeof out);
@@ -250,7 +239,10 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 		auto e = std::make_unique<ss_engine>();
 		e->config = configure(*config);
 		if (e->config.device.is_cpu()) keep_host_memory();
-		c10::DeviceGuard on(e->config.device);
+		if (e->config.device.is_cuda())
+			e->stream = std::make_unique<c10::Stream>(c10::impl::VirtualGuardImpl(e->config.device.type()).getStreamFromGlobalPool(e->config.device, false));
+		Here here(*e);
+		if (e->config.fused) e->config.kernels = gpu::Kernels::find(e->config.device, e->config.why_plain);
 		e->network.load(*net, e->config);
 		at::NoGradGuard none;
 		e->optimizer = std::make_unique<Optimizer>(e->config, e->network);
@@ -258,13 +250,14 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 		for (Param &p : e->network.params)
 			if (!p.trained()) e->stats.push_back(p.value), e->saved_stats.push_back(at::empty_like(p.value));
 		if (config->world > 1) e->group = std::make_unique<Group>(*config, e->config, e->network);
+		if (e->config.kernels) e->queue = std::make_unique<gpu::Queue>(*e);
 		*out = e.release();
 	});
 }
 
 int probabilities(ss_engine *e, const ss_batch *b, int32_t ema, float *out, char *err, size_t n) {
 	return guard(err, n, [&] {
-		c10::DeviceGuard on(e->config.device);
+		Here here(*e);
 		at::NoGradGuard none;
 		if (ema && !e->config.ema) throw bad_argument("probabilities: there are no averaged weights");
 		auto p = e->network.forward(e->config, pictures(*e, *b), Mode::eval, false, ema, 0).logits.softmax(1);
@@ -274,7 +267,7 @@ int probabilities(ss_engine *e, const ss_batch *b, int32_t ema, float *out, char
 
 int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train, uint64_t seed, float *logits, float **aux, char *err, size_t n) {
 	return guard(err, n, [&] {
-		c10::DeviceGuard on(e->config.device);
+		Here here(*e);
 		at::NoGradGuard none;
 		int64_t s = e->network.input;
 		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat).to(e->config.device) : pictures(*e, *b);
@@ -294,20 +287,36 @@ const ss_api table = {
 		delete e;
 		release_host_memory();
 	},
-	[](ss_engine *e, const ss_batch *b, const ss_step *s, ss_metrics *m, char *err, size_t n) {
-		int code = guard(err, n, [&] { step(*e, *b, *s, *m); });
+	[](ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n) {
+		int code = guard(err, n, [&] {
+			Here here(*e);
+			if (e->queue) return e->queue->add(*e, *b, *s);
+			ss_metrics m;
+			step(*e, *b, *s, m);
+			e->found.push_back(m);
+		});
 		if (code != SS_OK) give_up(*e);
 		return code;
+	},
+	[](ss_engine *e, ss_metrics *m, char *err, size_t n) {
+		return guard(err, n, [&] {
+			Here here(*e);
+			if (e->queue) return e->queue->collect(*m);
+			if (e->found.empty()) throw bad_argument("collect: no step was begun");
+			*m = e->found.front();
+			e->found.pop_front();
+		});
 	},
 	[](ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *err, size_t n) {
 		return guard(err, n, [&] { evaluate(*e, *b, ema != 0, *out); });
 	},
 	probabilities,
 	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
-		return guard(err, n, [&] { at::NoGradGuard none; copy_out(find(*e, name), name, out, count); });
+		return guard(err, n, [&] { Here here(*e); at::NoGradGuard none; copy_out(find(*e, name), name, out, count); });
 	},
 	[](ss_engine *e, const char *name, const float *in, int64_t count, char *err, size_t n) {
 		return guard(err, n, [&] {
+			Here here(*e);
 			at::NoGradGuard none;
 			auto t = find(*e, name);
 			if (t.numel() != count) throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) + " elements, not " + std::to_string(count));
@@ -316,17 +325,27 @@ const ss_api table = {
 	},
 	[](ss_engine *e) { return e->optimizer->slots(); },
 	[](ss_engine *e, int64_t *updates, double *scale, char *err, size_t n) {
-		return guard(err, n, [&] { *updates = e->optimizer->updates, *scale = e->loss_scale; });
+		return guard(err, n, [&] {
+			Here here(*e);
+			if (!e->queue) *updates = e->optimizer->updates, *scale = e->loss_scale;
+			else { auto s = e->queue->state(); *updates = s.updates, *scale = s.loss_scale; }
+		});
 	},
 	[](ss_engine *e, int64_t updates, double scale, char *err, size_t n) {
 		return guard(err, n, [&] {
 			if (updates < 0 || !(scale >= 1)) throw bad_argument("count of updates or loss scale out of range");
+			Here here(*e);
 			e->optimizer->updates = updates, e->loss_scale = scale;
+			if (!e->queue) return;
+			auto s = e->queue->state();
+			s.updates = updates, s.loss_scale = scale;
+			e->queue->set_state(s);
 		});
 	},
 	forward,
 	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
 		return guard(err, n, [&] {
+			Here here(*e);
 			at::NoGradGuard none;
 			auto it = e->network.by_name.find(name);
 			if (it == e->network.by_name.end()) throw bad_argument(std::string("no parameter is named ") + name);
@@ -352,12 +371,59 @@ const ss_api table = {
 	},
 	[](ss_engine *e, double *values, int64_t count, char *err, size_t n) {
 		return guard(err, n, [&] {
-			c10::DeviceGuard on(e->config.device);
+			Here here(*e);
 			if (e->group) e->group->sum(values, count);
 		});
 	},
+	[](ss_engine *e) -> const char * {
+		if (e->queue) return e->queue->note.c_str();
+		if (!e->config.fused) return "plain operations";
+		if (e->config.device.is_cpu()) return "fused operations";
+		e->why = "plain operations: " + e->config.why_plain.substr(0, e->config.why_plain.find('\n'));
+		return e->why.c_str();
+	},
+	[](int32_t capability, char *err, size_t n) { return guard(err, n, [&] { gpu::Kernels::compile_for(capability); }); },
 };
 
 } // namespace
+
+namespace synshard {
+
+int64_t check_labels(const ss_engine &e, const ss_batch &b) {
+	if (!b.labels) throw bad_argument("batch: no labels");
+	int64_t counted = 0;
+	for (int i = 0; i < b.rows; i++) {
+		if (b.labels[i] < -1 || b.labels[i] >= e.network.classes)
+			throw bad_argument("label " + std::to_string(b.labels[i]) + " of row " + std::to_string(i) + " is not one of " + std::to_string(e.network.classes) + " classes");
+		counted += b.labels[i] >= 0;
+	}
+	return counted;
+}
+
+at::Tensor normalised(const ss_engine &e, const at::Tensor &bytes) {
+	auto x = bytes.permute({0, 3, 1, 2}); // NHWC in memory, which is channels_last
+	x = at::addcmul(e.config.shift, x.to(at::kFloat), e.config.scale);
+	return x.contiguous(e.config.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+}
+
+Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t counted) {
+	// In a group a process may have nothing but padding; it takes part all the same.
+	auto loss = [&](const at::Tensor &logits) { return counted ? loss_of(e, logits, y) : logits.sum() * 0; };
+	Losses l;
+	l.main = loss(o.logits), l.total = l.main;
+	for (size_t i = 0; i < o.aux.size(); i++) {
+		auto a = loss(o.aux[i]);
+		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
+		l.total = l.total + e.network.aux_weight[i] * a;
+	}
+	l.correct = o.logits.detach().argmax(1).eq(y).sum();
+	return l;
+}
+
+void zero_grad(ss_engine &e) {
+	for (Param &p : e.network.params) p.value.mutable_grad().reset();
+}
+
+} // namespace synshard
 
 extern "C" __attribute__((visibility("default"))) const ss_api *synshard_torch_v1(void) { return &table; }

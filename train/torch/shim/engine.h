@@ -2,8 +2,10 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -14,6 +16,16 @@
 #include "synshard_torch.h"
 
 namespace synshard {
+
+namespace gpu {
+class Kernels;
+class Queue;
+struct Settings;
+} // namespace gpu
+
+// Growth of fp16's loss scale: doubled after so many good steps, halved by an overflow.
+constexpr int64_t scale_interval = 2000;
+constexpr double first_scale = 65536, largest_scale = 1 << 24;
 
 // bad_argument is a mistake of the caller's.
 struct bad_argument : std::runtime_error {
@@ -61,6 +73,8 @@ struct Config {
 	int optimizer = SS_RMSPROP, threads = 1;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
 	at::Tensor scale, shift; // [1, 3, 1, 1]: normalised = byte * scale + shift
+	const gpu::Kernels *kernels = nullptr; // of the device; none: plain operations
+	std::string why_plain;                 // where there are none
 };
 
 enum class Mode { train, train_frozen_bn, eval };
@@ -79,6 +93,7 @@ struct Pass {
 	Mode mode = Mode::eval;
 	bool ema = false;
 	uint64_t seed = 0;
+	const gpu::Settings *settings = nullptr; // on the device, with the seed that counts; none: seed counts
 	double bn_momentum = 0;
 	int first = 1; // node; what comes from before it may not be changed
 };
@@ -94,7 +109,7 @@ struct Network {
 
 	void load(const ss_network &, const Config &);
 	// x is normalised, float32. ema takes the averaged weights.
-	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed) const;
+	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed, const gpu::Settings * = nullptr) const;
 
 private:
 	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, const Pass &) const;
@@ -119,8 +134,8 @@ private:
 };
 
 at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
-	const at::Tensor &running_var, double momentum, double eps, int threads);
-bool can_fuse_batch_norm(const at::Tensor &x);
+	const at::Tensor &running_var, double momentum, double eps, const Config &);
+bool can_fuse_batch_norm(const at::Tensor &x, const Config &);
 
 // run_segment runs a segment, keeping its inputs alone for the backward pass.
 std::vector<at::Tensor> run_segment(const std::vector<at::Tensor> &in, const SegmentRun *);
@@ -156,4 +171,21 @@ struct ss_engine {
 	bool pending = false;                       // gradients wait for an update
 	double loss_scale = 1;
 	int64_t good_steps = 0; // since the loss scale last changed
+	std::unique_ptr<c10::Stream> stream;  // of the device, for all this engine does
+	std::unique_ptr<synshard::gpu::Queue> queue; // the GPU's path through a step; it then keeps loss scale and count of updates
+	std::deque<ss_metrics> found;         // by the plain path's steps, until they are asked for
+	std::string why;               // why steps are computed as they are
 };
+
+namespace synshard {
+
+// The parts of a step that both of its paths are made of (engine.cpp).
+struct Losses {
+	at::Tensor total, main, aux, correct; // scalars on the device; aux is undefined without auxiliary heads
+};
+int64_t check_labels(const ss_engine &, const ss_batch &);                                         // counts those of 0 and more
+at::Tensor normalised(const ss_engine &, const at::Tensor &bytes);                                 // [rows, side, side, 3] to [rows, 3, side, side]
+Losses losses(const ss_engine &, const Outputs &, const at::Tensor &labels, int64_t counted);
+void zero_grad(ss_engine &);
+
+} // namespace synshard

@@ -1,6 +1,6 @@
-// Batch norm and ReLU in one operation on the CPU, for pictures with the channels innermost. Apart, they pass over the
+// Batch norm and ReLU in one operation, for pictures with the channels innermost. Apart, they pass over the
 // activations five times forward and five times back; together two and two, and the ReLU's output need not be kept.
-#include "engine.h"
+#include "gpu.h"
 
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -107,7 +107,7 @@ template <class F> void sums(int64_t rows, int64_t c, int parts, std::vector<dou
 
 template <class T> const T *data(const at::Tensor &t) { return static_cast<const T *>(t.const_data_ptr()); }
 
-template <class T> at::Tensor run_forward(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, int parts, at::Tensor &kept) {
+template <class T> at::Tensor run_forward(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, int parts, const at::Tensor &kept) {
 	int64_t c = x.size(1), rows = x.numel() / c;
 	const T *in = data<T>(x);
 	std::vector<float> shift(c);
@@ -140,9 +140,8 @@ int64_t row_stride(const at::Tensor &t) {
 	return even ? ld : 0;
 }
 
-template <class T> variable_list run_backward(const at::Tensor &x, at::Tensor dy, const at::Tensor &kept, int parts) {
-	int64_t c = x.size(1), rows = x.numel() / c, ld = row_stride(dy);
-	if (ld == 0) dy = dy.contiguous(at::MemoryFormat::ChannelsLast), ld = c;
+template <class T> variable_list run_backward(const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept, int parts) {
+	int64_t c = x.size(1), rows = x.numel() / c;
 	const T *in = data<T>(x), *g = data<T>(dy);
 	const float *k = kept.const_data_ptr<float>(), *mean = k, *inverse = k + c, *a = k + 2 * c, *b = k + 3 * c;
 	std::vector<double> s, q;
@@ -162,31 +161,40 @@ template <class T> variable_list run_backward(const at::Tensor &x, at::Tensor dy
 }
 
 struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
-	static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, int64_t parts) {
-		at::Tensor kept = at::empty({4, x.size(1)}, at::kFloat);
-		at::Tensor y = x.scalar_type() == at::kFloat ? run_forward<float>(x, w, b, rm, rv, momentum, eps, parts, kept)
+	static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, int64_t config) {
+		auto &c = *reinterpret_cast<const Config *>(config);
+		int parts = c.threads;
+		at::Tensor kept = at::empty({4, x.size(1)}, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
+		at::Tensor y = c.kernels ? gpu::bn_relu_forward(*c.kernels, x, w, b, rm, rv, momentum, eps, kept)
+			: x.scalar_type() == at::kFloat ? run_forward<float>(x, w, b, rm, rv, momentum, eps, parts, kept)
 			: run_forward<bf16>(x, w, b, rm, rv, momentum, eps, parts, kept);
 		ctx->save_for_backward({x, kept});
-		ctx->saved_data["parts"] = parts;
+		ctx->saved_data["config"] = config; // the engine's, which outlives the pass
 		return y;
 	}
 	static variable_list backward(AutogradContext *ctx, const variable_list &dy) {
 		auto saved = ctx->get_saved_variables();
-		int parts = ctx->saved_data["parts"].toInt();
-		auto d = saved[0].scalar_type() == at::kFloat ? run_backward<float>(saved[0], dy[0], saved[1], parts) : run_backward<bf16>(saved[0], dy[0], saved[1], parts);
+		auto &c = *reinterpret_cast<const Config *>(ctx->saved_data["config"].toInt());
+		at::Tensor g = dy[0];
+		int64_t ld = row_stride(g);
+		if (ld == 0) g = g.contiguous(at::MemoryFormat::ChannelsLast), ld = g.size(1);
+		auto d = c.kernels ? gpu::bn_relu_backward(*c.kernels, saved[0], g, ld, saved[1])
+			: saved[0].scalar_type() == at::kFloat ? run_backward<float>(saved[0], g, ld, saved[1], c.threads)
+			: run_backward<bf16>(saved[0], g, ld, saved[1], c.threads);
 		return {d[0], d[1], d[2], {}, {}, {}, {}, {}};
 	}
 };
 
 } // namespace
 
-bool can_fuse_batch_norm(const at::Tensor &x) {
-	return x.device().is_cpu() && x.dim() == 4 && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.numel() > 0 &&
+bool can_fuse_batch_norm(const at::Tensor &x, const Config &config) {
+	bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || (config.kernels && x.scalar_type() == at::kHalf);
+	return (config.kernels || x.device().is_cpu()) && type && x.dim() == 4 && x.numel() > 0 &&
 		x.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, int threads) {
-	return BatchNormReLU::apply(x, w, b, running_mean, running_var, momentum, eps, static_cast<int64_t>(threads));
+at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, const Config &config) {
+	return BatchNormReLU::apply(x, w, b, running_mean, running_var, momentum, eps, reinterpret_cast<int64_t>(&config));
 }
 
 } // namespace synshard

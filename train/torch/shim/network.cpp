@@ -1,7 +1,6 @@
 // The network: the node table turned into parameters, and run.
-#include "engine.h"
+#include "gpu.h"
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <c10/core/GradMode.h>
 
 namespace synshard {
@@ -13,11 +12,13 @@ const char *kind_name(int kind) {
 	return kind >= 0 && kind < 6 ? names[kind] : "unknown kind";
 }
 
-// mask gives [shape] of 0 and 1/(1-p), a function of (seed, node) alone on every device.
-at::Tensor dropout_mask(at::IntArrayRef shape, double p, uint64_t seed, int node, const at::Tensor &like) {
-	auto generator = at::detail::createCPUGenerator(seed * 0x9E3779B97F4A7C15ull + static_cast<uint64_t>(node));
-	auto mask = at::empty(shape, at::kFloat).bernoulli_(1 - p, generator).div_(1 - p);
-	return mask.to(like.options());
+// mask gives x's shape of 0 and 1/(1-p), a function of seed and node alone on every device.
+at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, const Pass &pass, int node) {
+	if (pass.settings) return gpu::dropout_mask(*config.kernels, x, p, pass.settings, node);
+	auto mask = at::empty(x.sizes(), at::kFloat);
+	float *to = mask.mutable_data_ptr<float>();
+	for (int64_t i = 0; i < mask.numel(); i++) to[i] = gpu::dropout_at(pass.seed, node, i, static_cast<float>(p));
+	return mask.to(x.options());
 }
 
 } // namespace
@@ -87,9 +88,9 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	case SS_CONV:
 		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
 	case SS_BATCH_NORM:
-		if (n.with_relu && pass.mode == Mode::train && can_fuse_batch_norm(x))
+		if (n.with_relu && pass.mode == Mode::train && can_fuse_batch_norm(x, config))
 			return batch_norm_relu(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
-				pass.bn_momentum, n.eps, config.threads);
+				pass.bn_momentum, n.eps, config);
 		{
 			at::Tensor y = at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
 				pass.mode == Mode::train, pass.bn_momentum, n.eps, true);
@@ -118,7 +119,7 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	case SS_LINEAR:
 		return at::linear(x, cast(SS_WEIGHT), cast(SS_BIAS));
 	case SS_DROPOUT:
-		return pass.mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(x.sizes(), n.p, pass.seed, index, x);
+		return pass.mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(config, x, n.p, pass, index);
 	case SS_LRN: {
 		auto squares = at::constant_pad_nd(x.to(at::kFloat).square().unsqueeze(1), {0, 0, 0, 0, n.size[0] / 2, (n.size[0] - 1) / 2});
 		auto mean = at::avg_pool3d(squares, {n.size[0], 1, 1}, 1).squeeze(1);
@@ -130,7 +131,7 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	throw bad_argument("node " + std::to_string(index) + ": operation " + std::to_string(n.op));
 }
 
-Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed) const {
+Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed, const gpu::Settings *settings) const {
 	std::vector<at::Tensor> outs(nodes.size());
 	outs[0] = x.to(config.compute);
 	int last = logits;
@@ -144,7 +145,7 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 		if (wanted[i])
 			for (int in : nodes[i].inputs) wanted[in] = true;
 	Outputs o;
-	Pass pass{mode, ema, seed, config.bn_momentum, 1};
+	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1};
 	if (config.recompute && at::GradMode::is_enabled()) {
 		forward_segments(config, outs, wanted, last, pass, o);
 	} else {

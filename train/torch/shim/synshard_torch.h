@@ -5,7 +5,8 @@
  * explanation, always ended by NUL, into err (err_len bytes). Nothing is kept
  * between calls but what the engine handle holds; nothing is printed and no
  * environment is read. An engine is for one thread at a time. Pointers passed
- * in need to live for the length of the call only. */
+ * in need to live for the length of the call only. Steps are queued: on a GPU
+ * the call returns while the device works, and collect waits for it. */
 #ifndef SYNSHARD_TORCH_H
 #define SYNSHARD_TORCH_H
 
@@ -16,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 2
+#define SS_ABI 3
 
 enum ss_code {
 	SS_OK = 0,
@@ -107,8 +108,8 @@ typedef struct ss_metrics {
 	int64_t correct, counted;
 	int32_t skipped; /* 1: fp16 overflow, no update made */
 	double loss_scale;
-	/* Seconds the host spent; on a GPU most of it shows where the step waits for the device. group_s is what was
-	 * waited for other processes after the backward pass. */
+	/* Seconds the host spent. On a GPU whose steps are queued forward_s is the queueing and update_s the wait for the
+	 * device. group_s is what was waited for other processes after the backward pass. */
 	double forward_s, backward_s, group_s, update_s;
 } ss_metrics;
 
@@ -125,7 +126,9 @@ typedef struct ss_api {
 	int (*device_count)(int32_t *cuda, char *err, size_t err_len);
 	int (*create)(const ss_network *, const ss_config *, ss_engine **, char *err, size_t err_len);
 	void (*destroy)(ss_engine *);
-	int (*step)(ss_engine *, const ss_batch *, const ss_step *, ss_metrics *, char *err, size_t err_len);
+	/* A step begun, and what the oldest one begun and not yet collected found. */
+	int (*queue)(ss_engine *, const ss_batch *, const ss_step *, char *err, size_t err_len);
+	int (*collect)(ss_engine *, ss_metrics *, char *err, size_t err_len);
 	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
 	/* Softmax of the main head: out is [rows, classes]. */
 	int (*probabilities)(ss_engine *, const ss_batch *, int32_t ema, float *out, char *err, size_t err_len);
@@ -147,6 +150,10 @@ typedef struct ss_api {
 	int (*memory)(ss_engine *, int64_t *now, int64_t *peak, char *err, size_t err_len);
 	/* The sum over the group's processes, in place; every process must call. Alone it changes nothing. */
 	int (*sum)(ss_engine *, double *values, int64_t n, char *err, size_t err_len);
+	/* How steps are computed, in a few words; it lives until the next call. */
+	const char *(*note)(ss_engine *);
+	/* For tests: compiles the GPU's kernels for a compute capability (90 for 9.0), which needs no device. */
+	int (*compile_kernels)(int32_t capability, char *err, size_t err_len);
 } ss_api;
 
 const ss_api *synshard_torch_v1(void);

@@ -1,0 +1,140 @@
+// Kernels run by this processor, a block at a time, its threads taking turns between barriers. For tests: with it the
+// GPU's path through a step runs, slowly, where there is no GPU. Part of libraries built with --emulate only.
+#ifdef SYNSHARD_EMULATED
+#include "gpu.h"
+
+#include <ucontext.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+namespace {
+
+struct Index {
+	unsigned x, y, z;
+} threadIdx, blockIdx, blockDim, gridDim;
+
+std::mutex running;
+ucontext_t scheduler, *current;
+bool at_barrier;
+
+void __syncthreads() {
+	at_barrier = true;
+	Index was = threadIdx;
+	swapcontext(current, &scheduler);
+	threadIdx = was;
+}
+float __uint_as_float(unsigned int u) {
+	float f;
+	std::memcpy(&f, &u, 4);
+	return f;
+}
+unsigned int __float_as_uint(float f) {
+	unsigned int u;
+	std::memcpy(&u, &f, 4);
+	return u;
+}
+float half_to_float(unsigned short h) { return static_cast<float>(c10::Half(h, c10::Half::from_bits())); }
+unsigned short float_to_half(float f) { return c10::Half(f).x; }
+
+struct Emulated {
+	std::function<void(void **)> call;
+	std::vector<const std::type_info *> types;
+};
+std::map<std::string, Emulated> &table() {
+	static std::map<std::string, Emulated> t;
+	return t;
+}
+template <class... A, size_t... I> void add(const char *name, void (*f)(A...), std::index_sequence<I...>) {
+	table()[name] = {[f](void **args) { f(*static_cast<A *>(args[I])...); }, {&typeid(A)...}};
+}
+struct Register {
+	template <class... A> Register(const char *name, void (*f)(A...)) { add(name, f, std::index_sequence_for<A...>()); }
+};
+
+#define __device__
+#define __forceinline__ inline
+#define __shared__ static
+#define KERNEL(name, args) void name args; const Register name##_known(#name, name); void name args
+using std::pow, std::sqrt;
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include "kernels.cu"
+#pragma GCC diagnostic pop
+
+// One thread of a block, with a stack of its own.
+struct Fiber {
+	ucontext_t context;
+	std::vector<char> stack = std::vector<char>(64 << 10);
+	Index index;
+	bool done;
+};
+std::vector<Fiber> fibers;
+const std::function<void()> *body;
+
+void run_fiber(int i) {
+	(*body)();
+	fibers[i].done = true;
+	swapcontext(&fibers[i].context, &scheduler);
+}
+
+void run_block(unsigned threads) {
+	if (fibers.size() < threads) fibers.resize(threads);
+	for (unsigned i = 0; i < threads; i++) {
+		Fiber &f = fibers[i];
+		f.index = {i % blockDim.x, i / blockDim.x, 0}, f.done = false;
+		getcontext(&f.context);
+		f.context.uc_stack.ss_sp = f.stack.data(), f.context.uc_stack.ss_size = f.stack.size(), f.context.uc_link = nullptr;
+		makecontext(&f.context, reinterpret_cast<void (*)()>(run_fiber), 1, static_cast<int>(i));
+	}
+	for (bool left = true; left;) {
+		left = false;
+		for (unsigned i = 0; i < threads; i++) {
+			Fiber &f = fibers[i];
+			if (f.done) continue;
+			threadIdx = f.index, current = &f.context;
+			swapcontext(&scheduler, &f.context);
+			left |= !f.done;
+		}
+	}
+}
+
+struct Emulator : synshard::gpu::Kernels {
+	Emulator() { multiprocessors = 2; }
+	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types, size_t n) const override {
+		auto it = table().find(name);
+		if (it == table().end()) throw std::logic_error("no kernel is named " + name);
+		bool same = n == it->second.types.size();
+		for (size_t i = 0; same && i < n; i++) same = *types[i] == *it->second.types[i];
+		if (!same) throw std::logic_error("kernel " + name + " was launched with arguments of other types");
+		if (block.x * block.y > block_threads || block.x * block.y == 0 || grid.x * grid.y == 0) throw std::logic_error("kernel " + name + ": size of block or grid");
+		std::lock_guard<std::mutex> lock(running);
+		std::function<void()> call = [&] { it->second.call(args); };
+		body = &call;
+		gridDim = {grid.x, grid.y, 1}, blockDim = {block.x, block.y, 1};
+		for (unsigned y = 0; y < grid.y; y++)
+			for (unsigned x = 0; x < grid.x; x++) {
+				blockIdx = {x, y, 0};
+				run_block(block.x * block.y);
+			}
+	}
+	using Extent = synshard::gpu::Extent;
+};
+
+} // namespace
+
+namespace synshard {
+namespace gpu {
+
+const Kernels *Kernels::find(const at::Device &, std::string &) {
+	static Emulator e;
+	return &e;
+}
+
+void Kernels::compile_for(int) { throw no_device("kernels are emulated in this build"); }
+
+} // namespace gpu
+} // namespace synshard
+#endif

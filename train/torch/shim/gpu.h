@@ -1,0 +1,121 @@
+// The GPU's own path through a step: kernels.cu's kernels, launched; a step that is queued and never waited for.
+#pragma once
+
+#include "engine.h"
+#include "kernels.h"
+
+#include <c10/core/Event.h>
+#include <c10/core/Stream.h>
+
+#include <deque>
+#include <typeinfo>
+
+namespace synshard {
+namespace gpu {
+
+struct Extent {
+	unsigned x = 1, y = 1;
+};
+
+// Kernels are kernels.cu's, compiled for one device. Launches go to its current stream.
+class Kernels {
+public:
+	// find gives a device's kernels, compiled on first use. Null where they cannot be had, with the reason in why.
+	static const Kernels *find(const at::Device &, std::string &why);
+	// compile_for tries the compiler, which needs no device. Throws what it says.
+	static void compile_for(int capability);
+	virtual ~Kernels() = default;
+	// Arguments have the very types of the kernel's parameters.
+	template <class... A> void launch(const std::string &name, Extent grid, Extent block, A... args) const {
+		void *list[] = {static_cast<void *>(&args)...};
+		const std::type_info *types[] = {&typeid(A)...};
+		run(name, grid, block, list, types, sizeof...(A));
+	}
+	int multiprocessors = 1;
+
+private:
+	virtual void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types, size_t n) const = 0;
+};
+
+// batch_norm_relu's two halves. kept is fused.cpp's: [4, channels].
+at::Tensor bn_relu_forward(const Kernels &, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
+	const at::Tensor &running_var, double momentum, double eps, const at::Tensor &kept);
+// The gradients of x, weight and bias. The distance of dy's pixels is ld elements.
+std::vector<at::Tensor> bn_relu_backward(const Kernels &, const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept);
+
+// dropout_mask is network.cpp's, of the seed that lies on the device.
+at::Tensor dropout_mask(const Kernels &, const at::Tensor &like, double p, const Settings *, int node);
+
+// Update makes the optimiser's step in one launch for all parameters.
+class Update {
+public:
+	Update(const Config &, Network &);
+	// All three point to the device. Nothing is waited for.
+	void run(const Network &, const Settings *, State *, Result *) const;
+
+private:
+	struct Part { // of the network, as large as one launch's arguments allow
+		std::vector<int> params; // with gradients
+		at::Tensor chunks;
+		unsigned blocks = 0;
+	};
+	const Config &config;
+	at::Tensor entries;
+	std::vector<Part> parts;
+};
+
+// Graph is a recorded sequence of launches. Its memory stays its own.
+class Graph {
+public:
+	static bool possible(const at::Device &); // in this build, on this device
+	Graph();
+	~Graph();
+	void record(const std::function<void()> &);
+	void replay();
+
+private:
+	struct State;
+	std::unique_ptr<State> state;
+};
+
+// Queue holds the steps under way. Pictures go up on a stream of their own; a step of fixed shapes is recorded once and
+// replayed; what it found is read when it is asked for.
+class Queue {
+public:
+	Queue(ss_engine &);
+	void add(ss_engine &, const ss_batch &, const ss_step &); // returns when the batch's memory is free again
+	void collect(ss_metrics &);                               // of the oldest step added
+	size_t waiting() const { return pending.size(); }
+	State state() const; // waits for the steps added
+	void set_state(const State &);
+	std::string note; // how steps are run
+
+private:
+	struct Pending {
+		at::Tensor result; // in pinned memory
+		std::unique_ptr<c10::Event> done;
+		ss_metrics metrics;
+	};
+	struct Recorded {
+		int32_t rows = 0, freeze_bn = 0, seen = 0; // steps in a row of this shape
+		std::unique_ptr<Graph> graph;
+	};
+	void upload(ss_engine &, const ss_batch &, const ss_step &);
+	void compute(ss_engine &, const ss_batch &, const ss_step &, int64_t counted);
+	bool run_recorded(ss_engine &, const ss_batch &, const ss_step &, int64_t counted);
+	at::Tensor host(size_t bytes) const;
+
+	const Config &config;
+	std::unique_ptr<Update> update;
+	at::Tensor bytes, labels, settings, kept, result; // on the device; kept is the State
+	at::Tensor staging[2];
+	std::unique_ptr<c10::Event> staged[2]; // staging was read
+	std::unique_ptr<c10::Stream> copies;
+	int turn = 0;
+	Recorded recorded;
+	bool can_record = false;
+	std::deque<Pending> pending;
+};
+
+} // namespace gpu
+} // namespace synshard

@@ -1,0 +1,83 @@
+// What the GPU's kernels and the code that launches them agree on. Compiled by both, and for NVRTC put before
+// kernels.cu; so it includes nothing.
+#pragma once
+
+namespace synshard {
+namespace gpu {
+
+// Threads of a block that adds up; its shared memory is of this size.
+constexpr int block_threads = 256;
+
+// Elements of a parameter that a block updates, and tensors whose gradients one launch takes: 3.5 of the 4 KB that
+// arguments may have.
+constexpr int chunk_elements = 8192;
+constexpr int launch_gradients = 448;
+
+// Settings is what the host says anew for every step.
+struct Settings {
+	double lr, ema_decay, grad_scale;
+	unsigned long long seed;
+};
+
+// State is what the device keeps from step to step, so that no step waits for the host.
+struct State {
+	double loss_scale;      // of the next step
+	long long good_steps;   // since it last changed
+	long long updates;      // made
+	double factor;          // gradients times this are those of the loss, clipped
+	double correct1, correct2; // AdamW: 1 - beta^updates
+	int apply;              // 0: the norm was not finite, nothing is changed
+	int padding;
+};
+
+// Result is what a step reports, read by the host when it is done. The losses are first, for one copy.
+struct Result {
+	double loss, main_loss, aux_loss, correct;
+	double grad_norm, skipped, loss_scale;
+};
+
+struct Loss { // of fp16's gradients: doubled after interval good steps, halved by an overflow
+	int fp16;
+	long long interval;
+	double largest;
+};
+
+// Entry is a tensor of the network. Without gradients (-1) it is only averaged.
+struct Entry {
+	float *value, *slot0, *slot1, *ema; // slot1 and ema may be null
+	long long n;
+	int gradient, decayed;
+};
+
+struct Chunk {
+	int entry, index; // elements index*chunk_elements and on
+};
+
+struct Gradients {
+	const float *of[launch_gradients];
+};
+
+struct Rule {
+	float momentum, rho, eps, beta1, beta2, weight_decay, clip_value; // clip_value 0: none
+	int nesterov;
+};
+
+#ifdef __CUDACC_RTC__
+__device__
+#else
+inline
+#endif
+// dropout_at gives the mask's value at a place: 0 with probability p, else 1/(1-p). The bits are splitmix64's.
+float dropout_at(unsigned long long seed, int node, long long i, float p) {
+	unsigned long long z = seed * 0x9E3779B97F4A7C15ull + static_cast<unsigned long long>(node);
+	for (int turn = 0; turn < 2; turn++) {
+		z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
+		z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
+		z ^= z >> 31;
+		if (turn == 0) z += static_cast<unsigned long long>(i + 1) * 0x9E3779B97F4A7C15ull;
+	}
+	return static_cast<float>(z >> 40) * 0x1p-24f < p ? 0 : 1 / (1 - p);
+}
+
+} // namespace gpu
+} // namespace synshard

@@ -1,0 +1,182 @@
+// Steps under way on a GPU. The host queues step k while step k-1 runs, and waits for nothing but the copy of its
+// pictures; losses and norms are read one step late.
+#include "gpu.h"
+
+#include <ATen/DeviceAccelerator.h>
+#include <c10/core/GradMode.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <chrono>
+#include <cstring>
+
+namespace synshard {
+namespace gpu {
+
+namespace {
+
+// Steps of one shape before it is recorded: cuDNN tries its algorithms in the first.
+constexpr int steps_before_recording = 3;
+
+c10::Stream stream_now(const at::Device &d) { return at::accelerator::getCurrentStream(d.index()); }
+
+template <class T> T *as(const at::Tensor &t) { return static_cast<T *>(t.mutable_data_ptr()); }
+
+} // namespace
+
+Queue::Queue(ss_engine &e) : config(e.config), update(std::make_unique<Update>(e.config, e.network)) {
+	auto raw = [&](size_t n) { return at::zeros({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).device(config.device)); };
+	settings = raw(sizeof(Settings)), kept = raw(sizeof(State)), result = raw(sizeof(Result));
+	State first{};
+	first.loss_scale = config.fp16 ? first_scale : 1;
+	set_state(first);
+	can_record = Graph::possible(config.device) && !e.group;
+	note = "fused kernels";
+	if (e.group) note += ", steps not recorded: gradients are exchanged while they are computed";
+	else if (!can_record) note += ", steps not recorded: built without CUDA's headers";
+	if (!config.device.is_cuda()) return;
+	copies = std::make_unique<c10::Stream>(c10::impl::VirtualGuardImpl(config.device.type()).getStreamFromGlobalPool(config.device, false));
+	for (auto &s : staged) s = std::make_unique<c10::Event>(config.device.type());
+}
+
+// host gives memory that copies to the device need not wait for.
+at::Tensor Queue::host(size_t n) const {
+	return at::empty({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).pinned_memory(config.device.is_cuda()));
+}
+
+State Queue::state() const {
+	State s;
+	at::Tensor here = kept.cpu();
+	std::memcpy(&s, here.const_data_ptr(), sizeof s);
+	return s;
+}
+
+void Queue::set_state(const State &s) {
+	at::Tensor here = at::empty({sizeof(State)}, at::kByte);
+	std::memcpy(here.mutable_data_ptr(), &s, sizeof s);
+	kept.copy_(here);
+}
+
+// upload brings pictures, labels and settings to the places that a recorded step reads.
+void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
+	int64_t side = e.network.input;
+	std::vector<int64_t> shape{b.rows, side, side, 3};
+	auto options = at::TensorOptions().device(config.device);
+	if (!bytes.defined() || bytes.size(0) != b.rows) {
+		recorded = {};
+		bytes = at::empty(shape, options.dtype(at::kByte)), labels = at::empty({b.rows}, options.dtype(at::kLong));
+		for (auto &t : staging) t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
+	}
+	at::Tensor pictures = at::from_blob(const_cast<uint8_t *>(b.images), shape, at::kByte);
+	int place = turn++ & 1;
+	if (copies) {
+		c10::Stream main = stream_now(config.device);
+		c10::Event landed(config.device.type());
+		{
+			c10::StreamGuard on(*copies);
+			if (staged[place]->was_marked_for_recording()) staged[place]->block(*copies);
+			staging[place].copy_(pictures, true);
+			landed.record(*copies);
+		}
+		landed.block(main);
+		bytes.copy_(staging[place], true);
+		staged[place]->record(main);
+		landed.synchronize(); // the loader fills this memory again
+	} else {
+		bytes.copy_(pictures);
+	}
+	at::Tensor y = host(b.rows * sizeof(int64_t)), set = host(sizeof(Settings));
+	std::memcpy(y.mutable_data_ptr(), b.labels, b.rows * sizeof(int64_t));
+	*as<Settings>(set) = {s.lr, s.ema_decay, s.grad_scale, s.seed};
+	labels.copy_(y.view(at::kLong), true);
+	settings.copy_(set, true);
+}
+
+void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
+	if (!e.pending && !e.stats.empty()) {
+		at::NoGradGuard none;
+		at::_foreach_copy_(e.saved_stats, e.stats);
+	}
+	e.pending = true;
+	at::AutoGradMode grad(true);
+	auto o = e.network.forward(config, normalised(e, bytes), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed, as<Settings>(settings));
+	Losses l = losses(e, o, labels, counted);
+	at::Tensor scale = settings.view(at::kDouble)[2];
+	if (config.fp16) scale = scale * kept.view(at::kDouble)[0];
+	if (e.group && s.update) e.group->begin(e.network, !s.freeze_bn);
+	(l.total * scale.to(at::kFloat)).backward();
+	at::NoGradGuard none;
+	result.view(at::kDouble).narrow(0, 0, 4).copy_(at::stack({l.total.detach(), l.main.detach(), l.aux.defined() ? l.aux : at::zeros_like(l.main.detach()), l.correct.to(at::kFloat)}));
+	if (!s.update) return;
+	if (e.group) pending.back().metrics.group_s = e.group->finish(e.network);
+	update->run(e.network, as<Settings>(settings), as<State>(kept), as<Result>(result));
+	zero_grad(e);
+	e.pending = false;
+}
+
+// run_recorded replays the step if it is the one recorded, or records it once its shape has come often enough.
+bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
+	if (!can_record || !s.update || e.pending) return false;
+	if (recorded.rows != b.rows || recorded.freeze_bn != s.freeze_bn) recorded = {b.rows, s.freeze_bn, 0, nullptr};
+	if (!recorded.graph) {
+		if (recorded.seen++ < steps_before_recording) return false;
+		at::accelerator::emptyCache(); // the recording cannot use what other steps' memory is kept for
+		auto graph = std::make_unique<Graph>();
+		try {
+			graph->record([&] { compute(e, b, s, counted); });
+		} catch (const std::exception &error) {
+			can_record = false, e.pending = false;
+			note = std::string("fused kernels, steps not recorded: ") + error.what();
+			note = note.substr(0, note.find('\n'));
+			at::NoGradGuard none;
+			zero_grad(e);
+			return false;
+		}
+		recorded.graph = std::move(graph);
+		note = "fused kernels, recorded steps";
+	}
+	recorded.graph->replay();
+	return true;
+}
+
+void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
+	auto began = std::chrono::steady_clock::now();
+	Pending p;
+	std::memset(&p.metrics, 0, sizeof p.metrics);
+	p.metrics.counted = check_labels(e, b);
+	if (!b.images) throw bad_argument("batch: no pictures");
+	if (p.metrics.counted == 0 && !e.group) throw bad_argument("batch: every label is -1");
+	int64_t counted = p.metrics.counted;
+	pending.push_back(std::move(p));
+	try {
+		upload(e, b, s);
+		if (!run_recorded(e, b, s, counted)) compute(e, b, s, counted);
+		Pending &mine = pending.back();
+		mine.result = host(sizeof(Result));
+		mine.result.copy_(result, true);
+		if (config.device.is_cuda()) {
+			mine.done = std::make_unique<c10::Event>(config.device.type());
+			mine.done->record(stream_now(config.device));
+		}
+		mine.metrics.forward_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+	} catch (...) {
+		pending.pop_back();
+		throw;
+	}
+}
+
+void Queue::collect(ss_metrics &m) {
+	if (pending.empty()) throw bad_argument("collect: no step is under way");
+	Pending p = std::move(pending.front());
+	pending.pop_front();
+	auto began = std::chrono::steady_clock::now();
+	if (p.done) p.done->synchronize();
+	const Result &r = *static_cast<const Result *>(p.result.const_data_ptr());
+	m = p.metrics;
+	m.update_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+	m.loss = r.loss, m.main_loss = r.main_loss, m.aux_loss = r.aux_loss, m.correct = static_cast<int64_t>(r.correct);
+	m.grad_norm = r.grad_norm, m.skipped = r.skipped != 0, m.loss_scale = r.loss_scale;
+}
+
+} // namespace gpu
+} // namespace synshard
