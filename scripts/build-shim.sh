@@ -42,20 +42,23 @@ flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unk
 abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/Torch/TorchConfig.cmake" 2>/dev/null | head -1 || true)
 [ -z "$abi" ] || flags+=("-D_GLIBCXX_USE_CXX11_ABI=$abi")
 
-# Gloo's headers are not in libtorch's wheels; its code is.
-[ -e "$torch/include/gloo/context.h" ] || flags+=(-isystem "$here/train/torch/shim")
+# Gloo's headers are not in libtorch's wheels; its code is. The same goes for the few of CUDA's compiler that the
+# runtime's headers name. What stands in for them is looked up last.
+last=()
+[ -e "$torch/include/gloo/context.h" ] || last+=(-isystem "$here/train/torch/shim/instead/gloo")
 # Recorded steps need CUDA's headers and several GPUs NCCL's: of the wheels beside the package, or of the system.
 if [ -e "$torch/lib/libtorch_cuda.so" ]; then
 	for dir in "$torch"/../nvidia/*/include "${CUDA_HOME:-/usr/local/cuda}/include"; do
 		[ -d "$dir" ] && flags+=(-isystem "$dir")
 	done
-	has() { printf '#include <%s>\n' "$@" | "${CXX:-g++}" "${flags[@]}" -fsyntax-only -x c++ - 2>/dev/null; }
+	last+=(-isystem "$here/train/torch/shim/instead/cuda")
+	has() { printf '#include <%s>\n' "$@" | "${CXX:-g++}" "${flags[@]}" "${last[@]}" -fsyntax-only -x c++ - 2>/dev/null; }
 	if has ATen/cuda/CUDAGraph.h; then flags+=(-DSYNSHARD_CUDA); else echo "build-shim: no CUDA headers (cuda_runtime_api.h): steps will not be recorded as CUDA graphs" >&2; fi
 	if has cuda_runtime_api.h nccl.h; then flags+=(-DSYNSHARD_NCCL); else echo "build-shim: no NCCL headers: several GPUs cannot train together" >&2; fi
 fi
 # The kernels go into the library as text.
 { echo 'R"kernels('; sed '/^#pragma once/d' "$here/train/torch/shim/kernels.h"; cat "$here/train/torch/shim/kernels.cu"; echo ')kernels"'; } >"$work/kernels.inc"
-flags+=(-I "$work")
+flags+=(-I "$work" "${last[@]}")
 
 pids=()
 for source in "$here"/train/torch/shim/*.cpp; do

@@ -204,7 +204,7 @@ onnxruntime() {
 shim() {
 	local began=$SECONDS stamp
 	stamp=$({ echo "$torch_dir $(torch_version "$torch_dir")"; g++ --version | head -1
-		cat scripts/build-shim.sh; find train/torch -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cc' \) -print0 | sort -z | xargs -0 cat; } | sha256sum | cut -c1-64)
+		cat scripts/build-shim.sh; find train/torch/shim -type f -print0 | sort -z | xargs -0 cat; } | sha256sum | cut -c1-64)
 	if [ -e lib/libsynshard_torch.so ] && [ "$(cat lib/shim.stamp 2>/dev/null)" = "$stamp" ]; then
 		say engine "lib/libsynshard_torch.so is up to date"
 	else

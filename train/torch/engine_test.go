@@ -37,7 +37,7 @@ func shim(t testing.TB) *Shim {
 
 func config(optimizer string) train.EngineConfig {
 	half := [3]float64{0.5, 0.5, 0.5}
-	c := train.EngineConfig{Device: "cpu", Precision: "fp32", Threads: 2, Batch: 4, ChannelsLast: true, Optimizer: optimizer,
+	c := train.EngineConfig{Device: device(), Precision: "fp32", Threads: 2, Batch: 4, ChannelsLast: true, Optimizer: optimizer,
 		Momentum: 0.9, Decay: 0.9, Eps: 1, Beta1: 0.9, Beta2: 0.999, WeightDecay: 4e-5, LabelSmoothing: 0.1, BNMomentum: 0.1, Mean: half, Std: half}
 	switch optimizer {
 	case "sgd":

@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 
+#include <filesystem>
 #include <map>
 #include <mutex>
 
@@ -43,6 +44,17 @@ void *open_any(std::initializer_list<const char *> names) {
 	throw std::runtime_error(why);
 }
 
+// open_builtins loads the library that NVRTC looks for by name when it compiles; beside it, where its own search path
+// does not lead in PyTorch's wheels.
+void open_builtins(void *inside_nvrtc) {
+	Dl_info found;
+	if (!dladdr(inside_nvrtc, &found) || !found.dli_fname) return;
+	std::filesystem::path library(found.dli_fname);
+	std::error_code none; // if nothing is there NVRTC says so
+	for (auto &entry : std::filesystem::directory_iterator(library.parent_path(), none))
+		if (entry.path().filename().string().rfind("libnvrtc-builtins.so", 0) == 0) dlopen(entry.path().c_str(), RTLD_NOW | RTLD_GLOBAL);
+}
+
 // Compiler is NVRTC.
 struct Compiler {
 	using Program = void *;
@@ -60,6 +72,7 @@ struct Compiler {
 		symbol(l, "nvrtcCreateProgram", create), symbol(l, "nvrtcCompileProgram", compile), symbol(l, "nvrtcDestroyProgram", destroy);
 		symbol(l, "nvrtcGetProgramLogSize", log_size), symbol(l, "nvrtcGetProgramLog", log), symbol(l, "nvrtcGetErrorString", message);
 		symbol(l, "nvrtcGetCUBINSize", size), symbol(l, "nvrtcGetCUBIN", binary);
+		open_builtins(reinterpret_cast<void *>(create));
 	}
 
 	std::string run(const std::string &text, int capability) const {
