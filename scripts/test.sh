@@ -26,6 +26,9 @@ go test -race -short ./...
 section "engine under the address sanitizer"
 scripts/test-shim-sanitized.sh
 
+section "the GPU's path, emulated"
+scripts/test-shim-emulated.sh
+
 section "end to end"
 scripts/e2e.sh
 

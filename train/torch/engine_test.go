@@ -59,7 +59,11 @@ func narrow(t testing.TB) *model.Network {
 
 func engine(t testing.TB, cfg train.EngineConfig) *Engine {
 	t.Helper()
-	n := narrow(t)
+	return engineOf(t, narrow(t), cfg)
+}
+
+func engineOf(t testing.TB, n *model.Network, cfg train.EngineConfig) *Engine {
+	t.Helper()
 	e, err := shim(t).New(n, cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -18,27 +18,41 @@ func values(t model.Tensor) []float32 {
 	return out
 }
 
+// wide is a network whose channels come in eights, which the GPU's kernels take
+// 16 bytes at a time, with dropout.
+func wide(t testing.TB) *model.Network {
+	t.Helper()
+	n, err := model.New("inception_v3", model.Options{Classes: 8, Aux: true, Width: 0.5, Dropout: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // TestFastPaths holds each fast or sparing path to the plain one: losses,
 // norms and weights along three steps.
 func TestFastPaths(t *testing.T) {
 	for _, c := range []struct {
 		name                string
+		network             func(testing.TB) *model.Network
 		change              func(*train.EngineConfig)
 		loss, norm, weights float64 // tolerances; norm and weights are relative
 	}{
-		{"fused", func(c *train.EngineConfig) { c.Unfused = false }, 1e-3, 1e-3, 1e-3},
-		{"fused on one thread", func(c *train.EngineConfig) { c.Unfused = false; c.Threads = 1 }, 1e-3, 1e-3, 1e-3},
-		{"fused without channels_last, which does not apply", func(c *train.EngineConfig) { c.Unfused = false; c.ChannelsLast = false }, 1e-3, 1e-3, 1e-3},
-		{"recomputed", func(c *train.EngineConfig) { c.Recompute = true }, 1e-6, 1e-5, 1e-6},
-		{"fused and recomputed", func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 1e-3, 1e-3, 1e-3},
-		{"fused in bf16", func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.05, 0.3, 0.05},
+		{"fused", narrow, func(c *train.EngineConfig) { c.Unfused = false }, 1e-3, 1e-3, 1e-3},
+		{"fused on one thread", narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Threads = 1 }, 1e-3, 1e-3, 1e-3},
+		{"fused without channels_last, which does not apply", narrow, func(c *train.EngineConfig) { c.Unfused = false; c.ChannelsLast = false }, 1e-3, 1e-3, 1e-3},
+		{"recomputed", narrow, func(c *train.EngineConfig) { c.Recompute = true }, 1e-6, 1e-5, 1e-6},
+		{"fused and recomputed", narrow, func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 1e-3, 1e-3, 1e-3},
+		{"fused in bf16", narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.05, 0.3, 0.05},
+		{"fused, wide", wide, func(c *train.EngineConfig) { c.Unfused = false }, 1e-3, 1e-3, 1e-3},
+		{"fused, wide, in bf16", wide, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.2, 0.3, 0.05},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := config("rmsprop")
 			cfg.Unfused = true
-			plain := engine(t, cfg)
+			plain := engineOf(t, c.network(t), cfg)
 			c.change(&cfg)
-			fast := engine(t, cfg)
+			fast := engineOf(t, c.network(t), cfg)
 			for i := range 3 {
 				s := train.Step{Seed: uint64(i), LR: 0.005}
 				a, err := plain.Step(batch(4), s)
@@ -82,6 +96,47 @@ func TestFastPaths(t *testing.T) {
 				t.Errorf("%s differs by %g of its greatest element", where, worst)
 			}
 		})
+	}
+}
+
+// TestRecordedSteps holds steps replayed from a recording, on a GPU, to the
+// plain path's.
+func TestRecordedSteps(t *testing.T) {
+	if n, err := shim(t).CUDADevices(); err != nil || n == 0 {
+		t.Skipf("needs a CUDA device (%d, error %v)", n, err)
+	}
+	for _, precision := range []string{"fp32", "bf16", "fp16"} {
+		for _, optimizer := range []string{"rmsprop", "sgd", "adamw"} {
+			cfg := config(optimizer)
+			cfg.Device, cfg.Precision, cfg.EMA, cfg.ClipNorm, cfg.Unfused = "cuda", precision, true, 2, true
+			plain := engineOf(t, wide(t), cfg)
+			cfg.Unfused = false
+			fast := engineOf(t, wide(t), cfg)
+			for i := range 10 {
+				s := train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9}
+				a, err := plain.Step(batch(4), s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := fast.Step(batch(4), s)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tolerance := 2e-3
+				if precision != "fp32" {
+					tolerance = 0.05
+				}
+				if d := math.Abs(a.Loss - b.Loss); !(d <= tolerance) {
+					t.Errorf("%s, %s, step %d: loss %v, plain %v", precision, optimizer, i, b.Loss, a.Loss)
+				}
+				if d := math.Abs(a.GradNorm - b.GradNorm); !(d <= 5*tolerance*a.GradNorm) {
+					t.Errorf("%s, %s, step %d: norm %v, plain %v", precision, optimizer, i, b.GradNorm, a.GradNorm)
+				}
+			}
+			if note := fast.Note(); !strings.Contains(note, "recorded steps") {
+				t.Errorf("%s, %s: %s", precision, optimizer, note)
+			}
+		}
 	}
 }
 
@@ -134,5 +189,46 @@ func TestFailedStepLeavesState(t *testing.T) {
 	b.Labels[3] = 6
 	if _, err := e.Step(b, train.Step{LR: 0.1}); err != nil {
 		t.Errorf("the step after a failed one: %v", err)
+	}
+}
+
+// TestHalf takes steps in fp16 on both paths, from a loss scale so large that
+// the first overflow.
+func TestHalf(t *testing.T) {
+	cfg := config("sgd")
+	cfg.Precision, cfg.Unfused = "fp16", true
+	plain := engine(t, cfg)
+	cfg.Unfused = false
+	fast := engine(t, cfg)
+	skipped := 0
+	for i := range 24 {
+		s := train.Step{Seed: uint64(i), LR: 0.005}
+		a, err := plain.Step(batch(2), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := fast.Step(batch(2), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Skipped != b.Skipped {
+			t.Fatalf("step %d: skipped %v, plain %v", i, b.Skipped, a.Skipped)
+		}
+		if a.Skipped {
+			skipped++
+			if skipped < i {
+				t.Errorf("step %d overflowed after others had not", i)
+			}
+			continue
+		}
+		if d := math.Abs(a.Loss - b.Loss); !(d <= 0.2) {
+			t.Errorf("step %d: loss %v, plain %v", i, b.Loss, a.Loss)
+		}
+		if i > skipped+2 {
+			break
+		}
+	}
+	if skipped == 0 {
+		t.Error("no step overflowed, from a loss scale of 65536")
 	}
 }

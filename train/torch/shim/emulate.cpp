@@ -3,10 +3,12 @@
 #ifdef SYNSHARD_EMULATED
 #include "gpu.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <mutex>
 
@@ -17,14 +19,12 @@ struct Index {
 } threadIdx, blockIdx, blockDim, gridDim;
 
 std::mutex running;
-ucontext_t scheduler, *current;
-bool at_barrier;
+jmp_buf scheduler;
+jmp_buf *current; // thread's; null: a kernel without barriers
 
 void __syncthreads() {
-	at_barrier = true;
-	Index was = threadIdx;
-	swapcontext(current, &scheduler);
-	threadIdx = was;
+	if (!current) throw std::logic_error("a barrier in a kernel that is not known to have one");
+	if (!_setjmp(*current)) _longjmp(scheduler, 1);
 }
 float __uint_as_float(unsigned int u) {
 	float f;
@@ -64,40 +64,46 @@ using std::pow, std::sqrt;
 #include "kernels.cu"
 #pragma GCC diagnostic pop
 
-// One thread of a block, with a stack of its own.
+// One thread of a block, with a stack of its own, that runs a body whenever it is told to. Contexts are changed by
+// longjmp, which asks nothing of the system; swapcontext only enters a new stack.
 struct Fiber {
 	ucontext_t context;
+	jmp_buf place;
 	std::vector<char> stack = std::vector<char>(64 << 10);
 	Index index;
-	bool done;
+	bool entered = false, done = true;
 };
-std::vector<Fiber> fibers;
+std::deque<Fiber> fibers;
 const std::function<void()> *body;
 
-void run_fiber(int i) {
-	(*body)();
-	fibers[i].done = true;
-	swapcontext(&fibers[i].context, &scheduler);
+void live(int i) {
+	Fiber &f = fibers[i];
+	for (;;) {
+		(*body)();
+		f.done = true;
+		if (!_setjmp(f.place)) _longjmp(scheduler, 1);
+	}
+}
+
+void resume(int i) {
+	Fiber &f = fibers[i];
+	current = &f.place, threadIdx = f.index;
+	if (_setjmp(scheduler)) return;
+	if (f.entered) _longjmp(f.place, 1);
+	f.entered = true;
+	getcontext(&f.context);
+	f.context.uc_stack.ss_sp = f.stack.data(), f.context.uc_stack.ss_size = f.stack.size(), f.context.uc_link = nullptr;
+	makecontext(&f.context, reinterpret_cast<void (*)()>(live), 1, i);
+	setcontext(&f.context);
 }
 
 void run_block(unsigned threads) {
-	if (fibers.size() < threads) fibers.resize(threads);
-	for (unsigned i = 0; i < threads; i++) {
-		Fiber &f = fibers[i];
-		f.index = {i % blockDim.x, i / blockDim.x, 0}, f.done = false;
-		getcontext(&f.context);
-		f.context.uc_stack.ss_sp = f.stack.data(), f.context.uc_stack.ss_size = f.stack.size(), f.context.uc_link = nullptr;
-		makecontext(&f.context, reinterpret_cast<void (*)()>(run_fiber), 1, static_cast<int>(i));
-	}
+	while (fibers.size() < threads) fibers.emplace_back();
+	for (unsigned i = 0; i < threads; i++) fibers[i].index = {i % blockDim.x, i / blockDim.x, 0}, fibers[i].done = false;
 	for (bool left = true; left;) {
 		left = false;
-		for (unsigned i = 0; i < threads; i++) {
-			Fiber &f = fibers[i];
-			if (f.done) continue;
-			threadIdx = f.index, current = &f.context;
-			swapcontext(&scheduler, &f.context);
-			left |= !f.done;
-		}
+		for (unsigned i = 0; i < threads; i++)
+			if (!fibers[i].done) resume(i), left |= !fibers[i].done;
 	}
 }
 
@@ -112,12 +118,16 @@ struct Emulator : synshard::gpu::Kernels {
 		if (block.x * block.y > block_threads || block.x * block.y == 0 || grid.x * grid.y == 0) throw std::logic_error("kernel " + name + ": size of block or grid");
 		std::lock_guard<std::mutex> lock(running);
 		std::function<void()> call = [&] { it->second.call(args); };
+		bool barriers = name.find("_sums_") != name.npos || name.find("_finish_") != name.npos;
 		body = &call;
 		gridDim = {grid.x, grid.y, 1}, blockDim = {block.x, block.y, 1};
 		for (unsigned y = 0; y < grid.y; y++)
 			for (unsigned x = 0; x < grid.x; x++) {
-				blockIdx = {x, y, 0};
-				run_block(block.x * block.y);
+				blockIdx = {x, y, 0}, current = nullptr;
+				if (barriers) run_block(block.x * block.y);
+				else
+					for (threadIdx = {0, 0, 0}; threadIdx.y < block.y; threadIdx.y++)
+						for (threadIdx.x = 0; threadIdx.x < block.x; threadIdx.x++) call();
 			}
 	}
 	using Extent = synshard::gpu::Extent;

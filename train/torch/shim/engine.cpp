@@ -166,7 +166,7 @@ void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 	m.backward_s = since(clock);
 	at::NoGradGuard none;
 	if (s.update) {
-		if (e.group) m.group_s = e.group->finish(e.network), since(clock);
+		if (e.group) m.group_s = e.group->finish(e.network), e.group->measure(m), since(clock);
 		m.grad_norm = e.optimizer->update(e.network, s.lr, s.ema_decay, 1 / scale);
 		bool finite = std::isfinite(m.grad_norm);
 		if (e.config.fp16) {
@@ -301,7 +301,11 @@ const ss_api table = {
 	[](ss_engine *e, ss_metrics *m, char *err, size_t n) {
 		return guard(err, n, [&] {
 			Here here(*e);
-			if (e->queue) return e->queue->collect(*m);
+			if (e->queue) {
+				e->queue->collect(*m);
+				if (e->group) e->group->measure(*m);
+				return;
+			}
 			if (e->found.empty()) throw bad_argument("collect: no step was begun");
 			*m = e->found.front();
 			e->found.pop_front();
@@ -383,6 +387,7 @@ const ss_api table = {
 		return e->why.c_str();
 	},
 	[](int32_t capability, char *err, size_t n) { return guard(err, n, [&] { gpu::Kernels::compile_for(capability); }); },
+	[](const ss_meeting *m, char *word, size_t length, char *err, size_t n) { return guard(err, n, [&] { meet(*m, word, length); }); },
 };
 
 } // namespace

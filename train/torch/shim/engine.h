@@ -148,12 +148,15 @@ public:
 	void begin(Network &, bool share_stats); // before the backward pass whose gradients are to be summed
 	double finish(Network &);                // after it; gives the seconds waited
 	void abandon();                          // after a step that broke off
+	void measure(ss_metrics &);              // how long the last step's exchange took; its work is done
 	void sum(double *values, int64_t n);
 
 private:
 	struct State;
 	std::unique_ptr<State> state;
 };
+
+void meet(const ss_meeting &, char *word, size_t n);
 
 // Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the process.
 void keep_host_memory(); // the peak is counted from here

@@ -3,6 +3,8 @@
 #define USE_C10D_GLOO
 #include "engine.h"
 
+#include <ATen/DeviceAccelerator.h>
+#include <c10/core/Event.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/function_hook.h>
@@ -15,7 +17,10 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #endif
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstring>
 
 namespace synshard {
 
@@ -25,12 +30,22 @@ namespace {
 // leaves early.
 constexpr int64_t bucket_bytes = 8 << 20;
 
+using Clock = std::chrono::steady_clock;
+
+// Transfer is one exchange on its way. On the CPU it ends when its callback is run, on a thread of the process group's;
+// on a GPU the work itself knows how long it took there.
+struct Transfer {
+	c10::intrusive_ptr<c10d::Work> work;
+	Clock::time_point sent;
+	std::shared_ptr<std::atomic<Clock::rep>> ended;
+};
+
 struct Bucket {
 	std::vector<int> params;
 	std::vector<int64_t> offset;
 	at::Tensor flat;
 	size_t ready = 0;
-	c10::intrusive_ptr<c10d::Work> work;
+	Transfer transfer;
 };
 
 struct Hook : torch::autograd::FunctionPostHook {
@@ -42,6 +57,13 @@ struct Hook : torch::autograd::FunctionPostHook {
 	std::function<void()> f;
 };
 
+// first_line keeps a message of libtorch's readable.
+std::string first_line(const std::exception &e) {
+	auto *c = dynamic_cast<const c10::Error *>(&e);
+	std::string text = c ? c->what_without_backtrace() : e.what();
+	return text.substr(0, text.find('\n'));
+}
+
 c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &device) {
 	c10d::TCPStoreOptions options;
 	options.port = static_cast<uint16_t>(c.master_port), options.isServer = c.rank == 0, options.numWorkers = c.world;
@@ -52,7 +74,9 @@ c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &
 #ifdef SYNSHARD_NCCL
 		auto o = c10d::ProcessGroupNCCL::Options::create();
 		o->timeout = options.timeout;
-		return c10::make_intrusive<c10d::ProcessGroupNCCL>(store, c.rank, c.world, o);
+		auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, c.rank, c.world, o);
+		nccl->enableCollectivesTiming();
+		return nccl;
 #else
 		throw no_device("this engine was built without NCCL's headers, which several GPUs need; build it again where they are (scripts/build-shim.sh)");
 #endif
@@ -72,13 +96,24 @@ struct Group::State {
 	size_t next = 0; // the first bucket not sent: all ranks send in this order
 	bool active = false;
 	at::Tensor stats; // running statistics, flat
-	c10::intrusive_ptr<c10d::Work> stats_work;
+	Transfer stats_transfer;
+	std::unique_ptr<c10::Event> wait_begins, wait_ends; // on a GPU
 	std::vector<std::shared_ptr<torch::autograd::Node>> accumulators;
 	int world = 1;
 
 	c10::intrusive_ptr<c10d::Work> sum(at::Tensor &t) {
 		std::vector<at::Tensor> list{t};
 		return backend->allreduce(list);
+	}
+
+	Transfer transfer(at::Tensor &t) {
+		Transfer x;
+		x.sent = Clock::now();
+		x.work = sum(t);
+		if (device.is_cuda()) return x;
+		x.ended = std::make_shared<std::atomic<Clock::rep>>(0);
+		x.work->getFuture()->addCallback([ended = x.ended](c10::ivalue::Future &) { *ended = Clock::now().time_since_epoch().count(); });
+		return x;
 	}
 
 	void send(Network &n, Bucket &b) {
@@ -90,7 +125,7 @@ struct Group::State {
 			else view.zero_();
 			p.value.mutable_grad() = view;
 		}
-		b.work = sum(b.flat);
+		b.transfer = transfer(b.flat);
 	}
 
 	void arrived(Network &n, size_t bucket) {
@@ -110,7 +145,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 	} catch (const no_device &) {
 		throw;
 	} catch (const std::exception &e) {
-		throw lost_peer(std::string("meeting at ") + c.master_addr + ":" + std::to_string(c.master_port) + ": " + e.what());
+		throw lost_peer(std::string("meeting at ") + c.master_addr + ":" + std::to_string(c.master_port) + ": " + first_line(e));
 	}
 	int64_t stats = 0, filled = 0;
 	for (int i = static_cast<int>(network.params.size()) - 1; i >= 0; i--) { // the backward pass's order
@@ -141,40 +176,70 @@ Group::~Group() = default;
 void Group::begin(Network &network, bool share_stats) {
 	State &s = *state;
 	s.active = true, s.next = 0;
-	for (Bucket &b : s.buckets) b.ready = 0, b.work.reset();
-	s.stats_work.reset();
+	for (Bucket &b : s.buckets) b.ready = 0, b.transfer = {};
+	s.stats_transfer = {};
 	if (!share_stats || s.stats.numel() == 0) return;
 	at::NoGradGuard none;
 	int64_t at = 0;
 	for (Param &p : network.params)
 		if (!p.trained()) s.stats.narrow(0, at, p.value.numel()).copy_(p.value), at += p.value.numel();
-	s.stats_work = s.sum(s.stats);
+	s.stats_transfer = s.transfer(s.stats);
 }
 
 double Group::finish(Network &network) {
 	State &s = *state;
 	s.active = false;
 	at::NoGradGuard none;
-	auto began = std::chrono::steady_clock::now();
+	auto began = Clock::now();
+	if (s.device.is_cuda()) {
+		for (auto *e : {&s.wait_begins, &s.wait_ends}) *e = std::make_unique<c10::Event>(s.device.type(), c10::EventFlag::BACKEND_DEFAULT);
+		s.wait_begins->record(at::accelerator::getCurrentStream(s.device.index()));
+	}
 	try {
 		for (; s.next < s.buckets.size(); s.next++) s.send(network, s.buckets[s.next]); // parameters out of this graph
-		for (Bucket &b : s.buckets) b.work->wait(), b.work.reset();
-		if (s.stats_work) {
-			s.stats_work->wait(), s.stats_work.reset();
+		for (Bucket &b : s.buckets) b.transfer.work->wait();
+		if (s.stats_transfer.work) s.stats_transfer.work->wait();
+		if (s.wait_ends) s.wait_ends->record(at::accelerator::getCurrentStream(s.device.index()));
+		if (s.stats_transfer.work) {
 			s.stats.div_(s.world);
 			int64_t at = 0;
 			for (Param &p : network.params)
 				if (!p.trained()) p.value.copy_(s.stats.narrow(0, at, p.value.numel())), at += p.value.numel();
 		}
-	} catch (const c10::Error &e) {
-		throw lost_peer(e.what_without_backtrace());
 	} catch (const std::exception &e) {
-		throw lost_peer(e.what());
+		throw lost_peer(first_line(e));
 	}
-	return std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+	return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
 void Group::abandon() { state->active = false; }
+
+void Group::measure(ss_metrics &m) {
+	State &s = *state;
+	std::vector<const Transfer *> all;
+	for (const Bucket &b : s.buckets) all.push_back(&b.transfer);
+	all.push_back(&s.stats_transfer);
+	m.exchange_s = 0;
+	if (s.device.is_cuda()) { // one after the other on NCCL's own stream
+		if (!s.wait_ends) return;
+		for (auto *t : all)
+			if (t->work) m.exchange_s += t->work->getDuration() / 1e3;
+		m.group_s = s.wait_begins->elapsedTime(*s.wait_ends) / 1e3;
+		return;
+	}
+	// Several are on their way at a time: the time in which at least one was.
+	std::vector<std::pair<Clock::time_point, Clock::time_point>> spans;
+	for (auto *t : all)
+		if (t->ended && *t->ended) spans.emplace_back(t->sent, Clock::time_point(Clock::duration(*t->ended)));
+	std::sort(spans.begin(), spans.end());
+	Clock::time_point until{};
+	Clock::duration sum{};
+	for (auto &[from, to] : spans) {
+		if (to <= until) continue;
+		sum += to - std::max(from, until), until = to;
+	}
+	m.exchange_s = std::chrono::duration<double>(sum).count();
+}
 
 void Group::sum(double *values, int64_t n) {
 	at::NoGradGuard none;
@@ -183,10 +248,37 @@ void Group::sum(double *values, int64_t n) {
 		auto t = host.to(state->device, false, true);
 		state->sum(t)->wait();
 		host.copy_(t);
-	} catch (const c10::Error &e) {
-		throw lost_peer(e.what_without_backtrace());
 	} catch (const std::exception &e) {
-		throw lost_peer(e.what());
+		throw lost_peer(first_line(e));
+	}
+}
+
+// meet passes a word through a store of libtorch's. Rank 0 goes on when all have read it, so that its store may end.
+void meet(const ss_meeting &m, char *word, size_t n) {
+	if (!m.addr || !m.name || m.rank < 0 || m.rank >= m.world || m.port < 1 || m.port > 65535 || !(m.timeout_s > 0) || !word || n == 0)
+		throw bad_argument("meeting: an address, a port, a rank or a time limit is out of range");
+	std::string at = std::string("meeting at ") + m.addr + ":" + std::to_string(m.port);
+	int missing = m.rank == 0 ? 0 : -1; // whom rank 0 waits for
+	try {
+		c10d::TCPStoreOptions options;
+		options.port = static_cast<uint16_t>(m.port), options.isServer = m.rank == 0 && !m.hosted, options.waitWorkers = false;
+		options.timeout = std::chrono::milliseconds(static_cast<int64_t>(m.timeout_s * 1000));
+		c10d::PrefixStore store(m.name, c10::make_intrusive<c10d::TCPStore>(m.addr, options));
+		std::vector<uint8_t> read{1};
+		if (m.rank == 0) {
+			store.set("word", std::vector<uint8_t>(word, word + std::strlen(word)));
+			for (missing = 1; missing < m.world; missing++) store.wait({"read/" + std::to_string(missing)}, options.timeout);
+			return;
+		}
+		auto said = store.get("word");
+		if (said.size() >= n) throw bad_argument("rank 0 said more than there is room for");
+		std::memcpy(word, said.data(), said.size()), word[said.size()] = 0;
+		store.set("read/" + std::to_string(m.rank), read);
+	} catch (const bad_argument &) {
+		throw;
+	} catch (const std::exception &e) {
+		if (missing > 0) throw lost_peer(at + ": rank " + std::to_string(missing) + " of " + std::to_string(m.world) + " did not come: " + first_line(e));
+		throw lost_peer(at + ": " + first_line(e));
 	}
 }
 

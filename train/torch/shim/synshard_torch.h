@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 3
+#define SS_ABI 4
 
 enum ss_code {
 	SS_OK = 0,
@@ -109,14 +109,23 @@ typedef struct ss_metrics {
 	int32_t skipped; /* 1: fp16 overflow, no update made */
 	double loss_scale;
 	/* Seconds the host spent. On a GPU whose steps are queued forward_s is the queueing and update_s the wait for the
-	 * device. group_s is what was waited for other processes after the backward pass. */
-	double forward_s, backward_s, group_s, update_s;
+	 * device. group_s is what was waited for other processes after the backward pass; exchange_s is how long gradients
+	 * or statistics were on their way to and from them, much of it during that pass. */
+	double forward_s, backward_s, group_s, update_s, exchange_s;
 } ss_metrics;
 
 typedef struct ss_eval {
 	int64_t n, top1, top5;
 	double loss; /* sum over n */
 } ss_eval;
+
+/* A place where processes meet: rank 0 listens there, or, hosted, all go to a store of libtorch's that someone else
+ * keeps there, under a name of their own. */
+typedef struct ss_meeting {
+	const char *addr, *name;
+	int32_t port, rank, world, hosted;
+	double timeout_s;
+} ss_meeting;
 
 typedef struct ss_engine ss_engine;
 
@@ -154,6 +163,8 @@ typedef struct ss_api {
 	const char *(*note)(ss_engine *);
 	/* For tests: compiles the GPU's kernels for a compute capability (90 for 9.0), which needs no device. */
 	int (*compile_kernels)(int32_t capability, char *err, size_t err_len);
+	/* Hands rank 0's word (n bytes, ended by NUL) to every other process; all must call, and all were there. */
+	int (*meet)(const ss_meeting *, char *word, size_t n, char *err, size_t err_len);
 } ss_api;
 
 const ss_api *synshard_torch_v1(void);
