@@ -65,6 +65,10 @@ type Metrics struct {
 	// time shows where the step waits for it. Group is the wait for other
 	// processes' gradients after the backward pass.
 	Forward, Backward, Group, Update time.Duration
+
+	// Exchange is how long gradients were on their way to and from other
+	// processes, much of it during the backward pass.
+	Exchange time.Duration
 }
 
 // EvalMetrics counts over the labelled rows of a batch. Loss is the sum of

@@ -246,6 +246,7 @@ func (e *Engine) collect(shares []float64) (sum train.Metrics, err error) {
 		sum.Backward += seconds(m.backward_s)
 		sum.Group += seconds(m.group_s)
 		sum.Update += seconds(m.update_s)
+		sum.Exchange += seconds(m.exchange_s)
 	}
 	if e.cfg.Group.World > 1 {
 		all := []float64{sum.Loss, sum.MainLoss, sum.AuxLoss, float64(sum.Correct), float64(sum.Counted)}
