@@ -110,6 +110,16 @@ private:
 	c10::OptionalStreamGuard stream;
 };
 
+// with_room runs f, and once more without a recorded step's memory if there is not enough.
+template <class F> void with_room(ss_engine &e, F f) {
+	try {
+		return f();
+	} catch (const c10::OutOfMemoryError &) {
+		if (!e.queue || !e.queue->forget()) throw;
+	}
+	f();
+}
+
 at::Tensor pictures(const ss_engine &e, const ss_batch &b) {
 	if (b.rows < 1 || !b.images) throw bad_argument("batch: no pictures");
 	int64_t s = e.network.input;
@@ -260,8 +270,10 @@ int probabilities(ss_engine *e, const ss_batch *b, int32_t ema, float *out, char
 		Here here(*e);
 		at::NoGradGuard none;
 		if (ema && !e->config.ema) throw bad_argument("probabilities: there are no averaged weights");
-		auto p = e->network.forward(e->config, pictures(*e, *b), Mode::eval, false, ema, 0).logits.softmax(1);
-		copy_out(p, "probabilities", out, p.numel());
+		with_room(*e, [&] {
+			auto p = e->network.forward(e->config, pictures(*e, *b), Mode::eval, false, ema, 0).logits.softmax(1);
+			copy_out(p, "probabilities", out, p.numel());
+		});
 	});
 }
 
@@ -312,7 +324,7 @@ const ss_api table = {
 		});
 	},
 	[](ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *err, size_t n) {
-		return guard(err, n, [&] { evaluate(*e, *b, ema != 0, *out); });
+		return guard(err, n, [&] { with_room(*e, [&] { evaluate(*e, *b, ema != 0, *out); }); });
 	},
 	probabilities,
 	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {

@@ -83,9 +83,13 @@ private:
 class Queue {
 public:
 	Queue(ss_engine &);
+	~Queue(); // waits for the steps added
 	void add(ss_engine &, const ss_batch &, const ss_step &); // returns when the batch's memory is free again
 	void collect(ss_metrics &);                               // of the oldest step added
 	size_t waiting() const { return pending.size(); }
+	// forget gives the recording's memory back; false if there is none. The next steps are run one by one, then recorded
+	// again.
+	bool forget();
 	State state() const; // waits for the steps added
 	void set_state(const State &);
 	std::string note; // how steps are run

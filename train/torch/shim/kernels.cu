@@ -264,9 +264,9 @@ template <int rule> INLINE void update(const Settings *settings, const State *st
 
 #define OF_TYPE(T, t, N, n) \
 	KERNEL(bn_sums_##t##n, (const void *x, long long rows, int groups, float *partial)) { bn_sums<T, N>(x, rows, groups, partial); } \
-	KERNEL(bn_apply_##t##n, (const void *x, const float *kept, long long rows, int groups, void *y)) { bn_apply<T, N>(x, kept, rows, groups, y); } \
+	KERNEL(bn_apply_##t##n, (const void *__restrict__ x, const float *__restrict__ kept, long long rows, int groups, void *__restrict__ y)) { bn_apply<T, N>(x, kept, rows, groups, y); } \
 	KERNEL(bn_back_sums_##t##n, (const void *x, const void *dy, long long ld, const float *kept, long long rows, int groups, float *partial)) { bn_back_sums<T, N>(x, dy, ld, kept, rows, groups, partial); } \
-	KERNEL(bn_back_apply_##t##n, (const void *x, const void *dy, long long ld, const float *kept, const float *line, long long rows, int groups, void *dx)) { bn_back_apply<T, N>(x, dy, ld, kept, line, rows, groups, dx); }
+	KERNEL(bn_back_apply_##t##n, (const void *__restrict__ x, const void *__restrict__ dy, long long ld, const float *__restrict__ kept, const float *__restrict__ line, long long rows, int groups, void *__restrict__ dx)) { bn_back_apply<T, N>(x, dy, ld, kept, line, rows, groups, dx); }
 OF_TYPE(F32, f32, 4, _wide)
 OF_TYPE(F32, f32, 1, )
 OF_TYPE(BF16, bf16, 8, _wide)

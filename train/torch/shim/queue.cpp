@@ -39,6 +39,18 @@ Queue::Queue(ss_engine &e) : config(e.config), update(std::make_unique<Update>(e
 	for (auto &s : staged) s = std::make_unique<c10::Event>(config.device.type());
 }
 
+Queue::~Queue() {
+	if (config.device.is_cuda()) at::accelerator::synchronizeDevice(config.device.index());
+}
+
+bool Queue::forget() {
+	if (!recorded.graph) return false;
+	at::accelerator::synchronizeDevice(config.device.index());
+	recorded = {};
+	at::accelerator::emptyCache();
+	return true;
+}
+
 // host gives memory that copies to the device need not wait for.
 at::Tensor Queue::host(size_t n) const {
 	return at::empty({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).pinned_memory(config.device.is_cuda()));
@@ -63,7 +75,7 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	std::vector<int64_t> shape{b.rows, side, side, 3};
 	auto options = at::TensorOptions().device(config.device);
 	if (!bytes.defined() || bytes.size(0) != b.rows) {
-		recorded = {};
+		forget();
 		bytes = at::empty(shape, options.dtype(at::kByte)), labels = at::empty({b.rows}, options.dtype(at::kLong));
 		for (auto &t : staging) t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
 	}
@@ -117,7 +129,10 @@ void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t c
 // run_recorded replays the step if it is the one recorded, or records it once its shape has come often enough.
 bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
 	if (!can_record || !s.update || e.pending) return false;
-	if (recorded.rows != b.rows || recorded.freeze_bn != s.freeze_bn) recorded = {b.rows, s.freeze_bn, 0, nullptr};
+	if (recorded.rows != b.rows || recorded.freeze_bn != s.freeze_bn) {
+		forget();
+		recorded = {b.rows, s.freeze_bn, 0, nullptr};
+	}
 	if (!recorded.graph) {
 		if (recorded.seen++ < steps_before_recording) return false;
 		at::accelerator::emptyCache(); // the recording cannot use what other steps' memory is kept for
