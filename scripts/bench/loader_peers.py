@@ -4,8 +4,11 @@
     python scripts/bench/loader_peers.py SYNSHARD PICTURES [rounds]
 
 PICTURES is a folder a class (scripts/bench/loader_pictures.py). Every peer makes the same training picture: a random
-resized crop of 299 (area 0.05 to 1), flipped half the time, uint8, each from the form it keeps data in. One worker, in the process itself, so that a rate is
-pictures per second of processor time. Peers that are not installed are named as such. Prints one JSON object."""
+resized crop of 299 (area 0.05 to 1), flipped half the time, uint8, each from the form it keeps data in. One worker, in the process itself, so that a rate
+is pictures per second of processor time. torchvision stands there twice more: with the reference training's conversion to
+normalised floats, which synshard leaves to the device, and with as many worker processes as there are cores, beside
+synshard with as many workers, in pictures per second of the clock. Peers that are not installed are named as such.
+Prints one JSON object."""
 import glob, importlib.util, io, json, os, statistics, subprocess, sys, tarfile, tempfile, time
 
 import torch
@@ -17,6 +20,8 @@ binary, folder = sys.argv[1], sys.argv[2]
 rounds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
 torch.set_num_threads(1)
 crop = T.Compose([T.RandomResizedCrop(299, scale=(0.05, 1)), T.RandomHorizontalFlip(), T.PILToTensor()])
+reference = T.Compose([*crop.transforms, T.ConvertImageDtype(torch.float), T.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))])
+cores = len(os.sched_getaffinity(0))
 files = sorted(glob.glob(os.path.join(folder, "*", "*")))
 turn = 2.0
 
@@ -34,9 +39,22 @@ def over(make):
     return n / (time.process_time() - cpu)
 
 
-def torchvision_loader():
-    data = torchvision.datasets.ImageFolder(folder, crop)
+def torchvision_loader(transform=crop):
+    data = torchvision.datasets.ImageFolder(folder, transform)
     return lambda: (x for x, _ in torch.utils.data.DataLoader(data, 32, shuffle=True))
+
+
+def torchvision_workers():
+    """Pictures per second of the clock, of a loader with a worker process a core, once it is under way."""
+    data = torchvision.datasets.ImageFolder(folder, reference)
+    more = torch.utils.data.RandomSampler(data, replacement=True, num_samples=1 << 20)
+    it, n = iter(torch.utils.data.DataLoader(data, 32, sampler=more, num_workers=cores)), 0
+    for _ in range(2 * cores + 1):  # what was fetched ahead while the workers started
+        next(it)
+    began = time.monotonic()
+    while time.monotonic() - began < 2 * turn:
+        n += len(next(it)[0])
+    return n / (time.monotonic() - began)
 
 
 def webdataset_loader():
@@ -88,23 +106,27 @@ shards = os.path.join(tempfile.mkdtemp(), "dataset")
 subprocess.run([binary, "ingest", "--folder", folder, "--out", shards, "--progress", "off"], check=True, capture_output=True)
 
 
-def ours():
-    out = subprocess.run([binary, "bench", "loader", shards, "--json", "--progress", "off", "-j", "1", "--rounds", "1", "--seconds", str(2 * turn)],
+def ours(workers):
+    out = subprocess.run([binary, "bench", "loader", shards, "--json", "--progress", "off", "-j", str(workers), "--rounds", "1", "--seconds", str(2 * turn)],
                          check=True, capture_output=True, text=True).stdout
     run = json.loads(out)["runs"][0]
-    return run["images_per_second_per_core"], run["decode_only_per_second_per_core"]
+    return run["images_per_second"], run["images_per_second_per_core"], run["decode_only_per_second_per_core"]
 
 
 peers, missing = {}, []
-for name, module, make in [("torchvision DataLoader", "torchvision", torchvision_loader), ("WebDataset", "webdataset", webdataset_loader),
+for name, module, make in [("torchvision DataLoader", "torchvision", torchvision_loader),
+                           ("torchvision DataLoader, normalised floats", "torchvision", lambda: torchvision_loader(reference)), ("WebDataset", "webdataset", webdataset_loader),
                            ("Hugging Face datasets", "datasets", hugging_face_loader), ("FFCV", "ffcv", ffcv_loader)]:
     if importlib.util.find_spec(module) is None:
         missing.append(name)
     else:
         peers[name] = make()
+by_clock = {"synshard": [], "torchvision DataLoader, normalised floats": []}
 rates = {"synshard": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
 for _ in range(rounds):
-    load, decode = ours()
+    by_clock["synshard"].append(ours(cores)[0])
+    by_clock["torchvision DataLoader, normalised floats"].append(torchvision_workers())
+    _, load, decode = ours(1)
     rates["synshard"].append(load)
     rates["libjpeg-turbo, decoding only"].append(decode)
     for name, make in peers.items():
@@ -113,6 +135,8 @@ base = rates["synshard"]
 print(json.dumps({
     "images_per_second_per_core": {n: round(statistics.median(v), 1) for n, v in rates.items()},
     "synshard_times": {n: round(statistics.median(a / b for a, b in zip(base, v)), 2) for n, v in rates.items()},
+    f"images_per_second_with_{cores}_workers": {n: round(statistics.median(v), 1) for n, v in by_clock.items()},
+    "synshard_times_with_workers": round(statistics.median(a / b for a, b in zip(*by_clock.values())), 2),
     "not_installed": missing, "pictures": len(files), "rounds": rounds,
     "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__, "Pillow": Image.__version__},
 }, indent=1))
