@@ -103,14 +103,7 @@ runs the same step in PyTorch in turns with this one.`,
 }
 
 func (a *app) benchTrain(ctx context.Context, b trainBench) error {
-	path, err := a.findTorch(b.torchLib)
-	if err != nil {
-		return err
-	}
-	shim, err := torch.Open(path)
-	if errors.Is(err, torch.ErrUnfit) {
-		return native(fmt.Errorf("%w; %s", err, mendTorch))
-	}
+	shim, _, err := a.openShim(b.torchLib)
 	if err != nil {
 		return err
 	}

@@ -43,6 +43,12 @@ continues a run that was stopped or killed, and does nothing when it is done.
 SIGTERM, SIGINT and SIGUSR1 finish the step, save and exit 75; SIGUSR2 prints a
 line of status.
 
+Started by torchrun, srun or Kubeflow as one of several processes (RANK,
+WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, or Slurm's variables), it
+joins the others, one a GPU: rank 0 reads the data, sends each its part of every
+batch, writes and prints; the others are quiet and end as it does. A signal to
+any of them stops all, saved.
+
 The learning rate scales with the batch by the recipe's rule (linear from its
 base_batch in the recipes here); --lr gives it as it is. On CPU in fp32 a run
 that was interrupted ends in the same bits as one that was not.`
@@ -52,6 +58,8 @@ const trainExample = `  synshard train imagenet --out runs/a
   synshard train dataset --recipe demo --out run
   synshard train imagenet --out runs/f --recipe finetune --weights inception_v3_google-0cc3c7bd.pth
   synshard train imagenet --out runs/a --procs 8 --batch 2048
+  torchrun --no-python --nproc-per-node 8 synshard train imagenet --out runs/a --batch 2048
+  srun --ntasks-per-node 8 synshard train imagenet --out runs/a --batch 2048
   synshard train imagenet --out runs/a --eval-only --json`
 
 func newTrainCmd(a *app) *cobra.Command {
@@ -91,9 +99,16 @@ func newTrainCmd(a *app) *cobra.Command {
 		if err := tf.check(); err != nil {
 			return err
 		}
+		place, err := tf.findLaunch()
+		if err != nil {
+			return err
+		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGUSR1)
 		defer stop()
-		return a.train(ctx, args[0], tf, rec, sel)
+		if place.alone() {
+			return a.train(ctx, args[0], tf, rec, sel, place)
+		}
+		return a.trainLaunched(ctx, args[0], tf, rec, sel, place)
 	}
 	return cmd
 }
@@ -114,7 +129,7 @@ func (tf *trainFlags) check() error {
 
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
-func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec train.Recipe, sel *selectionFlags) error {
+func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec train.Recipe, sel *selectionFlags, place launched) error {
 	report := &trainReport{a: a}
 	data, err := a.openTrainData(dataset, tf, sel, report)
 	if err != nil {
@@ -141,18 +156,22 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec trai
 			return cmp.Or(err, a.printTrainResult(res))
 		}
 	}
-	eng, err := a.openTrainEngine(ctx, tf, &o, report)
+	eng, err := a.openTrainEngine(ctx, tf, &o, report, place)
 	if err != nil {
 		return err
 	}
 	auto := o.Recipe.Batch == 0
-	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()/tf.procs); err != nil {
+	eng.procs = max(tf.procs, place.World)
+	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()/eng.procs); err != nil {
 		return err
 	}
-	if tf.procs > 1 {
-		if auto { // what fits one
-			o.Recipe.Batch *= tf.procs
-		}
+	if auto { // what fits one
+		o.Recipe.Batch *= eng.procs
+	}
+	switch {
+	case !place.alone():
+		eng.join(&o, place)
+	case tf.procs > 1:
 		if err := eng.spread(&o, tf.procs); err != nil {
 			return err
 		}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -22,20 +21,14 @@ type trainEngine struct {
 	shim   *torch.Shim
 	lib    string // its path
 	device string
+	procs  int // that train together
 	report *trainReport
 }
 
 // openTrainEngine opens the library and fills in what depends on the machine:
 // device, precision, threads.
-func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Options, report *trainReport) (*trainEngine, error) {
-	path, err := a.findTorch(tf.torchLib)
-	if err != nil {
-		return nil, err
-	}
-	shim, err := torch.Open(path)
-	if errors.Is(err, torch.ErrUnfit) {
-		return nil, native(fmt.Errorf("%w; %s", err, mendTorch))
-	}
+func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Options, report *trainReport, place launched) (*trainEngine, error) {
+	shim, path, err := a.openShim(tf.torchLib)
 	if err != nil {
 		return nil, err
 	}
@@ -43,11 +36,12 @@ func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Optio
 	if e.device, err = chooseDevice(shim, tf.device); err != nil {
 		return nil, err
 	}
+	if e.onCUDA() && !place.alone() {
+		e.device = place.device(shim)
+	}
 	o.Device, o.Recompute = e.device, tf.recompute
 	o.Precision = choosePrecision(ctx, o.Recipe.Precision, e.onCUDA())
-	if o.Threads = tf.threads; o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0) // minds cgroup limits
-	}
+	o.Threads = place.threads(tf.threads)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
 		eng, err := shim.New(o.Network, cfg)
 		if err != nil {
@@ -56,6 +50,19 @@ func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Optio
 		return eng, nil
 	}
 	return e, nil
+}
+
+// openShim finds and opens the engine's library.
+func (a *app) openShim(given string) (*torch.Shim, string, error) {
+	path, err := a.findTorch(given)
+	if err != nil {
+		return nil, "", err
+	}
+	shim, err := torch.Open(path)
+	if errors.Is(err, torch.ErrUnfit) {
+		return nil, "", native(fmt.Errorf("%w; %s", err, mendTorch))
+	}
+	return shim, path, err
 }
 
 func (e *trainEngine) onCUDA() bool { return strings.HasPrefix(e.device, "cuda") }
@@ -147,6 +154,9 @@ func lowestCapability(text string) (float64, error) {
 // describe names device, precision and library.
 func (e *trainEngine) describe(o *train.Options) string {
 	text := fmt.Sprintf("%s in %s (libtorch %s", e.device, o.Precision, e.shim.Version())
+	if e.procs > 1 {
+		text = fmt.Sprintf("%d processes, each on ", e.procs) + text
+	}
 	if !e.onCUDA() {
 		text += fmt.Sprintf(", threads: %d", o.Threads)
 	}

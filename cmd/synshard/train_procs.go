@@ -32,7 +32,8 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 			if err != nil {
 				return native(err)
 			}
-			return shim.Serve(a.stdin, a.stdout)
+			_, err = shim.Serve(a.stdin, a.stdout, torch.Serving{})
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&lib, "torch-lib", "", "the training engine's library")

@@ -22,7 +22,6 @@ import (
 
 	"synshard/internal/durable"
 	"synshard/loader"
-	"synshard/model"
 	"synshard/shard"
 	"synshard/train"
 )
@@ -432,26 +431,12 @@ func TestTrainProcs(t *testing.T) {
 	cmd.Stderr = os.Stderr
 	_, err := cmd.Output()
 	check(t, err)
-	a, _, err := model.ReadSafetensorsFile(filepath.Join(one, "model.safetensors"))
-	check(t, err)
-	b, _, err := model.ReadSafetensorsFile(filepath.Join(two, "model.safetensors"))
-	check(t, err)
 	// The first step's loss and accuracy are of all pictures, not of one process's.
 	if x, y := firstStep(t, one), firstStep(t, two); math.Abs(x.Loss-y.Loss) > 1e-5 || x.Top1 != y.Top1 {
 		t.Errorf("first step: loss %v, top-1 %v with one process, %v, %v with two", x.Loss, x.Top1, y.Loss, y.Top1)
 	}
-	other, worst := model.ByName(b), 0.0
-	for _, x := range a {
-		v, err := x.Floats()
-		check(t, err)
-		w, err := other[x.Name].Floats()
-		check(t, err)
-		for i := range v {
-			worst = max(worst, math.Abs(float64(v[i]-w[i])))
-		}
-	}
-	if len(a) == 0 || len(a) != len(b) || worst > 1e-5 {
-		t.Errorf("%d and %d tensors, weights differ by %g", len(a), len(b), worst)
+	if worst := weightsApart(t, one, two); !(worst <= 1e-5) {
+		t.Errorf("weights differ by %g", worst)
 	}
 	_, stderr := runVerb(t, 1, smallRun(t, set, filepath.Join(t.TempDir(), "odd"), "--procs", "4")...)
 	if !strings.Contains(stderr, "batch 6 cannot be worked through by 4 processes") {

@@ -210,7 +210,7 @@ func (e *Engine) queue(b *loader.Batch, s train.Step, update bool) error {
 			return C.ss_queue(e.shim.api, e.handle, images, labels, rows, &step, t, n)
 		})
 		if err != nil {
-			_, dropped := e.collect(shares) // of the step that broke off
+			_, dropped := e.collectParts(shares) // of the step that broke off
 			return errors.Join(err, dropped)
 		}
 		shares = append(shares, share)
@@ -229,7 +229,22 @@ func (e *Engine) Collect() (train.Metrics, error) {
 	return e.collect(shares)
 }
 
-func (e *Engine) collect(shares []float64) (sum train.Metrics, err error) {
+// collect waits for a step's parts and adds up what the group's processes found.
+func (e *Engine) collect(shares []float64) (train.Metrics, error) {
+	sum, err := e.collectParts(shares)
+	if err != nil || e.cfg.Group.World <= 1 {
+		return sum, err
+	}
+	all := []float64{sum.Loss, sum.MainLoss, sum.AuxLoss, float64(sum.Correct), float64(sum.Counted)}
+	if err := e.Sum(all); err != nil {
+		return sum, fmt.Errorf("step: %w", err)
+	}
+	sum.Loss, sum.MainLoss, sum.AuxLoss, sum.Correct, sum.Counted = all[0], all[1], all[2], int(all[3]), int(all[4])
+	return sum, nil
+}
+
+// collectParts is collect for this process alone.
+func (e *Engine) collectParts(shares []float64) (sum train.Metrics, err error) {
 	for _, share := range shares {
 		var m C.ss_metrics
 		err := e.call("step", func(t *C.char, n C.size_t) C.int { return C.ss_collect(e.shim.api, e.handle, &m, t, n) })
@@ -247,13 +262,6 @@ func (e *Engine) collect(shares []float64) (sum train.Metrics, err error) {
 		sum.Group += seconds(m.group_s)
 		sum.Update += seconds(m.update_s)
 		sum.Exchange += seconds(m.exchange_s)
-	}
-	if e.cfg.Group.World > 1 {
-		all := []float64{sum.Loss, sum.MainLoss, sum.AuxLoss, float64(sum.Correct), float64(sum.Counted)}
-		if err := e.Sum(all); err != nil {
-			return sum, fmt.Errorf("step: %w", err)
-		}
-		sum.Loss, sum.MainLoss, sum.AuxLoss, sum.Correct, sum.Counted = all[0], all[1], all[2], int(all[3]), int(all[4])
 	}
 	return sum, nil
 }

@@ -4,69 +4,139 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"synshard/train"
+	"time"
 )
+
+// Launch is the place of a process among those that a launcher started, one a
+// GPU. The zero value is a process alone.
+type Launch struct {
+	Rank, World       int
+	Local, LocalWorld int    // on this machine: its number, and how many there are; 0: not said
+	MasterAddr        string // where rank 0 is to be found; a name or an address
+	MasterPort        int
+	Hosted            bool          // the launcher keeps a store of libtorch's there (torchrun)
+	Attempt           int           // how often the launcher started the group again
+	Timeout           time.Duration // for meeting and for any exchange; 0 is 5 minutes
+}
 
 // launchers are the names under which what starts groups of processes tells
 // each its place: torchrun (and Kubeflow's PyTorchJob, which sets the same),
 // then Slurm.
-var launchers = []struct{ name, rank, world, local string }{
-	{"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK"},
-	{"Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"},
+var launchers = []struct{ name, rank, world, local, localWorld string }{
+	{"torchrun", "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE"},
+	{"Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"},
 }
 
-// GroupFrom reads a process's place from the variables its launcher set, and
-// its number on its machine, which is its GPU's. Slurm sets no MASTER_ADDR: the
-// first machine of SLURM_JOB_NODELIST is meant, and without MASTER_PORT a port
-// that goes by SLURM_JOB_ID. Alone, it gives the zero Group.
-func GroupFrom(getenv func(string) string) (g train.Group, local int, err error) {
-	for _, l := range launchers {
-		if getenv(l.rank) == "" || getenv(l.world) == "" {
+// LaunchFrom reads a process's place from the variables its launcher set.
+// Slurm sets no MASTER_ADDR: the first machine of SLURM_JOB_NODELIST is meant,
+// and without MASTER_PORT a port that goes by SLURM_JOB_ID. Variables that are
+// incomplete or contradict each other are an error that names one of them.
+func LaunchFrom(getenv func(string) string) (Launch, error) {
+	for _, v := range launchers {
+		rank, world := getenv(v.rank), getenv(v.world)
+		slurm := v.name == "Slurm"
+		switch {
+		case rank == "" && (world == "" || slurm): // an allocation's shell has Slurm's count and no rank
 			continue
+		case rank == "0" && world == "" && slurm: // a batch script, not a task of srun's
+			continue
+		case rank == "":
+			return Launch{}, fmt.Errorf("place among processes: %s is set, as by %s, but not %s", v.world, v.name, v.rank)
+		case world == "":
+			return Launch{}, fmt.Errorf("place among processes: %s is set, as by %s, but not %s", v.rank, v.name, v.world)
 		}
-		number := func(name string) int {
-			n, e := strconv.Atoi(getenv(name))
-			if (e != nil || n < 0) && err == nil {
-				err = fmt.Errorf("place among processes: %s is %q, want a number from 0", name, getenv(name))
-			}
-			return n
+		l, err := readPlace(getenv, v.name, v.rank, v.world, v.local, v.localWorld)
+		if err != nil {
+			return Launch{}, fmt.Errorf("place among processes: %w", err)
 		}
-		g.Rank, g.World = number(l.rank), number(l.world)
-		if getenv(l.local) != "" {
-			local = number(l.local)
+		if l.World == 1 { // srun and torchrun set them for one process too
+			return Launch{}, nil
 		}
-		if err == nil && g.World <= 1 {
-			return train.Group{}, local, nil // srun and torchrun set them for one process too
+		return l, nil
+	}
+	return Launch{}, nil
+}
+
+// number reads a variable that counts from least.
+func number(getenv func(string) string, name string, least int) (int, error) {
+	n, err := strconv.Atoi(getenv(name))
+	if err != nil || n < least {
+		return 0, fmt.Errorf("%s is %q, want a number from %d", name, getenv(name), least)
+	}
+	return n, nil
+}
+
+func readLaunch(getenv func(string) string, rank, world, local, localWorld string) (l Launch, err error) {
+	if l.World, err = number(getenv, world, 1); err != nil {
+		return l, err
+	}
+	if l.Rank, err = number(getenv, rank, 0); err != nil {
+		return l, err
+	}
+	if l.Rank >= l.World {
+		return l, fmt.Errorf("%s is %d, but %s only %d", rank, l.Rank, world, l.World)
+	}
+	if getenv(localWorld) != "" {
+		if l.LocalWorld, err = number(getenv, localWorld, 1); err != nil {
+			return l, err
 		}
-		if err == nil && g.Rank >= g.World {
-			err = fmt.Errorf("place among processes: %s is %d, but %s only %d", l.rank, g.Rank, l.world, g.World)
-		}
-		g.MasterAddr = getenv("MASTER_ADDR")
-		slurm := l.name == "Slurm"
-		if g.MasterAddr == "" && slurm {
-			g.MasterAddr = firstHost(getenv("SLURM_JOB_NODELIST"))
-		}
-		if g.MasterAddr == "" && err == nil {
-			err = fmt.Errorf("place among processes: %s and %s are set, as by %s, but not MASTER_ADDR", l.rank, l.world, l.name)
+		l.LocalWorld = min(l.LocalWorld, l.World)
+	}
+	if getenv(local) != "" {
+		if l.Local, err = number(getenv, local, 0); err != nil {
+			return l, err
 		}
 		switch {
-		case getenv("MASTER_PORT") != "":
-			g.MasterPort = number("MASTER_PORT")
-		case slurm && getenv("SLURM_JOB_ID") != "":
-			g.MasterPort = 20000 + number("SLURM_JOB_ID")%10000
-		case err == nil:
-			err = fmt.Errorf("place among processes: %s and %s are set, as by %s, but not MASTER_PORT", l.rank, l.world, l.name)
+		case l.Local >= l.World:
+			return l, fmt.Errorf("%s is %d, but %s only %d", local, l.Local, world, l.World)
+		case l.LocalWorld > 0 && l.Local >= l.LocalWorld:
+			return l, fmt.Errorf("%s is %d, but %s only %d", local, l.Local, localWorld, l.LocalWorld)
 		}
-		if slurm {
-			g.Host = getenv("SLURMD_NODENAME")
+	}
+	return l, nil
+}
+
+// readPlace reads a launcher's variables and where rank 0 is.
+func readPlace(getenv func(string) string, name, rank, world, local, localWorld string) (Launch, error) {
+	l, err := readLaunch(getenv, rank, world, local, localWorld)
+	if err != nil || l.World == 1 {
+		return l, err
+	}
+	slurm := name == "Slurm"
+	l.MasterAddr = getenv("MASTER_ADDR")
+	if l.MasterAddr == "" && slurm {
+		l.MasterAddr = firstHost(getenv("SLURM_JOB_NODELIST"))
+		if l.MasterAddr == "" {
+			return l, fmt.Errorf("%s and %s are set, as by Slurm, but neither SLURM_JOB_NODELIST nor MASTER_ADDR", rank, world)
+		}
+	}
+	if l.MasterAddr == "" {
+		return l, fmt.Errorf("%s and %s are set, as by %s, but not MASTER_ADDR", rank, world, name)
+	}
+	switch {
+	case getenv("MASTER_PORT") != "":
+		if l.MasterPort, err = number(getenv, "MASTER_PORT", 1); err == nil && l.MasterPort > 65535 {
+			err = fmt.Errorf("MASTER_PORT is %d, above 65535", l.MasterPort)
 		}
 		if err != nil {
-			return train.Group{}, 0, err
+			return l, err
 		}
-		return g, local, nil
+	case slurm && getenv("SLURM_JOB_ID") != "":
+		job, err := number(getenv, "SLURM_JOB_ID", 0)
+		if err != nil {
+			return l, err
+		}
+		l.MasterPort = 20000 + job%10000
+	default:
+		return l, fmt.Errorf("%s and %s are set, as by %s, but not MASTER_PORT", rank, world, name)
 	}
-	return train.Group{}, 0, nil
+	if !slurm {
+		l.Hosted = getenv("TORCHELASTIC_USE_AGENT_STORE") == "True"
+		if getenv("TORCHELASTIC_RESTART_COUNT") != "" {
+			l.Attempt, err = number(getenv, "TORCHELASTIC_RESTART_COUNT", 0)
+		}
+	}
+	return l, err
 }
 
 // firstHost is the first name of a Slurm node list: "gpu[07-09,12],cpu1" gives

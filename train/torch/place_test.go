@@ -3,34 +3,48 @@ package torch
 import (
 	"strings"
 	"testing"
-
-	"synshard/train"
 )
 
-func TestGroupFrom(t *testing.T) {
+func TestLaunchFrom(t *testing.T) {
+	type env map[string]string
 	for _, c := range []struct {
-		name  string
-		env   map[string]string
-		want  train.Group
-		local int
-		err   string
+		name string
+		env  env
+		want Launch
+		err  string
 	}{
-		{"alone", nil, train.Group{}, 0, ""},
-		{"torchrun", map[string]string{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "29500"},
-			train.Group{Rank: 3, World: 4, MasterAddr: "a", MasterPort: 29500}, 1, ""},
-		{"torchrun of one", map[string]string{"RANK": "0", "WORLD_SIZE": "1"}, train.Group{}, 0, ""},
-		{"torchrun inside Slurm", map[string]string{"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1", "SLURM_PROCID": "7", "SLURM_NTASKS": "8"},
-			train.Group{World: 2, MasterAddr: "a", MasterPort: 1}, 0, ""},
-		{"Slurm", map[string]string{"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_JOB_NODELIST": "gpu[07-09,12],cpu1", "SLURM_JOB_ID": "123456", "SLURMD_NODENAME": "gpu08"},
-			train.Group{Rank: 5, World: 8, MasterAddr: "gpu07", MasterPort: 23456, Host: "gpu08"}, 1, ""},
-		{"no address", map[string]string{"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1"}, train.Group{}, 0, "MASTER_ADDR"},
-		{"no port", map[string]string{"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a"}, train.Group{}, 0, "MASTER_PORT"},
-		{"rank beyond", map[string]string{"RANK": "2", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, train.Group{}, 0, "RANK is 2"},
-		{"no number", map[string]string{"RANK": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, train.Group{}, 0, `RANK is "x"`},
+		{"alone", nil, Launch{}, ""},
+		{"torchrun", env{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "29500",
+			"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "2"},
+			Launch{Rank: 3, World: 4, Local: 1, LocalWorld: 2, MasterAddr: "a", MasterPort: 29500, Hosted: true, Attempt: 2}, ""},
+		{"Kubeflow, a process a machine", env{"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "job-master-0", "MASTER_PORT": "23456"},
+			Launch{Rank: 1, World: 2, MasterAddr: "job-master-0", MasterPort: 23456}, ""},
+		{"torchrun of one", env{"RANK": "0", "WORLD_SIZE": "1"}, Launch{}, ""},
+		{"torchrun inside Slurm", env{"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1", "SLURM_PROCID": "7", "SLURM_NTASKS": "8"},
+			Launch{World: 2, MasterAddr: "a", MasterPort: 1}, ""},
+		{"Slurm", env{"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_JOB_NODELIST": "gpu[07-09,12],cpu1", "SLURM_JOB_ID": "123456", "SLURM_NTASKS_PER_NODE": "4"},
+			Launch{Rank: 5, World: 8, Local: 1, LocalWorld: 4, MasterAddr: "gpu07", MasterPort: 23456}, ""},
+		{"Slurm, batch script of one", env{"SLURM_PROCID": "0", "SLURM_JOB_ID": "1", "SLURM_JOB_NODELIST": "a"}, Launch{}, ""},
+		{"Slurm, shell of an allocation", env{"SLURM_NTASKS": "8", "SLURM_JOB_ID": "1"}, Launch{}, ""},
+		{"no rank", env{"WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, Launch{}, "not RANK"},
+		{"no count", env{"RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, Launch{}, "not WORLD_SIZE"},
+		{"Slurm, no count", env{"SLURM_PROCID": "1"}, Launch{}, "not SLURM_NTASKS"},
+		{"Slurm, no list", env{"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_ID": "1"}, Launch{}, "SLURM_JOB_NODELIST"},
+		{"Slurm, no job", env{"SLURM_PROCID": "1", "SLURM_NTASKS": "2", "SLURM_JOB_NODELIST": "a"}, Launch{}, "MASTER_PORT"},
+		{"no address", env{"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "1"}, Launch{}, "not MASTER_ADDR"},
+		{"no port", env{"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a"}, Launch{}, "not MASTER_PORT"},
+		{"port out of range", env{"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "70000"}, Launch{}, "MASTER_PORT is 70000"},
+		{"rank beyond", env{"RANK": "2", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, Launch{}, "RANK is 2, but WORLD_SIZE only 2"},
+		{"local beyond", env{"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, Launch{}, "LOCAL_RANK is 2, but LOCAL_WORLD_SIZE only 2"},
+		{"no number", env{"RANK": "x", "WORLD_SIZE": "2", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, Launch{}, `RANK is "x"`},
+		{"nobody", env{"RANK": "0", "WORLD_SIZE": "0"}, Launch{}, `WORLD_SIZE is "0"`},
 	} {
-		g, local, err := GroupFrom(func(name string) string { return c.env[name] })
-		if g != c.want || local != c.local || (err == nil) != (c.err == "") || (err != nil && !strings.Contains(err.Error(), c.err)) {
-			t.Errorf("%s: %+v, %d, %v; want %+v, %d, %q", c.name, g, local, err, c.want, c.local, c.err)
+		l, err := LaunchFrom(func(name string) string { return c.env[name] })
+		switch {
+		case c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)):
+			t.Errorf("%s: %v, want %q", c.name, err, c.err)
+		case c.err == "" && (err != nil || l != c.want):
+			t.Errorf("%s: %+v, %v; want %+v", c.name, l, err, c.want)
 		}
 	}
 	for list, want := range map[string]string{"a": "a", "a,b": "a", "n[1-3]": "n1", "n[08,11]x,m": "n08x", "a,n[1-2]": "a", "": ""} {

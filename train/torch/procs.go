@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"time"
 
@@ -18,24 +19,34 @@ import (
 // time in which the process group finds out by itself.
 const patience = 10 * time.Second
 
-// Procs is an engine that works as several processes of this machine. This one
-// is rank 0: it holds the data and alone writes; each other is sent its part of
-// every batch and answers with its counts. Gradients go from process to process
+// Procs is an engine that works as several processes. This one is rank 0: it
+// holds the data and alone writes; each other is sent its part of every batch
+// and answers with its counts. Gradients go from process to process
 // (train.Group), so that all hold the same weights after every step.
 type Procs struct {
 	own    *Engine
 	others []*rank // ranks 1 and up
 	broken error   // why no further step can be made
 	stuck  bool    // own hangs in an exchange that no one comes to
+	abort  func()  // what is done at once when a process is lost
+	end    func()  // what is done with the others in the end, after own is closed
 }
 
 // rank is another process, as this one sees it.
 type rank struct {
-	number int
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	send   *gob.Encoder
-	answer *gob.Decoder
+	number  int
+	name    string      // how errors call it
+	process *os.Process // where NewProcs started it
+	send    *gob.Encoder
+	answer  *gob.Decoder
+	free    chan struct{} // holds one token while no request is under way
+	stopped func()        // called when it says that it was asked to stop
+}
+
+func newRank(number int, name string, in io.Writer, out io.Reader) *rank {
+	r := &rank{number: number, name: name, send: gob.NewEncoder(in), answer: gob.NewDecoder(out), free: make(chan struct{}, 1), stopped: func() {}}
+	r.free <- struct{}{}
+	return r
 }
 
 // NewProcs builds an engine of n processes. Batch is that of all together and
@@ -46,43 +57,65 @@ func (s *Shim) NewProcs(network *model.Network, cfg train.EngineConfig, n int, s
 	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
 		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d parts", cfg.Batch, n, max(cfg.Accumulate, 1))
 	}
-	port, err := freePort()
+	port, err := freePort("127.0.0.1")
 	if err != nil {
 		return nil, fmt.Errorf("new engine: %w", err)
 	}
-	cfg.Batch /= n
-	cfg.Group = train.Group{World: n, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: cfg.Group.Timeout}
-	at := func(i int) train.EngineConfig {
-		c := cfg
-		c.Group.Rank = i
-		if c.Device != "cpu" {
-			c.Device = fmt.Sprintf("cuda:%d", i)
+	group := train.Group{World: n, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: cfg.Group.Timeout}
+	var killers []func()
+	kill := func() {
+		for _, k := range killers {
+			k()
 		}
-		return c
+		killers = nil
 	}
-	p := &Procs{}
+	var others []*rank
 	for i := 1; i < n; i++ {
-		r, err := start(i, spawn())
+		r, k, err := start(i, spawn())
 		if err != nil {
-			p.kill()
+			kill()
 			return nil, fmt.Errorf("new engine: %w", err)
 		}
-		p.others = append(p.others, r)
+		others, killers = append(others, r), append(killers, k)
 	}
-	_, err = p.together(func(i int) request { return request{Kind: askOpen, Network: network, Config: at(i)} }, func() (err error) {
-		p.own, err = s.New(network, at(0))
-		return err
+	p := &Procs{others: others, abort: kill, end: kill}
+	err = p.open(s, network, cfg, func(i int) (train.Group, string) {
+		if cfg.Device == "cpu" {
+			return group, cfg.Device
+		}
+		return group, fmt.Sprintf("cuda:%d", i)
 	})
 	if err != nil {
-		p.Close()
 		return nil, err
 	}
 	return p, nil
 }
 
-// freePort is a TCP port of the loopback interface that no one listens at.
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// open builds every process's engine for its share of cfg's batch; place gives
+// the group as a rank is to see it, and its device. After an error p is closed.
+func (p *Procs) open(s *Shim, network *model.Network, cfg train.EngineConfig, place func(rank int) (train.Group, string)) error {
+	n := len(p.others) + 1
+	cfg.Batch /= n
+	at := func(i int) train.EngineConfig {
+		c := cfg
+		c.Group, c.Device = place(i)
+		c.Group.Rank = i
+		return c
+	}
+	_, err := p.together(func(i int) request { return request{Kind: askOpen, Network: network, Config: at(i)} }, func() (err error) {
+		p.own, err = s.New(network, at(0))
+		return err
+	})
+	if err != nil {
+		p.Close()
+	}
+	return err
+}
+
+// freePort is a TCP port of a host's that no one listens at; "" is every
+// interface.
+func freePort(host string) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		return 0, fmt.Errorf("find a port: %w", err)
 	}
@@ -90,30 +123,45 @@ func freePort() (int, error) {
 	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
-func start(number int, cmd *exec.Cmd) (*rank, error) {
+// start runs a process that calls Serve, and gives what ends it: it holds
+// nothing that rank 0 has not.
+func start(number int, cmd *exec.Cmd) (*rank, func(), error) {
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, fmt.Errorf("process of rank %d: %w", number, err)
+		return nil, nil, fmt.Errorf("process of rank %d: %w", number, err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, fmt.Errorf("process of rank %d: %w", number, err)
+		return nil, nil, fmt.Errorf("process of rank %d: %w", number, err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("process of rank %d: %w", number, err)
+		return nil, nil, fmt.Errorf("process of rank %d: %w", number, err)
 	}
-	return &rank{number, cmd, in, gob.NewEncoder(in), gob.NewDecoder(out)}, nil
+	kill := func() {
+		cmd.Process.Kill()
+		in.Close()
+		cmd.Wait() // killed: its status says nothing
+	}
+	r := newRank(number, fmt.Sprintf("process %d of rank %d", cmd.Process.Pid, number), in, out)
+	r.process = cmd.Process
+	return r, kill, nil
 }
 
-// ask sends a request and waits for its answer.
+// ask sends a request, once the one before it is answered, and waits for its
+// answer.
 func (r *rank) ask(q request) (reply, error) {
+	<-r.free
+	defer func() { r.free <- struct{}{} }()
 	var a reply
 	err := r.send.Encode(q)
 	if err == nil {
 		err = r.answer.Decode(&a)
 	}
 	if err != nil {
-		return a, fmt.Errorf("process %d of rank %d: %w: %w", r.cmd.Process.Pid, r.number, train.ErrPeerLost, err)
+		return a, fmt.Errorf("%s: %w: %w", r.name, train.ErrPeerLost, err)
+	}
+	if a.Stop {
+		r.stopped()
 	}
 	if err := a.err(); err != nil {
 		return a, fmt.Errorf("rank %d: %w", r.number, err)
@@ -173,7 +221,7 @@ func (p *Procs) together(ask func(rank int) request, own func() error) ([]reply,
 	}
 	if cause != nil {
 		p.broken = cause
-		p.kill()
+		p.abort()
 	}
 	return replies, cause
 }
@@ -222,7 +270,7 @@ func (p *Procs) Evaluate(b *loader.Batch, ema bool) (sum train.EvalMetrics, err 
 
 // State implements train.Engine; it is every process's.
 func (p *Procs) State() ([]model.Tensor, error) {
-	if p.stuck {
+	if p.stuck || p.own == nil {
 		return nil, p.broken
 	}
 	return p.own.State()
@@ -248,30 +296,23 @@ func (p *Procs) rankState(number int) ([]model.Tensor, error) {
 
 // Memory is rank 0's.
 func (p *Procs) Memory() (now, peak int64, err error) {
-	if p.stuck {
+	if p.stuck || p.own == nil {
 		return 0, 0, p.broken
 	}
 	return p.own.Memory()
 }
 
-// Close ends the other processes and frees the engine.
+// Close frees the engine, here and in the other processes. Those that NewProcs
+// started are ended.
 func (p *Procs) Close() error {
 	if p.broken == nil {
 		p.broken = errors.New("the engine is closed")
 	}
-	p.kill()
-	if p.own == nil || p.stuck {
-		return nil
+	var err error
+	if p.own != nil && !p.stuck { // first: a process that waits for its gradients finds out
+		err = p.own.Close()
 	}
-	return p.own.Close()
-}
-
-// kill ends the other processes; they hold nothing that rank 0 has not.
-func (p *Procs) kill() {
-	for _, r := range p.others {
-		r.in.Close()
-		r.cmd.Process.Kill()
-		r.cmd.Wait() // killed: its status says nothing
-	}
-	p.others = nil
+	p.end()
+	p.others, p.own = nil, nil
+	return err
 }

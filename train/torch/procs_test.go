@@ -109,7 +109,7 @@ func TestProcsKilled(t *testing.T) {
 	if _, err := p.Step(b, train.Step{LR: 0.01}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.others[0].cmd.Process.Kill(); err != nil {
+	if err := p.others[0].process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"synshard/loader"
 	"synshard/model"
@@ -19,6 +20,8 @@ const (
 	askEvaluate
 	askSet
 	askState
+	askClose // the engine; another may be opened
+	askEnd   // the process is to end; there is no answer
 )
 
 // request is what rank 0 asks of another process.
@@ -30,6 +33,7 @@ type request struct {
 	Step    train.Step
 	EMA     bool
 	Tensors []model.Tensor
+	Code    int // askEnd: how rank 0 ends
 }
 
 // pictures is what an engine needs of a batch.
@@ -51,12 +55,13 @@ func (p pictures) batch() *loader.Batch {
 }
 
 // reply is an answer. Failure says which of the errors that callers tell apart
-// an error was.
+// an error was; Stop, that this process was asked to stop.
 type reply struct {
 	Error   string
 	Failure int
 	Eval    train.EvalMetrics
 	Tensors []model.Tensor
+	Stop    bool
 }
 
 var failures = []error{nil, train.ErrOutOfMemory, train.ErrPeerLost, ErrNoDevice}
@@ -71,49 +76,114 @@ func (a reply) err() error {
 	return errors.New(a.Error)
 }
 
-// Serve is the life of a process that rank 0 (NewProcs) started: it answers
-// requests until in ends or one of them fails. A failure is told to rank 0 and
-// is not an error of Serve; the process is then to end, so that the others,
-// waiting for its gradients, find out.
-func (s *Shim) Serve(in io.Reader, out io.Writer) error {
-	requests, answers := gob.NewDecoder(in), gob.NewEncoder(out)
-	var e *Engine
-	defer func() {
-		if e != nil {
-			e.Close()
-		}
-	}()
-	for {
-		var q request
-		if err := requests.Decode(&q); err == io.EOF {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("request of rank 0: %w", err)
-		}
-		var a reply
-		var err error
-		if q.Kind == askOpen {
-			e, err = s.New(q.Network, q.Config)
-		} else if e == nil {
-			err = errors.New("asked before the engine was opened")
-		} else {
-			a, err = e.serve(q)
-		}
-		if err != nil {
-			a.Error = err.Error()
-			for i, f := range failures {
-				if f != nil && errors.Is(err, f) {
-					a.Failure = i
-				}
-			}
-		}
-		if err := answers.Encode(a); err != nil {
-			return fmt.Errorf("answer to rank 0: %w", err)
-		}
-		if a.Error != "" {
-			return nil
+// refusal is an error as an answer.
+func refusal(err error) reply {
+	a := reply{Error: err.Error()}
+	for i, f := range failures {
+		if f != nil && errors.Is(err, f) {
+			a.Failure = i
 		}
 	}
+	return a
+}
+
+// Serving says what a process that answers rank 0 knows better than rank 0.
+// Both may be nil.
+type Serving struct {
+	Adjust func(*train.EngineConfig) // to this machine, before an engine is opened
+	Stop   func() bool               // whether this process was asked to stop, which rank 0 is told
+}
+
+// errGone is Serve's where rank 0 went away without a word.
+var errGone = fmt.Errorf("rank 0: %w", train.ErrPeerLost)
+
+// Serve is the life of a process other than rank 0 (NewProcs, Gather): it
+// answers requests until it is told to end, and gives the code that rank 0 ends
+// with. Where an engine fails, rank 0 is told and the engine closed, so that
+// the others, waiting for its gradients, find out. Where in ends without a
+// word the error is train.ErrPeerLost; it comes within seconds even while the
+// engine hangs in an exchange.
+func (s *Shim) Serve(in io.Reader, out io.Writer, o Serving) (code int, err error) {
+	v := &server{shim: s, Serving: o}
+	requests, answers := make(chan request), gob.NewEncoder(out)
+	var ended error
+	go func() {
+		defer close(requests)
+		for d := gob.NewDecoder(in); ; {
+			var q request
+			if ended = d.Decode(&q); ended != nil {
+				return
+			}
+			requests <- q
+		}
+	}()
+	for q := range requests {
+		if q.Kind == askEnd {
+			v.close()
+			return q.Code, nil
+		}
+		done := make(chan reply, 1)
+		go func() { done <- v.answer(q) }()
+		var a reply
+		select {
+		case a = <-done:
+		case _, more := <-requests:
+			if more {
+				return 0, errors.New("rank 0 asked twice at a time")
+			}
+			select { // the engine may find out by itself
+			case <-done:
+				v.close()
+			case <-time.After(patience):
+			}
+			return 0, fmt.Errorf("%w: %w", errGone, ended)
+		}
+		if err := answers.Encode(a); err != nil {
+			v.close()
+			return 0, fmt.Errorf("%w: answer: %w", errGone, err)
+		}
+	}
+	v.close()
+	return 0, fmt.Errorf("%w: %w", errGone, ended)
+}
+
+// server is a process that answers rank 0, with its engine.
+type server struct {
+	Serving
+	shim   *Shim
+	engine *Engine
+}
+
+func (v *server) close() {
+	if v.engine != nil {
+		v.engine.Close()
+		v.engine = nil
+	}
+}
+
+// answer does what is asked.
+func (v *server) answer(q request) (a reply) {
+	var err error
+	switch {
+	case q.Kind == askClose:
+		v.close()
+	case q.Kind == askOpen:
+		v.close()
+		if v.Adjust != nil {
+			v.Adjust(&q.Config)
+		}
+		v.engine, err = v.shim.New(q.Network, q.Config)
+	case v.engine == nil:
+		err = errors.New("asked before the engine was opened")
+	default:
+		a, err = v.engine.serve(q)
+	}
+	if err != nil {
+		v.close()
+		a = refusal(err)
+	}
+	a.Stop = v.Stop != nil && v.Stop()
+	return a
 }
 
 func (e *Engine) serve(q request) (a reply, err error) {

@@ -16,6 +16,7 @@ static const ss_api *ss_call_entry(void *f) { return ((ss_entry)f)(); }
 static int ss_device_count(const ss_api *a, int32_t *n, char *e, size_t l) { return a->device_count(n, e, l); }
 static int ss_pin_alloc(const ss_api *a, size_t n, void **p, char *e, size_t l) { return a->pin_alloc(n, p, e, l); }
 static void ss_pin_free(const ss_api *a, void *p) { a->pin_free(p); }
+static int ss_meet(const ss_api *a, const ss_meeting *m, char *w, size_t n, char *e, size_t l) { return a->meet(m, w, n, e, l); }
 static int ss_compile_kernels(const ss_api *a, int32_t capability, char *e, size_t l) { return a->compile_kernels(capability, e, l); }
 */
 import "C"
@@ -79,6 +80,27 @@ func (s *Shim) Path() string { return s.path }
 // capability as in sm_90.
 func (s *Shim) compileKernels(capability int) error {
 	return call("compile kernels", func(e *C.char, l C.size_t) C.int { return C.ss_compile_kernels(s.api, C.int32_t(capability), e, l) })
+}
+
+// wordLength is the most that meet carries.
+const wordLength = 256
+
+// meet hands rank 0's word to every other process of a launched group. All must
+// call it; when it returns, all were there.
+func (s *Shim) meet(l Launch, word string) (string, error) {
+	var mem arena
+	defer mem.free()
+	if len(word) >= wordLength {
+		return "", fmt.Errorf("meet the group: a word of %d bytes", len(word))
+	}
+	m := C.ss_meeting{addr: mem.str(l.MasterAddr), name: mem.str(fmt.Sprintf("synshard/%d", l.Attempt)), port: C.int32_t(l.MasterPort),
+		rank: C.int32_t(l.Rank), world: C.int32_t(l.World), hosted: flag(l.Hosted), timeout_s: C.double(l.timeout().Seconds())}
+	pointer, buffer := array[C.char](&mem, wordLength)
+	for i := range len(word) {
+		buffer[i] = C.char(word[i])
+	}
+	err := call("meet the group", func(e *C.char, n C.size_t) C.int { return C.ss_meet(s.api, &m, pointer, wordLength, e, n) })
+	return C.GoString(pointer), err
 }
 
 // Version is libtorch's, as the shim was built against it.

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+
+	"synshard/train"
+	"synshard/train/torch"
+)
+
+// launched is a training run whose processes a launcher started. The zero
+// value is a run of a process alone.
+type launched struct {
+	torch.Launch
+	members *torch.Members // rank 0's
+}
+
+func (l *launched) alone() bool { return l.World == 0 }
+
+// findLaunch reads what torchrun, Slurm or Kubeflow set.
+func (tf *trainFlags) findLaunch() (launched, error) {
+	l, err := torch.LaunchFrom(os.Getenv)
+	switch {
+	case err != nil:
+		return launched{}, usagef("train: %w", err)
+	case l.World > 0 && tf.procs > 1:
+		return launched{}, usagef("train: --procs %d, but a launcher started this process as one of %d: one or the other", tf.procs, l.World)
+	case l.World > 0 && tf.device != "auto" && tf.device != "cpu" && tf.device != "cuda":
+		return launched{}, usagef("train: --device %s, but a launcher started this process as one of %d: say cuda, and each takes the GPU of its number on its machine", tf.device, l.World)
+	}
+	return launched{Launch: l}, nil
+}
+
+// trainLaunched is train in a process that a launcher started. Rank 0 does
+// what a process alone does; every other is quiet and ends as rank 0 does.
+func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, rec train.Recipe, sel *selectionFlags, l launched) error {
+	shim, path, err := a.openShim(tf.torchLib)
+	if err != nil {
+		return err
+	}
+	tf.torchLib = path
+	if l.Rank > 0 {
+		return a.follow(ctx, shim, tf, l)
+	}
+	// What a scheduler tells another process stops this one as if it were told
+	// itself.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if l.members, err = shim.Gather(ctx, l.Launch, stop); err != nil {
+		return err
+	}
+	code := exitFailure // unless train returns
+	defer func() { l.members.Release(code) }()
+	err = a.train(ctx, dataset, tf, rec, sel, l)
+	code = exitOK
+	if err != nil {
+		code = a.classify(err)
+	}
+	return err
+}
+
+// follow is a process that is not rank 0: it opens no data and writes nothing.
+func (a *app) follow(ctx context.Context, shim *torch.Shim, tf trainFlags, l launched) error {
+	code, err := shim.Follow(ctx, l.Launch, torch.Serving{
+		Adjust: func(cfg *train.EngineConfig) {
+			cfg.Threads = l.threads(tf.threads)
+			if cfg.Device != "cpu" {
+				cfg.Device = l.device(shim)
+			}
+		},
+		Stop: func() bool { return ctx.Err() != nil },
+	})
+	if err != nil {
+		return fmt.Errorf("rank %d: %w", l.Rank, err)
+	}
+	if code != exitOK {
+		return withCode(code, errors.New("")) // rank 0 says why
+	}
+	return nil
+}
+
+// threads is this process's share of its CPUs, unless given.
+func (l *launched) threads(given int) int {
+	if given > 0 {
+		return given
+	}
+	return max(runtime.GOMAXPROCS(0)/max(l.LocalWorld, 1), 1)
+}
+
+// device is the GPU of this process's number on its machine, or the only one
+// that the launcher lets it see.
+func (l *launched) device(shim *torch.Shim) string {
+	if n, err := shim.CUDADevices(); err == nil && n == 1 {
+		return "cuda:0"
+	}
+	return fmt.Sprintf("cuda:%d", l.Local)
+}
+
+// join makes o's engines those of all the group's processes.
+func (e *trainEngine) join(o *train.Options, l launched) {
+	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
+		eng, err := l.members.NewEngine(o.Network, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return eng, nil
+	}
+}

@@ -1,0 +1,129 @@
+package torch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"synshard/model/modeltest"
+	"synshard/train"
+)
+
+// gathered is a launched group of this process and another of the test binary.
+func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("starts processes that train; not with -short")
+	}
+	s := shim(t)
+	lib, err := filepath.Abs(s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := freePort("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command(self)
+	c.Env = append(os.Environ(), "SYNSHARD_TEST_FOLLOW="+strconv.Itoa(port), "SYNSHARD_TEST_LIB="+lib)
+	c.Stderr = os.Stderr
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Process.Kill() })
+	m, err := s.Gather(context.Background(), Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Minute}, onStop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, c
+}
+
+// TestGather: engines of a launched group hold the same weights to the bit; one
+// whose step failed can be replaced; and the others end as rank 0 says.
+func TestGather(t *testing.T) {
+	var stops atomic.Int32
+	m, c := gathered(t, func() { stops.Add(1) })
+	n := narrow(t)
+	for range 2 {
+		p, err := m.NewEngine(n, groupConfig())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.SetState(modeltest.Fill(n)); err != nil {
+			t.Fatal(err)
+		}
+		for i := range groupSteps {
+			found, err := p.Step(batch(4), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found.Exchange <= 0 || found.Exchange > time.Minute {
+				t.Errorf("step %d: gradients were %v on their way", i, found.Exchange)
+			}
+		}
+		own, err := p.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := p.rankState(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range own {
+			if own[i].Name != other[i].Name || !bytes.Equal(own[i].Data, other[i].Data) {
+				t.Errorf("%s differs between the processes", own[i].Name)
+			}
+		}
+		b := batch(4)
+		b.Labels[3] = 8 // rank 1's
+		if _, err := p.Step(b, train.Step{LR: 0.01}); err == nil || !strings.Contains(err.Error(), "label 8") && !errors.Is(err, train.ErrPeerLost) {
+			t.Errorf("a label out of range on rank 1: %v", err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if stops.Load() == 0 {
+		t.Error("rank 1 was asked to stop, and rank 0 does not know")
+	}
+	m.Release(7)
+	if err := c.Wait(); err != nil {
+		t.Errorf("rank 1: %v", err)
+	}
+}
+
+// TestGatherAlone: where the others do not come, the wait ends, and at once
+// when it is called off.
+func TestGatherAlone(t *testing.T) {
+	s := shim(t)
+	port, err := freePort("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Second}
+	if _, err := s.Gather(context.Background(), l, func() {}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "rank 1 of 2 did not come") {
+		t.Errorf("rank 0 alone: %v", err)
+	}
+	l.Rank = 1
+	if _, err := s.Follow(context.Background(), l, Serving{}); !errors.Is(err, train.ErrPeerLost) {
+		t.Errorf("rank 1 alone: %v", err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	time.AfterFunc(100*time.Millisecond, stop)
+	l.Timeout = time.Minute
+	if _, err := s.Follow(ctx, l, Serving{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("called off: %v", err)
+	}
+}
