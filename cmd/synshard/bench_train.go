@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,7 +30,7 @@ type trainBench struct {
 	model, device, torchLib, data string
 	precisions                    []string
 	batch, steps, warmup          int
-	threads, workers              int
+	threads, workers, procs       int
 	recompute, unfused            bool
 	peakTFLOPS                    float64
 }
@@ -41,21 +43,26 @@ type trainRun struct {
 	Data                string  `json:"data"` // synthetic or the dataset
 	Torch               string  `json:"torch"`
 	Batch               int     `json:"batch"`
-	Threads             int     `json:"threads"`
+	Procs               int     `json:"procs"`
+	Threads             int     `json:"threads"` // of each process
 	Steps               int     `json:"steps"`
 	ImagesPerSecond     float64 `json:"images_per_s"`      // over all steps
 	ImagesPerSecondBest float64 `json:"images_per_s_best"` // of the fastest step
-	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little
+	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little; of one process, else 0
 
 	// Medians, seconds a step. On a GPU work is queued, and the step's wait for
-	// it shows as update.
+	// it shows as update. Exposed is the wait for other processes' gradients
+	// after the backward pass; Exchange, how long any were on their way, most of
+	// it during that pass, and is no part of the step's sum.
 	Step     float64 `json:"step_s"`
 	DataWait float64 `json:"data_wait_s"`
 	Forward  float64 `json:"forward_s"`
 	Backward float64 `json:"backward_s"`
+	Exposed  float64 `json:"communication_exposed_s"`
 	Update   float64 `json:"update_s"`
+	Exchange float64 `json:"communication_s"`
 
-	PeakBytes int64   `json:"peak_bytes"` // of tensors
+	PeakBytes int64   `json:"peak_bytes"` // of tensors, of the first process
 	TFLOPS    float64 `json:"tflops"`     // the network's own arithmetic, three times the forward pass's
 	MFU       float64 `json:"mfu"`        // of --peak-tflops; 0 without
 	Loss      float64 `json:"loss"`
@@ -71,13 +78,19 @@ weights) on synthetic pictures, and with --data on a dataset's through the
 loader, and prints pictures a second, where a step's time goes, peak memory and
 the rate of the network's own arithmetic: two operations a multiplication of
 the forward pass, and twice as many again for the backward pass. With
---peak-tflops that is set against what the device could do. scripts/bench/train.sh
-runs the same step in PyTorch in turns with this one.`,
+--peak-tflops that is set against what the device could do. With --procs several
+processes work through each batch together, and the time in which gradients were
+on their way is told apart into what the backward pass hid and what was waited
+for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one.`,
 		Example: `  synshard bench train
   synshard bench train --precision fp32,bf16 --batch 32 --json
+  synshard bench train --procs 2 --batch 32 --precision bf16
   synshard bench train --device cuda --batch 256 --steps 100 --peak-tflops 989 --data imagenet`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if b.procs < 1 || b.batch%max(b.procs, 1) != 0 {
+				return usagef("bench train: --procs %d: want 1 or more, and a batch (%d) that goes evenly into them", b.procs, b.batch)
+			}
 			if b.batch < 1 || b.steps < 1 || b.warmup < 0 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
 				return usagef("bench train: --batch and --steps must be above 0, the others not below")
 			}
@@ -93,7 +106,8 @@ runs the same step in PyTorch in turns with this one.`,
 	f.IntVar(&b.batch, "batch", 16, "pictures a step")
 	f.IntVar(&b.steps, "steps", 10, "steps measured")
 	f.IntVar(&b.warmup, "warmup", 2, "steps made before")
-	f.IntVar(&b.threads, "threads", 0, "threads of the engine on the CPU (0: one a CPU)")
+	f.IntVar(&b.procs, "procs", 1, "processes that work through each batch together; on CUDA one a GPU")
+	f.IntVar(&b.threads, "threads", 0, "threads of each process on the CPU (0: one a CPU, shared out)")
 	f.IntVarP(&b.workers, "workers", "j", 0, "workers that decode, with --data (0: one a CPU)")
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
@@ -103,7 +117,7 @@ runs the same step in PyTorch in turns with this one.`,
 }
 
 func (a *app) benchTrain(ctx context.Context, b trainBench) error {
-	shim, _, err := a.openShim(b.torchLib)
+	shim, lib, err := a.openShim(b.torchLib)
 	if err != nil {
 		return err
 	}
@@ -111,12 +125,13 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 		return err
 	}
 	if b.threads == 0 {
-		b.threads = runtime.GOMAXPROCS(0)
+		b.threads = max(runtime.GOMAXPROCS(0)/b.procs, 1)
 	}
 	net, err := model.New(b.model, model.Options{Classes: 1000, Aux: true, Dropout: -1})
 	if err != nil {
 		return usagef("bench train: %w", err)
 	}
+	b.torchLib = lib
 	var runs []trainRun
 	for _, precision := range b.precisions {
 		for _, data := range slices.Compact([]string{"", b.data}) {
@@ -137,7 +152,7 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 
 // benchTrainRun measures one precision on one source of data.
 func (a *app) benchTrainRun(ctx context.Context, shim *torch.Shim, net *model.Network, b trainBench, precision, data string) (trainRun, error) {
-	r := trainRun{Model: b.model, Device: b.device, Precision: precision, Data: "synthetic", Torch: shim.Version(), Batch: b.batch, Threads: b.threads, Steps: b.steps}
+	r := trainRun{Model: b.model, Device: b.device, Precision: precision, Data: "synthetic", Torch: shim.Version(), Batch: b.batch, Procs: b.procs, Threads: b.threads, Steps: b.steps}
 	next := syntheticBatches(net, b.batch)
 	if data != "" {
 		r.Data = data
@@ -152,7 +167,7 @@ func (a *app) benchTrainRun(ctx context.Context, shim *torch.Shim, net *model.Ne
 	}
 	// The constants of the paper's recipe; a rate that leaves the weights sane.
 	half := [3]float64{0.5, 0.5, 0.5}
-	e, err := shim.New(net, train.EngineConfig{Device: b.device, Precision: precision, Threads: b.threads, Batch: b.batch, ChannelsLast: true,
+	e, err := b.engine(shim, net, train.EngineConfig{Device: b.device, Precision: precision, Threads: b.threads, Batch: b.batch, ChannelsLast: true,
 		Recompute: b.recompute, Unfused: b.unfused, Optimizer: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1, WeightDecay: 4e-5,
 		LabelSmoothing: 0.1, ClipNorm: 2, EMA: true, BNMomentum: 0.1, Mean: half, Std: half})
 	if err != nil {
@@ -167,7 +182,26 @@ func (a *app) benchTrainRun(ctx context.Context, shim *torch.Shim, net *model.Ne
 	return r, measureSteps(ctx, e, next, net, b, &r, func() { bar.Add64(1) })
 }
 
-func measureSteps(ctx context.Context, e *torch.Engine, next func() (*loader.Batch, error), net *model.Network, b trainBench, r *trainRun, tick func()) error {
+// measured is an engine whose memory is known.
+type measured interface {
+	train.Engine
+	Memory() (now, peak int64, err error)
+	Close() error
+}
+
+// engine is one of this process, or of several.
+func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (measured, error) {
+	if b.procs == 1 {
+		return shim.New(net, cfg)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("--procs: %w", err)
+	}
+	return shim.NewProcs(net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
+}
+
+func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, error), net *model.Network, b trainBench, r *trainRun, tick func()) error {
 	times := map[*float64][]float64{}
 	var began time.Time
 	var cpu time.Duration
@@ -194,14 +228,17 @@ func measureSteps(ctx context.Context, e *torch.Engine, next func() (*loader.Bat
 		if i < b.warmup {
 			continue
 		}
-		for to, d := range map[*float64]time.Duration{&r.Step: time.Since(start), &r.DataWait: waited, &r.Forward: m.Forward, &r.Backward: m.Backward, &r.Update: m.Update} {
+		for to, d := range map[*float64]time.Duration{&r.Step: time.Since(start), &r.DataWait: waited, &r.Forward: m.Forward, &r.Backward: m.Backward,
+			&r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange} {
 			times[to] = append(times[to], d.Seconds())
 		}
 	}
 	images := float64(b.steps * b.batch)
 	r.ImagesPerSecond = images / time.Since(began).Seconds()
 	r.ImagesPerSecondBest = float64(b.batch) / slices.Min(times[&r.Step])
-	r.ImagesPerCPUSecond = images / (processorTime() - cpu).Seconds()
+	if b.procs == 1 {
+		r.ImagesPerCPUSecond = images / (processorTime() - cpu).Seconds()
+	}
 	for to, all := range times {
 		slices.Sort(all)
 		*to = all[len(all)/2]
@@ -275,14 +312,19 @@ func datasetBatches(ctx context.Context, source loader.Source, net *model.Networ
 
 func printTrainRuns(w io.Writer, runs []trainRun) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "precision\tdata\tbatch\timages/s\tbest\timages/cpu-s\tstep ms\twait\tforward\tbackward\tupdate\tpeak MiB\tTFLOP/s\tMFU\t")
+	fmt.Fprintln(t, "precision\tdata\tbatch\timages/s\tbest\timages/cpu-s\tstep ms\twait\tforward\tbackward\texposed\tupdate\texchange\tpeak MiB\tTFLOP/s\tMFU\t")
 	for _, r := range runs {
 		mfu := "-"
 		if r.MFU > 0 {
 			mfu = fmt.Sprintf("%.1f %%", 100*r.MFU)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%.2f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%.3f\t%s\t\n", r.Precision, r.Data, r.Batch, r.ImagesPerSecond,
-			r.ImagesPerSecondBest, r.ImagesPerCPUSecond, 1e3*r.Step, 1e3*r.DataWait, 1e3*r.Forward, 1e3*r.Backward, 1e3*r.Update, r.PeakBytes>>20, r.TFLOPS, mfu)
+		exposed, exchange, perCPU := "-", "-", fmt.Sprintf("%.2f", r.ImagesPerCPUSecond)
+		if r.Procs > 1 {
+			perCPU = "-"
+			exposed, exchange = fmt.Sprintf("%.1f", 1e3*r.Exposed), fmt.Sprintf("%.1f", 1e3*r.Exchange)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t%.1f\t%s\t%d\t%.3f\t%s\t\n", r.Precision, r.Data, r.Batch, r.ImagesPerSecond,
+			r.ImagesPerSecondBest, perCPU, 1e3*r.Step, 1e3*r.DataWait, 1e3*r.Forward, 1e3*r.Backward, exposed, 1e3*r.Update, exchange, r.PeakBytes>>20, r.TFLOPS, mfu)
 	}
 	return t.Flush()
 }

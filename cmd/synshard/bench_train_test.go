@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 )
@@ -34,6 +35,25 @@ func TestBenchTrain(t *testing.T) {
 	}
 }
 
+// TestBenchTrainProcs expects gradients to be on their way for a time, and the
+// wait for them to be less.
+func TestBenchTrainProcs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	lib := needEngine(t)
+	cmd := synshardCommand(t, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "4", "--steps", "3", "--warmup", "1",
+		"--procs", "2", "--precision", "fp32", "--json", "--progress", "off")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	check(t, err)
+	var runs []trainRun
+	check(t, json.Unmarshal(out, &runs))
+	if len(runs) != 1 || runs[0].Procs != 2 || runs[0].Exchange <= 0 || runs[0].Exposed <= 0 || runs[0].Exposed > runs[0].Exchange || runs[0].Exchange > runs[0].Step {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestBenchTrainMistakes(t *testing.T) {
 	for _, c := range []struct {
 		code int
@@ -41,6 +61,7 @@ func TestBenchTrainMistakes(t *testing.T) {
 		want string
 	}{
 		{exitUsage, []string{"--batch", "0"}, "--batch"},
+		{exitUsage, []string{"--procs", "3"}, "--procs 3"},
 		{exitUsage, []string{"somewhere"}, "somewhere"},
 		{exitNative, []string{"--torch-lib", "/nonexistent/none.so"}, "none.so"},
 	} {
