@@ -62,6 +62,7 @@ type Options struct {
 	Logits        bool   // of all classes
 	Embedding     string // "", fp32 or fp16
 	Width         int    // of the embedding
+	Truncated     bool   // take a picture that ends early as far as it goes; else its row has the error
 	Derived       []Derived
 
 	// Part, from 0, of Parts of the rows; Parts 0 is everything. Parts begin
@@ -122,7 +123,7 @@ func (o *Options) whole() string {
 	for _, d := range o.Derived {
 		derived = append(derived, d.Field.String(), d.Key)
 	}
-	b, err := json.Marshal([]any{o.Model, o.Backend, o.Input, o.Spec, o.Batch, o.Fixed, o.TopK, o.Probabilities, o.Logits, o.Embedding, derived, o.Source.Len()})
+	b, err := json.Marshal([]any{o.Model, o.Backend, o.Input, o.Spec, o.Batch, o.Fixed, o.TopK, o.Probabilities, o.Logits, o.Embedding, o.Truncated, derived, o.Source.Len()})
 	if err != nil {
 		panic(err) // strings and numbers
 	}

@@ -76,7 +76,7 @@ func (o *Options) predict(ctx context.Context, chunks []*chunk, emit func(*chunk
 	r := &run{o: o, classes: o.classes(), src: &subset{o.Source, chunks, o.chunk()}, done: make(chan *chunk, 1)}
 	var err error
 	r.loader, err = loader.New(ctx, r.src, loader.Options{
-		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, White: o.Spec.Alpha == "white",
+		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, White: o.Spec.Alpha == "white", Truncated: o.Truncated,
 		Eval:    &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
 		OnError: unreadable,
 	})

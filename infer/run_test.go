@@ -143,6 +143,21 @@ func TestOrderAndFailures(t *testing.T) {
 	}
 }
 
+// TestTruncatedIsAccepted only if asked for, and that is another prediction.
+func TestTruncatedIsAccepted(t *testing.T) {
+	a := newAlbum(t, 6)
+	a.pictures[2] = a.pictures[2][:len(a.pictures[2])-6]
+	o := options(a, 4)
+	strict := o.Fingerprint()
+	if _, sum := mustRun(t, o, filepath.Join(t.TempDir(), "a.csv"), "csv"); sum.Failed != 1 {
+		t.Errorf("%d of 6 failed, one ends early", sum.Failed)
+	}
+	o.Truncated = true
+	if _, sum := mustRun(t, o, filepath.Join(t.TempDir(), "b.csv"), "csv"); sum.Failed != 0 || o.Fingerprint() == strict {
+		t.Errorf("%d of 6 failed, with what there is accepted; fingerprints differ: %v", sum.Failed, o.Fingerprint() != strict)
+	}
+}
+
 // TestResume stops a run in the middle, in every format, and expects the rerun
 // to skip what is done and end in the bytes of a run that was never stopped.
 func TestResume(t *testing.T) {

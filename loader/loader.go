@@ -75,6 +75,10 @@ type Options struct {
 	Ahead   int
 	Forget  bool
 
+	// Truncated takes a picture that ends early as far as it goes, the rest
+	// grey; else it is an error.
+	Truncated bool
+
 	// OnError decides about a picture that cannot be read or decoded. It may
 	// be called from many goroutines. Nil, or an error from it, ends the
 	// epoch. If it gives nil, a training picture is replaced by another row

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -260,6 +261,39 @@ func TestErrors(t *testing.T) {
 	defer l.Close()
 	if _, err := l.Next(); !errors.Is(err, errUnreadable) {
 		t.Errorf("with no picture that can be read: %v", err)
+	}
+}
+
+// TestTruncated: a picture that ends early is an error, or taken as far as it
+// goes.
+func TestTruncated(t *testing.T) {
+	src := drawn(t, 8)
+	whole := take(t, src, Options{Batch: 4, Eval: centre})
+	src.data[5] = src.data[5][:len(src.data[5])-60]
+	for _, train := range []bool{false, true} {
+		o := Options{Batch: 4, Eval: centre}
+		if train {
+			o = Options{Batch: 4, Train: &pixel.Train{Size: 8, AreaMin: 1, AreaMax: 1, AspectMin: 1, AspectMax: 1}}
+		}
+		l, err := New(t.Context(), src, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = l.Next()
+		}
+		l.Close()
+		if !errors.Is(err, pixel.ErrTruncated) || !strings.Contains(err.Error(), "picture_5") {
+			t.Errorf("training %v: %v", train, err)
+		}
+		o.Truncated = true
+		got := take(t, src, o)
+		if len(got.rows) != 8 || got.skipped != 0 {
+			t.Errorf("training %v: %d rows, %d skipped", train, len(got.rows), got.skipped)
+		}
+		if !train && (!bytes.Equal(got.pixels[5][:24], whole.pixels[5][:24]) || bytes.Equal(got.pixels[5], whole.pixels[5])) {
+			t.Error("the rows above the cut differ, or those below it do not")
+		}
 	}
 }
 

@@ -66,7 +66,7 @@ func (l *Loader) worker() {
 	defer l.wg.Done()
 	m := &maker{d: pixel.NewDecoder(), pcg: rand.NewPCG(0, 0)}
 	m.rng = rand.New(m.pcg)
-	m.d.White = l.o.White
+	m.d.White, m.d.AcceptTruncated = l.o.White, l.o.Truncated
 	defer m.d.Close()
 	for {
 		began := time.Now()

@@ -28,6 +28,7 @@ type Recipe struct {
 	Batch        int       `yaml:"batch"`      // pictures an optimiser step, over all devices
 	Accumulate   int       `yaml:"accumulate"` // parts a batch is worked through in; 0 means 1
 	Sampling     string    `yaml:"sampling"`   // shuffle, or balanced: each class as often as another
+	Truncated    string    `yaml:"truncated"`  // pictures that end early: error, or accept what there is of them
 	Seed         uint64    `yaml:"seed"`
 	Precision    string    `yaml:"precision"` // auto, fp32, tf32, bf16, fp16
 	Optimizer    Optimizer `yaml:"optimizer"`
@@ -261,6 +262,9 @@ func ParseRecipe(text []byte) (Recipe, error) {
 	if r.Sampling == "" {
 		r.Sampling = "shuffle"
 	}
+	if r.Truncated == "" {
+		r.Truncated = "error"
+	}
 	if r.Augment.Crop == "" {
 		r.Augment.Crop = "torchvision"
 	}
@@ -327,6 +331,7 @@ func (r Recipe) checkNames() error {
 		want       []string
 	}{
 		{"augment.crop", r.Augment.Crop, []string{"torchvision", "tensorflow"}},
+		{"truncated", r.Truncated, []string{"error", "accept"}},
 		{"sampling", r.Sampling, []string{"shuffle", "balanced"}},
 		{"precision", r.Precision, []string{"auto", "fp32", "tf32", "bf16", "fp16"}},
 		{"network.init", r.Network.Init, []string{"paper", "he"}},

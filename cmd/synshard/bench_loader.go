@@ -61,9 +61,14 @@ processor time, which other processes disturb little.`,
 			if a.jsonOut {
 				e := json.NewEncoder(a.stdout)
 				e.SetIndent("", "  ")
-				return e.Encode(report)
+				err = e.Encode(report)
+			} else {
+				err = report.print(a)
 			}
-			return report.print(a)
+			if err == nil && report.Unreadable > 0 {
+				err = refused(fmt.Errorf("bench loader: %d of %d pictures could not be read and were passed over", report.Unreadable, report.Pictures))
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
@@ -194,7 +199,7 @@ func (p *pictureFolder) Read(i int, buf []byte) ([]byte, error) {
 
 // options are the loader's, without what changes from turn to turn.
 func (b loaderBench) options() loader.Options {
-	o := loader.Options{Batch: b.batch, Size: b.size, Shuffle: true, Seed: 1, OnError: func(loader.Item, error) error { return nil }}
+	o := loader.Options{Batch: b.batch, Size: b.size, Shuffle: true, Seed: 1}
 	if b.path == "eval" {
 		o.Shuffle = false
 		o.Eval = &pixel.Eval{Size: b.size, Resize: b.resize}
@@ -227,7 +232,7 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 	if err != nil {
 		return nil, err
 	}
-	m := &measurer{src: src.Source, o: o, kept: kept, turn: time.Duration(b.seconds / float64(b.rounds*len(b.workers)*2) * float64(time.Second))}
+	m := &measurer{src: src.Source, o: o, kept: kept, unreadable: map[int]string{}, turn: time.Duration(b.seconds / float64(b.rounds*len(b.workers)*2) * float64(time.Second))}
 	bar := a.bar(int64(b.rounds*len(b.workers)*2), "measuring")
 	defer bar.Finish()
 	runs := make([][]loaderTurn, len(b.workers))
@@ -246,7 +251,10 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 		}
 	}
 	bar.Finish()
-	return summarise(dir, b, src, kept, runs), nil
+	for row, why := range m.unreadable {
+		a.logf("picture %d: %s; passed over", row, why)
+	}
+	return summarise(dir, b, src, kept, len(m.unreadable), runs), nil
 }
 
 // print writes the report as a table and a verdict.

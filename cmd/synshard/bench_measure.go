@@ -26,6 +26,7 @@ type loaderReport struct {
 	KBPerImage float64     `json:"kb_per_image"`
 	Kernels    string      `json:"kernels"`
 	PeakMiB    float64     `json:"peak_mib"`
+	Unreadable int         `json:"unreadable"` // pictures passed over
 	Scarce     string      `json:"scarce"`
 	Runs       []loaderRun `json:"runs"`
 }
@@ -72,6 +73,18 @@ type measurer struct {
 	kept  [][]byte
 	turn  time.Duration
 	epoch int
+
+	mu         sync.Mutex
+	unreadable map[int]string // what was passed over, by row
+}
+
+// passOver is the loader's OnError: a picture counts once, however often it
+// comes.
+func (m *measurer) passOver(at loader.Item, err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unreadable[at.Row%m.src.Len()] = err.Error()
+	return nil
 }
 
 // keepPictures reads a sample of the pictures into memory, from all over the
@@ -145,7 +158,7 @@ func (e endless) Read(i int, buf []byte) ([]byte, error) { return e.Source.Read(
 // making the slots is not what is measured.
 func (m *measurer) load(ctx context.Context, workers int) (rate, error) {
 	o := m.o
-	o.Workers, o.Epoch = workers, m.epoch
+	o.Workers, o.Epoch, o.OnError = workers, m.epoch, m.passOver
 	m.epoch++
 	l, err := loader.New(ctx, endless{m.src, m.src.Len()}, o)
 	if err != nil {
@@ -195,8 +208,8 @@ func crcRate(kept [][]byte) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-func summarise(dir string, b loaderBench, src benchSource, kept [][]byte, runs [][]loaderTurn) *loaderReport {
-	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache.mode, Pictures: src.Len(), Kernels: pixel.Kernels()}
+func summarise(dir string, b loaderBench, src benchSource, kept [][]byte, unreadable int, runs [][]loaderTurn) *loaderReport {
+	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache.mode, Pictures: src.Len(), Unreadable: unreadable, Kernels: pixel.Kernels()}
 	crc := math.Inf(1) // a folder has no checksums
 	if src.place != nil {
 		crc = crcRate(kept)

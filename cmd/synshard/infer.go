@@ -26,9 +26,9 @@ type inferFlags struct {
 	in  inputFlags
 	net networkFlags
 
-	out, format, probabilities, embedding, batch string
-	topK, workers                                int
-	logits                                       bool
+	out, format, probabilities, embedding, batch, truncated string
+	topK, workers                                           int
+	logits                                                  bool
 }
 
 // inferColumns lets another file of this package add columns to what infer
@@ -85,6 +85,7 @@ func newInferCmd(a *app) *cobra.Command {
 	fl.StringVar(&f.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16")
 	fl.Lookup("embedding").NoOptDefVal = "fp32"
 	fl.StringVar(&f.batch, "batch", "", "pictures a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
+	fl.StringVar(&f.truncated, "truncated", "error", "pictures that end early: error (the row has it), or accept what there is of them")
 	fl.IntVarP(&f.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")
 	f.in.add(cmd)
 	f.net.add(cmd)
@@ -150,10 +151,13 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	if f.embedding != "" && net.width == 0 {
 		return fmt.Errorf("%s: the model gives no embedding", modelPath)
 	}
+	if f.truncated != "error" && f.truncated != "accept" {
+		return usagef("--truncated %q: want error or accept", f.truncated)
+	}
 	var complaints atomic.Int64
 	o := infer.Options{
 		Predictor: net.predictor, Spec: net.spec, Source: in.source, Fixed: net.fixed, Runs: net.runs, Workers: f.workers,
-		TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width,
+		TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width, Truncated: f.truncated == "accept",
 		Part: part, Parts: parts, Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes,
 		OnError: func(path string, err error) {
 			if complaints.Add(1) <= maxComplaints {

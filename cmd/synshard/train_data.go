@@ -123,6 +123,8 @@ func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]b
 			Eval: &pixel.Eval{Size: e.Size, Resize: e.Resize, Interpolation: e.Interpolation, Square: e.Square},
 		},
 	}
+	l.TrainOptions.Truncated = rec.Truncated == "accept"
+	l.ValOptions.Truncated = l.TrainOptions.Truncated
 	if rec.Sampling == "balanced" {
 		l.TrainOptions.Weights = loader.Balanced(d.trainView, 1)
 	}
