@@ -42,6 +42,7 @@ type trainRun struct {
 	Precision           string  `json:"precision"`
 	Data                string  `json:"data"` // synthetic or the dataset
 	Torch               string  `json:"torch"`
+	How                 string  `json:"how"` // steps are computed
 	Batch               int     `json:"batch"`
 	Procs               int     `json:"procs"`
 	Threads             int     `json:"threads"` // of each process
@@ -91,7 +92,7 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
 			if b.procs < 1 || b.batch%max(b.procs, 1) != 0 {
 				return usagef("bench train: --procs %d: want 1 or more, and a batch (%d) that goes evenly into them", b.procs, b.batch)
 			}
-			if b.batch < 1 || b.steps < 1 || b.warmup < 0 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
+			if b.batch < 1 || b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
 				return usagef("bench train: --batch and --steps must be above 0, the others not below")
 			}
 			return a.benchTrain(cmd.Context(), b)
@@ -105,7 +106,7 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
 	f.StringSliceVar(&b.precisions, "precision", []string{"fp32", "bf16"}, "fp32, tf32, bf16, fp16; several are measured one after the other")
 	f.IntVar(&b.batch, "batch", 16, "pictures a step")
 	f.IntVar(&b.steps, "steps", 10, "steps measured")
-	f.IntVar(&b.warmup, "warmup", 2, "steps made before")
+	f.IntVar(&b.warmup, "warmup", -1, "steps made before (-1: 2 on the CPU, 10 on a GPU, whose steps are recorded by then)")
 	f.IntVar(&b.procs, "procs", 1, "processes that work through each batch together; on CUDA one a GPU")
 	f.IntVar(&b.threads, "threads", 0, "threads of each process on the CPU (0: one a CPU, shared out)")
 	f.IntVarP(&b.workers, "workers", "j", 0, "workers that decode, with --data (0: one a CPU)")
@@ -123,6 +124,12 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 	}
 	if b.device, err = chooseDevice(shim, b.device); err != nil {
 		return err
+	}
+	if b.warmup < 0 {
+		b.warmup = 2
+		if strings.HasPrefix(b.device, "cuda") {
+			b.warmup = 10
+		}
 	}
 	if b.threads == 0 {
 		b.threads = max(runtime.GOMAXPROCS(0)/b.procs, 1)
@@ -153,7 +160,11 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 // benchTrainRun measures one precision on one source of data.
 func (a *app) benchTrainRun(ctx context.Context, shim *torch.Shim, net *model.Network, b trainBench, precision, data string) (trainRun, error) {
 	r := trainRun{Model: b.model, Device: b.device, Precision: precision, Data: "synthetic", Torch: shim.Version(), Batch: b.batch, Procs: b.procs, Threads: b.threads, Steps: b.steps}
-	next := syntheticBatches(net, b.batch)
+	next, free, err := syntheticBatches(net, b.batch, hostMemory(shim, b.device))
+	if err != nil {
+		return r, err
+	}
+	defer free()
 	if data != "" {
 		r.Data = data
 		source, err := a.openBench(data, loaderBench{split: "train"})
@@ -203,6 +214,7 @@ func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.Engin
 
 func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, error), net *model.Network, b trainBench, r *trainRun, tick func()) error {
 	times := map[*float64][]float64{}
+	steps := stepper{e: e}
 	var began time.Time
 	var cpu time.Duration
 	for i := range b.warmup + b.steps {
@@ -210,6 +222,9 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 			return err
 		}
 		if i == b.warmup {
+			if _, err := steps.settle(); err != nil {
+				return err
+			}
 			began, cpu = time.Now(), processorTime()
 		}
 		start := time.Now()
@@ -218,7 +233,7 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 			return err
 		}
 		waited := time.Since(start)
-		m, err := e.Step(batch, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.999})
+		m, err := steps.take(batch, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.999})
 		batch.Release()
 		if err != nil {
 			return err
@@ -232,6 +247,16 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 			&r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange} {
 			times[to] = append(times[to], d.Seconds())
 		}
+	}
+	last, err := steps.settle()
+	if err != nil {
+		return err
+	}
+	if last != nil {
+		r.Loss = last.Loss
+	}
+	if n, ok := e.(interface{ Note() string }); ok {
+		r.How = n.Note()
 	}
 	images := float64(b.steps * b.batch)
 	r.ImagesPerSecond = images / time.Since(began).Seconds()
@@ -247,14 +272,62 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 	if b.peakTFLOPS > 0 {
 		r.MFU = r.TFLOPS / b.peakTFLOPS
 	}
-	var err error
 	_, r.PeakBytes, err = e.Memory()
 	return err
 }
 
-// syntheticBatches gives one batch of noise again and again.
-func syntheticBatches(net *model.Network, n int) func() (*loader.Batch, error) {
-	batch := &loader.Batch{Images: make([]byte, n*net.Input*net.Input*3), Size: net.Input, N: n}
+// stepper takes steps as training does: where the engine queues, it has one
+// under way, and what a step found is known a step later.
+type stepper struct {
+	e        measured
+	underway int
+}
+
+// take begins a step and gives what the newest one known of found.
+func (s *stepper) take(b *loader.Batch, step train.Step) (m train.Metrics, err error) {
+	q, ok := s.e.(train.Queuer)
+	if !ok || q.Depth() == 0 {
+		return s.e.Step(b, step)
+	}
+	if err := q.Queue(b, step); err != nil {
+		return m, err
+	}
+	if s.underway++; s.underway <= q.Depth() {
+		return m, nil
+	}
+	s.underway--
+	return q.Collect()
+}
+
+// settle waits for what is under way; the last step's findings, if it did.
+func (s *stepper) settle() (last *train.Metrics, err error) {
+	for ; s.underway > 0; s.underway-- {
+		m, err := s.e.(train.Queuer).Collect()
+		if err != nil {
+			return nil, err
+		}
+		last = &m
+	}
+	return last, nil
+}
+
+// hostMemory gives memory for batches: pinned where a GPU reads it, else nil.
+func hostMemory(shim *torch.Shim, device string) func(int) ([]byte, func(), error) {
+	if strings.HasPrefix(device, "cuda") {
+		return shim.Alloc
+	}
+	return nil
+}
+
+// syntheticBatches gives one batch of noise again and again, and what frees it.
+func syntheticBatches(net *model.Network, n int, alloc func(int) ([]byte, func(), error)) (next func() (*loader.Batch, error), free func(), err error) {
+	batch := &loader.Batch{Size: net.Input, N: n}
+	if alloc == nil {
+		alloc = func(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }
+	}
+	if batch.Images, free, err = alloc(n * net.Input * net.Input * 3); err != nil {
+		return nil, nil, err
+	}
 	state := uint32(1)
 	for i := range batch.Images { // xorshift
 		state ^= state << 13
@@ -266,7 +339,7 @@ func syntheticBatches(net *model.Network, n int) func() (*loader.Batch, error) {
 		batch.Labels = append(batch.Labels, int64(i*37%net.Classes))
 		batch.Rows = append(batch.Rows, int64(i))
 	}
-	return func() (*loader.Batch, error) { return batch, nil }
+	return func() (*loader.Batch, error) { return batch, nil }, free, nil
 }
 
 // datasetBatches gives a dataset's batches as training sees them, epoch after
@@ -276,9 +349,7 @@ func datasetBatches(ctx context.Context, source loader.Source, net *model.Networ
 	epoch := 0
 	o := loader.Options{Batch: b.batch, Size: net.Input, Workers: b.workers, Shuffle: true, DropLast: source.Len() >= b.batch,
 		Train: &pixel.Train{Size: net.Input, AreaMin: 0.08, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3, Flip: true, Interpolation: "bilinear"}}
-	if strings.HasPrefix(b.device, "cuda") {
-		o.Alloc = shim.Alloc
-	}
+	o.Alloc = hostMemory(shim, b.device)
 	next := func() (*loader.Batch, error) {
 		for empty := 0; ; empty++ {
 			if l == nil {
@@ -326,5 +397,18 @@ func printTrainRuns(w io.Writer, runs []trainRun) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t%.1f\t%s\t%d\t%.3f\t%s\t\n", r.Precision, r.Data, r.Batch, r.ImagesPerSecond,
 			r.ImagesPerSecondBest, perCPU, 1e3*r.Step, 1e3*r.DataWait, 1e3*r.Forward, 1e3*r.Backward, exposed, 1e3*r.Update, exchange, r.PeakBytes>>20, r.TFLOPS, mfu)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	said := ""
+	for _, r := range runs {
+		if r.How == "" || r.How == said {
+			continue
+		}
+		said = r.How
+		if _, err := fmt.Fprintf(w, "%s, %s: %s\n", r.Device, r.Precision, r.How); err != nil {
+			return err
+		}
+	}
+	return nil
 }
