@@ -47,6 +47,9 @@ func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Optio
 		if err != nil {
 			return nil, err
 		}
+		if note := eng.Note(); e.onCUDA() && strings.HasPrefix(note, "plain") {
+			a.logf("warning: steps are slower than they could be: %s", note)
+		}
 		return eng, nil
 	}
 	return e, nil
