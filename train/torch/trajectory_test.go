@@ -1,0 +1,379 @@
+package torch
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"synshard/loader"
+	"synshard/model"
+	"synshard/train"
+)
+
+// written is an optimiser written down once more, a number at a time and in
+// float64: what the engine's multi-tensor and one-pass updates are held to.
+type written struct {
+	cfg     train.EngineConfig
+	params  []model.Param
+	value   map[string][]float64
+	average map[string][]float64
+	slot    map[string][2][]float64
+	updates int
+}
+
+func writeDown(cfg train.EngineConfig, n *model.Network, first []model.Tensor) *written {
+	w := &written{cfg: cfg, params: n.Params(), value: map[string][]float64{}, average: map[string][]float64{}, slot: map[string][2][]float64{}}
+	for _, t := range first {
+		var wide []float64
+		for _, v := range values(t) {
+			wide = append(wide, float64(v))
+		}
+		name, averaged := strings.CutPrefix(t.Name, "ema/")
+		if averaged {
+			w.average[name] = wide
+			continue
+		}
+		w.value[name] = wide
+		slots := [2][]float64{make([]float64, len(wide)), make([]float64, len(wide))}
+		if cfg.Optimizer == "rmsprop" {
+			for i := range slots[0] {
+				slots[0][i] = 1 // TensorFlow's
+			}
+		}
+		w.slot[name] = slots
+	}
+	return w
+}
+
+// tensors is the weights as an engine takes them.
+func (w *written) tensors() []model.Tensor {
+	var out []model.Tensor
+	for _, p := range w.params {
+		narrow := make([]float32, len(w.value[p.Name]))
+		for i, v := range w.value[p.Name] {
+			narrow[i] = float32(v)
+		}
+		out = append(out, model.NewTensor(p.Name, p.Shape, narrow))
+	}
+	return out
+}
+
+// update takes one step with the gradients and gives their norm.
+func (w *written) update(gradient map[string][]float32, lr, decay float64) float64 {
+	w.updates++
+	square := 0.0
+	for _, g := range gradient {
+		for _, v := range g {
+			square += float64(v) * float64(v)
+		}
+	}
+	norm, scale := math.Sqrt(square), 1.0
+	if w.cfg.ClipNorm > 0 && norm > w.cfg.ClipNorm {
+		scale = w.cfg.ClipNorm / norm
+	}
+	for _, p := range w.params {
+		for i, g := range gradient[p.Name] {
+			g := float64(g) * scale
+			if limit := w.cfg.ClipValue; limit > 0 {
+				g = min(max(g, -limit), limit)
+			}
+			l2 := 0.0
+			if p.Kind == model.Weight {
+				l2 = w.cfg.WeightDecay
+			}
+			w.element(p.Name, i, g, l2, lr)
+		}
+		for i, v := range w.value[p.Name] {
+			if p.Kind != model.RunningMean && p.Kind != model.RunningVar {
+				w.average[p.Name][i] = decay*w.average[p.Name][i] + (1-decay)*v
+			}
+		}
+	}
+	return norm
+}
+
+// element updates one weight: RMSProp as TensorFlow has it, SGD with Nesterov's
+// momentum (Sutskever et al. 2013), AdamW (Loshchilov and Hutter 2019).
+func (w *written) element(name string, i int, g, l2, lr float64) {
+	x, s, c := w.value[name], w.slot[name], w.cfg
+	switch c.Optimizer {
+	case "rmsprop":
+		g += l2 * x[i]
+		s[0][i] = c.Decay*s[0][i] + (1-c.Decay)*g*g
+		s[1][i] = c.Momentum*s[1][i] + lr*g/math.Sqrt(s[0][i]+c.Eps)
+		x[i] -= s[1][i]
+	case "sgd":
+		g += l2 * x[i]
+		s[0][i] = c.Momentum*s[0][i] + g
+		if c.Nesterov {
+			x[i] -= lr * (g + c.Momentum*s[0][i])
+		} else {
+			x[i] -= lr * s[0][i]
+		}
+	case "adamw":
+		s[0][i] = c.Beta1*s[0][i] + (1-c.Beta1)*g
+		s[1][i] = c.Beta2*s[1][i] + (1-c.Beta2)*g*g
+		m, v := s[0][i]/(1-math.Pow(c.Beta1, float64(w.updates))), s[1][i]/(1-math.Pow(c.Beta2, float64(w.updates)))
+		x[i] -= lr * (l2*x[i] + m/(math.Sqrt(v)+c.Eps))
+	}
+}
+
+// gradients are every trained tensor's on a batch.
+func gradients(t *testing.T, e *Engine, b *loader.Batch) map[string][]float32 {
+	t.Helper()
+	if _, err := e.accumulate(b); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]float32{}
+	for _, p := range e.params {
+		if p.Kind == model.RunningMean || p.Kind == model.RunningVar {
+			continue
+		}
+		g, err := e.Gradient(p.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[p.Name] = g
+	}
+	return out
+}
+
+// apart is the norm of got's difference from want, as a share of want's.
+func apart(got []float32, want []float64) float64 {
+	if len(got) != len(want) {
+		return math.Inf(1)
+	}
+	var off, size float64
+	for i, v := range want {
+		d := float64(got[i]) - v
+		off, size = off+d*d, size+v*v
+	}
+	return math.Sqrt(off) / max(math.Sqrt(size), 1e-6)
+}
+
+// TestUpdateTrajectory holds weights, averages and the optimiser's state along
+// five steps to the arithmetic written down: each tensor within 2e-4 of its
+// norm, and the optimiser's within 0.02, as the gradients they are made of.
+// Between the two lies float32 alone, and what a ReLU's last bit makes of it;
+// a decay left out or an average one step behind would be 10 times that.
+func TestUpdateTrajectory(t *testing.T) {
+	for _, c := range []struct {
+		optimizer string
+		lr        float64
+		change    func(*train.EngineConfig)
+	}{
+		{"rmsprop", 0.005, func(c *train.EngineConfig) { c.ClipNorm = 2 }},
+		{"rmsprop", 0.005, func(c *train.EngineConfig) { c.ClipValue = 0.01 }},
+		{"sgd", 0.005, func(c *train.EngineConfig) {}},
+		{"sgd", 0.005, func(c *train.EngineConfig) { c.Nesterov, c.ClipNorm = false, 0.5 }},
+		{"adamw", 1e-4, func(c *train.EngineConfig) { c.WeightDecay = 5 }},
+	} {
+		cfg := config(c.optimizer)
+		cfg.EMA, cfg.WeightDecay = true, 0.2
+		c.change(&cfg)
+		e := engine(t, cfg)
+		first, err := e.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		first = slices.DeleteFunc(first, func(x model.Tensor) bool { return strings.HasPrefix(x.Name, "opt/") })
+		want := writeDown(cfg, e.net, first)
+		worst, where := 0.0, ""
+		for step := range 5 {
+			// The gradient at the weights as written, not as the engine has them.
+			probe := engine(t, cfg)
+			if err := probe.SetState(want.tensors()); err != nil {
+				t.Fatal(err)
+			}
+			norm := want.update(gradients(t, probe, batch(4)), c.lr, 0.9)
+			if err := probe.Close(); err != nil {
+				t.Fatal(err)
+			}
+			m, err := e.Step(batch(4), train.Step{LR: c.lr, EMADecay: 0.9})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !(math.Abs(m.GradNorm-norm) <= 1e-3*norm) {
+				t.Errorf("%s, step %d: norm %v, want %v", c.optimizer, step, m.GradNorm, norm)
+			}
+			state, err := e.State()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, x := range state {
+				expect, tolerance := want.of(x.Name)
+				if expect == nil {
+					continue
+				}
+				if d := apart(values(x), expect); !(d <= tolerance) {
+					t.Errorf("%s, step %d: %s differs by %g of its norm", c.optimizer, step, x.Name, d)
+				} else if d/tolerance > worst {
+					worst, where = d/tolerance, x.Name
+				}
+			}
+		}
+		t.Logf("%s: at most %.2g of the tolerance (%s)", c.optimizer, worst, where)
+	}
+}
+
+// of is what a tensor of the engine's state is to be; nil for what is not of
+// the update.
+func (w *written) of(name string) ([]float64, float64) {
+	if rest, ok := strings.CutPrefix(name, "opt/"); ok {
+		slot, param, _ := strings.Cut(rest, "/")
+		s, ok := w.slot[param]
+		switch {
+		case !ok:
+			return nil, 0
+		case slot == "ms" || slot == "m" || w.cfg.Optimizer == "sgd":
+			return s[0], 0.02
+		}
+		return s[1], 0.02
+	}
+	param, averaged := strings.CutPrefix(name, "ema/")
+	for _, p := range w.params {
+		if p.Name == param && (p.Kind == model.RunningMean || p.Kind == model.RunningVar) {
+			return nil, 0
+		}
+	}
+	if averaged {
+		return w.average[param], 2e-4
+	}
+	return w.value[param], 2e-4
+}
+
+// TestGradientPaths holds every tensor's gradient on each fast or sparing path
+// to the plain path's, by the norm of their difference.
+func TestGradientPaths(t *testing.T) {
+	plainConfig := config("sgd")
+	plainConfig.Unfused = true
+	want := gradients(t, engine(t, plainConfig), batch(4))
+	for _, c := range []struct {
+		name      string
+		change    func(*train.EngineConfig)
+		tolerance float64 // of each gradient's norm
+		cosine    float64 // of all together
+	}{
+		{"fused", func(c *train.EngineConfig) { c.Unfused = false }, 2e-3, 1 - 1e-6},
+		{"fused on one thread", func(c *train.EngineConfig) { c.Unfused, c.Threads = false, 1 }, 0.02, 1 - 1e-6},
+		{"recomputed", func(c *train.EngineConfig) { c.Recompute = true }, 1e-5, 1 - 1e-9},
+		{"fused and recomputed", func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 2e-3, 1 - 1e-6},
+		{"contiguous", func(c *train.EngineConfig) { c.ChannelsLast = false }, 0.02, 1 - 1e-6},
+		{"bf16", func(c *train.EngineConfig) { c.Precision = "bf16" }, 1, 0.99},
+		{"fused in bf16", func(c *train.EngineConfig) { c.Unfused, c.Precision = false, "bf16" }, 1, 0.99},
+	} {
+		cfg := plainConfig
+		c.change(&cfg)
+		compareGradients(t, c.name, gradients(t, engine(t, cfg), batch(4)), want, c.tolerance, c.cosine)
+	}
+}
+
+func compareGradients(t *testing.T, what string, got, want map[string][]float32, tolerance, least float64) {
+	t.Helper()
+	if len(want) < 190 || len(got) != len(want) {
+		t.Fatalf("%s: %d gradients beside %d", what, len(got), len(want))
+	}
+	worst, where := 0.0, ""
+	var dot, a2, b2 float64
+	for name, w := range want {
+		g := got[name]
+		if len(g) != len(w) {
+			t.Fatalf("%s: %s has %d elements beside %d", what, name, len(g), len(w))
+		}
+		var off, size float64
+		for i := range w {
+			x, y := float64(g[i]), float64(w[i])
+			off, size = off+(x-y)*(x-y), size+y*y
+			dot, a2, b2 = dot+x*y, a2+x*x, b2+y*y
+		}
+		if d := math.Sqrt(off) / max(math.Sqrt(size), 1e-6); !(d <= worst) {
+			worst, where = d, name
+		}
+	}
+	cosine := dot / math.Sqrt(a2*b2)
+	t.Logf("%s: greatest difference %.2g of its norm (%s); cosine of all together %.6f", what, worst, where, cosine)
+	if !(worst <= tolerance) {
+		t.Errorf("%s: the gradient of %s differs by %g of its norm", what, where, worst)
+	}
+	if !(cosine >= least) {
+		t.Errorf("%s: the gradients' cosine is %v", what, cosine)
+	}
+}
+
+// TestGroupGradients holds gradients summed in buckets over two processes to
+// one process's: after a first step of plain SGD its momentum is the gradient.
+func TestGroupGradients(t *testing.T) {
+	cfg := groupConfig()
+	cfg.ClipNorm, cfg.WeightDecay = 0, 0
+	first := func(e train.Engine) map[string][]float32 {
+		if _, err := e.Step(batch(4), train.Step{LR: 1e-3, EMADecay: 0.9, FreezeBN: true}); err != nil {
+			t.Fatal(err)
+		}
+		state, err := e.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string][]float32{}
+		for _, x := range state {
+			if name, ok := strings.CutPrefix(x.Name, "opt/mom/"); ok {
+				out[name] = values(x)
+			}
+		}
+		return out
+	}
+	compareGradients(t, "two processes", first(procs(t, cfg)), first(engine(t, cfg)), 1e-4, 1-1e-9)
+}
+
+// TestExceptions: what libtorch throws comes back as an error that names the
+// operation, with out-of-memory told apart, and the process goes on.
+func TestExceptions(t *testing.T) {
+	if device() != "cpu" {
+		t.Skip("sizes that no memory holds are the CPU's here")
+	}
+	s := shim(t)
+	expect := func(what string, err error, oom bool, want ...string) {
+		t.Helper()
+		if err == nil || errors.Is(err, train.ErrOutOfMemory) != oom || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v", what, err)
+			return
+		}
+		for _, w := range want {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %v; want %q in it", what, err, w)
+			}
+		}
+		t.Logf("%s: %v", what, err)
+	}
+	huge := narrow(t)
+	huge.Nodes = slices.Clone(huge.Nodes)
+	huge.Nodes[huge.Logits].Out = 1 << 40 // 2^50 bytes and more, beyond what can be addressed
+	_, err := s.New(huge, config("sgd"))
+	expect("a layer that no memory holds", err, true, "new engine: ")
+
+	padded := narrow(t)
+	padded.Nodes = slices.Clone(padded.Nodes)
+	padded.Nodes[1].Pad = [2]int{1 << 22, 1 << 22}
+	e := engineOf(t, padded, config("sgd"))
+	_, err = e.Step(batch(4), train.Step{LR: 0.1})
+	expect("a step that no memory holds", err, true, "step: ")
+	_, err = e.Evaluate(batch(4), false)
+	expect("an evaluation that no memory holds", err, true, "evaluate: ")
+
+	odd := narrow(t)
+	odd.Nodes = slices.Clone(odd.Nodes)
+	pool := slices.IndexFunc(odd.Nodes, func(n model.Node) bool { return n.Op == model.MaxPool })
+	odd.Nodes[pool].Pad = [2]int{2, 2} // libtorch wants half a window at most
+	e = engineOf(t, odd, config("sgd"))
+	_, err = e.Step(batch(4), train.Step{LR: 0.1})
+	expect("a pool that libtorch refuses", err, false, "step: pad should be")
+	_, err = e.Evaluate(batch(4), false)
+	expect("a pool that libtorch refuses", err, false, "evaluate: pad should be")
+	_, err = e.Probabilities(batch(4), false)
+	expect("a pool that libtorch refuses", err, false, "probabilities: pad should be")
+	state, err := e.State()
+	if err != nil || len(state) == 0 {
+		t.Errorf("after errors: %v", err)
+	}
+}
