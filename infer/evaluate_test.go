@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -363,8 +364,8 @@ func TestRestrictAndReal(t *testing.T) {
 	}
 }
 
-// TestReadPredictions reads back what infer writes, as a file and as a stream,
-// and refuses what is no such thing.
+// TestReadPredictions reads back what infer writes, in every format, from files
+// and from pipes, and refuses what is no such thing.
 func TestReadPredictions(t *testing.T) {
 	o := Options{Spec: model.Spec{Model: "m", InputSize: 8, Resize: 8, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"a", "b", "c"}},
 		TopK: 2, Probabilities: true, Batch: 4, Source: nothing{}}
@@ -382,7 +383,7 @@ func TestReadPredictions(t *testing.T) {
 	want := &Predictions{Classes: o.Spec.Classes, K: 2, Paths: []string{"x.jpg", "y.jpg", "z.jpg"}, Truth: []int32{1, -1, 0}, Failed: []bool{false, true, false},
 		Top: []int32{2, 1, -1, -1, 0, 2}, Prob: []float32{0.6, 0.3, 0, 0, 0.9, 0.06}, All: []float32{0.1, 0.3, 0.6, 0, 0, 0, 0.9, 0.04, 0.06}}
 	dir := t.TempDir()
-	for _, format := range []string{"arrow", "stream"} {
+	for _, format := range Formats {
 		path := filepath.Join(dir, format)
 		var b bytes.Buffer
 		e, err := newEncoder(format, &b, l.schema)
@@ -392,12 +393,29 @@ func TestReadPredictions(t *testing.T) {
 		if err = errors.Join(err, os.WriteFile(path, b.Bytes(), 0o666)); err != nil {
 			t.Fatal(err)
 		}
-		got, err := ReadPredictions(path)
+		if err := writeSidecar(path, format, int64(b.Len()), l.schema); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadPredictions(path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if diff := gocmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", format, diff)
+		}
+		piped, err := ReadPredictionsFrom(io.MultiReader(bytes.NewReader(b.Bytes())), o.Spec.Classes)
+		if err != nil {
+			t.Fatalf("%s from a pipe: %v", format, err)
+		}
+		if diff := gocmp.Diff(want, piped); diff != "" {
+			t.Errorf("%s from a pipe (-want +got)\n%s", format, diff)
+		}
+		text := format == "ndjson" || format == "csv"
+		if _, err := ReadPredictionsFrom(bytes.NewReader(b.Bytes()), nil); text != (err != nil) || text && !errors.Is(err, ErrFormat) {
+			t.Errorf("%s without classes: %v", format, err)
+		}
+		if _, err := ReadPredictions(path, []string{"a", "b", "z"}); err == nil {
+			t.Errorf("%s was read with other classes than it was made with", format)
 		}
 		for n := range b.Len() { // cut short anywhere, it is an error or fewer rows, never a crash
 			if n%37 != 0 {
@@ -406,15 +424,19 @@ func TestReadPredictions(t *testing.T) {
 			if err := os.WriteFile(path, b.Bytes()[:n], 0o666); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := ReadPredictions(path); err == nil && got.Len() == len(rows) && n < b.Len()/2 {
+			got, err := ReadPredictions(path, nil)
+			if err == nil && (text || got.Len() == len(rows) && n < b.Len()/2) {
 				t.Errorf("%s cut at %d of %d is whole", format, n, b.Len())
+			}
+			if err != nil && !errors.Is(err, ErrFormat) {
+				t.Errorf("%s cut at %d: %v", format, n, err)
 			}
 		}
 	}
-	if _, err := ReadPredictions("testdata/eval.json"); !errors.Is(err, ErrFormat) {
+	if _, err := ReadPredictions("testdata/eval.json", nil); !errors.Is(err, ErrFormat) {
 		t.Errorf("JSON as predictions: %v", err)
 	}
-	if _, err := ReadPredictions(filepath.Join(dir, "none")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := ReadPredictions(filepath.Join(dir, "none"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
 }

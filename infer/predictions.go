@@ -2,14 +2,12 @@ package infer
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"slices"
 
 	"synshard/model"
 )
@@ -29,148 +27,177 @@ type Predictions struct {
 // Len counts the rows.
 func (p *Predictions) Len() int { return len(p.Truth) }
 
-// ReadPredictions reads an Arrow file, or an Arrow stream, of predictions.
-func ReadPredictions(path string) (*Predictions, error) {
-	p := &Predictions{}
-	r := predictionReader{p: p}
-	read := readFile
-	if stream, err := isStream(path); err != nil {
+// ReadPredictions reads a file that infer wrote, in any of Formats, told apart
+// by its content. The classes are in the file, or for text in what lies beside
+// it; given ones take their place where there are none, and must equal them
+// otherwise.
+func ReadPredictions(path string, classes []string) (*Predictions, error) {
+	f, err := os.Open(path)
+	if err != nil {
 		return nil, err
-	} else if stream {
-		read = readStream
 	}
-	if err := read(path, r.schema, r.record); err != nil {
+	defer f.Close()
+	kind, err := kindOf(bufio.NewReader(f))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	beside := func(string) string { return "" }
+	if kind == "ndjson" || kind == "csv" {
+		switch said, err := readSidecar(path); {
+		case err == nil:
+			beside = said
+		case !errors.Is(err, os.ErrNotExist):
+			return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+		}
+	}
+	p, err := readPredictions(f, kind, beside, classes)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
 }
 
-// isStream tells Arrow's stream form from its file form, which begins with a
-// magic word.
-func isStream(path string) (bool, error) {
-	f, err := os.Open(path)
+// ReadPredictionsFrom is ReadPredictions for what has no name. Files of Arrow
+// and Parquet are kept in memory, since their tables stand at the end.
+func ReadPredictionsFrom(r io.Reader, classes []string) (*Predictions, error) {
+	b := bufio.NewReader(r)
+	kind, err := kindOf(b)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	defer f.Close()
-	var head [6]byte
-	if _, err := io.ReadFull(f, head[:]); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, err
+	var in input = &notSeekable{b}
+	if kind == "arrow" || kind == "parquet" {
+		all, err := io.ReadAll(b)
+		if err != nil {
+			return nil, err
+		}
+		in = bytes.NewReader(all)
 	}
-	return string(head[:4]) == "\xff\xff\xff\xff", nil
+	return readPredictions(in, kind, func(string) string { return "" }, classes)
 }
 
-// readStream is readFile for a stream.
-func readStream(path string, schema func(*arrow.Schema) error, each func(arrow.Record) error) (err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
+// kindOf tells what form of output comes, without taking any of it.
+func kindOf(r *bufio.Reader) (string, error) {
+	head, err := r.Peek(8)
+	if err != nil && err != io.EOF {
+		return "", err
 	}
-	defer f.Close()
+	for _, k := range []struct{ magic, kind string }{{"ARROW1", "arrow"}, {"\xff\xff\xff\xff", "stream"}, {"PAR1", "parquet"}, {"{", "ndjson"}, {"path,", "csv"}} {
+		if bytes.HasPrefix(head, []byte(k.magic)) {
+			return k.kind, nil
+		}
+	}
+	if len(head) == 0 {
+		return "", fmt.Errorf("%w: it is empty", ErrFormat)
+	}
+	return "", fmt.Errorf("%w: it begins with %q", ErrFormat, head)
+}
+
+// input is what predictions are read from.
+type input interface {
+	io.Reader
+	io.ReaderAt
+	io.Seeker
+}
+
+// notSeekable is an input of which only Read is used.
+type notSeekable struct{ io.Reader }
+
+func (*notSeekable) ReadAt([]byte, int64) (int, error) { return 0, errors.ErrUnsupported }
+func (*notSeekable) Seek(int64, int) (int64, error)    { return 0, errors.ErrUnsupported }
+
+// readPredictions reads one kind of input. Panics of its readers, which damage
+// can cause, become errors.
+func readPredictions(in input, kind string, beside func(string) string, classes []string) (p *Predictions, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrFormat, p)
+		if v := recover(); v != nil {
+			err = fmt.Errorf("%w: %v", ErrFormat, v)
 		}
 	}()
-	r, err := ipc.NewReader(bufio.NewReader(f))
+	p = &Predictions{Classes: classes}
+	switch kind {
+	case "arrow", "stream", "parquet":
+		err = (&columnReader{p: p}).read(in, kind)
+	default:
+		if err = p.said(beside(keySpec)); err != nil {
+			break
+		}
+		if p.Classes == nil {
+			return nil, fmt.Errorf("%w: %s does not hold the model's classes, and %s is not beside it: give them", ErrFormat, kind, sidecarName("it"))
+		}
+		if kind == "csv" {
+			err = readCSV(in, p)
+		} else {
+			err = readNDJSON(in, p)
+		}
+	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
+		return nil, err
 	}
-	defer r.Release()
-	if err := schema(r.Schema()); err != nil {
-		return err
+	if p.K == 0 {
+		p.keep(1)
 	}
-	for r.Next() {
-		if err := each(r.Record()); err != nil {
-			return err
-		}
-	}
-	if err := r.Err(); err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	return nil
+	return p, nil
 }
 
-type predictionReader struct {
-	p   *Predictions
-	all int // column of all probabilities, or -1
-}
-
-func (r *predictionReader) schema(s *arrow.Schema) error {
-	for i, name := range []string{"path", "label", "synset", "pred_label", "pred_synset", "pred_prob", "error"} {
-		if i >= len(s.Fields()) || s.Field(i).Name != name {
-			return fmt.Errorf("%w: column %d is not %s", ErrFormat, i, name)
-		}
-	}
-	list, ok := s.Field(colPredLabel).Type.(*arrow.FixedSizeListType)
-	if !ok || s.Field(colPredProb).Type.ID() != arrow.FIXED_SIZE_LIST {
-		return fmt.Errorf("%w: pred_label is %s", ErrFormat, s.Field(colPredLabel).Type)
-	}
-	r.p.K = int(list.Len())
-	md := s.Metadata()
-	text, ok := md.GetValue(keySpec)
-	if !ok {
-		return fmt.Errorf("%w: no %s in its metadata", ErrFormat, keySpec)
-	}
-	spec, err := model.ParseSpec(text)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	r.p.Classes = spec.Classes
-	r.all = -1
-	if at := s.FieldIndices("probabilities"); len(at) == 1 {
-		if t, ok := s.Field(at[0]).Type.(*arrow.FixedSizeListType); ok && int(t.Len()) == len(spec.Classes) {
-			r.all = at[0]
-		}
-	}
-	return nil
-}
-
-func (r *predictionReader) record(rec arrow.Record) error {
-	p, k := r.p, r.p.K
-	paths, label := rec.Column(colPath).(*array.String), rec.Column(colLabel).(*array.Int64)
-	lists, probs := rec.Column(colPredLabel).(*array.FixedSizeList), rec.Column(colPredProb).(*array.FixedSizeList)
-	tops, shares := lists.ListValues().(*array.Int64), probs.ListValues().(*array.Float32)
-	for i := range int(rec.NumRows()) {
-		truth := int32(-1)
-		if l := label.Value(i); label.IsValid(i) {
-			if l < 0 || l >= int64(len(p.Classes)) {
-				return fmt.Errorf("%w: label %d of %d classes", ErrFormat, l, len(p.Classes))
-			}
-			truth = int32(l)
-		}
-		p.Truth = append(p.Truth, truth)
-		p.Paths = append(p.Paths, string([]byte(paths.Value(i))))
-		p.Failed = append(p.Failed, lists.IsNull(i))
-		for j := range k {
-			class, share := int32(-1), float32(0)
-			if lists.IsValid(i) {
-				l := tops.Value((lists.Data().Offset()+i)*k + j)
-				if l < 0 || l >= int64(len(p.Classes)) {
-					return fmt.Errorf("%w: predicted label %d of %d classes", ErrFormat, l, len(p.Classes))
-				}
-				class, share = int32(l), shares.Value((probs.Data().Offset()+i)*k+j)
-			}
-			p.Top, p.Prob = append(p.Top, class), append(p.Prob, share)
-		}
-	}
-	return r.probabilities(rec)
-}
-
-// probabilities keeps those of every class; a row that failed has zeros.
-func (r *predictionReader) probabilities(rec arrow.Record) error {
-	if r.all < 0 {
+// said takes the classes of a Spec, if there is one.
+func (p *Predictions) said(spec string) error {
+	if spec == "" {
 		return nil
 	}
-	lists, c := rec.Column(r.all).(*array.FixedSizeList), len(r.p.Classes)
-	values := lists.ListValues().(*array.Float32).Float32Values()
-	for i := range int(rec.NumRows()) {
-		if lists.IsNull(i) {
-			r.p.All = append(r.p.All, make([]float32, c)...)
-			continue
-		}
-		at := (lists.Data().Offset() + i) * c
-		r.p.All = append(r.p.All, values[at:at+c]...)
+	s, err := model.ParseSpec(spec)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	if p.Classes != nil && !slices.Equal(p.Classes, s.Classes) {
+		return fmt.Errorf("the %d classes given are not the %d that the predictions were made with", len(p.Classes), len(s.Classes))
+	}
+	p.Classes = s.Classes
+	return nil
+}
+
+// predicted is a row as any format has it. Without labels it failed; label is
+// -1 where there is no truth.
+type predicted struct {
+	path   string
+	label  int64
+	labels []int64
+	probs  []float32
+	all    []float32 // of every class, or nil
+}
+
+// keep says how many predictions of a row are kept, once that is known.
+func (p *Predictions) keep(k int) {
+	p.K = k
+	for range k * p.Len() {
+		p.Top, p.Prob = append(p.Top, -1), append(p.Prob, 0)
+	}
+}
+
+// add appends a row.
+func (p *Predictions) add(r predicted) error {
+	if r.label < -1 || r.label >= int64(len(p.Classes)) {
+		return fmt.Errorf("%w: row %d: label %d of %d classes", ErrFormat, p.Len(), r.label, len(p.Classes))
+	}
+	failed := len(r.labels) == 0
+	if !failed && p.K == 0 {
+		p.keep(len(r.labels))
+	}
+	if !failed && (len(r.labels) != p.K || len(r.probs) != p.K) || r.all != nil && len(r.all) != len(p.Classes) {
+		return fmt.Errorf("%w: row %d has %d labels, %d probabilities and %d of all classes", ErrFormat, p.Len(), len(r.labels), len(r.probs), len(r.all))
+	}
+	for j := range p.K {
+		class, share := int64(-1), float32(0)
+		if !failed {
+			if class, share = r.labels[j], r.probs[j]; class < 0 || class >= int64(len(p.Classes)) {
+				return fmt.Errorf("%w: row %d: predicted label %d of %d classes", ErrFormat, p.Len(), class, len(p.Classes))
+			}
+		}
+		p.Top, p.Prob = append(p.Top, int32(class)), append(p.Prob, share)
+	}
+	p.Paths, p.Truth, p.Failed = append(p.Paths, r.path), append(p.Truth, int32(r.label)), append(p.Failed, failed)
 	return nil
 }

@@ -53,6 +53,38 @@ func WriteReport(dir string, r Report) error {
 	return nil
 }
 
+// WriteComparison writes comparison.arrow, a row, into dir.
+func WriteComparison(dir string, c Comparison) error {
+	if err := durable.MkdirAll(dir); err != nil {
+		return err
+	}
+	summary, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	t := comparisonTable([]Comparison{c})
+	if err := t.write(dir, string(summary)); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Join(dir, t.name), err)
+	}
+	return nil
+}
+
+func comparisonTable(rows []Comparison) reportTable {
+	return reportTable{"comparison.arrow", []column{
+		by("n", rows, func(r Comparison) int64 { return int64(r.N) }),
+		by("top1_a", rows, func(r Comparison) float64 { return r.A }),
+		by("top1_b", rows, func(r Comparison) float64 { return r.B }),
+		by("difference", rows, func(r Comparison) float64 { return r.Difference }),
+		by("low", rows, func(r Comparison) float64 { return r.Low }),
+		by("high", rows, func(r Comparison) float64 { return r.High }),
+		by("resamples", rows, func(r Comparison) int64 { return int64(r.Resamples) }),
+		by("only_a", rows, func(r Comparison) int64 { return int64(r.OnlyA) }),
+		by("only_b", rows, func(r Comparison) int64 { return int64(r.OnlyB) }),
+		by("p_exact", rows, func(r Comparison) float64 { return r.PExact }),
+		by("p_mid", rows, func(r Comparison) float64 { return r.PMid }),
+	}}
+}
+
 // by makes a column of one value a row.
 func by[R, V any](name string, rows []R, value func(R) V) column {
 	values := make([]V, len(rows))

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,13 +21,14 @@ type evalFlags struct {
 	confusions, resamples   int
 	seed                    uint64
 	wordnet, only, real     string
+	classes                 string
 	superclasses, depths    []string
 	compare, noWordNet      bool
 	arrow                   string
 	subtrees, minSubtreeRow int
 }
 
-const evalLong = `Reads what infer wrote (an Arrow file or stream) and prints top-1 and top-5
+const evalLong = `Reads what infer wrote, in any of its formats, and prints top-1 and top-5
 accuracy, overall and by synset, precision and recall, what is taken for what, and
 the expected calibration error; and by WordNet how far off mistakes are: the height
 of the lowest common ancestor of truth and prediction, over mistakes and over all
@@ -33,8 +36,8 @@ rows at 1 and 5 predictions, and the subtrees with the lowest accuracy.
 docs/EVALUATION.md defines each.
 
 --superclass and --depth measure accuracy after rolling predictions up. --only FILE
-measures as a classifier of some of the classes (one synset a line), as ImageNet-A
-and ImageNet-R are; --real takes reassessed labels (real.json). --compare takes two
+measures as a classifier of some of the classes (one synset or label a line), as
+ImageNet-A and ImageNet-R are; --real takes reassessed labels (real.json). --compare takes two
 files over the same pictures: the difference with a 95 % interval of the paired
 bootstrap, and McNemar's test. Rows without a truth are left out; a picture that
 could not be read counts as wrong.`
@@ -42,12 +45,13 @@ could not be read counts as wrong.`
 func newEvalCmd(a *app) *cobra.Command {
 	var f evalFlags
 	cmd := &cobra.Command{
-		Use:   "eval PREDICTIONS",
+		Use:   "eval PREDICTIONS | -",
 		Short: "Measure predictions against the truth",
 		Long:  evalLong,
 		Example: `  synshard eval runs/a/val.arrow
   synshard eval runs/a/val.arrow --superclass dog --superclass bird --depth 5 --json
   synshard eval runs/a/r.arrow --only imagenet-r.txt
+  synshard infer model.onnx imagenet --split val | synshard eval -
   synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
 		Args: exactly(1, 2, "a file of predictions"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -67,7 +71,8 @@ func newEvalCmd(a *app) *cobra.Command {
 	fl.StringArrayVar(&f.superclasses, "superclass", nil, "accuracy after rolling up to these synsets (id or word; repeatable)")
 	fl.StringArrayVar(&f.depths, "depth", nil, "accuracy after rolling up to this depth of WordNet; repeatable")
 	fl.BoolVar(&f.noWordNet, "no-wordnet", false, "without what needs WordNet")
-	fl.StringVar(&f.only, "only", "", "file of synsets, one a line: measure as a classifier of these alone")
+	fl.StringVar(&f.only, "only", "", "file of synsets or labels, one a line: measure as a classifier of these alone")
+	fl.StringVar(&f.classes, "classes", "", "the model's classes in label order (a file, one a line, or a dataset), for text that came without its .meta.json")
 	fl.StringVar(&f.real, "real", "", "reassessed labels (real.json)")
 	fl.StringVar(&f.arrow, "arrow", "", "write the tables as Arrow files into this directory, too")
 	fl.BoolVar(&f.compare, "compare", false, "compare two files over the same pictures")
@@ -76,7 +81,8 @@ func newEvalCmd(a *app) *cobra.Command {
 	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
 	cobra.CheckErr(cmd.MarkFlagFilename("only"))
 	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
-	for _, one := range []string{"superclass", "depth", "only", "real", "arrow"} {
+	cobra.CheckErr(cmd.MarkFlagFilename("classes"))
+	for _, one := range []string{"superclass", "depth", "only", "real"} {
 		cmd.MarkFlagsMutuallyExclusive("compare", one)
 	}
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass")
@@ -95,7 +101,7 @@ func (f *evalFlags) check(args []string) error {
 }
 
 func (a *app) eval(path string, f evalFlags) error {
-	p, err := infer.ReadPredictions(path)
+	p, err := a.predictions(path, f.classes)
 	if err != nil {
 		return err
 	}
@@ -104,7 +110,7 @@ func (a *app) eval(path string, f evalFlags) error {
 		if err != nil {
 			return err
 		}
-		if p, err = p.Restrict(names); err != nil {
+		if p, err = p.Restrict(labelled(names, p.Classes)); err != nil {
 			return fmt.Errorf("%s: %w", f.only, err)
 		}
 	}
@@ -132,6 +138,41 @@ func (a *app) eval(path string, f evalFlags) error {
 		}
 	}
 	return a.result(r, func(w io.Writer) { printReport(w, r, g, f) })
+}
+
+// predictions reads a file, or stdin.
+func (a *app) predictions(path, classList string) (*infer.Predictions, error) {
+	var classes []string
+	if classList != "" {
+		var err error
+		if classes, err = readClassList(classList); err != nil {
+			return nil, err
+		}
+	}
+	if path != "-" {
+		return infer.ReadPredictions(path, classes)
+	}
+	p, err := infer.ReadPredictionsFrom(a.stdin, classes)
+	if err != nil {
+		return nil, fmt.Errorf("stdin: %w", err)
+	}
+	return p, nil
+}
+
+// labelled turns labels, where all of a list are, into the classes they stand
+// for; a label that is none stays what it is, to be named.
+func labelled(names, classes []string) []string {
+	out := slices.Clone(names)
+	for i, name := range names {
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			return names
+		}
+		if n >= 0 && n < len(classes) {
+			out[i] = classes[n]
+		}
+	}
+	return out
 }
 
 // judge adds what WordNet says of the mistakes. Classes that are no synsets
@@ -177,14 +218,19 @@ func (a *app) judge(p *infer.Predictions, r *infer.Report, f evalFlags) (*wordne
 }
 
 func (a *app) evalCompare(first, second string, f evalFlags) error {
-	x, err1 := infer.ReadPredictions(first)
-	y, err2 := infer.ReadPredictions(second)
+	x, err1 := a.predictions(first, f.classes)
+	y, err2 := a.predictions(second, f.classes)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	c, err := infer.Compare(x, y, f.resamples, f.seed)
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", first, second, err)
+	}
+	if f.arrow != "" {
+		if err := infer.WriteComparison(f.arrow, c); err != nil {
+			return err
+		}
 	}
 	return a.result(c, func(w io.Writer) {
 		fmt.Fprintf(w, "rows         %d\n", c.N)

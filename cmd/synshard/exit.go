@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"synshard/infer"
 	"synshard/internal/durable"
 	"synshard/shard"
 )
@@ -76,6 +77,7 @@ var coded = []struct {
 }{
 	{durable.ErrLocked, exitLocked},
 	{shard.ErrCorrupt, exitCorrupt},
+	{infer.ErrFormat, exitCorrupt},
 	{context.Canceled, exitInterrupted},
 }
 

@@ -49,7 +49,8 @@ func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, 
 	}
 }
 
-// groups reads superclasses: one depth, or names of synsets.
+// groups reads superclasses: one depth, or names of synsets. What is neither is
+// an error of usage.
 func (a *app) groups(g *wordnet.Graph, h *infer.Hierarchy, names []string) (infer.Groups, error) {
 	if depth, err := strconv.Atoi(names[0]); err == nil && len(names) == 1 {
 		if depth < 0 {
@@ -59,9 +60,12 @@ func (a *app) groups(g *wordnet.Graph, h *infer.Hierarchy, names []string) (infe
 	}
 	var ids []wordnet.ID
 	for _, name := range names {
+		if _, err := strconv.Atoi(name); err == nil {
+			return infer.Groups{}, usagef("depth %s stands beside other superclasses: give a depth alone, or synsets", name)
+		}
 		id, err := (&synsetApp{app: a, g: g}).one(name)
 		if err != nil {
-			return infer.Groups{}, err
+			return infer.Groups{}, usagef("%w", err)
 		}
 		ids = append(ids, id)
 	}

@@ -20,9 +20,9 @@ func TestInferEngineTorch(t *testing.T) {
 	a, b := filepath.Join(dir, "torch.arrow"), filepath.Join(dir, "onnx.arrow")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--out", a, "--progress", "off")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--out", b, "--progress", "off")
-	x, err := infer.ReadPredictions(a)
+	x, err := infer.ReadPredictions(a, nil)
 	check(t, err)
-	y, err := infer.ReadPredictions(b)
+	y, err := infer.ReadPredictions(b, nil)
 	check(t, err)
 	if x.Len() != 9 || x.Len() != y.Len() {
 		t.Fatalf("%d rows and %d", x.Len(), y.Len())
