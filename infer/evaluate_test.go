@@ -475,3 +475,45 @@ func TestWriteReport(t *testing.T) {
 		}
 	}
 }
+
+// FuzzReadPredictions: whatever comes, it is an error or predictions that hold
+// together.
+func FuzzReadPredictions(f *testing.F) {
+	o := Options{Spec: model.Spec{Model: "m", InputSize: 8, Resize: 8, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"a", "b", "c"}},
+		TopK: 2, Probabilities: true, Batch: 4, Source: nothing{}}
+	l := o.layout()
+	rec, err := o.record(l, []prediction{
+		{path: "x.jpg", label: 1, synset: "b", top: []int{2, 1}, prob: []float32{0.6, 0.3}, all: []float32{0.1, 0.3, 0.6}},
+		{path: "y.jpg", label: -1, err: "broken"},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer rec.Release()
+	for _, format := range Formats {
+		var b bytes.Buffer
+		e, err := newEncoder(format, &b, l.schema)
+		if err == nil {
+			err = errors.Join(e.Write(rec), e.Close())
+		}
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ReadPredictionsFrom(bytes.NewReader(b), []string{"a", "b", "c"})
+		if err != nil {
+			return
+		}
+		n := p.Len()
+		if len(p.Paths) != n || len(p.Failed) != n || len(p.Top) != n*p.K || len(p.Prob) != n*p.K || p.All != nil && len(p.All) != n*len(p.Classes) {
+			t.Errorf("%d rows of %d: %d paths, %d failed, %d labels, %d probabilities, %d of all", n, p.K, len(p.Paths), len(p.Failed), len(p.Top), len(p.Prob), len(p.All))
+		}
+		for _, l := range append(p.Top, p.Truth...) {
+			if l < -1 || int(l) >= len(p.Classes) {
+				t.Errorf("label %d of %d classes", l, len(p.Classes))
+			}
+		}
+	})
+}

@@ -60,8 +60,8 @@ func ReadPredictions(path string, classes []string) (*Predictions, error) {
 	return p, nil
 }
 
-// ReadPredictionsFrom is ReadPredictions for what has no name. Files of Arrow
-// and Parquet are kept in memory, since their tables stand at the end.
+// ReadPredictionsFrom is ReadPredictions for what has no name. Arrow and Parquet
+// are kept in memory for that.
 func ReadPredictionsFrom(r io.Reader, classes []string) (*Predictions, error) {
 	b := bufio.NewReader(r)
 	kind, err := kindOf(b)
@@ -69,7 +69,7 @@ func ReadPredictionsFrom(r io.Reader, classes []string) (*Predictions, error) {
 		return nil, err
 	}
 	var in input = &notSeekable{b}
-	if kind == "arrow" || kind == "parquet" {
+	if kind == "arrow" || kind == "stream" || kind == "parquet" {
 		all, err := io.ReadAll(b)
 		if err != nil {
 			return nil, err
@@ -109,14 +109,8 @@ type notSeekable struct{ io.Reader }
 func (*notSeekable) ReadAt([]byte, int64) (int, error) { return 0, errors.ErrUnsupported }
 func (*notSeekable) Seek(int64, int) (int64, error)    { return 0, errors.ErrUnsupported }
 
-// readPredictions reads one kind of input. Panics of its readers, which damage
-// can cause, become errors.
+// readPredictions reads one kind of input.
 func readPredictions(in input, kind string, beside func(string) string, classes []string) (p *Predictions, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fmt.Errorf("%w: %v", ErrFormat, v)
-		}
-	}()
 	p = &Predictions{Classes: classes}
 	switch kind {
 	case "arrow", "stream", "parquet":

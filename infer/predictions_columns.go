@@ -1,7 +1,8 @@
 package infer
 
 import (
-	"context"
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -9,104 +10,80 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"synshard/shard"
 )
 
-// columnReader reads predictions of Arrow files and streams and of Parquet.
+// columnReader reads predictions in columns: of Arrow files and streams, and of
+// Parquet (predictions_parquet.go).
 type columnReader struct {
 	p   *Predictions
 	all int // column of all probabilities, or -1
 }
 
+// read reads one kind of input. Damage, panics of the readers too, is ErrFormat.
 func (r *columnReader) read(in input, kind string) error {
-	var err error
-	switch kind {
-	case "arrow":
-		err = r.file(in)
-	case "stream":
-		err = r.stream(in)
-	default:
-		err = r.parquet(in)
+	err := guarded(func() error {
+		if kind == "parquet" {
+			return r.parquet(in)
+		}
+		return r.arrow(in, kind)
+	})
+	if errors.Is(err, shard.ErrCorrupt) {
+		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return err
 }
 
-func (r *columnReader) file(in input) error {
-	f, err := ipc.NewFileReader(in)
+// arrow reads a file or a stream: the messages are found and checked first, so
+// that no damaged length is taken at its word.
+func (r *columnReader) arrow(in input, kind string) error {
+	size, err := in.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	w := walker{r: in, size: size}
+	if err := w.walk(); err != nil {
+		return err
+	}
+	if kind == "stream" && !w.ended || kind == "arrow" && !endsWith(in, size, "ARROW1") {
+		return fmt.Errorf("%w: it is cut short", ErrFormat)
+	}
+	head, err := ipc.NewReader(bytes.NewReader(w.head), ipc.WithAllocator(bounded(size)))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	defer f.Close()
-	if err := r.schema(f.Schema(), metadataOf(f.Schema())); err != nil {
+	defer head.Release()
+	if err := r.schema(head.Schema(), metadataOf(head.Schema())); err != nil {
 		return err
 	}
-	for i := range f.NumRecords() {
-		rec, err := f.RecordAt(i)
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrFormat, err)
-		}
-		err = r.record(rec)
-		rec.Release()
-		if err != nil {
+	for _, b := range w.batches {
+		if err := r.batch(io.MultiReader(bytes.NewReader(w.head), io.NewSectionReader(in, b.at, b.size)), size); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *columnReader) stream(in input) error {
-	s, err := ipc.NewReader(in)
+func endsWith(in io.ReaderAt, size int64, magic string) bool {
+	end := make([]byte, len(magic))
+	_, err := in.ReadAt(end, size-int64(len(magic)))
+	return err == nil && string(end) == magic
+}
+
+// batch reads the one record of a stream.
+func (r *columnReader) batch(in io.Reader, size int64) error {
+	s, err := ipc.NewReader(in, ipc.WithAllocator(bounded(size)))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	defer s.Release()
-	if err := r.schema(s.Schema(), metadataOf(s.Schema())); err != nil {
-		return err
-	}
-	return r.records(s)
-}
-
-func (r *columnReader) parquet(in input) error {
-	f, err := file.NewParquetReader(in)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	defer f.Close()
-	t, err := pqarrow.NewFileReader(f, pqarrow.ArrowReadProperties{BatchSize: chunkRows}, memory.DefaultAllocator)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	s, err := t.Schema()
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	kv := f.MetaData().KeyValueMetadata()
-	said := func(key string) string {
-		if v := kv.FindValue(key); v != nil {
-			return *v
-		}
-		return ""
-	}
-	if err := r.schema(s, said); err != nil {
-		return err
-	}
-	records, err := t.GetRecordReader(context.Background(), nil, nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrFormat, err)
-	}
-	defer records.Release()
-	return r.records(records)
-}
-
-func (r *columnReader) records(from array.RecordReader) error {
-	for from.Next() {
-		if err := r.record(from.Record()); err != nil {
+	for s.Next() {
+		if err := r.record(s.Record()); err != nil {
 			return err
 		}
 	}
-	if err := from.Err(); err != nil && err != io.EOF { // which Parquet's reader gives at its end
+	if err := s.Err(); err != nil && err != io.EOF {
 		return fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return nil

@@ -92,6 +92,7 @@ type walker struct {
 	size    int64
 	head    []byte // the schema's message and those of dictionaries
 	batches []batchPlace
+	ended   bool // by the stream's mark
 }
 
 type batchPlace struct{ at, size, rows int64 }
@@ -116,6 +117,7 @@ func (w *walker) walk() error {
 		}
 		meta := int64(int32(binary.LittleEndian.Uint32(prefix[4:])))
 		if binary.LittleEndian.Uint32(prefix[:]) != 0xffffffff || meta == 0 {
+			w.ended = meta == 0
 			break // the end of the stream, or a file's footer
 		}
 		if meta < 8 || at+8+meta > w.size {
