@@ -1,11 +1,86 @@
 #!/usr/bin/env python3
-"""The training step of `synshard bench train` in PyTorch: torchvision's Inception-v3 with its auxiliary head,
-uint8 batches normalised on the device, label smoothing, clipped RMSProp as TensorFlow's, averaged weights.
-Needs torch and torchvision only. Prints one JSON line."""
-import argparse, json, resource, time
+"""The training step of `synshard bench train` in PyTorch: Inception-v3 with its auxiliary head, uint8 batches
+normalised on the device, label smoothing, clipped RMSProp as TensorFlow's, averaged weights. Needs torch; the network
+is torchvision's where that is installed, else the same written below. Prints one JSON line."""
+import argparse, collections, json, resource, time
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
-import torchvision
+
+Outputs = collections.namedtuple("Outputs", "logits aux_logits")
+
+
+def conv(i, o, kernel, stride=1, padding=0):
+    return nn.Sequential(nn.Conv2d(i, o, kernel, stride, padding, bias=False), nn.BatchNorm2d(o, eps=0.001), nn.ReLU(inplace=True))
+
+
+class Branches(nn.Module):
+    def __init__(self, *branches):
+        super().__init__()
+        self.branches = nn.ModuleList(branches)
+
+    def forward(self, x):
+        return torch.cat([b(x) for b in self.branches], 1)
+
+
+def mean3():
+    return nn.AvgPool2d(3, 1, 1)
+
+
+def block_a(i, pooled):
+    return Branches(conv(i, 64, 1), nn.Sequential(conv(i, 48, 1), conv(48, 64, 5, padding=2)),
+                    nn.Sequential(conv(i, 64, 1), conv(64, 96, 3, padding=1), conv(96, 96, 3, padding=1)),
+                    nn.Sequential(mean3(), conv(i, pooled, 1)))
+
+
+def block_b(i):
+    return Branches(conv(i, 384, 3, 2), nn.Sequential(conv(i, 64, 1), conv(64, 96, 3, padding=1), conv(96, 96, 3, 2)), nn.MaxPool2d(3, 2))
+
+
+def block_c(c):
+    row, column = dict(kernel=(1, 7), padding=(0, 3)), dict(kernel=(7, 1), padding=(3, 0))
+    return Branches(conv(768, 192, 1), nn.Sequential(conv(768, c, 1), conv(c, c, **row), conv(c, 192, **column)),
+                    nn.Sequential(conv(768, c, 1), conv(c, c, **column), conv(c, c, **row), conv(c, c, **column), conv(c, 192, **row)),
+                    nn.Sequential(mean3(), conv(768, 192, 1)))
+
+
+def block_d():
+    return Branches(nn.Sequential(conv(768, 192, 1), conv(192, 320, 3, 2)),
+                    nn.Sequential(conv(768, 192, 1), conv(192, 192, (1, 7), padding=(0, 3)), conv(192, 192, (7, 1), padding=(3, 0)), conv(192, 192, 3, 2)),
+                    nn.MaxPool2d(3, 2))
+
+
+def block_e(i):
+    def both():
+        return Branches(conv(384, 384, (1, 3), padding=(0, 1)), conv(384, 384, (3, 1), padding=(1, 0)))
+    return Branches(conv(i, 320, 1), nn.Sequential(conv(i, 384, 1), both()),
+                    nn.Sequential(conv(i, 448, 1), conv(448, 384, 3, padding=1), both()), nn.Sequential(mean3(), conv(i, 192, 1)))
+
+
+class InceptionV3(nn.Module):
+    """Szegedy et al. 2015 (arXiv:1512.00567), as torchvision has it: 27,161,264 parameters."""
+
+    def __init__(self, classes=1000):
+        super().__init__()
+        self.head = nn.Sequential(
+            conv(3, 32, 3, 2), conv(32, 32, 3), conv(32, 64, 3, padding=1), nn.MaxPool2d(3, 2), conv(64, 80, 1), conv(80, 192, 3), nn.MaxPool2d(3, 2),
+            block_a(192, 32), block_a(256, 64), block_a(288, 64), block_b(288), block_c(128), block_c(160), block_c(160), block_c(192))
+        self.aux = nn.Sequential(nn.AvgPool2d(5, 3), conv(768, 128, 1), conv(128, 768, 5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(768, classes))
+        self.tail = nn.Sequential(block_d(), block_e(1280), block_e(2048), nn.AdaptiveAvgPool2d(1), nn.Dropout(0.5), nn.Flatten(), nn.Linear(2048, classes))
+
+    def forward(self, x):
+        x = self.head(x)
+        return Outputs(self.tail(x), self.aux(x))
+
+
+def network():
+    try:
+        import torchvision
+    except ImportError:
+        net = InceptionV3()
+        assert sum(p.numel() for p in net.parameters()) == 27161264
+        return net, "as written here"
+    return torchvision.models.inception_v3(weights=None, aux_logits=True, init_weights=False), "torchvision's"
 
 
 class RMSPropTF:
@@ -52,7 +127,7 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = a.precision == "tf32"
     torch.backends.cudnn.benchmark = True
     torch.manual_seed(1)
-    net = torchvision.models.inception_v3(weights=None, aux_logits=True, init_weights=False)
+    net, whose = network()
     net = net.to(a.device, memory_format=torch.channels_last).train()
     decayed = [m.weight for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
     opt = RMSPropTF(net.parameters(), decayed)
@@ -98,7 +173,7 @@ def main():
     took, cpu = time.perf_counter() - begin, processor_time() - cpu
     best = min(times) if times else took / a.steps
     print(json.dumps({"who": "torch.compile" if a.compile else "eager", "torch": torch.__version__, "device": a.device,
-                      "precision": a.precision, "batch": a.batch, "threads": torch.get_num_threads(),
+                      "network": whose, "precision": a.precision, "batch": a.batch, "threads": torch.get_num_threads(),
                       "images_per_s": a.batch * a.steps / took, "images_per_s_best": a.batch / best, "images_per_cpu_s": a.batch * a.steps / cpu, "loss": float(loss.detach()),
                       "peak_bytes": torch.cuda.max_memory_allocated() if cuda else 0}))
 
