@@ -63,7 +63,7 @@ func (a *app) benchInfer(ctx context.Context, path string, f *benchInferFlags) e
 		return usagef("bench infer: --max %s, %d batches", f.most, len(f.batches))
 	}
 	f.net.whole = true
-	n, err := a.openNetwork(path, &f.net, false, 0)
+	n, err := a.openNetwork(path, &f.net, wanted{}, 0)
 	if err != nil {
 		return err
 	}

@@ -138,7 +138,7 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	if err != nil {
 		return err
 	}
-	net, err := a.openNetwork(modelPath, &f.net, f.logits, f.batchHint())
+	net, err := a.openNetwork(modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batchHint())
 	if err != nil {
 		return err
 	}

@@ -99,18 +99,18 @@ type network struct {
 	close     func() error
 }
 
+// wanted is what predictions are to have beside probabilities.
+type wanted struct{ logits, embedding bool }
+
 // openNetwork opens the model. On the CPU every run of the network has one
 // thread, and as many run at a time as there are CPUs; on a GPU two batches are
 // in flight. batch is what a GPU gets ready for; 0: the default.
-func (a *app) openNetwork(path string, f *networkFlags, logits bool, batch int) (*network, error) {
+func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) (*network, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	if f.engine == "torch" {
-		if logits {
-			return nil, usagef("infer: --engine torch gives probabilities, no logits")
-		}
-		return a.openTorch(path, f, batch)
+		return a.openTorch(path, f, want, batch)
 	}
 	c, err := onnx.Describe(path, f.choice)
 	if err != nil {
@@ -144,7 +144,7 @@ func (a *app) openNetwork(path string, f *networkFlags, logits bool, batch int) 
 		n.backend += fmt.Sprintf(" %s=%s", k, f.epOptions[k])
 	}
 	o := onnx.Options{Library: lib, Model: path, Provider: f.provider, Device: f.device, Threads: 1, ProviderOptions: f.epOptions,
-		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: logits}
+		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: want.logits}
 	if f.provider == "cpu" && !f.whole {
 		o.Most = mostOnCPU
 	}

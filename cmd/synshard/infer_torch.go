@@ -18,19 +18,20 @@ import (
 type torchPredictor struct {
 	engine *torch.Engine
 	size   int
+	want   wanted
 }
 
-// Predict implements infer.Predictor; there are probabilities only.
+// Predict implements infer.Predictor.
 func (p torchPredictor) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
 	if err := ctx.Err(); err != nil {
 		return infer.Outputs{}, err
 	}
-	probs, err := p.engine.Probabilities(&loader.Batch{Images: images, Labels: make([]int64, n), Size: p.size, N: n}, false)
-	return infer.Outputs{Probabilities: probs}, err
+	out, err := p.engine.Predict(&loader.Batch{Images: images, Labels: make([]int64, n), Size: p.size, N: n}, false, p.want.logits, p.want.embedding)
+	return infer.Outputs(out), err
 }
 
 // openTorch opens weights for --engine torch.
-func (a *app) openTorch(path string, f *networkFlags, batch int) (*network, error) {
+func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*network, error) {
 	if err := f.onlyTorch(path); err != nil {
 		return nil, err
 	}
@@ -51,7 +52,8 @@ func (a *app) openTorch(path string, f *networkFlags, batch int) (*network, erro
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	net.Input = spec.InputSize
-	if _, err := net.Shapes(); err != nil {
+	shapes, err := net.Shapes()
+	if err != nil {
 		return nil, fmt.Errorf("%s: pictures of %d pixels: %w", path, spec.InputSize, err)
 	}
 	lib, err := a.findTorch(f.torchLib)
@@ -65,7 +67,7 @@ func (a *app) openTorch(path string, f *networkFlags, batch int) (*network, erro
 	if err != nil {
 		return nil, err
 	}
-	n := &network{spec: spec, runs: 1, batch: 8}
+	n := &network{spec: spec, runs: 1, batch: 8, width: shapes[net.Embedding].Elements()}
 	device := "cpu"
 	if f.provider == "cuda" {
 		if device, err = chooseDevice(shim, fmt.Sprintf("cuda:%d", f.device)); err != nil {
@@ -92,7 +94,7 @@ func (a *app) openTorch(path string, f *networkFlags, batch int) (*network, erro
 		e.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	n.predictor, n.close = torchPredictor{e, spec.InputSize}, e.Close
+	n.predictor, n.close = torchPredictor{e, spec.InputSize, want}, e.Close
 	return n, nil
 }
 

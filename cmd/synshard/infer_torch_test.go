@@ -2,8 +2,12 @@ package main
 
 import (
 	"math"
+	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
 
 	"synshard/infer"
 )
@@ -18,8 +22,8 @@ func TestInferEngineTorch(t *testing.T) {
 	out := filepath.Join(dir, "run")
 	runVerb(t, 0, smallRun(t, set, out, "--epochs", "1", "--width", "1")...)
 	a, b := filepath.Join(dir, "torch.arrow"), filepath.Join(dir, "onnx.arrow")
-	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--out", a, "--progress", "off")
-	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--out", b, "--progress", "off")
+	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--logits", "--embedding", "--out", a, "--progress", "off")
+	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--logits", "--embedding", "--out", b, "--progress", "off")
 	x, err := infer.ReadPredictions(a, nil)
 	check(t, err)
 	y, err := infer.ReadPredictions(b, nil)
@@ -32,4 +36,36 @@ func TestInferEngineTorch(t *testing.T) {
 			t.Errorf("%s: probability %v by the engine, %v by ONNX Runtime", x.Paths[i/3], x.Prob[i], y.Prob[i])
 		}
 	}
+	for _, column := range []string{"logits", "embedding"} {
+		p, q := floatColumn(t, a, column), floatColumn(t, b, column)
+		if len(p) != len(q) || len(p) < 9*3 {
+			t.Fatalf("%s: %d values by the engine, %d by ONNX Runtime", column, len(p), len(q))
+		}
+		for i := range p {
+			if d := math.Abs(float64(p[i] - q[i])); d > 1e-3*max(1, math.Abs(float64(q[i]))) {
+				t.Fatalf("%s: value %d is %v by the engine, %v by ONNX Runtime", column, i, p[i], q[i])
+			}
+		}
+	}
+}
+
+// floatColumn is all values of a column of lists.
+func floatColumn(t *testing.T, path, name string) (out []float32) {
+	t.Helper()
+	f, err := os.Open(path)
+	check(t, err)
+	defer f.Close()
+	r, err := ipc.NewFileReader(f)
+	check(t, err)
+	defer r.Close()
+	at := r.Schema().FieldIndices(name)
+	if len(at) != 1 {
+		t.Fatalf("%s has no column %s", path, name)
+	}
+	for i := range r.NumRecords() {
+		rec, err := r.Record(i)
+		check(t, err)
+		out = append(out, rec.Column(at[0]).(*array.FixedSizeList).ListValues().(*array.Float32).Float32Values()...)
+	}
+	return out
 }

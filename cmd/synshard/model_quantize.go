@@ -137,7 +137,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if err != nil {
 		return err
 	}
-	n, err := a.openNetwork(path, &f.net, false, 0)
+	n, err := a.openNetwork(path, &f.net, wanted{}, 0)
 	if err != nil {
 		return err
 	}
@@ -161,7 +161,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if err != nil {
 		return err
 	}
-	m, err := a.openNetwork(f.out, &f.net, false, 0)
+	m, err := a.openNetwork(f.out, &f.net, wanted{}, 0)
 	if err != nil {
 		return err
 	}

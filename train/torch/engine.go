@@ -16,9 +16,10 @@ static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, con
 	ss_batch b = {images, labels, rows};
 	return a->evaluate(g, &b, ema, o, e, l);
 }
-static int ss_probabilities(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t ema, float *o, char *e, size_t l) {
+static int ss_predict(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t ema, float *probs, float *logits, float *emb, int32_t width, char *e, size_t l) {
 	ss_batch b = {images, 0, rows};
-	return a->probabilities(g, &b, ema, o, e, l);
+	ss_predictions p = {probs, logits, emb, width};
+	return a->predict(g, &b, ema, &p, e, l);
 }
 static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t rows, int32_t train, uint64_t seed, float *logits, float *aux0, float *aux1, char *e, size_t l) {
 	ss_batch b = {0, 0, rows};
@@ -322,17 +323,45 @@ func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) 
 	return train.EvalMetrics{N: int(m.n), Top1: int(m.top1), Top5: int(m.top5), Loss: float64(m.loss)}, err
 }
 
+// Predictions are what a network gives of n pictures in evaluation.
+type Predictions struct {
+	Probabilities []float32 // [n, classes], of the main head
+	Embedding     []float32 // [n, width]
+	Logits        []float32 // [n, classes]
+}
+
 // Probabilities gives the main head's softmax, [rows, classes].
 func (e *Engine) Probabilities(b *loader.Batch, ema bool) ([]float32, error) {
+	p, err := e.Predict(b, ema, false, false)
+	return p.Probabilities, err
+}
+
+// Predict gives the probabilities, and the logits and the embedding where they
+// are asked for.
+func (e *Engine) Predict(b *loader.Batch, ema, logits, embedding bool) (p Predictions, err error) {
 	if err := e.checkBatch(b); err != nil {
-		return nil, fmt.Errorf("probabilities: %w", err)
+		return p, fmt.Errorf("predict: %w", err)
 	}
-	out := make([]float32, len(b.Labels)*e.net.Classes)
+	shapes, err := e.net.Shapes()
+	if err != nil {
+		return p, fmt.Errorf("predict: %w", err)
+	}
+	width := shapes[e.net.Embedding].Elements()
+	p.Probabilities = make([]float32, len(b.Labels)*e.net.Classes)
+	var l, v *C.float
+	if logits {
+		p.Logits = make([]float32, len(p.Probabilities))
+		l = (*C.float)(&p.Logits[0])
+	}
+	if embedding {
+		p.Embedding = make([]float32, len(b.Labels)*width)
+		v = (*C.float)(&p.Embedding[0])
+	}
 	images, _, rows := part(b, 0, len(b.Labels))
-	err := e.call("probabilities", func(t *C.char, n C.size_t) C.int {
-		return C.ss_probabilities(e.shim.api, e.handle, images, rows, flag(ema), (*C.float)(&out[0]), t, n)
+	err = e.call("predict", func(t *C.char, n C.size_t) C.int {
+		return C.ss_predict(e.shim.api, e.handle, images, rows, flag(ema), (*C.float)(&p.Probabilities[0]), l, v, C.int32_t(width), t, n)
 	})
-	return out, err
+	return p, err
 }
 
 // Forward runs the network over normalised float32 pictures [rows, 3, input,

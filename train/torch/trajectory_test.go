@@ -371,7 +371,7 @@ func TestExceptions(t *testing.T) {
 	_, err = e.Evaluate(batch(4), false)
 	expect("a pool that libtorch refuses", err, false, "evaluate: pad should be")
 	_, err = e.Probabilities(batch(4), false)
-	expect("a pool that libtorch refuses", err, false, "probabilities: pad should be")
+	expect("a pool that libtorch refuses", err, false, "predict: pad should be")
 	state, err := e.State()
 	if err != nil || len(state) == 0 {
 		t.Errorf("after errors: %v", err)

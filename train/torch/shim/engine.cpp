@@ -265,14 +265,16 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 	});
 }
 
-int probabilities(ss_engine *e, const ss_batch *b, int32_t ema, float *out, char *err, size_t n) {
+int predict(ss_engine *e, const ss_batch *b, int32_t ema, const ss_predictions *out, char *err, size_t n) {
 	return guard(err, n, [&] {
 		Here here(*e);
 		at::NoGradGuard none;
-		if (ema && !e->config.ema) throw bad_argument("probabilities: there are no averaged weights");
+		if (ema && !e->config.ema) throw bad_argument("predict: there are no averaged weights");
 		with_room(*e, [&] {
-			auto p = e->network.forward(e->config, pictures(*e, *b), Mode::eval, false, ema, 0).logits.softmax(1);
-			copy_out(p, "probabilities", out, p.numel());
+			auto o = e->network.forward(e->config, pictures(*e, *b), Mode::eval, false, ema, 0);
+			if (out->probabilities) copy_out(o.logits.softmax(1), "probabilities", out->probabilities, o.logits.numel());
+			if (out->logits) copy_out(o.logits, "logits", out->logits, o.logits.numel());
+			if (out->embedding) copy_out(o.embedding.to(at::kFloat), "embedding", out->embedding, int64_t(b->rows) * out->width);
 		});
 	});
 }
@@ -326,7 +328,7 @@ const ss_api table = {
 	[](ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *err, size_t n) {
 		return guard(err, n, [&] { with_room(*e, [&] { evaluate(*e, *b, ema != 0, *out); }); });
 	},
-	probabilities,
+	predict,
 	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
 		return guard(err, n, [&] { Here here(*e); at::NoGradGuard none; copy_out(find(*e, name), name, out, count); });
 	},

@@ -85,6 +85,7 @@ using SegmentRun = std::function<std::vector<at::Tensor>(const std::vector<at::T
 struct Outputs {
 	at::Tensor logits;
 	std::vector<at::Tensor> aux;
+	at::Tensor embedding; // of an evaluation, flat
 	std::vector<std::unique_ptr<SegmentRun>> segments; // needed until the backward pass is done
 };
 
@@ -105,7 +106,7 @@ struct Network {
 	std::unordered_map<std::string, int> by_name;
 	std::vector<int32_t> aux;
 	std::vector<double> aux_weight;
-	int32_t logits = 0, classes = 0, input = 0;
+	int32_t logits = 0, embedding = 0, classes = 0, input = 0;
 
 	void load(const ss_network &, const Config &);
 	// x is normalised, float32. ema takes the averaged weights.

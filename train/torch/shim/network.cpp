@@ -26,7 +26,7 @@ at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, con
 void Network::load(const ss_network &n, const Config &config) {
 	if (n.n_nodes < 2 || n.n_params < 1 || n.logits <= 0 || n.logits >= n.n_nodes)
 		throw bad_argument("network: no nodes, no parameters or no logits");
-	logits = n.logits, classes = n.classes, input = n.input;
+	logits = n.logits, embedding = n.embedding, classes = n.classes, input = n.input;
 	nodes.resize(n.n_nodes);
 	for (int i = 0; i < n.n_nodes; i++) {
 		const ss_node &from = n.nodes[i];
@@ -152,6 +152,7 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 		for (int i = 1; i <= last; i++) {
 			if (!wanted[i]) continue;
 			outs[i] = run(config, nodes[i], i, outs, pass);
+			if (i == embedding && mode == Mode::eval) o.embedding = outs[i].flatten(1);
 			for (int in : nodes[i].inputs)
 				if (nodes[in].last_use == i) outs[in].reset();
 		}

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 4
+#define SS_ABI 5
 
 enum ss_code {
 	SS_OK = 0,
@@ -127,6 +127,13 @@ typedef struct ss_meeting {
 	double timeout_s;
 } ss_meeting;
 
+/* What to give of each row; NULL is not wanted. */
+typedef struct ss_predictions {
+	float *probabilities, *logits; /* [rows, classes], of the main head */
+	float *embedding;              /* [rows, width]; width is the embedding node's elements */
+	int32_t width;
+} ss_predictions;
+
 typedef struct ss_engine ss_engine;
 
 typedef struct ss_api {
@@ -139,8 +146,7 @@ typedef struct ss_api {
 	int (*queue)(ss_engine *, const ss_batch *, const ss_step *, char *err, size_t err_len);
 	int (*collect)(ss_engine *, ss_metrics *, char *err, size_t err_len);
 	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
-	/* Softmax of the main head: out is [rows, classes]. */
-	int (*probabilities)(ss_engine *, const ss_batch *, int32_t ema, float *out, char *err, size_t err_len);
+	int (*predict)(ss_engine *, const ss_batch *, int32_t ema, const ss_predictions *out, char *err, size_t err_len);
 	/* Names are the parameters', and ema/NAME and opt/SLOT/NAME. float32, row-major; n elements. */
 	int (*get)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
 	int (*set)(ss_engine *, const char *name, const float *in, int64_t n, char *err, size_t err_len);
