@@ -86,8 +86,13 @@ func TestDecodeLikePillow(t *testing.T) {
 			}
 			mean, most := distance(t, got.Pix, want.Pix)
 			t.Logf("mean %.3f, most %d", mean, most)
-			// Two versions of libjpeg-turbo differ by a level here and there.
-			if mean > 0.05 || most > 2 {
+			// Two versions of libjpeg-turbo differ by a level here and there,
+			// and what lies over something is rounded once more.
+			tolerance := 0.05
+			if strings.HasPrefix(name, "alpha_") {
+				tolerance = 0.6
+			}
+			if mean > tolerance || most > 2 {
 				t.Errorf("mean difference %.3f, largest %d", mean, most)
 			}
 		})
@@ -98,12 +103,19 @@ func TestDecodeOverWhite(t *testing.T) {
 	d := NewDecoder()
 	defer d.Close()
 	d.White = true
-	got, err := d.Decode(load(t, "kinds", "rgba.png"))
-	if err != nil {
-		t.Fatal(err)
+	names, err := filepath.Glob("testdata/kinds/*.white.png")
+	if err != nil || len(names) < 7 {
+		t.Fatal(names, err)
 	}
-	if mean, most := distance(t, got.Pix, lossless(t, "kinds", "rgba.png.white.png").Pix); mean > 0.6 || most > 1 {
-		t.Errorf("mean difference %.3f, largest %d", mean, most)
+	for _, file := range names {
+		name := strings.TrimSuffix(filepath.Base(file), ".white.png")
+		got, err := d.Decode(load(t, "kinds", name))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if mean, most := distance(t, got.Pix, lossless(t, "kinds", filepath.Base(file)).Pix); mean > 0.6 || most > 1 {
+			t.Errorf("%s: mean difference %.3f, largest %d", name, mean, most)
+		}
 	}
 }
 
