@@ -1,9 +1,11 @@
 package pixel
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -68,6 +70,44 @@ func TestCropStatistics(t *testing.T) {
 
 // TestDistortedBoxStatistics does so for TensorFlow's box: the aspect ratio is
 // uniform in its range, and the height among those whose area is in its.
+// TestCropsLikeTorchvision compares the distributions of crops with those that
+// torchvision draws (testdata/crops.json), quantile by quantile: of crops drawn
+// here the share below a quantile must be that quantile's, up to chance.
+func TestCropsLikeTorchvision(t *testing.T) {
+	var g struct {
+		Cases []struct {
+			W, H                     int
+			Top, Left, Height, Width []float64
+		}
+	}
+	if err := json.Unmarshal(load(t, "crops.json"), &g); err != nil || len(g.Cases) == 0 {
+		t.Fatal(err)
+	}
+	const n = 100000
+	for _, c := range g.Cases {
+		rng := testRNG(9)
+		var drawn [4][]float64 // as in want
+		for range n {
+			crop := RandomCrop(c.W, c.H, Train{AreaMin: 0.08, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3}, rng)
+			for i, v := range []int{crop.Y, crop.X, crop.H, crop.W} {
+				drawn[i] = append(drawn[i], float64(v))
+			}
+		}
+		for i, want := range [][]float64{c.Top, c.Left, c.Height, c.Width} {
+			slices.Sort(drawn[i])
+			for j, q := range want {
+				below, _ := slices.BinarySearch(drawn[i], q)
+				upTo, _ := slices.BinarySearch(drawn[i], q+0.5)
+				// Values are whole: the quantile's own share lies on both sides.
+				if p := 0.05 * float64(j+1); p < float64(below)/n-0.008 || p > float64(upTo)/n+0.008 {
+					t.Errorf("%d x %d, %s: %.1f %% to %.1f %% of crops are at most %v, in torchvision's %.0f %%", c.W, c.H,
+						[]string{"top", "left", "height", "width"}[i], 100*float64(below)/n, 100*float64(upTo)/n, q, 100*p)
+				}
+			}
+		}
+	}
+}
+
 func TestDistortedBoxStatistics(t *testing.T) {
 	const w, h, n = 4000, 4000, 40000
 	tr := Train{AreaMin: 0.05, AreaMax: 0.5, AspectMin: 0.75, AspectMax: 4.0 / 3, Crop: "tensorflow"} // always fits
