@@ -68,8 +68,6 @@ func TestCropStatistics(t *testing.T) {
 	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n))
 }
 
-// TestDistortedBoxStatistics does so for TensorFlow's box: the aspect ratio is
-// uniform in its range, and the height among those whose area is in its.
 // TestCropsLikeTorchvision compares the distributions of crops with those that
 // torchvision draws (testdata/crops.json), quantile by quantile: of crops drawn
 // here the share below a quantile must be that quantile's, up to chance.
@@ -108,6 +106,8 @@ func TestCropsLikeTorchvision(t *testing.T) {
 	}
 }
 
+// TestDistortedBoxStatistics does so for TensorFlow's box: the aspect ratio is
+// uniform in its range, and the height among those whose area is in its.
 func TestDistortedBoxStatistics(t *testing.T) {
 	const w, h, n = 4000, 4000, 40000
 	tr := Train{AreaMin: 0.05, AreaMax: 0.5, AspectMin: 0.75, AspectMax: 4.0 / 3, Crop: "tensorflow"} // always fits
