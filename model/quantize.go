@@ -60,6 +60,7 @@ func NewQuantizer(onnx []byte) (*Quantizer, error) {
 			return nil, fmt.Errorf("quantize: node %q is %s: the model is quantised already", n.name, n.op)
 		}
 	}
+	g.dropIdentities()
 	if err := g.foldBatchNorm(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}

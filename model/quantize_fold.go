@@ -5,6 +5,27 @@ import (
 	"math"
 )
 
+// dropIdentities has what an Identity gives be read where it takes it: exporters
+// put them before weights that several operators share. One whose result is the
+// model's stays.
+func (g *onnxGraph) dropIdentities() {
+	of := map[string]string{}
+	kept := g.nodes[:0]
+	for _, n := range g.nodes {
+		for i, s := range n.in {
+			if from, ok := of[s]; ok {
+				n.in[i] = from
+			}
+		}
+		if n.op == "Identity" && len(n.in) == 1 && len(n.out) == 1 && !g.outputs[n.out[0]] {
+			of[n.out[0]] = n.in[0]
+			continue
+		}
+		kept = append(kept, n)
+	}
+	g.nodes = kept
+}
+
 // foldBatchNorm takes every BatchNormalization behind a convolution up into it:
 // w' = w g/sqrt(v+eps), b' = (b-m) g/sqrt(v+eps) + beta, in float64. It is left
 // where something else takes the convolution's output or the weight too.

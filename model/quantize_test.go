@@ -227,3 +227,36 @@ func FuzzQuantizer(f *testing.F) {
 		}
 	})
 }
+
+// TestQuantizeThroughIdentities: exporters put an Identity before weights that
+// operators share; the same tensors are of 8 bits as without.
+func TestQuantizeThroughIdentities(t *testing.T) {
+	plain := smallONNX(t, "alexnet")
+	g, err := parseONNXGraph(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nodes []*onnxNode
+	for _, n := range g.nodes {
+		for i, s := range n.in {
+			if i == 0 || g.weights[s] == nil {
+				continue
+			}
+			id := &onnxNode{op: "Identity", name: s + ".id", in: []string{s}, out: []string{s + ".id"}}
+			nodes, n.in[i] = append(nodes, id), s+".id"
+		}
+		nodes = append(nodes, n)
+	}
+	g.nodes = nodes
+	want, err := NewQuantizer(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := NewQuantizer(g.bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := strings.Join(want.Tensors(), " "), strings.Join(got.Tensors(), " "); a != b || len(want.Tensors()) < 8 {
+		t.Errorf("with identities %s, without %s", b, a)
+	}
+}
