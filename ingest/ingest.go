@@ -12,11 +12,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"synshard/internal/durable"
+	"synshard/internal/processors"
 	"synshard/shard"
 	"synshard/wordnet"
 )
@@ -141,7 +141,7 @@ func (o *Options) check() error {
 		o.ShardBytes = defaultShardBytes
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0) + 1
+		o.Workers = processors.Count() + 1
 	}
 	if o.Check == "" {
 		o.Check = "decode"

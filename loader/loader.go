@@ -9,11 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"synshard/internal/processors"
 	"synshard/pixel"
 )
 
@@ -164,7 +164,7 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 		o.World = 1
 	}
 	if o.Workers == 0 {
-		o.Workers = runtime.GOMAXPROCS(0)
+		o.Workers = processors.Count()
 	}
 	if o.Prefetch == 0 {
 		o.Prefetch = 2

@@ -9,12 +9,13 @@ import (
 	"io/fs"
 	"path/filepath"
 	"reflect"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"synshard/internal/processors"
 )
 
 // Problem is something wrong with a dataset. Image is empty where a whole file
@@ -123,7 +124,7 @@ func (o VerifyOptions) workers() int {
 	if o.Workers > 0 {
 		return o.Workers
 	}
-	return runtime.GOMAXPROCS(0)
+	return processors.Count()
 }
 
 // verifyFile reads a shard from front to back and holds it to the rows that

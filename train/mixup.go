@@ -2,11 +2,11 @@ package train
 
 import (
 	"math/rand/v2"
-	"runtime"
 	"sync"
 
 	"gonum.org/v1/gonum/stat/distuv"
 
+	"synshard/internal/processors"
 	"synshard/loader"
 )
 
@@ -29,7 +29,7 @@ func mixup(b *loader.Batch, alpha float64, seed uint64) {
 	}
 	var wg sync.WaitGroup
 	pairs := make(chan int)
-	for range min(runtime.GOMAXPROCS(0), b.N/2) {
+	for range min(processors.Count(), b.N/2) {
 		wg.Go(func() {
 			for i := range pairs {
 				j := b.N - 1 - i

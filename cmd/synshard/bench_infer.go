@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"synshard/infer"
+	"synshard/internal/processors"
 )
 
 var _ = registerBench(newBenchInferCmd)
@@ -76,7 +77,7 @@ func (a *app) benchInfer(ctx context.Context, path string, f *benchInferFlags) e
 			f.runs = append(f.runs, n.runs)
 		}
 	}
-	out := inferBench{Model: path, Backend: n.backend, CPUs: cpus()}
+	out := inferBench{Model: path, Backend: n.backend, CPUs: processors.Count()}
 	bar := a.bar(int64(len(f.runs)*len(f.batches)), "measuring")
 	defer bar.Finish()
 	for _, runs := range f.runs {

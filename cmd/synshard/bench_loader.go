@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"synshard/internal/processors"
 	"synshard/loader"
 	"synshard/pixel"
 	"synshard/shard"
@@ -99,7 +99,7 @@ func (b *loaderBench) check() error {
 		return usagef("--colour goes with --path train")
 	}
 	if len(b.workers) == 0 {
-		b.workers = []int{runtime.GOMAXPROCS(0)}
+		b.workers = []int{processors.Count()}
 	}
 	for _, n := range b.workers {
 		if n < 1 {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"synshard/internal/processors"
 	"synshard/loader"
 	"synshard/model"
 	"synshard/pixel"
@@ -132,7 +132,7 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 		}
 	}
 	if b.threads == 0 {
-		b.threads = max(runtime.GOMAXPROCS(0)/b.procs, 1)
+		b.threads = max(processors.Count()/b.procs, 1)
 	}
 	net, err := model.New(b.model, model.Options{Classes: 1000, Aux: true, Dropout: -1})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"synshard/infer/onnx"
+	"synshard/internal/processors"
 	"synshard/pixel"
 	"synshard/train/torch"
 )
@@ -97,7 +98,7 @@ func (a *app) doctorMachine() finding {
 			}
 		}
 	}
-	return finding{"machine", true, fmt.Sprintf("%s, %d CPUs to use", model, runtime.GOMAXPROCS(0)), ""}
+	return finding{"machine", true, fmt.Sprintf("%s, %d CPUs to use", model, processors.Count()), ""}
 }
 
 func (a *app) doctorJPEG() finding {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -217,10 +216,6 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error
 	}
 	return err
 }
-
-// cpus is how many processors this process may use: Go's own count, which
-// keeps to affinity and to the limits of control groups.
-func cpus() int { return runtime.GOMAXPROCS(0) }
 
 func fileSum(path string) (string, error) {
 	f, err := os.Open(path)

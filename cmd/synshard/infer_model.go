@@ -15,6 +15,7 @@ import (
 
 	"synshard/infer"
 	"synshard/infer/onnx"
+	"synshard/internal/processors"
 	"synshard/model"
 	"synshard/shard"
 )
@@ -129,7 +130,7 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 		return nil, err
 	}
 	if n.runs = f.threads; n.runs == 0 {
-		n.runs = cpus()
+		n.runs = processors.Count()
 	}
 	if f.provider != "cpu" {
 		n.runs, n.batch, n.fixed = 2, 64, true

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"synshard/infer"
+	"synshard/internal/processors"
 	"synshard/loader"
 	"synshard/model"
 	"synshard/train"
@@ -80,7 +81,7 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 	}
 	threads := f.threads
 	if threads == 0 {
-		threads = cpus()
+		threads = processors.Count()
 	}
 	n.backend = "torch " + device + " " + f.precision
 	if n.sum, err = fileSum(path); err != nil {

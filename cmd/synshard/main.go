@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"synshard/internal/processors"
 )
 
 // version is set by the linker (-X main.version=...) and otherwise taken from
@@ -19,6 +21,7 @@ import (
 var version = ""
 
 func main() {
+	processors.Spare()
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
+	"synshard/internal/processors"
 	"synshard/train"
 	"synshard/train/torch"
 )
@@ -87,7 +87,7 @@ func (l *launched) threads(given int) int {
 	if given > 0 {
 		return given
 	}
-	return max(runtime.GOMAXPROCS(0)/max(l.LocalWorld, 1), 1)
+	return max(processors.Count()/max(l.LocalWorld, 1), 1)
 }
 
 // device is the GPU of this process's number on its machine, or the only one

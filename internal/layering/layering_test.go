@@ -16,21 +16,22 @@ const module = "synshard"
 // allowed lists, for each package, the packages of this module it may import.
 // Data flows down: a package never imports one that stands later on the road.
 var allowed = map[string][]string{
-	"wordnet":           {},
-	"pixel":             {},
-	"internal/durable":  {},
-	"internal/layering": {},
-	"internal/sample":   {"internal/durable", "pixel"},
-	"model":             {"wordnet"},
-	"model/modeltest":   {"model"},
-	"shard":             {"wordnet", "internal/durable"},
-	"ingest":            {"shard", "wordnet", "pixel", "internal/durable"},
-	"loader":            {"shard", "pixel", "model"},
-	"train":             {"loader", "model", "internal/durable"},
-	"train/torch":       {"loader", "model", "train"},
-	"infer":             {"loader", "shard", "pixel", "model", "wordnet", "internal/durable"},
-	"infer/onnx":        {"loader", "model", "infer"},
-	"cmd/synshard":      {"*"},
+	"wordnet":             {},
+	"pixel":               {},
+	"internal/durable":    {},
+	"internal/processors": {},
+	"internal/layering":   {},
+	"internal/sample":     {"internal/durable", "pixel", "internal/processors"},
+	"model":               {"wordnet"},
+	"model/modeltest":     {"model"},
+	"shard":               {"wordnet", "internal/durable", "internal/processors"},
+	"ingest":              {"shard", "wordnet", "pixel", "internal/durable", "internal/processors"},
+	"loader":              {"shard", "pixel", "model", "internal/processors"},
+	"train":               {"loader", "model", "internal/durable", "internal/processors"},
+	"train/torch":         {"loader", "model", "train"},
+	"infer":               {"loader", "shard", "pixel", "model", "wordnet", "internal/durable"},
+	"infer/onnx":          {"loader", "model", "infer"},
+	"cmd/synshard":        {"*"},
 }
 
 // owners lists the foreign packages that only some of ours may import, by

@@ -10,13 +10,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"synshard/internal/durable"
+	"synshard/internal/processors"
 )
 
 // Names of the archives, those of ILSVRC2012.
@@ -108,7 +108,7 @@ const chunk = 256
 func drawAll(ctx context.Context, o Options, split string, what []picked, put func(i int, jpeg []byte) error) error {
 	workers := o.Workers
 	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
+		workers = processors.Count()
 	}
 	for from := 0; from < len(what); from += chunk {
 		part := what[from:min(from+chunk, len(what))]
