@@ -10,10 +10,10 @@ here = os.path.dirname(os.path.abspath(__file__))
 forward_multiplies, parameters = 5.7188993e9, 27161264  # of a picture, with the auxiliary head
 
 
-def bench(a, precision, steps, verbose):
+def bench(a, precision, steps):
     cmd = [a.synshard, "bench", "train", "--device", "cpu", "--json", "--progress", "off", "--precision", precision,
            "--batch", str(a.batch), "--steps", str(steps), "--warmup", "1", "--threads", str(a.threads)]
-    out = subprocess.run(cmd, env=dict(os.environ, ONEDNN_VERBOSE="1" if verbose else "0"), check=True, stdout=subprocess.PIPE, text=True).stdout
+    out = subprocess.run(cmd, env=dict(os.environ, ONEDNN_VERBOSE="1"), check=True, stdout=subprocess.PIPE, text=True).stdout
     lines = out.splitlines()
     begin = next(i for i, line in enumerate(lines) if line.strip() == "[")
     return json.loads("\n".join(x for x in lines[begin:] if not x.startswith("onednn_verbose")))[0], [x for x in lines if x.startswith("onednn_verbose")]
@@ -24,8 +24,6 @@ def parts(lines):
     ms, calls = collections.Counter(), collections.Counter()
     for line in lines:
         f = line.split(",")
-        if "exec" not in f:
-            continue
         at = f.index("exec")
         kind, what = f[at + 2], f[at + 4]
         if kind in ("convolution", "inner_product", "matmul"):
@@ -52,15 +50,15 @@ def main():
     print("limits: %s TFLOP/s by a matrix product, %.1f GB/s by a copy, %d threads" % (
         ", ".join("%.3f in %s" % (t, q) for q, t in limits["tflops"].items()), limits["copy_gb_s"], a.threads))
     for q in a.precision:
-        plain, _ = bench(a, q, a.steps, False)
-        # The difference of two runs leaves out what happens before the first measured step.
-        longer, few = parts(bench(a, q, a.steps + 1, True)[1]), parts(bench(a, q, 1, True)[1])
-        step = plain["step_s"] * 1e3
-        rows = [(n, (longer[0][n] - few[0][n]) / a.steps, (longer[1][n] - few[1][n]) / a.steps) for n in longer[0]]
+        found, lines = bench(a, q, a.steps)
+        lines = [x for x in lines if ",exec," in x]
+        ms, calls = parts(lines[len(lines) // (a.steps + 1):])  # every step calls the same; the first is warm-up
+        step = 1e3 * a.batch / found["images_per_s"]
+        rows = [(n, ms[n] / a.steps, calls[n] / a.steps) for n in ms]
         convolutions = sum(ms for n, ms, _ in rows if n.startswith("convolutions"))
-        rows.append(("update of weights and averages", plain["update_s"] * 1e3, 1))
+        rows.append(("update of weights and averages", found["update_s"] * 1e3, 1))
         rows.append(("batch norm, ReLU, pools, concatenation, losses", step - sum(r[1] for r in rows), 0))
-        print("\n%s, batch %d: step %.0f ms, %.2f images/s" % (q, a.batch, step, plain["images_per_s"]))
+        print("\n%s, batch %d: step %.0f ms, %.2f images/s" % (q, a.batch, step, found["images_per_s"]))
         for n, ms, calls in sorted(rows, key=lambda r: -r[1]):
             if ms >= step / 1000:
                 print("  %-48s %8.1f ms %5.1f %%%s" % (n, ms, 100 * ms / step, "  %.0f calls" % calls if calls > 1 else ""))
