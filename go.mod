@@ -1,4 +1,4 @@
-module synshard
+module github.com/synshard/synshard
 
 go 1.26.0
 

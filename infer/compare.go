@@ -8,7 +8,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
-// Comparison is of two models on the same pictures: B against A.
+// Comparison is of two models on the same images: B against A.
 type Comparison struct {
 	N          int     `json:"n"`
 	A          float64 `json:"top1_a"`
@@ -33,12 +33,12 @@ type Comparison struct {
 func Compare(a, b *Predictions, resamples int, seed uint64) (Comparison, error) {
 	c := Comparison{Resamples: resamples}
 	if a.Len() != b.Len() {
-		return c, fmt.Errorf("%d rows and %d: not the same pictures", a.Len(), b.Len())
+		return c, fmt.Errorf("%d rows and %d: not the same images", a.Len(), b.Len())
 	}
 	rightA, rightB := 0, 0
 	for i := range a.Truth {
 		if a.Paths[i] != b.Paths[i] {
-			return c, fmt.Errorf("row %d is %s in one and %s in the other: not the same pictures in the same order", i, a.Paths[i], b.Paths[i])
+			return c, fmt.Errorf("row %d is %s in one and %s in the other: not the same images in the same order", i, a.Paths[i], b.Paths[i])
 		}
 		if a.Truth[i] < 0 || b.Truth[i] < 0 {
 			continue

@@ -18,8 +18,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"synshard/model"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // evalGolden is what networkx, NumPy and SciPy make of predictions:
@@ -255,7 +255,7 @@ func rollupColumns(t *testing.T, groups Groups, g evalGolden) {
 		}
 	}
 	if n := len(g.RollupProb); !names.IsNull(n) || !sums.IsNull(n) {
-		t.Error("a picture that failed has superclasses")
+		t.Error("an image that failed has superclasses")
 	}
 }
 
@@ -289,7 +289,7 @@ func TestCompare(t *testing.T) {
 	}
 	b.Paths[3] = "other.JPEG"
 	if _, err := Compare(a, b, 100, 1); err == nil || !strings.Contains(err.Error(), "row 3") {
-		t.Errorf("other pictures: %v", err)
+		t.Errorf("other images: %v", err)
 	}
 }
 
@@ -333,7 +333,7 @@ func TestRestrictAndReal(t *testing.T) {
 		t.Error("a class the model has not is taken")
 	}
 
-	path := filepath.Join(t.TempDir(), "real.json") // nine pictures, one without a label
+	path := filepath.Join(t.TempDir(), "real.json") // nine images, one without a label
 	if err := os.WriteFile(path, []byte("[[0],[1,2],[],[3],[4],[5],[6],[7],[8]]"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestRestrictAndReal(t *testing.T) {
 	if real_.N != n || real_.Top1 != share(right, n) {
 		t.Errorf("%+v, want %d of %d", real_, right, n)
 	}
-	for text, say := range map[string]string{"[[0]]": "labels of 1 pictures", "[[400],[],[],[],[],[],[],[],[]]": "label 400", "{": "real.json"} {
+	for text, say := range map[string]string{"[[0]]": "labels of 1 images", "[[400],[],[],[],[],[],[],[],[]]": "label 400", "{": "real.json"} {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}

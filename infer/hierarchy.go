@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"synshard/wordnet"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // Hierarchy is the part of WordNet that a model's classes span: the classes and

@@ -10,7 +10,7 @@ import (
 
 // Setting is how a network is run.
 type Setting struct {
-	Batch int `json:"batch"` // pictures a run
+	Batch int `json:"batch"` // images a run
 	Runs  int `json:"runs"`  // at a time
 }
 
@@ -21,7 +21,7 @@ type MeasureOptions struct {
 	Spread float64       // windows that lie this near are stable; 0 means 0.02
 }
 
-// Measurement is what a setting gives on ready pictures.
+// Measurement is what a setting gives on ready images.
 type Measurement struct {
 	Setting
 	PerSecond float64 `json:"images_per_second"`
@@ -32,7 +32,7 @@ type Measurement struct {
 	Stable    bool    `json:"stable"` // three windows in a row agree
 }
 
-// Measure runs a network over pictures that are ready, of size pixels, until
+// Measure runs a network over images that are ready, of size pixels, until
 // the rate of three windows in a row agrees, or the time is up. The first runs
 // are not counted.
 func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOptions) (Measurement, error) {

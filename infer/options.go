@@ -10,10 +10,10 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
-// Outputs is what a network gives for n pictures. Embedding and Logits are nil
+// Outputs is what a network gives for n images. Embedding and Logits are nil
 // where the network has none, or they were not asked of the Predictor.
 type Outputs struct {
 	Probabilities []float32 // [n, classes]
@@ -21,27 +21,27 @@ type Outputs struct {
 	Logits        []float32 // [n, classes]
 }
 
-// Predictor runs a network. Predict takes n pictures, uint8 [n, size, size, 3],
+// Predictor runs a network. Predict takes n images, uint8 [n, size, size, 3],
 // and is called from many goroutines.
 type Predictor interface {
 	Predict(ctx context.Context, images []byte, n int) (Outputs, error)
 }
 
-// Source is the pictures, in the order of the output's rows, and what is known
+// Source is the images, in the order of the output's rows, and what is known
 // of them; *shard.View is one, Open finds others. It is read from many
 // goroutines.
 type Source interface {
 	Len() int
 	Path(i int) string
 	Synset(i int) string                    // the truth; "" where it is not known
-	Read(i int, buf []byte) ([]byte, error) // the picture's bytes, in buf where they fit
+	Read(i int, buf []byte) ([]byte, error) // the image's bytes, in buf where they fit
 }
 
 // Derived is a further column, computed from a row's probabilities.
 type Derived struct {
 	Field arrow.Field // must be nullable
 	Key   string      // says how it is computed, for the fingerprint
-	// Append adds the value for probabilities [classes]; nil is a picture that
+	// Append adds the value for probabilities [classes]; nil is an image that
 	// failed, and wants a null.
 	Append func(b array.Builder, probabilities []float32) error
 }
@@ -52,7 +52,7 @@ type Options struct {
 	Spec      model.Spec
 	Source    Source
 
-	Batch   int  // pictures a run of the network
+	Batch   int  // images a run of the network
 	Fixed   bool // every run takes a full batch: the last one is padded
 	Runs    int  // runs at a time; 0 means 1
 	Workers int  // that decode; 0: one a CPU
@@ -62,14 +62,14 @@ type Options struct {
 	Logits        bool   // of all classes
 	Embedding     string // "", fp32 or fp16
 	Width         int    // of the embedding
-	Truncated     bool   // take a picture that ends early as far as it goes; else its row has the error
+	Truncated     bool   // take an image that ends early as far as it goes; else its row has the error
 	Derived       []Derived
 
 	// Part, from 0, of Parts of the rows; Parts 0 is everything. Parts begin
 	// where a batch begins, so that together they hold what one run gives.
 	Part, Parts int
 
-	// Input says what the pictures are, Model which network it is, by content,
+	// Input says what the images are, Model which network it is, by content,
 	// and Backend what runs it, so that a rerun knows whether earlier work
 	// still holds. Notes are kept in the output's metadata.
 	Input, Model, Backend string
@@ -78,7 +78,7 @@ type Options struct {
 	// OnRow and OnError are called from many goroutines.
 	OnRow     func(n int)                  // as rows are done
 	OnSkipped func(n int)                  // rows that an earlier run had done
-	OnError   func(path string, err error) // of a picture that could not be read; its row is kept
+	OnError   func(path string, err error) // of an image that could not be read; its row is kept
 }
 
 func (o *Options) check() error {

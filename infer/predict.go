@@ -11,15 +11,15 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"synshard/loader"
-	"synshard/pixel"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/pixel"
 )
 
 // prediction is a row of the output.
 type prediction struct {
 	path, synset           string
 	label                  int64 // of the truth among the model's classes; -1: none
-	top                    []int // classes, most probable first; nil where the picture failed
+	top                    []int // classes, most probable first; nil where the image failed
 	prob                   []float32
 	all, logits, embedding []float32 // where asked for
 	err                    string
@@ -138,8 +138,8 @@ func (r *run) write(emit func(*chunk) error) error {
 	return nil
 }
 
-// unreadable decides about a picture that could not be read: damage to the
-// data ends the work, a picture that cannot be decoded keeps its row.
+// unreadable decides about an image that could not be read: damage to the
+// data ends the work, an image that cannot be decoded keeps its row.
 func unreadable(_ loader.Item, err error) error {
 	for _, bad := range []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrTooLarge, pixel.ErrUnknownFormat, ErrUnreadable} {
 		if errors.Is(err, bad) {
@@ -149,7 +149,7 @@ func unreadable(_ loader.Item, err error) error {
 	return err
 }
 
-// ErrUnreadable marks a picture that a source cannot bring, where that is no
+// ErrUnreadable marks an image that a source cannot bring, where that is no
 // reason to stop.
 var ErrUnreadable = errors.New("unreadable")
 
@@ -230,13 +230,13 @@ func (r *run) batch(ctx context.Context, b *loader.Batch) error {
 func (o *Options) checkOutputs(out Outputs, n int) error {
 	classes := len(o.Spec.Classes)
 	if len(out.Probabilities) != n*classes {
-		return fmt.Errorf("the model gives %d probabilities for %d pictures of %d classes", len(out.Probabilities), n, classes)
+		return fmt.Errorf("the model gives %d probabilities for %d images of %d classes", len(out.Probabilities), n, classes)
 	}
 	if o.Logits && len(out.Logits) != n*classes {
-		return fmt.Errorf("the model gives %d logits for %d pictures of %d classes", len(out.Logits), n, classes)
+		return fmt.Errorf("the model gives %d logits for %d images of %d classes", len(out.Logits), n, classes)
 	}
 	if o.Embedding != "" && len(out.Embedding) != n*o.Width {
-		return fmt.Errorf("the model gives %d numbers of embedding for %d pictures", len(out.Embedding), n)
+		return fmt.Errorf("the model gives %d numbers of embedding for %d images", len(out.Embedding), n)
 	}
 	return nil
 }

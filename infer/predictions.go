@@ -9,7 +9,7 @@ import (
 	"os"
 	"slices"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // Predictions are what infer wrote, read back for measuring.
@@ -18,7 +18,7 @@ type Predictions struct {
 	K       int      // predictions kept of each row
 	Paths   []string
 	Truth   []int32 // class, or -1: not known, or none of the model's
-	Failed  []bool  // the picture could not be read; its predictions are -1
+	Failed  []bool  // the image could not be read; its predictions are -1
 	Top     []int32 // [rows, K] classes, most probable first
 	Prob    []float32
 	All     []float32 // [rows, classes] probabilities, if the file has them

@@ -11,7 +11,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 // columnReader reads predictions in columns: of Arrow files and streams, and of

@@ -10,7 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // reportTable is one Arrow file of a report: columns of equal length, each []string,

@@ -8,7 +8,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"synshard/wordnet"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // RollupColumns are the probabilities of superclasses: rollup_prob, a list in

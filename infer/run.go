@@ -11,7 +11,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // ErrOther marks an output that holds other predictions than those asked for.

@@ -19,15 +19,15 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/float16"
 
-	"synshard/model"
-	"synshard/pixel"
-	"synshard/shard"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 )
 
-// album is pictures of one colour each, in memory; a nil one cannot be read.
+// album is images of one colour each, in memory; a nil one cannot be read.
 type album struct {
-	pictures [][]byte
-	damaged  int // this one is corrupt; 0: none
+	images  [][]byte
+	damaged int // this one is corrupt; 0: none
 }
 
 func newAlbum(t testing.TB, n int) *album {
@@ -38,22 +38,22 @@ func newAlbum(t testing.TB, n int) *album {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.pictures = append(a.pictures, b)
+		a.images = append(a.images, b)
 	}
 	return a
 }
 
-func (a *album) Len() int            { return len(a.pictures) }
+func (a *album) Len() int            { return len(a.images) }
 func (a *album) Path(i int) string   { return fmt.Sprintf("p%05d.jpg", i) }
 func (a *album) Synset(i int) string { return []string{"ant", "bee", "cat", ""}[i%4] }
 func (a *album) Read(i int, buf []byte) ([]byte, error) {
 	if i == a.damaged && i > 0 {
-		return nil, fmt.Errorf("picture %d: %w", i, shard.ErrCorrupt)
+		return nil, fmt.Errorf("image %d: %w", i, shard.ErrCorrupt)
 	}
-	if a.pictures[i] == nil {
-		return nil, fmt.Errorf("%w: picture %d is gone", ErrUnreadable, i)
+	if a.images[i] == nil {
+		return nil, fmt.Errorf("%w: image %d is gone", ErrUnreadable, i)
 	}
-	return append(buf[:0], a.pictures[i]...), nil
+	return append(buf[:0], a.images[i]...), nil
 }
 
 // colours is a network whose scores are functions of the first pixel, and which
@@ -105,11 +105,11 @@ func mustRun(t *testing.T, o Options, path, format string) ([]byte, Summary) {
 	return b, sum
 }
 
-// TestOrderAndFailures expects a row a picture in the source's order, those
+// TestOrderAndFailures expects a row an image in the source's order, those
 // that failed too, whatever the order in which batches are done.
 func TestOrderAndFailures(t *testing.T) {
 	a := newAlbum(t, 5000)
-	a.pictures[17], a.pictures[4999] = nil, []byte("no picture")
+	a.images[17], a.images[4999] = nil, []byte("no image")
 	var failed atomic.Int64
 	o := options(a, 7)
 	o.OnError = func(string, error) { failed.Add(1) }
@@ -146,7 +146,7 @@ func TestOrderAndFailures(t *testing.T) {
 // TestTruncatedIsAccepted only if asked for, and that is another prediction.
 func TestTruncatedIsAccepted(t *testing.T) {
 	a := newAlbum(t, 6)
-	a.pictures[2] = a.pictures[2][:len(a.pictures[2])-6]
+	a.images[2] = a.images[2][:len(a.images[2])-6]
 	o := options(a, 4)
 	strict := o.Fingerprint()
 	if _, sum := mustRun(t, o, filepath.Join(t.TempDir(), "a.csv"), "csv"); sum.Failed != 1 {
@@ -162,7 +162,7 @@ func TestTruncatedIsAccepted(t *testing.T) {
 // to skip what is done and end in the bytes of a run that was never stopped.
 func TestResume(t *testing.T) {
 	a := newAlbum(t, 6500)
-	a.pictures[3000] = nil
+	a.images[3000] = nil
 	for _, format := range Formats {
 		t.Run(format, func(t *testing.T) {
 			dir := t.TempDir()
@@ -234,7 +234,7 @@ func TestPartsOfOthersAreKept(t *testing.T) {
 // the whole.
 func TestMerge(t *testing.T) {
 	a := newAlbum(t, 5003)
-	a.pictures[9] = nil
+	a.images[9] = nil
 	dir := t.TempDir()
 	for _, batch := range []int{8, 13} {
 		o := options(a, batch)
@@ -312,8 +312,8 @@ func TestStreamToFullDisk(t *testing.T) {
 
 func TestChanceIsPointedOut(t *testing.T) {
 	a := newAlbum(t, 400)
-	for i := range a.pictures { // the network says ant for all
-		a.pictures[i] = a.pictures[255&^0xff+255]
+	for i := range a.images { // the network says ant for all
+		a.images[i] = a.images[255&^0xff+255]
 	}
 	for _, c := range []struct {
 		classes []string

@@ -15,13 +15,13 @@ import (
 	"strings"
 )
 
-// OpenOptions say how pictures outside a dataset are found.
+// OpenOptions say how images outside a dataset are found.
 type OpenOptions struct {
 	// Known says whether a name is one of the model's classes: such a
 	// directory, archive or prefix of a file's name is taken as the truth.
 	Known func(name string) bool
 	// OnIgnored is told of files in folders and archives that are called as
-	// no picture is.
+	// no image is.
 	OnIgnored func(path string)
 }
 
@@ -31,7 +31,7 @@ func (o *OpenOptions) ignore(path string) {
 	}
 }
 
-// truth finds a class among the names that lie around a picture: its
+// truth finds a class among the names that lie around an image: its
 // directories from the innermost out, then its own name up to the first
 // underscore, as in n01440764_10026.JPEG.
 func (o *OpenOptions) truth(name string) string {
@@ -53,7 +53,7 @@ func (o *OpenOptions) truth(name string) string {
 	return ""
 }
 
-// Opened is pictures outside a dataset: a Source, and what it is by name, size
+// Opened is images outside a dataset: a Source, and what it is by name, size
 // and time of change.
 type Opened struct {
 	parts  []source
@@ -68,9 +68,9 @@ type source interface {
 	io.Closer
 }
 
-// Open opens files and folders, in the order given: a folder (its pictures and
+// Open opens files and folders, in the order given: a folder (its images and
 // those below it, by name), a tar (with the tars in it), a Parquet or an Arrow
-// file with pictures in it, or a picture.
+// file with images in it, or an image.
 func Open(ctx context.Context, paths []string, o OpenOptions) (*Opened, error) {
 	s := &Opened{sum: sha256.New()}
 	for _, p := range paths {
@@ -117,10 +117,10 @@ func openFile(ctx context.Context, p string, o *OpenOptions) (source, error) {
 		return openParquet(p, o)
 	case ext == ".arrow" || ext == ".arrows" || ext == ".feather" || ext == ".ipc":
 		return openArrow(p, o)
-	case isPicture(p):
+	case isImage(p):
 		return &files{paths: []string{p}, truth: o.truth}, nil
 	}
-	return nil, fmt.Errorf("neither a folder, a .tar, .parquet or .arrow file nor a picture by its name (%s)", strings.Join(pictures, " "))
+	return nil, fmt.Errorf("neither a folder, a .tar, .parquet or .arrow file nor an image by its name (%s)", strings.Join(images, " "))
 }
 
 func (s *Opened) note(stamps []string) {
@@ -140,7 +140,7 @@ func stamp(p string, info os.FileInfo) string {
 	return fmt.Sprintf("%s %d %d", p, info.Size(), info.ModTime().UnixNano())
 }
 
-// Identity says what the pictures are: it changes when a file is another, or
+// Identity says what the images are: it changes when a file is another, or
 // has another size or time of change.
 func (s *Opened) Identity() string { return fmt.Sprintf("files %x", s.sum.Sum(nil)) }
 
@@ -149,16 +149,16 @@ func (s *Opened) at(i int) (source, int) {
 	return s.parts[k], i - s.starts[k]
 }
 
-// Len is the number of pictures.
+// Len is the number of images.
 func (s *Opened) Len() int { return s.n }
 
-// Path is a picture's name: its file's, and its own in it.
+// Path is an image's name: its file's, and its own in it.
 func (s *Opened) Path(i int) string { src, j := s.at(i); return src.Path(j) }
 
-// Synset is a picture's class, or "".
+// Synset is an image's class, or "".
 func (s *Opened) Synset(i int) string { src, j := s.at(i); return src.Synset(j) }
 
-// Read gives a picture's bytes.
+// Read gives an image's bytes.
 func (s *Opened) Read(i int, buf []byte) ([]byte, error) { src, j := s.at(i); return src.Read(j, buf) }
 
 // Close closes the files.
@@ -170,10 +170,10 @@ func (s *Opened) Close() error {
 	return errors.Join(errs...)
 }
 
-// pictures are the endings of files that are taken for pictures; what they are
+// images are the endings of files that are taken for images; what they are
 // is found in their bytes.
-var pictures = []string{".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
+var images = []string{".jpeg", ".jpg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 
-func isPicture(name string) bool {
-	return slices.Contains(pictures, strings.ToLower(filepath.Ext(name)))
+func isImage(name string) bool {
+	return slices.Contains(images, strings.ToLower(filepath.Ext(name)))
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 // openArrow opens an Arrow file or stream: between its marks a file is a
@@ -47,7 +47,7 @@ func openArrow(p string, o *OpenOptions) (source, error) {
 		if text, ok := r.Schema().Metadata().GetValue("huggingface"); ok {
 			c.labels = labelNames(text)
 		}
-		return hasPictures(r.Schema())
+		return hasImages(r.Schema())
 	})
 	if err != nil {
 		f.Close()
@@ -77,13 +77,13 @@ func openArrow(p string, o *OpenOptions) (source, error) {
 	return c, nil
 }
 
-func hasPictures(s *arrow.Schema) error {
+func hasImages(s *arrow.Schema) error {
 	for _, name := range []string{"image", "bytes", "image_bytes", "jpg", "jpeg"} {
 		if len(s.FieldIndices(name)) == 1 {
 			return nil
 		}
 	}
-	return errNoPictures
+	return errNoImages
 }
 
 // walker finds the messages of a stream.

@@ -10,12 +10,12 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
-// columns is the pictures of a file of columns, Parquet or Arrow, read a group
+// columns is the images of a file of columns, Parquet or Arrow, read a group
 // of rows at a time. Groups are asked for nearly in order, so that the last few
-// are enough to keep. A picture is image struct<bytes, path>, as Hugging Face
+// are enough to keep. An image is image struct<bytes, path>, as Hugging Face
 // has it, or a binary column image, bytes, image_bytes, jpg or jpeg; its name
 // is the struct's path or a column path; its truth a column synset, or label,
 // if that is a name or an integer that the file's metadata names.
@@ -33,7 +33,7 @@ type columns struct {
 	names map[int]*names
 }
 
-// group is the pictures of a group of rows.
+// group is the images of a group of rows.
 type group struct {
 	number int
 	images [][]byte
@@ -166,7 +166,7 @@ func text(a arrow.Array, i int) string {
 	return ""
 }
 
-var errNoPictures = errors.New("no column of pictures: want image as struct<bytes, path> or binary, or bytes, image_bytes, jpg or jpeg as binary")
+var errNoImages = errors.New("no column of images: want image as struct<bytes, path> or binary, or bytes, image_bytes, jpg or jpeg as binary")
 
 // find gives the columns of a record that matter.
 func find(rec arrow.Record) (image func(i int) ([]byte, bool), path, synset arrow.Array, err error) {
@@ -197,7 +197,7 @@ func find(rec arrow.Record) (image func(i int) ([]byte, bool), path, synset arro
 	case *array.LargeBinary:
 		return func(i int) ([]byte, bool) { return b.Value(i), b.IsValid(i) }, path, synset, nil
 	}
-	return nil, nil, nil, errNoPictures
+	return nil, nil, nil, errNoImages
 }
 
 // labelNames finds the names of integer labels in Hugging Face's metadata.

@@ -14,7 +14,7 @@ import (
 	"sync"
 )
 
-// files is pictures that are files.
+// files is images that are files.
 type files struct {
 	paths  []string
 	stamps []string
@@ -39,7 +39,7 @@ func (f *files) Read(i int, buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s is no file (%v)", ErrUnreadable, f.paths[i], err)
 	}
 	n := int(info.Size())
-	if n > maxPicture {
+	if n > maxImage {
 		return nil, fmt.Errorf("%w: %d bytes", ErrUnreadable, n)
 	}
 	if cap(buf) < n {
@@ -52,10 +52,10 @@ func (f *files) Read(i int, buf []byte) ([]byte, error) {
 	return buf, nil
 }
 
-// maxPicture bounds the bytes that are read for a picture.
-const maxPicture = 1 << 30
+// maxImage bounds the bytes that are read for an image.
+const maxImage = 1 << 30
 
-// walk finds the pictures of a folder and below it, in lexical order of
+// walk finds the images of a folder and below it, in lexical order of
 // directories and names. Links to folders are not followed.
 func walk(ctx context.Context, root string, o *OpenOptions) (*files, error) {
 	f := &files{truth: o.truth}
@@ -66,7 +66,7 @@ func walk(ctx context.Context, root string, o *OpenOptions) (*files, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		if !isPicture(p) {
+		if !isImage(p) {
 			o.ignore(p)
 			return nil
 		}
@@ -83,12 +83,12 @@ func walk(ctx context.Context, root string, o *OpenOptions) (*files, error) {
 		return nil
 	})
 	if err == nil && len(f.paths) == 0 {
-		err = fmt.Errorf("%s: no pictures in it or below it", root)
+		err = fmt.Errorf("%s: no images in it or below it", root)
 	}
 	return f, err
 }
 
-// OpenList opens the pictures whose paths r lists, a line each, or each ended
+// OpenList opens the images whose paths r lists, a line each, or each ended
 // by a zero byte. The order is the list's; nothing is dropped but empty lines.
 func OpenList(ctx context.Context, r io.Reader, zero bool, o OpenOptions) (*Opened, error) {
 	f := &files{truth: o.truth}

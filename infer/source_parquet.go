@@ -12,7 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 // openParquet opens a Parquet file. A group of rows is its row group.
@@ -76,7 +76,7 @@ func wanted(r *file.Reader) (map[string]int, error) {
 		}
 	}
 	if _, ok := leaves["image"]; !ok {
-		return nil, errNoPictures
+		return nil, errNoImages
 	}
 	return leaves, nil
 }

@@ -10,10 +10,10 @@ import (
 	"path"
 	"strings"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
-// tarFile is the pictures of a tar, which is read in place, and of the tars in
+// tarFile is the images of a tar, which is read in place, and of the tars in
 // it, as ILSVRC2012_img_train.tar has them.
 type tarFile struct {
 	file    *os.File
@@ -37,7 +37,7 @@ func openTar(ctx context.Context, p string, o *OpenOptions) (source, error) {
 		err = t.index(ctx, 0, info.Size(), "", o)
 	}
 	if err == nil && len(t.members) == 0 {
-		err = errors.New("no pictures in it")
+		err = errors.New("no images in it")
 	}
 	if err != nil {
 		f.Close()
@@ -63,7 +63,7 @@ func (t *tarFile) index(ctx context.Context, at, size int64, prefix string, o *O
 			if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
 				err = fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
 			}
-			return fmt.Errorf("%safter %d pictures: %w", prefix, len(t.members), err)
+			return fmt.Errorf("%safter %d images: %w", prefix, len(t.members), err)
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue
@@ -80,7 +80,7 @@ func (t *tarFile) index(ctx context.Context, at, size int64, prefix string, o *O
 			if err := t.index(ctx, at+here, h.Size, name+"/", o); err != nil {
 				return err
 			}
-		case isPicture(name):
+		case isImage(name):
 			t.members = append(t.members, member{name, o.truth(name), at + here, h.Size})
 		default:
 			o.ignore(t.name + "/" + name)
@@ -95,7 +95,7 @@ func (t *tarFile) Close() error        { return t.file.Close() }
 
 func (t *tarFile) Read(i int, buf []byte) ([]byte, error) {
 	m := t.members[i]
-	if m.size > maxPicture {
+	if m.size > maxImage {
 		return nil, fmt.Errorf("%w: %d bytes", ErrUnreadable, m.size)
 	}
 	if int64(cap(buf)) < m.size {

@@ -19,7 +19,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 var known = OpenOptions{Known: func(s string) bool { return s == "n01440764" || s == "cat" }}
@@ -66,8 +66,8 @@ func archive(t *testing.T, members ...string) []byte {
 	return b.Bytes()
 }
 
-// table makes a record of pictures as Hugging Face has them.
-func pictureTable(plain bool) arrow.Record {
+// table makes a record of images as Hugging Face has them.
+func imageTable(plain bool) arrow.Record {
 	image := arrow.DataType(arrow.StructOf(arrow.Field{Name: "bytes", Type: arrow.BinaryTypes.Binary, Nullable: true}, arrow.Field{Name: "path", Type: arrow.BinaryTypes.String, Nullable: true}))
 	if plain {
 		image = arrow.BinaryTypes.LargeBinary
@@ -106,8 +106,8 @@ func TestSources(t *testing.T) {
 	put(t, at("folder/n01440764_1.jpeg"), []byte("c"))
 	put(t, at("folder/notes.txt"), []byte("none"))
 	put(t, at("in.tar"), archive(t, "x/cat/1.jpg", "first", "n01440764.tar", string(archive(t, "n01440764_9.JPEG", "inner", "README", "text")), "2.jpg", "last"))
-	rec := pictureTable(false)
-	plain := pictureTable(true)
+	rec := imageTable(false)
+	plain := imageTable(true)
 	for _, c := range []struct {
 		name   string
 		rec    arrow.Record
@@ -198,7 +198,7 @@ func TestListsAndIdentity(t *testing.T) {
 func TestDamagedSources(t *testing.T) {
 	dir := t.TempDir()
 	var file bytes.Buffer
-	rec := pictureTable(false)
+	rec := imageTable(false)
 	w, err := newEncoder("stream", &file, rec.Schema())
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"strconv"
 )
 
-// RealReport is the accuracy by reassessed labels: a picture may have several,
+// RealReport is the accuracy by reassessed labels: an image may have several,
 // and one without any is left out. Beyer et al., "Are we done with ImageNet?",
 // arXiv:2006.07159.
 type RealReport struct {
@@ -18,11 +18,11 @@ type RealReport struct {
 	Top1 float64 `json:"top1"`
 }
 
-// valNumber finds a validation picture's number in its name.
+// valNumber finds a validation image's number in its name.
 var valNumber = regexp.MustCompile(`ILSVRC2012_val_(\d{8})`)
 
 // MeasureReal measures against reassessed labels in the form they are published
-// in (real.json): a list a validation picture, in the order of their numbers,
+// in (real.json): a list a validation image, in the order of their numbers,
 // of places in the ascending list of the 1000 synsets, which the model's
 // classes must be.
 func MeasureReal(p *Predictions, path string) (*RealReport, error) {
@@ -45,14 +45,14 @@ func MeasureReal(p *Predictions, path string) (*RealReport, error) {
 		}
 		n, err := strconv.Atoi(m[1])
 		if err != nil || n < 1 || n > len(lists) {
-			return nil, fmt.Errorf("%s: it has labels of %d pictures, not of %s", path, len(lists), name)
+			return nil, fmt.Errorf("%s: it has labels of %d images, not of %s", path, len(lists), name)
 		}
 		labels := lists[n-1]
 		if len(labels) == 0 {
 			continue
 		}
 		if top := slices.Max(labels); int(top) >= len(p.Classes) || slices.Min(labels) < 0 {
-			return nil, fmt.Errorf("%s: picture %d has label %d, and the model %d classes", path, n, top, len(p.Classes))
+			return nil, fmt.Errorf("%s: image %d has label %d, and the model %d classes", path, n, top, len(p.Classes))
 		}
 		r.N++
 		if !p.Failed[i] && slices.Contains(labels, p.Top[i*p.K]) {
@@ -60,7 +60,7 @@ func MeasureReal(p *Predictions, path string) (*RealReport, error) {
 		}
 	}
 	if r.N == 0 {
-		return nil, fmt.Errorf("%s: no row is a picture of the validation set by its name", path)
+		return nil, fmt.Errorf("%s: no row is an image of the validation set by its name", path)
 	}
 	r.Top1 = share(right, r.N)
 	return r, nil

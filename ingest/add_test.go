@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 const voc = `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>`
@@ -68,7 +68,7 @@ func TestBoxesLater(t *testing.T) {
 func TestClassesLater(t *testing.T) {
 	dir, o := drawn(t)
 	good := oneImage(t, o)
-	root := filepath.Join(dir, "pictures")
+	root := filepath.Join(dir, "images")
 	put(t, root, "b/1.jpg", good, "d/1.jpg", good)
 	o = Options{Folder: root, Out: filepath.Join(dir, "grows"), Classes: []string{"a", "b", "c", "d"}}
 	run(t, o)
@@ -78,7 +78,7 @@ func TestClassesLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	more := filepath.Join(dir, "more")
-	put(t, more, "a/1.jpg", good, "c/1.jpg", good, "c/2.jpg", "no picture")
+	put(t, more, "a/1.jpg", good, "c/1.jpg", good, "c/2.jpg", "no image")
 	o.Folder = more
 	ctx, cancel := context.WithCancel(t.Context())
 	cut := o

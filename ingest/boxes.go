@@ -19,7 +19,7 @@ import (
 	"strconv"
 	"strings"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 // annotation is a PASCAL VOC annotation, which is what ImageNet's boxes are.

@@ -135,7 +135,7 @@ func detectDir(root string, o *Options) error {
 	return set(&o.Folder, root)
 }
 
-// archiveName knows the names in a directory that are looked into; pictures
+// archiveName knows the names in a directory that are looked into; images
 // and notes beside them are not.
 func archiveName(name string) bool {
 	for _, end := range []string{".tar", ".tgz", ".tar.gz", ".zip", ".parquet"} {

@@ -14,8 +14,8 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/internal/durable"
-	"synshard/shard"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
 )
 
 // finish writes index, classes, the list of refused images and, last, the

@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 // TestForeign reads what datasets, pyarrow and webdataset wrote.

@@ -15,10 +15,10 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/internal/durable"
-	"synshard/internal/processors"
-	"synshard/shard"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // Options say what is read and how. At least one of Train, Val, Test and

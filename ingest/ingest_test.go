@@ -21,9 +21,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"synshard/internal/durable"
-	"synshard/internal/sample"
-	"synshard/shard"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/sample"
+	"github.com/synshard/synshard/shard"
 )
 
 // TestMain lets a test run this binary as a process that ingests and can be
@@ -315,7 +315,7 @@ func pack(t testing.TB, path string, files ...string) {
 	}
 }
 
-// oneImage gives a drawn picture's bytes.
+// oneImage gives a drawn image's bytes.
 func oneImage(t testing.TB, o Options) string {
 	t.Helper()
 	f, err := openTar(o.Test)
@@ -339,7 +339,7 @@ func TestBadImages(t *testing.T) {
 	dir, o := drawn(t)
 	good := oneImage(t, o)
 	inner := filepath.Join(dir, "inner.tar")
-	pack(t, inner, "a.JPEG", good, "b.JPEG", "no picture at all", "c.JPEG", good[:len(good)/2], "d.JPEG", "", "a.JPEG", good)
+	pack(t, inner, "a.JPEG", good, "b.JPEG", "no image at all", "c.JPEG", good[:len(good)/2], "d.JPEG", "", "a.JPEG", good)
 	b, err := os.ReadFile(inner)
 	if err != nil {
 		t.Fatal(err)
@@ -429,12 +429,12 @@ func TestFolder(t *testing.T) {
 	dir, o := drawn(t)
 	good := oneImage(t, o)
 	for _, name := range []string{"cats/1.jpg", "cats/more/2.jpg", "dogs/3.jpg"} {
-		path := filepath.Join(dir, "pictures", name)
+		path := filepath.Join(dir, "images", name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(good), 0o666)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	o = Options{Folder: filepath.Join(dir, "pictures"), Out: filepath.Join(dir, "folder")}
+	o = Options{Folder: filepath.Join(dir, "images"), Out: filepath.Join(dir, "folder")}
 	run(t, o)
 	set, err := shard.Open(o.Out)
 	if err != nil {

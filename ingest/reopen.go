@@ -14,8 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"synshard/internal/durable"
-	"synshard/shard"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
 )
 
 // A dataset to which boxes or classes are added is taken back to an unfinished

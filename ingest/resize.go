@@ -6,8 +6,8 @@ import (
 
 	"golang.org/x/image/draw"
 
-	"synshard/pixel"
-	"synshard/shard"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 )
 
 // resize makes an image smaller whose shorter side is longer than is wanted:

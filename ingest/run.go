@@ -11,8 +11,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"synshard/shard"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
 )
 
 const sourceKey = "source of "

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 // rows describes the rows of a split.

@@ -14,7 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // state is what is known of an unfinished dataset: DIR/.ingest/ holds the

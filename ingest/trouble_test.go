@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"synshard/internal/sample"
-	"synshard/shard"
+	"github.com/synshard/synshard/internal/sample"
+	"github.com/synshard/synshard/shard"
 )
 
 // halfMade fails where a file under a final name is not whole, or the dataset
@@ -194,12 +194,12 @@ func TestDisguised(t *testing.T) {
 		}
 	}
 	if n == 0 {
-		t.Skip("no pictures in ../pixel/testdata")
+		t.Skip("no images in ../pixel/testdata")
 	}
 	o = Options{Folder: filepath.Join(dir, "odd"), Out: filepath.Join(dir, "ds")}
 	s := run(t, o)
 	if s.Images+s.Rejected != int64(n) {
-		t.Errorf("%d pictures: %+v", n, s)
+		t.Errorf("%d images: %+v", n, s)
 	}
 	set, err := shard.Open(o.Out)
 	if err != nil {

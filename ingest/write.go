@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"synshard/internal/durable"
-	"synshard/pixel"
-	"synshard/shard"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 )
 
 // Rejection is an image that was refused: a line of rejected.ndjson.

@@ -1,4 +1,4 @@
-// Package loader turns many pictures into batches of pixels: in what order, by
+// Package loader turns many images into batches of pixels: in what order, by
 // how many workers, into which memory. The order and all that is random in it
 // are pure functions of (rows, seed, epoch): identical for any number of
 // workers and ranks, and resumable from any sample.
@@ -13,12 +13,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"synshard/internal/processors"
-	"synshard/pixel"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/pixel"
 )
 
-// Source is where pictures come from; *shard.View is one. Read gives the bytes
-// of picture i, in buf or in a larger buffer of its own, and is called from
+// Source is where images come from; *shard.View is one. Read gives the bytes
+// of image i, in buf or in a larger buffer of its own, and is called from
 // many goroutines at a time.
 type Source interface {
 	Len() int
@@ -26,7 +26,7 @@ type Source interface {
 	Read(i int, buf []byte) ([]byte, error)
 }
 
-// Item is one picture of a source.
+// Item is one image of a source.
 type Item struct {
 	Row  int
 	Path string // if the source has a method Path(int) string
@@ -40,9 +40,9 @@ type Advisor interface {
 	DontNeed(i int)
 }
 
-// Options say which pictures, in what order, made ready how.
+// Options say which images, in what order, made ready how.
 type Options struct {
-	Batch    int // pictures a batch, over all ranks
+	Batch    int // images a batch, over all ranks
 	Size     int // pixels, height and width
 	Workers  int // 0: one a CPU
 	Prefetch int // batches ready or in work beside the one in use; 0 means 2
@@ -53,7 +53,7 @@ type Options struct {
 
 	// Shuffle gives each epoch its own permutation of the rows. Weights, one a
 	// row, draw rows in proportion instead, as many as there are rows: see
-	// Weighted. Mix blends the pictures of a training batch.
+	// Weighted. Mix blends the images of a training batch.
 	Shuffle  bool
 	Weights  []float64
 	Mix      Mix
@@ -75,29 +75,29 @@ type Options struct {
 	Ahead   int
 	Forget  bool
 
-	// Truncated takes a picture that ends early as far as it goes, the rest
+	// Truncated takes an image that ends early as far as it goes, the rest
 	// grey; else it is an error.
 	Truncated bool
 
-	// OnError decides about a picture that cannot be read or decoded. It may
+	// OnError decides about an image that cannot be read or decoded. It may
 	// be called from many goroutines. Nil, or an error from it, ends the
-	// epoch. If it gives nil, a training picture is replaced by another row
-	// (so that the batch keeps its shape) and an evaluation picture keeps its
+	// epoch. If it gives nil, a training image is replaced by another row
+	// (so that the batch keeps its shape) and an evaluation image keeps its
 	// place, black, with the error in Batch.Errs and its label.
 	OnError func(Item, error) error
 }
 
-// Batch is a set of pictures. It is the caller's until Release.
+// Batch is a set of images. It is the caller's until Release.
 type Batch struct {
 	Images []byte  // uint8 [rows, Size, Size, 3]
 	Labels []int64 // [rows]; -1: none, or padding
 	Rows   []int64 // [rows], of the source; -1: padding
-	Errs   []error // [rows], only where a picture failed
+	Errs   []error // [rows], only where an image failed
 	N      int     // rows that are not padding
 	Size   int
 	First  int64 // the place of the first row in the epoch's order
 
-	// With Options.Mix: picture i is Share[i] of what Labels[i] names and
+	// With Options.Mix: image i is Share[i] of what Labels[i] names and
 	// 1 - Share[i] of what Partners[i] names. Nil otherwise.
 	Partners []int64
 	Share    []float32
@@ -149,7 +149,7 @@ type Loader struct {
 type slot struct {
 	batch   Batch
 	pending atomic.Int32
-	done    chan struct{} // one token when every picture is there
+	done    chan struct{} // one token when every image is there
 }
 
 type job struct {

@@ -14,21 +14,21 @@ import (
 	"testing"
 	"time"
 
-	"synshard/pixel"
+	"github.com/synshard/synshard/pixel"
 )
 
-// pictures is a source in memory: row i is a small JPEG that says i by its
+// images is a source in memory: row i is a small JPEG that says i by its
 // colour, and has the label i % 7.
-type pictures struct {
+type images struct {
 	data  [][]byte
 	reads atomic.Int64
 	slow  time.Duration
 }
 
-func (p *pictures) Len() int          { return len(p.data) }
-func (p *pictures) Label(i int) int64 { return int64(i % 7) }
-func (p *pictures) Path(i int) string { return fmt.Sprintf("picture_%d.JPEG", i) }
-func (p *pictures) Read(i int, buf []byte) ([]byte, error) {
+func (p *images) Len() int          { return len(p.data) }
+func (p *images) Label(i int) int64 { return int64(i % 7) }
+func (p *images) Path(i int) string { return fmt.Sprintf("image_%d.JPEG", i) }
+func (p *images) Read(i int, buf []byte) ([]byte, error) {
 	p.reads.Add(1)
 	if p.slow > 0 {
 		time.Sleep(p.slow)
@@ -41,9 +41,9 @@ func (p *pictures) Read(i int, buf []byte) ([]byte, error) {
 
 var errUnreadable = errors.New("unreadable")
 
-func drawn(t testing.TB, n int) *pictures {
+func drawn(t testing.TB, n int) *images {
 	t.Helper()
-	p := &pictures{}
+	p := &images{}
 	for i := range n {
 		pix := make([]byte, 24*20*3)
 		for k := range pix {
@@ -211,7 +211,7 @@ func TestErrors(t *testing.T) {
 	for err == nil {
 		_, err = l.Next()
 	}
-	if !errors.Is(err, errUnreadable) || err.Error() != "row 3, picture_3.JPEG: unreadable" {
+	if !errors.Is(err, errUnreadable) || err.Error() != "row 3, image_3.JPEG: unreadable" {
 		t.Errorf("without OnError: %v", err)
 	}
 	l.Close()
@@ -221,7 +221,7 @@ func TestErrors(t *testing.T) {
 	skip := func(it Item, err error) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if err == nil || it.Path != fmt.Sprintf("picture_%d.JPEG", it.Row) {
+		if err == nil || it.Path != fmt.Sprintf("image_%d.JPEG", it.Row) {
 			t.Errorf("%+v: %v", it, err)
 		}
 		refused = append(refused, it.Row)
@@ -260,11 +260,11 @@ func TestErrors(t *testing.T) {
 	}
 	defer l.Close()
 	if _, err := l.Next(); !errors.Is(err, errUnreadable) {
-		t.Errorf("with no picture that can be read: %v", err)
+		t.Errorf("with no image that can be read: %v", err)
 	}
 }
 
-// TestTruncated: a picture that ends early is an error, or taken as far as it
+// TestTruncated: an image that ends early is an error, or taken as far as it
 // goes.
 func TestTruncated(t *testing.T) {
 	src := drawn(t, 8)
@@ -283,7 +283,7 @@ func TestTruncated(t *testing.T) {
 			_, err = l.Next()
 		}
 		l.Close()
-		if !errors.Is(err, pixel.ErrTruncated) || !strings.Contains(err.Error(), "picture_5") {
+		if !errors.Is(err, pixel.ErrTruncated) || !strings.Contains(err.Error(), "image_5") {
 			t.Errorf("training %v: %v", train, err)
 		}
 		o.Truncated = true

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// Mix blends each picture of a batch with another one: by Mixup (every pixel
+// Mix blends each image of a batch with another one: by Mixup (every pixel
 // the share of the one plus the rest of the other; Zhang et al., 2018) or by
 // CutMix (a rectangle of the other put into the one; Yun et al., 2019). The
 // share is drawn from Beta(alpha, alpha) once a batch. With both alphas set
@@ -16,7 +16,7 @@ type Mix struct {
 	Prob          float64
 }
 
-// apply mixes the first N pictures of a batch, each with its mirror in the
+// apply mixes the first N images of a batch, each with its mirror in the
 // batch: the last with the first and so on, which needs no second copy.
 func (m Mix) apply(b *Batch, rng *rand.Rand) {
 	rows := len(b.Labels)
@@ -41,9 +41,9 @@ func (m Mix) apply(b *Batch, rng *rand.Rand) {
 		box = cutBox(b.Size, share, rng)
 		share = 1 - float64((box[2]-box[0])*(box[3]-box[1]))/float64(b.Size*b.Size)
 	}
-	picture := b.Size * b.Size * 3
+	image := b.Size * b.Size * 3
 	for i, j := 0, b.N-1; i < j; i, j = i+1, j-1 {
-		x, y := b.Images[i*picture:(i+1)*picture], b.Images[j*picture:(j+1)*picture]
+		x, y := b.Images[i*image:(i+1)*image], b.Images[j*image:(j+1)*image]
 		if cut {
 			swapBox(x, y, b.Size, box)
 		} else {
@@ -54,7 +54,7 @@ func (m Mix) apply(b *Batch, rng *rand.Rand) {
 	}
 }
 
-// blend makes each of two pictures share of itself and the rest of the other.
+// blend makes each of two images share of itself and the rest of the other.
 func blend(x, y []byte, share float64) {
 	const one = 1 << 15
 	w := uint32(math.Round(share * one))

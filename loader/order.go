@@ -119,7 +119,7 @@ func (o order) at(place int64) int64 {
 }
 
 // Balanced gives weights that draw every class equally often for power 1, as
-// often as it has pictures for power 0, and in between otherwise. Rows without
+// often as it has images for power 0, and in between otherwise. Rows without
 // a label get none.
 func Balanced(src Source, power float64) []float64 {
 	count := map[int64]int{}

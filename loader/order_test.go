@@ -137,8 +137,8 @@ func TestWeighted(t *testing.T) {
 	}
 }
 
-// TestWeightedPicturesDiffer: a row that comes twice is cut out differently.
-func TestWeightedPicturesDiffer(t *testing.T) {
+// TestWeightedImagesDiffer: a row that comes twice is cut out differently.
+func TestWeightedImagesDiffer(t *testing.T) {
 	src := drawn(t, 16)
 	weights := make([]float64, 16)
 	weights[5] = 1
@@ -222,7 +222,7 @@ func TestMix(t *testing.T) {
 				if share < 1 {
 					mixed++
 					if b.Partners[i] != plain.labels[at+5-i] {
-						t.Fatalf("%s: picture %d has the partner %d", name, i, b.Partners[i])
+						t.Fatalf("%s: image %d has the partner %d", name, i, b.Partners[i])
 					}
 				}
 				kept := 0
@@ -246,7 +246,7 @@ func TestMix(t *testing.T) {
 		}
 		l.Close()
 		if (mixed == 0) != (name == "never") {
-			t.Errorf("%s: %d pictures mixed", name, mixed)
+			t.Errorf("%s: %d images mixed", name, mixed)
 		}
 	}
 }

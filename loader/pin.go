@@ -2,7 +2,7 @@ package loader
 
 import "sync"
 
-// Pinned keeps the bytes of the pictures it has read in memory, up to a limit,
+// Pinned keeps the bytes of the images it has read in memory, up to a limit,
 // and gives everything else through: for data that fit into memory but come
 // from a slow or shared file system.
 type Pinned struct {
@@ -19,7 +19,7 @@ func Pin(src Source, limit int64) *Pinned {
 	return &Pinned{Source: src, limit: limit, rows: map[int][]byte{}}
 }
 
-// Read gives picture i, from memory if it was read before.
+// Read gives image i, from memory if it was read before.
 func (p *Pinned) Read(i int, buf []byte) ([]byte, error) {
 	p.mu.RLock()
 	kept, ok := p.rows[i]
@@ -40,7 +40,7 @@ func (p *Pinned) Read(i int, buf []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Path is the source's name for a picture, if it has one.
+// Path is the source's name for an image, if it has one.
 func (p *Pinned) Path(i int) string {
 	if named, ok := p.Source.(interface{ Path(int) string }); ok {
 		return named.Path(i)

@@ -5,10 +5,10 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"synshard/pixel"
+	"github.com/synshard/synshard/pixel"
 )
 
-// deal puts the epoch's batches, picture by picture, before the workers.
+// deal puts the epoch's batches, image by image, before the workers.
 func (l *Loader) deal() {
 	defer l.wg.Done()
 	defer close(l.work)
@@ -54,7 +54,7 @@ func (l *Loader) announce(place int64) {
 	}
 }
 
-// maker is what a worker keeps from picture to picture.
+// maker is what a worker keeps from image to image.
 type maker struct {
 	d   *pixel.Decoder
 	buf []byte
@@ -88,10 +88,10 @@ func (l *Loader) worker() {
 	}
 }
 
-// fill makes one picture ready in its place of the batch.
+// fill makes one image ready in its place of the batch.
 func (l *Loader) fill(m *maker, j job) error {
-	b, picture := &j.s.batch, l.o.Size*l.o.Size*3
-	dst := b.Images[j.index*picture : (j.index+1)*picture]
+	b, image := &j.s.batch, l.o.Size*l.o.Size*3
+	dst := b.Images[j.index*image : (j.index+1)*image]
 	b.Errs[j.index] = nil
 	if j.place < 0 {
 		clear(dst)
@@ -102,7 +102,7 @@ func (l *Loader) fill(m *maker, j job) error {
 	for tries := int64(0); ; tries++ {
 		row := l.order.at(place)
 		b.Rows[j.index], b.Labels[j.index] = row, l.src.Label(int(row))
-		err := l.picture(m, dst, row, place)
+		err := l.image(m, dst, row, place)
 		if err == nil {
 			l.images.Add(1)
 			return nil
@@ -127,13 +127,13 @@ func (l *Loader) fill(m *maker, j job) error {
 			return nil
 		}
 		if tries == l.total {
-			return fmt.Errorf("no picture of the source can be read; the last: %w", err)
+			return fmt.Errorf("no image of the source can be read; the last: %w", err)
 		}
 		place = (place + 1) % l.total
 	}
 }
 
-func (l *Loader) picture(m *maker, dst []byte, row, place int64) error {
+func (l *Loader) image(m *maker, dst []byte, row, place int64) error {
 	t0 := time.Now()
 	bytes, err := l.src.Read(int(row), m.buf)
 	t1 := time.Now()

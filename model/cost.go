@@ -1,6 +1,6 @@
 package model
 
-// Layer is a row of the layer table: what a node costs for one picture.
+// Layer is a row of the layer table: what a node costs for one image.
 type Layer struct {
 	Name        string `json:"name"`
 	Block       string `json:"block,omitempty"`
@@ -18,8 +18,8 @@ type Layer struct {
 type Cost struct {
 	Parameters     int   `json:"parameters"`      // trained, every head
 	MainParameters int   `json:"main_parameters"` // without the auxiliary heads
-	Multiplies     int64 `json:"multiplications"` // main head, one picture
-	Activations    int64 `json:"activations"`     // numbers in the outputs of convolutions, main head, one picture
+	Multiplies     int64 `json:"multiplications"` // main head, one image
+	Activations    int64 `json:"activations"`     // numbers in the outputs of convolutions, main head, one image
 }
 
 // Layers gives the layer table.
@@ -85,7 +85,7 @@ func (n *Network) Cost() Cost {
 	return c
 }
 
-// KeptActivations counts the numbers that a training step keeps of one picture
+// KeptActivations counts the numbers that a training step keeps of one image
 // for the backward pass: what convolutions, linear layers, poolings and local
 // normalisation read, and what batch norm reads; ReLU and dropout work in
 // place, concatenation and addition keep nothing. A value that two operations

@@ -13,7 +13,7 @@ import (
 // Op is what a node computes.
 type Op int
 
-// The operations. Pictures are [C, H, W]; after Flatten, and after Linear,
+// The operations. Images are [C, H, W]; after Flatten, and after Linear,
 // activations are [C].
 const (
 	Input         Op = iota
@@ -68,12 +68,12 @@ type Head struct {
 // ones.
 type Network struct {
 	Name      string
-	Input     int // height and width of the pictures, pixels
+	Input     int // height and width of the images, pixels
 	Classes   int
 	Nodes     []Node
 	Logits    int // node of the main head's logits
 	Aux       []Head
-	Embedding int // node whose flat output is the picture's embedding
+	Embedding int // node whose flat output is the image's embedding
 }
 
 // Options vary a network.

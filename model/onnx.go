@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The ONNX graph of a network for prediction: uint8 pictures in, probabilities
+// The ONNX graph of a network for prediction: uint8 images in, probabilities
 // and embedding out. Field numbers are those of onnx.proto3.
 
 const (

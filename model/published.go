@@ -2,7 +2,7 @@ package model
 
 import "fmt"
 
-// PublishedSpec is how pictures are made ready for torchvision's published
+// PublishedSpec is how images are made ready for torchvision's published
 // ImageNet weights of a network, classes left out. Inception-v3's and
 // GoogLeNet's expect pixels in [-1,1]: torchvision normalises as for the
 // others and undoes it in the network (transform_input). timm's copies take
@@ -24,7 +24,7 @@ func PublishedSpec(name string) (Spec, error) {
 	return s, nil
 }
 
-// SameInput says whether two specs make pictures ready with the same values.
+// SameInput says whether two specs make images ready with the same values.
 func (s Spec) SameInput(o Spec) bool { return s.Mean == o.Mean && s.Std == o.Std }
 
 // GuessNetwork names the one network whose every parameter outside the

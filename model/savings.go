@@ -4,7 +4,7 @@ import "fmt"
 
 // Saving compares a factorised or bottlenecked pair of convolutions with the
 // one convolution that covers the same window from the same input to the same
-// output. Weights and multiply-adds are of one picture.
+// output. Weights and multiply-adds are of one image.
 type Saving struct {
 	Block           string  `json:"block"`
 	What            string  `json:"what"`

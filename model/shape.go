@@ -2,7 +2,7 @@ package model
 
 import "fmt"
 
-// Shape is an activation's, for one picture. Flat activations have H = W = 1.
+// Shape is an activation's, for one image. Flat activations have H = W = 1.
 type Shape struct{ C, H, W int }
 
 func (s Shape) String() string {

@@ -9,7 +9,7 @@ import (
 // in ONNX.
 const SpecKey = "synshard.spec"
 
-// Spec is what travels with weights: how a picture is made ready for them and
+// Spec is what travels with weights: how an image is made ready for them and
 // what their outputs mean. Preprocessing is data.
 type Spec struct {
 	Model         string     `json:"model"`

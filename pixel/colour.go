@@ -22,7 +22,7 @@ import (
 
 // distort changes colours in place: brightness, saturation, hue, contrast, in
 // this order, each by a factor drawn uniformly. The first two and contrast are
-// torchvision's blends (with black, with the grey picture, with the mean grey);
+// torchvision's blends (with black, with the grey image, with the mean grey);
 // hue turns the chroma plane of YIQ, as TensorFlow's kernel does.
 func (t Train) distort(pix []byte, rng *rand.Rand) {
 	if t.Brightness <= 0 && t.Contrast <= 0 && t.Saturation <= 0 && t.Hue <= 0 {
@@ -96,7 +96,7 @@ func (m matrix) times(n matrix) matrix {
 // then applies n after t, whose shift is still zero.
 func (t transform) then(n matrix) transform { return transform{matrix: n.times(t.matrix)} }
 
-// meanGrey is the mean luma of the picture after the map.
+// meanGrey is the mean luma of the image after the map.
 func (t transform) meanGrey(pix []byte) float32 {
 	sum := C.px_sum((*C.uint8_t)(&pix[0]), C.int(len(pix)/3)).channel
 	var grey float32

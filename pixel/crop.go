@@ -15,7 +15,7 @@ import (
 	"unsafe"
 )
 
-// Eval is how a picture is made ready for evaluation: resized so that its
+// Eval is how an image is made ready for evaluation: resized so that its
 // shorter side is Resize pixels (or both sides, with Square), antialiased as
 // Pillow does it, then the centre Size x Size cut out.
 type Eval struct {
@@ -114,7 +114,7 @@ func (d *Decoder) resample(dst []byte, p piece, r C.px_resize) error {
 }
 
 // Train writes Size*Size*3 bytes into dst. Everything random comes from rng,
-// always the same number of draws for the same picture size and options.
+// always the same number of draws for the same image size and options.
 func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	cubic, err := interpolation(t.Interpolation)
 	if err != nil {
@@ -158,10 +158,10 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	return nil
 }
 
-// Crop is a part of a picture, in pixels.
+// Crop is a part of an image, in pixels.
 type Crop struct{ X, Y, W, H int }
 
-// RandomCrop draws the part of a w x h picture that Train cuts out.
+// RandomCrop draws the part of a w x h image that Train cuts out.
 func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
 	if t.Crop == "tensorflow" {
 		return distortedBox(w, h, t, rng)
@@ -196,8 +196,8 @@ func randomResizedCrop(w, h int, t Train, rng *rand.Rand) Crop {
 }
 
 // distortedBox is a hundred tries at a uniform aspect ratio and then a height,
-// uniform among those whose area is in the range, then the whole picture: as
-// TensorFlow's sample_distorted_bounding_box draws it in a picture that is its
+// uniform among those whose area is in the range, then the whole image: as
+// TensorFlow's sample_distorted_bounding_box draws it in an image that is its
 // own box. Its min_object_covered is then a least area: AreaMin.
 func distortedBox(w, h int, t Train, rng *rand.Rand) Crop {
 	least, most := t.AreaMin*float64(w)*float64(h), t.AreaMax*float64(w)*float64(h)

@@ -16,16 +16,16 @@ import (
 	"unsafe"
 )
 
-// RGB is a decoded picture, rows from the top, three bytes a pixel.
+// RGB is a decoded image, rows from the top, three bytes a pixel.
 type RGB struct {
 	Pix  []byte
 	W, H int
 }
 
-// Decoder turns bytes into pixels. It keeps its memory from picture to picture
+// Decoder turns bytes into pixels. It keeps its memory from image to image
 // and is for one goroutine at a time; Close frees it.
 type Decoder struct {
-	// AcceptTruncated decodes a picture that ends early as far as it goes; the
+	// AcceptTruncated decodes an image that ends early as far as it goes; the
 	// rest is grey. Otherwise it is ErrTruncated.
 	AcceptTruncated bool
 	// White lays transparent pixels over white instead of black.
@@ -43,7 +43,7 @@ type Decoder struct {
 	scratch C.px_scratch
 	message *C.char
 	out     C.px_part
-	whole   []byte // of a picture that is not a JPEG, and slack
+	whole   []byte // of an image that is not a JPEG, and slack
 }
 
 // NewDecoder makes a decoder.
@@ -68,7 +68,7 @@ func (d *Decoder) Close() {
 	runtime.SetFinalizer(d, nil)
 }
 
-// Decode gives the whole picture; its memory is good until the next call.
+// Decode gives the whole image; its memory is good until the next call.
 func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	info, err := d.probe(b)
 	if err != nil {
@@ -78,11 +78,11 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Of a whole picture the rows follow one another.
+	// Of a whole image the rows follow one another.
 	return &RGB{unsafe.Slice((*byte)(p.pix), p.w*p.h*3), p.w, p.h}, nil
 }
 
-// Check decodes all of a picture's data without making its pixels: of a JPEG
+// Check decodes all of an image's data without making its pixels: of a JPEG
 // every coefficient, and pixels of an eighth of its size. It fails where Decode
 // does.
 func (d *Decoder) Check(b []byte) error {
@@ -93,7 +93,7 @@ func (d *Decoder) Check(b []byte) error {
 	return err
 }
 
-// probe reads the header and refuses a picture larger than the decoder's bound.
+// probe reads the header and refuses an image larger than the decoder's bound.
 func (d *Decoder) probe(b []byte) (Info, error) {
 	info, err := Probe(b)
 	if err == nil && d.MaxPixels > 0 && int64(info.Width)*int64(info.Height) > d.MaxPixels {
@@ -102,10 +102,10 @@ func (d *Decoder) probe(b []byte) (Info, error) {
 	return info, err
 }
 
-// rect is a part of a picture in pixels.
+// rect is a part of an image in pixels.
 type rect struct{ x, y, w, h int }
 
-// piece is a decoded part: it lies at (x, y) of the picture as it was decoded.
+// piece is a decoded part: it lies at (x, y) of the image as it was decoded.
 type piece struct {
 	rect
 	stride int // bytes from row to row
@@ -124,7 +124,7 @@ type Spent struct{ Decode, Resize time.Duration }
 // Spent sums up the time since the decoder was made.
 func (d *Decoder) Spent() Spent { return d.spent }
 
-// part decodes the part r of a picture, at 1/q of its size where it is a JPEG.
+// part decodes the part r of an image, at 1/q of its size where it is a JPEG.
 func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
 	began := time.Now()
 	defer func() { d.spent.Decode += time.Since(began) }()

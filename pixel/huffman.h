@@ -1,5 +1,5 @@
 // A Huffman decoder for baseline JPEG that stands in for libjpeg-turbo's, whose
-// share of a training picture's time is more than half.
+// share of a training image's time is more than half.
 #ifndef PIXEL_HUFFMAN_H
 #define PIXEL_HUFFMAN_H
 
@@ -44,8 +44,8 @@ typedef struct {
 } px_bits;
 
 // px_take_over puts the decoder in place of libjpeg-turbo's after
-// jpeg_start_decompress, if it can decode the picture: 8-bit Huffman-coded
-// pictures of one scan. d->client_data
+// jpeg_start_decompress, if it can decode the image: 8-bit Huffman-coded
+// images of one scan. d->client_data
 // becomes bits.
 int px_take_over(j_decompress_ptr d, px_bits *bits);
 

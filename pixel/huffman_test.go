@@ -7,7 +7,7 @@ import (
 )
 
 // TestHuffmanLikeLibjpeg holds the Huffman decoder to libjpeg-turbo's, on whole
-// pictures and damaged ones: the same pixels, or both an error. Where a marker
+// images and damaged ones: the same pixels, or both an error. Where a marker
 // turns up amid the data, libjpeg-turbo decodes the blocks around it twice and
 // leaves in them what the first time put there; so much may differ.
 func TestHuffmanLikeLibjpeg(t *testing.T) {

@@ -10,9 +10,9 @@
 
 #include "huffman.h"
 
-// A progressive picture may have many scans, each of which costs a pass over
+// A progressive image may have many scans, each of which costs a pass over
 // all coefficients, and a scan may be a few bytes. No encoder makes more than
-// max_scans; where the picture is large, few_scans is more than any makes.
+// max_scans; where the image is large, few_scans is more than any makes.
 enum { max_scans = 256, few_scans = 20 };
 static const double max_work = 2e9; // pixels visited
 
@@ -140,7 +140,7 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	if (y1 > (int)d->output_height) y1 = d->output_height;
 
 	// Columns: whole blocks, and one more on each side, so that smooth
-	// upsampling sees the neighbours that it sees in the whole picture.
+	// upsampling sees the neighbours that it sees in the whole image.
 	int full = d->output_width, left = 0, width = full;
 	int block = d->max_h_samp_factor * d->min_DCT_scaled_size;
 	int from = x0 - block, to = x1 + block;

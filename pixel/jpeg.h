@@ -1,4 +1,4 @@
-// JPEG by libjpeg-turbo: a part of a picture as RGB, in memory that is kept
+// JPEG by libjpeg-turbo: a part of an image as RGB, in memory that is kept
 // from call to call.
 #ifndef PIXEL_JPEG_H
 #define PIXEL_JPEG_H
@@ -13,9 +13,9 @@ typedef struct px_jpeg px_jpeg;
 px_jpeg *px_jpeg_new(void);
 void px_jpeg_free(px_jpeg *);
 
-// A part of a picture wanted, in full-size pixels, decoded at 1/denominator
+// A part of an image wanted, in full-size pixels, decoded at 1/denominator
 // size (1, 2, 4 or 8); filled in with what was decoded: it covers the part
-// asked for, in pixels of the decoded size, at (x, y) of the whole picture
+// asked for, in pixels of the decoded size, at (x, y) of the whole image
 // decoded at that size.
 typedef struct px_part {
 	int x, y, w, h;

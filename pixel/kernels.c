@@ -134,7 +134,7 @@ AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const
 
 // Five pixels are fifteen bytes of a load of sixteen: the first two, the next
 // two and the fifth are shuffled into pairs of 16 bits for the multiply-adds.
-// Two output pixels are made at a time, one in each lane. Most pictures are
+// Two output pixels are made at a time, one in each lane. Most images are
 // enlarged or little reduced: then two or four taps are all there are.
 AVX2 static inline __attribute__((always_inline)) __m256i two_pixels(const uint8_t *a, const uint8_t *b, const int16_t *w0, const int16_t *w1, int groups, int most) {
 	const __m256i p01 = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));

@@ -12,10 +12,10 @@ import (
 	"unsafe"
 )
 
-// slack is how much memory behind a picture's pixels may be read, never used.
+// slack is how much memory behind an image's pixels may be read, never used.
 const slack = 64
 
-// other decodes a picture that is not a JPEG, whole, by Go's library. The
+// other decodes an image that is not a JPEG, whole, by Go's library. The
 // canvas is what the header says; of an animation it is the first frame.
 func (d *Decoder) other(b []byte, info Info) (piece, error) {
 	m, _, err := image.Decode(bytes.NewReader(b))

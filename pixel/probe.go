@@ -1,4 +1,4 @@
-// Package pixel is one picture: from its bytes, whatever its name says, to
+// Package pixel is one image: from its bytes, whatever its name says, to
 // uint8 RGB of the size a network wants. JPEG is decoded by libjpeg-turbo,
 // statically linked.
 package pixel
@@ -17,19 +17,19 @@ import (
 	_ "golang.org/x/image/webp"
 )
 
-// What a picture can fail with.
+// What an image can fail with.
 var (
-	ErrUnknownFormat = errors.New("not a picture of a known format")
-	ErrMalformed     = errors.New("malformed picture")
-	ErrTruncated     = errors.New("truncated picture")
-	ErrTooLarge      = errors.New("picture has too many pixels")
+	ErrUnknownFormat = errors.New("not an image of a known format")
+	ErrMalformed     = errors.New("malformed image")
+	ErrTruncated     = errors.New("truncated image")
+	ErrTooLarge      = errors.New("image has too many pixels")
 )
 
 // MaxPixels bounds what is decoded: a header of a few bytes can ask for any
 // amount of memory.
 const MaxPixels = 1 << 27
 
-// Info is what a picture's header says. Format and Mode are named as Pillow
+// Info is what an image's header says. Format and Mode are named as Pillow
 // names them; YCCK is told from CMYK.
 type Info struct {
 	Format        string // JPEG, PNG, GIF, BMP, TIFF, WEBP

@@ -59,7 +59,7 @@ func TestBroken(t *testing.T) {
 		want error
 	}{
 		{"empty", nil, ErrUnknownFormat},
-		{"text", []byte("hello, world, this is no picture at all"), ErrUnknownFormat},
+		{"text", []byte("hello, world, this is no image at all"), ErrUnknownFormat},
 		{"jpeg header only", jpeg[:frame], ErrTruncated},
 		{"jpeg half", jpeg[:len(jpeg)*3/4], ErrTruncated},
 		{"jpeg of 65500 x 65500", huge, ErrTooLarge},
@@ -113,7 +113,7 @@ func TestPixelLimit(t *testing.T) {
 	}
 }
 
-// TestManyScans: a progressive picture of a few hundred kilobytes with
+// TestManyScans: a progressive image of a few hundred kilobytes with
 // thousands of empty scans of a large frame ends soon, with an error.
 func TestManyScans(t *testing.T) {
 	b := load(t, "kinds", "progressive.jpg")
@@ -158,7 +158,7 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // TestCheckFailsWhereDecodeDoes holds the two to each other on every kind of
-// picture, cut short and with bytes changed.
+// image, cut short and with bytes changed.
 func TestCheckFailsWhereDecodeDoes(t *testing.T) {
 	d := NewDecoder()
 	defer d.Close()
@@ -191,7 +191,7 @@ func TestCheckFailsWhereDecodeDoes(t *testing.T) {
 		}
 	}
 	if good < 500 || bad < 500 {
-		t.Errorf("%d good pictures and %d bad ones: this compares little", good, bad)
+		t.Errorf("%d good images and %d bad ones: this compares little", good, bad)
 	}
 }
 
@@ -235,7 +235,7 @@ func TestEncode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if mean, _ := distance(t, got.Pix, p.Pix); mean > 12 { // chroma is halved, and the picture is all noise and edges
+	if mean, _ := distance(t, got.Pix, p.Pix); mean > 12 { // chroma is halved, and the image is all noise and edges
 		t.Errorf("mean difference %.2f", mean)
 	}
 	for _, bad := range [][3]int{{0, 1, 90}, {75, 100, 0}, {99, 75, 90}} {

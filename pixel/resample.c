@@ -104,7 +104,7 @@ static void reverse(px_taps *t, int n) {
 	}
 }
 
-// The picture is filtered down first, row by row of the output, into one line
+// The image is filtered down first, row by row of the output, into one line
 // that stays in the nearest cache, and that line across into the output.
 int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *dst) {
 	px_taps *x = &s->x, *y = &s->y;
@@ -114,7 +114,7 @@ int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *
 	const int32_t *right = x->from + 2 * (r->out_w - 1), *last = y->from + 2 * (r->out_h - 1);
 	int left = x->from[0], n = (right[0] + right[1] - left) * 3;
 	if (y->from[0] < r->offset_y || last[0] + last[1] > r->offset_y + r->h || left < r->offset_x || right[0] + right[1] > r->offset_x + r->w)
-		return PX_MALFORMED; // the caller brought too little of the picture
+		return PX_MALFORMED; // the caller brought too little of the image
 	if (!grow((void **)&s->line, &s->line_cap, (size_t)n + 64 + (size_t)x->groups * 16)) return PX_MEMORY;
 	if (r->flip) reverse(x, r->out_w);
 

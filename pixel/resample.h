@@ -1,4 +1,4 @@
-// Resizing RGB pictures with an antialiased separable filter, and the other
+// Resizing RGB images with an antialiased separable filter, and the other
 // loops over all pixels, each for several instruction sets.
 #ifndef PIXEL_RESAMPLE_H
 #define PIXEL_RESAMPLE_H
@@ -21,7 +21,7 @@ typedef struct px_taps {
 	int taken; // the most source pixels of any output pixel
 } px_taps;
 
-// px_scratch is memory kept from picture to picture.
+// px_scratch is memory kept from image to image.
 typedef struct px_scratch {
 	px_taps x, y;
 	uint8_t *line;
@@ -31,17 +31,17 @@ typedef struct px_scratch {
 typedef struct px_resize {
 	int w, h;                // of src
 	size_t stride;           // bytes from row to row of src
-	int offset_x, offset_y;  // of src in the picture that is resized
-	double x, y;             // where output pixel (0, 0) begins in that picture
-	int lo_x, hi_x;          // the columns and rows of the picture that count:
+	int offset_x, offset_y;  // of src in the image that is resized
+	double x, y;             // where output pixel (0, 0) begins in that image
+	int lo_x, hi_x;          // the columns and rows of the image that count:
 	int lo_y, hi_y;          // from lo on and before hi
-	double scale_x, scale_y; // pixels of the picture an output pixel
+	double scale_x, scale_y; // pixels of the image an output pixel
 	int out_x, out_y, out_w, out_h;
 	int cubic; // Keys' cubic instead of the triangle
 	int flip;  // mirror the window left to right
 } px_resize;
 
-// px_resample writes the out_w x out_h window at (out_x, out_y) of a picture
+// px_resample writes the out_w x out_h window at (out_x, out_y) of an image
 // resized by scale_x and scale_y, from src (rows of w*3 bytes, and 64 more behind the
 // last that may be read but do not count).
 int px_resample(px_scratch *, const uint8_t *src, const px_resize *, uint8_t *dst);
@@ -54,7 +54,7 @@ typedef struct px_kernels {
 	const char *name;
 	// down filters columns: dst[n] from count rows; n may be rounded up to 64.
 	void (*down)(const uint8_t *src, size_t stride, const int16_t *weight, int count, uint8_t *dst, int n);
-	// across filters one line whose first pixel is pixel offset of the picture.
+	// across filters one line whose first pixel is pixel offset of the image.
 	void (*across)(const uint8_t *src, int offset, const px_taps *t, uint8_t *dst, int n);
 	void (*colour)(uint8_t *pix, int pixels, const int32_t m[9], int32_t shift);
 	void (*sums)(const uint8_t *pix, int pixels, int64_t sum[3]);

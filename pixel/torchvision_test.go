@@ -11,9 +11,9 @@ import (
 // TestEvalLikeTorchvision compares the evaluation path, from the file's bytes to
 // the network's pixels, with PIL's and torchvision's over a folder of JPEGs.
 func TestEvalLikeTorchvision(t *testing.T) {
-	python, folder := os.Getenv("SYNSHARD_TEST_PYTHON"), os.Getenv("SYNSHARD_TEST_PICTURES")
+	python, folder := os.Getenv("SYNSHARD_TEST_PYTHON"), os.Getenv("SYNSHARD_TEST_IMAGES")
 	if python == "" || folder == "" {
-		t.Skip("needs a Python with torchvision, named by SYNSHARD_TEST_PYTHON, and a folder of JPEGs, SYNSHARD_TEST_PICTURES")
+		t.Skip("needs a Python with torchvision, named by SYNSHARD_TEST_PYTHON, and a folder of JPEGs, SYNSHARD_TEST_IMAGES")
 	}
 	dir := t.TempDir()
 	cmd := exec.Command(python, filepath.Join("..", "scripts", "golden", "pixel_torchvision.py"), folder, dir)
@@ -69,9 +69,9 @@ func TestEvalLikeTorchvision(t *testing.T) {
 		}
 	}
 	mean := float64(total) / float64(n*len(got))
-	t.Logf("%d pictures: grey levels differ by %.3f in the mean, %d at the 99th percentile, %d at most; the worst picture's mean is %.3f (%s)",
+	t.Logf("%d images: grey levels differ by %.3f in the mean, %d at the 99th percentile, %d at most; the worst image's mean is %.3f (%s)",
 		n, mean, hundredth, most, worst, where)
 	if worst > 0.5 || most > 3 {
-		t.Error("more than half a grey level in a picture's mean, or three anywhere")
+		t.Error("more than half a grey level in an image's mean, or three anywhere")
 	}
 }

@@ -13,7 +13,7 @@ func testRNG(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }
 
 var recipe = Train{Size: 299, AreaMin: 0.05, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3, Flip: true}
 
-// noisy is a picture as ImageNet's are: 500 x 375, about 110 kB.
+// noisy is an image as ImageNet's are: 500 x 375, about 110 kB.
 func noisy(t testing.TB, w, h, quality int, strength float64) []byte {
 	t.Helper()
 	rng := testRNG(5)
@@ -147,7 +147,7 @@ func TestDistortedBoxStatistics(t *testing.T) {
 	}
 }
 
-// TestCropFallback: a picture in which no crop fits gives the largest centred
+// TestCropFallback: an image in which no crop fits gives the largest centred
 // part within the aspect range.
 func TestCropFallback(t *testing.T) {
 	tr := Train{AreaMin: 0.99, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3}
@@ -163,7 +163,7 @@ func TestCropFallback(t *testing.T) {
 }
 
 // TestPartialDecode: cutting in the decoder gives what cutting the whole
-// picture gives, but for chroma at the seams.
+// image gives, but for chroma at the seams.
 func TestPartialDecode(t *testing.T) {
 	for _, name := range []string{"420.jpg", "422.jpg", "444.jpg", "progressive.jpg", "restart.jpg", "cmyk.jpg", "grey.jpg", "411.jpg", "440.jpg"} {
 		d, whole := NewDecoder(), NewDecoder()
@@ -205,7 +205,7 @@ func TestPartialDecode(t *testing.T) {
 }
 
 // TestTrainLikeWholeCrop: Train gives what cutting and resizing the whole
-// picture would, also where the decoder reduces.
+// image would, also where the decoder reduces.
 func TestTrainLikeWholeCrop(t *testing.T) {
 	b := noisy(t, 500, 375, 85, 2)
 	d, e := NewDecoder(), NewDecoder()
@@ -298,7 +298,7 @@ func TestTrainAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}); n > 0 {
-		t.Errorf("%v allocations a picture", n)
+		t.Errorf("%v allocations an image", n)
 	}
 }
 

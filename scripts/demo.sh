@@ -32,5 +32,5 @@ demo: done in $((SECONDS - began)) s after set-up. What it made:
   $dir/archives    the set, packed as ILSVRC2012 is
   $dir/dataset     Arrow shards by synset (open train/ with pyarrow, Polars or Hugging Face datasets)
   $dir/run         checkpoints, log.ndjson, curves.png and model.onnx
-  $dir/val.arrow   a prediction for each validation picture
+  $dir/val.arrow   a prediction for each validation image
 U

@@ -44,7 +44,7 @@ expect 2 eval "$dir/val.arrow" --no-such-flag
 expect 6 train "$d" --out "$dir/x" --torch-lib "$dir/nothing.so"
 expect 6 infer "$r/model.onnx" "$d" --split val --out "$dir/x.arrow" --ort-lib "$dir/nothing.so"
 
-# A flipped byte in the picture data of a shard.
+# A flipped byte in the image data of a shard.
 shard=$(find "$d/val" -name 'part-*.arrow' | head -1)
 printf '\xff' | dd of="$shard" bs=1 seek=$(($(stat -c %s "$shard") / 2)) conv=notrunc status=none
 expect 4 verify "$d"

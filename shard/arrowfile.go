@@ -7,7 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // endOfStream ends the messages of an IPC file. arrow/go leaves it out, and a

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestFlippedImages inverts every byte of every picture of a shard, one at a
+// TestFlippedImages inverts every byte of every image of a shard, one at a
 // time: each is caught by Read, and by ScanFile.
 func TestFlippedImages(t *testing.T) {
 	dir := fixture(t)
@@ -166,7 +166,7 @@ func TestDamage(t *testing.T) {
 		{"shard missing", func(t *testing.T, dir string) { remove(t, dir, tiger) }, tiger, "missing", true},
 		{"shard cut", edit(tiger, func(b []byte) []byte { return b[:len(b)-100] }), tiger, "end as an Arrow file", true},
 		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), tiger, "0 bytes", true},
-		{"picture flipped", flipImage, tiger, "crc32c", false},
+		{"image flipped", flipImage, tiger, "crc32c", false},
 		{"stray shard", func(t *testing.T, dir string) {
 			b, err := os.ReadFile(filepath.Join(dir, tiger))
 			if err == nil {
@@ -215,7 +215,7 @@ func remove(t *testing.T, dir, name string) {
 	}
 }
 
-// flipImage flips a bit in the last picture of the tigers.
+// flipImage flips a bit in the last image of the tigers.
 func flipImage(t *testing.T, dir string) {
 	t.Helper()
 	rows, _, err := ScanFile(filepath.Join(dir, ShardName("train", "n02129604", 0)))
@@ -231,7 +231,7 @@ func flipImage(t *testing.T, dir string) {
 }
 
 // TestFlippedShard inverts every byte of a shard's record batches, whole or
-// not: what a flip changes in columns or pictures, the whole look finds.
+// not: what a flip changes in columns or images, the whole look finds.
 func TestFlippedShard(t *testing.T) {
 	dir := fixture(t)
 	path := filepath.Join(dir, ShardName("test", "", 0))

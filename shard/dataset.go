@@ -80,7 +80,7 @@ func (s *Split) Row(i int) Row { return s.index.row(i) }
 
 // Read gives the bytes of row i, in buf where they fit and else in a larger
 // buffer, checked against the row's CRC-32C. An error that is ErrCorrupt names
-// the file and the picture. Read may be called from many goroutines, each with
+// the file and the image. Read may be called from many goroutines, each with
 // a buffer of its own.
 func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	b, k := s.index.at(i)

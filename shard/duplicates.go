@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// Copy is one of several pictures with the same bytes.
+// Copy is one of several images with the same bytes.
 type Copy struct {
 	Split  string `json:"split"`
 	Path   string `json:"path"`
@@ -14,17 +14,17 @@ type Copy struct {
 	Synset string `json:"synset,omitempty"`
 }
 
-// Duplicates is a set of pictures with the same bytes.
+// Duplicates is a set of images with the same bytes.
 type Duplicates struct {
 	SHA256 string `json:"sha256"`
-	// Labels says whether they do not all have the same label; pictures
+	// Labels says whether they do not all have the same label; images
 	// without one do not count.
 	Labels bool   `json:"labels_differ"`
 	Splits bool   `json:"splits_differ"`
 	Copies []Copy `json:"copies"` // by split, as given, then in index order
 }
 
-// FindDuplicates lists the pictures that occur more than once within and across
+// FindDuplicates lists the images that occur more than once within and across
 // splits, in order of their first copy. It goes by the sha256 column.
 func FindDuplicates(splits []*Split) []Duplicates {
 	type place struct {

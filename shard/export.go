@@ -18,7 +18,7 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // exportMark is the file in which an export notes what it makes, so that the
@@ -42,8 +42,8 @@ type ExportOptions struct {
 	//   hf          data/SPLIT-00000-of-00001.parquet for Hugging Face
 	//   tar         SPLIT.tar with SYNSET/NAME
 	To         string
-	ShardBytes int64             // webdataset, hf: bytes of pictures a file; 0: 256 MiB
-	OnBytes    func(n int64)     // told the bytes of pictures as they are done
+	ShardBytes int64             // webdataset, hf: bytes of images a file; 0: 256 MiB
+	OnBytes    func(n int64)     // told the bytes of images as they are done
 	Made       func(name string) // told each file made or found made; folder: each split
 }
 
@@ -54,7 +54,7 @@ type exporter struct {
 	o   ExportOptions
 }
 
-// Export writes pictures and labels in a form that others read. Labels are those
+// Export writes images and labels in a form that others read. Labels are those
 // of the views. out is made where it is missing, and must else be empty or hold
 // the same export, which then goes on. Equal views give equal bytes.
 func Export(ctx context.Context, out string, parts []ExportPart, o ExportOptions) error {
@@ -160,13 +160,13 @@ func checkMark(out string, mark []byte) error {
 	})
 }
 
-// namer gives the names under which a part's pictures are exported.
+// namer gives the names under which a part's images are exported.
 type namer struct {
 	taken map[string]string
 }
 
 // name is SYNSET/NAME, or NAME where there is no synset. NAME is the last
-// element of the picture's path, or all of it with _ for /, where that is taken.
+// element of the image's path, or all of it with _ for /, where that is taken.
 func (n *namer) name(v *View, i int) (string, error) {
 	whole := v.Path(i)
 	dir := v.Synset(i)
@@ -186,7 +186,7 @@ func (n *namer) name(v *View, i int) (string, error) {
 	return "", fmt.Errorf("image %q: no name is left for it; %q has it", whole, n.taken[path.Join(dir, path.Base(whole))])
 }
 
-// each reads the pictures of a view from one row to another.
+// each reads the images of a view from one row to another.
 func (e *exporter) each(v *View, from, to int, f func(i int, b []byte) error) error {
 	var buf []byte
 	for i := from; i < to; i++ {
@@ -320,7 +320,7 @@ func (e *exporter) pieces(p ExportPart, format string, write func(w io.Writer, v
 	return nil
 }
 
-// webdataset writes samples whose key is the picture's number in the part.
+// webdataset writes samples whose key is the image's number in the part.
 func (e *exporter) webdataset(w io.Writer, v *View, from, to int) error {
 	t := tar.NewWriter(w)
 	err := e.each(v, from, to, func(i int, b []byte) error {

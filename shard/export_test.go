@@ -23,7 +23,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 )
 
-// exported is a picture as an export has it.
+// exported is an image as an export has it.
 type exported struct {
 	bytes []byte
 	label int64
@@ -52,7 +52,7 @@ func wantExported(t *testing.T, form, split string, got []exported) {
 	t.Helper()
 	want := fixtureImages(split)
 	if len(got) != len(want) {
-		t.Errorf("%s: %s has %d pictures, want %d", form, split, len(got), len(want))
+		t.Errorf("%s: %s has %d images, want %d", form, split, len(got), len(want))
 	}
 	for _, im := range want {
 		if !slices.ContainsFunc(got, func(e exported) bool { return bytes.Equal(e.bytes, im.Bytes) && e.label == im.Label }) {
@@ -187,7 +187,7 @@ var exportReaders = map[string]func(t *testing.T, out, split string) []exported{
 	},
 }
 
-// TestExport reads every form back and wants the same pictures and labels; done
+// TestExport reads every form back and wants the same images and labels; done
 // again it changes nothing, and another export is not mixed into it.
 func TestExport(t *testing.T) {
 	d := open(t, fixture(t))
@@ -239,7 +239,7 @@ func snapshot(t *testing.T, dir string) (list []string) {
 }
 
 // TestExportRefuses wants nothing written into somebody's directory, nor out
-// of damaged pictures.
+// of damaged images.
 func TestExportRefuses(t *testing.T) {
 	dir := fixture(t)
 	parts := views(t, open(t, dir))
@@ -257,7 +257,7 @@ func TestExportRefuses(t *testing.T) {
 	for _, form := range ExportForms {
 		out := t.TempDir()
 		if err := Export(context.Background(), out, parts[1:2], ExportOptions{To: form}); !errors.Is(err, ErrCorrupt) {
-			t.Errorf("%s of a damaged picture: %v", form, err)
+			t.Errorf("%s of a damaged image: %v", form, err)
 		}
 		if files, _ := filepath.Glob(filepath.Join(out, "*", "train*.parquet")); len(files) > 0 {
 			t.Errorf("%s: %v has its name", form, files)
@@ -268,7 +268,7 @@ func TestExportRefuses(t *testing.T) {
 	}
 }
 
-// TestExportNames wants pictures with the same last element kept apart.
+// TestExportNames wants images with the same last element kept apart.
 func TestExportNames(t *testing.T) {
 	n := namer{taken: map[string]string{}}
 	v := &View{split: &Split{index: indexOf(t, []Row{

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"testing"
 
-	"synshard/wordnet"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // fixtureClasses are real synsets: two cats, a fruit and a mountain.
@@ -23,9 +23,9 @@ var fixtureClasses = []Class{
 	{Label: 3, Synset: "n09472597", Words: []string{"volcano"}},
 }
 
-// picture draws a small picture that differs with k; every fourth is a PNG, as
+// drawnImage draws a small image that differs with k; every fourth is a PNG, as
 // ImageNet has one under a JPEG's name.
-func picture(k int) (b []byte, format string) {
+func drawnImage(k int) (b []byte, format string) {
 	w, h := 12+k%5, 9+k%3
 	im := image.NewRGBA(image.Rect(0, 0, w, h))
 	for y := range h {
@@ -47,7 +47,7 @@ func picture(k int) (b []byte, format string) {
 }
 
 func fixtureImage(k, label int, path string) *Image {
-	b, format := picture(k)
+	b, format := drawnImage(k)
 	im := &Image{Row: Row{Path: path, Label: -1, Width: int32(12 + k%5), Height: int32(9 + k%3), Format: format, Mode: "RGB", SHA256: SHA256(b)}, Bytes: b}
 	if label >= 0 {
 		c := fixtureClasses[label]
@@ -59,7 +59,7 @@ func fixtureImage(k, label int, path string) *Image {
 	return im
 }
 
-// fixtureImages gives the pictures of a split: five a class to train, in
+// fixtureImages gives the images of a split: five a class to train, in
 // each class one that stands before its neighbour's; two a class to validate;
 // three to test.
 func fixtureImages(split string) (images []*Image) {
@@ -170,7 +170,7 @@ func open(t testing.TB, dir string) *Dataset {
 	return d
 }
 
-// sorted gives the pictures of a split in the order of its index.
+// sorted gives the images of a split in the order of its index.
 func sorted(split string) []*Image {
 	images := fixtureImages(split)
 	slices.SortFunc(images, func(a, b *Image) int { return compareRows(split)(&a.Row, &b.Row) })

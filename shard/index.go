@@ -141,7 +141,7 @@ func (x *index) number(column int) (texts []string, of []uint32) {
 	return texts, of
 }
 
-// check wants every picture in a file of the dataset, at a place that can be.
+// check wants every image in a file of the dataset, at a place that can be.
 func (x *index) check() error {
 	for _, f := range x.files {
 		if !filepath.IsLocal(filepath.FromSlash(f)) {

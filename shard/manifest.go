@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // Manifest is dataset.json, written last: a directory without one is not a

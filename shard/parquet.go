@@ -13,7 +13,7 @@ import (
 )
 
 // parquetRows is the number of rows of a row group: what Hugging Face has where
-// there are pictures, so that one can be shown without reading many.
+// there are images, so that one can be shown without reading many.
 const parquetRows = 100
 
 // parquetSchema is that of Hugging Face's image classification sets: image and

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"synshard/internal/durable"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // LockName is the file, in a dataset's directory, that whoever writes there
@@ -222,7 +222,7 @@ func (r *repair) agree(list []Class) bool {
 	return true
 }
 
-// classesFromRows makes the list of the classes that have pictures, which must
+// classesFromRows makes the list of the classes that have images, which must
 // be all.
 func (r *repair) classesFromRows() ([]Class, error) {
 	byLabel := map[int64]Class{}
@@ -243,7 +243,7 @@ func (r *repair) classesFromRows() ([]Class, error) {
 	for i := range list {
 		c, ok := byLabel[int64(i)]
 		if !ok {
-			return nil, fmt.Errorf("class %d has no picture, so its synset is lost; ingest again", i)
+			return nil, fmt.Errorf("class %d has no image, so its synset is lost; ingest again", i)
 		}
 		list[i] = c
 		list[i].describe(r.o.WordNet)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // TestRepair loses files and wants the same bytes back.

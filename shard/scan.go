@@ -8,7 +8,7 @@ import (
 )
 
 // ScanFile reads a finished shard from end to end and gives its rows as Commit
-// gave them, and what the shard says of itself. Every picture is held to its
+// gave them, and what the shard says of itself. Every image is held to its
 // sha256; ErrCorrupt names the first that differs, or what else is wrong.
 func ScanFile(path string) ([]Row, FileMeta, error) {
 	f, size, err := openFile(path)
@@ -31,7 +31,7 @@ func ScanFile(path string) ([]Row, FileMeta, error) {
 	return rows, meta, nil
 }
 
-// EachImage calls f with every picture of a finished shard in order, each held
+// EachImage calls f with every image of a finished shard in order, each held
 // to its sha256. Its bytes are valid during the call only.
 func EachImage(path string, f func(*Image) error) error {
 	in, size, err := openFile(path)
@@ -96,7 +96,7 @@ func eachImage(ipc *ipcFile, file string, f func(r *Row, image []byte) error) (e
 		for i := range b.rows {
 			image := data.bytes(i)
 			if data.null(i) || b.columns[0].null(i) || len(image) == 0 {
-				return corruptf("record batch %d: row %d has no picture", k, i)
+				return corruptf("record batch %d: row %d has no image", k, i)
 			}
 			from, _ := data.span(i)
 			row := Row{

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/wordnet"
+	"github.com/synshard/synshard/wordnet"
 )
 
 func TestSelect(t *testing.T) {
@@ -188,7 +188,7 @@ func million(tb testing.TB) string {
 	return dir
 }
 
-// writeThousand writes a shard of a thousand tiny pictures, without syncing
+// writeThousand writes a shard of a thousand tiny images, without syncing
 // costs mattering: its bytes are small.
 func writeThousand(tb testing.TB, file string, c Class) []Row {
 	tb.Helper()
@@ -257,7 +257,7 @@ func BenchmarkMillion(b *testing.B) {
 	})
 }
 
-// BenchmarkAppend measures writing pictures of ImageNet's size.
+// BenchmarkAppend measures writing images of ImageNet's size.
 func BenchmarkAppend(b *testing.B) {
 	im := &Image{Row: Row{Path: "x.JPEG", SHA256: [32]byte{1}}, Bytes: make([]byte, 110<<10)}
 	b.SetBytes(int64(len(im.Bytes)))

@@ -1,9 +1,9 @@
-// Package shard is a dataset on disk: Arrow IPC files that hold the pictures,
+// Package shard is a dataset on disk: Arrow IPC files that hold the images,
 // an index with a row for each, a list of classes and a manifest. FORMAT.md
 // beside this file is the format; this package writes it, opens it, selects
-// from it, reads single pictures and checks it.
+// from it, reads single images and checks it.
 //
-// A picture is read with one positioned read and checked against its CRC-32C;
+// An image is read with one positioned read and checked against its CRC-32C;
 // Arrow's own reader is never used, because a flipped byte can end it. Files
 // are parsed by bounds-checked code that gives ErrCorrupt, whatever they hold.
 package shard
@@ -53,14 +53,14 @@ type Class struct {
 	Path         []string // synsets from the root of WordNet to this one
 }
 
-// Object is a thing marked in a picture: a synset and its box in pixels of the
+// Object is a thing marked in an image: a synset and its box in pixels of the
 // original, as the annotations have it.
 type Object struct {
 	Synset                 string
 	XMin, YMin, XMax, YMax int32
 }
 
-// Row is what is known of a picture.
+// Row is what is known of an image.
 type Row struct {
 	Path          string // name in the source, such as "n01440764_10026.JPEG"
 	Label         int64  // class, -1 = none
@@ -72,12 +72,12 @@ type Row struct {
 	Objects       []Object
 
 	File   string // shard, relative to the dataset's directory, with slashes
-	Offset int64  // of the picture's first byte in File
+	Offset int64  // of the image's first byte in File
 	Length int64  // bytes
 	CRC32C uint32 // of the bytes (Castagnoli)
 }
 
-// Image is a picture to be stored.
+// Image is an image to be stored.
 type Image struct {
 	Row
 	Bytes []byte
@@ -89,7 +89,7 @@ type FileMeta struct {
 	Synset string // the synset of every row; "" where rows differ
 	Words  string
 	// ClassNames are the names of labels 0, 1, ... for Hugging Face's
-	// ClassLabel; empty where pictures have no labels.
+	// ClassLabel; empty where images have no labels.
 	ClassNames []string
 	Extra      map[string]string
 }

@@ -22,7 +22,7 @@ var freeze = flag.Bool("freeze", false, "write testdata/v1 anew; only ever befor
 // places are the columns only a written row has.
 var places = cmpopts.IgnoreFields(Row{}, "File", "Offset", "Length", "CRC32C")
 
-// checkFixture holds a dataset to the pictures that were put in.
+// checkFixture holds a dataset to the images that were put in.
 func checkFixture(t *testing.T, dir string) {
 	d := open(t, dir)
 	if diff := cmp.Diff(fixtureClasses, d.Classes(), cmpopts.EquateEmpty()); diff != "" {

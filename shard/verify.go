@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"synshard/internal/processors"
+	"github.com/synshard/synshard/internal/processors"
 )
 
 // Problem is something wrong with a dataset. Image is empty where a whole file
@@ -35,10 +35,10 @@ func (p Problem) String() string {
 
 // VerifyOptions say how thoroughly, by how many workers, and whom to tell.
 type VerifyOptions struct {
-	// Fast looks at sizes, footers and counts, and reads no picture.
+	// Fast looks at sizes, footers and counts, and reads no image.
 	Fast    bool
 	Workers int // 0: one a CPU
-	// OnBytes is told the bytes of pictures that were read, from many
+	// OnBytes is told the bytes of images that were read, from many
 	// goroutines.
 	OnBytes func(n int64)
 }
@@ -61,9 +61,9 @@ func reason(err error) string {
 }
 
 // Verify holds the dataset in dir to its sums: class list and indexes to the
-// manifest, every picture to its CRC-32C and SHA-256, every shard to the rows
+// manifest, every image to its CRC-32C and SHA-256, every shard to the rows
 // that lie in it; and looks for shards no index names. What is wrong comes as
-// problems, in order of file and picture; an error means that the dataset could
+// problems, in order of file and image; an error means that the dataset could
 // not be looked at.
 func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error) {
 	m, err := ReadManifest(dir)
@@ -177,7 +177,7 @@ func (s *Split) verifyFile(ctx context.Context, file string, rows []int32, o Ver
 	return err
 }
 
-// verifyImage holds a picture and its columns to row i of the index.
+// verifyImage holds an image and its columns to row i of the index.
 func (s *Split) verifyImage(i int32, r *Row, image []byte, p *problems) {
 	want := s.Row(int(i))
 	switch {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/wordnet"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // Selection narrows a split. A synset is an id or a word and means itself and
@@ -160,13 +160,13 @@ func isID(name string) bool {
 	return err == nil
 }
 
-// Len is the number of pictures.
+// Len is the number of images.
 func (v *View) Len() int { return len(v.rows) }
 
-// Row gives picture i as the index has it; its label is the dataset's.
+// Row gives image i as the index has it; its label is the dataset's.
 func (v *View) Row(i int) Row { return v.split.index.row(int(v.rows[i])) }
 
-// Label is the picture's place among Classes, or -1.
+// Label is the image's place among Classes, or -1.
 func (v *View) Label(i int) int64 {
 	row := int(v.rows[i])
 	if v.labels == nil {
@@ -175,18 +175,18 @@ func (v *View) Label(i int) int64 {
 	return v.labels[v.split.index.synsetOf[row]]
 }
 
-// Path is the picture's name.
+// Path is the image's name.
 func (v *View) Path(i int) string {
 	b, k := v.split.index.at(int(v.rows[i]))
 	return b.columns[0].str(k)
 }
 
-// Synset is the picture's class, or "".
+// Synset is the image's class, or "".
 func (v *View) Synset(i int) string {
 	return v.split.index.synsets[v.split.index.synsetOf[v.rows[i]]]
 }
 
-// Length is the number of the picture's bytes.
+// Length is the number of the image's bytes.
 func (v *View) Length(i int) int64 {
 	b, k := v.split.index.at(int(v.rows[i]))
 	return b.columns[indexLength].i64(k)
@@ -195,5 +195,5 @@ func (v *View) Length(i int) int64 {
 // Classes lists the synsets that labels stand for, in ascending order.
 func (v *View) Classes() []string { return v.classes }
 
-// Read gives the bytes of picture i; see Split.Read.
+// Read gives the bytes of image i; see Split.Read.
 func (v *View) Read(i int, buf []byte) ([]byte, error) { return v.split.Read(int(v.rows[i]), buf) }

@@ -19,7 +19,7 @@ const (
 	batchBytes = 8 << 20
 )
 
-// maxImage bounds one picture; offsets within a batch are 31 bits.
+// maxImage bounds one image; offsets within a batch are 31 bits.
 const maxImage = 1 << 30
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -67,10 +67,10 @@ func createFile(path string, meta FileMeta, mem memory.Allocator) (*FileWriter, 
 	}, nil
 }
 
-// Append stores a picture; its bytes are copied. File, Offset, Length and
+// Append stores an image; its bytes are copied. File, Offset, Length and
 // CRC32C of the row are the writer's to fill. SHA256 is taken as the hash of
 // Bytes where it is set, and computed where it is all zero. An error of the
-// picture alone leaves the writer as it was; after an error of writing, only
+// image alone leaves the writer as it was; after an error of writing, only
 // Abort is left.
 func (w *FileWriter) Append(im *Image) error {
 	if w.err != nil {
@@ -82,7 +82,7 @@ func (w *FileWriter) Append(im *Image) error {
 	case n > maxImage:
 		return fmt.Errorf("store %q: %d bytes: more than %d", im.Path, n, maxImage)
 	case im.Path == "":
-		return errors.New("store a picture: no path")
+		return errors.New("store an image: no path")
 	}
 	if k := len(w.rows) - w.first; k == batchRows || k > 0 && len(w.data)+len(im.Bytes) > batchBytes {
 		if err := w.flush(); err != nil {
@@ -105,10 +105,10 @@ func (w *FileWriter) Append(im *Image) error {
 	return nil
 }
 
-// Bytes is the number of bytes of pictures appended.
+// Bytes is the number of bytes of images appended.
 func (w *FileWriter) Bytes() int64 { return w.bytes }
 
-// Rows is the number of pictures appended.
+// Rows is the number of images appended.
 func (w *FileWriter) Rows() int { return len(w.rows) }
 
 // flush writes the open batch and turns the rows' offsets into places in the
@@ -127,7 +127,7 @@ func (w *FileWriter) flush() error {
 	err := w.out.write(rec)
 	w.out.watch = nil
 	if err == nil && w.out.found < 0 {
-		err = fmt.Errorf("write %s: the pictures of a batch were not written as one buffer", w.rel)
+		err = fmt.Errorf("write %s: the images of a batch were not written as one buffer", w.rel)
 	}
 	if err != nil {
 		w.err = err

@@ -5,11 +5,11 @@ import (
 	"math"
 	"strings"
 
-	"synshard/loader"
+	"github.com/synshard/synshard/loader"
 )
 
 // checkLabels counts the classes of both sets before anything is spent: a
-// label out of range is an error, a class without pictures a warning.
+// label out of range is an error, a class without images a warning.
 func (r *runner) checkLabels() error {
 	counts, err := census("training", r.o.Data.TrainSet(), r.o.Spec.Classes)
 	if err != nil {
@@ -29,7 +29,7 @@ func (r *runner) checkLabels() error {
 		if len(unseen) > 8 {
 			shown += ", ..."
 		}
-		r.warn(fmt.Sprintf("%d of %d classes have no training picture and cannot be learnt: %s", len(unseen), len(counts), shown))
+		r.warn(fmt.Sprintf("%d of %d classes have no training image and cannot be learnt: %s", len(unseen), len(counts), shown))
 	}
 	return nil
 }

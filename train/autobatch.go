@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"slices"
 
-	"synshard/loader"
-	"synshard/model"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 )
 
 // LargestBatch finds the largest batch, a multiple of 8 up to limit, whose
 // training step fits the device, by trying: each try makes an engine for the
-// batch, takes two steps on grey pictures and closes it. tell, if not nil, is
+// batch, takes two steps on grey images and closes it. tell, if not nil, is
 // called with each try and whether it fitted. Of o it reads the network, the
 // recipe, the device and NewEngine.
 func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {

@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
-	"synshard/internal/durable"
-	"synshard/model"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/model"
 )
 
 // ErrDamaged marks a checkpoint whose bytes are not those that were written.
@@ -41,7 +41,7 @@ type Position struct {
 	Step      int64        `json:"step"`   // optimiser steps done
 	Epoch     int          `json:"epoch"`  // epoch under way, from 0
 	Sample    int64        `json:"sample"` // samples of it already used
-	Images    int64        `json:"images"` // training pictures used in all
+	Images    int64        `json:"images"` // training images used in all
 	Seconds   float64      `json:"seconds"`
 	Seed      uint64       `json:"seed"`
 	Batch     int          `json:"batch"`

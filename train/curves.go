@@ -13,7 +13,7 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // Colours that stay apart for the colour-blind (Okabe and Ito).

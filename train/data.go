@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"synshard/loader"
+	"github.com/synshard/synshard/loader"
 )
 
 // Batches hands out an epoch's batches in order; io.EOF ends it.
@@ -18,7 +18,7 @@ type Batches interface {
 // Data is what is trained and validated on. Train opens an epoch from sample
 // start of its order on, in batches of the given size, the short last one left
 // out; Val opens the whole validation set in order. TrainSet and ValSet say
-// how many pictures there are and their labels.
+// how many images there are and their labels.
 type Data interface {
 	Train(ctx context.Context, epoch int, start int64, batch int) (Batches, error)
 	Val(ctx context.Context, batch int) (Batches, error)
@@ -26,7 +26,7 @@ type Data interface {
 	ValSet() Labels
 }
 
-// Labels are the classes of a set of pictures; -1 is none.
+// Labels are the classes of a set of images; -1 is none.
 type Labels interface {
 	Len() int
 	Label(i int) int64
@@ -34,7 +34,7 @@ type Labels interface {
 
 // Loaded is Data read through loaders. The options are templates: what differs
 // from epoch to epoch (batch, epoch, start, order) is filled in. Validation
-// pictures whose OnError says to carry on are not counted.
+// images whose OnError says to carry on are not counted.
 type Loaded struct {
 	TrainSource, ValSource   loader.Source
 	TrainOptions, ValOptions loader.Options
@@ -71,14 +71,14 @@ func (d *Loaded) Val(ctx context.Context, batch int) (Batches, error) {
 	return l, nil
 }
 
-// census counts the pictures of each class and names the first whose label is
+// census counts the images of each class and names the first whose label is
 // none of them.
 func census(what string, set Labels, classes []string) ([]int64, error) {
 	counts := make([]int64, len(classes))
 	for i := range set.Len() {
 		l := set.Label(i)
 		if l < 0 || l >= int64(len(classes)) {
-			return nil, fmt.Errorf("%s picture %d has label %d, and there are %d classes (0 to %d)", what, i, l, len(classes), len(classes)-1)
+			return nil, fmt.Errorf("%s image %d has label %d, and there are %d classes (0 to %d)", what, i, l, len(classes), len(classes)-1)
 		}
 		counts[l]++
 	}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"time"
 
-	"synshard/loader"
-	"synshard/model"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 )
 
 // ErrOutOfMemory marks a step that did not fit the device. The engine's state
@@ -95,7 +95,7 @@ type EngineConfig struct {
 	Device       string // "cpu", "cuda" or "cuda:N"
 	Precision    string // fp32, tf32, bf16 or fp16 (with dynamic loss scaling)
 	Threads      int    // for arithmetic on the CPU
-	Batch        int    // pictures a step
+	Batch        int    // images a step
 	Accumulate   int    // parts a step is worked through in; 0 means 1
 	ChannelsLast bool
 	Recompute    bool // compute activations again in the backward pass, to save memory

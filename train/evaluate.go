@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // validate measures the weights on the whole validation set, raw and averaged
@@ -69,7 +69,7 @@ func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell f
 		tell(done, total)
 	}
 	if sums[0].N == 0 {
-		return ev, errors.New("no picture could be read")
+		return ev, errors.New("no image could be read")
 	}
 	ev = Evaluation{Kind: "eval", Time: time.Now().UTC(), Raw: sums[0].score(), Seconds: time.Since(began).Seconds(),
 		Skipped: int64(total - sums[0].N)}

@@ -15,12 +15,12 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 )
 
 // fakeEngine does made-up but deterministic arithmetic that depends on
-// everything a real engine's would: pictures, labels, step seed, rate, decay
+// everything a real engine's would: images, labels, step seed, rate, decay
 // and every part of its state.
 type fakeEngine struct {
 	cfg     EngineConfig
@@ -100,7 +100,7 @@ func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
 	return Metrics{Loss: main * 1.4, MainLoss: main, AuxLoss: main, GradNorm: float64(x), Correct: b.N / 2, Counted: b.N}, nil
 }
 
-// Evaluate calls a picture right when its row is even (its raw weights) or not
+// Evaluate calls an image right when its row is even (its raw weights) or not
 // a multiple of four (averaged).
 func (e *fakeEngine) Evaluate(b *loader.Batch, ema bool) (EvalMetrics, error) {
 	var m EvalMetrics
@@ -143,7 +143,7 @@ func (e *fakeEngine) SetState(ts []model.Tensor) error {
 
 func (e *fakeEngine) Close() error { e.closed = true; return nil }
 
-// fakeData has labels and pictures that say which row they are.
+// fakeData has labels and images that say which row they are.
 type fakeData struct {
 	train, val  labelList
 	seed        uint64
@@ -210,7 +210,7 @@ func (f *fakeBatches) Next() (*loader.Batch, error) {
 		b.Images[i*3] = byte(row * 7)
 		b.Errs = append(b.Errs, nil)
 		if f.broken[row] {
-			b.Errs[i] = errors.New("broken picture")
+			b.Errs[i] = errors.New("broken image")
 		}
 	}
 	f.order = f.order[n:]

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"synshard/internal/durable"
-	"synshard/model"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/model"
 )
 
 // Prefixes of the engine's state beside the network's own names.

@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 const logName = "log.ndjson"
@@ -33,7 +33,7 @@ type StepInfo struct {
 	Images    int64     `json:"images"`       // used so far
 	PerSecond float64   `json:"images_per_s"` // of this step, waiting included
 	WaitMS    float64   `json:"data_wait_ms"`
-	Skipped   int64     `json:"skipped,omitempty"`  // pictures that could not be read, this epoch
+	Skipped   int64     `json:"skipped,omitempty"`  // images that could not be read, this epoch
 	Overflow  bool      `json:"overflow,omitempty"` // in fp16: no update, the loss scale was halved
 
 	Steps  int64 `json:"-"` // in the whole run

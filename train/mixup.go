@@ -6,13 +6,13 @@ import (
 
 	"gonum.org/v1/gonum/stat/distuv"
 
-	"synshard/internal/processors"
-	"synshard/loader"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/loader"
 )
 
-// mixup blends each picture of a batch with its mirror place in the batch and
+// mixup blends each image of a batch with its mirror place in the batch and
 // keeps its own label (Zhang et al. 2018, arXiv:1710.09412). The share of the
-// picture itself is drawn from Beta(alpha+1, alpha): in expectation that is
+// image itself is drawn from Beta(alpha+1, alpha): in expectation that is
 // mixing both labels too with a share from Beta(alpha, alpha), because either
 // label would be drawn with its share as probability (Huszar 2017), and it
 // needs no second label on the device. What is drawn depends on seed and place
@@ -21,7 +21,7 @@ func mixup(b *loader.Batch, alpha float64, seed uint64) {
 	if alpha <= 0 || b.N < 2 {
 		return
 	}
-	picture := b.Size * b.Size * 3
+	image := b.Size * b.Size * 3
 	share := make([]uint32, b.N) // in 1/256
 	for i := range share {
 		beta := distuv.Beta{Alpha: alpha + 1, Beta: alpha, Src: rand.NewPCG(seed, uint64(i)^0x6d69787570)}
@@ -33,7 +33,7 @@ func mixup(b *loader.Batch, alpha float64, seed uint64) {
 		wg.Go(func() {
 			for i := range pairs {
 				j := b.N - 1 - i
-				blend(b.Images[i*picture:(i+1)*picture], b.Images[j*picture:(j+1)*picture], share[i], share[j])
+				blend(b.Images[i*image:(i+1)*image], b.Images[j*image:(j+1)*image], share[i], share[j])
 			}
 		})
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"synshard/loader"
+	"github.com/synshard/synshard/loader"
 )
 
 func flatBatch(values ...byte) *loader.Batch {
@@ -24,11 +24,11 @@ func TestMixupOff(t *testing.T) {
 	want := slices.Clone(b.Images)
 	mixup(b, 0, 1)
 	if !bytes.Equal(b.Images, want) {
-		t.Error("pictures changed with mixup off")
+		t.Error("images changed with mixup off")
 	}
 }
 
-// Pictures of 0 are paired with pictures of 255: what a picture became says
+// Images of 0 are paired with images of 255: what an image became says
 // its share, whose mean is that of Beta(alpha+1, alpha).
 func TestMixupShares(t *testing.T) {
 	const alpha = 0.2
@@ -40,7 +40,7 @@ func TestMixupShares(t *testing.T) {
 		for i := range b.N {
 			v := float64(b.Images[i*12]) / 255
 			if !bytes.Equal(b.Images[i*12:i*12+12], bytes.Repeat(b.Images[i*12:i*12+1], 12)) {
-				t.Fatal("a flat picture is no longer flat")
+				t.Fatal("a flat image is no longer flat")
 			}
 			if i < 3 {
 				v = 1 - v
@@ -58,7 +58,7 @@ func TestMixupShares(t *testing.T) {
 		t.Errorf("mean share %.3f, want %.3f", got, want)
 	}
 	if f := float64(both) / n; f < 0.1 || f > 0.6 {
-		t.Errorf("%.2f of the pictures are visibly mixed", f)
+		t.Errorf("%.2f of the images are visibly mixed", f)
 	}
 }
 
@@ -71,6 +71,6 @@ func TestMixupDependsOnSeedAlone(t *testing.T) {
 		t.Error("mixup is not a function of the seed")
 	}
 	if a.Images[2*12] != 200 {
-		t.Error("the middle picture has no partner and must stay")
+		t.Error("the middle image has no partner and must stay")
 	}
 }

@@ -9,10 +9,10 @@
 //	best.safetensors   a link to the checkpoint that validated best
 //	curves.png         loss, accuracy and learning rate so far
 //	model.safetensors  the final weights alone (averaged ones where they are kept)
-//	model.onnx         the same as a network that takes uint8 pictures
+//	model.onnx         the same as a network that takes uint8 images
 //
 // Running again in the same directory continues from the newest whole
-// checkpoint. The order of pictures, the distortions and the random numbers of
+// checkpoint. The order of images, the distortions and the random numbers of
 // a step are functions of (seed, epoch, row) and (seed, step) alone, so that on
 // an engine whose arithmetic is deterministic a run cut short and continued
 // ends in the same bits as one that was not.
@@ -26,7 +26,7 @@ import (
 	"strings"
 	"time"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // ErrStopped is returned when the context was cancelled, or StopAfter reached,
@@ -177,7 +177,7 @@ func sameRun(have, want Position) error {
 	add("model", have.Model, want.Model)
 	add("width", have.Width, want.Width)
 	add("classes", have.Classes, want.Classes)
-	add("training pictures", have.Rows, want.Rows)
+	add("training images", have.Rows, want.Rows)
 	add("seed", have.Seed, want.Seed)
 	add("batch", have.Batch, want.Batch)
 	add("optimizer", have.Optimizer, want.Optimizer)

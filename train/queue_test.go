@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 )
 
 // queuing is a fakeEngine that has a step under way, as one on a GPU.

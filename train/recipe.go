@@ -11,7 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 //go:embed recipes/*.yaml
@@ -25,10 +25,10 @@ type Recipe struct {
 	Model        string    `yaml:"model"`
 	NeedsWeights bool      `yaml:"needs_weights,omitempty"` // the recipe makes no sense from scratch
 	Epochs       int       `yaml:"epochs"`
-	Batch        int       `yaml:"batch"`      // pictures an optimiser step, over all devices
+	Batch        int       `yaml:"batch"`      // images an optimiser step, over all devices
 	Accumulate   int       `yaml:"accumulate"` // parts a batch is worked through in; 0 means 1
 	Sampling     string    `yaml:"sampling"`   // shuffle, or balanced: each class as often as another
-	Truncated    string    `yaml:"truncated"`  // pictures that end early: error, or accept what there is of them
+	Truncated    string    `yaml:"truncated"`  // images that end early: error, or accept what there is of them
 	Seed         uint64    `yaml:"seed"`
 	Precision    string    `yaml:"precision"` // auto, fp32, tf32, bf16, fp16
 	Optimizer    Optimizer `yaml:"optimizer"`
@@ -66,7 +66,7 @@ type Clip struct {
 
 // Loss is cross-entropy with smoothed labels on every head; the auxiliary
 // heads' losses are added with their weight. Mixup > 0 is the parameter of the
-// Beta distribution by which pairs of pictures are blended.
+// Beta distribution by which pairs of images are blended.
 type Loss struct {
 	LabelSmoothing float64 `yaml:"label_smoothing"`
 	AuxWeight      float64 `yaml:"aux_weight"` // 0 builds the network without auxiliary heads
@@ -89,7 +89,7 @@ type EMA struct {
 	Warmup bool    `yaml:"warmup,omitempty"`
 }
 
-// Augment is the random resized crop of training pictures and what follows it.
+// Augment is the random resized crop of training images and what follows it.
 // Colour strengths are half widths: brightness b scales by 1-b to 1+b.
 type Augment struct {
 	AreaMin       float64 `yaml:"area_min"`
@@ -105,9 +105,9 @@ type Augment struct {
 	Crop          string  `yaml:"crop"` // how a part is drawn: torchvision, tensorflow
 }
 
-// Eval is how a picture is made ready for validation and inference: shorter
+// Eval is how an image is made ready for validation and inference: shorter
 // side to Resize (or both, with Square), then the centre Size x Size. Training
-// pictures have the same Size.
+// images have the same Size.
 type Eval struct {
 	Size          int    `yaml:"size"`
 	Resize        int    `yaml:"resize"`

@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"synshard/internal/durable"
-	"synshard/loader"
-	"synshard/model"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 )
 
 // Run fits the network, going on where the run directory stands, and ends with
@@ -94,7 +94,7 @@ type runner struct {
 	savedAt time.Time // when it was written
 	began   int64     // step this call began at
 	mark    time.Time // end of the step before
-	skipped int64     // pictures this epoch that could not be read
+	skipped int64     // images this epoch that could not be read
 
 	underway  []begun // steps queued and not accounted for, oldest first
 	overflows int     // fp16 steps in a row that made no update
@@ -138,7 +138,7 @@ func (r *runner) open() error {
 		r.saved = pos.Step
 	}
 	if r.stepsPerEpoch() == 0 {
-		return fmt.Errorf("train: a batch of %d is more than the %d training pictures", r.pos.Batch, r.pos.Rows)
+		return fmt.Errorf("train: a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
 	}
 	return nil
 }
@@ -312,7 +312,7 @@ func (r *runner) steps(ctx context.Context, end int64) (err error) {
 // begun is a step under way.
 type begun struct {
 	step    Step
-	n       int           // pictures
+	n       int           // images
 	wait    time.Duration // for them
 	skipped int64
 	found   Metrics // where it is done already
@@ -424,7 +424,7 @@ func (r *runner) start(b *loader.Batch, s *begun) error {
 		if parts > r.pos.Batch || r.pos.Batch%parts != 0 {
 			return fmt.Errorf("batch %d in %d parts: %w", r.pos.Batch, r.pos.Parts, err)
 		}
-		r.warn(fmt.Sprintf("step %d: the device is out of memory with %d pictures at a time; going on with %d (batch %d in %d parts)",
+		r.warn(fmt.Sprintf("step %d: the device is out of memory with %d images at a time; going on with %d (batch %d in %d parts)",
 			r.pos.Step+1, r.pos.Batch/r.pos.Parts, r.pos.Batch/parts, r.pos.Batch, parts))
 		state, err := r.eng.State()
 		if err != nil {

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"synshard/internal/durable"
-	"synshard/model"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/model"
 )
 
 const (
@@ -60,7 +60,7 @@ func TestRunToTheEnd(t *testing.T) {
 	}
 }
 
-func TestBrokenValidationPicturesAreNotCounted(t *testing.T) {
+func TestBrokenValidationImagesAreNotCounted(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.Data.(*fakeData).broken = map[int]bool{1: true, 2: true, 9: true}
 	res := mustRun(t, o)
@@ -243,11 +243,11 @@ func TestAnotherRunIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Options){
-		"seed 9 (now 10)":      func(o *Options) { o.Recipe.Seed = 10 },
-		"batch 4 (now 2)":      func(o *Options) { o.Recipe.Batch = 2 },
-		"pictures 23 (now 22)": func(o *Options) { o.Data = newData(22, 10, testClasses) },
-		"classes":              func(o *Options) { o.Spec.Classes = []string{"n00000001", "n01443537", "n01484850"} },
-		"optimizer":            func(o *Options) { o.Recipe.Optimizer.Kind = "sgd" },
+		"seed 9 (now 10)":    func(o *Options) { o.Recipe.Seed = 10 },
+		"batch 4 (now 2)":    func(o *Options) { o.Recipe.Batch = 2 },
+		"images 23 (now 22)": func(o *Options) { o.Data = newData(22, 10, testClasses) },
+		"classes":            func(o *Options) { o.Spec.Classes = []string{"n00000001", "n01443537", "n01484850"} },
+		"optimizer":          func(o *Options) { o.Recipe.Optimizer.Kind = "sgd" },
 	} {
 		c := o
 		change(&c)
@@ -393,12 +393,12 @@ func TestNaNIsNamed(t *testing.T) {
 func TestLabelsAreChecked(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.Data.(*fakeData).train[7] = 3
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "picture 7 has label 3") {
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "image 7 has label 3") {
 		t.Errorf("label out of range: %v", err)
 	}
 	o.Data.(*fakeData).train[7] = 1
 	o.Data.(*fakeData).val[2] = -1
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation picture 2 has label -1") {
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation image 2 has label -1") {
 		t.Errorf("validation without label: %v", err)
 	}
 	var warned []string

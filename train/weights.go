@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // Adapted is what became of given weights when they were fitted to a network.

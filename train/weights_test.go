@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 func thinNet(t *testing.T, classes int, aux bool) *model.Network {

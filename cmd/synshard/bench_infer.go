@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
-	"synshard/internal/processors"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/internal/processors"
 )
 
 var _ = registerBench(newBenchInferCmd)
@@ -27,9 +27,9 @@ func newBenchInferCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "infer MODEL",
 		Short: "Find the batch and the number of runs at a time that are fastest",
-		Long: `Runs a model over ready pictures, in batches of several sizes and with several runs at a
+		Long: `Runs a model over ready images, in batches of several sizes and with several runs at a
 time, each until three windows of a second agree within 2 % (or --max is up), and prints
-pictures a second and how long a batch takes: the median, and what 95 and 99 of a hundred
+images a second and how long a batch takes: the median, and what 95 and 99 of a hundred
 do not exceed. Decoding and writing are not in it: 'infer' on the same machine shows what
 they cost.`,
 		Example: `  synshard bench infer runs/a/model.onnx

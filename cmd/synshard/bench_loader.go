@@ -15,10 +15,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/internal/processors"
-	"synshard/loader"
-	"synshard/pixel"
-	"synshard/shard"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 )
 
 var _ = registerBench(newBenchLoaderCmd)
@@ -40,15 +40,15 @@ func newBenchLoaderCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "loader DIR",
 		Short: "Measure reading, decoding and cropping, beside decoding alone",
-		Long: `Loads pictures of a dataset, or of a folder of pictures, as training or
+		Long: `Loads images of a dataset, or of a folder of images, as training or
 evaluation does, and prints how many a second, where the workers' time goes,
-and which resource is scarce. In the same run, in turns, the same pictures are
+and which resource is scarce. In the same run, in turns, the same images are
 decoded whole from memory by libjpeg-turbo and nothing else: the limit of a
-loader that decodes everything. A core's rate is pictures per second of
+loader that decodes everything. A core's rate is images per second of
 processor time, which other processes disturb little.`,
 		Example: `  synshard bench loader imagenet
   synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
-  synshard bench loader folder-of-pictures --seconds 3 --cache pin`,
+  synshard bench loader folder-of-images --seconds 3 --cache pin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := b.check(); err != nil {
@@ -66,7 +66,7 @@ processor time, which other processes disturb little.`,
 				err = report.print(a)
 			}
 			if err == nil && report.Unreadable > 0 {
-				err = refused(fmt.Errorf("bench loader: %d of %d pictures could not be read and were passed over", report.Unreadable, report.Pictures))
+				err = refused(fmt.Errorf("bench loader: %d of %d images could not be read and were passed over", report.Unreadable, report.Images))
 			}
 			return err
 		},
@@ -76,13 +76,13 @@ processor time, which other processes disturb little.`,
 	f.StringVar(&b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)")
 	b.cache = addCacheFlags(cmd)
 	f.IntSliceVarP(&b.workers, "workers", "j", nil, "workers; several numbers are measured in turns (default: one a CPU)")
-	f.IntVar(&b.batch, "batch", 64, "pictures a batch")
+	f.IntVar(&b.batch, "batch", 64, "images a batch")
 	f.IntVar(&b.size, "size", 299, "pixels, height and width")
 	f.IntVar(&b.resize, "resize", 342, "shorter side before the centre crop of --path eval")
 	f.BoolVar(&b.colour, "colour", false, "distort colours too, as the paper's recipe does")
 	f.IntVar(&b.rounds, "rounds", 5, "rounds of turns; the medians are printed")
 	f.Float64Var(&b.seconds, "seconds", 10, "how long to measure in all, about")
-	f.IntVar(&b.limit, "limit", 0, "use only the first so many pictures; 0 for all")
+	f.IntVar(&b.limit, "limit", 0, "use only the first so many images; 0 for all")
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("path", cobra.FixedCompletions([]string{"train", "eval"}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
@@ -117,13 +117,13 @@ type benchSource struct {
 	close func() error
 }
 
-// openBench opens a dataset, or else a folder of pictures.
+// openBench opens a dataset, or else a folder of images.
 func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
 	set, err := shard.Open(dir)
 	if errors.Is(err, shard.ErrNotDataset) {
 		folder, ferr := openFolder(dir)
 		if ferr != nil || folder.Len() == 0 {
-			return benchSource{}, fmt.Errorf("bench loader: %w, and no pictures lie there", err)
+			return benchSource{}, fmt.Errorf("bench loader: %w, and no images lie there", err)
 		}
 		return benchSource{Source: limited(folder, b.limit), close: func() error { return nil }}, nil
 	}
@@ -132,7 +132,7 @@ func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
 	}
 	view, err := a.openView(set, b.split, &selectionFlags{})
 	if err == nil && view.Len() == 0 {
-		err = fmt.Errorf("bench loader: split %s of %s has no pictures", b.split, dir)
+		err = fmt.Errorf("bench loader: split %s of %s has no images", b.split, dir)
 	}
 	if err != nil {
 		set.Close()
@@ -160,11 +160,11 @@ func limited(src loader.Source, n int) loader.Source {
 	return firstRows{src, n}
 }
 
-// pictureFolder is the pictures below a directory, in order of their names.
-type pictureFolder struct{ paths []string }
+// imageFolder is the images below a directory, in order of their names.
+type imageFolder struct{ paths []string }
 
-func openFolder(dir string) (*pictureFolder, error) {
-	p := &pictureFolder{}
+func openFolder(dir string) (*imageFolder, error) {
+	p := &imageFolder{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		ext := strings.ToLower(filepath.Ext(path))
 		if err == nil && d.Type().IsRegular() && slices.Contains([]string{".jpg", ".jpeg", ".png", ".webp"}, ext) {
@@ -175,10 +175,10 @@ func openFolder(dir string) (*pictureFolder, error) {
 	return p, err
 }
 
-func (p *pictureFolder) Len() int          { return len(p.paths) }
-func (p *pictureFolder) Label(int) int64   { return -1 }
-func (p *pictureFolder) Path(i int) string { return p.paths[i] }
-func (p *pictureFolder) Read(i int, buf []byte) ([]byte, error) {
+func (p *imageFolder) Len() int          { return len(p.paths) }
+func (p *imageFolder) Label(int) int64   { return -1 }
+func (p *imageFolder) Path(i int) string { return p.paths[i] }
+func (p *imageFolder) Read(i int, buf []byte) ([]byte, error) {
 	f, err := os.Open(p.paths[i])
 	if err != nil {
 		return nil, err
@@ -221,14 +221,14 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 	defer src.close()
 	o := b.options()
 	if src.place == nil && b.cache.mode == "none" {
-		return nil, usagef("bench loader: --cache none is for datasets; %s is a folder of pictures", dir)
+		return nil, usagef("bench loader: --cache none is for datasets; %s is a folder of images", dir)
 	}
 	if src.place != nil || b.cache.mode == "pin" {
 		cached, closer := b.cache.apply(src.Source, src.dir, src.place, &o)
 		defer closer.Close()
 		src.Source = cached
 	}
-	kept, err := keepPictures(ctx, src.Source)
+	kept, err := keepImages(ctx, src.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 	}
 	bar.Finish()
 	for row, why := range m.unreadable {
-		a.logf("picture %d: %s; passed over", row, why)
+		a.logf("image %d: %s; passed over", row, why)
 	}
 	return summarise(dir, b, src, kept, len(m.unreadable), runs), nil
 }
@@ -268,7 +268,7 @@ func (r *loaderReport) print(a *app) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "%s path, %d pictures of %.0f kB on average, kernels %s, peak memory %.0f MiB\nscarce: %s\n",
-		r.Path, r.Pictures, r.KBPerImage, r.Kernels, r.PeakMiB, r.Scarce)
+	_, err := fmt.Fprintf(a.stdout, "%s path, %d images of %.0f kB on average, kernels %s, peak memory %.0f MiB\nscarce: %s\n",
+		r.Path, r.Images, r.KBPerImage, r.Kernels, r.PeakMiB, r.Scarce)
 	return err
 }

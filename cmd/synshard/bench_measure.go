@@ -13,8 +13,8 @@ import (
 	"syscall"
 	"time"
 
-	"synshard/loader"
-	"synshard/pixel"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/pixel"
 )
 
 // loaderReport is what bench loader prints.
@@ -22,11 +22,11 @@ type loaderReport struct {
 	Dir        string      `json:"dir"`
 	Path       string      `json:"path"`
 	Cache      string      `json:"cache"`
-	Pictures   int         `json:"pictures"`
+	Images     int         `json:"images"`
 	KBPerImage float64     `json:"kb_per_image"`
 	Kernels    string      `json:"kernels"`
 	PeakMiB    float64     `json:"peak_mib"`
-	Unreadable int         `json:"unreadable"` // pictures passed over
+	Unreadable int         `json:"unreadable"` // images passed over
 	Scarce     string      `json:"scarce"`
 	Runs       []loaderRun `json:"runs"`
 }
@@ -56,7 +56,7 @@ type loaderShare struct {
 	Idle   float64 `json:"idle"`
 }
 
-// rate is a number of pictures in so much time.
+// rate is a number of images in so much time.
 type rate struct {
 	images    int64
 	wall, cpu time.Duration
@@ -78,7 +78,7 @@ type measurer struct {
 	unreadable map[int]string // what was passed over, by row
 }
 
-// passOver is the loader's OnError: a picture counts once, however often it
+// passOver is the loader's OnError: an image counts once, however often it
 // comes.
 func (m *measurer) passOver(at loader.Item, err error) error {
 	m.mu.Lock()
@@ -87,9 +87,9 @@ func (m *measurer) passOver(at loader.Item, err error) error {
 	return nil
 }
 
-// keepPictures reads a sample of the pictures into memory, from all over the
+// keepImages reads a sample of the images into memory, from all over the
 // source.
-func keepPictures(ctx context.Context, src loader.Source) ([][]byte, error) {
+func keepImages(ctx context.Context, src loader.Source) ([][]byte, error) {
 	const most, mostBytes = 512, 64 << 20
 	perm := loader.Permutation(int64(src.Len()), 1, 0)
 	var kept [][]byte
@@ -117,7 +117,7 @@ func keepPictures(ctx context.Context, src loader.Source) ([][]byte, error) {
 	return kept, nil
 }
 
-// decodeOnly decodes the kept pictures whole, again and again.
+// decodeOnly decodes the kept images whole, again and again.
 func (m *measurer) decodeOnly(ctx context.Context, workers int) (rate, error) {
 	var wg sync.WaitGroup
 	var next, done atomic.Int64
@@ -209,7 +209,7 @@ func crcRate(kept [][]byte) float64 {
 }
 
 func summarise(dir string, b loaderBench, src benchSource, kept [][]byte, unreadable int, runs [][]loaderTurn) *loaderReport {
-	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache.mode, Pictures: src.Len(), Unreadable: unreadable, Kernels: pixel.Kernels()}
+	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache.mode, Images: src.Len(), Unreadable: unreadable, Kernels: pixel.Kernels()}
 	crc := math.Inf(1) // a folder has no checksums
 	if src.place != nil {
 		crc = crcRate(kept)
@@ -277,9 +277,9 @@ func (x loaderRun) scarce() string {
 	case x.Busy < 0.7:
 		return "processors: the workers get too little of them; other processes run here, or a quota is set"
 	case x.Share.Resize > x.Share.Decode:
-		return "processors, resizing: a smaller --size, or pictures stored smaller"
+		return "processors, resizing: a smaller --size, or images stored smaller"
 	}
-	return "processors, decoding: more cores, or pictures stored smaller"
+	return "processors, decoding: more cores, or images stored smaller"
 }
 
 // processorTime is what this process has used.

@@ -15,12 +15,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/internal/processors"
-	"synshard/loader"
-	"synshard/model"
-	"synshard/pixel"
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 var _ = registerBench(newBenchTrainCmd)
@@ -75,8 +75,8 @@ func newBenchTrainCmd(a *app) *cobra.Command {
 		Use:   "train",
 		Short: "Measure training steps",
 		Long: `Makes whole training steps (forward, backward, clipped RMSProp, averaged
-weights) on synthetic pictures, and with --data on a dataset's through the
-loader, and prints pictures a second, where a step's time goes, peak memory and
+weights) on synthetic images, and with --data on a dataset's through the
+loader, and prints images a second, where a step's time goes, peak memory and
 the rate of the network's own arithmetic: two operations a multiplication of
 the forward pass, and twice as many again for the backward pass. With
 --peak-tflops that is set against what the device could do. With --procs several
@@ -104,7 +104,7 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
 	f.StringVar(&b.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
 	f.StringVar(&b.data, "data", "", "measure on this dataset's train split too")
 	f.StringSliceVar(&b.precisions, "precision", []string{"fp32", "bf16"}, "fp32, tf32, bf16, fp16; several are measured one after the other")
-	f.IntVar(&b.batch, "batch", 16, "pictures a step")
+	f.IntVar(&b.batch, "batch", 16, "images a step")
 	f.IntVar(&b.steps, "steps", 10, "steps measured")
 	f.IntVar(&b.warmup, "warmup", -1, "steps made before (-1: 2 on the CPU, 10 on a GPU, whose steps are recorded by then)")
 	f.IntVar(&b.procs, "procs", 1, "processes that work through each batch together; on CUDA one a GPU")
@@ -364,7 +364,7 @@ func datasetBatches(ctx context.Context, source loader.Source, net *model.Networ
 				return batch, err
 			}
 			if empty > 0 {
-				return nil, errors.New("the dataset has no pictures that can be decoded")
+				return nil, errors.New("the dataset has no images that can be decoded")
 			}
 			err = l.Close()
 			l = nil

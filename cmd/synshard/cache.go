@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/loader"
+	"github.com/synshard/synshard/loader"
 )
 
 // cacheFlags say what becomes of a dataset's bytes once they are read.

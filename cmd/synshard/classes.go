@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 var _ = register(newClassesCmd)

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/shard"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // selectionFlags choose a part of a split; every verb that reads a dataset has
@@ -27,8 +27,8 @@ func addSelectionFlags(cmd *cobra.Command) *selectionFlags {
 	f := cmd.Flags()
 	f.StringArrayVar(&s.synsets, "synset", nil, "only this synset (id or word) and all below it in WordNet; repeatable")
 	f.StringArrayVar(&s.exclude, "exclude", nil, "without this synset and all below it; repeatable")
-	f.IntVar(&s.limitPerSynset, "limit-per-synset", 0, "at most so many pictures a synset; 0 for all")
-	f.StringVar(&s.part, "part", "", "part i/n of the pictures, i from 0, or auto: from Slurm's or Kubernetes' array job")
+	f.IntVar(&s.limitPerSynset, "limit-per-synset", 0, "at most so many images a synset; 0 for all")
+	f.StringVar(&s.part, "part", "", "part i/n of the images, i from 0, or auto: from Slurm's or Kubernetes' array job")
 	f.StringVar(&s.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
 	return s
 }

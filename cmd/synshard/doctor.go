@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer/onnx"
-	"synshard/internal/processors"
-	"synshard/pixel"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/train/torch"
 )
 
 var _ = register(newDoctorCmd)

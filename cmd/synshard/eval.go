@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/wordnet"
 )
 
 var _ = register(newEvalCmd)
@@ -38,8 +38,8 @@ docs/EVALUATION.md defines each.
 --superclass and --depth measure accuracy after rolling predictions up. --only FILE
 measures as a classifier of some of the classes (one synset or label a line), as
 ImageNet-A and ImageNet-R are; --real takes reassessed labels (real.json). --compare takes two
-files over the same pictures: the difference with a 95 % interval of the paired
-bootstrap, and McNemar's test. Rows without a truth are left out; a picture that
+files over the same images: the difference with a 95 % interval of the paired
+bootstrap, and McNemar's test. Rows without a truth are left out; an image that
 could not be read counts as wrong.`
 
 func newEvalCmd(a *app) *cobra.Command {
@@ -75,7 +75,7 @@ func newEvalCmd(a *app) *cobra.Command {
 	fl.StringVar(&f.classes, "classes", "", "the model's classes in label order (a file, one a line, or a dataset), for text that came without its .meta.json")
 	fl.StringVar(&f.real, "real", "", "reassessed labels (real.json)")
 	fl.StringVar(&f.arrow, "arrow", "", "write the tables as Arrow files into this directory, too")
-	fl.BoolVar(&f.compare, "compare", false, "compare two files over the same pictures")
+	fl.BoolVar(&f.compare, "compare", false, "compare two files over the same images")
 	fl.IntVar(&f.resamples, "resamples", 10000, "bootstrap samples of --compare")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the bootstrap")
 	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")

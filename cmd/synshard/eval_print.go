@@ -5,8 +5,8 @@ import (
 	"io"
 	"text/tabwriter"
 
-	"synshard/infer"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // namer gives a synset with its first word, where WordNet is there.

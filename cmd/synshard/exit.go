@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"synshard/infer"
-	"synshard/internal/durable"
-	"synshard/shard"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
 )
 
 // Exit codes, the same for every verb and printed in every help.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/shard"
+	"github.com/synshard/synshard/shard"
 )
 
 var _ = register(newExportCmd)
@@ -21,8 +21,8 @@ func newExportCmd(a *app) *cobra.Command {
 	var mib int64
 	cmd := &cobra.Command{
 		Use:   "export DATASET --to FORM --out DIR",
-		Short: "Hand the pictures on in a form that others read",
-		Long: `Writes the pictures of a dataset, or of a selection, with their labels, byte for
+		Short: "Hand the images on in a form that others read",
+		Long: `Writes the images of a dataset, or of a selection, with their labels, byte for
 byte as they are stored:
 
   folder      DIR/SPLIT/SYNSET/NAME
@@ -40,7 +40,7 @@ interrupted; another export into the same directory is refused.`,
 	f.StringVar(&o.To, "to", "", "folder, webdataset, hf or tar")
 	f.StringVarP(&out, "out", "o", "", "directory for what is made")
 	f.StringSliceVar(&splits, "split", nil, "only these splits (default: all)")
-	f.Int64Var(&mib, "shard-mib", 256, "webdataset, hf: MiB of pictures a file")
+	f.Int64Var(&mib, "shard-mib", 256, "webdataset, hf: MiB of images a file")
 	cobra.CheckErr(cmd.MarkFlagRequired("to"))
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))

@@ -13,9 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
-	"synshard/infer/onnx"
-	"synshard/model"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/model"
 )
 
 var _ = register(newInferCmd)
@@ -35,13 +35,13 @@ type inferFlags struct {
 // is called when the model is open.
 var inferColumns []func(cmd *cobra.Command) func(a *app, spec model.Spec) ([]infer.Derived, error)
 
-const inferLong = `Runs a model over pictures and writes a row each, in the order of the input: path,
+const inferLong = `Runs a model over images and writes a row each, in the order of the input: path,
 label and synset (the truth, where it is known), then the most probable classes
 with their probabilities (pred_label, pred_synset, pred_prob: lists of --top-k),
-and error. A picture that cannot be read keeps its row (exit 3).
+and error. An image that cannot be read keeps its row (exit 3).
 
-INPUT is a dataset (with --split and a selection), folders of pictures, tars, Parquet
-or Arrow files with a column of pictures, single pictures, or - for a list of paths on
+INPUT is a dataset (with --split and a selection), folders of images, tars, Parquet
+or Arrow files with a column of images, single images, or - for a list of paths on
 stdin. A directory, tar or prefix of a name that is one of the model's classes is the
 truth.
 
@@ -49,10 +49,10 @@ truth.
 and the same command goes on from there and ends in the same bytes. Without --out, or
 with --out -, stdout gets an Arrow stream, or what --format says.
 
-On the CPU a run of the network has one thread and at most 8 pictures, and as many run at
+On the CPU a run of the network has one thread and at most 8 images, and as many run at
 a time as --threads; a larger batch is worked through in several.
 
-MODEL is an exported model, or any ONNX classifier of pictures: what its metadata do not
+MODEL is an exported model, or any ONNX classifier of images: what its metadata do not
 say is said by --spec or flags, which win over both and are noted in the output.`
 
 const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --out runs/a/val.arrow
@@ -67,7 +67,7 @@ func newInferCmd(a *app) *cobra.Command {
 	var columns []func(*app, model.Spec) ([]infer.Derived, error)
 	cmd := &cobra.Command{
 		Use:     "infer MODEL INPUT... [--out FILE]",
-		Short:   "Predict over pictures and write Arrow, Parquet, NDJSON or CSV",
+		Short:   "Predict over images and write Arrow, Parquet, NDJSON or CSV",
 		Long:    inferLong,
 		Example: inferExample,
 		Args:    atLeast(2, "a model and what to predict over"),
@@ -83,9 +83,9 @@ func newInferCmd(a *app) *cobra.Command {
 	fl.BoolVar(&f.logits, "logits", false, "a column with the logit of every class")
 	fl.StringVar(&f.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16")
 	fl.Lookup("embedding").NoOptDefVal = "fp32"
-	fl.StringVar(&f.batch, "batch", "", "pictures a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
-	fl.StringVar(&f.truncated, "truncated", "error", "pictures that end early: error (the row has it), or accept what there is of them")
-	fl.IntVarP(&f.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")
+	fl.StringVar(&f.batch, "batch", "", "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
+	fl.StringVar(&f.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them")
+	fl.IntVarP(&f.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
 	f.in.add(cmd)
 	f.net.add(cmd)
 	sel = addSelectionFlags(cmd)
@@ -205,14 +205,14 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error
 			already = " (nothing to do)"
 		}
 		err = a.result(sum, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %d predictions, %d pictures failed%s\n", f.out, sum.Rows, sum.Failed, already)
+			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", f.out, sum.Rows, sum.Failed, already)
 		})
 	}
 	if sum.Warning != "" {
 		a.logf("%s", sum.Warning)
 	}
 	if err == nil && sum.Failed > 0 {
-		return refused(fmt.Errorf("infer: %d pictures could not be read; their rows say why", sum.Failed))
+		return refused(fmt.Errorf("infer: %d images could not be read; their rows say why", sum.Failed))
 	}
 	return err
 }

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"synshard/infer"
-	"synshard/internal/durable"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // batchHint is the batch that was asked for in digits; 0: none.
@@ -25,7 +25,7 @@ func (f *inferFlags) batchHint() int {
 	return max(n, 0)
 }
 
-// chooseBatch settles how many pictures a run takes.
+// chooseBatch settles how many images a run takes.
 func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, error) {
 	switch {
 	case f.batch == "auto":
@@ -41,7 +41,7 @@ func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, 
 		return 0, usagef("infer: --batch %q: want a number or auto", f.batch)
 	}
 	if n.only > 0 && batch != n.only {
-		return 0, usagef("infer: --batch %d: the model takes %d pictures a run and no other number", batch, n.only)
+		return 0, usagef("infer: --batch %d: the model takes %d images a run and no other number", batch, n.only)
 	}
 	return batch, nil
 }
@@ -70,7 +70,7 @@ func (a *app) tryBatches(ctx context.Context, f *inferFlags, n *network) (int, e
 			best = m
 		}
 	}
-	a.logf("batch %d: %.1f pictures/s in a trial", best.Batch, best.PerSecond)
+	a.logf("batch %d: %.1f images/s in a trial", best.Batch, best.PerSecond)
 	if kept == "" {
 		return best.Batch, nil
 	}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
-	"synshard/model"
-	"synshard/shard"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/shard"
 )
 
 // inputFlags say how the input is read.
@@ -25,7 +25,7 @@ func (f *inputFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVarP(&f.zero, "null", "0", false, "paths on stdin end in a zero byte, as find -print0 writes them")
 }
 
-// input is pictures to predict over.
+// input is images to predict over.
 type input struct {
 	source   infer.Source
 	identity string
@@ -75,7 +75,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *
 		return nil, err
 	}
 	if ignored > 0 {
-		a.logf("%d files are called as no picture is and are left out", ignored)
+		a.logf("%d files are called as no image is and are left out", ignored)
 	}
 	return &input{s, s.Identity(), s.Close}, nil
 }

@@ -13,11 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
-	"synshard/infer/onnx"
-	"synshard/internal/processors"
-	"synshard/model"
-	"synshard/shard"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/shard"
 )
 
 // networkFlags say what runs the network and, where it does not say so itself,
@@ -45,7 +45,7 @@ func (f *networkFlags) add(cmd *cobra.Command) {
 	fl.StringToStringVar(&f.epOptions, "ep-option", nil, "an option k=v of the execution provider, by ONNX Runtime's name; repeatable")
 	fl.IntVar(&f.device, "device", 0, "which GPU, with --provider cuda or tensorrt")
 	fl.StringVar(&f.ortLib, "ort-lib", "", "ONNX Runtime's library (default: see 'synshard doctor')")
-	fl.StringVar(&f.spec, "spec", "", "JSON file that says how pictures are made ready and what the classes are")
+	fl.StringVar(&f.spec, "spec", "", "JSON file that says how images are made ready and what the classes are")
 	fl.StringVar(&f.classes, "classes", "", "class list: a dataset, or a file with a name a line in label order, or a JSON list")
 	fl.IntVar(&f.size, "input-size", 0, "pixels, height and width, that the network takes")
 	fl.IntVar(&f.resize, "resize", 0, "pixels of the shorter side before the centre is cut out")
@@ -162,7 +162,7 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 	return n, nil
 }
 
-// mostOnCPU is how many pictures a run of one thread takes at once: more are no
+// mostOnCPU is how many images a run of one thread takes at once: more are no
 // faster (bench infer shows it), and a run keeps some 20 MiB for each.
 const mostOnCPU = 8
 
@@ -211,7 +211,7 @@ func (f *networkFlags) resolve(c *onnx.Contract, path string) (model.Spec, map[s
 	}
 	switch {
 	case s.InputSize == 0:
-		return s, nil, usagef("the model takes pictures of any size: say which with --input-size")
+		return s, nil, usagef("the model takes images of any size: say which with --input-size")
 	case len(s.Classes) == 0:
 		return s, nil, usagef("the model does not name its classes, and no order is guessed: give --classes DATASET, or a file with a name a line in label order")
 	}

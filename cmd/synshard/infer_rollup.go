@@ -5,9 +5,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
-	"synshard/model"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/wordnet"
 )
 
 var _ = func() struct{} {

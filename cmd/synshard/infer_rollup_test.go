@@ -6,7 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 func TestRollupFlags(t *testing.T) {

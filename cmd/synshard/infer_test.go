@@ -15,11 +15,11 @@ import (
 )
 
 // inferBed is what the tests of infer stand on: a small model that synshard did
-// not export, its pictures, and a list of them that takes a while.
+// not export, its images, and a list of them that takes a while.
 type inferBed struct {
-	t                       *testing.T
-	lib, model, dir         string
-	classes, long, pictures string
+	t                     *testing.T
+	lib, model, dir       string
+	classes, long, images string
 }
 
 // needORT is needEngine for ONNX Runtime.
@@ -42,11 +42,11 @@ func newInferBed(t *testing.T) *inferBed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &inferBed{t: t, lib: lib, model: filepath.Join(data, "nhwc_uint8.onnx"), dir: t.TempDir(), pictures: data}
+	b := &inferBed{t: t, lib: lib, model: filepath.Join(data, "nhwc_uint8.onnx"), dir: t.TempDir(), images: data}
 	b.classes = b.put("classes.txt", "ant\nbee\ncat\ndog\nelk\n")
 	var list strings.Builder
 	for i := range 16000 {
-		fmt.Fprintf(&list, "%s/picture%d.png\n", data, i%6)
+		fmt.Fprintf(&list, "%s/image%d.png\n", data, i%6)
 	}
 	b.long = list.String()
 	return b
@@ -117,7 +117,7 @@ func begun(t *testing.T, out string, parts int) {
 // the same command to go on to the bytes of a run that was left alone.
 func TestInferKilled(t *testing.T) {
 	if testing.Short() {
-		t.Skip("predicts over thousands of pictures")
+		t.Skip("predicts over thousands of images")
 	}
 	b := newInferBed(t)
 	b.infer(0, b.long, "-", "--out", b.at("whole.arrow"))
@@ -188,23 +188,23 @@ func TestInferInputs(t *testing.T) {
 		talk        string
 		args        []string
 	}{
-		{"a folder", "", 0, 6, "files are called as no picture is", []string{b.pictures}},
-		{"a list", b.pictures + "/picture1.png\n" + b.pictures + "/picture0.png\n", 0, 2, "", []string{"-"}},
-		{"a list with zeros", b.pictures + "/picture1.png\x00" + b.pictures + "/picture0.png\x00", 0, 2, "", []string{"-", "-0"}},
-		{"a picture that is not there", "/nothing/here.png\n" + b.pictures + "/picture0.png\n", 3, 2, "/nothing/here.png", []string{"-"}},
-		{"a picture that is none", "", 3, 2, "its row has the error", []string{b.put("none.png", "text"), b.pictures + "/picture0.png"}},
-		{"a part", "", 0, 3, "", []string{b.pictures, "--part", "1/2", "--batch", "3"}},
-		{"the dataset's wrong flag", "", 2, 0, "select from a dataset", []string{b.pictures, "--limit-per-synset", "1"}},
-		{"-0 without a list", "", 2, 0, "-0", []string{b.pictures, "-0"}},
+		{"a folder", "", 0, 6, "files are called as no image is", []string{b.images}},
+		{"a list", b.images + "/image1.png\n" + b.images + "/image0.png\n", 0, 2, "", []string{"-"}},
+		{"a list with zeros", b.images + "/image1.png\x00" + b.images + "/image0.png\x00", 0, 2, "", []string{"-", "-0"}},
+		{"an image that is not there", "/nothing/here.png\n" + b.images + "/image0.png\n", 3, 2, "/nothing/here.png", []string{"-"}},
+		{"an image that is none", "", 3, 2, "its row has the error", []string{b.put("none.png", "text"), b.images + "/image0.png"}},
+		{"a part", "", 0, 3, "", []string{b.images, "--part", "1/2", "--batch", "3"}},
+		{"the dataset's wrong flag", "", 2, 0, "select from a dataset", []string{b.images, "--limit-per-synset", "1"}},
+		{"-0 without a list", "", 2, 0, "-0", []string{b.images, "-0"}},
 		{"no such input", "", 1, 0, "no such file", []string{b.at("nothing")}},
 		{"a packed tar", "", 1, 0, "unpack it", []string{b.put("x.tar.gz", "")}},
-		{"no GPU build", "", 6, 0, "--ort-lib", []string{b.pictures, "--provider", "cuda", "--ep-option", "use_tf32=0"}},
-		{"no such option", "", 2, 0, "it has arena_extend_strategy", []string{b.pictures, "--provider", "cuda", "--ep-option", "tf32=0"}},
-		{"no such provider", "", 2, 0, "abacus", []string{b.pictures, "--provider", "abacus"}},
-		{"no such format", "", 2, 0, "--format", []string{b.pictures, "--format", "xml"}},
-		{"no embedding", "", 1, 0, "no embedding", []string{b.pictures, "--embedding"}},
-		{"normalised twice", "", 2, 0, "would change nothing", []string{b.pictures, "--mean", "0.5"}},
-		{"another size", "", 1, 0, "pixels", []string{b.pictures, "--input-size", "40"}},
+		{"no GPU build", "", 6, 0, "--ort-lib", []string{b.images, "--provider", "cuda", "--ep-option", "use_tf32=0"}},
+		{"no such option", "", 2, 0, "it has arena_extend_strategy", []string{b.images, "--provider", "cuda", "--ep-option", "tf32=0"}},
+		{"no such provider", "", 2, 0, "abacus", []string{b.images, "--provider", "abacus"}},
+		{"no such format", "", 2, 0, "--format", []string{b.images, "--format", "xml"}},
+		{"no embedding", "", 1, 0, "no embedding", []string{b.images, "--embedding"}},
+		{"normalised twice", "", 2, 0, "would change nothing", []string{b.images, "--mean", "0.5"}},
+		{"another size", "", 1, 0, "pixels", []string{b.images, "--input-size", "40"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b.t = t
@@ -254,7 +254,7 @@ func TestInferCorruptShard(t *testing.T) {
 
 func TestMergeVerb(t *testing.T) {
 	if testing.Short() {
-		t.Skip("predicts over thousands of pictures")
+		t.Skip("predicts over thousands of images")
 	}
 	b := newInferBed(t)
 	b.infer(0, b.long, "-", "--out", b.at("whole.arrow"))
@@ -278,7 +278,7 @@ func TestMergeVerb(t *testing.T) {
 // so that a run that goes on cuts where it was cut.
 func TestInferBatchAuto(t *testing.T) {
 	if testing.Short() {
-		t.Skip("predicts over thousands of pictures")
+		t.Skip("predicts over thousands of images")
 	}
 	b := newInferBed(t)
 	out := b.at("auto.arrow")
@@ -286,10 +286,10 @@ func TestInferBatchAuto(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.put("auto.arrow.parts/batch", "3\n")
-	b.infer(0, "", b.pictures, "--batch", "auto", "--out", out)
-	b.infer(0, "", b.pictures, "--batch", "3", "--out", out) // the same predictions, or this is refused
-	_, talk := b.infer(0, "", b.pictures, "--batch", "auto", "--format", "csv")
-	if !strings.Contains(talk, "pictures/s in a trial") {
+	b.infer(0, "", b.images, "--batch", "auto", "--out", out)
+	b.infer(0, "", b.images, "--batch", "3", "--out", out) // the same predictions, or this is refused
+	_, talk := b.infer(0, "", b.images, "--batch", "auto", "--format", "csv")
+	if !strings.Contains(talk, "images/s in a trial") {
 		t.Error(talk)
 	}
 }

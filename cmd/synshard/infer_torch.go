@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"strings"
 
-	"synshard/infer"
-	"synshard/internal/processors"
-	"synshard/loader"
-	"synshard/model"
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // torchPredictor runs a network on the training engine's evaluation path. The
@@ -55,7 +55,7 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 	net.Input = spec.InputSize
 	shapes, err := net.Shapes()
 	if err != nil {
-		return nil, fmt.Errorf("%s: pictures of %d pixels: %w", path, spec.InputSize, err)
+		return nil, fmt.Errorf("%s: images of %d pixels: %w", path, spec.InputSize, err)
 	}
 	lib, err := a.findTorch(f.torchLib)
 	if err != nil {

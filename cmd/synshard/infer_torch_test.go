@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"synshard/infer"
+	"github.com/synshard/synshard/infer"
 )
 
 // TestInferEngineTorch: the training engine predicts what ONNX Runtime does,

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/ingest"
+	"github.com/synshard/synshard/ingest"
 )
 
 var _ = register(newIngestCmd)
@@ -45,7 +45,7 @@ whatever -j.`,
   curl -s https://example.org/train.tar | synshard ingest --train - --devkit kit.tar.gz --out imagenet
   synshard ingest archives/*.tar archives/*.tar.gz --out imagenet
   synshard ingest imagenet-object-localization-challenge.zip --out imagenet
-  synshard ingest pictures --out mine --dry-run`,
+  synshard ingest images --out mine --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := ingest.Detect(args, &o); err != nil {
 				return fmt.Errorf("ingest: %w", err)

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/shard"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
 )
 
 var _ = register(newLsCmd)
@@ -23,9 +23,9 @@ func newLsCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls DATASET",
 		Short: "Show splits, synsets, counts and bytes",
-		Long: `Shows the splits of a dataset and then its synsets, with the number of pictures
+		Long: `Shows the splits of a dataset and then its synsets, with the number of images
 and bytes of each; or with --tree the synsets as WordNet has them, with
-subtotals. A picture is counted once in every subtotal, however many ways lead
+subtotals. An image is counted once in every subtotal, however many ways lead
 down to it: so what stands under a synset may count together more than it.
 The selection's flags leave out what they leave out elsewhere.`,
 		Example: "  synshard ls imagenet\n  synshard ls imagenet --tree --depth 8 --synset dog\n  synshard ls imagenet --split val --json",
@@ -44,7 +44,7 @@ The selection's flags leave out what they leave out elsewhere.`,
 	return cmd
 }
 
-// tally counts pictures.
+// tally counts images.
 type tally struct {
 	Images int64 `json:"images"`
 	Bytes  int64 `json:"bytes"`
@@ -68,7 +68,7 @@ type splitListing struct {
 }
 
 type synsetTally struct {
-	Synset string `json:"synset"` // "" = pictures without a label
+	Synset string `json:"synset"` // "" = images without a label
 	Words  string `json:"words,omitempty"`
 	tally
 	Splits map[string]tally `json:"splits"`

@@ -13,7 +13,7 @@ import (
 	"strings"
 	"syscall"
 
-	"synshard/internal/processors"
+	"github.com/synshard/synshard/internal/processors"
 )
 
 // version is set by the linker (-X main.version=...) and otherwise taken from

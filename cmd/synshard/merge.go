@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer"
+	"github.com/synshard/synshard/infer"
 )
 
 var _ = register(newMergeCmd)
@@ -40,7 +40,7 @@ the whole is there already nothing is done.`,
 				return fmt.Errorf("merge: %w", err)
 			}
 			return a.result(sum, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d pictures failed\n", out, sum.Rows, len(args), sum.Failed)
+				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d images failed\n", out, sum.Rows, len(args), sum.Failed)
 			})
 		},
 	}

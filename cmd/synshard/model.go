@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 var _ = register(newModelCmd)
@@ -33,7 +33,7 @@ func newModelListCmd(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List the networks",
-		Long:    "Lists the networks that train can fit, with 1000 classes: parameters with and\nwithout auxiliary heads, and multiply-adds of one picture.",
+		Long:    "Lists the networks that train can fit, with 1000 classes: parameters with and\nwithout auxiliary heads, and multiply-adds of one image.",
 		Example: "  synshard model list --json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

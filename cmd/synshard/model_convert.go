@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/internal/durable"
-	"synshard/model"
-	"synshard/shard"
-	"synshard/train"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/train"
 )
 
 // convertFlags are what foreign weights do not say of themselves.
@@ -33,8 +33,8 @@ func newModelImportCmd(a *app) *cobra.Command {
 		Short: "Turn .pth, safetensors or ONNX weights into ours",
 		Long: `Reads weights of torchvision (.pth), timm (safetensors) or an ONNX file whose
 initializers have torchvision's names, and writes safetensors with a Spec: which
-network, how pictures are made ready, and the classes. What the file does not
-say comes from the flags; without them pictures are made ready as for
+network, how images are made ready, and the classes. What the file does not
+say comes from the flags; without them images are made ready as for
 torchvision's published weights. Batch norm that an ONNX file has folded into
 its convolutions comes back as a shift: the network predicts the same, but its
 statistics are gone. Nothing in a .pth is executed.
@@ -214,7 +214,7 @@ func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
 
 func (a *app) converted(path string, net *model.Network, spec model.Spec) error {
 	return a.result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux)}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; pictures: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
+		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
 			path, spec.Model, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
 	})
 }
@@ -227,7 +227,7 @@ func newModelExportCmd(a *app) *cobra.Command {
 		Long: `Reads weights with a Spec (a checkpoint, model.safetensors or model.onnx) and
 writes them for others: .pth is a state dict that torch.load reads and
 torchvision's network of that name loads; .safetensors the same tensors with the
-Spec; .onnx the network for prediction (uint8 pictures in, probabilities and
+Spec; .onnx the network for prediction (uint8 images in, probabilities and
 embedding out). Averaged weights are taken where a checkpoint has them.`,
 		Example: "  synshard model export runs/a/best.safetensors --out inception.pth\n  synshard model export inception.safetensors --out model.onnx",
 		Args:    exactly(1, 1, "a file of weights"),

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/internal/durable"
-	"synshard/model"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/model"
 )
 
 func newModelDescribeCmd(a *app) *cobra.Command {
@@ -19,7 +19,7 @@ func newModelDescribeCmd(a *app) *cobra.Command {
 		Use:   "describe NAME",
 		Short: "Show a network layer by layer, what its blocks save, or a drawing",
 		Long: `Prints the layer table of a network: name, operation, window, output for one
-picture (channels x height x width), receptive field in pixels of the input,
+image (channels x height x width), receptive field in pixels of the input,
 parameters, and multiply-adds of convolutions and linear layers; then the sums,
 with the memory that outputs kept for the backward pass take.
 
@@ -85,9 +85,9 @@ func (a *app) describe(n *model.Network) error {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%dx%dx%d\t%dx%d\t%d\t%d\n", l.Name, l.Op, window, l.Output[0], l.Output[1], l.Output[2], l.Field[0], l.Field[1], l.Parameters, l.Multiplies)
 		}
 		w.Flush() // out keeps the first error
-		fmt.Fprintf(out, "\n%d parameters, %d without the auxiliary heads; %d multiply-adds and %d convolution outputs a picture\n",
+		fmt.Fprintf(out, "\n%d parameters, %d without the auxiliary heads; %d multiply-adds and %d convolution outputs an image\n",
 			cost.Parameters, cost.MainParameters, cost.Multiplies, cost.Activations)
-		fmt.Fprintf(out, "activations kept for the backward pass: %.1f MB a picture in fp32, %.1f MB in bf16 or fp16\n", 4*float64(kept)/1e6, 2*float64(kept)/1e6)
+		fmt.Fprintf(out, "activations kept for the backward pass: %.1f MB an image in fp32, %.1f MB in bf16 or fp16\n", 4*float64(kept)/1e6, 2*float64(kept)/1e6)
 	})
 }
 

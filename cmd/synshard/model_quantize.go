@@ -9,11 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/infer/onnx"
-	"synshard/internal/durable"
-	"synshard/loader"
-	"synshard/model"
-	"synshard/shard"
+	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/shard"
 )
 
 // quantizeFlags say how a model is made small, and on what.
@@ -21,7 +21,7 @@ type quantizeFlags struct {
 	net                   networkFlags
 	out, split, evalSplit string
 	activations           string
-	pictures, evalLimit   int
+	images, evalLimit     int
 	seed                  uint64
 	calibrator            model.Calibrator
 	reduceRange           bool
@@ -35,15 +35,15 @@ func newModelQuantizeCmd(a *app) *cobra.Command {
 		Long: `Turns an fp32 ONNX model into one of int8 in QDQ form, which ONNX Runtime runs with the
 processor's integer units (VNNI, AMX), and says what that costs in accuracy.
 
-Weights get a scale for each output channel; activations one each, settled on --pictures
-pictures of --split (of the selection, drawn by --seed): their smallest and largest value
+Weights get a scale for each output channel; activations one each, settled on --images
+images of --split (of the selection, drawn by --seed): their smallest and largest value
 (minmax), all but a share of values (percentile), or the cut that keeps most of the
 distribution (entropy). Then both models predict --eval-split, which must not be the split
 that calibrated. The file keeps the Spec: 'synshard infer' takes it as any other.
 
 On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
 		Example: `  synshard model quantize runs/a/model.onnx imagenet --out model.int8.onnx
-  synshard model quantize runs/a/model.onnx imagenet --method entropy --pictures 500 --out model.int8.onnx --json
+  synshard model quantize runs/a/model.onnx imagenet --method entropy --images 500 --out model.int8.onnx --json
   synshard model quantize resnet.onnx imagenet --classes imagenet --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out resnet.int8.onnx`,
 		Args: exactly(2, 2, "a model and a dataset"),
 	}
@@ -52,10 +52,10 @@ On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
 	fl.StringVar(&f.calibrator.Method, "method", "minmax", "calibration: minmax, entropy or percentile")
 	fl.Float64Var(&f.calibrator.Percentile, "percentile", 99.999, "percent of values kept, with --method percentile")
 	fl.StringVar(&f.split, "split", "train", "split that calibrates")
-	fl.IntVar(&f.pictures, "pictures", 256, "pictures that calibrate")
+	fl.IntVar(&f.images, "images", 256, "images that calibrate")
 	fl.StringVar(&f.evalSplit, "eval-split", "val", "held-out split on which both models are compared")
-	fl.IntVar(&f.evalLimit, "eval-pictures", 0, "pictures of it that are predicted, drawn by --seed; 0 for all")
-	fl.Uint64Var(&f.seed, "seed", 0, "draws the pictures")
+	fl.IntVar(&f.evalLimit, "eval-images", 0, "images of it that are predicted, drawn by --seed; 0 for all")
+	fl.Uint64Var(&f.seed, "seed", 0, "draws the images")
 	fl.StringVar(&f.activations, "activations", "uint8", "activations as uint8 or int8")
 	fl.BoolVar(&f.reduceRange, "reduce-range", false, "weights of 7 bits, for processors without VNNI")
 	addQuantizedModelFlags(cmd, &f.net)
@@ -84,8 +84,8 @@ func (f *quantizeFlags) check() error {
 		return usagef("model quantize: %w", err)
 	}
 	switch {
-	case f.pictures < 1 || f.evalLimit < 0:
-		return usagef("model quantize: --pictures %d, --eval-pictures %d", f.pictures, f.evalLimit)
+	case f.images < 1 || f.evalLimit < 0:
+		return usagef("model quantize: --images %d, --eval-images %d", f.images, f.evalLimit)
 	case f.activations != "uint8" && f.activations != "int8":
 		return usagef("model quantize: --activations %q: want uint8 or int8", f.activations)
 	case f.split == f.evalSplit:
@@ -99,8 +99,8 @@ type quantized struct {
 	File       string  `json:"file"`
 	Method     string  `json:"method"`
 	Percentile float64 `json:"percentile,omitempty"`
-	Tensors    int     `json:"tensors"`  // activations of 8 bits
-	Pictures   int     `json:"pictures"` // that calibrated
+	Tensors    int     `json:"tensors"` // activations of 8 bits
+	Images     int     `json:"images"`  // that calibrated
 	Bytes      int64   `json:"bytes"`
 	BytesFP32  int64   `json:"bytes_fp32"`
 	Split      string  `json:"eval_split"`
@@ -146,7 +146,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if r.Method == "percentile" {
 		r.Percentile = f.calibrator.Percentile
 	}
-	if r.Pictures, err = a.calibrate(ctx, path, q, view, f, n); err != nil {
+	if r.Images, err = a.calibrate(ctx, path, q, view, f, n); err != nil {
 		return err
 	}
 	small, err := q.Quantize(f.calibrator.Ranges(), model.QuantizeOptions{Signed: f.activations == "int8", ReduceRange: f.reduceRange})
@@ -172,27 +172,27 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if err := a.result(r, func(w io.Writer) { r.print(w) }); err != nil {
 		return err
 	}
-	if lost := min(f.pictures, view.Len()) - r.Pictures; lost > 0 {
-		return refused(fmt.Errorf("model quantize: %d pictures of split %s did not calibrate: unreadable, or less than a batch of the model", lost, f.split))
+	if lost := min(f.images, view.Len()) - r.Images; lost > 0 {
+		return refused(fmt.Errorf("model quantize: %d images of split %s did not calibrate: unreadable, or less than a batch of the model", lost, f.split))
 	}
 	if r.Unreadable > 0 {
-		return refused(fmt.Errorf("model quantize: %d pictures of split %s could not be read and are not counted", r.Unreadable, f.evalSplit))
+		return refused(fmt.Errorf("model quantize: %d images of split %s could not be read and are not counted", r.Unreadable, f.evalSplit))
 	}
 	return nil
 }
 
 func (r *quantized) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %.1f MB (fp32 %.1f MB), %d tensors of 8 bits, %s over %d pictures\n", r.File, float64(r.Bytes)/1e6, float64(r.BytesFP32)/1e6, r.Tensors, r.Method, r.Pictures)
+	fmt.Fprintf(w, "%s: %.1f MB (fp32 %.1f MB), %d tensors of 8 bits, %s over %d images\n", r.File, float64(r.Bytes)/1e6, float64(r.BytesFP32)/1e6, r.Tensors, r.Method, r.Images)
 	if r.N == 0 {
-		fmt.Fprintf(w, "top-1 on %s: no picture whose class the model knows\n", r.Split)
+		fmt.Fprintf(w, "top-1 on %s: no image whose class the model knows\n", r.Split)
 		return
 	}
-	fmt.Fprintf(w, "top-1 on %s, %d pictures: fp32 %.2f %%, int8 %.2f %%, change %+.2f points; the same first prediction on %.2f %%\n",
+	fmt.Fprintf(w, "top-1 on %s, %d images: fp32 %.2f %%, int8 %.2f %%, change %+.2f points; the same first prediction on %.2f %%\n",
 		r.Split, r.N, 100*r.Top1FP32, 100*r.Top1, 100*r.Change, 100*r.Agreement)
 }
 
-// calibrate shows the calibrator the pictures, twice if it counts, and gives
-// how many they were. A picture that cannot be read is left out.
+// calibrate shows the calibrator the images, twice if it counts, and gives
+// how many they were. An image that cannot be read is left out.
 func (a *app) calibrate(ctx context.Context, path string, q *model.Quantizer, view *shard.View, f *quantizeFlags, n *network) (int, error) {
 	lib, err := a.findORT(f.net.ortLib)
 	if err != nil {
@@ -207,12 +207,12 @@ func (a *app) calibrate(ctx context.Context, path string, q *model.Quantizer, vi
 	if f.calibrator.Counts() {
 		passes = append(passes, f.calibrator.Count)
 	}
-	bar := a.bar(int64(len(passes)*min(f.pictures, view.Len())), "calibrating")
+	bar := a.bar(int64(len(passes)*min(f.images, view.Len())), "calibrating")
 	defer bar.Finish()
 	seen := 0
 	for _, pass := range passes {
 		seen = 0
-		err := eachBatch(ctx, view, n, max(n.only, 1), f.pictures, f.seed, func(b *loader.Batch) error {
+		err := eachBatch(ctx, view, n, max(n.only, 1), f.images, f.seed, func(b *loader.Batch) error {
 			bar.Add64(int64(b.N))
 			if slices.ContainsFunc(b.Errs[:b.N], func(err error) bool { return err != nil }) || n.only > b.N {
 				return nil
@@ -225,7 +225,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *model.Quantizer, vi
 		}
 	}
 	if seen == 0 {
-		return 0, fmt.Errorf("calibrate: no picture of split %s can be read", f.split)
+		return 0, fmt.Errorf("calibrate: no image of split %s can be read", f.split)
 	}
 	return seen, nil
 }

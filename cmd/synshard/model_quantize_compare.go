@@ -5,22 +5,22 @@ import (
 	"errors"
 	"io"
 
-	"synshard/loader"
-	"synshard/pixel"
-	"synshard/shard"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 )
 
-// comparison is what both models predict on the same pictures.
+// comparison is what both models predict on the same images.
 type comparison struct {
 	N          int     `json:"n"`
 	Top1FP32   float64 `json:"top1_fp32"`
 	Top1       float64 `json:"top1"`
 	Change     float64 `json:"change"`     // Top1 - Top1FP32
-	Agreement  float64 `json:"agreement"`  // share of pictures with the same first prediction
-	Unreadable int     `json:"unreadable"` // pictures left out
+	Agreement  float64 `json:"agreement"`  // share of images with the same first prediction
+	Unreadable int     `json:"unreadable"` // images left out
 }
 
-// eachBatch makes pictures ready, in an order drawn by seed, up to limit of
+// eachBatch makes images ready, in an order drawn by seed, up to limit of
 // them; 0 for all.
 func eachBatch(ctx context.Context, view *shard.View, n *network, batch, limit int, seed uint64, f func(*loader.Batch) error) error {
 	l, err := loader.New(ctx, view, loader.Options{
@@ -60,7 +60,7 @@ func eachBatch(ctx context.Context, view *shard.View, n *network, batch, limit i
 	return nil
 }
 
-// compareTop1 predicts the held-out pictures with both models.
+// compareTop1 predicts the held-out images with both models.
 func (a *app) compareTop1(ctx context.Context, fp32, small *network, view *shard.View, set *shard.Dataset, f *quantizeFlags) (comparison, error) {
 	var c comparison
 	at := map[string]int{}

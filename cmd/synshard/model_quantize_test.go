@@ -26,7 +26,7 @@ func TestModelQuantizeRefuses(t *testing.T) {
 		{2, "calibration \"mean\"", []string{garbage, dir, "--method", "mean"}},
 		{2, "held out", []string{garbage, dir, "--eval-split", "train"}},
 		{2, "--activations", []string{garbage, dir, "--activations", "int4"}},
-		{2, "--pictures", []string{garbage, dir, "--pictures", "0"}},
+		{2, "--images", []string{garbage, dir, "--images", "0"}},
 		{2, "percentile", []string{garbage, dir, "--method", "percentile", "--percentile", "101"}},
 		{1, "garbage.onnx: quantize: ", []string{garbage, dir}},
 		{1, "empty.onnx: quantize: ", []string{empty, dir}},
@@ -53,13 +53,13 @@ func TestModelQuantize(t *testing.T) {
 	for _, method := range []string{"minmax", "entropy", "percentile"} {
 		out := filepath.Join(t.TempDir(), "int8.onnx")
 		code, stdout, stderr := verb("model", "quantize", filepath.Join(demo, "run", "model.onnx"), filepath.Join(demo, "dataset"),
-			"--out", out, "--method", method, "--pictures", "32", "--json", "--progress", "off")
+			"--out", out, "--method", method, "--images", "32", "--json", "--progress", "off")
 		if code != 0 {
 			t.Fatalf("%s: exit code %d\n%s", method, code, stderr)
 		}
 		var r quantized
 		check(t, json.Unmarshal([]byte(stdout), &r))
-		if r.Pictures != 32 || r.N == 0 || r.Tensors < 100 || r.Bytes*3 > r.BytesFP32 {
+		if r.Images != 32 || r.N == 0 || r.Tensors < 100 || r.Bytes*3 > r.BytesFP32 {
 			t.Errorf("%s: %+v", method, r)
 		}
 		if r.Change < -0.0051 || math.Abs(r.Top1-r.Top1FP32-r.Change) > 1e-9 {

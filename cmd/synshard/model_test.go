@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // verb runs a command line in this process.

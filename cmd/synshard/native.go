@@ -151,7 +151,7 @@ func libraryDirs() []string {
 func checkout(dir string) (string, bool) {
 	for {
 		if b, err := os.ReadFile(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, bytes.HasPrefix(b, []byte("module synshard\n"))
+			return dir, bytes.HasPrefix(b, []byte("module github.com/synshard/synshard\n"))
 		}
 		up := filepath.Dir(dir)
 		if up == dir {

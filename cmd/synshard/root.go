@@ -35,7 +35,7 @@ func register(f func(*app) *cobra.Command) struct{} {
 }
 
 const rootLong = `synshard turns ImageNet into Arrow shards organised by WordNet synset, fits
-Inception-v3 and its peers on them, and predicts over millions of pictures in
+Inception-v3 and its peers on them, and predicts over millions of images in
 batches, writing Arrow again.`
 
 const rootExample = `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/internal/sample"
+	"github.com/synshard/synshard/internal/sample"
 )
 
 var _ = register(newSampleCmd)
@@ -17,8 +17,8 @@ func newSampleCmd(a *app) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "sample --out DIR",
-		Short: "Draw a small ImageNet-shaped set of pictures",
-		Long: `Draws pictures of eight real synsets (tiger, ladybug, zebra, strawberry,
+		Short: "Draw a small ImageNet-shaped set of images",
+		Long: `Draws images of eight real synsets (tiger, ladybug, zebra, strawberry,
 orange, lemon, banana, volcano) and packs them exactly as ILSVRC2012 is packed:
 a train tar of per-synset tars, a flat val tar, a flat test tar, and the devkit
 with meta.mat and the validation ground truth. For trying, testing and
@@ -28,7 +28,7 @@ benchmarking without ImageNet. The same seed gives the same bytes.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 || o.Workers < 0 {
-				return usagef("sample: numbers of pictures and workers cannot be negative")
+				return usagef("sample: numbers of images and workers cannot be negative")
 			}
 			bar := a.bar(int64(o.Total()), "drawing")
 			defer bar.Finish()
@@ -43,11 +43,11 @@ benchmarking without ImageNet. The same seed gives the same bytes.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&out, "out", "o", "", "directory for the archives; made when missing")
-	f.IntVar(&o.TrainPerSynset, "train-per-synset", o.TrainPerSynset, "train pictures a synset")
-	f.IntVar(&o.ValPerSynset, "val-per-synset", o.ValPerSynset, "validation pictures a synset")
-	f.IntVar(&o.Test, "test", o.Test, "test pictures in all")
+	f.IntVar(&o.TrainPerSynset, "train-per-synset", o.TrainPerSynset, "train images a synset")
+	f.IntVar(&o.ValPerSynset, "val-per-synset", o.ValPerSynset, "validation images a synset")
+	f.IntVar(&o.Test, "test", o.Test, "test images in all")
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "what is drawn depends on this alone")
-	f.IntVarP(&o.Workers, "workers", "j", 0, "pictures drawn at a time (0: one a CPU)")
+	f.IntVarP(&o.Workers, "workers", "j", 0, "images drawn at a time (0: one a CPU)")
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
 	return cmd

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/wordnet"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // treeJSON is a synset with what is below it.

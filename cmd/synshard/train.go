@@ -12,7 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/train"
+	"github.com/synshard/synshard/train"
 )
 
 var _ = register(newTrainCmd)
@@ -80,7 +80,7 @@ func newTrainCmd(a *app) *cobra.Command {
 	f.StringVar(&tf.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
 	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.IntVar(&tf.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
-	f.IntVarP(&tf.workers, "workers", "j", 0, "pictures decoded at a time (0: one a CPU)")
+	f.IntVarP(&tf.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
 	f.IntVar(&tf.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
 	f.IntVar(&tf.keep, "keep", 3, "newest checkpoints kept beside the best one")
 	f.DurationVar(&tf.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")

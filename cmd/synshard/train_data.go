@@ -7,11 +7,11 @@ import (
 	"slices"
 	"sync"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/pixel"
-	"synshard/shard"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/train"
 )
 
 // trainData is the dataset a run reads: the training view, the validation view
@@ -28,19 +28,19 @@ type trainData struct {
 	complained int
 }
 
-// complaints about unreadable pictures shown before the rest is only counted
+// complaints about unreadable images shown before the rest is only counted
 // in the log.
 const maxComplaints = 10
 
 // openTrainData opens the views of both splits. The training view decides the
-// classes; validation pictures of other classes are left out by the same
+// classes; validation images of other classes are left out by the same
 // selection.
 func (a *app) openTrainData(dir string, tf trainFlags, sel *selectionFlags, report *trainReport) (*trainData, error) {
 	set, err := shard.Open(dir)
 	if err != nil {
 		return nil, err
 	}
-	d := &trainData{set: set, dir: dir, advisor: io.NopCloser(nil), report: report, val: noPictures{}}
+	d := &trainData{set: set, dir: dir, advisor: io.NopCloser(nil), report: report, val: noImages{}}
 	if err := d.open(a, tf, sel); err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
@@ -54,7 +54,7 @@ func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
 	}
 	d.classes = d.trainView.Classes()
 	if d.trainView.Len() == 0 {
-		return fmt.Errorf("train: the selection leaves no picture of split %s", tf.split)
+		return fmt.Errorf("train: the selection leaves no image of split %s", tf.split)
 	}
 	if len(d.classes) < 2 {
 		return fmt.Errorf("train: the selection leaves %d class; a classifier needs two", len(d.classes))
@@ -62,7 +62,7 @@ func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
 	if tf.valSplit == "" {
 		return nil
 	}
-	all := *sel // the same classes; but every picture of them, whatever part is trained on
+	all := *sel // the same classes; but every image of them, whatever part is trained on
 	all.limitPerSynset, all.part = 0, ""
 	view, err := a.openView(d.set, tf.valSplit, &all)
 	if err != nil {
@@ -72,12 +72,12 @@ func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
 	return nil
 }
 
-// noPictures is an empty validation set.
-type noPictures struct{}
+// noImages is an empty validation set.
+type noImages struct{}
 
-func (noPictures) Len() int                         { return 0 }
-func (noPictures) Label(int) int64                  { return -1 }
-func (noPictures) Read(int, []byte) ([]byte, error) { return nil, errors.New("no pictures") }
+func (noImages) Len() int                         { return 0 }
+func (noImages) Label(int) int64                  { return -1 }
+func (noImages) Read(int, []byte) ([]byte, error) { return nil, errors.New("no images") }
 
 // relabelled is a view whose labels count in another class list.
 type relabelled struct {
@@ -131,7 +131,7 @@ func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]b
 	return l
 }
 
-// cached lays the cache flags over the training pictures; d's Close ends it.
+// cached lays the cache flags over the training images; d's Close ends it.
 func (d *trainData) cached(l *train.Loaded, c *cacheFlags) *train.Loaded {
 	l.TrainSource, d.advisor = c.apply(d.trainView, d.dir, func(i int) (string, int64, int64) {
 		r := d.trainView.Row(i)
@@ -140,7 +140,7 @@ func (d *trainData) cached(l *train.Loaded, c *cacheFlags) *train.Loaded {
 	return l
 }
 
-// onError lets a run go on over pictures that cannot be decoded, telling of the
+// onError lets a run go on over images that cannot be decoded, telling of the
 // first few; data that fail their checksum end it.
 func (d *trainData) onError(split string, path func(int) string) func(loader.Item, error) error {
 	return func(it loader.Item, err error) error {
@@ -154,7 +154,7 @@ func (d *trainData) onError(split string, path func(int) string) func(loader.Ite
 			name = path(it.Row)
 		}
 		if d.complained++; d.complained <= maxComplaints {
-			d.report.say("warning: %s picture %s is left out: %v", split, name, err)
+			d.report.say("warning: %s image %s is left out: %v", split, name, err)
 		}
 		return nil
 	}
@@ -178,7 +178,7 @@ func buildNetwork(rec train.Recipe, classes []string) (*model.Network, model.Spe
 	}
 	net.Input = rec.Eval.Size
 	if _, err := net.Shapes(); err != nil {
-		return nil, spec, usagef("train: pictures of %d pixels: %w", rec.Eval.Size, err)
+		return nil, spec, usagef("train: images of %d pixels: %w", rec.Eval.Size, err)
 	}
 	return net, spec, nil
 }

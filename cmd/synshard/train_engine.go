@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sys/cpu"
 
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // trainEngine is the opened engine library with the device decided.

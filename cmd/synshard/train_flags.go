@@ -9,17 +9,17 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 // recipeFlags are the flags that stand for a value of the recipe.
 var recipeFlags = []struct{ flag, key, kind, help string }{
 	{"model", "model", "string", "network to fit"},
 	{"epochs", "epochs", "int", "passes over the training split"},
-	{"batch", "batch", "batch", "pictures an optimiser step; auto finds the most that fit the device"},
+	{"batch", "batch", "batch", "images an optimiser step; auto finds the most that fit the device"},
 	{"accumulate", "accumulate", "int", "parts each batch is worked through in, to save memory"},
-	{"sampling", "sampling", "string", "shuffle: each picture once an epoch; balanced: each class as often as another"},
+	{"sampling", "sampling", "string", "shuffle: each image once an epoch; balanced: each class as often as another"},
 	{"seed", "seed", "int", "seed of weights, order, distortions and dropout"},
 	{"lr", "rate.base", "float", "peak learning rate, as it is: the recipe's scaling by batch is switched off"},
 	{"schedule", "rate.schedule", "string", "learning rate over time: constant, exponential, step, cosine"},
@@ -28,7 +28,7 @@ var recipeFlags = []struct{ flag, key, kind, help string }{
 	{"weight-decay", "optimizer.weight_decay", "float", "decay of convolution and linear weights"},
 	{"label-smoothing", "loss.label_smoothing", "float", "share of the label spread over all classes"},
 	{"aux-weight", "loss.aux_weight", "float", "weight of the auxiliary heads' loss; 0 leaves them out"},
-	{"mixup", "loss.mixup", "float", "mix pairs of pictures, share from Beta(x, x)"},
+	{"mixup", "loss.mixup", "float", "mix pairs of images, share from Beta(x, x)"},
 	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he"},
 	{"dropout", "network.dropout", "float", "share of the last features dropped"},
 	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics"},

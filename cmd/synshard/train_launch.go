@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 
-	"synshard/internal/processors"
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // launched is a training run whose processes a launcher started. The zero

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // launchers give the variables of rank i of 2 as they are set by each.

@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 var _ = register(newEngineWorkerCmd)

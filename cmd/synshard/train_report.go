@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"synshard/train"
+	"github.com/synshard/synshard/train"
 )
 
 // trainReport tells the terminal how a run goes.
@@ -18,7 +18,7 @@ type trainReport struct {
 	top1 float64 // running mean over training batches
 	loss float64
 	seen bool
-	done int64 // pictures used
+	done int64 // images used
 }
 
 func (r *trainReport) quiet() bool { return r.a.progressMode == "off" }
@@ -37,7 +37,7 @@ func (r *trainReport) start(s train.Start, where string) {
 		if s.Resumed {
 			r.say("continuing at step %d of %d", s.Step, s.Steps)
 		}
-		r.say("%s on %s; %d training and %d validation pictures; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
+		r.say("%s on %s; %d training and %d validation images; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
 			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inParts(s.Parts), s.PeakRate, scaledFrom(s.Recipe.Rate))
 	}
 	r.bar = r.a.bar(s.Steps*batch, "train")
@@ -89,7 +89,7 @@ func evalText(e train.Evaluation) string {
 		text += "; averaged weights " + scoreText(*e.EMA)
 	}
 	if e.Skipped > 0 {
-		text += fmt.Sprintf("; %d pictures could not be read", e.Skipped)
+		text += fmt.Sprintf("; %d images could not be read", e.Skipped)
 	}
 	return text
 }
@@ -136,7 +136,7 @@ func (a *app) printEvaluation(ev train.Evaluation) error {
 	if a.jsonOut {
 		return json.NewEncoder(a.stdout).Encode(ev)
 	}
-	_, err := fmt.Fprintf(a.stdout, "step %d, epoch %d, %d pictures\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
+	_, err := fmt.Fprintf(a.stdout, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
 	return err
 }
 
@@ -150,7 +150,7 @@ func (a *app) printTrainResult(res train.Result) error {
 	}
 	var b strings.Builder
 	row := func(k, v string) { fmt.Fprintf(&b, "%-10s %s\n", k, v) }
-	row("steps", fmt.Sprintf("%d in %d epochs, %d pictures", res.Steps, res.Epochs, res.Images))
+	row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
 	if res.Seconds > 0 {
 		row("time", fmt.Sprintf("%v, %.1f images/s", time.Duration(res.Seconds*float64(time.Second)).Round(time.Second), float64(res.Images)/res.Seconds))
 	}

@@ -20,16 +20,16 @@ import (
 	"testing"
 	"time"
 
-	"synshard/internal/durable"
-	"synshard/loader"
-	"synshard/shard"
-	"synshard/train"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/train"
 )
 
 // trainClasses are zebra, tiger and orange.
 var trainClasses = []string{"n02129604", "n02391049", "n07747607"}
 
-// writeTrainSet makes a dataset of small pictures whose colour tells the class.
+// writeTrainSet makes a dataset of small images whose colour tells the class.
 func writeTrainSet(t *testing.T, perClass, val int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -62,11 +62,11 @@ func writeTrainSet(t *testing.T, perClass, val int) string {
 	for label, synset := range trainClasses {
 		classes = append(classes, shard.Class{Label: label, Synset: synset})
 		for i := range perClass {
-			trainSet[synset] = append(trainSet[synset], colourPicture(t, rng, label, fmt.Sprintf("%s_%d.JPEG", synset, i)))
+			trainSet[synset] = append(trainSet[synset], colourImage(t, rng, label, fmt.Sprintf("%s_%d.JPEG", synset, i)))
 		}
 	}
 	for i := range val {
-		valSet[""] = append(valSet[""], colourPicture(t, rng, i%3, fmt.Sprintf("val_%04d.JPEG", i)))
+		valSet[""] = append(valSet[""], colourImage(t, rng, i%3, fmt.Sprintf("val_%04d.JPEG", i)))
 	}
 	add("train", trainSet)
 	add("val", valSet)
@@ -77,7 +77,7 @@ func writeTrainSet(t *testing.T, perClass, val int) string {
 	return dir
 }
 
-func colourPicture(t *testing.T, rng *rand.Rand, label int, name string) *shard.Image {
+func colourImage(t *testing.T, rng *rand.Rand, label int, name string) *shard.Image {
 	t.Helper()
 	im := image.NewRGBA(image.Rect(0, 0, 100, 90))
 	for y := range 90 {
@@ -124,7 +124,7 @@ func synshardCommand(t *testing.T, args ...string) *exec.Cmd {
 	return exec.Command(link, args...)
 }
 
-// smallRun trains a thin network on 75-pixel pictures: 24 steps, dropout and
+// smallRun trains a thin network on 75-pixel images: 24 steps, dropout and
 // averages included.
 func smallRun(t *testing.T, set, out string, more ...string) []string {
 	return append([]string{"train", set, "--out", out, "--recipe", "demo", "--torch-lib", needEngine(t), "--width", "0.08", "--aux-weight", "0",
@@ -257,7 +257,7 @@ func TestTrainLearnsASelection(t *testing.T) {
 	}
 }
 
-// What lies about on a disk: a lock held, a checkpoint damaged, a picture
+// What lies about on a disk: a lock held, a checkpoint damaged, an image
 // damaged.
 func TestTrainMeetsDamage(t *testing.T) {
 	if testing.Short() {
@@ -290,7 +290,7 @@ func TestTrainMeetsDamage(t *testing.T) {
 		flipByte(t, path, int(info.Size()/2))
 	}
 	if _, stderr := runVerb(t, 4, smallRun(t, set, out)...); !strings.Contains(stderr, "part-00000.arrow") {
-		t.Errorf("damaged picture: said %q", stderr)
+		t.Errorf("damaged image: said %q", stderr)
 	}
 }
 
@@ -357,7 +357,7 @@ func TestTrainRefuses(t *testing.T) {
 		{2, "dropout", []string{set, "--out", out, "--dropout", "1.5"}},
 		{2, "lenet", []string{set, "--out", out, "--model", "lenet"}},
 		{2, "--weights FILE", []string{set, "--out", out, "--recipe", "finetune"}},
-		{2, "pictures of 40 pixels", []string{set, "--out", out, "--set", "eval.size=40"}},
+		{2, "images of 40 pixels", []string{set, "--out", out, "--set", "eval.size=40"}},
 		{2, "sampling", []string{set, "--out", out, "--sampling", "alphabetical"}},
 		{2, "--cache", []string{set, "--out", out, "--cache", "everything"}},
 		{2, "--batch", []string{set, "--out", out, "--batch", "some"}},
@@ -408,7 +408,7 @@ func TestTrainDataAsAsked(t *testing.T) {
 		l := d.cached(d.loaded(train.Recipe{Sampling: "balanced"}, trainFlags{}, nil), &cacheFlags{mode: mode, pinBytes: 1 << 20})
 		o := l.TrainOptions
 		if len(o.Weights) != d.trainView.Len() {
-			t.Errorf("%d weights for %d pictures", len(o.Weights), d.trainView.Len())
+			t.Errorf("%d weights for %d images", len(o.Weights), d.trainView.Len())
 		}
 		if (o.Advisor != nil) != (mode != "pin") || o.Forget != (mode == "none") || (l.TrainSource != loader.Source(d.trainView)) != (mode == "pin") {
 			t.Errorf("--cache %s: advisor %v, forget %v, source %T", mode, o.Advisor, o.Forget, l.TrainSource)
@@ -431,7 +431,7 @@ func TestTrainProcs(t *testing.T) {
 	cmd.Stderr = os.Stderr
 	_, err := cmd.Output()
 	check(t, err)
-	// The first step's loss and accuracy are of all pictures, not of one process's.
+	// The first step's loss and accuracy are of all images, not of one process's.
 	if x, y := firstStep(t, one), firstStep(t, two); math.Abs(x.Loss-y.Loss) > 1e-5 || x.Top1 != y.Top1 {
 		t.Errorf("first step: loss %v, top-1 %v with one process, %v, %v with two", x.Loss, x.Top1, y.Loss, y.Top1)
 	}

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 // loadWeights reads --weights and fits them to the network, saying aloud what
@@ -30,13 +30,13 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 		}
 		otherClasses = !slices.Equal(spec.Classes, o.Spec.Classes)
 		if spec.Mean != o.Spec.Mean || spec.Std != o.Spec.Std {
-			report.say("warning: the weights were fitted to pictures of mean %v and deviation %v, the recipe has %v and %v", spec.Mean, spec.Std, o.Spec.Mean, o.Spec.Std)
+			report.say("warning: the weights were fitted to images of mean %v and deviation %v, the recipe has %v and %v", spec.Mean, spec.Std, o.Spec.Mean, o.Spec.Std)
 		}
 	}
 	if meta[model.SpecKey] == "" {
 		published, err := model.PublishedSpec(o.Network.Name)
 		if err == nil && !published.SameInput(o.Spec) {
-			report.say("warning: published weights of %s want pictures of mean %v and deviation %v, the recipe has %v and %v; mend it with --set mean=[...] --set std=[...] if these are such weights", o.Network.Name, published.Mean, published.Std, o.Spec.Mean, o.Spec.Std)
+			report.say("warning: published weights of %s want images of mean %v and deviation %v, the recipe has %v and %v; mend it with --set mean=[...] --set std=[...] if these are such weights", o.Network.Name, published.Mean, published.Std, o.Spec.Mean, o.Spec.Std)
 		}
 	}
 	got, err := train.Adapt(o.Network, o.Network.Rename(tensors), otherClasses)

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"synshard/shard"
-	"synshard/wordnet"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
 )
 
 var _ = register(newVerifyCmd)
@@ -26,12 +26,12 @@ func newVerifyCmd(a *app) *cobra.Command {
 		Use:   "verify DATASET",
 		Short: "Check every byte of a dataset, or repair what can be",
 		Long: `Reads a dataset again and holds it to its sums: class list and indexes to the
-manifest, every picture to its CRC-32C and SHA-256, every shard to the rows that
+manifest, every image to its CRC-32C and SHA-256, every shard to the rows that
 lie in it. Says nothing of a sound dataset on stdout; else what is wrong, a line
 each, and exit code 4.
 
---fast looks at sizes, footers and counts and reads no picture. --duplicates
-lists pictures with the same bytes, within and across splits, with their labels,
+--fast looks at sizes, footers and counts and reads no image. --duplicates
+lists images with the same bytes, within and across splits, with their labels,
 and checks nothing. --repair writes indexes, manifest and class list anew from
 the shards, where all of these are good; it never changes a shard.`,
 		Example: "  synshard verify imagenet\n  synshard verify imagenet --fast --json\n  synshard verify imagenet --duplicates",
@@ -54,9 +54,9 @@ the shards, where all of these are good; it never changes a shard.`,
 	}
 	fl := cmd.Flags()
 	fl.BoolVar(&f.fast, "fast", false, "look at sizes, footers and counts only")
-	fl.BoolVar(&f.duplicates, "duplicates", false, "list pictures with the same bytes instead")
+	fl.BoolVar(&f.duplicates, "duplicates", false, "list images with the same bytes instead")
 	fl.BoolVar(&f.repair, "repair", false, "write indexes, manifest and class list anew from good shards")
-	fl.IntVarP(&f.workers, "workers", "j", 0, "pictures read at a time (0: one a CPU)")
+	fl.IntVarP(&f.workers, "workers", "j", 0, "images read at a time (0: one a CPU)")
 	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0, for --repair (default: where packages put it)")
 	return cmd
 }
@@ -70,8 +70,8 @@ func count(flags ...bool) (n int) {
 	return n
 }
 
-// pictureBytes is what a dataset's manifest says is to be read, -1 if unknown.
-func pictureBytes(dir string) int64 {
+// imageBytes is what a dataset's manifest says is to be read, -1 if unknown.
+func imageBytes(dir string) int64 {
 	m, err := shard.ReadManifest(dir)
 	if err != nil {
 		return -1 // whoever reads it in earnest says what is wrong
@@ -86,7 +86,7 @@ func pictureBytes(dir string) int64 {
 func (a *app) verify(ctx context.Context, dir string, f verifyFlags) error {
 	o := shard.VerifyOptions{Fast: f.fast, Workers: f.workers}
 	if !f.fast {
-		bar := a.byteBar(pictureBytes(dir), "verifying")
+		bar := a.byteBar(imageBytes(dir), "verifying")
 		defer bar.Finish()
 		o.OnBytes = bar.Add64
 	}
@@ -135,7 +135,7 @@ func (a *app) repairDataset(ctx context.Context, dir string, f verifyFlags) erro
 			return err
 		}
 	}
-	bar := a.byteBar(pictureBytes(dir), "reading shards")
+	bar := a.byteBar(imageBytes(dir), "reading shards")
 	defer bar.Finish()
 	wrote, bad, err := shard.Repair(ctx, dir, shard.RepairOptions{Workers: f.workers, WordNet: g, OnBytes: bar.Add64})
 	bar.Finish()

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
-// Layouts of a picture's tensor.
+// Layouts of an image's tensor.
 const (
 	NHWC = "nhwc"
 	NCHW = "nchw"
@@ -22,7 +22,7 @@ type Contract struct {
 	Type    string // uint8, which the model normalises, or float, which it wants normalised
 	Layout  string // NHWC or NCHW
 	Size    int    // pixels, height and width; 0: free
-	Batch   int    // pictures a run; 0: free
+	Batch   int    // images a run; 0: free
 	Output  string // of scores, float [N, Classes]
 	Scores  string // probabilities or logits; "" if the model does not say
 	Classes int    // 0: not said
@@ -67,18 +67,18 @@ func Describe(path string, o Choice) (*Contract, error) {
 	return c, nil
 }
 
-// takes finds the input and how pictures lie in it.
+// takes finds the input and how images lie in it.
 func (c *Contract) takes(info *model.ONNXInfo, o Choice) error {
 	in, err := pick(info.Inputs, o.Input, "input", func(v model.ONNXValue) bool { return len(v.Dims) == 4 })
 	if err != nil {
 		return err
 	}
 	if len(info.Inputs) != 1 {
-		return fmt.Errorf("inputs %s: a classifier takes one, the pictures", list(info.Inputs))
+		return fmt.Errorf("inputs %s: a classifier takes one, the images", list(info.Inputs))
 	}
 	c.Input, c.Type = in.Name, in.Type
 	if len(in.Dims) != 4 || in.Type != "uint8" && in.Type != "float" {
-		return fmt.Errorf("input %s: want pictures as float or uint8 of four dimensions", show(in))
+		return fmt.Errorf("input %s: want images as float or uint8 of four dimensions", show(in))
 	}
 	first, last := in.Dims[1] == 3, in.Dims[3] == 3
 	switch {
@@ -98,7 +98,7 @@ func (c *Contract) takes(info *model.ONNXInfo, o Choice) error {
 		h, w, channels = in.Dims[1], in.Dims[2], in.Dims[3]
 	}
 	if channels != 3 && channels > 0 || h != w && h > 0 && w > 0 {
-		return fmt.Errorf("input %s as %s: want square pictures of three colours", show(in), c.Layout)
+		return fmt.Errorf("input %s as %s: want square images of three colours", show(in), c.Layout)
 	}
 	c.Size, c.Batch = int(max(h, w, 0)), int(max(in.Dims[0], 0))
 	return nil
@@ -120,7 +120,7 @@ func (c *Contract) gives(info *model.ONNXInfo, o Choice) error {
 		return err
 	}
 	if !matrix(out) {
-		return fmt.Errorf("output %s: want scores as float of two dimensions, pictures and classes", show(out))
+		return fmt.Errorf("output %s: want scores as float of two dimensions, images and classes", show(out))
 	}
 	c.Output, c.Classes = out.Name, int(max(out.Dims[1], 0))
 	embedding := o.Embedding
@@ -157,7 +157,7 @@ func pick(values []model.ONNXValue, name, what string, fits func(model.ONNXValue
 	case name != "":
 		return model.ONNXValue{}, fmt.Errorf("no %s %s; there are %s", what, name, list(values))
 	case len(found) == 0:
-		return model.ONNXValue{}, fmt.Errorf("no %s that fits a classifier of pictures among %s", what, list(values))
+		return model.ONNXValue{}, fmt.Errorf("no %s that fits a classifier of images among %s", what, list(values))
 	}
 	return model.ONNXValue{}, fmt.Errorf("several %ss could be meant, %s: name one with --%s", what, list(found), what)
 }

@@ -8,17 +8,17 @@ import (
 	"path/filepath"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/pixel"
-	"synshard/shard"
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // TestDemoEqualsEngine holds the model that the demo trained and exported, run
 // by ONNX Runtime, to the training engine with the same weights, on every
-// validation picture of the demo: probabilities and the most probable class.
+// validation image of the demo: probabilities and the most probable class.
 func TestDemoEqualsEngine(t *testing.T) {
 	dir := os.Getenv("SYNSHARD_TEST_DEMO")
 	if dir == "" {
@@ -58,7 +58,7 @@ func TestDemoEqualsEngine(t *testing.T) {
 		Size: spec.InputSize, Resize: spec.Resize, Interpolation: spec.Interpolation, Square: spec.Square}})
 	must(err)
 	defer l.Close()
-	pictures, worst := 0, 0.0
+	images, worst := 0, 0.0
 	for {
 		b, err := l.Next()
 		if errors.Is(err, io.EOF) {
@@ -79,12 +79,12 @@ func TestDemoEqualsEngine(t *testing.T) {
 		for i := range b.N * c {
 			worst = max(worst, math.Abs(float64(got[i]-want[i])))
 		}
-		pictures += b.N
+		images += b.N
 		b.Release()
 	}
-	t.Logf("%d pictures, greatest difference of a probability %.2g", pictures, worst)
-	if pictures != view.Len() || pictures == 0 || worst > 1e-4 {
-		t.Errorf("%d of %d pictures compared, greatest difference %g", pictures, view.Len(), worst)
+	t.Logf("%d images, greatest difference of a probability %.2g", images, worst)
+	if images != view.Len() || images == 0 || worst > 1e-4 {
+		t.Errorf("%d of %d images compared, greatest difference %g", images, view.Len(), worst)
 	}
 }
 

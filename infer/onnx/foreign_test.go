@@ -11,16 +11,16 @@ import (
 	"syscall"
 	"testing"
 
-	"synshard/model"
-	"synshard/pixel"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
 )
 
 // golden is what scripts/golden/infer_foreign.py wrote: what PIL, NumPy and
-// Python's ONNX Runtime make of the models and pictures beside it.
+// Python's ONNX Runtime make of the models and images beside it.
 type golden struct {
-	Pictures []string
-	Spec     model.Spec
-	Models   map[string]struct {
+	Images []string
+	Spec   model.Spec
+	Models map[string]struct {
 		Scores                           string
 		Probabilities, Logits, Embedding [][]float64
 	}
@@ -39,8 +39,8 @@ func readGolden(t testing.TB) (golden, []byte) {
 	d := pixel.NewDecoder()
 	defer d.Close()
 	s := g.Spec.InputSize
-	images := make([]byte, len(g.Pictures)*s*s*3)
-	for i, name := range g.Pictures {
+	images := make([]byte, len(g.Images)*s*s*3)
+	for i, name := range g.Images {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,7 @@ func readGolden(t testing.TB) (golden, []byte) {
 	return g, images
 }
 
-// compare wants rows to be near; how far pictures differ from each other is the
+// compare wants rows to be near; how far images differ from each other is the
 // measure.
 func compare(t *testing.T, what string, got []float32, want [][]float64) {
 	t.Helper()
@@ -71,7 +71,7 @@ func compare(t *testing.T, what string, got []float32, want [][]float64) {
 		}
 	}
 	if worst > 0.01*spread || spread < 0.05 || what == "probabilities" && worst > 1e-3 {
-		t.Errorf("%s: greatest difference %g where pictures differ by %g", what, worst, spread)
+		t.Errorf("%s: greatest difference %g where images differ by %g", what, worst, spread)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestForeign(t *testing.T) {
 				t.Errorf("scores are taken for %s", s.Scores())
 			}
 			s.o.Most = map[bool]int{true: 4}[name == "nchw_logits"] // in a run of four and one of two
-			n := len(g.Pictures)
+			n := len(g.Images)
 			if s.FixedBatch() > 0 {
 				n = s.FixedBatch()
 			}
@@ -128,12 +128,12 @@ func TestForeignRefused(t *testing.T) {
 	}{
 		{"a class short", "nchw_softmax", "background class", Options{Spec: short}, nil},
 		{"a class too many", "nchw_softmax", "6 names and the model 5 classes", Options{Spec: long}, nil},
-		{"another size", "nchw_softmax", "pictures of 32 pixels", Options{Spec: wide}, nil},
+		{"another size", "nchw_softmax", "images of 32 pixels", Options{Spec: wide}, nil},
 		{"no spec", "nchw_softmax", "no synshard.spec in its metadata", Options{}, nil},
 		{"two outputs", "nchw_logits", "--output", Options{Spec: g.Spec}, nil},
 		{"no such output", "nchw_softmax", "no output nothing", Options{Spec: g.Spec, Choice: Choice{Output: "nothing"}}, nil},
 		{"no such input", "nchw_softmax", "no input nothing", Options{Spec: g.Spec, Choice: Choice{Input: "nothing"}}, nil},
-		{"the wrong layout", "nchw_softmax", "square pictures of three colours", Options{Spec: g.Spec, Choice: Choice{Layout: NHWC}}, nil},
+		{"the wrong layout", "nchw_softmax", "square images of three colours", Options{Spec: g.Spec, Choice: Choice{Layout: NHWC}}, nil},
 		{"opset", "opset99", "the model is of opset 99, ONNX Runtime", Options{Spec: g.Spec}, ErrTooNew},
 		{"IR version", "ir99", "IR version is newer", Options{Spec: g.Spec}, ErrTooNew},
 		{"option", "nchw_softmax", "it has arena_extend_strategy", Options{Spec: g.Spec, Provider: "cuda", ProviderOptions: map[string]string{"gpu_memory": "1"}}, ErrOption},

@@ -14,7 +14,7 @@ type Observer struct {
 }
 
 // Observe opens a form of the model o.Model, onnx, that has the tensors names,
-// of floats, among its outputs. Spec and pictures are as for Open.
+// of floats, among its outputs. Spec and images are as for Open.
 func Observe(o Options, onnx []byte, names []string) (*Observer, error) {
 	o.Provider = "cpu"
 	c, err := Describe(o.Model, o.Choice)
@@ -40,7 +40,7 @@ func Observe(o Options, onnx []byte, names []string) (*Observer, error) {
 	return &Observer{s, names}, nil
 }
 
-// Run calls see with the values of each tensor for n pictures, uint8 [n, size,
+// Run calls see with the values of each tensor for n images, uint8 [n, size,
 // size, 3]. They are see's only until it returns.
 func (o *Observer) Run(ctx context.Context, images []byte, n int, see func(tensor string, values []float32) error) error {
 	if err := ctx.Err(); err != nil {

@@ -80,7 +80,7 @@ func (o *Options) defaults(c *Contract) map[string]string {
 	return nil
 }
 
-// shape is that of a batch of n pictures.
+// shape is that of a batch of n images.
 func (o *Options) shape(c *Contract, n int) ort.Shape {
 	size := int64(o.Spec.InputSize)
 	if c.Layout == NCHW {

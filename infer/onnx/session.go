@@ -11,8 +11,8 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"synshard/infer"
-	"synshard/model"
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/model"
 )
 
 // ErrUnfit marks a library that is missing, or lacks what was asked for.
@@ -35,11 +35,11 @@ type Options struct {
 	Cache           string
 	Batch           int
 
-	// Most bounds the pictures of one run, and so the memory of activations:
+	// Most bounds the images of one run, and so the memory of activations:
 	// Predict works a larger batch through in several. 0: no bound.
 	Most int
 
-	// Spec says how pictures are made ready and what the classes are; its zero
+	// Spec says how images are made ready and what the classes are; its zero
 	// value is the one in the model's metadata. Choice settles what the model
 	// leaves open.
 	Spec   model.Spec
@@ -126,7 +126,7 @@ func Open(o Options) (*Session, error) {
 func (s *Session) settle() error {
 	if len(s.o.Spec.Classes) == 0 {
 		if s.c.Spec == nil {
-			return fmt.Errorf("no %s in its metadata, which says how pictures are made ready and what the classes are: give them as --spec FILE or as flags", model.SpecKey)
+			return fmt.Errorf("no %s in its metadata, which says how images are made ready and what the classes are: give them as --spec FILE or as flags", model.SpecKey)
 		}
 		s.o.Spec = *s.c.Spec
 	}
@@ -135,7 +135,7 @@ func (s *Session) settle() error {
 		return err
 	}
 	if s.c.Size > 0 && s.c.Size != spec.InputSize {
-		return fmt.Errorf("the model takes pictures of %d pixels, the spec says %d", s.c.Size, spec.InputSize)
+		return fmt.Errorf("the model takes images of %d pixels, the spec says %d", s.c.Size, spec.InputSize)
 	}
 	if err := s.c.CheckClasses(len(spec.Classes)); err != nil {
 		return err
@@ -198,13 +198,13 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 	return err
 }
 
-// Spec is what says how pictures are made ready and what the classes are.
+// Spec is what says how images are made ready and what the classes are.
 func (s *Session) Spec() model.Spec { return s.o.Spec }
 
 // EmbeddingWidth is the number of floats of an embedding; 0: there is none.
 func (s *Session) EmbeddingWidth() int { return s.c.Width }
 
-// FixedBatch is the number of pictures the model takes a run; 0: any.
+// FixedBatch is the number of images the model takes a run; 0: any.
 func (s *Session) FixedBatch() int { return s.c.Batch }
 
 // Scores says what the model gives: probabilities or logits.
@@ -216,9 +216,9 @@ func (s *Session) Predict(ctx context.Context, images []byte, n int) (infer.Outp
 		return s.predict(ctx, images, n)
 	}
 	var out infer.Outputs
-	picture := s.o.Spec.InputSize * s.o.Spec.InputSize * 3
+	image := s.o.Spec.InputSize * s.o.Spec.InputSize * 3
 	for at := 0; at < n; at += s.o.Most {
-		some, err := s.predict(ctx, images[at*picture:], min(s.o.Most, n-at))
+		some, err := s.predict(ctx, images[at*image:], min(s.o.Most, n-at))
 		if err != nil {
 			return out, err
 		}

@@ -9,11 +9,11 @@ import (
 	"sync"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/model/modeltest"
-	"synshard/train"
-	"synshard/train/torch"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // native gives a library set-up brings, or skips the test, saying which.
@@ -67,7 +67,7 @@ func export(t testing.TB, name string, settle func(*model.Network, []model.Tenso
 }
 
 // TestEqualsEngine holds every network's export, run by ONNX Runtime, to the
-// training engine on the same pictures.
+// training engine on the same images.
 func TestEqualsEngine(t *testing.T) {
 	lib, shimPath := native(t, "libonnxruntime.so"), native(t, "libsynshard_torch.so")
 	shim, err := torch.Open(shimPath)
@@ -82,11 +82,11 @@ func TestEqualsEngine(t *testing.T) {
 func equalsEngine(t *testing.T, name, lib string, shim *torch.Shim) {
 	var batch *loader.Batch
 	var e *torch.Engine
-	// Running statistics follow the pictures first, so that these look
+	// Running statistics follow the images first, so that these look
 	// different to the network.
 	_, _, path := export(t, name, func(n *model.Network, weights []model.Tensor) []model.Tensor {
 		var err error
-		batch = &loader.Batch{Images: modeltest.Pictures(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
+		batch = &loader.Batch{Images: modeltest.Images(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
 		if e, err = shim.New(n, train.EngineConfig{Device: "cpu", Precision: "fp32", Threads: 2, Batch: 4, ChannelsLast: true, Optimizer: "sgd",
 			BNMomentum: 0.5, Mean: spec(1).Mean, Std: spec(1).Std}); err != nil {
 			t.Fatal(err)
@@ -127,22 +127,22 @@ func equalsEngine(t *testing.T, name, lib string, shim *torch.Shim) {
 		worst = max(worst, math.Abs(float64(got[i]-want[i])))
 		spread = max(spread, math.Abs(float64(want[i]-want[i%classes])))
 	}
-	t.Logf("greatest difference %.2g; pictures differ by up to %.2g", worst, spread)
+	t.Logf("greatest difference %.2g; images differ by up to %.2g", worst, spread)
 	if worst > 1e-4 {
 		t.Errorf("probabilities differ by %g", worst)
 	}
 	if spread < 0.001 {
-		t.Errorf("all pictures look alike to the network (%g): this compares nothing", spread)
+		t.Errorf("all images look alike to the network (%g): this compares nothing", spread)
 	}
 	manyRuns(t, s, batch.Images, got)
 }
 
 // manyRuns expects many runs at a time to give what one gives.
-func manyRuns(t *testing.T, s *Session, pictures []byte, want []float32) {
+func manyRuns(t *testing.T, s *Session, images []byte, want []float32) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			out, err := s.Predict(t.Context(), pictures, 4)
+			out, err := s.Predict(t.Context(), images, 4)
 			if err != nil {
 				t.Error(err)
 				return

@@ -8,7 +8,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // normalise tabulates (v/255 - mean) / std for every value of a colour.
@@ -22,7 +22,7 @@ func normalise(s *model.Spec) *[3][256]float32 {
 	return &t
 }
 
-// tensor makes n pictures, uint8 [n, size, size, 3], what the model takes. done
+// tensor makes n images, uint8 [n, size, size, 3], what the model takes. done
 // frees it.
 func (s *Session) tensor(images []byte, n int) (in ort.Value, done func(), err error) {
 	pixels := s.o.Spec.InputSize * s.o.Spec.InputSize
@@ -53,7 +53,7 @@ func (s *Session) tensor(images []byte, n int) (in ort.Value, done func(), err e
 	return t, func() { t.Destroy(); s.buffers.Put(kept) }, err
 }
 
-// planar takes pictures apart into planes of one colour.
+// planar takes images apart into planes of one colour.
 func planar[T any](dst []T, images []byte, pixels int, f func(c int, v byte) T) {
 	for at := 0; at < len(images); at += 3 * pixels {
 		src, out := images[at:at+3*pixels], dst[at:at+3*pixels]
@@ -84,7 +84,7 @@ func softmax(logits []float32, classes int) []float32 {
 	return out
 }
 
-// probe runs the model once over a picture of many colours: it learns how many
+// probe runs the model once over an image of many colours: it learns how many
 // classes there are and whether scores are probabilities, and a GPU gets ready.
 func (s *Session) probe() error {
 	n := max(s.c.Batch, 1)
@@ -114,7 +114,7 @@ func (s *Session) probe() error {
 	scores, ok := values[0].(*ort.Tensor[float32])
 	shape := values[0].GetShape()
 	if !ok || len(shape) != 2 || shape[0] != int64(n) {
-		return fmt.Errorf("output %s has the shape %v for %d pictures", s.c.Output, shape, n)
+		return fmt.Errorf("output %s has the shape %v for %d images", s.c.Output, shape, n)
 	}
 	s.c.Classes = int(shape[1])
 	if err := s.c.CheckClasses(len(s.o.Spec.Classes)); err != nil {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-const module = "synshard"
+const module = "github.com/synshard/synshard"
 
 // allowed lists, for each package, the packages of this module it may import.
 // Data flows down: a package never imports one that stands later on the road.

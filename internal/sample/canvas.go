@@ -24,7 +24,7 @@ type paint func(x, y float64) rgb
 
 func flat(c rgb) paint { return func(_, _ float64) rgb { return c } }
 
-// canvas is a picture being drawn.
+// canvas is an image being drawn.
 type canvas struct {
 	w, h int
 	pix  []float32 // w*h*3

@@ -17,7 +17,7 @@ func ball(base paint, lx, ly, gloss float64) paint {
 }
 
 // several calls draw once for each of one to most places, farthest first, with
-// a frame of the given size range in shares of the picture's shorter side.
+// a frame of the given size range in shares of the image's shorter side.
 func (s *stage) several(most int, small, large float64, draw func(m affine)) {
 	w, h := float64(s.w), float64(s.h)
 	n := 1 + s.IntN(most)
@@ -47,7 +47,7 @@ func upright(m affine) affine {
 }
 
 // lightIn gives the light's direction in the frame of m, for one that falls
-// from the upper left of the picture.
+// from the upper left of the image.
 func lightIn(m affine) (x, y float64) {
 	k := math.Hypot(m.a, m.c)
 	return (-0.5*m.a - 0.6*m.c) / k, (-0.5*m.b - 0.6*m.d) / k

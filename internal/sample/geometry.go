@@ -2,7 +2,7 @@ package sample
 
 import "math"
 
-// pt is a point; y grows downwards, as in the picture.
+// pt is a point; y grows downwards, as in the image.
 type pt struct{ x, y float64 }
 
 // affine maps (x, y) to (a·x + b·y + e, c·x + d·y + f).

@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"synshard/internal/durable"
-	"synshard/internal/processors"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/processors"
 )
 
 // Names of the archives, those of ILSVRC2012.
@@ -29,15 +29,15 @@ const (
 
 // Options says how much to draw.
 type Options struct {
-	TrainPerSynset int // pictures a synset in the train tar
+	TrainPerSynset int // images a synset in the train tar
 	ValPerSynset   int // in the val tar
-	Test           int // pictures in the test tar, over all synsets
+	Test           int // images in the test tar, over all synsets
 	Seed           uint64
 	Workers        int         // 0: one a CPU
-	Progress       func(n int) // called as pictures are drawn, from one goroutine at a time
+	Progress       func(n int) // called as images are drawn, from one goroutine at a time
 }
 
-// Total is how many pictures the options ask for.
+// Total is how many images the options ask for.
 func (o Options) Total() int { return len(synsets)*(o.TrainPerSynset+o.ValPerSynset) + o.Test }
 
 // Write draws the set into dir, which is made when missing, and returns the
@@ -45,7 +45,7 @@ func (o Options) Total() int { return len(synsets)*(o.TrainPerSynset+o.ValPerSyn
 // give the same bytes whatever the number of workers.
 func Write(ctx context.Context, dir string, o Options) ([]string, error) {
 	if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 {
-		return nil, errors.New("sample: a number of pictures is negative")
+		return nil, errors.New("sample: a number of images is negative")
 	}
 	if err := durable.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("sample: %w", err)
@@ -71,14 +71,14 @@ func Write(ctx context.Context, dir string, o Options) ([]string, error) {
 	return paths, nil
 }
 
-// picked is one picture of a flat archive.
+// picked is one image of a flat archive.
 type picked struct {
 	synset Synset
 	k      int
 }
 
 // validationOrder mixes the classes, as the real set does: element i is the
-// picture number i+1.
+// image number i+1.
 func validationOrder(o Options) []picked {
 	var all []picked
 	for _, s := range synsets {
@@ -100,11 +100,11 @@ func testOrder(o Options) []picked {
 	return all
 }
 
-// chunk is how many pictures are drawn before they are written: enough to keep
+// chunk is how many images are drawn before they are written: enough to keep
 // the workers busy, little enough to hold in memory.
 const chunk = 256
 
-// drawAll draws pictures in parallel and hands them to put in order.
+// drawAll draws images in parallel and hands them to put in order.
 func drawAll(ctx context.Context, o Options, split string, what []picked, put func(i int, jpeg []byte) error) error {
 	workers := o.Workers
 	if workers <= 0 {
@@ -118,7 +118,7 @@ func drawAll(ctx context.Context, o Options, split string, what []picked, put fu
 		for i, p := range part {
 			g.Go(func() (err error) {
 				if err = ctx.Err(); err == nil {
-					drawn[i], err = Picture(p.synset, split, p.k, o.Seed)
+					drawn[i], err = Image(p.synset, split, p.k, o.Seed)
 				}
 				return err
 			})

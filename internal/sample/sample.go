@@ -1,4 +1,4 @@
-// Package sample draws a small set of pictures shaped like ImageNet, for
+// Package sample draws a small set of images shaped like ImageNet, for
 // trying, testing and measuring without ImageNet: recognisable drawings of
 // eight real synsets, packed in the archives of ILSVRC2012 under their names.
 //
@@ -39,10 +39,10 @@ var synsets = []Synset{
 	{"n09472597", 4, "volcano", "a mountain formed by volcanic material", volcano},
 }
 
-// Picture draws the k-th picture of a split ("train", "val" or "test") for a
+// Image draws the k-th image of a split ("train", "val" or "test") for a
 // seed and gives it as JPEG, most of them 500 by 375, some upright, a few in
 // other sizes, a few grey.
-func Picture(s Synset, split string, k int, seed uint64) ([]byte, error) {
+func Image(s Synset, split string, k int, seed uint64) ([]byte, error) {
 	if s.draw == nil {
 		return nil, fmt.Errorf("draw %s: not one of the sample's synsets", s.WNID)
 	}

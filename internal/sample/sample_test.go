@@ -59,7 +59,7 @@ func TestWriteIsShapedLikeILSVRC2012(t *testing.T) {
 		t.Fatal(err)
 	}
 	if drawn != o.Total() || len(paths) != 4 {
-		t.Errorf("drew %d of %d pictures into %d archives", drawn, o.Total(), len(paths))
+		t.Errorf("drew %d of %d images into %d archives", drawn, o.Total(), len(paths))
 	}
 
 	train, names := members(t, open(t, filepath.Join(dir, TrainTar)))
@@ -72,7 +72,7 @@ func TestWriteIsShapedLikeILSVRC2012(t *testing.T) {
 	}
 	cfg, err := jpeg.DecodeConfig(bytes.NewReader(inner["n02391049_1.JPEG"]))
 	if err != nil || cfg.Width < 280 || cfg.Height < 280 {
-		t.Errorf("a train picture is %v, %v", cfg, err)
+		t.Errorf("a train image is %v, %v", cfg, err)
 	}
 
 	val, names := members(t, open(t, filepath.Join(dir, ValTar)))
@@ -94,7 +94,7 @@ func TestWriteIsShapedLikeILSVRC2012(t *testing.T) {
 	if kit["ILSVRC2012_devkit_t12/data/meta.mat"] == nil {
 		t.Error("devkit without meta.mat")
 	}
-	// Line k is the id of the k-th picture by name: the picture must be the
+	// Line k is the id of the k-th image by name: the image must be the
 	// one that synset draws.
 	truth := strings.Fields(string(kit["ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"]))
 	byID := map[string]Synset{}
@@ -105,14 +105,14 @@ func TestWriteIsShapedLikeILSVRC2012(t *testing.T) {
 		want := val["ILSVRC2012_val_000000"+[]string{"01", "06", "16"}[map[int]int{0: 0, 5: 1, 15: 2}[k]]+".JPEG"]
 		found := false
 		for n := range o.ValPerSynset {
-			b, err := Picture(byID[truth[k]], "val", n, o.Seed)
+			b, err := Image(byID[truth[k]], "val", n, o.Seed)
 			if err != nil {
 				t.Fatal(err)
 			}
 			found = found || bytes.Equal(b, want)
 		}
 		if !found {
-			t.Errorf("validation picture %d is not one of %s", k+1, byID[truth[k]].WNID)
+			t.Errorf("validation image %d is not one of %s", k+1, byID[truth[k]].WNID)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestSameBytesWhateverTheWorkers(t *testing.T) {
 		}
 	}
 	if one[TrainTar] == other[TrainTar] {
-		t.Error("another seed drew the same pictures")
+		t.Error("another seed drew the same images")
 	}
 }
 
@@ -175,7 +175,7 @@ func TestWriteStopsAndRefuses(t *testing.T) {
 	if _, err := Write(t.Context(), dir, Options{Test: -1}); err == nil {
 		t.Error("a negative number was taken")
 	}
-	if _, err := Picture(Synset{WNID: "n00000001"}, "train", 0, 1); err == nil {
+	if _, err := Image(Synset{WNID: "n00000001"}, "train", 0, 1); err == nil {
 		t.Error("an unknown synset was drawn")
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"math/rand/v2"
 )
 
-// stage is a picture in the making and its source of chance.
+// stage is an image in the making and its source of chance.
 type stage struct {
 	*canvas
 	*rand.Rand
@@ -24,7 +24,7 @@ func (s *stage) tint(c rgb, k float64) rgb {
 
 func (s *stage) pick(of ...rgb) rgb { return of[s.IntN(len(of))] }
 
-// textured varies a colour over the picture by amount k at a scale in pixels.
+// textured varies a colour over the image by amount k at a scale in pixels.
 func (s *stage) textured(c rgb, k, scale float64) paint {
 	n, ox, oy := clouds(), s.Float64(), s.Float64()
 	return func(x, y float64) rgb { return c.mul(1 + k*n.at(ox+x/scale, oy+y/scale)) }

@@ -11,15 +11,15 @@ import (
 	"testing"
 )
 
-func BenchmarkPicture(b *testing.B) {
+func BenchmarkImage(b *testing.B) {
 	for i := range b.N {
-		if _, err := Picture(synsets[i%len(synsets)], "train", i, 1); err != nil {
+		if _, err := Image(synsets[i%len(synsets)], "train", i, 1); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
-// TestContactSheet draws a sheet of pictures to look at when SAMPLE_SHEET names a file.
+// TestContactSheet draws a sheet of images to look at when SAMPLE_SHEET names a file.
 func TestContactSheet(t *testing.T) {
 	name := os.Getenv("SAMPLE_SHEET")
 	if name == "" {
@@ -30,7 +30,7 @@ func TestContactSheet(t *testing.T) {
 	draw.Draw(sheet, sheet.Rect, image.NewUniform(color.White), image.Point{}, draw.Src)
 	for y, s := range synsets {
 		for x := range per {
-			b, err := Picture(s, "train", x, 1)
+			b, err := Image(s, "train", x, 1)
 			if err != nil {
 				t.Fatal(err)
 			}

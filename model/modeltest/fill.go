@@ -1,4 +1,4 @@
-// Package modeltest makes weights and pictures by closed formulas, so that an
+// Package modeltest makes weights and images by closed formulas, so that an
 // independent implementation can make the same ones. scripts/golden has the
 // other side.
 package modeltest
@@ -7,7 +7,7 @@ import (
 	"hash/fnv"
 	"math"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // Fill gives every parameter of a network a value for each element from a
@@ -50,9 +50,9 @@ func unit(seed, j uint32) float64 {
 	return float64(h) / (1 << 32)
 }
 
-// Pictures gives n pictures of size x size pixels, uint8 NHWC, with structure
+// Images gives n images of size x size pixels, uint8 NHWC, with structure
 // at several scales.
-func Pictures(n, size int) []byte {
+func Images(n, size int) []byte {
 	out := make([]byte, 0, n*size*size*3)
 	for b := range n {
 		for y := range size {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that only a GPU shows, in one command, on a machine with PyTorch, a C++ compiler and this checkout but without
 # Go or a network: builds the engine against the PyTorch found, runs the engine's tests on the GPU, trains beside PyTorch
-# eager and compiled on synthetic pictures and from shards, predicts by the engine and, where ONNX Runtime's GPU build is
+# eager and compiled on synthetic images and from shards, predicts by the engine and, where ONNX Runtime's GPU build is
 # given, by that; tables and ratios at the end. Where Go is, --pack makes the archive to carry over:
 #   scripts/bench/gpu.sh --pack FILE.tar.gz
 #   scripts/bench/gpu.sh [--data DATASET] [--ort-lib FILE] [--batch N] [--steps N] [--rounds N] [--precision "bf16"]

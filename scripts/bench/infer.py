@@ -5,9 +5,9 @@
         [--weights MODEL.safetensors] [--int8 MODEL.int8.onnx]
 
 A round is: `bench infer` (ready tensors), `bench loader --path eval` (what decoding costs),
-`infer` from shards to Arrow, and the Python and Node pipelines over the same pictures as files.
+`infer` from shards to Arrow, and the Python and Node pipelines over the same images as files.
 Medians of the rounds. The share of the bare session that can be reached when decoding takes
-d seconds of processor time a picture, and the model alone gives S pictures a second on c cores, is
+d seconds of processor time an image, and the model alone gives S images a second on c cores, is
 
     bound = c / (c/S + d)        ratio = measured / bound
 
@@ -22,7 +22,7 @@ p = argparse.ArgumentParser()
 p.add_argument("synshard"), p.add_argument("model"), p.add_argument("dataset")
 p.add_argument("--split", default="val")
 p.add_argument("--rounds", type=int, default=3)
-p.add_argument("--limit", type=int, default=0, help="pictures a synset; 0: all")
+p.add_argument("--limit", type=int, default=0, help="images a synset; 0: all")
 p.add_argument("--batch", type=int, default=8)
 p.add_argument("--node")
 p.add_argument("--weights")

@@ -3,7 +3,7 @@
 
     python scripts/bench/infer_memory.py bin/synshard MODEL.onnx INPUT [--repeat 1] [-- more flags of infer]
 
-INPUT is a folder of pictures, whose paths are given --repeat times over on stdin. The time to the first
+INPUT is a folder of images, whose paths are given --repeat times over on stdin. The time to the first
 batch is from the start of the process to the first row on stdout, with parts of one batch.
 """
 import argparse, json, os, subprocess, sys, tempfile, time
@@ -44,5 +44,5 @@ with tempfile.TemporaryDirectory() as tmp:
             first = time.perf_counter() - began
     run.wait()
 step = max(1, len(course) // 12)
-print(json.dumps({"pictures": len(paths) * a.repeat, "exit": run.returncode, "seconds": round(time.perf_counter() - began, 1), "peak_mib": round(peak),
+print(json.dumps({"images": len(paths) * a.repeat, "exit": run.returncode, "seconds": round(time.perf_counter() - began, 1), "peak_mib": round(peak),
                   "first_report_with_rows_seconds": first, "rows_and_mib": course[::step] + course[-1:]}))

@@ -17,22 +17,22 @@ const began = performance.now();
 const session = await ort.InferenceSession.create(model, { intraOpNumThreads: Number(threadsText), executionProviders: ["cpu"] });
 const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((f) => f.isFile() && /\.(jpe?g|png)$/i.test(f.name))
   .map((f) => path.join(f.parentPath ?? f.path, f.name)).sort();
-const picture = async (file) => {
+const image = async (file) => {
   const image = sharp(file), m = await image.metadata();
   const s = resize / Math.min(m.width, m.height), w = Math.max(resize, Math.trunc(m.width * s)), h = Math.max(resize, Math.trunc(m.height * s));
   return image.toColourspace("srgb").removeAlpha().resize(w, h, { fit: "fill" })
     .extract({ left: Math.round((w - size) / 2), top: Math.round((h - size) / 2), width: size, height: size }).raw().toBuffer();
 };
-const ready = (i) => Promise.all(files.slice(i, i + batch).map(picture));
+const ready = (i) => Promise.all(files.slice(i, i + batch).map(image));
 const first = performance.now(), sink = fs.createWriteStream(out);
 let next = ready(0);
 for (let i = 0; i < files.length; i += batch) {
-  const pictures = await next;
+  const images = await next;
   next = ready(i + batch); // decoded while the network runs
-  const input = new ort.Tensor("uint8", new Uint8Array(Buffer.concat(pictures)), [pictures.length, size, size, 3]);
+  const input = new ort.Tensor("uint8", new Uint8Array(Buffer.concat(images)), [images.length, size, size, 3]);
   const probs = (await session.run({ [session.inputNames[0]]: input }, ["probabilities"])).probabilities;
   const classes = probs.dims[1];
-  pictures.forEach((_, j) => {
+  images.forEach((_, j) => {
     const row = probs.data.subarray(j * classes, (j + 1) * classes);
     const top = [...row.keys()].sort((a, b) => row[b] - row[a]).slice(0, 5);
     sink.write(JSON.stringify({ path: path.basename(files[i + j]), pred_label: top, pred_prob: top.map((t) => row[t]) }) + "\n");

@@ -33,7 +33,7 @@ resize, crop = Resize(spec["resize"], how), CenterCrop(spec["input_size"])
 paths = sorted(os.path.join(d, f) for d, _, fs in os.walk(a.folder) for f in fs if f.lower().endswith((".jpg", ".jpeg", ".png")))
 
 
-class Pictures(Dataset):
+class Images(Dataset):
     def __len__(self):
         return len(paths)
 
@@ -42,7 +42,7 @@ class Pictures(Dataset):
 
 
 torch.set_num_threads(1)
-load = DataLoader(Pictures(), batch_size=a.batch, num_workers=a.workers, prefetch_factor=2)
+load = DataLoader(Images(), batch_size=a.batch, num_workers=a.workers, prefetch_factor=2)
 first = time.perf_counter()
 name = session.get_inputs()[0].name
 

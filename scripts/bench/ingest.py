@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SYNSETS = ["n01440764", "n01443537", "n02085620", "n02123045", "n02391049", "n03063599", "n04254680", "n07747607"]
 
 
-def picture(rng):
+def image(rng):
     """A drawn JPEG with ImageNet's size in pixels and bytes."""
     import numpy as np
     from PIL import Image
@@ -55,7 +55,7 @@ def draw(root, size):
         name = SYNSETS[n % len(SYNSETS)]
         path = tree / name / f"{name}_{n}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
-        made += path.write_bytes(picture(rng))
+        made += path.write_bytes(image(rng))
         n += 1
     with tarfile.open(root / "making.tar", "w", format=tarfile.GNU_FORMAT) as outer:
         for name in SYNSETS:
@@ -158,7 +158,7 @@ def run_job(name, tree, out):
 
 
 def many(args, root):
-    """A tar of 21,841 tars of small pictures: memory and open files."""
+    """A tar of 21,841 tars of small images: memory and open files."""
     import numpy as np
     from PIL import Image
 

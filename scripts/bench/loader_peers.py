@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """synshard's loader beside torchvision's DataLoader, WebDataset, Hugging Face datasets and FFCV, in turns in one run.
 
-    python scripts/bench/loader_peers.py SYNSHARD PICTURES [rounds]
+    python scripts/bench/loader_peers.py SYNSHARD IMAGES [rounds]
 
-PICTURES is a folder a class (scripts/bench/loader_pictures.py). Every peer makes the same training picture: a random
+IMAGES is a folder a class (scripts/bench/loader_images.py). Every peer makes the same training image: a random
 resized crop of 299 (area 0.05 to 1), flipped half the time, uint8, each from the form it keeps data in. One worker, in the process itself, so that a rate
-is pictures per second of processor time. torchvision stands there twice more: with the reference training's conversion to
+is images per second of processor time. torchvision stands there twice more: with the reference training's conversion to
 normalised floats, which synshard leaves to the device, and with as many worker processes as there are cores, beside
-synshard with as many workers, in pictures per second of the clock. Peers that are not installed are named as such.
+synshard with as many workers, in images per second of the clock. Peers that are not installed are named as such.
 Prints one JSON object."""
 import glob, importlib.util, io, json, os, statistics, subprocess, sys, tarfile, tempfile, time
 
@@ -27,7 +27,7 @@ turn = 2.0
 
 
 def over(make):
-    """Pictures per processor second of an endless iterator of batches of tensors."""
+    """Images per processor second of an endless iterator of batches of tensors."""
     it, n = iter(make()), 0
     began, cpu = time.monotonic(), time.process_time()
     while time.monotonic() - began < turn:
@@ -45,7 +45,7 @@ def torchvision_loader(transform=crop):
 
 
 def torchvision_workers():
-    """Pictures per second of the clock, of a loader with a worker process a core, once it is under way."""
+    """Images per second of the clock, of a loader with a worker process a core, once it is under way."""
     data = torchvision.datasets.ImageFolder(folder, reference)
     more = torch.utils.data.RandomSampler(data, replacement=True, num_samples=1 << 20)
     it, n = iter(torch.utils.data.DataLoader(data, 32, sampler=more, num_workers=cores)), 0
@@ -77,7 +77,7 @@ def hugging_face_loader():
 
 
 def ffcv_loader():
-    """JPEG as FFCV stores it (it encodes anew, here at quality 90, as the pictures have), its own crop and resize."""
+    """JPEG as FFCV stores it (it encodes anew, here at quality 90, as the images have), its own crop and resize."""
     import numpy
     from ffcv.fields import RGBImageField
     from ffcv.fields.decoders import RandomResizedCropRGBImageDecoder
@@ -85,7 +85,7 @@ def ffcv_loader():
     from ffcv.transforms import RandomHorizontalFlip, ToTensor, ToTorchImage
     from ffcv.writer import DatasetWriter
 
-    class Pictures:
+    class Images:
         def __len__(self):
             return len(files)
 
@@ -93,7 +93,7 @@ def ffcv_loader():
             return (numpy.asarray(Image.open(files[i]).convert("RGB")),)
 
     path = os.path.join(tempfile.mkdtemp(), "train.beton")
-    DatasetWriter(path, {"image": RGBImageField(write_mode="jpg", max_resolution=512, jpeg_quality=90)}, num_workers=1).from_indexed_dataset(Pictures())
+    DatasetWriter(path, {"image": RGBImageField(write_mode="jpg", max_resolution=512, jpeg_quality=90)}, num_workers=1).from_indexed_dataset(Images())
     decoder = RandomResizedCropRGBImageDecoder((299, 299), scale=(0.05, 1), ratio=(3 / 4, 4 / 3))
     loader = Loader(path, batch_size=32, num_workers=1, order=OrderOption.RANDOM, pipelines={
         "image": [decoder, RandomHorizontalFlip(), ToTensor(), ToTorchImage(convert_back_int16=False)]})
@@ -137,6 +137,6 @@ print(json.dumps({
     "synshard_times": {n: round(statistics.median(a / b for a, b in zip(base, v)), 2) for n, v in rates.items()},
     f"images_per_second_with_{cores}_workers": {n: round(statistics.median(v), 1) for n, v in by_clock.items()},
     "synshard_times_with_workers": round(statistics.median(a / b for a, b in zip(*by_clock.values())), 2),
-    "not_installed": missing, "pictures": len(files), "rounds": rounds,
+    "not_installed": missing, "images": len(files), "rounds": rounds,
     "versions": {"torch": torch.__version__, "torchvision": torchvision.__version__, "Pillow": Image.__version__},
 }, indent=1))

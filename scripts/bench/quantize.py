@@ -1,9 +1,9 @@
 """Compare `synshard model quantize` with ONNX Runtime's own Python quantiser.
 
-One run, both sides: the same model, the same number of calibration pictures of
+One run, both sides: the same model, the same number of calibration images of
 the training split (each side draws and decodes its own), the same held-out
 split, prepared by PIL as the model's Spec says. For each calibration
-method it prints top-1 of fp32, of ours and of ONNX Runtime's, and pictures a
+method it prints top-1 of fp32, of ours and of ONNX Runtime's, and images a
 second of the three models, measured in turns on the same threads.
 
     python scripts/bench/quantize.py --synshard ./synshard --model model.onnx --dataset DIR
@@ -39,8 +39,8 @@ def prepare(data, spec):
 
 
 class Reader(CalibrationDataReader):
-    def __init__(self, name, pictures):
-        self.feed = iter([{name: p[None]} for p in pictures])
+    def __init__(self, name, images):
+        self.feed = iter([{name: p[None]} for p in images])
 
     def get_next(self):
         return next(self.feed, None)
@@ -57,7 +57,7 @@ def main():
     p.add_argument("--synshard", default="./synshard")
     p.add_argument("--model", required=True)
     p.add_argument("--dataset", required=True)
-    p.add_argument("--pictures", type=int, default=128)
+    p.add_argument("--images", type=int, default=128)
     p.add_argument("--methods", default="minmax,entropy,percentile")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--threads", type=int, default=os.cpu_count())
@@ -69,15 +69,15 @@ def main():
     spec = json.loads(meta["synshard.spec"])
     train = list(rows(a.dataset, "train"))
     random.Random(0).shuffle(train)
-    calibration = [prepare(d, spec) for d, _ in train[: a.pictures]]
+    calibration = [prepare(d, spec) for d, _ in train[: a.images]]
     held = [(prepare(d, spec), label) for d, label in rows(a.dataset, "val")]
-    pictures, labels = np.stack([x for x, _ in held]), np.array([y for _, y in held])
+    images, labels = np.stack([x for x, _ in held]), np.array([y for _, y in held])
 
     base = session(a.model, a.threads)
     name = base.get_inputs()[0].name
 
     def predict(s):
-        out = [s.run(["probabilities"], {name: pictures[i : i + a.batch]})[0] for i in range(0, len(pictures), a.batch)]
+        out = [s.run(["probabilities"], {name: images[i : i + a.batch]})[0] for i in range(0, len(images), a.batch)]
         return np.concatenate(out).argmax(1)
 
     want = predict(base)
@@ -87,7 +87,7 @@ def main():
         for method in a.methods.split(","):
             ours, theirs = os.path.join(tmp, "ours.onnx"), os.path.join(tmp, "theirs.onnx")
             command = [a.synshard, "model", "quantize", a.model, a.dataset, "--out", ours, "--method", method,
-                       "--pictures", str(a.pictures), "--eval-pictures", "1", "--progress", "off"]
+                       "--images", str(a.images), "--eval-images", "1", "--progress", "off"]
             if a.ort_lib:
                 command += ["--ort-lib", a.ort_lib]
             start = time.time()
@@ -98,7 +98,7 @@ def main():
                             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=kinds[method])
             theirs_took = time.time() - start
             sessions = {"fp32": base, "synshard": session(ours, a.threads), "onnxruntime": session(theirs, a.threads)}
-            batch = {name: pictures[: a.batch]}
+            batch = {name: images[: a.batch]}
             times = {k: [] for k in sessions}
             for r in range(a.rounds + 1):
                 for k, s in sessions.items():

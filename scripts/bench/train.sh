@@ -48,7 +48,7 @@ done
 "$python" - "$work" "$precisions" "$rounds" <<'PY' | tee ${out:+"$out"}
 import glob, json, statistics, sys
 work, precisions, rounds = sys.argv[1], sys.argv[2].split(), int(sys.argv[3])
-print("medians of %d rounds; the best step of all; pictures a second of processor time" % rounds)
+print("medians of %d rounds; the best step of all; images a second of processor time" % rounds)
 limits = json.load(open(f"{work}/limits"))
 print("a matrix product here reaches %s TFLOP/s, a copy %.1f GB/s" % (", ".join("%.3g in %s" % (t, p) for p, t in limits["tflops"].items()), limits["copy_gb_s"]))
 print("%-9s %-28s %9s %9s %9s %9s %6s" % ("precision", "who", "images/s", "best", "per cpu-s", "peak MiB", "MFU"))
@@ -62,7 +62,7 @@ for p in precisions:
             rows.setdefault(who, []).append(r)
     sums = {w: (statistics.median(r["images_per_s"] for r in rs), max(r["images_per_s_best"] for r in rs),
                 statistics.median(r["images_per_cpu_s"] for r in rs)) for w, rs in rows.items()}
-    flop = max(r["tflops"] / r["images_per_s"] for rs in rows.values() for r in rs if "tflops" in r) # 10^12 a picture
+    flop = max(r["tflops"] / r["images_per_s"] for rs in rows.values() for r in rs if "tflops" in r) # 10^12 an image
     for w, s in sums.items():
         peak = max(r.get("peak_bytes") or 0 for r in rows[w]) >> 20
         print("%-9s %-28s %9.2f %9.2f %9s %9s %5.1f%%" % (p, w[:28], *s[:2], "%.2f" % s[2] if s[2] else "-", peak or "-", 100 * s[0] * flop / limits["tflops"][p]))

@@ -7,7 +7,7 @@ the same run, the rest and the update against a measured copy. Needs torch (for 
 import argparse, collections, json, os, subprocess, sys
 
 here = os.path.dirname(os.path.abspath(__file__))
-forward_multiplies, parameters = 5.7188993e9, 27161264  # of a picture, with the auxiliary head
+forward_multiplies, parameters = 5.7188993e9, 27161264  # of an image, with the auxiliary head
 
 
 def bench(a, precision, steps):

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes small ONNX classifiers that synshard did not export, with pictures and what
+"""Writes small ONNX classifiers that synshard did not export, with images and what
 PIL, NumPy and Python's ONNX Runtime make of them.
 
     python scripts/golden/infer_foreign.py infer/onnx/testdata
 
 Needs onnx, onnxruntime, numpy and pillow. Each model is a convolution, a mean over the
-picture and a matrix, with weights of a fixed seed.
+image and a matrix, with weights of a fixed seed.
 """
 import io, json, os, sys
 import numpy as np, onnx, onnxruntime as ort
@@ -86,17 +86,17 @@ def softmax(x):
 def main(out):
     os.makedirs(out, exist_ok=True)
     names, pixels = [], []
-    for i in range(6):  # smooth pictures, no detail that decoders differ on
+    for i in range(6):  # smooth images, no detail that decoders differ on
         w, hh = 48 + 9 * i, 80 - 5 * i
         y, x = np.mgrid[0:hh, 0:w].astype(np.float64)
         a = np.stack([40 * ((i * (c + 2)) % 6) + 25 + 25 * np.sin(x / (5 + i) + c) * np.cos(y / (7 + c) + i) for c in range(3)], 2)
         im = Image.fromarray(a.clip(0, 255).astype(np.uint8))
-        name = f"picture{i}.png"
+        name = f"image{i}.png"
         im.save(os.path.join(out, name), optimize=True)
         names.append(name)
         pixels.append(ready(im))
     pixels = np.stack(pixels)
-    golden = {"pictures": names, "spec": SPEC, "models": {}}
+    golden = {"images": names, "spec": SPEC, "models": {}}
     for name, o in MODELS.items():
         m = model(**o)
         path = os.path.join(out, name + ".onnx")

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """Holds what `synshard infer` wrote to torchvision's transforms and Python's ONNX Runtime,
-picture by picture.
+image by image.
 
     synshard export DATASET --to folder --out FOLDER --split val
     synshard infer MODEL.onnx FOLDER --probabilities all --out PREDICTIONS.arrow
     python scripts/golden/infer_torchvision.py MODEL.onnx PREDICTIONS.arrow [--allow 1e-3]
 
 Fails if a probability differs by more than --allow, if the first class differs on more than
-0.5 % of the pictures, or where it differs without a near tie. Reads the paths of the output.
+0.5 % of the images, or where it differs without a near tie. Reads the paths of the output.
 """
 import argparse, json, sys
 import numpy as np, onnxruntime as ort, pyarrow as pa
@@ -32,7 +32,7 @@ theirs = np.concatenate(theirs).astype(np.float64)
 d = np.abs(ours - theirs).max(1)
 differ = np.flatnonzero(ours.argmax(1) != theirs.argmax(1))
 ties = [float(np.diff(np.sort(theirs[i])[-2:])[0]) for i in differ]
-print(json.dumps({"pictures": len(paths), "greatest_difference": d.max(), "median_difference": float(np.median(d)),
+print(json.dumps({"images": len(paths), "greatest_difference": d.max(), "median_difference": float(np.median(d)),
                   "over": int((d > a.allow).sum()), "first_class_differs": len(differ), "their_leads_there": ties}))
 if d.max() > a.allow or len(differ) > 0.005 * len(paths) or any(x > 2 * a.allow for x in ties):
     sys.exit("they differ")

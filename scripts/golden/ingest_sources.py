@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 
-def picture(k):
+def image(k):
     out = io.BytesIO()
     Image.new("RGB", (8, 6), (40 * k, 90, 200)).save(out, "JPEG")
     return out.getvalue()
@@ -24,7 +24,7 @@ def picture(k):
 
 def main(root):
     names, labels = ["n02391049", "n01443537"], [0, 1, 1, 0]
-    images = [{"bytes": picture(k), "path": f"p{k}.JPEG"} for k in range(len(labels))]
+    images = [{"bytes": image(k), "path": f"p{k}.JPEG"} for k in range(len(labels))]
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=names)})
     datasets.Dataset.from_dict({"image": images, "label": labels}, features=features).to_parquet(root / "hf.parquet")
     kind = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])

@@ -3,7 +3,7 @@
 
 Writes train/torch/testdata/golden_inception_v3.json: what torchvision's
 Inception-v3, with an eighth of its channels and 8 classes, gives for weights
-and pictures made by the formulas of model/modeltest:
+and images made by the formulas of model/modeltest:
 
   logits_eval, aux_eval, logits_train, aux_train  [4][8]
   logits_settled      [4][8], evaluating after six training passes at a momentum of 0.5
@@ -47,7 +47,7 @@ def unit(name, n):
 
 
 def eighth(module):
-    """Divides every channel count by eight, but for the pictures' and the heads'; leaves dropout out."""
+    """Divides every channel count by eight, but for the images' and the heads'; leaves dropout out."""
     for name, child in module.named_children():
         if isinstance(child, torch.nn.Dropout):
             setattr(module, name, torch.nn.Identity())
@@ -100,7 +100,7 @@ def fill(m):
     return m
 
 
-def pictures(size=SIZE):
+def images(size=SIZE):
     b, y, x, c = np.meshgrid(np.arange(BATCH), np.arange(size), np.arange(size), np.arange(3), indexing="ij")
     checks = (x // (4 + 5 * b) + y // (3 + 7 * c + b)) % 2 * (60 + 40 * b)
     p = ((checks + (x * (c + 1) + y * (3 - c)) // 8 % 64 + b * 20) % 256).astype(np.float32)
@@ -116,7 +116,7 @@ def loss_of(m, x, y):
 def updates(kind, steps=10):
     """Ten losses; the updates are written out, so that they are what the formulas say."""
     m = fill(narrow()).train()
-    x, y = pictures(), torch.arange(BATCH) * 2 % CLASSES
+    x, y = images(), torch.arange(BATCH) * 2 % CLASSES
     params = dict(m.named_parameters())
     a = {k: torch.ones_like(p) if kind == "rmsprop" else torch.zeros_like(p) for k, p in params.items()}
     b = {k: torch.zeros_like(p) for k, p in params.items()}
@@ -161,7 +161,7 @@ def sampled(m):
 def neighbour(name):
     """Training logits of every head, the loss and its gradients for one of Inception's neighbours."""
     m = fill(narrow(name)).train()
-    x, y = pictures(224), torch.arange(BATCH) * 2 % CLASSES
+    x, y = images(224), torch.arange(BATCH) * 2 % CLASSES
     out = m(x)
     heads = [out.logits, out.aux_logits1, out.aux_logits2] if name == "googlenet" else [out]
     ce = torch.nn.functional.cross_entropy
@@ -172,7 +172,7 @@ def neighbour(name):
 
 def inception():
     """Everything of Inception-v3 that is held to."""
-    x, y = pictures(), torch.arange(BATCH) * 2 % CLASSES
+    x, y = images(), torch.arange(BATCH) * 2 % CLASSES
     golden = {"torch": torch.__version__, "torchvision": torchvision.__version__}
     m = fill(narrow()).eval()
     kept = {}
@@ -203,7 +203,7 @@ def main():
     full = arguments.parse_args().full
     torch.manual_seed(0)
     if full:
-        FULL, CLASSES, LR = True, 1000, 0.0005  # at 0.005 four pictures make steps so wild that float32's noise grows
+        FULL, CLASSES, LR = True, 1000, 0.0005  # at 0.005 four images make steps so wild that float32's noise grows
         full.write_text(json.dumps(inception()) + "\n")
         return
     torch.set_num_threads(1)

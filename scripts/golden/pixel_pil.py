@@ -3,8 +3,8 @@
 
     python scripts/golden/pixel_pil.py pixel/testdata
 
-Pictures of every kind that is decoded (kinds/NAME with what Pillow makes of it in NAME.rgb.png), and resized crops of
-lossless pictures and of one JPEG, as torchvision's Resize and CenterCrop on Pillow pictures make them (resize/)."""
+Images of every kind that is decoded (kinds/NAME with what Pillow makes of it in NAME.rgb.png), and resized crops of
+lossless images and of one JPEG, as torchvision's Resize and CenterCrop on Pillow images make them (resize/)."""
 import io, json, os, struct, sys
 import numpy as np
 import PIL
@@ -19,7 +19,7 @@ for d in ("kinds", "resize"):
 rng = np.random.default_rng(7)
 
 
-def picture(w, h, channels=3):
+def image(w, h, channels=3):
     """Smooth colours, hard edges and fine noise: what resizing and chroma upsampling can get wrong."""
     y, x = np.mgrid[0:h, 0:w].astype(float)
     planes = []
@@ -54,15 +54,15 @@ def jpeg(name, im, change=lambda b: b, **kw):
     return data
 
 
-rgb = Image.fromarray(picture(75, 53))
+rgb = Image.fromarray(image(75, 53))
 base = jpeg("420.jpg", rgb, subsampling=2)
 jpeg("422.jpg", rgb, subsampling=1)
 jpeg("444.jpg", rgb, subsampling=0)
 jpeg("progressive.jpg", rgb, progressive=True)
 jpeg("restart.jpg", rgb, restart_marker_blocks=3)
 jpeg("adobe_rgb.jpg", rgb, keep_rgb=True)
-jpeg("grey.jpg", Image.fromarray(picture(40, 61, 1)))
-cmyk = Image.fromarray(picture(45, 37, 4), "CMYK")
+jpeg("grey.jpg", Image.fromarray(image(40, 61, 1)))
+cmyk = Image.fromarray(image(45, 37, 4), "CMYK")
 inks = jpeg("cmyk.jpg", cmyk)
 
 
@@ -76,7 +76,7 @@ jpeg("ycck.jpg", cmyk, transform_2)
 exif = b"Exif\0\0II*\0\xff\xff\xff\x7f" + b"\x01\x02" * 20
 jpeg("broken_exif.jpg", rgb, lambda b: b[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + b[2:])
 jpeg("trailing.jpg", rgb, lambda b: b + bytes(range(256)) * 3)
-jpeg("one_pixel.jpg", Image.fromarray(picture(1, 1)))
+jpeg("one_pixel.jpg", Image.fromarray(image(1, 1)))
 
 
 def sampling(name, h, v):
@@ -95,26 +95,26 @@ if shutil.which("cjpeg"):
     sampling("411.jpg", 4, 1)
     sampling("410.jpg", 4, 2)
 save("rgb.png", encode(rgb, "PNG"), np.array(rgb))
-a = picture(33, 29, 4)
+a = image(33, 29, 4)
 over = lambda bg: ((a[..., :3].astype(int) * a[..., 3:] + bg * (255 - a[..., 3:].astype(int))) / 255.0 + 0.5).astype(np.uint8)
 save("rgba.png", encode(Image.fromarray(a, "RGBA"), "PNG"), over(0))
 Image.fromarray(over(255)).save(os.path.join(out, "kinds", "rgba.png.white.png"))
-p = Image.fromarray(picture(31, 27)).quantize(17)
+p = Image.fromarray(image(31, 27)).quantize(17)
 save("palette.png", encode(p, "PNG"), np.array(p.convert("RGB")))
-g = picture(23, 19, 1)
+g = image(23, 19, 1)
 save("grey.png", encode(Image.fromarray(g), "PNG"), np.array(Image.fromarray(g).convert("RGB")))
 deep = (g.astype(np.uint16) << 8) | rng.integers(0, 256, g.shape).astype(np.uint16)
 save("grey16.png", encode(Image.fromarray(deep), "PNG"), np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, 2))
 bits = Image.fromarray(g > 128)
 save("bilevel.png", encode(bits, "PNG"), np.array(bits.convert("RGB")))
 save("rgb.bmp", encode(rgb.crop((0, 0, 20, 15)), "BMP"), np.array(rgb)[:15, :20])
-gif = Image.fromarray(picture(21, 17)).quantize(30)
+gif = Image.fromarray(image(21, 17)).quantize(30)
 save("palette.gif", encode(gif, "GIF"), np.array(gif.convert("RGB")))
 
 cases = []
 for w, h in [(100, 75), (75, 100), (61, 61), (150, 31), (20, 26)]:
     src = f"{w}x{h}.png"
-    im = Image.fromarray(picture(w, h))
+    im = Image.fromarray(image(w, h))
     im.save(os.path.join(out, "resize", src), optimize=True)
     for resize, size in [(36, 30), (64, 59)]:
         for name, mode in [("bilinear", IM.BILINEAR), ("bicubic", IM.BICUBIC)]:
@@ -123,7 +123,7 @@ for w, h in [(100, 75), (75, 100), (61, 61), (150, 31), (20, 26)]:
                 file = f"{w}x{h}_{resize}_{size}_{name}{'_square' if square else ''}.png"
                 want.save(os.path.join(out, "resize", file), optimize=True)
                 cases.append(dict(source=src, resize=resize, size=size, interpolation=name, square=square, want=file))
-photo = Image.fromarray(picture(200, 150))
+photo = Image.fromarray(image(200, 150))
 data = encode(photo, "JPEG", quality=90)
 open(os.path.join(out, "resize", "200x150.jpg"), "wb").write(data)
 want = T.CenterCrop(72)(T.Resize(82, IM.BILINEAR)(Image.open(io.BytesIO(data)).convert("RGB")))

@@ -3,7 +3,7 @@
 
     python scripts/golden/pixel_torchvision.py FOLDER OUT
 
-Writes OUT/names.txt and OUT/pixels.rgb, a picture of 299 x 299 x 3 bytes a name: decoded by PIL (libjpeg-turbo), the
+Writes OUT/names.txt and OUT/pixels.rgb, an image of 299 x 299 x 3 bytes a name: decoded by PIL (libjpeg-turbo), the
 shorter side brought to 342 by an antialiased bilinear resize, the middle cut out."""
 import glob, os, sys
 

@@ -1,5 +1,5 @@
 // Opens the shards of a synshard dataset with Arrow's JavaScript and wants the
-// rows of the index: every column, and the sha256 of every picture's bytes.
+// rows of the index: every column, and the sha256 of every image's bytes.
 //
 //   npm install apache-arrow && node scripts/golden/shard_arrowjs.mjs DATASET
 //

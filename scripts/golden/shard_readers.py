@@ -5,7 +5,7 @@
 
 pyarrow (hive partitioning), Polars (scan_ipc) and Hugging Face datasets
 (load_dataset("arrow")) read the shards; every row is held to the index, every
-picture to its sha256, its crc32c's place in the file to its bytes. Prints a
+image to its sha256, its crc32c's place in the file to its bytes. Prints a
 line a reader; ends with 1 at the first difference.
 Needs pyarrow, polars, datasets and pillow.
 """
@@ -96,7 +96,7 @@ def read_datasets(root, split, expected, classes, cache):
     plain = data.cast_column("image", datasets.Image(decode=False))
     compare("datasets", split, list(plain), expected)
     first, path = data[0]["image"], plain[0]["image"]["path"]
-    want(first.size == (expected[path]["width"], expected[path]["height"]), "datasets: size of the first picture")
+    want(first.size == (expected[path]["width"], expected[path]["height"]), "datasets: size of the first image")
 
 
 def digests(expected):

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/model/modeltest"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
 )
 
 // BenchmarkStep measures whole steps of Inception-v3 at 299, auxiliary head,
@@ -33,7 +33,7 @@ func BenchmarkStep(b *testing.B) {
 				if err := e.SetState(n.Init(1)); err != nil {
 					b.Fatal(err)
 				}
-				in := &loader.Batch{Images: modeltest.Pictures(size, n.Input), Labels: make([]int64, size), Size: n.Input, N: size}
+				in := &loader.Batch{Images: modeltest.Images(size, n.Input), Labels: make([]int64, size), Size: n.Input, N: size}
 				for i := range in.Labels {
 					in.Labels[i] = int64(i * 37 % 1000)
 				}

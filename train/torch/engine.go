@@ -40,9 +40,9 @@ import (
 	"time"
 	"unsafe"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 // Engine trains one network on one device. All its work is done on one thread
@@ -133,18 +133,18 @@ func (e *Engine) call(what string, f func(*C.char, C.size_t) C.int) (err error) 
 
 func (e *Engine) checkBatch(b *loader.Batch) error {
 	if b.Size != e.net.Input {
-		return fmt.Errorf("batch of %d-pixel pictures for a network of %d", b.Size, e.net.Input)
+		return fmt.Errorf("batch of %d-pixel images for a network of %d", b.Size, e.net.Input)
 	}
 	if rows := len(b.Labels); rows == 0 || len(b.Images) < rows*b.Size*b.Size*3 {
-		return fmt.Errorf("batch with %d labels and %d bytes of pictures", len(b.Labels), len(b.Images))
+		return fmt.Errorf("batch with %d labels and %d bytes of images", len(b.Labels), len(b.Images))
 	}
 	return nil
 }
 
 // part is the memory of rows [from, to) of a batch.
 func part(b *loader.Batch, from, to int) (*C.uint8_t, *C.int64_t, C.int32_t) {
-	picture := b.Size * b.Size * 3
-	return (*C.uint8_t)(&b.Images[from*picture]), (*C.int64_t)(&b.Labels[from]), C.int32_t(to - from)
+	image := b.Size * b.Size * 3
+	return (*C.uint8_t)(&b.Images[from*image]), (*C.int64_t)(&b.Labels[from]), C.int32_t(to - from)
 }
 
 // Step implements train.Engine. With Accumulate the batch is worked through in
@@ -323,7 +323,7 @@ func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) 
 	return train.EvalMetrics{N: int(m.n), Top1: int(m.top1), Top5: int(m.top5), Loss: float64(m.loss)}, err
 }
 
-// Predictions are what a network gives of n pictures in evaluation.
+// Predictions are what a network gives of n images in evaluation.
 type Predictions struct {
 	Probabilities []float32 // [n, classes], of the main head
 	Embedding     []float32 // [n, width]
@@ -364,12 +364,12 @@ func (e *Engine) Predict(b *loader.Batch, ema, logits, embedding bool) (p Predic
 	return p, err
 }
 
-// Forward runs the network over normalised float32 pictures [rows, 3, input,
+// Forward runs the network over normalised float32 images [rows, 3, input,
 // input] and gives the logits of the main head and, if aux is set, of the
 // auxiliary ones, [rows, classes] each.
 func (e *Engine) Forward(inputs []float32, rows int, training, aux bool, seed uint64) ([][]float32, error) {
 	if len(inputs) != rows*3*e.net.Input*e.net.Input || rows < 1 {
-		return nil, fmt.Errorf("forward: %d values for %d pictures of %d pixels", len(inputs), rows, e.net.Input)
+		return nil, fmt.Errorf("forward: %d values for %d images of %d pixels", len(inputs), rows, e.net.Input)
 	}
 	out := [][]float32{make([]float32, rows*e.net.Classes)}
 	var p [2]*C.float

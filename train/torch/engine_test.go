@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/model/modeltest"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
 )
 
 // shim opens the real library, or skips the test, saying what it needs.
@@ -76,7 +76,7 @@ func engineOf(t testing.TB, n *model.Network, cfg train.EngineConfig) *Engine {
 }
 
 func batch(n int) *loader.Batch {
-	b := &loader.Batch{Images: modeltest.Pictures(n, 299), Size: 299, N: n}
+	b := &loader.Batch{Images: modeltest.Images(n, 299), Size: 299, N: n}
 	for i := range n {
 		b.Labels = append(b.Labels, int64(i*2%8))
 		b.Rows = append(b.Rows, int64(i))
@@ -129,10 +129,10 @@ func near(t *testing.T, what string, got []float32, want [][]float64, tolerance 
 }
 
 // normalised turns NHWC bytes into NCHW numbers in [-1,1].
-func normalised(pictures []byte, size int) []float32 {
-	inputs := make([]float32, len(pictures))
+func normalised(images []byte, size int) []float32 {
+	inputs := make([]float32, len(images))
 	plane := size * size
-	for i, p := range pictures {
+	for i, p := range images {
 		pixel, c := i/3, i%3
 		inputs[(pixel/plane*3+c)*plane+pixel%plane] = (float32(p)/255 - 0.5) / 0.5
 	}
@@ -142,7 +142,7 @@ func normalised(pictures []byte, size int) []float32 {
 // TestForward holds the network to torchvision's, evaluating and training.
 func TestForward(t *testing.T) {
 	g := readGolden(t)
-	inputs := normalised(modeltest.Pictures(4, 299), 299)
+	inputs := normalised(modeltest.Images(4, 299), 299)
 	for _, layout := range []bool{true, false} {
 		cfg := config("rmsprop")
 		cfg.ChannelsLast = layout
@@ -162,8 +162,8 @@ func TestForward(t *testing.T) {
 	}
 }
 
-// settleAndCompare lets the running statistics follow the pictures first, so
-// that pictures look different to the evaluated network.
+// settleAndCompare lets the running statistics follow the images first, so
+// that images look different to the evaluated network.
 func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g golden) {
 	t.Helper()
 	cfg.BNMomentum = 0.5
@@ -183,7 +183,7 @@ func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g 
 		spread = max(spread, math.Abs(float64(v-out[0][i%8])))
 	}
 	if spread < 0.1 {
-		t.Errorf("pictures look alike to the network (logits differ by %g): this compares nothing", spread)
+		t.Errorf("images look alike to the network (logits differ by %g): this compares nothing", spread)
 	}
 }
 

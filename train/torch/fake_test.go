@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/train"
+	"github.com/synshard/synshard/train"
 )
 
 // fakeSource is a library with the shim's interface and no libtorch: it says
@@ -113,7 +113,7 @@ func TestCodes(t *testing.T) {
 	}
 	b.Size = 100
 	if _, err := e.Step(b, train.Step{}); err == nil || !strings.Contains(err.Error(), "100") {
-		t.Errorf("pictures of another size: %v", err)
+		t.Errorf("images of another size: %v", err)
 	}
 	b.Size, b.Images = 299, b.Images[:100]
 	if _, err := e.Step(b, train.Step{}); err == nil {

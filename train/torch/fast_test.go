@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 func values(t model.Tensor) []float32 {

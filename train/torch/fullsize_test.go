@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/model/modeltest"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
 )
 
 // TestFullSize holds the whole Inception-v3 with 1000 classes to torchvision's:
@@ -88,7 +88,7 @@ func fullBatch() *loader.Batch {
 func fullForward(t *testing.T, fresh func(string) *Engine, g golden) {
 	e := fresh("sgd")
 	defer e.Close()
-	inputs := normalised(modeltest.Pictures(4, 299), 299)
+	inputs := normalised(modeltest.Images(4, 299), 299)
 	for _, training := range []bool{false, true} {
 		out, err := e.Forward(inputs, 4, training, true, 0)
 		if err != nil {

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/model/modeltest"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
 )
 
 const groupSteps = 3
@@ -78,8 +78,8 @@ func followProcess(port string) error {
 func share(rank int) *loader.Batch {
 	b := batch(4)
 	b.Labels[3] = -1
-	picture := 299 * 299 * 3
-	b.Images, b.Labels, b.N = b.Images[rank*2*picture:(rank+1)*2*picture], b.Labels[rank*2:rank*2+2], 2
+	image := 299 * 299 * 3
+	b.Images, b.Labels, b.N = b.Images[rank*2*image:(rank+1)*2*image], b.Labels[rank*2:rank*2+2], 2
 	return b
 }
 

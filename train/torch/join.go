@@ -12,8 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 // meetingTime is how long the processes of a group wait for each other where

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"synshard/model/modeltest"
-	"synshard/train"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
 )
 
 // gathered is a launched group of this process and another of the test binary.

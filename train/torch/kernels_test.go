@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/train"
+	"github.com/synshard/synshard/train"
 )
 
 // TestKernelsCompile puts the GPU's kernels through CUDA's compiler for each

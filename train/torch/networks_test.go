@@ -7,9 +7,9 @@ import (
 	"slices"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/model/modeltest"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 )
 
 // TestNetworks holds Inception's neighbours to torchvision's: training logits
@@ -55,7 +55,7 @@ func TestNetworks(t *testing.T) {
 			if err := e.SetState(modeltest.Fill(n)); err != nil {
 				t.Fatal(err)
 			}
-			b := &loader.Batch{Images: modeltest.Pictures(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
+			b := &loader.Batch{Images: modeltest.Images(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
 			out, err := e.Forward(planar(b.Images, n.Input), 4, true, len(n.Aux) > 0, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -107,10 +107,10 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
-// planar gives normalised float32 [n, 3, size, size] of pictures.
-func planar(pictures []byte, size int) []float32 {
-	out, plane := make([]float32, len(pictures)), size*size
-	for i, p := range pictures {
+// planar gives normalised float32 [n, 3, size, size] of images.
+func planar(images []byte, size int) []float32 {
+	out, plane := make([]float32, len(images)), size*size
+	for i, p := range images {
 		pixel, c := i/3, i%3
 		out[(pixel/plane*3+c)*plane+pixel%plane] = (float32(p)/255 - 0.5) / 0.5
 	}

@@ -10,9 +10,9 @@ import (
 	"os/exec"
 	"time"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 // patience is how long a step may go on after another process was lost: the
@@ -230,7 +230,7 @@ func (p *Procs) together(ask func(rank int) request, own func() error) ([]reply,
 func (p *Procs) Step(b *loader.Batch, s train.Step) (m train.Metrics, err error) {
 	n := len(p.others) + 1
 	if len(b.Labels) < n {
-		return m, fmt.Errorf("step: %d pictures for %d processes", len(b.Labels), n)
+		return m, fmt.Errorf("step: %d images for %d processes", len(b.Labels), n)
 	}
 	at := func(i int) train.Step {
 		step := s
@@ -245,7 +245,7 @@ func (p *Procs) Step(b *loader.Batch, s train.Step) (m train.Metrics, err error)
 	return m, err
 }
 
-// Evaluate implements train.Engine: each picture is counted by one process.
+// Evaluate implements train.Engine: each image is counted by one process.
 func (p *Procs) Evaluate(b *loader.Batch, ema bool) (sum train.EvalMetrics, err error) {
 	n := len(p.others) + 1
 	var own train.EvalMetrics

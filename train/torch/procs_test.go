@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"synshard/loader"
-	"synshard/model/modeltest"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
 )
 
 // procs is an engine of two processes with the test binary as the second.
@@ -45,7 +45,7 @@ func procs(t *testing.T, cfg train.EngineConfig) *Procs {
 }
 
 // TestProcs holds two processes to one with the same global batch: weights with
-// batch norm frozen within 1e-5, evaluation to the picture, and both processes'
+// batch norm frozen within 1e-5, evaluation to the image, and both processes'
 // weights to the bit.
 func TestProcs(t *testing.T) {
 	cfg := groupConfig()
@@ -86,7 +86,7 @@ func TestProcs(t *testing.T) {
 			t.Errorf("%s: two processes and one differ by %g", a[i].Name, d)
 		}
 	}
-	for _, rows := range []int{1, 3, 4} { // with fewer pictures than processes too
+	for _, rows := range []int{1, 3, 4} { // with fewer images than processes too
 		part := &loader.Batch{Images: b.Images, Labels: []int64{0, 2, 4, 6}[:rows], N: rows, Size: b.Size}
 		got, err := p.Evaluate(part, true)
 		if err != nil {

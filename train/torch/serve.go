@@ -7,9 +7,9 @@ import (
 	"io"
 	"time"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 type kind int
@@ -29,28 +29,28 @@ type request struct {
 	Kind    kind
 	Network *model.Network
 	Config  train.EngineConfig
-	Batch   pictures
+	Batch   images
 	Step    train.Step
 	EMA     bool
 	Tensors []model.Tensor
 	Code    int // askEnd: how rank 0 ends
 }
 
-// pictures is what an engine needs of a batch.
-type pictures struct {
+// images is what an engine needs of a batch.
+type images struct {
 	Images []byte
 	Labels []int64
 	Size   int
 }
 
 // cut is rank i's part of a batch for n; the parts' sizes differ by one at most.
-func cut(b *loader.Batch, i, n int) pictures {
-	rows, picture := len(b.Labels), b.Size*b.Size*3
+func cut(b *loader.Batch, i, n int) images {
+	rows, image := len(b.Labels), b.Size*b.Size*3
 	from, to := i*rows/n, (i+1)*rows/n
-	return pictures{b.Images[from*picture : to*picture], b.Labels[from:to], b.Size}
+	return images{b.Images[from*image : to*image], b.Labels[from:to], b.Size}
 }
 
-func (p pictures) batch() *loader.Batch {
+func (p images) batch() *loader.Batch {
 	return &loader.Batch{Images: p.Images, Labels: p.Labels, N: len(p.Labels), Size: p.Size}
 }
 

@@ -27,7 +27,7 @@ import (
 	"runtime"
 	"unsafe"
 
-	"synshard/train"
+	"github.com/synshard/synshard/train"
 )
 
 // ErrUnfit marks a library that cannot be opened or is not this engine's shim.
@@ -93,7 +93,7 @@ func (s *Shim) meet(l Launch, word string) (string, error) {
 	if len(word) >= wordLength {
 		return "", fmt.Errorf("meet the group: a word of %d bytes", len(word))
 	}
-	m := C.ss_meeting{addr: mem.str(l.MasterAddr), name: mem.str(fmt.Sprintf("synshard/%d", l.Attempt)), port: C.int32_t(l.MasterPort),
+	m := C.ss_meeting{addr: mem.str(l.MasterAddr), name: mem.str(fmt.Sprintf("github.com/synshard/synshard/%d", l.Attempt)), port: C.int32_t(l.MasterPort),
 		rank: C.int32_t(l.Rank), world: C.int32_t(l.World), hosted: flag(l.Hosted), timeout_s: C.double(l.timeout().Seconds())}
 	pointer, buffer := array[C.char](&mem, wordLength)
 	for i := range len(word) {

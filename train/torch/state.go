@@ -20,7 +20,7 @@ import (
 	"strings"
 	"unsafe"
 
-	"synshard/model"
+	"github.com/synshard/synshard/model"
 )
 
 // scalars is the name of the state that is not a tensor of the network: the

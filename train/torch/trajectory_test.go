@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"synshard/loader"
-	"synshard/model"
-	"synshard/train"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
 )
 
 // written is an optimiser written down once more, a number at a time and in

@@ -120,8 +120,8 @@ template <class F> void with_room(ss_engine &e, F f) {
 	f();
 }
 
-at::Tensor pictures(const ss_engine &e, const ss_batch &b) {
-	if (b.rows < 1 || !b.images) throw bad_argument("batch: no pictures");
+at::Tensor images(const ss_engine &e, const ss_batch &b) {
+	if (b.rows < 1 || !b.images) throw bad_argument("batch: no images");
 	int64_t s = e.network.input;
 	return normalised(e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
 }
@@ -167,7 +167,7 @@ void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 		at::_foreach_copy_(e.saved_stats, e.stats);
 	}
 	e.pending = true;
-	auto o = e.network.forward(e.config, pictures(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
+	auto o = e.network.forward(e.config, images(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
 	Losses l = losses(e, o, y, m.counted);
 	double scale = e.config.fp16 ? e.loss_scale : 1;
 	m.forward_s = since(clock);
@@ -200,7 +200,7 @@ void evaluate(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
 	std::memset(&out, 0, sizeof out);
 	auto y = labels(e, b, &out.n);
 	if (out.n == 0) return;
-	auto logits = e.network.forward(e.config, pictures(e, b), Mode::eval, false, ema, 0).logits;
+	auto logits = e.network.forward(e.config, images(e, b), Mode::eval, false, ema, 0).logits;
 	// The rank of the truth: how many classes are above it. A tie goes to the truth's disfavour only by a lower index.
 	auto valid = y.ge(0);
 	auto truth = logits.gather(1, y.clamp_min(0).unsqueeze(1));
@@ -271,7 +271,7 @@ int predict(ss_engine *e, const ss_batch *b, int32_t ema, const ss_predictions *
 		at::NoGradGuard none;
 		if (ema && !e->config.ema) throw bad_argument("predict: there are no averaged weights");
 		with_room(*e, [&] {
-			auto o = e->network.forward(e->config, pictures(*e, *b), Mode::eval, false, ema, 0);
+			auto o = e->network.forward(e->config, images(*e, *b), Mode::eval, false, ema, 0);
 			if (out->probabilities) copy_out(o.logits.softmax(1), "probabilities", out->probabilities, o.logits.numel());
 			if (out->logits) copy_out(o.logits, "logits", out->logits, o.logits.numel());
 			if (out->embedding) copy_out(o.embedding.to(at::kFloat), "embedding", out->embedding, int64_t(b->rows) * out->width);
@@ -284,7 +284,7 @@ int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train,
 		Here here(*e);
 		at::NoGradGuard none;
 		int64_t s = e->network.input;
-		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat).to(e->config.device) : pictures(*e, *b);
+		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat).to(e->config.device) : images(*e, *b);
 		if (e->config.channels_last) x = x.contiguous(at::MemoryFormat::ChannelsLast);
 		auto o = e->network.forward(e->config, x, train ? Mode::train : Mode::eval, aux != nullptr, false, seed);
 		copy_out(o.logits, "logits", logits, o.logits.numel());

@@ -1,4 +1,4 @@
-// Batch norm and ReLU in one operation, for pictures with the channels innermost. Apart, they pass over the
+// Batch norm and ReLU in one operation, for images with the channels innermost. Apart, they pass over the
 // activations five times forward and five times back; together two and two, and the ReLU's output need not be kept.
 #include "gpu.h"
 

@@ -78,7 +78,7 @@ private:
 	std::unique_ptr<State> state;
 };
 
-// Queue holds the steps under way. Pictures go up on a stream of their own; a step of fixed shapes is recorded once and
+// Queue holds the steps under way. Images go up on a stream of their own; a step of fixed shapes is recorded once and
 // replayed; what it found is read when it is asked for.
 class Queue {
 public:

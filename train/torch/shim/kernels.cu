@@ -1,4 +1,4 @@
-// Kernels for NVIDIA's processors, compiled at run time for the one that is there. Pictures are [rows, channels], a row
+// Kernels for NVIDIA's processors, compiled at run time for the one that is there. Images are [rows, channels], a row
 // being a pixel of the batch. A thread works on N neighbouring channels: 16 bytes where the channels allow it, else one.
 // The arithmetic is fused.cpp's and optimizer.cpp's.
 

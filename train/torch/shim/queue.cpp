@@ -1,5 +1,5 @@
 // Steps under way on a GPU. The host queues step k while step k-1 runs, and waits for nothing but the copy of its
-// pictures; losses and norms are read one step late.
+// images; losses and norms are read one step late.
 #include "gpu.h"
 
 #include <ATen/DeviceAccelerator.h>
@@ -69,7 +69,7 @@ void Queue::set_state(const State &s) {
 	kept.copy_(here);
 }
 
-// upload brings pictures, labels and settings to the places that a recorded step reads.
+// upload brings images, labels and settings to the places that a recorded step reads.
 void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	int64_t side = e.network.input;
 	std::vector<int64_t> shape{b.rows, side, side, 3};
@@ -79,7 +79,7 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		bytes = at::empty(shape, options.dtype(at::kByte)), labels = at::empty({b.rows}, options.dtype(at::kLong));
 		for (auto &t : staging) t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
 	}
-	at::Tensor pictures = at::from_blob(const_cast<uint8_t *>(b.images), shape, at::kByte);
+	at::Tensor images = at::from_blob(const_cast<uint8_t *>(b.images), shape, at::kByte);
 	int place = turn++ & 1;
 	if (copies) {
 		c10::Stream main = stream_now(config.device);
@@ -87,7 +87,7 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		{
 			c10::StreamGuard on(*copies);
 			if (staged[place]->was_marked_for_recording()) staged[place]->block(*copies);
-			staging[place].copy_(pictures, true);
+			staging[place].copy_(images, true);
 			landed.record(*copies);
 		}
 		landed.block(main);
@@ -95,7 +95,7 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		staged[place]->record(main);
 		landed.synchronize(); // the loader fills this memory again
 	} else {
-		bytes.copy_(pictures);
+		bytes.copy_(images);
 	}
 	at::Tensor y = host(b.rows * sizeof(int64_t)), set = host(sizeof(Settings));
 	std::memcpy(y.mutable_data_ptr(), b.labels, b.rows * sizeof(int64_t));
@@ -159,7 +159,7 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	Pending p;
 	std::memset(&p.metrics, 0, sizeof p.metrics);
 	p.metrics.counted = check_labels(e, b);
-	if (!b.images) throw bad_argument("batch: no pictures");
+	if (!b.images) throw bad_argument("batch: no images");
 	if (p.metrics.counted == 0 && !e.group) throw bad_argument("batch: every label is -1");
 	int64_t counted = p.metrics.counted;
 	pending.push_back(std::move(p));

@@ -78,7 +78,7 @@ typedef struct ss_config {
 	int32_t precision, threads, channels_last, optimizer, nesterov, ema;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing;
 	double clip_norm, clip_value, bn_momentum; /* a clip of 0 is none */
-	double mean[3], std[3];                    /* of pictures scaled to 0..1 */
+	double mean[3], std[3];                    /* of images scaled to 0..1 */
 	int32_t recompute;                         /* keep few activations, compute the rest again in the backward pass */
 	int32_t unfused;                           /* plain operations instead of fused ones: what the fused are held to */
 	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Pictures as ImageNet's are for benchmarks: 500 x 375, 4:2:0, about 110 kB each, in a folder a class.
+"""Images as ImageNet's are for benchmarks: 500 x 375, 4:2:0, about 110 kB each, in a folder a class.
 
-    synshard sample --out sample && python scripts/bench/loader_pictures.py sample pictures [count]
+    synshard sample --out sample && python scripts/bench/loader_images.py sample images [count]
 
-The drawn pictures of the sample get the fine grain of photographs (noise whose power falls with frequency), as much as
+The drawn images of the sample get the fine grain of photographs (noise whose power falls with frequency), as much as
 brings each to its size at quality 90."""
 import io, os, sys, tarfile
 import numpy as np
