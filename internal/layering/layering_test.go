@@ -22,6 +22,7 @@ var allowed = map[string][]string{
 	"internal/processors": {},
 	"internal/layering":   {},
 	"internal/sample":     {"internal/durable", "pixel", "internal/processors"},
+	"source":              {},
 	"model":               {"wordnet"},
 	"model/modeltest":     {"model"},
 	"shard":               {"wordnet", "internal/durable", "internal/processors"},
