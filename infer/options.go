@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/model"
 )
 
@@ -37,15 +35,6 @@ type Source interface {
 	Read(i int, buf []byte) ([]byte, error) // the image's bytes, in buf where they fit
 }
 
-// Derived is a further column, computed from a row's probabilities.
-type Derived struct {
-	Field arrow.Field // must be nullable
-	Key   string      // says how it is computed, for the fingerprint
-	// Append adds the value for probabilities [classes]; nil is an image that
-	// failed, and wants a null.
-	Append func(b array.Builder, probabilities []float32) error
-}
-
 // Options say what to predict over, how, and whom to tell.
 type Options struct {
 	Predictor Predictor
@@ -63,7 +52,7 @@ type Options struct {
 	Embedding     string // "", fp32 or fp16
 	Width         int    // of the embedding
 	Truncated     bool   // take an image that ends early as far as it goes; else its row has the error
-	Derived       []Derived
+	Derived       []prediction.Derived
 
 	// Part, from 0, of Parts of the rows; Parts 0 is everything. Parts begin
 	// where a batch begins, so that together they hold what one run gives.

@@ -9,32 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-)
-
-// Keys of the output's schema metadata.
-const (
-	keyFingerprint = "synshard.fingerprint"
-	keySpec        = "synshard.spec"
-	keyModel       = "synshard.model"
-	keyInput       = "synshard.input"
-	keyBackend     = "synshard.backend"
-	keyNote        = "synshard.note." // and a note's name
-	keyPart        = "synshard.part"  // i/n, of a part
-	keyWhole       = "synshard.whole" // of a part: the fingerprint of what it is a part of
-	keyChunk       = "synshard.chunk" // rows of a record batch
-	keyFailed      = "synshard.failed"
-)
-
-// Columns of every output. Others follow: probabilities, logits, embedding and
-// what is derived.
-const (
-	colPath = iota
-	colLabel
-	colSynset
-	colPredLabel
-	colPredSynset
-	colPredProb
-	colError
+	"github.com/synshard/synshard/infer/prediction"
 )
 
 // layout is the output's schema and where its optional columns are; -1: none.
@@ -86,39 +61,20 @@ func (o *Options) layout() layout {
 
 // metadata is what the output says of itself, in a fixed order.
 func (o *Options) metadata() arrow.Metadata {
-	keys := []string{keyFingerprint, keySpec, keyModel, keyInput, keyBackend, keyChunk}
+	keys := []string{prediction.KeyFingerprint, prediction.KeySpec, prediction.KeyModel, prediction.KeyInput, prediction.KeyBackend, prediction.KeyChunk}
 	values := []string{o.Fingerprint(), o.Spec.JSON(), o.Model, o.Input, o.Backend, strconv.Itoa(o.chunk())}
 	for _, name := range slices.Sorted(maps.Keys(o.Notes)) {
-		keys, values = append(keys, keyNote+name), append(values, o.Notes[name])
+		keys, values = append(keys, prediction.KeyNote+name), append(values, o.Notes[name])
 	}
 	if o.Parts > 1 {
-		keys = append(keys, keyWhole, keyPart)
+		keys = append(keys, prediction.KeyWhole, prediction.KeyPart)
 		values = append(values, o.whole(), fmt.Sprintf("%d/%d", o.Part, o.Parts))
 	}
 	return arrow.NewMetadata(keys, values)
 }
 
-// with gives a schema whose metadata has other values for some keys; an empty
-// one takes the key away.
-func with(s *arrow.Schema, change map[string]string) *arrow.Schema {
-	var keys, values []string
-	md := s.Metadata()
-	for i, k := range md.Keys() {
-		if _, ok := change[k]; !ok {
-			keys, values = append(keys, k), append(values, md.Values()[i])
-		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(change)) {
-		if change[k] != "" {
-			keys, values = append(keys, k), append(values, change[k])
-		}
-	}
-	changed := arrow.NewMetadata(keys, values)
-	return arrow.NewSchema(s.Fields(), &changed)
-}
-
 // record makes a record batch of rows.
-func (o *Options) record(l layout, rows []prediction) (arrow.Record, error) {
+func (o *Options) record(l layout, rows []row) (arrow.Record, error) {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, l.schema)
 	defer b.Release()
 	b.Reserve(len(rows))
@@ -131,14 +87,14 @@ func (o *Options) record(l layout, rows []prediction) (arrow.Record, error) {
 	}
 	for i := range rows {
 		p := &rows[i]
-		b.Field(colPath).(*array.StringBuilder).Append(p.path)
-		if label := b.Field(colLabel).(*array.Int64Builder); p.label < 0 {
+		b.Field(prediction.ColPath).(*array.StringBuilder).Append(p.path)
+		if label := b.Field(prediction.ColLabel).(*array.Int64Builder); p.label < 0 {
 			label.AppendNull()
 		} else {
 			label.Append(p.label)
 		}
-		str(colSynset, p.synset)
-		str(colError, p.err)
+		str(prediction.ColSynset, p.synset)
+		str(prediction.ColError, p.err)
 		o.appendTop(b, p)
 		appendFloats(b, l.probs, p.all)
 		appendFloats(b, l.logits, p.logits)
@@ -179,12 +135,12 @@ func appendHalves(list *array.FixedSizeListBuilder, v []float32) {
 	list.Append(true)
 	values := list.ValueBuilder().(*array.Float16Builder)
 	for _, x := range v {
-		values.Append(half(x))
+		values.Append(prediction.Half(x))
 	}
 }
 
-func (o *Options) appendTop(b *array.RecordBuilder, p *prediction) {
-	labels, synsets, probs := b.Field(colPredLabel).(*array.FixedSizeListBuilder), b.Field(colPredSynset).(*array.FixedSizeListBuilder), b.Field(colPredProb).(*array.FixedSizeListBuilder)
+func (o *Options) appendTop(b *array.RecordBuilder, p *row) {
+	labels, synsets, probs := b.Field(prediction.ColPredLabel).(*array.FixedSizeListBuilder), b.Field(prediction.ColPredSynset).(*array.FixedSizeListBuilder), b.Field(prediction.ColPredProb).(*array.FixedSizeListBuilder)
 	if p.top == nil {
 		for _, l := range []*array.FixedSizeListBuilder{labels, synsets, probs} {
 			l.AppendNull()

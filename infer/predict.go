@@ -15,8 +15,8 @@ import (
 	"github.com/synshard/synshard/pixel"
 )
 
-// prediction is a row of the output.
-type prediction struct {
+// row is a row of the output.
+type row struct {
 	path, synset           string
 	label                  int64 // of the truth among the model's classes; -1: none
 	top                    []int // classes, most probable first; nil where the image failed
@@ -30,7 +30,7 @@ type chunk struct {
 	number   int // among all of the run
 	from, to int // rows of the source
 
-	rows []prediction
+	rows []row
 	left atomic.Int64 // rows to come
 }
 
@@ -184,7 +184,7 @@ func (r *run) of(b *loader.Batch) *chunk { return r.src.chunks[int(b.First)/r.sr
 // begin makes room for the rows of a batch's chunk. Batches come in order.
 func (r *run) begin(b *loader.Batch) {
 	if c := r.of(b); c.rows == nil {
-		c.rows = make([]prediction, c.to-c.from)
+		c.rows = make([]row, c.to-c.from)
 		c.left.Store(int64(len(c.rows)))
 	}
 }
@@ -242,7 +242,7 @@ func (o *Options) checkOutputs(out Outputs, n int) error {
 }
 
 // fill takes row i of n of the outputs.
-func (o *Options) fill(p *prediction, out Outputs, i, n int) {
+func (o *Options) fill(p *row, out Outputs, i, n int) {
 	row := func(v []float32) []float32 { return v[i*(len(v)/n) : (i+1)*(len(v)/n)] }
 	probs := row(out.Probabilities)
 	p.top, p.prob = topK(probs, o.TopK)

@@ -11,11 +11,9 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
 )
-
-// ErrOther marks an output that holds other predictions than those asked for.
-var ErrOther = errors.New("holds other predictions")
 
 // Summary is what Run did.
 type Summary struct {
@@ -99,7 +97,7 @@ func (o *Options) inventory(parts string) (todo []*chunk, names []string, sum Su
 		names = append(names, name)
 		failed, err := o.partDone(name, c.to-c.from)
 		switch {
-		case errors.Is(err, ErrOther):
+		case errors.Is(err, prediction.ErrOther):
 			return nil, nil, sum, fmt.Errorf("%s: %w (another model, input or options); remove %s, or give another name", name, err, parts)
 		case err != nil:
 			todo = append(todo, c) // absent, or damaged: made anew
@@ -117,14 +115,14 @@ func (o *Options) partDone(path string, rows int) (int, error) {
 		return 0, err
 	}
 	n, failed := 0, 0
-	err := readFile(path, func(s *arrow.Schema) error {
-		if have, _ := s.Metadata().GetValue(keyFingerprint); have != o.Fingerprint() {
-			return ErrOther
+	err := prediction.ReadFile(path, func(s *arrow.Schema) error {
+		if have, _ := s.Metadata().GetValue(prediction.KeyFingerprint); have != o.Fingerprint() {
+			return prediction.ErrOther
 		}
 		return nil
 	}, func(rec arrow.Record) error {
 		n += int(rec.NumRows())
-		failed += int(rec.NumRows()) - rec.Column(colError).NullN()
+		failed += int(rec.NumRows()) - rec.Column(prediction.ColError).NullN()
 		return nil
 	})
 	if err == nil && n != rows {
@@ -141,7 +139,7 @@ func Stream(ctx context.Context, o Options, w io.Writer, format string) (Summary
 		return sum, err
 	}
 	l := o.layout()
-	out, err := newEncoder(format, w, l.schema)
+	out, err := prediction.NewEncoder(format, w, l.schema)
 	if err != nil {
 		return sum, err
 	}
@@ -168,7 +166,7 @@ func Stream(ctx context.Context, o Options, w io.Writer, format string) (Summary
 }
 
 // count adds rows to the sum.
-func (s *Summary) count(rows []prediction) {
+func (s *Summary) count(rows []row) {
 	s.Rows += len(rows)
 	for i := range rows {
 		p := &rows[i]
@@ -213,65 +211,42 @@ func (o *Options) already(path, format string) (bool, int, error) {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return false, 0, nil
 	}
-	said, err := readMetadata(path, format)
+	said, err := prediction.ReadMetadata(path, format)
 	if err != nil {
 		return false, 0, fmt.Errorf("%s is there and is no file of predictions (%w); give another name, or remove it", path, err)
 	}
-	if said(keyFingerprint) != o.Fingerprint() {
-		return false, 0, fmt.Errorf("%s: %w (another model, input or options); give another name, or remove it", path, ErrOther)
+	if said(prediction.KeyFingerprint) != o.Fingerprint() {
+		return false, 0, fmt.Errorf("%s: %w (another model, input or options); give another name, or remove it", path, prediction.ErrOther)
 	}
-	failed, err := strconv.Atoi(said(keyFailed))
+	failed, err := strconv.Atoi(said(prediction.KeyFailed))
 	if err != nil {
-		return false, 0, fmt.Errorf("%s: metadata %s: %w", path, keyFailed, err)
+		return false, 0, fmt.Errorf("%s: metadata %s: %w", path, prediction.KeyFailed, err)
 	}
 	return true, failed, nil
 }
 
 // writePart writes the rows of a chunk to a file that is whole or absent.
-func (o *Options) writePart(path string, l layout, rows []prediction) error {
+func (o *Options) writePart(path string, l layout, rows []row) error {
 	rec, err := o.record(l, rows)
 	if err != nil {
 		return err
 	}
 	defer rec.Release()
-	return writeFile(path, "arrow", l.schema, func(write func(arrow.Record) error) error { return write(rec) })
-}
-
-// writeFile writes records to a file that is whole or absent.
-func writeFile(path, format string, schema *arrow.Schema, each func(write func(arrow.Record) error) error) error {
-	f, err := durable.Create(path)
-	if err != nil {
-		return err
-	}
-	defer f.Abort()
-	out, err := newEncoder(format, f, schema)
-	if err == nil {
-		err = each(out.Write)
-	}
-	if err == nil {
-		err = out.Close()
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	if err := writeSidecar(path, format, f.Size(), schema); err != nil {
-		return err
-	}
-	return f.Commit()
+	return prediction.WriteFile(path, "arrow", l.schema, func(write func(arrow.Record) error) error { return write(rec) })
 }
 
 // join makes the output of the parts, in order, in records of so many rows.
 func join(path, format string, schema *arrow.Schema, rows, failed int, parts []string) error {
-	schema = with(schema, map[string]string{keyFailed: strconv.Itoa(failed)})
-	return writeFile(path, format, schema, func(write func(arrow.Record) error) error {
+	schema = prediction.With(schema, map[string]string{prediction.KeyFailed: strconv.Itoa(failed)})
+	return prediction.WriteFile(path, format, schema, func(write func(arrow.Record) error) error {
 		// Through the same hands as in Merge, so that the bytes are the same.
-		r := rebatch{schema: schema, size: rows, write: write}
-		defer r.drop()
+		r := prediction.Rebatch{Schema: schema, Size: rows, Emit: write}
+		defer r.Drop()
 		for _, p := range parts {
-			if err := readFile(p, nil, r.add); err != nil {
+			if err := prediction.ReadFile(p, nil, r.Add); err != nil {
 				return fmt.Errorf("part %s: %w", p, err)
 			}
 		}
-		return r.flush()
+		return r.Flush()
 	})
 }

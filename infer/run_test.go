@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,8 +16,8 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/float16"
 
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -119,9 +118,9 @@ func TestOrderAndFailures(t *testing.T) {
 		t.Errorf("%+v, %d complaints", sum, failed.Load())
 	}
 	row := 0
-	err := readFile(path, nil, func(rec arrow.Record) error {
-		paths, errs := rec.Column(colPath).(*array.String), rec.Column(colError).(*array.String)
-		probs := rec.Column(colPredProb).(*array.FixedSizeList)
+	err := prediction.ReadFile(path, nil, func(rec arrow.Record) error {
+		paths, errs := rec.Column(prediction.ColPath).(*array.String), rec.Column(prediction.ColError).(*array.String)
+		probs := rec.Column(prediction.ColPredProb).(*array.FixedSizeList)
 		for i := range int(rec.NumRows()) {
 			if want := a.Path(row); paths.Value(i) != want {
 				t.Fatalf("row %d is %s", row, paths.Value(i))
@@ -163,7 +162,7 @@ func TestTruncatedIsAccepted(t *testing.T) {
 func TestResume(t *testing.T) {
 	a := newAlbum(t, 6500)
 	a.images[3000] = nil
-	for _, format := range Formats {
+	for _, format := range prediction.Formats {
 		t.Run(format, func(t *testing.T) {
 			dir := t.TempDir()
 			o := options(a, 16)
@@ -196,7 +195,7 @@ func TestResume(t *testing.T) {
 			}
 			other := o
 			other.TopK = 1
-			if _, err := Run(t.Context(), other, path, format); !errors.Is(err, ErrOther) {
+			if _, err := Run(t.Context(), other, path, format); !errors.Is(err, prediction.ErrOther) {
 				t.Errorf("other options over it: %v", err)
 			}
 		})
@@ -225,7 +224,7 @@ func TestPartsOfOthersAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Predictor, o.Model = &colours{}, "another"
-	if _, err := Run(t.Context(), o, path, "arrow"); !errors.Is(err, ErrOther) || !strings.Contains(err.Error(), ".parts") {
+	if _, err := Run(t.Context(), o, path, "arrow"); !errors.Is(err, prediction.ErrOther) || !strings.Contains(err.Error(), ".parts") {
 		t.Errorf("another model over the parts of one: %v", err)
 	}
 }
@@ -249,7 +248,7 @@ func TestMerge(t *testing.T) {
 			}
 			slices.Reverse(names)
 			out := filepath.Join(dir, fmt.Sprintf("merged%d-%d", batch, n))
-			sum, err := Merge(names, out, "arrow")
+			sum, err := prediction.Merge(names, out, "arrow")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,14 +259,14 @@ func TestMerge(t *testing.T) {
 			if !bytes.Equal(got, want) || sum.Rows != 5003 || sum.Failed != 1 {
 				t.Errorf("batch %d in %d parts: other bytes than the whole, %+v", batch, n, sum)
 			}
-			if _, err := Merge(names[1:], out+"x", "arrow"); !errors.Is(err, ErrParts) || !strings.Contains(err.Error(), "missing") {
+			if _, err := prediction.Merge(names[1:], out+"x", "arrow"); !errors.Is(err, prediction.ErrParts) || !strings.Contains(err.Error(), "missing") {
 				t.Errorf("a part short: %v", err)
 			}
-			if _, err := Merge(append(names, names[0]), out+"x", "arrow"); !errors.Is(err, ErrParts) {
+			if _, err := prediction.Merge(append(names, names[0]), out+"x", "arrow"); !errors.Is(err, prediction.ErrParts) {
 				t.Errorf("a part twice: %v", err)
 			}
 			names[0] = filepath.Join(dir, fmt.Sprintf("whole%d", batch))
-			if _, err := Merge(names, out+"x", "arrow"); !errors.Is(err, ErrParts) {
+			if _, err := prediction.Merge(names, out+"x", "arrow"); !errors.Is(err, prediction.ErrParts) {
 				t.Errorf("a whole among parts: %v", err)
 			}
 		}
@@ -301,7 +300,7 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 }
 
 func TestStreamToFullDisk(t *testing.T) {
-	for _, format := range Formats {
+	for _, format := range prediction.Formats {
 		for _, room := range []int{0, 10, 4000} {
 			if _, err := Stream(t.Context(), options(newAlbum(t, 2500), 8), &fullDisk{room}, format); !errors.Is(err, errFull) {
 				t.Errorf("%s with room for %d bytes: %v", format, room, err)
@@ -343,42 +342,5 @@ func TestChanceIsPointedOut(t *testing.T) {
 	}
 	if w := o.suspect(Summary{Known: 1000, Right: 200}); w != "" {
 		t.Errorf("200 right of 1000 among 100 classes: %q", w)
-	}
-}
-
-// TestHalf goes through every float16 and what lies between neighbours.
-func TestHalf(t *testing.T) {
-	value := func(b uint16) float32 { return float16.FromBits(b).Float32() }
-	for b := range uint16(0x7c00) {
-		v := value(b)
-		if e := int(b >> 10); e == 0 { // Arrow's own reading of subnormals is not relied upon
-			v = float32(math.Ldexp(float64(b), -24))
-		}
-		if got := half(v).Uint16(); got != b {
-			t.Fatalf("%#x is %g and comes back as %#x", b, v, got)
-		}
-		if got := half(-v).Uint16(); got != b|0x8000 {
-			t.Fatalf("-%g comes back as %#x", v, got)
-		}
-		if b+1 == 0x7c00 {
-			break
-		}
-		next := value(b + 1)
-		if (b+1)>>10 == 0 {
-			next = float32(math.Ldexp(float64(b+1), -24))
-		}
-		middle := v/2 + next/2
-		if got, want := half(middle).Uint16(), b+b&1; got != want {
-			t.Fatalf("%g between %#x and its neighbour: %#x, want %#x", middle, b, got, want)
-		}
-		if got := half(math.Nextafter32(middle, next)).Uint16(); got != b+1 {
-			t.Fatalf("just above %g: %#x, want %#x", middle, got, b+1)
-		}
-	}
-	if got := half(65520).Uint16(); got != 0x7c00 {
-		t.Errorf("65520 is %#x, want infinity", got)
-	}
-	if got := half(float32(math.NaN())).Uint16(); got&0x7c00 != 0x7c00 || got&0x3ff == 0 {
-		t.Errorf("NaN is %#x", got)
 	}
 }

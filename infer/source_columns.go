@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -111,7 +112,7 @@ func (c *columns) fetch(g int) (*group, error) {
 	}
 	out, said := &group{number: g}, &names{}
 	for _, rec := range records {
-		err := guarded(func() error { return c.take(rec, out, said) })
+		err := prediction.Guarded(func() error { return c.take(rec, out, said) })
 		rec.Release()
 		if err != nil {
 			return nil, err
@@ -213,14 +214,4 @@ func labelNames(text string) []string {
 		return nil
 	}
 	return v.Info.Features["label"].Names
-}
-
-// guarded turns a panic of a reader, which damage can cause, into an error.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", shard.ErrCorrupt, p)
-		}
-	}()
-	return f()
 }

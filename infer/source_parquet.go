@@ -8,10 +8,9 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/file"
 
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -24,7 +23,7 @@ func openParquet(p string, o *OpenOptions) (source, error) {
 	c := &columns{name: p, known: o.Known, names: map[int]*names{}}
 	var r *file.Reader
 	var leaves map[string]int
-	err = guarded(func() error {
+	err = prediction.Guarded(func() error {
 		var err error
 		if r, err = file.NewParquetReader(f); err != nil {
 			return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
@@ -45,7 +44,7 @@ func openParquet(p string, o *OpenOptions) (source, error) {
 	}
 	c.close = f.Close
 	c.load = func(g int) (records []arrow.Record, err error) {
-		err = guarded(func() error {
+		err = prediction.Guarded(func() error {
 			rec, err := parquetGroup(r, g, leaves)
 			if err != nil {
 				return fmt.Errorf("%w: row group %d: %w", shard.ErrCorrupt, g, err)
@@ -100,9 +99,9 @@ func parquetGroup(r *file.Reader, g int, leaves map[string]int) (arrow.Record, e
 		var column arrow.Array
 		switch c := chunk.(type) {
 		case *file.ByteArrayColumnChunkReader:
-			column, err = parquetBytes(c, what, rows)
+			column, err = prediction.ParquetBytes(c, what, rows)
 		case *file.Int64ColumnChunkReader:
-			column, err = parquetInts(c, rows)
+			column, err = prediction.ParquetInts(c, rows)
 		default:
 			continue // no type that this column has
 		}
@@ -112,48 +111,4 @@ func parquetGroup(r *file.Reader, g int, leaves map[string]int) (arrow.Record, e
 		fields, columns = append(fields, arrow.Field{Name: what, Type: column.DataType(), Nullable: true}), append(columns, column)
 	}
 	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rows), nil
-}
-
-func parquetBytes(c *file.ByteArrayColumnChunkReader, what string, rows int64) (arrow.Array, error) {
-	t := arrow.DataType(arrow.BinaryTypes.LargeBinary)
-	if what != "image" {
-		t = arrow.BinaryTypes.LargeString
-	}
-	b := array.NewBuilder(memory.DefaultAllocator, t)
-	defer b.Release()
-	var value [1]parquet.ByteArray
-	var def [1]int16
-	for range rows { // a value at a time: it is good until the next page
-		n, read, err := c.ReadBatch(1, value[:], def[:], nil)
-		switch {
-		case err != nil || n != 1:
-			return nil, fmt.Errorf("%d of %d rows (%v)", b.Len(), rows, err)
-		case read == 0:
-			b.AppendNull()
-		case what == "image":
-			b.(*array.BinaryBuilder).Append(value[0])
-		default:
-			b.(*array.LargeStringBuilder).Append(string(value[0]))
-		}
-	}
-	return b.NewArray(), nil
-}
-
-func parquetInts(c *file.Int64ColumnChunkReader, rows int64) (arrow.Array, error) {
-	b := array.NewInt64Builder(memory.DefaultAllocator)
-	defer b.Release()
-	var value [1]int64
-	var def [1]int16
-	for range rows {
-		n, read, err := c.ReadBatch(1, value[:], def[:], nil)
-		switch {
-		case err != nil || n != 1:
-			return nil, fmt.Errorf("%d of %d rows (%v)", b.Len(), rows, err)
-		case read == 0:
-			b.AppendNull()
-		default:
-			b.Append(value[0])
-		}
-	}
-	return b.NewArray(), nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -111,14 +112,18 @@ func TestSources(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		rec    arrow.Record
-		encode func(w io.Writer, s *arrow.Schema) (encoder, error)
+		encode func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error)
 	}{
-		{"file.arrow", rec, func(w io.Writer, s *arrow.Schema) (encoder, error) { return newEncoder("arrow", w, s) }},
-		{"stream.arrow", rec, func(w io.Writer, s *arrow.Schema) (encoder, error) { return newEncoder("stream", w, s) }},
-		{"packed.arrows", plain, func(w io.Writer, s *arrow.Schema) (encoder, error) {
+		{"file.arrow", rec, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
+			return prediction.NewEncoder("arrow", w, s)
+		}},
+		{"stream.arrow", rec, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
+			return prediction.NewEncoder("stream", w, s)
+		}},
+		{"packed.arrows", plain, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
 			return ipc.NewWriter(w, ipc.WithSchema(s), ipc.WithZstd()), nil
 		}},
-		{"file.parquet", rec, func(w io.Writer, s *arrow.Schema) (encoder, error) {
+		{"file.parquet", rec, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
 			return pqarrow.NewFileWriter(s, w, parquet.NewWriterProperties(), pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
 		}},
 	} {
@@ -199,7 +204,7 @@ func TestDamagedSources(t *testing.T) {
 	dir := t.TempDir()
 	var file bytes.Buffer
 	rec := imageTable(false)
-	w, err := newEncoder("stream", &file, rec.Schema())
+	w, err := prediction.NewEncoder("stream", &file, rec.Schema())
 	if err != nil {
 		t.Fatal(err)
 	}

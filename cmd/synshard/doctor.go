@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train/torch"
@@ -157,9 +157,9 @@ func (a *app) doctorORT(flag string) finding {
 	if err != nil {
 		return missing("ONNX Runtime", err, mendORT)
 	}
-	version, err := onnx.Version(path)
+	version, err := ort.Version(path)
 	if err != nil {
-		if errors.Is(err, onnx.ErrUnfit) {
+		if errors.Is(err, ort.ErrUnfit) {
 			err = fmt.Errorf("%s: %w", path, err)
 		}
 		return missing("ONNX Runtime", err, mendORT)

@@ -10,7 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -110,16 +111,16 @@ func (a *app) eval(path string, f evalFlags) error {
 		if err != nil {
 			return err
 		}
-		if p, err = p.Restrict(labelled(names, p.Classes)); err != nil {
+		if p, err = eval.Restrict(p, labelled(names, p.Classes)); err != nil {
 			return fmt.Errorf("%s: %w", f.only, err)
 		}
 	}
-	r, err := infer.Evaluate(p)
+	r, err := eval.Evaluate(p)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if f.real != "" {
-		if r.Real, err = infer.MeasureReal(p, f.real); err != nil {
+		if r.Real, err = eval.MeasureReal(p, f.real); err != nil {
 			return err
 		}
 	}
@@ -133,7 +134,7 @@ func (a *app) eval(path string, f evalFlags) error {
 		a.logf("warning: %s", r.Warning)
 	}
 	if f.arrow != "" {
-		if err := infer.WriteReport(f.arrow, r); err != nil {
+		if err := eval.WriteReport(f.arrow, r); err != nil {
 			return err
 		}
 	}
@@ -141,7 +142,7 @@ func (a *app) eval(path string, f evalFlags) error {
 }
 
 // predictions reads a file, or stdin.
-func (a *app) predictions(path, classList string) (*infer.Predictions, error) {
+func (a *app) predictions(path, classList string) (*prediction.Predictions, error) {
 	var classes []string
 	if classList != "" {
 		var err error
@@ -150,9 +151,9 @@ func (a *app) predictions(path, classList string) (*infer.Predictions, error) {
 		}
 	}
 	if path != "-" {
-		return infer.ReadPredictions(path, classes)
+		return prediction.ReadPredictions(path, classes)
 	}
-	p, err := infer.ReadPredictionsFrom(a.stdin, classes)
+	p, err := prediction.ReadPredictionsFrom(a.stdin, classes)
 	if err != nil {
 		return nil, fmt.Errorf("stdin: %w", err)
 	}
@@ -177,7 +178,7 @@ func labelled(names, classes []string) []string {
 
 // judge adds what WordNet says of the mistakes. Classes that are no synsets
 // leave that out, aloud, unless it was asked for.
-func (a *app) judge(p *infer.Predictions, r *infer.Report, f evalFlags) (*wordnet.Graph, error) {
+func (a *app) judge(p *prediction.Predictions, r *eval.Report, f evalFlags) (*wordnet.Graph, error) {
 	asked := len(f.superclasses)+len(f.depths) > 0
 	g, err := a.openWordNet(f.wordnet)
 	if err != nil {
@@ -187,7 +188,7 @@ func (a *app) judge(p *infer.Predictions, r *infer.Report, f evalFlags) (*wordne
 		a.logf("without WordNet's measures: %v", err)
 		return nil, nil
 	}
-	h, err := infer.NewHierarchy(g, p.Classes)
+	h, err := eval.NewHierarchy(g, p.Classes)
 	if err != nil {
 		if asked {
 			return nil, usagef("eval: %w", err)
@@ -195,13 +196,13 @@ func (a *app) judge(p *infer.Predictions, r *infer.Report, f evalFlags) (*wordne
 		a.logf("without WordNet's measures: %v", err)
 		return g, nil
 	}
-	report := infer.Judge(p, h)
+	report := eval.Judge(p, h)
 	if len(f.superclasses) > 0 {
 		groups, err := a.groups(g, h, f.superclasses)
 		if err != nil {
 			return nil, err
 		}
-		report.Rollups = append(report.Rollups, infer.Rollup(p, strings.Join(f.superclasses, ", "), groups))
+		report.Rollups = append(report.Rollups, eval.Rollup(p, strings.Join(f.superclasses, ", "), groups))
 	}
 	for _, depth := range f.depths {
 		if strings.Trim(depth, "0123456789") != "" {
@@ -211,7 +212,7 @@ func (a *app) judge(p *infer.Predictions, r *infer.Report, f evalFlags) (*wordne
 		if err != nil {
 			return nil, err
 		}
-		report.Rollups = append(report.Rollups, infer.Rollup(p, "depth "+depth, groups))
+		report.Rollups = append(report.Rollups, eval.Rollup(p, "depth "+depth, groups))
 	}
 	r.Hierarchy = &report
 	return g, nil
@@ -223,12 +224,12 @@ func (a *app) evalCompare(first, second string, f evalFlags) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	c, err := infer.Compare(x, y, f.resamples, f.seed)
+	c, err := eval.Compare(x, y, f.resamples, f.seed)
 	if err != nil {
 		return fmt.Errorf("%s and %s: %w", first, second, err)
 	}
 	if f.arrow != "" {
-		if err := infer.WriteComparison(f.arrow, c); err != nil {
+		if err := eval.WriteComparison(f.arrow, c); err != nil {
 			return err
 		}
 	}

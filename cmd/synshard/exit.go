@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 )
@@ -77,7 +77,7 @@ var coded = []struct {
 }{
 	{durable.ErrLocked, exitLocked},
 	{shard.ErrCorrupt, exitCorrupt},
-	{infer.ErrFormat, exitCorrupt},
+	{prediction.ErrFormat, exitCorrupt},
 	{context.Canceled, exitInterrupted},
 }
 

@@ -14,7 +14,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
-	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/infer/ort"
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/model"
 )
 
@@ -33,7 +34,7 @@ type inferFlags struct {
 // inferColumns lets another file of this package add columns to what infer
 // writes, with flags of their own: it is called with the command and gives what
 // is called when the model is open.
-var inferColumns []func(cmd *cobra.Command) func(a *app, spec model.Spec) ([]infer.Derived, error)
+var inferColumns []func(cmd *cobra.Command) func(a *app, spec model.Spec) ([]prediction.Derived, error)
 
 const inferLong = `Runs a model over images and writes a row each, in the order of the input: path,
 label and synset (the truth, where it is known), then the most probable classes
@@ -64,7 +65,7 @@ const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --
 func newInferCmd(a *app) *cobra.Command {
 	var f inferFlags
 	var sel *selectionFlags
-	var columns []func(*app, model.Spec) ([]infer.Derived, error)
+	var columns []func(*app, model.Spec) ([]prediction.Derived, error)
 	cmd := &cobra.Command{
 		Use:     "infer MODEL INPUT... [--out FILE]",
 		Short:   "Predict over images and write Arrow, Parquet, NDJSON or CSV",
@@ -92,7 +93,7 @@ func newInferCmd(a *app) *cobra.Command {
 	for _, c := range inferColumns {
 		columns = append(columns, c(cmd))
 	}
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(infer.Formats, cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(prediction.Formats, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
@@ -118,10 +119,10 @@ func (f *inferFlags) check(a *app) error {
 		return usagef("infer: --embedding %q: want fp32 or fp16, as in --embedding=fp16", f.embedding)
 	}
 	if f.format == "" {
-		f.format = infer.FormatOf(f.out)
+		f.format = prediction.FormatOf(f.out)
 	}
-	if !slices.Contains(infer.Formats, f.format) {
-		return usagef("infer: --format %q: want one of %s", f.format, strings.Join(infer.Formats, ", "))
+	if !slices.Contains(prediction.Formats, f.format) {
+		return usagef("infer: --format %q: want one of %s", f.format, strings.Join(prediction.Formats, ", "))
 	}
 	if f.out == "-" && f.format != "ndjson" && f.format != "csv" {
 		return a.refuseTerminal("the " + f.format + " output")
@@ -129,7 +130,7 @@ func (f *inferFlags) check(a *app) error {
 	return nil
 }
 
-func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *inferFlags, sel *selectionFlags, columns []func(*app, model.Spec) ([]infer.Derived, error)) error {
+func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *inferFlags, sel *selectionFlags, columns []func(*app, model.Spec) ([]prediction.Derived, error)) error {
 	if err := f.check(a); err != nil {
 		return err
 	}
@@ -233,11 +234,11 @@ func fileSum(path string) (string, error) {
 // unfit gives an error of ONNX Runtime its exit code.
 func unfit(err error) error {
 	switch {
-	case errors.Is(err, onnx.ErrUnfit):
+	case errors.Is(err, ort.ErrUnfit):
 		return native(fmt.Errorf("%w; %s", err, mendORT))
-	case errors.Is(err, onnx.ErrTooNew):
+	case errors.Is(err, ort.ErrTooNew):
 		return native(err)
-	case errors.Is(err, onnx.ErrOption):
+	case errors.Is(err, ort.ErrOption):
 		return usagef("infer: --ep-option: %w", err)
 	}
 	return err

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
-	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/shard"
@@ -30,7 +30,7 @@ type networkFlags struct {
 	spec, classes, interpolation string
 	size, resize                 int
 	mean, std                    []float64
-	choice                       onnx.Choice
+	choice                       ort.Choice
 	changed                      func(flag string) bool
 	whole                        bool // a batch is one run, whatever its memory
 }
@@ -57,7 +57,7 @@ func (f *networkFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.choice.Output, "output", "", "name of the output with the scores (default: the only one that fits)")
 	fl.StringVar(&f.choice.Embedding, "embedding-output", "", "name of the output with the embedding (default: embedding)")
 	fl.StringVar(&f.choice.Scores, "scores", "", "what the scores are: probabilities or logits (default: a first run tells)")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(onnx.Providers, cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(ort.Providers, cobra.ShellCompDirectiveNoFileComp)))
 	f.changed = cmd.Flags().Changed
 }
 
@@ -76,10 +76,10 @@ func (f *networkFlags) check() error {
 	if s := f.choice.Scores; s != "" && s != "probabilities" && s != "logits" {
 		return usagef("infer: --scores %q: want probabilities or logits", s)
 	}
-	if l := f.choice.Layout; l != "" && l != onnx.NCHW && l != onnx.NHWC {
-		return usagef("infer: --layout %q: want %s or %s", l, onnx.NCHW, onnx.NHWC)
+	if l := f.choice.Layout; l != "" && l != ort.NCHW && l != ort.NHWC {
+		return usagef("infer: --layout %q: want %s or %s", l, ort.NCHW, ort.NHWC)
 	}
-	if err := onnx.CheckProvider(f.provider, f.epOptions); err != nil {
+	if err := ort.CheckProvider(f.provider, f.epOptions); err != nil {
 		return usagef("infer: %w", err)
 	}
 	return nil
@@ -113,7 +113,7 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 	if f.engine == "torch" {
 		return a.openTorch(path, f, want, batch)
 	}
-	c, err := onnx.Describe(path, f.choice)
+	c, err := ort.Describe(path, f.choice)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 	for _, k := range slices.Sorted(maps.Keys(f.epOptions)) {
 		n.backend += fmt.Sprintf(" %s=%s", k, f.epOptions[k])
 	}
-	o := onnx.Options{Library: lib, Model: path, Provider: f.provider, Device: f.device, Threads: 1, ProviderOptions: f.epOptions,
+	o := ort.Options{Library: lib, Model: path, Provider: f.provider, Device: f.device, Threads: 1, ProviderOptions: f.epOptions,
 		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: want.logits}
 	if f.provider == "cpu" && !f.whole {
 		o.Most = mostOnCPU
@@ -154,7 +154,7 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 			return nil, err
 		}
 	}
-	s, err := onnx.Open(o)
+	s, err := ort.Open(o)
 	if err != nil {
 		return nil, unfit(err)
 	}
@@ -179,7 +179,7 @@ func engineCache(sum string) (string, error) {
 
 // resolve makes the Spec: the file's, or --spec's, or what the model's shape
 // says, and over it what was given as flags, which is noted.
-func (f *networkFlags) resolve(c *onnx.Contract, path string) (model.Spec, map[string]string, error) {
+func (f *networkFlags) resolve(c *ort.Contract, path string) (model.Spec, map[string]string, error) {
 	notes := map[string]string{}
 	var s model.Spec
 	switch {

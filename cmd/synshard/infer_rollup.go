@@ -5,7 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -16,10 +17,10 @@ var _ = func() struct{} {
 }()
 
 // rollupColumns adds --rollup and --backoff to infer.
-func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, error) {
+func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]prediction.Derived, error) {
 	rollup := cmd.Flags().StringArray("rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
 	backoff := cmd.Flags().Float64("backoff", 0, "columns with the lowest synset above the prediction that has at least this probability")
-	return func(a *app, spec model.Spec) ([]infer.Derived, error) {
+	return func(a *app, spec model.Spec) ([]prediction.Derived, error) {
 		if cmd.Flags().Changed("backoff") && !(*backoff > 0 && *backoff <= 1) {
 			return nil, usagef("infer: --backoff %v: want above 0, at most 1", *backoff)
 		}
@@ -30,20 +31,20 @@ func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, 
 		if err != nil {
 			return nil, err
 		}
-		h, err := infer.NewHierarchy(g, spec.Classes)
+		h, err := eval.NewHierarchy(g, spec.Classes)
 		if err != nil {
 			return nil, usagef("infer: %w", err)
 		}
-		var out []infer.Derived
+		var out []prediction.Derived
 		if len(*rollup) > 0 {
 			groups, err := a.groups(g, h, *rollup)
 			if err != nil {
 				return nil, err
 			}
-			out = infer.RollupColumns(groups)
+			out = eval.RollupColumns(groups)
 		}
 		if *backoff > 0 {
-			out = append(out, infer.BackoffColumns(h, *backoff)...)
+			out = append(out, eval.BackoffColumns(h, *backoff)...)
 		}
 		return out, nil
 	}
@@ -51,21 +52,21 @@ func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]infer.Derived, 
 
 // groups reads superclasses: one depth, or names of synsets. What is neither is
 // an error of usage.
-func (a *app) groups(g *wordnet.Graph, h *infer.Hierarchy, names []string) (infer.Groups, error) {
+func (a *app) groups(g *wordnet.Graph, h *eval.Hierarchy, names []string) (eval.Groups, error) {
 	if depth, err := strconv.Atoi(names[0]); err == nil && len(names) == 1 {
 		if depth < 0 {
-			return infer.Groups{}, usagef("depth %d: want 0, the root, or more", depth)
+			return eval.Groups{}, usagef("depth %d: want 0, the root, or more", depth)
 		}
 		return h.AtDepth(depth), nil
 	}
 	var ids []wordnet.ID
 	for _, name := range names {
 		if _, err := strconv.Atoi(name); err == nil {
-			return infer.Groups{}, usagef("depth %s stands beside other superclasses: give a depth alone, or synsets", name)
+			return eval.Groups{}, usagef("depth %s stands beside other superclasses: give a depth alone, or synsets", name)
 		}
 		id, err := (&synsetApp{app: a, g: g}).one(name)
 		if err != nil {
-			return infer.Groups{}, usagef("%w", err)
+			return eval.Groups{}, usagef("%w", err)
 		}
 		ids = append(ids, id)
 	}

@@ -38,7 +38,7 @@ func needORT(t *testing.T) string {
 func newInferBed(t *testing.T) *inferBed {
 	t.Helper()
 	lib := needORT(t)
-	data, err := filepath.Abs("../../infer/onnx/testdata")
+	data, err := filepath.Abs("../../infer/ort/testdata")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/prediction"
 )
 
 // TestInferEngineTorch: the training engine predicts what ONNX Runtime does,
@@ -24,9 +24,9 @@ func TestInferEngineTorch(t *testing.T) {
 	a, b := filepath.Join(dir, "torch.arrow"), filepath.Join(dir, "onnx.arrow")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--logits", "--embedding", "--out", a, "--progress", "off")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--logits", "--embedding", "--out", b, "--progress", "off")
-	x, err := infer.ReadPredictions(a, nil)
+	x, err := prediction.ReadPredictions(a, nil)
 	check(t, err)
-	y, err := infer.ReadPredictions(b, nil)
+	y, err := prediction.ReadPredictions(b, nil)
 	check(t, err)
 	if x.Len() != 9 || x.Len() != y.Len() {
 		t.Fatalf("%d rows and %d", x.Len(), y.Len())

@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/prediction"
 )
 
 var _ = register(newMergeCmd)
@@ -27,15 +27,15 @@ the whole is there already nothing is done.`,
 		Args: atLeast(1, "the parts"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if format == "" {
-				format = infer.FormatOf(out)
+				format = prediction.FormatOf(out)
 			}
-			if !slices.Contains(infer.Formats, format) {
-				return usagef("merge: --format %q: want one of %s", format, strings.Join(infer.Formats, ", "))
+			if !slices.Contains(prediction.Formats, format) {
+				return usagef("merge: --format %q: want one of %s", format, strings.Join(prediction.Formats, ", "))
 			}
 			if out == "-" {
 				return usagef("merge: --out names a file; parts are of no use before all are there")
 			}
-			sum, err := infer.Merge(args, out, format)
+			sum, err := prediction.Merge(args, out, format)
 			if err != nil {
 				return fmt.Errorf("merge: %w", err)
 			}

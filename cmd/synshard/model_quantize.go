@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/infer/onnx"
+	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
@@ -198,7 +198,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *model.Quantizer, vi
 	if err != nil {
 		return 0, err
 	}
-	o, err := onnx.Observe(onnx.Options{Library: lib, Model: path, Threads: n.runs, Spec: n.spec, Choice: f.net.choice}, q.Observed(), q.Tensors())
+	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.runs, Spec: n.spec, Choice: f.net.choice}, q.Observed(), q.Tensors())
 	if err != nil {
 		return 0, unfit(err)
 	}

@@ -30,25 +30,27 @@ var allowed = map[string][]string{
 	"loader":              {"shard", "pixel", "model", "internal/processors"},
 	"train":               {"loader", "model", "internal/durable", "internal/processors"},
 	"train/torch":         {"loader", "model", "train"},
-	"infer":               {"loader", "shard", "pixel", "model", "wordnet", "internal/durable"},
-	"infer/onnx":          {"loader", "model", "infer"},
+	"infer":               {"loader", "shard", "pixel", "model", "wordnet", "infer/prediction", "internal/durable"},
+	"infer/prediction":    {"shard", "model", "internal/durable"},
+	"infer/ort":           {"loader", "model", "infer"},
+	"eval":                {"infer/prediction", "wordnet", "internal/durable"},
 	"cmd/synshard":        {"*"},
 }
 
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.
 var owners = map[string][]string{
-	"github.com/apache/arrow/go/":          {"shard", "infer", "ingest"},
-	"github.com/yalue/onnxruntime_go":      {"infer/onnx"},
+	"github.com/apache/arrow/go/":          {"shard", "infer", "infer/prediction", "eval", "ingest"},
+	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/spf13/cobra":               {"cmd/synshard"},
 	"github.com/spf13/pflag":               {"cmd/synshard"},
 	"github.com/schollz/progressbar/":      {"cmd/synshard"},
 	"golang.org/x/term":                    {"cmd/synshard"},
-	"C":                                    {"pixel", "train/torch", "infer/onnx"},
-	"unsafe":                               {"pixel", "train/torch", "infer/onnx"},
+	"C":                                    {"pixel", "train/torch", "infer/ort"},
+	"unsafe":                               {"pixel", "train/torch", "infer/ort"},
 	"github.com/goccy/go-yaml":             {"train", "cmd/synshard"},
 	"gonum.org/v1/plot":                    {"train"},
-	"google.golang.org/protobuf/encoding/": {"model", "train", "infer/onnx"},
+	"google.golang.org/protobuf/encoding/": {"model", "train", "infer/ort"},
 }
 
 // forbidden calls and imports of libraries: they never read the environment or

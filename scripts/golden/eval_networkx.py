@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden data for the measures of `synshard eval`, by networkx, NumPy and SciPy.
 
-    python scripts/golden/eval_networkx.py /usr/share/wordnet infer/testdata/eval.json
+    python scripts/golden/eval_networkx.py /usr/share/wordnet eval/testdata/eval.json
 
 Reads data.noun by itself, takes 40 classes from four branches of WordNet 3.0, one of them above another, makes up
 predictions, and computes: heights and distances in the graph that the classes span, accuracy after rolling up, the

@@ -2,7 +2,7 @@
 """Writes small ONNX classifiers that synshard did not export, with images and what
 PIL, NumPy and Python's ONNX Runtime make of them.
 
-    python scripts/golden/infer_foreign.py infer/onnx/testdata
+    python scripts/golden/infer_foreign.py infer/ort/testdata
 
 Needs onnx, onnxruntime, numpy and pillow. Each model is a convolution, a mean over the
 image and a matrix, with weights of a fixed seed.

@@ -1,0 +1,170 @@
+package eval
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/synshard/synshard/infer/prediction"
+)
+
+// Report measures predictions against the truth. Accuracies are shares of N,
+// the rows whose truth is known; a row that failed counts as wrong.
+type Report struct {
+	N           int              `json:"n"`
+	NoTruth     int              `json:"no_truth"` // rows left out
+	Failed      int              `json:"failed"`
+	Undecided   int              `json:"undecided,omitempty"` // of a restricted set: none of its classes is among a row's predictions
+	Top1        float64          `json:"top1"`
+	Top5        float64          `json:"top5"` // of as many predictions as there are, if fewer than 5
+	K           int              `json:"k"`
+	Calibration Calibration      `json:"calibration"`
+	Synsets     []SynsetReport   `json:"synsets"`
+	Pairs       []Confusion      `json:"confusions"` // commonest first
+	Real        *RealReport      `json:"real,omitempty"`
+	Hierarchy   *HierarchyReport `json:"hierarchy,omitempty"`
+	Warning     string           `json:"warning,omitempty"`
+}
+
+// SynsetReport is one class. Recall is its top-1 accuracy; Precision the share
+// of its first predictions that are right: 0 where there are none.
+type SynsetReport struct {
+	Synset    string  `json:"synset"`
+	N         int     `json:"n"`
+	Top1      float64 `json:"top1"`
+	Top5      float64 `json:"top5"`
+	Precision float64 `json:"precision"`
+	Recall    float64 `json:"recall"`
+	Predicted int     `json:"predicted"` // times it was the first prediction
+}
+
+// Confusion counts how often one synset was taken for another.
+type Confusion struct {
+	Truth     string `json:"truth"`
+	Predicted string `json:"predicted"`
+	N         int    `json:"n"`
+}
+
+// Calibration compares the probability of the first prediction with how often
+// it is right, in equal intervals. ECE is the expected calibration error, the
+// mean difference weighted by rows: Guo et al., "On Calibration of Modern
+// Neural Networks", ICML 2017, equation 3. Rows that failed are left out.
+type Calibration struct {
+	ECE  float64          `json:"ece"`
+	Bins []CalibrationBin `json:"bins"`
+}
+
+// CalibrationBin is the interval (Low, High] of the probability.
+type CalibrationBin struct {
+	Low        float64 `json:"low"`
+	High       float64 `json:"high"`
+	N          int     `json:"n"`
+	Confidence float64 `json:"confidence"` // mean probability
+	Accuracy   float64 `json:"accuracy"`
+}
+
+const calibrationBins = 15
+
+// tally counts one class.
+type tally struct{ n, top1, top5, predicted int }
+
+// Evaluate compares predictions with the truth.
+func Evaluate(p *prediction.Predictions) (Report, error) {
+	r := Report{K: p.K, Synsets: []SynsetReport{}, Pairs: []Confusion{}}
+	by, pairs := make([]tally, len(p.Classes)), map[[2]int32]int{}
+	for i, truth := range p.Truth {
+		if truth < 0 {
+			r.NoTruth++
+			continue
+		}
+		r.N++
+		by[truth].n++
+		row := p.Top[i*p.K : (i+1)*p.K]
+		switch {
+		case p.Failed[i]:
+			r.Failed++
+			continue
+		case row[0] < 0:
+			r.Undecided++
+			continue
+		}
+		by[row[0]].predicted++
+		if row[0] == truth {
+			by[truth].top1++
+		} else {
+			pairs[[2]int32{truth, row[0]}]++
+		}
+		if slices.Contains(row[:min(p.K, 5)], truth) {
+			by[truth].top5++
+		}
+	}
+	if r.N == 0 {
+		return r, fmt.Errorf("no row has a truth that is one of the model's classes; nothing can be measured")
+	}
+	r.classes(p.Classes, by, pairs)
+	r.Calibration = calibrate(p)
+	return r, nil
+}
+
+// classes sums the tallies up.
+func (r *Report) classes(names []string, by []tally, pairs map[[2]int32]int) {
+	top1, top5, seen := 0, 0, 0
+	for c, t := range by {
+		if t.n == 0 && t.predicted == 0 {
+			continue
+		}
+		if t.n > 0 {
+			seen++
+		}
+		top1, top5 = top1+t.top1, top5+t.top5
+		r.Synsets = append(r.Synsets, SynsetReport{Synset: names[c], N: t.n, Top1: share(t.top1, t.n), Top5: share(t.top5, t.n),
+			Precision: share(t.top1, t.predicted), Recall: share(t.top1, t.n), Predicted: t.predicted})
+	}
+	slices.SortFunc(r.Synsets, func(a, b SynsetReport) int { return cmp.Compare(a.Synset, b.Synset) })
+	r.Top1, r.Top5 = share(top1, r.N), share(top5, r.N)
+	for p, n := range pairs {
+		r.Pairs = append(r.Pairs, Confusion{names[p[0]], names[p[1]], n})
+	}
+	slices.SortFunc(r.Pairs, func(a, b Confusion) int {
+		return cmp.Or(cmp.Compare(b.N, a.N), cmp.Compare(a.Truth, b.Truth), cmp.Compare(a.Predicted, b.Predicted))
+	})
+	if chance := 1 / float64(len(names)); seen > 2 && r.N >= 50*seen && r.Top1 < 1.5*chance {
+		r.Warning = fmt.Sprintf("top-1 is at the level of chance (%.2f %% for %d classes): the model's class order is probably not the dataset's", 100*chance, len(names))
+	}
+}
+
+func calibrate(p *prediction.Predictions) Calibration {
+	var sum [calibrationBins]float64
+	var n, right [calibrationBins]int
+	total := 0
+	for i, truth := range p.Truth {
+		if truth < 0 || p.Failed[i] || p.Top[i*p.K] < 0 {
+			continue
+		}
+		prob := float64(p.Prob[i*p.K])
+		b := min(max(int(prob*calibrationBins-1e-9), 0), calibrationBins-1)
+		sum[b] += prob
+		n[b]++
+		total++
+		if p.Top[i*p.K] == truth {
+			right[b]++
+		}
+	}
+	var c Calibration
+	for b := range calibrationBins {
+		bin := CalibrationBin{Low: float64(b) / calibrationBins, High: float64(b+1) / calibrationBins, N: n[b],
+			Confidence: sum[b] / float64(max(n[b], 1)), Accuracy: share(right[b], n[b])}
+		c.Bins = append(c.Bins, bin)
+		c.ECE += abs(bin.Accuracy-bin.Confidence) * share(n[b], total)
+	}
+	return c
+}
+
+func abs(v float64) float64 { return max(v, -v) }
+
+func share(k, n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return float64(k) / float64(n)
+}

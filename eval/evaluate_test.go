@@ -1,0 +1,392 @@
+package eval
+
+import (
+	"cmp"
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// evalGolden is what networkx, NumPy and SciPy make of predictions:
+// scripts/golden/eval_networkx.py.
+type evalGolden struct {
+	Classes       []string    `json:"classes"`
+	K             int         `json:"k"`
+	Truth         []int32     `json:"truth"`
+	Probabilities [][]float32 `json:"probabilities"`
+	Top1          float64     `json:"top1"`
+	Top5          float64     `json:"top5"`
+	ECE           float64     `json:"ece"`
+	MistakeHeight float64     `json:"mistake_height"`
+	Distance1     float64     `json:"distance_at_1"`
+	Distance5     float64     `json:"distance_at_5"`
+	Subtrees      map[string]struct {
+		Classes, N   int
+		Top1, Inside float64
+	} `json:"subtrees"`
+	Named struct {
+		Synsets   []string
+		Groups, N int
+		Top1      float64
+	} `json:"named"`
+	Depths map[string]struct {
+		Groups, N int
+		Top1      float64
+	} `json:"depths"`
+	RollupProb [][]float64         `json:"rollup_prob"`
+	Backoff    map[string][][2]any `json:"backoff"`
+	Compare    struct {
+		Other  []int   `json:"other"`
+		OnlyA  int     `json:"only_a"`
+		OnlyB  int     `json:"only_b"`
+		PExact float64 `json:"p_exact"`
+		PMid   float64 `json:"p_mid"`
+	} `json:"compare"`
+}
+
+func readEvalGolden(t *testing.T) (evalGolden, *prediction.Predictions) {
+	t.Helper()
+	b, err := os.ReadFile("testdata/eval.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g evalGolden
+	if err := json.Unmarshal(b, &g); err != nil {
+		t.Fatal(err)
+	}
+	p := &prediction.Predictions{Classes: g.Classes, K: g.K, Truth: g.Truth, Failed: make([]bool, len(g.Truth))}
+	for i, row := range g.Probabilities {
+		p.Paths = append(p.Paths, "ILSVRC2012_val_0000000"+string(rune('1'+i%9))+".JPEG")
+		p.All = append(p.All, row...)
+		order := make([]int32, len(row))
+		for c := range order {
+			order[c] = int32(c)
+		}
+		slices.SortStableFunc(order, func(a, b int32) int { return cmp.Compare(row[b], row[a]) })
+		for _, c := range order[:g.K] {
+			p.Top, p.Prob = append(p.Top, c), append(p.Prob, row[c])
+		}
+	}
+	return g, p
+}
+
+func nouns(t *testing.T) *wordnet.Graph {
+	t.Helper()
+	g, err := wordnet.Open("/usr/share/wordnet")
+	if err != nil {
+		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
+			t.Fatal(err)
+		}
+		t.Skipf("needs WordNet 3.0 (scripts/setup.sh): %v", err)
+	}
+	return g
+}
+
+func same(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= 1e-6) {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+func TestEvaluate(t *testing.T) {
+	g, p := readEvalGolden(t)
+	r, err := Evaluate(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, "top-1", r.Top1, g.Top1)
+	same(t, "top-5", r.Top5, g.Top5)
+	same(t, "calibration error", r.Calibration.ECE, g.ECE)
+	var right, predicted, n int
+	for _, s := range r.Synsets {
+		right += int(math.Round(s.Recall * float64(s.N)))
+		predicted += s.Predicted
+		n += s.N
+		same(t, s.Synset+" precision", s.Precision*float64(s.Predicted), s.Recall*float64(s.N))
+	}
+	wrong := 0
+	for _, c := range r.Pairs {
+		wrong += c.N
+	}
+	if n != len(g.Truth) || predicted != n || right+wrong != n {
+		t.Errorf("%d rows, %d predicted, %d right, %d wrong of %d", n, predicted, right, wrong, len(g.Truth))
+	}
+	p.Failed[0], p.Truth[1] = true, -1
+	for j := range p.K {
+		p.Top[j] = -1
+	}
+	r, err = Evaluate(p)
+	if err != nil || r.Failed != 1 || r.NoTruth != 1 || r.N != len(g.Truth)-1 {
+		t.Errorf("a failed row and one without truth: %+v, %v", r, err)
+	}
+	if _, err := Evaluate(&prediction.Predictions{Classes: g.Classes, K: 1, Truth: []int32{-1}, Failed: []bool{false}, Top: []int32{0}, Prob: []float32{1}}); err == nil {
+		t.Error("no truth at all is measured")
+	}
+}
+
+func TestHierarchy(t *testing.T) {
+	g, p := readEvalGolden(t)
+	h, err := NewHierarchy(nouns(t), g.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Judge(p, h)
+	same(t, "height of mistakes", r.MistakeHeight, g.MistakeHeight)
+	same(t, "distance at 1", r.Distance1, g.Distance1)
+	same(t, "distance at 5", r.Distance5, g.Distance5)
+	if len(r.Subtrees) != len(g.Subtrees) {
+		t.Errorf("%d subtrees, want %d", len(r.Subtrees), len(g.Subtrees))
+	}
+	for i, s := range r.Subtrees {
+		want := g.Subtrees[s.Synset]
+		same(t, s.Synset+" top-1", s.Top1, want.Top1)
+		same(t, s.Synset+" inside", s.Inside, want.Inside)
+		if s.Classes != want.Classes || s.N != want.N || i > 0 && s.Top1 < r.Subtrees[i-1].Top1 {
+			t.Errorf("subtree %+v, want %+v, worst first", s, want)
+		}
+	}
+	for depth, want := range g.Depths {
+		var d int
+		if err := json.Unmarshal([]byte(depth), &d); err != nil {
+			t.Fatal(err)
+		}
+		got := Rollup(p, depth, h.AtDepth(d))
+		same(t, "depth "+depth, got.Top1, want.Top1)
+		if got.N != want.N || got.Groups != want.Groups {
+			t.Errorf("depth %s: %+v, want %+v", depth, got, want)
+		}
+	}
+	if _, err := NewHierarchy(nouns(t), []string{"cat"}); err == nil || !strings.Contains(err.Error(), `"cat"`) {
+		t.Errorf("a class that is no synset: %v", err)
+	}
+	if _, err := NewHierarchy(nouns(t), []string{"n00000001"}); err == nil {
+		t.Error("a synset WordNet has not is placed in it")
+	}
+}
+
+func TestRollupAndBackoff(t *testing.T) {
+	g, p := readEvalGolden(t)
+	h, err := NewHierarchy(nouns(t), g.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []wordnet.ID
+	for _, s := range g.Named.Synsets {
+		id, err := wordnet.ParseID(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	groups, err := h.Named(ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := Rollup(p, "named", groups)
+	same(t, "named superclasses", got.Top1, g.Named.Top1)
+	if got.N != g.Named.N {
+		t.Errorf("named superclasses over %d rows, want %d", got.N, g.Named.N)
+	}
+	rollupColumns(t, groups, g)
+	for text, rows := range g.Backoff {
+		var least float64
+		if err := json.Unmarshal([]byte(text), &least); err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range rows {
+			id, prob := h.Backoff(g.Probabilities[i], least)
+			if id.String() != want[0] || math.Abs(prob-want[1].(float64)) > 1e-6 {
+				t.Errorf("back-off to %v, row %d: %s with %v, want %v", least, i, id, prob, want)
+			}
+		}
+	}
+	if _, err := h.Named([]wordnet.ID{ids[0], ids[0]}); err == nil {
+		t.Error("a superclass named twice is taken")
+	}
+	if id, err := wordnet.ParseID("n09472597"); err != nil {
+		t.Fatal(err)
+	} else if _, err := h.Named([]wordnet.ID{id}); err == nil {
+		t.Error("a superclass without classes is taken")
+	}
+}
+
+// rollupColumns holds the columns infer writes to the golden sums.
+func rollupColumns(t *testing.T, groups Groups, g evalGolden) {
+	t.Helper()
+	columns := RollupColumns(groups)
+	best := array.NewStringBuilder(memory.DefaultAllocator)
+	list := array.NewBuilder(memory.DefaultAllocator, columns[1].Field.Type.(*arrow.FixedSizeListType))
+	for _, row := range append(g.Probabilities[:len(g.RollupProb):len(g.RollupProb)], nil) {
+		if err := columns[0].Append(best, row); err != nil {
+			t.Fatal(err)
+		}
+		if err := columns[1].Append(list, row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, sums := best.NewStringArray(), list.NewArray().(*array.FixedSizeList)
+	values := sums.ListValues().(*array.Float32)
+	for i, want := range g.RollupProb {
+		top := 0
+		for j, w := range want {
+			same(t, "superclass's probability", float64(values.Value(i*len(want)+j)), w)
+			if w > want[top]+1e-7 {
+				top = j
+			}
+		}
+		if names.Value(i) != groups.Synsets[top] {
+			t.Errorf("row %d: %s, want %s", i, names.Value(i), groups.Synsets[top])
+		}
+	}
+	if n := len(g.RollupProb); !names.IsNull(n) || !sums.IsNull(n) {
+		t.Error("an image that failed has superclasses")
+	}
+}
+
+func TestCompare(t *testing.T) {
+	g, a := readEvalGolden(t)
+	_, b := readEvalGolden(t)
+	for i, right := range g.Compare.Other {
+		if b.Top[i*b.K] = g.Truth[i]; right == 0 {
+			b.Top[i*b.K] = (g.Truth[i] + 1) % int32(len(g.Classes))
+		}
+	}
+	c, err := Compare(a, b, 4000, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.OnlyA != g.Compare.OnlyA || c.OnlyB != g.Compare.OnlyB || c.N != len(g.Truth) {
+		t.Errorf("%+v, want %d and %d", c, g.Compare.OnlyA, g.Compare.OnlyB)
+	}
+	same(t, "exact p", c.PExact, g.Compare.PExact)
+	same(t, "mid-p", c.PMid, g.Compare.PMid)
+	same(t, "difference", c.Difference, c.B-c.A)
+	// The interval of a difference of pairs, by the normal approximation.
+	n := float64(c.N)
+	spread := 1.96 * math.Sqrt((float64(c.OnlyA+c.OnlyB)-n*c.Difference*c.Difference)/n/n)
+	if math.Abs(c.Low-(c.Difference-spread)) > 0.02 || math.Abs(c.High-(c.Difference+spread)) > 0.02 {
+		t.Errorf("interval %v to %v, want about %v to %v", c.Low, c.High, c.Difference-spread, c.Difference+spread)
+	}
+	again, _ := Compare(a, b, 4000, 1)
+	if again != c {
+		t.Error("the same seed gives another interval")
+	}
+	b.Paths[3] = "other.JPEG"
+	if _, err := Compare(a, b, 100, 1); err == nil || !strings.Contains(err.Error(), "row 3") {
+		t.Errorf("other images: %v", err)
+	}
+}
+
+func TestRestrictAndReal(t *testing.T) {
+	g, p := readEvalGolden(t)
+	some := g.Classes[10:14]
+	q, err := Restrict(p, some)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, row := range g.Probabilities {
+		best := int32(10)
+		for c := int32(10); c < 14; c++ {
+			if row[c] > row[best] {
+				best = c
+			}
+		}
+		in := g.Truth[i] >= 10 && g.Truth[i] < 14
+		if q.Top[i*q.K] != best || (q.Truth[i] >= 0) != in {
+			t.Errorf("row %d: %d with truth %d, want %d", i, q.Top[i*q.K], q.Truth[i], best)
+		}
+	}
+	p.All = nil // with the first K alone, a set may have none of them
+	if q, err = Restrict(p, some); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Evaluate(q)
+	if err != nil || r.Undecided == 0 {
+		t.Errorf("%+v, %v: no row is undecided", r, err)
+	}
+	h, err := NewHierarchy(nouns(t), g.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged, rolled := Judge(q, h), Rollup(q, "root", h.AtDepth(0))
+	if judged.Mistakes != r.N-r.Undecided-int(math.Round(r.Top1*float64(r.N))) {
+		t.Errorf("%d mistakes of %d rows, %d undecided, top-1 %v", judged.Mistakes, r.N, r.Undecided, r.Top1)
+	}
+	same(t, "rolled up to the root", rolled.Top1, share(r.N-r.Undecided, r.N))
+	if _, err := Restrict(p, []string{"n00000000"}); err == nil {
+		t.Error("a class the model has not is taken")
+	}
+
+	path := filepath.Join(t.TempDir(), "real.json") // nine images, one without a label
+	if err := os.WriteFile(path, []byte("[[0],[1,2],[],[3],[4],[5],[6],[7],[8]]"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	real_, err := MeasureReal(p, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, right := 0, 0
+	labels := [][]int32{{0}, {1, 2}, {}, {3}, {4}, {5}, {6}, {7}, {8}}
+	for i := range p.Truth {
+		if l := labels[i%9]; len(l) > 0 {
+			n++
+			if slices.Contains(l, p.Top[i*p.K]) {
+				right++
+			}
+		}
+	}
+	if real_.N != n || real_.Top1 != share(right, n) {
+		t.Errorf("%+v, want %d of %d", real_, right, n)
+	}
+	for text, say := range map[string]string{"[[0]]": "labels of 1 images", "[[400],[],[],[],[],[],[],[],[]]": "label 400", "{": "real.json"} {
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := MeasureReal(p, path); err == nil || !strings.Contains(err.Error(), say) {
+			t.Errorf("%s: %v, want %q", text, err, say)
+		}
+	}
+}
+
+// TestWriteReport reads a report's tables back.
+func TestWriteReport(t *testing.T) {
+	g, p := readEvalGolden(t)
+	r, err := Evaluate(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := NewHierarchy(nouns(t), g.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := Judge(p, h)
+	r.Hierarchy = &judged
+	dir := filepath.Join(t.TempDir(), "report")
+	if err := WriteReport(dir, r); err != nil {
+		t.Fatal(err)
+	}
+	for name, rows := range map[string]int{"synsets": len(r.Synsets), "confusions": len(r.Pairs), "calibration": 15, "subtrees": len(judged.Subtrees), "rollups": 0} {
+		n, summary := 0, ""
+		err := prediction.ReadFile(filepath.Join(dir, name+".arrow"), func(s *arrow.Schema) error {
+			md := s.Metadata()
+			summary, _ = md.GetValue("synshard.report")
+			return nil
+		}, func(rec arrow.Record) error { n += int(rec.NumRows()); return nil })
+		var back Report
+		if err != nil || n != rows || json.Unmarshal([]byte(summary), &back) != nil || back.Top1 != r.Top1 {
+			t.Errorf("%s: %d rows, want %d; %v; %.80s", name, n, rows, err, summary)
+		}
+	}
+}

@@ -1,0 +1,122 @@
+package eval
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// RollupColumns are the probabilities of superclasses: rollup_prob, a list in
+// the order of the groups (named in the field's metadata), each the sum over
+// the classes at or below it, and rollup_synset, the one with the greatest.
+// Where WordNet puts a class below two of them it counts in both.
+func RollupColumns(g Groups) []prediction.Derived {
+	key := "rollup " + strings.Join(g.Synsets, " ")
+	sums := func(probs []float32) []float32 {
+		out := make([]float32, len(g.Synsets))
+		for i, members := range g.Members {
+			out[i] = float32(sum(probs, members))
+		}
+		return out
+	}
+	names := arrow.NewMetadata([]string{"synsets"}, []string{strings.Join(g.Synsets, " ")})
+	n := int32(len(g.Synsets))
+	return []prediction.Derived{{
+		Field: arrow.Field{Name: "rollup_synset", Type: arrow.BinaryTypes.String, Nullable: true}, Key: key,
+		Append: func(b array.Builder, probs []float32) error {
+			if probs == nil {
+				b.AppendNull()
+				return nil
+			}
+			best := 0
+			all := sums(probs)
+			for i, v := range all {
+				if v > all[best] {
+					best = i
+				}
+			}
+			b.(*array.StringBuilder).Append(g.Synsets[best])
+			return nil
+		},
+	}, {
+		Field: arrow.Field{Name: "rollup_prob", Type: arrow.FixedSizeListOf(n, arrow.PrimitiveTypes.Float32), Nullable: true, Metadata: names}, Key: key,
+		Append: func(b array.Builder, probs []float32) error {
+			list := b.(*array.FixedSizeListBuilder)
+			if probs == nil {
+				list.AppendNull()
+				return nil
+			}
+			list.Append(true)
+			list.ValueBuilder().(*array.Float32Builder).AppendValues(sums(probs), nil)
+			return nil
+		},
+	}}
+}
+
+func sum(probs []float32, classes []int32) float64 {
+	total := 0.0
+	for _, c := range classes {
+		total += float64(probs[c])
+	}
+	return total
+}
+
+// Backoff gives, for probabilities of the classes, the lowest synset at or above
+// the most probable class that has at least probability p, and that
+// probability: the sum over the classes at or below it. Lowest is of the least
+// height, so that nothing below it on the way to the class has as much; of
+// equals the more probable, then the smaller id.
+func (h *Hierarchy) Backoff(probs []float32, p float64) (wordnet.ID, float64) {
+	top := 0
+	for c, v := range probs {
+		if v > probs[top] {
+			top = c
+		}
+	}
+	best, bestProb := int32(-1), 0.0
+	for _, x := range h.above[top] {
+		// A model's probabilities add up to 1 only within float32's rounding.
+		total := math.Min(sum(probs, h.below[x]), 1)
+		if total < p-1e-6 && len(h.below[x]) < len(h.classes) {
+			continue
+		}
+		if best < 0 || h.height[x] < h.height[best] || h.height[x] == h.height[best] && (total > bestProb || total == bestProb && x < best) {
+			best, bestProb = x, total
+		}
+	}
+	return h.nodes[best], bestProb
+}
+
+// BackoffColumns are backoff_synset and backoff_prob: see Backoff.
+func BackoffColumns(h *Hierarchy, p float64) []prediction.Derived {
+	key := fmt.Sprintf("backoff %v", p)
+	return []prediction.Derived{{
+		Field: arrow.Field{Name: "backoff_synset", Type: arrow.BinaryTypes.String, Nullable: true}, Key: key,
+		Append: func(b array.Builder, probs []float32) error {
+			if probs == nil {
+				b.AppendNull()
+				return nil
+			}
+			id, _ := h.Backoff(probs, p)
+			b.(*array.StringBuilder).Append(id.String())
+			return nil
+		},
+	}, {
+		Field: arrow.Field{Name: "backoff_prob", Type: arrow.PrimitiveTypes.Float32, Nullable: true}, Key: key,
+		Append: func(b array.Builder, probs []float32) error {
+			if probs == nil {
+				b.AppendNull()
+				return nil
+			}
+			_, prob := h.Backoff(probs, p)
+			b.(*array.Float32Builder).Append(float32(prob))
+			return nil
+		},
+	}}
+}

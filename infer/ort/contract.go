@@ -1,0 +1,181 @@
+package ort
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/synshard/synshard/model"
+)
+
+// Layouts of an image's tensor.
+const (
+	NHWC = "nhwc"
+	NCHW = "nchw"
+)
+
+// Contract is what a model takes and gives.
+type Contract struct {
+	Spec  *model.Spec // in the model's metadata; nil: none
+	Opset int64
+
+	Input   string // its name
+	Type    string // uint8, which the model normalises, or float, which it wants normalised
+	Layout  string // NHWC or NCHW
+	Size    int    // pixels, height and width; 0: free
+	Batch   int    // images a run; 0: free
+	Output  string // of scores, float [N, Classes]
+	Scores  string // probabilities or logits; "" if the model does not say
+	Classes int    // 0: not said
+	Embed   string // output of the embedding, float [N, Width]; "": none
+	Width   int
+	beneath string // the tensor that a last Softmax takes: the logits; "": none
+}
+
+// Choice names what a model's own words leave open; all may be empty.
+type Choice struct {
+	Input, Layout     string
+	Output, Embedding string
+	Scores            string // probabilities or logits
+}
+
+// Describe reads what a model takes and gives.
+func Describe(path string, o Choice) (*Contract, error) {
+	info, err := model.ReadONNXInfo(path)
+	if err != nil {
+		return nil, err
+	}
+	c := &Contract{Opset: info.Opset, Scores: o.Scores}
+	if text, ok := info.Metadata[model.SpecKey]; ok {
+		spec, err := model.ParseSpec(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
+		}
+		c.Spec = &spec
+	}
+	if err := c.takes(info, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := c.gives(info, o); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if c.beneath, err = beneathSoftmax(path, c.Output); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if c.Scores == "" && (c.beneath != "" || c.Output == "probabilities") {
+		c.Scores = "probabilities"
+	}
+	return c, nil
+}
+
+// takes finds the input and how images lie in it.
+func (c *Contract) takes(info *model.ONNXInfo, o Choice) error {
+	in, err := pick(info.Inputs, o.Input, "input", func(v model.ONNXValue) bool { return len(v.Dims) == 4 })
+	if err != nil {
+		return err
+	}
+	if len(info.Inputs) != 1 {
+		return fmt.Errorf("inputs %s: a classifier takes one, the images", list(info.Inputs))
+	}
+	c.Input, c.Type = in.Name, in.Type
+	if len(in.Dims) != 4 || in.Type != "uint8" && in.Type != "float" {
+		return fmt.Errorf("input %s: want images as float or uint8 of four dimensions", show(in))
+	}
+	first, last := in.Dims[1] == 3, in.Dims[3] == 3
+	switch {
+	case o.Layout == NCHW || o.Layout == NHWC:
+		c.Layout = o.Layout
+	case o.Layout != "":
+		return fmt.Errorf("layout %q: want %s or %s", o.Layout, NCHW, NHWC)
+	case first && !last:
+		c.Layout = NCHW
+	case last && !first:
+		c.Layout = NHWC
+	default:
+		return fmt.Errorf("input %s: the colours could be at either place; say --layout %s or %s", show(in), NCHW, NHWC)
+	}
+	channels, h, w := in.Dims[1], in.Dims[2], in.Dims[3]
+	if c.Layout == NHWC {
+		h, w, channels = in.Dims[1], in.Dims[2], in.Dims[3]
+	}
+	if channels != 3 && channels > 0 || h != w && h > 0 && w > 0 {
+		return fmt.Errorf("input %s as %s: want square images of three colours", show(in), c.Layout)
+	}
+	c.Size, c.Batch = int(max(h, w, 0)), int(max(in.Dims[0], 0))
+	return nil
+}
+
+// gives finds the scores and the embedding among the outputs.
+func (c *Contract) gives(info *model.ONNXInfo, o Choice) error {
+	name := o.Output
+	for _, v := range info.Outputs {
+		if name == "" && v.Name == "probabilities" {
+			name = v.Name
+		}
+	}
+	matrix := func(v model.ONNXValue) bool { return v.Type == "float" && len(v.Dims) == 2 }
+	out, err := pick(info.Outputs, name, "output", func(v model.ONNXValue) bool {
+		return matrix(v) && v.Name != "embedding" && v.Name != o.Embedding
+	})
+	if err != nil {
+		return err
+	}
+	if !matrix(out) {
+		return fmt.Errorf("output %s: want scores as float of two dimensions, images and classes", show(out))
+	}
+	c.Output, c.Classes = out.Name, int(max(out.Dims[1], 0))
+	embedding := o.Embedding
+	for _, v := range info.Outputs {
+		if embedding == "" && v.Name == "embedding" && matrix(v) {
+			embedding = v.Name
+		}
+	}
+	if embedding == "" {
+		return nil
+	}
+	e, err := pick(info.Outputs, embedding, "output", matrix)
+	if err != nil {
+		return err
+	}
+	if !matrix(e) || e.Dims[1] < 1 {
+		return fmt.Errorf("output %s: want an embedding as float of two dimensions, the second known", show(e))
+	}
+	c.Embed, c.Width = e.Name, int(e.Dims[1])
+	return nil
+}
+
+// pick finds a value by name or, without one, the only one that fits.
+func pick(values []model.ONNXValue, name, what string, fits func(model.ONNXValue) bool) (model.ONNXValue, error) {
+	var found []model.ONNXValue
+	for _, v := range values {
+		if name == v.Name || name == "" && fits(v) {
+			found = append(found, v)
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case name != "":
+		return model.ONNXValue{}, fmt.Errorf("no %s %s; there are %s", what, name, list(values))
+	case len(found) == 0:
+		return model.ONNXValue{}, fmt.Errorf("no %s that fits a classifier of images among %s", what, list(values))
+	}
+	return model.ONNXValue{}, fmt.Errorf("several %ss could be meant, %s: name one with --%s", what, list(found), what)
+}
+
+func show(v model.ONNXValue) string {
+	dims := make([]string, len(v.Dims))
+	for i, d := range v.Dims {
+		if dims[i] = "N"; d >= 0 {
+			dims[i] = fmt.Sprint(d)
+		}
+	}
+	return fmt.Sprintf("%s %s[%s]", v.Name, v.Type, strings.Join(dims, ","))
+}
+
+func list(values []model.ONNXValue) string {
+	var names []string
+	for _, v := range values {
+		names = append(names, show(v))
+	}
+	return strings.Join(names, " and ")
+}

@@ -1,0 +1,281 @@
+// Package ort runs a network through ONNX Runtime, whose library is opened at
+// run time.
+package ort
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/model"
+)
+
+// ErrUnfit marks a library that is missing, or lacks what was asked for.
+var ErrUnfit = errors.New("ONNX Runtime is missing or unfit")
+
+// ErrTooNew marks a model that the library does not know how to run.
+var ErrTooNew = errors.New("the model is not for this ONNX Runtime")
+
+// Options say which model runs where.
+type Options struct {
+	Library  string // path of ONNX Runtime's library
+	Model    string // path of the ONNX file
+	Provider string // cpu (default), cuda or tensorrt
+	Device   int    // of cuda and tensorrt
+	Threads  int    // of one run, on the CPU
+
+	// ProviderOptions are the provider's own, over the defaults; Cache is a
+	// directory for TensorRT's engines, and Batch what they are built for.
+	ProviderOptions map[string]string
+	Cache           string
+	Batch           int
+
+	// Most bounds the images of one run, and so the memory of activations:
+	// Predict works a larger batch through in several. 0: no bound.
+	Most int
+
+	// Spec says how images are made ready and what the classes are; its zero
+	// value is the one in the model's metadata. Choice settles what the model
+	// leaves open.
+	Spec   model.Spec
+	Choice Choice
+	Logits bool // wanted beside the probabilities
+}
+
+// Session is a model, open. It is for many goroutines.
+type Session struct {
+	o        Options
+	c        *Contract
+	session  *ort.DynamicAdvancedSession
+	outputs  []string
+	logitsAt int // among outputs; -1: the model's scores are the logits, or they are not wanted
+	table    *[3][256]float32
+	buffers  sync.Pool // of *[]float32
+}
+
+var _ infer.Predictor = (*Session)(nil)
+
+// environment guards ONNX Runtime's process-wide state: its library is opened
+// once.
+var environment struct {
+	sync.Mutex
+	library string
+}
+
+func open(library string) error {
+	environment.Lock()
+	defer environment.Unlock()
+	if ort.IsInitialized() {
+		if environment.library != library {
+			return fmt.Errorf("%w: %s is open already, %s cannot be opened too", ErrUnfit, environment.library, library)
+		}
+		return nil
+	}
+	ort.SetSharedLibraryPath(library)
+	if err := ort.InitializeEnvironment(); err != nil {
+		return fmt.Errorf("%w: open %s: %w (1.24 or later is needed)", ErrUnfit, library, err)
+	}
+	environment.library = library
+	return nil
+}
+
+// Version opens the library and gives its version.
+func Version(library string) (string, error) {
+	if err := open(library); err != nil {
+		return "", err
+	}
+	return ort.GetVersion(), nil
+}
+
+// Open opens a model: one that synshard exported, or any classifier that
+// Describe can make sense of.
+func Open(o Options) (*Session, error) {
+	if o.Provider == "" {
+		o.Provider = "cpu"
+	}
+	if err := CheckProvider(o.Provider, o.ProviderOptions); err != nil {
+		return nil, err
+	}
+	c, err := Describe(o.Model, o.Choice)
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{o: o, c: c, logitsAt: -1}
+	if err := s.settle(); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Model, err)
+	}
+	if err := open(o.Library); err != nil {
+		return nil, err
+	}
+	// The CUDA provider changes signals when a session is made, and again in
+	// its first run.
+	_, err = keepingSignals(s.begin)
+	if err != nil {
+		s.Close()
+		return nil, explain(o.Model, c.Opset, err)
+	}
+	return s, nil
+}
+
+// settle holds Spec and model to each other.
+func (s *Session) settle() error {
+	if len(s.o.Spec.Classes) == 0 {
+		if s.c.Spec == nil {
+			return fmt.Errorf("no %s in its metadata, which says how images are made ready and what the classes are: give them as --spec FILE or as flags", model.SpecKey)
+		}
+		s.o.Spec = *s.c.Spec
+	}
+	spec := &s.o.Spec
+	if err := spec.Check(); err != nil {
+		return err
+	}
+	if s.c.Size > 0 && s.c.Size != spec.InputSize {
+		return fmt.Errorf("the model takes images of %d pixels, the spec says %d", s.c.Size, spec.InputSize)
+	}
+	if err := s.c.CheckClasses(len(spec.Classes)); err != nil {
+		return err
+	}
+	if s.c.Type == "float" {
+		s.table = normalise(spec)
+	}
+	return nil
+}
+
+// CheckClasses refuses a class list of another length than the scores have.
+func (c *Contract) CheckClasses(names int) error {
+	switch {
+	case c.Classes == 0 || c.Classes == names:
+		return nil
+	case c.Classes == names+1:
+		return fmt.Errorf("the class list has %d names and the model %d classes: a model of TensorFlow's has a background class first; add its name to the list", names, c.Classes)
+	}
+	return fmt.Errorf("the class list has %d names and the model %d classes: it is of another model, and no label would be right", names, c.Classes)
+}
+
+// begin makes the session and, where something is to be learned or warmed up,
+// runs it once.
+func (s *Session) begin() error {
+	so, err := s.o.sessionOptions(s.c)
+	if err != nil {
+		return err
+	}
+	defer so.Destroy()
+	s.outputs = []string{s.c.Output}
+	if s.c.Embed != "" {
+		s.outputs = append(s.outputs, s.c.Embed)
+	}
+	if s.o.Logits && s.c.Scores == "probabilities" {
+		if err := s.beginLogits(so); err != nil {
+			return err
+		}
+	} else if s.session, err = ort.NewDynamicAdvancedSession(s.o.Model, []string{s.c.Input}, s.outputs, so); err != nil {
+		return err
+	}
+	if s.o.Provider != "cpu" || s.c.Scores == "" || s.c.Classes == 0 {
+		return s.probe()
+	}
+	return nil
+}
+
+// beginLogits makes a session of the model with what its last Softmax takes as
+// an output.
+func (s *Session) beginLogits(so *ort.SessionOptions) error {
+	if s.c.beneath == "" {
+		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
+	}
+	b, err := os.ReadFile(s.o.Model)
+	if err != nil {
+		return err
+	}
+	s.logitsAt = len(s.outputs)
+	s.outputs = append(s.outputs, s.c.beneath)
+	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(withOutput(b, s.c.beneath, len(s.o.Spec.Classes)), []string{s.c.Input}, s.outputs, so)
+	return err
+}
+
+// Spec is what says how images are made ready and what the classes are.
+func (s *Session) Spec() model.Spec { return s.o.Spec }
+
+// EmbeddingWidth is the number of floats of an embedding; 0: there is none.
+func (s *Session) EmbeddingWidth() int { return s.c.Width }
+
+// FixedBatch is the number of images the model takes a run; 0: any.
+func (s *Session) FixedBatch() int { return s.c.Batch }
+
+// Scores says what the model gives: probabilities or logits.
+func (s *Session) Scores() string { return s.c.Scores }
+
+// Predict implements infer.Predictor.
+func (s *Session) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
+	if s.o.Most == 0 || n <= s.o.Most || s.c.Batch > 0 {
+		return s.predict(ctx, images, n)
+	}
+	var out infer.Outputs
+	image := s.o.Spec.InputSize * s.o.Spec.InputSize * 3
+	for at := 0; at < n; at += s.o.Most {
+		some, err := s.predict(ctx, images[at*image:], min(s.o.Most, n-at))
+		if err != nil {
+			return out, err
+		}
+		out.Probabilities = append(out.Probabilities, some.Probabilities...)
+		out.Embedding = append(out.Embedding, some.Embedding...)
+		out.Logits = append(out.Logits, some.Logits...)
+	}
+	return out, nil
+}
+
+func (s *Session) predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
+	var out infer.Outputs
+	if err := ctx.Err(); err != nil {
+		return out, err
+	}
+	in, done, err := s.tensor(images, n)
+	if err != nil {
+		return out, fmt.Errorf("predict: %w", err)
+	}
+	defer done()
+	results := make([][]float32, len(s.outputs))
+	values := make([]ort.Value, len(s.outputs))
+	for i := range results {
+		width := len(s.o.Spec.Classes)
+		if s.c.Embed != "" && i == 1 {
+			width = s.c.Width
+		}
+		results[i] = make([]float32, n*width)
+		t, err := ort.NewTensor(ort.NewShape(int64(n), int64(width)), results[i])
+		if err != nil {
+			return out, fmt.Errorf("predict: %w", err)
+		}
+		defer t.Destroy()
+		values[i] = t
+	}
+	if err := s.session.Run([]ort.Value{in}, values); err != nil {
+		return out, fmt.Errorf("predict: %w", err)
+	}
+	out.Probabilities = results[0]
+	if s.c.Embed != "" {
+		out.Embedding = results[1]
+	}
+	if s.logitsAt >= 0 {
+		out.Logits = results[s.logitsAt]
+	}
+	if s.c.Scores == "logits" {
+		out.Logits, out.Probabilities = results[0], softmax(results[0], len(s.o.Spec.Classes))
+	}
+	return out, nil
+}
+
+// Close frees the model.
+func (s *Session) Close() error {
+	if s.session == nil {
+		return nil
+	}
+	err := s.session.Destroy()
+	s.session = nil
+	return err
+}
