@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/synshard/synshard/ingest/imagenet"
 )
 
 // ErrUnknownSource says that a file or directory is none of the kinds that can
@@ -201,7 +203,7 @@ func detectTar(p string, in io.Reader, o *Options) error {
 		case ext == ".xml" || strings.HasSuffix(h.Name, ".tar.gz"):
 			o.Boxes = append(o.Boxes, p)
 			return nil
-		case path.Base(h.Name) == metaName:
+		case path.Base(h.Name) == imagenet.MetaName:
 			return set(&o.Devkit, p)
 		case ext == ".tar":
 			return detectInner(p, tar.NewReader(t), o)

@@ -181,7 +181,7 @@ func (j *job) notes(counts map[string]int64, m shard.Manifest) []string {
 		}
 	}
 	var refused map[string]int64
-	if len(j.kit.classes()) == 1000 {
+	if len(j.kit.Classes()) == 1000 {
 		if list, err := os.ReadFile(filepath.Join(j.o.Out, "rejected.ndjson")); err == nil {
 			refused = map[string]int64{}
 			for split := range released {

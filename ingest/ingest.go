@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/shard"
@@ -164,7 +165,7 @@ func (o *Options) check() error {
 // job is one call.
 type job struct {
 	o       Options
-	kit     *Kit
+	kit     *imagenet.Kit
 	groups  []group
 	streams []stream
 	sources map[string]string // split -> what it is made from
@@ -172,7 +173,7 @@ type job struct {
 	label   map[string]int64
 	names   []string // of classes, in label order
 	given   []string // classes that are there whether or not they have images
-	boxes   map[string][]shard.Object
+	boxes   imagenet.Boxes
 	state   *state
 	files   []*os.File
 	whole   []os.FileInfo   // of files, as they were opened
@@ -188,7 +189,7 @@ func Run(ctx context.Context, o Options) (Summary, error) {
 	if err := o.check(); err != nil {
 		return Summary{}, err
 	}
-	j := &job{o: o, sources: map[string]string{}, boxes: map[string][]shard.Object{}, given: slices.Clone(o.Classes)}
+	j := &job{o: o, sources: map[string]string{}, boxes: imagenet.Boxes{}, given: slices.Clone(o.Classes)}
 	defer j.close()
 	if err := j.open(ctx); err != nil {
 		return Summary{}, err

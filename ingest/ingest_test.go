@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
@@ -108,7 +109,7 @@ func TestLabels(t *testing.T) {
 	if want := map[string]int64{"train": 24, "val": 16, "test": 3}; !cmp.Equal(sum.Splits, want) || sum.Classes != 8 || sum.Rejected != 0 {
 		t.Fatalf("summary %+v", sum)
 	}
-	kit, err := ReadKit(o.Devkit)
+	kit, err := imagenet.ReadKit(o.Devkit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -453,74 +454,4 @@ func TestFolder(t *testing.T) {
 	if want := []string{"cats 0 1.jpg", "cats 0 more/2.jpg", "dogs 1 3.jpg"}; !cmp.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-}
-
-// TestMeta reads what scipy wrote.
-func TestMeta(t *testing.T) {
-	b, err := os.ReadFile("testdata/meta_scipy.mat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile("testdata/meta_scipy.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []Synset
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
-	got, err := ReadMeta(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	for i := range b { // no damage may do more than give an error
-		c := bytes.Clone(b)
-		c[i] ^= 0xff
-		if _, err := ReadMeta(c); err != nil && !errors.Is(err, ErrMAT) {
-			t.Errorf("byte %d: %v", i, err)
-		}
-		if part, err := ReadMeta(b[:i]); err == nil && !cmp.Equal(part, want) { // the array may be whole without what follows
-			t.Errorf("the first %d bytes give %+v", i, part)
-		}
-	}
-}
-
-func FuzzReadMeta(f *testing.F) {
-	b, err := os.ReadFile("testdata/meta_scipy.mat")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := ReadMeta(b); err != nil && !errors.Is(err, ErrMAT) {
-			t.Fatalf("an error of another kind: %v", err)
-		}
-	})
-}
-
-func FuzzReadKit(f *testing.F) {
-	var plain, packed bytes.Buffer
-	w := tar.NewWriter(&plain)
-	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "data/" + truthName, Size: 4}), func() error { _, err := w.Write([]byte("1\n2\n")); return err }(), w.Close()); err != nil {
-		f.Fatal(err)
-	}
-	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(plain.Bytes()); err != nil || z.Close() != nil {
-		f.Fatal("cannot compress")
-	}
-	f.Add(plain.Bytes())
-	f.Add(packed.Bytes())
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, b []byte) {
-		path := filepath.Join(dir, fmt.Sprint(os.Getpid()))
-		if err := os.WriteFile(path, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		if k, err := ReadKit(path); err == nil && len(k.Synsets) == 0 {
-			t.Fatal("a kit without synsets is accepted")
-		}
-	})
 }

@@ -8,19 +8,21 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/synshard/synshard/ingest/imagenet"
 )
 
 // open opens the sources and lists the groups.
 func (j *job) open(ctx context.Context) error {
 	var err error
 	if j.o.Devkit != "" {
-		if j.kit, err = ReadKit(j.o.Devkit); err != nil {
+		if j.kit, err = imagenet.ReadKit(j.o.Devkit); err != nil {
 			return err
 		}
-		j.given = append(j.given, j.kit.classes()...)
+		j.given = append(j.given, j.kit.Classes()...)
 	}
 	for _, b := range j.o.Boxes {
-		if err := j.readBoxes(b); err != nil {
+		if err := j.boxes.Read(ctx, b); err != nil {
 			return err
 		}
 	}

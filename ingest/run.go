@@ -44,7 +44,7 @@ func (j *job) fingerprint() map[string]string {
 		f["resize"] = fmt.Sprintf("%d at quality %d", j.o.Resize, j.o.Quality)
 	}
 	if len(j.o.Boxes) > 0 {
-		f["boxes"] = j.boxSum()
+		f["boxes"] = fmt.Sprintf("of %d images, sha256 %x", len(j.boxes), j.boxes.Sum())
 	}
 	for split, s := range j.sources {
 		f[sourceKey+split] = s
@@ -231,7 +231,7 @@ func (j *job) makeClasses() {
 	for i, name := range j.names {
 		c := shard.Class{Label: i, Synset: name}
 		if j.kit != nil {
-			c.ILSVRC2012ID = j.kit.idOf[name]
+			c.ILSVRC2012ID = j.kit.ID(name)
 		}
 		if id, err := wordnet.ParseID(name); err == nil && j.o.WordNet != nil {
 			if s, ok := j.o.WordNet.Synset(id); ok {

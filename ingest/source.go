@@ -2,8 +2,12 @@ package ingest
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -206,4 +210,21 @@ func (t *tarFile) read(m member) ([]byte, error) {
 		return nil, fmt.Errorf("%s: member %s: %w", t.path, m.name, unexpected(err))
 	}
 	return b, nil
+}
+
+// unexpected names an early end for what it is.
+func unexpected(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return fmt.Errorf("the archive is truncated: %w", err)
+	}
+	return err
+}
+
+// unzipped undoes gzip where the first bytes say so.
+func unzipped(r io.Reader) (io.Reader, error) {
+	br := bufio.NewReaderSize(r, 1<<20)
+	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		return gzip.NewReader(br)
+	}
+	return br, nil
 }

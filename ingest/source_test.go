@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -268,7 +269,7 @@ func TestListAndResize(t *testing.T) {
 // TestCounts names what is missing from what the kit promises.
 func TestCounts(t *testing.T) {
 	dir, o := drawn(t)
-	kit, err := ReadKit(o.Devkit)
+	kit, err := imagenet.ReadKit(o.Devkit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,7 +322,7 @@ func FuzzLists(f *testing.F) {
 		if list, err := parseList(b); err == nil && len(list) == 0 {
 			t.Fatal("an empty list is accepted")
 		}
-		_ = parseSolution(bytes.NewReader(b), func(id string, boxes []shard.Object) {
+		_ = imagenet.Solution(bytes.NewReader(b), func(id string, boxes []shard.Object) {
 			if id == "" || len(boxes) == 0 {
 				t.Fatalf("image %q with %d boxes", id, len(boxes))
 			}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"archive/zip"
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/shard"
 )
 
 // entry is a file that can be read whole, whatever it lies in.
@@ -217,8 +221,14 @@ func (j *job) kaggleGroups(root string) (map[string][]group, error) {
 	for _, e := range list {
 		switch base := path.Base(e.name); base {
 		case "LOC_train_solution.csv", "LOC_val_solution.csv":
-			if err := j.solution(root, e, truth); err != nil {
-				return nil, err
+			b, err := e.read()
+			if err == nil {
+				err = imagenet.Solution(bytes.NewReader(b), func(id string, boxes []shard.Object) {
+					truth[id], j.boxes[id] = boxes[0].Synset, boxes
+				})
+			}
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", root, e.name, err)
 			}
 		case "LOC_synset_mapping.txt":
 			if err := j.mapping(root, e); err != nil {

@@ -44,7 +44,7 @@ func (j *job) webEntries(ctx context.Context, files, names []string) ([]entry, e
 				}
 				images = append(images, entry{name: m.name, class: key, size: m.size, read: read})
 			case "cls", "json":
-				if m.size > maxKitFile {
+				if m.size > 64<<20 {
 					return nil, fmt.Errorf("%s: member %s: %d bytes of label", file, m.name, m.size)
 				}
 				b, err := read()

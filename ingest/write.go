@@ -161,7 +161,7 @@ func (w *groupWriter) describe(im *shard.Image) error {
 		im.Synset = w.g.synset
 	}
 	if im.Synset == "" && w.g.split == "val" && w.j.kit != nil {
-		if im.Synset, err = w.j.kit.truth(im.Path); err != nil {
+		if im.Synset, err = w.j.kit.Synset(im.Path); err != nil {
 			return err
 		}
 	}
@@ -172,7 +172,7 @@ func (w *groupWriter) describe(im *shard.Image) error {
 		}
 		im.Label = label
 		if w.j.kit != nil {
-			im.ILSVRC2012ID = w.j.kit.idOf[im.Synset]
+			im.ILSVRC2012ID = w.j.kit.ID(im.Synset)
 		}
 	}
 	if w.j.o.Resize > 0 {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/mat5"
 	"github.com/synshard/synshard/internal/processors"
 )
 
@@ -196,7 +197,7 @@ func writeFlat(ctx context.Context, w io.Writer, o Options, split string, what [
 
 // writeDevkit writes the archive with meta.mat and the validation truth.
 func writeDevkit(w io.Writer, o Options, order []picked) error {
-	meta, err := writeMAT("synsets", metaSynsets(o))
+	meta, err := mat5.Write("synsets", metaSynsets(o))
 	if err != nil {
 		return err
 	}
@@ -238,15 +239,15 @@ var innerNodes = []struct {
 }
 
 // metaSynsets gives the struct array of meta.mat, by ascending id.
-func metaSynsets(o Options) [][]matField {
-	element := func(id int, wnid, words, gloss string, children []float64, height float64, images int) []matField {
-		return []matField{
-			{"ILSVRC2012_ID", float64(id)}, {"WNID", wnid}, {"words", words}, {"gloss", gloss},
-			{"num_children", float64(len(children))}, {"children", children},
-			{"wordnet_height", height}, {"num_train_images", float64(images)},
+func metaSynsets(o Options) [][]mat5.Field {
+	element := func(id int, wnid, words, gloss string, children []float64, height float64, images int) []mat5.Field {
+		return []mat5.Field{
+			{Name: "ILSVRC2012_ID", Value: float64(id)}, {Name: "WNID", Value: wnid}, {Name: "words", Value: words}, {Name: "gloss", Value: gloss},
+			{Name: "num_children", Value: float64(len(children))}, {Name: "children", Value: children},
+			{Name: "wordnet_height", Value: height}, {Name: "num_train_images", Value: float64(images)},
 		}
 	}
-	out := make([][]matField, len(synsets))
+	out := make([][]mat5.Field, len(synsets))
 	for _, s := range synsets {
 		out[s.ILSVRC2012ID-1] = element(s.ILSVRC2012ID, s.WNID, s.Words, s.Gloss, nil, 0, o.TrainPerSynset)
 	}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes ingest/testdata/meta_scipy.mat: a struct array like meta.mat of ILSVRC2012's development kit, by scipy's writer,
+"""Writes ingest/imagenet/testdata/meta_scipy.mat: a struct array like meta.mat of ILSVRC2012's development kit, by scipy's writer,
 and meta_scipy.json with what is in it. Identifiers are deliberately not in the order of the synsets. Checks the kit that
 `synshard sample` makes as well, if one is given."""
 import json
@@ -10,7 +10,7 @@ import tarfile
 import numpy as np
 import scipy.io
 
-ROOT = pathlib.Path(__file__).resolve().parents[2] / "ingest/testdata"
+ROOT = pathlib.Path(__file__).resolve().parents[2] / "ingest/imagenet/testdata"
 ROWS = [
     (1, "n02391049", "zebra", "any of several fleet striped equines", 0, 1300),
     (2, "n01440764", "tench, Tinca tinca", "freshwater dace-like game fish", 0, 732),

@@ -1,4 +1,4 @@
-package sample
+package mat5
 
 import (
 	"bytes"
@@ -8,27 +8,25 @@ import (
 	"math"
 )
 
-// The writer below makes MATLAB Level 5 files as MATLAB 7 saves them ("MAT-File
-// Format", The MathWorks, chapter 1): one variable, a struct array, compressed.
-
 // Data types and array classes of the format.
 const (
-	miINT8, miUINT8, miINT32, miUINT32        = 1, 2, 5, 6
-	miUINT16, miDOUBLE, miMATRIX              = 4, 9, 14
-	miCOMPRESSED, miUTF8                      = 15, 16
-	mxStruct, mxChar, mxDouble         uint32 = 2, 4, 6
+	miINT8, miUINT8, miINT32, miUINT32 = 1, 2, 5, 6
+	miUINT16, miDOUBLE, miMATRIX       = 4, 9, 14
+	miCOMPRESSED, miUTF8               = 15, 16
+	mxCell, mxStruct, mxChar, mxDouble = 1, 2, 4, 6
 )
 
-// matField is a field of a struct: its value is a string, a float64 (a 1x1
+// Field is a field of a struct: its value is a string, a float64 (a 1x1
 // matrix) or a []float64 (a row; empty is 0x0).
-type matField struct {
-	name  string
-	value any
+type Field struct {
+	Name  string
+	Value any
 }
 
-// writeMAT gives a MAT file with one variable, an n by 1 struct array. Every
+// Write gives a MAT-file with one variable, an n by 1 struct array,
+// compressed as MATLAB 7 saves it. Every
 // element has the same fields.
-func writeMAT(variable string, elements [][]matField) ([]byte, error) {
+func Write(variable string, elements [][]Field) ([]byte, error) {
 	array, err := matStructs(variable, elements)
 	if err != nil {
 		return nil, fmt.Errorf("mat: variable %s: %w", variable, err)
@@ -51,7 +49,7 @@ func writeMAT(variable string, elements [][]matField) ([]byte, error) {
 	return append(header, packed.Bytes()...), nil
 }
 
-func matStructs(name string, elements [][]matField) ([]byte, error) {
+func matStructs(name string, elements [][]Field) ([]byte, error) {
 	const nameLength = 32 // bytes a field name takes, its NUL included
 	var body []byte
 	body = matPreamble(body, mxStruct, len(elements), 1, name)
@@ -59,19 +57,19 @@ func matStructs(name string, elements [][]matField) ([]byte, error) {
 	var names []byte
 	if len(elements) > 0 {
 		for _, f := range elements[0] {
-			if len(f.name) >= nameLength {
-				return nil, fmt.Errorf("field name %q is longer than %d bytes", f.name, nameLength-1)
+			if len(f.Name) >= nameLength {
+				return nil, fmt.Errorf("field name %q is longer than %d bytes", f.Name, nameLength-1)
 			}
-			names = append(names, f.name...)
-			names = append(names, make([]byte, nameLength-len(f.name))...)
+			names = append(names, f.Name...)
+			names = append(names, make([]byte, nameLength-len(f.Name))...)
 		}
 	}
 	body = matData(body, miINT8, names)
 	for i, e := range elements {
 		for _, f := range e {
-			value, err := matValue(f.value)
+			value, err := matValue(f.Value)
 			if err != nil {
-				return nil, fmt.Errorf("element %d, field %s: %w", i, f.name, err)
+				return nil, fmt.Errorf("element %d, field %s: %w", i, f.Name, err)
 			}
 			body = append(body, value...)
 		}

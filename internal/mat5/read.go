@@ -1,4 +1,7 @@
-package ingest
+// Package mat5 reads and writes MATLAB's MAT-files of level 5 as far as tables
+// of text and numbers need it, after "MAT-File Format" of The MathWorks: what
+// ILSVRC2012's development kit has its synsets in. Reading checks every bound.
+package mat5
 
 import (
 	"bytes"
@@ -11,88 +14,36 @@ import (
 	"strings"
 )
 
-// meta.mat of ILSVRC2012's development kit: a MATLAB 5 MAT-file with one
-// variable, the struct array "synsets". The format is MathWorks' "MAT-File
-// Format", level 5. Everything is bounds-checked.
+// ErrMalformed marks a file that is not a MAT-file of level 5, or a damaged one.
+var ErrMalformed = errors.New("malformed MAT-file")
 
-// ErrMAT marks a file that is not the MAT-file that is wanted.
-var ErrMAT = errors.New("malformed MAT-file")
+// maxElement bounds an uncompressed element, in bytes.
+const maxElement = 1 << 28
 
-// MATLAB's data and array types, those that are met here.
-const (
-	miMatrix     = 14
-	miCompressed = 15
-	mxCell       = 1
-	mxStruct     = 2
-	mxChar       = 4
-
-	maxMAT = 1 << 28 // bytes of an uncompressed element
-)
-
-// Synset is a row of meta.mat.
-type Synset struct {
-	ID          int // ILSVRC2012_ID
-	WNID        string
-	Words       string
-	Gloss       string
-	NumChildren int // 0: a class; otherwise an inner node
-	TrainImages int // of this synset; -1 where the kit does not say
+// Array is a MATLAB array: text, numbers, or a struct array. What a cell array
+// holds is passed over.
+type Array struct {
+	Dims    []int
+	Text    string             // of a character array
+	Numbers []float64          // of a numeric array, column by column
+	Fields  map[string][]Array // of a struct array: by field, an array per element
 }
 
-// matArray is a MATLAB array: text, numbers, or a struct array.
-type matArray struct {
-	dims    []int
-	text    string
-	numbers []float64
-	fields  map[string][]matArray // by field, an array per element
-	isText  bool
+// Number is the first number of a, or otherwise where there is none that is
+// finite and below 2^31.
+func (a Array) Number(otherwise float64) float64 {
+	if len(a.Numbers) == 0 || math.IsNaN(a.Numbers[0]) || math.Abs(a.Numbers[0]) > 1<<31 {
+		return otherwise
+	}
+	return a.Numbers[0]
 }
 
 func matf(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrMAT, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
 }
 
-// ReadMeta reads meta.mat.
-func ReadMeta(b []byte) ([]Synset, error) {
-	vars, err := readMAT(b)
-	if err != nil {
-		return nil, err
-	}
-	s, ok := vars["synsets"]
-	if !ok || s.fields == nil {
-		return nil, matf("no struct array called synsets")
-	}
-	ids, wnids := s.fields["ILSVRC2012_ID"], s.fields["WNID"]
-	if len(ids) == 0 || len(ids) != len(wnids) {
-		return nil, matf("synsets has %d ILSVRC2012_ID and %d WNID", len(ids), len(wnids))
-	}
-	get := func(field string, i int) matArray {
-		if f := s.fields[field]; i < len(f) {
-			return f[i]
-		}
-		return matArray{}
-	}
-	var out []Synset
-	for i := range ids {
-		row := Synset{ID: int(ids[i].number(-1)), WNID: wnids[i].text, Words: get("words", i).text, Gloss: get("gloss", i).text,
-			NumChildren: int(get("num_children", i).number(0)), TrainImages: int(get("num_train_images", i).number(-1))}
-		if row.ID < 1 || row.WNID == "" {
-			return nil, matf("element %d has ILSVRC2012_ID %d and WNID %q", i, row.ID, row.WNID)
-		}
-		out = append(out, row)
-	}
-	return out, nil
-}
-
-func (a matArray) number(otherwise float64) float64 {
-	if len(a.numbers) == 0 || math.IsNaN(a.numbers[0]) || math.Abs(a.numbers[0]) > 1<<31 {
-		return otherwise
-	}
-	return a.numbers[0]
-}
-
-// readMAT reads every variable of a file.
-func readMAT(b []byte) (map[string]matArray, error) {
+// Read reads every variable of a file, by its name.
+func Read(b []byte) (map[string]Array, error) {
 	if len(b) < 128 || !bytes.HasPrefix(b, []byte("MATLAB 5.0 MAT-file")) {
 		return nil, matf("no header of version 5")
 	}
@@ -102,19 +53,19 @@ func readMAT(b []byte) (map[string]matArray, error) {
 	} else if string(b[126:128]) != "IM" {
 		return nil, matf("byte order %q", b[126:128])
 	}
-	vars := map[string]matArray{}
+	vars := map[string]Array{}
 	r := &matReader{b: b[128:], order: order}
 	for len(r.b) > 0 {
 		kind, data, err := r.element()
 		if err != nil {
 			return nil, err
 		}
-		if kind == miCompressed {
+		if kind == miCOMPRESSED {
 			if kind, data, err = inflate(data, order); err != nil {
 				return nil, err
 			}
 		}
-		if kind != miMatrix {
+		if kind != miMATRIX {
 			continue
 		}
 		name, a, err := (&matReader{b: data, order: order}).matrix(0)
@@ -132,8 +83,8 @@ func inflate(b []byte, order binary.ByteOrder) (int, []byte, error) {
 		return 0, nil, matf("compressed element: %v", err)
 	}
 	defer z.Close()
-	plain, err := io.ReadAll(io.LimitReader(z, maxMAT+1))
-	if err != nil || len(plain) > maxMAT {
+	plain, err := io.ReadAll(io.LimitReader(z, maxElement+1))
+	if err != nil || len(plain) > maxElement {
 		return 0, nil, matf("compressed element: %v, %d bytes", err, len(plain))
 	}
 	return (&matReader{b: plain, order: order}).element()
@@ -165,7 +116,7 @@ func (r *matReader) element() (int, []byte, error) {
 	}
 	data := r.b[8 : 8+n]
 	next := 8 + n
-	if word != miCompressed { // compressed elements are not padded
+	if word != miCOMPRESSED { // compressed elements are not padded
 		next = min((next+7)&^7, uint64(len(r.b)))
 	}
 	r.b = r.b[next:]
@@ -173,7 +124,7 @@ func (r *matReader) element() (int, []byte, error) {
 }
 
 // matrix reads the body of a matrix element.
-func (r *matReader) matrix(depth int) (name string, a matArray, err error) {
+func (r *matReader) matrix(depth int) (name string, a Array, err error) {
 	if len(r.b) == 0 { // an empty array may have no body
 		return "", a, nil
 	}
@@ -192,11 +143,11 @@ func (r *matReader) matrix(depth int) (name string, a matArray, err error) {
 	count := 1
 	for i := 0; i+4 <= len(dims); i += 4 {
 		d := int(int32(r.order.Uint32(dims[i:])))
-		if d < 0 || d > maxMAT || count > maxMAT/max(d, 1) {
+		if d < 0 || d > maxElement || count > maxElement/max(d, 1) {
 			return "", a, matf("dimension %d", d)
 		}
 		count *= d
-		a.dims = append(a.dims, d)
+		a.Dims = append(a.Dims, d)
 	}
 	_, raw, err := r.element()
 	if err != nil {
@@ -207,7 +158,6 @@ func (r *matReader) matrix(depth int) (name string, a matArray, err error) {
 	case mxStruct:
 		err = r.structs(&a, count, depth)
 	case mxCell:
-		a.numbers = nil // nothing that is wanted is in cells
 	default:
 		err = r.values(&a, class == mxChar)
 	}
@@ -215,7 +165,7 @@ func (r *matReader) matrix(depth int) (name string, a matArray, err error) {
 }
 
 // structs reads field names and then the elements, field by field of each.
-func (r *matReader) structs(a *matArray, count, depth int) error {
+func (r *matReader) structs(a *Array, count, depth int) error {
 	_, size, err := r.element()
 	if err != nil || len(size) < 4 {
 		return matf("field name length: %v", err)
@@ -230,28 +180,28 @@ func (r *matReader) structs(a *matArray, count, depth int) error {
 		n, _, _ := strings.Cut(string(raw[:width]), "\x00")
 		names = append(names, n)
 	}
-	a.fields = map[string][]matArray{}
+	a.Fields = map[string][]Array{}
 	for range count {
 		for _, n := range names {
 			kind, data, err := r.element()
 			if err != nil {
 				return err
 			}
-			if kind != miMatrix {
+			if kind != miMATRIX {
 				return matf("field %s is an element of type %d", n, kind)
 			}
 			_, v, err := (&matReader{b: data, order: r.order}).matrix(depth + 1)
 			if err != nil {
 				return err
 			}
-			a.fields[n] = append(a.fields[n], v)
+			a.Fields[n] = append(a.Fields[n], v)
 		}
 	}
 	return nil
 }
 
 // values reads the real part of a numeric or character array.
-func (r *matReader) values(a *matArray, text bool) error {
+func (r *matReader) values(a *Array, text bool) error {
 	if len(r.b) == 0 {
 		return nil
 	}
@@ -263,7 +213,6 @@ func (r *matReader) values(a *matArray, text bool) error {
 	if size == 0 || len(data)%size != 0 {
 		return matf("%d bytes of values of type %d", len(data), kind)
 	}
-	a.isText = text
 	var sb strings.Builder
 	for ; len(data) > 0; data = data[size:] {
 		v := r.value(kind, data)
@@ -275,9 +224,9 @@ func (r *matReader) values(a *matArray, text bool) error {
 			}
 			continue
 		}
-		a.numbers = append(a.numbers, v)
+		a.Numbers = append(a.Numbers, v)
 	}
-	a.text = sb.String()
+	a.Text = sb.String()
 	return nil
 }
 

@@ -1,0 +1,198 @@
+package imagenet
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/synshard/synshard/shard"
+)
+
+// Boxes are the objects marked in images, by the image's name without directory
+// and extension (Stem).
+type Boxes map[string][]shard.Object
+
+// annotation is a PASCAL VOC annotation, which is what ImageNet's boxes are.
+type annotation struct {
+	Objects []struct {
+		Name string `xml:"name"`
+		Box  struct {
+			XMin int32 `xml:"xmin"`
+			YMin int32 `xml:"ymin"`
+			XMax int32 `xml:"xmax"`
+			YMax int32 `xml:"ymax"`
+		} `xml:"bndbox"`
+	} `xml:"object"`
+}
+
+// Add takes the boxes of one annotation file.
+func (b Boxes) Add(name string, text []byte) error {
+	var a annotation
+	if err := xml.Unmarshal(text, &a); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	var out []shard.Object
+	for _, o := range a.Objects {
+		out = append(out, shard.Object{Synset: o.Name, XMin: o.Box.XMin, YMin: o.Box.YMin, XMax: o.Box.XMax, YMax: o.Box.YMax})
+	}
+	b[Stem(name)] = out
+	return nil
+}
+
+// Read adds the annotations (.xml) in a tar, a tar.gz or a directory. Some of the
+// releases nest one tar a synset, compressed too.
+func (b Boxes) Read(ctx context.Context, from string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return b.readDir(ctx, from)
+	}
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := unzipped(f)
+	if err == nil {
+		err = b.readTar(ctx, tar.NewReader(r), 0)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	return nil
+}
+
+func (b Boxes) readDir(ctx context.Context, root string) error {
+	return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil || d.IsDir() || path.Ext(p) != ".xml" {
+			return err
+		}
+		text, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		return b.Add(p, text)
+	})
+}
+
+func (b Boxes) readTar(ctx context.Context, t *tar.Reader, depth int) error {
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := t.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return truncated(err)
+		}
+		switch {
+		case h.Typeflag != tar.TypeReg:
+		case strings.HasSuffix(h.Name, ".tar") || strings.HasSuffix(h.Name, ".tar.gz"):
+			if depth > 1 {
+				return fmt.Errorf("member %s: tars nested too deep", h.Name)
+			}
+			r, err := unzipped(t)
+			if err == nil {
+				err = b.readTar(ctx, tar.NewReader(r), depth+1)
+			}
+			if err != nil {
+				return fmt.Errorf("member %s: %w", h.Name, err)
+			}
+		case path.Ext(h.Name) == ".xml":
+			text, err := io.ReadAll(io.LimitReader(t, maxFile))
+			if err != nil {
+				return fmt.Errorf("member %s: %w", h.Name, truncated(err))
+			}
+			if err := b.Add(h.Name, text); err != nil {
+				return fmt.Errorf("member %w", err)
+			}
+		}
+	}
+}
+
+// Sum is a SHA-256 of all boxes.
+func (b Boxes) Sum() [32]byte {
+	h := sha256.New()
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		fmt.Fprintf(h, "%q %v\n", name, b[name])
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// Kaggle's solutions, which hold the boxes of its training and validation images.
+const (
+	TrainSolution = "LOC_train_solution.csv"
+	ValSolution   = "LOC_val_solution.csv"
+)
+
+// Solution reads one of Kaggle's solutions: an image's name, then
+// "n01440764 xmin ymin xmax ymax" for each box. The first synset is the image's
+// class. Every image given to f has a name and at least one box.
+func Solution(r io.Reader, f func(image string, boxes []shard.Object)) error {
+	c := csv.NewReader(r)
+	c.FieldsPerRecord, c.ReuseRecord = 2, true
+	for n := 1; ; n++ {
+		rec, err := c.Read()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if n == 1 {
+			rec[0] = strings.TrimPrefix(rec[0], "\ufeff")
+			if rec[0] == "ImageId" {
+				continue
+			}
+		}
+		boxes, err := parseBoxes(strings.Fields(rec[1]))
+		if err == nil && rec[0] == "" {
+			err = fmt.Errorf("no name of an image")
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+		f(rec[0], boxes)
+	}
+}
+
+// parseBoxes reads a synset and four numbers for each box. Numbers may have a
+// fraction, which is cut off: copies of the solutions that went through a table
+// program have them.
+func parseBoxes(words []string) ([]shard.Object, error) {
+	if len(words) == 0 || len(words)%5 != 0 {
+		return nil, fmt.Errorf("%q is not a synset and four numbers for each box", strings.Join(words, " "))
+	}
+	var boxes []shard.Object
+	for ; len(words) > 0; words = words[5:] {
+		var v [4]int32
+		for i := range v {
+			x, err := strconv.ParseFloat(words[1+i], 64)
+			if err != nil || !(x > -1<<31 && x < 1<<31) {
+				return nil, fmt.Errorf("%q is not a coordinate", words[1+i])
+			}
+			v[i] = int32(x)
+		}
+		boxes = append(boxes, shard.Object{Synset: words[0], XMin: v[0], YMin: v[1], XMax: v[2], YMax: v[3]})
+	}
+	return boxes, nil
+}
