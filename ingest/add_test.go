@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/check"
 )
 
 const voc = `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>`
@@ -55,7 +56,7 @@ func TestBoxesLater(t *testing.T) {
 	if s := run(t, later); !s.Already {
 		t.Errorf("again: %+v", s)
 	}
-	if p, err := shard.Verify(t.Context(), o.Out, shard.VerifyOptions{}); err != nil || len(p) > 0 {
+	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
 	if _, err := Run(t.Context(), Options{Boxes: []string{boxes}, Out: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
@@ -93,7 +94,7 @@ func TestClassesLater(t *testing.T) {
 	if after, err := os.Stat(there); err != nil || !os.SameFile(before, after) {
 		t.Errorf("a class that was there was written again: %v", err)
 	}
-	if p, err := shard.Verify(t.Context(), o.Out, shard.VerifyOptions{}); err != nil || len(p) > 0 {
+	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
 	if s := run(t, o); !s.Already || s.Rejected != 1 {

@@ -6,7 +6,26 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/synshard/synshard/wordnet"
 )
+
+// Describe fills in what WordNet says of a class: words, gloss and the shortest
+// way from the root. A class that is no synset of g stays as it is; g may be nil.
+func (c *Class) Describe(g *wordnet.Graph) {
+	id, err := wordnet.ParseID(c.Synset)
+	if g == nil || err != nil {
+		return
+	}
+	s, ok := g.Synset(id)
+	if !ok {
+		return
+	}
+	c.Words, c.Gloss, c.Path = s.Lemmas, s.Gloss, nil
+	for _, p := range g.HypernymPath(id) {
+		c.Path = append(c.Path, p.String())
+	}
+}
 
 // WriteClasses writes the class list of the dataset in dir and gives the
 // SHA-256 of the file in hex, for the manifest. Classes must be in ascending
@@ -46,10 +65,12 @@ func WriteClasses(dir string, classes []Class) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write classes: %w", err)
 	}
-	return fileSHA256(path)
+	return FileSHA256(path)
 }
 
-func readClasses(dir, sum string) ([]Class, error) {
+// ReadClasses reads the class list of the dataset in dir, whose SHA-256 the
+// manifest gives in hex. A list that is missing or another one is ErrCorrupt.
+func ReadClasses(dir, sum string) ([]Class, error) {
 	path := filepath.Join(dir, ClassesName)
 	b, err := readChecked(path, sum)
 	if err != nil {

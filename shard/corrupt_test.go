@@ -2,13 +2,11 @@ package shard
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -108,14 +106,11 @@ func TestFlippedFiles(t *testing.T) {
 }
 
 func scanBytes(b []byte) ([]Row, error) {
-	ipc, err := openIPC(bytes.NewReader(b), int64(len(b)), shardFields)
+	r, err := newFileReader(bytes.NewReader(b), int64(len(b)), "val/part-00000.arrow")
 	if err != nil {
 		return nil, err
 	}
-	if _, err := shardMeta(ipc.meta); err != nil {
-		return nil, err
-	}
-	return scanRows(ipc, "val/part-00000.arrow")
+	return r.rows()
 }
 
 // readAll looks at every row of an index that parsed.
@@ -130,150 +125,6 @@ func readAll(x *index, err error) error {
 		}
 	}
 	return nil
-}
-
-// TestDamage does one thing to a dataset and wants it found: by Open or Split,
-// by the fast look and by the whole one.
-func TestDamage(t *testing.T) {
-	edit := func(name string, f func(b []byte) []byte) func(t *testing.T, dir string) {
-		return func(t *testing.T, dir string) {
-			path := filepath.Join(dir, filepath.FromSlash(name))
-			b, err := os.ReadFile(path)
-			if err == nil {
-				err = os.WriteFile(path, f(b), 0o666)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	flipAt := func(at int) func(b []byte) []byte {
-		return func(b []byte) []byte { b[(at+len(b))%len(b)] ^= 1; return b }
-	}
-	tiger := ShardName("train", "n02129604", 0)
-	for _, c := range []struct {
-		name   string
-		damage func(t *testing.T, dir string)
-		file   string // of the problem
-		what   string
-		fast   bool // found by the fast look too
-	}{
-		{"nothing", func(*testing.T, string) {}, "", "", true},
-		{"index flipped", edit("val/"+IndexName, flipAt(900)), "val/" + IndexName, "sha256", true},
-		{"index missing", func(t *testing.T, dir string) { remove(t, dir, "val/"+IndexName) }, "val/" + IndexName, "missing", true},
-		{"classes flipped", edit(ClassesName, flipAt(500)), ClassesName, "sha256", true},
-		{"manifest broken", edit(ManifestName, func(b []byte) []byte { return b[:len(b)/2] }), ManifestName, "JSON", true},
-		{"shard missing", func(t *testing.T, dir string) { remove(t, dir, tiger) }, tiger, "missing", true},
-		{"shard cut", edit(tiger, func(b []byte) []byte { return b[:len(b)-100] }), tiger, "end as an Arrow file", true},
-		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), tiger, "0 bytes", true},
-		{"image flipped", flipImage, tiger, "crc32c", false},
-		{"stray shard", func(t *testing.T, dir string) {
-			b, err := os.ReadFile(filepath.Join(dir, tiger))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, "train", "synset=n02129604", "part-00001.arrow"), b, 0o666)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}, ShardName("train", "n02129604", 1), "no row", true},
-		{"other split's shard", func(t *testing.T, dir string) {
-			b, err := os.ReadFile(filepath.Join(dir, ShardName("test", "", 0)))
-			if err == nil {
-				err = os.WriteFile(filepath.Join(dir, ShardName("val", "", 0)), b, 0o666)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}, ShardName("val", "", 0), "in the index", true},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := fixture(t)
-			c.damage(t, dir)
-			for _, fast := range []bool{false, true} {
-				got, err := Verify(context.Background(), dir, VerifyOptions{Fast: fast, Workers: 2})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if c.file == "" || fast && !c.fast {
-					if len(got) != 0 {
-						t.Errorf("fast %v: found %v", fast, got)
-					}
-					continue
-				}
-				if !slices.ContainsFunc(got, func(p Problem) bool { return p.File == c.file && strings.Contains(p.What, c.what) }) {
-					t.Errorf("fast %v: found %v, want %s: %s", fast, got, c.file, c.what)
-				}
-			}
-		})
-	}
-}
-
-func remove(t *testing.T, dir, name string) {
-	t.Helper()
-	if err := os.Remove(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// flipImage flips a bit in the last image of the tigers.
-func flipImage(t *testing.T, dir string) {
-	t.Helper()
-	rows, _, err := ScanFile(filepath.Join(dir, ShardName("train", "n02129604", 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(rows[4].File)), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	flip(t, f, rows[4].Offset+rows[4].Length/2)
-}
-
-// TestFlippedShard inverts every byte of a shard's record batches, whole or
-// not: what a flip changes in columns or images, the whole look finds.
-func TestFlippedShard(t *testing.T) {
-	dir := fixture(t)
-	path := filepath.Join(dir, ShardName("test", "", 0))
-	whole, _, err := ScanFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clean, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := ReadManifest(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &Dataset{Dir: dir, Manifest: m, splits: map[string]*Split{}, files: newFileCache(dir)}
-	s, err := d.Split("test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, b := 0, slices.Clone(clean)
-	for at := range b {
-		b[at] ^= 0x10
-		rows, _ := scanBytes(b)
-		if !slices.EqualFunc(rows, whole, func(x, y Row) bool { x.File = y.File; return sameRow(&x, &y) }) {
-			if err := os.WriteFile(path, b, 0o666); err != nil {
-				t.Fatal(err)
-			}
-			var p problems
-			if err := s.verifyFile(context.Background(), s.index.files[0], []int32{0, 1, 2}, VerifyOptions{}, &p); err != nil {
-				t.Fatal(err)
-			}
-			if len(p.list) == 0 {
-				t.Fatalf("byte %d flipped: nothing found", at)
-			}
-			found++
-		}
-		b[at] = clean[at]
-	}
-	if found < 2000 {
-		t.Errorf("%d flips changed what is read", found)
-	}
 }
 
 // TestPlacesOutside wants no file outside the dataset opened, whatever an index

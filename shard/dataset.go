@@ -27,11 +27,18 @@ func Open(dir string) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes, err := readClasses(dir, m.ClassesSHA256)
+	classes, err := ReadClasses(dir, m.ClassesSHA256)
 	if err != nil {
 		return nil, err
 	}
-	return &Dataset{Dir: dir, Manifest: m, classes: classes, splits: map[string]*Split{}, files: newFileCache(dir)}, nil
+	return OpenWith(dir, m, classes), nil
+}
+
+// OpenWith opens the dataset in a directory by a manifest and a class list that
+// the caller has read, or has none of: who checks a dataset opens it although
+// they are damaged.
+func OpenWith(dir string, m Manifest, classes []Class) *Dataset {
+	return &Dataset{Dir: dir, Manifest: m, classes: classes, splits: map[string]*Split{}, files: newFileCache(dir)}
 }
 
 // Close closes the files that are open.
@@ -77,6 +84,23 @@ func (s *Split) Len() int { return s.index.len() }
 
 // Row gives row i, 0 <= i < Len.
 func (s *Split) Row(i int) Row { return s.index.row(i) }
+
+// Label is the label of row i, or -1.
+func (s *Split) Label(i int) int64 { return s.index.label(i) }
+
+// Synset is the class of row i, or "".
+func (s *Split) Synset(i int) string { return s.index.synsets[s.index.synsetOf[i]] }
+
+// SHA256 is the 32 bytes of the SHA-256 of row i's image. They are the index's
+// own and not to be changed.
+func (s *Split) SHA256(i int) []byte { return s.index.sha(i) }
+
+// Files lists the shards in which rows lie, relative to the dataset's
+// directory, in the order in which the index names them first.
+func (s *Split) Files() []string { return s.index.files }
+
+// FileOf is the place among Files of the shard that holds row i.
+func (s *Split) FileOf(i int) int { return int(s.index.fileOf[i]) }
 
 // Read gives the bytes of row i, in buf where they fit and else in a larger
 // buffer, checked against the row's CRC-32C. An error that is ErrCorrupt names

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"image"
 	"image/color"
@@ -48,7 +49,7 @@ func drawnImage(k int) (b []byte, format string) {
 
 func fixtureImage(k, label int, path string) *Image {
 	b, format := drawnImage(k)
-	im := &Image{Row: Row{Path: path, Label: -1, Width: int32(12 + k%5), Height: int32(9 + k%3), Format: format, Mode: "RGB", SHA256: SHA256(b)}, Bytes: b}
+	im := &Image{Row: Row{Path: path, Label: -1, Width: int32(12 + k%5), Height: int32(9 + k%3), Format: format, Mode: "RGB", SHA256: sha256.Sum256(b)}, Bytes: b}
 	if label >= 0 {
 		c := fixtureClasses[label]
 		im.Label, im.Synset, im.ILSVRC2012ID = int64(label), c.Synset, c.ILSVRC2012ID
@@ -185,4 +186,25 @@ func miniWordNet(t testing.TB) *wordnet.Graph {
 		t.Skip("needs WordNet 3.0 in /usr/share/wordnet (package wordnet-base)")
 	}
 	return g
+}
+
+// indexOf makes an index of rows, whose places are made up.
+func indexOf(t testing.TB, rows []Row) *index {
+	t.Helper()
+	for i := range rows {
+		rows[i].File, rows[i].Offset, rows[i].Length = "train/part-00000.arrow", int64(8+i), 1
+	}
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "train"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	sum, err := WriteIndex(dir, "train", rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := readIndex(dir, "train", SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
 }

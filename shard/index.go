@@ -31,7 +31,8 @@ func readChecked(path, sum string) ([]byte, error) {
 	return b, nil
 }
 
-func fileSHA256(path string) (string, error) {
+// FileSHA256 is the SHA-256 of a file, in hex.
+func FileSHA256(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err

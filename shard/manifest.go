@@ -77,14 +77,14 @@ func parseManifest(b []byte) (Manifest, error) {
 		return m, corruptf("format version %d", m.FormatVersion)
 	}
 	for name, s := range m.Splits {
-		if !validSplit(name) || s.Rows < 0 || s.Bytes < 0 || s.Shards < 0 {
+		if !ValidSplit(name) || s.Rows < 0 || s.Bytes < 0 || s.Shards < 0 {
 			return m, corruptf("split %q with %d rows, %d bytes, %d shards", name, s.Rows, s.Bytes, s.Shards)
 		}
 	}
 	return m, nil
 }
 
-// validSplit says whether a split may have this name: that of a directory.
-func validSplit(name string) bool {
+// ValidSplit says whether a split may have this name: that of a directory.
+func ValidSplit(name string) bool {
 	return name != "" && filepath.IsLocal(name) && filepath.Base(name) == name && name != "." && name != "rejected"
 }

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -210,8 +209,8 @@ func writeThousand(tb testing.TB, file string, c Class) []Row {
 	return rows
 }
 
-// BenchmarkMillion measures what a million rows take: opening the index,
-// selecting a subtree after that, and the fast look of verify.
+// BenchmarkMillion measures what a million rows take: opening the index
+// and selecting a subtree after that.
 func BenchmarkMillion(b *testing.B) {
 	dir := million(b)
 	g := miniWordNet(b)
@@ -235,13 +234,6 @@ func BenchmarkMillion(b *testing.B) {
 			v, err := s.Select(Selection{Synsets: []string{"bird"}}, g)
 			if err != nil || v.Len() == 0 || v.Len() == s.Len() {
 				b.Fatal(v.Len(), err)
-			}
-		}
-	})
-	b.Run("op=verify-fast", func(b *testing.B) {
-		for b.Loop() {
-			if found, err := Verify(context.Background(), dir, VerifyOptions{Fast: true}); err != nil || len(found) > 0 {
-				b.Fatal(found, err)
 			}
 		}
 	})

@@ -25,6 +25,8 @@ const (
 	ManifestName = "dataset.json"
 	ClassesName  = "classes.arrow"
 	IndexName    = "index.arrow"
+	// LockName is the file that whoever writes into the directory holds locked.
+	LockName = ".lock"
 )
 
 var (

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
@@ -158,6 +160,17 @@ func below(name string, place map[string]int, g *wordnet.Graph) ([]int, error) {
 func isID(name string) bool {
 	_, err := wordnet.ParseID(name)
 	return err == nil
+}
+
+// Fingerprint tells a view from every other: the SHA-256, in hex, of its
+// split's index, its rows and its classes.
+func (v *View) Fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%s %q\n", v.split.Info.IndexSHA256, v.classes)
+	for _, i := range v.rows {
+		h.Write(le.AppendUint32(nil, uint32(i)))
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // Len is the number of images.

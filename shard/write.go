@@ -108,9 +108,6 @@ func (w *FileWriter) Append(im *Image) error {
 // Bytes is the number of bytes of images appended.
 func (w *FileWriter) Bytes() int64 { return w.bytes }
 
-// Rows is the number of images appended.
-func (w *FileWriter) Rows() int { return len(w.rows) }
-
 // flush writes the open batch and turns the rows' offsets into places in the
 // file.
 func (w *FileWriter) flush() error {

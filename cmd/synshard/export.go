@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/export"
 )
 
 var _ = register(newExportCmd)
@@ -17,7 +18,7 @@ var _ = register(newExportCmd)
 func newExportCmd(a *app) *cobra.Command {
 	var splits []string
 	var out string
-	o := shard.ExportOptions{}
+	o := export.Options{}
 	var mib int64
 	cmd := &cobra.Command{
 		Use:   "export DATASET --to FORM --out DIR",
@@ -44,10 +45,10 @@ interrupted; another export into the same directory is refused.`,
 	cobra.CheckErr(cmd.MarkFlagRequired("to"))
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(shard.ExportForms, cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(export.Forms, cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if !slices.Contains(shard.ExportForms, o.To) {
-			return usagef("--to %q: want one of %s", o.To, strings.Join(shard.ExportForms, ", "))
+		if !slices.Contains(export.Forms, o.To) {
+			return usagef("--to %q: want one of %s", o.To, strings.Join(export.Forms, ", "))
 		}
 		if mib < 1 || mib > 1<<20 {
 			return usagef("--shard-mib %d: want 1 to %d", mib, 1<<20)
@@ -58,7 +59,7 @@ interrupted; another export into the same directory is refused.`,
 	return cmd
 }
 
-func (a *app) export(ctx context.Context, dir, out string, splits []string, sel *selectionFlags, o shard.ExportOptions) error {
+func (a *app) export(ctx context.Context, dir, out string, splits []string, sel *selectionFlags, o export.Options) error {
 	set, err := shard.Open(dir)
 	if err != nil {
 		return err
@@ -67,14 +68,14 @@ func (a *app) export(ctx context.Context, dir, out string, splits []string, sel 
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
-	var parts []shard.ExportPart
+	var parts []export.Part
 	var images, size int64
 	for _, name := range splits {
 		v, err := a.openView(set, name, sel)
 		if err != nil {
 			return err
 		}
-		parts = append(parts, shard.ExportPart{Split: name, View: v})
+		parts = append(parts, export.Part{Split: name, View: v})
 		images += int64(v.Len())
 		for i := range v.Len() {
 			size += v.Length(i)
@@ -91,7 +92,7 @@ func (a *app) export(ctx context.Context, dir, out string, splits []string, sel 
 	}{out, o.To, images, size, []string{}}
 	o.OnBytes = bar.Add64
 	o.Made = func(name string) { result.Made = append(result.Made, name) }
-	if err := shard.Export(ctx, out, parts, o); err != nil {
+	if err := export.Write(ctx, out, parts, o); err != nil {
 		return err
 	}
 	bar.Finish()

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/shard"
+	checks "github.com/synshard/synshard/shard/check"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -84,13 +85,13 @@ func imageBytes(dir string) int64 {
 }
 
 func (a *app) verify(ctx context.Context, dir string, f verifyFlags) error {
-	o := shard.VerifyOptions{Fast: f.fast, Workers: f.workers}
+	o := checks.VerifyOptions{Fast: f.fast, Workers: f.workers}
 	if !f.fast {
 		bar := a.byteBar(imageBytes(dir), "verifying")
 		defer bar.Finish()
 		o.OnBytes = bar.Add64
 	}
-	found, err := shard.Verify(ctx, dir, o)
+	found, err := checks.Verify(ctx, dir, o)
 	if err != nil {
 		return err
 	}
@@ -99,15 +100,15 @@ func (a *app) verify(ctx context.Context, dir string, f verifyFlags) error {
 
 // printProblems prints what is wrong with a dataset and what was written, and
 // makes the error for exit code 4.
-func (a *app) printProblems(dir string, found []shard.Problem, wrote []string) error {
+func (a *app) printProblems(dir string, found []checks.Problem, wrote []string) error {
 	if found == nil {
-		found = []shard.Problem{}
+		found = []checks.Problem{}
 	}
 	out := struct {
-		Dataset  string          `json:"dataset"`
-		Sound    bool            `json:"sound"`
-		Problems []shard.Problem `json:"problems"`
-		Wrote    []string        `json:"wrote,omitempty"`
+		Dataset  string           `json:"dataset"`
+		Sound    bool             `json:"sound"`
+		Problems []checks.Problem `json:"problems"`
+		Wrote    []string         `json:"wrote,omitempty"`
 	}{dir, len(found) == 0, found, wrote}
 	err := a.result(out, func(w io.Writer) {
 		for _, p := range found {
@@ -137,7 +138,7 @@ func (a *app) repairDataset(ctx context.Context, dir string, f verifyFlags) erro
 	}
 	bar := a.byteBar(imageBytes(dir), "reading shards")
 	defer bar.Finish()
-	wrote, bad, err := shard.Repair(ctx, dir, shard.RepairOptions{Workers: f.workers, WordNet: g, OnBytes: bar.Add64})
+	wrote, bad, err := checks.Repair(ctx, dir, checks.RepairOptions{Workers: f.workers, WordNet: g, OnBytes: bar.Add64})
 	bar.Finish()
 	if err != nil {
 		return err
@@ -177,10 +178,10 @@ func (a *app) listDuplicates(dir string) error {
 		}
 		splits = append(splits, s)
 	}
-	found := shard.FindDuplicates(splits)
+	found := checks.FindDuplicates(splits)
 	out := struct {
-		Dataset    string             `json:"dataset"`
-		Duplicates []shard.Duplicates `json:"duplicates"`
+		Dataset    string              `json:"dataset"`
+		Duplicates []checks.Duplicates `json:"duplicates"`
 	}{dir, found}
 	return a.result(out, func(w io.Writer) {
 		for _, d := range found {
@@ -191,7 +192,7 @@ func (a *app) listDuplicates(dir string) error {
 	})
 }
 
-func labelText(c shard.Copy) string {
+func labelText(c checks.Copy) string {
 	if c.Label < 0 {
 		return "-"
 	}

@@ -26,7 +26,9 @@ var allowed = map[string][]string{
 	"source":              {},
 	"model":               {"wordnet"},
 	"model/modeltest":     {"model"},
-	"shard":               {"wordnet", "internal/durable", "internal/processors"},
+	"shard":               {"wordnet", "internal/durable"},
+	"shard/check":         {"shard", "wordnet", "internal/durable", "internal/processors"},
+	"shard/export":        {"shard", "internal/durable"},
 	"ingest/imagenet":     {"shard", "internal/mat5"},
 	"ingest":              {"ingest/imagenet", "shard", "wordnet", "pixel", "internal/durable", "internal/processors"},
 	"loader":              {"shard", "pixel", "model", "internal/processors"},
@@ -42,7 +44,7 @@ var allowed = map[string][]string{
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.
 var owners = map[string][]string{
-	"github.com/apache/arrow/go/":          {"shard", "infer", "infer/prediction", "eval", "ingest"},
+	"github.com/apache/arrow/go/":          {"shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/spf13/cobra":               {"cmd/synshard"},
 	"github.com/spf13/pflag":               {"cmd/synshard"},

@@ -1,9 +1,11 @@
-package shard
+package check
 
 import (
 	"bytes"
 	"encoding/hex"
 	"slices"
+
+	"github.com/synshard/synshard/shard"
 )
 
 // Copy is one of several images with the same bytes.
@@ -17,16 +19,16 @@ type Copy struct {
 // Duplicates is a set of images with the same bytes.
 type Duplicates struct {
 	SHA256 string `json:"sha256"`
-	// Labels says whether they do not all have the same label; images
-	// without one do not count.
-	Labels bool   `json:"labels_differ"`
-	Splits bool   `json:"splits_differ"`
-	Copies []Copy `json:"copies"` // by split, as given, then in index order
+	// LabelsDiffer says that not all have the same label; images without one
+	// do not count. SplitsDiffer says that they lie in several splits.
+	LabelsDiffer bool   `json:"labels_differ"`
+	SplitsDiffer bool   `json:"splits_differ"`
+	Copies       []Copy `json:"copies"` // by split, as given, then in index order
 }
 
 // FindDuplicates lists the images that occur more than once within and across
 // splits, in order of their first copy. It goes by the sha256 column.
-func FindDuplicates(splits []*Split) []Duplicates {
+func FindDuplicates(splits []*shard.Split) []Duplicates {
 	type place struct {
 		split int
 		row   int32
@@ -37,7 +39,7 @@ func FindDuplicates(splits []*Split) []Duplicates {
 			all = append(all, place{k, int32(i)})
 		}
 	}
-	sha := func(p place) []byte { return splits[p.split].index.sha(int(p.row)) }
+	sha := func(p place) []byte { return splits[p.split].SHA256(int(p.row)) }
 	slices.SortStableFunc(all, func(a, b place) int { return bytes.Compare(sha(a), sha(b)) })
 	var groups [][]place
 	for from, to := 0, 0; from < len(all); from = to {
@@ -60,9 +62,9 @@ func FindDuplicates(splits []*Split) []Duplicates {
 		for _, p := range g {
 			r := splits[p.split].Row(int(p.row))
 			d.Copies = append(d.Copies, Copy{splits[p.split].Name, r.Path, r.Label, r.Synset})
-			d.Splits = d.Splits || p.split != g[0].split
+			d.SplitsDiffer = d.SplitsDiffer || p.split != g[0].split
 			if r.Label >= 0 {
-				d.Labels = d.Labels || label >= 0 && label != r.Label
+				d.LabelsDiffer = d.LabelsDiffer || label >= 0 && label != r.Label
 				label = r.Label
 			}
 		}

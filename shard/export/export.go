@@ -1,12 +1,11 @@
-package shard
+// Package export hands the images of a dataset on in forms that others read.
+package export
 
 import (
 	"archive/tar"
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,23 +18,24 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
 )
 
-// exportMark is the file in which an export notes what it makes, so that the
+// markName is the file in which an export notes what it makes, so that the
 // same one can go on and another one cannot be mixed into it.
-const exportMark = ".synshard-export.json"
+const markName = ".synshard-export.json"
 
-// ExportForms lists the forms of Export.
-var ExportForms = []string{"folder", "webdataset", "hf", "tar"}
+// Forms lists the forms of Write.
+var Forms = []string{"folder", "webdataset", "hf", "tar"}
 
-// ExportPart is a view and the split it is of.
-type ExportPart struct {
+// Part is a view and the split it is of.
+type Part struct {
 	Split string
-	View  *View
+	View  *shard.View
 }
 
-// ExportOptions say what an export makes.
-type ExportOptions struct {
+// Options say what an export makes.
+type Options struct {
 	// To is the form:
 	//   folder      SPLIT/SYNSET/NAME, files as they are
 	//   webdataset  SPLIT-000000.tar with KEY.jpg (or .png), KEY.cls and KEY.json
@@ -51,13 +51,13 @@ type ExportOptions struct {
 type exporter struct {
 	ctx context.Context
 	out string
-	o   ExportOptions
+	o   Options
 }
 
-// Export writes images and labels in a form that others read. Labels are those
+// Write writes images and labels in a form that others read. Labels are those
 // of the views. out is made where it is missing, and must else be empty or hold
 // the same export, which then goes on. Equal views give equal bytes.
-func Export(ctx context.Context, out string, parts []ExportPart, o ExportOptions) error {
+func Write(ctx context.Context, out string, parts []Part, o Options) error {
 	if o.ShardBytes <= 0 {
 		o.ShardBytes = 256 << 20
 	}
@@ -67,8 +67,8 @@ func Export(ctx context.Context, out string, parts []ExportPart, o ExportOptions
 	if o.Made == nil {
 		o.Made = func(string) {}
 	}
-	if !slices.Contains(ExportForms, o.To) {
-		return fmt.Errorf("export to %q: want one of %s", o.To, strings.Join(ExportForms, ", "))
+	if !slices.Contains(Forms, o.To) {
+		return fmt.Errorf("export to %q: want one of %s", o.To, strings.Join(Forms, ", "))
 	}
 	lock, err := openExport(out, parts, o)
 	if err != nil {
@@ -95,11 +95,11 @@ func Export(ctx context.Context, out string, parts []ExportPart, o ExportOptions
 }
 
 // openExport makes the directory and notes there what is exported.
-func openExport(out string, parts []ExportPart, o ExportOptions) (*durable.Lock, error) {
+func openExport(out string, parts []Part, o Options) (*durable.Lock, error) {
 	if err := durable.MkdirAll(out); err != nil {
 		return nil, err
 	}
-	lock, err := durable.TryLock(filepath.Join(out, LockName))
+	lock, err := durable.TryLock(filepath.Join(out, shard.LockName))
 	if err != nil {
 		return nil, err
 	}
@@ -114,27 +114,20 @@ func openExport(out string, parts []ExportPart, o ExportOptions) (*durable.Lock,
 }
 
 // markOf is what tells one export from another.
-func markOf(parts []ExportPart, o ExportOptions) any {
+func markOf(parts []Part, o Options) any {
 	type part struct {
-		Split, IndexSHA256, RowsSHA256 string
-		Images                         int
-		Classes                        []string
+		Split, Fingerprint string
+		Images             int
 	}
 	var list []part
 	for _, p := range parts {
-		h := sha256.New()
-		for _, i := range p.View.rows {
-			h.Write(le.AppendUint32(nil, uint32(i)))
-		}
-		list = append(list, part{
-			p.Split, p.View.split.Info.IndexSHA256, hex.EncodeToString(h.Sum(nil)), p.View.Len(), p.View.Classes(),
-		})
+		list = append(list, part{p.Split, p.View.Fingerprint(), p.View.Len()})
 	}
 	return map[string]any{"to": o.To, "shard_bytes": o.ShardBytes, "parts": list}
 }
 
 func checkMark(out string, mark []byte) error {
-	file := filepath.Join(out, exportMark)
+	file := filepath.Join(out, markName)
 	old, err := os.ReadFile(file)
 	if err == nil && bytes.Equal(old, mark) {
 		return nil
@@ -150,7 +143,7 @@ func checkMark(out string, mark []byte) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != LockName {
+		if e.Name() != shard.LockName {
 			return fmt.Errorf("%s is in it already; give an empty or a new directory", e.Name())
 		}
 	}
@@ -167,7 +160,7 @@ type namer struct {
 
 // name is SYNSET/NAME, or NAME where there is no synset. NAME is the last
 // element of the image's path, or all of it with _ for /, where that is taken.
-func (n *namer) name(v *View, i int) (string, error) {
+func (n *namer) name(v *shard.View, i int) (string, error) {
 	whole := v.Path(i)
 	dir := v.Synset(i)
 	if dir == "." || dir == ".." || strings.ContainsAny(dir, "/\x00") {
@@ -187,7 +180,7 @@ func (n *namer) name(v *View, i int) (string, error) {
 }
 
 // each reads the images of a view from one row to another.
-func (e *exporter) each(v *View, from, to int, f func(i int, b []byte) error) error {
+func (e *exporter) each(v *shard.View, from, to int, f func(i int, b []byte) error) error {
 	var buf []byte
 	for i := from; i < to; i++ {
 		if err := e.ctx.Err(); err != nil {
@@ -208,7 +201,7 @@ func (e *exporter) each(v *View, from, to int, f func(i int, b []byte) error) er
 
 // folder writes files, and leaves alone those that are there with the right
 // bytes.
-func (e *exporter) folder(p ExportPart) error {
+func (e *exporter) folder(p Part) error {
 	names := namer{taken: map[string]string{}}
 	dirs := map[string]bool{}
 	err := e.each(p.View, 0, p.View.Len(), func(i int, b []byte) error {
@@ -254,7 +247,7 @@ func putFile(file string, b []byte) error {
 }
 
 // plainTar writes one tar of the whole part.
-func (e *exporter) plainTar(p ExportPart) error {
+func (e *exporter) plainTar(p Part) error {
 	return e.file(p.Split+".tar", func(w io.Writer) error {
 		names := namer{taken: map[string]string{}}
 		t := tar.NewWriter(w)
@@ -280,7 +273,7 @@ func member(t *tar.Writer, name string, b []byte) error {
 
 // file writes a file of rows from one to another, unless it is there: it has
 // its name only when whole.
-func (e *exporter) file(name string, write func(w io.Writer) error, v *View, from, to int) error {
+func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.View, from, to int) error {
 	file := filepath.Join(e.out, filepath.FromSlash(name))
 	if _, err := os.Stat(file); err == nil {
 		for i := from; i < to; i++ {
@@ -295,7 +288,7 @@ func (e *exporter) file(name string, write func(w io.Writer) error, v *View, fro
 
 // pieces cuts a part into files of ShardBytes and writes each. Format takes the
 // split, the piece and, where it can, the number of pieces.
-func (e *exporter) pieces(p ExportPart, format string, write func(w io.Writer, v *View, from, to int) error) error {
+func (e *exporter) pieces(p Part, format string, write func(w io.Writer, v *shard.View, from, to int) error) error {
 	cuts := []int{0}
 	var n int64
 	for i := range p.View.Len() {
@@ -321,7 +314,7 @@ func (e *exporter) pieces(p ExportPart, format string, write func(w io.Writer, v
 }
 
 // webdataset writes samples whose key is the image's number in the part.
-func (e *exporter) webdataset(w io.Writer, v *View, from, to int) error {
+func (e *exporter) webdataset(w io.Writer, v *shard.View, from, to int) error {
 	t := tar.NewWriter(w)
 	err := e.each(v, from, to, func(i int, b []byte) error {
 		r := v.Row(i)

@@ -1,4 +1,4 @@
-package shard
+package check
 
 import (
 	"context"
@@ -12,21 +12,23 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // TestRepair loses files and wants the same bytes back.
 func TestRepair(t *testing.T) {
-	derived := []string{"train/" + IndexName, "val/" + IndexName, "test/" + IndexName, ManifestName, ClassesName}
+	derived := []string{"train/" + shard.IndexName, "val/" + shard.IndexName, "test/" + shard.IndexName, shard.ManifestName, shard.ClassesName}
 	for _, c := range []struct {
 		name  string
 		lost  []string
 		wrote []string
 	}{
 		{"nothing", nil, nil},
-		{"an index", []string{"val/" + IndexName}, []string{"val/" + IndexName}},
-		{"the indexes", derived[:3], []string{"test/" + IndexName, "train/" + IndexName, "val/" + IndexName}},
-		{"the manifest", []string{ManifestName}, []string{ManifestName}},
-		{"manifest and index", []string{ManifestName, "train/" + IndexName}, []string{"train/" + IndexName, ManifestName}},
+		{"an index", []string{"val/" + shard.IndexName}, []string{"val/" + shard.IndexName}},
+		{"the indexes", derived[:3], []string{"test/" + shard.IndexName, "train/" + shard.IndexName, "val/" + shard.IndexName}},
+		{"the manifest", []string{shard.ManifestName}, []string{shard.ManifestName}},
+		{"manifest and index", []string{shard.ManifestName, "train/" + shard.IndexName}, []string{"train/" + shard.IndexName, shard.ManifestName}},
 	} {
 		dir := fixture(t)
 		before := map[string][]byte{}
@@ -48,14 +50,16 @@ func TestRepair(t *testing.T) {
 		for _, name := range derived {
 			b, err := os.ReadFile(filepath.Join(dir, name))
 			want := before[name]
-			if name == ManifestName && slices.Contains(c.lost, name) {
+			if name == shard.ManifestName && slices.Contains(c.lost, name) {
 				continue // what the ingest noted is lost
 			}
 			if err != nil || !slices.Equal(b, want) {
 				t.Errorf("%s lost: %s differs afterwards, %v", c.name, name, err)
 			}
 		}
-		checkFixture(t, dir)
+		if diff := cmp.Diff(content(t, "../testdata/v1"), content(t, dir)); diff != "" {
+			t.Errorf("%s lost: what is read differs (-want +got):\n%s", c.name, diff)
+		}
 		if left, err := Verify(context.Background(), dir, VerifyOptions{}); err != nil || len(left) > 0 {
 			t.Errorf("%s lost: afterwards %v, %v", c.name, left, err)
 		}
@@ -66,13 +70,13 @@ func TestRepair(t *testing.T) {
 // from WordNet the words.
 func TestRepairClasses(t *testing.T) {
 	dir := fixture(t)
-	remove(t, dir, ClassesName)
-	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{WordNet: miniWordNet(t)})
-	if err != nil || len(bad) > 0 || !slices.Contains(wrote, ClassesName) {
+	remove(t, dir, shard.ClassesName)
+	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{WordNet: openWordNet(t)})
+	if err != nil || len(bad) > 0 || !slices.Contains(wrote, shard.ClassesName) {
 		t.Fatalf("wrote %v, problems %v, %v", wrote, bad, err)
 	}
 	got := open(t, dir).Classes()
-	if diff := cmp.Diff(fixtureClasses, got, cmpopts.IgnoreFields(Class{}, "Words", "Gloss", "Path")); diff != "" {
+	if diff := cmp.Diff(open(t, "../testdata/v1").Classes(), got, cmpopts.IgnoreFields(shard.Class{}, "Words", "Gloss", "Path")); diff != "" {
 		t.Errorf("classes (-want +got):\n%s", diff)
 	}
 	if c := got[1]; len(c.Words) < 2 || c.Words[0] != "tiger" || c.Path[0] != "n00001740" || c.Path[len(c.Path)-1] != c.Synset {
@@ -85,17 +89,17 @@ func TestRepairClasses(t *testing.T) {
 func TestRepairRefuses(t *testing.T) {
 	dir := fixture(t)
 	flipImage(t, dir)
-	remove(t, dir, "val/"+IndexName)
+	remove(t, dir, "val/"+shard.IndexName)
 	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{})
-	if err != nil || len(wrote) > 0 || len(bad) != 1 || bad[0].File != ShardName("train", "n02129604", 0) {
+	if err != nil || len(wrote) > 0 || len(bad) != 1 || bad[0].File != shard.ShardName("train", "n02129604", 0) {
 		t.Errorf("wrote %v, problems %v, %v", wrote, bad, err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "val", IndexName)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "val", shard.IndexName)); err == nil {
 		t.Error("an index was written beside a damaged shard")
 	}
 
 	dir = fixture(t)
-	lock, err := durable.TryLock(filepath.Join(dir, LockName))
+	lock, err := durable.TryLock(filepath.Join(dir, shard.LockName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,44 +107,41 @@ func TestRepairRefuses(t *testing.T) {
 	if _, _, err := Repair(context.Background(), dir, RepairOptions{}); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("while locked: %v", err)
 	}
-	if _, _, err := Repair(context.Background(), t.TempDir(), RepairOptions{}); !errors.Is(err, ErrNotDataset) {
+	if _, _, err := Repair(context.Background(), t.TempDir(), RepairOptions{}); !errors.Is(err, shard.ErrNotDataset) {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
 
-func TestDuplicates(t *testing.T) {
-	dir := t.TempDir()
-	var splits []*Split
-	files := map[string][]*Image{
-		"train": {fixtureImage(1, 0, "a"), fixtureImage(2, 0, "b"), fixtureImage(1, 1, "c"), fixtureImage(4, 1, "d")},
-		"val":   {fixtureImage(2, 0, "v1"), fixtureImage(9, 2, "v2")},
-		"test":  {fixtureImage(9, -1, "t1")},
-	}
-	for _, name := range fixtureSplits {
-		if err := os.MkdirAll(filepath.Join(dir, name), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		rows, err := writeShard(filepath.Join(dir, filepath.FromSlash(ShardName(name, "", 0))), FileMeta{Split: name}, files[name])
+// content is what a dataset gives to its readers: its classes and the rows of
+// every split, each image read and so held to its sum.
+func content(t *testing.T, dir string) (out struct {
+	Classes []shard.Class
+	Rows    map[string][]shard.Row
+}) {
+	t.Helper()
+	d := open(t, dir)
+	out.Classes, out.Rows = d.Classes(), map[string][]shard.Row{}
+	for _, name := range d.Splits() {
+		s, err := d.Split(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum, err := WriteIndex(dir, name, rows)
-		if err != nil {
-			t.Fatal(err)
+		for i := range s.Len() {
+			if _, err := s.Read(i, nil); err != nil {
+				t.Error(err)
+			}
+			out.Rows[name] = append(out.Rows[name], s.Row(i))
 		}
-		x, err := readIndex(dir, name, SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
-		if err != nil {
-			t.Fatal(err)
-		}
-		splits = append(splits, &Split{Name: name, index: x})
 	}
-	got := FindDuplicates(splits)
-	want := []Duplicates{
-		{Labels: true, Copies: []Copy{{"train", "a", 0, "n02123045"}, {"train", "c", 1, "n02129604"}}},
-		{Splits: true, Copies: []Copy{{"train", "b", 0, "n02123045"}, {"val", "v1", 0, "n02123045"}}},
-		{Splits: true, Copies: []Copy{{"val", "v2", 2, "n07749582"}, {"test", "t1", -1, ""}}},
+	return out
+}
+
+// openWordNet is WordNet, where the machine has it.
+func openWordNet(t testing.TB) *wordnet.Graph {
+	t.Helper()
+	g, err := wordnet.Open("/usr/share/wordnet")
+	if err != nil {
+		t.Skip("needs WordNet 3.0 in /usr/share/wordnet (package wordnet-base)")
 	}
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Duplicates{}, "SHA256")); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
+	return g
 }

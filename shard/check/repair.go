@@ -1,4 +1,4 @@
-package shard
+package check
 
 import (
 	"bufio"
@@ -16,12 +16,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
 )
-
-// LockName is the file, in a dataset's directory, that whoever writes there
-// holds locked.
-const LockName = ".lock"
 
 // RepairOptions say how a dataset is repaired.
 type RepairOptions struct {
@@ -38,12 +35,12 @@ type RepairOptions struct {
 // written are returned by name. A manifest that was lost loses what the ingest
 // noted in it, so that a later ingest into the directory starts anew.
 func Repair(ctx context.Context, dir string, o RepairOptions) (wrote []string, bad []Problem, err error) {
-	lock, err := durable.TryLock(filepath.Join(dir, LockName))
+	lock, err := durable.TryLock(filepath.Join(dir, shard.LockName))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { err = cmp.Or(err, lock.Unlock()) }()
-	r := repair{dir: dir, o: o, splits: map[string][]Row{}}
+	r := repair{dir: dir, o: o, splits: map[string][]shard.Row{}}
 	if err := r.scan(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -58,8 +55,8 @@ func Repair(ctx context.Context, dir string, o RepairOptions) (wrote []string, b
 type repair struct {
 	dir    string
 	o      RepairOptions
-	old    Manifest // what can still be read
-	splits map[string][]Row
+	old    shard.Manifest // what can still be read
+	splits map[string][]shard.Row
 	shards map[string]int
 	bad    problems
 	wrote  []string
@@ -68,12 +65,12 @@ type repair struct {
 // scan reads every shard of every directory that holds some.
 func (r *repair) scan(ctx context.Context) error {
 	var err error
-	r.old, err = ReadManifest(r.dir)
-	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNotDataset) {
+	r.old, err = shard.ReadManifest(r.dir)
+	if err != nil && !errors.Is(err, shard.ErrCorrupt) && !errors.Is(err, shard.ErrNotDataset) {
 		return err
 	}
 	if err != nil {
-		r.old = Manifest{}
+		r.old = shard.Manifest{}
 	}
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
@@ -81,7 +78,7 @@ func (r *repair) scan(ctx context.Context) error {
 	}
 	r.shards = map[string]int{}
 	for _, e := range entries {
-		if !e.IsDir() || !validSplit(e.Name()) || strings.HasPrefix(e.Name(), ".") {
+		if !e.IsDir() || !shard.ValidSplit(e.Name()) || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
 		files, err := listShards(r.dir, e.Name())
@@ -97,25 +94,25 @@ func (r *repair) scan(ctx context.Context) error {
 		}
 	}
 	if len(r.shards) == 0 {
-		return fmt.Errorf("repair %s: no shards in it: %w", r.dir, ErrNotDataset)
+		return fmt.Errorf("repair %s: no shards in it: %w", r.dir, shard.ErrNotDataset)
 	}
 	return nil
 }
 
-func (r *repair) scanSplit(ctx context.Context, split string, files []string) ([]Row, error) {
+func (r *repair) scanSplit(ctx context.Context, split string, files []string) ([]shard.Row, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(VerifyOptions{Workers: r.o.Workers}.workers())
-	found := make([][]Row, len(files))
+	found := make([][]shard.Row, len(files))
 	for i, file := range files {
 		g.Go(func() error {
 			if err := gctx.Err(); err != nil {
 				return err
 			}
 			path := filepath.Join(r.dir, filepath.FromSlash(file))
-			rows, meta, err := ScanFile(path)
+			rows, meta, err := shard.ScanFile(path)
 			switch {
-			case errors.Is(err, ErrCorrupt):
-				r.bad.add(file, "", "%s", strings.TrimPrefix(reason(err), path+": "))
+			case errors.Is(err, shard.ErrCorrupt):
+				r.bad.add(file, "", "%s", reason(err, path))
 				return nil
 			case err != nil:
 				return err
@@ -142,8 +139,8 @@ func (r *repair) scanSplit(ctx context.Context, split string, files []string) ([
 // write writes class list, indexes and manifest, in this order.
 func (r *repair) write() error {
 	m := r.old
-	m.Splits = map[string]SplitInfo{}
-	if _, err := readClasses(r.dir, r.old.ClassesSHA256); err != nil {
+	m.Splits = map[string]shard.SplitInfo{}
+	if _, err := shard.ReadClasses(r.dir, r.old.ClassesSHA256); err != nil {
 		if err := r.classes(&m); err != nil {
 			return err
 		}
@@ -155,13 +152,13 @@ func (r *repair) write() error {
 		for i := range rows {
 			info.Bytes += rows[i].Length
 		}
-		before, _ := fileSHA256(filepath.Join(r.dir, split, IndexName)) // "" where it is missing
-		sum, err := WriteIndex(r.dir, split, rows)
+		before, _ := shard.FileSHA256(filepath.Join(r.dir, split, shard.IndexName)) // "" where it is missing
+		sum, err := shard.WriteIndex(r.dir, split, rows)
 		if err != nil {
 			return err
 		}
 		if sum != before {
-			r.wrote = append(r.wrote, split+"/"+IndexName)
+			r.wrote = append(r.wrote, split+"/"+shard.IndexName)
 		}
 		info.IndexSHA256 = sum
 		m.Splits[split] = info
@@ -176,13 +173,13 @@ func (r *repair) write() error {
 			m.WordNetVersion = r.o.WordNet.Version()
 		}
 	}
-	path := filepath.Join(r.dir, ManifestName)
-	before, _ := fileSHA256(path)
-	if err := WriteManifest(r.dir, m); err != nil {
+	path := filepath.Join(r.dir, shard.ManifestName)
+	before, _ := shard.FileSHA256(path)
+	if err := shard.WriteManifest(r.dir, m); err != nil {
 		return err
 	}
-	if after, err := fileSHA256(path); err != nil || after != before {
-		r.wrote = append(r.wrote, ManifestName)
+	if after, err := shard.FileSHA256(path); err != nil || after != before {
+		r.wrote = append(r.wrote, shard.ManifestName)
 		return err
 	}
 	return nil
@@ -190,27 +187,27 @@ func (r *repair) write() error {
 
 // classes finds the class list that m should name: the file as it is, where
 // only the manifest is lost, or else a new one from the rows.
-func (r *repair) classes(m *Manifest) error {
-	path := filepath.Join(r.dir, ClassesName)
-	if b, err := os.ReadFile(path); err == nil && r.old.ClassesSHA256 == "" {
-		if list, err := parseClasses(b); err == nil && r.agree(list) {
-			m.ClassesSHA256, err = fileSHA256(path)
-			return err
+func (r *repair) classes(m *shard.Manifest) error {
+	path := filepath.Join(r.dir, shard.ClassesName)
+	if sum, err := shard.FileSHA256(path); err == nil && r.old.ClassesSHA256 == "" {
+		if list, err := shard.ReadClasses(r.dir, sum); err == nil && r.agree(list) {
+			m.ClassesSHA256 = sum
+			return nil
 		}
 	}
 	list, err := r.classesFromRows()
 	if err != nil {
-		return fmt.Errorf("repair %s: %w", ClassesName, err)
+		return fmt.Errorf("repair %s: %w", shard.ClassesName, err)
 	}
-	if m.ClassesSHA256, err = WriteClasses(r.dir, list); err != nil {
+	if m.ClassesSHA256, err = shard.WriteClasses(r.dir, list); err != nil {
 		return err
 	}
-	r.wrote = append(r.wrote, ClassesName)
+	r.wrote = append(r.wrote, shard.ClassesName)
 	return nil
 }
 
 // agree says whether every labelled row has its label from this list.
-func (r *repair) agree(list []Class) bool {
+func (r *repair) agree(list []shard.Class) bool {
 	for _, rows := range r.splits {
 		for i := range rows {
 			l := rows[i].Label
@@ -224,8 +221,8 @@ func (r *repair) agree(list []Class) bool {
 
 // classesFromRows makes the list of the classes that have images, which must
 // be all.
-func (r *repair) classesFromRows() ([]Class, error) {
-	byLabel := map[int64]Class{}
+func (r *repair) classesFromRows() ([]shard.Class, error) {
+	byLabel := map[int64]shard.Class{}
 	for _, rows := range r.splits {
 		for i := range rows {
 			row := &rows[i]
@@ -236,35 +233,19 @@ func (r *repair) classesFromRows() ([]Class, error) {
 			if known && c.Synset != row.Synset {
 				return nil, fmt.Errorf("label %d is %s and %s", row.Label, c.Synset, row.Synset)
 			}
-			byLabel[row.Label] = Class{Label: int(row.Label), Synset: row.Synset, ILSVRC2012ID: max(c.ILSVRC2012ID, row.ILSVRC2012ID)}
+			byLabel[row.Label] = shard.Class{Label: int(row.Label), Synset: row.Synset, ILSVRC2012ID: max(c.ILSVRC2012ID, row.ILSVRC2012ID)}
 		}
 	}
-	list := make([]Class, len(byLabel))
+	list := make([]shard.Class, len(byLabel))
 	for i := range list {
 		c, ok := byLabel[int64(i)]
 		if !ok {
 			return nil, fmt.Errorf("class %d has no image, so its synset is lost; ingest again", i)
 		}
 		list[i] = c
-		list[i].describe(r.o.WordNet)
+		list[i].Describe(r.o.WordNet)
 	}
-	return list, checkClasses(list)
-}
-
-// describe fills in what WordNet says of a class.
-func (c *Class) describe(g *wordnet.Graph) {
-	id, err := wordnet.ParseID(c.Synset)
-	if g == nil || err != nil {
-		return
-	}
-	s, ok := g.Synset(id)
-	if !ok {
-		return
-	}
-	c.Words, c.Gloss = s.Lemmas, s.Gloss
-	for _, p := range g.HypernymPath(id) {
-		c.Path = append(c.Path, p.String())
-	}
+	return list, nil
 }
 
 func countLines(path string) (n int64, err error) {

@@ -1,4 +1,4 @@
-package shard
+package export
 
 import (
 	"cmp"
@@ -10,15 +10,27 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"github.com/synshard/synshard/shard"
 )
 
 // parquetRows is the number of rows of a row group: what Hugging Face has where
 // there are images, so that one can be shown without reading many.
 const parquetRows = 100
 
+// imageType is how Hugging Face has an image, and value a plain value. A field
+// must be nullable, or its feature is not seen.
+var imageType = arrow.StructOf(null("bytes", arrow.BinaryTypes.Binary), null("path", arrow.BinaryTypes.String))
+
+func null(name string, t arrow.DataType) arrow.Field {
+	return arrow.Field{Name: name, Type: t, Nullable: true}
+}
+
+func value(dtype string) map[string]any { return map[string]any{"dtype": dtype, "_type": "Value"} }
+
 // parquetSchema is that of Hugging Face's image classification sets: image and
 // label, whose names are the synsets of the view's classes, and the synset.
-func parquetSchema(v *View) (*arrow.Schema, error) {
+func parquetSchema(v *shard.View) (*arrow.Schema, error) {
 	label := value("int64")
 	if len(v.Classes()) > 0 {
 		label = map[string]any{"names": v.Classes(), "_type": "ClassLabel"}
@@ -29,14 +41,14 @@ func parquetSchema(v *View) (*arrow.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	md := arrow.NewMetadata([]string{keyHF}, []string{string(features)})
+	md := arrow.NewMetadata([]string{"huggingface"}, []string{string(features)})
 	return arrow.NewSchema([]arrow.Field{
 		null("image", imageType), null("label", arrow.PrimitiveTypes.Int64), null("synset", arrow.BinaryTypes.String),
 	}, &md), nil
 }
 
 // parquet writes rows of a view as a Parquet file.
-func (e *exporter) parquet(w io.Writer, v *View, from, to int) error {
+func (e *exporter) parquet(w io.Writer, v *shard.View, from, to int) error {
 	schema, err := parquetSchema(v)
 	if err != nil {
 		return err
@@ -67,7 +79,11 @@ func (e *exporter) parquet(w io.Writer, v *View, from, to int) error {
 		} else {
 			b.Field(1).(*array.Int64Builder).AppendNull()
 		}
-		text(b.Field(2).(*array.StringBuilder), v.Synset(i))
+		if s := v.Synset(i); s != "" {
+			b.Field(2).(*array.StringBuilder).Append(s)
+		} else {
+			b.Field(2).AppendNull()
+		}
 		if (i-from+1)%parquetRows == 0 {
 			return flush()
 		}

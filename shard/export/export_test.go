@@ -1,9 +1,10 @@
-package shard
+package export
 
 import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"github.com/synshard/synshard/shard"
 )
 
 // exported is an image as an export has it.
@@ -30,19 +33,19 @@ type exported struct {
 }
 
 // views selects the whole of every split.
-func views(t *testing.T, d *Dataset) []ExportPart {
+func views(t *testing.T, d *shard.Dataset) []Part {
 	t.Helper()
-	var parts []ExportPart
+	var parts []Part
 	for _, name := range d.Splits() {
 		s, err := d.Split(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := s.Select(Selection{}, nil)
+		v, err := s.Select(shard.Selection{}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts = append(parts, ExportPart{name, v})
+		parts = append(parts, Part{name, v})
 	}
 	return parts
 }
@@ -50,7 +53,7 @@ func views(t *testing.T, d *Dataset) []ExportPart {
 // wantExported holds what was read back to what went in.
 func wantExported(t *testing.T, form, split string, got []exported) {
 	t.Helper()
-	want := fixtureImages(split)
+	want := fixtureImages(t, split)
 	if len(got) != len(want) {
 		t.Errorf("%s: %s has %d images, want %d", form, split, len(got), len(want))
 	}
@@ -61,9 +64,7 @@ func wantExported(t *testing.T, form, split string, got []exported) {
 	}
 }
 
-func classOf(synset string) int64 {
-	return int64(slices.IndexFunc(fixtureClasses, func(c Class) bool { return c.Synset == synset }))
-}
+func classOf(synset string) int64 { return int64(slices.Index(fixtureClasses, synset)) }
 
 // untar gives the members of a tar.
 func untar(t *testing.T, name string) map[string][]byte {
@@ -140,7 +141,7 @@ var exportReaders = map[string]func(t *testing.T, out, split string) []exported{
 				if err := json.Unmarshal(members[key+".json"], &about); err != nil {
 					t.Fatal(err)
 				}
-				if about.SHA256 != fmt.Sprintf("%x", SHA256(b)) || about.Path == "" || (about.Format == "PNG") != (ext == "png") || (about.Label != nil) != (e.label >= 0) {
+				if about.SHA256 != fmt.Sprintf("%x", sha256.Sum256(b)) || about.Path == "" || (about.Format == "PNG") != (ext == "png") || (about.Label != nil) != (e.label >= 0) {
 					t.Errorf("%s says %s", member, members[key+".json"])
 				}
 				got = append(got, e)
@@ -192,12 +193,12 @@ var exportReaders = map[string]func(t *testing.T, out, split string) []exported{
 func TestExport(t *testing.T) {
 	d := open(t, fixture(t))
 	parts := views(t, d)
-	for _, form := range ExportForms {
+	for _, form := range Forms {
 		out := filepath.Join(t.TempDir(), "out")
 		var done int64
 		var made []string
-		o := ExportOptions{To: form, ShardBytes: 3000, OnBytes: func(n int64) { done += n }, Made: func(name string) { made = append(made, name) }}
-		if err := Export(context.Background(), out, parts, o); err != nil {
+		o := Options{To: form, ShardBytes: 3000, OnBytes: func(n int64) { done += n }, Made: func(name string) { made = append(made, name) }}
+		if err := Write(context.Background(), out, parts, o); err != nil {
 			t.Fatalf("%s: %v", form, err)
 		}
 		for _, split := range fixtureSplits {
@@ -210,13 +211,13 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: made %v", form, made)
 		}
 		before := snapshot(t, out)
-		if err := Export(context.Background(), out, parts, o); err != nil {
+		if err := Write(context.Background(), out, parts, o); err != nil {
 			t.Errorf("%s again: %v", form, err)
 		}
 		if after := snapshot(t, out); !slices.Equal(before, after) {
 			t.Errorf("%s again: %v became %v", form, before, after)
 		}
-		if err := Export(context.Background(), out, parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
+		if err := Write(context.Background(), out, parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
 			t.Errorf("%s: a second export into it: %v", form, err)
 		}
 	}
@@ -228,7 +229,7 @@ func snapshot(t *testing.T, dir string) (list []string) {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		sum, err := fileSHA256(p)
+		sum, err := shard.FileSHA256(p)
 		list = append(list, p+" "+sum)
 		return err
 	})
@@ -247,16 +248,16 @@ func TestExportRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(out, "mine"), []byte("x"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := Export(context.Background(), out, parts, ExportOptions{To: "tar"}); err == nil || !strings.Contains(err.Error(), "mine") {
+	if err := Write(context.Background(), out, parts, Options{To: "tar"}); err == nil || !strings.Contains(err.Error(), "mine") {
 		t.Errorf("into a full directory: %v", err)
 	}
-	if err := Export(context.Background(), t.TempDir(), parts, ExportOptions{To: "zip"}); err == nil {
+	if err := Write(context.Background(), t.TempDir(), parts, Options{To: "zip"}); err == nil {
 		t.Error("an unknown form was accepted")
 	}
 	flipImage(t, dir)
-	for _, form := range ExportForms {
+	for _, form := range Forms {
 		out := t.TempDir()
-		if err := Export(context.Background(), out, parts[1:2], ExportOptions{To: form}); !errors.Is(err, ErrCorrupt) {
+		if err := Write(context.Background(), out, parts[1:2], Options{To: form}); !errors.Is(err, shard.ErrCorrupt) {
 			t.Errorf("%s of a damaged image: %v", form, err)
 		}
 		if files, _ := filepath.Glob(filepath.Join(out, "*", "train*.parquet")); len(files) > 0 {
@@ -268,56 +269,64 @@ func TestExportRefuses(t *testing.T) {
 	}
 }
 
-// TestExportNames wants images with the same last element kept apart.
-func TestExportNames(t *testing.T) {
-	n := namer{taken: map[string]string{}}
-	v := &View{split: &Split{index: indexOf(t, []Row{
-		{Path: "a/1.jpg", Synset: "n02129604"}, {Path: "b/1.jpg", Synset: "n02129604"}, {Path: "b/1.jpg", Synset: "n02129604"}, {Path: "..", Synset: "n02129604"}, {Path: "x", Synset: "a/b"},
-	})}, rows: []int32{0, 1, 2, 3, 4}}
-	for i, want := range []string{"n02129604/1.jpg", "n02129604/b_1.jpg", "", "", ""} {
-		// The index sorts by synset and path, so rows are looked up by what they are.
-		got, err := n.name(v, slices.IndexFunc(v.rows, func(r int32) bool { return int(r) == order(t, v)[i] }))
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("row %d: %q, %v; want %q", i, got, err, want)
-		}
-	}
-}
+// fixtureClasses are the classes of the dataset that package shard keeps
+// frozen, and fixtureSplits its splits.
+var (
+	fixtureClasses = []string{"n02123045", "n02129604", "n07749582", "n09472597"}
+	fixtureSplits  = []string{"train", "val", "test"}
+)
 
-// order gives the rows of TestExportNames in the order that it wrote them.
-func order(t *testing.T, v *View) []int {
+// fixture copies the frozen dataset into a directory of the test's own.
+func fixture(t testing.TB) string {
 	t.Helper()
-	find := func(p, s string, nth int) int {
-		for i := range v.Len() {
-			if v.Path(i) == p && v.Synset(i) == s {
-				if nth == 0 {
-					return i
-				}
-				nth--
-			}
-		}
-		t.Fatalf("no row %s of %s", p, s)
-		return -1
-	}
-	return []int{find("a/1.jpg", "n02129604", 0), find("b/1.jpg", "n02129604", 0), find("b/1.jpg", "n02129604", 1), find("..", "n02129604", 0), find("x", "a/b", 0)}
-}
-
-// indexOf makes an index of rows, whose places are made up.
-func indexOf(t testing.TB, rows []Row) *index {
-	t.Helper()
-	for i := range rows {
-		rows[i].File, rows[i].Offset, rows[i].Length = "train/part-00000.arrow", int64(8+i), 1
-	}
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "train"), 0o777); err != nil {
+	if err := os.CopyFS(dir, os.DirFS("../testdata/v1")); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := WriteIndex(dir, "train", rows)
+	return dir
+}
+
+func open(t testing.TB, dir string) *shard.Dataset {
+	t.Helper()
+	d, err := shard.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := readIndex(dir, "train", SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// fixtureImages gives the images of a split of the frozen dataset.
+func fixtureImages(t testing.TB, split string) (images []shard.Image) {
+	t.Helper()
+	s, err := open(t, "../testdata/v1").Split(split)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return x
+	for i := range s.Len() {
+		b, err := s.Read(i, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, shard.Image{Row: s.Row(i), Bytes: b})
+	}
+	return images
+}
+
+// flipImage flips a bit in the last image of the tigers.
+func flipImage(t *testing.T, dir string) {
+	t.Helper()
+	rows, _, err := shard.ScanFile(filepath.Join(dir, shard.ShardName("train", "n02129604", 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(rows[4].File))
+	b, err := os.ReadFile(path)
+	if err == nil {
+		b[rows[4].Offset+rows[4].Length/2] ^= 1
+		err = os.WriteFile(path, b, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
