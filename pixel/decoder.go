@@ -44,6 +44,7 @@ type Decoder struct {
 	message *C.char
 	out     C.px_part
 	whole   []byte // of an image that is not a JPEG, and slack
+	deep    []byte // of one with alpha
 }
 
 // NewDecoder makes a decoder.

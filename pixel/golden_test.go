@@ -3,10 +3,12 @@ package pixel
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -86,18 +88,76 @@ func TestDecodeLikePillow(t *testing.T) {
 			}
 			mean, most := distance(t, got.Pix, want.Pix)
 			t.Logf("mean %.3f, most %d", mean, most)
-			// Two versions of libjpeg-turbo differ by a level here and there,
-			// and what lies over something is rounded once more.
-			tolerance := 0.05
-			if strings.HasPrefix(name, "alpha_") {
-				tolerance = 0.6
+			tolerance, largest := 0.0, 0
+			switch {
+			case strings.HasPrefix(name, "alpha_"): // what lies over something is rounded once more
+				tolerance, largest = 0.6, 2
+			case strings.HasSuffix(name, ".jpg"): // two versions of libjpeg-turbo differ by a level here and there
+				tolerance, largest = 0.05, 2
 			}
-			if mean > tolerance || most > 2 {
+			if mean > tolerance || most > largest {
 				t.Errorf("mean difference %.3f, largest %d", mean, most)
 			}
 		})
 	}
 }
+
+// TestUnsupported: valid files of kinds that are not decoded are called what
+// they are, at the first look where the header says so.
+func TestUnsupported(t *testing.T) {
+	d := NewDecoder()
+	defer d.Close()
+	for name, want := range map[string]string{
+		"big.tif":   "image of a kind that is not decoded: BigTIFF",
+		"cmyk.tif":  "image of a kind that is not decoded: TIFF with its color model",
+		"float.tif": "image of a kind that is not decoded: TIFF with its sample format",
+		"jpeg.tif":  "image of a kind that is not decoded: TIFF compressed by JPEG",
+	} {
+		_, err := d.Decode(load(t, "unsupported", name))
+		if !errors.Is(err, ErrUnsupported) || err.Error() != want {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+	for begin, want := range map[string]string{
+		"\x00\x00\x00\x20ftypavif\x00\x00\x00\x00": "AVIF",
+		"\x00\x00\x00\x20ftypheic\x00\x00\x00\x00": "HEIF",
+		"\xff\x0a\xff\x00":                         "JPEG XL",
+		" \n<!DOCTYPE html><html>":                 "a web page (HTML)",
+		"%PDF-1.7":                                 "PDF",
+	} {
+		if _, err := d.Decode([]byte(begin)); !errors.Is(err, ErrUnsupported) || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("%q: %v, want %s", begin, err, want)
+		}
+	}
+	if _, err := d.Decode([]byte("no image at all")); !errors.Is(err, ErrUnknownFormat) {
+		t.Errorf("text: %v", err)
+	}
+}
+
+// TestDataThatStop: a JPEG whose data stop in the middle is truncated whatever
+// stands there, in the check and in decoding alike.
+func TestDataThatStop(t *testing.T) {
+	d := NewDecoder()
+	defer d.Close()
+	for _, name := range []string{"420.jpg", "progressive.jpg", "grey.jpg"} {
+		b := load(t, "kinds", name)
+		scan := bytes.Index(b, []byte{0xff, 0xda})
+		at := scan + 14 + (len(b)-scan)/4
+		for what, marker := range map[string][]byte{"reserved": {0xff, 0x8e}, "end": {0xff, 0xd9}, "comment": {0xff, 0xfe, 0, 4, 0, 0}, "file's end": nil} {
+			cut := slices.Clone(b[:at])
+			if marker != nil {
+				cut = append(append(cut, marker...), b[at+len(marker):]...)
+			}
+			for verb, err := range map[string]error{"check": d.Check(cut), "decode": second(d.Decode(cut))} {
+				if !errors.Is(err, ErrTruncated) {
+					t.Errorf("%s, data that stop at %s: %s gives %v", name, what, verb, err)
+				}
+			}
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
 
 func TestDecodeOverWhite(t *testing.T) {
 	d := NewDecoder()

@@ -42,7 +42,8 @@ static void note(j_common_ptr c, int level) {
 	errors *e = (errors *)c->err;
 	if (level < 0) {
 		e->base.num_warnings++;
-		if (e->base.msg_code == JWRN_JPEG_EOF) e->truncated = 1;
+		// Data that stop at a marker are as lost as those that stop at the file's end.
+		if (e->base.msg_code == JWRN_JPEG_EOF || e->base.msg_code == JWRN_HIT_MARKER) e->truncated = 1;
 	}
 }
 
@@ -54,6 +55,7 @@ static void watch(j_common_ptr c) {
 	if (d->input_scan_number > max_scans || (d->input_scan_number > few_scans && work > max_work)) {
 		errors *e = (errors *)c->err;
 		snprintf(e->message, 256, "more than %d scans of %u x %u pixels", d->input_scan_number - 1, d->image_width, d->image_height);
+		e->truncated = 0;
 		longjmp(e->out, 1);
 	}
 }
@@ -100,13 +102,12 @@ static int grow(uint8_t **buf, size_t *cap, size_t n) {
 	return *buf != NULL;
 }
 
-// cmyk_row converts one row. Adobe's files hold the inverse of the inks.
-static void cmyk_row(const uint8_t *in, uint8_t *out, int n, int inverted) {
+// cmyk_row converts one row. Files hold the inverse of the inks, as Adobe's
+// do: with Adobe's marker or, as Pillow takes it, without.
+static void cmyk_row(const uint8_t *in, uint8_t *out, int n) {
 	for (int i = 0; i < n; i++, in += 4, out += 3) {
-		int k = inverted ? in[3] : 255 - in[3];
 		for (int c = 0; c < 3; c++) {
-			int ink = inverted ? in[c] : 255 - in[c];
-			int t = ink * k + 128;
+			int t = in[c] * in[3] + 128;
 			out[c] = (uint8_t)(((t >> 8) + t) >> 8);
 		}
 	}
@@ -162,7 +163,7 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	for (int y = 0; y < h; y++) {
 		uint8_t *out = p->rgb + y * stride, *row = inks ? p->cmyk : out;
 		jpeg_read_scanlines(d, &row, 1);
-		if (inks) cmyk_row(row + (size_t)(x0 - left) * 4, out, w, d->saw_Adobe_marker);
+		if (inks) cmyk_row(row + (size_t)(x0 - left) * 4, out, w);
 	}
 	// The rows below are not wanted, and abort is cheaper than reading them.
 	jpeg_abort_decompress(d);

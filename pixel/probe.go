@@ -8,22 +8,29 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"image"
-	_ "image/gif" // formats of which only the header and a plain decode are wanted
+	"image/gif"
 	"image/png"
-
-	_ "golang.org/x/image/bmp"
-	_ "golang.org/x/image/tiff"
-	_ "golang.org/x/image/webp"
 )
 
 // What an image can fail with.
 var (
 	ErrUnknownFormat = errors.New("not an image of a known format")
+	ErrUnsupported   = errors.New("image of a kind that is not decoded")
 	ErrMalformed     = errors.New("malformed image")
 	ErrTruncated     = errors.New("truncated image")
 	ErrTooLarge      = errors.New("image has too many pixels")
 )
+
+// OfImage says whether an error is about the image, not about the machine: all
+// that Probe and the decoders say of bytes they refuse.
+func OfImage(err error) bool {
+	for _, kind := range []error{ErrUnknownFormat, ErrUnsupported, ErrMalformed, ErrTruncated, ErrTooLarge} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
+}
 
 // MaxPixels bounds what is decoded: a header of a few bytes can ask for any
 // amount of memory.
@@ -58,18 +65,58 @@ func probe(b []byte) (Info, error) {
 		return probeJPEG(b)
 	case bytes.HasPrefix(b, []byte("\x89PNG\r\n\x1a\n")):
 		return probePNG(b)
+	case bytes.HasPrefix(b, []byte("GIF87a")), bytes.HasPrefix(b, []byte("GIF89a")):
+		return probeGIF(b)
+	case len(b) >= 12 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP":
+		return probeWebP(b)
+	case bytes.HasPrefix(b, []byte("BM")):
+		return probeBMP(b)
+	case bytes.HasPrefix(b, []byte("II*\x00")), bytes.HasPrefix(b, []byte("MM\x00*")):
+		return probeTIFF(b)
 	}
-	c, name, err := image.DecodeConfig(bytes.NewReader(b))
-	if errors.Is(err, image.ErrFormat) {
-		return Info{}, ErrUnknownFormat
+	if name := knownAs(b); name != "" {
+		return Info{}, fmt.Errorf("%w: %s", ErrUnsupported, name)
 	}
-	formats := map[string]string{"gif": "GIF", "bmp": "BMP", "tiff": "TIFF", "webp": "WEBP"}
-	info := Info{Format: formats[name], Mode: "RGB", Width: c.Width, Height: c.Height}
-	if info.Format == "GIF" {
-		info.Mode = "P"
+	return Info{}, ErrUnknownFormat
+}
+
+// knownAs names what bytes are that are found where images should be, by how
+// they begin; "" where that says nothing.
+func knownAs(b []byte) string {
+	if len(b) >= 12 && string(b[4:8]) == "ftyp" {
+		switch string(b[8:12]) {
+		case "avif", "avis":
+			return "AVIF"
+		case "heic", "heix", "heim", "heis", "hevc", "mif1", "msf1":
+			return "HEIF"
+		}
+		return "a film (ISO base media)"
 	}
+	for _, known := range []struct{ begins, name string }{
+		{"II+\x00", "BigTIFF"}, {"MM\x00+", "BigTIFF"},
+		{"\xff\x0a", "JPEG XL"}, {"\x00\x00\x00\x0cJXL ", "JPEG XL"},
+		{"\x00\x00\x00\x0cjP  ", "JPEG 2000"}, {"\xff\x4f\xff\x51", "JPEG 2000"},
+		{"8BPS", "Photoshop's PSD"}, {"\x00\x00\x01\x00", "ICO"}, {"%PDF", "PDF"},
+	} {
+		if bytes.HasPrefix(b, []byte(known.begins)) {
+			return known.name
+		}
+	}
+	text := bytes.ToLower(bytes.TrimSpace(b[:min(len(b), 512)]))
+	switch {
+	case bytes.HasPrefix(text, []byte("<!doctype html")), bytes.HasPrefix(text, []byte("<html")):
+		return "a web page (HTML)"
+	case bytes.HasPrefix(text, []byte("<svg")), bytes.HasPrefix(text, []byte("<?xml")) && bytes.Contains(text, []byte("<svg")):
+		return "SVG"
+	}
+	return ""
+}
+
+func probeGIF(b []byte) (Info, error) {
+	c, err := gif.DecodeConfig(bytes.NewReader(b))
+	info := Info{Format: "GIF", Mode: "P", Width: c.Width, Height: c.Height}
 	if err != nil {
-		return info, fmt.Errorf("%w: %s: %w", ErrMalformed, info.Format, err)
+		return info, fmt.Errorf("%w: GIF: %w", decodeKind(err), err)
 	}
 	return info, nil
 }

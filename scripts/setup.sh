@@ -51,6 +51,7 @@ fi
 system_packages() {
 	local began=$SECONDS missing=() d
 	command -v g++ >/dev/null || missing+=(g++)
+	if [ ! -e /usr/include/webp/demux.h ]; then missing+=(libwebp-dev); fi
 	if [ ! -e /usr/include/jpeglib.h ] || ! compgen -G '/usr/lib*/libjpeg.a' >/dev/null && ! compgen -G '/usr/lib/*/libjpeg.a' >/dev/null; then
 		missing+=(libjpeg-dev)
 	fi
@@ -58,7 +59,7 @@ system_packages() {
 		[ -e /usr/share/wordnet/data.noun ] || missing+=(wordnet-base)
 	fi
 	if [ ${#missing[@]} -eq 0 ]; then
-		say system "g++ $(g++ -dumpversion), libjpeg-turbo and WordNet are there"
+		say system "g++ $(g++ -dumpversion), libjpeg-turbo, libwebp and WordNet are there"
 		return
 	fi
 	command -v apt-get >/dev/null || die "missing: ${missing[*]} (Debian names); install them and run this again"
