@@ -141,10 +141,8 @@ func (r *run) write(emit func(*chunk) error) error {
 // unreadable decides about an image that could not be read: damage to the
 // data ends the work, an image that cannot be decoded keeps its row.
 func unreadable(_ loader.Item, err error) error {
-	for _, bad := range []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrTooLarge, pixel.ErrUnknownFormat, ErrUnreadable} {
-		if errors.Is(err, bad) {
-			return nil
-		}
+	if pixel.OfImage(err) || errors.Is(err, ErrUnreadable) {
+		return nil
 	}
 	return err
 }

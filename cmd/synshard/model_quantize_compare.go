@@ -27,10 +27,8 @@ func eachBatch(ctx context.Context, view *shard.View, n *network, batch, limit i
 		Batch: batch, White: n.spec.Alpha == "white", Shuffle: true, Seed: seed,
 		Eval: &pixel.Eval{Size: n.spec.InputSize, Resize: n.spec.Resize, Interpolation: n.spec.Interpolation, Square: n.spec.Square},
 		OnError: func(_ loader.Item, err error) error {
-			for _, bad := range []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrTooLarge, pixel.ErrUnknownFormat} {
-				if errors.Is(err, bad) {
-					return nil // counted by who takes the batch
-				}
+			if pixel.OfImage(err) {
+				return nil // counted by who takes the batch
 			}
 			return err
 		},
