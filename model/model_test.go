@@ -3,7 +3,6 @@ package model
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"math"
 	"os"
 	"slices"
@@ -127,48 +126,6 @@ func TestInit(t *testing.T) {
 	}
 }
 
-func TestSafetensorsRoundTrip(t *testing.T) {
-	tensors := []Tensor{NewTensor("b", []int{2, 3}, []float32{1, 2, 3, 4, 5, 6}), {"a", "I64", nil, make([]byte, 8)}, {"empty", "F32", []int{0, 4}, []byte{}}}
-	meta := map[string]string{"k": "v", SpecKey: "{}"}
-	var file bytes.Buffer
-	if err := WriteSafetensors(&file, tensors, meta); err != nil {
-		t.Fatal(err)
-	}
-	got, gotMeta, err := ReadSafetensors(bytes.NewReader(file.Bytes()), int64(file.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tensors[1].Shape = []int{}
-	if diff := cmp.Diff(tensors, got); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff(meta, gotMeta); diff != "" {
-		t.Error(diff)
-	}
-	if err := WriteSafetensors(&file, []Tensor{tensors[0], tensors[0]}, nil); err == nil {
-		t.Error("a name that is there twice is written")
-	}
-}
-
-func FuzzReadSafetensors(f *testing.F) {
-	var file bytes.Buffer
-	if err := WriteSafetensors(&file, []Tensor{NewTensor("w", []int{2}, []float32{1, 2})}, map[string]string{"a": "b"}); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(file.Bytes())
-	f.Add([]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		tensors, meta, err := ReadSafetensors(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			return
-		}
-		var again bytes.Buffer
-		if err := WriteSafetensors(&again, tensors, meta); err != nil {
-			t.Fatalf("what was read cannot be written: %v", err)
-		}
-	})
-}
-
 func TestFloats(t *testing.T) {
 	for _, c := range []struct {
 		dtype string
@@ -218,48 +175,6 @@ func TestSpecRoundTrip(t *testing.T) {
 			t.Errorf("accepted: %+v", s)
 		}
 	}
-}
-
-func TestONNXInfo(t *testing.T) {
-	n := network(t, "inception_v3", Options{Classes: 3, Aux: true, Width: 0.125})
-	var file bytes.Buffer
-	if err := WriteONNX(&file, n, n.Init(1), spec(3)); err != nil {
-		t.Fatal(err)
-	}
-	info, err := ParseONNXInfo(file.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := &ONNXInfo{
-		Inputs:   []ONNXValue{{"image", "uint8", []int64{-1, 299, 299, 3}}},
-		Outputs:  []ONNXValue{{"probabilities", "float", []int64{-1, 3}}, {"embedding", "float", []int64{-1, 256}}},
-		Metadata: map[string]string{SpecKey: spec(3).JSON()}, Opset: 17, Producer: "synshard",
-	}
-	if diff := cmp.Diff(want, info); diff != "" {
-		t.Error(diff)
-	}
-	weights := n.Init(1)
-	if err := WriteONNX(&file, n, weights[1:], spec(3)); err == nil || !strings.Contains(err.Error(), weights[0].Name) {
-		t.Errorf("a missing weight: %v", err)
-	}
-	if err := WriteONNX(&file, n, weights, spec(4)); err == nil {
-		t.Error("a spec of another width is accepted")
-	}
-	for i := range 200 {
-		if _, err := ParseONNXInfo(file.Bytes()[:i*7]); err == nil || !errors.Is(err, ErrFormat) {
-			t.Fatalf("the first %d bytes: %v", i*7, err)
-		}
-	}
-}
-
-func FuzzONNXInfo(f *testing.F) {
-	f.Add([]byte{0x3a, 0x0a, 0x5a, 0x03, 0x0a, 0x01, 'a', 0x62, 0x03, 0x0a, 0x01, 'b'})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		info, err := ParseONNXInfo(b)
-		if err == nil && (len(info.Inputs) == 0 || len(info.Outputs) == 0) {
-			t.Fatal("a model without inputs or outputs is accepted")
-		}
-	})
 }
 
 func TestWithoutAuxKeepsOrder(t *testing.T) {

@@ -43,6 +43,9 @@ func (s Spec) Check() error {
 	return nil
 }
 
+// SameInput says whether two specs make images ready with the same values.
+func (s Spec) SameInput(o Spec) bool { return s.Mean == o.Mean && s.Std == o.Std }
+
 // JSON is the form it travels in.
 func (s Spec) JSON() string {
 	b, err := json.Marshal(s)

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -15,8 +16,16 @@ type Tensor struct {
 	Data  []byte
 }
 
-// sizes of the element types that can be stored.
+// ErrFormat marks a file of weights, or an ONNX file, that is not what its
+// format says.
+var ErrFormat = errors.New("malformed")
+
+// sizes of the element types that can be stored, in bytes.
 var dtypeSize = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+// ElementSize is the size in bytes of an element of a type as Tensor.DType
+// names it; 0: no such type.
+func ElementSize(dtype string) int { return dtypeSize[dtype] }
 
 // NewTensor makes an F32 tensor of values.
 func NewTensor(name string, shape []int, values []float32) Tensor {

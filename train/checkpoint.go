@@ -16,6 +16,7 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 )
 
 // ErrDamaged marks a checkpoint whose bytes are not those that were written.
@@ -110,7 +111,7 @@ func writeCheckpoint(dir string, p Position, spec model.Spec, tensors []model.Te
 	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return "", err
 	}
-	err = durable.WriteFile(path, func(w io.Writer) error { return model.WriteSafetensors(w, tensors, meta) })
+	err = durable.WriteFile(path, func(w io.Writer) error { return weights.WriteSafetensors(w, tensors, meta) })
 	if err != nil {
 		return "", fmt.Errorf("checkpoint: %w", err)
 	}
@@ -159,7 +160,7 @@ func ReadCheckpoint(path string) (Position, model.Spec, []model.Tensor, error) {
 	if err != nil {
 		return p, spec, nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	tensors, meta, err := model.ReadSafetensors(f, info.Size())
+	tensors, meta, err := weights.ReadSafetensors(f, info.Size())
 	if err != nil {
 		return p, spec, nil, damaged("%w", err)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/weights"
 )
 
 // Prefixes of the engine's state beside the network's own names.
@@ -54,16 +56,16 @@ func (r *runner) export() error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	weights := Weights(state, true)
+	tensors := Weights(state, true)
 	meta := map[string]string{"format": "pt", model.SpecKey: r.o.Spec.JSON()}
 	err = durable.WriteFile(r.path("model.safetensors"), func(w io.Writer) error {
-		return model.WriteSafetensors(w, weights, meta)
+		return weights.WriteSafetensors(w, tensors, meta)
 	})
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	err = durable.WriteFile(r.path("model.onnx"), func(w io.Writer) error {
-		return model.WriteONNX(w, r.o.Network, weights, r.o.Spec)
+		return onnx.Write(w, r.o.Network, tensors, r.o.Spec)
 	})
 	if err != nil {
 		return fmt.Errorf("export: %w", err)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 )
 
 //go:embed recipes/*.yaml
@@ -179,7 +179,7 @@ func ResolveRecipe(name string, layers ...Layer) (Recipe, error) {
 		if err := lay(merged, Layer{"model " + m, []byte(modelValues[m])}); err != nil {
 			return Recipe{}, err
 		}
-		if spec, err := model.PublishedSpec(m); err == nil && merged["needs_weights"] == true {
+		if spec, err := weights.PublishedSpec(m); err == nil && merged["needs_weights"] == true {
 			merged["mean"], merged["std"] = spec.Mean[:], spec.Std[:] // what its published weights are used to
 		}
 	}

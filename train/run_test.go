@@ -15,6 +15,7 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 )
 
 const (
@@ -82,7 +83,7 @@ func TestExportIsTheAverage(t *testing.T) {
 	}
 	defer f.Close()
 	info, _ := f.Stat()
-	out, meta, err := model.ReadSafetensors(f, info.Size())
+	out, meta, err := weights.ReadSafetensors(f, info.Size())
 	if err != nil || !strings.Contains(meta[model.SpecKey], "n01443537") {
 		t.Fatalf("spec %q, %v", meta[model.SpecKey], err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/torch"
 )
@@ -36,7 +37,7 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 	if err := f.onlyTorch(path); err != nil {
 		return nil, err
 	}
-	weights, meta, err := model.ReadSafetensorsFile(path)
+	tensors, meta, err := weights.ReadSafetensorsFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 		return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
 	}
 	aux := false
-	for _, t := range weights {
+	for _, t := range tensors {
 		aux = aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
 	}
 	net, err := model.New(spec.Model, model.Options{Classes: len(spec.Classes), Aux: aux})
@@ -91,7 +92,7 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := e.SetState(weights); err != nil {
+	if err := e.SetState(tensors); err != nil {
 		e.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
 )
@@ -82,9 +84,9 @@ func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error
 
 func readAnyWeights(path string) ([]model.Tensor, map[string]string, error) {
 	if strings.EqualFold(filepath.Ext(path), ".onnx") {
-		return model.ReadONNXWeights(path)
+		return onnx.ReadWeights(path)
 	}
-	return model.ReadWeightsFile(path)
+	return weights.ReadFile(path)
 }
 
 // specOfImport takes what the file says, else torchvision's transforms, and
@@ -99,11 +101,11 @@ func specOfImport(cmd *cobra.Command, path string, f convertFlags, tensors []mod
 	} else {
 		name := f.network
 		if name == "" {
-			if name, _, err = model.GuessNetwork(tensors); err != nil {
+			if name, _, err = weights.GuessNetwork(tensors); err != nil {
 				return spec, fmt.Errorf("%s: %w; name the network with --network", path, err)
 			}
 		}
-		if spec, err = model.PublishedSpec(name); err != nil {
+		if spec, err = weights.PublishedSpec(name); err != nil {
 			return spec, usagef("model import: %w", err)
 		}
 	}
@@ -190,7 +192,7 @@ func fitted(spec model.Spec, tensors []model.Tensor) (*model.Network, []model.Te
 			return nil, nil, err
 		}
 		net.Input = spec.InputSize
-		values, err := net.Match(net.Unfold(net.Rename(tensors)))
+		values, err := net.Match(weights.Unfold(net, weights.Rename(net, tensors)))
 		if err != nil {
 			if aux {
 				continue
@@ -208,7 +210,7 @@ func fitted(spec model.Spec, tensors []model.Tensor) (*model.Network, []model.Te
 
 func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
 	return durable.WriteFile(path, func(w io.Writer) error {
-		return model.WriteSafetensors(w, tensors, map[string]string{"format": "pt", model.SpecKey: spec.JSON()})
+		return weights.WriteSafetensors(w, tensors, map[string]string{"format": "pt", model.SpecKey: spec.JSON()})
 	})
 }
 
@@ -263,11 +265,11 @@ func (a *app) modelExport(path, out, to string) error {
 	}
 	switch to {
 	case "pth":
-		err = durable.WriteFile(out, func(w io.Writer) error { return model.WritePTH(w, values) })
+		err = durable.WriteFile(out, func(w io.Writer) error { return weights.WritePTH(w, values) })
 	case "safetensors":
 		err = writeOurs(out, values, spec)
 	case "onnx":
-		err = durable.WriteFile(out, func(w io.Writer) error { return model.WriteONNX(w, net, values, spec) })
+		err = durable.WriteFile(out, func(w io.Writer) error { return onnx.Write(w, net, values, spec) })
 	}
 	if err != nil {
 		return err

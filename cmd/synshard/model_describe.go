@@ -9,6 +9,7 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/describe"
 )
 
 func newModelDescribeCmd(a *app) *cobra.Command {
@@ -39,9 +40,9 @@ one from the same input to the same output would, and the textbook's cases.
 			}
 			switch {
 			case svg == "-":
-				return model.WriteSVG(a.stdout, n)
+				return describe.WriteSVG(a.stdout, n)
 			case svg != "":
-				return durable.WriteFile(svg, func(w io.Writer) error { return model.WriteSVG(w, n) })
+				return durable.WriteFile(svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
 			case savings:
 				return a.describeSavings(n)
 			}
@@ -63,7 +64,7 @@ type describedLayer struct {
 }
 
 func (a *app) describe(n *model.Network) error {
-	cost, fields := n.Cost(), n.ReceptiveFields()
+	cost, fields := n.Cost(), describe.ReceptiveFields(n)
 	var layers []describedLayer
 	for i, l := range n.Layers() {
 		layers = append(layers, describedLayer{l, fields[i]})
@@ -92,7 +93,7 @@ func (a *app) describe(n *model.Network) error {
 }
 
 func (a *app) describeSavings(n *model.Network) error {
-	savings, principles := n.Savings(), model.Principles()
+	savings, principles := describe.Savings(n), describe.Principles()
 	return a.result(map[string]any{"name": n.Name, "blocks": savings, "principles": principles}, func(out io.Writer) {
 		w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(w, "convolutions\twhat\tweights\tplain\tsaved\tmultiplications\tplain")

@@ -12,7 +12,7 @@ import (
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/loader"
-	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/quantize"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -23,7 +23,7 @@ type quantizeFlags struct {
 	activations           string
 	images, evalLimit     int
 	seed                  uint64
-	calibrator            model.Calibrator
+	calibrator            quantize.Calibrator
 	reduceRange           bool
 }
 
@@ -61,7 +61,7 @@ On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
 	addQuantizedModelFlags(cmd, &f.net)
 	sel := addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(model.Calibrations, cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(quantize.Calibrations, cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.modelQuantize(cmd.Context(), args[0], args[1], &f, sel)
 	}
@@ -120,7 +120,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 			return usagef("model quantize: --out %s is the model itself", f.out)
 		}
 	}
-	q, err := model.NewQuantizer(fp32)
+	q, err := quantize.New(fp32)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -149,7 +149,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if r.Images, err = a.calibrate(ctx, path, q, view, f, n); err != nil {
 		return err
 	}
-	small, err := q.Quantize(f.calibrator.Ranges(), model.QuantizeOptions{Signed: f.activations == "int8", ReduceRange: f.reduceRange})
+	small, err := q.Quantize(f.calibrator.Ranges(), quantize.Options{Signed: f.activations == "int8", ReduceRange: f.reduceRange})
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -193,7 +193,7 @@ func (r *quantized) print(w io.Writer) {
 
 // calibrate shows the calibrator the images, twice if it counts, and gives
 // how many they were. An image that cannot be read is left out.
-func (a *app) calibrate(ctx context.Context, path string, q *model.Quantizer, view *shard.View, f *quantizeFlags, n *network) (int, error) {
+func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeFlags, n *network) (int, error) {
 	lib, err := a.findORT(f.net.ortLib)
 	if err != nil {
 		return 0, err

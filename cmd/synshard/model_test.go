@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/weights"
 )
 
 // verb runs a command line in this process.
@@ -40,7 +42,7 @@ func foreignWeights(t *testing.T, dir string) (path string, values []model.Tenso
 	}
 	path = filepath.Join(dir, "foreign.pth")
 	var b bytes.Buffer
-	check(t, model.WritePTH(&b, values))
+	check(t, weights.WritePTH(&b, values))
 	check(t, os.WriteFile(path, b.Bytes(), 0o666))
 	return path, values
 }
@@ -65,7 +67,7 @@ func TestModelConvert(t *testing.T) {
 	}
 	want := model.ByName(values)
 	for _, file := range []string{"ours.safetensors", "back.pth"} {
-		got, meta, err := model.ReadWeightsFile(at(file))
+		got, meta, err := weights.ReadFile(at(file))
 		check(t, err)
 		if len(got) != len(values) {
 			t.Errorf("%s: %d tensors of %d", file, len(got), len(values))
@@ -83,9 +85,9 @@ func TestModelConvert(t *testing.T) {
 			}
 		}
 	}
-	a, _, err := model.ReadONNXWeights(at("model.onnx"))
+	a, _, err := onnx.ReadWeights(at("model.onnx"))
 	check(t, err)
-	b, _, err := model.ReadONNXWeights(at("again.onnx"))
+	b, _, err := onnx.ReadWeights(at("again.onnx"))
 	check(t, err)
 	other := model.ByName(b)
 	for _, x := range a {

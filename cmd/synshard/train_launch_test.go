@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 )
 
 // launchers give the variables of rank i of 2 as they are set by each.
@@ -104,9 +105,9 @@ func TestTrainLaunched(t *testing.T) {
 // weightsApart is the greatest difference between two runs' weights.
 func weightsApart(t *testing.T, one, two string) float64 {
 	t.Helper()
-	a, _, err := model.ReadSafetensorsFile(filepath.Join(one, "model.safetensors"))
+	a, _, err := weights.ReadSafetensorsFile(filepath.Join(one, "model.safetensors"))
 	check(t, err)
-	b, _, err := model.ReadSafetensorsFile(filepath.Join(two, "model.safetensors"))
+	b, _, err := weights.ReadSafetensorsFile(filepath.Join(two, "model.safetensors"))
 	check(t, err)
 	if len(a) == 0 || len(a) != len(b) {
 		t.Fatalf("%d and %d tensors", len(a), len(b))

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 )
 
@@ -18,7 +19,7 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 		}
 		return nil
 	}
-	tensors, meta, err := model.ReadWeightsFile(tf.weights)
+	tensors, meta, err := weights.ReadFile(tf.weights)
 	if err != nil {
 		return err
 	}
@@ -34,12 +35,12 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 		}
 	}
 	if meta[model.SpecKey] == "" {
-		published, err := model.PublishedSpec(o.Network.Name)
+		published, err := weights.PublishedSpec(o.Network.Name)
 		if err == nil && !published.SameInput(o.Spec) {
 			report.say("warning: published weights of %s want images of mean %v and deviation %v, the recipe has %v and %v; mend it with --set mean=[...] --set std=[...] if these are such weights", o.Network.Name, published.Mean, published.Std, o.Spec.Mean, o.Spec.Std)
 		}
 	}
-	got, err := train.Adapt(o.Network, o.Network.Rename(tensors), otherClasses)
+	got, err := train.Adapt(o.Network, weights.Rename(o.Network, tensors), otherClasses)
 	if err != nil {
 		return fmt.Errorf("%s: %w", tf.weights, err)
 	}

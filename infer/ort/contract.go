@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
 )
 
 // Layouts of an image's tensor.
@@ -40,7 +41,7 @@ type Choice struct {
 
 // Describe reads what a model takes and gives.
 func Describe(path string, o Choice) (*Contract, error) {
-	info, err := model.ReadONNXInfo(path)
+	info, err := onnx.ReadInfo(path)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +69,8 @@ func Describe(path string, o Choice) (*Contract, error) {
 }
 
 // takes finds the input and how images lie in it.
-func (c *Contract) takes(info *model.ONNXInfo, o Choice) error {
-	in, err := pick(info.Inputs, o.Input, "input", func(v model.ONNXValue) bool { return len(v.Dims) == 4 })
+func (c *Contract) takes(info *onnx.Info, o Choice) error {
+	in, err := pick(info.Inputs, o.Input, "input", func(v onnx.Value) bool { return len(v.Dims) == 4 })
 	if err != nil {
 		return err
 	}
@@ -105,15 +106,15 @@ func (c *Contract) takes(info *model.ONNXInfo, o Choice) error {
 }
 
 // gives finds the scores and the embedding among the outputs.
-func (c *Contract) gives(info *model.ONNXInfo, o Choice) error {
+func (c *Contract) gives(info *onnx.Info, o Choice) error {
 	name := o.Output
 	for _, v := range info.Outputs {
 		if name == "" && v.Name == "probabilities" {
 			name = v.Name
 		}
 	}
-	matrix := func(v model.ONNXValue) bool { return v.Type == "float" && len(v.Dims) == 2 }
-	out, err := pick(info.Outputs, name, "output", func(v model.ONNXValue) bool {
+	matrix := func(v onnx.Value) bool { return v.Type == "float" && len(v.Dims) == 2 }
+	out, err := pick(info.Outputs, name, "output", func(v onnx.Value) bool {
 		return matrix(v) && v.Name != "embedding" && v.Name != o.Embedding
 	})
 	if err != nil {
@@ -144,8 +145,8 @@ func (c *Contract) gives(info *model.ONNXInfo, o Choice) error {
 }
 
 // pick finds a value by name or, without one, the only one that fits.
-func pick(values []model.ONNXValue, name, what string, fits func(model.ONNXValue) bool) (model.ONNXValue, error) {
-	var found []model.ONNXValue
+func pick(values []onnx.Value, name, what string, fits func(onnx.Value) bool) (onnx.Value, error) {
+	var found []onnx.Value
 	for _, v := range values {
 		if name == v.Name || name == "" && fits(v) {
 			found = append(found, v)
@@ -155,14 +156,14 @@ func pick(values []model.ONNXValue, name, what string, fits func(model.ONNXValue
 	case len(found) == 1:
 		return found[0], nil
 	case name != "":
-		return model.ONNXValue{}, fmt.Errorf("no %s %s; there are %s", what, name, list(values))
+		return onnx.Value{}, fmt.Errorf("no %s %s; there are %s", what, name, list(values))
 	case len(found) == 0:
-		return model.ONNXValue{}, fmt.Errorf("no %s that fits a classifier of images among %s", what, list(values))
+		return onnx.Value{}, fmt.Errorf("no %s that fits a classifier of images among %s", what, list(values))
 	}
-	return model.ONNXValue{}, fmt.Errorf("several %ss could be meant, %s: name one with --%s", what, list(found), what)
+	return onnx.Value{}, fmt.Errorf("several %ss could be meant, %s: name one with --%s", what, list(found), what)
 }
 
-func show(v model.ONNXValue) string {
+func show(v onnx.Value) string {
 	dims := make([]string, len(v.Dims))
 	for i, d := range v.Dims {
 		if dims[i] = "N"; d >= 0 {
@@ -172,7 +173,7 @@ func show(v model.ONNXValue) string {
 	return fmt.Sprintf("%s %s[%s]", v.Name, v.Type, strings.Join(dims, ","))
 }
 
-func list(values []model.ONNXValue) string {
+func list(values []onnx.Value) string {
 	var names []string
 	for _, v := range values {
 		names = append(names, show(v))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
@@ -30,7 +31,7 @@ func TestDemoEqualsEngine(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	weights, meta, err := model.ReadSafetensorsFile(filepath.Join(dir, "run", "model.safetensors"))
+	tensors, meta, err := weights.ReadSafetensorsFile(filepath.Join(dir, "run", "model.safetensors"))
 	must(err)
 	spec, err := model.ParseSpec(meta[model.SpecKey])
 	must(err)
@@ -42,7 +43,7 @@ func TestDemoEqualsEngine(t *testing.T) {
 	e, err := shim.New(n, train.EngineConfig{Device: "cpu", Precision: "fp32", Threads: 2, Batch: batch, ChannelsLast: true, Optimizer: "sgd", Mean: spec.Mean, Std: spec.Std})
 	must(err)
 	defer e.Close()
-	must(e.SetState(weights))
+	must(e.SetState(tensors))
 	s, err := Open(Options{Library: native(t, "libonnxruntime.so"), Model: filepath.Join(dir, "run", "model.onnx"), Threads: 2})
 	must(err)
 	defer s.Close()

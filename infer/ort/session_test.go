@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/torch"
 )
@@ -43,7 +44,7 @@ func spec(input int) model.Spec {
 	return s
 }
 
-// export writes a narrow network as ONNX.
+// export writes a narrow network as onnx.
 func export(t testing.TB, name string, settle func(*model.Network, []model.Tensor) []model.Tensor) (*model.Network, []model.Tensor, string) {
 	t.Helper()
 	n, err := model.New(name, model.Options{Classes: classes, Aux: true, Width: 0.125})
@@ -60,7 +61,7 @@ func export(t testing.TB, name string, settle func(*model.Network, []model.Tenso
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if err := model.WriteONNX(f, n, weights, spec(n.Input)); err != nil {
+	if err := onnx.Write(f, n, weights, spec(n.Input)); err != nil {
 		t.Fatal(err)
 	}
 	return n, weights, path

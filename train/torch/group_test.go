@@ -17,6 +17,7 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 )
 
@@ -137,7 +138,7 @@ func groupProcess(rank, port, out string, freeze bool) error {
 	if err != nil {
 		return err
 	}
-	if err := model.WriteSafetensors(f, state, nil); err != nil {
+	if err := weights.WriteSafetensors(f, state, nil); err != nil {
 		return err
 	}
 	return f.Close()
@@ -188,7 +189,7 @@ func readState(t *testing.T, path string) []model.Tensor {
 	if err != nil {
 		t.Fatal(err)
 	}
-	state, _, err := model.ReadSafetensors(f, info.Size())
+	state, _, err := weights.ReadSafetensors(f, info.Size())
 	if err != nil {
 		t.Fatal(err)
 	}

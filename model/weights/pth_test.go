@@ -1,4 +1,4 @@
-package model
+package weights
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/synshard/synshard/model"
 )
 
 // TestReadPTH reads what torch.save wrote, in each of its formats.
@@ -29,7 +31,7 @@ func TestReadPTH(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"zip.pth", "legacy.pth", "wrapped.pth"} {
-		tensors, _, err := ReadWeightsFile(filepath.Join("testdata/pth", name))
+		tensors, _, err := ReadFile(filepath.Join("testdata/pth", name))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -61,7 +63,7 @@ func TestReadPTH(t *testing.T) {
 			}
 		}
 	}
-	if _, _, err := ReadWeightsFile("testdata/pth/list.pth"); !errors.Is(err, ErrFormat) {
+	if _, _, err := ReadFile("testdata/pth/list.pth"); !errors.Is(err, model.ErrFormat) {
 		t.Errorf("a list of numbers: %v", err)
 	}
 }
@@ -77,7 +79,7 @@ func TestDamagedPTH(t *testing.T) {
 		for i := range b {
 			c := bytes.Clone(b)
 			c[i] ^= 0x55
-			if _, err := ReadPTH(bytes.NewReader(c), int64(len(c))); err != nil && !errors.Is(err, ErrFormat) {
+			if _, err := ReadPTH(bytes.NewReader(c), int64(len(c))); err != nil && !errors.Is(err, model.ErrFormat) {
 				t.Fatalf("%s, byte %d: %v", name, i, err)
 			}
 			if _, err := ReadPTH(bytes.NewReader(b[:i]), int64(i)); err == nil {
@@ -97,11 +99,11 @@ func FuzzReadPTH(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		tensors, err := ReadPTH(bytes.NewReader(b), int64(len(b)))
-		if err != nil && !errors.Is(err, ErrFormat) {
+		if err != nil && !errors.Is(err, model.ErrFormat) {
 			t.Fatalf("an error of another kind: %v", err)
 		}
 		for _, x := range tensors {
-			if len(x.Data) != Elements(x.Shape)*dtypeSize[x.DType] {
+			if len(x.Data) != model.Elements(x.Shape)*model.ElementSize(x.DType) {
 				t.Fatalf("%s: %s%v in %d bytes", x.Name, x.DType, x.Shape, len(x.Data))
 			}
 		}
@@ -111,11 +113,11 @@ func FuzzReadPTH(f *testing.F) {
 // TestWritePTH reads back what is written, in every element type, and holds
 // the writer to one form and to what it may be given.
 func TestWritePTH(t *testing.T) {
-	tensors := []Tensor{
-		NewTensor("a.weight", []int{2, 3, 1, 1}, []float32{1, 2, 3, 4, 5, 6}),
-		{"steps", "I64", []int{}, []byte{7, 0, 0, 0, 0, 0, 0, 0}},
-		{"half", "BF16", []int{2}, []byte{1, 2, 3, 4}},
-		{"none", "F32", []int{0}, nil},
+	tensors := []model.Tensor{
+		model.NewTensor("a.weight", []int{2, 3, 1, 1}, []float32{1, 2, 3, 4, 5, 6}),
+		{Name: "steps", DType: "I64", Shape: []int{}, Data: []byte{7, 0, 0, 0, 0, 0, 0, 0}},
+		{Name: "half", DType: "BF16", Shape: []int{2}, Data: []byte{1, 2, 3, 4}},
+		{Name: "none", DType: "F32", Shape: []int{0}},
 	}
 	var b, again bytes.Buffer
 	if err := errors.Join(WritePTH(&b, tensors), WritePTH(&again, tensors)); err != nil {
@@ -131,7 +133,7 @@ func TestWritePTH(t *testing.T) {
 	if diff := cmp.Diff(tensors, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("(-written +read)\n%s", diff)
 	}
-	for _, bad := range [][]Tensor{{tensors[0], tensors[0]}, {{"x", "F8", []int{1}, []byte{1}}}, {{"x", "F32", []int{2}, []byte{1}}}} {
+	for _, bad := range [][]model.Tensor{{tensors[0], tensors[0]}, {{Name: "x", DType: "F8", Shape: []int{1}, Data: []byte{1}}}, {{Name: "x", DType: "F32", Shape: []int{2}, Data: []byte{1}}}} {
 		if err := WritePTH(io.Discard, bad); err == nil {
 			t.Errorf("%+v is written", bad)
 		}

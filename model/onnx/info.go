@@ -1,46 +1,48 @@
-package model
+package onnx
 
 import (
 	"fmt"
 	"os"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/synshard/synshard/model"
 )
 
-// ONNXValue is an input or output of an ONNX model.
-type ONNXValue struct {
+// Value is an input or output of an ONNX model.
+type Value struct {
 	Name string
 	Type string  // uint8, float, float16, ...; "" if not a tensor
 	Dims []int64 // -1: free
 }
 
-// ONNXInfo is what an ONNX file says of itself.
-type ONNXInfo struct {
-	Inputs, Outputs []ONNXValue // inputs without those that are weights
+// Info is what an ONNX file says of itself.
+type Info struct {
+	Inputs, Outputs []Value // inputs without those that are weights
 	Metadata        map[string]string
 	Opset           int64
 	Producer        string
 }
 
-// onnxTypes names TensorProto.DataType.
-var onnxTypes = map[uint64]string{1: "float", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double", 16: "bfloat16"}
+// typeNames names TensorProto.DataType.
+var typeNames = map[uint64]string{1: "float", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double", 16: "bfloat16"}
 
-// ReadONNXInfo reads what the file at path says of itself, not its weights.
-func ReadONNXInfo(path string) (*ONNXInfo, error) {
+// ReadInfo reads what the file at path says of itself, not its weights.
+func ReadInfo(path string) (*Info, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	info, err := ParseONNXInfo(b)
+	info, err := ParseInfo(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: not an ONNX model: %w", path, err)
 	}
 	return info, nil
 }
 
-// ParseONNXInfo is ReadONNXInfo for bytes.
-func ParseONNXInfo(b []byte) (*ONNXInfo, error) {
-	info := &ONNXInfo{Metadata: map[string]string{}}
+// ParseInfo is ReadInfo for bytes.
+func ParseInfo(b []byte) (*Info, error) {
+	info := &Info{Metadata: map[string]string{}}
 	graphs := 0
 	err := fields(b, func(f protowire.Number, v uint64, m []byte) error {
 		switch f {
@@ -72,12 +74,12 @@ func ParseONNXInfo(b []byte) (*ONNXInfo, error) {
 		return nil
 	})
 	if err == nil && (graphs != 1 || len(info.Inputs) == 0 || len(info.Outputs) == 0) {
-		err = fmt.Errorf("%w: no graph with inputs and outputs", ErrFormat)
+		err = fmt.Errorf("%w: no graph with inputs and outputs", model.ErrFormat)
 	}
 	return info, err
 }
 
-func (info *ONNXInfo) graph(b []byte) error {
+func (info *Info) graph(b []byte) error {
 	weights := map[string]bool{}
 	err := fields(b, func(f protowire.Number, _ uint64, m []byte) error {
 		switch f {
@@ -109,8 +111,8 @@ func (info *ONNXInfo) graph(b []byte) error {
 	return err
 }
 
-func parseValue(b []byte) (ONNXValue, error) {
-	var v ONNXValue
+func parseValue(b []byte) (Value, error) {
+	var v Value
 	err := fields(b, func(f protowire.Number, _ uint64, m []byte) error {
 		switch f {
 		case 1:
@@ -122,7 +124,7 @@ func parseValue(b []byte) (ONNXValue, error) {
 				}
 				return fields(tensor, func(f protowire.Number, kind uint64, shape []byte) error {
 					if f == 1 {
-						v.Type = onnxTypes[kind]
+						v.Type = typeNames[kind]
 					} else if f == 2 {
 						return v.shape(shape)
 					}
@@ -135,7 +137,7 @@ func parseValue(b []byte) (ONNXValue, error) {
 	return v, err
 }
 
-func (v *ONNXValue) shape(b []byte) error {
+func (v *Value) shape(b []byte) error {
 	return fields(b, func(f protowire.Number, _ uint64, dim []byte) error {
 		if f != 1 {
 			return nil
@@ -157,7 +159,7 @@ func fields(b []byte, f func(field protowire.Number, v uint64, m []byte) error) 
 	for len(b) > 0 {
 		field, kind, n := protowire.ConsumeTag(b)
 		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrFormat, protowire.ParseError(n))
+			return fmt.Errorf("%w: %w", model.ErrFormat, protowire.ParseError(n))
 		}
 		b = b[n:]
 		var v uint64
@@ -171,7 +173,7 @@ func fields(b []byte, f func(field protowire.Number, v uint64, m []byte) error) 
 			n = protowire.ConsumeFieldValue(field, kind, b)
 		}
 		if n < 0 {
-			return fmt.Errorf("%w: %w", ErrFormat, protowire.ParseError(n))
+			return fmt.Errorf("%w: %w", model.ErrFormat, protowire.ParseError(n))
 		}
 		b = b[n:]
 		if err := f(field, v, m); err != nil {

@@ -1,6 +1,12 @@
-package model
+// Package describe shows what a network is made of: what its blocks save, what
+// its nodes see, and a drawing.
+package describe
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/synshard/synshard/model"
+)
 
 // Saving compares a factorised or bottlenecked pair of convolutions with the
 // one convolution that covers the same window from the same input to the same
@@ -21,7 +27,7 @@ type Saving struct {
 // through nothing but batch norm and ReLU, what they cost against one
 // convolution in their place: a 1x1 bottleneck, 1xn and nx1, or two 3x3; and
 // 1x3 beside 3x1 against a 3x3 of their joint width.
-func (n *Network) Savings() []Saving {
+func Savings(n *model.Network) []Saving {
 	shapes, err := n.Shapes()
 	if err != nil {
 		panic(err) // New has checked them
@@ -29,10 +35,10 @@ func (n *Network) Savings() []Saving {
 	var out []Saving
 	taken := map[int]bool{} // the second of a factorised pair is not the first of another
 	for i, second := range n.Nodes {
-		if second.Op != Conv {
+		if second.Op != model.Conv {
 			continue
 		}
-		f := n.feeder(second.Inputs[0])
+		f := feeder(n, second.Inputs[0])
 		if f < 0 || n.Nodes[f].Block != second.Block || n.Nodes[f].Block == "" {
 			continue
 		}
@@ -51,18 +57,18 @@ func (n *Network) Savings() []Saving {
 		s.Saved = 1 - float64(s.Weights)/float64(s.PlainWeights)
 		out = append(out, s)
 	}
-	return append(out, n.besides(shapes)...)
+	return append(out, besides(n, shapes)...)
 }
 
-func area(s Shape) int64 { return int64(s.H * s.W) }
+func area(s model.Shape) int64 { return int64(s.H * s.W) }
 
 // feeder gives the convolution whose output reaches a node through batch norm
 // and ReLU only, or -1.
-func (n *Network) feeder(i int) int {
-	for n.Nodes[i].Op == BatchNorm || n.Nodes[i].Op == ReLU {
+func feeder(n *model.Network, i int) int {
+	for n.Nodes[i].Op == model.BatchNorm || n.Nodes[i].Op == model.ReLU {
 		i = n.Nodes[i].Inputs[0]
 	}
-	if n.Nodes[i].Op != Conv {
+	if n.Nodes[i].Op != model.Conv {
 		return -1
 	}
 	return i
@@ -70,7 +76,7 @@ func (n *Network) feeder(i int) int {
 
 // pairKind names what two convolutions in a row are and gives the window of
 // the one that would stand for both; "" where they are neither.
-func pairKind(a, b Node) (string, [2]int) {
+func pairKind(a, b model.Node) (string, [2]int) {
 	point := [2]int{1, 1}
 	switch {
 	case a.Kernel == point && b.Kernel != point:
@@ -86,12 +92,12 @@ func pairKind(a, b Node) (string, [2]int) {
 }
 
 // besides finds 1xn beside nx1 on one input.
-func (n *Network) besides(shapes []Shape) []Saving {
+func besides(n *model.Network, shapes []model.Shape) []Saving {
 	var out []Saving
 	for j, b := range n.Nodes {
-		for i := max(0, j-4); b.Op == Conv && b.Kernel[0] > 1 && b.Kernel[1] == 1 && i < j; i++ {
+		for i := max(0, j-4); b.Op == model.Conv && b.Kernel[0] > 1 && b.Kernel[1] == 1 && i < j; i++ {
 			a := n.Nodes[i]
-			if a.Op != Conv || a.Inputs[0] != b.Inputs[0] || a.Kernel[0] != 1 || a.Kernel[1] != b.Kernel[0] {
+			if a.Op != model.Conv || a.Inputs[0] != b.Inputs[0] || a.Kernel[0] != 1 || a.Kernel[1] != b.Kernel[0] {
 				continue
 			}
 			k, in := int64(b.Kernel[0]), int64(shapes[a.Inputs[0]].C)
@@ -128,7 +134,7 @@ func Principles() []Principle {
 // direction one of its outputs sees (the largest over its inputs), clipped to
 // the input: Araujo, Norris and Sim, "Computing Receptive Fields of
 // Convolutional Neural Networks", Distill 2019, equation 2.
-func (n *Network) ReceptiveFields() [][2]int {
+func ReceptiveFields(n *model.Network) [][2]int {
 	field, jump := make([][2]int, len(n.Nodes)), make([][2]int, len(n.Nodes))
 	for i, node := range n.Nodes {
 		if i == 0 {
@@ -139,9 +145,9 @@ func (n *Network) ReceptiveFields() [][2]int {
 			for d := range 2 {
 				f, j := field[in][d], jump[in][d]
 				switch node.Op {
-				case Conv, MaxPool, AvgPool:
+				case model.Conv, model.MaxPool, model.AvgPool:
 					f, j = f+(node.Kernel[d]-1)*j, j*node.Stride[d]
-				case GlobalAvgPool, Flatten, Linear:
+				case model.GlobalAvgPool, model.Flatten, model.Linear:
 					f = n.Input
 				}
 				field[i][d], jump[i][d] = min(max(field[i][d], f), n.Input), max(jump[i][d], j)
@@ -150,3 +156,5 @@ func (n *Network) ReceptiveFields() [][2]int {
 	}
 	return field
 }
+
+func square(k int) [2]int { return [2]int{k, k} }

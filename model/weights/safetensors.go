@@ -1,24 +1,22 @@
-package model
+package weights
 
 import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
+
+	"github.com/synshard/synshard/model"
 )
 
 // The safetensors format: 8 bytes little-endian length of the header, the
 // header in JSON (name -> dtype, shape, data_offsets from the header's end;
 // "__metadata__" -> strings), then the data without holes.
 // https://github.com/huggingface/safetensors describes it.
-
-// ErrFormat marks a file of weights that is not what its format says.
-var ErrFormat = errors.New("malformed")
 
 // maxHeader bounds the header, as the reference implementation does.
 const maxHeader = 100_000_000
@@ -30,9 +28,9 @@ type safetensorsEntry struct {
 }
 
 // ReadSafetensors reads a whole file of the given size.
-func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, error) {
-	bad := func(format string, args ...any) ([]Tensor, map[string]string, error) {
-		return nil, nil, fmt.Errorf("safetensors: %w: %s", ErrFormat, fmt.Sprintf(format, args...))
+func ReadSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]string, error) {
+	bad := func(format string, args ...any) ([]model.Tensor, map[string]string, error) {
+		return nil, nil, fmt.Errorf("safetensors: %w: %s", model.ErrFormat, fmt.Sprintf(format, args...))
 	}
 	var head [8]byte
 	if size < 8 {
@@ -72,7 +70,7 @@ func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, er
 		x, y := entries[a].Offsets, entries[b].Offsets
 		return slices.Compare([]int64{x[0], x[1]}, []int64{y[0], y[1]})
 	})
-	var tensors []Tensor
+	var tensors []model.Tensor
 	end, start := int64(0), 8+int64(n)
 	for _, name := range names {
 		e := entries[name]
@@ -88,7 +86,7 @@ func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, er
 		if _, err := r.ReadAt(data, start+e.Offsets[0]); err != nil && (err != io.EOF || length > 0) {
 			return nil, nil, fmt.Errorf("safetensors: read %q: %w", name, err)
 		}
-		tensors = append(tensors, Tensor{name, e.DType, e.Shape, data})
+		tensors = append(tensors, model.Tensor{Name: name, DType: e.DType, Shape: e.Shape, Data: data})
 	}
 	if end != size-start {
 		return bad("%d bytes after the last tensor", size-start-end)
@@ -98,8 +96,8 @@ func ReadSafetensors(r io.ReaderAt, size int64) ([]Tensor, map[string]string, er
 
 // length is the entry's size in bytes as dtype and shape make it.
 func (e safetensorsEntry) length() (int64, error) {
-	size, ok := dtypeSize[e.DType]
-	if !ok {
+	size := model.ElementSize(e.DType)
+	if size == 0 {
 		return 0, fmt.Errorf("unknown type %q", e.DType)
 	}
 	n := int64(size)
@@ -113,7 +111,7 @@ func (e safetensorsEntry) length() (int64, error) {
 }
 
 // ReadSafetensorsFile reads the file at path.
-func ReadSafetensorsFile(path string) ([]Tensor, map[string]string, error) {
+func ReadSafetensorsFile(path string) ([]model.Tensor, map[string]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -132,7 +130,7 @@ func ReadSafetensorsFile(path string) ([]Tensor, map[string]string, error) {
 
 // WriteSafetensors writes tensors in their order; the same input gives the
 // same bytes.
-func WriteSafetensors(w io.Writer, tensors []Tensor, meta map[string]string) error {
+func WriteSafetensors(w io.Writer, tensors []model.Tensor, meta map[string]string) error {
 	var head bytes.Buffer
 	head.WriteByte('{')
 	field := func(name string, v any) error {

@@ -1,6 +1,10 @@
-package model
+package weights
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/synshard/synshard/model"
+)
 
 // PublishedSpec is how images are made ready for torchvision's published
 // ImageNet weights of a network, classes left out. Inception-v3's and
@@ -8,12 +12,12 @@ import "fmt"
 // others and undoes it in the network (transform_input). timm's copies take
 // the same values.
 // Source: the weights' documented transforms in torchvision.models.
-func PublishedSpec(name string) (Spec, error) {
-	n, err := New(name, Options{})
+func PublishedSpec(name string) (model.Spec, error) {
+	n, err := model.New(name, model.Options{})
 	if err != nil {
-		return Spec{}, err
+		return model.Spec{}, err
 	}
-	s := Spec{Model: name, InputSize: n.Input, Resize: 256, Interpolation: "bilinear",
+	s := model.Spec{Model: name, InputSize: n.Input, Resize: 256, Interpolation: "bilinear",
 		Mean: [3]float64{0.485, 0.456, 0.406}, Std: [3]float64{0.229, 0.224, 0.225}}
 	if name == "inception_v3" {
 		s.Resize = 342
@@ -24,19 +28,16 @@ func PublishedSpec(name string) (Spec, error) {
 	return s, nil
 }
 
-// SameInput says whether two specs make images ready with the same values.
-func (s Spec) SameInput(o Spec) bool { return s.Mean == o.Mean && s.Std == o.Std }
-
 // GuessNetwork names the one network whose every parameter outside the
 // auxiliary heads is among the tensors in its shape, the classifying layers'
 // width aside, and the number of classes they have.
-func GuessNetwork(tensors []Tensor) (name string, classes int, err error) {
-	for _, candidate := range Names() {
-		n, err := New(candidate, Options{})
+func GuessNetwork(tensors []model.Tensor) (name string, classes int, err error) {
+	for _, candidate := range model.Names() {
+		n, err := model.New(candidate, model.Options{})
 		if err != nil {
 			return "", 0, err
 		}
-		width, ok := n.fits(tensors)
+		width, ok := fits(n, tensors)
 		if !ok {
 			continue
 		}
@@ -52,9 +53,9 @@ func GuessNetwork(tensors []Tensor) (name string, classes int, err error) {
 }
 
 // fits looks for the main head's parameters by name and shape.
-func (n *Network) fits(tensors []Tensor) (classes int, ok bool) {
+func fits(n *model.Network, tensors []model.Tensor) (classes int, ok bool) {
 	main := n.WithoutAux()
-	have := ByName(main.Unfold(main.Rename(tensors)))
+	have := model.ByName(Unfold(main, Rename(main, tensors)))
 	for _, p := range main.Params() {
 		t, ok := have[p.Name]
 		if !ok || len(t.Shape) != len(p.Shape) {

@@ -1,4 +1,4 @@
-package model
+package quantize
 
 import (
 	"bytes"
@@ -10,16 +10,19 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
 )
 
 // smallONNX writes ResNet-50 for four classes as an ONNX model of random weights.
 func smallONNX(t testing.TB, name string) []byte {
 	t.Helper()
-	n, err := New(name, Options{Classes: 4, Dropout: -1})
+	n, err := model.New(name, model.Options{Classes: 4, Dropout: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var weights []Tensor
+	var weights []model.Tensor
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, p := range n.Params() {
 		size := 1
@@ -30,11 +33,11 @@ func smallONNX(t testing.TB, name string) []byte {
 		for i := range v {
 			v[i] = rng.Float32() + 0.1
 		}
-		weights = append(weights, NewTensor(p.Name, p.Shape, v))
+		weights = append(weights, model.NewTensor(p.Name, p.Shape, v))
 	}
 	var b bytes.Buffer
-	spec := Spec{Model: name, InputSize: n.Input, Resize: n.Input, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"a", "b", "c", "d"}}
-	if err := WriteONNX(&b, n, weights, spec); err != nil {
+	spec := model.Spec{Model: name, InputSize: n.Input, Resize: n.Input, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"a", "b", "c", "d"}}
+	if err := onnx.Write(&b, n, weights, spec); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -44,7 +47,7 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes its time under the race detector, and has no goroutines")
 	}
-	q, err := NewQuantizer(smallONNX(t, "resnet50"))
+	q, err := New(smallONNX(t, "resnet50"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,31 +55,31 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	for _, s := range q.Tensors() {
 		ranges[s] = Range{0, 1}
 	}
-	out, err := q.Quantize(ranges, QuantizeOptions{})
+	out, err := q.Quantize(ranges, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := parseONNXGraph(out)
+	g, err := onnx.ParseGraph(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := map[string]*onnxNode{}
+	made := map[string]*onnx.Node{}
 	ops := map[string]int{}
-	for _, n := range g.nodes {
-		ops[n.op]++
-		for _, s := range n.in {
-			if made[s] == nil && g.weights[s] == nil && s != "image" {
-				t.Fatalf("node %s takes %q before it is made", n.name, s)
+	for _, n := range g.Nodes {
+		ops[n.Op]++
+		for _, s := range n.In {
+			if made[s] == nil && g.Weights[s] == nil && s != "image" {
+				t.Fatalf("node %s takes %q before it is made", n.Name, s)
 			}
 		}
-		if n.op == "Conv" || n.op == "Gemm" || n.op == "Add" && made[n.in[0]].op == "DequantizeLinear" {
-			for _, s := range n.in {
-				if made[s] == nil || made[s].op != "DequantizeLinear" {
-					t.Errorf("%s takes %q, which is not of 8 bits", n.name, s)
+		if n.Op == "Conv" || n.Op == "Gemm" || n.Op == "Add" && made[n.In[0]].Op == "DequantizeLinear" {
+			for _, s := range n.In {
+				if made[s] == nil || made[s].Op != "DequantizeLinear" {
+					t.Errorf("%s takes %q, which is not of 8 bits", n.Name, s)
 				}
 			}
 		}
-		for _, s := range n.out {
+		for _, s := range n.Out {
 			made[s] = n
 		}
 	}
@@ -84,19 +87,19 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	if ops["Conv"] != 53 || ops["Relu"] != 0 || ops["Gemm"] != 1 {
 		t.Errorf("operators %v", ops)
 	}
-	info, err := ParseONNXInfo(out)
-	if err != nil || info.Metadata[SpecKey] == "" || len(info.Outputs) != 2 {
+	info, err := onnx.ParseInfo(out)
+	if err != nil || info.Metadata[model.SpecKey] == "" || len(info.Outputs) != 2 {
 		t.Errorf("%+v, %v: the spec or an output is gone", info, err)
 	}
-	again, err := q.Quantize(ranges, QuantizeOptions{})
+	again, err := q.Quantize(ranges, Options{})
 	if err != nil || !bytes.Equal(out, again) {
 		t.Errorf("a second time: other bytes, %v", err)
 	}
-	if _, err := NewQuantizer(out); err == nil || !strings.Contains(err.Error(), "quantised already") {
+	if _, err := New(out); err == nil || !strings.Contains(err.Error(), "quantised already") {
 		t.Errorf("twice: %v", err)
 	}
 	delete(ranges, q.Tensors()[0])
-	if _, err := q.Quantize(ranges, QuantizeOptions{}); err == nil || !strings.Contains(err.Error(), "no range") {
+	if _, err := q.Quantize(ranges, Options{}); err == nil || !strings.Contains(err.Error(), "no range") {
 		t.Errorf("without a range: %v", err)
 	}
 }
@@ -159,30 +162,6 @@ func TestCalibrator(t *testing.T) {
 	}
 }
 
-func TestFoldBatchNorm(t *testing.T) {
-	g := &onnxGraph{weights: map[string][]byte{}, outputs: map[string]bool{"y": true}, inputs: []string{"x"}}
-	g.put("w", onnxFloat, []int{2, 1, 1, 1}, floatBytes([]float32{3, 5}))
-	for i, s := range []string{"gamma", "beta", "mean", "var"} {
-		g.put(s, onnxFloat, []int{2}, floatBytes([][]float32{{2, 4}, {1, 7}, {0.5, 1}, {3, 15}}[i]))
-	}
-	g.nodes = []*onnxNode{
-		{op: "Conv", name: "c", in: []string{"x", "w"}, out: []string{"c"}},
-		{op: "BatchNormalization", name: "b", in: []string{"c", "gamma", "beta", "mean", "var"}, out: []string{"y"}, attrs: [][]byte{attrFloat("epsilon", 1)}},
-	}
-	if err := g.foldBatchNorm(); err != nil {
-		t.Fatal(err)
-	}
-	if len(g.nodes) != 1 || g.nodes[0].out[0] != "y" {
-		t.Fatalf("%d nodes", len(g.nodes))
-	}
-	w, _, _, _ := g.weight(g.nodes[0].in[1])
-	b, _, _, _ := g.weight(g.nodes[0].in[2])
-	// w = 3*2/2, 5*4/4; b = -0.5*2/2+1, -1*4/4+7
-	if w[0] != 3 || w[1] != 5 || b[0] != 0.5 || b[1] != 6 {
-		t.Errorf("weight %v, bias %v", w, b)
-	}
-}
-
 func TestQuantizerRefuses(t *testing.T) {
 	good := smallONNX(t, "alexnet")
 	for _, c := range []struct {
@@ -192,10 +171,10 @@ func TestQuantizerRefuses(t *testing.T) {
 		{"nothing", "no graph", nil},
 		{"text", "quantize", []byte("not a model at all")},
 		{"cut", "quantize", good[:len(good)/2]},
-		{"two graphs", "no graph with nodes", append(bytes.Clone(good), appendMessage(nil, 7, nil)...)},
+		{"two graphs", "no graph with nodes", append(bytes.Clone(good), onnx.AppendMessage(nil, 7, nil)...)},
 		{"old", "opset 12", protowire.AppendBytes(protowire.AppendTag(bytes.Clone(good), 8, protowire.BytesType), binary.AppendUvarint([]byte{16}, 12))},
 	} {
-		_, err := NewQuantizer(c.b)
+		_, err := New(c.b)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
@@ -203,14 +182,14 @@ func TestQuantizerRefuses(t *testing.T) {
 }
 
 func FuzzQuantizer(f *testing.F) {
-	g := &onnxGraph{weights: map[string][]byte{}, outputs: map[string]bool{"y": true}, opset: 17}
-	g.put("w", onnxFloat, []int{1, 1, 1, 1}, floatBytes([]float32{2}))
-	g.nodes = []*onnxNode{{op: "Conv", name: "c", in: []string{"x", "w"}, out: []string{"y"}}}
-	g.head = appendMessage(nil, 8, []byte{16, 17})
-	g.rest = appendMessage(appendMessage(nil, 11, appendString(nil, 1, "x")), 12, appendString(nil, 1, "y"))
-	f.Add(g.bytes())
+	g := &onnx.Graph{Weights: map[string][]byte{}, Outputs: map[string]bool{"y": true}, Opset: 17}
+	g.Put("w", onnx.Float, []int{1, 1, 1, 1}, onnx.FloatBytes([]float32{2}))
+	g.Nodes = []*onnx.Node{{Op: "Conv", Name: "c", In: []string{"x", "w"}, Out: []string{"y"}}}
+	g.Head = onnx.AppendMessage(nil, 8, []byte{16, 17})
+	g.Rest = onnx.AppendMessage(onnx.AppendMessage(nil, 11, onnx.AppendString(nil, 1, "x")), 12, onnx.AppendString(nil, 1, "y"))
+	f.Add(g.Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		q, err := NewQuantizer(b)
+		q, err := New(b)
 		if err != nil {
 			return
 		}
@@ -218,11 +197,11 @@ func FuzzQuantizer(f *testing.F) {
 		for _, s := range q.Tensors() {
 			ranges[s] = Range{-1, 1}
 		}
-		out, err := q.Quantize(ranges, QuantizeOptions{})
+		out, err := q.Quantize(ranges, Options{})
 		if err != nil {
 			return
 		}
-		if _, err := parseONNXGraph(out); err != nil && errors.Is(err, ErrFormat) {
+		if _, err := onnx.ParseGraph(out); err != nil && errors.Is(err, model.ErrFormat) {
 			t.Errorf("what was written cannot be read: %v", err)
 		}
 	})
@@ -232,27 +211,27 @@ func FuzzQuantizer(f *testing.F) {
 // operators share; the same tensors are of 8 bits as without.
 func TestQuantizeThroughIdentities(t *testing.T) {
 	plain := smallONNX(t, "alexnet")
-	g, err := parseONNXGraph(plain)
+	g, err := onnx.ParseGraph(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var nodes []*onnxNode
-	for _, n := range g.nodes {
-		for i, s := range n.in {
-			if i == 0 || g.weights[s] == nil {
+	var nodes []*onnx.Node
+	for _, n := range g.Nodes {
+		for i, s := range n.In {
+			if i == 0 || g.Weights[s] == nil {
 				continue
 			}
-			id := &onnxNode{op: "Identity", name: s + ".id", in: []string{s}, out: []string{s + ".id"}}
-			nodes, n.in[i] = append(nodes, id), s+".id"
+			id := &onnx.Node{Op: "Identity", Name: s + ".id", In: []string{s}, Out: []string{s + ".id"}}
+			nodes, n.In[i] = append(nodes, id), s+".id"
 		}
 		nodes = append(nodes, n)
 	}
-	g.nodes = nodes
-	want, err := NewQuantizer(plain)
+	g.Nodes = nodes
+	want, err := New(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := NewQuantizer(g.bytes())
+	got, err := New(g.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}

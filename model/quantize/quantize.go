@@ -1,9 +1,11 @@
-package model
+package quantize
 
 import (
 	"fmt"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/synshard/synshard/model/onnx"
 )
 
 // Quantizer turns an fp32 ONNX model into one of int8 in QDQ form: a
@@ -18,15 +20,15 @@ import (
 // keeps the scale of what it takes. A Relu after an operator of 8 bits becomes
 // the lower bound of what is quantised.
 type Quantizer struct {
-	g       *onnxGraph
-	int8    map[*onnxNode]bool
+	g       *onnx.Graph
+	int8    map[*onnx.Node]bool
 	same    map[string]string // tensor -> the one whose scale it has
 	tensors []string          // of 8 bits, in the graph's order
 	is      map[string]bool   // in tensors
 }
 
-// QuantizeOptions say how numbers are made small.
-type QuantizeOptions struct {
+// Options say how numbers are made small.
+type Options struct {
 	Signed bool // activations int8, else uint8
 	// ReduceRange gives weights 7 bits: processors without VNNI add pairs of
 	// products in 16 bits, which 8 bits overflow.
@@ -46,80 +48,80 @@ var (
 	moves = map[string]bool{"MaxPool": true, "Flatten": true, "Reshape": true, "Transpose": true, "Squeeze": true, "Unsqueeze": true}
 )
 
-// NewQuantizer plans the quantisation of an ONNX model.
-func NewQuantizer(onnx []byte) (*Quantizer, error) {
-	g, err := parseONNXGraph(onnx)
+// New plans the quantisation of an ONNX model.
+func New(b []byte) (*Quantizer, error) {
+	g, err := onnx.ParseGraph(b)
 	if err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
-	if g.opset < 13 {
-		return nil, fmt.Errorf("quantize: the model is of opset %d; a scale for each channel takes 13 or later: export it again", g.opset)
+	if g.Opset < 13 {
+		return nil, fmt.Errorf("quantize: the model is of opset %d; a scale for each channel takes 13 or later: export it again", g.Opset)
 	}
-	for _, n := range g.nodes {
-		if n.op == "QuantizeLinear" || n.op == "DequantizeLinear" || n.op == "QLinearConv" {
-			return nil, fmt.Errorf("quantize: node %q is %s: the model is quantised already", n.name, n.op)
+	for _, n := range g.Nodes {
+		if n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" || n.Op == "QLinearConv" {
+			return nil, fmt.Errorf("quantize: node %q is %s: the model is quantised already", n.Name, n.Op)
 		}
 	}
-	g.dropIdentities()
-	if err := g.foldBatchNorm(); err != nil {
+	g.DropIdentities()
+	if err := g.FoldBatchNorm(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
-	q := &Quantizer{g: g, int8: map[*onnxNode]bool{}, same: map[string]string{}, is: map[string]bool{}}
+	q := &Quantizer{g: g, int8: map[*onnx.Node]bool{}, same: map[string]string{}, is: map[string]bool{}}
 	if err := q.plan(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
 	if len(q.tensors) == 0 {
-		return nil, fmt.Errorf("quantize: no Conv, Gemm or MatMul with weights in the model")
+		return nil, fmt.Errorf("quantize: no model.Conv, Gemm or MatMul with weights in the model")
 	}
 	return q, nil
 }
 
 // plan settles which nodes and tensors are of 8 bits.
 func (q *Quantizer) plan() error {
-	users := q.g.users()
+	users := q.g.Users()
 	small := map[string]bool{} // comes out of a node of 8 bits
-	for _, n := range q.g.nodes {
-		if n.domain != "" && n.domain != "ai.onnx" {
+	for _, n := range q.g.Nodes {
+		if n.Domain != "" && n.Domain != "ai.onnx" {
 			continue
 		}
 		switch {
-		case weighted[n.op]:
+		case weighted[n.Op]:
 			_, shape, ok, err := q.weightOf(n)
 			if err != nil {
 				return err
 			}
 			q.int8[n] = ok && len(shape) >= 2
-		case n.op == "Relu":
-			small[n.out[0]] = small[n.in[0]] && len(users[n.in[0]]) == 1 && !q.g.outputs[n.in[0]]
+		case n.Op == "Relu":
+			small[n.Out[0]] = small[n.In[0]] && len(users[n.In[0]]) == 1 && !q.g.Outputs[n.In[0]]
 			continue
-		case joins[n.op], moves[n.op]:
-			q.int8[n] = small[n.in[0]]
-			for _, s := range n.in {
-				if joins[n.op] && !small[s] {
+		case joins[n.Op], moves[n.Op]:
+			q.int8[n] = small[n.In[0]]
+			for _, s := range n.In {
+				if joins[n.Op] && !small[s] {
 					q.int8[n] = false
 				}
 			}
-			if q.int8[n] && moves[n.op] {
-				q.same[n.out[0]] = q.root(n.in[0])
+			if q.int8[n] && moves[n.Op] {
+				q.same[n.Out[0]] = q.root(n.In[0])
 			}
 		}
 		if q.int8[n] {
-			small[n.out[0]] = true
+			small[n.Out[0]] = true
 		}
 	}
-	for _, n := range q.g.nodes {
+	for _, n := range q.g.Nodes {
 		if !q.int8[n] {
 			continue
 		}
-		q.take(n.in[0])
-		for _, s := range n.in[1:] {
-			if joins[n.op] {
+		q.take(n.In[0])
+		for _, s := range n.In[1:] {
+			if joins[n.Op] {
 				q.take(s)
 			}
 		}
 	}
-	for _, n := range q.g.nodes {
-		if out := q.result(n, users); q.int8[n] && (n.op == "Conv" || !weighted[n.op]) {
+	for _, n := range q.g.Nodes {
+		if out := q.result(n, users); q.int8[n] && (n.Op == "Conv" || !weighted[n.Op]) {
 			q.take(out) // else the operator could not be fused
 		}
 	}
@@ -130,23 +132,23 @@ func (q *Quantizer) plan() error {
 func (q *Quantizer) take(name string) { q.is[name] = true }
 
 // result is what becomes of a node: its output, or the Relu's after it.
-func (q *Quantizer) result(n *onnxNode, users map[string][]*onnxNode) string {
-	out := n.out[0]
-	if u := users[out]; len(u) == 1 && u[0].op == "Relu" && !q.g.outputs[out] {
-		return u[0].out[0]
+func (q *Quantizer) result(n *onnx.Node, users map[string][]*onnx.Node) string {
+	out := n.Out[0]
+	if u := users[out]; len(u) == 1 && u[0].Op == "Relu" && !q.g.Outputs[out] {
+		return u[0].Out[0]
 	}
 	return out
 }
 
 // sort brings the tensors into the graph's order.
 func (q *Quantizer) sort() {
-	for _, s := range q.g.inputs {
+	for _, s := range q.g.Inputs {
 		if q.is[s] {
 			q.tensors = append(q.tensors, s)
 		}
 	}
-	for _, n := range q.g.nodes {
-		for _, s := range n.out {
+	for _, n := range q.g.Nodes {
+		for _, s := range n.Out {
 			if q.is[s] {
 				q.tensors = append(q.tensors, s)
 			}
@@ -163,25 +165,25 @@ func (q *Quantizer) root(s string) string {
 
 // weightOf gives the weight of a node; ok is false where it has none that is
 // constant, or does something to it that has no form of 8 bits.
-func (q *Quantizer) weightOf(n *onnxNode) (values []float32, shape []int, ok bool, err error) {
-	if len(n.in) < 2 || n.op == "Gemm" && (n.number("alpha", 1) != 1 || n.number("beta", 1) != 1 || n.number("transA", 0) != 0) {
+func (q *Quantizer) weightOf(n *onnx.Node) (values []float32, shape []int, ok bool, err error) {
+	if len(n.In) < 2 || n.Op == "Gemm" && (n.Number("alpha", 1) != 1 || n.Number("beta", 1) != 1 || n.Number("transA", 0) != 0) {
 		return nil, nil, false, nil
 	}
-	values, shape, ok, err = q.g.weight(n.in[1])
-	if err != nil || !ok || n.op != "Conv" && len(shape) != 2 {
+	values, shape, ok, err = q.g.Weight(n.In[1])
+	if err != nil || !ok || n.Op != "Conv" && len(shape) != 2 {
 		return nil, nil, false, err
 	}
-	if len(n.in) > 2 && n.in[2] != "" {
+	if len(n.In) > 2 && n.In[2] != "" {
 		var b []int
-		_, b, ok, err = q.g.weight(n.in[2])
+		_, b, ok, err = q.g.Weight(n.In[2])
 		ok = ok && len(b) == 1 && b[0] == shape[channelAxis(n)]
 	}
 	return values, shape, ok, err
 }
 
 // channelAxis is where a weight's output channels lie.
-func channelAxis(n *onnxNode) int {
-	if n.op == "Conv" || n.op == "Gemm" && n.number("transB", 0) == 1 {
+func channelAxis(n *onnx.Node) int {
+	if n.Op == "Conv" || n.Op == "Gemm" && n.Number("transB", 0) == 1 {
 		return 0
 	}
 	return 1
@@ -201,13 +203,13 @@ func (q *Quantizer) Tensors() []string {
 // Observed is the fp32 model with Tensors as outputs beside its own.
 func (q *Quantizer) Observed() []byte {
 	g := *q.g
-	g.rest = append([]byte{}, g.rest...)
+	g.Rest = append([]byte{}, g.Rest...)
 	for _, s := range q.Tensors() {
-		if g.outputs[s] {
+		if g.Outputs[s] {
 			continue
 		}
-		tensor := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), onnxFloat)
-		g.rest = appendMessage(g.rest, 12, appendMessage(appendString(nil, 1, s), 2, appendMessage(nil, 1, tensor)))
+		tensor := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), onnx.Float)
+		g.Rest = onnx.AppendMessage(g.Rest, 12, onnx.AppendMessage(onnx.AppendString(nil, 1, s), 2, onnx.AppendMessage(nil, 1, tensor)))
 	}
-	return g.bytes()
+	return g.Bytes()
 }

@@ -1,9 +1,11 @@
-package model
+package weights
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/synshard/synshard/model"
 )
 
 // A reader of the pickles that torch.save writes: enough opcodes of protocols
@@ -43,7 +45,7 @@ func unpickle(b []byte) (v any, end int, err error) {
 		switch p := recover().(type) {
 		case nil:
 		case pickleError:
-			err = fmt.Errorf("%w: pickle at %d: %s", ErrFormat, u.at, string(p))
+			err = fmt.Errorf("%w: pickle at %d: %s", model.ErrFormat, u.at, string(p))
 		default:
 			panic(p)
 		}

@@ -1,37 +1,40 @@
-package model
+package onnx
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/synshard/synshard/model"
 )
 
-// onnxGraph is an ONNX model taken apart as far as rewriting it needs. What it
+// Graph is an ONNX model taken apart as far as rewriting it needs. What it
 // does not look into is kept byte for byte.
-type onnxGraph struct {
-	head    []byte // every field of ModelProto but the graph
-	rest    []byte // every field of GraphProto but nodes, initializers and value_info
-	opset   int64  // of the default domain
-	nodes   []*onnxNode
-	weights map[string][]byte // TensorProto by name
-	order   []string          // of weights
-	inputs  []string          // without weights
-	outputs map[string]bool
+type Graph struct {
+	Head    []byte // every field of ModelProto but the graph
+	Rest    []byte // every field of GraphProto but nodes, initializers and value_info
+	Opset   int64  // of the default domain
+	Nodes   []*Node
+	Weights map[string][]byte // TensorProto by name
+	Order   []string          // of weights
+	Inputs  []string          // without weights
+	Outputs map[string]bool
 }
 
-// onnxNode is a NodeProto.
-type onnxNode struct {
-	op, name, domain string
-	in, out          []string
-	attrs            [][]byte // AttributeProto
+// Node is a NodeProto.
+type Node struct {
+	Op, Name, Domain string
+	In, Out          []string
+	Attrs            [][]byte // AttributeProto
 }
 
-// parseONNXGraph takes a model apart. Nodes with graphs inside (If, Loop) and
+// ParseGraph takes a model apart. Nodes with graphs inside (If, Loop) and
 // local functions, whose uses of a tensor it would not see, are errors.
-func parseONNXGraph(b []byte) (*onnxGraph, error) {
-	g := &onnxGraph{weights: map[string][]byte{}, outputs: map[string]bool{}}
+func ParseGraph(b []byte) (*Graph, error) {
+	g := &Graph{Weights: map[string][]byte{}, Outputs: map[string]bool{}}
 	graphs := 0
 	err := rawFields(b, func(f protowire.Number, raw, m []byte) error {
 		switch f {
@@ -45,20 +48,20 @@ func parseONNXGraph(b []byte) (*onnxGraph, error) {
 		case 25:
 			return fmt.Errorf("the model has functions of its own, which cannot be rewritten; inline them first")
 		}
-		g.head = append(g.head, raw...)
+		g.Head = append(g.Head, raw...)
 		return nil
 	})
-	if err == nil && (graphs != 1 || len(g.nodes) == 0) {
-		err = fmt.Errorf("%w: no graph with nodes", ErrFormat)
+	if err == nil && (graphs != 1 || len(g.Nodes) == 0) {
+		err = fmt.Errorf("%w: no graph with nodes", model.ErrFormat)
 	}
 	if err != nil {
 		return nil, err
 	}
-	g.inputs = slices.DeleteFunc(g.inputs, func(s string) bool { return g.weights[s] != nil })
+	g.Inputs = slices.DeleteFunc(g.Inputs, func(s string) bool { return g.Weights[s] != nil })
 	return g, nil
 }
 
-func (g *onnxGraph) parseOpset(b []byte) error {
+func (g *Graph) parseOpset(b []byte) error {
 	domain, version := "", int64(0)
 	err := fields(b, func(f protowire.Number, v uint64, m []byte) error {
 		switch f {
@@ -70,24 +73,24 @@ func (g *onnxGraph) parseOpset(b []byte) error {
 		return nil
 	})
 	if domain == "" || domain == "ai.onnx" {
-		g.opset = version
+		g.Opset = version
 	}
 	return err
 }
 
-func (g *onnxGraph) parse(b []byte) error {
+func (g *Graph) parse(b []byte) error {
 	return rawFields(b, func(f protowire.Number, raw, m []byte) error {
 		switch f {
 		case 1:
 			n, err := parseNode(m)
-			g.nodes = append(g.nodes, n)
+			g.Nodes = append(g.Nodes, n)
 			return err
 		case 5:
 			name, err := firstName(m, 8)
-			if g.weights[name] == nil {
-				g.order = append(g.order, name)
+			if g.Weights[name] == nil {
+				g.Order = append(g.Order, name)
 			}
-			g.weights[name] = m
+			g.Weights[name] = m
 			return err
 		case 13: // types of inner tensors: they change
 			return nil
@@ -97,12 +100,12 @@ func (g *onnxGraph) parse(b []byte) error {
 				return err
 			}
 			if f == 11 {
-				g.inputs = append(g.inputs, name)
+				g.Inputs = append(g.Inputs, name)
 			} else {
-				g.outputs[name] = true
+				g.Outputs[name] = true
 			}
 		}
-		g.rest = append(g.rest, raw...)
+		g.Rest = append(g.Rest, raw...)
 		return nil
 	})
 }
@@ -117,40 +120,40 @@ func firstName(b []byte, field protowire.Number) (name string, err error) {
 	return name, err
 }
 
-func parseNode(b []byte) (*onnxNode, error) {
-	n := &onnxNode{}
+func parseNode(b []byte) (*Node, error) {
+	n := &Node{}
 	err := fields(b, func(f protowire.Number, _ uint64, m []byte) error {
 		switch f {
 		case 1:
-			n.in = append(n.in, string(m))
+			n.In = append(n.In, string(m))
 		case 2:
-			n.out = append(n.out, string(m))
+			n.Out = append(n.Out, string(m))
 		case 3:
-			n.name = string(m)
+			n.Name = string(m)
 		case 4:
-			n.op = string(m)
+			n.Op = string(m)
 		case 5:
-			n.attrs = append(n.attrs, m)
+			n.Attrs = append(n.Attrs, m)
 			return fields(m, func(f protowire.Number, _ uint64, _ []byte) error {
 				if f == 6 || f == 11 {
-					return fmt.Errorf("node %q (%s) has a graph inside, which cannot be rewritten", n.name, n.op)
+					return fmt.Errorf("node %q (%s) has a graph inside, which cannot be rewritten", n.Name, n.Op)
 				}
 				return nil
 			})
 		case 7:
-			n.domain = string(m)
+			n.Domain = string(m)
 		}
 		return nil
 	})
-	if err == nil && (n.op == "" || len(n.out) == 0) {
-		err = fmt.Errorf("%w: node %q without operator or output", ErrFormat, n.name)
+	if err == nil && (n.Op == "" || len(n.Out) == 0) {
+		err = fmt.Errorf("%w: node %q without operator or output", model.ErrFormat, n.Name)
 	}
 	return n, err
 }
 
 // number gives an attribute's i, or its f, or the default.
-func (n *onnxNode) number(name string, missing float64) float64 {
-	for _, a := range n.attrs {
+func (n *Node) Number(name string, missing float64) float64 {
+	for _, a := range n.Attrs {
 		is, value := false, missing
 		for b := a; len(b) > 0; {
 			f, kind, size := protowire.ConsumeTag(b)
@@ -183,12 +186,12 @@ func (n *onnxNode) number(name string, missing float64) float64 {
 
 // weight gives an initializer's floats and shape; ok is false if there is none
 // of that name, or it is none of floats.
-func (g *onnxGraph) weight(name string) (values []float32, shape []int, ok bool, err error) {
-	m, is := g.weights[name]
+func (g *Graph) Weight(name string) (values []float32, shape []int, ok bool, err error) {
+	m, is := g.Weights[name]
 	if !is {
 		return nil, nil, false, nil
 	}
-	t, err := parseInitializer(m)
+	t, err := ParseInitializer(m)
 	if err != nil {
 		return nil, nil, false, err
 	}
@@ -200,24 +203,24 @@ func (g *onnxGraph) weight(name string) (values []float32, shape []int, ok bool,
 }
 
 // put adds or replaces an initializer.
-func (g *onnxGraph) put(name string, kind uint64, dims []int, raw []byte) {
+func (g *Graph) Put(name string, kind uint64, dims []int, raw []byte) {
 	var m []byte
 	for _, d := range dims {
 		m = protowire.AppendVarint(protowire.AppendTag(m, 1, protowire.VarintType), uint64(d))
 	}
 	m = protowire.AppendVarint(protowire.AppendTag(m, 2, protowire.VarintType), kind)
-	m = appendMessage(appendString(m, 8, name), 9, raw)
-	if g.weights[name] == nil {
-		g.order = append(g.order, name)
+	m = AppendMessage(AppendString(m, 8, name), 9, raw)
+	if g.Weights[name] == nil {
+		g.Order = append(g.Order, name)
 	}
-	g.weights[name] = m
+	g.Weights[name] = m
 }
 
 // users gives the nodes that take each tensor.
-func (g *onnxGraph) users() map[string][]*onnxNode {
-	out := map[string][]*onnxNode{}
-	for _, n := range g.nodes {
-		for _, s := range n.in {
+func (g *Graph) Users() map[string][]*Node {
+	out := map[string][]*Node{}
+	for _, n := range g.Nodes {
+		for _, s := range n.In {
 			out[s] = append(out[s], n)
 		}
 	}
@@ -225,34 +228,34 @@ func (g *onnxGraph) users() map[string][]*onnxNode {
 }
 
 // bytes puts the model together again, without weights that nothing uses.
-func (g *onnxGraph) bytes() []byte {
+func (g *Graph) Bytes() []byte {
 	var graph []byte
-	users := g.users()
-	for _, n := range g.nodes {
-		graph = appendMessage(graph, 1, n.bytes())
+	users := g.Users()
+	for _, n := range g.Nodes {
+		graph = AppendMessage(graph, 1, n.Bytes())
 	}
-	for _, name := range g.order {
-		if len(users[name]) > 0 || g.outputs[name] {
-			graph = appendMessage(graph, 5, g.weights[name])
+	for _, name := range g.Order {
+		if len(users[name]) > 0 || g.Outputs[name] {
+			graph = AppendMessage(graph, 5, g.Weights[name])
 		}
 	}
-	return appendMessage(slices.Clone(g.head), 7, append(graph, g.rest...))
+	return AppendMessage(slices.Clone(g.Head), 7, append(graph, g.Rest...))
 }
 
-func (n *onnxNode) bytes() []byte {
+func (n *Node) Bytes() []byte {
 	var m []byte
-	for _, s := range n.in {
-		m = appendString(m, 1, s)
+	for _, s := range n.In {
+		m = AppendString(m, 1, s)
 	}
-	for _, s := range n.out {
-		m = appendString(m, 2, s)
+	for _, s := range n.Out {
+		m = AppendString(m, 2, s)
 	}
-	m = appendString(appendString(m, 3, n.name), 4, n.op)
-	for _, a := range n.attrs {
-		m = appendMessage(m, 5, a)
+	m = AppendString(AppendString(m, 3, n.Name), 4, n.Op)
+	for _, a := range n.Attrs {
+		m = AppendMessage(m, 5, a)
 	}
-	if n.domain != "" {
-		m = appendString(m, 7, n.domain)
+	if n.Domain != "" {
+		m = AppendString(m, 7, n.Domain)
 	}
 	return m
 }
@@ -263,7 +266,7 @@ func rawFields(b []byte, f func(field protowire.Number, raw, m []byte) error) er
 	for len(b) > 0 {
 		field, kind, size := protowire.ConsumeField(b)
 		if size < 0 {
-			return fmt.Errorf("%w: %w", ErrFormat, protowire.ParseError(size))
+			return fmt.Errorf("%w: %w", model.ErrFormat, protowire.ParseError(size))
 		}
 		var m []byte
 		if kind == protowire.BytesType {
@@ -276,4 +279,21 @@ func rawFields(b []byte, f func(field protowire.Number, raw, m []byte) error) er
 		b = b[size:]
 	}
 	return nil
+}
+
+// FloatBytes is a float tensor's raw data.
+func FloatBytes(v []float32) []byte {
+	b := make([]byte, 0, 4*len(v))
+	for _, x := range v {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
+	}
+	return b
+}
+
+// First is the node's first input, "" without one.
+func (n *Node) First() string {
+	if len(n.In) == 0 {
+		return ""
+	}
+	return n.In[0]
 }

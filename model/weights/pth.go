@@ -1,4 +1,4 @@
-package model
+package weights
 
 import (
 	"archive/zip"
@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/model"
 )
 
 // Files of torch.save: a zip with data.pkl and one file a storage since
@@ -29,10 +31,10 @@ const maxWeights = 1 << 34
 
 // ReadPTH reads the tensors of a file that torch.save wrote, in the file's
 // order.
-func ReadPTH(r io.ReaderAt, size int64) ([]Tensor, error) {
+func ReadPTH(r io.ReaderAt, size int64) ([]model.Tensor, error) {
 	var head [4]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil {
-		return nil, fmt.Errorf("pth: %w: %d bytes", ErrFormat, size)
+		return nil, fmt.Errorf("pth: %w: %d bytes", model.ErrFormat, size)
 	}
 	if string(head[:]) == "PK\x03\x04" {
 		return readZip(r, size)
@@ -46,10 +48,10 @@ func IsPTH(head []byte) bool {
 }
 
 func pthf(format string, args ...any) error {
-	return fmt.Errorf("pth: %w: %s", ErrFormat, fmt.Sprintf(format, args...))
+	return fmt.Errorf("pth: %w: %s", model.ErrFormat, fmt.Sprintf(format, args...))
 }
 
-func readZip(r io.ReaderAt, size int64) ([]Tensor, error) {
+func readZip(r io.ReaderAt, size int64) ([]model.Tensor, error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return nil, pthf("%v", err)
@@ -111,7 +113,7 @@ func readMember(f *zip.File, limit int64) ([]byte, error) {
 
 // readLegacy reads magic number, protocol, system, object and storage keys,
 // five pickles, and then each storage: its element count and its elements.
-func readLegacy(r io.ReaderAt, size int64) ([]Tensor, error) {
+func readLegacy(r io.ReaderAt, size int64) ([]model.Tensor, error) {
 	if size > maxWeights {
 		return nil, pthf("%d bytes", size)
 	}
@@ -138,7 +140,7 @@ func readLegacy(r io.ReaderAt, size int64) ([]Tensor, error) {
 	data := map[string][]byte{}
 	for _, k := range keys.items {
 		key, ok := k.(string)
-		size := dtypeSize[storageTypes[kinds[key]]]
+		size := model.ElementSize(storageTypes[kinds[key]])
 		if !ok || size == 0 {
 			return nil, pthf("storage %v of type %q", k, kinds[key])
 		}
@@ -178,7 +180,7 @@ func collectStorages(v any, kinds map[string]string, depth int) {
 }
 
 // stateDict turns a dictionary of tensors into tensors.
-func stateDict(v any, load func(storage) ([]byte, error)) ([]Tensor, error) {
+func stateDict(v any, load func(storage) ([]byte, error)) ([]model.Tensor, error) {
 	d, ok := v.(*dict)
 	if !ok {
 		return nil, pthf("it holds no dictionary of tensors; save the model's state_dict()")
@@ -188,7 +190,7 @@ func stateDict(v any, load func(storage) ([]byte, error)) ([]Tensor, error) {
 			return stateDict(inner, load)
 		}
 	}
-	var out []Tensor
+	var out []model.Tensor
 	total := 0
 	for i, k := range d.keys {
 		name, ok1 := k.(string)
@@ -216,24 +218,24 @@ func stateDict(v any, load func(storage) ([]byte, error)) ([]Tensor, error) {
 }
 
 // tensor copies the elements out of their storage, row-major.
-func (t ptTensor) tensor(name string, b []byte) (Tensor, error) {
+func (t ptTensor) tensor(name string, b []byte) (model.Tensor, error) {
 	dtype, ok := storageTypes[t.storage.kind]
 	if !ok {
-		return Tensor{}, pthf("tensor %s of type %s", name, t.storage.kind)
+		return model.Tensor{}, pthf("tensor %s of type %s", name, t.storage.kind)
 	}
-	size := dtypeSize[dtype]
+	size := model.ElementSize(dtype)
 	n, last := int64(1), t.offset
 	for i, d := range t.shape {
 		if d > 0 && n > int64(maxWeights)/int64(d) || t.stride[i] > 1<<32 {
-			return Tensor{}, pthf("tensor %s of shape %v", name, t.shape)
+			return model.Tensor{}, pthf("tensor %s of shape %v", name, t.shape)
 		}
 		n *= int64(d)
 		last += int64(max(d-1, 0)) * int64(t.stride[i])
 	}
 	if n > 0 && last >= int64(len(b)/size) || n*int64(size) > maxWeights || n > int64(len(b)/size) {
-		return Tensor{}, pthf("tensor %s of shape %v goes past its storage", name, t.shape)
+		return model.Tensor{}, pthf("tensor %s of shape %v goes past its storage", name, t.shape)
 	}
-	out := Tensor{Name: name, DType: dtype, Shape: slices.Clone(t.shape), Data: make([]byte, 0, n*int64(size))}
+	out := model.Tensor{Name: name, DType: dtype, Shape: slices.Clone(t.shape), Data: make([]byte, 0, n*int64(size))}
 	place := make([]int, len(t.shape))
 	for range n {
 		at := t.offset
@@ -251,9 +253,9 @@ func (t ptTensor) tensor(name string, b []byte) (Tensor, error) {
 	return out, nil
 }
 
-// ReadWeightsFile reads a file of weights by what is in it: safetensors (ours
+// ReadFile reads a file of weights by what is in it: safetensors (ours
 // or timm's) or torch.save's.
-func ReadWeightsFile(path string) ([]Tensor, map[string]string, error) {
+func ReadFile(path string) ([]model.Tensor, map[string]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -267,7 +269,7 @@ func ReadWeightsFile(path string) ([]Tensor, map[string]string, error) {
 	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, err
 	}
-	var tensors []Tensor
+	var tensors []model.Tensor
 	var meta map[string]string
 	if IsPTH(head) {
 		tensors, err = ReadPTH(f, info.Size())

@@ -1,4 +1,4 @@
-package model
+package onnx
 
 import (
 	"bufio"
@@ -8,35 +8,37 @@ import (
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/synshard/synshard/model"
 )
 
 // The ONNX graph of a network for prediction: uint8 images in, probabilities
 // and embedding out. Field numbers are those of onnx.proto3.
 
 const (
-	onnxIRVersion = 8
-	onnxOpset     = 17
+	irVersion = 8
+	opset     = 17
 
-	onnxFloat = 1 // TensorProto.DataType
-	onnxUint8 = 2
+	Float = 1 // TensorProto.DataType
+	Uint8 = 2
 )
 
-// onnxWriter builds a GraphProto.
-type onnxWriter struct {
+// graphWriter builds a GraphProto.
+type graphWriter struct {
 	graph   []byte
 	weights map[string][]float32
 	names   map[string]bool
 	out     []string // the name of each node's output
-	shapes  []Shape
+	shapes  []model.Shape
 }
 
-// WriteONNX writes a network with its weights (state dict names; what the main
+// Write writes a network with its weights (state dict names; what the main
 // head does not need is passed over) as an ONNX model: input "image", uint8
 // [N, size, size, 3], normalised inside as the spec says; outputs
 // "probabilities", float32 [N, classes], and "embedding", float32 [N, width].
 // Batch norm is folded into the convolution before it. The spec travels in the
 // metadata under SpecKey.
-func WriteONNX(w io.Writer, n *Network, weights []Tensor, spec Spec) error {
+func Write(w io.Writer, n *model.Network, weights []model.Tensor, spec model.Spec) error {
 	if err := spec.Check(); err != nil {
 		return fmt.Errorf("write onnx: %w", err)
 	}
@@ -52,31 +54,31 @@ func WriteONNX(w io.Writer, n *Network, weights []Tensor, spec Spec) error {
 	if err != nil {
 		return fmt.Errorf("write onnx: %w", err)
 	}
-	g := &onnxWriter{weights: values, names: map[string]bool{}, out: make([]string, len(n.Nodes)), shapes: shapes}
+	g := &graphWriter{weights: values, names: map[string]bool{}, out: make([]string, len(n.Nodes)), shapes: shapes}
 	g.input(spec)
 	if err := g.nodes(n); err != nil {
 		return fmt.Errorf("write onnx: %w", err)
 	}
-	g.node("Softmax", "softmax", []string{g.out[n.Logits]}, "probabilities", attrInt("axis", 1))
+	g.node("Softmax", "softmax", []string{g.out[n.Logits]}, "probabilities", AttrInt("axis", 1))
 	g.node("Identity", "embedding.identity", []string{g.out[n.Embedding]}, "embedding")
 	g.message(2, []byte(n.Name)) // name
-	g.value(11, "image", onnxUint8, n.Input, n.Input, 3)
-	g.value(12, "probabilities", onnxFloat, n.Classes)
-	g.value(12, "embedding", onnxFloat, shapes[n.Embedding].Elements())
-	return writeONNXModel(w, g.graph, map[string]string{SpecKey: spec.JSON()})
+	g.value(11, "image", Uint8, n.Input, n.Input, 3)
+	g.value(12, "probabilities", Float, n.Classes)
+	g.value(12, "embedding", Float, shapes[n.Embedding].Elements())
+	return writeModel(w, g.graph, map[string]string{model.SpecKey: spec.JSON()})
 }
 
-func writeONNXModel(w io.Writer, graph []byte, metadata map[string]string) error {
+func writeModel(w io.Writer, graph []byte, metadata map[string]string) error {
 	var m []byte
 	m = protowire.AppendTag(m, 1, protowire.VarintType) // ir_version
-	m = protowire.AppendVarint(m, onnxIRVersion)
-	m = appendString(m, 2, "synshard") // producer_name
-	var opset []byte
-	opset = protowire.AppendTag(opset, 2, protowire.VarintType)
-	opset = protowire.AppendVarint(opset, onnxOpset)
-	m = appendMessage(m, 8, opset)
+	m = protowire.AppendVarint(m, irVersion)
+	m = AppendString(m, 2, "synshard") // producer_name
+	var set []byte
+	set = protowire.AppendTag(set, 2, protowire.VarintType)
+	set = protowire.AppendVarint(set, opset)
+	m = AppendMessage(m, 8, set)
 	for k, v := range metadata {
-		m = appendMessage(m, 14, appendString(appendString(nil, 1, k), 2, v))
+		m = AppendMessage(m, 14, AppendString(AppendString(nil, 1, k), 2, v))
 	}
 	m = protowire.AppendTag(m, 7, protowire.BytesType)
 	m = protowire.AppendVarint(m, uint64(len(graph)))
@@ -94,7 +96,7 @@ func writeONNXModel(w io.Writer, graph []byte, metadata map[string]string) error
 }
 
 // input turns bytes [N, H, W, 3] into normalised floats [N, 3, H, W].
-func (g *onnxWriter) input(spec Spec) {
+func (g *graphWriter) input(spec model.Spec) {
 	scale, shift := make([]float32, 3), make([]float32, 3)
 	for i := range 3 {
 		scale[i] = float32(1 / (255 * spec.Std[i]))
@@ -102,15 +104,15 @@ func (g *onnxWriter) input(spec Spec) {
 	}
 	g.floats("normalise.scale", []int{1, 3, 1, 1}, scale)
 	g.floats("normalise.shift", []int{1, 3, 1, 1}, shift)
-	g.node("Transpose", "planes", []string{"image"}, "planes", attrInts("perm", 0, 3, 1, 2))
-	g.node("Cast", "floats", []string{"planes"}, "floats", attrInt("to", onnxFloat))
+	g.node("Transpose", "planes", []string{"image"}, "planes", AttrInts("perm", 0, 3, 1, 2))
+	g.node("Cast", "floats", []string{"planes"}, "floats", AttrInt("to", Float))
 	g.node("Mul", "normalise.mul", []string{"floats", "normalise.scale"}, "scaled")
 	g.node("Add", "normalise.add", []string{"scaled", "normalise.shift"}, "normalised")
 	g.out[0] = "normalised"
 }
 
 // nodes writes every node after the input.
-func (g *onnxWriter) nodes(n *Network) error {
+func (g *graphWriter) nodes(n *model.Network) error {
 	uses := make([]int, len(n.Nodes))
 	for _, node := range n.Nodes {
 		for _, in := range node.Inputs {
@@ -119,7 +121,7 @@ func (g *onnxWriter) nodes(n *Network) error {
 	}
 	folded := map[int]int{} // convolution -> the batch norm after it
 	for i, node := range n.Nodes {
-		if node.Op == BatchNorm && n.Nodes[node.Inputs[0]].Op == Conv && uses[node.Inputs[0]] == 1 {
+		if node.Op == model.BatchNorm && n.Nodes[node.Inputs[0]].Op == model.Conv && uses[node.Inputs[0]] == 1 {
 			folded[node.Inputs[0]] = i
 		}
 	}
@@ -130,19 +132,19 @@ func (g *onnxWriter) nodes(n *Network) error {
 			in = append(in, g.out[j])
 		}
 		switch node.Op {
-		case Conv:
+		case model.Conv:
 			bn := -1
 			if j, ok := folded[i]; ok {
 				bn = j
 			}
 			g.conv(n, i, bn, in[0])
-		case BatchNorm:
+		case model.BatchNorm:
 			if folded[node.Inputs[0]] == i {
 				g.out[i] = in[0] // the convolution has done it
 				continue
 			}
 			g.batchNorm(i, node, in[0])
-		case Dropout:
+		case model.Dropout:
 			g.out[i] = in[0]
 		default:
 			if err := g.plain(i, node, in); err != nil {
@@ -153,34 +155,34 @@ func (g *onnxWriter) nodes(n *Network) error {
 	return nil
 }
 
-func (g *onnxWriter) plain(i int, node Node, in []string) error {
+func (g *graphWriter) plain(i int, node model.Node, in []string) error {
 	out := g.unique(node.Name)
 	g.out[i] = out
 	switch node.Op {
-	case ReLU:
+	case model.ReLU:
 		g.node("Relu", out, in, out)
-	case MaxPool:
-		g.node("MaxPool", out, in, out, append(window(node), attrInt("ceil_mode", flag(node.CeilMode)))...)
-	case AvgPool:
-		g.node("AveragePool", out, in, out, append(window(node), attrInt("ceil_mode", flag(node.CeilMode)), attrInt("count_include_pad", flag(node.CountIncludePad)))...)
-	case GlobalAvgPool:
+	case model.MaxPool:
+		g.node("MaxPool", out, in, out, append(window(node), AttrInt("ceil_mode", flag(node.CeilMode)))...)
+	case model.AvgPool:
+		g.node("AveragePool", out, in, out, append(window(node), AttrInt("ceil_mode", flag(node.CeilMode)), AttrInt("count_include_pad", flag(node.CountIncludePad)))...)
+	case model.GlobalAvgPool:
 		return g.globalPool(node, g.shapes[node.Inputs[0]], in, out)
-	case Concat:
-		g.node("Concat", out, in, out, attrInt("axis", 1))
-	case Add:
+	case model.Concat:
+		g.node("Concat", out, in, out, AttrInt("axis", 1))
+	case model.Add:
 		g.node("Add", out, in, out)
-	case Flatten:
-		g.node("Flatten", out, in, out, attrInt("axis", 1))
-	case LRN:
-		g.node("LRN", out, in, out, attrInt("size", int64(node.Size[0])), attrFloat("alpha", node.Alpha), attrFloat("beta", node.Beta), attrFloat("bias", node.K))
-	case Linear:
+	case model.Flatten:
+		g.node("Flatten", out, in, out, AttrInt("axis", 1))
+	case model.LRN:
+		g.node("LRN", out, in, out, AttrInt("size", int64(node.Size[0])), AttrFloat("alpha", node.Alpha), AttrFloat("beta", node.Beta), AttrFloat("bias", node.K))
+	case model.Linear:
 		g.floats(node.Name+".weight", []int{node.Out, len(g.weights[node.Name+".weight"]) / node.Out}, g.weights[node.Name+".weight"])
 		args := []string{in[0], node.Name + ".weight"}
 		if node.Bias {
 			g.floats(node.Name+".bias", []int{node.Out}, g.weights[node.Name+".bias"])
 			args = append(args, node.Name+".bias")
 		}
-		g.node("Gemm", out, args, out, attrInt("transB", 1))
+		g.node("Gemm", out, args, out, AttrInt("transB", 1))
 	default:
 		return fmt.Errorf("node %s: %s has no ONNX form here", node.Name, node.Op)
 	}
@@ -189,7 +191,7 @@ func (g *onnxWriter) plain(i int, node Node, in []string) error {
 
 // globalPool writes an average to a grid; the input's size is known, and must
 // be a whole multiple of the grid's.
-func (g *onnxWriter) globalPool(node Node, from Shape, in []string, out string) error {
+func (g *graphWriter) globalPool(node model.Node, from model.Shape, in []string, out string) error {
 	h, w := max(node.Size[0], 1), max(node.Size[1], 1)
 	switch {
 	case h == 1 && w == 1:
@@ -198,7 +200,7 @@ func (g *onnxWriter) globalPool(node Node, from Shape, in []string, out string) 
 		g.node("Identity", out, in, out)
 	case from.H%h == 0 && from.W%w == 0:
 		k := [2]int{from.H / h, from.W / w}
-		g.node("AveragePool", out, in, out, window(Node{Kernel: k, Stride: k})...)
+		g.node("AveragePool", out, in, out, window(model.Node{Kernel: k, Stride: k})...)
 	default:
 		return fmt.Errorf("node %s: ONNX has no average of %dx%d to %dx%d", node.Name, from.H, from.W, h, w)
 	}
@@ -207,7 +209,7 @@ func (g *onnxWriter) globalPool(node Node, from Shape, in []string, out string) 
 
 // conv writes a convolution, with batch norm bn folded in unless it is -1:
 // w' = w g/sqrt(v+eps), b' = (b-m) g/sqrt(v+eps) + beta, in float64.
-func (g *onnxWriter) conv(n *Network, i, bn int, in string) {
+func (g *graphWriter) conv(n *model.Network, i, bn int, in string) {
 	node := n.Nodes[i]
 	from := g.weights[node.Name+".weight"]
 	weight, bias := make([]float32, len(from)), make([]float32, node.Out)
@@ -238,7 +240,7 @@ func (g *onnxWriter) conv(n *Network, i, bn int, in string) {
 	g.out[i] = out
 }
 
-func (g *onnxWriter) batchNorm(i int, node Node, in string) {
+func (g *graphWriter) batchNorm(i int, node model.Node, in string) {
 	args := []string{in}
 	for _, part := range []string{"weight", "bias", "running_mean", "running_var"} {
 		name := node.Name + "." + part
@@ -246,12 +248,12 @@ func (g *onnxWriter) batchNorm(i int, node Node, in string) {
 		args = append(args, name)
 	}
 	out := g.unique(node.Name)
-	g.node("BatchNormalization", out, args, out, attrFloat("epsilon", node.Eps))
+	g.node("BatchNormalization", out, args, out, AttrFloat("epsilon", node.Eps))
 	g.out[i] = out
 }
 
 // unique gives a name no other value of the graph has.
-func (g *onnxWriter) unique(name string) string {
+func (g *graphWriter) unique(name string) string {
 	for g.names[name] {
 		name += "'"
 	}
@@ -259,11 +261,11 @@ func (g *onnxWriter) unique(name string) string {
 	return name
 }
 
-func window(n Node) [][]byte {
+func window(n model.Node) [][]byte {
 	return [][]byte{
-		attrInts("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
-		attrInts("strides", int64(n.Stride[0]), int64(n.Stride[1])),
-		attrInts("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
+		AttrInts("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
+		AttrInts("strides", int64(n.Stride[0]), int64(n.Stride[1])),
+		AttrInts("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
 	}
 }
 
@@ -275,82 +277,82 @@ func flag(b bool) int64 {
 }
 
 // message appends a field of the graph.
-func (g *onnxWriter) message(field protowire.Number, b []byte) {
-	g.graph = appendMessage(g.graph, field, b)
+func (g *graphWriter) message(field protowire.Number, b []byte) {
+	g.graph = AppendMessage(g.graph, field, b)
 }
 
-func (g *onnxWriter) node(op, name string, in []string, out string, attrs ...[]byte) {
+func (g *graphWriter) node(op, name string, in []string, out string, attrs ...[]byte) {
 	var m []byte
 	for _, s := range in {
-		m = appendString(m, 1, s)
+		m = AppendString(m, 1, s)
 	}
-	m = appendString(m, 2, out)
-	m = appendString(m, 3, name)
-	m = appendString(m, 4, op)
+	m = AppendString(m, 2, out)
+	m = AppendString(m, 3, name)
+	m = AppendString(m, 4, op)
 	for _, a := range attrs {
-		m = appendMessage(m, 5, a)
+		m = AppendMessage(m, 5, a)
 	}
 	g.message(1, m)
 }
 
 // floats adds an initializer.
-func (g *onnxWriter) floats(name string, dims []int, values []float32) {
+func (g *graphWriter) floats(name string, dims []int, values []float32) {
 	var m []byte
 	for _, d := range dims {
 		m = protowire.AppendTag(m, 1, protowire.VarintType)
 		m = protowire.AppendVarint(m, uint64(d))
 	}
 	m = protowire.AppendTag(m, 2, protowire.VarintType) // data_type
-	m = protowire.AppendVarint(m, onnxFloat)
-	m = appendString(m, 8, name)
+	m = protowire.AppendVarint(m, Float)
+	m = AppendString(m, 8, name)
 	raw := make([]byte, 4*len(values))
 	for i, v := range values {
 		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
 	}
-	m = appendMessage(m, 9, raw) // raw_data
+	m = AppendMessage(m, 9, raw) // raw_data
 	g.message(5, m)
 }
 
 // value declares an input or output with a free first dimension.
-func (g *onnxWriter) value(field protowire.Number, name string, kind int, dims ...int) {
-	shape := appendMessage(nil, 1, appendString(nil, 2, "N"))
+func (g *graphWriter) value(field protowire.Number, name string, kind int, dims ...int) {
+	shape := AppendMessage(nil, 1, AppendString(nil, 2, "N"))
 	for _, d := range dims {
 		dim := protowire.AppendTag(nil, 1, protowire.VarintType)
 		dim = protowire.AppendVarint(dim, uint64(d))
-		shape = appendMessage(shape, 1, dim)
+		shape = AppendMessage(shape, 1, dim)
 	}
 	tensor := protowire.AppendTag(nil, 1, protowire.VarintType)
 	tensor = protowire.AppendVarint(tensor, uint64(kind))
-	tensor = appendMessage(tensor, 2, shape)
-	g.message(field, appendMessage(appendString(nil, 1, name), 2, appendMessage(nil, 1, tensor)))
+	tensor = AppendMessage(tensor, 2, shape)
+	g.message(field, AppendMessage(AppendString(nil, 1, name), 2, AppendMessage(nil, 1, tensor)))
 }
 
-func appendMessage(b []byte, field protowire.Number, m []byte) []byte {
+func AppendMessage(b []byte, field protowire.Number, m []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), m)
 }
 
-func appendString(b []byte, field protowire.Number, s string) []byte {
+func AppendString(b []byte, field protowire.Number, s string) []byte {
 	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), s)
 }
 
 // AttributeProto: name 1, f 2, i 3, floats 7, ints 8, type 20.
 
-func attrInt(name string, v int64) []byte {
-	b := appendString(nil, 1, name)
+func AttrInt(name string, v int64) []byte {
+	b := AppendString(nil, 1, name)
 	b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(v))
 	return protowire.AppendVarint(protowire.AppendTag(b, 20, protowire.VarintType), 2)
 }
 
-func attrInts(name string, vs ...int64) []byte {
-	b := appendString(nil, 1, name)
+func AttrInts(name string, vs ...int64) []byte {
+	b := AppendString(nil, 1, name)
 	for _, v := range vs {
 		b = protowire.AppendVarint(protowire.AppendTag(b, 8, protowire.VarintType), uint64(v))
 	}
 	return protowire.AppendVarint(protowire.AppendTag(b, 20, protowire.VarintType), 7)
 }
 
-func attrFloat(name string, v float64) []byte {
-	b := appendString(nil, 1, name)
+func AttrFloat(name string, v float64) []byte {
+	b := AppendString(nil, 1, name)
 	b = protowire.AppendFixed32(protowire.AppendTag(b, 2, protowire.Fixed32Type), math.Float32bits(float32(v)))
 	return protowire.AppendVarint(protowire.AppendTag(b, 20, protowire.VarintType), 1)
 }

@@ -1,9 +1,11 @@
-package model
+package weights
 
 import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/model"
 )
 
 // Names that published weights use for what torchvision's present code, and
@@ -16,9 +18,9 @@ var (
 )
 
 // Rename gives tensors of published weights, torchvision's and timm's, the
-// names and shapes this network has for them. What needs no new name comes
+// names and shapes the network has for them. What needs no new name comes
 // back as it is.
-func (n *Network) Rename(tensors []Tensor) []Tensor {
+func Rename(n *model.Network, tensors []model.Tensor) []model.Tensor {
 	want := map[string][]int{}
 	for _, p := range n.Params() {
 		want[p.Name] = p.Shape
@@ -33,7 +35,7 @@ func (n *Network) Rename(tensors []Tensor) []Tensor {
 		}
 		out[i].Name = name
 		shape := want[name]
-		if len(shape) == 2 && len(t.Shape) == 4 && Elements(shape) == Elements(t.Shape) && shape[0] == t.Shape[0] {
+		if len(shape) == 2 && len(t.Shape) == 4 && model.Elements(shape) == model.Elements(t.Shape) && shape[0] == t.Shape[0] {
 			out[i].Shape = slices.Clone(shape) // a convolution over the whole grid is this linear layer, row by row
 		}
 	}

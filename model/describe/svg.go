@@ -1,4 +1,4 @@
-package model
+package describe
 
 import (
 	"cmp"
@@ -8,12 +8,14 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/model"
 )
 
 // WriteSVG draws a network from top to bottom: a box for each operation that
 // does something (batch norm and ReLU stand in the box of what they follow), a
 // line for each that is read, side by side where branches run side by side.
-func WriteSVG(w io.Writer, n *Network) error {
+func WriteSVG(w io.Writer, n *model.Network) error {
 	d := newDrawing(n)
 	var b strings.Builder
 	width, height := d.columns*cellW+2*margin, (d.rows+1)*cellH+2*margin
@@ -38,7 +40,7 @@ const (
 )
 
 // fills are the boxes' colours by operation.
-var fills = map[Op]string{Conv: "#cfe3f7", MaxPool: "#f9dcc4", AvgPool: "#fbeccb", GlobalAvgPool: "#fbeccb", Concat: "#d9ead3", Add: "#d9ead3", Linear: "#e3d4ee", Dropout: "#eeeeee", Input: "#ffffff", Flatten: "#eeeeee", LRN: "#eeeeee", BatchNorm: "#dfe8ef", ReLU: "#dfe8ef"}
+var fills = map[model.Op]string{model.Conv: "#cfe3f7", model.MaxPool: "#f9dcc4", model.AvgPool: "#fbeccb", model.GlobalAvgPool: "#fbeccb", model.Concat: "#d9ead3", model.Add: "#d9ead3", model.Linear: "#e3d4ee", model.Dropout: "#eeeeee", model.Input: "#ffffff", model.Flatten: "#eeeeee", model.LRN: "#eeeeee", model.BatchNorm: "#dfe8ef", model.ReLU: "#dfe8ef"}
 
 type drawnBox struct {
 	node     int
@@ -50,14 +52,14 @@ type drawnBox struct {
 }
 
 type drawing struct {
-	n             *Network
-	shapes        []Shape
+	n             *model.Network
+	shapes        []model.Shape
 	boxes         []drawnBox
 	rows, columns int
 	left          float64 // column of the left edge
 }
 
-func newDrawing(n *Network) *drawing {
+func newDrawing(n *model.Network) *drawing {
 	shapes, err := n.Shapes()
 	if err != nil {
 		panic(err) // New has checked them
@@ -71,7 +73,7 @@ func newDrawing(n *Network) *drawing {
 	}
 	of := make([]int, len(n.Nodes))
 	for i, node := range n.Nodes {
-		if (node.Op == BatchNorm || node.Op == ReLU) && uses[node.Inputs[0]] == 1 && n.Nodes[node.Inputs[0]].Op != Input {
+		if (node.Op == model.BatchNorm || node.Op == model.ReLU) && uses[node.Inputs[0]] == 1 && n.Nodes[node.Inputs[0]].Op != model.Input {
 			of[i] = of[node.Inputs[0]]
 			d.boxes[of[i]].followed = append(d.boxes[of[i]].followed, node.Op.String())
 			continue

@@ -1,11 +1,14 @@
-package model
+package weights
 
 import (
 	"archive/zip"
 	"encoding/binary"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
+
+	"github.com/synshard/synshard/model"
 )
 
 // storageNames is storageTypes the other way round.
@@ -20,7 +23,7 @@ var storageNames = func() map[string]string {
 // WritePTH writes tensors as torch.save writes a state dict since PyTorch 1.6:
 // a zip, uncompressed, with the pickled dictionary and one file a tensor.
 // torch.load reads it with weights_only. The same input gives the same bytes.
-func WritePTH(w io.Writer, tensors []Tensor) error {
+func WritePTH(w io.Writer, tensors []model.Tensor) error {
 	z := zip.NewWriter(w)
 	member := func(name string, b []byte) error {
 		f, err := z.CreateHeader(&zip.FileHeader{Name: "archive/" + name, Method: zip.Store, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
@@ -43,7 +46,7 @@ func WritePTH(w io.Writer, tensors []Tensor) error {
 		return err
 	}
 	for i, t := range tensors {
-		if err := member("data/"+itoa(i), t.Data); err != nil {
+		if err := member("data/"+strconv.Itoa(i), t.Data); err != nil {
 			return err
 		}
 	}
@@ -58,15 +61,15 @@ func WritePTH(w io.Writer, tensors []Tensor) error {
 
 // pickleStateDict is the pickle, protocol 2, of an OrderedDict from names to
 // calls of torch._utils._rebuild_tensor_v2, each on a storage of its own.
-func pickleStateDict(tensors []Tensor) ([]byte, error) {
+func pickleStateDict(tensors []model.Tensor) ([]byte, error) {
 	p := pickler("\x80\x02")
 	p.global("collections", "OrderedDict")
 	p = append(p, ")R("...) // no arguments, call, mark
 	seen := map[string]bool{}
 	for i, t := range tensors {
 		class, ok := storageNames[t.DType]
-		n := Elements(t.Shape)
-		if !ok || seen[t.Name] || len(t.Data) != n*dtypeSize[t.DType] {
+		n := model.Elements(t.Shape)
+		if !ok || seen[t.Name] || len(t.Data) != n*model.ElementSize(t.DType) {
 			return nil, fmt.Errorf("pth: write %q: %s%v in %d bytes, or twice", t.Name, t.DType, t.Shape, len(t.Data))
 		}
 		seen[t.Name] = true
@@ -75,7 +78,7 @@ func pickleStateDict(tensors []Tensor) ([]byte, error) {
 		p = append(p, "(("...)
 		p.text("storage")
 		p.global("torch", class)
-		p.text(itoa(i))
+		p.text(strconv.Itoa(i))
 		p.text("cpu")
 		p.int(n)
 		p = append(p, "tQ"...) // tuple, persistent id

@@ -1,4 +1,4 @@
-package model
+package describe
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/synshard/synshard/model"
 )
 
 // TestPrinciples holds the textbook figures.
@@ -26,7 +28,7 @@ func TestPrinciples(t *testing.T) {
 // TestSavings holds pairs worked out by hand from the paper's figures 5 to 7.
 func TestSavings(t *testing.T) {
 	all := map[string]Saving{}
-	for _, s := range network(t, "inception_v3", Options{Aux: true, Dropout: -1}).Savings() {
+	for _, s := range Savings(network(t, "inception_v3", model.Options{Aux: true, Dropout: -1})) {
 		key := s.First + "|" + s.Second
 		if _, twice := all[key]; twice {
 			t.Errorf("%s stands there twice", key)
@@ -47,7 +49,7 @@ func TestSavings(t *testing.T) {
 	if _, overlaps := all["Mixed_6b.branch7x7dbl_3.conv|Mixed_6b.branch7x7dbl_4.conv"]; overlaps {
 		t.Error("the middle of two pairs counts as a third")
 	}
-	if got := network(t, "alexnet", Options{Dropout: -1}).Savings(); len(got) != 0 {
+	if got := Savings(network(t, "alexnet", model.Options{Dropout: -1})); len(got) != 0 {
 		t.Errorf("AlexNet has no factorised block, yet %+v", got)
 	}
 }
@@ -59,8 +61,8 @@ func TestReceptiveFields(t *testing.T) {
 		node  string
 		field int
 	}{"vgg16": {"features.30", 212}, "alexnet": {"features.10.pool", 195}} {
-		n := network(t, name, Options{Dropout: -1})
-		fields := n.ReceptiveFields()
+		n := network(t, name, model.Options{Dropout: -1})
+		fields := ReceptiveFields(n)
 		found := false
 		for i, node := range n.Nodes {
 			if node.Name == want.node {
@@ -79,16 +81,16 @@ func TestReceptiveFields(t *testing.T) {
 // TestKeptActivations counts AlexNet's by hand: what its layers read.
 func TestKeptActivations(t *testing.T) {
 	want := int64(3*224*224 + 64*55*55 + 64*27*27 + 192*27*27 + 192*13*13 + 384*13*13 + 2*256*13*13 + 9216 + 4096 + 4096)
-	if got := network(t, "alexnet", Options{Dropout: -1}).KeptActivations(); got != want {
+	if got := network(t, "alexnet", model.Options{Dropout: -1}).KeptActivations(); got != want {
 		t.Errorf("%d numbers, want %d", got, want)
 	}
 }
 
 // TestSVG parses the drawing of every network and looks for its parts.
 func TestSVG(t *testing.T) {
-	for _, name := range Names() {
+	for _, name := range model.Names() {
 		var b bytes.Buffer
-		n := network(t, name, Options{Aux: true, Dropout: -1})
+		n := network(t, name, model.Options{Aux: true, Dropout: -1})
 		if err := WriteSVG(&b, n); err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +109,7 @@ func TestSVG(t *testing.T) {
 		}
 		convs := 0
 		for _, node := range n.Nodes {
-			if node.Op == Conv || node.Op == Linear {
+			if node.Op == model.Conv || node.Op == model.Linear {
 				convs++
 				if !strings.Contains(b.String(), "<title>"+node.Name) {
 					t.Errorf("%s: %s is not drawn", name, node.Name)
@@ -118,4 +120,14 @@ func TestSVG(t *testing.T) {
 			t.Errorf("%s: %d boxes for %d nodes, %d of them with weights", name, boxes, len(n.Nodes), convs)
 		}
 	}
+}
+
+// network builds a network that is there.
+func network(t testing.TB, name string, o model.Options) *model.Network {
+	t.Helper()
+	n, err := model.New(name, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

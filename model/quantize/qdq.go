@@ -1,19 +1,21 @@
-package model
+package quantize
 
 import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"github.com/synshard/synshard/model/onnx"
 )
 
 // Quantize gives the model of 8 bits, metadata and outputs as they were. It can
 // be called again with other ranges.
-func (q *Quantizer) Quantize(ranges map[string]Range, o QuantizeOptions) ([]byte, error) {
+func (q *Quantizer) Quantize(ranges map[string]Range, o Options) ([]byte, error) {
 	w := &qdqWriter{q: q, o: o, from: map[string]string{}, scale: map[string]float32{}}
 	w.g = *q.g
-	w.g.nodes, w.g.weights, w.g.order = nil, map[string][]byte{}, append([]string{}, q.g.order...)
-	for k, v := range q.g.weights {
-		w.g.weights[k] = v
+	w.g.Nodes, w.g.Weights, w.g.Order = nil, map[string][]byte{}, append([]string{}, q.g.Order...)
+	for k, v := range q.g.Weights {
+		w.g.Weights[k] = v
 	}
 	for _, s := range q.Tensors() {
 		if err := w.range8(s, ranges); err != nil {
@@ -23,14 +25,14 @@ func (q *Quantizer) Quantize(ranges map[string]Range, o QuantizeOptions) ([]byte
 	if err := w.write(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
-	return w.g.bytes(), nil
+	return w.g.Bytes(), nil
 }
 
 // qdqWriter writes the graph again with Q and DQ nodes.
 type qdqWriter struct {
 	q     *Quantizer
-	o     QuantizeOptions
-	g     onnxGraph
+	o     Options
+	g     onnx.Graph
 	from  map[string]string  // tensor -> what its users take instead
 	scale map[string]float32 // of tensors
 }
@@ -51,52 +53,44 @@ func (w *qdqWriter) range8(s string, ranges map[string]Range) error {
 		scale = 1
 	}
 	zero := min(max(math.RoundToEven(-lo/float64(scale)), 0), 255)
-	kind, raw := uint64(onnxUint8), byte(zero)
+	kind, raw := uint64(onnx.Uint8), byte(zero)
 	if w.o.Signed {
 		kind, raw = 3, byte(int8(zero-128))
 	}
 	w.scale[s] = scale
-	w.g.put(s+".q.scale", onnxFloat, nil, floatBytes([]float32{scale}))
-	w.g.put(s+".q.zero", kind, nil, []byte{raw})
+	w.g.Put(s+".q.scale", onnx.Float, nil, onnx.FloatBytes([]float32{scale}))
+	w.g.Put(s+".q.zero", kind, nil, []byte{raw})
 	return nil
 }
 
-func floatBytes(v []float32) []byte {
-	b := make([]byte, 0, 4*len(v))
-	for _, x := range v {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
-	}
-	return b
-}
-
 func (w *qdqWriter) write() error {
-	for _, s := range w.g.inputs {
+	for _, s := range w.g.Inputs {
 		w.pair(s)
 	}
-	users := w.q.g.users()
-	for _, n := range w.q.g.nodes {
+	users := w.q.g.Users()
+	for _, n := range w.q.g.Nodes {
 		c := *n
-		c.in, c.out = append([]string{}, n.in...), append([]string{}, n.out...)
-		for i, s := range c.in {
+		c.In, c.Out = append([]string{}, n.In...), append([]string{}, n.Out...)
+		for i, s := range c.In {
 			if d, ok := w.from[s]; ok {
-				c.in[i] = d
+				c.In[i] = d
 			}
 		}
-		if w.q.int8[n] && weighted[n.op] {
+		if w.q.int8[n] && weighted[n.Op] {
 			if err := w.weights(n, &c); err != nil {
 				return err
 			}
 		}
-		if out := w.q.result(n, users); w.q.int8[n] && out != n.out[0] && w.q.is[out] && !w.q.g.outputs[out] && w.clipsAtZero(out) {
-			c.out[0] = out // the Relu is the lower bound of the range
-			w.from[n.out[0]] = out
-		} else if d, ok := w.from[n.in0()]; n.op == "Relu" && ok && d == n.out[0] {
-			w.pair(n.out[0])
+		if out := w.q.result(n, users); w.q.int8[n] && out != n.Out[0] && w.q.is[out] && !w.q.g.Outputs[out] && w.clipsAtZero(out) {
+			c.Out[0] = out // the Relu is the lower bound of the range
+			w.from[n.Out[0]] = out
+		} else if d, ok := w.from[n.First()]; n.Op == "Relu" && ok && d == n.Out[0] {
+			w.pair(n.Out[0])
 			continue
 		}
-		w.g.nodes = append(w.g.nodes, &c)
-		for _, s := range n.out {
-			if c.out[0] == s || len(n.out) > 1 {
+		w.g.Nodes = append(w.g.Nodes, &c)
+		for _, s := range n.Out {
+			if c.Out[0] == s || len(n.Out) > 1 {
 				w.pair(s)
 			}
 		}
@@ -104,16 +98,9 @@ func (w *qdqWriter) write() error {
 	return nil
 }
 
-func (n *onnxNode) in0() string {
-	if len(n.in) == 0 {
-		return ""
-	}
-	return n.in[0]
-}
-
 // clipsAtZero says whether quantising a tensor takes all below 0 to 0.
 func (w *qdqWriter) clipsAtZero(s string) bool {
-	t, err := parseInitializer(w.g.weights[w.q.root(s)+".q.zero"])
+	t, err := onnx.ParseInitializer(w.g.Weights[w.q.root(s)+".q.zero"])
 	return err == nil && (w.o.Signed && int8(t.Data[0]) == -128 || !w.o.Signed && t.Data[0] == 0)
 }
 
@@ -123,14 +110,14 @@ func (w *qdqWriter) pair(s string) {
 		return
 	}
 	by := []string{w.q.root(s) + ".q.scale", w.q.root(s) + ".q.zero"}
-	w.g.nodes = append(w.g.nodes,
-		&onnxNode{op: "QuantizeLinear", name: s + ".q", in: append([]string{s}, by...), out: []string{s + ".q"}},
-		&onnxNode{op: "DequantizeLinear", name: s + ".dq", in: append([]string{s + ".q"}, by...), out: []string{s + ".dq"}})
+	w.g.Nodes = append(w.g.Nodes,
+		&onnx.Node{Op: "QuantizeLinear", Name: s + ".q", In: append([]string{s}, by...), Out: []string{s + ".q"}},
+		&onnx.Node{Op: "DequantizeLinear", Name: s + ".dq", In: append([]string{s + ".q"}, by...), Out: []string{s + ".dq"}})
 	w.from[s] = s + ".dq"
 }
 
 // weights writes a node's weight and bias as integers.
-func (w *qdqWriter) weights(n, c *onnxNode) error {
+func (w *qdqWriter) weights(n, c *onnx.Node) error {
 	values, shape, _, err := w.q.weightOf(n)
 	if err != nil {
 		return err
@@ -140,43 +127,43 @@ func (w *qdqWriter) weights(n, c *onnxNode) error {
 		most = 63
 	}
 	ints, scales := quantizeWeight(values, shape, axis, most)
-	base := n.name
+	base := n.Name
 	if base == "" {
-		base = n.out[0]
+		base = n.Out[0]
 	}
 	name := base + ".weight.q"
-	w.g.put(name, 3, shape, ints)
+	w.g.Put(name, 3, shape, ints)
 	w.dequantize(name, axis, 3, 1, scales)
-	c.in[1] = name + ".dq"
-	if len(n.in) < 3 || n.in[2] == "" {
+	c.In[1] = name + ".dq"
+	if len(n.In) < 3 || n.In[2] == "" {
 		return nil
 	}
-	bias, _, _, err := w.q.g.weight(n.in[2])
+	bias, _, _, err := w.q.g.Weight(n.In[2])
 	if err != nil {
 		return err
 	}
 	raw := make([]byte, 0, 4*len(bias))
 	both := make([]float32, len(bias))
 	for i, b := range bias {
-		both[i] = w.scale[w.q.root(n.in[0])] * scales[i]
+		both[i] = w.scale[w.q.root(n.In[0])] * scales[i]
 		v := math.RoundToEven(float64(b) / float64(both[i]))
 		raw = binary.LittleEndian.AppendUint32(raw, uint32(int32(min(max(v, math.MinInt32), math.MaxInt32))))
 	}
 	name = base + ".bias.q"
-	w.g.put(name, 6, []int{len(bias)}, raw)
+	w.g.Put(name, 6, []int{len(bias)}, raw)
 	w.dequantize(name, 0, 6, 4, both)
-	c.in[2] = name + ".dq"
+	c.In[2] = name + ".dq"
 	return nil
 }
 
 // dequantize writes the DQ of an initializer of a type of size bytes. The zero
-// points are all 0, and spelt out: ONNX Runtime's QGemm wants them.
+// points are all 0, and spelt Out: ONNX Runtime's QGemm wants them.
 func (w *qdqWriter) dequantize(name string, axis int, kind uint64, size int, scales []float32) {
 	dims := []int{len(scales)}
-	w.g.put(name+".scale", onnxFloat, dims, floatBytes(scales))
-	w.g.put(name+".zero", kind, dims, make([]byte, size*len(scales)))
-	w.g.nodes = append(w.g.nodes, &onnxNode{op: "DequantizeLinear", name: name + ".dq", in: []string{name, name + ".scale", name + ".zero"},
-		out: []string{name + ".dq"}, attrs: [][]byte{attrInt("axis", int64(axis))}})
+	w.g.Put(name+".scale", onnx.Float, dims, onnx.FloatBytes(scales))
+	w.g.Put(name+".zero", kind, dims, make([]byte, size*len(scales)))
+	w.g.Nodes = append(w.g.Nodes, &onnx.Node{Op: "DequantizeLinear", Name: name + ".dq", In: []string{name, name + ".scale", name + ".zero"},
+		Out: []string{name + ".dq"}, Attrs: [][]byte{onnx.AttrInt("axis", int64(axis))}})
 }
 
 // quantizeWeight makes int8 of a weight, -most to most, with a scale for each

@@ -1,0 +1,73 @@
+package onnx
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/model"
+)
+
+func TestInfo(t *testing.T) {
+	n := network(t, "inception_v3", model.Options{Classes: 3, Aux: true, Width: 0.125})
+	var file bytes.Buffer
+	if err := Write(&file, n, n.Init(1), spec(3)); err != nil {
+		t.Fatal(err)
+	}
+	info, err := ParseInfo(file.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Info{
+		Inputs:   []Value{{"image", "uint8", []int64{-1, 299, 299, 3}}},
+		Outputs:  []Value{{"probabilities", "float", []int64{-1, 3}}, {"embedding", "float", []int64{-1, 256}}},
+		Metadata: map[string]string{model.SpecKey: spec(3).JSON()}, Opset: 17, Producer: "synshard",
+	}
+	if diff := cmp.Diff(want, info); diff != "" {
+		t.Error(diff)
+	}
+	weights := n.Init(1)
+	if err := Write(&file, n, weights[1:], spec(3)); err == nil || !strings.Contains(err.Error(), weights[0].Name) {
+		t.Errorf("a missing weight: %v", err)
+	}
+	if err := Write(&file, n, weights, spec(4)); err == nil {
+		t.Error("a spec of another width is accepted")
+	}
+	for i := range 200 {
+		if _, err := ParseInfo(file.Bytes()[:i*7]); err == nil || !errors.Is(err, model.ErrFormat) {
+			t.Fatalf("the first %d bytes: %v", i*7, err)
+		}
+	}
+}
+
+func FuzzInfo(f *testing.F) {
+	f.Add([]byte{0x3a, 0x0a, 0x5a, 0x03, 0x0a, 0x01, 'a', 0x62, 0x03, 0x0a, 0x01, 'b'})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		info, err := ParseInfo(b)
+		if err == nil && (len(info.Inputs) == 0 || len(info.Outputs) == 0) {
+			t.Fatal("a model without inputs or outputs is accepted")
+		}
+	})
+}
+
+// spec is one for Inception-v3 of so many classes.
+func spec(classes int) model.Spec {
+	s := model.Spec{Model: "inception_v3", InputSize: 299, Resize: 342, Interpolation: "bilinear", Mean: [3]float64{0.5, 0.5, 0.5}, Std: [3]float64{0.5, 0.5, 0.5}}
+	for i := range classes {
+		s.Classes = append(s.Classes, "n0000000"+string(rune('0'+i)))
+	}
+	return s
+}
+
+// network builds a network that is there.
+func network(t testing.TB, name string, o model.Options) *model.Network {
+	t.Helper()
+	n, err := model.New(name, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,57 @@
+package weights
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/synshard/synshard/model"
+)
+
+// TestRename holds the names of torchvision's densenet121 of 2017 and of
+// timm's VGG to this package's.
+func TestRename(t *testing.T) {
+	zero := func(name string, shape ...int) model.Tensor {
+		return model.NewTensor(name, shape, make([]float32, model.Elements(shape)))
+	}
+	for network_, c := range map[string][]struct {
+		given model.Tensor
+		name  string
+		shape []int
+	}{
+		"densenet121": {
+			{zero("features.denseblock1.denselayer2.norm.1.running_var", 96), "features.denseblock1.denselayer2.norm1.running_var", []int{96}},
+			{zero("features.denseblock1.denselayer2.conv.2.weight", 32, 128, 3, 3), "features.denseblock1.denselayer2.conv2.weight", []int{32, 128, 3, 3}},
+			{zero("features.norm0.bias", 64), "features.norm0.bias", []int{64}},
+		},
+		"vgg16": {
+			{zero("pre_logits.fc1.weight", 4096, 512, 7, 7), "classifier.0.weight", []int{4096, 25088}},
+			{zero("pre_logits.fc2.bias", 4096), "classifier.3.bias", []int{4096}},
+			{zero("head.fc.weight", 10, 4096), "classifier.6.weight", []int{10, 4096}},
+			{zero("features.0.weight", 64, 3, 3, 3), "features.0.weight", []int{64, 3, 3, 3}},
+		},
+	} {
+		n := network(t, network_, model.Options{Dropout: -1})
+		for _, x := range c {
+			got := Rename(n, []model.Tensor{x.given})[0]
+			if got.Name != x.name || !slices.Equal(got.Shape, x.shape) {
+				t.Errorf("%s: %s%v becomes %s%v, want %s%v", network_, x.given.Name, x.given.Shape, got.Name, got.Shape, x.name, x.shape)
+			}
+		}
+	}
+}
+
+func TestGuessNetwork(t *testing.T) {
+	for _, name := range []string{"alexnet", "googlenet", "vgg16_bn"} {
+		n := network(t, name, model.Options{Classes: 7, Aux: false, Dropout: -1})
+		var tensors []model.Tensor
+		for _, p := range n.Params() {
+			tensors = append(tensors, model.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape})
+		}
+		if got, classes, err := GuessNetwork(tensors); got != name || classes != 7 || err != nil {
+			t.Errorf("%s: guessed %s of %d classes, %v", name, got, classes, err)
+		}
+		if got, _, err := GuessNetwork(tensors[1:]); err == nil {
+			t.Errorf("%s without a tensor is taken for %s", name, got)
+		}
+	}
+}
