@@ -1,0 +1,330 @@
+// Package classlist reads ordered lists of classes: one grammar for every verb.
+//
+// A class's label is its place in the list, counted from 0. Parse tells the form
+// of a file by its text, never by its name:
+//
+//   - a name a line; blank lines and lines that begin with # do not count, and a
+//     name may stand in quotes
+//   - a synset and its words a line, with a blank, a tab, a comma or a colon
+//     between them: n01440764 tench, Tinca tinca
+//   - a number before or after the name on every line: 0 n01440764, 0: tench,
+//     tench,0; numbers go from 0 or from 1 without a gap
+//   - a table with a heading, between tabs, commas or semicolons: columns of
+//     numbers (label, index, id, ...), synsets (synset, wnid, ...), names (name,
+//     class, ...) and words
+//   - JSON, or the same as Python prints it: a list of names; a list of lists or
+//     objects; {"0": "tench"}; {"0": ["n01440764", "tench"]}; {"tench": 0};
+//     an object a line; Hugging Face's ClassLabel and what holds one
+//     (dataset_info.json, config.json)
+//
+// What can be read in two ways is refused, and an error names its line.
+package classlist
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// List is an ordered list of classes. A class's label is its place.
+type List struct {
+	// Names are in label order, all different: synsets ("n01440764") where the
+	// list has them, else the names as they stand there.
+	Names []string
+	// Words are those that the list has beside the names, by label; nil where it
+	// has none at all.
+	Words [][]string
+	// Source says where the list is from: a path, or a built-in name.
+	Source string
+	// First is the number that the list itself gives its first class: 1 where
+	// its lines are numbered from 1, else 0. Number and Text count from it.
+	First int
+	// Notes are worth telling: what was taken for what.
+	Notes []string
+
+	once  sync.Once
+	index map[string]int   // by name
+	words map[string][]int // by normal(word), ascending
+}
+
+// New makes a list of names in label order. They must be different and not empty.
+func New(names []string, words [][]string, source string) (*List, error) {
+	entries := make([]entry, len(names))
+	for i, n := range names {
+		entries[i] = entry{line: i + 1, name: n}
+		if words != nil {
+			entries[i].words = words[i]
+		}
+	}
+	l, err := finish(entries, "class")
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
+	l.Source = source
+	return l, nil
+}
+
+// Len is the number of classes.
+func (l *List) Len() int { return len(l.Names) }
+
+// Error is what is wrong with a list, and where.
+type Error struct {
+	Unit    string // what Line counts: "line", or "class" for a list that is none of lines
+	Line    int    // from 1; 0: the whole
+	Problem string
+}
+
+func (e *Error) Error() string {
+	if e.Line == 0 {
+		return e.Problem
+	}
+	return fmt.Sprintf("%s %d: %s", e.Unit, e.Line, e.Problem)
+}
+
+func errorAt(line int, format string, args ...any) error {
+	return &Error{Unit: "line", Line: line, Problem: fmt.Sprintf(format, args...)}
+}
+
+// maxBytes bounds a list's file: the longest one known, of all 82,115 noun
+// synsets with their glosses, has 10 MB.
+const maxBytes = 64 << 20
+
+// ErrNotDataset is for a Dataset function to say that a directory is none.
+var ErrNotDataset = errors.New("not a dataset")
+
+// Dataset reads the classes of a dataset's directory.
+type Dataset func(dir string) (*List, error)
+
+// Read reads a list: a built-in one by its name ("imagenet-1k"), the classes of a
+// dataset's directory through dataset, or a file. A name that is both built in
+// and there as a file is refused; "./imagenet-1k" is the file and
+// "builtin:imagenet-1k" the built-in list.
+func Read(path string, dataset Dataset) (*List, error) {
+	if name, ok := strings.CutPrefix(path, builtinPrefix); ok {
+		if l, ok := Builtin(name); ok {
+			return l, nil
+		}
+		return nil, fmt.Errorf("%s: no such class list is built in; there is %s", path, imagenet1k)
+	}
+	info, err := os.Stat(path)
+	if l, ok := Builtin(path); ok {
+		if errors.Is(err, fs.ErrNotExist) {
+			return l, nil
+		}
+		return nil, fmt.Errorf("%s is a built-in class list, and something here has that name: write %s%s or .%c%s", path, builtinPrefix, path, filepath.Separator, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		if dataset == nil {
+			return nil, fmt.Errorf("%s: a directory, not a class list", path)
+		}
+		l, err := dataset(path)
+		if err != nil {
+			return nil, fmt.Errorf("classes of %s: %w", path, err)
+		}
+		return l, nil
+	}
+	return readFile(path)
+}
+
+func readFile(path string) (*List, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxBytes {
+		return nil, fmt.Errorf("%s: more than %d MiB, which no class list has", path, maxBytes>>20)
+	}
+	if filepath.Base(path) == "words.txt" {
+		list := filepath.Join(filepath.Dir(path), "wnids.txt")
+		if _, err := os.Stat(list); err == nil {
+			return nil, fmt.Errorf("%s says what synsets are called, in no order of classes; the classes are in %s", path, list)
+		}
+	}
+	l, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	l.Source = path
+	return l, nil
+}
+
+// Parse reads a list. An error of its text is an *Error.
+func Parse(b []byte) (*List, error) {
+	text, err := decode(b)
+	if err != nil {
+		return nil, err
+	}
+	if s := strings.TrimSpace(text); s != "" && (s[0] == '{' || s[0] == '[') {
+		return parseLiterals(text)
+	}
+	return parseText(text)
+}
+
+// entry is a class as it stands in a list.
+type entry struct {
+	line     int
+	numbered bool
+	number   int64
+	name     string
+	words    []string
+}
+
+// finish puts entries into the order of their numbers, where they have some, and
+// holds the list to what a list must be. unit is what their lines count.
+func finish(entries []entry, unit string) (*List, error) {
+	fail := func(line int, format string, args ...any) (*List, error) {
+		return nil, &Error{Unit: unit, Line: line, Problem: fmt.Sprintf(format, args...)}
+	}
+	if len(entries) == 0 {
+		return fail(0, "no classes in it")
+	}
+	l := &List{}
+	if err := l.order(entries, unit); err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if strings.TrimSpace(e.name) == "" {
+			return fail(e.line, "a class without a name")
+		}
+		if imageFile.MatchString(e.name) {
+			return fail(e.line, "%q is an image's file: is it a list of images?", e.name)
+		}
+	}
+	if dictionary(entries) {
+		return fail(0, "%d synsets in order: a dictionary of WordNet's words, not a list of classes", len(entries))
+	}
+	entries = l.takeImageNet(entries)
+	seen := make(map[string]int, len(entries))
+	for _, e := range entries {
+		if first, twice := seen[e.name]; twice {
+			hint := ""
+			if !IsSynset(e.name) {
+				hint = "; where two classes have one name, a list of synsets keeps them apart"
+			}
+			return fail(max(first, e.line), "%q is there twice, first at %s %d%s", e.name, unit, min(first, e.line), hint)
+		}
+		seen[e.name] = e.line
+		l.Names = append(l.Names, e.name)
+	}
+	if slices.ContainsFunc(entries, func(e entry) bool { return len(e.words) > 0 }) {
+		for _, e := range entries {
+			l.Words = append(l.Words, e.words)
+		}
+	}
+	l.noteMixture()
+	return l, nil
+}
+
+// order sorts entries by their numbers, which go from 0 or 1 without a gap.
+func (l *List) order(entries []entry, unit string) error {
+	if !entries[0].numbered {
+		return nil
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int {
+		switch {
+		case a.number < b.number:
+			return -1
+		case a.number > b.number:
+			return 1
+		}
+		return 0
+	})
+	first := entries[0].number
+	if first != 0 && first != 1 {
+		return &Error{Unit: unit, Line: entries[0].line, Problem: fmt.Sprintf("the smallest number is %d, want 0 or 1", first)}
+	}
+	for i, e := range entries {
+		want := first + int64(i)
+		if e.number == want {
+			continue
+		}
+		problem := fmt.Sprintf("number %d, and no class has %d", e.number, want)
+		if e.number < want {
+			problem = fmt.Sprintf("number %d is there twice, first at %s %d", e.number, unit, entries[i-1].line)
+		}
+		return &Error{Unit: unit, Line: e.line, Problem: problem}
+	}
+	l.First = int(first)
+	return nil
+}
+
+var imageFile = regexp.MustCompile(`(?i)\.(jpe?g|png|webp|gif|bmp|tiff?)$`)
+
+// noteMixture tells where only some of the names are synsets.
+func (l *List) noteMixture() {
+	n, other := 0, ""
+	for _, name := range l.Names {
+		if IsSynset(name) {
+			n++
+		} else if other == "" {
+			other = name
+		}
+	}
+	if n > 0 && n < len(l.Names) {
+		l.Notes = append(l.Notes, fmt.Sprintf("%d of %d names are synsets and the others are not, such as %q", n, len(l.Names), other))
+	}
+}
+
+// dictionary says whether these are WordNet's synsets and not somebody's classes:
+// more than any release of ImageNet has classes (21,841).
+func dictionary(entries []entry) bool {
+	return len(entries) > 30_000 && !slices.ContainsFunc(entries, func(e entry) bool { return !IsSynset(e.name) })
+}
+
+// IsSynset says whether a name is a synset's as ImageNet writes it: n and eight
+// digits.
+func IsSynset(name string) bool {
+	if len(name) != 9 || name[0] != 'n' {
+		return false
+	}
+	for _, c := range []byte(name[1:]) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+const (
+	builtinPrefix = "builtin:"
+	imagenet1k    = "imagenet-1k"
+)
+
+//go:embed imagenet-1k.txt
+var imagenetText []byte
+
+var imagenet = sync.OnceValue(func() *List {
+	var l List
+	for line := range strings.Lines(string(imagenetText)) {
+		synset, words, _ := strings.Cut(strings.TrimSpace(line), " ")
+		l.Names, l.Words = append(l.Names, synset), append(l.Words, splitWords(words))
+	}
+	l.Source = imagenet1k
+	return &l
+})
+
+// Builtin gives a list that is built in: "imagenet-1k" is ILSVRC2012's 1,000
+// synsets in ascending order, which is torchvision's, Keras's and timm's, with
+// their words in WordNet 3.0. It must not be changed.
+func Builtin(name string) (*List, bool) {
+	if name != imagenet1k {
+		return nil, false
+	}
+	return imagenet(), true
+}
