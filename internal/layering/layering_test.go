@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/mat5":       {},
 	"internal/sample":     {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
 	"source":              {},
+	"source/classlist":    {},
 	"model":               {},
 	"model/describe":      {"model"},
 	"model/modeltest":     {"model"},
