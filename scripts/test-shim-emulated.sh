@@ -8,5 +8,5 @@ torch=$(readelf -d lib/libsynshard_torch.so | sed -n 's/.*R\(UN\)\?PATH.*\[\([^]
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 scripts/build-shim.sh --emulate --torch "$torch" --out "$work/libsynshard_torch.so"
-SYNSHARD_TORCH_LIB=$work/libsynshard_torch.so go test ./train/torch -count=1 \
+SYNSHARD_TORCH_LIB=$work/libsynshard_torch.so go test ./train/torch ./train/cluster -count=1 \
 	-run 'Forward|Updates|State|Accumulate|Mistakes|FastPaths|Half|Queue|Group|Procs'

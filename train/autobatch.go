@@ -8,6 +8,7 @@ import (
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // LargestBatch finds the largest batch, a multiple of 8 up to limit, whose
@@ -68,7 +69,7 @@ func (o *Options) tryBatch(init []model.Tensor) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, closeEngine(e)) }()
+	defer func() { err = errors.Join(err, e.Close()) }()
 	if err := e.SetState(init); err != nil {
 		return err
 	}
@@ -91,16 +92,16 @@ func (o *Options) tryBatch(init []model.Tensor) (err error) {
 // SavedBatch is the batch of the run whose newest checkpoint lies in dir; ok is
 // false when there is none.
 func SavedBatch(dir string) (batch int, ok bool, err error) {
-	steps, err := CheckpointSteps(dir)
+	steps, err := checkpoint.Steps(dir)
 	if err != nil || len(steps) == 0 {
 		return 0, false, err
 	}
 	for _, step := range slices.Backward(steps) {
-		p, _, _, err := ReadCheckpoint(CheckpointPath(dir, step))
+		p, _, _, err := checkpoint.Read(checkpoint.Path(dir, step))
 		if err == nil {
 			return p.Batch, true, nil
 		}
-		if !errors.Is(err, ErrDamaged) {
+		if !errors.Is(err, checkpoint.ErrDamaged) {
 			return 0, false, err
 		}
 	}

@@ -1,120 +1,53 @@
 package train
 
 import (
-	"encoding/binary"
-	"fmt"
-	"hash/crc32"
-	"math"
-	"os"
-	"path/filepath"
 	"time"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/train/runlog"
+	"github.com/synshard/synshard/train/tensorboard"
 )
 
-// boardWriter appends scalars to a TensorBoard event file: TFRecords, each an
-// Event message (tensorflow/core/util/event.proto). A nil writer writes
-// nothing.
-type boardWriter struct {
-	f *os.File
+// board writes what a run finds for TensorBoard. A nil one writes nothing.
+type board struct {
+	w *tensorboard.Writer
 }
 
-// openBoard starts a new event file in dir for a run that stands at step.
-// TensorBoard takes the steps of a later file over those of earlier ones when
-// told of the restart.
-func openBoard(dir string, step int64) (*boardWriter, error) {
-	if err := durable.MkdirAll(dir); err != nil {
-		return nil, fmt.Errorf("tensorboard: %w", err)
-	}
-	now := time.Now()
-	name := fmt.Sprintf("events.out.tfevents.%d.%09d.synshard", now.Unix(), now.Nanosecond())
-	f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o666)
+func openBoard(dir string, step int64) (*board, error) {
+	w, err := tensorboard.Open(dir, step)
 	if err != nil {
-		return nil, fmt.Errorf("tensorboard: %w", err)
+		return nil, err
 	}
-	w := &boardWriter{f}
-	version := event1(now, 0)
-	version = protowire.AppendTag(version, 3, protowire.BytesType) // file_version
-	version = protowire.AppendString(version, "brain.Event:2")
-	start := event1(now, step)
-	start = protowire.AppendTag(start, 7, protowire.BytesType) // session_log
-	start = protowire.AppendBytes(start, protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 1))
-	for _, e := range [][]byte{version, start} {
-		if err := w.record(e); err != nil {
-			f.Close()
-			return nil, err
-		}
-	}
-	return w, nil
+	return &board{w}, nil
 }
 
-func (w *boardWriter) close() error { return w.f.Close() }
+func (b *board) close() error { return b.w.Close() }
 
-type scalar struct {
-	tag   string
-	value float64
-}
-
-func (w *boardWriter) step(s StepInfo) error {
-	return w.scalars(s.Time, s.Step, []scalar{
-		{"train/loss", s.Loss}, {"train/main_loss", s.MainLoss}, {"train/aux_loss", s.AuxLoss}, {"train/top1", s.Top1},
-		{"train/learning_rate", s.Rate}, {"train/grad_norm", float64(s.GradNorm)},
-		{"speed/images_per_s", s.PerSecond}, {"speed/data_wait_ms", s.WaitMS},
+func (b *board) step(s runlog.Step) error {
+	return b.scalars(s.Time, s.Step, []tensorboard.Scalar{
+		{Tag: "train/loss", Value: s.Loss}, {Tag: "train/main_loss", Value: s.MainLoss},
+		{Tag: "train/aux_loss", Value: s.AuxLoss}, {Tag: "train/top1", Value: s.Top1},
+		{Tag: "train/learning_rate", Value: s.Rate}, {Tag: "train/grad_norm", Value: float64(s.GradNorm)},
+		{Tag: "speed/images_per_s", Value: s.PerSecond}, {Tag: "speed/data_wait_ms", Value: s.WaitMS},
 	})
 }
 
-func (w *boardWriter) eval(e Evaluation) error {
-	all := []scalar{{"val/top1", e.Raw.Top1}, {"val/top5", e.Raw.Top5}, {"val/loss", float64(e.Raw.Loss)}}
+func (b *board) eval(e runlog.Evaluation) error {
+	all := scores("val", e.Raw)
 	if e.EMA != nil {
-		all = append(all, scalar{"val_ema/top1", e.EMA.Top1}, scalar{"val_ema/top5", e.EMA.Top5}, scalar{"val_ema/loss", float64(e.EMA.Loss)})
+		all = append(all, scores("val_ema", *e.EMA)...)
 	}
-	return w.scalars(e.Time, e.Step, all)
+	return b.scalars(e.Time, e.Step, all)
 }
 
-func (w *boardWriter) scalars(at time.Time, step int64, all []scalar) error {
-	if w == nil {
+func scores(group string, s runlog.Score) []tensorboard.Scalar {
+	return []tensorboard.Scalar{
+		{Tag: group + "/top1", Value: s.Top1}, {Tag: group + "/top5", Value: s.Top5}, {Tag: group + "/loss", Value: float64(s.Loss)},
+	}
+}
+
+func (b *board) scalars(at time.Time, step int64, all []tensorboard.Scalar) error {
+	if b == nil {
 		return nil
 	}
-	var summary []byte
-	for _, s := range all {
-		var v []byte
-		v = protowire.AppendTag(v, 1, protowire.BytesType) // tag
-		v = protowire.AppendString(v, s.tag)
-		v = protowire.AppendTag(v, 2, protowire.Fixed32Type) // simple_value
-		v = protowire.AppendFixed32(v, math.Float32bits(float32(s.value)))
-		summary = protowire.AppendTag(summary, 1, protowire.BytesType)
-		summary = protowire.AppendBytes(summary, v)
-	}
-	e := event1(at, step)
-	e = protowire.AppendTag(e, 5, protowire.BytesType) // summary
-	return w.record(protowire.AppendBytes(e, summary))
-}
-
-// event1 begins an Event: wall time in seconds and step.
-func event1(at time.Time, step int64) []byte {
-	var e []byte
-	e = protowire.AppendTag(e, 1, protowire.Fixed64Type)
-	e = protowire.AppendFixed64(e, math.Float64bits(float64(at.UnixNano())/1e9))
-	e = protowire.AppendTag(e, 2, protowire.VarintType)
-	return protowire.AppendVarint(e, uint64(step))
-}
-
-// record frames one message: length, its masked CRC-32C, data, its masked
-// CRC-32C (TFRecord).
-func (w *boardWriter) record(data []byte) error {
-	buf := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
-	buf = binary.LittleEndian.AppendUint32(buf, maskedCRC(buf))
-	buf = append(buf, data...)
-	buf = binary.LittleEndian.AppendUint32(buf, maskedCRC(data))
-	if _, err := w.f.Write(buf); err != nil {
-		return fmt.Errorf("tensorboard: %w", err)
-	}
-	return nil
-}
-
-func maskedCRC(b []byte) uint32 {
-	c := crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
-	return (c>>15 | c<<17) + 0xa282ead8
+	return b.w.Scalars(at, step, all)
 }

@@ -15,6 +15,9 @@ var ErrOutOfMemory = errors.New("out of memory")
 // ErrPeerLost marks a step that another process of the group did not come to.
 var ErrPeerLost = errors.New("another process of the group is lost")
 
+// ErrNoDevice marks a device that this libtorch or this machine lacks.
+var ErrNoDevice = errors.New("no such device")
+
 // Engine does the arithmetic of training. It is for one goroutine at a time.
 type Engine interface {
 	// Step updates the weights from one batch. What is random in it is a
@@ -31,6 +34,8 @@ type Engine interface {
 	// SetState takes any subset of what State gives. An unknown name or a
 	// wrong shape is an error.
 	SetState([]model.Tensor) error
+	// Close frees the engine. Nothing else may be called after it.
+	Close() error
 }
 
 // Queuer is an engine that can work on a step while its next is prepared. Step
@@ -88,6 +93,17 @@ type Group struct {
 	MasterPort  int
 	Host        string        // this machine's name or address, as the others reach it; "" is MasterAddr
 	Timeout     time.Duration // for meeting and for any exchange; 0 is 5 minutes
+}
+
+// Meeting is a place where processes meet before they have a Group: rank 0 listens
+// there or, Hosted, all go to a store of libtorch's that someone else keeps there.
+type Meeting struct {
+	Addr        string // a name or an address
+	Port        int
+	Name        string // tells this meeting from others at the same store
+	Rank, World int
+	Hosted      bool
+	Timeout     time.Duration
 }
 
 // EngineConfig is what an engine is built with.

@@ -9,11 +9,13 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // validate measures the weights on the whole validation set, raw and averaged
 // in one pass; nil when there is no validation set.
-func (r *runner) validate(ctx context.Context) (*Evaluation, error) {
+func (r *runner) validate(ctx context.Context) (*runlog.Evaluation, error) {
 	if r.o.Data.ValSet().Len() == 0 {
 		return nil, nil
 	}
@@ -25,7 +27,7 @@ func (r *runner) validate(ctx context.Context) (*Evaluation, error) {
 	return &ev, nil
 }
 
-func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell func(done, total int)) (ev Evaluation, err error) {
+func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell func(done, total int)) (ev runlog.Evaluation, err error) {
 	began := time.Now()
 	batches, err := d.Val(ctx, batch)
 	if err != nil {
@@ -71,7 +73,7 @@ func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell f
 	if sums[0].N == 0 {
 		return ev, errors.New("no image could be read")
 	}
-	ev = Evaluation{Kind: "eval", Time: time.Now().UTC(), Raw: sums[0].score(), Seconds: time.Since(began).Seconds(),
+	ev = runlog.Evaluation{Kind: "eval", Time: time.Now().UTC(), Raw: sums[0].score(), Seconds: time.Since(began).Seconds(),
 		Skipped: int64(total - sums[0].N)}
 	if ema {
 		s := sums[1].score()
@@ -80,40 +82,40 @@ func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell f
 	return ev, nil
 }
 
-func (m EvalMetrics) score() Score {
+func (m EvalMetrics) score() runlog.Score {
 	n := float64(m.N)
-	return Score{N: m.N, Top1: float64(m.Top1) / n, Top5: float64(m.Top5) / n, Loss: Number(m.Loss / n)}
+	return runlog.Score{N: m.N, Top1: float64(m.Top1) / n, Top5: float64(m.Top5) / n, Loss: runlog.Number(m.Loss / n)}
 }
 
 // Evaluate measures the newest whole checkpoint of a run directory, or
 // o.Weights where there are such, on the validation set, and changes nothing.
-func Evaluate(ctx context.Context, o Options) (Evaluation, error) {
+func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	given := len(o.Weights) > 0
 	if given && o.Dir == "" {
 		o.Dir = "." // not used
 	}
 	if err := o.check(); err != nil {
-		return Evaluation{}, err
+		return runlog.Evaluation{}, err
 	}
 	if _, err := census("validation", o.Data.ValSet(), o.Spec.Classes); err != nil {
-		return Evaluation{}, err
+		return runlog.Evaluation{}, err
 	}
 	if o.Data.ValSet().Len() == 0 {
-		return Evaluation{}, errors.New("evaluate: the validation set is empty")
+		return runlog.Evaluation{}, errors.New("evaluate: the validation set is empty")
 	}
-	state, pos, ema := o.Weights, Position{}, false
+	state, pos, ema := o.Weights, checkpoint.Position{}, false
 	if !given {
 		var found bool
 		var err error
-		pos, state, found, err = newestCheckpoint(o.Dir, o.OnWarn)
+		pos, state, found, err = checkpoint.Newest(o.Dir, o.OnWarn)
 		if err != nil {
-			return Evaluation{}, err
+			return runlog.Evaluation{}, err
 		}
 		if !found {
-			return Evaluation{}, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
+			return runlog.Evaluation{}, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
 		}
 		if want := o.start(); pos.Model != want.Model || pos.Width != want.Width || pos.Classes != want.Classes {
-			return Evaluation{}, fmt.Errorf("evaluate: the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
+			return runlog.Evaluation{}, fmt.Errorf("evaluate: the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
 				o.Dir, pos.Model, pos.Classes, want.Model, want.Classes)
 		}
 		ema = o.Recipe.EMA.Decay > 0
@@ -122,15 +124,15 @@ func Evaluate(ctx context.Context, o Options) (Evaluation, error) {
 	cfg.EMA = ema
 	e, err := o.NewEngine(cfg)
 	if err != nil {
-		return Evaluation{}, fmt.Errorf("engine: %w", err)
+		return runlog.Evaluation{}, fmt.Errorf("engine: %w", err)
 	}
-	defer closeEngine(e)
+	defer e.Close()
 	if err := e.SetState(evalState(state, ema)); err != nil {
-		return Evaluation{}, fmt.Errorf("evaluate: %w", err)
+		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
 	}
 	ev, err := evaluate(ctx, e, o.Data, o.Recipe.Batch/o.Recipe.Accumulate, ema, o.OnValidating)
 	if err != nil {
-		return Evaluation{}, fmt.Errorf("evaluate: %w", err)
+		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
 	}
 	ev.Step, ev.Epoch = pos.Step, pos.Epoch
 	return ev, nil
@@ -140,7 +142,7 @@ func Evaluate(ctx context.Context, o Options) (Evaluation, error) {
 func evalState(state []model.Tensor, ema bool) []model.Tensor {
 	var out []model.Tensor
 	for _, t := range state {
-		if !strings.HasPrefix(t.Name, optPrefix) && (ema || !strings.HasPrefix(t.Name, emaPrefix)) {
+		if !strings.HasPrefix(t.Name, checkpoint.OptimizerPrefix) && (ema || !strings.HasPrefix(t.Name, checkpoint.EMAPrefix)) {
 			out = append(out, t)
 		}
 	}

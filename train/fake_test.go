@@ -17,6 +17,9 @@ import (
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // fakeEngine does made-up but deterministic arithmetic that depends on
@@ -40,10 +43,10 @@ func newFake(net *model.Network, cfg EngineConfig) *fakeEngine {
 	for _, p := range net.Params() {
 		names := []string{p.Name}
 		if cfg.EMA {
-			names = append(names, emaPrefix+p.Name)
+			names = append(names, checkpoint.EMAPrefix+p.Name)
 		}
 		if p.Kind != model.RunningMean && p.Kind != model.RunningVar {
-			names = append(names, optPrefix+p.Name+"/mom")
+			names = append(names, checkpoint.OptimizerPrefix+p.Name+"/mom")
 		}
 		n := 1
 		for _, d := range p.Shape {
@@ -79,7 +82,7 @@ func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
 	}
 	for _, name := range e.names {
 		p := e.state[name]
-		mom, trained := e.state[optPrefix+name+"/mom"]
+		mom, trained := e.state[checkpoint.OptimizerPrefix+name+"/mom"]
 		if strings.Contains(name, "/") {
 			continue
 		}
@@ -91,7 +94,7 @@ func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
 			} else {
 				p[i] = 0.9*p[i] + 0.001*x
 			}
-			if ema, ok := e.state[emaPrefix+name]; ok {
+			if ema, ok := e.state[checkpoint.EMAPrefix+name]; ok {
 				ema[i] += float32(1-s.EMADecay) * (p[i] - ema[i])
 			}
 		}
@@ -225,7 +228,7 @@ const testClasses = 3
 // testOptions is a run of 3 epochs of 5 steps on a thin network.
 func testOptions(t *testing.T, dir string) Options {
 	t.Helper()
-	rec, err := ResolveRecipe("szegedy2015", Layer{From: "test", YAML: []byte(
+	rec, err := recipe.Resolve("szegedy2015", recipe.Layer{From: "test", YAML: []byte(
 		"epochs: 3\nbatch: 4\nseed: 9\nprecision: fp32\nnetwork: {width: 0.03}\nrate: {every_epochs: 1, base_batch: 4}\n")})
 	if err != nil {
 		t.Fatal(err)
@@ -262,20 +265,20 @@ func sameEnd(t *testing.T, a, b string) {
 			t.Errorf("%s differs", name)
 		}
 	}
-	steps, err := CheckpointSteps(a)
+	steps, err := checkpoint.Steps(a)
 	if err != nil || len(steps) == 0 {
 		t.Fatalf("checkpoints %v, %v", steps, err)
 	}
 	last := steps[len(steps)-1]
-	pa, _, ta, err := ReadCheckpoint(CheckpointPath(a, last))
+	pa, _, ta, err := checkpoint.Read(checkpoint.Path(a, last))
 	if err != nil {
 		t.Fatal(err)
 	}
-	pb, _, tb, err := ReadCheckpoint(CheckpointPath(b, last))
+	pb, _, tb, err := checkpoint.Read(checkpoint.Path(b, last))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(ta) == 0 || digest(ta, nil) != digest(tb, nil) {
+	if len(ta) == 0 || checkpoint.Digest(ta, nil) != checkpoint.Digest(tb, nil) {
 		t.Error("the last checkpoints hold different states")
 	}
 	if pa.Step != pb.Step || pa.Images != pb.Images || len(pa.Evals) != len(pb.Evals) {
@@ -290,7 +293,7 @@ func sameEnd(t *testing.T, a, b string) {
 func course(t *testing.T, dir string) []string {
 	t.Helper()
 	var out []string
-	err := eachLine(filepath.Join(dir, logName), func(_ []byte, r record) error {
+	err := runlog.Each(filepath.Join(dir, runlog.Name), func(_ []byte, r runlog.Record) error {
 		switch r.Kind {
 		case "step":
 			out = append(out, fmt.Sprintf("step %d %v %v %v", r.Step, r.Epoch, *r.Loss, r.Rate))

@@ -6,19 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
-)
-
-// Prefixes of the engine's state beside the network's own names.
-const (
-	emaPrefix = "ema/"
-	optPrefix = "opt/"
+	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // save writes a checkpoint of where the run stands and removes those no longer
@@ -28,12 +22,12 @@ func (r *runner) save() error {
 	if err != nil {
 		return fmt.Errorf("checkpoint at step %d: %w", r.pos.Step, err)
 	}
-	if _, err := writeCheckpoint(r.o.Dir, r.pos, r.o.Spec, state); err != nil {
+	if _, err := checkpoint.Write(r.o.Dir, r.pos, r.o.Spec, state); err != nil {
 		return err
 	}
 	r.saved, r.savedAt = r.pos.Step, time.Now()
-	best, ok := r.pos.bestEval()
-	return prune(r.o.Dir, r.o.KeepLast, best.Step, ok)
+	best, ok := r.pos.BestEval()
+	return checkpoint.Prune(r.o.Dir, r.o.KeepLast, best.Step, ok)
 }
 
 // saveConfig writes the recipe in use.
@@ -56,7 +50,7 @@ func (r *runner) export() error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	tensors := Weights(state, true)
+	tensors := checkpoint.Weights(state, true)
 	meta := map[string]string{"format": "pt", model.SpecKey: r.o.Spec.JSON()}
 	err = durable.WriteFile(r.path("model.safetensors"), func(w io.Writer) error {
 		return weights.WriteSafetensors(w, tensors, meta)
@@ -76,7 +70,7 @@ func (r *runner) export() error {
 // exported says whether the final files are there and no older than the last
 // checkpoint.
 func (r *runner) exported() bool {
-	last, err := os.Stat(CheckpointPath(r.o.Dir, r.pos.Step))
+	last, err := os.Stat(checkpoint.Path(r.o.Dir, r.pos.Step))
 	if err != nil {
 		return false
 	}
@@ -89,34 +83,11 @@ func (r *runner) exported() bool {
 	return true
 }
 
-// Weights picks the network's own tensors out of a state: the averaged ones
-// where averaged is set and there are such, else the raw ones.
-func Weights(state []model.Tensor, averaged bool) []model.Tensor {
-	ema := map[string]model.Tensor{}
-	for _, t := range state {
-		if name, ok := strings.CutPrefix(t.Name, emaPrefix); ok {
-			t.Name = name
-			ema[name] = t
-		}
-	}
-	var out []model.Tensor
-	for _, t := range state {
-		if strings.HasPrefix(t.Name, emaPrefix) || strings.HasPrefix(t.Name, optPrefix) {
-			continue
-		}
-		if e, ok := ema[t.Name]; ok && averaged {
-			t = e
-		}
-		out = append(out, t)
-	}
-	return out
-}
-
 func (r *runner) result() Result {
 	res := Result{Steps: r.pos.Step, Epochs: r.pos.Epoch, Images: r.pos.Images, Seconds: r.pos.Seconds, Dir: r.o.Dir}
 	if n := len(r.pos.Evals); n > 0 {
 		res.Last = &r.pos.Evals[n-1]
-		best, _ := r.pos.bestEval()
+		best, _ := r.pos.BestEval()
 		res.Best = &best
 	}
 	if r.done() && r.exported() {

@@ -22,11 +22,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // ErrStopped is returned when the context was cancelled, or StopAfter reached,
@@ -39,13 +41,13 @@ var ErrDiverged = errors.New("training diverged")
 // Options say what to fit, on what, where, and whom to tell.
 type Options struct {
 	Dir     string         // the run's directory; made when missing
-	Recipe  Recipe         // Batch must be set
+	Recipe  recipe.Recipe  // Batch must be set
 	Network *model.Network // as Recipe.Model and the classes make it
 	Spec    model.Spec     // travels with the weights
 	Data    Data
 
 	// NewEngine makes an engine for Network. It is called again, after the
-	// one before was closed (if it is an io.Closer), when memory runs out.
+	// one before was closed, when memory runs out.
 	NewEngine func(EngineConfig) (Engine, error)
 	Device    string // "cpu", "cuda", "cuda:1"
 	Precision string // fp32, tf32, bf16, fp16: the recipe's with auto decided
@@ -62,9 +64,9 @@ type Options struct {
 
 	// What happens, as it happens; each may be nil.
 	OnStart      func(Start)
-	OnStep       func(StepInfo)
+	OnStep       func(runlog.Step)
 	OnValidating func(done, total int)
-	OnEval       func(Evaluation)
+	OnEval       func(runlog.Evaluation)
 	OnWarn       func(text string)
 
 	draw func(path, log string) error // of the curves; tests that do not look at them leave it out
@@ -72,7 +74,7 @@ type Options struct {
 
 // Start describes a run that is about to go on.
 type Start struct {
-	Recipe        Recipe
+	Recipe        recipe.Recipe
 	Resumed       bool
 	Step, Steps   int64 // done, in all
 	StepsPerEpoch int64
@@ -84,16 +86,16 @@ type Start struct {
 
 // Result is what a finished run leaves.
 type Result struct {
-	Steps   int64       `json:"steps"`
-	Epochs  int         `json:"epochs"`
-	Images  int64       `json:"images"`
-	Seconds float64     `json:"seconds"`
-	Last    *Evaluation `json:"last,omitempty"`
-	Best    *Evaluation `json:"best,omitempty"`
-	ONNX    string      `json:"onnx,omitempty"`
-	Weights string      `json:"weights,omitempty"`
-	Dir     string      `json:"dir"`
-	Already bool        `json:"already,omitempty"` // it was finished before
+	Steps   int64              `json:"steps"`
+	Epochs  int                `json:"epochs"`
+	Images  int64              `json:"images"`
+	Seconds float64            `json:"seconds"`
+	Last    *runlog.Evaluation `json:"last,omitempty"`
+	Best    *runlog.Evaluation `json:"best,omitempty"`
+	ONNX    string             `json:"onnx,omitempty"`
+	Weights string             `json:"weights,omitempty"`
+	Dir     string             `json:"dir"`
+	Already bool               `json:"already,omitempty"` // it was finished before
 }
 
 func (o *Options) check() error {
@@ -119,19 +121,19 @@ func (o *Options) check() error {
 		o.CheckpointEvery = 10 * time.Minute
 	}
 	if o.draw == nil {
-		o.draw = writeCurves
+		o.draw = runlog.WriteCurves
 	}
 	if o.OnStart == nil {
 		o.OnStart = func(Start) {}
 	}
 	if o.OnStep == nil {
-		o.OnStep = func(StepInfo) {}
+		o.OnStep = func(runlog.Step) {}
 	}
 	if o.OnValidating == nil {
 		o.OnValidating = func(int, int) {}
 	}
 	if o.OnEval == nil {
-		o.OnEval = func(Evaluation) {}
+		o.OnEval = func(runlog.Evaluation) {}
 	}
 	if o.OnWarn == nil {
 		o.OnWarn = func(string) {}
@@ -153,10 +155,10 @@ func (o *Options) engineConfig(parts int) EngineConfig {
 }
 
 // start is the position of a run that has not begun.
-func (o *Options) start() Position {
+func (o *Options) start() checkpoint.Position {
 	r := o.Recipe
-	return Position{
-		Version: stateVersion, Seed: r.Seed, Batch: r.Batch, Rows: o.Data.TrainSet().Len(), Model: o.Network.Name,
+	return checkpoint.Position{
+		Version: checkpoint.Version, Seed: r.Seed, Batch: r.Batch, Rows: o.Data.TrainSet().Len(), Model: o.Network.Name,
 		Width: r.Network.Width, Classes: classDigest(o.Spec.Classes), Parts: r.Accumulate, Optimizer: r.Optimizer.Kind,
 	}
 }
@@ -167,7 +169,7 @@ func classDigest(classes []string) string {
 
 // sameRun names what differs between a saved position and what is asked for
 // now, where going on would not be the same run.
-func sameRun(have, want Position) error {
+func sameRun(have, want checkpoint.Position) error {
 	var diff []string
 	add := func(what string, a, b any) {
 		if a != b {
@@ -194,11 +196,4 @@ func stepSeed(seed uint64, step int64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
-}
-
-func closeEngine(e Engine) error {
-	if c, ok := e.(io.Closer); ok && e != nil {
-		return c.Close()
-	}
-	return nil
 }

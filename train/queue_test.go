@@ -9,6 +9,7 @@ import (
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // queuing is a fakeEngine that has a step under way, as one on a GPU.
@@ -72,7 +73,7 @@ func TestQueuedEqualsOneByOne(t *testing.T) {
 	last := int64(0)
 	for _, at := range []int64{1, 3, 6, 12} {
 		ctx, cancel := context.WithCancel(t.Context())
-		cut.OnStep = func(s StepInfo) {
+		cut.OnStep = func(s runlog.Step) {
 			if s.Step != last+1 {
 				t.Errorf("step %d was told after step %d", s.Step, last)
 			}

@@ -12,6 +12,8 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // Run fits the network, going on where the run directory stands, and ends with
@@ -21,7 +23,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
 	}
-	if err := durable.MkdirAll(filepath.Join(o.Dir, checkpointDir)); err != nil {
+	if err := durable.MkdirAll(filepath.Join(o.Dir, checkpoint.Dir)); err != nil {
 		return Result{}, fmt.Errorf("run directory: %w", err)
 	}
 	lock, err := durable.TryLock(filepath.Join(o.Dir, ".lock"))
@@ -29,7 +31,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("run directory: %w", err)
 	}
 	defer lock.Unlock()
-	for _, dir := range []string{o.Dir, filepath.Join(o.Dir, checkpointDir)} {
+	for _, dir := range []string{o.Dir, filepath.Join(o.Dir, checkpoint.Dir)} {
 		if err := durable.RemoveTemps(dir); err != nil {
 			return Result{}, fmt.Errorf("run directory: %w", err)
 		}
@@ -64,11 +66,11 @@ func Finished(o Options) (Result, bool, error) {
 	if err := o.check(); err != nil {
 		return Result{}, false, err
 	}
-	steps, err := CheckpointSteps(o.Dir)
+	steps, err := checkpoint.Steps(o.Dir)
 	if err != nil || len(steps) == 0 {
 		return Result{}, false, err
 	}
-	pos, _, _, err := ReadCheckpoint(CheckpointPath(o.Dir, steps[len(steps)-1]))
+	pos, _, _, err := checkpoint.Read(checkpoint.Path(o.Dir, steps[len(steps)-1]))
 	if err != nil || sameRun(pos, o.start()) != nil {
 		return Result{}, false, nil // Run says what is wrong
 	}
@@ -84,12 +86,12 @@ func Finished(o Options) (Result, bool, error) {
 // runner is a run under way.
 type runner struct {
 	o       Options
-	pos     Position
+	pos     checkpoint.Position
 	loaded  []model.Tensor // state to begin with, from a checkpoint
 	resumed bool
 	eng     Engine
-	log     *runLog
-	board   *boardWriter
+	log     *runlog.Log
+	board   *board
 	saved   int64     // step of the newest checkpoint
 	savedAt time.Time // when it was written
 	began   int64     // step this call began at
@@ -104,13 +106,13 @@ type runner struct {
 
 func (r *runner) close() {
 	if r.log != nil {
-		r.log.close()
+		r.log.Close()
 	}
 	if r.board != nil {
 		r.board.close()
 	}
 	if r.eng != nil {
-		closeEngine(r.eng)
+		r.eng.Close()
 	}
 }
 
@@ -122,7 +124,7 @@ func (r *runner) path(name string) string {
 
 // open finds where the run stands.
 func (r *runner) open() error {
-	pos, tensors, found, err := newestCheckpoint(r.o.Dir, r.o.OnWarn)
+	pos, tensors, found, err := checkpoint.Newest(r.o.Dir, r.o.OnWarn)
 	if err != nil {
 		return err
 	}
@@ -159,7 +161,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if err := r.placeState(); err != nil {
 		return err
 	}
-	if r.log, err = openLog(r.o.Dir, r.pos.Step); err != nil {
+	if r.log, err = runlog.Open(r.o.Dir, r.pos.Step); err != nil {
 		return err
 	}
 	if r.o.TensorBoard {
@@ -180,7 +182,7 @@ func (r *runner) begin(ctx context.Context) error {
 	if r.resumed {
 		text = "continued"
 	}
-	return r.log.write(event{"run", time.Now().UTC(), r.pos.Step, text})
+	return r.log.Event("run", r.pos.Step, text)
 }
 
 // placeState gives the engine its checkpoint, or fresh weights with those that
@@ -203,7 +205,7 @@ func (r *runner) placeState() error {
 	}
 	if r.o.Recipe.EMA.Decay > 0 {
 		for _, t := range weights[:len(weights):len(weights)] {
-			t.Name = emaPrefix + t.Name
+			t.Name = checkpoint.EMAPrefix + t.Name
 			weights = append(weights, t)
 		}
 	}
@@ -250,7 +252,7 @@ func (r *runner) epoch(ctx context.Context) error {
 	if ev != nil {
 		ev.Epoch = r.pos.Epoch
 		r.pos.Evals = append(r.pos.Evals, *ev)
-		if err := r.log.write(ev); err != nil {
+		if err := r.log.Write(ev); err != nil {
 			return err
 		}
 		if err := r.board.eval(*ev); err != nil {
@@ -261,7 +263,7 @@ func (r *runner) epoch(ctx context.Context) error {
 	if err := r.save(); err != nil {
 		return err
 	}
-	if err := r.o.draw(r.path("curves.png"), r.path(logName)); err != nil {
+	if err := r.o.draw(r.path("curves.png"), r.path(runlog.Name)); err != nil {
 		return err
 	}
 	r.mark = time.Now()
@@ -384,15 +386,15 @@ func (r *runner) account(b begun) error {
 	r.pos.Seconds += took.Seconds()
 	r.epochLoss += m.MainLoss
 	r.epochN++
-	info := StepInfo{
+	info := runlog.Step{
 		Kind: "step", Time: now.UTC(), Step: r.pos.Step,
 		Epoch: float64(r.pos.Epoch) + float64(r.pos.Sample)/float64(r.stepsPerEpoch()*int64(r.pos.Batch)),
-		Loss:  m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, GradNorm: Number(m.GradNorm),
+		Loss:  m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, GradNorm: runlog.Number(m.GradNorm),
 		Top1: float64(m.Correct) / float64(max(m.Counted, 1)), Rate: s.LR, EMADecay: s.EMADecay,
 		Images: r.pos.Images, PerSecond: float64(b.n) / max(took.Seconds(), 1e-9), WaitMS: b.wait.Seconds() * 1e3,
 		Skipped: r.skipped, Overflow: m.Skipped, Steps: r.stepsPerEpoch() * int64(rec.Epochs), Epochs: rec.Epochs, Batch: r.pos.Batch,
 	}
-	if err := r.log.write(info); err != nil {
+	if err := r.log.Write(info); err != nil {
 		return err
 	}
 	if err := r.board.step(info); err != nil {
@@ -430,7 +432,7 @@ func (r *runner) start(b *loader.Batch, s *begun) error {
 		if err != nil {
 			return fmt.Errorf("after running out of memory: %w", err)
 		}
-		if err := closeEngine(r.eng); err != nil {
+		if err := r.eng.Close(); err != nil {
 			return fmt.Errorf("after running out of memory: %w", err)
 		}
 		r.pos.Parts = parts
@@ -459,6 +461,6 @@ func (r *runner) warn(text string) {
 	r.o.OnWarn(text)
 	if r.log != nil {
 		// A warning that cannot be logged has still been given.
-		_ = r.log.write(event{"warning", time.Now().UTC(), r.pos.Step, text})
+		_ = r.log.Event("warning", r.pos.Step, text)
 	}
 }

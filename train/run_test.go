@@ -16,6 +16,9 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 const (
@@ -26,9 +29,9 @@ const (
 func TestRunToTheEnd(t *testing.T) {
 	o := testOptions(t, filepath.Join(t.TempDir(), "a", "run"))
 	var start Start
-	var steps []StepInfo
+	var steps []runlog.Step
 	o.OnStart = func(s Start) { start = s }
-	o.OnStep = func(s StepInfo) { steps = append(steps, s) }
+	o.OnStep = func(s runlog.Step) { steps = append(steps, s) }
 	o.TensorBoard, o.draw = true, nil
 	res := mustRun(t, o)
 	if start.Resumed || start.Steps != testSteps || start.StepsPerEpoch != epochSteps || start.TrainRows != 23 || start.ValRows != 10 {
@@ -41,7 +44,7 @@ func TestRunToTheEnd(t *testing.T) {
 		t.Errorf("result %+v", res)
 	}
 	// Rows 0, 2, 4, 6, 8 of ten, and all but 0, 4, 8.
-	if got, want := res.Last.Raw, (Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5}); got != want {
+	if got, want := res.Last.Raw, (runlog.Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5}); got != want {
 		t.Errorf("raw score %+v, want %+v", got, want)
 	}
 	if got := res.Last.EMA; got == nil || got.Top1 != 0.7 {
@@ -55,7 +58,7 @@ func TestRunToTheEnd(t *testing.T) {
 	if img, err := png.Decode(f); err != nil || img.Bounds().Dx() < 500 {
 		t.Errorf("curves.png: %v", err)
 	}
-	rec, err := ParseRecipe(slurp(t, filepath.Join(o.Dir, "config.yaml")))
+	rec, err := recipe.Parse(slurp(t, filepath.Join(o.Dir, "config.yaml")))
 	if err != nil || rec.Batch != 4 || rec.Rate.EveryEpochs != 1 {
 		t.Errorf("config.yaml reads back as %+v, %v", rec, err)
 	}
@@ -73,7 +76,7 @@ func TestBrokenValidationImagesAreNotCounted(t *testing.T) {
 func TestExportIsTheAverage(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	mustRun(t, o)
-	_, _, state, err := ReadCheckpoint(CheckpointPath(o.Dir, testSteps))
+	_, _, state, err := checkpoint.Read(checkpoint.Path(o.Dir, testSteps))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +90,7 @@ func TestExportIsTheAverage(t *testing.T) {
 	if err != nil || !strings.Contains(meta[model.SpecKey], "n01443537") {
 		t.Fatalf("spec %q, %v", meta[model.SpecKey], err)
 	}
-	if digest(out, nil) != digest(Weights(state, true), nil) || digest(out, nil) == digest(Weights(state, false), nil) {
+	if checkpoint.Digest(out, nil) != checkpoint.Digest(checkpoint.Weights(state, true), nil) || checkpoint.Digest(out, nil) == checkpoint.Digest(checkpoint.Weights(state, false), nil) {
 		t.Error("model.safetensors does not hold the averaged weights")
 	}
 	if len(out) != len(o.Network.Params()) {
@@ -102,7 +105,7 @@ func TestStoppedAndContinuedEqualsUninterrupted(t *testing.T) {
 	cut := testOptions(t, t.TempDir())
 	for _, at := range []int64{1, 4, 5, 7, 10, 14} { // within epochs, at their ends
 		ctx, cancel := context.WithCancel(t.Context())
-		cut.OnStep = func(s StepInfo) {
+		cut.OnStep = func(s runlog.Step) {
 			if s.Step == at {
 				cancel()
 			}
@@ -142,7 +145,7 @@ func TestKilledAndContinuedEqualsUninterrupted(t *testing.T) {
 	whole := testOptions(t, t.TempDir())
 	whole.CheckpointEvery = time.Nanosecond // after every step
 	snaps := map[int64]string{}
-	whole.OnStep = func(s StepInfo) {
+	whole.OnStep = func(s runlog.Step) {
 		if s.Step == 1 || s.Step == 3 || s.Step == 6 || s.Step == 11 {
 			dir := filepath.Join(t.TempDir(), fmt.Sprint(s.Step))
 			if err := os.CopyFS(dir, os.DirFS(whole.Dir)); err != nil && !strings.Contains(err.Error(), "symlink") {
@@ -157,8 +160,8 @@ func TestKilledAndContinuedEqualsUninterrupted(t *testing.T) {
 		var start Start
 		o.OnStart = func(s Start) { start = s }
 		// The torn line and temporary file of a process that died writing.
-		appendFile(t, filepath.Join(o.Dir, logName), `{"kind":"step","st`)
-		appendFile(t, filepath.Join(o.Dir, checkpointDir, ".step-000000099.safetensors.tmp-0123456789ab"), "half")
+		appendFile(t, filepath.Join(o.Dir, runlog.Name), `{"kind":"step","st`)
+		appendFile(t, filepath.Join(o.Dir, checkpoint.Dir, ".step-000000099.safetensors.tmp-0123456789ab"), "half")
 		mustRun(t, o)
 		if start.Step != step-1 {
 			t.Errorf("killed in step %d: continued from %d", step, start.Step)
@@ -201,7 +204,7 @@ func TestDamagedNewestFallsBack(t *testing.T) {
 			if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
 				t.Fatal(err)
 			}
-			newest := CheckpointPath(o.Dir, 10)
+			newest := checkpoint.Path(o.Dir, 10)
 			if err := os.WriteFile(newest, f(slurp(t, newest)), 0o666); err != nil {
 				t.Fatal(err)
 			}
@@ -228,11 +231,11 @@ func TestEveryCheckpointDamaged(t *testing.T) {
 	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(CheckpointPath(o.Dir, 3), []byte("no"), 0o666); err != nil {
+	if err := os.WriteFile(checkpoint.Path(o.Dir, 3), []byte("no"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	o.OnWarn = nil
-	if _, err := Run(t.Context(), o); !errors.Is(err, ErrDamaged) {
+	if _, err := Run(t.Context(), o); !errors.Is(err, checkpoint.ErrDamaged) {
 		t.Errorf("a run whose only checkpoint is damaged: %v", err)
 	}
 }
@@ -317,7 +320,7 @@ func TestKeepsLastAndBest(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.KeepLast = 1
 	mustRun(t, o)
-	steps, err := CheckpointSteps(o.Dir)
+	steps, err := checkpoint.Steps(o.Dir)
 	if want := []int64{5, 15}; err != nil || !slices.Equal(steps, want) { // all validations are equal: the first is best
 		t.Errorf("kept %v, want %v (%v)", steps, want, err)
 	}
@@ -383,10 +386,10 @@ func TestNaNIsNamed(t *testing.T) {
 			t.Errorf("%q is not in %q", part, err)
 		}
 	}
-	if steps, _ := CheckpointSteps(o.Dir); !slices.Equal(steps, []int64{5}) {
+	if steps, _ := checkpoint.Steps(o.Dir); !slices.Equal(steps, []int64{5}) {
 		t.Errorf("checkpoints %v: the broken state must not be saved", steps)
 	}
-	if !strings.Contains(string(slurp(t, filepath.Join(o.Dir, logName))), "NaN") {
+	if !strings.Contains(string(slurp(t, filepath.Join(o.Dir, runlog.Name))), "NaN") {
 		t.Error("the log does not tell")
 	}
 }
@@ -436,7 +439,7 @@ func TestEndlessOverflowIsNamed(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.Recipe.Epochs = 1000
 	var overflowed int
-	o.OnStep = func(s StepInfo) {
+	o.OnStep = func(s runlog.Step) {
 		if s.Overflow {
 			overflowed++
 		}
@@ -464,7 +467,7 @@ func TestGivenWeights(t *testing.T) {
 	var first []float32
 	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
 		e := newFake(o.Network, cfg)
-		e.bad = func() bool { first = append(e.state[w.Name], e.state[emaPrefix+w.Name]...); return true }
+		e.bad = func() bool { first = append(e.state[w.Name], e.state[checkpoint.EMAPrefix+w.Name]...); return true }
 		return e, nil
 	}
 	o.OnWarn = nil
@@ -497,5 +500,17 @@ func appendFile(t *testing.T, path, text string) {
 	defer f.Close()
 	if _, err := f.WriteString(text); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestStepSeeds(t *testing.T) {
+	seen := map[uint64]bool{}
+	for seed := range uint64(20) {
+		for step := range int64(500) {
+			seen[stepSeed(seed, step)] = true
+		}
+	}
+	if len(seen) != 20*500 {
+		t.Errorf("%d different seeds of %d", len(seen), 20*500)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/torch"
 )
 
@@ -209,7 +210,7 @@ func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.Engin
 	if err != nil {
 		return nil, fmt.Errorf("--procs: %w", err)
 	}
-	return shim.NewProcs(net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
+	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
 }
 
 func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, error), net *model.Network, b trainBench, r *trainRun, tick func()) error {

@@ -17,7 +17,7 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/shard"
-	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // convertFlags are what foreign weights do not say of themselves.
@@ -67,7 +67,7 @@ func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error
 	if err != nil {
 		return err
 	}
-	tensors = train.Weights(tensors, true)
+	tensors = checkpoint.Weights(tensors, true)
 	spec, err := specOfImport(cmd, path, f, tensors, meta)
 	if err != nil {
 		return err
@@ -259,7 +259,7 @@ func (a *app) modelExport(path, out, to string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	net, values, err := fitted(spec, train.Weights(tensors, true))
+	net, values, err := fitted(spec, checkpoint.Weights(tensors, true))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
 )
 
 var _ = register(newTrainCmd)
@@ -88,11 +90,11 @@ func newTrainCmd(a *app) *cobra.Command {
 	f.BoolVar(&tf.board, "tensorboard", false, "write TensorBoard event files too")
 	f.BoolVar(&tf.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
 	tf.cache = addCacheFlags(cmd)
-	recipe := addRecipeFlags(cmd)
+	resolve := addRecipeFlags(cmd)
 	sel := addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		rec, err := recipe()
+		rec, err := resolve()
 		if err != nil {
 			return err
 		}
@@ -129,7 +131,7 @@ func (tf *trainFlags) check() error {
 
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
-func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec train.Recipe, sel *selectionFlags, place launched) error {
+func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec recipe.Recipe, sel *selectionFlags, place launched) error {
 	report := &trainReport{a: a}
 	data, err := a.openTrainData(dataset, tf, sel, report)
 	if err != nil {
@@ -193,7 +195,7 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec trai
 	switch {
 	case errors.Is(err, train.ErrStopped):
 		return stopped(fmt.Errorf("%w; the same command continues", err))
-	case errors.Is(err, train.ErrDamaged):
+	case errors.Is(err, checkpoint.ErrDamaged):
 		return corrupt(err)
 	case err != nil:
 		return err
@@ -226,7 +228,7 @@ func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport) err
 	o.OnValidating = func(done, _ int) { r.bar.Set(int64(done)) }
 	ev, err := train.Evaluate(ctx, o)
 	r.bar.Finish()
-	if errors.Is(err, train.ErrDamaged) {
+	if errors.Is(err, checkpoint.ErrDamaged) {
 		return corrupt(err)
 	}
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/recipe"
 )
 
 // trainData is the dataset a run reads: the training view, the validation view
@@ -107,7 +108,7 @@ func relabel(v *shard.View, classes []string) loader.Source {
 func (d *trainData) Close() error { return errors.Join(d.advisor.Close(), d.set.Close()) }
 
 // loaded is the data as a run reads it.
-func (d *trainData) loaded(rec train.Recipe, tf trainFlags, alloc func(int) ([]byte, func(), error)) *train.Loaded {
+func (d *trainData) loaded(rec recipe.Recipe, tf trainFlags, alloc func(int) ([]byte, func(), error)) *train.Loaded {
 	g, e := rec.Augment, rec.Eval
 	l := &train.Loaded{
 		TrainSource: d.trainView, ValSource: d.val, Seed: rec.Seed,
@@ -162,7 +163,7 @@ func (d *trainData) onError(split string, path func(int) string) func(loader.Ite
 
 // buildNetwork makes the network a recipe asks for over the classes, and the
 // spec that will travel with its weights.
-func buildNetwork(rec train.Recipe, classes []string) (*model.Network, model.Spec, error) {
+func buildNetwork(rec recipe.Recipe, classes []string) (*model.Network, model.Spec, error) {
 	spec := model.Spec{
 		Model: rec.Model, InputSize: rec.Eval.Size, Resize: rec.Eval.Resize, Square: rec.Eval.Square,
 		Interpolation: rec.Eval.Interpolation, Mean: rec.Mean, Std: rec.Std, Classes: classes,

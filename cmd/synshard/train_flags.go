@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/recipe"
 )
 
 // recipeFlags are the flags that stand for a value of the recipe.
@@ -73,30 +73,30 @@ func (v *recipeValue) Set(s string) error {
 
 // addRecipeFlags adds the flags that make a recipe; the function it gives
 // resolves them.
-func addRecipeFlags(cmd *cobra.Command) func() (train.Recipe, error) {
+func addRecipeFlags(cmd *cobra.Command) func() (recipe.Recipe, error) {
 	f := cmd.Flags()
-	name := f.String("recipe", "szegedy2015", "recipe to start from: "+strings.Join(train.RecipeNames(), ", "))
+	name := f.String("recipe", "szegedy2015", "recipe to start from: "+strings.Join(recipe.Names(), ", "))
 	config := f.String("config", "", "YAML file of values that override the recipe's")
 	sets := f.StringArray("set", nil, "override any value of the recipe, KEY=VALUE (repeatable): --set augment.flip=false")
 	for _, r := range recipeFlags {
 		f.Var(&recipeValue{kind: r.kind}, r.flag, r.help)
 	}
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(train.RecipeNames(), cobra.ShellCompDirectiveNoFileComp)))
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(recipe.Names(), cobra.ShellCompDirectiveNoFileComp)))
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(model.Names(), cobra.ShellCompDirectiveNoFileComp)))
-	return func() (train.Recipe, error) {
-		var layers []train.Layer
+	return func() (recipe.Recipe, error) {
+		var layers []recipe.Layer
 		if *config != "" {
 			text, err := os.ReadFile(*config)
 			if err != nil {
-				return train.Recipe{}, fmt.Errorf("--config: %w", err)
+				return recipe.Recipe{}, fmt.Errorf("--config: %w", err)
 			}
-			layers = append(layers, train.Layer{From: *config, YAML: text})
+			layers = append(layers, recipe.Layer{From: *config, YAML: text})
 		}
 		given, err := recipeFlagLayers(f, *sets)
 		if err != nil {
-			return train.Recipe{}, usagef("train: %w", err)
+			return recipe.Recipe{}, usagef("train: %w", err)
 		}
-		r, err := train.ResolveRecipe(*name, append(layers, given...)...)
+		r, err := recipe.Resolve(*name, append(layers, given...)...)
 		if err != nil {
 			return r, usagef("train: %w", err)
 		}
@@ -105,10 +105,10 @@ func addRecipeFlags(cmd *cobra.Command) func() (train.Recipe, error) {
 }
 
 // recipeFlagLayers gives a layer for each flag that was set, --set last.
-func recipeFlagLayers(f *pflag.FlagSet, sets []string) ([]train.Layer, error) {
-	var layers []train.Layer
+func recipeFlagLayers(f *pflag.FlagSet, sets []string) ([]recipe.Layer, error) {
+	var layers []recipe.Layer
 	add := func(from, assignment string) error {
-		l, err := train.SetLayer(from, assignment)
+		l, err := recipe.SetLayer(from, assignment)
 		layers = append(layers, l)
 		return err
 	}

@@ -8,21 +8,23 @@ import (
 
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/cluster"
+	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/torch"
 )
 
 // launched is a training run whose processes a launcher started. The zero
 // value is a run of a process alone.
 type launched struct {
-	torch.Launch
-	members *torch.Members // rank 0's
+	cluster.Launch
+	members *cluster.Members // rank 0's
 }
 
 func (l *launched) alone() bool { return l.World == 0 }
 
 // findLaunch reads what torchrun, Slurm or Kubeflow set.
 func (tf *trainFlags) findLaunch() (launched, error) {
-	l, err := torch.LaunchFrom(os.Getenv)
+	l, err := cluster.LaunchFrom(os.Getenv)
 	switch {
 	case err != nil:
 		return launched{}, usagef("train: %w", err)
@@ -36,7 +38,7 @@ func (tf *trainFlags) findLaunch() (launched, error) {
 
 // trainLaunched is train in a process that a launcher started. Rank 0 does
 // what a process alone does; every other is quiet and ends as rank 0 does.
-func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, rec train.Recipe, sel *selectionFlags, l launched) error {
+func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, rec recipe.Recipe, sel *selectionFlags, l launched) error {
 	shim, path, err := a.openShim(tf.torchLib)
 	if err != nil {
 		return err
@@ -49,7 +51,7 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, 
 	// itself.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if l.members, err = shim.Gather(ctx, l.Launch, stop); err != nil {
+	if l.members, err = cluster.Gather(ctx, shim, l.Launch, stop); err != nil {
 		return err
 	}
 	code := exitFailure // unless train returns
@@ -64,7 +66,7 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, 
 
 // follow is a process that is not rank 0: it opens no data and writes nothing.
 func (a *app) follow(ctx context.Context, shim *torch.Shim, tf trainFlags, l launched) error {
-	code, err := shim.Follow(ctx, l.Launch, torch.Serving{
+	code, err := cluster.Follow(ctx, shim, l.Launch, cluster.Serving{
 		Adjust: func(cfg *train.EngineConfig) {
 			cfg.Threads = l.threads(tf.threads)
 			if cfg.Device != "cpu" {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/torch"
 )
 
@@ -32,7 +33,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 			if err != nil {
 				return native(err)
 			}
-			_, err = shim.Serve(a.stdin, a.stdout, torch.Serving{})
+			_, err = cluster.Serve(shim, a.stdin, a.stdout, cluster.Serving{})
 			return err
 		},
 	}
@@ -59,7 +60,7 @@ func (e *trainEngine) spread(o *train.Options, n int) error {
 	}
 	o.Threads = max(o.Threads/n, 1)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
-		eng, err := e.shim.NewProcs(o.Network, cfg, n, func() *exec.Cmd { return workerCommand(self, e.lib) })
+		eng, err := cluster.NewProcs(e.shim, o.Network, cfg, n, func() *exec.Cmd { return workerCommand(self, e.lib) })
 		if err != nil {
 			return nil, err
 		}

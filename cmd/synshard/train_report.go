@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/recipe"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // trainReport tells the terminal how a run goes.
 type trainReport struct {
 	a    *app
 	bar  progress
-	last atomic.Pointer[train.StepInfo]
+	last atomic.Pointer[runlog.Step]
 	top1 float64 // running mean over training batches
 	loss float64
 	seen bool
@@ -53,14 +55,14 @@ func inParts(n int) string {
 }
 
 // scaledFrom states the rule by which the rate follows the batch.
-func scaledFrom(r train.Rate) string {
+func scaledFrom(r recipe.Rate) string {
 	if r.Scaling == "none" {
 		return ""
 	}
 	return fmt.Sprintf(" (%.4g for a batch of %d, scaled: %s)", r.Base, r.BaseBatch, r.Scaling)
 }
 
-func (r *trainReport) step(s train.StepInfo) {
+func (r *trainReport) step(s runlog.Step) {
 	r.last.Store(&s)
 	if !r.seen {
 		r.loss, r.top1, r.seen = s.Loss, s.Top1, true
@@ -77,13 +79,13 @@ func (r *trainReport) validating(done, total int) {
 	r.bar.Add64(0)
 }
 
-func (r *trainReport) eval(e train.Evaluation) {
+func (r *trainReport) eval(e runlog.Evaluation) {
 	if !r.quiet() {
 		r.say("epoch %d: %s", e.Epoch, evalText(e))
 	}
 }
 
-func evalText(e train.Evaluation) string {
+func evalText(e runlog.Evaluation) string {
 	text := "validation " + scoreText(e.Raw)
 	if e.EMA != nil {
 		text += "; averaged weights " + scoreText(*e.EMA)
@@ -94,7 +96,7 @@ func evalText(e train.Evaluation) string {
 	return text
 }
 
-func scoreText(s train.Score) string {
+func scoreText(s runlog.Score) string {
 	return fmt.Sprintf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f", 100*s.Top1, 100*s.Top5, float64(s.Loss))
 }
 
@@ -111,7 +113,7 @@ func (r *trainReport) status() {
 }
 
 // recipeTable prints the resolved recipe, a value a line.
-func (r *trainReport) recipeTable(rec train.Recipe) error {
+func (r *trainReport) recipeTable(rec recipe.Recipe) error {
 	if r.quiet() {
 		return nil
 	}
@@ -132,7 +134,7 @@ func (r *trainReport) recipeTable(rec train.Recipe) error {
 }
 
 // printEvaluation prints what --eval-only measured.
-func (a *app) printEvaluation(ev train.Evaluation) error {
+func (a *app) printEvaluation(ev runlog.Evaluation) error {
 	if a.jsonOut {
 		return json.NewEncoder(a.stdout).Encode(ev)
 	}

@@ -24,6 +24,9 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // trainClasses are zebra, tiger and orange.
@@ -195,9 +198,9 @@ func TestTrainContinuesExactly(t *testing.T) {
 // lastState is the data of the newest checkpoint, all tensors.
 func lastState(t *testing.T, dir string) []byte {
 	t.Helper()
-	steps, err := train.CheckpointSteps(dir)
+	steps, err := checkpoint.Steps(dir)
 	check(t, err)
-	_, _, tensors, err := train.ReadCheckpoint(train.CheckpointPath(dir, steps[len(steps)-1]))
+	_, _, tensors, err := checkpoint.Read(checkpoint.Path(dir, steps[len(steps)-1]))
 	check(t, err)
 	var b []byte
 	for _, x := range tensors {
@@ -234,13 +237,13 @@ func TestTrainLearnsASelection(t *testing.T) {
 	if res.Last == nil || res.Last.Raw.N != 12 || res.Best.Raw.Top1 < 0.9 { // two colours are easily told apart
 		t.Errorf("result %s", stdout)
 	}
-	_, spec, _, err := train.ReadCheckpoint(train.CheckpointPath(out, res.Steps))
+	_, spec, _, err := checkpoint.Read(checkpoint.Path(out, res.Steps))
 	check(t, err)
 	if got := strings.Join(spec.Classes, " "); got != "n02391049 n07747607" {
 		t.Errorf("classes %s", got)
 	}
 	stdout, _ = runVerb(t, 0, append(args, "--eval-only")...)
-	var ev train.Evaluation
+	var ev runlog.Evaluation
 	check(t, json.Unmarshal([]byte(stdout), &ev))
 	if ev.Raw != res.Last.Raw || ev.Step != res.Steps {
 		t.Errorf("--eval-only gives %s, the run ended with %+v", stdout, res.Last.Raw)
@@ -277,7 +280,7 @@ func TestTrainMeetsDamage(t *testing.T) {
 	if _, stderr := runVerb(t, 1, smallRun(t, set, out, "--seed", "8")...); !strings.Contains(stderr, "seed 7 (now 8)") {
 		t.Errorf("another seed: said %q", stderr)
 	}
-	flipByte(t, train.CheckpointPath(out, 5), -100)
+	flipByte(t, checkpoint.Path(out, 5), -100)
 	_, stderr := runVerb(t, 75, smallRun(t, set, out, "--stop-after-steps", "2")...) // from step 4 on
 	if !strings.Contains(stderr, "damaged") || !strings.Contains(stderr, "step 6 of 24") {
 		t.Errorf("damaged checkpoint: said %q", stderr)
@@ -405,7 +408,7 @@ func TestTrainDataAsAsked(t *testing.T) {
 		a := &app{stderr: io.Discard}
 		d, err := a.openTrainData(dir, trainFlags{split: "train", valSplit: "val"}, &selectionFlags{}, &trainReport{a: a})
 		check(t, err)
-		l := d.cached(d.loaded(train.Recipe{Sampling: "balanced"}, trainFlags{}, nil), &cacheFlags{mode: mode, pinBytes: 1 << 20})
+		l := d.cached(d.loaded(recipe.Recipe{Sampling: "balanced"}, trainFlags{}, nil), &cacheFlags{mode: mode, pinBytes: 1 << 20})
 		o := l.TrainOptions
 		if len(o.Weights) != d.trainView.Len() {
 			t.Errorf("%d weights for %d images", len(o.Weights), d.trainView.Len())
@@ -493,16 +496,16 @@ func taskChildren(t *testing.T, pid int) []int {
 }
 
 // firstStep is the first line of a run's log that tells of a step.
-func firstStep(t *testing.T, dir string) train.StepInfo {
+func firstStep(t *testing.T, dir string) runlog.Step {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "log.ndjson"))
 	check(t, err)
 	for line := range bytes.Lines(b) {
-		var s train.StepInfo
+		var s runlog.Step
 		if json.Unmarshal(line, &s) == nil && s.Kind == "step" {
 			return s
 		}
 	}
 	t.Fatalf("%s: no step in the log", dir)
-	return train.StepInfo{}
+	return runlog.Step{}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // loadWeights reads --weights and fits them to the network, saying aloud what
@@ -40,7 +41,7 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 			report.say("warning: published weights of %s want images of mean %v and deviation %v, the recipe has %v and %v; mend it with --set mean=[...] --set std=[...] if these are such weights", o.Network.Name, published.Mean, published.Std, o.Spec.Mean, o.Spec.Std)
 		}
 	}
-	got, err := train.Adapt(o.Network, weights.Rename(o.Network, tensors), otherClasses)
+	got, err := checkpoint.Adapt(o.Network, weights.Rename(o.Network, tensors), otherClasses)
 	if err != nil {
 		return fmt.Errorf("%s: %w", tf.weights, err)
 	}

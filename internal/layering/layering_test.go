@@ -37,7 +37,12 @@ var allowed = map[string][]string{
 	"ingest/imagenet":     {"shard", "internal/mat5"},
 	"ingest":              {"ingest/imagenet", "shard", "wordnet", "pixel", "internal/durable", "internal/processors"},
 	"loader":              {"shard", "pixel", "model", "internal/processors"},
-	"train":               {"loader", "model", "model/onnx", "model/weights", "internal/durable", "internal/processors"},
+	"train":               {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/processors"},
+	"train/recipe":        {"model/weights"},
+	"train/checkpoint":    {"model", "model/weights", "train/runlog", "internal/durable"},
+	"train/runlog":        {"internal/durable"},
+	"train/tensorboard":   {"internal/durable"},
+	"train/cluster":       {"loader", "model", "train"},
 	"train/torch":         {"loader", "model", "train"},
 	"infer":               {"loader", "shard", "pixel", "model", "wordnet", "infer/prediction", "internal/durable"},
 	"infer/prediction":    {"shard", "model", "internal/durable"},
@@ -57,9 +62,9 @@ var owners = map[string][]string{
 	"golang.org/x/term":                    {"cmd/synshard"},
 	"C":                                    {"pixel", "train/torch", "infer/ort"},
 	"unsafe":                               {"pixel", "train/torch", "infer/ort"},
-	"github.com/goccy/go-yaml":             {"train", "cmd/synshard"},
-	"gonum.org/v1/plot":                    {"train"},
-	"google.golang.org/protobuf/encoding/": {"model/onnx", "model/quantize", "train", "infer/ort"},
+	"github.com/goccy/go-yaml":             {"train/recipe", "cmd/synshard"},
+	"gonum.org/v1/plot":                    {"train/runlog"},
+	"google.golang.org/protobuf/encoding/": {"model/onnx", "model/quantize", "train/tensorboard", "infer/ort"},
 }
 
 // forbidden calls and imports of libraries: they never read the environment or

@@ -109,6 +109,15 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 	}
 }
 
+// NewEngine is New behind the interface.
+func (s *Shim) NewEngine(net *model.Network, cfg train.EngineConfig) (train.Engine, error) {
+	e, err := s.New(net, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
 // Close frees the engine.
 func (e *Engine) Close() error {
 	if e.handle != nil {

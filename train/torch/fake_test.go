@@ -89,7 +89,7 @@ func TestCodes(t *testing.T) {
 	n := narrow(t)
 	cfg := config("sgd")
 	cfg.Device = "cuda:7"
-	if _, err := s.New(n, cfg); !errors.Is(err, ErrNoDevice) || !strings.Contains(err.Error(), "there are 3") {
+	if _, err := s.New(n, cfg); !errors.Is(err, train.ErrNoDevice) || !strings.Contains(err.Error(), "there are 3") {
 		t.Errorf("device that is not there: %v", err)
 	}
 	cfg.Device = "cpu"
@@ -99,7 +99,7 @@ func TestCodes(t *testing.T) {
 	}
 	defer e.Close()
 	b := batch(4)
-	for code, want := range []error{nil, nil, nil, train.ErrOutOfMemory, ErrNoDevice, train.ErrPeerLost, nil} {
+	for code, want := range []error{nil, nil, nil, train.ErrOutOfMemory, train.ErrNoDevice, train.ErrPeerLost, nil} {
 		b.Images[0] = byte(code)
 		m, err := e.Step(b, train.Step{LR: 0.25})
 		switch {

@@ -1,7 +1,6 @@
 package torch
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -35,44 +34,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	if lib := os.Getenv("SYNSHARD_TEST_SERVE"); lib != "" {
-		s, err := Open(lib)
-		if err == nil {
-			_, err = s.Serve(os.Stdin, os.Stdout, Serving{})
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	if port := os.Getenv("SYNSHARD_TEST_FOLLOW"); port != "" {
-		if err := followProcess(port); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	os.Exit(m.Run())
-}
-
-// followProcess is rank 1 of a launched group; it ends with an error unless
-// rank 0 ends with 7.
-func followProcess(port string) error {
-	l := Launch{Rank: 1, World: 2, MasterAddr: "127.0.0.1"}
-	var err error
-	if l.MasterPort, err = strconv.Atoi(port); err != nil {
-		return err
-	}
-	s, err := Open(os.Getenv("SYNSHARD_TEST_LIB"))
-	if err != nil {
-		return err
-	}
-	code, err := s.Follow(context.Background(), l, Serving{Stop: func() bool { return true }})
-	if err == nil && code != 7 {
-		err = fmt.Errorf("rank 0 ended with %d", code)
-	}
-	return err
 }
 
 // share is a rank's half of a batch of 4, whose last row is padding.

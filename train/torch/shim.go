@@ -33,9 +33,6 @@ import (
 // ErrUnfit marks a library that cannot be opened or is not this engine's shim.
 var ErrUnfit = errors.New("training engine library is missing or unfit")
 
-// ErrNoDevice marks a device that this libtorch or this machine lacks.
-var ErrNoDevice = errors.New("no such device")
-
 // Shim is the engine's library, opened. It stays open for the life of the
 // process: libtorch cannot be unloaded.
 type Shim struct {
@@ -82,19 +79,21 @@ func (s *Shim) compileKernels(capability int) error {
 	return call("compile kernels", func(e *C.char, l C.size_t) C.int { return C.ss_compile_kernels(s.api, C.int32_t(capability), e, l) })
 }
 
-// wordLength is the most that meet carries.
+// wordLength is the most that Meet carries, with the NUL at its end.
 const wordLength = 256
 
-// meet hands rank 0's word to every other process of a launched group. All must
-// call it; when it returns, all were there.
-func (s *Shim) meet(l Launch, word string) (string, error) {
+// Meet hands rank 0's word, of less than 256 bytes, to every other process. All
+// must call it; when it returns, all were there.
+func (s *Shim) Meet(at train.Meeting, word string) (string, error) {
 	var mem arena
 	defer mem.free()
 	if len(word) >= wordLength {
 		return "", fmt.Errorf("meet the group: a word of %d bytes", len(word))
 	}
-	m := C.ss_meeting{addr: mem.str(l.MasterAddr), name: mem.str(fmt.Sprintf("github.com/synshard/synshard/%d", l.Attempt)), port: C.int32_t(l.MasterPort),
-		rank: C.int32_t(l.Rank), world: C.int32_t(l.World), hosted: flag(l.Hosted), timeout_s: C.double(l.timeout().Seconds())}
+	m := C.ss_meeting{
+		addr: mem.str(at.Addr), name: mem.str(at.Name), port: C.int32_t(at.Port), rank: C.int32_t(at.Rank),
+		world: C.int32_t(at.World), hosted: flag(at.Hosted), timeout_s: C.double(at.Timeout.Seconds()),
+	}
 	pointer, buffer := array[C.char](&mem, wordLength)
 	for i := range len(word) {
 		buffer[i] = C.char(word[i])
@@ -140,7 +139,7 @@ func call(what string, f func(err *C.char, n C.size_t) C.int) error {
 	case C.SS_LOST_PEER:
 		return fmt.Errorf("%s: %w: %s", what, train.ErrPeerLost, text)
 	case C.SS_NO_DEVICE:
-		return fmt.Errorf("%s: %w: %s", what, ErrNoDevice, text)
+		return fmt.Errorf("%s: %w: %s", what, train.ErrNoDevice, text)
 	}
 	return fmt.Errorf("%s: %s", what, text)
 }

@@ -302,30 +302,6 @@ func compareGradients(t *testing.T, what string, got, want map[string][]float32,
 	}
 }
 
-// TestGroupGradients holds gradients summed in buckets over two processes to
-// one process's: after a first step of plain SGD its momentum is the gradient.
-func TestGroupGradients(t *testing.T) {
-	cfg := groupConfig()
-	cfg.ClipNorm, cfg.WeightDecay = 0, 0
-	first := func(e train.Engine) map[string][]float32 {
-		if _, err := e.Step(batch(4), train.Step{LR: 1e-3, EMADecay: 0.9, FreezeBN: true}); err != nil {
-			t.Fatal(err)
-		}
-		state, err := e.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := map[string][]float32{}
-		for _, x := range state {
-			if name, ok := strings.CutPrefix(x.Name, "opt/mom/"); ok {
-				out[name] = values(x)
-			}
-		}
-		return out
-	}
-	compareGradients(t, "two processes", first(procs(t, cfg)), first(engine(t, cfg)), 1e-4, 1-1e-9)
-}
-
 // TestExceptions: what libtorch throws comes back as an error that names the
 // operation, with out-of-memory told apart, and the process goes on.
 func TestExceptions(t *testing.T) {

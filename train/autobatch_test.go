@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -17,69 +16,6 @@ func thinNet(t *testing.T, classes int, aux bool) *model.Network {
 		t.Fatal(err)
 	}
 	return n
-}
-
-func TestAdaptHeadOfAnotherWidth(t *testing.T) {
-	given := thinNet(t, 10, true).Init(1)
-	given = append(given, model.Tensor{Name: "Conv2d_1a_3x3.bn.num_batches_tracked", DType: "I64", Data: make([]byte, 8)})
-	net := thinNet(t, 3, true)
-	a, err := Adapt(net, given, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := []string{"AuxLogits.fc.bias", "AuxLogits.fc.weight", "fc.bias", "fc.weight"}; !slices.Equal(slices.Sorted(slices.Values(a.Fresh)), want) {
-		t.Errorf("fresh %v, want %v", a.Fresh, want)
-	}
-	if len(a.Unused) != 0 || len(a.Tensors) != len(net.Params())-4 {
-		t.Errorf("%d tensors, unused %v", len(a.Tensors), a.Unused)
-	}
-}
-
-// The commonest mistake there is: as many classes, but others.
-func TestAdaptHeadOfOtherClasses(t *testing.T) {
-	net := thinNet(t, 3, true)
-	a, err := Adapt(net, net.Init(1), true)
-	if err != nil || len(a.Fresh) != 4 {
-		t.Errorf("fresh %v, %v", a.Fresh, err)
-	}
-	if a, err = Adapt(net, net.Init(1), false); err != nil || len(a.Fresh) != 0 {
-		t.Errorf("the same classes: fresh %v, %v", a.Fresh, err)
-	}
-}
-
-func TestAdaptWithoutAuxiliary(t *testing.T) {
-	a, err := Adapt(thinNet(t, 3, false), thinNet(t, 3, true).Init(1), false)
-	if err != nil || len(a.Fresh) != 0 || len(a.Unused) == 0 || !strings.HasPrefix(a.Unused[0], "AuxLogits.") {
-		t.Errorf("into a network without: fresh %v, unused %v, %v", a.Fresh, a.Unused, err)
-	}
-	a, err = Adapt(thinNet(t, 3, true), thinNet(t, 3, false).Init(1), false)
-	if err != nil || len(a.Fresh) == 0 {
-		t.Fatalf("into a network with: %v", err)
-	}
-	for _, name := range a.Fresh {
-		if !strings.HasPrefix(name, "AuxLogits.") {
-			t.Errorf("%s starts anew", name)
-		}
-	}
-}
-
-func TestAdaptRefusesAnotherNetwork(t *testing.T) {
-	net := thinNet(t, 3, true)
-	given := net.Init(1)
-	for i := range given {
-		if given[i].Name == "Mixed_5b.branch1x1.conv.weight" {
-			missing := slices.Delete(slices.Clone(given), i, i+1)
-			if _, err := Adapt(net, missing, false); err == nil || !strings.Contains(err.Error(), given[i].Name) {
-				t.Errorf("missing: %v", err)
-			}
-			given[i].Shape = append([]int{1}, given[i].Shape...)
-			if _, err := Adapt(net, given, false); err == nil || !strings.Contains(err.Error(), given[i].Name) {
-				t.Errorf("another shape: %v", err)
-			}
-			return
-		}
-	}
-	t.Fatal("no such weight")
 }
 
 func TestLargestBatch(t *testing.T) {

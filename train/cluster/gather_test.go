@@ -1,4 +1,4 @@
-package torch
+package cluster
 
 import (
 	"bytes"
@@ -43,7 +43,7 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Process.Kill() })
-	m, err := s.Gather(context.Background(), Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Minute}, onStop)
+	m, err := Gather(context.Background(), s, Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Minute}, onStop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,17 +113,17 @@ func TestGatherAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Second}
-	if _, err := s.Gather(context.Background(), l, func() {}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "rank 1 of 2 did not come") {
+	if _, err := Gather(context.Background(), s, l, func() {}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "rank 1 of 2 did not come") {
 		t.Errorf("rank 0 alone: %v", err)
 	}
 	l.Rank = 1
-	if _, err := s.Follow(context.Background(), l, Serving{}); !errors.Is(err, train.ErrPeerLost) {
+	if _, err := Follow(context.Background(), s, l, Serving{}); !errors.Is(err, train.ErrPeerLost) {
 		t.Errorf("rank 1 alone: %v", err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	time.AfterFunc(100*time.Millisecond, stop)
 	l.Timeout = time.Minute
-	if _, err := s.Follow(ctx, l, Serving{}); !errors.Is(err, context.Canceled) {
+	if _, err := Follow(ctx, s, l, Serving{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("called off: %v", err)
 	}
 }

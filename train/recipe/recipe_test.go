@@ -1,4 +1,4 @@
-package train
+package recipe
 
 import (
 	"math"
@@ -10,11 +10,11 @@ import (
 )
 
 func TestEmbeddedRecipes(t *testing.T) {
-	if want := []string{"demo", "finetune", "modern", "szegedy2015"}; !slices.Equal(RecipeNames(), want) {
-		t.Errorf("recipes %v, want %v", RecipeNames(), want)
+	if want := []string{"demo", "finetune", "modern", "szegedy2015"}; !slices.Equal(Names(), want) {
+		t.Errorf("recipes %v, want %v", Names(), want)
 	}
-	for _, name := range RecipeNames() {
-		r, err := ResolveRecipe(name)
+	for _, name := range Names() {
+		r, err := Resolve(name)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -26,7 +26,7 @@ func TestEmbeddedRecipes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := ParseRecipe(text)
+		back, err := Parse(text)
 		if err != nil {
 			t.Errorf("%s does not read back: %v\n%s", name, err, text)
 		} else if d := cmp.Diff(r, back); d != "" {
@@ -37,7 +37,7 @@ func TestEmbeddedRecipes(t *testing.T) {
 
 // The figures of the paper (section 8 and 6.4) and of its authors' code.
 func TestPaperRecipe(t *testing.T) {
-	r, err := ResolveRecipe("szegedy2015")
+	r, err := Resolve("szegedy2015")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestLayersOverride(t *testing.T) {
 		}
 		return l
 	}
-	r, err := ResolveRecipe("modern", Layer{"my.yaml", []byte("epochs: 7\nrate:\n  base: 0.3\noptimizer: {momentum: 0.8}\n")},
+	r, err := Resolve("modern", Layer{"my.yaml", []byte("epochs: 7\nrate:\n  base: 0.3\noptimizer: {momentum: 0.8}\n")},
 		set("rate.base=0.2"), set("mean=[0.1, 0.2, 0.3]"), set("augment.flip=false"), set("name=mine"))
 	if err != nil {
 		t.Fatal(err)
@@ -106,12 +106,12 @@ func TestBadRecipes(t *testing.T) {
 		{"loss: {mixup: -1}", "mixup"},
 		{"rate: [1", ""},
 	} {
-		_, err := ResolveRecipe("modern", Layer{"layer", []byte(c.yaml)})
+		_, err := Resolve("modern", Layer{"layer", []byte(c.yaml)})
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: got %v, want one line with %q", c.yaml, err, c.want)
 		}
 	}
-	if _, err := ResolveRecipe("nonesuch"); err == nil || !strings.Contains(err.Error(), "szegedy2015") {
+	if _, err := Resolve("nonesuch"); err == nil || !strings.Contains(err.Error(), "szegedy2015") {
 		t.Errorf("unknown recipe: %v", err)
 	}
 	for _, s := range []string{"", "=3", "rate.base"} {
@@ -122,20 +122,20 @@ func TestBadRecipes(t *testing.T) {
 }
 
 func TestModelBringsItsInput(t *testing.T) {
-	r, err := ResolveRecipe("modern", Layer{"flag", []byte("model: googlenet")}, Layer{"flag", []byte("eval: {resize: 300}")})
+	r, err := Resolve("modern", Layer{"flag", []byte("model: googlenet")}, Layer{"flag", []byte("eval: {resize: 300}")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Model != "googlenet" || r.Loss.AuxWeight != 0.3 || r.Eval.Size != 224 || r.Eval.Resize != 300 {
 		t.Errorf("googlenet: %+v", r)
 	}
-	if r, err = ResolveRecipe("modern", Layer{"flag", []byte("model: resnet50\nloss: {label_smoothing: 0}")}); err != nil || r.Loss.AuxWeight != 0 || r.Loss.Mixup != 0.2 {
+	if r, err = Resolve("modern", Layer{"flag", []byte("model: resnet50\nloss: {label_smoothing: 0}")}); err != nil || r.Loss.AuxWeight != 0 || r.Loss.Mixup != 0.2 {
 		t.Errorf("resnet50: %+v, %v", r, err)
 	}
 }
 
 func TestTable(t *testing.T) {
-	r, err := ResolveRecipe("demo")
+	r, err := Resolve("demo")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestFinetuneInput(t *testing.T) {
 			}
 			layers = append(layers, l)
 		}
-		r, err := ResolveRecipe("finetune", layers...)
+		r, err := Resolve("finetune", layers...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package torch
+package cluster
 
 import (
 	"encoding/gob"
@@ -64,7 +64,7 @@ type reply struct {
 	Stop    bool
 }
 
-var failures = []error{nil, train.ErrOutOfMemory, train.ErrPeerLost, ErrNoDevice}
+var failures = []error{nil, train.ErrOutOfMemory, train.ErrPeerLost, train.ErrNoDevice}
 
 func (a reply) err() error {
 	switch {
@@ -103,8 +103,8 @@ var errGone = fmt.Errorf("rank 0: %w", train.ErrPeerLost)
 // the others, waiting for its gradients, find out. Where in ends without a
 // word the error is train.ErrPeerLost; it comes within seconds even while the
 // engine hangs in an exchange.
-func (s *Shim) Serve(in io.Reader, out io.Writer, o Serving) (code int, err error) {
-	v := &server{shim: s, Serving: o}
+func Serve(b Backend, in io.Reader, out io.Writer, o Serving) (code int, err error) {
+	v := &server{backend: b, Serving: o}
 	requests, answers := make(chan request), gob.NewEncoder(out)
 	var ended error
 	go func() {
@@ -150,8 +150,8 @@ func (s *Shim) Serve(in io.Reader, out io.Writer, o Serving) (code int, err erro
 // server is a process that answers rank 0, with its engine.
 type server struct {
 	Serving
-	shim   *Shim
-	engine *Engine
+	backend Backend
+	engine  train.Engine
 }
 
 func (v *server) close() {
@@ -172,11 +172,11 @@ func (v *server) answer(q request) (a reply) {
 		if v.Adjust != nil {
 			v.Adjust(&q.Config)
 		}
-		v.engine, err = v.shim.New(q.Network, q.Config)
+		v.engine, err = v.backend.NewEngine(q.Network, q.Config)
 	case v.engine == nil:
 		err = errors.New("asked before the engine was opened")
 	default:
-		a, err = v.engine.serve(q)
+		a, err = serve(v.engine, q)
 	}
 	if err != nil {
 		v.close()
@@ -186,7 +186,7 @@ func (v *server) answer(q request) (a reply) {
 	return a
 }
 
-func (e *Engine) serve(q request) (a reply, err error) {
+func serve(e train.Engine, q request) (a reply, err error) {
 	switch q.Kind {
 	case askStep:
 		_, err = e.Step(q.Batch.batch(), q.Step)

@@ -1,15 +1,18 @@
-package torch
+package cluster
 
 import (
 	"bytes"
 	"errors"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
 )
@@ -29,7 +32,7 @@ func procs(t *testing.T, cfg train.EngineConfig) *Procs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := s.NewProcs(n, cfg, 2, func() *exec.Cmd {
+	p, err := NewProcs(s, n, cfg, 2, func() *exec.Cmd {
 		c := exec.Command(self)
 		c.Env, c.Stderr = append(os.Environ(), "SYNSHARD_TEST_SERVE="+lib), os.Stderr
 		return c
@@ -102,6 +105,51 @@ func TestProcs(t *testing.T) {
 	}
 }
 
+// TestGroupGradients holds gradients summed in buckets over two processes to
+// one process's: after a first step of plain SGD its momentum is the gradient.
+func TestGroupGradients(t *testing.T) {
+	cfg := groupConfig()
+	cfg.ClipNorm, cfg.WeightDecay = 0, 0
+	first := func(e train.Engine) map[string]model.Tensor {
+		if _, err := e.Step(batch(4), train.Step{LR: 1e-3, EMADecay: 0.9, FreezeBN: true}); err != nil {
+			t.Fatal(err)
+		}
+		state, err := e.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[string]model.Tensor{}
+		for _, x := range state {
+			if name, ok := strings.CutPrefix(x.Name, "opt/mom/"); ok {
+				out[name] = x
+			}
+		}
+		return out
+	}
+	got, want := first(procs(t, cfg)), first(engine(t, cfg))
+	if len(want) < 190 || len(got) != len(want) {
+		t.Fatalf("%d gradients beside %d", len(got), len(want))
+	}
+	for name, w := range want {
+		x, err := w.Floats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := got[name].Floats()
+		if err != nil || len(y) != len(x) {
+			t.Fatalf("%s: %d elements beside %d, %v", name, len(y), len(x), err)
+		}
+		var off, size float64
+		for i := range x {
+			d := float64(y[i]) - float64(x[i])
+			off, size = off+d*d, size+float64(x[i])*float64(x[i])
+		}
+		if d := math.Sqrt(off) / max(math.Sqrt(size), 1e-6); !(d <= 1e-4) {
+			t.Errorf("the gradient of %s differs by %g of its norm", name, d)
+		}
+	}
+}
+
 // TestProcsKilled kills a rank and expects the others to end in seconds.
 func TestProcsKilled(t *testing.T) {
 	p := procs(t, groupConfig())
@@ -130,7 +178,7 @@ func TestProcsRefuse(t *testing.T) {
 	s, n := shim(t), narrow(t)
 	cfg := groupConfig()
 	cfg.Batch = 3
-	if _, err := s.NewProcs(n, cfg, 2, nil); err == nil {
+	if _, err := NewProcs(s, n, cfg, 2, nil); err == nil {
 		t.Error("a batch of 3 for 2 processes was taken")
 	}
 	if testing.Short() {
@@ -138,7 +186,7 @@ func TestProcsRefuse(t *testing.T) {
 	}
 	cfg.Batch, cfg.Group.Timeout = 4, time.Minute
 	began := time.Now()
-	if _, err := s.NewProcs(n, cfg, 2, func() *exec.Cmd { return exec.Command("false") }); !errors.Is(err, train.ErrPeerLost) {
+	if _, err := NewProcs(s, n, cfg, 2, func() *exec.Cmd { return exec.Command("false") }); !errors.Is(err, train.ErrPeerLost) {
 		t.Errorf("a process that ends at once: %v", err)
 	}
 	if took := time.Since(began); took > 2*patience {

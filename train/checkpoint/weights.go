@@ -1,4 +1,4 @@
-package train
+package checkpoint
 
 import (
 	"fmt"
@@ -7,6 +7,35 @@ import (
 
 	"github.com/synshard/synshard/model"
 )
+
+// Prefixes of the engine's state beside the network's own names.
+const (
+	EMAPrefix       = "ema/"
+	OptimizerPrefix = "opt/"
+)
+
+// Weights picks the network's own tensors out of a state: the averaged ones
+// where averaged is set and there are such, else the raw ones.
+func Weights(state []model.Tensor, averaged bool) []model.Tensor {
+	ema := map[string]model.Tensor{}
+	for _, t := range state {
+		if name, ok := strings.CutPrefix(t.Name, EMAPrefix); ok {
+			t.Name = name
+			ema[name] = t
+		}
+	}
+	var out []model.Tensor
+	for _, t := range state {
+		if strings.HasPrefix(t.Name, EMAPrefix) || strings.HasPrefix(t.Name, OptimizerPrefix) {
+			continue
+		}
+		if e, ok := ema[t.Name]; ok && averaged {
+			t = e
+		}
+		out = append(out, t)
+	}
+	return out
+}
 
 // Adapted is what became of given weights when they were fitted to a network.
 type Adapted struct {

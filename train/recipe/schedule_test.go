@@ -1,4 +1,4 @@
-package train
+package recipe
 
 import (
 	"math"
@@ -58,17 +58,5 @@ func TestEMAWarmup(t *testing.T) {
 	}
 	if got := (EMA{Decay: 0.9}).At(0); got != 0.9 {
 		t.Errorf("decay %v without warm-up", got)
-	}
-}
-
-func TestStepSeeds(t *testing.T) {
-	seen := map[uint64]bool{}
-	for seed := range uint64(20) {
-		for step := range int64(500) {
-			seen[stepSeed(seed, step)] = true
-		}
-	}
-	if len(seen) != 20*500 {
-		t.Errorf("%d different seeds of %d", len(seen), 20*500)
 	}
 }

@@ -1,4 +1,7 @@
-package train
+// Package recipe is everything that decides how a network is fitted, apart from
+// the data and the machine: its values, the embedded recipes, and the schedules
+// of learning rate and averaging.
+package recipe
 
 import (
 	"cmp"
@@ -115,8 +118,8 @@ type Eval struct {
 	Square        bool   `yaml:"square"`
 }
 
-// RecipeNames lists the embedded recipes.
-func RecipeNames() []string {
+// Names lists the embedded recipes.
+func Names() []string {
 	entries, err := fs.ReadDir(recipeFiles, "recipes")
 	if err != nil {
 		panic(err) // embedded at build time
@@ -164,12 +167,12 @@ var modelValues = map[string]string{
 	"densenet121": "loss: {aux_weight: 0}\neval: {size: 224, resize: 256}",
 }
 
-// ResolveRecipe takes the embedded recipe called name, lays the layers over it
+// Resolve takes the embedded recipe called name, lays the layers over it
 // in order, and checks the outcome. A key no recipe has is an error.
-func ResolveRecipe(name string, layers ...Layer) (Recipe, error) {
+func Resolve(name string, layers ...Layer) (Recipe, error) {
 	base, err := recipeFiles.ReadFile("recipes/" + name + ".yaml")
 	if err != nil {
-		return Recipe{}, fmt.Errorf("recipe %q: there are %s", name, strings.Join(RecipeNames(), ", "))
+		return Recipe{}, fmt.Errorf("recipe %q: there are %s", name, strings.Join(Names(), ", "))
 	}
 	merged := map[string]any{}
 	if err := lay(merged, Layer{"recipe " + name, base}); err != nil {
@@ -192,7 +195,7 @@ func ResolveRecipe(name string, layers ...Layer) (Recipe, error) {
 	if err != nil {
 		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
 	}
-	r, err := ParseRecipe(text)
+	r, err := Parse(text)
 	if err != nil {
 		return Recipe{}, fmt.Errorf("recipe %s: %w", name, err)
 	}
@@ -247,8 +250,8 @@ func merge(dst, src map[string]any) {
 	}
 }
 
-// ParseRecipe reads a whole recipe, as config.yaml holds one, and checks it.
-func ParseRecipe(text []byte) (Recipe, error) {
+// Parse reads a whole recipe, as config.yaml holds one, and checks it.
+func Parse(text []byte) (Recipe, error) {
 	var r Recipe
 	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {
 		return Recipe{}, layerError(Layer{From: "parse"}, err)
@@ -277,7 +280,7 @@ func ParseRecipe(text []byte) (Recipe, error) {
 	return r, r.Check()
 }
 
-// YAML gives the recipe's text form, which ParseRecipe reads back.
+// YAML gives the recipe's text form, which Parse reads back.
 func (r Recipe) YAML() ([]byte, error) { return yaml.Marshal(r) }
 
 // Check names the first value that makes no sense.

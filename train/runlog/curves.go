@@ -1,4 +1,4 @@
-package train
+package runlog
 
 import (
 	"fmt"
@@ -32,8 +32,8 @@ type history struct {
 	top1, top1Raw, top1EMA, top5 plotter.XYs
 }
 
-// writeCurves draws the log's curves: loss, accuracy, learning rate.
-func writeCurves(path, log string) error {
+// WriteCurves draws the log's curves: loss, accuracy, learning rate.
+func WriteCurves(path, log string) error {
 	h, err := readHistory(log)
 	if err != nil {
 		return fmt.Errorf("curves: %w", err)
@@ -67,7 +67,7 @@ func readHistory(log string) (*history, error) {
 			*xys = append(*xys, plotter.XY{X: x, Y: y})
 		}
 	}
-	err := eachLine(log, func(_ []byte, rec record) error {
+	err := Each(log, func(_ []byte, rec Record) error {
 		switch rec.Kind {
 		case "step":
 			if rec.Loss != nil {

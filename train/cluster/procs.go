@@ -1,4 +1,4 @@
-package torch
+package cluster
 
 import (
 	"encoding/gob"
@@ -24,7 +24,7 @@ const patience = 10 * time.Second
 // and answers with its counts. Gradients go from process to process
 // (train.Group), so that all hold the same weights after every step.
 type Procs struct {
-	own    *Engine
+	own    train.Engine
 	others []*rank // ranks 1 and up
 	broken error   // why no further step can be made
 	stuck  bool    // own hangs in an exchange that no one comes to
@@ -53,7 +53,7 @@ func newRank(number int, name string, in io.Writer, out io.Reader) *rank {
 // must go evenly into them and into Accumulate; cfg.Group is filled in here. On
 // CUDA rank i has device cuda:i. spawn gives a command not yet started that
 // calls Serve on its standard input and output.
-func (s *Shim) NewProcs(network *model.Network, cfg train.EngineConfig, n int, spawn func() *exec.Cmd) (*Procs, error) {
+func NewProcs(b Backend, network *model.Network, cfg train.EngineConfig, n int, spawn func() *exec.Cmd) (*Procs, error) {
 	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
 		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d parts", cfg.Batch, n, max(cfg.Accumulate, 1))
 	}
@@ -79,7 +79,7 @@ func (s *Shim) NewProcs(network *model.Network, cfg train.EngineConfig, n int, s
 		others, killers = append(others, r), append(killers, k)
 	}
 	p := &Procs{others: others, abort: kill, end: kill}
-	err = p.open(s, network, cfg, func(i int) (train.Group, string) {
+	err = p.open(b, network, cfg, func(i int) (train.Group, string) {
 		if cfg.Device == "cpu" {
 			return group, cfg.Device
 		}
@@ -93,7 +93,7 @@ func (s *Shim) NewProcs(network *model.Network, cfg train.EngineConfig, n int, s
 
 // open builds every process's engine for its share of cfg's batch; place gives
 // the group as a rank is to see it, and its device. After an error p is closed.
-func (p *Procs) open(s *Shim, network *model.Network, cfg train.EngineConfig, place func(rank int) (train.Group, string)) error {
+func (p *Procs) open(b Backend, network *model.Network, cfg train.EngineConfig, place func(rank int) (train.Group, string)) error {
 	n := len(p.others) + 1
 	cfg.Batch /= n
 	at := func(i int) train.EngineConfig {
@@ -103,7 +103,7 @@ func (p *Procs) open(s *Shim, network *model.Network, cfg train.EngineConfig, pl
 		return c
 	}
 	_, err := p.together(func(i int) request { return request{Kind: askOpen, Network: network, Config: at(i)} }, func() (err error) {
-		p.own, err = s.New(network, at(0))
+		p.own, err = b.NewEngine(network, at(0))
 		return err
 	})
 	if err != nil {
@@ -299,7 +299,13 @@ func (p *Procs) Memory() (now, peak int64, err error) {
 	if p.stuck || p.own == nil {
 		return 0, 0, p.broken
 	}
-	return p.own.Memory()
+	m, ok := p.own.(interface {
+		Memory() (now, peak int64, err error)
+	})
+	if !ok {
+		return 0, 0, errors.New("the engine does not tell what memory it uses")
+	}
+	return m.Memory()
 }
 
 // Close frees the engine, here and in the other processes. Those that NewProcs

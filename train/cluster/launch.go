@@ -1,4 +1,9 @@
-package torch
+// Package cluster has several processes train one network, each on its own part of
+// every batch: started here (NewProcs) or by a launcher (Launch, Gather, Follow).
+// Rank 0 holds the data and alone writes; gradients go from process to process by
+// the engines themselves (train.Group). It is pure Go over a Backend, which makes
+// one process's engine.
+package cluster
 
 import (
 	"fmt"

@@ -1,4 +1,7 @@
-package train
+// Package checkpoint is a training run's state on disk: safetensors files that hold
+// weights, averages, optimiser state and where the run stands, and what becomes of
+// weights in other hands.
+package checkpoint
 
 import (
 	"encoding/json"
@@ -17,6 +20,7 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // ErrDamaged marks a checkpoint whose bytes are not those that were written.
@@ -29,36 +33,36 @@ const (
 )
 
 const (
-	checkpointDir    = "checkpoints"
-	checkpointPrefix = "step-"
-	checkpointSuffix = ".safetensors"
-	stateVersion     = 1
+	Dir        = "checkpoints"
+	namePrefix = "step-"
+	nameSuffix = ".safetensors"
+	Version    = 1
 )
 
 // Position is where a run stands and what must stay the same for it to go on:
 // the next sample is number Sample of epoch Epoch's order under Seed.
 type Position struct {
-	Version   int          `json:"version"`
-	Step      int64        `json:"step"`   // optimiser steps done
-	Epoch     int          `json:"epoch"`  // epoch under way, from 0
-	Sample    int64        `json:"sample"` // samples of it already used
-	Images    int64        `json:"images"` // training images used in all
-	Seconds   float64      `json:"seconds"`
-	Seed      uint64       `json:"seed"`
-	Batch     int          `json:"batch"`
-	Rows      int          `json:"rows"`
-	Model     string       `json:"model"`
-	Width     float64      `json:"width"`
-	Classes   string       `json:"classes"`    // digest of the class list
-	Parts     int          `json:"accumulate"` // parts the batch was worked through in
-	Optimizer string       `json:"optimizer"`
-	Evals     []Evaluation `json:"evals,omitempty"` // one an epoch validated
+	Version   int                 `json:"version"`
+	Step      int64               `json:"step"`   // optimiser steps done
+	Epoch     int                 `json:"epoch"`  // epoch under way, from 0
+	Sample    int64               `json:"sample"` // samples of it already used
+	Images    int64               `json:"images"` // training images used in all
+	Seconds   float64             `json:"seconds"`
+	Seed      uint64              `json:"seed"`
+	Batch     int                 `json:"batch"`
+	Rows      int                 `json:"rows"`
+	Model     string              `json:"model"`
+	Width     float64             `json:"width"`
+	Classes   string              `json:"classes"`    // digest of the class list
+	Parts     int                 `json:"accumulate"` // parts the batch was worked through in
+	Optimizer string              `json:"optimizer"`
+	Evals     []runlog.Evaluation `json:"evals,omitempty"` // one an epoch validated
 }
 
-// bestEval gives the validation with the highest top-1 (of the averaged weights
+// BestEval gives the validation with the highest top-1 (of the averaged weights
 // where there are such), the earliest on a tie.
-func (p *Position) bestEval() (Evaluation, bool) {
-	var best Evaluation
+func (p *Position) BestEval() (runlog.Evaluation, bool) {
+	var best runlog.Evaluation
 	found := false
 	for _, e := range p.Evals {
 		if !found || e.Best().Accuracy() > best.Best().Accuracy() {
@@ -68,14 +72,14 @@ func (p *Position) bestEval() (Evaluation, bool) {
 	return best, found
 }
 
-func checkpointName(step int64) string {
-	return fmt.Sprintf("%s%09d%s", checkpointPrefix, step, checkpointSuffix)
+func fileName(step int64) string {
+	return fmt.Sprintf("%s%09d%s", namePrefix, step, nameSuffix)
 }
 
-// CheckpointSteps lists the steps a run directory has checkpoints of,
+// Steps lists the steps a run directory has checkpoints of,
 // ascending.
-func CheckpointSteps(dir string) ([]int64, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, checkpointDir))
+func Steps(dir string) ([]int64, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, Dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -84,9 +88,9 @@ func CheckpointSteps(dir string) ([]int64, error) {
 	}
 	var steps []int64
 	for _, e := range entries {
-		middle, ok := strings.CutPrefix(e.Name(), checkpointPrefix)
-		if middle, ok2 := strings.CutSuffix(middle, checkpointSuffix); ok && ok2 {
-			if n, err := strconv.ParseInt(middle, 10, 64); err == nil && n >= 0 && checkpointName(n) == e.Name() {
+		middle, ok := strings.CutPrefix(e.Name(), namePrefix)
+		if middle, ok2 := strings.CutSuffix(middle, nameSuffix); ok && ok2 {
+			if n, err := strconv.ParseInt(middle, 10, 64); err == nil && n >= 0 && fileName(n) == e.Name() {
 				steps = append(steps, n)
 			}
 		}
@@ -95,19 +99,19 @@ func CheckpointSteps(dir string) ([]int64, error) {
 	return steps, nil
 }
 
-// CheckpointPath is the file of one step's checkpoint.
-func CheckpointPath(dir string, step int64) string {
-	return filepath.Join(dir, checkpointDir, checkpointName(step))
+// Path is the file of one step's checkpoint.
+func Path(dir string, step int64) string {
+	return filepath.Join(dir, Dir, fileName(step))
 }
 
-// writeCheckpoint writes tensors and position whole or not at all.
-func writeCheckpoint(dir string, p Position, spec model.Spec, tensors []model.Tensor) (string, error) {
-	path := CheckpointPath(dir, p.Step)
-	meta, err := checkpointMeta(p, spec)
+// Write writes tensors and position whole or not at all.
+func Write(dir string, p Position, spec model.Spec, tensors []model.Tensor) (string, error) {
+	path := Path(dir, p.Step)
+	meta, err := metadata(p, spec)
 	if err != nil {
 		return "", err
 	}
-	meta[sumKey] = digest(tensors, meta)
+	meta[sumKey] = Digest(tensors, meta)
 	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return "", err
 	}
@@ -118,7 +122,7 @@ func writeCheckpoint(dir string, p Position, spec model.Spec, tensors []model.Te
 	return path, nil
 }
 
-func checkpointMeta(p Position, spec model.Spec) (map[string]string, error) {
+func metadata(p Position, spec model.Spec) (map[string]string, error) {
 	state, err := json.Marshal(p)
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
@@ -126,8 +130,8 @@ func checkpointMeta(p Position, spec model.Spec) (map[string]string, error) {
 	return map[string]string{"format": "pt", stateKey: string(state), model.SpecKey: spec.JSON()}, nil
 }
 
-// digest covers everything a safetensors file says, independent of its layout.
-func digest(tensors []model.Tensor, meta map[string]string) string {
+// Digest covers everything a safetensors file says, independent of its layout.
+func Digest(tensors []model.Tensor, meta map[string]string) string {
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	for _, k := range slices.Sorted(maps.Keys(meta)) {
 		if k != sumKey {
@@ -143,9 +147,9 @@ func digest(tensors []model.Tensor, meta map[string]string) string {
 	return fmt.Sprintf("%08x", sum.Sum32())
 }
 
-// ReadCheckpoint reads a checkpoint and checks every byte of it; what is wrong
+// Read reads a checkpoint and checks every byte of it; what is wrong
 // with it is ErrDamaged, unless it cannot be opened or read at all.
-func ReadCheckpoint(path string) (Position, model.Spec, []model.Tensor, error) {
+func Read(path string) (Position, model.Spec, []model.Tensor, error) {
 	var p Position
 	var spec model.Spec
 	damaged := func(format string, args ...any) error {
@@ -164,14 +168,14 @@ func ReadCheckpoint(path string) (Position, model.Spec, []model.Tensor, error) {
 	if err != nil {
 		return p, spec, nil, damaged("%w", err)
 	}
-	if want, got := meta[sumKey], digest(tensors, meta); want != got {
+	if want, got := meta[sumKey], Digest(tensors, meta); want != got {
 		return p, spec, nil, damaged("checksum is %s, the file says %q", got, want)
 	}
 	if err := json.Unmarshal([]byte(meta[stateKey]), &p); err != nil {
 		return p, spec, nil, damaged("%s: %w", stateKey, err)
 	}
-	if p.Version != stateVersion {
-		return p, spec, nil, fmt.Errorf("%s: checkpoint version %d, this program knows %d", path, p.Version, stateVersion)
+	if p.Version != Version {
+		return p, spec, nil, fmt.Errorf("%s: checkpoint version %d, this program knows %d", path, p.Version, Version)
 	}
 	if spec, err = model.ParseSpec(meta[model.SpecKey]); err != nil {
 		return p, spec, nil, damaged("%s: %w", model.SpecKey, err)
@@ -179,18 +183,18 @@ func ReadCheckpoint(path string) (Position, model.Spec, []model.Tensor, error) {
 	return p, spec, tensors, nil
 }
 
-// newestCheckpoint reads the newest checkpoint that is whole. Damaged ones are
+// Newest reads the newest checkpoint that is whole. Damaged ones are
 // reported, set aside under another name and passed over. found is false when
 // there is none at all; when every one is damaged that is an error.
-func newestCheckpoint(dir string, warn func(string)) (p Position, tensors []model.Tensor, found bool, err error) {
-	steps, err := CheckpointSteps(dir)
+func Newest(dir string, warn func(string)) (p Position, tensors []model.Tensor, found bool, err error) {
+	steps, err := Steps(dir)
 	if err != nil {
 		return p, nil, false, err
 	}
 	var last error
 	for _, step := range slices.Backward(steps) {
-		path := CheckpointPath(dir, step)
-		p, _, tensors, err := ReadCheckpoint(path)
+		path := Path(dir, step)
+		p, _, tensors, err := Read(path)
 		if err == nil && p.Step != step {
 			err = fmt.Errorf("%s: %w: it holds step %d", path, ErrDamaged, p.Step)
 		}
@@ -208,15 +212,15 @@ func newestCheckpoint(dir string, warn func(string)) (p Position, tensors []mode
 	}
 	if last != nil {
 		return p, nil, false, fmt.Errorf("no whole checkpoint is left in %s (the last: %w); to start afresh remove the directory",
-			filepath.Join(dir, checkpointDir), last)
+			filepath.Join(dir, Dir), last)
 	}
 	return p, nil, false, nil
 }
 
-// prune removes all checkpoints but the newest keep and the one of step best,
+// Prune removes all checkpoints but the newest keep and the one of step best,
 // and points best.safetensors at that.
-func prune(dir string, keep int, best int64, hasBest bool) error {
-	steps, err := CheckpointSteps(dir)
+func Prune(dir string, keep int, best int64, hasBest bool) error {
+	steps, err := Steps(dir)
 	if err != nil {
 		return err
 	}
@@ -224,14 +228,14 @@ func prune(dir string, keep int, best int64, hasBest bool) error {
 		if i >= len(steps)-keep || hasBest && step == best {
 			continue
 		}
-		if err := os.Remove(CheckpointPath(dir, step)); err != nil {
+		if err := os.Remove(Path(dir, step)); err != nil {
 			return fmt.Errorf("remove old checkpoint: %w", err)
 		}
 	}
 	if !hasBest || !slices.Contains(steps, best) {
 		return nil
 	}
-	return relink(filepath.Join(checkpointDir, checkpointName(best)), filepath.Join(dir, "best.safetensors"))
+	return relink(filepath.Join(Dir, fileName(best)), filepath.Join(dir, "best.safetensors"))
 }
 
 // relink makes name a symbolic link to target, replacing what it was in one

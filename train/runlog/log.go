@@ -1,4 +1,6 @@
-package train
+// Package runlog is what a training run writes down for people to follow: a line
+// a step and a line a validation in log.ndjson, and their curves as an image.
+package runlog
 
 import (
 	"bufio"
@@ -15,10 +17,11 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 )
 
-const logName = "log.ndjson"
+// Name is the log's, in the run's directory.
+const Name = "log.ndjson"
 
-// StepInfo is what a step leaves in log.ndjson.
-type StepInfo struct {
+// Step is what a step leaves in log.ndjson.
+type Step struct {
 	Kind      string    `json:"kind"` // "step"
 	Time      time.Time `json:"time"`
 	Step      int64     `json:"step"`  // from 1
@@ -78,7 +81,7 @@ func (e Evaluation) Best() *Score {
 	return &e.Raw
 }
 
-// event is a line that is neither: a warning, a start, a checkpoint.
+// event is a line that is neither: a warning, a start.
 type event struct {
 	Kind string    `json:"kind"`
 	Time time.Time `json:"time"`
@@ -86,32 +89,32 @@ type event struct {
 	Text string    `json:"text"`
 }
 
-// runLog appends lines to log.ndjson.
-type runLog struct {
+// Log appends lines to log.ndjson.
+type Log struct {
 	f *os.File
 }
 
-// openLog opens the log of a run that stands at step, dropping the steps and
+// Open opens the log of a run that stands at step, dropping the steps and
 // validations that come after it (those of a killed run, about to be done
 // again) and a torn last line.
-func openLog(dir string, step int64) (*runLog, error) {
-	path := filepath.Join(dir, logName)
-	if err := trimLog(path, step); err != nil {
+func Open(dir string, step int64) (*Log, error) {
+	path := filepath.Join(dir, Name)
+	if err := trim(path, step); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	return &runLog{f}, nil
+	return &Log{f}, nil
 }
 
-func trimLog(path string, step int64) error {
+func trim(path string, step int64) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return durable.WriteFile(path, func(w io.Writer) error {
-		return eachLine(path, func(line []byte, rec record) error {
+		return Each(path, func(line []byte, rec Record) error {
 			if rec.Kind != "step" && rec.Kind != "eval" || rec.Step <= step {
 				_, err := w.Write(append(line, '\n'))
 				return err
@@ -121,8 +124,8 @@ func trimLog(path string, step int64) error {
 	})
 }
 
-// record is what of a line the readers of the log need.
-type record struct {
+// Record is what of a line, whatever its kind, the readers of the log need.
+type Record struct {
 	Kind     string   `json:"kind"`
 	Step     int64    `json:"step"`
 	Epoch    float64  `json:"epoch"`
@@ -132,9 +135,9 @@ type record struct {
 	Raw, EMA *Score
 }
 
-// eachLine calls f with each whole line of the log and what it says; lines that
+// Each calls f with each whole line of the log and what it says; lines that
 // are not JSON (the torn end of a killed run) are passed over.
-func eachLine(path string, f func(line []byte, rec record) error) error {
+func Each(path string, f func(line []byte, rec Record) error) error {
 	in, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
@@ -143,7 +146,7 @@ func eachLine(path string, f func(line []byte, rec record) error) error {
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 64<<10), 16<<20)
 	for s.Scan() {
-		var rec record
+		var rec Record
 		if json.Unmarshal(s.Bytes(), &rec) != nil {
 			continue
 		}
@@ -157,7 +160,8 @@ func eachLine(path string, f func(line []byte, rec record) error) error {
 	return nil
 }
 
-func (l *runLog) write(v any) error {
+// Write appends v as a line.
+func (l *Log) Write(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("log: %w", err)
@@ -168,7 +172,13 @@ func (l *runLog) write(v any) error {
 	return nil
 }
 
-func (l *runLog) close() error { return l.f.Close() }
+// Event appends a line of text: what happened at a step.
+func (l *Log) Event(kind string, step int64, text string) error {
+	return l.Write(event{Kind: kind, Time: time.Now().UTC(), Step: step, Text: text})
+}
+
+// Close closes the file.
+func (l *Log) Close() error { return l.f.Close() }
 
 // Number is a float64 whose JSON form is null where JSON has no such value.
 type Number float64

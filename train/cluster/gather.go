@@ -1,4 +1,4 @@
-package torch
+package cluster
 
 import (
 	"context"
@@ -40,16 +40,16 @@ type hello struct {
 // Members are the other processes of a launched group, as rank 0 has them:
 // each waits to be asked for an engine.
 type Members struct {
-	shim   *Shim
-	launch Launch
-	others []*rank
-	conns  []net.Conn
+	backend Backend
+	launch  Launch
+	others  []*rank
+	conns   []net.Conn
 }
 
 // Gather waits, as rank 0, until all processes of the group have come. onStop
 // is called, from any goroutine, when one of them says that it was asked to
 // stop.
-func (s *Shim) Gather(ctx context.Context, l Launch, onStop func()) (*Members, error) {
+func Gather(ctx context.Context, b Backend, l Launch, onStop func()) (*Members, error) {
 	listener, err := (&net.ListenConfig{KeepAliveConfig: keepAlive}).Listen(ctx, "tcp", ":0")
 	if err != nil {
 		return nil, fmt.Errorf("gather the group: %w", err)
@@ -57,10 +57,10 @@ func (s *Shim) Gather(ctx context.Context, l Launch, onStop func()) (*Members, e
 	defer listener.Close()
 	token := rand.Text()
 	defer context.AfterFunc(ctx, func() { listener.Close() })()
-	if _, err := s.meetOr(ctx, l, fmt.Sprintf("%d %s", listener.Addr().(*net.TCPAddr).Port, token)); err != nil {
+	if _, err := meet(ctx, b, l, fmt.Sprintf("%d %s", listener.Addr().(*net.TCPAddr).Port, token)); err != nil {
 		return nil, err
 	}
-	m := &Members{shim: s, launch: l, others: make([]*rank, l.World-1), conns: make([]net.Conn, l.World-1)}
+	m := &Members{backend: b, launch: l, others: make([]*rank, l.World-1), conns: make([]net.Conn, l.World-1)}
 	if err := m.accept(listener.(*net.TCPListener), token); err != nil {
 		m.hangUp()
 		if ctx.Err() != nil {
@@ -74,15 +74,20 @@ func (s *Shim) Gather(ctx context.Context, l Launch, onStop func()) (*Members, e
 	return m, nil
 }
 
-// meetOr is meet unless ctx ends before; the meeting is then left behind.
-func (s *Shim) meetOr(ctx context.Context, l Launch, word string) (string, error) {
+// meet hands rank 0's word to every other process of a launched group. All must
+// call it; when it returns, all were there. When ctx ends before, the meeting is
+// left behind.
+func meet(ctx context.Context, b Backend, l Launch, word string) (string, error) {
 	type met struct {
 		word string
 		err  error
 	}
 	done := make(chan met, 1)
 	go func() {
-		w, err := s.meet(l, word)
+		w, err := b.Meet(train.Meeting{
+			Addr: l.MasterAddr, Port: l.MasterPort, Name: fmt.Sprintf("synshard/%d", l.Attempt),
+			Rank: l.Rank, World: l.World, Hosted: l.Hosted, Timeout: l.timeout(),
+		}, word)
 		done <- met{w, err}
 	}()
 	select {
@@ -112,8 +117,8 @@ func (m *Members) accept(listener *net.TCPListener, token string) error {
 		}
 		conn.SetDeadline(time.Time{})
 		switch {
-		case h.Torch != m.shim.Version():
-			err = fmt.Errorf("rank %d has libtorch %s, rank 0 %s", h.Rank, h.Torch, m.shim.Version())
+		case h.Torch != m.backend.Version():
+			err = fmt.Errorf("rank %d has libtorch %s, rank 0 %s", h.Rank, h.Torch, m.backend.Version())
 		case h.Rank < 1 || h.Rank >= m.launch.World || m.conns[h.Rank-1] != nil:
 			err = fmt.Errorf("two processes say that they are rank %d, or it is out of range", h.Rank)
 		}
@@ -142,7 +147,7 @@ func (m *Members) NewEngine(network *model.Network, cfg train.EngineConfig) (*Pr
 	}
 	hosts := m.hosts()
 	p := &Procs{others: m.others, abort: func() {}, end: m.closeEngines}
-	err = p.open(m.shim, network, cfg, func(i int) (train.Group, string) {
+	err = p.open(m.backend, network, cfg, func(i int) (train.Group, string) {
 		return train.Group{World: n, MasterAddr: hosts[0], Host: hosts[i], MasterPort: port, Timeout: m.launch.Timeout}, cfg.Device
 	})
 	if err != nil {
@@ -213,8 +218,8 @@ func (m *Members) hangUp() {
 // Follow is the life of a process of a launched group that is not rank 0; it
 // gives the code that rank 0 ends with. ctx ends the wait for the others; from
 // then on it is rank 0 that ends this process.
-func (s *Shim) Follow(ctx context.Context, l Launch, o Serving) (code int, err error) {
-	word, err := s.meetOr(ctx, l, "")
+func Follow(ctx context.Context, b Backend, l Launch, o Serving) (code int, err error) {
+	word, err := meet(ctx, b, l, "")
 	if err != nil {
 		return 0, err
 	}
@@ -228,8 +233,8 @@ func (s *Shim) Follow(ctx context.Context, l Launch, o Serving) (code int, err e
 		return 0, fmt.Errorf("join the group: %w: %w", train.ErrPeerLost, err)
 	}
 	defer conn.Close()
-	if err := gob.NewEncoder(conn).Encode(hello{Token: token, Rank: l.Rank, Torch: s.Version()}); err != nil {
+	if err := gob.NewEncoder(conn).Encode(hello{Token: token, Rank: l.Rank, Torch: b.Version()}); err != nil {
 		return 0, fmt.Errorf("join the group: %w: %w", train.ErrPeerLost, err)
 	}
-	return s.Serve(conn, conn, o)
+	return Serve(b, conn, conn, o)
 }
