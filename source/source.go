@@ -102,21 +102,23 @@ const (
 	Folder  Kind = "folder"
 	Tar     Kind = "tar"
 	Zip     Kind = "zip"
-	List    Kind = "list" // CSV, TSV or JSONL of paths, or Set.OpenPaths' list
+	List    Kind = "list" // CSV, TSV or JSONL of paths, or OpenPaths'
 	Parquet Kind = "parquet"
 	Arrow   Kind = "arrow" // an IPC file, stream, or Feather of version 2
-	File    Kind = "file"  // one image, given by its path
+	Files   Kind = "files" // images given one by one: entries are named as they were given
 )
 
 // Info describes one container of a Set.
 type Info struct {
-	// Path is the container's, "-" for standard input.
+	// Path is the container's, "-" for standard input; of images given one by
+	// one, the first of them.
 	Path string
-	// Given is the path that the caller gave: Path, or the folder in which the
-	// container was found. Archives and files of columns in a folder are
-	// containers of their own, which follow the folder's.
-	Given string
-	Kind  Kind
+	// Given and Within say how a container was found in a folder: the
+	// folder's path as the caller gave it, and the place below it, with slashes. Archives and files of
+	// columns in a folder are containers of their own, which follow the
+	// folder's. Of a path that the caller gave, Given is Path and Within is "".
+	Given, Within string
+	Kind          Kind
 	// Sequential marks what can only be read front to back, a compressed tar
 	// or a pipe: its entries are not listed. See Set.Walk.
 	Sequential bool

@@ -56,6 +56,9 @@ var allowed = map[string][]string{
 var owners = map[string][]string{
 	"github.com/apache/arrow/go/":          {"shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
+	"github.com/parquet-go/parquet-go":     {"source"},
+	"github.com/ulikunitz/xz":              {"source"},
+	"github.com/klauspost/compress":        {"source"},
 	"github.com/spf13/cobra":               {"cmd/synshard"},
 	"github.com/spf13/pflag":               {"cmd/synshard"},
 	"github.com/schollz/progressbar/":      {"cmd/synshard"},

@@ -1,0 +1,272 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// folderReaders is how many directories are listed at a time, which pays where
+// a file server takes its time with each name.
+const folderReaders = 8
+
+// folder is a directory and what is below it.
+type folder struct {
+	path   string
+	number int32
+	skip   func(name, reason string, image bool)
+}
+
+// list gives the files below the folder, by name. Links are followed: to
+// directories unless they lead back to where they are; to files of the tree, and to images
+// wherever they are. All else is told.
+func (d *folder) list(ctx context.Context) ([]Entry, error) {
+	root, err := os.Stat(d.path)
+	if err != nil {
+		return nil, err
+	}
+	real, err := realPath(d.path)
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{d: d, ctx: ctx, real: real, todo: []directory{{info: root}}}
+	l.more.L = &l.mu
+	var wg sync.WaitGroup
+	for range folderReaders {
+		wg.Go(l.work)
+	}
+	wg.Wait()
+	if l.err != nil {
+		return nil, l.err
+	}
+	slices.SortFunc(l.skips, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
+	for _, s := range l.skips {
+		d.skip(s.Name, s.Reason, s.Image)
+	}
+	return l.entries, sortEntries(d.path, l.entries)
+}
+
+// directory is one to be listed. Its info and those above it tell loops.
+type directory struct {
+	name  string // below the root; "" is the root
+	info  fs.FileInfo
+	above *directory
+	links int // on the way to it
+}
+
+// maxLinksDeep bounds what links in linked directories multiply.
+const maxLinksDeep = 8
+
+// listing is the work of listing a folder.
+type listing struct {
+	d    *folder
+	ctx  context.Context
+	real string // the root without links
+
+	mu      sync.Mutex
+	more    sync.Cond
+	todo    []directory
+	working int
+	entries []Entry
+	skips   []Skip
+	err     error
+}
+
+func (l *listing) work() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		for len(l.todo) == 0 && l.working > 0 && l.err == nil {
+			l.more.Wait()
+		}
+		if len(l.todo) == 0 || l.err != nil {
+			return
+		}
+		dir := l.todo[len(l.todo)-1]
+		l.todo = l.todo[:len(l.todo)-1]
+		l.working++
+		l.mu.Unlock()
+		found, err := l.directory(&dir)
+		l.mu.Lock()
+		l.working--
+		if err != nil && l.err == nil {
+			l.err = err
+		}
+		l.entries = append(l.entries, found.entries...)
+		l.skips = append(l.skips, found.skips...)
+		l.todo = append(l.todo, found.below...)
+		l.more.Broadcast()
+	}
+}
+
+// found is what one directory holds.
+type found struct {
+	entries []Entry
+	skips   []Skip
+	below   []directory
+}
+
+func (f *found) skip(name, reason string, image bool) {
+	f.skips = append(f.skips, Skip{Name: name, Reason: reason, Image: image})
+}
+
+func (l *listing) directory(dir *directory) (out found, err error) {
+	at := filepath.Join(l.d.path, filepath.FromSlash(dir.name))
+	list, err := os.ReadDir(at)
+	if err != nil {
+		return out, err
+	}
+	for i, e := range list {
+		if i%1024 == 0 && l.ctx.Err() != nil {
+			return out, l.ctx.Err()
+		}
+		name := path.Join(dir.name, e.Name())
+		if junkElement(e.Name()) {
+			out.skip(name, JunkReason, false)
+			continue
+		}
+		if err := l.one(dir, e, name, &out); err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// one notes what a name leads to.
+func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) error {
+	p := filepath.Join(l.d.path, filepath.FromSlash(name))
+	link := e.Type()&fs.ModeSymlink != 0
+	var info fs.FileInfo
+	var err error
+	if link {
+		info, err = os.Stat(p)
+	} else {
+		info, err = e.Info()
+	}
+	switch {
+	case err != nil && link:
+		out.skip(name, "a link that leads nowhere", maybeImages(name))
+	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+	case err != nil:
+		return err
+	case info.IsDir():
+		next := directory{name: name, info: info, above: dir, links: dir.links}
+		if link {
+			next.links++
+		}
+		switch {
+		case dir.loop(info), link && l.contains(p):
+			out.skip(name, "a link to a directory that it is in", false)
+		case next.links > maxLinksDeep:
+			out.skip(name, "a link in more than eight linked directories", true)
+		default:
+			out.below = append(out.below, next)
+		}
+	case !info.Mode().IsRegular():
+		out.skip(name, "not a regular file: "+kindOf(info.Mode()), ImageName(name))
+	case link && !l.mayRead(p, name):
+		out.skip(name, "a link out of the folder to what is not called as an image is", ImageName(name))
+	default:
+		out.entries = append(out.entries, Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano(), Container: l.d.number})
+	}
+	return nil
+}
+
+// loop says whether a directory is the one at hand or above it.
+func (d *directory) loop(info fs.FileInfo) bool {
+	for ; d != nil; d = d.above {
+		if os.SameFile(d.info, info) {
+			return true
+		}
+	}
+	return false
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// contains says whether a directory that a link leads to is above the whole tree.
+func (l *listing) contains(link string) bool {
+	to, err := realPath(link)
+	if err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(to, l.real)
+	return err == nil && filepath.IsLocal(rel)
+}
+
+// realPath gives a path without links, from the root.
+func realPath(p string) (string, error) {
+	p, err := filepath.EvalSymlinks(p)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(p)
+}
+
+// mayRead says whether a link leads to a file that is of this tree, or that an
+// image may be: one that is called so, or an object of a store that names objects
+// by their content, where the link has the image's name. A link to anything
+// else would put a file into a dataset that nobody gave.
+func (l *listing) mayRead(p, name string) bool {
+	to, err := realPath(p)
+	if err != nil {
+		return false
+	}
+	if rel, err := filepath.Rel(l.real, to); err == nil && filepath.IsLocal(rel) {
+		return true
+	}
+	return ImageName(to) || containerName(to) || contentName(filepath.Base(to))
+}
+
+// contentName knows a name that is a digest in hexadecimal digits, of 128 bits or more.
+func contentName(s string) bool {
+	return len(s) >= 30 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+func (d *folder) read(e *Entry, buf []byte) ([]byte, error) {
+	return readImage(filepath.Join(d.path, filepath.FromSlash(e.Name)), buf)
+}
+
+func (d *folder) each(ctx context.Context, entries []Entry, f visit) error {
+	return eachRead(ctx, d, entries, f)
+}
+
+// eachRead reads one entry after the other.
+func eachRead(ctx context.Context, c container, entries []Entry, f visit) error {
+	var buf []byte
+	for i := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := give(c, &entries[i], &buf, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *folder) walk(context.Context, func(Entry, io.Reader) error) error { return errNotSequential }
+
+// unchanged has nothing to ask: a folder's files are each their own, with their times.
+func (d *folder) unchanged() error {
+	if _, err := os.Stat(d.path); err != nil {
+		return fmt.Errorf("the folder is gone: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"sync"
+)
+
+// Set is open containers and what they hold. Its methods may be called from
+// many goroutines, Close when the others have returned.
+type Set struct {
+	options    Options
+	infos      []Info
+	containers []container
+	entries    []Entry
+	files      *files
+
+	skipping sync.Mutex
+}
+
+// container reads what is of one container.
+type container interface {
+	// read gives an entry's bytes, in buf where they fit. Errors name the entry and the container.
+	read(e *Entry, buf []byte) ([]byte, error)
+	// each calls f with entries of this container in the order given.
+	each(ctx context.Context, entries []Entry, f visit) error
+	// walk reads a Sequential container; others are read with each.
+	walk(ctx context.Context, f func(Entry, io.Reader) error) error
+	// unchanged wants the container's file to be what it was.
+	unchanged() error
+}
+
+// Infos describes the containers, in the order of the paths given. The caller
+// must not change it.
+func (s *Set) Infos() []Info { return s.infos }
+
+// Entries lists what is in the containers that are not Sequential: by container, then
+// by the bytes of the names; lists and files of columns in the order of their
+// rows. Junk is not among them. The caller must not change it.
+func (s *Set) Entries() []Entry { return s.entries }
+
+// Read gives an entry's bytes, in buf where they fit.
+// An image that cannot be had is ErrUnreadable; damage to its container is ErrCorrupt.
+func (s *Set) Read(e Entry, buf []byte) ([]byte, error) {
+	c, err := s.of(&e)
+	if err != nil {
+		return nil, err
+	}
+	if e.Archive {
+		return nil, fmt.Errorf("%s: %s: an archive within the archive is no single image", s.infos[e.Container].Path, e.Name)
+	}
+	return c.read(&e, buf[:0])
+}
+
+// Each calls f with the entries in the order given, which is cheap where it is
+// that of Entries: a row group is read once. An entry that is an Archive is
+// expanded to its members, in their order there, named as in a Set that lists
+// them. The bytes are valid during the call.
+//
+// err is ErrUnreadable where that one image cannot be had; there are no bytes
+// then, and f decides what it means. Any other trouble ends the run, as does an
+// error of f, which is returned as it is.
+func (s *Set) Each(ctx context.Context, entries []Entry, f func(e Entry, b []byte, err error) error) error {
+	for len(entries) > 0 {
+		n := 1
+		for n < len(entries) && entries[n].Container == entries[0].Container {
+			n++
+		}
+		c, err := s.of(&entries[0])
+		if err != nil {
+			return err
+		}
+		if err := c.each(ctx, entries[:n], f); err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// Walk reads a Sequential container front to back and calls f with every entry,
+// those of tars within it too. The reader gives Entry.Size bytes and is valid during the call; f
+// need not read it. A pipe can be walked once.
+func (s *Set) Walk(ctx context.Context, container int, f func(Entry, io.Reader) error) error {
+	if container < 0 || container >= len(s.infos) || !s.infos[container].Sequential {
+		return fmt.Errorf("container %d is not one that is read front to back", container)
+	}
+	return s.containers[container].walk(ctx, f)
+}
+
+// Unchanged wants the files of archives, lists and columns to be what they were when
+// they were opened.
+func (s *Set) Unchanged() error {
+	for _, c := range s.containers {
+		if err := c.unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close closes all files.
+func (s *Set) Close() error { return s.files.close() }
+
+// visit is what Each calls.
+type visit = func(e Entry, b []byte, err error) error
+
+func (s *Set) of(e *Entry) (container, error) {
+	if e.Container < 0 || int(e.Container) >= len(s.containers) {
+		return nil, fmt.Errorf("%s: it is of no container of this set", e.Name)
+	}
+	return s.containers[e.Container], nil
+}

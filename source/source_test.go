@@ -1,0 +1,554 @@
+package source
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// contents is what a container should give: bytes by name.
+type contents map[string]string
+
+// skips is what it should leave out: reasons by name, with " (image)" behind
+// those that may lose one.
+type skips map[string]string
+
+// openTest opens a path and reads everything in it, at random and in order.
+func openTest(t *testing.T, o Options, paths ...string) (contents, skips, error) {
+	t.Helper()
+	left := skips{}
+	o.OnSkip = func(s Skip) {
+		if s.Image {
+			s.Reason += " (image)"
+		}
+		left[s.Name] = s.Reason
+	}
+	s, err := Open(t.Context(), paths, o)
+	if err != nil {
+		return nil, left, err
+	}
+	defer s.Close()
+	got, err := readAll(t, s)
+	if err == nil {
+		err = s.Unchanged()
+	}
+	return got, left, err
+}
+
+func readAll(t *testing.T, s *Set) (contents, error) {
+	t.Helper()
+	got := contents{}
+	note := func(name string, b []byte) {
+		if _, twice := got[name]; twice {
+			t.Errorf("%s came twice", name)
+		}
+		got[name] = string(b)
+	}
+	err := s.Each(t.Context(), s.Entries(), func(e Entry, b []byte, err error) error {
+		if err != nil {
+			return err
+		}
+		if e.Size >= 0 && e.Size != int64(len(b)) {
+			t.Errorf("%s: %d bytes, announced as %d", e.Name, len(b), e.Size)
+		}
+		note(e.Name, b)
+		return nil
+	})
+	if err != nil {
+		return got, err
+	}
+	for _, e := range s.Entries() {
+		if e.Archive {
+			continue
+		}
+		b, err := s.Read(e, nil)
+		if err != nil || string(b) != got[e.Name] {
+			t.Errorf("%s: Read gives %q, %v; Each gave %q", e.Name, b, err, got[e.Name])
+		}
+	}
+	for i, info := range s.Infos() {
+		if !info.Sequential {
+			continue
+		}
+		err := s.Walk(t.Context(), i, func(e Entry, r io.Reader) error {
+			b, err := io.ReadAll(r)
+			note(e.Name, b)
+			return err
+		})
+		if err != nil {
+			return got, err
+		}
+	}
+	return got, nil
+}
+
+// check compares what a path gives with what it should.
+func check(t *testing.T, want contents, left skips, o Options, paths ...string) {
+	t.Helper()
+	got, skipped, err := openTest(t, o, paths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("entries (-want +got):\n%s", diff)
+	}
+	if left == nil {
+		left = skips{}
+	}
+	if diff := cmp.Diff(left, skipped); diff != "" {
+		t.Errorf("skipped (-want +got):\n%s", diff)
+	}
+}
+
+// refused wants opening or reading to fail with an error that holds the texts.
+func refused(t *testing.T, p string, texts ...string) error {
+	t.Helper()
+	_, _, err := openTest(t, Options{}, p)
+	if err == nil {
+		t.Fatalf("%s was read", p)
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("%q does not say %q", err, text)
+		}
+	}
+	return err
+}
+
+func write(t *testing.T, name string, b []byte) string {
+	t.Helper()
+	p := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(p, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// tarOf packs headers; a file's bytes are in its Xattrs' place, the map.
+func tarOf(t *testing.T, headers []tar.Header, files contents) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range headers {
+		if h.Typeflag == 0 {
+			h.Typeflag = tar.TypeReg
+		}
+		if h.Typeflag == tar.TypeReg {
+			h.Size = int64(len(files[h.Name]))
+		}
+		h.Mode = 0o644
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			io.WriteString(w, files[h.Name])
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// pack is tarOf plain files by name.
+func pack(t *testing.T, files contents) []byte {
+	t.Helper()
+	var headers []tar.Header
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		headers = append(headers, tar.Header{Name: name})
+	}
+	return tarOf(t, headers, files)
+}
+
+func zipOf(t *testing.T, files contents, change func(*zip.FileHeader)) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		h := &zip.FileHeader{Name: name, Method: zip.Deflate}
+		if change != nil {
+			change(h)
+		}
+		f, err := w.CreateHeader(h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(f, files[name])
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func folderOf(t *testing.T, files contents) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, b := range files {
+		p := filepath.Join(root, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(p), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte(b), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func gzipped(b []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
+}
+
+var classes = contents{"n01440764/a.JPEG": "one", "n01440764/b.JPEG": "", "n01443537/a.JPEG": strings.Repeat("x", 5000), "notes.txt": "n"}
+
+func TestSameTreeInEveryContainer(t *testing.T) {
+	packed := pack(t, classes)
+	check(t, classes, nil, Options{}, folderOf(t, classes))
+	check(t, classes, nil, Options{}, write(t, "a.tar", packed))
+	check(t, classes, nil, Options{}, write(t, "a.zip", zipOf(t, classes, nil)))
+	check(t, classes, nil, Options{}, write(t, "no-name", packed))
+	check(t, classes, nil, Options{}, write(t, "a.tar.gz", gzipped(packed)))
+	check(t, classes, nil, Options{Stdin: bytes.NewReader(packed)}, "-")
+	check(t, classes, nil, Options{Stdin: bytes.NewReader(gzipped(packed))}, "-")
+
+	outer := pack(t, contents{"in.tar": string(packed)})
+	want := contents{}
+	for name, b := range classes {
+		want["in.tar/"+name] = b
+	}
+	check(t, want, nil, Options{}, write(t, "o.tar", outer))
+	check(t, want, nil, Options{Deep: true}, write(t, "o.tar", outer))
+	check(t, want, nil, Options{}, write(t, "o.tgz", gzipped(outer)))
+}
+
+func TestTarOfTarOfTar(t *testing.T) {
+	b := pack(t, contents{"a.jpg": "a"})
+	for _, name := range []string{"in.tar", "out.tar"} {
+		b = pack(t, contents{name: string(b), name + ".jpg": "x"})
+	}
+	want := contents{"out.tar.jpg": "x", "out.tar/in.tar.jpg": "x"}
+	left := skips{"out.tar/in.tar": tooDeep + " (image)"}
+	check(t, want, left, Options{}, write(t, "a.tar", b))
+	check(t, want, left, Options{Deep: true}, write(t, "a.tar", b))
+	check(t, want, left, Options{}, write(t, "a.tar.gz", gzipped(b)))
+}
+
+func TestConcatenatedTars(t *testing.T) {
+	a, b := pack(t, contents{"a/1.jpg": "1"}), pack(t, contents{"b/2.jpg": "22"})
+	both := slices.Concat(a, make([]byte, 7*tarBlock), b)
+	want := contents{"a/1.jpg": "1", "b/2.jpg": "22"}
+	check(t, want, nil, Options{}, write(t, "a.tar", both))
+	check(t, want, nil, Options{}, write(t, "a.tgz", gzipped(both)))
+	check(t, want, nil, Options{}, write(t, "a.tgz", slices.Concat(gzipped(a), gzipped(b))))
+	check(t, contents{"i.tar/a/1.jpg": "1", "i.tar/b/2.jpg": "22"}, nil, Options{}, write(t, "a.tar", pack(t, contents{"i.tar": string(both)})))
+	check(t, contents{"i.tar/a/1.jpg": "1", "i.tar/b/2.jpg": "22"}, nil, Options{}, write(t, "a.tgz", gzipped(pack(t, contents{"i.tar": string(both)}))))
+
+	tail := slices.Concat(a, []byte(strings.Repeat("junk", 300)))
+	left := skips{"": "1200 bytes behind the end of the archive that are no tar (image)"}
+	check(t, contents{"a/1.jpg": "1"}, left, Options{}, write(t, "a.tar", tail))
+	check(t, contents{"a/1.jpg": "1"}, left, Options{}, write(t, "a.tgz", gzipped(tail)))
+
+	hole := slices.Concat(a, make([]byte, maxGap+tarBlock), b)
+	if err := refused(t, write(t, "a.tar", hole), "a/1.jpg", "a hole"); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("%v is not ErrCorrupt", err)
+	}
+	if err := refused(t, write(t, "a.tar", slices.Concat(a, a)), "a/1.jpg is there twice"); err == nil {
+		t.Error("twice")
+	}
+}
+
+func TestTarLinks(t *testing.T) {
+	files := contents{"n1/a.jpg": "a", "n2/b.jpg": "b"}
+	headers := []tar.Header{
+		{Name: "n1/early.jpg", Typeflag: tar.TypeSymlink, Linkname: "../n2/b.jpg"},
+		{Name: "n1/a.jpg"}, {Name: "n2/b.jpg"},
+		{Name: "n1/hard.jpg", Typeflag: tar.TypeLink, Linkname: "./n2/b.jpg"},
+		{Name: "n1/chain.jpg", Typeflag: tar.TypeSymlink, Linkname: "early.jpg"},
+		{Name: "n1/dead.jpg", Typeflag: tar.TypeSymlink, Linkname: "none.jpg"},
+		{Name: "n1/out.jpg", Typeflag: tar.TypeSymlink, Linkname: "../../etc/passwd"},
+		{Name: "n1/abs.jpg", Typeflag: tar.TypeSymlink, Linkname: "/n2/b.jpg"},
+		{Name: "n1/x.jpg", Typeflag: tar.TypeSymlink, Linkname: "y.jpg"},
+		{Name: "n1/y.jpg", Typeflag: tar.TypeSymlink, Linkname: "x.jpg"},
+		{Name: "n1/up", Typeflag: tar.TypeSymlink, Linkname: ".."},
+		{Name: "n3", Typeflag: tar.TypeSymlink, Linkname: "n2"},
+		{Name: "n4", Typeflag: tar.TypeSymlink, Linkname: "n3"},
+		{Name: "n2/more", Typeflag: tar.TypeSymlink, Linkname: "../n5"},
+		{Name: "n5/c.jpg", Typeflag: tar.TypeSymlink, Linkname: "../n4/b.jpg"},
+		{Name: "n1/fifo.jpg", Typeflag: tar.TypeFifo}, {Name: "null", Typeflag: tar.TypeChar},
+		{Name: "../n6.jpg", Typeflag: tar.TypeSymlink, Linkname: "b"},
+		{Name: "n1/", Typeflag: tar.TypeDir},
+	}
+	want := contents{
+		"n1/a.jpg": "a", "n2/b.jpg": "b", "n1/early.jpg": "b", "n1/hard.jpg": "b", "n1/chain.jpg": "b", "n3/b.jpg": "b", "n4/b.jpg": "b",
+		"n2/more/c.jpg": "b", "n3/more/c.jpg": "b", "n4/more/c.jpg": "b", "n5/c.jpg": "b",
+	}
+	left := skips{
+		"n1/dead.jpg": "a link to n1/none.jpg, which is not there (image)",
+		"n1/out.jpg":  "a link out of the archive, to ../../etc/passwd (image)", "n1/abs.jpg": "a link out of the archive, to /n2/b.jpg (image)",
+		"n1/x.jpg": errChain.Error() + " (image)", "n1/y.jpg": errChain.Error() + " (image)",
+		"n1/up": "a link to a directory that it is in", "n1/fifo.jpg": "a FIFO (image)", "null": "a device",
+		"../n6.jpg": "its name leads out of the archive (image)",
+	}
+	b := tarOf(t, headers, files)
+	check(t, want, left, Options{}, write(t, "a.tar", b))
+	check(t, want, left, Options{}, write(t, "a.tar.gz", gzipped(b)))
+
+	within := func(prefix string) (contents, skips) {
+		c, s := contents{}, skips{}
+		for name, v := range want {
+			c[prefix+name] = v
+		}
+		for name, v := range left {
+			s[prefix+name] = strings.Replace(v, "to n1/none.jpg", "to "+prefix+"n1/none.jpg", 1)
+		}
+		return c, s
+	}
+	want2, left2 := within("in.tar/")
+	outer := pack(t, contents{"in.tar": string(b)})
+	check(t, want2, left2, Options{}, write(t, "a.tar", outer))
+	check(t, want2, left2, Options{Deep: true}, write(t, "a.tar", outer))
+	check(t, want2, left2, Options{}, write(t, "a.tgz", gzipped(outer)))
+}
+
+func TestTarLinkBomb(t *testing.T) {
+	files := contents{"d0/a.jpg": "a"}
+	headers := []tar.Header{{Name: "d0/a.jpg"}}
+	for i := range 64 {
+		for j := range 4 {
+			headers = append(headers, tar.Header{Name: fmt.Sprintf("d%d/%d", i+1, j), Typeflag: tar.TypeSymlink, Linkname: fmt.Sprintf("../d%d", i)})
+		}
+	}
+	p := write(t, "a.tar", tarOf(t, headers, files))
+	defer func(was int) { maxLinked = was }(maxLinked)
+	maxLinked = 10000
+	refused(t, p, "its links lead to more than")
+}
+
+func TestTruncatedTar(t *testing.T) {
+	b := pack(t, contents{"n1/a.jpg": "a", "n1/b.jpg": strings.Repeat("b", 3000)})
+	check(t, contents{"n1/a.jpg": "a"}, skips{"": noEndMark}, Options{}, write(t, "a.tar", b[:tarBlock+100]))
+	check(t, contents{"n1/a.jpg": "a"}, skips{"": noEndMark}, Options{}, write(t, "a.tgz", gzipped(b[:2*tarBlock])))
+	for _, cut := range []int{2*tarBlock + 10, 3*tarBlock + 1, 3*tarBlock + 2900} {
+		err := refused(t, write(t, "a.tar", b[:cut]), "n1/")
+		if cut > 2*tarBlock {
+			err = errors.Join(err, refused(t, write(t, "a.tgz", gzipped(b[:cut])), "a.tgz"))
+		}
+		if !errors.Is(err, ErrCorrupt) {
+			t.Errorf("cut at %d: %v is not ErrCorrupt", cut, err)
+		}
+	}
+	z := gzipped(b)
+	for _, cut := range []int{len(z) - 1, len(z) - 8, len(z) / 2, 12} {
+		refused(t, write(t, "a.tar.gz", z[:cut]), "a.tar.gz")
+	}
+	z[len(z)-6] ^= 1 // of the checksum, behind the end of the tar
+	refused(t, write(t, "a.tar.gz", z), "gzip")
+}
+
+func TestTarIsJunkAware(t *testing.T) {
+	files := contents{"n1/a.jpg": "a", "n1/._a.jpg": "macOS", "__MACOSX/n1/a.jpg": "m", ".DS_Store": "x", "./n2/b.jpg": "b", "/n3/c.jpg": "c"}
+	want := contents{"n1/a.jpg": "a", "n2/b.jpg": "b", "n3/c.jpg": "c"}
+	left := skips{"n1/._a.jpg": JunkReason, "__MACOSX/n1/a.jpg": JunkReason, ".DS_Store": JunkReason}
+	check(t, want, left, Options{}, write(t, "a.tar", pack(t, files)))
+	check(t, want, left, Options{}, write(t, "a.zip", zipOf(t, files, nil)))
+	delete(files, "./n2/b.jpg")
+	delete(files, "/n3/c.jpg")
+	left["__MACOSX"] = JunkReason
+	delete(left, "__MACOSX/n1/a.jpg")
+	check(t, contents{"n1/a.jpg": "a"}, left, Options{}, folderOf(t, files))
+}
+
+func TestZip(t *testing.T) {
+	files := contents{"n1/a.jpg": "a", `n2\b.jpg`: "b", `n3\deep\c.jpg`: "c"}
+	want := contents{"n1/a.jpg": "a", "n2/b.jpg": "b", "n3/deep/c.jpg": "c"}
+	plain := zipOf(t, files, nil)
+	check(t, want, nil, Options{}, write(t, "a.zip", plain))
+	check(t, want, nil, Options{}, write(t, "a.zip", slices.Concat([]byte("#!/bin/sh\nexit\n"), plain)))
+	check(t, contents{}, nil, Options{}, write(t, "empty.zip", zipOf(t, contents{}, nil)))
+	refused(t, write(t, "a.zip", plain[:len(plain)-30]), "not a whole zip")
+	refused(t, write(t, "a.zip", zipOf(t, contents{"a/b": "", `a\b`: ""}, nil)), "a/b is there twice")
+
+	links := zipOf(t, contents{"n1/a.jpg": "a", "n2": "n1", "n3/x.jpg": "../n2/a.jpg", "n3/dead.jpg": "b", "n3/out.jpg": "../../b"}, func(h *zip.FileHeader) {
+		h.SetMode(0o644)
+		if h.Name != "n1/a.jpg" {
+			h.SetMode(os.ModeSymlink | 0o777)
+		}
+	})
+	check(t, contents{"n1/a.jpg": "a", "n2/a.jpg": "a", "n3/x.jpg": "a"}, skips{
+		"n3/dead.jpg": "a link to n3/b, which is not there (image)", "n3/out.jpg": "a link out of the archive, to ../../b (image)",
+	}, Options{}, write(t, "l.zip", links))
+}
+
+func TestZipNames(t *testing.T) {
+	files := contents{"caf\xe9.jpg": "utf", "\x82t\x82.jpg": "cp437"} // é is 0x82 in code page 437
+	b := zipOf(t, files, func(h *zip.FileHeader) { h.NonUTF8 = true })
+	check(t, contents{"cafΘ.jpg": "utf", "été.jpg": "cp437"}, nil, Options{}, write(t, "a.zip", b))
+	b = zipOf(t, contents{"été.jpg": "x"}, func(h *zip.FileHeader) { h.NonUTF8 = true }) // as Info-ZIP and macOS do
+	check(t, contents{"été.jpg": "x"}, nil, Options{}, write(t, "a.zip", b))
+}
+
+func TestZipThatCannotBeRead(t *testing.T) {
+	b := zipOf(t, contents{"a.jpg": "aaaa", "b.txt": "bbbb", "c.jpg": "c"}, nil)
+	directory := bytes.Index(b, []byte("PK\x01\x02"))
+	b[directory+8] |= 1 // the first member is encrypted
+	next := directory + 46 + len("a.jpg")
+	b[next+10] = 98 // the second packed by PPMd
+	check(t, contents{"c.jpg": "c"}, skips{"a.jpg": "encrypted (image)", "b.txt": "compressed by PPMd, which is not read"}, Options{}, write(t, "a.zip", b))
+
+	b = zipOf(t, contents{"a.jpg": strings.Repeat("a", 100)}, nil)
+	at := bytes.Index(b, []byte("PK\x01\x02"))
+	b[at+16] ^= 1 // the checksum
+	err := refused(t, write(t, "a.zip", b), "a.jpg", "checksum")
+	if !errors.Is(err, ErrCorrupt) {
+		t.Errorf("%v is not ErrCorrupt", err)
+	}
+}
+
+func TestFolderLinks(t *testing.T) {
+	outside := folderOf(t, contents{"n1/a.jpg": "a", "n1/b.jpg": "b", "secret": "s", "blobs/" + strings.Repeat("ab", 32): "blob"})
+	root := folderOf(t, contents{"n2/c.jpg": "c", "labels.txt": "l"})
+	link := func(to, name string) {
+		t.Helper()
+		if err := os.Symlink(to, filepath.Join(root, filepath.FromSlash(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link(filepath.Join(outside, "n1"), "n1")
+	link("n2", "n3")
+	link("../n2/c.jpg", "n2/d.jpg")
+	link(filepath.Join(outside, "n1/a.jpg"), "n2/e.jpg")
+	link(filepath.Join(outside, "secret"), "n2/f.jpg")
+	link(filepath.Join(outside, "blobs", strings.Repeat("ab", 32)), "n2/g.jpg")
+	link("../labels.txt", "n2/labels.txt")
+	link("gone.jpg", "n2/gone.jpg")
+	link("gone", "n9")
+	link("..", "n2/up")
+	link(filepath.Dir(root), "n2/above")
+	link("/", "n2/all")
+	link("/dev/zero", "n2/zero.jpg")
+	want := contents{
+		"labels.txt": "l", "n1/a.jpg": "a", "n1/b.jpg": "b", "n2/c.jpg": "c", "n2/d.jpg": "c", "n2/e.jpg": "a", "n2/g.jpg": "blob", "n2/labels.txt": "l",
+		"n3/c.jpg": "c", "n3/d.jpg": "c", "n3/e.jpg": "a", "n3/g.jpg": "blob", "n3/labels.txt": "l",
+	}
+	left := skips{"n9": "a link that leads nowhere (image)"}
+	for _, n := range []string{"n2/", "n3/"} {
+		left[n+"f.jpg"] = "a link out of the folder to what is not called as an image is (image)"
+		left[n+"gone.jpg"] = "a link that leads nowhere (image)"
+		left[n+"zero.jpg"] = "not a regular file: a device (image)"
+		for _, up := range []string{"up", "above", "all"} {
+			left[n+up] = "a link to a directory that it is in"
+		}
+	}
+	check(t, want, left, Options{}, root)
+	linked := filepath.Join(t.TempDir(), "root")
+	if err := os.Symlink(root, linked); err != nil {
+		t.Fatal(err)
+	}
+	check(t, want, left, Options{}, linked)
+}
+
+func TestArchivesInFolder(t *testing.T) {
+	root := folderOf(t, contents{"n1.tar": string(pack(t, contents{"a.jpg": "a"})), "sub/b.tar.gz": string(gzipped(pack(t, contents{"b.jpg": "b"}))), "c.jpg": "c"})
+	s, err := Open(t.Context(), []string{root}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var got []Info
+	for _, i := range s.Infos() {
+		i.Size, i.Modified, i.Path, i.Given = 0, 0, strings.TrimPrefix(i.Path, root), strings.TrimPrefix(i.Given, root)
+		got = append(got, i)
+	}
+	want := []Info{{Kind: Folder}, {Path: "/n1.tar", Within: "n1.tar", Kind: Tar}, {Path: "/sub/b.tar.gz", Within: "sub/b.tar.gz", Kind: Tar, Sequential: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("infos (-want +got):\n%s", diff)
+	}
+	all, err := readAll(t, s)
+	if diff := cmp.Diff(contents{"c.jpg": "c", "a.jpg": "a", "b.jpg": "b"}, all); diff != "" || err != nil {
+		t.Errorf("%v, entries (-want +got):\n%s", err, diff)
+	}
+}
+
+func TestImagesByTheirPaths(t *testing.T) {
+	root := folderOf(t, contents{"a.jpg": "a", "b.JPEG": "b"})
+	a, b := filepath.Join(root, "a.jpg"), filepath.Join(root, "b.JPEG")
+	check(t, contents{filepath.ToSlash(a): "a", filepath.ToSlash(b): "b"}, nil, Options{}, b, a)
+	if err := refused(t, write(t, "a.txt.exe", []byte("MZ"))); !errors.Is(err, ErrUnknown) {
+		t.Errorf("%v is not ErrUnknown", err)
+	}
+	refused(t, filepath.Join(root, "none.jpg"), "no such file")
+}
+
+func TestManyArchivesFewOpenFiles(t *testing.T) {
+	files := contents{}
+	want := contents{}
+	for i := range 3 * openFiles {
+		name := fmt.Sprintf("%03d", i)
+		files[name+".tar"], want[name+".jpg"] = string(pack(t, contents{name + ".jpg": name})), name
+	}
+	check(t, want, nil, Options{}, folderOf(t, files))
+}
+
+func TestChangedArchive(t *testing.T) {
+	p := write(t, "a.tar", pack(t, contents{"a.jpg": "a"}))
+	s, err := Open(t.Context(), []string{p}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Unchanged(); err != nil {
+		t.Error(err)
+	}
+	if err := os.WriteFile(p, pack(t, contents{"b.jpg": "b"}), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(p, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Unchanged(); err == nil || !strings.Contains(err.Error(), "changed") {
+		t.Errorf("a changed archive: %v", err)
+	}
+}
+
+func TestStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p := write(t, "a.tar", pack(t, classes))
+	s, err := Open(ctx, []string{p, folderOf(t, classes)}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	stop := errors.New("stop")
+	if err := s.Each(ctx, s.Entries(), func(Entry, []byte, error) error { return stop }); err != stop {
+		t.Errorf("Each gives %v", err)
+	}
+	cancel()
+	if err := s.Each(ctx, s.Entries(), func(Entry, []byte, error) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Each after a stop gives %v", err)
+	}
+	for _, p := range []string{p, write(t, "a.zip", zipOf(t, classes, nil)), folderOf(t, classes)} {
+		if _, err := Open(ctx, []string{p}, Options{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("Open of %s after a stop gives %v", path.Base(p), err)
+		}
+	}
+}

@@ -1,0 +1,256 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+)
+
+// compressions are those that a tar may have, by the bytes with which they begin.
+// Each reads several streams one behind the other as one.
+var compressions = []struct {
+	name, magic string
+	open        func(io.Reader) (io.ReadCloser, error)
+}{
+	{"gzip", "\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
+	{"bzip2", "BZh", func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
+	{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.ReadCloser, error) {
+		x, err := xz.NewReader(r)
+		return io.NopCloser(x), err
+	}},
+	{"zstd", "\x28\xb5\x2f\xfd", func(r io.Reader) (io.ReadCloser, error) {
+		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}},
+}
+
+// maxWindow is what zstd itself accepts without an option.
+const maxWindow = 128 << 20
+
+// compression gives the place in compressions of what a file begins with, or -1.
+func compression(head []byte) int {
+	for i := range compressions {
+		if strings.HasPrefix(string(head), compressions[i].magic) {
+			return i
+		}
+	}
+	return -1
+}
+
+// tarStream is a tar that can only be read front to back: a pipe, or a
+// compressed file.
+type tarStream struct {
+	path   string
+	number int32
+	skip   func(name, reason string, image bool)
+	file   *file         // nil for a pipe
+	pipe   *bufio.Reader // nil where there is a file, or when it was read
+}
+
+var errNotSequential = errors.New("not an archive that is read front to back")
+
+// open gives the tar's bytes, unpacked.
+func (t *tarStream) open() (io.ReadCloser, error) {
+	in := t.pipe
+	if t.file != nil {
+		in = bufio.NewReaderSize(io.NewSectionReader(t.file, 0, t.file.size()), 1<<20)
+	} else if t.pipe = nil; in == nil {
+		return nil, fmt.Errorf("%s: a pipe is read once", t.path)
+	}
+	head, err := in.Peek(8)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	i := compression(head)
+	if i < 0 {
+		return io.NopCloser(in), nil
+	}
+	r, err := compressions[i].open(in)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, compressions[i].name, unexpected(err))
+	}
+	return unpacked{r, compressions[i].name}, nil
+}
+
+// unpacked marks errors of a decompressor as damage to the file.
+type unpacked struct {
+	io.ReadCloser
+	name string
+}
+
+func (u unpacked) Read(b []byte) (int, error) {
+	n, err := u.ReadCloser.Read(b)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %s: %w", ErrCorrupt, u.name, err)
+	}
+	return n, err
+}
+
+// walk calls f with every file of the tar and of the tars in it. What links
+// lead to comes last, for which the archive is read twice more: a pipe's links
+// are told instead.
+func (t *tarStream) walk(ctx context.Context, f func(Entry, io.Reader) error) error {
+	var links []member
+	err := t.pass(ctx, t.skip, func(m *member, r io.Reader) error {
+		if m.link != "" {
+			links = append(links, *m)
+			return nil
+		}
+		return f(m.Entry, r)
+	})
+	if err != nil || len(links) == 0 {
+		return err
+	}
+	if t.file == nil {
+		for i := range links {
+			t.skip(links[i].Name, "a link, which cannot be followed in a pipe", maybeImages(links[i].Name))
+		}
+		return nil
+	}
+	return t.linked(ctx, links, f)
+}
+
+// linked calls f with what links lead to, in the order in which it lies in the archive.
+func (t *tarStream) linked(ctx context.Context, links []member, f func(Entry, io.Reader) error) error {
+	told := func(string, string, bool) {} // in the first pass
+	var files []Entry
+	err := t.pass(ctx, told, func(m *member, _ io.Reader) error {
+		if m.link == "" {
+			m.place = int64(len(files))
+			files = append(files, m.Entry)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	found, err := follow(files, links, t.skip)
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.path, err)
+	}
+	wanted := map[int64][]Entry{}
+	for _, e := range found {
+		wanted[e.place] = append(wanted[e.place], e)
+	}
+	var buf []byte
+	at := int64(-1)
+	return t.pass(ctx, told, func(m *member, r io.Reader) error {
+		if m.link != "" {
+			return nil
+		}
+		at++
+		names := wanted[at]
+		if len(names) == 1 || m.Size > MaxImage && len(names) > 0 {
+			return f(names[0], r)
+		}
+		for i, e := range names {
+			if i == 0 {
+				var err error
+				if buf, err = readMember(m, r, buf); err != nil {
+					return err
+				}
+			}
+			if err := f(e, bytes.NewReader(buf)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// pass reads the archive once, for files and links. Tars in it are read
+// through. An error of f is returned as it is.
+func (t *tarStream) pass(ctx context.Context, skip func(name, reason string, image bool), f func(*member, io.Reader) error) error {
+	in, err := t.open()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	var stop error
+	visit := func(m *member, r io.Reader) error {
+		m.Container = t.number
+		stop = f(m, memberReader{r, t.path, m.Name})
+		return stop
+	}
+	outer := &tarWalk{in: newStream(in), skip: skip}
+	err = outer.each(ctx, func(m *member, r io.Reader) error {
+		if !m.Archive {
+			return visit(m, r)
+		}
+		inner := &tarWalk{in: newStream(r), prefix: m.Name + "/", skip: skip, last: m.Name}
+		return inner.each(ctx, func(m *member, r io.Reader) error {
+			if m.Archive {
+				skip(m.Name, tooDeep, true)
+				return nil
+			}
+			return visit(m, r)
+		})
+	})
+	if err == nil && !outer.found {
+		err = errors.New("no files in it; is it a tar?")
+	}
+	if err != nil && stop == nil {
+		err = fmt.Errorf("%s: %w", t.path, err)
+	}
+	return err
+}
+
+// memberReader names what is read where reading ends in an error: the caller returns it as its own.
+type memberReader struct {
+	io.Reader
+	path, name string
+}
+
+func (m memberReader) Read(b []byte) (int, error) {
+	n, err := m.Reader.Read(b)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%s: %s: %w", m.path, m.name, damaged(err))
+	}
+	return n, err
+}
+
+func (t *tarStream) read(e *Entry, _ []byte) ([]byte, error) {
+	return nil, fmt.Errorf("%s: %s: the archive is read front to back only", t.path, e.Name)
+}
+
+func (t *tarStream) each(_ context.Context, entries []Entry, _ visit) error {
+	_, err := t.read(&entries[0], nil)
+	return err
+}
+
+func (t *tarStream) unchanged() error {
+	if t.file == nil {
+		return nil
+	}
+	return t.file.unchanged()
+}
+
+// check wants a compressed file to hold a tar.
+func (t *tarStream) check() error {
+	r, err := t.open()
+	if err != nil {
+		return fmt.Errorf("%s: %w", t.path, err)
+	}
+	defer r.Close()
+	head := make([]byte, 2*tarBlock)
+	n, err := io.ReadFull(r, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return fmt.Errorf("%s: %w", t.path, err)
+	}
+	if head = head[:n]; !isTarHeader(head) && len(bytes.Trim(head, "\x00")) > 0 {
+		return fmt.Errorf("%s: it is compressed, and what is in it is no tar: unpack it", t.path)
+	}
+	return nil
+}

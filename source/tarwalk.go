@@ -1,0 +1,364 @@
+package source
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strconv"
+	"strings"
+)
+
+const (
+	tarBlock = 512
+	// maxGap bounds the zero bytes before the next of several archives in one
+	// file. Writers fill up to a record, of 10 KiB mostly and of 1 MiB at most;
+	// more is a hole where there were data.
+	maxGap = 4 << 20
+)
+
+// member is what a tar says of one file or link.
+type member struct {
+	Entry        // Name, Size, Modified, Archive and, in place of a file, its place: see tarPlace
+	link  string // what a link leads to, from the root of the archive; "": it is a file
+}
+
+// A file's place in a tar: where its bytes lie, or, where they do not lie
+// together (a sparse file), -1 minus where the headers before them begin.
+func sparsePlace(start int64) int64    { return -1 - start }
+func (e *Entry) sparse() (int64, bool) { return -1 - e.place, e.place < 0 }
+
+// tarInput is what a tar is read from, in place or front to back.
+type tarInput interface {
+	io.Reader
+	peek() ([]byte, error) // the next block, or what there is of it
+	pos() int64            // of the next byte
+	end() int64            // -1: not known
+}
+
+// window reads a part of a file in place. Headers come through a small buffer:
+// one read for the end of a member, the padding and the next header; contents
+// do not.
+type window struct {
+	r            io.ReaderAt
+	at, from, to int64 // the next byte; all bytes
+	buf          []byte
+	bufAt        int64
+}
+
+const windowBuffer = 4096
+
+func newWindow(r io.ReaderAt, from, size int64) *window {
+	return &window{r: r, at: from, from: from, to: from + size, buf: make([]byte, 0, windowBuffer)}
+}
+
+func (w *window) Read(b []byte) (int, error) {
+	if w.at >= w.to {
+		return 0, io.EOF
+	}
+	b = b[:min(int64(len(b)), w.to-w.at)]
+	if n := w.buffered(); len(n) > 0 {
+		n := copy(b, n)
+		w.at += int64(n)
+		return n, nil
+	}
+	if len(b) >= windowBuffer {
+		n, err := w.r.ReadAt(b, w.at)
+		w.at += int64(n)
+		return n, err
+	}
+	if err := w.fill(); err != nil {
+		return 0, err
+	}
+	n := copy(b, w.buffered())
+	w.at += int64(n)
+	return n, nil
+}
+
+func (w *window) buffered() []byte {
+	if from := w.at - w.bufAt; from >= 0 && from < int64(len(w.buf)) {
+		return w.buf[from:]
+	}
+	return nil
+}
+
+func (w *window) fill() error {
+	w.buf, w.bufAt = w.buf[:min(windowBuffer, w.to-w.at)], w.at
+	n, err := w.r.ReadAt(w.buf, w.at)
+	if n == len(w.buf) {
+		return nil
+	}
+	w.buf = w.buf[:0]
+	return unexpected(err)
+}
+
+// Seek lets archive/tar pass over contents. It never seeks from the end.
+func (w *window) Seek(offset int64, whence int) (int64, error) {
+	if whence == io.SeekStart {
+		offset -= w.at - w.from
+	}
+	if whence == io.SeekEnd || offset > 0 && offset > w.to-w.at || w.at+offset < w.from {
+		return 0, fmt.Errorf("%w: it ends %d bytes early", io.ErrUnexpectedEOF, offset-(w.to-w.at))
+	}
+	w.at += offset
+	return w.at - w.from, nil
+}
+
+func (w *window) peek() ([]byte, error) {
+	n := min(tarBlock, w.to-w.at)
+	if int64(len(w.buffered())) < n {
+		if err := w.fill(); err != nil {
+			return nil, err
+		}
+	}
+	return w.buffered()[:n], nil
+}
+
+func (w *window) pos() int64 { return w.at }
+func (w *window) end() int64 { return w.to }
+
+// stream reads front to back.
+type stream struct {
+	r  *bufio.Reader
+	at int64
+}
+
+func newStream(r io.Reader) *stream { return &stream{r: bufio.NewReaderSize(r, 1<<18)} }
+
+func (s *stream) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.at += int64(n)
+	return n, err
+}
+
+func (s *stream) peek() ([]byte, error) {
+	b, err := s.r.Peek(tarBlock)
+	if err == io.EOF {
+		err = nil
+	}
+	return b, err
+}
+
+func (s *stream) pos() int64 { return s.at }
+func (s *stream) end() int64 { return -1 }
+
+// tarWalk reads what a tar holds, front to back: files, and links to them. It
+// goes on behind the end of an archive where another one follows, as cat makes
+// them.
+type tarWalk struct {
+	in     tarInput
+	prefix string                                // of names: that of the tar it is in, and a slash
+	skip   func(name, reason string, image bool) // names with the prefix
+	last   string                                // the member at which it is
+	found  bool                                  // there was a member
+}
+
+// each calls f with every file and link; r reads a file's bytes during the call.
+func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error) error {
+	for {
+		t := tar.NewReader(w.in)
+		for start := w.in.pos(); ; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			h, err := t.Next()
+			if err == io.EOF {
+				if w.in.pos()-start < tarBlock {
+					w.skip(w.prefix, noEndMark, false)
+				}
+				break
+			}
+			if err != nil {
+				return w.damage(err)
+			}
+			w.found = true
+			if start, err = w.one(h, t, start, f); err != nil {
+				return err
+			}
+		}
+		if more, err := w.gap(); err != nil || !more {
+			return err
+		}
+	}
+}
+
+// one calls f with what a header says, which began at start, and gives where the next one begins.
+func (w *tarWalk) one(h *tar.Header, t *tar.Reader, start int64, f func(*member, io.Reader) error) (next int64, err error) {
+	at := w.in.pos()
+	m := w.member(h, start)
+	next = roundUp(at)
+	switch h.Typeflag {
+	case tar.TypeLink, tar.TypeSymlink, tar.TypeChar, tar.TypeBlock, tar.TypeFifo, tar.TypeDir: // no bytes, whatever the size
+	default:
+		next = roundUp(at + h.Size)
+	}
+	if m == nil {
+		return next, nil
+	}
+	sparse := m.link == "" && m.place < 0
+	if m.link == "" {
+		w.last = m.Name
+		if end := w.in.end(); end >= 0 && !sparse && m.Size > end-at {
+			return 0, fmt.Errorf("%w: member %s: it is truncated: %d of %d bytes are there", ErrCorrupt, m.Name, end-at, m.Size)
+		}
+	}
+	if err := f(m, t); err != nil {
+		return 0, err
+	}
+	if sparse { // how many bytes there are in the archive, only their end says
+		if _, err := io.Copy(io.Discard, t); err != nil {
+			return 0, w.damage(err)
+		}
+		next = roundUp(w.in.pos())
+	}
+	return next, nil
+}
+
+// noEndMark is told of an archive that others read without a word: it was cut
+// off between two members, or its writer never closed it.
+const noEndMark = "the archive has no mark at its end: if it was cut off there, members are missing"
+
+func roundUp(at int64) int64 { return (at + tarBlock - 1) &^ (tarBlock - 1) }
+
+// damage says where an archive is damaged. Errors of what it is read from stay what they are.
+func (w *tarWalk) damage(err error) error {
+	after := "at its beginning"
+	if w.last != "" {
+		after = "after member " + w.last
+	}
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
+		return fmt.Errorf("%w: %s: %w", ErrCorrupt, after, err)
+	}
+	return fmt.Errorf("%s: %w", after, err)
+}
+
+// member is what a header says, nil where it is nothing to read: that is told,
+// but of directories and the archive's own notes.
+func (w *tarWalk) member(h *tar.Header, start int64) *member {
+	switch h.Typeflag {
+	case tar.TypeDir, tar.TypeXGlobalHeader, 'V', 'D': // a volume's label, a directory's contents
+		return nil
+	}
+	name, ok := cleanName(h.Name)
+	m := &member{Entry: Entry{Name: w.prefix + name, Size: h.Size, Modified: unixNano(h.ModTime), place: w.in.pos()}}
+	out := func(reason string) *member {
+		w.skip(m.Name, reason, ImageName(name))
+		return nil
+	}
+	switch {
+	case !ok:
+		return out("its name leads out of the archive")
+	case Junk(name):
+		w.skip(m.Name, JunkReason, false)
+		return nil
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
+		m.Archive = strings.EqualFold(path.Ext(name), ".tar")
+		sparse, known := sparseHeader(h)
+		switch {
+		case !known:
+			return out("a sparse file in a format that is not known")
+		case sparse && m.Archive:
+			w.skip(m.Name, "an archive within the archive that is stored as a sparse file", true)
+			return nil
+		case sparse:
+			m.place = sparsePlace(start)
+		}
+	case tar.TypeLink, tar.TypeSymlink:
+		to, ok := linkTarget(path.Dir(name), h.Linkname, h.Typeflag == tar.TypeLink)
+		if !ok {
+			w.skip(m.Name, "a link out of the archive, to "+h.Linkname, maybeImages(name))
+			return nil
+		}
+		m.Size, m.link = 0, w.prefix+to
+	case tar.TypeChar, tar.TypeBlock:
+		return out("a device")
+	case tar.TypeFifo:
+		return out("a FIFO")
+	default:
+		return out(fmt.Sprintf("a member of type %q, which is not known", h.Typeflag))
+	}
+	return m
+}
+
+// sparseHeader says whether a header is of a sparse file, and of one that
+// archive/tar knows.
+func sparseHeader(h *tar.Header) (sparse, known bool) {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true, true
+	}
+	for key := range h.PAXRecords {
+		sparse = sparse || strings.HasPrefix(key, "GNU.sparse.")
+	}
+	major, minor := h.PAXRecords["GNU.sparse.major"], h.PAXRecords["GNU.sparse.minor"]
+	switch major + "." + minor {
+	case ".", "0.0", "0.1", "1.0":
+		return sparse, true
+	}
+	return sparse, !sparse
+}
+
+// gap passes over the end of an archive and says whether another one follows.
+// Bytes that are none are told.
+func (w *tarWalk) gap() (more bool, err error) {
+	from := w.in.pos()
+	for {
+		b, err := w.in.peek()
+		switch {
+		case err != nil:
+			return false, w.damage(err)
+		case len(b) == 0:
+			return false, nil
+		case len(bytes.Trim(b, "\x00")) > 0:
+			if zeros := w.in.pos() - from; zeros > maxGap {
+				return false, fmt.Errorf("%w: after member %s: %d zero bytes and then others: a hole", ErrCorrupt, w.last, zeros)
+			}
+			if isTarHeader(b) {
+				return true, nil
+			}
+			return false, w.trailing()
+		}
+		if _, err := io.CopyN(io.Discard, w.in, int64(len(b))); err != nil {
+			return false, w.damage(err)
+		}
+	}
+}
+
+// trailing reads bytes behind the end to their own, so that damage to a
+// compressed file is seen, and tells how many there were. As many as a member
+// has may have been one.
+func (w *tarWalk) trailing() error {
+	n, err := io.Copy(io.Discard, w.in)
+	if err != nil {
+		return w.damage(err)
+	}
+	w.skip(w.prefix, fmt.Sprintf("%d bytes behind the end of the archive that are no tar", n), n > tarBlock)
+	return nil
+}
+
+// isTarHeader says whether a block has the checksum of a tar's header. Old
+// writers added up signed bytes.
+func isTarHeader(b []byte) bool {
+	const from, to = 148, 156
+	if len(b) < tarBlock {
+		return false
+	}
+	b = b[:tarBlock]
+	want, err := strconv.ParseInt(strings.Trim(string(b[from:to]), " \x00"), 8, 64)
+	if err != nil {
+		return false
+	}
+	var unsigned, signed int64
+	for i, c := range b {
+		if i >= from && i < to {
+			c = ' '
+		}
+		unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
+	}
+	return (want == unsigned || want == signed) && b[0] != 0
+}
