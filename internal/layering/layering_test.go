@@ -18,6 +18,7 @@ const module = "github.com/synshard/synshard"
 var allowed = map[string][]string{
 	"wordnet":             {},
 	"pixel":               {},
+	"internal/arrowipc":   {},
 	"internal/durable":    {},
 	"internal/processors": {},
 	"internal/layering":   {},
@@ -54,7 +55,7 @@ var allowed = map[string][]string{
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.
 var owners = map[string][]string{
-	"github.com/apache/arrow/go/":          {"shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
+	"github.com/apache/arrow/go/":          {"internal/arrowipc", "shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/parquet-go/parquet-go":     {"source"},
 	"github.com/ulikunitz/xz":              {"source"},
