@@ -59,7 +59,7 @@ var owners = map[string][]string{
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/parquet-go/parquet-go":     {"source"},
 	"github.com/ulikunitz/xz":              {"source"},
-	"github.com/klauspost/compress":        {"source"},
+	"github.com/klauspost/compress":        {"internal/arrowipc", "source"},
 	"github.com/spf13/cobra":               {"cmd/synshard"},
 	"github.com/spf13/pflag":               {"cmd/synshard"},
 	"github.com/schollz/progressbar/":      {"cmd/synshard"},
