@@ -150,7 +150,7 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) error {
 	}
 	is := kindOfHead(head)
 	if is == "" {
-		is = kindOfName(info.Path, kind)
+		is = kindOfName(info.Path, head, kind)
 	}
 	switch {
 	case is == "":
@@ -191,6 +191,14 @@ func (s *Set) openKind(ctx context.Context, info Info, a *file, packed bool) err
 		}
 		s.add(info, z, entries)
 		return nil
+	case List:
+		l := &listFile{file: a, dir: filepath.Dir(info.Path)}
+		entries, err := l.list(ctx, &info, number)
+		if err != nil {
+			return err
+		}
+		s.add(info, l, entries)
+		return nil
 	case Files:
 		s.addFile(info)
 		return nil
@@ -223,13 +231,17 @@ func kindOfHead(head []byte) Kind {
 }
 
 // kindOfName tells what bytes do not: an image, whatever its bytes are, and a
-// zip behind other bytes.
-func kindOfName(path string, wanted Kind) Kind {
+// zip behind other bytes. Any text is a list where a list is wanted.
+func kindOfName(path string, head []byte, wanted Kind) Kind {
 	switch {
+	case wanted == List && isText(head):
+		return List
 	case ImageName(path):
 		return Files
 	case strings.EqualFold(filepath.Ext(path), ".zip"), wanted == Zip:
 		return Zip
+	case looksLikeList(path, head):
+		return List
 	}
 	return ""
 }

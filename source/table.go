@@ -1,0 +1,246 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// table is a list that is being read.
+type table struct {
+	paths   []string
+	columns []*columnOf
+}
+
+// text reads fields that are separated by sep: see separator.
+func (t *table) text(ctx context.Context, in *bufio.Reader, sep rune) error {
+	next := lines(in, sep == ' ')
+	if sep != 0 && sep != ' ' {
+		r := csv.NewReader(in)
+		r.Comma, r.Comment, r.FieldsPerRecord = sep, '#', -1
+		r.TrimLeadingSpace = sep != '\t' // which would be white space itself
+		next = func() ([]string, int, error) {
+			record, err := r.Read()
+			if err != nil {
+				return nil, 0, err
+			}
+			line, _ := r.FieldPos(0)
+			return record, line, nil
+		}
+	}
+	var first []string
+	path, labels := 0, []int(nil)
+	for n := 0; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		record, line, err := next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case first == nil:
+			first = record
+			var heading bool
+			if path, labels, heading, err = t.heading(record); err != nil {
+				return fmt.Errorf("line %d: %w", line, err)
+			}
+			if heading {
+				continue
+			}
+		case len(record) != len(first):
+			return fmt.Errorf("line %d has %d fields and the first one %d", line, len(record), len(first))
+		}
+		if len(t.paths) == 1 && !ImageName(t.paths[0]) && ImageName(record[path]) && len(first) > 1 {
+			return fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(first, string(sep)))
+		}
+		if record[path] == "" {
+			return fmt.Errorf("line %d has no path", line)
+		}
+		t.paths = append(t.paths, record[path])
+		for i, at := range labels {
+			t.columns[i].add(ParseLabel(record[at]))
+		}
+	}
+}
+
+// heading finds the columns in a list's first record, and says whether that is a heading
+// and no row.
+func (t *table) heading(record []string) (path int, labels []int, heading bool, err error) {
+	path = -1
+	for i, name := range record {
+		if r := rank(name, pathColumns); r >= 0 && (path < 0 || r < rank(record[path], pathColumns)) {
+			path = i
+		}
+	}
+	if path < 0 {
+		switch {
+		case len(record) > 2:
+			return 0, nil, false, fmt.Errorf("%d fields, and no heading says which is the path (path, filename, image ...)", len(record))
+		case len(record) == 1:
+			return 0, nil, false, nil
+		}
+		if ImageName(record[1]) && !ImageName(record[0]) {
+			path = 1
+		} else {
+			path = 0
+		}
+		t.columns = []*columnOf{newColumn("label", nil)}
+		return path, []int{1 - path}, false, nil
+	}
+	for i, name := range record {
+		if i != path && (len(record) == 2 || rank(name, labelColumns) >= 0) {
+			labels, t.columns = append(labels, i), append(t.columns, newColumn(strings.TrimSpace(name), nil))
+		}
+	}
+	return path, labels, true, nil
+}
+
+// lines gives a line's one field, or the two of a path and what is behind the last space. Empty lines and
+// comments are passed over.
+func lines(in *bufio.Reader, spaces bool) func() ([]string, int, error) {
+	n := 0
+	return func() ([]string, int, error) {
+		for {
+			b, err := in.ReadBytes('\n')
+			if len(b) == 0 {
+				return nil, n, err
+			}
+			n++
+			line := strings.TrimRight(string(b), "\r\n")
+			if strings.TrimSpace(line) == "" || line[0] == '#' {
+				continue
+			}
+			if !spaces {
+				return []string{line}, n, nil
+			}
+			line = strings.TrimSpace(line)
+			i := strings.LastIndexAny(line, " \t")
+			if i < 0 {
+				return []string{line}, n, nil
+			}
+			return []string{strings.TrimSpace(line[:i]), line[i+1:]}, n, nil
+		}
+	}
+}
+
+// json reads an object a line. Its keys are the columns; a row may lack labels,
+// and not its path.
+func (t *table) json(ctx context.Context, in *bufio.Reader) error {
+	path, byName := "", map[string]*columnOf{}
+	for n := 1; ; n++ {
+		if n%1024 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b, err := in.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return err
+		}
+		if len(bytes.TrimSpace(b)) > 0 {
+			if err := t.object(b, &path, byName); err != nil {
+				return fmt.Errorf("line %d: %w", n, err)
+			}
+		}
+		if err == io.EOF {
+			break
+		}
+	}
+	for _, c := range t.columns {
+		c.pad(len(t.paths))
+	}
+	return nil
+}
+
+func (t *table) object(b []byte, path *string, byName map[string]*columnOf) error {
+	var row map[string]json.RawMessage
+	if err := json.Unmarshal(b, &row); err != nil {
+		return err
+	}
+	var keys []string
+	for key := range row {
+		keys = append(keys, key)
+	}
+	slices.Sort(keys)
+	if *path == "" {
+		for _, key := range keys {
+			if r := rank(key, pathColumns); r >= 0 && (*path == "" || r < rank(*path, pathColumns)) {
+				*path = key
+			}
+		}
+		if *path == "" {
+			return errors.New("no key says which is the path (path, file_name, image ...)")
+		}
+	}
+	name, err := jsonPath(row[*path])
+	if err != nil {
+		return fmt.Errorf("%s: %w", *path, err)
+	}
+	for _, key := range keys {
+		if key == *path || rank(key, labelColumns) < 0 {
+			continue
+		}
+		text, err := jsonText(row[key])
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		if byName[key] == nil {
+			byName[key] = newColumn(key, nil)
+			t.columns = append(t.columns, byName[key])
+		}
+		byName[key].pad(len(t.paths))
+		byName[key].add(ParseLabel(text))
+	}
+	t.paths = append(t.paths, name)
+	return nil
+}
+
+// jsonPath reads a path, which may be that of Hugging Face's {"bytes": null, "path": ...}.
+func jsonPath(raw json.RawMessage) (string, error) {
+	var object struct {
+		Path string `json:"path"`
+	}
+	var path string
+	if err := json.Unmarshal(raw, &path); err != nil && json.Unmarshal(raw, &object) == nil {
+		path = object.Path
+	}
+	if path == "" {
+		return "", errors.New("no path")
+	}
+	return path, nil
+}
+
+// jsonText reads a label: a string, a number, null, or a list of one of these.
+func jsonText(raw json.RawMessage) (string, error) {
+	var v any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return "", err
+	}
+	if list, ok := v.([]any); ok {
+		if len(list) > 1 {
+			return "", fmt.Errorf("%d labels: an image has one class here", len(list))
+		}
+		v = nil
+		if len(list) == 1 {
+			v = list[0]
+		}
+	}
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case json.Number:
+		return v.String(), nil
+	}
+	return "", errors.New("a label is a name or a number")
+}
