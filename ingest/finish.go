@@ -21,15 +21,16 @@ import (
 // finish writes index, classes, the list of refused images and, last, the
 // manifest.
 func (j *job) finish() (Summary, error) {
-	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: j.fingerprint()}
+	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: rawOptions(j.fingerprint())}
 	var rejected []Rejection
 	var err error
 	if j.have != nil {
 		m = *j.have
-		m.Options = maps.Clone(m.Options)
+		options := optionsOf(&m)
 		for split, source := range j.sources {
-			m.Options[sourceKey+split] = source
+			options[sourceKey+split] = source
 		}
+		m.Options = rawOptions(options)
 		if rejected, err = j.keptRejections(); err != nil {
 			return Summary{}, err
 		}
@@ -41,7 +42,9 @@ func (j *job) finish() (Summary, error) {
 			return Summary{}, err
 		}
 	}
-	delete(m.Options, "boxes")   // the indexes say which there are
+	options := optionsOf(&m)
+	delete(options, "boxes") // the indexes say which there are
+	m.Options = rawOptions(options)
 	counts := map[string]int64{} // of training images by class, refused ones too
 	for i := range rejected {
 		if rejected[i].Split == "train" {
@@ -159,6 +162,23 @@ func (j *job) keptRejections() ([]Rejection, error) {
 		}
 	}
 	return out, nil
+}
+
+// rawOptions and optionsOf turn options into the manifest's JSON and back.
+func rawOptions(options map[string]string) json.RawMessage {
+	b, err := json.Marshal(options)
+	if err != nil {
+		panic(err) // of a map of texts
+	}
+	return b
+}
+
+func optionsOf(m *shard.Manifest) map[string]string {
+	options := map[string]string{}
+	if json.Unmarshal(m.Options, &options) != nil {
+		return map[string]string{}
+	}
+	return options
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

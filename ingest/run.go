@@ -57,7 +57,7 @@ func (j *job) fingerprint() map[string]string {
 // its own.
 func (j *job) synsets() []string {
 	if j.have != nil {
-		return lines(j.have.Options["classes"])
+		return lines(optionsOf(j.have)["classes"])
 	}
 	set := map[string]bool{}
 	for _, s := range j.given {
@@ -130,7 +130,7 @@ func (j *job) already() (bool, Summary, error) {
 	if err != nil {
 		return false, Summary{}, err
 	}
-	mine, theirs := j.fingerprint(), maps.Clone(m.Options)
+	mine, theirs := j.fingerprint(), optionsOf(&m)
 	known := map[string]bool{}
 	for _, c := range lines(theirs["classes"]) {
 		known[c] = true

@@ -28,8 +28,8 @@ func (c *Class) Describe(g *wordnet.Graph) {
 }
 
 // WriteClasses writes the class list of the dataset in dir and gives the
-// SHA-256 of the file in hex, for the manifest. Classes must be in ascending
-// order of synset, with labels 0, 1, 2 and so on.
+// SHA-256 of the file in hex, for the manifest. Classes are in the order
+// of their labels, 0, 1, 2 and so on, and every synset is there once.
 func WriteClasses(dir string, classes []Class) (string, error) {
 	if err := checkClasses(classes); err != nil {
 		return "", fmt.Errorf("write classes: %w", err)
@@ -105,15 +105,17 @@ func parseClasses(b []byte) ([]Class, error) {
 }
 
 func checkClasses(c []Class) error {
+	seen := make(map[string]bool, len(c))
 	for i := range c {
 		switch {
 		case c[i].Label != i:
 			return fmt.Errorf("class %q has label %d, want %d", c[i].Synset, c[i].Label, i)
 		case c[i].Synset == "":
 			return fmt.Errorf("class %d has no synset", i)
-		case i > 0 && c[i].Synset <= c[i-1].Synset:
-			return fmt.Errorf("class %q stands after %q: want ascending order", c[i].Synset, c[i-1].Synset)
+		case seen[c[i].Synset]:
+			return fmt.Errorf("class %q is there twice", c[i].Synset)
 		}
+		seen[c[i].Synset] = true
 	}
 	return nil
 }

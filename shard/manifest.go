@@ -20,7 +20,9 @@ type Manifest struct {
 	ClassesSHA256  string               `json:"classes_sha256"`
 	Splits         map[string]SplitInfo `json:"splits"`
 	Rejected       int64                `json:"rejected"` // images refused; listed in rejected.ndjson
-	Options        map[string]string    `json:"options,omitempty"`
+	// Options is what the dataset was made from and how, in the words of whoever
+	// made it; it is kept as it is.
+	Options json.RawMessage `json:"options,omitempty"`
 }
 
 // SplitInfo sums a split up. Bytes are the images'.

@@ -47,7 +47,7 @@ func corruptf(format string, args ...any) error {
 
 // Class is a row of the class list.
 type Class struct {
-	Label        int      // position in ascending order of Synset
+	Label        int      // position in the class list
 	Synset       string   // "n01440764", or a name where classes are no synsets
 	ILSVRC2012ID int32    // the devkit's number, 1 to 1000; 0 = none
 	Words        []string // lemmas of the synset

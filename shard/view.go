@@ -205,7 +205,7 @@ func (v *View) Length(i int) int64 {
 	return b.columns[indexLength].i64(k)
 }
 
-// Classes lists the synsets that labels stand for, in ascending order.
+// Classes lists the synsets that labels stand for, in the order of the labels.
 func (v *View) Classes() []string { return v.classes }
 
 // Read gives the bytes of image i; see Split.Read.
