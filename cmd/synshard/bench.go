@@ -1,21 +1,6 @@
 package main
 
-import (
-	"github.com/spf13/cobra"
-)
-
-var _ = register(newBenchCmd)
-
-// benches holds the constructor of every bench. A bench's file adds its own
-// with
-//
-//	var _ = registerBench(newBenchXCmd)
-var benches []func(*app) *cobra.Command
-
-func registerBench(f func(*app) *cobra.Command) struct{} {
-	benches = append(benches, f)
-	return struct{}{}
-}
+import "github.com/spf13/cobra"
 
 func newBenchCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -24,8 +9,6 @@ func newBenchCmd(a *app) *cobra.Command {
 		Long:    "Measures a stage on this machine and says which resource is scarce.",
 		Example: "  synshard bench loader imagenet",
 	}
-	for _, b := range benches {
-		cmd.AddCommand(b(a))
-	}
+	cmd.AddCommand(newBenchLoaderCmd(a), newBenchTrainCmd(a), newBenchInferCmd(a))
 	return cmd
 }

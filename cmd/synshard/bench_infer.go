@@ -13,8 +13,6 @@ import (
 	"github.com/synshard/synshard/internal/processors"
 )
 
-var _ = registerBench(newBenchInferCmd)
-
 // benchInferFlags say what is tried.
 type benchInferFlags struct {
 	net           networkFlags

@@ -21,8 +21,6 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-var _ = registerBench(newBenchLoaderCmd)
-
 // loaderBench is what bench loader was asked for.
 type loaderBench struct {
 	split, path    string
@@ -49,7 +47,7 @@ processor time, which other processes disturb little.`,
 		Example: `  synshard bench loader imagenet
   synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
   synshard bench loader folder-of-images --seconds 3 --cache pin`,
-		Args: cobra.ExactArgs(1),
+		Args: exactly(1, 1, "a dataset or a folder of images"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := b.check(); err != nil {
 				return err

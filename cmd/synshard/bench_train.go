@@ -24,8 +24,6 @@ import (
 	"github.com/synshard/synshard/train/torch"
 )
 
-var _ = registerBench(newBenchTrainCmd)
-
 // trainBench is what bench train was asked for.
 type trainBench struct {
 	model, device, torchLib, data string
@@ -88,7 +86,7 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
   synshard bench train --precision fp32,bf16 --batch 32 --json
   synshard bench train --procs 2 --batch 32 --precision bf16
   synshard bench train --device cuda --batch 256 --steps 100 --peak-tflops 989 --data imagenet`,
-		Args: cobra.NoArgs,
+		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if b.procs < 1 || b.batch%max(b.procs, 1) != 0 {
 				return usagef("bench train: --procs %d: want 1 or more, and a batch (%d) that goes evenly into them", b.procs, b.batch)

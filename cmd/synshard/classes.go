@@ -13,8 +13,6 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-var _ = register(newClassesCmd)
-
 // classFormats are the forms in which others keep ImageNet's class list.
 var classFormats = map[string]func(w io.Writer, c []shard.Class) error{
 	"tsv":         classesTSV,

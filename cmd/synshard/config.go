@@ -1,23 +1,29 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// A user's defaults: a YAML file of flags, for every verb that has them at the
-// top and for one verb below its name:
+// A user's defaults: a YAML file with a section for each verb, the flags of all
+// verbs above them:
 //
 //	progress: lines
 //	train:
 //	  device: cuda:1
 //	  synset: [dog, cat]
+//	model:
+//	  import: {interpolation: bicubic}
 //
 // It is $SYNSHARD_CONFIG_FILE, or config.yaml in synshard's directory below the
 // user's configuration directory; the command line and the environment win.
@@ -36,7 +42,7 @@ func flagsFromConfig(cmd *cobra.Command) error {
 		}
 		path = filepath.Join(dir, "synshard", "config.yaml")
 	}
-	text, err := os.ReadFile(path)
+	text, err := readConfig(path)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		return nil
 	}
@@ -67,24 +73,47 @@ func flagsFromConfig(cmd *cobra.Command) error {
 	return nil
 }
 
-// checkConfig finds keys that are neither a command nor a flag of one at or
-// below this one.
+// readConfig reads the file, which is a small one.
+func readConfig(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > 1<<20 {
+		return nil, usagef("%s is no file of settings", path)
+	}
+	text, err := os.ReadFile(path)
+	if err == nil && bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > 1000 {
+		return nil, usagef("%s: more brackets than settings have", path) // the reader of YAML has no bound of its own
+	}
+	return text, err
+}
+
+// checkConfig finds keys that are neither a verb nor a flag of this one. At the
+// top only the flags of all verbs are flags.
 func checkConfig(cmd *cobra.Command, values map[string]any, at string) error {
-	for key, value := range values {
-		inner, isMap := value.(map[string]any)
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		inner, isMap := values[key].(map[string]any)
 		var sub *cobra.Command
+		var names []string
 		for _, c := range cmd.Commands() {
+			names = append(names, c.Name())
 			if c.Name() == key {
 				sub = c
 			}
 		}
 		switch {
-		case isMap && sub != nil:
+		case sub != nil && values[key] == nil: // a section with nothing in it
+		case sub != nil && !isMap:
+			return fmt.Errorf("%s%s is a verb: its flags stand below it", at, key)
+		case sub != nil:
 			if err := checkConfig(sub, inner, at+key+"."); err != nil {
 				return err
 			}
 		case isMap:
-			return fmt.Errorf("%s%s is no command", at, key)
+			return fmt.Errorf("%s%s is no verb%s", at, key, meant(key, names))
+		case at == "" && !hasFlag(cmd, key):
+			return fmt.Errorf("%s is no flag of all verbs; a verb's flags stand below its name", key)
 		case !hasFlag(cmd, key):
 			return fmt.Errorf("%s%s is no flag", at, key)
 		}
@@ -92,12 +121,18 @@ func checkConfig(cmd *cobra.Command, values map[string]any, at string) error {
 	return nil
 }
 
-func hasFlag(cmd *cobra.Command, name string) bool {
-	if cmd.Flags().Lookup(name) != nil || cmd.InheritedFlags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
-		return true
+// meant is a hint at the candidate that a word is near to.
+func meant(word string, candidates []string) string {
+	if near := nearest(word, candidates); near != "" {
+		return "; did you mean " + near + "?"
 	}
-	for _, c := range cmd.Commands() {
-		if hasFlag(c, name) {
+	return ""
+}
+
+// hasFlag says whether the command has a flag, its own or an inherited one.
+func hasFlag(cmd *cobra.Command, name string) bool {
+	for _, set := range []*pflag.FlagSet{cmd.LocalFlags(), cmd.InheritedFlags()} {
+		if f := set.Lookup(name); f != nil && settable(f) {
 			return true
 		}
 	}
@@ -116,7 +151,7 @@ func setFlags(cmd *cobra.Command, values map[string]any) error {
 		}
 		for _, item := range items {
 			if err := cmd.Flags().Set(key, fmt.Sprint(item)); err != nil {
-				return fmt.Errorf("%s: %w", key, err)
+				return fmt.Errorf("%s: %s", key, valueError(f, fmt.Sprint(item), err))
 			}
 		}
 	}

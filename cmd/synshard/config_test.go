@@ -20,12 +20,21 @@ func TestConfigFile(t *testing.T) {
 		{"json: true", "", []string{"model", "list"}, 0, `[{"name":`},
 		{"json: true", "", []string{"model", "list", "--json=false"}, 0, "name "},
 		{"json: true", "false", []string{"model", "list"}, 0, "name "},
-		{"model: {describe: {classes: 7}}", "", []string{"model", "describe", "alexnet", "--json"}, 0, `"classes": 7`},
-		{"classes: 9\nmodel: {describe: {classes: 7}}", "", []string{"model", "describe", "alexnet", "--json"}, 0, `"classes": 7`},
-		{"train: {classes: 7}", "", []string{"model", "list"}, 2, "mine.yaml: train.classes is no flag"},
-		{"trian: {device: cpu}", "", []string{"model", "list"}, 2, "trian is no command"},
-		{"classes: many", "", []string{"model", "describe", "alexnet"}, 2, "mine.yaml: classes: "},
-		{"classes: [", "", []string{"model", "list"}, 2, "mine.yaml: "},
+		{"model: {json: true}", "", []string{"model", "list"}, 0, `[{"name":`},
+		{"json: true\nmodel: {list: {json: false}}", "", []string{"model", "list"}, 0, "name "},
+		{"model: {describe: {class-count: 7}}", "", []string{"model", "describe", "alexnet", "--json"}, 0, `"classes": 7`},
+		{"train: {device: none}", "", []string{"model", "list"}, 0, "name "}, // another verb's
+		{"train:", "", []string{"model", "list"}, 0, "name "},
+		{"synset: {wordnet: /absent}", "", []string{"synset", "show", "dog"}, 6, "/absent"},
+		{"class-count: 9", "", []string{"model", "list"}, 2, "mine.yaml: class-count is no flag of all verbs"},
+		{"train: {class-count: 7}", "", []string{"model", "list"}, 2, "mine.yaml: train.class-count is no flag"},
+		{"model: {class-count: 7}", "", []string{"model", "list"}, 2, "mine.yaml: model.class-count is no flag"},
+		{"train: cpu", "", []string{"model", "list"}, 2, "mine.yaml: train is a verb"},
+		{"trian: {device: cpu}", "", []string{"model", "list"}, 2, "trian is no verb; did you mean train?"},
+		{"model: {describe: {class-count: many}}", "", []string{"model", "describe", "alexnet"}, 2, `mine.yaml: class-count: "many": want a whole number`},
+		{"model: {list: {help: true}}", "", []string{"model", "list"}, 2, "model.list.help is no flag"},
+		{"json: [", "", []string{"model", "list"}, 2, "mine.yaml: "},
+		{strings.Repeat("[", 100000), "", []string{"model", "list"}, 2, "mine.yaml: more brackets"},
 	} {
 		check(t, os.WriteFile(path, []byte(c.text), 0o666))
 		t.Setenv("SYNSHARD_JSON", c.env)

@@ -28,7 +28,7 @@ func addSelectionFlags(cmd *cobra.Command) *selectionFlags {
 	f.StringArrayVar(&s.synsets, "synset", nil, "only this synset (id or word) and all below it in WordNet; repeatable")
 	f.StringArrayVar(&s.exclude, "exclude", nil, "without this synset and all below it; repeatable")
 	f.IntVar(&s.limitPerSynset, "limit-per-synset", 0, "at most so many images a synset; 0 for all")
-	f.StringVar(&s.part, "part", "", "part i/n of the images, i from 0, or auto: from Slurm's or Kubernetes' array job")
+	f.StringVar(&s.part, "job", "", "the share of job i of n of an array, i/n with i from 0, or auto: from Slurm's or Kubernetes' variables")
 	f.StringVar(&s.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
 	return s
 }
@@ -99,13 +99,13 @@ func parsePart(text string, env func(string) string) (part, parts int, err error
 			}
 			return placeInArray(a.name, env, a.index, a.first, a.count, a.step)
 		}
-		return 0, 0, usagef("--part auto: this is no job of an array (neither %s nor %s is set)", arrays[0].index, arrays[1].index)
+		return 0, 0, usagef("--job auto: this is no job of an array (neither %s nor %s is set)", arrays[0].index, arrays[1].index)
 	}
 	i, n, ok := strings.Cut(text, "/")
 	part, err1 := strconv.Atoi(i)
 	parts, err2 := strconv.Atoi(n)
 	if !ok || err1 != nil || err2 != nil || part < 0 || part >= parts {
-		return 0, 0, usagef("--part %q: want i/n with 0 <= i < n, or auto", text)
+		return 0, 0, usagef("--job %q: want i/n with 0 <= i < n, or auto", text)
 	}
 	return part, parts, nil
 }
@@ -120,12 +120,12 @@ func placeInArray(name string, env func(string) string, index, first, count, ste
 			text = []string{"", "", "0", "1"}[i]
 		}
 		if values[i], err = strconv.Atoi(text); err != nil {
-			return 0, 0, usagef("--part auto: %s with %s=%q", name, key, text)
+			return 0, 0, usagef("--job auto: %s with %s=%q", name, key, text)
 		}
 	}
 	place, n, stride := values[0]-values[2], values[1], values[3]
 	if stride < 1 || place < 0 || place%stride != 0 || place/stride >= n {
-		return 0, 0, usagef("--part auto: %s with index %d, first %d, step %d of %d", name, values[0], values[2], stride, n)
+		return 0, 0, usagef("--job auto: %s with index %d, first %d, step %d of %d", name, values[0], values[2], stride, n)
 	}
 	return place / stride, n, nil
 }

@@ -19,8 +19,6 @@ import (
 	"github.com/synshard/synshard/train/torch"
 )
 
-var _ = register(newDoctorCmd)
-
 // finding is one thing doctor looked at.
 type finding struct {
 	Part string `json:"part"`
@@ -38,7 +36,7 @@ func newDoctorCmd(a *app) *cobra.Command {
 other verbs look, opens them, and prints versions, places and devices; for what
 is missing, the command that mends it. Exit 6 if something is missing.`,
 		Example: "  synshard doctor\n  synshard doctor --json --torch-lib /opt/engine/libsynshard_torch.so",
-		Args:    cobra.NoArgs,
+		Args:    exactly(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			list := []finding{a.doctorSelf(), a.doctorMachine(), a.doctorJPEG(), a.doctorWordNet(wordnetDir), a.doctorTorch(torchLib), a.doctorORT(ortLib)}
 			if err := a.printFindings(list); err != nil {

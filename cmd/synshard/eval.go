@@ -15,8 +15,6 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-var _ = register(newEvalCmd)
-
 // evalFlags are eval's own.
 type evalFlags struct {
 	confusions, resamples   int

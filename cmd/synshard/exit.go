@@ -7,6 +7,7 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
+	libs "github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -78,6 +79,7 @@ var coded = []struct {
 	{durable.ErrLocked, exitLocked},
 	{shard.ErrCorrupt, exitCorrupt},
 	{prediction.ErrFormat, exitCorrupt},
+	{libs.ErrMissing, exitNative},
 	{context.Canceled, exitInterrupted},
 }
 

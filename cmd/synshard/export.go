@@ -13,8 +13,6 @@ import (
 	"github.com/synshard/synshard/shard/export"
 )
 
-var _ = register(newExportCmd)
-
 func newExportCmd(a *app) *cobra.Command {
 	var splits []string
 	var out string

@@ -16,25 +16,18 @@ import (
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
-	"github.com/synshard/synshard/model"
 )
-
-var _ = register(newInferCmd)
 
 // inferFlags are infer's own.
 type inferFlags struct {
-	in  inputFlags
-	net networkFlags
+	in     inputFlags
+	net    networkFlags
+	rollup rollupFlags
 
 	out, format, probabilities, embedding, batch, truncated string
 	topK, workers                                           int
 	logits                                                  bool
 }
-
-// inferColumns lets another file of this package add columns to what infer
-// writes, with flags of their own: it is called with the command and gives what
-// is called when the model is open.
-var inferColumns []func(cmd *cobra.Command) func(a *app, spec model.Spec) ([]prediction.Derived, error)
 
 const inferLong = `Runs a model over images and writes a row each, in the order of the input: path,
 label and synset (the truth, where it is known), then the most probable classes
@@ -59,13 +52,12 @@ say is said by --spec or flags, which win over both and are noted in the output.
 const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --out runs/a/val.arrow
   find photos -name '*.jpg' -print0 | synshard infer model.onnx - -0 --out photos.parquet
   synshard infer model.onnx photos/ more.tar --format ndjson | jq .pred_synset[0]
-  synshard infer model.onnx imagenet --split train --embedding=fp16 --part auto --out part-$SLURM_ARRAY_TASK_ID.arrow
+  synshard infer model.onnx imagenet --split train --embedding=fp16 --job auto --out part-$SLURM_ARRAY_TASK_ID.arrow
   synshard infer resnet50.onnx imagenet --classes imagenet --resize 256 --out val.arrow`
 
 func newInferCmd(a *app) *cobra.Command {
 	var f inferFlags
 	var sel *selectionFlags
-	var columns []func(*app, model.Spec) ([]prediction.Derived, error)
 	cmd := &cobra.Command{
 		Use:     "infer MODEL INPUT... [--out FILE]",
 		Short:   "Predict over images and write Arrow, Parquet, NDJSON or CSV",
@@ -73,7 +65,7 @@ func newInferCmd(a *app) *cobra.Command {
 		Example: inferExample,
 		Args:    atLeast(2, "a model and what to predict over"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.infer(cmd, args[0], args[1:], &f, sel, columns)
+			return a.infer(cmd, args[0], args[1:], &f, sel)
 		},
 	}
 	fl := cmd.Flags()
@@ -90,9 +82,7 @@ func newInferCmd(a *app) *cobra.Command {
 	f.in.add(cmd)
 	f.net.add(cmd)
 	sel = addSelectionFlags(cmd)
-	for _, c := range inferColumns {
-		columns = append(columns, c(cmd))
-	}
+	f.rollup.add(cmd)
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(prediction.Formats, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
@@ -130,7 +120,7 @@ func (f *inferFlags) check(a *app) error {
 	return nil
 }
 
-func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *inferFlags, sel *selectionFlags, columns []func(*app, model.Spec) ([]prediction.Derived, error)) error {
+func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *inferFlags, sel *selectionFlags) error {
 	if err := f.check(a); err != nil {
 		return err
 	}
@@ -165,12 +155,8 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 			}
 		},
 	}
-	for _, c := range columns {
-		more, err := c(a, net.spec)
-		if err != nil {
-			return err
-		}
-		o.Derived = append(o.Derived, more...)
+	if o.Derived, err = f.rollup.columns(a, sel.wordnet, net.spec.Classes); err != nil {
+		return err
 	}
 	if o.Batch, err = a.chooseBatch(cmd.Context(), f, net); err != nil {
 		return err

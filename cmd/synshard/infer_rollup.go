@@ -7,47 +7,52 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
-	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/wordnet"
 )
 
-var _ = func() struct{} {
-	inferColumns = append(inferColumns, rollupColumns)
-	return struct{}{}
-}()
+// rollupFlags are the flags by which infer's rows get columns of superclasses.
+type rollupFlags struct {
+	rollup  []string
+	backoff float64
+	changed func(flag string) bool
+}
 
-// rollupColumns adds --rollup and --backoff to infer.
-func rollupColumns(cmd *cobra.Command) func(*app, model.Spec) ([]prediction.Derived, error) {
-	rollup := cmd.Flags().StringArray("rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
-	backoff := cmd.Flags().Float64("backoff", 0, "columns with the lowest synset above the prediction that has at least this probability")
-	return func(a *app, spec model.Spec) ([]prediction.Derived, error) {
-		if cmd.Flags().Changed("backoff") && !(*backoff > 0 && *backoff <= 1) {
-			return nil, usagef("infer: --backoff %v: want above 0, at most 1", *backoff)
-		}
-		if len(*rollup) == 0 && *backoff == 0 {
-			return nil, nil
-		}
-		g, err := a.openWordNet(cmd.Flag("wordnet").Value.String())
+func (f *rollupFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.rollup, "rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
+	fl.Float64Var(&f.backoff, "backoff", 0, "columns with the lowest synset above the prediction that has at least this probability")
+	f.changed = fl.Changed
+}
+
+// columns gives the columns asked for, over a model's classes; wordnet is
+// --wordnet.
+func (f *rollupFlags) columns(a *app, wordnet string, classes []string) ([]prediction.Derived, error) {
+	if f.changed("backoff") && !(f.backoff > 0 && f.backoff <= 1) {
+		return nil, usagef("infer: --backoff %v: want above 0, at most 1", f.backoff)
+	}
+	if len(f.rollup) == 0 && f.backoff == 0 {
+		return nil, nil
+	}
+	g, err := a.openWordNet(wordnet)
+	if err != nil {
+		return nil, err
+	}
+	h, err := eval.NewHierarchy(g, classes)
+	if err != nil {
+		return nil, usagef("infer: %w", err)
+	}
+	var out []prediction.Derived
+	if len(f.rollup) > 0 {
+		groups, err := a.groups(g, h, f.rollup)
 		if err != nil {
 			return nil, err
 		}
-		h, err := eval.NewHierarchy(g, spec.Classes)
-		if err != nil {
-			return nil, usagef("infer: %w", err)
-		}
-		var out []prediction.Derived
-		if len(*rollup) > 0 {
-			groups, err := a.groups(g, h, *rollup)
-			if err != nil {
-				return nil, err
-			}
-			out = eval.RollupColumns(groups)
-		}
-		if *backoff > 0 {
-			out = append(out, eval.BackoffColumns(h, *backoff)...)
-		}
-		return out, nil
+		out = eval.RollupColumns(groups)
 	}
+	if f.backoff > 0 {
+		out = append(out, eval.BackoffColumns(h, f.backoff)...)
+	}
+	return out, nil
 }
 
 // groups reads superclasses: one depth, or names of synsets. What is neither is

@@ -6,19 +6,23 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/infer/prediction"
 )
 
 func TestRollupFlags(t *testing.T) {
-	for _, value := range []string{"0", "-0.5", "1.5", "NaN"} {
+	columns := func(args ...string) ([]prediction.Derived, error) {
+		var f rollupFlags
 		cmd := &cobra.Command{}
-		columns := rollupColumns(cmd)
-		check(t, cmd.Flags().Set("backoff", value))
-		if _, err := columns(&app{}, model.Spec{}); err == nil || !strings.Contains(err.Error(), "--backoff") {
+		f.add(cmd)
+		check(t, cmd.ParseFlags(args))
+		return f.columns(&app{}, "", nil)
+	}
+	for _, value := range []string{"0", "-0.5", "1.5", "NaN"} {
+		if _, err := columns("--backoff", value); err == nil || !strings.Contains(err.Error(), "--backoff") {
 			t.Errorf("--backoff %s: %v", value, err)
 		}
 	}
-	if got, err := rollupColumns(&cobra.Command{})(&app{}, model.Spec{}); err != nil || got != nil {
+	if got, err := columns(); err != nil || got != nil {
 		t.Errorf("without the flags: %v, %v", got, err)
 	}
 }

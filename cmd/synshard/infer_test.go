@@ -193,7 +193,7 @@ func TestInferInputs(t *testing.T) {
 		{"a list with zeros", b.images + "/image1.png\x00" + b.images + "/image0.png\x00", 0, 2, "", []string{"-", "-0"}},
 		{"an image that is not there", "/nothing/here.png\n" + b.images + "/image0.png\n", 3, 2, "/nothing/here.png", []string{"-"}},
 		{"an image that is none", "", 3, 2, "its row has the error", []string{b.put("none.png", "text"), b.images + "/image0.png"}},
-		{"a part", "", 0, 3, "", []string{b.images, "--part", "1/2", "--batch", "3"}},
+		{"a part", "", 0, 3, "", []string{b.images, "--job", "1/2", "--batch", "3"}},
 		{"the dataset's wrong flag", "", 2, 0, "select from a dataset", []string{b.images, "--limit-per-synset", "1"}},
 		{"-0 without a list", "", 2, 0, "-0", []string{b.images, "-0"}},
 		{"no such input", "", 1, 0, "no such file", []string{b.at("nothing")}},
@@ -261,7 +261,7 @@ func TestMergeVerb(t *testing.T) {
 	args := []string{"merge", "--out", b.at("merged.arrow")}
 	for i := range 3 {
 		part := b.at(fmt.Sprintf("part-%d.arrow", i))
-		b.infer(0, b.long, "-", "--part", fmt.Sprintf("%d/3", i), "--out", part)
+		b.infer(0, b.long, "-", "--job", fmt.Sprintf("%d/3", i), "--out", part)
 		args = append(args, part)
 	}
 	var out, talk bytes.Buffer

@@ -13,8 +13,6 @@ import (
 	"github.com/synshard/synshard/ingest"
 )
 
-var _ = register(newIngestCmd)
-
 func newIngestCmd(a *app) *cobra.Command {
 	var o ingest.Options
 	var wordnet, classes string

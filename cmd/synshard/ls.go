@@ -14,8 +14,6 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-var _ = register(newLsCmd)
-
 func newLsCmd(a *app) *cobra.Command {
 	var splits []string
 	var tree bool

@@ -1,11 +1,12 @@
 // Command synshard turns ImageNet archives into Arrow shards organised by
 // WordNet synset, fits networks on them and predicts over them.
 //
-// This package is the only one that knows of flags, the environment, the
-// terminal and exit codes; each verb has a file of its own.
+// This package is the only one that knows of flags, the environment and exit
+// codes; each verb has a file of its own, and verbs.go lists them.
 package main
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"os"
@@ -13,16 +14,32 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/synshard/synshard/internal/crash"
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/ui"
 )
-
-// version is set by the linker (-X main.version=...) and otherwise taken from
-// the build information.
-var version = ""
 
 func main() {
 	processors.Spare()
+	// A crash of any goroutine or library must not end in exit code 2, which is
+	// wrong usage here.
+	if err := crash.Guard("synshard: " + crashText()); err != nil {
+		panic(err)
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// progressAsked is --progress where an error came before it was read.
+func progressAsked(args []string, read string) string {
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--progress="); ok {
+			return value
+		}
+		if arg == "--progress" && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return cmp.Or(os.Getenv("SYNSHARD_PROGRESS"), read)
 }
 
 // run executes one command line and returns its exit code.
@@ -34,15 +51,17 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a.Console = ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}
 	root := newRoot(a)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
 	code := a.classify(err)
-	if text := strings.TrimSpace(err.Error()); text != "" {
-		a.logf("%s", strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; "))
+	a.Progress = progressAsked(args, a.progressMode)
+	if text := errorText(cmd, err); text != "" {
+		a.Error(text, code)
 	}
 	return code
 }

@@ -9,8 +9,6 @@ import (
 	"github.com/spf13/cobra/doc"
 )
 
-var _ = register(newManCmd)
-
 func newManCmd(a *app) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
@@ -19,7 +17,7 @@ func newManCmd(a *app) *cobra.Command {
 		Long: `Writes a manual page (section 1) for every verb into a directory, from the same
 texts that --help prints.`,
 		Example: "  synshard man --out ~/.local/share/man/man1 && man synshard-ingest",
-		Args:    cobra.NoArgs,
+		Args:    exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := os.MkdirAll(out, 0o777); err != nil {
 				return err

@@ -11,15 +11,13 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 )
 
-var _ = register(newMergeCmd)
-
 func newMergeCmd(a *app) *cobra.Command {
 	var out, format string
 	cmd := &cobra.Command{
 		Use:   "merge PART... --out FILE",
-		Short: "Join the parts that infer --part wrote",
-		Long: `Joins the Arrow files that the jobs of an array wrote with 'infer --part i/n', given in
-any order, to one file: the bytes that one job without --part would have written.
+		Short: "Join the parts that infer --job wrote",
+		Long: `Joins the Arrow files that the jobs of an array wrote with 'infer --job i/n', given in
+any order, to one file: the bytes that one job without --job would have written.
 All n parts must be there and come from the same model, input and options. Where
 the whole is there already nothing is done.`,
 		Example: `  synshard merge val-*.arrow --out val.arrow

@@ -10,8 +10,6 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-var _ = register(newModelCmd)
-
 func newModelCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "model",
@@ -35,7 +33,7 @@ func newModelListCmd(a *app) *cobra.Command {
 		Short:   "List the networks",
 		Long:    "Lists the networks that train can fit, with 1000 classes: parameters with and\nwithout auxiliary heads, and multiply-adds of one image.",
 		Example: "  synshard model list --json",
-		Args:    cobra.NoArgs,
+		Args:    exactly(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
 			var rows []modelRow
 			for _, name := range model.Names() {

@@ -49,7 +49,7 @@ one from the same input to the same output would, and the textbook's cases.
 			return a.describe(n)
 		},
 	}
-	cmd.Flags().IntVar(&classes, "classes", 1000, "width of the heads")
+	cmd.Flags().IntVar(&classes, "class-count", 1000, "width of the heads")
 	cmd.Flags().BoolVar(&noAux, "no-aux", false, "without the auxiliary heads")
 	cmd.Flags().BoolVar(&savings, "savings", false, "what factorised and bottlenecked blocks save")
 	cmd.Flags().StringVar(&svg, "svg", "", "write a drawing to this file instead")

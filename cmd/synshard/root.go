@@ -1,37 +1,28 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	"golang.org/x/term"
+
+	libs "github.com/synshard/synshard/internal/native"
+	"github.com/synshard/synshard/internal/ui"
 )
 
 // app is what the verbs share: the three streams and the options every verb
 // has.
 type app struct {
+	ui.Console
 	stdin          io.Reader
 	stdout, stderr io.Writer
 
-	progressMode string // auto, bar, lines, json or off
+	progressMode string // one of ui.Modes
 	jsonOut      bool   // --json: the result as JSON on stdout
 
 	started bool // the verb's own code is running
-}
-
-// verbs holds the constructor of every verb. A verb's file adds its own with
-//
-//	var _ = register(newXCmd)
-var verbs []func(*app) *cobra.Command
-
-func register(f func(*app) *cobra.Command) struct{} {
-	verbs = append(verbs, f)
-	return struct{}{}
 }
 
 const rootLong = `synshard turns ImageNet into Arrow shards organised by WordNet synset, fits
@@ -54,38 +45,48 @@ func newRoot(a *app) *cobra.Command {
 		Version:       buildVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if err := flagsFromEnv(cmd); err != nil {
-				return err
-			}
-			if err := flagsFromConfig(cmd); err != nil {
-				return err
-			}
-			return a.checkProgress()
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			return a.settle(cmd, args)
 		},
 	}
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%w (see '%s --help')", err, cmd.CommandPath())
-	})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.SetVersionTemplate("synshard {{.Version}}\n")
-	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp +
-		"\nA flag --some-flag may also be given as SYNSHARD_SOME_FLAG in the environment, or as\n" +
-		"some-flag in synshard/config.yaml below the user's configuration directory.\n")
+	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp + "\n" + environmentHelp)
+	root.SetGlobalNormalizationFunc(oldNames)
 
 	f := root.PersistentFlags()
 	f.StringVar(&a.progressMode, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
 	f.BoolVar(&a.jsonOut, "json", false, "print the result as JSON")
-	cobra.CheckErr(root.RegisterFlagCompletionFunc("progress",
-		cobra.FixedCompletions(progressModes, cobra.ShellCompDirectiveNoFileComp)))
+	complete(root, "progress", ui.Modes...)
 
-	for _, v := range verbs {
-		root.AddCommand(v(a))
-	}
+	addVerbs(root, a)
 	a.prepare(root)
 	return root
+}
+
+// settle gives every flag its value, by the command line, the environment, the
+// user's file or its default, and checks what holds for all verbs.
+func (a *app) settle(cmd *cobra.Command, args []string) error {
+	if err := flagsFromEnv(cmd); err != nil {
+		return err
+	}
+	if err := flagsFromConfig(cmd); err != nil {
+		return err
+	}
+	if !slices.Contains(ui.Modes, a.progressMode) {
+		return usagef("--progress %q: want one of %s", a.progressMode, strings.Join(ui.Modes, ", "))
+	}
+	a.Progress, a.JSON = a.progressMode, a.jsonOut
+	if a.Progress == "json" {
+		if err := guardJSON(); err != nil {
+			return err
+		}
+	}
+	a.warnOfVariables(cmd.Root(), os.Environ())
+	return refuseURLs(cmd, args)
 }
 
 // prepare makes every command of the tree report errors alike: whatever goes
@@ -94,22 +95,7 @@ func newRoot(a *app) *cobra.Command {
 func (a *app) prepare(cmd *cobra.Command) {
 	if cmd.RunE == nil && cmd.Run == nil {
 		cmd.Args = cobra.ArbitraryArgs
-		cmd.RunE = func(c *cobra.Command, args []string) error {
-			var names []string
-			for _, s := range c.Commands() {
-				if s.IsAvailableCommand() && s.Name() != "help" && s.Name() != "completion" {
-					names = append(names, s.Name())
-				}
-			}
-			list, where := strings.Join(names, ", "), ""
-			if c.HasParent() {
-				where = c.Name() + ": "
-			}
-			if len(args) > 0 {
-				return usagef("%sunknown command %q; there are %s", where, args[0], list)
-			}
-			return usagef("%sa command is needed: %s (see '%s --help')", where, list, c.CommandPath())
-		}
+		cmd.RunE = needsCommand
 	}
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(c *cobra.Command, args []string) error {
@@ -122,36 +108,57 @@ func (a *app) prepare(cmd *cobra.Command) {
 	}
 }
 
-// flagsFromEnv sets each flag that the command line left alone from
-// SYNSHARD_FLAG_NAME, where that variable is set and not empty.
-func flagsFromEnv(cmd *cobra.Command) error {
-	var failed error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || failed != nil || f.Name == "help" || f.Name == "version" {
-			return
+// needsCommand is the error of a command that only groups others.
+func needsCommand(c *cobra.Command, args []string) error {
+	var names []string
+	for _, s := range c.Commands() {
+		if s.IsAvailableCommand() && s.Name() != "help" {
+			names = append(names, s.Name())
 		}
-		key := "SYNSHARD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-		value := os.Getenv(key)
-		if value == "" {
-			return
-		}
-		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			failed = usagef("environment variable %s=%q: %w", key, value, err)
-		}
-	})
-	return failed
+	}
+	list := strings.Join(names, ", ")
+	if len(args) == 0 {
+		return usagef("a command is needed: %s (see '%s --help')", list, c.CommandPath())
+	}
+	if near := nearest(args[0], names); near != "" {
+		return usagef("unknown command %q; did you mean '%s %s'?", args[0], c.CommandPath(), near)
+	}
+	return usagef("unknown command %q; there are %s", args[0], list)
+}
+
+// verbOf names a command as its user types it after "synshard"; "" is the root.
+func verbOf(cmd *cobra.Command) string {
+	return strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()), " ")
+}
+
+// errorText is an error as it is told: one line, the verb first.
+func errorText(cmd *cobra.Command, err error) string {
+	text := strings.TrimSpace(err.Error())
+	if text == "" {
+		return ""
+	}
+	// Some of the packages join errors by newlines.
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
+	if verb := verbOf(cmd); verb != "" {
+		text = verb + ": " + strings.TrimPrefix(text, verb+": ")
+	}
+	return text
 }
 
 // logf writes one line of talk to stderr.
-func (a *app) logf(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "synshard: "+format+"\n", args...)
-}
+func (a *app) logf(format string, args ...any) { a.Logf(format, args...) }
 
-// isTerminal says whether a stream is a terminal.
-func isTerminal(stream any) bool {
-	f, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
+type progress = ui.Progress
+type noProgress = ui.NoProgress
+
+func (a *app) bar(total int64, what string) progress     { return a.Bar(total, what) }
+func (a *app) byteBar(total int64, what string) progress { return a.ByteBar(total, what) }
+
+func isTerminal(stream any) bool { return ui.IsTerminal(stream) }
+
+// result gives stdout a verb's result: v as JSON with --json, else what text
+// writes.
+func (a *app) result(v any, text func(w io.Writer)) error { return a.Result(v, text) }
 
 // refuseTerminal is an error when binary data would go to a terminal.
 func (a *app) refuseTerminal(what string) error {
@@ -161,22 +168,32 @@ func (a *app) refuseTerminal(what string) error {
 	return nil
 }
 
-func buildVersion() string {
-	if version != "" {
-		return version
+// search is where native libraries and WordNet are looked for.
+func search() libs.Search {
+	s := libs.Search{Env: os.Getenv}
+	// Without either there is one place less to look in.
+	if exe, err := os.Executable(); err == nil {
+		s.Executable = exe
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if cache, err := os.UserCacheDir(); err == nil {
+		s.Cache = cache
 	}
-	v := info.Main.Version
-	if v == "" || v == "(devel)" {
-		v = "devel"
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-				v += " " + s.Value[:12]
-			}
-		}
-	}
-	return v
+	return s
 }
+
+// findTorch gives the path of the training engine's library; flag is
+// --torch-lib.
+func (a *app) findTorch(flag string) (string, error) { return search().Torch(flag) }
+
+// findORT gives the path of ONNX Runtime's library; flag is --ort-lib.
+func (a *app) findORT(flag string) (string, error) { return search().ORT(flag) }
+
+// findWordNet gives a directory that holds data.noun; flag is --wordnet.
+func (a *app) findWordNet(flag string) (string, error) { return search().WordNet(flag) }
+
+const (
+	shimName    = libs.ShimName
+	mendTorch   = libs.MendTorch
+	mendORT     = libs.MendORT
+	mendWordNet = libs.MendWordNet
+)

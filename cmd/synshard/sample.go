@@ -10,8 +10,6 @@ import (
 	"github.com/synshard/synshard/internal/sample"
 )
 
-var _ = register(newSampleCmd)
-
 func newSampleCmd(a *app) *cobra.Command {
 	o := sample.Options{TrainPerSynset: 100, ValPerSynset: 25, Test: 20, Seed: 1}
 	var out string
@@ -25,7 +23,7 @@ with meta.mat and the validation ground truth. For trying, testing and
 benchmarking without ImageNet. The same seed gives the same bytes.`,
 		Example: `  synshard sample --out sample
   synshard sample --out big --train-per-synset 1000 --val-per-synset 50 --seed 7`,
-		Args: cobra.NoArgs,
+		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 || o.Workers < 0 {
 				return usagef("sample: numbers of images and workers cannot be negative")

@@ -10,8 +10,6 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-var _ = register(newSynsetCmd)
-
 const synsetLong = `Shows WordNet 3.0's nouns, whose synsets are ImageNet's classes.
 
 A synset is named by its id (n02084071), by a word (dog, "golden retriever",
@@ -50,8 +48,11 @@ func newSynsetCmd(a *app) *cobra.Command {
 // exactly is an error of usage unless there are min to max arguments.
 func exactly(min, max int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < min || max >= 0 && len(args) > max {
-			return usagef("%s: want %s, got %d arguments (see '%s --help')", cmd.CommandPath(), what, len(args), cmd.CommandPath())
+		switch {
+		case max >= 0 && len(args) > max:
+			return usagef("want %s; %q is too much (see '%s --help')", what, args[max], cmd.CommandPath())
+		case len(args) < min:
+			return usagef("want %s (see '%s --help')", what, cmd.CommandPath())
 		}
 		return nil
 	}

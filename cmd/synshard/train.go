@@ -17,8 +17,6 @@ import (
 	"github.com/synshard/synshard/train/recipe"
 )
 
-var _ = register(newTrainCmd)
-
 // trainFlags are the flags that are not values of the recipe.
 type trainFlags struct {
 	out, split, valSplit string
@@ -71,7 +69,7 @@ func newTrainCmd(a *app) *cobra.Command {
 		Short:   "Fit a network to a dataset",
 		Long:    trainLong,
 		Example: trainExample,
-		Args:    cobra.ExactArgs(1),
+		Args:    exactly(1, 1, "a dataset"),
 	}
 	f := cmd.Flags()
 	f.StringVarP(&tf.out, "out", "o", "", "run directory; made when missing, continued when there")

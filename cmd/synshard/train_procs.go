@@ -7,14 +7,11 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/torch"
 )
-
-var _ = register(newEngineWorkerCmd)
 
 // newEngineWorkerCmd is what train --procs starts for each rank but the first.
 func newEngineWorkerCmd(a *app) *cobra.Command {
@@ -24,9 +21,9 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 		Short:   "One of the processes of train --procs, which starts it",
 		Example: "  synshard train imagenet --out runs/a --procs 2",
 		Hidden:  true,
-		Args:    cobra.NoArgs,
+		Args:    exactly(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
-			if f, ok := a.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+			if isTerminal(a.stdin) {
 				return usagef("engine-worker: it is for 'synshard train --procs' to start")
 			}
 			shim, err := torch.Open(lib)

@@ -13,8 +13,6 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-var _ = register(newVerifyCmd)
-
 type verifyFlags struct {
 	fast, duplicates, repair bool
 	workers                  int

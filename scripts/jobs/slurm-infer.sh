@@ -8,5 +8,5 @@
 #SBATCH --requeue
 model=$1 dataset=$2 split=$3 out=$4
 mkdir -p "$out"
-exec srun synshard infer "$model" "$dataset" --split "$split" --part auto --progress lines \
+exec srun synshard infer "$model" "$dataset" --split "$split" --job auto --progress lines \
 	--out "$(printf '%s/%s-%05d.arrow' "$out" "$split" "$SLURM_ARRAY_TASK_ID")"

@@ -1,10 +1,8 @@
-package main
+package ui
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,24 +10,15 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-var progressModes = []string{"auto", "bar", "lines", "json", "off"}
-
 // How often the line and the JSON forms report.
 const (
 	linesEvery = 30 * time.Second
 	jsonEvery  = time.Second
 )
 
-func (a *app) checkProgress() error {
-	if !slices.Contains(progressModes, a.progressMode) {
-		return usagef("--progress %q: want one of %s", a.progressMode, strings.Join(progressModes, ", "))
-	}
-	return nil
-}
-
-// progress shows how far one piece of work is. Its methods may be called from
+// Progress shows how far one piece of work is. Its methods may be called from
 // many goroutines, and Finish more than once.
-type progress interface {
+type Progress interface {
 	Add64(n int64)
 	Set(n int64)       // counted from the beginning; a resumed count
 	Describe(s string) // what is going on now, shown beside the name
@@ -37,122 +26,129 @@ type progress interface {
 	Finish()
 }
 
-// bar starts showing progress over total items (-1: not known), named what.
-func (a *app) bar(total int64, what string) progress { return a.newProgress(total, what, false) }
+// Bar starts showing progress over total images or other things (-1: not
+// known), named what.
+func (c *Console) Bar(total int64, what string) Progress { return c.progress(total, what, false) }
 
-// byteBar is bar for a count of bytes.
-func (a *app) byteBar(total int64, what string) progress { return a.newProgress(total, what, true) }
+// ByteBar is Bar for a count of bytes.
+func (c *Console) ByteBar(total int64, what string) Progress { return c.progress(total, what, true) }
 
-func (a *app) newProgress(total int64, what string, bytes bool) progress {
-	mode := a.progressMode
+func (c *Console) progress(total int64, what string, bytes bool) Progress {
+	mode := c.Progress
 	if mode == "auto" || mode == "" {
-		if mode = "lines"; isTerminal(a.stderr) {
+		if mode = "lines"; IsTerminal(c.Stderr) && !c.Dumb {
 			mode = "bar"
 		}
 	}
 	switch mode {
 	case "bar":
-		return newTerminalBar(a, total, what, bytes)
+		return newTerminalBar(c, total, what, bytes)
 	case "lines", "json":
 		every := linesEvery
 		if mode == "json" {
 			every = jsonEvery
 		}
 		now := time.Now()
-		return &lineProgress{a: a, what: what, total: total, bytes: bytes, json: mode == "json",
-			always: a.progressMode != "auto", every: every, start: now, last: now, base: -1}
+		return &lineProgress{c: c, what: what, total: total, bytes: bytes,
+			always: c.Progress == "lines" || c.Progress == "json", every: every, start: now, last: now, base: -1}
 	}
-	return noProgress{}
+	return NoProgress{}
 }
 
-type noProgress struct{}
+// NoProgress shows nothing.
+type NoProgress struct{}
 
-func (noProgress) Add64(int64)     {}
-func (noProgress) Set(int64)       {}
-func (noProgress) Describe(string) {}
-func (noProgress) SetTotal(int64)  {}
-func (noProgress) Finish()         {}
+// Add64 implements Progress.
+func (NoProgress) Add64(int64) {}
 
-// terminalBar is progressbar's bar on stderr.
+// Set implements Progress.
+func (NoProgress) Set(int64) {}
+
+// Describe implements Progress.
+func (NoProgress) Describe(string) {}
+
+// SetTotal implements Progress.
+func (NoProgress) SetTotal(int64) {}
+
+// Finish implements Progress.
+func (NoProgress) Finish() {}
+
+// terminalBar is progressbar's bar on stderr. The console's lock guards it: a
+// line of talk and a redrawn bar must not meet. The bar's own errors are those
+// of writing to the terminal; work goes on without it.
 type terminalBar struct {
-	mu   sync.Mutex
+	c    *Console
 	bar  *progressbar.ProgressBar
-	out  io.Writer
 	what string
 	done bool
 }
 
-func newTerminalBar(a *app, total int64, what string, bytes bool) *terminalBar {
+func newTerminalBar(c *Console, total int64, what string, bytes bool) *terminalBar {
 	opts := []progressbar.Option{
-		progressbar.OptionSetWriter(a.stderr),
+		progressbar.OptionSetWriter(c.Stderr),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowCount(),
-		progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("img"),
 		progressbar.OptionSetPredictTime(true),
 		progressbar.OptionThrottle(100 * time.Millisecond),
-		progressbar.OptionUseANSICodes(true),
+		progressbar.OptionUseANSICodes(!c.Dumb),
 		progressbar.OptionSetWidth(24),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
 	}
 	if bytes {
 		opts = append(opts, progressbar.OptionShowBytes(true))
+	} else {
+		opts = append(opts, progressbar.OptionShowIts(), progressbar.OptionSetItsString("img"))
 	}
-	return &terminalBar{bar: progressbar.NewOptions64(total, opts...), out: a.stderr, what: what}
+	b := &terminalBar{c: c, bar: progressbar.NewOptions64(total, opts...), what: what}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bar = b
+	return b
 }
 
-// The bar's own errors are those of writing to the terminal; work goes on
-// without it.
-func (b *terminalBar) Add64(n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+// clear takes the bar off the line; the next change draws it anew.
+func (b *terminalBar) clear() {
+	if b.c.Dumb {
+		_, _ = io.WriteString(b.c.Stderr, "\n")
+		return
+	}
+	_ = b.bar.Clear()
+}
+
+func (b *terminalBar) change(f func()) {
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
 	if !b.done {
-		_ = b.bar.Add64(n)
+		f()
 	}
 }
 
-func (b *terminalBar) Set(n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.done {
-		_ = b.bar.Set64(n)
-	}
-}
-
+func (b *terminalBar) Add64(n int64) { b.change(func() { _ = b.bar.Add64(n) }) }
+func (b *terminalBar) Set(n int64)   { b.change(func() { _ = b.bar.Set64(n) }) }
 func (b *terminalBar) Describe(s string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.done {
-		b.bar.Describe(strings.TrimSpace(b.what + " " + s))
-	}
+	b.change(func() { b.bar.Describe(strings.TrimSpace(b.what + " " + Text(s))) })
 }
-
-func (b *terminalBar) SetTotal(n int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.done {
-		b.bar.ChangeMax64(n)
-	}
-}
+func (b *terminalBar) SetTotal(n int64) { b.change(func() { b.bar.ChangeMax64(n) }) }
 
 func (b *terminalBar) Finish() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.done {
+	b.change(func() {
 		b.done = true
 		_ = b.bar.Exit() // leaves the bar where it stands: work may have ended early
-		fmt.Fprintln(b.out)
-	}
+		_, _ = io.WriteString(b.c.Stderr, "\n")
+		if b.c.bar == b {
+			b.c.bar = nil
+		}
+	})
 }
 
 // lineProgress writes a line, plain or JSON, now and then.
 type lineProgress struct {
 	mu           sync.Mutex
-	a            *app
+	c            *Console
 	what, note   string
 	total, n     int64
 	base         int64 // count that was there before we began; -1: not yet known
-	bytes, json  bool
+	bytes        bool
 	always       bool // a last line even when the work was short
 	every        time.Duration
 	start, last  time.Time
@@ -217,7 +213,7 @@ func (p *lineProgress) report(now time.Time) {
 	if p.total >= 0 && rate > 0 {
 		left = float64(p.total-p.n) / rate
 	}
-	if p.json {
+	if p.c.Progress == "json" {
 		p.reportJSON(seconds, rate, left)
 		return
 	}
@@ -235,27 +231,33 @@ func (p *lineProgress) report(now time.Time) {
 	if p.note != "" {
 		line += ", " + p.note
 	}
-	p.a.logf("%s", line)
+	p.c.Logf("%s", line)
+}
+
+// Report is a report of progress with --progress json.
+type Report struct {
+	Type    string   `json:"type"` // progress
+	What    string   `json:"what"`
+	Note    string   `json:"note,omitempty"`
+	Unit    string   `json:"unit,omitempty"` // bytes, where they are what is counted
+	Done    int64    `json:"done"`
+	Total   *int64   `json:"total,omitempty"` // where it is known
+	Seconds float64  `json:"seconds"`
+	Rate    float64  `json:"rate"` // a second, without what was done before
+	Left    *float64 `json:"seconds_left,omitempty"`
+	End     bool     `json:"end,omitempty"` // the last one
 }
 
 func (p *lineProgress) reportJSON(seconds, rate, left float64) {
-	v := struct {
-		What    string   `json:"what"`
-		Note    string   `json:"note,omitempty"`
-		Done    int64    `json:"done"`
-		Total   *int64   `json:"total,omitempty"`
-		Seconds float64  `json:"seconds"`
-		Rate    float64  `json:"rate"`
-		Left    *float64 `json:"seconds_left,omitempty"`
-		End     bool     `json:"end,omitempty"`
-	}{What: p.what, Note: p.note, Done: p.n, Seconds: seconds, Rate: rate, End: p.fin}
+	v := Report{Type: "progress", What: p.what, Note: p.note, Done: p.n, Seconds: seconds, Rate: rate, End: p.fin}
+	if p.bytes {
+		v.Unit = "bytes"
+	}
 	if p.total >= 0 {
 		v.Total = &p.total
 	}
 	if left >= 0 {
 		v.Left = &left
 	}
-	if b, err := json.Marshal(v); err == nil {
-		fmt.Fprintf(p.a.stderr, "%s\n", b)
-	}
+	p.c.WriteJSON(v)
 }

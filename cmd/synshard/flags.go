@@ -1,0 +1,178 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// What every flag has in common: how it complains, and what it completes to.
+
+// complete makes a flag complete to these values and no file names.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+// choice is a flag with a few values.
+type choice struct {
+	value  *string
+	values []string
+}
+
+// choiceVar adds a flag that takes one of values; empty stands for the default
+// where it is the default.
+func choiceVar(cmd *cobra.Command, p *string, name, value, usage string, values ...string) {
+	*p = value
+	cmd.Flags().Var(&choice{p, values}, name, usage)
+	complete(cmd, name, values...)
+}
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return "string" }
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.values, s) {
+		return fmt.Errorf("want %s", oneOf(c.values))
+	}
+	*c.value = s
+	return nil
+}
+
+// oneOf lists alternatives: a, b or c.
+func oneOf(values []string) string {
+	if len(values) < 2 {
+		return strings.Join(values, "")
+	}
+	return strings.Join(values[:len(values)-1], ", ") + " or " + values[len(values)-1]
+}
+
+// oldNames are flags' names of before, which still are understood.
+func oldNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	if name == "part" {
+		name = "job"
+	}
+	return pflag.NormalizedName(name)
+}
+
+// flagError tells of a flag that is not understood in words of ours.
+func flagError(cmd *cobra.Command, err error) error {
+	see := fmt.Sprintf("(see '%s --help')", cmd.CommandPath())
+	var absent *pflag.NotExistError
+	var bad *pflag.InvalidValueError
+	switch {
+	case errors.As(err, &absent) && absent.GetSpecifiedShortnames() == "":
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				names = append(names, f.Name)
+			}
+		})
+		if near := nearest(absent.GetSpecifiedName(), names); near != "" {
+			return usagef("unknown flag --%s; did you mean --%s? %s", absent.GetSpecifiedName(), near, see)
+		}
+	case errors.As(err, &bad):
+		return usagef("--%s %q: %s %s", bad.GetFlag().Name, bad.GetValue(), wanting(bad.GetFlag(), bad.Unwrap()), see)
+	}
+	return usagef("%w %s", err, see)
+}
+
+// valueError says what is wrong with a value that a flag does not take.
+func valueError(f *pflag.Flag, value string, err error) string {
+	var bad *pflag.InvalidValueError
+	if errors.As(err, &bad) {
+		err = bad.Unwrap()
+	}
+	return fmt.Sprintf("%q: %s", value, wanting(f, err))
+}
+
+// wanting says what a flag takes. The standard library's words for what it
+// could not parse are not for users.
+func wanting(f *pflag.Flag, err error) string {
+	switch t := f.Value.Type(); t {
+	case "int", "int64", "uint64", "intSlice":
+		return "want a whole number"
+	case "float64", "float64Slice":
+		return "want a number"
+	case "duration":
+		return "want a time such as 90s or 10m"
+	case "bool":
+		return "want true or false"
+	case "stringToString":
+		return "want k=v"
+	}
+	return err.Error()
+}
+
+// nearest gives the candidate that a mistyped word most likely meant: the one
+// fewest changes of a letter away, of at most a third of its letters; "" if
+// none is near.
+func nearest(word string, candidates []string) string {
+	best, distance := "", max(len(word)/3, 1)+1
+	for _, c := range candidates {
+		d := editDistance(word, c)
+		if strings.HasPrefix(c, word) && len(word) > 1 {
+			d = 1
+		}
+		if d < distance {
+			best, distance = c, d
+		}
+	}
+	return best
+}
+
+// editDistance counts insertions, deletions, replacements and swaps of
+// neighbours (optimal string alignment).
+func editDistance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	d := make([][]int, len(x)+1)
+	for i := range d {
+		d[i] = make([]int, len(y)+1)
+		d[i][0] = i
+	}
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(x); i++ {
+		for j := 1; j <= len(y); j++ {
+			cost := 1
+			if x[i-1] == y[j-1] {
+				cost = 0
+			}
+			d[i][j] = min(d[i-1][j]+1, d[i][j-1]+1, d[i-1][j-1]+cost)
+			if i > 1 && j > 1 && x[i-1] == y[j-2] && x[i-2] == y[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
+		}
+	}
+	return d[len(x)][len(y)]
+}
+
+// scheme begins a URL.
+var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
+
+// refuseURLs is an error of usage where a URL stands for a path: it would be
+// taken for the name of a local directory.
+func refuseURLs(cmd *cobra.Command, args []string) error {
+	for _, arg := range args {
+		if s := scheme.FindString(arg); s != "" {
+			return usagef("%s: %s is not a place that can be read or written; give a local path", arg, s)
+		}
+	}
+	var failed error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		for _, v := range values {
+			if s := scheme.FindString(v); s != "" && failed == nil {
+				failed = usagef("--%s %s: %s is not a place that can be read or written; give a local path", f.Name, v, s)
+			}
+		}
+	})
+	return failed
+}
