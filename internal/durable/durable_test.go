@@ -159,6 +159,38 @@ func TestRemoveTemps(t *testing.T) {
 	}
 }
 
+// TestLiveWritersStay: what is being written is nobody's to remove, what was
+// abandoned goes, of one name or of all.
+func TestLiveWritersStay(t *testing.T) {
+	dir := t.TempDir()
+	create := func(name string) *File {
+		f, err := Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	live := create("a")
+	create("a").f.Close()
+	create("b").f.Close()
+	if err := RemoveTempsOf(filepath.Join(dir, "a")); err != nil {
+		t.Fatal(err)
+	}
+	got := names(t, dir)
+	if len(got) != 2 || got[0] != filepath.Base(live.tmp) || !strings.HasPrefix(got[1], ".b.") {
+		t.Errorf("left %q", got)
+	}
+	if err := RemoveTemps(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := live.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("left %q", got)
+	}
+}
+
 func TestMkdirAll(t *testing.T) {
 	dir := t.TempDir()
 	deep := filepath.Join(dir, "a", "b", "c")

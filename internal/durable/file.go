@@ -14,6 +14,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -54,6 +56,11 @@ func Create(path string) (*File, error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", path, err)
+		}
+		if !claim(f) {
+			f.Close()
+			os.Remove(tmp)
+			continue
 		}
 		return &File{path: path, tmp: tmp, f: f, w: bufio.NewWriterSize(f, bufferSize)}, nil
 	}
@@ -139,10 +146,34 @@ func WriteFile(path string, write func(w io.Writer) error) error {
 	return f.Commit()
 }
 
+// claim marks a temporary file as being written: the kernel holds the mark as
+// long as the writer lives. It fails where somebody took the file for
+// abandoned in the moment before. File systems without such marks are taken at
+// their word; what writers leave there stays.
+func claim(f *os.File) bool {
+	err := flock(f)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return false
+	}
+	var info unix.Stat_t
+	return err != nil || unix.Fstat(int(f.Fd()), &info) != nil || info.Nlink > 0
+}
+
 // RemoveTemps removes the temporary files that writers killed by force left in
-// dir (not below it). Call it only while no one else writes there, that is
-// under a Lock. A directory that does not exist holds none.
+// dir (not below it). Those whose writers live stay. A directory that does not
+// exist holds none.
 func RemoveTemps(dir string) error {
+	return removeTemps(dir, isTemp)
+}
+
+// RemoveTempsOf removes the temporary files that killed writers of the file
+// path left beside it.
+func RemoveTempsOf(path string) error {
+	begin := "." + filepath.Base(path) + tempMark
+	return removeTemps(filepath.Dir(path), func(name string) bool { return strings.HasPrefix(name, begin) && isTemp(name) })
+}
+
+func removeTemps(dir string, want func(name string) bool) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -151,14 +182,33 @@ func RemoveTemps(dir string) error {
 		return fmt.Errorf("remove temporary files: %w", err)
 	}
 	for _, e := range entries {
-		if !e.Type().IsRegular() || !isTemp(e.Name()) {
+		if !e.Type().IsRegular() || !want(e.Name()) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeAbandoned(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove temporary file: %w", err)
 		}
 	}
 	return nil
+}
+
+// removeAbandoned removes a temporary file that nobody writes.
+func removeAbandoned(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil // another user's
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	switch err := flock(f); {
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
+		return nil
+	case err != nil:
+		return err
+	}
+	return os.Remove(path)
 }
 
 // isTemp knows the names Create gives: ".NAME.tmp-" and 12 hex digits.

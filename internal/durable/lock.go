@@ -26,13 +26,7 @@ func TryLock(path string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err != unix.EINTR {
-			break
-		}
-	}
-	if err == nil {
+	if err = flock(f); err == nil {
 		return &Lock{f: f}, nil
 	}
 	f.Close()
@@ -49,4 +43,14 @@ func (l *Lock) Unlock() error {
 		return fmt.Errorf("unlock: %w", err)
 	}
 	return nil
+}
+
+// flock takes the kernel's lock on an open file without waiting.
+func flock(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err != unix.EINTR {
+			return err
+		}
+	}
 }
