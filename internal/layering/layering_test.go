@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"pixel":               {},
 	"internal/arrowipc":   {},
 	"internal/durable":    {},
+	"internal/parquet":    {},
 	"internal/processors": {},
 	"internal/layering":   {},
 	"internal/mat5":       {},
@@ -58,6 +59,7 @@ var allowed = map[string][]string{
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.
 var owners = map[string][]string{
+	"github.com/apache/arrow-go/":          {"internal/parquet"},
 	"github.com/apache/arrow/go/":          {"internal/arrowipc", "shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/parquet-go/parquet-go":     {"source"},

@@ -1,0 +1,219 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fixtures are files of every codec and several writers; golden.json is what
+// pyarrow reads in them: scripts/golden/parquet_columns.py.
+func fixtures(t testing.TB) (files []string, golden map[string][][]any) {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.parquet")
+	if err != nil || len(files) < 9 {
+		t.Fatalf("%d fixtures: %v", len(files), err)
+	}
+	b, err := os.ReadFile("testdata/golden.json")
+	if err == nil {
+		err = json.Unmarshal(b, &golden)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files, golden
+}
+
+func open(b []byte) (*File, error) { return Open(bytes.NewReader(b), int64(len(b))) }
+
+// all reads a column as golden.json has it: numbers as float64, bytes as
+// strings where they are text and lists of numbers elsewhere.
+func all(f *File, c Column) (out [][]any, err error) {
+	for g := range f.Groups() {
+		switch c.Kind {
+		case Bytes:
+			err = f.Strings(g, c, func(_ int, values [][]byte) error {
+				row := []any{}
+				for _, v := range values {
+					if c.Path[len(c.Path)-1] != "bytes" {
+						row = append(row, string(v))
+						continue
+					}
+					numbers := []any{}
+					for _, x := range v {
+						numbers = append(numbers, float64(x))
+					}
+					row = append(row, numbers)
+				}
+				out = append(out, row)
+				return nil
+			})
+		case Int:
+			err = f.Ints(g, c, func(_ int, values []int64) error {
+				row := []any{}
+				for _, v := range values {
+					row = append(row, float64(v))
+				}
+				out = append(out, row)
+				return nil
+			})
+		case Float:
+			err = f.Floats(g, c, func(_ int, values []float64) error {
+				row := []any{}
+				for _, v := range values {
+					row = append(row, v)
+				}
+				out = append(out, row)
+				return nil
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func TestValuesEqualPyarrows(t *testing.T) {
+	files, golden := fixtures(t)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := open(b)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		seen := 0
+		for _, c := range f.Columns() {
+			key := c.Path[0]
+			if key == "image" {
+				key = strings.Join(c.Path, "/")
+			}
+			want, ok := golden[key]
+			if !ok {
+				t.Errorf("%s: unexpected column %v", name, c.Path)
+				continue
+			}
+			seen++
+			got, err := all(f, c)
+			if err != nil {
+				t.Errorf("%s: %v: %v", name, c.Path, err)
+			} else if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: %v (-pyarrow +here):\n%s", name, c.Path, diff)
+			}
+		}
+		if seen < len(golden)-1 { // polars and DuckDB have no half
+			t.Errorf("%s: %d columns of %d", name, seen, len(golden))
+		}
+		if said, ok := f.Metadata("said"); strings.Contains(name, "zstd") && (!ok || said != "so") {
+			t.Errorf("%s: metadata said = %q, %v", name, said, ok)
+		}
+	}
+}
+
+func columnNamed(t *testing.T, f *File, path ...string) Column {
+	t.Helper()
+	i := slices.IndexFunc(f.Columns(), func(c Column) bool { return slices.Equal(c.Path[:min(len(path), len(c.Path))], path) })
+	if i < 0 {
+		t.Fatalf("no column %v", path)
+	}
+	return f.Columns()[i]
+}
+
+func TestOtherKindsAreNamed(t *testing.T) {
+	b, err := os.ReadFile("testdata/snappy.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var labels []int64
+	if err := f.Ints(0, columnNamed(t, f, "holes"), func(_ int, v []int64) error { labels = append(labels, v...); return nil }); err != nil || len(labels) < 5 {
+		t.Errorf("integers in a column of floats: %v, %v", labels, err)
+	}
+	for what, err := range map[string]error{
+		"fractions as integers": f.Ints(0, columnNamed(t, f, "single"), func(int, []int64) error { return nil }),
+		"strings as floats":     f.Floats(0, columnNamed(t, f, "path"), func(int, []float64) error { return nil }),
+		"integers as strings":   f.Strings(0, columnNamed(t, f, "label"), func(int, [][]byte) error { return nil }),
+	} {
+		if !errors.Is(err, ErrKind) || errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrKind", what, err)
+		}
+	}
+	mine := errors.New("mine")
+	if err := f.Strings(0, columnNamed(t, f, "path"), func(int, [][]byte) error { return mine }); err != mine {
+		t.Errorf("the caller's error comes back as %v", err)
+	}
+	defer func() {
+		if p := recover(); p != "mine" {
+			t.Errorf("the caller's panic comes back as %v", p)
+		}
+	}()
+	f.Strings(0, columnNamed(t, f, "path"), func(int, [][]byte) error { panic("mine") })
+}
+
+// TestDamage flips bits, cuts and overwrites: an error or other values, and
+// the process goes on.
+func TestDamage(t *testing.T) {
+	files, _ := fixtures(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, name := range files {
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 400 {
+			b := slices.Clone(whole)
+			switch i % 4 {
+			case 0, 1:
+				b[rng.IntN(len(b))] ^= 1 << rng.IntN(8)
+			case 2:
+				for range 8 {
+					b[rng.IntN(len(b))] = byte(rng.IntN(256))
+				}
+			case 3:
+				b = b[:rng.IntN(len(b))]
+			}
+			f, err := open(b)
+			for j := 0; err == nil && j < len(f.Columns()); j++ {
+				_, err = all(f, f.Columns()[j])
+			}
+			if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrKind) {
+				t.Errorf("%s, damage %d: %v", name, i, err)
+			}
+		}
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	files, _ := fixtures(f)
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := open(b)
+		for j := 0; err == nil && j < len(file.Columns()); j++ {
+			_, err = all(file, file.Columns()[j])
+		}
+		if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrKind) {
+			t.Error(err)
+		}
+	})
+}
