@@ -198,7 +198,11 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 	if err != nil {
 		return 0, err
 	}
-	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.runs, Spec: n.spec, Choice: f.net.choice}, q.Observed(), q.Tensors())
+	observed, err := q.Observed()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.runs, Spec: n.spec, Choice: f.net.choice}, observed, q.Tensors())
 	if err != nil {
 		return 0, unfit(err)
 	}

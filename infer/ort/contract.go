@@ -41,9 +41,13 @@ type Choice struct {
 
 // Describe reads what a model takes and gives.
 func Describe(path string, o Choice) (*Contract, error) {
-	info, err := onnx.ReadInfo(path)
+	m, err := onnx.ReadFile(path)
 	if err != nil {
 		return nil, err
+	}
+	info, err := m.Info()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	c := &Contract{Opset: info.Opset, Scores: o.Scores}
 	if text, ok := info.Metadata[model.SpecKey]; ok {
@@ -59,9 +63,7 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err := c.gives(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if c.beneath, err = beneathSoftmax(path, c.Output); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
+	c.beneath = m.BeforeSoftmax(c.Output)
 	if c.Scores == "" && (c.beneath != "" || c.Output == "probabilities") {
 		c.Scores = "probabilities"
 	}

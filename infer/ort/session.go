@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
 )
 
 // ErrUnfit marks a library that is missing, or lacks what was asked for.
@@ -188,13 +188,18 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 	if s.c.beneath == "" {
 		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
 	}
-	b, err := os.ReadFile(s.o.Model)
+	m, err := onnx.ReadFile(s.o.Model)
+	if err != nil {
+		return err
+	}
+	m.AddOutput(s.c.beneath, len(s.o.Spec.Classes))
+	b, err := m.Bytes()
 	if err != nil {
 		return err
 	}
 	s.logitsAt = len(s.outputs)
 	s.outputs = append(s.outputs, s.c.beneath)
-	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(withOutput(b, s.c.beneath, len(s.o.Spec.Classes)), []string{s.c.Input}, s.outputs, so)
+	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(b, []string{s.c.Input}, s.outputs, so)
 	return err
 }
 

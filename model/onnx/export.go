@@ -1,31 +1,27 @@
 package onnx
 
 import (
-	"bufio"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
+	"slices"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model"
 )
 
-// The ONNX graph of a network for prediction: uint8 images in, probabilities
-// and embedding out. Field numbers are those of onnx.proto3.
-
+// What exported models are written for: ONNX 1.12, which ONNX Runtime reads
+// from 1.12 on.
 const (
 	irVersion = 8
 	opset     = 17
-
-	Float = 1 // TensorProto.DataType
-	Uint8 = 2
 )
 
-// graphWriter builds a GraphProto.
+// graphWriter builds the graph of a network.
 type graphWriter struct {
-	graph   []byte
+	n       *model.Network
+	graph   *onnxpb.Graph
 	weights map[string][]float32
 	names   map[string]bool
 	out     []string // the name of each node's output
@@ -37,62 +33,58 @@ type graphWriter struct {
 // [N, size, size, 3], normalised inside as the spec says; outputs
 // "probabilities", float32 [N, classes], and "embedding", float32 [N, width].
 // Batch norm is folded into the convolution before it. The spec travels in the
-// metadata under SpecKey.
+// metadata under model.SpecKey.
 func Write(w io.Writer, n *model.Network, weights []model.Tensor, spec model.Spec) error {
-	if err := spec.Check(); err != nil {
+	m, err := Export(n, weights, spec)
+	if err != nil {
 		return fmt.Errorf("write onnx: %w", err)
 	}
+	b, err := m.Bytes()
+	if err != nil {
+		return fmt.Errorf("write onnx: %w", err)
+	}
+	if _, err := w.Write(b); err != nil {
+		return fmt.Errorf("write onnx: %w", err)
+	}
+	return nil
+}
+
+// Export is the model that Write writes.
+func Export(n *model.Network, weights []model.Tensor, spec model.Spec) (*Model, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
 	if spec.InputSize != n.Input || len(spec.Classes) != n.Classes {
-		return fmt.Errorf("write onnx: the spec is for %d pixels and %d classes, the network for %d and %d", spec.InputSize, len(spec.Classes), n.Input, n.Classes)
+		return nil, fmt.Errorf("the spec is for %d pixels and %d classes, the network for %d and %d", spec.InputSize, len(spec.Classes), n.Input, n.Classes)
 	}
 	n = n.WithoutAux()
 	values, err := n.Match(weights)
 	if err != nil {
-		return fmt.Errorf("write onnx: %w", err)
+		return nil, err
 	}
 	shapes, err := n.Shapes()
 	if err != nil {
-		return fmt.Errorf("write onnx: %w", err)
+		return nil, err
 	}
-	g := &graphWriter{weights: values, names: map[string]bool{}, out: make([]string, len(n.Nodes)), shapes: shapes}
+	g := &graphWriter{n: n, graph: &onnxpb.Graph{Name: proto.String(n.Name)}, weights: values, names: map[string]bool{}, out: make([]string, len(n.Nodes)), shapes: shapes}
 	g.input(spec)
-	if err := g.nodes(n); err != nil {
-		return fmt.Errorf("write onnx: %w", err)
+	if err := g.nodes(); err != nil {
+		return nil, err
 	}
-	g.node("Softmax", "softmax", []string{g.out[n.Logits]}, "probabilities", AttrInt("axis", 1))
+	g.node("Softmax", "softmax", []string{g.out[n.Logits]}, "probabilities", Int("axis", 1))
 	g.node("Identity", "embedding.identity", []string{g.out[n.Embedding]}, "embedding")
-	g.message(2, []byte(n.Name)) // name
-	g.value(11, "image", Uint8, n.Input, n.Input, 3)
-	g.value(12, "probabilities", Float, n.Classes)
-	g.value(12, "embedding", Float, shapes[n.Embedding].Elements())
-	return writeModel(w, g.graph, map[string]string{model.SpecKey: spec.JSON()})
-}
-
-func writeModel(w io.Writer, graph []byte, metadata map[string]string) error {
-	var m []byte
-	m = protowire.AppendTag(m, 1, protowire.VarintType) // ir_version
-	m = protowire.AppendVarint(m, irVersion)
-	m = AppendString(m, 2, "synshard") // producer_name
-	var set []byte
-	set = protowire.AppendTag(set, 2, protowire.VarintType)
-	set = protowire.AppendVarint(set, opset)
-	m = AppendMessage(m, 8, set)
-	for k, v := range metadata {
-		m = AppendMessage(m, 14, AppendString(AppendString(nil, 1, k), 2, v))
+	g.graph.Inputs = []*onnxpb.Value{value("image", onnxpb.Tensor_UINT8, "N", n.Input, n.Input, 3)}
+	g.graph.Outputs = []*onnxpb.Value{
+		value("probabilities", onnxpb.Tensor_FLOAT, "N", n.Classes),
+		value("embedding", onnxpb.Tensor_FLOAT, "N", shapes[n.Embedding].Elements()),
 	}
-	m = protowire.AppendTag(m, 7, protowire.BytesType)
-	m = protowire.AppendVarint(m, uint64(len(graph)))
-	b := bufio.NewWriter(w)
-	if _, err := b.Write(m); err != nil {
-		return fmt.Errorf("write onnx: %w", err)
-	}
-	if _, err := b.Write(graph); err != nil {
-		return fmt.Errorf("write onnx: %w", err)
-	}
-	if err := b.Flush(); err != nil {
-		return fmt.Errorf("write onnx: %w", err)
-	}
-	return nil
+	return &Model{pb: &onnxpb.Model{
+		IrVersion:    proto.Int64(irVersion),
+		ProducerName: proto.String("synshard"),
+		OpsetImport:  []*onnxpb.OperatorSet{{Version: proto.Int64(opset)}},
+		Metadata:     []*onnxpb.Entry{{Key: proto.String(model.SpecKey), Value: proto.String(spec.JSON())}},
+		Graph:        g.graph,
+	}}, nil
 }
 
 // input turns bytes [N, H, W, 3] into normalised floats [N, 3, H, W].
@@ -104,15 +96,16 @@ func (g *graphWriter) input(spec model.Spec) {
 	}
 	g.floats("normalise.scale", []int{1, 3, 1, 1}, scale)
 	g.floats("normalise.shift", []int{1, 3, 1, 1}, shift)
-	g.node("Transpose", "planes", []string{"image"}, "planes", AttrInts("perm", 0, 3, 1, 2))
-	g.node("Cast", "floats", []string{"planes"}, "floats", AttrInt("to", Float))
+	g.node("Transpose", "planes", []string{"image"}, "planes", Ints("perm", 0, 3, 1, 2))
+	g.node("Cast", "floats", []string{"planes"}, "floats", Int("to", int64(onnxpb.Tensor_FLOAT)))
 	g.node("Mul", "normalise.mul", []string{"floats", "normalise.scale"}, "scaled")
 	g.node("Add", "normalise.add", []string{"scaled", "normalise.shift"}, "normalised")
 	g.out[0] = "normalised"
 }
 
 // nodes writes every node after the input.
-func (g *graphWriter) nodes(n *model.Network) error {
+func (g *graphWriter) nodes() error {
+	n := g.n
 	uses := make([]int, len(n.Nodes))
 	for _, node := range n.Nodes {
 		for _, in := range node.Inputs {
@@ -137,7 +130,7 @@ func (g *graphWriter) nodes(n *model.Network) error {
 			if j, ok := folded[i]; ok {
 				bn = j
 			}
-			g.conv(n, i, bn, in[0])
+			g.conv(i, bn, in[0])
 		case model.BatchNorm:
 			if folded[node.Inputs[0]] == i {
 				g.out[i] = in[0] // the convolution has done it
@@ -162,19 +155,19 @@ func (g *graphWriter) plain(i int, node model.Node, in []string) error {
 	case model.ReLU:
 		g.node("Relu", out, in, out)
 	case model.MaxPool:
-		g.node("MaxPool", out, in, out, append(window(node), AttrInt("ceil_mode", flag(node.CeilMode)))...)
+		g.node("MaxPool", out, in, out, append(window(node), Int("ceil_mode", flag(node.CeilMode)))...)
 	case model.AvgPool:
-		g.node("AveragePool", out, in, out, append(window(node), AttrInt("ceil_mode", flag(node.CeilMode)), AttrInt("count_include_pad", flag(node.CountIncludePad)))...)
+		g.node("AveragePool", out, in, out, append(window(node), Int("ceil_mode", flag(node.CeilMode)), Int("count_include_pad", flag(node.CountIncludePad)))...)
 	case model.GlobalAvgPool:
 		return g.globalPool(node, g.shapes[node.Inputs[0]], in, out)
 	case model.Concat:
-		g.node("Concat", out, in, out, AttrInt("axis", 1))
+		g.node("Concat", out, in, out, Int("axis", 1))
 	case model.Add:
 		g.node("Add", out, in, out)
 	case model.Flatten:
-		g.node("Flatten", out, in, out, AttrInt("axis", 1))
+		g.node("Flatten", out, in, out, Int("axis", 1))
 	case model.LRN:
-		g.node("LRN", out, in, out, AttrInt("size", int64(node.Size[0])), AttrFloat("alpha", node.Alpha), AttrFloat("beta", node.Beta), AttrFloat("bias", node.K))
+		g.node("LRN", out, in, out, Int("size", int64(node.Size[0])), Float("alpha", node.Alpha), Float("beta", node.Beta), Float("bias", node.K))
 	case model.Linear:
 		g.floats(node.Name+".weight", []int{node.Out, len(g.weights[node.Name+".weight"]) / node.Out}, g.weights[node.Name+".weight"])
 		args := []string{in[0], node.Name + ".weight"}
@@ -182,7 +175,7 @@ func (g *graphWriter) plain(i int, node model.Node, in []string) error {
 			g.floats(node.Name+".bias", []int{node.Out}, g.weights[node.Name+".bias"])
 			args = append(args, node.Name+".bias")
 		}
-		g.node("Gemm", out, args, out, AttrInt("transB", 1))
+		g.node("Gemm", out, args, out, Int("transB", 1))
 	default:
 		return fmt.Errorf("node %s: %s has no ONNX form here", node.Name, node.Op)
 	}
@@ -207,29 +200,19 @@ func (g *graphWriter) globalPool(node model.Node, from model.Shape, in []string,
 	return nil
 }
 
-// conv writes a convolution, with batch norm bn folded in unless it is -1:
-// w' = w g/sqrt(v+eps), b' = (b-m) g/sqrt(v+eps) + beta, in float64.
-func (g *graphWriter) conv(n *model.Network, i, bn int, in string) {
-	node := n.Nodes[i]
-	from := g.weights[node.Name+".weight"]
-	weight, bias := make([]float32, len(from)), make([]float32, node.Out)
-	per := len(from) / node.Out
-	copy(weight, from)
+// conv writes a convolution, with batch norm bn folded in unless it is -1.
+func (g *graphWriter) conv(i, bn int, in string) {
+	node := g.n.Nodes[i]
+	weight, bias := slices.Clone(g.weights[node.Name+".weight"]), make([]float32, node.Out)
 	copy(bias, g.weights[node.Name+".bias"])
 	if bn >= 0 {
-		b := n.Nodes[bn]
-		gamma, beta := g.weights[b.Name+".weight"], g.weights[b.Name+".bias"]
-		mean, variance := g.weights[b.Name+".running_mean"], g.weights[b.Name+".running_var"]
-		for c := range node.Out {
-			k := float64(gamma[c]) / math.Sqrt(float64(variance[c])+b.Eps)
-			for j := c * per; j < (c+1)*per; j++ {
-				weight[j] = float32(float64(from[j]) * k)
-			}
-			bias[c] = float32((float64(bias[c])-float64(mean[c]))*k + float64(beta[c]))
-		}
+		b := g.n.Nodes[bn]
+		norm := batchNorm{scale: g.weights[b.Name+".weight"], shift: g.weights[b.Name+".bias"],
+			mean: g.weights[b.Name+".running_mean"], variance: g.weights[b.Name+".running_var"], eps: b.Eps}
+		norm.into(weight, bias)
 	}
 	args := []string{in, node.Name + ".weight"}
-	channels := per / (node.Kernel[0] * node.Kernel[1])
+	channels := len(weight) / (node.Out * node.Kernel[0] * node.Kernel[1])
 	g.floats(node.Name+".weight", []int{node.Out, channels, node.Kernel[0], node.Kernel[1]}, weight)
 	if bn >= 0 || node.Bias {
 		g.floats(node.Name+".bias", []int{node.Out}, bias)
@@ -248,7 +231,7 @@ func (g *graphWriter) batchNorm(i int, node model.Node, in string) {
 		args = append(args, name)
 	}
 	out := g.unique(node.Name)
-	g.node("BatchNormalization", out, args, out, AttrFloat("epsilon", node.Eps))
+	g.node("BatchNormalization", out, args, out, Float("epsilon", node.Eps))
 	g.out[i] = out
 }
 
@@ -261,11 +244,11 @@ func (g *graphWriter) unique(name string) string {
 	return name
 }
 
-func window(n model.Node) [][]byte {
-	return [][]byte{
-		AttrInts("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
-		AttrInts("strides", int64(n.Stride[0]), int64(n.Stride[1])),
-		AttrInts("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
+func window(n model.Node) []*onnxpb.Attribute {
+	return []*onnxpb.Attribute{
+		Ints("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
+		Ints("strides", int64(n.Stride[0]), int64(n.Stride[1])),
+		Ints("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
 	}
 }
 
@@ -276,83 +259,11 @@ func flag(b bool) int64 {
 	return 0
 }
 
-// message appends a field of the graph.
-func (g *graphWriter) message(field protowire.Number, b []byte) {
-	g.graph = AppendMessage(g.graph, field, b)
-}
-
-func (g *graphWriter) node(op, name string, in []string, out string, attrs ...[]byte) {
-	var m []byte
-	for _, s := range in {
-		m = AppendString(m, 1, s)
-	}
-	m = AppendString(m, 2, out)
-	m = AppendString(m, 3, name)
-	m = AppendString(m, 4, op)
-	for _, a := range attrs {
-		m = AppendMessage(m, 5, a)
-	}
-	g.message(1, m)
+func (g *graphWriter) node(op, name string, in []string, out string, attributes ...*onnxpb.Attribute) {
+	g.graph.Nodes = append(g.graph.Nodes, Node(op, name, in, out, attributes...))
 }
 
 // floats adds an initializer.
 func (g *graphWriter) floats(name string, dims []int, values []float32) {
-	var m []byte
-	for _, d := range dims {
-		m = protowire.AppendTag(m, 1, protowire.VarintType)
-		m = protowire.AppendVarint(m, uint64(d))
-	}
-	m = protowire.AppendTag(m, 2, protowire.VarintType) // data_type
-	m = protowire.AppendVarint(m, Float)
-	m = AppendString(m, 8, name)
-	raw := make([]byte, 4*len(values))
-	for i, v := range values {
-		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
-	}
-	m = AppendMessage(m, 9, raw) // raw_data
-	g.message(5, m)
-}
-
-// value declares an input or output with a free first dimension.
-func (g *graphWriter) value(field protowire.Number, name string, kind int, dims ...int) {
-	shape := AppendMessage(nil, 1, AppendString(nil, 2, "N"))
-	for _, d := range dims {
-		dim := protowire.AppendTag(nil, 1, protowire.VarintType)
-		dim = protowire.AppendVarint(dim, uint64(d))
-		shape = AppendMessage(shape, 1, dim)
-	}
-	tensor := protowire.AppendTag(nil, 1, protowire.VarintType)
-	tensor = protowire.AppendVarint(tensor, uint64(kind))
-	tensor = AppendMessage(tensor, 2, shape)
-	g.message(field, AppendMessage(AppendString(nil, 1, name), 2, AppendMessage(nil, 1, tensor)))
-}
-
-func AppendMessage(b []byte, field protowire.Number, m []byte) []byte {
-	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), m)
-}
-
-func AppendString(b []byte, field protowire.Number, s string) []byte {
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), s)
-}
-
-// AttributeProto: name 1, f 2, i 3, floats 7, ints 8, type 20.
-
-func AttrInt(name string, v int64) []byte {
-	b := AppendString(nil, 1, name)
-	b = protowire.AppendVarint(protowire.AppendTag(b, 3, protowire.VarintType), uint64(v))
-	return protowire.AppendVarint(protowire.AppendTag(b, 20, protowire.VarintType), 2)
-}
-
-func AttrInts(name string, vs ...int64) []byte {
-	b := AppendString(nil, 1, name)
-	for _, v := range vs {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 8, protowire.VarintType), uint64(v))
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, 20, protowire.VarintType), 7)
-}
-
-func AttrFloat(name string, v float64) []byte {
-	b := AppendString(nil, 1, name)
-	b = protowire.AppendFixed32(protowire.AppendTag(b, 2, protowire.Fixed32Type), math.Float32bits(float32(v)))
-	return protowire.AppendVarint(protowire.AppendTag(b, 20, protowire.VarintType), 1)
+	g.graph.Initializers = append(g.graph.Initializers, tensor(name, onnxpb.Tensor_FLOAT, dims, FloatBytes(values)))
 }

@@ -3,101 +3,112 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model"
 )
 
-// dropIdentities has what an Identity gives be read where it takes it: exporters
+// batchNorm is a batch norm's constants, one a channel: y = scale (x - mean) /
+// sqrt(variance + eps) + shift.
+type batchNorm struct {
+	scale, shift, mean, variance []float32
+	eps                          float64
+}
+
+// into folds the batch norm into the convolution before it, in place: weight
+// is [channels, ...] and bias [channels]. With k = scale / sqrt(variance +
+// eps), w' = w k and b' = (b - mean) k + shift, in float64 (Ioffe and Szegedy,
+// "Batch Normalization", arXiv:1502.03167, algorithm 2).
+func (n *batchNorm) into(weight, bias []float32) {
+	per := len(weight) / len(bias)
+	for c := range bias {
+		k := float64(n.scale[c]) / math.Sqrt(float64(n.variance[c])+n.eps)
+		for i := c * per; i < (c+1)*per; i++ {
+			weight[i] = float32(float64(weight[i]) * k)
+		}
+		bias[c] = float32((float64(bias[c])-float64(n.mean[c]))*k + float64(n.shift[c]))
+	}
+}
+
+// DropIdentities has what an Identity gives be read where it takes it: exporters
 // put them before weights that several operators share. One whose result is the
 // model's stays.
 func (g *Graph) DropIdentities() {
-	of := map[string]string{}
-	kept := g.Nodes[:0]
-	for _, n := range g.Nodes {
-		for i, s := range n.In {
-			if from, ok := of[s]; ok {
-				n.In[i] = from
+	source := map[string]string{}
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnxpb.Node) bool {
+		for i, s := range n.Inputs {
+			if from, ok := source[s]; ok {
+				n.Inputs[i] = from
 			}
 		}
-		if n.Op == "Identity" && len(n.In) == 1 && len(n.Out) == 1 && !g.Outputs[n.Out[0]] {
-			of[n.Out[0]] = n.In[0]
-			continue
+		drop := n.GetOp() == "Identity" && len(n.Inputs) == 1 && len(n.Outputs) == 1 && !g.IsOutput(n.Outputs[0])
+		if drop {
+			source[n.Outputs[0]] = n.Inputs[0]
 		}
-		kept = append(kept, n)
-	}
-	g.Nodes = kept
+		return drop
+	})
 }
 
-// foldBatchNorm takes every BatchNormalization behind a convolution up into it:
-// w' = w g/sqrt(v+eps), b' = (b-m) g/sqrt(v+eps) + beta, in float64. It is left
-// where something else takes the convolution's output or the weight too.
+// FoldBatchNorm takes every BatchNormalization behind a convolution up into it.
+// It is left where something else takes the convolution's output or the weight
+// too.
 func (g *Graph) FoldBatchNorm() error {
 	users := g.Users()
-	made := map[string]*Node{}
-	gone := map[*Node]bool{}
+	made := map[string]*onnxpb.Node{}
+	gone := map[*onnxpb.Node]bool{}
 	for _, n := range g.Nodes {
-		for _, s := range n.Out {
+		for _, s := range n.Outputs {
 			made[s] = n
 		}
-		conv := made[n.First()]
-		if n.Op != "BatchNormalization" || len(n.In) != 5 || len(n.Out) != 1 || conv == nil || conv.Op != "Conv" ||
-			len(conv.In) < 2 || len(users[n.In[0]]) != 1 || g.Outputs[n.In[0]] || len(users[conv.In[1]]) != 1 {
+		conv := made[FirstInput(n)]
+		if n.GetOp() != "BatchNormalization" || len(n.Inputs) != 5 || len(n.Outputs) != 1 || conv.GetOp() != "Conv" ||
+			len(conv.Inputs) < 2 || len(users[n.Inputs[0]]) != 1 || g.IsOutput(n.Inputs[0]) || len(users[conv.Inputs[1]]) != 1 {
 			continue
 		}
 		ok, err := g.fold(conv, n)
 		if err != nil {
-			return fmt.Errorf("node %q: %w", n.Name, err)
+			return fmt.Errorf("node %q: %w", n.GetName(), err)
 		}
 		if ok {
-			conv.Out[0], gone[n], made[n.Out[0]] = n.Out[0], true, conv
+			conv.Outputs[0], gone[n], made[n.Outputs[0]] = n.Outputs[0], true, conv
 		}
 	}
-	kept := g.Nodes[:0]
-	for _, n := range g.Nodes {
-		if !gone[n] {
-			kept = append(kept, n)
-		}
-	}
-	g.Nodes = kept
+	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnxpb.Node) bool { return gone[n] })
 	return nil
 }
 
-func (g *Graph) fold(conv, bn *Node) (bool, error) {
-	weight, shape, ok, err := g.Weight(conv.In[1])
+// fold folds one batch norm; ok is false where one of its constants, or the
+// convolution's, is none.
+func (g *Graph) fold(conv, bn *onnxpb.Node) (ok bool, err error) {
+	weight, shape, ok, err := g.Floats(conv.Inputs[1])
 	if !ok || len(shape) < 3 || shape[0] == 0 {
 		return false, err
 	}
 	c := shape[0]
-	var parts [4][]float32 // scale, shift, mean, variance
-	for i := range parts {
-		values, _, ok, err := g.Weight(bn.In[1+i])
+	norm := batchNorm{eps: Number(bn, "epsilon", 1e-5)}
+	for i, to := range []*[]float32{&norm.scale, &norm.shift, &norm.mean, &norm.variance} {
+		values, _, ok, err := g.Floats(bn.Inputs[1+i])
 		if !ok {
 			return false, err
 		}
 		if len(values) != c {
-			return false, fmt.Errorf("%w: %q has %d values for %d channels", model.ErrFormat, bn.In[1+i], len(values), c)
+			return false, fmt.Errorf("%w: %q has %d values for %d channels", model.ErrFormat, bn.Inputs[1+i], len(values), c)
 		}
-		parts[i] = values
+		*to = values
 	}
 	bias := make([]float32, c)
-	if len(conv.In) > 2 && conv.In[2] != "" {
-		have, _, ok, err := g.Weight(conv.In[2])
+	if len(conv.Inputs) > 2 && conv.Inputs[2] != "" {
+		have, _, ok, err := g.Floats(conv.Inputs[2])
 		if !ok || len(have) != c {
 			return false, err
 		}
 		copy(bias, have)
 	}
-	eps, per := bn.Number("epsilon", 1e-5), len(weight)/c
-	for i := range c {
-		k := float64(parts[0][i]) / math.Sqrt(float64(parts[3][i])+eps)
-		for j := i * per; j < (i+1)*per; j++ {
-			weight[j] = float32(float64(weight[j]) * k)
-		}
-		bias[i] = float32((float64(bias[i])-float64(parts[2][i]))*k + float64(parts[1][i]))
-	}
-	name := bn.Out[0] + ".folded"
-	g.Put(name+".weight", Float, shape, FloatBytes(weight))
-	g.Put(name+".bias", Float, []int{c}, FloatBytes(bias))
-	conv.In = []string{conv.In[0], name + ".weight", name + ".bias"}
+	norm.into(weight, bias)
+	name := bn.Outputs[0] + ".folded"
+	g.Put(name+".weight", onnxpb.Tensor_FLOAT, shape, FloatBytes(weight))
+	g.Put(name+".bias", onnxpb.Tensor_FLOAT, []int{c}, FloatBytes(bias))
+	conv.Inputs = []string{conv.Inputs[0], name + ".weight", name + ".bias"}
 	return true, nil
 }

@@ -17,7 +17,7 @@ func TestInfo(t *testing.T) {
 	if err := Write(&file, n, n.Init(1), spec(3)); err != nil {
 		t.Fatal(err)
 	}
-	info, err := ParseInfo(file.Bytes())
+	info, err := infoOf(file.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestInfo(t *testing.T) {
 		t.Error("a spec of another width is accepted")
 	}
 	for i := range 200 {
-		if _, err := ParseInfo(file.Bytes()[:i*7]); err == nil || !errors.Is(err, model.ErrFormat) {
+		if _, err := infoOf(file.Bytes()[:i*7]); err == nil || !errors.Is(err, model.ErrFormat) {
 			t.Fatalf("the first %d bytes: %v", i*7, err)
 		}
 	}
@@ -46,11 +46,20 @@ func TestInfo(t *testing.T) {
 func FuzzInfo(f *testing.F) {
 	f.Add([]byte{0x3a, 0x0a, 0x5a, 0x03, 0x0a, 0x01, 'a', 0x62, 0x03, 0x0a, 0x01, 'b'})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		info, err := ParseInfo(b)
+		info, err := infoOf(b)
 		if err == nil && (len(info.Inputs) == 0 || len(info.Outputs) == 0) {
 			t.Fatal("a model without inputs or outputs is accepted")
 		}
 	})
+}
+
+// infoOf is what the bytes of a file say of themselves.
+func infoOf(b []byte) (*Info, error) {
+	m, err := Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return m.Info()
 }
 
 // spec is one for Inception-v3 of so many classes.

@@ -1,10 +1,11 @@
+// Package quantize turns an fp32 ONNX model into one of 8 bits: it settles the
+// ranges of tensors from values seen and writes the graph in QDQ form.
 package quantize
 
 import (
 	"fmt"
 
-	"google.golang.org/protobuf/encoding/protowire"
-
+	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model/onnx"
 )
 
@@ -21,7 +22,7 @@ import (
 // the lower bound of what is quantised.
 type Quantizer struct {
 	g       *onnx.Graph
-	int8    map[*onnx.Node]bool
+	int8    map[*onnxpb.Node]bool
 	same    map[string]string // tensor -> the one whose scale it has
 	tensors []string          // of 8 bits, in the graph's order
 	is      map[string]bool   // in tensors
@@ -50,7 +51,11 @@ var (
 
 // New plans the quantisation of an ONNX model.
 func New(b []byte) (*Quantizer, error) {
-	g, err := onnx.ParseGraph(b)
+	m, err := onnx.Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
+	g, err := m.Graph()
 	if err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
@@ -58,15 +63,15 @@ func New(b []byte) (*Quantizer, error) {
 		return nil, fmt.Errorf("quantize: the model is of opset %d; a scale for each channel takes 13 or later: export it again", g.Opset)
 	}
 	for _, n := range g.Nodes {
-		if n.Op == "QuantizeLinear" || n.Op == "DequantizeLinear" || n.Op == "QLinearConv" {
-			return nil, fmt.Errorf("quantize: node %q is %s: the model is quantised already", n.Name, n.Op)
+		if n.GetOp() == "QuantizeLinear" || n.GetOp() == "DequantizeLinear" || n.GetOp() == "QLinearConv" {
+			return nil, fmt.Errorf("quantize: node %q is %s: the model is quantised already", n.GetName(), n.GetOp())
 		}
 	}
 	g.DropIdentities()
 	if err := g.FoldBatchNorm(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
-	q := &Quantizer{g: g, int8: map[*onnx.Node]bool{}, same: map[string]string{}, is: map[string]bool{}}
+	q := &Quantizer{g: g, int8: map[*onnxpb.Node]bool{}, same: map[string]string{}, is: map[string]bool{}}
 	if err := q.plan(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
@@ -81,47 +86,48 @@ func (q *Quantizer) plan() error {
 	users := q.g.Users()
 	small := map[string]bool{} // comes out of a node of 8 bits
 	for _, n := range q.g.Nodes {
-		if n.Domain != "" && n.Domain != "ai.onnx" {
+		if n.GetDomain() != "" && n.GetDomain() != "ai.onnx" {
 			continue
 		}
 		switch {
-		case weighted[n.Op]:
+		case weighted[n.GetOp()]:
 			_, shape, ok, err := q.weightOf(n)
 			if err != nil {
 				return err
 			}
 			q.int8[n] = ok && len(shape) >= 2
-		case n.Op == "Relu":
-			small[n.Out[0]] = small[n.In[0]] && len(users[n.In[0]]) == 1 && !q.g.Outputs[n.In[0]]
+		case n.GetOp() == "Relu":
+			in := onnx.FirstInput(n)
+			small[n.Outputs[0]] = small[in] && len(users[in]) == 1 && !q.g.IsOutput(in)
 			continue
-		case joins[n.Op], moves[n.Op]:
-			q.int8[n] = small[n.In[0]]
-			for _, s := range n.In {
-				if joins[n.Op] && !small[s] {
+		case joins[n.GetOp()], moves[n.GetOp()]:
+			q.int8[n] = small[onnx.FirstInput(n)]
+			for _, s := range n.Inputs {
+				if joins[n.GetOp()] && !small[s] {
 					q.int8[n] = false
 				}
 			}
-			if q.int8[n] && moves[n.Op] {
-				q.same[n.Out[0]] = q.root(n.In[0])
+			if q.int8[n] && moves[n.GetOp()] {
+				q.same[n.Outputs[0]] = q.root(n.Inputs[0])
 			}
 		}
 		if q.int8[n] {
-			small[n.Out[0]] = true
+			small[n.Outputs[0]] = true
 		}
 	}
 	for _, n := range q.g.Nodes {
 		if !q.int8[n] {
 			continue
 		}
-		q.take(n.In[0])
-		for _, s := range n.In[1:] {
-			if joins[n.Op] {
+		q.take(n.Inputs[0])
+		for _, s := range n.Inputs[1:] {
+			if joins[n.GetOp()] {
 				q.take(s)
 			}
 		}
 	}
 	for _, n := range q.g.Nodes {
-		if out := q.result(n, users); q.int8[n] && (n.Op == "Conv" || !weighted[n.Op]) {
+		if out := q.result(n, users); q.int8[n] && (n.GetOp() == "Conv" || !weighted[n.GetOp()]) {
 			q.take(out) // else the operator could not be fused
 		}
 	}
@@ -132,10 +138,10 @@ func (q *Quantizer) plan() error {
 func (q *Quantizer) take(name string) { q.is[name] = true }
 
 // result is what becomes of a node: its output, or the Relu's after it.
-func (q *Quantizer) result(n *onnx.Node, users map[string][]*onnx.Node) string {
-	out := n.Out[0]
-	if u := users[out]; len(u) == 1 && u[0].Op == "Relu" && !q.g.Outputs[out] {
-		return u[0].Out[0]
+func (q *Quantizer) result(n *onnxpb.Node, users map[string][]*onnxpb.Node) string {
+	out := n.Outputs[0]
+	if u := users[out]; len(u) == 1 && u[0].GetOp() == "Relu" && !q.g.IsOutput(out) {
+		return u[0].Outputs[0]
 	}
 	return out
 }
@@ -148,7 +154,7 @@ func (q *Quantizer) sort() {
 		}
 	}
 	for _, n := range q.g.Nodes {
-		for _, s := range n.Out {
+		for _, s := range n.Outputs {
 			if q.is[s] {
 				q.tensors = append(q.tensors, s)
 			}
@@ -165,25 +171,25 @@ func (q *Quantizer) root(s string) string {
 
 // weightOf gives the weight of a node; ok is false where it has none that is
 // constant, or does something to it that has no form of 8 bits.
-func (q *Quantizer) weightOf(n *onnx.Node) (values []float32, shape []int, ok bool, err error) {
-	if len(n.In) < 2 || n.Op == "Gemm" && (n.Number("alpha", 1) != 1 || n.Number("beta", 1) != 1 || n.Number("transA", 0) != 0) {
+func (q *Quantizer) weightOf(n *onnxpb.Node) (values []float32, shape []int, ok bool, err error) {
+	if len(n.Inputs) < 2 || n.GetOp() == "Gemm" && (onnx.Number(n, "alpha", 1) != 1 || onnx.Number(n, "beta", 1) != 1 || onnx.Number(n, "transA", 0) != 0) {
 		return nil, nil, false, nil
 	}
-	values, shape, ok, err = q.g.Weight(n.In[1])
-	if err != nil || !ok || n.Op != "Conv" && len(shape) != 2 {
+	values, shape, ok, err = q.g.Floats(n.Inputs[1])
+	if err != nil || !ok || n.GetOp() != "Conv" && len(shape) != 2 {
 		return nil, nil, false, err
 	}
-	if len(n.In) > 2 && n.In[2] != "" {
+	if len(n.Inputs) > 2 && n.Inputs[2] != "" {
 		var b []int
-		_, b, ok, err = q.g.Weight(n.In[2])
+		_, b, ok, err = q.g.Floats(n.Inputs[2])
 		ok = ok && len(b) == 1 && b[0] == shape[channelAxis(n)]
 	}
 	return values, shape, ok, err
 }
 
 // channelAxis is where a weight's output channels lie.
-func channelAxis(n *onnx.Node) int {
-	if n.Op == "Conv" || n.Op == "Gemm" && n.Number("transB", 0) == 1 {
+func channelAxis(n *onnxpb.Node) int {
+	if n.GetOp() == "Conv" || n.GetOp() == "Gemm" && onnx.Number(n, "transB", 0) == 1 {
 		return 0
 	}
 	return 1
@@ -201,15 +207,16 @@ func (q *Quantizer) Tensors() []string {
 }
 
 // Observed is the fp32 model with Tensors as outputs beside its own.
-func (q *Quantizer) Observed() []byte {
-	g := *q.g
-	g.Rest = append([]byte{}, g.Rest...)
+func (q *Quantizer) Observed() ([]byte, error) {
+	g := q.g.Clone()
 	for _, s := range q.Tensors() {
-		if g.Outputs[s] {
-			continue
+		if !g.IsOutput(s) {
+			g.AddOutput(s)
 		}
-		tensor := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), onnx.Float)
-		g.Rest = onnx.AppendMessage(g.Rest, 12, onnx.AppendMessage(onnx.AppendString(nil, 1, s), 2, onnx.AppendMessage(nil, 1, tensor)))
 	}
-	return g.Bytes()
+	b, err := g.Model().Bytes()
+	if err != nil {
+		return nil, fmt.Errorf("quantize: %w", err)
+	}
+	return b, nil
 }

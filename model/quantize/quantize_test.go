@@ -2,15 +2,15 @@ package quantize
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 )
@@ -59,27 +59,27 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := onnx.ParseGraph(out)
+	g, err := graphOf(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := map[string]*onnx.Node{}
+	made := map[string]*onnxpb.Node{}
 	ops := map[string]int{}
 	for _, n := range g.Nodes {
-		ops[n.Op]++
-		for _, s := range n.In {
-			if made[s] == nil && g.Weights[s] == nil && s != "image" {
-				t.Fatalf("node %s takes %q before it is made", n.Name, s)
+		ops[n.GetOp()]++
+		for _, s := range n.Inputs {
+			if made[s] == nil && g.Initializer(s) == nil && s != "image" {
+				t.Fatalf("node %s takes %q before it is made", n.GetName(), s)
 			}
 		}
-		if n.Op == "Conv" || n.Op == "Gemm" || n.Op == "Add" && made[n.In[0]].Op == "DequantizeLinear" {
-			for _, s := range n.In {
-				if made[s] == nil || made[s].Op != "DequantizeLinear" {
-					t.Errorf("%s takes %q, which is not of 8 bits", n.Name, s)
+		if n.GetOp() == "Conv" || n.GetOp() == "Gemm" || n.GetOp() == "Add" && made[n.Inputs[0]].GetOp() == "DequantizeLinear" {
+			for _, s := range n.Inputs {
+				if made[s] == nil || made[s].GetOp() != "DequantizeLinear" {
+					t.Errorf("%s takes %q, which is not of 8 bits", n.GetName(), s)
 				}
 			}
 		}
-		for _, s := range n.Out {
+		for _, s := range n.Outputs {
 			made[s] = n
 		}
 	}
@@ -87,7 +87,11 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	if ops["Conv"] != 53 || ops["Relu"] != 0 || ops["Gemm"] != 1 {
 		t.Errorf("operators %v", ops)
 	}
-	info, err := onnx.ParseInfo(out)
+	m, err := onnx.Parse(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := m.Info()
 	if err != nil || info.Metadata[model.SpecKey] == "" || len(info.Outputs) != 2 {
 		t.Errorf("%+v, %v: the spec or an output is gone", info, err)
 	}
@@ -171,8 +175,8 @@ func TestQuantizerRefuses(t *testing.T) {
 		{"nothing", "no graph", nil},
 		{"text", "quantize", []byte("not a model at all")},
 		{"cut", "quantize", good[:len(good)/2]},
-		{"two graphs", "no graph with nodes", append(bytes.Clone(good), onnx.AppendMessage(nil, 7, nil)...)},
-		{"old", "opset 12", protowire.AppendBytes(protowire.AppendTag(bytes.Clone(good), 8, protowire.BytesType), binary.AppendUvarint([]byte{16}, 12))},
+		{"no nodes", "no graph with nodes", tiny(t, 17, "")},
+		{"old", "opset 12", tiny(t, 12, "y")},
 	} {
 		_, err := New(c.b)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
@@ -181,13 +185,35 @@ func TestQuantizerRefuses(t *testing.T) {
 	}
 }
 
+// tiny is a model of one convolution, x to a tensor of that name; "" leaves the
+// node out.
+func tiny(t testing.TB, opset int64, output string) []byte {
+	t.Helper()
+	value := func(name string) []*onnxpb.Value { return []*onnxpb.Value{{Name: proto.String(name)}} }
+	g := &onnxpb.Graph{Inputs: value("x"), Outputs: value("y"), Initializers: []*onnxpb.Tensor{{Name: proto.String("w"), Dims: []int64{1, 1, 1, 1},
+		DataType: proto.Int32(int32(onnxpb.Tensor_FLOAT)), RawData: onnx.FloatBytes([]float32{2})}}}
+	if output != "" {
+		g.Nodes = []*onnxpb.Node{onnx.Node("Conv", "c", []string{"x", "w"}, output)}
+	}
+	b, err := proto.Marshal(&onnxpb.Model{Graph: g, OpsetImport: []*onnxpb.OperatorSet{{Version: proto.Int64(opset)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// graphOf takes the model in b apart.
+func graphOf(b []byte) (*onnx.Graph, error) {
+	m, err := onnx.Parse(b)
+	if err != nil {
+		return nil, err
+	}
+	return m.Graph()
+}
+
 func FuzzQuantizer(f *testing.F) {
-	g := &onnx.Graph{Weights: map[string][]byte{}, Outputs: map[string]bool{"y": true}, Opset: 17}
-	g.Put("w", onnx.Float, []int{1, 1, 1, 1}, onnx.FloatBytes([]float32{2}))
-	g.Nodes = []*onnx.Node{{Op: "Conv", Name: "c", In: []string{"x", "w"}, Out: []string{"y"}}}
-	g.Head = onnx.AppendMessage(nil, 8, []byte{16, 17})
-	g.Rest = onnx.AppendMessage(onnx.AppendMessage(nil, 11, onnx.AppendString(nil, 1, "x")), 12, onnx.AppendString(nil, 1, "y"))
-	f.Add(g.Bytes())
+	f.Add(tiny(f, 17, "y"))
+	f.Add(tiny(f, 17, "x"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		q, err := New(b)
 		if err != nil {
@@ -201,7 +227,7 @@ func FuzzQuantizer(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := onnx.ParseGraph(out); err != nil && errors.Is(err, model.ErrFormat) {
+		if _, err := graphOf(out); err != nil && errors.Is(err, model.ErrFormat) {
 			t.Errorf("what was written cannot be read: %v", err)
 		}
 	})
@@ -211,18 +237,17 @@ func FuzzQuantizer(f *testing.F) {
 // operators share; the same tensors are of 8 bits as without.
 func TestQuantizeThroughIdentities(t *testing.T) {
 	plain := smallONNX(t, "alexnet")
-	g, err := onnx.ParseGraph(plain)
+	g, err := graphOf(plain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var nodes []*onnx.Node
+	var nodes []*onnxpb.Node
 	for _, n := range g.Nodes {
-		for i, s := range n.In {
-			if i == 0 || g.Weights[s] == nil {
+		for i, s := range n.Inputs {
+			if i == 0 || g.Initializer(s) == nil {
 				continue
 			}
-			id := &onnx.Node{Op: "Identity", Name: s + ".id", In: []string{s}, Out: []string{s + ".id"}}
-			nodes, n.In[i] = append(nodes, id), s+".id"
+			nodes, n.Inputs[i] = append(nodes, onnx.Node("Identity", s+".id", []string{s}, s+".id")), s+".id"
 		}
 		nodes = append(nodes, n)
 	}
@@ -231,7 +256,11 @@ func TestQuantizeThroughIdentities(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := New(g.Bytes())
+	through, err := g.Model().Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := New(through)
 	if err != nil {
 		t.Fatal(err)
 	}

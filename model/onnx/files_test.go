@@ -1,0 +1,106 @@
+package onnx
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/synshard/synshard/internal/onnxpb"
+	"github.com/synshard/synshard/model"
+)
+
+// outside makes a tensor whose data lie in the file of that name.
+func outside(name, location string) *onnxpb.Tensor {
+	t := tensor(name, onnxpb.Tensor_FLOAT, []int{2}, nil)
+	t.Location = onnxpb.Tensor_EXTERNAL.Enum()
+	t.External = []*onnxpb.Entry{{Key: proto.String("location"), Value: proto.String(location)}}
+	return t
+}
+
+// everywhere is a model with external data in an initializer, in a node's
+// constant, in a graph within a node, and in a function.
+func everywhere() *Model {
+	m := holding(outside("w", "weights/a.bin"), outside("v", "weights/a.bin"))
+	constant := Node("Constant", "k", nil, "k", &onnxpb.Attribute{Name: proto.String("value"), Tensor: outside("", "b.bin")})
+	branch := Node("If", "i", []string{"x"}, "z", &onnxpb.Attribute{Name: proto.String("then_branch"), Graph: &onnxpb.Graph{Initializers: []*onnxpb.Tensor{outside("u", "c.bin")}}})
+	m.pb.Graph.Nodes = append(m.pb.Graph.Nodes, constant, branch)
+	m.pb.Functions = []*onnxpb.Function{{Nodes: []*onnxpb.Node{Node("Constant", "k", nil, "k", &onnxpb.Attribute{Name: proto.String("value"), Tensor: outside("", "d.bin")})}}}
+	return m
+}
+
+func TestFilesAndIdentity(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "weights"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	beside := []string{"b.bin", "c.bin", "d.bin", "weights/a.bin"}
+	for _, name := range beside {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("data of "+name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := write(t, dir, "model.onnx", everywhere())
+	want := []string{path}
+	for _, name := range beside {
+		want = append(want, filepath.Join(dir, name))
+	}
+	got, err := Files(path)
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Fatalf("%v\n%s", err, diff)
+	}
+	first, err := Identity(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range beside {
+		changed := filepath.Join(dir, name)
+		if err := os.WriteFile(changed, []byte("other data"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if second, err := Identity(path); err != nil || second == first {
+			t.Errorf("%s is changed and the model is the same, %v", name, err)
+		}
+		if err := os.WriteFile(changed, []byte("data of "+name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if again, err := Identity(path); again != first || err != nil {
+		t.Errorf("everything as before: %s, then %s, %v", first, again, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "c.bin")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Identity(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a missing file: %v", err)
+	}
+}
+
+// TestIdentityOfOneFile is what sha256sum prints, which older runs recorded.
+func TestIdentityOfOneFile(t *testing.T) {
+	path := write(t, t.TempDir(), "model.onnx", holding(tensor("w", onnxpb.Tensor_FLOAT, []int{1}, FloatBytes([]float32{1}))))
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Identity(path); err != nil || got != fmt.Sprintf("%x", sha256.Sum256(b)) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func TestFilesThatEscape(t *testing.T) {
+	for _, location := range []string{"", ".", "../a.bin", "x/../../a.bin", "/etc/passwd", `..\a.bin`, "x/../.."} {
+		path := write(t, t.TempDir(), "model.onnx", holding(outside("w", location)))
+		if files, err := Files(path); !errors.Is(err, model.ErrFormat) {
+			t.Errorf("%q: %v, %v", location, files, err)
+		}
+		if _, err := Identity(path); !errors.Is(err, model.ErrFormat) {
+			t.Errorf("%q: an identity, %v", location, err)
+		}
+	}
+}

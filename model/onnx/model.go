@@ -1,0 +1,122 @@
+// Package onnx writes networks as ONNX models, reads what others' models say
+// and hold, and edits graphs.
+package onnx
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/synshard/synshard/internal/onnxpb"
+	"github.com/synshard/synshard/model"
+)
+
+const (
+	// maxFile is the most bytes that a protobuf message, and so an ONNX file,
+	// can have; what is larger keeps its weights in files beside it.
+	maxFile = math.MaxInt32
+	// maxNesting bounds graphs within nodes within graphs, each of which is
+	// three messages deep.
+	maxNesting = 300
+)
+
+// Model is an ONNX model in memory. What the format has and this package does
+// not know stays with it, and is written again by Bytes.
+type Model struct {
+	pb  *onnxpb.Model
+	dir string // of the file, where external data lie; "" for bytes
+}
+
+// Parse reads a model out of an ONNX file's bytes. What is no model, or is cut
+// short, is model.ErrFormat.
+func Parse(b []byte) (*Model, error) {
+	m := &Model{pb: &onnxpb.Model{}}
+	if err := (proto.UnmarshalOptions{RecursionLimit: maxNesting}).Unmarshal(b, m.pb); err != nil {
+		return nil, fmt.Errorf("%w: not an ONNX model, damaged or cut short", model.ErrFormat)
+	}
+	return m, nil
+}
+
+// ReadFile reads the model in the file at path, without the external data that
+// it may name.
+func ReadFile(path string) (*Model, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return read(f, path)
+}
+
+func read(f *os.File, path string) (*Model, error) {
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("%s: %w: more than 2 GiB, which no ONNX file has", path, model.ErrFormat)
+	}
+	m, err := Parse(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m.dir = dirOf(path)
+	return m, nil
+}
+
+// Bytes is the model as a file holds it. The same model gives the same bytes.
+func (m *Model) Bytes() ([]byte, error) {
+	if size := proto.Size(m.pb); size > maxFile {
+		return nil, fmt.Errorf("onnx: a model of %d bytes: a file can hold 2 GiB", size)
+	}
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m.pb)
+	if err != nil {
+		return nil, fmt.Errorf("onnx: %w", err)
+	}
+	return b, nil
+}
+
+// Metadata is what the file says of itself, by key; of a key that is there
+// twice the last.
+func (m *Model) Metadata() map[string]string {
+	out := map[string]string{}
+	for _, e := range m.pb.GetMetadata() {
+		out[e.GetKey()] = e.GetValue()
+	}
+	return out
+}
+
+// Opset is the version of the operators that every model may use; 0: not said.
+func (m *Model) Opset() int64 {
+	version := int64(0)
+	for _, s := range m.pb.GetOpsetImport() {
+		if s.GetDomain() == "" || s.GetDomain() == "ai.onnx" {
+			version = s.GetVersion()
+		}
+	}
+	return version
+}
+
+// BeforeSoftmax names the tensor whose Softmax is the output of that name: the
+// logits. It is "" where something else makes the output.
+func (m *Model) BeforeSoftmax(output string) string {
+	found := ""
+	for _, n := range m.pb.GetGraph().GetNodes() {
+		if n.GetOp() == "Softmax" && len(n.GetInputs()) > 0 && len(n.GetOutputs()) > 0 && n.GetOutputs()[0] == output {
+			found = n.GetInputs()[0]
+		}
+	}
+	return found
+}
+
+// AddOutput makes the tensor of that name, float32 [N, width], an output after
+// the others. The tensor must be in the graph already.
+func (m *Model) AddOutput(name string, width int) {
+	if m.pb.Graph == nil {
+		m.pb.Graph = &onnxpb.Graph{}
+	}
+	m.pb.Graph.Outputs = append(m.pb.Graph.Outputs, value(name, onnxpb.Tensor_FLOAT, name+"_N", width))
+}
