@@ -1,7 +1,7 @@
 // Package loader turns many images into batches of pixels: in what order, by
 // how many workers, into which memory. The order and all that is random in it
 // are pure functions of (rows, seed, epoch): identical for any number of
-// workers and ranks, and resumable from any sample.
+// workers, and resumable from any sample.
 package loader
 
 import (
@@ -42,7 +42,7 @@ type Advisor interface {
 
 // Options say which images, in what order, made ready how.
 type Options struct {
-	Batch    int // images a batch, over all ranks
+	Batch    int // images a batch
 	Size     int // pixels, height and width
 	Workers  int // 0: one a CPU
 	Prefetch int // batches ready or in work beside the one in use; 0 means 2
@@ -53,16 +53,13 @@ type Options struct {
 
 	// Shuffle gives each epoch its own permutation of the rows. Weights, one a
 	// row, draw rows in proportion instead, as many as there are rows: see
-	// Weighted. Mix blends the images of a training batch.
+	// Balanced.
 	Shuffle  bool
 	Weights  []float64
-	Mix      Mix
 	Seed     uint64
 	Epoch    int
-	Start    int64 // samples of the epoch's order, over all ranks, to leave out
+	Start    int64 // samples of the epoch's order to leave out
 	DropLast bool  // leave out the last batch if it is not full; else it is padded
-
-	Rank, World int // this process and how many there are; 0, 0 is one
 
 	// Alloc gives memory for a batch's pixels and what frees it; nil is the
 	// Go heap.
@@ -97,11 +94,6 @@ type Batch struct {
 	Size   int
 	First  int64 // the place of the first row in the epoch's order
 
-	// With Options.Mix: image i is Share[i] of what Labels[i] names and
-	// 1 - Share[i] of what Partners[i] names. Nil otherwise.
-	Partners []int64
-	Share    []float32
-
 	release func()
 }
 
@@ -128,15 +120,14 @@ type Loader struct {
 	o      Options
 	order  order
 	name   func(int) string // nil if the source has no paths
-	total  int64            // samples in the epoch over all ranks
+	total  int64            // samples in the epoch
 	end    int64            // first sample not handed out
-	rows   int              // of a batch of this rank
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 
 	free  chan *slot
 	ready chan *slot // in order
-	work  chan job
+	work  chan task
 	wg    sync.WaitGroup
 
 	wait, read, decode, resize, idle atomic.Int64
@@ -152,17 +143,15 @@ type slot struct {
 	done    chan struct{} // one token when every image is there
 }
 
-type job struct {
-	s     *slot
-	index int
+// task is one image of a batch that is to be made ready.
+type task struct {
+	slot  *slot
+	index int   // in the batch
 	place int64 // in the epoch's order; -1: padding
 }
 
 // New starts loading.
 func New(ctx context.Context, src Source, o Options) (*Loader, error) {
-	if o.World == 0 {
-		o.World = 1
-	}
 	if o.Workers == 0 {
 		o.Workers = processors.Count()
 	}
@@ -182,16 +171,12 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 		return nil, fmt.Errorf("loader: batches of %d pixels from a path of another size", o.Size)
 	case o.Batch < 1 || o.Size < 1 || o.Workers < 0 || o.Prefetch < 1:
 		return nil, fmt.Errorf("loader: batch %d, size %d, workers %d, prefetch %d", o.Batch, o.Size, o.Workers, o.Prefetch)
-	case o.Rank < 0 || o.Rank >= o.World || o.Batch%o.World != 0:
-		return nil, fmt.Errorf("loader: rank %d of %d with a batch of %d", o.Rank, o.World, o.Batch)
-	case o.Mix != (Mix{}) && o.Train == nil:
-		return nil, errors.New("loader: only training batches are mixed")
 	case o.Ahead < 0:
 		return nil, fmt.Errorf("loader: %d rows ahead", o.Ahead)
 	case o.Start < 0 || o.Start > n:
 		return nil, fmt.Errorf("loader: start at sample %d of %d", o.Start, n)
 	}
-	l := &Loader{src: src, o: o, total: n, end: n, rows: o.Batch / o.World}
+	l := &Loader{src: src, o: o, total: n, end: n}
 	if o.DropLast {
 		l.end = o.Start + (n-o.Start)/int64(o.Batch)*int64(o.Batch)
 	}
@@ -215,10 +200,10 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 
 func (l *Loader) start() error {
 	slots := l.o.Prefetch + 1
-	l.free, l.ready, l.work = make(chan *slot, slots), make(chan *slot, slots), make(chan job, l.rows)
+	l.free, l.ready, l.work = make(chan *slot, slots), make(chan *slot, slots), make(chan task, l.o.Batch)
 	for range slots {
 		s := &slot{done: make(chan struct{}, 1)}
-		n := l.rows * l.o.Size * l.o.Size * 3
+		n := l.o.Batch * l.o.Size * l.o.Size * 3
 		if l.o.Alloc != nil {
 			mem, free, err := l.o.Alloc(n)
 			if err != nil {
@@ -229,13 +214,13 @@ func (l *Loader) start() error {
 		} else {
 			s.batch.Images = make([]byte, n)
 		}
-		s.batch.Labels, s.batch.Rows = make([]int64, l.rows), make([]int64, l.rows)
-		s.batch.Errs, s.batch.Size = make([]error, l.rows), l.o.Size
+		s.batch.Labels, s.batch.Rows = make([]int64, l.o.Batch), make([]int64, l.o.Batch)
+		s.batch.Errs, s.batch.Size = make([]error, l.o.Batch), l.o.Size
 		l.free <- s
 	}
 	for range l.o.Workers {
 		l.wg.Add(1)
-		go l.worker()
+		go l.run()
 	}
 	l.wg.Add(1)
 	go l.deal()

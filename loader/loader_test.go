@@ -147,26 +147,6 @@ func upTo(n int) []int64 {
 	return out
 }
 
-// TestRanks: the rows of a global batch are the same, split among ranks.
-func TestRanks(t *testing.T) {
-	src := drawn(t, 50)
-	o := Options{Batch: 12, Train: crop, Shuffle: true, Seed: 5}
-	want := take(t, src, o)
-	for _, world := range []int{2, 3, 4} {
-		got := taken{rows: make([]int64, 50), labels: make([]int64, 50), pixels: make([][]byte, 50)}
-		for rank := range world {
-			o.Rank, o.World = rank, world
-			part := take(t, src, o)
-			for i, row := range part.rows {
-				// A rank's i-th row is place i*world+rank of the epoch, as a batch is.
-				place := i*world + rank
-				got.rows[place], got.labels[place], got.pixels[place] = row, part.labels[i], part.pixels[i]
-			}
-		}
-		same(t, fmt.Sprint(world, " ranks"), want, got)
-	}
-}
-
 // TestResume: from any sample on the rest is the same, and nothing before it is
 // read.
 func TestResume(t *testing.T) {
@@ -375,13 +355,10 @@ func TestRefusedOptions(t *testing.T) {
 		"both paths":     {Batch: 2, Train: crop, Eval: centre},
 		"no batch":       {Eval: centre},
 		"other size":     {Batch: 2, Eval: centre, Size: 9},
-		"rank":           {Batch: 2, Eval: centre, Rank: 2, World: 2},
-		"uneven":         {Batch: 3, Eval: centre, World: 2},
 		"start":          {Batch: 2, Eval: centre, Start: 4},
 		"weights":        {Batch: 2, Train: crop, Weights: []float64{1}},
 		"weight below 0": {Batch: 2, Train: crop, Weights: []float64{1, -1, 1}},
 		"no weight":      {Batch: 2, Train: crop, Weights: []float64{0, 0, 0}},
-		"mixed eval":     {Batch: 2, Eval: centre, Mix: Mix{Mixup: 1}},
 		"alloc": {Batch: 2, Eval: centre, Alloc: func(int) ([]byte, func(), error) {
 			return nil, nil, errUnreadable
 		}},

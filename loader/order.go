@@ -21,9 +21,9 @@ type Perm struct {
 // arguments.
 func Permutation(n int64, seed uint64, epoch int) Perm {
 	p := Perm{n: uint64(n), half: uint(bits.Len64(uint64(max(n-1, 1)))+1) / 2}
-	k := mix(seed ^ mix(uint64(epoch)+1))
+	k := splitmix(seed ^ splitmix(uint64(epoch)+1))
 	for i := range p.keys {
-		k = mix(k + 0x9e3779b97f4a7c15)
+		k = splitmix(k + 0x9e3779b97f4a7c15)
 		p.keys[i] = k
 	}
 	return p
@@ -38,7 +38,7 @@ func (p Perm) At(i int64) int64 {
 	for {
 		left, right := x>>p.half, x&mask
 		for _, k := range p.keys {
-			left, right = right, left^(mix(right^k)&mask)
+			left, right = right, left^(splitmix(right^k)&mask)
 		}
 		if x = left<<p.half | right; x < p.n {
 			return int64(x)
@@ -46,22 +46,26 @@ func (p Perm) At(i int64) int64 {
 	}
 }
 
-// mix is splitmix64's finaliser.
-func mix(z uint64) uint64 {
+// splitmix is splitmix64's finaliser (Steele, Lea and Flood 2014): it spreads a
+// small difference over all bits.
+func splitmix(z uint64) uint64 {
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	return z ^ z>>31
 }
 
-// SampleRNG is the source of all that is random about a row in an epoch: a
-// pure function of its arguments, whoever loads the row.
-func SampleRNG(seed uint64, epoch int, row int64) *rand.Rand {
-	pcg := samplePCG(seed, epoch, row)
-	return rand.New(&pcg)
-}
+// What is drawn for different purposes from one seed is kept apart by these. They
+// are part of what a seed means: another value gives other images.
+const (
+	saltSample  = 0x51 // an image's randomness, by epoch
+	saltRow     = 0xa3 // and by row
+	saltWeights = 0x77 // where weighted drawing begins in its stride
+)
 
+// samplePCG is the source of all that is random about a row in an epoch: a pure
+// function of its arguments, whoever loads the row.
 func samplePCG(seed uint64, epoch int, row int64) rand.PCG {
-	return *rand.NewPCG(mix(seed^mix(uint64(epoch)+0x51)), mix(uint64(row)+0xa3))
+	return *rand.NewPCG(splitmix(seed^splitmix(uint64(epoch)+saltSample)), splitmix(uint64(row)+saltRow))
 }
 
 // order is which row stands in which place of an epoch.
@@ -98,7 +102,7 @@ func newOrder(n int64, o Options) (order, error) {
 	if n > 0 && (sum <= 0 || math.IsInf(sum, 0)) {
 		return ord, fmt.Errorf("loader: the weights sum to %v", sum)
 	}
-	ord.offset = float64(mix(o.Seed^mix(uint64(o.Epoch)+0x77))>>11) / (1 << 53)
+	ord.offset = float64(splitmix(o.Seed^splitmix(uint64(o.Epoch)+saltWeights))>>11) / (1 << 53)
 	return ord, nil
 }
 

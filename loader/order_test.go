@@ -2,9 +2,7 @@ package loader
 
 import (
 	"bytes"
-	"context"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -84,8 +82,8 @@ func BenchmarkPermutation(b *testing.B) {
 	_ = sum
 }
 
-func TestSampleRNG(t *testing.T) {
-	a, b := SampleRNG(1, 2, 3), SampleRNG(1, 2, 3)
+func TestSamplePCG(t *testing.T) {
+	a, b := samplePCG(1, 2, 3), samplePCG(1, 2, 3)
 	for range 10 {
 		if a.Uint64() != b.Uint64() {
 			t.Fatal("not a function of its arguments")
@@ -95,7 +93,8 @@ func TestSampleRNG(t *testing.T) {
 	for seed := range uint64(10) {
 		for epoch := range 10 {
 			for row := range int64(10) {
-				first[SampleRNG(seed, epoch, row).Uint64()] = true
+				pcg := samplePCG(seed, epoch, row)
+				first[pcg.Uint64()] = true
 			}
 		}
 	}
@@ -173,80 +172,6 @@ func TestBalanced(t *testing.T) {
 			if math.Abs(sum[c]-want[c]) > 1e-9 {
 				t.Errorf("power %v: class %d has %v, want %v", power, c, sum[c], want[c])
 			}
-		}
-	}
-}
-
-func TestBeta(t *testing.T) {
-	rng := rand.New(rand.NewPCG(1, 2))
-	for _, alpha := range []float64{0.2, 1, 3} {
-		const n = 40000
-		var sum, squares float64
-		for range n {
-			x := beta(alpha, rng)
-			if x < 0 || x > 1 {
-				t.Fatal(x)
-			}
-			sum, squares = sum+x, squares+x*x
-		}
-		mean, variance := sum/n, squares/n-sum/n*sum/n
-		if want := 1 / (4 * (2*alpha + 1)); math.Abs(mean-0.5) > 0.01 || math.Abs(variance-want) > 0.03*want {
-			t.Errorf("alpha %v: mean %.4f, variance %.4f, want 0.5, %.4f", alpha, mean, variance, want)
-		}
-	}
-}
-
-// TestMix: what a mixed batch holds is what its labels, partners and shares say.
-func TestMix(t *testing.T) {
-	src := drawn(t, 24)
-	o := Options{Batch: 6, Train: crop, Shuffle: true, Seed: 8}
-	plain := take(t, src, o)
-	for name, m := range map[string]Mix{"mixup": {Mixup: 1}, "cutmix": {CutMix: 1}, "never": {Mixup: 1, Prob: 1e-12}} {
-		o.Mix = m
-		l, err := New(context.Background(), src, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		mixed := 0
-		for at := 0; at < 24; at += 6 {
-			b, err := l.Next()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range 6 {
-				own, other := plain.pixels[at+i], plain.pixels[at+5-i]
-				if b.Labels[i] != plain.labels[at+i] {
-					t.Fatalf("%s: label %d changed", name, i)
-				}
-				share := float64(b.Share[i])
-				if share < 1 {
-					mixed++
-					if b.Partners[i] != plain.labels[at+5-i] {
-						t.Fatalf("%s: image %d has the partner %d", name, i, b.Partners[i])
-					}
-				}
-				kept := 0
-				for k, v := range b.Images[i*192 : (i+1)*192] {
-					want := share*float64(own[k]) + (1-share)*float64(other[k])
-					if name != "cutmix" && math.Abs(want-float64(v)) > 0.52 {
-						t.Fatalf("%s: byte %d is %d, want %.1f", name, k, v, want)
-					}
-					if name == "cutmix" && v != own[k] && v != other[k] {
-						t.Fatalf("%s: byte %d is of neither", name, k)
-					}
-					if v == own[k] {
-						kept++
-					}
-				}
-				if name == "cutmix" && float64(kept)/192 < share-1e-6 {
-					t.Fatalf("cutmix: %d of 192 bytes kept, share %.2f", kept, share)
-				}
-			}
-			b.Release()
-		}
-		l.Close()
-		if (mixed == 0) != (name == "never") {
-			t.Errorf("%s: %d images mixed", name, mixed)
 		}
 	}
 }

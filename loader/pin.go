@@ -1,6 +1,8 @@
 package loader
 
-import "sync"
+import (
+	"sync"
+)
 
 // Pinned keeps the bytes of the images it has read in memory, up to a limit,
 // and gives everything else through: for data that fit into memory but come

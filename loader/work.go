@@ -25,12 +25,11 @@ func (l *Loader) deal() {
 		}
 		b := &s.batch
 		b.First, b.N = first, 0
-		s.pending.Store(int32(l.rows))
+		s.pending.Store(int32(l.o.Batch))
 		l.ready <- s // never blocks: there are as many places as slots
-		for i := range l.rows {
-			// Ranks take turns, so that the global batch is the same set for any world.
-			place := first + int64(i*l.o.World+l.o.Rank)
-			if place < l.total && place < first+int64(l.o.Batch) {
+		for i := range l.o.Batch {
+			place := first + int64(i)
+			if place < l.total {
 				b.N++
 			} else {
 				place = -1
@@ -39,7 +38,7 @@ func (l *Loader) deal() {
 				l.announce(place + int64(l.o.Ahead))
 			}
 			select {
-			case l.work <- job{s, i, place}:
+			case l.work <- task{s, i, place}:
 			case <-l.ctx.Done():
 				return
 			}
@@ -47,83 +46,80 @@ func (l *Loader) deal() {
 	}
 }
 
-// announce tells the advisor of a place of this rank that will be read.
+// announce tells the advisor of a place that will be read.
 func (l *Loader) announce(place int64) {
-	if place < l.end && place < l.total && (place-l.o.Start)%int64(l.o.World) == int64(l.o.Rank) {
+	if place < l.end && place < l.total {
 		l.o.Advisor.WillNeed(int(l.order.at(place)))
 	}
 }
 
-// maker is what a worker keeps from image to image.
-type maker struct {
-	d   *pixel.Decoder
-	buf []byte
-	pcg *rand.PCG
-	rng *rand.Rand
+// worker is what one of them keeps from image to image.
+type worker struct {
+	decoder *pixel.Decoder
+	buf     []byte // of an image's bytes
+	pcg     *rand.PCG
+	rng     *rand.Rand // over pcg
 }
 
-func (l *Loader) worker() {
+func (l *Loader) run() {
 	defer l.wg.Done()
-	m := &maker{d: pixel.NewDecoder(), pcg: rand.NewPCG(0, 0)}
-	m.rng = rand.New(m.pcg)
-	m.d.White, m.d.AcceptTruncated = l.o.White, l.o.Truncated
-	defer m.d.Close()
+	w := &worker{decoder: pixel.NewDecoder(), pcg: rand.NewPCG(0, 0)}
+	w.rng = rand.New(w.pcg)
+	w.decoder.White, w.decoder.AcceptTruncated = l.o.White, l.o.Truncated
+	defer w.decoder.Close()
 	for {
 		began := time.Now()
-		j, ok := <-l.work
+		t, ok := <-l.work
 		l.idle.Add(int64(time.Since(began)))
 		if !ok || l.ctx.Err() != nil {
 			return
 		}
-		if err := l.fill(m, j); err != nil {
+		if err := l.fill(w, t); err != nil {
 			l.cancel(err)
 			return
 		}
-		if j.s.pending.Add(-1) == 0 {
-			if l.o.Mix != (Mix{}) {
-				l.o.Mix.apply(&j.s.batch, SampleRNG(mix(l.o.Seed+0x6d), l.o.Epoch, j.s.batch.First))
-			}
-			j.s.done <- struct{}{}
+		if t.slot.pending.Add(-1) == 0 {
+			t.slot.done <- struct{}{}
 		}
 	}
 }
 
 // fill makes one image ready in its place of the batch.
-func (l *Loader) fill(m *maker, j job) error {
-	b, image := &j.s.batch, l.o.Size*l.o.Size*3
-	dst := b.Images[j.index*image : (j.index+1)*image]
-	b.Errs[j.index] = nil
-	if j.place < 0 {
+func (l *Loader) fill(w *worker, t task) error {
+	b, image := &t.slot.batch, l.o.Size*l.o.Size*3
+	dst := b.Images[t.index*image : (t.index+1)*image]
+	b.Errs[t.index] = nil
+	if t.place < 0 {
 		clear(dst)
-		b.Labels[j.index], b.Rows[j.index] = -1, -1
+		b.Labels[t.index], b.Rows[t.index] = -1, -1
 		return nil
 	}
-	place := j.place
+	place := t.place
 	for tries := int64(0); ; tries++ {
 		row := l.order.at(place)
-		b.Rows[j.index], b.Labels[j.index] = row, l.src.Label(int(row))
-		err := l.image(m, dst, row, place)
+		b.Rows[t.index], b.Labels[t.index] = row, l.src.Label(int(row))
+		err := l.image(w, dst, row, place)
 		if err == nil {
 			l.images.Add(1)
 			return nil
 		}
-		item := Item{Row: int(row)}
+		failed := Item{Row: int(row)}
 		if l.name != nil {
-			item.Path = l.name(item.Row)
-			err = fmt.Errorf("row %d, %s: %w", row, item.Path, err)
+			failed.Path = l.name(failed.Row)
+			err = fmt.Errorf("row %d, %s: %w", row, failed.Path, err)
 		} else {
 			err = fmt.Errorf("row %d: %w", row, err)
 		}
 		if l.o.OnError == nil {
 			return err
 		}
-		if err := l.o.OnError(item, err); err != nil {
+		if err := l.o.OnError(failed, err); err != nil {
 			return err
 		}
 		l.skipped.Add(1)
 		if l.o.Eval != nil {
 			clear(dst)
-			b.Errs[j.index] = err
+			b.Errs[t.index] = err
 			return nil
 		}
 		if tries == l.total {
@@ -133,30 +129,32 @@ func (l *Loader) fill(m *maker, j job) error {
 	}
 }
 
-func (l *Loader) image(m *maker, dst []byte, row, place int64) error {
+// image reads row into dst, with the randomness of its row, or of its place where
+// rows are drawn by weight.
+func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	t0 := time.Now()
-	bytes, err := l.src.Read(int(row), m.buf)
+	bytes, err := l.src.Read(int(row), w.buf)
 	t1 := time.Now()
 	l.read.Add(int64(t1.Sub(t0)))
 	if err != nil {
 		return err
 	}
-	if cap(bytes) > cap(m.buf) {
-		m.buf = bytes
+	if cap(bytes) > cap(w.buf) {
+		w.buf = bytes
 	}
 	l.bytes.Add(int64(len(bytes)))
-	before := m.d.Spent()
+	before := w.decoder.Spent()
 	if l.o.Train != nil {
 		seed := l.o.Seed
 		if l.o.Weights != nil { // a row may come more than once, and differs each time
-			seed = mix(seed + uint64(place))
+			seed = splitmix(seed + uint64(place))
 		}
-		*m.pcg = samplePCG(seed, l.o.Epoch, row)
-		err = m.d.Train(dst, bytes, *l.o.Train, m.rng)
+		*w.pcg = samplePCG(seed, l.o.Epoch, row)
+		err = w.decoder.Train(dst, bytes, *l.o.Train, w.rng)
 	} else {
-		err = m.d.Eval(dst, bytes, *l.o.Eval)
+		err = w.decoder.Eval(dst, bytes, *l.o.Eval)
 	}
-	after := m.d.Spent()
+	after := w.decoder.Spent()
 	l.decode.Add(int64(after.Decode - before.Decode))
 	l.resize.Add(int64(after.Resize - before.Resize))
 	if l.o.Forget && l.o.Advisor != nil {
