@@ -158,7 +158,7 @@ func (r *rank) ask(q request) (reply, error) {
 		err = r.answer.Decode(&a)
 	}
 	if err != nil {
-		return a, fmt.Errorf("%s: %w: %w", r.name, train.ErrPeerLost, err)
+		return a, &goneError{r.name, err}
 	}
 	if a.Stop {
 		r.stopped()
@@ -169,6 +169,33 @@ func (r *rank) ask(q request) (reply, error) {
 	return a, nil
 }
 
+// goneError is a process whose connection is at an end.
+type goneError struct {
+	name  string
+	cause error
+}
+
+func (e *goneError) Error() string   { return fmt.Sprintf("%s: %v: %v", e.name, train.ErrPeerLost, e.cause) }
+func (e *goneError) Unwrap() []error { return []error{train.ErrPeerLost, e.cause} }
+
+// tells ranks errors by how near they are to what went wrong, when several
+// processes fail over one cause: memory that ran out, then what is a process's
+// own, then which process is gone, then that one of them is.
+func tells(err error) int {
+	var gone *goneError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, train.ErrOutOfMemory):
+		return 4
+	case !errors.Is(err, train.ErrPeerLost):
+		return 3
+	case errors.As(err, &gone):
+		return 2
+	}
+	return 1
+}
+
 // outcome is what one process made of a request; rank 0 is this one.
 type outcome struct {
 	rank  int
@@ -177,8 +204,7 @@ type outcome struct {
 }
 
 // together asks every other process while own runs here, and gives their
-// answers. One that fails ends all: the first cause is the error, but memory
-// that ran out comes before a process lost over it.
+// answers. One that fails ends all; the error is the one that tells most.
 func (p *Procs) together(ask func(rank int) request, own func() error) ([]reply, error) {
 	if p.broken != nil {
 		return nil, p.broken
@@ -205,7 +231,7 @@ func (p *Procs) together(ask func(rank int) request, own func() error) ([]reply,
 			if o.rank > 0 {
 				replies[o.rank-1] = o.reply
 			}
-			if o.err != nil && (cause == nil || errors.Is(o.err, train.ErrOutOfMemory) && !errors.Is(cause, train.ErrOutOfMemory)) {
+			if tells(o.err) > tells(cause) {
 				cause = o.err
 			}
 			if o.err != nil && late == nil {
