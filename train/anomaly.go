@@ -53,11 +53,11 @@ const chanceMargin = 0.02
 // guessing: the sign of wrong labels or of a rate far off.
 func (r *runner) checkChance() {
 	const enough = 50
-	if r.epochN < enough || float64(r.pos.Epoch+1) <= r.o.Recipe.Rate.WarmupEpochs {
+	if r.epochSteps < enough || float64(r.pos.Epoch+1) <= r.o.Recipe.Rate.WarmupEpochs {
 		return
 	}
 	chance := math.Log(float64(r.o.Network.Classes))
-	if mean := r.epochLoss / float64(r.epochN); mean > chance-chanceMargin {
+	if mean := r.epochLoss / float64(r.epochSteps); mean > chance-chanceMargin {
 		r.warn(fmt.Sprintf("epoch %d: the mean loss %.3f is still that of guessing (ln %d = %.3f); look at the labels, then at the learning rate",
 			r.pos.Epoch+1, mean, r.o.Network.Classes, chance))
 	}
@@ -89,7 +89,7 @@ const tooManyOverflows = 100
 // checkOverflow ends a run in which fp16 never again finds a loss scale that
 // fits.
 func (r *runner) checkOverflow(m Metrics) error {
-	if !m.Skipped {
+	if !m.Overflow {
 		r.overflows = 0
 		return nil
 	}

@@ -97,9 +97,9 @@ func SavedBatch(dir string) (batch int, ok bool, err error) {
 		return 0, false, err
 	}
 	for _, step := range slices.Backward(steps) {
-		p, _, _, err := checkpoint.Read(checkpoint.Path(dir, step))
+		c, err := checkpoint.Read(checkpoint.Path(dir, step))
 		if err == nil {
-			return p.Batch, true, nil
+			return c.Position.Batch, true, nil
 		}
 		if !errors.Is(err, checkpoint.ErrDamaged) {
 			return 0, false, err

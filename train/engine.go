@@ -38,19 +38,8 @@ type Engine interface {
 	Close() error
 }
 
-// Queuer is an engine that can work on a step while its next is prepared. Step
-// is Queue and Collect.
-type Queuer interface {
-	Engine
-	// Depth is how many steps are worth having under way; 0: none.
-	Depth() int
-	// Queue begins a step. The batch's memory is free again when it returns.
-	Queue(b *loader.Batch, s Step) error
-	// Collect waits for the oldest step begun and says what it found.
-	Collect() (Metrics, error)
-}
-
-// Step is what changes from step to step.
+// Step is what changes from step to step: the learning rate, the decay of the
+// averaged weights, and the seed of all that is random.
 type Step struct {
 	Seed     uint64
 	LR       float64
@@ -64,7 +53,7 @@ type Metrics struct {
 	Loss, MainLoss, AuxLoss float64 // Loss = MainLoss + the weighted auxiliary losses
 	GradNorm                float64 // global L2 norm before clipping
 	Correct, Counted        int     // top-1 of the main head over the rows with a label
-	Skipped                 bool    // an fp16 overflow: no update was made
+	Overflow                bool    // of fp16: no update was made
 
 	// Where the host's time went. On a GPU work is only queued, and most of the
 	// time shows where the step waits for it. Group is the wait for other
@@ -112,7 +101,7 @@ type EngineConfig struct {
 	Precision    string // fp32, tf32, bf16 or fp16 (with dynamic loss scaling)
 	Threads      int    // for arithmetic on the CPU
 	Batch        int    // images a step
-	Accumulate   int    // parts a step is worked through in; 0 means 1
+	Accumulate   int    // microbatches a step is worked through in; 0 means 1
 	ChannelsLast bool
 	Recompute    bool // compute activations again in the backward pass, to save memory
 	Unfused      bool // plain operations instead of fused ones; what the fused are compared with

@@ -19,7 +19,7 @@ func (r *runner) validate(ctx context.Context) (*runlog.Evaluation, error) {
 	if r.o.Data.ValSet().Len() == 0 {
 		return nil, nil
 	}
-	ev, err := evaluate(ctx, r.eng, r.o.Data, r.pos.Batch/r.pos.Parts, r.o.Recipe.EMA.Decay > 0, r.o.OnValidating)
+	ev, err := evaluate(ctx, r.eng, r.o.Data, r.pos.Batch/r.pos.Microbatches, r.o.Recipe.EMA.Decay > 0, r.o.OnValidating)
 	if err != nil {
 		return nil, fmt.Errorf("validation after epoch %d: %w", r.pos.Epoch+1, err)
 	}
@@ -105,15 +105,14 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	}
 	state, pos, ema := o.Weights, checkpoint.Position{}, false
 	if !given {
-		var found bool
-		var err error
-		pos, state, found, err = checkpoint.Newest(o.Dir, o.OnWarn)
+		c, err := checkpoint.Newest(o.Dir, o.OnWarn)
 		if err != nil {
 			return runlog.Evaluation{}, err
 		}
-		if !found {
+		if c == nil {
 			return runlog.Evaluation{}, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
 		}
+		pos, state = c.Position, c.Tensors
 		if want := o.start(); pos.Model != want.Model || pos.Width != want.Width || pos.Classes != want.Classes {
 			return runlog.Evaluation{}, fmt.Errorf("evaluate: the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
 				o.Dir, pos.Model, pos.Classes, want.Model, want.Classes)

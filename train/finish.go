@@ -67,6 +67,16 @@ func (r *runner) export() error {
 	return nil
 }
 
+// checkExport is an error where the network cannot be written as model.onnx, which
+// is better known before the first step than after the last.
+func (r *runner) checkExport() error {
+	err := onnx.Write(io.Discard, r.o.Network, checkpoint.Weights(r.state, true), r.o.Spec)
+	if err != nil {
+		return fmt.Errorf("%s of %d-pixel images cannot be exported: %w", r.o.Network.Name, r.o.Network.Input, err)
+	}
+	return nil
+}
+
 // exported says whether the final files are there and no older than the last
 // checkpoint.
 func (r *runner) exported() bool {

@@ -46,6 +46,10 @@ type Options struct {
 	Spec    model.Spec     // travels with the weights
 	Data    Data
 
+	// MadeFrom is what the data are, by name: dataset, splits, selection. With the
+	// recipe and the first weights it tells this run from others (see identity.go).
+	MadeFrom checkpoint.Identity
+
 	// NewEngine makes an engine for Network. It is called again, after the
 	// one before was closed, when memory runs out.
 	NewEngine func(EngineConfig) (Engine, error)
@@ -69,7 +73,8 @@ type Options struct {
 	OnEval       func(runlog.Evaluation)
 	OnWarn       func(text string)
 
-	draw func(path, log string) error // of the curves; tests that do not look at them leave it out
+	draw     func(path, log string) error // of the curves; tests that do not look at them leave it out
+	madeFrom checkpoint.Identity          // with the recipe and the first weights
 }
 
 // Start describes a run that is about to go on.
@@ -80,7 +85,7 @@ type Start struct {
 	StepsPerEpoch int64
 	TrainRows     int
 	ValRows       int
-	Parts         int
+	Microbatches  int // that a batch is worked through in
 	PeakRate      float64
 }
 
@@ -114,6 +119,10 @@ func (o *Options) check() error {
 	if err := o.Recipe.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
+	var err error
+	if o.madeFrom, err = o.identity(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
 	if o.KeepLast == 0 {
 		o.KeepLast = 3
 	}
@@ -142,7 +151,7 @@ func (o *Options) check() error {
 }
 
 // engineConfig is what of the recipe the engine needs.
-func (o *Options) engineConfig(parts int) EngineConfig {
+func (o *Options) engineConfig(microbatches int) EngineConfig {
 	r := o.Recipe
 	return EngineConfig{
 		Device: o.Device, Precision: o.Precision, Threads: o.Threads, Batch: r.Batch, ChannelsLast: true,
@@ -150,7 +159,7 @@ func (o *Options) engineConfig(parts int) EngineConfig {
 		Beta1: r.Optimizer.Beta1, Beta2: r.Optimizer.Beta2, Nesterov: r.Optimizer.Nesterov,
 		WeightDecay: r.Optimizer.WeightDecay, LabelSmoothing: r.Loss.LabelSmoothing,
 		ClipNorm: r.Clip.Norm, ClipValue: r.Clip.Value, EMA: r.EMA.Decay > 0, BNMomentum: r.Network.BNMomentum,
-		Mean: r.Mean, Std: r.Std, Accumulate: parts, Recompute: o.Recompute,
+		Mean: r.Mean, Std: r.Std, Accumulate: microbatches, Recompute: o.Recompute,
 	}
 }
 
@@ -159,34 +168,13 @@ func (o *Options) start() checkpoint.Position {
 	r := o.Recipe
 	return checkpoint.Position{
 		Version: checkpoint.Version, Seed: r.Seed, Batch: r.Batch, Rows: o.Data.TrainSet().Len(), Model: o.Network.Name,
-		Width: r.Network.Width, Classes: classDigest(o.Spec.Classes), Parts: r.Accumulate, Optimizer: r.Optimizer.Kind,
+		Width: r.Network.Width, Classes: classDigest(o.Spec.Classes), Microbatches: r.Accumulate, Optimizer: r.Optimizer.Kind,
+		MadeFrom: o.madeFrom,
 	}
 }
 
 func classDigest(classes []string) string {
 	return fmt.Sprintf("%d:%x", len(classes), sha256.Sum256([]byte(strings.Join(classes, "\n"))))[:21]
-}
-
-// sameRun names what differs between a saved position and what is asked for
-// now, where going on would not be the same run.
-func sameRun(have, want checkpoint.Position) error {
-	var diff []string
-	add := func(what string, a, b any) {
-		if a != b {
-			diff = append(diff, fmt.Sprintf("%s %v (now %v)", what, a, b))
-		}
-	}
-	add("model", have.Model, want.Model)
-	add("width", have.Width, want.Width)
-	add("classes", have.Classes, want.Classes)
-	add("training images", have.Rows, want.Rows)
-	add("seed", have.Seed, want.Seed)
-	add("batch", have.Batch, want.Batch)
-	add("optimizer", have.Optimizer, want.Optimizer)
-	if len(diff) > 0 {
-		return fmt.Errorf("it holds another run: %s; give the old settings or another directory", strings.Join(diff, ", "))
-	}
-	return nil
 }
 
 // stepSeed mixes the run's seed with the step (splitmix64), so that what is

@@ -21,7 +21,7 @@ type queuing struct {
 
 func (q *queuing) Depth() int { return 1 }
 
-func (q *queuing) Queue(b *loader.Batch, s Step) error {
+func (q *queuing) Submit(b *loader.Batch, s Step) error {
 	m, err := q.fakeEngine.Step(b, s)
 	if err != nil {
 		return err

@@ -2,15 +2,11 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"math"
 	"path/filepath"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
@@ -38,7 +34,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	r := &runner{o: o, pos: o.start()}
 	defer r.close()
-	if err := r.open(); err != nil {
+	if err := r.resume(); err != nil {
 		return Result{}, err
 	}
 	if r.done() && r.exported() {
@@ -46,7 +42,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		res.Already = true
 		return res, nil
 	}
-	if err := r.begin(ctx); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return Result{}, err
 	}
 	for !r.done() {
@@ -70,11 +66,11 @@ func Finished(o Options) (Result, bool, error) {
 	if err != nil || len(steps) == 0 {
 		return Result{}, false, err
 	}
-	pos, _, _, err := checkpoint.Read(checkpoint.Path(o.Dir, steps[len(steps)-1]))
-	if err != nil || sameRun(pos, o.start()) != nil {
+	c, err := checkpoint.Read(checkpoint.Path(o.Dir, steps[len(steps)-1]))
+	if err != nil || o.sameRun(c) != nil {
 		return Result{}, false, nil // Run says what is wrong
 	}
-	r := &runner{o: o, pos: pos}
+	r := &runner{o: o, pos: c.Position}
 	if !r.done() || !r.exported() {
 		return Result{}, false, nil
 	}
@@ -85,23 +81,22 @@ func Finished(o Options) (Result, bool, error) {
 
 // runner is a run under way.
 type runner struct {
-	o       Options
-	pos     checkpoint.Position
-	loaded  []model.Tensor // state to begin with, from a checkpoint
-	resumed bool
-	eng     Engine
-	log     *runlog.Log
-	board   *board
-	saved   int64     // step of the newest checkpoint
-	savedAt time.Time // when it was written
-	began   int64     // step this call began at
-	mark    time.Time // end of the step before
-	skipped int64     // images this epoch that could not be read
+	o         Options
+	pos       checkpoint.Position
+	state     []model.Tensor // to begin with, from a checkpoint; nil: a new run
+	eng       Engine
+	steps     *Pipeline[submitted]
+	log       *runlog.Log
+	board     *board
+	firstStep int64     // that this call began at
+	saved     int64     // step of the newest checkpoint; -1: none
+	savedAt   time.Time // when it was written
 
-	underway  []begun // steps queued and not accounted for, oldest first
-	overflows int     // fp16 steps in a row that made no update
-	epochLoss float64 // sum of main losses of this epoch's steps in this call
-	epochN    int64
+	lastStepAt time.Time // when the step before was done
+	skipped    int64     // images this epoch that could not be read
+	overflows  int       // fp16 steps in a row that made no update
+	epochLoss  float64   // sum of main losses of this epoch's steps in this call
+	epochSteps int64
 }
 
 func (r *runner) close() {
@@ -122,22 +117,25 @@ func (r *runner) path(name string) string {
 	return filepath.Join(r.o.Dir, name)
 }
 
-// open finds where the run stands.
-func (r *runner) open() error {
-	pos, tensors, found, err := checkpoint.Newest(r.o.Dir, r.o.OnWarn)
+// resume takes the run's place from the newest checkpoint, if there is one and it
+// is of this run.
+func (r *runner) resume() error {
+	r.saved = -1
+	c, err := checkpoint.Newest(r.o.Dir, r.o.OnWarn)
 	if err != nil {
 		return err
 	}
-	if found {
-		if err := sameRun(pos, r.pos); err != nil {
+	if c != nil {
+		if err := r.o.sameRun(c); err != nil {
 			return fmt.Errorf("run directory %s: %w", r.o.Dir, err)
 		}
-		pos.Parts = max(pos.Parts, r.pos.Parts)
-		r.pos, r.loaded, r.resumed = pos, tensors, true
-	}
-	r.saved = -1
-	if found {
-		r.saved = pos.Step
+		if c.Position.MadeFrom == nil {
+			r.o.OnWarn(fmt.Sprintf("the checkpoint of step %d does not say what recipe, data and weights it was made from, as an earlier version wrote it; it is taken to be of this run", c.Position.Step))
+		}
+		want := r.pos
+		r.pos, r.state, r.saved = c.Position, c.Tensors, c.Position.Step
+		r.pos.MadeFrom = want.MadeFrom
+		r.pos.Microbatches = max(r.pos.Microbatches, want.Microbatches)
 	}
 	if r.stepsPerEpoch() == 0 {
 		return fmt.Errorf("train: a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
@@ -145,23 +143,51 @@ func (r *runner) open() error {
 	return nil
 }
 
-// begin checks the labels, opens the engine and the log, and puts the state in
-// place.
-func (r *runner) begin(ctx context.Context) error {
+// prepare checks what can be checked before anything is spent, opens the engine
+// with its state in place, and the log.
+func (r *runner) prepare(ctx context.Context) error {
 	if err := r.checkLabels(); err != nil {
+		return err
+	}
+	resumed := r.state != nil
+	if !resumed {
+		var err error
+		if r.state, err = r.firstState(); err != nil {
+			return err
+		}
+	}
+	if err := r.checkExport(); err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var err error
-	if r.eng, err = r.o.NewEngine(r.o.engineConfig(r.pos.Parts)); err != nil {
+	if err := r.openEngine(); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	if err := r.placeState(); err != nil {
+	if err := r.eng.SetState(r.state); err != nil {
+		return fmt.Errorf("set the state of step %d: %w", r.pos.Step, err)
+	}
+	r.state = nil
+	if err := r.openRecords(); err != nil {
 		return err
 	}
-	if r.log, err = runlog.Open(r.o.Dir, r.pos.Step); err != nil {
+	r.firstStep, r.savedAt, r.lastStepAt = r.pos.Step, time.Now(), time.Now()
+	r.o.OnStart(Start{
+		Recipe: r.o.Recipe, Resumed: resumed, Step: r.pos.Step, Steps: r.stepsPerEpoch() * int64(r.o.Recipe.Epochs),
+		StepsPerEpoch: r.stepsPerEpoch(), TrainRows: r.pos.Rows, ValRows: r.o.Data.ValSet().Len(), Microbatches: r.pos.Microbatches,
+		PeakRate: r.o.Recipe.Rate.Peak(r.pos.Batch),
+	})
+	text := "started"
+	if resumed {
+		text = "continued"
+	}
+	return r.log.Started(r.pos.Step, text, r.pos.MadeFrom)
+}
+
+// openRecords opens what the run writes for people.
+func (r *runner) openRecords() (err error) {
+	if r.log, err = runlog.Open(r.o.Dir, r.pos.Step, r.pos.Epoch); err != nil {
 		return err
 	}
 	if r.o.TensorBoard {
@@ -169,50 +195,27 @@ func (r *runner) begin(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.saveConfig(); err != nil {
-		return err
-	}
-	r.began, r.savedAt, r.mark = r.pos.Step, time.Now(), time.Now()
-	r.o.OnStart(Start{
-		Recipe: r.o.Recipe, Resumed: r.resumed, Step: r.pos.Step, Steps: r.stepsPerEpoch() * int64(r.o.Recipe.Epochs),
-		StepsPerEpoch: r.stepsPerEpoch(), TrainRows: r.pos.Rows, ValRows: r.o.Data.ValSet().Len(), Parts: r.pos.Parts,
-		PeakRate: r.o.Recipe.Rate.Peak(r.pos.Batch),
-	})
-	text := "started"
-	if r.resumed {
-		text = "continued"
-	}
-	return r.log.Event("run", r.pos.Step, text)
+	return r.saveConfig()
 }
 
-// placeState gives the engine its checkpoint, or fresh weights with those that
-// were given laid over them, averages starting as copies.
-func (r *runner) placeState() error {
-	if r.resumed {
-		if err := r.eng.SetState(r.loaded); err != nil {
-			return fmt.Errorf("restore step %d: %w", r.pos.Step, err)
-		}
-		r.loaded = nil
-		return nil
-	}
+// firstState is that of a run which begins: fresh weights with those that were
+// given laid over them, averages starting as copies.
+func (r *runner) firstState() ([]model.Tensor, error) {
 	fresh, err := r.o.Network.InitAs(r.o.Recipe.Network.Init, r.o.Recipe.Seed)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	weights, err := overlay(fresh, r.o.Weights)
+	state, err := overlay(fresh, r.o.Weights)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if r.o.Recipe.EMA.Decay > 0 {
-		for _, t := range weights[:len(weights):len(weights)] {
+		for _, t := range state[:len(state):len(state)] {
 			t.Name = checkpoint.EMAPrefix + t.Name
-			weights = append(weights, t)
+			state = append(state, t)
 		}
 	}
-	if err := r.eng.SetState(weights); err != nil {
-		return fmt.Errorf("set the first weights: %w", err)
-	}
-	return nil
+	return state, nil
 }
 
 func overlay(fresh, given []model.Tensor) ([]model.Tensor, error) {
@@ -233,9 +236,9 @@ func overlay(fresh, given []model.Tensor) ([]model.Tensor, error) {
 // epoch works through what is left of the epoch, validates, and saves.
 func (r *runner) epoch(ctx context.Context) error {
 	end := r.stepsPerEpoch() * int64(r.pos.Batch)
-	r.epochLoss, r.epochN, r.skipped = 0, 0, 0
+	r.epochLoss, r.epochSteps, r.skipped = 0, 0, 0
 	if r.pos.Sample < end {
-		if err := r.steps(ctx, end); err != nil {
+		if err := r.fit(ctx, end); err != nil {
 			return err
 		}
 	}
@@ -250,15 +253,9 @@ func (r *runner) epoch(ctx context.Context) error {
 	r.pos.Epoch++
 	r.pos.Sample = 0
 	if ev != nil {
-		ev.Epoch = r.pos.Epoch
-		r.pos.Evals = append(r.pos.Evals, *ev)
-		if err := r.log.Write(ev); err != nil {
+		if err := r.recordEvaluation(*ev); err != nil {
 			return err
 		}
-		if err := r.board.eval(*ev); err != nil {
-			return err
-		}
-		r.o.OnEval(*ev)
 	}
 	if err := r.save(); err != nil {
 		return err
@@ -266,183 +263,22 @@ func (r *runner) epoch(ctx context.Context) error {
 	if err := r.o.draw(r.path("curves.png"), r.path(runlog.Name)); err != nil {
 		return err
 	}
-	r.mark = time.Now()
+	r.lastStepAt = time.Now()
 	return nil
 }
 
-// steps takes the epoch's steps up to sample end.
-func (r *runner) steps(ctx context.Context, end int64) (err error) {
-	batches, err := r.o.Data.Train(context.WithoutCancel(ctx), r.pos.Epoch, r.pos.Sample, r.pos.Batch)
-	if err != nil {
+// recordEvaluation adds a validation to the position and tells of it.
+func (r *runner) recordEvaluation(ev runlog.Evaluation) error {
+	ev.Epoch = r.pos.Epoch
+	r.pos.Evals = append(r.pos.Evals, ev)
+	if err := r.log.Write(ev); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, batches.Close()) }()
-	var before loader.Stats
-	for r.pos.Sample+r.ahead()*int64(r.pos.Batch) < end {
-		if ctx.Err() != nil || r.o.StopAfter > 0 && r.pos.Step+r.ahead()-r.began >= r.o.StopAfter {
-			if err := r.settle(0); err != nil {
-				return err
-			}
-			return r.stop(ctx)
-		}
-		b, err := batches.Next()
-		if err == io.EOF {
-			return fmt.Errorf("training data: epoch %d ended at sample %d of %d", r.pos.Epoch+1, r.pos.Sample, end)
-		}
-		if err != nil {
-			return fmt.Errorf("training data: %w", err)
-		}
-		stats := batches.Stats()
-		err = r.step(b, stats.Wait-before.Wait, stats.Skipped)
-		before = stats
-		b.Release()
-		if err != nil {
-			return err
-		}
-		if time.Since(r.savedAt) >= r.o.CheckpointEvery {
-			if err := r.settle(0); err != nil {
-				return err
-			}
-			if err := r.save(); err != nil {
-				return err
-			}
-		}
+	if err := r.board.eval(ev); err != nil {
+		return err
 	}
-	return r.settle(0)
-}
-
-// begun is a step under way.
-type begun struct {
-	step    Step
-	n       int           // images
-	wait    time.Duration // for them
-	skipped int64
-	found   Metrics // where it is done already
-	done    bool
-}
-
-// ahead is how many steps are under way.
-func (r *runner) ahead() int64 { return int64(len(r.underway)) }
-
-// step begins one optimiser step and accounts for those before it.
-func (r *runner) step(b *loader.Batch, wait time.Duration, skipped int64) error {
-	number := r.pos.Step + r.ahead()
-	if err := checkBatch(b, r.o.Network.Classes); err != nil {
-		return fmt.Errorf("step %d: %w", number+1, err)
-	}
-	rec := r.o.Recipe
-	at := float64(r.pos.Epoch) + float64(r.pos.Sample+r.ahead()*int64(r.pos.Batch))/float64(r.stepsPerEpoch()*int64(r.pos.Batch))
-	s := Step{
-		Seed: stepSeed(r.pos.Seed, number), LR: rec.Rate.At(at, rec.Epochs, r.pos.Batch), EMADecay: rec.EMA.At(number),
-		FreezeBN: rec.Network.FreezeBN,
-	}
-	mixup(b, rec.Loss.Mixup, s.Seed)
-	now := begun{step: s, n: b.N, wait: wait, skipped: skipped}
-	if err := r.start(b, &now); err != nil {
-		return fmt.Errorf("step %d: %w", r.pos.Step+r.ahead()+1, err)
-	}
-	r.underway = append(r.underway, now)
-	depth := 0
-	if q, ok := r.eng.(Queuer); ok {
-		depth = q.Depth()
-	}
-	return r.settle(depth)
-}
-
-// settle accounts for the oldest steps until no more than depth are under way.
-func (r *runner) settle(depth int) error {
-	for len(r.underway) > depth {
-		s := r.underway[0]
-		if !s.done {
-			var err error
-			if s.found, err = r.eng.(Queuer).Collect(); err != nil {
-				return fmt.Errorf("step %d: %w", r.pos.Step+1, err)
-			}
-		}
-		r.underway = r.underway[1:]
-		if err := r.account(s); err != nil {
-			return err
-		}
-	}
+	r.o.OnEval(ev)
 	return nil
-}
-
-// account logs a step that is done and moves the position on.
-func (r *runner) account(b begun) error {
-	m, s, rec := b.found, b.step, r.o.Recipe
-	r.skipped = b.skipped
-	if math.IsNaN(m.Loss) || math.IsInf(m.Loss, 0) {
-		return r.diverged(m, s)
-	}
-	if err := r.checkOverflow(m); err != nil {
-		return err
-	}
-	now := time.Now()
-	took := now.Sub(r.mark)
-	r.mark = now
-	r.pos.Step++
-	r.pos.Sample += int64(r.pos.Batch)
-	r.pos.Images += int64(b.n)
-	r.pos.Seconds += took.Seconds()
-	r.epochLoss += m.MainLoss
-	r.epochN++
-	info := runlog.Step{
-		Kind: "step", Time: now.UTC(), Step: r.pos.Step,
-		Epoch: float64(r.pos.Epoch) + float64(r.pos.Sample)/float64(r.stepsPerEpoch()*int64(r.pos.Batch)),
-		Loss:  m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, GradNorm: runlog.Number(m.GradNorm),
-		Top1: float64(m.Correct) / float64(max(m.Counted, 1)), Rate: s.LR, EMADecay: s.EMADecay,
-		Images: r.pos.Images, PerSecond: float64(b.n) / max(took.Seconds(), 1e-9), WaitMS: b.wait.Seconds() * 1e3,
-		Skipped: r.skipped, Overflow: m.Skipped, Steps: r.stepsPerEpoch() * int64(rec.Epochs), Epochs: rec.Epochs, Batch: r.pos.Batch,
-	}
-	if err := r.log.Write(info); err != nil {
-		return err
-	}
-	if err := r.board.step(info); err != nil {
-		return err
-	}
-	r.o.OnStep(info)
-	return nil
-}
-
-// start begins the step, or takes it where the engine does not queue. When
-// memory runs out it goes on with the batch worked through in twice as many
-// parts.
-func (r *runner) start(b *loader.Batch, s *begun) error {
-	for {
-		var err error
-		if q, ok := r.eng.(Queuer); ok && q.Depth() > 0 {
-			err = q.Queue(b, s.step)
-		} else {
-			s.found, err = r.eng.Step(b, s.step)
-			s.done = true
-		}
-		if err == nil || !errors.Is(err, ErrOutOfMemory) {
-			return err
-		}
-		if err := r.settle(0); err != nil {
-			return err
-		}
-		parts := r.pos.Parts * 2
-		if parts > r.pos.Batch || r.pos.Batch%parts != 0 {
-			return fmt.Errorf("batch %d in %d parts: %w", r.pos.Batch, r.pos.Parts, err)
-		}
-		r.warn(fmt.Sprintf("step %d: the device is out of memory with %d images at a time; going on with %d (batch %d in %d parts)",
-			r.pos.Step+1, r.pos.Batch/r.pos.Parts, r.pos.Batch/parts, r.pos.Batch, parts))
-		state, err := r.eng.State()
-		if err != nil {
-			return fmt.Errorf("after running out of memory: %w", err)
-		}
-		if err := r.eng.Close(); err != nil {
-			return fmt.Errorf("after running out of memory: %w", err)
-		}
-		r.pos.Parts = parts
-		if r.eng, err = r.o.NewEngine(r.o.engineConfig(parts)); err != nil {
-			return fmt.Errorf("after running out of memory: %w", err)
-		}
-		if err := r.eng.SetState(state); err != nil {
-			return fmt.Errorf("after running out of memory: %w", err)
-		}
-	}
 }
 
 // stop saves and says that the run can be continued; where nothing is worth
@@ -461,6 +297,6 @@ func (r *runner) warn(text string) {
 	r.o.OnWarn(text)
 	if r.log != nil {
 		// A warning that cannot be logged has still been given.
-		_ = r.log.Event("warning", r.pos.Step, text)
+		_ = r.log.Warning(r.pos.Step, text)
 	}
 }

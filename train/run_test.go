@@ -1,6 +1,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
@@ -34,21 +38,39 @@ func TestRunToTheEnd(t *testing.T) {
 	o.OnStep = func(s runlog.Step) { steps = append(steps, s) }
 	o.TensorBoard, o.draw = true, nil
 	res := mustRun(t, o)
-	if start.Resumed || start.Steps != testSteps || start.StepsPerEpoch != epochSteps || start.TrainRows != 23 || start.ValRows != 10 {
-		t.Errorf("start %+v", start)
+	wantStart := Start{
+		Recipe: o.Recipe, Steps: testSteps, StepsPerEpoch: epochSteps, TrainRows: 23, ValRows: 10, Microbatches: 1,
+		PeakRate: o.Recipe.Rate.Base,
 	}
-	if len(steps) != testSteps || steps[0].Step != 1 || steps[14].Epoch != 3 || steps[4].Images != 20 {
-		t.Errorf("steps %+v", steps)
+	if diff := cmp.Diff(wantStart, start); diff != "" {
+		t.Errorf("start (-want +got):\n%s", diff)
 	}
-	if res.Steps != testSteps || res.Epochs != 3 || res.Images != 60 || res.Last == nil || res.ONNX != filepath.Join(o.Dir, "model.onnx") {
-		t.Errorf("result %+v", res)
+	type place struct {
+		Step, Images int64
+		Epoch        float64
+	}
+	var got, want []place
+	for i, s := range steps {
+		got = append(got, place{s.Step, s.Images, s.Epoch})
+		want = append(want, place{int64(i + 1), int64(4 * (i + 1)), float64(i+1) / epochSteps})
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-12)); diff != "" || len(steps) != testSteps {
+		t.Errorf("%d steps (-want +got):\n%s", len(steps), diff)
 	}
 	// Rows 0, 2, 4, 6, 8 of ten, and all but 0, 4, 8.
-	if got, want := res.Last.Raw, (runlog.Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5}); got != want {
-		t.Errorf("raw score %+v, want %+v", got, want)
+	score := &runlog.Evaluation{
+		Kind: "eval", Step: testSteps, Epoch: 3, Raw: runlog.Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5},
+		EMA: &runlog.Score{N: 10, Top1: 0.7, Top5: 1, Loss: 0.5},
 	}
-	if got := res.Last.EMA; got == nil || got.Top1 != 0.7 {
-		t.Errorf("averaged score %+v", got)
+	first := *score
+	first.Step, first.Epoch = epochSteps, 1
+	wantResult := Result{
+		Steps: testSteps, Epochs: 3, Images: 60, Last: score, Best: &first, Dir: o.Dir,
+		ONNX: filepath.Join(o.Dir, "model.onnx"), Weights: filepath.Join(o.Dir, "model.safetensors"),
+	}
+	untimed := cmp.Options{cmpopts.IgnoreFields(Result{}, "Seconds"), cmpopts.IgnoreFields(runlog.Evaluation{}, "Time", "Seconds")}
+	if diff := cmp.Diff(wantResult, res, untimed); diff != "" {
+		t.Errorf("result (-want +got):\n%s", diff)
 	}
 	f, err := os.Open(filepath.Join(o.Dir, "curves.png"))
 	if err != nil {
@@ -59,8 +81,11 @@ func TestRunToTheEnd(t *testing.T) {
 		t.Errorf("curves.png: %v", err)
 	}
 	rec, err := recipe.Parse(slurp(t, filepath.Join(o.Dir, "config.yaml")))
-	if err != nil || rec.Batch != 4 || rec.Rate.EveryEpochs != 1 {
-		t.Errorf("config.yaml reads back as %+v, %v", rec, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(o.Recipe, rec, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("config.yaml reads back otherwise (-want +got):\n%s", diff)
 	}
 }
 
@@ -76,10 +101,7 @@ func TestBrokenValidationImagesAreNotCounted(t *testing.T) {
 func TestExportIsTheAverage(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	mustRun(t, o)
-	_, _, state, err := checkpoint.Read(checkpoint.Path(o.Dir, testSteps))
-	if err != nil {
-		t.Fatal(err)
-	}
+	state := readCheckpoint(t, o.Dir, testSteps).Tensors
 	f, err := os.Open(filepath.Join(o.Dir, "model.safetensors"))
 	if err != nil {
 		t.Fatal(err)
@@ -247,17 +269,136 @@ func TestAnotherRunIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*Options){
-		"seed 9 (now 10)":    func(o *Options) { o.Recipe.Seed = 10 },
-		"batch 4 (now 2)":    func(o *Options) { o.Recipe.Batch = 2 },
-		"images 23 (now 22)": func(o *Options) { o.Data = newData(22, 10, testClasses) },
-		"classes":            func(o *Options) { o.Spec.Classes = []string{"n00000001", "n01443537", "n01484850"} },
-		"optimizer":          func(o *Options) { o.Recipe.Optimizer.Kind = "sgd" },
+		"seed 9 (now 10)":                             func(o *Options) { o.Recipe.Seed = 10 },
+		"batch 4 (now 2)":                             func(o *Options) { o.Recipe.Batch = 2 },
+		"training images 23 (now 22)":                 func(o *Options) { o.Data = newData(22, 10, testClasses) },
+		"with n01440764 as number 0 (now n00000001)":  func(o *Options) { o.Spec.Classes = []string{"n00000001", "n01443537", "n01484850"} },
+		"optimizer.kind rmsprop (now sgd)":            func(o *Options) { o.Recipe.Optimizer.Kind = "sgd" },
+		"rate.base 0.045 (now 0.9)":                   func(o *Options) { o.Recipe.Rate.Base = 0.9 },
+		"rate.schedule exponential (now constant)":    func(o *Options) { o.Recipe.Rate.Schedule = "constant" },
+		"loss.label_smoothing 0.1 (now 0.3)":          func(o *Options) { o.Recipe.Loss.LabelSmoothing = 0.3 },
+		"loss.mixup not set (now 0.2)":                func(o *Options) { o.Recipe.Loss.Mixup = 0.2 },
+		"augment.flip true (now false)":               func(o *Options) { o.Recipe.Augment.Flip = false },
+		"ema.decay 0.9999 (now 0.5)":                  func(o *Options) { o.Recipe.EMA.Decay = 0.5 },
+		"split train (now val)":                       func(o *Options) { o.MadeFrom = checkpoint.Identity{"split": "val", "index": strings.Repeat("a", 64)} },
+		"index aaaaaaaaaaaa... (now bbbbbbbbbbbb...)": func(o *Options) { o.MadeFrom = checkpoint.Identity{"split": "train", "index": strings.Repeat("b", 64)} },
+		"weights not set (now ":                       func(o *Options) { o.Weights = o.Network.Init(3)[:1] },
 	} {
 		c := o
 		change(&c)
-		if _, err := Run(t.Context(), c); err == nil || !strings.Contains(err.Error(), want) {
+		c.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("asked for an engine") }
+		_, err := Run(t.Context(), c)
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want an error with %q, got %v", want, err)
 		}
+		if _, done, err := Finished(c); done || err != nil {
+			t.Errorf("%s: finished %v, %v", want, done, err)
+		}
+	}
+}
+
+// TestWhatMayChange goes on with other values of everything that is said not to
+// decide what run it is.
+func TestWhatMayChange(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	o := testOptions(t, t.TempDir())
+	o.StopAfter = 2
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	o.StopAfter = 0
+	o.Recipe.Name, o.Recipe.Precision, o.Recipe.Accumulate = "other", "bf16", 2
+	o.Device, o.Threads, o.Recompute, o.KeepLast, o.CheckpointEvery = "cuda:1", 7, true, 9, time.Nanosecond
+	mustRun(t, o)
+	sameEnd(t, whole.Dir, o.Dir)
+	rows, err := o.Recipe.Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, row := range rows {
+		known[row[0]] = true
+	}
+	for name := range mayChange {
+		if !known[name] && name != "needs_weights" { // left out where false
+			t.Errorf("no recipe has a %s", name)
+		}
+	}
+}
+
+// TestCheckpointOfAnEarlierVersion goes on from one that does not say what it was
+// made from, and says so.
+func TestCheckpointOfAnEarlierVersion(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	o := testOptions(t, t.TempDir())
+	o.StopAfter = 3
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+		t.Fatal(err)
+	}
+	c := readCheckpoint(t, o.Dir, 3)
+	c.Position.MadeFrom = nil
+	if _, err := checkpoint.Write(o.Dir, c.Position, c.Spec, c.Tensors); err != nil {
+		t.Fatal(err)
+	}
+	other := o
+	other.Recipe.Seed = 10
+	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "seed 9 (now 10)") {
+		t.Errorf("with another seed: %v", err)
+	}
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	o.StopAfter = 0
+	mustRun(t, o)
+	if len(warned) != 1 || !strings.Contains(warned[0], "step 3 does not say what recipe, data and weights") {
+		t.Errorf("warnings %q", warned)
+	}
+	sameEnd(t, whole.Dir, o.Dir)
+}
+
+// TestValidationStandsOnce kills a run between a validation's line in the log and
+// its checkpoint, where the last checkpoint is of the same step.
+func TestValidationStandsOnce(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	whole.CheckpointEvery = time.Nanosecond
+	killed := filepath.Join(t.TempDir(), "killed")
+	whole.OnEval = func(e runlog.Evaluation) {
+		if e.Epoch == 2 {
+			if err := os.CopyFS(killed, os.DirFS(whole.Dir)); err != nil && !strings.Contains(err.Error(), "symlink") {
+				t.Error(err)
+			}
+		}
+	}
+	mustRun(t, whole)
+	for range 2 { // and what a version before left there twice
+		o := testOptions(t, killed)
+		o.StopAfter = 1
+		if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+			t.Fatal(err)
+		}
+		log := slurp(t, filepath.Join(killed, runlog.Name))
+		at := bytes.Index(log, []byte(`{"kind":"eval"`))
+		line, _, _ := bytes.Cut(log[at:], []byte("\n"))
+		appendFile(t, filepath.Join(killed, runlog.Name), string(line)+"\n")
+	}
+	mustRun(t, testOptions(t, killed))
+	sameEnd(t, whole.Dir, killed)
+}
+
+// TestNotExportable expects a network that ONNX cannot express to be refused
+// before the first step.
+func TestNotExportable(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	net, err := model.New("alexnet", model.Options{Classes: testClasses, Width: 0.03})
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Input = 64
+	o.Network, o.Spec.Model, o.Spec.InputSize = net, "alexnet", 64
+	o.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("asked for an engine") }
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "alexnet of 64-pixel images cannot be exported") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -343,15 +484,15 @@ func TestOutOfMemoryHalves(t *testing.T) {
 		return e, nil
 	}
 	mustRun(t, o)
-	if !slices.Equal(made, []int{1, 2, 4}) || len(warned) != 2 || !strings.Contains(warned[0], "batch 4 in 2 parts") {
-		t.Errorf("engines with %v parts, warnings %q", made, warned)
+	if !slices.Equal(made, []int{1, 2, 4}) || len(warned) != 2 || !strings.Contains(warned[0], "batch 4 in 2 microbatches") {
+		t.Errorf("engines with %v microbatches, warnings %q", made, warned)
 	}
 	sameEnd(t, whole.Dir, o.Dir)
 
 	o.Recipe.Epochs, made = 4, nil // what was found out is remembered
 	mustRun(t, o)
 	if !slices.Equal(made, []int{4}) {
-		t.Errorf("continued with engines of %v parts", made)
+		t.Errorf("continued with engines of %v microbatches", made)
 	}
 	small := testOptions(t, t.TempDir())
 	small.OnWarn = nil
@@ -421,7 +562,7 @@ func TestLossAtChanceIsNamed(t *testing.T) {
 	var warned []string
 	r.o.OnWarn = func(text string) { warned = append(warned, text) }
 	r.pos.Epoch = 1
-	r.epochN, r.epochLoss = 100, 100*0.9
+	r.epochSteps, r.epochLoss = 100, 100*0.9
 	if r.checkChance(); len(warned) != 0 { // ln 3 = 1.0986
 		t.Errorf("warned %q about a loss that fell", warned)
 	}

@@ -213,7 +213,21 @@ func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.Engin
 
 func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, error), net *model.Network, b trainBench, r *trainRun, tick func()) error {
 	times := map[*float64][]float64{}
-	steps := stepper{e: e}
+	steps := train.NewPipeline(e, func(number int, m train.Metrics, err error) error {
+		if err != nil {
+			return err
+		}
+		r.Loss = m.Loss
+		if number < b.warmup {
+			return nil
+		}
+		for to, d := range map[*float64]time.Duration{
+			&r.Forward: m.Forward, &r.Backward: m.Backward, &r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange,
+		} {
+			times[to] = append(times[to], d.Seconds())
+		}
+		return nil
+	})
 	var began time.Time
 	var cpu time.Duration
 	for i := range b.warmup + b.steps {
@@ -221,7 +235,7 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 			return err
 		}
 		if i == b.warmup {
-			if _, err := steps.settle(); err != nil {
+			if err := steps.Drain(); err != nil {
 				return err
 			}
 			began, cpu = time.Now(), processorTime()
@@ -232,27 +246,22 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 			return err
 		}
 		waited := time.Since(start)
-		m, err := steps.take(batch, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.999})
+		err = steps.Submit(batch, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.999}, i)
 		batch.Release()
 		if err != nil {
 			return err
 		}
-		r.Loss = m.Loss
+		if err := steps.Settle(); err != nil {
+			return err
+		}
 		tick()
-		if i < b.warmup {
-			continue
-		}
-		for to, d := range map[*float64]time.Duration{&r.Step: time.Since(start), &r.DataWait: waited, &r.Forward: m.Forward, &r.Backward: m.Backward,
-			&r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange} {
-			times[to] = append(times[to], d.Seconds())
+		if i >= b.warmup {
+			times[&r.Step] = append(times[&r.Step], time.Since(start).Seconds())
+			times[&r.DataWait] = append(times[&r.DataWait], waited.Seconds())
 		}
 	}
-	last, err := steps.settle()
-	if err != nil {
+	if err := steps.Drain(); err != nil {
 		return err
-	}
-	if last != nil {
-		r.Loss = last.Loss
 	}
 	if n, ok := e.(interface{ Note() string }); ok {
 		r.How = n.Note()
@@ -271,43 +280,9 @@ func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, e
 	if b.peakTFLOPS > 0 {
 		r.MFU = r.TFLOPS / b.peakTFLOPS
 	}
+	var err error
 	_, r.PeakBytes, err = e.Memory()
 	return err
-}
-
-// stepper takes steps as training does: where the engine queues, it has one
-// under way, and what a step found is known a step later.
-type stepper struct {
-	e        measured
-	underway int
-}
-
-// take begins a step and gives what the newest one known of found.
-func (s *stepper) take(b *loader.Batch, step train.Step) (m train.Metrics, err error) {
-	q, ok := s.e.(train.Queuer)
-	if !ok || q.Depth() == 0 {
-		return s.e.Step(b, step)
-	}
-	if err := q.Queue(b, step); err != nil {
-		return m, err
-	}
-	if s.underway++; s.underway <= q.Depth() {
-		return m, nil
-	}
-	s.underway--
-	return q.Collect()
-}
-
-// settle waits for what is under way; the last step's findings, if it did.
-func (s *stepper) settle() (last *train.Metrics, err error) {
-	for ; s.underway > 0; s.underway-- {
-		m, err := s.e.(train.Queuer).Collect()
-		if err != nil {
-			return nil, err
-		}
-		last = &m
-	}
-	return last, nil
 }
 
 // hostMemory gives memory for batches: pinned where a GPU reads it, else nil.

@@ -28,7 +28,7 @@ func (p torchPredictor) Predict(ctx context.Context, images []byte, n int) (infe
 	if err := ctx.Err(); err != nil {
 		return infer.Outputs{}, err
 	}
-	out, err := p.engine.Predict(&loader.Batch{Images: images, Labels: make([]int64, n), Size: p.size, N: n}, false, p.want.logits, p.want.embedding)
+	out, err := p.engine.Predict(&loader.Batch{Images: images, Labels: make([]int64, n), Size: p.size, N: n}, torch.PredictOptions{Logits: p.want.logits, Embedding: p.want.embedding})
 	return infer.Outputs(out), err
 }
 

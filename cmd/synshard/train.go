@@ -144,6 +144,9 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec reci
 		Dir: tf.out, Recipe: rec, Network: net, Spec: spec, KeepLast: tf.keep, CheckpointEvery: tf.every,
 		StopAfter: tf.stopAfter, TensorBoard: tf.board, OnWarn: func(text string) { report.say("warning: %s", text) },
 	}
+	if o.MadeFrom, err = data.madeFrom(tf, sel); err != nil {
+		return err
+	}
 	if err := a.loadWeights(tf, &o, report); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/synshard/synshard/loader"
@@ -12,6 +13,7 @@ import (
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
 )
 
@@ -71,6 +73,34 @@ func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
 	}
 	d.val = relabel(view, d.classes)
 	return nil
+}
+
+// madeFrom is what the data are, for telling a run from another.
+func (d *trainData) madeFrom(tf trainFlags, sel *selectionFlags) (checkpoint.Identity, error) {
+	s, err := sel.selection()
+	if err != nil {
+		return nil, err
+	}
+	id := checkpoint.Identity{
+		"split": tf.split, "val-split": tf.valSplit, "dataset.classes_sha256": d.set.Manifest.ClassesSHA256,
+		"synset": sorted(s.Synsets), "exclude": sorted(s.Exclude),
+	}
+	for _, split := range []string{tf.split, tf.valSplit} {
+		if split != "" {
+			id["dataset."+split+".index_sha256"] = d.set.Manifest.Splits[split].IndexSHA256
+		}
+	}
+	if s.LimitPerSynset > 0 {
+		id["limit-per-synset"] = fmt.Sprint(s.LimitPerSynset)
+	}
+	if s.Parts > 0 {
+		id["job"] = fmt.Sprintf("%d/%d", s.Part, s.Parts)
+	}
+	return id, nil
+}
+
+func sorted(names []string) string {
+	return strings.Join(slices.Sorted(slices.Values(names)), " ")
 }
 
 // noImages is an empty validation set.

@@ -18,7 +18,7 @@ var recipeFlags = []struct{ flag, key, kind, help string }{
 	{"model", "model", "string", "network to fit"},
 	{"epochs", "epochs", "int", "passes over the training split"},
 	{"batch", "batch", "batch", "images an optimiser step; auto finds the most that fit the device"},
-	{"accumulate", "accumulate", "int", "parts each batch is worked through in, to save memory"},
+	{"accumulate", "accumulate", "int", "microbatches each batch is worked through in, to save memory"},
 	{"sampling", "sampling", "string", "shuffle: each image once an epoch; balanced: each class as often as another"},
 	{"seed", "seed", "int", "seed of weights, order, distortions and dropout"},
 	{"lr", "rate.base", "float", "peak learning rate, as it is: the recipe's scaling by batch is switched off"},

@@ -40,16 +40,16 @@ func (r *trainReport) start(s train.Start, where string) {
 			r.say("continuing at step %d of %d", s.Step, s.Steps)
 		}
 		r.say("%s on %s; %d training and %d validation images; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
-			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inParts(s.Parts), s.PeakRate, scaledFrom(s.Recipe.Rate))
+			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inMicrobatches(s.Microbatches), s.PeakRate, scaledFrom(s.Recipe.Rate))
 	}
 	r.bar = r.a.bar(s.Steps*batch, "train")
 	r.done = s.Step * batch
 	r.bar.Set(r.done)
 }
 
-func inParts(n int) string {
+func inMicrobatches(n int) string {
 	if n > 1 {
-		return fmt.Sprintf(" (each in %d parts)", n)
+		return fmt.Sprintf(" (each in %d microbatches)", n)
 	}
 	return ""
 }
@@ -109,7 +109,7 @@ func (r *trainReport) status() {
 	}
 	left := time.Duration(float64(s.Steps-s.Step)*float64(s.Batch)/max(s.PerSecond, 1e-9)) * time.Second
 	r.a.logf("status: step %d of %d, epoch %.2f of %d, loss %.4f, learning rate %.4g, %.1f images/s, data wait %.0f ms, about %v of steps left",
-		s.Step, s.Steps, s.Epoch, s.Epochs, s.Loss, s.Rate, s.PerSecond, s.WaitMS, left)
+		s.Step, s.Steps, s.Epoch, s.Epochs, s.Loss, s.LR, s.PerSecond, s.WaitMS, left)
 }
 
 // recipeTable prints the resolved recipe, a value a line.

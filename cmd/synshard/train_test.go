@@ -200,10 +200,10 @@ func lastState(t *testing.T, dir string) []byte {
 	t.Helper()
 	steps, err := checkpoint.Steps(dir)
 	check(t, err)
-	_, _, tensors, err := checkpoint.Read(checkpoint.Path(dir, steps[len(steps)-1]))
+	c, err := checkpoint.Read(checkpoint.Path(dir, steps[len(steps)-1]))
 	check(t, err)
 	var b []byte
-	for _, x := range tensors {
+	for _, x := range c.Tensors {
 		b = append(append(b, x.Name...), x.Data...)
 	}
 	return b
@@ -237,9 +237,9 @@ func TestTrainLearnsASelection(t *testing.T) {
 	if res.Last == nil || res.Last.Raw.N != 12 || res.Best.Raw.Top1 < 0.9 { // two colours are easily told apart
 		t.Errorf("result %s", stdout)
 	}
-	_, spec, _, err := checkpoint.Read(checkpoint.Path(out, res.Steps))
+	c, err := checkpoint.Read(checkpoint.Path(out, res.Steps))
 	check(t, err)
-	if got := strings.Join(spec.Classes, " "); got != "n02391049 n07747607" {
+	if got := strings.Join(c.Spec.Classes, " "); got != "n02391049 n07747607" {
 		t.Errorf("classes %s", got)
 	}
 	stdout, _ = runVerb(t, 0, append(args, "--eval-only")...)
@@ -294,6 +294,51 @@ func TestTrainMeetsDamage(t *testing.T) {
 	}
 	if _, stderr := runVerb(t, 4, smallRun(t, set, out)...); !strings.Contains(stderr, "part-00000.arrow") {
 		t.Errorf("damaged image: said %q", stderr)
+	}
+}
+
+// A run goes on with what it was made from: another recipe, dataset, split or
+// selection in its directory is refused by name, though all counts are the same.
+func TestTrainRefusesAnotherRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set, out := writeTrainSet(t, 4, 12), filepath.Join(t.TempDir(), "run")
+	runVerb(t, 75, smallRun(t, set, out, "--stop-after-steps", "3")...)
+	for _, c := range []struct {
+		set  string
+		more []string
+		want []string
+	}{
+		{set, []string{"--lr", "0.9", "--label-smoothing", "0.3", "--weight-decay", "0.1", "--schedule", "constant", "--ema", "0.5", "--dropout", "0.9", "--set", "augment.flip=false"},
+			[]string{"rate.base", "(now 0.9)", "loss.label_smoothing", "optimizer.weight_decay", "rate.schedule", "ema.decay 0.9 (now 0.5)", "network.dropout 0.3 (now 0.9)", "augment.flip"}},
+		{writeTrainSet(t, 5, 12), []string{"--limit-per-synset", "4"}, []string{"dataset.train.index_sha256", "limit-per-synset not set (now 4)"}},
+		{set, []string{"--split", "val"}, []string{"split train (now val)"}},
+		{set, []string{"--val-split", "train"}, []string{"val-split val (now train)"}},
+		{set, []string{"--synset", "n02129604", "--synset", "n02391049", "--synset", "n07747607"}, []string{"synset not set (now n02129604 n02391049 n07747607)"}},
+	} {
+		if _, err := (&app{}).findWordNet(""); err != nil && c.more[0] == "--synset" {
+			continue
+		}
+		_, stderr := runVerb(t, 1, smallRun(t, c.set, out, c.more...)...)
+		for _, want := range c.want {
+			if !strings.Contains(stderr, want) {
+				t.Errorf("%v: %q is not in %q", c.more, want, stderr)
+			}
+		}
+	}
+	runVerb(t, 75, smallRun(t, set, out, "--epochs", "7", "--workers", "1", "--keep", "1", "--checkpoint-every", "1s", "--stop-after-steps", "1")...)
+}
+
+// A network that cannot be exported is refused before it is trained.
+func TestTrainNotExportable(t *testing.T) {
+	set, out := writeTrainSet(t, 8, 3), filepath.Join(t.TempDir(), "run")
+	_, stderr := runVerb(t, 1, "train", set, "--out", out, "--torch-lib", needEngine(t), "--model", "alexnet", "--width", "0.05", "--set", "eval.size=64", "--set", "eval.resize=64", "--batch", "6", "--device", "cpu", "--progress", "off")
+	if !strings.Contains(stderr, "alexnet of 64-pixel images cannot be exported") {
+		t.Errorf("said %q", stderr)
+	}
+	if steps, err := checkpoint.Steps(out); len(steps) > 0 || err != nil {
+		t.Errorf("checkpoints %v, %v", steps, err)
 	}
 }
 

@@ -66,8 +66,9 @@ func TestDemoEqualsEngine(t *testing.T) {
 			break
 		}
 		must(err)
-		want, err := e.Probabilities(b, false)
+		predicted, err := e.Predict(b, torch.PredictOptions{})
 		must(err)
+		want := predicted.Probabilities
 		out, err := s.Predict(t.Context(), b.Images, b.N)
 		must(err)
 		got := out.Probabilities

@@ -111,10 +111,11 @@ func equalsEngine(t *testing.T, name, lib string, shim *torch.Shim) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	want, err := e.Probabilities(batch, false)
+	predicted, err := e.Predict(batch, torch.PredictOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	want := predicted.Probabilities
 	out, err := s.Predict(t.Context(), batch.Images, 4)
 	if err != nil {
 		t.Fatal(err)

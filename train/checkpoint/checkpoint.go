@@ -42,21 +42,22 @@ const (
 // Position is where a run stands and what must stay the same for it to go on:
 // the next sample is number Sample of epoch Epoch's order under Seed.
 type Position struct {
-	Version   int                 `json:"version"`
-	Step      int64               `json:"step"`   // optimiser steps done
-	Epoch     int                 `json:"epoch"`  // epoch under way, from 0
-	Sample    int64               `json:"sample"` // samples of it already used
-	Images    int64               `json:"images"` // training images used in all
-	Seconds   float64             `json:"seconds"`
-	Seed      uint64              `json:"seed"`
-	Batch     int                 `json:"batch"`
-	Rows      int                 `json:"rows"`
-	Model     string              `json:"model"`
-	Width     float64             `json:"width"`
-	Classes   string              `json:"classes"`    // digest of the class list
-	Parts     int                 `json:"accumulate"` // parts the batch was worked through in
-	Optimizer string              `json:"optimizer"`
-	Evals     []runlog.Evaluation `json:"evals,omitempty"` // one an epoch validated
+	Version      int                 `json:"version"`
+	Step         int64               `json:"step"`   // optimiser steps done
+	Epoch        int                 `json:"epoch"`  // epoch under way, from 0
+	Sample       int64               `json:"sample"` // samples of it already used
+	Images       int64               `json:"images"` // training images used in all
+	Seconds      float64             `json:"seconds"`
+	Seed         uint64              `json:"seed"`
+	Batch        int                 `json:"batch"`
+	Rows         int                 `json:"rows"`
+	Model        string              `json:"model"`
+	Width        float64             `json:"width"`
+	Classes      string              `json:"classes"`    // digest of the class list
+	Microbatches int                 `json:"accumulate"` // that a batch is worked through in
+	Optimizer    string              `json:"optimizer"`
+	Evals        []runlog.Evaluation `json:"evals,omitempty"`     // one an epoch validated
+	MadeFrom     Identity            `json:"made_from,omitempty"` // nil: written by a version that kept none
 }
 
 // BestEval gives the validation with the highest top-1 (of the averaged weights
@@ -147,74 +148,80 @@ func Digest(tensors []model.Tensor, meta map[string]string) string {
 	return fmt.Sprintf("%08x", sum.Sum32())
 }
 
+// Checkpoint is what one file holds.
+type Checkpoint struct {
+	Position Position
+	Spec     model.Spec
+	Tensors  []model.Tensor
+}
+
 // Read reads a checkpoint and checks every byte of it; what is wrong
 // with it is ErrDamaged, unless it cannot be opened or read at all.
-func Read(path string) (Position, model.Spec, []model.Tensor, error) {
-	var p Position
-	var spec model.Spec
+func Read(path string) (*Checkpoint, error) {
 	damaged := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, fmt.Errorf(format, args...))
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return p, spec, nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return p, spec, nil, fmt.Errorf("checkpoint: %w", err)
+		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	tensors, meta, err := weights.ReadSafetensors(f, info.Size())
 	if err != nil {
-		return p, spec, nil, damaged("%w", err)
+		return nil, damaged("%w", err)
 	}
 	if want, got := meta[sumKey], Digest(tensors, meta); want != got {
-		return p, spec, nil, damaged("checksum is %s, the file says %q", got, want)
+		return nil, damaged("checksum is %s, the file says %q", got, want)
 	}
-	if err := json.Unmarshal([]byte(meta[stateKey]), &p); err != nil {
-		return p, spec, nil, damaged("%s: %w", stateKey, err)
+	c := Checkpoint{Tensors: tensors}
+	if err := json.Unmarshal([]byte(meta[stateKey]), &c.Position); err != nil {
+		return nil, damaged("%s: %w", stateKey, err)
 	}
-	if p.Version != Version {
-		return p, spec, nil, fmt.Errorf("%s: checkpoint version %d, this program knows %d", path, p.Version, Version)
+	if v := c.Position.Version; v != Version {
+		return nil, fmt.Errorf("%s: checkpoint version %d, this program knows %d", path, v, Version)
 	}
-	if spec, err = model.ParseSpec(meta[model.SpecKey]); err != nil {
-		return p, spec, nil, damaged("%s: %w", model.SpecKey, err)
+	if c.Spec, err = model.ParseSpec(meta[model.SpecKey]); err != nil {
+		return nil, damaged("%s: %w", model.SpecKey, err)
 	}
-	return p, spec, tensors, nil
+	return &c, nil
 }
 
 // Newest reads the newest checkpoint that is whole. Damaged ones are
-// reported, set aside under another name and passed over. found is false when
-// there is none at all; when every one is damaged that is an error.
-func Newest(dir string, warn func(string)) (p Position, tensors []model.Tensor, found bool, err error) {
+// reported, set aside under another name and passed over. It is nil when there is
+// none at all; when every one is damaged that is an error.
+func Newest(dir string, warn func(string)) (*Checkpoint, error) {
 	steps, err := Steps(dir)
 	if err != nil {
-		return p, nil, false, err
+		return nil, err
 	}
 	var last error
 	for _, step := range slices.Backward(steps) {
 		path := Path(dir, step)
-		p, _, tensors, err := Read(path)
-		if err == nil && p.Step != step {
-			err = fmt.Errorf("%s: %w: it holds step %d", path, ErrDamaged, p.Step)
+		c, err := Read(path)
+		if err == nil && c.Position.Step != step {
+			err = fmt.Errorf("%s: %w: it holds step %d", path, ErrDamaged, c.Position.Step)
 		}
 		if err == nil {
-			return p, tensors, true, nil
+			return c, nil
 		}
 		if !errors.Is(err, ErrDamaged) {
-			return p, nil, false, err
+			return nil, err
 		}
 		warn(fmt.Sprintf("%v; it is set aside as %s and the one before it is used", err, filepath.Base(path)+".damaged"))
 		if err := os.Rename(path, path+".damaged"); err != nil {
-			return p, nil, false, fmt.Errorf("set aside: %w", err)
+			return nil, fmt.Errorf("set aside: %w", err)
 		}
 		last = err
 	}
 	if last != nil {
-		return p, nil, false, fmt.Errorf("no whole checkpoint is left in %s (the last: %w); to start afresh remove the directory",
+		return nil, fmt.Errorf("no whole checkpoint is left in %s (the last: %w); to start afresh remove the directory",
 			filepath.Join(dir, Dir), last)
 	}
-	return p, nil, false, nil
+	return nil, nil
 }
 
 // Prune removes all checkpoints but the newest keep and the one of step best,

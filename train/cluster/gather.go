@@ -139,7 +139,7 @@ func (m *Members) accept(listener *net.TCPListener, token string) error {
 func (m *Members) NewEngine(network *model.Network, cfg train.EngineConfig) (*Procs, error) {
 	n := m.launch.World
 	if cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
-		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d parts", cfg.Batch, n, max(cfg.Accumulate, 1))
+		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d microbatches", cfg.Batch, n, max(cfg.Accumulate, 1))
 	}
 	port, err := freePort("")
 	if err != nil {

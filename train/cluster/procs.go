@@ -55,7 +55,7 @@ func newRank(number int, name string, in io.Writer, out io.Reader) *rank {
 // calls Serve on its standard input and output.
 func NewProcs(b Backend, network *model.Network, cfg train.EngineConfig, n int, spawn func() *exec.Cmd) (*Procs, error) {
 	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
-		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d parts", cfg.Batch, n, max(cfg.Accumulate, 1))
+		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d microbatches", cfg.Batch, n, max(cfg.Accumulate, 1))
 	}
 	port, err := freePort("127.0.0.1")
 	if err != nil {

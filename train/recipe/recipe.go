@@ -29,7 +29,7 @@ type Recipe struct {
 	NeedsWeights bool      `yaml:"needs_weights,omitempty"` // the recipe makes no sense from scratch
 	Epochs       int       `yaml:"epochs"`
 	Batch        int       `yaml:"batch"`      // images an optimiser step, over all devices
-	Accumulate   int       `yaml:"accumulate"` // parts a batch is worked through in; 0 means 1
+	Accumulate   int       `yaml:"accumulate"` // microbatches a batch is worked through in; 0 means 1
 	Sampling     string    `yaml:"sampling"`   // shuffle, or balanced: each class as often as another
 	Truncated    string    `yaml:"truncated"`  // images that end early: error, or accept what there is of them
 	Seed         uint64    `yaml:"seed"`
@@ -323,7 +323,7 @@ func (r Recipe) Check() error {
 		}
 	}
 	if r.Batch > 0 && r.Batch%r.Accumulate != 0 {
-		return fmt.Errorf("batch %d does not divide into accumulate %d parts", r.Batch, r.Accumulate)
+		return fmt.Errorf("batch %d does not divide into %d microbatches (accumulate)", r.Batch, r.Accumulate)
 	}
 	return cmp.Or(r.checkNames(), r.Optimizer.check(), r.Rate.Check())
 }

@@ -73,7 +73,7 @@ func readHistory(log string) (*history, error) {
 			if rec.Loss != nil {
 				add(&h.loss, rec.Epoch, *rec.Loss)
 			}
-			add(&h.rate, rec.Epoch, rec.Rate)
+			add(&h.rate, rec.Epoch, rec.LR)
 			add(&h.top1, rec.Epoch, 100*rec.Top1)
 		case "eval":
 			add(&h.lossRaw, rec.Epoch, float64(rec.Raw.Loss))

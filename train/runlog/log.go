@@ -30,7 +30,7 @@ type Step struct {
 	MainLoss  float64   `json:"main_loss"`
 	AuxLoss   float64   `json:"aux_loss"`
 	Top1      float64   `json:"top1"` // of this training batch
-	Rate      float64   `json:"lr"`
+	LR        float64   `json:"lr"`
 	GradNorm  Number    `json:"grad_norm"` // before clipping; null: not finite
 	EMADecay  float64   `json:"ema_decay,omitempty"`
 	Images    int64     `json:"images"`       // used so far
@@ -83,10 +83,11 @@ func (e Evaluation) Best() *Score {
 
 // event is a line that is neither: a warning, a start.
 type event struct {
-	Kind string    `json:"kind"`
-	Time time.Time `json:"time"`
-	Step int64     `json:"step"`
-	Text string    `json:"text"`
+	Kind     string            `json:"kind"` // "warning", "run"
+	Time     time.Time         `json:"time"`
+	Step     int64             `json:"step"`
+	Text     string            `json:"text"`
+	MadeFrom map[string]string `json:"made_from,omitempty"`
 }
 
 // Log appends lines to log.ndjson.
@@ -94,12 +95,12 @@ type Log struct {
 	f *os.File
 }
 
-// Open opens the log of a run that stands at step, dropping the steps and
-// validations that come after it (those of a killed run, about to be done
-// again) and a torn last line.
-func Open(dir string, step int64) (*Log, error) {
+// Open opens the log of a run that has done so many steps and epochs, dropping the
+// steps and validations that come after them (those of a killed run, about to be
+// done again), validations that stand there twice, and a torn last line.
+func Open(dir string, steps int64, epochs int) (*Log, error) {
 	path := filepath.Join(dir, Name)
-	if err := trim(path, step); err != nil {
+	if err := trim(path, steps, epochs); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
@@ -109,17 +110,27 @@ func Open(dir string, step int64) (*Log, error) {
 	return &Log{f}, nil
 }
 
-func trim(path string, step int64) error {
+func trim(path string, steps int64, epochs int) error {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	validated := map[float64]bool{} // epochs
 	return durable.WriteFile(path, func(w io.Writer) error {
 		return Each(path, func(line []byte, rec Record) error {
-			if rec.Kind != "step" && rec.Kind != "eval" || rec.Step <= step {
-				_, err := w.Write(append(line, '\n'))
-				return err
+			keep := true
+			switch rec.Kind {
+			case "step":
+				keep = rec.Step <= steps
+			case "eval":
+				// The last epoch's steps may be done and its validation not: Epoch tells.
+				keep = rec.Step <= steps && rec.Epoch <= float64(epochs) && !validated[rec.Epoch]
+				validated[rec.Epoch] = validated[rec.Epoch] || keep
 			}
-			return nil
+			if !keep {
+				return nil
+			}
+			_, err := w.Write(append(line, '\n'))
+			return err
 		})
 	})
 }
@@ -131,7 +142,7 @@ type Record struct {
 	Epoch    float64  `json:"epoch"`
 	Loss     *float64 `json:"loss"`
 	Top1     float64  `json:"top1"`
-	Rate     float64  `json:"lr"`
+	LR       float64  `json:"lr"`
 	Raw, EMA *Score
 }
 
@@ -172,9 +183,15 @@ func (l *Log) Write(v any) error {
 	return nil
 }
 
-// Event appends a line of text: what happened at a step.
-func (l *Log) Event(kind string, step int64, text string) error {
-	return l.Write(event{Kind: kind, Time: time.Now().UTC(), Step: step, Text: text})
+// Warning appends a line of text about a step.
+func (l *Log) Warning(step int64, text string) error {
+	return l.Write(event{Kind: "warning", Time: time.Now().UTC(), Step: step, Text: text})
+}
+
+// Started appends a line that says how the run goes on at a step, and what it is
+// made from, by name.
+func (l *Log) Started(step int64, text string, madeFrom map[string]string) error {
+	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: text, MadeFrom: madeFrom})
 }
 
 // Close closes the file.

@@ -55,7 +55,7 @@ type Engine struct {
 	params []model.Param
 	handle *C.ss_engine
 	slots  []string
-	queued [][]float64 // of the steps under way, each part's share in the whole batch's means
+	queued [][]float64 // of the steps under way, each microbatch's share in the whole batch's means
 	work   chan func()
 }
 
@@ -69,7 +69,7 @@ var (
 func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) {
 	cfg.Accumulate = max(cfg.Accumulate, 1)
 	if cfg.Batch < 1 || cfg.Batch%cfg.Accumulate != 0 {
-		return nil, fmt.Errorf("new engine: batch %d cannot be worked through in %d parts", cfg.Batch, cfg.Accumulate)
+		return nil, fmt.Errorf("new engine: batch %d cannot be worked through in %d microbatches", cfg.Batch, cfg.Accumulate)
 	}
 	config, err := cConfig(cfg)
 	if err != nil {
@@ -150,14 +150,14 @@ func (e *Engine) checkBatch(b *loader.Batch) error {
 	return nil
 }
 
-// part is the memory of rows [from, to) of a batch.
-func part(b *loader.Batch, from, to int) (*C.uint8_t, *C.int64_t, C.int32_t) {
+// rowsOf is the memory of rows [from, to) of a batch.
+func rowsOf(b *loader.Batch, from, to int) (*C.uint8_t, *C.int64_t, C.int32_t) {
 	image := b.Size * b.Size * 3
 	return (*C.uint8_t)(&b.Images[from*image]), (*C.int64_t)(&b.Labels[from]), C.int32_t(to - from)
 }
 
 // Step implements train.Engine. With Accumulate the batch is worked through in
-// parts whose gradients add up to the whole batch's, batch norm apart.
+// microbatches whose gradients add up to the whole batch's, batch norm apart.
 func (e *Engine) Step(b *loader.Batch, s train.Step) (train.Metrics, error) {
 	return e.step(b, s, true)
 }
@@ -171,13 +171,13 @@ func (e *Engine) step(b *loader.Batch, s train.Step, update bool) (train.Metrics
 	if len(e.queued) > 0 {
 		return train.Metrics{}, fmt.Errorf("step: %d steps are under way and not collected", len(e.queued))
 	}
-	if err := e.queue(b, s, update); err != nil {
+	if err := e.submit(b, s, update); err != nil {
 		return train.Metrics{}, err
 	}
 	return e.Collect()
 }
 
-// Depth implements train.Queuer: a GPU works while the host prepares its next
+// Depth implements train.Queue: a GPU works while the host prepares its next
 // step. In a group what a step found is summed by the processes, which waits.
 func (e *Engine) Depth() int {
 	if e.cfg.Device == "cpu" || e.cfg.Group.World > 1 {
@@ -192,14 +192,14 @@ func (e *Engine) Note() (note string) {
 	return note
 }
 
-// Queue implements train.Queuer.
-func (e *Engine) Queue(b *loader.Batch, s train.Step) error { return e.queue(b, s, true) }
+// Submit implements train.Queue.
+func (e *Engine) Submit(b *loader.Batch, s train.Step) error { return e.submit(b, s, true) }
 
-func (e *Engine) queue(b *loader.Batch, s train.Step, update bool) error {
+func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 	if err := e.checkBatch(b); err != nil {
 		return fmt.Errorf("step: %w", err)
 	}
-	parts := partition(b.Labels, e.cfg.Accumulate)
+	spans := microbatches(b.Labels, e.cfg.Accumulate)
 	total := float64(counted(b.Labels))
 	if e.cfg.Group.World > 1 {
 		all := []float64{total}
@@ -211,16 +211,16 @@ func (e *Engine) queue(b *loader.Batch, s train.Step, update bool) error {
 		}
 	}
 	var shares []float64
-	for i, p := range parts {
+	for i, p := range spans {
 		share := float64(counted(b.Labels[p.from:p.to])) / max(total, 1)
 		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
-			grad_scale: C.double(share), update: flag(update && i == len(parts)-1), freeze_bn: flag(s.FreezeBN)}
-		images, labels, rows := part(b, p.from, p.to)
+			grad_scale: C.double(share), update: flag(update && i == len(spans)-1), freeze_bn: flag(s.FreezeBN)}
+		images, labels, rows := rowsOf(b, p.from, p.to)
 		err := e.call("step", func(t *C.char, n C.size_t) C.int {
 			return C.ss_queue(e.shim.api, e.handle, images, labels, rows, &step, t, n)
 		})
 		if err != nil {
-			_, dropped := e.collectParts(shares) // of the step that broke off
+			_, dropped := e.collectOwn(shares) // of the step that broke off
 			return errors.Join(err, dropped)
 		}
 		shares = append(shares, share)
@@ -229,7 +229,7 @@ func (e *Engine) queue(b *loader.Batch, s train.Step, update bool) error {
 	return nil
 }
 
-// Collect implements train.Queuer.
+// Collect implements train.Queue.
 func (e *Engine) Collect() (train.Metrics, error) {
 	if len(e.queued) == 0 {
 		return train.Metrics{}, errors.New("collect: no step is under way")
@@ -239,9 +239,9 @@ func (e *Engine) Collect() (train.Metrics, error) {
 	return e.collect(shares)
 }
 
-// collect waits for a step's parts and adds up what the group's processes found.
+// collect waits for a step's microbatches and adds up what the group's processes found.
 func (e *Engine) collect(shares []float64) (train.Metrics, error) {
-	sum, err := e.collectParts(shares)
+	sum, err := e.collectOwn(shares)
 	if err != nil || e.cfg.Group.World <= 1 {
 		return sum, err
 	}
@@ -253,8 +253,8 @@ func (e *Engine) collect(shares []float64) (train.Metrics, error) {
 	return sum, nil
 }
 
-// collectParts is collect for this process alone.
-func (e *Engine) collectParts(shares []float64) (sum train.Metrics, err error) {
+// collectOwn is collect for this process alone.
+func (e *Engine) collectOwn(shares []float64) (sum train.Metrics, err error) {
 	for _, share := range shares {
 		var m C.ss_metrics
 		err := e.call("step", func(t *C.char, n C.size_t) C.int { return C.ss_collect(e.shim.api, e.handle, &m, t, n) })
@@ -266,7 +266,7 @@ func (e *Engine) collectParts(shares []float64) (sum train.Metrics, err error) {
 		sum.AuxLoss += share * float64(m.aux_loss)
 		sum.Correct += int(m.correct)
 		sum.Counted += int(m.counted)
-		sum.GradNorm, sum.Skipped = float64(m.grad_norm), m.skipped != 0
+		sum.GradNorm, sum.Overflow = float64(m.grad_norm), m.skipped != 0
 		sum.Forward += seconds(m.forward_s)
 		sum.Backward += seconds(m.backward_s)
 		sum.Group += seconds(m.group_s)
@@ -292,10 +292,10 @@ func (e *Engine) Sum(values []float64) error {
 
 type span struct{ from, to int }
 
-// partition cuts labels into at most parts spans of equal length, leaving out
-// those without any labelled row.
-func partition(labels []int64, parts int) []span {
-	size := (len(labels) + parts - 1) / parts
+// microbatches cuts labels into at most n spans of equal length, leaving out those
+// without any labelled row.
+func microbatches(labels []int64, n int) []span {
+	size := (len(labels) + n - 1) / n
 	var out []span
 	for from := 0; from < len(labels); from += size {
 		to := min(from+size, len(labels))
@@ -325,7 +325,7 @@ func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) 
 		return train.EvalMetrics{}, fmt.Errorf("evaluate: %w", err)
 	}
 	var m C.ss_eval
-	images, labels, rows := part(b, 0, len(b.Labels))
+	images, labels, rows := rowsOf(b, 0, len(b.Labels))
 	err := e.call("evaluate", func(t *C.char, n C.size_t) C.int {
 		return C.ss_evaluate(e.shim.api, e.handle, images, labels, rows, flag(ema), &m, t, n)
 	})
@@ -339,15 +339,15 @@ type Predictions struct {
 	Logits        []float32 // [n, classes]
 }
 
-// Probabilities gives the main head's softmax, [rows, classes].
-func (e *Engine) Probabilities(b *loader.Batch, ema bool) ([]float32, error) {
-	p, err := e.Predict(b, ema, false, false)
-	return p.Probabilities, err
+// PredictOptions say what is wanted beside the probabilities, and of which weights.
+type PredictOptions struct {
+	EMA       bool // the averaged weights
+	Logits    bool
+	Embedding bool
 }
 
-// Predict gives the probabilities, and the logits and the embedding where they
-// are asked for.
-func (e *Engine) Predict(b *loader.Batch, ema, logits, embedding bool) (p Predictions, err error) {
+// Predict runs the network in evaluation over a batch, whatever its labels.
+func (e *Engine) Predict(b *loader.Batch, o PredictOptions) (p Predictions, err error) {
 	if err := e.checkBatch(b); err != nil {
 		return p, fmt.Errorf("predict: %w", err)
 	}
@@ -358,38 +358,45 @@ func (e *Engine) Predict(b *loader.Batch, ema, logits, embedding bool) (p Predic
 	width := shapes[e.net.Embedding].Elements()
 	p.Probabilities = make([]float32, len(b.Labels)*e.net.Classes)
 	var l, v *C.float
-	if logits {
+	if o.Logits {
 		p.Logits = make([]float32, len(p.Probabilities))
 		l = (*C.float)(&p.Logits[0])
 	}
-	if embedding {
+	if o.Embedding {
 		p.Embedding = make([]float32, len(b.Labels)*width)
 		v = (*C.float)(&p.Embedding[0])
 	}
-	images, _, rows := part(b, 0, len(b.Labels))
+	images, _, rows := rowsOf(b, 0, len(b.Labels))
 	err = e.call("predict", func(t *C.char, n C.size_t) C.int {
-		return C.ss_predict(e.shim.api, e.handle, images, rows, flag(ema), (*C.float)(&p.Probabilities[0]), l, v, C.int32_t(width), t, n)
+		return C.ss_predict(e.shim.api, e.handle, images, rows, flag(o.EMA), (*C.float)(&p.Probabilities[0]), l, v, C.int32_t(width), t, n)
 	})
 	return p, err
 }
 
+// ForwardOptions say how Forward runs the network.
+type ForwardOptions struct {
+	Training bool   // batch norm by the batch, with dropout
+	Aux      bool   // the auxiliary heads' logits too
+	Seed     uint64 // of dropout
+}
+
 // Forward runs the network over normalised float32 images [rows, 3, input,
-// input] and gives the logits of the main head and, if aux is set, of the
+// input] and gives the logits of the main head and, if asked for, of the
 // auxiliary ones, [rows, classes] each.
-func (e *Engine) Forward(inputs []float32, rows int, training, aux bool, seed uint64) ([][]float32, error) {
+func (e *Engine) Forward(inputs []float32, rows int, o ForwardOptions) ([][]float32, error) {
 	if len(inputs) != rows*3*e.net.Input*e.net.Input || rows < 1 {
 		return nil, fmt.Errorf("forward: %d values for %d images of %d pixels", len(inputs), rows, e.net.Input)
 	}
 	out := [][]float32{make([]float32, rows*e.net.Classes)}
 	var p [2]*C.float
-	if aux {
+	if o.Aux {
 		for i := range e.net.Aux {
 			out = append(out, make([]float32, rows*e.net.Classes))
 			p[i] = (*C.float)(&out[i+1][0])
 		}
 	}
 	err := e.call("forward", func(t *C.char, n C.size_t) C.int {
-		return C.ss_forward(e.shim.api, e.handle, (*C.float)(&inputs[0]), C.int32_t(rows), flag(training), C.uint64_t(seed), (*C.float)(&out[0][0]), p[0], p[1], t, n)
+		return C.ss_forward(e.shim.api, e.handle, (*C.float)(&inputs[0]), C.int32_t(rows), flag(o.Training), C.uint64_t(o.Seed), (*C.float)(&out[0][0]), p[0], p[1], t, n)
 	})
 	return out, err
 }

@@ -147,13 +147,13 @@ func TestForward(t *testing.T) {
 		cfg := config("rmsprop")
 		cfg.ChannelsLast = layout
 		e := engine(t, cfg)
-		out, err := e.Forward(inputs, 4, false, true, 0)
+		out, err := e.Forward(inputs, 4, ForwardOptions{Aux: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		near(t, "logits, evaluating", out[0], g.LogitsEval, 1e-4)
 		near(t, "auxiliary logits, evaluating", out[1], g.AuxEval, 1e-4)
-		if out, err = e.Forward(inputs, 4, true, true, 0); err != nil {
+		if out, err = e.Forward(inputs, 4, ForwardOptions{Training: true, Aux: true}); err != nil {
 			t.Fatal(err)
 		}
 		near(t, "logits, training", out[0], g.LogitsTrain, 1e-4)
@@ -169,11 +169,11 @@ func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g 
 	cfg.BNMomentum = 0.5
 	e := engine(t, cfg)
 	for range 6 {
-		if _, err := e.Forward(inputs, 4, true, true, 0); err != nil {
+		if _, err := e.Forward(inputs, 4, ForwardOptions{Training: true, Aux: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out, err := e.Forward(inputs, 4, false, false, 0)
+	out, err := e.Forward(inputs, 4, ForwardOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,13 +303,13 @@ func TestStateContinues(t *testing.T) {
 func TestEvaluate(t *testing.T) {
 	e := engine(t, config("sgd"))
 	b := batch(4)
-	p, err := e.Probabilities(b, false)
+	p, err := e.Predict(b, PredictOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	top1, top5, loss := 0, 0, 0.0
 	for i, label := range b.Labels {
-		row := p[i*8 : (i+1)*8]
+		row := p.Probabilities[i*8 : (i+1)*8]
 		above := 0
 		for _, v := range row {
 			if v > row[label] {

@@ -207,9 +207,9 @@ func TestHalf(t *testing.T) {
 				t.Fatal(err)
 			}
 			switch {
-			case m.Skipped && i != overflows[path]:
+			case m.Overflow && i != overflows[path]:
 				t.Errorf("unfused %v: step %d overflowed after others had not", unfused, i)
-			case m.Skipped:
+			case m.Overflow:
 				overflows[path]++
 			case i == overflows[path]:
 				loss[path] = m.Loss

@@ -39,7 +39,7 @@ func TestQueue(t *testing.T) {
 		}
 		want = append(want, m)
 		b := batch(4)
-		if err := two.Queue(b, train.Step{Seed: uint64(i), LR: 0.005}); err != nil {
+		if err := two.Submit(b, train.Step{Seed: uint64(i), LR: 0.005}); err != nil {
 			t.Fatal(err)
 		}
 		clear(b.Images) // free again, as the loader takes it

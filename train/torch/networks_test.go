@@ -56,7 +56,7 @@ func TestNetworks(t *testing.T) {
 				t.Fatal(err)
 			}
 			b := &loader.Batch{Images: modeltest.Images(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
-			out, err := e.Forward(planar(b.Images, n.Input), 4, true, len(n.Aux) > 0, 0)
+			out, err := e.Forward(planar(b.Images, n.Input), 4, ForwardOptions{Training: true, Aux: len(n.Aux) > 0})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -346,7 +346,7 @@ func TestExceptions(t *testing.T) {
 	expect("a pool that libtorch refuses", err, false, "step: pad should be")
 	_, err = e.Evaluate(batch(4), false)
 	expect("a pool that libtorch refuses", err, false, "evaluate: pad should be")
-	_, err = e.Probabilities(batch(4), false)
+	_, err = e.Predict(batch(4), PredictOptions{})
 	expect("a pool that libtorch refuses", err, false, "predict: pad should be")
 	state, err := e.State()
 	if err != nil || len(state) == 0 {

@@ -1,0 +1,46 @@
+package train
+
+import (
+	"fmt"
+	"maps"
+
+	"github.com/synshard/synshard/train/checkpoint"
+)
+
+// mayChange are the values of a recipe with which a run may go on that began with
+// others. Beside the recipe the machine may change: device, threads, processes,
+// workers, memory for data, recomputation, and what is kept and written how often.
+var mayChange = map[string]bool{
+	"name":          true, // says where values come from
+	"needs_weights": true, // decided the beginning
+	"epochs":        true, // a longer or shorter run of the same kind
+	"precision":     true, // goes by the machine
+	"accumulate":    true, // goes by the machine's memory; it may only grow
+}
+
+// identity is all that a run is made from.
+func (o *Options) identity() (checkpoint.Identity, error) {
+	values, err := o.Recipe.Table()
+	if err != nil {
+		return nil, err
+	}
+	id := checkpoint.Identity{}
+	for _, row := range values {
+		if !mayChange[row[0]] {
+			id[row[0]] = row[1]
+		}
+	}
+	maps.Copy(id, o.MadeFrom)
+	if len(o.Weights) > 0 {
+		id["weights"] = checkpoint.WeightsSum(o.Weights)
+	}
+	return id, nil
+}
+
+// sameRun is an error unless a checkpoint is of the run that o asks for.
+func (o *Options) sameRun(c *checkpoint.Checkpoint) error {
+	if err := checkpoint.SameRun(c.Position, o.start(), c.Spec.Classes, o.Spec.Classes); err != nil {
+		return fmt.Errorf("it holds another run: %w", err)
+	}
+	return nil
+}
