@@ -3,10 +3,13 @@ package shard
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -29,8 +32,10 @@ func (c *Class) Describe(g *wordnet.Graph) {
 
 // WriteClasses writes the class list of the dataset in dir and gives the
 // SHA-256 of the file in hex, for the manifest. Classes are in the order
-// of their labels, 0, 1, 2 and so on, and every synset is there once.
+// of their labels, 0, 1, 2 and so on, and every synset is there once. Text that is not
+// UTF-8 is escaped, as utf8name.Ensure does.
 func WriteClasses(dir string, classes []Class) (string, error) {
+	classes = ensureText(classes)
 	if err := checkClasses(classes); err != nil {
 		return "", fmt.Errorf("write classes: %w", err)
 	}
@@ -84,17 +89,21 @@ func ReadClasses(dir, sum string) ([]Class, error) {
 }
 
 func parseClasses(b []byte) ([]Class, error) {
-	batches, err := decodeFile(b, classFields)
+	records, err := decodeFile(b, classFields)
 	if err != nil {
 		return nil, err
 	}
 	var out []Class
-	for _, b := range batches {
-		c := b.columns
-		for i := range b.rows {
+	for _, rec := range records {
+		label, synset, id := rec.Column(0).(*array.Int64), rec.Column(1).(*array.String), rec.Column(2).(*array.Int32)
+		words, gloss, path := rec.Column(3).(*array.List), rec.Column(4).(*array.String), rec.Column(5).(*array.List)
+		for i := range int(rec.NumRows()) {
+			if label.IsNull(i) {
+				return nil, corruptf("class %d has no label", i)
+			}
 			out = append(out, Class{
-				Label: int(c[0].i64(i)), Synset: c[1].str(i), ILSVRC2012ID: c[2].i32(i),
-				Words: c[3].strs(i), Gloss: c[4].str(i), Path: c[5].strs(i),
+				Label: int(label.Value(i)), Synset: str(synset, i), ILSVRC2012ID: i32(id, i),
+				Words: strs(words, i), Gloss: str(gloss, i), Path: strs(path, i),
 			})
 		}
 	}
@@ -102,6 +111,24 @@ func parseClasses(b []byte) ([]Class, error) {
 		return nil, corruptf("%v", err)
 	}
 	return out, nil
+}
+
+// ensureText gives classes whose text is UTF-8.
+func ensureText(classes []Class) []Class {
+	classes = slices.Clone(classes)
+	for i := range classes {
+		c := &classes[i]
+		c.Synset, c.Gloss = utf8name.Ensure(c.Synset), utf8name.Ensure(c.Gloss)
+		for _, list := range []*[]string{&c.Words, &c.Path} {
+			for k, s := range *list {
+				if !utf8.ValidString(s) {
+					*list = slices.Clone(*list)
+					(*list)[k] = utf8name.Escape(s)
+				}
+			}
+		}
+	}
+	return classes
 }
 
 func checkClasses(c []Class) error {

@@ -109,9 +109,9 @@ func (s *Split) FileOf(i int) int { return int(s.index.fileOf[i]) }
 func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	b, k := s.index.at(i)
 	file := s.index.files[s.index.fileOf[i]]
-	at, n := b.columns[indexOffset].i64(k), b.columns[indexLength].i64(k)
+	at, n := b.offset.Value(k), b.length.Value(k)
 	fail := func(what error) error {
-		return fmt.Errorf("%s: image %s (%d bytes at %d): %w", file, b.columns[0].bytes(k), n, at, what)
+		return fmt.Errorf("%s: image %s (%d bytes at %d): %w", file, b.path.Value(k), n, at, what)
 	}
 	f, err := s.d.files.get(file)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	} else if err != nil {
 		return nil, fail(err)
 	}
-	if crc32.Checksum(buf, castagnoli) != uint32(b.columns[indexCRC].i32(k)) {
+	if crc32.Checksum(buf, castagnoli) != b.crc.Value(k) {
 		return nil, fail(corruptf("it does not have its crc32c"))
 	}
 	return buf, nil

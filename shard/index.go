@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,8 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
 )
 
 // readChecked reads a whole file and holds it to its sha256.
@@ -45,43 +46,10 @@ func FileSHA256(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// decodeFile decodes every batch of a file that is in memory; the columns are
-// slices of it.
-func decodeFile(b []byte, fields []arrow.Field) ([]batch, error) {
-	f, err := openIPC(bytes.NewReader(b), int64(len(b)), fields)
-	if err != nil {
-		return nil, err
-	}
-	var out []batch
-	for k, at := range f.blocks {
-		head, err := f.head(k)
-		if err != nil {
-			return nil, err
-		}
-		from := at.at + at.head
-		one := batch{at: from}
-		if err := one.decode(head, b[from:from+at.body], fields); err != nil {
-			return nil, fmt.Errorf("record batch %d: %w", k, err)
-		}
-		out = append(out, one)
-	}
-	return out, nil
-}
-
-// Columns of an index.
-const (
-	indexSynset = 2
-	indexSHA    = 8
-	indexFile   = 10
-	indexOffset = 11
-	indexLength = 12
-	indexCRC    = 13
-)
-
 // index is the rows of a split as the file has them, with what is asked of
 // every row made quick: the synset and the shard as small numbers.
 type index struct {
-	batches []batch
+	batches []indexBatch
 	starts  []int // row with which each batch begins, and the number of all
 	each    int   // rows of every batch but the last; 0: they differ
 
@@ -91,20 +59,40 @@ type index struct {
 	fileOf   []uint32
 }
 
+// indexBatch is a record batch of an index.
+type indexBatch struct {
+	rows int
+	path *array.String
+	rowColumns
+	file           *array.String
+	offset, length *array.Int64
+	crc            *array.Uint32
+}
+
+func newIndexBatch(rec arrow.Record) indexBatch {
+	c := rec.Columns()
+	last := len(c) - 4
+	return indexBatch{
+		int(rec.NumRows()), c[0].(*array.String), newRowColumns(c[1:last]),
+		c[last].(*array.String), c[last+1].(*array.Int64), c[last+2].(*array.Int64), c[last+3].(*array.Uint32),
+	}
+}
+
 func parseIndex(b []byte) (*index, error) {
-	batches, err := decodeFile(b, indexFields)
+	records, err := decodeFile(b, indexFields)
 	if err != nil {
 		return nil, err
 	}
-	x := &index{batches: batches, starts: []int{0}}
-	for i := range batches {
-		x.starts = append(x.starts, x.starts[i]+batches[i].rows)
+	x := &index{starts: []int{0}}
+	for i, rec := range records {
+		x.batches = append(x.batches, newIndexBatch(rec))
+		x.starts = append(x.starts, x.starts[i]+x.batches[i].rows)
 	}
-	if len(batches) > 0 {
-		x.each = batches[0].rows
+	if len(x.batches) > 0 {
+		x.each = x.batches[0].rows
 	}
-	for i := range batches {
-		if last := i == len(batches)-1; !last && batches[i].rows != x.each || batches[i].rows > x.each {
+	for i := range x.batches {
+		if last := i == len(x.batches)-1; !last && x.batches[i].rows != x.each || x.batches[i].rows > x.each {
 			x.each = 0
 			break
 		}
@@ -112,26 +100,29 @@ func parseIndex(b []byte) (*index, error) {
 	if x.len() > math.MaxInt32 {
 		return nil, corruptf("%d rows", x.len())
 	}
-	x.synsets, x.synsetOf = x.number(indexSynset)
-	x.files, x.fileOf = x.number(indexFile)
+	x.synsets, x.synsetOf = x.number(func(b *indexBatch) *array.String { return b.synset })
+	x.files, x.fileOf = x.number(func(b *indexBatch) *array.String { return b.file })
 	return x, x.check()
 }
 
-// number gives equal texts of a column equal numbers.
-func (x *index) number(column int) (texts []string, of []uint32) {
+// number gives equal texts of a column equal numbers. A null is "".
+func (x *index) number(column func(*indexBatch) *array.String) (texts []string, of []uint32) {
 	numbers := map[string]uint32{}
 	of = make([]uint32, 0, x.len())
-	var last []byte
+	var last string
 	var n uint32
 	for k := range x.batches {
-		b := &x.batches[k]
-		c := &b.columns[column]
-		for i := range b.rows {
-			if v := c.bytes(i); len(of) == 0 || !bytes.Equal(v, last) {
+		c := column(&x.batches[k])
+		for i := range x.batches[k].rows {
+			v := ""
+			if c.IsValid(i) {
+				v = c.Value(i)
+			}
+			if len(of) == 0 || v != last {
 				var known bool
-				if n, known = numbers[string(v)]; !known {
+				if n, known = numbers[v]; !known {
 					n = uint32(len(texts))
-					texts = append(texts, string(v))
+					texts = append(texts, strings.Clone(v))
 					numbers[texts[n]] = n
 				}
 				last = v
@@ -151,8 +142,11 @@ func (x *index) check() error {
 	}
 	for k := range x.batches {
 		b := &x.batches[k]
+		if b.path.NullN()+b.offset.NullN()+b.length.NullN()+b.crc.NullN()+b.sha.NullN() > 0 {
+			return corruptf("rows from %d: a path, place or sum is null", x.starts[k])
+		}
 		for i := range b.rows {
-			at, n := b.columns[indexOffset].i64(i), b.columns[indexLength].i64(i)
+			at, n := b.offset.Value(i), b.length.Value(i)
 			if at < 0 || n <= 0 || n > maxImage || at > math.MaxInt64-n {
 				return corruptf("row %d has %d bytes at %d", x.starts[k]+i, n, at)
 			}
@@ -164,7 +158,7 @@ func (x *index) check() error {
 func (x *index) len() int { return x.starts[len(x.starts)-1] }
 
 // at finds row i.
-func (x *index) at(i int) (*batch, int) {
+func (x *index) at(i int) (*indexBatch, int) {
 	k := 0
 	if x.each > 0 {
 		k = i / x.each
@@ -177,25 +171,32 @@ func (x *index) at(i int) (*batch, int) {
 func (x *index) row(i int) Row {
 	b, k := x.at(i)
 	r := Row{
-		Path: b.columns[0].str(k), File: x.files[x.fileOf[i]],
-		Offset: b.columns[indexOffset].i64(k), Length: b.columns[indexLength].i64(k), CRC32C: uint32(b.columns[indexCRC].i32(k)),
+		Path: str(b.path, k), File: x.files[x.fileOf[i]],
+		Offset: b.offset.Value(k), Length: b.length.Value(k), CRC32C: b.crc.Value(k),
 	}
-	fillRow(&r, b.columns[1:], k)
+	b.fill(&r, k)
 	r.Synset = x.synsets[x.synsetOf[i]]
 	return r
 }
 
+func (x *index) path(i int) string {
+	b, k := x.at(i)
+	return str(b.path, k)
+}
+
+func (x *index) length(i int) int64 {
+	b, k := x.at(i)
+	return b.length.Value(k)
+}
+
 func (x *index) label(i int) int64 {
 	b, k := x.at(i)
-	if b.columns[1].null(k) {
-		return -1
-	}
-	return b.columns[1].i64(k)
+	return b.labelAt(k)
 }
 
 func (x *index) sha(i int) []byte {
 	b, k := x.at(i)
-	return b.columns[indexSHA].data[32*k : 32*k+32]
+	return b.sha.Value(k)
 }
 
 // readIndex reads the index of a split.

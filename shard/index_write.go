@@ -15,8 +15,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 )
 
-// indexBatch is the number of rows in every batch of an index but the last.
-const indexBatch = 1 << 16
+// indexRows is the number of rows in every batch of an index but the last.
+const indexRows = 1 << 16
 
 // compareRows is the order of an index: by synset, then path, then place. Rows
 // of val and test are ordered by path alone.
@@ -79,9 +79,14 @@ func createIndex(dir, split string, mem memory.Allocator) (*IndexWriter, error) 
 	return w, nil
 }
 
-// Append adds a row, which must not stand before the one added last.
+// Append adds a row, which must not stand before the one added last, and whose
+// text must be UTF-8, as that of rows is which a shard's writer gives.
 func (w *IndexWriter) Append(r *Row) error {
 	if w.err != nil {
+		return w.err
+	}
+	if w.err = r.CheckText(); w.err != nil {
+		w.err = fmt.Errorf("write %s: %w", w.path, w.err)
 		return w.err
 	}
 	if w.rows > 0 && w.order(&w.last, r) > 0 {
@@ -96,7 +101,7 @@ func (w *IndexWriter) Append(r *Row) error {
 	w.length.Append(r.Length)
 	w.crc.Append(r.CRC32C)
 	w.rows++
-	if w.paths.Len() == indexBatch {
+	if w.paths.Len() == indexRows {
 		w.err = w.flush()
 	}
 	return w.err

@@ -6,6 +6,10 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/synshard/synshard/internal/arrowipc"
 )
 
 // FileReader reads a finished shard without an index, from front to back.
@@ -14,7 +18,7 @@ type FileReader struct {
 
 	path string
 	file io.Closer
-	ipc  *ipcFile
+	in   *arrowipc.File
 }
 
 // OpenFile opens a finished shard. Its footer is read; ErrCorrupt says that it
@@ -39,13 +43,16 @@ func OpenFile(path string) (*FileReader, error) {
 }
 
 func newFileReader(in io.ReaderAt, size int64, path string) (*FileReader, error) {
-	ipc, err := openIPC(in, size, shardFields)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	r := &FileReader{path: path}
+	var err error
+	if r.in, err = arrowipc.Open(in, size); err == nil {
+		err = checkFile(r.in, shardFields)
 	}
-	r := &FileReader{path: path, ipc: ipc}
-	if r.Meta, err = shardMeta(ipc.meta); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err == nil {
+		r.Meta, err = shardMeta(r.in.Schema().Metadata().ToMap())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, asCorrupt(err))
 	}
 	return r, nil
 }
@@ -53,48 +60,64 @@ func newFileReader(in io.ReaderAt, size int64, path string) (*FileReader, error)
 // Close closes the file.
 func (r *FileReader) Close() error { return r.file.Close() }
 
-// Rows counts the rows by the heads of the batches: what can be known without
+// Rows is the number of rows by the heads of the batches: what is known without
 // their bytes.
-func (r *FileReader) Rows() (rows int64, err error) {
-	for k := range r.ipc.blocks {
-		head, err := r.ipc.head(k)
-		if err != nil {
-			return 0, fmt.Errorf("%s: %w", r.path, err)
-		}
-		rows += head.i64(0)
-	}
-	return rows, nil
-}
+func (r *FileReader) Rows() int64 { return r.in.Rows() }
 
 // Each calls f with every row in order and its image, as they are: CRC32C is
 // computed from the bytes, but they are held to no sum. The bytes are valid
 // during the call only.
-func (r *FileReader) Each(f func(r *Row, image []byte) error) (err error) {
+func (r *FileReader) Each(f func(r *Row, image []byte) error) error {
 	file := relName(r.path, r.Meta.Split)
 	var buf []byte
-	var b *batch
-	for k := range r.ipc.blocks {
-		if b, buf, err = r.ipc.batch(k, shardFields, buf); err != nil {
-			return fmt.Errorf("%s: %w", r.path, err)
+	for k := range r.in.Batches() {
+		batch, err := r.batch(k, &buf)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.path, asCorrupt(err))
 		}
-		data, paths := &b.columns[0].kids[0], &b.columns[0].kids[1]
-		for i := range b.rows {
-			image := data.bytes(i)
-			if data.null(i) || b.columns[0].null(i) || len(image) == 0 {
-				return fmt.Errorf("%s: %w", r.path, corruptf("record batch %d: row %d has no image", k, i))
-			}
-			from, _ := data.span(i)
+		for i := range batch.rows {
+			image := batch.image.Value(i)
 			row := Row{
-				Path: paths.str(i), File: file, CRC32C: crc32.Checksum(image, castagnoli),
-				Offset: b.at + int64(data.start+from), Length: int64(len(image)),
+				Path: str(batch.path, i), File: file, CRC32C: crc32.Checksum(image, castagnoli),
+				Offset: batch.at + int64(batch.image.ValueOffset(i)), Length: int64(len(image)),
 			}
-			fillRow(&row, b.columns[1:], i)
+			batch.fill(&row, i)
 			if err := f(&row, image); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// shardBatch is a record batch of a shard.
+type shardBatch struct {
+	rows  int
+	at    int64 // where its images begin in the file
+	image *array.Binary
+	path  *array.String
+	rowColumns
+}
+
+// batch reads record batch k, into buf: each row has an image and its sum.
+func (r *FileReader) batch(k int, buf *[]byte) (*shardBatch, error) {
+	rec, err := r.in.RecordIn(buf, k, nil)
+	if err != nil {
+		return nil, err
+	}
+	image := rec.Column(0).(*array.Struct)
+	b := &shardBatch{
+		int(rec.NumRows()), 0, image.Field(0).(*array.Binary), image.Field(1).(*array.String), newRowColumns(rec.Columns()[1:]),
+	}
+	if b.at, err = r.in.DataAt(k, 0, 0); err != nil {
+		return nil, err
+	}
+	for i := range b.rows {
+		if image.IsNull(i) || b.image.IsNull(i) || len(b.image.Value(i)) == 0 || b.sha.IsNull(i) {
+			return nil, corruptf("record batch %d: row %d has no image", k, i)
+		}
+	}
+	return b, nil
 }
 
 // EachImage calls f with every image in order, each held to its sha256. Its

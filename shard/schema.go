@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/synshard/synshard/internal/utf8name"
 )
 
 // Keys of a shard's schema metadata.
@@ -121,7 +123,11 @@ func hfNames(text string) ([]string, error) {
 // shardSchema is the schema of a shard that says m of itself. The order of the
 // metadata is fixed, so that equal input gives equal files.
 func shardSchema(m FileMeta) (*arrow.Schema, error) {
-	hf, err := hfFeatures(m.ClassNames)
+	names := slices.Clone(m.ClassNames)
+	for i := range names {
+		names[i] = utf8name.Ensure(names[i]) // or JSON would put something else there
+	}
+	hf, err := hfFeatures(names)
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +138,9 @@ func shardSchema(m FileMeta) (*arrow.Schema, error) {
 			return nil, fmt.Errorf("metadata key %q is the format's own", k)
 		}
 		keys, values = append(keys, k), append(values, m.Extra[k])
+	}
+	for i := range keys {
+		keys[i], values[i] = utf8name.Ensure(keys[i]), utf8name.Ensure(values[i])
 	}
 	md := arrow.NewMetadata(keys, values)
 	return arrow.NewSchema(shardFields, &md), nil

@@ -36,8 +36,8 @@ func TestSelect(t *testing.T) {
 		{"limit", "train", Selection{LimitPerSynset: 2}, []string{tabby, tiger, lemon, volcano}, 8},
 		{"limit above", "val", Selection{LimitPerSynset: 99}, []string{tabby, tiger, lemon, volcano}, 8},
 		{"limit without labels", "test", Selection{LimitPerSynset: 1}, []string{tabby, tiger, lemon, volcano}, 3},
-		{"limit and part", "train", Selection{Synsets: []string{"feline"}, LimitPerSynset: 3, Part: 1, Parts: 2}, []string{tabby, tiger}, 3},
-		{"more parts than rows", "test", Selection{Part: 0, Parts: 4}, []string{tabby, tiger, lemon, volcano}, 0},
+		{"limit and job", "train", Selection{Synsets: []string{"feline"}, LimitPerSynset: 3, Job: 1, Jobs: 2}, []string{tabby, tiger}, 3},
+		{"more jobs than rows", "test", Selection{Job: 0, Jobs: 4}, []string{tabby, tiger, lemon, volcano}, 0},
 	} {
 		s, err := d.Split(c.split)
 		if err != nil {
@@ -67,18 +67,18 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// TestParts wants every row in exactly one part, in order, and parts equal
+// TestJobs wants every row in exactly one job, in order, and jobs equal
 // within one row.
-func TestParts(t *testing.T) {
+func TestJobs(t *testing.T) {
 	s, err := open(t, fixture(t)).Split("train")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for parts := 1; parts <= 23; parts++ {
+	for jobs := 1; jobs <= 23; jobs++ {
 		var paths []string
 		small, large := s.Len(), 0
-		for part := range parts {
-			v, err := s.Select(Selection{Part: part, Parts: parts}, nil)
+		for job := range jobs {
+			v, err := s.Select(Selection{Job: job, Jobs: jobs}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,11 +88,11 @@ func TestParts(t *testing.T) {
 			small, large = min(small, v.Len()), max(large, v.Len())
 		}
 		if len(paths) != s.Len() || large-small > 1 {
-			t.Errorf("%d parts hold %d rows, %d to %d each", parts, len(paths), small, large)
+			t.Errorf("%d jobs hold %d rows, %d to %d each", jobs, len(paths), small, large)
 		}
 		for i, p := range paths {
 			if p != s.Row(i).Path {
-				t.Fatalf("%d parts: row %d is %s, want %s", parts, i, p, s.Row(i).Path)
+				t.Fatalf("%d jobs: row %d is %s, want %s", jobs, i, p, s.Row(i).Path)
 			}
 		}
 	}
@@ -113,8 +113,8 @@ func TestSelectErrors(t *testing.T) {
 		{Selection{Synsets: []string{"nosuchword"}}, g, "nosuchword"},
 		{Selection{Synsets: []string{"feline"}}, nil, "WordNet is needed"},
 		{Selection{Exclude: []string{"entity"}}, g, "no class is left"},
-		{Selection{Part: 2, Parts: 2}, nil, "part 2 of 2"},
-		{Selection{Part: -1, Parts: 2}, nil, "part -1 of 2"},
+		{Selection{Job: 2, Jobs: 2}, nil, "job 2 of 2"},
+		{Selection{Job: -1, Jobs: 2}, nil, "job -1 of 2"},
 		{Selection{LimitPerSynset: -1}, nil, "limit of -1"},
 	} {
 		if _, err := s.Select(c.sel, c.g); err == nil || !strings.Contains(err.Error(), c.want) {

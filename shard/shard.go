@@ -5,7 +5,7 @@
 //
 // An image is read with one positioned read and checked against its CRC-32C;
 // Arrow's own reader is never used, because a flipped byte can end it. Files
-// are parsed by bounds-checked code that gives ErrCorrupt, whatever they hold.
+// are read by internal/arrowipc, which gives ErrCorrupt whatever they hold.
 package shard
 
 import (
@@ -13,7 +13,12 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/utf8name"
 )
 
 // FormatVersion is the version of the format this package writes, and the
@@ -33,7 +38,7 @@ var (
 	// ErrNotDataset marks a directory without a manifest.
 	ErrNotDataset = errors.New("not a synshard dataset (no dataset.json)")
 	// ErrCorrupt marks bytes that are not what was written.
-	ErrCorrupt = errors.New("data corrupt")
+	ErrCorrupt = arrowipc.ErrCorrupt
 	// ErrVersion marks a dataset newer than this package.
 	ErrVersion = errors.New("written by a newer synshard")
 	// ErrNoSplit marks a split a dataset does not have.
@@ -48,7 +53,7 @@ func corruptf(format string, args ...any) error {
 // Class is a row of the class list.
 type Class struct {
 	Label        int      // position in the class list
-	Synset       string   // "n01440764", or a name where classes are no synsets
+	Synset       string   // "n01440764", or a name, escaped as a Row's, where classes are no synsets
 	ILSVRC2012ID int32    // the devkit's number, 1 to 1000; 0 = none
 	Words        []string // lemmas of the synset
 	Gloss        string
@@ -62,9 +67,10 @@ type Object struct {
 	XMin, YMin, XMax, YMax int32
 }
 
-// Row is what is known of an image.
+// Row is what is known of an image. Its text is UTF-8: a name of other bytes
+// is escaped, see FORMAT.md and internal/utf8name.
 type Row struct {
-	Path          string // name in the source, such as "n01440764_10026.JPEG"
+	Path          string // name in the source, escaped, such as "n01440764_10026.JPEG"
 	Label         int64  // class, -1 = none
 	Synset        string // "" = none
 	ILSVRC2012ID  int32  // 0 = none
@@ -77,6 +83,27 @@ type Row struct {
 	Offset int64  // of the image's first byte in File
 	Length int64  // bytes
 	CRC32C uint32 // of the bytes (Castagnoli)
+}
+
+// ensureText makes all text of a row UTF-8.
+func (r *Row) ensureText() {
+	r.Path, r.Synset = utf8name.Ensure(r.Path), utf8name.Ensure(r.Synset)
+	r.Format, r.Mode = utf8name.Ensure(r.Format), utf8name.Ensure(r.Mode)
+	for i, o := range r.Objects {
+		if !utf8.ValidString(o.Synset) {
+			r.Objects = slices.Clone(r.Objects) // the caller's stays as it is
+			r.Objects[i].Synset = utf8name.Escape(o.Synset)
+		}
+	}
+}
+
+// CheckText says whether all text of a row is UTF-8, as the format wants it.
+func (r *Row) CheckText() error {
+	c := *r
+	if c.ensureText(); c.Path == r.Path && c.Synset == r.Synset && c.Format == r.Format && c.Mode == r.Mode && slices.Equal(c.Objects, r.Objects) {
+		return nil
+	}
+	return fmt.Errorf("image %q has a name that is not UTF-8", r.Path)
 }
 
 // Image is an image to be stored.
@@ -105,7 +132,7 @@ func ShardName(split, synset string, part int) string {
 	if synset == "" {
 		return split + "/" + base
 	}
-	return split + "/synset=" + strings.ReplaceAll(url.PathEscape(synset), "=", "%3D") + "/" + base
+	return split + "/synset=" + strings.ReplaceAll(url.PathEscape(utf8name.Ensure(synset)), "=", "%3D") + "/" + base
 }
 
 // relName gives the name of a shard relative to its dataset.

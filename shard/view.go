@@ -2,6 +2,7 @@ package shard
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -18,12 +19,12 @@ type Selection struct {
 	Synsets        []string // none: all
 	Exclude        []string
 	LimitPerSynset int // the first so many in index order; 0: no limit
-	// Part, from 0, of Parts: contiguous, and equal in size within one row.
-	// Parts 0 is everything.
-	Part, Parts int
+	// Job, from 0, of Jobs: a run of the rows that are left, equal in size to the
+	// others within one row. Jobs 0 is everything.
+	Job, Jobs int
 }
 
-// View is a selected part of a split, with labels for it. It may be used from
+// View is what is selected of a split, with labels for it. It may be used from
 // many goroutines.
 type View struct {
 	split   *Split
@@ -38,8 +39,8 @@ type View struct {
 // where no synset is named that may have others below it.
 func (s *Split) Select(sel Selection, g *wordnet.Graph) (*View, error) {
 	switch {
-	case sel.Parts < 0 || sel.Parts == 0 && sel.Part != 0 || sel.Parts > 0 && (sel.Part < 0 || sel.Part >= sel.Parts):
-		return nil, fmt.Errorf("select: part %d of %d", sel.Part, sel.Parts)
+	case sel.Jobs < 0 || sel.Jobs == 0 && sel.Job != 0 || sel.Jobs > 0 && (sel.Job < 0 || sel.Job >= sel.Jobs):
+		return nil, fmt.Errorf("select: job %d of %d", sel.Job, sel.Jobs)
 	case sel.LimitPerSynset < 0:
 		return nil, fmt.Errorf("select: limit of %d a synset", sel.LimitPerSynset)
 	}
@@ -53,9 +54,9 @@ func (s *Split) Select(sel Selection, g *wordnet.Graph) (*View, error) {
 		}
 	}
 	v.take(sel.LimitPerSynset)
-	if sel.Parts > 0 {
+	if sel.Jobs > 0 {
 		n := int64(len(v.rows))
-		v.rows = v.rows[n*int64(sel.Part)/int64(sel.Parts) : n*int64(sel.Part+1)/int64(sel.Parts)]
+		v.rows = v.rows[n*int64(sel.Job)/int64(sel.Jobs) : n*int64(sel.Job+1)/int64(sel.Jobs)]
 	}
 	return v, nil
 }
@@ -168,7 +169,7 @@ func (v *View) Fingerprint() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %q\n", v.split.Info.IndexSHA256, v.classes)
 	for _, i := range v.rows {
-		h.Write(le.AppendUint32(nil, uint32(i)))
+		h.Write(binary.LittleEndian.AppendUint32(nil, uint32(i)))
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -189,10 +190,7 @@ func (v *View) Label(i int) int64 {
 }
 
 // Path is the image's name.
-func (v *View) Path(i int) string {
-	b, k := v.split.index.at(int(v.rows[i]))
-	return b.columns[0].str(k)
-}
+func (v *View) Path(i int) string { return v.split.index.path(int(v.rows[i])) }
 
 // Synset is the image's class, or "".
 func (v *View) Synset(i int) string {
@@ -200,10 +198,7 @@ func (v *View) Synset(i int) string {
 }
 
 // Length is the number of the image's bytes.
-func (v *View) Length(i int) int64 {
-	b, k := v.split.index.at(int(v.rows[i]))
-	return b.columns[indexLength].i64(k)
-}
+func (v *View) Length(i int) int64 { return v.split.index.length(int(v.rows[i])) }
 
 // Classes lists the synsets that labels stand for, in the order of the labels.
 func (v *View) Classes() []string { return v.classes }

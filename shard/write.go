@@ -67,7 +67,8 @@ func createFile(path string, meta FileMeta, mem memory.Allocator) (*FileWriter, 
 	}, nil
 }
 
-// Append stores an image; its bytes are copied. File, Offset, Length and
+// Append stores an image; its bytes are copied. A path or a synset that is not
+// UTF-8 is escaped, as utf8name.Ensure does. File, Offset, Length and
 // CRC32C of the row are the writer's to fill. SHA256 is taken as the hash of
 // Bytes where it is set, and computed where it is all zero. An error of the
 // image alone leaves the writer as it was; after an error of writing, only
@@ -90,6 +91,7 @@ func (w *FileWriter) Append(im *Image) error {
 		}
 	}
 	row := im.Row
+	row.ensureText()
 	row.File, row.Length = w.rel, int64(len(im.Bytes))
 	row.Offset = int64(len(w.data)) // in the batch, until that is written
 	row.CRC32C = crc32.Checksum(im.Bytes, castagnoli)

@@ -40,7 +40,7 @@ func (s *selectionFlags) selection() (shard.Selection, error) {
 		return sel, usagef("--limit-per-synset %d: want 0 (all) or more", s.limitPerSynset)
 	}
 	var err error
-	sel.Part, sel.Parts, err = parsePart(s.part, os.Getenv)
+	sel.Job, sel.Jobs, err = parsePart(s.part, os.Getenv)
 	return sel, err
 }
 

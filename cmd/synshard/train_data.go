@@ -93,8 +93,8 @@ func (d *trainData) madeFrom(tf trainFlags, sel *selectionFlags) (checkpoint.Ide
 	if s.LimitPerSynset > 0 {
 		id["limit-per-synset"] = fmt.Sprint(s.LimitPerSynset)
 	}
-	if s.Parts > 0 {
-		id["job"] = fmt.Sprintf("%d/%d", s.Part, s.Parts)
+	if s.Jobs > 0 {
+		id["job"] = fmt.Sprintf("%d/%d", s.Job, s.Jobs)
 	}
 	return id, nil
 }

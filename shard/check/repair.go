@@ -121,6 +121,7 @@ func (r *repair) scanSplit(ctx context.Context, split string, files []string) ([
 				return nil
 			}
 			for k := range rows {
+				r.bad.checkText(file, &rows[k])
 				rows[k].File = file
 				if r.o.OnBytes != nil {
 					r.o.OnBytes(rows[k].Length)

@@ -14,10 +14,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -58,6 +60,13 @@ func (p *problems) add(file, image, format string, args ...any) {
 	p.list = append(p.list, Problem{file, image, fmt.Sprintf(format, args...)})
 }
 
+// checkText wants the text of a row to be UTF-8.
+func (p *problems) checkText(file string, r *shard.Row) {
+	if r.CheckText() != nil {
+		p.add(file, utf8name.Escape(r.Path), "a name of it is not UTF-8, so that other readers refuse the file; ingest it again")
+	}
+}
+
 // reason is an error's text without the words every problem would carry: that
 // the data are corrupt, and the file that a problem names.
 func reason(err error, path string) string {
@@ -83,6 +92,11 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 		p.add(shard.ClassesName, "", "%s", reason(err, ""))
 	} else if err != nil {
 		return nil, err
+	}
+	for _, c := range classes {
+		if !utf8.ValidString(c.Synset) {
+			p.add(shard.ClassesName, "", "the name of class %d, %q, is not UTF-8: ingest it again", c.Label, c.Synset)
+		}
 	}
 	d := shard.OpenWith(dir, m, classes)
 	defer d.Close()
@@ -175,6 +189,7 @@ func (v *verifier) rows(ctx context.Context, in *shard.FileReader, file string, 
 		i, ok := at[r.Offset]
 		delete(at, r.Offset)
 		r.File = file
+		v.p.checkText(file, r)
 		if !ok {
 			v.p.add(file, r.Path, "no row of the index lies where it does")
 		} else {
@@ -285,7 +300,7 @@ func countRows(path string) (int64, error) {
 		return 0, err
 	}
 	defer in.Close()
-	return in.Rows()
+	return in.Rows(), nil
 }
 
 // listShards names the shards of a split that are there, relative to the

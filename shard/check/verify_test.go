@@ -77,7 +77,7 @@ func TestDamage(t *testing.T) {
 		{"manifest broken", edit(shard.ManifestName, func(b []byte) []byte { return b[:len(b)/2] }), shard.ManifestName, "JSON", true},
 		{"shard missing", func(t *testing.T, dir string) { remove(t, dir, tiger) }, tiger, "missing", true},
 		{"shard cut", edit(tiger, func(b []byte) []byte { return b[:len(b)-100] }), tiger, "end as an Arrow file", true},
-		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), tiger, "0 bytes", true},
+		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), tiger, "no Arrow file", true},
 		{"image flipped", flipImage, tiger, "crc32c", false},
 		{"stray shard", func(t *testing.T, dir string) {
 			b, err := os.ReadFile(filepath.Join(dir, tiger))
@@ -142,7 +142,7 @@ func flipImage(t *testing.T, dir string) {
 	flip(t, f, rows[4].Offset+rows[4].Length/2)
 }
 
-// TestFlippedShard inverts every byte of a shard's record batches, whole or
+// TestFlippedShard flips a bit in every third byte of a shard's record batches, whole or
 // not: what a flip changes in columns or images, the whole look finds.
 func TestFlippedShard(t *testing.T) {
 	dir := fixture(t)
@@ -161,7 +161,7 @@ func TestFlippedShard(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, b := 0, slices.Clone(clean)
-	for at := range b {
+	for at := 0; at < len(b); at += 3 {
 		b[at] ^= 0x10
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestFlippedShard(t *testing.T) {
 		}
 		b[at] = clean[at]
 	}
-	if found < 2000 {
+	if found < 700 {
 		t.Errorf("%d flips changed what is read", found)
 	}
 }

@@ -1,0 +1,59 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/shard"
+)
+
+// TestNames makes a dataset as one was made before names had to be UTF-8: it
+// opens, and verify and repair say what is wrong with it.
+func TestNames(t *testing.T) {
+	dir := fixture(t)
+	for _, name := range []string{shard.ShardName("val", "", 0), "val/" + shard.IndexName} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b = bytes.ReplaceAll(b, []byte("ILSVRC2012_val_00000003.JPEG"), []byte("ILSVRC2012_val_0000000\xe9.JPEG"))
+		if err := os.WriteFile(path, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := shard.ReadManifest(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := m.Splits["val"]
+	if info.IndexSHA256, err = shard.FileSHA256(filepath.Join(dir, "val", shard.IndexName)); err != nil {
+		t.Fatal(err)
+	}
+	m.Splits["val"] = info
+	if err := shard.WriteManifest(dir, m); err != nil {
+		t.Fatal(err)
+	}
+
+	s, err := open(t, dir).Split("val")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Read(2, nil); err != nil || s.Row(2).Path != "ILSVRC2012_val_0000000\xe9.JPEG" {
+		t.Errorf("row 2 is %q, %v", s.Row(2).Path, err)
+	}
+	want := []Problem{{"val/part-00000.arrow", `ILSVRC2012_val_0000000\xe9.JPEG`, "a name of it is not UTF-8, so that other readers refuse the file; ingest it again"}}
+	got, err := Verify(context.Background(), dir, VerifyOptions{})
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("verify: %v (-want +got):\n%s", err, diff)
+	}
+	wrote, got, err := Repair(context.Background(), dir, RepairOptions{})
+	if diff := cmp.Diff(want, got); diff != "" || err != nil || len(wrote) > 0 {
+		t.Errorf("repair: wrote %v, %v (-want +got):\n%s", wrote, err, diff)
+	}
+}
