@@ -202,6 +202,22 @@ func (s *Set) openKind(ctx context.Context, info Info, a *file, packed bool) err
 	case Files:
 		s.addFile(info)
 		return nil
+	case Parquet, Arrow:
+		open := openParquet
+		if info.Kind == Arrow {
+			open = openArrow
+		}
+		rows, err := open(a)
+		if err != nil {
+			return fmt.Errorf("%s: %w", info.Path, marked(err))
+		}
+		c, entries, err := openColumns(ctx, a, rows, &info, number)
+		if err != nil {
+			return fmt.Errorf("%s: %w", info.Path, marked(err))
+		}
+		s.add(info, c, entries)
+		s.closers = append(s.closers, c.cache.close)
+		return nil
 	}
 	return fmt.Errorf("%s: %w", info.Path, ErrUnknown)
 }

@@ -16,6 +16,7 @@ type Set struct {
 	containers []container
 	entries    []Entry
 	files      *files
+	closers    []func()
 
 	skipping sync.Mutex
 }
@@ -102,7 +103,12 @@ func (s *Set) Unchanged() error {
 }
 
 // Close closes all files.
-func (s *Set) Close() error { return s.files.close() }
+func (s *Set) Close() error {
+	for _, f := range s.closers {
+		f()
+	}
+	return s.files.close()
+}
 
 // visit is what Each calls.
 type visit = func(e Entry, b []byte, err error) error

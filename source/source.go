@@ -23,6 +23,12 @@ var ErrUnreadable = errors.New("unreadable")
 // own headers say. What was read from it may not be all there was.
 var ErrCorrupt = errors.New("data corrupt")
 
+// corrupt marks another package's error as ErrCorrupt, which its text says already.
+type corrupt struct{ error }
+
+func (c corrupt) Unwrap() error        { return c.error }
+func (c corrupt) Is(target error) bool { return target == ErrCorrupt }
+
 // MaxImage bounds the bytes of one entry, so that a damaged length cannot ask
 // for all memory.
 const MaxImage = 1 << 30

@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"internal/onnxpb":     {},
 	"internal/mat5":       {},
 	"internal/sample":     {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
-	"source":              {},
+	"source":              {"internal/arrowipc", "internal/parquet"},
 	"source/classlist":    {},
 	"model":               {},
 	"model/describe":      {"model"},
@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 // prefix of the import path.
 var owners = map[string][]string{
 	"github.com/apache/arrow-go/":          {"internal/parquet"},
-	"github.com/apache/arrow/go/":          {"internal/arrowipc", "shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
+	"github.com/apache/arrow/go/":          {"internal/arrowipc", "source", "shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/parquet-go/parquet-go":     {"source"},
 	"github.com/ulikunitz/xz":              {"source"},

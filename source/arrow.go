@@ -1,0 +1,97 @@
+package source
+
+import (
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+
+	"github.com/synshard/synshard/internal/arrowipc"
+)
+
+// arrowFile is an Arrow file or stream as a rowFile. A group is a record batch.
+type arrowFile struct {
+	*arrowipc.File
+	all []leaf
+}
+
+func openArrow(a *file) (rowFile, error) {
+	f, err := arrowipc.Open(a, a.size())
+	if err != nil {
+		return nil, err
+	}
+	r := &arrowFile{File: f}
+	for i, field := range f.Schema().Fields() {
+		r.add([]string{field.Name}, field.Type, i)
+		if s, ok := field.Type.(*arrow.StructType); ok {
+			for k, child := range s.Fields() {
+				r.add([]string{field.Name, child.Name}, child.Type, i, k)
+			}
+		}
+	}
+	return r, nil
+}
+
+func (r *arrowFile) add(path []string, t arrow.DataType, place ...int) {
+	r.all = append(r.all, leaf{path: path, kind: leafKindOf(t), place: place})
+}
+
+func leafKindOf(t arrow.DataType) leafKind {
+	switch t := t.(type) {
+	case *arrow.DictionaryType:
+		return leafKindOf(t.ValueType)
+	case *arrow.BinaryType, *arrow.LargeBinaryType, *arrow.BinaryViewType:
+		return leafBytes
+	case *arrow.StringType, *arrow.LargeStringType, *arrow.StringViewType:
+		return leafText
+	}
+	if arrow.IsInteger(t.ID()) {
+		return leafNumber
+	}
+	return leafOther
+}
+
+func (r *arrowFile) leaves() []leaf { return r.all }
+
+func (r *arrowFile) groups() []int64 {
+	var out []int64
+	for _, b := range r.Batches() {
+		out = append(out, b.Rows)
+	}
+	return out
+}
+
+func (r *arrowFile) metadata(key string) string { return r.Metadata(key) }
+
+// column reads a column of a group, and gives the rows of which it is null though its own bits do not say so:
+// those of the struct that it is in.
+func (r *arrowFile) column(group int, l *leaf) (col, in arrow.Array, rows int, err error) {
+	rec, err := r.Record(group, l.place[:1])
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	col = rec.Column(0)
+	if s, ok := col.(*array.Struct); ok && len(l.place) == 2 {
+		return s.Field(l.place[1]), s, int(rec.NumRows()), nil
+	}
+	return col, col, int(rec.NumRows()), nil
+}
+
+func (r *arrowFile) texts(group int, l *leaf, f func([]byte, bool) error) error {
+	col, in, rows, err := r.column(group, l)
+	for i := 0; i < rows && err == nil; i++ {
+		b, ok := arrowipc.Bytes(col, i)
+		err = f(b, ok && in.IsValid(i))
+	}
+	return err
+}
+
+func (r *arrowFile) numbers(group int, l *leaf, f func(int64, bool) error) error {
+	col, in, rows, err := r.column(group, l)
+	for i := 0; i < rows && err == nil; i++ {
+		n, ok := arrowipc.Int(col, i)
+		err = f(n, ok && in.IsValid(i))
+	}
+	return err
+}
+
+// again is the file itself, which many may read.
+func (r *arrowFile) again() (rowFile, error) { return r, nil }

@@ -1,0 +1,380 @@
+package source
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/parquet"
+)
+
+// imageColumns are what columns of images are called, best first: of bytes, or
+// of a struct of bytes and path, as Hugging Face has it.
+var imageColumns = []string{"image", "img", "imagebytes", "imgbytes", "bytes", "jpg", "jpeg", "png", "webp", "imagedata", "data", "content", "picture", "photo"}
+
+// keyColumns are what columns of names are called in files that hold the
+// images themselves, best first.
+var keyColumns = append(slices.Clone(pathColumns), "key", "imageid", "id", "name")
+
+// leaf is a column of plain values, of a file or of a struct in it.
+type leaf struct {
+	path  []string // one name, or that of a struct and of a field in it
+	kind  leafKind
+	place []int // for the file's reader
+}
+
+type leafKind uint8
+
+const (
+	leafOther leafKind = iota
+	leafBytes          // bytes, or text where a file does not say which
+	leafText
+	leafNumber
+)
+
+func (l *leaf) String() string { return strings.Join(l.path, ".") }
+
+// rowFile is a file of columns: row groups of Parquet, record batches of Arrow.
+type rowFile interface {
+	leaves() []leaf
+	groups() []int64 // rows of each
+	metadata(key string) string
+	// texts and numbers call f with each row of a group; ok is false where there is nothing.
+	texts(group int, l *leaf, f func(b []byte, ok bool) error) error
+	numbers(group int, l *leaf, f func(n int64, ok bool) error) error
+	// again gives a reader of its own, for one goroutine.
+	again() (rowFile, error)
+}
+
+// columns is the images of a file of columns. An entry's place is its row.
+type columns struct {
+	*file
+	number int32
+	rows   rowFile // for listing and reading at random
+	starts []int64 // first row of each group, and the number of all
+	image  leaf
+	cache  *blocks
+}
+
+// openColumns lists the rows: names and labels are read, images are not.
+func openColumns(ctx context.Context, a *file, rows rowFile, info *Info, number int32) (*columns, []Entry, error) {
+	c := &columns{file: a, number: number, rows: rows, starts: []int64{0}}
+	for _, n := range rows.groups() {
+		c.starts = append(c.starts, c.starts[len(c.starts)-1]+n)
+	}
+	features, err := readFeatures(rows.metadata("huggingface"))
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := choose(rows.leaves(), features)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.image = found.image
+	c.cache = newBlocks(c)
+	if err := c.holdsImages(); err != nil {
+		return nil, nil, err
+	}
+	entries := make([]Entry, c.starts[len(c.starts)-1])
+	for i := range entries {
+		entries[i] = Entry{Size: -1, Container: number, place: int64(i)}
+	}
+	if err := c.names(ctx, found.name, entries); err != nil {
+		return nil, nil, err
+	}
+	for _, l := range found.labels {
+		column, err := c.labels(ctx, &l, features[l.path[0]].Names)
+		if err != nil {
+			return nil, nil, err
+		}
+		info.Columns = append(info.Columns, column)
+	}
+	label(entries, info)
+	return c, entries, nil
+}
+
+// chosen are the columns that matter.
+type chosen struct {
+	image  leaf
+	name   *leaf
+	labels []leaf
+}
+
+// choose finds images, names and labels among the columns.
+func choose(all []leaf, features map[string]feature) (out chosen, err error) {
+	image, best := -1, len(imageColumns)+1
+	var images []string
+	for i := range all {
+		l := &all[i]
+		if l.kind != leafBytes || len(l.path) > 2 || len(l.path) == 2 && l.path[1] != "bytes" {
+			continue
+		}
+		r := rank(l.path[0], imageColumns)
+		if r < 0 {
+			if len(l.path) == 1 && features[l.path[0]].Type != "Image" {
+				continue
+			}
+			r = len(imageColumns)
+			images = append(images, l.path[0])
+		}
+		if r < best {
+			image, best = i, r
+		}
+	}
+	switch {
+	case image < 0:
+		return out, fmt.Errorf("no column of images among %s: want image as a struct of bytes and path, or bytes called image, jpg, png ...", names(all))
+	case best == len(imageColumns) && len(images) > 1:
+		return out, fmt.Errorf("several columns may be the images: %s", strings.Join(images, ", "))
+	}
+	out.image = all[image]
+	top := out.image.path[0]
+	key := len(keyColumns)
+	for i := range all {
+		l := &all[i]
+		switch {
+		case len(l.path) == 2 && l.path[0] == top && len(out.image.path) == 2 && l.path[1] == "path" && l.text():
+			out.name, key = l, -1
+		case len(l.path) == 1 && i != image:
+			if r := rank(strings.Trim(l.path[0], "_"), keyColumns); r >= 0 && r < key && l.text() {
+				out.name, key = l, r
+			}
+			if l.kind != leafOther && (rank(l.path[0], labelColumns) >= 0 || features[l.path[0]].Type == "ClassLabel") {
+				out.labels = append(out.labels, *l)
+			}
+		}
+	}
+	return out, nil
+}
+
+func (l *leaf) text() bool { return l.kind == leafText || l.kind == leafBytes }
+
+func names(all []leaf) string {
+	var list []string
+	for i := range all {
+		list = append(list, all[i].String())
+	}
+	if len(list) > 20 {
+		list = append(list[:20], "...")
+	}
+	return strings.Join(list, ", ")
+}
+
+// feature is what Hugging Face's metadata say of a column.
+type feature struct {
+	Type  string   `json:"_type"`
+	Names []string `json:"names"`
+}
+
+// readFeatures reads Hugging Face's metadata. Features of shapes that do not
+// matter here are passed over.
+func readFeatures(text string) (map[string]feature, error) {
+	if text == "" {
+		return nil, nil
+	}
+	var v struct {
+		Info struct {
+			Features map[string]json.RawMessage `json:"features"`
+		} `json:"info"`
+	}
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return nil, fmt.Errorf("metadata huggingface: %w", err)
+	}
+	out := map[string]feature{}
+	for name, raw := range v.Info.Features {
+		var f feature
+		if json.Unmarshal(raw, &f) == nil { // else a list of features, or another nesting
+			out[name] = f
+		}
+	}
+	return out, nil
+}
+
+// eachRow calls f with the rows of all groups.
+func (c *columns) eachRow(ctx context.Context, l *leaf, read func(group int) error) error {
+	for g := range len(c.starts) - 1 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := read(g); err != nil {
+			return fmt.Errorf("column %s: %w", l, err)
+		}
+	}
+	return nil
+}
+
+// names gives the rows their names: those of a column, or their numbers.
+func (c *columns) names(ctx context.Context, l *leaf, entries []Entry) error {
+	at := 0
+	note := func(b []byte, ok bool) error {
+		if at == len(entries) {
+			return errors.New("more rows than are announced")
+		}
+		if ok && len(b) > 0 {
+			entries[at].Name = string(b)
+		} else {
+			entries[at].Name = fmt.Sprintf("row-%08d", at)
+		}
+		at++
+		return nil
+	}
+	if l == nil {
+		for range entries {
+			note(nil, false) // cannot fail: there are as many
+		}
+		return nil
+	}
+	err := c.eachRow(ctx, l, func(g int) error { return c.rows.texts(g, l, note) })
+	if err == nil && at != len(entries) {
+		err = fmt.Errorf("column %s: %d rows of %d", l, at, len(entries))
+	}
+	return err
+}
+
+// labels reads a column of labels. Text is a name even where it is digits; the
+// column's type says so.
+func (c *columns) labels(ctx context.Context, l *leaf, classNames []string) (Column, error) {
+	out := newColumn(l.String(), classNames)
+	err := c.eachRow(ctx, l, func(g int) error {
+		if l.kind == leafNumber {
+			return c.rows.numbers(g, l, func(n int64, ok bool) error {
+				if !ok {
+					out.add(Label{})
+				} else {
+					out.add(Label{Kind: NumberLabel, Number: n})
+				}
+				return nil
+			})
+		}
+		return c.rows.texts(g, l, func(b []byte, ok bool) error {
+			if !ok || len(b) == 0 {
+				out.add(Label{})
+			} else {
+				out.add(Label{Kind: NameLabel, Name: string(b)})
+			}
+			return nil
+		})
+	})
+	if n := c.starts[len(c.starts)-1]; err == nil && int64(len(out.Rows)) != n {
+		err = fmt.Errorf("column %s: %d rows of %d", l, len(out.Rows), n)
+	}
+	return out.Column, err
+}
+
+// errEnough ends the reading of a group.
+var errEnough = errors.New("enough")
+
+// holdsImages looks at the first image, where a column's type does not say
+// that it is one: paths may lie in a column called image.
+func (c *columns) holdsImages() error {
+	if len(c.image.path) == 2 {
+		return nil
+	}
+	var paths bool
+	for g := range len(c.starts) - 1 {
+		if c.starts[g] == c.starts[g+1] {
+			continue
+		}
+		err := c.rows.texts(g, &c.image, func(b []byte, ok bool) error {
+			paths = ok && len(b) < 4096 && ImageName(string(b))
+			return errEnough
+		})
+		if err != nil && err != errEnough {
+			return err
+		}
+		break
+	}
+	if paths {
+		return fmt.Errorf("column %s holds paths of images, not images: give them as a list (CSV)", &c.image)
+	}
+	return nil
+}
+
+// group gives the group of a row, and the row in it.
+func (c *columns) group(row int64) (group int, at int) {
+	g := sort.Search(len(c.starts)-1, func(i int) bool { return c.starts[i+1] > row })
+	return g, int(row - c.starts[g])
+}
+
+func (c *columns) noBytes(e *Entry) error {
+	return fmt.Errorf("%w: %s: row %d has no bytes", ErrUnreadable, c.path, e.place)
+}
+
+// checked gives the image of a row, or what is wrong with it.
+func (c *columns) checked(e *Entry, b []byte, ok bool) ([]byte, error) {
+	switch {
+	case !ok:
+		return nil, c.noBytes(e)
+	case len(b) > MaxImage:
+		return nil, fmt.Errorf("%w: %s: row %d: %w", ErrUnreadable, c.path, e.place, tooLarge(int64(len(b))))
+	}
+	return b, nil
+}
+
+func (c *columns) wrap(err error) error { return fmt.Errorf("%s: %w", c.path, marked(err)) }
+
+// marked makes what the readers of columns call damage ErrCorrupt.
+func marked(err error) error {
+	if errors.Is(err, arrowipc.ErrCorrupt) || errors.Is(err, parquet.ErrCorrupt) {
+		return corrupt{err}
+	}
+	return err
+}
+
+// each reads the groups of the entries once, where entries stand in the order of their rows.
+func (c *columns) each(ctx context.Context, entries []Entry, f visit) error {
+	if !slices.IsSortedFunc(entries, func(a, b Entry) int { return cmp.Compare(a.place, b.place) }) {
+		return eachRead(ctx, c, entries, f)
+	}
+	rows, err := c.rows.again()
+	if err != nil {
+		return c.wrap(err)
+	}
+	for len(entries) > 0 {
+		g, _ := c.group(entries[0].place)
+		if entries, err = c.eachOf(ctx, rows, g, entries, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachOf calls f with the entries of a group, and gives the others.
+func (c *columns) eachOf(ctx context.Context, rows rowFile, g int, entries []Entry, f visit) ([]Entry, error) {
+	var stop error
+	row := c.starts[g]
+	err := rows.texts(g, &c.image, func(b []byte, ok bool) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for len(entries) > 0 && entries[0].place == row {
+			b, err := c.checked(&entries[0], b, ok)
+			if stop = f(entries[0], b, err); stop != nil {
+				return stop
+			}
+			entries = entries[1:]
+		}
+		if row++; len(entries) == 0 || entries[0].place >= c.starts[g+1] {
+			return errEnough
+		}
+		return nil
+	})
+	switch {
+	case stop != nil:
+		return nil, stop
+	case err == errEnough:
+		return entries, nil
+	case err == nil:
+		err = fmt.Errorf("%w: row %d is not there", ErrCorrupt, row)
+	}
+	return nil, c.wrap(err)
+}
+
+func (c *columns) walk(context.Context, func(Entry, io.Reader) error) error { return errNotSequential }

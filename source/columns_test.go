@@ -1,0 +1,118 @@
+package source
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestColumnsOfOthers reads the same rows as pyarrow, Polars and DuckDB write
+// them; scripts/golden/source_columns.py made the files.
+func TestColumnsOfOthers(t *testing.T) {
+	dir := filepath.Join("testdata", "columns")
+	b, err := os.ReadFile(filepath.Join(dir, "truth.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var truth map[string]struct {
+		Columns []string
+		Names   bool
+	}
+	if err := json.Unmarshal(b, &truth); err != nil {
+		t.Fatal(err)
+	}
+	tail := string(make([]byte, 50))
+	images := []string{"one" + tail, "two" + tail, "", "four" + tail}
+	wnids := []string{"n01440764", "n01443537", "n01484850"}
+	numbers := []Label{number(0), number(2), {}, number(1)}
+	synsets := []Label{name(wnids[0]), name(wnids[2]), {}, name(wnids[1])}
+	for file, is := range truth {
+		t.Run(file, func(t *testing.T) {
+			s, err := Open(t.Context(), []string{filepath.Join(dir, file)}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			info, entries := s.Infos()[0], s.Entries()
+			var columns []string
+			for _, c := range info.Columns {
+				columns = append(columns, c.Name)
+			}
+			if diff := cmp.Diff(is.Columns, columns); diff != "" {
+				t.Errorf("columns of labels (-want +got):\n%s", diff)
+			}
+			want := numbers
+			if c := is.Columns[len(is.Columns)-1]; c == "synset" || c == "wnid" || file == "text-label.parquet" {
+				want = synsets
+			}
+			named := []string{"a.jpg", "b.jpg", "a.jpg", "row-00000003"}
+			var labels []Label
+			for i, e := range entries {
+				labels = append(labels, e.Label)
+				if e.Size != -1 || !is.Names && !strings.HasPrefix(e.Name, "row-") || is.Names && i != 2 && e.Name != named[i] {
+					t.Errorf("entry %d: %+v", i, e)
+				}
+			}
+			if diff := cmp.Diff(want, labels); diff != "" {
+				t.Errorf("labels (-want +got):\n%s", diff)
+			}
+			if hf := strings.HasPrefix(file, "hf-") || info.Kind == Arrow && info.ClassNames != nil; hf {
+				if diff := cmp.Diff(wnids, info.ClassNames); diff != "" {
+					t.Errorf("class names (-want +got):\n%s", diff)
+				}
+			}
+			readRows(t, s, images)
+		})
+	}
+}
+
+// readRows reads all rows in order and then at random, backwards.
+func readRows(t *testing.T, s *Set, want []string) {
+	t.Helper()
+	var got []string
+	err := s.Each(t.Context(), s.Entries(), func(e Entry, b []byte, err error) error {
+		if (want[len(got)] == "") != errors.Is(err, ErrUnreadable) {
+			t.Errorf("row %d: %v", len(got), err)
+		}
+		got = append(got, string(b))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Each (-want +got):\n%s", diff)
+	}
+	entries := s.Entries()
+	for i := len(entries) - 1; i >= 0; i-- {
+		b, err := s.Read(entries[i], make([]byte, 0, 10))
+		if string(b) != want[i] || (want[i] == "") != errors.Is(err, ErrUnreadable) {
+			t.Errorf("row %d: Read gives %q, %v", i, b, err)
+		}
+	}
+	// Some rows, and not in order.
+	some := []Entry{entries[3], entries[0]}
+	got = nil
+	if err := s.Each(t.Context(), some, func(e Entry, b []byte, err error) error { got = append(got, string(b)); return err }); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{want[3], want[0]}, got); diff != "" {
+		t.Errorf("Each of some (-want +got):\n%s", diff)
+	}
+}
+
+func TestColumnsRefused(t *testing.T) {
+	for file, want := range map[string]string{
+		"refused-feather1.feather":   "Feather file of version 1",
+		"refused-no-image.parquet":   "no column of images among label",
+		"refused-paths.parquet":      "column image holds paths",
+		"refused-two-images.parquet": "several columns may be the images: left, right",
+	} {
+		refused(t, filepath.Join("testdata", "columns", file), file, want)
+	}
+}
