@@ -63,11 +63,18 @@ type columns struct {
 	cache  *blocks
 }
 
+// maxSpareRows is how many rows without bytes of their own a file may have.
+const maxSpareRows = 1 << 16
+
 // openColumns lists the rows: names and labels are read, images are not.
 func openColumns(ctx context.Context, a *file, rows rowFile, info *Info, number int32) (*columns, []Entry, error) {
 	c := &columns{file: a, number: number, rows: rows, starts: []int64{0}}
 	for _, n := range rows.groups() {
-		c.starts = append(c.starts, c.starts[len(c.starts)-1]+n)
+		total := c.starts[len(c.starts)-1] + n
+		if n < 0 || total > a.size()+maxSpareRows { // an image has a byte at least
+			return nil, nil, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, total, a.size())
+		}
+		c.starts = append(c.starts, total)
 	}
 	features, err := readFeatures(rows.metadata("huggingface"))
 	if err != nil {
