@@ -23,7 +23,7 @@ ingest=(ingest --train "$a/ILSVRC2012_img_train.tar" --val "$a/ILSVRC2012_img_va
 	--devkit "$a/ILSVRC2012_devkit_t12.tar.gz" --out "$d")
 train=(train "$d" --out "$r" --recipe demo --epochs 1 --batch 8)
 
-expect 0 sample --out "$a" --train-per-synset 4 --val-per-synset 2 --test 3
+expect 0 sample --out "$a" --train-per-synset 4 --val-per-synset 2 --test-images 3
 expect 0 "${ingest[@]}"
 sum=$(cd "$d" && find . -type f ! -name '*.lock' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
 expect 0 "${ingest[@]}"

@@ -32,7 +32,7 @@ do not exceed. Decoding and writing are not in it: 'infer' on the same machine s
 they cost.`,
 		Example: `  synshard bench infer runs/a/model.onnx
   synshard bench infer runs/a/model.onnx --batches 1,8,32 --runs 1,2 --json
-  synshard bench infer runs/a/model.onnx --provider cuda --batches 64,128,256`,
+  synshard bench infer runs/a/model.onnx --device cuda --batches 64,128,256`,
 		Args: exactly(1, 1, "a model"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.benchInfer(cmd.Context(), args[0], &f) },
 	}
@@ -62,7 +62,7 @@ func (a *app) benchInfer(ctx context.Context, path string, f *benchInferFlags) e
 		return usagef("bench infer: --max %s, %d batches", f.most, len(f.batches))
 	}
 	f.net.whole = true
-	n, err := a.openNetwork(path, &f.net, wanted{}, 0)
+	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)
 	if err != nil {
 		return err
 	}

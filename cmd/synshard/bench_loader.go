@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,7 +27,8 @@ type loaderBench struct {
 	split, path    string
 	cache          *cacheFlags
 	workers        []int
-	batch, size    int
+	batch          batchSize
+	size           int
 	resize, rounds int
 	seconds        float64
 	colour         bool
@@ -70,27 +72,25 @@ processor time, which other processes disturb little.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&b.split, "split", "train", "split of the dataset")
-	f.StringVar(&b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)")
+	splitVar(cmd, &b.split, "split", "train", "split of the dataset")
+	choiceVar(cmd, &b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)", "train", "eval")
 	b.cache = addCacheFlags(cmd)
 	f.IntSliceVarP(&b.workers, "workers", "j", nil, "workers; several numbers are measured in turns (default: one a CPU)")
-	f.IntVar(&b.batch, "batch", 64, "images a batch")
+	b.batch = batchSize{n: 64}
+	batchVar(cmd, &b.batch, "images a batch; auto: 64")
 	f.IntVar(&b.size, "size", 299, "pixels, height and width")
 	f.IntVar(&b.resize, "resize", 342, "shorter side before the centre crop of --path eval")
 	f.BoolVar(&b.colour, "colour", false, "distort colours too, as the paper's recipe does")
 	f.IntVar(&b.rounds, "rounds", 5, "rounds of turns; the medians are printed")
 	f.Float64Var(&b.seconds, "seconds", 10, "how long to measure in all, about")
 	f.IntVar(&b.limit, "limit", 0, "use only the first so many images; 0 for all")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("path", cobra.FixedCompletions([]string{"train", "eval"}, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
 func (b *loaderBench) check() error {
 	switch {
-	case b.path != "train" && b.path != "eval":
-		return usagef("--path %q: want train or eval", b.path)
-	case b.batch < 1 || b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0:
-		return usagef("--batch, --size, --rounds and --seconds must be above 0, --limit not below")
+	case b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0:
+		return usagef("--size, --rounds and --seconds must be above 0, --limit not below")
 	case b.path == "eval" && b.resize < b.size:
 		return usagef("--resize %d is below --size %d", b.resize, b.size)
 	case b.path == "eval" && b.colour:
@@ -197,7 +197,7 @@ func (p *imageFolder) Read(i int, buf []byte) ([]byte, error) {
 
 // options are the loader's, without what changes from turn to turn.
 func (b loaderBench) options() loader.Options {
-	o := loader.Options{Batch: b.batch, Size: b.size, Shuffle: true, Seed: 1}
+	o := loader.Options{Batch: cmp.Or(b.batch.n, 64), Size: b.size, Shuffle: true, Seed: 1}
 	if b.path == "eval" {
 		o.Shuffle = false
 		o.Eval = &pixel.Eval{Size: b.size, Resize: b.resize}

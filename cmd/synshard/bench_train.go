@@ -28,7 +28,8 @@ import (
 type trainBench struct {
 	model, device, torchLib, data string
 	precisions                    []string
-	batch, steps, warmup          int
+	asked                         batchSize
+	batch, steps, warmup          int // batch is what asked comes to
 	threads, workers, procs       int
 	recompute, unfused            bool
 	peakTFLOPS                    float64
@@ -88,22 +89,23 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
   synshard bench train --device cuda --batch 256 --steps 100 --peak-tflops 989 --data imagenet`,
 		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if b.procs < 1 || b.batch%max(b.procs, 1) != 0 {
-				return usagef("bench train: --procs %d: want 1 or more, and a batch (%d) that goes evenly into them", b.procs, b.batch)
+			if b.procs < 1 || b.asked.n%max(b.procs, 1) != 0 {
+				return usagef("--procs %d: want 1 or more, and a batch (%s) that goes evenly into them", b.procs, &b.asked)
 			}
-			if b.batch < 1 || b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
-				return usagef("bench train: --batch and --steps must be above 0, the others not below")
+			if b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
+				return usagef("--steps must be above 0, the others not below")
 			}
 			return a.benchTrain(cmd.Context(), b)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&b.model, "model", "inception_v3", "network: "+strings.Join(model.Names(), ", "))
-	f.StringVar(&b.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	deviceVar(cmd, &b.device)
 	f.StringVar(&b.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
 	f.StringVar(&b.data, "data", "", "measure on this dataset's train split too")
-	f.StringSliceVar(&b.precisions, "precision", []string{"fp32", "bf16"}, "fp32, tf32, bf16, fp16; several are measured one after the other")
-	f.IntVar(&b.batch, "batch", 16, "images a step")
+	choicesVar(cmd, &b.precisions, "precision", []string{"fp32", "bf16"}, oneOf(precisions)+"; several are measured one after the other", precisions...)
+	b.asked = batchSize{n: 16}
+	batchVar(cmd, &b.asked, "images a step; auto: 16 a process on the CPU, 64 on a GPU")
 	f.IntVar(&b.steps, "steps", 10, "steps measured")
 	f.IntVar(&b.warmup, "warmup", -1, "steps made before (-1: 2 on the CPU, 10 on a GPU, whose steps are recorded by then)")
 	f.IntVar(&b.procs, "procs", 1, "processes that work through each batch together; on CUDA one a GPU")
@@ -123,6 +125,13 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 	}
 	if b.device, err = chooseDevice(shim, b.device); err != nil {
 		return err
+	}
+	b.batch = b.asked.n
+	if b.asked.auto {
+		b.batch = 16 * b.procs
+		if strings.HasPrefix(b.device, "cuda") {
+			b.batch *= 4
+		}
 	}
 	if b.warmup < 0 {
 		b.warmup = 2

@@ -16,17 +16,13 @@ type cacheFlags struct {
 
 func addCacheFlags(cmd *cobra.Command) *cacheFlags {
 	c := &cacheFlags{}
-	cmd.Flags().StringVar(&c.mode, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)")
+	choiceVar(cmd, &c.mode, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)", "none", "page", "pin")
 	cmd.Flags().Int64Var(&c.pinBytes, "pin-bytes", 1<<30, "with --cache pin: at most so many bytes")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("cache", cobra.FixedCompletions([]string{"none", "page", "pin"}, cobra.ShellCompDirectiveNoFileComp)))
 	return c
 }
 
 func (c *cacheFlags) check() error {
-	switch {
-	case c.mode != "none" && c.mode != "page" && c.mode != "pin":
-		return usagef("--cache %q: want none, page or pin", c.mode)
-	case c.pinBytes < 0:
+	if c.pinBytes < 0 {
 		return usagef("--pin-bytes %d: want 0 or more", c.pinBytes)
 	}
 	return nil

@@ -13,18 +13,25 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// classFormats are the forms in which others keep ImageNet's class list.
-var classFormats = map[string]func(w io.Writer, c []shard.Class) error{
-	"tsv":         classesTSV,
-	"torchvision": classesTorchvision,
-	"tf1001":      classesTF1001,
-	"ilsvrc":      classesILSVRC,
-	"kaggle":      classesKaggle,
-	"hf":          classesHF,
+// classForms are the forms in which others keep ImageNet's class list.
+var classForms = []struct {
+	name  string
+	write func(w io.Writer, c []shard.Class) error
+}{
+	{"tsv", classesTSV},
+	{"torchvision", classesTorchvision},
+	{"tf1001", classesTF1001},
+	{"ilsvrc", classesILSVRC},
+	{"kaggle", classesKaggle},
+	{"hf", classesHF},
 }
 
 func newClassesCmd(a *app) *cobra.Command {
-	var format string
+	var to string
+	var names []string
+	for _, f := range classForms {
+		names = append(names, f.name)
+	}
 	cmd := &cobra.Command{
 		Use:   "classes DATASET",
 		Short: "Print the class list, in anybody's order",
@@ -39,16 +46,13 @@ order of synset, as in torchvision, Keras and timm. The forms are
   hf           the JSON of Hugging Face's ClassLabel
 
 With --json the classes are a JSON array, hypernym paths included.`,
-		Example: "  synshard classes imagenet\n  synshard classes imagenet --format kaggle > LOC_synset_mapping.txt",
+		Example: "  synshard classes imagenet\n  synshard classes imagenet --to kaggle > LOC_synset_mapping.txt",
 		Args:    exactly(1, 1, "a dataset"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			write, ok := classFormats[format]
-			if !ok {
-				return usagef("--format %q: want one of tsv, torchvision, tf1001, ilsvrc, kaggle, hf", format)
+			if a.jsonOut && to != "tsv" {
+				return usagef("--json and --to %s exclude each other", to)
 			}
-			if a.jsonOut && format != "tsv" {
-				return usagef("--json and --format %s exclude each other", format)
-			}
+			write := classForms[slices.Index(names, to)].write
 			set, err := shard.Open(args[0])
 			if err != nil {
 				return err
@@ -57,9 +61,9 @@ With --json the classes are a JSON array, hypernym paths included.`,
 			return a.printClasses(set.Classes(), write)
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "tsv", "tsv, torchvision, tf1001, ilsvrc, kaggle or hf")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(
-		[]string{"tsv", "torchvision", "tf1001", "ilsvrc", "kaggle", "hf"}, cobra.ShellCompDirectiveNoFileComp)))
+	choiceVar(cmd, &to, "to", "tsv", oneOf(names), names...)
+	cmd.Flags().Var(cmd.Flags().Lookup("to").Value, "format", "--to's name of before")
+	cobra.CheckErr(cmd.Flags().MarkHidden("format"))
 	return cmd
 }
 

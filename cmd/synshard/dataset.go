@@ -13,12 +13,12 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-// selectionFlags choose a part of a split; every verb that reads a dataset has
+// selectionFlags choose some of a split; every verb that reads a dataset has
 // them.
 type selectionFlags struct {
 	synsets, exclude []string
 	limitPerSynset   int
-	part             string
+	job              string
 	wordnet          string
 }
 
@@ -28,8 +28,10 @@ func addSelectionFlags(cmd *cobra.Command) *selectionFlags {
 	f.StringArrayVar(&s.synsets, "synset", nil, "only this synset (id or word) and all below it in WordNet; repeatable")
 	f.StringArrayVar(&s.exclude, "exclude", nil, "without this synset and all below it; repeatable")
 	f.IntVar(&s.limitPerSynset, "limit-per-synset", 0, "at most so many images a synset; 0 for all")
-	f.StringVar(&s.part, "job", "", "the share of job i of n of an array, i/n with i from 0, or auto: from Slurm's or Kubernetes' variables")
-	f.StringVar(&s.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	f.StringVar(&s.job, "job", "", "the share of job i of n of an array, i/n with i from 0, or auto: from Slurm's or Kubernetes' variables")
+	wordnetVar(cmd, &s.wordnet)
+	completeSynsets(cmd, "synset", "exclude")
+	complete(cmd, "job", "auto")
 	return s
 }
 
@@ -40,7 +42,7 @@ func (s *selectionFlags) selection() (shard.Selection, error) {
 		return sel, usagef("--limit-per-synset %d: want 0 (all) or more", s.limitPerSynset)
 	}
 	var err error
-	sel.Job, sel.Jobs, err = parsePart(s.part, os.Getenv)
+	sel.Job, sel.Jobs, err = parseJob(s.job, os.Getenv)
 	return sel, err
 }
 
@@ -50,7 +52,7 @@ func (a *app) openView(set *shard.Dataset, split string, s *selectionFlags) (*sh
 	if err != nil {
 		return nil, err
 	}
-	part, err := set.Split(split)
+	whole, err := set.Split(split)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func (a *app) openView(set *shard.Dataset, split string, s *selectionFlags) (*sh
 			return nil, err
 		}
 	}
-	return part.Select(sel, g)
+	return whole.Select(sel, g)
 }
 
 // openWordNet finds and reads WordNet.
@@ -87,8 +89,8 @@ var arrays = []struct{ name, index, first, count, step string }{
 	{"Kubernetes Indexed Job", "JOB_COMPLETION_INDEX", "", "JOB_COMPLETIONS", ""},
 }
 
-// parsePart reads i/n or auto; "" is everything, as 0 of 0.
-func parsePart(text string, env func(string) string) (part, parts int, err error) {
+// parseJob reads i/n or auto; "" is everything, as 0 of 0.
+func parseJob(text string, env func(string) string) (job, jobs int, err error) {
 	if text == "" {
 		return 0, 0, nil
 	}
@@ -102,17 +104,17 @@ func parsePart(text string, env func(string) string) (part, parts int, err error
 		return 0, 0, usagef("--job auto: this is no job of an array (neither %s nor %s is set)", arrays[0].index, arrays[1].index)
 	}
 	i, n, ok := strings.Cut(text, "/")
-	part, err1 := strconv.Atoi(i)
-	parts, err2 := strconv.Atoi(n)
-	if !ok || err1 != nil || err2 != nil || part < 0 || part >= parts {
+	job, err1 := strconv.Atoi(i)
+	jobs, err2 := strconv.Atoi(n)
+	if !ok || err1 != nil || err2 != nil || job < 0 || job >= jobs {
 		return 0, 0, usagef("--job %q: want i/n with 0 <= i < n, or auto", text)
 	}
-	return part, parts, nil
+	return job, jobs, nil
 }
 
 // placeInArray reads a job's place from the variables so named. Those for the
 // smallest index and the step may be missing or unset: 0 and 1.
-func placeInArray(name string, env func(string) string, index, first, count, step string) (part, parts int, err error) {
+func placeInArray(name string, env func(string) string, index, first, count, step string) (job, jobs int, err error) {
 	var values [4]int
 	for i, key := range []string{index, count, first, step} {
 		text := env(key)

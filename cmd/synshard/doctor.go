@@ -57,7 +57,7 @@ is missing, the command that mends it. Exit 6 if something is missing.`,
 	f := cmd.Flags()
 	f.StringVar(&torchLib, "torch-lib", "", "the training engine's library (default: where set-up puts it)")
 	f.StringVar(&ortLib, "ort-lib", "", "ONNX Runtime's library (default: where set-up puts it)")
-	f.StringVar(&wordnetDir, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	wordnetVar(cmd, &wordnetDir)
 	return cmd
 }
 

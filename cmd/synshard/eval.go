@@ -15,13 +15,27 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
+// depthList is --depth, repeatable: whole numbers from 0.
+type depthList []int
+
+func (d *depthList) String() string { return strings.Trim(fmt.Sprint([]int(*d)), "[]") }
+func (d *depthList) Type() string   { return "int" }
+func (d *depthList) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err == nil {
+		*d = append(*d, int(n))
+	}
+	return err
+}
+
 // evalFlags are eval's own.
 type evalFlags struct {
 	confusions, resamples   int
 	seed                    uint64
 	wordnet, only, real     string
 	classes                 string
-	superclasses, depths    []string
+	superclasses            []string
+	depths                  []int
 	compare, noWordNet      bool
 	arrow                   string
 	subtrees, minSubtreeRow int
@@ -68,19 +82,19 @@ func newEvalCmd(a *app) *cobra.Command {
 	fl.IntVar(&f.subtrees, "subtrees", 5, "subtrees that are shown, worst first")
 	fl.IntVar(&f.minSubtreeRow, "subtree-rows", 20, "rows a subtree must have to be shown")
 	fl.StringArrayVar(&f.superclasses, "superclass", nil, "accuracy after rolling up to these synsets (id or word; repeatable)")
-	fl.StringArrayVar(&f.depths, "depth", nil, "accuracy after rolling up to this depth of WordNet; repeatable")
+	fl.Var((*depthList)(&f.depths), "depth", "accuracy after rolling up to this depth of WordNet; repeatable")
 	fl.BoolVar(&f.noWordNet, "no-wordnet", false, "without what needs WordNet")
 	fl.StringVar(&f.only, "only", "", "file of synsets or labels, one a line: measure as a classifier of these alone")
-	fl.StringVar(&f.classes, "classes", "", "the model's classes in label order (a file, one a line, or a dataset), for text that came without its .meta.json")
+	classesVar(cmd, &f.classes, "for text that came without its .meta.json, the model's "+classesUsage)
 	fl.StringVar(&f.real, "real", "", "reassessed labels (real.json)")
 	fl.StringVar(&f.arrow, "arrow", "", "write the tables as Arrow files into this directory, too")
 	fl.BoolVar(&f.compare, "compare", false, "compare two files over the same images")
 	fl.IntVar(&f.resamples, "resamples", 10000, "bootstrap samples of --compare")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the bootstrap")
-	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	wordnetVar(cmd, &f.wordnet)
+	completeSynsets(cmd, "superclass")
 	cobra.CheckErr(cmd.MarkFlagFilename("only"))
 	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
-	cobra.CheckErr(cmd.MarkFlagFilename("classes"))
 	for _, one := range []string{"superclass", "depth", "only", "real"} {
 		cmd.MarkFlagsMutuallyExclusive("compare", one)
 	}
@@ -105,11 +119,11 @@ func (a *app) eval(path string, f evalFlags) error {
 		return err
 	}
 	if f.only != "" {
-		names, err := readClassList(f.only)
+		list, err := a.readClasses("only", f.only)
 		if err != nil {
 			return err
 		}
-		if p, err = eval.Restrict(p, labelled(names, p.Classes)); err != nil {
+		if p, err = eval.Restrict(p, labelled(list.Names, p.Classes)); err != nil {
 			return fmt.Errorf("%s: %w", f.only, err)
 		}
 	}
@@ -129,7 +143,7 @@ func (a *app) eval(path string, f evalFlags) error {
 		}
 	}
 	if r.Warning != "" {
-		a.logf("warning: %s", r.Warning)
+		a.Warnf("%s", r.Warning)
 	}
 	if f.arrow != "" {
 		if err := eval.WriteReport(f.arrow, r); err != nil {
@@ -143,10 +157,11 @@ func (a *app) eval(path string, f evalFlags) error {
 func (a *app) predictions(path, classList string) (*prediction.Predictions, error) {
 	var classes []string
 	if classList != "" {
-		var err error
-		if classes, err = readClassList(classList); err != nil {
+		list, err := a.readClasses("classes", classList)
+		if err != nil {
 			return nil, err
 		}
+		classes = list.Names
 	}
 	if path != "-" {
 		return prediction.ReadPredictions(path, classes)
@@ -203,14 +218,7 @@ func (a *app) judge(p *prediction.Predictions, r *eval.Report, f evalFlags) (*wo
 		report.Rollups = append(report.Rollups, eval.Rollup(p, strings.Join(f.superclasses, ", "), groups))
 	}
 	for _, depth := range f.depths {
-		if strings.Trim(depth, "0123456789") != "" {
-			return nil, usagef("eval: --depth %q: want a number", depth)
-		}
-		groups, err := a.groups(g, h, []string{depth})
-		if err != nil {
-			return nil, err
-		}
-		report.Rollups = append(report.Rollups, eval.Rollup(p, "depth "+depth, groups))
+		report.Rollups = append(report.Rollups, eval.Rollup(p, fmt.Sprintf("depth %d", depth), h.AtDepth(depth)))
 	}
 	r.Hierarchy = &report
 	return g, nil

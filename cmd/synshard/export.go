@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -36,18 +34,14 @@ interrupted; another export into the same directory is refused.`,
 	}
 	sel := addSelectionFlags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.To, "to", "", "folder, webdataset, hf or tar")
+	choiceVar(cmd, &o.To, "to", "", "folder, webdataset, hf or tar", export.Forms...)
 	f.StringVarP(&out, "out", "o", "", "directory for what is made")
-	f.StringSliceVar(&splits, "split", nil, "only these splits (default: all)")
+	splitsVar(cmd, &splits, "split", "only these splits (default: all)")
 	f.Int64Var(&mib, "shard-mib", 256, "webdataset, hf: MiB of images a file")
 	cobra.CheckErr(cmd.MarkFlagRequired("to"))
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("to", cobra.FixedCompletions(export.Forms, cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if !slices.Contains(export.Forms, o.To) {
-			return usagef("--to %q: want one of %s", o.To, strings.Join(export.Forms, ", "))
-		}
 		if mib < 1 || mib > 1<<20 {
 			return usagef("--shard-mib %d: want 1 to %d", mib, 1<<20)
 		}

@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
-	"github.com/synshard/synshard/infer/prediction"
 )
 
 // inferFlags are infer's own.
@@ -24,9 +21,10 @@ type inferFlags struct {
 	net    networkFlags
 	rollup rollupFlags
 
-	out, format, probabilities, embedding, batch, truncated string
-	topK, workers                                           int
-	logits                                                  bool
+	out, format, probabilities, embedding, truncated string
+	batch                                            batchSize
+	topK, workers                                    int
+	logits                                           bool
 }
 
 const inferLong = `Runs a model over images and writes a row each, in the order of the input: path,
@@ -70,20 +68,19 @@ func newInferCmd(a *app) *cobra.Command {
 	}
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "out", "o", "-", "file to write, or - for stdout")
-	fl.StringVar(&f.format, "format", "", "arrow, stream (Arrow's), parquet, ndjson or csv (default: by the file's name)")
+	formatVar(cmd, &f.format)
 	fl.IntVar(&f.topK, "top-k", 5, "classes kept of each prediction")
-	fl.StringVar(&f.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class")
+	choiceVar(cmd, &f.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class", "top", "all")
 	fl.BoolVar(&f.logits, "logits", false, "a column with the logit of every class")
-	fl.StringVar(&f.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16")
+	choiceVar(cmd, &f.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16", "fp32", "fp16")
 	fl.Lookup("embedding").NoOptDefVal = "fp32"
-	fl.StringVar(&f.batch, "batch", "", "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
-	fl.StringVar(&f.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them")
+	batchVar(cmd, &f.batch, "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
+	choiceVar(cmd, &f.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them", "error", "accept")
 	fl.IntVarP(&f.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
 	f.in.add(cmd)
 	f.net.add(cmd)
 	sel = addSelectionFlags(cmd)
 	f.rollup.add(cmd)
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(prediction.Formats, cobra.ShellCompDirectiveNoFileComp)))
 	return cmd
 }
 
@@ -100,19 +97,11 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 // check holds the flags to each other.
 func (f *inferFlags) check(a *app) error {
 	if f.topK < 1 || f.workers < 0 {
-		return usagef("infer: --top-k %d, --workers %d", f.topK, f.workers)
+		return usagef("--top-k %d, --workers %d: want 1 and 0 or more", f.topK, f.workers)
 	}
-	if f.probabilities != "top" && f.probabilities != "all" {
-		return usagef("infer: --probabilities %q: want top or all", f.probabilities)
-	}
-	if !slices.Contains([]string{"", "fp32", "fp16"}, f.embedding) {
-		return usagef("infer: --embedding %q: want fp32 or fp16, as in --embedding=fp16", f.embedding)
-	}
-	if f.format == "" {
-		f.format = prediction.FormatOf(f.out)
-	}
-	if !slices.Contains(prediction.Formats, f.format) {
-		return usagef("infer: --format %q: want one of %s", f.format, strings.Join(prediction.Formats, ", "))
+	var err error
+	if f.format, err = formatOf(f.format, f.out); err != nil {
+		return err
 	}
 	if f.out == "-" && f.format != "ndjson" && f.format != "csv" {
 		return a.refuseTerminal("the " + f.format + " output")
@@ -124,11 +113,11 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	if err := f.check(a); err != nil {
 		return err
 	}
-	part, parts, err := parsePart(sel.part, os.Getenv)
+	part, parts, err := parseJob(sel.job, os.Getenv)
 	if err != nil {
 		return err
 	}
-	net, err := a.openNetwork(modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batchHint())
+	net, err := a.openNetwork(cmd.Context(), modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batch.n)
 	if err != nil {
 		return err
 	}
@@ -140,9 +129,6 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	defer in.close()
 	if f.embedding != "" && net.width == 0 {
 		return fmt.Errorf("%s: the model gives no embedding", modelPath)
-	}
-	if f.truncated != "error" && f.truncated != "accept" {
-		return usagef("--truncated %q: want error or accept", f.truncated)
 	}
 	var complaints atomic.Int64
 	o := infer.Options{

@@ -16,34 +16,19 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 )
 
-// batchHint is the batch that was asked for in digits; 0: none.
-func (f *inferFlags) batchHint() int {
-	n, err := strconv.Atoi(f.batch)
-	if err != nil {
-		return 0
-	}
-	return max(n, 0)
-}
-
 // chooseBatch settles how many images a run takes.
 func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, error) {
 	switch {
-	case f.batch == "auto":
-		if n.only > 0 {
-			return n.only, nil
-		}
+	case f.batch.auto && n.only > 0:
+		return n.only, nil
+	case f.batch.auto:
 		return a.tryBatches(ctx, f, n)
-	case f.batch == "" || f.batch == "0":
+	case f.batch.n == 0:
 		return n.batch, nil
+	case n.only > 0 && f.batch.n != n.only:
+		return 0, usagef("--batch %d: the model takes %d images a run and no other number", f.batch.n, n.only)
 	}
-	batch, err := strconv.Atoi(f.batch)
-	if err != nil || batch < 1 {
-		return 0, usagef("infer: --batch %q: want a number or auto", f.batch)
-	}
-	if n.only > 0 && batch != n.only {
-		return 0, usagef("infer: --batch %d: the model takes %d images a run and no other number", batch, n.only)
-	}
-	return batch, nil
+	return f.batch.n, nil
 }
 
 // tryBatches finds the fastest batch, and keeps what it found beside the parts

@@ -21,7 +21,7 @@ type inputFlags struct {
 }
 
 func (f *inputFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.split, "split", "val", "split of a dataset to predict over")
+	splitVar(cmd, &f.split, "split", "val", "split of a dataset to predict over")
 	cmd.Flags().BoolVarP(&f.zero, "null", "0", false, "paths on stdin end in a zero byte, as find -print0 writes them")
 }
 
@@ -87,7 +87,7 @@ func (a *app) openDataset(dir, split string, sel *selectionFlags) (*input, error
 		return nil, err
 	}
 	whole := *sel
-	whole.part = ""
+	whole.job = ""
 	view, err := a.openView(set, split, &whole)
 	if err != nil {
 		set.Close()

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -15,17 +15,17 @@ import (
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
+	libs "github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/shard"
 )
 
 // networkFlags say what runs the network and, where it does not say so itself,
 // what it takes and gives.
 type networkFlags struct {
-	engine, provider, ortLib, torchLib, precision string
-	device, threads                               int
-	epOptions                                     map[string]string
+	engine, device, provider, ortLib, torchLib, precision string
+	threads                                               int
+	epOptions                                             map[string]string
 
 	spec, classes, interpolation string
 	size, resize                 int
@@ -35,52 +35,45 @@ type networkFlags struct {
 	whole                        bool // a batch is one run, whatever its memory
 }
 
+// add adds all of them.
 func (f *networkFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.engine, "engine", "onnx", "onnx: ONNX Runtime; torch: the training engine, on a run's model.safetensors")
+	choiceVar(cmd, &f.engine, "engine", "onnx", "onnx: ONNX Runtime; torch: the training engine, on a run's model.safetensors", "onnx", "torch")
 	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library, with --engine torch (default: see 'synshard doctor')")
-	fl.StringVar(&f.precision, "precision", "fp32", "of --engine torch: fp32, tf32, bf16 or fp16")
-	fl.IntVar(&f.threads, "threads", 0, "CPUs the network takes (0: all this process may use)")
-	fl.StringVar(&f.provider, "provider", "cpu", "execution provider: cpu, cuda or tensorrt")
+	choiceVar(cmd, &f.precision, "precision", "fp32", "of --engine torch: "+oneOf(precisions), precisions...)
+	deviceVar(cmd, &f.device)
+	choiceVar(cmd, &f.provider, "provider", "", "ONNX Runtime's execution provider on that device: cpu, cuda or tensorrt (default: cpu or cuda)", ort.Providers...)
 	fl.StringToStringVar(&f.epOptions, "ep-option", nil, "an option k=v of the execution provider, by ONNX Runtime's name; repeatable")
-	fl.IntVar(&f.device, "device", 0, "which GPU, with --provider cuda or tensorrt")
+	f.addContract(cmd)
+	fl.StringVar(&f.choice.Embedding, "embedding-output", "", "name of the output with the embedding (default: embedding)")
+}
+
+// addContract adds those that say what an ONNX model takes and gives, and the
+// CPU's.
+func (f *networkFlags) addContract(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.IntVar(&f.threads, "threads", 0, "CPUs the network takes (0: all this process may use)")
 	fl.StringVar(&f.ortLib, "ort-lib", "", "ONNX Runtime's library (default: see 'synshard doctor')")
 	fl.StringVar(&f.spec, "spec", "", "JSON file that says how images are made ready and what the classes are")
-	fl.StringVar(&f.classes, "classes", "", "class list: a dataset, or a file with a name a line in label order, or a JSON list")
+	classesVar(cmd, &f.classes, classesUsage)
 	fl.IntVar(&f.size, "input-size", 0, "pixels, height and width, that the network takes")
 	fl.IntVar(&f.resize, "resize", 0, "pixels of the shorter side before the centre is cut out")
-	fl.StringVar(&f.interpolation, "interpolation", "", "bilinear or bicubic")
+	choiceVar(cmd, &f.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
 	fl.Float64SliceVar(&f.mean, "mean", nil, "mean of red, green, blue in [0,1]; one number for all")
 	fl.Float64SliceVar(&f.std, "std", nil, "standard deviation of red, green, blue in [0,1]; one number for all")
-	fl.StringVar(&f.choice.Layout, "layout", "", "nchw or nhwc (default: by the input's shape)")
+	choiceVar(cmd, &f.choice.Layout, "layout", "", "nchw or nhwc (default: by the input's shape)", ort.NCHW, ort.NHWC)
 	fl.StringVar(&f.choice.Input, "input", "", "name of the model's input (default: the only one)")
 	fl.StringVar(&f.choice.Output, "output", "", "name of the output with the scores (default: the only one that fits)")
-	fl.StringVar(&f.choice.Embedding, "embedding-output", "", "name of the output with the embedding (default: embedding)")
-	fl.StringVar(&f.choice.Scores, "scores", "", "what the scores are: probabilities or logits (default: a first run tells)")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("provider", cobra.FixedCompletions(ort.Providers, cobra.ShellCompDirectiveNoFileComp)))
-	f.changed = cmd.Flags().Changed
+	choiceVar(cmd, &f.choice.Scores, "scores", "", "what the scores are: probabilities or logits (default: a first run tells)", "probabilities", "logits")
+	f.changed = fl.Changed
 }
 
 func (f *networkFlags) check() error {
-	if f.threads < 0 || f.device < 0 {
-		return usagef("infer: --threads %d, --device %d", f.threads, f.device)
+	if f.threads < 0 {
+		return usagef("--threads %d: want 0 (all) or more", f.threads)
 	}
-	switch {
-	case f.engine != "onnx" && f.engine != "torch":
-		return usagef("infer: --engine %q: want onnx or torch", f.engine)
-	case f.engine == "onnx" && f.changed("precision"):
-		return usagef("infer: --precision is for --engine torch; an ONNX model has its own")
-	case !slices.Contains([]string{"fp32", "tf32", "bf16", "fp16"}, f.precision):
-		return usagef("infer: --precision %q: want fp32, tf32, bf16 or fp16", f.precision)
-	}
-	if s := f.choice.Scores; s != "" && s != "probabilities" && s != "logits" {
-		return usagef("infer: --scores %q: want probabilities or logits", s)
-	}
-	if l := f.choice.Layout; l != "" && l != ort.NCHW && l != ort.NHWC {
-		return usagef("infer: --layout %q: want %s or %s", l, ort.NCHW, ort.NHWC)
-	}
-	if err := ort.CheckProvider(f.provider, f.epOptions); err != nil {
-		return usagef("infer: %w", err)
+	if f.engine != "torch" && f.changed("precision") {
+		return usagef("--precision is for --engine torch; an ONNX model has its own")
 	}
 	return nil
 }
@@ -106,18 +99,18 @@ type wanted struct{ logits, embedding bool }
 // openNetwork opens the model. On the CPU every run of the network has one
 // thread, and as many run at a time as there are CPUs; on a GPU two batches are
 // in flight. batch is what a GPU gets ready for; 0: the default.
-func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) (*network, error) {
+func (a *app) openNetwork(ctx context.Context, path string, f *networkFlags, want wanted, batch int) (*network, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	if f.engine == "torch" {
-		return a.openTorch(path, f, want, batch)
+		return a.openTorch(ctx, path, f, want, batch)
 	}
 	c, err := ort.Describe(path, f.choice)
 	if err != nil {
 		return nil, err
 	}
-	spec, notes, err := f.resolve(c, path)
+	spec, notes, err := f.resolve(a, c, path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -125,14 +118,21 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 	if err != nil {
 		return nil, err
 	}
-	n := &network{spec: spec, notes: notes, batch: 8, backend: f.provider}
+	provider, gpu, err := ortDevice(f.device, f.provider, func() bool { return search().GPUs() > 0 && libs.HasCUDA(lib) })
+	if err != nil {
+		return nil, err
+	}
+	if err := ort.CheckProvider(provider, f.epOptions); err != nil {
+		return nil, usagef("%w", err)
+	}
+	n := &network{spec: spec, notes: notes, batch: 8, backend: provider}
 	if n.sum, err = fileSum(path); err != nil {
 		return nil, err
 	}
 	if n.runs = f.threads; n.runs == 0 {
 		n.runs = processors.Count()
 	}
-	if f.provider != "cpu" {
+	if provider != "cpu" {
 		n.runs, n.batch, n.fixed = 2, 64, true
 	}
 	if batch > 0 {
@@ -144,12 +144,12 @@ func (a *app) openNetwork(path string, f *networkFlags, want wanted, batch int) 
 	for _, k := range slices.Sorted(maps.Keys(f.epOptions)) {
 		n.backend += fmt.Sprintf(" %s=%s", k, f.epOptions[k])
 	}
-	o := ort.Options{Library: lib, Model: path, Provider: f.provider, Device: f.device, Threads: 1, ProviderOptions: f.epOptions,
+	o := ort.Options{Library: lib, Model: path, Provider: provider, Device: gpu, Threads: 1, ProviderOptions: f.epOptions,
 		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: want.logits}
-	if f.provider == "cpu" && !f.whole {
+	if provider == "cpu" && !f.whole {
 		o.Most = mostOnCPU
 	}
-	if f.provider == "tensorrt" {
+	if provider == "tensorrt" {
 		if o.Cache, err = engineCache(n.sum); err != nil {
 			return nil, err
 		}
@@ -179,7 +179,7 @@ func engineCache(sum string) (string, error) {
 
 // resolve makes the Spec: the file's, or --spec's, or what the model's shape
 // says, and over it what was given as flags, which is noted.
-func (f *networkFlags) resolve(c *ort.Contract, path string) (model.Spec, map[string]string, error) {
+func (f *networkFlags) resolve(a *app, c *ort.Contract, path string) (model.Spec, map[string]string, error) {
 	notes := map[string]string{}
 	var s model.Spec
 	switch {
@@ -203,7 +203,7 @@ func (f *networkFlags) resolve(c *ort.Contract, path string) (model.Spec, map[st
 	if c.Type == "uint8" && (f.mean != nil || f.std != nil) {
 		return s, nil, usagef("the model takes uint8 and normalises inside: --mean and --std would change nothing")
 	}
-	if err := f.override(&s, notes); err != nil {
+	if err := f.override(a, &s, notes); err != nil {
 		return s, nil, err
 	}
 	if s.Resize == 0 && !s.Square {
@@ -213,7 +213,7 @@ func (f *networkFlags) resolve(c *ort.Contract, path string) (model.Spec, map[st
 	case s.InputSize == 0:
 		return s, nil, usagef("the model takes images of any size: say which with --input-size")
 	case len(s.Classes) == 0:
-		return s, nil, usagef("the model does not name its classes, and no order is guessed: give --classes DATASET, or a file with a name a line in label order")
+		return s, nil, usagef("the model does not name its classes, and no order is guessed: give --classes DATASET, a file of names in label order, or imagenet-1k")
 	}
 	if err := c.CheckClasses(len(s.Classes)); err != nil {
 		return s, nil, err
@@ -222,7 +222,7 @@ func (f *networkFlags) resolve(c *ort.Contract, path string) (model.Spec, map[st
 }
 
 // override sets what was given as flags.
-func (f *networkFlags) override(s *model.Spec, notes map[string]string) error {
+func (f *networkFlags) override(a *app, s *model.Spec, notes map[string]string) error {
 	number := func(flag string, v int, to *int) {
 		if v != 0 {
 			*to, notes[flag] = v, strconv.Itoa(v)
@@ -258,51 +258,10 @@ func (f *networkFlags) override(s *model.Spec, notes map[string]string) error {
 	if f.classes == "" {
 		return nil
 	}
-	var err error
-	s.Classes, err = namesInOrder(f.classes)
-	notes["classes"] = f.classes
-	return err
-}
-
-// namesInOrder reads names in label order.
-func namesInOrder(path string) ([]string, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		set, err := shard.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("--classes: %w", err)
-		}
-		defer set.Close()
-		var names []string
-		for _, c := range set.Classes() {
-			names = append(names, c.Synset)
-		}
-		return names, nil
-	}
-	b, err := os.ReadFile(path)
+	list, err := a.readClasses("classes", f.classes)
 	if err != nil {
-		return nil, fmt.Errorf("--classes: %w", err)
+		return err
 	}
-	var names []string
-	if strings.HasPrefix(strings.TrimSpace(string(b)), "[") {
-		if err := json.Unmarshal(b, &names); err != nil {
-			return nil, fmt.Errorf("--classes %s: %w", path, err)
-		}
-		return names, nil
-	}
-	seen := map[string]int{}
-	for i, line := range strings.Split(strings.TrimRight(string(b), "\r\n \t"), "\n") {
-		name := strings.TrimSpace(line)
-		if name == "" {
-			return nil, fmt.Errorf("--classes %s: line %d is empty", path, i+1)
-		}
-		if at, twice := seen[name]; twice && len(name) == 9 && name[0] == 'n' {
-			return nil, fmt.Errorf("--classes %s: lines %d and %d are both %s", path, at, i+1, name)
-		}
-		seen[name] = i + 1
-		names = append(names, name)
-	}
-	if len(names) == 0 {
-		return nil, errors.New("--classes: no names")
-	}
-	return names, nil
+	s.Classes, notes["classes"] = list.Names, f.classes
+	return nil
 }

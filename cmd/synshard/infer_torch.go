@@ -33,7 +33,7 @@ func (p torchPredictor) Predict(ctx context.Context, images []byte, n int) (infe
 }
 
 // openTorch opens weights for --engine torch.
-func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*network, error) {
+func (a *app) openTorch(ctx context.Context, path string, f *networkFlags, want wanted, batch int) (*network, error) {
 	if err := f.onlyTorch(path); err != nil {
 		return nil, err
 	}
@@ -70,11 +70,12 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 		return nil, err
 	}
 	n := &network{spec: spec, runs: 1, batch: 8, width: shapes[net.Embedding].Elements()}
-	device := "cpu"
-	if f.provider == "cuda" {
-		if device, err = chooseDevice(shim, fmt.Sprintf("cuda:%d", f.device)); err != nil {
-			return nil, err
-		}
+	device, err := chooseDevice(shim, f.device)
+	if err != nil {
+		return nil, err
+	}
+	onCUDA := strings.HasPrefix(device, "cuda")
+	if onCUDA {
 		n.runs, n.batch, n.fixed = 2, 64, true
 	}
 	if batch > 0 {
@@ -84,11 +85,12 @@ func (a *app) openTorch(path string, f *networkFlags, want wanted, batch int) (*
 	if threads == 0 {
 		threads = processors.Count()
 	}
-	n.backend = "torch " + device + " " + f.precision
+	precision := choosePrecision(ctx, f.precision, onCUDA)
+	n.backend = "torch " + device + " " + precision
 	if n.sum, err = fileSum(path); err != nil {
 		return nil, err
 	}
-	e, err := shim.New(net, train.EngineConfig{Device: device, Precision: f.precision, Threads: threads, Batch: n.batch, ChannelsLast: true, Optimizer: "sgd", Mean: spec.Mean, Std: spec.Std})
+	e, err := shim.New(net, train.EngineConfig{Device: device, Precision: precision, Threads: threads, Batch: n.batch, ChannelsLast: true, Optimizer: "sgd", Mean: spec.Mean, Std: spec.Std})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -110,8 +112,8 @@ func (f *networkFlags) onlyTorch(path string) error {
 			return usagef("infer: --%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
 		}
 	}
-	if f.provider == "tensorrt" {
-		return usagef("infer: --engine torch has --provider cpu and cuda")
+	if f.provider != "" {
+		return usagef("--provider is ONNX Runtime's; with --engine torch say --device")
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ whatever -j.`,
 	f.StringArrayVar(&o.WebDataset, "webdataset", nil, "WebDataset tar with .jpg and .cls or .json; repeatable")
 	f.StringArrayVar(&o.Parquet, "parquet", nil, "Parquet file as Hugging Face has them; repeatable")
 	f.StringVar(&o.List, "list", "", "CSV or TSV of path,label")
-	f.StringVar(&o.Split, "split", "train", "split that --webdataset, --parquet and --list fill")
+	splitVar(cmd, &o.Split, "split", "train", "split that --webdataset, --parquet and --list fill")
 	f.StringArrayVar(&o.Boxes, "boxes", nil, "archive or directory of bounding boxes; repeatable")
 	f.StringVar(&classes, "classes", "", "file with a class a line: all there are, and what numbers as labels mean")
 	f.IntVar(&o.Resize, "resize", 0, "make images smaller whose shorter side is longer (0: keep the originals)")
@@ -72,7 +72,7 @@ whatever -j.`,
 	f.StringVar(&o.Check, "check", "decode", "what an image must survive: header or decode")
 	f.StringVar(&o.OnBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine")
 	f.BoolVar(&o.DryRun, "dry-run", false, "print the plan and stop")
-	f.StringVar(&wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
+	wordnetVar(cmd, &wordnet)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }

@@ -30,7 +30,7 @@ The selection's flags leave out what they leave out elsewhere.`,
 		Args:    exactly(1, 1, "a dataset"),
 	}
 	sel := addSelectionFlags(cmd)
-	cmd.Flags().StringSliceVar(&splits, "split", nil, "only these splits (default: all)")
+	splitsVar(cmd, &splits, "split", "only these splits (default: all)")
 	cmd.Flags().BoolVar(&tree, "tree", false, "synsets as WordNet's tree, with subtotals")
 	cmd.Flags().IntVar(&depth, "depth", 0, "with --tree: levels to show; 0 for all")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -24,18 +22,16 @@ the whole is there already nothing is done.`,
   synshard merge part-0.arrow part-1.arrow --out all.parquet`,
 		Args: atLeast(1, "the parts"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if format == "" {
-				format = prediction.FormatOf(out)
-			}
-			if !slices.Contains(prediction.Formats, format) {
-				return usagef("merge: --format %q: want one of %s", format, strings.Join(prediction.Formats, ", "))
+			format, err := formatOf(format, out)
+			if err != nil {
+				return err
 			}
 			if out == "-" {
-				return usagef("merge: --out names a file; parts are of no use before all are there")
+				return usagef("--out names a file; parts are of no use before all are there")
 			}
 			sum, err := prediction.Merge(args, out, format)
 			if err != nil {
-				return fmt.Errorf("merge: %w", err)
+				return err
 			}
 			return a.result(sum, func(w io.Writer) {
 				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d images failed\n", out, sum.Rows, len(args), sum.Failed)
@@ -43,7 +39,7 @@ the whole is there already nothing is done.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
-	cmd.Flags().StringVar(&format, "format", "", "arrow, stream (Arrow's), parquet, ndjson or csv (default: by the file's name)")
+	formatVar(cmd, &format)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }

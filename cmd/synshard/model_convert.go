@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,7 +13,6 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
-	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
@@ -41,8 +37,8 @@ torchvision's published weights. Batch norm that an ONNX file has folded into
 its convolutions comes back as a shift: the network predicts the same, but its
 statistics are gone. Nothing in a .pth is executed.
 
-The classes of a file that does not name them come from --classes: a dataset, or
-a text file with one class a line, in label order.`,
+The classes of a file that does not name them come from --classes: a dataset, a
+file of names in label order, or the built-in list imagenet-1k.`,
 		Example: `  synshard model import inception_v3_google-0cc3c7bd.pth --classes imagenet --out inception.safetensors
   synshard model import timm.safetensors --network inception_v3 --classes synsets.txt --interpolation bicubic --resize 341 --out inception.safetensors
   synshard model import runs/a/model.onnx --out back.safetensors`,
@@ -52,12 +48,13 @@ a text file with one class a line, in label order.`,
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "out", "o", "", "safetensors file to write")
 	fl.StringVar(&f.network, "network", "", "which network (default: as the file says, or the one whose parameters these are)")
-	fl.StringVar(&f.classes, "classes", "", "a dataset, or a file with one class a line, in label order")
+	classesVar(cmd, &f.classes, classesUsage)
 	fl.Float64SliceVar(&f.mean, "mean", nil, "mean of pixels in [0,1], by channel")
 	fl.Float64SliceVar(&f.std, "std", nil, "standard deviation of pixels in [0,1], by channel")
 	fl.IntVar(&f.resize, "resize", 0, "size of the shorter side before the centre crop")
 	fl.BoolVar(&f.square, "square", false, "resize both sides to the input size instead")
-	fl.StringVar(&f.interpolation, "interpolation", "", "bilinear or bicubic")
+	choiceVar(cmd, &f.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
+	complete(cmd, "network", model.Names()...)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }
@@ -68,7 +65,7 @@ func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error
 		return err
 	}
 	tensors = checkpoint.Weights(tensors, true)
-	spec, err := specOfImport(cmd, path, f, tensors, meta)
+	spec, err := a.specOfImport(cmd, path, f, tensors, meta)
 	if err != nil {
 		return err
 	}
@@ -91,7 +88,7 @@ func readAnyWeights(path string) ([]model.Tensor, map[string]string, error) {
 
 // specOfImport takes what the file says, else torchvision's transforms, and
 // lets the flags win.
-func specOfImport(cmd *cobra.Command, path string, f convertFlags, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
+func (a *app) specOfImport(cmd *cobra.Command, path string, f convertFlags, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
 	var spec model.Spec
 	var err error
 	if text := meta[model.SpecKey]; text != "" {
@@ -113,9 +110,11 @@ func specOfImport(cmd *cobra.Command, path string, f convertFlags, tensors []mod
 		return spec, usagef("model import: %s says it is %s, --network %s", path, spec.Model, f.network)
 	}
 	if f.classes != "" {
-		if spec.Classes, err = readClassList(f.classes); err != nil {
+		list, err := a.readClasses("classes", f.classes)
+		if err != nil {
 			return spec, err
 		}
+		spec.Classes = list.Names
 	}
 	if len(spec.Classes) == 0 {
 		return spec, usagef("model import: %s does not name its classes; give --classes", path)
@@ -148,39 +147,6 @@ func (f convertFlags) apply(cmd *cobra.Command, spec *model.Spec) error {
 		return usagef("model import: %w", err)
 	}
 	return nil
-}
-
-// readClassList reads the classes of a dataset, or the lines of a file.
-func readClassList(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	if info.IsDir() {
-		set, err := shard.Open(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, c := range set.Classes() {
-			out = append(out, c.Synset)
-		}
-		return out, set.Close()
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || slices.Contains(out, line) {
-			return nil, fmt.Errorf("%s: line %d: %q is empty or stands there twice", path, len(out)+1, line)
-		}
-		out = append(out, line)
-	}
-	return out, errors.Join(lines.Err())
 }
 
 // fitted gives the network a spec names, with its auxiliary heads if the
@@ -221,6 +187,9 @@ func (a *app) converted(path string, net *model.Network, spec model.Spec) error 
 	})
 }
 
+// weightForms are the forms of files of weights that others read.
+var weightForms = []string{"pth", "safetensors", "onnx"}
+
 func newModelExportCmd(a *app) *cobra.Command {
 	var out, to string
 	cmd := &cobra.Command{
@@ -236,7 +205,7 @@ embedding out). Averaged weights are taken where a checkpoint has them.`,
 		RunE:    func(_ *cobra.Command, args []string) error { return a.modelExport(args[0], out, to) },
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
-	cmd.Flags().StringVar(&to, "to", "", "pth, safetensors or onnx (default: as the file is called)")
+	choiceVar(cmd, &to, "to", "", "pth, safetensors or onnx (default: as the file is called)", weightForms...)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }
@@ -245,8 +214,8 @@ func (a *app) modelExport(path, out, to string) error {
 	if to == "" {
 		to = strings.TrimPrefix(strings.ToLower(filepath.Ext(out)), ".")
 	}
-	if to != "pth" && to != "safetensors" && to != "onnx" {
-		return usagef("model export: %q is none of pth, safetensors and onnx; give --to", to)
+	if !slices.Contains(weightForms, to) {
+		return usagef("--out %s: its ending is none of %s; give --to", out, strings.Join(weightForms, ", "))
 	}
 	tensors, meta, err := readAnyWeights(path)
 	if err != nil {

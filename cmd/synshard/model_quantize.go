@@ -49,47 +49,34 @@ On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "out", "o", "", "ONNX file to write")
-	fl.StringVar(&f.calibrator.Method, "method", "minmax", "calibration: minmax, entropy or percentile")
+	choiceVar(cmd, &f.calibrator.Method, "method", "minmax", "calibration: "+oneOf(quantize.Calibrations), quantize.Calibrations...)
 	fl.Float64Var(&f.calibrator.Percentile, "percentile", 99.999, "percent of values kept, with --method percentile")
-	fl.StringVar(&f.split, "split", "train", "split that calibrates")
+	splitVar(cmd, &f.split, "split", "train", "split that calibrates")
 	fl.IntVar(&f.images, "images", 256, "images that calibrate")
-	fl.StringVar(&f.evalSplit, "eval-split", "val", "held-out split on which both models are compared")
+	splitVar(cmd, &f.evalSplit, "eval-split", "val", "held-out split on which both models are compared")
 	fl.IntVar(&f.evalLimit, "eval-images", 0, "images of it that are predicted, drawn by --seed; 0 for all")
 	fl.Uint64Var(&f.seed, "seed", 0, "draws the images")
-	fl.StringVar(&f.activations, "activations", "uint8", "activations as uint8 or int8")
+	choiceVar(cmd, &f.activations, "activations", "uint8", "activations as uint8 or int8", "uint8", "int8")
 	fl.BoolVar(&f.reduceRange, "reduce-range", false, "weights of 7 bits, for processors without VNNI")
-	addQuantizedModelFlags(cmd, &f.net)
+	f.net.addContract(cmd)
+	f.net.engine, f.net.device = "onnx", "cpu" // what 8 bits are for
 	sel := addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(quantize.Calibrations, cobra.ShellCompDirectiveNoFileComp)))
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return a.modelQuantize(cmd.Context(), args[0], args[1], &f, sel)
 	}
 	return cmd
 }
 
-// addQuantizedModelFlags are those of networkFlags that a model on the CPU
-// has a use for.
-func addQuantizedModelFlags(cmd *cobra.Command, f *networkFlags) {
-	all := &cobra.Command{}
-	f.add(all)
-	for _, name := range []string{"threads", "ort-lib", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "layout", "input", "output", "scores"} {
-		cmd.Flags().AddFlag(all.Flags().Lookup(name))
-	}
-	f.changed = cmd.Flags().Changed
-}
-
 func (f *quantizeFlags) check() error {
 	if err := f.calibrator.Check(); err != nil {
-		return usagef("model quantize: %w", err)
+		return usagef("%w", err)
 	}
 	switch {
 	case f.images < 1 || f.evalLimit < 0:
-		return usagef("model quantize: --images %d, --eval-images %d", f.images, f.evalLimit)
-	case f.activations != "uint8" && f.activations != "int8":
-		return usagef("model quantize: --activations %q: want uint8 or int8", f.activations)
+		return usagef("--images %d, --eval-images %d", f.images, f.evalLimit)
 	case f.split == f.evalSplit:
-		return usagef("model quantize: split %s calibrates and is to be held out: accuracy on it would flatter; give another --eval-split", f.split)
+		return usagef("split %s calibrates and is to be held out: accuracy on it would flatter; give another --eval-split", f.split)
 	}
 	return f.net.check()
 }
@@ -117,7 +104,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	}
 	if one, err := os.Stat(path); err == nil {
 		if other, err := os.Stat(f.out); err == nil && os.SameFile(one, other) {
-			return usagef("model quantize: --out %s is the model itself", f.out)
+			return usagef("--out %s is the model itself", f.out)
 		}
 	}
 	q, err := quantize.New(fp32)
@@ -137,7 +124,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if err != nil {
 		return err
 	}
-	n, err := a.openNetwork(path, &f.net, wanted{}, 0)
+	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)
 	if err != nil {
 		return err
 	}
@@ -161,7 +148,7 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 	if err != nil {
 		return err
 	}
-	m, err := a.openNetwork(f.out, &f.net, wanted{}, 0)
+	m, err := a.openNetwork(ctx, f.out, &f.net, wanted{}, 0)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func TestModelQuantizeRefuses(t *testing.T) {
 		want string
 		args []string
 	}{
-		{2, "calibration \"mean\"", []string{garbage, dir, "--method", "mean"}},
+		{2, "--method \"mean\": want minmax", []string{garbage, dir, "--method", "mean"}},
 		{2, "held out", []string{garbage, dir, "--eval-split", "train"}},
 		{2, "--activations", []string{garbage, dir, "--activations", "int4"}},
 		{2, "--images", []string{garbage, dir, "--images", "0"}},

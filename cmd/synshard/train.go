@@ -73,9 +73,9 @@ func newTrainCmd(a *app) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVarP(&tf.out, "out", "o", "", "run directory; made when missing, continued when there")
-	f.StringVar(&tf.split, "split", "train", "split to train on")
+	splitVar(cmd, &tf.split, "split", "train", "split to train on")
 	f.StringVar(&tf.valSplit, "val-split", "val", "split to validate on; empty for none")
-	f.StringVar(&tf.device, "device", "auto", "auto, cpu, cuda or cuda:N")
+	deviceVar(cmd, &tf.device)
 	f.StringVar(&tf.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
 	f.StringVar(&tf.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
 	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")

@@ -66,7 +66,7 @@ func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
 		return nil
 	}
 	all := *sel // the same classes; but every image of them, whatever part is trained on
-	all.limitPerSynset, all.part = 0, ""
+	all.limitPerSynset, all.job = 0, ""
 	view, err := a.openView(d.set, tf.valSplit, &all)
 	if err != nil {
 		return fmt.Errorf("validation split (--val-split, empty for none): %w", err)

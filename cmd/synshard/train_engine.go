@@ -83,17 +83,6 @@ func chooseDevice(shim *torch.Shim, want string) (string, error) {
 	if want == "cpu" {
 		return want, nil
 	}
-	kind, number, numbered := strings.Cut(want, ":")
-	n := 0
-	if numbered {
-		var err error
-		if n, err = strconv.Atoi(number); err != nil || n < 0 {
-			kind = ""
-		}
-	}
-	if kind != "cuda" && want != "auto" {
-		return "", usagef("train: --device %q: want auto, cpu, cuda or cuda:N", want)
-	}
 	have, err := shim.CUDADevices()
 	switch {
 	case err != nil:
@@ -102,7 +91,12 @@ func chooseDevice(shim *torch.Shim, want string) (string, error) {
 		return "cpu", nil
 	case want == "auto":
 		return "cuda:0", nil
-	case n >= have:
+	}
+	n, err := gpuOf(want)
+	if err != nil {
+		return "", usagef("--device %q: %w", want, err)
+	}
+	if n >= have {
 		return "", native(fmt.Errorf("--device %s: libtorch %s sees %d CUDA devices; see 'synshard doctor'", want, shim.Version(), have))
 	}
 	return fmt.Sprintf("cuda:%d", n), nil

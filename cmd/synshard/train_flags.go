@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -14,29 +15,34 @@ import (
 )
 
 // recipeFlags are the flags that stand for a value of the recipe.
-var recipeFlags = []struct{ flag, key, kind, help string }{
-	{"model", "model", "string", "network to fit"},
-	{"epochs", "epochs", "int", "passes over the training split"},
-	{"batch", "batch", "batch", "images an optimiser step; auto finds the most that fit the device"},
-	{"accumulate", "accumulate", "int", "microbatches each batch is worked through in, to save memory"},
-	{"sampling", "sampling", "string", "shuffle: each image once an epoch; balanced: each class as often as another"},
-	{"seed", "seed", "int", "seed of weights, order, distortions and dropout"},
-	{"lr", "rate.base", "float", "peak learning rate, as it is: the recipe's scaling by batch is switched off"},
-	{"schedule", "rate.schedule", "string", "learning rate over time: constant, exponential, step, cosine"},
-	{"warmup-epochs", "rate.warmup_epochs", "float", "epochs of linear warm-up"},
-	{"optimizer", "optimizer.kind", "string", "update rule: rmsprop (TensorFlow's), sgd, adamw"},
-	{"weight-decay", "optimizer.weight_decay", "float", "decay of convolution and linear weights"},
-	{"label-smoothing", "loss.label_smoothing", "float", "share of the label spread over all classes"},
-	{"aux-weight", "loss.aux_weight", "float", "weight of the auxiliary heads' loss; 0 leaves them out"},
-	{"mixup", "loss.mixup", "float", "mix pairs of images, share from Beta(x, x)"},
-	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he"},
-	{"dropout", "network.dropout", "float", "share of the last features dropped"},
-	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics"},
-	{"ema", "ema.decay", "float", "decay of the averaged weights; 0 is off"},
-	{"clip-norm", "clip.norm", "float", "largest global norm of the gradient; 0 is off"},
-	{"clip-value", "clip.value", "float", "largest magnitude of a gradient's element; 0 is off"},
-	{"precision", "precision", "string", "auto, fp32, tf32, bf16 or fp16; auto goes by the device"},
-	{"width", "network.width", "float", "multiplier of every layer's channels, for trials"},
+//
+// choices are offered by completion; the recipe's own reader checks values.
+var recipeFlags = []struct {
+	flag, key, kind, help string
+	choices               []string
+}{
+	{"model", "model", "string", "network to fit", model.Names()},
+	{"epochs", "epochs", "int", "passes over the training split", nil},
+	{"batch", "batch", "batch", "images an optimiser step; auto finds the most that fit the device", []string{"auto"}},
+	{"accumulate", "accumulate", "int", "microbatches each batch is worked through in, to save memory", nil},
+	{"sampling", "sampling", "string", "shuffle: each image once an epoch; balanced: each class as often as another", []string{"shuffle", "balanced"}},
+	{"seed", "seed", "uint64", "seed of weights, order, distortions and dropout", nil},
+	{"lr", "rate.base", "float", "peak learning rate, as it is: the recipe's scaling by batch is switched off", nil},
+	{"schedule", "rate.schedule", "string", "learning rate over time: constant, exponential, step, cosine", []string{"constant", "exponential", "step", "cosine"}},
+	{"warmup-epochs", "rate.warmup_epochs", "float", "epochs of linear warm-up", nil},
+	{"optimizer", "optimizer.kind", "string", "update rule: rmsprop (TensorFlow's), sgd, adamw", []string{"rmsprop", "sgd", "adamw"}},
+	{"weight-decay", "optimizer.weight_decay", "float", "decay of convolution and linear weights", nil},
+	{"label-smoothing", "loss.label_smoothing", "float", "share of the label spread over all classes", nil},
+	{"aux-weight", "loss.aux_weight", "float", "weight of the auxiliary heads' loss; 0 leaves them out", nil},
+	{"mixup", "loss.mixup", "float", "mix pairs of images, share from Beta(x, x)", nil},
+	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he", []string{"paper", "he"}},
+	{"dropout", "network.dropout", "float", "share of the last features dropped", nil},
+	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics", nil},
+	{"ema", "ema.decay", "float", "decay of the averaged weights; 0 is off", nil},
+	{"clip-norm", "clip.norm", "float", "largest global norm of the gradient; 0 is off", nil},
+	{"clip-value", "clip.value", "float", "largest magnitude of a gradient's element; 0 is off", nil},
+	{"precision", "precision", "string", "auto, fp32, tf32, bf16 or fp16; auto goes by the device", precisions},
+	{"width", "network.width", "float", "multiplier of every layer's channels, for trials", nil},
 }
 
 // recipeValue is a flag whose text goes into the recipe as it stands; the
@@ -46,26 +52,32 @@ type recipeValue struct {
 }
 
 func (v *recipeValue) String() string { return v.text }
-func (v *recipeValue) Type() string   { return strings.Replace(v.kind, "batch", "int|auto", 1) }
+func (v *recipeValue) Type() string   { return strings.Replace(v.kind, "batch", "N|auto", 1) }
 func (v *recipeValue) Set(s string) error {
 	var err error
 	switch v.kind {
 	case "int":
 		_, err = strconv.ParseInt(s, 10, 64)
+	case "uint64":
+		_, err = strconv.ParseUint(s, 10, 64)
 	case "float":
 		_, err = strconv.ParseFloat(s, 64)
 	case "batch":
-		if s == "auto" {
-			s = "0"
+		var b batchSize
+		if err := b.Set(s); err != nil {
+			return err
 		}
-		_, err = strconv.ParseInt(s, 10, 64)
+		s = strconv.Itoa(b.n) // 0 is a recipe's auto
 	case "string":
 		if strings.ContainsAny(s, "\n:#{}[]'\"") || s == "" {
 			err = strconv.ErrSyntax
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("%q is not what it takes", s)
+	switch {
+	case err != nil && v.kind == "string":
+		return errors.New("want a word")
+	case err != nil:
+		return errors.New("want a number")
 	}
 	v.text = s
 	return nil
@@ -80,9 +92,13 @@ func addRecipeFlags(cmd *cobra.Command) func() (recipe.Recipe, error) {
 	sets := f.StringArray("set", nil, "override any value of the recipe, KEY=VALUE (repeatable): --set augment.flip=false")
 	for _, r := range recipeFlags {
 		f.Var(&recipeValue{kind: r.kind}, r.flag, r.help)
+		if r.choices != nil {
+			complete(cmd, r.flag, r.choices...)
+		}
 	}
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("recipe", cobra.FixedCompletions(recipe.Names(), cobra.ShellCompDirectiveNoFileComp)))
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(model.Names(), cobra.ShellCompDirectiveNoFileComp)))
+	complete(cmd, "recipe", recipe.Names()...)
+	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("set", completeSet))
+	cobra.CheckErr(cmd.MarkFlagFilename("config", "yaml", "yml"))
 	return func() (recipe.Recipe, error) {
 		var layers []recipe.Layer
 		if *config != "" {
@@ -94,14 +110,31 @@ func addRecipeFlags(cmd *cobra.Command) func() (recipe.Recipe, error) {
 		}
 		given, err := recipeFlagLayers(f, *sets)
 		if err != nil {
-			return recipe.Recipe{}, usagef("train: %w", err)
+			return recipe.Recipe{}, usagef("%w", err)
 		}
 		r, err := recipe.Resolve(*name, append(layers, given...)...)
 		if err != nil {
-			return r, usagef("train: %w", err)
+			return r, usagef("%w", err)
 		}
 		return r, nil
 	}
+}
+
+// completeSet offers the keys of a recipe, each with the default's value.
+func completeSet(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	r, err := recipe.Resolve(recipe.Names()[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	rows, err := r.Table()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var keys []string
+	for _, row := range rows {
+		keys = append(keys, row[0]+"=\t"+row[1])
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // recipeFlagLayers gives a layer for each flag that was set, --set last.

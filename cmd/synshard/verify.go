@@ -56,7 +56,7 @@ the shards, where all of these are good; it never changes a shard.`,
 	fl.BoolVar(&f.duplicates, "duplicates", false, "list images with the same bytes instead")
 	fl.BoolVar(&f.repair, "repair", false, "write indexes, manifest and class list anew from good shards")
 	fl.IntVarP(&f.workers, "workers", "j", 0, "images read at a time (0: one a CPU)")
-	fl.StringVar(&f.wordnet, "wordnet", "", "directory with data.noun of WordNet 3.0, for --repair (default: where packages put it)")
+	wordnetVar(cmd, &f.wordnet)
 	return cmd
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // What mends a missing part; doctor prints the same.
@@ -145,4 +146,31 @@ func (s Search) dirs() []string {
 		dirs = append(dirs, filepath.Join(s.Cache, "synshard", "lib"))
 	}
 	return dirs
+}
+
+// GPUs counts the NVIDIA cards that this process may use, by their device
+// files and CUDA_VISIBLE_DEVICES; no driver is opened.
+func (s Search) GPUs() int {
+	cards, err := filepath.Glob("/dev/nvidia[0-9]*")
+	if err != nil || len(cards) == 0 {
+		return 0
+	}
+	switch visible := s.Env("CUDA_VISIBLE_DEVICES"); {
+	case visible == "":
+		return len(cards)
+	case strings.HasPrefix(visible, "-"):
+		return 0
+	default:
+		return min(len(cards), strings.Count(visible, ",")+1)
+	}
+}
+
+// HasCUDA says whether an ONNX Runtime comes with its CUDA provider, which is
+// a library beside it.
+func HasCUDA(ort string) bool {
+	if real, err := filepath.EvalSymlinks(ort); err == nil {
+		ort = real
+	}
+	info, err := os.Stat(filepath.Join(filepath.Dir(ort), "libonnxruntime_providers_cuda.so"))
+	return err == nil && info.Mode().IsRegular()
 }
