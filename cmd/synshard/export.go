@@ -60,14 +60,14 @@ func (a *app) export(ctx context.Context, dir, out string, splits []string, sel 
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
-	var parts []export.Part
+	var selected []export.Split
 	var images, size int64
 	for _, name := range splits {
 		v, err := a.openView(set, name, sel)
 		if err != nil {
 			return err
 		}
-		parts = append(parts, export.Part{Split: name, View: v})
+		selected = append(selected, export.Split{Name: name, View: v})
 		images += int64(v.Len())
 		for i := range v.Len() {
 			size += v.Length(i)
@@ -84,7 +84,7 @@ func (a *app) export(ctx context.Context, dir, out string, splits []string, sel 
 	}{out, o.To, images, size, []string{}}
 	o.OnBytes = bar.Add64
 	o.Made = func(name string) { result.Made = append(result.Made, name) }
-	if err := export.Write(ctx, out, parts, o); err != nil {
+	if err := export.Write(ctx, out, selected, o); err != nil {
 		return err
 	}
 	bar.Finish()

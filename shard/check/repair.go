@@ -116,12 +116,10 @@ func (r *repair) scanSplit(ctx context.Context, split string, files []string) ([
 				return nil
 			case err != nil:
 				return err
-			case meta.Split != split:
-				r.bad.add(file, "", "it belongs to split %q", meta.Split)
-				return nil
 			}
+			r.bad.checkPlace(file, split, meta)
 			for k := range rows {
-				r.bad.checkText(file, &rows[k])
+				r.bad.checkRow(file, meta, &rows[k])
 				rows[k].File = file
 				if r.o.OnBytes != nil {
 					r.o.OnBytes(rows[k].Length)

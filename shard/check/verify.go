@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -60,8 +61,12 @@ func (p *problems) add(file, image, format string, args ...any) {
 	p.list = append(p.list, Problem{file, image, fmt.Sprintf(format, args...)})
 }
 
-// checkText wants the text of a row to be UTF-8.
-func (p *problems) checkText(file string, r *shard.Row) {
+// checkRow wants a row of a shard to be what the shard says of its rows, and
+// its text to be UTF-8.
+func (p *problems) checkRow(file string, meta shard.FileMeta, r *shard.Row) {
+	if meta.Synset != "" && r.Synset != meta.Synset {
+		p.add(file, utf8name.Escape(r.Path), "it is of %q, in a shard of %q", r.Synset, meta.Synset)
+	}
 	if r.CheckText() != nil {
 		p.add(file, utf8name.Escape(r.Path), "a name of it is not UTF-8, so that other readers refuse the file; ingest it again")
 	}
@@ -178,9 +183,6 @@ func (v *verifier) file(ctx context.Context, file string, rows []int32) error {
 }
 
 func (v *verifier) rows(ctx context.Context, in *shard.FileReader, file string, rows []int32) error {
-	if in.Meta.Split != v.s.Name {
-		v.p.add(file, "", "it says that it belongs to split %q", in.Meta.Split)
-	}
 	at := make(map[int64]int32, len(rows))
 	for _, i := range rows {
 		at[v.s.Row(int(i)).Offset] = i
@@ -189,7 +191,7 @@ func (v *verifier) rows(ctx context.Context, in *shard.FileReader, file string, 
 		i, ok := at[r.Offset]
 		delete(at, r.Offset)
 		r.File = file
-		v.p.checkText(file, r)
+		v.p.checkRow(file, in.Meta, r)
 		if !ok {
 			v.p.add(file, r.Path, "no row of the index lies where it does")
 		} else {
@@ -265,7 +267,7 @@ func (v *verifier) shards(ctx context.Context) error {
 			if err := gctx.Err(); err != nil {
 				return err
 			}
-			got, err := countRows(v.path(file))
+			got, err := v.ends(file)
 			switch {
 			case errors.Is(err, fs.ErrNotExist):
 				v.p.add(file, "", "it is missing")
@@ -294,13 +296,26 @@ func (v *verifier) shards(ctx context.Context) error {
 	return err
 }
 
-func countRows(path string) (int64, error) {
-	in, err := shard.OpenFile(path)
+// ends reads what a shard says of itself, and counts its rows.
+func (v *verifier) ends(file string) (rows int64, err error) {
+	in, err := shard.OpenFile(v.path(file))
 	if err != nil {
 		return 0, err
 	}
 	defer in.Close()
+	v.p.checkPlace(file, v.s.Name, in.Meta)
 	return in.Rows(), nil
+}
+
+// checkPlace wants a shard to lie where its split and its synset say.
+func (p *problems) checkPlace(file, split string, meta shard.FileMeta) {
+	want := path.Dir(shard.ShardName(split, meta.Synset, 0))
+	switch {
+	case meta.Split != split:
+		p.add(file, "", "it belongs to split %q", meta.Split)
+	case path.Dir(file) != want:
+		p.add(file, "", "it belongs into %s", want)
+	}
 }
 
 // listShards names the shards of a split that are there, relative to the

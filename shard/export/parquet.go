@@ -47,8 +47,9 @@ func parquetSchema(v *shard.View) (*arrow.Schema, error) {
 	}, &md), nil
 }
 
-// parquet writes rows of a view as a Parquet file.
-func (e *exporter) parquet(w io.Writer, v *shard.View, from, to int) error {
+// parquet writes rows of a view as a Parquet file. The path in image is the
+// image's own name where no other has it.
+func (e *exporter) parquet(w io.Writer, v *shard.View, names *namer, from, to int) error {
 	schema, err := parquetSchema(v)
 	if err != nil {
 		return err
@@ -71,9 +72,13 @@ func (e *exporter) parquet(w io.Writer, v *shard.View, from, to int) error {
 		return out.Write(rec)
 	}
 	err = e.each(v, from, to, func(i int, bytes []byte) error {
+		name, err := names.name(i)
+		if err != nil {
+			return err
+		}
 		image.Append(true)
 		image.FieldBuilder(0).(*array.BinaryBuilder).Append(bytes)
-		image.FieldBuilder(1).(*array.StringBuilder).Append(v.Path(i))
+		image.FieldBuilder(1).(*array.StringBuilder).Append(name)
 		if l := v.Label(i); l >= 0 {
 			b.Field(1).(*array.Int64Builder).Append(l)
 		} else {

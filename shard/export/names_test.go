@@ -1,0 +1,377 @@
+package export
+
+import (
+	"archive/tar"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/utf8name"
+	"github.com/synshard/synshard/shard"
+)
+
+// named is an image by its class and name; its bytes are both.
+type named struct{ class, path string }
+
+func (n named) bytes() string { return n.class + "|" + n.path }
+
+// write makes a dataset of one split of such images and selects all of it.
+func write(t *testing.T, split string, images []named) *shard.View {
+	t.Helper()
+	dir := t.TempDir()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var names []string
+	for _, n := range images {
+		if n.class != "" && !slices.Contains(names, utf8name.Escape(n.class)) {
+			names = append(names, utf8name.Escape(n.class))
+		}
+	}
+	slices.Sort(names)
+	var classes []shard.Class
+	for i, n := range names {
+		classes = append(classes, shard.Class{Label: i, Synset: n})
+	}
+	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}}
+	var err error
+	m.ClassesSHA256, err = shard.WriteClasses(dir, classes)
+	must(err)
+	must(os.MkdirAll(filepath.Join(dir, split), 0o777))
+	w, err := shard.CreateFile(filepath.Join(dir, filepath.FromSlash(shard.ShardName(split, "", 0))), shard.FileMeta{Split: split})
+	must(err)
+	defer w.Abort()
+	info := shard.SplitInfo{Rows: int64(len(images)), Shards: 1}
+	for _, n := range images {
+		row := shard.Row{Path: utf8name.Escape(n.path), Synset: utf8name.Escape(n.class), Label: int64(slices.Index(names, utf8name.Escape(n.class))), Format: "JPEG"}
+		must(w.Append(&shard.Image{Row: row, Bytes: []byte(n.bytes())}))
+	}
+	rows, err := w.Commit()
+	must(err)
+	info.IndexSHA256, err = shard.WriteIndex(dir, split, rows)
+	must(err)
+	m.Splits[split] = info
+	must(shard.WriteManifest(dir, m))
+	s, err := open(t, dir).Split(split)
+	must(err)
+	v, err := s.Select(shard.Selection{}, nil)
+	must(err)
+	return v
+}
+
+// treeOf exports a view as a folder and gives the name of each file by what is
+// in it, which must be the same in a tar.
+func treeOf(t *testing.T, v *shard.View) map[string]string {
+	t.Helper()
+	out := t.TempDir()
+	got, inTar := map[string]string{}, map[string]string{}
+	for _, form := range []string{"folder", "tar"} {
+		if err := Write(context.Background(), filepath.Join(out, form), []Split{{"train", v}}, Options{To: form}); err != nil {
+			t.Fatalf("%s: %v", form, err)
+		}
+	}
+	root := filepath.Join(out, "folder", "train")
+	err := filepath.WalkDir(root, func(p string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(p)
+		rel, _ := filepath.Rel(root, p)
+		got[string(b)] = filepath.ToSlash(rel)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(filepath.Join(out, "tar", "train.tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for r := tar.NewReader(f); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inTar[string(b)] = h.Name
+	}
+	if diff := cmp.Diff(got, inTar); diff != "" {
+		t.Errorf("folder and tar differ (-folder +tar):\n%s", diff)
+	}
+	return got
+}
+
+// TestTreeNames wants names in a tree that lead back to class and name, and
+// every image kept.
+func TestTreeNames(t *testing.T) {
+	long := strings.Repeat("x", 250) + ".jpg"
+	want := map[named]string{
+		{"n1", "1.jpg"}:             "n1/1.jpg",
+		{"n2", "1.jpg"}:             "n2/1.jpg",
+		{"n1", "a/1.jpg"}:           "n1/a/1.jpg",
+		{"n1", "b/1.jpg"}:           "n1/b/1.jpg",
+		{"n1", "a"}:                 "n1/a.jpg",
+		{"n1", "../2.jpg"}:          "n1/2.jpg",
+		{"n1", ".hidden.jpg"}:       "n1/_.hidden.jpg",
+		{"n1", ".hidden/3.jpg"}:     "n1/3.jpg",
+		{"n1", "caf\xe9.jpg"}:       "n1/caf\xe9.jpg",
+		{"n1", `caf\xe9.jpg`}:       `n1/caf\xe9.jpg`,
+		{"b\xe9te noire", "1.PNG"}:  "b\xe9te noire/1.PNG",
+		{"n1", "http://h/4?x=1&y="}: "n1/4?x=1&y=.jpg",
+		{"n1", "5\x00.jpg"}:         "n1/5_.jpg",
+		{"", "6.jpg"}:               "6.jpg",
+		{"", "a/7.jpg"}:             "7.jpg",
+		{"", "b/7.jpg"}:             "b_7.jpg",
+		{"n1", long}:                "n1/" + long[:150] + "-ef23d1d5bf21.jpg",
+		{"n3", "c.jpg"}:             "n3/c.jpg",
+		{"n3", "c.jpg/d.jpg"}:       "n3/c.jpg_d.jpg",
+	}
+	var images []named
+	byBytes := map[string]string{}
+	for n, name := range want {
+		images = append(images, n)
+		byBytes[n.bytes()] = name
+	}
+	if diff := cmp.Diff(byBytes, treeOf(t, write(t, "train", images))); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestTreeNamesTaken wants images kept whose names are the same.
+func TestTreeNamesTaken(t *testing.T) {
+	images := []named{{"n1", "x/../1.jpg"}, {"n1", "y/../1.jpg"}, {"n1", "z/../z/../1.jpg"}, {"n1", "1.jpg"}}
+	got := treeOf(t, write(t, "train", images))
+	var names []string
+	for _, name := range got {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff([]string{"n1/1.jpg", "n1/x_.._1.jpg", "n1/y_.._1.jpg", "n1/z_.._z_.._1.jpg"}, names); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	n := newNamer(nil, nil)
+	for _, want := range []string{"a.jpg", "b.jpg", "b-2.jpg", "b-3.jpg"} {
+		if got := n.take([]string{"a.jpg", "b.jpg"}); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestTreeRefusesClass(t *testing.T) {
+	for _, class := range []string{"a/b", ".."} {
+		v := write(t, "train", []named{{class, "1.jpg"}})
+		err := Write(context.Background(), t.TempDir(), []Split{{"train", v}}, Options{To: "folder"})
+		want := fmt.Sprintf("export train: class %q cannot be the name of a directory", class)
+		if err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// TestRowNames wants images of one name and several classes told apart in
+// Parquet, the same where one file was there and where it was not.
+func TestRowNames(t *testing.T) {
+	var images []named
+	for _, class := range []string{"n1", "n2", "n3"} {
+		for _, name := range []string{"1.jpg", "2.jpg", "caf\xe9.jpg"} {
+			images = append(images, named{class, name})
+		}
+	}
+	v := write(t, "train", images)
+	out := t.TempDir()
+	o := Options{To: "hf", ShardBytes: 30}
+	if err := Write(context.Background(), out, []Split{{"train", v}}, o); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(out, "data", "train-*"))
+	if len(files) < 3 {
+		t.Fatalf("made %v", files)
+	}
+	want := map[string]string{}
+	for _, n := range images {
+		name := utf8name.Escape(n.path)
+		if n.class != "n1" {
+			name = n.class + "/" + name
+		}
+		want[n.bytes()] = name
+	}
+	read := func() map[string]string {
+		got := map[string]string{}
+		for _, f := range files {
+			eachParquet(t, f, func(b []byte, path string) { got[string(b)] = path })
+		}
+		return got
+	}
+	if diff := cmp.Diff(want, read()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(context.Background(), out, []Split{{"train", v}}, o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, read()); diff != "" {
+		t.Errorf("made again (-want +got):\n%s", diff)
+	}
+}
+
+func eachParquet(t *testing.T, name string, f func(b []byte, path string)) {
+	t.Helper()
+	r, err := file.OpenParquetFile(name, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	pq, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := pq.ReadTable(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Release()
+	rows := array.NewTableReader(table, 0)
+	defer rows.Release()
+	for rows.Next() {
+		image := rows.Record().Column(0).(*array.Struct)
+		for i := range image.Len() {
+			f(image.Field(0).(*array.Binary).Value(i), image.Field(1).(*array.String).Value(i))
+		}
+	}
+}
+
+// TestEmptySplits wants nothing of a split without images.
+func TestEmptySplits(t *testing.T) {
+	d := open(t, fixture(t))
+	var splits []Split
+	for _, name := range d.Splits() {
+		s, err := d.Split(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sel := shard.Selection{}
+		if name != "train" {
+			sel = shard.Selection{Job: 0, Jobs: 50}
+		}
+		v, err := s.Select(sel, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		splits = append(splits, Split{name, v})
+	}
+	for form, want := range map[string][]string{
+		"folder":     {"train", classesName},
+		"tar":        {"train.tar", classesName},
+		"webdataset": {"train-000000.tar"},
+		"hf":         {"data/train-00000-of-00001.parquet"},
+	} {
+		out := filepath.Join(t.TempDir(), "out")
+		var made []string
+		if err := Write(context.Background(), out, splits, Options{To: form, Made: func(name string) { made = append(made, name) }}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, made); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", form, diff)
+		}
+		entries, err := os.ReadDir(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), "test") || strings.HasPrefix(e.Name(), "val") {
+				t.Errorf("%s: there is %s", form, e.Name())
+			}
+		}
+	}
+}
+
+// TestKilledEarly wants an export to go on over what killed ones left, in their
+// directories too, and to leave what a link leads to alone.
+func TestKilledEarly(t *testing.T) {
+	parts := views(t, open(t, fixture(t)))
+	for _, form := range Forms {
+		whole, out := t.TempDir(), t.TempDir()
+		if err := Write(context.Background(), whole, parts, Options{To: form}); err != nil {
+			t.Fatal(err)
+		}
+		elsewhere := filepath.Join(t.TempDir(), "mine")
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		must(os.WriteFile(elsewhere, []byte("mine"), 0o666))
+		must(os.MkdirAll(filepath.Join(out, "train", "n02129604"), 0o777))
+		must(os.MkdirAll(filepath.Join(out, "data"), 0o777))
+		mark, err := os.ReadFile(filepath.Join(whole, markName))
+		must(err)
+		if form == "folder" || form == "hf" {
+			must(os.WriteFile(filepath.Join(out, markName), mark, 0o666))
+			must(os.Symlink(elsewhere, filepath.Join(out, "train", "n02129604", ".aside")))
+			must(os.WriteFile(filepath.Join(out, "data", ".train-00000-of-00001.parquet.tmp-0123456789ab"), nil, 0o666))
+		} else {
+			must(os.RemoveAll(filepath.Join(out, "train")))
+			must(os.RemoveAll(filepath.Join(out, "data")))
+		}
+		must(os.WriteFile(filepath.Join(out, "."+markName+".tmp-0123456789ab"), nil, 0o666))
+		if err := Write(context.Background(), out, parts, Options{To: form}); err != nil {
+			t.Errorf("%s: %v", form, err)
+			continue
+		}
+		if form == "hf" {
+			must(os.RemoveAll(filepath.Join(out, "train")))
+		}
+		if form == "folder" {
+			must(os.RemoveAll(filepath.Join(out, "data")))
+		}
+		list := func(dir string) (names []string) {
+			for _, line := range snapshot(t, dir) {
+				names = append(names, strings.TrimPrefix(line, dir))
+			}
+			return names
+		}
+		if diff := cmp.Diff(list(whole), list(out)); diff != "" {
+			t.Errorf("%s (-never killed +killed):\n%s", form, diff)
+		}
+		if b, err := os.ReadFile(elsewhere); err != nil || string(b) != "mine" {
+			t.Errorf("%s: what the link leads to holds %q, %v", form, b, err)
+		}
+	}
+}
+
+// TestClassList wants the classes in label order beside a tree, those without
+// images too.
+func TestClassList(t *testing.T) {
+	out := t.TempDir()
+	if err := Write(context.Background(), out, views(t, open(t, fixture(t)))[:1], Options{To: "folder"}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(out, classesName))
+	if err != nil || string(b) != strings.Join(fixtureClasses, "\n")+"\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
