@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/sample":     {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
 	"source":              {"internal/arrowipc", "internal/parquet"},
 	"source/classlist":    {},
+	"source/layout":       {"source", "source/classlist"},
 	"model":               {},
 	"model/describe":      {"model"},
 	"model/modeltest":     {"model"},
@@ -73,7 +74,7 @@ var owners = map[string][]string{
 	"golang.org/x/term":                    {"internal/ui"},
 	"C":                                    {"internal/crash", "pixel", "train/torch", "infer/ort"},
 	"unsafe":                               {"internal/crash", "internal/onnxpb", "pixel", "train/torch", "infer/ort"}, // onnxpb: by its generator
-	"github.com/goccy/go-yaml":             {"train/recipe", "cmd/synshard"},
+	"github.com/goccy/go-yaml":             {"source/layout", "train/recipe", "cmd/synshard"},
 	"google.golang.org/protobuf/":          {"internal/onnxpb", "model/onnx", "model/quantize", "train/tensorboard"},
 	"google.golang.org/protobuf/encoding/": {"train/tensorboard"},
 	"gonum.org/v1/plot":                    {"train/runlog"},

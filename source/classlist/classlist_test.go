@@ -303,6 +303,8 @@ func TestSynsets(t *testing.T) {
 
 func TestLabels(t *testing.T) {
 	l := mustParse(t, "n01440764 tench, Tinca tinca\nn02012849 crane\nn03126707 crane\n")
+	bird := mustParse(t, "n02012849 crane\nn01440764 tench\n")
+	names := mustParse(t, "tench\ngoldfish\n")
 	digits := mustParse(t, "1\n0\n7\n")
 	from1 := mustParse(t, "1 tench\n2 goldfish\n")
 	for _, c := range []struct {
@@ -317,6 +319,8 @@ func TestLabels(t *testing.T) {
 		{l, "n02012849", 1, ""}, {l, "tench", 0, ""}, {l, "Tinca_tinca", 0, ""}, {l, "tench, Tinca tinca", 0, ""},
 		{l, "crane", -1, "n02012849 and n03126707"}, {l, "", -1, "none of its"}, {l, "n01443537", -1, "none of its"},
 		{l, "1.0", -1, "none of its"},
+		{bird, "n03126707", -1, "none of its"}, {bird, "n02012849", 0, ""}, {bird, "crane", 0, ""},
+		{names, "n03126707", -1, "none of its"}, {names, "n01440764", 0, ""}, {mustParse(t, "n01440764\nn01443537"), "goldfish", 1, ""},
 		{digits, "7", 2, ""}, {digits, "0", -1, "the number of"}, {digits, "2", 2, ""}, {digits, "9", -1, "numbers 0 to 2"},
 		{from1, "1", 0, ""}, {from1, "2", 1, ""}, {from1, "0", -1, "numbers 1 to 2"},
 	} {

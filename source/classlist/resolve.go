@@ -1,6 +1,7 @@
 package classlist
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -72,13 +73,14 @@ func (l *List) Number(n int64) (int, error) {
 }
 
 // Name gives the class that a name stands for: one that is in the list just so,
-// or else the only one that has it among its words, in which case, underscores,
-// hyphens and apostrophes do not matter. None, or several, is a *NotInList.
+// or else the only one that has it among its words (case, underscores, hyphens and
+// apostrophes do not matter), or is the same class of ImageNet's. None, or several,
+// is a *NotInList.
 func (l *List) Name(s string) (int, error) {
 	if i, ok := l.Index(s); ok {
 		return i, nil
 	}
-	switch found := l.words[normal(s)]; len(found) {
+	switch found := l.meanings(s, nil); len(found) {
 	case 1:
 		return found[0], nil
 	case 0:
@@ -135,7 +137,7 @@ func Compare(a, b *List) Comparison {
 	if slices.Equal(a.Names, b.Names) {
 		return c
 	}
-	inB, ambiguous := matches(a, b)
+	inB, ambiguous := match(a, b)
 	taken := make([]bool, len(b.Names))
 	inOrder := len(a.Names) == len(b.Names)
 	for i, at := range inB {
@@ -171,13 +173,26 @@ func Compare(a, b *List) Comparison {
 	return c
 }
 
-// matches finds the class of b that each of a's is, or -1.
-func matches(a, b *List) (inB []int, ambiguous bool) {
+// Match gives, for each class of a, the label of the same class in b, or -1: by
+// what the names mean, as Compare does.
+func Match(a, b *List) []int {
+	inB, _ := match(a, b)
+	return inB
+}
+
+func match(a, b *List) (inB []int, ambiguous bool) {
 	inB = make([]int, len(a.Names))
 	used := make([]bool, len(b.Names))
 	for i := range a.Names {
 		inB[i] = -1
-		found := a.meanings(i, b)
+		var words []string
+		if a.Words != nil {
+			words = a.Words[i]
+		}
+		found := b.meanings(a.Names[i], words)
+		if at, ok := b.Index(a.Names[i]); ok {
+			found = []int{at}
+		}
 		switch {
 		case len(found) == 1:
 			inB[i] = found[0]
@@ -197,28 +212,26 @@ func matches(a, b *List) (inB []int, ambiguous bool) {
 	return inB, ambiguous
 }
 
-// meanings gives the classes of b that class i of a may be.
-func (l *List) meanings(i int, b *List) []int {
-	name := l.Names[i]
-	if at, ok := b.Index(name); ok {
-		return []int{at}
-	}
-	b.once.Do(b.build)
-	if found := b.words[normal(name)]; len(found) > 0 {
+// meanings gives the classes that a name may be which the list does not have just
+// so: those with it among their words; a synset by its own words, ImageNet's where
+// none are known; a word of ImageNet's by its synset.
+func (l *List) meanings(name string, words []string) []int {
+	l.once.Do(l.build)
+	if found := l.words[normal(name)]; len(found) > 0 {
 		return found
 	}
-	if IsSynset(name) { // its words, the list's own or ImageNet's
-		words := imagenet().wordsOf(name)
-		if l.Words != nil && len(l.Words[i]) > 0 {
-			words = l.Words[i]
-		}
-		return b.withWords(words)
-	}
 	im := imagenet()
+	if IsSynset(name) {
+		if len(words) == 0 {
+			words = im.wordsOf(name)
+		}
+		// Two synsets may have a word in common, and are two classes.
+		return slices.DeleteFunc(slices.Clone(l.withWords(words)), func(k int) bool { return IsSynset(l.Names[k]) })
+	}
 	im.once.Do(im.build)
 	var found []int
 	for _, at := range im.words[normal(name)] {
-		if k, ok := b.Index(im.Names[at]); ok {
+		if k, ok := l.index[im.Names[at]]; ok {
 			found = append(found, k)
 		}
 	}
@@ -304,7 +317,8 @@ func means(name string, words []string) bool {
 // Synsets gives the list with synsets for names, where every name is the words of
 // one of ImageNet's 1,000 classes as WordNet has them ("tench, Tinca tinca"),
 // in any order. Else it says what speaks against it. A list of single words only
-// ("plane") may be anybody's and is left alone. "crane", which two classes are
+// ("plane") may be anybody's and is left alone. The error is a *NotInList where all are
+// ImageNet's and one is the name of two classes. "crane", which two classes are
 // called, is the one that fits where the others are in ascending order.
 func (l *List) Synsets() (*List, error) {
 	im := imagenet()
@@ -324,6 +338,9 @@ func (l *List) Synsets() (*List, error) {
 		sure = sure || len(found[i]) == 1 && len(im.Words[found[i][0]]) > 1
 	}
 	if !sure {
+		if len(l.Names) == 0 {
+			return nil, errors.New("no names")
+		}
 		return nil, fmt.Errorf("%q and the other names are single words, not ImageNet's", l.Names[0])
 	}
 	names, words := make([]string, len(found)), make([][]string, len(found))
@@ -331,7 +348,7 @@ func (l *List) Synsets() (*List, error) {
 		at := f[0]
 		if len(f) > 1 {
 			if at = between(found, i); at < 0 {
-				return nil, fmt.Errorf("%q is the name of %s and of %s", l.Names[i], im.Names[f[0]], im.Names[f[1]])
+				return nil, im.outside(l.Names[i], "it is the name of %s and of %s", im.Names[f[0]], im.Names[f[1]])
 			}
 		}
 		names[i], words[i] = im.Names[at], im.Words[at]

@@ -1,0 +1,112 @@
+package layout
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/synshard/synshard/source/classlist"
+)
+
+// table numbers classes: as they come, until all are known and their order is
+// decided; or by the list given.
+type table struct {
+	given *classlist.List // by Options.Classes
+	named bool            // numbers are names
+	found *classlist.List // that the inputs have themselves
+	ids   map[string]int32
+	seen  []string // by id, where no list is given
+	final []string
+}
+
+// id numbers a class; "" is -1. A name outside the list given is a
+// *classlist.NotInList.
+func (t *table) id(name string) (int32, error) {
+	if name == "" {
+		return -1, nil
+	}
+	if id, ok := t.ids[name]; ok {
+		return id, nil
+	}
+	id := int32(len(t.seen))
+	switch {
+	case t.given == nil && t.final != nil: // not seen while they were listed
+		label, ok := -1, false
+		if t.found != nil {
+			label, ok = t.found.Index(name)
+		}
+		if !ok {
+			return -1, fmt.Errorf("class %q: none of those that were listed", name)
+		}
+		id = int32(label)
+	case t.given == nil:
+		t.seen = append(t.seen, name)
+	default:
+		label, err := t.resolve(name)
+		if err != nil {
+			return -1, err
+		}
+		id = int32(label)
+	}
+	if t.ids == nil {
+		t.ids = map[string]int32{}
+	}
+	t.ids[name] = id
+	return id, nil
+}
+
+func (t *table) resolve(name string) (int, error) {
+	if t.named {
+		return t.given.Name(name)
+	}
+	return t.given.Text(name)
+}
+
+// add notes a list that the inputs have themselves. Two must be of the same classes
+// in the same order.
+func (t *table) add(l *classlist.List) error {
+	if t.given != nil {
+		return nil
+	}
+	if t.found == nil {
+		t.found = l
+		return nil
+	}
+	if c := classlist.Compare(t.found, l); c.Relation != classlist.Equal {
+		return fmt.Errorf("%s and %s have different classes (%v): give the list that is meant with --classes", t.found.Source, l.Source, c.Relation)
+	}
+	return nil
+}
+
+// order decides the labels: those of the list given or found, or the ascending order of
+// the names. It gives the label of each id.
+func (t *table) order() ([]int32, error) {
+	if t.given != nil {
+		t.final = t.given.Names
+		order := make([]int32, len(t.final))
+		for i := range order {
+			order[i] = int32(i)
+		}
+		return order, nil
+	}
+	list := t.found
+	if list == nil {
+		names := slices.Sorted(slices.Values(t.seen))
+		list = &classlist.List{Names: names}
+	}
+	order := make([]int32, len(t.seen))
+	for id, name := range t.seen {
+		label, ok := list.Index(name)
+		if !ok {
+			return nil, &classlist.NotInList{Label: name, Source: list.Source, Reason: "none of its classes; give a list with all of them with --classes"}
+		}
+		order[id] = int32(label)
+		t.ids[name] = int32(label)
+	}
+	t.final = list.Names
+	if t.final == nil {
+		t.final = []string{}
+	}
+	return order, nil
+}
+
+func (t *table) names() []string { return t.final }

@@ -1,0 +1,315 @@
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
+)
+
+// rowKind says whether a container's entries are rows of a file, or images given one by
+// one: all of them are images, whatever their names.
+func rowKind(k source.Kind) bool {
+	return k == source.List || k == source.Parquet || k == source.Arrow || k == source.Files
+}
+
+// labelled says whether any entry of an input has a label of its own.
+func (m *maker) labelled(i int) bool {
+	return m.inputs[i].Info.ClassNames != nil || slices.ContainsFunc(m.inputs[i].Entries, func(e source.Entry) bool { return e.Label.Kind != source.NoLabel })
+}
+
+// columns is the rule of files whose rows have labels.
+type columns struct {
+	m     *maker
+	names []string // of the labels' numbers; nil: the file has none
+	cache map[source.Label]string
+	from  string
+}
+
+// newColumns makes a unit of one file of rows.
+func (m *maker) newColumns(i int) (*unit, error) {
+	in := &m.inputs[i]
+	u := &unit{inputs: []int{i}}
+	name := m.inputs[i].Info.Within
+	if name == "" {
+		name = base(in.Info.Path)
+	}
+	u.hint = rowSplit(name)
+	if m.forced["flat"] {
+		m.kind("images without classes")
+		u.rule = everyImage{}
+		return u, nil
+	}
+	c := &columns{m: m, from: in.Info.Path, cache: map[source.Label]string{}}
+	u.rule = c
+	m.kind("rows with labels")
+	if in.Info.ClassNames != nil && !m.forced["numbers"] {
+		var err error
+		if c.names, err = m.takeNames(in.Info.ClassNames, in.Info.Path); err != nil {
+			return nil, fmt.Errorf("%s: %w", in.Info.Path, err)
+		}
+	}
+	c.takeWords(in.Entries)
+	return u, nil
+}
+
+// takeWords takes labels that are the words of ImageNet's classes, all of them, as
+// its synsets.
+func (c *columns) takeWords(entries []source.Entry) {
+	seen := map[string]bool{}
+	for k := range entries {
+		switch l := entries[k].Label; {
+		case l.Kind == source.NumberLabel || len(seen) > 1000:
+			return
+		case l.Kind == source.NameLabel:
+			seen[l.Name] = true
+		}
+	}
+	names := slices.Sorted(maps.Keys(seen))
+	l, err := (&classlist.List{Names: names}).Synsets()
+	if len(names) == 0 || err != nil {
+		return
+	}
+	for i, n := range names {
+		c.cache[source.Label{Kind: source.NameLabel, Name: n}] = l.Names[i]
+	}
+	c.m.note("the labels are the words of ImageNet's classes: they are taken as its synsets")
+}
+
+// rowSplit is the split that a file's name speaks of, or the directory around it.
+func rowSplit(name string) string {
+	if s := fileSplit(name); s != "" {
+		return s
+	}
+	for dir, _ := split(name); dir != ""; dir, _ = split(dir) {
+		if s, sure := likeSplit(base(dir)); sure {
+			return s
+		}
+	}
+	return ""
+}
+
+// takeNames makes classes of the names that a file has for its labels' numbers: in
+// the list given, or else they are the list, as ImageNet's synsets where they are
+// its words.
+func (m *maker) takeNames(names []string, from string) ([]string, error) {
+	l, err := classlist.New(names, nil, from)
+	s, notImageNet := (&classlist.List{Names: names, Source: from}).Synsets()
+	var doubt *classlist.NotInList
+	switch {
+	case notImageNet == nil:
+		m.note("the names of the labels are the words of ImageNet's classes: they are taken as its synsets")
+		l, err = s, nil
+	case errors.As(notImageNet, &doubt):
+		m.note("the names of the labels are the words of ImageNet's classes, and are not taken as its synsets since %v", doubt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.o.Classes == nil {
+		return l.Names, m.table.add(l)
+	}
+	out := make([]string, len(l.Names))
+	for i, at := range classlist.Match(l, m.o.Classes) {
+		if out[i] = l.Names[i]; at >= 0 {
+			out[i] = m.o.Classes.Names[at]
+		} // else it is an error where an image has it
+	}
+	return out, nil
+}
+
+// className gives the class that a label means. names are those of its numbers, if
+// the file has some.
+func (m *maker) className(l source.Label, names []string, from string) (string, error) {
+	switch {
+	case l.Kind == source.NoLabel:
+		return "", nil
+	case l.Kind == source.NameLabel:
+		return l.Name, nil
+	case l.Number == -1 && !m.forced["numbers"]:
+		return "", nil
+	case m.forced["numbers"]:
+		return strconv.FormatInt(l.Number, 10), nil
+	case names != nil:
+		if l.Number < 0 || l.Number >= int64(len(names)) {
+			return "", fmt.Errorf("label %d, and the file has %d names of labels", l.Number, len(names))
+		}
+		return names[l.Number], nil
+	case m.o.Classes != nil:
+		at, err := m.o.Classes.Number(l.Number)
+		if err != nil {
+			return "", err
+		}
+		return m.o.Classes.Names[at], nil
+	}
+	return "", &Ambiguity{Path: from, What: fmt.Sprintf("labels are numbers (%d) and there is no class list", l.Number), Readings: numberReadings}
+}
+
+// place implements rule.
+func (c *columns) place(_ int, e *source.Entry) (spot, error) {
+	class, ok := c.cache[e.Label]
+	if !ok {
+		var err error
+		if class, err = c.m.className(e.Label, c.names, c.from); err != nil {
+			return spot{}, within(e.Name, err)
+		}
+		c.cache[e.Label] = class
+	}
+	return spot{class: class, identity: e.Name}, nil
+}
+
+// everyImage is the rule of rows without classes.
+type everyImage struct{}
+
+func (everyImage) place(_ int, e *source.Entry) (spot, error) { return spot{identity: e.Name}, nil }
+
+// notTaken is the rule of files that are left out as a whole.
+type notTaken struct{ reason string }
+
+func (l notTaken) place(int, *source.Entry) (spot, error) {
+	return spot{reason: l.reason, image: true}, nil
+}
+
+// dataCard is what Hugging Face's dataset card says of the files of splits.
+type dataCard struct {
+	files []cardFiles
+}
+
+type cardFiles struct{ split, pattern string }
+
+// dataCard reads the README.md at the root of a folder of rows, if there is one.
+func (m *maker) dataCard(from, to int) (*dataCard, error) {
+	rows := false
+	var card *source.Entry
+	for i := from; i < to; i++ {
+		rows = rows || rowKind(m.inputs[i].Info.Kind)
+		for k := range m.inputs[i].Entries {
+			if e := &m.inputs[i].Entries[k]; e.Name == "README.md" && m.inputs[i].Info.Kind == source.Folder {
+				card = e
+			}
+		}
+	}
+	if !rows || card == nil || m.o.Read == nil {
+		return nil, nil
+	}
+	b, err := m.o.Read(*card)
+	if err != nil {
+		return nil, err
+	}
+	c, err := parseCard(text(b))
+	if err != nil {
+		return nil, fmt.Errorf("%s/README.md: %w", m.given(from), err)
+	}
+	return c, nil
+}
+
+// parseCard reads the configs of a card's front matter. Of several the one called
+// default, or marked so, holds.
+func parseCard(s string) (*dataCard, error) {
+	rest, ok := strings.CutPrefix(s, "---\n")
+	if !ok {
+		return nil, nil
+	}
+	front, _, ok := strings.Cut(rest, "\n---")
+	if !ok {
+		return nil, nil
+	}
+	var v struct {
+		Configs []struct {
+			Name    string `yaml:"config_name"`
+			Default bool   `yaml:"default"`
+			Files   any    `yaml:"data_files"`
+		} `yaml:"configs"`
+	}
+	if err := yaml.Unmarshal([]byte(front), &v); err != nil {
+		return nil, fmt.Errorf("the card's front matter: %w", err)
+	}
+	if len(v.Configs) == 0 {
+		return nil, nil
+	}
+	use := v.Configs[0]
+	var names []string
+	for _, c := range v.Configs {
+		names = append(names, c.Name)
+	}
+	if len(v.Configs) > 1 {
+		i := slices.IndexFunc(v.Configs, func(c struct {
+			Name    string `yaml:"config_name"`
+			Default bool   `yaml:"default"`
+			Files   any    `yaml:"data_files"`
+		}) bool {
+			return c.Default || c.Name == "default"
+		})
+		if i < 0 {
+			return nil, fmt.Errorf("its card has the configurations %s and none is the default: give the files of one", strings.Join(names, ", "))
+		}
+		use = v.Configs[i]
+	}
+	return &dataCard{cardPatterns(use.Files)}, nil
+}
+
+// cardPatterns reads data_files: a pattern, a list of them, or a list of splits and
+// their patterns.
+func cardPatterns(v any) (out []cardFiles) {
+	switch v := v.(type) {
+	case string:
+		return []cardFiles{{"train", v}}
+	case []any:
+		for _, item := range v {
+			if m, ok := item.(map[string]any); ok {
+				s, _ := m["split"].(string)
+				for _, f := range cardPatterns(m["path"]) {
+					out = append(out, cardFiles{s, f.pattern})
+				}
+				continue
+			}
+			out = append(out, cardPatterns(item)...)
+		}
+	}
+	return out
+}
+
+// splitOf is the split of a file by the card, or "".
+func (c *dataCard) splitOf(rel string) string {
+	if c == nil {
+		return ""
+	}
+	for _, f := range c.files {
+		if matches(f.pattern, rel) {
+			return splitWord(f.split)
+		}
+	}
+	return ""
+}
+
+// excludes says whether the card lists files and this is none of them.
+func (c *dataCard) excludes(rel string) bool {
+	return c != nil && len(c.files) > 0 && rel != "" && c.splitOf(rel) == ""
+}
+
+// matches says whether a file's path fits a pattern, in which ** stands for any
+// directories.
+func matches(pattern, name string) bool {
+	if ok, err := path.Match(pattern, name); err == nil && ok {
+		return true
+	}
+	head, tail, ok := strings.Cut(pattern, "**/")
+	if !ok {
+		return false
+	}
+	rest, ok := strings.CutPrefix(name, head)
+	for ; ok; _, rest, ok = strings.Cut(rest, "/") {
+		if matches(tail, rest) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,326 @@
+package layout
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
+)
+
+// labelFiles are the files of a tree that say the classes of images or what classes
+// there are.
+type labelFiles struct {
+	kaggle   *labels            // LOC_val_solution.csv, of ILSVRC's validation images wherever they lie
+	beside   map[string]*labels // val_annotations.txt, of images in and below its directory
+	metadata map[string]*labels // Hugging Face's metadata.csv or .jsonl, the same
+	consumed map[place]bool
+}
+
+type place struct {
+	input int
+	name  string
+}
+
+// labels are the classes of images, by path in the tree or by name.
+type labels struct {
+	name   string // of the file
+	byPath bool
+	class  map[string]string
+}
+
+func (l *labels) of(virtual string) (string, bool) {
+	if !l.byPath {
+		virtual = base(virtual)
+		if c, ok := l.class[virtual]; ok {
+			return c, true
+		}
+		virtual = stem(virtual)
+	}
+	c, ok := l.class[virtual]
+	return c, ok
+}
+
+// labelsAt is the metadata of a directory: its own, or of one above.
+func (t *tree) labelsAt(v int32) *labels { return t.above(t.labels.metadata, v) }
+
+// labelsFor are the labels of images that lie flat in a directory.
+func (t *tree) labelsFor(v int32) *labels {
+	if l := t.above(t.labels.beside, v); l != nil {
+		return l
+	}
+	if t.nodes[v].val > 0 {
+		return t.labels.kaggle
+	}
+	return nil
+}
+
+func (t *tree) above(files map[string]*labels, v int32) *labels {
+	if len(files) == 0 {
+		return nil
+	}
+	for ; v >= 0; v = t.nodes[v].parent {
+		if l := files[t.nodes[v].path]; l != nil {
+			return l
+		}
+	}
+	return nil
+}
+
+// readLabelFiles reads the files of labels among the entries.
+func (t *tree) readLabelFiles(inputs []int) (labelFiles, error) {
+	f := labelFiles{beside: map[string]*labels{}, metadata: map[string]*labels{}, consumed: map[place]bool{}}
+	if t.m.o.Read == nil {
+		return f, nil
+	}
+	for _, i := range inputs {
+		var files []*source.Entry
+		for k := range t.m.inputs[i].Entries {
+			if e := &t.m.inputs[i].Entries[k]; !e.Archive && labelFile(base(e.Name)) && !source.Junk(e.Name) {
+				files = append(files, e)
+			}
+		}
+		slices.SortFunc(files, func(a, b *source.Entry) int { return strings.Compare(a.Name, b.Name) })
+		for _, e := range files {
+			read, err := f.file(t, i, e)
+			if err != nil {
+				return f, within(t.m.inputs[i].Info.Path+": "+e.Name, err)
+			}
+			if read {
+				f.consumed[place{i, e.Name}] = true
+			}
+		}
+	}
+	return f, nil
+}
+
+// labelFile knows the names of files of labels.
+func labelFile(name string) bool {
+	switch name {
+	case "LOC_synset_mapping.txt", "wnids.txt", "LOC_val_solution.csv", "val_annotations.txt", "metadata.csv", "metadata.jsonl":
+		return true
+	}
+	return false
+}
+
+// file reads a file of labels; read is false where it says no class of any image.
+func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error) {
+	dir, name := split(e.Name)
+	dir = t.virtual(i, dir)
+	b, err := t.m.o.Read(*e)
+	if err != nil {
+		return false, err
+	}
+	switch name {
+	case "LOC_synset_mapping.txt":
+		l, err := classlist.Parse(b)
+		if err != nil {
+			return false, err
+		}
+		l.Source = t.path + "/" + e.Name
+		return true, t.m.table.add(l)
+	case "wnids.txt": // of tiny-imagenet, in no order: everybody sorts the directories
+		_, err := classlist.Parse(b)
+		return err == nil, err
+	case "LOC_val_solution.csv":
+		if f.kaggle != nil {
+			return false, fmt.Errorf("a second file %s", name)
+		}
+		f.kaggle, err = readTable(b, name, "ImageId", "PredictionString")
+	case "val_annotations.txt":
+		f.beside[dir], err = readAnnotations(b, name)
+	default:
+		if f.metadata[dir] != nil {
+			return false, errors.New("metadata.csv and metadata.jsonl in one directory: which of them holds cannot be told")
+		}
+		var l *labels
+		if l, err = t.m.readMetadata(b, name, dir, t.path); l == nil {
+			return false, err
+		}
+		f.metadata[dir] = l
+	}
+	return true, err
+}
+
+// readAnnotations reads tiny-imagenet's val_annotations.txt: name, synset and four
+// numbers between tabs.
+func readAnnotations(b []byte, name string) (*labels, error) {
+	l := &labels{name: name, class: map[string]string{}}
+	for i, line := range strings.Split(text(b), "\n") {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if len(fields) < 2 || !classlist.IsSynset(fields[1]) {
+			return nil, fmt.Errorf("line %d: want a name and a synset and not %.60q", i+1, line)
+		}
+		if err := l.put(fields[0], fields[1], i+1); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *labels) put(key, class string, line int) error {
+	if have, ok := l.class[key]; ok && have != class {
+		return fmt.Errorf("line %d: %s is of %s, and before of %s", line, key, class, have)
+	}
+	l.class[key] = class
+	return nil
+}
+
+// text is a file's text with plain ends of lines and no byte order mark.
+func text(b []byte) string {
+	return strings.ReplaceAll(strings.TrimPrefix(string(b), "\ufeff"), "\r\n", "\n")
+}
+
+// readTable reads Kaggle's solution: an image's name, then "n01440764 xmin ymin xmax ymax" for each
+// box, of which the first synset is the image's. Further columns do not matter.
+func readTable(b []byte, name string, key, value string) (*labels, error) {
+	rows, line, err := table2(text(b))
+	if err != nil {
+		return nil, err
+	}
+	l := &labels{name: name, class: map[string]string{}}
+	k, v := 0, 1
+	for n, row := range rows {
+		if n == 0 && len(row) > 0 && !strings.HasPrefix(row[0], "ILSVRC") {
+			for c, h := range row {
+				switch strings.TrimSpace(h) {
+				case key:
+					k = c
+				case value:
+					v = c
+				}
+			}
+			continue
+		}
+		if len(row) <= max(k, v) {
+			return nil, fmt.Errorf("line %d: %d fields, want %d", line[n], len(row), max(k, v)+1)
+		}
+		synset, _, _ := strings.Cut(strings.TrimSpace(row[v]), " ")
+		if !classlist.IsSynset(synset) || row[k] == "" {
+			return nil, fmt.Errorf("line %d: %.60q does not begin with a synset", line[n], row[v])
+		}
+		if err := l.put(strings.TrimSpace(row[k]), synset, line[n]); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// table2 reads CSV and the lines at which its rows begin.
+func table2(s string) (rows [][]string, lines []int, err error) {
+	r := csv.NewReader(strings.NewReader(s))
+	r.FieldsPerRecord = -1
+	for {
+		row, err := r.Read()
+		if err == io.EOF {
+			return rows, lines, nil
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		line, _ := r.FieldPos(0)
+		rows, lines = append(rows, row), append(lines, line)
+	}
+}
+
+// labelColumns are the columns of metadata that say the class, the surest first.
+var labelColumns = []string{"synset", "wnid", "label", "labels", "class", "class_name", "category", "target"}
+
+// readMetadata reads Hugging Face's metadata of the images in and below a directory: the
+// file's name is in file_name, the class in a column called so. It is nil where there is
+// none such: then the directories are the classes.
+func (m *maker) readMetadata(b []byte, name, dir, source string) (*labels, error) {
+	records, lines, err := metadataRecords(b, strings.HasSuffix(name, ".csv"))
+	if err != nil {
+		return nil, err
+	}
+	column := ""
+	for _, c := range labelColumns {
+		if len(records) > 0 && records[0][c] != nil {
+			column = c
+			break
+		}
+	}
+	if column == "" {
+		return nil, nil
+	}
+	l := &labels{name: name, byPath: true, class: map[string]string{}}
+	for n, r := range records {
+		file, ok := r["file_name"].(string)
+		if !ok || file == "" {
+			return nil, fmt.Errorf("line %d: no file_name", lines[n])
+		}
+		label, err := labelOf(r[column])
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %s: %w", lines[n], column, err)
+		}
+		class, err := m.className(label, nil, source+"/"+path.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		if err := l.put(path.Join(dir, file), class, lines[n]); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func labelOf(v any) (source.Label, error) {
+	switch v := v.(type) {
+	case nil:
+		return source.Label{}, nil
+	case string:
+		return source.ParseLabel(v), nil
+	case json.Number:
+		n, err := v.Int64()
+		if err != nil {
+			return source.Label{}, fmt.Errorf("%s is neither a whole number nor a name", v)
+		}
+		return source.Label{Kind: source.NumberLabel, Number: n}, nil
+	}
+	return source.Label{}, errors.New("neither a number nor a name")
+}
+
+func metadataRecords(b []byte, isCSV bool) (records []map[string]any, lines []int, err error) {
+	if isCSV {
+		rows, at, err := table2(text(b))
+		if err != nil {
+			return nil, nil, err
+		}
+		for n, row := range rows {
+			if n == 0 {
+				continue
+			}
+			r := map[string]any{}
+			for c, v := range row {
+				if c < len(rows[0]) {
+					r[strings.TrimSpace(rows[0][c])] = v
+				}
+			}
+			records, lines = append(records, r), append(lines, at[n])
+		}
+		return records, lines, nil
+	}
+	for i, line := range strings.Split(text(b), "\n") {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		d := json.NewDecoder(strings.NewReader(line))
+		d.UseNumber()
+		var r map[string]any
+		if err := d.Decode(&r); err != nil {
+			return nil, nil, fmt.Errorf("line %d: %w", i+1, err)
+		}
+		records, lines = append(records, r), append(lines, i+1)
+	}
+	return records, lines, nil
+}

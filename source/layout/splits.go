@@ -1,0 +1,168 @@
+package layout
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/source"
+)
+
+// splitOf is the split that an image of an input goes to.
+func (m *maker) splitOf(i int, s *spot) string {
+	u := m.of[i]
+	name := u.split
+	if s.split != "" && m.inputs[i].Split == "" && (!s.soft || m.o.Split == "") {
+		name = s.split
+	}
+	if name == "val" {
+		m.ownVal = true
+	}
+	if name == "train" && m.o.ValFraction > 0 && inFraction(m.o.Seed, s.class, s.identity, m.o.ValFraction) {
+		return "val"
+	}
+	return name
+}
+
+// inFraction says whether an image is in a fraction split off: whether a hash of
+// the seed, its class and its name there, as a number from 0 to 1, is below it. It
+// depends on nothing else, so that more images move none, and a larger fraction
+// holds all of a smaller one. Each class gives the fraction in expectation.
+func inFraction(seed uint64, class, identity string, fraction float64) bool {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%016x\x00%s\x00%s", seed, class, identity)
+	return float64(mix(h.Sum64())>>11)/(1<<53) < fraction
+}
+
+// mix spreads a hash's bits over all of it: FNV's high bits depend little on the last
+// letters. The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+func mix(x uint64) uint64 {
+	x ^= x >> 30
+	x *= 0xbf58476d1ce4e5b9
+	x ^= x >> 27
+	x *= 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// noteSplits tells what one would want to know of the splits.
+func (m *maker) noteSplits(p *Plan) {
+	of := map[string][]int{}
+	for _, s := range p.Splits {
+		if s.Unlabelled > 0 && s.Name != "test" {
+			m.note("%d of %d images of %s have no class", s.Unlabelled, len(s.Images), s.Name)
+		}
+		count := make([]int, len(p.Classes))
+		for _, im := range s.Images {
+			if im.Class >= 0 {
+				count[im.Class]++
+			}
+		}
+		of[s.Name] = count
+	}
+	train, val := of["train"], of["val"]
+	if train == nil || val == nil {
+		return
+	}
+	if m.o.ValFraction > 0 {
+		m.noteMissing(p, train, val, "val", "the fraction took none of theirs")
+		m.noteMissing(p, val, train, "train", "the fraction took all of theirs")
+		return
+	}
+	m.noteMissing(p, val, train, "train", "val has some")
+}
+
+// noteMissing tells of classes that have images in one split and none in the other.
+func (m *maker) noteMissing(p *Plan, have, lack []int, split, because string) {
+	var names []string
+	for c := range p.Classes {
+		if have[c] > 0 && lack[c] == 0 {
+			names = append(names, p.Classes[c])
+		}
+	}
+	if len(names) > 0 {
+		m.note("classes without images in %s: %d, such as %s (%s)", split, len(names), strings.Join(names[:min(3, len(names))], ", "), because)
+	}
+}
+
+// placeOne places an entry that was not listed.
+func (m *maker) placeOne(e *source.Entry) (Placement, error) {
+	i := int(e.Container)
+	s, err := m.of[i].rule.place(i, e)
+	if err != nil {
+		return Placement{}, fmt.Errorf("%s: %w", m.inputs[i].Info.Path, err)
+	}
+	if s.consumed || s.reason != "" {
+		if s.reason == "" {
+			s.reason = "a file of labels"
+		}
+		return Placement{Class: -1, Reason: s.reason, Image: s.image}, nil
+	}
+	class, err := m.table.id(s.class)
+	if err != nil {
+		return Placement{}, fmt.Errorf("%s: %s: %w", m.inputs[i].Info.Path, e.Name, err)
+	}
+	return Placement{Split: m.splitOf(i, &s), Class: class}, nil
+}
+
+// alone places an entry of a container that was never listed, by its own name: the
+// one synset and the words for splits in its path, or in the name.
+func (t *tree) alone(i int, e *source.Entry) (spot, error) {
+	dir, name := split(e.Name)
+	s := spot{identity: name}
+	rest := []string{}
+	path := t.virtual(i, dir)
+	for k, el := range strings.Split(path, "/") {
+		if el == "" {
+			continue
+		}
+		synset, ok := synsetOf(el)
+		word, sure := likeSplit(el)
+		switch {
+		case ok && s.class != "":
+			return s, fmt.Errorf("%s: a directory of a synset within another's", e.Name)
+		case ok:
+			s.class = synset
+			s.identity = strings.Join(append(strings.Split(path, "/")[k+1:], name), "/")
+		case word != "" && sure && s.class == "" && (s.split == "" || s.split == word):
+			s.split = word
+		case word != "" && sure:
+			return s, fmt.Errorf("%s: the split %s within %s", e.Name, word, cmpOr(s.class, s.split))
+		case s.class == "" && !isGeneric(el):
+			rest = append(rest, el)
+		}
+	}
+	if flag := cmpOr(t.m.inputs[i].Split, t.m.o.Split); flag != "" && s.split != "" && s.split != flag {
+		return s, &NoEffect{Option: "--split", Reason: fmt.Sprintf("%s: %s has splits of its own", t.path, e.Name)}
+	}
+	if s.class != "" || t.m.forced["flat"] {
+		return s, nil
+	}
+	if synset := synsetInName(name); synset != "" {
+		s.class = synset
+		t.soften(&s, name)
+		return s, nil
+	}
+	if own := ilsvrcSplit(name); own != "" {
+		v := verdict{split: s.split, how: unlabelled}
+		if own == "val" && t.m.o.Truth != nil {
+			v.how = byTruth
+		}
+		return t.judge(&v, i, e, name)
+	}
+	if own := t.ownSynset(0); own != "" {
+		s.class = own
+		return s, nil
+	}
+	if len(rest) == 0 {
+		return s, nil
+	}
+	if c := t.m.o.Classes; c != nil {
+		k := slices.IndexFunc(rest, func(el string) bool { _, ok := c.Index(el); return ok })
+		if k >= 0 && !slices.ContainsFunc(rest[k+1:], func(el string) bool { _, ok := c.Index(el); return ok }) {
+			s.class = rest[k]
+			return s, nil
+		}
+	}
+	return s, fmt.Errorf("%s: which of its directories is the class cannot be told while others are not known: give the classes (--classes), or unpack %s", e.Name, t.path)
+}

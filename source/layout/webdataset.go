@@ -1,0 +1,252 @@
+package layout
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
+)
+
+// webTars says which inputs are WebDataset's: tars with a label beside an image, and
+// tars beside such ones.
+func (m *maker) webTars(from, to int) map[int]bool {
+	web := map[int]bool{}
+	for i := from; i < to; i++ {
+		if in := &m.inputs[i]; in.Info.Kind == source.Tar && m.o.Read != nil && (m.forced["webdataset"] || webLabels(in.Entries)) {
+			web[i] = true
+		}
+	}
+	if len(web) > 0 {
+		for i := from; i < to; i++ {
+			if m.inputs[i].Info.Kind == source.Tar {
+				web[i] = true
+			}
+		}
+	}
+	return web
+}
+
+// sampleKey cuts a member's name into its sample's key, up to the first point of the base
+// name, and the rest.
+func sampleKey(name string) (key, ext string) {
+	at := strings.LastIndexByte(name, '/') + 1
+	if i := strings.IndexByte(name[at:], '.'); i >= 0 {
+		return name[:at+i], name[at+i+1:]
+	}
+	return name, ""
+}
+
+// webLabels says whether there is a .cls, or a .json beside an image of its key.
+func webLabels(entries []source.Entry) bool {
+	images, notes := map[string]bool{}, []string{}
+	for k := range entries {
+		e := &entries[k]
+		key, ext := sampleKey(e.Name)
+		switch {
+		case e.Archive || source.Junk(e.Name):
+		case strings.EqualFold(ext, "cls"):
+			return true
+		case strings.EqualFold(ext, "json"):
+			notes = append(notes, key)
+		case source.ImageName(e.Name) && len(images) < 1<<16: // the first samples tell
+			images[key] = true
+		}
+	}
+	return slices.ContainsFunc(notes, func(key string) bool { return images[key] })
+}
+
+// webdataset is the rule of one tar of samples.
+type webdataset struct {
+	m       *maker
+	from    string
+	samples map[string]webSample
+}
+
+// webSample is what the files beside an image say.
+type webSample struct {
+	label source.Label
+	class string
+	bad   string // why its label cannot be read
+	json  bool
+}
+
+// newWeb makes a unit of one of WebDataset's tars: its labels are read.
+func (m *maker) newWeb(i int) (*unit, error) {
+	in := &m.inputs[i]
+	if in.Info.Sequential {
+		return nil, fmt.Errorf("%s: a compressed tar of WebDataset's samples, whose labels stand behind their images: decompress it", in.Info.Path)
+	}
+	w := &webdataset{m: m, from: in.Info.Path, samples: map[string]webSample{}}
+	u := &unit{inputs: []int{i}, rule: w, hint: rowSplit(cmpOr(m.inputs[i].Info.Within, base(in.Info.Path)))}
+	m.kind("WebDataset")
+	var files []*source.Entry
+	for k := range in.Entries {
+		if _, ext := sampleKey(in.Entries[k].Name); (strings.EqualFold(ext, "cls") || strings.EqualFold(ext, "json")) && !source.Junk(in.Entries[k].Name) {
+			files = append(files, &in.Entries[k])
+		}
+	}
+	slices.SortFunc(files, func(a, b *source.Entry) int { return strings.Compare(a.Name, b.Name) })
+	pairs := map[int64]string{}
+	for _, e := range files {
+		b, err := m.o.Read(*e)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", in.Info.Path, e.Name, err)
+		}
+		key, ext := sampleKey(e.Name)
+		s := w.samples[key]
+		if err := s.add(strings.ToLower(ext), b, pairs); err != nil {
+			s.bad = err.Error()
+		}
+		w.samples[key] = s
+	}
+	return u, w.resolve(pairs)
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// add reads one file of a sample's labels. pairs takes the synset of each number.
+func (s *webSample) add(ext string, b []byte, pairs map[int64]string) error {
+	if ext == "cls" {
+		l, err := plainLabel(b)
+		if err != nil {
+			return err
+		}
+		if s.json && s.label.Kind == source.NumberLabel && l.Kind == source.NumberLabel && l != s.label {
+			return fmt.Errorf(".cls says %s and .json %s", l, s.label)
+		}
+		if !s.json {
+			s.label = l
+		}
+		return nil
+	}
+	name, label, err := jsonLabel(b)
+	if err != nil || name == "" && label.Kind == source.NoLabel {
+		return err
+	}
+	if s.label.Kind == source.NumberLabel && label.Kind == source.NumberLabel && s.label != label {
+		return fmt.Errorf(".cls says %s and .json %s", s.label, label)
+	}
+	if name != "" && label.Kind == source.NumberLabel && label.Number >= 0 {
+		if have, ok := pairs[label.Number]; ok && have != name {
+			return fmt.Errorf("its label %d is %s, and another image's of that label is %s", label.Number, name, have)
+		}
+		pairs[label.Number] = name
+	}
+	s.json, s.label, s.class = true, label, name
+	return nil
+}
+
+// plainLabel reads a .cls: a number or a name, and nothing else.
+func plainLabel(b []byte) (source.Label, error) {
+	if !utf8.Valid(b) || bytes.ContainsFunc(bytes.TrimSpace(b), func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return source.Label{}, errors.New("its .cls is not text")
+	}
+	text := strings.TrimSpace(string(b))
+	l := source.ParseLabel(text)
+	if l.Kind == source.NumberLabel && strings.ContainsRune(text, '.') || l.Kind == source.NameLabel && json.Valid([]byte(text)) && !isInteger(text) {
+		return source.Label{}, fmt.Errorf("its .cls is %.20q, neither a whole number nor a name", text)
+	}
+	return l, nil
+}
+
+// jsonLabel reads a .json: the synset, and the label.
+func jsonLabel(b []byte) (synset string, label source.Label, err error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v map[string]any
+	if err := d.Decode(&v); err != nil {
+		return "", label, fmt.Errorf("its .json cannot be read: %v", err)
+	}
+	for _, key := range []string{"synset", "wnid"} {
+		if s, ok := v[key].(string); ok && s != "" && synset == "" {
+			synset = s
+		}
+	}
+	for _, key := range []string{"label", "cls", "class", "class_name", "classname"} {
+		if v[key] == nil {
+			continue
+		}
+		if label, err = labelOf(v[key]); err != nil {
+			return "", label, fmt.Errorf("its .json: %s: %w", key, err)
+		}
+		break
+	}
+	return synset, label, nil
+}
+
+// resolve gives each sample its class. Where numbers and synsets stand side by side, the
+// numbers' order is the classes'.
+func (w *webdataset) resolve(pairs map[int64]string) error {
+	if err := w.order(pairs); err != nil {
+		return err
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.samples)) {
+		s := w.samples[key]
+		if s.bad != "" || s.class != "" {
+			continue
+		}
+		if s.label.Kind == source.NumberLabel && w.m.o.Classes == nil && pairs[s.label.Number] != "" {
+			s.class = pairs[s.label.Number]
+		} else {
+			var err error
+			s.class, err = w.m.className(s.label, nil, w.from)
+			var outside *classlist.NotInList
+			switch {
+			case errors.As(err, &outside):
+				s.bad = err.Error()
+			case err != nil:
+				return err
+			}
+		}
+		w.samples[key] = s
+	}
+	return nil
+}
+
+// order takes the classes' order from the numbers, where it is not the ascending one of
+// the names.
+func (w *webdataset) order(pairs map[int64]string) error {
+	var names []string
+	for _, n := range slices.Sorted(maps.Keys(pairs)) {
+		if slices.Contains(names, pairs[n]) {
+			return nil // two numbers of one name say nothing
+		}
+		names = append(names, pairs[n])
+	}
+	if slices.IsSorted(names) {
+		return nil
+	}
+	l, err := classlist.New(names, nil, w.from)
+	if err != nil {
+		return err
+	}
+	return w.m.table.add(l)
+}
+
+// place implements rule.
+func (w *webdataset) place(_ int, e *source.Entry) (spot, error) {
+	key, ext := sampleKey(e.Name)
+	if strings.EqualFold(ext, "cls") || strings.EqualFold(ext, "json") {
+		return spot{consumed: true}, nil
+	}
+	if s, out := w.m.files.leftOut(e.Name); out {
+		return s, nil
+	}
+	s := w.samples[key]
+	if s.bad != "" {
+		return spot{reason: "WebDataset: " + s.bad, image: true}, nil
+	}
+	return spot{class: s.class, identity: e.Name}, nil
+}

@@ -1,0 +1,155 @@
+package layout
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/synshard/synshard/source/classlist"
+)
+
+var splitNames = []string{"train", "val", "test"}
+
+// splitWords are the words for splits.
+var splitWords = map[string]string{
+	"train": "train", "training": "train",
+	"val": "val", "valid": "val", "validation": "val", "dev": "val",
+	"test": "test", "testing": "test",
+}
+
+// splitWord gives the split that a directory's name is the word for, or "".
+func splitWord(name string) string {
+	if len(name) < 3 || len(name) > 10 {
+		return ""
+	}
+	return splitWords[strings.ToLower(name)]
+}
+
+// decorated is a directory's name made of a word for a split and other things:
+// imagenet21k_train, ILSVRC2012_img_val, train.X1, images-test, train2017.
+var decorated = regexp.MustCompile(`^(?:([a-z0-9]+(?:[._-][a-z0-9]+)*)[._-])?(train|training|val|valid|validation|test|testing)(?:[._-]?(?:img|images?|set|data|full))?(?:[._-]?(?:x[0-9]*|[0-9]+))?$`)
+
+// usual are beginnings of names that speak of data, not of what is in an image.
+var usual = regexp.MustCompile(`^(?:imagenet|ilsvrc|img|image|data|cls|cifar|tiny)`)
+
+// likeSplit gives the split that a directory may be called after. sure says that
+// it is called so even where no other such directory stands beside it.
+func likeSplit(name string) (split string, sure bool) {
+	if s := splitWord(name); s != "" {
+		return s, true
+	}
+	m := decorated.FindStringSubmatch(strings.ToLower(name))
+	if m == nil {
+		return "", false
+	}
+	return splitWords[m[2]], m[1] == "" || usual.MatchString(m[1])
+}
+
+var letters = regexp.MustCompile(`[a-z]+`)
+
+// fileSplit gives the split that a file's name speaks of: train-00000-of-00005,
+// ILSVRC2012_img_val, imagenet-validation-000. None, or two, is "".
+func fileSplit(name string) string {
+	found := ""
+	for _, word := range letters.FindAllString(strings.ToLower(path.Base(name)), -1) {
+		if s := splitWords[word]; s != "" {
+			if found != "" && found != s {
+				return ""
+			}
+			found = s
+		}
+	}
+	return found
+}
+
+// generic are names of directories that say nothing of what is in the images.
+var generic = map[string]bool{
+	"images": true, "image": true, "imgs": true, "img": true, "photos": true, "pictures": true, "jpeg": true, "jpegs": true,
+	"jpg": true, "jpegimages": true, "data": true, "files": true,
+}
+
+func isGeneric(name string) bool { return generic[strings.ToLower(name)] }
+
+// leftOver are directories that come with a release and are none of its splits: ImageNet-21K-P's classes
+// that are too small.
+func leftOver(name string) bool {
+	return strings.HasSuffix(strings.ToLower(name), "_small_classes")
+}
+
+var synsetName = regexp.MustCompile(`^(n[0-9]{8})[-_. ]+[^0-9\s]`)
+
+// synsetOf gives the synset that a directory is called after: n01440764, or as
+// Stanford Dogs has it n02085620-Chihuahua.
+func synsetOf(name string) (synset string, ok bool) {
+	if classlist.IsSynset(name) {
+		return name, true
+	}
+	if m := synsetName.FindStringSubmatch(name); m != nil {
+		return m[1], true
+	}
+	return "", false
+}
+
+// isInteger says whether a name is a number.
+func isInteger(name string) bool {
+	for _, c := range []byte(name) {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return name != ""
+}
+
+var archiveEnds = []string{".tar.gz", ".tar", ".tgz", ".zip"}
+
+// withoutArchiveEnd is an archive's name as that of a directory.
+func withoutArchiveEnd(name string) string {
+	for _, end := range archiveEnds {
+		if len(name) > len(end) && strings.EqualFold(name[len(name)-len(end):], end) {
+			return name[:len(name)-len(end)]
+		}
+	}
+	return name
+}
+
+// base is what is behind the last slash.
+func base(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+
+// stem is a name without directories and the last extension.
+func stem(name string) string {
+	b := base(name)
+	if i := strings.LastIndexByte(b, '.'); i > 0 {
+		return b[:i]
+	}
+	return b
+}
+
+// synsetInName gives the synset in an image's name: at its end
+// (ILSVRC2012_val_00000001_n01751748.JPEG), as Hugging Face's archives have it, or at
+// its beginning (n01440764_10026.JPEG).
+func synsetInName(name string) string {
+	s := stem(name)
+	if n := len(s); n > 10 && s[n-10] == '_' && classlist.IsSynset(s[n-9:]) {
+		return s[n-9:]
+	}
+	if len(s) > 10 && (s[9] == '_' || s[9] == '-') && classlist.IsSynset(s[:9]) {
+		return s[:9]
+	}
+	return ""
+}
+
+// ilsvrcSplit gives the split that an image of ILSVRC's names itself after:
+// ILSVRC2012_val_00000001, ILSVRC2012_test_00000001.
+func ilsvrcSplit(name string) string {
+	b := base(name)
+	if !strings.HasPrefix(b, "ILSVRC20") || len(b) < 15 {
+		return ""
+	}
+	switch rest := b[10:]; {
+	case strings.HasPrefix(rest, "_val_"):
+		return "val"
+	case strings.HasPrefix(rest, "_test_"):
+		return "test"
+	}
+	return ""
+}
