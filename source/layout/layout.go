@@ -108,6 +108,12 @@ type Split struct {
 type Image struct {
 	*source.Entry       // in Input.Entries
 	Class         int32 // the label: a place in Plan.Classes; -1: none
+	// ByName says that the class is looked up for each image by its name: in the
+	// development kit, or in a file of labels.
+	ByName bool
+	// Path is the image's name in its class: below the directory of the class or of
+	// the split, or as a list, a row or a sample has it. "" of an archive.
+	Path string
 }
 
 // Skipped is a kind of files that are left out.
@@ -122,6 +128,7 @@ type Skipped struct {
 type Placement struct {
 	Split string // "": it is left out
 	Class int32  // as Image.Class
+	Path  string // as Image.Path
 	// Reason says why it is left out, and Image whether it is an image.
 	Reason string
 	Image  bool
@@ -194,6 +201,7 @@ type spot struct {
 	split    string // "": the unit's
 	soft     bool   // split is from the image's own name, and a flag outranks it
 	class    string // "": none
+	byName   bool   // class was looked up for the image
 	identity string // the image's name in its class
 	reason   string // why it is left out
 	image    bool   // and whether it is an image
@@ -395,7 +403,7 @@ func (m *maker) place() (*Plan, error) {
 			if class < 0 {
 				sp.Unlabelled++
 			}
-			sp.Images = append(sp.Images, Image{e, class})
+			sp.Images = append(sp.Images, Image{e, class, s.byName, s.identity})
 		}
 	}
 	if len(splits) == 0 && len(outside) == 0 && !m.unseen() {

@@ -197,7 +197,11 @@ func show(p *Plan, err error) string {
 			if im.Class >= 0 {
 				name = fmt.Sprint(im.Class, " ", p.Classes[im.Class])
 			}
-			g.Splits[s.Name] = append(g.Splits[s.Name], fmt.Sprintf("%d:%s = %s", im.Container, im.Name, name))
+			path := ""
+			if im.Path != im.Name && im.Path != "" {
+				path = " as " + im.Path
+			}
+			g.Splits[s.Name] = append(g.Splits[s.Name], fmt.Sprintf("%d:%s%s = %s", im.Container, im.Name, path, name))
 		}
 	}
 	b, err := json.MarshalIndent(g, "", "  ")

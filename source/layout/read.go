@@ -236,9 +236,14 @@ func (t *tree) stray(v int32) {
 
 // assignAll gives one verdict to a directory and all below it.
 func (t *tree) assignAll(v int32, is verdict) {
-	t.nodes[v].verdict = &is
+	is.depth = t.depth(v)
+	t.assign(v, &is)
+}
+
+func (t *tree) assign(v int32, is *verdict) {
+	t.nodes[v].verdict = is
 	for _, k := range t.kids(v) {
-		t.assignAll(k, is)
+		t.assign(k, is)
 	}
 }
 
@@ -326,7 +331,15 @@ func (t *tree) bySynset(v int32, split string, all []int32) error {
 
 // isOf makes the images in n those of a class whose directory is c.
 func (t *tree) isOf(n, c int32, split, class string) {
-	t.nodes[n].verdict = &verdict{split: split, class: class, depth: strings.Count(t.nodes[c].path, "/") + 1}
+	t.nodes[n].verdict = &verdict{split: split, class: class, depth: t.depth(c)}
+}
+
+// depth is how many directories a path has.
+func (t *tree) depth(n int32) int {
+	if path := t.nodes[n].path; path != "" {
+		return strings.Count(path, "/") + 1
+	}
+	return 0
 }
 
 func (t *tree) twice(class string, a, b int32) error {
@@ -420,16 +433,23 @@ func (t *tree) leaves(v int32, split string, all []int32) error {
 	if err := t.numbers(all); err != nil {
 		return err
 	}
-	for _, n := range all {
+	name, dir, places := make([]string, len(all)), make([]int32, len(all)), map[string]int{}
+	for i, n := range all {
 		c := n
 		for c != v && isGeneric(t.nodes[c].name) && t.nodes[c].parent != v {
 			c = t.nodes[c].parent
 		}
-		name := t.nodes[c].name
-		if s, ok := synsetOf(name); ok {
-			name = s
+		name[i], dir[i] = t.nodes[c].name, c
+		if s, ok := synsetOf(name[i]); ok {
+			name[i] = s
 		}
-		t.isOf(n, c, split, name)
+		places[name[i]]++
+	}
+	for i, n := range all {
+		t.isOf(n, dir[i], split, name[i])
+		if places[name[i]] > 1 { // images of one name in several places stay apart
+			t.nodes[n].verdict.depth = t.depth(v)
+		}
 	}
 	t.stray(v)
 	t.found(split, "innermost directories of classes")
@@ -458,7 +478,7 @@ func (t *tree) flat(v int32, split string) error {
 	if n.archive {
 		return fmt.Errorf("%s: %s: %w", t.path, n.path, ErrNotListed)
 	}
-	is := verdict{split: split, how: unlabelled}
+	is := verdict{split: split, how: unlabelled, depth: t.depth(v)}
 	kind := "images without classes"
 	named := n.named
 	switch l := t.labelsFor(v); {

@@ -102,7 +102,7 @@ func (m *maker) placeOne(e *source.Entry) (Placement, error) {
 	if err != nil {
 		return Placement{}, fmt.Errorf("%s: %s: %w", m.inputs[i].Info.Path, e.Name, err)
 	}
-	return Placement{Split: m.splitOf(i, &s), Class: class}, nil
+	return Placement{Split: m.splitOf(i, &s), Class: class, Path: s.identity}, nil
 }
 
 // alone places an entry of a container that was never listed, by its own name: the

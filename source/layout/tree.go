@@ -54,7 +54,7 @@ type verdict struct {
 	how    how
 	labels *labels
 	reason string // of how leave
-	depth  int    // of the class's directory below the root
+	depth  int    // of the directory of the class, or of the split, below the root
 }
 
 type how uint8
@@ -343,13 +343,10 @@ func (t *tree) notImage(i int, e *source.Entry) (spot, bool) {
 
 // judge says what an image is in a directory of this verdict.
 func (t *tree) judge(v *verdict, i int, e *source.Entry, name string) (spot, error) {
-	s := spot{split: v.split, identity: name}
+	s := spot{split: v.split, identity: t.identity(v, i, e), byName: v.how == byTruth || v.how == byLabels}
 	switch v.how {
 	case byDirectory:
 		s.class = v.class
-		if t.m.o.ValFraction > 0 {
-			s.identity = t.identity(v, i, e)
-		}
 	case byName:
 		s.class = synsetInName(name)
 		t.soften(&s, name)
@@ -387,18 +384,25 @@ func (t *tree) soften(s *spot, name string) {
 	}
 }
 
-// identity is an image's name below its class's directory.
+// identity is an image's name below the directory of its class or, without one, of
+// its split. A row has the name that it has.
 func (t *tree) identity(v *verdict, i int, e *source.Entry) string {
-	path := e.Name
-	if p := t.prefix[i]; p != "" {
-		path = p + "/" + path
+	switch {
+	case e.Archive:
+		return ""
+	case t.rows && v.how != byDirectory:
+		return e.Name
 	}
-	for range v.depth { // the class's directory has as many elements here as in the tree
-		_, rest, ok := strings.Cut(path, "/")
-		if !ok {
-			break
+	path, above := e.Name, v.depth
+	if p := t.prefix[i]; p != "" {
+		if n := strings.Count(p, "/") + 1; n <= above {
+			above -= n
+		} else {
+			path = p + "/" + path
 		}
-		path = rest
+	}
+	for range above { // the directory has as many elements here as in the tree
+		path = path[strings.IndexByte(path, '/')+1:]
 	}
 	return path
 }
