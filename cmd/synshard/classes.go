@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -96,7 +97,7 @@ func classesTSV(w io.Writer, c []shard.Class) error {
 		if c[i].ILSVRC2012ID > 0 {
 			id = fmt.Sprint(c[i].ILSVRC2012ID)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", c[i].Label, c[i].Synset, id, strings.Join(c[i].Words, ", "), c[i].Gloss)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", c[i].Label, ui.Text(c[i].Synset), id, ui.Text(strings.Join(c[i].Words, ", ")), ui.Text(c[i].Gloss))
 	}
 	return nil
 }
@@ -121,7 +122,7 @@ func classesTorchvision(w io.Writer, c []shard.Class) error {
 func classesTF1001(w io.Writer, c []shard.Class) error {
 	fmt.Fprintln(w, "background")
 	for i := range c {
-		fmt.Fprintln(w, firstWord(c[i]))
+		fmt.Fprintln(w, ui.Text(firstWord(c[i])))
 	}
 	return nil
 }
@@ -135,14 +136,14 @@ func classesILSVRC(w io.Writer, c []shard.Class) error {
 	}
 	slices.SortFunc(c, func(a, b shard.Class) int { return cmp.Compare(a.ILSVRC2012ID, b.ILSVRC2012ID) })
 	for i := range c {
-		fmt.Fprintf(w, "%d\t%s\t%s\n", c[i].ILSVRC2012ID, c[i].Synset, strings.Join(c[i].Words, ", "))
+		fmt.Fprintf(w, "%d\t%s\t%s\n", c[i].ILSVRC2012ID, ui.Text(c[i].Synset), ui.Text(strings.Join(c[i].Words, ", ")))
 	}
 	return nil
 }
 
 func classesKaggle(w io.Writer, c []shard.Class) error {
 	for i := range c {
-		fmt.Fprintf(w, "%s %s\n", c[i].Synset, classWords(c[i]))
+		fmt.Fprintf(w, "%s %s\n", ui.Text(c[i].Synset), ui.Text(classWords(c[i])))
 	}
 	return nil
 }

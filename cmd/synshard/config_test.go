@@ -17,10 +17,10 @@ func TestConfigFile(t *testing.T) {
 		code int
 		say  string
 	}{
-		{"json: true", "", []string{"model", "list"}, 0, `[{"name":`},
+		{"json: true", "", []string{"model", "list"}, 0, `"name": "alexnet"`},
 		{"json: true", "", []string{"model", "list", "--json=false"}, 0, "name "},
 		{"json: true", "false", []string{"model", "list"}, 0, "name "},
-		{"model: {json: true}", "", []string{"model", "list"}, 0, `[{"name":`},
+		{"model: {json: true}", "", []string{"model", "list"}, 0, `"name": "alexnet"`},
 		{"json: true\nmodel: {list: {json: false}}", "", []string{"model", "list"}, 0, "name "},
 		{"model: {describe: {class-count: 7}}", "", []string{"model", "describe", "alexnet", "--json"}, 0, `"classes": 7`},
 		{"train: {device: none}", "", []string{"model", "list"}, 0, "name "}, // another verb's

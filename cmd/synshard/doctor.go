@@ -2,19 +2,18 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train/torch"
 )
@@ -62,23 +61,20 @@ is missing, the command that mends it. Exit 6 if something is missing.`,
 }
 
 func (a *app) printFindings(list []finding) error {
-	if a.jsonOut {
-		e := json.NewEncoder(a.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(list)
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-	for _, f := range list {
-		state := "ok"
-		if !f.OK {
-			state = "MISSING"
+	return a.result(list, func(w io.Writer) {
+		t := ui.NewTable(w)
+		for _, f := range list {
+			state := "ok"
+			if !f.OK {
+				state = "MISSING"
+			}
+			t.Row(state, f.Part, f.What)
+			if f.Mend != "" {
+				t.Row("", "", "to mend: "+f.Mend)
+			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\n", state, f.Part, f.What)
-		if f.Mend != "" {
-			fmt.Fprintf(w, "\t\tto mend: %s\n", f.Mend)
-		}
-	}
-	return w.Flush()
+		t.Flush() // into a bufio.Writer, which keeps the error
+	})
 }
 
 func (a *app) doctorSelf() finding {

@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -13,13 +14,12 @@ import (
 func namer(g *wordnet.Graph) func(string) string {
 	return func(synset string) string {
 		id, err := wordnet.ParseID(synset)
-		if g == nil || err != nil {
-			return synset
+		if g != nil && err == nil {
+			if s, ok := g.Synset(id); ok {
+				return synset + " " + s.Lemmas[0]
+			}
 		}
-		if s, ok := g.Synset(id); ok {
-			return synset + " " + s.Lemmas[0]
-		}
-		return synset
+		return ui.Text(synset)
 	}
 }
 
@@ -74,7 +74,7 @@ func printHierarchy(out io.Writer, h eval.HierarchyReport, word func(string) str
 	fmt.Fprintf(out, "\nheight of the lowest common ancestor: %.3f over %d mistakes; %.3f over all rows, %.3f over their 5 best\n",
 		h.MistakeHeight, h.Mistakes, h.Distance1, h.Distance5)
 	for _, r := range h.Rollups {
-		fmt.Fprintf(out, "rolled up to %s (%d superclasses): top-1 %s of %d\n", r.Name, r.Groups, percent(r.Top1), r.N)
+		fmt.Fprintf(out, "rolled up to %s (%d superclasses): top-1 %s of %d\n", ui.Text(r.Name), r.Groups, percent(r.Top1), r.N)
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	shown := 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
@@ -24,18 +25,31 @@ const (
 	exitInterrupted = 130
 )
 
+// exitCodes is what each code says to who called.
+var exitCodes = []struct {
+	code    int
+	meaning string
+}{
+	{exitOK, "done"},
+	{exitFailure, "error"},
+	{exitUsage, "wrong usage"},
+	{exitRefused, "done, with some inputs refused"},
+	{exitCorrupt, "data corrupt"},
+	{exitLocked, "locked by another process"},
+	{exitNative, "native library missing or unfit"},
+	{exitStopped, "stopped on a signal with the state saved; the same command continues"},
+	{exitInterrupted, "interrupted before anything was worth saving"},
+}
+
 // exitCodesHelp is the table that ends every help text.
-const exitCodesHelp = `Exit codes:
-  0    done
-  1    error
-  2    wrong usage
-  3    done, with some inputs refused
-  4    data corrupt
-  5    locked by another process
-  6    native library missing or unfit
-  75   stopped on a signal with the state saved; the same command continues
-  130  interrupted before anything was worth saving
-`
+func exitCodesHelp() string {
+	b := &strings.Builder{}
+	b.WriteString("Exit codes:\n")
+	for _, c := range exitCodes {
+		fmt.Fprintf(b, "  %-3d  %s\n", c.code, c.meaning)
+	}
+	return b.String()
+}
 
 // exitError is an error that knows its exit code.
 type exitError struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/export"
 )
@@ -90,7 +91,7 @@ func (a *app) export(ctx context.Context, dir, out string, splits []string, sel 
 	bar.Finish()
 	return a.result(result, func(w io.Writer) {
 		for _, name := range result.Made {
-			fmt.Fprintf(w, "%s/%s\n", out, name)
+			fmt.Fprintln(w, ui.Text(out+"/"+name))
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
+	"github.com/synshard/synshard/internal/ui"
 )
 
 // inferFlags are infer's own.
@@ -178,7 +179,7 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error
 			already = " (nothing to do)"
 		}
 		err = a.result(sum, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", f.out, sum.Rows, sum.Failed, already)
+			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(f.out), sum.Rows, sum.Failed, already)
 		})
 	}
 	if sum.Warning != "" {

@@ -6,10 +6,10 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -150,24 +150,23 @@ func tallySplit(v *shard.View, name string, shards int, all map[string]*synsetTa
 }
 
 func (l *listing) table(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "split\timages\tbytes\tsynsets\tshards")
+	t := ui.NewTable(w, "split", "images", "bytes", "synsets", "shards")
+	heading := []string{"synset"}
 	for _, s := range l.Splits {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\n", s.Name, s.Images, s.Bytes, s.Synsets, s.Shards)
-	}
-	fmt.Fprint(t, "\nsynset")
-	for _, s := range l.Splits {
-		fmt.Fprintf(t, "\t%s", s.Name)
-	}
-	fmt.Fprintln(t, "\tbytes\twords")
-	for _, y := range l.Synsets {
-		fmt.Fprint(t, cmp.Or(y.Synset, "-"))
-		for _, s := range l.Splits {
-			fmt.Fprintf(t, "\t%d", y.Splits[s.Name].Images)
-		}
-		fmt.Fprintf(t, "\t%d\t%s\n", y.Bytes, y.Words)
+		t.Row(s.Name, s.Images, s.Bytes, s.Synsets, s.Shards)
+		heading = append(heading, s.Name)
 	}
 	t.Flush() // into a bufio.Writer, which keeps the error
+	fmt.Fprintln(w)
+	t = ui.NewTable(w, append(heading, "bytes", "words")...)
+	for _, y := range l.Synsets {
+		row := []any{cmp.Or(y.Synset, "-")}
+		for _, s := range l.Splits {
+			row = append(row, y.Splits[s.Name].Images)
+		}
+		t.Row(append(row, y.Bytes, y.Words)...)
+	}
+	t.Flush()
 }
 
 // tallyTree puts synsets, each once, on their shortest ways from the root. What
@@ -211,7 +210,7 @@ func tallyTree(synsets []synsetTally, g *wordnet.Graph, depth int) []*treeTally 
 }
 
 func (t *treeTally) draw(w io.Writer, first, rest string) {
-	fmt.Fprintf(w, "%s%s  %s  %d images, %d bytes\n", first, t.Synset, t.Words, t.Images, t.Bytes)
+	fmt.Fprintf(w, "%s%s  %s  %d images, %d bytes\n", first, ui.Text(t.Synset), ui.Text(t.Words), t.Images, t.Bytes)
 	for i, c := range t.Children {
 		if i < len(t.Children)-1 {
 			c.draw(w, rest+"├── ", rest+"│   ")

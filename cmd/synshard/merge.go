@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/ui"
 )
 
 func newMergeCmd(a *app) *cobra.Command {
@@ -34,7 +35,7 @@ the whole is there already nothing is done.`,
 				return err
 			}
 			return a.result(sum, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d images failed\n", out, sum.Rows, len(args), sum.Failed)
+				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d images failed\n", ui.Text(out), sum.Rows, len(args), sum.Failed)
 			})
 		},
 	}

@@ -1,12 +1,11 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-	"text/tabwriter"
+	"io"
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/model"
 )
 
@@ -43,15 +42,13 @@ func newModelListCmd(a *app) *cobra.Command {
 				}
 				rows = append(rows, modelRow{name, n.Input, n.Cost()})
 			}
-			if a.jsonOut {
-				return json.NewEncoder(a.stdout).Encode(rows)
-			}
-			w := tabwriter.NewWriter(a.stdout, 0, 8, 2, ' ', 0)
-			fmt.Fprintln(w, "name\tinput\tparameters\twithout aux\tmultiply-adds")
-			for _, r := range rows {
-				fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\n", r.Name, r.Input, r.Parameters, r.MainParameters, r.Multiplies)
-			}
-			return w.Flush()
+			return a.result(rows, func(w io.Writer) {
+				t := ui.NewTable(w, "name", "input", "parameters", "without aux", "multiply-adds")
+				for _, r := range rows {
+					t.Row(r.Name, r.Input, r.Parameters, r.MainParameters, r.Multiplies)
+				}
+				t.Flush() // into a bufio.Writer, which keeps the error
+			})
 		},
 	}
 }

@@ -54,7 +54,7 @@ func newRoot(a *app) *cobra.Command {
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.SetVersionTemplate("synshard {{.Version}}\n")
-	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp + "\n" + environmentHelp)
+	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp() + "\n" + environmentHelp)
 	root.SetGlobalNormalizationFunc(oldNames)
 
 	f := root.PersistentFlags()

@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/sample"
+	"github.com/synshard/synshard/internal/ui"
 )
 
 func newSampleCmd(a *app) *cobra.Command {
@@ -67,13 +68,9 @@ func (a *app) printFiles(paths []string) error {
 		}
 		files[i] = file{p, info.Size()}
 	}
-	if a.jsonOut {
-		return json.NewEncoder(a.stdout).Encode(map[string]any{"files": files})
-	}
-	for _, f := range files {
-		if _, err := fmt.Fprintf(a.stdout, "%12d  %s\n", f.Bytes, f.Path); err != nil {
-			return err
+	return a.result(map[string]any{"files": files}, func(w io.Writer) {
+		for _, f := range files {
+			fmt.Fprintf(w, "%12d  %s\n", f.Bytes, ui.Text(f.Path))
 		}
-	}
-	return nil
+	})
 }

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
@@ -25,11 +26,8 @@ type trainReport struct {
 
 func (r *trainReport) quiet() bool { return r.a.progressMode == "off" }
 
-// say prints a line of talk, clear of a bar that is being drawn.
+// say prints a line of talk.
 func (r *trainReport) say(format string, args ...any) {
-	if r.bar != nil && isTerminal(r.a.stderr) {
-		fmt.Fprint(r.a.stderr, "\r\x1b[K")
-	}
 	r.a.logf(format, args...)
 }
 
@@ -129,39 +127,30 @@ func (r *trainReport) recipeTable(rec recipe.Recipe) error {
 	for _, row := range rows {
 		fmt.Fprintf(&b, "  %-*s  %s\n", wide, row[0], row[1])
 	}
-	_, err = fmt.Fprint(r.a.stderr, b.String())
-	return err
+	r.a.Lines(b.String())
+	return nil
 }
 
 // printEvaluation prints what --eval-only measured.
 func (a *app) printEvaluation(ev runlog.Evaluation) error {
-	if a.jsonOut {
-		return json.NewEncoder(a.stdout).Encode(ev)
-	}
-	_, err := fmt.Fprintf(a.stdout, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
-	return err
+	return a.result(ev, func(w io.Writer) {
+		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
+	})
 }
 
 // printTrainResult prints a finished run.
 func (a *app) printTrainResult(res train.Result) error {
-	if a.jsonOut {
-		return json.NewEncoder(a.stdout).Encode(res)
-	}
-	if a.progressMode == "off" {
-		return nil
-	}
-	var b strings.Builder
-	row := func(k, v string) { fmt.Fprintf(&b, "%-10s %s\n", k, v) }
-	row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
-	if res.Seconds > 0 {
-		row("time", fmt.Sprintf("%v, %.1f images/s", time.Duration(res.Seconds*float64(time.Second)).Round(time.Second), float64(res.Images)/res.Seconds))
-	}
-	if res.Last != nil {
-		row("last", evalText(*res.Last))
-		row("best", fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best)))
-	}
-	row("weights", res.Weights)
-	row("model", res.ONNX)
-	_, err := fmt.Fprint(a.stdout, b.String())
-	return err
+	return a.result(res, func(w io.Writer) {
+		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
+		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
+		if res.Seconds > 0 {
+			row("time", fmt.Sprintf("%v, %.1f images/s", time.Duration(res.Seconds*float64(time.Second)).Round(time.Second), float64(res.Images)/res.Seconds))
+		}
+		if res.Last != nil {
+			row("last", evalText(*res.Last))
+			row("best", fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best)))
+		}
+		row("weights", res.Weights)
+		row("model", res.ONNX)
+	})
 }

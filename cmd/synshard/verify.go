@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
 	checks "github.com/synshard/synshard/shard/check"
 	"github.com/synshard/synshard/wordnet"
@@ -110,10 +111,10 @@ func (a *app) printProblems(dir string, found []checks.Problem, wrote []string) 
 	}{dir, len(found) == 0, found, wrote}
 	err := a.result(out, func(w io.Writer) {
 		for _, p := range found {
-			fmt.Fprintln(w, p)
+			fmt.Fprintln(w, ui.Text(fmt.Sprint(p)))
 		}
 		for _, name := range wrote {
-			fmt.Fprintf(w, "wrote %s\n", name)
+			fmt.Fprintf(w, "wrote %s\n", ui.Text(name))
 		}
 	})
 	if err != nil || len(found) == 0 {
@@ -184,7 +185,7 @@ func (a *app) listDuplicates(dir string) error {
 	return a.result(out, func(w io.Writer) {
 		for _, d := range found {
 			for _, c := range d.Copies {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.SHA256, c.Split, c.Path, labelText(c))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.SHA256, ui.Text(c.Split), ui.Text(c.Path), ui.Text(labelText(c)))
 			}
 		}
 	})
