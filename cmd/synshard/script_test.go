@@ -12,7 +12,7 @@ import (
 // TestMain lets scripts call the real main as the command synshard: the test
 // binary runs itself under that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"synshard": main})
+	testscript.Main(m, map[string]func(){"synshard": main, "synshard-crashes": crashes})
 }
 
 // TestScripts runs testdata/script/*.txtar, each in a directory of its own.

@@ -42,6 +42,9 @@ func newSynsetCmd(a *app) *cobra.Command {
 	cmd.PersistentFlags().StringVar(&s.dir, "wordnet", "", "directory with data.noun of WordNet 3.0 (default: where packages put it)")
 	cobra.CheckErr(cmd.MarkPersistentFlagDirname("wordnet"))
 	cmd.AddCommand(s.showCmd(), s.findCmd(), s.treeCmd(), s.pathCmd(), s.lcaCmd())
+	for _, sub := range cmd.Commands() {
+		sub.ValidArgsFunction = synsetsFor
+	}
 	return cmd
 }
 
