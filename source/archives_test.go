@@ -1,12 +1,15 @@
 package source
 
 import (
+	"archive/zip"
 	"bytes"
+	"compress/bzip2"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
@@ -115,4 +118,70 @@ func gunzip(t *testing.T, file string) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// TestZipAsTheStandardLibraryReadsIt compares with archive/zip, on sound
+// archives and on damaged ones that both can read.
+func TestZipAsTheStandardLibraryReadsIt(t *testing.T) {
+	for base, whole := range specimens(t) {
+		if !strings.HasSuffix(base, ".zip") || base == "encrypted.zip" || base == "python-lzma.zip" {
+			continue
+		}
+		rng := rand.New(rand.NewPCG(3, 4))
+		same := 0
+		for i := range 200 {
+			b := whole
+			if i > 0 {
+				b = damage(rng, whole)
+			}
+			want, ok := stdlibZip(b)
+			if !ok {
+				continue
+			}
+			got, _, err := openTest(t, Options{}, write(t, "a.zip", b))
+			if err != nil {
+				if i == 0 {
+					t.Fatal(base, err)
+				}
+				continue
+			}
+			for name, data := range want {
+				if have, ok := got[name]; ok && have != data {
+					t.Errorf("%s, damage %d: %s is %q and not %q", base, i, name, have, data)
+				} else if !ok && i == 0 {
+					t.Errorf("%s: no %s", base, name)
+				}
+			}
+			same++
+		}
+		if same < 5 {
+			t.Errorf("%s: %d of 200 could be compared", base, same)
+		}
+	}
+}
+
+// stdlibZip gives the regular files of a zip; ok is false where archive/zip
+// finds anything wrong.
+func stdlibZip(b []byte) (files contents, ok bool) {
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, false
+	}
+	z.RegisterDecompressor(zipBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
+	files = contents{}
+	for _, m := range z.File {
+		if !m.Mode().IsRegular() {
+			continue
+		}
+		r, err := m.Open()
+		if err != nil {
+			return nil, false
+		}
+		data, err := io.ReadAll(io.LimitReader(r, 1<<20))
+		if err != nil {
+			return nil, false
+		}
+		files[path.Clean(m.Name)] = string(data)
+	}
+	return files, true
 }
