@@ -12,16 +12,20 @@ const SpecKey = "synshard.spec"
 // Spec is what travels with weights: how an image is made ready for them and
 // what their outputs mean. Preprocessing is data.
 type Spec struct {
-	Model         string     `json:"model"`
-	InputSize     int        `json:"input_size"`    // pixels, height and width
-	Resize        int        `json:"resize"`        // of the shorter side before the centre crop
-	Square        bool       `json:"square"`        // resize both sides instead
-	Interpolation string     `json:"interpolation"` // bilinear or bicubic, antialiased
-	Mean          [3]float64 `json:"mean"`          // of pixels in [0,1]
+	Model         string     `json:"model"`           // as New names it
+	Width         float64    `json:"width,omitempty"` // multiplier of the network's channel counts; 0 means 1
+	InputSize     int        `json:"input_size"`      // pixels, height and width
+	Resize        int        `json:"resize"`          // of the shorter side before the centre crop
+	Square        bool       `json:"square"`          // resize both sides instead
+	Interpolation string     `json:"interpolation"`   // bilinear or bicubic, antialiased
+	Mean          [3]float64 `json:"mean"`            // of pixels in [0,1]
 	Std           [3]float64 `json:"std"`
 	Alpha         string     `json:"alpha,omitempty"` // what transparent pixels lie over: black (default) or white
 	Classes       []string   `json:"classes"`         // synsets, or names, in label order
 }
+
+// maxWidth bounds a network's width.
+const maxWidth = 16.0
 
 // Check says what is wrong with a Spec, if anything.
 func (s Spec) Check() error {
@@ -32,6 +36,8 @@ func (s Spec) Check() error {
 		return fmt.Errorf("spec: interpolation %q: want bilinear or bicubic", s.Interpolation)
 	case s.Alpha != "" && s.Alpha != "black" && s.Alpha != "white":
 		return fmt.Errorf("spec: alpha %q: want black or white", s.Alpha)
+	case s.Width < 0 || s.Width > maxWidth:
+		return fmt.Errorf("spec: width %v: want above 0, up to %v", s.Width, maxWidth)
 	case len(s.Classes) == 0:
 		return fmt.Errorf("spec: no classes")
 	}
@@ -41,6 +47,20 @@ func (s Spec) Check() error {
 		}
 	}
 	return nil
+}
+
+// Network builds the network that the spec is of, with its auxiliary heads or
+// without.
+func (s Spec) Network(aux bool) (*Network, error) {
+	n, err := New(s.Model, Options{Classes: len(s.Classes), Aux: aux, Dropout: -1, Width: s.Width})
+	if err != nil {
+		return nil, err
+	}
+	n.Input = s.InputSize
+	if _, err := n.Shapes(); err != nil {
+		return nil, fmt.Errorf("images of %d pixels: %w", s.InputSize, err)
+	}
+	return n, nil
 }
 
 // SameInput says whether two specs make images ready with the same values.

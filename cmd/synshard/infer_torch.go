@@ -49,14 +49,14 @@ func (a *app) openTorch(ctx context.Context, path string, f *networkFlags, want 
 	for _, t := range tensors {
 		aux = aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
 	}
-	net, err := model.New(spec.Model, model.Options{Classes: len(spec.Classes), Aux: aux})
+	spec = weights.WithWidth(spec, tensors)
+	net, err := spec.Network(aux)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	net.Input = spec.InputSize
 	shapes, err := net.Shapes()
 	if err != nil {
-		return nil, fmt.Errorf("%s: images of %d pixels: %w", path, spec.InputSize, err)
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	lib, err := a.findTorch(f.torchLib)
 	if err != nil {

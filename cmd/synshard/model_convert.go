@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -22,6 +23,7 @@ type convertFlags struct {
 	resize                               int
 	square                               bool
 	mean, std                            []float64
+	from                                 weights.Options
 }
 
 func newModelImportCmd(a *app) *cobra.Command {
@@ -36,6 +38,11 @@ say comes from the flags; without them images are made ready as for
 torchvision's published weights. Batch norm that an ONNX file has folded into
 its convolutions comes back as a shift: the network predicts the same, but its
 statistics are gone. Nothing in a .pth is executed.
+
+A training script's checkpoint, a whole module and the names of wrappers
+(DataParallel, torch.compile, Lightning) are understood, and what was taken is
+said. Where a file has averaged weights beside the plain ones, --weights-ema
+takes them; where several dictionaries could be meant, --weights-key names one.
 
 The classes of a file that does not name them come from --classes: a dataset, a
 file of names in label order, or the built-in list imagenet-1k.`,
@@ -55,35 +62,57 @@ file of names in label order, or the built-in list imagenet-1k.`,
 	fl.BoolVar(&f.square, "square", false, "resize both sides to the input size instead")
 	choiceVar(cmd, &f.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
 	complete(cmd, "network", model.Names()...)
+	addWeightsFlags(cmd, &f.from)
+	fl.BoolVar(&f.from.EMA, "ema", false, "--weights-ema")
+	cobra.CheckErr(fl.MarkHidden("ema")) // train's is the decay of averages
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }
 
 func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error {
-	tensors, meta, err := readAnyWeights(path)
+	file, err := readAnyWeights(path, f.from)
+	if err != nil {
+		return chosenBy(err)
+	}
+	tensors := checkpoint.Weights(file.Tensors, true)
+	spec, err := a.specOfImport(cmd, path, f, tensors, file.Metadata)
 	if err != nil {
 		return err
 	}
-	tensors = checkpoint.Weights(tensors, true)
-	spec, err := a.specOfImport(cmd, path, f, tensors, meta)
-	if err != nil {
-		return err
-	}
-	net, values, err := fitted(spec, tensors)
+	net, values, err := weights.Fit(spec, tensors)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := writeOurs(f.out, values, spec); err != nil {
 		return err
 	}
-	return a.converted(f.out, net, spec)
+	return a.converted(f.out, net, spec, file.Taken)
 }
 
-func readAnyWeights(path string) ([]model.Tensor, map[string]string, error) {
-	if strings.EqualFold(filepath.Ext(path), ".onnx") {
-		return onnx.ReadWeights(path)
+// addWeightsFlags are those that choose among what a checkpoint holds.
+func addWeightsFlags(cmd *cobra.Command, o *weights.Options) {
+	cmd.Flags().BoolVar(&o.EMA, "weights-ema", false, "take the averaged (EMA) weights of a checkpoint that has them")
+	cmd.Flags().StringVar(&o.Key, "weights-key", "", "the dictionary of a checkpoint that has the weights, as model.state_dict (default: found by its name)")
+}
+
+// chosenBy names the flags that choose where a file's weights could not be.
+func chosenBy(err error) error {
+	if errors.Is(err, weights.ErrSeveral) || errors.Is(err, weights.ErrAbsent) {
+		return usagef("%w (--weights-ema takes averaged weights, --weights-key names a dictionary)", err)
 	}
-	return weights.ReadFile(path)
+	return err
+}
+
+// readAnyWeights reads a file of weights, or an ONNX file's.
+func readAnyWeights(path string, o weights.Options) (*weights.File, error) {
+	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return weights.ReadFile(path, o)
+	}
+	if o != (weights.Options{}) {
+		return nil, usagef("--weights-ema and --weights-key are for checkpoints, not for %s", path)
+	}
+	tensors, meta, err := onnx.ReadWeights(path)
+	return &weights.File{Tensors: tensors, Metadata: meta}, err
 }
 
 // specOfImport takes what the file says, else torchvision's transforms, and
@@ -95,6 +124,7 @@ func (a *app) specOfImport(cmd *cobra.Command, path string, f convertFlags, tens
 		if spec, err = model.ParseSpec(text); err != nil {
 			return spec, fmt.Errorf("%s: %w", path, err)
 		}
+		spec = weights.WithWidth(spec, tensors)
 	} else {
 		name := f.network
 		if name == "" {
@@ -149,41 +179,23 @@ func (f convertFlags) apply(cmd *cobra.Command, spec *model.Spec) error {
 	return nil
 }
 
-// fitted gives the network a spec names, with its auxiliary heads if the
-// tensors have them, and its tensors by its own names.
-func fitted(spec model.Spec, tensors []model.Tensor) (*model.Network, []model.Tensor, error) {
-	for _, aux := range []bool{true, false} {
-		net, err := model.New(spec.Model, model.Options{Classes: len(spec.Classes), Aux: aux, Dropout: -1})
-		if err != nil {
-			return nil, nil, err
-		}
-		net.Input = spec.InputSize
-		values, err := net.Match(weights.Unfold(net, weights.Rename(net, tensors)))
-		if err != nil {
-			if aux {
-				continue
-			}
-			return nil, nil, err
-		}
-		var out []model.Tensor
-		for _, p := range net.Params() {
-			out = append(out, model.NewTensor(p.Name, p.Shape, values[p.Name]))
-		}
-		return net, out, nil
-	}
-	panic("not reached")
-}
-
 func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
 	return durable.WriteFile(path, func(w io.Writer) error {
 		return weights.WriteSafetensors(w, tensors, map[string]string{"format": "pt", model.SpecKey: spec.JSON()})
 	})
 }
 
-func (a *app) converted(path string, net *model.Network, spec model.Spec) error {
-	return a.result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux)}, func(w io.Writer) {
+func (a *app) converted(path string, net *model.Network, spec model.Spec, taken weights.Taken) error {
+	return a.result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux), "taken": taken}, func(w io.Writer) {
+		name := spec.Model
+		if spec.Width != 0 {
+			name += fmt.Sprintf(" of width %v", spec.Width)
+		}
 		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
-			path, spec.Model, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
+			path, name, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
+		if text := taken.String(); text != "" {
+			fmt.Fprintf(w, "taken: %s\n", text)
+		}
 	})
 }
 
@@ -217,10 +229,11 @@ func (a *app) modelExport(path, out, to string) error {
 	if !slices.Contains(weightForms, to) {
 		return usagef("--out %s: its ending is none of %s; give --to", out, strings.Join(weightForms, ", "))
 	}
-	tensors, meta, err := readAnyWeights(path)
+	file, err := readAnyWeights(path, weights.Options{})
 	if err != nil {
 		return err
 	}
+	meta := file.Metadata
 	if meta[model.SpecKey] == "" {
 		return fmt.Errorf("%s: no %s in its metadata; 'synshard model import' gives it one", path, model.SpecKey)
 	}
@@ -228,7 +241,9 @@ func (a *app) modelExport(path, out, to string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	net, values, err := fitted(spec, checkpoint.Weights(tensors, true))
+	tensors := checkpoint.Weights(file.Tensors, true)
+	spec = weights.WithWidth(spec, tensors)
+	net, values, err := weights.Fit(spec, tensors)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -243,5 +258,5 @@ func (a *app) modelExport(path, out, to string) error {
 	if err != nil {
 		return err
 	}
-	return a.converted(out, net, spec)
+	return a.converted(out, net, spec, file.Taken)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
@@ -67,8 +69,9 @@ func TestModelConvert(t *testing.T) {
 	}
 	want := model.ByName(values)
 	for _, file := range []string{"ours.safetensors", "back.pth"} {
-		got, meta, err := weights.ReadFile(at(file))
+		read, err := weights.ReadFile(at(file), weights.Options{})
 		check(t, err)
+		got, meta := read.Tensors, read.Metadata
 		if len(got) != len(values) {
 			t.Errorf("%s: %d tensors of %d", file, len(got), len(values))
 		}
@@ -179,5 +182,83 @@ func TestModelDescribe(t *testing.T) {
 	}
 	if b, err := os.ReadFile(svg); err != nil || !bytes.HasPrefix(b, []byte("<svg ")) {
 		t.Errorf("%s: %v", svg, err)
+	}
+}
+
+// TestModelWidth takes weights of a narrow network through every form, by a
+// spec with a width and by one of an older run, which has none.
+func TestModelWidth(t *testing.T) {
+	spec := model.Spec{Model: "inception_v3", Width: 0.125, InputSize: 299, Resize: 342, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"a", "b", "c"}}
+	net, err := spec.Network(true)
+	check(t, err)
+	for _, width := range []float64{0.125, 0} {
+		dir := t.TempDir()
+		at := func(name string) string { return filepath.Join(dir, name) }
+		recorded := spec
+		recorded.Width = width
+		var b bytes.Buffer
+		check(t, weights.WriteSafetensors(&b, net.Init(1), map[string]string{model.SpecKey: recorded.JSON()}))
+		check(t, os.WriteFile(at("model.safetensors"), b.Bytes(), 0o666))
+		for _, s := range [][]string{
+			{"export", at("model.safetensors"), "--out", at("model.onnx")},
+			{"export", at("model.onnx"), "--out", at("back.safetensors")},
+			{"export", at("back.safetensors"), "--out", at("back.pth")},
+			{"import", at("model.onnx"), "--out", at("imported.safetensors")},
+		} {
+			code, stdout, stderr := verb(append([]string{"model"}, s...)...)
+			if code != 0 || !strings.Contains(stdout, "inception_v3 of width 0.125, 3 classes") {
+				t.Fatalf("recorded width %v: model %s: exit %d: %s%s", width, strings.Join(s, " "), code, stdout, stderr)
+			}
+		}
+		file, err := weights.ReadFile(at("imported.safetensors"), weights.Options{})
+		check(t, err)
+		got, err := model.ParseSpec(file.Metadata[model.SpecKey])
+		check(t, err)
+		if diff := cmp.Diff(spec, got); diff != "" {
+			t.Errorf("recorded width %v: spec (-want +got):\n%s", width, diff)
+		}
+	}
+}
+
+// TestModelImportSaysWhatItTook: averaged weights beside the plain ones, and
+// names behind a wrapper's.
+func TestModelImportSaysWhatItTook(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	spec := model.Spec{Model: "googlenet", InputSize: 224, Classes: []string{"a", "b"}}
+	net, err := spec.Network(false)
+	check(t, err)
+	var tensors []model.Tensor
+	for i, prefix := range []string{"module.", "ema.module."} {
+		for _, x := range net.Init(uint64(i)) {
+			x.Name = prefix + x.Name
+			tensors = append(tensors, x)
+		}
+	}
+	var b bytes.Buffer
+	check(t, weights.WriteSafetensors(&b, tensors, nil))
+	check(t, os.WriteFile(at("both.safetensors"), b.Bytes(), 0o666))
+	check(t, os.WriteFile(at("classes.txt"), []byte("a\nb\n"), 0o666))
+	for i, c := range []struct {
+		flags []string
+		said  string
+	}{
+		{nil, "taken: weights; their names without \"module.\"; averaged weights are under \"ema.\" too\n"},
+		{[]string{"--weights-ema"}, "taken: averaged weights; their names without \"ema.module.\"\n"},
+	} {
+		code, stdout, stderr := verb(append([]string{"model", "import", at("both.safetensors"), "--classes", at("classes.txt"), "--out", at("out.safetensors")}, c.flags...)...)
+		if code != 0 || !strings.HasSuffix(stdout, c.said) {
+			t.Fatalf("%v: exit %d: %s%s", c.flags, code, stdout, stderr)
+		}
+		file, err := weights.ReadFile(at("out.safetensors"), weights.Options{})
+		check(t, err)
+		want := net.Init(uint64(i))[0]
+		if diff := cmp.Diff(want.Data, model.ByName(file.Tensors)[want.Name].Data); diff != "" {
+			t.Errorf("%v: other weights", c.flags)
+		}
+	}
+	code, _, stderr := verb("model", "import", at("out.safetensors"), "--ema", "--out", at("none.safetensors"))
+	if code != 2 || !strings.Contains(stderr, "no averaged (EMA) weights") {
+		t.Errorf("averages that are not there: exit %d: %s", code, stderr)
 	}
 }

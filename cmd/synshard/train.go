@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -22,6 +23,7 @@ type trainFlags struct {
 	out, split, valSplit string
 	device, torchLib     string
 	weights              string
+	from                 weights.Options // which of --weights
 	threads, workers     int
 	procs                int
 	keep                 int
@@ -78,6 +80,7 @@ func newTrainCmd(a *app) *cobra.Command {
 	deviceVar(cmd, &tf.device)
 	f.StringVar(&tf.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
 	f.StringVar(&tf.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
+	addWeightsFlags(cmd, &tf.from)
 	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.IntVar(&tf.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	f.IntVarP(&tf.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
@@ -117,6 +120,8 @@ func (tf *trainFlags) check() error {
 	switch {
 	case tf.out == "" && !(tf.evalOnly && tf.weights != ""):
 		return usagef("train: --out RUN is needed")
+	case tf.weights == "" && tf.from != weights.Options{}:
+		return usagef("train: --weights-ema and --weights-key choose among what --weights has: give it")
 	case tf.procs < 1:
 		return usagef("train: --procs %d: want 1 or more", tf.procs)
 	case tf.threads < 0 || tf.workers < 0 || tf.keep < 1 || tf.stopAfter < 0 || tf.every <= 0:

@@ -198,6 +198,9 @@ func buildNetwork(rec recipe.Recipe, classes []string) (*model.Network, model.Sp
 		Model: rec.Model, InputSize: rec.Eval.Size, Resize: rec.Eval.Resize, Square: rec.Eval.Square,
 		Interpolation: rec.Eval.Interpolation, Mean: rec.Mean, Std: rec.Std, Classes: classes,
 	}
+	if rec.Network.Width != 1 {
+		spec.Width = rec.Network.Width
+	}
 	net, err := model.New(rec.Model, model.Options{
 		Classes: len(classes), Aux: rec.Loss.AuxWeight > 0, Dropout: rec.Network.Dropout, Width: rec.Network.Width,
 	})

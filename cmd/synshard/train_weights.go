@@ -20,10 +20,14 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 		}
 		return nil
 	}
-	tensors, meta, err := weights.ReadFile(tf.weights)
+	file, err := weights.ReadFile(tf.weights, tf.from)
 	if err != nil {
-		return err
+		return chosenBy(err)
 	}
+	if text := file.Taken.String(); text != "" {
+		report.say("%s: %s", tf.weights, text)
+	}
+	tensors, meta := file.Tensors, file.Metadata
 	otherClasses := false
 	if text := meta[model.SpecKey]; text != "" {
 		spec, err := model.ParseSpec(text)

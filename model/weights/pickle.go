@@ -4,43 +4,32 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"github.com/synshard/synshard/model"
 )
 
-// A reader of the pickles that torch.save writes: enough opcodes of protocols
-// 2 to 4 for dictionaries of tensors, and nothing that is ever executed. The
-// only callables are the ones named in call; anything else is an opaque value.
+// A reader of pickles, protocols 0 to 5, that makes values and never runs
+// anything: a class or a function is a name, what it would make an object of
+// that name, and what is put into such an object is kept or dropped. The few
+// calls that matter are known by name, in objects.go.
 
 // pickleLimit bounds the values a pickle may make.
 const pickleLimit = 1 << 22
 
-type (
-	global   string // module.name
-	tuple    []any
-	list     struct{ items []any }
-	dict     struct{ keys, values []any }
-	mark     struct{}
-	opaque   struct{ what global } // an object of a class that does not matter
-	storage  struct{ key, kind string }
-	ptTensor struct {
-		storage       storage
-		offset        int64
-		shape, stride []int
-	}
-)
-
 type unpickler struct {
-	b     []byte
-	at    int
-	stack []any
-	memo  map[uint32]any
-	made  int
+	b        []byte
+	at       int
+	stack    []any
+	memo     map[uint32]any
+	made     int
+	storages map[string]string // class by key, of every storage that is referred to
 }
 
 // unpickle reads one pickle and gives its value and the place after it.
-func unpickle(b []byte) (v any, end int, err error) {
-	u := &unpickler{b: b, memo: map[uint32]any{}}
+func (u *unpickler) unpickle() (v any, err error) {
+	u.stack, u.memo = nil, map[uint32]any{}
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -50,29 +39,35 @@ func unpickle(b []byte) (v any, end int, err error) {
 			panic(p)
 		}
 	}()
-	return u.run(), u.at, nil
+	return u.run(), nil
 }
 
-// pickleError is thrown by the helpers below and caught by unpickle.
+func newUnpickler(b []byte) *unpickler {
+	return &unpickler{b: b, storages: map[string]string{}}
+}
+
+// pickleError is thrown by the helpers below and caught by unpickle. Values of
+// a pickle are never printed: they may hold themselves.
 type pickleError string
 
 func throw(format string, args ...any) { panic(pickleError(fmt.Sprintf(format, args...))) }
 
-func (u *unpickler) take(n int) []byte {
-	if n < 0 || n > len(u.b)-u.at {
+func (u *unpickler) take(n uint64) []byte {
+	if n > uint64(len(u.b)-u.at) {
 		throw("%d bytes are wanted and %d are there", n, len(u.b)-u.at)
 	}
-	u.at += n
-	return u.b[u.at-n : u.at]
+	u.at += int(n)
+	return u.b[u.at-int(n) : u.at]
 }
 
-func (u *unpickler) u8() int  { return int(u.take(1)[0]) }
-func (u *unpickler) u16() int { return int(binary.LittleEndian.Uint16(u.take(2))) }
-func (u *unpickler) u32() int { return int(binary.LittleEndian.Uint32(u.take(4))) }
+func (u *unpickler) u8() uint64  { return uint64(u.take(1)[0]) }
+func (u *unpickler) u16() uint64 { return uint64(binary.LittleEndian.Uint16(u.take(2))) }
+func (u *unpickler) u32() uint64 { return uint64(binary.LittleEndian.Uint32(u.take(4))) }
+func (u *unpickler) u64() uint64 { return binary.LittleEndian.Uint64(u.take(8)) }
 
 // line takes up to a newline.
 func (u *unpickler) line() string {
-	for i := u.at; i < len(u.b) && i < u.at+4096; i++ {
+	for i := u.at; i < len(u.b) && i < u.at+1<<16; i++ {
 		if u.b[i] == '\n' {
 			s := string(u.b[u.at:i])
 			u.at = i + 1
@@ -91,18 +86,16 @@ func (u *unpickler) push(v any) {
 }
 
 func (u *unpickler) pop() any {
-	if len(u.stack) == 0 {
-		throw("the stack is empty")
-	}
-	v := u.stack[len(u.stack)-1]
+	v := u.top()
 	u.stack = u.stack[:len(u.stack)-1]
 	return v
 }
 
 func (u *unpickler) top() any {
-	v := u.pop()
-	u.stack = append(u.stack, v)
-	return v
+	if len(u.stack) == 0 {
+		throw("the stack is empty")
+	}
+	return u.stack[len(u.stack)-1]
 }
 
 // popMark takes what was pushed since the last mark.
@@ -118,9 +111,20 @@ func (u *unpickler) popMark() []any {
 	return nil
 }
 
+// popN takes the last n values.
+func (u *unpickler) popN(n int) []any {
+	if len(u.stack) < n {
+		throw("the stack is empty")
+	}
+	items := append([]any(nil), u.stack[len(u.stack)-n:]...)
+	u.stack = u.stack[:len(u.stack)-n]
+	return items
+}
+
+// run carries out opcodes up to STOP; names are those of Python's pickletools.
 func (u *unpickler) run() any {
 	for {
-		switch op := u.u8(); op {
+		switch op := byte(u.u8()); op {
 		case '.': // STOP
 			return u.pop()
 		case 0x80: // PROTO
@@ -129,210 +133,197 @@ func (u *unpickler) run() any {
 			}
 		case 0x95: // FRAME
 			u.take(8)
-		case '(':
+		case 0x98: // READONLY_BUFFER
+		case '(': // MARK
 			u.push(mark{})
 		case '0': // POP
 			u.pop()
-		case '}', ']', ')':
-			u.push(map[int]any{'}': &dict{}, ']': &list{}, ')': tuple{}}[op])
-		case 'N', 0x88, 0x89:
-			u.push(map[int]any{'N': nil, 0x88: true, 0x89: false}[op])
-		case 'q', 'r', 0x94, 'h', 'j':
+		case '1': // POP_MARK
+			u.popMark()
+		case '2': // DUP
+			u.push(u.top())
+		case 'p', 'q', 'r', 0x94, 'g', 'h', 'j':
 			u.memory(op)
-		case 'c', 0x93, 'Q', 'R', 'b', 0x81:
-			u.object(op)
-		case 't', 0x85, 0x86, 0x87, 'u', 's', 'e', 'a':
-			u.collect(op)
+		case '}', ']', ')', 0x8f, 't', 0x85, 0x86, 0x87, 'l', 'd', 0x91:
+			u.push(u.collection(op))
+		case 'u', 's', 'e', 'a', 0x90, 'b':
+			u.fill(op)
+		case 'c', 0x93, 'i', 'o', 'R', 0x81, 0x92, 'P', 'Q':
+			u.push(u.object(op))
+		case 'X', 'B', 'T', 0x8c, 'C', 'U', 0x8d, 0x8e, 0x96, 'S', 'V':
+			u.push(u.text(op))
 		default:
 			u.push(u.scalar(op))
 		}
 	}
 }
 
-// scalar reads a number or a string.
-func (u *unpickler) scalar(op int) any {
+// scalar reads a constant or a number.
+func (u *unpickler) scalar(op byte) any {
 	switch op {
-	case 'J':
+	case 'N': // NONE
+		return nil
+	case 0x88, 0x89: // NEWTRUE, NEWFALSE
+		return op == 0x88
+	case 'J': // BININT
 		return int64(int32(u.u32()))
-	case 'K':
+	case 'K': // BININT1
 		return int64(u.u8())
-	case 'M':
+	case 'M': // BININT2
 		return int64(u.u16())
 	case 0x8a: // LONG1
-		b := u.take(u.u8())
-		if len(b) > 8 {
-			if len(b) > 16 {
-				throw("an integer of %d bytes", len(b))
-			}
-			return opaque{"int"} // the old format's magic number
+		return integer(u.take(u.u8()))
+	case 0x8b: // LONG4
+		return integer(u.take(u.u32()))
+	case 'G': // BINFLOAT
+		return math.Float64frombits(binary.BigEndian.Uint64(u.take(8)))
+	case 'I', 'L': // INT, LONG
+		s := strings.TrimSuffix(u.line(), "L")
+		if op == 'I' && (s == "00" || s == "01") {
+			return s == "01"
 		}
-		var v int64
-		for i := len(b) - 1; i >= 0; i-- {
-			v = v<<8 | int64(b[i])
+		if v, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return v
 		}
-		if n := len(b); n > 0 && n < 8 && b[n-1]&0x80 != 0 {
-			v -= 1 << (8 * n)
+		return &object{class: "int"}
+	case 'F': // FLOAT
+		v, err := strconv.ParseFloat(u.line(), 64)
+		if err != nil {
+			throw("a number that is none")
 		}
 		return v
-	case 'G':
-		return math.Float64frombits(binary.BigEndian.Uint64(u.take(8)))
-	case 'X', 'T', 'B':
-		return string(u.take(u.u32()))
-	case 0x8c, 'U', 'C':
-		return string(u.take(u.u8()))
 	}
 	throw("opcode %#x", op)
 	return nil
 }
 
-func (u *unpickler) memory(op int) {
+// integer reads a little-endian integer in two's complement. One of more than
+// 64 bits, such as the old format's magic number, is an object.
+func integer(b []byte) any {
+	if len(b) > 8 {
+		return &object{class: "int"}
+	}
+	var v int64
+	for i := len(b) - 1; i >= 0; i-- {
+		v = v<<8 | int64(b[i])
+	}
+	if n := len(b); n > 0 && n < 8 && b[n-1]&0x80 != 0 {
+		v -= 1 << (8 * n)
+	}
+	return v
+}
+
+// text reads a string, or bytes.
+func (u *unpickler) text(op byte) any {
 	switch op {
-	case 'q':
-		u.memo[uint32(u.u8())] = u.top()
-	case 'r':
-		u.memo[uint32(u.u32())] = u.top()
-	case 0x94: // MEMOIZE
-		u.memo[uint32(len(u.memo))] = u.top()
-	default:
-		key := uint32(0)
-		if op == 'h' {
-			key = uint32(u.u8())
-		} else {
-			key = uint32(u.u32())
+	case 'X', 'B', 'T': // BINUNICODE, BINBYTES, BINSTRING
+		return string(u.take(u.u32()))
+	case 0x8c, 'C', 'U': // SHORT_BINUNICODE, SHORT_BINBYTES, SHORT_BINSTRING
+		return string(u.take(u.u8()))
+	case 0x8d, 0x8e, 0x96: // BINUNICODE8, BINBYTES8, BYTEARRAY8
+		return string(u.take(u.u64()))
+	case 'V': // UNICODE
+		return u.line()
+	default: // STRING
+		return strings.Trim(u.line(), `'"`)
+	}
+}
+
+// memory puts the top into the memo, or pushes what is there.
+func (u *unpickler) memory(op byte) {
+	var key uint64
+	switch op {
+	case 'p', 'g': // PUT, GET
+		n, err := strconv.ParseUint(u.line(), 10, 32)
+		if err != nil {
+			throw("a place in the memo that is none")
 		}
-		v, ok := u.memo[key]
+		key = n
+	case 'q', 'h': // BINPUT, BINGET
+		key = u.u8()
+	case 'r', 'j': // LONG_BINPUT, LONG_BINGET
+		key = u.u32()
+	default: // MEMOIZE
+		key = uint64(len(u.memo))
+	}
+	if op == 'g' || op == 'h' || op == 'j' {
+		v, ok := u.memo[uint32(key)]
 		if !ok {
 			throw("nothing is remembered as %d", key)
 		}
 		u.push(v)
+		return
 	}
-	if len(u.memo) > pickleLimit {
+	if u.memo[uint32(key)] = u.top(); len(u.memo) > pickleLimit {
 		throw("more than %d values", pickleLimit)
 	}
 }
 
-// collect makes tuples, and fills lists and dictionaries.
-func (u *unpickler) collect(op int) {
+// collection makes an empty collection, or one of what lies on the stack.
+func (u *unpickler) collection(op byte) any {
 	switch op {
-	case 't':
-		u.push(tuple(u.popMark()))
-	case 0x85, 0x86, 0x87:
-		n := op - 0x84
-		if len(u.stack) < n {
-			throw("the stack is empty")
+	case '}': // EMPTY_DICT
+		return &dict{}
+	case ']': // EMPTY_LIST
+		return &list{}
+	case ')': // EMPTY_TUPLE
+		return tuple{}
+	case 0x8f: // EMPTY_SET
+		return &object{class: "set"}
+	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
+		return tuple(u.popN(int(op) - 0x84))
+	}
+	items := u.popMark()
+	switch op {
+	case 'l': // LIST
+		return &list{items}
+	case 'd': // DICT
+		d := &dict{}
+		d.setAll(items)
+		return d
+	case 0x91: // FROZENSET
+		return &object{class: "frozenset"}
+	}
+	return tuple(items) // TUPLE
+}
+
+// fill puts items or a state into what lies below them. An object takes
+// whatever it is given; a dictionary's attributes do not matter.
+func (u *unpickler) fill(op byte) {
+	var items []any
+	switch op {
+	case 'u', 'e', 0x90: // SETITEMS, APPENDS, ADDITEMS
+		items = u.popMark()
+	case 's': // SETITEM
+		items = u.popN(2)
+	default: // APPEND, BUILD
+		items = u.popN(1)
+	}
+	switch to := u.top().(type) {
+	case *object:
+		switch op {
+		case 'b':
+			to.state = items[0]
+		case 'u', 's':
+			to.items.setAll(items)
 		}
-		t := append(tuple(nil), u.stack[len(u.stack)-n:]...)
-		u.stack = u.stack[:len(u.stack)-n]
-		u.push(t)
-	case 'u', 's':
-		var items []any
-		if op == 'u' {
-			items = u.popMark()
-		} else {
-			v, k := u.pop(), u.pop()
-			items = []any{k, v}
+	case *dict:
+		switch op {
+		case 'u', 's':
+			to.setAll(items)
+		case 'e', 'a', 0x90:
+			throw("a dictionary is given items without keys")
 		}
-		d, ok := u.top().(*dict)
-		if !ok || len(items)%2 != 0 {
-			throw("items for what is no dictionary")
-		}
-		for i := 0; i < len(items); i += 2 {
-			d.keys, d.values = append(d.keys, items[i]), append(d.values, items[i+1])
+	case *list:
+		switch op {
+		case 'e', 'a':
+			to.items = append(to.items, items...)
+		case 'u', 's', 0x90:
+			throw("a list is given items with keys")
 		}
 	default:
-		items := []any{nil}
-		if op == 'e' {
-			items = u.popMark()
-		} else {
-			items[0] = u.pop()
-		}
-		l, ok := u.top().(*list)
-		if !ok {
-			throw("items for what is no list")
-		}
-		l.items = append(l.items, items...)
-	}
-}
-
-// object deals with names, calls and references to storages.
-func (u *unpickler) object(op int) {
-	switch op {
-	case 'c':
-		module := u.line()
-		u.push(global(module + "." + u.line()))
-	case 0x93: // STACK_GLOBAL
-		name, ok1 := u.pop().(string)
-		module, ok2 := u.pop().(string)
-		if !ok1 || !ok2 {
-			throw("a global without a name")
-		}
-		u.push(global(module + "." + name))
-	case 'Q': // BINPERSID
-		u.push(persistent(u.pop()))
-	case 'R', 0x81: // REDUCE, NEWOBJ
-		args, ok1 := u.pop().(tuple)
-		f, ok2 := u.pop().(global)
-		if !ok1 || !ok2 {
-			throw("a call of what is no class")
-		}
-		u.push(call(f, args))
-	case 'b': // BUILD: the state of an object, which does not matter here
-		u.pop()
-		u.top()
-	}
-}
-
-// call makes the few objects that matter.
-func call(f global, args tuple) any {
-	switch f {
-	case "collections.OrderedDict":
-		return &dict{}
-	case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor":
-		if len(args) < 4 {
-			throw("a tensor of %d arguments", len(args))
-		}
-		s, ok1 := args[0].(storage)
-		offset, ok2 := args[1].(int64)
-		shape, ok3 := ints(args[2])
-		stride, ok4 := ints(args[3])
-		if !ok1 || !ok2 || !ok3 || !ok4 || len(shape) != len(stride) || offset < 0 {
-			throw("a tensor of %v", args)
-		}
-		return ptTensor{s, offset, shape, stride}
-	case "torch._utils._rebuild_parameter":
-		if len(args) > 0 {
-			return args[0]
+		if op != 'b' {
+			throw("items for %T", to)
 		}
 	}
-	return opaque{f}
-}
-
-func ints(v any) ([]int, bool) {
-	t, ok := v.(tuple)
-	if !ok {
-		return nil, false
-	}
-	var out []int
-	for _, x := range t {
-		i, ok := x.(int64)
-		if !ok || i < 0 || i > 1<<40 {
-			return nil, false
-		}
-		out = append(out, int(i))
-	}
-	return out, true
-}
-
-// persistent reads ('storage', class, key, device, elements).
-func persistent(v any) any {
-	t, ok := v.(tuple)
-	if !ok || len(t) < 5 || t[0] != "storage" {
-		throw("a reference that is no storage")
-	}
-	class, ok1 := t[1].(global)
-	key, ok2 := t[2].(string)
-	if !ok1 || !ok2 {
-		throw("a storage without a class or a key")
-	}
-	return storage{key, string(class)}
 }

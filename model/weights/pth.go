@@ -4,19 +4,17 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
+	"path"
 	"slices"
-	"strings"
 
 	"github.com/synshard/synshard/model"
 )
 
 // Files of torch.save: a zip with data.pkl and one file a storage since
-// PyTorch 1.6, and before that a row of pickles followed by the storages. A
-// state dict, or a dictionary with one under "state_dict" or "model", is read.
+// PyTorch 1.6, and before that a row of pickles followed by the storages.
 // Nothing in the file is executed.
 
 // storageTypes maps PyTorch's storage classes to element types.
@@ -26,223 +24,254 @@ var storageTypes = map[string]string{
 	"torch.ByteStorage": "U8", "torch.BoolStorage": "BOOL",
 }
 
-// maxWeights bounds the weights read of one file.
-const maxWeights = 1 << 34
+// legacyMagic begins files of the older format: LONG1 of ten bytes,
+// 0x1950a86a20f9469cfc6c.
+const legacyMagic = "\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+
+const (
+	// maxPickle bounds data.pkl, in bytes.
+	maxPickle = 64 << 20
+	// maxLegacy bounds a file of the older format, which is read whole.
+	maxLegacy = 1 << 34
+	// maxGrowth bounds what is read and copied of a file by the bytes that are
+	// there: compressed members, tensors that are the same memory again.
+	maxGrowth, growthSlack = 8, 1 << 20
+)
 
 // ReadPTH reads the tensors of a file that torch.save wrote, in the file's
 // order.
-func ReadPTH(r io.ReaderAt, size int64) ([]model.Tensor, error) {
+func ReadPTH(r io.ReaderAt, size int64, o Options) (*File, error) {
 	var head [4]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil {
 		return nil, fmt.Errorf("pth: %w: %d bytes", model.ErrFormat, size)
 	}
-	if string(head[:]) == "PK\x03\x04" {
-		return readZip(r, size)
+	c := &checkpoint{left: math.MaxInt64}
+	if size < math.MaxInt64/maxGrowth-growthSlack {
+		c.left = maxGrowth*size + growthSlack
 	}
-	return readLegacy(r, size)
+	var err error
+	if string(head[:]) == "PK\x03\x04" {
+		err = c.openZip(r, size)
+	} else {
+		err = c.openLegacy(r, size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c.file(o)
 }
 
 // IsPTH says whether a file begins as torch.save's do.
 func IsPTH(head []byte) bool {
-	return bytes.HasPrefix(head, []byte("PK\x03\x04")) || len(head) > 2 && head[0] == 0x80 && head[1] <= 5 && head[2] == 0x8a
+	if bytes.HasPrefix(head, []byte("PK\x03\x04")) {
+		return true
+	}
+	if len(head) < 2 || head[0] != 0x80 || head[1] > 5 {
+		return false
+	}
+	number := head[2:]
+	if len(number) > 9 && number[0] == 0x95 { // a frame of protocol 4
+		number = number[9:]
+	}
+	return bytes.HasPrefix(number, []byte(legacyMagic))
 }
 
 func pthf(format string, args ...any) error {
 	return fmt.Errorf("pth: %w: %s", model.ErrFormat, fmt.Sprintf(format, args...))
 }
 
-func readZip(r io.ReaderAt, size int64) ([]model.Tensor, error) {
+// checkpoint is a file of torch.save, its pickle read and its storages not yet.
+type checkpoint struct {
+	value any
+	load  func(key string) ([]byte, error)
+	kept  map[string][]byte
+	left  int64 // bytes that may still be read and copied
+}
+
+// spend counts bytes before they are read or copied.
+func (c *checkpoint) spend(n int64) error {
+	if n > c.left {
+		return pthf("it unfolds to more than %d times its size", maxGrowth)
+	}
+	c.left -= n
+	return nil
+}
+
+func (c *checkpoint) storage(key string) ([]byte, error) {
+	if b, ok := c.kept[key]; ok {
+		return b, nil
+	}
+	b, err := c.load(key)
+	if err == nil {
+		if c.kept == nil {
+			c.kept = map[string][]byte{}
+		}
+		c.kept[key] = b
+	}
+	return b, err
+}
+
+func (c *checkpoint) openZip(r io.ReaderAt, size int64) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return nil, pthf("%v", err)
+		return pthf("%v", err)
 	}
-	files := map[string]*zip.File{}
+	members := map[string]*zip.File{}
 	root, found := "", false
 	for _, f := range z.File {
-		files[f.Name] = f
-		if dir, ok := strings.CutSuffix(f.Name, "data.pkl"); ok && !found {
+		members[f.Name] = f
+		if dir, name := path.Split(f.Name); name == "data.pkl" && !found {
 			root, found = dir, true
 		}
 	}
 	if !found {
-		return nil, pthf("no data.pkl in it")
+		return pthf("no data.pkl in it")
 	}
-	if order, ok := files[root+"byteorder"]; ok {
-		if b, err := readMember(order, 16); err != nil || string(b) != "little" {
-			return nil, pthf("byte order %q, %v", b, err)
+	if order, ok := members[root+"byteorder"]; ok {
+		if b, err := c.member(order, 16); err != nil || string(b) != "little" {
+			return pthf("byte order %q, %v", b, err)
 		}
 	}
-	text, err := readMember(files[root+"data.pkl"], 64<<20)
+	text, err := c.member(members[root+"data.pkl"], maxPickle)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	v, _, err := unpickle(text)
-	if err != nil {
-		return nil, fmt.Errorf("pth: %w", err)
+	if c.value, err = newUnpickler(text).unpickle(); err != nil {
+		return fmt.Errorf("pth: %w", err)
 	}
-	kept := map[string][]byte{}
-	return stateDict(v, func(s storage) ([]byte, error) {
-		if b, ok := kept[s.key]; ok {
-			return b, nil
-		}
-		f, ok := files[root+"data/"+s.key]
+	c.load = func(key string) ([]byte, error) {
+		f, ok := members[root+"data/"+key]
 		if !ok {
-			return nil, pthf("storage %s is not in it", s.key)
+			return nil, pthf("storage %s is not in it", key)
 		}
-		b, err := readMember(f, maxWeights)
-		kept[s.key] = b
-		return b, err
-	})
+		return c.member(f, math.MaxInt64)
+	}
+	return nil
 }
 
-func readMember(f *zip.File, limit int64) ([]byte, error) {
-	if f.UncompressedSize64 > uint64(limit) {
-		return nil, pthf("member %s of %d bytes", f.Name, f.UncompressedSize64)
+// member reads a member of at most limit bytes.
+func (c *checkpoint) member(f *zip.File, limit int64) ([]byte, error) {
+	n := f.UncompressedSize64
+	if n > uint64(limit) {
+		return nil, pthf("member %s of %d bytes", f.Name, n)
+	}
+	if err := c.spend(int64(n)); err != nil {
+		return nil, err
 	}
 	r, err := f.Open()
 	if err != nil {
 		return nil, pthf("member %s: %v", f.Name, err)
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil || int64(len(b)) > limit {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); err != nil {
+		return nil, pthf("member %s: %v", f.Name, err)
+	}
+	if extra, err := r.Read(make([]byte, 1)); extra > 0 || err != io.EOF { // the end, where the sum is checked
 		return nil, pthf("member %s: %v", f.Name, err)
 	}
 	return b, nil
 }
 
-// readLegacy reads magic number, protocol, system, object and storage keys,
+// openLegacy reads magic number, protocol, system, object and storage keys,
 // five pickles, and then each storage: its element count and its elements.
-func readLegacy(r io.ReaderAt, size int64) ([]model.Tensor, error) {
-	if size > maxWeights {
-		return nil, pthf("%d bytes", size)
+func (c *checkpoint) openLegacy(r io.ReaderAt, size int64) error {
+	if size > maxLegacy {
+		return pthf("%d bytes", size)
 	}
-	b, err := io.ReadAll(io.NewSectionReader(r, 0, size))
-	if err != nil {
-		return nil, fmt.Errorf("pth: %w", err)
+	b := make([]byte, size)
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
+		return fmt.Errorf("pth: %w", err)
 	}
-	var values []any
-	at := 0
-	for range 5 {
-		v, n, err := unpickle(b[at:])
+	u := newUnpickler(b)
+	var values [5]any
+	for i := range values {
+		v, err := u.unpickle()
 		if err != nil {
-			return nil, fmt.Errorf("pth: %w", err)
+			return fmt.Errorf("pth: %w", err)
 		}
-		values = append(values, v)
-		at += n
+		values[i] = v
 	}
 	keys, ok := values[4].(*list)
-	if _, magic := values[0].(opaque); !magic || values[1] != int64(1001) || !ok {
-		return nil, pthf("not a file of torch.save")
+	if magic, _ := values[0].(*object); magic == nil || magic.class != "int" || values[1] != int64(1001) || !ok {
+		return pthf("not a file of torch.save")
 	}
-	kinds := map[string]string{}
-	collectStorages(values[3], kinds, 0)
-	data := map[string][]byte{}
+	c.value = values[3]
+	data, rest := map[string][]byte{}, b[u.at:]
 	for _, k := range keys.items {
-		key, ok := k.(string)
-		size := model.ElementSize(storageTypes[kinds[key]])
-		if !ok || size == 0 {
-			return nil, pthf("storage %v of type %q", k, kinds[key])
+		key, _ := k.(string)
+		size := uint64(model.ElementSize(storageTypes[u.storages[key]]))
+		if size == 0 {
+			return pthf("storage %q of type %q", key, u.storages[key])
 		}
-		if len(b)-at < 8 {
-			return nil, pthf("the file ends before storage %s", key)
+		if len(rest) < 8 {
+			return pthf("the file ends before storage %s", key)
 		}
-		n := binary.LittleEndian.Uint64(b[at:])
-		at += 8
-		if n > uint64(len(b)-at)/uint64(size) {
-			return nil, pthf("storage %s has %d elements in %d bytes", key, n, len(b)-at)
+		n := binary.LittleEndian.Uint64(rest)
+		if rest = rest[8:]; n > uint64(len(rest))/size {
+			return pthf("storage %s has %d elements in %d bytes", key, n, len(rest))
 		}
-		data[key] = b[at : at+int(n)*size]
-		at += int(n) * size
+		data[key], rest = rest[:n*size], rest[n*size:]
 	}
-	return stateDict(values[3], func(s storage) ([]byte, error) {
-		b, ok := data[s.key]
+	c.load = func(key string) ([]byte, error) {
+		b, ok := data[key]
 		if !ok {
-			return nil, pthf("storage %s is not in it", s.key)
+			return nil, pthf("storage %s is not in it", key)
 		}
 		return b, nil
-	})
+	}
+	return nil
 }
 
-// collectStorages notes the type of every storage in a value.
-func collectStorages(v any, kinds map[string]string, depth int) {
-	if depth > 8 {
-		return
+// tensor gives a tensor's elements, row-major: of its storage's memory where
+// they lie there so, else copied.
+func (c *checkpoint) tensor(name string, t tensor) (model.Tensor, error) {
+	out := model.Tensor{Name: name, DType: storageTypes[t.storage.class], Shape: t.shape}
+	size := int64(model.ElementSize(out.DType))
+	if size == 0 {
+		return out, pthf("tensor %s of type %s", name, t.storage.class)
 	}
-	switch v := v.(type) {
-	case ptTensor:
-		kinds[v.storage.key] = v.storage.kind
-	case *dict:
-		for _, x := range v.values {
-			collectStorages(x, kinds, depth+1)
-		}
+	b, err := c.storage(t.storage.key)
+	if err != nil {
+		return out, err
 	}
-}
-
-// stateDict turns a dictionary of tensors into tensors.
-func stateDict(v any, load func(storage) ([]byte, error)) ([]model.Tensor, error) {
-	d, ok := v.(*dict)
-	if !ok {
-		return nil, pthf("it holds no dictionary of tensors; save the model's state_dict()")
+	n, last, dense := int64(1), t.offset, true
+	for i := len(t.shape) - 1; i >= 0; i-- {
+		d, stride := int64(t.shape[i]), int64(t.stride[i])
+		if d > 0 && n > (1<<40)/d || d > 1 && stride > (1<<40)/(d-1) {
+			return out, pthf("tensor %s of shape %v", name, t.shape)
+		}
+		dense = dense && (d == 1 || stride == n)
+		n *= d
+		last += max(d-1, 0) * stride
 	}
-	for i, k := range d.keys { // a training script's checkpoint
-		if inner, ok := d.values[i].(*dict); ok && (k == "state_dict" || k == "model") {
-			return stateDict(inner, load)
-		}
+	if n > 0 && last >= int64(len(b))/size {
+		return out, pthf("tensor %s of shape %v goes past its storage", name, t.shape)
 	}
-	var out []model.Tensor
-	total := 0
-	for i, k := range d.keys {
-		name, ok1 := k.(string)
-		t, ok2 := d.values[i].(ptTensor)
-		if !ok1 || !ok2 {
-			continue
+	switch {
+	case n == 0:
+		out.Data = []byte{}
+	case dense:
+		out.Data = b[t.offset*size : (t.offset+n)*size : (t.offset+n)*size]
+	default:
+		if err := c.spend(n * size); err != nil {
+			return out, err
 		}
-		b, err := load(t.storage)
-		if err != nil {
-			return nil, err
-		}
-		x, err := t.tensor(strings.TrimPrefix(name, "module."), b)
-		if err != nil {
-			return nil, err
-		}
-		if total += len(x.Data); total > maxWeights {
-			return nil, pthf("more than %d bytes of weights", int64(maxWeights))
-		}
-		out = append(out, x)
-	}
-	if len(out) == 0 {
-		return nil, pthf("no tensors in it")
+		out.Data = t.gather(b, n, size)
 	}
 	return out, nil
 }
 
-// tensor copies the elements out of their storage, row-major.
-func (t ptTensor) tensor(name string, b []byte) (model.Tensor, error) {
-	dtype, ok := storageTypes[t.storage.kind]
-	if !ok {
-		return model.Tensor{}, pthf("tensor %s of type %s", name, t.storage.kind)
-	}
-	size := model.ElementSize(dtype)
-	n, last := int64(1), t.offset
-	for i, d := range t.shape {
-		if d > 0 && n > int64(maxWeights)/int64(d) || t.stride[i] > 1<<32 {
-			return model.Tensor{}, pthf("tensor %s of shape %v", name, t.shape)
-		}
-		n *= int64(d)
-		last += int64(max(d-1, 0)) * int64(t.stride[i])
-	}
-	if n > 0 && last >= int64(len(b)/size) || n*int64(size) > maxWeights || n > int64(len(b)/size) {
-		return model.Tensor{}, pthf("tensor %s of shape %v goes past its storage", name, t.shape)
-	}
-	out := model.Tensor{Name: name, DType: dtype, Shape: slices.Clone(t.shape), Data: make([]byte, 0, n*int64(size))}
+// gather copies n elements of so many bytes in the order of their places.
+func (t tensor) gather(b []byte, n, size int64) []byte {
+	out := make([]byte, 0, n*size)
 	place := make([]int, len(t.shape))
 	for range n {
 		at := t.offset
 		for i, p := range place {
 			at += int64(p) * int64(t.stride[i])
 		}
-		out.Data = append(out.Data, b[at*int64(size):(at+1)*int64(size)]...)
+		out = append(out, b[at*size:(at+1)*size]...)
 		for i := len(place) - 1; i >= 0; i-- {
 			if place[i]++; place[i] < t.shape[i] {
 				break
@@ -250,34 +279,5 @@ func (t ptTensor) tensor(name string, b []byte) (model.Tensor, error) {
 			place[i] = 0
 		}
 	}
-	return out, nil
-}
-
-// ReadFile reads a file of weights by what is in it: safetensors (ours
-// or timm's) or torch.save's.
-func ReadFile(path string) ([]model.Tensor, map[string]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
-	head := make([]byte, 16)
-	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
-		return nil, nil, err
-	}
-	var tensors []model.Tensor
-	var meta map[string]string
-	if IsPTH(head) {
-		tensors, err = ReadPTH(f, info.Size())
-	} else {
-		tensors, meta, err = ReadSafetensors(f, info.Size())
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return tensors, meta, nil
+	return slices.Clip(out)
 }

@@ -1,0 +1,159 @@
+package weights
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/synshard/synshard/model"
+)
+
+// Options choose among the weights that a file holds.
+type Options struct {
+	EMA bool   // the averaged ones; an error where there are none
+	Key string // of the dictionary that has them, as model.ema; "" finds it
+}
+
+// File is what was read of a file of weights.
+type File struct {
+	Tensors  []model.Tensor    // in the file's order; elements may share memory: they are not to be changed
+	Metadata map[string]string // of safetensors; nil for others
+	Taken    Taken
+}
+
+// Taken says which of a file's tensors were taken, where there was a choice.
+type Taken struct {
+	Key     string   `json:"key,omitempty"`      // of the dictionary they lay in; "": the file's own
+	Prefix  string   `json:"prefix,omitempty"`   // that wrappers had put before their names, and that is gone
+	EMA     bool     `json:"ema,omitempty"`      // averaged weights
+	Other   string   `json:"other,omitempty"`    // key or prefix of averaged weights that were not taken
+	LeftOut []string `json:"left_out,omitempty"` // tensors beside them
+}
+
+// String says it in words; "" where a file had nothing but the weights under
+// their own names.
+func (t Taken) String() string {
+	var said []string
+	what := "weights"
+	if t.EMA {
+		what = "averaged weights"
+	}
+	if t.Key != "" {
+		said = append(said, fmt.Sprintf("%s under %q", what, t.Key))
+	} else if t.EMA || t.Prefix != "" || t.Other != "" || len(t.LeftOut) > 0 {
+		said = append(said, what)
+	}
+	if t.Prefix != "" {
+		said = append(said, fmt.Sprintf("their names without %q", t.Prefix))
+	}
+	if t.Other != "" {
+		said = append(said, fmt.Sprintf("averaged weights are under %q too", t.Other))
+	}
+	if n := len(t.LeftOut); n > 0 {
+		names := t.LeftOut[:min(n, 3)]
+		said = append(said, fmt.Sprintf("%d tensors beside them left out: %.200q", n, names))
+	}
+	return strings.Join(said, "; ")
+}
+
+// ReadFile reads a file of weights by what is in it: safetensors (ours, timm's
+// or others') or torch.save's.
+func ReadFile(path string, o Options) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	out, err := read(f, info.Size(), o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
+}
+
+func read(r io.ReaderAt, size int64, o Options) (*File, error) {
+	head := make([]byte, 512)
+	n, err := r.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	head = head[:n]
+	switch {
+	case IsPTH(head):
+		return ReadPTH(r, size, o)
+	case n > 1 && head[0] == 0x80 && head[1] <= 5:
+		return nil, fmt.Errorf("%w: a plain pickle: save the weights with torch.save or as safetensors", model.ErrFormat)
+	case n > 262 && bytes.HasPrefix(head[257:], []byte("ustar")):
+		return nil, fmt.Errorf("%w: a tar, as PyTorch wrote before 0.2: load it and save it again", model.ErrFormat)
+	}
+	tensors, meta, err := ReadSafetensors(r, size)
+	if err != nil {
+		return nil, err
+	}
+	f := &File{Tensors: tensors, Metadata: meta}
+	if o.Key != "" {
+		return nil, fmt.Errorf("safetensors: %w: no dictionaries in it, and so no %q", ErrAbsent, o.Key)
+	}
+	if meta[model.SpecKey] != "" { // ours: names are the network's, averages lie under ema/
+		if o.EMA && !f.has("ema/") {
+			return nil, errNoAverages()
+		}
+		return f, nil
+	}
+	return f, f.unwrap(o)
+}
+
+var (
+	// ErrSeveral marks a file in which several weights could be meant; a key
+	// chooses.
+	ErrSeveral = errors.New("it holds weights in several places")
+	// ErrAbsent marks a file without the weights that the options ask for.
+	ErrAbsent = errors.New("what is asked for is not in it")
+)
+
+func errNoAverages() error { return fmt.Errorf("%w: no averaged (EMA) weights", ErrAbsent) }
+
+func (f *File) has(prefix string) bool {
+	for _, t := range f.Tensors {
+		if strings.HasPrefix(t.Name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// file takes the weights out of a checkpoint.
+func (c *checkpoint) file(o Options) (*File, error) {
+	from, other, err := choose(c.value, o)
+	if err != nil {
+		return nil, err
+	}
+	// Names first: tensors that are left out are not read.
+	f := &File{Taken: Taken{Key: from.key, EMA: from.averaged, Other: other}}
+	places := map[string]tensor{}
+	for _, t := range from.tensors {
+		if _, twice := places[t.name]; !twice {
+			f.Tensors = append(f.Tensors, model.Tensor{Name: t.name})
+		}
+		places[t.name] = t.tensor
+	}
+	original, err := f.unwrapped(o)
+	if err != nil {
+		return nil, err
+	}
+	for i, t := range f.Tensors {
+		x, err := c.tensor(t.Name, places[original[i]])
+		if err != nil {
+			return nil, err
+		}
+		f.Tensors[i] = x
+	}
+	return f, nil
+}
