@@ -64,6 +64,15 @@ func (r *FileReader) Close() error { return r.file.Close() }
 // their bytes.
 func (r *FileReader) Rows() int64 { return r.in.Rows() }
 
+// CheckSchema wants both of the file's schemas, that by which it is read here and
+// that by which it is read as a stream, to be the same, metadata included.
+func (r *FileReader) CheckSchema() error {
+	if err := r.in.CheckFront(); err != nil {
+		return fmt.Errorf("%s: %w", r.path, asCorrupt(err))
+	}
+	return nil
+}
+
 // Each calls f with every row in order and its image, as they are: CRC32C is
 // computed from the bytes, but they are held to no sum. The bytes are valid
 // during the call only.

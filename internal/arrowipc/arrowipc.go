@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -208,7 +209,7 @@ func (f *File) readFooter() error {
 	if !ok {
 		return corruptf("footer without a schema")
 	}
-	if err := f.readSchema(schema); err != nil {
+	if f.fields, f.schema, err = readSchema(schema); err != nil {
 		return err
 	}
 	for _, kind := range []byte{headDictionary, headBatch} { // whose blocks are the fields of these numbers
@@ -235,6 +236,33 @@ func (f *File) readFooter() error {
 		}
 	}
 	return nil
+}
+
+// CheckFront wants the schema at a file's front, by which the file is read as a
+// stream, to be that of its footer, by which it is read here: of single damage
+// to either it is the only witness.
+func (f *File) CheckFront() error {
+	if f.Stream {
+		return nil
+	}
+	return Guard(func() error {
+		m, err := f.message(8, f.end)
+		if err != nil {
+			return err
+		}
+		if m.kind != headSchema {
+			return corruptf("no schema at the front")
+		}
+		_, front, err := readSchema(m.head)
+		if err != nil {
+			return err
+		}
+		a, b := front.Metadata(), f.schema.Metadata()
+		if !front.Equal(f.schema) || !slices.Equal(a.Keys(), b.Keys()) || !slices.Equal(a.Values(), b.Values()) {
+			return corruptf("the schemas at its front and at its end differ")
+		}
+		return nil
+	})
 }
 
 // continuation begins a message since Arrow 0.15.
@@ -313,7 +341,7 @@ func (f *File) walk() error {
 		case m.body > f.size-m.end:
 			return corruptf("the message at %d ends after the stream", at)
 		case m.kind == headSchema && f.schema == nil:
-			err = f.readSchema(m.head)
+			f.fields, f.schema, err = readSchema(m.head)
 		case f.schema == nil:
 			return corruptf("the stream does not begin with a schema")
 		default:

@@ -51,18 +51,18 @@ type schemaReader struct{ left int }
 const maxDepth = 32
 
 // readSchema reads a Schema {0 endianness, 1 fields, 2 metadata}.
-func (f *File) readSchema(t table) error {
+func readSchema(t table) ([]field, *arrow.Schema, error) {
 	if t.i16(0, 0) != 0 {
-		return unsupportedf("numbers are big-endian")
+		return nil, nil, unsupportedf("numbers are big-endian")
 	}
 	tables, ok := t.tables(1)
 	if !ok {
-		return corruptf("schema's fields")
+		return nil, nil, corruptf("schema's fields")
 	}
 	r := schemaReader{left: len(t.f) / 16}
 	fields, err := r.fields(tables, 0)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	list := make([]arrow.Field, len(fields))
 	for i := range fields {
@@ -70,10 +70,9 @@ func (f *File) readSchema(t table) error {
 	}
 	md, ok := metadata(t, 2)
 	if !ok {
-		return corruptf("schema's metadata")
+		return nil, nil, corruptf("schema's metadata")
 	}
-	f.fields, f.schema = fields, arrow.NewSchema(list, &md)
-	return nil
+	return fields, arrow.NewSchema(list, &md), nil
 }
 
 // metadata reads a vector of KeyValue {0 key, 1 value}.
@@ -114,7 +113,10 @@ func (r *schemaReader) field(f *field, t table, depth int) error {
 	if f.Metadata, ok = metadata(t, 6); !ok {
 		return corruptf("metadata of column %q", f.Name)
 	}
-	detail, _ := t.sub(3)
+	detail, ok := t.sub(3)
+	if !ok {
+		return corruptf("type of column %q", f.Name)
+	}
 	if !f.simple(t.u8(2), detail) && !f.nested(t.u8(2), detail) {
 		return corruptf("type of column %q: kind %d with %d children", f.Name, t.u8(2), len(f.kids))
 	}

@@ -173,7 +173,7 @@ func (v *verifier) file(ctx context.Context, file string, rows []int32) error {
 	}
 	if err == nil {
 		defer in.Close()
-		err = v.rows(ctx, in, file, rows)
+		err = cmp.Or(in.CheckSchema(), v.rows(ctx, in, file, rows))
 	}
 	if errors.Is(err, shard.ErrCorrupt) {
 		v.p.add(file, "", "%s", reason(err, v.path(file)))
