@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -48,15 +50,19 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if v.Len() != c.rows || !slices.Equal(v.Classes(), c.classes) {
-			t.Errorf("%s: %d rows of %v, want %d of %v", c.name, v.Len(), v.Classes(), c.rows, c.classes)
+		if v.Len() != c.rows {
+			t.Errorf("%s: %d rows, want %d", c.name, v.Len(), c.rows)
+		}
+		if diff := cmp.Diff(c.classes, v.Classes()); diff != "" {
+			t.Errorf("%s: classes (-want +got):\n%s", c.name, diff)
 		}
 		taken := map[string]int{}
 		for i := range v.Len() {
 			taken[v.Synset(i)]++
-			want := int64(slices.Index(c.classes, v.Synset(i)))
-			if v.Label(i) != want || v.Length(i) != v.Row(i).Length || v.Path(i) != v.Row(i).Path {
-				t.Errorf("%s: row %d of %s has label %d, want %d", c.name, i, v.Synset(i), v.Label(i), want)
+			row := v.Row(i)
+			want := viewed{row.Path, row.Synset, int64(slices.Index(c.classes, row.Synset)), row.Length}
+			if diff := cmp.Diff(want, viewedAt(v, i), unexported); diff != "" {
+				t.Errorf("%s: row %d (-want +got):\n%s", c.name, i, diff)
 			}
 		}
 		for synset, n := range taken {
@@ -131,10 +137,27 @@ func TestOtherClasses(t *testing.T) {
 	x := indexOf(t, []Row{{Path: "1", Synset: "cat"}, {Path: "2", Synset: "dog"}, {Path: "3", Synset: "my truck"}})
 	s := &Split{Name: "train", index: x, d: &Dataset{classes: []Class{{Label: 0, Synset: "cat"}, {Label: 1, Synset: "dog"}, {Label: 2, Synset: "my truck"}}}}
 	v, err := s.Select(Selection{Synsets: []string{"my truck", "cat"}}, nil)
-	if err != nil || v.Len() != 2 || v.Label(1) != 1 || v.Synset(1) != "my truck" {
-		t.Errorf("%v, %v", v, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []viewed
+	for i := range v.Len() {
+		got = append(got, viewedAt(v, i))
+	}
+	if diff := cmp.Diff([]viewed{{"1", "cat", 0, 1}, {"3", "my truck", 1, 1}}, got, unexported); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// viewed is what a view says of an image.
+type viewed struct {
+	path, synset  string
+	label, length int64
+}
+
+var unexported = cmp.AllowUnexported(viewed{})
+
+func viewedAt(v *View, i int) viewed { return viewed{v.Path(i), v.Synset(i), v.Label(i), v.Length(i)} }
 
 // million writes an index of a million rows and a thousand classes, with the
 // shards' heads, and gives its directory.

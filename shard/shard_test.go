@@ -45,8 +45,8 @@ func checkFixture(t *testing.T, dir string) {
 			if diff := cmp.Diff(im.Row, s.Row(i), places, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("%s row %d (-want +got):\n%s", name, i, diff)
 			}
-			if v.Path(i) != im.Path || v.Label(i) != im.Label || v.Synset(i) != im.Synset {
-				t.Errorf("%s: view's row %d is %s %d %s", name, i, v.Path(i), v.Label(i), v.Synset(i))
+			if diff := cmp.Diff(viewed{im.Path, im.Synset, im.Label, int64(len(im.Bytes))}, viewedAt(v, i), unexported); diff != "" {
+				t.Errorf("%s: view's row %d (-want +got):\n%s", name, i, diff)
 			}
 			b, err := v.Read(i, nil)
 			if err != nil || !bytes.Equal(b, im.Bytes) {

@@ -44,8 +44,11 @@ func TestRepair(t *testing.T) {
 		}
 		var bytes int64
 		wrote, bad, err := Repair(context.Background(), dir, RepairOptions{Workers: 1, OnBytes: func(n int64) { bytes += n }})
-		if err != nil || len(bad) > 0 || !slices.Equal(wrote, c.wrote) || bytes == 0 {
-			t.Errorf("%s lost: wrote %v, problems %v, %v; want %v", c.name, wrote, bad, err, c.wrote)
+		if err != nil || len(bad) > 0 || bytes == 0 {
+			t.Errorf("%s lost: %d bytes read, problems %v, %v", c.name, bytes, bad, err)
+		}
+		if diff := cmp.Diff(c.wrote, wrote); diff != "" {
+			t.Errorf("%s lost: what was written (-want +got):\n%s", c.name, diff)
 		}
 		for _, name := range derived {
 			b, err := os.ReadFile(filepath.Join(dir, name))
@@ -79,8 +82,11 @@ func TestRepairClasses(t *testing.T) {
 	if diff := cmp.Diff(open(t, "../testdata/v1").Classes(), got, cmpopts.IgnoreFields(shard.Class{}, "Words", "Gloss", "Path")); diff != "" {
 		t.Errorf("classes (-want +got):\n%s", diff)
 	}
-	if c := got[1]; len(c.Words) < 2 || c.Words[0] != "tiger" || c.Path[0] != "n00001740" || c.Path[len(c.Path)-1] != c.Synset {
-		t.Errorf("the tiger is %+v", c)
+	if diff := cmp.Diff([]string{"tiger", "Panthera tigris"}, got[1].Words); diff != "" {
+		t.Errorf("words of the tiger (-want +got):\n%s", diff)
+	}
+	if p := got[1].Path; p[0] != "n00001740" || p[len(p)-1] != got[1].Synset {
+		t.Errorf("the way to the tiger is %v", p)
 	}
 }
 
