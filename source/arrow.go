@@ -2,7 +2,6 @@ package source
 
 import (
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/synshard/synshard/internal/arrowipc"
 )
@@ -61,36 +60,32 @@ func (r *arrowFile) groups() []int64 {
 
 func (r *arrowFile) metadata(key string) string { return r.Metadata(key) }
 
-// column reads a column of a group, and gives the rows of which it is null though its own bits do not say so:
-// those of the struct that it is in.
-func (r *arrowFile) column(group int, l *leaf) (col, in arrow.Array, rows int, err error) {
-	rec, err := r.Record(group, l.place[:1])
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	col = rec.Column(0)
-	if s, ok := col.(*array.Struct); ok && len(l.place) == 2 {
-		return s.Field(l.place[1]), s, int(rec.NumRows()), nil
-	}
-	return col, col, int(rec.NumRows()), nil
-}
-
 func (r *arrowFile) texts(group int, l *leaf, f func([]byte, bool) error) error {
-	col, in, rows, err := r.column(group, l)
-	for i := 0; i < rows && err == nil; i++ {
-		b, ok := arrowipc.Bytes(col, i)
-		err = f(b, ok && in.IsValid(i))
+	col, valid, err := r.Leaf(group, l.place...)
+	if err != nil {
+		return err
 	}
-	return err
+	for i := range col.Len() {
+		b, ok := arrowipc.Bytes(col, i)
+		if err := f(b, ok && valid(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *arrowFile) numbers(group int, l *leaf, f func(int64, bool) error) error {
-	col, in, rows, err := r.column(group, l)
-	for i := 0; i < rows && err == nil; i++ {
-		n, ok := arrowipc.Int(col, i)
-		err = f(n, ok && in.IsValid(i))
+	col, valid, err := r.Leaf(group, l.place...)
+	if err != nil {
+		return err
 	}
-	return err
+	for i := range col.Len() {
+		n, ok := arrowipc.Int(col, i)
+		if err := f(n, ok && valid(i)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // again is the file itself, which many may read.

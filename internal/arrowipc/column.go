@@ -13,8 +13,9 @@ type decoder struct {
 	f       *File
 	batch   int // its number, for what its dictionaries are
 	head    table
-	body    []byte
+	body    []byte // nil: buffers are read one by one
 	bodyAt  int64
+	size    int64 // of the body
 	nodes   cursor
 	buffers cursor
 	views   cursor
@@ -41,7 +42,7 @@ func newCursor(t table, i, size int) (cursor, bool) {
 
 // newDecoder reads the head of a batch, without its body.
 func newDecoder(f *File, head table, b Batch, number int) (*decoder, error) {
-	d := &decoder{f: f, batch: number, head: head, bodyAt: b.Body}
+	d := &decoder{f: f, batch: number, head: head, bodyAt: b.Body, size: b.Size}
 	var ok1, ok2, ok3 bool
 	d.nodes, ok1 = newCursor(head, 1, 16)
 	d.buffers, ok2 = newCursor(head, 2, 16)
@@ -85,11 +86,16 @@ func (d *decoder) place(size int64) (at, n int64, err error) {
 }
 
 func (d *decoder) buffer() ([]byte, error) {
-	at, n, err := d.place(int64(len(d.body)))
+	at, n, err := d.place(d.size)
 	if err != nil {
 		return nil, err
 	}
-	b := d.body[at : at+n : at+n]
+	var b []byte
+	if d.body != nil {
+		b = d.body[at : at+n : at+n]
+	} else if b, err = d.f.bytes(d.bodyAt+at, n, nil); err != nil {
+		return nil, err
+	}
 	if d.unpack != nil {
 		return d.unpack.buffer(b)
 	}

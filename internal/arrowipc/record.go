@@ -1,6 +1,7 @@
 package arrowipc
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 
@@ -46,6 +47,15 @@ func (f *File) RecordIn(buf *[]byte, i int, columns []int) (rec arrow.Record, er
 
 // decoder reads head and body of a batch or of a dictionary.
 func (f *File) decoder(b Batch, kind byte, number int, buf *[]byte) (*decoder, error) {
+	d, err := f.head(b, kind, number)
+	if err == nil {
+		d.body, err = f.bytes(b.Body, b.Size, buf)
+	}
+	return d, err
+}
+
+// head reads the head of a batch or of a dictionary.
+func (f *File) head(b Batch, kind byte, number int) (*decoder, error) {
 	m, err := f.message(b.At, b.Body)
 	if err != nil {
 		return nil, err
@@ -57,12 +67,7 @@ func (f *File) decoder(b Batch, kind byte, number int, buf *[]byte) (*decoder, e
 	if !ok {
 		return nil, corruptf("the message at %d is no %s of %d bytes", b.At, headNames[kind], b.Size)
 	}
-	d, err := newDecoder(f, head, b, number)
-	if err != nil {
-		return nil, err
-	}
-	d.body, err = f.bytes(b.Body, b.Size, buf)
-	return d, err
+	return newDecoder(f, head, b, number)
 }
 
 func (f *File) record(d *decoder, rows int, columns []int) (arrow.Record, error) {
@@ -90,6 +95,64 @@ func (f *File) record(d *decoder, rows int, columns []int) (arrow.Record, error)
 	}
 	md := f.schema.Metadata()
 	return array.NewRecord(arrow.NewSchema(fields, &md), arrays, int64(rows)), nil
+}
+
+// Leaf reads one column of record batch i, and no bytes of others: the labels of
+// a file of images, say. The column is named by its number and those of the
+// children below it. valid says whether a row of the columns that it lies in is there.
+func (f *File) Leaf(i int, path ...int) (leaf arrow.Array, valid func(row int) bool, err error) {
+	if i < 0 || i >= len(f.batches) {
+		return nil, nil, fmt.Errorf("record batch %d of %d", i, len(f.batches))
+	}
+	b := f.batches[i]
+	valid = func(int) bool { return true }
+	err = Guard(func() error {
+		d, err := f.head(b, headBatch, i)
+		if err != nil {
+			return err
+		}
+		fields := f.fields
+		for depth, k := range path {
+			if k < 0 || k >= len(fields) {
+				return fmt.Errorf("no column %v", path)
+			}
+			for j := range k {
+				if err := d.skip(&fields[j]); err != nil {
+					return err
+				}
+			}
+			if depth == len(path)-1 {
+				data, err := d.column(&fields[k], int(b.Rows))
+				if err == nil {
+					leaf = array.MakeFromData(data)
+				}
+				return err
+			}
+			if fields[k].layout != layoutStruct {
+				return fmt.Errorf("column %v is no struct", path[:depth+1])
+			}
+			rows, nulls, err := d.node()
+			if err == nil && rows != b.Rows {
+				err = corruptf("%d rows, want %d", rows, b.Rows)
+			}
+			c := column{d: d, f: &fields[k], rows: int(b.Rows)}
+			if err == nil {
+				err = c.validity(nulls)
+			}
+			if err != nil {
+				return err
+			}
+			if bits, above := c.buffers[0], valid; bits != nil {
+				valid = func(row int) bool { return above(row) && bits.Bytes()[row/8]&(1<<(row%8)) != 0 }
+			}
+			fields = fields[k].kids
+		}
+		return errors.New("a column of no number")
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("record batch %d: %w", i, err)
+	}
+	return leaf, valid, nil
 }
 
 // DataAt is the place in the file at which the values of a column of record
