@@ -2,6 +2,7 @@ package layout
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/synshard/synshard/source/classlist"
@@ -14,7 +15,8 @@ type table struct {
 	named bool            // numbers are names
 	found *classlist.List // that the inputs have themselves
 	ids   map[string]int32
-	seen  []string // by id, where no list is given
+	pairs map[int64]string // names that stand beside numbers
+	seen  []string         // by id, where no list is given
 	final []string
 }
 
@@ -77,6 +79,36 @@ func (t *table) add(l *classlist.List) error {
 	return nil
 }
 
+// pair notes a number that stands beside a class's name. One number is one class.
+func (m *maker) pair(number int64, name string) error {
+	if have, ok := m.table.pairs[number]; ok && have != name {
+		return fmt.Errorf("its label %d is %s, and another image's of that label is %s", number, name, have)
+	}
+	if m.table.pairs == nil {
+		m.table.pairs = map[int64]string{}
+	}
+	m.table.pairs[number] = name
+	return nil
+}
+
+// byPairs is the order of the numbers that stand beside the names, where they stand
+// beside all.
+func (t *table) byPairs() ([]string, bool) {
+	var names []string
+	twice := map[string]bool{}
+	for _, n := range slices.Sorted(maps.Keys(t.pairs)) {
+		name := t.pairs[n]
+		if twice[name] {
+			return nil, false // two numbers of one name say nothing
+		}
+		twice[name] = true
+		if _, ok := t.ids[name]; ok {
+			names = append(names, name)
+		}
+	}
+	return names, len(names) == len(t.seen)
+}
+
 // order decides the labels: those of the list given or found, or the ascending order of
 // the names. It gives the label of each id.
 func (t *table) order() ([]int32, error) {
@@ -90,7 +122,10 @@ func (t *table) order() ([]int32, error) {
 	}
 	list := t.found
 	if list == nil {
-		names := slices.Sorted(slices.Values(t.seen))
+		names, ok := t.byPairs()
+		if !ok {
+			names = slices.Sorted(slices.Values(t.seen))
+		}
 		list = &classlist.List{Names: names}
 	}
 	order := make([]int32, len(t.seen))

@@ -23,26 +23,29 @@ func rowKind(k source.Kind) bool {
 
 // labelled says whether any entry of an input has a label of its own.
 func (m *maker) labelled(i int) bool {
-	return m.inputs[i].Info.ClassNames != nil || slices.ContainsFunc(m.inputs[i].Entries, func(e source.Entry) bool { return e.Label.Kind != source.NoLabel })
+	in := &m.inputs[i]
+	return in.Info.ClassNames != nil || slices.ContainsFunc(in.Info.Columns, says) ||
+		slices.ContainsFunc(in.Entries, func(e source.Entry) bool { return e.Label.Kind != source.NoLabel })
+}
+
+// says says whether a column has any label.
+func says(c source.Column) bool {
+	return slices.ContainsFunc(c.Values, func(l source.Label) bool { return l.Kind != source.NoLabel })
 }
 
 // columns is the rule of files whose rows have labels.
 type columns struct {
-	m     *maker
-	names []string // of the labels' numbers; nil: the file has none
-	cache map[source.Label]string
-	from  string
+	m      *maker
+	column *source.Column // nil: each entry has its label
+	names  []string       // of the labels' numbers; nil: the file has none
+	cache  map[source.Label]string
+	from   string
 }
 
 // newColumns makes a unit of one file of rows.
 func (m *maker) newColumns(i int) (*unit, error) {
 	in := &m.inputs[i]
-	u := &unit{inputs: []int{i}}
-	name := m.inputs[i].Info.Within
-	if name == "" {
-		name = base(in.Info.Path)
-	}
-	u.hint = rowSplit(name)
+	u := &unit{inputs: []int{i}, hint: rowSplit(cmpOr(in.Info.Within, base(in.Info.Path)))}
 	if m.forced["flat"] {
 		m.kind("images without classes")
 		u.rule = everyImage{}
@@ -51,9 +54,21 @@ func (m *maker) newColumns(i int) (*unit, error) {
 	c := &columns{m: m, from: in.Info.Path, cache: map[source.Label]string{}}
 	u.rule = c
 	m.kind("rows with labels")
-	if in.Info.ClassNames != nil && !m.forced["numbers"] {
+	names := in.Info.ClassNames
+	if len(in.Info.Columns) > 0 {
+		others, err := c.choose(&in.Info)
+		if err != nil {
+			return nil, err
+		}
+		if names = c.column.ClassNames; names == nil {
+			if err := c.orderBy(others); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if names != nil && !m.forced["numbers"] {
 		var err error
-		if c.names, err = m.takeNames(in.Info.ClassNames, in.Info.Path); err != nil {
+		if c.names, err = m.takeNames(names, in.Info.Path); err != nil {
 			return nil, fmt.Errorf("%s: %w", in.Info.Path, err)
 		}
 	}
@@ -61,12 +76,119 @@ func (m *maker) newColumns(i int) (*unit, error) {
 	return u, nil
 }
 
+// choose takes the column that says the class: the one asked for, or the best called of those that
+// have labels. The others must say the same in their way, as numbers and names
+// of the same classes do.
+func (c *columns) choose(info *source.Info) (others []*source.Column, err error) {
+	var all []*source.Column
+	for k := range info.Columns {
+		if col := &info.Columns[k]; says(*col) {
+			all = append(all, col)
+		}
+	}
+	if c.m.column != "" {
+		at := slices.IndexFunc(all, func(col *source.Column) bool { return strings.EqualFold(col.Name, c.m.column) })
+		if at < 0 {
+			return nil, fmt.Errorf("%s: no column %s with labels", c.from, c.m.column)
+		}
+		c.column, c.m.hasColumn = all[at], true
+		return nil, nil
+	}
+	if len(all) == 0 {
+		c.column = &info.Columns[0]
+		return nil, nil
+	}
+	c.column = all[0]
+	for _, col := range all {
+		if col.Name == info.LabelColumn {
+			c.column = col
+		}
+	}
+	for _, col := range all {
+		if col == c.column {
+			continue
+		}
+		if !sameClasses(c.column, col) {
+			return nil, &Ambiguity{Path: c.from, What: fmt.Sprintf("the columns %s and %s have different classes", c.column.Name, col.Name), Readings: []Reading{
+				{c.column.Name + " is the class", "--layout " + ColumnWord + c.column.Name}, {col.Name + " is", "--layout " + ColumnWord + col.Name}}}
+		}
+		if named(col) && !named(c.column) { // names before numbers
+			col, c.column = c.column, col
+		}
+		others = append(others, col)
+	}
+	return others, nil
+}
+
+// named says whether a column's labels have names.
+func named(c *source.Column) bool {
+	return c.ClassNames != nil || !slices.ContainsFunc(c.Values, func(l source.Label) bool { return l.Kind == source.NumberLabel && l.Number >= 0 })
+}
+
+// sameClasses says whether two columns divide the rows alike. Rows in which either says
+// nothing do not count.
+func sameClasses(a, b *source.Column) bool {
+	toB, toA := map[int32]int32{}, map[int32]int32{}
+	for k := range min(len(a.Rows), len(b.Rows)) {
+		x, y := a.Rows[k], b.Rows[k]
+		if none(a.Values[x]) || none(b.Values[y]) {
+			continue
+		}
+		if was, ok := toB[x]; ok && was != y {
+			return false
+		}
+		if was, ok := toA[y]; ok && was != x {
+			return false
+		}
+		toB[x], toA[y] = y, x
+	}
+	return true
+}
+
+func none(l source.Label) bool {
+	return l.Kind == source.NoLabel || l.Kind == source.NumberLabel && l.Number == -1
+}
+
+// orderBy takes the order of the classes from a column of numbers beside the names:
+// its class names where they are the same, or the numbers' own order.
+func (c *columns) orderBy(others []*source.Column) error {
+	for _, col := range others {
+		pairs := map[int64]string{}
+		agrees := true
+		for k := range min(len(c.column.Rows), len(col.Rows)) {
+			name, number := c.column.Values[c.column.Rows[k]], col.Values[col.Rows[k]]
+			if name.Kind != source.NameLabel || number.Kind != source.NumberLabel || number.Number < 0 {
+				continue
+			}
+			pairs[number.Number] = name.Name
+			agrees = agrees && number.Number < int64(len(col.ClassNames)) && col.ClassNames[number.Number] == name.Name
+		}
+		if len(pairs) == 0 {
+			continue
+		}
+		if agrees {
+			l, err := classlist.New(col.ClassNames, nil, c.from)
+			if err != nil {
+				return fmt.Errorf("%s: column %s: %w", c.from, col.Name, err)
+			}
+			return c.m.table.add(l)
+		}
+		for _, n := range slices.Sorted(maps.Keys(pairs)) {
+			if err := c.m.pair(n, pairs[n]); err != nil {
+				return fmt.Errorf("%s: column %s: %w", c.from, col.Name, err)
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
 // takeWords takes labels that are the words of ImageNet's classes, all of them, as
 // its synsets.
 func (c *columns) takeWords(entries []source.Entry) {
 	seen := map[string]bool{}
 	for k := range entries {
-		switch l := entries[k].Label; {
+		switch l := c.label(k, &entries[k]); {
 		case l.Kind == source.NumberLabel || len(seen) > 1000:
 			return
 		case l.Kind == source.NameLabel:
@@ -153,15 +275,24 @@ func (m *maker) className(l source.Label, names []string, from string) (string, 
 	return "", &Ambiguity{Path: from, What: fmt.Sprintf("labels are numbers (%d) and there is no class list", l.Number), Readings: numberReadings}
 }
 
+// label is what the row of an entry says.
+func (c *columns) label(k int, e *source.Entry) source.Label {
+	if c.column == nil || k < 0 || k >= len(c.column.Rows) {
+		return e.Label
+	}
+	return c.column.Values[c.column.Rows[k]]
+}
+
 // place implements rule.
-func (c *columns) place(_ int, e *source.Entry) (spot, error) {
-	class, ok := c.cache[e.Label]
+func (c *columns) place(_, k int, e *source.Entry) (spot, error) {
+	l := c.label(k, e)
+	class, ok := c.cache[l]
 	if !ok {
 		var err error
-		if class, err = c.m.className(e.Label, c.names, c.from); err != nil {
+		if class, err = c.m.className(l, c.names, c.from); err != nil {
 			return spot{}, within(e.Name, err)
 		}
-		c.cache[e.Label] = class
+		c.cache[l] = class
 	}
 	return spot{class: class, identity: e.Name}, nil
 }
@@ -169,12 +300,12 @@ func (c *columns) place(_ int, e *source.Entry) (spot, error) {
 // everyImage is the rule of rows without classes.
 type everyImage struct{}
 
-func (everyImage) place(_ int, e *source.Entry) (spot, error) { return spot{identity: e.Name}, nil }
+func (everyImage) place(_, _ int, e *source.Entry) (spot, error) { return spot{identity: e.Name}, nil }
 
 // notTaken is the rule of files that are left out as a whole.
 type notTaken struct{ reason string }
 
-func (l notTaken) place(int, *source.Entry) (spot, error) {
+func (l notTaken) place(int, int, *source.Entry) (spot, error) {
 	return spot{reason: l.reason, image: true}, nil
 }
 
@@ -277,22 +408,22 @@ func cardPatterns(v any) (out []cardFiles) {
 	return out
 }
 
-// splitOf is the split of a file by the card, or "".
-func (c *dataCard) splitOf(rel string) string {
-	if c == nil {
-		return ""
+// splitOf is the split of a file by the card; or why the card leaves it out; or
+// neither, where the card says nothing of files.
+func (c *dataCard) splitOf(rel string) (split, leftOut string) {
+	if c == nil || len(c.files) == 0 {
+		return "", ""
 	}
 	for _, f := range c.files {
-		if matches(f.pattern, rel) {
-			return splitWord(f.split)
+		if !matches(f.pattern, rel) {
+			continue
 		}
+		if s := splitWord(f.split); s != "" {
+			return s, ""
+		}
+		return "", fmt.Sprintf("the dataset card puts its file into the split %q", f.split)
 	}
-	return ""
-}
-
-// excludes says whether the card lists files and this is none of them.
-func (c *dataCard) excludes(rel string) bool {
-	return c != nil && len(c.files) > 0 && rel != "" && c.splitOf(rel) == ""
+	return "", "the dataset card does not name its file"
 }
 
 // matches says whether a file's path fits a pattern, in which ** stands for any

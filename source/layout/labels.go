@@ -2,7 +2,6 @@ package layout
 
 import (
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -160,16 +159,16 @@ func readAnnotations(b []byte, name string) (*labels, error) {
 		if len(fields) < 2 || !classlist.IsSynset(fields[1]) {
 			return nil, fmt.Errorf("line %d: want a name and a synset and not %.60q", i+1, line)
 		}
-		if err := l.put(fields[0], fields[1], i+1); err != nil {
-			return nil, err
+		if err := l.put(fields[0], fields[1]); err != nil {
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 	}
 	return l, nil
 }
 
-func (l *labels) put(key, class string, line int) error {
+func (l *labels) put(key, class string) error {
 	if have, ok := l.class[key]; ok && have != class {
-		return fmt.Errorf("line %d: %s is of %s, and before of %s", line, key, class, have)
+		return fmt.Errorf("%s is of %s, and before of %s", key, class, have)
 	}
 	l.class[key] = class
 	return nil
@@ -208,8 +207,8 @@ func readTable(b []byte, name string, key, value string) (*labels, error) {
 		if !classlist.IsSynset(synset) || row[k] == "" {
 			return nil, fmt.Errorf("line %d: %.60q does not begin with a synset", line[n], row[v])
 		}
-		if err := l.put(strings.TrimSpace(row[k]), synset, line[n]); err != nil {
-			return nil, err
+		if err := l.put(strings.TrimSpace(row[k]), synset); err != nil {
+			return nil, fmt.Errorf("line %d: %w", line[n], err)
 		}
 	}
 	return l, nil
@@ -232,95 +231,31 @@ func table2(s string) (rows [][]string, lines []int, err error) {
 	}
 }
 
-// labelColumns are the columns of metadata that say the class, the surest first.
-var labelColumns = []string{"synset", "wnid", "label", "labels", "class", "class_name", "category", "target"}
-
-// readMetadata reads Hugging Face's metadata of the images in and below a directory: the
-// file's name is in file_name, the class in a column called so. It is nil where there is
-// none such: then the directories are the classes.
-func (m *maker) readMetadata(b []byte, name, dir, source string) (*labels, error) {
-	records, lines, err := metadataRecords(b, strings.HasSuffix(name, ".csv"))
+// readMetadata reads Hugging Face's metadata of the images in and below a directory: a
+// list of file names and what goes with them. It is nil where no column is the class:
+// then the directories are.
+func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) {
+	t, err := source.ParseList(name, b)
 	if err != nil {
 		return nil, err
 	}
-	column := ""
-	for _, c := range labelColumns {
-		if len(records) > 0 && records[0][c] != nil {
-			column = c
-			break
-		}
-	}
-	if column == "" {
+	c := &columns{m: m, from: from + "/" + path.Join(dir, name)}
+	info := source.Info{Columns: t.Columns}
+	if len(t.Columns) == 0 || !slices.ContainsFunc(t.Columns, says) {
 		return nil, nil
 	}
+	if _, err := c.choose(&info); err != nil {
+		return nil, err
+	}
 	l := &labels{name: name, byPath: true, class: map[string]string{}}
-	for n, r := range records {
-		file, ok := r["file_name"].(string)
-		if !ok || file == "" {
-			return nil, fmt.Errorf("line %d: no file_name", lines[n])
-		}
-		label, err := labelOf(r[column])
+	for n, file := range t.Paths {
+		class, err := m.className(c.label(n, &source.Entry{}), nil, c.from)
 		if err != nil {
-			return nil, fmt.Errorf("line %d: %s: %w", lines[n], column, err)
+			return nil, within(file, err)
 		}
-		class, err := m.className(label, nil, source+"/"+path.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		if err := l.put(path.Join(dir, file), class, lines[n]); err != nil {
+		if err := l.put(path.Join(dir, file), class); err != nil {
 			return nil, err
 		}
 	}
 	return l, nil
-}
-
-func labelOf(v any) (source.Label, error) {
-	switch v := v.(type) {
-	case nil:
-		return source.Label{}, nil
-	case string:
-		return source.ParseLabel(v), nil
-	case json.Number:
-		n, err := v.Int64()
-		if err != nil {
-			return source.Label{}, fmt.Errorf("%s is neither a whole number nor a name", v)
-		}
-		return source.Label{Kind: source.NumberLabel, Number: n}, nil
-	}
-	return source.Label{}, errors.New("neither a number nor a name")
-}
-
-func metadataRecords(b []byte, isCSV bool) (records []map[string]any, lines []int, err error) {
-	if isCSV {
-		rows, at, err := table2(text(b))
-		if err != nil {
-			return nil, nil, err
-		}
-		for n, row := range rows {
-			if n == 0 {
-				continue
-			}
-			r := map[string]any{}
-			for c, v := range row {
-				if c < len(rows[0]) {
-					r[strings.TrimSpace(rows[0][c])] = v
-				}
-			}
-			records, lines = append(records, r), append(lines, at[n])
-		}
-		return records, lines, nil
-	}
-	for i, line := range strings.Split(text(b), "\n") {
-		if strings.TrimSpace(line) == "" {
-			continue
-		}
-		d := json.NewDecoder(strings.NewReader(line))
-		d.UseNumber()
-		var r map[string]any
-		if err := d.Decode(&r); err != nil {
-			return nil, nil, fmt.Errorf("line %d: %w", i+1, err)
-		}
-		records, lines = append(records, r), append(lines, i+1)
-	}
-	return records, lines, nil
 }

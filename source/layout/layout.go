@@ -79,6 +79,10 @@ var Layouts = map[string]string{
 	"webdataset": "tars are WebDataset's, though few labels are in them",
 }
 
+// ColumnWord, and the name of a column behind it, is a word of Options.Layout too: that
+// column of lists and files of rows says the class.
+const ColumnWord = "column="
+
 // Plan is what the names mean.
 type Plan struct {
 	// Layout describes what was found, for people.
@@ -169,16 +173,19 @@ func (p *Plan) Place(e source.Entry) (Placement, error) {
 
 // maker makes a plan.
 type maker struct {
-	inputs []Input
-	o      Options
-	forced map[string]bool // words of o.Layout
-	units  []*unit
-	of     []*unit // of each input
-	table  table
-	files  files
-	notes  []string
-	kinds  []string // descriptions of layouts
-	ownVal bool     // the names themselves put images into val
+	inputs    []Input
+	o         Options
+	forced    map[string]bool // words of o.Layout
+	column    string          // behind ColumnWord
+	hasColumn bool            // an input has it
+	units     []*unit
+	of        []*unit // of each input
+	table     table
+	files     files
+	notes     []string
+	kinds     []string // descriptions of layouts
+	webs      []*webdataset
+	ownVal    bool // the names themselves put images into val
 }
 
 // unit is inputs that are read by one rule.
@@ -192,8 +199,9 @@ type unit struct {
 
 // rule says what entries are.
 type rule interface {
-	// place says what an entry of input i is.
-	place(i int, e *source.Entry) (spot, error)
+	// place says what an entry of input i is: its k-th, or where k is -1 one that was
+	// not listed.
+	place(i, k int, e *source.Entry) (spot, error)
 }
 
 // spot is what an entry is, before classes are numbered.
@@ -215,8 +223,12 @@ func newMaker(inputs []Input, o Options) (*maker, error) {
 		if w = strings.TrimSpace(w); w == "" {
 			continue
 		}
+		if column, ok := strings.CutPrefix(w, ColumnWord); ok && column != "" {
+			m.column = column
+			continue
+		}
 		if Layouts[w] == "" {
-			return nil, fmt.Errorf("layout %q: want one of %s", w, strings.Join(slices.Sorted(maps.Keys(Layouts)), ", "))
+			return nil, fmt.Errorf("layout %q: want one of %s, %sNAME", w, strings.Join(slices.Sorted(maps.Keys(Layouts)), ", "), ColumnWord)
 		}
 		m.forced[w] = true
 	}
@@ -250,6 +262,14 @@ func (m *maker) understand() error {
 			return err
 		}
 		from = to
+	}
+	for _, w := range m.webs {
+		if err := w.resolve(); err != nil {
+			return err
+		}
+	}
+	if m.column != "" && !m.hasColumn {
+		return &NoEffect{Option: "--layout " + ColumnWord + m.column, Reason: "no source has this column with labels"}
 	}
 	return m.settle()
 }
@@ -287,11 +307,12 @@ func (m *maker) group(from, to int) error {
 		if err != nil {
 			return err
 		}
-		if rel := m.inputs[i].Info.Within; rowKind(m.inputs[i].Info.Kind) {
-			if s := card.splitOf(rel); s != "" {
-				u.hint = s
-			} else if card.excludes(rel) {
-				u.rule = notTaken{"the dataset card does not name its file"}
+		if rowKind(m.inputs[i].Info.Kind) {
+			switch split, leftOut := card.splitOf(m.inputs[i].Info.Within); {
+			case split != "":
+				u.hint = split
+			case leftOut != "":
+				u.rule = notTaken{leftOut}
 			}
 		}
 		m.add(u)
@@ -373,7 +394,7 @@ func (m *maker) place() (*Plan, error) {
 		u := m.of[i]
 		for k := range m.inputs[i].Entries {
 			e := &m.inputs[i].Entries[k]
-			s, err := u.rule.place(i, e)
+			s, err := u.rule.place(i, k, e)
 			if err != nil {
 				return nil, within(m.inputs[i].Info.Path, err)
 			}

@@ -88,7 +88,7 @@ func (m *maker) noteMissing(p *Plan, have, lack []int, split, because string) {
 // placeOne places an entry that was not listed.
 func (m *maker) placeOne(e *source.Entry) (Placement, error) {
 	i := int(e.Container)
-	s, err := m.of[i].rule.place(i, e)
+	s, err := m.of[i].rule.place(i, -1, e)
 	if err != nil {
 		return Placement{}, fmt.Errorf("%s: %w", m.inputs[i].Info.Path, err)
 	}

@@ -279,7 +279,7 @@ func (t *tree) some(list []int32) string {
 }
 
 // place implements rule.
-func (t *tree) place(i int, e *source.Entry) (spot, error) {
+func (t *tree) place(i, _ int, e *source.Entry) (spot, error) {
 	if s, done := t.notImage(i, e); done {
 		return s, nil
 	}

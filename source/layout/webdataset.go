@@ -93,7 +93,6 @@ func (m *maker) newWeb(i int) (*unit, error) {
 		}
 	}
 	slices.SortFunc(files, func(a, b *source.Entry) int { return strings.Compare(a.Name, b.Name) })
-	pairs := map[int64]string{}
 	for _, e := range files {
 		b, err := m.o.Read(*e)
 		if err != nil {
@@ -101,12 +100,13 @@ func (m *maker) newWeb(i int) (*unit, error) {
 		}
 		key, ext := sampleKey(e.Name)
 		s := w.samples[key]
-		if err := s.add(strings.ToLower(ext), b, pairs); err != nil {
+		if err := s.add(strings.ToLower(ext), b, m.pair); err != nil {
 			s.bad = err.Error()
 		}
 		w.samples[key] = s
 	}
-	return u, w.resolve(pairs)
+	m.webs = append(m.webs, w)
+	return u, nil
 }
 
 func cmpOr(a, b string) string {
@@ -116,8 +116,8 @@ func cmpOr(a, b string) string {
 	return b
 }
 
-// add reads one file of a sample's labels. pairs takes the synset of each number.
-func (s *webSample) add(ext string, b []byte, pairs map[int64]string) error {
+// add reads one file of a sample's labels. pair notes the synset of a number.
+func (s *webSample) add(ext string, b []byte, pair func(number int64, name string) error) error {
 	if ext == "cls" {
 		l, err := plainLabel(b)
 		if err != nil {
@@ -139,10 +139,9 @@ func (s *webSample) add(ext string, b []byte, pairs map[int64]string) error {
 		return fmt.Errorf(".cls says %s and .json %s", s.label, label)
 	}
 	if name != "" && label.Kind == source.NumberLabel && label.Number >= 0 {
-		if have, ok := pairs[label.Number]; ok && have != name {
-			return fmt.Errorf("its label %d is %s, and another image's of that label is %s", label.Number, name, have)
+		if err := pair(label.Number, name); err != nil {
+			return err
 		}
-		pairs[label.Number] = name
 	}
 	s.json, s.label, s.class = true, label, name
 	return nil
@@ -186,19 +185,16 @@ func jsonLabel(b []byte) (synset string, label source.Label, err error) {
 	return synset, label, nil
 }
 
-// resolve gives each sample its class. Where numbers and synsets stand side by side, the
-// numbers' order is the classes'.
-func (w *webdataset) resolve(pairs map[int64]string) error {
-	if err := w.order(pairs); err != nil {
-		return err
-	}
+// resolve gives each sample its class, when the samples of all tars are known: numbers
+// are places in the list given, or those that stand beside synsets elsewhere.
+func (w *webdataset) resolve() error {
 	for _, key := range slices.Sorted(maps.Keys(w.samples)) {
 		s := w.samples[key]
 		if s.bad != "" || s.class != "" {
 			continue
 		}
-		if s.label.Kind == source.NumberLabel && w.m.o.Classes == nil && pairs[s.label.Number] != "" {
-			s.class = pairs[s.label.Number]
+		if s.label.Kind == source.NumberLabel && w.m.o.Classes == nil && w.m.table.pairs[s.label.Number] != "" {
+			s.class = w.m.table.pairs[s.label.Number]
 		} else {
 			var err error
 			s.class, err = w.m.className(s.label, nil, w.from)
@@ -215,28 +211,8 @@ func (w *webdataset) resolve(pairs map[int64]string) error {
 	return nil
 }
 
-// order takes the classes' order from the numbers, where it is not the ascending one of
-// the names.
-func (w *webdataset) order(pairs map[int64]string) error {
-	var names []string
-	for _, n := range slices.Sorted(maps.Keys(pairs)) {
-		if slices.Contains(names, pairs[n]) {
-			return nil // two numbers of one name say nothing
-		}
-		names = append(names, pairs[n])
-	}
-	if slices.IsSorted(names) {
-		return nil
-	}
-	l, err := classlist.New(names, nil, w.from)
-	if err != nil {
-		return err
-	}
-	return w.m.table.add(l)
-}
-
 // place implements rule.
-func (w *webdataset) place(_ int, e *source.Entry) (spot, error) {
+func (w *webdataset) place(_, _ int, e *source.Entry) (spot, error) {
 	key, ext := sampleKey(e.Name)
 	if strings.EqualFold(ext, "cls") || strings.EqualFold(ext, "json") {
 		return spot{consumed: true}, nil
@@ -249,4 +225,21 @@ func (w *webdataset) place(_ int, e *source.Entry) (spot, error) {
 		return spot{reason: "WebDataset: " + s.bad, image: true}, nil
 	}
 	return spot{class: s.class, identity: e.Name}, nil
+}
+
+// labelOf is a label in JSON.
+func labelOf(v any) (source.Label, error) {
+	switch v := v.(type) {
+	case nil:
+		return source.Label{}, nil
+	case string:
+		return source.ParseLabel(v), nil
+	case json.Number:
+		n, err := v.Int64()
+		if err != nil {
+			return source.Label{}, fmt.Errorf("%s is neither a whole number nor a name", v)
+		}
+		return source.Label{Kind: source.NumberLabel, Number: n}, nil
+	}
+	return source.Label{}, errors.New("neither a number nor a name")
 }

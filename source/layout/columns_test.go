@@ -1,0 +1,87 @@
+package layout
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/source"
+)
+
+// column makes a column of a file of rows, of values between blanks; "-" is none.
+func column(name, classNames, values string) source.Column {
+	c := source.Column{Name: name}
+	if classNames != "" {
+		c.ClassNames = strings.Fields(classNames)
+	}
+	for _, v := range strings.Fields(values) {
+		l := source.ParseLabel(strings.TrimPrefix(v, "-"))
+		if v == "-1" {
+			l = source.ParseLabel(v)
+		}
+		at := slices.Index(c.Values, l)
+		if at < 0 {
+			at = len(c.Values)
+			c.Values = append(c.Values, l)
+		}
+		c.Rows = append(c.Rows, int32(at))
+	}
+	return c
+}
+
+// TestColumns holds that of several columns the one with names is the class and the
+// one with numbers the order, and that columns that differ are refused.
+func TestColumns(t *testing.T) {
+	for name, c := range map[string]struct {
+		columns []source.Column
+		layout  string
+		classes string // by label
+		images  string // the class of each row
+		fails   string
+	}{
+		"our own export":       {columns: []source.Column{column("synset", "", "b a - b"), column("label", "b a c", "0 1 -1 0")}, classes: "b a c", images: "b a - b"},
+		"numbers beside names": {columns: []source.Column{column("label", "", "1 0 1"), column("synset", "", "a b a")}, classes: "b a", images: "a b a"},
+		"words beside synsets": {columns: []source.Column{column("synset", "", "n2 n1"), column("label", "dog cat", "0 1")}, classes: "n2 n1", images: "n2 n1"},
+		"one is empty":         {columns: []source.Column{column("synset", "", "- - -"), column("label", "a b", "1 0 -1")}, classes: "a b", images: "b a -"},
+		"fine and coarse":      {columns: []source.Column{column("fine_label", "cat dog ox", "0 1 2"), column("coarse_label", "pet cattle", "0 0 1")}, fails: "column=coarse_label"},
+		"coarse, asked for":    {columns: []source.Column{column("fine_label", "cat dog ox", "0 1 2"), column("coarse_label", "pet cattle", "0 0 1")}, layout: "column=coarse_label", classes: "pet cattle", images: "pet pet cattle"},
+		"asked for another":    {columns: []source.Column{column("label", "cat dog", "0 1")}, layout: "column=x", fails: "no column x"},
+		"numbers, two names":   {columns: []source.Column{column("label", "", "0 0"), column("synset", "", "a b")}, fails: "different classes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := Input{Info: source.Info{Kind: source.Parquet, Path: "/d/x.parquet", Columns: c.columns, LabelColumn: c.columns[0].Name}}
+			for range c.columns[0].Rows {
+				in.Entries = append(in.Entries, source.Entry{Name: "a.jpg"})
+			}
+			p, err := Make([]Input{in}, Options{Layout: c.layout})
+			if c.fails != "" {
+				if err == nil || !strings.Contains(err.Error(), c.fails) {
+					t.Fatalf("%v, want %q", err, c.fails)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var images []string
+			for _, im := range p.Splits[0].Images {
+				if im.Class < 0 {
+					images = append(images, "-")
+				} else {
+					images = append(images, p.Classes[im.Class])
+				}
+			}
+			if d := cmp.Diff([]string{c.classes, c.images}, []string{strings.Join(p.Classes, " "), strings.Join(images, " ")}); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+	in := Input{Info: source.Info{Kind: source.Folder, Path: "/d"}, Entries: []source.Entry{{Name: "cat/a.jpg"}}}
+	var none *NoEffect
+	if _, err := Make([]Input{in}, Options{Layout: "column=label"}); !errors.As(err, &none) {
+		t.Errorf("a column of a folder: %v", err)
+	}
+}
