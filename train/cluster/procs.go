@@ -175,7 +175,9 @@ type goneError struct {
 	cause error
 }
 
-func (e *goneError) Error() string   { return fmt.Sprintf("%s: %v: %v", e.name, train.ErrPeerLost, e.cause) }
+func (e *goneError) Error() string {
+	return fmt.Sprintf("%s: %v: %v", e.name, train.ErrPeerLost, e.cause)
+}
 func (e *goneError) Unwrap() []error { return []error{train.ErrPeerLost, e.cause} }
 
 // tells ranks errors by how near they are to what went wrong, when several

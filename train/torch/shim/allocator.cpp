@@ -47,9 +47,12 @@ public:
 
 	void *take(size_t n) {
 		if (n < kept_from) {
-			block *b = static_cast<block *>(std::aligned_alloc(alignment, (n + sizeof(block) + alignment - 1) / alignment * alignment));
-			if (!b) throw std::bad_alloc();
-			b->size = 0, b->asked = n;
+			block *b = static_cast<block *>(std::aligned_alloc(
+				alignment, (n + sizeof(block) + alignment - 1) / alignment * alignment));
+			if (!b)
+				throw std::bad_alloc();
+			b->size = 0;
+			b->asked = n;
 			return b + 1;
 		}
 		size_t size = class_of(n + sizeof(block));
@@ -58,16 +61,23 @@ public:
 		// The smallest free block that wastes an eighth at most.
 		auto it = free_.lower_bound(size);
 		if (it != free_.end() && it->first <= size + size / 8) {
-			b = it->second, size = it->first;
+			b = it->second;
+			size = it->first;
 			kept -= size;
 			free_.erase(it);
 		} else {
 			b = map(size);
-			if (!b) release_all(), b = map(size);
-			if (!b) throw std::bad_alloc();
+			if (!b) {
+				release_all();
+				b = map(size);
+			}
+			if (!b)
+				throw std::bad_alloc();
 		}
-		b->size = size, b->asked = n;
-		now += static_cast<int64_t>(size), peak = std::max(peak, now);
+		b->size = size;
+		b->asked = n;
+		now += static_cast<int64_t>(size);
+		peak = std::max(peak, now);
 		return b + 1;
 	}
 
@@ -78,7 +88,8 @@ public:
 			return;
 		}
 		std::lock_guard<std::mutex> hold(mutex);
-		now -= static_cast<int64_t>(b->size), kept += b->size;
+		now -= static_cast<int64_t>(b->size);
+		kept += b->size;
 		free_.emplace(b->size, b);
 	}
 
@@ -94,20 +105,25 @@ public:
 
 	void count(int64_t *in_use, int64_t *most) {
 		std::lock_guard<std::mutex> hold(mutex);
-		*in_use = now, *most = peak;
+		*in_use = now;
+		*most = peak;
 	}
 
 private:
 	static void give_back(void *);
 	static block *map(size_t size) {
 		void *p = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (p == MAP_FAILED) return nullptr;
-		if (size >= 2 * huge_page) madvise(p, size, MADV_HUGEPAGE); // a hint: fewer faults, fewer TLB misses
+		if (p == MAP_FAILED)
+			return nullptr;
+		if (size >= 2 * huge_page)
+			madvise(p, size, MADV_HUGEPAGE); // a hint: fewer faults, fewer TLB misses
 		return static_cast<block *>(p);
 	}
 	void release_all() {
-		for (auto &[size, b] : free_) munmap(b, size);
-		free_.clear(), kept = 0;
+		for (auto &[size, b] : free_)
+			munmap(b, size);
+		free_.clear();
+		kept = 0;
 	}
 
 	std::mutex mutex;
@@ -123,7 +139,8 @@ Keeper &keeper() {
 }
 
 void Keeper::give_back(void *p) {
-	if (p) keeper().put(p);
+	if (p)
+		keeper().put(p);
 }
 
 } // namespace
@@ -132,7 +149,11 @@ void keep_host_memory() {
 	c10::SetCPUAllocator(&keeper(), 1);
 	keeper().count_anew();
 }
-void release_host_memory() { keeper().release(); }
-void host_memory(int64_t *now, int64_t *peak) { keeper().count(now, peak); }
+void release_host_memory() {
+	keeper().release();
+}
+void host_memory(int64_t *now, int64_t *peak) {
+	keeper().count(now, peak);
+}
 
 } // namespace synshard

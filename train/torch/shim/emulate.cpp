@@ -23,8 +23,10 @@ jmp_buf scheduler;
 jmp_buf *current; // thread's; null: a kernel without barriers
 
 void __syncthreads() {
-	if (!current) throw std::logic_error("a barrier in a kernel that is not known to have one");
-	if (!_setjmp(*current)) _longjmp(scheduler, 1);
+	if (!current)
+		throw std::logic_error("a barrier in a kernel that is not known to have one");
+	if (!_setjmp(*current))
+		_longjmp(scheduler, 1);
 }
 float __uint_as_float(unsigned int u) {
 	float f;
@@ -36,8 +38,12 @@ unsigned int __float_as_uint(float f) {
 	std::memcpy(&u, &f, 4);
 	return u;
 }
-float half_to_float(unsigned short h) { return static_cast<float>(c10::Half(h, c10::Half::from_bits())); }
-unsigned short float_to_half(float f) { return c10::Half(f).x; }
+float half_to_float(unsigned short h) {
+	return static_cast<float>(c10::Half(h, c10::Half::from_bits()));
+}
+unsigned short float_to_half(float f) {
+	return c10::Half(f).x;
+}
 
 struct Emulated {
 	std::function<void(void **)> call;
@@ -51,13 +57,18 @@ template <class... A, size_t... I> void add(const char *name, void (*f)(A...), s
 	table()[name] = {[f](void **args) { f(*static_cast<A *>(args[I])...); }, {&typeid(A)...}};
 }
 struct Register {
-	template <class... A> Register(const char *name, void (*f)(A...)) { add(name, f, std::index_sequence_for<A...>()); }
+	template <class... A> Register(const char *name, void (*f)(A...)) {
+		add(name, f, std::index_sequence_for<A...>());
+	}
 };
 
 #define __device__
 #define __forceinline__ inline
 #define __shared__ static
-#define KERNEL(name, args) void name args; const Register name##_known(#name, name); void name args
+#define KERNEL(name, args) \
+	void name args; \
+	const Register name##_known(#name, name); \
+	void name args
 using std::pow, std::sqrt;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -81,41 +92,57 @@ void live(int i) {
 	for (;;) {
 		(*body)();
 		f.done = true;
-		if (!_setjmp(f.place)) _longjmp(scheduler, 1);
+		if (!_setjmp(f.place))
+			_longjmp(scheduler, 1);
 	}
 }
 
 void resume(int i) {
 	Fiber &f = fibers[i];
-	current = &f.place, threadIdx = f.index;
-	if (_setjmp(scheduler)) return;
-	if (f.entered) _longjmp(f.place, 1);
+	current = &f.place;
+	threadIdx = f.index;
+	if (_setjmp(scheduler))
+		return;
+	if (f.entered)
+		_longjmp(f.place, 1);
 	f.entered = true;
 	getcontext(&f.context);
-	f.context.uc_stack.ss_sp = f.stack.data(), f.context.uc_stack.ss_size = f.stack.size(), f.context.uc_link = nullptr;
+	f.context.uc_stack.ss_sp = f.stack.data();
+	f.context.uc_stack.ss_size = f.stack.size();
+	f.context.uc_link = nullptr;
 	makecontext(&f.context, reinterpret_cast<void (*)()>(live), 1, i);
 	setcontext(&f.context);
 }
 
 void run_block(unsigned threads) {
-	while (fibers.size() < threads) fibers.emplace_back();
-	for (unsigned i = 0; i < threads; i++) fibers[i].index = {i % blockDim.x, i / blockDim.x, 0}, fibers[i].done = false;
+	while (fibers.size() < threads)
+		fibers.emplace_back();
+	for (unsigned i = 0; i < threads; i++)
+		fibers[i].index = {i % blockDim.x, i / blockDim.x, 0}, fibers[i].done = false;
 	for (bool left = true; left;) {
 		left = false;
 		for (unsigned i = 0; i < threads; i++)
-			if (!fibers[i].done) resume(i), left |= !fibers[i].done;
+			if (!fibers[i].done) {
+				resume(i);
+				left |= !fibers[i].done;
+			}
 	}
 }
 
 struct Emulator : synshard::gpu::Kernels {
 	Emulator() { multiprocessors = 2; }
-	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types, size_t n) const override {
+	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types,
+		size_t n) const override {
 		auto it = table().find(name);
-		if (it == table().end()) throw std::logic_error("no kernel is named " + name);
+		if (it == table().end())
+			throw std::logic_error("no kernel is named " + name);
 		bool same = n == it->second.types.size();
-		for (size_t i = 0; same && i < n; i++) same = *types[i] == *it->second.types[i];
-		if (!same) throw std::logic_error("kernel " + name + " was launched with arguments of other types");
-		if (block.x * block.y > block_threads || block.x * block.y == 0 || grid.x * grid.y == 0) throw std::logic_error("kernel " + name + ": size of block or grid");
+		for (size_t i = 0; same && i < n; i++)
+			same = *types[i] == *it->second.types[i];
+		if (!same)
+			throw std::logic_error("kernel " + name + " was launched with arguments of other types");
+		if (block.x * block.y > block_threads || block.x * block.y == 0 || grid.x * grid.y == 0)
+			throw std::logic_error("kernel " + name + ": size of block or grid");
 		std::lock_guard<std::mutex> lock(running);
 		std::function<void()> call = [&] { it->second.call(args); };
 		bool barriers = name.find("_sums_") != name.npos || name.find("_finish_") != name.npos;
@@ -124,10 +151,12 @@ struct Emulator : synshard::gpu::Kernels {
 		for (unsigned y = 0; y < grid.y; y++)
 			for (unsigned x = 0; x < grid.x; x++) {
 				blockIdx = {x, y, 0}, current = nullptr;
-				if (barriers) run_block(block.x * block.y);
+				if (barriers)
+					run_block(block.x * block.y);
 				else
 					for (threadIdx = {0, 0, 0}; threadIdx.y < block.y; threadIdx.y++)
-						for (threadIdx.x = 0; threadIdx.x < block.x; threadIdx.x++) call();
+						for (threadIdx.x = 0; threadIdx.x < block.x; threadIdx.x++)
+							call();
 			}
 	}
 	using Extent = synshard::gpu::Extent;
@@ -143,7 +172,9 @@ const Kernels *Kernels::find(const at::Device &, std::string &) {
 	return &e;
 }
 
-void Kernels::compile_for(int) { throw no_device("kernels are emulated in this build"); }
+void Kernels::compile_for(int) {
+	throw no_device("kernels are emulated in this build");
+}
 
 } // namespace gpu
 } // namespace synshard

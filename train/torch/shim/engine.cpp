@@ -20,11 +20,15 @@ using namespace synshard;
 namespace {
 
 void say(char *err, size_t n, const char *text) {
-	if (!err || n == 0) return;
+	if (!err || n == 0)
+		return;
 	std::strncpy(err, text, n - 1);
 	err[n - 1] = 0;
 	for (char *c = err; *c; c++)
-		if (*c == '\n') { *c = 0; break; }
+		if (*c == '\n') {
+			*c = 0;
+			break;
+		}
 }
 
 // guard runs f and gives its outcome as a code and a message.
@@ -66,32 +70,60 @@ Config configure(const ss_config &c) {
 	} catch (const c10::Error &) {
 		throw bad_argument(std::string("device ") + c.device + ": want cpu, cuda or cuda:N");
 	}
-	if (!to.device.is_cpu() && !to.device.is_cuda()) throw bad_argument(std::string("device ") + c.device + ": want cpu, cuda or cuda:N");
+	if (!to.device.is_cpu() && !to.device.is_cuda())
+		throw bad_argument(std::string("device ") + c.device + ": want cpu, cuda or cuda:N");
 	if (to.device.is_cuda()) {
 		int n = at::globalContext().hasCUDA() ? static_cast<int>(at::getNumGPUs()) : 0;
-		if (n == 0) throw no_device("no CUDA device, or a libtorch without CUDA");
-		if (!to.device.has_index()) to.device = at::Device(at::kCUDA, 0);
-		if (to.device.index() >= n) throw no_device(std::string("device ") + c.device + ": there are " + std::to_string(n));
+		if (n == 0)
+			throw no_device("no CUDA device, or a libtorch without CUDA");
+		if (!to.device.has_index())
+			to.device = at::Device(at::kCUDA, 0);
+		if (to.device.index() >= n)
+			throw no_device(std::string("device ") + c.device + ": there are " + std::to_string(n));
 	}
-	if (c.threads < 1) throw bad_argument("threads: want 1 or more");
+	if (c.threads < 1)
+		throw bad_argument("threads: want 1 or more");
 	switch (c.precision) {
-	case SS_FP32: case SS_TF32: break;
-	case SS_BF16: to.compute = at::kBFloat16; break;
-	case SS_FP16: to.compute = at::kHalf, to.fp16 = true; break;
-	default: throw bad_argument("precision " + std::to_string(c.precision));
+	case SS_FP32:
+	case SS_TF32:
+		break;
+	case SS_BF16:
+		to.compute = at::kBFloat16;
+		break;
+	case SS_FP16:
+		to.compute = at::kHalf;
+		to.fp16 = true;
+		break;
+	default:
+		throw bad_argument("precision " + std::to_string(c.precision));
 	}
 	at::globalContext().setAllowTF32CuBLAS(c.precision == SS_TF32);
 	at::globalContext().setAllowTF32CuDNN(c.precision == SS_TF32);
 	at::globalContext().setBenchmarkCuDNN(true);
 	at::set_num_threads(c.threads);
-	to.threads = c.threads, to.channels_last = c.channels_last, to.nesterov = c.nesterov, to.ema = c.ema, to.optimizer = c.optimizer;
-	to.momentum = c.momentum, to.rho = c.rho, to.eps = c.eps, to.beta1 = c.beta1, to.beta2 = c.beta2, to.weight_decay = c.weight_decay;
-	to.recompute = c.recompute, to.fused = !c.unfused;
-	to.label_smoothing = c.label_smoothing, to.clip_norm = c.clip_norm, to.clip_value = c.clip_value, to.bn_momentum = c.bn_momentum;
+	to.threads = c.threads;
+	to.channels_last = c.channels_last;
+	to.nesterov = c.nesterov;
+	to.ema = c.ema;
+	to.optimizer = c.optimizer;
+	to.momentum = c.momentum;
+	to.rho = c.rho;
+	to.eps = c.eps;
+	to.beta1 = c.beta1;
+	to.beta2 = c.beta2;
+	to.weight_decay = c.weight_decay;
+	to.recompute = c.recompute;
+	to.fused = !c.unfused;
+	to.label_smoothing = c.label_smoothing;
+	to.clip_norm = c.clip_norm;
+	to.clip_value = c.clip_value;
+	to.bn_momentum = c.bn_momentum;
 	float scale[3], shift[3];
 	for (int i = 0; i < 3; i++) {
-		if (!(c.std[i] > 0)) throw bad_argument("normalisation: standard deviations must be above 0");
-		scale[i] = static_cast<float>(1 / (255 * c.std[i])), shift[i] = static_cast<float>(-c.mean[i] / c.std[i]);
+		if (!(c.std[i] > 0))
+			throw bad_argument("normalisation: standard deviations must be above 0");
+		scale[i] = static_cast<float>(1 / (255 * c.std[i]));
+		shift[i] = static_cast<float>(-c.mean[i] / c.std[i]);
 	}
 	to.scale = at::from_blob(scale, {1, 3, 1, 1}, at::kFloat).clone().to(to.device);
 	to.shift = at::from_blob(shift, {1, 3, 1, 1}, at::kFloat).clone().to(to.device);
@@ -102,7 +134,8 @@ Config configure(const ss_config &c) {
 class Here {
 public:
 	explicit Here(const ss_engine &e) : device(e.config.device) {
-		if (e.stream) stream.reset_stream(*e.stream);
+		if (e.stream)
+			stream.reset_stream(*e.stream);
 	}
 
 private:
@@ -115,15 +148,18 @@ template <class F> void with_room(ss_engine &e, F f) {
 	try {
 		return f();
 	} catch (const c10::OutOfMemoryError &) {
-		if (!e.queue || !e.queue->forget()) throw;
+		if (!e.queue || !e.queue->forget())
+			throw;
 	}
 	f();
 }
 
 at::Tensor images(const ss_engine &e, const ss_batch &b) {
-	if (b.rows < 1 || !b.images) throw bad_argument("batch: no images");
+	if (b.rows < 1 || !b.images)
+		throw bad_argument("batch: no images");
 	int64_t s = e.network.input;
-	return normalised(e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
+	return normalised(
+		e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
 }
 
 at::Tensor labels(const ss_engine &e, const ss_batch &b, int64_t *counted) {
@@ -147,10 +183,12 @@ void give_up(ss_engine &e) noexcept {
 	try {
 		at::NoGradGuard none;
 		Here here(e);
-		if (e.group) e.group->abandon();
+		if (e.group)
+			e.group->abandon();
 		zero_grad(e); // half a step's gradients must not reach the next
 		e.pending = false;
-		if (!e.stats.empty()) at::_foreach_copy_(e.stats, e.saved_stats);
+		if (!e.stats.empty())
+			at::_foreach_copy_(e.stats, e.saved_stats);
 	} catch (...) { // the step's own error is the one to report
 	}
 }
@@ -160,48 +198,65 @@ void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
 	at::AutoGradMode grad(true);
 	std::memset(&m, 0, sizeof m);
 	auto y = labels(e, b, &m.counted);
-	if (m.counted == 0 && !e.group) throw bad_argument("batch: every label is -1");
+	if (m.counted == 0 && !e.group)
+		throw bad_argument("batch: every label is -1");
 	auto clock = std::chrono::steady_clock::now();
 	if (!e.pending && !e.stats.empty()) {
 		at::NoGradGuard none;
 		at::_foreach_copy_(e.saved_stats, e.stats);
 	}
 	e.pending = true;
-	auto o = e.network.forward(e.config, images(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
+	auto o = e.network.forward(
+		e.config, images(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
 	Losses l = losses(e, o, y, m.counted);
 	double scale = e.config.fp16 ? e.loss_scale : 1;
 	m.forward_s = since(clock);
-	if (e.group && s.update) e.group->begin(e.network, !s.freeze_bn);
+	if (e.group && s.update)
+		e.group->begin(e.network, !s.freeze_bn);
 	(l.total * (scale * s.grad_scale)).backward();
 	m.backward_s = since(clock);
 	at::NoGradGuard none;
 	if (s.update) {
-		if (e.group) m.group_s = e.group->finish(e.network), e.group->measure(m), since(clock);
+		if (e.group) {
+			m.group_s = e.group->finish(e.network);
+			e.group->measure(m);
+			since(clock);
+		}
 		m.grad_norm = e.optimizer->update(e.network, s.lr, s.ema_decay, 1 / scale);
 		bool finite = std::isfinite(m.grad_norm);
 		if (e.config.fp16) {
 			m.skipped = !finite;
-			if (!finite) e.loss_scale = std::max(1.0, e.loss_scale / 2), e.good_steps = 0;
-			else if (++e.good_steps == scale_interval) e.loss_scale = std::min(largest_scale, e.loss_scale * 2), e.good_steps = 0;
+			if (!finite) {
+				e.loss_scale = std::max(1.0, e.loss_scale / 2);
+				e.good_steps = 0;
+			} else if (++e.good_steps == scale_interval) {
+				e.loss_scale = std::min(largest_scale, e.loss_scale * 2);
+				e.good_steps = 0;
+			}
 		}
 		zero_grad(e);
 		e.pending = false;
 		m.update_s = since(clock);
 	}
-	m.loss = l.total.item<double>(), m.main_loss = l.main.item<double>();
+	m.loss = l.total.item<double>();
+	m.main_loss = l.main.item<double>();
 	m.aux_loss = l.aux.defined() ? l.aux.item<double>() : 0;
-	m.correct = l.correct.item<int64_t>(), m.loss_scale = scale;
+	m.correct = l.correct.item<int64_t>();
+	m.loss_scale = scale;
 }
 
 void evaluate(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
 	Here here(e);
 	at::NoGradGuard none;
-	if (ema && !e.config.ema) throw bad_argument("evaluate: there are no averaged weights");
+	if (ema && !e.config.ema)
+		throw bad_argument("evaluate: there are no averaged weights");
 	std::memset(&out, 0, sizeof out);
 	auto y = labels(e, b, &out.n);
-	if (out.n == 0) return;
+	if (out.n == 0)
+		return;
 	auto logits = e.network.forward(e.config, images(e, b), Mode::eval, false, ema, 0).logits;
-	// The rank of the truth: how many classes are above it. A tie goes to the truth's disfavour only by a lower index.
+	// The rank of the truth: how many classes are above it. A tie goes to the truth's disfavour only by a lower
+	// index.
 	auto valid = y.ge(0);
 	auto truth = logits.gather(1, y.clamp_min(0).unsqueeze(1));
 	auto index = at::arange(logits.size(1), y.options()).unsqueeze(0);
@@ -215,11 +270,13 @@ void evaluate(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
 at::Tensor find(ss_engine &e, const std::string &name) {
 	auto param = [&](const std::string &n) -> Param & {
 		auto it = e.network.by_name.find(n);
-		if (it == e.network.by_name.end()) throw bad_argument("no tensor is named " + name);
+		if (it == e.network.by_name.end())
+			throw bad_argument("no tensor is named " + name);
 		return e.network.params[it->second];
 	};
 	if (name.rfind("ema/", 0) == 0) {
-		if (!e.config.ema) throw bad_argument(name + ": there are no averaged weights");
+		if (!e.config.ema)
+			throw bad_argument(name + ": there are no averaged weights");
 		return param(name.substr(4)).ema;
 	}
 	if (name.rfind("opt/", 0) == 0) {
@@ -228,7 +285,8 @@ at::Tensor find(ss_engine &e, const std::string &name) {
 			Param &p = param(name.substr(at + 1));
 			const char *const *s = e.optimizer->slots();
 			for (size_t i = 0; i < p.slot.size(); i++)
-				if (name.compare(4, at - 4, s[i]) == 0) return p.slot[i];
+				if (name.compare(4, at - 4, s[i]) == 0)
+					return p.slot[i];
 		}
 		throw bad_argument("no tensor is named " + name);
 	}
@@ -236,31 +294,40 @@ at::Tensor find(ss_engine &e, const std::string &name) {
 }
 
 void copy_out(const at::Tensor &t, const std::string &name, float *out, int64_t n) {
-	if (t.numel() != n) throw bad_argument(name + " has " + std::to_string(t.numel()) + " elements, not " + std::to_string(n));
+	if (t.numel() != n)
+		throw bad_argument(name + " has " + std::to_string(t.numel()) + " elements, not " + std::to_string(n));
 	at::from_blob(out, t.sizes(), at::kFloat).copy_(t);
 }
 
 int device_count(int32_t *cuda, char *err, size_t n) {
-	return guard(err, n, [&] { *cuda = at::globalContext().hasCUDA() ? static_cast<int32_t>(at::getNumGPUs()) : 0; });
+	return guard(
+		err, n, [&] { *cuda = at::globalContext().hasCUDA() ? static_cast<int32_t>(at::getNumGPUs()) : 0; });
 }
 
 int create(const ss_network *net, const ss_config *config, ss_engine **out, char *err, size_t n) {
 	return guard(err, n, [&] {
 		auto e = std::make_unique<ss_engine>();
 		e->config = configure(*config);
-		if (e->config.device.is_cpu()) keep_host_memory();
+		if (e->config.device.is_cpu())
+			keep_host_memory();
 		if (e->config.device.is_cuda())
-			e->stream = std::make_unique<c10::Stream>(c10::impl::VirtualGuardImpl(e->config.device.type()).getStreamFromGlobalPool(e->config.device, false));
+			e->stream = std::make_unique<c10::Stream>(
+				c10::impl::VirtualGuardImpl(e->config.device.type())
+					.getStreamFromGlobalPool(e->config.device, false));
 		Here here(*e);
-		if (e->config.fused) e->config.kernels = gpu::Kernels::find(e->config.device, e->config.why_plain);
+		if (e->config.fused)
+			e->config.kernels = gpu::Kernels::find(e->config.device, e->config.why_plain);
 		e->network.load(*net, e->config);
 		at::NoGradGuard none;
 		e->optimizer = std::make_unique<Optimizer>(e->config, e->network);
 		e->loss_scale = e->config.fp16 ? first_scale : 1;
 		for (Param &p : e->network.params)
-			if (!p.trained()) e->stats.push_back(p.value), e->saved_stats.push_back(at::empty_like(p.value));
-		if (config->world > 1) e->group = std::make_unique<Group>(*config, e->config, e->network);
-		if (e->config.kernels) e->queue = std::make_unique<gpu::Queue>(*e);
+			if (!p.trained())
+				e->stats.push_back(p.value), e->saved_stats.push_back(at::empty_like(p.value));
+		if (config->world > 1)
+			e->group = std::make_unique<Group>(*config, e->config, e->network);
+		if (e->config.kernels)
+			e->queue = std::make_unique<gpu::Queue>(*e);
 		*out = e.release();
 	});
 }
@@ -269,26 +336,37 @@ int predict(ss_engine *e, const ss_batch *b, int32_t ema, const ss_predictions *
 	return guard(err, n, [&] {
 		Here here(*e);
 		at::NoGradGuard none;
-		if (ema && !e->config.ema) throw bad_argument("predict: there are no averaged weights");
+		if (ema && !e->config.ema)
+			throw bad_argument("predict: there are no averaged weights");
 		with_room(*e, [&] {
 			auto o = e->network.forward(e->config, images(*e, *b), Mode::eval, false, ema, 0);
-			if (out->probabilities) copy_out(o.logits.softmax(1), "probabilities", out->probabilities, o.logits.numel());
-			if (out->logits) copy_out(o.logits, "logits", out->logits, o.logits.numel());
-			if (out->embedding) copy_out(o.embedding.to(at::kFloat), "embedding", out->embedding, int64_t(b->rows) * out->width);
+			if (out->probabilities)
+				copy_out(o.logits.softmax(1), "probabilities", out->probabilities, o.logits.numel());
+			if (out->logits)
+				copy_out(o.logits, "logits", out->logits, o.logits.numel());
+			if (out->embedding)
+				copy_out(o.embedding.to(at::kFloat), "embedding", out->embedding,
+					int64_t(b->rows) * out->width);
 		});
 	});
 }
 
-int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train, uint64_t seed, float *logits, float **aux, char *err, size_t n) {
+int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train, uint64_t seed, float *logits,
+	float **aux, char *err, size_t n) {
 	return guard(err, n, [&] {
 		Here here(*e);
 		at::NoGradGuard none;
 		int64_t s = e->network.input;
-		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat).to(e->config.device) : images(*e, *b);
-		if (e->config.channels_last) x = x.contiguous(at::MemoryFormat::ChannelsLast);
-		auto o = e->network.forward(e->config, x, train ? Mode::train : Mode::eval, aux != nullptr, false, seed);
+		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat)
+					  .to(e->config.device)
+				: images(*e, *b);
+		if (e->config.channels_last)
+			x = x.contiguous(at::MemoryFormat::ChannelsLast);
+		auto o =
+			e->network.forward(e->config, x, train ? Mode::train : Mode::eval, aux != nullptr, false, seed);
 		copy_out(o.logits, "logits", logits, o.logits.numel());
-		for (size_t i = 0; i < o.aux.size(); i++) copy_out(o.aux[i], "auxiliary logits", aux[i], o.aux[i].numel());
+		for (size_t i = 0; i < o.aux.size(); i++)
+			copy_out(o.aux[i], "auxiliary logits", aux[i], o.aux[i].numel());
 	});
 }
 
@@ -304,12 +382,14 @@ const ss_api table = {
 	[](ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n) {
 		int code = guard(err, n, [&] {
 			Here here(*e);
-			if (e->queue) return e->queue->add(*e, *b, *s);
+			if (e->queue)
+				return e->queue->add(*e, *b, *s);
 			ss_metrics m;
 			step(*e, *b, *s, m);
 			e->found.push_back(m);
 		});
-		if (code != SS_OK) give_up(*e);
+		if (code != SS_OK)
+			give_up(*e);
 		return code;
 	},
 	[](ss_engine *e, ss_metrics *m, char *err, size_t n) {
@@ -317,10 +397,12 @@ const ss_api table = {
 			Here here(*e);
 			if (e->queue) {
 				e->queue->collect(*m);
-				if (e->group) e->group->measure(*m);
+				if (e->group)
+					e->group->measure(*m);
 				return;
 			}
-			if (e->found.empty()) throw bad_argument("collect: no step was begun");
+			if (e->found.empty())
+				throw bad_argument("collect: no step was begun");
 			*m = e->found.front();
 			e->found.pop_front();
 		});
@@ -330,14 +412,20 @@ const ss_api table = {
 	},
 	predict,
 	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
-		return guard(err, n, [&] { Here here(*e); at::NoGradGuard none; copy_out(find(*e, name), name, out, count); });
+		return guard(err, n, [&] {
+			Here here(*e);
+			at::NoGradGuard none;
+			copy_out(find(*e, name), name, out, count);
+		});
 	},
 	[](ss_engine *e, const char *name, const float *in, int64_t count, char *err, size_t n) {
 		return guard(err, n, [&] {
 			Here here(*e);
 			at::NoGradGuard none;
 			auto t = find(*e, name);
-			if (t.numel() != count) throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) + " elements, not " + std::to_string(count));
+			if (t.numel() != count)
+				throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) +
+						   " elements, not " + std::to_string(count));
 			t.copy_(at::from_blob(const_cast<float *>(in), t.sizes(), at::kFloat));
 		});
 	},
@@ -345,16 +433,22 @@ const ss_api table = {
 	[](ss_engine *e, int64_t *updates, double *scale, char *err, size_t n) {
 		return guard(err, n, [&] {
 			Here here(*e);
-			if (!e->queue) *updates = e->optimizer->updates, *scale = e->loss_scale;
-			else { auto s = e->queue->state(); *updates = s.updates, *scale = s.loss_scale; }
+			if (!e->queue)
+				*updates = e->optimizer->updates, *scale = e->loss_scale;
+			else {
+				auto s = e->queue->state();
+				*updates = s.updates, *scale = s.loss_scale;
+			}
 		});
 	},
 	[](ss_engine *e, int64_t updates, double scale, char *err, size_t n) {
 		return guard(err, n, [&] {
-			if (updates < 0 || !(scale >= 1)) throw bad_argument("count of updates or loss scale out of range");
+			if (updates < 0 || !(scale >= 1))
+				throw bad_argument("count of updates or loss scale out of range");
 			Here here(*e);
 			e->optimizer->updates = updates, e->loss_scale = scale;
-			if (!e->queue) return;
+			if (!e->queue)
+				return;
 			auto s = e->queue->state();
 			s.updates = updates, s.loss_scale = scale;
 			e->queue->set_state(s);
@@ -366,23 +460,30 @@ const ss_api table = {
 			Here here(*e);
 			at::NoGradGuard none;
 			auto it = e->network.by_name.find(name);
-			if (it == e->network.by_name.end()) throw bad_argument(std::string("no parameter is named ") + name);
+			if (it == e->network.by_name.end())
+				throw bad_argument(std::string("no parameter is named ") + name);
 			auto g = e->network.params[it->second].value.grad();
-			if (!g.defined()) throw bad_argument(std::string(name) + " has no gradient");
+			if (!g.defined())
+				throw bad_argument(std::string(name) + " has no gradient");
 			copy_out(g, name, out, count);
 		});
 	},
 	[](size_t size, void **out, char *err, size_t n) {
 		return guard(err, n, [&] {
-			if (!at::globalContext().hasCUDA()) throw no_device("pinned memory needs CUDA");
+			if (!at::globalContext().hasCUDA())
+				throw no_device("pinned memory needs CUDA");
 			*out = at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_allocate(size);
 		});
 	},
-	[](void *p) { if (p) at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_deallocate(p); },
+	[](void *p) {
+		if (p)
+			at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_deallocate(p);
+	},
 	[](ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
 		return guard(err, n, [&] {
 			*now = *peak = 0;
-			if (e->config.device.is_cpu()) return host_memory(now, peak);
+			if (e->config.device.is_cpu())
+				return host_memory(now, peak);
 			auto all = at::accelerator::getDeviceStats(e->config.device.index()).allocated_bytes[0];
 			*now = all.current, *peak = all.peak;
 		});
@@ -390,18 +491,26 @@ const ss_api table = {
 	[](ss_engine *e, double *values, int64_t count, char *err, size_t n) {
 		return guard(err, n, [&] {
 			Here here(*e);
-			if (e->group) e->group->sum(values, count);
+			if (e->group)
+				e->group->sum(values, count);
 		});
 	},
 	[](ss_engine *e) -> const char * {
-		if (e->queue) return e->queue->note.c_str();
-		if (!e->config.fused) return "plain operations";
-		if (e->config.device.is_cpu()) return "fused operations";
+		if (e->queue)
+			return e->queue->note.c_str();
+		if (!e->config.fused)
+			return "plain operations";
+		if (e->config.device.is_cpu())
+			return "fused operations";
 		e->why = "plain operations: " + e->config.why_plain.substr(0, e->config.why_plain.find('\n'));
 		return e->why.c_str();
 	},
-	[](int32_t capability, char *err, size_t n) { return guard(err, n, [&] { gpu::Kernels::compile_for(capability); }); },
-	[](const ss_meeting *m, char *word, size_t length, char *err, size_t n) { return guard(err, n, [&] { meet(*m, word, length); }); },
+	[](int32_t capability, char *err, size_t n) {
+		return guard(err, n, [&] { gpu::Kernels::compile_for(capability); });
+	},
+	[](const ss_meeting *m, char *word, size_t length, char *err, size_t n) {
+		return guard(err, n, [&] { meet(*m, word, length); });
+	},
 };
 
 } // namespace
@@ -409,11 +518,13 @@ const ss_api table = {
 namespace synshard {
 
 int64_t check_labels(const ss_engine &e, const ss_batch &b) {
-	if (!b.labels) throw bad_argument("batch: no labels");
+	if (!b.labels)
+		throw bad_argument("batch: no labels");
 	int64_t counted = 0;
 	for (int i = 0; i < b.rows; i++) {
 		if (b.labels[i] < -1 || b.labels[i] >= e.network.classes)
-			throw bad_argument("label " + std::to_string(b.labels[i]) + " of row " + std::to_string(i) + " is not one of " + std::to_string(e.network.classes) + " classes");
+			throw bad_argument("label " + std::to_string(b.labels[i]) + " of row " + std::to_string(i) +
+					   " is not one of " + std::to_string(e.network.classes) + " classes");
 		counted += b.labels[i] >= 0;
 	}
 	return counted;
@@ -429,7 +540,8 @@ Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t
 	// In a group a process may have nothing but padding; it takes part all the same.
 	auto loss = [&](const at::Tensor &logits) { return counted ? loss_of(e, logits, y) : logits.sum() * 0; };
 	Losses l;
-	l.main = loss(o.logits), l.total = l.main;
+	l.main = loss(o.logits);
+	l.total = l.main;
 	for (size_t i = 0; i < o.aux.size(); i++) {
 		auto a = loss(o.aux[i]);
 		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
@@ -440,9 +552,12 @@ Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t
 }
 
 void zero_grad(ss_engine &e) {
-	for (Param &p : e.network.params) p.value.mutable_grad().reset();
+	for (Param &p : e.network.params)
+		p.value.mutable_grad().reset();
 }
 
 } // namespace synshard
 
-extern "C" __attribute__((visibility("default"))) const ss_api *synshard_torch_v1(void) { return &table; }
+extern "C" __attribute__((visibility("default"))) const ss_api *synshard_torch_v1(void) {
+	return &table;
+}

@@ -72,7 +72,7 @@ struct Config {
 	bool fp16 = false, channels_last = true, nesterov = false, ema = false, recompute = false, fused = true;
 	int optimizer = SS_RMSPROP, threads = 1;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
-	at::Tensor scale, shift; // [1, 3, 1, 1]: normalised = byte * scale + shift
+	at::Tensor scale, shift;               // [1, 3, 1, 1]: normalised = byte * scale + shift
 	const gpu::Kernels *kernels = nullptr; // of the device; none: plain operations
 	std::string why_plain;                 // where there are none
 };
@@ -85,7 +85,7 @@ using SegmentRun = std::function<std::vector<at::Tensor>(const std::vector<at::T
 struct Outputs {
 	at::Tensor logits;
 	std::vector<at::Tensor> aux;
-	at::Tensor embedding; // of an evaluation, flat
+	at::Tensor embedding;                              // of an evaluation, flat
 	std::vector<std::unique_ptr<SegmentRun>> segments; // needed until the backward pass is done
 };
 
@@ -110,12 +110,14 @@ struct Network {
 
 	void load(const ss_network &, const Config &);
 	// x is normalised, float32. ema takes the averaged weights.
-	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed, const gpu::Settings * = nullptr) const;
+	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed,
+		const gpu::Settings * = nullptr) const;
 
 private:
 	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, const Pass &) const;
 	std::vector<int> cuts(int last) const;
-	void forward_segments(const Config &, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last, const Pass &, Outputs &) const;
+	void forward_segments(const Config &, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last,
+		const Pass &, Outputs &) const;
 };
 
 // Optimizer holds what an update needs beside the gradients.
@@ -130,12 +132,12 @@ public:
 
 private:
 	void fused(Param &, const at::Tensor &grad, double lr, double ema_decay, double scale) const;
-	void foreach(Network &, double lr, double ema_decay, double scale) const;
+	void foreach (Network &, double lr, double ema_decay, double scale) const;
 	const Config &config;
 };
 
-at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
-	const at::Tensor &running_var, double momentum, double eps, const Config &);
+at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
+	const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, const Config &);
 bool can_fuse_batch_norm(const at::Tensor &x, const Config &);
 
 // run_segment runs a segment, keeping its inputs alone for the backward pass.
@@ -159,8 +161,9 @@ private:
 
 void meet(const ss_meeting &, char *word, size_t n);
 
-// Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the process.
-void keep_host_memory(); // the peak is counted from here
+// Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the
+// process.
+void keep_host_memory();    // the peak is counted from here
 void release_host_memory(); // what is kept and unused goes back to the system
 void host_memory(int64_t *now, int64_t *peak);
 
@@ -170,15 +173,16 @@ struct ss_engine {
 	synshard::Config config;
 	synshard::Network network;
 	std::unique_ptr<synshard::Optimizer> optimizer;
-	std::unique_ptr<synshard::Group> group; // none: alone
+	std::unique_ptr<synshard::Group> group;     // none: alone
 	std::vector<at::Tensor> stats, saved_stats; // running statistics, and as they were before the step
 	bool pending = false;                       // gradients wait for an update
 	double loss_scale = 1;
-	int64_t good_steps = 0; // since the loss scale last changed
-	std::unique_ptr<c10::Stream> stream;  // of the device, for all this engine does
-	std::unique_ptr<synshard::gpu::Queue> queue; // the GPU's path through a step; it then keeps loss scale and count of updates
-	std::deque<ss_metrics> found;         // by the plain path's steps, until they are asked for
-	std::string why;               // why steps are computed as they are
+	int64_t good_steps = 0;              // since the loss scale last changed
+	std::unique_ptr<c10::Stream> stream; // of the device, for all this engine does
+	std::unique_ptr<synshard::gpu::Queue>
+		queue;                // the GPU's path through a step; it then keeps loss scale and count of updates
+	std::deque<ss_metrics> found; // by the plain path's steps, until they are asked for
+	std::string why;              // why steps are computed as they are
 };
 
 namespace synshard {
@@ -187,8 +191,8 @@ namespace synshard {
 struct Losses {
 	at::Tensor total, main, aux, correct; // scalars on the device; aux is undefined without auxiliary heads
 };
-int64_t check_labels(const ss_engine &, const ss_batch &);                                         // counts those of 0 and more
-at::Tensor normalised(const ss_engine &, const at::Tensor &bytes);                                 // [rows, side, side, 3] to [rows, 3, side, side]
+int64_t check_labels(const ss_engine &, const ss_batch &);         // counts those of 0 and more
+at::Tensor normalised(const ss_engine &, const at::Tensor &bytes); // [rows, side, side, 3] to [rows, 3, side, side]
 Losses losses(const ss_engine &, const Outputs &, const at::Tensor &labels, int64_t counted);
 void zero_grad(ss_engine &);
 

@@ -8,7 +8,8 @@
 #include <cmath>
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) // whose start-up comes after the choice of a clone
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+	!defined(__SANITIZE_ADDRESS__) // whose start-up comes after the choice of a clone
 #define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define WIDE
@@ -26,14 +27,18 @@ using torch::autograd::variable_list;
 // Rows summed in float before their sum is added up in double.
 constexpr int64_t run_length = 64;
 
-INLINE float get(float v) { return v; }
+INLINE float get(float v) {
+	return v;
+}
 INLINE float get(bf16 v) {
 	uint32_t u = uint32_t(v) << 16;
 	float f;
 	std::memcpy(&f, &u, 4);
 	return f;
 }
-INLINE void put(float &to, float v) { to = v; }
+INLINE void put(float &to, float v) {
+	to = v;
+}
 INLINE void put(bf16 &to, float v) { // to the nearest, ties to even; NaN stays NaN
 	uint32_t u;
 	std::memcpy(&u, &v, 4);
@@ -42,14 +47,17 @@ INLINE void put(bf16 &to, float v) { // to the nearest, ties to even; NaN stays 
 }
 
 // moments adds up x - shift and its square over rows, per channel.
-template <class T> INLINE void moments(const T *x, const float *shift, int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
+template <class T>
+INLINE void moments(const T *x, const float *shift, int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
 	for (int64_t r = 0; r < rows; r++, x += c)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]) - shift[i];
-			s[i] += v, q[i] += v * v;
+			s[i] += v;
+			q[i] += v * v;
 		}
 }
-template <class T> INLINE void apply(const T *x, const float *a, const float *b, int64_t rows, int64_t c, T *__restrict y) {
+template <class T>
+INLINE void apply(const T *x, const float *a, const float *b, int64_t rows, int64_t c, T *__restrict y) {
 	for (int64_t r = 0; r < rows; r++, x += c, y += c)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]) * a[i] + b[i];
@@ -57,14 +65,19 @@ template <class T> INLINE void apply(const T *x, const float *a, const float *b,
 		}
 }
 // back_sums adds up g and g (x - mean), where g is dy let through by the ReLU.
-template <class T> INLINE void back_sums(const T *x, const T *dy, int64_t ld, const float *a, const float *b, const float *mean, int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
+template <class T>
+INLINE void back_sums(const T *x, const T *dy, int64_t ld, const float *a, const float *b, const float *mean,
+	int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
 	for (int64_t r = 0; r < rows; r++, x += c, dy += ld)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]), g = v * a[i] + b[i] > 0 ? get(dy[i]) : 0;
-			s[i] += g, q[i] += g * (v - mean[i]);
+			s[i] += g;
+			q[i] += g * (v - mean[i]);
 		}
 }
-template <class T> INLINE void back_apply(const T *x, const T *dy, int64_t ld, const float *a, const float *b, const float *k, const float *d, int64_t rows, int64_t c, T *__restrict dx) {
+template <class T>
+INLINE void back_apply(const T *x, const T *dy, int64_t ld, const float *a, const float *b, const float *k,
+	const float *d, int64_t rows, int64_t c, T *__restrict dx) {
 	for (int64_t r = 0; r < rows; r++, x += c, dy += ld, dx += c)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]), g = v * a[i] + b[i] > 0 ? get(dy[i]) : 0;
@@ -74,22 +87,34 @@ template <class T> INLINE void back_apply(const T *x, const T *dy, int64_t ld, c
 
 // The same for each type, compiled for each generation of processors.
 #define KERNELS(T) \
-	WIDE void moments_(const T *x, const float *m, int64_t n, int64_t c, float *s, float *q) { moments(x, m, n, c, s, q); } \
-	WIDE void apply_(const T *x, const float *a, const float *b, int64_t n, int64_t c, T *y) { apply(x, a, b, n, c, y); } \
-	WIDE void back_sums_(const T *x, const T *g, int64_t ld, const float *a, const float *b, const float *m, int64_t n, int64_t c, float *s, float *q) { back_sums(x, g, ld, a, b, m, n, c, s, q); } \
-	WIDE void back_apply_(const T *x, const T *g, int64_t ld, const float *a, const float *b, const float *k, const float *d, int64_t n, int64_t c, T *o) { back_apply(x, g, ld, a, b, k, d, n, c, o); }
+	WIDE void moments_(const T *x, const float *m, int64_t n, int64_t c, float *s, float *q) { \
+		moments(x, m, n, c, s, q); \
+	} \
+	WIDE void apply_(const T *x, const float *a, const float *b, int64_t n, int64_t c, T *y) { \
+		apply(x, a, b, n, c, y); \
+	} \
+	WIDE void back_sums_(const T *x, const T *g, int64_t ld, const float *a, const float *b, const float *m, \
+		int64_t n, int64_t c, float *s, float *q) { \
+		back_sums(x, g, ld, a, b, m, n, c, s, q); \
+	} \
+	WIDE void back_apply_(const T *x, const T *g, int64_t ld, const float *a, const float *b, const float *k, \
+		const float *d, int64_t n, int64_t c, T *o) { \
+		back_apply(x, g, ld, a, b, k, d, n, c, o); \
+	}
 KERNELS(float)
 KERNELS(bf16)
 
 // ranges runs f(part, from, to) over rows in as many parts as there are threads; the cut depends on nothing else.
 template <class F> void ranges(int64_t rows, int parts, F f) {
 	at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
-		for (int64_t p = begin; p < end; p++) f(p, rows * p / parts, rows * (p + 1) / parts);
+		for (int64_t p = begin; p < end; p++)
+			f(p, rows * p / parts, rows * (p + 1) / parts);
 	});
 }
 
 // sums gives two sums per channel over all rows, of add(from, n, s, q).
-template <class F> void sums(int64_t rows, int64_t c, int parts, std::vector<double> &s, std::vector<double> &q, F add) {
+template <class F>
+void sums(int64_t rows, int64_t c, int parts, std::vector<double> &s, std::vector<double> &q, F add) {
 	std::vector<double> all(2 * c * parts, 0.0);
 	ranges(rows, parts, [&](int64_t part, int64_t from, int64_t to) {
 		std::vector<float> f(2 * c);
@@ -97,23 +122,34 @@ template <class F> void sums(int64_t rows, int64_t c, int parts, std::vector<dou
 		for (int64_t r = from; r < to; r += run_length) {
 			std::fill(f.begin(), f.end(), 0.0f);
 			add(r, std::min(run_length, to - r), f.data(), f.data() + c);
-			for (int64_t i = 0; i < 2 * c; i++) to_s[i] += f[i];
+			for (int64_t i = 0; i < 2 * c; i++)
+				to_s[i] += f[i];
 		}
 	});
-	s.assign(c, 0), q.assign(c, 0);
+	s.assign(c, 0);
+	q.assign(c, 0);
 	for (int p = 0; p < parts; p++)
-		for (int64_t i = 0; i < c; i++) s[i] += all[2 * c * p + i], q[i] += all[2 * c * p + c + i];
+		for (int64_t i = 0; i < c; i++) {
+			s[i] += all[2 * c * p + i];
+			q[i] += all[2 * c * p + c + i];
+		}
 }
 
-template <class T> const T *data(const at::Tensor &t) { return static_cast<const T *>(t.const_data_ptr()); }
+template <class T> const T *data(const at::Tensor &t) {
+	return static_cast<const T *>(t.const_data_ptr());
+}
 
-template <class T> at::Tensor run_forward(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, int parts, const at::Tensor &kept) {
+template <class T>
+at::Tensor run_forward(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &running_mean,
+	const at::Tensor &running_var, double momentum, double eps, int parts, const at::Tensor &kept) {
 	int64_t c = x.size(1), rows = x.numel() / c;
 	const T *in = data<T>(x);
 	std::vector<float> shift(c);
-	for (int64_t i = 0; i < c; i++) shift[i] = get(in[i]); // near the mean, against cancellation
+	for (int64_t i = 0; i < c; i++)
+		shift[i] = get(in[i]); // near the mean, against cancellation
 	std::vector<double> s, q;
-	sums(rows, c, parts, s, q, [&](int64_t r, int64_t n, float *fs, float *fq) { moments_(in + r * c, shift.data(), n, c, fs, fq); });
+	sums(rows, c, parts, s, q,
+		[&](int64_t r, int64_t n, float *fs, float *fq) { moments_(in + r * c, shift.data(), n, c, fs, fq); });
 	float *k = kept.mutable_data_ptr<float>(); // mean, 1/deviation, a, b
 	float *rm = running_mean.mutable_data_ptr<float>(), *rv = running_var.mutable_data_ptr<float>();
 	const float *pw = w.const_data_ptr<float>(), *pb = bias.const_data_ptr<float>();
@@ -121,53 +157,72 @@ template <class T> at::Tensor run_forward(const at::Tensor &x, const at::Tensor 
 		double d = s[i] / rows, mean = shift[i] + d, var = q[i] / rows - d * d;
 		var = var < 0 ? 0 : var;
 		double inverse = 1 / std::sqrt(var + eps);
-		k[i] = mean, k[c + i] = inverse, k[2 * c + i] = pw[i] * inverse, k[3 * c + i] = pb[i] - mean * pw[i] * inverse;
+		k[i] = mean;
+		k[c + i] = inverse;
+		k[2 * c + i] = pw[i] * inverse;
+		k[3 * c + i] = pb[i] - mean * pw[i] * inverse;
 		rm[i] = (1 - momentum) * rm[i] + momentum * mean;
 		rv[i] = (1 - momentum) * rv[i] + momentum * var * rows / std::max<int64_t>(rows - 1, 1);
 	}
 	at::Tensor y = at::empty_like(x);
 	T *out = static_cast<T *>(y.mutable_data_ptr());
-	ranges(rows, parts, [&](int64_t, int64_t from, int64_t to) { apply_(in + from * c, k + 2 * c, k + 3 * c, to - from, c, out + from * c); });
+	ranges(rows, parts, [&](int64_t, int64_t from, int64_t to) {
+		apply_(in + from * c, k + 2 * c, k + 3 * c, to - from, c, out + from * c);
+	});
 	return y;
 }
 
 // row_stride gives the distance of neighbouring pixels where pixels lie evenly with channels innermost, else 0: a
 // gradient that is a slice of a concatenation's is read where it lies.
 int64_t row_stride(const at::Tensor &t) {
-	int64_t ld = t.size(3) > 1 ? t.stride(3) : t.size(2) > 1 ? t.stride(2) : t.size(0) > 1 ? t.stride(0) : t.size(1);
-	bool even = (t.size(1) == 1 || t.stride(1) == 1) && ld >= t.size(1) && (t.size(2) == 1 || t.stride(2) == ld * t.size(3)) &&
-		(t.size(0) == 1 || t.stride(0) == ld * t.size(3) * t.size(2));
+	int64_t ld = t.size(3) > 1   ? t.stride(3)
+		     : t.size(2) > 1 ? t.stride(2)
+		     : t.size(0) > 1 ? t.stride(0)
+				     : t.size(1);
+	bool even = (t.size(1) == 1 || t.stride(1) == 1) && ld >= t.size(1) &&
+		    (t.size(2) == 1 || t.stride(2) == ld * t.size(3)) &&
+		    (t.size(0) == 1 || t.stride(0) == ld * t.size(3) * t.size(2));
 	return even ? ld : 0;
 }
 
-template <class T> variable_list run_backward(const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept, int parts) {
+template <class T>
+variable_list run_backward(const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept, int parts) {
 	int64_t c = x.size(1), rows = x.numel() / c;
 	const T *in = data<T>(x), *g = data<T>(dy);
 	const float *k = kept.const_data_ptr<float>(), *mean = k, *inverse = k + c, *a = k + 2 * c, *b = k + 3 * c;
 	std::vector<double> s, q;
-	sums(rows, c, parts, s, q, [&](int64_t r, int64_t n, float *fs, float *fq) { back_sums_(in + r * c, g + r * ld, ld, a, b, mean, n, c, fs, fq); });
+	sums(rows, c, parts, s, q, [&](int64_t r, int64_t n, float *fs, float *fq) {
+		back_sums_(in + r * c, g + r * ld, ld, a, b, mean, n, c, fs, fq);
+	});
 	at::Tensor dw = at::empty({c}, at::kFloat), db = at::empty({c}, at::kFloat), dx = at::empty_like(x);
 	std::vector<float> slope(c), offset(c);
 	float *pw = dw.mutable_data_ptr<float>(), *pb = db.mutable_data_ptr<float>();
 	for (int64_t i = 0; i < c; i++) {
 		double w = q[i] * inverse[i];
-		pw[i] = w, pb[i] = s[i];
+		pw[i] = w;
+		pb[i] = s[i];
 		slope[i] = -a[i] * inverse[i] * w / rows;
 		offset[i] = -a[i] * s[i] / rows - double(slope[i]) * mean[i];
 	}
 	T *out = static_cast<T *>(dx.mutable_data_ptr());
-	ranges(rows, parts, [&](int64_t, int64_t from, int64_t to) { back_apply_(in + from * c, g + from * ld, ld, a, b, slope.data(), offset.data(), to - from, c, out + from * c); });
+	ranges(rows, parts, [&](int64_t, int64_t from, int64_t to) {
+		back_apply_(in + from * c, g + from * ld, ld, a, b, slope.data(), offset.data(), to - from, c,
+			out + from * c);
+	});
 	return {dx, dw, db};
 }
 
 struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
-	static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, int64_t config) {
+	static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
+		const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, int64_t config) {
 		auto &c = *reinterpret_cast<const Config *>(config);
 		int parts = c.threads;
-		at::Tensor kept = at::empty({4, x.size(1)}, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
+		at::Tensor kept = at::empty(
+			{4, x.size(1)}, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
 		at::Tensor y = c.kernels ? gpu::bn_relu_forward(*c.kernels, x, w, b, rm, rv, momentum, eps, kept)
-			: x.scalar_type() == at::kFloat ? run_forward<float>(x, w, b, rm, rv, momentum, eps, parts, kept)
-			: run_forward<bf16>(x, w, b, rm, rv, momentum, eps, parts, kept);
+			       : x.scalar_type() == at::kFloat
+				       ? run_forward<float>(x, w, b, rm, rv, momentum, eps, parts, kept)
+				       : run_forward<bf16>(x, w, b, rm, rv, momentum, eps, parts, kept);
 		ctx->save_for_backward({x, kept});
 		ctx->saved_data["config"] = config; // the engine's, which outlives the pass
 		return y;
@@ -177,10 +232,14 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 		auto &c = *reinterpret_cast<const Config *>(ctx->saved_data["config"].toInt());
 		at::Tensor g = dy[0];
 		int64_t ld = row_stride(g);
-		if (ld == 0) g = g.contiguous(at::MemoryFormat::ChannelsLast), ld = g.size(1);
+		if (ld == 0) {
+			g = g.contiguous(at::MemoryFormat::ChannelsLast);
+			ld = g.size(1);
+		}
 		auto d = c.kernels ? gpu::bn_relu_backward(*c.kernels, saved[0], g, ld, saved[1])
-			: saved[0].scalar_type() == at::kFloat ? run_backward<float>(saved[0], g, ld, saved[1], c.threads)
-			: run_backward<bf16>(saved[0], g, ld, saved[1], c.threads);
+			 : saved[0].scalar_type() == at::kFloat
+				 ? run_backward<float>(saved[0], g, ld, saved[1], c.threads)
+				 : run_backward<bf16>(saved[0], g, ld, saved[1], c.threads);
 		return {d[0], d[1], d[2], {}, {}, {}, {}, {}};
 	}
 };
@@ -188,13 +247,17 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 } // namespace
 
 bool can_fuse_batch_norm(const at::Tensor &x, const Config &config) {
-	bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 || (config.kernels && x.scalar_type() == at::kHalf);
+	bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 ||
+		    (config.kernels && x.scalar_type() == at::kHalf);
 	return (config.kernels || x.device().is_cpu()) && type && x.dim() == 4 && x.numel() > 0 &&
-		x.is_contiguous(at::MemoryFormat::ChannelsLast);
+	       x.is_contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b, const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, const Config &config) {
-	return BatchNormReLU::apply(x, w, b, running_mean, running_var, momentum, eps, reinterpret_cast<int64_t>(&config));
+at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
+	const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps,
+	const Config &config) {
+	return BatchNormReLU::apply(
+		x, w, b, running_mean, running_var, momentum, eps, reinterpret_cast<int64_t>(&config));
 }
 
 } // namespace synshard

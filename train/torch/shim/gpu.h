@@ -34,14 +34,17 @@ public:
 	int multiprocessors = 1;
 
 private:
-	virtual void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types, size_t n) const = 0;
+	virtual void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types,
+		size_t n) const = 0;
 };
 
 // batch_norm_relu's two halves. kept is fused.cpp's: [4, channels].
-at::Tensor bn_relu_forward(const Kernels &, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const at::Tensor &running_mean,
-	const at::Tensor &running_var, double momentum, double eps, const at::Tensor &kept);
+at::Tensor bn_relu_forward(const Kernels &, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
+	const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps,
+	const at::Tensor &kept);
 // The gradients of x, weight and bias. The distance of dy's pixels is ld elements.
-std::vector<at::Tensor> bn_relu_backward(const Kernels &, const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept);
+std::vector<at::Tensor> bn_relu_backward(
+	const Kernels &, const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept);
 
 // dropout_mask is network.cpp's, of the seed that lies on the device.
 at::Tensor dropout_mask(const Kernels &, const at::Tensor &like, double p, const Settings *, int node);
@@ -54,7 +57,7 @@ public:
 	void run(const Network &, const Settings *, State *, Result *) const;
 
 private:
-	struct Part { // of the network, as large as one launch's arguments allow
+	struct Part {                    // of the network, as large as one launch's arguments allow
 		std::vector<int> params; // with gradients
 		at::Tensor chunks;
 		unsigned blocks = 0;
@@ -83,12 +86,12 @@ private:
 class Queue {
 public:
 	Queue(ss_engine &);
-	~Queue(); // waits for the steps added
+	~Queue();                                                 // waits for the steps added
 	void add(ss_engine &, const ss_batch &, const ss_step &); // returns when the batch's memory is free again
 	void collect(ss_metrics &);                               // of the oldest step added
 	size_t waiting() const { return pending.size(); }
-	// forget gives the recording's memory back; false if there is none. The next steps are run one by one, then recorded
-	// again.
+	// forget gives the recording's memory back; false if there is none. The next steps are run one by one, then
+	// recorded again.
 	bool forget();
 	State state() const; // waits for the steps added
 	void set_state(const State &);

@@ -13,7 +13,9 @@ struct Graph::State {
 	at::cuda::CUDAGraph graph;
 };
 
-bool Graph::possible(const at::Device &device) { return device.is_cuda(); }
+bool Graph::possible(const at::Device &device) {
+	return device.is_cuda();
+}
 
 void Graph::record(const std::function<void()> &f) {
 	// Other threads go on with what a recording forbids; only what this stream is given counts.
@@ -30,16 +32,25 @@ void Graph::record(const std::function<void()> &f) {
 	state->graph.capture_end();
 }
 
-void Graph::replay() { state->graph.replay(); }
+void Graph::replay() {
+	state->graph.replay();
+}
 #else
 struct Graph::State {};
 
-bool Graph::possible(const at::Device &) { return false; }
-void Graph::record(const std::function<void()> &) { throw no_device("this engine was built without CUDA's headers"); }
-void Graph::replay() { throw no_device("this engine was built without CUDA's headers"); }
+bool Graph::possible(const at::Device &) {
+	return false;
+}
+void Graph::record(const std::function<void()> &) {
+	throw no_device("this engine was built without CUDA's headers");
+}
+void Graph::replay() {
+	throw no_device("this engine was built without CUDA's headers");
+}
 #endif
 
-Graph::Graph() : state(std::make_unique<State>()) {}
+Graph::Graph() : state(std::make_unique<State>()) {
+}
 Graph::~Graph() = default;
 
 } // namespace gpu

@@ -50,7 +50,8 @@ struct Bucket {
 
 struct Hook : torch::autograd::FunctionPostHook {
 	explicit Hook(std::function<void()> f) : f(std::move(f)) {}
-	torch::autograd::variable_list operator()(const torch::autograd::variable_list &outputs, const torch::autograd::variable_list &) override {
+	torch::autograd::variable_list operator()(
+		const torch::autograd::variable_list &outputs, const torch::autograd::variable_list &) override {
 		f();
 		return outputs;
 	}
@@ -66,7 +67,9 @@ std::string first_line(const std::exception &e) {
 
 c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &device) {
 	c10d::TCPStoreOptions options;
-	options.port = static_cast<uint16_t>(c.master_port), options.isServer = c.rank == 0, options.numWorkers = c.world;
+	options.port = static_cast<uint16_t>(c.master_port);
+	options.isServer = c.rank == 0;
+	options.numWorkers = c.world;
 	options.timeout = std::chrono::milliseconds(static_cast<int64_t>(c.timeout_s * 1000));
 	c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(c.master_addr, options);
 	store = c10::make_intrusive<c10d::PrefixStore>("synshard", store);
@@ -78,11 +81,13 @@ c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &
 		nccl->enableCollectivesTiming();
 		return nccl;
 #else
-		throw no_device("this engine was built without NCCL's headers, which several GPUs need; build it again where they are (scripts/build-shim.sh)");
+		throw no_device(
+			"this engine was built without NCCL's headers, which several GPUs need; build it again where they are (scripts/build-shim.sh)");
 #endif
 	}
 	auto o = c10d::ProcessGroupGloo::Options::create(options.timeout);
-	o->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(c.rank == 0 || !c.host || !*c.host ? c.master_addr : c.host));
+	o->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(
+		c.rank == 0 || !c.host || !*c.host ? c.master_addr : c.host));
 	o->threads = 2;
 	return c10::make_intrusive<c10d::ProcessGroupGloo>(store, c.rank, c.world, o);
 }
@@ -110,9 +115,11 @@ struct Group::State {
 		Transfer x;
 		x.sent = Clock::now();
 		x.work = sum(t);
-		if (device.is_cuda()) return x;
+		if (device.is_cuda())
+			return x;
 		x.ended = std::make_shared<std::atomic<Clock::rep>>(0);
-		x.work->getFuture()->addCallback([ended = x.ended](c10::ivalue::Future &) { *ended = Clock::now().time_since_epoch().count(); });
+		x.work->getFuture()->addCallback(
+			[ended = x.ended](c10::ivalue::Future &) { *ended = Clock::now().time_since_epoch().count(); });
 		return x;
 	}
 
@@ -121,31 +128,39 @@ struct Group::State {
 		for (size_t i = 0; i < b.params.size(); i++) {
 			Param &p = n.params[b.params[i]];
 			auto view = at::as_strided(b.flat, p.value.sizes(), p.value.strides(), b.offset[i]);
-			if (p.value.grad().defined()) view.copy_(p.value.grad());
-			else view.zero_();
+			if (p.value.grad().defined())
+				view.copy_(p.value.grad());
+			else
+				view.zero_();
 			p.value.mutable_grad() = view;
 		}
 		b.transfer = transfer(b.flat);
 	}
 
 	void arrived(Network &n, size_t bucket) {
-		if (!active) return;
+		if (!active)
+			return;
 		buckets[bucket].ready++;
-		while (next < buckets.size() && buckets[next].ready == buckets[next].params.size()) send(n, buckets[next++]);
+		while (next < buckets.size() && buckets[next].ready == buckets[next].params.size())
+			send(n, buckets[next++]);
 	}
 };
 
 Group::Group(const ss_config &c, const Config &config, Network &network) : state(std::make_unique<State>()) {
-	if (c.rank < 0 || c.rank >= c.world || !c.master_addr || !*c.master_addr || c.master_port < 1 || c.master_port > 65535 || !(c.timeout_s > 0))
-		throw bad_argument("rank " + std::to_string(c.rank) + " of " + std::to_string(c.world) + " processes: a rank, an address, a port or a time limit is out of range");
+	if (c.rank < 0 || c.rank >= c.world || !c.master_addr || !*c.master_addr || c.master_port < 1 ||
+		c.master_port > 65535 || !(c.timeout_s > 0))
+		throw bad_argument("rank " + std::to_string(c.rank) + " of " + std::to_string(c.world) +
+				   " processes: a rank, an address, a port or a time limit is out of range");
 	State &s = *state;
-	s.device = config.device, s.world = c.world;
+	s.device = config.device;
+	s.world = c.world;
 	try {
 		s.backend = connect(c, config.device);
 	} catch (const no_device &) {
 		throw;
 	} catch (const std::exception &e) {
-		throw lost_peer(std::string("meeting at ") + c.master_addr + ":" + std::to_string(c.master_port) + ": " + first_line(e));
+		throw lost_peer(std::string("meeting at ") + c.master_addr + ":" + std::to_string(c.master_port) +
+				": " + first_line(e));
 	}
 	int64_t stats = 0, filled = 0;
 	for (int i = static_cast<int>(network.params.size()) - 1; i >= 0; i--) { // the backward pass's order
@@ -154,18 +169,24 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 			stats += p.value.numel();
 			continue;
 		}
-		if (s.buckets.empty() || filled * 4 >= bucket_bytes) s.buckets.emplace_back(), filled = 0;
+		if (s.buckets.empty() || filled * 4 >= bucket_bytes) {
+			s.buckets.emplace_back();
+			filled = 0;
+		}
 		Bucket &b = s.buckets.back();
-		b.params.push_back(i), b.offset.push_back(filled);
+		b.params.push_back(i);
+		b.offset.push_back(filled);
 		filled += p.value.numel();
 		size_t index = s.buckets.size() - 1;
 		auto accumulator = torch::autograd::impl::grad_accumulator(p.value);
-		accumulator->add_post_hook(std::make_unique<Hook>([state = state.get(), &network, index] { state->arrived(network, index); }));
+		accumulator->add_post_hook(std::make_unique<Hook>(
+			[state = state.get(), &network, index] { state->arrived(network, index); }));
 		s.accumulators.push_back(accumulator); // a parameter holds its accumulator weakly
 	}
 	for (Bucket &b : s.buckets) {
 		int64_t n = 0;
-		for (int i : b.params) n += network.params[i].value.numel();
+		for (int i : b.params)
+			n += network.params[i].value.numel();
 		b.flat = at::zeros({n}, at::TensorOptions().dtype(at::kFloat).device(config.device));
 	}
 	s.stats = at::zeros({stats}, at::TensorOptions().dtype(at::kFloat).device(config.device));
@@ -175,14 +196,20 @@ Group::~Group() = default;
 
 void Group::begin(Network &network, bool share_stats) {
 	State &s = *state;
-	s.active = true, s.next = 0;
-	for (Bucket &b : s.buckets) b.ready = 0, b.transfer = {};
+	s.active = true;
+	s.next = 0;
+	for (Bucket &b : s.buckets)
+		b.ready = 0, b.transfer = {};
 	s.stats_transfer = {};
-	if (!share_stats || s.stats.numel() == 0) return;
+	if (!share_stats || s.stats.numel() == 0)
+		return;
 	at::NoGradGuard none;
 	int64_t at = 0;
 	for (Param &p : network.params)
-		if (!p.trained()) s.stats.narrow(0, at, p.value.numel()).copy_(p.value), at += p.value.numel();
+		if (!p.trained()) {
+			s.stats.narrow(0, at, p.value.numel()).copy_(p.value);
+			at += p.value.numel();
+		}
 	s.stats_transfer = s.transfer(s.stats);
 }
 
@@ -192,19 +219,27 @@ double Group::finish(Network &network) {
 	at::NoGradGuard none;
 	auto began = Clock::now();
 	if (s.device.is_cuda()) {
-		for (auto *e : {&s.wait_begins, &s.wait_ends}) *e = std::make_unique<c10::Event>(s.device.type(), c10::EventFlag::BACKEND_DEFAULT);
+		for (auto *e : {&s.wait_begins, &s.wait_ends})
+			*e = std::make_unique<c10::Event>(s.device.type(), c10::EventFlag::BACKEND_DEFAULT);
 		s.wait_begins->record(at::accelerator::getCurrentStream(s.device.index()));
 	}
 	try {
-		for (; s.next < s.buckets.size(); s.next++) s.send(network, s.buckets[s.next]); // parameters out of this graph
-		for (Bucket &b : s.buckets) b.transfer.work->wait();
-		if (s.stats_transfer.work) s.stats_transfer.work->wait();
-		if (s.wait_ends) s.wait_ends->record(at::accelerator::getCurrentStream(s.device.index()));
+		for (; s.next < s.buckets.size(); s.next++)
+			s.send(network, s.buckets[s.next]); // parameters out of this graph
+		for (Bucket &b : s.buckets)
+			b.transfer.work->wait();
+		if (s.stats_transfer.work)
+			s.stats_transfer.work->wait();
+		if (s.wait_ends)
+			s.wait_ends->record(at::accelerator::getCurrentStream(s.device.index()));
 		if (s.stats_transfer.work) {
 			s.stats.div_(s.world);
 			int64_t at = 0;
 			for (Param &p : network.params)
-				if (!p.trained()) p.value.copy_(s.stats.narrow(0, at, p.value.numel())), at += p.value.numel();
+				if (!p.trained()) {
+					p.value.copy_(s.stats.narrow(0, at, p.value.numel()));
+					at += p.value.numel();
+				}
 		}
 	} catch (const std::exception &e) {
 		throw lost_peer(first_line(e));
@@ -212,31 +247,39 @@ double Group::finish(Network &network) {
 	return std::chrono::duration<double>(Clock::now() - began).count();
 }
 
-void Group::abandon() { state->active = false; }
+void Group::abandon() {
+	state->active = false;
+}
 
 void Group::measure(ss_metrics &m) {
 	State &s = *state;
 	std::vector<const Transfer *> all;
-	for (const Bucket &b : s.buckets) all.push_back(&b.transfer);
+	for (const Bucket &b : s.buckets)
+		all.push_back(&b.transfer);
 	all.push_back(&s.stats_transfer);
 	m.exchange_s = 0;
 	if (s.device.is_cuda()) { // one after the other on NCCL's own stream
-		if (!s.wait_ends) return;
+		if (!s.wait_ends)
+			return;
 		for (auto *t : all)
-			if (t->work) m.exchange_s += t->work->getDuration() / 1e3;
+			if (t->work)
+				m.exchange_s += t->work->getDuration() / 1e3;
 		m.group_s = s.wait_begins->elapsedTime(*s.wait_ends) / 1e3;
 		return;
 	}
 	// Several are on their way at a time: the time in which at least one was.
 	std::vector<std::pair<Clock::time_point, Clock::time_point>> spans;
 	for (auto *t : all)
-		if (t->ended && *t->ended) spans.emplace_back(t->sent, Clock::time_point(Clock::duration(*t->ended)));
+		if (t->ended && *t->ended)
+			spans.emplace_back(t->sent, Clock::time_point(Clock::duration(*t->ended)));
 	std::sort(spans.begin(), spans.end());
 	Clock::time_point until{};
 	Clock::duration sum{};
 	for (auto &[from, to] : spans) {
-		if (to <= until) continue;
-		sum += to - std::max(from, until), until = to;
+		if (to <= until)
+			continue;
+		sum += to - std::max(from, until);
+		until = to;
 	}
 	m.exchange_s = std::chrono::duration<double>(sum).count();
 }
@@ -255,29 +298,37 @@ void Group::sum(double *values, int64_t n) {
 
 // meet passes a word through a store of libtorch's. Rank 0 goes on when all have read it, so that its store may end.
 void meet(const ss_meeting &m, char *word, size_t n) {
-	if (!m.addr || !m.name || m.rank < 0 || m.rank >= m.world || m.port < 1 || m.port > 65535 || !(m.timeout_s > 0) || !word || n == 0)
+	if (!m.addr || !m.name || m.rank < 0 || m.rank >= m.world || m.port < 1 || m.port > 65535 ||
+		!(m.timeout_s > 0) || !word || n == 0)
 		throw bad_argument("meeting: an address, a port, a rank or a time limit is out of range");
 	std::string at = std::string("meeting at ") + m.addr + ":" + std::to_string(m.port);
 	int missing = m.rank == 0 ? 0 : -1; // whom rank 0 waits for
 	try {
 		c10d::TCPStoreOptions options;
-		options.port = static_cast<uint16_t>(m.port), options.isServer = m.rank == 0 && !m.hosted, options.waitWorkers = false;
+		options.port = static_cast<uint16_t>(m.port);
+		options.isServer = m.rank == 0 && !m.hosted;
+		options.waitWorkers = false;
 		options.timeout = std::chrono::milliseconds(static_cast<int64_t>(m.timeout_s * 1000));
 		c10d::PrefixStore store(m.name, c10::make_intrusive<c10d::TCPStore>(m.addr, options));
 		std::vector<uint8_t> read{1};
 		if (m.rank == 0) {
 			store.set("word", std::vector<uint8_t>(word, word + std::strlen(word)));
-			for (missing = 1; missing < m.world; missing++) store.wait({"read/" + std::to_string(missing)}, options.timeout);
+			for (missing = 1; missing < m.world; missing++)
+				store.wait({"read/" + std::to_string(missing)}, options.timeout);
 			return;
 		}
 		auto said = store.get("word");
-		if (said.size() >= n) throw bad_argument("rank 0 said more than there is room for");
-		std::memcpy(word, said.data(), said.size()), word[said.size()] = 0;
+		if (said.size() >= n)
+			throw bad_argument("rank 0 said more than there is room for");
+		std::memcpy(word, said.data(), said.size());
+		word[said.size()] = 0;
 		store.set("read/" + std::to_string(m.rank), read);
 	} catch (const bad_argument &) {
 		throw;
 	} catch (const std::exception &e) {
-		if (missing > 0) throw lost_peer(at + ": rank " + std::to_string(missing) + " of " + std::to_string(m.world) + " did not come: " + first_line(e));
+		if (missing > 0)
+			throw lost_peer(at + ": rank " + std::to_string(missing) + " of " + std::to_string(m.world) +
+					" did not come: " + first_line(e));
 		throw lost_peer(at + ": " + first_line(e));
 	}
 }

@@ -21,12 +21,12 @@ struct Settings {
 
 // State is what the device keeps from step to step, so that no step waits for the host.
 struct State {
-	double loss_scale;      // of the next step
-	long long good_steps;   // since it last changed
-	long long updates;      // made
-	double factor;          // gradients times this are those of the loss, clipped
+	double loss_scale;         // of the next step
+	long long good_steps;      // since it last changed
+	long long updates;         // made
+	double factor;             // gradients times this are those of the loss, clipped
 	double correct1, correct2; // AdamW: 1 - beta^updates
-	int apply;              // 0: the norm was not finite, nothing is changed
+	int apply;                 // 0: the norm was not finite, nothing is changed
 	int padding;
 };
 
@@ -67,14 +67,16 @@ __device__
 #else
 inline
 #endif
-// dropout_at gives the mask's value at a place: 0 with probability p, else 1/(1-p). The bits are splitmix64's.
-float dropout_at(unsigned long long seed, int node, long long i, float p) {
+	// dropout_at gives the mask's value at a place: 0 with probability p, else 1/(1-p). The bits are splitmix64's.
+	float
+	dropout_at(unsigned long long seed, int node, long long i, float p) {
 	unsigned long long z = seed * 0x9E3779B97F4A7C15ull + static_cast<unsigned long long>(node);
 	for (int turn = 0; turn < 2; turn++) {
 		z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
 		z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
 		z ^= z >> 31;
-		if (turn == 0) z += static_cast<unsigned long long>(i + 1) * 0x9E3779B97F4A7C15ull;
+		if (turn == 0)
+			z += static_cast<unsigned long long>(i + 1) * 0x9E3779B97F4A7C15ull;
 	}
 	return static_cast<float>(z >> 40) * 0x1p-24f < p ? 0 : 1 / (1 - p);
 }

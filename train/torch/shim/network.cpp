@@ -14,10 +14,12 @@ const char *kind_name(int kind) {
 
 // mask gives x's shape of 0 and 1/(1-p), a function of seed and node alone on every device.
 at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, const Pass &pass, int node) {
-	if (pass.settings) return gpu::dropout_mask(*config.kernels, x, p, pass.settings, node);
+	if (pass.settings)
+		return gpu::dropout_mask(*config.kernels, x, p, pass.settings, node);
 	auto mask = at::empty(x.sizes(), at::kFloat);
 	float *to = mask.mutable_data_ptr<float>();
-	for (int64_t i = 0; i < mask.numel(); i++) to[i] = gpu::dropout_at(pass.seed, node, i, static_cast<float>(p));
+	for (int64_t i = 0; i < mask.numel(); i++)
+		to[i] = gpu::dropout_at(pass.seed, node, i, static_cast<float>(p));
 	return mask.to(x.options());
 }
 
@@ -26,7 +28,10 @@ at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, con
 void Network::load(const ss_network &n, const Config &config) {
 	if (n.n_nodes < 2 || n.n_params < 1 || n.logits <= 0 || n.logits >= n.n_nodes)
 		throw bad_argument("network: no nodes, no parameters or no logits");
-	logits = n.logits, embedding = n.embedding, classes = n.classes, input = n.input;
+	logits = n.logits;
+	embedding = n.embedding;
+	classes = n.classes;
+	input = n.input;
 	nodes.resize(n.n_nodes);
 	for (int i = 0; i < n.n_nodes; i++) {
 		const ss_node &from = n.nodes[i];
@@ -35,50 +40,76 @@ void Network::load(const ss_network &n, const Config &config) {
 		to.inputs.assign(from.inputs, from.inputs + from.n_inputs);
 		for (int in : to.inputs) {
 			if (in < 0 || in >= i)
-				throw bad_argument("network: node " + std::to_string(i) + " reads node " + std::to_string(in));
+				throw bad_argument(
+					"network: node " + std::to_string(i) + " reads node " + std::to_string(in));
 			nodes[in].last_use = i;
 			nodes[in].uses++;
 		}
-		if (from.op < SS_INPUT || from.op > SS_FLATTEN || (from.op == SS_INPUT) != (i == 0) || (i > 0 && to.inputs.empty()))
-			throw bad_argument("network: node " + std::to_string(i) + ": operation " + std::to_string(from.op));
-		for (int d = 0; d < 2; d++)
-			to.kernel[d] = from.kernel[d], to.stride[d] = from.stride[d], to.pad[d] = from.pad[d], to.size[d] = from.size[d];
-		to.ceil_mode = from.ceil_mode, to.count_include_pad = from.count_include_pad;
-		to.eps = from.eps, to.p = from.p, to.alpha = from.alpha, to.beta = from.beta, to.k = from.k;
+		if (from.op < SS_INPUT || from.op > SS_FLATTEN || (from.op == SS_INPUT) != (i == 0) ||
+			(i > 0 && to.inputs.empty()))
+			throw bad_argument(
+				"network: node " + std::to_string(i) + ": operation " + std::to_string(from.op));
+		for (int d = 0; d < 2; d++) {
+			to.kernel[d] = from.kernel[d];
+			to.stride[d] = from.stride[d];
+			to.pad[d] = from.pad[d];
+			to.size[d] = from.size[d];
+		}
+		to.ceil_mode = from.ceil_mode;
+		to.count_include_pad = from.count_include_pad;
+		to.eps = from.eps;
+		to.p = from.p;
+		to.alpha = from.alpha;
+		to.beta = from.beta;
+		to.k = from.k;
 		std::fill(std::begin(to.param), std::end(to.param), -1);
 	}
 	params.resize(n.n_params);
 	for (int i = 0; i < n.n_params; i++) {
 		const ss_param &from = n.params[i];
 		Param &to = params[i];
-		to.name = from.name, to.kind = from.kind, to.node = from.node;
-		if (from.node < 1 || from.node >= n.n_nodes || from.kind < 0 || from.kind > SS_RUNNING_VAR || from.rank < 1 || from.rank > 4)
-			throw bad_argument("parameter " + to.name + ": " + kind_name(from.kind) + " of node " + std::to_string(from.node));
+		to.name = from.name;
+		to.kind = from.kind;
+		to.node = from.node;
+		if (from.node < 1 || from.node >= n.n_nodes || from.kind < 0 || from.kind > SS_RUNNING_VAR ||
+			from.rank < 1 || from.rank > 4)
+			throw bad_argument("parameter " + to.name + ": " + kind_name(from.kind) + " of node " +
+					   std::to_string(from.node));
 		to.shape.assign(from.shape, from.shape + from.rank);
-		auto format = from.rank == 4 && config.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
+		auto format = from.rank == 4 && config.channels_last ? at::MemoryFormat::ChannelsLast
+								     : at::MemoryFormat::Contiguous;
 		to.value = at::zeros(to.shape, at::kFloat).to(config.device).contiguous(format);
-		if (to.trained()) to.value.requires_grad_(true);
-		if (config.ema) to.ema = at::zeros_like(to.value);
+		if (to.trained())
+			to.value.requires_grad_(true);
+		if (config.ema)
+			to.ema = at::zeros_like(to.value);
 		nodes[from.node].param[from.kind] = i;
-		if (!by_name.emplace(to.name, i).second) throw bad_argument("parameter " + to.name + " is there twice");
+		if (!by_name.emplace(to.name, i).second)
+			throw bad_argument("parameter " + to.name + " is there twice");
 	}
 	nodes[logits].last_use = n.n_nodes;
 	for (int i = 0; i < n.n_aux; i++) {
-		if (n.aux[i] < 1 || n.aux[i] >= n.n_nodes) throw bad_argument("network: auxiliary head at node " + std::to_string(n.aux[i]));
-		aux.push_back(n.aux[i]), aux_weight.push_back(n.aux_weight[i]);
+		if (n.aux[i] < 1 || n.aux[i] >= n.n_nodes)
+			throw bad_argument("network: auxiliary head at node " + std::to_string(n.aux[i]));
+		aux.push_back(n.aux[i]);
+		aux_weight.push_back(n.aux_weight[i]);
 		nodes[n.aux[i]].last_use = n.n_nodes;
 	}
 	for (Node &relu : nodes) {
-		if (relu.op != SS_RELU || !config.fused) continue;
+		if (relu.op != SS_RELU || !config.fused)
+			continue;
 		Node &before = nodes[relu.inputs[0]];
-		relu.done = before.with_relu = before.op == SS_BATCH_NORM && before.uses == 1 && before.last_use < n.n_nodes;
+		relu.done = before.with_relu =
+			before.op == SS_BATCH_NORM && before.uses == 1 && before.last_use < n.n_nodes;
 	}
 }
 
-at::Tensor Network::run(const Config &config, const Node &n, int index, const std::vector<at::Tensor> &outs, const Pass &pass) const {
+at::Tensor Network::run(
+	const Config &config, const Node &n, int index, const std::vector<at::Tensor> &outs, const Pass &pass) const {
 	const at::Tensor &x = outs[n.inputs[0]];
 	auto param = [&](int kind) {
-		if (n.param[kind] < 0) throw bad_argument("node " + std::to_string(index) + " has no " + kind_name(kind));
+		if (n.param[kind] < 0)
+			throw bad_argument("node " + std::to_string(index) + " has no " + kind_name(kind));
 		const Param &p = params[n.param[kind]];
 		return pass.ema ? p.ema : p.value;
 	};
@@ -89,29 +120,34 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
 	case SS_BATCH_NORM:
 		if (n.with_relu && pass.mode == Mode::train && can_fuse_batch_norm(x, config))
-			return batch_norm_relu(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
-				pass.bn_momentum, n.eps, config);
+			return batch_norm_relu(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN),
+				param(SS_RUNNING_VAR), pass.bn_momentum, n.eps, config);
 		{
-			at::Tensor y = at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
-				pass.mode == Mode::train, pass.bn_momentum, n.eps, true);
+			at::Tensor y = at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN),
+				param(SS_RUNNING_VAR), pass.mode == Mode::train, pass.bn_momentum, n.eps, true);
 			return n.with_relu ? y.relu_() : y;
 		}
 	case SS_RELU:
-		if (n.done) return x;
-		if (nodes[n.inputs[0]].uses > 1 || n.inputs[0] < pass.first) return at::relu(x);
+		if (n.done)
+			return x;
+		if (nodes[n.inputs[0]].uses > 1 || n.inputs[0] < pass.first)
+			return at::relu(x);
 		{
 			at::Tensor y = x; // nobody else reads it, and no backward formula before a ReLU needs its input
 			return y.relu_();
 		}
 	case SS_MAX_POOL:
-		return at::max_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]}, 1, n.ceil_mode);
+		return at::max_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]},
+			1, n.ceil_mode);
 	case SS_AVG_POOL:
-		return at::avg_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]}, n.ceil_mode, n.count_include_pad);
+		return at::avg_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]},
+			n.ceil_mode, n.count_include_pad);
 	case SS_GLOBAL_AVG_POOL:
 		return at::adaptive_avg_pool2d(x, {std::max<int64_t>(n.size[0], 1), std::max<int64_t>(n.size[1], 1)});
 	case SS_CONCAT: {
 		std::vector<at::Tensor> parts;
-		for (int in : n.inputs) parts.push_back(outs[in]);
+		for (int in : n.inputs)
+			parts.push_back(outs[in]);
 		return at::cat(parts, 1);
 	}
 	case SS_ADD:
@@ -121,7 +157,8 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	case SS_DROPOUT:
 		return pass.mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(config, x, n.p, pass, index);
 	case SS_LRN: {
-		auto squares = at::constant_pad_nd(x.to(at::kFloat).square().unsqueeze(1), {0, 0, 0, 0, n.size[0] / 2, (n.size[0] - 1) / 2});
+		auto squares = at::constant_pad_nd(
+			x.to(at::kFloat).square().unsqueeze(1), {0, 0, 0, 0, n.size[0] / 2, (n.size[0] - 1) / 2});
 		auto mean = at::avg_pool3d(squares, {n.size[0], 1, 1}, 1).squeeze(1);
 		return x / mean.mul(n.alpha).add(n.k).pow(n.beta).to(x.scalar_type());
 	}
@@ -131,40 +168,48 @@ at::Tensor Network::run(const Config &config, const Node &n, int index, const st
 	throw bad_argument("node " + std::to_string(index) + ": operation " + std::to_string(n.op));
 }
 
-Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed, const gpu::Settings *settings) const {
+Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed,
+	const gpu::Settings *settings) const {
 	std::vector<at::Tensor> outs(nodes.size());
 	outs[0] = x.to(config.compute);
 	int last = logits;
 	if (with_aux)
-		for (int a : aux) last = std::max(last, a);
+		for (int a : aux)
+			last = std::max(last, a);
 	std::vector<bool> wanted(nodes.size(), false);
 	wanted[logits] = true;
 	if (with_aux)
-		for (int a : aux) wanted[a] = true;
+		for (int a : aux)
+			wanted[a] = true;
 	for (int i = last; i > 0; i--)
 		if (wanted[i])
-			for (int in : nodes[i].inputs) wanted[in] = true;
+			for (int in : nodes[i].inputs)
+				wanted[in] = true;
 	Outputs o;
 	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1};
 	if (config.recompute && at::GradMode::is_enabled()) {
 		forward_segments(config, outs, wanted, last, pass, o);
 	} else {
 		for (int i = 1; i <= last; i++) {
-			if (!wanted[i]) continue;
+			if (!wanted[i])
+				continue;
 			outs[i] = run(config, nodes[i], i, outs, pass);
-			if (i == embedding && mode == Mode::eval) o.embedding = outs[i].flatten(1);
+			if (i == embedding && mode == Mode::eval)
+				o.embedding = outs[i].flatten(1);
 			for (int in : nodes[i].inputs)
-				if (nodes[in].last_use == i) outs[in].reset();
+				if (nodes[in].last_use == i)
+					outs[in].reset();
 		}
 	}
 	o.logits = outs[logits].to(at::kFloat);
 	if (with_aux)
-		for (int a : aux) o.aux.push_back(outs[a].to(at::kFloat));
+		for (int a : aux)
+			o.aux.push_back(outs[a].to(at::kFloat));
 	return o;
 }
 
-
-void Network::forward_segments(const Config &config, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last, const Pass &whole, Outputs &o) const {
+void Network::forward_segments(const Config &config, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted,
+	int last, const Pass &whole, Outputs &o) const {
 	std::vector<int> starts = cuts(last);
 	// A function of nothing that needs a gradient would have no backward pass.
 	at::Tensor anchor = at::zeros({1}, outs[0].options().dtype(at::kFloat)).requires_grad_(true);
@@ -173,33 +218,48 @@ void Network::forward_segments(const Config &config, std::vector<at::Tensor> &ou
 		std::vector<int> reads, gives;
 		std::vector<bool> read(nodes.size(), false);
 		for (int i = from; i < to; i++) {
-			if (!wanted[i]) continue;
+			if (!wanted[i])
+				continue;
 			for (int in : nodes[i].inputs)
-				if (in < from && !read[in]) read[in] = true, reads.push_back(in);
-			if (nodes[i].last_use >= to) gives.push_back(i);
+				if (in < from && !read[in]) {
+					read[in] = true;
+					reads.push_back(in);
+				}
+			if (nodes[i].last_use >= to)
+				gives.push_back(i);
 		}
-		o.segments.push_back(std::make_unique<SegmentRun>([this, &config, from, to, reads, gives, wanted, whole](const std::vector<at::Tensor> &in, bool first) {
-			Pass pass = whole;
-			pass.first = from;
-			if (!first) pass.bn_momentum = 0; // running statistics have had this batch
-			std::vector<at::Tensor> local(nodes.size()), out;
-			for (size_t i = 0; i < reads.size(); i++) local[reads[i]] = in[i];
-			for (int i = from; i < to; i++) {
-				if (!wanted[i]) continue;
-				local[i] = run(config, nodes[i], i, local, pass);
-				for (int r : nodes[i].inputs)
-					if (nodes[r].last_use == i) local[r].reset();
-			}
-			for (int g : gives) out.push_back(local[g]);
-			return out;
-		}));
+		o.segments.push_back(
+			std::make_unique<SegmentRun>([this, &config, from, to, reads, gives, wanted, whole](
+							     const std::vector<at::Tensor> &in, bool first) {
+				Pass pass = whole;
+				pass.first = from;
+				if (!first)
+					pass.bn_momentum = 0; // running statistics have had this batch
+				std::vector<at::Tensor> local(nodes.size()), out;
+				for (size_t i = 0; i < reads.size(); i++)
+					local[reads[i]] = in[i];
+				for (int i = from; i < to; i++) {
+					if (!wanted[i])
+						continue;
+					local[i] = run(config, nodes[i], i, local, pass);
+					for (int r : nodes[i].inputs)
+						if (nodes[r].last_use == i)
+							local[r].reset();
+				}
+				for (int g : gives)
+					out.push_back(local[g]);
+				return out;
+			}));
 		std::vector<at::Tensor> in;
-		for (int r : reads) in.push_back(outs[r]);
+		for (int r : reads)
+			in.push_back(outs[r]);
 		in.push_back(anchor);
 		auto out = run_segment(in, o.segments.back().get());
-		for (size_t i = 0; i < gives.size(); i++) outs[gives[i]] = out[i];
+		for (size_t i = 0; i < gives.size(); i++)
+			outs[gives[i]] = out[i];
 		for (int r : reads)
-			if (nodes[r].last_use < to) outs[r].reset();
+			if (nodes[r].last_use < to)
+				outs[r].reset();
 	}
 }
 

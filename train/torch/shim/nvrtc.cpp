@@ -32,14 +32,17 @@ constexpr int attribute_multiprocessors = 16, attribute_major = 75, attribute_mi
 
 template <class F> void symbol(void *library, const char *name, F *&to) {
 	to = reinterpret_cast<F *>(dlsym(library, name));
-	if (!to) throw std::runtime_error(std::string(name) + " is missing");
+	if (!to)
+		throw std::runtime_error(std::string(name) + " is missing");
 }
 
 void *open_any(std::initializer_list<const char *> names) {
 	std::string why;
 	for (const char *name : names) {
-		if (void *l = dlopen(name, RTLD_NOW | RTLD_LOCAL)) return l;
-		if (why.empty()) why = dlerror();
+		if (void *l = dlopen(name, RTLD_NOW | RTLD_LOCAL))
+			return l;
+		if (why.empty())
+			why = dlerror();
 	}
 	throw std::runtime_error(why);
 }
@@ -48,11 +51,13 @@ void *open_any(std::initializer_list<const char *> names) {
 // does not lead in PyTorch's wheels.
 void open_builtins(void *inside_nvrtc) {
 	Dl_info found;
-	if (!dladdr(inside_nvrtc, &found) || !found.dli_fname) return;
+	if (!dladdr(inside_nvrtc, &found) || !found.dli_fname)
+		return;
 	std::filesystem::path library(found.dli_fname);
 	std::error_code none; // if nothing is there NVRTC says so
 	for (auto &entry : std::filesystem::directory_iterator(library.parent_path(), none))
-		if (entry.path().filename().string().rfind("libnvrtc-builtins.so", 0) == 0) dlopen(entry.path().c_str(), RTLD_NOW | RTLD_GLOBAL);
+		if (entry.path().filename().string().rfind("libnvrtc-builtins.so", 0) == 0)
+			dlopen(entry.path().c_str(), RTLD_NOW | RTLD_GLOBAL);
 }
 
 // Compiler is NVRTC.
@@ -69,15 +74,21 @@ struct Compiler {
 
 	Compiler() {
 		void *l = open_any({"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"});
-		symbol(l, "nvrtcCreateProgram", create), symbol(l, "nvrtcCompileProgram", compile), symbol(l, "nvrtcDestroyProgram", destroy);
-		symbol(l, "nvrtcGetProgramLogSize", log_size), symbol(l, "nvrtcGetProgramLog", log), symbol(l, "nvrtcGetErrorString", message);
-		symbol(l, "nvrtcGetCUBINSize", size), symbol(l, "nvrtcGetCUBIN", binary);
+		symbol(l, "nvrtcCreateProgram", create);
+		symbol(l, "nvrtcCompileProgram", compile);
+		symbol(l, "nvrtcDestroyProgram", destroy);
+		symbol(l, "nvrtcGetProgramLogSize", log_size);
+		symbol(l, "nvrtcGetProgramLog", log);
+		symbol(l, "nvrtcGetErrorString", message);
+		symbol(l, "nvrtcGetCUBINSize", size);
+		symbol(l, "nvrtcGetCUBIN", binary);
 		open_builtins(reinterpret_cast<void *>(create));
 	}
 
 	std::string run(const std::string &text, int capability) const {
 		Program p = nullptr;
-		if (int code = create(&p, text.c_str(), "kernels.cu", 0, nullptr, nullptr)) throw std::runtime_error(message(code));
+		if (int code = create(&p, text.c_str(), "kernels.cu", 0, nullptr, nullptr))
+			throw std::runtime_error(message(code));
 		std::string arch = "--gpu-architecture=sm_" + std::to_string(capability);
 		const char *options[] = {arch.c_str(), "--std=c++17"};
 		int code = compile(p, 2, options);
@@ -92,9 +103,11 @@ struct Compiler {
 		}
 		code = size(p, &n);
 		out.resize(n);
-		if (!code) code = binary(p, out.data());
+		if (!code)
+			code = binary(p, out.data());
 		destroy(&p);
-		if (code) throw std::runtime_error(message(code));
+		if (code)
+			throw std::runtime_error(message(code));
 		return out;
 	}
 };
@@ -110,20 +123,28 @@ struct Driver {
 	int (*set_current)(Handle);
 	int (*load)(Handle *, const void *);
 	int (*function)(Handle *, Handle, const char *);
-	int (*launch)(Handle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Handle, void **, void **);
+	int (*launch)(
+		Handle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Handle, void **, void **);
 	int (*message)(int, const char **);
 
 	Driver() {
 		void *l = open_any({"libcuda.so.1"});
-		symbol(l, "cuInit", init), symbol(l, "cuDeviceGet", device), symbol(l, "cuDeviceGetAttribute", attribute);
-		symbol(l, "cuDevicePrimaryCtxRetain", retain), symbol(l, "cuCtxGetCurrent", get_current), symbol(l, "cuCtxSetCurrent", set_current);
-		symbol(l, "cuModuleLoadData", load), symbol(l, "cuModuleGetFunction", function), symbol(l, "cuLaunchKernel", launch);
+		symbol(l, "cuInit", init);
+		symbol(l, "cuDeviceGet", device);
+		symbol(l, "cuDeviceGetAttribute", attribute);
+		symbol(l, "cuDevicePrimaryCtxRetain", retain);
+		symbol(l, "cuCtxGetCurrent", get_current);
+		symbol(l, "cuCtxSetCurrent", set_current);
+		symbol(l, "cuModuleLoadData", load);
+		symbol(l, "cuModuleGetFunction", function);
+		symbol(l, "cuLaunchKernel", launch);
 		symbol(l, "cuGetErrorString", message);
 		check(init(0), "cuInit");
 	}
 
 	void check(int code, const std::string &what) const {
-		if (code == 0) return;
+		if (code == 0)
+			return;
 		const char *text = nullptr;
 		message(code, &text);
 		throw std::runtime_error(what + ": " + (text ? text : "CUDA error " + std::to_string(code)));
@@ -137,7 +158,8 @@ public:
 		driver.check(driver.device(&id, device.index()), "cuDeviceGet");
 		driver.check(driver.attribute(&major, attribute_major, id), "compute capability");
 		driver.check(driver.attribute(&minor, attribute_minor, id), "compute capability");
-		driver.check(driver.attribute(&multiprocessors, attribute_multiprocessors, id), "number of multiprocessors");
+		driver.check(
+			driver.attribute(&multiprocessors, attribute_multiprocessors, id), "number of multiprocessors");
 		std::string binary = compiler.run(std::string(prelude) + source, major * 10 + minor);
 		driver.check(driver.retain(&context, id), "primary context");
 		make_current();
@@ -148,20 +170,24 @@ private:
 	void make_current() const { // a thread that only autograd uses may have none
 		void *now = nullptr;
 		driver.check(driver.get_current(&now), "cuCtxGetCurrent");
-		if (now != context) driver.check(driver.set_current(context), "cuCtxSetCurrent");
+		if (now != context)
+			driver.check(driver.set_current(context), "cuCtxSetCurrent");
 	}
 
-	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **, size_t) const override {
+	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **,
+		size_t) const override {
 		void *f = nullptr;
 		{
 			std::lock_guard<std::mutex> lock(looking);
 			void *&known = functions[name];
-			if (!known) driver.check(driver.function(&known, module, name.c_str()), "kernel " + name);
+			if (!known)
+				driver.check(driver.function(&known, module, name.c_str()), "kernel " + name);
 			f = known;
 		}
 		make_current();
 		void *stream = at::accelerator::getCurrentStream(device.index()).native_handle();
-		driver.check(driver.launch(f, grid.x, grid.y, 1, block.x, block.y, 1, 0, stream, args, nullptr), "kernel " + name);
+		driver.check(driver.launch(f, grid.x, grid.y, 1, block.x, block.y, 1, 0, stream, args, nullptr),
+			"kernel " + name);
 	}
 
 	Driver driver;
@@ -174,7 +200,8 @@ private:
 } // namespace
 
 const Kernels *Kernels::find(const at::Device &device, std::string &why) {
-	if (!device.is_cuda()) return nullptr;
+	if (!device.is_cuda())
+		return nullptr;
 	struct Found {
 		std::unique_ptr<Compiled> kernels;
 		std::string why;
@@ -195,7 +222,9 @@ const Kernels *Kernels::find(const at::Device &device, std::string &why) {
 	return it->second.kernels.get();
 }
 
-void Kernels::compile_for(int capability) { Compiler().run(std::string(prelude) + source, capability); }
+void Kernels::compile_for(int capability) {
+	Compiler().run(std::string(prelude) + source, capability);
+}
 
 } // namespace gpu
 } // namespace synshard

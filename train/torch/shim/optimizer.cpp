@@ -16,47 +16,62 @@ const char *const rmsprop_slots[] = {"ms", "mom", nullptr};
 const char *const sgd_slots[] = {"mom", nullptr};
 const char *const adamw_slots[] = {"m", "v", nullptr};
 
-bool dense_like(const at::Tensor &a, const at::Tensor &b) { return a.strides() == b.strides(); }
+bool dense_like(const at::Tensor &a, const at::Tensor &b) {
+	return a.strides() == b.strides();
+}
 
 } // namespace
 
 const char *const *Optimizer::slots() const {
 	switch (config.optimizer) {
-	case SS_RMSPROP: return rmsprop_slots;
-	case SS_SGD: return sgd_slots;
-	case SS_ADAMW: return adamw_slots;
+	case SS_RMSPROP:
+		return rmsprop_slots;
+	case SS_SGD:
+		return sgd_slots;
+	case SS_ADAMW:
+		return adamw_slots;
 	}
 	throw bad_argument("optimiser " + std::to_string(config.optimizer));
 }
 
 Optimizer::Optimizer(const Config &config, Network &network) : config(config) {
 	for (Param &p : network.params) {
-		if (!p.trained()) continue;
-		for (const char *const *s = slots(); *s; s++) p.slot.push_back(at::zeros_like(p.value.detach()));
+		if (!p.trained())
+			continue;
+		for (const char *const *s = slots(); *s; s++)
+			p.slot.push_back(at::zeros_like(p.value.detach()));
 		// TensorFlow's mean square starts at one.
-		if (config.optimizer == SS_RMSPROP) p.slot[0].fill_(1);
+		if (config.optimizer == SS_RMSPROP)
+			p.slot[0].fill_(1);
 	}
 }
 
 double Optimizer::update(Network &network, double lr, double ema_decay, double scale) {
 	std::vector<at::Tensor> grads;
 	for (Param &p : network.params)
-		if (p.trained() && p.value.grad().defined()) grads.push_back(p.value.grad());
-	if (grads.empty()) throw bad_argument("update without gradients");
+		if (p.trained() && p.value.grad().defined())
+			grads.push_back(p.value.grad());
+	if (grads.empty())
+		throw bad_argument("update without gradients");
 	double norm = at::stack(at::_foreach_norm(grads)).norm().item<double>() * std::abs(scale);
-	if (!std::isfinite(norm)) return norm;
-	if (config.clip_norm > 0 && norm > config.clip_norm) scale *= config.clip_norm / norm;
+	if (!std::isfinite(norm))
+		return norm;
+	if (config.clip_norm > 0 && norm > config.clip_norm)
+		scale *= config.clip_norm / norm;
 	updates++;
 	if (!config.device.is_cpu()) {
-		foreach(network, lr, ema_decay, scale);
+		foreach (network, lr, ema_decay, scale)
+			;
 		return norm;
 	}
 	for (Param &p : network.params) {
 		if (!p.trained()) {
-			if (config.ema) p.ema.mul_(ema_decay).add_(p.value, 1 - ema_decay);
+			if (config.ema)
+				p.ema.mul_(ema_decay).add_(p.value, 1 - ema_decay);
 			continue;
 		}
-		if (p.value.grad().defined()) fused(p, p.value.grad(), lr, ema_decay, scale);
+		if (p.value.grad().defined())
+			fused(p, p.value.grad(), lr, ema_decay, scale);
 	}
 	return norm;
 }
@@ -64,9 +79,11 @@ double Optimizer::update(Network &network, double lr, double ema_decay, double s
 // fused makes the whole update of one parameter in one pass over memory.
 void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, double ema_, double scale_) const {
 	at::Tensor value = param.value.detach(), g = gradient;
-	if (!dense_like(g, value)) g = at::empty_like(value).copy_(g);
+	if (!dense_like(g, value))
+		g = at::empty_like(value).copy_(g);
 	float *p = value.data_ptr<float>(), *e = config.ema ? param.ema.data_ptr<float>() : nullptr;
-	float *a = param.slot[0].data_ptr<float>(), *b = param.slot.size() > 1 ? param.slot[1].data_ptr<float>() : nullptr;
+	float *a = param.slot[0].data_ptr<float>(),
+	      *b = param.slot.size() > 1 ? param.slot[1].data_ptr<float>() : nullptr;
 	const float *grad = g.data_ptr<float>();
 	const float lr = lr_, scale = scale_, limit = config.clip_value > 0 ? config.clip_value : INFINITY;
 	const float decay = param.decayed() ? config.weight_decay : 0, keep = 1 - ema_;
@@ -75,7 +92,9 @@ void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, doub
 	const float correct1 = 1 - std::pow(config.beta1, updates), correct2 = 1 - std::pow(config.beta2, updates);
 	const bool nesterov = config.nesterov;
 	at::parallel_for(0, value.numel(), grain, [&](int64_t begin, int64_t end) {
-		auto gradient_at = [&](int64_t i, float l2) { return std::fmin(std::fmax(grad[i] * scale, -limit), limit) + l2 * p[i]; };
+		auto gradient_at = [&](int64_t i, float l2) {
+			return std::fmin(std::fmax(grad[i] * scale, -limit), limit) + l2 * p[i];
+		};
 		switch (config.optimizer) {
 		case SS_RMSPROP:
 			for (int64_t i = begin; i < end; i++) {
@@ -102,25 +121,39 @@ void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, doub
 			break;
 		}
 		if (e)
-			for (int64_t i = begin; i < end; i++) e[i] += keep * (p[i] - e[i]);
+			for (int64_t i = begin; i < end; i++)
+				e[i] += keep * (p[i] - e[i]);
 	});
 }
 
 // foreach is the same arithmetic in multi-tensor operations, a few launches for all parameters.
-void Optimizer::foreach(Network &network, double lr, double ema_decay, double scale) const {
+void Optimizer::foreach (Network &network, double lr, double ema_decay, double scale) const {
 	std::vector<at::Tensor> p, g, a, b, decayed, decayed_g, averages, sources;
 	for (Param &x : network.params) {
-		if (config.ema) averages.push_back(x.ema), sources.push_back(x.value.detach());
-		if (!x.trained() || !x.value.grad().defined()) continue;
+		if (config.ema) {
+			averages.push_back(x.ema);
+			sources.push_back(x.value.detach());
+		}
+		if (!x.trained() || !x.value.grad().defined())
+			continue;
 		p.push_back(x.value.detach());
 		g.push_back(x.value.grad());
 		a.push_back(x.slot[0]);
-		if (x.slot.size() > 1) b.push_back(x.slot[1]);
-		if (x.decayed()) decayed.push_back(p.back()), decayed_g.push_back(g.back());
+		if (x.slot.size() > 1)
+			b.push_back(x.slot[1]);
+		if (x.decayed()) {
+			decayed.push_back(p.back());
+			decayed_g.push_back(g.back());
+		}
 	}
-	if (scale != 1) at::_foreach_mul_(g, scale);
-	if (config.clip_value > 0) at::_foreach_clamp_min_(g, -config.clip_value), at::_foreach_clamp_max_(g, config.clip_value);
-	if (config.weight_decay > 0 && config.optimizer != SS_ADAMW) at::_foreach_add_(decayed_g, decayed, config.weight_decay);
+	if (scale != 1)
+		at::_foreach_mul_(g, scale);
+	if (config.clip_value > 0) {
+		at::_foreach_clamp_min_(g, -config.clip_value);
+		at::_foreach_clamp_max_(g, config.clip_value);
+	}
+	if (config.weight_decay > 0 && config.optimizer != SS_ADAMW)
+		at::_foreach_add_(decayed_g, decayed, config.weight_decay);
 	switch (config.optimizer) {
 	case SS_RMSPROP: {
 		at::_foreach_mul_(a, config.rho);
@@ -143,7 +176,8 @@ void Optimizer::foreach(Network &network, double lr, double ema_decay, double sc
 		}
 		break;
 	case SS_ADAMW: {
-		if (config.weight_decay > 0) at::_foreach_mul_(decayed, 1 - lr * config.weight_decay);
+		if (config.weight_decay > 0)
+			at::_foreach_mul_(decayed, 1 - lr * config.weight_decay);
 		at::_foreach_mul_(a, config.beta1);
 		at::_foreach_add_(a, g, 1 - config.beta1);
 		at::_foreach_mul_(b, config.beta2);
@@ -155,7 +189,8 @@ void Optimizer::foreach(Network &network, double lr, double ema_decay, double sc
 		break;
 	}
 	}
-	if (config.ema) at::_foreach_lerp_(averages, sources, 1 - ema_decay);
+	if (config.ema)
+		at::_foreach_lerp_(averages, sources, 1 - ema_decay);
 }
 
 } // namespace synshard

@@ -18,33 +18,48 @@ namespace {
 // Steps of one shape before it is recorded: cuDNN tries its algorithms in the first.
 constexpr int steps_before_recording = 3;
 
-c10::Stream stream_now(const at::Device &d) { return at::accelerator::getCurrentStream(d.index()); }
+c10::Stream stream_now(const at::Device &d) {
+	return at::accelerator::getCurrentStream(d.index());
+}
 
-template <class T> T *as(const at::Tensor &t) { return static_cast<T *>(t.mutable_data_ptr()); }
+template <class T> T *as(const at::Tensor &t) {
+	return static_cast<T *>(t.mutable_data_ptr());
+}
 
 } // namespace
 
 Queue::Queue(ss_engine &e) : config(e.config), update(std::make_unique<Update>(e.config, e.network)) {
-	auto raw = [&](size_t n) { return at::zeros({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).device(config.device)); };
-	settings = raw(sizeof(Settings)), kept = raw(sizeof(State)), result = raw(sizeof(Result));
+	auto raw = [&](size_t n) {
+		return at::zeros({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).device(config.device));
+	};
+	settings = raw(sizeof(Settings));
+	kept = raw(sizeof(State));
+	result = raw(sizeof(Result));
 	State first{};
 	first.loss_scale = config.fp16 ? first_scale : 1;
 	set_state(first);
 	can_record = Graph::possible(config.device) && !e.group;
 	note = "fused kernels";
-	if (e.group) note += ", steps not recorded: gradients are exchanged while they are computed";
-	else if (!can_record) note += ", steps not recorded: built without CUDA's headers";
-	if (!config.device.is_cuda()) return;
-	copies = std::make_unique<c10::Stream>(c10::impl::VirtualGuardImpl(config.device.type()).getStreamFromGlobalPool(config.device, false));
-	for (auto &s : staged) s = std::make_unique<c10::Event>(config.device.type());
+	if (e.group)
+		note += ", steps not recorded: gradients are exchanged while they are computed";
+	else if (!can_record)
+		note += ", steps not recorded: built without CUDA's headers";
+	if (!config.device.is_cuda())
+		return;
+	copies = std::make_unique<c10::Stream>(
+		c10::impl::VirtualGuardImpl(config.device.type()).getStreamFromGlobalPool(config.device, false));
+	for (auto &s : staged)
+		s = std::make_unique<c10::Event>(config.device.type());
 }
 
 Queue::~Queue() {
-	if (config.device.is_cuda()) at::accelerator::synchronizeDevice(config.device.index());
+	if (config.device.is_cuda())
+		at::accelerator::synchronizeDevice(config.device.index());
 }
 
 bool Queue::forget() {
-	if (!recorded.graph) return false;
+	if (!recorded.graph)
+		return false;
 	at::accelerator::synchronizeDevice(config.device.index());
 	recorded = {};
 	at::accelerator::emptyCache();
@@ -53,7 +68,8 @@ bool Queue::forget() {
 
 // host gives memory that copies to the device need not wait for.
 at::Tensor Queue::host(size_t n) const {
-	return at::empty({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).pinned_memory(config.device.is_cuda()));
+	return at::empty(
+		{static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).pinned_memory(config.device.is_cuda()));
 }
 
 State Queue::state() const {
@@ -76,8 +92,10 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	auto options = at::TensorOptions().device(config.device);
 	if (!bytes.defined() || bytes.size(0) != b.rows) {
 		forget();
-		bytes = at::empty(shape, options.dtype(at::kByte)), labels = at::empty({b.rows}, options.dtype(at::kLong));
-		for (auto &t : staging) t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
+		bytes = at::empty(shape, options.dtype(at::kByte));
+		labels = at::empty({b.rows}, options.dtype(at::kLong));
+		for (auto &t : staging)
+			t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
 	}
 	at::Tensor images = at::from_blob(const_cast<uint8_t *>(b.images), shape, at::kByte);
 	int place = turn++ & 1;
@@ -86,7 +104,8 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		c10::Event landed(config.device.type());
 		{
 			c10::StreamGuard on(*copies);
-			if (staged[place]->was_marked_for_recording()) staged[place]->block(*copies);
+			if (staged[place]->was_marked_for_recording())
+				staged[place]->block(*copies);
 			staging[place].copy_(images, true);
 			landed.record(*copies);
 		}
@@ -111,16 +130,24 @@ void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t c
 	}
 	e.pending = true;
 	at::AutoGradMode grad(true);
-	auto o = e.network.forward(config, normalised(e, bytes), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed, as<Settings>(settings));
+	auto o = e.network.forward(config, normalised(e, bytes), s.freeze_bn ? Mode::train_frozen_bn : Mode::train,
+		true, false, s.seed, as<Settings>(settings));
 	Losses l = losses(e, o, labels, counted);
 	at::Tensor scale = settings.view(at::kDouble)[2];
-	if (config.fp16) scale = scale * kept.view(at::kDouble)[0];
-	if (e.group && s.update) e.group->begin(e.network, !s.freeze_bn);
+	if (config.fp16)
+		scale = scale * kept.view(at::kDouble)[0];
+	if (e.group && s.update)
+		e.group->begin(e.network, !s.freeze_bn);
 	(l.total * scale.to(at::kFloat)).backward();
 	at::NoGradGuard none;
-	result.view(at::kDouble).narrow(0, 0, 4).copy_(at::stack({l.total.detach(), l.main.detach(), l.aux.defined() ? l.aux : at::zeros_like(l.main.detach()), l.correct.to(at::kFloat)}));
-	if (!s.update) return;
-	if (e.group) pending.back().metrics.group_s = e.group->finish(e.network);
+	result.view(at::kDouble)
+		.narrow(0, 0, 4)
+		.copy_(at::stack({l.total.detach(), l.main.detach(),
+			l.aux.defined() ? l.aux : at::zeros_like(l.main.detach()), l.correct.to(at::kFloat)}));
+	if (!s.update)
+		return;
+	if (e.group)
+		pending.back().metrics.group_s = e.group->finish(e.network);
 	update->run(e.network, as<Settings>(settings), as<State>(kept), as<Result>(result));
 	zero_grad(e);
 	e.pending = false;
@@ -128,19 +155,22 @@ void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t c
 
 // run_recorded replays the step if it is the one recorded, or records it once its shape has come often enough.
 bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
-	if (!can_record || !s.update || e.pending) return false;
+	if (!can_record || !s.update || e.pending)
+		return false;
 	if (recorded.rows != b.rows || recorded.freeze_bn != s.freeze_bn) {
 		forget();
 		recorded = {b.rows, s.freeze_bn, 0, nullptr};
 	}
 	if (!recorded.graph) {
-		if (recorded.seen++ < steps_before_recording) return false;
+		if (recorded.seen++ < steps_before_recording)
+			return false;
 		at::accelerator::emptyCache(); // the recording cannot use what other steps' memory is kept for
 		auto graph = std::make_unique<Graph>();
 		try {
 			graph->record([&] { compute(e, b, s, counted); });
 		} catch (const std::exception &error) {
-			can_record = false, e.pending = false;
+			can_record = false;
+			e.pending = false;
 			note = std::string("fused kernels, steps not recorded: ") + error.what();
 			note = note.substr(0, note.find('\n'));
 			at::NoGradGuard none;
@@ -159,13 +189,16 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	Pending p;
 	std::memset(&p.metrics, 0, sizeof p.metrics);
 	p.metrics.counted = check_labels(e, b);
-	if (!b.images) throw bad_argument("batch: no images");
-	if (p.metrics.counted == 0 && !e.group) throw bad_argument("batch: every label is -1");
+	if (!b.images)
+		throw bad_argument("batch: no images");
+	if (p.metrics.counted == 0 && !e.group)
+		throw bad_argument("batch: every label is -1");
 	int64_t counted = p.metrics.counted;
 	pending.push_back(std::move(p));
 	try {
 		upload(e, b, s);
-		if (!run_recorded(e, b, s, counted)) compute(e, b, s, counted);
+		if (!run_recorded(e, b, s, counted))
+			compute(e, b, s, counted);
 		Pending &mine = pending.back();
 		mine.result = host(sizeof(Result));
 		mine.result.copy_(result, true);
@@ -173,7 +206,8 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 			mine.done = std::make_unique<c10::Event>(config.device.type());
 			mine.done->record(stream_now(config.device));
 		}
-		mine.metrics.forward_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+		mine.metrics.forward_s =
+			std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
 	} catch (...) {
 		pending.pop_back();
 		throw;
@@ -181,16 +215,23 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 }
 
 void Queue::collect(ss_metrics &m) {
-	if (pending.empty()) throw bad_argument("collect: no step is under way");
+	if (pending.empty())
+		throw bad_argument("collect: no step is under way");
 	Pending p = std::move(pending.front());
 	pending.pop_front();
 	auto began = std::chrono::steady_clock::now();
-	if (p.done) p.done->synchronize();
+	if (p.done)
+		p.done->synchronize();
 	const Result &r = *static_cast<const Result *>(p.result.const_data_ptr());
 	m = p.metrics;
 	m.update_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-	m.loss = r.loss, m.main_loss = r.main_loss, m.aux_loss = r.aux_loss, m.correct = static_cast<int64_t>(r.correct);
-	m.grad_norm = r.grad_norm, m.skipped = r.skipped != 0, m.loss_scale = r.loss_scale;
+	m.loss = r.loss;
+	m.main_loss = r.main_loss;
+	m.aux_loss = r.aux_loss;
+	m.correct = static_cast<int64_t>(r.correct);
+	m.grad_norm = r.grad_norm;
+	m.skipped = r.skipped != 0;
+	m.loss_scale = r.loss_scale;
 }
 
 } // namespace gpu

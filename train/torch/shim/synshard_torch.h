@@ -53,7 +53,7 @@ typedef struct ss_node {
 	int32_t op, n_inputs;
 	const int32_t *inputs; /* earlier nodes */
 	int32_t kernel[2], stride[2], pad[2];
-	int32_t size[2];       /* SS_GLOBAL_AVG_POOL: of the output; LRN: size[0] channels */
+	int32_t size[2]; /* SS_GLOBAL_AVG_POOL: of the output; LRN: size[0] channels */
 	int32_t bias, ceil_mode, count_include_pad;
 	double eps, p;         /* BN; dropout's probability */
 	double alpha, beta, k; /* LRN */
@@ -79,8 +79,8 @@ typedef struct ss_config {
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing;
 	double clip_norm, clip_value, bn_momentum; /* a clip of 0 is none */
 	double mean[3], std[3];                    /* of images scaled to 0..1 */
-	int32_t recompute;                         /* keep few activations, compute the rest again in the backward pass */
-	int32_t unfused;                           /* plain operations instead of fused ones: what the fused are held to */
+	int32_t recompute; /* keep few activations, compute the rest again in the backward pass */
+	int32_t unfused;   /* plain operations instead of fused ones: what the fused are held to */
 	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running
 	 * statistics are averaged. Rank 0 listens at master_addr:master_port. host is this process's own address, NULL
 	 * on a single machine. world 0 or 1: alone, and the rest is not read. */
@@ -108,9 +108,9 @@ typedef struct ss_metrics {
 	int64_t correct, counted;
 	int32_t skipped; /* 1: fp16 overflow, no update made */
 	double loss_scale;
-	/* Seconds the host spent. On a GPU whose steps are queued forward_s is the queueing and update_s the wait for the
-	 * device. group_s is what was waited for other processes after the backward pass; exchange_s is how long gradients
-	 * or statistics were on their way to and from them, much of it during that pass. */
+	/* Seconds the host spent. On a GPU whose steps are queued forward_s is the queueing and update_s the wait for
+	 * the device. group_s is what was waited for other processes after the backward pass; exchange_s is how long
+	 * gradients or statistics were on their way to and from them, much of it during that pass. */
 	double forward_s, backward_s, group_s, update_s, exchange_s;
 } ss_metrics;
 
@@ -146,7 +146,8 @@ typedef struct ss_api {
 	int (*queue)(ss_engine *, const ss_batch *, const ss_step *, char *err, size_t err_len);
 	int (*collect)(ss_engine *, ss_metrics *, char *err, size_t err_len);
 	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
-	int (*predict)(ss_engine *, const ss_batch *, int32_t ema, const ss_predictions *out, char *err, size_t err_len);
+	int (*predict)(
+		ss_engine *, const ss_batch *, int32_t ema, const ss_predictions *out, char *err, size_t err_len);
 	/* Names are the parameters', and ema/NAME and opt/SLOT/NAME. float32, row-major; n elements. */
 	int (*get)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
 	int (*set)(ss_engine *, const char *name, const float *in, int64_t n, char *err, size_t err_len);
@@ -155,8 +156,10 @@ typedef struct ss_api {
 	/* Adam's count of updates and fp16's loss scale. */
 	int (*get_scalars)(ss_engine *, int64_t *updates, double *loss_scale, char *err, size_t err_len);
 	int (*set_scalars)(ss_engine *, int64_t updates, double loss_scale, char *err, size_t err_len);
-	/* For tests. logits and aux are [rows, classes]; aux may be NULL. inputs is float [rows, 3, input, input] or NULL. */
-	int (*forward)(ss_engine *, const float *inputs, const ss_batch *, int32_t train, uint64_t seed, float *logits, float **aux, char *err, size_t err_len);
+	/* For tests. logits and aux are [rows, classes]; aux may be NULL. inputs is float [rows, 3, input, input] or
+	 * NULL. */
+	int (*forward)(ss_engine *, const float *inputs, const ss_batch *, int32_t train, uint64_t seed, float *logits,
+		float **aux, char *err, size_t err_len);
 	int (*gradient)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
 	/* Pinned memory for batches, where a GPU trains. */
 	int (*pin_alloc)(size_t n, void **out, char *err, size_t err_len);
