@@ -22,6 +22,9 @@ type RGB struct {
 	W, H int
 }
 
+// messageRoom is what C may write of a reason, with the NUL at its end.
+const messageRoom = 512
+
 // Decoder turns bytes into pixels. It keeps its memory from image to image
 // and is for one goroutine at a time; Close frees it.
 type Decoder struct {
@@ -49,7 +52,7 @@ type Decoder struct {
 
 // NewDecoder makes a decoder.
 func NewDecoder() *Decoder {
-	d := &Decoder{jpeg: C.px_jpeg_new(), message: (*C.char)(C.calloc(1, 512))}
+	d := &Decoder{jpeg: C.px_jpeg_new(), message: (*C.char)(C.calloc(1, messageRoom))}
 	if d.jpeg == nil || d.message == nil {
 		panic("pixel: no memory for a decoder")
 	}
@@ -133,7 +136,7 @@ func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
 		return d.other(b, info)
 	}
 	d.out = C.px_part{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated), plain: cbool(d.LibjpegOnly)}
-	code := C.px_jpeg_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), &d.out, d.message)
+	code := C.px_jpeg_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), &d.out, d.message, messageRoom)
 	out := d.out
 	if code != C.PX_OK {
 		return piece{}, d.fail(code, "JPEG")
@@ -164,11 +167,11 @@ func EncodeJPEG(w, h int, rgb []byte, quality int) ([]byte, error) {
 	if w < 1 || h < 1 || w > 65500 || h > 65500 || len(rgb) != w*h*3 || quality < 1 || quality > 100 {
 		return nil, fmt.Errorf("encode JPEG: %d x %d pixels in %d bytes at quality %d", w, h, len(rgb), quality)
 	}
-	message := (*C.char)(C.calloc(1, 512))
+	message := (*C.char)(C.calloc(1, messageRoom))
 	defer C.free(unsafe.Pointer(message))
 	var out *C.uint8_t
 	var n C.ulong
-	if code := C.px_jpeg_encode((*C.uint8_t)(&rgb[0]), C.int(w), C.int(h), C.int(quality), &out, &n, message); code != C.PX_OK {
+	if code := C.px_jpeg_encode((*C.uint8_t)(&rgb[0]), C.int(w), C.int(h), C.int(quality), &out, &n, message, messageRoom); code != C.PX_OK {
 		return nil, fmt.Errorf("encode JPEG: %s", C.GoString(message))
 	}
 	defer C.free(unsafe.Pointer(out))

@@ -13,7 +13,8 @@
 
 // This libjpeg-turbo does not show its inner interface: its own decoder stays.
 int px_take_over(j_decompress_ptr d, px_bits *bits) {
-	(void)d, (void)bits;
+	(void)d;
+	(void)bits;
 	return 0;
 }
 
@@ -30,14 +31,15 @@ enum { past = 64 };
 
 // Zigzag order; a run past the end lands on the last coefficient, and the end
 // of a block writes a zero there, which is still zero then.
-static const uint8_t natural[64 + 16 + past] = {
-	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36,
-	29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, [63 ... 64 + 16 + past - 1] = 63};
+static const uint8_t natural[64 + 16 + past] = {0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33,
+	40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51,
+	58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, [63 ... 64 + 16 + past - 1] = 63};
 
 // entry is what a code of length bits for symbol stands for.
 static inline uint32_t entry(int symbol, int length, int dc) {
 	int run = dc ? 0 : symbol >> 4, s = symbol & 15;
-	if (!dc && s == 0 && run != 15) run = past;
+	if (!dc && s == 0 && run != 15)
+		run = past;
 	return (uint32_t)length << 24 | (uint32_t)s << 16 | (uint32_t)run << 8 | (uint32_t)(length + s);
 }
 
@@ -52,34 +54,43 @@ static uint16_t skip_entry(const px_codes *c, unsigned window) {
 	while (used < px_skip) {
 		// Zeros stand for the bits beyond the window; a code that needs them is not whole.
 		unsigned at = window << used & ((1u << px_skip) - 1);
-		uint32_t e = px_skip > px_look ? c->look[at >> (px_skip - px_look)] : c->look[at << (px_look - px_skip)];
+		uint32_t e =
+			px_skip > px_look ? c->look[at >> (px_skip - px_look)] : c->look[at << (px_look - px_skip)];
 		int length = (int)(e >> 24), run = (int)(e >> 8 & 255);
-		if (e == 0 || used + length > px_skip) break;
+		if (e == 0 || used + length > px_skip)
+			break;
 		if (run == past) {
 			used += length;
 			return (uint16_t)(1 << skip_end | passed << skip_passed | used);
 		}
-		if (passed + run + 1 > 63) break;
-		used += (int)(e & 255), passed += run + 1;
+		if (passed + run + 1 > 63)
+			break;
+		used += (int)(e & 255);
+		passed += run + 1;
 	}
 	return (uint16_t)(used ? passed << skip_passed | used : none);
 }
 
 static void make_codes(px_codes *c, const JHUFF_TBL *t, int dc) {
-	if (c->made && memcmp(c->from.bits, t->bits, sizeof t->bits) == 0 && memcmp(c->from.huffval, t->huffval, sizeof t->huffval) == 0) return;
+	if (c->made && memcmp(c->from.bits, t->bits, sizeof t->bits) == 0 &&
+		memcmp(c->from.huffval, t->huffval, sizeof t->huffval) == 0)
+		return;
 	memset(c->look, 0, sizeof c->look);
 	int code = 0, n = 0;
 	for (int length = 1; length <= 16; length++, code <<= 1) {
 		c->first[length] = n - code;
 		for (int i = 0; i < t->bits[length]; i++, code++, n++) {
-			if (length > px_look) continue;
+			if (length > px_look)
+				continue;
 			int spare = px_look - length;
-			for (int rest = 0; rest < 1 << spare; rest++) c->look[code << spare | rest] = entry(t->huffval[n], length, dc);
+			for (int rest = 0; rest < 1 << spare; rest++)
+				c->look[code << spare | rest] = entry(t->huffval[n], length, dc);
 		}
 		c->most[length] = t->bits[length] ? code - 1 : -1;
 	}
 	if (!dc)
-		for (unsigned window = 0; window < 1 << px_skip; window++) c->skip[window] = skip_entry(c, window);
+		for (unsigned window = 0; window < 1 << px_skip; window++)
+			c->skip[window] = skip_entry(c, window);
 	c->from = *t;
 	c->made = 1;
 }
@@ -109,8 +120,10 @@ INLINE int refill(reader *r) {
 		return 0;
 	}
 	while (r->count <= 56) {
-		if (r->at < r->end) r->buffer |= (uint64_t)*r->at++ << (56 - r->count);
-		else r->made_up += 8;
+		if (r->at < r->end)
+			r->buffer |= (uint64_t)*r->at++ << (56 - r->count);
+		else
+			r->made_up += 8;
 		r->count += 8;
 	}
 	return 1;
@@ -120,13 +133,17 @@ INLINE int refill(reader *r) {
 // it is a zero symbol after 17 bits, as in libjpeg-turbo.
 static uint32_t long_code(uint64_t buffer, const px_codes *c, int dc) {
 	int length = px_look + 1;
-	while (length <= 16 && (int32_t)(buffer >> (64 - length)) > c->most[length]) length++;
-	if (length > 16) return entry(0, 17, dc);
+	while (length <= 16 && (int32_t)(buffer >> (64 - length)) > c->most[length])
+		length++;
+	if (length > 16)
+		return entry(0, 17, dc);
 	return entry(c->from.huffval[((int)(buffer >> (64 - length)) + c->first[length]) & 255], length, dc);
 }
 
 // peek gives the entry of the code that comes next, 0 for a long one.
-INLINE uint32_t peek(const reader *r, const px_codes *c) { return c->look[r->buffer >> (64 - px_look)]; }
+INLINE uint32_t peek(const reader *r, const px_codes *c) {
+	return c->look[r->buffer >> (64 - px_look)];
+}
 
 // take takes the code of entry e and its value off the buffer. A code of the
 // table and its value are at most 24 bits, so two can be taken between refills,
@@ -164,13 +181,15 @@ INLINE void block(reader *r, const px_codes *dc, const px_codes *ac, int *last, 
 		int v = take(r, ac, 0, &e);
 		k += (int)(e >> 8 & 255);
 		out[natural[k]] = (JCOEF)v;
-		if (++k > 63) return;
+		if (++k > 63)
+			return;
 		e = peek(r, ac);
 		refill(r);
 		v = take(r, ac, 0, &e);
 		k += (int)(e >> 8 & 255);
 		out[natural[k]] = (JCOEF)v;
-		if (++k > 63) return;
+		if (++k > 63)
+			return;
 		e = peek(r, ac);
 	}
 }
@@ -183,21 +202,26 @@ INLINE void skip_block(reader *r, const px_codes *dc, const px_codes *ac, int *l
 	int k = 1;
 	for (;;) {
 		unsigned s = ac->skip[r->buffer >> (64 - px_skip)];
-		if (__builtin_expect(refill(r), 0)) s = ac->skip[r->buffer >> (64 - px_skip)];
+		if (__builtin_expect(refill(r), 0))
+			s = ac->skip[r->buffer >> (64 - px_skip)];
 		for (int twice = 0;; twice++) {
 			int passed = (int)(s >> skip_passed & 127), end = (int)(s >> skip_end);
-			if (__builtin_expect(k + passed + end > 64, 0)) { // the block ends within these codes, or there is a long one
+			// The block ends within these codes, or there is a long one.
+			if (__builtin_expect(k + passed + end > 64, 0)) {
 				uint32_t e = peek(r, ac);
 				take(r, ac, 0, &e);
 				k += (int)(e >> 8 & 255) + 1;
-				if (k > 63) return;
+				if (k > 63)
+					return;
 				break;
 			}
 			r->buffer <<= s & 63;
 			r->count -= (int)(s & 63);
 			k += passed;
-			if (end | (k == 64)) return;
-			if (twice) break;
+			if (end | (k == 64))
+				return;
+			if (twice)
+				break;
 			s = ac->skip[r->buffer >> (64 - px_skip)];
 		}
 	}
@@ -215,10 +239,12 @@ static void unstuff(px_bits *b) {
 		memcpy(out, p, n);
 		out += n;
 		p += n;
-		if (!ff) break;
+		if (!ff)
+			break;
 		// Any number of bytes 0xff and then a zero stand for one; anything else is
 		// a marker.
-		while (p < b->end && *p == 0xff) p++;
+		while (p < b->end && *p == 0xff)
+			p++;
 		if (p < b->end && *p != 0) {
 			p = ff;
 			b->at_end = 0;
@@ -240,10 +266,14 @@ static void unstuff(px_bits *b) {
 // next_marker goes to the next marker, which it gives, and leaves at behind it.
 static int next_marker(px_bits *b) {
 	for (;;) {
-		while (b->at < b->end && *b->at != 0xff) b->at++;
-		while (b->at < b->end && *b->at == 0xff) b->at++;
-		if (b->at >= b->end) return JPEG_EOI;
-		if (*b->at++) return b->at[-1];
+		while (b->at < b->end && *b->at != 0xff)
+			b->at++;
+		while (b->at < b->end && *b->at == 0xff)
+			b->at++;
+		if (b->at >= b->end)
+			return JPEG_EOI;
+		if (*b->at++)
+			return b->at[-1];
 	}
 }
 
@@ -258,10 +288,12 @@ static void restart(j_decompress_ptr d, px_bits *b) {
 		int m = next_marker(b), off = (m - JPEG_RST0 - due) & 7;
 		int is_restart = m >= JPEG_RST0 && m <= JPEG_RST0 + 7;
 		if (m < 0xc0 || (is_restart && (off == 7 || off == 6))) {
-			if (b->at < b->end) continue; // no marker, or one of the past
+			if (b->at < b->end)
+				continue; // no marker, or one of the past
 		} else if (!is_restart || off == 1 || off == 2) {
 			// The interval is missing: made-up zeros, or still nothing.
-			if (!(b->at >= b->end && m == JPEG_EOI)) b->at -= 2;
+			if (!(b->at >= b->end && m == JPEG_EOI))
+				b->at -= 2;
 		} else {
 			d->entropy->insufficient_data = FALSE;
 		}
@@ -272,31 +304,43 @@ static void restart(j_decompress_ptr d, px_bits *b) {
 
 METHODDEF(boolean) decode(j_decompress_ptr d, JBLOCKROW *mcu) {
 	px_bits *b = d->client_data;
-	if (d->restart_interval && b->to_restart == 0) restart(d, b);
+	if (d->restart_interval && b->to_restart == 0)
+		restart(d, b);
 	// Rows above the part come without a place for them; columns beside it are not transformed.
 	int wanted = mcu && b->column >= d->master->first_iMCU_col && b->column <= d->master->last_iMCU_col;
-	if (++b->column == d->MCUs_per_row) b->column = 0;
+	if (++b->column == d->MCUs_per_row)
+		b->column = 0;
 	if (!d->entropy->insufficient_data) {
 		reader r = {b->buffer, b->count, b->made_up, b->plain_at, b->plain_end};
 		for (int i = 0; i < d->blocks_in_MCU; i++) {
 			int c = d->MCU_membership[i];
-			const px_codes *dc = &b->dc_codes[d->cur_comp_info[c]->dc_tbl_no], *ac = &b->ac_codes[d->cur_comp_info[c]->ac_tbl_no];
-			if (wanted) block(&r, dc, ac, &b->dc[c], mcu[i][0]);
-			else skip_block(&r, dc, ac, &b->dc[c]);
+			const px_codes *dc = &b->dc_codes[d->cur_comp_info[c]->dc_tbl_no],
+				       *ac = &b->ac_codes[d->cur_comp_info[c]->ac_tbl_no];
+			if (wanted)
+				block(&r, dc, ac, &b->dc[c], mcu[i][0]);
+			else
+				skip_block(&r, dc, ac, &b->dc[c]);
 		}
-		b->buffer = r.buffer, b->count = r.count, b->made_up = r.made_up, b->plain_at = r.at;
+		b->buffer = r.buffer;
+		b->count = r.count;
+		b->made_up = r.made_up;
+		b->plain_at = r.at;
 		if (b->count < b->made_up) { // bits were used that are not there
 			d->entropy->insufficient_data = TRUE;
-			if (b->at_end) WARNMS(d, JWRN_JPEG_EOF);
-			else WARNMS(d, JWRN_HIT_MARKER);
+			if (b->at_end)
+				WARNMS(d, JWRN_JPEG_EOF);
+			else
+				WARNMS(d, JWRN_HIT_MARKER);
 		}
 	}
-	if (d->restart_interval) b->to_restart--;
+	if (d->restart_interval)
+		b->to_restart--;
 	return TRUE;
 }
 
 int px_take_over(j_decompress_ptr d, px_bits *b) {
-	if (d->progressive_mode || d->arith_code || d->data_precision != 8 || d->inputctl->has_multiple_scans) return 0;
+	if (d->progressive_mode || d->arith_code || d->data_precision != 8 || d->inputctl->has_multiple_scans)
+		return 0;
 	for (int i = 0; i < d->comps_in_scan; i++) {
 		const jpeg_component_info *c = d->cur_comp_info[i];
 		// libjpeg-turbo has checked the tables when the scan began.
@@ -310,7 +354,8 @@ int px_take_over(j_decompress_ptr d, px_bits *b) {
 		free(b->plain);
 		b->plain = malloc(need + need / 2);
 		b->plain_cap = b->plain ? need + need / 2 : 0;
-		if (!b->plain) return 0;
+		if (!b->plain)
+			return 0;
 	}
 	b->next_restart = 0;
 	b->column = 0;

@@ -16,9 +16,9 @@ enum { px_look = 9, px_skip = 11 };
 // what longer codes need (T.81, figure F.15).
 typedef struct {
 	uint32_t look[1 << px_look];
-	int32_t most[18];   // largest code of each length, -1 for none
-	int32_t first[17];  // huffval's index of a length's first code, less that code
-	JHUFF_TBL from;     // what it was made of
+	int32_t most[18];  // largest code of each length, -1 for none
+	int32_t first[17]; // huffval's index of a length's first code, less that code
+	JHUFF_TBL from;    // what it was made of
 	int made;
 
 	// For blocks that are passed over, what the codes that the next px_skip bits

@@ -1,6 +1,7 @@
 #include "jpeg.h"
 
 #include <setjmp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@ typedef struct {
 	struct jpeg_error_mgr base;
 	jmp_buf out;
 	int truncated;
-	char *message;
+	char *message; // the caller's, of room bytes; null where there is nobody to tell
+	size_t room;
 } errors;
 
 struct px_jpeg {
@@ -32,9 +34,21 @@ struct px_jpeg {
 	size_t rgb_cap, cmyk_cap;
 };
 
+// tell puts a reason into the caller's buffer, cut to its size.
+static void tell(const errors *e, const char *format, ...) {
+	va_list args;
+	if (!e->message || e->room == 0)
+		return;
+	va_start(args, format);
+	vsnprintf(e->message, e->room, format, args);
+	va_end(args);
+}
+
 static void fail(j_common_ptr c) {
 	errors *e = (errors *)c->err;
-	e->base.format_message(c, e->message);
+	char text[JMSG_LENGTH_MAX];
+	e->base.format_message(c, text);
+	tell(e, "%s", text);
 	longjmp(e->out, 1);
 }
 
@@ -43,37 +57,42 @@ static void note(j_common_ptr c, int level) {
 	if (level < 0) {
 		e->base.num_warnings++;
 		// Data that stop at a marker are as lost as those that stop at the file's end.
-		if (e->base.msg_code == JWRN_JPEG_EOF || e->base.msg_code == JWRN_HIT_MARKER) e->truncated = 1;
+		if (e->base.msg_code == JWRN_JPEG_EOF || e->base.msg_code == JWRN_HIT_MARKER)
+			e->truncated = 1;
 	}
 }
 
-static void quiet(j_common_ptr c) { (void)c; }
+static void quiet(j_common_ptr c) {
+	(void)c;
+}
 
 static void watch(j_common_ptr c) {
 	j_decompress_ptr d = (j_decompress_ptr)c;
 	double work = (double)d->input_scan_number * d->image_width * d->image_height;
 	if (d->input_scan_number > max_scans || (d->input_scan_number > few_scans && work > max_work)) {
 		errors *e = (errors *)c->err;
-		snprintf(e->message, 256, "more than %d scans of %u x %u pixels", d->input_scan_number - 1, d->image_width, d->image_height);
+		tell(e, "more than %d scans of %u x %u pixels", d->input_scan_number - 1, d->image_width,
+			d->image_height);
 		e->truncated = 0;
 		longjmp(e->out, 1);
 	}
 }
 
-static void set_errors(errors *e, char *message) {
+static void set_errors(errors *e, char *message, size_t room) {
 	jpeg_std_error(&e->base);
 	e->base.error_exit = fail;
 	e->base.emit_message = note;
 	e->base.output_message = quiet;
 	e->truncated = 0;
 	e->message = message;
+	e->room = room;
 }
 
 px_jpeg *px_jpeg_new(void) {
 	px_jpeg *p = calloc(1, sizeof *p);
-	char message[256];
-	if (!p) return NULL;
-	set_errors(&p->e, message);
+	if (!p)
+		return NULL;
+	set_errors(&p->e, NULL, 0); // px_jpeg_decode sets its caller's
 	p->d.err = &p->e.base;
 	if (setjmp(p->e.out)) {
 		free(p);
@@ -86,7 +105,8 @@ px_jpeg *px_jpeg_new(void) {
 }
 
 void px_jpeg_free(px_jpeg *p) {
-	if (!p) return;
+	if (!p)
+		return;
 	jpeg_destroy_decompress(&p->d);
 	free(p->bits.plain);
 	free(p->rgb);
@@ -95,7 +115,8 @@ void px_jpeg_free(px_jpeg *p) {
 }
 
 static int grow(uint8_t **buf, size_t *cap, size_t n) {
-	if (n <= *cap) return 1;
+	if (n <= *cap)
+		return 1;
 	free(*buf);
 	*buf = malloc(n);
 	*cap = *buf ? n : 0;
@@ -113,9 +134,9 @@ static void cmyk_row(const uint8_t *in, uint8_t *out, int n) {
 	}
 }
 
-int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, char *message) {
+int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, char *message, size_t room) {
 	struct jpeg_decompress_struct *d = &p->d;
-	set_errors(&p->e, message);
+	set_errors(&p->e, message, room);
 	if (setjmp(p->e.out)) {
 		jpeg_abort_decompress(d);
 		return p->e.truncated ? PX_TRUNCATED : PX_MALFORMED;
@@ -128,17 +149,27 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	d->scale_denom = part->denominator;
 	d->dct_method = JDCT_ISLOW;
 	jpeg_start_decompress(d);
-	if (!part->plain) px_take_over(d, &p->bits);
+	if (!part->plain)
+		px_take_over(d, &p->bits);
 
 	// The part in decoded pixels, one more on each side for rounding.
 	int q = part->denominator;
 	int x0 = part->x / q - 1, x1 = (part->x + part->w + q - 1) / q + 1;
 	int y0 = part->y / q - 1, y1 = (part->y + part->h + q - 1) / q + 1;
-	if (q == 1) x0 = part->x, x1 = part->x + part->w, y0 = part->y, y1 = part->y + part->h;
-	if (x0 < 0) x0 = 0;
-	if (y0 < 0) y0 = 0;
-	if (x1 > (int)d->output_width) x1 = d->output_width;
-	if (y1 > (int)d->output_height) y1 = d->output_height;
+	if (q == 1) {
+		x0 = part->x;
+		x1 = part->x + part->w;
+		y0 = part->y;
+		y1 = part->y + part->h;
+	}
+	if (x0 < 0)
+		x0 = 0;
+	if (y0 < 0)
+		y0 = 0;
+	if (x1 > (int)d->output_width)
+		x1 = d->output_width;
+	if (y1 > (int)d->output_height)
+		y1 = d->output_height;
 
 	// Columns: whole blocks, and one more on each side, so that smooth
 	// upsampling sees the neighbours that it sees in the whole image.
@@ -154,31 +185,40 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	int w = x1 - x0, h = y1 - y0;
 	// Rows are kept as wide as they were decoded, sparing a copy; inks are converted.
 	size_t stride = (size_t)(inks ? w : width) * 3, first = inks ? 0 : (size_t)(x0 - left) * 3;
-	if (!grow(&p->rgb, &p->rgb_cap, stride * h + 64) || (inks && !grow(&p->cmyk, &p->cmyk_cap, (size_t)width * 4))) {
+	if (!grow(&p->rgb, &p->rgb_cap, stride * h + 64) ||
+		(inks && !grow(&p->cmyk, &p->cmyk_cap, (size_t)width * 4))) {
 		jpeg_abort_decompress(d);
-		snprintf(message, 256, "no memory for %d x %d pixels", w, h);
+		tell(&p->e, "no memory for %d x %d pixels", w, h);
 		return PX_MEMORY;
 	}
-	if (y0 > 0) jpeg_skip_scanlines(d, y0);
+	if (y0 > 0)
+		jpeg_skip_scanlines(d, y0);
 	for (int y = 0; y < h; y++) {
 		uint8_t *out = p->rgb + y * stride, *row = inks ? p->cmyk : out;
 		jpeg_read_scanlines(d, &row, 1);
-		if (inks) cmyk_row(row + (size_t)(x0 - left) * 4, out, w);
+		if (inks)
+			cmyk_row(row + (size_t)(x0 - left) * 4, out, w);
 	}
 	// The rows below are not wanted, and abort is cheaper than reading them.
 	jpeg_abort_decompress(d);
-	part->x = x0, part->y = y0, part->w = w, part->h = h, part->stride = stride, part->rgb = p->rgb + first;
+	part->x = x0;
+	part->y = y0;
+	part->w = w;
+	part->h = h;
+	part->stride = stride;
+	part->rgb = p->rgb + first;
 	if (p->e.truncated && !part->accept_truncated) {
-		snprintf(message, 256, "the data end early");
+		tell(&p->e, "the data end early");
 		return PX_TRUNCATED;
 	}
 	return PX_OK;
 }
 
-int px_jpeg_encode(const uint8_t *rgb, int w, int h, int quality, uint8_t **out, unsigned long *n, char *message) {
+int px_jpeg_encode(
+	const uint8_t *rgb, int w, int h, int quality, uint8_t **out, unsigned long *n, char *message, size_t room) {
 	struct jpeg_compress_struct c;
 	errors e;
-	set_errors(&e, message);
+	set_errors(&e, message, room);
 	c.err = &e.base;
 	*out = NULL;
 	if (setjmp(e.out)) {

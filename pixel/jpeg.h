@@ -21,13 +21,14 @@ typedef struct px_part {
 	int x, y, w, h;
 	int denominator;
 	int accept_truncated;
-	int plain; // only what libjpeg-turbo itself does
+	int plain;     // only what libjpeg-turbo itself does
 	size_t stride; // out: bytes from row to row
 	uint8_t *rgb;  // out: the first pixel; owned by the px_jpeg, good until its next call
 } px_part;
 
-// Both give a code and put libjpeg-turbo's reason into message[256].
-int px_jpeg_decode(px_jpeg *, const uint8_t *data, size_t n, px_part *, char *message);
-int px_jpeg_encode(const uint8_t *rgb, int w, int h, int quality, uint8_t **out, unsigned long *n, char *message);
+// Both give a code and put libjpeg-turbo's reason into message, cut to its room bytes.
+int px_jpeg_decode(px_jpeg *, const uint8_t *data, size_t n, px_part *, char *message, size_t room);
+int px_jpeg_encode(
+	const uint8_t *rgb, int w, int h, int quality, uint8_t **out, unsigned long *n, char *message, size_t room);
 
 #endif

@@ -18,13 +18,16 @@ static double triangle(double x) {
 static double keys(double x) {
 	const double a = -0.5;
 	x = fabs(x);
-	if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-	if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
+	if (x < 1)
+		return ((a + 2) * x - (a + 3)) * x * x + 1;
+	if (x < 2)
+		return (((x - 5) * x + 8) * x - 4) * a;
 	return 0;
 }
 
 static int grow(void **buf, size_t *cap, size_t n) {
-	if (n <= *cap) return 1;
+	if (n <= *cap)
+		return 1;
 	n += n / 2;
 	free(*buf);
 	*buf = malloc(n);
@@ -40,7 +43,8 @@ static void quantise(const double *weight, double sum, int n, int16_t *out) {
 		double w = weight[j] / sum * (1 << point);
 		out[j] = (int16_t)floor(w + 0.5);
 		rest -= out[j];
-		if (weight[j] > weight[largest]) largest = j;
+		if (weight[j] > weight[largest])
+			largest = j;
 	}
 	out[largest] += (int16_t)rest;
 }
@@ -65,8 +69,10 @@ static int make_taps(px_taps *t, int group, int out0, int n, double origin, int 
 	for (int i = 0; i < n; i++) {
 		double centre = origin + (out0 + i + 0.5) * scale, sum = 0;
 		int from = (int)floor(centre - support + 0.5), to = (int)floor(centre + support + 0.5);
-		if (from < lo) from = lo;
-		if (to > hi) to = hi;
+		if (from < lo)
+			from = lo;
+		if (to > hi)
+			to = hi;
 		for (int j = from; j < to; j++) {
 			double x = (j + 0.5 - centre) / wide;
 			real[j - from] = cubic ? keys(x) : triangle(x);
@@ -76,8 +82,10 @@ static int make_taps(px_taps *t, int group, int out0, int n, double origin, int 
 		quantise(real, sum, count, whole);
 		t->from[2 * i] = from;
 		t->from[2 * i + 1] = count;
-		if (count > t->taken) t->taken = count;
-		for (int j = 0; j < count; j++) t->weight[(size_t)i * t->stride + j / group * 8 + j % group] = whole[j];
+		if (count > t->taken)
+			t->taken = count;
+		for (int j = 0; j < count; j++)
+			t->weight[(size_t)i * t->stride + j / group * 8 + j % group] = whole[j];
 	}
 	return 1;
 }
@@ -113,17 +121,21 @@ int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *
 		return PX_MEMORY;
 	const int32_t *right = x->from + 2 * (r->out_w - 1), *last = y->from + 2 * (r->out_h - 1);
 	int left = x->from[0], n = (right[0] + right[1] - left) * 3;
-	if (y->from[0] < r->offset_y || last[0] + last[1] > r->offset_y + r->h || left < r->offset_x || right[0] + right[1] > r->offset_x + r->w)
+	if (y->from[0] < r->offset_y || last[0] + last[1] > r->offset_y + r->h || left < r->offset_x ||
+		right[0] + right[1] > r->offset_x + r->w)
 		return PX_MALFORMED; // the caller brought too little of the image
-	if (!grow((void **)&s->line, &s->line_cap, (size_t)n + 64 + (size_t)x->groups * 16)) return PX_MEMORY;
-	if (r->flip) reverse(x, r->out_w);
+	if (!grow((void **)&s->line, &s->line_cap, (size_t)n + 64 + (size_t)x->groups * 16))
+		return PX_MEMORY;
+	if (r->flip)
+		reverse(x, r->out_w);
 
 	const px_kernels *k = px_best();
 	size_t stride = r->stride;
 	const uint8_t *base = src + (size_t)(left - r->offset_x) * 3;
 	for (int i = 0; i < r->out_h; i++) {
 		const int32_t *from = y->from + 2 * i;
-		k->down(base + (size_t)(from[0] - r->offset_y) * stride, stride, y->weight + (size_t)i * y->stride, from[1], s->line, n);
+		k->down(base + (size_t)(from[0] - r->offset_y) * stride, stride, y->weight + (size_t)i * y->stride,
+			from[1], s->line, n);
 		k->across(s->line, left, x, dst + (size_t)i * r->out_w * 3, r->out_w);
 	}
 	return PX_OK;
