@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 func thinNet(t *testing.T, classes int, aux bool) *model.Network {
@@ -67,11 +70,22 @@ func TestEvaluateOnly(t *testing.T) {
 	}
 	mustRun(t, o)
 	ev, err := Evaluate(t.Context(), o)
-	if err != nil || ev.Raw.Top1 != 0.5 || ev.EMA == nil || ev.EMA.Top1 != 0.7 || ev.Step != testSteps || ev.Epoch != 3 {
-		t.Errorf("evaluation %+v, %v", ev, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := runlog.Evaluation{
+		Kind: "eval", Step: testSteps, Epoch: 3, Raw: runlog.Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5},
+		EMA: &runlog.Score{N: 10, Top1: 0.7, Top5: 1, Loss: 0.5},
+	}
+	if diff := cmp.Diff(want, ev, untimed); diff != "" {
+		t.Errorf("evaluation (-want +got):\n%s", diff)
 	}
 	o.Weights = o.Network.Init(4)
-	if ev, err = Evaluate(t.Context(), o); err != nil || ev.EMA != nil || ev.Raw.N != 10 {
-		t.Errorf("evaluation of given weights %+v, %v", ev, err)
+	want.Step, want.Epoch, want.EMA = 0, 0, nil
+	if ev, err = Evaluate(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, ev, untimed); diff != "" {
+		t.Errorf("evaluation of given weights (-want +got):\n%s", diff)
 	}
 }

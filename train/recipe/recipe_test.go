@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestEmbeddedRecipes(t *testing.T) {
@@ -19,8 +20,13 @@ func TestEmbeddedRecipes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if r.Name != name || r.Accumulate != 1 || r.Network.Width != 1 {
-			t.Errorf("%s resolves to %+v", name, r)
+		type filled struct {
+			Name       string
+			Accumulate int
+			Width      float64
+		}
+		if d := cmp.Diff(filled{name, 1, 1}, filled{r.Name, r.Accumulate, r.Network.Width}); d != "" {
+			t.Errorf("%s resolves to (-want +got):\n%s", name, d)
 		}
 		text, err := r.YAML()
 		if err != nil {
@@ -41,20 +47,20 @@ func TestPaperRecipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := r.Optimizer; o.Kind != "rmsprop" || o.Rho != 0.9 || o.Momentum != 0.9 || o.Eps != 1 || o.WeightDecay != 4e-5 {
-		t.Errorf("optimizer %+v", o)
+	want := r
+	want.Optimizer = Optimizer{Kind: "rmsprop", Rho: 0.9, Momentum: 0.9, Eps: 1, WeightDecay: 4e-5}
+	want.Clip, want.Epochs, want.EMA.Decay = Clip{Norm: 2}, 100, 0.9999
+	want.Loss = Loss{LabelSmoothing: 0.1, AuxWeight: 0.4}
+	want.Augment.AreaMin, want.Augment.Saturation, want.Augment.Hue = 0.05, 0.5, 0.2
+	want.Augment.Contrast, want.Augment.Brightness = 0.5, 32./255
+	if d := cmp.Diff(want, r, cmpopts.EquateApprox(0, 1e-12)); d != "" {
+		t.Errorf("recipe (-paper +got):\n%s", d)
 	}
 	if got := r.Rate.Peak(50 * 32); math.Abs(got-0.045) > 1e-15 {
 		t.Errorf("rate %v at 50 x 32", got)
 	}
 	if got := r.Rate.At(2, 100, 1600) / r.Rate.At(1.99, 100, 1600); math.Abs(got-0.94) > 1e-12 {
 		t.Errorf("rate falls by %v after two epochs", got)
-	}
-	if r.Clip.Norm != 2 || r.Loss.LabelSmoothing != 0.1 || r.Loss.AuxWeight != 0.4 || r.Epochs != 100 || r.EMA.Decay != 0.9999 {
-		t.Errorf("recipe %+v", r)
-	}
-	if a := r.Augment; a.AreaMin != 0.05 || a.Saturation != 0.5 || a.Hue != 0.2 || a.Contrast != 0.5 || math.Abs(a.Brightness*255-32) > 1e-9 {
-		t.Errorf("augment %+v", a)
 	}
 }
 
@@ -71,11 +77,14 @@ func TestLayersOverride(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Epochs != 7 || r.Rate.Base != 0.2 || r.Optimizer.Momentum != 0.8 || r.Mean != [3]float64{0.1, 0.2, 0.3} || r.Augment.Flip || r.Name != "mine" {
-		t.Errorf("overridden: %+v", r)
+	want, err := Resolve("modern")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if r.Rate.Schedule != "cosine" || !r.Optimizer.Nesterov || r.Std[0] != 0.229 {
-		t.Errorf("what was not named changed: %+v", r)
+	want.Epochs, want.Rate.Base, want.Optimizer.Momentum = 7, 0.2, 0.8
+	want.Mean, want.Augment.Flip, want.Name = [3]float64{0.1, 0.2, 0.3}, false, "mine"
+	if d := cmp.Diff(want, r); d != "" {
+		t.Errorf("overridden (-want +got):\n%s", d)
 	}
 }
 
@@ -126,11 +135,19 @@ func TestModelBringsItsInput(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Model != "googlenet" || r.Loss.AuxWeight != 0.3 || r.Eval.Size != 224 || r.Eval.Resize != 300 {
-		t.Errorf("googlenet: %+v", r)
+	want, err := Resolve("modern")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if r, err = Resolve("modern", Layer{"flag", []byte("model: resnet50\nloss: {label_smoothing: 0}")}); err != nil || r.Loss.AuxWeight != 0 || r.Loss.Mixup != 0.2 {
-		t.Errorf("resnet50: %+v, %v", r, err)
+	want.Model, want.Loss.AuxWeight, want.Eval.Size, want.Eval.Resize = "googlenet", 0.3, 224, 300
+	if d := cmp.Diff(want, r); d != "" {
+		t.Errorf("googlenet (-want +got):\n%s", d)
+	}
+	if r, err = Resolve("modern", Layer{"flag", []byte("model: resnet50\nloss: {label_smoothing: 0}")}); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(Loss{Mixup: 0.2}, r.Loss); d != "" {
+		t.Errorf("resnet50's loss (-want +got):\n%s", d)
 	}
 }
 

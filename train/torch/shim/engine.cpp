@@ -19,46 +19,42 @@ using namespace synshard;
 
 namespace {
 
-void say(char *err, size_t n, const char *text) {
+void write_message(char *err, size_t n, const char *text) {
 	if (!err || n == 0)
 		return;
-	std::strncpy(err, text, n - 1);
-	err[n - 1] = 0;
-	for (char *c = err; *c; c++)
-		if (*c == '\n') {
-			*c = 0;
-			break;
-		}
+	size_t length = std::min(std::strcspn(text, "\n"), n - 1);
+	std::memcpy(err, text, length);
+	err[length] = 0;
 }
 
-// guard runs f and gives its outcome as a code and a message.
+// guard runs f and gives its outcome as a code and a message of one line.
 template <class F> int guard(char *err, size_t n, F f) {
 	try {
 		f();
 		return SS_OK;
 	} catch (const bad_argument &e) {
-		say(err, n, e.what());
+		write_message(err, n, e.what());
 		return SS_BAD_ARGUMENT;
 	} catch (const no_device &e) {
-		say(err, n, e.what());
+		write_message(err, n, e.what());
 		return SS_NO_DEVICE;
 	} catch (const lost_peer &e) {
-		say(err, n, e.what());
+		write_message(err, n, e.what());
 		return SS_LOST_PEER;
 	} catch (const c10::OutOfMemoryError &e) {
-		say(err, n, e.what_without_backtrace());
+		write_message(err, n, e.what_without_backtrace());
 		return SS_OUT_OF_MEMORY;
 	} catch (const c10::Error &e) {
-		say(err, n, e.what_without_backtrace());
+		write_message(err, n, e.what_without_backtrace());
 		return std::strstr(e.what_without_backtrace(), "not enough memory") ? SS_OUT_OF_MEMORY : SS_ERROR;
 	} catch (const std::bad_alloc &) {
-		say(err, n, "out of memory");
+		write_message(err, n, "out of memory");
 		return SS_OUT_OF_MEMORY;
 	} catch (const std::exception &e) {
-		say(err, n, e.what());
+		write_message(err, n, e.what());
 		return SS_ERROR;
 	} catch (...) {
-		say(err, n, "unknown exception");
+		write_message(err, n, "unknown exception");
 		return SS_ERROR;
 	}
 }
@@ -130,10 +126,10 @@ Config configure(const ss_config &c) {
 	return to;
 }
 
-// Here is the engine's device and stream, made the thread's own for as long as it lives.
-class Here {
+// OnDevice makes the engine's device and stream the thread's own for as long as it lives.
+class OnDevice {
 public:
-	explicit Here(const ss_engine &e) : device(e.config.device) {
+	explicit OnDevice(const ss_engine &e) : device(e.config.device) {
 		if (e.stream)
 			stream.reset_stream(*e.stream);
 	}
@@ -154,107 +150,33 @@ template <class F> void with_room(ss_engine &e, F f) {
 	f();
 }
 
-at::Tensor images(const ss_engine &e, const ss_batch &b) {
-	if (b.rows < 1 || !b.images)
-		throw bad_argument("batch: no images");
-	int64_t s = e.network.input;
-	return normalised(
-		e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
-}
-
-at::Tensor labels(const ss_engine &e, const ss_batch &b, int64_t *counted) {
-	*counted = check_labels(e, b);
-	return at::from_blob(const_cast<int64_t *>(b.labels), {b.rows}, at::kLong).to(e.config.device, false, true);
-}
-
-at::Tensor loss_of(const ss_engine &e, const at::Tensor &logits, const at::Tensor &y) {
-	return at::cross_entropy_loss(logits, y, {}, at::Reduction::Mean, -1, e.config.label_smoothing);
-}
-
-double since(std::chrono::steady_clock::time_point &t) {
-	auto now = std::chrono::steady_clock::now();
-	double s = std::chrono::duration<double>(now - t).count();
-	t = now;
-	return s;
-}
-
-// give_up puts the engine back to where it was before a step that failed.
-void give_up(ss_engine &e) noexcept {
+// roll_back puts the engine back to where it was before a step that failed. A step that did not begin changed nothing.
+void roll_back(ss_engine &e) noexcept {
 	try {
 		at::NoGradGuard none;
-		Here here(e);
+		OnDevice on(e);
 		if (e.group)
 			e.group->abandon();
 		zero_grad(e); // half a step's gradients must not reach the next
-		e.pending = false;
-		if (!e.stats.empty())
+		if (e.pending && !e.stats.empty())
 			at::_foreach_copy_(e.stats, e.saved_stats);
+		e.pending = false;
 	} catch (...) { // the step's own error is the one to report
 	}
 }
 
-// step is the plain path: every part waited for.
-void step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
-	at::AutoGradMode grad(true);
-	std::memset(&m, 0, sizeof m);
-	auto y = labels(e, b, &m.counted);
-	if (m.counted == 0 && !e.group)
-		throw bad_argument("batch: every label is -1");
-	auto clock = std::chrono::steady_clock::now();
-	if (!e.pending && !e.stats.empty()) {
-		at::NoGradGuard none;
-		at::_foreach_copy_(e.saved_stats, e.stats);
-	}
-	e.pending = true;
-	auto o = e.network.forward(
-		e.config, images(e, b), s.freeze_bn ? Mode::train_frozen_bn : Mode::train, true, false, s.seed);
-	Losses l = losses(e, o, y, m.counted);
-	double scale = e.config.fp16 ? e.loss_scale : 1;
-	m.forward_s = since(clock);
-	if (e.group && s.update)
-		e.group->begin(e.network, !s.freeze_bn);
-	(l.total * (scale * s.grad_scale)).backward();
-	m.backward_s = since(clock);
-	at::NoGradGuard none;
-	if (s.update) {
-		if (e.group) {
-			m.group_s = e.group->finish(e.network);
-			e.group->measure(m);
-			since(clock);
-		}
-		m.grad_norm = e.optimizer->update(e.network, s.lr, s.ema_decay, 1 / scale);
-		bool finite = std::isfinite(m.grad_norm);
-		if (e.config.fp16) {
-			m.skipped = !finite;
-			if (!finite) {
-				e.loss_scale = std::max(1.0, e.loss_scale / 2);
-				e.good_steps = 0;
-			} else if (++e.good_steps == scale_interval) {
-				e.loss_scale = std::min(largest_scale, e.loss_scale * 2);
-				e.good_steps = 0;
-			}
-		}
-		zero_grad(e);
-		e.pending = false;
-		m.update_s = since(clock);
-	}
-	m.loss = l.total.item<double>();
-	m.main_loss = l.main.item<double>();
-	m.aux_loss = l.aux.defined() ? l.aux.item<double>() : 0;
-	m.correct = l.correct.item<int64_t>();
-	m.loss_scale = scale;
-}
-
-void evaluate(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
-	Here here(e);
+// count looks at each labelled row's place among the classes.
+void count(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
+	OnDevice on(e);
 	at::NoGradGuard none;
 	if (ema && !e.config.ema)
 		throw bad_argument("evaluate: there are no averaged weights");
 	std::memset(&out, 0, sizeof out);
-	auto y = labels(e, b, &out.n);
+	out.n = check_labels(e, b);
 	if (out.n == 0)
 		return;
-	auto logits = e.network.forward(e.config, images(e, b), Mode::eval, false, ema, 0).logits;
+	auto y = labels_of(e, b);
+	auto logits = e.network.forward(e.config, images_of(e, b), Mode::eval, false, ema, 0).logits;
 	// The rank of the truth: how many classes are above it. A tie goes to the truth's disfavour only by a lower
 	// index.
 	auto valid = y.ge(0);
@@ -266,8 +188,8 @@ void evaluate(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
 	out.loss = at::cross_entropy_loss(logits, y, {}, at::Reduction::Sum, -1, 0.0).item<double>();
 }
 
-// find gives the tensor that a name stands for, detached.
-at::Tensor find(ss_engine &e, const std::string &name) {
+// tensor_named gives the tensor that a name stands for, detached.
+at::Tensor tensor_named(ss_engine &e, const std::string &name) {
 	auto param = [&](const std::string &n) -> Param & {
 		auto it = e.network.by_name.find(n);
 		if (it == e.network.by_name.end())
@@ -299,6 +221,8 @@ void copy_out(const at::Tensor &t, const std::string &name, float *out, int64_t 
 	at::from_blob(out, t.sizes(), at::kFloat).copy_(t);
 }
 
+// The functions of the table.
+
 int device_count(int32_t *cuda, char *err, size_t n) {
 	return guard(
 		err, n, [&] { *cuda = at::globalContext().hasCUDA() ? static_cast<int32_t>(at::getNumGPUs()) : 0; });
@@ -308,22 +232,25 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 	return guard(err, n, [&] {
 		auto e = std::make_unique<ss_engine>();
 		e->config = configure(*config);
-		if (e->config.device.is_cpu())
+		at::Device device = e->config.device;
+		if (device.is_cpu())
 			keep_host_memory();
-		if (e->config.device.is_cuda())
+		if (device.is_cuda())
 			e->stream = std::make_unique<c10::Stream>(
-				c10::impl::VirtualGuardImpl(e->config.device.type())
-					.getStreamFromGlobalPool(e->config.device, false));
-		Here here(*e);
+				c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, false));
+		OnDevice on(*e);
 		if (e->config.fused)
-			e->config.kernels = gpu::Kernels::find(e->config.device, e->config.why_plain);
+			e->config.kernels = gpu::Kernels::find(device, e->config.why_plain);
 		e->network.load(*net, e->config);
 		at::NoGradGuard none;
 		e->optimizer = std::make_unique<Optimizer>(e->config, e->network);
 		e->loss_scale = e->config.fp16 ? first_scale : 1;
-		for (Param &p : e->network.params)
-			if (!p.trained())
-				e->stats.push_back(p.value), e->saved_stats.push_back(at::empty_like(p.value));
+		for (Param &p : e->network.params) {
+			if (p.trained())
+				continue;
+			e->stats.push_back(p.value);
+			e->saved_stats.push_back(at::empty_like(p.value));
+		}
 		if (config->world > 1)
 			e->group = std::make_unique<Group>(*config, e->config, e->network);
 		if (e->config.kernels)
@@ -332,14 +259,53 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 	});
 }
 
+void destroy(ss_engine *e) {
+	delete e;
+	release_host_memory();
+}
+
+int queue(ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n) {
+	int code = guard(err, n, [&] {
+		OnDevice on(*e);
+		if (e->queue)
+			return e->queue->add(*e, *b, *s);
+		ss_metrics m;
+		plain_step(*e, *b, *s, m);
+		e->found.push_back(m);
+	});
+	if (code != SS_OK)
+		roll_back(*e);
+	return code;
+}
+
+int collect(ss_engine *e, ss_metrics *m, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		if (e->queue) {
+			e->queue->collect(*m);
+			if (e->group)
+				e->group->measure(*m);
+			return;
+		}
+		if (e->found.empty())
+			throw bad_argument("collect: no step was begun");
+		*m = e->found.front();
+		e->found.pop_front();
+	});
+}
+
+int evaluate(ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *err, size_t n) {
+	return guard(err, n, [&] { with_room(*e, [&] { count(*e, *b, ema != 0, *out); }); });
+}
+
 int predict(ss_engine *e, const ss_batch *b, int32_t ema, const ss_predictions *out, char *err, size_t n) {
 	return guard(err, n, [&] {
-		Here here(*e);
+		OnDevice on(*e);
 		at::NoGradGuard none;
 		if (ema && !e->config.ema)
 			throw bad_argument("predict: there are no averaged weights");
 		with_room(*e, [&] {
-			auto o = e->network.forward(e->config, images(*e, *b), Mode::eval, false, ema, 0);
+			auto o = e->network.forward(e->config, images_of(*e, *b), Mode::eval, false, ema, 0);
 			if (out->probabilities)
 				copy_out(o.logits.softmax(1), "probabilities", out->probabilities, o.logits.numel());
 			if (out->logits)
@@ -351,15 +317,69 @@ int predict(ss_engine *e, const ss_batch *b, int32_t ema, const ss_predictions *
 	});
 }
 
+int get(ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		at::NoGradGuard none;
+		copy_out(tensor_named(*e, name), name, out, count);
+	});
+}
+
+int set(ss_engine *e, const char *name, const float *in, int64_t count, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		at::NoGradGuard none;
+		auto t = tensor_named(*e, name);
+		if (t.numel() != count)
+			throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) + " elements, not " +
+				std::to_string(count));
+		t.copy_(at::from_blob(const_cast<float *>(in), t.sizes(), at::kFloat));
+	});
+}
+
+const char *const *slots(ss_engine *e) {
+	return e->optimizer->slots();
+}
+
+int get_scalars(ss_engine *e, int64_t *updates, double *scale, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		if (e->queue) {
+			auto s = e->queue->state();
+			*updates = s.updates;
+			*scale = s.loss_scale;
+			return;
+		}
+		*updates = e->optimizer->updates;
+		*scale = e->loss_scale;
+	});
+}
+
+int set_scalars(ss_engine *e, int64_t updates, double scale, char *err, size_t n) {
+	return guard(err, n, [&] {
+		if (updates < 0 || !(scale >= 1))
+			throw bad_argument("count of updates or loss scale out of range");
+		OnDevice on(*e);
+		e->optimizer->updates = updates;
+		e->loss_scale = scale;
+		if (!e->queue)
+			return;
+		auto s = e->queue->state();
+		s.updates = updates;
+		s.loss_scale = scale;
+		e->queue->set_state(s);
+	});
+}
+
 int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train, uint64_t seed, float *logits,
 	float **aux, char *err, size_t n) {
 	return guard(err, n, [&] {
-		Here here(*e);
+		OnDevice on(*e);
 		at::NoGradGuard none;
 		int64_t s = e->network.input;
 		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat)
 					  .to(e->config.device)
-				: images(*e, *b);
+				: images_of(*e, *b);
 		if (e->config.channels_last)
 			x = x.contiguous(at::MemoryFormat::ChannelsLast);
 		auto o =
@@ -370,193 +390,97 @@ int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train,
 	});
 }
 
-const ss_api table = {
-	SS_ABI,
-	TORCH_VERSION,
-	device_count,
-	create,
-	[](ss_engine *e) {
-		delete e;
-		release_host_memory();
-	},
-	[](ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n) {
-		int code = guard(err, n, [&] {
-			Here here(*e);
-			if (e->queue)
-				return e->queue->add(*e, *b, *s);
-			ss_metrics m;
-			step(*e, *b, *s, m);
-			e->found.push_back(m);
-		});
-		if (code != SS_OK)
-			give_up(*e);
-		return code;
-	},
-	[](ss_engine *e, ss_metrics *m, char *err, size_t n) {
-		return guard(err, n, [&] {
-			Here here(*e);
-			if (e->queue) {
-				e->queue->collect(*m);
-				if (e->group)
-					e->group->measure(*m);
-				return;
-			}
-			if (e->found.empty())
-				throw bad_argument("collect: no step was begun");
-			*m = e->found.front();
-			e->found.pop_front();
-		});
-	},
-	[](ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *err, size_t n) {
-		return guard(err, n, [&] { with_room(*e, [&] { evaluate(*e, *b, ema != 0, *out); }); });
-	},
-	predict,
-	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
-		return guard(err, n, [&] {
-			Here here(*e);
-			at::NoGradGuard none;
-			copy_out(find(*e, name), name, out, count);
-		});
-	},
-	[](ss_engine *e, const char *name, const float *in, int64_t count, char *err, size_t n) {
-		return guard(err, n, [&] {
-			Here here(*e);
-			at::NoGradGuard none;
-			auto t = find(*e, name);
-			if (t.numel() != count)
-				throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) +
-						   " elements, not " + std::to_string(count));
-			t.copy_(at::from_blob(const_cast<float *>(in), t.sizes(), at::kFloat));
-		});
-	},
-	[](ss_engine *e) { return e->optimizer->slots(); },
-	[](ss_engine *e, int64_t *updates, double *scale, char *err, size_t n) {
-		return guard(err, n, [&] {
-			Here here(*e);
-			if (!e->queue)
-				*updates = e->optimizer->updates, *scale = e->loss_scale;
-			else {
-				auto s = e->queue->state();
-				*updates = s.updates, *scale = s.loss_scale;
-			}
-		});
-	},
-	[](ss_engine *e, int64_t updates, double scale, char *err, size_t n) {
-		return guard(err, n, [&] {
-			if (updates < 0 || !(scale >= 1))
-				throw bad_argument("count of updates or loss scale out of range");
-			Here here(*e);
-			e->optimizer->updates = updates, e->loss_scale = scale;
-			if (!e->queue)
-				return;
-			auto s = e->queue->state();
-			s.updates = updates, s.loss_scale = scale;
-			e->queue->set_state(s);
-		});
-	},
-	forward,
-	[](ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
-		return guard(err, n, [&] {
-			Here here(*e);
-			at::NoGradGuard none;
-			auto it = e->network.by_name.find(name);
-			if (it == e->network.by_name.end())
-				throw bad_argument(std::string("no parameter is named ") + name);
-			auto g = e->network.params[it->second].value.grad();
-			if (!g.defined())
-				throw bad_argument(std::string(name) + " has no gradient");
-			copy_out(g, name, out, count);
-		});
-	},
-	[](size_t size, void **out, char *err, size_t n) {
-		return guard(err, n, [&] {
-			if (!at::globalContext().hasCUDA())
-				throw no_device("pinned memory needs CUDA");
-			*out = at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_allocate(size);
-		});
-	},
-	[](void *p) {
-		if (p)
-			at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_deallocate(p);
-	},
-	[](ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
-		return guard(err, n, [&] {
-			*now = *peak = 0;
-			if (e->config.device.is_cpu())
-				return host_memory(now, peak);
-			auto all = at::accelerator::getDeviceStats(e->config.device.index()).allocated_bytes[0];
-			*now = all.current, *peak = all.peak;
-		});
-	},
-	[](ss_engine *e, double *values, int64_t count, char *err, size_t n) {
-		return guard(err, n, [&] {
-			Here here(*e);
-			if (e->group)
-				e->group->sum(values, count);
-		});
-	},
-	[](ss_engine *e) -> const char * {
-		if (e->queue)
-			return e->queue->note.c_str();
-		if (!e->config.fused)
-			return "plain operations";
+int gradient(ss_engine *e, const char *name, float *out, int64_t count, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		at::NoGradGuard none;
+		auto it = e->network.by_name.find(name);
+		if (it == e->network.by_name.end())
+			throw bad_argument(std::string("no parameter is named ") + name);
+		auto g = e->network.params[it->second].value.grad();
+		if (!g.defined())
+			throw bad_argument(std::string(name) + " has no gradient");
+		copy_out(g, name, out, count);
+	});
+}
+
+int pin_alloc(size_t size, void **out, char *err, size_t n) {
+	return guard(err, n, [&] {
+		if (!at::globalContext().hasCUDA())
+			throw no_device("pinned memory needs CUDA");
+		*out = at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_allocate(size);
+	});
+}
+
+void pin_free(void *p) {
+	if (p)
+		at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_deallocate(p);
+}
+
+int memory(ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
+	return guard(err, n, [&] {
 		if (e->config.device.is_cpu())
-			return "fused operations";
-		e->why = "plain operations: " + e->config.why_plain.substr(0, e->config.why_plain.find('\n'));
-		return e->why.c_str();
-	},
-	[](int32_t capability, char *err, size_t n) {
-		return guard(err, n, [&] { gpu::Kernels::compile_for(capability); });
-	},
-	[](const ss_meeting *m, char *word, size_t length, char *err, size_t n) {
-		return guard(err, n, [&] { meet(*m, word, length); });
-	},
+			return host_memory(now, peak);
+		auto all = at::accelerator::getDeviceStats(e->config.device.index()).allocated_bytes[0];
+		*now = all.current;
+		*peak = all.peak;
+	});
+}
+
+int sum(ss_engine *e, double *values, int64_t count, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		if (e->group)
+			e->group->sum(values, count);
+	});
+}
+
+const char *note(ss_engine *e) {
+	if (e->queue)
+		return e->queue->note.c_str();
+	if (!e->config.fused)
+		return "plain operations";
+	if (e->config.device.is_cpu())
+		return "fused operations";
+	e->note = "plain operations: " + e->config.why_plain.substr(0, e->config.why_plain.find('\n'));
+	return e->note.c_str();
+}
+
+int compile_kernels(int32_t capability, char *err, size_t n) {
+	return guard(err, n, [&] { gpu::Kernels::compile_for(capability); });
+}
+
+int meet(const ss_meeting *m, char *word, size_t length, char *err, size_t n) {
+	return guard(err, n, [&] { synshard::meet(*m, word, length); });
+}
+
+const ss_api table = {
+	.abi = SS_ABI,
+	.torch_version = TORCH_VERSION,
+	.device_count = device_count,
+	.create = create,
+	.destroy = destroy,
+	.queue = queue,
+	.collect = collect,
+	.evaluate = evaluate,
+	.predict = predict,
+	.get = get,
+	.set = set,
+	.slots = slots,
+	.get_scalars = get_scalars,
+	.set_scalars = set_scalars,
+	.forward = forward,
+	.gradient = gradient,
+	.pin_alloc = pin_alloc,
+	.pin_free = pin_free,
+	.memory = memory,
+	.sum = sum,
+	.note = note,
+	.compile_kernels = compile_kernels,
+	.meet = meet,
 };
 
 } // namespace
-
-namespace synshard {
-
-int64_t check_labels(const ss_engine &e, const ss_batch &b) {
-	if (!b.labels)
-		throw bad_argument("batch: no labels");
-	int64_t counted = 0;
-	for (int i = 0; i < b.rows; i++) {
-		if (b.labels[i] < -1 || b.labels[i] >= e.network.classes)
-			throw bad_argument("label " + std::to_string(b.labels[i]) + " of row " + std::to_string(i) +
-					   " is not one of " + std::to_string(e.network.classes) + " classes");
-		counted += b.labels[i] >= 0;
-	}
-	return counted;
-}
-
-at::Tensor normalised(const ss_engine &e, const at::Tensor &bytes) {
-	auto x = bytes.permute({0, 3, 1, 2}); // NHWC in memory, which is channels_last
-	x = at::addcmul(e.config.shift, x.to(at::kFloat), e.config.scale);
-	return x.contiguous(e.config.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
-}
-
-Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t counted) {
-	// In a group a process may have nothing but padding; it takes part all the same.
-	auto loss = [&](const at::Tensor &logits) { return counted ? loss_of(e, logits, y) : logits.sum() * 0; };
-	Losses l;
-	l.main = loss(o.logits);
-	l.total = l.main;
-	for (size_t i = 0; i < o.aux.size(); i++) {
-		auto a = loss(o.aux[i]);
-		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
-		l.total = l.total + e.network.aux_weight[i] * a;
-	}
-	l.correct = o.logits.detach().argmax(1).eq(y).sum();
-	return l;
-}
-
-void zero_grad(ss_engine &e) {
-	for (Param &p : e.network.params)
-		p.value.mutable_grad().reset();
-}
-
-} // namespace synshard
 
 extern "C" __attribute__((visibility("default"))) const ss_api *synshard_torch_v1(void) {
 	return &table;

@@ -85,8 +85,7 @@ using SegmentRun = std::function<std::vector<at::Tensor>(const std::vector<at::T
 struct Outputs {
 	at::Tensor logits;
 	std::vector<at::Tensor> aux;
-	at::Tensor embedding;                              // of an evaluation, flat
-	std::vector<std::unique_ptr<SegmentRun>> segments; // needed until the backward pass is done
+	at::Tensor embedding; // of an evaluation, flat
 };
 
 // Pass is what a run through the nodes goes by.
@@ -117,7 +116,7 @@ private:
 	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, const Pass &) const;
 	std::vector<int> cuts(int last) const;
 	void forward_segments(const Config &, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last,
-		const Pass &, Outputs &) const;
+		const Pass &) const;
 };
 
 // Optimizer holds what an update needs beside the gradients.
@@ -136,12 +135,17 @@ private:
 	const Config &config;
 };
 
-at::Tensor batch_norm_relu(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
-	const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps, const Config &);
-bool can_fuse_batch_norm(const at::Tensor &x, const Config &);
+// BatchNorm is one such node: its parameters, and how it is run.
+struct BatchNorm {
+	at::Tensor weight, bias, running_mean, running_var; // float32; the latter two are updated in training
+	double momentum, eps;
+	bool training;
+	bool relu; // gives the output of the ReLU behind it
+};
+at::Tensor batch_norm(const at::Tensor &x, const BatchNorm &, const Config &);
 
-// run_segment runs a segment, keeping its inputs alone for the backward pass.
-std::vector<at::Tensor> run_segment(const std::vector<at::Tensor> &in, const SegmentRun *);
+// run_segment runs a segment, keeping its inputs alone, and how it is run, for the backward pass.
+std::vector<at::Tensor> run_segment(const std::vector<at::Tensor> &in, std::shared_ptr<const SegmentRun>);
 
 // Group is the processes that train together.
 class Group {
@@ -182,12 +186,12 @@ struct ss_engine {
 	std::unique_ptr<synshard::gpu::Queue>
 		queue;                // the GPU's path through a step; it then keeps loss scale and count of updates
 	std::deque<ss_metrics> found; // by the plain path's steps, until they are asked for
-	std::string why;              // why steps are computed as they are
+	std::string note;             // how steps are computed, as it was last asked for
 };
 
 namespace synshard {
 
-// The parts of a step that both of its paths are made of (engine.cpp).
+// What both ways to compute a step are made of (step.cpp).
 struct Losses {
 	at::Tensor total, main, aux, correct; // scalars on the device; aux is undefined without auxiliary heads
 };
@@ -195,5 +199,8 @@ int64_t check_labels(const ss_engine &, const ss_batch &);         // counts tho
 at::Tensor normalised(const ss_engine &, const at::Tensor &bytes); // [rows, side, side, 3] to [rows, 3, side, side]
 Losses losses(const ss_engine &, const Outputs &, const at::Tensor &labels, int64_t counted);
 void zero_grad(ss_engine &);
+at::Tensor images_of(const ss_engine &, const ss_batch &); // on the device, normalised
+at::Tensor labels_of(const ss_engine &, const ss_batch &); // on the device; check_labels has seen them
+void plain_step(ss_engine &, const ss_batch &, const ss_step &, ss_metrics &);
 
 } // namespace synshard

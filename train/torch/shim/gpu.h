@@ -38,16 +38,19 @@ private:
 		size_t n) const = 0;
 };
 
-// batch_norm_relu's two halves. kept is fused.cpp's: [4, channels].
-at::Tensor bn_relu_forward(const Kernels &, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
-	const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps,
-	const at::Tensor &kept);
-// The gradients of x, weight and bias. The distance of dy's pixels is ld elements.
-std::vector<at::Tensor> bn_relu_backward(
-	const Kernels &, const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept);
-
-// dropout_mask is network.cpp's, of the seed that lies on the device.
-at::Tensor dropout_mask(const Kernels &, const at::Tensor &like, double p, const Settings *, int node);
+// type_name is that of a tensor's type in the names of kernels.
+inline const char *type_name(const at::Tensor &t) {
+	switch (t.scalar_type()) {
+	case at::kFloat:
+		return "f32";
+	case at::kBFloat16:
+		return "bf16";
+	case at::kHalf:
+		return "f16";
+	default:
+		throw std::logic_error("no kernels for this type");
+	}
+}
 
 // Update makes the optimiser's step in one launch for all parameters.
 class Update {
@@ -80,6 +83,11 @@ private:
 	struct State;
 	std::unique_ptr<State> state;
 };
+
+// as gives a tensor's memory as what lies there.
+template <class T> T *as(const at::Tensor &t) {
+	return static_cast<T *>(t.mutable_data_ptr());
+}
 
 // Queue holds the steps under way. Images go up on a stream of their own; a step of fixed shapes is recorded once and
 // replayed; what it found is read when it is asked for.

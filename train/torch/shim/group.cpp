@@ -150,7 +150,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 	if (c.rank < 0 || c.rank >= c.world || !c.master_addr || !*c.master_addr || c.master_port < 1 ||
 		c.master_port > 65535 || !(c.timeout_s > 0))
 		throw bad_argument("rank " + std::to_string(c.rank) + " of " + std::to_string(c.world) +
-				   " processes: a rank, an address, a port or a time limit is out of range");
+			" processes: a rank, an address, a port or a time limit is out of range");
 	State &s = *state;
 	s.device = config.device;
 	s.world = c.world;
@@ -160,7 +160,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 		throw;
 	} catch (const std::exception &e) {
 		throw lost_peer(std::string("meeting at ") + c.master_addr + ":" + std::to_string(c.master_port) +
-				": " + first_line(e));
+			": " + first_line(e));
 	}
 	int64_t stats = 0, filled = 0;
 	for (int i = static_cast<int>(network.params.size()) - 1; i >= 0; i--) { // the backward pass's order
@@ -328,7 +328,7 @@ void meet(const ss_meeting &m, char *word, size_t n) {
 	} catch (const std::exception &e) {
 		if (missing > 0)
 			throw lost_peer(at + ": rank " + std::to_string(missing) + " of " + std::to_string(m.world) +
-					" did not come: " + first_line(e));
+				" did not come: " + first_line(e));
 		throw lost_peer(at + ": " + first_line(e));
 	}
 }

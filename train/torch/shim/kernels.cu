@@ -323,17 +323,20 @@ INLINE void update(const Settings *settings, const State *state, const Entry *en
 	KERNEL(bn_sums_##t##n, (const void *x, long long rows, int groups, float *partial)) { \
 		bn_sums<T, N>(x, rows, groups, partial); \
 	} \
-	KERNEL(bn_apply_##t##n, (const void *__restrict__ x, const float *__restrict__ kept, long long rows, \
-					int groups, void *__restrict__ y)) { \
+	KERNEL(bn_apply_##t##n, \
+		(const void *__restrict__ x, const float *__restrict__ kept, long long rows, int groups, \
+			void *__restrict__ y)) { \
 		bn_apply<T, N>(x, kept, rows, groups, y); \
 	} \
-	KERNEL(bn_back_sums_##t##n, (const void *x, const void *dy, long long ld, const float *kept, long long rows, \
-					    int groups, float *partial)) { \
+	KERNEL(bn_back_sums_##t##n, \
+		(const void *x, const void *dy, long long ld, const float *kept, long long rows, int groups, \
+			float *partial)) { \
 		bn_back_sums<T, N>(x, dy, ld, kept, rows, groups, partial); \
 	} \
-	KERNEL(bn_back_apply_##t##n, (const void *__restrict__ x, const void *__restrict__ dy, long long ld, \
-					     const float *__restrict__ kept, const float *__restrict__ line, \
-					     long long rows, int groups, void *__restrict__ dx)) { \
+	KERNEL(bn_back_apply_##t##n, \
+		(const void *__restrict__ x, const void *__restrict__ dy, long long ld, \
+			const float *__restrict__ kept, const float *__restrict__ line, long long rows, int groups, \
+			void *__restrict__ dx)) { \
 		bn_back_apply<T, N>(x, dy, ld, kept, line, rows, groups, dx); \
 	}
 OF_TYPE(F32, f32, 4, _wide)
@@ -344,9 +347,10 @@ OF_TYPE(F16, f16, 8, _wide)
 OF_TYPE(F16, f16, 1, )
 
 #define EACH_TYPE(T, t) \
-	KERNEL(bn_finish_##t, (const void *x, const float *partial, int splits, int channels, double rows, \
-				      const float *weight, const float *bias, float *running_mean, float *running_var, \
-				      double momentum, double eps, float *kept)) { \
+	KERNEL(bn_finish_##t, \
+		(const void *x, const float *partial, int splits, int channels, double rows, const float *weight, \
+			const float *bias, float *running_mean, float *running_var, double momentum, double eps, \
+			float *kept)) { \
 		bn_finish<T>(x, partial, splits, channels, rows, weight, bias, running_mean, running_var, momentum, \
 			eps, kept); \
 	} \
@@ -357,8 +361,9 @@ EACH_TYPE(F32, f32)
 EACH_TYPE(BF16, bf16)
 EACH_TYPE(F16, f16)
 
-KERNEL(bn_back_finish_any, (const float *partial, int splits, int channels, double rows, const float *kept,
-				   float *dweight, float *dbias, float *line)) {
+KERNEL(bn_back_finish_any,
+	(const float *partial, int splits, int channels, double rows, const float *kept, float *dweight, float *dbias,
+		float *line)) {
 	bn_back_finish(partial, splits, channels, rows, kept, dweight, dbias, line);
 }
 KERNEL(decide,
@@ -366,8 +371,9 @@ KERNEL(decide,
 	decide_(norm, state, result, clip_norm, beta1, beta2, loss);
 }
 #define UPDATE(rule) \
-	KERNEL(update_##rule, (const Settings *settings, const State *state, const Entry *entries, \
-				      const Chunk *chunks, Rule r, Gradients gradients)) { \
+	KERNEL(update_##rule, \
+		(const Settings *settings, const State *state, const Entry *entries, const Chunk *chunks, Rule r, \
+			Gradients gradients)) { \
 		update<rule>(settings, state, entries, chunks, r, gradients); \
 	}
 UPDATE(rmsprop)

@@ -12,15 +12,31 @@ const char *kind_name(int kind) {
 	return kind >= 0 && kind < 6 ? names[kind] : "unknown kind";
 }
 
-// mask gives x's shape of 0 and 1/(1-p), a function of seed and node alone on every device.
-at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, const Pass &pass, int node) {
-	if (pass.settings)
-		return gpu::dropout_mask(*config.kernels, x, p, pass.settings, node);
-	auto mask = at::empty(x.sizes(), at::kFloat);
+// Masks of dropout have x's shape, with 0 and 1/(1-p). Both are kernels.h's dropout_at, a function of seed, node and
+// place alone, here on the processor and in kernels.cu's dropout on a GPU, where the seed lies too.
+at::Tensor mask_cpu(const at::Tensor &like, double p, uint64_t seed, int node) {
+	auto mask = at::empty(like.sizes(), at::kFloat);
 	float *to = mask.mutable_data_ptr<float>();
 	for (int64_t i = 0; i < mask.numel(); i++)
-		to[i] = gpu::dropout_at(pass.seed, node, i, static_cast<float>(p));
-	return mask.to(x.options());
+		to[i] = gpu::dropout_at(seed, node, i, static_cast<float>(p));
+	return mask.to(like.options());
+}
+
+at::Tensor mask_gpu(const gpu::Kernels &k, const at::Tensor &like, double p, const gpu::Settings *settings, int node) {
+	at::Tensor mask = at::empty(like.sizes(), like.options());
+	long long n = mask.numel();
+	gpu::Extent grid{static_cast<unsigned>(std::min<int64_t>(
+				 (n + gpu::block_threads - 1) / gpu::block_threads, 4 * k.multiprocessors)),
+		1};
+	k.launch(std::string("dropout_") + gpu::type_name(like), grid, {gpu::block_threads, 1}, settings, node,
+		static_cast<float>(p), n, mask.mutable_data_ptr());
+	return mask;
+}
+
+at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, const Pass &pass, int node) {
+	if (pass.settings)
+		return mask_gpu(*config.kernels, x, p, pass.settings, node);
+	return mask_cpu(x, p, pass.seed, node);
 }
 
 } // namespace
@@ -74,7 +90,7 @@ void Network::load(const ss_network &n, const Config &config) {
 		if (from.node < 1 || from.node >= n.n_nodes || from.kind < 0 || from.kind > SS_RUNNING_VAR ||
 			from.rank < 1 || from.rank > 4)
 			throw bad_argument("parameter " + to.name + ": " + kind_name(from.kind) + " of node " +
-					   std::to_string(from.node));
+				std::to_string(from.node));
 		to.shape.assign(from.shape, from.shape + from.rank);
 		auto format = from.rank == 4 && config.channels_last ? at::MemoryFormat::ChannelsLast
 								     : at::MemoryFormat::Contiguous;
@@ -118,15 +134,11 @@ at::Tensor Network::run(
 	switch (n.op) {
 	case SS_CONV:
 		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
-	case SS_BATCH_NORM:
-		if (n.with_relu && pass.mode == Mode::train && can_fuse_batch_norm(x, config))
-			return batch_norm_relu(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN),
-				param(SS_RUNNING_VAR), pass.bn_momentum, n.eps, config);
-		{
-			at::Tensor y = at::batch_norm(x, param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN),
-				param(SS_RUNNING_VAR), pass.mode == Mode::train, pass.bn_momentum, n.eps, true);
-			return n.with_relu ? y.relu_() : y;
-		}
+	case SS_BATCH_NORM: {
+		BatchNorm bn{param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
+			pass.bn_momentum, n.eps, pass.mode == Mode::train, n.with_relu};
+		return batch_norm(x, bn, config);
+	}
 	case SS_RELU:
 		if (n.done)
 			return x;
@@ -188,7 +200,7 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 	Outputs o;
 	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1};
 	if (config.recompute && at::GradMode::is_enabled()) {
-		forward_segments(config, outs, wanted, last, pass, o);
+		forward_segments(config, outs, wanted, last, pass);
 	} else {
 		for (int i = 1; i <= last; i++) {
 			if (!wanted[i])
@@ -209,7 +221,7 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 }
 
 void Network::forward_segments(const Config &config, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted,
-	int last, const Pass &whole, Outputs &o) const {
+	int last, const Pass &whole) const {
 	std::vector<int> starts = cuts(last);
 	// A function of nothing that needs a gradient would have no backward pass.
 	at::Tensor anchor = at::zeros({1}, outs[0].options().dtype(at::kFloat)).requires_grad_(true);
@@ -228,33 +240,32 @@ void Network::forward_segments(const Config &config, std::vector<at::Tensor> &ou
 			if (nodes[i].last_use >= to)
 				gives.push_back(i);
 		}
-		o.segments.push_back(
-			std::make_unique<SegmentRun>([this, &config, from, to, reads, gives, wanted, whole](
-							     const std::vector<at::Tensor> &in, bool first) {
-				Pass pass = whole;
-				pass.first = from;
-				if (!first)
-					pass.bn_momentum = 0; // running statistics have had this batch
-				std::vector<at::Tensor> local(nodes.size()), out;
-				for (size_t i = 0; i < reads.size(); i++)
-					local[reads[i]] = in[i];
-				for (int i = from; i < to; i++) {
-					if (!wanted[i])
-						continue;
-					local[i] = run(config, nodes[i], i, local, pass);
-					for (int r : nodes[i].inputs)
-						if (nodes[r].last_use == i)
-							local[r].reset();
-				}
-				for (int g : gives)
-					out.push_back(local[g]);
-				return out;
-			}));
+		auto segment = [this, &config, from, to, reads, gives, wanted, whole](
+				       const std::vector<at::Tensor> &in, bool first) {
+			Pass pass = whole;
+			pass.first = from;
+			if (!first)
+				pass.bn_momentum = 0; // running statistics have had this batch
+			std::vector<at::Tensor> local(nodes.size()), out;
+			for (size_t i = 0; i < reads.size(); i++)
+				local[reads[i]] = in[i];
+			for (int i = from; i < to; i++) {
+				if (!wanted[i])
+					continue;
+				local[i] = run(config, nodes[i], i, local, pass);
+				for (int r : nodes[i].inputs)
+					if (nodes[r].last_use == i)
+						local[r].reset();
+			}
+			for (int g : gives)
+				out.push_back(local[g]);
+			return out;
+		};
 		std::vector<at::Tensor> in;
 		for (int r : reads)
 			in.push_back(outs[r]);
 		in.push_back(anchor);
-		auto out = run_segment(in, o.segments.back().get());
+		auto out = run_segment(in, std::make_shared<const SegmentRun>(segment));
 		for (size_t i = 0; i < gives.size(); i++)
 			outs[gives[i]] = out[i];
 		for (int r : reads)

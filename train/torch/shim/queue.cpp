@@ -22,10 +22,6 @@ c10::Stream stream_now(const at::Device &d) {
 	return at::accelerator::getCurrentStream(d.index());
 }
 
-template <class T> T *as(const at::Tensor &t) {
-	return static_cast<T *>(t.mutable_data_ptr());
-}
-
 } // namespace
 
 Queue::Queue(ss_engine &e) : config(e.config), update(std::make_unique<Update>(e.config, e.network)) {
@@ -121,36 +117,6 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	*as<Settings>(set) = {s.lr, s.ema_decay, s.grad_scale, s.seed};
 	labels.copy_(y.view(at::kLong), true);
 	settings.copy_(set, true);
-}
-
-void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
-	if (!e.pending && !e.stats.empty()) {
-		at::NoGradGuard none;
-		at::_foreach_copy_(e.saved_stats, e.stats);
-	}
-	e.pending = true;
-	at::AutoGradMode grad(true);
-	auto o = e.network.forward(config, normalised(e, bytes), s.freeze_bn ? Mode::train_frozen_bn : Mode::train,
-		true, false, s.seed, as<Settings>(settings));
-	Losses l = losses(e, o, labels, counted);
-	at::Tensor scale = settings.view(at::kDouble)[2];
-	if (config.fp16)
-		scale = scale * kept.view(at::kDouble)[0];
-	if (e.group && s.update)
-		e.group->begin(e.network, !s.freeze_bn);
-	(l.total * scale.to(at::kFloat)).backward();
-	at::NoGradGuard none;
-	result.view(at::kDouble)
-		.narrow(0, 0, 4)
-		.copy_(at::stack({l.total.detach(), l.main.detach(),
-			l.aux.defined() ? l.aux : at::zeros_like(l.main.detach()), l.correct.to(at::kFloat)}));
-	if (!s.update)
-		return;
-	if (e.group)
-		pending.back().metrics.group_s = e.group->finish(e.network);
-	update->run(e.network, as<Settings>(settings), as<State>(kept), as<Result>(result));
-	zero_grad(e);
-	e.pending = false;
 }
 
 // run_recorded replays the step if it is the one recorded, or records it once its shape has come often enough.

@@ -1,4 +1,5 @@
 // Activations computed again in the backward pass: the network is cut into segments, of which only the inputs are kept.
+#include "context.h"
 #include "engine.h"
 
 #include <c10/core/GradMode.h>
@@ -15,15 +16,16 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 struct Segment : torch::autograd::Function<Segment> {
-	static variable_list forward(AutogradContext *ctx, at::TensorList inputs, const SegmentRun *run) {
+	static variable_list forward(
+		AutogradContext *ctx, at::TensorList inputs, std::shared_ptr<const SegmentRun> run) {
 		at::NoGradGuard none;
 		variable_list in = inputs.vec();
-		ctx->saved_data["run"] = reinterpret_cast<int64_t>(run);
+		ctx->saved_data["run"] = keep(run);
 		ctx->save_for_backward(in);
 		return (*run)(in, true);
 	}
 	static variable_list backward(AutogradContext *ctx, const variable_list &grads) {
-		auto run = reinterpret_cast<const SegmentRun *>(ctx->saved_data["run"].toInt());
+		auto run = kept<std::shared_ptr<const SegmentRun>>(ctx->saved_data["run"]);
 		variable_list in, given;
 		for (const at::Tensor &t : ctx->get_saved_variables())
 			in.push_back(t.detach().requires_grad_(t.requires_grad()));
@@ -49,7 +51,7 @@ struct Segment : torch::autograd::Function<Segment> {
 
 } // namespace
 
-variable_list run_segment(const variable_list &in, const SegmentRun *run) {
+variable_list run_segment(const variable_list &in, std::shared_ptr<const SegmentRun> run) {
 	return Segment::apply(at::TensorList(in), run);
 }
 

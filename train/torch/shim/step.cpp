@@ -1,0 +1,175 @@
+// One step of training, two ways that compute the same: plain_step waits for everything and lets the host decide;
+// Queue::compute leaves what decides on the device, so that it is only queued, or recorded and replayed. What they are
+// made of comes first.
+#include "gpu.h"
+
+#include <c10/core/GradMode.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace synshard {
+
+namespace {
+
+at::Tensor loss_of(const ss_engine &e, const at::Tensor &logits, const at::Tensor &y) {
+	return at::cross_entropy_loss(logits, y, {}, at::Reduction::Mean, -1, e.config.label_smoothing);
+}
+
+double since(std::chrono::steady_clock::time_point &t) {
+	auto now = std::chrono::steady_clock::now();
+	double s = std::chrono::duration<double>(now - t).count();
+	t = now;
+	return s;
+}
+
+} // namespace
+
+int64_t check_labels(const ss_engine &e, const ss_batch &b) {
+	if (!b.labels)
+		throw bad_argument("batch: no labels");
+	int64_t counted = 0;
+	for (int i = 0; i < b.rows; i++) {
+		if (b.labels[i] < -1 || b.labels[i] >= e.network.classes)
+			throw bad_argument("label " + std::to_string(b.labels[i]) + " of row " + std::to_string(i) +
+				" is not one of " + std::to_string(e.network.classes) + " classes");
+		counted += b.labels[i] >= 0;
+	}
+	return counted;
+}
+
+at::Tensor normalised(const ss_engine &e, const at::Tensor &bytes) {
+	auto x = bytes.permute({0, 3, 1, 2}); // NHWC in memory, which is channels_last
+	x = at::addcmul(e.config.shift, x.to(at::kFloat), e.config.scale);
+	return x.contiguous(e.config.channels_last ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous);
+}
+
+at::Tensor images_of(const ss_engine &e, const ss_batch &b) {
+	if (b.rows < 1 || !b.images)
+		throw bad_argument("batch: no images");
+	int64_t s = e.network.input;
+	return normalised(
+		e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
+}
+
+Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t counted) {
+	// In a group a process may have nothing but padding; it takes part all the same.
+	auto loss = [&](const at::Tensor &logits) { return counted ? loss_of(e, logits, y) : logits.sum() * 0; };
+	Losses l;
+	l.main = loss(o.logits);
+	l.total = l.main;
+	for (size_t i = 0; i < o.aux.size(); i++) {
+		auto a = loss(o.aux[i]);
+		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
+		l.total = l.total + e.network.aux_weight[i] * a;
+	}
+	l.correct = o.logits.detach().argmax(1).eq(y).sum();
+	return l;
+}
+
+void zero_grad(ss_engine &e) {
+	for (Param &p : e.network.params)
+		p.value.mutable_grad().reset();
+}
+
+at::Tensor labels_of(const ss_engine &e, const ss_batch &b) {
+	return at::from_blob(const_cast<int64_t *>(b.labels), {b.rows}, at::kLong).to(e.config.device, false, true);
+}
+
+namespace {
+
+// begin keeps the running statistics of before the step, its first microbatch's: what a step that fails goes back to.
+void begin(ss_engine &e) {
+	if (!e.pending && !e.stats.empty()) {
+		at::NoGradGuard none;
+		at::_foreach_copy_(e.saved_stats, e.stats);
+	}
+	e.pending = true;
+}
+
+Mode mode_of(const ss_step &s) {
+	return s.freeze_bn ? Mode::train_frozen_bn : Mode::train;
+}
+
+} // namespace
+
+// plain_step takes one microbatch and waits for it: on the processor, and on a GPU without kernels of ours.
+void plain_step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m) {
+	at::AutoGradMode grad(true);
+	std::memset(&m, 0, sizeof m);
+	m.counted = check_labels(e, b);
+	if (m.counted == 0 && !e.group)
+		throw bad_argument("batch: every label is -1");
+	auto clock = std::chrono::steady_clock::now();
+	begin(e);
+	auto o = e.network.forward(e.config, images_of(e, b), mode_of(s), true, false, s.seed);
+	Losses l = losses(e, o, labels_of(e, b), m.counted);
+	double scale = e.config.fp16 ? e.loss_scale : 1;
+	m.forward_s = since(clock);
+	if (e.group && s.update)
+		e.group->begin(e.network, !s.freeze_bn);
+	(l.total * (scale * s.grad_scale)).backward();
+	m.backward_s = since(clock);
+	at::NoGradGuard none;
+	if (s.update) {
+		if (e.group) {
+			m.group_s = e.group->finish(e.network);
+			e.group->measure(m);
+			since(clock);
+		}
+		m.grad_norm = e.optimizer->update(e.network, s.lr, s.ema_decay, 1 / scale);
+		bool finite = std::isfinite(m.grad_norm);
+		if (e.config.fp16) {
+			m.skipped = !finite;
+			if (!finite) {
+				e.loss_scale = std::max(1.0, e.loss_scale / 2);
+				e.good_steps = 0;
+			} else if (++e.good_steps == scale_interval) {
+				e.loss_scale = std::min(largest_scale, e.loss_scale * 2);
+				e.good_steps = 0;
+			}
+		}
+		zero_grad(e);
+		e.pending = false;
+		m.update_s = since(clock);
+	}
+	m.loss = l.total.item<double>();
+	m.main_loss = l.main.item<double>();
+	m.aux_loss = l.aux.defined() ? l.aux.item<double>() : 0;
+	m.correct = l.correct.item<int64_t>();
+	m.loss_scale = scale;
+}
+
+namespace gpu {
+
+// compute is a step's work but for what goes to the device before it (upload) and comes back after it (add, collect).
+void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
+	begin(e);
+	at::AutoGradMode grad(true);
+	auto o = e.network.forward(
+		config, normalised(e, bytes), mode_of(s), true, false, s.seed, as<Settings>(settings));
+	Losses l = losses(e, o, labels, counted);
+	at::Tensor scale = settings.view(at::kDouble)[2];
+	if (config.fp16)
+		scale = scale * kept.view(at::kDouble)[0];
+	if (e.group && s.update)
+		e.group->begin(e.network, !s.freeze_bn);
+	(l.total * scale.to(at::kFloat)).backward();
+	at::NoGradGuard none;
+	result.view(at::kDouble)
+		.narrow(0, 0, 4)
+		.copy_(at::stack({l.total.detach(), l.main.detach(),
+			l.aux.defined() ? l.aux : at::zeros_like(l.main.detach()), l.correct.to(at::kFloat)}));
+	if (!s.update)
+		return;
+	if (e.group)
+		pending.back().metrics.group_s = e.group->finish(e.network);
+	update->run(e.network, as<Settings>(settings), as<State>(kept), as<Result>(result));
+	zero_grad(e);
+	e.pending = false;
+}
+
+} // namespace gpu
+
+} // namespace synshard
