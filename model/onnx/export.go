@@ -16,6 +16,7 @@ import (
 const (
 	irVersion = 8
 	opset     = 17
+	producer  = "synshard"
 )
 
 // graphWriter builds the graph of a network.
@@ -33,7 +34,7 @@ type graphWriter struct {
 // [N, size, size, 3], normalised inside as the spec says; outputs
 // "probabilities", float32 [N, classes], and "embedding", float32 [N, width].
 // Batch norm is folded into the convolution before it. The spec travels in the
-// metadata under model.SpecKey.
+// metadata under model.SpecKey, and a sum of the whole under SumKey.
 func Write(w io.Writer, n *model.Network, weights []model.Tensor, spec model.Spec) error {
 	m, err := Export(n, weights, spec)
 	if err != nil {
@@ -78,13 +79,15 @@ func Export(n *model.Network, weights []model.Tensor, spec model.Spec) (*Model, 
 		value("probabilities", onnxpb.Tensor_FLOAT, "N", n.Classes),
 		value("embedding", onnxpb.Tensor_FLOAT, "N", shapes[n.Embedding].Elements()),
 	}
-	return &Model{pb: &onnxpb.Model{
+	m := &Model{pb: &onnxpb.Model{
 		IrVersion:    proto.Int64(irVersion),
-		ProducerName: proto.String("synshard"),
+		ProducerName: proto.String(producer),
 		OpsetImport:  []*onnxpb.OperatorSet{{Version: proto.Int64(opset)}},
 		Metadata:     []*onnxpb.Entry{{Key: proto.String(model.SpecKey), Value: proto.String(spec.JSON())}},
 		Graph:        g.graph,
-	}}, nil
+	}}
+	m.seal()
+	return m, nil
 }
 
 // input turns bytes [N, H, W, 3] into normalised floats [N, 3, H, W].

@@ -132,7 +132,8 @@ func (g *Graph) Users() map[string][]*onnxpb.Node {
 	return out
 }
 
-// Model puts the model together again, without weights that nothing uses.
+// Model puts the model together again, without weights that nothing
+// uses. A model that carried a sum carries that of what it is now.
 func (g *Graph) Model() *Model {
 	m := &Model{pb: proto.CloneOf(g.shell)}
 	m.pb.Graph.Nodes, m.pb.Graph.Outputs = g.Nodes, g.outputs
@@ -141,6 +142,9 @@ func (g *Graph) Model() *Model {
 		if len(users[name]) > 0 || g.IsOutput(name) {
 			m.pb.Graph.Initializers = append(m.pb.Graph.Initializers, g.initializers[name])
 		}
+	}
+	if _, sealed := m.Metadata()[SumKey]; sealed {
+		m.seal()
 	}
 	return m
 }

@@ -1,0 +1,86 @@
+package onnx
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/synshard/synshard/model"
+)
+
+// exported is a small model as Write writes it.
+func exported(t testing.TB) []byte {
+	t.Helper()
+	n := network(t, "inception_v3", model.Options{Classes: 3, Width: 0.0625})
+	var b bytes.Buffer
+	if err := Write(&b, n, n.Init(1), spec(3)); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestSumSeesDamage flips a bit here and there: the file is no model any more,
+// or is found to be another.
+func TestSumSeesDamage(t *testing.T) {
+	b := exported(t)
+	m, err := Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Verify(); err != nil {
+		t.Fatalf("as written: %v", err)
+	}
+	damaged, passed := 0, 0
+	for i := 3; i < len(b); i += 2003 {
+		b[i] ^= 1 << (i % 8)
+		m, err := Parse(b)
+		if err == nil {
+			if _, err = m.Info(); err == nil {
+				err = m.Verify()
+			}
+		}
+		switch {
+		case errors.Is(err, ErrDamaged):
+			damaged++
+		case err == nil:
+			passed++
+			t.Logf("byte %d passes", i)
+		}
+		b[i] ^= 1 << (i % 8)
+	}
+	if damaged < 100 || passed > 0 {
+		t.Errorf("%d damages found, %d passed", damaged, passed)
+	}
+}
+
+// TestSumOfOthers: a model without a sum, or of another producer, is not
+// judged; one that is edited here carries a new sum.
+func TestSumOfOthers(t *testing.T) {
+	if err := holding().Verify(); err != nil {
+		t.Errorf("without a sum: %v", err)
+	}
+	m, err := Parse(exported(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := m.Metadata()[SumKey]
+	g, err := m.Graph()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Nodes[len(g.Nodes)-1].Name = proto.String("another")
+	edited := g.Model()
+	if err := edited.Verify(); err != nil || edited.Metadata()[SumKey] == before {
+		t.Errorf("edited: %v", err)
+	}
+	edited.pb.Graph.Name = proto.String("another")
+	if err := edited.Verify(); !errors.Is(err, ErrDamaged) {
+		t.Errorf("changed: %v", err)
+	}
+	edited.pb.ProducerName = proto.String("somebody")
+	if err := edited.Verify(); err != nil {
+		t.Errorf("of another producer: %v", err)
+	}
+}
