@@ -9,6 +9,7 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
 	libs "github.com/synshard/synshard/internal/native"
+	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -93,6 +94,7 @@ var coded = []struct {
 	{durable.ErrLocked, exitLocked},
 	{shard.ErrCorrupt, exitCorrupt},
 	{prediction.ErrFormat, exitCorrupt},
+	{onnx.ErrDamaged, exitCorrupt},
 	{libs.ErrMissing, exitNative},
 	{context.Canceled, exitInterrupted},
 }

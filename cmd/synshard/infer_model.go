@@ -18,6 +18,7 @@ import (
 	libs "github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
 )
 
 // networkFlags say what runs the network and, where it does not say so itself,
@@ -126,7 +127,7 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkFlags, wan
 		return nil, usagef("%w", err)
 	}
 	n := &network{spec: spec, notes: notes, batch: 8, backend: provider}
-	if n.sum, err = fileSum(path); err != nil {
+	if n.sum, err = onnx.Identity(path); err != nil {
 		return nil, err
 	}
 	if n.runs = f.threads; n.runs == 0 {
