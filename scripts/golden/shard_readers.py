@@ -3,11 +3,11 @@
 
     shard_readers.py DATASET [EXPORTS]
 
-pyarrow (hive partitioning), Polars (scan_ipc) and Hugging Face datasets
-(load_dataset("arrow")) read the shards; every row is held to the index, every
-image to its sha256, its crc32c's place in the file to its bytes. Prints a
-line a reader; ends with 1 at the first difference.
-Needs pyarrow, polars, datasets and pillow.
+pyarrow (hive partitioning), Polars (scan_ipc), DuckDB (over Arrow) and Hugging
+Face datasets (load_dataset("arrow")) read the shards; every row is held to the
+index, every image to its sha256, its crc32c's place in the file to its bytes.
+Prints a line a reader; ends with 1 at the first difference.
+Needs pyarrow, polars, duckdb, datasets and pillow.
 """
 import glob
 import hashlib
@@ -35,7 +35,7 @@ def index(root, split):
             f.seek(row["offset"])
             data = f.read(row["length"])
         want(hashlib.sha256(data).digest() == row["sha256"], f"{row['path']} does not lie where the index says")
-    return {row["path"]: row for row in rows}
+    return {(row["synset"], row["path"]): row for row in rows}
 
 
 COLUMNS = ["label", "synset", "ilsvrc2012_id", "width", "height", "format", "mode", "sha256", "objects"]
@@ -45,7 +45,7 @@ def compare(reader, split, rows, expected):
     want(len(rows) == len(expected), f"{reader}: {split} has {len(rows)} rows, the index {len(expected)}")
     for row in rows:
         image = row["image"]
-        other = expected[image["path"]]
+        other = expected[row["synset"], image["path"]]
         want(hashlib.sha256(image["bytes"]).digest() == other["sha256"], f"{reader}: bytes of {image['path']}")
         for column in COLUMNS:
             a, b = row[column], other[column]
@@ -81,6 +81,19 @@ def read_polars(root, split, expected):
     compare("polars", split, frame.to_dicts(), expected)
 
 
+def read_duckdb(root, split, expected):
+    import duckdb
+
+    data = ds.dataset(shards(root, split), format="ipc", partitioning="hive")
+    con = duckdb.connect()
+    con.register("rows", data.to_table())
+    table = con.sql("SELECT * FROM rows").to_arrow_table()
+    table.validate(full=True)
+    compare("duckdb", split, table.to_pylist(), expected)
+    names = con.execute("SELECT count(DISTINCT (synset, image.path)) FROM rows").fetchone()[0]
+    want(names == len(expected), f"duckdb: {split} has {names} names of {len(expected)} rows")
+
+
 def read_datasets(root, split, expected, classes, cache):
     import datasets
 
@@ -95,8 +108,8 @@ def read_datasets(root, split, expected, classes, cache):
         row["image"].load()
     plain = data.cast_column("image", datasets.Image(decode=False))
     compare("datasets", split, list(plain), expected)
-    first, path = data[0]["image"], plain[0]["image"]["path"]
-    want(first.size == (expected[path]["width"], expected[path]["height"]), "datasets: size of the first image")
+    first, row = data[0]["image"], expected[plain[0]["synset"], plain[0]["image"]["path"]]
+    want(first.size == (row["width"], row["height"]), "datasets: size of the first image")
 
 
 def digests(expected):
@@ -208,8 +221,9 @@ def main():
             want(len(expected) == info["rows"], f"{split}: {len(expected)} rows, the manifest says {info['rows']}")
             read_pyarrow(root, split, expected)
             read_polars(root, split, expected)
+            read_duckdb(root, split, expected)
             read_datasets(root, split, expected, len(synsets), cache)
-            print(f"{split}: {len(expected)} rows, equal in pyarrow, polars and datasets")
+            print(f"{split}: {len(expected)} rows, equal in pyarrow, polars, duckdb and datasets")
             if len(sys.argv) == 3:
                 read = read_exports(sys.argv[2], split, expected, synsets, cache)
                 print(f"{split}: exports equal in {', '.join(read)}")
