@@ -2,15 +2,11 @@
 package export
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,10 +14,6 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 )
-
-// markName is the file in which an export notes what it makes, so that the
-// same one can go on and another one cannot be mixed into it.
-const markName = ".synshard-export.json"
 
 // Forms lists the forms of Write.
 var Forms = []string{"folder", "webdataset", "hf", "tar"}
@@ -51,9 +43,10 @@ type Options struct {
 
 // exporter is one export at work.
 type exporter struct {
-	ctx context.Context
-	out string
-	o   Options
+	ctx  context.Context
+	out  string
+	o    Options
+	mark mark
 }
 
 // Write writes images and labels in a form that others read. Labels are those
@@ -73,11 +66,11 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 	if !slices.Contains(Forms, o.To) {
 		return fmt.Errorf("export to %q: want one of %s", o.To, strings.Join(Forms, ", "))
 	}
-	lock, err := openExport(out, splits, o)
+	e := &exporter{ctx: ctx, out: out, o: o}
+	lock, err := e.begin(splits)
 	if err != nil {
 		return fmt.Errorf("export into %s: %w", out, err)
 	}
-	e := &exporter{ctx, out, o}
 	splits = slices.DeleteFunc(slices.Clone(splits), func(s Split) bool { return s.View.Len() == 0 })
 	for _, s := range splits {
 		if err = e.split(s); err != nil {
@@ -106,71 +99,25 @@ func (e *exporter) split(s Split) error {
 	})
 }
 
-// openExport makes the directory and notes there what is exported.
-func openExport(out string, splits []Split, o Options) (*durable.Lock, error) {
-	if err := durable.MkdirAll(out); err != nil {
+// begin makes the directory and notes there what is exported.
+func (e *exporter) begin(splits []Split) (*durable.Lock, error) {
+	if err := durable.MkdirAll(e.out); err != nil {
 		return nil, err
 	}
-	lock, err := durable.TryLock(filepath.Join(out, shard.LockName))
+	lock, err := durable.TryLock(filepath.Join(e.out, shard.LockName))
 	if err != nil {
 		return nil, err
 	}
-	mark, err := json.Marshal(markOf(splits, o))
+	// What a killed export left; the lock says that nobody else writes here.
+	err = cmp.Or(durable.RemoveTemps(e.out), durable.RemoveTemps(filepath.Join(e.out, "data")))
 	if err == nil {
-		// What a killed export left; the lock says that nobody else writes here.
-		err = cmp.Or(durable.RemoveTemps(out), durable.RemoveTemps(filepath.Join(out, "data")))
-	}
-	if err == nil {
-		err = checkMark(out, append(mark, '\n'))
+		e.mark = newMark(splits, e.o)
+		err = e.mark.begin(e.out)
 	}
 	if err != nil {
 		return nil, errors.Join(err, lock.Unlock())
 	}
 	return lock, nil
-}
-
-// exportVersion changes where the same export would get other names or bytes
-// than before: one must not go on in the other's files.
-const exportVersion = 2
-
-// markOf is what tells one export from another.
-func markOf(splits []Split, o Options) any {
-	type split struct {
-		Split, Fingerprint string
-		Images             int
-	}
-	var list []split
-	for _, s := range splits {
-		list = append(list, split{s.Name, s.View.Fingerprint(), s.View.Len()})
-	}
-	return map[string]any{"version": exportVersion, "to": o.To, "shard_bytes": o.ShardBytes, "splits": list}
-}
-
-func checkMark(out string, mark []byte) error {
-	file := filepath.Join(out, markName)
-	old, err := os.ReadFile(file)
-	if err == nil && bytes.Equal(old, mark) {
-		return nil
-	}
-	if err == nil {
-		return errors.New("another export is in it; give another directory")
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	entries, err := os.ReadDir(out)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() != shard.LockName {
-			return fmt.Errorf("%s is in it already; give an empty or a new directory", e.Name())
-		}
-	}
-	return durable.WriteFile(file, func(w io.Writer) error {
-		_, err := w.Write(mark)
-		return err
-	})
 }
 
 // each reads the images of a view from one row to another.
@@ -193,19 +140,25 @@ func (e *exporter) each(v *shard.View, from, to int, f func(i int, b []byte) err
 	return nil
 }
 
-// file writes a file of rows from one to another, unless it is there: it has
-// its name only when whole.
+// file writes a file of rows from one to another, unless it was finished
+// before: it has its name only when whole.
 func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.View, from, to int) error {
-	file := filepath.Join(e.out, filepath.FromSlash(name))
-	if _, err := os.Stat(file); err == nil {
+	if e.mark.finished(e.out, name) {
 		for i := from; i < to; i++ {
 			e.o.OnBytes(v.Length(i))
 		}
-	} else if err := cmp.Or(durable.MkdirAll(filepath.Dir(file)), durable.WriteFile(file, write)); err != nil {
-		return err
+		e.o.Made(name)
+		return nil
 	}
-	e.o.Made(name)
-	return nil
+	file := filepath.Join(e.out, filepath.FromSlash(name))
+	err := cmp.Or(durable.MkdirAll(filepath.Dir(file)), durable.WriteFile(file, write))
+	if err == nil {
+		err = e.mark.finish(e.out, name)
+	}
+	if err == nil {
+		e.o.Made(name)
+	}
+	return err
 }
 
 // pieces cuts a split into files of ShardBytes and writes each. Format takes the

@@ -375,3 +375,34 @@ func TestClassList(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// TestCutFile wants a file of an export that was cut to be made again.
+func TestCutFile(t *testing.T) {
+	splits := views(t, open(t, fixture(t)))
+	for _, form := range Forms {
+		out := t.TempDir()
+		if err := Write(context.Background(), out, splits, Options{To: form}); err != nil {
+			t.Fatal(err)
+		}
+		before := snapshot(t, out)
+		files, _ := filepath.Glob(filepath.Join(out, "*train*"))
+		if form == "hf" {
+			files, _ = filepath.Glob(filepath.Join(out, "data", "train*"))
+		}
+		if form == "folder" {
+			files, _ = filepath.Glob(filepath.Join(out, "train", "*", "*_5.JPEG"))
+		}
+		if len(files) == 0 {
+			t.Fatalf("%s: no file", form)
+		}
+		if err := os.Truncate(files[0], 100); err != nil {
+			t.Fatal(err)
+		}
+		if err := Write(context.Background(), out, splits, Options{To: form}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
+			t.Errorf("%s (-before +after):\n%s", form, diff)
+		}
+	}
+}
