@@ -3,19 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
+	"io"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/bench"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/pixel"
@@ -58,13 +54,7 @@ processor time, which other processes disturb little.`,
 			if err != nil {
 				return err
 			}
-			if a.jsonOut {
-				e := json.NewEncoder(a.stdout)
-				e.SetIndent("", "  ")
-				err = e.Encode(report)
-			} else {
-				err = report.print(a)
-			}
+			err = a.result(report, func(w io.Writer) { printLoader(w, report) })
 			if err == nil && report.Unreadable > 0 {
 				err = refused(fmt.Errorf("bench loader: %d of %d images could not be read and were passed over", report.Unreadable, report.Images))
 			}
@@ -119,11 +109,11 @@ type benchSource struct {
 func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
 	set, err := shard.Open(dir)
 	if errors.Is(err, shard.ErrNotDataset) {
-		folder, ferr := openFolder(dir)
+		folder, ferr := bench.OpenFolder(dir)
 		if ferr != nil || folder.Len() == 0 {
 			return benchSource{}, fmt.Errorf("bench loader: %w, and no images lie there", err)
 		}
-		return benchSource{Source: limited(folder, b.limit), close: func() error { return nil }}, nil
+		return benchSource{Source: bench.First(folder, b.limit), close: func() error { return nil }}, nil
 	}
 	if err != nil {
 		return benchSource{}, err
@@ -140,59 +130,7 @@ func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
 		r := view.Row(i)
 		return r.File, r.Offset, r.Length
 	}
-	return benchSource{Source: limited(view, b.limit), place: place, dir: dir, close: set.Close}, nil
-}
-
-// firstRows is the beginning of a source.
-type firstRows struct {
-	loader.Source
-	n int
-}
-
-func (f firstRows) Len() int { return f.n }
-
-func limited(src loader.Source, n int) loader.Source {
-	if n == 0 || n >= src.Len() {
-		return src
-	}
-	return firstRows{src, n}
-}
-
-// imageFolder is the images below a directory, in order of their names.
-type imageFolder struct{ paths []string }
-
-func openFolder(dir string) (*imageFolder, error) {
-	p := &imageFolder{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		ext := strings.ToLower(filepath.Ext(path))
-		if err == nil && d.Type().IsRegular() && slices.Contains([]string{".jpg", ".jpeg", ".png", ".webp"}, ext) {
-			p.paths = append(p.paths, path)
-		}
-		return err
-	})
-	return p, err
-}
-
-func (p *imageFolder) Len() int          { return len(p.paths) }
-func (p *imageFolder) Label(int) int64   { return -1 }
-func (p *imageFolder) Path(i int) string { return p.paths[i] }
-func (p *imageFolder) Read(i int, buf []byte) ([]byte, error) {
-	f, err := os.Open(p.paths[i])
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if n := int(info.Size()); cap(buf) < n {
-		buf = make([]byte, n, n+n/4)
-	} else {
-		buf = buf[:n]
-	}
-	_, err = f.ReadAt(buf, 0)
-	return buf, err
+	return benchSource{Source: bench.First(view, b.limit), place: place, dir: dir, close: set.Close}, nil
 }
 
 // options are the loader's, without what changes from turn to turn.
@@ -211,7 +149,7 @@ func (b loaderBench) options() loader.Options {
 }
 
 // benchLoader measures, in turns.
-func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*loaderReport, error) {
+func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*bench.LoaderReport, error) {
 	src, err := a.openBench(dir, b)
 	if err != nil {
 		return nil, err
@@ -226,47 +164,29 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*load
 		defer closer.Close()
 		src.Source = cached
 	}
-	kept, err := keepImages(ctx, src.Source)
+	bar := a.bar(int64(2*b.rounds*len(b.workers)), "measuring")
+	defer bar.Finish()
+	r, err := bench.MeasureLoader(ctx, src.Source, bench.LoaderOptions{
+		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.place != nil,
+		OnTurn:       func() { bar.Add64(1) },
+		OnUnreadable: func(row int, why string) { a.Warnf("image %d: %s; passed over", row, why) },
+	})
 	if err != nil {
 		return nil, err
 	}
-	m := &measurer{src: src.Source, o: o, kept: kept, unreadable: map[int]string{}, turn: time.Duration(b.seconds / float64(b.rounds*len(b.workers)*2) * float64(time.Second))}
-	bar := a.bar(int64(b.rounds*len(b.workers)*2), "measuring")
-	defer bar.Finish()
-	runs := make([][]loaderTurn, len(b.workers))
-	for range b.rounds {
-		for i, workers := range b.workers {
-			t := loaderTurn{}
-			if t.decode, err = m.decodeOnly(ctx, workers); err != nil {
-				return nil, err
-			}
-			bar.Add64(1)
-			if t.load, err = m.load(ctx, workers); err != nil {
-				return nil, err
-			}
-			bar.Add64(1)
-			runs[i] = append(runs[i], t)
-		}
-	}
-	bar.Finish()
-	for row, why := range m.unreadable {
-		a.logf("image %d: %s; passed over", row, why)
-	}
-	return summarise(dir, b, src, kept, len(m.unreadable), runs), nil
+	r.Dir, r.Path, r.Cache = dir, b.path, b.cache.mode
+	return r, nil
 }
 
-// print writes the report as a table and a verdict.
-func (r *loaderReport) print(a *app) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+// printLoader writes the report as a table and a verdict.
+func printLoader(out io.Writer, r *bench.LoaderReport) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "workers\timages/s\timages/s/core\tMB/s\tdecode only/s/core\tratio\tread\tcrc\tdecode\tresize\tidle\t")
 	for _, x := range r.Runs {
 		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.1f\t%.0f\t%.2f\t%.0f%%\t%.0f%%\t%.0f%%\t%.0f%%\t%.0f%%\t\n", x.Workers, x.ImagesPerSecond, x.ImagesPerCore,
 			x.MBPerSecond, x.DecodeOnlyPerCore, x.Ratio, 100*x.Share.Read, 100*x.Share.CRC, 100*x.Share.Decode, 100*x.Share.Resize, 100*x.Share.Idle)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(a.stdout, "%s path, %d images of %.0f kB on average, kernels %s, peak memory %.0f MiB\nscarce: %s\n",
+	w.Flush() // into a bufio.Writer, which keeps the error
+	fmt.Fprintf(out, "%s path, %d images of %.0f kB on average, kernels %s, peak memory %.0f MiB\nscarce: %s\n",
 		r.Path, r.Images, r.KBPerImage, r.Kernels, r.PeakMiB, r.Scarce)
-	return err
 }

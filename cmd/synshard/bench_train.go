@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,14 +9,12 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/bench"
 	"github.com/synshard/synshard/internal/processors"
-	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/torch"
@@ -33,40 +29,6 @@ type trainBench struct {
 	threads, workers, procs       int
 	recompute, unfused            bool
 	peakTFLOPS                    float64
-}
-
-// trainRun is what was measured at one precision, of one source of data.
-type trainRun struct {
-	Model               string  `json:"model"`
-	Device              string  `json:"device"`
-	Precision           string  `json:"precision"`
-	Data                string  `json:"data"` // synthetic or the dataset
-	Torch               string  `json:"torch"`
-	How                 string  `json:"how"` // steps are computed
-	Batch               int     `json:"batch"`
-	Procs               int     `json:"procs"`
-	Threads             int     `json:"threads"` // of each process
-	Steps               int     `json:"steps"`
-	ImagesPerSecond     float64 `json:"images_per_s"`      // over all steps
-	ImagesPerSecondBest float64 `json:"images_per_s_best"` // of the fastest step
-	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little; of one process, else 0
-
-	// Medians, seconds a step. On a GPU work is queued, and the step's wait for
-	// it shows as update. Exposed is the wait for other processes' gradients
-	// after the backward pass; Exchange, how long any were on their way, most of
-	// it during that pass, and is no part of the step's sum.
-	Step     float64 `json:"step_s"`
-	DataWait float64 `json:"data_wait_s"`
-	Forward  float64 `json:"forward_s"`
-	Backward float64 `json:"backward_s"`
-	Exposed  float64 `json:"communication_exposed_s"`
-	Update   float64 `json:"update_s"`
-	Exchange float64 `json:"communication_s"`
-
-	PeakBytes int64   `json:"peak_bytes"` // of tensors, of the first process
-	TFLOPS    float64 `json:"tflops"`     // the network's own arithmetic, three times the forward pass's
-	MFU       float64 `json:"mfu"`        // of --peak-tflops; 0 without
-	Loss      float64 `json:"loss"`
 }
 
 func newBenchTrainCmd(a *app) *cobra.Command {
@@ -114,7 +76,7 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
 	f.Float64Var(&b.peakTFLOPS, "peak-tflops", 0, "what the device can do at this precision, in 10^12 operations a second")
-	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("model", cobra.FixedCompletions(model.Names(), cobra.ShellCompDirectiveNoFileComp)))
+	complete(cmd, "model", model.Names()...)
 	return cmd
 }
 
@@ -144,47 +106,42 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 	}
 	net, err := model.New(b.model, model.Options{Classes: 1000, Aux: true, Dropout: -1})
 	if err != nil {
-		return usagef("bench train: %w", err)
+		return usagef("%w", err)
 	}
 	b.torchLib = lib
-	var runs []trainRun
+	var runs []bench.StepReport
 	for _, precision := range b.precisions {
+		precision = choosePrecision(ctx, precision, strings.HasPrefix(b.device, "cuda"))
 		for _, data := range slices.Compact([]string{"", b.data}) {
-			r, err := a.benchTrainRun(ctx, shim, net, b, precision, data)
+			r, err := a.benchSteps(ctx, shim, net, b, precision, data)
 			if err != nil {
-				return fmt.Errorf("bench train: %s: %w", precision, err)
+				return fmt.Errorf("%s: %w", precision, err)
 			}
 			runs = append(runs, r)
 		}
 	}
-	if a.jsonOut {
-		e := json.NewEncoder(a.stdout)
-		e.SetIndent("", "  ")
-		return e.Encode(runs)
-	}
-	return printTrainRuns(a.stdout, runs)
+	return a.result(runs, func(w io.Writer) { printSteps(w, runs) })
 }
 
-// benchTrainRun measures one precision on one source of data.
-func (a *app) benchTrainRun(ctx context.Context, shim *torch.Shim, net *model.Network, b trainBench, precision, data string) (trainRun, error) {
-	r := trainRun{Model: b.model, Device: b.device, Precision: precision, Data: "synthetic", Torch: shim.Version(), Batch: b.batch, Procs: b.procs, Threads: b.threads, Steps: b.steps}
-	next, free, err := syntheticBatches(net, b.batch, hostMemory(shim, b.device))
-	if err != nil {
-		return r, err
-	}
-	defer free()
-	if data != "" {
-		r.Data = data
+// benchSteps measures one precision on one source of data.
+func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b trainBench, precision, data string) (r bench.StepReport, err error) {
+	name := "synthetic"
+	var batches *bench.Batches
+	if data == "" {
+		if batches, err = bench.Synthetic(net, b.batch, hostMemory(shim, b.device)); err != nil {
+			return r, err
+		}
+	} else {
+		name = data
 		source, err := a.openBench(data, loaderBench{split: "train"})
 		if err != nil {
 			return r, err
 		}
 		defer source.close()
-		batches, stop := datasetBatches(ctx, source, net, shim, b)
-		defer stop()
-		next = batches
+		batches = bench.Loaded(ctx, source, net, b.batch, b.workers, hostMemory(shim, b.device))
 	}
-	// The constants of the paper's recipe; a rate that leaves the weights sane.
+	defer batches.Close()
+	// The constants of the paper's recipe.
 	half := [3]float64{0.5, 0.5, 0.5}
 	e, err := b.engine(shim, net, train.EngineConfig{Device: b.device, Precision: precision, Threads: b.threads, Batch: b.batch, ChannelsLast: true,
 		Recompute: b.recompute, Unfused: b.unfused, Optimizer: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1, WeightDecay: 4e-5,
@@ -198,18 +155,16 @@ func (a *app) benchTrainRun(ctx context.Context, shim *torch.Shim, net *model.Ne
 	}
 	bar := a.bar(int64(b.warmup+b.steps), "steps")
 	defer bar.Finish()
-	return r, measureSteps(ctx, e, next, net, b, &r, func() { bar.Add64(1) })
-}
-
-// measured is an engine whose memory is known.
-type measured interface {
-	train.Engine
-	Memory() (now, peak int64, err error)
-	Close() error
+	r, err = bench.MeasureSteps(ctx, e, bench.StepOptions{
+		Batches: batches, Network: net, Batch: b.batch, Steps: b.steps, Warmup: b.warmup, Alone: b.procs == 1, PeakTFLOPS: b.peakTFLOPS,
+		OnStep: func() { bar.Add64(1) },
+	})
+	r.Model, r.Device, r.Precision, r.Data, r.Torch, r.Procs, r.Threads = b.model, b.device, precision, name, shim.Version(), b.procs, b.threads
+	return r, err
 }
 
 // engine is one of this process, or of several.
-func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (measured, error) {
+func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (bench.Engine, error) {
 	if b.procs == 1 {
 		return shim.New(net, cfg)
 	}
@@ -220,80 +175,6 @@ func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.Engin
 	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
 }
 
-func measureSteps(ctx context.Context, e measured, next func() (*loader.Batch, error), net *model.Network, b trainBench, r *trainRun, tick func()) error {
-	times := map[*float64][]float64{}
-	steps := train.NewPipeline(e, func(number int, m train.Metrics, err error) error {
-		if err != nil {
-			return err
-		}
-		r.Loss = m.Loss
-		if number < b.warmup {
-			return nil
-		}
-		for to, d := range map[*float64]time.Duration{
-			&r.Forward: m.Forward, &r.Backward: m.Backward, &r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange,
-		} {
-			times[to] = append(times[to], d.Seconds())
-		}
-		return nil
-	})
-	var began time.Time
-	var cpu time.Duration
-	for i := range b.warmup + b.steps {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if i == b.warmup {
-			if err := steps.Drain(); err != nil {
-				return err
-			}
-			began, cpu = time.Now(), processorTime()
-		}
-		start := time.Now()
-		batch, err := next()
-		if err != nil {
-			return err
-		}
-		waited := time.Since(start)
-		err = steps.Submit(batch, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.999}, i)
-		batch.Release()
-		if err != nil {
-			return err
-		}
-		if err := steps.Settle(); err != nil {
-			return err
-		}
-		tick()
-		if i >= b.warmup {
-			times[&r.Step] = append(times[&r.Step], time.Since(start).Seconds())
-			times[&r.DataWait] = append(times[&r.DataWait], waited.Seconds())
-		}
-	}
-	if err := steps.Drain(); err != nil {
-		return err
-	}
-	if n, ok := e.(interface{ Note() string }); ok {
-		r.How = n.Note()
-	}
-	images := float64(b.steps * b.batch)
-	r.ImagesPerSecond = images / time.Since(began).Seconds()
-	r.ImagesPerSecondBest = float64(b.batch) / slices.Min(times[&r.Step])
-	if b.procs == 1 {
-		r.ImagesPerCPUSecond = images / (processorTime() - cpu).Seconds()
-	}
-	for to, all := range times {
-		slices.Sort(all)
-		*to = all[len(all)/2]
-	}
-	r.TFLOPS = 3 * 2 * float64(net.Cost().Multiplies) * r.ImagesPerSecond / 1e12
-	if b.peakTFLOPS > 0 {
-		r.MFU = r.TFLOPS / b.peakTFLOPS
-	}
-	var err error
-	_, r.PeakBytes, err = e.Memory()
-	return err
-}
-
 // hostMemory gives memory for batches: pinned where a GPU reads it, else nil.
 func hostMemory(shim *torch.Shim, device string) func(int) ([]byte, func(), error) {
 	if strings.HasPrefix(device, "cuda") {
@@ -302,69 +183,7 @@ func hostMemory(shim *torch.Shim, device string) func(int) ([]byte, func(), erro
 	return nil
 }
 
-// syntheticBatches gives one batch of noise again and again, and what frees it.
-func syntheticBatches(net *model.Network, n int, alloc func(int) ([]byte, func(), error)) (next func() (*loader.Batch, error), free func(), err error) {
-	batch := &loader.Batch{Size: net.Input, N: n}
-	if alloc == nil {
-		alloc = func(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }
-	}
-	if batch.Images, free, err = alloc(n * net.Input * net.Input * 3); err != nil {
-		return nil, nil, err
-	}
-	state := uint32(1)
-	for i := range batch.Images { // xorshift
-		state ^= state << 13
-		state ^= state >> 17
-		state ^= state << 5
-		batch.Images[i] = byte(state)
-	}
-	for i := range n {
-		batch.Labels = append(batch.Labels, int64(i*37%net.Classes))
-		batch.Rows = append(batch.Rows, int64(i))
-	}
-	return func() (*loader.Batch, error) { return batch, nil }, free, nil
-}
-
-// datasetBatches gives a dataset's batches as training sees them, epoch after
-// epoch, and what ends that.
-func datasetBatches(ctx context.Context, source loader.Source, net *model.Network, shim *torch.Shim, b trainBench) (func() (*loader.Batch, error), func()) {
-	var l *loader.Loader
-	epoch := 0
-	o := loader.Options{Batch: b.batch, Size: net.Input, Workers: b.workers, Shuffle: true, DropLast: source.Len() >= b.batch,
-		Train: &pixel.Train{Size: net.Input, AreaMin: 0.08, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3, Flip: true, Interpolation: "bilinear"}}
-	o.Alloc = hostMemory(shim, b.device)
-	next := func() (*loader.Batch, error) {
-		for empty := 0; ; empty++ {
-			if l == nil {
-				var err error
-				o.Epoch = epoch
-				if l, err = loader.New(ctx, source, o); err != nil {
-					return nil, err
-				}
-			}
-			batch, err := l.Next()
-			if !errors.Is(err, io.EOF) {
-				return batch, err
-			}
-			if empty > 0 {
-				return nil, errors.New("the dataset has no images that can be decoded")
-			}
-			err = l.Close()
-			l = nil
-			epoch++
-			if err != nil {
-				return nil, err
-			}
-		}
-	}
-	return next, func() {
-		if l != nil {
-			l.Close()
-		}
-	}
-}
-
-func printTrainRuns(w io.Writer, runs []trainRun) error {
+func printSteps(w io.Writer, runs []bench.StepReport) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "precision\tdata\tbatch\timages/s\tbest\timages/cpu-s\tstep ms\twait\tforward\tbackward\texposed\tupdate\texchange\tpeak MiB\tTFLOP/s\tMFU\t")
 	for _, r := range runs {
@@ -380,18 +199,13 @@ func printTrainRuns(w io.Writer, runs []trainRun) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%.2f\t%.2f\t%s\t%.1f\t%.1f\t%.1f\t%.1f\t%s\t%.1f\t%s\t%d\t%.3f\t%s\t\n", r.Precision, r.Data, r.Batch, r.ImagesPerSecond,
 			r.ImagesPerSecondBest, perCPU, 1e3*r.Step, 1e3*r.DataWait, 1e3*r.Forward, 1e3*r.Backward, exposed, 1e3*r.Update, exchange, r.PeakBytes>>20, r.TFLOPS, mfu)
 	}
-	if err := t.Flush(); err != nil {
-		return err
-	}
-	said := ""
+	t.Flush() // into a bufio.Writer, which keeps the error
+	last := ""
 	for _, r := range runs {
-		if r.How == "" || r.How == said {
+		if r.How == "" || r.How == last {
 			continue
 		}
-		said = r.How
-		if _, err := fmt.Fprintf(w, "%s, %s: %s\n", r.Device, r.Precision, r.How); err != nil {
-			return err
-		}
+		last = r.How
+		fmt.Fprintf(w, "%s, %s: %s\n", r.Device, r.Precision, r.How)
 	}
-	return nil
 }

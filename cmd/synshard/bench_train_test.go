@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/synshard/synshard/internal/bench"
 )
 
 // TestBenchTrain measures one step of each precision and reads what is said.
@@ -15,7 +17,7 @@ func TestBenchTrain(t *testing.T) {
 	lib := needEngine(t)
 	out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "2", "--steps", "2", "--warmup", "0",
 		"--threads", "1", "--peak-tflops", "0.5", "--json", "--progress", "off")
-	var runs []trainRun
+	var runs []bench.StepReport
 	if err := json.Unmarshal([]byte(out), &runs); err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +49,7 @@ func TestBenchTrainProcs(t *testing.T) {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	check(t, err)
-	var runs []trainRun
+	var runs []bench.StepReport
 	check(t, json.Unmarshal(out, &runs))
 	if len(runs) != 1 || runs[0].Procs != 2 || runs[0].Exchange <= 0 || runs[0].Exposed <= 0 || runs[0].Exposed > runs[0].Exchange || runs[0].Exchange > runs[0].Step {
 		t.Errorf("%s", out)

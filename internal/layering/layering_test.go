@@ -53,6 +53,7 @@ var allowed = map[string][]string{
 	"infer/prediction":    {"shard", "model", "internal/durable"},
 	"infer/ort":           {"loader", "model", "model/onnx", "infer"},
 	"eval":                {"infer/prediction", "wordnet", "internal/durable"},
+	"internal/bench":      {"loader", "model", "pixel", "train"},
 	"internal/crash":      {},
 	"internal/native":     {},
 	"internal/ui":         {},

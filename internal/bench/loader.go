@@ -1,8 +1,11 @@
-package main
+// Package bench measures what a machine does: the loader beside decoding alone,
+// and training steps by their parts. It decides nothing and prints nothing.
+package bench
 
 import (
 	"context"
 	"hash/crc32"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -17,8 +20,9 @@ import (
 	"github.com/synshard/synshard/pixel"
 )
 
-// loaderReport is what bench loader prints.
-type loaderReport struct {
+// LoaderReport is what MeasureLoader found. Dir, Path and Cache are for the
+// caller to say.
+type LoaderReport struct {
 	Dir        string      `json:"dir"`
 	Path       string      `json:"path"`
 	Cache      string      `json:"cache"`
@@ -28,13 +32,13 @@ type loaderReport struct {
 	PeakMiB    float64     `json:"peak_mib"`
 	Unreadable int         `json:"unreadable"` // images passed over
 	Scarce     string      `json:"scarce"`
-	Runs       []loaderRun `json:"runs"`
+	Runs       []LoaderRun `json:"runs"`
 }
 
-// loaderRun is the medians for one number of workers. Rates a core are per
+// LoaderRun is the medians for one number of workers. Rates a core are per
 // second of processor time. Ratio is the loader's rate a core by decoding's
 // alone.
-type loaderRun struct {
+type LoaderRun struct {
 	Workers             int         `json:"workers"`
 	ImagesPerSecond     float64     `json:"images_per_second"`
 	ImagesPerCore       float64     `json:"images_per_second_per_core"`
@@ -44,11 +48,11 @@ type loaderRun struct {
 	Ratio               float64     `json:"ratio"`
 	Busy                float64     `json:"busy"` // of the workers' time, what they had a processor for
 	WaitSeconds         float64     `json:"wait_seconds_per_batch"`
-	Share               loaderShare `json:"share"`
+	Share               LoaderShare `json:"share"`
 }
 
-// loaderShare is where the workers' time went.
-type loaderShare struct {
+// LoaderShare is where the workers' time went.
+type LoaderShare struct {
 	Read   float64 `json:"read"` // without the checksum
 	CRC    float64 `json:"crc"`
 	Decode float64 `json:"decode"`
@@ -208,14 +212,64 @@ func crcRate(kept [][]byte) float64 {
 	return float64(n) / time.Since(began).Seconds()
 }
 
-func summarise(dir string, b loaderBench, src benchSource, kept [][]byte, unreadable int, runs [][]loaderTurn) *loaderReport {
-	r := &loaderReport{Dir: dir, Path: b.path, Cache: b.cache.mode, Images: src.Len(), Unreadable: unreadable, Kernels: pixel.Kernels()}
-	crc := math.Inf(1) // a folder has no checksums
-	if src.place != nil {
+// LoaderOptions say how a loader is measured.
+type LoaderOptions struct {
+	Loader    loader.Options // without Workers, Epoch and OnError
+	Workers   []int          // each is measured, in turns
+	Rounds    int            // of turns; the medians are reported
+	Time      time.Duration  // in all, about
+	Checksums bool           // the source checks each image's CRC-32C
+	OnTurn    func()         // after each of 2 x Rounds x len(Workers) turns; may be nil
+
+	// OnUnreadable is told of each image that is passed over, once, at the end.
+	OnUnreadable func(row int, why string)
+}
+
+// MeasureLoader loads images of src as fast as they come, and in turns with
+// that decodes a sample of the same images from memory and nothing else.
+func MeasureLoader(ctx context.Context, src loader.Source, o LoaderOptions) (*LoaderReport, error) {
+	kept, err := keepImages(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	turn := o.Time / time.Duration(o.Rounds*len(o.Workers)*2)
+	m := &measurer{src: src, o: o.Loader, kept: kept, unreadable: map[int]string{}, turn: turn}
+	tick := func() {
+		if o.OnTurn != nil {
+			o.OnTurn()
+		}
+	}
+	runs := make([][]loaderTurn, len(o.Workers))
+	for range o.Rounds {
+		for i, workers := range o.Workers {
+			t := loaderTurn{}
+			if t.decode, err = m.decodeOnly(ctx, workers); err != nil {
+				return nil, err
+			}
+			tick()
+			if t.load, err = m.load(ctx, workers); err != nil {
+				return nil, err
+			}
+			tick()
+			runs[i] = append(runs[i], t)
+		}
+	}
+	if o.OnUnreadable != nil {
+		for _, row := range slices.Sorted(maps.Keys(m.unreadable)) {
+			o.OnUnreadable(row, m.unreadable[row])
+		}
+	}
+	return summarise(o, src.Len(), kept, len(m.unreadable), runs), nil
+}
+
+func summarise(o LoaderOptions, images int, kept [][]byte, unreadable int, runs [][]loaderTurn) *LoaderReport {
+	r := &LoaderReport{Images: images, Unreadable: unreadable, Kernels: pixel.Kernels()}
+	crc := math.Inf(1) // without checksums
+	if o.Checksums {
 		crc = crcRate(kept)
 	}
 	for i, turns := range runs {
-		x := loaderRun{Workers: b.workers[i]}
+		x := LoaderRun{Workers: o.Workers[i]}
 		x.ImagesPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.images, t.load.wall) })
 		x.ImagesPerCore = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.images, t.load.cpu) })
 		x.MBPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.stats.Bytes, t.load.wall) / 1e6 })
@@ -252,7 +306,7 @@ func medianOf(turns []loaderTurn, f func(loaderTurn) float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-func shareOf(turns []loaderTurn, crc float64) loaderShare {
+func shareOf(turns []loaderTurn, crc float64) LoaderShare {
 	var s loader.Stats
 	for _, t := range turns {
 		s.Read, s.Decode, s.Resize = s.Read+t.load.stats.Read, s.Decode+t.load.stats.Decode, s.Resize+t.load.stats.Resize
@@ -260,7 +314,7 @@ func shareOf(turns []loaderTurn, crc float64) loaderShare {
 	}
 	all := max((s.Read + s.Decode + s.Resize + s.Idle).Seconds(), 1e-9)
 	check := min(float64(s.Bytes)/crc, s.Read.Seconds())
-	return loaderShare{
+	return LoaderShare{
 		Read: (s.Read.Seconds() - check) / all, CRC: check / all,
 		Decode: s.Decode.Seconds() / all, Resize: s.Resize.Seconds() / all, Idle: s.Idle.Seconds() / all,
 	}
@@ -268,7 +322,7 @@ func shareOf(turns []loaderTurn, crc float64) loaderShare {
 
 // scarce names the resource that holds the loader up; docs/LOADER.md says what
 // helps.
-func (x loaderRun) scarce() string {
+func (x LoaderRun) scarce() string {
 	switch {
 	case x.Share.Read > 0.3:
 		return "storage: workers wait for reads; more --workers, --cache pin, or nearer storage"

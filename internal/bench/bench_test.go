@@ -1,0 +1,106 @@
+package bench_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/synshard/synshard/internal/bench"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
+)
+
+// folder makes a directory of n images and of files that are none.
+func folder(t *testing.T, n int) *bench.Folder {
+	t.Helper()
+	dir := t.TempDir()
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, image.NewRGBA(image.Rect(0, 0, 40, 32)), nil); err != nil {
+		t.Fatal(err)
+	}
+	put := func(name string, text []byte) {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("notes.txt", []byte("none"))
+	put("bad.jpg", []byte("no image"))
+	for i := range n {
+		put(filepath.Join("deep", string(rune('a'+i))+".JPEG"), b.Bytes())
+	}
+	f, err := bench.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestMeasureLoader(t *testing.T) {
+	src := folder(t, 5)
+	if src.Len() != 6 {
+		t.Fatalf("%d images, want 6", src.Len())
+	}
+	turns, unreadable := 0, 0
+	r, err := bench.MeasureLoader(t.Context(), src, bench.LoaderOptions{
+		Loader:  loader.Options{Batch: 4, Eval: &pixel.Eval{Size: 16, Resize: 16}},
+		Workers: []int{1, 2}, Rounds: 2, Time: 80 * time.Millisecond,
+		OnTurn: func() { turns++ }, OnUnreadable: func(int, string) { unreadable++ },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if turns != 8 || unreadable != 1 || r.Unreadable != 1 || r.Images != 6 || len(r.Runs) != 2 || r.Scarce == "" {
+		t.Errorf("%d turns, %d unreadable, %+v", turns, unreadable, r)
+	}
+	for _, x := range r.Runs {
+		if sum := x.Share.Read + x.Share.CRC + x.Share.Decode + x.Share.Resize + x.Share.Idle; x.ImagesPerSecond <= 0 || x.Ratio <= 0 || sum < 0.99 || sum > 1.01 || x.Share.CRC != 0 {
+			t.Errorf("%+v: shares add up to %.3f", x, sum)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := bench.MeasureLoader(ended, src, bench.LoaderOptions{Loader: loader.Options{Batch: 4, Eval: &pixel.Eval{Size: 16, Resize: 16}}, Workers: []int{1}, Rounds: 1, Time: time.Minute}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestFirst(t *testing.T) {
+	src := folder(t, 5)
+	for n, want := range map[int]int{0: 6, 2: 2, 6: 6, 100: 6} {
+		if got := bench.First(src, n).Len(); got != want {
+			t.Errorf("First(%d) has %d", n, got)
+		}
+	}
+}
+
+func TestBatchesWithoutImages(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "bad.jpg"), []byte("no image"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	src, err := bench.OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	net, err := model.New("alexnet", model.Options{Classes: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := bench.Loaded(t.Context(), src, net, 2, 1, nil)
+	defer b.Close()
+	_, err = bench.MeasureSteps(t.Context(), nil, bench.StepOptions{Batches: b, Network: net, Batch: 2, Steps: 1})
+	if err == nil || !strings.Contains(err.Error(), "image") {
+		t.Errorf("steps without an image: %v", err)
+	}
+}

@@ -1,0 +1,151 @@
+package bench
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train"
+)
+
+// StepReport is what was measured of training steps at one precision, on one
+// source of data. MeasureSteps fills in what comes after Steps, and How; the rest is for the
+// caller to say.
+type StepReport struct {
+	Model               string  `json:"model"`
+	Device              string  `json:"device"`
+	Precision           string  `json:"precision"`
+	Data                string  `json:"data"` // synthetic or the dataset
+	Torch               string  `json:"torch"`
+	How                 string  `json:"how"` // steps are computed
+	Batch               int     `json:"batch"`
+	Procs               int     `json:"procs"`
+	Threads             int     `json:"threads"` // of each process
+	Steps               int     `json:"steps"`
+	ImagesPerSecond     float64 `json:"images_per_s"`      // over all steps
+	ImagesPerSecondBest float64 `json:"images_per_s_best"` // of the fastest step
+	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little; of one process, else 0
+
+	// Medians, seconds a step. On a GPU work is queued, and the step's wait for
+	// it shows as update. Exposed is the wait for other processes' gradients
+	// after the backward pass; Exchange, how long any were on their way, most of
+	// it during that pass, and is no part of the step's sum.
+	Step     float64 `json:"step_s"`
+	DataWait float64 `json:"data_wait_s"`
+	Forward  float64 `json:"forward_s"`
+	Backward float64 `json:"backward_s"`
+	Exposed  float64 `json:"communication_exposed_s"`
+	Update   float64 `json:"update_s"`
+	Exchange float64 `json:"communication_s"`
+
+	PeakBytes int64   `json:"peak_bytes"` // of tensors, of the first process
+	TFLOPS    float64 `json:"tflops"`     // the network's own arithmetic, three times the forward pass's
+	MFU       float64 `json:"mfu"`        // of --peak-tflops; 0 without
+	Loss      float64 `json:"loss"`
+}
+
+// Engine is an engine whose memory is known.
+type Engine interface {
+	train.Engine
+	Memory() (now, peak int64, err error)
+	Close() error
+}
+
+// StepOptions say what is measured.
+type StepOptions struct {
+	Batches       *Batches
+	Network       *model.Network
+	Batch         int     // images a step
+	Steps, Warmup int     // measured, and made before
+	Alone         bool    // one process: its processor time is all of it
+	PeakTFLOPS    float64 // what the device can do; 0: not known
+	OnStep        func()  // after each step, warm-up included; may be nil
+}
+
+// MeasureSteps makes whole training steps, with a rate that leaves the weights
+// sane. The report has the engine's numbers; what was measured on is for the
+// caller to fill in.
+func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, error) {
+	r := StepReport{Batch: o.Batch, Steps: o.Steps}
+	times := map[*float64][]float64{}
+	steps := train.NewPipeline(e, func(number int, m train.Metrics, err error) error {
+		if err != nil {
+			return err
+		}
+		r.Loss = m.Loss
+		if number >= o.Warmup {
+			for to, d := range map[*float64]time.Duration{
+				&r.Forward: m.Forward, &r.Backward: m.Backward, &r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange,
+			} {
+				times[to] = append(times[to], d.Seconds())
+			}
+		}
+		return nil
+	})
+	var began time.Time
+	var cpu time.Duration
+	for i := range o.Warmup + o.Steps {
+		if i == o.Warmup {
+			if err := steps.Drain(); err != nil {
+				return r, err
+			}
+			began, cpu = time.Now(), processorTime()
+		}
+		start := time.Now()
+		waited, err := oneStep(ctx, steps, o.Batches, i)
+		if err != nil {
+			return r, err
+		}
+		if o.OnStep != nil {
+			o.OnStep()
+		}
+		if i >= o.Warmup {
+			times[&r.Step] = append(times[&r.Step], time.Since(start).Seconds())
+			times[&r.DataWait] = append(times[&r.DataWait], waited.Seconds())
+		}
+	}
+	if err := steps.Drain(); err != nil {
+		return r, err
+	}
+	images := float64(o.Steps * o.Batch)
+	r.ImagesPerSecond = images / time.Since(began).Seconds()
+	r.ImagesPerSecondBest = float64(o.Batch) / slices.Min(times[&r.Step])
+	if o.Alone {
+		r.ImagesPerCPUSecond = images / (processorTime() - cpu).Seconds()
+	}
+	for to, all := range times {
+		slices.Sort(all)
+		*to = all[len(all)/2]
+	}
+	r.TFLOPS = 3 * 2 * float64(o.Network.Cost().Multiplies) * r.ImagesPerSecond / 1e12
+	if o.PeakTFLOPS > 0 {
+		r.MFU = r.TFLOPS / o.PeakTFLOPS
+	}
+	if n, ok := e.(interface{ Note() string }); ok {
+		r.How = n.Note()
+	}
+	var err error
+	_, r.PeakBytes, err = e.Memory()
+	return r, err
+}
+
+// oneStep takes a batch and submits a step, and says how long the batch was
+// waited for.
+func oneStep(ctx context.Context, steps *train.Pipeline[int], batches *Batches, i int) (waited time.Duration, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	start := time.Now()
+	batch, err := batches.next()
+	if err != nil {
+		return 0, err
+	}
+	waited = time.Since(start)
+	err = steps.Submit(batch, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.999}, i)
+	batch.Release()
+	if err != nil {
+		return 0, err
+	}
+	return waited, steps.Settle()
+}
