@@ -72,12 +72,8 @@ func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
 		return nil, err
 	}
 	g, err := wordnet.Open(dir)
-	var bad *wordnet.ParseError
-	switch {
-	case errors.Is(err, wordnet.ErrVersion):
-		return nil, native(fmt.Errorf("%w; %s", err, mendWordNet))
-	case errors.As(err, &bad):
-		return nil, corrupt(err)
+	if errors.Is(err, wordnet.ErrVersion) {
+		return nil, fmt.Errorf("%w; %s", err, mendWordNet)
 	}
 	return g, err
 }

@@ -6,11 +6,16 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
 	libs "github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/torch"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // Exit codes, the same for every verb and printed in every help.
@@ -95,7 +100,14 @@ var coded = []struct {
 	{shard.ErrCorrupt, exitCorrupt},
 	{prediction.ErrFormat, exitCorrupt},
 	{onnx.ErrDamaged, exitCorrupt},
+	{checkpoint.ErrDamaged, exitCorrupt},
 	{libs.ErrMissing, exitNative},
+	{ort.ErrUnfit, exitNative},
+	{ort.ErrTooNew, exitNative},
+	{torch.ErrUnfit, exitNative},
+	{wordnet.ErrVersion, exitNative},
+	{ort.ErrOption, exitUsage},
+	{train.ErrStopped, exitStopped},
 	{context.Canceled, exitInterrupted},
 }
 
@@ -111,6 +123,9 @@ func (a *app) classify(err error) int {
 		if errors.Is(err, c.err) {
 			return c.code
 		}
+	}
+	if malformed := (*wordnet.ParseError)(nil); errors.As(err, &malformed) {
+		return exitCorrupt
 	}
 	if !a.started {
 		return exitUsage

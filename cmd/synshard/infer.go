@@ -204,15 +204,13 @@ func fileSum(path string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
-// unfit gives an error of ONNX Runtime its exit code.
+// unfit adds to an error of ONNX Runtime what mends it.
 func unfit(err error) error {
 	switch {
 	case errors.Is(err, ort.ErrUnfit):
-		return native(fmt.Errorf("%w; %s", err, mendORT))
-	case errors.Is(err, ort.ErrTooNew):
-		return native(err)
+		return fmt.Errorf("%w; %s", err, mendORT)
 	case errors.Is(err, ort.ErrOption):
-		return usagef("infer: --ep-option: %w", err)
+		return fmt.Errorf("--ep-option: %w", err)
 	}
 	return err
 }

@@ -64,7 +64,7 @@ func (a *app) openTorch(ctx context.Context, path string, f *networkFlags, want 
 	}
 	shim, err := torch.Open(lib)
 	if errors.Is(err, torch.ErrUnfit) {
-		return nil, native(fmt.Errorf("%w; %s", err, mendTorch))
+		return nil, fmt.Errorf("%w; %s", err, mendTorch)
 	}
 	if err != nil {
 		return nil, err

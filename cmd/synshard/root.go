@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -134,8 +136,11 @@ func verbOf(cmd *cobra.Command) string {
 // errorText is an error as it is told: one line, the verb first.
 func errorText(cmd *cobra.Command, err error) string {
 	text := strings.TrimSpace(err.Error())
-	if text == "" {
+	switch {
+	case text == "":
 		return ""
+	case errors.Is(err, context.Canceled):
+		text = strings.Replace(text, context.Canceled.Error(), "interrupted", 1)
 	}
 	// Some of the packages join errors by newlines.
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")

@@ -14,7 +14,6 @@ import (
 
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
-	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
 )
 
@@ -200,9 +199,7 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec reci
 	}
 	switch {
 	case errors.Is(err, train.ErrStopped):
-		return stopped(fmt.Errorf("%w; the same command continues", err))
-	case errors.Is(err, checkpoint.ErrDamaged):
-		return corrupt(err)
+		return fmt.Errorf("%w; the same command continues", err)
 	case err != nil:
 		return err
 	}
@@ -234,9 +231,6 @@ func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport) err
 	o.OnValidating = func(done, _ int) { r.bar.Set(int64(done)) }
 	ev, err := train.Evaluate(ctx, o)
 	r.bar.Finish()
-	if errors.Is(err, checkpoint.ErrDamaged) {
-		return corrupt(err)
-	}
 	if err != nil {
 		return err
 	}

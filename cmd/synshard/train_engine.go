@@ -63,7 +63,7 @@ func (a *app) openShim(given string) (*torch.Shim, string, error) {
 	}
 	shim, err := torch.Open(path)
 	if errors.Is(err, torch.ErrUnfit) {
-		return nil, "", native(fmt.Errorf("%w; %s", err, mendTorch))
+		return nil, "", fmt.Errorf("%w; %s", err, mendTorch)
 	}
 	return shim, path, err
 }
