@@ -40,12 +40,13 @@ type columns struct {
 	names  []string       // of the labels' numbers; nil: the file has none
 	cache  map[source.Label]string
 	from   string
+	paths  bool // the directories in the paths say the split
 }
 
 // newColumns makes a unit of one file of rows.
 func (m *maker) newColumns(i int) (*unit, error) {
 	in := &m.inputs[i]
-	u := &unit{inputs: []int{i}, hint: rowSplit(cmpOr(in.Info.Within, base(in.Info.Path)))}
+	u := &unit{inputs: []int{i}, hint: m.rowSplit(i)}
 	if m.forced["flat"] {
 		m.kind("images without classes")
 		u.rule = everyImage{}
@@ -73,6 +74,10 @@ func (m *maker) newColumns(i int) (*unit, error) {
 		}
 	}
 	c.takeWords(in.Entries)
+	if in.Info.Kind == source.List {
+		u.own = pathSplits(in.Entries)
+		c.paths = u.own != nil
+	}
 	return u, nil
 }
 
@@ -206,17 +211,55 @@ func (c *columns) takeWords(entries []source.Entry) {
 	c.m.note("the labels are the words of ImageNet's classes: they are taken as its synsets")
 }
 
-// rowSplit is the split that a file's name speaks of, or the directory around it.
-func rowSplit(name string) string {
-	if s := fileSplit(name); s != "" {
+// rowSplit is the split that an input's file speaks of, or a directory around it.
+func (m *maker) rowSplit(i int) string {
+	in := &m.inputs[i].Info
+	if in.Within == "" {
+		return m.pathSplit(in.Path, in.Kind)
+	}
+	if s := fileSplit(in.Within); s != "" {
 		return s
 	}
-	for dir, _ := split(name); dir != ""; dir, _ = split(dir) {
+	for dir, _ := split(in.Within); dir != ""; dir, _ = split(dir) {
 		if s, sure := likeSplit(base(dir)); sure {
 			return s
 		}
 	}
 	return ""
+}
+
+// pathSplits are the splits that the directories in a list's paths are called after,
+// where they are called after several.
+func pathSplits(entries []source.Entry) map[string]bool {
+	found := map[string]bool{}
+	last := ""
+	for k := range entries {
+		dir, _ := split(entries[k].Name)
+		if dir == last {
+			continue
+		}
+		last = dir
+		if s := splitIn(dir); s != "" {
+			found[s] = true
+		}
+	}
+	if len(found) < 2 {
+		return nil
+	}
+	return found
+}
+
+// splitIn is the split of the one directory of a path that is called after one.
+func splitIn(dir string) (found string) {
+	for el := range strings.SplitSeq(dir, "/") {
+		if s := splitWord(el); s != "" {
+			if found != "" && found != s {
+				return ""
+			}
+			found = s
+		}
+	}
+	return found
 }
 
 // takeNames makes classes of the names that a file has for its labels' numbers: in
@@ -294,7 +337,14 @@ func (c *columns) place(_, k int, e *source.Entry) (spot, error) {
 		}
 		c.cache[l] = class
 	}
-	return spot{class: class, identity: e.Name}, nil
+	s := spot{class: class, identity: e.Name}
+	if c.paths {
+		if s.split = splitIn(e.Name); s.split == "" {
+			return s, &Ambiguity{Path: c.from, What: fmt.Sprintf("paths lie in directories of several splits, and %s in none of them", e.Name), Readings: []Reading{
+				{"the directories are the splits", "give lists without such paths"}, {"they say nothing", "give a list for each split"}}}
+		}
+	}
+	return s, nil
 }
 
 // everyImage is the rule of rows without classes.

@@ -10,9 +10,10 @@ import (
 type fileKind uint8
 
 const (
-	imageFile fileKind = iota
-	undecoded          // an image of a format that is not decoded
-	otherFile          // no image
+	imageFile   fileKind = iota
+	undecoded            // an image of a format that is not decoded
+	otherFile            // no image
+	archiveFile          // which no container opened: there may be images in it
 	junkFile
 )
 
@@ -43,8 +44,14 @@ func (f *files) kind(name string) fileKind {
 		return junkFile
 	}
 	k := f.byExtension(base)
-	if k == otherFile && source.Junk(base) {
+	if k != otherFile {
+		return k
+	}
+	if source.Junk(base) {
 		return junkFile
+	}
+	if archiveName(base) {
+		return archiveFile
 	}
 	return k
 }
@@ -83,10 +90,23 @@ func (f *files) leftOut(name string) (s spot, ok bool) {
 		return spot{reason: source.JunkReason}, true
 	case otherFile:
 		return spot{reason: notAnImage}, true
+	case archiveFile:
+		return spot{reason: "an archive that is not read where it is: unpack it", image: true}, true
 	case undecoded:
 		return spot{reason: source.UnsupportedImage(name) + " images are not decoded", image: true}, true
 	}
 	return spot{}, false
+}
+
+// archiveName knows the endings of archives' names.
+func archiveName(name string) bool {
+	name = strings.ToLower(name)
+	for _, end := range []string{".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"} {
+		if strings.HasSuffix(name, end) {
+			return true
+		}
+	}
+	return false
 }
 
 const notAnImage = "not an image"

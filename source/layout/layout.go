@@ -459,6 +459,7 @@ func (m *maker) place() (*Plan, error) {
 	}
 	p.Classes = m.table.names()
 	m.noteSplits(p)
+	m.noteAlike(p.Classes)
 	p.Notes = m.notes
 	return p, nil
 }

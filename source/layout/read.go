@@ -375,6 +375,10 @@ func (t *tree) byTop(v int32, split string, kids, all []int32) error {
 			}
 		}
 	}
+	if files := slices.DeleteFunc(slices.Clone(kids), func(k int32) bool { return !t.nodes[k].file }); len(files) > 0 && len(files) < len(kids) {
+		return t.ambiguous(fmt.Sprintf("archives (%s) beside directories of classes", t.some(files)),
+			Reading{"they are classes too", "--layout top"}, Reading{"they are something else", "give the directories without them"})
+	}
 	if n, ok := t.contradicted(kids); ok {
 		return t.ambiguous(fmt.Sprintf("images of several synsets by their names in one directory, or of one in several, as in %s", t.nodes[n].path),
 			Reading{"the directories are the classes", "--layout top"}, Reading{"the synsets in the names are", "--layout names"})

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/synshard/synshard/source"
 )
 
@@ -82,6 +84,19 @@ func (m *maker) noteMissing(p *Plan, have, lack []int, split, because string) {
 	}
 	if len(names) > 0 {
 		m.note("classes without images in %s: %d, such as %s (%s)", split, len(names), strings.Join(names[:min(3, len(names))], ", "), because)
+	}
+}
+
+// noteAlike tells of classes that one may take for one: their names differ in case,
+// or in how accents are encoded, as in archives from a Mac.
+func (m *maker) noteAlike(classes []string) {
+	seen := make(map[string]string, len(classes))
+	for _, name := range classes {
+		key := strings.ToLower(norm.NFC.String(name))
+		if other, ok := seen[key]; ok {
+			m.note("the classes %q and %q differ only in case or in how accents are written", other, name)
+		}
+		seen[key] = name
 	}
 }
 

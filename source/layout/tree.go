@@ -92,8 +92,25 @@ func (m *maker) newTree(inputs []int) (*unit, error) {
 		return nil, err
 	}
 	err = t.understand()
+	if t.rows && len(t.own) == 1 {
+		t.softenRows()
+	}
 	u.hint = t.hint(m.inputs[inputs[0]].Info.Kind)
 	return u, err
+}
+
+// softenRows makes a hint of the one split in a list's paths: val.txt may well list
+// what lies in train/.
+func (t *tree) softenRows() {
+	for s := range t.own {
+		t.soft = s
+	}
+	clear(t.own)
+	for i := range t.nodes {
+		if v := t.nodes[i].verdict; v != nil {
+			v.split = ""
+		}
+	}
 }
 
 // hint is the split that the images' own names speak of, all of them, or else that of the
@@ -104,22 +121,32 @@ func (t *tree) hint(kind source.Kind) string {
 		val += t.nodes[i].val
 		test += t.nodes[i].test
 	}
-	name := base(filepath.ToSlash(filepath.Clean(t.path)))
-	switch all := t.nodes[0].below; {
+	all := t.nodes[0].below
+	switch own := t.m.pathSplit(t.path, kind); {
 	case all > 0 && val == all:
 		return "val"
 	case all > 0 && test == all:
 		return "test"
+	case t.rows:
+		return cmpOr(fileSplit(t.path), t.soft)
 	case t.soft != "":
 		return t.soft
-	case kind == source.Folder:
-		s, sure := likeSplit(name)
-		if !sure {
-			return ""
-		}
-		return s
+	default:
+		return own
 	}
-	return fileSplit(name)
+}
+
+// pathSplit is the split that a path as it was given speaks of: a folder's own
+// name, a file's, or that of the directory a file is in.
+func (m *maker) pathSplit(path string, kind source.Kind) string {
+	dir, name := split(filepath.ToSlash(filepath.Clean(path)))
+	if kind == source.Folder {
+		if s, sure := likeSplit(name); sure {
+			return s
+		}
+		return ""
+	}
+	return cmpOr(fileSplit(name), splitWord(base(dir)))
 }
 
 // list notes the directories of an input's images.

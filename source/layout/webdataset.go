@@ -84,7 +84,7 @@ func (m *maker) newWeb(i int) (*unit, error) {
 		return nil, fmt.Errorf("%s: a compressed tar of WebDataset's samples, whose labels stand behind their images: decompress it", in.Info.Path)
 	}
 	w := &webdataset{m: m, from: in.Info.Path, samples: map[string]webSample{}}
-	u := &unit{inputs: []int{i}, rule: w, hint: rowSplit(cmpOr(m.inputs[i].Info.Within, base(in.Info.Path)))}
+	u := &unit{inputs: []int{i}, rule: w, hint: m.rowSplit(i)}
 	m.kind("WebDataset")
 	var files []*source.Entry
 	for k := range in.Entries {
