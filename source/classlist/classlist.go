@@ -32,6 +32,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 // List is an ordered list of classes. A class's label is its place.
@@ -49,6 +50,8 @@ type List struct {
 	First int
 	// Notes are worth telling: what was taken for what.
 	Notes []string
+
+	nearImageNet bool // most names are the words of ImageNet's class at their place
 
 	once  sync.Once
 	index map[string]int   // by name
@@ -202,6 +205,9 @@ func finish(entries []entry, unit string) (*List, error) {
 		if strings.TrimSpace(e.name) == "" {
 			return fail(e.line, "a class without a name")
 		}
+		if !speaks(e.name) {
+			return fail(e.line, "%q is no name: is it a program, or markup?", e.name)
+		}
 		if imageFile.MatchString(e.name) {
 			return fail(e.line, "%q is an image's file: is it a list of images?", e.name)
 		}
@@ -214,7 +220,10 @@ func finish(entries []entry, unit string) (*List, error) {
 	for _, e := range entries {
 		if first, twice := seen[e.name]; twice {
 			hint := ""
-			if !IsSynset(e.name) {
+			switch {
+			case l.nearImageNet:
+				hint = "; these are nearly ImageNet's classes: give " + imagenet1k + " for them"
+			case !IsSynset(e.name):
 				hint = "; where two classes have one name, a list of synsets keeps them apart"
 			}
 			return fail(max(first, e.line), "%q is there twice, first at %s %d%s", e.name, unit, min(first, e.line), hint)
@@ -265,6 +274,17 @@ func (l *List) order(entries []entry, unit string) error {
 }
 
 var imageFile = regexp.MustCompile(`(?i)\.(jpe?g|png|webp|gif|bmp|tiff?)$`)
+
+// speaks says whether a name says something: there are letters or digits in it, and it is
+// neither a piece of a program nor of markup.
+func speaks(name string) bool {
+	return strings.ContainsFunc(name, func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsSymbol(r) && r > unicode.MaxASCII
+	}) &&
+		!program.MatchString(name)
+}
+
+var program = regexp.MustCompile(`[=(]\s*[\[{(]*$|^(<.*>|\|.*\|)$|[\[{]$`)
 
 // noteMixture tells where only some of the names are synsets.
 func (l *List) noteMixture() {

@@ -68,6 +68,11 @@ func TestForms(t *testing.T) {
 		"YAML":                  {text: "- tench\n- goldfish\n- great white shark\n", names: plain},
 		"YAML's numbers":        {text: "0: 'tench'\n1: \"goldfish\"\n2: great white shark\n", names: plain},
 
+		"data.yaml":         {text: "path: ../x\ntrain: images/train\nnames:\n  0: tench\n  1: goldfish\n\n# where from\ndownload: x\n", names: plain[:2]},
+		"data.yaml, a list": {text: "nc: 2\nnames:\n- tench\n- 'goldfish'\nval: y\n", names: plain[:2]},
+		"a dataset card":    {text: "dataset_info:\n  features:\n  - name: label\n    dtype:\n      class_label:\n        names:\n          '0': tench\n          '1': goldfish\n  splits:\n  - name: train\n", names: plain[:2]},
+		"symbols":           {text: "tench\n☃\n+1\n", names: []string{"tench", "☃", "+1"}},
+
 		"classes as tsv":      {text: "label\tsynset\tilsvrc2012_id\twords\tgloss\n0\tn01440764\t\ttench, Tinca tinca\tfreshwater dace-like game fish\n1\tn01443537\t\tgoldfish\tsmall \"golden\" fish\n2\tn01484850\t\tgreat white shark, white shark\ta shark\n", names: three, words: threeWords},
 		"CSV with a heading":  {text: "label,synset,words\n0,n01440764,\"tench, Tinca tinca\"\n1,n01443537,goldfish\n2,n01484850,\"great white shark, white shark\"\n", names: three, words: threeWords},
 		"semicolons":          {text: "id;name\n1;goldfish\n0;tench\n2;great white shark\n", names: plain},
@@ -145,6 +150,11 @@ func TestRefused(t *testing.T) {
 		"binary":                 {"PK\x03\x04\x00\x00", 1, "zero byte"},
 		"several synsets":        {"n01440764, n01443537\n", 1, "several synsets"},
 		"names on one line":      {"tench, goldfish, shark\n", 1, "a class a line"},
+		"a program":              {"classes = [\n    \"tench\",\n    \"goldfish\",\n]\n", 1, "a program"},
+		"a program's dictionary": {"X = {\n  'n01440764': 'tench',\n}\n", 1, "a program"},
+		"markup":                 {"<ul>\n<li>tench</li>\n</ul>\n", 1, "markup"},
+		"Markdown":               {"| 0 | tench |\n|---|---|\n", 1, "markup"},
+		"WordNet's tree":         {"n00001740 n00001930\nn00001740 n00002137\n", 1, "several synsets"},
 		"a synset in text":       {"the tench n01440764 here\nfish\n", 1, "within other text"},
 		"two columns of names":   {"tench\tfish\nox\tmammal\n", 1, "no heading"},
 		"a list of images":       {"filename,label\na.jpg,0\n", 1, "list of images"},
@@ -252,6 +262,10 @@ func TestWordsOfImageNet(t *testing.T) {
 	l, err := Parse([]byte(strings.Join(other, "\n")))
 	if err != nil || l.Names[0] != "tench" || len(l.Notes) == 0 {
 		t.Errorf("a list of other names: %v", err)
+	}
+	other[134], other[517], other[638] = "crane", "crane", "a suit"
+	if _, err := Parse([]byte(strings.Join(other, "\n"))); err == nil || !strings.Contains(err.Error(), "give imagenet-1k") {
+		t.Errorf("nearly ImageNet's, and crane twice: %v", err)
 	}
 	slices.Reverse(first)
 	if l, err := Parse([]byte(strings.Join(first, "\n"))); err == nil {

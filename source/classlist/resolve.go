@@ -281,6 +281,7 @@ func (l *List) takeImageNet(entries []entry) []entry {
 	}
 	if wrong > 0 {
 		if wrong < n/5 {
+			l.nearImageNet = true
 			l.Notes = append(l.Notes, fmt.Sprintf("%d of 1,000 names are the words of ImageNet's class at their place and %d are not: taken as names, not as synsets", n-wrong, wrong))
 		}
 		return entries

@@ -49,6 +49,7 @@ type textLine struct {
 // parseText reads lines of names, with or without a heading.
 func parseText(text string) (*List, error) {
 	var lines []textLine
+	text = namesBlock(text)
 	for i, line := range strings.Split(text, "\n") {
 		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
 			lines = append(lines, textLine{i + 1, line})
@@ -74,6 +75,28 @@ func parseText(text string) (*List, error) {
 		l.Notes = append(notes, l.Notes...)
 	}
 	return l, err
+}
+
+// namesBlock empties the lines around the block "names:" of a YAML file, as data sets
+// for detectors and dataset cards have it.
+func namesBlock(text string) string {
+	lines := strings.Split(text, "\n")
+	from := slices.IndexFunc(lines, func(l string) bool { return strings.TrimSpace(l) == "names:" })
+	if from < 0 {
+		return text
+	}
+	indent := func(l string) int { return len(l) - len(strings.TrimLeft(l, " ")) }
+	to := from + 1
+	for to < len(lines) && (strings.TrimSpace(lines[to]) == "" || indent(lines[to]) > indent(lines[from]) ||
+		indent(lines[to]) == indent(lines[from]) && strings.HasPrefix(strings.TrimSpace(lines[to]), "- ")) {
+		to++
+	}
+	for i := range lines {
+		if i <= from || i >= to {
+			lines[i] = ""
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // column is what a column of a table is of.
