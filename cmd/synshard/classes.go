@@ -27,12 +27,22 @@ var classForms = []struct {
 	{"hf", classesHF},
 }
 
-func newClassesCmd(a *app) *cobra.Command {
-	var to string
+// classesOptions are classes' flags.
+type classesOptions struct{ to string }
+
+// AddFlags adds them to the verb.
+func (o *classesOptions) AddFlags(cmd *cobra.Command) {
 	var names []string
 	for _, f := range classForms {
 		names = append(names, f.name)
 	}
+	choiceVar(cmd, &o.to, "to", "tsv", oneOf(names), names...)
+	cmd.Flags().Var(cmd.Flags().Lookup("to").Value, "format", "--to's name of before")
+	cobra.CheckErr(cmd.Flags().MarkHidden("format"))
+}
+
+func newClassesCmd(a *app) *cobra.Command {
+	var o classesOptions
 	cmd := &cobra.Command{
 		Use:   "classes DATASET",
 		Short: "Print the class list, in anybody's order",
@@ -49,23 +59,27 @@ order of synset, as in torchvision, Keras and timm. The forms are
 With --json the classes are a JSON array, hypernym paths included.`,
 		Example: "  synshard classes imagenet\n  synshard classes imagenet --to kaggle > LOC_synset_mapping.txt",
 		Args:    exactly(1, 1, "a dataset"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if a.jsonOut && to != "tsv" {
-				return usagef("--json and --to %s exclude each other", to)
-			}
-			write := classForms[slices.Index(names, to)].write
-			set, err := shard.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer set.Close()
-			return a.printClasses(set.Classes(), write)
-		},
+		RunE:    func(_ *cobra.Command, args []string) error { return a.runClasses(args[0], o) },
 	}
-	choiceVar(cmd, &to, "to", "tsv", oneOf(names), names...)
-	cmd.Flags().Var(cmd.Flags().Lookup("to").Value, "format", "--to's name of before")
-	cobra.CheckErr(cmd.Flags().MarkHidden("format"))
+	o.AddFlags(cmd)
 	return cmd
+}
+
+func (a *app) runClasses(dir string, o classesOptions) error {
+	if a.jsonOut && o.to != "tsv" {
+		return usagef("--json and --to %s exclude each other", o.to)
+	}
+	set, err := shard.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	for _, f := range classForms {
+		if f.name == o.to {
+			return a.printClasses(set.Classes(), f.write)
+		}
+	}
+	panic("a form that its flag took is not there: " + o.to)
 }
 
 // classJSON is a class with --json.

@@ -26,8 +26,18 @@ type finding struct {
 	Mend string `json:"mend,omitempty"` // the command that mends it
 }
 
+// doctorOptions are doctor's flags.
+type doctorOptions struct{ torchLib, ortLib, wordnet string }
+
+// AddFlags adds them to the verb.
+func (o *doctorOptions) AddFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.torchLib, "torch-lib", "", "the training engine's library (default: where set-up puts it)")
+	cmd.Flags().StringVar(&o.ortLib, "ort-lib", "", "ONNX Runtime's library (default: where set-up puts it)")
+	wordnetVar(cmd, &o.wordnet)
+}
+
 func newDoctorCmd(a *app) *cobra.Command {
-	var torchLib, ortLib, wordnetDir string
+	var o doctorOptions
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Say what this machine has and what it lacks",
@@ -36,28 +46,27 @@ other verbs look, opens them, and prints versions, places and devices; for what
 is missing, the command that mends it. Exit 6 if something is missing.`,
 		Example: "  synshard doctor\n  synshard doctor --json --torch-lib /opt/engine/libsynshard_torch.so",
 		Args:    exactly(0, 0, "no arguments"),
-		RunE: func(*cobra.Command, []string) error {
-			list := []finding{a.doctorSelf(), a.doctorMachine(), a.doctorJPEG(), a.doctorWordNet(wordnetDir), a.doctorTorch(torchLib), a.doctorORT(ortLib)}
-			if err := a.printFindings(list); err != nil {
-				return err
-			}
-			var missing []string
-			for _, f := range list {
-				if !f.OK {
-					missing = append(missing, f.Part)
-				}
-			}
-			if len(missing) > 0 {
-				return native(fmt.Errorf("doctor: missing or unfit: %s", strings.Join(missing, ", ")))
-			}
-			return nil
-		},
+		RunE:    func(*cobra.Command, []string) error { return a.runDoctor(o) },
 	}
-	f := cmd.Flags()
-	f.StringVar(&torchLib, "torch-lib", "", "the training engine's library (default: where set-up puts it)")
-	f.StringVar(&ortLib, "ort-lib", "", "ONNX Runtime's library (default: where set-up puts it)")
-	wordnetVar(cmd, &wordnetDir)
+	o.AddFlags(cmd)
 	return cmd
+}
+
+func (a *app) runDoctor(o doctorOptions) error {
+	list := []finding{a.doctorSelf(), a.doctorMachine(), a.doctorJPEG(), a.doctorWordNet(o.wordnet), a.doctorTorch(o.torchLib), a.doctorORT(o.ortLib)}
+	if err := a.printFindings(list); err != nil {
+		return err
+	}
+	var missing []string
+	for _, f := range list {
+		if !f.OK {
+			missing = append(missing, f.Part)
+		}
+	}
+	if len(missing) > 0 {
+		return native(fmt.Errorf("missing or unfit: %s", strings.Join(missing, ", ")))
+	}
+	return nil
 }
 
 func (a *app) printFindings(list []finding) error {

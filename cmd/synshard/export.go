@@ -12,11 +12,28 @@ import (
 	"github.com/synshard/synshard/shard/export"
 )
 
+// exportOptions are export's flags.
+type exportOptions struct {
+	to, out   string
+	splits    []string
+	mib       int64
+	selection *selectionFlags
+}
+
+// AddFlags adds them to the verb.
+func (o *exportOptions) AddFlags(cmd *cobra.Command) {
+	o.selection = addSelectionFlags(cmd)
+	choiceVar(cmd, &o.to, "to", "", oneOf(export.Forms), export.Forms...)
+	cmd.Flags().StringVarP(&o.out, "out", "o", "", "directory for what is made")
+	splitsVar(cmd, &o.splits, "split", "only these splits (default: all)")
+	cmd.Flags().Int64Var(&o.mib, "shard-mib", 256, "webdataset, hf: MiB of images a file")
+	cobra.CheckErr(cmd.MarkFlagRequired("to"))
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	cobra.CheckErr(cmd.MarkFlagDirname("out"))
+}
+
 func newExportCmd(a *app) *cobra.Command {
-	var splits []string
-	var out string
-	o := export.Options{}
-	var mib int64
+	var o exportOptions
 	cmd := &cobra.Command{
 		Use:   "export DATASET --to FORM --out DIR",
 		Short: "Hand the images on in a form that others read",
@@ -32,39 +49,29 @@ DIR is made where it is missing. The same command goes on where it was
 interrupted; another export into the same directory is refused.`,
 		Example: "  synshard export imagenet --to folder --split val --out val\n  synshard export imagenet --to webdataset --synset dog --out dogs",
 		Args:    exactly(1, 1, "a dataset"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runExport(cmd.Context(), args[0], o) },
 	}
-	sel := addSelectionFlags(cmd)
-	f := cmd.Flags()
-	choiceVar(cmd, &o.To, "to", "", "folder, webdataset, hf or tar", export.Forms...)
-	f.StringVarP(&out, "out", "o", "", "directory for what is made")
-	splitsVar(cmd, &splits, "split", "only these splits (default: all)")
-	f.Int64Var(&mib, "shard-mib", 256, "webdataset, hf: MiB of images a file")
-	cobra.CheckErr(cmd.MarkFlagRequired("to"))
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	cobra.CheckErr(cmd.MarkFlagDirname("out"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if mib < 1 || mib > 1<<20 {
-			return usagef("--shard-mib %d: want 1 to %d", mib, 1<<20)
-		}
-		o.ShardBytes = mib << 20
-		return a.export(cmd.Context(), args[0], out, splits, sel, o)
-	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (a *app) export(ctx context.Context, dir, out string, splits []string, sel *selectionFlags, o export.Options) error {
+func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error {
+	if o.mib < 1 || o.mib > 1<<20 {
+		return usagef("--shard-mib %d: want 1 to %d", o.mib, 1<<20)
+	}
 	set, err := shard.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer set.Close()
+	splits := o.splits
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
 	var selected []export.Split
 	var images, size int64
 	for _, name := range splits {
-		v, err := a.openView(set, name, sel)
+		v, err := a.openView(set, name, o.selection)
 		if err != nil {
 			return err
 		}
@@ -82,16 +89,18 @@ func (a *app) export(ctx context.Context, dir, out string, splits []string, sel 
 		Images int64    `json:"images"`
 		Bytes  int64    `json:"bytes"`
 		Made   []string `json:"made"`
-	}{out, o.To, images, size, []string{}}
-	o.OnBytes = bar.Add64
-	o.Made = func(name string) { result.Made = append(result.Made, name) }
-	if err := export.Write(ctx, out, selected, o); err != nil {
+	}{o.out, o.to, images, size, []string{}}
+	err = export.Write(ctx, o.out, selected, export.Options{
+		To: o.to, ShardBytes: o.mib << 20, OnBytes: bar.Add64,
+		Made: func(name string) { result.Made = append(result.Made, name) },
+	})
+	if err != nil {
 		return err
 	}
 	bar.Finish()
 	return a.result(result, func(w io.Writer) {
 		for _, name := range result.Made {
-			fmt.Fprintln(w, ui.Text(out+"/"+name))
+			fmt.Fprintln(w, ui.Text(o.out+"/"+name))
 		}
 	})
 }

@@ -14,10 +14,24 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
+// lsOptions are ls's flags.
+type lsOptions struct {
+	splits    []string
+	tree      bool
+	depth     int
+	selection *selectionFlags
+}
+
+// AddFlags adds them to the verb.
+func (o *lsOptions) AddFlags(cmd *cobra.Command) {
+	o.selection = addSelectionFlags(cmd)
+	splitsVar(cmd, &o.splits, "split", "only these splits (default: all)")
+	cmd.Flags().BoolVar(&o.tree, "tree", false, "synsets as WordNet's tree, with subtotals")
+	cmd.Flags().IntVar(&o.depth, "depth", 0, "with --tree: levels to show; 0 for all")
+}
+
 func newLsCmd(a *app) *cobra.Command {
-	var splits []string
-	var tree bool
-	var depth int
+	var o lsOptions
 	cmd := &cobra.Command{
 		Use:   "ls DATASET",
 		Short: "Show splits, synsets, counts and bytes",
@@ -28,17 +42,9 @@ down to it: so what stands under a synset may count together more than it.
 The selection's flags leave out what they leave out elsewhere.`,
 		Example: "  synshard ls imagenet\n  synshard ls imagenet --tree --depth 8 --synset dog\n  synshard ls imagenet --split val --json",
 		Args:    exactly(1, 1, "a dataset"),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.runLs(args[0], o) },
 	}
-	sel := addSelectionFlags(cmd)
-	splitsVar(cmd, &splits, "split", "only these splits (default: all)")
-	cmd.Flags().BoolVar(&tree, "tree", false, "synsets as WordNet's tree, with subtotals")
-	cmd.Flags().IntVar(&depth, "depth", 0, "with --tree: levels to show; 0 for all")
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if depth < 0 || depth > 0 && !tree {
-			return usagef("--depth %d: want 0 (all) or more, with --tree", depth)
-		}
-		return a.ls(args[0], splits, sel, tree, depth)
-	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
@@ -79,19 +85,23 @@ type treeTally struct {
 	Children []*treeTally `json:"children,omitempty"`
 }
 
-func (a *app) ls(dir string, splits []string, sel *selectionFlags, tree bool, depth int) error {
+func (a *app) runLs(dir string, o lsOptions) error {
+	if o.depth < 0 || o.depth > 0 && !o.tree {
+		return usagef("--depth %d: want 0 (all) or more, with --tree", o.depth)
+	}
 	set, err := shard.Open(dir)
 	if err != nil {
 		return err
 	}
 	defer set.Close()
+	splits := o.splits
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
 	out := listing{Dataset: dir}
 	all := map[string]*synsetTally{}
 	for _, name := range splits {
-		v, err := a.openView(set, name, sel)
+		v, err := a.openView(set, name, o.selection)
 		if err != nil {
 			return err
 		}
@@ -106,14 +116,14 @@ func (a *app) ls(dir string, splits []string, sel *selectionFlags, tree bool, de
 		out.Synsets = append(out.Synsets, *t)
 	}
 	slices.SortFunc(out.Synsets, func(x, y synsetTally) int { return cmp.Compare(x.Synset, y.Synset) })
-	if !tree {
+	if !o.tree {
 		return a.result(out, func(w io.Writer) { out.table(w) })
 	}
-	g, err := a.openWordNet(sel.wordnet)
+	g, err := a.openWordNet(o.selection.wordnet)
 	if err != nil {
 		return err
 	}
-	out.Tree = tallyTree(out.Synsets, g, depth)
+	out.Tree = tallyTree(out.Synsets, g, o.depth)
 	out.Synsets = nil
 	return a.result(out, func(w io.Writer) {
 		for _, t := range out.Tree {

@@ -22,26 +22,27 @@ texts that --help prints, with exit codes and the names of flags in the
 environment.`,
 		Example: "  synshard man --out ~/.local/share/man/man1\n  MANPATH=~/.local/share/man: man synshard-ingest",
 		Args:    exactly(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := os.MkdirAll(out, 0o777); err != nil {
-				return err
-			}
-			root := cmd.Root()
-			root.DisableAutoGenTag = true // the same binary writes the same pages
-			if err := writePages(root, out); err != nil {
-				return fmt.Errorf("write manual pages into %s: %w", out, err)
-			}
-			pages, err := filepath.Glob(filepath.Join(out, "synshard*.1"))
-			if err != nil {
-				return err
-			}
-			return a.printFiles(pages)
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.runMan(cmd.Root(), out) },
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "directory for the pages; made when missing")
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
 	return cmd
+}
+
+func (a *app) runMan(root *cobra.Command, out string) error {
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return err
+	}
+	root.DisableAutoGenTag = true // the same binary writes the same pages
+	if err := writePages(root, out); err != nil {
+		return fmt.Errorf("write manual pages into %s: %w", out, err)
+	}
+	pages, err := filepath.Glob(filepath.Join(out, "synshard*.1"))
+	if err != nil {
+		return err
+	}
+	return a.printFiles(pages)
 }
 
 // writePages writes the page of a command and of those below it.

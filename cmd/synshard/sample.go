@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -11,9 +12,29 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 )
 
+// sampleOptions are sample's flags.
+type sampleOptions struct {
+	sample.Options
+	out string
+}
+
+// AddFlags adds them to the verb.
+func (o *sampleOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", "", "directory for the archives; made when missing")
+	f.IntVar(&o.TrainPerSynset, "train-per-synset", 100, "train images a synset")
+	f.IntVar(&o.ValPerSynset, "val-per-synset", 25, "validation images a synset")
+	f.IntVar(&o.Test, "test-images", 20, "test images in all")
+	f.Var(f.Lookup("test-images").Value, "test", "--test-images' name of before")
+	cobra.CheckErr(f.MarkHidden("test"))
+	f.Uint64Var(&o.Seed, "seed", 1, "what is drawn depends on this alone")
+	f.IntVarP(&o.Workers, "workers", "j", 0, "images drawn at a time (0: one a CPU)")
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	cobra.CheckErr(cmd.MarkFlagDirname("out"))
+}
+
 func newSampleCmd(a *app) *cobra.Command {
-	o := sample.Options{TrainPerSynset: 100, ValPerSynset: 25, Test: 20, Seed: 1}
-	var out string
+	var o sampleOptions
 	cmd := &cobra.Command{
 		Use:   "sample --out DIR",
 		Short: "Draw a small ImageNet-shaped set of images",
@@ -25,33 +46,25 @@ benchmarking without ImageNet. The same seed gives the same bytes.`,
 		Example: `  synshard sample --out sample
   synshard sample --out big --train-per-synset 1000 --val-per-synset 50 --seed 7`,
 		Args: exactly(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 || o.Workers < 0 {
-				return usagef("sample: numbers of images and workers cannot be negative")
-			}
-			bar := a.bar(int64(o.Total()), "drawing")
-			defer bar.Finish()
-			o.Progress = func(n int) { bar.Add64(int64(n)) }
-			paths, err := sample.Write(cmd.Context(), out, o)
-			if err != nil {
-				return err
-			}
-			bar.Finish()
-			return a.printFiles(paths)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runSample(cmd.Context(), o) },
 	}
-	f := cmd.Flags()
-	f.StringVarP(&out, "out", "o", "", "directory for the archives; made when missing")
-	f.IntVar(&o.TrainPerSynset, "train-per-synset", o.TrainPerSynset, "train images a synset")
-	f.IntVar(&o.ValPerSynset, "val-per-synset", o.ValPerSynset, "validation images a synset")
-	f.IntVar(&o.Test, "test-images", o.Test, "test images in all")
-	f.Var(f.Lookup("test-images").Value, "test", "--test-images' name of before")
-	cobra.CheckErr(f.MarkHidden("test"))
-	f.Uint64Var(&o.Seed, "seed", o.Seed, "what is drawn depends on this alone")
-	f.IntVarP(&o.Workers, "workers", "j", 0, "images drawn at a time (0: one a CPU)")
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	cobra.CheckErr(cmd.MarkFlagDirname("out"))
+	o.AddFlags(cmd)
 	return cmd
+}
+
+func (a *app) runSample(ctx context.Context, o sampleOptions) error {
+	if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 || o.Workers < 0 {
+		return usagef("numbers of images and workers cannot be negative")
+	}
+	bar := a.bar(int64(o.Total()), "drawing")
+	defer bar.Finish()
+	o.Progress = func(n int) { bar.Add64(int64(n)) }
+	paths, err := sample.Write(ctx, o.out, o.Options)
+	if err != nil {
+		return err
+	}
+	bar.Finish()
+	return a.printFiles(paths)
 }
 
 // printFiles prints the files a verb made, with their sizes.

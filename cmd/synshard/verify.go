@@ -14,14 +14,25 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-type verifyFlags struct {
+// verifyOptions are verify's flags.
+type verifyOptions struct {
 	fast, duplicates, repair bool
 	workers                  int
 	wordnet                  string
 }
 
+// AddFlags adds them to the verb.
+func (o *verifyOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&o.fast, "fast", false, "look at sizes, footers and counts only")
+	f.BoolVar(&o.duplicates, "duplicates", false, "list images with the same bytes instead")
+	f.BoolVar(&o.repair, "repair", false, "write indexes, manifest and class list anew from good shards")
+	f.IntVarP(&o.workers, "workers", "j", 0, "images read at a time (0: one a CPU)")
+	wordnetVar(cmd, &o.wordnet)
+}
+
 func newVerifyCmd(a *app) *cobra.Command {
-	var f verifyFlags
+	var o verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify DATASET",
 		Short: "Check every byte of a dataset, or repair what can be",
@@ -36,29 +47,24 @@ and checks nothing. --repair writes indexes, manifest and class list anew from
 the shards, where all of these are good; it never changes a shard.`,
 		Example: "  synshard verify imagenet\n  synshard verify imagenet --fast --json\n  synshard verify imagenet --duplicates",
 		Args:    exactly(1, 1, "a dataset"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if n := count(f.fast, f.duplicates, f.repair); n > 1 {
-				return usagef("--fast, --duplicates and --repair exclude each other")
-			}
-			if f.workers < 0 {
-				return usagef("--workers %d: want 0 (one a CPU) or more", f.workers)
-			}
-			switch {
-			case f.duplicates:
-				return a.listDuplicates(args[0])
-			case f.repair:
-				return a.repairDataset(cmd.Context(), args[0], f)
-			}
-			return a.verify(cmd.Context(), args[0], f)
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), args[0], o) },
 	}
-	fl := cmd.Flags()
-	fl.BoolVar(&f.fast, "fast", false, "look at sizes, footers and counts only")
-	fl.BoolVar(&f.duplicates, "duplicates", false, "list images with the same bytes instead")
-	fl.BoolVar(&f.repair, "repair", false, "write indexes, manifest and class list anew from good shards")
-	fl.IntVarP(&f.workers, "workers", "j", 0, "images read at a time (0: one a CPU)")
-	wordnetVar(cmd, &f.wordnet)
+	o.AddFlags(cmd)
 	return cmd
+}
+
+func (a *app) runVerify(ctx context.Context, dir string, o verifyOptions) error {
+	switch {
+	case count(o.fast, o.duplicates, o.repair) > 1:
+		return usagef("--fast, --duplicates and --repair exclude each other")
+	case o.workers < 0:
+		return usagef("--workers %d: want 0 (one a CPU) or more", o.workers)
+	case o.duplicates:
+		return a.listDuplicates(dir)
+	case o.repair:
+		return a.repairDataset(ctx, dir, o)
+	}
+	return a.verify(ctx, dir, o)
 }
 
 func count(flags ...bool) (n int) {
@@ -83,7 +89,7 @@ func imageBytes(dir string) int64 {
 	return n
 }
 
-func (a *app) verify(ctx context.Context, dir string, f verifyFlags) error {
+func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
 	o := checks.VerifyOptions{Fast: f.fast, Workers: f.workers}
 	if !f.fast {
 		bar := a.byteBar(imageBytes(dir), "verifying")
@@ -127,7 +133,7 @@ func (a *app) printProblems(dir string, found []checks.Problem, wrote []string) 
 	return corrupt(fmt.Errorf("%s: %d %s wrong", dir, len(found), things))
 }
 
-func (a *app) repairDataset(ctx context.Context, dir string, f verifyFlags) error {
+func (a *app) repairDataset(ctx context.Context, dir string, f verifyOptions) error {
 	var g *wordnet.Graph
 	if f.wordnet != "" || a.hasWordNet() {
 		var err error
