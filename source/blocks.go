@@ -28,6 +28,7 @@ type blocks struct {
 	bytes int
 	at    int64 // the row that next gives; of no group: -1
 	group int
+	rows  rowFile // for this alone; nil until it is needed
 	next  func() (image, error, bool)
 	stop  func()
 }
@@ -76,12 +77,15 @@ func (k *blocks) read(row int64) (image, error) {
 
 // begin opens a group for reading from its beginning.
 func (k *blocks) begin(g int) error {
-	rows, err := k.c.rows.again()
-	if err != nil {
-		return err
+	if k.rows == nil {
+		rows, err := k.c.rows.again()
+		if err != nil {
+			return err
+		}
+		k.rows = rows
 	}
 	k.next, k.stop = iter.Pull2(func(yield func(image, error) bool) {
-		err := rows.texts(g, &k.c.image, func(b []byte, ok bool) error {
+		err := k.rows.texts(g, &k.c.image, func(b []byte, ok bool) error {
 			if !yield(image{b, ok}, nil) {
 				return errEnough
 			}

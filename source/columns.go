@@ -56,7 +56,6 @@ type rowFile interface {
 // columns is the images of a file of columns. An entry's place is its row.
 type columns struct {
 	*file
-	number int32
 	rows   rowFile // for listing and reading at random
 	starts []int64 // first row of each group, and the number of all
 	image  leaf
@@ -67,8 +66,12 @@ type columns struct {
 const maxSpareRows = 1 << 16
 
 // openColumns lists the rows: names and labels are read, images are not.
-func openColumns(ctx context.Context, a *file, rows rowFile, info *Info, number int32) (*columns, []Entry, error) {
-	c := &columns{file: a, number: number, rows: rows, starts: []int64{0}}
+func openColumns(ctx context.Context, a *file, open func(*file) (rowFile, error), info *Info) (*columns, []Entry, error) {
+	rows, err := open(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := &columns{file: a, rows: rows, starts: []int64{0}}
 	for _, n := range rows.groups() {
 		total := c.starts[len(c.starts)-1] + n
 		if n < 0 || total > a.size()+maxSpareRows { // an image has a byte at least
@@ -91,7 +94,7 @@ func openColumns(ctx context.Context, a *file, rows rowFile, info *Info, number 
 	}
 	entries := make([]Entry, c.starts[len(c.starts)-1])
 	for i := range entries {
-		entries[i] = Entry{Size: -1, Container: number, place: int64(i)}
+		entries[i] = Entry{Size: -1, place: int64(i)}
 	}
 	if err := c.names(ctx, found.name, entries); err != nil {
 		return nil, nil, err

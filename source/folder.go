@@ -20,9 +20,8 @@ const folderReaders = 8
 
 // folder is a directory and what is below it.
 type folder struct {
-	path   string
-	number int32
-	skip   func(name, reason string, image bool)
+	path string
+	*home
 }
 
 // list gives the files below the folder, by name. Links are followed: to
@@ -175,7 +174,7 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 	case link && !l.mayRead(p, name):
 		out.skip(name, "a link out of the folder to what is not called as an image is", ImageName(name))
 	default:
-		out.entries = append(out.entries, Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano(), Container: l.d.number})
+		out.entries = append(out.entries, Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano()})
 	}
 	return nil
 }

@@ -125,12 +125,12 @@ func parseList(ctx context.Context, name string, in *bufio.Reader) (*Table, erro
 }
 
 // list reads the list and looks for its files.
-func (l *listFile) list(ctx context.Context, info *Info, number int32) ([]Entry, error) {
+func (l *listFile) list(ctx context.Context, info *Info) ([]Entry, error) {
 	t, err := parseList(ctx, l.path, bufio.NewReaderSize(io.NewSectionReader(l, 0, l.size()), 1<<16))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", l.path, err)
 	}
-	entries, err := l.entries(ctx, t.Paths, number)
+	entries, err := l.entries(ctx, t.Paths)
 	if err != nil {
 		return nil, err
 	}
@@ -145,14 +145,13 @@ const statting = 16
 
 // entries asks for every file's size and time. One that is not there keeps its entry:
 // reading it will say what is wrong.
-func (l *listFile) entries(ctx context.Context, paths []string, number int32) ([]Entry, error) {
+func (l *listFile) entries(ctx context.Context, paths []string) ([]Entry, error) {
 	entries := make([]Entry, len(paths))
 	var wg sync.WaitGroup
 	for k := range statting {
 		wg.Go(func() {
 			for i := k; i < len(paths) && ctx.Err() == nil; i += statting {
 				entries[i] = l.entry(paths[i])
-				entries[i].Container = number
 			}
 		})
 	}
@@ -230,11 +229,11 @@ func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, er
 		return nil, errors.New("the list of paths is empty")
 	}
 	l := &listFile{}
-	entries, err := l.entries(ctx, paths, 0)
+	entries, err := l.entries(ctx, paths)
 	if err != nil {
 		return nil, err
 	}
 	s := &Set{options: o, files: &files{}}
-	s.add(Info{Path: "-", Given: "-", Kind: List}, l, entries)
+	s.add(&opened{Info{Path: "-", Given: "-", Kind: List}, l, entries, &home{set: s}})
 	return s, nil
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 )
 
 // ErrUnknown says that a file is no container of a kind that is known, and no image by its name.
@@ -33,47 +35,141 @@ func OpenAs(ctx context.Context, kind Kind, paths []string, o Options) (*Set, er
 
 func open(ctx context.Context, kind Kind, paths []string, o Options) (*Set, error) {
 	s := &Set{options: o, files: &files{}}
-	for _, p := range paths {
-		if err := s.open(ctx, kind, p); err != nil {
-			s.Close()
-			return nil, err
-		}
+	if err := s.openAll(ctx, kind, paths); err != nil {
+		s.Close()
+		return nil, err
 	}
 	return s, nil
 }
 
-func (s *Set) open(ctx context.Context, kind Kind, p string) error {
-	if p == "-" {
-		return s.openPipe(kind)
-	}
-	info, err := os.Stat(p)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() {
-		if kind != "" && kind != Folder {
-			return fmt.Errorf("%s: a folder and no %s", p, kind)
+// openAll opens paths in their order, and files that stand one behind the
+// other at the same time.
+func (s *Set) openAll(ctx context.Context, kind Kind, paths []string) error {
+	var files []Info
+	for _, p := range paths {
+		var info os.FileInfo
+		var err error
+		if p != "-" {
+			if info, err = os.Stat(p); err != nil {
+				return err
+			}
+			if !info.IsDir() {
+				files = append(files, Info{Path: p, Given: p})
+				continue
+			}
 		}
-		return s.openFolder(ctx, p)
+		if err := s.openFiles(ctx, kind, files); err != nil {
+			return err
+		}
+		files = nil
+		switch {
+		case info == nil:
+			err = s.openPipe(kind)
+		case kind != "" && kind != Folder:
+			err = fmt.Errorf("%s: a folder and no %s", p, kind)
+		default:
+			err = s.openFolder(ctx, p)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return s.openFile(ctx, kind, Info{Path: p, Given: p})
+	return s.openFiles(ctx, kind, files)
 }
 
-// add notes a container whose place next gave.
-func (s *Set) add(info Info, c container, entries []Entry) {
-	s.infos, s.containers, s.entries = append(s.infos, info), append(s.containers, c), append(s.entries, entries...)
+// opened is a container before it has its place in the Set.
+type opened struct {
+	info      Info
+	container container // nil: an image, given by its path
+	entries   []Entry
+	home      *home
 }
 
-// next gives the place that the next container will have, and what it tells skips to.
-func (s *Set) next() (number int32, skip func(name, reason string, image bool)) {
-	number = int32(len(s.infos))
-	return number, func(name, reason string, image bool) {
-		s.skipping.Lock()
-		defer s.skipping.Unlock()
-		if s.options.OnSkip != nil {
-			s.options.OnSkip(Skip{Container: number, Name: name, Reason: reason, Image: image})
+// home is a container's place in its Set, once it has one. What the container
+// tells before goes out then, so that it is told in the order of the containers.
+type home struct {
+	set    *Set
+	number int32
+	joined bool
+	early  []Skip
+}
+
+func (h *home) skip(name, reason string, image bool) {
+	skip := Skip{Container: h.number, Name: name, Reason: reason, Image: image}
+	if !h.joined {
+		h.early = append(h.early, skip)
+		return
+	}
+	h.set.skipping.Lock()
+	defer h.set.skipping.Unlock()
+	if h.set.options.OnSkip != nil {
+		h.set.options.OnSkip(skip)
+	}
+}
+
+// add gives a container its place.
+func (s *Set) add(o *opened) {
+	if o.container == nil {
+		s.addImage(o.info)
+		return
+	}
+	h := o.home
+	h.number, h.joined = int32(len(s.infos)), true
+	for i := range o.entries {
+		o.entries[i].Container = h.number
+	}
+	s.infos, s.containers, s.entries = append(s.infos, o.info), append(s.containers, o.container), append(s.entries, o.entries...)
+	if c, ok := o.container.(*columns); ok {
+		s.closers = append(s.closers, c.cache.close)
+	}
+	for _, e := range h.early {
+		h.skip(e.Name, e.Reason, e.Image)
+	}
+	h.early = nil
+}
+
+// addImage adds an image to the container of the images before it, or begins one.
+func (s *Set) addImage(info Info) {
+	if last := len(s.infos) - 1; last < 0 || s.infos[last].Kind != Files {
+		s.add(&opened{info: Info{Path: info.Path, Given: info.Path, Kind: Files}, container: named{}, home: &home{set: s}})
+	}
+	s.entries = append(s.entries, Entry{Name: filepath.ToSlash(info.Path), Size: info.Size, Modified: info.Modified, Container: int32(len(s.infos) - 1)})
+}
+
+// opening is how many files are opened at a time: listing one waits for each of
+// its headers, where a file server has it.
+const opening = 8
+
+// openFiles opens files and adds them in their order.
+func (s *Set) openFiles(ctx context.Context, kind Kind, files []Info) error {
+	list, errs := make([]*opened, len(files)), make([]error, len(files))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(opening, len(files)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
+				if list[i], errs[i] = s.openFile(ctx, kind, files[i]); errs[i] != nil {
+					cancel() // the others; which of several errors is given depends on the order alone
+				}
+			}
+		})
+	}
+	wg.Wait()
+	first := -1
+	for i, err := range errs {
+		if err != nil && (first < 0 || errors.Is(errs[first], context.Canceled) && !errors.Is(err, context.Canceled)) {
+			first = i
 		}
 	}
+	if first >= 0 {
+		return errs[first]
+	}
+	for _, o := range list {
+		s.add(o)
+	}
+	return nil
 }
 
 // containerNames are the endings of names of what is opened as a container of
@@ -90,27 +186,22 @@ func containerName(name string) bool {
 
 // openFolder opens a folder, and the containers in it.
 func (s *Set) openFolder(ctx context.Context, p string) error {
-	number, skip := s.next()
-	d := &folder{path: p, number: number, skip: skip}
+	h := &home{set: s}
+	d := &folder{path: p, home: h}
 	entries, err := d.list(ctx)
 	if err != nil {
 		return err
 	}
-	var within []string
+	var within []Info
 	entries = slices.DeleteFunc(entries, func(e Entry) bool {
 		if containerName(e.Name) {
-			within = append(within, e.Name)
+			within = append(within, Info{Path: filepath.Join(p, filepath.FromSlash(e.Name)), Given: p, Within: e.Name})
 			return true
 		}
 		return false
 	})
-	s.add(Info{Path: p, Given: p, Kind: Folder}, d, entries)
-	for _, name := range within {
-		if err := s.openFile(ctx, "", Info{Path: filepath.Join(p, filepath.FromSlash(name)), Given: p, Within: name}); err != nil {
-			return err
-		}
-	}
-	return nil
+	s.add(&opened{Info{Path: p, Given: p, Kind: Folder}, d, entries, h})
+	return s.openFiles(ctx, "", within)
 }
 
 // openPipe opens standard input, which is a tar.
@@ -129,8 +220,8 @@ func (s *Set) openPipe(kind Kind) error {
 	if kind != "" && kind != Tar {
 		return fmt.Errorf("standard input: only a tar can be read from a pipe, no %s", kind)
 	}
-	number, skip := s.next()
-	s.add(Info{Path: "-", Given: "-", Kind: Tar, Sequential: true}, &tarStream{path: "standard input", number: number, skip: skip, pipe: in}, nil)
+	h := &home{set: s}
+	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: Tar, Sequential: true}, container: &tarStream{path: "standard input", home: h, pipe: in}, home: h})
 	return nil
 }
 
@@ -138,15 +229,18 @@ func (s *Set) openPipe(kind Kind) error {
 const headBytes = 4096
 
 // openFile opens a file of the kind wanted, or of the kind that its bytes tell.
-func (s *Set) openFile(ctx context.Context, kind Kind, info Info) error {
+func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	a, err := s.files.add(info.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	info.Size, info.Modified = a.size(), a.info.ModTime().UnixNano()
 	head := make([]byte, min(headBytes, a.size()))
 	if _, err := a.ReadAt(head, 0); err != nil && err != io.EOF {
-		return fmt.Errorf("read %s: %w", info.Path, err)
+		return nil, fmt.Errorf("read %s: %w", info.Path, err)
 	}
 	is := kindOfHead(head)
 	if is == "" {
@@ -154,80 +248,46 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) error {
 	}
 	switch {
 	case is == "":
-		return fmt.Errorf("%s: %w", info.Path, ErrUnknown)
+		return nil, fmt.Errorf("%s: %w", info.Path, ErrUnknown)
 	case kind != "" && is != kind:
-		return fmt.Errorf("%s: it is %s and not %s", info.Path, is, kind)
+		return nil, fmt.Errorf("%s: it is %s and not %s", info.Path, is, kind)
 	}
 	info.Kind = is
-	return s.openKind(ctx, info, a, compression(head) >= 0)
+	o := &opened{info: info, home: &home{set: s}}
+	return o, s.openKind(ctx, o, a, compression(head) >= 0)
 }
 
 // openKind opens a file as what it is.
-func (s *Set) openKind(ctx context.Context, info Info, a *file, packed bool) error {
-	number, skip := s.next()
-	switch info.Kind {
+func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (err error) {
+	switch o.info.Kind {
 	case Tar:
 		if packed {
-			info.Sequential = true
-			t := &tarStream{path: info.Path, number: number, skip: skip, file: a}
-			if err := t.check(); err != nil {
-				return err
-			}
-			s.add(info, t, nil)
-			return nil
+			o.info.Sequential = true
+			t := &tarStream{path: a.path, home: o.home, file: a}
+			o.container = t
+			return t.check()
 		}
-		t := &tarFile{file: a, number: number, skip: skip}
-		entries, err := t.list(ctx, s.options.Deep)
-		if err != nil {
-			return err
-		}
-		s.add(info, t, entries)
-		return nil
+		t := &tarFile{file: a, home: o.home}
+		o.container = t
+		o.entries, err = t.list(ctx, s.options.Deep)
 	case Zip:
-		z := &zipFile{file: a, number: number, skip: skip}
-		entries, err := z.list(ctx)
-		if err != nil {
-			return err
-		}
-		s.add(info, z, entries)
-		return nil
+		z := &zipFile{file: a, home: o.home}
+		o.container = z
+		o.entries, err = z.list(ctx)
 	case List:
-		l := &listFile{file: a, dir: filepath.Dir(info.Path)}
-		entries, err := l.list(ctx, &info, number)
-		if err != nil {
-			return err
-		}
-		s.add(info, l, entries)
-		return nil
-	case Files:
-		s.addFile(info)
-		return nil
+		l := &listFile{file: a, dir: filepath.Dir(a.path)}
+		o.container = l
+		o.entries, err = l.list(ctx, &o.info)
 	case Parquet, Arrow:
 		open := openParquet
-		if info.Kind == Arrow {
+		if o.info.Kind == Arrow {
 			open = openArrow
 		}
-		rows, err := open(a)
-		if err != nil {
-			return fmt.Errorf("%s: %w", info.Path, marked(err))
+		if o.container, o.entries, err = openColumns(ctx, a, open, &o.info); err != nil {
+			err = fmt.Errorf("%s: %w", a.path, marked(err))
 		}
-		c, entries, err := openColumns(ctx, a, rows, &info, number)
-		if err != nil {
-			return fmt.Errorf("%s: %w", info.Path, marked(err))
-		}
-		s.add(info, c, entries)
-		s.closers = append(s.closers, c.cache.close)
-		return nil
 	}
-	return fmt.Errorf("%s: %w", info.Path, ErrUnknown)
-}
-
-// addFile adds an image to the container of images before it, or begins one.
-func (s *Set) addFile(info Info) {
-	if last := len(s.infos) - 1; last < 0 || s.infos[last].Kind != Files {
-		s.add(Info{Path: info.Path, Given: info.Path, Kind: Files}, named{}, nil)
-	}
-	s.entries = append(s.entries, Entry{Name: filepath.ToSlash(info.Path), Size: info.Size, Modified: info.Modified, Container: int32(len(s.infos) - 1)})
+	return err
 }
 
 // kindOfHead tells a container's kind by the bytes at its beginning; "": they are none that is known.

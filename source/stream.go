@@ -52,11 +52,10 @@ func compression(head []byte) int {
 // tarStream is a tar that can only be read front to back: a pipe, or a
 // compressed file.
 type tarStream struct {
-	path   string
-	number int32
-	skip   func(name, reason string, image bool)
-	file   *file         // nil for a pipe
-	pipe   *bufio.Reader // nil where there is a file, or when it was read
+	path string
+	*home
+	file *file         // nil for a pipe
+	pipe *bufio.Reader // nil where there is a file, or when it was read
 }
 
 var errNotSequential = errors.New("not an archive that is read front to back")

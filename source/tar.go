@@ -14,8 +14,7 @@ import (
 // tarFile is an archive read in place.
 type tarFile struct {
 	*file
-	number int32
-	skip   func(name, reason string, image bool)
+	*home
 }
 
 // list gives the members of the archive by name, reading its headers only.

@@ -21,8 +21,7 @@ import (
 // zipFile is a zip read in place.
 type zipFile struct {
 	*file
-	number  int32
-	skip    func(name, reason string, image bool)
+	*home
 	members []zipMember // an Entry's place is one here
 }
 
@@ -98,7 +97,7 @@ func (z *zipFile) directory(ctx context.Context) (out []Entry, links []member, e
 func (z *zipFile) entry(h *zipHeader) (e Entry, ok bool) {
 	raw := h.cleanerName()
 	name, clean := cleanName(raw)
-	e = Entry{Name: name, Size: int64(h.size), Modified: h.modified, Container: z.number}
+	e = Entry{Name: name, Size: int64(h.size), Modified: h.modified}
 	out := func(reason string, image bool) (Entry, bool) {
 		z.skip(name, reason, image)
 		return e, false
