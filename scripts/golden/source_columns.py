@@ -112,3 +112,6 @@ pq.write_table(pa.table({"label": LABELS}), f"{out}/refused-no-image.parquet")
 pq.write_table(pa.table({"image": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], "label": LABELS}), f"{out}/refused-paths.parquet")
 pq.write_table(pa.table({"left": structs(), "right": structs()}), f"{out}/refused-two-images.parquet")
 json.dump(truth, open(f"{out}/truth.json", "w"), indent=1)
+n = 1000
+many = pa.table({"image": pa.array([b"image %d" % i for i in range(n)]), "label": pa.array([i % 3 for i in range(n)])})
+pq.write_table(many, f"{out}/rows.parquet", row_group_size=300)
