@@ -186,3 +186,27 @@ func TestWithoutAuxKeepsOrder(t *testing.T) {
 		t.Error("the auxiliary head is still there, or the main one is not")
 	}
 }
+
+// TestEveryHalf widens each of the 65,536 half-precision numbers as IEEE 754
+// defines them: (-1)^s 2^(e-15) (1 + f/1024), and 2^-14 f/1024 where e is 0.
+func TestEveryHalf(t *testing.T) {
+	for bits := range 1 << 16 {
+		sign, exponent, fraction := 1-2*float64(bits>>15), bits>>10&31, float64(bits&1023)/1024
+		want := sign * math.Ldexp(1+fraction, exponent-15)
+		switch {
+		case exponent == 0:
+			want = math.Copysign(math.Ldexp(fraction, -14), sign)
+		case exponent == 31 && fraction == 0:
+			want = math.Inf(int(sign))
+		case exponent == 31:
+			want = math.NaN()
+		}
+		got, err := Tensor{Name: "x", DType: "F16", Shape: []int{1}, Data: []byte{byte(bits), byte(bits >> 8)}}.Floats()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if math.IsNaN(want) != math.IsNaN(float64(got[0])) || !math.IsNaN(want) && math.Float32bits(got[0]) != math.Float32bits(float32(want)) {
+			t.Fatalf("%#04x: %v, want %v", bits, got[0], want)
+		}
+	}
+}

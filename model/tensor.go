@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/x448/float16"
 )
 
 // Tensor is a named array: little-endian, row-major.
@@ -53,25 +55,12 @@ func (t Tensor) Floats() ([]float32, error) {
 		case "BF16":
 			out[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
 		case "F16":
-			out[i] = halfToFloat(binary.LittleEndian.Uint16(b))
+			out[i] = float16.Frombits(binary.LittleEndian.Uint16(b)).Float32()
 		default:
 			return nil, fmt.Errorf("tensor %s: %s is not a floating-point type", t.Name, t.DType)
 		}
 	}
 	return out, nil
-}
-
-// halfToFloat widens an IEEE 754 binary16.
-func halfToFloat(h uint16) float32 {
-	sign, exp, frac := uint32(h&0x8000)<<16, uint32(h>>10)&0x1f, uint32(h&0x3ff)
-	switch exp {
-	case 0: // zero and subnormals
-		f := float32(frac) / (1 << 24)
-		return math.Float32frombits(sign | math.Float32bits(f))
-	case 31:
-		return math.Float32frombits(sign | 0x7f800000 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
 // ByName indexes tensors.

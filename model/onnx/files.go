@@ -3,7 +3,6 @@ package onnx
 import (
 	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"path"
@@ -16,8 +15,6 @@ import (
 	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model"
 )
-
-func dirOf(path string) string { return filepath.Dir(path) }
 
 // Files lists the files that make up the model at path: the file itself, and
 // those that hold its external data, in the order of their names.
@@ -38,31 +35,20 @@ func Files(path string) ([]string, error) {
 // and of the name and sum of each file of external data. A file of those that
 // is missing, or lies outside the model's directory, is an error.
 func Identity(path string) (string, error) {
-	f, err := os.Open(path)
+	b, m, err := read(path)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	own, err := sum(f)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	m, err := read(f, path)
-	if err != nil {
-		return "", err
-	}
+	own := sha256.Sum256(b)
 	beside, err := m.external()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	if len(beside) == 0 {
-		return hexOf(own), nil
+		return fmt.Sprintf("%x", own), nil
 	}
 	all := sha256.New()
-	fmt.Fprintf(all, "%x\n", own.Sum(nil))
+	fmt.Fprintf(all, "%x\n", own)
 	for _, name := range beside {
 		one, err := sumFile(name)
 		if err != nil {
@@ -74,7 +60,7 @@ func Identity(path string) (string, error) {
 		}
 		fmt.Fprintf(all, "%q %s\n", filepath.ToSlash(rel), one)
 	}
-	return hexOf(all), nil
+	return fmt.Sprintf("%x", all.Sum(nil)), nil
 }
 
 func sumFile(path string) (string, error) {
@@ -83,20 +69,12 @@ func sumFile(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	h, err := sum(f)
-	if err != nil {
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("%s: %w", path, err)
 	}
-	return hexOf(h), nil
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
-
-func sum(r io.Reader) (hash.Hash, error) {
-	h := sha256.New()
-	_, err := io.Copy(h, r)
-	return h, err
-}
-
-func hexOf(h hash.Hash) string { return fmt.Sprintf("%x", h.Sum(nil)) }
 
 // external lists the files that tensors anywhere in the model lie in, sorted.
 func (m *Model) external() ([]string, error) {

@@ -43,16 +43,6 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-func FuzzInfo(f *testing.F) {
-	f.Add([]byte{0x3a, 0x0a, 0x5a, 0x03, 0x0a, 0x01, 'a', 0x62, 0x03, 0x0a, 0x01, 'b'})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		info, err := infoOf(b)
-		if err == nil && (len(info.Inputs) == 0 || len(info.Outputs) == 0) {
-			t.Fatal("a model without inputs or outputs is accepted")
-		}
-	})
-}
-
 // infoOf is what the bytes of a file say of themselves.
 func infoOf(b []byte) (*Info, error) {
 	m, err := Parse(b)

@@ -4,9 +4,9 @@ package onnx
 
 import (
 	"fmt"
-	"io"
 	"math"
 	"os"
+	"path/filepath"
 
 	"google.golang.org/protobuf/proto"
 
@@ -43,28 +43,25 @@ func Parse(b []byte) (*Model, error) {
 // ReadFile reads the model in the file at path, without the external data that
 // it may name.
 func ReadFile(path string) (*Model, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return read(f, path)
+	_, m, err := read(path)
+	return m, err
 }
 
-func read(f *os.File, path string) (*Model, error) {
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
+// read gives the file's bytes too.
+func read(path string) ([]byte, *Model, error) {
+	if info, err := os.Stat(path); err == nil && info.Size() > maxFile {
+		return nil, nil, fmt.Errorf("%s: %w: more than 2 GiB, which no ONNX file has", path, model.ErrFormat)
 	}
-	if len(b) > maxFile {
-		return nil, fmt.Errorf("%s: %w: more than 2 GiB, which no ONNX file has", path, model.ErrFormat)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
 	}
 	m, err := Parse(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m.dir = dirOf(path)
-	return m, nil
+	m.dir = filepath.Dir(path)
+	return b, m, nil
 }
 
 // Bytes is the model as a file holds it. The same model gives the same bytes.
