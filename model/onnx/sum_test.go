@@ -25,6 +25,9 @@ func exported(t testing.TB) []byte {
 // or is found to be another.
 func TestSumSeesDamage(t *testing.T) {
 	b := exported(t)
+	if !bytes.Equal(b, exported(t)) {
+		t.Error("the same network is written in other bytes the second time")
+	}
 	m, err := Parse(b)
 	if err != nil {
 		t.Fatal(err)
