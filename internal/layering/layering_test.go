@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"internal/sample":     {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
 	"source":              {"internal/arrowipc", "internal/parquet"},
 	"source/classlist":    {},
-	"source/layout":       {"source", "source/classlist"},
+	"source/layout":       {"source", "source/classlist", "internal/utf8name"},
 	"model":               {},
 	"model/describe":      {"model"},
 	"model/modeltest":     {"model"},

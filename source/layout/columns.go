@@ -337,7 +337,7 @@ func (c *columns) place(_, k int, e *source.Entry) (spot, error) {
 		}
 		c.cache[l] = class
 	}
-	s := spot{class: class, identity: e.Name}
+	s := spot{class: class, identity: inClass(e.Name, class)}
 	if c.paths {
 		if s.split = splitIn(e.Name); s.split == "" {
 			return s, &Ambiguity{Path: c.from, What: fmt.Sprintf("paths lie in directories of several splits, and %s in none of them", e.Name), Readings: []Reading{
@@ -345,6 +345,15 @@ func (c *columns) place(_, k int, e *source.Entry) (spot, error) {
 		}
 	}
 	return s, nil
+}
+
+// inClass is a row's name in its class: below the class's directory, where the
+// name begins with it.
+func inClass(name, class string) string {
+	if rest, ok := strings.CutPrefix(name, class+"/"); ok && class != "" && rest != "" {
+		return rest
+	}
+	return name
 }
 
 // everyImage is the rule of rows without classes.

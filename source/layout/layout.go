@@ -116,7 +116,8 @@ type Image struct {
 	// development kit, or in a file of labels.
 	ByName bool
 	// Path is the image's name in its class: below the directory of the class or of
-	// the split, or as a list, a row or a sample has it. "" of an archive.
+	// the split, or as a list, a row or a sample has it. A name of bytes is escaped, see
+	// internal/utf8name, a row's is as its column has it. "" of an archive.
 	Path string
 }
 

@@ -361,6 +361,29 @@ func (t *tree) noSplitsIn(v, n int32, split string) error {
 	return nil
 }
 
+// listed says whether a class list has the names of all these directories, and of
+// none within them: then these are the classes.
+func (t *tree) listed(outer []int32, inner map[string]int32) bool {
+	list := t.m.table.found
+	if t.m.o.Classes != nil {
+		list = t.m.o.Classes
+	}
+	if list == nil {
+		return false
+	}
+	for _, k := range outer {
+		if _, ok := list.Index(t.nodes[k].name); !ok {
+			return false
+		}
+	}
+	for name := range inner {
+		if _, ok := list.Index(name); ok {
+			return false
+		}
+	}
+	return true
+}
+
 // byTop makes the first directories the classes, where nothing speaks for others.
 func (t *tree) byTop(v int32, split string, kids, all []int32) error {
 	inner := map[string]int32{}
@@ -383,7 +406,7 @@ func (t *tree) byTop(v int32, split string, kids, all []int32) error {
 		return t.ambiguous(fmt.Sprintf("images of several synsets by their names in one directory, or of one in several, as in %s", t.nodes[n].path),
 			Reading{"the directories are the classes", "--layout top"}, Reading{"the synsets in the names are", "--layout names"})
 	}
-	if len(inner) > 0 {
+	if len(inner) > 0 && !t.listed(kids, inner) {
 		deep := slices.Collect(maps.Values(inner))
 		return t.ambiguous(fmt.Sprintf("directories (%s) within directories (%s)", t.some(deep), t.some(kids)),
 			Reading{"the outer ones are the classes", "--layout top"}, Reading{"the innermost ones are the classes", "--layout leaves"})

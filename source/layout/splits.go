@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/source"
 )
 
@@ -124,7 +125,7 @@ func (m *maker) placeOne(e *source.Entry) (Placement, error) {
 // one synset and the words for splits in its path, or in the name.
 func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 	dir, name := split(e.Name)
-	s := spot{identity: name}
+	s := spot{identity: utf8name.Escape(name)}
 	rest := []string{}
 	path := t.virtual(i, dir)
 	for k, el := range strings.Split(path, "/") {
@@ -138,7 +139,7 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 			return s, fmt.Errorf("%s: a directory of a synset within another's", e.Name)
 		case ok:
 			s.class = synset
-			s.identity = strings.Join(append(strings.Split(path, "/")[k+1:], name), "/")
+			s.identity = utf8name.Escape(strings.Join(append(strings.Split(path, "/")[k+1:], name), "/"))
 		case word != "" && sure && s.class == "" && (s.split == "" || s.split == word):
 			s.split = word
 		case word != "" && sure:

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/source"
 )
 
@@ -412,7 +413,7 @@ func (t *tree) soften(s *spot, name string) {
 }
 
 // identity is an image's name below the directory of its class or, without one, of
-// its split. A row has the name that it has.
+// its split, as text. A row has the name that it has.
 func (t *tree) identity(v *verdict, i int, e *source.Entry) string {
 	switch {
 	case e.Archive:
@@ -431,5 +432,5 @@ func (t *tree) identity(v *verdict, i int, e *source.Entry) string {
 	for range above { // the directory has as many elements here as in the tree
 		path = path[strings.IndexByte(path, '/')+1:]
 	}
-	return path
+	return utf8name.Escape(path)
 }

@@ -75,6 +75,7 @@ type webSample struct {
 	class string
 	bad   string // why its label cannot be read
 	json  bool
+	path  string // the image's own name, where an export of a dataset has it
 }
 
 // newWeb makes a unit of one of WebDataset's tars: its labels are read.
@@ -131,8 +132,8 @@ func (s *webSample) add(ext string, b []byte, pair func(number int64, name strin
 		}
 		return nil
 	}
-	name, label, err := jsonLabel(b)
-	if err != nil || name == "" && label.Kind == source.NoLabel {
+	name, label, path, err := jsonLabel(b)
+	if s.path = path; err != nil || name == "" && label.Kind == source.NoLabel {
 		return err
 	}
 	if s.label.Kind == source.NumberLabel && label.Kind == source.NumberLabel && s.label != label {
@@ -160,13 +161,16 @@ func plainLabel(b []byte) (source.Label, error) {
 	return l, nil
 }
 
-// jsonLabel reads a .json: the synset, and the label.
-func jsonLabel(b []byte) (synset string, label source.Label, err error) {
+// jsonLabel reads a .json: the synset, the label, and the image's own name.
+func jsonLabel(b []byte) (synset string, label source.Label, path string, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	var v map[string]any
 	if err := d.Decode(&v); err != nil {
-		return "", label, fmt.Errorf("its .json cannot be read: %v", err)
+		return "", label, "", fmt.Errorf("its .json cannot be read: %v", err)
+	}
+	if _, ours := v["sha256"].(string); ours { // as an export of a dataset has it: anybody's path may be anything
+		path, _ = v["path"].(string)
 	}
 	for _, key := range []string{"synset", "wnid"} {
 		if s, ok := v[key].(string); ok && s != "" && synset == "" {
@@ -178,11 +182,11 @@ func jsonLabel(b []byte) (synset string, label source.Label, err error) {
 			continue
 		}
 		if label, err = labelOf(v[key]); err != nil {
-			return "", label, fmt.Errorf("its .json: %s: %w", key, err)
+			return "", label, "", fmt.Errorf("its .json: %s: %w", key, err)
 		}
 		break
 	}
-	return synset, label, nil
+	return synset, label, path, nil
 }
 
 // resolve gives each sample its class, when the samples of all tars are known: numbers
@@ -224,7 +228,7 @@ func (w *webdataset) place(_, _ int, e *source.Entry) (spot, error) {
 	if s.bad != "" {
 		return spot{reason: "WebDataset: " + s.bad, image: true}, nil
 	}
-	return spot{class: s.class, identity: e.Name}, nil
+	return spot{class: s.class, identity: cmpOr(s.path, e.Name)}, nil
 }
 
 // labelOf is a label in JSON.
