@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/loader"
@@ -16,8 +17,8 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// quantizeFlags say how a model is made small, and on what.
-type quantizeFlags struct {
+// quantizeOptions say how a model is made small, and on what.
+type quantizeOptions struct {
 	net                   networkFlags
 	out, split, evalSplit string
 	activations           string
@@ -25,10 +26,30 @@ type quantizeFlags struct {
 	seed                  uint64
 	calibrator            quantize.Calibrator
 	reduceRange           bool
+	selection             *selectionFlags
+}
+
+// AddFlags adds them to the verb.
+func (o *quantizeOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", "", "ONNX file to write")
+	choiceVar(cmd, &o.calibrator.Method, "method", "minmax", "calibration: "+oneOf(quantize.Calibrations), quantize.Calibrations...)
+	f.Float64Var(&o.calibrator.Percentile, "percentile", 99.999, "percent of values kept, with --method percentile")
+	splitVar(cmd, &o.split, "split", "train", "split that calibrates")
+	f.IntVar(&o.images, "images", 256, "images that calibrate")
+	splitVar(cmd, &o.evalSplit, "eval-split", "val", "held-out split on which both models are compared")
+	f.IntVar(&o.evalLimit, "eval-images", 0, "images of it that are predicted, drawn by --seed; 0 for all")
+	f.Uint64Var(&o.seed, "seed", 0, "draws the images")
+	choiceVar(cmd, &o.activations, "activations", "uint8", "activations as uint8 or int8", "uint8", "int8")
+	f.BoolVar(&o.reduceRange, "reduce-range", false, "weights of 7 bits, for processors without VNNI")
+	o.net.addContract(cmd)
+	o.net.engine, o.net.device = "onnx", "cpu" // what 8 bits are for
+	o.selection = addSelectionFlags(cmd)
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 }
 
 func newModelQuantizeCmd(a *app) *cobra.Command {
-	var f quantizeFlags
+	var o quantizeOptions
 	cmd := &cobra.Command{
 		Use:   "quantize MODEL.onnx DIR --out FILE",
 		Short: "Make an ONNX model of 8 bits for CPUs",
@@ -46,29 +67,15 @@ On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
   synshard model quantize runs/a/model.onnx imagenet --method entropy --images 500 --out model.int8.onnx --json
   synshard model quantize resnet.onnx imagenet --classes imagenet --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out resnet.int8.onnx`,
 		Args: exactly(2, 2, "a model and a dataset"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runModelQuantize(cmd.Context(), args[0], args[1], &o)
+		},
 	}
-	fl := cmd.Flags()
-	fl.StringVarP(&f.out, "out", "o", "", "ONNX file to write")
-	choiceVar(cmd, &f.calibrator.Method, "method", "minmax", "calibration: "+oneOf(quantize.Calibrations), quantize.Calibrations...)
-	fl.Float64Var(&f.calibrator.Percentile, "percentile", 99.999, "percent of values kept, with --method percentile")
-	splitVar(cmd, &f.split, "split", "train", "split that calibrates")
-	fl.IntVar(&f.images, "images", 256, "images that calibrate")
-	splitVar(cmd, &f.evalSplit, "eval-split", "val", "held-out split on which both models are compared")
-	fl.IntVar(&f.evalLimit, "eval-images", 0, "images of it that are predicted, drawn by --seed; 0 for all")
-	fl.Uint64Var(&f.seed, "seed", 0, "draws the images")
-	choiceVar(cmd, &f.activations, "activations", "uint8", "activations as uint8 or int8", "uint8", "int8")
-	fl.BoolVar(&f.reduceRange, "reduce-range", false, "weights of 7 bits, for processors without VNNI")
-	f.net.addContract(cmd)
-	f.net.engine, f.net.device = "onnx", "cpu" // what 8 bits are for
-	sel := addSelectionFlags(cmd)
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.modelQuantize(cmd.Context(), args[0], args[1], &f, sel)
-	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (f *quantizeFlags) check() error {
+func (f *quantizeOptions) check() error {
 	if err := f.calibrator.Check(); err != nil {
 		return usagef("%w", err)
 	}
@@ -91,10 +98,10 @@ type quantized struct {
 	Bytes      int64   `json:"bytes"`
 	BytesFP32  int64   `json:"bytes_fp32"`
 	Split      string  `json:"eval_split"`
-	comparison
+	infer.Agreement
 }
 
-func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFlags, sel *selectionFlags) error {
+func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantizeOptions) error {
 	if err := f.check(); err != nil {
 		return err
 	}
@@ -116,11 +123,11 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 		return err
 	}
 	defer set.Close()
-	view, err := a.openView(set, f.split, sel)
+	view, err := a.openView(set, f.split, f.selection)
 	if err != nil {
 		return err
 	}
-	held, err := a.openView(set, f.evalSplit, sel)
+	held, err := a.openView(set, f.evalSplit, f.selection)
 	if err != nil {
 		return err
 	}
@@ -153,17 +160,17 @@ func (a *app) modelQuantize(ctx context.Context, path, dir string, f *quantizeFl
 		return err
 	}
 	defer m.close()
-	if r.comparison, err = a.compareTop1(ctx, n, m, held, set, f); err != nil {
+	if r.Agreement, err = a.compare(ctx, n, m, held, f); err != nil {
 		return err
 	}
 	if err := a.result(r, func(w io.Writer) { r.print(w) }); err != nil {
 		return err
 	}
 	if lost := min(f.images, view.Len()) - r.Images; lost > 0 {
-		return refused(fmt.Errorf("model quantize: %d images of split %s did not calibrate: unreadable, or less than a batch of the model", lost, f.split))
+		return refused(fmt.Errorf("%d images of split %s did not calibrate: unreadable, or less than a batch of the model", lost, f.split))
 	}
 	if r.Unreadable > 0 {
-		return refused(fmt.Errorf("model quantize: %d images of split %s could not be read and are not counted", r.Unreadable, f.evalSplit))
+		return refused(fmt.Errorf("%d images of split %s could not be read and are not counted", r.Unreadable, f.evalSplit))
 	}
 	return nil
 }
@@ -175,12 +182,12 @@ func (r *quantized) print(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, "top-1 on %s, %d images: fp32 %.2f %%, int8 %.2f %%, change %+.2f points; the same first prediction on %.2f %%\n",
-		r.Split, r.N, 100*r.Top1FP32, 100*r.Top1, 100*r.Change, 100*r.Agreement)
+		r.Split, r.N, 100*r.Top1A, 100*r.Top1B, 100*r.Change, 100*r.Agreement.Agreement)
 }
 
 // calibrate shows the calibrator the images, twice if it counts, and gives
 // how many they were. An image that cannot be read is left out.
-func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeFlags, n *network) (int, error) {
+func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeOptions, n *network) (int, error) {
 	lib, err := a.findORT(f.net.ortLib)
 	if err != nil {
 		return 0, err
@@ -203,7 +210,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 	seen := 0
 	for _, pass := range passes {
 		seen = 0
-		err := eachBatch(ctx, view, n, max(n.only, 1), f.images, f.seed, func(b *loader.Batch) error {
+		err := infer.EachBatch(ctx, view, infer.SampleOptions{Spec: n.spec, Batch: max(n.only, 1), Limit: f.images, Seed: f.seed}, func(b *loader.Batch) error {
 			bar.Add64(int64(b.N))
 			if slices.ContainsFunc(b.Errs[:b.N], func(err error) bool { return err != nil }) || n.only > b.N {
 				return nil
@@ -219,4 +226,29 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 		return 0, fmt.Errorf("calibrate: no image of split %s can be read", f.split)
 	}
 	return seen, nil
+}
+
+// compare predicts the held-out images with both models.
+func (a *app) compare(ctx context.Context, fp32, small *network, held *shard.View, f *quantizeOptions) (infer.Agreement, error) {
+	classOf := map[string]int{}
+	for i, name := range fp32.spec.Classes {
+		classOf[name] = i
+	}
+	names := held.Classes()
+	bar := a.bar(int64(held.Len()), "comparing")
+	defer bar.Finish()
+	return infer.MeasureAgreement(ctx, held, fp32.predictor, small.predictor, infer.AgreementOptions{
+		SampleOptions: infer.SampleOptions{Spec: fp32.spec, Batch: fp32.batch, Limit: f.evalLimit, Seed: f.seed},
+		Whole:         fp32.fixed,
+		Truth: func(label int64) int {
+			if label < 0 || label >= int64(len(names)) {
+				return -1
+			}
+			if class, known := classOf[names[label]]; known {
+				return class
+			}
+			return -1
+		},
+		OnImages: func(n int) { bar.Add64(int64(n)) },
+	})
 }

@@ -62,8 +62,8 @@ func TestModelQuantize(t *testing.T) {
 		if r.Images != 32 || r.N == 0 || r.Tensors < 100 || r.Bytes*3 > r.BytesFP32 {
 			t.Errorf("%s: %+v", method, r)
 		}
-		if r.Change < -0.0051 || math.Abs(r.Top1-r.Top1FP32-r.Change) > 1e-9 {
-			t.Errorf("%s: top-1 %.4f, fp32 %.4f", method, r.Top1, r.Top1FP32)
+		if r.Change < -0.0051 || math.Abs(r.Top1B-r.Top1A-r.Change) > 1e-9 {
+			t.Errorf("%s: top-1 %.4f, fp32 %.4f", method, r.Top1B, r.Top1A)
 		}
 	}
 }

@@ -1,0 +1,139 @@
+package infer
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
+)
+
+// SampleOptions say which images of a source are made ready, and how.
+type SampleOptions struct {
+	Spec  model.Spec
+	Batch int    // images a batch; the last may have less
+	Limit int    // at most so many images; 0 for all
+	Seed  uint64 // of the order in which they are drawn
+}
+
+// EachBatch makes images of src ready, in an order drawn by the seed, and gives
+// them to f batch by batch. An image that cannot be decoded has its place in
+// the batch and its error in Errs.
+func EachBatch(ctx context.Context, src loader.Source, o SampleOptions, f func(*loader.Batch) error) error {
+	l, err := loader.New(ctx, src, loader.Options{
+		Batch: o.Batch, White: o.Spec.Alpha == "white", Shuffle: true, Seed: o.Seed,
+		Eval: &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
+		OnError: func(_ loader.Item, err error) error {
+			if pixel.OfImage(err) {
+				return nil // counted by who takes the batch
+			}
+			return err
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for seen := 0; o.Limit == 0 || seen < o.Limit; {
+		b, err := l.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if o.Limit > 0 {
+			b.N = min(b.N, o.Limit-seen)
+		}
+		seen += b.N
+		err = f(b)
+		b.Release()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Agreement is what two models predict on the same images.
+type Agreement struct {
+	N          int     `json:"n"` // images whose class both know
+	Top1A      float64 `json:"top1_fp32"`
+	Top1B      float64 `json:"top1"`
+	Change     float64 `json:"change"`     // Top1B - Top1A
+	Agreement  float64 `json:"agreement"`  // share of images with the same first prediction
+	Unreadable int     `json:"unreadable"` // images left out
+}
+
+// AgreementOptions say what is predicted.
+type AgreementOptions struct {
+	SampleOptions
+	Whole    bool                  // every run takes a whole batch
+	Truth    func(label int64) int // the model's class of an image's label; -1: none
+	OnImages func(n int)           // after each batch; may be nil
+}
+
+// MeasureAgreement predicts images of src with two models over the same
+// classes, those of the Spec.
+func MeasureAgreement(ctx context.Context, src loader.Source, a, b Predictor, o AgreementOptions) (Agreement, error) {
+	var c Agreement
+	var rightA, rightB, same int
+	classes := len(o.Spec.Classes)
+	err := EachBatch(ctx, src, o.SampleOptions, func(batch *loader.Batch) error {
+		n := batch.N
+		if o.Whole {
+			n = o.Batch
+		}
+		x, err := a.Predict(ctx, batch.Images, n)
+		if err != nil {
+			return err
+		}
+		y, err := b.Predict(ctx, batch.Images, n)
+		if err != nil {
+			return err
+		}
+		for i := range batch.N {
+			if batch.Errs[i] != nil {
+				c.Unreadable++
+				continue
+			}
+			truth := o.Truth(batch.Labels[i])
+			if truth < 0 {
+				continue
+			}
+			p, q := largest(x.Probabilities[i*classes:][:classes]), largest(y.Probabilities[i*classes:][:classes])
+			c.N++
+			rightA, rightB, same = rightA+one(p == truth), rightB+one(q == truth), same+one(p == q)
+		}
+		if o.OnImages != nil {
+			o.OnImages(batch.N)
+		}
+		return nil
+	})
+	if err != nil || c.N == 0 {
+		return c, err
+	}
+	share := func(n int) float64 { return float64(n) / float64(c.N) }
+	c.Top1A, c.Top1B, c.Agreement = share(rightA), share(rightB), share(same)
+	c.Change = share(rightB - rightA)
+	return c, nil
+}
+
+func one(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func largest(p []float32) int {
+	best := 0
+	for i, v := range p {
+		if v > p[best] {
+			best = i
+		}
+	}
+	return best
+}
