@@ -110,6 +110,9 @@ func openColumns(ctx context.Context, a *file, open func(*file) (rowFile, error)
 	return c, entries, nil
 }
 
+// errNoImages says that a file of columns is something else.
+var errNoImages = errors.New("no column of images")
+
 // chosen are the columns that matter.
 type chosen struct {
 	image  leaf
@@ -140,7 +143,7 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 	}
 	switch {
 	case image < 0:
-		return out, fmt.Errorf("no column of images among %s: want image as a struct of bytes and path, or bytes called image, jpg, png ...", names(all))
+		return out, fmt.Errorf("%w among %s: want image as a struct of bytes and path, or bytes called image, jpg, png ...", errNoImages, columnNames(all))
 	case best == len(imageColumns) && len(images) > 1:
 		return out, fmt.Errorf("several columns may be the images: %s", strings.Join(images, ", "))
 	}
@@ -166,7 +169,7 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 
 func (l *leaf) text() bool { return l.kind == leafText || l.kind == leafBytes }
 
-func names(all []leaf) string {
+func columnNames(all []leaf) string {
 	var list []string
 	for i := range all {
 		list = append(list, all[i].String())

@@ -234,6 +234,6 @@ func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, er
 		return nil, err
 	}
 	s := &Set{options: o, files: &files{}}
-	s.add(&opened{Info{Path: "-", Given: "-", Kind: List}, l, entries, &home{set: s}})
+	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: List}, container: l, entries: entries, home: &home{set: s}})
 	return s, nil
 }

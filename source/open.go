@@ -83,6 +83,7 @@ type opened struct {
 	container container // nil: an image, given by its path
 	entries   []Entry
 	home      *home
+	plain     bool // it is a file of columns without images, in a folder: one of the folder's files
 }
 
 // home is a container's place in its Set, once it has one. What the container
@@ -142,6 +143,15 @@ const opening = 8
 
 // openFiles opens files and adds them in their order.
 func (s *Set) openFiles(ctx context.Context, kind Kind, files []Info) error {
+	list, err := s.openEach(ctx, kind, files)
+	for _, o := range list {
+		s.add(o)
+	}
+	return err
+}
+
+// openEach opens files, several at a time, and adds none.
+func (s *Set) openEach(ctx context.Context, kind Kind, files []Info) ([]*opened, error) {
 	list, errs := make([]*opened, len(files)), make([]error, len(files))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -157,19 +167,16 @@ func (s *Set) openFiles(ctx context.Context, kind Kind, files []Info) error {
 		})
 	}
 	wg.Wait()
-	first := -1
+	first := -1 // of the errors
 	for i, err := range errs {
 		if err != nil && (first < 0 || errors.Is(errs[first], context.Canceled) && !errors.Is(err, context.Canceled)) {
 			first = i
 		}
 	}
 	if first >= 0 {
-		return errs[first]
+		return nil, errs[first]
 	}
-	for _, o := range list {
-		s.add(o)
-	}
-	return nil
+	return list, nil
 }
 
 // containerNames are the endings of names of what is opened as a container of
@@ -200,8 +207,24 @@ func (s *Set) openFolder(ctx context.Context, p string) error {
 		}
 		return false
 	})
-	s.add(&opened{Info{Path: p, Given: p, Kind: Folder}, d, entries, h})
-	return s.openFiles(ctx, "", within)
+	list, err := s.openEach(ctx, "", within)
+	if err != nil {
+		return err
+	}
+	containers := list[:0]
+	for _, o := range list {
+		if o.plain {
+			entries = append(entries, Entry{Name: o.info.Within, Size: o.info.Size, Modified: o.info.Modified})
+		} else {
+			containers = append(containers, o)
+		}
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	s.add(&opened{info: Info{Path: p, Given: p, Kind: Folder}, container: d, entries: entries, home: h})
+	for _, o := range containers {
+		s.add(o)
+	}
+	return nil
 }
 
 // openPipe opens standard input, which is a tar.
@@ -254,7 +277,11 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 	}
 	info.Kind = is
 	o := &opened{info: info, home: &home{set: s}}
-	return o, s.openKind(ctx, o, a, compression(head) >= 0)
+	err = s.openKind(ctx, o, a, compression(head) >= 0)
+	if errors.Is(err, errNoImages) && info.Within != "" {
+		o.plain, err = true, nil
+	}
+	return o, err
 }
 
 // openKind opens a file as what it is.

@@ -489,6 +489,27 @@ func TestArchivesInFolder(t *testing.T) {
 	}
 }
 
+// TestColumnsWithoutImagesInFolder wants Hugging Face's metadata.parquet to be
+// one of the folder's files.
+func TestColumnsWithoutImagesInFolder(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "columns", "refused-no-image.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := contents{"a.jpg": "a", "metadata.parquet": string(b), "z.jpg": "z"}
+	check(t, files, nil, Options{}, folderOf(t, files))
+}
+
+func TestSameNameTwice(t *testing.T) {
+	b := tarOf(t, []tar.Header{{Name: "a/b.jpg"}, {Name: "./a//b.jpg"}}, contents{"a/b.jpg": "1", "./a//b.jpg": "2"})
+	linked := tarOf(t, []tar.Header{{Name: "a.jpg"}, {Name: "b.jpg"}, {Name: "a.jpg", Typeflag: tar.TypeLink, Linkname: "b.jpg"}}, contents{"a.jpg": "1", "b.jpg": "2"})
+	for _, b := range [][]byte{b, linked} {
+		for name, b := range map[string][]byte{"a.tar": b, "a.tgz": gzipped(b), "in.tar": pack(t, contents{"in.tar": string(b)}), "in.tgz": gzipped(pack(t, contents{"in.tar": string(b)}))} {
+			refused(t, write(t, name, b), "is there twice")
+		}
+	}
+}
+
 func TestImagesByTheirPaths(t *testing.T) {
 	root := folderOf(t, contents{"a.jpg": "a", "b.JPEG": "b"})
 	a, b := filepath.Join(root, "a.jpg"), filepath.Join(root, "b.JPEG")
