@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/model/weights/pth"
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
@@ -249,7 +250,7 @@ func (a *app) modelExport(path, out, to string) error {
 	}
 	switch to {
 	case "pth":
-		err = durable.WriteFile(out, func(w io.Writer) error { return weights.WritePTH(w, values) })
+		err = durable.WriteFile(out, func(w io.Writer) error { return pth.Write(w, values) })
 	case "safetensors":
 		err = writeOurs(out, values, spec)
 	case "onnx":

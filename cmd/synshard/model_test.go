@@ -15,6 +15,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/model/weights/pth"
 )
 
 // verb runs a command line in this process.
@@ -44,7 +45,7 @@ func foreignWeights(t *testing.T, dir string) (path string, values []model.Tenso
 	}
 	path = filepath.Join(dir, "foreign.pth")
 	var b bytes.Buffer
-	check(t, weights.WritePTH(&b, values))
+	check(t, pth.Write(&b, values))
 	check(t, os.WriteFile(path, b.Bytes(), 0o666))
 	return path, values
 }

@@ -19,23 +19,21 @@ var (
 	innerNames = []string{"_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."}
 )
 
+// maxWrappers bounds the wrappers around each other that are taken off.
+const maxWrappers = 6
+
 // unwrap gives the tensors their names without what wrappers put before them,
 // chooses between plain and averaged weights where prefixes tell them apart,
-// and leaves out tensors beside the wrapped module.
-func (f *File) unwrap(o Options) error {
-	_, err := f.unwrapped(o)
-	return err
-}
-
-// unwrapped is unwrap that gives the former names, tensor by tensor.
-func (f *File) unwrapped(o Options) (original []string, err error) {
+// and leaves out tensors beside the wrapped module. It gives the former names,
+// tensor by tensor.
+func (f *File) unwrap(o Options) (original []string, err error) {
 	w := &wrapping{taken: &f.Taken}
 	for _, t := range f.Tensors {
 		w.names, w.keep = append(w.names, t.Name), append(w.keep, len(w.keep))
 	}
 	w.dropInner()
 	w.settleAverages(o)
-	for range maxNested {
+	for range maxWrappers {
 		if !w.dropWrapper() {
 			break
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights/pth"
 )
 
 // Options choose among the weights that a file holds.
@@ -86,8 +87,8 @@ func read(r io.ReaderAt, size int64, o Options) (*File, error) {
 	}
 	head = head[:n]
 	switch {
-	case IsPTH(head):
-		return ReadPTH(r, size, o)
+	case pth.Is(head):
+		return readPTH(r, size, o)
 	case n > 1 && head[0] == 0x80 && head[1] <= 5:
 		return nil, fmt.Errorf("%w: a plain pickle: save the weights with torch.save or as safetensors", model.ErrFormat)
 	case n > 262 && bytes.HasPrefix(head[257:], []byte("ustar")):
@@ -107,15 +108,15 @@ func read(r io.ReaderAt, size int64, o Options) (*File, error) {
 		}
 		return f, nil
 	}
-	return f, f.unwrap(o)
+	_, err = f.unwrap(o)
+	return f, err
 }
 
+// Errors of a choice: several weights could be meant, and those that are asked
+// for are not there.
 var (
-	// ErrSeveral marks a file in which several weights could be meant; a key
-	// chooses.
-	ErrSeveral = errors.New("it holds weights in several places")
-	// ErrAbsent marks a file without the weights that the options ask for.
-	ErrAbsent = errors.New("what is asked for is not in it")
+	ErrSeveral = pth.ErrSeveral
+	ErrAbsent  = pth.ErrAbsent
 )
 
 func errNoAverages() error { return fmt.Errorf("%w: no averaged (EMA) weights", ErrAbsent) }
@@ -129,30 +130,31 @@ func (f *File) has(prefix string) bool {
 	return false
 }
 
-// file takes the weights out of a checkpoint.
-func (c *checkpoint) file(o Options) (*File, error) {
-	from, other, err := choose(c.value, o)
+// readPTH reads a file of torch.save. Names come first: tensors that are left
+// out are not read.
+func readPTH(r io.ReaderAt, size int64, o Options) (*File, error) {
+	c, err := pth.Open(r, size)
 	if err != nil {
 		return nil, err
 	}
-	// Names first: tensors that are left out are not read.
-	f := &File{Taken: Taken{Key: from.key, EMA: from.averaged, Other: other}}
-	places := map[string]tensor{}
-	for _, t := range from.tensors {
-		if _, twice := places[t.name]; !twice {
-			f.Tensors = append(f.Tensors, model.Tensor{Name: t.name})
-		}
-		places[t.name] = t.tensor
-	}
-	original, err := f.unwrapped(o)
+	found, err := c.Find(o.Key, o.EMA)
 	if err != nil {
 		return nil, err
 	}
-	for i, t := range f.Tensors {
-		x, err := c.tensor(t.Name, places[original[i]])
+	f := &File{Taken: Taken{Key: found.Key, EMA: found.Averaged, Other: found.Other}}
+	for _, name := range found.Names {
+		f.Tensors = append(f.Tensors, model.Tensor{Name: name})
+	}
+	original, err := f.unwrap(o)
+	if err != nil {
+		return nil, err
+	}
+	for i, name := range original {
+		x, err := found.Tensor(name)
 		if err != nil {
 			return nil, err
 		}
+		x.Name = f.Tensors[i].Name
 		f.Tensors[i] = x
 	}
 	return f, nil

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes model/weights/testdata/pth: small state dicts by torch.save, in its zip format, in the one before PyTorch 1.6, and wrapped
+"""Writes model/weights/pth/testdata: small state dicts by torch.save, in its zip format, in the one before PyTorch 1.6, and wrapped
 as training scripts wrap them; and values.json with what is in them."""
 import collections
 import json
@@ -7,7 +7,7 @@ import pathlib
 
 import torch
 
-out = pathlib.Path(__file__).resolve().parents[2] / "model/weights/testdata/pth"
+out = pathlib.Path(__file__).resolve().parents[2] / "model/weights/pth/testdata"
 out.mkdir(parents=True, exist_ok=True)
 shared = torch.arange(24, dtype=torch.float32)
 state = collections.OrderedDict([

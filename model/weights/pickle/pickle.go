@@ -1,4 +1,8 @@
-package weights
+// Package pickle reads Python's pickles, protocols 0 to 5, without ever running
+// anything: a class or a function is a name, what it would make an Object of
+// that name, and what is put into an object is kept or dropped. The few calls
+// that matter to files of weights are known by name, in objects.go.
+package pickle
 
 import (
 	"encoding/binary"
@@ -10,25 +14,29 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-// A reader of pickles, protocols 0 to 5, that makes values and never runs
-// anything: a class or a function is a name, what it would make an object of
-// that name, and what is put into such an object is kept or dropped. The few
-// calls that matter are known by name, in objects.go.
+// limit bounds the values a pickle may make.
+const limit = 1 << 22
 
-// pickleLimit bounds the values a pickle may make.
-const pickleLimit = 1 << 22
+// Reader reads pickles that follow each other.
+type Reader struct {
+	Storages map[string]string // class by key, of every storage that was referred to
 
-type unpickler struct {
-	b        []byte
-	at       int
-	stack    []any
-	memo     map[uint32]any
-	made     int
-	storages map[string]string // class by key, of every storage that is referred to
+	b     []byte
+	at    int
+	stack []any
+	memo  map[uint32]any
+	made  int
 }
 
-// unpickle reads one pickle and gives its value and the place after it.
-func (u *unpickler) unpickle() (v any, err error) {
+// NewReader reads the pickles at the beginning of b.
+func NewReader(b []byte) *Reader { return &Reader{b: b, Storages: map[string]string{}} }
+
+// Rest is what follows the pickles read so far.
+func (u *Reader) Rest() []byte { return u.b[u.at:] }
+
+// Read reads the next pickle and gives its value, which may hold itself. What
+// is no pickle is model.ErrFormat.
+func (u *Reader) Read() (v any, err error) {
 	u.stack, u.memo = nil, map[uint32]any{}
 	defer func() {
 		switch p := recover().(type) {
@@ -42,17 +50,13 @@ func (u *unpickler) unpickle() (v any, err error) {
 	return u.run(), nil
 }
 
-func newUnpickler(b []byte) *unpickler {
-	return &unpickler{b: b, storages: map[string]string{}}
-}
-
-// pickleError is thrown by the helpers below and caught by unpickle. Values of
+// pickleError is thrown by the helpers below and caught by Read. Values of
 // a pickle are never printed: they may hold themselves.
 type pickleError string
 
 func throw(format string, args ...any) { panic(pickleError(fmt.Sprintf(format, args...))) }
 
-func (u *unpickler) take(n uint64) []byte {
+func (u *Reader) take(n uint64) []byte {
 	if n > uint64(len(u.b)-u.at) {
 		throw("%d bytes are wanted and %d are there", n, len(u.b)-u.at)
 	}
@@ -60,13 +64,13 @@ func (u *unpickler) take(n uint64) []byte {
 	return u.b[u.at-int(n) : u.at]
 }
 
-func (u *unpickler) u8() uint64  { return uint64(u.take(1)[0]) }
-func (u *unpickler) u16() uint64 { return uint64(binary.LittleEndian.Uint16(u.take(2))) }
-func (u *unpickler) u32() uint64 { return uint64(binary.LittleEndian.Uint32(u.take(4))) }
-func (u *unpickler) u64() uint64 { return binary.LittleEndian.Uint64(u.take(8)) }
+func (u *Reader) u8() uint64  { return uint64(u.take(1)[0]) }
+func (u *Reader) u16() uint64 { return uint64(binary.LittleEndian.Uint16(u.take(2))) }
+func (u *Reader) u32() uint64 { return uint64(binary.LittleEndian.Uint32(u.take(4))) }
+func (u *Reader) u64() uint64 { return binary.LittleEndian.Uint64(u.take(8)) }
 
 // line takes up to a newline.
-func (u *unpickler) line() string {
+func (u *Reader) line() string {
 	for i := u.at; i < len(u.b) && i < u.at+1<<16; i++ {
 		if u.b[i] == '\n' {
 			s := string(u.b[u.at:i])
@@ -78,20 +82,20 @@ func (u *unpickler) line() string {
 	return ""
 }
 
-func (u *unpickler) push(v any) {
-	if u.made++; u.made > pickleLimit {
-		throw("more than %d values", pickleLimit)
+func (u *Reader) push(v any) {
+	if u.made++; u.made > limit {
+		throw("more than %d values", limit)
 	}
 	u.stack = append(u.stack, v)
 }
 
-func (u *unpickler) pop() any {
+func (u *Reader) pop() any {
 	v := u.top()
 	u.stack = u.stack[:len(u.stack)-1]
 	return v
 }
 
-func (u *unpickler) top() any {
+func (u *Reader) top() any {
 	if len(u.stack) == 0 {
 		throw("the stack is empty")
 	}
@@ -99,7 +103,7 @@ func (u *unpickler) top() any {
 }
 
 // popMark takes what was pushed since the last mark.
-func (u *unpickler) popMark() []any {
+func (u *Reader) popMark() []any {
 	for i := len(u.stack) - 1; i >= 0; i-- {
 		if _, ok := u.stack[i].(mark); ok {
 			items := append([]any(nil), u.stack[i+1:]...)
@@ -112,7 +116,7 @@ func (u *unpickler) popMark() []any {
 }
 
 // popN takes the last n values.
-func (u *unpickler) popN(n int) []any {
+func (u *Reader) popN(n int) []any {
 	if len(u.stack) < n {
 		throw("the stack is empty")
 	}
@@ -122,7 +126,7 @@ func (u *unpickler) popN(n int) []any {
 }
 
 // run carries out opcodes up to STOP; names are those of Python's pickletools.
-func (u *unpickler) run() any {
+func (u *Reader) run() any {
 	for {
 		switch op := byte(u.u8()); op {
 		case '.': // STOP
@@ -159,7 +163,7 @@ func (u *unpickler) run() any {
 }
 
 // scalar reads a constant or a number.
-func (u *unpickler) scalar(op byte) any {
+func (u *Reader) scalar(op byte) any {
 	switch op {
 	case 'N': // NONE
 		return nil
@@ -185,7 +189,7 @@ func (u *unpickler) scalar(op byte) any {
 		if v, err := strconv.ParseInt(s, 10, 64); err == nil {
 			return v
 		}
-		return &object{class: "int"}
+		return &Object{Class: "int"}
 	case 'F': // FLOAT
 		v, err := strconv.ParseFloat(u.line(), 64)
 		if err != nil {
@@ -201,7 +205,7 @@ func (u *unpickler) scalar(op byte) any {
 // 64 bits, such as the old format's magic number, is an object.
 func integer(b []byte) any {
 	if len(b) > 8 {
-		return &object{class: "int"}
+		return &Object{Class: "int"}
 	}
 	var v int64
 	for i := len(b) - 1; i >= 0; i-- {
@@ -214,7 +218,7 @@ func integer(b []byte) any {
 }
 
 // text reads a string, or bytes.
-func (u *unpickler) text(op byte) any {
+func (u *Reader) text(op byte) any {
 	switch op {
 	case 'X', 'B', 'T': // BINUNICODE, BINBYTES, BINSTRING
 		return string(u.take(u.u32()))
@@ -230,7 +234,7 @@ func (u *unpickler) text(op byte) any {
 }
 
 // memory puts the top into the memo, or pushes what is there.
-func (u *unpickler) memory(op byte) {
+func (u *Reader) memory(op byte) {
 	var key uint64
 	switch op {
 	case 'p', 'g': // PUT, GET
@@ -254,42 +258,42 @@ func (u *unpickler) memory(op byte) {
 		u.push(v)
 		return
 	}
-	if u.memo[uint32(key)] = u.top(); len(u.memo) > pickleLimit {
-		throw("more than %d values", pickleLimit)
+	if u.memo[uint32(key)] = u.top(); len(u.memo) > limit {
+		throw("more than %d values", limit)
 	}
 }
 
 // collection makes an empty collection, or one of what lies on the stack.
-func (u *unpickler) collection(op byte) any {
+func (u *Reader) collection(op byte) any {
 	switch op {
 	case '}': // EMPTY_DICT
-		return &dict{}
+		return &Dict{}
 	case ']': // EMPTY_LIST
-		return &list{}
+		return &List{}
 	case ')': // EMPTY_TUPLE
-		return tuple{}
+		return Tuple{}
 	case 0x8f: // EMPTY_SET
-		return &object{class: "set"}
+		return &Object{Class: "set"}
 	case 0x85, 0x86, 0x87: // TUPLE1, TUPLE2, TUPLE3
-		return tuple(u.popN(int(op) - 0x84))
+		return Tuple(u.popN(int(op) - 0x84))
 	}
 	items := u.popMark()
 	switch op {
 	case 'l': // LIST
-		return &list{items}
+		return &List{items}
 	case 'd': // DICT
-		d := &dict{}
+		d := &Dict{}
 		d.setAll(items)
 		return d
 	case 0x91: // FROZENSET
-		return &object{class: "frozenset"}
+		return &Object{Class: "frozenset"}
 	}
-	return tuple(items) // TUPLE
+	return Tuple(items) // TUPLE
 }
 
 // fill puts items or a state into what lies below them. An object takes
 // whatever it is given; a dictionary's attributes do not matter.
-func (u *unpickler) fill(op byte) {
+func (u *Reader) fill(op byte) {
 	var items []any
 	switch op {
 	case 'u', 'e', 0x90: // SETITEMS, APPENDS, ADDITEMS
@@ -300,24 +304,24 @@ func (u *unpickler) fill(op byte) {
 		items = u.popN(1)
 	}
 	switch to := u.top().(type) {
-	case *object:
+	case *Object:
 		switch op {
 		case 'b':
-			to.state = items[0]
+			to.State = items[0]
 		case 'u', 's':
-			to.items.setAll(items)
+			to.Items.setAll(items)
 		}
-	case *dict:
+	case *Dict:
 		switch op {
 		case 'u', 's':
 			to.setAll(items)
 		case 'e', 'a', 0x90:
 			throw("a dictionary is given items without keys")
 		}
-	case *list:
+	case *List:
 		switch op {
 		case 'e', 'a':
-			to.items = append(to.items, items...)
+			to.Items = append(to.Items, items...)
 		case 'u', 's', 0x90:
 			throw("a list is given items with keys")
 		}

@@ -1,4 +1,6 @@
-package weights
+// Package pth reads the files that torch.save writes and finds the weights in
+// them, as training scripts put them there; and it writes state dicts.
+package pth
 
 import (
 	"archive/zip"
@@ -11,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights/pickle"
 )
 
 // Files of torch.save: a zip with data.pkl and one file a storage since
@@ -38,15 +41,24 @@ const (
 	maxGrowth, growthSlack = 8, 1 << 20
 )
 
-// ReadPTH reads the tensors of a file that torch.save wrote, in the file's
-// order.
-func ReadPTH(r io.ReaderAt, size int64, o Options) (*File, error) {
+// Checkpoint is a file of torch.save, its pickle read and its storages not yet.
+type Checkpoint struct {
+	value any
+	load  func(key string) ([]byte, error)
+	kept  map[string][]byte
+	left  int64 // bytes that may still be read and copied
+}
+
+// Open reads what a file of so many bytes holds, but for the elements of
+// tensors, which are read from r when they are asked for. What torch.save did
+// not write is model.ErrFormat.
+func Open(r io.ReaderAt, size int64) (*Checkpoint, error) {
 	var head [4]byte
 	if _, err := r.ReadAt(head[:], 0); err != nil {
 		return nil, fmt.Errorf("pth: %w: %d bytes", model.ErrFormat, size)
 	}
-	c := &checkpoint{left: math.MaxInt64}
-	if size < math.MaxInt64/maxGrowth-growthSlack {
+	c := &Checkpoint{left: math.MaxInt64}
+	if size < (math.MaxInt64-growthSlack)/maxGrowth {
 		c.left = maxGrowth*size + growthSlack
 	}
 	var err error
@@ -58,11 +70,11 @@ func ReadPTH(r io.ReaderAt, size int64, o Options) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.file(o)
+	return c, nil
 }
 
-// IsPTH says whether a file begins as torch.save's do.
-func IsPTH(head []byte) bool {
+// Is says whether a file begins as torch.save's do.
+func Is(head []byte) bool {
 	if bytes.HasPrefix(head, []byte("PK\x03\x04")) {
 		return true
 	}
@@ -80,16 +92,8 @@ func pthf(format string, args ...any) error {
 	return fmt.Errorf("pth: %w: %s", model.ErrFormat, fmt.Sprintf(format, args...))
 }
 
-// checkpoint is a file of torch.save, its pickle read and its storages not yet.
-type checkpoint struct {
-	value any
-	load  func(key string) ([]byte, error)
-	kept  map[string][]byte
-	left  int64 // bytes that may still be read and copied
-}
-
 // spend counts bytes before they are read or copied.
-func (c *checkpoint) spend(n int64) error {
+func (c *Checkpoint) spend(n int64) error {
 	if n > c.left {
 		return pthf("it unfolds to more than %d times its size", maxGrowth)
 	}
@@ -97,7 +101,7 @@ func (c *checkpoint) spend(n int64) error {
 	return nil
 }
 
-func (c *checkpoint) storage(key string) ([]byte, error) {
+func (c *Checkpoint) storage(key string) ([]byte, error) {
 	if b, ok := c.kept[key]; ok {
 		return b, nil
 	}
@@ -111,7 +115,7 @@ func (c *checkpoint) storage(key string) ([]byte, error) {
 	return b, err
 }
 
-func (c *checkpoint) openZip(r io.ReaderAt, size int64) error {
+func (c *Checkpoint) openZip(r io.ReaderAt, size int64) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return pthf("%v", err)
@@ -136,7 +140,7 @@ func (c *checkpoint) openZip(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	if c.value, err = newUnpickler(text).unpickle(); err != nil {
+	if c.value, err = pickle.NewReader(text).Read(); err != nil {
 		return fmt.Errorf("pth: %w", err)
 	}
 	c.load = func(key string) ([]byte, error) {
@@ -150,7 +154,7 @@ func (c *checkpoint) openZip(r io.ReaderAt, size int64) error {
 }
 
 // member reads a member of at most limit bytes.
-func (c *checkpoint) member(f *zip.File, limit int64) ([]byte, error) {
+func (c *Checkpoint) member(f *zip.File, limit int64) ([]byte, error) {
 	n := f.UncompressedSize64
 	if n > uint64(limit) {
 		return nil, pthf("member %s of %d bytes", f.Name, n)
@@ -175,7 +179,7 @@ func (c *checkpoint) member(f *zip.File, limit int64) ([]byte, error) {
 
 // openLegacy reads magic number, protocol, system, object and storage keys,
 // five pickles, and then each storage: its element count and its elements.
-func (c *checkpoint) openLegacy(r io.ReaderAt, size int64) error {
+func (c *Checkpoint) openLegacy(r io.ReaderAt, size int64) error {
 	if size > maxLegacy {
 		return pthf("%d bytes", size)
 	}
@@ -183,26 +187,26 @@ func (c *checkpoint) openLegacy(r io.ReaderAt, size int64) error {
 	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
 		return fmt.Errorf("pth: %w", err)
 	}
-	u := newUnpickler(b)
+	u := pickle.NewReader(b)
 	var values [5]any
 	for i := range values {
-		v, err := u.unpickle()
+		v, err := u.Read()
 		if err != nil {
 			return fmt.Errorf("pth: %w", err)
 		}
 		values[i] = v
 	}
-	keys, ok := values[4].(*list)
-	if magic, _ := values[0].(*object); magic == nil || magic.class != "int" || values[1] != int64(1001) || !ok {
+	keys, ok := values[4].(*pickle.List)
+	if magic, _ := values[0].(*pickle.Object); magic == nil || magic.Class != "int" || values[1] != int64(1001) || !ok {
 		return pthf("not a file of torch.save")
 	}
 	c.value = values[3]
-	data, rest := map[string][]byte{}, b[u.at:]
-	for _, k := range keys.items {
+	data, rest := map[string][]byte{}, u.Rest()
+	for _, k := range keys.Items {
 		key, _ := k.(string)
-		size := uint64(model.ElementSize(storageTypes[u.storages[key]]))
+		size := uint64(model.ElementSize(storageTypes[u.Storages[key]]))
 		if size == 0 {
-			return pthf("storage %q of type %q", key, u.storages[key])
+			return pthf("storage %q of type %q", key, u.Storages[key])
 		}
 		if len(rest) < 8 {
 			return pthf("the file ends before storage %s", key)
@@ -225,55 +229,55 @@ func (c *checkpoint) openLegacy(r io.ReaderAt, size int64) error {
 
 // tensor gives a tensor's elements, row-major: of its storage's memory where
 // they lie there so, else copied.
-func (c *checkpoint) tensor(name string, t tensor) (model.Tensor, error) {
-	out := model.Tensor{Name: name, DType: storageTypes[t.storage.class], Shape: t.shape}
+func (c *Checkpoint) tensor(name string, t pickle.Tensor) (model.Tensor, error) {
+	out := model.Tensor{Name: name, DType: storageTypes[t.Storage.Class], Shape: t.Shape}
 	size := int64(model.ElementSize(out.DType))
 	if size == 0 {
-		return out, pthf("tensor %s of type %s", name, t.storage.class)
+		return out, pthf("tensor %s of type %s", name, t.Storage.Class)
 	}
-	b, err := c.storage(t.storage.key)
+	b, err := c.storage(t.Storage.Key)
 	if err != nil {
 		return out, err
 	}
-	n, last, dense := int64(1), t.offset, true
-	for i := len(t.shape) - 1; i >= 0; i-- {
-		d, stride := int64(t.shape[i]), int64(t.stride[i])
+	n, last, dense := int64(1), t.Offset, true
+	for i := len(t.Shape) - 1; i >= 0; i-- {
+		d, stride := int64(t.Shape[i]), int64(t.Stride[i])
 		if d > 0 && n > (1<<40)/d || d > 1 && stride > (1<<40)/(d-1) {
-			return out, pthf("tensor %s of shape %v", name, t.shape)
+			return out, pthf("tensor %s of shape %v", name, t.Shape)
 		}
 		dense = dense && (d == 1 || stride == n)
 		n *= d
 		last += max(d-1, 0) * stride
 	}
 	if n > 0 && last >= int64(len(b))/size {
-		return out, pthf("tensor %s of shape %v goes past its storage", name, t.shape)
+		return out, pthf("tensor %s of shape %v goes past its storage", name, t.Shape)
 	}
 	switch {
 	case n == 0:
 		out.Data = []byte{}
 	case dense:
-		out.Data = b[t.offset*size : (t.offset+n)*size : (t.offset+n)*size]
+		out.Data = b[t.Offset*size : (t.Offset+n)*size : (t.Offset+n)*size]
 	default:
 		if err := c.spend(n * size); err != nil {
 			return out, err
 		}
-		out.Data = t.gather(b, n, size)
+		out.Data = gather(t, b, n, size)
 	}
 	return out, nil
 }
 
 // gather copies n elements of so many bytes in the order of their places.
-func (t tensor) gather(b []byte, n, size int64) []byte {
+func gather(t pickle.Tensor, b []byte, n, size int64) []byte {
 	out := make([]byte, 0, n*size)
-	place := make([]int, len(t.shape))
+	place := make([]int, len(t.Shape))
 	for range n {
-		at := t.offset
+		at := t.Offset
 		for i, p := range place {
-			at += int64(p) * int64(t.stride[i])
+			at += int64(p) * int64(t.Stride[i])
 		}
 		out = append(out, b[at*size:(at+1)*size]...)
 		for i := len(place) - 1; i >= 0; i-- {
-			if place[i]++; place[i] < t.shape[i] {
+			if place[i]++; place[i] < t.Shape[i] {
 				break
 			}
 			place[i] = 0

@@ -1,9 +1,13 @@
-package weights
+package pth
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights/pickle"
 )
 
 // What training scripts call the dictionary, or the module, that has the
@@ -22,7 +26,7 @@ const (
 // named is a tensor by its name.
 type named struct {
 	name string
-	tensor
+	pickle.Tensor
 }
 
 // found is a place of tensors in a checkpoint.
@@ -36,7 +40,7 @@ type found struct {
 // looked into once, so that one that holds itself ends.
 type finder struct {
 	found []found
-	seen  map[*dict]bool
+	seen  map[*pickle.Dict]bool
 }
 
 // search finds what lies under v, at a key. Dictionaries under the known keys
@@ -47,19 +51,19 @@ func (f *finder) search(v any, key string, averaged bool, depth int) {
 		return
 	}
 	f.seen[d] = true
-	if tensors := moduleTensors(v); len(tensors) > 0 {
-		f.found = append(f.found, found{key, averaged, tensors})
+	if own := moduleTensors(v); len(own) > 0 {
+		f.found = append(f.found, found{key, averaged, own})
 		return
 	}
 	before := len(f.found)
 	for _, k := range plainKeys {
-		f.search(d.get(k), join(key, k), averaged, depth+1)
+		f.search(d.Get(k), join(key, k), averaged, depth+1)
 	}
 	for _, k := range averagedKeys {
-		f.search(d.get(k), join(key, k), true, depth+1)
+		f.search(d.Get(k), join(key, k), true, depth+1)
 	}
-	if tensors := d.tensors(); len(f.found) == before && len(tensors) > 0 {
-		f.found = append(f.found, found{key, averaged, tensors})
+	if own := tensors(d); len(f.found) == before && len(own) > 0 {
+		f.found = append(f.found, found{key, averaged, own})
 	}
 }
 
@@ -73,26 +77,26 @@ func join(key, k string) string {
 // dictionary gives the keys and values of a dictionary, of an object that was
 // given items (a subclass of dict), or of an object's attributes; nil if v has
 // none.
-func dictionary(v any) *dict {
+func dictionary(v any) *pickle.Dict {
 	switch v := v.(type) {
-	case *dict:
+	case *pickle.Dict:
 		return v
-	case *object:
-		if len(v.items.keys) > 0 {
-			return &v.items
+	case *pickle.Object:
+		if len(v.Items.Keys) > 0 {
+			return &v.Items
 		}
-		d, _ := v.state.(*dict)
+		d, _ := v.State.(*pickle.Dict)
 		return d
 	}
 	return nil
 }
 
 // tensors are those that are a dictionary's own.
-func (d *dict) tensors() []named {
+func tensors(d *pickle.Dict) []named {
 	var out []named
-	for i, k := range d.keys {
+	for i, k := range d.Keys {
 		name, ok1 := k.(string)
-		t, ok2 := d.values[i].(tensor)
+		t, ok2 := d.Values[i].(pickle.Tensor)
 		if ok1 && ok2 {
 			out = append(out, named{name, t})
 		}
@@ -108,39 +112,39 @@ func moduleTensors(v any) []named {
 	visits := 0 // modules may share modules, and a hostile file hold one in itself
 	var walk func(v any, prefix string, depth int)
 	walk = func(v any, prefix string, depth int) {
-		o, _ := v.(*object)
+		o, _ := v.(*pickle.Object)
 		if visits++; o == nil || depth > maxModules || visits > maxVisits || len(out) > maxVisits {
 			return
 		}
-		state, _ := o.state.(*dict)
+		state, _ := o.State.(*pickle.Dict)
 		if state == nil {
 			return
 		}
-		if strings.HasPrefix(string(o.class), "__torch__.") { // TorchScript: attributes are tensors and modules
-			for _, t := range state.tensors() {
-				out = append(out, named{prefix + t.name, t.tensor})
+		if strings.HasPrefix(string(o.Class), "__torch__.") { // TorchScript: attributes are tensors and modules
+			for _, t := range tensors(state) {
+				out = append(out, named{prefix + t.name, t.Tensor})
 			}
-			for i, k := range state.keys {
+			for i, k := range state.Keys {
 				if name, ok := k.(string); ok {
-					walk(state.values[i], prefix+name+".", depth+1)
+					walk(state.Values[i], prefix+name+".", depth+1)
 				}
 			}
 			return
 		}
 		for _, kind := range []string{"_parameters", "_buffers"} {
-			if d := dictionary(state.get(kind)); d != nil {
-				for _, t := range d.tensors() {
-					out = append(out, named{prefix + t.name, t.tensor})
+			if d := dictionary(state.Get(kind)); d != nil {
+				for _, t := range tensors(d) {
+					out = append(out, named{prefix + t.name, t.Tensor})
 				}
 			}
 		}
-		modules := dictionary(state.get("_modules"))
+		modules := dictionary(state.Get("_modules"))
 		if modules == nil {
 			return
 		}
-		for i, k := range modules.keys {
+		for i, k := range modules.Keys {
 			if name, ok := k.(string); ok {
-				walk(modules.values[i], prefix+name+".", depth+1)
+				walk(modules.Values[i], prefix+name+".", depth+1)
 			}
 		}
 	}
@@ -148,14 +152,57 @@ func moduleTensors(v any) []named {
 	return out
 }
 
-// choose picks the dictionary of tensors that the options ask for. other is the
-// key of averaged weights that are there and not taken.
-func choose(v any, o Options) (taken found, other string, err error) {
-	if o.Key != "" {
-		taken, err = at(v, o.Key)
+// Found is where the weights of a checkpoint lie.
+type Found struct {
+	Key      string   // the keys that lead to their dictionary, with dots between; "": the file's own
+	Averaged bool     // they are averages (EMA)
+	Other    string   // the key of averages that are there too and were not asked for
+	Names    []string // of the tensors, in the file's order
+
+	file    *Checkpoint
+	tensors map[string]pickle.Tensor
+}
+
+var (
+	// ErrSeveral marks a file in which several weights could be meant; a key
+	// chooses.
+	ErrSeveral = errors.New("it holds weights in several places")
+	// ErrAbsent marks a file without the weights that are asked for.
+	ErrAbsent = errors.New("what is asked for is not in it")
+)
+
+// Find finds the weights: under a key if one is given, else where training
+// scripts put them, averages where they are asked for. Where there are no
+// averages, or no plain weights, those that are there are found.
+func (c *Checkpoint) Find(key string, averaged bool) (*Found, error) {
+	taken, other, err := choose(c.value, key, averaged)
+	if err != nil {
+		return nil, err
+	}
+	f := &Found{Key: taken.key, Averaged: taken.averaged, Other: other, file: c, tensors: map[string]pickle.Tensor{}}
+	for _, t := range taken.tensors {
+		if _, twice := f.tensors[t.name]; !twice {
+			f.Names = append(f.Names, t.name)
+		}
+		f.tensors[t.name] = t.Tensor
+	}
+	return f, nil
+}
+
+// Tensor reads the tensor of that name, one of Names. Tensors may share memory:
+// their elements are not to be changed.
+func (f *Found) Tensor(name string) (model.Tensor, error) {
+	return f.file.tensor(name, f.tensors[name])
+}
+
+// choose picks the dictionary of tensors that is asked for. other is the key
+// of averaged weights that are there and not taken.
+func choose(v any, key string, averages bool) (taken found, other string, err error) {
+	if key != "" {
+		taken, err = at(v, key)
 		return taken, "", err
 	}
-	f := &finder{seen: map[*dict]bool{}}
+	f := &finder{seen: map[*pickle.Dict]bool{}}
 	f.search(v, "", false, 0)
 	if len(f.found) == 0 {
 		f.found = children(v)
@@ -167,7 +214,7 @@ func choose(v any, o Options) (taken found, other string, err error) {
 	averaged := slices.DeleteFunc(slices.Clone(f.found), func(x found) bool { return !x.averaged })
 	plain := slices.DeleteFunc(slices.Clone(f.found), isAveraged)
 	pick := plain
-	if len(averaged) > 0 && (o.EMA || len(plain) == 0) {
+	if len(averaged) > 0 && (averages || len(plain) == 0) {
 		pick = averaged
 	}
 	if len(pick) > 1 {
@@ -185,8 +232,8 @@ func at(v any, key string) (found, error) {
 	d := dictionary(v)
 	rest := key
 	for d != nil {
-		if x := d.get(rest); x != nil {
-			f := &finder{seen: map[*dict]bool{}}
+		if x := d.Get(rest); x != nil {
+			f := &finder{seen: map[*pickle.Dict]bool{}}
 			f.search(x, key, slices.Contains(averagedKeys, rest), 0)
 			if len(f.found) == 1 {
 				return f.found[0], nil
@@ -197,7 +244,7 @@ func at(v any, key string) (found, error) {
 		if !ok {
 			break
 		}
-		d, rest = dictionary(d.get(first)), behind
+		d, rest = dictionary(d.Get(first)), behind
 	}
 	return found{}, fmt.Errorf("pth: %w: no weights under %q%s", ErrAbsent, key, held(v))
 }
@@ -210,18 +257,18 @@ func children(v any) []found {
 		return nil
 	}
 	var out []found
-	for i, k := range d.keys {
+	for i, k := range d.Keys {
 		name, ok := k.(string)
-		inner := dictionary(d.values[i])
+		inner := dictionary(d.Values[i])
 		if !ok || inner == nil {
 			continue
 		}
-		tensors := moduleTensors(d.values[i])
-		if len(tensors) == 0 {
-			tensors = inner.tensors()
+		own := moduleTensors(d.Values[i])
+		if len(own) == 0 {
+			own = tensors(inner)
 		}
-		if len(tensors) > 0 {
-			out = append(out, found{key: name, tensors: tensors})
+		if len(own) > 0 {
+			out = append(out, found{key: name, tensors: own})
 		}
 	}
 	return out
@@ -234,7 +281,7 @@ func held(v any) string {
 		return ""
 	}
 	var names []string
-	for _, k := range d.keys {
+	for _, k := range d.Keys {
 		if name, ok := k.(string); ok && len(names) < 8 {
 			names = append(names, fmt.Sprintf("%.40q", name))
 		}

@@ -1,79 +1,84 @@
-package weights
+package pickle
 
 // The values that a pickle can make, beside numbers, strings, booleans and nil.
 type (
-	global string // module.name of a class or a function
-	tuple  []any
-	list   struct{ items []any }
-	mark   struct{}
+	// Global names a class or a function, as module.name.
+	Global string
+	// Tuple is a tuple.
+	Tuple []any
+	// List is a list.
+	List struct{ Items []any }
 
-	// object is what a class would have made: an instance whose class does
-	// not matter here, with the items and the state that it was given.
-	object struct {
-		class global
-		items dict
-		state any
+	// Object is what a class or a function would have made: an instance whose
+	// class does not matter here, with the items and the state it was given.
+	Object struct {
+		Class Global
+		Items Dict
+		State any
 	}
 
-	// storage is the memory of tensors: a key of the file and PyTorch's class
+	// Storage is the memory of tensors: a key of the file and PyTorch's class
 	// for its element type.
-	storage struct{ key, class string }
+	Storage struct{ Key, Class string }
 
-	// tensor is a view of a storage; offset and stride count elements.
-	tensor struct {
-		storage       storage
-		offset        int64
-		shape, stride []int
+	// Tensor is a view of a storage; offset and stride count elements.
+	Tensor struct {
+		Storage       Storage
+		Offset        int64
+		Shape, Stride []int
 	}
+
+	mark struct{}
 )
 
-// dict keeps its keys in the order in which they came first. Only strings are
+// Dict keeps its keys in the order in which they came first. Only strings are
 // looked up; other keys are kept as they come.
-type dict struct {
-	keys, values []any
+type Dict struct {
+	Keys, Values []any
 	place        map[string]int
 }
 
 // setAll sets keys and values that follow each other.
-func (d *dict) setAll(items []any) {
+func (d *Dict) setAll(items []any) {
 	if len(items)%2 != 0 {
 		throw("a key without a value")
 	}
 	for i := 0; i < len(items); i += 2 {
-		d.set(items[i], items[i+1])
+		d.Set(items[i], items[i+1])
 	}
 }
 
-func (d *dict) set(key, value any) {
+// Set sets a value, in place of one that its key has.
+func (d *Dict) Set(key, value any) {
 	name, named := key.(string)
 	if at, ok := d.place[name]; named && ok {
-		d.values[at] = value
+		d.Values[at] = value
 		return
 	}
 	if named {
 		if d.place == nil {
 			d.place = map[string]int{}
 		}
-		d.place[name] = len(d.keys)
+		d.place[name] = len(d.Keys)
 	}
-	d.keys, d.values = append(d.keys, key), append(d.values, value)
+	d.Keys, d.Values = append(d.Keys, key), append(d.Values, value)
 }
 
-// get gives the value of a string key, or nil.
-func (d *dict) get(key string) any {
+// Get gives the value of a string key, or nil.
+func (d *Dict) Get(key string) any {
 	if at, ok := d.place[key]; ok {
-		return d.values[at]
+		return d.Values[at]
 	}
 	return nil
 }
 
 // object makes a name, the result of a call, or what stands behind a
 // persistent id.
-func (u *unpickler) object(op byte) any {
+func (u *Reader) object(op byte) any {
 	switch op {
 	case 'c': // GLOBAL
 		module := u.line()
-		return global(module + "." + u.line())
+		return Global(module + "." + u.line())
 	case 0x93: // STACK_GLOBAL
 		parts := u.popN(2)
 		module, ok1 := parts[0].(string)
@@ -81,20 +86,20 @@ func (u *unpickler) object(op byte) any {
 		if !ok1 || !ok2 {
 			throw("a global without a name")
 		}
-		return global(module + "." + name)
+		return Global(module + "." + name)
 	case 'i': // INST
 		module := u.line()
-		class := global(module + "." + u.line())
-		return u.call(class, tuple(u.popMark()))
+		class := Global(module + "." + u.line())
+		return u.call(class, Tuple(u.popMark()))
 	case 'o': // OBJ
 		items := u.popMark()
 		if len(items) == 0 {
 			throw("an object without a class")
 		}
-		return u.call(items[0], tuple(items[1:]))
+		return u.call(items[0], Tuple(items[1:]))
 	case 'P': // PERSID
 		u.line()
-		return &object{class: "persistent id"}
+		return &Object{Class: "persistent id"}
 	case 'Q': // BINPERSID
 		return u.persistent(u.pop())
 	case 0x92: // NEWOBJ_EX
@@ -107,9 +112,9 @@ func (u *unpickler) object(op byte) any {
 
 // call gives what a call makes: the few objects that matter, else an object
 // that only carries the name of what was called.
-func (u *unpickler) call(callee, arguments any) any {
-	f, _ := callee.(global)
-	args, _ := arguments.(tuple)
+func (u *Reader) call(callee, arguments any) any {
+	f, _ := callee.(Global)
+	args, _ := arguments.(Tuple)
 	switch f {
 	case "collections.OrderedDict", "builtins.dict", "__builtin__.dict":
 		return dictOf(args)
@@ -125,33 +130,33 @@ func (u *unpickler) call(callee, arguments any) any {
 		}
 	case "torch._tensor._rebuild_from_type_v2": // function, class, its arguments, state
 		if len(args) > 2 {
-			if inner, ok := args[0].(global); ok && inner != f {
+			if inner, ok := args[0].(Global); ok && inner != f {
 				return u.call(inner, args[2])
 			}
 		}
 	}
-	return &object{class: f}
+	return &Object{Class: f}
 }
 
 // dictOf makes a dictionary of a call's arguments: nothing, another
 // dictionary, or a list of pairs.
-func dictOf(args tuple) *dict {
-	d := &dict{}
+func dictOf(args Tuple) *Dict {
+	d := &Dict{}
 	if len(args) == 0 {
 		return d
 	}
 	switch from := args[0].(type) {
-	case *dict:
-		for i, k := range from.keys {
-			d.set(k, from.values[i])
+	case *Dict:
+		for i, k := range from.Keys {
+			d.Set(k, from.Values[i])
 		}
-	case *list:
-		for _, x := range from.items {
+	case *List:
+		for _, x := range from.Items {
 			switch pair := x.(type) {
-			case tuple:
+			case Tuple:
 				d.setAll(pair)
-			case *list:
-				d.setAll(pair.items)
+			case *List:
+				d.setAll(pair.Items)
 			}
 		}
 	}
@@ -159,7 +164,7 @@ func dictOf(args tuple) *dict {
 }
 
 // dtypeClasses gives the storage class of a dtype, for storages without one.
-var dtypeClasses = map[global]string{
+var dtypeClasses = map[Global]string{
 	"torch.float32": "torch.FloatStorage", "torch.float64": "torch.DoubleStorage", "torch.float16": "torch.HalfStorage",
 	"torch.bfloat16": "torch.BFloat16Storage", "torch.int64": "torch.LongStorage", "torch.int32": "torch.IntStorage",
 	"torch.int16": "torch.ShortStorage", "torch.int8": "torch.CharStorage", "torch.uint8": "torch.ByteStorage", "torch.bool": "torch.BoolStorage",
@@ -167,11 +172,11 @@ var dtypeClasses = map[global]string{
 
 // newTensor reads (storage, offset, shape, stride, requires_grad, hooks and, in
 // the third version, dtype).
-func newTensor(args tuple) any {
+func newTensor(args Tuple) any {
 	if len(args) < 4 {
 		throw("a tensor of %d arguments", len(args))
 	}
-	s, ok1 := args[0].(storage)
+	s, ok1 := args[0].(Storage)
 	offset, ok2 := args[1].(int64)
 	shape, ok3 := ints(args[2])
 	stride, ok4 := ints(args[3])
@@ -179,15 +184,15 @@ func newTensor(args tuple) any {
 		throw("a tensor whose storage, place or shape is none")
 	}
 	if len(args) > 6 {
-		if dtype, ok := args[6].(global); ok && dtypeClasses[dtype] != "" {
-			s.class = dtypeClasses[dtype]
+		if dtype, ok := args[6].(Global); ok && dtypeClasses[dtype] != "" {
+			s.Class = dtypeClasses[dtype]
 		}
 	}
-	return tensor{s, offset, shape, stride}
+	return Tensor{s, offset, shape, stride}
 }
 
 func ints(v any) ([]int, bool) {
-	t, ok := v.(tuple)
+	t, ok := v.(Tuple)
 	if !ok || len(t) > 64 {
 		return nil, false
 	}
@@ -205,18 +210,18 @@ func ints(v any) ([]int, bool) {
 // persistent reads what torch.save keeps outside the pickle: a storage as
 // ("storage", class, key, device, elements, view), or a module's class with its
 // source as ("module", class, file, source).
-func (u *unpickler) persistent(v any) any {
-	t, ok := v.(tuple)
+func (u *Reader) persistent(v any) any {
+	t, ok := v.(Tuple)
 	if !ok || len(t) < 2 {
-		return &object{class: "persistent id"}
+		return &Object{Class: "persistent id"}
 	}
 	if t[0] == "module" {
 		return t[1]
 	}
 	if t[0] != "storage" || len(t) < 5 {
-		return &object{class: "persistent id"}
+		return &Object{Class: "persistent id"}
 	}
-	class, ok1 := t[1].(global)
+	class, ok1 := t[1].(Global)
 	key, ok2 := t[2].(string)
 	if !ok1 || !ok2 {
 		throw("a storage without a class or a key")
@@ -224,6 +229,6 @@ func (u *unpickler) persistent(v any) any {
 	if len(t) > 5 && t[5] != nil {
 		throw("a view of a storage, as PyTorch before 0.4 wrote them")
 	}
-	u.storages[key] = string(class)
-	return storage{key, string(class)}
+	u.Storages[key] = string(class)
+	return Storage{key, string(class)}
 }

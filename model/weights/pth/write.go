@@ -1,4 +1,4 @@
-package weights
+package pth
 
 import (
 	"archive/zip"
@@ -20,10 +20,10 @@ var storageNames = func() map[string]string {
 	return names
 }()
 
-// WritePTH writes tensors as torch.save writes a state dict since PyTorch 1.6:
+// Write writes tensors as torch.save writes a state dict since PyTorch 1.6:
 // a zip, uncompressed, with the pickled dictionary and one file a tensor.
 // torch.load reads it with weights_only. The same input gives the same bytes.
-func WritePTH(w io.Writer, tensors []model.Tensor) error {
+func Write(w io.Writer, tensors []model.Tensor) error {
 	z := zip.NewWriter(w)
 	member := func(name string, b []byte) error {
 		f, err := z.CreateHeader(&zip.FileHeader{Name: "archive/" + name, Method: zip.Store, Modified: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)})
