@@ -92,7 +92,7 @@ func TestTrainLaunched(t *testing.T) {
 					t.Fatalf("%s: rank %d ends with %d: %s", name, i, code, &p.stderr)
 				}
 			}
-			if ps[1].stdout.Len()+ps[1].stderr.Len() > 0 || !strings.Contains(ps[0].stdout.String(), `"steps":8`) {
+			if ps[1].stdout.Len()+ps[1].stderr.Len() > 0 || !strings.Contains(ps[0].stdout.String(), `"steps": 8`) {
 				t.Errorf("%s: rank 0 printed %q, rank 1 %q %q", name, &ps[0].stdout, &ps[1].stdout, &ps[1].stderr)
 			}
 		}
