@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FileAdvisor tells the kernel which parts of a dataset's files will be needed
+// FileAdvisor tells the kernel which regions of a dataset's files will be needed
 // and which are no longer. It advises, and so never fails: a file that cannot
 // be opened is left to the reader to complain about.
 type FileAdvisor struct {

@@ -73,9 +73,9 @@ type EvalMetrics struct {
 }
 
 // Group places a process among those that train one network together, each on
-// its own part of every batch. The zero value is a process alone. Every process
+// its own share of every batch. The zero value is a process alone. Every process
 // makes the same calls; gradients are summed over the labelled rows of all
-// parts, running statistics averaged, Metrics those of the whole batch.
+// shares, running statistics averaged, Metrics those of the whole batch.
 type Group struct {
 	Rank, World int
 	MasterAddr  string // where rank 0 listens; a name or an address

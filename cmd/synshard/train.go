@@ -183,7 +183,7 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec reci
 			return err
 		}
 	}
-	if err := report.recipeTable(o.Recipe); err != nil {
+	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
 	o.Data = data.cached(data.loaded(o.Recipe, tf, eng.alloc()), tf.cache)

@@ -37,11 +37,11 @@ func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Optio
 		return nil, err
 	}
 	if e.onCUDA() && !place.alone() {
-		e.device = place.device(shim)
+		e.device = place.Device(visibleGPUs(shim))
 	}
 	o.Device, o.Recompute = e.device, tf.recompute
 	o.Precision = choosePrecision(ctx, o.Recipe.Precision, e.onCUDA())
-	o.Threads = place.threads(tf.threads)
+	o.Threads = threads(tf.threads, place.Launch)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
 		eng, err := shim.New(o.Network, cfg)
 		if err != nil {

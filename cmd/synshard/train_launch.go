@@ -68,9 +68,9 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, 
 func (a *app) follow(ctx context.Context, shim *torch.Shim, tf trainFlags, l launched) error {
 	code, err := cluster.Follow(ctx, shim, l.Launch, cluster.Serving{
 		Adjust: func(cfg *train.EngineConfig) {
-			cfg.Threads = l.threads(tf.threads)
+			cfg.Threads = threads(tf.threads, l.Launch)
 			if cfg.Device != "cpu" {
-				cfg.Device = l.device(shim)
+				cfg.Device = l.Device(visibleGPUs(shim))
 			}
 		},
 		Stop: func() bool { return ctx.Err() != nil },
@@ -84,21 +84,22 @@ func (a *app) follow(ctx context.Context, shim *torch.Shim, tf trainFlags, l lau
 	return nil
 }
 
-// threads is this process's share of its CPUs, unless given.
-func (l *launched) threads(given int) int {
+// threads is the process's share of the machine's, unless given.
+func threads(given int, l cluster.Launch) int {
 	if given > 0 {
 		return given
 	}
-	return max(processors.Count()/max(l.LocalWorld, 1), 1)
+	return l.Threads(processors.Count())
 }
 
-// device is the GPU of this process's number on its machine, or the only one
-// that the launcher lets it see.
-func (l *launched) device(shim *torch.Shim) string {
-	if n, err := shim.CUDADevices(); err == nil && n == 1 {
-		return "cuda:0"
+// visibleGPUs counts the devices; 0 where they cannot be counted, which opening
+// one then explains.
+func visibleGPUs(shim *torch.Shim) int {
+	n, err := shim.CUDADevices()
+	if err != nil {
+		return 0
 	}
-	return fmt.Sprintf("cuda:%d", l.Local)
+	return n
 }
 
 // join makes o's engines those of all the group's processes.

@@ -3,12 +3,15 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
 )
@@ -110,14 +113,19 @@ func (r *trainReport) status() {
 		s.Step, s.Steps, s.Epoch, s.Epochs, s.Loss, s.LR, s.PerSecond, s.WaitMS, left)
 }
 
-// recipeTable prints the resolved recipe, a value a line.
-func (r *trainReport) recipeTable(rec recipe.Recipe) error {
+// recipeTable prints the resolved recipe and what the data are, a value a line.
+func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) error {
 	if r.quiet() {
 		return nil
 	}
 	rows, err := rec.Table()
 	if err != nil {
 		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(data)) {
+		if data[name] != "" {
+			rows = append(rows, [2]string{name, data[name]})
+		}
 	}
 	wide := 0
 	for _, row := range rows {

@@ -103,10 +103,10 @@ func (m *Members) accept(listener *net.TCPListener, token string) error {
 	if err := listener.SetDeadline(until); err != nil {
 		return err
 	}
-	for here := 1; here < m.launch.World; {
+	for present := 1; present < m.launch.World; {
 		conn, err := listener.Accept()
 		if err != nil {
-			return fmt.Errorf("%d of %d processes came: %w: %w", here, m.launch.World, train.ErrPeerLost, err)
+			return fmt.Errorf("%d of %d processes came: %w: %w", present, m.launch.World, train.ErrPeerLost, err)
 		}
 		var h hello
 		conn.SetDeadline(until)
@@ -129,7 +129,7 @@ func (m *Members) accept(listener *net.TCPListener, token string) error {
 		r := newRank(h.Rank, fmt.Sprintf("rank %d at %v", h.Rank, conn.RemoteAddr()), conn, conn)
 		r.answer = d // it may have read on
 		m.others[h.Rank-1], m.conns[h.Rank-1] = r, conn
-		here++
+		present++
 	}
 	return nil
 }
@@ -225,7 +225,7 @@ func Follow(ctx context.Context, b Backend, l Launch, o Serving) (code int, err 
 	}
 	port, token, ok := strings.Cut(word, " ")
 	if _, err := strconv.Atoi(port); err != nil || !ok {
-		return 0, errors.New("meet the group: rank 0 said what is no port: is it of this version?")
+		return 0, errors.New("meet the group: rank 0 sent no port: is it of this version?")
 	}
 	dialer := net.Dialer{Timeout: l.timeout(), KeepAliveConfig: keepAlive}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(l.MasterAddr, port))

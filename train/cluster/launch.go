@@ -1,4 +1,4 @@
-// Package cluster has several processes train one network, each on its own part of
+// Package cluster has several processes train one network, each on its own share of
 // every batch: started here (NewProcs) or by a launcher (Launch, Gather, Follow).
 // Rank 0 holds the data and alone writes; gradients go from process to process by
 // the engines themselves (train.Group). It is pure Go over a Backend, which makes
@@ -22,6 +22,18 @@ type Launch struct {
 	Hosted            bool          // the launcher keeps a store of libtorch's there (torchrun)
 	Attempt           int           // how often the launcher started the group again
 	Timeout           time.Duration // for meeting and for any exchange; 0 is 5 minutes
+}
+
+// Threads is this process's share of its machine's processors, at least 1.
+func (l Launch) Threads(processors int) int { return max(processors/max(l.LocalWorld, 1), 1) }
+
+// Device is the GPU of this process's number on its machine or, where the launcher
+// lets it see one alone, that one.
+func (l Launch) Device(visible int) string {
+	if visible == 1 {
+		return "cuda:0"
+	}
+	return fmt.Sprintf("cuda:%d", l.Local)
 }
 
 // launchers are the names under which what starts groups of processes tells

@@ -3,6 +3,8 @@ package cluster
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestLaunchFrom(t *testing.T) {
@@ -50,6 +52,27 @@ func TestLaunchFrom(t *testing.T) {
 	for list, want := range map[string]string{"a": "a", "a,b": "a", "n[1-3]": "n1", "n[08,11]x,m": "n08x", "a,n[1-2]": "a", "": ""} {
 		if got := firstHost(list); got != want {
 			t.Errorf("first of %q is %q, want %q", list, got, want)
+		}
+	}
+}
+
+func TestShareOfTheMachine(t *testing.T) {
+	type share struct {
+		Threads int
+		Device  string
+	}
+	for _, c := range []struct {
+		launch              Launch
+		processors, visible int
+		want                share
+	}{
+		{Launch{}, 8, 2, share{8, "cuda:0"}},
+		{Launch{World: 16, Local: 3, LocalWorld: 8}, 64, 8, share{8, "cuda:3"}},
+		{Launch{World: 16, Local: 3, LocalWorld: 8}, 4, 1, share{1, "cuda:0"}},
+	} {
+		got := share{c.launch.Threads(c.processors), c.launch.Device(c.visible)}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", c.launch, diff)
 		}
 	}
 }

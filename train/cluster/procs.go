@@ -20,7 +20,7 @@ import (
 const patience = 10 * time.Second
 
 // Procs is an engine that works as several processes. This one is rank 0: it
-// holds the data and alone writes; each other is sent its part of every batch
+// holds the data and alone writes; each other is sent its share of every batch
 // and answers with its counts. Gradients go from process to process
 // (train.Group), so that all hold the same weights after every step.
 type Procs struct {

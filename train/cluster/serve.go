@@ -43,7 +43,8 @@ type images struct {
 	Size   int
 }
 
-// cut is rank i's part of a batch for n; the parts' sizes differ by one at most.
+// cut is rank i's share of a batch for n: neighbouring images, whose numbers differ
+// by one at most from rank to rank.
 func cut(b *loader.Batch, i, n int) images {
 	rows, image := len(b.Labels), b.Size*b.Size*3
 	from, to := i*rows/n, (i+1)*rows/n

@@ -105,7 +105,7 @@ type Augment struct {
 	Saturation    float64 `yaml:"saturation,omitempty"`
 	Hue           float64 `yaml:"hue,omitempty"` // fraction of the hue circle
 	Interpolation string  `yaml:"interpolation"`
-	Crop          string  `yaml:"crop"` // how a part is drawn: torchvision, tensorflow
+	Crop          string  `yaml:"crop"` // how a region is drawn: torchvision, tensorflow
 }
 
 // Eval is how an image is made ready for validation and inference: shorter
@@ -145,10 +145,10 @@ func SetLayer(from, assignment string) (Layer, error) {
 		return Layer{}, fmt.Errorf("%s %q: want KEY=VALUE, for example rate.base=0.1", from, assignment)
 	}
 	var b strings.Builder
-	parts := strings.Split(strings.TrimSpace(key), ".")
-	for i, p := range parts {
-		fmt.Fprintf(&b, "%s%s:", strings.Repeat("  ", i), p)
-		if i < len(parts)-1 {
+	names := strings.Split(strings.TrimSpace(key), ".")
+	for i, name := range names {
+		fmt.Fprintf(&b, "%s%s:", strings.Repeat("  ", i), name)
+		if i < len(names)-1 {
 			b.WriteByte('\n')
 		}
 	}

@@ -1,0 +1,94 @@
+package runlog
+
+import (
+	"encoding/json"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestOpenTrims opens the log of a run killed in its second epoch: lines of what is
+// about to be done again go, as does one torn by the kill and a validation that
+// stands twice.
+func TestOpenTrims(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, Name)
+	lines := []string{
+		`{"kind":"run","step":0,"text":"started"}`,
+		`{"kind":"step","step":1,"epoch":0.5}`,
+		`{"kind":"step","step":2,"epoch":1}`,
+		`{"kind":"eval","step":2,"epoch":1}`,
+		`{"kind":"eval","step":2,"epoch":1}`,
+		`{"kind":"step","step":3,"epoch":1.5}`,
+		`{"kind":"warning","step":3,"text":"slow"}`,
+		`{"kind":"step","step":4,"epoch":2}`,
+		`{"kind":"eval","step":4,"epoch":2}`,
+		`{"kind":"step","st`,
+	}
+	for _, c := range []struct {
+		name   string
+		steps  int64
+		epochs int
+		want   []int // lines kept
+	}{
+		{"before anything", 0, 0, []int{0, 6}},
+		{"within the first epoch", 1, 0, []int{0, 1, 6}},
+		{"all steps of an epoch done and not validated", 2, 0, []int{0, 1, 2, 6}},
+		{"an epoch done", 2, 1, []int{0, 1, 2, 3, 6}},
+		{"within the second", 3, 1, []int{0, 1, 2, 3, 5, 6}},
+		{"its steps done", 4, 1, []int{0, 1, 2, 3, 5, 6, 7}},
+		{"both done", 4, 2, []int{0, 1, 2, 3, 5, 6, 7, 8}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			l, err := Open(dir, c.steps, c.epochs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Write(Step{Kind: "step", Step: c.steps + 1}); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var want []string
+			for _, i := range c.want {
+				want = append(want, lines[i])
+			}
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+			if len(got) == 0 || !strings.Contains(got[len(got)-1], `"kind":"step"`) {
+				t.Fatalf("nothing was appended: %q", text)
+			}
+			if diff := cmp.Diff(want, got[:len(got)-1]); diff != "" {
+				t.Errorf("lines kept (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestNumber(t *testing.T) {
+	got, err := json.Marshal([]Number{1.5, Number(math.NaN()), Number(math.Inf(1)), Number(math.Inf(-1))})
+	if want := "[1.5,null,null,null]"; err != nil || string(got) != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
+	}
+}
+
+func TestBest(t *testing.T) {
+	raw, averaged := Score{N: 1, Top1: 0.25}, Score{N: 1, Top1: 0.5}
+	if got := (Evaluation{Raw: raw}).Best(); got.Accuracy() != 0.25 {
+		t.Errorf("without averages: %+v", got)
+	}
+	if got := (Evaluation{Raw: raw, EMA: &averaged}).Best(); got.Accuracy() != 0.5 {
+		t.Errorf("with averages: %+v", got)
+	}
+}
