@@ -1,7 +1,9 @@
 package shard
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"unicode/utf8"
@@ -86,6 +88,20 @@ func ReadClasses(dir, sum string) ([]Class, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// ReadExportClasses reads the class list that an export into a directory keeps,
+// so that what is made of the export again has the same; nil where there is none.
+func ReadExportClasses(dir string) ([]Class, error) {
+	kept := filepath.Join(dir, ExportName)
+	sum, err := FileSHA256(filepath.Join(kept, ClassesName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ReadClasses(kept, sum)
 }
 
 func parseClasses(b []byte) ([]Class, error) {

@@ -32,6 +32,9 @@ const (
 	IndexName    = "index.arrow"
 	// LockName is the file that whoever writes into the directory holds locked.
 	LockName = ".lock"
+	// ExportName is the directory, in that of an export, in which the class list of
+	// the dataset is kept: see ReadExportClasses.
+	ExportName = ".synshard-export"
 )
 
 var (

@@ -203,5 +203,20 @@ func (v *View) Length(i int) int64 { return v.split.index.length(int(v.rows[i]))
 // Classes lists the synsets that labels stand for, in the order of the labels.
 func (v *View) Classes() []string { return v.classes }
 
+// ClassList gives Classes with what the dataset says of them, labels being
+// places in it.
+func (v *View) ClassList() []Class {
+	about := make(map[string]Class, len(v.split.d.classes))
+	for _, c := range v.split.d.classes {
+		about[c.Synset] = c
+	}
+	out := make([]Class, len(v.classes))
+	for i, name := range v.classes {
+		out[i] = about[name]
+		out[i].Label = i
+	}
+	return out
+}
+
 // Read gives the bytes of image i; see Split.Read.
 func (v *View) Read(i int, buf []byte) ([]byte, error) { return v.split.Read(int(v.rows[i]), buf) }

@@ -34,7 +34,8 @@ type Options struct {
 	//   hf          data/SPLIT-00000-of-00001.parquet for Hugging Face
 	//   tar         SPLIT.tar with CLASS/NAME
 	// folder and tar have LOC_synset_mapping.txt beside them, the names of the
-	// classes in the order of their labels.
+	// classes in the order of their labels. Every form keeps the class list itself
+	// out of sight, for shard.ReadExportClasses.
 	To         string
 	ShardBytes int64             // webdataset, hf: bytes of images a file; 0: 256 MiB
 	OnBytes    func(n int64)     // told the bytes of images as they are done
@@ -78,8 +79,8 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 			break
 		}
 	}
-	if err == nil && (o.To == "folder" || o.To == "tar") {
-		err = e.classList(splits)
+	if err == nil && len(splits) > 0 {
+		err = e.classList(splits[0].View) // of every view the same
 	}
 	return cmp.Or(err, lock.Unlock())
 }
@@ -109,7 +110,9 @@ func (e *exporter) begin(splits []Split) (*durable.Lock, error) {
 		return nil, err
 	}
 	// What a killed export left; the lock says that nobody else writes here.
-	err = cmp.Or(durable.RemoveTemps(e.out), durable.RemoveTemps(filepath.Join(e.out, "data")))
+	for _, dir := range []string{".", "data", shard.ExportName} {
+		err = cmp.Or(err, durable.RemoveTemps(filepath.Join(e.out, dir)))
+	}
 	if err == nil {
 		e.mark = newMark(splits, e.o)
 		err = e.mark.begin(e.out)

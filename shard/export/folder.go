@@ -15,34 +15,6 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 )
 
-// classesName is the file beside a tree that lists its classes in the order of
-// their labels, those without images too. It is Kaggle's, and read as such.
-const classesName = "LOC_synset_mapping.txt"
-
-// classList writes the names of the classes, one a line.
-func (e *exporter) classList(splits []Split) error {
-	var classes []string
-	for _, s := range splits {
-		classes = s.View.Classes() // the same of every split
-	}
-	if len(classes) == 0 {
-		return nil
-	}
-	file := filepath.Join(e.out, classesName)
-	err := durable.WriteFile(file, func(w io.Writer) error {
-		for _, c := range classes {
-			if _, err := fmt.Fprintln(w, c); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err == nil {
-		e.o.Made(classesName)
-	}
-	return err
-}
-
 // folder writes files, and leaves alone those that are there with the right
 // bytes.
 func (e *exporter) folder(p Split) error {

@@ -364,15 +364,25 @@ func TestKilledEarly(t *testing.T) {
 }
 
 // TestClassList wants the classes in label order beside a tree, those without
-// images too.
+// images too, and the whole list kept in every form.
 func TestClassList(t *testing.T) {
-	out := t.TempDir()
-	if err := Write(context.Background(), out, views(t, open(t, fixture(t)))[:1], Options{To: "folder"}); err != nil {
-		t.Fatal(err)
+	d := open(t, fixture(t))
+	for _, form := range Forms {
+		out := t.TempDir()
+		if err := Write(context.Background(), out, views(t, d)[:1], Options{To: form}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := shard.ReadExportClasses(out)
+		if diff := cmp.Diff(d.Classes(), got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", form, err, diff)
+		}
+		b, err := os.ReadFile(filepath.Join(out, classesName))
+		if tree := form == "folder" || form == "tar"; !tree && !os.IsNotExist(err) || tree && string(b) != strings.Join(fixtureClasses, "\n")+"\n" {
+			t.Errorf("%s: names %q, %v", form, b, err)
+		}
 	}
-	b, err := os.ReadFile(filepath.Join(out, classesName))
-	if err != nil || string(b) != strings.Join(fixtureClasses, "\n")+"\n" {
-		t.Errorf("%q, %v", b, err)
+	if got, err := shard.ReadExportClasses(t.TempDir()); got != nil || err != nil {
+		t.Errorf("of no export: %v, %v", got, err)
 	}
 }
 

@@ -1,0 +1,45 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
+)
+
+// classesName is the file beside a tree that lists its classes in the order of
+// their labels, those without images too. It is Kaggle's, and read as such.
+const classesName = "LOC_synset_mapping.txt"
+
+// classList keeps the class list, whole for whoever makes a dataset of the
+// export again, and beside trees as names, one a line.
+func (e *exporter) classList(v *shard.View) error {
+	classes := v.ClassList()
+	if len(classes) == 0 {
+		return nil
+	}
+	kept := filepath.Join(e.out, shard.ExportName)
+	if err := durable.MkdirAll(kept); err != nil {
+		return err
+	}
+	if _, err := shard.WriteClasses(kept, classes); err != nil {
+		return err
+	}
+	if e.o.To != "folder" && e.o.To != "tar" {
+		return nil
+	}
+	err := durable.WriteFile(filepath.Join(e.out, classesName), func(w io.Writer) error {
+		for _, c := range classes {
+			if _, err := fmt.Fprintln(w, c.Synset); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		e.o.Made(classesName)
+	}
+	return err
+}
