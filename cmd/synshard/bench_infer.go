@@ -13,15 +13,23 @@ import (
 	"github.com/synshard/synshard/internal/processors"
 )
 
-// benchInferFlags say what is tried.
-type benchInferFlags struct {
+// benchInferOptions say what is tried.
+type benchInferOptions struct {
 	net           networkFlags
 	batches, runs []int
 	most          time.Duration
 }
 
+// AddFlags adds them to the verb.
+func (o *benchInferOptions) AddFlags(cmd *cobra.Command) {
+	cmd.Flags().IntSliceVar(&o.batches, "batches", []int{1, 2, 4, 8, 16, 32}, "batches that are tried")
+	cmd.Flags().IntSliceVar(&o.runs, "runs", nil, "runs at a time that are tried (default: 1, and as many as there are CPUs or, on a GPU, 2)")
+	cmd.Flags().DurationVar(&o.most, "max", 20*time.Second, "longest time for a setting")
+	o.net.add(cmd)
+}
+
 func newBenchInferCmd(a *app) *cobra.Command {
-	var f benchInferFlags
+	var o benchInferOptions
 	cmd := &cobra.Command{
 		Use:   "infer MODEL",
 		Short: "Find the batch and the number of runs at a time that are fastest",
@@ -34,12 +42,9 @@ they cost.`,
   synshard bench infer runs/a/model.onnx --batches 1,8,32 --runs 1,2 --json
   synshard bench infer runs/a/model.onnx --device cuda --batches 64,128,256`,
 		Args: exactly(1, 1, "a model"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.benchInfer(cmd.Context(), args[0], &f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runBenchInfer(cmd.Context(), args[0], o) },
 	}
-	cmd.Flags().IntSliceVar(&f.batches, "batches", []int{1, 2, 4, 8, 16, 32}, "batches that are tried")
-	cmd.Flags().IntSliceVar(&f.runs, "runs", nil, "runs at a time that are tried (default: 1, and as many as there are CPUs or, on a GPU, 2)")
-	cmd.Flags().DurationVar(&f.most, "max", 20*time.Second, "longest time for a setting")
-	f.net.add(cmd)
+	o.AddFlags(cmd)
 	return cmd
 }
 
@@ -52,14 +57,14 @@ type inferBench struct {
 	Best     infer.Measurement   `json:"best"`
 }
 
-func (a *app) benchInfer(ctx context.Context, path string, f *benchInferFlags) error {
+func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOptions) error {
 	for _, n := range append(append([]int{}, f.batches...), f.runs...) {
 		if n < 1 {
-			return usagef("bench infer: --batches and --runs want numbers from 1")
+			return usagef("--batches and --runs want numbers from 1")
 		}
 	}
 	if f.most <= 0 || len(f.batches) == 0 {
-		return usagef("bench infer: --max %s, %d batches", f.most, len(f.batches))
+		return usagef("--max %s, %d batches", f.most, len(f.batches))
 	}
 	f.net.whole = true
 	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)

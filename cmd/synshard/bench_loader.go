@@ -18,8 +18,8 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// loaderBench is what bench loader was asked for.
-type loaderBench struct {
+// benchLoaderOptions are bench loader's flags.
+type benchLoaderOptions struct {
 	split, path    string
 	cache          *cacheFlags
 	workers        []int
@@ -31,36 +31,8 @@ type loaderBench struct {
 	limit          int
 }
 
-func newBenchLoaderCmd(a *app) *cobra.Command {
-	var b loaderBench
-	cmd := &cobra.Command{
-		Use:   "loader DIR",
-		Short: "Measure reading, decoding and cropping, beside decoding alone",
-		Long: `Loads images of a dataset, or of a folder of images, as training or
-evaluation does, and prints how many a second, where the workers' time goes,
-and which resource is scarce. In the same run, in turns, the same images are
-decoded whole from memory by libjpeg-turbo and nothing else: the limit of a
-loader that decodes everything. A core's rate is images per second of
-processor time, which other processes disturb little.`,
-		Example: `  synshard bench loader imagenet
-  synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
-  synshard bench loader folder-of-images --seconds 3 --cache pin`,
-		Args: exactly(1, 1, "a dataset or a folder of images"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := b.check(); err != nil {
-				return err
-			}
-			report, err := a.benchLoader(cmd.Context(), args[0], b)
-			if err != nil {
-				return err
-			}
-			err = a.result(report, func(w io.Writer) { printLoader(w, report) })
-			if err == nil && report.Unreadable > 0 {
-				err = refused(fmt.Errorf("bench loader: %d of %d images could not be read and were passed over", report.Unreadable, report.Images))
-			}
-			return err
-		},
-	}
+// AddFlags adds them to the verb.
+func (b *benchLoaderOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	splitVar(cmd, &b.split, "split", "train", "split of the dataset")
 	choiceVar(cmd, &b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)", "train", "eval")
@@ -74,10 +46,47 @@ processor time, which other processes disturb little.`,
 	f.IntVar(&b.rounds, "rounds", 5, "rounds of turns; the medians are printed")
 	f.Float64Var(&b.seconds, "seconds", 10, "how long to measure in all, about")
 	f.IntVar(&b.limit, "limit", 0, "use only the first so many images; 0 for all")
+}
+
+func newBenchLoaderCmd(a *app) *cobra.Command {
+	var o benchLoaderOptions
+	cmd := &cobra.Command{
+		Use:   "loader DIR",
+		Short: "Measure reading, decoding and cropping, beside decoding alone",
+		Long: `Loads images of a dataset, or of a folder of images, as training or
+evaluation does, and prints how many a second, where the workers' time goes,
+and which resource is scarce. In the same run, in turns, the same images are
+decoded whole from memory by libjpeg-turbo and nothing else: the limit of a
+loader that decodes everything. A core's rate is images per second of
+processor time, which other processes disturb little.`,
+		Example: `  synshard bench loader imagenet
+  synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
+  synshard bench loader folder-of-images --seconds 3 --cache pin`,
+		Args: exactly(1, 1, "a dataset or a folder of images"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runBenchLoader(cmd.Context(), args[0], o) },
+	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (b *loaderBench) check() error {
+func (a *app) runBenchLoader(ctx context.Context, dir string, o benchLoaderOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	report, err := a.benchLoader(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	if err := a.result(report, func(w io.Writer) { printLoader(w, report) }); err != nil {
+		return err
+	}
+	if report.Unreadable > 0 {
+		return refused(fmt.Errorf("%d of %d images could not be read and were passed over", report.Unreadable, report.Images))
+	}
+	return nil
+}
+
+func (b *benchLoaderOptions) check() error {
 	switch {
 	case b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0:
 		return usagef("--size, --rounds and --seconds must be above 0, --limit not below")
@@ -106,12 +115,12 @@ type benchSource struct {
 }
 
 // openBench opens a dataset, or else a folder of images.
-func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
+func (a *app) openBench(dir string, b benchLoaderOptions) (benchSource, error) {
 	set, err := shard.Open(dir)
 	if errors.Is(err, shard.ErrNotDataset) {
 		folder, ferr := bench.OpenFolder(dir)
 		if ferr != nil || folder.Len() == 0 {
-			return benchSource{}, fmt.Errorf("bench loader: %w, and no images lie there", err)
+			return benchSource{}, fmt.Errorf("%w, and no images lie there", err)
 		}
 		return benchSource{Source: bench.First(folder, b.limit), close: func() error { return nil }}, nil
 	}
@@ -120,7 +129,7 @@ func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
 	}
 	view, err := a.openView(set, b.split, &selectionFlags{})
 	if err == nil && view.Len() == 0 {
-		err = fmt.Errorf("bench loader: split %s of %s has no images", b.split, dir)
+		err = fmt.Errorf("split %s of %s has no images", b.split, dir)
 	}
 	if err != nil {
 		set.Close()
@@ -134,7 +143,7 @@ func (a *app) openBench(dir string, b loaderBench) (benchSource, error) {
 }
 
 // options are the loader's, without what changes from turn to turn.
-func (b loaderBench) options() loader.Options {
+func (b benchLoaderOptions) options() loader.Options {
 	o := loader.Options{Batch: cmp.Or(b.batch.n, 64), Size: b.size, Shuffle: true, Seed: 1}
 	if b.path == "eval" {
 		o.Shuffle = false
@@ -149,7 +158,7 @@ func (b loaderBench) options() loader.Options {
 }
 
 // benchLoader measures, in turns.
-func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*bench.LoaderReport, error) {
+func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions) (*bench.LoaderReport, error) {
 	src, err := a.openBench(dir, b)
 	if err != nil {
 		return nil, err
@@ -157,7 +166,7 @@ func (a *app) benchLoader(ctx context.Context, dir string, b loaderBench) (*benc
 	defer src.close()
 	o := b.options()
 	if src.place == nil && b.cache.mode == "none" {
-		return nil, usagef("bench loader: --cache none is for datasets; %s is a folder of images", dir)
+		return nil, usagef("--cache none is for datasets; %s is a folder of images", dir)
 	}
 	if src.place != nil || b.cache.mode == "pin" {
 		cached, closer := b.cache.apply(src.Source, src.dir, src.place, &o)

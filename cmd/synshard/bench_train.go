@@ -20,8 +20,8 @@ import (
 	"github.com/synshard/synshard/train/torch"
 )
 
-// trainBench is what bench train was asked for.
-type trainBench struct {
+// benchTrainOptions are bench train's flags.
+type benchTrainOptions struct {
 	model, device, torchLib, data string
 	precisions                    []string
 	asked                         batchSize
@@ -31,35 +31,8 @@ type trainBench struct {
 	peakTFLOPS                    float64
 }
 
-func newBenchTrainCmd(a *app) *cobra.Command {
-	b := trainBench{}
-	cmd := &cobra.Command{
-		Use:   "train",
-		Short: "Measure training steps",
-		Long: `Makes whole training steps (forward, backward, clipped RMSProp, averaged
-weights) on synthetic images, and with --data on a dataset's through the
-loader, and prints images a second, where a step's time goes, peak memory and
-the rate of the network's own arithmetic: two operations a multiplication of
-the forward pass, and twice as many again for the backward pass. With
---peak-tflops that is set against what the device could do. With --procs several
-processes work through each batch together, and the time in which gradients were
-on their way is told apart into what the backward pass hid and what was waited
-for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one.`,
-		Example: `  synshard bench train
-  synshard bench train --precision fp32,bf16 --batch 32 --json
-  synshard bench train --procs 2 --batch 32 --precision bf16
-  synshard bench train --device cuda --batch 256 --steps 100 --peak-tflops 989 --data imagenet`,
-		Args: exactly(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if b.procs < 1 || b.asked.n%max(b.procs, 1) != 0 {
-				return usagef("--procs %d: want 1 or more, and a batch (%s) that goes evenly into them", b.procs, &b.asked)
-			}
-			if b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
-				return usagef("--steps must be above 0, the others not below")
-			}
-			return a.benchTrain(cmd.Context(), b)
-		},
-	}
+// AddFlags adds them to the verb.
+func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&b.model, "model", "inception_v3", "network: "+strings.Join(model.Names(), ", "))
 	deviceVar(cmd, &b.device)
@@ -77,10 +50,47 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
 	f.Float64Var(&b.peakTFLOPS, "peak-tflops", 0, "what the device can do at this precision, in 10^12 operations a second")
 	complete(cmd, "model", model.Names()...)
+}
+
+func newBenchTrainCmd(a *app) *cobra.Command {
+	var o benchTrainOptions
+	cmd := &cobra.Command{
+		Use:   "train",
+		Short: "Measure training steps",
+		Long: `Makes whole training steps (forward, backward, clipped RMSProp, averaged
+weights) on synthetic images, and with --data on a dataset's through the
+loader, and prints images a second, where a step's time goes, peak memory and
+the rate of the network's own arithmetic: two operations a multiplication of
+the forward pass, and twice as many again for the backward pass. With
+--peak-tflops that is set against what the device could do. With --procs several
+processes work through each batch together, and the time in which gradients were
+on their way is told apart into what the backward pass hid and what was waited
+for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one.`,
+		Example: `  synshard bench train
+  synshard bench train --precision fp32,bf16 --batch 32 --json
+  synshard bench train --procs 2 --batch 32 --precision bf16
+  synshard bench train --device cuda --batch 256 --steps 100 --peak-tflops 989 --data imagenet`,
+		Args: exactly(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runBenchTrain(cmd.Context(), o) },
+	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (a *app) benchTrain(ctx context.Context, b trainBench) error {
+func (b *benchTrainOptions) check() error {
+	if b.procs < 1 || b.asked.n%max(b.procs, 1) != 0 {
+		return usagef("--procs %d: want 1 or more, and a batch (%s) that goes evenly into them", b.procs, &b.asked)
+	}
+	if b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
+		return usagef("--steps must be above 0, the others not below")
+	}
+	return nil
+}
+
+func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
+	if err := b.check(); err != nil {
+		return err
+	}
 	shim, lib, err := a.openShim(b.torchLib)
 	if err != nil {
 		return err
@@ -124,7 +134,7 @@ func (a *app) benchTrain(ctx context.Context, b trainBench) error {
 }
 
 // benchSteps measures one precision on one source of data.
-func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b trainBench, precision, data string) (r bench.StepReport, err error) {
+func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b benchTrainOptions, precision, data string) (r bench.StepReport, err error) {
 	name := "synthetic"
 	var batches *bench.Batches
 	if data == "" {
@@ -133,7 +143,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 		}
 	} else {
 		name = data
-		source, err := a.openBench(data, loaderBench{split: "train"})
+		source, err := a.openBench(data, benchLoaderOptions{split: "train"})
 		if err != nil {
 			return r, err
 		}
@@ -164,7 +174,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 }
 
 // engine is one of this process, or of several.
-func (b trainBench) engine(shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (bench.Engine, error) {
+func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (bench.Engine, error) {
 	if b.procs == 1 {
 		return shim.New(net, cfg)
 	}

@@ -12,10 +12,25 @@ import (
 	"github.com/synshard/synshard/model/describe"
 )
 
+// describeOptions are model describe's flags.
+type describeOptions struct {
+	classes        int
+	noAux, savings bool
+	svg            string
+}
+
+// AddFlags adds them to the verb.
+func (o *describeOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.IntVar(&o.classes, "class-count", 1000, "width of the heads")
+	f.BoolVar(&o.noAux, "no-aux", false, "without the auxiliary heads")
+	f.BoolVar(&o.savings, "savings", false, "what factorised and bottlenecked blocks save")
+	f.StringVar(&o.svg, "svg", "", "write a drawing to this file instead")
+	cmd.MarkFlagsMutuallyExclusive("savings", "svg")
+}
+
 func newModelDescribeCmd(a *app) *cobra.Command {
-	var classes int
-	var noAux, savings bool
-	var svg string
+	var o describeOptions
 	cmd := &cobra.Command{
 		Use:   "describe NAME",
 		Short: "Show a network layer by layer, what its blocks save, or a drawing",
@@ -33,28 +48,26 @@ one from the same input to the same output would, and the textbook's cases.
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return model.Names(), cobra.ShellCompDirectiveNoFileComp
 		},
-		RunE: func(_ *cobra.Command, args []string) error {
-			n, err := model.New(args[0], model.Options{Classes: classes, Aux: !noAux, Dropout: -1})
-			if err != nil {
-				return usagef("%w", err)
-			}
-			switch {
-			case svg == "-":
-				return describe.WriteSVG(a.stdout, n)
-			case svg != "":
-				return durable.WriteFile(svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
-			case savings:
-				return a.describeSavings(n)
-			}
-			return a.describe(n)
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.runModelDescribe(args[0], o) },
 	}
-	cmd.Flags().IntVar(&classes, "class-count", 1000, "width of the heads")
-	cmd.Flags().BoolVar(&noAux, "no-aux", false, "without the auxiliary heads")
-	cmd.Flags().BoolVar(&savings, "savings", false, "what factorised and bottlenecked blocks save")
-	cmd.Flags().StringVar(&svg, "svg", "", "write a drawing to this file instead")
-	cmd.MarkFlagsMutuallyExclusive("savings", "svg")
+	o.AddFlags(cmd)
 	return cmd
+}
+
+func (a *app) runModelDescribe(name string, o describeOptions) error {
+	n, err := model.New(name, model.Options{Classes: o.classes, Aux: !o.noAux, Dropout: -1})
+	if err != nil {
+		return usagef("%w", err)
+	}
+	switch {
+	case o.svg == "-":
+		return describe.WriteSVG(a.stdout, n)
+	case o.svg != "":
+		return durable.WriteFile(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
+	case o.savings:
+		return a.describeSavings(n)
+	}
+	return a.describe(n)
 }
 
 // describedLayer is a row of the layer table.

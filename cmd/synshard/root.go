@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -142,10 +143,33 @@ func errorText(cmd *cobra.Command, err error) string {
 	case errors.Is(err, context.Canceled):
 		text = strings.Replace(text, context.Canceled.Error(), "interrupted", 1)
 	}
+	text = plainWords(text)
 	// Some of the packages join errors by newlines.
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 	if verb := verbOf(cmd); verb != "" {
 		text = verb + ": " + strings.TrimPrefix(text, verb+": ")
+	}
+	return text
+}
+
+// How cobra says what is wrong with flags that belong together, or are needed.
+var (
+	exclusive = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+	needed    = regexp.MustCompile(`^required flag\(s\) (.*) not set$`)
+)
+
+// plainWords says it as the verbs do.
+func plainWords(text string) string {
+	if m := exclusive.FindStringSubmatch(text); m != nil {
+		return "--" + strings.ReplaceAll(m[1], " ", " and --") + " exclude each other"
+	}
+	if m := needed.FindStringSubmatch(text); m != nil {
+		names := strings.Split(strings.ReplaceAll(m[1], `"`, ""), ", ")
+		is := " is needed"
+		if len(names) > 1 {
+			is = " are needed"
+		}
+		return "--" + strings.Join(names, " and --") + is
 	}
 	return text
 }

@@ -5,21 +5,20 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
-	"github.com/synshard/synshard/model/weights/pth"
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
-// convertFlags are what foreign weights do not say of themselves.
-type convertFlags struct {
+// importOptions are what foreign weights do not say of themselves.
+type importOptions struct {
 	network, classes, out, interpolation string
 	resize                               int
 	square                               bool
@@ -27,8 +26,26 @@ type convertFlags struct {
 	from                                 weights.Options
 }
 
+// AddFlags adds them to the verb.
+func (o *importOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", "", "safetensors file to write")
+	f.StringVar(&o.network, "network", "", "which network (default: as the file says, or the one whose parameters these are)")
+	complete(cmd, "network", model.Names()...)
+	classesVar(cmd, &o.classes, classesUsage)
+	f.Float64SliceVar(&o.mean, "mean", nil, "mean of pixels in [0,1], by channel")
+	f.Float64SliceVar(&o.std, "std", nil, "standard deviation of pixels in [0,1], by channel")
+	f.IntVar(&o.resize, "resize", 0, "size of the shorter side before the centre crop")
+	f.BoolVar(&o.square, "square", false, "resize both sides to the input size instead")
+	choiceVar(cmd, &o.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
+	addWeightsFlags(cmd, &o.from)
+	f.BoolVar(&o.from.EMA, "ema", false, "--weights-ema")
+	cobra.CheckErr(f.MarkHidden("ema")) // train's is the decay of averages
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+}
+
 func newModelImportCmd(a *app) *cobra.Command {
-	var f convertFlags
+	var o importOptions
 	cmd := &cobra.Command{
 		Use:   "import WEIGHTS --out FILE",
 		Short: "Turn .pth, safetensors or ONNX weights into ours",
@@ -51,32 +68,19 @@ file of names in label order, or the built-in list imagenet-1k.`,
   synshard model import timm.safetensors --network inception_v3 --classes synsets.txt --interpolation bicubic --resize 341 --out inception.safetensors
   synshard model import runs/a/model.onnx --out back.safetensors`,
 		Args: exactly(1, 1, "a file of weights"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.modelImport(cmd, args[0], f) },
+		RunE: func(_ *cobra.Command, args []string) error { return a.runModelImport(args[0], o) },
 	}
-	fl := cmd.Flags()
-	fl.StringVarP(&f.out, "out", "o", "", "safetensors file to write")
-	fl.StringVar(&f.network, "network", "", "which network (default: as the file says, or the one whose parameters these are)")
-	classesVar(cmd, &f.classes, classesUsage)
-	fl.Float64SliceVar(&f.mean, "mean", nil, "mean of pixels in [0,1], by channel")
-	fl.Float64SliceVar(&f.std, "std", nil, "standard deviation of pixels in [0,1], by channel")
-	fl.IntVar(&f.resize, "resize", 0, "size of the shorter side before the centre crop")
-	fl.BoolVar(&f.square, "square", false, "resize both sides to the input size instead")
-	choiceVar(cmd, &f.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
-	complete(cmd, "network", model.Names()...)
-	addWeightsFlags(cmd, &f.from)
-	fl.BoolVar(&f.from.EMA, "ema", false, "--weights-ema")
-	cobra.CheckErr(fl.MarkHidden("ema")) // train's is the decay of averages
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error {
-	file, err := readAnyWeights(path, f.from)
+func (a *app) runModelImport(path string, o importOptions) error {
+	file, err := readAnyWeights(path, o.from)
 	if err != nil {
 		return chosenBy(err)
 	}
 	tensors := checkpoint.Weights(file.Tensors, true)
-	spec, err := a.specOfImport(cmd, path, f, tensors, file.Metadata)
+	spec, err := a.specOfImport(path, o, tensors, file.Metadata)
 	if err != nil {
 		return err
 	}
@@ -84,10 +88,10 @@ func (a *app) modelImport(cmd *cobra.Command, path string, f convertFlags) error
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := writeOurs(f.out, values, spec); err != nil {
+	if err := writeOurs(o.out, values, spec); err != nil {
 		return err
 	}
-	return a.converted(f.out, net, spec, file.Taken)
+	return a.converted(o.out, net, spec, file.Taken)
 }
 
 // addWeightsFlags are those that choose among what a checkpoint holds.
@@ -118,7 +122,7 @@ func readAnyWeights(path string, o weights.Options) (*weights.File, error) {
 
 // specOfImport takes what the file says, else torchvision's transforms, and
 // lets the flags win.
-func (a *app) specOfImport(cmd *cobra.Command, path string, f convertFlags, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
+func (a *app) specOfImport(path string, o importOptions, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
 	var spec model.Spec
 	var err error
 	if text := meta[model.SpecKey]; text != "" {
@@ -127,55 +131,56 @@ func (a *app) specOfImport(cmd *cobra.Command, path string, f convertFlags, tens
 		}
 		spec = weights.WithWidth(spec, tensors)
 	} else {
-		name := f.network
+		name := o.network
 		if name == "" {
 			if name, _, err = weights.GuessNetwork(tensors); err != nil {
 				return spec, fmt.Errorf("%s: %w; name the network with --network", path, err)
 			}
 		}
 		if spec, err = weights.PublishedSpec(name); err != nil {
-			return spec, usagef("model import: %w", err)
+			return spec, usagef("%w", err)
 		}
 	}
-	if f.network != "" && f.network != spec.Model {
-		return spec, usagef("model import: %s says it is %s, --network %s", path, spec.Model, f.network)
+	if o.network != "" && o.network != spec.Model {
+		return spec, usagef("%s says it is %s, --network %s", path, spec.Model, o.network)
 	}
-	if f.classes != "" {
-		list, err := a.readClasses("classes", f.classes)
+	if o.classes != "" {
+		list, err := a.readClasses("classes", o.classes)
 		if err != nil {
 			return spec, err
 		}
 		spec.Classes = list.Names
 	}
 	if len(spec.Classes) == 0 {
-		return spec, usagef("model import: %s does not name its classes; give --classes", path)
+		return spec, usagef("%s does not name its classes; give --classes", path)
 	}
-	return spec, f.apply(cmd, &spec)
+	return spec, o.apply(&spec)
 }
 
-func (f convertFlags) apply(cmd *cobra.Command, spec *model.Spec) error {
+// apply sets what was given as flags.
+func (o importOptions) apply(spec *model.Spec) error {
 	for _, c := range []struct {
 		flag   string
 		values []float64
 		to     *[3]float64
-	}{{"mean", f.mean, &spec.Mean}, {"std", f.std, &spec.Std}} {
-		if !cmd.Flags().Changed(c.flag) {
+	}{{"mean", o.mean, &spec.Mean}, {"std", o.std, &spec.Std}} {
+		if c.values == nil {
 			continue
 		}
 		if len(c.values) != 3 {
-			return usagef("model import: --%s takes three numbers", c.flag)
+			return usagef("--%s takes three numbers", c.flag)
 		}
 		copy(c.to[:], c.values)
 	}
-	if f.resize > 0 {
-		spec.Resize = f.resize
+	if o.resize > 0 {
+		spec.Resize = o.resize
 	}
-	if f.interpolation != "" {
-		spec.Interpolation = f.interpolation
+	if o.interpolation != "" {
+		spec.Interpolation = o.interpolation
 	}
-	spec.Square = spec.Square || f.square
+	spec.Square = spec.Square || o.square
 	if err := spec.Check(); err != nil {
-		return usagef("model import: %w", err)
+		return usagef("%w", err)
 	}
 	return nil
 }
@@ -193,71 +198,9 @@ func (a *app) converted(path string, net *model.Network, spec model.Spec, taken 
 			name += fmt.Sprintf(" of width %v", spec.Width)
 		}
 		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
-			path, name, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
+			ui.Text(path), name, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
 		if text := taken.String(); text != "" {
-			fmt.Fprintf(w, "taken: %s\n", text)
+			fmt.Fprintf(w, "taken: %s\n", ui.Text(text))
 		}
 	})
-}
-
-// weightForms are the forms of files of weights that others read.
-var weightForms = []string{"pth", "safetensors", "onnx"}
-
-func newModelExportCmd(a *app) *cobra.Command {
-	var out, to string
-	cmd := &cobra.Command{
-		Use:   "export WEIGHTS --out FILE",
-		Short: "Turn our weights into .pth, safetensors or ONNX",
-		Long: `Reads weights with a Spec (a checkpoint, model.safetensors or model.onnx) and
-writes them for others: .pth is a state dict that torch.load reads and
-torchvision's network of that name loads; .safetensors the same tensors with the
-Spec; .onnx the network for prediction (uint8 images in, probabilities and
-embedding out). Averaged weights are taken where a checkpoint has them.`,
-		Example: "  synshard model export runs/a/best.safetensors --out inception.pth\n  synshard model export inception.safetensors --out model.onnx",
-		Args:    exactly(1, 1, "a file of weights"),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.modelExport(args[0], out, to) },
-	}
-	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
-	choiceVar(cmd, &to, "to", "", "pth, safetensors or onnx (default: as the file is called)", weightForms...)
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	return cmd
-}
-
-func (a *app) modelExport(path, out, to string) error {
-	if to == "" {
-		to = strings.TrimPrefix(strings.ToLower(filepath.Ext(out)), ".")
-	}
-	if !slices.Contains(weightForms, to) {
-		return usagef("--out %s: its ending is none of %s; give --to", out, strings.Join(weightForms, ", "))
-	}
-	file, err := readAnyWeights(path, weights.Options{})
-	if err != nil {
-		return err
-	}
-	meta := file.Metadata
-	if meta[model.SpecKey] == "" {
-		return fmt.Errorf("%s: no %s in its metadata; 'synshard model import' gives it one", path, model.SpecKey)
-	}
-	spec, err := model.ParseSpec(meta[model.SpecKey])
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	tensors := checkpoint.Weights(file.Tensors, true)
-	spec = weights.WithWidth(spec, tensors)
-	net, values, err := weights.Fit(spec, tensors)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	switch to {
-	case "pth":
-		err = durable.WriteFile(out, func(w io.Writer) error { return pth.Write(w, values) })
-	case "safetensors":
-		err = writeOurs(out, values, spec)
-	case "onnx":
-		err = durable.WriteFile(out, func(w io.Writer) error { return onnx.Write(w, net, values, spec) })
-	}
-	if err != nil {
-		return err
-	}
-	return a.converted(out, net, spec, file.Taken)
 }
