@@ -33,6 +33,8 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+
+	"github.com/synshard/synshard/source/classlist/form"
 )
 
 // List is an ordered list of classes. A class's label is its place.
@@ -60,11 +62,11 @@ type List struct {
 
 // New makes a list of names in label order. They must be different and not empty.
 func New(names []string, words [][]string, source string) (*List, error) {
-	entries := make([]entry, len(names))
+	entries := make([]form.Entry, len(names))
 	for i, n := range names {
-		entries[i] = entry{line: i + 1, name: n}
+		entries[i] = form.Entry{Line: i + 1, Name: n}
 		if words != nil {
-			entries[i].words = words[i]
+			entries[i].Words = words[i]
 		}
 	}
 	l, err := finish(entries, "class")
@@ -79,22 +81,7 @@ func New(names []string, words [][]string, source string) (*List, error) {
 func (l *List) Len() int { return len(l.Names) }
 
 // Error is what is wrong with a list, and where.
-type Error struct {
-	Unit    string // what Line counts: "line", or "class" for a list that is none of lines
-	Line    int    // from 1; 0: the whole
-	Problem string
-}
-
-func (e *Error) Error() string {
-	if e.Line == 0 {
-		return e.Problem
-	}
-	return fmt.Sprintf("%s %d: %s", e.Unit, e.Line, e.Problem)
-}
-
-func errorAt(line int, format string, args ...any) error {
-	return &Error{Unit: "line", Line: line, Problem: fmt.Sprintf(format, args...)}
-}
+type Error = form.Error
 
 // maxBytes bounds a list's file: the longest one known, of all 82,115 noun
 // synsets with their glosses, has 10 MB.
@@ -169,28 +156,20 @@ func readFile(path string) (*List, error) {
 
 // Parse reads a list. An error of its text is an *Error.
 func Parse(b []byte) (*List, error) {
-	text, err := decode(b)
+	f, err := form.Parse(b)
 	if err != nil {
 		return nil, err
 	}
-	if s := strings.TrimSpace(text); s != "" && (s[0] == '{' || s[0] == '[') {
-		return parseLiterals(text)
+	l, err := finish(f.Entries, f.Unit)
+	if err == nil {
+		l.Notes = append(f.Notes, l.Notes...)
 	}
-	return parseText(text)
-}
-
-// entry is a class as it stands in a list.
-type entry struct {
-	line     int
-	numbered bool
-	number   int64
-	name     string
-	words    []string
+	return l, err
 }
 
 // finish puts entries into the order of their numbers, where they have some, and
 // holds the list to what a list must be. unit is what their lines count.
-func finish(entries []entry, unit string) (*List, error) {
+func finish(entries []form.Entry, unit string) (*List, error) {
 	fail := func(line int, format string, args ...any) (*List, error) {
 		return nil, &Error{Unit: unit, Line: line, Problem: fmt.Sprintf(format, args...)}
 	}
@@ -202,14 +181,14 @@ func finish(entries []entry, unit string) (*List, error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		if strings.TrimSpace(e.name) == "" {
-			return fail(e.line, "a class without a name")
+		if strings.TrimSpace(e.Name) == "" {
+			return fail(e.Line, "a class without a name")
 		}
-		if !speaks(e.name) {
-			return fail(e.line, "%q is no name: is it a program, or markup?", e.name)
+		if !speaks(e.Name) {
+			return fail(e.Line, "%q is no name: is it a program, or markup?", e.Name)
 		}
-		if imageFile.MatchString(e.name) {
-			return fail(e.line, "%q is an image's file: is it a list of images?", e.name)
+		if imageFile.MatchString(e.Name) {
+			return fail(e.Line, "%q is an image's file: is it a list of images?", e.Name)
 		}
 	}
 	if dictionary(entries) {
@@ -218,22 +197,22 @@ func finish(entries []entry, unit string) (*List, error) {
 	entries = l.takeImageNet(entries)
 	seen := make(map[string]int, len(entries))
 	for _, e := range entries {
-		if first, twice := seen[e.name]; twice {
+		if first, twice := seen[e.Name]; twice {
 			hint := ""
 			switch {
 			case l.nearImageNet:
 				hint = "; these are nearly ImageNet's classes: give " + imagenet1k + " for them"
-			case !IsSynset(e.name):
+			case !IsSynset(e.Name):
 				hint = "; where two classes have one name, a list of synsets keeps them apart"
 			}
-			return fail(max(first, e.line), "%q is there twice, first at %s %d%s", e.name, unit, min(first, e.line), hint)
+			return fail(max(first, e.Line), "%q is there twice, first at %s %d%s", e.Name, unit, min(first, e.Line), hint)
 		}
-		seen[e.name] = e.line
-		l.Names = append(l.Names, e.name)
+		seen[e.Name] = e.Line
+		l.Names = append(l.Names, e.Name)
 	}
-	if slices.ContainsFunc(entries, func(e entry) bool { return len(e.words) > 0 }) {
+	if slices.ContainsFunc(entries, func(e form.Entry) bool { return len(e.Words) > 0 }) {
 		for _, e := range entries {
-			l.Words = append(l.Words, e.words)
+			l.Words = append(l.Words, e.Words)
 		}
 	}
 	l.noteMixture()
@@ -241,33 +220,33 @@ func finish(entries []entry, unit string) (*List, error) {
 }
 
 // order sorts entries by their numbers, which go from 0 or 1 without a gap.
-func (l *List) order(entries []entry, unit string) error {
-	if !entries[0].numbered {
+func (l *List) order(entries []form.Entry, unit string) error {
+	if !entries[0].Numbered {
 		return nil
 	}
-	slices.SortStableFunc(entries, func(a, b entry) int {
+	slices.SortStableFunc(entries, func(a, b form.Entry) int {
 		switch {
-		case a.number < b.number:
+		case a.Number < b.Number:
 			return -1
-		case a.number > b.number:
+		case a.Number > b.Number:
 			return 1
 		}
 		return 0
 	})
-	first := entries[0].number
+	first := entries[0].Number
 	if first != 0 && first != 1 {
-		return &Error{Unit: unit, Line: entries[0].line, Problem: fmt.Sprintf("the smallest number is %d, want 0 or 1", first)}
+		return &Error{Unit: unit, Line: entries[0].Line, Problem: fmt.Sprintf("the smallest number is %d, want 0 or 1", first)}
 	}
 	for i, e := range entries {
 		want := first + int64(i)
-		if e.number == want {
+		if e.Number == want {
 			continue
 		}
-		problem := fmt.Sprintf("number %d, and no class has %d", e.number, want)
-		if e.number < want {
-			problem = fmt.Sprintf("number %d is there twice, first at %s %d", e.number, unit, entries[i-1].line)
+		problem := fmt.Sprintf("number %d, and no class has %d", e.Number, want)
+		if e.Number < want {
+			problem = fmt.Sprintf("number %d is there twice, first at %s %d", e.Number, unit, entries[i-1].Line)
 		}
-		return &Error{Unit: unit, Line: e.line, Problem: problem}
+		return &Error{Unit: unit, Line: e.Line, Problem: problem}
 	}
 	l.First = int(first)
 	return nil
@@ -303,23 +282,13 @@ func (l *List) noteMixture() {
 
 // dictionary says whether these are WordNet's synsets and not somebody's classes:
 // more than any release of ImageNet has classes (21,841).
-func dictionary(entries []entry) bool {
-	return len(entries) > 30_000 && !slices.ContainsFunc(entries, func(e entry) bool { return !IsSynset(e.name) })
+func dictionary(entries []form.Entry) bool {
+	return len(entries) > 30_000 && !slices.ContainsFunc(entries, func(e form.Entry) bool { return !IsSynset(e.Name) })
 }
 
 // IsSynset says whether a name is a synset's as ImageNet writes it: n and eight
 // digits.
-func IsSynset(name string) bool {
-	if len(name) != 9 || name[0] != 'n' {
-		return false
-	}
-	for _, c := range []byte(name[1:]) {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return true
-}
+func IsSynset(name string) bool { return form.IsSynset(name) }
 
 const (
 	builtinPrefix = "builtin:"
@@ -333,7 +302,7 @@ var imagenet = sync.OnceValue(func() *List {
 	var l List
 	for line := range strings.Lines(string(imagenetText)) {
 		synset, words, _ := strings.Cut(strings.TrimSpace(line), " ")
-		l.Names, l.Words = append(l.Names, synset), append(l.Words, splitWords(words))
+		l.Names, l.Words = append(l.Names, synset), append(l.Words, form.Words(words))
 	}
 	l.Source = imagenet1k
 	return &l

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/synshard/synshard/source/classlist/form"
 )
 
 // Index gives the label of a name that stands in the list just so.
@@ -20,7 +22,7 @@ func (l *List) build() {
 	for i, name := range l.Names {
 		l.index[name] = i
 		words := []string{name}
-		words = append(words, splitWords(name)...)
+		words = append(words, form.Words(name)...)
 		if l.Words != nil {
 			words = append(words, l.Words[i]...)
 			words = append(words, strings.Join(l.Words[i], ", "))
@@ -261,21 +263,21 @@ func (l *List) wordsOf(name string) []string {
 // order its synsets: two pairs of classes share their first word (crane,
 // maillot), so that the words alone would not tell them apart. A class for the
 // background may stand before or behind them.
-func (l *List) takeImageNet(entries []entry) []entry {
+func (l *List) takeImageNet(entries []form.Entry) []form.Entry {
 	im := imagenet()
 	n := len(im.Names)
 	if len(entries) != n && len(entries) != n+1 {
 		return entries
 	}
 	at := 0
-	if len(entries) == n+1 && background(entries[0].name) {
+	if len(entries) == n+1 && background(entries[0].Name) {
 		at = 1
-	} else if len(entries) == n+1 && !background(entries[n].name) {
+	} else if len(entries) == n+1 && !background(entries[n].Name) {
 		return entries
 	}
 	wrong := 0
 	for i := range n {
-		if !means(entries[at+i].name, im.Words[i]) {
+		if !means(entries[at+i].Name, im.Words[i]) {
 			wrong++
 		}
 	}
@@ -288,7 +290,7 @@ func (l *List) takeImageNet(entries []entry) []entry {
 	}
 	entries = slices.Clone(entries)
 	for i := range n {
-		entries[at+i].name, entries[at+i].words = im.Names[i], im.Words[i]
+		entries[at+i].Name, entries[at+i].Words = im.Names[i], im.Words[i]
 	}
 	l.Notes = append(l.Notes, "the words of ImageNet's 1,000 classes in their order: taken as their synsets")
 	return entries
@@ -304,7 +306,7 @@ func means(name string, words []string) bool {
 	if IsSynset(name) {
 		return false
 	}
-	parts := append(splitWords(name), strings.TrimRight(name, "0123456789"))
+	parts := append(form.Words(name), strings.TrimRight(name, "0123456789"))
 	for _, part := range parts {
 		for _, w := range words {
 			if normal(part) == normal(w) {

@@ -1,30 +1,65 @@
-package classlist
+// Package literal reads values as JSON has them and as Python prints them: texts,
+// integers, lists and objects, which is all that lists of names are made of.
+package literal
 
 import (
 	"encoding/json"
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// literal is a value of JSON, or of the part of Python's syntax in which lists
-// and dictionaries of names are printed. An object keeps its order.
-type literal struct {
-	line   int
-	kind   byte // 's' text, 'n' integer, 'a' list, 'o' object, '-' anything else
-	text   string
-	number int64
-	keys   []literal // of an object: texts or integers
-	items  []literal // of a list or an object
+// Kind is what a Value is.
+type Kind byte
+
+// The kinds of values.
+const (
+	Other  Kind = iota // a number that is not whole, true, false, null or None
+	Text               // a string
+	Number             // an integer
+	List               // in brackets or parentheses
+	Object             // in braces
+)
+
+// Value is a value of JSON, or of the part of Python's syntax in which lists and
+// dictionaries of names are printed.
+type Value struct {
+	Line   int // from 1, where it begins
+	Kind   Kind
+	Text   string // of a Text, and what stood there of a Number or Other
+	Number int64
+	Keys   []Value // of an Object, in its order: all different, Texts or Numbers
+	Items  []Value // of a List or an Object
 }
 
-func (v *literal) get(key string) *literal {
-	for i := range v.keys {
-		if v.keys[i].kind == 's' && strings.EqualFold(v.keys[i].text, key) {
-			return &v.items[i]
+// Get gives an Object's item under a key, in any case of letters, or nil.
+func (v *Value) Get(key string) *Value {
+	for i := range v.Keys {
+		if v.Keys[i].Kind == Text && strings.EqualFold(v.Keys[i].Text, key) {
+			return &v.Items[i]
 		}
 	}
 	return nil
+}
+
+// Same compares two values without their lines.
+func (v Value) Same(o Value) bool {
+	return v.Kind == o.Kind && v.Text == o.Text && v.Number == o.Number &&
+		slices.EqualFunc(v.Keys, o.Keys, Value.Same) && slices.EqualFunc(v.Items, o.Items, Value.Same)
+}
+
+// Error is what is wrong with a text, and the line of it.
+type Error struct {
+	Line    int
+	Problem string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }
+
+func errorAt(line int, format string, args ...any) error {
+	return &Error{line, fmt.Sprintf(format, args...)}
 }
 
 const maxDepth = 64
@@ -36,11 +71,11 @@ type scanner struct {
 	line int
 }
 
-// literals reads all values of a text: one, or one after another as JSON lines
-// has them.
-func literals(text string) ([]literal, error) {
+// Parse reads all values of a text: one, or one after another as JSON lines has
+// them. It fails with an *Error.
+func Parse(text string) ([]Value, error) {
 	s := &scanner{text: text, line: 1}
-	var out []literal
+	var out []Value
 	for {
 		s.space()
 		if s.at == len(s.text) {
@@ -82,44 +117,47 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
-func (s *scanner) value(depth int) (literal, error) {
-	v := literal{line: s.line}
+func (s *scanner) value(depth int) (Value, error) {
+	v := Value{Line: s.line}
 	if depth > maxDepth {
 		return v, errorAt(s.line, "lists in lists, more than %d deep", maxDepth)
 	}
 	var err error
 	switch c := s.peek(); c {
 	case '"', '\'':
-		v.kind = 's'
-		v.text, err = s.quoted(c)
+		v.Kind = Text
+		v.Text, err = s.quoted(c)
 	case '[', '(':
-		v.kind = 'a'
-		v.items, err = s.list(c, depth)
+		v.Kind = List
+		v.Items, err = s.list(c, depth)
 	case '{':
-		v.kind = 'o'
-		v.keys, v.items, err = s.object(depth)
+		v.Kind = Object
+		v.Keys, v.Items, err = s.object(depth)
 	default:
-		v.kind, v.number, v.text, err = s.word()
+		v.Kind, v.Number, v.Text, err = s.word()
 	}
 	return v, err
 }
 
 // word reads a number, or a word such as null, None or true.
-func (s *scanner) word() (kind byte, number int64, text string, err error) {
+func (s *scanner) word() (kind Kind, number int64, text string, err error) {
 	from := s.at
 	for s.at < len(s.text) && (strings.IndexByte("+-._", s.text[s.at]) >= 0 || isAlnum(s.text[s.at])) {
 		s.at++
 	}
 	w := s.text[from:s.at]
 	if n, err := strconv.ParseInt(w, 10, 64); err == nil {
-		return 'n', n, w, nil
+		return Number, n, w, nil
 	}
 	if _, err := strconv.ParseFloat(w, 64); err == nil {
-		return '-', 0, w, nil
+		return Other, 0, w, nil
 	}
 	switch w {
 	case "null", "true", "false", "None", "True", "False":
-		return '-', 0, w, nil
+		return Other, 0, w, nil
+	}
+	if s.at == len(s.text) {
+		return 0, 0, "", errorAt(s.line, "it ends before its brackets are closed")
 	}
 	return 0, 0, "", errorAt(s.line, "neither JSON nor a list as Python prints it at %.20q", s.text[from:])
 }
@@ -189,7 +227,7 @@ func escape(s string) (n int, text string) {
 
 // list reads a list in either kind of brackets. A comma may stand behind the
 // last item.
-func (s *scanner) list(open byte, depth int) (items []literal, err error) {
+func (s *scanner) list(open byte, depth int) (items []Value, err error) {
 	end := map[byte]byte{'[': ']', '(': ')'}[open]
 	start := s.line
 	s.at++
@@ -228,7 +266,7 @@ func (s *scanner) separator(end byte, start int) error {
 	return nil
 }
 
-func (s *scanner) object(depth int) (keys, items []literal, err error) {
+func (s *scanner) object(depth int) (keys, items []Value, err error) {
 	start := s.line
 	s.at++
 	seen := map[string]int{}
@@ -242,13 +280,13 @@ func (s *scanner) object(depth int) (keys, items []literal, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if k.kind != 's' && k.kind != 'n' {
-			return nil, nil, errorAt(k.line, "a key that is neither a name nor a number")
+		if k.Kind != Text && k.Kind != Number {
+			return nil, nil, errorAt(k.Line, "a key that is neither a name nor a number")
 		}
-		if first, twice := seen[k.text]; twice {
-			return nil, nil, errorAt(k.line, "%q is there twice, first at line %d", k.text, first)
+		if first, twice := seen[k.Text]; twice {
+			return nil, nil, errorAt(k.Line, "%q is there twice, first at line %d", k.Text, first)
 		}
-		seen[k.text] = k.line
+		seen[k.Text] = k.Line
 		s.space()
 		if s.peek() != ':' {
 			return nil, nil, errorAt(s.line, "want a colon at %.20q", s.text[s.at:])

@@ -1,4 +1,4 @@
-package classlist
+package form
 
 import (
 	"encoding/csv"
@@ -47,7 +47,7 @@ type textLine struct {
 }
 
 // parseText reads lines of names, with or without a heading.
-func parseText(text string) (*List, error) {
+func parseText(text string) (*Form, error) {
 	var lines []textLine
 	text = namesBlock(text)
 	for i, line := range strings.Split(text, "\n") {
@@ -58,23 +58,15 @@ func parseText(text string) (*List, error) {
 	if len(lines) == 0 {
 		return nil, errorAt(0, "no classes in it")
 	}
-	var entries []entry
-	var notes []string
+	f := &Form{Unit: "line"}
 	var err error
 	if comma, ok := heading(lines); ok {
-		entries, err = parseTable(text, comma)
-		notes = append(notes, "its first line is a heading: "+lines[0].text)
+		f.Notes = append(f.Notes, "its first line is a heading: "+lines[0].text)
+		f.Entries, err = parseTable(text, comma)
 	} else {
-		entries, err = parseLines(lines)
+		f.Entries, err = parseLines(lines)
 	}
-	if err != nil {
-		return nil, err
-	}
-	l, err := finish(entries, "line")
-	if err == nil {
-		l.Notes = append(notes, l.Notes...)
-	}
-	return l, err
+	return f, err
 }
 
 // namesBlock empties the lines around the block "names:" of a YAML file, as data sets
@@ -152,25 +144,25 @@ func (r *record) put(c column, value string) {
 	}
 }
 
-// entry makes a class of the fields: a synset before a name before words.
-func (r *record) entry(line int) (entry, bool) {
-	e := entry{line: line, words: splitWords(r.values[words])}
+// Entry makes a class of the fields: a synset before a name before words.
+func (r *record) entry(line int) (Entry, bool) {
+	e := Entry{Line: line, Words: Words(r.values[words])}
 	if v := r.values[number]; v != "" {
 		n, err := strconv.ParseInt(v, 10, 64)
-		e.numbered, e.number = err == nil, n
+		e.Numbered, e.Number = err == nil, n
 	}
 	switch {
 	case r.values[synset] != "":
-		e.name = r.values[synset]
-		if e.words == nil {
-			e.words = splitWords(r.values[name])
+		e.Name = r.values[synset]
+		if e.Words == nil {
+			e.Words = Words(r.values[name])
 		}
 	case r.values[name] != "":
-		e.name = r.values[name]
+		e.Name = r.values[name]
 	default:
-		e.name, e.words = strings.Join(e.words, ", "), nil
+		e.Name, e.Words = strings.Join(e.Words, ", "), nil
 	}
-	return e, e.name != ""
+	return e, e.Name != ""
 }
 
 // heading says whether the first line is one, and what is between its fields. A
@@ -213,39 +205,25 @@ func isInteger(s string) bool {
 }
 
 // parseTable reads a table with a heading. # begins a comment.
-func parseTable(text string, comma rune) ([]entry, error) {
-	r := csv.NewReader(strings.NewReader(text))
-	r.Comma, r.Comment, r.FieldsPerRecord, r.TrimLeadingSpace = comma, '#', -1, comma != '\t'
-	r.LazyQuotes = comma == '\t' // where tabs are between fields, quotes are often just quotes
+func parseTable(text string, comma rune) ([]Entry, error) {
+	rows := csvRows
+	if comma == '\t' { // quotes are just quotes there
+		rows = tabRows
+	}
 	var columns []column
-	var entries []entry
-	for {
-		fields, err := r.Read()
-		if err == io.EOF {
-			return entries, nil
-		}
-		var bad *csv.ParseError
-		if errors.As(err, &bad) {
-			return nil, errorAt(bad.Line, "%v", bad.Err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		line, _ := r.FieldPos(0)
-		if len(fields) == 1 && strings.TrimSpace(fields[0]) == "" {
-			continue
-		}
+	var entries []Entry
+	err := rows(text, comma, func(line int, fields []string) error {
 		if columns == nil {
 			for _, f := range fields {
 				columns = append(columns, columnOf(f))
 			}
 			if slices.Contains(columns, image) {
-				return nil, errorAt(line, "a list of images and not of classes: %s", strings.Join(fields, string(comma)))
+				return errorAt(line, "a list of images and not of classes: %s", strings.Join(fields, string(comma)))
 			}
-			continue
+			return nil
 		}
 		if len(fields) > len(columns) {
-			return nil, errorAt(line, "%d fields, and the heading has %d", len(fields), len(columns))
+			return errorAt(line, "%d fields, and the heading has %d", len(fields), len(columns))
 		}
 		var rec record
 		for i, f := range fields {
@@ -253,12 +231,56 @@ func parseTable(text string, comma rune) ([]entry, error) {
 		}
 		e, ok := rec.entry(line)
 		if !ok {
-			return nil, errorAt(line, "neither a synset nor a name in it")
+			return errorAt(line, "neither a synset nor a name in it")
 		}
-		if n := len(entries); n > 0 && entries[n-1].numbered != e.numbered {
-			return nil, errorAt(line, "some classes have a number and some have none")
+		if n := len(entries); n > 0 && entries[n-1].Numbered != e.Numbered {
+			return errorAt(line, "some classes have a number and some have none")
 		}
 		entries = append(entries, e)
+		return nil
+	})
+	return entries, err
+}
+
+// tabRows calls f with the fields of each line.
+func tabRows(text string, _ rune, f func(line int, fields []string) error) error {
+	for i, line := range strings.Split(text, "\n") {
+		if strings.TrimSpace(line) == "" || strings.HasPrefix(strings.TrimSpace(line), "#") {
+			continue
+		}
+		fields := strings.Split(line, "\t")
+		for k := range fields {
+			fields[k] = unquote(fields[k])
+		}
+		if err := f(i+1, fields); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// csvRows calls f with the rows of CSV, whose fields may have lines of their own.
+func csvRows(text string, comma rune, f func(line int, fields []string) error) error {
+	r := csv.NewReader(strings.NewReader(text))
+	r.Comma, r.Comment, r.FieldsPerRecord, r.TrimLeadingSpace = comma, '#', -1, true
+	for {
+		fields, err := r.Read()
+		var bad *csv.ParseError
+		switch {
+		case err == io.EOF:
+			return nil
+		case errors.As(err, &bad):
+			return errorAt(bad.Line, "%v", bad.Err)
+		case err != nil:
+			return err
+		}
+		line, _ := r.FieldPos(0)
+		if len(fields) == 1 && strings.TrimSpace(fields[0]) == "" {
+			continue
+		}
+		if err := f(line, fields); err != nil {
+			return err
+		}
 	}
 }
 
@@ -271,16 +293,16 @@ var (
 )
 
 // parseLines reads lines without a heading.
-func parseLines(lines []textLine) ([]entry, error) {
+func parseLines(lines []textLine) ([]Entry, error) {
 	if everyLine(lines, func(s string) bool { return strings.HasPrefix(s, "- ") }) { // a list of YAML
 		for i := range lines {
 			lines[i].text = strings.TrimSpace(lines[i].text[2:])
 		}
 	}
-	entries := make([]entry, len(lines))
+	entries := make([]Entry, len(lines))
 	rest := make([]string, len(lines))
 	for i, l := range lines {
-		entries[i].line, rest[i] = l.number, unquote(l.text)
+		entries[i].Line, rest[i] = l.number, unquote(l.text)
 	}
 	for _, form := range []struct {
 		at, number int
@@ -294,11 +316,11 @@ func parseLines(lines []textLine) ([]entry, error) {
 			break
 		}
 	}
-	if !entries[0].numbered && everyLine(lines, numberMid.MatchString) {
+	if !entries[0].Numbered && everyLine(lines, numberMid.MatchString) {
 		for i, l := range lines { // the development kit's map_clsloc.txt: n02119789 1 kit_fox
 			m := numberMid.FindStringSubmatch(l.text)
-			entries[i].numbered, rest[i] = true, m[1]+" "+m[3]
-			entries[i].number, _ = strconv.ParseInt(m[2], 10, 64)
+			entries[i].Numbered, rest[i] = true, m[1]+" "+m[3]
+			entries[i].Number, _ = strconv.ParseInt(m[2], 10, 64)
 		}
 	}
 	if len(lines) == 1 && strings.Count(rest[0], ",") > 0 && !synsetFirst.MatchString(rest[0]) {
@@ -320,7 +342,7 @@ func everyLine(lines []textLine, f func(string) bool) bool {
 // nothing else can be meant: what is left must not be the same on all lines
 // (grade 1, grade 2), and behind a blank it is a label only where the numbers
 // are those of labels.
-func takeNumbers(lines []textLine, entries []entry, rest []string, cut *regexp.Regexp, numberAt, nameAt int) (bool, error) {
+func takeNumbers(lines []textLine, entries []Entry, rest []string, cut *regexp.Regexp, numberAt, nameAt int) (bool, error) {
 	numbers, names := make([]int64, len(lines)), make([]string, len(lines))
 	loose, same := false, len(lines) > 1
 	for i, l := range lines {
@@ -340,7 +362,7 @@ func takeNumbers(lines []textLine, entries []entry, rest []string, cut *regexp.R
 		return false, errorAt(lines[0].number, "every line has a number, and they are not labels from 0 or 1 without a gap: write %q in quotes where it is a name", lines[0].text)
 	}
 	for i := range entries {
-		entries[i].numbered, entries[i].number, rest[i] = true, numbers[i], names[i]
+		entries[i].Numbered, entries[i].Number, rest[i] = true, numbers[i], names[i]
 	}
 	return true, nil
 }
@@ -367,15 +389,15 @@ func permutation(numbers []int64) bool {
 }
 
 // takeNames makes names and words of what is left of the lines.
-func takeNames(entries []entry, rest []string) error {
+func takeNames(entries []Entry, rest []string) error {
 	if at, ok := synsetColumn(rest); ok { // tench,n01440764
 		for i, r := range rest {
 			fields := csvFields(r)
 			e := &entries[i]
-			e.name = fields[at]
+			e.Name = fields[at]
 			for k, f := range fields {
 				if k != at {
-					e.words = append(e.words, splitWords(f)...)
+					e.Words = append(e.Words, Words(f)...)
 				}
 			}
 		}
@@ -386,15 +408,15 @@ func takeNames(entries []entry, rest []string) error {
 		synset, text, ok := cutSynset(r)
 		switch {
 		case ok && synsetAny.MatchString(text):
-			return errorAt(e.line, "several synsets in one line: %.60q", r)
+			return errorAt(e.Line, "several synsets in one line: %.60q", r)
 		case ok:
-			e.name, e.words = synset, splitWords(text)
+			e.Name, e.Words = synset, Words(text)
 		case strings.Contains(r, "\t"):
-			return errorAt(e.line, "columns between tabs, none of synsets, and no heading that says which is the name: %.60q", r)
+			return errorAt(e.Line, "columns between tabs, none of synsets, and no heading that says which is the name: %.60q", r)
 		case synsetAny.MatchString(r):
-			return errorAt(e.line, "a synset within other text: %.60q", r)
+			return errorAt(e.Line, "a synset within other text: %.60q", r)
 		default:
-			e.name = r
+			e.Name = r
 		}
 	}
 	return nil
@@ -469,16 +491,4 @@ func unquote(s string) string {
 		}
 	}
 	return s
-}
-
-// splitWords splits the words of a class: "tench, Tinca tinca". An underscore
-// stands for a blank.
-func splitWords(s string) []string {
-	var out []string
-	for w := range strings.SplitSeq(s, ",") {
-		if w = strings.TrimSpace(strings.ReplaceAll(w, "_", " ")); w != "" {
-			out = append(out, w)
-		}
-	}
-	return out
 }
