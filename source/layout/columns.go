@@ -4,15 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
-
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout/labelfile"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // rowKind says whether a container's entries are rows of a file, or images given one by
@@ -217,11 +216,11 @@ func (m *maker) rowSplit(i int) string {
 	if in.Within == "" {
 		return m.pathSplit(in.Path, in.Kind)
 	}
-	if s := fileSplit(in.Within); s != "" {
+	if s := naming.FileSplit(in.Within); s != "" {
 		return s
 	}
-	for dir, _ := split(in.Within); dir != ""; dir, _ = split(dir) {
-		if s, sure := likeSplit(base(dir)); sure {
+	for dir, _ := naming.Cut(in.Within); dir != ""; dir, _ = naming.Cut(dir) {
+		if s, sure := naming.LikeSplit(naming.Base(dir)); sure {
 			return s
 		}
 	}
@@ -234,7 +233,7 @@ func pathSplits(entries []source.Entry) map[string]bool {
 	found := map[string]bool{}
 	last := ""
 	for k := range entries {
-		dir, _ := split(entries[k].Name)
+		dir, _ := naming.Cut(entries[k].Name)
 		if dir == last {
 			continue
 		}
@@ -252,7 +251,7 @@ func pathSplits(entries []source.Entry) map[string]bool {
 // splitIn is the split of the one directory of a path that is called after one.
 func splitIn(dir string) (found string) {
 	for el := range strings.SplitSeq(dir, "/") {
-		if s := splitWord(el); s != "" {
+		if s := naming.SplitWord(el); s != "" {
 			if found != "" && found != s {
 				return ""
 			}
@@ -368,15 +367,8 @@ func (l notTaken) place(int, int, *source.Entry) (spot, error) {
 	return spot{reason: l.reason, image: true}, nil
 }
 
-// dataCard is what Hugging Face's dataset card says of the files of splits.
-type dataCard struct {
-	files []cardFiles
-}
-
-type cardFiles struct{ split, pattern string }
-
 // dataCard reads the README.md at the root of a folder of rows, if there is one.
-func (m *maker) dataCard(from, to int) (*dataCard, error) {
+func (m *maker) dataCard(from, to int) (*labelfile.Card, error) {
 	rows := false
 	var card *source.Entry
 	for i := from; i < to; i++ {
@@ -394,112 +386,24 @@ func (m *maker) dataCard(from, to int) (*dataCard, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := parseCard(text(b))
+	c, err := labelfile.ParseCard(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s/README.md: %w", m.given(from), err)
 	}
 	return c, nil
 }
 
-// parseCard reads the configs of a card's front matter. Of several the one called
-// default, or marked so, holds.
-func parseCard(s string) (*dataCard, error) {
-	rest, ok := strings.CutPrefix(s, "---\n")
-	if !ok {
-		return nil, nil
-	}
-	front, _, ok := strings.Cut(rest, "\n---")
-	if !ok {
-		return nil, nil
-	}
-	var v struct {
-		Configs []struct {
-			Name    string `yaml:"config_name"`
-			Default bool   `yaml:"default"`
-			Files   any    `yaml:"data_files"`
-		} `yaml:"configs"`
-	}
-	if err := yaml.Unmarshal([]byte(front), &v); err != nil {
-		return nil, fmt.Errorf("the card's front matter: %w", err)
-	}
-	if len(v.Configs) == 0 {
-		return nil, nil
-	}
-	use := v.Configs[0]
-	var names []string
-	for _, c := range v.Configs {
-		names = append(names, c.Name)
-	}
-	if len(v.Configs) > 1 {
-		i := slices.IndexFunc(v.Configs, func(c struct {
-			Name    string `yaml:"config_name"`
-			Default bool   `yaml:"default"`
-			Files   any    `yaml:"data_files"`
-		}) bool {
-			return c.Default || c.Name == "default"
-		})
-		if i < 0 {
-			return nil, fmt.Errorf("its card has the configurations %s and none is the default: give the files of one", strings.Join(names, ", "))
-		}
-		use = v.Configs[i]
-	}
-	return &dataCard{cardPatterns(use.Files)}, nil
-}
-
-// cardPatterns reads data_files: a pattern, a list of them, or a list of splits and
-// their patterns.
-func cardPatterns(v any) (out []cardFiles) {
-	switch v := v.(type) {
-	case string:
-		return []cardFiles{{"train", v}}
-	case []any:
-		for _, item := range v {
-			if m, ok := item.(map[string]any); ok {
-				s, _ := m["split"].(string)
-				for _, f := range cardPatterns(m["path"]) {
-					out = append(out, cardFiles{s, f.pattern})
-				}
-				continue
-			}
-			out = append(out, cardPatterns(item)...)
-		}
-	}
-	return out
-}
-
-// splitOf is the split of a file by the card; or why the card leaves it out; or
-// neither, where the card says nothing of files.
-func (c *dataCard) splitOf(rel string) (split, leftOut string) {
-	if c == nil || len(c.files) == 0 {
+// cardSplit is the split of a file by the card; or why it is left out; or neither, where
+// the card says nothing.
+func cardSplit(c *labelfile.Card, rel string) (split, leftOut string) {
+	said, listed, ok := c.SplitOf(rel)
+	switch {
+	case !ok:
 		return "", ""
+	case !listed:
+		return "", "the dataset card does not name its file"
+	case naming.SplitWord(said) == "":
+		return "", fmt.Sprintf("the dataset card puts its file into the split %q", said)
 	}
-	for _, f := range c.files {
-		if !matches(f.pattern, rel) {
-			continue
-		}
-		if s := splitWord(f.split); s != "" {
-			return s, ""
-		}
-		return "", fmt.Sprintf("the dataset card puts its file into the split %q", f.split)
-	}
-	return "", "the dataset card does not name its file"
-}
-
-// matches says whether a file's path fits a pattern, in which ** stands for any
-// directories.
-func matches(pattern, name string) bool {
-	if ok, err := path.Match(pattern, name); err == nil && ok {
-		return true
-	}
-	head, tail, ok := strings.Cut(pattern, "**/")
-	if !ok {
-		return false
-	}
-	rest, ok := strings.CutPrefix(name, head)
-	for ; ok; _, rest, ok = strings.Cut(rest, "/") {
-		if matches(tail, rest) {
-			return true
-		}
-	}
-	return false
+	return naming.SplitWord(said), ""
 }

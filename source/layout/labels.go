@@ -1,16 +1,16 @@
 package layout
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout/labelfile"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // labelFiles are the files of a tree that say the classes of images or what classes
@@ -36,11 +36,11 @@ type labels struct {
 
 func (l *labels) of(virtual string) (string, bool) {
 	if !l.byPath {
-		virtual = base(virtual)
+		virtual = naming.Base(virtual)
 		if c, ok := l.class[virtual]; ok {
 			return c, true
 		}
-		virtual = stem(virtual)
+		virtual = naming.Stem(virtual)
 	}
 	c, ok := l.class[virtual]
 	return c, ok
@@ -81,7 +81,7 @@ func (t *tree) readLabelFiles(inputs []int) (labelFiles, error) {
 	for _, i := range inputs {
 		var files []*source.Entry
 		for k := range t.m.inputs[i].Entries {
-			if e := &t.m.inputs[i].Entries[k]; !e.Archive && labelFile(base(e.Name)) && !source.Junk(e.Name) {
+			if e := &t.m.inputs[i].Entries[k]; !e.Archive && labelFile(naming.Base(e.Name)) && !source.Junk(e.Name) {
 				files = append(files, e)
 			}
 		}
@@ -110,7 +110,7 @@ func labelFile(name string) bool {
 
 // file reads a file of labels; read is false where it says no class of any image.
 func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error) {
-	dir, name := split(e.Name)
+	dir, name := naming.Cut(e.Name)
 	dir = t.virtual(i, dir)
 	b, err := t.m.o.Read(*e)
 	if err != nil {
@@ -131,9 +131,12 @@ func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error
 		if f.kaggle != nil {
 			return false, fmt.Errorf("a second file %s", name)
 		}
-		f.kaggle, err = readTable(b, name, "ImageId", "PredictionString")
+		f.kaggle = &labels{name: name}
+		f.kaggle.class, err = labelfile.Solution(b)
 	case "val_annotations.txt":
-		f.beside[dir], err = readAnnotations(b, name)
+		l := &labels{name: name}
+		l.class, err = labelfile.Annotations(b)
+		f.beside[dir] = l
 	default:
 		if f.metadata[dir] != nil {
 			return false, errors.New("metadata.csv and metadata.jsonl in one directory: which of them holds cannot be told")
@@ -147,88 +150,12 @@ func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error
 	return true, err
 }
 
-// readAnnotations reads tiny-imagenet's val_annotations.txt: name, synset and four
-// numbers between tabs.
-func readAnnotations(b []byte, name string) (*labels, error) {
-	l := &labels{name: name, class: map[string]string{}}
-	for i, line := range strings.Split(text(b), "\n") {
-		fields := strings.Fields(line)
-		if len(fields) == 0 {
-			continue
-		}
-		if len(fields) < 2 || !classlist.IsSynset(fields[1]) {
-			return nil, fmt.Errorf("line %d: want a name and a synset and not %.60q", i+1, line)
-		}
-		if err := l.put(fields[0], fields[1]); err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
-		}
-	}
-	return l, nil
-}
-
 func (l *labels) put(key, class string) error {
 	if have, ok := l.class[key]; ok && have != class {
 		return fmt.Errorf("%s is of %s, and before of %s", key, class, have)
 	}
 	l.class[key] = class
 	return nil
-}
-
-// text is a file's text with plain ends of lines and no byte order mark.
-func text(b []byte) string {
-	return strings.ReplaceAll(strings.TrimPrefix(string(b), "\ufeff"), "\r\n", "\n")
-}
-
-// readTable reads Kaggle's solution: an image's name, then "n01440764 xmin ymin xmax ymax" for each
-// box, of which the first synset is the image's. Further columns do not matter.
-func readTable(b []byte, name string, key, value string) (*labels, error) {
-	rows, line, err := table2(text(b))
-	if err != nil {
-		return nil, err
-	}
-	l := &labels{name: name, class: map[string]string{}}
-	k, v := 0, 1
-	for n, row := range rows {
-		if n == 0 && len(row) > 0 && !strings.HasPrefix(row[0], "ILSVRC") {
-			for c, h := range row {
-				switch strings.TrimSpace(h) {
-				case key:
-					k = c
-				case value:
-					v = c
-				}
-			}
-			continue
-		}
-		if len(row) <= max(k, v) {
-			return nil, fmt.Errorf("line %d: %d fields, want %d", line[n], len(row), max(k, v)+1)
-		}
-		synset, _, _ := strings.Cut(strings.TrimSpace(row[v]), " ")
-		if !classlist.IsSynset(synset) || row[k] == "" {
-			return nil, fmt.Errorf("line %d: %.60q does not begin with a synset", line[n], row[v])
-		}
-		if err := l.put(strings.TrimSpace(row[k]), synset); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line[n], err)
-		}
-	}
-	return l, nil
-}
-
-// table2 reads CSV and the lines at which its rows begin.
-func table2(s string) (rows [][]string, lines []int, err error) {
-	r := csv.NewReader(strings.NewReader(s))
-	r.FieldsPerRecord = -1
-	for {
-		row, err := r.Read()
-		if err == io.EOF {
-			return rows, lines, nil
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		line, _ := r.FieldPos(0)
-		rows, lines = append(rows, row), append(lines, line)
-	}
 }
 
 // readMetadata reads Hugging Face's metadata of the images in and below a directory: a

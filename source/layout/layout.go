@@ -32,6 +32,7 @@ import (
 
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // Input is a container: what is known of it, and what is in it.
@@ -182,7 +183,7 @@ type maker struct {
 	units     []*unit
 	of        []*unit // of each input
 	table     table
-	files     files
+	files     naming.Files
 	notes     []string
 	kinds     []string // descriptions of layouts
 	webs      []*webdataset
@@ -233,15 +234,15 @@ func newMaker(inputs []Input, o Options) (*maker, error) {
 		}
 		m.forced[w] = true
 	}
-	if o.Split != "" && !slices.Contains(splitNames, o.Split) {
-		return nil, fmt.Errorf("split %q: want one of %s", o.Split, strings.Join(splitNames, ", "))
+	if o.Split != "" && !slices.Contains(naming.Splits, o.Split) {
+		return nil, fmt.Errorf("split %q: want one of %s", o.Split, strings.Join(naming.Splits, ", "))
 	}
 	if o.ValFraction < 0 || o.ValFraction >= 1 {
 		return nil, fmt.Errorf("a fraction of %v for validation: want one from 0 to below 1", o.ValFraction)
 	}
 	for i, in := range inputs {
-		if in.Split != "" && !slices.Contains(splitNames, in.Split) {
-			return nil, fmt.Errorf("%s: split %q: want one of %s", in.Info.Path, in.Split, strings.Join(splitNames, ", "))
+		if in.Split != "" && !slices.Contains(naming.Splits, in.Split) {
+			return nil, fmt.Errorf("%s: split %q: want one of %s", in.Info.Path, in.Split, strings.Join(naming.Splits, ", "))
 		}
 		for k := range in.Entries {
 			if int(in.Entries[k].Container) != i {
@@ -309,7 +310,7 @@ func (m *maker) group(from, to int) error {
 			return err
 		}
 		if rowKind(m.inputs[i].Info.Kind) {
-			switch split, leftOut := card.splitOf(m.inputs[i].Info.Within); {
+			switch split, leftOut := cardSplit(card, m.inputs[i].Info.Within); {
 			case split != "":
 				u.hint = split
 			case leftOut != "":

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // drawn are trees that people have, by name, with all files of each.
@@ -209,7 +210,7 @@ func planOf(t *testing.T, path string) (images []string, skipped map[string]int)
 		for _, im := range s.Images {
 			path := im.Path
 			if rowKind(inputs[im.Container].Info.Kind) {
-				path = base(im.Name)
+				path = naming.Base(im.Name)
 			}
 			images = append(images, fmt.Sprintf("%s %s", describe(p, s.Name, im.Class), path))
 		}

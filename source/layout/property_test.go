@@ -15,6 +15,7 @@ import (
 
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // where says where each entry of a plan is: its split and class, or why it is
@@ -169,7 +170,7 @@ func TestUnseen(t *testing.T) {
 		"ILSVRC2012_val_00000002_n01440764.png": "val n01440764",
 		"x/cat/a.jpg":                           "train cat",
 		"a.jpg":                                 "train",
-		"n01440764/a.xml":                       notAnImage,
+		"n01440764/a.xml":                       naming.NotAnImage,
 		"__MACOSX/a.jpg":                        source.JunkReason,
 		"n99999999/a.jpg":                       "error",
 		"dog/a.jpg":                             "error",

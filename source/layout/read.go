@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // understand gives every directory of images its verdict.
@@ -93,7 +95,7 @@ func (t *tree) allKnown(kids []int32) bool {
 		return false
 	}
 	for _, k := range kids {
-		if _, ok := c.Index(t.nodes[k].name); !ok || isInteger(t.nodes[k].name) {
+		if _, ok := c.Index(t.nodes[k].name); !ok || naming.Integer(t.nodes[k].name) {
 			return false
 		}
 	}
@@ -115,19 +117,19 @@ func (t *tree) known(v int32, split string, kids []int32) error {
 // around images that lie flat, and is no class itself.
 func (t *tree) wrapper(n int32) bool {
 	name := t.nodes[n].name
-	if _, ok := synsetOf(name); ok {
+	if _, ok := naming.Synset(name); ok {
 		return false
 	}
 	d := &t.nodes[n]
-	return len(t.kids(n)) > 0 || isGeneric(name) || !d.archive && (d.val+d.test == d.images || d.named == d.images)
+	return len(t.kids(n)) > 0 || naming.Generic(name) || !d.archive && (d.val+d.test == d.images || d.named == d.images)
 }
 
 // likeSplit gives the split that a directory may be called after. An archive in a
 // folder is a file, whose name may speak of more.
 func (t *tree) likeSplit(n int32) (split string, sure bool) {
 	name := t.nodes[n].name
-	if split, sure = likeSplit(name); split == "" && t.nodes[n].file {
-		split = fileSplit(name)
+	if split, sure = naming.LikeSplit(name); split == "" && t.nodes[n].file {
+		split = naming.FileSplit(name)
 	}
 	return split, sure
 }
@@ -155,7 +157,7 @@ func (t *tree) readSplits(v int32, split string, kids []int32) (next int32, done
 		splits = append(splits, k)
 		found[s] = true
 		sure = sure || ok
-		certain = certain || splitWord(t.nodes[k].name) != ""
+		certain = certain || naming.SplitWord(t.nodes[k].name) != ""
 	}
 	certain = certain || len(found) > 1 && found["train"]
 	if len(splits) == 0 {
@@ -196,7 +198,7 @@ func (t *tree) readSplits(v int32, split string, kids []int32) (next int32, done
 	for _, k := range splits {
 		s, _ := t.likeSplit(k)
 		t.own[s] = true
-		word := splitWord(t.nodes[k].name)
+		word := naming.SplitWord(t.nodes[k].name)
 		if first := names[s]; word != "" && first != "" {
 			t.m.note("%s: %s and %s are both taken for the split %s", t.path, first, t.nodes[k].name, s)
 		} else if word != "" {
@@ -211,7 +213,7 @@ func (t *tree) readSplits(v int32, split string, kids []int32) (next int32, done
 
 func (t *tree) withoutLeftOvers(kids []int32) (others, left []int32) {
 	for _, k := range kids {
-		if leftOver(t.nodes[k].name) {
+		if naming.LeftOver(t.nodes[k].name) {
 			left = append(left, k)
 		} else {
 			others = append(others, k)
@@ -291,7 +293,7 @@ func (t *tree) classes(v int32, split string, kids []int32) error {
 // synsets are the directories called after synsets on the way from v to n.
 func (t *tree) synsets(v, n int32) (out []int32) {
 	for ; n != v && n >= 0; n = t.nodes[n].parent {
-		if _, ok := synsetOf(t.nodes[n].name); ok {
+		if _, ok := naming.Synset(t.nodes[n].name); ok {
 			out = append(out, n)
 		}
 	}
@@ -311,7 +313,7 @@ func (t *tree) bySynset(v int32, split string, all []int32) error {
 		if err := t.noSplitsIn(v, n, split); err != nil {
 			return err
 		}
-		synset, _ := synsetOf(t.nodes[way[0]].name)
+		synset, _ := naming.Synset(t.nodes[way[0]].name)
 		if synset != t.nodes[way[0]].name {
 			renamed = t.nodes[way[0]].name
 		}
@@ -352,7 +354,7 @@ func (t *tree) twice(class string, a, b int32) error {
 // those of classes.
 func (t *tree) noSplitsIn(v, n int32, split string) error {
 	for _, k := range t.between(v, n) {
-		if s := splitWord(t.nodes[k].name); s != "" && (split == "" || s != split) {
+		if s := naming.SplitWord(t.nodes[k].name); s != "" && (split == "" || s != split) {
 			return t.ambiguous(fmt.Sprintf("%s: a directory called after a split, and not beside others above all classes", t.nodes[k].path),
 				Reading{"it says nothing: its images are of the class above it", "--layout top"}, Reading{"it is a class", "--layout leaves"},
 				Reading{"it is a split", "give the directory around it alone"})
@@ -393,7 +395,7 @@ func (t *tree) byTop(v int32, split string, kids, all []int32) error {
 			return err
 		}
 		for _, k := range way[1:] {
-			if !isGeneric(t.nodes[k].name) {
+			if !naming.Generic(t.nodes[k].name) {
 				inner[t.nodes[k].name] = k
 			}
 		}
@@ -463,11 +465,11 @@ func (t *tree) leaves(v int32, split string, all []int32) error {
 	name, dir, places := make([]string, len(all)), make([]int32, len(all)), map[string]int{}
 	for i, n := range all {
 		c := n
-		for c != v && isGeneric(t.nodes[c].name) && t.nodes[c].parent != v {
+		for c != v && naming.Generic(t.nodes[c].name) && t.nodes[c].parent != v {
 			c = t.nodes[c].parent
 		}
 		name[i], dir[i] = t.nodes[c].name, c
-		if s, ok := synsetOf(name[i]); ok {
+		if s, ok := naming.Synset(name[i]); ok {
 			name[i] = s
 		}
 		places[name[i]]++
@@ -490,7 +492,7 @@ func (t *tree) numbers(dirs []int32) error {
 		return nil
 	}
 	for _, n := range dirs {
-		if !isInteger(t.nodes[n].name) {
+		if !naming.Integer(t.nodes[n].name) {
 			return nil
 		}
 	}
@@ -543,7 +545,7 @@ func (t *tree) ownSynset(v int32) string {
 	if t.nodes[v].parent >= 0 {
 		return ""
 	}
-	s, _ := synsetOf(withoutArchiveEnd(base(strings.ReplaceAll(t.path, `\`, "/"))))
+	s, _ := naming.Synset(naming.WithoutArchiveEnd(naming.Base(strings.ReplaceAll(t.path, `\`, "/"))))
 	return s
 }
 

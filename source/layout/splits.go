@@ -10,6 +10,7 @@ import (
 
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // splitOf is the split that an image of an input goes to.
@@ -124,7 +125,7 @@ func (m *maker) placeOne(e *source.Entry) (Placement, error) {
 // alone places an entry of a container that was never listed, by its own name: the
 // one synset and the words for splits in its path, or in the name.
 func (t *tree) alone(i int, e *source.Entry) (spot, error) {
-	dir, name := split(e.Name)
+	dir, name := naming.Cut(e.Name)
 	s := spot{identity: utf8name.Escape(name)}
 	rest := []string{}
 	path := t.virtual(i, dir)
@@ -132,8 +133,8 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 		if el == "" {
 			continue
 		}
-		synset, ok := synsetOf(el)
-		word, sure := likeSplit(el)
+		synset, ok := naming.Synset(el)
+		word, sure := naming.LikeSplit(el)
 		switch {
 		case ok && s.class != "":
 			return s, fmt.Errorf("%s: a directory of a synset within another's", e.Name)
@@ -144,7 +145,7 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 			s.split = word
 		case word != "" && sure:
 			return s, fmt.Errorf("%s: the split %s within %s", e.Name, word, cmpOr(s.class, s.split))
-		case s.class == "" && !isGeneric(el):
+		case s.class == "" && !naming.Generic(el):
 			rest = append(rest, el)
 		}
 	}
@@ -154,12 +155,12 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 	if s.class != "" || t.m.forced["flat"] {
 		return s, nil
 	}
-	if synset := synsetInName(name); synset != "" {
+	if synset := naming.SynsetIn(name); synset != "" {
 		s.class = synset
 		t.soften(&s, name)
 		return s, nil
 	}
-	if own := ilsvrcSplit(name); own != "" {
+	if own := naming.ILSVRCSplit(name); own != "" {
 		v := verdict{split: s.split, how: unlabelled}
 		if own == "val" && t.m.o.Truth != nil {
 			v.how = byTruth

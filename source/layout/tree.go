@@ -9,6 +9,7 @@ import (
 
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // tree is the directories of inputs that belong together, as one: an archive is a
@@ -78,7 +79,7 @@ func (m *maker) newTree(inputs []int) (*unit, error) {
 	u := &unit{inputs: inputs, rule: t, own: t.own}
 	for _, i := range inputs {
 		t.raw[i] = map[string]int32{}
-		t.prefix[i] = withoutArchiveEnd(m.inputs[i].Info.Within)
+		t.prefix[i] = naming.WithoutArchiveEnd(m.inputs[i].Info.Within)
 		if len(m.inputs[i].Entries) == 0 && m.inputs[i].Info.Sequential {
 			t.unseen = true
 		}
@@ -129,7 +130,7 @@ func (t *tree) hint(kind source.Kind) string {
 	case all > 0 && test == all:
 		return "test"
 	case t.rows:
-		return cmpOr(fileSplit(t.path), t.soft)
+		return cmpOr(naming.FileSplit(t.path), t.soft)
 	case t.soft != "":
 		return t.soft
 	default:
@@ -140,14 +141,14 @@ func (t *tree) hint(kind source.Kind) string {
 // pathSplit is the split that a path as it was given speaks of: a folder's own
 // name, a file's, or that of the directory a file is in.
 func (m *maker) pathSplit(path string, kind source.Kind) string {
-	dir, name := split(filepath.ToSlash(filepath.Clean(path)))
+	dir, name := naming.Cut(filepath.ToSlash(filepath.Clean(path)))
 	if kind == source.Folder {
-		if s, sure := likeSplit(name); sure {
+		if s, sure := naming.LikeSplit(name); sure {
 			return s
 		}
 		return ""
 	}
-	return cmpOr(fileSplit(name), splitWord(base(dir)))
+	return cmpOr(naming.FileSplit(name), naming.SplitWord(naming.Base(dir)))
 }
 
 // list notes the directories of an input's images.
@@ -164,15 +165,15 @@ func (t *tree) list(i int) {
 		if !t.isImage(e.Name) {
 			continue
 		}
-		dir, name := split(e.Name)
+		dir, name := naming.Cut(e.Name)
 		n := &t.nodes[t.node(i, dir)]
 		n.images++
-		if synset := synsetInName(name); synset != "" {
+		if synset := naming.SynsetIn(name); synset != "" {
 			n.synsets = n.synsets || n.named > 0 && n.synset != synset
 			n.synset = synset
 			n.named++
 		}
-		switch ilsvrcSplit(name) {
+		switch naming.ILSVRCSplit(name) {
 		case "val":
 			n.val++
 		case "test":
@@ -185,14 +186,9 @@ func (t *tree) list(i int) {
 // format that is decoded. A row is an image whatever it is called.
 func (t *tree) isImage(name string) bool {
 	if t.rows {
-		return t.m.files.byExtension(base(name)) != undecoded
+		return !t.m.files.Undecoded(name)
 	}
-	return t.m.files.kind(name) == imageFile
-}
-
-func split(name string) (dir, base string) {
-	i := strings.LastIndexByte(name, '/')
-	return name[:max(i, 0)], name[i+1:]
+	return t.m.files.Image(name)
 }
 
 // node gives the node of a directory as an input has it, and makes it where there
@@ -215,7 +211,7 @@ func (t *tree) virtual(i int, dir string) string {
 	if strings.Contains(dir, ".") {
 		elements := strings.Split(dir, "/")
 		for k, e := range elements {
-			elements[k] = withoutArchiveEnd(e)
+			elements[k] = naming.WithoutArchiveEnd(e)
 		}
 		dir = strings.Join(elements, "/")
 	}
@@ -232,7 +228,7 @@ func (t *tree) make(path string) int32 {
 	if n, ok := t.byPath[path]; ok {
 		return n
 	}
-	dir, name := split(path)
+	dir, name := naming.Cut(path)
 	parent := t.make(dir)
 	n := int32(len(t.nodes))
 	t.nodes = append(t.nodes, node{name: name, path: path, parent: parent})
@@ -311,7 +307,7 @@ func (t *tree) place(i, _ int, e *source.Entry) (spot, error) {
 	if s, done := t.notImage(i, e); done {
 		return s, nil
 	}
-	dir, name := split(e.Name)
+	dir, name := naming.Cut(e.Name)
 	var v *verdict
 	if e.Archive {
 		dir, name = e.Name, ""
@@ -347,7 +343,7 @@ func (t *tree) nearest(path string) (int32, bool) {
 		if path == "" {
 			return 0, false
 		}
-		path, _ = split(path)
+		path, _ = naming.Cut(path)
 	}
 }
 
@@ -360,13 +356,13 @@ func (t *tree) notImage(i int, e *source.Entry) (spot, bool) {
 		if t.isImage(e.Name) {
 			return spot{}, false
 		}
-		return spot{reason: source.UnsupportedImage(e.Name) + " images are not decoded", image: true}, true
+		return spot{reason: naming.UndecodedReason(e.Name), image: true}, true
 	}
-	s, out := t.m.files.leftOut(e.Name)
+	reason, image, out := t.m.files.LeftOut(e.Name)
 	if out && t.labels.consumed[place{i, e.Name}] {
-		s = spot{consumed: true}
+		return spot{consumed: true}, true
 	}
-	return s, out
+	return spot{reason: reason, image: image}, out
 }
 
 // judge says what an image is in a directory of this verdict.
@@ -376,14 +372,14 @@ func (t *tree) judge(v *verdict, i int, e *source.Entry, name string) (spot, err
 	case byDirectory:
 		s.class = v.class
 	case byName:
-		s.class = synsetInName(name)
+		s.class = naming.SynsetIn(name)
 		t.soften(&s, name)
 		if s.class == "" && s.split != "test" {
 			s.reason, s.image = "no synset in its name, as others have", true
 		}
 	case byTruth:
 		t.soften(&s, name)
-		if ilsvrcSplit(name) == "val" {
+		if naming.ILSVRCSplit(name) == "val" {
 			var err error
 			if s.class, err = t.m.o.Truth(name); err != nil {
 				s.reason, s.image = "the development kit has no label for it", true
@@ -407,7 +403,7 @@ func (t *tree) judge(v *verdict, i int, e *source.Entry, name string) (spot, err
 // soften takes the split from an image's own name where its directory says none.
 func (t *tree) soften(s *spot, name string) {
 	if s.split == "" {
-		s.split = ilsvrcSplit(name)
+		s.split = naming.ILSVRCSplit(name)
 		s.soft = s.split != ""
 	}
 }

@@ -1,4 +1,4 @@
-package layout
+package naming
 
 import (
 	"strings"
@@ -17,9 +17,9 @@ const (
 	junkFile
 )
 
-// files tells names apart by source's lists, and remembers what it asked: there are
+// Files tells names apart by source's lists, and remembers what it asked: there are
 // millions of names, and few directories and extensions.
-type files struct {
+type Files struct {
 	kinds map[string]fileKind // by extension
 	junk  map[string]bool     // by directory
 	dir   string              // the last one asked for
@@ -27,8 +27,8 @@ type files struct {
 }
 
 // kind says what a name says of its file.
-func (f *files) kind(name string) fileKind {
-	dir, base := split(name)
+func (f *Files) kind(name string) fileKind {
+	dir, base := Cut(name)
 	if f.junk == nil {
 		f.junk, f.kinds = map[string]bool{"": false}, map[string]fileKind{}
 	}
@@ -57,7 +57,7 @@ func (f *files) kind(name string) fileKind {
 }
 
 // byExtension is kind for what is no junk.
-func (f *files) byExtension(base string) fileKind {
+func (f *Files) byExtension(base string) fileKind {
 	if f.kinds == nil {
 		f.kinds = map[string]fileKind{}
 	}
@@ -83,30 +83,36 @@ func (f *files) byExtension(base string) fileKind {
 	return k
 }
 
-// leftOut is what a file that is no image to take is; ok is false for one that is.
-func (f *files) leftOut(name string) (s spot, ok bool) {
+// Image says whether a name is that of an image to take: no junk, and of a format that
+// is decoded.
+func (f *Files) Image(name string) bool { return f.kind(name) == imageFile }
+
+// Undecoded says whether a name's ending is that of images of a format that is not decoded.
+func (f *Files) Undecoded(name string) bool { return f.byExtension(Base(name)) == undecoded }
+
+// LeftOut says why a file is left out, and whether that may lose an image; out is false for an
+// image to take.
+func (f *Files) LeftOut(name string) (reason string, image, out bool) {
 	switch f.kind(name) {
 	case junkFile:
-		return spot{reason: source.JunkReason}, true
+		return source.JunkReason, false, true
 	case otherFile:
-		return spot{reason: notAnImage}, true
+		return NotAnImage, false, true
 	case archiveFile:
-		return spot{reason: "an archive that is not read where it is: unpack it", image: true}, true
+		return "an archive that is not read where it is: unpack it", true, true
 	case undecoded:
-		return spot{reason: source.UnsupportedImage(name) + " images are not decoded", image: true}, true
+		return UndecodedReason(name), true, true
 	}
-	return spot{}, false
+	return "", false, false
+}
+
+// NotAnImage is the reason to leave out what is no image.
+const NotAnImage = "not an image"
+
+// UndecodedReason is the reason to leave out an image of a format that is not decoded.
+func UndecodedReason(name string) string {
+	return source.UnsupportedImage(name) + " images are not decoded"
 }
 
 // archiveName knows the endings of archives' names.
-func archiveName(name string) bool {
-	name = strings.ToLower(name)
-	for _, end := range []string{".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip", ".7z", ".rar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst"} {
-		if strings.HasSuffix(name, end) {
-			return true
-		}
-	}
-	return false
-}
-
-const notAnImage = "not an image"
+func archiveName(name string) bool { return WithoutArchiveEnd(name) != name }

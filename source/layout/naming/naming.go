@@ -1,14 +1,17 @@
-package layout
+// Package naming says what one name alone tells: of a file, whether it is an image; of a
+// directory, whether it is called after a split, a synset or nothing; of an image, the
+// synset or the split that it names itself after.
+package naming
 
 import (
-	"path"
 	"regexp"
 	"strings"
 
 	"github.com/synshard/synshard/source/classlist"
 )
 
-var splitNames = []string{"train", "val", "test"}
+// Splits are the names of splits.
+var Splits = []string{"train", "val", "test"}
 
 // splitWords are the words for splits.
 var splitWords = map[string]string{
@@ -17,8 +20,8 @@ var splitWords = map[string]string{
 	"test": "test", "testing": "test",
 }
 
-// splitWord gives the split that a directory's name is the word for, or "".
-func splitWord(name string) string {
+// SplitWord gives the split that a directory's name is the word for, or "".
+func SplitWord(name string) string {
 	if len(name) < 3 || len(name) > 10 {
 		return ""
 	}
@@ -32,10 +35,10 @@ var decorated = regexp.MustCompile(`^(?:([a-z0-9]+(?:[._-][a-z0-9]+)*)[._-])?(tr
 // usual are beginnings of names that speak of data, not of what is in an image.
 var usual = regexp.MustCompile(`^(?:imagenet|ilsvrc|img|image|data|cls|cifar|tiny)`)
 
-// likeSplit gives the split that a directory may be called after. sure says that
+// LikeSplit gives the split that a directory may be called after. sure says that
 // it is called so even where no other such directory stands beside it.
-func likeSplit(name string) (split string, sure bool) {
-	if s := splitWord(name); s != "" {
+func LikeSplit(name string) (split string, sure bool) {
+	if s := SplitWord(name); s != "" {
 		return s, true
 	}
 	m := decorated.FindStringSubmatch(strings.ToLower(name))
@@ -47,11 +50,11 @@ func likeSplit(name string) (split string, sure bool) {
 
 var letters = regexp.MustCompile(`[a-z]+`)
 
-// fileSplit gives the split that a file's name speaks of: train-00000-of-00005,
+// FileSplit gives the split that a file's name speaks of: train-00000-of-00005,
 // ILSVRC2012_img_val, imagenet-validation-000. None, or two, is "".
-func fileSplit(name string) string {
+func FileSplit(name string) string {
 	found := ""
-	for _, word := range letters.FindAllString(strings.ToLower(path.Base(name)), -1) {
+	for _, word := range letters.FindAllString(strings.ToLower(Base(name)), -1) {
 		if s := splitWords[word]; s != "" {
 			if found != "" && found != s {
 				return ""
@@ -68,19 +71,20 @@ var generic = map[string]bool{
 	"jpg": true, "jpegimages": true, "data": true, "files": true,
 }
 
-func isGeneric(name string) bool { return generic[strings.ToLower(name)] }
+// Generic says whether a directory's name says nothing of what is in its images.
+func Generic(name string) bool { return generic[strings.ToLower(name)] }
 
-// leftOver are directories that come with a release and are none of its splits: ImageNet-21K-P's classes
+// LeftOver are directories that come with a release and are none of its splits: ImageNet-21K-P's classes
 // that are too small.
-func leftOver(name string) bool {
+func LeftOver(name string) bool {
 	return strings.HasSuffix(strings.ToLower(name), "_small_classes")
 }
 
 var synsetName = regexp.MustCompile(`^(n[0-9]{8})[-_. ]+[^0-9\s]`)
 
-// synsetOf gives the synset that a directory is called after: n01440764, or as
+// Synset gives the synset that a directory is called after: n01440764, or as
 // Stanford Dogs has it n02085620-Chihuahua.
-func synsetOf(name string) (synset string, ok bool) {
+func Synset(name string) (synset string, ok bool) {
 	if classlist.IsSynset(name) {
 		return name, true
 	}
@@ -90,8 +94,8 @@ func synsetOf(name string) (synset string, ok bool) {
 	return "", false
 }
 
-// isInteger says whether a name is a number.
-func isInteger(name string) bool {
+// Integer says whether a name is a number.
+func Integer(name string) bool {
 	for _, c := range []byte(name) {
 		if c < '0' || c > '9' {
 			return false
@@ -100,10 +104,12 @@ func isInteger(name string) bool {
 	return name != ""
 }
 
-var archiveEnds = []string{".tar.gz", ".tar", ".tgz", ".zip"}
+var archiveEnds = []string{
+	".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar", ".tgz", ".tbz2", ".tbz", ".txz", ".tzst", ".zip", ".7z", ".rar",
+}
 
-// withoutArchiveEnd is an archive's name as that of a directory.
-func withoutArchiveEnd(name string) string {
+// WithoutArchiveEnd is an archive's name as that of a directory.
+func WithoutArchiveEnd(name string) string {
 	for _, end := range archiveEnds {
 		if len(name) > len(end) && strings.EqualFold(name[len(name)-len(end):], end) {
 			return name[:len(name)-len(end)]
@@ -112,23 +118,23 @@ func withoutArchiveEnd(name string) string {
 	return name
 }
 
-// base is what is behind the last slash.
-func base(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
+// Base is what is behind the last slash.
+func Base(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
-// stem is a name without directories and the last extension.
-func stem(name string) string {
-	b := base(name)
+// Stem is a name without directories and the last extension.
+func Stem(name string) string {
+	b := Base(name)
 	if i := strings.LastIndexByte(b, '.'); i > 0 {
 		return b[:i]
 	}
 	return b
 }
 
-// synsetInName gives the synset in an image's name: at its end
+// SynsetIn gives the synset in an image's name: at its end
 // (ILSVRC2012_val_00000001_n01751748.JPEG), as Hugging Face's archives have it, or at
 // its beginning (n01440764_10026.JPEG).
-func synsetInName(name string) string {
-	s := stem(name)
+func SynsetIn(name string) string {
+	s := Stem(name)
 	if n := len(s); n > 10 && s[n-10] == '_' && classlist.IsSynset(s[n-9:]) {
 		return s[n-9:]
 	}
@@ -138,10 +144,10 @@ func synsetInName(name string) string {
 	return ""
 }
 
-// ilsvrcSplit gives the split that an image of ILSVRC's names itself after:
+// ILSVRCSplit gives the split that an image of ILSVRC's names itself after:
 // ILSVRC2012_val_00000001, ILSVRC2012_test_00000001.
-func ilsvrcSplit(name string) string {
-	b := base(name)
+func ILSVRCSplit(name string) string {
+	b := Base(name)
 	if !strings.HasPrefix(b, "ILSVRC20") || len(b) < 15 {
 		return ""
 	}
@@ -152,4 +158,10 @@ func ilsvrcSplit(name string) string {
 		return "test"
 	}
 	return ""
+}
+
+// Cut cuts a path into its directories and what is behind the last slash.
+func Cut(path string) (dir, base string) {
+	i := strings.LastIndexByte(path, '/')
+	return path[:max(i, 0)], path[i+1:]
 }

@@ -1,0 +1,121 @@
+package labelfile
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/source"
+)
+
+func TestTables(t *testing.T) {
+	for name, c := range map[string]struct {
+		read func([]byte) (map[string]string, error)
+		text string
+		want map[string]string // nil: refused
+	}{
+		"solution":              {Solution, "ImageId,PredictionString\nILSVRC2012_val_00000001,n01751748 1 2 3 4 \n", map[string]string{"ILSVRC2012_val_00000001": "n01751748"}},
+		"solution, BOM, floats": {Solution, "\ufeffImageId,PredictionString,More\r\na,n01751748 1.5 2 3 4 n01440764 1 2 3 4,x\r\n", map[string]string{"a": "n01751748"}},
+		"solution, turned":      {Solution, "PredictionString,ImageId\nn01751748 1 2 3 4,a\n", map[string]string{"a": "n01751748"}},
+		"solution, no heading":  {Solution, "a,n01751748\n", map[string]string{"a": "n01751748"}},
+		"solution, no synset":   {Solution, "ImageId,PredictionString\na,7 1 2 3 4\n", nil},
+		"solution, short":       {Solution, "ImageId,PredictionString\na\n", nil},
+		"solution, twice":       {Solution, "a,n01751748\na,n01440764\n", nil},
+		"annotations":           {Annotations, "v_0.JPEG\tn01751748\t0\t32\t44\t62\r\n\nv_1.JPEG\tn01440764\n", map[string]string{"v_0.JPEG": "n01751748", "v_1.JPEG": "n01440764"}},
+		"annotations, words":    {Annotations, "v_0.JPEG\ttench\n", nil},
+		"annotations, twice":    {Annotations, "v\tn01751748\nv\tn01440764\n", nil},
+	} {
+		got, err := c.read([]byte(c.text))
+		if (err != nil) != (c.want == nil) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		} else if d := cmp.Diff(c.want, got); d != "" && err == nil {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestCard(t *testing.T) {
+	for name, c := range map[string]struct {
+		text string
+		want map[string]string // the split of each file; "?" is not listed
+	}{
+		"splits":       {"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n  - split: test\n    path:\n    - a.parquet\n    - b/**/c.parquet\n---\n# x", map[string]string{"data/train-0.parquet": "train", "a.parquet": "test", "b/1/2/c.parquet": "test", "b/c.parquet": "test", "x.parquet": "?"}},
+		"one pattern":  {"---\nconfigs:\n- config_name: x\n  data_files: '*.parquet'\n---\n", map[string]string{"a.parquet": "train", "a/b.parquet": "?"}},
+		"the default":  {"---\r\nconfigs:\r\n- config_name: small\r\n  data_files: s/*\r\n- config_name: large\r\n  default: true\r\n  data_files: l/*\r\n---\r\n", map[string]string{"l/a": "train", "s/a": "?"}},
+		"no configs":   {"---\nlicense: mit\n---\n", map[string]string{"a": ""}},
+		"no card":      {"# A data set\n", map[string]string{"a": ""}},
+		"never closed": {"---\nconfigs:\n", map[string]string{"a": ""}},
+	} {
+		card, err := ParseCard([]byte(c.text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for file, want := range c.want {
+			split, listed, ok := card.SplitOf(file)
+			if ok && !listed {
+				split = "?"
+			}
+			if split != want {
+				t.Errorf("%s: %s is of %q, want %q", name, file, split, want)
+			}
+		}
+	}
+	for name, text := range map[string]string{
+		"two configs": "---\nconfigs:\n- config_name: a\n  data_files: a\n- config_name: b\n  data_files: b\n---\n",
+		"not YAML":    "---\nconfigs: [\n---\n",
+	} {
+		if card, err := ParseCard([]byte(text)); err == nil {
+			t.Errorf("%s: %+v", name, card)
+		}
+	}
+}
+
+func TestSample(t *testing.T) {
+	number := func(n int64) source.Label { return source.Label{Kind: source.NumberLabel, Number: n} }
+	for name, c := range map[string]struct {
+		cls, json string // "": there is none
+		want      Sample
+		err       error
+	}{
+		"number":            {cls: "7\n", want: Sample{Label: number(7)}},
+		"none":              {cls: "-1", want: Sample{Label: number(-1)}},
+		"name":              {cls: "tench", want: Sample{Label: source.Label{Kind: source.NameLabel, Name: "tench"}}},
+		"a fraction":        {cls: "1.0", err: ErrNotLabel},
+		"a list":            {cls: "[1]", err: ErrNotLabel},
+		"a pickle":          {cls: "\x80\x04K\x01.", err: ErrNotText},
+		"a byte":            {cls: "\x01", err: ErrNotText},
+		"synset, label":     {json: `{"label": 3, "synset": "n01440764"}`, want: Sample{Label: number(3), Class: "n01440764", json: true}},
+		"wnid":              {json: `{"wnid": "n01440764"}`, want: Sample{Class: "n01440764", json: true}},
+		"both":              {cls: "3", json: `{"label": 3, "synset": "n01440764"}`, want: Sample{Label: number(3), Class: "n01440764", json: true}},
+		"number and synset": {cls: "3", json: `{"synset": "n01440764"}`, want: Sample{Label: number(3), Class: "n01440764", json: true}},
+		"our export":        {cls: "3", json: `{"label": 3, "synset": "n01440764", "path": "a.JPEG", "sha256": "00"}`, want: Sample{Label: number(3), Class: "n01440764", Path: "a.JPEG", json: true}},
+		"a path of others":  {json: `{"synset": "n01440764", "path": "/tmp/a"}`, want: Sample{Class: "n01440764", json: true}},
+		"caption":           {cls: "3", json: `{"text": "a fish"}`, want: Sample{Label: number(3)}},
+		"differ":            {cls: "3", json: `{"label": 4}`, err: ErrDiffer},
+		"half":              {json: `{"label": 1.7}`, err: ErrValue},
+		"nested":            {json: `{"label": {"a": 1}}`, err: ErrValue},
+		"not JSON":          {json: `{`, err: ErrJSON},
+		"not an object":     {json: `[1]`, err: ErrJSON},
+	} {
+		var s Sample
+		var err error
+		if c.cls != "" {
+			err = s.Add("cls", []byte(c.cls))
+		}
+		if c.json != "" && err == nil {
+			err = s.Add("JSON", []byte(c.json))
+		}
+		if !errors.Is(err, c.err) || (err == nil) != (c.err == nil) {
+			t.Errorf("%s: %v, want %v", name, err, c.err)
+		} else if d := cmp.Diff(c.want, s, cmp.AllowUnexported(Sample{})); d != "" && err == nil {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	for name, want := range map[string][2]string{"a/000.jpg": {"a/000", "jpg"}, "a.b/000.0.input.jpg": {"a.b/000", "0.input.jpg"}, "a": {"a", ""}} {
+		if key, ext := Key(name); key != want[0] || ext != want[1] {
+			t.Errorf("%s: %q, %q", name, key, ext)
+		}
+	}
+}
