@@ -16,12 +16,6 @@ const module = "github.com/synshard/synshard"
 // allowed lists, for each package, the packages of this module it may import.
 // Data flows down: a package never imports one that stands later on the road.
 var allowed = map[string][]string{
-	"source/classlist":         {"source/classlist/form"},
-	"source/classlist/form":    {"source/classlist/literal"},
-	"source/classlist/literal": {},
-	"source/layout":            {"source", "source/classlist", "source/layout/labelfile", "source/layout/naming", "internal/utf8name"},
-	"source/layout/labelfile":  {"source", "source/classlist"},
-	"source/layout/naming":     {"source", "source/classlist"},
 	"wordnet":              {},
 	"pixel":                {},
 	"internal/arrowipc":    {},
@@ -34,8 +28,6 @@ var allowed = map[string][]string{
 	"internal/mat5":        {},
 	"internal/sample":      {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
 	"source":               {"internal/arrowipc", "internal/parquet"},
-	"source/classlist":     {},
-	"source/layout":        {"source", "source/classlist", "internal/utf8name"},
 	"model":                {},
 	"model/describe":       {"model"},
 	"model/modeltest":      {"model"},
@@ -66,6 +58,13 @@ var allowed = map[string][]string{
 	"internal/native":      {},
 	"internal/ui":          {},
 	"cmd/synshard":         {"*"},
+
+	"source/classlist":         {"source/classlist/form"},
+	"source/classlist/form":    {"source/classlist/literal"},
+	"source/classlist/literal": {},
+	"source/layout":            {"source", "source/classlist", "source/layout/labelfile", "source/layout/naming", "internal/utf8name"},
+	"source/layout/labelfile":  {"source", "source/classlist"},
+	"source/layout/naming":     {"source", "source/classlist"},
 }
 
 // owners lists the foreign packages that only some of ours may import, by
