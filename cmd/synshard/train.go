@@ -17,8 +17,8 @@ import (
 	"github.com/synshard/synshard/train/recipe"
 )
 
-// trainFlags are the flags that are not values of the recipe.
-type trainFlags struct {
+// trainOptions are train's flags.
+type trainOptions struct {
 	out, split, valSplit string
 	device, torchLib     string
 	weights              string
@@ -31,6 +31,8 @@ type trainFlags struct {
 	board, evalOnly      bool
 	recompute            bool
 	cache                *cacheFlags
+	recipe               recipeOptions
+	selection            *selectionFlags
 }
 
 const trainLong = `Fits a network to a dataset's training split and measures it on the validation
@@ -63,79 +65,87 @@ const trainExample = `  synshard train imagenet --out runs/a
   srun --ntasks-per-node 8 synshard train imagenet --out runs/a --batch 2048
   synshard train imagenet --out runs/a --eval-only --json`
 
+// AddFlags adds them to the verb.
+func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&flags.out, "out", "o", "", "run directory; made when missing, continued when there")
+	splitVar(cmd, &flags.split, "split", "train", "split to train on")
+	f.StringVar(&flags.valSplit, "val-split", "val", "split to validate on; empty for none")
+	deviceVar(cmd, &flags.device)
+	f.StringVar(&flags.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
+	f.StringVar(&flags.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
+	addWeightsFlags(cmd, &flags.from)
+	f.BoolVar(&flags.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
+	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
+	f.IntVarP(&flags.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
+	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
+	f.IntVar(&flags.keep, "keep", 3, "newest checkpoints kept beside the best one")
+	f.DurationVar(&flags.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
+	f.Int64Var(&flags.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
+	f.BoolVar(&flags.board, "tensorboard", false, "write TensorBoard event files too")
+	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
+	flags.cache = addCacheFlags(cmd)
+	flags.recipe.AddFlags(cmd)
+	flags.selection = addSelectionFlags(cmd)
+	cobra.CheckErr(cmd.MarkFlagDirname("out"))
+}
+
 func newTrainCmd(a *app) *cobra.Command {
-	var tf trainFlags
+	var o trainOptions
 	cmd := &cobra.Command{
 		Use:     "train DATASET --out RUN",
 		Short:   "Fit a network to a dataset",
 		Long:    trainLong,
 		Example: trainExample,
 		Args:    exactly(1, 1, "a dataset"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runTrain(cmd.Context(), args[0], o) },
 	}
-	f := cmd.Flags()
-	f.StringVarP(&tf.out, "out", "o", "", "run directory; made when missing, continued when there")
-	splitVar(cmd, &tf.split, "split", "train", "split to train on")
-	f.StringVar(&tf.valSplit, "val-split", "val", "split to validate on; empty for none")
-	deviceVar(cmd, &tf.device)
-	f.StringVar(&tf.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
-	f.StringVar(&tf.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
-	addWeightsFlags(cmd, &tf.from)
-	f.BoolVar(&tf.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
-	f.IntVar(&tf.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
-	f.IntVarP(&tf.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
-	f.IntVar(&tf.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
-	f.IntVar(&tf.keep, "keep", 3, "newest checkpoints kept beside the best one")
-	f.DurationVar(&tf.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
-	f.Int64Var(&tf.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
-	f.BoolVar(&tf.board, "tensorboard", false, "write TensorBoard event files too")
-	f.BoolVar(&tf.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
-	tf.cache = addCacheFlags(cmd)
-	resolve := addRecipeFlags(cmd)
-	sel := addSelectionFlags(cmd)
-	cobra.CheckErr(cmd.MarkFlagDirname("out"))
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		rec, err := resolve()
-		if err != nil {
-			return err
-		}
-		if err := tf.check(); err != nil {
-			return err
-		}
-		place, err := tf.findLaunch()
-		if err != nil {
-			return err
-		}
-		ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGUSR1)
-		defer stop()
-		if place.alone() {
-			return a.train(ctx, args[0], tf, rec, sel, place)
-		}
-		return a.trainLaunched(ctx, args[0], tf, rec, sel, place)
-	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (tf *trainFlags) check() error {
-	switch {
-	case tf.out == "" && !(tf.evalOnly && tf.weights != ""):
-		return usagef("train: --out RUN is needed")
-	case tf.weights == "" && tf.from != weights.Options{}:
-		return usagef("train: --weights-ema and --weights-key choose among what --weights has: give it")
-	case tf.procs < 1:
-		return usagef("train: --procs %d: want 1 or more", tf.procs)
-	case tf.threads < 0 || tf.workers < 0 || tf.keep < 1 || tf.stopAfter < 0 || tf.every <= 0:
-		return usagef("train: --threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
-	case tf.valSplit == "" && tf.evalOnly:
-		return usagef("train: --eval-only needs a validation split")
+// runTrain fits, in a process alone or in one of several.
+func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) error {
+	rec, err := flags.recipe.resolve()
+	if err != nil {
+		return err
 	}
-	return tf.cache.check()
+	if err := flags.check(); err != nil {
+		return err
+	}
+	place, err := flags.findLaunch()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGUSR1)
+	defer stop()
+	if place.alone() {
+		return a.train(ctx, dataset, flags, rec, place)
+	}
+	return a.trainLaunched(ctx, dataset, flags, rec, place)
+}
+
+func (flags *trainOptions) check() error {
+	switch {
+	case flags.out == "" && !(flags.evalOnly && flags.weights != ""):
+		return usagef("--out RUN is needed")
+	case flags.weights == "" && flags.from != weights.Options{}:
+		return usagef("--weights-ema and --weights-key choose among what --weights has: give it")
+	case flags.procs < 1:
+		return usagef("--procs %d: want 1 or more", flags.procs)
+	case flags.threads < 0 || flags.workers < 0 || flags.keep < 1 || flags.stopAfter < 0 || flags.every <= 0:
+		return usagef("--threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
+	case flags.valSplit == "" && flags.evalOnly:
+		return usagef("--eval-only needs a validation split")
+	}
+	return flags.cache.check()
 }
 
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
-func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec recipe.Recipe, sel *selectionFlags, place launched) error {
+func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place launched) error {
 	report := &trainReport{a: a}
-	data, err := a.openTrainData(dataset, tf, sel, report)
+	data, err := a.openTrainData(dataset, flags, report)
 	if err != nil {
 		return err
 	}
@@ -145,30 +155,30 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec reci
 		return err
 	}
 	o := train.Options{
-		Dir: tf.out, Recipe: rec, Network: net, Spec: spec, KeepLast: tf.keep, CheckpointEvery: tf.every,
-		StopAfter: tf.stopAfter, TensorBoard: tf.board, OnWarn: func(text string) { report.say("warning: %s", text) },
+		Dir: flags.out, Recipe: rec, Network: net, Spec: spec, KeepLast: flags.keep, CheckpointEvery: flags.every,
+		StopAfter: flags.stopAfter, TensorBoard: flags.board, OnWarn: func(text string) { report.say("warning: %s", text) },
 	}
-	if o.MadeFrom, err = data.madeFrom(tf, sel); err != nil {
+	if o.MadeFrom, err = data.madeFrom(flags); err != nil {
 		return err
 	}
-	if err := a.loadWeights(tf, &o, report); err != nil {
+	if err := a.loadWeights(flags, &o, report); err != nil {
 		return err
 	}
 	if err := keepBatch(&o); err != nil {
 		return err
 	}
-	if o.Recipe.Batch > 0 && !tf.evalOnly {
-		o.Data, o.NewEngine = data.loaded(o.Recipe, tf, nil), noEngine
+	if o.Recipe.Batch > 0 && !flags.evalOnly {
+		o.Data, o.NewEngine = data.loaded(o.Recipe, flags, nil), noEngine
 		if res, done, err := train.Finished(o); err != nil || done {
 			return cmp.Or(err, a.printTrainResult(res))
 		}
 	}
-	eng, err := a.openTrainEngine(ctx, tf, &o, report, place)
+	eng, err := a.openTrainEngine(ctx, flags, &o, report, place)
 	if err != nil {
 		return err
 	}
 	auto := o.Recipe.Batch == 0
-	eng.procs = max(tf.procs, place.World)
+	eng.procs = max(flags.procs, place.World)
 	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()/eng.procs); err != nil {
 		return err
 	}
@@ -178,17 +188,17 @@ func (a *app) train(ctx context.Context, dataset string, tf trainFlags, rec reci
 	switch {
 	case !place.alone():
 		eng.join(&o, place)
-	case tf.procs > 1:
-		if err := eng.spread(&o, tf.procs); err != nil {
+	case flags.procs > 1:
+		if err := eng.spread(&o, flags.procs); err != nil {
 			return err
 		}
 	}
 	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
-	o.Data = data.cached(data.loaded(o.Recipe, tf, eng.alloc()), tf.cache)
+	o.Data = data.cached(data.loaded(o.Recipe, flags, eng.alloc()), flags.cache)
 	defer a.onStatus(report)()
-	if tf.evalOnly {
+	if flags.evalOnly {
 		return a.evalOnly(ctx, o, report)
 	}
 	o.OnStart = func(s train.Start) { report.start(s, eng.describe(&o)) }

@@ -38,36 +38,36 @@ const maxComplaints = 10
 // openTrainData opens the views of both splits. The training view decides the
 // classes; validation images of other classes are left out by the same
 // selection.
-func (a *app) openTrainData(dir string, tf trainFlags, sel *selectionFlags, report *trainReport) (*trainData, error) {
+func (a *app) openTrainData(dir string, flags trainOptions, report *trainReport) (*trainData, error) {
 	set, err := shard.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	d := &trainData{set: set, dir: dir, advisor: io.NopCloser(nil), report: report, val: noImages{}}
-	if err := d.open(a, tf, sel); err != nil {
+	if err := d.open(a, flags); err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
 	return d, nil
 }
 
-func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
+func (d *trainData) open(a *app, flags trainOptions) error {
 	var err error
-	if d.trainView, err = a.openView(d.set, tf.split, sel); err != nil {
+	if d.trainView, err = a.openView(d.set, flags.split, flags.selection); err != nil {
 		return err
 	}
 	d.classes = d.trainView.Classes()
 	if d.trainView.Len() == 0 {
-		return fmt.Errorf("train: the selection leaves no image of split %s", tf.split)
+		return fmt.Errorf("the selection leaves no image of split %s", flags.split)
 	}
 	if len(d.classes) < 2 {
-		return fmt.Errorf("train: the selection leaves %d class; a classifier needs two", len(d.classes))
+		return fmt.Errorf("the selection leaves %d class; a classifier needs two", len(d.classes))
 	}
-	if tf.valSplit == "" {
+	if flags.valSplit == "" {
 		return nil
 	}
-	all := *sel // the same classes; but every image of them, whatever part is trained on
+	all := *flags.selection // the same classes; but every image of them, whatever part is trained on
 	all.limitPerSynset, all.job = 0, ""
-	view, err := a.openView(d.set, tf.valSplit, &all)
+	view, err := a.openView(d.set, flags.valSplit, &all)
 	if err != nil {
 		return fmt.Errorf("validation split (--val-split, empty for none): %w", err)
 	}
@@ -76,16 +76,16 @@ func (d *trainData) open(a *app, tf trainFlags, sel *selectionFlags) error {
 }
 
 // madeFrom is what the data are, for telling a run from another.
-func (d *trainData) madeFrom(tf trainFlags, sel *selectionFlags) (checkpoint.Identity, error) {
-	s, err := sel.selection()
+func (d *trainData) madeFrom(flags trainOptions) (checkpoint.Identity, error) {
+	s, err := flags.selection.selection()
 	if err != nil {
 		return nil, err
 	}
 	id := checkpoint.Identity{
-		"split": tf.split, "val-split": tf.valSplit, "dataset.classes_sha256": d.set.Manifest.ClassesSHA256,
+		"split": flags.split, "val-split": flags.valSplit, "dataset.classes_sha256": d.set.Manifest.ClassesSHA256,
 		"synset": sorted(s.Synsets), "exclude": sorted(s.Exclude),
 	}
-	for _, split := range []string{tf.split, tf.valSplit} {
+	for _, split := range []string{flags.split, flags.valSplit} {
 		if split != "" {
 			id["dataset."+split+".index_sha256"] = d.set.Manifest.Splits[split].IndexSHA256
 		}
@@ -138,19 +138,19 @@ func relabel(v *shard.View, classes []string) loader.Source {
 func (d *trainData) Close() error { return errors.Join(d.advisor.Close(), d.set.Close()) }
 
 // loaded is the data as a run reads it.
-func (d *trainData) loaded(rec recipe.Recipe, tf trainFlags, alloc func(int) ([]byte, func(), error)) *train.Loaded {
+func (d *trainData) loaded(rec recipe.Recipe, flags trainOptions, alloc func(int) ([]byte, func(), error)) *train.Loaded {
 	g, e := rec.Augment, rec.Eval
 	l := &train.Loaded{
 		TrainSource: d.trainView, ValSource: d.val, Seed: rec.Seed,
 		TrainOptions: loader.Options{
-			Size: e.Size, Workers: tf.workers, Alloc: alloc, OnError: d.onError(tf.split, d.trainView.Path),
+			Size: e.Size, Workers: flags.workers, Alloc: alloc, OnError: d.onError(flags.split, d.trainView.Path),
 			Train: &pixel.Train{
 				Size: e.Size, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
 				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation, Crop: g.Crop,
 			},
 		},
 		ValOptions: loader.Options{
-			Size: e.Size, Workers: tf.workers, Alloc: alloc, OnError: d.onError(tf.valSplit, nil),
+			Size: e.Size, Workers: flags.workers, Alloc: alloc, OnError: d.onError(flags.valSplit, nil),
 			Eval: &pixel.Eval{Size: e.Size, Resize: e.Resize, Interpolation: e.Interpolation, Square: e.Square},
 		},
 	}
@@ -205,14 +205,14 @@ func buildNetwork(rec recipe.Recipe, classes []string) (*model.Network, model.Sp
 		Classes: len(classes), Aux: rec.Loss.AuxWeight > 0, Dropout: rec.Network.Dropout, Width: rec.Network.Width,
 	})
 	if err != nil {
-		return nil, spec, usagef("train: %w", err)
+		return nil, spec, usagef("%w", err)
 	}
 	for i := range net.Aux {
 		net.Aux[i].Weight = rec.Loss.AuxWeight
 	}
 	net.Input = rec.Eval.Size
 	if _, err := net.Shapes(); err != nil {
-		return nil, spec, usagef("train: images of %d pixels: %w", rec.Eval.Size, err)
+		return nil, spec, usagef("images of %d pixels: %w", rec.Eval.Size, err)
 	}
 	return net, spec, nil
 }

@@ -27,21 +27,21 @@ type trainEngine struct {
 
 // openTrainEngine opens the library and fills in what depends on the machine:
 // device, precision, threads.
-func (a *app) openTrainEngine(ctx context.Context, tf trainFlags, o *train.Options, report *trainReport, place launched) (*trainEngine, error) {
-	shim, path, err := a.openShim(tf.torchLib)
+func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.Options, report *trainReport, place launched) (*trainEngine, error) {
+	shim, path, err := a.openShim(flags.torchLib)
 	if err != nil {
 		return nil, err
 	}
 	e := &trainEngine{shim: shim, lib: path, report: report}
-	if e.device, err = chooseDevice(shim, tf.device); err != nil {
+	if e.device, err = chooseDevice(shim, flags.device); err != nil {
 		return nil, err
 	}
 	if e.onCUDA() && !place.alone() {
 		e.device = place.Device(visibleGPUs(shim))
 	}
-	o.Device, o.Recompute = e.device, tf.recompute
+	o.Device, o.Recompute = e.device, flags.recompute
 	o.Precision = choosePrecision(ctx, o.Recipe.Precision, e.onCUDA())
-	o.Threads = threads(tf.threads, place.Launch)
+	o.Threads = threads(flags.threads, place.Launch)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
 		eng, err := shim.New(o.Network, cfg)
 		if err != nil {

@@ -83,13 +83,20 @@ func (v *recipeValue) Set(s string) error {
 	return nil
 }
 
-// addRecipeFlags adds the flags that make a recipe; the function it gives
-// resolves them.
-func addRecipeFlags(cmd *cobra.Command) func() (recipe.Recipe, error) {
+// recipeOptions are the flags that make a recipe.
+type recipeOptions struct {
+	name, config string
+	sets         []string
+	flags        *pflag.FlagSet // among them recipeFlags
+}
+
+// AddFlags adds them to the verb.
+func (o *recipeOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	name := f.String("recipe", "szegedy2015", "recipe to start from: "+strings.Join(recipe.Names(), ", "))
-	config := f.String("config", "", "YAML file of values that override the recipe's")
-	sets := f.StringArray("set", nil, "override any value of the recipe, KEY=VALUE (repeatable): --set augment.flip=false")
+	o.flags = f
+	f.StringVar(&o.name, "recipe", "szegedy2015", "recipe to start from: "+strings.Join(recipe.Names(), ", "))
+	f.StringVar(&o.config, "config", "", "YAML file of values that override the recipe's")
+	f.StringArrayVar(&o.sets, "set", nil, "override any value of the recipe, KEY=VALUE (repeatable): --set augment.flip=false")
 	for _, r := range recipeFlags {
 		f.Var(&recipeValue{kind: r.kind}, r.flag, r.help)
 		if r.choices != nil {
@@ -99,25 +106,27 @@ func addRecipeFlags(cmd *cobra.Command) func() (recipe.Recipe, error) {
 	complete(cmd, "recipe", recipe.Names()...)
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc("set", completeSet))
 	cobra.CheckErr(cmd.MarkFlagFilename("config", "yaml", "yml"))
-	return func() (recipe.Recipe, error) {
-		var layers []recipe.Layer
-		if *config != "" {
-			text, err := os.ReadFile(*config)
-			if err != nil {
-				return recipe.Recipe{}, fmt.Errorf("--config: %w", err)
-			}
-			layers = append(layers, recipe.Layer{From: *config, YAML: text})
-		}
-		given, err := recipeFlagLayers(f, *sets)
+}
+
+// resolve gives the recipe: the named one, the file over it, flags over both.
+func (o *recipeOptions) resolve() (recipe.Recipe, error) {
+	var layers []recipe.Layer
+	if o.config != "" {
+		text, err := os.ReadFile(o.config)
 		if err != nil {
-			return recipe.Recipe{}, usagef("%w", err)
+			return recipe.Recipe{}, fmt.Errorf("--config: %w", err)
 		}
-		r, err := recipe.Resolve(*name, append(layers, given...)...)
-		if err != nil {
-			return r, usagef("%w", err)
-		}
-		return r, nil
+		layers = append(layers, recipe.Layer{From: o.config, YAML: text})
 	}
+	given, err := o.layers()
+	if err != nil {
+		return recipe.Recipe{}, usagef("%w", err)
+	}
+	r, err := recipe.Resolve(o.name, append(layers, given...)...)
+	if err != nil {
+		return r, usagef("%w", err)
+	}
+	return r, nil
 }
 
 // completeSet offers the keys of a recipe, each with the default's value.
@@ -137,8 +146,8 @@ func completeSet(*cobra.Command, []string, string) ([]string, cobra.ShellCompDir
 	return keys, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
-// recipeFlagLayers gives a layer for each flag that was set, --set last.
-func recipeFlagLayers(f *pflag.FlagSet, sets []string) ([]recipe.Layer, error) {
+// layers gives a layer for each flag that was set, --set last.
+func (o *recipeOptions) layers() ([]recipe.Layer, error) {
 	var layers []recipe.Layer
 	add := func(from, assignment string) error {
 		l, err := recipe.SetLayer(from, assignment)
@@ -146,7 +155,7 @@ func recipeFlagLayers(f *pflag.FlagSet, sets []string) ([]recipe.Layer, error) {
 		return err
 	}
 	for _, r := range recipeFlags {
-		flag := f.Lookup(r.flag)
+		flag := o.flags.Lookup(r.flag)
 		if !flag.Changed {
 			continue
 		}
@@ -159,7 +168,7 @@ func recipeFlagLayers(f *pflag.FlagSet, sets []string) ([]recipe.Layer, error) {
 			}
 		}
 	}
-	for _, s := range sets {
+	for _, s := range o.sets {
 		if err := add("--set", s); err != nil {
 			return nil, err
 		}

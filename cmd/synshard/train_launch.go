@@ -23,29 +23,29 @@ type launched struct {
 func (l *launched) alone() bool { return l.World == 0 }
 
 // findLaunch reads what torchrun, Slurm or Kubeflow set.
-func (tf *trainFlags) findLaunch() (launched, error) {
+func (flags *trainOptions) findLaunch() (launched, error) {
 	l, err := cluster.LaunchFrom(os.Getenv)
 	switch {
 	case err != nil:
-		return launched{}, usagef("train: %w", err)
-	case l.World > 0 && tf.procs > 1:
-		return launched{}, usagef("train: --procs %d, but a launcher started this process as one of %d: one or the other", tf.procs, l.World)
-	case l.World > 0 && tf.device != "auto" && tf.device != "cpu" && tf.device != "cuda":
-		return launched{}, usagef("train: --device %s, but a launcher started this process as one of %d: say cuda, and each takes the GPU of its number on its machine", tf.device, l.World)
+		return launched{}, usagef("%w", err)
+	case l.World > 0 && flags.procs > 1:
+		return launched{}, usagef("--procs %d, but a launcher started this process as one of %d: one or the other", flags.procs, l.World)
+	case l.World > 0 && flags.device != "auto" && flags.device != "cpu" && flags.device != "cuda":
+		return launched{}, usagef("--device %s, but a launcher started this process as one of %d: say cuda, and each takes the GPU of its number on its machine", flags.device, l.World)
 	}
 	return launched{Launch: l}, nil
 }
 
 // trainLaunched is train in a process that a launcher started. Rank 0 does
 // what a process alone does; every other is quiet and ends as rank 0 does.
-func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, rec recipe.Recipe, sel *selectionFlags, l launched) error {
-	shim, path, err := a.openShim(tf.torchLib)
+func (a *app) trainLaunched(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, l launched) error {
+	shim, path, err := a.openShim(flags.torchLib)
 	if err != nil {
 		return err
 	}
-	tf.torchLib = path
+	flags.torchLib = path
 	if l.Rank > 0 {
-		return a.follow(ctx, shim, tf, l)
+		return a.follow(ctx, shim, flags, l)
 	}
 	// What a scheduler tells another process stops this one as if it were told
 	// itself.
@@ -56,7 +56,7 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, 
 	}
 	code := exitFailure // unless train returns
 	defer func() { l.members.Release(code) }()
-	err = a.train(ctx, dataset, tf, rec, sel, l)
+	err = a.train(ctx, dataset, flags, rec, l)
 	code = exitOK
 	if err != nil {
 		code = a.classify(err)
@@ -65,10 +65,10 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, tf trainFlags, 
 }
 
 // follow is a process that is not rank 0: it opens no data and writes nothing.
-func (a *app) follow(ctx context.Context, shim *torch.Shim, tf trainFlags, l launched) error {
+func (a *app) follow(ctx context.Context, shim *torch.Shim, flags trainOptions, l launched) error {
 	code, err := cluster.Follow(ctx, shim, l.Launch, cluster.Serving{
 		Adjust: func(cfg *train.EngineConfig) {
-			cfg.Threads = threads(tf.threads, l.Launch)
+			cfg.Threads = threads(flags.threads, l.Launch)
 			if cfg.Device != "cpu" {
 				cfg.Device = l.Device(visibleGPUs(shim))
 			}

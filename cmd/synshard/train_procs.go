@@ -48,12 +48,12 @@ func (e *trainEngine) spread(o *train.Options, n int) error {
 			return native(err)
 		}
 		if n > have || e.device != "cuda:0" {
-			return usagef("train: --procs %d with --device %s: %d CUDA devices here, taken from the first on", n, e.device, have)
+			return usagef("--procs %d with --device %s: %d CUDA devices here, taken from the first on", n, e.device, have)
 		}
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("train: --procs: %w", err)
+		return fmt.Errorf("--procs: %w", err)
 	}
 	o.Threads = max(o.Threads/n, 1)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {

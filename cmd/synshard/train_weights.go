@@ -13,26 +13,26 @@ import (
 
 // loadWeights reads --weights and fits them to the network, saying aloud what
 // starts anew.
-func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) error {
-	if tf.weights == "" {
+func (a *app) loadWeights(flags trainOptions, o *train.Options, report *trainReport) error {
+	if flags.weights == "" {
 		if o.Recipe.NeedsWeights {
-			return usagef("train: recipe %s starts from trained weights; give --weights FILE", o.Recipe.Name)
+			return usagef("recipe %s starts from trained weights; give --weights FILE", o.Recipe.Name)
 		}
 		return nil
 	}
-	file, err := weights.ReadFile(tf.weights, tf.from)
+	file, err := weights.ReadFile(flags.weights, flags.from)
 	if err != nil {
 		return chosenBy(err)
 	}
 	if text := file.Taken.String(); text != "" {
-		report.say("%s: %s", tf.weights, text)
+		report.say("%s: %s", flags.weights, text)
 	}
 	tensors, meta := file.Tensors, file.Metadata
 	otherClasses := false
 	if text := meta[model.SpecKey]; text != "" {
 		spec, err := model.ParseSpec(text)
 		if err != nil {
-			return fmt.Errorf("%s: %w", tf.weights, err)
+			return fmt.Errorf("%s: %w", flags.weights, err)
 		}
 		otherClasses = !slices.Equal(spec.Classes, o.Spec.Classes)
 		if spec.Mean != o.Spec.Mean || spec.Std != o.Spec.Std {
@@ -47,13 +47,13 @@ func (a *app) loadWeights(tf trainFlags, o *train.Options, report *trainReport) 
 	}
 	got, err := checkpoint.Adapt(o.Network, weights.Rename(o.Network, tensors), otherClasses)
 	if err != nil {
-		return fmt.Errorf("%s: %w", tf.weights, err)
+		return fmt.Errorf("%s: %w", flags.weights, err)
 	}
 	if len(got.Fresh) > 0 {
-		if tf.evalOnly {
-			return fmt.Errorf("%s: its head is not for these %d classes", tf.weights, o.Network.Classes)
+		if flags.evalOnly {
+			return fmt.Errorf("%s: its head is not for these %d classes", flags.weights, o.Network.Classes)
 		}
-		report.say("weights: %d tensors from %s; initialised afresh: %s", len(got.Tensors), tf.weights, strings.Join(got.Fresh, ", "))
+		report.say("weights: %d tensors from %s; initialised afresh: %s", len(got.Tensors), flags.weights, strings.Join(got.Fresh, ", "))
 	}
 	if len(got.Unused) > 0 {
 		report.say("weights: not used by this network: %s", strings.Join(got.Unused, ", "))
