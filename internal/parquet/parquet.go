@@ -27,6 +27,7 @@ var ErrCorrupt = errors.New("parquet data corrupt")
 var ErrKind = errors.New("column of another kind")
 
 // MaxPage bounds the bytes of one page, packed and unpacked, and of one value.
+// Pages of a small file are bounded by a thousand times its bytes.
 const MaxPage = 1 << 30
 
 // Kind is what the values of a column are, whatever their width.
@@ -68,7 +69,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	err := guard(func() (err error) {
 		props := arrow.NewReaderProperties(nil)
 		props.BufferedStreamEnabled = true
-		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = MaxPage, MaxPage
+		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = min(MaxPage, size), min(MaxPage, 1000*size+1<<24)
 		if f.r, err = file.NewParquetReader(io.NewSectionReader(r, 0, size), file.WithReadProps(props)); err != nil {
 			return err
 		}
