@@ -1,17 +1,17 @@
 package ingest
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
+	"strconv"
+	"strings"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/synshard/synshard/internal/parquet"
 )
 
 // parquetGroups makes pieces of Hugging Face's Parquet files, in their order:
@@ -56,56 +56,26 @@ func (j *job) parquetGroups(paths, names []string) ([]group, error) {
 	return groups, nil
 }
 
-// guarded turns a panic of the Parquet reader, which a damaged file can cause,
-// into an error.
-func guarded(f func() error) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("damaged Parquet: %v", r)
-		}
-	}()
-	return f()
-}
-
-// section gives the reader a place of its own in the file.
-func section(f *os.File) (*io.SectionReader, error) {
+// openParquet opens a file for one reader.
+func openParquet(f *os.File) (*parquet.File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return io.NewSectionReader(f, 0, info.Size()), nil
+	return parquet.Open(f, info.Size())
 }
 
 // parquetHead reads the names of the labels and the bytes of each row group.
 func parquetHead(f *os.File) (names []string, sizes []int64, err error) {
-	err = guarded(func() error {
-		s, err := section(f)
-		if err != nil {
-			return err
-		}
-		r, err := file.NewParquetReader(s)
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		for i := range r.NumRowGroups() {
-			sizes = append(sizes, r.MetaData().RowGroup(i).TotalByteSize())
-		}
-		a, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-		if err != nil {
-			return err
-		}
-		schema, err := a.Schema()
-		if err != nil {
-			return err
-		}
-		text, ok := schema.Metadata().GetValue("huggingface")
-		if v := r.MetaData().KeyValueMetadata().FindValue("huggingface"); !ok && v != nil {
-			text = *v
-		}
-		names, err = featureNames(text)
-		return err
-	})
+	p, err := openParquet(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	for g := range p.Groups() {
+		sizes = append(sizes, p.GroupBytes(g))
+	}
+	text, _ := p.Metadata("huggingface")
+	names, err = featureNames(text)
 	return names, sizes, err
 }
 
@@ -135,140 +105,59 @@ func featureNames(text string) ([]string, error) {
 
 // parquetRows emits the images of one row group. An image without a path is
 // called after its place.
-func parquetRows(ctx context.Context, f *os.File, i int, prefix string, names []string, emit func(item) error) error {
-	var table arrow.Table
-	err := guarded(func() error {
-		s, err := section(f)
-		if err != nil {
-			return err
-		}
-		r, err := file.NewParquetReader(s)
-		if err != nil {
-			return err
-		}
-		defer r.Close()
-		a, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-		if err != nil {
-			return err
-		}
-		table, err = a.RowGroup(i).ReadTable(ctx, allColumns(r.MetaData().Schema.NumColumns()))
-		return err
-	})
+func parquetRows(ctx context.Context, f *os.File, group int, prefix string, names []string, emit func(item) error) error {
+	p, err := openParquet(f)
 	if err != nil {
 		return err
 	}
-	defer table.Release()
-	t := array.NewTableReader(table, 0)
-	defer t.Release()
-	n := 0
-	for t.Next() {
-		if err := parquetRecord(t.Record(), prefix, &n, names, emit); err != nil {
-			return err
-		}
+	items := make([]item, p.GroupRows(group))
+	for i := range items {
+		items[i].name = fmt.Sprintf("%s-%05d", prefix, i)
 	}
-	return t.Err()
-}
-
-func allColumns(n int) []int {
-	out := make([]int, n)
-	for i := range out {
-		out[i] = i
-	}
-	return out
-}
-
-func parquetRecord(rec arrow.Record, prefix string, n *int, names []string, emit func(item) error) error {
-	column := func(name string) arrow.Array {
-		if at := rec.Schema().FieldIndices(name); len(at) == 1 {
-			return rec.Column(at[0])
-		}
-		return nil
-	}
-	image, ok := column("image").(*array.Struct)
-	if !ok || image.NumField() < 2 {
-		return fmt.Errorf("no column image of struct<bytes, path>")
-	}
-	var data, paths func(int) []byte
-	for i, field := range image.DataType().(*arrow.StructType).Fields() {
-		switch field.Name {
-		case "bytes":
-			data = bytesOf(image.Field(i))
-		case "path":
-			paths = bytesOf(image.Field(i))
-		}
-	}
-	if data == nil {
-		return fmt.Errorf("image.bytes is not binary")
-	}
-	label, err := labelsOf(column("label"))
-	if err != nil {
-		return err
-	}
-	for i := range int(rec.NumRows()) {
-		it := item{name: fmt.Sprintf("%s-%05d", prefix, *n)}
-		*n++
-		if paths != nil {
-			if p := paths(i); len(p) > 0 {
-				it.name = string(p)
-			}
-		}
-		if !image.IsNull(i) {
-			it.b = append([]byte{}, data(i)...)
-		}
-		if l := label(i); l != "" {
-			c, err := className(l, names)
-			if err != nil {
+	found := false
+	for _, c := range p.Columns() {
+		switch path := strings.Join(c.Path, "."); {
+		case path == "image.bytes":
+			found = true
+			err = p.Strings(group, c, func(i int, v [][]byte) error {
+				if len(v) > 0 {
+					items[i].b = bytes.Clone(v[0])
+				}
+				return nil
+			})
+		case path == "image.path":
+			err = p.Strings(group, c, func(i int, v [][]byte) error {
+				if len(v) > 0 && len(v[0]) > 0 {
+					items[i].name = string(v[0])
+				}
+				return nil
+			})
+		case path == "label" && c.Kind == parquet.Bytes:
+			err = p.Strings(group, c, func(i int, v [][]byte) (err error) {
+				if len(v) > 0 && len(v[0]) > 0 {
+					items[i].synset, err = className(string(v[0]), names)
+				}
 				return err
-			}
-			it.synset = c
+			})
+		case path == "label": // -1 is none, in Hugging Face's test sets
+			err = p.Ints(group, c, func(i int, v []int64) (err error) {
+				if len(v) > 0 && v[0] >= 0 {
+					items[i].synset, err = className(strconv.FormatInt(v[0], 10), names)
+				}
+				return err
+			})
 		}
-		if err := emit(it); err != nil {
+		if err != nil {
+			return err
+		}
+	}
+	if !found {
+		return errors.New("no column image of struct<bytes, path>")
+	}
+	for _, it := range items {
+		if err := cmp.Or(ctx.Err(), emit(it)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// bytesOf reads binary or text of either width, nil where it is null; nil for
-// other columns.
-func bytesOf(col arrow.Array) func(int) []byte {
-	var value func(int) []byte
-	switch c := col.(type) {
-	case *array.Binary:
-		value = c.Value
-	case *array.LargeBinary:
-		value = c.Value
-	case *array.String:
-		value = func(i int) []byte { return []byte(c.Value(i)) }
-	case *array.LargeString:
-		value = func(i int) []byte { return []byte(c.Value(i)) }
-	default:
-		return nil
-	}
-	return func(i int) []byte {
-		if col.IsNull(i) {
-			return nil
-		}
-		return value(i)
-	}
-}
-
-// labelsOf reads labels, numbers of any width or names; "" where there is
-// none, which in Hugging Face's test sets is -1.
-func labelsOf(col arrow.Array) (func(int) string, error) {
-	if col == nil {
-		return func(int) string { return "" }, nil
-	}
-	if arrow.IsInteger(col.DataType().ID()) {
-		return func(i int) string {
-			if v := col.ValueStr(i); col.IsValid(i) && v[0] != '-' {
-				return v
-			}
-			return ""
-		}, nil
-	}
-	if text := bytesOf(col); text != nil {
-		return func(i int) string { return string(text(i)) }, nil
-	}
-	return nil, fmt.Errorf("labels of type %s are neither numbers nor names", col.DataType())
 }

@@ -1,5 +1,6 @@
 // Package parquet reads columns of other people's Parquet files, one
-// column of one row group at a time, in the caller's goroutine.
+// column of one row group at a time, in the caller's goroutine, and writes
+// records of ours.
 //
 // It stands on the column readers of arrow-go, beneath its reader of Arrow
 // records: that one works in goroutines of its own, where a panic over damaged
@@ -79,8 +80,8 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 		}
 		total := int64(0)
 		for g := range f.Groups() {
-			if n := f.GroupRows(g); n < 0 || n > math.MaxInt32 {
-				return fmt.Errorf("row group %d of %d rows", g, n)
+			if n, size := f.GroupRows(g), f.GroupBytes(g); n < 0 || n > math.MaxInt32 || size < 0 {
+				return fmt.Errorf("row group %d of %d rows and %d bytes", g, n, size)
 			}
 			total += f.GroupRows(g)
 		}
@@ -146,6 +147,9 @@ func (f *File) Groups() int { return f.r.NumRowGroups() }
 
 // GroupRows is the number of rows of a group.
 func (f *File) GroupRows(group int) int64 { return f.r.MetaData().RowGroup(group).NumRows() }
+
+// GroupBytes is the bytes of a group's columns, unpacked.
+func (f *File) GroupBytes(group int) int64 { return f.r.MetaData().RowGroup(group).TotalByteSize() }
 
 // Strings calls each with the values of every row of a column of Bytes, in
 // order: none where it is null, one, or those of a list, whose nulls are left

@@ -11,6 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	types "github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/float16"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -163,6 +167,96 @@ func TestOtherKindsAreNamed(t *testing.T) {
 		}
 	}()
 	f.Strings(0, columnNamed(t, f, "path"), func(int, [][]byte) error { panic("mine") })
+}
+
+// TestWriterReadBack writes structs, lists and nulls, and wants them read as they were.
+func TestWriterReadBack(t *testing.T) {
+	image := types.StructOf(types.Field{Name: "bytes", Type: types.BinaryTypes.Binary, Nullable: true}, types.Field{Name: "path", Type: types.BinaryTypes.String, Nullable: true})
+	md := types.NewMetadata([]string{"said"}, []string{"so"})
+	schema := types.NewSchema([]types.Field{
+		{Name: "image", Type: image, Nullable: true}, {Name: "label", Type: types.PrimitiveTypes.Int64, Nullable: true}, {Name: "probs", Type: types.ListOf(types.FixedWidthTypes.Float16), Nullable: true},
+	}, &md)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	for i := range 3 {
+		im := b.Field(0).(*array.StructBuilder)
+		im.Append(true)
+		im.FieldBuilder(0).(*array.BinaryBuilder).Append([]byte{byte(i), 0xff})
+		im.FieldBuilder(1).(*array.StringBuilder).Append("é.jpg")
+		list := b.Field(2).(*array.ListBuilder)
+		if i == 1 {
+			b.Field(1).AppendNull()
+			list.AppendNull()
+			continue
+		}
+		b.Field(1).(*array.Int64Builder).Append(int64(10 * i))
+		list.Append(true)
+		list.ValueBuilder().(*array.Float16Builder).AppendValues([]float16.Num{float16.New(0.5), float16.New(float32(i))}, nil)
+	}
+	rec := b.NewRecord()
+	defer rec.Release()
+	for _, o := range []WriterOptions{{}, {Zstd: true, Stats: true}} {
+		var out bytes.Buffer
+		w, err := NewWriter(&out, schema, o)
+		if err == nil {
+			err = errors.Join(w.Write(rec), w.Write(rec.NewSlice(1, 1)), w.Write(rec.NewSlice(0, 2)), w.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := open(out.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if said, _ := f.Metadata("said"); said != "so" || f.Groups() != 2 {
+			t.Errorf("%+v: said %q, %d groups", o, said, f.Groups())
+		}
+		for path, want := range map[string][][]any{
+			"image bytes": {{[]any{0., 255.}}, {[]any{1., 255.}}, {[]any{2., 255.}}, {[]any{0., 255.}}, {[]any{1., 255.}}},
+			"image path":  {{"é.jpg"}, {"é.jpg"}, {"é.jpg"}, {"é.jpg"}, {"é.jpg"}},
+			"label":       {{0.}, {}, {20.}, {0.}, {}},
+			"probs":       {{0.5, 0.}, {}, {0.5, 2.}, {0.5, 0.}, {}},
+		} {
+			got, err := all(f, columnNamed(t, f, strings.Fields(path)...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%+v: %s (-want +got):\n%s", o, path, diff)
+			}
+		}
+	}
+}
+
+// full takes so many bytes.
+type full struct{ left int }
+
+var errFull = errors.New("no space left")
+
+func (f *full) Write(b []byte) (int, error) {
+	if f.left -= len(b); f.left < 0 {
+		return 0, errFull
+	}
+	return len(b), nil
+}
+
+// TestWriterGivesTheOutputsError wherever writing fails.
+func TestWriterGivesTheOutputsError(t *testing.T) {
+	schema := types.NewSchema([]types.Field{{Name: "label", Type: types.PrimitiveTypes.Int64}}, nil)
+	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+	defer b.Release()
+	b.Field(0).(*array.Int64Builder).AppendValues(make([]int64, 5000), nil)
+	rec := b.NewRecord()
+	defer rec.Release()
+	for room := 0; room < 40000; room += 997 {
+		w, err := NewWriter(&full{room}, schema, WriterOptions{})
+		if err == nil {
+			err = errors.Join(w.Write(rec), w.Close())
+		}
+		if !errors.Is(err, errFull) {
+			t.Errorf("room for %d bytes: %v", room, err)
+		}
+	}
 }
 
 // TestDamage flips bits, cuts and overwrites: an error or other values, and

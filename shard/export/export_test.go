@@ -17,10 +17,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
@@ -146,34 +142,7 @@ var exportReaders = map[string]func(t *testing.T, out, split string) []exported{
 		}
 		files, _ := filepath.Glob(filepath.Join(out, "data", split+"-*-of-*.parquet"))
 		for _, name := range files {
-			r, err := file.OpenParquetFile(name, false)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
-			pq, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
-			if err != nil {
-				t.Fatal(err)
-			}
-			table, err := pq.ReadTable(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer table.Release()
-			rows := array.NewTableReader(table, 0)
-			defer rows.Release()
-			for rows.Next() {
-				rec := rows.Record()
-				data := rec.Column(0).(*array.Struct).Field(0).(*array.Binary)
-				label := rec.Column(1).(*array.Int64)
-				for i := range int(rec.NumRows()) {
-					e := exported{bytes.Clone(data.Value(i)), -1}
-					if !label.IsNull(i) {
-						e.label = label.Value(i)
-					}
-					got = append(got, e)
-				}
-			}
+			eachParquet(t, name, func(b []byte, _ string, label int64) { got = append(got, exported{b, label}) })
 		}
 		return got
 	},

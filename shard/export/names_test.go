@@ -2,6 +2,7 @@ package export
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,12 +12,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet/file"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
@@ -219,7 +217,7 @@ func TestRowNames(t *testing.T) {
 	read := func() map[string]string {
 		got := map[string]string{}
 		for _, f := range files {
-			eachParquet(t, f, func(b []byte, path string) { got[string(b)] = path })
+			eachParquet(t, f, func(b []byte, path string, _ int64) { got[string(b)] = path })
 		}
 		return got
 	}
@@ -237,28 +235,42 @@ func TestRowNames(t *testing.T) {
 	}
 }
 
-func eachParquet(t *testing.T, name string, f func(b []byte, path string)) {
+// eachParquet gives the rows of a Parquet file as Hugging Face has them; the label is -1
+// where there is none.
+func eachParquet(t *testing.T, name string, f func(b []byte, path string, label int64)) {
 	t.Helper()
-	r, err := file.OpenParquetFile(name, false)
+	all, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
-	pq, err := pqarrow.NewFileReader(r, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	pq, err := parquet.Open(bytes.NewReader(all), int64(len(all)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := pq.ReadTable(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer table.Release()
-	rows := array.NewTableReader(table, 0)
-	defer rows.Release()
-	for rows.Next() {
-		image := rows.Record().Column(0).(*array.Struct)
-		for i := range image.Len() {
-			f(image.Field(0).(*array.Binary).Value(i), image.Field(1).(*array.String).Value(i))
+	for g := range pq.Groups() {
+		n := int(pq.GroupRows(g))
+		images, paths, labels := make([][]byte, n), make([]string, n), make([]int64, n)
+		for _, c := range pq.Columns() {
+			err := error(nil)
+			switch strings.Join(c.Path, ".") {
+			case "image.bytes":
+				err = pq.Strings(g, c, func(i int, v [][]byte) error { images[i] = bytes.Clone(v[0]); return nil })
+			case "image.path":
+				err = pq.Strings(g, c, func(i int, v [][]byte) error { paths[i] = string(v[0]); return nil })
+			case "label":
+				err = pq.Ints(g, c, func(i int, v []int64) error {
+					if labels[i] = -1; len(v) > 0 {
+						labels[i] = v[0]
+					}
+					return nil
+				})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range n {
+			f(images[i], paths[i], labels[i])
 		}
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
+	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -54,9 +53,7 @@ func (e *exporter) parquet(w io.Writer, v *shard.View, names *namer, from, to in
 	if err != nil {
 		return err
 	}
-	props := parquet.NewWriterProperties(parquet.WithDictionaryDefault(false), parquet.WithStats(false), parquet.WithCreatedBy("synshard"))
-	// The writer closes what it writes to, which is the caller's to close.
-	out, err := pqarrow.NewFileWriter(schema, struct{ io.Writer }{w}, props, pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+	out, err := parquet.NewWriter(w, schema, parquet.WriterOptions{})
 	if err != nil {
 		return err
 	}
