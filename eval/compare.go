@@ -32,7 +32,7 @@ type Comparison struct {
 
 // Compare takes two sets of predictions over the same rows. Rows without a
 // truth in either are left out; a failed row is wrong.
-func Compare(a, b *prediction.Predictions, resamples int, seed uint64) (Comparison, error) {
+func Compare(a, b *prediction.Set, resamples int, seed uint64) (Comparison, error) {
 	c := Comparison{Resamples: resamples}
 	if a.Len() != b.Len() {
 		return c, fmt.Errorf("%d rows and %d: not the same images", a.Len(), b.Len())

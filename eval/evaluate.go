@@ -69,7 +69,7 @@ const calibrationBins = 15
 type tally struct{ n, top1, top5, predicted int }
 
 // Evaluate compares predictions with the truth.
-func Evaluate(p *prediction.Predictions) (Report, error) {
+func Evaluate(p *prediction.Set) (Report, error) {
 	r := Report{K: p.K, Synsets: []SynsetReport{}, Pairs: []Confusion{}}
 	by, pairs := make([]tally, len(p.Classes)), map[[2]int32]int{}
 	for i, truth := range p.Truth {
@@ -133,7 +133,7 @@ func (r *Report) classes(names []string, by []tally, pairs map[[2]int32]int) {
 	}
 }
 
-func calibrate(p *prediction.Predictions) Calibration {
+func calibrate(p *prediction.Set) Calibration {
 	var sum [calibrationBins]float64
 	var n, right [calibrationBins]int
 	total := 0

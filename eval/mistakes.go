@@ -44,13 +44,13 @@ type RollupAccuracy struct {
 
 // judged says whether a row has a truth and a prediction. Where predictions are
 // restricted to some classes, a row may have none.
-func judged(p *prediction.Predictions, i int) bool {
+func judged(p *prediction.Set, i int) bool {
 	return p.Truth[i] >= 0 && !p.Failed[i] && p.Top[i*p.K] >= 0
 }
 
 // Judge measures mistakes in a hierarchy. Rows without a truth or a prediction
 // are left out.
-func Judge(p *prediction.Predictions, h *Hierarchy) HierarchyReport {
+func Judge(p *prediction.Set, h *Hierarchy) HierarchyReport {
 	var r HierarchyReport
 	meets := map[[2]int32]int{}
 	meet := func(a, b int32) int {
@@ -90,7 +90,7 @@ func Judge(p *prediction.Predictions, h *Hierarchy) HierarchyReport {
 
 // subtrees measures every node with two classes or more; of nodes with the same
 // classes, the lowest.
-func (h *Hierarchy) subtrees(p *prediction.Predictions) []SubtreeReport {
+func (h *Hierarchy) subtrees(p *prediction.Set) []SubtreeReport {
 	perClass := make([][2]int, len(h.classes)) // rows, right
 	wrong := map[[2]int32]int{}                // truth, prediction
 	for i, truth := range p.Truth {
@@ -140,7 +140,7 @@ func (h *Hierarchy) sameAsChild(i int32) bool {
 }
 
 // Rollup measures accuracy by superclass.
-func Rollup(p *prediction.Predictions, name string, g Groups) RollupAccuracy {
+func Rollup(p *prediction.Set, name string, g Groups) RollupAccuracy {
 	r := RollupAccuracy{Name: name, Groups: len(g.Synsets)}
 	right := 0
 	for i, truth := range p.Truth {

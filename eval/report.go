@@ -172,14 +172,5 @@ func (t reportTable) write(dir, summary string) error {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	return durable.WriteFile(filepath.Join(dir, t.name), func(w io.Writer) error {
-		out, err := prediction.NewEncoder("arrow", w, schema)
-		if err != nil {
-			return err
-		}
-		if err := out.Write(rec); err != nil {
-			return err
-		}
-		return out.Close()
-	})
+	return durable.WriteFile(filepath.Join(dir, t.name), func(w io.Writer) error { return prediction.WriteArrow(w, rec) })
 }

@@ -5,9 +5,6 @@ import (
 	"math"
 	"strings"
 
-	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -17,7 +14,7 @@ import (
 // the classes at or below it, and rollup_synset, the one with the greatest.
 // Where WordNet puts a class below two of them it counts in both.
 func RollupColumns(g Groups) []prediction.Derived {
-	key := "rollup " + strings.Join(g.Synsets, " ")
+	names := strings.Join(g.Synsets, " ")
 	sums := func(probs []float32) []float32 {
 		out := make([]float32, len(g.Synsets))
 		for i, members := range g.Members {
@@ -25,15 +22,9 @@ func RollupColumns(g Groups) []prediction.Derived {
 		}
 		return out
 	}
-	names := arrow.NewMetadata([]string{"synsets"}, []string{strings.Join(g.Synsets, " ")})
-	n := int32(len(g.Synsets))
 	return []prediction.Derived{{
-		Field: arrow.Field{Name: "rollup_synset", Type: arrow.BinaryTypes.String, Nullable: true}, Key: key,
-		Append: func(b array.Builder, probs []float32) error {
-			if probs == nil {
-				b.AppendNull()
-				return nil
-			}
+		Name: "rollup_synset", Key: "rollup " + names,
+		Strings: func(probs []float32) string {
 			best := 0
 			all := sums(probs)
 			for i, v := range all {
@@ -41,21 +32,10 @@ func RollupColumns(g Groups) []prediction.Derived {
 					best = i
 				}
 			}
-			b.(*array.StringBuilder).Append(g.Synsets[best])
-			return nil
+			return g.Synsets[best]
 		},
 	}, {
-		Field: arrow.Field{Name: "rollup_prob", Type: arrow.FixedSizeListOf(n, arrow.PrimitiveTypes.Float32), Nullable: true, Metadata: names}, Key: key,
-		Append: func(b array.Builder, probs []float32) error {
-			list := b.(*array.FixedSizeListBuilder)
-			if probs == nil {
-				list.AppendNull()
-				return nil
-			}
-			list.Append(true)
-			list.ValueBuilder().(*array.Float32Builder).AppendValues(sums(probs), nil)
-			return nil
-		},
+		Name: "rollup_prob", Key: "rollup " + names, Floats: sums, Width: len(g.Synsets), Notes: map[string]string{"synsets": names},
 	}}
 }
 
@@ -97,26 +77,16 @@ func (h *Hierarchy) Backoff(probs []float32, p float64) (wordnet.ID, float64) {
 func BackoffColumns(h *Hierarchy, p float64) []prediction.Derived {
 	key := fmt.Sprintf("backoff %v", p)
 	return []prediction.Derived{{
-		Field: arrow.Field{Name: "backoff_synset", Type: arrow.BinaryTypes.String, Nullable: true}, Key: key,
-		Append: func(b array.Builder, probs []float32) error {
-			if probs == nil {
-				b.AppendNull()
-				return nil
-			}
+		Name: "backoff_synset", Key: key,
+		Strings: func(probs []float32) string {
 			id, _ := h.Backoff(probs, p)
-			b.(*array.StringBuilder).Append(id.String())
-			return nil
+			return id.String()
 		},
 	}, {
-		Field: arrow.Field{Name: "backoff_prob", Type: arrow.PrimitiveTypes.Float32, Nullable: true}, Key: key,
-		Append: func(b array.Builder, probs []float32) error {
-			if probs == nil {
-				b.AppendNull()
-				return nil
-			}
+		Name: "backoff_prob", Key: key,
+		Floats: func(probs []float32) []float32 {
 			_, prob := h.Backoff(probs, p)
-			b.(*array.Float32Builder).Append(float32(prob))
-			return nil
+			return []float32{float32(prob)}
 		},
 	}}
 }

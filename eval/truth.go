@@ -27,7 +27,7 @@ var valNumber = regexp.MustCompile(`ILSVRC2012_val_(\d{8})`)
 // in (real.json): a list a validation image, in the order of their numbers,
 // of places in the ascending list of the 1000 synsets, which the model's
 // classes must be.
-func MeasureReal(p *prediction.Predictions, path string) (*RealReport, error) {
+func MeasureReal(p *prediction.Set, path string) (*RealReport, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func MeasureReal(p *prediction.Predictions, path string) (*RealReport, error) {
 // classes have no truth, and each row's predictions are the most probable of
 // the set. Where the file has only the first K of each row, a set may have none
 // among them: -1. Probabilities stay as they are.
-func Restrict(p *prediction.Predictions, classes []string) (*prediction.Predictions, error) {
+func Restrict(p *prediction.Set, classes []string) (*prediction.Set, error) {
 	keep := make([]bool, len(p.Classes))
 	for _, c := range classes {
 		at := slices.Index(p.Classes, c)
@@ -82,7 +82,7 @@ func Restrict(p *prediction.Predictions, classes []string) (*prediction.Predicti
 		}
 		keep[at] = true
 	}
-	q := &prediction.Predictions{Classes: p.Classes, K: p.K, Paths: p.Paths, Failed: p.Failed, All: p.All}
+	q := &prediction.Set{Classes: p.Classes, K: p.K, Paths: p.Paths, Failed: p.Failed, All: p.All}
 	for i, truth := range p.Truth {
 		if truth >= 0 && !keep[truth] {
 			truth = -1
@@ -109,7 +109,7 @@ type rankedClass struct {
 
 // ranked gives a row's classes, most probable first: all where the file has
 // them, the first K otherwise.
-func ranked(p *prediction.Predictions, i int) []rankedClass {
+func ranked(p *prediction.Set, i int) []rankedClass {
 	var out []rankedClass
 	if p.All == nil || p.Failed[i] {
 		for j := i * p.K; j < (i+1)*p.K; j++ {

@@ -2,10 +2,10 @@ package infer
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/model"
@@ -31,7 +31,7 @@ type Predictor interface {
 type Source interface {
 	Len() int
 	Path(i int) string
-	Synset(i int) string                    // the truth; "" where it is not known
+	Synset(i int) string                    // the truth's name; "" where it is not known
 	Read(i int, buf []byte) ([]byte, error) // the image's bytes, in buf where they fit
 }
 
@@ -39,30 +39,29 @@ type Source interface {
 type Options struct {
 	Predictor Predictor
 	Spec      model.Spec
-	Source    Source
+	// OwnClasses says that Spec.Classes came with the model, and were not given
+	// beside it: then no accuracy makes their order suspect.
+	OwnClasses bool
+	Source     Source
 
 	Batch   int  // images a run of the network
 	Fixed   bool // every run takes a full batch: the last one is padded
 	Runs    int  // runs at a time; 0 means 1
 	Workers int  // that decode; 0: one a CPU
 
-	TopK          int    // 0 means 5; at most the number of classes
-	Probabilities bool   // of all classes
-	Logits        bool   // of all classes
-	Embedding     string // "", fp32 or fp16
-	Width         int    // of the embedding
-	Truncated     bool   // take an image that ends early as far as it goes; else its row has the error
-	Derived       []prediction.Derived
+	// Columns say what is kept of each prediction. TopK 0 means 5; it is at most
+	// the number of classes.
+	Columns   prediction.Columns
+	Truncated bool           // take an image that ends early as far as it goes; else its row has the error
+	Job       prediction.Job // the share of the rows that is predicted
 
-	// Part, from 0, of Parts of the rows; Parts 0 is everything. Parts begin
-	// where a batch begins, so that together they hold what one run gives.
-	Part, Parts int
-
-	// Input says what the images are, Model which network it is, by content,
-	// and Backend what runs it, so that a rerun knows whether earlier work
+	// Input says what the images are, Model which network it is, by the content of
+	// every file of it, and Backend what runs it, so that a rerun knows whether earlier work
 	// still holds. Notes are kept in the output's metadata.
 	Input, Model, Backend string
 	Notes                 map[string]string
+	// Overwrite starts anew where the output holds other predictions.
+	Overwrite bool
 
 	// OnRow and OnError are called from many goroutines.
 	OnRow     func(n int)                  // as rows are done
@@ -71,27 +70,13 @@ type Options struct {
 }
 
 func (o *Options) check() error {
-	if o.TopK == 0 {
-		o.TopK = 5
+	if o.Columns.TopK == 0 {
+		o.Columns.TopK = 5
 	}
-	o.TopK = min(o.TopK, len(o.Spec.Classes))
+	o.Columns.TopK = min(o.Columns.TopK, len(o.Spec.Classes))
 	o.Runs = max(o.Runs, 1)
-	if o.Batch < 1 || o.TopK < 1 || o.Predictor == nil || o.Source == nil {
-		return fmt.Errorf("infer: batch %d, top %d, predictor %v, source %v", o.Batch, o.TopK, o.Predictor != nil, o.Source != nil)
-	}
-	if o.Parts < 0 || o.Part < 0 || o.Parts > 0 && o.Part >= o.Parts {
-		return fmt.Errorf("infer: part %d of %d", o.Part, o.Parts)
-	}
-	if !slices.Contains([]string{"", "fp32", "fp16"}, o.Embedding) {
-		return fmt.Errorf("infer: embedding as %q: want fp32 or fp16", o.Embedding)
-	}
-	if o.Embedding != "" && o.Width < 1 {
-		return fmt.Errorf("infer: the model gives no embedding")
-	}
-	for _, d := range o.Derived {
-		if !d.Field.Nullable || d.Append == nil || d.Key == "" {
-			return fmt.Errorf("infer: derived column %s: not nullable, or without a key or a function", d.Field.Name)
-		}
+	if o.Batch < 1 || o.Predictor == nil || o.Source == nil {
+		return fmt.Errorf("infer: batch %d, predictor %v, source %v", o.Batch, o.Predictor != nil, o.Source != nil)
 	}
 	if o.OnRow == nil {
 		o.OnRow = func(int) {}
@@ -102,49 +87,33 @@ func (o *Options) check() error {
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}
 	}
-	return o.Spec.Check()
+	return errors.Join(o.Spec.Check(), o.Columns.Check(), o.Job.Check())
 }
 
-// whole identifies the predictions over all rows: the same model, spec,
-// options and input. What changes no byte of them is left out.
-func (o *Options) whole() string {
+// header is what the output says of itself. What changes no byte of the rows is no
+// part of its identity.
+func (o *Options) header() prediction.Header {
+	c := o.Columns
+	options := map[string]string{
+		"batch": strconv.Itoa(o.Batch), "fixed_batch": strconv.FormatBool(o.Fixed), "rows": strconv.Itoa(o.Source.Len()),
+		"top_k": strconv.Itoa(c.TopK), "probabilities": strconv.FormatBool(c.Probabilities), "logits": strconv.FormatBool(c.Logits),
+		"embedding": c.Embedding, "truncated": strconv.FormatBool(o.Truncated),
+	}
 	var derived []string
-	for _, d := range o.Derived {
-		derived = append(derived, d.Field.String(), d.Key)
+	for _, d := range c.Derived {
+		derived = append(derived, d.Name+": "+d.Key)
 	}
-	b, err := json.Marshal([]any{o.Model, o.Backend, o.Input, o.Spec, o.Batch, o.Fixed, o.TopK, o.Probabilities, o.Logits, o.Embedding, o.Truncated, derived, o.Source.Len()})
-	if err != nil {
-		panic(err) // strings and numbers
+	options["derived"] = strings.Join(derived, "; ")
+	return prediction.Header{
+		Identity: prediction.Identity{Model: o.Model, Spec: o.Spec, Backend: o.Backend, Input: o.Input, Options: options},
+		Job:      o.Job, Notes: o.Notes, BatchRows: o.chunkRows(),
 	}
-	return fmt.Sprintf("%x", sha256.Sum256(b))
 }
 
-// Fingerprint identifies the predictions of these rows.
-func (o *Options) Fingerprint() string {
-	if o.Parts <= 1 {
-		return o.whole()
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%s %d/%d", o.whole(), o.Part, o.Parts)))
-}
-
-// Rows is how many rows are asked for: the source's, or those of the part.
+// Rows is how many rows are asked for: the source's, or those of the job.
 func (o *Options) Rows() int {
-	from, to := o.rows()
+	from, to := o.Job.Range(o.Source.Len(), o.Batch)
 	return to - from
-}
-
-// rows is the range [from, to) that is predicted.
-func (o *Options) rows() (from, to int) {
-	n := o.Source.Len()
-	if o.Parts <= 1 {
-		return 0, n
-	}
-	// n may be many millions: no overflow in 64 bits for any number of parts that makes sense.
-	from, to = n*o.Part/o.Parts/o.Batch*o.Batch, n*(o.Part+1)/o.Parts/o.Batch*o.Batch
-	if o.Part == o.Parts-1 {
-		to = n
-	}
-	return from, to
 }
 
 // Most rows and bytes of a chunk of the output: what is lost at most when work
@@ -154,17 +123,28 @@ const (
 	chunkBytes = 32 << 20
 )
 
-// chunk is how many rows are written at a time, a multiple of the batch.
-func (o *Options) chunk() int {
-	width := 64 + 32*o.TopK
-	for _, all := range []bool{o.Probabilities || len(o.Derived) > 0, o.Logits} {
+// chunkRows is how many rows are written at a time, a multiple of the batch.
+func (o *Options) chunkRows() int {
+	c := o.Columns
+	width := 64 + 32*c.TopK
+	for _, all := range []bool{c.Probabilities || len(c.Derived) > 0, c.Logits} {
 		if all {
 			width += 4 * len(o.Spec.Classes)
 		}
 	}
-	if o.Embedding != "" {
-		width += 4 * o.Width
+	if c.Embedding != "" {
+		width += 4 * c.Width
 	}
 	rows := min(chunkRows, chunkBytes/width)
 	return max(rows/o.Batch, 1) * o.Batch
+}
+
+// chunks cuts the rows that are asked for into runs.
+func (o *Options) chunks() []prediction.Chunk {
+	var all []prediction.Chunk
+	from, to := o.Job.Range(o.Source.Len(), o.Batch)
+	for size := o.chunkRows(); from < to; from += size {
+		all = append(all, prediction.Chunk{Number: len(all), From: from, To: min(from+size, to)})
+	}
+	return all
 }

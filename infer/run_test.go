@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -84,11 +85,16 @@ func (c *colours) Predict(ctx context.Context, images []byte, n int) (Outputs, e
 }
 
 func options(a *album, batch int) Options {
-	return Options{Predictor: &colours{slow: true}, Source: a, Batch: batch, Runs: 3, TopK: 2, Input: "album", Model: "colours", Backend: "test",
+	return Options{Predictor: &colours{slow: true}, Source: a, Batch: batch, Runs: 3, Columns: prediction.Columns{TopK: 2}, Input: "album", Model: "colours", Backend: "test",
 		Spec: model.Spec{InputSize: 4, Resize: 4, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"ant", "bee", "cat"}}}
 }
 
-func mustRun(t *testing.T, o Options, path, format string) ([]byte, Summary) {
+func fingerprint(o Options) string {
+	h := o.header()
+	return h.Fingerprint()
+}
+
+func mustRun(t *testing.T, o Options, path string, format prediction.Format) ([]byte, Summary) {
 	t.Helper()
 	sum, err := Run(t.Context(), o, path, format)
 	if err != nil {
@@ -98,10 +104,32 @@ func mustRun(t *testing.T, o Options, path, format string) ([]byte, Summary) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(PartsDir(path)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("parts are left: %v", err)
+	if _, err := os.Stat(prediction.ChunksDir(path)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("chunks are left: %v", err)
 	}
 	return b, sum
+}
+
+// eachRecord reads an Arrow file.
+func eachRecord(path string, f func(arrow.Record) error) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	file, err := arrowipc.OpenBytes(b)
+	if err != nil {
+		return err
+	}
+	for i := range file.Batches() {
+		rec, err := file.Record(i, nil)
+		if err != nil {
+			return err
+		}
+		if err := f(rec); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestOrderAndFailures expects a row an image in the source's order, those
@@ -118,9 +146,9 @@ func TestOrderAndFailures(t *testing.T) {
 		t.Errorf("%+v, %d complaints", sum, failed.Load())
 	}
 	row := 0
-	err := prediction.ReadFile(path, nil, func(rec arrow.Record) error {
-		paths, errs := rec.Column(prediction.ColPath).(*array.String), rec.Column(prediction.ColError).(*array.String)
-		probs := rec.Column(prediction.ColPredProb).(*array.FixedSizeList)
+	err := eachRecord(path, func(rec arrow.Record) error {
+		paths, errs := rec.Column(0).(*array.String), rec.Column(6).(*array.String)
+		probs := rec.Column(5).(*array.FixedSizeList)
 		for i := range int(rec.NumRows()) {
 			if want := a.Path(row); paths.Value(i) != want {
 				t.Fatalf("row %d is %s", row, paths.Value(i))
@@ -147,13 +175,13 @@ func TestTruncatedIsAccepted(t *testing.T) {
 	a := newAlbum(t, 6)
 	a.images[2] = a.images[2][:len(a.images[2])-6]
 	o := options(a, 4)
-	strict := o.Fingerprint()
+	strict := fingerprint(o)
 	if _, sum := mustRun(t, o, filepath.Join(t.TempDir(), "a.csv"), "csv"); sum.Failed != 1 {
 		t.Errorf("%d of 6 failed, one ends early", sum.Failed)
 	}
 	o.Truncated = true
-	if _, sum := mustRun(t, o, filepath.Join(t.TempDir(), "b.csv"), "csv"); sum.Failed != 0 || o.Fingerprint() == strict {
-		t.Errorf("%d of 6 failed, with what there is accepted; fingerprints differ: %v", sum.Failed, o.Fingerprint() != strict)
+	if _, sum := mustRun(t, o, filepath.Join(t.TempDir(), "b.csv"), "csv"); sum.Failed != 0 || fingerprint(o) == strict {
+		t.Errorf("%d of 6 failed, with what there is accepted; fingerprints differ: %v", sum.Failed, fingerprint(o) != strict)
 	}
 }
 
@@ -162,11 +190,12 @@ func TestTruncatedIsAccepted(t *testing.T) {
 func TestResume(t *testing.T) {
 	a := newAlbum(t, 6500)
 	a.images[3000] = nil
-	for _, format := range prediction.Formats {
-		t.Run(format, func(t *testing.T) {
+	for _, name := range prediction.Formats {
+		format := prediction.Format(name)
+		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			o := options(a, 16)
-			o.Probabilities, o.Logits, o.Embedding, o.Width = true, true, "fp16", 2
+			o.Columns = prediction.Columns{TopK: 2, Probabilities: true, Logits: true, Embedding: "fp16", Width: 2}
 			want, _ := mustRun(t, o, filepath.Join(dir, "whole"), format)
 
 			path := filepath.Join(dir, "out")
@@ -183,7 +212,7 @@ func TestResume(t *testing.T) {
 			if _, err := os.Stat(path); err == nil {
 				t.Fatal("a file of half the rows has its name")
 			}
-			damage(t, filepath.Join(PartsDir(path), "part-000000.arrow"))
+			damage(t, filepath.Join(prediction.ChunksDir(path), "chunk-000000.arrow"))
 			skipped := 0
 			o.OnSkipped = func(n int) { skipped = n }
 			got, sum := mustRun(t, o, path, format)
@@ -194,7 +223,7 @@ func TestResume(t *testing.T) {
 				t.Errorf("%+v, %d skipped", sum, skipped)
 			}
 			other := o
-			other.TopK = 1
+			other.Columns.TopK = 1
 			if _, err := Run(t.Context(), other, path, format); !errors.Is(err, prediction.ErrOther) {
 				t.Errorf("other options over it: %v", err)
 			}
@@ -224,7 +253,7 @@ func TestPartsOfOthersAreKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Predictor, o.Model = &colours{}, "another"
-	if _, err := Run(t.Context(), o, path, "arrow"); !errors.Is(err, prediction.ErrOther) || !strings.Contains(err.Error(), ".parts") {
+	if _, err := Run(t.Context(), o, path, "arrow"); !errors.Is(err, prediction.ErrOther) || !strings.Contains(err.Error(), ".chunks") {
 		t.Errorf("another model over the parts of one: %v", err)
 	}
 }
@@ -237,18 +266,18 @@ func TestMerge(t *testing.T) {
 	dir := t.TempDir()
 	for _, batch := range []int{8, 13} {
 		o := options(a, batch)
-		o.Embedding, o.Width = "fp32", 2
+		o.Columns.Embedding, o.Columns.Width = "fp32", 2
 		want, _ := mustRun(t, o, filepath.Join(dir, fmt.Sprintf("whole%d", batch)), "arrow")
-		for _, n := range []int{2, 3, 700} {
+		for _, n := range []int{2, 3, 60} {
 			var names []string
 			for i := range n {
-				o.Part, o.Parts = i, n
+				o.Job = prediction.Job{Index: i, Count: n}
 				names = append(names, filepath.Join(dir, fmt.Sprintf("b%d-%d-of-%d", batch, i, n)))
 				mustRun(t, o, names[i], "arrow")
 			}
 			slices.Reverse(names)
 			out := filepath.Join(dir, fmt.Sprintf("merged%d-%d", batch, n))
-			sum, err := prediction.Merge(names, out, "arrow")
+			sum, err := prediction.Merge(names, prediction.MergeOptions{Path: out, Format: prediction.Arrow})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -259,14 +288,14 @@ func TestMerge(t *testing.T) {
 			if !bytes.Equal(got, want) || sum.Rows != 5003 || sum.Failed != 1 {
 				t.Errorf("batch %d in %d parts: other bytes than the whole, %+v", batch, n, sum)
 			}
-			if _, err := prediction.Merge(names[1:], out+"x", "arrow"); !errors.Is(err, prediction.ErrParts) || !strings.Contains(err.Error(), "missing") {
+			if _, err := prediction.Merge(names[1:], prediction.MergeOptions{Path: out + "x", Format: prediction.Arrow}); !errors.Is(err, prediction.ErrJobs) || !strings.Contains(err.Error(), "missing") {
 				t.Errorf("a part short: %v", err)
 			}
-			if _, err := prediction.Merge(append(names, names[0]), out+"x", "arrow"); !errors.Is(err, prediction.ErrParts) {
+			if _, err := prediction.Merge(append(names, names[0]), prediction.MergeOptions{Path: out + "x", Format: prediction.Arrow}); !errors.Is(err, prediction.ErrJobs) {
 				t.Errorf("a part twice: %v", err)
 			}
 			names[0] = filepath.Join(dir, fmt.Sprintf("whole%d", batch))
-			if _, err := prediction.Merge(names, out+"x", "arrow"); !errors.Is(err, prediction.ErrParts) {
+			if _, err := prediction.Merge(names, prediction.MergeOptions{Path: out + "x", Format: prediction.Arrow}); !errors.Is(err, prediction.ErrJobs) {
 				t.Errorf("a whole among parts: %v", err)
 			}
 		}
@@ -302,7 +331,7 @@ func (d *fullDisk) Write(b []byte) (int, error) {
 func TestStreamToFullDisk(t *testing.T) {
 	for _, format := range prediction.Formats {
 		for _, room := range []int{0, 10, 4000} {
-			if _, err := Stream(t.Context(), options(newAlbum(t, 2500), 8), &fullDisk{room}, format); !errors.Is(err, errFull) {
+			if _, err := Stream(t.Context(), options(newAlbum(t, 2500), 8), &fullDisk{room}, prediction.Format(format)); !errors.Is(err, errFull) {
 				t.Errorf("%s with room for %d bytes: %v", format, room, err)
 			}
 		}
@@ -319,7 +348,7 @@ func TestChanceIsPointedOut(t *testing.T) {
 		want    string
 	}{
 		{[]string{"ant", "bee", "cat"}, ""},
-		{[]string{"elk", "emu", "fox"}, "class list is probably of another model"},
+		{[]string{"elk", "emu", "fox"}, "is one of the model"},
 	} {
 		o := options(a, 8)
 		o.Spec.Classes = c.classes
@@ -337,10 +366,15 @@ func TestChanceIsPointedOut(t *testing.T) {
 	}
 	var o Options
 	o.Spec.Classes = make([]string, 100)
-	if w := o.suspect(Summary{Known: 1000, Right: 9}); !strings.Contains(w, "label order") {
-		t.Errorf("9 right of 1000 among 100 classes: %q", w)
-	}
-	if w := o.suspect(Summary{Known: 1000, Right: 200}); w != "" {
-		t.Errorf("200 right of 1000 among 100 classes: %q", w)
+	for _, c := range []struct {
+		right int
+		own   bool
+		want  string
+	}{{9, false, "label order"}, {9, true, ""}, {200, false, ""}} {
+		o.OwnClasses = c.own
+		s := Summary{Known: 1000, Right: c.right}
+		if s.warn(&o); c.want == "" && s.Warning != "" || !strings.Contains(s.Warning, c.want) {
+			t.Errorf("%d right of 1000 among 100 classes, the model's own: %v: %q", c.right, c.own, s.Warning)
+		}
 	}
 }

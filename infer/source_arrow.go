@@ -9,7 +9,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -27,9 +26,9 @@ func openArrow(p string, o *OpenOptions) (source, error) {
 		f.Close()
 		return nil, err
 	}
-	w := prediction.Walker{R: f, Size: info.Size()}
+	w := Walker{R: f, Size: info.Size()}
 	c := &columns{name: p, known: o.Known, names: map[int]*names{}, close: f.Close}
-	err = prediction.Guarded(func() error {
+	err = Guarded(func() error {
 		if err := w.Walk(); err != nil {
 			return err
 		}
@@ -37,7 +36,7 @@ func openArrow(p string, o *OpenOptions) (source, error) {
 			c.starts = append(c.starts, c.n)
 			c.n += int(b.Rows)
 		}
-		r, err := ipc.NewReader(bytes.NewReader(w.Head), ipc.WithAllocator(prediction.Bounded(w.Size)))
+		r, err := ipc.NewReader(bytes.NewReader(w.Head), ipc.WithAllocator(Bounded(w.Size)))
 		if err != nil {
 			return fmt.Errorf("%w: schema: %w", shard.ErrCorrupt, err)
 		}
@@ -52,10 +51,10 @@ func openArrow(p string, o *OpenOptions) (source, error) {
 		return nil, err
 	}
 	c.load = func(g int) (records []arrow.Record, err error) {
-		err = prediction.Guarded(func() error {
+		err = Guarded(func() error {
 			b := w.Batches[g]
 			in := io.MultiReader(bytes.NewReader(w.Head), io.NewSectionReader(f, b.At, b.Size))
-			r, err := ipc.NewReader(in, ipc.WithAllocator(prediction.Bounded(w.Size)))
+			r, err := ipc.NewReader(in, ipc.WithAllocator(Bounded(w.Size)))
 			if err != nil {
 				return fmt.Errorf("%w: record batch %d: %w", shard.ErrCorrupt, g, err)
 			}

@@ -10,7 +10,6 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
-	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -112,7 +111,7 @@ func (c *columns) fetch(g int) (*group, error) {
 	}
 	out, said := &group{number: g}, &names{}
 	for _, rec := range records {
-		err := prediction.Guarded(func() error { return c.take(rec, out, said) })
+		err := Guarded(func() error { return c.take(rec, out, said) })
 		rec.Release()
 		if err != nil {
 			return nil, err

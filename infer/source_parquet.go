@@ -1,61 +1,15 @@
 package infer
 
 import (
-	"fmt"
-	"maps"
 	"os"
-	"slices"
+	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/synshard/synshard/infer/prediction"
-	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/internal/parquet"
 )
-
-// openParquet opens a Parquet file. A group of rows is its row group.
-func openParquet(p string, o *OpenOptions) (source, error) {
-	f, err := os.Open(p)
-	if err != nil {
-		return nil, err
-	}
-	c := &columns{name: p, known: o.Known, names: map[int]*names{}}
-	var r *file.Reader
-	var leaves map[string]int
-	err = prediction.Guarded(func() error {
-		var err error
-		if r, err = file.NewParquetReader(f); err != nil {
-			return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
-		}
-		for i := range r.NumRowGroups() {
-			c.starts = append(c.starts, c.n)
-			c.n += int(r.MetaData().RowGroup(i).NumRows())
-		}
-		if v := r.MetaData().KeyValueMetadata().FindValue("huggingface"); v != nil {
-			c.labels = labelNames(*v)
-		}
-		leaves, err = wanted(r)
-		return err
-	})
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	c.close = f.Close
-	c.load = func(g int) (records []arrow.Record, err error) {
-		err = prediction.Guarded(func() error {
-			rec, err := parquetGroup(r, g, leaves)
-			if err != nil {
-				return fmt.Errorf("%w: row group %d: %w", shard.ErrCorrupt, g, err)
-			}
-			records = append(records, rec)
-			return nil
-		})
-		return records, err
-	}
-	return c, nil
-}
 
 // parquetColumns are the leaves that matter and what they are called as columns
 // of plain values.
@@ -64,51 +18,88 @@ var parquetColumns = map[string]string{
 	"path": "path", "file_name": "path", "filename": "path", "synset": "synset", "label": "label", "cls": "label",
 }
 
-// wanted gives the leaves by what they are.
-func wanted(r *file.Reader) (map[string]int, error) {
-	leaves := map[string]int{}
-	s := r.MetaData().Schema
-	for i := range s.NumColumns() {
-		what, ok := parquetColumns[s.Column(i).Path()]
-		if _, twice := leaves[what]; ok && !twice && s.Column(i).MaxRepetitionLevel() == 0 {
-			leaves[what] = i
+// openParquet opens a Parquet file. A group of rows is its row group.
+func openParquet(p string, o *OpenOptions) (source, error) {
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, err
+	}
+	c := &columns{name: p, known: o.Known, names: map[int]*names{}, close: f.Close}
+	info, err := f.Stat()
+	var r *parquet.File
+	if err == nil {
+		r, err = parquet.Open(f, info.Size())
+	}
+	leaves := map[string]parquet.Column{}
+	if err == nil {
+		for g := range r.Groups() {
+			c.starts = append(c.starts, c.n)
+			c.n += int(r.GroupRows(g))
+		}
+		text, _ := r.Metadata("huggingface")
+		c.labels = labelNames(text)
+		for _, leaf := range r.Columns() {
+			what, ok := parquetColumns[strings.Join(leaf.Path, ".")]
+			if _, twice := leaves[what]; ok && !twice && !leaf.List && (leaf.Kind == parquet.Bytes || leaf.Kind == parquet.Int && what == "label") {
+				leaves[what] = leaf
+			}
+		}
+		if _, ok := leaves["image"]; !ok {
+			err = errNoImages
 		}
 	}
-	if _, ok := leaves["image"]; !ok {
-		return nil, errNoImages
+	if err != nil {
+		f.Close()
+		return nil, err
 	}
-	return leaves, nil
+	c.load = func(g int) ([]arrow.Record, error) {
+		rec, err := parquetGroup(r, g, leaves)
+		return []arrow.Record{rec}, err
+	}
+	return c, nil
 }
 
-// parquetGroup reads the leaves of a row group, in this goroutine: pqarrow reads
-// structs in others, where a panic over damage cannot be caught.
-func parquetGroup(r *file.Reader, g int, leaves map[string]int) (arrow.Record, error) {
-	rows := r.MetaData().RowGroup(g).NumRows()
+// parquetGroup reads the leaves of a row group.
+func parquetGroup(r *parquet.File, g int, leaves map[string]parquet.Column) (arrow.Record, error) {
 	var fields []arrow.Field
 	var columns []arrow.Array
-	defer func() {
-		for _, c := range columns {
-			c.Release()
+	for what, leaf := range leaves {
+		t := arrow.DataType(arrow.BinaryTypes.LargeString)
+		switch {
+		case what == "image":
+			t = arrow.BinaryTypes.LargeBinary
+		case leaf.Kind == parquet.Int:
+			t = arrow.PrimitiveTypes.Int64
 		}
-	}()
-	for _, what := range slices.Sorted(maps.Keys(leaves)) {
-		chunk, err := r.RowGroup(g).Column(leaves[what])
+		b := array.NewBuilder(memory.DefaultAllocator, t)
+		defer b.Release()
+		var err error
+		if ints, ok := b.(*array.Int64Builder); ok {
+			err = r.Ints(g, leaf, func(_ int, v []int64) error {
+				if len(v) == 0 {
+					ints.AppendNull()
+				} else {
+					ints.Append(v[0])
+				}
+				return nil
+			})
+		} else {
+			err = r.Strings(g, leaf, func(_ int, v [][]byte) error {
+				switch {
+				case len(v) == 0:
+					b.AppendNull()
+				case what == "image":
+					b.(*array.BinaryBuilder).Append(v[0])
+				default:
+					b.(*array.LargeStringBuilder).Append(string(v[0]))
+				}
+				return nil
+			})
+		}
 		if err != nil {
 			return nil, err
 		}
-		var column arrow.Array
-		switch c := chunk.(type) {
-		case *file.ByteArrayColumnChunkReader:
-			column, err = prediction.ParquetBytes(c, what, rows)
-		case *file.Int64ColumnChunkReader:
-			column, err = prediction.ParquetInts(c, rows)
-		default:
-			continue // no type that this column has
-		}
-		if err != nil {
-			return nil, fmt.Errorf("column %s: %w", what, err)
-		}
-		fields, columns = append(fields, arrow.Field{Name: what, Type: column.DataType(), Nullable: true}), append(columns, column)
+		fields, columns = append(fields, arrow.Field{Name: what, Type: t, Nullable: true}), append(columns, b.NewArray())
 	}
-	return array.NewRecord(arrow.NewSchema(fields, nil), columns, rows), nil
+	return array.NewRecord(arrow.NewSchema(fields, nil), columns, r.GroupRows(g)), nil
 }

@@ -16,10 +16,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
-	"github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 
-	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -99,6 +97,11 @@ func imageTable(plain bool) arrow.Record {
 	return b.NewRecord()
 }
 
+type recordWriter interface {
+	Write(arrow.Record) error
+	Close() error
+}
+
 func TestSources(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
@@ -112,19 +115,19 @@ func TestSources(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		rec    arrow.Record
-		encode func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error)
+		encode func(w io.Writer, s *arrow.Schema) (recordWriter, error)
 	}{
-		{"file.arrow", rec, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
-			return prediction.NewEncoder("arrow", w, s)
+		{"file.arrow", rec, func(w io.Writer, s *arrow.Schema) (recordWriter, error) {
+			return ipc.NewWriter(w, ipc.WithSchema(s)), nil
 		}},
-		{"stream.arrow", rec, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
-			return prediction.NewEncoder("stream", w, s)
+		{"stream.arrow", rec, func(w io.Writer, s *arrow.Schema) (recordWriter, error) {
+			return ipc.NewWriter(w, ipc.WithSchema(s)), nil
 		}},
-		{"packed.arrows", plain, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
+		{"packed.arrows", plain, func(w io.Writer, s *arrow.Schema) (recordWriter, error) {
 			return ipc.NewWriter(w, ipc.WithSchema(s), ipc.WithZstd()), nil
 		}},
-		{"file.parquet", rec, func(w io.Writer, s *arrow.Schema) (prediction.Encoder, error) {
-			return pqarrow.NewFileWriter(s, w, parquet.NewWriterProperties(), pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+		{"file.parquet", rec, func(w io.Writer, s *arrow.Schema) (recordWriter, error) {
+			return parquet.NewWriter(w, s, parquet.WriterOptions{})
 		}},
 	} {
 		f, err := os.Create(at(c.name))
@@ -204,15 +207,12 @@ func TestDamagedSources(t *testing.T) {
 	dir := t.TempDir()
 	var file bytes.Buffer
 	rec := imageTable(false)
-	w, err := prediction.NewEncoder("stream", &file, rec.Schema())
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := ipc.NewWriter(&file, ipc.WithSchema(rec.Schema()))
 	if err := errors.Join(w.Write(rec), w.Close()); err != nil {
 		t.Fatal(err)
 	}
 	var pq bytes.Buffer
-	p, err := pqarrow.NewFileWriter(rec.Schema(), struct{ io.Writer }{&pq}, parquet.NewWriterProperties(), pqarrow.DefaultWriterProps())
+	p, err := parquet.NewWriter(&pq, rec.Schema(), parquet.WriterOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,7 @@ func (a *app) eval(path string, f evalFlags) error {
 }
 
 // predictions reads a file, or stdin.
-func (a *app) predictions(path, classList string) (*prediction.Predictions, error) {
+func (a *app) predictions(path, classList string) (*prediction.Set, error) {
 	var classes []string
 	if classList != "" {
 		list, err := a.readClasses("classes", classList)
@@ -164,9 +164,9 @@ func (a *app) predictions(path, classList string) (*prediction.Predictions, erro
 		classes = list.Names
 	}
 	if path != "-" {
-		return prediction.ReadPredictions(path, classes)
+		return prediction.Read(path, classes)
 	}
-	p, err := prediction.ReadPredictionsFrom(a.stdin, classes)
+	p, err := prediction.ReadFrom(a.stdin, classes)
 	if err != nil {
 		return nil, fmt.Errorf("stdin: %w", err)
 	}
@@ -191,7 +191,7 @@ func labelled(names, classes []string) []string {
 
 // judge adds what WordNet says of the mistakes. Classes that are no synsets
 // leave that out, aloud, unless it was asked for.
-func (a *app) judge(p *prediction.Predictions, r *eval.Report, f evalFlags) (*wordnet.Graph, error) {
+func (a *app) judge(p *prediction.Set, r *eval.Report, f evalFlags) (*wordnet.Graph, error) {
 	asked := len(f.superclasses)+len(f.depths) > 0
 	g, err := a.openWordNet(f.wordnet)
 	if err != nil {

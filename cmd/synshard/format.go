@@ -12,9 +12,18 @@ func formatVar(cmd *cobra.Command, p *string) {
 }
 
 // formatOf is the form of the output: --format, or what the file's name says.
-func formatOf(format, out string) (string, error) {
+func formatOf(format, out string) (prediction.Format, error) {
+	f, err := prediction.Format(format), prediction.CheckName(out)
 	if format == "" {
-		format = prediction.FormatOf(out)
+		f, err = prediction.FormatOf(out)
 	}
-	return format, nil
+	if err != nil {
+		return f, usagef("--out %w", err)
+	}
+	return f, nil
+}
+
+// overwriteVar adds --overwrite.
+func overwriteVar(cmd *cobra.Command, p *bool) {
+	cmd.Flags().BoolVar(p, "overwrite", false, "start anew where the output holds other predictions")
 }

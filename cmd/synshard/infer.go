@@ -13,6 +13,7 @@ import (
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/ui"
 )
 
@@ -25,7 +26,8 @@ type inferFlags struct {
 	out, format, probabilities, embedding, truncated string
 	batch                                            batchSize
 	topK, workers                                    int
-	logits                                           bool
+	logits, overwrite                                bool
+	form                                             prediction.Format
 }
 
 const inferLong = `Runs a model over images and writes a row each, in the order of the input: path,
@@ -38,9 +40,11 @@ or Arrow files with a column of images, single images, or - for a list of paths 
 stdin. A directory, tar or prefix of a name that is one of the model's classes is the
 truth.
 
---out has its name only when it is whole; until then finished parts lie in OUT.parts,
-and the same command goes on from there and ends in the same bytes. Without --out, or
-with --out -, stdout gets an Arrow stream, or what --format says.
+--out has its name only when it is whole; until then finished chunks lie in OUT.chunks,
+and the same command goes on from there and ends in the same bytes. What was made by
+another model, of other images or with other options is refused, naming what differs:
+--overwrite starts anew. Without --out, or with --out -, stdout gets an Arrow stream, or
+what --format says.
 
 On the CPU a run of the network has one thread and at most 8 images, and as many run at
 a time as --threads; a larger batch is worked through in several.
@@ -51,7 +55,7 @@ say is said by --spec or flags, which win over both and are noted in the output.
 const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --out runs/a/val.arrow
   find photos -name '*.jpg' -print0 | synshard infer model.onnx - -0 --out photos.parquet
   synshard infer model.onnx photos/ more.tar --format ndjson | jq .pred_synset[0]
-  synshard infer model.onnx imagenet --split train --embedding=fp16 --job auto --out part-$SLURM_ARRAY_TASK_ID.arrow
+  synshard infer model.onnx imagenet --split train --embedding=fp16 --job auto --out job-$SLURM_ARRAY_TASK_ID.arrow
   synshard infer resnet50.onnx imagenet --classes imagenet --resize 256 --out val.arrow`
 
 func newInferCmd(a *app) *cobra.Command {
@@ -70,6 +74,7 @@ func newInferCmd(a *app) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVarP(&f.out, "out", "o", "-", "file to write, or - for stdout")
 	formatVar(cmd, &f.format)
+	overwriteVar(cmd, &f.overwrite)
 	fl.IntVar(&f.topK, "top-k", 5, "classes kept of each prediction")
 	choiceVar(cmd, &f.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class", "top", "all")
 	fl.BoolVar(&f.logits, "logits", false, "a column with the logit of every class")
@@ -101,11 +106,11 @@ func (f *inferFlags) check(a *app) error {
 		return usagef("--top-k %d, --workers %d: want 1 and 0 or more", f.topK, f.workers)
 	}
 	var err error
-	if f.format, err = formatOf(f.format, f.out); err != nil {
+	if f.form, err = formatOf(f.format, f.out); err != nil {
 		return err
 	}
-	if f.out == "-" && f.format != "ndjson" && f.format != "csv" {
-		return a.refuseTerminal("the " + f.format + " output")
+	if f.out == "-" && f.form != prediction.NDJSON && f.form != prediction.CSV {
+		return a.refuseTerminal("the " + string(f.form) + " output")
 	}
 	return nil
 }
@@ -114,7 +119,7 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	if err := f.check(a); err != nil {
 		return err
 	}
-	part, parts, err := parseJob(sel.job, os.Getenv)
+	index, count, err := parseJob(sel.job, os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -133,16 +138,17 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 	}
 	var complaints atomic.Int64
 	o := infer.Options{
-		Predictor: net.predictor, Spec: net.spec, Source: in.source, Fixed: net.fixed, Runs: net.runs, Workers: f.workers,
-		TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width, Truncated: f.truncated == "accept",
-		Part: part, Parts: parts, Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes,
+		Predictor: net.predictor, Spec: net.spec, OwnClasses: net.ownClasses, Source: in.source, Fixed: net.fixed, Runs: net.runs, Workers: f.workers,
+		Columns:   prediction.Columns{TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width},
+		Truncated: f.truncated == "accept", Job: prediction.Job{Index: index, Count: count},
+		Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes, Overwrite: f.overwrite,
 		OnError: func(path string, err error) {
 			if complaints.Add(1) <= maxComplaints {
 				a.logf("%s: %v; its row has the error", path, err)
 			}
 		},
 	}
-	if o.Derived, err = f.rollup.columns(a, sel.wordnet, net.spec.Classes); err != nil {
+	if o.Columns.Derived, err = f.rollup.columns(a, sel.wordnet, net.spec.Classes); err != nil {
 		return err
 	}
 	if o.Batch, err = a.chooseBatch(cmd.Context(), f, net); err != nil {
@@ -159,9 +165,9 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error
 	var sum infer.Summary
 	var err error
 	if f.out == "-" {
-		sum, err = infer.Stream(cmd.Context(), o, a.stdout, f.format)
+		sum, err = infer.Stream(cmd.Context(), o, a.stdout, f.form)
 	} else {
-		sum, err = infer.Run(cmd.Context(), o, f.out, f.format)
+		sum, err = infer.Run(cmd.Context(), o, f.out, f.form)
 	}
 	bar.Finish()
 	if err != nil && cmd.Context().Err() != nil {

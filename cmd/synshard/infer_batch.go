@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
 )
 
@@ -31,12 +32,16 @@ func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, 
 	return f.batch.n, nil
 }
 
-// tryBatches finds the fastest batch, and keeps what it found beside the parts
-// of an output: a run that goes on must cut batches where they were cut.
+// tryBatches finds the fastest batch, and keeps what it found beside the chunks
+// of an output: a run that goes on must cut batches where they were cut. A
+// whole output says itself which batch it was made with.
 func (a *app) tryBatches(ctx context.Context, f *inferFlags, n *network) (int, error) {
 	kept := ""
 	if f.out != "-" {
-		kept = filepath.Join(infer.PartsDir(f.out), "batch")
+		if batch, err := strconv.Atoi(prediction.Options(f.out)["batch"]); err == nil && batch > 0 {
+			return batch, nil
+		}
+		kept = filepath.Join(prediction.ChunksDir(f.out), "batch")
 		text, err := os.ReadFile(kept)
 		if err == nil {
 			return strconv.Atoi(strings.TrimSpace(string(text)))

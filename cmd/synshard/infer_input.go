@@ -39,7 +39,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *
 		return err == nil
 	}
 	if len(args) == 1 && dataset(args[0]) {
-		return a.openDataset(args[0], f.split, sel)
+		return a.openDataset(args[0], f.split, sel, spec)
 	}
 	if f.zero && args[0] != "-" {
 		return nil, usagef("infer: -0 is for a list on stdin: give - as the input")
@@ -80,8 +80,8 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *
 	return &input{s, s.Identity(), s.Close}, nil
 }
 
-// openDataset selects from a dataset. Parts are cut later, between batches.
-func (a *app) openDataset(dir, split string, sel *selectionFlags) (*input, error) {
+// openDataset selects from a dataset. Jobs are cut later, between batches.
+func (a *app) openDataset(dir, split string, sel *selectionFlags, spec model.Spec) (*input, error) {
 	set, err := shard.Open(dir)
 	if err != nil {
 		return nil, err
@@ -92,6 +92,14 @@ func (a *app) openDataset(dir, split string, sel *selectionFlags) (*input, error
 	if err != nil {
 		set.Close()
 		return nil, err
+	}
+	var names []string
+	for _, c := range set.Classes() {
+		names = append(names, c.Synset)
+	}
+	slices.Sort(names) // truths are found by name: their order is nothing to the model
+	if text := infer.CompareClasses(slices.Sorted(slices.Values(spec.Classes)), names); text != "" {
+		a.Warnf("%s: %s", dir, text)
 	}
 	identity := fmt.Sprintf("dataset %s %s %q %q %d", split, set.Manifest.Splits[split].IndexSHA256, sel.synsets, sel.exclude, sel.limitPerSynset)
 	return &input{view, identity, set.Close}, nil

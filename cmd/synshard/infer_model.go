@@ -83,15 +83,17 @@ func (f *networkFlags) check() error {
 type network struct {
 	predictor infer.Predictor
 	spec      model.Spec
-	width     int  // of the embedding; 0: none
-	runs      int  // at a time
-	batch     int  // the default
-	only      int  // the one batch it takes; 0: any
-	fixed     bool // every run a full batch
-	sum       string
-	backend   string
-	notes     map[string]string
-	close     func() error
+	width     int    // of the embedding; 0: none
+	runs      int    // at a time
+	batch     int    // the default
+	only      int    // the one batch it takes; 0: any
+	fixed     bool   // every run a full batch
+	sum       string // of every file of the model
+	// ownClasses says that the classes came with the model.
+	ownClasses bool
+	backend    string
+	notes      map[string]string
+	close      func() error
 }
 
 // wanted is what predictions are to have beside probabilities.
@@ -130,6 +132,7 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkFlags, wan
 	if n.sum, err = onnx.Identity(path); err != nil {
 		return nil, err
 	}
+	n.ownClasses = c.Spec != nil && f.classes == "" && f.spec == ""
 	if n.runs = f.threads; n.runs == 0 {
 		n.runs = processors.Count()
 	}
@@ -262,6 +265,9 @@ func (f *networkFlags) override(a *app, s *model.Spec, notes map[string]string) 
 	list, err := a.readClasses("classes", f.classes)
 	if err != nil {
 		return err
+	}
+	if text := infer.CompareClasses(s.Classes, list.Names); text != "" {
+		a.Warnf("--classes %s: %s; the list given is taken", f.classes, text)
 	}
 	s.Classes, notes["classes"] = list.Names, f.classes
 	return nil

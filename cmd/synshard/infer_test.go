@@ -101,16 +101,16 @@ func (b *inferBed) same(one, other string) {
 	}
 }
 
-// begun waits until a run has finished so many parts.
-func begun(t *testing.T, out string, parts int) {
+// begun waits until a run has finished so many chunks.
+func begun(t *testing.T, out string, chunks int) {
 	t.Helper()
 	for range 12000 {
-		if _, err := os.Stat(filepath.Join(out+".parts", fmt.Sprintf("part-%06d.arrow", parts-1))); err == nil {
+		if _, err := os.Stat(filepath.Join(out+".chunks", fmt.Sprintf("chunk-%06d.arrow", chunks-1))); err == nil {
 			return
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatalf("%s: no part %d in a minute", out, parts)
+	t.Fatalf("%s: no chunk %d in a minute", out, chunks)
 }
 
 // TestInferKilled ends runs by force and by request in the middle, and expects
@@ -155,7 +155,7 @@ func TestInferKilled(t *testing.T) {
 	}
 }
 
-// TestInferDiskFull runs where there is room for some parts only.
+// TestInferDiskFull runs where there is room for some chunks only.
 func TestInferDiskFull(t *testing.T) {
 	b := newInferBed(t)
 	small := b.at("small")
@@ -265,8 +265,8 @@ func TestMergeVerb(t *testing.T) {
 		args = append(args, part)
 	}
 	var out, talk bytes.Buffer
-	if code := run(args[:5], nil, &out, &talk); code != exitFailure || !strings.Contains(talk.String(), "part 2/3 is missing") {
-		t.Errorf("two parts of three: exit code %d: %s", code, &talk)
+	if code := run(args[:5], nil, &out, &talk); code != exitFailure || !strings.Contains(talk.String(), "job 2/3 is missing") {
+		t.Errorf("two jobs of three: exit code %d: %s", code, &talk)
 	}
 	if code := run(args, nil, &out, &talk); code != 0 {
 		t.Fatalf("exit code %d: %s", code, &talk)
@@ -274,7 +274,7 @@ func TestMergeVerb(t *testing.T) {
 	b.same("whole.arrow", "merged.arrow")
 }
 
-// TestInferBatchAuto expects the batch that was found to be kept with the parts,
+// TestInferBatchAuto expects the batch that was found to be kept with the chunks,
 // so that a run that goes on cuts where it was cut.
 func TestInferBatchAuto(t *testing.T) {
 	if testing.Short() {
@@ -282,10 +282,10 @@ func TestInferBatchAuto(t *testing.T) {
 	}
 	b := newInferBed(t)
 	out := b.at("auto.arrow")
-	if err := os.MkdirAll(out+".parts", 0o777); err != nil {
+	if err := os.MkdirAll(out+".chunks", 0o777); err != nil {
 		t.Fatal(err)
 	}
-	b.put("auto.arrow.parts/batch", "3\n")
+	b.put("auto.arrow.chunks/batch", "3\n")
 	b.infer(0, "", b.images, "--batch", "auto", "--out", out)
 	b.infer(0, "", b.images, "--batch", "3", "--out", out) // the same predictions, or this is refused
 	_, talk := b.infer(0, "", b.images, "--batch", "auto", "--format", "csv")

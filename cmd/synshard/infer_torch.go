@@ -86,6 +86,7 @@ func (a *app) openTorch(ctx context.Context, path string, f *networkFlags, want 
 		threads = processors.Count()
 	}
 	precision := choosePrecision(ctx, f.precision, onCUDA)
+	n.ownClasses = true
 	n.backend = "torch " + device + " " + precision
 	if n.sum, err = fileSum(path); err != nil {
 		return nil, err

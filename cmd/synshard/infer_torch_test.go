@@ -24,9 +24,9 @@ func TestInferEngineTorch(t *testing.T) {
 	a, b := filepath.Join(dir, "torch.arrow"), filepath.Join(dir, "onnx.arrow")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--logits", "--embedding", "--out", a, "--progress", "off")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--logits", "--embedding", "--out", b, "--progress", "off")
-	x, err := prediction.ReadPredictions(a, nil)
+	x, err := prediction.Read(a, nil)
 	check(t, err)
-	y, err := prediction.ReadPredictions(b, nil)
+	y, err := prediction.Read(b, nil)
 	check(t, err)
 	if x.Len() != 9 || x.Len() != y.Len() {
 		t.Fatalf("%d rows and %d", x.Len(), y.Len())

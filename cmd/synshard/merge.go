@@ -12,35 +12,37 @@ import (
 
 func newMergeCmd(a *app) *cobra.Command {
 	var out, format string
+	var overwrite bool
 	cmd := &cobra.Command{
-		Use:   "merge PART... --out FILE",
-		Short: "Join the parts that infer --job wrote",
+		Use:   "merge FILE... --out FILE",
+		Short: "Join what the jobs of infer --job wrote",
 		Long: `Joins the Arrow files that the jobs of an array wrote with 'infer --job i/n', given in
 any order, to one file: the bytes that one job without --job would have written.
-All n parts must be there and come from the same model, input and options. Where
+All n must be there, undamaged, and come from the same model, input and options. Where
 the whole is there already nothing is done.`,
 		Example: `  synshard merge val-*.arrow --out val.arrow
-  synshard merge part-0.arrow part-1.arrow --out all.parquet`,
-		Args: atLeast(1, "the parts"),
+  synshard merge job-0.arrow job-1.arrow --out all.parquet`,
+		Args: atLeast(1, "the jobs' files"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			format, err := formatOf(format, out)
 			if err != nil {
 				return err
 			}
 			if out == "-" {
-				return usagef("--out names a file; parts are of no use before all are there")
+				return usagef("--out names a file: jobs are of no use before all are there")
 			}
-			sum, err := prediction.Merge(args, out, format)
+			sum, err := prediction.Merge(args, prediction.MergeOptions{Path: out, Format: format, Overwrite: overwrite})
 			if err != nil {
 				return err
 			}
 			return a.result(sum, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %d predictions of %d parts, %d images failed\n", ui.Text(out), sum.Rows, len(args), sum.Failed)
+				fmt.Fprintf(w, "%s: %d predictions of %d jobs, %d images failed\n", ui.Text(out), sum.Rows, len(args), sum.Failed)
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
 	formatVar(cmd, &format)
+	overwriteVar(cmd, &overwrite)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }

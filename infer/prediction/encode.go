@@ -1,62 +1,34 @@
 package prediction
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
-	"github.com/apache/arrow/go/v15/parquet"
-	"github.com/apache/arrow/go/v15/parquet/compress"
-	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 )
 
-// Formats are the forms of output: an Arrow file, an Arrow stream, Parquet,
-// JSON a line, and comma-separated values with a head.
-var Formats = []string{"arrow", "stream", "parquet", "ndjson", "csv"}
-
-// FormatOf gives the format a file name ends in, arrow where it says nothing;
-// "-" is stdout, which takes a stream.
-func FormatOf(name string) string {
-	switch ext := strings.ToLower(filepath.Ext(name)); {
-	case name == "-" || ext == ".arrows":
-		return "stream"
-	case ext == ".parquet" || ext == ".pq":
-		return "parquet"
-	case ext == ".ndjson" || ext == ".jsonl":
-		return "ndjson"
-	case ext == ".csv":
-		return "csv"
-	}
-	return "arrow"
-}
-
 // encoder writes records in a format. Only Close makes the output whole.
-type Encoder interface {
+type encoder interface {
 	Write(arrow.Record) error
 	Close() error
 }
 
-func NewEncoder(format string, w io.Writer, schema *arrow.Schema) (Encoder, error) {
+func newEncoder(format Format, w io.Writer, schema *arrow.Schema) (encoder, error) {
 	switch format {
-	case "arrow":
+	case Arrow:
 		out := &place{w: w}
 		f, err := ipc.NewFileWriter(out, ipc.WithSchema(schema))
 		return &arrowEncoder{f, out}, err
-	case "stream":
+	case Stream:
 		return ipc.NewWriter(w, ipc.WithSchema(schema)), nil
-	case "parquet":
+	case Parquet:
 		return newParquet(w, schema)
-	case "ndjson":
+	case NDJSON:
 		return &jsonEncoder{w: w}, nil
-	case "csv":
+	case CSV:
 		return &csvEncoder{w: w, schema: schema}, nil
 	}
 	return nil, fmt.Errorf("format %q: want one of %s", format, strings.Join(Formats, ", "))
@@ -69,6 +41,9 @@ type arrowEncoder struct {
 }
 
 func (e *arrowEncoder) Close() error {
+	if e.out.n == 0 { // no record: the file writer begins only now
+		return e.FileWriter.Close()
+	}
 	// The end of the stream, which the file writer leaves out.
 	if _, err := e.out.Write([]byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}); err != nil {
 		return err
@@ -95,144 +70,55 @@ func (p *place) Seek(offset int64, whence int) (int64, error) {
 	return p.n, nil
 }
 
-// parquetEncoder writes Parquet, a row group a record. The writer beneath
-// panics, or is silent, where its output cannot be written: the first error is
-// kept and given instead.
-type parquetEncoder struct {
-	w   *pqarrow.FileWriter
-	out *sticky
+// Writer writes predictions to what has no name, such as a pipe: without sums
+// of the columns, which stand before them and are known only after them.
+type Writer struct {
+	md     metadata
+	layout layout
+	out    encoder
 }
 
-// sticky is a writer that keeps its first error and cannot be closed.
-type sticky struct {
-	w   io.Writer
-	err error
-}
-
-func (s *sticky) Write(b []byte) (int, error) {
-	if s.err != nil {
-		return 0, s.err
+// NewWriter begins to write in a format.
+func NewWriter(w io.Writer, f Format, h Header, c Columns) (*Writer, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
 	}
-	n, err := s.w.Write(b)
-	s.err = err
-	return n, err
+	out := &Writer{md: h.metadata().sealed(nil), layout: newLayout(c, h.Spec.Classes)}
+	var err error
+	out.out, err = newEncoder(f, w, out.layout.schema(out.md))
+	return out, err
 }
 
-func newParquet(w io.Writer, schema *arrow.Schema) (Encoder, error) {
-	schema = ragged(schema)
-	e := &parquetEncoder{out: &sticky{w: w}}
-	props := parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Zstd), parquet.WithDictionaryDefault(false))
-	err := e.guard(func() (err error) {
-		e.w, err = pqarrow.NewFileWriter(schema, e.out, props, pqarrow.NewArrowWriterProperties(pqarrow.WithStoreSchema()))
+// Write writes rows as one record.
+func (w *Writer) Write(rows []Row) error {
+	rec, err := w.layout.record(w.md, rows)
+	if err != nil {
 		return err
-	})
-	return e, err
+	}
+	defer rec.Release()
+	if err := w.out.Write(rec); err != nil {
+		return fmt.Errorf("write predictions: %w", err)
+	}
+	return nil
 }
 
-func (e *parquetEncoder) Write(rec arrow.Record) error {
-	return e.guard(func() error {
-		rec, err := raggedRecord(ragged(rec.Schema()), rec)
-		if err != nil {
-			return err
-		}
-		defer rec.Release()
-		return e.w.Write(rec)
-	})
+// Close makes what was written whole.
+func (w *Writer) Close() error {
+	if err := w.out.Close(); err != nil {
+		return fmt.Errorf("write predictions: %w", err)
+	}
+	return nil
 }
 
-func (e *parquetEncoder) Close() error { return e.guard(e.w.Close) }
-
-func (e *parquetEncoder) guard(f func() error) (err error) {
-	defer func() {
-		p := recover()
-		switch {
-		case e.out.err != nil:
-			err = e.out.err
-		case p != nil:
-			err = fmt.Errorf("parquet: %v", p)
-		}
-	}()
-	return f()
-}
-
-// jsonEncoder writes an object a row. Floats have the digits that tell them
-// from their neighbours; what is no number is null.
-type jsonEncoder struct{ w io.Writer }
-
-func (e *jsonEncoder) Close() error { return nil }
-
-func (e *jsonEncoder) Write(rec arrow.Record) error {
-	w := bufio.NewWriterSize(e.w, 1<<16)
-	var line []byte
-	for i := range int(rec.NumRows()) {
-		line = append(line[:0], '{')
-		for j, f := range rec.Schema().Fields() {
-			if j > 0 {
-				line = append(line, ',')
-			}
-			name, err := json.Marshal(f.Name)
-			if err != nil {
-				return err
-			}
-			line = append(append(line, name...), ':')
-			if line, err = appendJSON(line, rec.Column(j), i); err != nil {
-				return fmt.Errorf("column %s: %w", f.Name, err)
-			}
-		}
-		line = append(line, '}', '\n')
-		if _, err := w.Write(line); err != nil {
-			return err
-		}
+// WriteArrow writes a record as an Arrow file, as figures made of predictions are
+// kept.
+func WriteArrow(w io.Writer, rec arrow.Record) error {
+	out, err := newEncoder(Arrow, w, rec.Schema())
+	if err != nil {
+		return err
 	}
-	return w.Flush()
-}
-
-func appendJSON(b []byte, a arrow.Array, i int) ([]byte, error) {
-	if a.IsNull(i) {
-		return append(b, "null"...), nil
+	if err := out.Write(rec); err != nil {
+		return err
 	}
-	if list, ok := a.(array.ListLike); ok {
-		from, to := list.ValueOffsets(i)
-		b = append(b, '[')
-		for j := from; j < to; j++ {
-			if j > from {
-				b = append(b, ',')
-			}
-			var err error
-			if b, err = appendJSON(b, list.ListValues(), int(j)); err != nil {
-				return nil, err
-			}
-		}
-		return append(b, ']'), nil
-	}
-	if s, ok := a.(*array.String); ok {
-		text, err := json.Marshal(s.Value(i))
-		return append(b, text...), err
-	}
-	text, err := scalar(a, i)
-	if text == "NaN" || text == "+Inf" || text == "-Inf" {
-		text = "null"
-	}
-	return append(b, text...), err
-}
-
-// scalar is a value as text.
-func scalar(a arrow.Array, i int) (string, error) {
-	switch a := a.(type) {
-	case *array.String:
-		return a.Value(i), nil
-	case *array.Int64:
-		return strconv.FormatInt(a.Value(i), 10), nil
-	case *array.Int32:
-		return strconv.Itoa(int(a.Value(i))), nil
-	case *array.Float32:
-		return strconv.FormatFloat(float64(a.Value(i)), 'g', -1, 32), nil
-	case *array.Float64:
-		return strconv.FormatFloat(a.Value(i), 'g', -1, 64), nil
-	case *array.Float16:
-		return strconv.FormatFloat(float64(a.Value(i).Float32()), 'g', 5, 32), nil
-	case *array.Boolean:
-		return strconv.FormatBool(a.Value(i)), nil
-	}
-	return "", fmt.Errorf("%s cannot be written as text", a.DataType())
+	return out.Close()
 }

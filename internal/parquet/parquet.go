@@ -303,6 +303,9 @@ func read[T any](f *File, group int, c Column, each func(row int, values []T) er
 				return err
 			}
 			if n == 0 {
+				if err := chunk.Err(); err != nil {
+					return err
+				}
 				break
 			}
 			at := 0

@@ -1,10 +1,37 @@
 package prediction
 
 import (
+	"io"
+
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/synshard/synshard/internal/parquet"
 )
+
+// parquetEncoder writes Parquet, a row group a record.
+type parquetEncoder struct {
+	out    *parquet.Writer
+	schema *arrow.Schema
+}
+
+func newParquet(w io.Writer, schema *arrow.Schema) (encoder, error) {
+	schema = ragged(schema)
+	out, err := parquet.NewWriter(w, schema, parquet.WriterOptions{Zstd: true, Stats: true})
+	return &parquetEncoder{out, schema}, err
+}
+
+func (e *parquetEncoder) Write(rec arrow.Record) error {
+	rec, err := raggedRecord(e.schema, rec)
+	if err != nil {
+		return err
+	}
+	defer rec.Release()
+	return e.out.Write(rec)
+}
+
+func (e *parquetEncoder) Close() error { return e.out.Close() }
 
 // ragged gives a schema whose lists of fixed size are lists of any: Parquet has
 // no others, and this writer of it takes no null where values lie beneath.

@@ -1,0 +1,259 @@
+package prediction
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+
+	"github.com/synshard/synshard/internal/durable"
+)
+
+// sidecar is FILE.meta.json: what a text file has no room for. The sum is of all the
+// file's bytes.
+type sidecar struct {
+	Bytes    int64    `json:"bytes"`
+	SHA256   string   `json:"sha256"`
+	Metadata metadata `json:"metadata"`
+}
+
+func sidecarName(path string) string { return path + ".meta.json" }
+
+// readSidecar reads what lies beside a text file, if anything does.
+func readSidecar(path string) (s sidecar, err error) {
+	b, err := os.ReadFile(sidecarName(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, formatf("%s: %w", filepath.Base(sidecarName(path)), err)
+	}
+	if s.Metadata == nil {
+		return s, formatf("%s has no metadata", filepath.Base(sidecarName(path)))
+	}
+	return s, s.Metadata.check()
+}
+
+// check holds a text file to its sidecar.
+func (s *sidecar) check(path string, sum *byteSum) error {
+	if s.Metadata == nil || s.SHA256 == "" && s.Metadata[keyVersion] == "" && s.Bytes == sum.n {
+		return nil // there is none, or one of before there were sums
+	}
+	if s.Bytes != sum.n || s.SHA256 != sum.hex() {
+		return formatf("%s is of other contents: the file is damaged, or was changed after it was written (then remove the sidecar and give the classes)", filepath.Base(sidecarName(path)))
+	}
+	return nil
+}
+
+// byteSum is the size and the sha256 of what is written to it.
+type byteSum struct {
+	hash.Hash
+	n int64
+}
+
+func newByteSum() *byteSum { return &byteSum{Hash: sha256.New()} }
+
+func (s *byteSum) Write(b []byte) (int, error) {
+	s.n += int64(len(b))
+	return s.Hash.Write(b)
+}
+
+func (s *byteSum) hex() string { return fmt.Sprintf("%x", s.Sum(nil)) }
+
+// writeFile writes records to a file that is whole or absent.
+func writeFile(path string, format Format, schema *arrow.Schema, each func(write func(arrow.Record) error) error) error {
+	f, err := durable.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Abort()
+	w, sum := io.Writer(f), newByteSum()
+	if format.text() {
+		w = io.MultiWriter(f, sum)
+	}
+	out, err := newEncoder(format, w, schema)
+	if err == nil {
+		err = each(out.Write)
+	}
+	if err == nil {
+		err = out.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if format.text() {
+		err = durable.WriteFile(sidecarName(path), func(w io.Writer) error {
+			enc := json.NewEncoder(w)
+			enc.SetEscapeHTML(false)
+			return enc.Encode(sidecar{sum.n, sum.hex(), schema.Metadata().ToMap()})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return f.Commit()
+}
+
+// state is what lies under an output's name.
+type state int
+
+const (
+	absent   state = iota
+	done           // what is wanted, and sound
+	unsound        // what is wanted, but damaged
+	occupied       // something else
+)
+
+// inspect says what lies under the name of an output of a format whose metadata are to
+// be want's, and how many of its rows failed. Of what is occupied, err says by
+// what.
+func inspect(path string, format Format, want metadata) (s state, failed int, err error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absent, 0, nil
+	}
+	if err != nil {
+		return occupied, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return occupied, 0, fmt.Errorf("%s is there and is no regular file", path)
+	}
+	md, err := verify(path, format)
+	ours := md[keyFingerprint] == want[keyFingerprint] && md[keyJob] == want[keyJob] && (!format.text() || looksLike(path, format))
+	if err == nil && ours {
+		failed, err = md.number(keyFailed)
+	}
+	switch {
+	case err == nil && ours:
+		return done, failed, nil
+	case err == nil:
+		return occupied, 0, fmt.Errorf("%s: %w: %s; --overwrite replaces it, or give another name", path, ErrOther, differences(md, want))
+	case !errors.Is(err, ErrFormat):
+		return occupied, 0, err
+	}
+	// What is known as ours by its own bytes, or looks like the text that a sidecar
+	// of ours describes, is damaged; all else is somebody's.
+	if ours || mentions(path, want[keyFingerprint]) || format.text() && looksLike(path, format) && mentions(sidecarName(path), want[keyFingerprint]) {
+		return unsound, 0, nil
+	}
+	return occupied, 0, fmt.Errorf("%s is there and is no file of predictions (%w); --overwrite replaces it, or give another name", path, err)
+}
+
+// verify holds a file that infer or merge wrote to its sums, and gives its metadata as far
+// as they were read.
+func verify(path string, format Format) (metadata, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	in := bufio.NewReaderSize(f, 1<<16)
+	have, err := sniff(in)
+	if err != nil {
+		return nil, err
+	}
+	if have != format {
+		return nil, formatf("it is %s, not %s", have, format)
+	}
+	if format.text() {
+		s, err := readSidecar(path)
+		if err != nil || s.Metadata == nil {
+			return s.Metadata, errors.Join(err, formatf("%s says nothing of it", filepath.Base(sidecarName(path))))
+		}
+		sum := newByteSum()
+		if _, err := io.Copy(sum, in); err != nil {
+			return s.Metadata, err
+		}
+		return s.Metadata, s.check(path, sum)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	t, err := openTable(f, info.Size(), format)
+	if err != nil {
+		return nil, err
+	}
+	return t.metadata(), readTable(t, true, nil)
+}
+
+func looksLike(path string, format Format) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	have, err := sniff(bufio.NewReaderSize(f, 1<<16))
+	return err == nil && have == format
+}
+
+// mentions looks for a text in a file.
+func mentions(path, text string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	buf, kept := make([]byte, 1<<20), 0
+	for {
+		n, err := io.ReadFull(f, buf[kept:])
+		if bytes.Contains(buf[:kept+n], []byte(text)) {
+			return true
+		}
+		if err != nil {
+			return false
+		}
+		kept = copy(buf, buf[kept+n-len(text):kept+n])
+	}
+}
+
+// touch gives finished work a fresh time, so that a Makefile is content with
+// it.
+func touch(path string) error {
+	now := time.Now()
+	return os.Chtimes(path, now, now)
+}
+
+// Options gives the options that the predictions in a file were made with, by
+// name: those of Identity. A file that is not there, or says nothing, has none.
+func Options(path string) map[string]string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	format, err := sniff(bufio.NewReaderSize(f, 1<<16))
+	if err != nil {
+		return nil
+	}
+	var md metadata
+	if format.text() {
+		s, err := readSidecar(path)
+		if err != nil {
+			return nil
+		}
+		md = s.Metadata
+	} else if info, err := f.Stat(); err == nil {
+		if t, err := openTable(f, info.Size(), format); err == nil {
+			md = t.metadata()
+		}
+	}
+	var options map[string]string
+	if md.check() != nil || json.Unmarshal([]byte(md[keyOptions]), &options) != nil {
+		return nil
+	}
+	return options
+}

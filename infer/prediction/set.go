@@ -1,0 +1,208 @@
+package prediction
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/synshard/synshard/model"
+)
+
+// Set is the predictions of a file, held for measuring: what is needed of
+// each row, in the file's order.
+type Set struct {
+	Classes []string // the model's, in label order
+	K       int      // predictions kept of each row
+	Paths   []string
+	Truth   []int32 // class, or -1: not known, or none of the model's
+	Failed  []bool  // the image could not be read; its predictions are -1
+	Top     []int32 // [rows, K] classes, most probable first
+	Prob    []float32
+	All     []float32 // [rows, classes] probabilities, if the file has them
+}
+
+// Len counts the rows.
+func (s *Set) Len() int { return len(s.Truth) }
+
+// Read reads a file of predictions in any of Formats, told apart by its
+// content: one that infer or merge wrote, or such a one that another program saved
+// again, whatever the widths of its integers and the kind of its strings. The classes
+// are in its metadata, or for text in what lies beside it; given ones take
+// their place where there are none, and must equal them otherwise. A file that
+// is damaged is ErrFormat.
+func Read(path string, classes []string) (*Set, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = formatf("it is no regular file")
+	}
+	var format Format
+	if err == nil {
+		format, err = sniff(bufio.NewReaderSize(f, 1<<16))
+	}
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	var s *Set
+	switch {
+	case err != nil:
+	case format.text():
+		s, err = readTextFile(f, path, format, classes)
+	default:
+		s, err = readColumns(f, info.Size(), format, classes)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// ReadFrom is Read for what has no name. Arrow and Parquet are kept in memory
+// for that.
+func ReadFrom(r io.Reader, classes []string) (*Set, error) {
+	b := bufio.NewReaderSize(r, 1<<16)
+	format, err := sniff(b)
+	if err != nil {
+		return nil, err
+	}
+	if format.text() {
+		return readText(b, format, metadata{}, classes)
+	}
+	all, err := io.ReadAll(b)
+	if err != nil {
+		return nil, err
+	}
+	return readColumns(bytes.NewReader(all), int64(len(all)), format, classes)
+}
+
+func readColumns(in io.ReaderAt, size int64, format Format, classes []string) (*Set, error) {
+	t, err := openTable(in, size, format)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{Classes: classes}
+	if err := s.describe(t.metadata(), "it"); err != nil {
+		return nil, err
+	}
+	if err := readTable(t, false, s.add); err != nil {
+		return nil, err
+	}
+	return s, s.end()
+}
+
+// readTextFile reads text with what lies beside it.
+func readTextFile(f io.Reader, path string, format Format, classes []string) (*Set, error) {
+	beside, err := readSidecar(path)
+	if err != nil {
+		return nil, err
+	}
+	sum := newByteSum()
+	s, err := readText(io.TeeReader(f, sum), format, beside.Metadata, classes)
+	if err != nil {
+		return nil, err
+	}
+	return s, beside.check(path, sum)
+}
+
+// describe takes the classes of the Spec that metadata have, if any.
+func (s *Set) describe(md metadata, what string) error {
+	if err := md.check(); err != nil {
+		return err
+	}
+	if text := md[keySpec]; text != "" {
+		spec, err := model.ParseSpec(text)
+		if err != nil {
+			return formatf("%w", err)
+		}
+		if s.Classes != nil && !slices.Equal(s.Classes, spec.Classes) {
+			return fmt.Errorf("the %d classes given are not the %d that the predictions were made with", len(s.Classes), len(spec.Classes))
+		}
+		s.Classes = spec.Classes
+	}
+	if s.Classes == nil {
+		return formatf("%s does not hold the model's classes (%s in its metadata): give them", what, keySpec)
+	}
+	return nil
+}
+
+// predicted is a row as any format has it, good until add returns. Without labels it
+// failed; label is -1 where there is no truth.
+type predicted struct {
+	path   string
+	label  int64
+	labels []int64
+	probs  []float32
+	all    []float32 // of every class, or nil
+}
+
+// width says how many predictions of a row are kept, once that is known.
+func (s *Set) width(k int) {
+	s.K = k
+	for range k * s.Len() {
+		s.Top, s.Prob = append(s.Top, -1), append(s.Prob, 0)
+	}
+}
+
+// end is called when all rows are there.
+func (s *Set) end() error {
+	if s.K == 0 {
+		s.width(1)
+	}
+	return nil
+}
+
+// add appends a row.
+func (s *Set) add(r predicted) error {
+	if r.label < -1 || r.label >= int64(len(s.Classes)) {
+		return formatf("row %d: label %d of %d classes", s.Len(), r.label, len(s.Classes))
+	}
+	failed := len(r.labels) == 0
+	if !failed && s.K == 0 {
+		s.width(len(r.labels))
+	}
+	if !failed && (len(r.labels) != s.K || len(r.probs) != s.K) || r.all != nil && len(r.all) != len(s.Classes) {
+		return formatf("row %d has %d labels, %d probabilities and %d of all classes", s.Len(), len(r.labels), len(r.probs), len(r.all))
+	}
+	if err := s.addAll(r, failed); err != nil {
+		return err
+	}
+	for j := range s.K {
+		class, share := int64(-1), float32(0)
+		if !failed {
+			if class, share = r.labels[j], r.probs[j]; class < 0 || class >= int64(len(s.Classes)) {
+				return formatf("row %d: predicted label %d of %d classes", s.Len(), class, len(s.Classes))
+			}
+		}
+		s.Top, s.Prob = append(s.Top, int32(class)), append(s.Prob, share)
+	}
+	s.Paths, s.Truth, s.Failed = append(s.Paths, r.path), append(s.Truth, int32(r.label)), append(s.Failed, failed)
+	return nil
+}
+
+// addAll keeps the probabilities of all classes: none, or those of every row
+// that did not fail, which has zeros.
+func (s *Set) addAll(r predicted, failed bool) error {
+	c := len(s.Classes)
+	switch {
+	case r.all != nil:
+		if s.All == nil { // those before failed
+			s.All = make([]float32, s.Len()*c)
+		}
+		if len(s.All) != s.Len()*c {
+			return formatf("row %d has all probabilities, and others have not", s.Len())
+		}
+		s.All = append(s.All, r.all...)
+	case s.All != nil && failed:
+		s.All = append(s.All, make([]float32, c)...)
+	case s.All != nil:
+		return formatf("row %d has no probabilities of all classes, and others have", s.Len())
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package prediction
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// readText reads NDJSON or CSV.
+func readText(in io.Reader, format Format, md metadata, classes []string) (*Set, error) {
+	s := &Set{Classes: classes}
+	if err := s.describe(md, string(format)+" without its .meta.json"); err != nil {
+		return nil, err
+	}
+	r := bufio.NewReaderSize(in, 1<<16)
+	if mark, err := r.Peek(3); err == nil && string(mark) == "\ufeff" {
+		r.Discard(3)
+	}
+	read := readNDJSON
+	if format == CSV {
+		read = readCSV
+	}
+	if err := read(r, s); err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, in); err != nil { // for the sum of all
+		return nil, err
+	}
+	return s, s.end()
+}
+
+// integer is a label as text has it: data frames with holes write 3.0.
+func integer(v float64) (int64, error) {
+	if v != math.Trunc(v) || math.Abs(v) > 1<<53 {
+		return 0, fmt.Errorf("%v where a label is wanted", v)
+	}
+	return int64(v), nil
+}
+
+// readNDJSON reads an object a line. Keys that measuring has no use for may be
+// there or not.
+func readNDJSON(in io.Reader, s *Set) error {
+	d := json.NewDecoder(in)
+	for d.More() {
+		var row struct {
+			Path          *string   `json:"path"`
+			Label         *float64  `json:"label"`
+			PredLabel     []float64 `json:"pred_label"`
+			PredProb      []float32 `json:"pred_prob"`
+			Probabilities []float32 `json:"probabilities"`
+		}
+		if err := d.Decode(&row); err != nil {
+			return formatf("row %d: %w", s.Len(), err)
+		}
+		if row.Path == nil {
+			return formatf("row %d has no path", s.Len())
+		}
+		r := predicted{path: *row.Path, label: -1, probs: row.PredProb, all: row.Probabilities}
+		var err error
+		if row.Label != nil {
+			r.label, err = integer(*row.Label)
+		}
+		for _, v := range row.PredLabel {
+			if err == nil {
+				var n int64
+				n, err = integer(v)
+				r.labels = append(r.labels, n)
+			}
+		}
+		if err != nil {
+			return formatf("row %d: %w", s.Len(), err)
+		}
+		if err := s.add(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// csvPlaces is where a table's columns are.
+type csvPlaces struct {
+	path, label        int
+	labels, probs, all []int
+}
+
+func placesOf(head []string) (csvPlaces, error) {
+	c := csvPlaces{path: -1, label: -1}
+	for i, name := range head {
+		switch {
+		case name == "path":
+			c.path = i
+		case name == "label":
+			c.label = i
+		case strings.HasPrefix(name, "pred_label_"):
+			c.labels = append(c.labels, i)
+		case strings.HasPrefix(name, "pred_prob_"):
+			c.probs = append(c.probs, i)
+		case strings.HasPrefix(name, "probabilities_"):
+			c.all = append(c.all, i)
+		}
+	}
+	if c.path < 0 || c.label < 0 || len(c.labels) == 0 || len(c.labels) != len(c.probs) {
+		return c, formatf("its head has no path, label, pred_label_1 and pred_prob_1")
+	}
+	return c, nil
+}
+
+// readCSV reads what csvEncoder writes.
+func readCSV(in io.Reader, s *Set) error {
+	r := csv.NewReader(in)
+	r.ReuseRecord = true
+	head, err := r.Read()
+	if err != nil {
+		return formatf("%w", err)
+	}
+	at, err := placesOf(head)
+	if err != nil {
+		return err
+	}
+	for {
+		line, err := r.Read()
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = at.row(line, s)
+		}
+		if err != nil {
+			return formatf("row %d: %w", s.Len(), err)
+		}
+	}
+}
+
+func (c *csvPlaces) row(line []string, s *Set) error {
+	r := predicted{path: strings.Clone(line[c.path]), label: -1}
+	var err error
+	if text := line[c.label]; text != "" {
+		if r.label, err = parseLabel(text); err != nil {
+			return err
+		}
+	}
+	if line[c.labels[0]] == "" {
+		return s.add(r)
+	}
+	for _, i := range c.labels {
+		n, err := parseLabel(line[i])
+		if err != nil {
+			return err
+		}
+		r.labels = append(r.labels, n)
+	}
+	if r.probs, err = floats(line, c.probs); err != nil {
+		return err
+	}
+	if len(c.all) > 0 {
+		if r.all, err = floats(line, c.all); err != nil {
+			return err
+		}
+	}
+	return s.add(r)
+}
+
+func parseLabel(text string) (int64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return 0, err
+	}
+	return integer(v)
+}
+
+func floats(line []string, at []int) ([]float32, error) {
+	out := make([]float32, len(at))
+	for i, j := range at {
+		v, err := strconv.ParseFloat(line[j], 32)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = float32(v)
+	}
+	return out, nil
+}
