@@ -1,6 +1,6 @@
 // Package checkpoint is a training run's state on disk: safetensors files that hold
 // weights, averages, optimiser state and where the run stands, and what becomes of
-// weights in other hands.
+// weights in other hands. FORMAT.md says what a file holds.
 package checkpoint
 
 import (
@@ -29,14 +29,18 @@ var ErrDamaged = errors.New("checkpoint damaged")
 // Keys of a checkpoint's safetensors metadata, beside model.SpecKey.
 const (
 	stateKey = "synshard.train"
-	sumKey   = "synshard.crc32c" // over metadata, names, shapes and data, in file order
+	sumKey   = "synshard.crc32c" // over metadata, names, shapes and data, by name
 )
 
+// Dir is where checkpoints lie, in the run's directory.
+const Dir = "checkpoints"
+
+// Version is what this program writes and the only one that it reads.
+const Version = 1
+
 const (
-	Dir        = "checkpoints"
 	namePrefix = "step-"
 	nameSuffix = ".safetensors"
-	Version    = 1
 )
 
 // Position is where a run stands and what must stay the same for it to go on:
@@ -112,7 +116,7 @@ func Write(dir string, p Position, spec model.Spec, tensors []model.Tensor) (str
 	if err != nil {
 		return "", err
 	}
-	meta[sumKey] = Digest(tensors, meta)
+	meta[sumKey] = digest(tensors, meta)
 	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return "", err
 	}
@@ -131,8 +135,8 @@ func metadata(p Position, spec model.Spec) (map[string]string, error) {
 	return map[string]string{"format": "pt", stateKey: string(state), model.SpecKey: spec.JSON()}, nil
 }
 
-// Digest covers everything a safetensors file says, independent of its layout.
-func Digest(tensors []model.Tensor, meta map[string]string) string {
+// digest covers everything a safetensors file says, independent of its layout.
+func digest(tensors []model.Tensor, meta map[string]string) string {
 	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
 	for _, k := range slices.Sorted(maps.Keys(meta)) {
 		if k != sumKey {
@@ -174,7 +178,7 @@ func Read(path string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, damaged("%w", err)
 	}
-	if want, got := meta[sumKey], Digest(tensors, meta); want != got {
+	if want, got := meta[sumKey], digest(tensors, meta); want != got {
 		return nil, damaged("checksum is %s, the file says %q", got, want)
 	}
 	c := Checkpoint{Tensors: tensors}
@@ -190,9 +194,9 @@ func Read(path string) (*Checkpoint, error) {
 	return &c, nil
 }
 
-// Newest reads the newest checkpoint that is whole. Damaged ones are
-// reported, set aside under another name and passed over. It is nil when there is
-// none at all; when every one is damaged that is an error.
+// Newest reads the newest checkpoint that is whole. Damaged ones are reported to
+// warn, renamed to NAME.damaged and passed over. It is nil when there is none at
+// all; when every one is damaged that is an error.
 func Newest(dir string, warn func(string)) (*Checkpoint, error) {
 	steps, err := Steps(dir)
 	if err != nil {
