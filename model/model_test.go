@@ -156,6 +156,15 @@ func spec(classes int) Spec {
 	return s
 }
 
+// TestSpecIsBounded: nesting without end, and numbers of no network.
+func TestSpecIsBounded(t *testing.T) {
+	for _, text := range []string{strings.Repeat("[", 1<<20), `{"classes":` + strings.Repeat("[", 1<<20), `{"x":` + strings.Repeat(`{"x":`, 1<<20), `{"input_size":1e9}`, `{"width":1e300}`} {
+		if _, err := ParseSpec(text); err == nil {
+			t.Errorf("%.20s... is a spec", text)
+		}
+	}
+}
+
 func TestSpecRoundTrip(t *testing.T) {
 	want := spec(3)
 	got, err := ParseSpec(want.JSON())

@@ -100,6 +100,16 @@ func addWeightsFlags(cmd *cobra.Command, o *weights.Options) {
 	cmd.Flags().StringVar(&o.Key, "weights-key", "", "the dictionary of a checkpoint that has the weights, as model.state_dict (default: found by its name)")
 }
 
+// takenText says what was taken of a file, and the flag that would have taken
+// the averages instead.
+func takenText(t weights.Taken) string {
+	text := t.String()
+	if t.Other != "" {
+		text += " (--weights-ema takes them)"
+	}
+	return text
+}
+
 // chosenBy names the flags that choose where a file's weights could not be.
 func chosenBy(err error) error {
 	if errors.Is(err, weights.ErrSeveral) || errors.Is(err, weights.ErrAbsent) {
@@ -199,7 +209,7 @@ func (a *app) converted(path string, net *model.Network, spec model.Spec, taken 
 		}
 		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
 			ui.Text(path), name, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
-		if text := taken.String(); text != "" {
+		if text := takenText(taken); text != "" {
 			fmt.Fprintf(w, "taken: %s\n", ui.Text(text))
 		}
 	})

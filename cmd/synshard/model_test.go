@@ -244,7 +244,7 @@ func TestModelImportSaysWhatItTook(t *testing.T) {
 		flags []string
 		said  string
 	}{
-		{nil, "taken: weights; their names without \"module.\"; averaged weights are under \"ema.\" too\n"},
+		{nil, "taken: weights; their names without \"module.\"; averaged weights are under \"ema.\" too (--weights-ema takes them)\n"},
 		{[]string{"--weights-ema"}, "taken: averaged weights; their names without \"ema.module.\"\n"},
 	} {
 		code, stdout, stderr := verb(append([]string{"model", "import", at("both.safetensors"), "--classes", at("classes.txt"), "--out", at("out.safetensors")}, c.flags...)...)

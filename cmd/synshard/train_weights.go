@@ -24,7 +24,7 @@ func (a *app) loadWeights(flags trainOptions, o *train.Options, report *trainRep
 	if err != nil {
 		return chosenBy(err)
 	}
-	if text := file.Taken.String(); text != "" {
+	if text := takenText(file.Taken); text != "" {
 		report.say("%s: %s", flags.weights, text)
 	}
 	tensors, meta := file.Tensors, file.Metadata

@@ -8,20 +8,23 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/model"
 )
 
 // TestPrinciples holds the textbook figures.
 func TestPrinciples(t *testing.T) {
-	want := []struct {
-		plain, ours int64
-		percent     int
-	}{{25, 18, 28}, {9, 6, 33}, {120_422_400, 12_443_648, 90}}
-	for i, p := range Principles() {
-		saved := int(100*(1-float64(p.Ours)/float64(p.Plain)) + 0.5)
-		if p.Plain != want[i].plain || p.Ours != want[i].ours || saved != want[i].percent {
-			t.Errorf("%s: %d against %d (%d %%)", p.What, p.Ours, p.Plain, saved)
-		}
+	type figures struct {
+		Plain, Ours int64
+		Percent     int
+	}
+	var got []figures
+	for _, p := range Principles() {
+		got = append(got, figures{p.Plain, p.Ours, int(100*(1-float64(p.Ours)/float64(p.Plain)) + 0.5)})
+	}
+	if diff := cmp.Diff([]figures{{25, 18, 28}, {9, 6, 33}, {120_422_400, 12_443_648, 90}}, got); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -42,8 +45,9 @@ func TestSavings(t *testing.T) {
 		"Mixed_7c.branch3x3_2a.conv|Mixed_7c.branch3x3_2b.conv":     {2 * 384 * 384 * 3, 2 * 384 * 384 * 9, 8 * 8},
 	} {
 		s := all[key]
-		if s.Weights != want[0] || s.PlainWeights != want[1] || s.Multiplies != want[0]*want[2] || s.PlainMultiplies != want[1]*want[2] {
-			t.Errorf("%s: %+v, want %v", key, s, want)
+		got := []int64{s.Weights, s.PlainWeights, s.Multiplies, s.PlainMultiplies}
+		if diff := cmp.Diff([]int64{want[0], want[1], want[0] * want[2], want[1] * want[2]}, got); diff != "" {
+			t.Errorf("%s: weights, plain weights, multiplications, plain multiplications (-want +got)\n%s", key, diff)
 		}
 	}
 	if _, overlaps := all["Mixed_6b.branch7x7dbl_3.conv|Mixed_6b.branch7x7dbl_4.conv"]; overlaps {

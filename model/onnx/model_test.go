@@ -82,8 +82,10 @@ func TestBeforeSoftmaxAndAddOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	logits := m.BeforeSoftmax("probabilities")
-	if logits != "fc" || m.BeforeSoftmax("embedding") != "" || m.BeforeSoftmax("nothing") != "" {
-		t.Errorf("logits %q", logits)
+	for output, want := range map[string]string{"probabilities": "fc", "embedding": "", "nothing": ""} {
+		if got := m.BeforeSoftmax(output); got != want {
+			t.Errorf("before the Softmax of %q is %q, want %q", output, got, want)
+		}
 	}
 	m.AddOutput(logits, 3)
 	info, err := m.Info()

@@ -10,6 +10,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
@@ -84,8 +86,8 @@ func TestQuantizePlacesPairs(t *testing.T) {
 		}
 	}
 	// Every Relu follows a convolution or a sum of 8 bits: the bound does its work.
-	if ops["Conv"] != 53 || ops["Relu"] != 0 || ops["Gemm"] != 1 {
-		t.Errorf("operators %v", ops)
+	if diff := cmp.Diff(map[string]int{"Conv": 53, "Relu": 0, "Gemm": 1}, map[string]int{"Conv": ops["Conv"], "Relu": ops["Relu"], "Gemm": ops["Gemm"]}); diff != "" {
+		t.Error(diff)
 	}
 	m, err := onnx.Parse(out)
 	if err != nil {
@@ -110,18 +112,19 @@ func TestQuantizePlacesPairs(t *testing.T) {
 
 func TestQuantizeWeightByChannel(t *testing.T) {
 	ints, scales := quantizeWeight([]float32{1, -2, 0.5, 0, 0, 0, 100, 50, -127}, []int{3, 3}, 0, 127)
-	want := []int8{64, -127, 32, 0, 0, 0, 100, 50, -127} // 63.5 and 31.75
-	for i := range want {
-		if int8(ints[i]) != want[i] {
-			t.Errorf("value %d: %d, want %d", i, int8(ints[i]), want[i])
-		}
+	var got []int8
+	for _, b := range ints {
+		got = append(got, int8(b))
 	}
-	if scales[0] != float32(2.0/127) || scales[1] != 1 || scales[2] != 1 {
-		t.Errorf("scales %v", scales)
+	if diff := cmp.Diff([]int8{64, -127, 32, 0, 0, 0, 100, 50, -127}, got); diff != "" { // 63.5 and 31.75
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]float32{2.0 / 127, 1, 1}, scales); diff != "" {
+		t.Errorf("scales (-want +got)\n%s", diff)
 	}
 	_, columns := quantizeWeight([]float32{1, 10, -2, 20}, []int{2, 2}, 1, 63)
-	if columns[0] != float32(2.0/63) || columns[1] != float32(20.0/63) {
-		t.Errorf("scales of columns %v", columns)
+	if diff := cmp.Diff([]float32{2.0 / 63, 20.0 / 63}, columns); diff != "" {
+		t.Errorf("scales of columns (-want +got)\n%s", diff)
 	}
 }
 

@@ -37,27 +37,27 @@ type Taken struct {
 // String says it in words; "" where a file had nothing but the weights under
 // their own names.
 func (t Taken) String() string {
-	var said []string
+	var clauses []string
 	what := "weights"
 	if t.EMA {
 		what = "averaged weights"
 	}
 	if t.Key != "" {
-		said = append(said, fmt.Sprintf("%s under %q", what, t.Key))
+		clauses = append(clauses, fmt.Sprintf("%s under %q", what, t.Key))
 	} else if t.EMA || t.Prefix != "" || t.Other != "" || len(t.LeftOut) > 0 {
-		said = append(said, what)
+		clauses = append(clauses, what)
 	}
 	if t.Prefix != "" {
-		said = append(said, fmt.Sprintf("their names without %q", t.Prefix))
-	}
-	if t.Other != "" {
-		said = append(said, fmt.Sprintf("averaged weights are under %q too", t.Other))
+		clauses = append(clauses, fmt.Sprintf("their names without %q", t.Prefix))
 	}
 	if n := len(t.LeftOut); n > 0 {
 		names := t.LeftOut[:min(n, 3)]
-		said = append(said, fmt.Sprintf("%d tensors beside them left out: %.200q", n, names))
+		clauses = append(clauses, fmt.Sprintf("%d tensors beside them left out: %.200q", n, names))
 	}
-	return strings.Join(said, "; ")
+	if t.Other != "" {
+		clauses = append(clauses, fmt.Sprintf("averaged weights are under %q too", t.Other))
+	}
+	return strings.Join(clauses, "; ")
 }
 
 // ReadFile reads a file of weights by what is in it: safetensors (ours, timm's

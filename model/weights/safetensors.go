@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/synshard/synshard/model"
 )
@@ -27,59 +28,33 @@ type safetensorsEntry struct {
 	Offsets [2]int64 `json:"data_offsets"`
 }
 
-// ReadSafetensors reads a whole file of the given size.
+// badf is an error of a file that breaks the format.
+func badf(format string, args ...any) error {
+	return fmt.Errorf("safetensors: %w: %s", model.ErrFormat, fmt.Sprintf(format, args...))
+}
+
+// ReadSafetensors reads a whole file of the given size: its tensors in the
+// order of their bytes, and its metadata. Holes, overlaps and bytes after the
+// last tensor are model.ErrFormat.
 func ReadSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]string, error) {
-	bad := func(format string, args ...any) ([]model.Tensor, map[string]string, error) {
-		return nil, nil, fmt.Errorf("safetensors: %w: %s", model.ErrFormat, fmt.Sprintf(format, args...))
-	}
-	var head [8]byte
-	if size < 8 {
-		return bad("%d bytes", size)
-	}
-	if _, err := r.ReadAt(head[:], 0); err != nil {
-		return nil, nil, fmt.Errorf("safetensors: read header: %w", err)
-	}
-	n := binary.LittleEndian.Uint64(head[:])
-	if n < 2 || n > maxHeader || int64(n) > size-8 {
-		return bad("a header of %d bytes in a file of %d", n, size)
-	}
-	text := make([]byte, n)
-	if _, err := r.ReadAt(text, 8); err != nil {
-		return nil, nil, fmt.Errorf("safetensors: read header: %w", err)
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(text, &raw); err != nil {
-		return bad("header: %v", err)
-	}
-	meta := map[string]string{}
-	if m, ok := raw["__metadata__"]; ok {
-		if err := json.Unmarshal(m, &meta); err != nil {
-			return bad("metadata: %v", err)
-		}
-		delete(raw, "__metadata__")
-	}
-	entries := map[string]safetensorsEntry{}
-	for name, m := range raw {
-		var e safetensorsEntry
-		if err := json.Unmarshal(m, &e); err != nil {
-			return bad("tensor %q: %v", name, err)
-		}
-		entries[name] = e
+	entries, meta, start, err := readHeader(r, size)
+	if err != nil {
+		return nil, nil, err
 	}
 	names := slices.SortedFunc(maps.Keys(entries), func(a, b string) int {
 		x, y := entries[a].Offsets, entries[b].Offsets
-		return slices.Compare([]int64{x[0], x[1]}, []int64{y[0], y[1]})
+		return slices.Compare(x[:], y[:])
 	})
 	var tensors []model.Tensor
-	end, start := int64(0), 8+int64(n)
+	end := int64(0)
 	for _, name := range names {
 		e := entries[name]
 		length, err := e.length()
 		if err != nil {
-			return bad("tensor %q: %v", name, err)
+			return nil, nil, badf("tensor %q: %v", name, err)
 		}
 		if e.Offsets[0] != end || e.Offsets[1]-e.Offsets[0] != length || e.Offsets[1] > size-start {
-			return bad("tensor %q: bytes %d to %d for %s%v in %d bytes of data", name, e.Offsets[0], e.Offsets[1], e.DType, e.Shape, size-start)
+			return nil, nil, badf("tensor %q: bytes %d to %d for %s%v in %d bytes of data", name, e.Offsets[0], e.Offsets[1], e.DType, e.Shape, size-start)
 		}
 		end = e.Offsets[1]
 		data := make([]byte, length)
@@ -89,9 +64,47 @@ func ReadSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]stri
 		tensors = append(tensors, model.Tensor{Name: name, DType: e.DType, Shape: e.Shape, Data: data})
 	}
 	if end != size-start {
-		return bad("%d bytes after the last tensor", size-start-end)
+		return nil, nil, badf("%d bytes after the last tensor", size-start-end)
 	}
 	return tensors, meta, nil
+}
+
+// readHeader reads the entries and the metadata, and says where the data start.
+func readHeader(r io.ReaderAt, size int64) (entries map[string]safetensorsEntry, meta map[string]string, start int64, err error) {
+	if size < 8 {
+		return nil, nil, 0, badf("%d bytes", size)
+	}
+	var head [8]byte
+	if _, err := r.ReadAt(head[:], 0); err != nil {
+		return nil, nil, 0, fmt.Errorf("safetensors: read header: %w", err)
+	}
+	n := binary.LittleEndian.Uint64(head[:])
+	if n < 2 || n > maxHeader || int64(n) > size-8 {
+		return nil, nil, 0, badf("a header of %d bytes in a file of %d", n, size)
+	}
+	text := make([]byte, n)
+	if _, err := r.ReadAt(text, 8); err != nil {
+		return nil, nil, 0, fmt.Errorf("safetensors: read header: %w", err)
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return nil, nil, 0, badf("header: %v", err)
+	}
+	meta, entries = map[string]string{}, map[string]safetensorsEntry{}
+	for name, m := range raw {
+		if name == "__metadata__" {
+			if err := json.Unmarshal(m, &meta); err != nil {
+				return nil, nil, 0, badf("metadata: %v", err)
+			}
+			continue
+		}
+		var e safetensorsEntry
+		if err := json.Unmarshal(m, &e); err != nil {
+			return nil, nil, 0, badf("tensor %q: %v", name, err)
+		}
+		entries[name] = e
+	}
+	return entries, meta, 8 + int64(n), nil
 }
 
 // length is the entry's size in bytes as dtype and shape make it.
@@ -131,28 +144,45 @@ func ReadSafetensorsFile(path string) ([]model.Tensor, map[string]string, error)
 // WriteSafetensors writes tensors in their order; the same input gives the
 // same bytes.
 func WriteSafetensors(w io.Writer, tensors []model.Tensor, meta map[string]string) error {
-	var head bytes.Buffer
-	head.WriteByte('{')
-	field := func(name string, v any) error {
-		if head.Len() > 1 {
-			head.WriteByte(',')
+	head, err := header(tensors, meta)
+	if err != nil {
+		return err
+	}
+	if err := binary.Write(w, binary.LittleEndian, uint64(len(head))); err != nil {
+		return fmt.Errorf("safetensors: write: %w", err)
+	}
+	if _, err := w.Write(head); err != nil {
+		return fmt.Errorf("safetensors: write: %w", err)
+	}
+	for _, t := range tensors {
+		if _, err := w.Write(t.Data); err != nil {
+			return fmt.Errorf("safetensors: write %q: %w", t.Name, err)
 		}
+	}
+	return nil
+}
+
+// header is the file's head, padded so that the data are aligned.
+func header(tensors []model.Tensor, meta map[string]string) ([]byte, error) {
+	var head bytes.Buffer
+	field := func(name string, v any) error {
 		key, err := json.Marshal(name)
 		if err != nil {
-			return err
+			return fmt.Errorf("safetensors: write %q: %w", name, err)
 		}
 		value, err := json.Marshal(v)
 		if err != nil {
-			return err
+			return fmt.Errorf("safetensors: write %q: %w", name, err)
 		}
-		head.Write(key)
-		head.WriteByte(':')
-		head.Write(value)
+		if head.Len() > 0 {
+			head.WriteByte(',')
+		}
+		fmt.Fprintf(&head, "%s:%s", key, value)
 		return nil
 	}
 	if len(meta) > 0 {
 		if err := field("__metadata__", meta); err != nil {
-			return fmt.Errorf("safetensors: write metadata: %w", err)
+			return nil, err
 		}
 	}
 	seen, at := map[string]bool{"__metadata__": true}, int64(0)
@@ -162,27 +192,13 @@ func WriteSafetensors(w io.Writer, tensors []model.Tensor, meta map[string]strin
 			e.Shape = []int{}
 		}
 		if n, err := e.length(); err != nil || n != int64(len(t.Data)) || seen[t.Name] {
-			return fmt.Errorf("safetensors: write %q: %s%v in %d bytes, or twice", t.Name, t.DType, t.Shape, len(t.Data))
+			return nil, fmt.Errorf("safetensors: write %q: %s%v in %d bytes, or twice", t.Name, t.DType, t.Shape, len(t.Data))
 		}
 		seen[t.Name], at = true, e.Offsets[1]
 		if err := field(t.Name, e); err != nil {
-			return fmt.Errorf("safetensors: write %q: %w", t.Name, err)
+			return nil, err
 		}
 	}
-	head.WriteByte('}')
-	for head.Len()%8 != 0 { // so that the data are aligned
-		head.WriteByte(' ')
-	}
-	if err := binary.Write(w, binary.LittleEndian, uint64(head.Len())); err != nil {
-		return fmt.Errorf("safetensors: write: %w", err)
-	}
-	if _, err := w.Write(head.Bytes()); err != nil {
-		return fmt.Errorf("safetensors: write: %w", err)
-	}
-	for _, t := range tensors {
-		if _, err := w.Write(t.Data); err != nil {
-			return fmt.Errorf("safetensors: write %q: %w", t.Name, err)
-		}
-	}
-	return nil
+	out := "{" + head.String() + "}"
+	return []byte(out + strings.Repeat(" ", (8-len(out)%8)%8)), nil
 }
