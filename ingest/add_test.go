@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
 )
@@ -23,7 +24,7 @@ func TestBoxesLater(t *testing.T) {
 	names := rows(t, func() string { run(t, o); return o.Out }(), "train")
 	image := strings.Fields(names[0])[2]
 	boxes := filepath.Join(dir, "boxes.tar")
-	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", voc, "train/"+stem(image)+".xml", voc)
+	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", voc, "train/"+imagenet.Stem(image)+".xml", voc)
 	with := o
 	with.Boxes, with.Out = []string{boxes}, filepath.Join(dir, "with")
 	run(t, with)
@@ -36,13 +37,13 @@ func TestBoxesLater(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	later := Options{Boxes: []string{boxes}, Out: o.Out, Workers: 1, OnRead: func(int64, int) { cancel() }}
-	if _, err := Run(ctx, later); !errors.Is(err, context.Canceled) {
+	if _, err := ingest(ctx, later); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
 	if _, err := shard.Open(o.Out); !errors.Is(err, shard.ErrNotDataset) {
 		t.Errorf("a dataset half with boxes is one: %v", err)
 	}
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "boxes") {
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "boxes") {
 		t.Errorf("without the boxes in between: %v", err)
 	}
 	later.OnRead = nil
@@ -59,7 +60,7 @@ func TestBoxesLater(t *testing.T) {
 	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
-	if _, err := Run(t.Context(), Options{Boxes: []string{boxes}, Out: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
+	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
 		t.Errorf("boxes without images: %v", err)
 	}
 }
@@ -71,7 +72,8 @@ func TestClassesLater(t *testing.T) {
 	good := oneImage(t, o)
 	root := filepath.Join(dir, "images")
 	put(t, root, "b/1.jpg", good, "d/1.jpg", good)
-	o = Options{Folder: root, Out: filepath.Join(dir, "grows"), Classes: []string{"a", "b", "c", "d"}}
+	o = of(root)
+	o.Out, o.Classes = filepath.Join(dir, "grows"), list(t, "a", "b", "c", "d")
 	run(t, o)
 	there := filepath.Join(o.Out, filepath.FromSlash(shard.ShardName("train", "b", 0)))
 	before, err := os.Stat(there)
@@ -80,11 +82,11 @@ func TestClassesLater(t *testing.T) {
 	}
 	more := filepath.Join(dir, "more")
 	put(t, more, "a/1.jpg", good, "c/1.jpg", good, "c/2.jpg", "no image")
-	o.Folder = more
+	o.Sources = of(more).Sources
 	ctx, cancel := context.WithCancel(t.Context())
 	cut := o
 	cut.Workers, cut.OnRead = 1, func(int64, int) { cancel() }
-	if _, err := Run(ctx, cut); !errors.Is(err, context.Canceled) {
+	if _, err := ingest(ctx, cut); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
 	if s := run(t, o); s.Images != 4 || s.Rejected != 1 {
@@ -101,11 +103,11 @@ func TestClassesLater(t *testing.T) {
 		t.Errorf("again: %+v", s)
 	}
 	put(t, more, "a/2.jpg", good)
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "train") {
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "train") {
 		t.Errorf("an image more in a class that is there: %v", err)
 	}
 	put(t, more, "e/1.jpg", good)
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "class e") {
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), `"e"`) {
 		t.Errorf("a class that is not in the list: %v", err)
 	}
 }

@@ -1,13 +1,8 @@
 package ingest
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,89 +11,119 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/wordnet"
 )
 
-// finish writes index, classes, the list of refused images and, last, the
+// tally counts what the records of the units say, while indexes are written.
+type tally struct {
+	train     map[string]int64 // training images by class, refused ones too
+	images    map[string]int64 // images by split, refused ones too
+	fileBytes map[string]int64 // bytes of shards by split
+	rejected  []Rejection
+	skipped   []layout.Skipped
+}
+
+func (t *tally) add(r *record) {
+	split := r.Unit.Split
+	t.rejected = append(t.rejected, r.Rejected...)
+	t.skipped = append(t.skipped, r.Skipped...)
+	t.images[split] += int64(len(r.Rows))
+	for _, f := range r.Shards {
+		t.fileBytes[split] += f.Size
+	}
+	if split != "train" {
+		return
+	}
+	for i := range r.Rows {
+		t.train[r.Rows[i].Synset]++
+	}
+}
+
+// count adds the refused images, once each.
+func (t *tally) count() {
+	slices.SortFunc(t.rejected, compareRejections)
+	t.rejected = slices.Compact(t.rejected) // a call may have been killed after it listed them
+	for i := range t.rejected {
+		r := &t.rejected[i]
+		t.images[r.Split]++
+		if r.Split == "train" {
+			t.train[r.Synset]++
+		}
+	}
+}
+
+// finish writes indexes, classes, the list of refused images and, last, the
 // manifest.
 func (j *job) finish() (Summary, error) {
-	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: rawOptions(j.fingerprint())}
-	var rejected []Rejection
-	var err error
+	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}}
+	print := j.plan.print
+	t := &tally{train: map[string]int64{}, images: map[string]int64{}, fileBytes: map[string]int64{}}
 	if j.have != nil {
-		m = *j.have
-		options := optionsOf(&m)
-		for split, source := range j.sources {
-			options[sourceKey+split] = source
-		}
-		m.Options = rawOptions(options)
-		if rejected, err = j.keptRejections(); err != nil {
+		m, print = *j.have, j.amended
+		maps.Copy(t.fileBytes, print.FileBytes)
+		var err error
+		if t.rejected, err = j.keptRejections(); err != nil {
 			return Summary{}, err
+		}
+		if !j.plan.covers(j.have) { // else it is told anew
+			t.skipped = print.Skipped
 		}
 	} else {
 		if j.o.WordNet != nil {
 			m.WordNetVersion = j.o.WordNet.Version()
 		}
+		var err error
 		if m.ClassesSHA256, err = shard.WriteClasses(j.o.Out, j.classes); err != nil {
 			return Summary{}, err
 		}
 	}
-	options := optionsOf(&m)
-	delete(options, "boxes") // the indexes say which there are
-	m.Options = rawOptions(options)
-	counts := map[string]int64{} // of training images by class, refused ones too
-	for i := range rejected {
-		if rejected[i].Split == "train" {
-			counts[rejected[i].Synset]++
-		}
-	}
-	for split, source := range j.sources {
-		info := shard.SplitInfo{Source: source}
-		if err := j.index(split, &info, func(d done) {
-			rejected = append(rejected, d.Rejected...)
-			if split == "train" {
-				for i := range d.Rows {
-					counts[d.Rows[i].Synset]++
-				}
-				for i := range d.Rejected {
-					counts[d.Rejected[i].Synset]++
-				}
-			}
-		}); err != nil {
+	for _, split := range j.splits {
+		info := shard.SplitInfo{Source: sourceOf(print.Splits[split])}
+		delete(t.fileBytes, split)
+		if err := j.index(split, &info, t); err != nil {
 			return Summary{}, err
 		}
 		m.Splits[split] = info
 	}
-	slices.SortFunc(rejected, func(a, b Rejection) int {
-		return strings.Compare(a.Split+"\x00"+a.Synset+"\x00"+a.Path, b.Split+"\x00"+b.Synset+"\x00"+b.Path)
-	})
-	rejected = slices.Compact(rejected) // interrupted after they were listed
-	m.Rejected = int64(len(rejected))
-	if err := writeRejected(j.o.Out, rejected); err != nil {
+	if err := j.writeLast(&m, print, t); err != nil {
 		return Summary{}, err
 	}
-	if err := removeTemps(j.o.Out); err != nil {
-		return Summary{}, err
-	}
-	if err := shard.WriteManifest(j.o.Out, m); err != nil {
-		return Summary{}, err
-	}
-	sum := summarize(j.o.Out, m)
-	sum.Classes, sum.Inner, sum.Notes = len(j.classes), j.inner(), j.notes(counts, m)
+	sum := j.summary(&m)
+	sum.Skipped = mergeSkips(t.skipped, j.plan.leftOut())
+	sum.Notes = append(slices.Clone(j.plan.Notes), j.notes(t, &m)...)
 	return sum, j.state.remove()
 }
 
-// index writes the index of a split from the records of its groups. Where each
-// group is a class of its own the rows of one are in memory at a time.
-func (j *job) index(split string, info *shard.SplitInfo, f func(done)) error {
-	var mine []group
+// writeLast writes the list of refused images and the manifest.
+func (j *job) writeLast(m *shard.Manifest, print fingerprint, t *tally) error {
+	t.count()
+	m.Rejected = int64(len(t.rejected))
+	if err := writeRejected(j.o.Out, t.rejected); err != nil {
+		return err
+	}
+	if err := removeTemps(j.o.Out); err != nil {
+		return err
+	}
+	print.Boxes = "" // the indexes say which there are
+	print.FileBytes = t.fileBytes
+	print.Skipped = mergeSkips(t.skipped, j.plan.leftOut())
+	m.Options = json.RawMessage(print.encode())
+	return shard.WriteManifest(j.o.Out, *m)
+}
+
+// index writes the index of a split from the records of its units. Where each
+// is a class the rows of one are in memory at a time.
+func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
+	var mine []unitID
 	whole := split == "train"
-	for _, g := range j.groups {
-		if g.split == split {
-			mine = append(mine, g)
-			whole = whole && g.synset != ""
+	for i := range j.units {
+		if id := j.units[i].unitID; id.Split == split {
+			mine = append(mine, id)
+			whole = whole && id.Class != ""
 		}
 	}
-	slices.SortFunc(mine, func(a, b group) int { return cmp.Compare(a.name, b.name) })
+	slices.SortFunc(mine, compareUnits)
 	if err := durable.MkdirAll(filepath.Join(j.o.Out, split)); err != nil {
 		return err
 	}
@@ -107,6 +132,7 @@ func (j *job) index(split string, info *shard.SplitInfo, f func(done)) error {
 		return err
 	}
 	defer w.Abort()
+	shards := map[string]bool{}
 	var rows []shard.Row
 	flush := func() error {
 		shard.SortRows(split, rows)
@@ -120,14 +146,17 @@ func (j *job) index(split string, info *shard.SplitInfo, f func(done)) error {
 		rows = rows[:0]
 		return nil
 	}
-	for _, g := range mine {
-		d, err := j.state.read(g)
-		if err != nil {
-			return err
+	for _, id := range mine {
+		r, ok := j.state.read(id)
+		if !ok {
+			return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
 		}
-		f(d)
-		rows = append(rows, d.Rows...)
-		info.Shards += len(d.Files)
+		t.add(r)
+		for _, f := range r.Shards {
+			shards[f.Name] = true
+		}
+		rows = append(rows, r.Rows...)
+		info.Shards += len(r.Shards)
 		if whole {
 			if err := flush(); err != nil {
 				return err
@@ -137,84 +166,124 @@ func (j *job) index(split string, info *shard.SplitInfo, f func(done)) error {
 	if err := flush(); err != nil {
 		return err
 	}
-	info.IndexSHA256, err = w.Commit()
-	return err
+	if info.IndexSHA256, err = w.Commit(); err != nil {
+		return err
+	}
+	return j.sweep(split, shards)
 }
 
-// keptRejections lists what was refused of the splits that are not this call's.
+// sweep removes shards of a split that are not its own: of units that were made
+// from other images before.
+func (j *job) sweep(split string, own map[string]bool) error {
+	list, err := os.ReadDir(j.file(split))
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		base := e.Name()
+		path := j.file(split + "/" + base)
+		switch {
+		case strings.HasPrefix(base, "synset="):
+			shards, err := os.ReadDir(path)
+			if err != nil {
+				return err
+			}
+			left := len(shards)
+			for _, s := range shards {
+				if name := split + "/" + base + "/" + s.Name(); isShard(s.Name()) && !own[name] {
+					if err := os.Remove(j.file(name)); err != nil {
+						return err
+					}
+					left--
+				}
+			}
+			if left == 0 {
+				if err := os.Remove(path); err != nil {
+					return err
+				}
+			}
+		case isShard(base) && !own[split+"/"+base]:
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func isShard(name string) bool {
+	return strings.HasPrefix(name, "part-") && strings.HasSuffix(name, ".arrow")
+}
+
+// keptRejections lists what was refused of the splits that this call does not
+// write.
 func (j *job) keptRejections() ([]Rejection, error) {
-	path := filepath.Join(j.o.Out, "rejected.ndjson")
-	b, err := os.ReadFile(path)
-	if err != nil {
-		if isNotExist(err) {
-			err = nil
-		}
-		return nil, err
-	}
-	var out []Rejection
-	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
-		var r Rejection
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		if _, mine := j.sources[r.Split]; !mine || slices.Contains(j.reopened, r.Split) {
-			out = append(out, r)
-		}
-	}
-	return out, nil
+	list, err := readRejected(j.o.Out)
+	return slices.DeleteFunc(list, func(r Rejection) bool {
+		return slices.Contains(j.splits, r.Split) && !slices.Contains(j.reopened, r.Split)
+	}), err
 }
 
-// rawOptions and optionsOf turn options into the manifest's JSON and back.
-func rawOptions(options map[string]string) json.RawMessage {
-	b, err := json.Marshal(options)
-	if err != nil {
-		panic(err) // of a map of texts
+func (j *job) summary(m *shard.Manifest) Summary {
+	s := Summary{Out: j.o.Out, Splits: map[string]int64{}, Rejected: m.Rejected, Classes: len(j.classes), Inner: j.inner()}
+	for name, info := range m.Splits {
+		s.Splits[name] = info.Rows
+		s.Images += info.Rows
+		s.Bytes += info.Bytes
 	}
-	return b
+	return s
 }
 
-func optionsOf(m *shard.Manifest) map[string]string {
-	options := map[string]string{}
-	if json.Unmarshal(m.Options, &options) != nil {
-		return map[string]string{}
+// inner counts the classes that are ancestors of other classes.
+func (j *job) inner() int {
+	if j.o.WordNet == nil {
+		return 0
 	}
-	return options
+	above := map[wordnet.ID]bool{}
+	for _, name := range j.names {
+		if id, err := wordnet.ParseID(name); err == nil {
+			for _, up := range j.o.WordNet.Ancestors(id) {
+				if up != id {
+					above[up] = true
+				}
+			}
+		}
+	}
+	n := 0
+	for _, name := range j.names {
+		if id, err := wordnet.ParseID(name); err == nil && above[id] {
+			n++
+		}
+	}
+	return n
 }
 
-func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
-
-// Images of ILSVRC2012 by split.
+// released counts the images of ILSVRC2012 by split.
 var released = map[string]int64{"train": 1281167, "val": 50000, "test": 100000}
 
 // notes names differences from the counts of the kit and, where the classes
 // are a thousand, of the release.
-func (j *job) notes(counts map[string]int64, m shard.Manifest) []string {
-	if j.kit == nil {
+func (j *job) notes(t *tally, m *shard.Manifest) []string {
+	kit := j.plan.kit
+	if kit == nil {
 		return nil
 	}
 	var out []string
-	if _, ok := j.sources["train"]; ok {
-		for _, s := range j.kit.Synsets {
-			if n := counts[s.WNID]; s.NumChildren == 0 && s.TrainImages > 0 && n != int64(s.TrainImages) {
+	if slices.Contains(j.splits, "train") {
+		for _, s := range kit.Synsets {
+			if n := t.train[s.WNID]; s.NumChildren == 0 && s.TrainImages > 0 && n != int64(s.TrainImages) {
 				out = append(out, fmt.Sprintf("%s has %d training images and the kit says %d", s.WNID, n, s.TrainImages))
 			}
 		}
 	}
-	var refused map[string]int64
-	if len(j.kit.Classes()) == 1000 {
-		if list, err := os.ReadFile(filepath.Join(j.o.Out, "rejected.ndjson")); err == nil {
-			refused = map[string]int64{}
-			for split := range released {
-				refused[split] = int64(strings.Count(string(list), fmt.Sprintf("{\"split\":%q,", split)))
-			}
-		}
-		for _, split := range slices.Sorted(maps.Keys(j.sources)) {
-			if n := m.Splits[split].Rows + refused[split]; n != released[split] {
+	if len(kit.Classes()) == 1000 {
+		for _, split := range j.splits {
+			if n := t.images[split]; n != released[split] {
 				out = append(out, fmt.Sprintf("%s has %d images and ILSVRC2012 has %d", split, n, released[split]))
 			}
 		}
-	} else if n := m.Splits["val"].Rows; j.sources["val"] != "" && n != int64(len(j.kit.Truth)) {
-		out = append(out, fmt.Sprintf("val has %d images and the ground truth %d", n, len(j.kit.Truth)))
+	} else if n := m.Splits["val"].Rows; slices.Contains(j.splits, "val") && n != int64(len(kit.Truth)) {
+		out = append(out, fmt.Sprintf("val has %d images and the ground truth %d", n, len(kit.Truth)))
 	}
 	return out
 }

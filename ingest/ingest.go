@@ -1,76 +1,155 @@
-// Package ingest turns archives and folders of images into a dataset: shards,
-// index, classes and manifest. Archives are read in place and in parallel.
-// Work that was interrupted continues, and the result is the same bytes
-// whatever the number of workers and interruptions.
+// Package ingest turns images, wherever they come from, into a dataset: shards,
+// index, classes and manifest.
+//
+// MakePlan opens the sources, asks package layout what their names mean, looks at
+// what the dataset's directory holds, and changes nothing. Run does what the
+// plan says: it writes units (the images of a class, or a piece of a flat split)
+// in parallel and records each when it is whole, so that work that was
+// interrupted continues, and the result is the same bytes whatever the number of
+// workers and interruptions.
 package ingest
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
-	"github.com/synshard/synshard/ingest/imagenet"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/processors"
-	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/wordnet"
 )
 
-// Options say what is read and how. At least one of Train, Val, Test and
-// Folder is set.
+// Source is one path to read from.
+type Source struct {
+	Path   string      // a folder, an archive, a list, a file of rows; "-" is Options.Stdin
+	Split  string      // train, val or test: where its images go; "": the names tell
+	Kind   source.Kind // what it must be; "": its bytes tell
+	Layout string      // what it must be: WebDataset or Kaggle; "": the names tell
+}
+
+// What a source can be asked to be, beside a kind of container.
+const (
+	WebDataset = "webdataset"
+	Kaggle     = "kaggle"
+)
+
+// Options say what is read and how. There is at least one source, or Boxes.
 type Options struct {
-	Train  string    // tar of a tar (or a directory) a synset; "-" is Stdin; compressed ones are read front to back
-	Val    string    // flat tar; labelled by Devkit
-	Test   string    // flat tar, no labels
-	Devkit string    // tar or tar.gz with meta.mat and the ground truth
-	Folder string    // root/CLASS/images, a directory or a zip, instead of Train
-	Kaggle string    // the competition's tree or zip, instead of all of these
-	Stdin  io.Reader // what "-" is
+	Sources []Source
+	Stdin   io.Reader // what "-" is
+	Devkit  string    // ILSVRC2012's development kit; "": that among the sources, if any
+	Boxes   []string  // archives or directories of annotations, beside those among the sources
 
-	// Sources of the split Split.
-	WebDataset []string // tars
-	Parquet    []string // Hugging Face's: image struct<bytes, path>, label
-	List       string   // CSV or TSV of path,label
-	Split      string   // "": train
+	Layout      string          // what the names of every source mean; "": the names tell
+	Split       string          // where images go whose source says nothing of splits; "": train
+	ValFraction float64         // of the training images, by class, that become the validation split
+	Seed        uint64          // of which images these are
+	Classes     *classlist.List // all classes, in label order; nil: those found, in ascending order
 
-	Boxes   []string // tars or directories of annotations
-	Classes []string // all classes, where a source cannot say; numbers are places in it
-	Out     string
-
+	Out        string
+	Overwrite  bool           // what is in Out and was made otherwise is made anew
 	WordNet    *wordnet.Graph // words, glosses and paths of the classes; may be nil
 	ShardBytes int64          // of images, where a shard is cut; 0: 256 MiB
-	Workers    int            // groups written at a time; 0: one more than CPUs, so that one may wait for the disk
-	Check      string         // header or decode (the default): what an image must survive
-	OnBad      string         // fail, skip or quarantine (the default)
+	Workers    int            // units written at a time; 0: one more than CPUs, so that one may wait for the disk
+	Check      Check          // what an image must survive
+	OnBad      Policy         // what becomes of one that does not
 
-	Resize  int // longest shorter side; 0: originals
-	Quality int // of JPEGs made by Resize; 0: 90
+	Resize  int // longest shorter side, in pixels; 0: originals
+	Quality int // of JPEGs made by Resize, 1 to 100; 0: 90
 
-	OnPlan func(Plan)
-	OnRead func(bytes int64, images int) // as images are done with, from many goroutines
-	DryRun bool                          // stop after OnPlan
+	// OnRead is told of images as they are done with, from many goroutines.
+	OnRead func(bytes int64, images int)
 }
 
-// Plan is what a call is about to do.
-type Plan struct {
-	Out    string      `json:"out"`
-	Splits []PlanSplit `json:"splits"`
+// Check says what an image must survive to be stored.
+type Check int
+
+// The checks.
+const (
+	CheckDecode Check = iota // its bytes are decoded to the end
+	CheckHeader              // its first bytes say what it is
+)
+
+var checkNames = []string{"decode", "header"}
+
+func (c Check) String() string { return nameOf(checkNames, int(c)) }
+
+// MarshalText gives the check's name.
+func (c Check) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the name of a check.
+func (c *Check) UnmarshalText(b []byte) error { return parseName(checkNames, b, (*int)(c)) }
+
+// Policy says what becomes of an image that is refused. It is never dropped
+// without a word: each has a line in rejected.ndjson.
+type Policy int
+
+// The policies.
+const (
+	Quarantine Policy = iota // its bytes are kept under rejected/
+	Skip                     // the line alone is kept
+	Fail                     // the first one ends the run
+)
+
+var policyNames = []string{"quarantine", "skip", "fail"}
+
+func (p Policy) String() string { return nameOf(policyNames, int(p)) }
+
+// MarshalText gives the policy's name.
+func (p Policy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the name of a policy.
+func (p *Policy) UnmarshalText(b []byte) error { return parseName(policyNames, b, (*int)(p)) }
+
+func nameOf(names []string, i int) string {
+	if i < 0 || i >= len(names) {
+		return fmt.Sprintf("number %d", i)
+	}
+	return names[i]
 }
 
-// PlanSplit is the part of a plan for one split.
-type PlanSplit struct {
-	Split  string `json:"split"`
-	Source string `json:"source"`
-	Groups int    `json:"groups"` // synsets, or pieces of a flat archive
-	Done   int    `json:"done"`   // of them, by an earlier call
-	Bytes  int64  `json:"bytes"`  // of the groups to do
-	Stream bool   `json:"stream"` // read front to back: groups and bytes are not known before
+func parseName(names []string, b []byte, to *int) error {
+	for i, n := range names {
+		if n == string(b) {
+			*to = i
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is none of %v", b, names)
+}
+
+// OptionError is an option that is wrong, or has no effect for the sources given.
+type OptionError struct {
+	Option  string // as the field is called on the command line, without dashes
+	Problem string
+}
+
+func (e *OptionError) Error() string { return e.Option + ": " + e.Problem }
+
+// DifferError is a directory that holds a dataset, or part of one, that was made
+// otherwise.
+type DifferError struct {
+	Out         string
+	Unfinished  bool
+	Differences []string // what differs, a phrase each
+}
+
+func (e *DifferError) Error() string {
+	what := "is a dataset made otherwise"
+	if e.Unfinished {
+		what = "holds an unfinished dataset made otherwise"
+	}
+	s := e.Out + " " + what
+	for i, d := range e.Differences {
+		sep := "; "
+		if i == 0 {
+			sep = ": "
+		}
+		s += sep + d
+	}
+	return s
 }
 
 // Summary is what a call did.
@@ -81,59 +160,34 @@ type Summary struct {
 	Classes  int              `json:"classes"`
 	Splits   map[string]int64 `json:"splits"` // images
 	Rejected int64            `json:"rejected"`
+	// Skipped is what the sources hold and the dataset does not, by reason.
+	Skipped []layout.Skipped `json:"skipped,omitempty"`
 	// Inner are the classes that are ancestors of other classes.
 	Inner int `json:"inner_classes"`
-	// Notes name differences from the counts that the sources promise.
+	// Notes name what is worth knowing, such as differences from the counts that
+	// the sources promise.
 	Notes   []string `json:"notes,omitempty"`
 	Already bool     `json:"already,omitempty"` // there was nothing to do
 }
 
-const defaultShardBytes = 256 << 20
-
-// sources counts what may fill each split.
-func (o *Options) sources() map[string]int {
-	n := map[string]int{}
-	count := func(split string, set bool) {
-		if set {
-			n[split]++
+// LostImages counts what is not in the dataset though it is an image, or was
+// named as one: the refused and the skipped.
+func (s *Summary) LostImages() int64 {
+	n := s.Rejected
+	for _, k := range s.Skipped {
+		if k.Images {
+			n += int64(k.Count)
 		}
 	}
-	count("train", o.Train != "")
-	count("train", o.Folder != "")
-	count("val", o.Val != "")
-	count("test", o.Test != "")
-	count(o.Split, len(o.WebDataset) > 0)
-	count(o.Split, len(o.Parquet) > 0)
-	count(o.Split, o.List != "")
 	return n
 }
 
-func (o *Options) check() error {
-	if o.Split == "" {
-		o.Split = "train"
-	}
-	n := o.sources()
-	switch {
-	case o.Out == "":
-		return errors.New("ingest: no directory for the dataset")
-	case len(n) == 0 && o.Kaggle == "" && len(o.Boxes) == 0:
-		return errors.New("ingest: nothing to read")
-	case len(n) > 0 && o.Kaggle != "":
-		return errors.New("ingest: the Kaggle tree holds every split: no source beside it")
-	case o.Val != "" && o.Devkit == "":
-		return errors.New("ingest: the validation archive has no labels in it: the development kit is needed")
-	case o.Split != "train" && o.Split != "val" && o.Split != "test":
-		return fmt.Errorf("ingest: split %q: want train, val or test", o.Split)
-	case o.Resize < 0 || o.Quality < 0 || o.Quality > 100:
-		return fmt.Errorf("ingest: resize %d, quality %d", o.Resize, o.Quality)
-	}
-	for split, k := range n {
-		if k > 1 {
-			return fmt.Errorf("ingest: %d sources for the split %s", k, split)
-		}
-	}
-	if dash := strings.Count("\x00"+o.Train+"\x00"+o.Val+"\x00"+o.Test+"\x00", "\x00-\x00"); dash > 1 || dash == 1 && o.Stdin == nil {
-		return errors.New("ingest: standard input can be one archive")
+const defaultShardBytes = 256 << 20
+
+// complete checks the options and fills in what is left out.
+func (o *Options) complete() error {
+	if o.Out == "" {
+		return errors.New("no directory for the dataset")
 	}
 	if o.Quality == 0 {
 		o.Quality = 90
@@ -144,103 +198,35 @@ func (o *Options) check() error {
 	if o.Workers == 0 {
 		o.Workers = processors.Count() + 1
 	}
-	if o.Check == "" {
-		o.Check = "decode"
-	}
-	if o.OnBad == "" {
-		o.OnBad = "quarantine"
-	}
-	if o.ShardBytes < 1 || o.Workers < 1 || !slices.Contains([]string{"header", "decode"}, o.Check) || !slices.Contains([]string{"fail", "skip", "quarantine"}, o.OnBad) {
-		return fmt.Errorf("ingest: shard bytes %d, workers %d, check %q, on bad %q", o.ShardBytes, o.Workers, o.Check, o.OnBad)
-	}
-	if o.OnPlan == nil {
-		o.OnPlan = func(Plan) {}
-	}
 	if o.OnRead == nil {
 		o.OnRead = func(int64, int) {}
 	}
+	splits := []string{o.Split}
+	for _, s := range o.Sources {
+		splits = append(splits, s.Split)
+	}
+	for _, s := range splits {
+		if s != "" && s != "train" && s != "val" && s != "test" {
+			return &OptionError{"split", fmt.Sprintf("%q is none of train, val and test", s)}
+		}
+	}
+	switch {
+	case len(o.Sources) == 0 && len(o.Boxes) == 0:
+		return errors.New("nothing to read")
+	case o.Resize < 0:
+		return &OptionError{"resize", fmt.Sprintf("%d pixels", o.Resize)}
+	case o.Quality < 1 || o.Quality > 100:
+		return &OptionError{"quality", fmt.Sprintf("%d is not from 1 to 100", o.Quality)}
+	case o.ShardBytes < 1:
+		return &OptionError{"shard-bytes", fmt.Sprintf("%d bytes", o.ShardBytes)}
+	case o.Workers < 1:
+		return &OptionError{"workers", fmt.Sprintf("%d of them", o.Workers)}
+	case !(o.ValFraction >= 0 && o.ValFraction < 1):
+		return &OptionError{"val-fraction", fmt.Sprintf("%g is not from 0 to below 1", o.ValFraction)}
+	case o.Check < CheckDecode || o.Check > CheckHeader:
+		return &OptionError{"check", o.Check.String()}
+	case o.OnBad < Quarantine || o.OnBad > Fail:
+		return &OptionError{"on-bad", o.OnBad.String()}
+	}
 	return nil
-}
-
-// job is one call.
-type job struct {
-	o       Options
-	kit     *imagenet.Kit
-	groups  []group
-	streams []stream
-	sources map[string]string // split -> what it is made from
-	classes []shard.Class
-	label   map[string]int64
-	names   []string // of classes, in label order
-	given   []string // classes that are there whether or not they have images
-	boxes   imagenet.Boxes
-	state   *state
-	files   []*os.File
-	whole   []os.FileInfo   // of files, as they were opened
-	have    *shard.Manifest // of the dataset that is added to
-
-	reopened []string // splits of it that change
-}
-
-// Run ingests. The dataset's directory is locked meanwhile
-// (durable.ErrLocked). A cancelled context leaves finished groups for the next
-// call.
-func Run(ctx context.Context, o Options) (Summary, error) {
-	if err := o.check(); err != nil {
-		return Summary{}, err
-	}
-	j := &job{o: o, sources: map[string]string{}, boxes: imagenet.Boxes{}, given: slices.Clone(o.Classes)}
-	defer j.close()
-	if err := j.open(ctx); err != nil {
-		return Summary{}, err
-	}
-	for _, f := range j.files {
-		info, err := f.Stat()
-		if err != nil {
-			return Summary{}, err
-		}
-		j.whole = append(j.whole, info)
-	}
-	if o.DryRun {
-		if err := j.peek(); err != nil {
-			return Summary{}, err
-		}
-		o.OnPlan(j.plan())
-		return Summary{Out: o.Out}, nil
-	}
-	if err := durable.MkdirAll(o.Out); err != nil {
-		return Summary{}, err
-	}
-	lock, err := durable.TryLock(filepath.Join(o.Out, ".lock"))
-	if err != nil {
-		return Summary{}, fmt.Errorf("%s: %w", o.Out, err)
-	}
-	defer lock.Unlock()
-	return j.run(ctx)
-}
-
-func (j *job) close() {
-	for _, f := range j.files {
-		f.Close()
-	}
-}
-
-func (j *job) plan() Plan {
-	p := Plan{Out: j.o.Out}
-	for _, split := range slices.Sorted(maps.Keys(j.sources)) {
-		s := PlanSplit{Split: split, Source: j.sources[split]}
-		s.Stream = slices.ContainsFunc(j.streams, func(st stream) bool { return st.split == split })
-		for _, g := range j.groups {
-			if g.split != split {
-				continue
-			}
-			if s.Groups++; j.state.done(g) {
-				s.Done++
-			} else {
-				s.Bytes += g.bytes
-			}
-		}
-		p.Splits = append(p.Splits, s)
-	}
-	return p
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source/classlist"
 )
 
 // TestMain lets a test run this binary as a process that ingests and can be
@@ -32,22 +33,15 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("INGEST_TEST_CHILD"); dir != "" {
 		o := archives(dir)
-		switch os.Getenv("INGEST_TEST_SOURCE") {
-		case "zip":
-			o = Options{Kaggle: filepath.Join(dir, "kaggle.zip")}
-		case "stream":
-			o = Options{Train: filepath.Join(dir, "train.tar.gz")}
-		case "webdataset":
-			o = Options{WebDataset: []string{filepath.Join(dir, "web.tar")}}
-		case "folder":
-			o = Options{Folder: filepath.Join(dir, "folder")}
+		if file := map[string]string{"zip": "kaggle.zip", "stream": "train.tar.gz", "webdataset": "web.tar", "folder": "folder"}[os.Getenv("INGEST_TEST_SOURCE")]; file != "" {
+			o = of(filepath.Join(dir, file))
 		}
 		o.Out, o.Workers = os.Getenv("INGEST_TEST_OUT"), 2
 		o.OnRead = func(int64, int) { time.Sleep(5 * time.Millisecond) } // so that there is time to be killed
 		if os.Getenv("INGEST_TEST_SOURCE") == "many" {
-			o = Options{Train: o.Train, Out: o.Out, Check: "header"}
+			o = Options{Sources: o.Sources[:1], Out: o.Out, Check: CheckHeader}
 		}
-		if _, err := Run(context.Background(), o); err != nil {
+		if _, err := ingest(context.Background(), o); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -56,8 +50,55 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// of gives options that read paths.
+func of(paths ...string) Options {
+	var o Options
+	for _, p := range paths {
+		o.Sources = append(o.Sources, Source{Path: p})
+	}
+	return o
+}
+
+// as gives options that read a path as a split.
+func as(split, path string) Options { return Options{Sources: []Source{{Path: path, Split: split}}} }
+
+// archives gives options that read ILSVRC2012's archives: train, val, test.
 func archives(dir string) Options {
-	return Options{Train: filepath.Join(dir, sample.TrainTar), Val: filepath.Join(dir, sample.ValTar), Test: filepath.Join(dir, sample.TestTar), Devkit: filepath.Join(dir, sample.Devkit)}
+	return Options{Devkit: filepath.Join(dir, sample.Devkit), Sources: []Source{
+		{Path: filepath.Join(dir, sample.TrainTar), Split: "train"},
+		{Path: filepath.Join(dir, sample.ValTar), Split: "val"},
+		{Path: filepath.Join(dir, sample.TestTar), Split: "test"},
+	}}
+}
+
+// path is that of a split's source.
+func (o *Options) path(split string) string {
+	for _, s := range o.Sources {
+		if s.Split == split {
+			return s.Path
+		}
+	}
+	return ""
+}
+
+// ingest makes a plan and runs it.
+func ingest(ctx context.Context, o Options) (Summary, error) {
+	p, err := MakePlan(ctx, o)
+	if err != nil {
+		return Summary{}, err
+	}
+	defer p.Close()
+	return Run(ctx, p)
+}
+
+// list is a class list.
+func list(t testing.TB, names ...string) *classlist.List {
+	t.Helper()
+	l, err := classlist.New(names, nil, "the test's list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
 }
 
 // drawn makes a small set in ImageNet's packing.
@@ -93,7 +134,7 @@ func tree(t testing.TB, dir string) map[string]string {
 
 func run(t testing.TB, o Options) Summary {
 	t.Helper()
-	s, err := Run(t.Context(), o)
+	s, err := ingest(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +228,7 @@ func TestKilled(t *testing.T) {
 	dir, o := drawn(t)
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
-	if _, err := io.WriteString(z, read(t, o.Train)); err != nil || z.Close() != nil {
+	if _, err := io.WriteString(z, read(t, o.path("train"))); err != nil || z.Close() != nil {
 		t.Fatal("cannot compress")
 	}
 	put(t, dir, "train.tar.gz", packed.String())
@@ -208,17 +249,17 @@ func TestKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		put(t, dir, "folder/"+r.Synset+"/"+r.Path, string(b), "kaggle/ILSVRC/Data/CLS-LOC/train/"+r.Synset+"/"+r.Path, string(b))
-		web = append(web, stem(r.Path)+".jpg", string(b), stem(r.Path)+".cls", r.Synset)
+		web = append(web, imagenet.Stem(r.Path)+".jpg", string(b), imagenet.Stem(r.Path)+".cls", r.Synset)
 	}
 	set.Close()
 	pack(t, filepath.Join(dir, "web.tar"), web...)
 	zipped(t, filepath.Join(dir, "kaggle"), filepath.Join(dir, "kaggle.zip"))
 	for source, o := range map[string]Options{
 		"archives":   o,
-		"zip":        {Kaggle: filepath.Join(dir, "kaggle.zip")},
-		"stream":     {Train: filepath.Join(dir, "train.tar.gz")},
-		"webdataset": {WebDataset: []string{filepath.Join(dir, "web.tar")}},
-		"folder":     {Folder: filepath.Join(dir, "folder")},
+		"zip":        of(filepath.Join(dir, "kaggle.zip")),
+		"stream":     of(filepath.Join(dir, "train.tar.gz")),
+		"webdataset": of(filepath.Join(dir, "web.tar")),
+		"folder":     of(filepath.Join(dir, "folder")),
 	} {
 		o.Out = filepath.Join(dir, "whole "+source)
 		run(t, o)
@@ -232,6 +273,8 @@ func killed(t *testing.T, dir, source string, want map[string]string) {
 	for wait := 20 * time.Millisecond; ; wait += 40 * time.Millisecond {
 		c := exec.Command(os.Args[0])
 		c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out, "INGEST_TEST_SOURCE="+source)
+		var said bytes.Buffer
+		c.Stderr = &said
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -239,6 +282,9 @@ func killed(t *testing.T, dir, source string, want map[string]string) {
 		err := c.Wait()
 		if timer.Stop(); err == nil {
 			break
+		}
+		if said.Len() > 0 {
+			t.Fatalf("%s: %s", source, &said)
 		}
 		if kills++; kills > 200 {
 			t.Fatalf("%s: it never gets done", source)
@@ -263,7 +309,7 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
-	if _, err := Run(t.Context(), o); !errors.Is(err, durable.ErrLocked) {
+	if _, err := ingest(t.Context(), o); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("two at a time: %v", err)
 	}
 }
@@ -273,7 +319,7 @@ func TestOtherwise(t *testing.T) {
 	_, o := drawn(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	o.Workers, o.OnRead = 1, func(int64, int) { cancel() }
-	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
+	if _, err := ingest(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(o.Out, "dataset.json")); err == nil {
@@ -282,18 +328,18 @@ func TestOtherwise(t *testing.T) {
 	o.OnRead = nil
 	other := o
 	other.ShardBytes = 12345
-	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
+	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
 		t.Errorf("other options, unfinished: %v", err)
 	}
 	run(t, o)
-	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
+	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
 		t.Errorf("other options, finished: %v", err)
 	}
 	other = o
 	if other.Out = t.TempDir(); os.WriteFile(filepath.Join(other.Out, "thesis.txt"), nil, 0o666) != nil {
 		t.Fatal("cannot write")
 	}
-	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
+	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("a directory with other things in it: %v", err)
 	}
 }
@@ -319,17 +365,17 @@ func pack(t testing.TB, path string, files ...string) {
 // oneImage gives a drawn image's bytes.
 func oneImage(t testing.TB, o Options) string {
 	t.Helper()
-	f, err := openTar(o.Test)
+	f, err := os.Open(o.path("test"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	list, err := f.members(t.Context())
-	if err != nil {
+	r := tar.NewReader(f)
+	if _, err := r.Next(); err != nil {
 		t.Fatal(err)
 	}
-	b := make([]byte, list[0].size)
-	if _, err := f.ReadAt(b, list[0].offset); err != nil {
+	b, err := io.ReadAll(r)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
@@ -340,16 +386,17 @@ func TestBadImages(t *testing.T) {
 	dir, o := drawn(t)
 	good := oneImage(t, o)
 	inner := filepath.Join(dir, "inner.tar")
-	pack(t, inner, "a.JPEG", good, "b.JPEG", "no image at all", "c.JPEG", good[:len(good)/2], "d.JPEG", "", "a.JPEG", good)
+	pack(t, inner, "a.JPEG", good, "b.JPEG", "no image at all", "c.JPEG", good[:len(good)/2], "d.JPEG", "")
 	b, err := os.ReadFile(inner)
 	if err != nil {
 		t.Fatal(err)
 	}
 	outer := filepath.Join(dir, "outer.tar")
 	pack(t, outer, "n02084071.tar", string(b))
-	o = Options{Train: outer, Out: filepath.Join(dir, "bad")}
+	o = as("train", outer)
+	o.Out = filepath.Join(dir, "bad")
 	s := run(t, o)
-	if s.Images != 1 || s.Rejected != 4 {
+	if s.Images != 1 || s.Rejected != 3 {
 		t.Fatalf("summary %+v", s)
 	}
 	text, err := os.ReadFile(filepath.Join(o.Out, "rejected.ndjson"))
@@ -368,20 +415,20 @@ func TestBadImages(t *testing.T) {
 		}
 		reasons[r.Path] = r.Reason
 	}
-	for name, want := range map[string]string{"b.JPEG": "known format", "c.JPEG": "truncated", "d.JPEG": "known format", "a.JPEG": "of this name"} {
+	for name, want := range map[string]string{"b.JPEG": "known format", "c.JPEG": "truncated", "d.JPEG": "known format"} {
 		if !strings.Contains(reasons[name], want) {
 			t.Errorf("%s was refused for %q, want %q", name, reasons[name], want)
 		}
 	}
-	o.Out, o.OnBad = filepath.Join(dir, "skip"), "skip"
-	if s := run(t, o); s.Rejected != 4 {
+	o.Out, o.OnBad = filepath.Join(dir, "skip"), Skip
+	if s := run(t, o); s.Rejected != 3 {
 		t.Errorf("skipped: %+v", s)
 	}
 	if _, err := os.Stat(filepath.Join(o.Out, "rejected")); err == nil {
 		t.Error("skipped images are kept")
 	}
-	o.Out, o.OnBad = filepath.Join(dir, "fail"), "fail"
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "b.JPEG") {
+	o.Out, o.OnBad = filepath.Join(dir, "fail"), Fail
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "b.JPEG") {
 		t.Errorf("failing: %v", err)
 	}
 }
@@ -397,13 +444,13 @@ func TestBrokenArchives(t *testing.T) {
 		cut  func([]byte) []byte
 		want string
 	}{
-		{"train cut", func(o *Options, p string) { o.Train = p }, o.Train, func(b []byte) []byte { return b[:len(b)*2/3] }, "truncated"},
-		{"train cut in a header", func(o *Options, p string) { o.Train = p }, o.Train, func(b []byte) []byte { return b[:700] }, "truncated"},
-		{"val cut", func(o *Options, p string) { o.Val = p }, o.Val, func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
-		{"train is no tar", func(o *Options, p string) { o.Train = p }, o.Train, func(b []byte) []byte { return bytes.Repeat([]byte("x"), 2000) }, "cut"},
+		{"train cut", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("train"), func(b []byte) []byte { return b[:len(b)*2/3] }, "truncated"},
+		{"train cut in a header", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("train"), func(b []byte) []byte { return b[:700] }, "truncated"},
+		{"val cut", func(o *Options, p string) { o.Sources[1].Path = p }, o.path("val"), func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
+		{"train is no tar", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("train"), func(b []byte) []byte { return bytes.Repeat([]byte("x"), 2000) }, "cut"},
 		{"kit cut", func(o *Options, p string) { o.Devkit = p }, o.Devkit, func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
-		{"kit without meta.mat", func(o *Options, p string) { o.Devkit = p }, o.Test, func(b []byte) []byte { return b }, "meta.mat"},
-		{"val for train", func(o *Options, p string) { o.Train = p }, o.Val, func(b []byte) []byte { return b }, "not a tar"},
+		{"kit without meta.mat", func(o *Options, p string) { o.Devkit = p }, o.path("test"), func(b []byte) []byte { return b }, "meta.mat"},
+		{"val for train", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("val"), func(b []byte) []byte { return b }, "--val"},
 	} {
 		b, err := os.ReadFile(c.from)
 		if err != nil {
@@ -414,9 +461,10 @@ func TestBrokenArchives(t *testing.T) {
 			t.Fatal(err)
 		}
 		broken := o
+		broken.Sources = slices.Clone(o.Sources)
 		broken.Out = filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", "-"))
 		c.set(&broken, path)
-		_, err = Run(t.Context(), broken)
+		_, err = ingest(t.Context(), broken)
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -435,7 +483,8 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	o = Options{Folder: filepath.Join(dir, "images"), Out: filepath.Join(dir, "folder")}
+	o = of(filepath.Join(dir, "images"))
+	o.Layout, o.Out = "top", filepath.Join(dir, "folder")
 	run(t, o)
 	set, err := shard.Open(o.Out)
 	if err != nil {

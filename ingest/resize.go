@@ -10,12 +10,11 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// resize makes an image smaller whose shorter side is longer than is wanted:
+// resize makes an image smaller whose shorter side is longer than n pixels:
 // Catmull-Rom, widened to the ratio, and a JPEG again. Other images keep their
 // bytes.
-func (j *job) resize(im *shard.Image, rgb *pixel.RGB) error {
-	n := j.o.Resize
-	if n <= 0 || min(rgb.W, rgb.H) <= n {
+func resize(im *shard.Image, rgb *pixel.RGB, n, quality int) error {
+	if min(rgb.W, rgb.H) <= n {
 		return nil
 	}
 	w, h := n, n
@@ -35,7 +34,7 @@ func (j *job) resize(im *shard.Image, rgb *pixel.RGB) error {
 	for i := range w * h {
 		copy(pix[3*i:3*i+3], dst.Pix[4*i:])
 	}
-	b, err := pixel.EncodeJPEG(w, h, pix, j.o.Quality)
+	b, err := pixel.EncodeJPEG(w, h, pix, quality)
 	if err != nil {
 		return err
 	}

@@ -5,275 +5,275 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
-	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
-	"github.com/synshard/synshard/wordnet"
 )
 
-const sourceKey = "source of "
+// job is one call of Run.
+type job struct {
+	plan  *Plan
+	o     *Options
+	state *state
 
-// peek loads the state of an earlier call without changing anything.
-func (j *job) peek() error {
-	if done, _, err := j.already(); done || err != nil {
-		j.groups = nil
-		return err
-	}
-	var err error
-	if j.state, err = openState(j.o.Out, j.fingerprint(), true, j.have != nil); err != nil {
-		return err
-	}
-	for _, split := range j.reopened {
-		j.sources[split] = cmp.Or(j.sources[split], j.have.Splits[split].Source+", boxes")
-	}
-	j.groups = slices.DeleteFunc(j.groups, func(g group) bool { return slices.Contains(j.reopened, g.split) && j.inDataset(g) })
-	return nil
+	splits []string // whose indexes are written
+	units  []unit   // of these splits; streams add theirs as they are met
+
+	classes    []shard.Class // by label
+	names      []string      // of classes, by label
+	labelOf    map[string]int
+	labels     []int64 // by place in the plan's classes
+	firstClass string  // in the order of shards
+
+	have     *shard.Manifest // of the dataset that is amended; nil: there was none
+	amended  fingerprint     // of the dataset as it becomes
+	reopened []string        // splits of it that change
 }
 
-// fingerprint is everything the result depends on.
-func (j *job) fingerprint() map[string]string {
-	f := map[string]string{
-		"shard_bytes": fmt.Sprint(j.o.ShardBytes), "check": j.o.Check, "on_bad": j.o.OnBad,
-		"classes": strings.Join(j.synsets(), "\n"),
+// Run does what a plan says. The dataset's directory is locked meanwhile
+// (durable.ErrLocked), and looked at again. A cancelled context leaves finished
+// units for the next call. What there was before and does not agree with the plan is a
+// *DifferError; damage to it is shard.ErrCorrupt.
+func Run(ctx context.Context, p *Plan) (Summary, error) {
+	if err := durable.MkdirAll(p.o.Out); err != nil {
+		return Summary{}, err
 	}
-	if j.o.Resize > 0 {
-		f["resize"] = fmt.Sprintf("%d at quality %d", j.o.Resize, j.o.Quality)
+	lock, err := durable.TryLock(filepath.Join(p.o.Out, shard.LockName))
+	if err != nil {
+		return Summary{}, fmt.Errorf("%s: %w", p.o.Out, err)
 	}
-	if len(j.o.Boxes) > 0 {
-		f["boxes"] = fmt.Sprintf("of %d images, sha256 %x", len(j.boxes), j.boxes.Sum())
+	defer lock.Unlock()
+	found, err := p.inspect(ctx)
+	if err != nil {
+		return Summary{}, err
 	}
-	for split, s := range j.sources {
-		f[sourceKey+split] = s
+	sum, err := newJob(p).do(ctx, found)
+	var differ *DifferError
+	if p.o.Overwrite && errors.As(err, &differ) { // seen only when images were read again
+		return newJob(p).do(ctx, &standing{kind: otherwise})
 	}
-	return f
+	return sum, err
 }
 
-// synsets lists the classes: those given, and the training set's, or, where
-// there is neither, those of the other images. A dataset that is added to has
-// its own.
-func (j *job) synsets() []string {
-	if j.have != nil {
-		return lines(optionsOf(j.have)["classes"])
-	}
-	set := map[string]bool{}
-	for _, s := range j.given {
-		set[s] = true
-	}
-	for _, g := range j.groups {
-		if g.synset != "" {
-			set[g.synset] = true
-		}
-		for _, s := range g.classes {
-			set[s] = true
-		}
-	}
-	return slices.Sorted(maps.Keys(set))
-}
+func newJob(p *Plan) *job { return &job{plan: p, o: &p.o, state: stateIn(p.o.Out)} }
 
-func (j *job) run(ctx context.Context) (Summary, error) {
-	if done, sum, err := j.already(); done || err != nil {
-		return sum, err
-	}
-	var err error
-	if j.state, err = openState(j.o.Out, j.fingerprint(), false, j.have != nil); err != nil {
-		return Summary{}, err
-	}
-	j.makeClasses()
-	if err := j.takeBack(); err != nil {
-		return Summary{}, err
-	}
-	j.o.OnPlan(j.plan())
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(j.o.Workers)
-	for _, gr := range j.groups {
-		if j.state.done(gr) {
-			continue
-		}
-		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			return j.write(gctx, gr)
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return Summary{}, err
-	}
-	for _, s := range j.streams {
-		if err := j.pass(ctx, s); err != nil {
+// do does what there is to do in a directory that was found so.
+func (j *job) do(ctx context.Context, found *standing) (Summary, error) {
+	switch found.kind {
+	case otherwise:
+		if err := clearDataset(j.o.Out); err != nil {
 			return Summary{}, err
 		}
+		return j.make(ctx)
+	case nothing, unfinished:
+		return j.make(ctx)
+	case amendable:
+		return j.amend(ctx, found)
 	}
-	if err := j.unchanged(); err != nil {
+	return j.nothingToDo(ctx, found)
+}
+
+// make makes a dataset, or goes on with one.
+func (j *job) make(ctx context.Context) (Summary, error) {
+	j.number(j.plan.Classes, nil)
+	if err := j.state.begin(started{Fingerprint: j.plan.print}); err != nil {
 		return Summary{}, err
 	}
-	if err := j.rebox(ctx); err != nil {
+	j.splits = j.plan.splitNames()
+	j.units = slices.Clone(j.plan.units)
+	if err := j.process(ctx); err != nil {
 		return Summary{}, err
 	}
 	return j.finish()
 }
 
-// already says whether the dataset is there, made from the same sources in the
-// same way. Splits that it does not have are added; those it has are left.
-func (j *job) already() (bool, Summary, error) {
-	m, reopened, err := j.manifest()
-	if errors.Is(err, shard.ErrNotDataset) || isNotExist(err) {
-		if len(j.sources) == 0 {
-			return false, Summary{}, fmt.Errorf("%s is not a dataset: boxes alone are added to one", j.o.Out)
+// number gives the classes their labels. A dataset that is amended has its own.
+func (j *job) number(names []string, have []shard.Class) {
+	j.names, j.classes, j.labelOf = names, have, map[string]int{}
+	for i, name := range names {
+		if have == nil {
+			c := shard.Class{Label: i, Synset: name, ILSVRC2012ID: j.plan.kit.ID(name)}
+			c.Describe(j.o.WordNet)
+			j.classes = append(j.classes, c)
 		}
-		return false, Summary{}, nil
+		j.labelOf[name] = i
 	}
-	if err != nil {
-		return false, Summary{}, err
-	}
-	mine, theirs := j.fingerprint(), optionsOf(&m)
-	known := map[string]bool{}
-	for _, c := range lines(theirs["classes"]) {
-		known[c] = true
-	}
-	for _, c := range j.synsets() {
-		if !known[c] {
-			return false, Summary{}, fmt.Errorf("%s does not have the class %s; one more would number the others anew: give another directory, and all classes with the first of their images", j.o.Out, c)
+	for _, name := range j.plan.Classes {
+		label, ok := j.labelOf[name]
+		if !ok {
+			label = -1 // inspect has seen that no image has it
 		}
+		j.labels = append(j.labels, int64(label))
 	}
-	for _, k := range []string{"classes", "boxes"} {
-		delete(mine, k)
-		delete(theirs, k)
+	if len(names) > 0 {
+		j.firstClass = slices.Min(names)
 	}
-	fresh := map[string]bool{}
-	for split := range j.sources {
-		if _, ok := m.Splits[split]; !ok {
-			fresh[split] = true
-			delete(mine, sourceKey+split)
-		}
-	}
-	for split := range m.Splits {
-		if _, ok := j.sources[split]; !ok {
-			delete(theirs, sourceKey+split)
-		}
-	}
-	grown := j.grows(theirs, mine, reopened)
-	if len(j.sources) == 0 { // boxes alone: options of images do not matter
-		clear(mine)
-		clear(theirs)
-	}
-	if diff := differences(theirs, mine); diff != "" {
-		return false, Summary{}, fmt.Errorf("%s is a dataset made otherwise (%s); give another directory", j.o.Out, diff)
-	}
-	j.have = &m
-	if reopened {
-		j.reopened, err = stateIn(j.o.Out).splits()
-		j.reopened = slices.DeleteFunc(j.reopened, func(split string) bool { return m.Splits[split].Shards == 0 })
-	} else {
-		j.reopened, err = j.otherBoxes(m)
-	}
-	if err != nil {
-		return false, Summary{}, err
-	}
-	if grown && !slices.Contains(j.reopened, "train") {
-		j.reopened = append(j.reopened, "train")
-	}
-	if len(fresh) == 0 && len(j.reopened) == 0 {
-		sum := summarize(j.o.Out, m)
-		sum.Classes, sum.Already = len(known), true
-		if j.o.DryRun {
-			return true, sum, nil
-		}
-		return true, sum, stateIn(j.o.Out).remove() // which a killed call may have left
-	}
-	fresh["train"] = fresh["train"] || grown
-	maps.DeleteFunc(j.sources, func(split, _ string) bool { return !fresh[split] })
-	j.groups = slices.DeleteFunc(j.groups, func(g group) bool { return !fresh[g.split] })
-	j.streams = slices.DeleteFunc(j.streams, func(s stream) bool { return !fresh[s.split] })
-	return false, Summary{}, nil
 }
 
-// grows says whether the training source differs because it has more classes;
-// then its name joins the earlier ones'.
-func (j *job) grows(theirs, mine map[string]string, reopened bool) bool {
-	key := sourceKey + "train"
-	old, now := theirs[key], mine[key]
-	if old == "" || now == "" || old == now {
-		return false
+// process writes all units that are not finished.
+func (j *job) process(ctx context.Context) error {
+	for _, from := range j.plan.sources(slices.Clone(j.units), j.splits) {
+		if err := j.processOf(ctx, from, j.workOn); err != nil {
+			return err
+		}
 	}
-	if slices.Contains(strings.Split(old, " + "), now) {
-		delete(theirs, key)
-		delete(mine, key)
-		return false
-	}
-	if !reopened && !j.newClasses() {
-		return false
-	}
-	delete(theirs, key)
-	delete(mine, key)
-	j.sources["train"] = old + " + " + now
-	return true
+	return j.plan.set.unchanged()
 }
 
-func summarize(out string, m shard.Manifest) Summary {
-	s := Summary{Out: out, Splits: map[string]int64{}, Rejected: m.Rejected}
-	for name, info := range m.Splits {
-		s.Splits[name] = info.Rows
-		s.Images += info.Rows
-		s.Bytes += info.Bytes
+// unitSource gives units one after the other. submit takes a unit over, waiting
+// until there is a worker for it; it returns false where the unit's images are
+// not needed. A unit that was not listed before is added to the job's.
+type unitSource interface {
+	units(ctx context.Context, submit func(*unit) (bool, error)) error
+}
+
+// listed are units that are known before they are read.
+type listed []unit
+
+func (l listed) units(_ context.Context, submit func(*unit) (bool, error)) error {
+	for i := range l {
+		if _, err := submit(&l[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// processOf does the work that there is on each unit, some at a time.
+func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit) func(context.Context) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(j.o.Workers)
+	_, known := from.(listed)
+	err := from.units(ctx, func(u *unit) (bool, error) {
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+		if !known {
+			j.units = append(j.units, *u)
+		}
+		work := workOn(u)
+		if work == nil {
+			return false, nil
+		}
+		workers.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return work(ctx)
+		})
+		return true, nil
+	})
+	if err != nil {
+		stop(err) // a stream's open unit is not whole
+	}
+	if werr := workers.Wait(); werr != nil && !(err != nil && errors.Is(werr, context.Canceled)) {
+		return werr
+	}
+	return err
+}
+
+// workOn says what there is to do with a unit: nothing, to write it, or, where it
+// is finished and its source is a pipe, to compare.
+func (j *job) workOn(u *unit) func(context.Context) error {
+	if u.kept {
+		return nil
+	}
+	r, done := j.state.done(u)
+	switch {
+	case done && !u.unknown:
+		return nil
+	case done:
+		return func(ctx context.Context) error {
+			want := newComparison(r.Rows, r.Rejected)
+			if err := j.compareUnit(ctx, u, want); err != nil {
+				return err
+			}
+			return want.result(j, u.String())
+		}
+	}
+	return func(ctx context.Context) error { return j.write(ctx, u) }
+}
+
+// nothingToDo ends a call over a dataset that is made from the same sources in
+// the same way. What was touched, or is a pipe, is read again and compared. The
+// manifest gets a fresh time, as Make wants of a target.
+func (j *job) nothingToDo(ctx context.Context, found *standing) (Summary, error) {
+	m := found.manifest
+	if len(found.touched) > 0 {
+		if err := j.reread(ctx, found); err != nil {
+			return Summary{}, err
+		}
+		if err := shard.WriteManifest(j.o.Out, *m); err != nil {
+			return Summary{}, err
+		}
+	}
+	now := time.Now()
+	for _, path := range []string{j.file(shard.ManifestName), j.o.Out} {
+		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return Summary{}, err
+		}
+	}
+	if j.names == nil {
+		j.number(found.names(), found.classes)
+	}
+	s := j.summary(m)
+	s.Already = true
+	s.Skipped = found.print.Skipped
+	if !j.state.exists() {
+		return s, nil
+	}
+	return s, j.state.remove() // which a killed call may have left
+}
+
+// clearDataset removes what ingest made in a directory, and nothing else. A
+// directory without a dataset, or the beginnings of one, is left alone.
+func clearDataset(out string) error {
+	s := stateIn(out)
+	// The state's directory says until the end that what lies here is to be made.
+	if err := durable.MkdirAll(s.dir); err != nil {
+		return err
+	}
+	err := os.Remove(filepath.Join(out, shard.ManifestName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := durable.SyncDir(out); err != nil {
+		return err
+	}
+	for _, name := range []string{"train", "val", "test", shard.ClassesName, rejectedName, rejectedDir} {
+		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
+			return err
+		}
+	}
+	return s.remove()
+}
+
+// sourceOf names the sources of a split.
+func sourceOf(prints []splitPrint) string {
+	s := ""
+	for i := range prints {
+		if i > 0 {
+			s += " + "
+		}
+		s += prints[i].Source
 	}
 	return s
 }
 
-// makeClasses numbers the classes in ascending synset order and looks their
-// words up.
-func (j *job) makeClasses() {
-	j.label, j.names = map[string]int64{}, j.synsets()
-	for i, name := range j.names {
-		c := shard.Class{Label: i, Synset: name}
-		if j.kit != nil {
-			c.ILSVRC2012ID = j.kit.ID(name)
-		}
-		if id, err := wordnet.ParseID(name); err == nil && j.o.WordNet != nil {
-			if s, ok := j.o.WordNet.Synset(id); ok {
-				c.Words, c.Gloss = s.Lemmas, s.Gloss
-				for _, up := range j.o.WordNet.HypernymPath(id) {
-					c.Path = append(c.Path, up.String())
-				}
-			}
-		}
-		j.label[name] = int64(i)
-		j.classes = append(j.classes, c)
-	}
+// isNotDataset says that a directory is no dataset, or not there at all.
+func isNotDataset(err error) bool {
+	return errors.Is(err, shard.ErrNotDataset) || errors.Is(err, fs.ErrNotExist)
 }
 
-// inner counts the classes that are ancestors of other classes.
-func (j *job) inner() int {
-	if j.o.WordNet == nil {
-		return 0
-	}
-	above := map[wordnet.ID]bool{}
-	for _, name := range j.names {
-		if id, err := wordnet.ParseID(name); err == nil {
-			for _, up := range j.o.WordNet.Ancestors(id) {
-				if up != id {
-					above[up] = true
-				}
-			}
-		}
-	}
-	n := 0
-	for _, name := range j.names {
-		if id, err := wordnet.ParseID(name); err == nil && above[id] {
-			n++
-		}
-	}
-	return n
-}
-
-// lines splits what is joined with newlines.
-func lines(s string) []string {
-	if s == "" {
-		return nil
-	}
-	return strings.Split(s, "\n")
+func sortedUnits(units []unit) {
+	slices.SortFunc(units, func(a, b unit) int { return cmp.Or(compareUnits(a.unitID, b.unitID)) })
 }

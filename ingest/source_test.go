@@ -94,7 +94,8 @@ func TestKaggle(t *testing.T) {
 		"ILSVRC/Data/CLS-LOC/test/ILSVRC2012_test_00000001.JPEG", good)
 	zipped(t, root, filepath.Join(dir, "kaggle.zip"))
 	for _, from := range []string{"kaggle", "kaggle.zip"} {
-		o := Options{Kaggle: filepath.Join(dir, from), Out: filepath.Join(dir, "of-"+from)}
+		o := of(filepath.Join(dir, from))
+		o.Out = filepath.Join(dir, "of-"+from)
 		if s := run(t, o); s.Classes != 3 || s.Images != 5 {
 			t.Fatalf("%s: %+v", from, s)
 		}
@@ -105,7 +106,9 @@ func TestKaggle(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "kaggle.zip"), 5000); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Run(t.Context(), Options{Kaggle: filepath.Join(dir, "kaggle.zip"), Out: filepath.Join(dir, "cut")}); err == nil || !strings.Contains(err.Error(), "kaggle.zip") {
+	cut := of(filepath.Join(dir, "kaggle.zip"))
+	cut.Out = filepath.Join(dir, "cut")
+	if _, err := ingest(t.Context(), cut); err == nil || !strings.Contains(err.Error(), "kaggle.zip") {
 		t.Errorf("a cut zip: %v", err)
 	}
 }
@@ -114,10 +117,10 @@ func TestKaggle(t *testing.T) {
 // dataset as in place, apart from the name of the source.
 func TestStream(t *testing.T) {
 	dir, o := drawn(t)
-	o.Val, o.Test = "", ""
+	o.Sources = o.Sources[:1]
 	run(t, o)
 	want := tree(t, o.Out)
-	plain := read(t, o.Train)
+	plain := read(t, o.path("train"))
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	if _, err := io.WriteString(z, plain); err != nil || z.Close() != nil {
@@ -126,10 +129,10 @@ func TestStream(t *testing.T) {
 	gz := filepath.Join(dir, "train.tar.gz")
 	put(t, dir, "train.tar.gz", packed.String())
 	for name, c := range map[string]Options{
-		"compressed":              {Train: gz, Devkit: o.Devkit},
-		"compressed without kit":  {Train: gz},
-		"pipe":                    {Train: "-", Stdin: strings.NewReader(plain), Devkit: o.Devkit},
-		"compressed, from a pipe": {Train: "-", Stdin: bytes.NewReader(packed.Bytes()), Devkit: o.Devkit, Workers: 1},
+		"compressed":              {Sources: of(gz).Sources, Devkit: o.Devkit},
+		"compressed without kit":  of(gz),
+		"pipe":                    {Sources: of("-").Sources, Stdin: strings.NewReader(plain), Devkit: o.Devkit},
+		"compressed, from a pipe": {Sources: of("-").Sources, Stdin: bytes.NewReader(packed.Bytes()), Devkit: o.Devkit, Workers: 1},
 	} {
 		c.Out = filepath.Join(dir, name)
 		run(t, c)
@@ -148,13 +151,13 @@ func TestStream(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]Options{
-		"classes":   {Train: "-", Stdin: strings.NewReader(plain)},
-		"truncated": {Train: "-", Stdin: strings.NewReader(plain[:len(plain)*2/3]), Devkit: o.Devkit},
-		"gzip":      {Train: "-", Stdin: bytes.NewReader(packed.Bytes()[:packed.Len()-6]), Devkit: o.Devkit},
+		"classes":   {Sources: of("-").Sources, Stdin: strings.NewReader(plain)},
+		"truncated": {Sources: of("-").Sources, Stdin: strings.NewReader(plain[:len(plain)*2/3]), Devkit: o.Devkit},
+		"gzip":      {Sources: of("-").Sources, Stdin: bytes.NewReader(packed.Bytes()[:packed.Len()-6]), Devkit: o.Devkit},
 	} {
 		c.Out = filepath.Join(dir, "bad "+name)
-		_, err := Run(t.Context(), c)
-		if err == nil || !strings.Contains(err.Error(), map[string]string{"classes": "classes", "truncated": "truncated", "gzip": "truncated"}[name]) {
+		_, err := ingest(t.Context(), c)
+		if err == nil || !strings.Contains(err.Error(), map[string]string{"classes": "classes", "truncated": "unexpected EOF", "gzip": "unexpected EOF"}[name]) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(c.Out, shard.ManifestName)); err == nil {
@@ -177,7 +180,8 @@ func TestDirectoriesInTar(t *testing.T) {
 	good := oneImage(t, o)
 	path := filepath.Join(dir, "w.tar")
 	pack(t, path, "winter21/n02/2.JPEG", good, "winter21/n01/1.JPEG", good, "winter21/n01/0.JPEG", good)
-	o = Options{Train: path, Out: filepath.Join(dir, "w")}
+	o = of(path)
+	o.Out = filepath.Join(dir, "w")
 	run(t, o)
 	wantRows(t, o.Out, "train", "n01 0 0.JPEG 0", "n01 0 1.JPEG 0", "n02 1 2.JPEG 0")
 }
@@ -188,11 +192,12 @@ func TestWebDataset(t *testing.T) {
 	a, b := filepath.Join(dir, "a.tar"), filepath.Join(dir, "b.tar")
 	pack(t, a, "1.jpg", good, "1.cls", "1", "2.jpg", good, "2.cls", "0\n")
 	pack(t, b, "3.jpg", good, "3.json", `{"synset":"n02"}`, "4.jpg", good, "4.cls", "1", "4.txt", "a cat")
-	o = Options{WebDataset: []string{a, b}, Classes: []string{"n02", "n01"}, Out: filepath.Join(dir, "web")}
+	o = of(a, b)
+	o.Classes, o.Out = list(t, "n02", "n01"), filepath.Join(dir, "web")
 	run(t, o)
-	wantRows(t, o.Out, "train", "n01 0 1.jpg 0", "n01 0 4.jpg 0", "n02 1 2.jpg 0", "n02 1 3.jpg 0")
+	wantRows(t, o.Out, "train", "n01 1 1.jpg 0", "n01 1 4.jpg 0", "n02 0 2.jpg 0", "n02 0 3.jpg 0")
 	o.Classes, o.Out = nil, filepath.Join(dir, "web2")
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "classes") {
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "classes") {
 		t.Errorf("numbers without names: %v", err)
 	}
 }
@@ -210,14 +215,14 @@ func TestAdd(t *testing.T) {
 		t.Errorf("boxes: %q", got)
 	}
 	part := o
-	part.Val, part.Test, part.Out = "", "", filepath.Join(dir, "added")
+	part.Sources, part.Out = o.Sources[:1], filepath.Join(dir, "added")
 	run(t, part)
 	first := filepath.Join(part.Out, "train", shard.IndexName)
 	before, err := os.Stat(first)
 	if err != nil {
 		t.Fatal(err)
 	}
-	part.Train, part.Val, part.Test = "", o.Val, o.Test
+	part.Sources = o.Sources[1:]
 	if s := run(t, part); s.Images != 43 || s.Already {
 		t.Errorf("%+v", s)
 	}
@@ -232,8 +237,9 @@ func TestAdd(t *testing.T) {
 	}
 	good := oneImage(t, o)
 	put(t, dir, "list.csv", "x.jpg,no-such-class\n", "x.jpg", good)
-	other := Options{List: filepath.Join(dir, "list.csv"), Split: "test", Out: part.Out, Boxes: o.Boxes}
-	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), "no-such-class") {
+	other := as("test", filepath.Join(dir, "list.csv"))
+	other.Out, other.Boxes = part.Out, o.Boxes
+	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "no-such-class") {
 		t.Errorf("a class more: %v", err)
 	}
 }
@@ -242,7 +248,8 @@ func TestListAndResize(t *testing.T) {
 	dir, o := drawn(t)
 	good := oneImage(t, o)
 	put(t, dir, "in/list.tsv", "path\tlabel\na.jpg\tblue car\nsub/b.jpg\tapple\n", "in/a.jpg", good, "in/sub/b.jpg", good)
-	o = Options{List: filepath.Join(dir, "in/list.tsv"), Out: filepath.Join(dir, "list"), Resize: 64}
+	o = of(filepath.Join(dir, "in/list.tsv"))
+	o.Out, o.Resize = filepath.Join(dir, "list"), 64
 	run(t, o)
 	wantRows(t, o.Out, "train", "apple 0 sub/b.jpg 0", "blue car 1 a.jpg 0")
 	set, err := shard.Open(o.Out)
@@ -261,7 +268,7 @@ func TestListAndResize(t *testing.T) {
 		t.Errorf("again: %+v", s)
 	}
 	o.Resize = 0
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "resize") {
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "resize") {
 		t.Errorf("another size: %v", err)
 	}
 }
@@ -273,59 +280,19 @@ func TestCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &job{kit: kit, sources: map[string]string{"train": "x"}, o: Options{Out: dir}}
+	j := &job{plan: &Plan{kit: kit}, splits: []string{"train"}, o: &Options{Out: dir}}
 	counts := map[string]int64{}
 	for _, s := range kit.Synsets {
 		counts[s.WNID] = int64(s.TrainImages)
 	}
-	if notes := j.notes(counts, shard.Manifest{}); len(notes) != 0 {
+	if notes := j.notes(&tally{train: counts}, &shard.Manifest{}); len(notes) != 0 {
 		t.Errorf("%q", notes)
 	}
 	if kit.Synsets[0].TrainImages < 1 {
 		t.Fatal("the kit says nothing: this proves nothing")
 	}
 	counts[kit.Synsets[0].WNID]--
-	if notes := j.notes(counts, shard.Manifest{}); len(notes) != 1 || !strings.Contains(notes[0], kit.Synsets[0].WNID) {
+	if notes := j.notes(&tally{train: counts}, &shard.Manifest{}); len(notes) != 1 || !strings.Contains(notes[0], kit.Synsets[0].WNID) {
 		t.Errorf("%q", notes)
 	}
-}
-
-func FuzzMembers(f *testing.F) {
-	dir := f.TempDir()
-	path := filepath.Join(dir, "x.tar")
-	pack(f, path, "a/b.JPEG", "x", "c.tar", "yy")
-	f.Add([]byte(read(f, path)))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p := filepath.Join(dir, fmt.Sprint(os.Getpid()))
-		if err := os.WriteFile(p, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
-		x, err := openTar(p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer x.Close()
-		list, err := x.members(t.Context())
-		for _, m := range list {
-			if err == nil && (m.offset < 0 || m.size < 0 || m.offset+m.size > int64(len(b))) {
-				t.Fatalf("member %+v of %d bytes", m, len(b))
-			}
-		}
-	})
-}
-
-func FuzzLists(f *testing.F) {
-	f.Add([]byte("a.jpg,b\nc.jpg,\"d e\"\n"))
-	f.Add([]byte("ImageId,PredictionString\nx,n01 1 2 3 4 n01 5 6 7 8\n"))
-	f.Add([]byte("path\tlabel\na\tb\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if list, err := parseList(b); err == nil && len(list) == 0 {
-			t.Fatal("an empty list is accepted")
-		}
-		_ = imagenet.Solution(bytes.NewReader(b), func(id string, boxes []shard.Object) {
-			if id == "" || len(boxes) == 0 {
-				t.Fatalf("image %q with %d boxes", id, len(boxes))
-			}
-		})
-	})
 }

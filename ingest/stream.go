@@ -1,229 +1,189 @@
 package ingest
 
 import (
-	"archive/tar"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path"
-	"strings"
+	"slices"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
-)
 
-// stream is an archive that can only be read front to back: a pipe, or a
-// compressed file.
-type stream struct {
-	split, path string
-	in          io.Reader // instead of path
-}
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout"
+)
 
 // streamBytes bounds the images that are read and not yet written.
 const streamBytes = 256 << 20
 
-func (s stream) open() (io.Reader, io.Closer, error) {
-	if s.in != nil {
-		r, err := unzipped(s.in)
-		return r, io.NopCloser(s.in), err
-	}
-	f, err := os.Open(s.path)
-	if err != nil {
-		return nil, nil, err
-	}
-	r, err := unzipped(f)
-	if err != nil {
-		f.Close()
-		return nil, nil, fmt.Errorf("%s: %w", s.path, err)
-	}
-	return r, f, nil
+// stream is a container that is read front to back. Its units are met while it
+// is read.
+type stream struct {
+	p      *Plan
+	input  int
+	wanted []string // splits
 }
 
-// walk calls f with every image and the class it is in: of a tar of one tar a
-// class, or of a tar of one directory a class. Flat splits have no classes.
-// With names, contents are passed over and r is nil.
-func (s stream) walk(ctx context.Context, f func(class string, h *tar.Header, r io.Reader) error) error {
-	in, closer, err := s.open()
-	if err != nil {
-		return err
-	}
-	defer closer.Close()
-	t := tar.NewReader(in)
-	last := "its beginning"
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		h, err := t.Next()
-		if err == io.EOF {
-			// The stream may be damaged behind the tar's end, too.
-			if _, err := io.Copy(io.Discard, in); err != nil {
-				return fmt.Errorf("%s: after %s: %w", s.path, last, unexpected(err))
-			}
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("%s: after %s: %w", s.path, last, unexpected(err))
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		last = "member " + h.Name
-		switch {
-		case s.split == "train" && strings.HasSuffix(h.Name, ".tar"):
-			err = s.walkInner(ctx, strings.TrimSuffix(path.Base(h.Name), ".tar"), t, f)
-		case s.split == "train" && path.Dir(h.Name) == ".":
-			err = errors.New("neither a tar nor in a directory, so of no class")
-		case s.split == "train":
-			err = f(path.Base(path.Dir(h.Name)), h, t)
-		default:
-			err = f("", h, t)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %s: %w", s.path, last, err)
+// sources gives these listed units, and the containers that are read front to
+// back for their images of these splits.
+func (p *Plan) sources(units []unit, splits []string) []unitSource {
+	out := []unitSource{listed(units)}
+	p.met = newMet(p.units)
+	for i := range p.set.inputs {
+		if p.set.list[p.set.inputs[i]].info.Sequential && p.holds(i, splits) {
+			out = append(out, &stream{p, i, splits})
 		}
 	}
+	return out
 }
 
-func (s stream) walkInner(ctx context.Context, class string, in io.Reader, f func(string, *tar.Header, io.Reader) error) error {
-	t := tar.NewReader(in)
-	for last := "its beginning"; ; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("after %s: %w", last, unexpected(err))
-		}
-		if h.Typeflag != tar.TypeReg {
-			continue
-		}
-		last = h.Name
-		if err := f(class, h, t); err != nil {
-			return fmt.Errorf("%s: %w", h.Name, err)
-		}
+// holds says whether a container that is read front to back has images of splits.
+func (p *Plan) holds(input int, splits []string) bool {
+	if p.set.list[p.set.inputs[input]].unlisted {
+		return slices.Contains(splits, p.announced(input))
 	}
+	return slices.ContainsFunc(splits, func(s string) bool { return p.feeds(input, s) })
 }
 
-// classes lists the classes by reading the whole archive once.
-func (s stream) classes(ctx context.Context) ([]string, error) {
-	if s.in != nil {
-		return nil, errors.New("ingest: a pipe is read once, and labels depend on all classes: give the development kit or a list of the classes")
-	}
-	var out []string
-	err := s.walk(ctx, func(class string, _ *tar.Header, _ io.Reader) error {
-		if class != "" && (len(out) == 0 || out[len(out)-1] != class) {
-			out = append(out, class)
-		}
-		return nil
-	})
-	return out, err
+// met is the units that there are already.
+type met struct {
+	classes map[unitID]bool
+	pieces  map[string]int // by split
 }
 
-// pass reads a stream once and writes its groups, several at a time.
-func (j *job) pass(ctx context.Context, s stream) error {
-	eg, ctx := errgroup.WithContext(ctx)
-	p := &passing{j: j, s: s, eg: eg, ctx: ctx, slots: make(chan struct{}, j.o.Workers), room: semaphore.NewWeighted(streamBytes), seen: map[string]bool{}}
-	eg.Go(func() error {
-		if err := s.walk(ctx, p.image); err != nil {
-			return err // without closing the open group: it is not whole
+func newMet(units []unit) met {
+	m := met{map[unitID]bool{}, map[string]int{}}
+	for i := range units {
+		if id := units[i].unitID; id.Class != "" {
+			m.classes[id] = true
+		} else {
+			m.pieces[id.Split] = max(m.pieces[id.Split], id.Piece+1)
 		}
-		p.end()
-		return nil
-	})
-	if err := eg.Wait(); err != nil {
-		return err
 	}
-	if len(p.seen) == 0 {
-		return fmt.Errorf("%s: no files in it; is it a tar?", s.path)
+	return m
+}
+
+// units reads the stream once and hands out its units, several of which are
+// written at a time.
+func (s *stream) units(ctx context.Context, submit func(*unit) (bool, error)) error {
+	c := &cutter{s: s, ctx: ctx, submit: submit, room: semaphore.NewWeighted(streamBytes), open: map[string]*openUnit{}}
+	s.p.skips.reset(s.p.set.inputs[s.input])
+	if err := s.p.set.walk(ctx, s.input, c.image); err != nil {
+		return err // without closing the open units: they are not whole
+	}
+	for _, u := range c.open {
+		u.close()
 	}
 	return nil
 }
 
-// passing is one reading of a stream.
-type passing struct {
-	j     *job
-	s     stream
-	eg    *errgroup.Group
-	ctx   context.Context
-	slots chan struct{}
-	room  *semaphore.Weighted
-	seen  map[string]bool
-
-	class string
-	size  int64     // of the open group
-	out   chan item // to the open group's writer; nil where it was written before
+// cutter cuts a stream into units.
+type cutter struct {
+	s      *stream
+	ctx    context.Context
+	submit func(*unit) (bool, error)
+	room   *semaphore.Weighted
+	open   map[string]*openUnit // by split
 }
 
-// image hands an image to its group's writer.
-func (p *passing) image(class string, h *tar.Header, r io.Reader) error {
-	if h.Size > maxImage {
-		return fmt.Errorf("%d bytes, more than an image has", h.Size)
+// openUnit is a unit that gets images.
+type openUnit struct {
+	id     unitID
+	size   int64
+	images chan<- item // to its worker; nil where they are not needed
+}
+
+// close ends a unit, which is whole.
+func (u *openUnit) close() {
+	if u.images != nil {
+		close(u.images)
 	}
-	flat := class == ""
-	if len(p.seen) == 0 || class != p.class || flat && p.size > 0 && p.size+h.Size > p.j.o.ShardBytes {
-		p.end()
-		if err := p.begin(class); err != nil {
-			return err
-		}
-	}
-	p.size += h.Size
-	if p.out == nil {
-		return nil
-	}
-	weight := min(h.Size, streamBytes)
-	if err := p.room.Acquire(p.ctx, weight); err != nil {
+}
+
+// image hands an image to its unit's worker.
+func (c *cutter) image(e source.Entry, r io.Reader) error {
+	k := c.s.p.set.of(&e)
+	to, ok, err := c.s.p.place(&e, k.unlisted)
+	if err != nil || !ok {
 		return err
 	}
-	b := make([]byte, h.Size)
+	if k.unlisted && to.Split != c.s.p.announced(c.s.input) {
+		return fmt.Errorf("%s: %s is of the split %s: such an archive is read from a file, without a flag for its split", k.info.Path, e.Name, to.Split)
+	}
+	if !slices.Contains(c.s.wanted, to.Split) {
+		return nil
+	}
+	if e.Size > source.MaxImage {
+		return fmt.Errorf("%s: %s: %d bytes, more than an image has", k.info.Path, e.Name, e.Size)
+	}
+	u, err := c.unitFor(k, to, e.Size)
+	if err != nil || u.images == nil {
+		return err
+	}
+	if err := c.room.Acquire(c.ctx, min(e.Size, streamBytes)); err != nil {
+		return err
+	}
+	b := make([]byte, e.Size)
 	if _, err := io.ReadFull(r, b); err != nil {
-		return unexpected(err)
+		return err
 	}
 	select {
-	case p.out <- item{name: path.Base(h.Name), b: b}:
+	case u.images <- item{path: to.Path, class: to.Class, container: e.Container, bytes: b}:
 		return nil
-	case <-p.ctx.Done():
-		return p.ctx.Err()
+	case <-c.ctx.Done():
+		return c.ctx.Err()
 	}
 }
 
-func (p *passing) begin(class string) error {
-	g := group{split: p.s.split, name: class, synset: class, from: p.s.path}
-	if class == "" {
-		g.name = fmt.Sprintf("piece-%05d", len(p.seen))
+// unitFor gives the open unit that an image belongs to, and opens it.
+func (c *cutter) unitFor(k *container, to layout.Placement, size int64) (*openUnit, error) {
+	id := unitID{Split: to.Split}
+	if c.s.p.byClass[to.Split] {
+		id.Class = c.s.p.className(to.Class)
 	}
-	if p.seen[g.name] {
-		return fmt.Errorf("class %s is in two places of the archive", g.name)
+	u := c.open[to.Split]
+	full := u != nil && id.Class == "" && u.size > 0 && u.size+size > c.s.p.o.ShardBytes
+	if u == nil || id.Class != u.id.Class || full {
+		if u != nil {
+			u.close()
+			delete(c.open, to.Split)
+		}
+		var err error
+		if u, err = c.begin(k, id); err != nil {
+			return nil, err
+		}
+		c.open[to.Split] = u
 	}
-	p.seen[g.name], p.class, p.size = true, class, 0
-	if _, ok := p.j.label[class]; !ok && class != "" {
-		return fmt.Errorf("class %s is not among those given", class)
+	u.size += size
+	return u, nil
+}
+
+// begin opens a unit. A class that was met before is an error.
+func (c *cutter) begin(k *container, id unitID) (*openUnit, error) {
+	met := &c.s.p.met
+	switch {
+	case id.Class == "":
+		id.Piece = met.pieces[id.Split]
+		met.pieces[id.Split]++
+	case met.classes[id]:
+		return nil, fmt.Errorf("%s: the images of class %s do not lie together: such an archive is read uncompressed from a file", k.info.Path, id.Class)
+	default:
+		met.classes[id] = true
 	}
-	p.j.groups = append(p.j.groups, g)
-	if p.j.state.done(g) {
-		return nil
+	images := make(chan item, 1024)
+	u := &unit{unitID: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-"}
+	if u.unknown {
+		u.from = "standard input"
 	}
-	select {
-	case p.slots <- struct{}{}:
-	case <-p.ctx.Done():
-		return p.ctx.Err()
-	}
-	in := make(chan item, 1024)
-	p.out = in
-	g.each = func(ctx context.Context, f func(item) error) error {
+	u.each = func(ctx context.Context, f func(item) error) error {
 		for {
 			select {
-			case it, ok := <-in:
+			case it, ok := <-images:
 				if !ok {
 					return nil
 				}
+				n := min(int64(len(it.bytes)), streamBytes)
 				err := f(it)
-				p.room.Release(min(int64(len(it.b)), streamBytes))
+				c.room.Release(n)
 				if err != nil {
 					return err
 				}
@@ -232,17 +192,22 @@ func (p *passing) begin(class string) error {
 			}
 		}
 	}
-	p.eg.Go(func() error {
-		defer func() { <-p.slots }()
-		return p.j.write(p.ctx, g)
-	})
-	return nil
+	needed, err := c.submit(u)
+	if err != nil {
+		return nil, err
+	}
+	open := &openUnit{id: id}
+	if needed {
+		open.images = images
+	}
+	return open, nil
 }
 
-// end closes the open group, which is whole.
-func (p *passing) end() {
-	if p.out != nil {
-		close(p.out)
-		p.out = nil
-	}
+// sumOf is what is known of a unit of a container that is read front to back.
+func (k *container) sumOf(id unitID) digest {
+	s := newSummer()
+	s.text(id.String())
+	s.number(k.info.Size)
+	s.number(k.info.Modified)
+	return s.sum()
 }

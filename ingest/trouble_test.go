@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -78,7 +77,7 @@ func TestFullDevice(t *testing.T) {
 	}
 	defer syscall.Unmount(small, 0)
 	o.Out = filepath.Join(small, "ds")
-	_, err := Run(t.Context(), o)
+	_, err := ingest(t.Context(), o)
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), small) {
 		t.Errorf("a full device: %v", err)
 	}
@@ -89,40 +88,42 @@ func TestFullDevice(t *testing.T) {
 	run(t, o)
 }
 
+// TestPermission runs as somebody who may not write, or not read. Root may do
+// anything, so a root's test is somebody else's process.
 func TestPermission(t *testing.T) {
 	dir, o := drawn(t)
-	closed := filepath.Join(dir, "closed")
-	at := o
-	at.Out = filepath.Join(closed, "ds")
-	unread := o
-	unread.Train, unread.Val = "", filepath.Join(dir, "unread.tar")
-	if err := errors.Join(os.Mkdir(closed, 0o555), os.WriteFile(unread.Val, []byte(read(t, o.Val)), 0)); err != nil {
-		t.Fatal(err)
+	closed, unread := filepath.Join(dir, "closed"), filepath.Join(dir, "unread", sample.TrainTar)
+	put(t, dir, "unread/"+sample.TrainTar, read(t, o.path("train")))
+	for _, name := range []string{sample.ValTar, sample.TestTar, sample.Devkit} {
+		put(t, dir, "unread/"+name, read(t, filepath.Join(dir, name)))
 	}
-	for _, p := range []string{o.Train, o.Test, o.Devkit, dir, filepath.Dir(dir)} {
+	self := filepath.Join(dir, "self")
+	if err := errors.Join(os.Mkdir(closed, 0o555), os.Chmod(unread, 0), os.Link(os.Args[0], self)); err != nil {
+		t.Skip(err) // no links across file systems
+	}
+	open := []string{filepath.Dir(dir), dir, filepath.Join(dir, "unread"), self}
+	for _, name := range []string{sample.TrainTar, sample.ValTar, sample.TestTar, sample.Devkit} {
+		open = append(open, filepath.Join(dir, name))
+	}
+	for _, p := range open {
 		if err := os.Chmod(p, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var write, open error
-	end := make(chan bool)
-	go func() {
-		defer close(end)
-		runtime.LockOSThread() // and never unlocked: the thread ends with its rights
-		if os.Geteuid() == 0 { // root may do anything, so this thread is somebody else
-			if err := syscall.Setfsuid(65534); err != nil {
-				t.Error(err)
-			}
+	for _, c := range []struct{ from, out, names string }{
+		{dir, filepath.Join(closed, "ds"), filepath.Join(closed, "ds")},
+		{filepath.Join(dir, "unread"), filepath.Join(closed, "ds"), unread},
+	} {
+		cmd := exec.Command(self)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "INGEST_TEST_CHILD="+c.from, "INGEST_TEST_OUT="+c.out)
+		if os.Geteuid() == 0 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		}
-		_, write = Run(t.Context(), at)
-		_, open = Run(t.Context(), unread)
-	}()
-	<-end
-	if !errors.Is(write, fs.ErrPermission) || !strings.Contains(write.Error(), at.Out) {
-		t.Errorf("no right to write: %v", write)
-	}
-	if !errors.Is(open, fs.ErrPermission) || !strings.Contains(open.Error(), unread.Val) {
-		t.Errorf("no right to read: %v", open)
+		b, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(b), "permission denied") || !strings.Contains(string(b), c.names) {
+			t.Errorf("want no right to %s: %v: %s", c.names, err, b)
+		}
 	}
 }
 
@@ -144,12 +145,12 @@ func TestChangedUnderneath(t *testing.T) {
 			o.OnRead = func(int64, int) {
 				if first {
 					first = false
-					if err := change(o.Train); err != nil {
+					if err := change(o.path("train")); err != nil {
 						t.Error(err)
 					}
 				}
 			}
-			if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.Train) {
+			if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.path("train")) {
 				t.Errorf("%v", err)
 			}
 			halfMade(t, o.Out)
@@ -170,9 +171,9 @@ func (r torn) Read(p []byte) (int, error) {
 
 func TestShortRead(t *testing.T) {
 	_, o := drawn(t)
-	plain := read(t, o.Train)
-	o = Options{Train: "-", Devkit: o.Devkit, Out: o.Out, Stdin: torn{strings.NewReader(plain[:len(plain)/2])}}
-	if _, err := Run(t.Context(), o); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "standard input") {
+	plain := read(t, o.path("train"))
+	o = Options{Sources: []Source{{Path: "-"}}, Devkit: o.Devkit, Out: o.Out, Stdin: torn{strings.NewReader(plain[:len(plain)/2])}}
+	if _, err := ingest(t.Context(), o); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "standard input") {
 		t.Errorf("a broken pipe: %v", err)
 	}
 	halfMade(t, o.Out)
@@ -196,7 +197,8 @@ func TestDisguised(t *testing.T) {
 	if n == 0 {
 		t.Skip("no images in ../pixel/testdata")
 	}
-	o = Options{Folder: filepath.Join(dir, "odd"), Out: filepath.Join(dir, "ds")}
+	o = of(filepath.Join(dir, "odd"))
+	o.Out = filepath.Join(dir, "ds")
 	s := run(t, o)
 	if s.Images+s.Rejected != int64(n) {
 		t.Errorf("%d images: %+v", n, s)

@@ -310,6 +310,16 @@ func (c *columns) holdsImages() error {
 	return nil
 }
 
+// groupBytes is about how many bytes a group has: as the file says, or else by
+// its share of the rows.
+func (c *columns) groupBytes(g int) int64 {
+	if p, ok := c.rows.(*parquetFile); ok {
+		return p.GroupBytes(g)
+	}
+	all := c.starts[len(c.starts)-1]
+	return int64(float64(c.size()) * float64(c.starts[g+1]-c.starts[g]) / float64(all))
+}
+
 // group gives the group of a row, and the row in it.
 func (c *columns) group(row int64) (group int, at int) {
 	g := sort.Search(len(c.starts)-1, func(i int) bool { return c.starts[i+1] > row })

@@ -81,6 +81,21 @@ func (s *Set) Each(ctx context.Context, entries []Entry, f func(e Entry, b []byt
 	return nil
 }
 
+// Group gives the group of rows that an entry of a file of columns is in, a row
+// group of Parquet or a record batch of Arrow, which is cheap to read as a whole,
+// and about how many bytes it has. Entries of other containers are in group -1.
+func (s *Set) Group(e Entry) (group int, bytes int64) {
+	c, err := s.of(&e)
+	if err != nil {
+		return -1, 0
+	}
+	if rows, ok := c.(*columns); ok {
+		g, _ := rows.group(e.place)
+		return g, rows.groupBytes(g)
+	}
+	return -1, 0
+}
+
 // Walk reads a Sequential container front to back and calls f with every entry,
 // those of tars within it too. The reader gives Entry.Size bytes and is valid during the call; f
 // need not read it. A pipe can be walked once.

@@ -1,154 +1,169 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/ingest"
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout"
 )
+
+// ingestFlags are the flags of ingest that are not options as they stand.
+type ingestFlags struct {
+	sources          map[string]*[]string // by flag
+	classes, wordnet string
+	check, onBad     string
+	dryRun           bool
+}
+
+// sourceFlags name sources that cannot be told, or say what they must be.
+var sourceFlags = []struct {
+	name, usage string
+	source      ingest.Source
+}{
+	{"train", "source of training images: an archive, a folder or a pipe (-); repeatable", ingest.Source{Split: "train"}},
+	{"val", "source of validation images; repeatable", ingest.Source{Split: "val"}},
+	{"test", "source of test images; repeatable", ingest.Source{Split: "test"}},
+	{"folder", "source that must be a folder; repeatable", ingest.Source{Kind: source.Folder}},
+	{"list", "source that must be a list of paths and labels (CSV, TSV or JSONL); repeatable", ingest.Source{Kind: source.List}},
+	{"parquet", "source that must be a Parquet file; repeatable", ingest.Source{Kind: source.Parquet}},
+	{"webdataset", "source that must be a WebDataset tar; repeatable", ingest.Source{Kind: source.Tar, Layout: ingest.WebDataset}},
+	{"kaggle", "source that must be Kaggle's tree (with Data/CLS-LOC in it) or its archive", ingest.Source{Layout: ingest.Kaggle}},
+}
 
 func newIngestCmd(a *app) *cobra.Command {
 	var o ingest.Options
-	var wordnet, classes string
+	f := ingestFlags{sources: map[string]*[]string{}}
 	cmd := &cobra.Command{
 		Use:   "ingest [SOURCE...] --out DIR",
-		Short: "Turn archives or folders of images into a dataset",
-		Long: `Sources are told apart by looking into them; a flag names one that cannot be, or a
-pipe. A directory of archives stands for the archives in it.
+		Short: "Turn archives, folders or tables of images into a dataset",
+		Long: `Reads folders, tars, zips, lists of paths, Parquet and Arrow files, and writes Arrow
+shards by class, an index, the classes and a manifest. What a source is, its bytes
+tell; what the names in it mean (splits, classes), the names tell. Names that can be
+read in two ways are refused with both readings and the flag that chooses. --dry-run
+prints what was understood and changes nothing.
 
-Reads ILSVRC2012's archives in place, in parallel, without extracting them, and
-writes Arrow shards by synset, an index, the classes and a manifest. Archives of
-ImageNet-21k are read the same way. A compressed archive, or one from a pipe (-),
-is read front to back; a pipe needs --devkit or --classes, because labels depend
-on all classes. Other sources: a folder or zip with a directory a class, Kaggle's
-tree or zip, WebDataset tars, Hugging Face's Parquet files, a list of files.
-A split that a dataset does not have is added to it.
+ILSVRC2012's archives, ImageNet-21k's, Kaggle's tree or zip, trees of train/ and
+val/ with a directory a class, a directory a class alone, WebDataset and Hugging
+Face's data sets are read as they are, in place and in parallel. A compressed tar,
+or one from a pipe (-), is read front to back; a pipe needs --devkit or --classes,
+because labels depend on all classes.
 
-Labels of the validation set go from the ground
-truth's ILSVRC2012_ID through the development kit to the synset and from there
-to the class index, which is the place in ascending synset order.
+A class's label is its place in ascending order of the classes' names, or in
+--classes. The labels of ILSVRC2012's validation images come from --devkit.
 
-An image that is not one, or cannot be decoded, is kept under rejected/ with the
-reason in rejected.ndjson (exit 3). The same command continues what was
-interrupted and does nothing when all is done; the result is the same bytes
-whatever -j.`,
+An image that cannot be decoded is kept under rejected/ with the reason in
+rejected.ndjson; what is left out is counted by reason (exit 3, where it was an
+image). The same command continues what was interrupted and does nothing when all is
+done; the result is the same bytes whatever -j. A dataset made from other sources,
+labels or options is refused with what differs, or with --overwrite made anew. A
+split that a dataset lacks, classes without images in it, and boxes are added.`,
 		Example: `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
       --devkit ILSVRC2012_devkit_t12.tar.gz --out imagenet
   curl -s https://example.org/train.tar | synshard ingest --train - --devkit kit.tar.gz --out imagenet
-  synshard ingest archives/*.tar archives/*.tar.gz --out imagenet
+  synshard ingest archives --out imagenet
   synshard ingest imagenet-object-localization-challenge.zip --out imagenet
-  synshard ingest images --out mine --dry-run`,
+  synshard ingest photos --val-fraction 0.1 --out mine --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := ingest.Detect(args, &o); err != nil {
-				return fmt.Errorf("ingest: %w", err)
+			if err := a.ingestOptions(cmd, args, &o, &f); err != nil {
+				return err
 			}
-			return a.ingest(cmd, o, wordnet, classes)
+			return a.ingest(cmd.Context(), o, f.dryRun)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Train, "train", "", "training archive: a tar of one tar a synset")
-	f.StringVar(&o.Val, "val", "", "validation archive: a flat tar; needs --devkit")
-	f.StringVar(&o.Test, "test", "", "test archive: a flat tar, without labels")
-	f.StringVar(&o.Devkit, "devkit", "", "development kit: labels of the validation archive, ILSVRC2012_IDs")
-	f.StringVar(&o.Folder, "folder", "", "folder with a directory a class, instead of --train")
-	f.StringVar(&o.Kaggle, "kaggle", "", "Kaggle's tree (with ILSVRC/Data/CLS-LOC below it) or its zip: every split")
-	f.StringArrayVar(&o.WebDataset, "webdataset", nil, "WebDataset tar with .jpg and .cls or .json; repeatable")
-	f.StringArrayVar(&o.Parquet, "parquet", nil, "Parquet file as Hugging Face has them; repeatable")
-	f.StringVar(&o.List, "list", "", "CSV or TSV of path,label")
-	splitVar(cmd, &o.Split, "split", "train", "split that --webdataset, --parquet and --list fill")
-	f.StringArrayVar(&o.Boxes, "boxes", nil, "archive or directory of bounding boxes; repeatable")
-	f.StringVar(&classes, "classes", "", "file with a class a line: all there are, and what numbers as labels mean")
-	f.IntVar(&o.Resize, "resize", 0, "make images smaller whose shorter side is longer (0: keep the originals)")
-	f.IntVar(&o.Quality, "quality", 90, "JPEG quality of images made smaller")
-	f.StringVarP(&o.Out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
-	f.IntVarP(&o.Workers, "workers", "j", 0, "synsets worked on at a time (0: one more than CPUs)")
-	f.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
-	f.StringVar(&o.Check, "check", "decode", "what an image must survive: header or decode")
-	f.StringVar(&o.OnBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine")
-	f.BoolVar(&o.DryRun, "dry-run", false, "print the plan and stop")
-	wordnetVar(cmd, &wordnet)
+	fl := cmd.Flags()
+	for _, s := range sourceFlags {
+		f.sources[s.name] = fl.StringArray(s.name, nil, s.usage)
+	}
+	fl.StringVar(&o.Devkit, "devkit", "", "ILSVRC2012's development kit: classes, labels of the validation images")
+	fl.StringArrayVar(&o.Boxes, "boxes", nil, "archive or directory of bounding boxes; repeatable")
+	splitVar(cmd, &o.Split, "split", "", "where the images of sources without splits of their own go: train (the default), val or test")
+	fl.Float64Var(&o.ValFraction, "val-fraction", 0, "part of the training images, of each class, that becomes val")
+	fl.Uint64Var(&o.Seed, "seed", 0, "which images --val-fraction takes")
+	classesVar(cmd, &f.classes, "all "+classesUsage)
+	fl.StringVar(&o.Layout, "layout", "", "how names are read where that cannot be told: "+strings.Join(layoutWords(), ", "))
+	complete(cmd, "layout", layoutWords()...)
+	fl.IntVar(&o.Resize, "resize", 0, "make images smaller whose shorter side is longer, in pixels (0: keep the originals)")
+	fl.IntVar(&o.Quality, "quality", 90, "JPEG quality of images made smaller")
+	fl.StringVarP(&o.Out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
+	fl.BoolVar(&o.Overwrite, "overwrite", false, "make a dataset anew that was made otherwise")
+	fl.IntVarP(&o.Workers, "workers", "j", 0, "classes worked on at a time (0: one more than CPUs)")
+	fl.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
+	choiceVar(cmd, &f.check, "check", "decode", "what an image must survive: header or decode", "decode", "header")
+	choiceVar(cmd, &f.onBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine", "quarantine", "skip", "fail")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
+	wordnetVar(cmd, &f.wordnet)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	return cmd
 }
 
-func (a *app) ingest(cmd *cobra.Command, o ingest.Options, wordnet, classes string) error {
-	switch {
-	case o.Train == "" && o.Val == "" && o.Test == "" && o.Folder == "" && o.Kaggle == "" && len(o.WebDataset)+len(o.Parquet) == 0 && o.List == "":
-		return usagef("ingest: nothing to read: give a source, or --train, --val, --test, --folder, --kaggle, --webdataset, --parquet or --list")
-	case o.Resize < 0 || o.Quality < 1 || o.Quality > 100:
-		return usagef("ingest: --resize %d, --quality %d", o.Resize, o.Quality)
-	case o.Split != "train" && o.Split != "val" && o.Split != "test":
-		return usagef("ingest: --split %q: want train, val or test", o.Split)
-	case o.Train != "" && o.Folder != "":
-		return usagef("ingest: --train and --folder are two sources for one split")
-	case o.Val != "" && o.Devkit == "":
-		return usagef("ingest: --val has no labels in it: give --devkit too")
-	case o.Workers < 0 || o.ShardBytes < 1:
-		return usagef("ingest: --workers %d, --shard-bytes %d", o.Workers, o.ShardBytes)
-	case o.Check != "header" && o.Check != "decode":
-		return usagef("ingest: --check %q: want header or decode", o.Check)
-	case o.OnBad != "fail" && o.OnBad != "skip" && o.OnBad != "quarantine":
-		return usagef("ingest: --on-bad %q: want fail, skip or quarantine", o.OnBad)
+// layoutWords are what --layout takes.
+func layoutWords() []string { return slices.Sorted(maps.Keys(layout.Layouts)) }
+
+// ingestOptions completes the options from flags and arguments.
+func (a *app) ingestOptions(cmd *cobra.Command, args []string, o *ingest.Options, f *ingestFlags) error {
+	for _, path := range args {
+		o.Sources = append(o.Sources, ingest.Source{Path: path})
 	}
-	var err error
-	if o.WordNet, err = a.openWordNet(wordnet); err != nil {
+	for _, s := range sourceFlags {
+		for _, path := range *f.sources[s.name] {
+			one := s.source
+			one.Path = path
+			o.Sources = append(o.Sources, one)
+		}
+	}
+	set := cmd.Flags().Changed
+	switch {
+	case len(o.Sources) == 0 && len(o.Boxes) == 0:
+		return usagef("ingest: nothing to read: give a source, or --boxes for a dataset")
+	case set("seed") && o.ValFraction == 0:
+		return usagef("--seed has no effect without --val-fraction")
+	case set("quality") && o.Resize == 0:
+		return usagef("--quality has no effect without --resize")
+	}
+	if err := errors.Join(o.Check.UnmarshalText([]byte(f.check)), o.OnBad.UnmarshalText([]byte(f.onBad))); err != nil {
 		return err
 	}
-	if classes != "" {
-		b, err := os.ReadFile(classes)
-		if err != nil {
+	var err error
+	if f.classes != "" {
+		if o.Classes, err = a.readClasses("classes", f.classes); err != nil {
 			return err
-		}
-		for _, line := range strings.Split(string(b), "\n") {
-			if name, _, _ := strings.Cut(strings.TrimSpace(line), " "); name != "" {
-				o.Classes = append(o.Classes, name)
-			}
-		}
-		if len(o.Classes) == 0 {
-			return fmt.Errorf("%s: no classes in it", classes)
 		}
 	}
 	o.Stdin = a.stdin
-	ctx := cmd.Context()
+	o.WordNet, err = a.openWordNet(f.wordnet)
+	return err
+}
+
+func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 	var bar progress = noProgress{}
 	var images atomic.Int64
-	o.OnPlan = func(p ingest.Plan) {
-		var total int64
-		streams := false
-		for _, s := range p.Splits {
-			total += s.Bytes
-			if s.Stream {
-				streams = true
-			}
-		}
-		if streams {
-			total = -1 // nobody knows what is in a pipe
-		}
-		if !o.DryRun {
-			bar = a.byteBar(total, "ingesting")
-		} else {
-			err = a.printPlan(p)
-		}
-	}
 	o.OnRead = func(n int64, k int) {
 		bar.Describe(fmt.Sprintf("%d images", images.Add(int64(k))))
 		bar.Add64(n)
 	}
-	sum, runErr := ingest.Run(ctx, o)
+	p, err := ingest.MakePlan(ctx, o)
+	if err != nil {
+		return ingestError(ctx, err)
+	}
+	defer p.Close()
+	if dryRun {
+		return a.printPlan(p)
+	}
+	bar = a.byteBar(planBytes(p), "ingesting")
+	sum, err := ingest.Run(ctx, p)
 	bar.Finish()
-	switch {
-	case runErr != nil && ctx.Err() != nil:
-		return stopped(errors.New("ingest: stopped; the same command continues"))
-	case runErr != nil:
-		return runErr
-	case err != nil || o.DryRun:
-		return err
+	if err != nil {
+		return ingestError(ctx, err)
 	}
 	if err := a.printIngest(sum); err != nil {
 		return err
@@ -156,35 +171,86 @@ func (a *app) ingest(cmd *cobra.Command, o ingest.Options, wordnet, classes stri
 	if sum.Rejected > 0 {
 		return refused(fmt.Errorf("ingest: %d images were refused; see %s/rejected.ndjson", sum.Rejected, o.Out))
 	}
+	if n := sum.LostImages(); n > 0 {
+		return refused(fmt.Errorf("ingest: %d images were left out", n))
+	}
 	return nil
 }
 
-func (a *app) printPlan(p ingest.Plan) error {
-	if a.jsonOut {
-		return json.NewEncoder(a.stdout).Encode(p)
+// ingestError gives an error its exit code.
+func ingestError(ctx context.Context, err error) error {
+	var wrong *ingest.OptionError
+	var vain *layout.NoEffect
+	var differ *ingest.DifferError
+	switch {
+	case ctx.Err() != nil:
+		return stopped(errors.New("ingest: stopped; the same command continues"))
+	case errors.As(err, &wrong), errors.As(err, &vain):
+		return usagef("ingest: %w", err)
+	case errors.As(err, &differ):
+		return fmt.Errorf("ingest: %w; --overwrite makes it anew, another --out leaves it", err)
 	}
+	return fmt.Errorf("ingest: %w", err)
+}
+
+// planBytes is how much is to be read, -1 where that is not known.
+func planBytes(p *ingest.Plan) (total int64) {
 	for _, s := range p.Splits {
-		if _, err := fmt.Fprintf(a.stdout, "%s\t%d groups, %d done, %d bytes to read\t%s\n", s.Split, s.Groups, s.Done, s.Bytes, s.Source); err != nil {
-			return err
+		if s.Sequential {
+			return -1
 		}
+		total += s.Bytes
 	}
-	return nil
+	return total
+}
+
+func (a *app) printPlan(p *ingest.Plan) error {
+	err := a.result(p, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %s, %d classes; %s\n", p.Out, p.State, len(p.Classes), p.Layout)
+		for _, s := range p.Splits {
+			images := fmt.Sprint(s.Images)
+			if s.Images < 0 {
+				images = "unlisted"
+			}
+			fmt.Fprintf(w, "%s\t%s images, %d units, %d done, %d bytes to read\t%s\n", s.Split, images, s.Units, s.Done, s.Bytes, s.Source)
+		}
+	})
+	if !a.jsonOut {
+		a.tellLeftOut(p.Skipped, p.Notes)
+	}
+	return err
+}
+
+// tellLeftOut says what was left out, and what else is worth knowing.
+func (a *app) tellLeftOut(skipped []layout.Skipped, notes []string) {
+	for _, k := range skipped {
+		what := "files"
+		if k.Images {
+			what = "images"
+		}
+		more := ""
+		if len(k.Names) < k.Count {
+			more = ", ..."
+		}
+		a.logf("ingest: %d %s left out: %s (%s%s)", k.Count, what, k.Reason, strings.Join(k.Names, ", "), more)
+	}
+	for _, note := range notes {
+		a.logf("ingest: %s", note)
+	}
 }
 
 func (a *app) printIngest(s ingest.Summary) error {
-	if a.jsonOut {
-		return json.NewEncoder(a.stdout).Encode(s)
+	if !a.jsonOut {
+		if s.Inner > 0 {
+			s.Notes = append([]string{fmt.Sprintf("%d of the classes are ancestors of others", s.Inner)}, s.Notes...)
+		}
+		a.tellLeftOut(s.Skipped, s.Notes)
 	}
-	already := ""
-	if s.Already {
-		already = " (nothing to do)"
-	}
-	if s.Inner > 0 {
-		a.logf("ingest: %d of the classes are ancestors of others", s.Inner)
-	}
-	for _, note := range s.Notes {
-		a.logf("ingest: %s", note)
-	}
-	_, err := fmt.Fprintf(a.stdout, "%s: %d images in %d classes, %d bytes, %d refused%s\n", s.Out, s.Images, s.Classes, s.Bytes, s.Rejected, already)
-	return err
+	return a.result(s, func(w io.Writer) {
+		already := ""
+		if s.Already {
+			already = " (nothing to do)"
+		}
+		fmt.Fprintf(w, "%s: %d images in %d classes, %d bytes, %d refused%s\n", s.Out, s.Images, s.Classes, s.Bytes, s.Rejected, already)
+	})
 }

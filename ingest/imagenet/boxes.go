@@ -2,6 +2,7 @@ package imagenet
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
@@ -143,6 +144,11 @@ const (
 	TrainSolution = "LOC_train_solution.csv"
 	ValSolution   = "LOC_val_solution.csv"
 )
+
+// AddSolution takes the boxes of one of Kaggle's solutions.
+func (b Boxes) AddSolution(text []byte) error {
+	return Solution(bytes.NewReader(text), func(image string, boxes []shard.Object) { b[image] = boxes })
+}
 
 // Solution reads one of Kaggle's solutions: an image's name, then
 // "n01440764 xmin ymin xmax ymax" for each box. The first synset is the image's

@@ -40,7 +40,7 @@ var allowed = map[string][]string{
 	"shard/check":          {"shard", "wordnet", "internal/durable", "internal/processors", "internal/utf8name"},
 	"shard/export":         {"shard", "internal/durable", "internal/utf8name", "internal/parquet"},
 	"ingest/imagenet":      {"shard", "internal/mat5"},
-	"ingest":               {"ingest/imagenet", "shard", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/parquet"},
+	"ingest":               {"ingest/imagenet", "source", "source/classlist", "source/layout", "shard", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/utf8name"},
 	"loader":               {"shard", "pixel", "model", "internal/processors"},
 	"train":                {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/processors"},
 	"train/recipe":         {"model/weights"},
@@ -71,7 +71,7 @@ var allowed = map[string][]string{
 // prefix of the import path.
 var owners = map[string][]string{
 	"github.com/apache/arrow-go/":          {"internal/parquet"},
-	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source", "shard", "shard/export", "infer", "infer/prediction", "eval", "ingest"},
+	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source", "shard", "shard/export", "infer", "infer/prediction", "eval"},
 	"github.com/x448/float16":              {"model", "infer/prediction"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/ulikunitz/xz":              {"source"},

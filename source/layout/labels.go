@@ -81,7 +81,12 @@ func (t *tree) readLabelFiles(inputs []int) (labelFiles, error) {
 	for _, i := range inputs {
 		var files []*source.Entry
 		for k := range t.m.inputs[i].Entries {
-			if e := &t.m.inputs[i].Entries[k]; !e.Archive && labelFile(naming.Base(e.Name)) && !source.Junk(e.Name) {
+			e := &t.m.inputs[i].Entries[k]
+			switch name := naming.Base(e.Name); {
+			case e.Archive || source.Junk(e.Name):
+			case name == "LOC_train_solution.csv": // Kaggle's boxes; the directories say its classes
+				f.consumed[place{i, e.Name}] = true
+			case labelFile(name):
 				files = append(files, e)
 			}
 		}

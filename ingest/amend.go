@@ -1,0 +1,335 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
+)
+
+// amendment is how a whole dataset changes. A dataset to which boxes or classes
+// are added is taken back to an unfinished one: every unit of the splits that
+// change gets its record again, and then the manifest moves into the state's
+// directory. From there on it goes the way of interrupted work, and no image is
+// read that need not be.
+type amendment struct {
+	Add   []string `json:"add,omitempty"`   // splits that the dataset lacks
+	Grow  bool     `json:"grow,omitempty"`  // the training split gets classes that have no images in it
+	Rebox []string `json:"rebox,omitempty"` // splits in which images have not the boxes given for them
+}
+
+func (a *amendment) empty() bool { return len(a.Add) == 0 && !a.Grow && len(a.Rebox) == 0 }
+
+// reopened lists the splits of the dataset that change.
+func (a *amendment) reopened() []string {
+	out := slices.Clone(a.Rebox)
+	if a.Grow && !slices.Contains(out, "train") {
+		out = append(out, "train")
+	}
+	slices.Sort(out)
+	return out
+}
+
+// amend amends a dataset.
+func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
+	j.have, j.reopened = found.manifest, found.amendment.reopened()
+	j.number(found.names(), found.classes)
+	j.amended = j.becomes(found)
+	if !found.aside {
+		if found.amendment.Grow {
+			if err := j.compareKept(ctx); err != nil {
+				return Summary{}, err
+			}
+		}
+		if err := j.state.begin(started{Fingerprint: j.plan.print, Amendment: &found.amendment}); err != nil {
+			return Summary{}, err
+		}
+		if err := j.takeBack(); err != nil {
+			return Summary{}, err
+		}
+	}
+	kept, err := j.keptUnits()
+	if err != nil {
+		return Summary{}, err
+	}
+	j.splits = slices.Sorted(maps.Keys(setOf(found.amendment.Add, j.reopened)))
+	j.units = kept
+	have := map[unitID]bool{}
+	for i := range kept {
+		have[kept[i].unitID] = true
+	}
+	for _, u := range j.plan.units {
+		added := slices.Contains(found.amendment.Add, u.Split)
+		if added || found.amendment.Grow && u.Split == "train" && !have[u.unitID] {
+			j.units = append(j.units, u)
+		}
+	}
+	if err := j.process(ctx); err != nil {
+		return Summary{}, err
+	}
+	if err := j.rebox(ctx); err != nil {
+		return Summary{}, err
+	}
+	return j.finish()
+}
+
+// becomes gives the fingerprint of the dataset when it is amended.
+func (j *job) becomes(found *standing) fingerprint {
+	f := found.print
+	f.Splits = maps.Clone(f.Splits)
+	if f.Splits == nil {
+		f.Splits = map[string][]splitPrint{}
+	}
+	for _, split := range found.amendment.Add {
+		f.Splits[split] = j.plan.print.Splits[split]
+	}
+	if found.amendment.Grow {
+		f.Splits["train"] = slices.Concat(f.Splits["train"], j.plan.print.Splits["train"])
+	}
+	return f
+}
+
+func setOf(lists ...[]string) map[string]bool {
+	set := map[string]bool{}
+	for _, list := range lists {
+		for _, s := range list {
+			set[s] = true
+		}
+	}
+	return set
+}
+
+// compareKept wants the images of classes that the dataset has, where the source
+// of more classes has them too, to be the same.
+func (j *job) compareKept(ctx context.Context) error {
+	have, err := trainClassesIn(j.o.Out)
+	if err != nil {
+		return err
+	}
+	only := map[string]bool{}
+	for class := range j.plan.trainClasses() {
+		if have[class] {
+			only[class] = true
+		}
+	}
+	if len(only) == 0 {
+		return nil
+	}
+	return j.compareSplit(ctx, "train", only)
+}
+
+// trainClassesIn lists the classes that have training images in a dataset.
+func trainClassesIn(out string) (map[string]bool, error) {
+	set, err := open(out)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	s, err := set.Split("train")
+	if err != nil {
+		return nil, err
+	}
+	have := map[string]bool{}
+	for i := range s.Len() {
+		have[s.Row(i).Synset] = true
+	}
+	return have, nil
+}
+
+// takeBack writes the records of the units of the splits that change, and moves
+// the manifest aside.
+func (j *job) takeBack() error {
+	if len(j.reopened) == 0 {
+		return nil
+	}
+	for _, split := range j.reopened {
+		records, err := recordsOf(j.o.Out, split)
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			r.Kept = true
+			if err := j.state.finish(r); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Rename(j.file(shard.ManifestName), filepath.Join(j.state.dir, shard.ManifestName)); err != nil {
+		return err
+	}
+	return errors.Join(durable.SyncDir(j.state.dir), durable.SyncDir(j.o.Out))
+}
+
+// keptUnits lists the units of the dataset that have a record.
+func (j *job) keptUnits() ([]unit, error) {
+	if len(j.reopened) == 0 {
+		return nil, nil
+	}
+	ids, err := j.state.kept()
+	var out []unit
+	for _, id := range ids {
+		if slices.Contains(j.reopened, id.Split) {
+			out = append(out, unit{unitID: id, from: id.String(), kept: true})
+		}
+	}
+	return out, err
+}
+
+// recordsOf makes the records of a split's units from its index.
+func recordsOf(out, split string) (map[unitID]*record, error) {
+	set, err := shard.Open(out)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	s, err := set.Split(split)
+	if err != nil {
+		return nil, err
+	}
+	records := map[unitID]*record{}
+	shards := map[string]*record{}
+	for i := range s.Len() {
+		row := s.Row(i)
+		r := shards[row.File]
+		if r == nil {
+			id, err := unitOfShard(split, row.File, row.Synset)
+			if err != nil {
+				return nil, err
+			}
+			info, err := os.Stat(filepath.Join(out, filepath.FromSlash(row.File)))
+			if err != nil {
+				return nil, err
+			}
+			if r = records[id]; r == nil {
+				r = &record{Unit: id}
+				records[id] = r
+			}
+			r.Shards = append(r.Shards, shardFile{row.File, info.Size()})
+			shards[row.File] = r
+		}
+		r.Rows = append(r.Rows, row)
+	}
+	for _, r := range records {
+		slices.SortFunc(r.Shards, func(a, b shardFile) int { return strings.Compare(a.Name, b.Name) })
+	}
+	return records, nil
+}
+
+// unitOfShard names the unit that a shard is of.
+func unitOfShard(split, file, synset string) (unitID, error) {
+	id := unitID{Split: split}
+	if strings.Contains(file, "/synset=") {
+		id.Class = synset
+		return id, nil
+	}
+	if _, err := fmt.Sscanf(path.Base(file), "part-%d.arrow", &id.Piece); err != nil {
+		return id, fmt.Errorf("%s: not a shard's name: %w", file, err)
+	}
+	return id, nil
+}
+
+// otherBoxes lists the splits in which an image has not the boxes given for it.
+func otherBoxes(set *shard.Dataset, splits []string, boxes imagenet.Boxes) ([]string, error) {
+	if len(boxes) == 0 {
+		return nil, nil
+	}
+	var out []string
+	for _, name := range splits {
+		s, err := set.Split(name)
+		if err != nil {
+			return nil, err
+		}
+		for i := range s.Len() {
+			if r := s.Row(i); boxesDiffer(boxes, &r) {
+				out = append(out, name)
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+func boxesDiffer(boxes imagenet.Boxes, r *shard.Row) bool {
+	given, ok := boxes[imagenet.Stem(r.Path)]
+	return ok && !slices.Equal(given, r.Objects)
+}
+
+// rebox writes the shards anew that hold images with other boxes than those
+// given.
+func (j *job) rebox(ctx context.Context) error {
+	if len(j.plan.boxes) == 0 || len(j.reopened) == 0 {
+		return nil
+	}
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(j.o.Workers)
+	for i := range j.units {
+		u := &j.units[i]
+		if !u.kept {
+			continue
+		}
+		workers.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return j.reboxUnit(u)
+		})
+	}
+	return workers.Wait()
+}
+
+func (j *job) reboxUnit(u *unit) error {
+	r, ok := j.state.load(u.unitID)
+	if !ok {
+		return fmt.Errorf("%s: the record of %s was damaged while boxes were added", j.o.Out, u.unitID)
+	}
+	if !slices.ContainsFunc(r.Rows, func(row shard.Row) bool { return boxesDiffer(j.plan.boxes, &row) }) {
+		return nil
+	}
+	w := &unitWriter{maker: j.newMaker(u), record: record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
+	defer w.close()
+	for _, f := range r.Shards {
+		err := shard.EachImage(j.file(f.Name), func(im *shard.Image) error {
+			if given, ok := j.plan.boxes[imagenet.Stem(im.Path)]; ok {
+				im.Objects = given
+			}
+			j.o.OnRead(int64(len(im.Bytes)), 1)
+			return w.append(im)
+		})
+		if err == nil {
+			err = w.cut()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return j.state.finish(&w.record)
+}
+
+// readManifest reads the manifest of a dataset that is whole, or that is being
+// amended (aside).
+func readManifest(out string) (m shard.Manifest, aside bool, err error) {
+	m, err = shard.ReadManifest(out)
+	if !isNotDataset(err) {
+		return m, false, err
+	}
+	moved, asideErr := shard.ReadManifest(filepath.Join(out, stateName))
+	if asideErr == nil {
+		return moved, true, nil
+	}
+	if !errors.Is(asideErr, shard.ErrNotDataset) && !errors.Is(asideErr, fs.ErrNotExist) {
+		return m, false, asideErr
+	}
+	return m, false, err
+}

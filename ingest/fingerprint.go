@@ -1,0 +1,157 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source/layout"
+)
+
+// fingerprint is what decides the content of a dataset. Its JSON is stable: in
+// .ingest/plan.json while the dataset is made, and the manifest's "options" from
+// then on.
+type fingerprint struct {
+	ShardBytes int64  `json:"shard_bytes"`
+	Check      Check  `json:"check"`
+	OnBad      Policy `json:"on_bad"`
+	Resize     int    `json:"resize,omitempty"`  // pixels
+	Quality    int    `json:"quality,omitempty"` // where there is a resize
+
+	// Classes are all classes in label order.
+	Classes []string `json:"classes"`
+	// Splits are the sources of each split: one, and one more each time that
+	// classes were added.
+	Splits map[string][]splitPrint `json:"splits"`
+	// Boxes is a sum of the boxes given. A whole dataset's indexes say which
+	// there are.
+	Boxes string `json:"boxes,omitempty"`
+
+	// Skipped and FileBytes are not compared with another call's: what the
+	// sources held that is not in the dataset, and the bytes of each split's
+	// shards.
+	Skipped   []layout.Skipped `json:"skipped,omitempty"`
+	FileBytes map[string]int64 `json:"file_bytes,omitempty"`
+}
+
+// splitPrint is what is known of the images of a split before they are read.
+type splitPrint struct {
+	Source string `json:"source"`          // for people: base names and sizes
+	Images int64  `json:"images"`          // -1: not known before they are read
+	Truth  string `json:"truth,omitempty"` // of the development kit's labels and numbers
+	// Entries is a sum of every entry's name, class and size in bytes; Times of the
+	// times of change, of entries and containers, and of the sizes of containers that are
+	// not listed. "" is a pipe, of which nothing is known.
+	Entries string `json:"entries"`
+	Times   string `json:"times"`
+}
+
+// encode gives the stable JSON.
+func (f fingerprint) encode() []byte {
+	b, err := json.Marshal(f)
+	if err != nil {
+		panic(err) // of texts, numbers and maps of texts alone
+	}
+	return b
+}
+
+// fingerprintOf reads the fingerprint of a manifest; ok is false where it has
+// none that can be compared: another program, or an earlier version, made it.
+func fingerprintOf(m *shard.Manifest) (f fingerprint, ok bool) {
+	d := json.NewDecoder(bytes.NewReader(m.Options))
+	d.DisallowUnknownFields()
+	return f, len(m.Options) > 0 && d.Decode(&f) == nil
+}
+
+// differentOptions says in what the options of two fingerprints differ, apart
+// from sources and classes.
+func differentOptions(was, now fingerprint) []string {
+	var out []string
+	say := func(name string, a, b any) {
+		if a != b {
+			out = append(out, fmt.Sprintf("%s was %v and is now %v", name, a, b))
+		}
+	}
+	say("shard_bytes", was.ShardBytes, now.ShardBytes)
+	say("check", was.Check, now.Check)
+	say("on_bad", was.OnBad, now.OnBad)
+	say("resize", was.Resize, now.Resize)
+	say("quality", was.Quality, now.Quality)
+	return out
+}
+
+// differentClasses says how a list of classes differs from another; "" if it does not.
+func differentClasses(was, now []string) string {
+	if slices.Equal(was, now) {
+		return ""
+	}
+	have := map[string]bool{}
+	for _, c := range was {
+		have[c] = true
+	}
+	var more []string
+	for _, c := range now {
+		if !have[c] {
+			more = append(more, c)
+		}
+		delete(have, c)
+	}
+	less := slices.Sorted(maps.Keys(have))
+	switch {
+	case len(more) > 0 && len(less) > 0:
+		return fmt.Sprintf("classes: %s new, %s gone", some(more), some(less))
+	case len(more) > 0:
+		return fmt.Sprintf("classes: %s new", some(more))
+	case len(less) > 0:
+		return fmt.Sprintf("classes: %s gone", some(less))
+	}
+	return "the order of the classes is another one"
+}
+
+// differentSplits says in what the sources of the splits of unfinished work
+// differ. Times alone do not count: each unit is compared by them.
+func differentSplits(was, now map[string][]splitPrint) []string {
+	var out []string
+	keys := maps.Clone(was)
+	maps.Copy(keys, now)
+	for _, split := range slices.Sorted(maps.Keys(keys)) {
+		a, b := was[split], now[split]
+		switch {
+		case len(a) == 0:
+			out = append(out, split+" is new")
+		case len(b) == 0:
+			out = append(out, split+" is missing now")
+		case a[0].Entries != b[0].Entries:
+			out = append(out, fmt.Sprintf("%s: names, classes or sizes of its images differ (source was %s and is now %s)", split, a[0].Source, b[0].Source))
+		case a[0].Truth != b[0].Truth:
+			out = append(out, split+": "+differentTruth(a[0].Truth, b[0].Truth))
+		}
+	}
+	return out
+}
+
+func differentTruth(was, now string) string {
+	switch {
+	case was == "":
+		return "there was no development kit, and now there is one"
+	case now == "":
+		return "there was a development kit, and now there is none"
+	}
+	return "the labels or numbers of the development kit differ"
+}
+
+// some lists the first names of many.
+func some(names []string) string {
+	const most = 3
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+func (d digest) hex() string { return hex.EncodeToString(d[:]) }

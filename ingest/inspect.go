@@ -1,0 +1,328 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/shard"
+)
+
+// standing is what a dataset's directory holds, beside what a plan wants.
+type standing struct {
+	kind      standingKind
+	manifest  *shard.Manifest
+	print     fingerprint // of the dataset that is there
+	classes   []shard.Class
+	aside     bool      // the manifest was moved aside: an amendment was interrupted
+	amendment amendment // where it is amendable
+	touched   []string  // splits whose sources must be read again to tell whether they are the same
+}
+
+type standingKind int
+
+const (
+	nothing    standingKind = iota // an empty directory, or none
+	unfinished                     // work that the plan goes on with
+	whole                          // the dataset that the plan makes
+	amendable                      // a dataset that the plan adds to
+	otherwise                      // a dataset or unfinished work made otherwise, which is to be made anew
+)
+
+var standingNames = []string{"new", "unfinished", "whole", "amended", "made anew"}
+
+func (k standingKind) String() string { return standingNames[k] }
+
+func (s *standing) names() []string {
+	var out []string
+	for _, c := range s.classes {
+		out = append(out, c.Synset)
+	}
+	return out
+}
+
+// inspect looks at the dataset's directory, and changes nothing. What was made
+// otherwise is a *DifferError, or to be made anew where the options say so.
+func (p *Plan) inspect(ctx context.Context) (*standing, error) {
+	s, err := p.look(ctx)
+	var differ *DifferError
+	if p.o.Overwrite && (errors.As(err, &differ) || errors.Is(err, shard.ErrCorrupt)) {
+		if len(p.units) == 0 && !p.hasStreams() {
+			return nil, err // boxes alone make no dataset
+		}
+		return &standing{kind: otherwise}, nil
+	}
+	if err == nil && p.o.Overwrite && len(s.touched) > 0 && slices.ContainsFunc(p.set.list, func(k container) bool { return k.info.Path == "-" }) {
+		return &standing{kind: otherwise}, nil // a pipe cannot be read once more to compare it
+	}
+	return s, err
+}
+
+func (p *Plan) look(ctx context.Context) (*standing, error) {
+	out := p.o.Out
+	m, aside, err := readManifest(out)
+	switch {
+	case isNotDataset(err):
+		if len(p.print.Splits) == 0 {
+			return nil, fmt.Errorf("%s is not a dataset: boxes alone are added to one", out)
+		}
+		return p.lookUnfinished()
+	case err != nil:
+		return nil, err
+	}
+	print, ok := fingerprintOf(&m)
+	if !ok {
+		return nil, &DifferError{Out: out, Differences: []string{"its manifest does not say what it was made from in a form that can be compared (an earlier version made it)"}}
+	}
+	s := &standing{manifest: &m, print: print, aside: aside}
+	if aside {
+		return s, p.lookAside(s)
+	}
+	set, err := open(out)
+	if err != nil {
+		return nil, err
+	}
+	defer set.Close()
+	if err := sound(set, out, &m, print); err != nil {
+		return nil, err
+	}
+	s.classes = set.Classes()
+	return s, p.compareWith(ctx, s, set)
+}
+
+// lookUnfinished looks at a directory without a dataset.
+func (p *Plan) lookUnfinished() (*standing, error) {
+	out := p.o.Out
+	was, ok, err := stateIn(out).started()
+	if err != nil {
+		return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{err.Error()}}
+	}
+	if ok {
+		if diff := p.differs(was.Fingerprint); len(diff) > 0 {
+			return nil, &DifferError{Out: out, Unfinished: true, Differences: diff}
+		}
+		return &standing{kind: unfinished}, nil
+	}
+	entries, err := os.ReadDir(out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		switch {
+		case strings.HasPrefix(e.Name(), "."):
+		case stateIn(out).exists(): // killed while it was cleared
+			return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
+		default:
+			return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, e.Name())
+		}
+	}
+	return &standing{kind: nothing}, nil
+}
+
+// differs says in what unfinished work differs from the plan.
+func (p *Plan) differs(was fingerprint) []string {
+	diff := differentOptions(was, p.print)
+	if d := differentClasses(was.Classes, p.print.Classes); d != "" {
+		diff = append(diff, d)
+	}
+	diff = append(diff, differentSplits(was.Splits, p.print.Splits)...)
+	if was.Boxes != p.print.Boxes {
+		diff = append(diff, "boxes: "+differentBoxes(was.Boxes, p.print.Boxes))
+	}
+	return diff
+}
+
+func differentBoxes(was, now string) string {
+	switch {
+	case was == "":
+		return "there were none, and now there are"
+	case now == "":
+		return "there were some, and now there are none"
+	}
+	return "they are others"
+}
+
+// lookAside goes on with an amendment that was interrupted.
+func (p *Plan) lookAside(s *standing) error {
+	was, ok, err := stateIn(p.o.Out).started()
+	if err != nil {
+		return err
+	}
+	if !ok || was.Amendment == nil {
+		return fmt.Errorf("%w: %s: an amendment was interrupted, and its plan is gone", shard.ErrCorrupt, p.o.Out)
+	}
+	if diff := p.differs(was.Fingerprint); len(diff) > 0 {
+		return &DifferError{Out: p.o.Out, Unfinished: true, Differences: diff}
+	}
+	s.kind, s.amendment = amendable, *was.Amendment
+	s.classes, err = shard.ReadClasses(p.o.Out, s.manifest.ClassesSHA256)
+	return err
+}
+
+// open opens a dataset. What is missing of it is damage.
+func open(out string) (*shard.Dataset, error) {
+	set, err := shard.Open(out)
+	if errors.Is(err, os.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
+	}
+	return set, err
+}
+
+// sound wants the indexes, and the shards that they name in the sizes that
+// they had; their bytes are for verify to read.
+func sound(set *shard.Dataset, out string, m *shard.Manifest, print fingerprint) error {
+	for name, info := range m.Splits {
+		s, err := set.Split(name)
+		if errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
+		}
+		if err != nil {
+			return err
+		}
+		sizes := map[string]int64{}
+		var total int64
+		for i := range s.Len() {
+			row := s.Row(i)
+			size, seen := sizes[row.File]
+			if !seen {
+				info, err := os.Stat(filepath.Join(out, filepath.FromSlash(row.File)))
+				if err != nil {
+					return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
+				}
+				if size = info.Size(); !info.Mode().IsRegular() {
+					return fmt.Errorf("%w: %s: not a regular file", shard.ErrCorrupt, row.File)
+				}
+				sizes[row.File] = size
+				total += size
+			}
+			if row.Offset+row.Length > size {
+				return fmt.Errorf("%w: %s has %d bytes, and an image lies behind them", shard.ErrCorrupt, row.File, size)
+			}
+		}
+		if len(sizes) != info.Shards || total != print.FileBytes[name] {
+			return fmt.Errorf("%w: %s: %s has %d shards of %d bytes, and was made with %d of %d", shard.ErrCorrupt, out, name, len(sizes), total, info.Shards, print.FileBytes[name])
+		}
+	}
+	return nil
+}
+
+// compareWith says what the plan does to a dataset: nothing, if it is made from
+// the same sources in the same way; else it may be added to.
+func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset) error {
+	diff := p.differentClassesOf(s)
+	if len(p.print.Splits) > 0 { // options do not matter to boxes alone
+		diff = append(diff, differentOptions(s.print, p.print)...)
+	}
+	for _, split := range p.splitNames() {
+		was, now := s.print.Splits[split], p.print.Splits[split][0]
+		if _, there := s.manifest.Splits[split]; !there {
+			s.amendment.Add = append(s.amendment.Add, split)
+			continue
+		}
+		i := slices.IndexFunc(was, func(w splitPrint) bool { return w.Entries == now.Entries })
+		if i < 0 && len(was) == 1 && (was[0].Entries == "" || now.Entries == "") {
+			i = 0 // of a pipe nothing is known before it is read
+		}
+		switch {
+		case i >= 0 && was[i].Truth != now.Truth:
+			diff = append(diff, split+": "+differentTruth(was[i].Truth, now.Truth))
+		case i >= 0 && was[i].Times == now.Times && now.Entries != "":
+		case i >= 0:
+			s.touched = append(s.touched, split)
+		case split == "train" && len(diff) == 0 && p.newClasses(set) > 0:
+			s.amendment.Grow = true
+		default:
+			d, err := p.explain(set, split, was)
+			if err != nil {
+				return err
+			}
+			diff = append(diff, d...)
+		}
+	}
+	if len(diff) > 0 {
+		return &DifferError{Out: p.o.Out, Differences: diff}
+	}
+	var err error
+	if s.amendment.Rebox, err = otherBoxes(set, splitsOf(s.manifest), p.boxes); err != nil {
+		return err
+	}
+	if s.kind = whole; !s.amendment.empty() {
+		s.kind = amendable
+	}
+	return nil
+}
+
+func splitsOf(m *shard.Manifest) []string {
+	var out []string
+	for name := range m.Splits {
+		out = append(out, name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// differentClassesOf wants the plan's classes to be the dataset's. Classes that
+// were found and not given may be some of them, where not every split is read.
+func (p *Plan) differentClassesOf(s *standing) []string {
+	names := s.names()
+	if len(p.print.Splits) == 0 || slices.Equal(names, p.Classes) {
+		return nil
+	}
+	have := setOf(names)
+	for _, c := range p.Classes {
+		if !have[c] {
+			return []string{"it does not have the class " + c + "; one more would number the others anew: give another directory, and all classes with the first of their images"}
+		}
+	}
+	if p.given || p.covers(s.manifest) {
+		return []string{differentClasses(names, p.Classes)}
+	}
+	return nil
+}
+
+// covers says whether the plan has every split of a dataset.
+func (p *Plan) covers(m *shard.Manifest) bool {
+	for split := range m.Splits {
+		if len(p.print.Splits[split]) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// newClasses counts the classes of the plan's training units that have no
+// images in the dataset, whose training split must be by class.
+func (p *Plan) newClasses(set *shard.Dataset) (n int) {
+	s, err := set.Split("train")
+	if err != nil {
+		return 0
+	}
+	have := map[string]bool{}
+	for i := range s.Len() {
+		row := s.Row(i)
+		if !strings.Contains(row.File, "/synset=") {
+			return 0
+		}
+		have[row.Synset] = true
+	}
+	for i := range p.units {
+		if u := &p.units[i]; u.Split == "train" {
+			if u.Class == "" {
+				return 0
+			}
+			if !have[u.Class] {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// hasStreams says whether there are images that are met only when they are read.
+func (p *Plan) hasStreams() bool {
+	return slices.ContainsFunc(p.set.inputs, func(at int) bool { return p.set.list[at].info.Sequential })
+}

@@ -1,0 +1,499 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout"
+)
+
+// Plan is what a call is about to do. It holds the sources open: every plan must
+// be closed.
+type Plan struct {
+	Out     string      `json:"out"`
+	State   string      `json:"state"`  // of the directory: new, unfinished, whole, amended, or made anew
+	Layout  string      `json:"layout"` // what the names of the sources mean
+	Classes []string    `json:"classes"`
+	Splits  []PlanSplit `json:"splits"`
+	// Skipped is what the sources hold and the dataset will not, by reason. What
+	// is in archives that are listed only when they are read is not among it.
+	Skipped []layout.Skipped `json:"skipped,omitempty"`
+	Notes   []string         `json:"notes,omitempty"`
+
+	o       Options
+	set     *containers
+	kit     *imagenet.Kit
+	boxes   imagenet.Boxes
+	deep    bool         // archives within archives are listed
+	names   *layout.Plan // what the names mean
+	given   bool         // the classes were given, by a list or the kit, and not found
+	print   fingerprint
+	units   []unit          // that are listed
+	byClass map[string]bool // splits whose shards are by class
+	placing sync.Mutex      // names.Place
+	met     met             // units of streams
+	skips   skips           // of what is listed only when it is read
+}
+
+// PlanSplit is the part of a plan for one split.
+type PlanSplit struct {
+	Split      string `json:"split"`
+	Source     string `json:"source"`
+	Images     int64  `json:"images"`               // -1: not known before they are read
+	Bytes      int64  `json:"bytes"`                // of the units to do, as far as it is known
+	Units      int    `json:"units"`                // classes, or pieces of a flat split
+	Done       int    `json:"done"`                 // of them, by an earlier call
+	Sequential bool   `json:"sequential,omitempty"` // read front to back: its units are not known before
+}
+
+// MakePlan says what a call would do, and changes nothing. Names that can be read
+// in two ways are a *layout.Ambiguity; an option that has no effect for these
+// sources is a *layout.NoEffect or an *OptionError.
+func MakePlan(ctx context.Context, o Options) (*Plan, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	p, err := understood(ctx, o, o.ValFraction > 0)
+	if errors.Is(err, layout.ErrNotListed) {
+		p, err = understood(ctx, o, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := p.inspect(ctx)
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	p.describe(found)
+	return p, nil
+}
+
+// understood makes a plan but for what it finds in the dataset's directory. With
+// deep the names in archives within archives are read.
+func understood(ctx context.Context, o Options, deep bool) (*Plan, error) {
+	p := &Plan{Out: o.Out, o: o, deep: deep, boxes: imagenet.Boxes{}}
+	for _, f := range []func(context.Context) error{p.open, p.understand, p.fingerprints} {
+		if err := f(ctx); err != nil {
+			p.Close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// Close closes the sources.
+func (p *Plan) Close() error {
+	if p.set == nil {
+		return nil
+	}
+	return p.set.close()
+}
+
+// open opens the sources, and reads the development kit and the boxes.
+func (p *Plan) open(ctx context.Context) error {
+	var err error
+	if p.set, err = openContainers(ctx, p.o, p.deep, p.skips.add); err != nil {
+		return err
+	}
+	kits := []string{}
+	if p.o.Devkit != "" {
+		kits = append(kits, p.o.Devkit)
+	}
+	boxes := p.o.Boxes
+	for i := range p.set.list {
+		c := &p.set.list[i]
+		is, err := p.set.auxiliaryOf(ctx, i)
+		if err != nil {
+			return err
+		}
+		p.skips.forget(i, c) // what the look into it met
+		switch c.auxiliary = is; is {
+		case devkit:
+			kits = append(kits, c.info.Path)
+		case annotations:
+			boxes = append(boxes, c.info.Path)
+		}
+	}
+	switch len(kits) {
+	case 0:
+	case 1:
+		if p.kit, err = imagenet.ReadKit(kits[0]); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("%s and %s are two development kits; give one of them", kits[0], kits[1])
+	}
+	for _, from := range boxes {
+		if err := p.boxes.Read(ctx, from); err != nil {
+			return err
+		}
+	}
+	if len(p.o.Boxes) > 0 && len(p.boxes) == 0 {
+		return &OptionError{"boxes", "no annotations in " + strings.Join(p.o.Boxes, ", ")}
+	}
+	return nil
+}
+
+// understand asks layout what the names mean, and cuts the images that are
+// listed into units.
+func (p *Plan) understand(ctx context.Context) error {
+	if len(p.o.Sources) == 0 {
+		return nil
+	}
+	classes := p.o.Classes
+	var truth func(string) (string, error)
+	if p.kit != nil {
+		if classes == nil {
+			var err error
+			if classes, err = classlist.New(slices.Sorted(slices.Values(p.kit.Classes())), nil, "the development kit"); err != nil {
+				return err
+			}
+		}
+		if len(p.kit.Truth) > 0 {
+			truth = p.kit.Synset
+		}
+	}
+	p.given = classes != nil
+	inputs, err := p.set.layoutInputs(ctx, p.given)
+	if err != nil {
+		return err
+	}
+	if len(inputs) == 0 {
+		return nil
+	}
+	forced, err := p.forced()
+	if err != nil {
+		return err
+	}
+	p.names, err = layout.Make(inputs, layout.Options{
+		Layout: forced, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes, Truth: truth,
+		Read: func(e source.Entry) ([]byte, error) { return p.set.read(e, nil) },
+	})
+	if err != nil {
+		return err
+	}
+	if err := p.swapped(); err != nil {
+		return err
+	}
+	if err := p.labelled(); err != nil {
+		return err
+	}
+	p.Layout, p.Classes, p.Notes = p.names.Layout, p.names.Classes, p.names.Notes
+	p.Skipped = p.leftOut()
+	if err := p.kaggleBoxes(inputs); err != nil {
+		return err
+	}
+	p.byClass = map[string]bool{}
+	for i := range p.names.Splits {
+		s := &p.names.Splits[i]
+		p.byClass[s.Name] = p.splitByClass(s)
+	}
+	if err := p.peek(ctx); err != nil {
+		return err
+	}
+	for i := range p.names.Splits {
+		p.units = append(p.units, p.listedUnits(&p.names.Splits[i])...)
+	}
+	return nil
+}
+
+// peek looks at the first entries of streams that are not listed, to tell
+// whether the images of each class lie together. Of a pipe it must be so.
+func (p *Plan) peek(ctx context.Context) error {
+	for i, at := range p.set.inputs {
+		k := &p.set.list[at]
+		if !k.unlisted || p.announced(i) != "train" {
+			continue
+		}
+		if _, listed := p.byClass["train"]; !listed {
+			p.byClass["train"] = true
+		}
+		if k.info.Path == "-" {
+			continue
+		}
+		last, seen, n := int32(-1), map[int32]bool{}, 0
+		err := p.set.walk(ctx, i, func(e source.Entry, _ io.Reader) error {
+			if n++; n > lookAhead {
+				return errSeen
+			}
+			to, ok, err := p.place(&e, false)
+			if err != nil || !ok || to.Class == last {
+				return err
+			}
+			if to.Class < 0 || seen[to.Class] {
+				p.byClass["train"] = false
+				return errSeen
+			}
+			last, seen[to.Class] = to.Class, true
+			return nil
+		})
+		if err != nil && !errors.Is(err, errSeen) {
+			return err
+		}
+		p.skips.reset(at)
+	}
+	return nil
+}
+
+// leftOut is what is known by now of what the sources hold and the dataset will not.
+func (p *Plan) leftOut() []layout.Skipped {
+	if p.names == nil {
+		return nil
+	}
+	return mergeSkips(p.names.Skipped, p.skips.all(p.set))
+}
+
+// labelled wants the labels of ILSVRC2012's validation images, which are in the
+// development kit, unless they are said not to matter.
+func (p *Plan) labelled() error {
+	if strings.Contains(p.o.Layout, "flat") {
+		return nil
+	}
+	for i := range p.names.Splits {
+		s := &p.names.Splits[i]
+		if s.Unlabelled == 0 {
+			continue
+		}
+		for k := range s.Images {
+			if im := &s.Images[k]; im.Class < 0 && strings.HasPrefix(path.Base(im.Name), "ILSVRC2012_val_") {
+				problem := "the validation images have no labels in them: give the development kit, or --layout flat to go without"
+				if p.kit != nil {
+					problem = "the development kit has no ground truth for the validation images: give one that has, or --layout flat to go without"
+				}
+				return &OptionError{"devkit", problem}
+			}
+		}
+	}
+	return nil
+}
+
+// swapped refuses images that ILSVRC2012 calls after another split than the flag
+// of their source: held-out images would be trained on. Without a flag for the
+// split, --split says where they go.
+func (p *Plan) swapped() error {
+	looked := map[int32]bool{}
+	for i := range p.names.Splits {
+		for k := range p.names.Splits[i].Images {
+			im := &p.names.Splits[i].Images[k]
+			if looked[im.Container] {
+				continue
+			}
+			looked[im.Container] = true
+			flag := p.set.of(im.Entry).split
+			for _, split := range []string{"val", "test"} {
+				if flag != "" && flag != split && strings.HasPrefix(path.Base(im.Name), "ILSVRC2012_"+split+"_") {
+					return fmt.Errorf("%s: its images are called %s and the like: give it with --%s, or with --split %s", p.set.of(im.Entry).info.Path, path.Base(im.Name), split, flag)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// forced gives layout's words, and holds sources to what they must be.
+func (p *Plan) forced() (string, error) {
+	web := len(p.o.Sources) > 0
+	for i := range p.set.list {
+		k := &p.set.list[i]
+		web = web && k.layout == WebDataset
+		if k.layout == Kaggle && !slices.ContainsFunc(k.entries, func(e source.Entry) bool { return strings.Contains("/"+e.Name, "/Data/CLS-LOC/") }) {
+			return "", fmt.Errorf("%s: not Kaggle's tree: nothing under Data/CLS-LOC/", k.info.Path)
+		}
+	}
+	switch {
+	case !web:
+		return p.o.Layout, nil
+	case p.o.Layout == "":
+		return WebDataset, nil
+	}
+	return "webdataset," + p.o.Layout, nil
+}
+
+// kaggleBoxes reads the boxes of Kaggle's solutions, where they are among the
+// sources.
+func (p *Plan) kaggleBoxes(inputs []layout.Input) error {
+	for _, in := range inputs {
+		for _, e := range in.Entries {
+			if name := filepath.Base(e.Name); name != imagenet.TrainSolution && name != imagenet.ValSolution {
+				continue
+			}
+			b, err := p.set.read(e, nil)
+			if err == nil {
+				err = p.boxes.AddSolution(b)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %s: %w", in.Info.Path, e.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// fingerprints sums up what decides the content of the dataset.
+func (p *Plan) fingerprints(context.Context) error {
+	p.print = fingerprint{ShardBytes: p.o.ShardBytes, Check: p.o.Check, OnBad: p.o.OnBad, Resize: p.o.Resize, Classes: p.Classes, Splits: map[string][]splitPrint{}}
+	if p.o.Resize > 0 {
+		p.print.Quality = p.o.Quality
+	}
+	if len(p.boxes) > 0 {
+		sum := digest(p.boxes.Sum())
+		p.print.Boxes = sum.hex()
+	}
+	if p.names == nil {
+		if len(p.boxes) == 0 {
+			return fmt.Errorf("nothing to read in %s", strings.Join(p.set.paths(), ", "))
+		}
+		return nil
+	}
+	for i := range p.names.Splits {
+		s := &p.names.Splits[i]
+		p.print.Splits[s.Name] = []splitPrint{p.printOf(s)}
+	}
+	for _, split := range p.streamSplits() {
+		if len(p.print.Splits[split]) == 0 {
+			p.print.Splits[split] = []splitPrint{p.printOf(&layout.Split{Name: split})}
+		}
+	}
+	if len(p.print.Splits) == 0 {
+		return fmt.Errorf("no images in %s", strings.Join(p.set.paths(), ", "))
+	}
+	return nil
+}
+
+// printOf sums up what is known of the images of a split before they are read.
+func (p *Plan) printOf(s *layout.Split) splitPrint {
+	entries, times := newSummer(), newSummer()
+	print := splitPrint{Images: int64(len(s.Images))}
+	used := map[int32]bool{}
+	for i := range s.Images {
+		im := &s.Images[i]
+		used[im.Container] = true
+		entries.text(im.Name)
+		entries.text(p.className(im.Class))
+		entries.number(im.Size)
+		times.number(im.Modified)
+		if im.Archive {
+			print.Images = -1
+		}
+	}
+	unlisted := false
+	for i, at := range p.set.inputs {
+		k := &p.set.list[at]
+		if k.unlisted && p.announced(i) == s.Name {
+			used[int32(i)], print.Images = true, -1
+			entries.text("unlisted")
+			unlisted = unlisted || k.info.Path == "-"
+		}
+	}
+	var sources []string
+	for i, at := range p.set.inputs {
+		if k := &p.set.list[at]; used[int32(i)] {
+			times.number(k.info.Modified)
+			if k.info.Sequential {
+				times.number(k.info.Size)
+			}
+			sources = append(sources, k.describe())
+		}
+	}
+	print.Source = strings.Join(sources, "; ")
+	if !unlisted {
+		print.Entries, print.Times = entries.sum().hex(), times.sum().hex()
+	}
+	if p.kit != nil {
+		print.Truth = digest(p.kit.Sum()).hex()
+	}
+	return print
+}
+
+// announced is the split of all images of a container that is not listed.
+func (p *Plan) announced(input int) string {
+	return cmp.Or(p.set.list[p.set.inputs[input]].split, p.o.Split, "train")
+}
+
+// streamSplits lists the splits of containers that are not listed.
+func (p *Plan) streamSplits() []string {
+	var out []string
+	for i, at := range p.set.inputs {
+		if p.set.list[at].unlisted {
+			out = append(out, p.announced(i))
+		}
+	}
+	return out
+}
+
+func (p *Plan) splitNames() []string { return slices.Sorted(maps.Keys(p.print.Splits)) }
+
+// className is the name of a place in the plan's classes, "" of none.
+func (p *Plan) className(class int32) string {
+	if class < 0 {
+		return ""
+	}
+	return p.Classes[class]
+}
+
+// trainClasses lists the classes of the training units that are listed.
+func (p *Plan) trainClasses() map[string]bool {
+	out := map[string]bool{}
+	for i := range p.units {
+		if u := &p.units[i]; u.Split == "train" && u.Class != "" {
+			out[u.Class] = true
+		}
+	}
+	return out
+}
+
+// describe fills in what a plan tells of itself.
+func (p *Plan) describe(found *standing) {
+	p.State = found.kind.String()
+	state := stateIn(p.o.Out)
+	for _, split := range p.splitNames() {
+		print := p.print.Splits[split][0]
+		s := PlanSplit{Split: split, Source: print.Source, Images: print.Images}
+		for i := range p.units {
+			u := &p.units[i]
+			if u.Split != split {
+				continue
+			}
+			s.Units++
+			done := found.kind == whole || found.kind == amendable && !slices.Contains(found.amendment.Add, split) && !(found.amendment.Grow && split == "train")
+			if found.kind == unfinished || found.kind == amendable && !done {
+				_, done = state.done(u)
+			}
+			if done {
+				s.Done++
+			} else {
+				s.Bytes += u.bytes
+			}
+		}
+		for i, at := range p.set.inputs {
+			k := &p.set.list[at]
+			if k.info.Sequential && (k.unlisted && p.announced(i) == split || p.feeds(i, split)) {
+				s.Sequential = true
+			}
+		}
+		p.Splits = append(p.Splits, s)
+	}
+}
+
+// feeds says whether a container has listed images of a split.
+func (p *Plan) feeds(input int, split string) bool {
+	for i := range p.names.Splits {
+		if s := &p.names.Splits[i]; s.Name == split {
+			return slices.ContainsFunc(s.Images, func(im layout.Image) bool { return int(im.Container) == input })
+		}
+	}
+	return false
+}

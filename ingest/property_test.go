@@ -1,0 +1,223 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/export"
+)
+
+// drawTree makes a tree CLASS/NAME of images, with names of all kinds.
+func drawTree(r *rand.Rand) files {
+	classes := []string{"n02084071", "n01440764", "n07749582", "n02391049", "n03063599"}
+	if r.IntN(2) == 0 {
+		classes = []string{"red car", "Äpfel", "x=y", "50%", "d"}
+	}
+	r.Shuffle(len(classes), func(i, k int) { classes[i], classes[k] = classes[k], classes[i] })
+	names := []string{"a.JPEG", "b.jpg", "c d.jpeg", "é.jpg", "n02391049_7.JPEG", "1.jpg", "z,z.jpg", "q\"q.jpg", "sub/a.JPEG"}
+	tree := files{}
+	for _, class := range classes[:2+r.IntN(len(classes)-1)] {
+		for _, i := range r.Perm(len(names))[:1+r.IntN(4)] {
+			if strings.HasPrefix(class, "n0") || !strings.Contains(names[i], "/") {
+				tree[class+"/"+names[i]] = "image"
+			}
+		}
+		tree[class+"/always.jpg"] = "image"
+	}
+	return tree
+}
+
+// packings write a tree in a form, and say what to ingest. rename is how a row is
+// called whose name in its class is given.
+var packings = map[string]struct {
+	pack   func(t *testing.T, f files, dir string) Options
+	rename func(class, name string) string
+}{
+	"folder": {func(t *testing.T, f files, dir string) Options { return of(f.folder(t, dir+"/in")) }, nil},
+	"zip":    {func(t *testing.T, f files, dir string) Options { return of(f.zip(t, dir+"/in.zip")) }, nil},
+	"tar":    {func(t *testing.T, f files, dir string) Options { return of(f.tar(t, dir+"/in.tar")) }, nil},
+	"tar.gz": {func(t *testing.T, f files, dir string) Options {
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		_, err := z.Write([]byte(read(t, f.tar(t, dir+"/in.tar"))))
+		if err := errors.Join(err, z.Close(), os.WriteFile(dir+"/in.tar.gz", b.Bytes(), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+		return of(dir + "/in.tar.gz")
+	}, nil},
+	"tar of tars": {func(t *testing.T, f files, dir string) Options {
+		classes := map[string]files{}
+		for name := range f {
+			class, rest, _ := strings.Cut(name, "/")
+			if classes[class] == nil {
+				classes[class] = files{}
+			}
+			classes[class][rest] = f.content(t, name)
+		}
+		var list []string
+		for _, class := range slices.Sorted(maps.Keys(classes)) {
+			inner := classes[class].tar(t, filepath.Join(dir, "inner.tar"))
+			list = append(list, class+".tar", read(t, inner))
+		}
+		pack(t, dir+"/in.tar", list...)
+		return of(dir + "/in.tar")
+	}, nil},
+	"webdataset": {func(t *testing.T, f files, dir string) Options {
+		var list []string
+		for i, name := range f.names() {
+			class, _, _ := strings.Cut(name, "/")
+			list = append(list, fmt.Sprintf("%03d%s", i, path.Ext(name)), f.content(t, name), fmt.Sprintf("%03d.cls", i), class)
+		}
+		pack(t, dir+"/in.tar", list...)
+		return of(dir + "/in.tar")
+	}, func(string, string) string { return "" }},
+	"list": {func(t *testing.T, f files, dir string) Options {
+		f.folder(t, dir)
+		var b bytes.Buffer
+		w := csv.NewWriter(&b)
+		w.Write([]string{"path", "label"})
+		for _, name := range f.names() {
+			class, _, _ := strings.Cut(name, "/")
+			w.Write([]string{name, class})
+		}
+		w.Flush()
+		put(t, dir, "in.csv", b.String())
+		return of(dir + "/in.csv")
+	}, func(class, name string) string { return class + "/" + name }},
+}
+
+// summaryOf describes a dataset by content: split, class, label, sum and, unless
+// names are another packing's, name of every image, in order of these.
+func summaryOf(t testing.TB, out string, named bool) (lines []string, classes string) {
+	t.Helper()
+	set, err := shard.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	for _, split := range set.Splits() {
+		s, err := set.Split(split)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range s.Len() {
+			r := s.Row(i)
+			line := fmt.Sprintf("%s %q %d %x %d", split, r.Synset, r.Label, r.SHA256[:6], len(r.Objects))
+			if named {
+				line += " " + r.Path
+			}
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+	return lines, set.Manifest.ClassesSHA256
+}
+
+// TestPackings ingests trees of classes, packed in every way, and wants the same
+// datasets.
+func TestPackings(t *testing.T) {
+	for seed := range uint64(4) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			tree := drawTree(rand.New(rand.NewPCG(seed, 0)))
+			dir := t.TempDir()
+			first := packings["folder"].pack(t, tree, dir+"/first")
+			first.Out, first.Layout = dir+"/first/out", "top"
+			if s := run(t, first); s.Images != int64(len(tree)) || s.Rejected != 0 || len(s.Skipped) > 0 {
+				t.Fatalf("%d images: %+v", len(tree), s)
+			}
+			bare, sum := summaryOf(t, first.Out, false)
+			full, _ := summaryOf(t, first.Out, true)
+			for name, p := range packings {
+				below := filepath.Join(dir, name)
+				if err := os.MkdirAll(below, 0o777); err != nil {
+					t.Fatal(err)
+				}
+				o := p.pack(t, tree, below)
+				if o.Out = below + "/out"; p.rename == nil {
+					o.Layout = "top"
+				}
+				if s := run(t, o); s.Rejected != 0 || len(s.Skipped) > 0 {
+					t.Errorf("%s: %+v", name, s)
+				}
+				got, gotSum := summaryOf(t, o.Out, false)
+				if diff := cmp.Diff(bare, got); diff != "" {
+					t.Errorf("%s: rows (-folder +%s):\n%s", name, name, diff)
+				}
+				if gotSum != sum {
+					t.Errorf("%s: other classes", name)
+				}
+				if p.rename == nil {
+					if got, _ := summaryOf(t, o.Out, true); !cmp.Equal(got, full) {
+						t.Errorf("%s: names (-folder +%s):\n%s", name, name, cmp.Diff(full, got))
+					}
+				}
+				exported(t, below, o.Out, bare, sum)
+				if t.Failed() {
+					t.Log(tree.names())
+					return
+				}
+			}
+		})
+	}
+}
+
+// exported hands a dataset on in a form and reads it again: rows, splits, labels
+// and classes are the same.
+func exported(t *testing.T, dir, out string, want []string, sum string) {
+	t.Helper()
+	set, err := shard.Open(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	var splits []export.Split
+	for _, name := range set.Splits() {
+		s, err := set.Split(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := s.Select(shard.Selection{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		splits = append(splits, export.Split{Name: name, View: v})
+	}
+	for _, form := range export.Forms {
+		to := filepath.Join(dir, "as "+form)
+		if err := export.Write(t.Context(), to, splits, export.Options{To: form}); err != nil {
+			t.Fatal(err)
+		}
+		o := of(to)
+		o.Out = filepath.Join(dir, "back from "+form)
+		s, err := ingest(t.Context(), o)
+		if err != nil {
+			t.Errorf("%s: %v", form, err)
+			continue
+		}
+		if s.LostImages() > 0 {
+			t.Errorf("%s: %+v", form, s)
+		}
+		got, gotSum := summaryOf(t, o.Out, false)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s and back (-want +got):\n%s", form, diff)
+		}
+		if gotSum != sum {
+			t.Errorf("%s and back: other classes", form)
+		}
+	}
+}
