@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/source/layout/naming"
 )
 
@@ -331,9 +332,10 @@ func (t *tree) bySynset(v int32, split string, all []int32) error {
 	return nil
 }
 
-// isOf makes the images in n those of a class whose directory is c.
+// isOf makes the images in n those of a class whose directory is c. As text a
+// class has the escaped name.
 func (t *tree) isOf(n, c int32, split, class string) {
-	t.nodes[n].verdict = &verdict{split: split, class: class, depth: t.depth(c)}
+	t.nodes[n].verdict = &verdict{split: split, class: utf8name.Escape(class), depth: t.depth(c)}
 }
 
 // depth is how many directories a path has.
@@ -374,12 +376,12 @@ func (t *tree) listed(outer []int32, inner map[string]int32) bool {
 		return false
 	}
 	for _, k := range outer {
-		if _, ok := list.Index(t.nodes[k].name); !ok {
+		if _, ok := list.Index(utf8name.Escape(t.nodes[k].name)); !ok {
 			return false
 		}
 	}
 	for name := range inner {
-		if _, ok := list.Index(name); ok {
+		if _, ok := list.Index(utf8name.Escape(name)); ok {
 			return false
 		}
 	}
