@@ -15,7 +15,7 @@ import (
 
 // benchInferOptions say what is tried.
 type benchInferOptions struct {
-	net           networkFlags
+	net           networkOptions
 	batches, runs []int
 	most          time.Duration
 }
@@ -25,7 +25,7 @@ func (o *benchInferOptions) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().IntSliceVar(&o.batches, "batches", []int{1, 2, 4, 8, 16, 32}, "batches that are tried")
 	cmd.Flags().IntSliceVar(&o.runs, "runs", nil, "runs at a time that are tried (default: 1, and as many as there are CPUs or, on a GPU, 2)")
 	cmd.Flags().DurationVar(&o.most, "max", 20*time.Second, "longest time for a setting")
-	o.net.add(cmd)
+	o.net.AddFlags(cmd)
 }
 
 func newBenchInferCmd(a *app) *cobra.Command {

@@ -21,7 +21,7 @@ import (
 // benchLoaderOptions are bench loader's flags.
 type benchLoaderOptions struct {
 	split, path    string
-	cache          *cacheFlags
+	cache          *cacheOptions
 	workers        []int
 	batch          batchSize
 	size           int
@@ -127,7 +127,7 @@ func (a *app) openBench(dir string, b benchLoaderOptions) (benchSource, error) {
 	if err != nil {
 		return benchSource{}, err
 	}
-	view, err := a.openView(set, b.split, &selectionFlags{})
+	view, err := a.openView(set, b.split, &selectionOptions{})
 	if err == nil && view.Len() == 0 {
 		err = fmt.Errorf("split %s of %s has no images", b.split, dir)
 	}

@@ -8,20 +8,20 @@ import (
 	"github.com/synshard/synshard/loader"
 )
 
-// cacheFlags say what becomes of a dataset's bytes once they are read.
-type cacheFlags struct {
+// cacheOptions say what becomes of a dataset's bytes once they are read.
+type cacheOptions struct {
 	mode     string
 	pinBytes int64
 }
 
-func addCacheFlags(cmd *cobra.Command) *cacheFlags {
-	c := &cacheFlags{}
+func addCacheFlags(cmd *cobra.Command) *cacheOptions {
+	c := &cacheOptions{}
 	choiceVar(cmd, &c.mode, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)", "none", "page", "pin")
 	cmd.Flags().Int64Var(&c.pinBytes, "pin-bytes", 1<<30, "with --cache pin: at most so many bytes")
 	return c
 }
 
-func (c *cacheFlags) check() error {
+func (c *cacheOptions) check() error {
 	if c.pinBytes < 0 {
 		return usagef("--pin-bytes %d: want 0 or more", c.pinBytes)
 	}
@@ -30,7 +30,7 @@ func (c *cacheFlags) check() error {
 
 // apply gives the source to read from and fits the loader's options: place
 // says where in the files of dir a row lies. Close what it gives at the end.
-func (c *cacheFlags) apply(src loader.Source, dir string, place func(i int) (file string, offset, length int64), o *loader.Options) (loader.Source, io.Closer) {
+func (c *cacheOptions) apply(src loader.Source, dir string, place func(i int) (file string, offset, length int64), o *loader.Options) (loader.Source, io.Closer) {
 	if c.mode == "pin" {
 		return loader.Pin(src, c.pinBytes), io.NopCloser(nil)
 	}

@@ -13,17 +13,17 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-// selectionFlags choose some of a split; every verb that reads a dataset has
+// selectionOptions choose some of a split; every verb that reads a dataset has
 // them.
-type selectionFlags struct {
+type selectionOptions struct {
 	synsets, exclude []string
 	limitPerSynset   int
 	job              string
 	wordnet          string
 }
 
-func addSelectionFlags(cmd *cobra.Command) *selectionFlags {
-	s := &selectionFlags{}
+func addSelectionFlags(cmd *cobra.Command) *selectionOptions {
+	s := &selectionOptions{}
 	f := cmd.Flags()
 	f.StringArrayVar(&s.synsets, "synset", nil, "only this synset (id or word) and all below it in WordNet; repeatable")
 	f.StringArrayVar(&s.exclude, "exclude", nil, "without this synset and all below it; repeatable")
@@ -36,7 +36,7 @@ func addSelectionFlags(cmd *cobra.Command) *selectionFlags {
 }
 
 // selection turns the flags into a selection.
-func (s *selectionFlags) selection() (shard.Selection, error) {
+func (s *selectionOptions) selection() (shard.Selection, error) {
 	sel := shard.Selection{Synsets: s.synsets, Exclude: s.exclude, LimitPerSynset: s.limitPerSynset}
 	if s.limitPerSynset < 0 {
 		return sel, usagef("--limit-per-synset %d: want 0 (all) or more", s.limitPerSynset)
@@ -47,7 +47,7 @@ func (s *selectionFlags) selection() (shard.Selection, error) {
 }
 
 // openView selects from a split; WordNet is read when synsets are named.
-func (a *app) openView(set *shard.Dataset, split string, s *selectionFlags) (*shard.View, error) {
+func (a *app) openView(set *shard.Dataset, split string, s *selectionOptions) (*shard.View, error) {
 	sel, err := s.selection()
 	if err != nil {
 		return nil, err

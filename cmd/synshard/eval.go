@@ -28,8 +28,8 @@ func (d *depthList) Set(s string) error {
 	return err
 }
 
-// evalFlags are eval's own.
-type evalFlags struct {
+// evalOptions are eval's flags.
+type evalOptions struct {
 	confusions, resamples   int
 	seed                    uint64
 	wordnet, only, real     string
@@ -55,28 +55,8 @@ files over the same images: the difference with a 95 % interval of the paired
 bootstrap, and McNemar's test. Rows without a truth are left out; an image that
 could not be read counts as wrong.`
 
-func newEvalCmd(a *app) *cobra.Command {
-	var f evalFlags
-	cmd := &cobra.Command{
-		Use:   "eval PREDICTIONS | -",
-		Short: "Measure predictions against the truth",
-		Long:  evalLong,
-		Example: `  synshard eval runs/a/val.arrow
-  synshard eval runs/a/val.arrow --superclass dog --superclass bird --depth 5 --json
-  synshard eval runs/a/r.arrow --only imagenet-r.txt
-  synshard infer model.onnx imagenet --split val | synshard eval -
-  synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
-		Args: exactly(1, 2, "a file of predictions"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			if err := f.check(args); err != nil {
-				return err
-			}
-			if f.compare {
-				return a.evalCompare(args[0], args[1], f)
-			}
-			return a.eval(args[0], f)
-		},
-	}
+// AddFlags adds them to the verb.
+func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.IntVar(&f.confusions, "confusions", 10, "pairs of synsets that are shown, commonest first")
 	fl.IntVar(&f.subtrees, "subtrees", 5, "subtrees that are shown, worst first")
@@ -100,20 +80,47 @@ func newEvalCmd(a *app) *cobra.Command {
 	}
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass")
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "depth")
+}
+
+func newEvalCmd(a *app) *cobra.Command {
+	var o evalOptions
+	cmd := &cobra.Command{
+		Use:   "eval PREDICTIONS | -",
+		Short: "Measure predictions against the truth",
+		Long:  evalLong,
+		Example: `  synshard eval runs/a/val.arrow
+  synshard eval runs/a/val.arrow --superclass dog --superclass bird --depth 5 --json
+  synshard eval runs/a/r.arrow --only imagenet-r.txt
+  synshard infer model.onnx imagenet --split val | synshard eval -
+  synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
+		Args: exactly(1, 2, "a file of predictions"),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runEval(args, o) },
+	}
+	o.AddFlags(cmd)
 	return cmd
 }
 
-func (f *evalFlags) check(args []string) error {
+func (a *app) runEval(args []string, o evalOptions) error {
+	if err := o.check(args); err != nil {
+		return err
+	}
+	if o.compare {
+		return a.evalCompare(args[0], args[1], o)
+	}
+	return a.eval(args[0], o)
+}
+
+func (f *evalOptions) check(args []string) error {
 	switch {
 	case f.compare != (len(args) == 2):
-		return usagef("eval: one file of predictions, or two with --compare")
+		return usagef("one file of predictions, or two with --compare")
 	case f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100:
-		return usagef("eval: --confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")
+		return usagef("--confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")
 	}
 	return nil
 }
 
-func (a *app) eval(path string, f evalFlags) error {
+func (a *app) eval(path string, f evalOptions) error {
 	p, err := a.predictions(path, f.classes)
 	if err != nil {
 		return err
@@ -191,7 +198,7 @@ func labelled(names, classes []string) []string {
 
 // judge adds what WordNet says of the mistakes. Classes that are no synsets
 // leave that out, aloud, unless it was asked for.
-func (a *app) judge(p *prediction.Set, r *eval.Report, f evalFlags) (*wordnet.Graph, error) {
+func (a *app) judge(p *prediction.Set, r *eval.Report, f evalOptions) (*wordnet.Graph, error) {
 	asked := len(f.superclasses)+len(f.depths) > 0
 	g, err := a.openWordNet(f.wordnet)
 	if err != nil {
@@ -204,7 +211,7 @@ func (a *app) judge(p *prediction.Set, r *eval.Report, f evalFlags) (*wordnet.Gr
 	h, err := eval.NewHierarchy(g, p.Classes)
 	if err != nil {
 		if asked {
-			return nil, usagef("eval: %w", err)
+			return nil, usagef("%w", err)
 		}
 		a.logf("without WordNet's measures: %v", err)
 		return g, nil
@@ -224,7 +231,7 @@ func (a *app) judge(p *prediction.Set, r *eval.Report, f evalFlags) (*wordnet.Gr
 	return g, nil
 }
 
-func (a *app) evalCompare(first, second string, f evalFlags) error {
+func (a *app) evalCompare(first, second string, f evalOptions) error {
 	x, err1 := a.predictions(first, f.classes)
 	y, err2 := a.predictions(second, f.classes)
 	if err := errors.Join(err1, err2); err != nil {

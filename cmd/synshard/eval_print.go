@@ -26,7 +26,7 @@ func namer(g *wordnet.Graph) func(string) string {
 func percent(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) }
 
 // printReport writes the report's tables; out keeps the first error.
-func printReport(out io.Writer, r eval.Report, g *wordnet.Graph, f evalFlags) {
+func printReport(out io.Writer, r eval.Report, g *wordnet.Graph, f evalOptions) {
 	word := namer(g)
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(w, "n\ttop-1\ttop-%d\tprecision\trecall\t  synset\n", min(r.K, 5))
@@ -70,7 +70,7 @@ func printCalibration(out io.Writer, c eval.Calibration) {
 	w.Flush()
 }
 
-func printHierarchy(out io.Writer, h eval.HierarchyReport, word func(string) string, f evalFlags) {
+func printHierarchy(out io.Writer, h eval.HierarchyReport, word func(string) string, f evalOptions) {
 	fmt.Fprintf(out, "\nheight of the lowest common ancestor: %.3f over %d mistakes; %.3f over all rows, %.3f over their 5 best\n",
 		h.MistakeHeight, h.Mistakes, h.Distance1, h.Distance5)
 	for _, r := range h.Rollups {

@@ -17,7 +17,7 @@ type exportOptions struct {
 	to, out   string
 	splits    []string
 	mib       int64
-	selection *selectionFlags
+	selection *selectionOptions
 }
 
 // AddFlags adds them to the verb.

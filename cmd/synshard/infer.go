@@ -17,17 +17,38 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 )
 
-// inferFlags are infer's own.
-type inferFlags struct {
-	in     inputFlags
-	net    networkFlags
-	rollup rollupFlags
+// inferOptions are infer's flags.
+type inferOptions struct {
+	in        inputOptions
+	net       networkOptions
+	rollup    rollupOptions
+	selection *selectionOptions
 
 	out, format, probabilities, embedding, truncated string
 	batch                                            batchSize
 	topK, workers                                    int
 	logits, overwrite                                bool
-	form                                             prediction.Format
+	form                                             prediction.Format // what format and out come to
+}
+
+// AddFlags adds them to the verb.
+func (o *inferOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", "-", "file to write, or - for stdout")
+	formatVar(cmd, &o.format)
+	overwriteVar(cmd, &o.overwrite)
+	f.IntVar(&o.topK, "top-k", 5, "classes kept of each prediction")
+	choiceVar(cmd, &o.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class", "top", "all")
+	f.BoolVar(&o.logits, "logits", false, "a column with the logit of every class")
+	choiceVar(cmd, &o.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16", "fp32", "fp16")
+	f.Lookup("embedding").NoOptDefVal = "fp32"
+	batchVar(cmd, &o.batch, "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
+	choiceVar(cmd, &o.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them", "error", "accept")
+	f.IntVarP(&o.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
+	o.in.AddFlags(cmd)
+	o.net.AddFlags(cmd)
+	o.selection = addSelectionFlags(cmd)
+	o.rollup.AddFlags(cmd)
 }
 
 const inferLong = `Runs a model over images and writes a row each, in the order of the input: path,
@@ -59,34 +80,16 @@ const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --
   synshard infer resnet50.onnx imagenet --classes imagenet --resize 256 --out val.arrow`
 
 func newInferCmd(a *app) *cobra.Command {
-	var f inferFlags
-	var sel *selectionFlags
+	var o inferOptions
 	cmd := &cobra.Command{
 		Use:     "infer MODEL INPUT... [--out FILE]",
 		Short:   "Predict over images and write Arrow, Parquet, NDJSON or CSV",
 		Long:    inferLong,
 		Example: inferExample,
 		Args:    atLeast(2, "a model and what to predict over"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.infer(cmd, args[0], args[1:], &f, sel)
-		},
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runInfer(cmd.Context(), args[0], args[1:], &o) },
 	}
-	fl := cmd.Flags()
-	fl.StringVarP(&f.out, "out", "o", "-", "file to write, or - for stdout")
-	formatVar(cmd, &f.format)
-	overwriteVar(cmd, &f.overwrite)
-	fl.IntVar(&f.topK, "top-k", 5, "classes kept of each prediction")
-	choiceVar(cmd, &f.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class", "top", "all")
-	fl.BoolVar(&f.logits, "logits", false, "a column with the logit of every class")
-	choiceVar(cmd, &f.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16", "fp32", "fp16")
-	fl.Lookup("embedding").NoOptDefVal = "fp32"
-	batchVar(cmd, &f.batch, "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
-	choiceVar(cmd, &f.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them", "error", "accept")
-	fl.IntVarP(&f.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
-	f.in.add(cmd)
-	f.net.add(cmd)
-	sel = addSelectionFlags(cmd)
-	f.rollup.add(cmd)
+	o.AddFlags(cmd)
 	return cmd
 }
 
@@ -101,7 +104,7 @@ func atLeast(n int, what string) cobra.PositionalArgs {
 }
 
 // check holds the flags to each other.
-func (f *inferFlags) check(a *app) error {
+func (f *inferOptions) check(a *app) error {
 	if f.topK < 1 || f.workers < 0 {
 		return usagef("--top-k %d, --workers %d: want 1 and 0 or more", f.topK, f.workers)
 	}
@@ -115,20 +118,20 @@ func (f *inferFlags) check(a *app) error {
 	return nil
 }
 
-func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *inferFlags, sel *selectionFlags) error {
+func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f *inferOptions) error {
 	if err := f.check(a); err != nil {
 		return err
 	}
-	index, count, err := parseJob(sel.job, os.Getenv)
+	index, count, err := parseJob(f.selection.job, os.Getenv)
 	if err != nil {
 		return err
 	}
-	net, err := a.openNetwork(cmd.Context(), modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batch.n)
+	net, err := a.openNetwork(ctx, modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batch.n)
 	if err != nil {
 		return err
 	}
 	defer net.close()
-	in, err := a.openInput(cmd.Context(), inputs, &f.in, sel, net.spec)
+	in, err := a.openInput(ctx, inputs, &f.in, f.selection, net.spec)
 	if err != nil {
 		return err
 	}
@@ -148,16 +151,17 @@ func (a *app) infer(cmd *cobra.Command, modelPath string, inputs []string, f *in
 			}
 		},
 	}
-	if o.Columns.Derived, err = f.rollup.columns(a, sel.wordnet, net.spec.Classes); err != nil {
+	if o.Columns.Derived, err = f.rollup.columns(a, f.selection.wordnet, net.spec.Classes); err != nil {
 		return err
 	}
-	if o.Batch, err = a.chooseBatch(cmd.Context(), f, net); err != nil {
+	if o.Batch, err = a.chooseBatch(ctx, f, net); err != nil {
 		return err
 	}
-	return a.runInfer(cmd, o, f)
+	return a.predict(ctx, o, f)
 }
 
-func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error {
+// predict runs the pipeline, to a file or to stdout.
+func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions) error {
 	bar := a.bar(int64(o.Rows()), "predicting")
 	defer bar.Finish()
 	o.OnRow = func(n int) { bar.Add64(int64(n)) }
@@ -165,16 +169,16 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error
 	var sum infer.Summary
 	var err error
 	if f.out == "-" {
-		sum, err = infer.Stream(cmd.Context(), o, a.stdout, f.form)
+		sum, err = infer.Stream(ctx, o, a.stdout, f.form)
 	} else {
-		sum, err = infer.Run(cmd.Context(), o, f.out, f.form)
+		sum, err = infer.Run(ctx, o, f.out, f.form)
 	}
 	bar.Finish()
-	if err != nil && cmd.Context().Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		if f.out == "-" {
 			return context.Canceled
 		}
-		return stopped(fmt.Errorf("infer: stopped with %d rows done; the same command continues", sum.Rows))
+		return stopped(fmt.Errorf("stopped with %d rows done; the same command continues", sum.Rows))
 	}
 	if err != nil {
 		return err
@@ -189,10 +193,10 @@ func (a *app) runInfer(cmd *cobra.Command, o infer.Options, f *inferFlags) error
 		})
 	}
 	if sum.Warning != "" {
-		a.logf("%s", sum.Warning)
+		a.Warnf("%s", sum.Warning)
 	}
 	if err == nil && sum.Failed > 0 {
-		return refused(fmt.Errorf("infer: %d images could not be read; their rows say why", sum.Failed))
+		return refused(fmt.Errorf("%d images could not be read; their rows say why", sum.Failed))
 	}
 	return err
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // chooseBatch settles how many images a run takes.
-func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, error) {
+func (a *app) chooseBatch(ctx context.Context, f *inferOptions, n *network) (int, error) {
 	switch {
 	case f.batch.auto && n.only > 0:
 		return n.only, nil
@@ -35,7 +35,7 @@ func (a *app) chooseBatch(ctx context.Context, f *inferFlags, n *network) (int, 
 // tryBatches finds the fastest batch, and keeps what it found beside the chunks
 // of an output: a run that goes on must cut batches where they were cut. A
 // whole output says itself which batch it was made with.
-func (a *app) tryBatches(ctx context.Context, f *inferFlags, n *network) (int, error) {
+func (a *app) tryBatches(ctx context.Context, f *inferOptions, n *network) (int, error) {
 	kept := ""
 	if f.out != "-" {
 		if batch, err := strconv.Atoi(prediction.Options(f.out)["batch"]); err == nil && batch > 0 {

@@ -14,13 +14,13 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// inputFlags say how the input is read.
-type inputFlags struct {
+// inputOptions say how the input is read.
+type inputOptions struct {
 	split string
 	zero  bool
 }
 
-func (f *inputFlags) add(cmd *cobra.Command) {
+func (f *inputOptions) AddFlags(cmd *cobra.Command) {
 	splitVar(cmd, &f.split, "split", "val", "split of a dataset to predict over")
 	cmd.Flags().BoolVarP(&f.zero, "null", "0", false, "paths on stdin end in a zero byte, as find -print0 writes them")
 }
@@ -33,7 +33,7 @@ type input struct {
 }
 
 // openInput finds out what the arguments are.
-func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *selectionFlags, spec model.Spec) (*input, error) {
+func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel *selectionOptions, spec model.Spec) (*input, error) {
 	dataset := func(dir string) bool {
 		_, err := os.Stat(filepath.Join(dir, shard.ManifestName))
 		return err == nil
@@ -42,10 +42,10 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *
 		return a.openDataset(args[0], f.split, sel, spec)
 	}
 	if f.zero && args[0] != "-" {
-		return nil, usagef("infer: -0 is for a list on stdin: give - as the input")
+		return nil, usagef("-0 is for a list on stdin: give - as the input")
 	}
 	if len(sel.synsets)+len(sel.exclude) > 0 || sel.limitPerSynset > 0 {
-		return nil, usagef("infer: --synset, --exclude and --limit-per-synset select from a dataset")
+		return nil, usagef("--synset, --exclude and --limit-per-synset select from a dataset")
 	}
 	ignored := 0
 	o := infer.OpenOptions{
@@ -65,9 +65,9 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *
 	case len(args) == 1 && args[0] == "-":
 		s, err = infer.OpenList(ctx, a.stdin, f.zero, o)
 	case slices.Contains(args, "-"):
-		return nil, usagef("infer: - (a list on stdin) goes with no other input")
+		return nil, usagef("- (a list on stdin) goes with no other input")
 	case slices.ContainsFunc(args, dataset):
-		return nil, usagef("infer: a dataset goes with no other input")
+		return nil, usagef("a dataset goes with no other input")
 	default:
 		s, err = infer.Open(ctx, args, o)
 	}
@@ -81,7 +81,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputFlags, sel *
 }
 
 // openDataset selects from a dataset. Jobs are cut later, between batches.
-func (a *app) openDataset(dir, split string, sel *selectionFlags, spec model.Spec) (*input, error) {
+func (a *app) openDataset(dir, split string, sel *selectionOptions, spec model.Spec) (*input, error) {
 	set, err := shard.Open(dir)
 	if err != nil {
 		return nil, err

@@ -21,9 +21,9 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 )
 
-// networkFlags say what runs the network and, where it does not say so itself,
+// networkOptions say what runs the network and, where it does not say so itself,
 // what it takes and gives.
-type networkFlags struct {
+type networkOptions struct {
 	engine, device, provider, ortLib, torchLib, precision string
 	threads                                               int
 	epOptions                                             map[string]string
@@ -36,8 +36,8 @@ type networkFlags struct {
 	whole                        bool // a batch is one run, whatever its memory
 }
 
-// add adds all of them.
-func (f *networkFlags) add(cmd *cobra.Command) {
+// AddFlags adds all of them.
+func (f *networkOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	choiceVar(cmd, &f.engine, "engine", "onnx", "onnx: ONNX Runtime; torch: the training engine, on a run's model.safetensors", "onnx", "torch")
 	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library, with --engine torch (default: see 'synshard doctor')")
@@ -51,7 +51,7 @@ func (f *networkFlags) add(cmd *cobra.Command) {
 
 // addContract adds those that say what an ONNX model takes and gives, and the
 // CPU's.
-func (f *networkFlags) addContract(cmd *cobra.Command) {
+func (f *networkOptions) addContract(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.IntVar(&f.threads, "threads", 0, "CPUs the network takes (0: all this process may use)")
 	fl.StringVar(&f.ortLib, "ort-lib", "", "ONNX Runtime's library (default: see 'synshard doctor')")
@@ -69,7 +69,7 @@ func (f *networkFlags) addContract(cmd *cobra.Command) {
 	f.changed = fl.Changed
 }
 
-func (f *networkFlags) check() error {
+func (f *networkOptions) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: want 0 (all) or more", f.threads)
 	}
@@ -102,7 +102,7 @@ type wanted struct{ logits, embedding bool }
 // openNetwork opens the model. On the CPU every run of the network has one
 // thread, and as many run at a time as there are CPUs; on a GPU two batches are
 // in flight. batch is what a GPU gets ready for; 0: the default.
-func (a *app) openNetwork(ctx context.Context, path string, f *networkFlags, want wanted, batch int) (*network, error) {
+func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*network, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func engineCache(sum string) (string, error) {
 
 // resolve makes the Spec: the file's, or --spec's, or what the model's shape
 // says, and over it what was given as flags, which is noted.
-func (f *networkFlags) resolve(a *app, c *ort.Contract, path string) (model.Spec, map[string]string, error) {
+func (f *networkOptions) resolve(a *app, c *ort.Contract, path string) (model.Spec, map[string]string, error) {
 	notes := map[string]string{}
 	var s model.Spec
 	switch {
@@ -226,7 +226,7 @@ func (f *networkFlags) resolve(a *app, c *ort.Contract, path string) (model.Spec
 }
 
 // override sets what was given as flags.
-func (f *networkFlags) override(a *app, s *model.Spec, notes map[string]string) error {
+func (f *networkOptions) override(a *app, s *model.Spec, notes map[string]string) error {
 	number := func(flag string, v int, to *int) {
 		if v != 0 {
 			*to, notes[flag] = v, strconv.Itoa(v)

@@ -10,14 +10,14 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-// rollupFlags are the flags by which infer's rows get columns of superclasses.
-type rollupFlags struct {
+// rollupOptions are the flags by which infer's rows get columns of superclasses.
+type rollupOptions struct {
 	rollup  []string
 	backoff float64
 	changed func(flag string) bool
 }
 
-func (f *rollupFlags) add(cmd *cobra.Command) {
+func (f *rollupOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.rollup, "rollup", nil, "columns with the probability of this superclass (id or word; repeatable), or of all at a depth of WordNet (a number)")
 	fl.Float64Var(&f.backoff, "backoff", 0, "columns with the lowest synset above the prediction that has at least this probability")
@@ -26,9 +26,9 @@ func (f *rollupFlags) add(cmd *cobra.Command) {
 
 // columns gives the columns asked for, over a model's classes; wordnet is
 // --wordnet.
-func (f *rollupFlags) columns(a *app, wordnet string, classes []string) ([]prediction.Derived, error) {
+func (f *rollupOptions) columns(a *app, wordnet string, classes []string) ([]prediction.Derived, error) {
 	if f.changed("backoff") && !(f.backoff > 0 && f.backoff <= 1) {
-		return nil, usagef("infer: --backoff %v: want above 0, at most 1", f.backoff)
+		return nil, usagef("--backoff %v: want above 0, at most 1", f.backoff)
 	}
 	if len(f.rollup) == 0 && f.backoff == 0 {
 		return nil, nil
@@ -39,7 +39,7 @@ func (f *rollupFlags) columns(a *app, wordnet string, classes []string) ([]predi
 	}
 	h, err := eval.NewHierarchy(g, classes)
 	if err != nil {
-		return nil, usagef("infer: %w", err)
+		return nil, usagef("%w", err)
 	}
 	var out []prediction.Derived
 	if len(f.rollup) > 0 {

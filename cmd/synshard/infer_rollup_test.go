@@ -11,9 +11,9 @@ import (
 
 func TestRollupFlags(t *testing.T) {
 	columns := func(args ...string) ([]prediction.Derived, error) {
-		var f rollupFlags
+		var f rollupOptions
 		cmd := &cobra.Command{}
-		f.add(cmd)
+		f.AddFlags(cmd)
 		check(t, cmd.ParseFlags(args))
 		return f.columns(&app{}, "", nil)
 	}

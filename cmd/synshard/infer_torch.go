@@ -33,7 +33,7 @@ func (p torchPredictor) Predict(ctx context.Context, images []byte, n int) (infe
 }
 
 // openTorch opens weights for --engine torch.
-func (a *app) openTorch(ctx context.Context, path string, f *networkFlags, want wanted, batch int) (*network, error) {
+func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*network, error) {
 	if err := f.onlyTorch(path); err != nil {
 		return nil, err
 	}
@@ -104,13 +104,13 @@ func (a *app) openTorch(ctx context.Context, path string, f *networkFlags, want 
 }
 
 // onlyTorch refuses what the engine does not have, rather than leave it out.
-func (f *networkFlags) onlyTorch(path string) error {
+func (f *networkOptions) onlyTorch(path string) error {
 	if !strings.HasSuffix(path, ".safetensors") {
-		return usagef("infer: --engine torch takes weights, such as a run's model.safetensors, not %s", path)
+		return usagef("--engine torch takes weights, such as a run's model.safetensors, not %s", path)
 	}
 	for _, flag := range []string{"ep-option", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "layout", "input", "output", "embedding-output", "scores"} {
 		if f.changed(flag) {
-			return usagef("infer: --%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
+			return usagef("--%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
 		}
 	}
 	if f.provider != "" {

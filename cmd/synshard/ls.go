@@ -19,7 +19,7 @@ type lsOptions struct {
 	splits    []string
 	tree      bool
 	depth     int
-	selection *selectionFlags
+	selection *selectionOptions
 }
 
 // AddFlags adds them to the verb.

@@ -10,9 +10,22 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 )
 
+// mergeOptions are merge's flags.
+type mergeOptions struct {
+	out, format string
+	overwrite   bool
+}
+
+// AddFlags adds them to the verb.
+func (o *mergeOptions) AddFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.out, "out", "o", "", "file to write")
+	formatVar(cmd, &o.format)
+	overwriteVar(cmd, &o.overwrite)
+	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+}
+
 func newMergeCmd(a *app) *cobra.Command {
-	var out, format string
-	var overwrite bool
+	var o mergeOptions
 	cmd := &cobra.Command{
 		Use:   "merge FILE... --out FILE",
 		Short: "Join what the jobs of infer --job wrote",
@@ -23,26 +36,25 @@ the whole is there already nothing is done.`,
 		Example: `  synshard merge val-*.arrow --out val.arrow
   synshard merge job-0.arrow job-1.arrow --out all.parquet`,
 		Args: atLeast(1, "the jobs' files"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			format, err := formatOf(format, out)
-			if err != nil {
-				return err
-			}
-			if out == "-" {
-				return usagef("--out names a file: jobs are of no use before all are there")
-			}
-			sum, err := prediction.Merge(args, prediction.MergeOptions{Path: out, Format: format, Overwrite: overwrite})
-			if err != nil {
-				return err
-			}
-			return a.result(sum, func(w io.Writer) {
-				fmt.Fprintf(w, "%s: %d predictions of %d jobs, %d images failed\n", ui.Text(out), sum.Rows, len(args), sum.Failed)
-			})
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.runMerge(args, o) },
 	}
-	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write")
-	formatVar(cmd, &format)
-	overwriteVar(cmd, &overwrite)
-	cobra.CheckErr(cmd.MarkFlagRequired("out"))
+	o.AddFlags(cmd)
 	return cmd
+}
+
+func (a *app) runMerge(files []string, o mergeOptions) error {
+	format, err := formatOf(o.format, o.out)
+	if err != nil {
+		return err
+	}
+	if o.out == "-" {
+		return usagef("--out names a file: jobs are of no use before all are there")
+	}
+	sum, err := prediction.Merge(files, prediction.MergeOptions{Path: o.out, Format: format, Overwrite: o.overwrite})
+	if err != nil {
+		return err
+	}
+	return a.result(sum, func(w io.Writer) {
+		fmt.Fprintf(w, "%s: %d predictions of %d jobs, %d images failed\n", ui.Text(o.out), sum.Rows, len(files), sum.Failed)
+	})
 }

@@ -19,14 +19,14 @@ import (
 
 // quantizeOptions say how a model is made small, and on what.
 type quantizeOptions struct {
-	net                   networkFlags
+	net                   networkOptions
 	out, split, evalSplit string
 	activations           string
 	images, evalLimit     int
 	seed                  uint64
 	calibrator            quantize.Calibrator
 	reduceRange           bool
-	selection             *selectionFlags
+	selection             *selectionOptions
 }
 
 // AddFlags adds them to the verb.

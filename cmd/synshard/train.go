@@ -30,9 +30,9 @@ type trainOptions struct {
 	stopAfter            int64
 	board, evalOnly      bool
 	recompute            bool
-	cache                *cacheFlags
+	cache                *cacheOptions
 	recipe               recipeOptions
-	selection            *selectionFlags
+	selection            *selectionOptions
 }
 
 const trainLong = `Fits a network to a dataset's training split and measures it on the validation

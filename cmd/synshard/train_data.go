@@ -163,7 +163,7 @@ func (d *trainData) loaded(rec recipe.Recipe, flags trainOptions, alloc func(int
 }
 
 // cached lays the cache flags over the training images; d's Close ends it.
-func (d *trainData) cached(l *train.Loaded, c *cacheFlags) *train.Loaded {
+func (d *trainData) cached(l *train.Loaded, c *cacheOptions) *train.Loaded {
 	l.TrainSource, d.advisor = c.apply(d.trainView, d.dir, func(i int) (string, int64, int64) {
 		r := d.trainView.Row(i)
 		return r.File, r.Offset, r.Length

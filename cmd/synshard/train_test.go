@@ -451,9 +451,9 @@ func TestTrainDataAsAsked(t *testing.T) {
 	dir := writeTrainSet(t, 4, 3)
 	for _, mode := range []string{"page", "none", "pin"} {
 		a := &app{stderr: io.Discard}
-		d, err := a.openTrainData(dir, trainOptions{split: "train", valSplit: "val", selection: &selectionFlags{}}, &trainReport{a: a})
+		d, err := a.openTrainData(dir, trainOptions{split: "train", valSplit: "val", selection: &selectionOptions{}}, &trainReport{a: a})
 		check(t, err)
-		l := d.cached(d.loaded(recipe.Recipe{Sampling: "balanced"}, trainOptions{}, nil), &cacheFlags{mode: mode, pinBytes: 1 << 20})
+		l := d.cached(d.loaded(recipe.Recipe{Sampling: "balanced"}, trainOptions{}, nil), &cacheOptions{mode: mode, pinBytes: 1 << 20})
 		o := l.TrainOptions
 		if len(o.Weights) != d.trainView.Len() {
 			t.Errorf("%d weights for %d images", len(o.Weights), d.trainView.Len())
