@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -32,25 +33,38 @@ func TestInferMeetsDamage(t *testing.T) {
 	}
 }
 
+// apart writes the model at path into the bed's directory with its weights in
+// weights.bin beside it.
+func (b *inferBed) apart(path string) {
+	b.t.Helper()
+	whole, err := os.ReadFile(path)
+	check(b.t, err)
+	m := &onnxpb.Model{}
+	check(b.t, proto.Unmarshal(whole, m))
+	var data []byte
+	for _, x := range m.Graph.Initializers {
+		if len(x.Dims) < 2 {
+			continue
+		}
+		x.Location, x.External = onnxpb.Tensor_EXTERNAL.Enum(), []*onnxpb.Entry{
+			{Key: proto.String("location"), Value: proto.String("weights.bin")},
+			{Key: proto.String("offset"), Value: proto.String(strconv.Itoa(len(data)))},
+			{Key: proto.String("length"), Value: proto.String(strconv.Itoa(len(x.RawData)))}}
+		data = append(data, x.RawData...)
+		x.RawData = nil
+	}
+	b.put("weights.bin", string(data))
+	text, err := proto.Marshal(m)
+	check(b.t, err)
+	b.model = b.put("apart.onnx", string(text))
+}
+
 // TestInferKnowsWeightsBeside: weights in a file beside the model are the
 // model. Others make other predictions, which do not pass for those that are
 // there.
 func TestInferKnowsWeightsBeside(t *testing.T) {
 	b := newInferBed(t)
-	whole, err := os.ReadFile(b.model)
-	check(t, err)
-	m := &onnxpb.Model{}
-	check(t, proto.Unmarshal(whole, m))
-	for _, x := range m.Graph.Initializers {
-		if x.GetName() == "mat" {
-			b.put("weights.bin", string(x.RawData))
-			x.RawData, x.Location = nil, onnxpb.Tensor_EXTERNAL.Enum()
-			x.External = []*onnxpb.Entry{{Key: proto.String("location"), Value: proto.String("weights.bin")}}
-		}
-	}
-	apart, err := proto.Marshal(m)
-	check(t, err)
-	b.model = b.put("apart.onnx", string(apart))
+	b.apart(b.model)
 	image := b.images + "/image0.png\n"
 	b.infer(0, image, "-", "--out", b.at("out.arrow"))
 	if said, talk := b.infer(0, image, "-", "--out", b.at("out.arrow")); !strings.Contains(said+talk, "nothing to do") {
@@ -63,8 +77,22 @@ func TestInferKnowsWeightsBeside(t *testing.T) {
 	if _, talk := b.infer(1, image, "-", "--out", b.at("out.arrow")); !strings.Contains(talk, "holds other predictions") {
 		t.Errorf("other weights beside the model: %s", talk)
 	}
+	b.infer(0, image, "-", "--out", b.at("out.arrow"), "--overwrite")
 	check(t, os.Remove(b.at("weights.bin")))
 	if _, talk := b.infer(1, image, "-", "--out", b.at("out.arrow")); !strings.Contains(talk, "weights.bin") {
 		t.Errorf("no weights beside the model: %s", talk)
 	}
+}
+
+// TestInferLogitsOfWeightsBeside: the model is given an output in memory, and
+// its weights still lie beside it.
+func TestInferLogitsOfWeightsBeside(t *testing.T) {
+	b := newInferBed(t)
+	image := b.images + "/image0.png\n"
+	b.model = strings.Replace(b.model, "nhwc_uint8", "nchw_softmax", 1)
+	flags := []string{"-", "--logits", "--input-size", "32", "--mean", "0.5", "--std", "0.5"}
+	b.infer(0, image, append(flags, "--out", b.at("whole.csv"))...)
+	b.apart(b.model)
+	b.infer(0, image, append(flags, "--out", b.at("apart.csv"))...)
+	b.same("whole.csv", "apart.csv")
 }

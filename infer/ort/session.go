@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 
 	ort "github.com/yalue/onnxruntime_go"
@@ -195,6 +196,11 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 	m.AddOutput(s.c.beneath, len(s.o.Spec.Classes))
 	b, err := m.Bytes()
 	if err != nil {
+		return err
+	}
+	// A model in memory has no directory, and its external data would be looked
+	// for in the working directory.
+	if err := so.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", filepath.Dir(s.o.Model)); err != nil {
 		return err
 	}
 	s.logitsAt = len(s.outputs)
