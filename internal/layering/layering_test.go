@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 	"source/classlist/form":    {"source/classlist/literal"},
 	"source/classlist/literal": {},
 	"source/layout":            {"source", "source/classlist", "source/layout/labelfile", "source/layout/naming", "internal/utf8name"},
-	"source/layout/labelfile":  {"source", "source/classlist"},
+	"source/layout/labelfile":  {"source", "source/classlist", "internal/parquet"},
 	"source/layout/naming":     {"source", "source/classlist"},
 }
 

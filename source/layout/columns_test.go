@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
 )
 
 // column makes a column of a file of rows, of values between blanks; "-" is none.
@@ -79,9 +80,40 @@ func TestColumns(t *testing.T) {
 			}
 		})
 	}
+	imagenet(t)
 	in := Input{Info: source.Info{Kind: source.Folder, Path: "/d"}, Entries: []source.Entry{{Name: "cat/a.jpg"}}}
 	var none *NoEffect
 	if _, err := Make([]Input{in}, Options{Layout: "column=label"}); !errors.As(err, &none) {
 		t.Errorf("a column of a folder: %v", err)
+	}
+}
+
+// imagenet holds that the words by which Hugging Face calls ImageNet's classes are its
+// synsets under the same labels, in the file's own order, and with the built-in list given.
+func imagenet(t *testing.T) {
+	t.Helper()
+	im, _ := classlist.Builtin("imagenet-1k")
+	var names []string
+	for _, w := range im.Words {
+		names = append(names, strings.Join(w, ", "))
+	}
+	names[517] = "crane2" // names of a ClassLabel differ
+	for _, given := range []*classlist.List{nil, im} {
+		in := Input{Info: source.Info{Kind: source.Parquet, Path: "/d/train-0.parquet", ClassNames: names}}
+		for _, label := range []int64{0, 134, 517, 638, 639, 999, -1} {
+			in.Entries = append(in.Entries, source.Entry{Name: "x.JPEG", Label: source.Label{Kind: source.NumberLabel, Number: label}})
+		}
+		p, err := Make([]Input{in}, Options{Classes: given})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(im.Names, p.Classes); d != "" {
+			t.Errorf("classes (-imagenet-1k +got):\n%s", d)
+		}
+		for i, im := range p.Splits[0].Images {
+			if int64(im.Class) != in.Entries[i].Label.Number {
+				t.Errorf("label %d became %d", in.Entries[i].Label.Number, im.Class)
+			}
+		}
 	}
 }

@@ -107,7 +107,7 @@ func (t *tree) readLabelFiles(inputs []int) (labelFiles, error) {
 // labelFile knows the names of files of labels.
 func labelFile(name string) bool {
 	switch name {
-	case "LOC_synset_mapping.txt", "wnids.txt", "LOC_val_solution.csv", "val_annotations.txt", "metadata.csv", "metadata.jsonl":
+	case "LOC_synset_mapping.txt", "wnids.txt", "LOC_val_solution.csv", "val_annotations.txt", "metadata.csv", "metadata.jsonl", "metadata.parquet":
 		return true
 	}
 	return false
@@ -144,7 +144,7 @@ func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error
 		f.beside[dir] = l
 	default:
 		if f.metadata[dir] != nil {
-			return false, errors.New("metadata.csv and metadata.jsonl in one directory: which of them holds cannot be told")
+			return false, errors.New("two files of metadata in one directory: which of them holds cannot be told")
 		}
 		var l *labels
 		if l, err = t.m.readMetadata(b, name, dir, t.path); l == nil {
@@ -167,7 +167,7 @@ func (l *labels) put(key, class string) error {
 // list of file names and what goes with them. It is nil where no column is the class:
 // then the directories are.
 func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) {
-	t, err := source.ParseList(name, b)
+	t, err := labelfile.Metadata(name, b)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@
 //   - An archive in a folder, or within another archive, is like a directory of its name.
 //   - Images that lie flat are labelled by a synset in their name, by the
 //     development kit, by the file of labels that lies with them
-//     (LOC_val_solution.csv, val_annotations.txt, metadata.csv or .jsonl), or not.
+//     (LOC_val_solution.csv, val_annotations.txt, metadata.csv, .jsonl or .parquet), or not.
 //
 // Tars with a .cls or .json beside each image are WebDataset's. Rows of lists,
 // Parquet and Arrow files have their label in a column, and their split in the

@@ -1,11 +1,16 @@
 package labelfile
 
 import (
+	"bytes"
 	"errors"
 	"testing"
 
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/source"
 )
 
@@ -118,4 +123,90 @@ func TestSample(t *testing.T) {
 			t.Errorf("%s: %q, %q", name, key, ext)
 		}
 	}
+}
+
+// parquetOf writes names and labels, "" being none, a row group a row.
+func parquetOf(t *testing.T, names, labels []string) []byte {
+	t.Helper()
+	schema := arrow.NewSchema([]arrow.Field{{Name: "file_name", Type: arrow.BinaryTypes.String}, {Name: "label", Type: arrow.BinaryTypes.String, Nullable: true}, {Name: "score", Type: arrow.PrimitiveTypes.Float32}}, nil)
+	var out bytes.Buffer
+	w, err := parquet.NewWriter(&out, schema, parquet.WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range names {
+		b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
+		b.Field(0).(*array.StringBuilder).Append(names[i])
+		if labels[i] == "" {
+			b.Field(1).AppendNull()
+		} else {
+			b.Field(1).(*array.StringBuilder).Append(labels[i])
+		}
+		b.Field(2).(*array.Float32Builder).Append(0.5)
+		if err := w.Write(b.NewRecord()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestMetadata holds that the three forms of metadata say the same.
+func TestMetadata(t *testing.T) {
+	want := &source.Table{Paths: []string{"a.jpg", "b/c.jpg", "d.jpg"}}
+	for name, b := range map[string][]byte{
+		"metadata.csv":     []byte("file_name,label\na.jpg,cat\nb/c.jpg,\nd.jpg,dog\n"),
+		"metadata.jsonl":   []byte(`{"file_name": "a.jpg", "label": "cat"}` + "\n" + `{"file_name": "b/c.jpg"}` + "\n" + `{"file_name": "d.jpg", "label": "dog"}` + "\n"),
+		"metadata.parquet": parquetOf(t, want.Paths, []string{"cat", "", "dog"}),
+	} {
+		got, err := Metadata(name, b)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var labels []string
+		for _, c := range got.Columns {
+			if c.Name == "label" {
+				for _, r := range c.Rows {
+					labels = append(labels, c.Values[r].String())
+				}
+			}
+		}
+		if d := cmp.Diff([][]string{want.Paths, {"cat", "", "dog"}}, [][]string{got.Paths, labels}); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	if got, err := Metadata("metadata.parquet", []byte("PAR1 and no more PAR1")); err == nil {
+		t.Errorf("a damaged file: %+v", got)
+	}
+}
+
+// FuzzRead holds that no bytes make a reader panic, and that what is read has names.
+func FuzzRead(f *testing.F) {
+	for _, s := range []string{"ImageId,PredictionString\na,n01751748 1 2 3 4\n", "v.JPEG\tn01751748\t0", "---\nconfigs:\n- data_files: '*'\n---\n", `{"label": 1, "synset": "n01751748"}`, "1.0", "file_name,label\na,b\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, read := range []func([]byte) (map[string]string, error){Solution, Annotations} {
+			m, err := read(b)
+			for name, synset := range m {
+				if err == nil && (name == "" || len(synset) != 9) {
+					t.Fatalf("%q is of %q", name, synset)
+				}
+			}
+		}
+		if card, err := ParseCard(b); err == nil {
+			card.SplitOf("data/train-0.parquet")
+		}
+		for _, ext := range []string{"cls", "json"} {
+			var s Sample
+			if err := s.Add(ext, b); err == nil && s.Label.Kind == source.NameLabel && s.Label.Name == "" {
+				t.Fatalf("%s: a label without a name", ext)
+			}
+		}
+		for _, name := range []string{"metadata.csv", "metadata.jsonl", "metadata.parquet"} {
+			Metadata(name, b) // source and parquet hold themselves to more
+		}
+	})
 }

@@ -1,0 +1,84 @@
+package labelfile
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/synshard/synshard/internal/parquet"
+	"github.com/synshard/synshard/source"
+)
+
+// Metadata reads Hugging Face's metadata.csv, .jsonl or .parquet: the names of files,
+// and columns of labels.
+func Metadata(name string, b []byte) (*source.Table, error) {
+	if strings.HasSuffix(name, ".parquet") {
+		lines, err := jsonLines(b)
+		if err != nil {
+			return nil, err
+		}
+		name, b = "metadata.jsonl", lines
+	}
+	return source.ParseList(name, b)
+}
+
+// maxMetadata bounds the rows of a metadata.parquet: they are held as text for a while.
+const maxMetadata = 1 << 24
+
+// jsonLines gives the plain columns of a Parquet file as the JSON lines that stand for
+// them, so that one reader knows what columns are called.
+func jsonLines(b []byte) ([]byte, error) {
+	f, err := parquet.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	if f.Rows() > maxMetadata {
+		return nil, fmt.Errorf("%d rows, more than %d", f.Rows(), maxMetadata)
+	}
+	rows := make([]map[string]any, f.Rows())
+	for i := range rows {
+		rows[i] = map[string]any{}
+	}
+	from := 0
+	for g := range f.Groups() {
+		for _, c := range f.Columns() {
+			if err := column(f, g, c, rows[from:]); err != nil {
+				return nil, fmt.Errorf("column %s: %w", strings.Join(c.Path, "."), err)
+			}
+		}
+		from += int(f.GroupRows(g))
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	for _, r := range rows {
+		if err := enc.Encode(r); err != nil {
+			return nil, err
+		}
+	}
+	return out.Bytes(), nil
+}
+
+// column adds a column's values to rows, where it is one of text or integers.
+func column(f *parquet.File, group int, c parquet.Column, rows []map[string]any) error {
+	if c.List || len(c.Path) != 1 {
+		return nil
+	}
+	switch c.Kind {
+	case parquet.Bytes:
+		return f.Strings(group, c, func(row int, values [][]byte) error {
+			if len(values) == 1 {
+				rows[row][c.Path[0]] = string(values[0])
+			}
+			return nil
+		})
+	case parquet.Int:
+		return f.Ints(group, c, func(row int, values []int64) error {
+			if len(values) == 1 {
+				rows[row][c.Path[0]] = values[0]
+			}
+			return nil
+		})
+	}
+	return nil
+}
