@@ -167,7 +167,7 @@ func stdlibZip(b []byte) (files contents, ok bool) {
 	if err != nil {
 		return nil, false
 	}
-	z.RegisterDecompressor(zipBzip2, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
+	z.RegisterDecompressor(12, func(r io.Reader) io.ReadCloser { return io.NopCloser(bzip2.NewReader(r)) })
 	files = contents{}
 	for _, m := range z.File {
 		if !m.Mode().IsRegular() {

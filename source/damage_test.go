@@ -147,21 +147,3 @@ func FuzzOpen(f *testing.F) {
 		use(ctx, p)
 	})
 }
-
-func FuzzParseList(f *testing.F) {
-	f.Add("l.csv", []byte("path,label\n\"a/1.jpg\",\"tench, Tinca tinca\"\nb/2.jpg,goldfish\n"))
-	f.Add("l.tsv", []byte("path\tlabel\na\t1\n"))
-	f.Add("l.jsonl", []byte(`{"path": "a/1.jpg", "label": 0}`))
-	f.Add("val.txt", []byte("a.jpg 1\n"))
-	f.Fuzz(func(t *testing.T, name string, b []byte) {
-		table, err := ParseList(name, b)
-		if err != nil {
-			return
-		}
-		for _, c := range table.Columns {
-			if len(c.Rows) != len(table.Paths) {
-				t.Fatalf("%d labels for %d paths", len(c.Rows), len(table.Paths))
-			}
-		}
-	})
-}

@@ -4,85 +4,15 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
-	"syscall"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // openFiles bounds the archives that are open at a time: a Set may hold
 // thousands.
 const openFiles = 64
-
-// openRegular opens a regular file and nothing else: what a name leads to may
-// be a FIFO or a device, which would hang or never end.
-func openRegular(path string) (*os.File, os.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, info, nil
-}
-
-// readSmall reads a file of at most limit bytes whole.
-func readSmall(path string, limit int64) ([]byte, error) {
-	f, info, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s: %d bytes, more than the %d that are read of such a file", path, info.Size(), limit)
-	}
-	b := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, b); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return b, nil
-}
-
-// readImage reads a file of its own. Whatever is wrong with it is its own.
-func readImage(path string, buf []byte) ([]byte, error) {
-	f, info, err := openRegular(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
-	}
-	defer f.Close()
-	if info.Size() > MaxImage {
-		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, path, tooLarge(info.Size()))
-	}
-	buf = sized(buf, info.Size())
-	if _, err := io.ReadFull(f, buf); err != nil {
-		return nil, fmt.Errorf("%w: read %s: %w", ErrUnreadable, path, unexpected(err))
-	}
-	return buf, nil
-}
-
-func tooLarge(size int64) error { return fmt.Errorf("%d bytes, more than an image has", size) }
-
-// sized gives a slice of n bytes, in buf where they fit.
-func sized(buf []byte, n int64) []byte {
-	if int64(cap(buf)) < n {
-		return make([]byte, n)
-	}
-	return buf[:n]
-}
-
-// unexpected turns an end where there should be more into io.ErrUnexpectedEOF.
-func unexpected(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
 
 // files are the archives of a Set, of which a few are open at a time.
 type files struct {
@@ -105,7 +35,7 @@ type file struct {
 
 // add opens a file for the first time.
 func (p *files) add(path string) (*file, error) {
-	f, info, err := openRegular(path)
+	f, info, err := entry.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -117,8 +47,8 @@ func (p *files) add(path string) (*file, error) {
 	return a, nil
 }
 
-// evict closes what was not used for longest, where too many are open. The
-// lock is held.
+// evict closes what was not used for longest, where too many are open. The lock
+// is held.
 func (p *files) evict() {
 	for e := p.open.Back(); e != nil && p.open.Len() > openFiles; {
 		a := e.Value.(*file)
@@ -129,8 +59,8 @@ func (p *files) evict() {
 	}
 }
 
-// shut closes the file; the lock is held. Nothing was written to it, so that
-// an error means nothing.
+// shut closes the file; the lock is held. Nothing was written to it, so that an
+// error means nothing.
 func (a *file) shut() {
 	a.f.Close()
 	a.pool.open.Remove(a.in)
@@ -169,7 +99,7 @@ func (a *file) use() (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", a.path, os.ErrClosed)
 	}
 	if a.f == nil {
-		f, info, err := openRegular(a.path)
+		f, info, err := entry.OpenRegular(a.path)
 		if err != nil {
 			return nil, err
 		}
@@ -185,10 +115,14 @@ func (a *file) use() (*os.File, error) {
 	return a.f, nil
 }
 
-func (a *file) size() int64 { return a.info.Size() }
+// Size is the file's, in bytes.
+func (a *file) Size() int64 { return a.info.Size() }
 
-// unchanged wants the path to lead to the file it led to, as it was.
-func (a *file) unchanged() error {
+// Path is the file's.
+func (a *file) Path() string { return a.path }
+
+// Unchanged wants the path to lead to the file it led to, as it was.
+func (a *file) Unchanged() error {
 	now, err := os.Stat(a.path)
 	if err != nil {
 		return err

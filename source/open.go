@@ -2,7 +2,6 @@ package source
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,16 +12,24 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/synshard/synshard/source/columns"
+	"github.com/synshard/synshard/source/entry"
+	"github.com/synshard/synshard/source/folder"
+	"github.com/synshard/synshard/source/list"
+	"github.com/synshard/synshard/source/tarfile"
+	"github.com/synshard/synshard/source/zipfile"
 )
 
-// ErrUnknown says that a file is no container of a kind that is known, and no image by its name.
+// ErrUnknown says that a file is no container of a kind that is known, and no
+// image by its name.
 var ErrUnknown = errors.New("neither a tar, a zip, Parquet, Arrow, a list of paths nor an image")
 
 // Open opens containers and lists what is in them. What each path is, its bytes
 // tell: a folder, a tar (also compressed by gzip, bzip2, xz or zstd), a zip,
-// Parquet, an Arrow file or stream, a list of paths with labels (CSV, TSV, JSONL);
-// an image by its name; "-" is Options.Stdin. Archives and files of columns in a folder
-// are opened too, as containers of their own.
+// Parquet, an Arrow file or stream, a list of paths with labels (CSV, TSV,
+// JSONL); an image by its name; "-" is Options.Stdin. Archives and files of
+// columns in a folder are opened too, as containers of their own.
 func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
 	return open(ctx, "", paths, o)
 }
@@ -42,8 +49,8 @@ func open(ctx context.Context, kind Kind, paths []string, o Options) (*Set, erro
 	return s, nil
 }
 
-// openAll opens paths in their order, and files that stand one behind the
-// other at the same time.
+// openAll opens paths in their order, and files that stand one behind the other
+// at the same time.
 func (s *Set) openAll(ctx context.Context, kind Kind, paths []string) error {
 	var files []Info
 	for _, p := range paths {
@@ -87,7 +94,8 @@ type opened struct {
 }
 
 // home is a container's place in its Set, once it has one. What the container
-// tells before goes out then, so that it is told in the order of the containers.
+// tells before goes out then, so that it is told in the order of the
+// containers.
 type home struct {
 	set    *Set
 	number int32
@@ -120,8 +128,8 @@ func (s *Set) add(o *opened) {
 		o.entries[i].Container = h.number
 	}
 	s.infos, s.containers, s.entries = append(s.infos, o.info), append(s.containers, o.container), append(s.entries, o.entries...)
-	if c, ok := o.container.(*columns); ok {
-		s.closers = append(s.closers, c.cache.close)
+	if c, ok := o.container.(*columns.Columns); ok {
+		s.closers = append(s.closers, c.Close)
 	}
 	for _, e := range h.early {
 		h.skip(e.Name, e.Reason, e.Image)
@@ -129,10 +137,11 @@ func (s *Set) add(o *opened) {
 	h.early = nil
 }
 
-// addImage adds an image to the container of the images before it, or begins one.
+// addImage adds an image to the container of the images before it, or begins
+// one.
 func (s *Set) addImage(info Info) {
 	if last := len(s.infos) - 1; last < 0 || s.infos[last].Kind != Files {
-		s.add(&opened{info: Info{Path: info.Path, Given: info.Path, Kind: Files}, container: named{}, home: &home{set: s}})
+		s.add(&opened{info: Info{Path: info.Path, Given: info.Path, Kind: Files}, container: &list.List{}, home: &home{set: s}})
 	}
 	s.entries = append(s.entries, Entry{Name: filepath.ToSlash(info.Path), Size: info.Size, Modified: info.Modified, Container: int32(len(s.infos) - 1)})
 }
@@ -143,8 +152,8 @@ const opening = 8
 
 // openFiles opens files and adds them in their order.
 func (s *Set) openFiles(ctx context.Context, kind Kind, files []Info) error {
-	list, err := s.openEach(ctx, kind, files)
-	for _, o := range list {
+	found, err := s.openEach(ctx, kind, files)
+	for _, o := range found {
 		s.add(o)
 	}
 	return err
@@ -152,7 +161,7 @@ func (s *Set) openFiles(ctx context.Context, kind Kind, files []Info) error {
 
 // openEach opens files, several at a time, and adds none.
 func (s *Set) openEach(ctx context.Context, kind Kind, files []Info) ([]*opened, error) {
-	list, errs := make([]*opened, len(files)), make([]error, len(files))
+	found, errs := make([]*opened, len(files)), make([]error, len(files))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var next atomic.Int64
@@ -160,7 +169,7 @@ func (s *Set) openEach(ctx context.Context, kind Kind, files []Info) ([]*opened,
 	for range min(opening, len(files)) {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				if list[i], errs[i] = s.openFile(ctx, kind, files[i]); errs[i] != nil {
+				if found[i], errs[i] = s.openFile(ctx, kind, files[i]); errs[i] != nil {
 					cancel() // the others; which of several errors is given depends on the order alone
 				}
 			}
@@ -176,7 +185,7 @@ func (s *Set) openEach(ctx context.Context, kind Kind, files []Info) ([]*opened,
 	if first >= 0 {
 		return nil, errs[first]
 	}
-	return list, nil
+	return found, nil
 }
 
 // containerNames are the endings of names of what is opened as a container of
@@ -194,8 +203,8 @@ func containerName(name string) bool {
 // openFolder opens a folder, and the containers in it.
 func (s *Set) openFolder(ctx context.Context, p string) error {
 	h := &home{set: s}
-	d := &folder{path: p, home: h}
-	entries, err := d.list(ctx)
+	d := folder.New(p, h.skip, containerName)
+	entries, err := d.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -207,12 +216,12 @@ func (s *Set) openFolder(ctx context.Context, p string) error {
 		}
 		return false
 	})
-	list, err := s.openEach(ctx, "", within)
+	found, err := s.openEach(ctx, "", within)
 	if err != nil {
 		return err
 	}
-	containers := list[:0]
-	for _, o := range list {
+	containers := found[:0]
+	for _, o := range found {
 		if o.plain {
 			entries = append(entries, Entry{Name: o.info.Within, Size: o.info.Size, Modified: o.info.Modified})
 		} else {
@@ -244,7 +253,7 @@ func (s *Set) openPipe(kind Kind) error {
 		return fmt.Errorf("standard input: only a tar can be read from a pipe, no %s", kind)
 	}
 	h := &home{set: s}
-	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: Tar, Sequential: true}, container: &tarStream{path: "standard input", home: h, pipe: in}, home: h})
+	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: Tar, Sequential: true}, container: tarfile.NewPipe("standard input", in, h.skip), home: h})
 	return nil
 }
 
@@ -260,8 +269,8 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 	if err != nil {
 		return nil, err
 	}
-	info.Size, info.Modified = a.size(), a.info.ModTime().UnixNano()
-	head := make([]byte, min(headBytes, a.size()))
+	info.Size, info.Modified = a.Size(), a.info.ModTime().UnixNano()
+	head := make([]byte, min(headBytes, a.Size()))
 	if _, err := a.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s: %w", info.Path, err)
 	}
@@ -277,8 +286,8 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 	}
 	info.Kind = is
 	o := &opened{info: info, home: &home{set: s}}
-	err = s.openKind(ctx, o, a, compression(head) >= 0)
-	if errors.Is(err, errNoImages) && info.Within != "" {
+	err = s.openKind(ctx, o, a, tarfile.Compressed(head))
+	if errors.Is(err, columns.ErrNoImages) && info.Within != "" {
 		o.plain, err = true, nil
 	}
 	return o, err
@@ -290,44 +299,70 @@ func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (er
 	case Tar:
 		if packed {
 			o.info.Sequential = true
-			t := &tarStream{path: a.path, home: o.home, file: a}
-			o.container = t
-			return t.check()
+			o.container, err = tarfile.NewStream(a, o.home.skip)
+			break
 		}
-		t := &tarFile{file: a, home: o.home}
+		t := tarfile.New(a, o.home.skip)
 		o.container = t
-		o.entries, err = t.list(ctx, s.options.Deep)
+		o.entries, err = t.List(ctx, s.options.Deep)
 	case Zip:
-		z := &zipFile{file: a, home: o.home}
+		z := zipfile.New(a, o.home.skip)
 		o.container = z
-		o.entries, err = z.list(ctx)
+		o.entries, err = z.List(ctx)
 	case List:
-		l := &listFile{file: a, dir: filepath.Dir(a.path)}
+		l := list.New(a)
 		o.container = l
-		o.entries, err = l.list(ctx, &o.info)
+		o.entries, o.info.Columns, err = l.Entries(ctx)
 	case Parquet, Arrow:
-		open := openParquet
-		if o.info.Kind == Arrow {
-			open = openArrow
-		}
-		if o.container, o.entries, err = openColumns(ctx, a, open, &o.info); err != nil {
-			err = fmt.Errorf("%s: %w", a.path, marked(err))
-		}
+		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a)
+	}
+	if err == nil {
+		o.label()
 	}
 	return err
 }
 
-// kindOfHead tells a container's kind by the bytes at its beginning; "": they are none that is known.
+// label takes the entries' labels from the best of the columns.
+func (o *opened) label() {
+	best := entry.Best(o.info.Columns)
+	if best < 0 {
+		return
+	}
+	c := &o.info.Columns[best]
+	o.info.LabelColumn, o.info.ClassNames = c.Name, c.ClassNames
+	for i := range o.entries {
+		o.entries[i].Label = c.Values[c.Rows[i]]
+	}
+}
+
+// OpenPaths opens the images whose paths r lists, a line each, or each ended by
+// a zero byte. Paths are relative to the working directory, the order is the
+// list's, and nothing is dropped but empty lines.
+func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, error) {
+	paths, err := list.ReadPaths(ctx, r, zero)
+	if err != nil {
+		return nil, err
+	}
+	l, entries, err := list.Paths(ctx, paths)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{options: o, files: &files{}}
+	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: List}, container: l, entries: entries, home: &home{set: s}})
+	return s, nil
+}
+
+// kindOfHead tells a container's kind by the bytes at its beginning; "": they
+// are none that is known.
 func kindOfHead(head []byte) Kind {
-	begins := func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }
 	switch {
-	case begins("PAR1"), begins("PARE"):
+	case columns.IsParquet(head):
 		return Parquet
-	case begins("ARROW1"), begins("FEA1"), begins("\xff\xff\xff\xff") && len(head) >= 8 && head[7] == 0:
+	case columns.IsArrow(head):
 		return Arrow
-	case begins("PK\x03\x04"), begins("PK\x05\x06"), begins("PK00PK\x03\x04"), begins("PK\x07\x08PK\x03\x04"):
+	case zipfile.IsZip(head):
 		return Zip
-	case compression(head) >= 0, isTarHeader(head), len(head) >= 2*tarBlock && len(bytes.Trim(head, "\x00")) == 0:
+	case tarfile.Compressed(head), tarfile.IsTar(head):
 		return Tar
 	}
 	return ""
@@ -337,13 +372,13 @@ func kindOfHead(head []byte) Kind {
 // zip behind other bytes. Any text is a list where a list is wanted.
 func kindOfName(path string, head []byte, wanted Kind) Kind {
 	switch {
-	case wanted == List && isText(head):
+	case wanted == List && list.IsText(head):
 		return List
 	case ImageName(path):
 		return Files
 	case strings.EqualFold(filepath.Ext(path), ".zip"), wanted == Zip:
 		return Zip
-	case looksLikeList(path, head):
+	case list.LooksLike(path, head):
 		return List
 	}
 	return ""

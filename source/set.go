@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-
 	"sync"
+
+	"github.com/synshard/synshard/source/columns"
+	"github.com/synshard/synshard/source/entry"
 )
 
 // Set is open containers and what they hold. Its methods may be called from
@@ -21,29 +23,31 @@ type Set struct {
 	skipping sync.Mutex
 }
 
-// container reads what is of one container.
+// container reads what is in one container.
 type container interface {
-	// read gives an entry's bytes, in buf where they fit. Errors name the entry and the container.
-	read(e *Entry, buf []byte) ([]byte, error)
-	// each calls f with entries of this container in the order given.
-	each(ctx context.Context, entries []Entry, f visit) error
-	// walk reads a Sequential container; others are read with each.
-	walk(ctx context.Context, f func(Entry, io.Reader) error) error
-	// unchanged wants the container's file to be what it was.
-	unchanged() error
+	entry.Reader
+	// Each calls f with entries of this container in the order given.
+	Each(ctx context.Context, entries []Entry, f entry.Visit) error
+	// Unchanged wants the container's file to be what it was.
+	Unchanged() error
+}
+
+// walker is a Sequential container.
+type walker interface {
+	Walk(ctx context.Context, f func(Entry, io.Reader) error) error
 }
 
 // Infos describes the containers, in the order of the paths given. The caller
 // must not change it.
 func (s *Set) Infos() []Info { return s.infos }
 
-// Entries lists what is in the containers that are not Sequential: by container, then
-// by the bytes of the names; lists and files of columns in the order of their
-// rows. Junk is not among them. The caller must not change it.
+// Entries lists what is in the containers that are not Sequential: by
+// container, then by the bytes of the names; lists and files of columns in the
+// order of their rows. Junk is not among them. The caller must not change it.
 func (s *Set) Entries() []Entry { return s.entries }
 
-// Read gives an entry's bytes, in buf where they fit.
-// An image that cannot be had is ErrUnreadable; damage to its container is ErrCorrupt.
+// Read gives an entry's bytes, in buf where they fit. An image that cannot be
+// had is ErrUnreadable; damage to its container is ErrCorrupt.
 func (s *Set) Read(e Entry, buf []byte) ([]byte, error) {
 	c, err := s.of(&e)
 	if err != nil {
@@ -52,7 +56,7 @@ func (s *Set) Read(e Entry, buf []byte) ([]byte, error) {
 	if e.Archive {
 		return nil, fmt.Errorf("%s: %s: an archive within the archive is no single image", s.infos[e.Container].Path, e.Name)
 	}
-	return c.read(&e, buf[:0])
+	return c.Read(&e, buf[:0])
 }
 
 // Each calls f with the entries in the order given, which is cheap where it is
@@ -73,7 +77,12 @@ func (s *Set) Each(ctx context.Context, entries []Entry, f func(e Entry, b []byt
 		if err != nil {
 			return err
 		}
-		if err := c.each(ctx, entries[:n], f); err != nil {
+		number := entries[0].Container
+		err = c.Each(ctx, entries[:n], func(e Entry, b []byte, err error) error {
+			e.Container = number // of members of an archive, too
+			return f(e, b, err)
+		})
+		if err != nil {
 			return err
 		}
 		entries = entries[n:]
@@ -89,28 +98,33 @@ func (s *Set) Group(e Entry) (group int, bytes int64) {
 	if err != nil {
 		return -1, 0
 	}
-	if rows, ok := c.(*columns); ok {
-		g, _ := rows.group(e.place)
-		return g, rows.groupBytes(g)
+	if rows, ok := c.(*columns.Columns); ok {
+		g, _ := rows.Group(e.Place)
+		return g, rows.GroupBytes(g)
 	}
 	return -1, 0
 }
 
 // Walk reads a Sequential container front to back and calls f with every entry,
-// those of tars within it too. The reader gives Entry.Size bytes and is valid during the call; f
-// need not read it. A pipe can be walked once.
+// those of tars within it too. The reader gives Entry.Size bytes and is valid
+// during the call; f need not read it. A pipe can be walked once.
 func (s *Set) Walk(ctx context.Context, container int, f func(Entry, io.Reader) error) error {
-	if container < 0 || container >= len(s.infos) || !s.infos[container].Sequential {
-		return fmt.Errorf("container %d is not one that is read front to back", container)
+	if container >= 0 && container < len(s.infos) {
+		if w, ok := s.containers[container].(walker); ok {
+			return w.Walk(ctx, func(e Entry, r io.Reader) error {
+				e.Container = int32(container)
+				return f(e, r)
+			})
+		}
 	}
-	return s.containers[container].walk(ctx, f)
+	return fmt.Errorf("container %d is not one that is read front to back", container)
 }
 
-// Unchanged wants the files of archives, lists and columns to be what they were when
-// they were opened.
+// Unchanged wants the files of archives, lists and columns to be what they were
+// when they were opened.
 func (s *Set) Unchanged() error {
 	for _, c := range s.containers {
-		if err := c.unchanged(); err != nil {
+		if err := c.Unchanged(); err != nil {
 			return err
 		}
 	}
@@ -124,9 +138,6 @@ func (s *Set) Close() error {
 	}
 	return s.files.close()
 }
-
-// visit is what Each calls.
-type visit = func(e Entry, b []byte, err error) error
 
 func (s *Set) of(e *Entry) (container, error) {
 	if e.Container < 0 || int(e.Container) >= len(s.containers) {

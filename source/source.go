@@ -8,97 +8,53 @@
 package source
 
 import (
-	"errors"
 	"io"
-	"strconv"
-	"strings"
+
+	"github.com/synshard/synshard/source/entry"
+	"github.com/synshard/synshard/source/list"
 )
 
-// ErrUnreadable marks an image whose bytes cannot be had, though its container
-// is sound: a file that is gone or may not be read, a row without bytes, more
-// bytes than MaxImage. It is that image's error and not the run's.
-var ErrUnreadable = errors.New("unreadable")
+// What containers are made of is package entry's, so that each reader can be a
+// package of its own; here are its names for those who read.
+type (
+	Entry     = entry.Entry
+	Label     = entry.Label
+	LabelKind = entry.LabelKind
+	Column    = entry.Column
+	Skip      = entry.Skip
+	Table     = list.Table
+)
 
-// ErrCorrupt marks a container that is damaged: truncated, or not what its
-// own headers say. What was read from it may not be all there was.
-var ErrCorrupt = errors.New("data corrupt")
-
-// corrupt marks another package's error as ErrCorrupt, which its text says already.
-type corrupt struct{ error }
-
-func (c corrupt) Unwrap() error        { return c.error }
-func (c corrupt) Is(target error) bool { return target == ErrCorrupt }
-
-// MaxImage bounds the bytes of one entry, so that a damaged length cannot ask
-// for all memory.
-const MaxImage = 1 << 30
-
-// Entry is one file, member or row of a container, known before its bytes are
-// read.
-type Entry struct {
-	// Name is the entry's name in its container, with forward slashes and
-	// without "." or ".." elements or a slash at its beginning: the path below a
-	// folder, a member's name, a path as a list has it (that one as it
-	// stands), the path column of a row, or "row-00000017" where a row has none. A
-	// member of a tar within a tar is "a.tar/b.jpg". The bytes are those of
-	// the container and may not be UTF-8.
-	Name string
-	// Size is in bytes; -1 where it is not known before it is read (a row).
-	Size int64
-	// Modified is the time of change in Unix nanoseconds; 0 where it is not known.
-	Modified int64
-	// Label is what the container says of the class beside the name.
-	Label Label
-	// Container is the place of the entry's container in Set.Infos.
-	Container int32
-	// Archive marks a tar within a tar that was not listed: it stands for all
-	// entries in it, to which Set.Each expands it.
-	Archive bool
-
-	place int64 // what it means is its container's
-}
-
-// LabelKind says what a Label holds.
-type LabelKind uint8
-
-// The kinds of labels.
+// See package entry.
 const (
-	NoLabel     LabelKind = iota // nothing is said
-	NumberLabel                  // a place in a list of classes, as it stands: it may be -1
-	NameLabel                    // a name: a synset's id, words, anything
+	NoLabel     = entry.NoLabel
+	NumberLabel = entry.NumberLabel
+	NameLabel   = entry.NameLabel
+	MaxImage    = entry.MaxImage
+	JunkReason  = entry.JunkReason
 )
 
-// Label is what a column, or a file beside an image, says of its class. The
-// zero Label says nothing.
-type Label struct {
-	Kind   LabelKind
-	Number int64  // of a NumberLabel
-	Name   string // of a NameLabel, never empty
-}
+// See package entry.
+var (
+	ErrUnreadable = entry.ErrUnreadable
+	ErrCorrupt    = entry.ErrCorrupt
+)
 
-// ParseLabel reads a label from text, without the white space around it. Nothing is NoLabel; a decimal
-// integer without leading zeros is a NumberLabel, also with a fraction of
-// zeros ("3.0", as data frames with holes write it); all else is a NameLabel.
-func ParseLabel(s string) Label {
-	s = strings.TrimSpace(s)
-	if s == "" {
-		return Label{}
-	}
-	whole, fraction, point := strings.Cut(s, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	if err == nil && strconv.FormatInt(n, 10) == whole && (!point || fraction != "" && strings.Trim(fraction, "0") == "") {
-		return Label{Kind: NumberLabel, Number: n}
-	}
-	return Label{Kind: NameLabel, Name: s}
-}
+// Junk says whether a name in a container is nobody's data: see entry.Junk.
+func Junk(name string) bool { return entry.Junk(name) }
 
-// String is the label as text; "" for NoLabel.
-func (l Label) String() string {
-	if l.Kind == NumberLabel {
-		return strconv.FormatInt(l.Number, 10)
-	}
-	return l.Name
-}
+// ImageName says whether a name ends as an image's does: see entry.ImageName.
+func ImageName(name string) bool { return entry.ImageName(name) }
+
+// UnsupportedImage gives the format of images that are known and not decoded:
+// see entry.UnsupportedImage.
+func UnsupportedImage(name string) string { return entry.UnsupportedImage(name) }
+
+// ParseLabel reads a label from text: see entry.ParseLabel.
+func ParseLabel(s string) Label { return entry.ParseLabel(s) }
+
+// ParseList reads a list of paths: see list.Parse.
+func ParseList(name string, b []byte) (*Table, error) { return list.Parse(name, b) }
 
 // Kind is what a container is.
 type Kind string
@@ -119,14 +75,15 @@ type Info struct {
 	// Path is the container's, "-" for standard input; of images given one by
 	// one, the first of them.
 	Path string
-	// Given and Within say how a container was found in a folder: the
-	// folder's path as the caller gave it, and the place below it, with slashes. Archives and files of
-	// columns in a folder are containers of their own, which follow the
-	// folder's. Of a path that the caller gave, Given is Path and Within is "".
+	// Given and Within say how a container was found in a folder: the folder's
+	// path as the caller gave it, and the place below it, with slashes.
+	// Archives and files of columns in a folder are containers of their own,
+	// which follow the folder's. Of a path that the caller gave, Given is Path
+	// and Within is "".
 	Given, Within string
 	Kind          Kind
-	// Sequential marks what can only be read front to back, a compressed tar
-	// or a pipe: its entries are not listed. See Set.Walk.
+	// Sequential marks what can only be read front to back, a compressed tar or
+	// a pipe: its entries are not listed. See Set.Walk.
 	Sequential bool
 	// ClassNames are the names of Entry.Label's numbers in order, where the
 	// container holds them (a ClassLabel of Hugging Face's metadata); nil: it
@@ -142,26 +99,6 @@ type Info struct {
 	Size, Modified int64
 }
 
-// Column is a column that may say the class of each row.
-type Column struct {
-	Name       string
-	ClassNames []string // as Info.ClassNames, of this column
-	Values     []Label  // the values that occur, in the order of their first rows
-	Rows       []int32  // of each entry of the container, in order: its place in Values
-}
-
-// Skip is something that a container leaves out by itself: junk, a dead link, a
-// link out of the tree, a loop, a device, a member that cannot be read.
-type Skip struct {
-	Container int32
-	Name      string // as Entry.Name
-	Reason    string // lower case, without a full stop
-	Image     bool   // its name is an image's, and it is not junk: an image may be lost
-}
-
-// JunkReason is the Reason of a Skip that leaves out junk.
-const JunkReason = "left behind by an operating system or a hidden file"
-
 // Options say how containers are opened.
 type Options struct {
 	// Stdin is what the path "-" is: an archive, read front to back.
@@ -170,7 +107,7 @@ type Options struct {
 	// entry, with Archive set.
 	Deep bool
 	// OnSkip is told of everything that a container leaves out by itself. It is
-	// called while containers are opened, and by Set.Each and Set.Walk of what is in the
-	// archives that were not listed; one call at a time.
+	// called while containers are opened, and by Set.Each and Set.Walk of what
+	// is in the archives that were not listed; one call at a time.
 	OnSkip func(Skip)
 }

@@ -219,6 +219,14 @@ func gzipped(b []byte) []byte {
 	return out.Bytes()
 }
 
+// What tars are told by, as in package tarfile.
+const (
+	tarBlock  = 512
+	maxGap    = 4 << 20
+	tooDeep   = "an archive in an archive in an archive: unpack the outermost first"
+	noEndMark = "the archive has no mark at its end: if it was cut off there, members are missing"
+)
+
 var classes = contents{"n01440764/a.JPEG": "one", "n01440764/b.JPEG": "", "n01443537/a.JPEG": strings.Repeat("x", 5000), "notes.txt": "n"}
 
 func TestSameTreeInEveryContainer(t *testing.T) {
@@ -305,7 +313,7 @@ func TestTarLinks(t *testing.T) {
 	left := skips{
 		"n1/dead.jpg": "a link to n1/none.jpg, which is not there (image)",
 		"n1/out.jpg":  "a link out of the archive, to ../../etc/passwd (image)", "n1/abs.jpg": "a link out of the archive, to /n2/b.jpg (image)",
-		"n1/x.jpg": errChain.Error() + " (image)", "n1/y.jpg": errChain.Error() + " (image)",
+		"n1/x.jpg": "a link that leads to itself" + " (image)", "n1/y.jpg": "a link that leads to itself" + " (image)",
 		"n1/up": "a link to a directory that it is in", "n1/fifo.jpg": "a FIFO (image)", "null": "a device",
 		"../n6.jpg": "its name leads out of the archive (image)",
 	}
@@ -328,20 +336,6 @@ func TestTarLinks(t *testing.T) {
 	check(t, want2, left2, Options{}, write(t, "a.tar", outer))
 	check(t, want2, left2, Options{Deep: true}, write(t, "a.tar", outer))
 	check(t, want2, left2, Options{}, write(t, "a.tgz", gzipped(outer)))
-}
-
-func TestTarLinkBomb(t *testing.T) {
-	files := contents{"d0/a.jpg": "a"}
-	headers := []tar.Header{{Name: "d0/a.jpg"}}
-	for i := range 64 {
-		for j := range 4 {
-			headers = append(headers, tar.Header{Name: fmt.Sprintf("d%d/%d", i+1, j), Typeflag: tar.TypeSymlink, Linkname: fmt.Sprintf("../d%d", i)})
-		}
-	}
-	p := write(t, "a.tar", tarOf(t, headers, files))
-	defer func(was int) { maxLinked = was }(maxLinked)
-	maxLinked = 10000
-	refused(t, p, "its links lead to more than")
 }
 
 func TestTruncatedTar(t *testing.T) {

@@ -1,6 +1,10 @@
-package source
+// Package columns reads images that are rows of Parquet or Arrow files. Which
+// columns hold images, names and labels is told by what they are called and by
+// Hugging Face's metadata.
+package columns
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -13,15 +17,17 @@ import (
 
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/internal/parquet"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // imageColumns are what columns of images are called, best first: of bytes, or
 // of a struct of bytes and path, as Hugging Face has it.
 var imageColumns = []string{"image", "img", "imagebytes", "imgbytes", "bytes", "jpg", "jpeg", "png", "webp", "imagedata", "data", "content", "picture", "photo"}
 
-// keyColumns are what columns of names are called in files that hold the
-// images themselves, best first.
-var keyColumns = append(slices.Clone(pathColumns), "key", "imageid", "id", "name")
+// keyColumns are what columns of names are called in files that hold the images
+// themselves, best first.
+var keyColumns = append(slices.Clone(entry.PathColumns), "key", "imageid", "id", "name")
 
 // leaf is a column of plain values, of a file or of a struct in it.
 type leaf struct {
@@ -46,16 +52,17 @@ type rowFile interface {
 	leaves() []leaf
 	groups() []int64 // rows of each
 	metadata(key string) string
-	// texts and numbers call f with each row of a group; ok is false where there is nothing.
+	// texts and numbers call f with each row of a group; ok is false where
+	// there is nothing.
 	texts(group int, l *leaf, f func(b []byte, ok bool) error) error
 	numbers(group int, l *leaf, f func(n int64, ok bool) error) error
 	// again gives a reader of its own, for one goroutine.
 	again() (rowFile, error)
 }
 
-// columns is the images of a file of columns. An entry's place is its row.
-type columns struct {
-	*file
+// Columns is the images of a file of columns. An entry's Place is its row.
+type Columns struct {
+	entry.File
 	rows   rowFile // for listing and reading at random
 	starts []int64 // first row of each group, and the number of all
 	image  leaf
@@ -65,53 +72,84 @@ type columns struct {
 // maxSpareRows is how many rows without bytes of their own a file may have.
 const maxSpareRows = 1 << 16
 
-// openColumns lists the rows: names and labels are read, images are not.
-func openColumns(ctx context.Context, a *file, open func(*file) (rowFile, error), info *Info) (*columns, []Entry, error) {
-	rows, err := open(a)
+// Open opens a Parquet or an Arrow file and lists the rows: names and labels
+// are read, images are not. What labels there are stands in the columns given.
+func Open(ctx context.Context, f entry.File) (*Columns, []entry.Entry, []entry.Column, error) {
+	c, entries, labels, err := open(ctx, f)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, fmt.Errorf("%s: %w", f.Path(), marked(err))
 	}
-	c := &columns{file: a, rows: rows, starts: []int64{0}}
+	return c, entries, labels, nil
+}
+
+func open(ctx context.Context, f entry.File) (*Columns, []entry.Entry, []entry.Column, error) {
+	rows, err := openRows(f)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	c := &Columns{File: f, rows: rows, starts: []int64{0}}
 	for _, n := range rows.groups() {
 		total := c.starts[len(c.starts)-1] + n
-		if n < 0 || total > a.size()+maxSpareRows { // an image has a byte at least
-			return nil, nil, fmt.Errorf("%w: %d rows in %d bytes", ErrCorrupt, total, a.size())
+		if n < 0 || total > f.Size()+maxSpareRows { // an image has a byte at least
+			return nil, nil, nil, fmt.Errorf("%w: %d rows in %d bytes", entry.ErrCorrupt, total, f.Size())
 		}
 		c.starts = append(c.starts, total)
 	}
 	features, err := readFeatures(rows.metadata("huggingface"))
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	found, err := choose(rows.leaves(), features)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	c.image = found.image
 	c.cache = newBlocks(c)
 	if err := c.holdsImages(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	entries := make([]Entry, c.starts[len(c.starts)-1])
+	entries := make([]entry.Entry, c.starts[len(c.starts)-1])
 	for i := range entries {
-		entries[i] = Entry{Size: -1, place: int64(i)}
+		entries[i] = entry.Entry{Size: -1, Place: int64(i)}
 	}
 	if err := c.names(ctx, found.name, entries); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
+	var labels []entry.Column
 	for _, l := range found.labels {
 		column, err := c.labels(ctx, &l, features[l.path[0]].Names)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		info.Columns = append(info.Columns, column)
+		labels = append(labels, column)
 	}
-	label(entries, info)
-	return c, entries, nil
+	return c, entries, labels, nil
 }
 
-// errNoImages says that a file of columns is something else.
-var errNoImages = errors.New("no column of images")
+// openRows tells the formats by their first bytes.
+func openRows(f entry.File) (rowFile, error) {
+	var head [8]byte
+	n, err := f.ReadAt(head[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if IsParquet(head[:n]) {
+		return openParquet(f)
+	}
+	return openArrow(f)
+}
+
+// IsParquet says whether a file begins as Parquet does, also where it is
+// encrypted.
+func IsParquet(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("PAR1")) || bytes.HasPrefix(head, []byte("PARE"))
+}
+
+// IsArrow says whether a file begins as an Arrow file or stream does.
+func IsArrow(head []byte) bool { return arrowipc.Magic(head) }
+
+// ErrNoImages says that a file of columns is something else.
+var ErrNoImages = errors.New("no column of images")
 
 // chosen are the columns that matter.
 type chosen struct {
@@ -129,7 +167,7 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 		if l.kind != leafBytes || len(l.path) > 2 || len(l.path) == 2 && l.path[1] != "bytes" {
 			continue
 		}
-		r := rank(l.path[0], imageColumns)
+		r := entry.Rank(l.path[0], imageColumns)
 		if r < 0 {
 			if len(l.path) == 1 && features[l.path[0]].Type != "Image" {
 				continue
@@ -143,7 +181,7 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 	}
 	switch {
 	case image < 0:
-		return out, fmt.Errorf("%w among %s: want image as a struct of bytes and path, or bytes called image, jpg, png ...", errNoImages, columnNames(all))
+		return out, fmt.Errorf("%w among %s: want image as a struct of bytes and path, or bytes called image, jpg, png ...", ErrNoImages, columnNames(all))
 	case best == len(imageColumns) && len(images) > 1:
 		return out, fmt.Errorf("several columns may be the images: %s", strings.Join(images, ", "))
 	}
@@ -156,10 +194,10 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 		case len(l.path) == 2 && l.path[0] == top && len(out.image.path) == 2 && l.path[1] == "path" && l.text():
 			out.name, key = l, -1
 		case len(l.path) == 1 && i != image:
-			if r := rank(strings.Trim(l.path[0], "_"), keyColumns); r >= 0 && r < key && l.text() {
+			if r := entry.Rank(strings.Trim(l.path[0], "_"), keyColumns); r >= 0 && r < key && l.text() {
 				out.name, key = l, r
 			}
-			if l.kind != leafOther && (rank(l.path[0], labelColumns) >= 0 || features[l.path[0]].Type == "ClassLabel") {
+			if l.kind != leafOther && (entry.Rank(l.path[0], entry.LabelColumns) >= 0 || features[l.path[0]].Type == "ClassLabel") {
 				out.labels = append(out.labels, *l)
 			}
 		}
@@ -211,7 +249,7 @@ func readFeatures(text string) (map[string]feature, error) {
 }
 
 // eachRow calls f with the rows of all groups.
-func (c *columns) eachRow(ctx context.Context, l *leaf, read func(group int) error) error {
+func (c *Columns) eachRow(ctx context.Context, l *leaf, read func(group int) error) error {
 	for g := range len(c.starts) - 1 {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -224,7 +262,7 @@ func (c *columns) eachRow(ctx context.Context, l *leaf, read func(group int) err
 }
 
 // names gives the rows their names: those of a column, or their numbers.
-func (c *columns) names(ctx context.Context, l *leaf, entries []Entry) error {
+func (c *Columns) names(ctx context.Context, l *leaf, entries []entry.Entry) error {
 	at := 0
 	note := func(b []byte, ok bool) error {
 		if at == len(entries) {
@@ -253,24 +291,24 @@ func (c *columns) names(ctx context.Context, l *leaf, entries []Entry) error {
 
 // labels reads a column of labels. Text is a name even where it is digits; the
 // column's type says so.
-func (c *columns) labels(ctx context.Context, l *leaf, classNames []string) (Column, error) {
-	out := newColumn(l.String(), classNames)
+func (c *Columns) labels(ctx context.Context, l *leaf, classNames []string) (entry.Column, error) {
+	out := entry.NewColumn(l.String(), classNames)
 	err := c.eachRow(ctx, l, func(g int) error {
 		if l.kind == leafNumber {
 			return c.rows.numbers(g, l, func(n int64, ok bool) error {
 				if !ok {
-					out.add(Label{})
+					out.Add(entry.Label{})
 				} else {
-					out.add(Label{Kind: NumberLabel, Number: n})
+					out.Add(entry.Label{Kind: entry.NumberLabel, Number: n})
 				}
 				return nil
 			})
 		}
 		return c.rows.texts(g, l, func(b []byte, ok bool) error {
 			if !ok || len(b) == 0 {
-				out.add(Label{})
+				out.Add(entry.Label{})
 			} else {
-				out.add(Label{Kind: NameLabel, Name: string(b)})
+				out.Add(entry.Label{Kind: entry.NameLabel, Name: string(b)})
 			}
 			return nil
 		})
@@ -284,9 +322,9 @@ func (c *columns) labels(ctx context.Context, l *leaf, classNames []string) (Col
 // errEnough ends the reading of a group.
 var errEnough = errors.New("enough")
 
-// holdsImages looks at the first image, where a column's type does not say
-// that it is one: paths may lie in a column called image.
-func (c *columns) holdsImages() error {
+// holdsImages looks at the first image, where a column's type does not say that
+// it is one: paths may lie in a column called image.
+func (c *Columns) holdsImages() error {
 	if len(c.image.path) == 2 {
 		return nil
 	}
@@ -296,7 +334,7 @@ func (c *columns) holdsImages() error {
 			continue
 		}
 		err := c.rows.texts(g, &c.image, func(b []byte, ok bool) error {
-			paths = ok && len(b) < 4096 && ImageName(string(b))
+			paths = ok && len(b) < 4096 && entry.ImageName(string(b))
 			return errEnough
 		})
 		if err != nil && err != errEnough {
@@ -310,40 +348,40 @@ func (c *columns) holdsImages() error {
 	return nil
 }
 
-// groupBytes is about how many bytes a group has: as the file says, or else by
+// GroupBytes is about how many bytes a group has: as the file says, or else by
 // its share of the rows.
-func (c *columns) groupBytes(g int) int64 {
+func (c *Columns) GroupBytes(g int) int64 {
 	if p, ok := c.rows.(*parquetFile); ok {
 		return p.GroupBytes(g)
 	}
 	all := c.starts[len(c.starts)-1]
-	return int64(float64(c.size()) * float64(c.starts[g+1]-c.starts[g]) / float64(all))
+	return int64(float64(c.Size()) * float64(c.starts[g+1]-c.starts[g]) / float64(all))
 }
 
-// group gives the group of a row, and the row in it.
-func (c *columns) group(row int64) (group int, at int) {
+// Group gives the group of a row, and the row in it.
+func (c *Columns) Group(row int64) (group int, at int) {
 	g := sort.Search(len(c.starts)-1, func(i int) bool { return c.starts[i+1] > row })
 	return g, int(row - c.starts[g])
 }
 
-func (c *columns) noBytes(e *Entry) error {
-	return fmt.Errorf("%w: %s: row %d has no bytes", ErrUnreadable, c.path, e.place)
+func (c *Columns) noBytes(e *entry.Entry) error {
+	return fmt.Errorf("%w: %s: row %d has no bytes", entry.ErrUnreadable, c.Path(), e.Place)
 }
 
 // checked gives the image of a row, or what is wrong with it.
-func (c *columns) checked(e *Entry, b []byte, ok bool) ([]byte, error) {
+func (c *Columns) checked(e *entry.Entry, b []byte, ok bool) ([]byte, error) {
 	switch {
 	case !ok:
 		return nil, c.noBytes(e)
-	case len(b) > MaxImage:
-		return nil, fmt.Errorf("%w: %s: row %d: %w", ErrUnreadable, c.path, e.place, tooLarge(int64(len(b))))
+	case len(b) > entry.MaxImage:
+		return nil, fmt.Errorf("%w: %s: row %d: %w", entry.ErrUnreadable, c.Path(), e.Place, entry.TooLarge(int64(len(b))))
 	}
 	return b, nil
 }
 
-func (c *columns) wrap(err error) error { return fmt.Errorf("%s: %w", c.path, marked(err)) }
+func (c *Columns) wrap(err error) error { return fmt.Errorf("%s: %w", c.Path(), marked(err)) }
 
-// marked makes what the readers of columns call damage ErrCorrupt.
+// marked makes what the readers of columns call damage entry.ErrCorrupt.
 func marked(err error) error {
 	if errors.Is(err, arrowipc.ErrCorrupt) || errors.Is(err, parquet.ErrCorrupt) {
 		return corrupt{err}
@@ -351,17 +389,18 @@ func marked(err error) error {
 	return err
 }
 
-// each reads the groups of the entries once, where entries stand in the order of their rows.
-func (c *columns) each(ctx context.Context, entries []Entry, f visit) error {
-	if !slices.IsSortedFunc(entries, func(a, b Entry) int { return cmp.Compare(a.place, b.place) }) {
-		return eachRead(ctx, c, entries, f)
+// Each reads the groups of the entries once, where entries stand in the order
+// of their rows.
+func (c *Columns) Each(ctx context.Context, entries []entry.Entry, f entry.Visit) error {
+	if !slices.IsSortedFunc(entries, func(a, b entry.Entry) int { return cmp.Compare(a.Place, b.Place) }) {
+		return entry.EachRead(ctx, c, entries, f)
 	}
 	rows, err := c.rows.again()
 	if err != nil {
 		return c.wrap(err)
 	}
 	for len(entries) > 0 {
-		g, _ := c.group(entries[0].place)
+		g, _ := c.Group(entries[0].Place)
 		if entries, err = c.eachOf(ctx, rows, g, entries, f); err != nil {
 			return err
 		}
@@ -370,21 +409,21 @@ func (c *columns) each(ctx context.Context, entries []Entry, f visit) error {
 }
 
 // eachOf calls f with the entries of a group, and gives the others.
-func (c *columns) eachOf(ctx context.Context, rows rowFile, g int, entries []Entry, f visit) ([]Entry, error) {
+func (c *Columns) eachOf(ctx context.Context, rows rowFile, g int, entries []entry.Entry, f entry.Visit) ([]entry.Entry, error) {
 	var stop error
 	row := c.starts[g]
 	err := rows.texts(g, &c.image, func(b []byte, ok bool) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for len(entries) > 0 && entries[0].place == row {
+		for len(entries) > 0 && entries[0].Place == row {
 			b, err := c.checked(&entries[0], b, ok)
 			if stop = f(entries[0], b, err); stop != nil {
 				return stop
 			}
 			entries = entries[1:]
 		}
-		if row++; len(entries) == 0 || entries[0].place >= c.starts[g+1] {
+		if row++; len(entries) == 0 || entries[0].Place >= c.starts[g+1] {
 			return errEnough
 		}
 		return nil
@@ -395,9 +434,17 @@ func (c *columns) eachOf(ctx context.Context, rows rowFile, g int, entries []Ent
 	case err == errEnough:
 		return entries, nil
 	case err == nil:
-		err = fmt.Errorf("%w: row %d is not there", ErrCorrupt, row)
+		err = fmt.Errorf("%w: row %d is not there", entry.ErrCorrupt, row)
 	}
 	return nil, c.wrap(err)
 }
 
-func (c *columns) walk(context.Context, func(Entry, io.Reader) error) error { return errNotSequential }
+// Close leaves what is being read.
+func (c *Columns) Close() { c.cache.close() }
+
+// corrupt marks another package's error as ErrCorrupt, which its text says
+// already.
+type corrupt struct{ error }
+
+func (c corrupt) Unwrap() error        { return c.error }
+func (c corrupt) Is(target error) bool { return target == entry.ErrCorrupt }

@@ -1,10 +1,11 @@
-package source
+// Package folder lists directories as a source of images: links are followed as
+// people use them, and nothing that is no file is opened.
+package folder
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -12,22 +13,32 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // folderReaders is how many directories are listed at a time, which pays where
 // a file server takes its time with each name.
 const folderReaders = 8
 
-// folder is a directory and what is below it.
-type folder struct {
-	path string
-	*home
+// Folder is a directory and what is below it.
+type Folder struct {
+	path      string
+	skip      entry.SkipFunc
+	container func(name string) bool
 }
 
-// list gives the files below the folder, by name. Links are followed: to
-// directories unless they lead back to where they are; to files of the tree, and to images
-// wherever they are. All else is told.
-func (d *folder) list(ctx context.Context) ([]Entry, error) {
+// New gives the folder at path, of which skip is told what is left out.
+// container knows the names of archives and files of columns, which links may
+// lead to wherever they are.
+func New(path string, skip entry.SkipFunc, container func(name string) bool) *Folder {
+	return &Folder{path, skip, container}
+}
+
+// List gives the files below the folder, by name. Links are followed: to
+// directories unless they lead back to where they are; to files of the tree,
+// and to images wherever they are. All else is told.
+func (d *Folder) List(ctx context.Context) ([]entry.Entry, error) {
 	root, err := os.Stat(d.path)
 	if err != nil {
 		return nil, err
@@ -46,11 +57,11 @@ func (d *folder) list(ctx context.Context) ([]Entry, error) {
 	if l.err != nil {
 		return nil, l.err
 	}
-	slices.SortFunc(l.skips, func(a, b Skip) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(l.skips, func(a, b entry.Skip) int { return strings.Compare(a.Name, b.Name) })
 	for _, s := range l.skips {
 		d.skip(s.Name, s.Reason, s.Image)
 	}
-	return l.entries, sortEntries(d.path, l.entries)
+	return l.entries, entry.SortByName(d.path, l.entries)
 }
 
 // directory is one to be listed. Its info and those above it tell loops.
@@ -66,7 +77,7 @@ const maxLinksDeep = 8
 
 // listing is the work of listing a folder.
 type listing struct {
-	d    *folder
+	d    *Folder
 	ctx  context.Context
 	real string // the root without links
 
@@ -74,8 +85,8 @@ type listing struct {
 	more    sync.Cond
 	todo    []directory
 	working int
-	entries []Entry
-	skips   []Skip
+	entries []entry.Entry
+	skips   []entry.Skip
 	err     error
 }
 
@@ -108,13 +119,13 @@ func (l *listing) work() {
 
 // found is what one directory holds.
 type found struct {
-	entries []Entry
-	skips   []Skip
+	entries []entry.Entry
+	skips   []entry.Skip
 	below   []directory
 }
 
 func (f *found) skip(name, reason string, image bool) {
-	f.skips = append(f.skips, Skip{Name: name, Reason: reason, Image: image})
+	f.skips = append(f.skips, entry.Skip{Name: name, Reason: reason, Image: image})
 }
 
 func (l *listing) directory(dir *directory) (out found, err error) {
@@ -128,8 +139,8 @@ func (l *listing) directory(dir *directory) (out found, err error) {
 			return out, l.ctx.Err()
 		}
 		name := path.Join(dir.name, e.Name())
-		if junkElement(e.Name()) {
-			out.skip(name, JunkReason, false)
+		if entry.Junk(e.Name()) {
+			out.skip(name, entry.JunkReason, false)
 			continue
 		}
 		if err := l.one(dir, e, name, &out); err != nil {
@@ -152,7 +163,7 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 	}
 	switch {
 	case err != nil && link:
-		out.skip(name, "a link that leads nowhere", maybeImages(name))
+		out.skip(name, "a link that leads nowhere", entry.MaybeImages(name))
 	case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 	case err != nil:
 		return err
@@ -170,11 +181,11 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 			out.below = append(out.below, next)
 		}
 	case !info.Mode().IsRegular():
-		out.skip(name, "not a regular file: "+kindOf(info.Mode()), ImageName(name))
+		out.skip(name, "not a regular file: "+entry.KindOf(info.Mode()), entry.ImageName(name))
 	case link && !l.mayRead(p, name):
-		out.skip(name, "a link out of the folder to what is not called as an image is", ImageName(name))
+		out.skip(name, "a link out of the folder to what is not called as an image is", entry.ImageName(name))
 	default:
-		out.entries = append(out.entries, Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano()})
+		out.entries = append(out.entries, entry.Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano()})
 	}
 	return nil
 }
@@ -189,17 +200,8 @@ func (d *directory) loop(info fs.FileInfo) bool {
 	return false
 }
 
-func kindOf(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeNamedPipe != 0:
-		return "a FIFO"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	}
-	return "a device"
-}
-
-// contains says whether a directory that a link leads to is above the whole tree.
+// contains says whether a directory that a link leads to is above the whole
+// tree.
 func (l *listing) contains(link string) bool {
 	to, err := realPath(link)
 	if err != nil {
@@ -219,9 +221,9 @@ func realPath(p string) (string, error) {
 }
 
 // mayRead says whether a link leads to a file that is of this tree, or that an
-// image may be: one that is called so, or an object of a store that names objects
-// by their content, where the link has the image's name. A link to anything
-// else would put a file into a dataset that nobody gave.
+// image may be: one that is called so, or an object of a store that names
+// objects by their content, where the link has the image's name. A link to
+// anything else would put a file into a dataset that nobody gave.
 func (l *listing) mayRead(p, name string) bool {
 	to, err := realPath(p)
 	if err != nil {
@@ -230,40 +232,28 @@ func (l *listing) mayRead(p, name string) bool {
 	if rel, err := filepath.Rel(l.real, to); err == nil && filepath.IsLocal(rel) {
 		return true
 	}
-	return ImageName(to) || containerName(to) || contentName(filepath.Base(to))
+	return entry.ImageName(to) || l.d.container(to) || contentName(filepath.Base(to))
 }
 
-// contentName knows a name that is a digest in hexadecimal digits, of 128 bits or more.
+// contentName knows a name that is a digest in hexadecimal digits, of 128 bits
+// or more.
 func contentName(s string) bool {
 	return len(s) >= 30 && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-func (d *folder) read(e *Entry, buf []byte) ([]byte, error) {
-	return readImage(filepath.Join(d.path, filepath.FromSlash(e.Name)), buf)
+// Read gives a file's bytes. Whatever is wrong with it is its own.
+func (d *Folder) Read(e *entry.Entry, buf []byte) ([]byte, error) {
+	return entry.ReadImage(filepath.Join(d.path, filepath.FromSlash(e.Name)), buf)
 }
 
-func (d *folder) each(ctx context.Context, entries []Entry, f visit) error {
-	return eachRead(ctx, d, entries, f)
+// Each reads files in the order given.
+func (d *Folder) Each(ctx context.Context, entries []entry.Entry, f entry.Visit) error {
+	return entry.EachRead(ctx, d, entries, f)
 }
 
-// eachRead reads one entry after the other.
-func eachRead(ctx context.Context, c container, entries []Entry, f visit) error {
-	var buf []byte
-	for i := range entries {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := give(c, &entries[i], &buf, f); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (d *folder) walk(context.Context, func(Entry, io.Reader) error) error { return errNotSequential }
-
-// unchanged has nothing to ask: a folder's files are each their own, with their times.
-func (d *folder) unchanged() error {
+// Unchanged has nothing to ask: a folder's files are each their own, with their
+// times.
+func (d *Folder) Unchanged() error {
 	if _, err := os.Stat(d.path); err != nil {
 		return fmt.Errorf("the folder is gone: %w", err)
 	}

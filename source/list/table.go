@@ -1,4 +1,4 @@
-package source
+package list
 
 import (
 	"bufio"
@@ -11,12 +11,14 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // table is a list that is being read.
 type table struct {
 	paths   []string
-	columns []*columnOf
+	columns []*entry.ColumnOf
 }
 
 // text reads fields that are separated by sep: see separator.
@@ -59,7 +61,7 @@ func (t *table) text(ctx context.Context, in *bufio.Reader, sep rune) error {
 		case len(record) != len(first):
 			return fmt.Errorf("line %d has %d fields and the first one %d", line, len(record), len(first))
 		}
-		if len(t.paths) == 1 && !ImageName(t.paths[0]) && ImageName(record[path]) && len(first) > 1 {
+		if len(t.paths) == 1 && !entry.ImageName(t.paths[0]) && entry.ImageName(record[path]) && len(first) > 1 {
 			return fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(first, string(sep)))
 		}
 		if record[path] == "" {
@@ -67,17 +69,17 @@ func (t *table) text(ctx context.Context, in *bufio.Reader, sep rune) error {
 		}
 		t.paths = append(t.paths, record[path])
 		for i, at := range labels {
-			t.columns[i].add(ParseLabel(record[at]))
+			t.columns[i].Add(entry.ParseLabel(record[at]))
 		}
 	}
 }
 
-// heading finds the columns in a list's first record, and says whether that is a heading
-// and no row.
+// heading finds the columns in a list's first record, and says whether that is
+// a heading and no row.
 func (t *table) heading(record []string) (path int, labels []int, heading bool, err error) {
 	path = -1
 	for i, name := range record {
-		if r := rank(name, pathColumns); r >= 0 && (path < 0 || r < rank(record[path], pathColumns)) {
+		if r := entry.Rank(name, entry.PathColumns); r >= 0 && (path < 0 || r < entry.Rank(record[path], entry.PathColumns)) {
 			path = i
 		}
 	}
@@ -88,24 +90,24 @@ func (t *table) heading(record []string) (path int, labels []int, heading bool, 
 		case len(record) == 1:
 			return 0, nil, false, nil
 		}
-		if ImageName(record[1]) && !ImageName(record[0]) {
+		if entry.ImageName(record[1]) && !entry.ImageName(record[0]) {
 			path = 1
 		} else {
 			path = 0
 		}
-		t.columns = []*columnOf{newColumn("label", nil)}
+		t.columns = []*entry.ColumnOf{entry.NewColumn("label", nil)}
 		return path, []int{1 - path}, false, nil
 	}
 	for i, name := range record {
-		if i != path && (len(record) == 2 || rank(name, labelColumns) >= 0) {
-			labels, t.columns = append(labels, i), append(t.columns, newColumn(strings.TrimSpace(name), nil))
+		if i != path && (len(record) == 2 || entry.Rank(name, entry.LabelColumns) >= 0) {
+			labels, t.columns = append(labels, i), append(t.columns, entry.NewColumn(strings.TrimSpace(name), nil))
 		}
 	}
 	return path, labels, true, nil
 }
 
-// lines gives a line's one field, or the two of a path and what is behind the last space. Empty lines and
-// comments are passed over.
+// lines gives a line's one field, or the two of a path and what is behind the
+// last space. Empty lines and comments are passed over.
 func lines(in *bufio.Reader, spaces bool) func() ([]string, int, error) {
 	n := 0
 	return func() ([]string, int, error) {
@@ -135,7 +137,7 @@ func lines(in *bufio.Reader, spaces bool) func() ([]string, int, error) {
 // json reads an object a line. Its keys are the columns; a row may lack labels,
 // and not its path.
 func (t *table) json(ctx context.Context, in *bufio.Reader) error {
-	path, byName := "", map[string]*columnOf{}
+	path, byName := "", map[string]*entry.ColumnOf{}
 	for n := 1; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -154,12 +156,12 @@ func (t *table) json(ctx context.Context, in *bufio.Reader) error {
 		}
 	}
 	for _, c := range t.columns {
-		c.pad(len(t.paths))
+		c.Pad(len(t.paths))
 	}
 	return nil
 }
 
-func (t *table) object(b []byte, path *string, byName map[string]*columnOf) error {
+func (t *table) object(b []byte, path *string, byName map[string]*entry.ColumnOf) error {
 	var row map[string]json.RawMessage
 	if err := json.Unmarshal(b, &row); err != nil {
 		return err
@@ -171,7 +173,7 @@ func (t *table) object(b []byte, path *string, byName map[string]*columnOf) erro
 	slices.Sort(keys)
 	if *path == "" {
 		for _, key := range keys {
-			if r := rank(key, pathColumns); r >= 0 && (*path == "" || r < rank(*path, pathColumns)) {
+			if r := entry.Rank(key, entry.PathColumns); r >= 0 && (*path == "" || r < entry.Rank(*path, entry.PathColumns)) {
 				*path = key
 			}
 		}
@@ -184,7 +186,7 @@ func (t *table) object(b []byte, path *string, byName map[string]*columnOf) erro
 		return fmt.Errorf("%s: %w", *path, err)
 	}
 	for _, key := range keys {
-		if key == *path || rank(key, labelColumns) < 0 {
+		if key == *path || entry.Rank(key, entry.LabelColumns) < 0 {
 			continue
 		}
 		text, err := jsonText(row[key])
@@ -192,17 +194,18 @@ func (t *table) object(b []byte, path *string, byName map[string]*columnOf) erro
 			return fmt.Errorf("%s: %w", key, err)
 		}
 		if byName[key] == nil {
-			byName[key] = newColumn(key, nil)
+			byName[key] = entry.NewColumn(key, nil)
 			t.columns = append(t.columns, byName[key])
 		}
-		byName[key].pad(len(t.paths))
-		byName[key].add(ParseLabel(text))
+		byName[key].Pad(len(t.paths))
+		byName[key].Add(entry.ParseLabel(text))
 	}
 	t.paths = append(t.paths, name)
 	return nil
 }
 
-// jsonPath reads a path, which may be that of Hugging Face's {"bytes": null, "path": ...}.
+// jsonPath reads a path, which may be that of Hugging Face's {"bytes": null,
+// "path": ...}.
 func jsonPath(raw json.RawMessage) (string, error) {
 	var object struct {
 		Path string `json:"path"`

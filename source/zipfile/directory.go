@@ -1,4 +1,4 @@
-package source
+package zipfile
 
 import (
 	"bufio"
@@ -9,6 +9,8 @@ import (
 	"io"
 	"io/fs"
 	"time"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // The directory of a zip is read here rather than by archive/zip, which keeps
@@ -89,7 +91,8 @@ func findDirectory(r io.ReaderAt, size int64) (d zipDirectory, err error) {
 	return d, nil
 }
 
-// end64 reads the record of archives with more than 16 and 32 bits hold, where there is one.
+// end64 reads the record of archives with more than 16 and 32 bits hold, where
+// there is one.
 func (d *zipDirectory) end64(r io.ReaderAt, where int64) (int64, error) {
 	var locator [20]byte
 	if where < 20 {
@@ -160,7 +163,7 @@ func (d *zipDirectory) header(b []byte, in io.Reader) (*zipHeader, error) {
 	name, extra, comment := int(le.Uint16(b[28:])), int(le.Uint16(b[30:])), int(le.Uint16(b[32:]))
 	rest := make([]byte, name+extra+comment)
 	if _, err := io.ReadFull(in, rest); err != nil {
-		return nil, unexpected(err)
+		return nil, entry.Unexpected(err)
 	}
 	h.name, h.extra = string(rest[:name]), rest[name:name+extra]
 	h.modified = dosTime(le.Uint16(b[14:]), le.Uint16(b[12:]))
@@ -172,7 +175,8 @@ func (d *zipDirectory) header(b []byte, in io.Reader) (*zipHeader, error) {
 	return h, nil
 }
 
-// fields reads the extra fields: sizes of more than 32 bits (1), the time in Unix's seconds (0x5455).
+// fields reads the extra fields: sizes of more than 32 bits (1), the time in
+// Unix's seconds (0x5455).
 func (h *zipHeader) fields() {
 	for id, b := range extraFields(h.extra) {
 		switch {
@@ -188,7 +192,7 @@ func (h *zipHeader) fields() {
 			long(&offset)
 			h.offset = int64(offset)
 		case id == 0x5455 && len(b) >= 5 && b[0]&1 != 0:
-			h.modified = unixNano(time.Unix(int64(int32(le.Uint32(b[1:]))), 0))
+			h.modified = entry.UnixNano(time.Unix(int64(int32(le.Uint32(b[1:]))), 0))
 		}
 	}
 }
@@ -207,12 +211,13 @@ func extraFields(b []byte) func(func(uint16, []byte) bool) {
 	}
 }
 
-// dosTime is a time of MS-DOS, which says nothing of zones: two seconds, minutes and hours of a day; days, months and years since 1980.
+// dosTime is a time of MS-DOS, which says nothing of zones: two seconds,
+// minutes and hours of a day; days, months and years since 1980.
 func dosTime(date, clock uint16) int64 {
 	if date == 0 {
 		return 0
 	}
-	return unixNano(time.Date(int(date>>9)+1980, time.Month(date>>5&15), int(date&31), int(clock>>11), int(clock>>5&63), int(clock&31)*2, 0, time.UTC))
+	return entry.UnixNano(time.Date(int(date>>9)+1980, time.Month(date>>5&15), int(date&31), int(clock>>11), int(clock>>5&63), int(clock&31)*2, 0, time.UTC))
 }
 
 // mode is the kind of file, where the system that wrote the record has kinds.

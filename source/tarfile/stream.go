@@ -1,4 +1,4 @@
-package source
+package tarfile
 
 import (
 	"bufio"
@@ -14,10 +14,12 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
-// compressions are those that a tar may have, by the bytes with which they begin.
-// Each reads several streams one behind the other as one.
+// compressions are those that a tar may have, by the bytes with which they
+// begin. Each reads several streams one behind the other as one.
 var compressions = []struct {
 	name, magic string
 	open        func(io.Reader) (io.ReadCloser, error)
@@ -40,7 +42,12 @@ var compressions = []struct {
 // maxWindow is what zstd itself accepts without an option.
 const maxWindow = 128 << 20
 
-// compression gives the place in compressions of what a file begins with, or -1.
+// Compressed says whether a file begins as one of the compressions that a tar
+// may have.
+func Compressed(head []byte) bool { return compression(head) >= 0 }
+
+// compression gives the place in compressions of what a file begins with, or
+// -1.
 func compression(head []byte) int {
 	for i := range compressions {
 		if strings.HasPrefix(string(head), compressions[i].magic) {
@@ -50,24 +57,33 @@ func compression(head []byte) int {
 	return -1
 }
 
-// tarStream is a tar that can only be read front to back: a pipe, or a
-// compressed file.
-type tarStream struct {
-	path string
-	*home
-	file *file         // nil for a pipe
+// Stream is a tar that can only be read front to back: a pipe, or a compressed
+// file.
+type Stream struct {
+	name string
+	file entry.File    // nil for a pipe
 	pipe *bufio.Reader // nil where there is a file, or when it was read
+	skip entry.SkipFunc
 }
 
-var errNotSequential = errors.New("not an archive that is read front to back")
+// NewStream gives a compressed tar. What is in it must be one.
+func NewStream(f entry.File, skip entry.SkipFunc) (*Stream, error) {
+	t := &Stream{name: f.Path(), file: f, skip: skip}
+	return t, t.check()
+}
+
+// NewPipe gives a tar that is read once, compressed or not.
+func NewPipe(name string, r *bufio.Reader, skip entry.SkipFunc) *Stream {
+	return &Stream{name: name, pipe: r, skip: skip}
+}
 
 // open gives the tar's bytes, unpacked.
-func (t *tarStream) open() (io.ReadCloser, error) {
+func (t *Stream) open() (io.ReadCloser, error) {
 	in := t.pipe
 	if t.file != nil {
-		in = bufio.NewReaderSize(io.NewSectionReader(t.file, 0, t.file.size()), 1<<20)
+		in = bufio.NewReaderSize(io.NewSectionReader(t.file, 0, t.file.Size()), 1<<20)
 	} else if t.pipe = nil; in == nil {
-		return nil, fmt.Errorf("%s: a pipe is read once", t.path)
+		return nil, fmt.Errorf("%s: a pipe is read once", t.name)
 	}
 	head, err := in.Peek(8)
 	if err != nil && err != io.EOF {
@@ -79,7 +95,7 @@ func (t *tarStream) open() (io.ReadCloser, error) {
 	}
 	r, err := compressions[i].open(in)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, compressions[i].name, unexpected(err))
+		return nil, fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, compressions[i].name, entry.Unexpected(err))
 	}
 	return unpacked{r, compressions[i].name}, nil
 }
@@ -93,24 +109,24 @@ type unpacked struct {
 func (u unpacked) Read(b []byte) (int, error) {
 	n, err := u.ReadCloser.Read(b)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %s: %w", ErrCorrupt, u.name, err)
+		err = fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, u.name, err)
 	}
 	return n, err
 }
 
-// walk calls f with every file of the tar and of the tars in it. What links
+// Walk calls f with every file of the tar and of the tars in it. What links
 // lead to comes last, for which the archive is read twice more: a pipe's links
 // are told instead.
-func (t *tarStream) walk(ctx context.Context, f func(Entry, io.Reader) error) error {
+func (t *Stream) Walk(ctx context.Context, f func(entry.Entry, io.Reader) error) error {
 	var links []member
 	seen := names{}
 	err := t.pass(ctx, t.skip, func(m *member, r io.Reader) error {
-		if m.link != "" {
+		if m.To != "" {
 			links = append(links, *m)
 			return nil
 		}
 		if seen.again(m.Name) {
-			return twice(t.path, m.Name)
+			return entry.Twice(t.name, m.Name)
 		}
 		return f(m.Entry, r)
 	})
@@ -119,7 +135,7 @@ func (t *tarStream) walk(ctx context.Context, f func(Entry, io.Reader) error) er
 	}
 	if t.file == nil {
 		for i := range links {
-			t.skip(links[i].Name, "a link, which cannot be followed in a pipe", maybeImages(links[i].Name))
+			t.skip(links[i].Name, "a link, which cannot be followed in a pipe", entry.MaybeImages(links[i].Name))
 		}
 		return nil
 	}
@@ -140,13 +156,14 @@ func (n names) again(name string) bool {
 	return again
 }
 
-// linked calls f with what links lead to, in the order in which it lies in the archive.
-func (t *tarStream) linked(ctx context.Context, links []member, f func(Entry, io.Reader) error) error {
+// linked calls f with what links lead to, in the order in which it lies in the
+// archive.
+func (t *Stream) linked(ctx context.Context, links []member, f func(entry.Entry, io.Reader) error) error {
 	told := func(string, string, bool) {} // in the first pass
-	var files []Entry
+	var files []entry.Entry
 	err := t.pass(ctx, told, func(m *member, _ io.Reader) error {
-		if m.link == "" {
-			m.place = int64(len(files))
+		if m.To == "" {
+			m.Place = int64(len(files))
 			files = append(files, m.Entry)
 		}
 		return nil
@@ -154,30 +171,30 @@ func (t *tarStream) linked(ctx context.Context, links []member, f func(Entry, io
 	if err != nil {
 		return err
 	}
-	found, err := follow(files, links, t.skip)
+	found, err := entry.Follow(files, links, t.skip)
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.path, err)
+		return fmt.Errorf("%s: %w", t.name, err)
 	}
 	seen := names{}
 	for i := range files {
 		seen.again(files[i].Name)
 	}
-	wanted := map[int64][]Entry{}
+	wanted := map[int64][]entry.Entry{}
 	for _, e := range found {
 		if seen.again(e.Name) {
-			return twice(t.path, e.Name)
+			return entry.Twice(t.name, e.Name)
 		}
-		wanted[e.place] = append(wanted[e.place], e)
+		wanted[e.Place] = append(wanted[e.Place], e)
 	}
 	var buf []byte
 	at := int64(-1)
 	return t.pass(ctx, told, func(m *member, r io.Reader) error {
-		if m.link != "" {
+		if m.To != "" {
 			return nil
 		}
 		at++
 		names := wanted[at]
-		if len(names) == 1 || m.Size > MaxImage && len(names) > 0 {
+		if len(names) == 1 || m.Size > entry.MaxImage && len(names) > 0 {
 			return f(names[0], r)
 		}
 		for i, e := range names {
@@ -197,7 +214,7 @@ func (t *tarStream) linked(ctx context.Context, links []member, f func(Entry, io
 
 // pass reads the archive once, for files and links. Tars in it are read
 // through. An error of f is returned as it is.
-func (t *tarStream) pass(ctx context.Context, skip func(name, reason string, image bool), f func(*member, io.Reader) error) error {
+func (t *Stream) pass(ctx context.Context, skip entry.SkipFunc, f func(*member, io.Reader) error) error {
 	in, err := t.open()
 	if err != nil {
 		return err
@@ -205,8 +222,7 @@ func (t *tarStream) pass(ctx context.Context, skip func(name, reason string, ima
 	defer in.Close()
 	var stop error
 	visit := func(m *member, r io.Reader) error {
-		m.Container = t.number
-		stop = f(m, memberReader{r, t.path, m.Name})
+		stop = f(m, memberReader{r, t.name, m.Name})
 		return stop
 	}
 	outer := &tarWalk{in: newStream(in), skip: skip}
@@ -227,12 +243,13 @@ func (t *tarStream) pass(ctx context.Context, skip func(name, reason string, ima
 		err = errors.New("no files in it; is it a tar?")
 	}
 	if err != nil && stop == nil {
-		err = fmt.Errorf("%s: %w", t.path, err)
+		err = fmt.Errorf("%s: %w", t.name, err)
 	}
 	return err
 }
 
-// memberReader names what is read where reading ends in an error: the caller returns it as its own.
+// memberReader names what is read where reading ends in an error: the caller
+// returns it as its own.
 type memberReader struct {
 	io.Reader
 	path, name string
@@ -246,36 +263,39 @@ func (m memberReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (t *tarStream) read(e *Entry, _ []byte) ([]byte, error) {
-	return nil, fmt.Errorf("%s: %s: the archive is read front to back only", t.path, e.Name)
+// Read is an error: the archive is not read in place.
+func (t *Stream) Read(e *entry.Entry, _ []byte) ([]byte, error) {
+	return nil, fmt.Errorf("%s: %s: the archive is read front to back only", t.name, e.Name)
 }
 
-func (t *tarStream) each(_ context.Context, entries []Entry, _ visit) error {
-	_, err := t.read(&entries[0], nil)
+// Each is an error, as Read is.
+func (t *Stream) Each(_ context.Context, entries []entry.Entry, _ entry.Visit) error {
+	_, err := t.Read(&entries[0], nil)
 	return err
 }
 
-func (t *tarStream) unchanged() error {
+// Unchanged wants the file to be what it was; a pipe is.
+func (t *Stream) Unchanged() error {
 	if t.file == nil {
 		return nil
 	}
-	return t.file.unchanged()
+	return t.file.Unchanged()
 }
 
 // check wants a compressed file to hold a tar.
-func (t *tarStream) check() error {
+func (t *Stream) check() error {
 	r, err := t.open()
 	if err != nil {
-		return fmt.Errorf("%s: %w", t.path, err)
+		return fmt.Errorf("%s: %w", t.name, err)
 	}
 	defer r.Close()
 	head := make([]byte, 2*tarBlock)
 	n, err := io.ReadFull(r, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return fmt.Errorf("%s: %w", t.path, err)
+		return fmt.Errorf("%s: %w", t.name, err)
 	}
-	if head = head[:n]; !isTarHeader(head) && len(bytes.Trim(head, "\x00")) > 0 {
-		return fmt.Errorf("%s: it is compressed, and what is in it is no tar: unpack it", t.path)
+	if head = head[:n]; !isHeader(head) && len(bytes.Trim(head, "\x00")) > 0 {
+		return fmt.Errorf("%s: it is compressed, and what is in it is no tar: unpack it", t.name)
 	}
 	return nil
 }

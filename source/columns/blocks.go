@@ -1,10 +1,12 @@
-package source
+package columns
 
 import (
 	"container/list"
 	"fmt"
 	"iter"
 	"sync"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 const (
@@ -17,11 +19,11 @@ const (
 	farBack = 4 * blockRows
 )
 
-// blocks reads a file's images at random. Rows are asked for nearly in order, by
-// several at a time: one reader goes forward through the file, and what it read last
-// is kept for those who come a little later.
+// blocks reads a file's images at random. Rows are asked for nearly in order,
+// by several at a time: one reader goes forward through the file, and what it
+// read last is kept for those who come a little later.
 type blocks struct {
-	c *columns
+	c *Columns
 
 	mu    sync.Mutex
 	kept  list.List // of *block, newest in front
@@ -46,7 +48,7 @@ type image struct {
 	ok bool
 }
 
-func newBlocks(c *columns) *blocks { return &blocks{c: c, at: -1} }
+func newBlocks(c *Columns) *blocks { return &blocks{c: c, at: -1} }
 
 // read gives a row's image, which the caller must not change.
 func (k *blocks) read(row int64) (image, error) {
@@ -57,7 +59,7 @@ func (k *blocks) read(row int64) (image, error) {
 			return b.images[row-b.from], nil
 		}
 	}
-	if g, _ := k.c.group(row); k.at < 0 || g != k.group || row < k.at {
+	if g, _ := k.c.Group(row); k.at < 0 || g != k.group || row < k.at {
 		k.end()
 		if err := k.begin(g); err != nil {
 			return image{}, err
@@ -99,7 +101,7 @@ func (k *blocks) begin(g int) error {
 	return nil
 }
 
-var errRowsMissing = fmt.Errorf("%w: rows are missing", ErrCorrupt)
+var errRowsMissing = fmt.Errorf("%w: rows are missing", entry.ErrCorrupt)
 
 // block reads the next images. Those far in front of a row are passed over.
 func (k *blocks) block(row int64) (*block, error) {
@@ -141,8 +143,9 @@ func (k *blocks) close() {
 	k.kept.Init()
 }
 
-func (c *columns) read(e *Entry, buf []byte) ([]byte, error) {
-	im, err := c.cache.read(e.place)
+// Read gives a row's image.
+func (c *Columns) Read(e *entry.Entry, buf []byte) ([]byte, error) {
+	im, err := c.cache.read(e.Place)
 	if err != nil {
 		return nil, c.wrap(err)
 	}

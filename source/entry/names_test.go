@@ -1,4 +1,4 @@
-package source
+package entry
 
 import (
 	"testing"
@@ -51,13 +51,13 @@ func TestParseLabel(t *testing.T) {
 
 func TestCleanName(t *testing.T) {
 	for name, want := range map[string]string{"a/b.jpg": "a/b.jpg", "./a//b.jpg": "a/b.jpg", "/a/b": "a/b", "a/./b": "a/b", "caf\xe9/b": "caf\xe9/b"} {
-		if got, ok := cleanName(name); !ok || got != want {
-			t.Errorf("cleanName(%q) = %q, %v, want %q", name, got, ok, want)
+		if got, ok := CleanName(name); !ok || got != want {
+			t.Errorf("CleanName(%q) = %q, %v, want %q", name, got, ok, want)
 		}
 	}
 	for _, name := range []string{"..", "a/../b", "../a", "", "/", "./."} {
-		if _, ok := cleanName(name); ok {
-			t.Errorf("cleanName(%q) is ok", name)
+		if _, ok := CleanName(name); ok {
+			t.Errorf("CleanName(%q) is ok", name)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package source
+package tarfile
 
 import (
 	"archive/tar"
@@ -11,6 +11,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 const (
@@ -21,16 +23,13 @@ const (
 	maxGap = 4 << 20
 )
 
-// member is what a tar says of one file or link.
-type member struct {
-	Entry        // Name, Size, Modified, Archive and, in place of a file, its place: see tarPlace
-	link  string // what a link leads to, from the root of the archive; "": it is a file
-}
+// member is what a tar says of one file or, with To, of a link.
+type member = entry.Link
 
 // A file's place in a tar: where its bytes lie, or, where they do not lie
 // together (a sparse file), -1 minus where the headers before them begin.
-func sparsePlace(start int64) int64    { return -1 - start }
-func (e *Entry) sparse() (int64, bool) { return -1 - e.place, e.place < 0 }
+func sparsePlace(start int64) int64                { return -1 - start }
+func sparse(e *entry.Entry) (start int64, ok bool) { return -1 - e.Place, e.Place < 0 }
 
 // tarInput is what a tar is read from, in place or front to back.
 type tarInput interface {
@@ -93,7 +92,7 @@ func (w *window) fill() error {
 		return nil
 	}
 	w.buf = w.buf[:0]
-	return unexpected(err)
+	return entry.Unexpected(err)
 }
 
 // Seek lets archive/tar pass over contents. It never seeks from the end.
@@ -151,13 +150,14 @@ func (s *stream) end() int64 { return -1 }
 // them.
 type tarWalk struct {
 	in     tarInput
-	prefix string                                // of names: that of the tar it is in, and a slash
-	skip   func(name, reason string, image bool) // names with the prefix
-	last   string                                // the member at which it is
-	found  bool                                  // there was a member
+	prefix string         // of names: that of the tar it is in, and a slash
+	skip   entry.SkipFunc // names with the prefix
+	last   string         // the member at which it is
+	found  bool           // there was a member
 }
 
-// each calls f with every file and link; r reads a file's bytes during the call.
+// each calls f with every file and link; r reads a file's bytes during the
+// call.
 func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error) error {
 	for {
 		t := tar.NewReader(w.in)
@@ -186,7 +186,8 @@ func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error
 	}
 }
 
-// one calls f with what a header says, which began at start, and gives where the next one begins.
+// one calls f with what a header says, which began at start, and gives where
+// the next one begins.
 func (w *tarWalk) one(h *tar.Header, t *tar.Reader, start int64, f func(*member, io.Reader) error) (next int64, err error) {
 	at := w.in.pos()
 	m := w.member(h, start)
@@ -199,11 +200,11 @@ func (w *tarWalk) one(h *tar.Header, t *tar.Reader, start int64, f func(*member,
 	if m == nil {
 		return next, nil
 	}
-	sparse := m.link == "" && m.place < 0
-	if m.link == "" {
+	sparse := m.To == "" && m.Place < 0
+	if m.To == "" {
 		w.last = m.Name
 		if end := w.in.end(); end >= 0 && !sparse && m.Size > end-at {
-			return 0, fmt.Errorf("%w: member %s: it is truncated: %d of %d bytes are there", ErrCorrupt, m.Name, end-at, m.Size)
+			return 0, fmt.Errorf("%w: member %s: it is truncated: %d of %d bytes are there", entry.ErrCorrupt, m.Name, end-at, m.Size)
 		}
 	}
 	if err := f(m, t); err != nil {
@@ -224,14 +225,15 @@ const noEndMark = "the archive has no mark at its end: if it was cut off there, 
 
 func roundUp(at int64) int64 { return (at + tarBlock - 1) &^ (tarBlock - 1) }
 
-// damage says where an archive is damaged. Errors of what it is read from stay what they are.
+// damage says where an archive is damaged. Errors of what it is read from stay
+// what they are.
 func (w *tarWalk) damage(err error) error {
 	after := "at its beginning"
 	if w.last != "" {
 		after = "after member " + w.last
 	}
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
-		return fmt.Errorf("%w: %s: %w", ErrCorrupt, after, err)
+		return fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, after, err)
 	}
 	return fmt.Errorf("%s: %w", after, err)
 }
@@ -243,17 +245,17 @@ func (w *tarWalk) member(h *tar.Header, start int64) *member {
 	case tar.TypeDir, tar.TypeXGlobalHeader, 'V', 'D': // a volume's label, a directory's contents
 		return nil
 	}
-	name, ok := cleanName(h.Name)
-	m := &member{Entry: Entry{Name: w.prefix + name, Size: h.Size, Modified: unixNano(h.ModTime), place: w.in.pos()}}
+	name, ok := entry.CleanName(h.Name)
+	m := &member{Entry: entry.Entry{Name: w.prefix + name, Size: h.Size, Modified: entry.UnixNano(h.ModTime), Place: w.in.pos()}}
 	out := func(reason string) *member {
-		w.skip(m.Name, reason, ImageName(name))
+		w.skip(m.Name, reason, entry.ImageName(name))
 		return nil
 	}
 	switch {
 	case !ok:
 		return out("its name leads out of the archive")
-	case Junk(name):
-		w.skip(m.Name, JunkReason, false)
+	case entry.Junk(name):
+		w.skip(m.Name, entry.JunkReason, false)
 		return nil
 	}
 	switch h.Typeflag {
@@ -267,15 +269,15 @@ func (w *tarWalk) member(h *tar.Header, start int64) *member {
 			w.skip(m.Name, "an archive within the archive that is stored as a sparse file", true)
 			return nil
 		case sparse:
-			m.place = sparsePlace(start)
+			m.Place = sparsePlace(start)
 		}
 	case tar.TypeLink, tar.TypeSymlink:
-		to, ok := linkTarget(path.Dir(name), h.Linkname, h.Typeflag == tar.TypeLink)
+		to, ok := entry.LinkTarget(path.Dir(name), h.Linkname, h.Typeflag == tar.TypeLink)
 		if !ok {
-			w.skip(m.Name, "a link out of the archive, to "+h.Linkname, maybeImages(name))
+			w.skip(m.Name, "a link out of the archive, to "+h.Linkname, entry.MaybeImages(name))
 			return nil
 		}
-		m.Size, m.link = 0, w.prefix+to
+		m.Size, m.To = 0, w.prefix+to
 	case tar.TypeChar, tar.TypeBlock:
 		return out("a device")
 	case tar.TypeFifo:
@@ -316,9 +318,9 @@ func (w *tarWalk) gap() (more bool, err error) {
 			return false, nil
 		case len(bytes.Trim(b, "\x00")) > 0:
 			if zeros := w.in.pos() - from; zeros > maxGap {
-				return false, fmt.Errorf("%w: after member %s: %d zero bytes and then others: a hole", ErrCorrupt, w.last, zeros)
+				return false, fmt.Errorf("%w: after member %s: %d zero bytes and then others: a hole", entry.ErrCorrupt, w.last, zeros)
 			}
-			if isTarHeader(b) {
+			if isHeader(b) {
 				return true, nil
 			}
 			return false, w.trailing()
@@ -341,9 +343,9 @@ func (w *tarWalk) trailing() error {
 	return nil
 }
 
-// isTarHeader says whether a block has the checksum of a tar's header. Old
-// writers added up signed bytes.
-func isTarHeader(b []byte) bool {
+// isHeader says whether a block has the checksum of a tar's header. Old writers
+// added up signed bytes.
+func isHeader(b []byte) bool {
 	const from, to = 148, 156
 	if len(b) < tarBlock {
 		return false
@@ -361,4 +363,10 @@ func isTarHeader(b []byte) bool {
 		unsigned, signed = unsigned+int64(c), signed+int64(int8(c))
 	}
 	return (want == unsigned || want == signed) && b[0] != 0
+}
+
+// IsTar says whether a file begins as a tar does: with a header, or, where it
+// is empty, with its end.
+func IsTar(head []byte) bool {
+	return isHeader(head) || len(head) >= 2*tarBlock && len(bytes.Trim(head, "\x00")) == 0
 }

@@ -1,4 +1,4 @@
-package source
+package entry
 
 import (
 	"cmp"
@@ -17,39 +17,47 @@ const maxChain = 40
 // multiply. Tests lower it.
 var maxLinked = 1 << 22
 
-// linkTarget gives what a link in the directory from leads to, from the root
-// of its archive ("." is that root); ok is false where it leads out of it. A hard link's
-// target is from the root already.
-func linkTarget(from, target string, hard bool) (to string, ok bool) {
+// Link is a link in an archive: an entry without bytes, and what it leads to,
+// from the root of the archive.
+type Link struct {
+	Entry
+	To string
+}
+
+// LinkTarget gives what a link in the directory from leads to, from the root of
+// its archive ("." is that root); ok is false where it leads out of it. A hard
+// link's target is from the root already.
+func LinkTarget(from, target string, hard bool) (to string, ok bool) {
 	if hard {
-		return cleanName(target)
+		return CleanName(target)
 	}
 	to = path.Join(from, target)
 	return to, !path.IsAbs(target) && to != ".." && !strings.HasPrefix(to, "../")
 }
 
-// maybeImages says whether a link that leads nowhere may have stood for
-// images: it is called as an image is, or as a directory may be.
-func maybeImages(name string) bool { return ImageName(name) || path.Ext(name) == "" }
+// MaybeImages says whether a link that leads nowhere may have stood for images:
+// it is called as an image is, or as a directory may be.
+func MaybeImages(name string) bool { return ImageName(name) || path.Ext(name) == "" }
 
 // linkTree is the files and links of an archive.
 type linkTree struct {
 	files  []Entry           // by name
-	links  []member          // by name
+	links  []Link            // by name
 	target map[string]string // of links
-	skip   func(name, reason string, image bool)
+	skip   SkipFunc
 	out    []Entry
 }
 
-// follow gives the entries that links lead to, under the links' names: for a
+// Follow gives the entries that links lead to, under the links' names: for a
 // link to a file that file, for a link to a directory all that is in it. Links
-// to nothing and loops are told. files and links are put in order of their names.
-func follow(files []Entry, links []member, skip func(name, reason string, image bool)) ([]Entry, error) {
+// to nothing and loops are told. files and links are put in order of their
+// names.
+func Follow(files []Entry, links []Link, skip SkipFunc) ([]Entry, error) {
 	t := &linkTree{files: files, links: links, target: make(map[string]string, len(links)), skip: skip}
 	slices.SortFunc(files, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
-	slices.SortStableFunc(links, func(a, b member) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(links, func(a, b Link) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range links {
-		t.target[links[i].Name] = links[i].link
+		t.target[links[i].Name] = links[i].To
 	}
 	for i := range links {
 		if err := t.link(&links[i], links[i].Name, nil); err != nil {
@@ -59,12 +67,12 @@ func follow(files []Entry, links []member, skip func(name, reason string, image 
 	return t.out, nil
 }
 
-// link gives what a link leads to under the name as. within are the
-// directories that are being given already.
-func (t *linkTree) link(l *member, as string, within []string) error {
-	real, err := t.resolve(l.link)
+// link gives what a link leads to under the name as. within are the directories
+// that are being given already.
+func (t *linkTree) link(l *Link, as string, within []string) error {
+	real, err := t.resolve(l.To)
 	if err != nil {
-		t.skip(as, err.Error(), maybeImages(as))
+		t.skip(as, err.Error(), MaybeImages(as))
 		return nil
 	}
 	if i, ok := slices.BinarySearchFunc(t.files, real, func(e Entry, name string) int { return cmp.Compare(e.Name, name) }); ok {
@@ -81,7 +89,7 @@ func (t *linkTree) link(l *member, as string, within []string) error {
 }
 
 // directory gives all files in a directory, and what its links lead to.
-func (t *linkTree) directory(l *member, dir, as string, within []string) error {
+func (t *linkTree) directory(l *Link, dir, as string, within []string) error {
 	found := false
 	at := sort.Search(len(t.files), func(i int) bool { return t.files[i].Name >= dir })
 	for ; at < len(t.files) && strings.HasPrefix(t.files[at].Name, dir); at++ {
@@ -98,7 +106,7 @@ func (t *linkTree) directory(l *member, dir, as string, within []string) error {
 		}
 	}
 	if !found {
-		t.skip(as, "a link to "+l.link+", which is not there", maybeImages(as))
+		t.skip(as, "a link to "+l.To+", which is not there", MaybeImages(as))
 	}
 	return nil
 }

@@ -1,4 +1,6 @@
-package source
+// Package zipfile reads zips in place, as people's tools write them: with
+// backslashes, names in old code pages, links, bytes in front of the archive.
+package zipfile
 
 import (
 	"compress/bzip2"
@@ -8,6 +10,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"path"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -16,16 +19,21 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 	"golang.org/x/text/encoding/charmap"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
-// zipFile is a zip read in place.
-type zipFile struct {
-	*file
-	*home
-	members []zipMember // an Entry's place is one here
+// Zip is an archive read in place.
+type Zip struct {
+	entry.File
+	skip    entry.SkipFunc
+	members []zipMember // an Entry's Place is one here
 }
 
-// zipMember is what is kept of a member beside its Entry.
+// New gives a zip, of which skip is told what is left out.
+func New(f entry.File, skip entry.SkipFunc) *Zip { return &Zip{File: f, skip: skip} }
+
+// zipMember is what is kept of a member beside its entry.Entry.
 type zipMember struct {
 	offset int64 // of its local header
 	packed int64
@@ -48,27 +56,38 @@ var zipMethods = map[uint16]string{
 	9: "Deflate64", 14: "LZMA", 96: "JPEG", 97: "WavPack", 98: "PPMd", 99: "AES",
 }
 
-// list gives the members of the zip by name.
-func (z *zipFile) list(ctx context.Context) ([]Entry, error) {
+// IsZip says whether a file begins as a zip does. One may begin with other
+// bytes, too.
+func IsZip(head []byte) bool {
+	for _, magic := range []string{zipLocal, zipEnd, "PK00" + zipLocal, "PK\x07\x08" + zipLocal} {
+		if strings.HasPrefix(string(head), magic) {
+			return true
+		}
+	}
+	return false
+}
+
+// List gives the members of the zip by name.
+func (z *Zip) List(ctx context.Context) ([]entry.Entry, error) {
 	out, links, err := z.directory(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			err = fmt.Errorf("%w: not a whole zip: %w", ErrCorrupt, err)
+			err = fmt.Errorf("%w: not a whole zip: %w", entry.ErrCorrupt, err)
 		}
-		return nil, fmt.Errorf("%s: %w", z.path, err)
+		return nil, fmt.Errorf("%s: %w", z.Path(), err)
 	}
 	if len(links) > 0 {
-		linked, err := follow(out, links, z.skip)
+		linked, err := entry.Follow(out, links, z.skip)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", z.path, err)
+			return nil, fmt.Errorf("%s: %w", z.Path(), err)
 		}
 		out = append(out, linked...)
 	}
-	return out, sortEntries(z.path, out)
+	return out, entry.SortByName(z.Path(), out)
 }
 
-func (z *zipFile) directory(ctx context.Context) (out []Entry, links []member, err error) {
-	d, err := findDirectory(z, z.size())
+func (z *Zip) directory(ctx context.Context) (out []entry.Entry, links []entry.Link, err error) {
+	d, err := findDirectory(z, z.Size())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,29 +95,29 @@ func (z *zipFile) directory(ctx context.Context) (out []Entry, links []member, e
 		if len(out)%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		e, ok := z.entry(h)
+		e, ok := z.entryOf(h)
 		if !ok {
 			return nil
 		}
-		e.place = int64(len(z.members))
+		e.Place = int64(len(z.members))
 		z.members = append(z.members, zipMember{h.offset, int64(h.packed), h.crc, h.method})
 		if h.mode()&fs.ModeSymlink == 0 {
 			out = append(out, e)
 		} else if link, ok := z.link(&e); ok {
-			links = append(links, member{e, link})
+			links = append(links, entry.Link{Entry: e, To: link})
 		}
 		return nil
 	})
 	return out, links, err
 }
 
-// entry is what a record says; ok is false where it is nothing to read, which
+// entryOf is what a record says; ok is false where it is nothing to read, which
 // is told but of directories.
-func (z *zipFile) entry(h *zipHeader) (e Entry, ok bool) {
+func (z *Zip) entryOf(h *zipHeader) (e entry.Entry, ok bool) {
 	raw := h.cleanerName()
-	name, clean := cleanName(raw)
-	e = Entry{Name: name, Size: int64(h.size), Modified: h.modified}
-	out := func(reason string, image bool) (Entry, bool) {
+	name, clean := entry.CleanName(raw)
+	e = entry.Entry{Name: name, Size: int64(h.size), Modified: h.modified}
+	out := func(reason string, image bool) (entry.Entry, bool) {
 		z.skip(name, reason, image)
 		return e, false
 	}
@@ -107,13 +126,13 @@ func (z *zipFile) entry(h *zipHeader) (e Entry, ok bool) {
 	case mode.IsDir(), strings.HasSuffix(raw, "/"): // some writers do not set the mode
 		return e, false
 	case !clean:
-		return out("its name leads out of the archive", ImageName(name))
-	case Junk(name):
-		return out(JunkReason, false)
+		return out("its name leads out of the archive", entry.ImageName(name))
+	case entry.Junk(name):
+		return out(entry.JunkReason, false)
 	case h.flags&1 != 0 || h.method == 99:
-		return out("encrypted", ImageName(name))
+		return out("encrypted", entry.ImageName(name))
 	case mode&^fs.ModeSymlink != 0:
-		return out("not a regular file: "+kindOf(mode), ImageName(name))
+		return out("not a regular file: "+entry.KindOf(mode), entry.ImageName(name))
 	}
 	switch h.method {
 	case zipStored, zipDeflated, zipBzip2, zipZstd, zipXZ:
@@ -122,10 +141,10 @@ func (z *zipFile) entry(h *zipHeader) (e Entry, ok bool) {
 		if !known {
 			method = fmt.Sprintf("method %d", h.method)
 		}
-		return out("compressed by "+method+", which is not read", ImageName(name))
+		return out("compressed by "+method+", which is not read", entry.ImageName(name))
 	}
 	if h.size > 1<<62 || h.packed > 1<<62 {
-		return out("of an impossible size", ImageName(name))
+		return out("of an impossible size", entry.ImageName(name))
 	}
 	return e, true
 }
@@ -162,9 +181,9 @@ func unicodePath(extra []byte, name string) (string, bool) {
 const maxLinkName = 4096
 
 // link reads what a symbolic link leads to.
-func (z *zipFile) link(e *Entry) (to string, ok bool) {
+func (z *Zip) link(e *entry.Entry) (to string, ok bool) {
 	out := func(reason string) (string, bool) {
-		z.skip(e.Name, reason, maybeImages(e.Name))
+		z.skip(e.Name, reason, entry.MaybeImages(e.Name))
 		return "", false
 	}
 	if e.Size > maxLinkName {
@@ -174,40 +193,33 @@ func (z *zipFile) link(e *Entry) (to string, ok bool) {
 	if err != nil {
 		return out("a link that cannot be read: " + err.Error())
 	}
-	dir, _ := splitName(e.Name)
-	to, ok = linkTarget(dir, strings.ReplaceAll(string(b), `\`, "/"), false)
+	to, ok = entry.LinkTarget(path.Dir(e.Name), strings.ReplaceAll(string(b), `\`, "/"), false)
 	if !ok {
 		return out("a link out of the archive, to " + string(b))
 	}
 	return to, true
 }
 
-// splitName cuts a name into its directory and what is behind it.
-func splitName(name string) (dir, base string) {
-	i := strings.LastIndexByte(name, '/')
-	return name[:max(i, 0)], name[i+1:]
-}
-
 // member reads a member and compares its checksum.
-func (z *zipFile) member(e *Entry, buf []byte) ([]byte, error) {
-	m := &z.members[e.place]
+func (z *Zip) member(e *entry.Entry, buf []byte) ([]byte, error) {
+	m := &z.members[e.Place]
 	// Sizes that the compression cannot have made are refused before there is
 	// room made for them. Deflate's best is 1032 to one.
-	if m.packed > z.size() || m.method == zipStored && e.Size != m.packed || m.method == zipDeflated && e.Size/1032 > m.packed {
+	if m.packed > z.Size() || m.method == zipStored && e.Size != m.packed || m.method == zipDeflated && e.Size/1032 > m.packed {
 		return nil, fmt.Errorf("%d bytes cannot come of %d", e.Size, m.packed)
 	}
 	var local [zipLocalSize]byte
 	if _, err := z.ReadAt(local[:], m.offset); err != nil {
-		return nil, unexpected(err)
+		return nil, entry.Unexpected(err)
 	}
 	if string(local[:4]) != zipLocal {
 		return nil, errors.New("there is no header where its directory says")
 	}
 	at := m.offset + zipLocalSize + int64(le.Uint16(local[26:])) + int64(le.Uint16(local[28:]))
-	buf = sized(buf, e.Size)
+	buf = entry.Sized(buf, e.Size)
 	if m.method == zipStored {
 		if _, err := z.ReadAt(buf, at); err != nil && (err != io.EOF || len(buf) > 0) {
-			return nil, unexpected(err)
+			return nil, entry.Unexpected(err)
 		}
 	} else if err := inflate(m.method, io.NewSectionReader(z, at, m.packed), buf); err != nil {
 		return nil, err
@@ -217,6 +229,9 @@ func (z *zipFile) member(e *Entry, buf []byte) ([]byte, error) {
 	}
 	return buf, nil
 }
+
+// maxWindow is what zstd itself accepts without an option.
+const maxWindow = 128 << 20
 
 // inflaters are readers to be used again: each has tables and a window.
 var inflaters = sync.Pool{New: func() any { return flate.NewReader(nil) }}
@@ -249,7 +264,7 @@ func inflate(method uint16, in io.Reader, buf []byte) error {
 		r = x
 	}
 	if _, err := io.ReadFull(r, buf); err != nil {
-		return unexpected(err)
+		return entry.Unexpected(err)
 	}
 	switch n, err := r.Read(make([]byte, 1)); {
 	case n > 0:
@@ -260,19 +275,19 @@ func inflate(method uint16, in io.Reader, buf []byte) error {
 	return nil
 }
 
-func (z *zipFile) read(e *Entry, buf []byte) ([]byte, error) {
-	if e.Size > MaxImage {
-		return nil, fmt.Errorf("%w: %s: %s: %w", ErrUnreadable, z.path, e.Name, tooLarge(e.Size))
+// Read gives a member's bytes.
+func (z *Zip) Read(e *entry.Entry, buf []byte) ([]byte, error) {
+	if e.Size > entry.MaxImage {
+		return nil, fmt.Errorf("%w: %s: %s: %w", entry.ErrUnreadable, z.Path(), e.Name, entry.TooLarge(e.Size))
 	}
 	b, err := z.member(e, buf)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %s: %w", ErrCorrupt, z.path, e.Name, err)
+		return nil, fmt.Errorf("%w: %s: %s: %w", entry.ErrCorrupt, z.Path(), e.Name, err)
 	}
 	return b, nil
 }
 
-func (z *zipFile) each(ctx context.Context, entries []Entry, f visit) error {
-	return eachRead(ctx, z, entries, f)
+// Each calls f with members in the order given.
+func (z *Zip) Each(ctx context.Context, entries []entry.Entry, f entry.Visit) error {
+	return entry.EachRead(ctx, z, entries, f)
 }
-
-func (z *zipFile) walk(context.Context, func(Entry, io.Reader) error) error { return errNotSequential }

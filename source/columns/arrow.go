@@ -1,9 +1,11 @@
-package source
+package columns
 
 import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/synshard/synshard/internal/arrowipc"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // arrowFile is an Arrow file or stream as a rowFile. A group is a record batch.
@@ -12,8 +14,8 @@ type arrowFile struct {
 	all []leaf
 }
 
-func openArrow(a *file) (rowFile, error) {
-	f, err := arrowipc.Open(a, a.size())
+func openArrow(a entry.File) (rowFile, error) {
+	f, err := arrowipc.Open(a, a.Size())
 	if err != nil {
 		return nil, err
 	}

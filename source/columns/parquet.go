@@ -1,20 +1,22 @@
-package source
+package columns
 
 import (
 	"fmt"
 
 	"github.com/synshard/synshard/internal/parquet"
+
+	"github.com/synshard/synshard/source/entry"
 )
 
 // parquetFile is a Parquet file as a rowFile.
 type parquetFile struct {
 	*parquet.File
-	file *file
+	file entry.File
 	all  []leaf
 }
 
-func openParquet(a *file) (rowFile, error) {
-	r, err := parquet.Open(a, a.size())
+func openParquet(a entry.File) (rowFile, error) {
+	r, err := parquet.Open(a, a.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +70,7 @@ func (p *parquetFile) numbers(group int, l *leaf, f func(int64, bool) error) err
 
 // again opens the file anew: a column is read by one at a time.
 func (p *parquetFile) again() (rowFile, error) {
-	r, err := parquet.Open(p.file, p.file.size())
+	r, err := parquet.Open(p.file, p.file.Size())
 	if err != nil {
 		return nil, fmt.Errorf("it was read before: %w", err)
 	}

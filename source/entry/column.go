@@ -1,0 +1,76 @@
+package entry
+
+import (
+	"slices"
+	"strings"
+)
+
+// PathColumns are what columns of paths are called, as ColumnName gives it,
+// best first.
+var PathColumns = []string{"path", "filepath", "imagepath", "imgpath", "filename", "imagefilename", "file", "imagefile", "image", "img", "imagename", "fname", "fpath"}
+
+// LabelColumns are what columns of labels are called, best first: names before
+// numbers.
+var LabelColumns = []string{
+	"synset", "wnid", "synsetid", "label", "labels", "class", "cls", "target", "targets", "category",
+	"classname", "labelname", "categoryname", "classid", "labelid", "categoryid", "classindex", "classidx", "labelindex", "labelidx", "finelabel", "coarselabel", "y",
+}
+
+// ColumnName is a column's name as PathColumns and LabelColumns have it: in
+// lower case, without what separates words.
+func ColumnName(s string) string {
+	return strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(strings.TrimSpace(s)))
+}
+
+// Rank is a name's place among names as ColumnName gives them; -1: it is not
+// among them.
+func Rank(name string, among []string) int { return slices.Index(among, ColumnName(name)) }
+
+// ColumnOf builds a Column value by value. Values that occur again are kept
+// once.
+type ColumnOf struct {
+	Column
+	place map[Label]int32
+}
+
+func NewColumn(name string, classNames []string) *ColumnOf {
+	return &ColumnOf{Column: Column{Name: name, ClassNames: classNames}, place: map[Label]int32{}}
+}
+
+// Add appends a row's value.
+func (c *ColumnOf) Add(l Label) {
+	at, ok := c.place[l]
+	if !ok {
+		at = int32(len(c.Values))
+		c.place[l] = at
+		c.Values = append(c.Values, l)
+	}
+	c.Rows = append(c.Rows, at)
+}
+
+// Pad appends rows that say nothing until there are n.
+func (c *ColumnOf) Pad(n int) {
+	for len(c.Rows) < n {
+		c.Add(Label{})
+	}
+}
+
+// Best gives the place of the column from which labels are taken: the one whose
+// name stands first in LabelColumns; -1 of none.
+func Best(columns []Column) int {
+	best := -1
+	for i, c := range columns {
+		if best < 0 || worth(c.Name) < worth(columns[best].Name) {
+			best = i
+		}
+	}
+	return best
+}
+
+// worth is a column's rank among those of labels, the last for other names.
+func worth(name string) int {
+	if r := Rank(name, LabelColumns); r >= 0 {
+		return r
+	}
+	return len(LabelColumns)
+}

@@ -1,0 +1,150 @@
+package entry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// File is a container's file, which is read in place.
+type File interface {
+	io.ReaderAt
+	Path() string
+	Size() int64
+	// Unchanged wants the path to lead to the file it led to, as it was.
+	Unchanged() error
+}
+
+// OpenRegular opens a regular file and nothing else: what a name leads to may
+// be a FIFO or a device, which would hang or never end.
+func OpenRegular(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+// ReadImage reads a file of its own. Whatever is wrong with it is its own.
+func ReadImage(path string, buf []byte) ([]byte, error) {
+	f, info, err := OpenRegular(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
+	}
+	defer f.Close()
+	if info.Size() > MaxImage {
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, path, TooLarge(info.Size()))
+	}
+	buf = Sized(buf, info.Size())
+	if _, err := io.ReadFull(f, buf); err != nil {
+		return nil, fmt.Errorf("%w: read %s: %w", ErrUnreadable, path, Unexpected(err))
+	}
+	return buf, nil
+}
+
+// TooLarge is the error of more bytes than MaxImage.
+func TooLarge(size int64) error { return fmt.Errorf("%d bytes, more than an image has", size) }
+
+// Sized gives a slice of n bytes, in buf where they fit.
+func Sized(buf []byte, n int64) []byte {
+	if int64(cap(buf)) < n {
+		return make([]byte, n)
+	}
+	return buf[:n]
+}
+
+// Unexpected turns an end where there should be more into io.ErrUnexpectedEOF.
+func Unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// Reader reads the entries of a container.
+type Reader interface {
+	// Read gives an entry's bytes, in buf where they fit. Errors name the entry
+	// and the container.
+	Read(e *Entry, buf []byte) ([]byte, error)
+}
+
+// Give reads one entry for f, into a buffer that is kept from one to the next.
+func Give(c Reader, e *Entry, buf *[]byte, f Visit) error {
+	b, err := c.Read(e, *buf)
+	switch {
+	case err == nil:
+		*buf = b
+		return f(*e, b, nil)
+	case errors.Is(err, ErrUnreadable):
+		return f(*e, nil, err)
+	}
+	return err
+}
+
+// EachRead reads one entry after the other.
+func EachRead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
+	var buf []byte
+	for i := range entries {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := Give(c, &entries[i], &buf, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SortByName puts entries in order of their names, which must differ.
+func SortByName(from string, list []Entry) error {
+	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	for i := 1; i < len(list); i++ {
+		if list[i].Name == list[i-1].Name {
+			return Twice(from, list[i].Name)
+		}
+	}
+	return nil
+}
+
+// Twice is the error of a name that is there twice; from is the container's
+// path, or "".
+func Twice(from, name string) error {
+	if from != "" {
+		from += ": "
+	}
+	return fmt.Errorf("%s%s is there twice", from, name)
+}
+
+// KindOf names what is no regular file.
+func KindOf(m fs.FileMode) string {
+	switch {
+	case m&fs.ModeNamedPipe != 0:
+		return "a FIFO"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// UnixNano is a time as an Entry has it.
+func UnixNano(t time.Time) int64 {
+	if s := t.Unix(); s <= 0 || s > 1<<33 { // no time, or beyond what nanoseconds can say
+		return 0
+	}
+	return t.UnixNano()
+}

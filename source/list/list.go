@@ -1,0 +1,249 @@
+// Package list reads lists of paths with labels: CSV, TSV, JSONL, or a path a
+// line. A file that is not there is the trouble of its own row.
+package list
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/synshard/synshard/source/entry"
+)
+
+// List is the files that a list names. Paths are relative to the directory that
+// the list is in.
+type List struct {
+	entry.File // nil where the list came from a pipe
+	dir        string
+}
+
+// New gives the list that a file is.
+func New(f entry.File) *List { return &List{File: f, dir: filepath.Dir(f.Path())} }
+
+// LooksLike says whether a file is a list by its name's ending, or by its first
+// line: fields that are separated, or an object, or an image's name.
+func LooksLike(path string, head []byte) bool {
+	if !IsText(head) {
+		return false
+	}
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".csv", ".tsv", ".jsonl", ".ndjson":
+		return true
+	case ".json", ".xml", ".html", ".md", ".yaml", ".yml":
+		return false
+	}
+	line := firstLine(head)
+	return strings.ContainsAny(line, ",\t") || isObject(line) || entry.ImageName(line) || strings.Contains(line, " ") && spaced(line)
+}
+
+// IsText says whether a file's beginning may be text.
+func IsText(head []byte) bool { return len(head) > 0 && (utf16(head) || !bytes.ContainsRune(head, 0)) }
+
+func utf16(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
+}
+
+// firstLine gives the first line that says something.
+func firstLine(head []byte) string {
+	for line := range bytes.Lines(bytes.TrimPrefix(head, []byte(bom))) {
+		if line := strings.TrimSpace(string(line)); line != "" && line[0] != '#' {
+			return line
+		}
+	}
+	return ""
+}
+
+const bom = "\ufeff"
+
+func isObject(line string) bool { return strings.HasPrefix(line, "{") }
+
+// spaced says whether a line is "path label", as lists for Caffe are: an
+// image's name, a space and one word more.
+func spaced(line string) bool {
+	i := strings.LastIndexAny(line, " \t")
+	return i > 0 && entry.ImageName(strings.TrimSpace(line[:i])) && !entry.ImageName(line[i+1:])
+}
+
+// separator tells how a list's fields are separated: by a tab, a comma or a
+// semicolon; ' ' stands before a last field, 0 where there is one field.
+func separator(path, line string) rune {
+	ext := strings.ToLower(filepath.Ext(path))
+	switch {
+	case ext == ".tsv", strings.Contains(line, "\t") && !(ext == ".csv" && strings.Contains(line, ",")):
+		return '\t'
+	case strings.Contains(line, ","):
+		return ','
+	case strings.Contains(line, ";"):
+		return ';'
+	case spaced(line):
+		return ' '
+	}
+	return 0
+}
+
+// headBytes is how much of a list is looked at to tell its kind.
+const headBytes = 4096
+
+// Table is what a list says: paths, and columns of labels with a value for
+// each.
+type Table struct {
+	Paths   []string
+	Columns []entry.Column
+}
+
+// Parse reads a list of paths: CSV, TSV or JSONL with or without labels, paths
+// alone, or a path and a label with a space between them. A heading, or JSON's
+// keys, name the columns in any usual spelling. The list's name helps to tell
+// its kind by its ending.
+func Parse(name string, b []byte) (*Table, error) {
+	return parse(context.Background(), name, bufio.NewReader(bytes.NewReader(b)))
+}
+
+func parse(ctx context.Context, name string, in *bufio.Reader) (*Table, error) {
+	head, err := in.Peek(headBytes)
+	if err != nil && err != io.EOF {
+		return nil, err
+	}
+	if utf16(head) {
+		return nil, errors.New("it is text in UTF-16: save it as UTF-8")
+	}
+	if bytes.HasPrefix(head, []byte(bom)) {
+		in.Discard(len(bom)) // was peeked at, so is there
+	}
+	t := &table{}
+	if line := firstLine(head); isObject(line) {
+		err = t.json(ctx, in)
+	} else {
+		err = t.text(ctx, in, separator(name, line))
+	}
+	if err == nil && len(t.paths) == 0 {
+		err = errors.New("no paths in it")
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &Table{Paths: t.paths}
+	for _, c := range t.columns {
+		out.Columns = append(out.Columns, c.Column)
+	}
+	return out, nil
+}
+
+// Entries reads the list and looks for its files. Columns are those that may
+// say the class.
+func (l *List) Entries(ctx context.Context) ([]entry.Entry, []entry.Column, error) {
+	t, err := parse(ctx, l.Path(), bufio.NewReaderSize(io.NewSectionReader(l, 0, l.Size()), 1<<16))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", l.Path(), err)
+	}
+	entries, err := l.find(ctx, t.Paths)
+	return entries, t.Columns, err
+}
+
+// statting is how many files are asked for at a time: a file server takes its
+// time with each.
+const statting = 16
+
+// find asks for every file's size and time. One that is not there keeps its
+// entry: reading it will say what is wrong.
+func (l *List) find(ctx context.Context, paths []string) ([]entry.Entry, error) {
+	entries := make([]entry.Entry, len(paths))
+	var wg sync.WaitGroup
+	for k := range statting {
+		wg.Go(func() {
+			for i := k; i < len(paths) && ctx.Err() == nil; i += statting {
+				entries[i] = l.one(paths[i])
+			}
+		})
+	}
+	wg.Wait()
+	return entries, ctx.Err()
+}
+
+// one looks for a file, also under the name that has slashes for backslashes.
+func (l *List) one(name string) entry.Entry {
+	slashed := strings.ReplaceAll(name, `\`, "/")
+	for _, name := range []string{name, slashed} {
+		if info, err := os.Stat(l.where(name)); err == nil {
+			return entry.Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano()}
+		}
+		if name == slashed {
+			break
+		}
+	}
+	return entry.Entry{Name: name, Size: -1}
+}
+
+// where gives the path of a file of the list.
+func (l *List) where(name string) string {
+	p := filepath.FromSlash(name)
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(l.dir, p)
+}
+
+// Read gives a file's bytes. Whatever is wrong with it is its own.
+func (l *List) Read(e *entry.Entry, buf []byte) ([]byte, error) {
+	return entry.ReadImage(l.where(e.Name), buf)
+}
+
+// Each reads files in the order given.
+func (l *List) Each(ctx context.Context, entries []entry.Entry, f entry.Visit) error {
+	return entry.EachRead(ctx, l, entries, f)
+}
+
+// Unchanged wants the list to be what it was; its files are each their own.
+func (l *List) Unchanged() error {
+	if l.File == nil { // it was read from a pipe
+		return nil
+	}
+	return l.File.Unchanged()
+}
+
+// Paths gives the files that paths from the working directory lead to.
+func Paths(ctx context.Context, paths []string) (*List, []entry.Entry, error) {
+	l := &List{}
+	entries, err := l.find(ctx, paths)
+	return l, entries, err
+}
+
+// ReadPaths reads paths, a line each, or each ended by a zero byte. Nothing is
+// dropped but empty ones.
+func ReadPaths(ctx context.Context, r io.Reader, zero bool) ([]string, error) {
+	end, in := byte('\n'), bufio.NewReaderSize(r, 1<<16)
+	if zero {
+		end = 0
+	}
+	var paths []string
+	for n := 0; ; n++ {
+		line, err := in.ReadBytes(end)
+		line = bytes.TrimSuffix(line, []byte{end})
+		if !zero {
+			line = bytes.TrimSuffix(line, []byte{'\r'})
+		}
+		if len(line) > 0 {
+			paths = append(paths, string(line))
+		}
+		if err == io.EOF {
+			break
+		}
+		if err == nil && n%1024 == 0 {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the list of paths: %w", err)
+		}
+	}
+	if len(paths) == 0 {
+		return nil, errors.New("the list of paths is empty")
+	}
+	return paths, nil
+}

@@ -1,0 +1,109 @@
+package list
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/source/entry"
+)
+
+func number(n int64) entry.Label { return entry.Label{Kind: entry.NumberLabel, Number: n} }
+func name(s string) entry.Label  { return entry.Label{Kind: entry.NameLabel, Name: s} }
+
+func TestParse(t *testing.T) {
+	type row struct {
+		path  string
+		label entry.Label
+	}
+	two := []row{{"a/1.jpg", number(0)}, {"b/2.jpg", number(1)}}
+	words := []row{{"a/1.jpg", name("tench, Tinca tinca")}, {"b/2.jpg", name("goldfish")}}
+	for what, c := range map[string]struct {
+		name, text string
+		want       []row
+	}{
+		"no heading":        {"l.csv", "a/1.jpg,0\nb/2.jpg,1\n", two},
+		"the last newline":  {"l.csv", "a/1.jpg,0\nb/2.jpg,1", two},
+		"CRLF and BOM":      {"l.csv", bom + "a/1.jpg,0\r\nb/2.jpg,1\r\n", two},
+		"heading":           {"l.csv", "filename,label\na/1.jpg,0\nb/2.jpg,1\n", two},
+		"BOM and heading":   {"l.csv", bom + "path,label\na/1.jpg,0\nb/2.jpg,1\n", two},
+		"other spelling":    {"l.csv", "Class ID,Image_Path\n0,a/1.jpg\n1,b/2.jpg\n", two},
+		"unknown second":    {"l.csv", "file_name,species\na/1.jpg,0\nb/2.jpg,1\n", two},
+		"data frame":        {"l.csv", ",image_path,width,class\n0,a/1.jpg,5,0.0\n1,b/2.jpg,6,1.0\n", two},
+		"comments, blanks":  {"l.csv", "# made by hand\n\npath,label\n\na/1.jpg,0\n#b\nb/2.jpg,1\n\n", two},
+		"quoted":            {"l.csv", "path,label\n\"a/1.jpg\",\"tench, Tinca tinca\"\nb/2.jpg, goldfish\n", words},
+		"semicolons":        {"l.csv", "path;label\na/1.jpg;tench, Tinca tinca\nb/2.jpg;goldfish\n", words},
+		"semicolons alone":  {"l.csv", "path;label\na/1.jpg;0\nb/2.jpg;1\n", two},
+		"tabs":              {"l.tsv", "path\tlabel\na/1.jpg\ttench, Tinca tinca\nb/2.jpg\tgoldfish\n", words},
+		"tabs by content":   {"l.txt", "a/1.jpg\ttench, Tinca tinca\nb/2.jpg\tgoldfish\n", words},
+		"label first":       {"l.csv", "0,a/1.jpg\n1,b/2.jpg\n", two},
+		"a space":           {"val.txt", "a/1.jpg 0\nb/2.jpg 1\n", two},
+		"paths alone":       {"l.txt", "a/1.jpg\n\nb/2.jpg\r\n", []row{{path: "a/1.jpg"}, {path: "b/2.jpg"}}},
+		"paths with spaces": {"l.txt", "a 1.jpg\nb 2.jpg\n", []row{{path: "a 1.jpg"}, {path: "b 2.jpg"}}},
+		"no label":          {"l.csv", "path,label\na/1.jpg,\nb/2.jpg,-1\n", []row{{path: "a/1.jpg"}, {"b/2.jpg", number(-1)}}},
+		"not UTF-8":         {"l.csv", "caf\xe9.jpg,0\n", []row{{"caf\xe9.jpg", number(0)}}},
+		"JSON":              {"l.jsonl", `{"path": "a/1.jpg", "label": 0}` + "\n\n" + `{"label": "1", "path": "b/2.jpg", "more": [1, 2]}`, two},
+		"JSON, HF's image":  {"l.ndjson", `{"image": {"bytes": null, "path": "a/1.jpg"}, "labels": [0]}` + "\r\n" + `{"image": {"path": "b/2.jpg"}, "labels": 1.0}` + "\n", two},
+		"JSON, holes":       {"l.jsonl", `{"file_name": "a/1.jpg"}` + "\n" + `{"file_name": "b/2.jpg", "cls": 1}`, []row{{path: "a/1.jpg"}, {"b/2.jpg", number(1)}}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			got, err := Parse(c.name, []byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var rows []row
+			for i, p := range got.Paths {
+				r := row{path: p}
+				if len(got.Columns) > 0 {
+					r.label = got.Columns[0].Values[got.Columns[0].Rows[i]]
+				}
+				rows = append(rows, r)
+			}
+			if diff := cmp.Diff(c.want, rows, cmp.AllowUnexported(row{})); diff != "" {
+				t.Errorf("rows (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                     "no paths in it",
+		"path,label\n":                         "no paths in it",
+		"a.jpg,0,1\n":                          "3 fields, and no heading",
+		"a.jpg,0\nb.jpg\n":                     "line 2 has 1 fields and the first one 2",
+		"path,label\na.jpg,0,4\n":              "line 2 has 3 fields",
+		"ImageId,Prediction\nn1_2.JPEG,n1\n":   "as a heading it has no column of paths",
+		"path,label\n,0\n":                     "line 2 has no path",
+		"path,label\n\"a.jpg,0\n":              "quote",
+		"\xff\xfep\x00a\x00":                   "UTF-16",
+		`{"label": 1}`:                         "no key says which is the path",
+		`{"path": "a.jpg", "label": [1, 2]}`:   "line 1: label: 2 labels",
+		`{"path": "a.jpg", "label": {}}`:       "line 1: label: a label is a name or a number",
+		`{"path": "a.jpg"}` + "\n{":            "line 2: ",
+		`{"path": "a.jpg"}` + "\n" + `{"p":1}`: "line 2: path: ",
+	} {
+		if got, err := Parse("l.csv", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, %v; want an error of %q", text, got, err, want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("l.csv", []byte("path,label\n\"a/1.jpg\",\"tench, Tinca tinca\"\nb/2.jpg,goldfish\n"))
+	f.Add("l.tsv", []byte("path\tlabel\na\t1\n"))
+	f.Add("l.jsonl", []byte(`{"path": "a/1.jpg", "label": 0}`))
+	f.Add("val.txt", []byte("a.jpg 1\n"))
+	f.Fuzz(func(t *testing.T, name string, b []byte) {
+		table, err := Parse(name, b)
+		if err != nil {
+			return
+		}
+		for _, c := range table.Columns {
+			if len(c.Rows) != len(table.Paths) {
+				t.Fatalf("%d labels for %d paths", len(c.Rows), len(table.Paths))
+			}
+		}
+	})
+}
