@@ -298,9 +298,10 @@ func (m *maker) className(l source.Label, names []string, from string) (string, 
 		return "", nil
 	case l.Kind == source.NameLabel:
 		return l.Name, nil
-	case l.Number == -1 && !m.forced["numbers"]:
+	case l.Number == -1:
 		return "", nil
 	case m.forced["numbers"]:
+		m.numbers = true
 		return strconv.FormatInt(l.Number, 10), nil
 	case names != nil:
 		if l.Number < 0 || l.Number >= int64(len(names)) {

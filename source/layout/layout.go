@@ -54,8 +54,10 @@ type Options struct {
 	// Split is where images go that no name puts into a split; "": train.
 	Split string
 	// ValFraction of the training images, about, become the split val: an image
-	// is in it or not by a hash of Seed, its class and its name in the class
-	// alone, so that more images move none.
+	// is in it or not by a hash of Seed, its class and its name in the class (Image.Path)
+	// alone, so that more images move none, and how they are packed does not matter. Each
+	// class gives the fraction in expectation: one of few images may give none, or
+	// all, which Plan.Notes tell.
 	ValFraction float64
 	Seed        uint64
 	// Classes closes the list of classes and gives their order; nil: as found.
@@ -180,6 +182,7 @@ type maker struct {
 	forced    map[string]bool // words of o.Layout
 	column    string          // behind ColumnWord
 	hasColumn bool            // an input has it
+	numbers   bool            // numbers were taken for names, as Options.Layout says
 	units     []*unit
 	of        []*unit // of each input
 	table     table
@@ -269,6 +272,9 @@ func (m *maker) understand() error {
 		if err := w.resolve(); err != nil {
 			return err
 		}
+	}
+	if m.forced["webdataset"] && len(m.webs) == 0 {
+		return &NoEffect{Option: "--layout webdataset", Reason: "no source is a tar"}
 	}
 	if m.column != "" && !m.hasColumn {
 		return &NoEffect{Option: "--layout " + ColumnWord + m.column, Reason: "no source has this column with labels"}
@@ -434,6 +440,9 @@ func (m *maker) place() (*Plan, error) {
 	}
 	if len(outside) > 0 {
 		return nil, m.outside(outside)
+	}
+	if m.forced["numbers"] && !m.numbers && !m.unseen() {
+		return nil, &NoEffect{Option: "--layout numbers", Reason: "no labels and no directories of classes are numbers"}
 	}
 	if m.o.ValFraction > 0 && m.ownVal {
 		return nil, &NoEffect{Option: "--val-fraction", Reason: "there is a validation split already"}

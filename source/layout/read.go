@@ -490,13 +490,17 @@ func (t *tree) leaves(v int32, split string, all []int32) error {
 // numbers refuses directories that are all called after numbers, where no class
 // list says which classes they are.
 func (t *tree) numbers(dirs []int32) error {
-	if t.m.o.Classes != nil || t.m.forced["numbers"] {
-		return nil
-	}
 	for _, n := range dirs {
 		if !naming.Integer(t.nodes[n].name) {
 			return nil
 		}
+	}
+	if t.m.forced["numbers"] {
+		t.m.numbers = true
+		return nil
+	}
+	if t.m.o.Classes != nil {
+		return nil
 	}
 	return t.ambiguous(fmt.Sprintf("directories called after numbers (%s) and no class list", t.some(dirs)), numberReadings...)
 }
