@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -272,8 +271,4 @@ func sourceOf(prints []splitPrint) string {
 // isNotDataset says that a directory is no dataset, or not there at all.
 func isNotDataset(err error) bool {
 	return errors.Is(err, shard.ErrNotDataset) || errors.Is(err, fs.ErrNotExist)
-}
-
-func sortedUnits(units []unit) {
-	slices.SortFunc(units, func(a, b unit) int { return cmp.Or(compareUnits(a.unitID, b.unitID)) })
 }
