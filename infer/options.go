@@ -64,9 +64,9 @@ type Options struct {
 	Overwrite bool
 
 	// OnRow and OnError are called from many goroutines.
-	OnRow     func(n int)                  // as rows are done
-	OnSkipped func(n int)                  // rows that an earlier run had done
-	OnError   func(path string, err error) // of an image that could not be read; its row is kept
+	OnRow   func(n int)                  // as rows are done
+	OnKept  func(n int)                  // rows that an earlier run had done
+	OnError func(path string, err error) // of an image that could not be read; its row is kept
 }
 
 func (o *Options) check() error {
@@ -81,8 +81,8 @@ func (o *Options) check() error {
 	if o.OnRow == nil {
 		o.OnRow = func(int) {}
 	}
-	if o.OnSkipped == nil {
-		o.OnSkipped = func(int) {}
+	if o.OnKept == nil {
+		o.OnKept = func(int) {}
 	}
 	if o.OnError == nil {
 		o.OnError = func(string, error) {}

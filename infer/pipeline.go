@@ -10,6 +10,7 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/source"
 )
 
 // predict works through chunks, whose sizes are chunkRows but for the last, and gives
@@ -106,15 +107,11 @@ func (s *selection) Read(i int, buf []byte) ([]byte, error) {
 // keepRow decides about an image that could not be read: one that is at fault
 // itself keeps its row; damage to the data ends the work.
 func keepRow(_ loader.Item, err error) error {
-	if pixel.OfImage(err) || errors.Is(err, ErrUnreadable) {
+	if pixel.OfImage(err) || errors.Is(err, source.ErrUnreadable) {
 		return nil
 	}
 	return err
 }
-
-// ErrUnreadable marks an image that a source cannot bring, where that is no
-// reason to stop.
-var ErrUnreadable = errors.New("unreadable")
 
 // pipeline is one pass over the rows that are wanted.
 type pipeline struct {

@@ -33,7 +33,7 @@ func Run(ctx context.Context, o Options, path string, format prediction.Format) 
 	if err != nil {
 		return sum, err
 	}
-	o.OnSkipped(sum.Skipped)
+	o.OnKept(sum.Kept)
 	err = o.predict(ctx, missing, func(c prediction.Chunk, rows []prediction.Row) error {
 		if err := out.Write(c, rows); err != nil {
 			return err
@@ -42,6 +42,9 @@ func Run(ctx context.Context, o Options, path string, format prediction.Format) 
 		return nil
 	})
 	sum.warn(&o)
+	if err == nil {
+		err = o.unchanged()
+	}
 	if err != nil {
 		return sum, err
 	}
@@ -62,7 +65,7 @@ func absent(ctx context.Context, out *prediction.Output, chunks []prediction.Chu
 			missing = append(missing, c)
 			continue
 		}
-		sum.Rows, sum.Skipped, sum.Failed = sum.Rows+c.To-c.From, sum.Skipped+c.To-c.From, sum.Failed+failed
+		sum.Rows, sum.Kept, sum.Failed = sum.Rows+c.To-c.From, sum.Kept+c.To-c.From, sum.Failed+failed
 	}
 	return missing, sum, nil
 }
@@ -86,17 +89,28 @@ func Stream(ctx context.Context, o Options, w io.Writer, format prediction.Forma
 		return nil
 	})
 	sum.warn(&o)
+	if err == nil {
+		err = o.unchanged()
+	}
 	if err != nil {
 		return sum, err
 	}
 	return sum, out.Close()
 }
 
+// unchanged wants the source to be what it was, if it can tell.
+func (o *Options) unchanged() error {
+	if s, ok := o.Source.(interface{ Unchanged() error }); ok {
+		return s.Unchanged()
+	}
+	return nil
+}
+
 // Summary is what Run or Stream did.
 type Summary struct {
 	Rows    int  `json:"rows"`
 	Failed  int  `json:"failed"`            // rows with an error
-	Skipped int  `json:"skipped"`           // rows an earlier run had done
+	Kept    int  `json:"kept"`              // rows an earlier run had done
 	Already bool `json:"already,omitempty"` // the whole output was there
 
 	// Of the rows predicted now: those whose truth is a class of the model, those of them

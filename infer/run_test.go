@@ -22,6 +22,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source"
 )
 
 // album is images of one colour each, in memory; a nil one cannot be read.
@@ -51,7 +52,7 @@ func (a *album) Read(i int, buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("image %d: %w", i, shard.ErrCorrupt)
 	}
 	if a.images[i] == nil {
-		return nil, fmt.Errorf("%w: image %d is gone", ErrUnreadable, i)
+		return nil, fmt.Errorf("%w: image %d is gone", source.ErrUnreadable, i)
 	}
 	return append(buf[:0], a.images[i]...), nil
 }
@@ -214,12 +215,12 @@ func TestResume(t *testing.T) {
 			}
 			damage(t, filepath.Join(prediction.ChunksDir(path), "chunk-000000.arrow"))
 			skipped := 0
-			o.OnSkipped = func(n int) { skipped = n }
+			o.OnKept = func(n int) { skipped = n }
 			got, sum := mustRun(t, o, path, format)
 			if !bytes.Equal(got, want) {
 				t.Error("other bytes than those of a run that was not stopped")
 			}
-			if skipped == 0 || sum.Skipped != skipped || sum.Rows != 6500 || sum.Failed != 1 {
+			if skipped == 0 || sum.Kept != skipped || sum.Rows != 6500 || sum.Failed != 1 {
 				t.Errorf("%+v, %d skipped", sum, skipped)
 			}
 			other := o
@@ -311,8 +312,8 @@ func TestDamageEndsTheRun(t *testing.T) {
 	}
 	a.damaged = 0
 	_, sum := mustRun(t, options(a, 8), path, "arrow")
-	if sum.Skipped != 2048 {
-		t.Errorf("%d rows skipped after the data were mended", sum.Skipped)
+	if sum.Kept != 2048 {
+		t.Errorf("%d rows skipped after the data were mended", sum.Kept)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/source/layout"
 )
 
 // inferOptions are infer's flags.
@@ -27,7 +29,7 @@ type inferOptions struct {
 	out, format, probabilities, embedding, truncated string
 	batch                                            batchSize
 	topK, workers                                    int
-	logits, overwrite                                bool
+	logits, overwrite, dryRun                        bool
 	form                                             prediction.Format // what format and out come to
 }
 
@@ -37,6 +39,7 @@ func (o *inferOptions) AddFlags(cmd *cobra.Command) {
 	f.StringVarP(&o.out, "out", "o", "-", "file to write, or - for stdout")
 	formatVar(cmd, &o.format)
 	overwriteVar(cmd, &o.overwrite)
+	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be predicted over, and stop: rows, truths found, files left out")
 	f.IntVar(&o.topK, "top-k", 5, "classes kept of each prediction")
 	choiceVar(cmd, &o.probabilities, "probabilities", "top", "top, or all: a column with the probability of every class", "top", "all")
 	f.BoolVar(&o.logits, "logits", false, "a column with the logit of every class")
@@ -56,10 +59,11 @@ label and synset (the truth, where it is known), then the most probable classes
 with their probabilities (pred_label, pred_synset, pred_prob: lists of --top-k),
 and error. An image that cannot be read keeps its row (exit 3).
 
-INPUT is a dataset (with --split and a selection), folders of images, tars, Parquet
-or Arrow files with a column of images, single images, or - for a list of paths on
-stdin. A directory, tar or prefix of a name that is one of the model's classes is the
-truth.
+INPUT is a dataset (with --split and a selection), folders of images, tars, zips, lists,
+Parquet or Arrow files with a column of images, single images, or - for a list of paths on
+stdin. What directories, names or a column say of an image's class is the truth, where it
+is a class of the model. Files that are left out are counted and named (exit 3 where they
+are images); --dry-run shows them, and stops.
 
 --out has its name only when it is whole; until then finished chunks lie in OUT.chunks,
 and the same command goes on from there and ends in the same bytes. What was made by
@@ -112,7 +116,7 @@ func (f *inferOptions) check(a *app) error {
 	if f.form, err = formatOf(f.format, f.out); err != nil {
 		return err
 	}
-	if f.out == "-" && f.form != prediction.NDJSON && f.form != prediction.CSV {
+	if f.out == "-" && f.form != prediction.NDJSON && f.form != prediction.CSV && !f.dryRun {
 		return a.refuseTerminal("the " + string(f.form) + " output")
 	}
 	return nil
@@ -125,6 +129,9 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	index, count, err := parseJob(f.selection.job, os.Getenv)
 	if err != nil {
 		return err
+	}
+	if f.dryRun {
+		return a.planInfer(ctx, modelPath, inputs, f)
 	}
 	net, err := a.openNetwork(ctx, modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batch.n)
 	if err != nil {
@@ -157,15 +164,72 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	if o.Batch, err = a.chooseBatch(ctx, f, net); err != nil {
 		return err
 	}
-	return a.predict(ctx, o, f)
+	return a.predict(ctx, o, f, in.plan)
+}
+
+// planInfer prints what would be predicted over.
+func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, f *inferOptions) error {
+	spec, err := a.specOf(modelPath, &f.net)
+	if err != nil {
+		return err
+	}
+	in, err := a.openInput(ctx, inputs, &f.in, f.selection, spec)
+	if err != nil {
+		return err
+	}
+	defer in.close()
+	p := in.plan
+	err = a.result(p, func(w io.Writer) {
+		fmt.Fprintf(w, "%d rows; the truth of %d is a class of the model, that of %d is none, %d have none; %s\n", p.Rows, p.Known, p.Foreign, p.Rows-p.Known-p.Foreign, p.Layout)
+		for _, s := range p.Skipped {
+			fmt.Fprintf(w, "left out\t%s\n", skippedLine(s))
+		}
+	})
+	if err == nil {
+		err = lostImages(p)
+	}
+	return err
+}
+
+// lostImages is the outcome where images were left out.
+func lostImages(p infer.Plan) error {
+	if n := p.SkippedImages(); n > 0 {
+		return refused(fmt.Errorf("%d images are left out", n))
+	}
+	return nil
+}
+
+// skippedLine tells of a kind of files that are left out.
+func skippedLine(s layout.Skipped) string {
+	what, more := "files", ""
+	if s.Images {
+		what = "images"
+	}
+	if len(s.Names) < s.Count {
+		more = ", ..."
+	}
+	return ui.Text(fmt.Sprintf("%d %s: %s (%s%s)", s.Count, what, s.Reason, strings.Join(s.Names, ", "), more))
+}
+
+// inferResult is what infer prints.
+type inferResult struct {
+	infer.Summary
+	Skipped []layout.Skipped `json:"skipped,omitempty"` // files left out, by reason
+	Notes   []string         `json:"notes,omitempty"`
 }
 
 // predict runs the pipeline, to a file or to stdout.
-func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions) error {
+func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p infer.Plan) error {
+	for _, s := range p.Skipped {
+		a.logf("left out: %s", skippedLine(s))
+	}
+	for _, note := range p.Notes {
+		a.logf("%s", note)
+	}
 	bar := a.bar(int64(o.Rows()), "predicting")
 	defer bar.Finish()
 	o.OnRow = func(n int) { bar.Add64(int64(n)) }
-	o.OnSkipped = func(n int) { bar.Set(int64(n)) }
+	o.OnKept = func(n int) { bar.Set(int64(n)) }
 	var sum infer.Summary
 	var err error
 	if f.out == "-" {
@@ -188,7 +252,7 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions) err
 		if sum.Already {
 			already = " (nothing to do)"
 		}
-		err = a.result(sum, func(w io.Writer) {
+		err = a.result(inferResult{sum, p.Skipped, p.Notes}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(f.out), sum.Rows, sum.Failed, already)
 		})
 	}
@@ -196,7 +260,10 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions) err
 		a.Warnf("%s", sum.Warning)
 	}
 	if err == nil && sum.Failed > 0 {
-		return refused(fmt.Errorf("%d images could not be read; their rows say why", sum.Failed))
+		return refused(fmt.Errorf("%d images could not be read or predicted; their rows say why", sum.Failed))
+	}
+	if err == nil {
+		err = lostImages(p)
 	}
 	return err
 }

@@ -16,12 +16,14 @@ import (
 
 // inputOptions say how the input is read.
 type inputOptions struct {
-	split string
-	zero  bool
+	split   string
+	zero    bool
+	changed func(flag string) bool
 }
 
 func (f *inputOptions) AddFlags(cmd *cobra.Command) {
-	splitVar(cmd, &f.split, "split", "val", "split of a dataset to predict over")
+	splitVar(cmd, &f.split, "split", "val", "split of a dataset to predict over, or of images in which names tell splits apart (there the default is all)")
+	f.changed = cmd.Flags().Changed
 	cmd.Flags().BoolVarP(&f.zero, "null", "0", false, "paths on stdin end in a zero byte, as find -print0 writes them")
 }
 
@@ -30,6 +32,7 @@ type input struct {
 	source   infer.Source
 	identity string
 	close    func() error
+	plan     infer.Plan
 }
 
 // openInput finds out what the arguments are.
@@ -47,19 +50,11 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 	if len(sel.synsets)+len(sel.exclude) > 0 || sel.limitPerSynset > 0 {
 		return nil, usagef("--synset, --exclude and --limit-per-synset select from a dataset")
 	}
-	ignored := 0
-	o := infer.OpenOptions{
-		Known:     func(name string) bool { return slices.Contains(spec.Classes, name) },
-		OnIgnored: func(string) { ignored++ },
+	o := infer.OpenOptions{Classes: spec.Classes}
+	if f.changed("split") {
+		o.Split = f.split
 	}
-	if len(spec.Classes) > 32 {
-		classes := map[string]bool{}
-		for _, c := range spec.Classes {
-			classes[c] = true
-		}
-		o.Known = func(name string) bool { return classes[name] }
-	}
-	var s *infer.Opened
+	var s *infer.Images
 	var err error
 	switch {
 	case len(args) == 1 && args[0] == "-":
@@ -74,10 +69,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 	if err != nil {
 		return nil, err
 	}
-	if ignored > 0 {
-		a.logf("%d files are called as no image is and are left out", ignored)
-	}
-	return &input{s, s.Identity(), s.Close}, nil
+	return &input{s, s.Identity(), s.Close, s.Plan()}, nil
 }
 
 // openDataset selects from a dataset. Jobs are cut later, between batches.
@@ -102,5 +94,5 @@ func (a *app) openDataset(dir, split string, sel *selectionOptions, spec model.S
 		a.Warnf("%s: %s", dir, text)
 	}
 	identity := fmt.Sprintf("dataset %s %s %q %q %d", split, set.Manifest.Splits[split].IndexSHA256, sel.synsets, sel.exclude, sel.limitPerSynset)
-	return &input{view, identity, set.Close}, nil
+	return &input{view, identity, set.Close, infer.DatasetPlan(view, spec.Classes)}, nil
 }

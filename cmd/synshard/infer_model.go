@@ -99,6 +99,26 @@ type network struct {
 // wanted is what predictions are to have beside probabilities.
 type wanted struct{ logits, embedding bool }
 
+// specOf is the Spec that a model would be run by, without opening what runs it.
+func (a *app) specOf(path string, f *networkOptions) (model.Spec, error) {
+	if err := f.check(); err != nil {
+		return model.Spec{}, err
+	}
+	if f.engine == "torch" {
+		_, spec, _, err := f.readTorch(path)
+		return spec, err
+	}
+	c, err := ort.Describe(path, f.choice)
+	if err != nil {
+		return model.Spec{}, err
+	}
+	spec, _, err := f.resolve(a, c, path)
+	if err != nil {
+		return spec, fmt.Errorf("%s: %w", path, err)
+	}
+	return spec, nil
+}
+
 // openNetwork opens the model. On the CPU every run of the network has one
 // thread, and as many run at a time as there are CPUs; on a GPU two batches are
 // in flight. batch is what a GPU gets ready for; 0: the default.

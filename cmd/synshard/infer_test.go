@@ -1,7 +1,9 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -141,7 +143,7 @@ func TestInferKilled(t *testing.T) {
 			t.Errorf("%v: a file of half the rows has its name (%v)", c.signal, err)
 		}
 		text, _ := b.infer(0, b.long, "-", "--out", out, "--json")
-		if strings.Contains(text, `"skipped": 0`) {
+		if strings.Contains(text, `"kept": 0`) {
 			t.Errorf("%v: nothing was kept: %s", c.signal, text)
 		}
 		b.same("whole.arrow", filepath.Base(out))
@@ -180,6 +182,22 @@ func TestInferDiskFull(t *testing.T) {
 	}
 }
 
+// tarGz is a packed tar of one image.
+func tarGz(t *testing.T) string {
+	t.Helper()
+	var out bytes.Buffer
+	z := gzip.NewWriter(&out)
+	w := tar.NewWriter(z)
+	err := w.WriteHeader(&tar.Header{Name: "a.jpg", Mode: 0o666, Size: 1, Typeflag: tar.TypeReg})
+	if err == nil {
+		_, err = w.Write([]byte("x"))
+	}
+	if err := errors.Join(err, w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
 func TestInferInputs(t *testing.T) {
 	b := newInferBed(t)
 	for _, c := range []struct {
@@ -188,7 +206,7 @@ func TestInferInputs(t *testing.T) {
 		talk        string
 		args        []string
 	}{
-		{"a folder", "", 0, 6, "files are called as no image is", []string{b.images}},
+		{"a folder", "", 0, 6, "files: not an image", []string{b.images}},
 		{"a list", b.images + "/image1.png\n" + b.images + "/image0.png\n", 0, 2, "", []string{"-"}},
 		{"a list with zeros", b.images + "/image1.png\x00" + b.images + "/image0.png\x00", 0, 2, "", []string{"-", "-0"}},
 		{"an image that is not there", "/nothing/here.png\n" + b.images + "/image0.png\n", 3, 2, "/nothing/here.png", []string{"-"}},
@@ -197,7 +215,7 @@ func TestInferInputs(t *testing.T) {
 		{"the dataset's wrong flag", "", 2, 0, "select from a dataset", []string{b.images, "--limit-per-synset", "1"}},
 		{"-0 without a list", "", 2, 0, "-0", []string{b.images, "-0"}},
 		{"no such input", "", 1, 0, "no such file", []string{b.at("nothing")}},
-		{"a packed tar", "", 1, 0, "unpack it", []string{b.put("x.tar.gz", "")}},
+		{"a packed tar", "", 1, 0, "unpack it", []string{b.put("x.tar.gz", tarGz(t))}},
 		{"no GPU build", "", 6, 0, "--ort-lib", []string{b.images, "--provider", "cuda", "--ep-option", "use_tf32=0"}},
 		{"no such option", "", 2, 0, "it has arena_extend_strategy", []string{b.images, "--provider", "cuda", "--ep-option", "tf32=0"}},
 		{"no such provider", "", 2, 0, "abacus", []string{b.images, "--provider", "abacus"}},

@@ -32,24 +32,31 @@ func (p torchPredictor) Predict(ctx context.Context, images []byte, n int) (infe
 	return infer.Outputs(out), err
 }
 
-// openTorch opens weights for --engine torch.
-func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*network, error) {
+// readTorch reads weights for --engine torch, and whether they have the auxiliary
+// head's.
+func (f *networkOptions) readTorch(path string) (tensors []model.Tensor, spec model.Spec, aux bool, err error) {
 	if err := f.onlyTorch(path); err != nil {
-		return nil, err
+		return nil, spec, false, err
 	}
 	tensors, meta, err := weights.ReadSafetensorsFile(path)
 	if err != nil {
-		return nil, err
+		return nil, spec, false, err
 	}
-	spec, err := model.ParseSpec(meta[model.SpecKey])
-	if err != nil {
-		return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
+	if spec, err = model.ParseSpec(meta[model.SpecKey]); err != nil {
+		return nil, spec, false, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
 	}
-	aux := false
 	for _, t := range tensors {
 		aux = aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
 	}
-	spec = weights.WithWidth(spec, tensors)
+	return tensors, weights.WithWidth(spec, tensors), aux, nil
+}
+
+// openTorch opens weights for --engine torch.
+func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*network, error) {
+	tensors, spec, aux, err := f.readTorch(path)
+	if err != nil {
+		return nil, err
+	}
 	net, err := spec.Network(aux)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

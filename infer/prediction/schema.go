@@ -6,6 +6,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/synshard/synshard/internal/utf8name"
 )
 
 // Columns of every file. Others follow: probabilities, logits, embedding and
@@ -83,7 +85,7 @@ func schemaOf(fields []arrow.Field, md metadata) *arrow.Schema {
 	return arrow.NewSchema(fields, &m)
 }
 
-// record makes a record batch of rows.
+// record makes a record batch of rows. Text is valid UTF-8, whatever comes.
 func (l *layout) record(md metadata, rows []Row) (arrow.Record, error) {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, l.schema(md))
 	defer b.Release()
@@ -93,7 +95,7 @@ func (l *layout) record(md metadata, rows []Row) (arrow.Record, error) {
 		if r.Top != nil && (len(r.Top) != l.columns.TopK || len(r.Prob) != l.columns.TopK) {
 			return nil, fmt.Errorf("%s: %d classes and %d probabilities, not %d", r.Path, len(r.Top), len(r.Prob), l.columns.TopK)
 		}
-		b.Field(colPath).(*array.StringBuilder).Append(r.Path)
+		b.Field(colPath).(*array.StringBuilder).Append(utf8name.Ensure(r.Path))
 		if label := b.Field(colLabel).(*array.Int64Builder); r.Label < 0 {
 			label.AppendNull()
 		} else {
@@ -118,7 +120,7 @@ func appendText(b array.Builder, s string) {
 		b.AppendNull()
 		return
 	}
-	b.(*array.StringBuilder).Append(s)
+	b.(*array.StringBuilder).Append(utf8name.Ensure(s))
 }
 
 // appendFloats adds a list to column i, if there is such a column; nil is a
@@ -148,7 +150,7 @@ func appendDerived(b *array.RecordBuilder, i int, d Derived, probabilities []flo
 	case probabilities == nil:
 		b.Field(i).AppendNull()
 	case d.Strings != nil:
-		b.Field(i).(*array.StringBuilder).Append(d.Strings(probabilities))
+		b.Field(i).(*array.StringBuilder).Append(utf8name.Ensure(d.Strings(probabilities)))
 	case d.Width == 0:
 		b.Field(i).(*array.Float32Builder).Append(d.Floats(probabilities)[0])
 	default:
@@ -167,7 +169,7 @@ func (l *layout) appendTop(b *array.RecordBuilder, r *Row) {
 	}
 	for i, class := range r.Top {
 		labels.ValueBuilder().(*array.Int64Builder).Append(int64(class))
-		synsets.ValueBuilder().(*array.StringBuilder).Append(l.classes[class])
+		synsets.ValueBuilder().(*array.StringBuilder).Append(utf8name.Ensure(l.classes[class]))
 		probs.ValueBuilder().(*array.Float32Builder).Append(r.Prob[i])
 	}
 }

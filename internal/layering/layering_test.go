@@ -55,8 +55,8 @@ var allowed = map[string][]string{
 	"train/tensorboard":    {"internal/durable"},
 	"train/cluster":        {"loader", "model", "train"},
 	"train/torch":          {"loader", "model", "train"},
-	"infer":                {"loader", "shard", "pixel", "model", "infer/prediction", "internal/parquet"},
-	"infer/prediction":     {"model", "internal/arrowipc", "internal/durable", "internal/parquet"},
+	"infer":                {"source", "source/classlist", "source/layout", "loader", "pixel", "model", "infer/prediction", "internal/utf8name"},
+	"infer/prediction":     {"model", "internal/arrowipc", "internal/durable", "internal/parquet", "internal/utf8name"},
 	"infer/ort":            {"loader", "model", "model/onnx", "infer"},
 	"eval":                 {"infer/prediction", "wordnet", "internal/durable"},
 	"internal/bench":       {"loader", "model", "pixel", "train"},
@@ -77,7 +77,7 @@ var allowed = map[string][]string{
 // prefix of the import path.
 var owners = map[string][]string{
 	"github.com/apache/arrow-go/":          {"internal/parquet"},
-	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source/columns", "shard", "shard/export", "infer", "infer/prediction", "eval"},
+	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source/columns", "shard", "shard/export", "infer/prediction", "eval"},
 	"github.com/x448/float16":              {"model", "infer/prediction"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/ulikunitz/xz":              {"source/tarfile", "source/zipfile"},

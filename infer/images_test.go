@@ -1,0 +1,360 @@
+package infer
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/ipc"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/parquet"
+	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout"
+)
+
+// modelClasses are of a model that knows two of ImageNet's classes and one of
+// nobody's.
+var modelClasses = []string{"n01440764", "cat", "n01443537"}
+
+// seen is a row as a Source gives it.
+type seen struct{ Path, Synset, Bytes string }
+
+func rowsOf(t *testing.T, s *Images) (out []seen) {
+	t.Helper()
+	for i := range s.Len() {
+		b, err := s.Read(i, nil)
+		if err != nil && !errors.Is(err, source.ErrUnreadable) {
+			t.Fatalf("row %d: %v", i, err)
+		}
+		if err != nil {
+			b = []byte("unreadable")
+		}
+		out = append(out, seen{s.Path(i), s.Synset(i), string(b)})
+	}
+	return out
+}
+
+// tree writes files, the content of each its own name's end.
+func tree(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(name), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// packed is the tree as a tar and as a zip.
+func packed(t *testing.T, dir string) (asTar, asZip []byte) {
+	t.Helper()
+	var a, z bytes.Buffer
+	tw, zw := tar.NewWriter(&a), zip.NewWriter(&z)
+	err := errors.Join(tw.AddFS(os.DirFS(dir)), zw.AddFS(os.DirFS(dir)), tw.Close(), zw.Close())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Bytes(), z.Bytes()
+}
+
+func write(t *testing.T, path string, b []byte) string {
+	t.Helper()
+	if err := os.WriteFile(path, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func openImages(t *testing.T, o OpenOptions, paths ...string) *Images {
+	t.Helper()
+	o.Classes = modelClasses
+	s, err := Open(t.Context(), paths, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// TestContainers: a tree has the same rows and truths as folder, tar and zip;
+// junk is skipped, what is no image counted, an image of a kind that is not decoded named.
+func TestContainers(t *testing.T) {
+	dir := t.TempDir()
+	root := filepath.Join(dir, "in")
+	tree(t, root, "n01440764/b.JPG", "n01440764/a.png", "n01443537/c.jpeg", "n09999999/d.jpg", "n01440764/e.avif", "n01440764/notes.md", "n01440764/.DS_Store", "__MACOSX/n01440764/._a.png")
+	asTar, asZip := packed(t, root)
+	for name, prefix := range map[string]string{root: root + "/", write(t, filepath.Join(dir, "x.tar"), asTar): "", write(t, filepath.Join(dir, "x.zip"), asZip): ""} {
+		s := openImages(t, OpenOptions{}, name)
+		want := []seen{
+			{prefix + "n01440764/a.png", "n01440764", "n01440764/a.png"}, {prefix + "n01440764/b.JPG", "n01440764", "n01440764/b.JPG"},
+			{prefix + "n01443537/c.jpeg", "n01443537", "n01443537/c.jpeg"}, {prefix + "n09999999/d.jpg", "n09999999", "n09999999/d.jpg"},
+		}
+		if diff := cmp.Diff(want, rowsOf(t, s)); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+		p := s.Plan()
+		if diff := cmp.Diff([]int{4, 3, 1, 1}, []int{p.Rows, p.Known, p.Foreign, p.SkippedImages()}); diff != "" {
+			t.Errorf("%s: rows, known, foreign, skipped images (-want +got)\n%s", name, diff)
+		}
+		if diff := cmp.Diff([]string{"n09999999"}, p.ForeignNames); diff != "" {
+			t.Errorf("%s: foreign (-want +got)\n%s", name, diff)
+		}
+		if p.Skipped[0].Reason != "avif images are not decoded" || !slices.ContainsFunc(p.Skipped, func(k layout.Skipped) bool { return k.Reason == source.JunkReason && !k.Images }) {
+			t.Errorf("%s: skipped %+v", name, p.Skipped)
+		}
+	}
+}
+
+// TestPlainPhotos: directories that are no classes of the model are no truths,
+// however they lie in each other; those that are, are.
+func TestPlainPhotos(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, "2019/a.jpg", "2019/trip/b.jpg", "2020/c.jpg", "top.jpg")
+	truths := func(s *Images) map[string]string {
+		m := map[string]string{}
+		for _, r := range rowsOf(t, s) {
+			m[strings.TrimPrefix(r.Path, dir+"/")] = r.Synset
+		}
+		return m
+	}
+	s := openImages(t, OpenOptions{}, dir)
+	if diff := cmp.Diff(map[string]string{"2019/a.jpg": "", "2019/trip/b.jpg": "", "2020/c.jpg": "", "top.jpg": ""}, truths(s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	if p := s.Plan(); p.Foreign != 0 || len(p.Notes) == 0 || !strings.Contains(p.Notes[0], "no truth is read") {
+		t.Errorf("%+v", p)
+	}
+	tree(t, dir, "2020/cat/d.jpg", "2019/cat/e.jpg")
+	s = openImages(t, OpenOptions{}, dir)
+	want := map[string]string{"2019/a.jpg": "", "2019/trip/b.jpg": "", "2020/c.jpg": "", "top.jpg": "", "2020/cat/d.jpg": "cat", "2019/cat/e.jpg": "cat"}
+	if diff := cmp.Diff(want, truths(s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// table makes a table as Hugging Face has it, with labels of some type.
+func table(t *testing.T, labels arrow.DataType, names string, add func(b array.Builder, i int)) arrow.Record {
+	t.Helper()
+	image := arrow.StructOf(arrow.Field{Name: "bytes", Type: arrow.BinaryTypes.Binary, Nullable: true}, arrow.Field{Name: "path", Type: arrow.BinaryTypes.String, Nullable: true})
+	var md arrow.Metadata
+	if names != "" {
+		md = arrow.NewMetadata([]string{"huggingface"}, []string{`{"info":{"features":{"image":{"_type":"Image"},"label":{"names":[` + names + `],"_type":"ClassLabel"}}}}`})
+	}
+	b := array.NewRecordBuilder(memory.DefaultAllocator, arrow.NewSchema([]arrow.Field{{Name: "image", Type: image, Nullable: true}, {Name: "label", Type: labels, Nullable: true}}, &md))
+	defer b.Release()
+	for i, text := range []string{"one", "two", "three", ""} {
+		im := b.Field(0).(*array.StructBuilder)
+		im.Append(true)
+		im.FieldBuilder(1).(*array.StringBuilder).Append(text + ".jpg")
+		if text == "" {
+			im.FieldBuilder(0).AppendNull()
+		} else {
+			im.FieldBuilder(0).(*array.BinaryBuilder).Append([]byte(text))
+		}
+		add(b.Field(1), i)
+	}
+	return b.NewRecord()
+}
+
+// TestTruthsOfColumns: integers of any width, strings, dictionaries and words for synsets
+// are the model's classes; other names are foreign truths.
+func TestTruthsOfColumns(t *testing.T) {
+	dir := t.TempDir()
+	const synsets = `"n01443537","n01440764","n09999999"`
+	places := []int64{1, 0, 2, -1}
+	text := func(names ...string) func(array.Builder, int) {
+		return func(b array.Builder, i int) {
+			if i == 3 {
+				b.AppendNull()
+				return
+			}
+			if s, ok := b.(*array.StringBuilder); ok {
+				s.Append(names[i])
+			} else if err := b.(*array.BinaryDictionaryBuilder).AppendString(names[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	type labels struct {
+		typ   arrow.DataType
+		names string
+		add   func(array.Builder, int)
+	}
+	cases := map[string]labels{
+		"int64": {arrow.PrimitiveTypes.Int64, synsets, func(b array.Builder, i int) { b.(*array.Int64Builder).Append(places[i]) }},
+		"int32": {arrow.PrimitiveTypes.Int32, synsets, func(b array.Builder, i int) { b.(*array.Int32Builder).Append(int32(places[i])) }},
+		"int16": {arrow.PrimitiveTypes.Int16, synsets, func(b array.Builder, i int) { b.(*array.Int16Builder).Append(int16(places[i])) }},
+		"uint8": {arrow.PrimitiveTypes.Uint8, synsets, func(b array.Builder, i int) {
+			if places[i] < 0 {
+				b.AppendNull()
+			} else {
+				b.(*array.Uint8Builder).Append(uint8(places[i]))
+			}
+		}},
+		"uint32": {arrow.PrimitiveTypes.Uint32, synsets, func(b array.Builder, i int) {
+			if places[i] < 0 {
+				b.AppendNull()
+			} else {
+				b.(*array.Uint32Builder).Append(uint32(places[i]))
+			}
+		}},
+		"strings":    {arrow.BinaryTypes.String, "", text("n01440764", "n01443537", "n09999999")},
+		"dictionary": {&arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int32, ValueType: arrow.BinaryTypes.String}, "", text("n01440764", "n01443537", "n09999999")},
+		"words":      {arrow.PrimitiveTypes.Int64, `"goldfish, Carassius auratus","tench, Tinca tinca","a thing of nobody's"`, func(b array.Builder, i int) { b.(*array.Int64Builder).Append(places[i]) }},
+	}
+	for name, c := range maps.All(cases) {
+		for _, ext := range []string{".arrow", ".parquet"} {
+			if name == "dictionary" && ext == ".parquet" {
+				continue // Parquet has none
+			}
+			t.Run(name+ext, func(t *testing.T) {
+				rec := table(t, c.typ, c.names, c.add)
+				var b bytes.Buffer
+				var w interface {
+					Write(arrow.Record) error
+					Close() error
+				} = ipc.NewWriter(&b, ipc.WithSchema(rec.Schema()))
+				if ext == ".parquet" {
+					p, err := parquet.NewWriter(&b, rec.Schema(), parquet.WriterOptions{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					w = p
+				}
+				if err := errors.Join(w.Write(rec), w.Close()); err != nil {
+					t.Fatal(err)
+				}
+				s := openImages(t, OpenOptions{}, write(t, filepath.Join(dir, name+ext), b.Bytes()))
+				foreign := "n09999999"
+				if name == "words" {
+					foreign = "a thing of nobody's"
+				}
+				want := []seen{{"one.jpg", "n01440764", "one"}, {"two.jpg", "n01443537", "two"}, {"three.jpg", foreign, "three"}, {".jpg", "", "unreadable"}}
+				if diff := cmp.Diff(want, rowsOf(t, s)); diff != "" {
+					t.Errorf("(-want +got)\n%s", diff)
+				}
+				if p := s.Plan(); p.Known != 2 || p.Foreign != 1 {
+					t.Errorf("%+v", p)
+				}
+			})
+		}
+	}
+}
+
+// TestSplits: of images in which names tell splits apart, all are predicted
+// over, or one split's.
+func TestSplits(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, "train/n01440764/a.jpg", "train/n01443537/b.jpg", "val/n01440764/c.jpg", "val/n01443537/d.jpg")
+	if s := openImages(t, OpenOptions{}, dir); s.Len() != 4 || s.Plan().Known != 4 {
+		t.Errorf("%+v", s.Plan())
+	}
+	s := openImages(t, OpenOptions{Split: "val"}, dir)
+	if got := rowsOf(t, s); len(got) != 2 || !strings.HasSuffix(got[0].Path, "val/n01440764/c.jpg") {
+		t.Errorf("%+v", got)
+	}
+	if _, err := Open(t.Context(), []string{dir}, OpenOptions{Classes: modelClasses, Split: "test"}); err == nil || !strings.Contains(err.Error(), `split "test"`) {
+		t.Errorf("a split that is not there: %v", err)
+	}
+}
+
+func TestListsAndIdentity(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, "n01440764/a\nb.jpg", "x.jpg")
+	a, gone := filepath.Join(dir, "n01440764", "a\nb.jpg"), filepath.Join(dir, "n01440764", "gone.jpg")
+	list := func(text string, zero bool) *Images {
+		t.Helper()
+		s, err := OpenList(t.Context(), strings.NewReader(text), zero, OpenOptions{Classes: modelClasses})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { s.Close() })
+		return s
+	}
+	s := list(a+"\x00"+gone+"\x00"+a, true)
+	if diff := cmp.Diff([]seen{{a, "n01440764", "n01440764/a\nb.jpg"}, {gone, "n01440764", "unreadable"}, {a, "n01440764", "n01440764/a\nb.jpg"}}, rowsOf(t, s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	before := s.Identity()
+	if again := list(a+"\x00"+gone+"\x00"+a+"\x00", true); again.Identity() != before {
+		t.Error("the same list has another identity")
+	}
+	write(t, a, []byte("other"))
+	if list(a+"\x00"+gone+"\x00"+a, true).Identity() == before {
+		t.Error("a changed file leaves the identity as it was")
+	}
+	if _, err := OpenList(t.Context(), strings.NewReader("\n"), false, OpenOptions{Classes: modelClasses}); err == nil {
+		t.Error("an empty list was taken")
+	}
+}
+
+func TestRefusedInputs(t *testing.T) {
+	dir := t.TempDir()
+	root := filepath.Join(dir, "in")
+	tree(t, root, "cat/a.jpg")
+	asTar, _ := packed(t, root)
+	var gz bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	w.Write(asTar)
+	w.Close()
+	empty := filepath.Join(dir, "empty")
+	tree(t, empty, "notes.txt")
+	for name, want := range map[string]string{
+		write(t, filepath.Join(dir, "x.tar.gz"), gz.Bytes()):  "unpack it",
+		write(t, filepath.Join(dir, "cut.tar"), asTar[:700]):  "data corrupt",
+		write(t, filepath.Join(dir, "x.bin"), []byte("text")): "neither",
+		filepath.Join(dir, "none"):                            "no such file",
+		empty:                                                 "no images",
+	} {
+		if _, err := Open(context.Background(), []string{name}, OpenOptions{Classes: modelClasses}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// TestNamesThatAreNotText reach the rows as valid UTF-8, from which they can be
+// told again.
+func TestNamesThatAreNotText(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.WriteHeader(&tar.Header{Name: "cat/caf\xe9.jpg", Mode: 0o666, Size: 1, Typeflag: tar.TypeReg, Format: tar.FormatGNU}); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, "x")
+	w.Close()
+	s := openImages(t, OpenOptions{}, write(t, filepath.Join(t.TempDir(), "x.tar"), b.Bytes()))
+	if diff := cmp.Diff([]seen{{`cat/caf\xe9.jpg`, "cat", "x"}}, rowsOf(t, s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestCompareClasses(t *testing.T) {
+	own := []string{"a", "b", "c"}
+	for _, c := range []struct {
+		given []string
+		want  string
+	}{
+		{own, ""}, {[]string{"a", "b"}, ""}, {[]string{"b", "a", "c"}, "another order"}, {[]string{"a", "x", "y"}, "2 of them are others"},
+	} {
+		if got := CompareClasses(own, c.given); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%v: %q, want %q", c.given, got, c.want)
+		}
+	}
+}
