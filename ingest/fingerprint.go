@@ -31,6 +31,8 @@ type fingerprint struct {
 	// Boxes is a sum of the boxes given. A whole dataset's indexes say which
 	// there are.
 	Boxes string `json:"boxes,omitempty"`
+	// Exported is a sum of what exports among the sources say of classes.
+	Exported string `json:"exported,omitempty"`
 
 	// Skipped and FileBytes are not compared with another call's: what the
 	// sources held that is not in the dataset, and the bytes of each split's
@@ -82,6 +84,7 @@ func differentOptions(was, now fingerprint) []string {
 	say("on_bad", was.OnBad, now.OnBad)
 	say("resize", was.Resize, now.Resize)
 	say("quality", was.Quality, now.Quality)
+	say("the class list of an export", was.Exported, now.Exported)
 	return out
 }
 

@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
 	"github.com/synshard/synshard/source/layout"
@@ -32,19 +33,20 @@ type Plan struct {
 	Skipped []layout.Skipped `json:"skipped,omitempty"`
 	Notes   []string         `json:"notes,omitempty"`
 
-	o       Options
-	set     *containers
-	kit     *imagenet.Kit
-	boxes   imagenet.Boxes
-	deep    bool         // archives within archives are listed
-	names   *layout.Plan // what the names mean
-	given   bool         // the classes were given, by a list or the kit, and not found
-	print   fingerprint
-	units   []unit          // that are listed
-	byClass map[string]bool // splits whose shards are by class
-	placing sync.Mutex      // names.Place
-	met     met             // units of streams
-	skips   skips           // of what is listed only when it is read
+	o        Options
+	set      *containers
+	kit      *imagenet.Kit
+	boxes    imagenet.Boxes
+	exported map[string]shard.Class // what exports among the sources say of classes, by name
+	deep     bool                   // archives within archives are listed
+	names    *layout.Plan           // what the names mean
+	given    bool                   // the classes were given, by a list or the kit, and not found
+	print    fingerprint
+	units    []unit          // that are listed
+	byClass  map[string]bool // splits whose shards are by class
+	placing  sync.Mutex      // names.Place
+	met      met             // units of streams
+	skips    skips           // of what is listed only when it is read
 }
 
 // PlanSplit is the part of a plan for one split.
@@ -144,7 +146,7 @@ func (p *Plan) open(ctx context.Context) error {
 	if len(p.o.Boxes) > 0 && len(p.boxes) == 0 {
 		return &OptionError{"boxes", "no annotations in " + strings.Join(p.o.Boxes, ", ")}
 	}
-	return nil
+	return p.readExported()
 }
 
 // understand asks layout what the names mean, and cuts the images that are
@@ -348,6 +350,7 @@ func (p *Plan) fingerprints(context.Context) error {
 	if p.o.Resize > 0 {
 		p.print.Quality = p.o.Quality
 	}
+	p.print.Exported = p.exportedSum()
 	if len(p.boxes) > 0 {
 		sum := digest(p.boxes.Sum())
 		p.print.Boxes = sum.hex()

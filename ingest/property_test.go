@@ -116,7 +116,7 @@ func summaryOf(t testing.TB, out string, named bool) (lines []string, classes st
 		}
 		for i := range s.Len() {
 			r := s.Row(i)
-			line := fmt.Sprintf("%s %q %d %x %d", split, r.Synset, r.Label, r.SHA256[:6], len(r.Objects))
+			line := fmt.Sprintf("%s %q %d %d %x %d", split, r.Synset, r.Label, r.ILSVRC2012ID, r.SHA256[:6], len(r.Objects))
 			if named {
 				line += " " + r.Path
 			}
@@ -166,7 +166,7 @@ func TestPackings(t *testing.T) {
 						t.Errorf("%s: names (-folder +%s):\n%s", name, name, cmp.Diff(full, got))
 					}
 				}
-				exported(t, below, o.Out, bare, sum)
+				exported(t, below, o.Out)
 				if t.Failed() {
 					t.Log(tree.names())
 					return
@@ -176,10 +176,11 @@ func TestPackings(t *testing.T) {
 	}
 }
 
-// exported hands a dataset on in a form and reads it again: rows, splits, labels
-// and classes are the same.
-func exported(t *testing.T, dir, out string, want []string, sum string) {
+// exported hands a dataset on in every form and reads it again: rows with their
+// names, splits, labels and classes are the same.
+func exported(t *testing.T, dir, out string) {
 	t.Helper()
+	want, sum := summaryOf(t, out, true)
 	set, err := shard.Open(out)
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +213,7 @@ func exported(t *testing.T, dir, out string, want []string, sum string) {
 		if s.LostImages() > 0 {
 			t.Errorf("%s: %+v", form, s)
 		}
-		got, gotSum := summaryOf(t, o.Out, false)
+		got, gotSum := summaryOf(t, o.Out, true)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s and back (-want +got):\n%s", form, diff)
 		}

@@ -98,9 +98,7 @@ func (j *job) number(names []string, have []shard.Class) {
 	j.names, j.classes, j.labelOf = names, have, map[string]int{}
 	for i, name := range names {
 		if have == nil {
-			c := shard.Class{Label: i, Synset: name, ILSVRC2012ID: j.plan.kit.ID(name)}
-			c.Describe(j.o.WordNet)
-			j.classes = append(j.classes, c)
+			j.classes = append(j.classes, j.plan.class(i, name))
 		}
 		j.labelOf[name] = i
 	}

@@ -65,8 +65,8 @@ func (m *maker) image(it item) (im *shard.Image, reason error) {
 	}
 	if it.class >= 0 {
 		im.Label = m.j.labels[it.class]
-		im.Synset = m.j.classes[im.Label].Synset
-		im.ILSVRC2012ID = m.j.plan.kit.ID(im.Synset)
+		class := &m.j.classes[im.Label]
+		im.Synset, im.ILSVRC2012ID = class.Synset, class.ILSVRC2012ID
 	}
 	if it.err != nil {
 		return im, it.err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"unicode/utf8"
@@ -91,8 +92,16 @@ func ReadClasses(dir, sum string) ([]Class, error) {
 }
 
 // ReadExportClasses reads the class list that an export into a directory keeps,
-// so that what is made of the export again has the same; nil where there is none.
+// so that what is made of the export again has the same; nil where there is
+// none, and of what is no directory.
 func ReadExportClasses(dir string) ([]Class, error) {
+	info, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
 	kept := filepath.Join(dir, ExportName)
 	sum, err := FileSHA256(filepath.Join(kept, ClassesName))
 	if errors.Is(err, fs.ErrNotExist) {
