@@ -290,6 +290,8 @@ func TestSynsets(t *testing.T) {
 		"in order":        {"tench, Tinca tinca\ngoldfish, Carassius auratus", []string{"n01440764", "n01443537"}},
 		"in any order":    {"goldfish, Carassius auratus\ntench, Tinca tinca", []string{"n01443537", "n01440764"}},
 		"crane, a bird":   {"tench, Tinca tinca\ncrane\nice bear, polar bear, Ursus Maritimus, Thalarctos maritimus", []string{"n01440764", "n02012849", "n02134084"}},
+		"shortened":       {"tench, Tinca tinca\ngreat white shark, white shark", []string{"n01440764", "n01484850"}},
+		"of two":          {"tench, Tinca tinca\ntench, goldfish", nil},
 		"one other":       {"tench, Tinca tinca\nmy dog", nil},
 		"single words":    {"plunger\nhen", nil},
 		"crane, in doubt": {"tench, Tinca tinca\ncrane", nil},

@@ -318,8 +318,8 @@ func means(name string, words []string) bool {
 }
 
 // Synsets gives the list with synsets for names, where every name is the words of
-// one of ImageNet's 1,000 classes as WordNet has them ("tench, Tinca tinca"),
-// in any order. Else it says what speaks against it. A list of single words only
+// one of ImageNet's 1,000 classes as WordNet has them ("tench, Tinca tinca"), or
+// several of them, in any order. Else it says what speaks against it. A list of single words only
 // ("plane") may be anybody's and is left alone. The error is a *NotInList where all are
 // ImageNet's and one is the name of two classes. "crane", which two classes are
 // called, is the one that fits where the others are in ascending order.
@@ -334,6 +334,9 @@ func (l *List) Synsets() (*List, error) {
 			if normal(strings.Join(im.Words[at], ", ")) == whole {
 				found[i] = append(found[i], at)
 			}
+		}
+		if len(found[i]) == 0 {
+			found[i] = im.someWords(name)
 		}
 		if len(found[i]) == 0 {
 			return nil, fmt.Errorf("%q is not the words of one of ImageNet's 1,000 classes", name)
@@ -357,6 +360,23 @@ func (l *List) Synsets() (*List, error) {
 		names[i], words[i] = im.Names[at], im.Words[at]
 	}
 	return New(names, words, l.Source)
+}
+
+// someWords gives the class of which a name has two words or more and none of any
+// other ("great white shark, white shark"): a list of classes with shortened names.
+func (l *List) someWords(name string) []int {
+	parts := form.Words(name)
+	if len(parts) < 2 {
+		return nil
+	}
+	common := slices.Clone(l.words[normal(parts[0])])
+	for _, part := range parts[1:] {
+		common = slices.DeleteFunc(common, func(at int) bool { return !slices.Contains(l.words[normal(part)], at) })
+	}
+	if len(common) != 1 {
+		return nil
+	}
+	return common
 }
 
 // between gives the one candidate of i that stands between those of its
