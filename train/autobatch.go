@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
@@ -92,18 +91,12 @@ func (o *Options) tryBatch(init []model.Tensor) (err error) {
 // SavedBatch is the batch of the run whose newest checkpoint lies in dir; ok is
 // false when there is none.
 func SavedBatch(dir string) (batch int, ok bool, err error) {
-	steps, err := checkpoint.Steps(dir)
-	if err != nil || len(steps) == 0 {
+	c, err := checkpoint.Newest(dir, func(string, error) error { return nil })
+	if errors.Is(err, checkpoint.ErrDamaged) {
+		return 0, false, nil // Run says what is wrong
+	}
+	if err != nil || c == nil {
 		return 0, false, err
 	}
-	for _, step := range slices.Backward(steps) {
-		c, err := checkpoint.Read(checkpoint.Path(dir, step))
-		if err == nil {
-			return c.Position.Batch, true, nil
-		}
-		if !errors.Is(err, checkpoint.ErrDamaged) {
-			return 0, false, err
-		}
-	}
-	return 0, false, nil // Run says what is wrong
+	return c.Position.Batch, true, nil
 }

@@ -3,12 +3,14 @@ package train
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -87,5 +89,28 @@ func TestEvaluateOnly(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, ev, untimed); diff != "" {
 		t.Errorf("evaluation of given weights (-want +got):\n%s", diff)
+	}
+}
+
+// TestEvaluateChangesNothing measures a run whose newest checkpoint is damaged: the
+// one before it is taken, and every file stays as it is.
+func TestEvaluateChangesNothing(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	mustRun(t, o)
+	newest := checkpoint.Path(o.Dir, testSteps)
+	if err := os.WriteFile(newest, []byte("no"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	ev, err := Evaluate(t.Context(), o)
+	if err != nil || ev.Step != testSteps-epochSteps {
+		t.Errorf("evaluation of step %d, %v", ev.Step, err)
+	}
+	if len(warned) != 1 || !strings.Contains(warned[0], newest) {
+		t.Errorf("warnings %q", warned)
+	}
+	if got := string(slurp(t, newest)); got != "no" {
+		t.Errorf("the damaged checkpoint became %q", got)
 	}
 }

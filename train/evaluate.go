@@ -105,7 +105,10 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	}
 	state, pos, ema := o.Weights, checkpoint.Position{}, false
 	if !given {
-		c, err := checkpoint.Newest(o.Dir, o.OnWarn)
+		c, err := checkpoint.Newest(o.Dir, func(_ string, err error) error {
+			o.OnWarn(fmt.Sprintf("%v; the one before it is used", err))
+			return nil
+		})
 		if err != nil {
 			return runlog.Evaluation{}, err
 		}

@@ -121,7 +121,13 @@ func (r *runner) path(name string) string {
 // is of this run.
 func (r *runner) resume() error {
 	r.saved = -1
-	c, err := checkpoint.Newest(r.o.Dir, r.o.OnWarn)
+	c, err := checkpoint.Newest(r.o.Dir, func(path string, err error) error {
+		aside, failed := checkpoint.SetAside(path)
+		if failed == nil {
+			r.o.OnWarn(fmt.Sprintf("%v; it is set aside as %s and the one before it is used", err, filepath.Base(aside)))
+		}
+		return failed
+	})
 	if err != nil {
 		return err
 	}

@@ -194,10 +194,10 @@ func Read(path string) (*Checkpoint, error) {
 	return &c, nil
 }
 
-// Newest reads the newest checkpoint that is whole. Damaged ones are reported to
-// warn, renamed to NAME.damaged and passed over. It is nil when there is none at
-// all; when every one is damaged that is an error.
-func Newest(dir string, warn func(string)) (*Checkpoint, error) {
+// Newest reads the newest checkpoint that is whole; nil when there is none at all.
+// onDamaged is told of each damaged one on the way, newest first, and an error from
+// it ends the search. When every one is damaged that is ErrDamaged.
+func Newest(dir string, onDamaged func(path string, err error) error) (*Checkpoint, error) {
 	steps, err := Steps(dir)
 	if err != nil {
 		return nil, err
@@ -215,9 +215,8 @@ func Newest(dir string, warn func(string)) (*Checkpoint, error) {
 		if !errors.Is(err, ErrDamaged) {
 			return nil, err
 		}
-		warn(fmt.Sprintf("%v; it is set aside as %s and the one before it is used", err, filepath.Base(path)+".damaged"))
-		if err := os.Rename(path, path+".damaged"); err != nil {
-			return nil, fmt.Errorf("set aside: %w", err)
+		if err := onDamaged(path, err); err != nil {
+			return nil, err
 		}
 		last = err
 	}
@@ -226,6 +225,16 @@ func Newest(dir string, warn func(string)) (*Checkpoint, error) {
 			filepath.Join(dir, Dir), last)
 	}
 	return nil, nil
+}
+
+// SetAside renames a damaged checkpoint so that it is none any more, and gives its
+// new name.
+func SetAside(path string) (string, error) {
+	aside := path + ".damaged"
+	if err := os.Rename(path, aside); err != nil {
+		return "", fmt.Errorf("set aside: %w", err)
+	}
+	return aside, nil
 }
 
 // Prune removes all checkpoints but the newest keep and the one of step best,
