@@ -37,6 +37,13 @@ func (o *Options) identity() (checkpoint.Identity, error) {
 	return id, nil
 }
 
+// warnOfEarlier says that a checkpoint is taken which does not say what it is of.
+func (o *Options) warnOfEarlier(c *checkpoint.Checkpoint) {
+	if c.Position.MadeFrom == nil {
+		o.OnWarn(fmt.Sprintf("the checkpoint of step %d does not say what recipe, data and weights it was made from, as an earlier version wrote it; it is taken to be of this run", c.Position.Step))
+	}
+}
+
 // sameRun is an error unless a checkpoint is of the run that o asks for.
 func (o *Options) sameRun(c *checkpoint.Checkpoint) error {
 	if err := checkpoint.SameRun(c.Position, o.start(), c.Spec.Classes, o.Spec.Classes); err != nil {

@@ -74,6 +74,7 @@ func Finished(o Options) (Result, bool, error) {
 	if !r.done() || !r.exported() {
 		return Result{}, false, nil
 	}
+	o.warnOfEarlier(c)
 	res := r.result()
 	res.Already = true
 	return res, true, nil
@@ -135,9 +136,7 @@ func (r *runner) resume() error {
 		if err := r.o.sameRun(c); err != nil {
 			return fmt.Errorf("run directory %s: %w", r.o.Dir, err)
 		}
-		if c.Position.MadeFrom == nil {
-			r.o.OnWarn(fmt.Sprintf("the checkpoint of step %d does not say what recipe, data and weights it was made from, as an earlier version wrote it; it is taken to be of this run", c.Position.Step))
-		}
+		r.o.warnOfEarlier(c)
 		want := r.pos
 		r.pos, r.state, r.saved = c.Position, c.Tensors, c.Position.Step
 		r.pos.MadeFrom = want.MadeFrom

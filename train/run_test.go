@@ -362,6 +362,23 @@ func TestCheckpointOfAnEarlierVersion(t *testing.T) {
 		t.Errorf("warnings %q", warned)
 	}
 	sameEnd(t, whole.Dir, o.Dir)
+
+	// A finished run of an earlier version is finished, and that is said too.
+	c = readCheckpoint(t, o.Dir, testSteps)
+	c.Position.MadeFrom = nil
+	if _, err := checkpoint.Write(o.Dir, c.Position, c.Spec, c.Tensors); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"model.safetensors", "model.onnx"} { // no older than the checkpoint
+		now := time.Now()
+		if err := os.Chtimes(filepath.Join(o.Dir, name), now, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warned = nil
+	if _, done, err := Finished(o); !done || err != nil || len(warned) != 1 {
+		t.Errorf("finished: %v, %v, warnings %q", done, err, warned)
+	}
 }
 
 // TestValidationStandsOnce kills a run between a validation's line in the log and
