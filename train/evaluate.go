@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
@@ -34,7 +35,7 @@ func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell f
 		return ev, err
 	}
 	defer func() { err = errors.Join(err, batches.Close()) }()
-	var sums [2]EvalMetrics
+	var raw, averaged EvalMetrics
 	total, done := d.ValSet().Len(), 0
 	for {
 		if err := ctx.Err(); err != nil {
@@ -52,34 +53,38 @@ func evaluate(ctx context.Context, e Engine, d Data, batch int, ema bool, tell f
 				b.Labels[i] = -1 // black, and not to be counted
 			}
 		}
-		for i := range sums {
-			if i == 1 && !ema {
-				continue
-			}
-			m, err := e.Evaluate(b, i == 1)
-			if err != nil {
-				b.Release()
-				return ev, err
-			}
-			sums[i].N += m.N
-			sums[i].Top1 += m.Top1
-			sums[i].Top5 += m.Top5
-			sums[i].Loss += m.Loss
+		err = raw.add(e, b, false)
+		if err == nil && ema {
+			err = averaged.add(e, b, true)
 		}
 		done += b.N
 		b.Release()
+		if err != nil {
+			return ev, err
+		}
 		tell(done, total)
 	}
-	if sums[0].N == 0 {
+	if raw.N == 0 {
 		return ev, errors.New("no image could be read")
 	}
-	ev = runlog.Evaluation{Kind: "eval", Time: time.Now().UTC(), Raw: sums[0].score(), Seconds: time.Since(began).Seconds(),
-		Skipped: int64(total - sums[0].N)}
+	ev = runlog.Evaluation{
+		Kind: "eval", Time: time.Now().UTC(), Raw: raw.score(), Seconds: time.Since(began).Seconds(), Skipped: int64(total - raw.N),
+	}
 	if ema {
-		s := sums[1].score()
-		ev.EMA = &s
+		score := averaged.score()
+		ev.EMA = &score
 	}
 	return ev, nil
+}
+
+// add evaluates a batch and adds its counts.
+func (m *EvalMetrics) add(e Engine, b *loader.Batch, ema bool) error {
+	found, err := e.Evaluate(b, ema)
+	m.N += found.N
+	m.Top1 += found.Top1
+	m.Top5 += found.Top5
+	m.Loss += found.Loss
+	return err
 }
 
 func (m EvalMetrics) score() runlog.Score {
@@ -103,22 +108,11 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	if o.Data.ValSet().Len() == 0 {
 		return runlog.Evaluation{}, errors.New("evaluate: the validation set is empty")
 	}
-	state, pos, ema := o.Weights, checkpoint.Position{}, false
+	c, ema := &checkpoint.Checkpoint{Tensors: o.Weights}, false
 	if !given {
-		c, err := checkpoint.Newest(o.Dir, func(_ string, err error) error {
-			o.OnWarn(fmt.Sprintf("%v; the one before it is used", err))
-			return nil
-		})
-		if err != nil {
+		var err error
+		if c, err = o.toEvaluate(); err != nil {
 			return runlog.Evaluation{}, err
-		}
-		if c == nil {
-			return runlog.Evaluation{}, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
-		}
-		pos, state = c.Position, c.Tensors
-		if want := o.start(); pos.Model != want.Model || pos.Width != want.Width || pos.Classes != want.Classes {
-			return runlog.Evaluation{}, fmt.Errorf("evaluate: the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
-				o.Dir, pos.Model, pos.Classes, want.Model, want.Classes)
 		}
 		ema = o.Recipe.EMA.Decay > 0
 	}
@@ -129,15 +123,35 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 		return runlog.Evaluation{}, fmt.Errorf("engine: %w", err)
 	}
 	defer e.Close()
-	if err := e.SetState(evalState(state, ema)); err != nil {
+	if err := e.SetState(evalState(c.Tensors, ema)); err != nil {
 		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
 	}
 	ev, err := evaluate(ctx, e, o.Data, o.Recipe.Batch/o.Recipe.Accumulate, ema, o.OnValidating)
 	if err != nil {
 		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
 	}
-	ev.Step, ev.Epoch = pos.Step, pos.Epoch
+	ev.Step, ev.Epoch = c.Position.Step, c.Position.Epoch
 	return ev, nil
+}
+
+// toEvaluate is the newest whole checkpoint, of the network and classes asked for.
+func (o *Options) toEvaluate() (*checkpoint.Checkpoint, error) {
+	c, err := checkpoint.Newest(o.Dir, func(_ string, err error) error {
+		o.OnWarn(fmt.Sprintf("%v; the one before it is used", err))
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
+	}
+	have, want := c.Position, o.start()
+	if have.Model != want.Model || have.Width != want.Width || have.Classes != want.Classes {
+		return nil, fmt.Errorf("evaluate: the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
+			o.Dir, have.Model, have.Classes, want.Model, want.Classes)
+	}
+	return c, nil
 }
 
 // evalState leaves out what evaluation has no use for.
