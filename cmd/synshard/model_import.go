@@ -86,6 +86,9 @@ func (a *app) runModelImport(path string, o importOptions) error {
 	}
 	net, values, err := weights.Fit(spec, tensors)
 	if err != nil {
+		if text := takenText(file.Taken); text != "" {
+			err = fmt.Errorf("%w (taken: %s)", err, text)
+		}
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if err := writeOurs(o.out, values, spec); err != nil {

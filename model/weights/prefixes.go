@@ -79,7 +79,7 @@ func (w *wrapping) dropInner() {
 	}
 }
 
-// split parts the names that have a prefix from the others.
+// split separates the names that have a prefix from the others.
 func (w *wrapping) split(prefix string) (with, without []int) {
 	for i, name := range w.names {
 		if strings.HasPrefix(name, prefix) {
