@@ -3,6 +3,7 @@ package pth
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -21,6 +22,7 @@ const (
 	maxNested  = 6       // dictionaries within each other that are looked into
 	maxModules = 64      // modules within each other
 	maxVisits  = 1 << 16 // modules, and tensors of modules
+	maxName    = 1 << 12 // bytes of a tensor's name, with those of its modules
 )
 
 // named is a tensor by its name.
@@ -91,13 +93,25 @@ func dictionary(v any) *pickle.Dict {
 	return nil
 }
 
+// entries are a dictionary's, those of its keys that are names; nil has none.
+func entries(d *pickle.Dict) iter.Seq2[string, any] {
+	return func(yield func(string, any) bool) {
+		if d == nil {
+			return
+		}
+		for i, k := range d.Keys {
+			if name, ok := k.(string); ok && len(name) <= maxName && !yield(name, d.Values[i]) {
+				return
+			}
+		}
+	}
+}
+
 // tensors are those that are a dictionary's own.
 func tensors(d *pickle.Dict) []named {
 	var out []named
-	for i, k := range d.Keys {
-		name, ok1 := k.(string)
-		t, ok2 := d.Values[i].(pickle.Tensor)
-		if ok1 && ok2 {
+	for name, x := range entries(d) {
+		if t, ok := x.(pickle.Tensor); ok {
 			out = append(out, named{name, t})
 		}
 	}
@@ -113,39 +127,24 @@ func moduleTensors(v any) []named {
 	var walk func(v any, prefix string, depth int)
 	walk = func(v any, prefix string, depth int) {
 		o, _ := v.(*pickle.Object)
-		if visits++; o == nil || depth > maxModules || visits > maxVisits || len(out) > maxVisits {
+		if visits++; o == nil || depth > maxModules || len(prefix) > maxName || visits > maxVisits || len(out) > maxVisits {
 			return
 		}
 		state, _ := o.State.(*pickle.Dict)
 		if state == nil {
 			return
 		}
+		own, modules := []*pickle.Dict{dictionary(state.Get("_parameters")), dictionary(state.Get("_buffers"))}, dictionary(state.Get("_modules"))
 		if strings.HasPrefix(string(o.Class), "__torch__.") { // TorchScript: attributes are tensors and modules
-			for _, t := range tensors(state) {
+			own, modules = []*pickle.Dict{state}, state
+		}
+		for _, d := range own {
+			for _, t := range tensors(d) {
 				out = append(out, named{prefix + t.name, t.Tensor})
 			}
-			for i, k := range state.Keys {
-				if name, ok := k.(string); ok {
-					walk(state.Values[i], prefix+name+".", depth+1)
-				}
-			}
-			return
 		}
-		for _, kind := range []string{"_parameters", "_buffers"} {
-			if d := dictionary(state.Get(kind)); d != nil {
-				for _, t := range tensors(d) {
-					out = append(out, named{prefix + t.name, t.Tensor})
-				}
-			}
-		}
-		modules := dictionary(state.Get("_modules"))
-		if modules == nil {
-			return
-		}
-		for i, k := range modules.Keys {
-			if name, ok := k.(string); ok {
-				walk(modules.Values[i], prefix+name+".", depth+1)
-			}
+		for name, x := range entries(modules) {
+			walk(x, prefix+name+".", depth+1)
 		}
 	}
 	walk(v, "", 0)
@@ -238,6 +237,9 @@ func at(v any, key string) (found, error) {
 			if len(f.found) == 1 {
 				return f.found[0], nil
 			}
+			if len(f.found) > 1 {
+				return found{}, fmt.Errorf("pth: %w: %s", ErrSeveral, keysOf(f.found))
+			}
 			break
 		}
 		first, behind, ok := strings.Cut(rest, ".")
@@ -257,13 +259,12 @@ func children(v any) []found {
 		return nil
 	}
 	var out []found
-	for i, k := range d.Keys {
-		name, ok := k.(string)
-		inner := dictionary(d.Values[i])
-		if !ok || inner == nil {
+	for name, x := range entries(d) {
+		inner := dictionary(x)
+		if inner == nil {
 			continue
 		}
-		own := moduleTensors(d.Values[i])
+		own := moduleTensors(x)
 		if len(own) == 0 {
 			own = tensors(inner)
 		}
