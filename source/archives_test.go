@@ -81,6 +81,25 @@ func TestArchivesOfOthers(t *testing.T) {
 			}
 		})
 	}
+	// Sparse files in a tar within a tar, read in place and front to back.
+	inner := contents{}
+	for name, sum := range truth.Files {
+		inner["in.tar/"+name] = sum
+	}
+	soft, block := "n01/soft.jpg", truth.Files["n02/block.jpg"]
+	inner["in.tar/"+soft], inner["in.tar/n04/soft.jpg"] = block, block
+	for name, sum := range truth.Files {
+		if rest, ok := strings.CutPrefix(name, "n01/"); ok {
+			inner["in.tar/n04/"+rest] = sum
+		}
+	}
+	for _, base := range []string{"sparse-gnu", "sparse-pax-0.0", "sparse-pax-0.1", "sparse-pax-1.0"} {
+		outer := pack(t, contents{"in.tar": string(gunzip(t, filepath.Join(dir, base+".tar.gz")))})
+		for _, deep := range []bool{false, true} {
+			checkSumsWith(t, Options{Deep: deep}, inner, skips{}, write(t, base+".tar", outer))
+		}
+		checkSums(t, inner, skips{}, write(t, base+".tgz", gzipped(outer)))
+	}
 	refusedImages := skips{"n01/a.jpg": "encrypted (image)"}
 	checkSums(t, contents{}, refusedImages, filepath.Join(dir, "encrypted.zip"))
 }
@@ -88,7 +107,12 @@ func TestArchivesOfOthers(t *testing.T) {
 // checkSums is check for the sums of what is in a container.
 func checkSums(t *testing.T, want contents, left skips, file string) {
 	t.Helper()
-	got, skipped, err := openTest(t, Options{}, file)
+	checkSumsWith(t, Options{}, want, left, file)
+}
+
+func checkSumsWith(t *testing.T, o Options, want contents, left skips, file string) {
+	t.Helper()
+	got, skipped, err := openTest(t, o, file)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -116,3 +116,16 @@ func TestColumnsRefused(t *testing.T) {
 		refused(t, filepath.Join("testdata", "columns", file), file, want)
 	}
 }
+
+func TestStreamWithoutItsEnd(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "columns", "stream.arrow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut, want := range map[int]int{0: 0, 8: 1} {
+		_, left, _ := openTest(t, Options{}, write(t, "a.arrow", b[:len(b)-cut]))
+		if len(left) != want {
+			t.Errorf("%d bytes cut off: %v", cut, left)
+		}
+	}
+}

@@ -280,7 +280,7 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 	}
 	switch {
 	case is == "":
-		return nil, fmt.Errorf("%s: %w", info.Path, ErrUnknown)
+		return nil, fmt.Errorf("%s: %s%w", info.Path, foreign(head), ErrUnknown)
 	case kind != "" && is != kind:
 		return nil, fmt.Errorf("%s: it is %s and not %s", info.Path, is, kind)
 	}
@@ -314,7 +314,7 @@ func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (er
 		o.container = l
 		o.entries, o.info.Columns, err = l.Entries(ctx)
 	case Parquet, Arrow:
-		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a)
+		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a, o.home.skip)
 	}
 	if err == nil {
 		o.label()
@@ -364,6 +364,20 @@ func kindOfHead(head []byte) Kind {
 		return Zip
 	case tarfile.Compressed(head), tarfile.IsTar(head):
 		return Tar
+	}
+	return ""
+}
+
+// foreign names what is known by its first bytes and not read.
+func foreign(head []byte) string {
+	for magic, name := range map[string]string{
+		"7z\xbc\xaf\x27\x1c": "a 7z archive, to be unpacked first", "Rar!\x1a\x07": "a RAR archive, to be unpacked first",
+		"\x04\x22\x4d\x18": "compressed by LZ4, to be unpacked first", "\x89HDF\r\n\x1a\n": "an HDF5 file", "\x93NUMPY": "an array of NumPy's",
+		"SQLite format 3\x00": "an SQLite database",
+	} {
+		if strings.HasPrefix(string(head), magic) {
+			return "it is " + name + ": "
+		}
 	}
 	return ""
 }

@@ -512,6 +512,7 @@ func TestImagesByTheirPaths(t *testing.T) {
 		t.Errorf("%v is not ErrUnknown", err)
 	}
 	refused(t, filepath.Join(root, "none.jpg"), "no such file")
+	refused(t, write(t, "a.7z", []byte("7z\xbc\xaf\x27\x1c\x00\x04")), "a 7z archive")
 }
 
 func TestManyArchivesFewOpenFiles(t *testing.T) {

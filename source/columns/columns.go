@@ -74,18 +74,21 @@ const maxSpareRows = 1 << 16
 
 // Open opens a Parquet or an Arrow file and lists the rows: names and labels
 // are read, images are not. What labels there are stands in the columns given.
-func Open(ctx context.Context, f entry.File) (*Columns, []entry.Entry, []entry.Column, error) {
-	c, entries, labels, err := open(ctx, f)
+func Open(ctx context.Context, f entry.File, skip entry.SkipFunc) (*Columns, []entry.Entry, []entry.Column, error) {
+	c, entries, labels, err := open(ctx, f, skip)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", f.Path(), marked(err))
 	}
 	return c, entries, labels, nil
 }
 
-func open(ctx context.Context, f entry.File) (*Columns, []entry.Entry, []entry.Column, error) {
+func open(ctx context.Context, f entry.File, skip entry.SkipFunc) (*Columns, []entry.Entry, []entry.Column, error) {
 	rows, err := openRows(f)
 	if err != nil {
 		return nil, nil, nil, err
+	}
+	if a, ok := rows.(*arrowFile); ok && a.Stream && !a.Ended {
+		skip("", "the stream has no mark at its end: if it was cut off there, rows are missing", false)
 	}
 	c := &Columns{File: f, rows: rows, starts: []int64{0}}
 	for _, n := range rows.groups() {

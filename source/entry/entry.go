@@ -104,7 +104,7 @@ type Column struct {
 // link out of the tree, a loop, a device, a member that cannot be read.
 type Skip struct {
 	Container int32
-	Name      string // as Entry.Name
+	Name      string // as Entry.Name; "", or an archive's with a slash, of the archive as a whole
 	Reason    string // lower case, without a full stop
 	Image     bool   // its name is an image's, and it is not junk: an image may be lost
 }
