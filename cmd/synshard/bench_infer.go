@@ -81,7 +81,7 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 		}
 	}
 	out := inferBench{Model: path, Backend: n.backend, CPUs: processors.Count()}
-	bar := a.bar(int64(len(f.runs)*len(f.batches)), "measuring")
+	bar := a.Bar(int64(len(f.runs)*len(f.batches)), "measuring")
 	defer bar.Finish()
 	for _, runs := range f.runs {
 		for _, batch := range f.batches {
@@ -97,7 +97,7 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 		}
 	}
 	bar.Finish()
-	return a.result(out, func(w io.Writer) { printInferBench(w, out) })
+	return a.Result(out, func(w io.Writer) { printInferBench(w, out) })
 }
 
 func printInferBench(out io.Writer, b inferBench) {

@@ -77,7 +77,7 @@ func (a *app) runBenchLoader(ctx context.Context, dir string, o benchLoaderOptio
 	if err != nil {
 		return err
 	}
-	if err := a.result(report, func(w io.Writer) { printLoader(w, report) }); err != nil {
+	if err := a.Result(report, func(w io.Writer) { printLoader(w, report) }); err != nil {
 		return err
 	}
 	if report.Unreadable > 0 {
@@ -173,7 +173,7 @@ func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions)
 		defer closer.Close()
 		src.Source = cached
 	}
-	bar := a.bar(int64(2*b.rounds*len(b.workers)), "measuring")
+	bar := a.Bar(int64(2*b.rounds*len(b.workers)), "measuring")
 	defer bar.Finish()
 	r, err := bench.MeasureLoader(ctx, src.Source, bench.LoaderOptions{
 		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.place != nil,

@@ -130,7 +130,7 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 			runs = append(runs, r)
 		}
 	}
-	return a.result(runs, func(w io.Writer) { printSteps(w, runs) })
+	return a.Result(runs, func(w io.Writer) { printSteps(w, runs) })
 }
 
 // benchSteps measures one precision on one source of data.
@@ -163,7 +163,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	if err := e.SetState(net.Init(1)); err != nil {
 		return r, err
 	}
-	bar := a.bar(int64(b.warmup+b.steps), "steps")
+	bar := a.Bar(int64(b.warmup+b.steps), "steps")
 	defer bar.Finish()
 	r, err = bench.MeasureSteps(ctx, e, bench.StepOptions{
 		Batches: batches, Network: net, Batch: b.batch, Steps: b.steps, Warmup: b.warmup, Alone: b.procs == 1, PeakTFLOPS: b.peakTFLOPS,

@@ -66,7 +66,7 @@ With --json the classes are a JSON array, hypernym paths included.`,
 }
 
 func (a *app) runClasses(dir string, o classesOptions) error {
-	if a.jsonOut && o.to != "tsv" {
+	if a.JSON && o.to != "tsv" {
 		return usagef("--json and --to %s exclude each other", o.to)
 	}
 	set, err := shard.Open(dir)
@@ -98,7 +98,7 @@ func (a *app) printClasses(c []shard.Class, write func(w io.Writer, c []shard.Cl
 		out[i] = classJSON(c[i])
 	}
 	var failed error
-	if err := a.result(out, func(w io.Writer) { failed = write(w, c) }); err != nil {
+	if err := a.Result(out, func(w io.Writer) { failed = write(w, c) }); err != nil {
 		return err
 	}
 	return failed

@@ -29,7 +29,7 @@ func (a *app) readClasses(flag, path string) (*classlist.List, error) {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	for _, note := range list.Notes {
-		a.logf("--%s %s: %s", flag, path, note)
+		a.Logf("--%s %s: %s", flag, path, note)
 	}
 	return list, nil
 }

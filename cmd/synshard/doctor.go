@@ -64,13 +64,13 @@ func (a *app) runDoctor(o doctorOptions) error {
 		}
 	}
 	if len(missing) > 0 {
-		return native(fmt.Errorf("missing or unfit: %s", strings.Join(missing, ", ")))
+		return withCode(exitNative, fmt.Errorf("missing or unfit: %s", strings.Join(missing, ", ")))
 	}
 	return nil
 }
 
 func (a *app) printFindings(list []finding) error {
-	return a.result(list, func(w io.Writer) {
+	return a.Result(list, func(w io.Writer) {
 		t := ui.NewTable(w)
 		for _, f := range list {
 			state := "ok"

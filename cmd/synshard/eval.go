@@ -157,7 +157,7 @@ func (a *app) eval(path string, f evalOptions) error {
 			return err
 		}
 	}
-	return a.result(r, func(w io.Writer) { printReport(w, r, g, f) })
+	return a.Result(r, func(w io.Writer) { printReport(w, r, g, f) })
 }
 
 // predictions reads a file, or stdin.
@@ -173,7 +173,7 @@ func (a *app) predictions(path, classList string) (*prediction.Set, error) {
 	if path != "-" {
 		return prediction.Read(path, classes)
 	}
-	p, err := prediction.ReadFrom(a.stdin, classes)
+	p, err := prediction.ReadFrom(a.Stdin, classes)
 	if err != nil {
 		return nil, fmt.Errorf("stdin: %w", err)
 	}
@@ -205,7 +205,7 @@ func (a *app) judge(p *prediction.Set, r *eval.Report, f evalOptions) (*wordnet.
 		if asked || f.wordnet != "" {
 			return nil, err
 		}
-		a.logf("without WordNet's measures: %v", err)
+		a.Logf("without WordNet's measures: %v", err)
 		return nil, nil
 	}
 	h, err := eval.NewHierarchy(g, p.Classes)
@@ -213,7 +213,7 @@ func (a *app) judge(p *prediction.Set, r *eval.Report, f evalOptions) (*wordnet.
 		if asked {
 			return nil, usagef("%w", err)
 		}
-		a.logf("without WordNet's measures: %v", err)
+		a.Logf("without WordNet's measures: %v", err)
 		return g, nil
 	}
 	report := eval.Judge(p, h)
@@ -246,7 +246,7 @@ func (a *app) evalCompare(first, second string, f evalOptions) error {
 			return err
 		}
 	}
-	return a.result(c, func(w io.Writer) {
+	return a.Result(c, func(w io.Writer) {
 		fmt.Fprintf(w, "rows         %d\n", c.N)
 		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.A, first)
 		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.B, second)

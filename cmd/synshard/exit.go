@@ -9,7 +9,7 @@ import (
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
-	libs "github.com/synshard/synshard/internal/native"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
@@ -85,9 +85,6 @@ func refused(err error) error { return withCode(exitRefused, err) }
 // corrupt marks data that fail their checks (exit 4).
 func corrupt(err error) error { return withCode(exitCorrupt, err) }
 
-// native marks a native library that is missing or unfit (exit 6).
-func native(err error) error { return withCode(exitNative, err) }
-
 // stopped marks work cut short by a signal with its state saved (exit 75).
 func stopped(err error) error { return withCode(exitStopped, err) }
 
@@ -101,7 +98,7 @@ var coded = []struct {
 	{prediction.ErrFormat, exitCorrupt},
 	{onnx.ErrDamaged, exitCorrupt},
 	{checkpoint.ErrDamaged, exitCorrupt},
-	{libs.ErrMissing, exitNative},
+	{native.ErrMissing, exitNative},
 	{ort.ErrUnfit, exitNative},
 	{ort.ErrTooNew, exitNative},
 	{torch.ErrUnfit, exitNative},

@@ -81,7 +81,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 			size += v.Length(i)
 		}
 	}
-	bar := a.byteBar(size, "exporting")
+	bar := a.ByteBar(size, "exporting")
 	defer bar.Finish()
 	result := struct {
 		Out    string   `json:"out"`
@@ -98,7 +98,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		return err
 	}
 	bar.Finish()
-	return a.result(result, func(w io.Writer) {
+	return a.Result(result, func(w io.Writer) {
 		for _, name := range result.Made {
 			fmt.Fprintln(w, ui.Text(o.out+"/"+name))
 		}

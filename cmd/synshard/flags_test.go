@@ -9,11 +9,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/synshard/synshard/internal/ui"
 )
 
 // tree is the whole command tree, with nothing behind its streams.
 func tree() *cobra.Command {
-	return newRoot(&app{stdin: strings.NewReader(""), stdout: io.Discard, stderr: io.Discard})
+	return newRoot(&app{Console: ui.Console{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}})
 }
 
 // severalValues are flags by which a bench measures several values in turn; a

@@ -154,7 +154,7 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 		Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes, Overwrite: f.overwrite,
 		OnError: func(path string, err error) {
 			if complaints.Add(1) <= maxComplaints {
-				a.logf("%s: %v; its row has the error", path, err)
+				a.Logf("%s: %v; its row has the error", path, err)
 			}
 		},
 	}
@@ -179,7 +179,7 @@ func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, 
 	}
 	defer in.close()
 	p := in.plan
-	err = a.result(p, func(w io.Writer) {
+	err = a.Result(p, func(w io.Writer) {
 		fmt.Fprintf(w, "%d rows; the truth of %d is a class of the model, that of %d is none, %d have none; %s\n", p.Rows, p.Known, p.Foreign, p.Rows-p.Known-p.Foreign, p.Layout)
 		for _, s := range p.Skipped {
 			fmt.Fprintf(w, "left out\t%s\n", skippedLine(s))
@@ -221,19 +221,19 @@ type inferResult struct {
 // predict runs the pipeline, to a file or to stdout.
 func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p infer.Plan) error {
 	for _, s := range p.Skipped {
-		a.logf("left out: %s", skippedLine(s))
+		a.Logf("left out: %s", skippedLine(s))
 	}
 	for _, note := range p.Notes {
-		a.logf("%s", note)
+		a.Logf("%s", note)
 	}
-	bar := a.bar(int64(o.Rows()), "predicting")
+	bar := a.Bar(int64(o.Rows()), "predicting")
 	defer bar.Finish()
 	o.OnRow = func(n int) { bar.Add64(int64(n)) }
 	o.OnKept = func(n int) { bar.Set(int64(n)) }
 	var sum infer.Summary
 	var err error
 	if f.out == "-" {
-		sum, err = infer.Stream(ctx, o, a.stdout, f.form)
+		sum, err = infer.Stream(ctx, o, a.Stdout, f.form)
 	} else {
 		sum, err = infer.Run(ctx, o, f.out, f.form)
 	}
@@ -252,7 +252,7 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 		if sum.Already {
 			already = " (nothing to do)"
 		}
-		err = a.result(inferResult{sum, p.Skipped, p.Notes}, func(w io.Writer) {
+		err = a.Result(inferResult{sum, p.Skipped, p.Notes}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(f.out), sum.Rows, sum.Failed, already)
 		})
 	}

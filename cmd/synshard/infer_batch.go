@@ -60,7 +60,7 @@ func (a *app) tryBatches(ctx context.Context, f *inferOptions, n *network) (int,
 			best = m
 		}
 	}
-	a.logf("batch %d: %.1f images/s in a trial", best.Batch, best.PerSecond)
+	a.Logf("batch %d: %.1f images/s in a trial", best.Batch, best.PerSecond)
 	if kept == "" {
 		return best.Batch, nil
 	}

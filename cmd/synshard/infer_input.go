@@ -58,7 +58,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 	var err error
 	switch {
 	case len(args) == 1 && args[0] == "-":
-		s, err = infer.OpenList(ctx, a.stdin, f.zero, o)
+		s, err = infer.OpenList(ctx, a.Stdin, f.zero, o)
 	case slices.Contains(args, "-"):
 		return nil, usagef("- (a list on stdin) goes with no other input")
 	case slices.ContainsFunc(args, dataset):

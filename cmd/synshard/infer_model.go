@@ -15,7 +15,7 @@ import (
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
-	libs "github.com/synshard/synshard/internal/native"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
@@ -141,7 +141,7 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 	if err != nil {
 		return nil, err
 	}
-	provider, gpu, err := ortDevice(f.device, f.provider, func() bool { return search().GPUs() > 0 && libs.HasCUDA(lib) })
+	provider, gpu, err := ortDevice(f.device, f.provider, func() bool { return search().GPUs() > 0 && native.HasCUDA(lib) })
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/ingest"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
 )
@@ -124,7 +125,7 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o *ingest.Options
 	set := cmd.Flags().Changed
 	switch {
 	case len(o.Sources) == 0 && len(o.Boxes) == 0:
-		return usagef("ingest: nothing to read: give a source, or --boxes for a dataset")
+		return usagef("nothing to read: give a source, or --boxes for a dataset")
 	case set("seed") && o.ValFraction == 0:
 		return usagef("--seed has no effect without --val-fraction")
 	case set("quality") && o.Resize == 0:
@@ -139,13 +140,13 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o *ingest.Options
 			return err
 		}
 	}
-	o.Stdin = a.stdin
+	o.Stdin = a.Stdin
 	o.WordNet, err = a.openWordNet(f.wordnet)
 	return err
 }
 
 func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
-	var bar progress = noProgress{}
+	var bar ui.Progress = ui.NoProgress{}
 	var images atomic.Int64
 	o.OnRead = func(n int64, k int) {
 		bar.Describe(fmt.Sprintf("%d images", images.Add(int64(k))))
@@ -159,7 +160,7 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 	if dryRun {
 		return a.printPlan(p)
 	}
-	bar = a.byteBar(planBytes(p), "ingesting")
+	bar = a.ByteBar(planBytes(p), "ingesting")
 	sum, err := ingest.Run(ctx, p)
 	bar.Finish()
 	if err != nil {
@@ -186,7 +187,7 @@ func ingestError(ctx context.Context, err error) error {
 	case ctx.Err() != nil:
 		return stopped(errors.New("ingest: stopped; the same command continues"))
 	case errors.As(err, &wrong), errors.As(err, &vain):
-		return usagef("ingest: %w", err)
+		return usagef("%w", err)
 	case errors.As(err, &differ):
 		return fmt.Errorf("ingest: %w; --overwrite makes it anew, another --out leaves it", err)
 	}
@@ -205,7 +206,7 @@ func planBytes(p *ingest.Plan) (total int64) {
 }
 
 func (a *app) printPlan(p *ingest.Plan) error {
-	err := a.result(p, func(w io.Writer) {
+	err := a.Result(p, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %s, %d classes; %s\n", p.Out, p.State, len(p.Classes), p.Layout)
 		for _, s := range p.Splits {
 			images := fmt.Sprint(s.Images)
@@ -215,7 +216,7 @@ func (a *app) printPlan(p *ingest.Plan) error {
 			fmt.Fprintf(w, "%s\t%s images, %d units, %d done, %d bytes to read\t%s\n", s.Split, images, s.Units, s.Done, s.Bytes, s.Source)
 		}
 	})
-	if !a.jsonOut {
+	if !a.JSON {
 		a.tellLeftOut(p.Skipped, p.Notes)
 	}
 	return err
@@ -232,21 +233,21 @@ func (a *app) tellLeftOut(skipped []layout.Skipped, notes []string) {
 		if len(k.Names) < k.Count {
 			more = ", ..."
 		}
-		a.logf("ingest: %d %s left out: %s (%s%s)", k.Count, what, k.Reason, strings.Join(k.Names, ", "), more)
+		a.Logf("ingest: %d %s left out: %s (%s%s)", k.Count, what, k.Reason, strings.Join(k.Names, ", "), more)
 	}
 	for _, note := range notes {
-		a.logf("ingest: %s", note)
+		a.Logf("ingest: %s", note)
 	}
 }
 
 func (a *app) printIngest(s ingest.Summary) error {
-	if !a.jsonOut {
+	if !a.JSON {
 		if s.Inner > 0 {
 			s.Notes = append([]string{fmt.Sprintf("%d of the classes are ancestors of others", s.Inner)}, s.Notes...)
 		}
 		a.tellLeftOut(s.Skipped, s.Notes)
 	}
-	return a.result(s, func(w io.Writer) {
+	return a.Result(s, func(w io.Writer) {
 		already := ""
 		if s.Already {
 			already = " (nothing to do)"

@@ -117,7 +117,7 @@ func (a *app) runLs(dir string, o lsOptions) error {
 	}
 	slices.SortFunc(out.Synsets, func(x, y synsetTally) int { return cmp.Compare(x.Synset, y.Synset) })
 	if !o.tree {
-		return a.result(out, func(w io.Writer) { out.table(w) })
+		return a.Result(out, func(w io.Writer) { out.table(w) })
 	}
 	g, err := a.openWordNet(o.selection.wordnet)
 	if err != nil {
@@ -125,7 +125,7 @@ func (a *app) runLs(dir string, o lsOptions) error {
 	}
 	out.Tree = tallyTree(out.Synsets, g, o.depth)
 	out.Synsets = nil
-	return a.result(out, func(w io.Writer) {
+	return a.Result(out, func(w io.Writer) {
 		for _, t := range out.Tree {
 			t.draw(w, "", "")
 		}

@@ -54,8 +54,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	// is back, so that a second one ends the process at once.
 	context.AfterFunc(ctx, stop)
 
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
-	a.Console = ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}
+	a := &app{Console: ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}}
 	root := newRoot(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
@@ -63,7 +62,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	code := a.classify(err)
-	a.Progress = progressAsked(args, a.progressMode)
+	a.Progress = progressAsked(args, a.Progress)
 	if text := errorText(cmd, err); text != "" {
 		a.Error(text, code)
 	}

@@ -54,7 +54,7 @@ func (a *app) runMerge(files []string, o mergeOptions) error {
 	if err != nil {
 		return err
 	}
-	return a.result(sum, func(w io.Writer) {
+	return a.Result(sum, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d predictions of %d jobs, %d images failed\n", ui.Text(o.out), sum.Rows, len(files), sum.Failed)
 	})
 }

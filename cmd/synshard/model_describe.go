@@ -61,7 +61,7 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 	}
 	switch {
 	case o.svg == "-":
-		return describe.WriteSVG(a.stdout, n)
+		return describe.WriteSVG(a.Stdout, n)
 	case o.svg != "":
 		return durable.WriteFile(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
 	case o.savings:
@@ -83,7 +83,7 @@ func (a *app) describe(n *model.Network) error {
 		layers = append(layers, describedLayer{l, fields[i]})
 	}
 	kept := n.KeptActivations()
-	return a.result(map[string]any{
+	return a.Result(map[string]any{
 		"name": n.Name, "input_size": n.Input, "classes": n.Classes, "cost": cost, "kept_activations": kept, "layers": layers,
 	}, func(out io.Writer) {
 		w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
@@ -107,7 +107,7 @@ func (a *app) describe(n *model.Network) error {
 
 func (a *app) describeSavings(n *model.Network) error {
 	savings, principles := describe.Savings(n), describe.Principles()
-	return a.result(map[string]any{"name": n.Name, "blocks": savings, "principles": principles}, func(out io.Writer) {
+	return a.Result(map[string]any{"name": n.Name, "blocks": savings, "principles": principles}, func(out io.Writer) {
 		w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(w, "convolutions\twhat\tweights\tplain\tsaved\tmultiplications\tplain")
 		for _, s := range savings {

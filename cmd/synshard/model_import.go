@@ -205,7 +205,7 @@ func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
 }
 
 func (a *app) converted(path string, net *model.Network, spec model.Spec, taken weights.Taken) error {
-	return a.result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux), "taken": taken}, func(w io.Writer) {
+	return a.Result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux), "taken": taken}, func(w io.Writer) {
 		name := spec.Model
 		if spec.Width != 0 {
 			name += fmt.Sprintf(" of width %v", spec.Width)

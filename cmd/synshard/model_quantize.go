@@ -163,7 +163,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if r.Agreement, err = a.compare(ctx, n, m, held, f); err != nil {
 		return err
 	}
-	if err := a.result(r, func(w io.Writer) { r.print(w) }); err != nil {
+	if err := a.Result(r, func(w io.Writer) { r.print(w) }); err != nil {
 		return err
 	}
 	if lost := min(f.images, view.Len()) - r.Images; lost > 0 {
@@ -205,7 +205,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 	if f.calibrator.Counts() {
 		passes = append(passes, f.calibrator.Count)
 	}
-	bar := a.bar(int64(len(passes)*min(f.images, view.Len())), "calibrating")
+	bar := a.Bar(int64(len(passes)*min(f.images, view.Len())), "calibrating")
 	defer bar.Finish()
 	seen := 0
 	for _, pass := range passes {
@@ -235,7 +235,7 @@ func (a *app) compare(ctx context.Context, fp32, small *network, held *shard.Vie
 		classOf[name] = i
 	}
 	names := held.Classes()
-	bar := a.bar(int64(held.Len()), "comparing")
+	bar := a.Bar(int64(held.Len()), "comparing")
 	defer bar.Finish()
 	return infer.MeasureAgreement(ctx, held, fp32.predictor, small.predictor, infer.AgreementOptions{
 		SampleOptions: infer.SampleOptions{Spec: fp32.spec, Batch: fp32.batch, Limit: f.evalLimit, Seed: f.seed},

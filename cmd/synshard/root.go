@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -11,20 +10,12 @@ import (
 
 	"github.com/spf13/cobra"
 
-	libs "github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/ui"
 )
 
-// app is what the verbs share: the three streams and the options every verb
-// has.
+// app is what the verbs share: the console with the options every verb has.
 type app struct {
 	ui.Console
-	stdin          io.Reader
-	stdout, stderr io.Writer
-
-	progressMode string // one of ui.Modes
-	jsonOut      bool   // --json: the result as JSON on stdout
-
 	started bool // the verb's own code is running
 }
 
@@ -52,17 +43,17 @@ func newRoot(a *app) *cobra.Command {
 			return a.settle(cmd, args)
 		},
 	}
-	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
-	root.SetErr(a.stderr)
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.SetVersionTemplate("synshard {{.Version}}\n")
 	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp() + "\n" + environmentHelp)
 	root.SetGlobalNormalizationFunc(oldNames)
 
 	f := root.PersistentFlags()
-	f.StringVar(&a.progressMode, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
-	f.BoolVar(&a.jsonOut, "json", false, "print the result as JSON")
+	f.StringVar(&a.Progress, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
+	f.BoolVar(&a.JSON, "json", false, "print the result as JSON")
 	complete(root, "progress", ui.Modes...)
 
 	addVerbs(root, a)
@@ -79,10 +70,9 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	if err := flagsFromConfig(cmd); err != nil {
 		return err
 	}
-	if !slices.Contains(ui.Modes, a.progressMode) {
-		return usagef("--progress %q: want one of %s", a.progressMode, strings.Join(ui.Modes, ", "))
+	if !slices.Contains(ui.Modes, a.Progress) {
+		return usagef("--progress %q: want one of %s", a.Progress, strings.Join(ui.Modes, ", "))
 	}
-	a.Progress, a.JSON = a.progressMode, a.jsonOut
 	if a.Progress == "json" {
 		if err := guardJSON(); err != nil {
 			return err
@@ -174,55 +164,10 @@ func plainWords(text string) string {
 	return text
 }
 
-// logf writes one line of talk to stderr.
-func (a *app) logf(format string, args ...any) { a.Logf(format, args...) }
-
-type progress = ui.Progress
-type noProgress = ui.NoProgress
-
-func (a *app) bar(total int64, what string) progress     { return a.Bar(total, what) }
-func (a *app) byteBar(total int64, what string) progress { return a.ByteBar(total, what) }
-
-func isTerminal(stream any) bool { return ui.IsTerminal(stream) }
-
-// result gives stdout a verb's result: v as JSON with --json, else what text
-// writes.
-func (a *app) result(v any, text func(w io.Writer)) error { return a.Result(v, text) }
-
 // refuseTerminal is an error when binary data would go to a terminal.
 func (a *app) refuseTerminal(what string) error {
-	if isTerminal(a.stdout) {
+	if ui.IsTerminal(a.Stdout) {
 		return usagef("%s is binary and stdout is a terminal; redirect it or give a file name", what)
 	}
 	return nil
 }
-
-// search is where native libraries and WordNet are looked for.
-func search() libs.Search {
-	s := libs.Search{Env: os.Getenv}
-	// Without either there is one place less to look in.
-	if exe, err := os.Executable(); err == nil {
-		s.Executable = exe
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		s.Cache = cache
-	}
-	return s
-}
-
-// findTorch gives the path of the training engine's library; flag is
-// --torch-lib.
-func (a *app) findTorch(flag string) (string, error) { return search().Torch(flag) }
-
-// findORT gives the path of ONNX Runtime's library; flag is --ort-lib.
-func (a *app) findORT(flag string) (string, error) { return search().ORT(flag) }
-
-// findWordNet gives a directory that holds data.noun; flag is --wordnet.
-func (a *app) findWordNet(flag string) (string, error) { return search().WordNet(flag) }
-
-const (
-	shimName    = libs.ShimName
-	mendTorch   = libs.MendTorch
-	mendORT     = libs.MendORT
-	mendWordNet = libs.MendWordNet
-)

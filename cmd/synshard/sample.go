@@ -56,7 +56,7 @@ func (a *app) runSample(ctx context.Context, o sampleOptions) error {
 	if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 || o.Workers < 0 {
 		return usagef("numbers of images and workers cannot be negative")
 	}
-	bar := a.bar(int64(o.Total()), "drawing")
+	bar := a.Bar(int64(o.Total()), "drawing")
 	defer bar.Finish()
 	o.Progress = func(n int) { bar.Add64(int64(n)) }
 	paths, err := sample.Write(ctx, o.out, o.Options)
@@ -81,7 +81,7 @@ func (a *app) printFiles(paths []string) error {
 		}
 		files[i] = file{p, info.Size()}
 	}
-	return a.result(map[string]any{"files": files}, func(w io.Writer) {
+	return a.Result(map[string]any{"files": files}, func(w io.Writer) {
 		for _, f := range files {
 			fmt.Fprintf(w, "%12d  %s\n", f.Bytes, ui.Text(f.Path))
 		}

@@ -85,7 +85,7 @@ func (s *synsetApp) one(arg string) (wordnet.ID, error) {
 		return 0, err
 	}
 	if len(ids) > 1 {
-		s.logf("%q has %d senses; taking the first, %s (%s); %s.n.02 would be the second", arg, len(ids), ids[0], s.words(ids[0]), arg)
+		s.Logf("%q has %d senses; taking the first, %s (%s); %s.n.02 would be the second", arg, len(ids), ids[0], s.words(ids[0]), arg)
 	}
 	return ids[0], nil
 }
@@ -162,7 +162,7 @@ under this one, each once.`,
 					shown = append(shown, s.full(id))
 				}
 			}
-			return s.result(shown, func(w io.Writer) {
+			return s.Result(shown, func(w io.Writer) {
 				for i, v := range shown {
 					if i > 0 {
 						fmt.Fprintln(w)
@@ -229,10 +229,10 @@ by tabs. Several arguments are taken as one phrase.`,
 				return err
 			}
 			if limit > 0 && len(found) > limit {
-				s.logf("%d found; the first %d follow", len(found), limit)
+				s.Logf("%d found; the first %d follow", len(found), limit)
 				found = found[:limit]
 			}
-			return s.result(found, func(w io.Writer) {
+			return s.Result(found, func(w io.Writer) {
 				for _, n := range found {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", n.ID, strings.Join(n.Words, ", "), n.Gloss)
 				}

@@ -43,7 +43,7 @@ marked and not opened a second time.`,
 				return err
 			}
 			tree := s.tree(id, depth, map[wordnet.ID]bool{})
-			return s.result(tree, func(w io.Writer) { tree.draw(w, "", "") })
+			return s.Result(tree, func(w io.Writer) { tree.draw(w, "", "") })
 		},
 	}
 	cmd.Flags().IntVar(&depth, "depth", 0, "levels below the synset; 0 for all")
@@ -140,7 +140,7 @@ func (s *synsetApp) rootWays(id wordnet.ID, every bool) error {
 	for _, way := range ways {
 		out.Paths = append(out.Paths, s.nodes(way))
 	}
-	return s.result(out, func(w io.Writer) {
+	return s.Result(out, func(w io.Writer) {
 		for i, way := range ways {
 			if i > 0 {
 				fmt.Fprintln(w)
@@ -184,7 +184,7 @@ func (s *synsetApp) between(a, b wordnet.ID) error {
 		Way []nodeJSON `json:"path"`
 		Top int        `json:"top"` // place in path of the common ancestor
 	}{s.relate(a, b), s.nodes(way), top}
-	return s.result(out, func(w io.Writer) {
+	return s.Result(out, func(w io.Writer) {
 		for i, id := range way {
 			leg := "up"
 			if i == top {
@@ -239,7 +239,7 @@ func (s *synsetApp) lca(a, b wordnet.ID) error {
 	for _, id := range s.g.LCA(a, b) {
 		out.LCA = append(out.LCA, common{s.node(id, true), s.g.MinDepth(id), s.g.MaxDepth(id), s.g.Height(id)})
 	}
-	return s.result(out, func(w io.Writer) {
+	return s.Result(out, func(w io.Writer) {
 		for _, c := range out.LCA {
 			fmt.Fprintf(w, "%s\t%s\tdepth %d\n", c.ID, strings.Join(c.Words, ", "), c.MaxDepth)
 		}

@@ -48,7 +48,7 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 			return nil, err
 		}
 		if note := eng.Note(); e.onCUDA() && strings.HasPrefix(note, "plain") {
-			a.logf("warning: steps are slower than they could be: %s", note)
+			a.Logf("warning: steps are slower than they could be: %s", note)
 		}
 		return eng, nil
 	}
@@ -86,7 +86,7 @@ func chooseDevice(shim *torch.Shim, want string) (string, error) {
 	have, err := shim.CUDADevices()
 	switch {
 	case err != nil:
-		return "", native(fmt.Errorf("--device %s: %w", want, err))
+		return "", withCode(exitNative, fmt.Errorf("--device %s: %w", want, err))
 	case want == "auto" && have == 0:
 		return "cpu", nil
 	case want == "auto":
@@ -97,7 +97,7 @@ func chooseDevice(shim *torch.Shim, want string) (string, error) {
 		return "", usagef("--device %q: %w", want, err)
 	}
 	if n >= have {
-		return "", native(fmt.Errorf("--device %s: libtorch %s sees %d CUDA devices; see 'synshard doctor'", want, shim.Version(), have))
+		return "", withCode(exitNative, fmt.Errorf("--device %s: libtorch %s sees %d CUDA devices; see 'synshard doctor'", want, shim.Version(), have))
 	}
 	return fmt.Sprintf("cuda:%d", n), nil
 }

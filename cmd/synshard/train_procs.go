@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/torch"
@@ -23,14 +24,14 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 		Hidden:  true,
 		Args:    exactly(0, 0, "no arguments"),
 		RunE: func(*cobra.Command, []string) error {
-			if isTerminal(a.stdin) {
+			if ui.IsTerminal(a.Stdin) {
 				return usagef("engine-worker: it is for 'synshard train --procs' to start")
 			}
 			shim, err := torch.Open(lib)
 			if err != nil {
-				return native(err)
+				return withCode(exitNative, err)
 			}
-			_, err = cluster.Serve(shim, a.stdin, a.stdout, cluster.Serving{})
+			_, err = cluster.Serve(shim, a.Stdin, a.Stdout, cluster.Serving{})
 			return err
 		},
 	}
@@ -45,7 +46,7 @@ func (e *trainEngine) spread(o *train.Options, n int) error {
 	if e.onCUDA() {
 		have, err := e.shim.CUDADevices()
 		if err != nil {
-			return native(err)
+			return withCode(exitNative, err)
 		}
 		if n > have || e.device != "cuda:0" {
 			return usagef("--procs %d with --device %s: %d CUDA devices here, taken from the first on", n, e.device, have)

@@ -19,7 +19,7 @@ import (
 // trainReport tells the terminal how a run goes.
 type trainReport struct {
 	a    *app
-	bar  progress
+	bar  ui.Progress
 	last atomic.Pointer[runlog.Step]
 	top1 float64 // running mean over training batches
 	loss float64
@@ -27,11 +27,11 @@ type trainReport struct {
 	done int64 // images used
 }
 
-func (r *trainReport) quiet() bool { return r.a.progressMode == "off" }
+func (r *trainReport) quiet() bool { return r.a.Progress == "off" }
 
 // say prints a line of talk.
 func (r *trainReport) say(format string, args ...any) {
-	r.a.logf(format, args...)
+	r.a.Logf(format, args...)
 }
 
 func (r *trainReport) start(s train.Start, where string) {
@@ -43,7 +43,7 @@ func (r *trainReport) start(s train.Start, where string) {
 		r.say("%s on %s; %d training and %d validation images; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
 			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inMicrobatches(s.Microbatches), s.PeakRate, scaledFrom(s.Recipe.Rate))
 	}
-	r.bar = r.a.bar(s.Steps*batch, "train")
+	r.bar = r.a.Bar(s.Steps*batch, "train")
 	r.done = s.Step * batch
 	r.bar.Set(r.done)
 }
@@ -105,11 +105,11 @@ func scoreText(s runlog.Score) string {
 func (r *trainReport) status() {
 	s := r.last.Load()
 	if s == nil {
-		r.a.logf("status: no step taken yet")
+		r.a.Logf("status: no step taken yet")
 		return
 	}
 	left := time.Duration(float64(s.Steps-s.Step)*float64(s.Batch)/max(s.PerSecond, 1e-9)) * time.Second
-	r.a.logf("status: step %d of %d, epoch %.2f of %d, loss %.4f, learning rate %.4g, %.1f images/s, data wait %.0f ms, about %v of steps left",
+	r.a.Logf("status: step %d of %d, epoch %.2f of %d, loss %.4f, learning rate %.4g, %.1f images/s, data wait %.0f ms, about %v of steps left",
 		s.Step, s.Steps, s.Epoch, s.Epochs, s.Loss, s.LR, s.PerSecond, s.WaitMS, left)
 }
 
@@ -141,14 +141,14 @@ func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) e
 
 // printEvaluation prints what --eval-only measured.
 func (a *app) printEvaluation(ev runlog.Evaluation) error {
-	return a.result(ev, func(w io.Writer) {
+	return a.Result(ev, func(w io.Writer) {
 		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
 	})
 }
 
 // printTrainResult prints a finished run.
 func (a *app) printTrainResult(res train.Result) error {
-	return a.result(res, func(w io.Writer) {
+	return a.Result(res, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
 		if res.Seconds > 0 {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
@@ -450,7 +451,7 @@ func TestPrecisionAsked(t *testing.T) {
 func TestTrainDataAsAsked(t *testing.T) {
 	dir := writeTrainSet(t, 4, 3)
 	for _, mode := range []string{"page", "none", "pin"} {
-		a := &app{stderr: io.Discard}
+		a := &app{Console: ui.Console{Stderr: io.Discard}}
 		d, err := a.openTrainData(dir, trainOptions{split: "train", valSplit: "val", selection: &selectionOptions{}}, &trainReport{a: a})
 		check(t, err)
 		l := d.cached(d.loaded(recipe.Recipe{Sampling: "balanced"}, trainOptions{}, nil), &cacheOptions{mode: mode, pinBytes: 1 << 20})

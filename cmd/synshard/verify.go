@@ -92,7 +92,7 @@ func imageBytes(dir string) int64 {
 func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
 	o := checks.VerifyOptions{Fast: f.fast, Workers: f.workers}
 	if !f.fast {
-		bar := a.byteBar(imageBytes(dir), "verifying")
+		bar := a.ByteBar(imageBytes(dir), "verifying")
 		defer bar.Finish()
 		o.OnBytes = bar.Add64
 	}
@@ -115,7 +115,7 @@ func (a *app) printProblems(dir string, found []checks.Problem, wrote []string) 
 		Problems []checks.Problem `json:"problems"`
 		Wrote    []string         `json:"wrote,omitempty"`
 	}{dir, len(found) == 0, found, wrote}
-	err := a.result(out, func(w io.Writer) {
+	err := a.Result(out, func(w io.Writer) {
 		for _, p := range found {
 			fmt.Fprintln(w, ui.Text(fmt.Sprint(p)))
 		}
@@ -141,7 +141,7 @@ func (a *app) repairDataset(ctx context.Context, dir string, f verifyOptions) er
 			return err
 		}
 	}
-	bar := a.byteBar(imageBytes(dir), "reading shards")
+	bar := a.ByteBar(imageBytes(dir), "reading shards")
 	defer bar.Finish()
 	wrote, bad, err := checks.Repair(ctx, dir, checks.RepairOptions{Workers: f.workers, WordNet: g, OnBytes: bar.Add64})
 	bar.Finish()
@@ -188,7 +188,7 @@ func (a *app) listDuplicates(dir string) error {
 		Dataset    string              `json:"dataset"`
 		Duplicates []checks.Duplicates `json:"duplicates"`
 	}{dir, found}
-	return a.result(out, func(w io.Writer) {
+	return a.Result(out, func(w io.Writer) {
 		for _, d := range found {
 			for _, c := range d.Copies {
 				fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", d.SHA256, ui.Text(c.Split), ui.Text(c.Path), ui.Text(labelText(c)))

@@ -33,7 +33,7 @@ func newVersionCmd(a *app) *cobra.Command {
 				OS      string `json:"os"`
 				Arch    string `json:"arch"`
 			}{buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH}
-			return a.result(v, func(w io.Writer) {
+			return a.Result(v, func(w io.Writer) {
 				fmt.Fprintf(w, "synshard %s, %s, %s/%s\n", v.Version, v.Go, v.OS, v.Arch)
 			})
 		},
