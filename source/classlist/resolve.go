@@ -318,35 +318,26 @@ func means(name string, words []string) bool {
 }
 
 // Synsets gives the list with synsets for names, where every name is the words of
-// one of ImageNet's 1,000 classes as WordNet has them ("tench, Tinca tinca"), or
-// several of them, in any order. Else it says what speaks against it. A list of single words only
-// ("plane") may be anybody's and is left alone. The error is a *NotInList where all are
-// ImageNet's and one is the name of two classes. "crane", which two classes are
-// called, is the one that fits where the others are in ascending order.
+// one of ImageNet's 1,000 classes as WordNet has them ("tench, Tinca tinca"), all
+// or some of them, in any order. Else it says what speaks against it. A list of single
+// words only ("plane") may be anybody's and is left alone. The error is a *NotInList where
+// all are ImageNet's and one is the name of two classes. "crane", which two classes
+// are called, is the one that fits where the others are in ascending order.
 func (l *List) Synsets() (*List, error) {
+	if len(l.Names) == 0 {
+		return nil, errors.New("no names")
+	}
 	im := imagenet()
-	im.once.Do(im.build)
 	found := make([][]int, len(l.Names))
 	sure := false
 	for i, name := range l.Names {
-		whole := normal(strings.TrimRight(name, "0123456789"))
-		for _, at := range im.words[whole] {
-			if normal(strings.Join(im.Words[at], ", ")) == whole {
-				found[i] = append(found[i], at)
-			}
-		}
-		if len(found[i]) == 0 {
-			found[i] = im.someWords(name)
-		}
-		if len(found[i]) == 0 {
+		parts := 0
+		if found[i], parts = withAllWords(strings.TrimRight(name, "0123456789")); len(found[i]) == 0 {
 			return nil, fmt.Errorf("%q is not the words of one of ImageNet's 1,000 classes", name)
 		}
-		sure = sure || len(found[i]) == 1 && len(im.Words[found[i][0]]) > 1
+		sure = sure || parts > 1
 	}
 	if !sure {
-		if len(l.Names) == 0 {
-			return nil, errors.New("no names")
-		}
 		return nil, fmt.Errorf("%q and the other names are single words, not ImageNet's", l.Names[0])
 	}
 	names, words := make([]string, len(found)), make([][]string, len(found))
@@ -362,21 +353,24 @@ func (l *List) Synsets() (*List, error) {
 	return New(names, words, l.Source)
 }
 
-// someWords gives the class of which a name has two words or more and none of any
-// other ("great white shark, white shark"): a list of classes with shortened names.
-func (l *List) someWords(name string) []int {
-	parts := form.Words(name)
-	if len(parts) < 2 {
-		return nil
+// withAllWords gives ImageNet's classes whose words are those of a name, or else
+// have all of them among theirs, and how many words the name has.
+func withAllWords(name string) (found []int, parts int) {
+	im := imagenet()
+	im.once.Do(im.build)
+	words := form.Words(name)
+	for k, w := range words {
+		at := im.words[normal(w)]
+		if k == 0 {
+			found = slices.Clone(at)
+		}
+		found = slices.DeleteFunc(found, func(c int) bool { return !slices.Contains(at, c) })
 	}
-	common := slices.Clone(l.words[normal(parts[0])])
-	for _, part := range parts[1:] {
-		common = slices.DeleteFunc(common, func(at int) bool { return !slices.Contains(l.words[normal(part)], at) })
+	whole := slices.DeleteFunc(slices.Clone(found), func(c int) bool { return len(im.Words[c]) != len(words) })
+	if len(whole) > 0 {
+		found = whole
 	}
-	if len(common) != 1 {
-		return nil
-	}
-	return common
+	return found, len(words)
 }
 
 // between gives the one candidate of i that stands between those of its
