@@ -231,6 +231,23 @@ func TestCases(t *testing.T) {
 		"a name that is not UTF-8": {func(t *testing.T, dir string) Options {
 			return of(with(three(""), files{tench + "/caf\xe9.JPEG": "image"}).folder(t, dir+"/in"))
 		}, want{rows: []string{threeRows[0], `train: n01440764 0 caf\xe9.JPEG`, threeRows[1], threeRows[2]}}},
+		"a class that is not UTF-8": {func(t *testing.T, dir string) Options {
+			return of(files{"caf\xe9/a.JPEG": "image", "caf\xe9/\xe9.JPEG": "no image", "tea/a.JPEG": "image"}.folder(t, dir+"/in"))
+		}, want{rows: []string{`train: caf\xe9 0 a.JPEG`, "train: tea 1 a.JPEG"}, rejected: 1}},
+		"boxes of other images": {func(t *testing.T, dir string) Options {
+			o := of(three("").folder(t, dir+"/in"))
+			o.Boxes = []string{dir + "/boxes"}
+			put(t, dir, "boxes/other.xml", voc)
+			return o
+		}, want{err: "boxes: they are of 1 images"}},
+		"validation images without the kit": {func(t *testing.T, dir string) Options {
+			return of(files{"ILSVRC2012_val_00000001.JPEG": "image"}.tar(t, dir+"/in.tar"))
+		}, want{err: "devkit: "}},
+		"validation images named as training": {func(t *testing.T, dir string) Options {
+			_, o := drawn(t)
+			o.Sources = as("train", o.path("val")).Sources
+			return o
+		}, want{err: "--val"}},
 		"WebDataset of odd endings": {func(t *testing.T, dir string) Options {
 			return of(files{"0.input.jpg": "image", "0.cls": tench, "1.webp": "image", "1.cls": goldfish, "2.PNG": "image", "2.cls": shark}.tar(t, dir+"/in.tar"))
 		}, want{rows: []string{"train: n01440764 0 0.input.jpg", "train: n01443537 1 1.webp", "train: n01484850 2 2.PNG"}}},

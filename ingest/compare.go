@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -83,7 +84,7 @@ func (j *job) compareUnit(ctx context.Context, u *unit, c *comparison) error {
 	defer m.close()
 	return u.each(ctx, func(it item) error {
 		defer j.o.OnRead(int64(len(it.bytes)), 1)
-		key := imageKey{path: validName(it.path)}
+		key := imageKey{path: utf8name.Ensure(it.path)}
 		if it.bytes != nil {
 			key.sum = sha256.Sum256(it.bytes)
 		}
@@ -202,7 +203,7 @@ func (p *Plan) explain(set *shard.Dataset, split string, prints []splitPrint) ([
 	fresh := map[string][]string{} // path: classes
 	listed := true
 	p.eachListed(split, func(path, class string, size int64, archive bool) {
-		k := image{validName(path), class}
+		k := image{utf8name.Ensure(path), class}
 		old, ok := was[k]
 		switch {
 		case archive:

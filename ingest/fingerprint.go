@@ -84,7 +84,6 @@ func differentOptions(was, now fingerprint) []string {
 	say("on_bad", was.OnBad, now.OnBad)
 	say("resize", was.Resize, now.Resize)
 	say("quality", was.Quality, now.Quality)
-	say("the class list of an export", was.Exported, now.Exported)
 	return out
 }
 

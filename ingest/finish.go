@@ -20,6 +20,7 @@ type tally struct {
 	train     map[string]int64 // training images by class, refused ones too
 	images    map[string]int64 // images by split, refused ones too
 	fileBytes map[string]int64 // bytes of shards by split
+	objects   int64            // of all images
 	rejected  []Rejection
 	skipped   []layout.Skipped
 }
@@ -32,11 +33,11 @@ func (t *tally) add(r *record) {
 	for _, f := range r.Shards {
 		t.fileBytes[split] += f.Size
 	}
-	if split != "train" {
-		return
-	}
 	for i := range r.Rows {
-		t.train[r.Rows[i].Synset]++
+		t.objects += int64(len(r.Rows[i].Objects))
+		if split == "train" {
+			t.train[r.Rows[i].Synset]++
+		}
 	}
 }
 
@@ -88,6 +89,9 @@ func (j *job) finish() (Summary, error) {
 	}
 	if err := j.writeLast(&m, print, t); err != nil {
 		return Summary{}, err
+	}
+	if len(j.plan.boxes) > 0 && t.objects == 0 {
+		j.plan.Notes = append(j.plan.Notes, fmt.Sprintf("none of the %d images that the boxes are of is in the dataset", len(j.plan.boxes)))
 	}
 	sum := j.summary(&m)
 	sum.Skipped = mergeSkips(t.skipped, j.plan.leftOut())

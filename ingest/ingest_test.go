@@ -150,7 +150,7 @@ func TestLabels(t *testing.T) {
 	if want := map[string]int64{"train": 24, "val": 16, "test": 3}; !cmp.Equal(sum.Splits, want) || sum.Classes != 8 || sum.Rejected != 0 {
 		t.Fatalf("summary %+v", sum)
 	}
-	kit, err := imagenet.ReadKit(o.Devkit)
+	kit, err := imagenet.ReadKit(t.Context(), o.Devkit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -448,7 +448,7 @@ func TestBrokenArchives(t *testing.T) {
 		{"train cut in a header", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("train"), func(b []byte) []byte { return b[:700] }, "truncated"},
 		{"val cut", func(o *Options, p string) { o.Sources[1].Path = p }, o.path("val"), func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
 		{"train is no tar", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("train"), func(b []byte) []byte { return bytes.Repeat([]byte("x"), 2000) }, "cut"},
-		{"kit cut", func(o *Options, p string) { o.Devkit = p }, o.Devkit, func(b []byte) []byte { return b[:len(b)/2] }, "truncated"},
+		{"kit cut", func(o *Options, p string) { o.Devkit = p }, o.Devkit, func(b []byte) []byte { return b[:len(b)/2] }, "unexpected EOF"},
 		{"kit without meta.mat", func(o *Options, p string) { o.Devkit = p }, o.path("test"), func(b []byte) []byte { return b }, "meta.mat"},
 		{"val for train", func(o *Options, p string) { o.Sources[0].Path = p }, o.path("val"), func(b []byte) []byte { return b }, "--val"},
 	} {

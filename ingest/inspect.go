@@ -125,7 +125,7 @@ func (p *Plan) lookUnfinished() (*standing, error) {
 
 // differs says in what unfinished work differs from the plan.
 func (p *Plan) differs(was fingerprint) []string {
-	diff := differentOptions(was, p.print)
+	diff := append(differentOptions(was, p.print), differentExports(was, p.print)...)
 	if d := differentClasses(was.Classes, p.print.Classes); d != "" {
 		diff = append(diff, d)
 	}
@@ -134,6 +134,13 @@ func (p *Plan) differs(was fingerprint) []string {
 		diff = append(diff, "boxes: "+differentBoxes(was.Boxes, p.print.Boxes))
 	}
 	return diff
+}
+
+func differentExports(was, now fingerprint) []string {
+	if was.Exported == now.Exported {
+		return nil
+	}
+	return []string{"the class list of an export differs"}
 }
 
 func differentBoxes(was, now string) string {
@@ -216,6 +223,9 @@ func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset)
 	diff := p.differentClassesOf(s)
 	if len(p.print.Splits) > 0 { // options do not matter to boxes alone
 		diff = append(diff, differentOptions(s.print, p.print)...)
+	}
+	if p.covers(s.manifest) { // a split that is added has the classes that are there
+		diff = append(diff, differentExports(s.print, p.print)...)
 	}
 	for _, split := range p.splitNames() {
 		was, now := s.print.Splits[split], p.print.Splits[split][0]

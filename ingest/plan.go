@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
@@ -132,7 +133,7 @@ func (p *Plan) open(ctx context.Context) error {
 	switch len(kits) {
 	case 0:
 	case 1:
-		if p.kit, err = imagenet.ReadKit(kits[0]); err != nil {
+		if p.kit, err = imagenet.ReadKit(ctx, kits[0]); err != nil {
 			return err
 		}
 	default:
@@ -193,8 +194,14 @@ func (p *Plan) understand(ctx context.Context) error {
 	if err := p.labelled(); err != nil {
 		return err
 	}
-	p.Layout, p.Classes, p.Notes = p.names.Layout, p.names.Classes, p.names.Notes
+	p.Layout, p.Notes = p.names.Layout, p.names.Notes
+	for _, name := range p.names.Classes {
+		p.Classes = append(p.Classes, utf8name.Ensure(name)) // as the dataset has it
+	}
 	p.Skipped = p.leftOut()
+	if err := p.boxed(); err != nil {
+		return err
+	}
 	if err := p.kaggleBoxes(inputs); err != nil {
 		return err
 	}
@@ -256,6 +263,25 @@ func (p *Plan) leftOut() []layout.Skipped {
 		return nil
 	}
 	return mergeSkips(p.names.Skipped, p.skips.all(p.set))
+}
+
+// boxed wants boxes that were asked for to be of images, where all are listed.
+func (p *Plan) boxed() error {
+	if len(p.o.Boxes) == 0 || p.names == nil {
+		return nil
+	}
+	for i := range p.names.Splits {
+		for k := range p.names.Splits[i].Images {
+			im := &p.names.Splits[i].Images[k]
+			if _, ok := p.boxes[imagenet.Stem(im.Path)]; ok || im.Archive {
+				return nil
+			}
+		}
+	}
+	if slices.ContainsFunc(p.set.list, func(k container) bool { return k.unlisted }) {
+		return nil
+	}
+	return &OptionError{"boxes", fmt.Sprintf("they are of %d images, and none of these is in the sources", len(p.boxes))}
 }
 
 // labelled wants the labels of ILSVRC2012's validation images, which are in the

@@ -130,7 +130,11 @@ func summaryOf(t testing.TB, out string, named bool) (lines []string, classes st
 // TestPackings ingests trees of classes, packed in every way, and wants the same
 // datasets.
 func TestPackings(t *testing.T) {
-	for seed := range uint64(4) {
+	seeds := uint64(4)
+	if testing.Short() {
+		seeds = 1
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			tree := drawTree(rand.New(rand.NewPCG(seed, 0)))

@@ -238,7 +238,7 @@ func TestAdd(t *testing.T) {
 	good := oneImage(t, o)
 	put(t, dir, "list.csv", "x.jpg,no-such-class\n", "x.jpg", good)
 	other := as("test", filepath.Join(dir, "list.csv"))
-	other.Out, other.Boxes = part.Out, o.Boxes
+	other.Out = part.Out
 	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "no-such-class") {
 		t.Errorf("a class more: %v", err)
 	}
@@ -276,7 +276,7 @@ func TestListAndResize(t *testing.T) {
 // TestCounts names what is missing from what the kit promises.
 func TestCounts(t *testing.T) {
 	dir, o := drawn(t)
-	kit, err := imagenet.ReadKit(o.Devkit)
+	kit, err := imagenet.ReadKit(t.Context(), o.Devkit)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 )
@@ -176,7 +177,7 @@ func (w *unitWriter) refuse(im *shard.Image, reason error) error {
 	if w.j.o.OnBad == Fail {
 		return fmt.Errorf("%s: %s: %w", w.u.from, im.Path, reason)
 	}
-	r := Rejection{Split: w.u.Split, Synset: im.Synset, Path: im.Path, Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
+	r := Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
 	if im.Bytes != nil {
 		r.SHA256 = fmt.Sprintf("%x", im.SHA256)
 		if w.j.o.OnBad == Quarantine {

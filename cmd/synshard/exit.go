@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/torch"
@@ -95,6 +96,7 @@ var coded = []struct {
 }{
 	{durable.ErrLocked, exitLocked},
 	{shard.ErrCorrupt, exitCorrupt},
+	{source.ErrCorrupt, exitCorrupt},
 	{prediction.ErrFormat, exitCorrupt},
 	{onnx.ErrDamaged, exitCorrupt},
 	{checkpoint.ErrDamaged, exitCorrupt},

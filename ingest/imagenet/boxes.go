@@ -3,17 +3,15 @@ package imagenet
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/xml"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,82 +50,39 @@ func (b Boxes) Add(name string, text []byte) error {
 	return nil
 }
 
-// Read adds the annotations (.xml) in a tar, a tar.gz or a directory. Some of the
-// releases nest one tar a synset, compressed too.
+// Read adds the annotations (.xml) in an archive or a folder. Some of the releases
+// nest one tar a synset, compressed too.
 func (b Boxes) Read(ctx context.Context, from string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
+	return eachFile(ctx, from, func(name string) bool { return path.Ext(name) == ".xml" || strings.HasSuffix(name, ".tar.gz") },
+		func(name string, text []byte) error {
+			add := b.Add
+			if strings.HasSuffix(name, ".tar.gz") {
+				add = b.readPacked
+			}
+			if err := add(name, text); err != nil {
+				return fmt.Errorf("%s: %w", from, err)
+			}
+			return nil
+		})
+}
+
+// readPacked adds the annotations of a compressed tar within an archive.
+func (b Boxes) readPacked(name string, packed []byte) error {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	for t := tar.NewReader(z); err == nil; {
+		var h *tar.Header
+		if h, err = t.Next(); err != nil || path.Ext(h.Name) != ".xml" {
+			continue
+		}
+		var text []byte
+		if text, err = io.ReadAll(io.LimitReader(t, maxFile)); err == nil {
+			err = b.Add(h.Name, text)
+		}
 	}
-	if info.IsDir() {
-		return b.readDir(ctx, from)
-	}
-	f, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	r, err := unzipped(f)
-	if err == nil {
-		err = b.readTar(ctx, tar.NewReader(r), 0)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", from, err)
+	if err != io.EOF {
+		return fmt.Errorf("member %s: %w", name, err)
 	}
 	return nil
-}
-
-func (b Boxes) readDir(ctx context.Context, root string) error {
-	return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil || d.IsDir() || path.Ext(p) != ".xml" {
-			return err
-		}
-		text, err := os.ReadFile(p)
-		if err != nil {
-			return err
-		}
-		return b.Add(p, text)
-	})
-}
-
-func (b Boxes) readTar(ctx context.Context, t *tar.Reader, depth int) error {
-	for {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		h, err := t.Next()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return truncated(err)
-		}
-		switch {
-		case h.Typeflag != tar.TypeReg:
-		case strings.HasSuffix(h.Name, ".tar") || strings.HasSuffix(h.Name, ".tar.gz"):
-			if depth > 1 {
-				return fmt.Errorf("member %s: tars nested too deep", h.Name)
-			}
-			r, err := unzipped(t)
-			if err == nil {
-				err = b.readTar(ctx, tar.NewReader(r), depth+1)
-			}
-			if err != nil {
-				return fmt.Errorf("member %s: %w", h.Name, err)
-			}
-		case path.Ext(h.Name) == ".xml":
-			text, err := io.ReadAll(io.LimitReader(t, maxFile))
-			if err != nil {
-				return fmt.Errorf("member %s: %w", h.Name, truncated(err))
-			}
-			if err := b.Add(h.Name, text); err != nil {
-				return fmt.Errorf("member %w", err)
-			}
-		}
-	}
 }
 
 // Sum is a SHA-256 of all boxes.

@@ -4,18 +4,17 @@
 package imagenet
 
 import (
-	"archive/tar"
-	"bufio"
 	"bytes"
-	"compress/gzip"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/synshard/synshard/source"
 )
 
 // Kit is what ingest needs of ILSVRC2012's development kit.
@@ -34,46 +33,79 @@ const (
 )
 
 // maxFile bounds what is read of one file of a kit or of annotations.
-const maxFile = 64 << 20
+const maxFile = 256 << 20
 
-// ReadKit reads the development kit, a tar or a tar.gz.
-func ReadKit(file string) (*Kit, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	r, err := unzipped(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
+// ReadKit reads the development kit: a tar, compressed or not, a zip, or the
+// folder that it was extracted to.
+func ReadKit(ctx context.Context, from string) (*Kit, error) {
 	found := map[string][]byte{}
-	for t := tar.NewReader(r); ; {
-		h, err := t.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: read the development kit: %w", file, truncated(err))
-		}
-		name := path.Base(h.Name)
-		if name != MetaName && name != TruthName {
-			continue
-		}
-		b, err := io.ReadAll(io.LimitReader(t, maxFile))
-		if err != nil {
-			return nil, fmt.Errorf("%s: member %s: %w", file, h.Name, truncated(err))
-		}
-		found[name] = b
+	err := eachFile(ctx, from, func(name string) bool { return path.Base(name) == MetaName || path.Base(name) == TruthName },
+		func(name string, b []byte) error {
+			found[path.Base(name)] = bytes.Clone(b)
+			return nil
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read the development kit: %w", err)
 	}
 	if found[MetaName] == nil {
-		return nil, fmt.Errorf("%s: not ILSVRC2012's development kit: no %s in it", file, MetaName)
+		return nil, fmt.Errorf("%s: not ILSVRC2012's development kit: no %s in it", from, MetaName)
 	}
 	k, err := NewKit(found[MetaName], found[TruthName])
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fmt.Errorf("%s: %w", from, err)
 	}
 	return k, nil
+}
+
+// eachFile reads the files of a container whose names are wanted.
+func eachFile(ctx context.Context, from string, want func(name string) bool, f func(name string, b []byte) error) (err error) {
+	set, err := source.Open(ctx, []string{from}, source.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, set.Close()) }()
+	for i, info := range set.Infos() {
+		if !info.Sequential {
+			continue
+		}
+		err := set.Walk(ctx, i, func(e source.Entry, r io.Reader) error {
+			if !want(e.Name) {
+				return nil
+			}
+			if e.Size > maxFile {
+				return tooLarge(from, e)
+			}
+			b := make([]byte, e.Size)
+			if _, err := io.ReadFull(r, b); err != nil {
+				return err
+			}
+			return f(e.Name, b)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	var wanted []source.Entry
+	for _, e := range set.Entries() {
+		if e.Archive || want(e.Name) {
+			wanted = append(wanted, e)
+		}
+	}
+	return set.Each(ctx, wanted, func(e source.Entry, b []byte, err error) error {
+		switch {
+		case !want(e.Name):
+			return nil
+		case err != nil:
+			return err
+		case len(b) > maxFile:
+			return tooLarge(from, e)
+		}
+		return f(e.Name, b)
+	})
+}
+
+func tooLarge(from string, e source.Entry) error {
+	return fmt.Errorf("%s: %s: more than %d bytes", from, e.Name, maxFile)
 }
 
 // NewKit makes a kit from the bytes of meta.mat and of the ground truth, which
@@ -159,21 +191,4 @@ func (k *Kit) Sum() [32]byte {
 func Stem(name string) string {
 	base := path.Base(name)
 	return strings.TrimSuffix(base, path.Ext(base))
-}
-
-// unzipped undoes gzip where the first bytes say so.
-func unzipped(r io.Reader) (io.Reader, error) {
-	br := bufio.NewReaderSize(r, 1<<20)
-	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		return gzip.NewReader(br)
-	}
-	return br, nil
-}
-
-// truncated names an early end for what it is.
-func truncated(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return fmt.Errorf("the archive is truncated: %w", err)
-	}
-	return err
 }

@@ -79,7 +79,7 @@ func FuzzReadKit(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if k, err := ReadKit(path); err == nil && len(k.Synsets) == 0 {
+		if k, err := ReadKit(t.Context(), path); err == nil && len(k.Synsets) == 0 {
 			t.Fatal("a kit without synsets is accepted")
 		}
 	})

@@ -45,7 +45,7 @@ var allowed = map[string][]string{
 	"shard":                {"wordnet", "internal/arrowipc", "internal/durable", "internal/utf8name"},
 	"shard/check":          {"shard", "wordnet", "internal/durable", "internal/processors", "internal/utf8name"},
 	"shard/export":         {"shard", "internal/durable", "internal/utf8name", "internal/parquet"},
-	"ingest/imagenet":      {"shard", "internal/mat5"},
+	"ingest/imagenet":      {"source", "shard", "internal/mat5"},
 	"ingest":               {"ingest/imagenet", "source", "source/classlist", "source/layout", "shard", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/utf8name"},
 	"loader":               {"shard", "pixel", "model", "internal/processors"},
 	"train":                {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/processors"},
