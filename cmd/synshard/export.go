@@ -45,6 +45,10 @@ byte as they are stored:
   hf          DIR/data/SPLIT-00000-of-00001.parquet: load_dataset("DIR")
   tar         DIR/SPLIT.tar with SYNSET/NAME
 
+Names have the bytes that they had in the source. Beside folders and tars
+LOC_synset_mapping.txt lists the classes in the order of their labels. A split
+without images gives no files. "synshard ingest DIR" makes the same dataset again.
+
 DIR is made where it is missing. The same command goes on where it was
 interrupted; another export into the same directory is refused.`,
 		Example: "  synshard export imagenet --to folder --split val --out val\n  synshard export imagenet --to webdataset --synset dog --out dogs",

@@ -38,8 +38,8 @@ func newVerifyCmd(a *app) *cobra.Command {
 		Short: "Check every byte of a dataset, or repair what can be",
 		Long: `Reads a dataset again and holds it to its sums: class list and indexes to the
 manifest, every image to its CRC-32C and SHA-256, every shard to the rows that
-lie in it. Says nothing of a sound dataset on stdout; else what is wrong, a line
-each, and exit code 4.
+lie in it and to the split and class where it lies, names to UTF-8. Says nothing
+of a sound dataset on stdout; else what is wrong, a line each, and exit code 4.
 
 --fast looks at sizes, footers and counts and reads no image. --duplicates
 lists images with the same bytes, within and across splits, with their labels,
