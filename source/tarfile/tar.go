@@ -119,6 +119,9 @@ func (t *Tar) Read(e *entry.Entry, buf []byte) ([]byte, error) {
 // damaged marks what reading a container in place gives where the bytes are not
 // what was announced.
 func damaged(err error) error {
+	if errors.Is(err, entry.ErrCorrupt) {
+		return err
+	}
 	if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrHeader) {
 		return fmt.Errorf("%w: %w", entry.ErrCorrupt, entry.Unexpected(err))
 	}

@@ -232,6 +232,9 @@ func (w *tarWalk) damage(err error) error {
 	if w.last != "" {
 		after = "after member " + w.last
 	}
+	if errors.Is(err, entry.ErrCorrupt) { // a decompressor says so
+		return fmt.Errorf("%s: %w", after, err)
+	}
 	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
 		return fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, after, err)
 	}
