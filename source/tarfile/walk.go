@@ -204,7 +204,7 @@ func (w *tarWalk) one(h *tar.Header, t *tar.Reader, start int64, f func(*member,
 	if m.To == "" {
 		w.last = m.Name
 		if end := w.in.end(); end >= 0 && !sparse && m.Size > end-at {
-			return 0, fmt.Errorf("%w: member %s: it is truncated: %d of %d bytes are there", entry.ErrCorrupt, m.Name, end-at, m.Size)
+			return 0, fmt.Errorf("%w: member %s: the archive is truncated: %d of its %d bytes are there", entry.ErrCorrupt, m.Name, end-at, m.Size)
 		}
 	}
 	if err := f(m, t); err != nil {
