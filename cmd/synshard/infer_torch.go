@@ -115,7 +115,7 @@ func (f *networkOptions) onlyTorch(path string) error {
 	if !strings.HasSuffix(path, ".safetensors") {
 		return usagef("--engine torch takes weights, such as a run's model.safetensors, not %s", path)
 	}
-	for _, flag := range []string{"ep-option", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "layout", "input", "output", "embedding-output", "scores"} {
+	for _, flag := range []string{"ep-option", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "tensor-layout", "layout", "input", "output", "embedding-output", "scores"} {
 		if f.changed(flag) {
 			return usagef("--%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
 		}

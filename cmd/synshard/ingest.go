@@ -207,13 +207,13 @@ func planBytes(p *ingest.Plan) (total int64) {
 
 func (a *app) printPlan(p *ingest.Plan) error {
 	err := a.Result(p, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, %d classes; %s\n", p.Out, p.State, len(p.Classes), p.Layout)
+		fmt.Fprintf(w, "%s: %s, %d classes; %s\n", ui.Text(p.Out), p.State, len(p.Classes), ui.Text(fmt.Sprint(p.Layout)))
 		for _, s := range p.Splits {
 			images := fmt.Sprint(s.Images)
 			if s.Images < 0 {
 				images = "unlisted"
 			}
-			fmt.Fprintf(w, "%s\t%s images, %d units, %d done, %d bytes to read\t%s\n", s.Split, images, s.Units, s.Done, s.Bytes, s.Source)
+			fmt.Fprintf(w, "%s\t%s images, %d units, %d done, %d bytes to read\t%s\n", ui.Text(s.Split), images, s.Units, s.Done, s.Bytes, ui.Text(fmt.Sprint(s.Source)))
 		}
 	})
 	if !a.JSON {
@@ -252,6 +252,6 @@ func (a *app) printIngest(s ingest.Summary) error {
 		if s.Already {
 			already = " (nothing to do)"
 		}
-		fmt.Fprintf(w, "%s: %d images in %d classes, %d bytes, %d refused%s\n", s.Out, s.Images, s.Classes, s.Bytes, s.Rejected, already)
+		fmt.Fprintf(w, "%s: %d images in %d classes, %d bytes, %d refused%s\n", ui.Text(s.Out), s.Images, s.Classes, s.Bytes, s.Rejected, already)
 	})
 }
