@@ -33,6 +33,7 @@ const (
 
 var opNames = [...]string{"input", "conv", "batchnorm", "relu", "maxpool", "avgpool", "globalavgpool", "concat", "add", "linear", "dropout", "lrn", "flatten"}
 
+// String is the operation's name in tables and JSON.
 func (o Op) String() string {
 	if o < 0 || int(o) >= len(opNames) {
 		return fmt.Sprintf("op(%d)", int(o))

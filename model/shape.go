@@ -5,6 +5,7 @@ import "fmt"
 // Shape is an activation's, for one image. Flat activations have H = W = 1.
 type Shape struct{ C, H, W int }
 
+// String is the shape as C, or as CxHxW.
 func (s Shape) String() string {
 	if s.H == 1 && s.W == 1 {
 		return fmt.Sprint(s.C)

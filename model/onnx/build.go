@@ -14,7 +14,7 @@ func Node(op, name string, inputs []string, output string, attributes ...*onnxpb
 	return &onnxpb.Node{Op: proto.String(op), Name: proto.String(name), Inputs: inputs, Outputs: []string{output}, Attributes: attributes}
 }
 
-// Int, Ints and Float make an attribute.
+// Int is an attribute of one integer.
 func Int(name string, v int64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), I: proto.Int64(v), Kind: onnxpb.Attribute_INT.Enum()}
 }
