@@ -258,6 +258,22 @@ func TestTruthsOfColumns(t *testing.T) {
 	}
 }
 
+// TestBareNumbers are places among the model's classes where the column has no
+// names of its own.
+func TestBareNumbers(t *testing.T) {
+	rec := table(t, arrow.PrimitiveTypes.Int64, "", func(b array.Builder, i int) { b.(*array.Int64Builder).Append([]int64{1, 0, 2, -1}[i]) })
+	var b bytes.Buffer
+	w := ipc.NewWriter(&b, ipc.WithSchema(rec.Schema()))
+	if err := errors.Join(w.Write(rec), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s := openImages(t, OpenOptions{}, write(t, filepath.Join(t.TempDir(), "x.arrow"), b.Bytes()))
+	want := []seen{{"one.jpg", "cat", "one"}, {"two.jpg", "n01440764", "two"}, {"three.jpg", "n01443537", "three"}, {".jpg", "", "unreadable"}}
+	if diff := cmp.Diff(want, rowsOf(t, s)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
 // TestSplits: of images in which names tell splits apart, all are predicted
 // over, or one split's.
 func TestSplits(t *testing.T) {

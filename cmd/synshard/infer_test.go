@@ -4,12 +4,15 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -309,5 +312,66 @@ func TestInferBatchAuto(t *testing.T) {
 	_, talk := b.infer(0, "", b.images, "--batch", "auto", "--format", "csv")
 	if !strings.Contains(talk, "images/s in a trial") {
 		t.Error(talk)
+	}
+}
+
+// TestInferGuards: outputs of unknown forms are wrong usage, damage is found and mended, what
+// was made otherwise is refused by what differs, a plan is printed without predicting.
+func TestInferGuards(t *testing.T) {
+	b := newInferBed(t)
+	for _, name := range []string{"x.json", "x.tsv", "x.txt", "x.ndjson.gz", "x", "s3://bucket/x.arrow"} {
+		if _, talk := b.infer(exitUsage, "", b.images, "--out", name); !strings.Contains(talk, name) {
+			t.Errorf("--out %s: %s", name, talk)
+		}
+	}
+	out := b.at("out.arrow")
+	b.infer(0, "", b.images, "--out", out)
+	whole, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := bytes.Index(whole, []byte("image3.png")) // in the rows: the metadata have no names
+	damaged := slices.Clone(whole)
+	damaged[at+5] = '9'
+	if err := os.WriteFile(out, damaged, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var talk bytes.Buffer
+	if code := run([]string{"eval", out, "--no-wordnet"}, nil, io.Discard, &talk); code != exitCorrupt || !strings.Contains(talk.String(), "column path") {
+		t.Errorf("eval of a damaged file: exit code %d: %s", code, &talk)
+	}
+	if text, _ := b.infer(0, "", b.images, "--out", out); strings.Contains(text, "nothing to do") {
+		t.Errorf("a damaged output: %s", text)
+	}
+	if again, err := os.ReadFile(out); err != nil || !bytes.Equal(again, whole) {
+		t.Errorf("a damaged output is not made anew: %v", err)
+	}
+	if _, talk := b.infer(exitFailure, "", b.images, "--out", out, "--top-k", "2"); !strings.Contains(talk, "top_k is 5, not 2") {
+		t.Error(talk)
+	}
+	b.infer(0, "", b.images, "--out", out, "--top-k", "2", "--overwrite")
+	if text, _ := b.infer(0, "", b.images, "--out", out, "--top-k", "2"); !strings.Contains(text, "nothing to do") {
+		t.Error(text)
+	}
+
+	if err := os.Mkdir(b.at("photos"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nothing", b.at("photos/dead.jpg")); err != nil {
+		t.Fatal(err)
+	}
+	b.put("photos/notes.txt", "x")
+	b.put("photos/a.jpg", "x")
+	text, _ := b.infer(exitRefused, "", b.at("photos"), "--dry-run", "--json")
+	var plan struct {
+		Rows    int
+		Skipped []struct {
+			Reason string
+			Count  int
+			Images bool
+		}
+	}
+	if err := json.Unmarshal([]byte(text), &plan); err != nil || plan.Rows != 1 || len(plan.Skipped) != 2 || !plan.Skipped[0].Images || plan.Skipped[1].Images {
+		t.Errorf("%v: %s", err, text)
 	}
 }
