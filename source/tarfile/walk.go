@@ -235,7 +235,10 @@ func (w *tarWalk) damage(err error) error {
 	if errors.Is(err, entry.ErrCorrupt) { // a decompressor says so
 		return fmt.Errorf("%s: %w", after, err)
 	}
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, tar.ErrFieldTooLong) {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%w: %s: the archive is truncated: %w", entry.ErrCorrupt, after, err)
+	}
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) {
 		return fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, after, err)
 	}
 	return fmt.Errorf("%s: %w", after, err)
