@@ -18,7 +18,6 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/model/onnx"
 )
 
 // networkOptions say what runs the network and, where it does not say so itself,
@@ -150,10 +149,7 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 	if err := ort.CheckProvider(provider, f.epOptions); err != nil {
 		return nil, usagef("%w", err)
 	}
-	n := &network{spec: spec, notes: notes, batch: 8, backend: provider}
-	if n.sum, err = onnx.Identity(path); err != nil {
-		return nil, err
-	}
+	n := &network{spec: spec, notes: notes, batch: 8, backend: provider, sum: c.Identity}
 	n.ownClasses = c.Spec != nil && f.classes == "" && f.spec == ""
 	if n.runs = f.threads; n.runs == 0 {
 		n.runs = processors.Count()
@@ -171,7 +167,7 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 		n.backend += fmt.Sprintf(" %s=%s", k, f.epOptions[k])
 	}
 	o := ort.Options{Library: lib, Model: path, Provider: provider, Device: gpu, Threads: 1, ProviderOptions: f.epOptions,
-		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: want.logits}
+		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: want.logits, Contract: c}
 	if provider == "cpu" && !f.whole {
 		o.Most = mostOnCPU
 	}

@@ -9,14 +9,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/synshard/synshard/internal/onnxpb"
 )
 
 // inferBed is what the tests of infer stand on: a small model that synshard did
@@ -373,5 +379,74 @@ func TestInferGuards(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(text), &plan); err != nil || plan.Rows != 1 || len(plan.Skipped) != 2 || !plan.Skipped[0].Images || plan.Skipped[1].Images {
 		t.Errorf("%v: %s", err, text)
+	}
+}
+
+// outsideWeights writes a model whose weights lie in a file beside it.
+func outsideWeights(t *testing.T, from, to string) (weights string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m onnxpb.Model
+	if err := proto.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	var data []byte
+	for _, w := range m.Graph.Initializers {
+		if len(w.RawData) == 0 || w.GetDataType() != int32(onnxpb.Tensor_FLOAT) {
+			continue
+		}
+		place := map[string]string{"location": "w.bin", "offset": strconv.Itoa(len(data)), "length": strconv.Itoa(len(w.RawData))}
+		for _, k := range slices.Sorted(maps.Keys(place)) {
+			w.External = append(w.External, &onnxpb.Entry{Key: proto.String(k), Value: proto.String(place[k])})
+		}
+		data = append(data, w.RawData...)
+		w.RawData, w.Location = nil, onnxpb.Tensor_EXTERNAL.Enum()
+	}
+	weights = filepath.Join(filepath.Dir(to), "w.bin")
+	b, err = proto.Marshal(&m)
+	if err := errors.Join(err, os.WriteFile(to, b, 0o666), os.WriteFile(weights, data, 0o666)); err != nil || len(data) == 0 {
+		t.Fatalf("%d bytes of weights: %v", len(data), err)
+	}
+	return weights
+}
+
+// TestInferWeightsBeside: a model is known by the weights beside it, too: other ones are
+// refused over an output and in merge, and predicted anew with --overwrite.
+func TestInferWeightsBeside(t *testing.T) {
+	b := newInferBed(t)
+	model := b.at("model.onnx")
+	weights := outsideWeights(t, b.model, model)
+	b.model = model
+	out := b.at("out.csv")
+	b.infer(0, "", b.images, "--out", out)
+	b.infer(0, "", b.images, "--job", "0/2", "--batch", "3", "--out", b.at("0.arrow"))
+	before, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+3 < len(data); i += 4 { // every number's sign
+		data[i+3] ^= 0x80
+	}
+	if err := os.WriteFile(weights, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, talk := b.infer(exitFailure, "", b.images, "--out", out); !strings.Contains(talk, "model is ") {
+		t.Error(talk)
+	}
+	b.infer(0, "", b.images, "--job", "1/2", "--batch", "3", "--out", b.at("1.arrow"))
+	var talk bytes.Buffer
+	if code := run([]string{"merge", b.at("0.arrow"), b.at("1.arrow"), "--out", b.at("m.arrow")}, nil, io.Discard, &talk); code != exitFailure || !strings.Contains(talk.String(), "model is ") {
+		t.Errorf("merge: exit code %d: %s", code, &talk)
+	}
+	b.infer(0, "", b.images, "--out", out, "--overwrite")
+	if after, err := os.ReadFile(out); err != nil || bytes.Equal(before, after) {
+		t.Errorf("the predictions are those of the old weights: %v", err)
 	}
 }

@@ -16,6 +16,9 @@ const (
 
 // Contract is what a model takes and gives.
 type Contract struct {
+	// Identity is the model's by all its files: see onnx.Identity.
+	Identity string
+
 	Spec  *model.Spec // in the model's metadata; nil: none
 	Opset int64
 
@@ -41,7 +44,7 @@ type Choice struct {
 
 // Describe reads what a model takes and gives.
 func Describe(path string, o Choice) (*Contract, error) {
-	m, err := onnx.ReadFile(path)
+	m, identity, err := onnx.Load(path)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +55,7 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	c := &Contract{Opset: info.Opset, Scores: o.Scores}
+	c := &Contract{Identity: identity, Opset: info.Opset, Scores: o.Scores}
 	if text, ok := info.Metadata[model.SpecKey]; ok {
 		spec, err := model.ParseSpec(text)
 		if err != nil {

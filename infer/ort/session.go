@@ -46,6 +46,10 @@ type Options struct {
 	Spec   model.Spec
 	Choice Choice
 	Logits bool // wanted beside the probabilities
+
+	// Contract is what Describe said of the model under this Choice; nil: Open
+	// reads the file itself.
+	Contract *Contract
 }
 
 // Session is a model, open. It is for many goroutines.
@@ -102,11 +106,15 @@ func Open(o Options) (*Session, error) {
 	if err := CheckProvider(o.Provider, o.ProviderOptions); err != nil {
 		return nil, err
 	}
-	c, err := Describe(o.Model, o.Choice)
-	if err != nil {
-		return nil, err
+	c := o.Contract
+	if c == nil {
+		var err error
+		if c, err = Describe(o.Model, o.Choice); err != nil {
+			return nil, err
+		}
 	}
-	s := &Session{o: o, c: c, logitsAt: -1}
+	own := *c // a first run may add to it
+	s := &Session{o: o, c: &own, logitsAt: -1}
 	if err := s.settle(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Model, err)
 	}
@@ -115,8 +123,7 @@ func Open(o Options) (*Session, error) {
 	}
 	// The CUDA provider changes signals when a session is made, and again in
 	// its first run.
-	_, err = keepingSignals(s.begin)
-	if err != nil {
+	if _, err := keepingSignals(s.begin); err != nil {
 		s.Close()
 		return nil, explain(o.Model, c.Opset, err)
 	}

@@ -35,10 +35,21 @@ func Files(path string) ([]string, error) {
 // and of the name and sum of each file of external data. A file of those that
 // is missing, or lies outside the model's directory, is an error.
 func Identity(path string) (string, error) {
+	_, identity, err := Load(path)
+	return identity, err
+}
+
+// Load is ReadFile and Identity in one reading of the file.
+func Load(path string) (*Model, string, error) {
 	b, m, err := read(path)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
+	identity, err := m.identity(path, b)
+	return m, identity, err
+}
+
+func (m *Model) identity(path string, b []byte) (string, error) {
 	own := sha256.Sum256(b)
 	beside, err := m.external()
 	if err != nil {
