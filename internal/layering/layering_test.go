@@ -4,8 +4,10 @@ package layering
 import (
 	"go/build"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -122,6 +124,7 @@ func TestLayering(t *testing.T) {
 			checkCalls(t, p)
 		}
 	}
+	checkSizes(t, root, slices.Collect(maps.Keys(seen)))
 	for dir := range allowed {
 		if !seen[dir] {
 			t.Errorf("package %s is in the table and not in the tree", dir)
@@ -205,4 +208,54 @@ func packageDirs(t *testing.T, root string) []string {
 		t.Fatal(err)
 	}
 	return dirs
+}
+
+// checkSizes wants a reason in docs/ARCHITECTURE.md for packages that are
+// larger or smaller than one idea is apt to be. Comments and empty lines do not
+// count, nor do tests and what is generated.
+func checkSizes(t *testing.T, root string, dirs []string) {
+	t.Helper()
+	page, err := os.ReadFile(filepath.Join(root, "docs", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		n, reason := codeLines(t, filepath.Join(root, dir)), ""
+		switch {
+		case n > 900:
+			reason = "above 900 lines"
+		case n < 150 && n > 0:
+			reason = "below 150 lines"
+		default:
+			continue
+		}
+		row := regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(dir) + "` .*$").FindString(string(page))
+		if !strings.Contains(row, reason) {
+			t.Errorf("%s has %d lines of code; its row in docs/ARCHITECTURE.md does not say why (%q)", dir, n, reason)
+		}
+	}
+}
+
+// codeLines counts a package's lines of code.
+func codeLines(t *testing.T, dir string) (n int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") || strings.HasSuffix(f, ".pb.go") {
+			continue
+		}
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				n++
+			}
+		}
+	}
+	return n
 }
