@@ -15,36 +15,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 )
 
-// amendment is how a whole dataset changes. A dataset to which boxes or classes
-// are added is taken back to an unfinished one: every unit of the splits that
-// change gets its record again, and then the manifest moves into the state's
-// directory. From there on it goes the way of interrupted work, and no image is
-// read that need not be.
-type amendment struct {
-	Add   []string `json:"add,omitempty"`   // splits that the dataset lacks
-	Grow  bool     `json:"grow,omitempty"`  // the training split gets classes that have no images in it
-	Rebox []string `json:"rebox,omitempty"` // splits in which images have not the boxes given for them
-}
-
-func (a *amendment) empty() bool { return len(a.Add) == 0 && !a.Grow && len(a.Rebox) == 0 }
-
-// reopened lists the splits of the dataset that change.
-func (a *amendment) reopened() []string {
-	out := slices.Clone(a.Rebox)
-	if a.Grow && !slices.Contains(out, "train") {
-		out = append(out, "train")
-	}
-	slices.Sort(out)
-	return out
-}
-
 // amend amends a dataset.
 func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
-	j.have, j.reopened = found.manifest, found.amendment.reopened()
+	j.have, j.reopened = found.manifest, found.amendment.Reopened()
 	j.number(found.names(), found.classes)
 	j.amended = j.becomes(found)
 	if !found.aside {
@@ -53,7 +31,7 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 				return Summary{}, err
 			}
 		}
-		if err := j.state.begin(started{Fingerprint: j.plan.print, Amendment: &found.amendment}); err != nil {
+		if err := j.state.Begin(record.Started{Fingerprint: j.plan.print, Amendment: &found.amendment}); err != nil {
 			return Summary{}, err
 		}
 		if err := j.takeBack(); err != nil {
@@ -66,13 +44,13 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 	}
 	j.splits = slices.Sorted(maps.Keys(setOf(found.amendment.Add, j.reopened)))
 	j.units = kept
-	have := map[unitID]bool{}
+	have := map[record.Unit]bool{}
 	for i := range kept {
-		have[kept[i].unitID] = true
+		have[kept[i].Unit] = true
 	}
 	for _, u := range j.plan.units {
 		added := slices.Contains(found.amendment.Add, u.Split)
-		if added || found.amendment.Grow && u.Split == "train" && !have[u.unitID] {
+		if added || found.amendment.Grow && u.Split == "train" && !have[u.Unit] {
 			j.units = append(j.units, u)
 		}
 	}
@@ -86,11 +64,11 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 }
 
 // becomes gives the fingerprint of the dataset when it is amended.
-func (j *job) becomes(found *standing) fingerprint {
+func (j *job) becomes(found *standing) record.Fingerprint {
 	f := found.print
 	f.Splits = maps.Clone(f.Splits)
 	if f.Splits == nil {
-		f.Splits = map[string][]splitPrint{}
+		f.Splits = map[string][]record.SplitPrint{}
 	}
 	for _, split := range found.amendment.Add {
 		f.Splits[split] = j.plan.print.Splits[split]
@@ -161,15 +139,15 @@ func (j *job) takeBack() error {
 		}
 		for _, r := range records {
 			r.Kept = true
-			if err := j.state.finish(r); err != nil {
+			if err := j.state.Finish(r); err != nil {
 				return err
 			}
 		}
 	}
-	if err := os.Rename(j.file(shard.ManifestName), filepath.Join(j.state.dir, shard.ManifestName)); err != nil {
+	if err := os.Rename(j.file(shard.ManifestName), filepath.Join(j.state.Dir, shard.ManifestName)); err != nil {
 		return err
 	}
-	return errors.Join(durable.SyncDir(j.state.dir), durable.SyncDir(j.o.Out))
+	return errors.Join(durable.SyncDir(j.state.Dir), durable.SyncDir(j.o.Out))
 }
 
 // keptUnits lists the units of the dataset that have a record.
@@ -177,18 +155,18 @@ func (j *job) keptUnits() ([]unit, error) {
 	if len(j.reopened) == 0 {
 		return nil, nil
 	}
-	ids, err := j.state.kept()
+	ids, err := j.state.Kept()
 	var out []unit
 	for _, id := range ids {
 		if slices.Contains(j.reopened, id.Split) {
-			out = append(out, unit{unitID: id, from: id.String(), kept: true})
+			out = append(out, unit{Unit: id, from: id.String(), kept: true})
 		}
 	}
 	return out, err
 }
 
 // recordsOf makes the records of a split's units from its index.
-func recordsOf(out, split string) (map[unitID]*record, error) {
+func recordsOf(out, split string) (map[record.Unit]*record.Record, error) {
 	set, err := shard.Open(out)
 	if err != nil {
 		return nil, err
@@ -198,8 +176,8 @@ func recordsOf(out, split string) (map[unitID]*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	records := map[unitID]*record{}
-	shards := map[string]*record{}
+	records := map[record.Unit]*record.Record{}
+	shards := map[string]*record.Record{}
 	for i := range s.Len() {
 		row := s.Row(i)
 		r := shards[row.File]
@@ -213,23 +191,23 @@ func recordsOf(out, split string) (map[unitID]*record, error) {
 				return nil, err
 			}
 			if r = records[id]; r == nil {
-				r = &record{Unit: id}
+				r = &record.Record{Unit: id}
 				records[id] = r
 			}
-			r.Shards = append(r.Shards, shardFile{row.File, info.Size()})
+			r.Shards = append(r.Shards, record.ShardFile{Name: row.File, Size: info.Size()})
 			shards[row.File] = r
 		}
 		r.Rows = append(r.Rows, row)
 	}
 	for _, r := range records {
-		slices.SortFunc(r.Shards, func(a, b shardFile) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(r.Shards, func(a, b record.ShardFile) int { return strings.Compare(a.Name, b.Name) })
 	}
 	return records, nil
 }
 
 // unitOfShard names the unit that a shard is of.
-func unitOfShard(split, file, synset string) (unitID, error) {
-	id := unitID{Split: split}
+func unitOfShard(split, file, synset string) (record.Unit, error) {
+	id := record.Unit{Split: split}
 	if strings.Contains(file, "/synset=") {
 		id.Class = synset
 		return id, nil
@@ -290,14 +268,14 @@ func (j *job) rebox(ctx context.Context) error {
 }
 
 func (j *job) reboxUnit(u *unit) error {
-	r, ok := j.state.load(u.unitID)
+	r, ok := j.state.Load(u.Unit)
 	if !ok {
-		return fmt.Errorf("%s: the record of %s was damaged while boxes were added", j.o.Out, u.unitID)
+		return fmt.Errorf("%s: the record of %s was damaged while boxes were added", j.o.Out, u.Unit)
 	}
 	if !slices.ContainsFunc(r.Rows, func(row shard.Row) bool { return boxesDiffer(j.plan.boxes, &row) }) {
 		return nil
 	}
-	w := &unitWriter{maker: j.newMaker(u), record: record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
+	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
 	defer w.close()
 	for _, f := range r.Shards {
 		err := shard.EachImage(j.file(f.Name), func(im *shard.Image) error {
@@ -314,7 +292,7 @@ func (j *job) reboxUnit(u *unit) error {
 			return err
 		}
 	}
-	return j.state.finish(&w.record)
+	return j.state.Finish(&w.record)
 }
 
 // readManifest reads the manifest of a dataset that is whole, or that is being
@@ -324,7 +302,7 @@ func readManifest(out string) (m shard.Manifest, aside bool, err error) {
 	if !isNotDataset(err) {
 		return m, false, err
 	}
-	moved, asideErr := shard.ReadManifest(filepath.Join(out, stateName))
+	moved, asideErr := shard.ReadManifest(filepath.Join(out, record.StateName))
 	if asideErr == nil {
 		return moved, true, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
@@ -26,10 +27,10 @@ type comparison struct {
 // imageKey is what is the same of an image when it is read again.
 type imageKey struct {
 	path, synset string
-	sum          digest
+	sum          record.Digest
 }
 
-func newComparison(rows []shard.Row, rejected []Rejection) *comparison {
+func newComparison(rows []shard.Row, rejected []record.Rejection) *comparison {
 	c := &comparison{left: map[imageKey]int{}}
 	for i := range rows {
 		c.left[imageKey{rows[i].Path, rows[i].Synset, rows[i].SHA256}]++
@@ -41,7 +42,7 @@ func newComparison(rows []shard.Row, rejected []Rejection) *comparison {
 }
 
 // expectRejected notes an image that was refused: its sum is that of the source.
-func (c *comparison) expectRejected(r *Rejection) {
+func (c *comparison) expectRejected(r *record.Rejection) {
 	k := imageKey{path: r.Path, synset: r.Synset}
 	hex.Decode(k.sum[:], []byte(r.SHA256)) // none where its bytes could not be had
 	c.left[k]++
@@ -75,7 +76,7 @@ func (c *comparison) result(j *job, place string) error {
 		return nil
 	}
 	slices.Sort(c.different)
-	return &DifferError{Out: j.o.Out, Unfinished: j.have == nil, Differences: []string{place + ": " + some(slices.Compact(c.different))}}
+	return &DifferError{Out: j.o.Out, Unfinished: j.have == nil, Differences: []string{place + ": " + record.Some(slices.Compact(c.different))}}
 }
 
 // compareUnit reads a unit and compares its images.
@@ -116,7 +117,7 @@ func (j *job) reread(ctx context.Context, found *standing) error {
 	for _, split := range found.touched {
 		now := j.plan.print.Splits[split][0]
 		prints := slices.Clone(print.Splits[split])
-		i := max(0, slices.IndexFunc(prints, func(w splitPrint) bool { return w.Entries == now.Entries }))
+		i := max(0, slices.IndexFunc(prints, func(w record.SplitPrint) bool { return w.Entries == now.Entries }))
 		var only map[string]bool // the classes that are this source's
 		if len(prints) > 1 {
 			only = j.plan.trainClasses()
@@ -129,12 +130,12 @@ func (j *job) reread(ctx context.Context, found *standing) error {
 		}
 		print.Splits[split] = prints
 	}
-	found.manifest.Options = print.encode()
+	found.manifest.Options = print.Encode()
 	return j.plan.set.unchanged()
 }
 
 // compareSplit wants the plan's images of a split to be the dataset's, those of
-// some classes only where only is not nil.
+// record.Some classes only where only is not nil.
 func (j *job) compareSplit(ctx context.Context, split string, only map[string]bool) error {
 	want := newComparison(nil, nil)
 	set, err := open(j.o.Out)
@@ -151,7 +152,7 @@ func (j *job) compareSplit(ctx context.Context, split string, only map[string]bo
 			want.left[imageKey{r.Path, r.Synset, r.SHA256}]++
 		}
 	}
-	rejected, err := readRejected(j.o.Out)
+	rejected, err := record.ReadRejected(j.o.Out)
 	if err != nil {
 		return err
 	}
@@ -179,7 +180,7 @@ func (j *job) compareSplit(ctx context.Context, split string, only map[string]bo
 
 // explain says in what the listed images of a split differ from the dataset's,
 // by its index and its list of refused images.
-func (p *Plan) explain(set *shard.Dataset, split string, prints []splitPrint) ([]string, error) {
+func (p *Plan) explain(set *shard.Dataset, split string, prints []record.SplitPrint) ([]string, error) {
 	s, err := set.Split(split)
 	if err != nil {
 		return nil, err
@@ -190,7 +191,7 @@ func (p *Plan) explain(set *shard.Dataset, split string, prints []splitPrint) ([
 		r := s.Row(i)
 		was[image{r.Path, r.Synset}] = r.Length
 	}
-	rejected, err := readRejected(p.o.Out)
+	rejected, err := record.ReadRejected(p.o.Out)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +239,7 @@ func (p *Plan) explain(set *shard.Dataset, split string, prints []splitPrint) ([
 	say := func(list []string, what string) {
 		if len(list) > 0 {
 			slices.Sort(list)
-			out = append(out, split+": "+fmt.Sprint(len(list))+" "+what+": "+some(list))
+			out = append(out, split+": "+fmt.Sprint(len(list))+" "+what+": "+record.Some(list))
 		}
 	}
 	say(other, "of another class")
@@ -273,6 +274,6 @@ func (p *Plan) eachListed(split string, f func(path, class string, size int64, a
 
 // sourceChange says that the sources of a split are others than those that it
 // was made from.
-func (p *Plan) sourceChange(was []splitPrint, split string) string {
+func (p *Plan) sourceChange(was []record.SplitPrint, split string) string {
 	return fmt.Sprintf("%s: names, classes or sizes of its images differ (source was %s and is now %s)", split, sourceOf(was), p.print.Splits[split][0].Source)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -47,8 +48,8 @@ func (p *Plan) exportedSum() string {
 	if err != nil {
 		panic(err) // of texts and numbers alone
 	}
-	sum := digest(sha256.Sum256(b))
-	return sum.hex()
+	sum := record.Digest(sha256.Sum256(b))
+	return sum.Hex()
 }
 
 // class describes a class: as an export that is read has it, or as the

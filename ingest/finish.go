@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
@@ -21,11 +22,11 @@ type tally struct {
 	images    map[string]int64 // images by split, refused ones too
 	fileBytes map[string]int64 // bytes of shards by split
 	objects   int64            // of all images
-	rejected  []Rejection
+	rejected  []record.Rejection
 	skipped   []layout.Skipped
 }
 
-func (t *tally) add(r *record) {
+func (t *tally) add(r *record.Record) {
 	split := r.Unit.Split
 	t.rejected = append(t.rejected, r.Rejected...)
 	t.skipped = append(t.skipped, r.Skipped...)
@@ -43,7 +44,7 @@ func (t *tally) add(r *record) {
 
 // count adds the refused images, once each.
 func (t *tally) count() {
-	slices.SortFunc(t.rejected, compareRejections)
+	slices.SortFunc(t.rejected, record.CompareRejections)
 	t.rejected = slices.Compact(t.rejected) // a call may have been killed after it listed them
 	for i := range t.rejected {
 		r := &t.rejected[i]
@@ -96,14 +97,14 @@ func (j *job) finish() (Summary, error) {
 	sum := j.summary(&m)
 	sum.Skipped = mergeSkips(t.skipped, j.plan.leftOut())
 	sum.Notes = append(slices.Clone(j.plan.Notes), j.notes(t, &m)...)
-	return sum, j.state.remove()
+	return sum, j.state.Remove()
 }
 
 // writeLast writes the list of refused images and the manifest.
-func (j *job) writeLast(m *shard.Manifest, print fingerprint, t *tally) error {
+func (j *job) writeLast(m *shard.Manifest, print record.Fingerprint, t *tally) error {
 	t.count()
 	m.Rejected = int64(len(t.rejected))
-	if err := writeRejected(j.o.Out, t.rejected); err != nil {
+	if err := record.WriteRejected(j.o.Out, t.rejected); err != nil {
 		return err
 	}
 	if err := removeTemps(j.o.Out); err != nil {
@@ -112,22 +113,22 @@ func (j *job) writeLast(m *shard.Manifest, print fingerprint, t *tally) error {
 	print.Boxes = "" // the indexes say which there are
 	print.FileBytes = t.fileBytes
 	print.Skipped = mergeSkips(t.skipped, j.plan.leftOut())
-	m.Options = json.RawMessage(print.encode())
+	m.Options = json.RawMessage(print.Encode())
 	return shard.WriteManifest(j.o.Out, *m)
 }
 
 // index writes the index of a split from the records of its units. Where each
 // is a class the rows of one are in memory at a time.
 func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
-	var mine []unitID
+	var mine []record.Unit
 	whole := split == "train"
 	for i := range j.units {
-		if id := j.units[i].unitID; id.Split == split {
+		if id := j.units[i].Unit; id.Split == split {
 			mine = append(mine, id)
 			whole = whole && id.Class != ""
 		}
 	}
-	slices.SortFunc(mine, compareUnits)
+	slices.SortFunc(mine, record.CompareUnits)
 	if err := durable.MkdirAll(filepath.Join(j.o.Out, split)); err != nil {
 		return err
 	}
@@ -151,7 +152,7 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 		return nil
 	}
 	for _, id := range mine {
-		r, ok := j.state.read(id)
+		r, ok := j.state.Read(id)
 		if !ok {
 			return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
 		}
@@ -221,9 +222,9 @@ func isShard(name string) bool {
 
 // keptRejections lists what was refused of the splits that this call does not
 // write.
-func (j *job) keptRejections() ([]Rejection, error) {
-	list, err := readRejected(j.o.Out)
-	return slices.DeleteFunc(list, func(r Rejection) bool {
+func (j *job) keptRejections() ([]record.Rejection, error) {
+	list, err := record.ReadRejected(j.o.Out)
+	return slices.DeleteFunc(list, func(r record.Rejection) bool {
 		return slices.Contains(j.splits, r.Split) && !slices.Contains(j.reopened, r.Split)
 	}), err
 }

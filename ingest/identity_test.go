@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
 )
@@ -197,7 +198,7 @@ func TestTouched(t *testing.T) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "dataset", stateName)); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "dataset", record.StateName)); err == nil {
 		t.Error("a state was left")
 	}
 }
@@ -276,13 +277,13 @@ func TestDamagedState(t *testing.T) {
 	want := tree(t, o.Out)
 	for name, damage := range map[string]func(t *testing.T, out string){
 		"a bit of every record": func(t *testing.T, out string) {
-			each(t, filepath.Join(out, stateName, "*"+recordEnd), func(b []byte) []byte { b[len(b)/2] ^= 4; return b })
+			each(t, filepath.Join(out, record.StateName, "*"+record.End), func(b []byte) []byte { b[len(b)/2] ^= 4; return b })
 		},
 		"every record cut": func(t *testing.T, out string) {
-			each(t, filepath.Join(out, stateName, "*"+recordEnd), func(b []byte) []byte { return b[:len(b)/2] })
+			each(t, filepath.Join(out, record.StateName, "*"+record.End), func(b []byte) []byte { return b[:len(b)/2] })
 		},
 		"every record empty": func(t *testing.T, out string) {
-			each(t, filepath.Join(out, stateName, "*"+recordEnd), func([]byte) []byte { return nil })
+			each(t, filepath.Join(out, record.StateName, "*"+record.End), func([]byte) []byte { return nil })
 		},
 		"a shard gone": func(t *testing.T, out string) {
 			list, err := filepath.Glob(filepath.Join(out, "train", "synset=*", "part-*.arrow"))
@@ -297,7 +298,7 @@ func TestDamagedState(t *testing.T) {
 			each(t, filepath.Join(out, "train", "synset=*", "part-*.arrow"), func(b []byte) []byte { return append(b, 0) })
 		},
 		"records of each other": func(t *testing.T, out string) {
-			list, err := filepath.Glob(filepath.Join(out, stateName, "*"+recordEnd))
+			list, err := filepath.Glob(filepath.Join(out, record.StateName, "*"+record.End))
 			if err != nil || len(list) < 2 {
 				t.Fatal("fewer than two records", err)
 			}

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
@@ -405,7 +406,7 @@ func TestBadImages(t *testing.T) {
 	}
 	reasons := map[string]string{}
 	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		var r Rejection
+		var r record.Rejection
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -16,11 +17,11 @@ import (
 type standing struct {
 	kind      standingKind
 	manifest  *shard.Manifest
-	print     fingerprint // of the dataset that is there
+	print     record.Fingerprint // of the dataset that is there
 	classes   []shard.Class
-	aside     bool      // the manifest was moved aside: an amendment was interrupted
-	amendment amendment // where it is amendable
-	touched   []string  // splits whose sources must be read again to tell whether they are the same
+	aside     bool             // the manifest was moved aside: an amendment was interrupted
+	amendment record.Amendment // where it is amendable
+	touched   []string         // splits whose sources must be read again to tell whether they are the same
 }
 
 type standingKind int
@@ -74,7 +75,7 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 	case err != nil:
 		return nil, err
 	}
-	print, ok := fingerprintOf(&m)
+	print, ok := record.Of(&m)
 	if !ok {
 		return nil, &DifferError{Out: out, Differences: []string{"its manifest does not say what it was made from in a form that can be compared (an earlier version made it)"}}
 	}
@@ -97,7 +98,7 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 // lookUnfinished looks at a directory without a dataset.
 func (p *Plan) lookUnfinished() (*standing, error) {
 	out := p.o.Out
-	was, ok, err := stateIn(out).started()
+	was, ok, err := record.StateIn(out).Started()
 	if err != nil {
 		return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{err.Error()}}
 	}
@@ -114,7 +115,7 @@ func (p *Plan) lookUnfinished() (*standing, error) {
 	for _, e := range entries {
 		switch {
 		case strings.HasPrefix(e.Name(), "."):
-		case stateIn(out).exists(): // killed while it was cleared
+		case record.StateIn(out).Exists(): // killed while it was cleared
 			return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
 		default:
 			return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, e.Name())
@@ -124,19 +125,19 @@ func (p *Plan) lookUnfinished() (*standing, error) {
 }
 
 // differs says in what unfinished work differs from the plan.
-func (p *Plan) differs(was fingerprint) []string {
-	diff := append(differentOptions(was, p.print), differentExports(was, p.print)...)
-	if d := differentClasses(was.Classes, p.print.Classes); d != "" {
+func (p *Plan) differs(was record.Fingerprint) []string {
+	diff := append(record.DifferentOptions(was, p.print), differentExports(was, p.print)...)
+	if d := record.DifferentClasses(was.Classes, p.print.Classes); d != "" {
 		diff = append(diff, d)
 	}
-	diff = append(diff, differentSplits(was.Splits, p.print.Splits)...)
+	diff = append(diff, record.DifferentSplits(was.Splits, p.print.Splits)...)
 	if was.Boxes != p.print.Boxes {
 		diff = append(diff, "boxes: "+differentBoxes(was.Boxes, p.print.Boxes))
 	}
 	return diff
 }
 
-func differentExports(was, now fingerprint) []string {
+func differentExports(was, now record.Fingerprint) []string {
 	if was.Exported == now.Exported {
 		return nil
 	}
@@ -148,14 +149,14 @@ func differentBoxes(was, now string) string {
 	case was == "":
 		return "there were none, and now there are"
 	case now == "":
-		return "there were some, and now there are none"
+		return "there were record.Some, and now there are none"
 	}
 	return "they are others"
 }
 
 // lookAside goes on with an amendment that was interrupted.
 func (p *Plan) lookAside(s *standing) error {
-	was, ok, err := stateIn(p.o.Out).started()
+	was, ok, err := record.StateIn(p.o.Out).Started()
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func open(out string) (*shard.Dataset, error) {
 
 // sound wants the indexes, and the shards that they name in the sizes that
 // they had; their bytes are for verify to read.
-func sound(set *shard.Dataset, out string, m *shard.Manifest, print fingerprint) error {
+func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Fingerprint) error {
 	for name, info := range m.Splits {
 		s, err := set.Split(name)
 		if errors.Is(err, os.ErrNotExist) {
@@ -222,7 +223,7 @@ func sound(set *shard.Dataset, out string, m *shard.Manifest, print fingerprint)
 func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset) error {
 	diff := p.differentClassesOf(s)
 	if len(p.print.Splits) > 0 { // options do not matter to boxes alone
-		diff = append(diff, differentOptions(s.print, p.print)...)
+		diff = append(diff, record.DifferentOptions(s.print, p.print)...)
 	}
 	if p.covers(s.manifest) { // a split that is added has the classes that are there
 		diff = append(diff, differentExports(s.print, p.print)...)
@@ -233,13 +234,13 @@ func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset)
 			s.amendment.Add = append(s.amendment.Add, split)
 			continue
 		}
-		i := slices.IndexFunc(was, func(w splitPrint) bool { return w.Entries == now.Entries })
+		i := slices.IndexFunc(was, func(w record.SplitPrint) bool { return w.Entries == now.Entries })
 		if i < 0 && len(was) == 1 && (was[0].Entries == "" || now.Entries == "") {
 			i = 0 // of a pipe nothing is known before it is read
 		}
 		switch {
 		case i >= 0 && was[i].Truth != now.Truth:
-			diff = append(diff, split+": "+differentTruth(was[i].Truth, now.Truth))
+			diff = append(diff, split+": "+record.DifferentTruth(was[i].Truth, now.Truth))
 		case i >= 0 && was[i].Times == now.Times && now.Entries != "":
 		case i >= 0:
 			s.touched = append(s.touched, split)
@@ -260,7 +261,7 @@ func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset)
 	if s.amendment.Rebox, err = otherBoxes(set, splitsOf(s.manifest), p.boxes); err != nil {
 		return err
 	}
-	if s.kind = whole; !s.amendment.empty() {
+	if s.kind = whole; !s.amendment.Empty() {
 		s.kind = amendable
 	}
 	return nil
@@ -276,7 +277,7 @@ func splitsOf(m *shard.Manifest) []string {
 }
 
 // differentClassesOf wants the plan's classes to be the dataset's. Classes that
-// were found and not given may be some of them, where not every split is read.
+// were found and not given may be record.Some of them, where not every split is read.
 func (p *Plan) differentClassesOf(s *standing) []string {
 	names := s.names()
 	if len(p.print.Splits) == 0 || slices.Equal(names, p.Classes) {
@@ -289,7 +290,7 @@ func (p *Plan) differentClassesOf(s *standing) []string {
 		}
 	}
 	if p.given || p.covers(s.manifest) {
-		return []string{differentClasses(names, p.Classes)}
+		return []string{record.DifferentClasses(names, p.Classes)}
 	}
 	return nil
 }

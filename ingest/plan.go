@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
@@ -42,7 +43,7 @@ type Plan struct {
 	deep     bool                   // archives within archives are listed
 	names    *layout.Plan           // what the names mean
 	given    bool                   // the classes were given, by a list or the kit, and not found
-	print    fingerprint
+	print    record.Fingerprint
 	units    []unit          // that are listed
 	byClass  map[string]bool // splits whose shards are by class
 	placing  sync.Mutex      // names.Place
@@ -372,14 +373,14 @@ func (p *Plan) kaggleBoxes(inputs []layout.Input) error {
 
 // fingerprints sums up what decides the content of the dataset.
 func (p *Plan) fingerprints(context.Context) error {
-	p.print = fingerprint{ShardBytes: p.o.ShardBytes, Check: p.o.Check, OnBad: p.o.OnBad, Resize: p.o.Resize, Classes: p.Classes, Splits: map[string][]splitPrint{}}
+	p.print = record.Fingerprint{ShardBytes: p.o.ShardBytes, Check: p.o.Check.String(), OnBad: p.o.OnBad.String(), Resize: p.o.Resize, Classes: p.Classes, Splits: map[string][]record.SplitPrint{}}
 	if p.o.Resize > 0 {
 		p.print.Quality = p.o.Quality
 	}
 	p.print.Exported = p.exportedSum()
 	if len(p.boxes) > 0 {
-		sum := digest(p.boxes.Sum())
-		p.print.Boxes = sum.hex()
+		sum := record.Digest(p.boxes.Sum())
+		p.print.Boxes = sum.Hex()
 	}
 	if p.names == nil {
 		if len(p.boxes) == 0 {
@@ -389,11 +390,11 @@ func (p *Plan) fingerprints(context.Context) error {
 	}
 	for i := range p.names.Splits {
 		s := &p.names.Splits[i]
-		p.print.Splits[s.Name] = []splitPrint{p.printOf(s)}
+		p.print.Splits[s.Name] = []record.SplitPrint{p.printOf(s)}
 	}
 	for _, split := range p.streamSplits() {
 		if len(p.print.Splits[split]) == 0 {
-			p.print.Splits[split] = []splitPrint{p.printOf(&layout.Split{Name: split})}
+			p.print.Splits[split] = []record.SplitPrint{p.printOf(&layout.Split{Name: split})}
 		}
 	}
 	if len(p.print.Splits) == 0 {
@@ -403,17 +404,17 @@ func (p *Plan) fingerprints(context.Context) error {
 }
 
 // printOf sums up what is known of the images of a split before they are read.
-func (p *Plan) printOf(s *layout.Split) splitPrint {
-	entries, times := newSummer(), newSummer()
-	print := splitPrint{Images: int64(len(s.Images))}
+func (p *Plan) printOf(s *layout.Split) record.SplitPrint {
+	entries, times := record.NewSummer(), record.NewSummer()
+	print := record.SplitPrint{Images: int64(len(s.Images))}
 	used := map[int32]bool{}
 	for i := range s.Images {
 		im := &s.Images[i]
 		used[im.Container] = true
-		entries.text(im.Name)
-		entries.text(p.className(im.Class))
-		entries.number(im.Size)
-		times.number(im.Modified)
+		entries.Text(im.Name)
+		entries.Text(p.className(im.Class))
+		entries.Number(im.Size)
+		times.Number(im.Modified)
 		if im.Archive {
 			print.Images = -1
 		}
@@ -423,26 +424,26 @@ func (p *Plan) printOf(s *layout.Split) splitPrint {
 		k := &p.set.list[at]
 		if k.unlisted && p.announced(i) == s.Name {
 			used[int32(i)], print.Images = true, -1
-			entries.text("unlisted")
+			entries.Text("unlisted")
 			unlisted = unlisted || k.info.Path == "-"
 		}
 	}
 	var sources []string
 	for i, at := range p.set.inputs {
 		if k := &p.set.list[at]; used[int32(i)] {
-			times.number(k.info.Modified)
+			times.Number(k.info.Modified)
 			if k.info.Sequential {
-				times.number(k.info.Size)
+				times.Number(k.info.Size)
 			}
 			sources = append(sources, k.describe())
 		}
 	}
 	print.Source = strings.Join(sources, "; ")
 	if !unlisted {
-		print.Entries, print.Times = entries.sum().hex(), times.sum().hex()
+		print.Entries, print.Times = entries.Sum().Hex(), times.Sum().Hex()
 	}
 	if p.kit != nil {
-		print.Truth = digest(p.kit.Sum()).hex()
+		print.Truth = record.Digest(p.kit.Sum()).Hex()
 	}
 	return print
 }
@@ -487,7 +488,7 @@ func (p *Plan) trainClasses() map[string]bool {
 // describe fills in what a plan tells of itself.
 func (p *Plan) describe(found *standing) {
 	p.State = found.kind.String()
-	state := stateIn(p.o.Out)
+	state := record.StateIn(p.o.Out)
 	for _, split := range p.splitNames() {
 		print := p.print.Splits[split][0]
 		s := PlanSplit{Split: split, Source: print.Source, Images: print.Images}
@@ -499,7 +500,7 @@ func (p *Plan) describe(found *standing) {
 			s.Units++
 			done := found.kind == whole || found.kind == amendable && !slices.Contains(found.amendment.Add, split) && !(found.amendment.Grow && split == "train")
 			if found.kind == unfinished || found.kind == amendable && !done {
-				_, done = state.done(u)
+				_, done = state.Done(u.Unit, u.sum)
 			}
 			if done {
 				s.Done++

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 )
@@ -20,7 +21,7 @@ import (
 type job struct {
 	plan  *Plan
 	o     *Options
-	state *state
+	state *record.State
 
 	splits []string // whose indexes are written
 	units  []unit   // of these splits; streams add theirs as they are met
@@ -31,9 +32,9 @@ type job struct {
 	labels     []int64 // by place in the plan's classes
 	firstClass string  // in the order of shards
 
-	have     *shard.Manifest // of the dataset that is amended; nil: there was none
-	amended  fingerprint     // of the dataset as it becomes
-	reopened []string        // splits of it that change
+	have     *shard.Manifest    // of the dataset that is amended; nil: there was none
+	amended  record.Fingerprint // of the dataset as it becomes
+	reopened []string           // splits of it that change
 }
 
 // Run does what a plan says. The dataset's directory is locked meanwhile
@@ -61,7 +62,7 @@ func Run(ctx context.Context, p *Plan) (Summary, error) {
 	return sum, err
 }
 
-func newJob(p *Plan) *job { return &job{plan: p, o: &p.o, state: stateIn(p.o.Out)} }
+func newJob(p *Plan) *job { return &job{plan: p, o: &p.o, state: record.StateIn(p.o.Out)} }
 
 // do does what there is to do in a directory that was found so.
 func (j *job) do(ctx context.Context, found *standing) (Summary, error) {
@@ -82,7 +83,7 @@ func (j *job) do(ctx context.Context, found *standing) (Summary, error) {
 // make makes a dataset, or goes on with one.
 func (j *job) make(ctx context.Context) (Summary, error) {
 	j.number(j.plan.Classes, nil)
-	if err := j.state.begin(started{Fingerprint: j.plan.print}); err != nil {
+	if err := j.state.Begin(record.Started{Fingerprint: j.plan.print}); err != nil {
 		return Summary{}, err
 	}
 	j.splits = j.plan.splitNames()
@@ -143,7 +144,7 @@ func (l listed) units(_ context.Context, submit func(*unit) (bool, error)) error
 	return nil
 }
 
-// processOf does the work that there is on each unit, some at a time.
+// processOf does the work that there is on each unit, record.Some at a time.
 func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit) func(context.Context) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -184,7 +185,7 @@ func (j *job) workOn(u *unit) func(context.Context) error {
 	if u.kept {
 		return nil
 	}
-	r, done := j.state.done(u)
+	r, done := j.state.Done(u.Unit, u.sum)
 	switch {
 	case done && !u.unknown:
 		return nil
@@ -225,18 +226,18 @@ func (j *job) nothingToDo(ctx context.Context, found *standing) (Summary, error)
 	s := j.summary(m)
 	s.Already = true
 	s.Skipped = found.print.Skipped
-	if !j.state.exists() {
+	if !j.state.Exists() {
 		return s, nil
 	}
-	return s, j.state.remove() // which a killed call may have left
+	return s, j.state.Remove() // which a killed call may have left
 }
 
 // clearDataset removes what ingest made in a directory, and nothing else. A
 // directory without a dataset, or the beginnings of one, is left alone.
 func clearDataset(out string) error {
-	s := stateIn(out)
+	s := record.StateIn(out)
 	// The state's directory says until the end that what lies here is to be made.
-	if err := durable.MkdirAll(s.dir); err != nil {
+	if err := durable.MkdirAll(s.Dir); err != nil {
 		return err
 	}
 	err := os.Remove(filepath.Join(out, shard.ManifestName))
@@ -246,16 +247,16 @@ func clearDataset(out string) error {
 	if err := durable.SyncDir(out); err != nil {
 		return err
 	}
-	for _, name := range []string{"train", "val", "test", shard.ClassesName, rejectedName, rejectedDir} {
+	for _, name := range []string{"train", "val", "test", shard.ClassesName, record.RejectedName, record.RejectedDir} {
 		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
 			return err
 		}
 	}
-	return s.remove()
+	return s.Remove()
 }
 
 // sourceOf names the sources of a split.
-func sourceOf(prints []splitPrint) string {
+func sourceOf(prints []record.SplitPrint) string {
 	s := ""
 	for i := range prints {
 		if i > 0 {

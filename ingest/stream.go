@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
 )
@@ -46,14 +47,14 @@ func (p *Plan) holds(input int, splits []string) bool {
 
 // met is the units that there are already.
 type met struct {
-	classes map[unitID]bool
+	classes map[record.Unit]bool
 	pieces  map[string]int // by split
 }
 
 func newMet(units []unit) met {
-	m := met{map[unitID]bool{}, map[string]int{}}
+	m := met{map[record.Unit]bool{}, map[string]int{}}
 	for i := range units {
-		if id := units[i].unitID; id.Class != "" {
+		if id := units[i].Unit; id.Class != "" {
 			m.classes[id] = true
 		} else {
 			m.pieces[id.Split] = max(m.pieces[id.Split], id.Piece+1)
@@ -87,7 +88,7 @@ type cutter struct {
 
 // openUnit is a unit that gets images.
 type openUnit struct {
-	id     unitID
+	id     record.Unit
 	size   int64
 	images chan<- item // to its worker; nil where they are not needed
 }
@@ -136,7 +137,7 @@ func (c *cutter) image(e source.Entry, r io.Reader) error {
 
 // unitFor gives the open unit that an image belongs to, and opens it.
 func (c *cutter) unitFor(k *container, to layout.Placement, size int64) (*openUnit, error) {
-	id := unitID{Split: to.Split}
+	id := record.Unit{Split: to.Split}
 	if c.s.p.byClass[to.Split] {
 		id.Class = c.s.p.className(to.Class)
 	}
@@ -158,7 +159,7 @@ func (c *cutter) unitFor(k *container, to layout.Placement, size int64) (*openUn
 }
 
 // begin opens a unit. A class that was met before is an error.
-func (c *cutter) begin(k *container, id unitID) (*openUnit, error) {
+func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 	met := &c.s.p.met
 	switch {
 	case id.Class == "":
@@ -170,7 +171,7 @@ func (c *cutter) begin(k *container, id unitID) (*openUnit, error) {
 		met.classes[id] = true
 	}
 	images := make(chan item, 1024)
-	u := &unit{unitID: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-"}
+	u := &unit{Unit: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-"}
 	if u.unknown {
 		u.from = "standard input"
 	}
@@ -204,10 +205,10 @@ func (c *cutter) begin(k *container, id unitID) (*openUnit, error) {
 }
 
 // sumOf is what is known of a unit of a container that is read front to back.
-func (k *container) sumOf(id unitID) digest {
-	s := newSummer()
-	s.text(id.String())
-	s.number(k.info.Size)
-	s.number(k.info.Modified)
-	return s.sum()
+func (k *container) sumOf(id record.Unit) record.Digest {
+	s := record.NewSummer()
+	s.Text(id.String())
+	s.Number(k.info.Size)
+	s.Number(k.info.Modified)
+	return s.Sum()
 }

@@ -3,57 +3,25 @@ package ingest
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
-	"hash"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
 )
 
-// unitID names a unit: a run of images that are written together and recorded
-// when they are whole. A unit is the images of a class, or one numbered piece
-// of a flat split. Units do not depend on each other, which is what makes the
-// work parallel and interruptions cheap.
-type unitID struct {
-	Split string
-	Class string // "": it is a piece
-	Piece int    // the number of a piece, which is its shard's
-}
-
-func (id unitID) String() string {
-	if id.Class != "" {
-		return id.Split + ": class " + id.Class
-	}
-	return fmt.Sprintf("%s: piece %d", id.Split, id.Piece)
-}
-
-func compareUnits(a, b unitID) int {
-	return cmp.Or(cmp.Compare(a.Split, b.Split), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Piece, b.Piece))
-}
-
-// shardName names shard i of a unit. A piece is one shard.
-func (id unitID) shardName(i int) string {
-	if id.Class != "" {
-		return shard.ShardName(id.Split, id.Class, i)
-	}
-	return shard.ShardName(id.Split, "", id.Piece)
-}
-
 // unit is a unit and where its images come from.
 type unit struct {
-	unitID
-	from    string // the container's path, for messages
-	bytes   int64  // to be read, for progress; 0 where it is not known
-	images  int64  // -1: not known before they are read
-	sum     digest // of all that is known of the images before they are read
-	kept    bool   // it is in the dataset that is amended, and stays as it is there
-	unknown bool   // nothing is known of its images before they are read: they come from a pipe
+	record.Unit
+	from    string        // the container's path, for messages
+	bytes   int64         // to be read, for progress; 0 where it is not known
+	images  int64         // -1: not known before they are read
+	sum     record.Digest // of all that is known of the images before they are read
+	kept    bool          // it is in the dataset that is amended, and stays as it is there
+	unknown bool          // nothing is known of its images before they are read: they come from a pipe
 
 	archives map[int32]map[string]bool // that stand for images which are not listed
 
@@ -69,26 +37,6 @@ type item struct {
 	bytes     []byte
 	err       error // why its bytes cannot be had
 }
-
-// digest is a SHA-256.
-type digest [sha256.Size]byte
-
-// summer hashes what is known of images before they are read.
-type summer struct {
-	h   hash.Hash
-	buf []byte
-}
-
-func newSummer() *summer { return &summer{h: sha256.New()} }
-
-func (s *summer) text(t string) {
-	s.buf = binary.AppendUvarint(s.buf[:0], uint64(len(t)))
-	s.h.Write(append(s.buf, t...))
-}
-
-func (s *summer) number(n int64) { s.h.Write(binary.AppendVarint(s.buf[:0], n)) }
-
-func (s *summer) sum() digest { return digest(s.h.Sum(nil)) }
 
 // listedUnits cuts the images of a split whose containers are read in place into
 // units: by class a training split whose images all have one, anything else into
@@ -144,7 +92,7 @@ func (p *Plan) classUnits(split string, images []layout.Image) []unit {
 		for n < len(images) && images[n].Class == images[0].Class {
 			n++
 		}
-		units = append(units, p.unitOf(unitID{Split: split, Class: p.className(images[0].Class)}, images[:n]))
+		units = append(units, p.unitOf(record.Unit{Split: split, Class: p.className(images[0].Class)}, images[:n]))
 		images = images[n:]
 	}
 	return units
@@ -166,7 +114,7 @@ func (p *Plan) pieceUnits(split string, images []layout.Image) []unit {
 	var units []unit
 	for len(images) > 0 {
 		n := p.pieceEnd(images)
-		units = append(units, p.unitOf(unitID{Split: split, Piece: len(units)}, images[:n]))
+		units = append(units, p.unitOf(record.Unit{Split: split, Piece: len(units)}, images[:n]))
 		images = images[n:]
 	}
 	return units
@@ -193,22 +141,22 @@ func (p *Plan) pieceEnd(images []layout.Image) int {
 }
 
 // unitOf makes a unit of listed images.
-func (p *Plan) unitOf(id unitID, list []layout.Image) unit {
-	u := unit{unitID: id, from: p.set.of(list[0].Entry).info.Path, images: int64(len(list))}
-	s := newSummer()
+func (p *Plan) unitOf(id record.Unit, list []layout.Image) unit {
+	u := unit{Unit: id, from: p.set.of(list[0].Entry).info.Path, images: int64(len(list))}
+	s := record.NewSummer()
 	for i := range list {
 		im := &list[i]
 		u.bytes += max(im.Size, 0)
 		if im.Archive {
 			u.images = -1
 		}
-		s.text(im.Name)
-		s.text(p.className(im.Class))
-		s.number(im.Size)
-		s.number(im.Modified)
-		s.number(p.set.of(im.Entry).info.Modified)
+		s.Text(im.Name)
+		s.Text(p.className(im.Class))
+		s.Number(im.Size)
+		s.Number(im.Modified)
+		s.Number(p.set.of(im.Entry).info.Modified)
 	}
-	u.sum = s.sum()
+	u.sum = s.Sum()
 	u.each = func(ctx context.Context, f func(item) error) error { return p.eachOf(ctx, &u, list, f) }
 	u.archives = archivesOf(list)
 	return u

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/ingest/imagenet"
+	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/pixel"
@@ -19,9 +20,9 @@ import (
 
 // write makes the shards of a unit and records that they are whole.
 func (j *job) write(ctx context.Context, u *unit) error {
-	w := &unitWriter{maker: j.newMaker(u), record: record{Unit: u.unitID, Inputs: u.sum}}
+	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: u.Unit, Inputs: u.sum}}
 	defer w.close()
-	if err := durable.MkdirAll(filepath.Dir(j.file(u.shardName(0)))); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(j.file(u.ShardName(0)))); err != nil {
 		return err
 	}
 	if err := u.each(ctx, w.add); err != nil {
@@ -31,7 +32,7 @@ func (j *job) write(ctx context.Context, u *unit) error {
 		return err
 	}
 	w.record.Skipped = j.plan.takeSkips(u)
-	return j.state.finish(&w.record)
+	return j.state.Finish(&w.record)
 }
 
 // file gives the path of a file of the dataset.
@@ -114,7 +115,7 @@ type unitWriter struct {
 	maker
 	out    *shard.FileWriter
 	name   string // of the open shard
-	record record
+	record record.Record
 }
 
 func (w *unitWriter) close() {
@@ -146,7 +147,7 @@ func (w *unitWriter) append(im *shard.Image) (err error) {
 		}
 	}
 	if w.out == nil {
-		w.name = w.u.shardName(len(w.record.Shards))
+		w.name = w.u.ShardName(len(w.record.Shards))
 		meta := shard.FileMeta{Split: w.u.Split, Synset: w.u.Class, ClassNames: w.j.namesIn(w.u.Class)}
 		if label, ok := w.j.labelOf[w.u.Class]; ok {
 			meta.Words = strings.Join(w.j.classes[label].Words, ", ")
@@ -177,11 +178,11 @@ func (w *unitWriter) refuse(im *shard.Image, reason error) error {
 	if w.j.o.OnBad == Fail {
 		return fmt.Errorf("%s: %s: %w", w.u.from, im.Path, reason)
 	}
-	r := Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
+	r := record.Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
 	if im.Bytes != nil {
 		r.SHA256 = fmt.Sprintf("%x", im.SHA256)
 		if w.j.o.OnBad == Quarantine {
-			if err := r.keep(w.j.o.Out, w.u.Class, im.Bytes); err != nil {
+			if err := r.Keep(w.j.o.Out, w.u.Class, im.Bytes); err != nil {
 				return err
 			}
 		}
@@ -208,7 +209,7 @@ func (w *unitWriter) cut() error {
 		rows[i].File = w.name
 	}
 	w.record.Rows = append(w.record.Rows, rows...)
-	w.record.Shards = append(w.record.Shards, shardFile{w.name, info.Size()})
+	w.record.Shards = append(w.record.Shards, record.ShardFile{Name: w.name, Size: info.Size()})
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package ingest
+package record
 
 import (
 	"bytes"
@@ -13,13 +13,13 @@ import (
 	"github.com/synshard/synshard/source/layout"
 )
 
-// fingerprint is what decides the content of a dataset. Its JSON is stable: in
+// Fingerprint is what decides the content of a dataset. Its JSON is stable: in
 // .ingest/plan.json while the dataset is made, and the manifest's "options" from
 // then on.
-type fingerprint struct {
+type Fingerprint struct {
 	ShardBytes int64  `json:"shard_bytes"`
-	Check      Check  `json:"check"`
-	OnBad      Policy `json:"on_bad"`
+	Check      string `json:"check"`
+	OnBad      string `json:"on_bad"`
 	Resize     int    `json:"resize,omitempty"`  // pixels
 	Quality    int    `json:"quality,omitempty"` // where there is a resize
 
@@ -27,7 +27,7 @@ type fingerprint struct {
 	Classes []string `json:"classes"`
 	// Splits are the sources of each split: one, and one more each time that
 	// classes were added.
-	Splits map[string][]splitPrint `json:"splits"`
+	Splits map[string][]SplitPrint `json:"splits"`
 	// Boxes is a sum of the boxes given. A whole dataset's indexes say which
 	// there are.
 	Boxes string `json:"boxes,omitempty"`
@@ -41,8 +41,8 @@ type fingerprint struct {
 	FileBytes map[string]int64 `json:"file_bytes,omitempty"`
 }
 
-// splitPrint is what is known of the images of a split before they are read.
-type splitPrint struct {
+// SplitPrint is what is known of the images of a split before they are read.
+type SplitPrint struct {
 	Source string `json:"source"`          // for people: base names and sizes
 	Images int64  `json:"images"`          // -1: not known before they are read
 	Truth  string `json:"truth,omitempty"` // of the development kit's labels and numbers
@@ -53,8 +53,8 @@ type splitPrint struct {
 	Times   string `json:"times"`
 }
 
-// encode gives the stable JSON.
-func (f fingerprint) encode() []byte {
+// Encode gives the stable JSON.
+func (f Fingerprint) Encode() []byte {
 	b, err := json.Marshal(f)
 	if err != nil {
 		panic(err) // of texts, numbers and maps of texts alone
@@ -62,17 +62,17 @@ func (f fingerprint) encode() []byte {
 	return b
 }
 
-// fingerprintOf reads the fingerprint of a manifest; ok is false where it has
+// Of reads the fingerprint of a manifest; ok is false where it has
 // none that can be compared: another program, or an earlier version, made it.
-func fingerprintOf(m *shard.Manifest) (f fingerprint, ok bool) {
+func Of(m *shard.Manifest) (f Fingerprint, ok bool) {
 	d := json.NewDecoder(bytes.NewReader(m.Options))
 	d.DisallowUnknownFields()
 	return f, len(m.Options) > 0 && d.Decode(&f) == nil
 }
 
-// differentOptions says in what the options of two fingerprints differ, apart
+// DifferentOptions says in what the options of two fingerprints differ, apart
 // from sources and classes.
-func differentOptions(was, now fingerprint) []string {
+func DifferentOptions(was, now Fingerprint) []string {
 	var out []string
 	say := func(name string, a, b any) {
 		if a != b {
@@ -87,8 +87,8 @@ func differentOptions(was, now fingerprint) []string {
 	return out
 }
 
-// differentClasses says how a list of classes differs from another; "" if it does not.
-func differentClasses(was, now []string) string {
+// DifferentClasses says how a list of classes differs from another; "" if it does not.
+func DifferentClasses(was, now []string) string {
 	if slices.Equal(was, now) {
 		return ""
 	}
@@ -106,18 +106,18 @@ func differentClasses(was, now []string) string {
 	less := slices.Sorted(maps.Keys(have))
 	switch {
 	case len(more) > 0 && len(less) > 0:
-		return fmt.Sprintf("classes: %s new, %s gone", some(more), some(less))
+		return fmt.Sprintf("classes: %s new, %s gone", Some(more), Some(less))
 	case len(more) > 0:
-		return fmt.Sprintf("classes: %s new", some(more))
+		return fmt.Sprintf("classes: %s new", Some(more))
 	case len(less) > 0:
-		return fmt.Sprintf("classes: %s gone", some(less))
+		return fmt.Sprintf("classes: %s gone", Some(less))
 	}
 	return "the order of the classes is another one"
 }
 
-// differentSplits says in what the sources of the splits of unfinished work
+// DifferentSplits says in what the sources of the splits of unfinished work
 // differ. Times alone do not count: each unit is compared by them.
-func differentSplits(was, now map[string][]splitPrint) []string {
+func DifferentSplits(was, now map[string][]SplitPrint) []string {
 	var out []string
 	keys := maps.Clone(was)
 	maps.Copy(keys, now)
@@ -131,13 +131,13 @@ func differentSplits(was, now map[string][]splitPrint) []string {
 		case a[0].Entries != b[0].Entries:
 			out = append(out, fmt.Sprintf("%s: names, classes or sizes of its images differ (source was %s and is now %s)", split, a[0].Source, b[0].Source))
 		case a[0].Truth != b[0].Truth:
-			out = append(out, split+": "+differentTruth(a[0].Truth, b[0].Truth))
+			out = append(out, split+": "+DifferentTruth(a[0].Truth, b[0].Truth))
 		}
 	}
 	return out
 }
 
-func differentTruth(was, now string) string {
+func DifferentTruth(was, now string) string {
 	switch {
 	case was == "":
 		return "there was no development kit, and now there is one"
@@ -147,8 +147,8 @@ func differentTruth(was, now string) string {
 	return "the labels or numbers of the development kit differ"
 }
 
-// some lists the first names of many.
-func some(names []string) string {
+// Some lists the first names of many.
+func Some(names []string) string {
 	const most = 3
 	if len(names) <= most {
 		return strings.Join(names, ", ")
@@ -156,4 +156,5 @@ func some(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
-func (d digest) hex() string { return hex.EncodeToString(d[:]) }
+// Hex is the sum in hexadecimal digits.
+func (d Digest) Hex() string { return hex.EncodeToString(d[:]) }

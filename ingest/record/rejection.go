@@ -1,4 +1,4 @@
-package ingest
+package record
 
 import (
 	"bufio"
@@ -32,18 +32,19 @@ type Rejection struct {
 	File   string `json:"file,omitempty"`   // where they are kept, in the dataset's directory
 }
 
+// Where a dataset has what was refused: the list, and the bytes.
 const (
-	rejectedName = "rejected.ndjson"
-	rejectedDir  = "rejected"
+	RejectedName = "rejected.ndjson"
+	RejectedDir  = "rejected"
 )
 
 // maxKeptName bounds the name of a file under rejected/, in bytes: file systems
 // allow 255, and the name while it is written is longer.
 const maxKeptName = 100
 
-// keep stores the bytes of a refused image under rejected/.
-func (r *Rejection) keep(out, class string, b []byte) error {
-	r.File = path.Join(rejectedDir, r.Split, safeName(class, maxKeptName), safeName(r.SHA256[:12]+"-"+strings.ReplaceAll(r.Path, "/", "_"), maxKeptName))
+// Keep stores the bytes of a refused image under rejected/.
+func (r *Rejection) Keep(out, class string, b []byte) error {
+	r.File = path.Join(RejectedDir, r.Split, safeName(class, maxKeptName), safeName(r.SHA256[:12]+"-"+strings.ReplaceAll(r.Path, "/", "_"), maxKeptName))
 	to := filepath.Join(out, filepath.FromSlash(r.File))
 	if err := durable.MkdirAll(filepath.Dir(to)); err != nil {
 		return err
@@ -79,14 +80,15 @@ func safeName(s string, limit int) string {
 	return s[:front] + "_" + s[tail:]
 }
 
-func compareRejections(a, b Rejection) int {
+// CompareRejections is the order of the list.
+func CompareRejections(a, b Rejection) int {
 	return cmp.Or(cmp.Compare(a.Split, b.Split), cmp.Compare(a.Synset, b.Synset), cmp.Compare(a.Path, b.Path),
 		cmp.Compare(a.Source, b.Source), cmp.Compare(a.SHA256, b.SHA256), cmp.Compare(a.Reason, b.Reason))
 }
 
-// readRejected reads the list of a dataset.
-func readRejected(out string) ([]Rejection, error) {
-	name := filepath.Join(out, rejectedName)
+// ReadRejected reads the list of a dataset.
+func ReadRejected(out string) ([]Rejection, error) {
+	name := filepath.Join(out, RejectedName)
 	b, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -107,17 +109,17 @@ func readRejected(out string) ([]Rejection, error) {
 	return list, lines.Err()
 }
 
-// writeRejected writes the list, or removes an old one where there is nothing
+// WriteRejected writes the list, or removes an old one where there is nothing
 // to list.
-func writeRejected(out string, list []Rejection) error {
-	name := filepath.Join(out, rejectedName)
+func WriteRejected(out string, list []Rejection) error {
+	name := filepath.Join(out, RejectedName)
 	if len(list) == 0 {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil
 	}
-	slices.SortFunc(list, compareRejections)
+	slices.SortFunc(list, CompareRejections)
 	return durable.WriteFile(name, func(w io.Writer) error {
 		e := json.NewEncoder(w)
 		e.SetEscapeHTML(false)

@@ -1,4 +1,4 @@
-package ingest
+package record
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ import (
 	"github.com/synshard/synshard/source/layout"
 )
 
-// state is what is known of an unfinished dataset. DIR/.ingest/ holds
+// State is what is known of an unfinished dataset. DIR/.ingest/ holds
 //
-//	plan.json     the fingerprint of what is being made
+//	plan.json     the Fingerprint of what is being made
 //	dataset.json  the manifest of the dataset that is being amended, if one is
 //	*.unit        a record for each finished unit
 //
@@ -28,43 +28,43 @@ import (
 // SHA-256 of all that follows, and a record in encoding/gob. One that cannot be
 // read, whose sum is wrong, that was made from other inputs, or whose shards are
 // not there in their sizes, counts for nothing: its unit is made again.
-type state struct{ out, dir string }
+type State struct{ Out, Dir string }
 
 const (
-	stateName   = ".ingest"
+	StateName   = ".ingest"
 	planName    = "plan.json"
 	recordMagic = "synshard unit 1\n"
-	recordEnd   = ".unit"
+	End         = ".unit"
 )
 
-func stateIn(out string) *state { return &state{out, filepath.Join(out, stateName)} }
+func StateIn(out string) *State { return &State{out, filepath.Join(out, StateName)} }
 
-// record is what is kept of a finished unit.
-type record struct {
-	Unit     unitID
-	Inputs   digest // unit.sum of what it was made from
-	Shards   []shardFile
+// Record is what is kept of a finished unit.
+type Record struct {
+	Unit     Unit
+	Inputs   Digest // unit.sum of what it was made from
+	Shards   []ShardFile
 	Rows     []shard.Row
 	Rejected []Rejection
 	Skipped  []layout.Skipped // of archives that are listed only when they are read
 	Kept     bool             // it is of the dataset that is amended
 }
 
-// started is plan.json: what is being made.
-type started struct {
-	Fingerprint fingerprint `json:"fingerprint"`
-	Amendment   *amendment  `json:"amendment,omitempty"` // of a whole dataset; nil: there was none
+// Started is plan.json: what is being made.
+type Started struct {
+	Fingerprint Fingerprint `json:"Fingerprint"`
+	Amendment   *Amendment  `json:"Amendment,omitempty"` // of a whole dataset; nil: there was none
 }
 
-// shardFile is a shard of a unit, relative to the dataset's directory.
-type shardFile struct {
+// ShardFile is a shard of a unit, relative to the dataset's directory.
+type ShardFile struct {
 	Name string
 	Size int64
 }
 
-// started reads what is being made; ok is false where nothing is.
-func (s *state) started() (f started, ok bool, err error) {
-	path := filepath.Join(s.dir, planName)
+// Started reads what is being made; ok is false where nothing is.
+func (s *State) Started() (f Started, ok bool, err error) {
+	path := filepath.Join(s.Dir, planName)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, false, nil
@@ -78,32 +78,32 @@ func (s *state) started() (f started, ok bool, err error) {
 	return f, true, nil
 }
 
-// begin notes what is being made from here on.
-func (s *state) begin(f started) error {
-	if err := durable.MkdirAll(s.dir); err != nil {
+// Begin notes what is being made from here on.
+func (s *State) Begin(f Started) error {
+	if err := durable.MkdirAll(s.Dir); err != nil {
 		return err
 	}
-	return durable.WriteFile(filepath.Join(s.dir, planName), func(w io.Writer) error {
+	return durable.WriteFile(filepath.Join(s.Dir, planName), func(w io.Writer) error {
 		return json.NewEncoder(w).Encode(f)
 	})
 }
 
-// exists says whether there is work that was not finished.
-func (s *state) exists() bool {
-	info, err := os.Stat(s.dir)
+// Exists says whether there is work that was not finished.
+func (s *State) Exists() bool {
+	info, err := os.Stat(s.Dir)
 	return err == nil && info.IsDir()
 }
 
-func (s *state) path(id unitID) string {
+func (s *State) path(id Unit) string {
 	name := fmt.Sprintf("%s-%05d", id.Split, id.Piece)
 	if id.Class != "" { // of any length, with any characters
 		name = fmt.Sprintf("%s-%x", id.Split, sha256.Sum256([]byte(id.Class)))
 	}
-	return filepath.Join(s.dir, name+recordEnd)
+	return filepath.Join(s.Dir, name+End)
 }
 
-// finish records a unit whose shards are in place.
-func (s *state) finish(r *record) error {
+// Finish records a unit whose shards are in place.
+func (s *State) Finish(r *Record) error {
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(r); err != nil {
 		return fmt.Errorf("record of %s: %w", r.Unit, err)
@@ -121,9 +121,9 @@ func (s *state) finish(r *record) error {
 	})
 }
 
-// load gives the record of a unit, whatever lies in the place of its shards; ok
+// Load gives the record of a unit, whatever lies in the place of its shards; ok
 // is false where there is none that can be read.
-func (s *state) load(id unitID) (r *record, ok bool) {
+func (s *State) Load(id Unit) (r *Record, ok bool) {
 	b, err := os.ReadFile(s.path(id))
 	if err != nil {
 		return nil, false
@@ -132,13 +132,13 @@ func (s *state) load(id unitID) (r *record, ok bool) {
 	return r, ok && r.Unit == id
 }
 
-// read gives the record of a unit; ok is false where there is none to rely on.
-func (s *state) read(id unitID) (r *record, ok bool) {
-	if r, ok = s.load(id); !ok {
+// Read gives the record of a unit; ok is false where there is none to rely on.
+func (s *State) Read(id Unit) (r *Record, ok bool) {
+	if r, ok = s.Load(id); !ok {
 		return nil, false
 	}
 	for _, f := range r.Shards {
-		info, err := os.Lstat(filepath.Join(s.out, filepath.FromSlash(f.Name)))
+		info, err := os.Lstat(filepath.Join(s.Out, filepath.FromSlash(f.Name)))
 		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
 			return nil, false
 		}
@@ -146,46 +146,46 @@ func (s *state) read(id unitID) (r *record, ok bool) {
 	return r, true
 }
 
-func decodeRecord(b []byte) (*record, bool) {
+func decodeRecord(b []byte) (*Record, bool) {
 	b, ok := bytes.CutPrefix(b, []byte(recordMagic))
 	if !ok || len(b) < sha256.Size || sha256.Sum256(b[sha256.Size:]) != [sha256.Size]byte(b) {
 		return nil, false
 	}
-	r := &record{}
+	r := &Record{}
 	return r, gob.NewDecoder(bytes.NewReader(b[sha256.Size:])).Decode(r) == nil
 }
 
-// done gives the record of a unit that need not be made again.
-func (s *state) done(u *unit) (*record, bool) {
-	r, ok := s.read(u.unitID)
-	return r, ok && r.Inputs == u.sum
+// Done gives the record of a unit that need not be made again.
+func (s *State) Done(id Unit, inputs Digest) (*Record, bool) {
+	r, ok := s.Read(id)
+	return r, ok && r.Inputs == inputs
 }
 
-// kept lists the units of the dataset that is amended.
-func (s *state) kept() ([]unitID, error) {
-	entries, err := os.ReadDir(s.dir)
+// Kept lists the units of the dataset that is amended.
+func (s *State) Kept() ([]Unit, error) {
+	entries, err := os.ReadDir(s.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var out []unitID
+	var out []Unit
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), recordEnd) {
+		if !strings.HasSuffix(e.Name(), End) {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(s.dir, e.Name()))
+		b, err := os.ReadFile(filepath.Join(s.Dir, e.Name()))
 		if err != nil {
 			return nil, err
 		}
-		if r, ok := decodeRecord(b); ok && r.Kept && s.path(r.Unit) == filepath.Join(s.dir, e.Name()) {
+		if r, ok := decodeRecord(b); ok && r.Kept && s.path(r.Unit) == filepath.Join(s.Dir, e.Name()) {
 			out = append(out, r.Unit)
 		}
 	}
 	return out, nil
 }
 
-func (s *state) remove() error {
-	if err := os.RemoveAll(s.dir); err != nil {
+func (s *State) Remove() error {
+	if err := os.RemoveAll(s.Dir); err != nil {
 		return err
 	}
-	return durable.SyncDir(s.out)
+	return durable.SyncDir(s.Out)
 }

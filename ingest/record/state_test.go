@@ -1,0 +1,81 @@
+package record
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/shard"
+)
+
+// TestRecords writes a record and reads it; any damage to it, to its shard or to
+// what it was made from makes it count for nothing.
+func TestRecords(t *testing.T) {
+	out := t.TempDir()
+	s := StateIn(out)
+	if err := s.Begin(Started{}); err != nil {
+		t.Fatal(err)
+	}
+	id := Unit{Split: "train", Class: strings.Repeat("a class with a name longer than a file's ", 20)}
+	name := "part-00000.arrow"
+	if err := os.WriteFile(filepath.Join(out, name), []byte("shard"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	want := &Record{Unit: id, Inputs: Digest{1}, Shards: []ShardFile{{name, 5}}, Rows: []shard.Row{{Path: "a\xff.jpg", Label: 3}}, Rejected: []Rejection{{Path: "b"}}}
+	if err := s.Finish(want); err != nil {
+		t.Fatal(err)
+	}
+	got, ok := s.Done(id, Digest{1})
+	if diff := cmp.Diff(want, got); !ok || diff != "" {
+		t.Fatalf("%v %s", ok, diff)
+	}
+	if _, ok := s.Done(id, Digest{2}); ok {
+		t.Error("made from other inputs, and it counts")
+	}
+	if _, ok := s.Read(Unit{Split: "train"}); ok {
+		t.Error("a unit without a record has one")
+	}
+	file := s.path(id)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range whole {
+		b := bytes.Clone(whole)
+		b[i] ^= 1
+		if _, ok := decodeRecord(b); ok {
+			t.Errorf("byte %d changed, and it counts", i)
+		}
+		if _, ok := decodeRecord(whole[:i]); ok {
+			t.Errorf("cut at %d, and it counts", i)
+		}
+	}
+	if err := os.Truncate(filepath.Join(out, name), 4); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.Read(id); ok {
+		t.Error("its shard has another size, and it counts")
+	}
+}
+
+func TestSafeName(t *testing.T) {
+	sum := "0123456789ab-"
+	long := strings.Repeat("ä/", 300)
+	for in, want := range map[string]string{
+		"a.jpg": "a.jpg", "..": "__", "a\x00b\n\x1b[31m.jpg": "a_b___31m.jpg", "\xff\xfe": "__", "é b": "é b",
+		sum + long + ".jpg": "",
+	} {
+		got := safeName(in, maxKeptName)
+		if len(got) > maxKeptName || !utf8.ValidString(got) || strings.ContainsAny(got, "/\\\x00\n") || want != "" && got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+		if len(in) > maxKeptName && !(strings.HasPrefix(got, sum) && strings.HasSuffix(got, ".jpg")) {
+			t.Errorf("%q lost what tells it from others", got)
+		}
+	}
+}
