@@ -10,7 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/infer/prediction/encode"
 	"github.com/synshard/synshard/internal/durable"
 )
 
@@ -172,5 +172,5 @@ func (t reportTable) write(dir, summary string) error {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	return durable.WriteFile(filepath.Join(dir, t.name), func(w io.Writer) error { return prediction.WriteArrow(w, rec) })
+	return durable.WriteFile(filepath.Join(dir, t.name), func(w io.Writer) error { return encode.WriteArrow(w, rec) })
 }

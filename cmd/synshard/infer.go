@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/ui"
@@ -192,7 +193,7 @@ func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, 
 }
 
 // lostImages is the outcome where images were left out.
-func lostImages(p infer.Plan) error {
+func lostImages(p images.Plan) error {
 	if n := p.SkippedImages(); n > 0 {
 		return refused(fmt.Errorf("%d images are left out", n))
 	}
@@ -219,7 +220,7 @@ type inferResult struct {
 }
 
 // predict runs the pipeline, to a file or to stdout.
-func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p infer.Plan) error {
+func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p images.Plan) error {
 	for _, s := range p.Skipped {
 		a.Logf("left out: %s", skippedLine(s))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/shard"
 )
@@ -32,7 +33,7 @@ type input struct {
 	source   infer.Source
 	identity string
 	close    func() error
-	plan     infer.Plan
+	plan     images.Plan
 }
 
 // openInput finds out what the arguments are.
@@ -50,21 +51,21 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 	if len(sel.synsets)+len(sel.exclude) > 0 || sel.limitPerSynset > 0 {
 		return nil, usagef("--synset, --exclude and --limit-per-synset select from a dataset")
 	}
-	o := infer.OpenOptions{Classes: spec.Classes}
+	o := images.OpenOptions{Classes: spec.Classes}
 	if f.changed("split") {
 		o.Split = f.split
 	}
-	var s *infer.Images
+	var s *images.Images
 	var err error
 	switch {
 	case len(args) == 1 && args[0] == "-":
-		s, err = infer.OpenList(ctx, a.Stdin, f.zero, o)
+		s, err = images.OpenList(ctx, a.Stdin, f.zero, o)
 	case slices.Contains(args, "-"):
 		return nil, usagef("- (a list on stdin) goes with no other input")
 	case slices.ContainsFunc(args, dataset):
 		return nil, usagef("a dataset goes with no other input")
 	default:
-		s, err = infer.Open(ctx, args, o)
+		s, err = images.Open(ctx, args, o)
 	}
 	if err != nil {
 		return nil, err
@@ -90,9 +91,9 @@ func (a *app) openDataset(dir, split string, sel *selectionOptions, spec model.S
 		names = append(names, c.Synset)
 	}
 	slices.Sort(names) // truths are found by name: their order is nothing to the model
-	if text := infer.CompareClasses(slices.Sorted(slices.Values(spec.Classes)), names); text != "" {
+	if text := images.CompareClasses(slices.Sorted(slices.Values(spec.Classes)), names); text != "" {
 		a.Warnf("%s: %s", dir, text)
 	}
 	identity := fmt.Sprintf("dataset %s %s %q %q %d", split, set.Manifest.Splits[split].IndexSHA256, sel.synsets, sel.exclude, sel.limitPerSynset)
-	return &input{view, identity, set.Close, infer.DatasetPlan(view, spec.Classes)}, nil
+	return &input{view, identity, set.Close, images.DatasetPlan(view, spec.Classes)}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
@@ -284,7 +285,7 @@ func (f *networkOptions) override(a *app, s *model.Spec, notes map[string]string
 	if err != nil {
 		return err
 	}
-	if text := infer.CompareClasses(s.Classes, list.Names); text != "" {
+	if text := images.CompareClasses(s.Classes, list.Names); text != "" {
 		a.Warnf("--classes %s: %s; the list given is taken", f.classes, text)
 	}
 	s.Classes, notes["classes"] = list.Names, f.classes

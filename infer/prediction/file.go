@@ -16,6 +16,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 
+	"github.com/synshard/synshard/infer/prediction/encode"
 	"github.com/synshard/synshard/internal/durable"
 )
 
@@ -81,10 +82,10 @@ func writeFile(path string, format Format, schema *arrow.Schema, each func(write
 	}
 	defer f.Abort()
 	w, sum := io.Writer(f), newByteSum()
-	if format.text() {
+	if format.Text() {
 		w = io.MultiWriter(f, sum)
 	}
-	out, err := newEncoder(format, w, schema)
+	out, err := encode.New(format, w, schema)
 	if err == nil {
 		err = each(out.Write)
 	}
@@ -94,7 +95,7 @@ func writeFile(path string, format Format, schema *arrow.Schema, each func(write
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if format.text() {
+	if format.Text() {
 		err = durable.WriteFile(sidecarName(path), func(w io.Writer) error {
 			enc := json.NewEncoder(w)
 			enc.SetEscapeHTML(false)
@@ -132,7 +133,7 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 		return occupied, 0, fmt.Errorf("%s is there and is no regular file", path)
 	}
 	md, err := verify(path, format)
-	ours := md[keyFingerprint] == want[keyFingerprint] && md[keyJob] == want[keyJob] && (!format.text() || looksLike(path, format))
+	ours := md[keyFingerprint] == want[keyFingerprint] && md[keyJob] == want[keyJob] && (!format.Text() || looksLike(path, format))
 	if err == nil && ours {
 		failed, err = md.number(keyFailed)
 	}
@@ -146,7 +147,7 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 	}
 	// What is known as ours by its own bytes, or looks like the text that a sidecar
 	// of ours describes, is damaged; all else is somebody's.
-	if ours || mentions(path, want[keyFingerprint]) || format.text() && looksLike(path, format) && mentions(sidecarName(path), want[keyFingerprint]) {
+	if ours || mentions(path, want[keyFingerprint]) || format.Text() && looksLike(path, format) && mentions(sidecarName(path), want[keyFingerprint]) {
 		return unsound, 0, nil
 	}
 	return occupied, 0, fmt.Errorf("%s is there and is no file of predictions (%w); --overwrite replaces it, or give another name", path, err)
@@ -168,7 +169,7 @@ func verify(path string, format Format) (metadata, error) {
 	if have != format {
 		return nil, formatf("it is %s, not %s", have, format)
 	}
-	if format.text() {
+	if format.Text() {
 		s, err := readSidecar(path)
 		if err != nil || s.Metadata == nil {
 			return s.Metadata, errors.Join(err, formatf("%s says nothing of it", filepath.Base(sidecarName(path))))
@@ -240,7 +241,7 @@ func Options(path string) map[string]string {
 		return nil
 	}
 	var md metadata
-	if format.text() {
+	if format.Text() {
 		s, err := readSidecar(path)
 		if err != nil {
 			return nil

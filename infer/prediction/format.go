@@ -9,22 +9,27 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/infer/prediction/encode"
 )
 
 // Format is a form of output.
-type Format string
+type Format = encode.Format
 
 // The formats.
 const (
-	Arrow   Format = "arrow"   // an Arrow IPC file, which can also be read as a stream
-	Stream  Format = "stream"  // an Arrow IPC stream
-	Parquet Format = "parquet" // packed by zstd
-	NDJSON  Format = "ndjson"  // a JSON object a line
-	CSV     Format = "csv"     // with a head
+	Arrow   = encode.Arrow
+	Stream  = encode.Stream
+	Parquet = encode.Parquet
+	NDJSON  = encode.NDJSON
+	CSV     = encode.CSV
 )
 
 // Formats are the names of all formats.
-var Formats = []string{string(Arrow), string(Stream), string(Parquet), string(NDJSON), string(CSV)}
+var Formats = encode.Formats
+
+// ParseFormat gives the format of a name in Formats.
+func ParseFormat(name string) (Format, error) { return encode.Parse(name) }
 
 var endings = map[string]Format{
 	".arrow": Arrow, ".feather": Arrow, ".ipc": Arrow, ".arrows": Stream,
@@ -48,14 +53,6 @@ func FormatOf(name string) (Format, error) {
 	return "", fmt.Errorf("%s: its ending %q names no format of predictions: want .arrow, .arrows, .parquet, .ndjson or .csv, or say the format", name, ext)
 }
 
-// ParseFormat gives the format of a name in Formats.
-func ParseFormat(name string) (Format, error) {
-	if !slices.Contains(Formats, name) {
-		return "", fmt.Errorf("format %q: want one of %s", name, strings.Join(Formats, ", "))
-	}
-	return Format(name), nil
-}
-
 // CheckName refuses a name that is a URL: predictions are written to local
 // files.
 func CheckName(name string) error {
@@ -64,9 +61,6 @@ func CheckName(name string) error {
 	}
 	return nil
 }
-
-// text says whether a format is text, which has no room for metadata.
-func (f Format) text() bool { return f == NDJSON || f == CSV }
 
 // sniff tells from its first bytes what form of output comes, without taking
 // any of it. r must hold a line of text.

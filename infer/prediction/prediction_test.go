@@ -145,7 +145,7 @@ func TestReadBack(t *testing.T) {
 		if diff := cmp.Diff(want, piped); diff != "" {
 			t.Errorf("from a pipe (-want +got)\n%s", diff)
 		}
-		if _, err := ReadFrom(bytes.NewReader(b), nil); o.Format.text() != errors.Is(err, ErrFormat) {
+		if _, err := ReadFrom(bytes.NewReader(b), nil); o.Format.Text() != errors.Is(err, ErrFormat) {
 			t.Errorf("without classes: %v", err)
 		}
 		if _, err := Read(path, []string{"ant", "bee", "elk"}); err == nil {

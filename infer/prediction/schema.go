@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/synshard/synshard/infer/prediction/encode"
 	"github.com/synshard/synshard/internal/utf8name"
 )
 
@@ -140,7 +141,7 @@ func appendFloats(b *array.RecordBuilder, i int, v []float32) {
 		values.AppendValues(v, nil)
 	case *array.Float16Builder:
 		for _, x := range v {
-			values.Append(half(x))
+			values.Append(encode.Half(x))
 		}
 	}
 }

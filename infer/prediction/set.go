@@ -53,7 +53,7 @@ func Read(path string, classes []string) (*Set, error) {
 	var s *Set
 	switch {
 	case err != nil:
-	case format.text():
+	case format.Text():
 		s, err = readTextFile(f, path, format, classes)
 	default:
 		s, err = readColumns(f, info.Size(), format, classes)
@@ -72,7 +72,7 @@ func ReadFrom(r io.Reader, classes []string) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if format.text() {
+	if format.Text() {
 		return readText(b, format, metadata{}, classes)
 	}
 	all, err := io.ReadAll(b)

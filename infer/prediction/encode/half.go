@@ -1,12 +1,12 @@
-package prediction
+package encode
 
 import (
 	"github.com/apache/arrow/go/v15/arrow/float16"
 	ieee "github.com/x448/float16"
 )
 
-// half rounds to the nearest float16, ties to even, as IEEE 754 has it; what is
+// Half rounds to the nearest float16, ties to even, as IEEE 754 has it; what is
 // too large becomes infinite. Arrow's own conversion cuts digits off.
-func half(f float32) float16.Num {
+func Half(f float32) float16.Num {
 	return float16.FromBits(ieee.Fromfloat32(f).Bits())
 }

@@ -1,4 +1,7 @@
-package infer
+// Package images is what is predicted over outside a dataset: the images of
+// containers (package source), with the truth that their names and columns say
+// (source/layout), held to a model's classes.
+package images
 
 import (
 	"cmp"
@@ -24,8 +27,8 @@ type OpenOptions struct {
 	Split string
 }
 
-// Images is the images of folders, archives, lists and files of columns: a
-// Source. Every image there is has a row, whether its class is known or not.
+// Images is the images of folders, archives, lists and files of columns: an
+// infer.Source. Every image there is has a row, whether its class is known or not.
 type Images struct {
 	set     *source.Set
 	entries []source.Entry // rows, in the order of source.Set.Entries
@@ -49,7 +52,10 @@ type Plan struct {
 }
 
 // DatasetPlan is the plan of a run over rows of a dataset, which skips nothing.
-func DatasetPlan(src Source, classes []string) Plan {
+func DatasetPlan(src interface {
+	Len() int
+	Synset(i int) string
+}, classes []string) Plan {
 	p := Plan{Rows: src.Len(), Layout: "a dataset"}
 	known, foreign := map[string]bool{}, map[string]bool{}
 	for _, c := range classes {
@@ -68,7 +74,7 @@ func DatasetPlan(src Source, classes []string) Plan {
 }
 
 func (p *Plan) foreign(name string, seen map[string]bool) {
-	if p.Foreign++; !seen[name] && len(seen) < mostStrangers {
+	if p.Foreign++; !seen[name] && len(seen) < mostNames {
 		seen[name] = true
 		p.ForeignNames = append(p.ForeignNames, name)
 	}

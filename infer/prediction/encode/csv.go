@@ -1,4 +1,4 @@
-package prediction
+package encode
 
 import (
 	"encoding/csv"

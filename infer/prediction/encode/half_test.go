@@ -1,4 +1,4 @@
-package prediction
+package encode
 
 import (
 	"math"
@@ -15,10 +15,10 @@ func TestHalf(t *testing.T) {
 		if e := int(b >> 10); e == 0 { // Arrow's own reading of subnormals is not relied upon
 			v = float32(math.Ldexp(float64(b), -24))
 		}
-		if got := half(v).Uint16(); got != b {
+		if got := Half(v).Uint16(); got != b {
 			t.Fatalf("%#x is %g and comes back as %#x", b, v, got)
 		}
-		if got := half(-v).Uint16(); got != b|0x8000 {
+		if got := Half(-v).Uint16(); got != b|0x8000 {
 			t.Fatalf("-%g comes back as %#x", v, got)
 		}
 		if b+1 == 0x7c00 {
@@ -29,17 +29,17 @@ func TestHalf(t *testing.T) {
 			next = float32(math.Ldexp(float64(b+1), -24))
 		}
 		middle := v/2 + next/2
-		if got, want := half(middle).Uint16(), b+b&1; got != want {
+		if got, want := Half(middle).Uint16(), b+b&1; got != want {
 			t.Fatalf("%g between %#x and its neighbour: %#x, want %#x", middle, b, got, want)
 		}
-		if got := half(math.Nextafter32(middle, next)).Uint16(); got != b+1 {
+		if got := Half(math.Nextafter32(middle, next)).Uint16(); got != b+1 {
 			t.Fatalf("just above %g: %#x, want %#x", middle, got, b+1)
 		}
 	}
-	if got := half(65520).Uint16(); got != 0x7c00 {
+	if got := Half(65520).Uint16(); got != 0x7c00 {
 		t.Errorf("65520 is %#x, want infinity", got)
 	}
-	if got := half(float32(math.NaN())).Uint16(); got&0x7c00 != 0x7c00 || got&0x3ff == 0 {
+	if got := Half(float32(math.NaN())).Uint16(); got&0x7c00 != 0x7c00 || got&0x3ff == 0 {
 		t.Errorf("NaN is %#x", got)
 	}
 }

@@ -1,4 +1,4 @@
-package prediction
+package encode
 
 import (
 	"io"
@@ -16,7 +16,7 @@ type parquetEncoder struct {
 	schema *arrow.Schema
 }
 
-func newParquet(w io.Writer, schema *arrow.Schema) (encoder, error) {
+func newParquet(w io.Writer, schema *arrow.Schema) (Encoder, error) {
 	schema = ragged(schema)
 	out, err := parquet.NewWriter(w, schema, parquet.WriterOptions{Zstd: true, Stats: true})
 	return &parquetEncoder{out, schema}, err

@@ -1,4 +1,5 @@
-package prediction
+// Package encode writes records of Arrow in the formats that predictions have.
+package encode
 
 import (
 	"errors"
@@ -10,13 +11,14 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 )
 
-// encoder writes records in a format. Only Close makes the output whole.
-type encoder interface {
+// Encoder writes records in a format. Only Close makes the output whole.
+type Encoder interface {
 	Write(arrow.Record) error
 	Close() error
 }
 
-func newEncoder(format Format, w io.Writer, schema *arrow.Schema) (encoder, error) {
+// New begins to write in a format to w.
+func New(format Format, w io.Writer, schema *arrow.Schema) (Encoder, error) {
 	switch format {
 	case Arrow:
 		out := &place{w: w}
@@ -70,50 +72,10 @@ func (p *place) Seek(offset int64, whence int) (int64, error) {
 	return p.n, nil
 }
 
-// Writer writes predictions to what has no name, such as a pipe: without sums
-// of the columns, which stand before them and are known only after them.
-type Writer struct {
-	md     metadata
-	layout layout
-	out    encoder
-}
-
-// NewWriter begins to write in a format.
-func NewWriter(w io.Writer, f Format, h Header, c Columns) (*Writer, error) {
-	if err := c.Check(); err != nil {
-		return nil, err
-	}
-	out := &Writer{md: h.metadata().sealed(nil), layout: newLayout(c, h.Spec.Classes)}
-	var err error
-	out.out, err = newEncoder(f, w, out.layout.schema(out.md))
-	return out, err
-}
-
-// Write writes rows as one record.
-func (w *Writer) Write(rows []Row) error {
-	rec, err := w.layout.record(w.md, rows)
-	if err != nil {
-		return err
-	}
-	defer rec.Release()
-	if err := w.out.Write(rec); err != nil {
-		return fmt.Errorf("write predictions: %w", err)
-	}
-	return nil
-}
-
-// Close makes what was written whole.
-func (w *Writer) Close() error {
-	if err := w.out.Close(); err != nil {
-		return fmt.Errorf("write predictions: %w", err)
-	}
-	return nil
-}
-
 // WriteArrow writes a record as an Arrow file, as figures made of predictions are
 // kept.
 func WriteArrow(w io.Writer, rec arrow.Record) error {
-	out, err := newEncoder(Arrow, w, rec.Schema())
+	out, err := New(Arrow, w, rec.Schema())
 	if err != nil {
 		return err
 	}
