@@ -317,6 +317,7 @@ func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (er
 		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a, o.home.skip)
 	}
 	if err == nil {
+		o.info.Columns, o.info.Splits = entry.CutSplits(o.info.Columns)
 		o.label()
 	}
 	return err

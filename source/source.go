@@ -53,6 +53,9 @@ func UnsupportedImage(name string) string { return entry.UnsupportedImage(name) 
 // ParseLabel reads a label from text: see entry.ParseLabel.
 func ParseLabel(s string) Label { return entry.ParseLabel(s) }
 
+// BoolSplit is the split that a column's true rows are of: see entry.BoolSplit.
+func BoolSplit(name string) string { return entry.BoolSplit(name) }
+
 // ParseList reads a list of paths: see list.Parse.
 func ParseList(name string, b []byte) (*Table, error) { return list.Parse(name, b) }
 
@@ -94,6 +97,8 @@ type Info struct {
 	// one called LabelColumn ("": there is none).
 	Columns     []Column
 	LabelColumn string
+	// Splits are the columns that may say the split of each entry, as Columns.
+	Splits []Column
 	// Size, in bytes, and Modified, in Unix nanoseconds, are the file's; 0 of a
 	// folder or a pipe.
 	Size, Modified int64

@@ -200,7 +200,7 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 			if r := entry.Rank(strings.Trim(l.path[0], "_"), keyColumns); r >= 0 && r < key && l.text() {
 				out.name, key = l, r
 			}
-			if l.kind != leafOther && (entry.Rank(l.path[0], entry.LabelColumns) >= 0 || features[l.path[0]].Type == "ClassLabel") {
+			if l.kind != leafOther && (entry.Rank(l.path[0], entry.LabelColumns) >= 0 || features[l.path[0]].Type == "ClassLabel" || entry.MaySplit(l.path[0])) {
 				out.labels = append(out.labels, *l)
 			}
 		}

@@ -7,13 +7,39 @@ import (
 
 // PathColumns are what columns of paths are called, as ColumnName gives it,
 // best first.
-var PathColumns = []string{"path", "filepath", "imagepath", "imgpath", "filename", "imagefilename", "file", "imagefile", "image", "img", "imagename", "fname", "fpath"}
+var PathColumns = []string{"path", "filepath", "imagepath", "imgpath", "filename", "imagefilename", "file", "imagefile", "image", "img", "imagename", "fname", "fpath", "filepaths", "imagepaths", "filenames"}
 
 // LabelColumns are what columns of labels are called, best first: names before
 // numbers.
 var LabelColumns = []string{
 	"synset", "wnid", "synsetid", "label", "labels", "class", "cls", "target", "targets", "category",
 	"classname", "labelname", "categoryname", "classid", "labelid", "categoryid", "classindex", "classidx", "labelindex", "labelidx", "finelabel", "coarselabel", "y",
+}
+
+// SplitColumns are what columns are called that say the split of each row, by a word
+// for it.
+var SplitColumns = []string{"split", "datasplit", "subset", "partition", "dataset", "set"}
+
+// boolSplits are columns that say of each row whether it is of one split.
+var boolSplits = map[string]string{"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
+
+// MaySplit says whether a column of this name may say the split of each row.
+func MaySplit(name string) bool { return Rank(name, SplitColumns) >= 0 || BoolSplit(name) != "" }
+
+// BoolSplit is the split that a column's true rows are of: is_valid, is_test; "" of
+// others.
+func BoolSplit(name string) string { return boolSplits[ColumnName(name)] }
+
+// CutSplits parts columns that may say the split from those that may say the class.
+func CutSplits(all []Column) (classes, splits []Column) {
+	for _, c := range all {
+		if MaySplit(c.Name) {
+			splits = append(splits, c)
+		} else {
+			classes = append(classes, c)
+		}
+	}
+	return classes, splits
 }
 
 // ColumnName is a column's name as PathColumns and LabelColumns have it: in

@@ -73,7 +73,7 @@ func (m *maker) newColumns(i int) (*unit, error) {
 		}
 	}
 	c.takeWords(in.Entries)
-	if in.Info.Kind == source.List {
+	if in.Info.Kind == source.List && splitColumn(in.Info.Splits) == nil {
 		u.own = pathSplits(in.Entries)
 		c.paths = u.own != nil
 	}

@@ -32,6 +32,8 @@ type labels struct {
 	name   string // of the file
 	byPath bool
 	class  map[string]string
+	splits *source.Column   // says the split of each row; nil: none does
+	row    map[string]int32 // by path: its place in the values of splits
 }
 
 func (l *labels) of(virtual string) (string, bool) {
@@ -179,14 +181,21 @@ func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) 
 	if _, err := c.choose(&info); err != nil {
 		return nil, err
 	}
-	l := &labels{name: name, byPath: true, class: map[string]string{}}
+	l := &labels{name: name, byPath: true, class: map[string]string{}, splits: splitColumn(t.Splits)}
+	if l.splits != nil {
+		l.row = map[string]int32{}
+	}
 	for n, file := range t.Paths {
 		class, err := m.className(c.label(n, &source.Entry{}), nil, c.from)
 		if err != nil {
 			return nil, within(file, err)
 		}
-		if err := l.put(path.Join(dir, file), class); err != nil {
+		at := path.Join(dir, file)
+		if err := l.put(at, class); err != nil {
 			return nil, err
+		}
+		if l.splits != nil {
+			l.row[at] = l.splits.Rows[n]
 		}
 	}
 	return l, nil

@@ -316,6 +316,7 @@ func (m *maker) group(from, to int) error {
 			return err
 		}
 		if rowKind(m.inputs[i].Info.Kind) {
+			m.splitByColumn(u, i)
 			switch split, leftOut := cardSplit(card, m.inputs[i].Info.Within); {
 			case split != "":
 				u.hint = split

@@ -67,6 +67,9 @@ func (t *tree) read(v int32, split string) error {
 		if l := t.labelsAt(v); l != nil {
 			if kids := t.kids(v); split != "" || !t.allSplits(kids) {
 				t.assignAll(v, verdict{split: split, how: byLabels, labels: l})
+				if split == "" {
+					maps.Copy(t.own, splitsOf(l.splits))
+				}
 				t.found(split, "images labelled by "+l.name)
 				return nil
 			}

@@ -390,6 +390,8 @@ func (t *tree) judge(v *verdict, i int, e *source.Entry, name string) (spot, err
 		label, ok := v.labels.of(t.virtual(i, e.Name))
 		if !ok {
 			s.reason, s.image = "no line of "+v.labels.name+" is its own", true
+		} else if v.labels.splits != nil && v.split == "" {
+			s.fromColumn(v.labels.splits, int(v.labels.row[t.virtual(i, e.Name)]))
 		}
 		s.class = label
 	case unlabelled:

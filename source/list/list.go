@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -95,7 +96,8 @@ const headBytes = 4096
 // each.
 type Table struct {
 	Paths   []string
-	Columns []entry.Column
+	Columns []entry.Column // that may say the class
+	Splits  []entry.Column // that may say the split
 }
 
 // Parse reads a list of paths: CSV, TSV or JSONL with or without labels, paths
@@ -133,18 +135,19 @@ func parse(ctx context.Context, name string, in *bufio.Reader) (*Table, error) {
 	for _, c := range t.columns {
 		out.Columns = append(out.Columns, c.Column)
 	}
+	out.Columns, out.Splits = entry.CutSplits(out.Columns)
 	return out, nil
 }
 
 // Entries reads the list and looks for its files. Columns are those that may
-// say the class.
+// say the class, or the split.
 func (l *List) Entries(ctx context.Context) ([]entry.Entry, []entry.Column, error) {
 	t, err := parse(ctx, l.Path(), bufio.NewReaderSize(io.NewSectionReader(l, 0, l.Size()), 1<<16))
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", l.Path(), err)
 	}
 	entries, err := l.find(ctx, t.Paths)
-	return entries, t.Columns, err
+	return entries, slices.Concat(t.Columns, t.Splits), err
 }
 
 // statting is how many files are asked for at a time: a file server takes its

@@ -71,6 +71,7 @@ func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                     "no paths in it",
 		"path,label\n":                         "no paths in it",
+		"id,breed\n00a1,cat\n00b2,dog\n":       "as a heading it has no column of paths",
 		"a.jpg,0,1\n":                          "3 fields, and no heading",
 		"a.jpg,0\nb.jpg\n":                     "line 2 has 1 fields and the first one 2",
 		"path,label\na.jpg,0,4\n":              "line 2 has 3 fields",

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/synshard/synshard/source/entry"
@@ -89,6 +90,8 @@ func (t *table) heading(record []string) (path int, labels []int, heading bool, 
 			return 0, nil, false, fmt.Errorf("%d fields, and no heading says which is the path (path, filename, image ...)", len(record))
 		case len(record) == 1:
 			return 0, nil, false, nil
+		case headingOnly(record[0]) && !entry.ImageName(record[1]), headingOnly(record[1]) && strings.EqualFold(strings.TrimSpace(record[0]), "id"):
+			return 0, nil, false, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(record, ","))
 		}
 		if entry.ImageName(record[1]) && !entry.ImageName(record[0]) {
 			path = 1
@@ -99,11 +102,21 @@ func (t *table) heading(record []string) (path int, labels []int, heading bool, 
 		return path, []int{1 - path}, false, nil
 	}
 	for i, name := range record {
-		if i != path && (len(record) == 2 || entry.Rank(name, entry.LabelColumns) >= 0) {
+		if i != path && (len(record) == 2 || entry.Rank(name, entry.LabelColumns) >= 0 || entry.MaySplit(name)) {
 			labels, t.columns = append(labels, i), append(t.columns, entry.NewColumn(strings.TrimSpace(name), nil))
 		}
 	}
 	return path, labels, true, nil
+}
+
+// headingOnly says whether a field is what a column of other than paths is called: a
+// file would hardly be.
+func headingOnly(field string) bool {
+	switch entry.ColumnName(field) {
+	case "id", "imageid", "index", "breed", "species", "label", "class":
+		return true
+	}
+	return false
 }
 
 // lines gives a line's one field, or the two of a path and what is behind the
@@ -186,7 +199,7 @@ func (t *table) object(b []byte, path *string, byName map[string]*entry.ColumnOf
 		return fmt.Errorf("%s: %w", *path, err)
 	}
 	for _, key := range keys {
-		if key == *path || entry.Rank(key, entry.LabelColumns) < 0 {
+		if key == *path || entry.Rank(key, entry.LabelColumns) < 0 && !entry.MaySplit(key) {
 			continue
 		}
 		text, err := jsonText(row[key])
@@ -244,6 +257,8 @@ func jsonText(raw json.RawMessage) (string, error) {
 		return v, nil
 	case json.Number:
 		return v.String(), nil
+	case bool:
+		return strconv.FormatBool(v), nil
 	}
 	return "", errors.New("a label is a name or a number")
 }
