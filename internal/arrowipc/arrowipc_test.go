@@ -129,7 +129,7 @@ func TestForeign(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if want.Batches == nil || len(want.Batches) == 0 {
+				if len(want.Batches) == 0 {
 					want.Batches = nil
 				}
 				if diff := cmp.Diff(want, contents(t, f, want)); diff != "" {

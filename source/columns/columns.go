@@ -184,7 +184,7 @@ func choose(all []leaf, features map[string]feature) (out chosen, err error) {
 	}
 	switch {
 	case image < 0:
-		return out, fmt.Errorf("%w among %s: want image as a struct of bytes and path, or bytes called image, jpg, png ...", ErrNoImages, columnNames(all))
+		return out, fmt.Errorf("%w among %s: want image as a struct of bytes and path, or bytes called image, jpg, png or the like", ErrNoImages, columnNames(all))
 	case best == len(imageColumns) && len(images) > 1:
 		return out, fmt.Errorf("several columns may be the images: %s", strings.Join(images, ", "))
 	}
