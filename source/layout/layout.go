@@ -190,7 +190,8 @@ type maker struct {
 	notes     []string
 	kinds     []string // descriptions of layouts
 	webs      []*webdataset
-	ownVal    bool // the names themselves put images into val
+	ownVal    bool     // the names themselves put images into val
+	unread    []string // the first few files left out that are called after splits
 }
 
 // unit is inputs that are read by one rule.
@@ -412,6 +413,7 @@ func (m *maker) place() (*Plan, error) {
 				continue
 			case s.reason != "":
 				skip(skipped, s, e.Name)
+				m.noteSplitFile(e.Name, s.reason)
 				continue
 			}
 			class, err := m.table.id(s.class)
@@ -471,6 +473,7 @@ func (m *maker) place() (*Plan, error) {
 	}
 	p.Classes = m.table.names()
 	m.noteSplits(p)
+	m.noteUnread(p)
 	m.noteAlike(p.Classes)
 	p.Notes = m.notes
 	return p, nil

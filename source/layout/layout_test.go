@@ -240,3 +240,27 @@ func TestGolden(t *testing.T) {
 		})
 	}
 }
+
+// TestClassWithinItself holds that a directory of a class in one of the same name, as
+// an archive a class has it, is no ambiguity: both readings are the same.
+func TestClassWithinItself(t *testing.T) {
+	var in []Input
+	in = append(in, Input{Info: source.Info{Kind: source.Folder, Path: "/d"}})
+	for i, c := range []string{"cat", "dog"} {
+		in = append(in, Input{
+			Info:    source.Info{Kind: source.Zip, Path: "/d/" + c + ".zip", Given: "/d", Within: c + ".zip"},
+			Entries: []source.Entry{{Name: c + "/1.jpg", Container: int32(i + 1)}, {Name: c + "/2.jpg", Container: int32(i + 1)}},
+		})
+	}
+	p, err := Make(in, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, im := range p.Splits[0].Images {
+		got = append(got, p.Classes[im.Class])
+	}
+	if d := cmp.Diff([]string{"cat", "cat", "dog", "dog"}, got); d != "" {
+		t.Error(d)
+	}
+}

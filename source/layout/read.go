@@ -400,7 +400,8 @@ func (t *tree) byTop(v int32, split string, kids, all []int32) error {
 			return err
 		}
 		for _, k := range way[1:] {
-			if !naming.Generic(t.nodes[k].name) {
+			// cat.zip with cat/ in it: both readings say cat
+			if name := t.nodes[k].name; !naming.Generic(name) && name != t.nodes[way[0]].name {
 				inner[t.nodes[k].name] = k
 			}
 		}

@@ -60,3 +60,37 @@ func TestSplitColumn(t *testing.T) {
 		})
 	}
 }
+
+// TestSplitListsUnread holds that lists of splits beside images are told of where
+// all images came to be of one split, and not where directories say the splits.
+func TestSplitListsUnread(t *testing.T) {
+	for name, c := range map[string]struct {
+		files string
+		want  string
+	}{
+		"CUB-200":  {"images/1.a/x.jpg images/2.b/y.jpg train_test_split.txt classes.txt", "train_test_split.txt"},
+		"Food-101": {"images/a/x.jpg images/b/y.jpg meta/test.json meta/classes.txt", "meta/test.json"},
+		"Places":   {"train/a/x.jpg val/a/y.jpg train.txt val.txt", ""},
+		"notes":    {"a/x.jpg b/y.jpg test_results.txt train.py README.txt", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := Input{Info: source.Info{Kind: source.Folder, Path: "/d"}}
+			for f := range strings.FieldsSeq(c.files) {
+				in.Entries = append(in.Entries, source.Entry{Name: f})
+			}
+			p, err := Make([]Input{in}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for _, n := range p.Notes {
+				if _, after, ok := strings.Cut(n, "all images are of train: "); ok {
+					got, _, _ = strings.Cut(after, " may list")
+				}
+			}
+			if d := cmp.Diff(c.want, got); d != "" {
+				t.Error(d, p.Notes)
+			}
+		})
+	}
+}

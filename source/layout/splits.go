@@ -76,6 +76,22 @@ func (m *maker) noteSplits(p *Plan) {
 	m.noteMissing(p, val, train, "train", "val has some")
 }
 
+// noteSplitFile remembers a file left out that may list the images of a split, as
+// CUB-200's train_test_split.txt and Food-101's meta/test.txt do.
+func (m *maker) noteSplitFile(name, reason string) {
+	if reason == naming.NotAnImage && len(m.unread) < keptNames && naming.SplitList(name) {
+		m.unread = append(m.unread, name)
+	}
+}
+
+// noteUnread tells that files may say splits where nothing that was read does.
+func (m *maker) noteUnread(p *Plan) {
+	if len(m.unread) > 0 && len(p.Splits) == 1 && !slices.ContainsFunc(m.units, func(u *unit) bool { return len(u.own) > 0 }) {
+		slices.Sort(m.unread)
+		m.note("all images are of %s: %s may list others as of other splits, and is not read; lists of paths and labels are sources of their own (--train LIST --test LIST)", p.Splits[0].Name, strings.Join(m.unread, ", "))
+	}
+}
+
 // noteMissing tells of classes that have images in one split and none in the other.
 func (m *maker) noteMissing(p *Plan, have, lack []int, split, because string) {
 	var names []string

@@ -65,6 +65,27 @@ func FileSplit(name string) string {
 	return found
 }
 
+// SplitList says whether a file may list the images of splits: text or a table called
+// after one, and after nothing but splits.
+func SplitList(name string) bool {
+	base := strings.ToLower(Base(name))
+	switch base[strings.LastIndexByte(base, '.')+1:] {
+	case "txt", "csv", "tsv", "json", "jsonl", "lst":
+	default:
+		return false
+	}
+	found := false
+	for _, word := range letters.FindAllString(Stem(base), -1) {
+		switch {
+		case splitWords[word] != "":
+			found = true
+		case word != "split" && word != "splits" && word != "list" && word != "files" && word != "images":
+			return false
+		}
+	}
+	return found
+}
+
 // generic are names of directories that say nothing of what is in the images.
 var generic = map[string]bool{
 	"images": true, "image": true, "imgs": true, "img": true, "photos": true, "pictures": true, "jpeg": true, "jpegs": true,
