@@ -173,8 +173,11 @@ type Summary struct {
 // LostImages counts what is not in the dataset though it is an image, or was
 // named as one: the refused and the skipped.
 func (s *Summary) LostImages() int64 {
-	n := s.Rejected
-	for _, k := range s.Skipped {
+	return s.Rejected + skippedImages(s.Skipped)
+}
+
+func skippedImages(all []layout.Skipped) (n int64) {
+	for _, k := range all {
 		if k.Images {
 			n += int64(k.Count)
 		}

@@ -258,6 +258,10 @@ func (p *Plan) peek(ctx context.Context) error {
 	return nil
 }
 
+// LostImages is how many images the plan leaves out, as Summary's; those that the run
+// refuses are not known yet.
+func (p *Plan) LostImages() int64 { return skippedImages(p.Skipped) }
+
 // leftOut is what is known by now of what the sources hold and the dataset will not.
 func (p *Plan) leftOut() []layout.Skipped {
 	if p.names == nil {

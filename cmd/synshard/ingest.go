@@ -158,7 +158,13 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 	}
 	defer p.Close()
 	if dryRun {
-		return a.printPlan(p)
+		if err := a.printPlan(p); err != nil {
+			return err
+		}
+		if n := p.LostImages(); n > 0 {
+			return refused(fmt.Errorf("ingest: %d images are left out", n))
+		}
+		return nil
 	}
 	bar = a.ByteBar(planBytes(p), "ingesting")
 	sum, err := ingest.Run(ctx, p)
