@@ -12,7 +12,7 @@ import (
 
 // Comparison is of two models on the same images: B against A.
 type Comparison struct {
-	N          int     `json:"n"`
+	N          int     `json:"images"`
 	A          float64 `json:"top1_a"`
 	B          float64 `json:"top1_b"`
 	Difference float64 `json:"difference"` // B - A

@@ -11,7 +11,7 @@ import (
 // Report measures predictions against the truth. Accuracies are shares of N,
 // the rows whose truth is known; a row that failed counts as wrong.
 type Report struct {
-	N           int              `json:"n"`
+	N           int              `json:"images"`
 	NoTruth     int              `json:"no_truth"` // rows left out
 	Failed      int              `json:"failed"`
 	Undecided   int              `json:"undecided,omitempty"` // of a restricted set: none of its classes is among a row's predictions
@@ -30,7 +30,7 @@ type Report struct {
 // of its first predictions that are right: 0 where there are none.
 type SynsetReport struct {
 	Synset    string  `json:"synset"`
-	N         int     `json:"n"`
+	N         int     `json:"images"`
 	Top1      float64 `json:"top1"`
 	Top5      float64 `json:"top5"`
 	Precision float64 `json:"precision"`
@@ -42,7 +42,7 @@ type SynsetReport struct {
 type Confusion struct {
 	Truth     string `json:"truth"`
 	Predicted string `json:"predicted"`
-	N         int    `json:"n"`
+	N         int    `json:"images"`
 }
 
 // Calibration compares the probability of the first prediction with how often
@@ -58,7 +58,7 @@ type Calibration struct {
 type CalibrationBin struct {
 	Low        float64 `json:"low"`
 	High       float64 `json:"high"`
-	N          int     `json:"n"`
+	N          int     `json:"images"`
 	Confidence float64 `json:"confidence"` // mean probability
 	Accuracy   float64 `json:"accuracy"`
 }

@@ -28,7 +28,7 @@ type HierarchyReport struct {
 type SubtreeReport struct {
 	Synset  string  `json:"synset"`
 	Classes int     `json:"classes"`
-	N       int     `json:"n"`
+	N       int     `json:"images"`
 	Top1    float64 `json:"top1"`
 	Inside  float64 `json:"inside"`
 }
@@ -38,7 +38,7 @@ type SubtreeReport struct {
 type RollupAccuracy struct {
 	Name   string  `json:"name"`
 	Groups int     `json:"groups"`
-	N      int     `json:"n"`
+	N      int     `json:"images"`
 	Top1   float64 `json:"top1"`
 }
 

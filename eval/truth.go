@@ -16,7 +16,7 @@ import (
 // and one without any is left out. Beyer et al., "Are we done with ImageNet?",
 // arXiv:2006.07159.
 type RealReport struct {
-	N    int     `json:"n"`
+	N    int     `json:"images"`
 	Top1 float64 `json:"top1"`
 }
 

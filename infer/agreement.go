@@ -59,7 +59,7 @@ func EachBatch(ctx context.Context, src loader.Source, o SampleOptions, f func(*
 
 // Agreement is what two models predict on the same images.
 type Agreement struct {
-	N          int     `json:"n"` // images whose class both know
+	N          int     `json:"images"` // images whose class both know
 	Top1A      float64 `json:"top1_fp32"`
 	Top1B      float64 `json:"top1"`
 	Change     float64 `json:"change"`     // Top1B - Top1A
