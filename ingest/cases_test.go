@@ -25,8 +25,8 @@ import (
 // each name.
 type files map[string]string
 
-// picture draws an image, the same for the same name.
-func picture(t testing.TB, name string) string {
+// testImage draws an image, the same for the same name.
+func testImage(t testing.TB, name string) string {
 	t.Helper()
 	k := 0
 	for _, c := range []byte(name) {
@@ -43,7 +43,7 @@ func picture(t testing.TB, name string) string {
 func (f files) content(t testing.TB, name string) string {
 	t.Helper()
 	if f[name] == "image" {
-		return picture(t, name)
+		return testImage(t, name)
 	}
 	return f[name]
 }
@@ -383,7 +383,7 @@ func linkedTar(t testing.TB, path string) string {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
-	im := picture(t, "linked")
+	im := testImage(t, "linked")
 	for _, h := range []*tar.Header{
 		{Name: "n01440764/a.JPEG", Mode: 0o644, Size: int64(len(im))},
 		{Name: "n01440764/b.JPEG", Typeflag: tar.TypeLink, Linkname: "n01440764/a.JPEG"},

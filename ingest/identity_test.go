@@ -77,7 +77,7 @@ func TestCorrectedLabels(t *testing.T) {
 	})
 	t.Run("tar", func(t *testing.T) {
 		dir := t.TempDir()
-		a, b := picture(t, "a"), picture(t, "b")
+		a, b := testImage(t, "a"), testImage(t, "b")
 		pack(t, dir+"/in.tar", tench+"/a.JPEG", a, goldfish+"/b.JPEG", b)
 		o := of(dir + "/in.tar")
 		o.Out = dir + "/out"
@@ -459,7 +459,7 @@ func TestValFraction(t *testing.T) {
 	if diff := cmp.Diff(first, val(o.Out)); diff != "" {
 		t.Errorf("packed as tars:\n%s", diff)
 	}
-	put(t, dir, "in/"+tench+"/new.JPEG", picture(t, "new"), "in/"+goldfish+"/new.JPEG", picture(t, "newer"))
+	put(t, dir, "in/"+tench+"/new.JPEG", testImage(t, "new"), "in/"+goldfish+"/new.JPEG", testImage(t, "newer"))
 	o.Sources, o.Out = of(dir+"/in").Sources, dir+"/more"
 	run(t, o)
 	for _, row := range val(o.Out) {

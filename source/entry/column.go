@@ -21,7 +21,10 @@ var LabelColumns = []string{
 var SplitColumns = []string{"split", "datasplit", "subset", "partition", "dataset", "set"}
 
 // boolSplits are columns that say of each row whether it is of one split.
-var boolSplits = map[string]string{"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test"}
+var boolSplits = map[string]string{
+	"isvalid": "val", "isval": "val", "isvalidation": "val", "istest": "test",
+	"istrain": "train", "istraining": "train", "istrainingimage": "train",
+}
 
 // MaySplit says whether a column of this name may say the split of each row.
 func MaySplit(name string) bool { return Rank(name, SplitColumns) >= 0 || BoolSplit(name) != "" }

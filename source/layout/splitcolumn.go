@@ -38,8 +38,11 @@ func splitOfValue(c *source.Column, v int) (split string, ok bool) {
 		switch strings.ToLower(text) {
 		case "true", "1", "yes", "t", "y":
 			return of, true
-		case "", "false", "0", "no", "f", "n":
+		case "":
 			return "", true
+		case "false", "0", "no", "f", "n":
+			// What is not for training may be for validation or for the test.
+			return "", of != "train"
 		}
 		return "", false
 	}

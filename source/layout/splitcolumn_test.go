@@ -25,6 +25,7 @@ func TestSplitColumn(t *testing.T) {
 		"of Parquet":        {source.Parquet, column("Data Set", "", "train train test test"), "", "test=2 train=2", ""},
 		"as a ClassLabel":   {source.Parquet, column("split", "train validation", "0 1 1 0"), "", "train=2 val=2", ""},
 		"whether it is val": {source.List, column("is_valid", "", "False True False True"), "", "train=2 val=2", ""},
+		"not for training":  {source.List, column("is_training_image", "", "1 0 1 0"), "", `train=2 left out=2: the column is_training_image says "0", which is none of train, val, test`, ""},
 		"numbers":           {source.List, column("is_test", "", "0 1 0 0"), "", "test=1 train=3", ""},
 		"not all say one":   {source.List, column("split", "", "val - - -"), "", "train=3 val=1", ""},
 		"another word":      {source.List, column("split", "", "train val extra extra"), "", `train=1 val=1 left out=2: the column split says "extra", which is none of train, val, test`, ""},
