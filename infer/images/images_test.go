@@ -141,6 +141,11 @@ func TestPlainPhotos(t *testing.T) {
 	if p := s.Plan(); p.Foreign != 0 || len(p.Notes) == 0 || !strings.Contains(p.Notes[0], "no truth is read") {
 		t.Errorf("%+v", p)
 	}
+	flat := t.TempDir() // predicting needs no classes: nothing is worth a word
+	tree(t, flat, "a.jpg", "b.jpg")
+	if p := openImages(t, OpenOptions{}, flat).Plan(); len(p.Notes) > 0 {
+		t.Errorf("a flat folder: %q", p.Notes)
+	}
 	tree(t, dir, "2020/cat/d.jpg", "2019/cat/e.jpg")
 	s = openImages(t, OpenOptions{}, dir)
 	want := map[string]string{"2019/a.jpg": "", "2019/trip/b.jpg": "", "2020/c.jpg": "", "top.jpg": "", "2020/cat/d.jpg": "cat", "2019/cat/e.jpg": "cat"}

@@ -54,7 +54,7 @@ func (s *Images) truths(o OpenOptions) (*truths, error) {
 	var best *truths
 	var doubt *layout.Ambiguity
 	for _, try := range tries {
-		try.Read = read
+		try.Read, try.LabelsOptional = read, true
 		plan, err := layout.Make(inputs, try)
 		if err == nil {
 			t := held(plan, o.Classes, model)

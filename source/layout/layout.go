@@ -65,6 +65,9 @@ type Options struct {
 	// Truth gives the synset of an image of ILSVRC2012's validation set by its base
 	// name; nil: not known.
 	Truth func(name string) (synset string, err error)
+	// LabelsOptional: images without a class, as those to predict over, are not worth a
+	// note.
+	LabelsOptional bool
 	// Read reads the files that hold labels; nil: they count as files that are no images.
 	Read func(source.Entry) ([]byte, error)
 }

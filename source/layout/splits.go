@@ -53,7 +53,7 @@ func mix(x uint64) uint64 {
 func (m *maker) noteSplits(p *Plan) {
 	of := map[string][]int{}
 	for _, s := range p.Splits {
-		if s.Unlabelled > 0 && s.Name != "test" {
+		if s.Unlabelled > 0 && s.Name != "test" && !m.o.LabelsOptional {
 			m.note("%d of %d images of %s have no class", s.Unlabelled, len(s.Images), s.Name)
 		}
 		count := make([]int, len(p.Classes))
