@@ -46,7 +46,7 @@ type Step struct {
 
 // Score is one set of weights on the validation set.
 type Score struct {
-	N    int     `json:"n"` // images; the name that checkpoints on disk have
+	N    int     `json:"n"`    // images; the name that checkpoints on disk have
 	Top1 float64 `json:"top1"` // fraction
 	Top5 float64 `json:"top5"`
 	Loss Number  `json:"loss"` // mean cross-entropy, without smoothing
