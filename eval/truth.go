@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
 
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // RealReport is the accuracy by reassessed labels: an image may have several,
@@ -28,7 +28,7 @@ var valNumber = regexp.MustCompile(`ILSVRC2012_val_(\d{8})`)
 // of places in the ascending list of the 1000 synsets, which the model's
 // classes must be.
 func MeasureReal(p *prediction.Set, path string) (*RealReport, error) {
-	text, err := os.ReadFile(path)
+	text, err := regular.ReadFile(path, regular.Document)
 	if err != nil {
 		return nil, err
 	}

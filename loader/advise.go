@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/synshard/synshard/internal/regular"
 	"golang.org/x/sys/unix"
 )
 
@@ -40,7 +41,7 @@ func (a *FileAdvisor) advise(i, advice int) {
 	defer a.mu.Unlock()
 	f, ok := a.files[name]
 	if !ok && a.files != nil {
-		f, _ = os.Open(filepath.Join(a.dir, name))
+		f, _, _ = regular.Open(filepath.Join(a.dir, name))
 		if f == nil {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -73,7 +74,7 @@ func WriteClasses(dir string, classes []Class) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write classes: %w", err)
 	}
-	return FileSHA256(path)
+	return regular.SHA256(path)
 }
 
 // ReadClasses reads the class list of the dataset in dir, whose SHA-256 the
@@ -103,7 +104,7 @@ func ReadExportClasses(dir string) ([]Class, error) {
 		return nil, err
 	}
 	kept := filepath.Join(dir, ExportName)
-	sum, err := FileSHA256(filepath.Join(kept, ClassesName))
+	sum, err := regular.SHA256(filepath.Join(kept, ClassesName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // openFiles bounds the shards kept open: ImageNet-21k has more than a process
@@ -41,17 +43,12 @@ func (c *fileCache) get(name string) (*cachedFile, error) {
 	if len(c.open) >= openFiles {
 		c.evict()
 	}
-	file, err := os.Open(filepath.Join(c.dir, filepath.FromSlash(name)))
+	file, info, err := regular.Open(filepath.Join(c.dir, filepath.FromSlash(name)))
 	if os.IsNotExist(err) {
 		return nil, corruptf("the shard is missing")
 	}
 	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		file.Close()
-		return nil, err
+		return nil, ownFile(err)
 	}
 	f := &cachedFile{File: file, c: c, size: info.Size(), users: 1, used: c.tick}
 	c.open[name] = f

@@ -5,45 +5,30 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // readChecked reads a whole file and holds it to its sha256.
 func readChecked(path, sum string) ([]byte, error) {
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Table)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, corruptf("%s is missing", path)
 	}
 	if err != nil {
-		return nil, err
+		return nil, ownFile(err)
 	}
 	if got := sha256.Sum256(b); hex.EncodeToString(got[:]) != sum {
 		return nil, corruptf("%s: its sha256 is not the manifest's", path)
 	}
 	return b, nil
-}
-
-// FileSHA256 is the SHA-256 of a file, in hex.
-func FileSHA256(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // index is the rows of a split as the file has them, with what is asked of

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // Manifest is dataset.json, written last: a directory without one is not a
@@ -48,7 +49,7 @@ func WriteManifest(dir string, m Manifest) error {
 func ReadManifest(dir string) (Manifest, error) {
 	var m Manifest
 	path := filepath.Join(dir, ManifestName)
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Stat(dir); err != nil {
 			return m, fmt.Errorf("%s: %w", dir, errors.Unwrap(err))
@@ -59,7 +60,7 @@ func ReadManifest(dir string) (Manifest, error) {
 		if info, serr := os.Stat(dir); serr == nil && !info.IsDir() {
 			return m, fmt.Errorf("%s: %w", dir, ErrNotDataset)
 		}
-		return m, err
+		return m, ownFile(err)
 	}
 	if m, err = parseManifest(b); err != nil {
 		return m, fmt.Errorf("%s: %w", path, err)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"os"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // FileReader reads a finished shard without an index, from front to back.
@@ -24,14 +24,9 @@ type FileReader struct {
 // OpenFile opens a finished shard. Its footer is read; ErrCorrupt says that it
 // is no shard, or a damaged one.
 func OpenFile(path string) (*FileReader, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
-		return nil, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		f.Close()
-		return nil, err
+		return nil, ownFile(err)
 	}
 	r, err := newFileReader(f, info.Size(), path)
 	if err != nil {

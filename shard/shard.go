@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/utf8name"
 )
 
@@ -51,6 +52,15 @@ var (
 // corruptf makes an error that is ErrCorrupt.
 func corruptf(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, ErrCorrupt)...)
+}
+
+// ownFile makes an error of opening a file of the dataset into damage where
+// something else stands in its place.
+func ownFile(err error) error {
+	if errors.Is(err, regular.ErrUnfit) {
+		return corruptf("%w", err)
+	}
+	return err
 }
 
 // Class is a row of the class list.

@@ -7,7 +7,7 @@ import (
 	"os"
 	"sync"
 
-	"github.com/synshard/synshard/source/entry"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // openFiles bounds the archives that are open at a time: a Set may hold
@@ -35,7 +35,7 @@ type file struct {
 
 // add opens a file for the first time.
 func (p *files) add(path string) (*file, error) {
-	f, info, err := entry.OpenRegular(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -99,7 +99,7 @@ func (a *file) use() (*os.File, error) {
 		return nil, fmt.Errorf("%s: %w", a.path, os.ErrClosed)
 	}
 	if a.f == nil {
-		f, info, err := entry.OpenRegular(a.path)
+		f, info, err := regular.Open(a.path)
 		if err != nil {
 			return nil, err
 		}

@@ -3,11 +3,10 @@ package wordnet
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // DefaultDirs are the places where packages of WordNet 3.0 put data.noun:
@@ -52,19 +51,7 @@ func Open(dir string) (*Graph, error) {
 	return g, nil
 }
 
-// readText reads a file into one string without a second copy.
 func readText(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	var text strings.Builder
-	if info, err := f.Stat(); err == nil && info.Mode().IsRegular() && info.Size() < 1<<30 {
-		text.Grow(int(info.Size()))
-	}
-	if _, err := io.Copy(&text, f); err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return text.String(), nil
+	b, err := regular.ReadFile(path, regular.Document)
+	return string(b), err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // A user's defaults: a YAML file with a section for each verb, the flags of all
@@ -75,14 +76,7 @@ func flagsFromConfig(cmd *cobra.Command) error {
 
 // readConfig reads the file, which is a small one.
 func readConfig(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > 1<<20 {
-		return nil, usagef("%s is no file of settings", path)
-	}
-	text, err := os.ReadFile(path)
+	text, err := regular.ReadFile(path, 1<<20)
 	if err == nil && bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > 1000 {
 		return nil, usagef("%s: more brackets than settings have", path) // the reader of YAML has no bound of its own
 	}

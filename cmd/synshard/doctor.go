@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"strings"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train/torch"
@@ -92,7 +92,7 @@ func (a *app) doctorSelf() finding {
 
 func (a *app) doctorMachine() finding {
 	model := "unknown processor"
-	if f, err := os.Open("/proc/cpuinfo"); err == nil {
+	if f, _, err := regular.Open("/proc/cpuinfo"); err == nil {
 		defer f.Close()
 		for s := bufio.NewScanner(io.LimitReader(f, 1<<16)); s.Scan(); {
 			if k, v, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(k) == "model name" {

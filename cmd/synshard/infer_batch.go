@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // chooseBatch settles how many images a run takes.
@@ -42,7 +42,7 @@ func (a *app) tryBatches(ctx context.Context, f *inferOptions, n *network) (int,
 			return batch, nil
 		}
 		kept = filepath.Join(prediction.ChunksDir(f.out), "batch")
-		text, err := os.ReadFile(kept)
+		text, err := regular.ReadFile(kept, regular.Document)
 		if err == nil {
 			return strconv.Atoi(strings.TrimSpace(string(text)))
 		}

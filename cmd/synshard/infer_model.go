@@ -18,6 +18,7 @@ import (
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 )
 
@@ -207,7 +208,7 @@ func (f *networkOptions) resolve(a *app, c *ort.Contract, path string) (model.Sp
 	var s model.Spec
 	switch {
 	case f.spec != "":
-		text, err := os.ReadFile(f.spec)
+		text, err := regular.ReadFile(f.spec, regular.Document)
 		if err != nil {
 			return s, nil, err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
@@ -95,7 +96,7 @@ func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, wan
 	precision := choosePrecision(ctx, f.precision, onCUDA)
 	n.ownClasses = true
 	n.backend = "torch " + device + " " + precision
-	if n.sum, err = fileSum(path); err != nil {
+	if n.sum, err = regular.SHA256(path); err != nil {
 		return nil, err
 	}
 	e, err := shim.New(net, train.EngineConfig{Device: device, Precision: precision, Threads: threads, Batch: n.batch, ChannelsLast: true, Optimizer: "sgd", Mean: spec.Mean, Std: spec.Std})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
+	"github.com/synshard/synshard/internal/durable"
 )
 
 func newManCmd(a *app) *cobra.Command {
@@ -60,7 +62,10 @@ func writePages(cmd *cobra.Command, dir string) error {
 	if err := doc.GenMan(cmd, header, &page); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, name+".1"), []byte(withSections(page.String(), cmd)), 0o666)
+	return durable.WriteFile(filepath.Join(dir, name+".1"), func(w io.Writer) error {
+		_, err := io.WriteString(w, withSections(page.String(), cmd))
+		return err
+	})
 }
 
 // withSections adds the sections that the generator does not know, where the

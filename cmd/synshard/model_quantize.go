@@ -12,7 +12,9 @@ import (
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/quantize"
 	"github.com/synshard/synshard/shard"
 )
@@ -105,7 +107,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if err := f.check(); err != nil {
 		return err
 	}
-	fp32, err := os.ReadFile(path)
+	fp32, err := regular.ReadFile(path, onnx.MaxFile)
 	if err != nil {
 		return err
 	}

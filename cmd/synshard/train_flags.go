@@ -3,13 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train/recipe"
 )
@@ -112,7 +112,7 @@ func (o *recipeOptions) AddFlags(cmd *cobra.Command) {
 func (o *recipeOptions) resolve() (recipe.Recipe, error) {
 	var layers []recipe.Layer
 	if o.config != "" {
-		text, err := os.ReadFile(o.config)
+		text, err := regular.ReadFile(o.config, regular.Document)
 		if err != nil {
 			return recipe.Recipe{}, fmt.Errorf("--config: %w", err)
 		}

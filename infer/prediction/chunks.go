@@ -10,6 +10,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // ChunksDir is where the finished chunks of an output lie until it is whole.
@@ -138,15 +139,11 @@ func globQuote(path string) string {
 
 // verifyHead gives the metadata of an Arrow file if they are sound.
 func verifyHead(path string) (metadata, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	t, err := openTable(f, info.Size(), Arrow)
 	if err != nil {
 		return nil, err

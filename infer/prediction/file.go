@@ -18,6 +18,7 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction/encode"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // sidecar is FILE.meta.json: what a text file has no room for. The sum is of all the
@@ -32,7 +33,7 @@ func sidecarName(path string) string { return path + ".meta.json" }
 
 // readSidecar reads what lies beside a text file, if anything does.
 func readSidecar(path string) (s sidecar, err error) {
-	b, err := os.ReadFile(sidecarName(path))
+	b, err := regular.ReadFile(sidecarName(path), regular.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
 	}
@@ -156,7 +157,7 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 // verify holds a file that infer or merge wrote to its sums, and gives its metadata as far
 // as they were read.
 func verify(path string, format Format) (metadata, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -180,10 +181,6 @@ func verify(path string, format Format) (metadata, error) {
 		}
 		return s.Metadata, s.check(path, sum)
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	t, err := openTable(f, info.Size(), format)
 	if err != nil {
 		return nil, err
@@ -192,7 +189,7 @@ func verify(path string, format Format) (metadata, error) {
 }
 
 func looksLike(path string, format Format) bool {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return false
 	}
@@ -203,7 +200,7 @@ func looksLike(path string, format Format) bool {
 
 // mentions looks for a text in a file.
 func mentions(path, text string) bool {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return false
 	}
@@ -231,7 +228,7 @@ func touch(path string) error {
 // Options gives the options that the predictions in a file were made with, by
 // name: those of Identity. A file that is not there, or says nothing, has none.
 func Options(path string) map[string]string {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil
 	}
@@ -247,10 +244,8 @@ func Options(path string) map[string]string {
 			return nil
 		}
 		md = s.Metadata
-	} else if info, err := f.Stat(); err == nil {
-		if t, err := openTable(f, info.Size(), format); err == nil {
-			md = t.metadata()
-		}
+	} else if t, err := openTable(f, info.Size(), format); err == nil {
+		md = t.metadata()
 	}
 	var options map[string]string
 	if md.check() != nil || json.Unmarshal([]byte(md[keyOptions]), &options) != nil {

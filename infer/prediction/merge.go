@@ -2,6 +2,7 @@ package prediction
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // Merged is what Merge did.
@@ -142,18 +144,14 @@ type arrowFile struct {
 
 // openArrowFile opens a file that Output wrote, whose metadata must be sound.
 func openArrowFile(path string) (*arrowFile, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
+	if errors.Is(err, regular.ErrUnfit) {
+		err = formatf("%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = formatf("it is no regular file")
-	}
-	var a *arrowipc.File
-	if err == nil {
-		a, err = arrowipc.Open(f, info.Size())
-	}
+	a, err := arrowipc.Open(f, info.Size())
 	if err != nil {
 		f.Close()
 		return nil, damaged(err)

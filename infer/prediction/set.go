@@ -3,11 +3,12 @@ package prediction
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 )
 
@@ -34,19 +35,15 @@ func (s *Set) Len() int { return len(s.Truth) }
 // their place where there are none, and must equal them otherwise. A file that
 // is damaged is ErrFormat.
 func Read(path string, classes []string) (*Set, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
+	if errors.Is(err, regular.ErrUnfit) {
+		err = formatf("%w", err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = formatf("it is no regular file")
-	}
-	var format Format
-	if err == nil {
-		format, err = sniff(bufio.NewReaderSize(f, 1<<16))
-	}
+	format, err := sniff(bufio.NewReaderSize(f, 1<<16))
 	if err == nil {
 		_, err = f.Seek(0, io.SeekStart)
 	}
@@ -75,7 +72,10 @@ func ReadFrom(r io.Reader, classes []string) (*Set, error) {
 	if format.Text() {
 		return readText(b, format, metadata{}, classes)
 	}
-	all, err := io.ReadAll(b)
+	all, err := io.ReadAll(io.LimitReader(b, regular.Table+1))
+	if err == nil && len(all) > regular.Table {
+		err = fmt.Errorf("more than %d GiB come through the pipe", regular.Table>>30)
+	}
 	if err != nil {
 		return nil, err
 	}

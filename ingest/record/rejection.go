@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // Rejection is an image that was refused: a line of rejected.ndjson.
@@ -89,7 +90,7 @@ func CompareRejections(a, b Rejection) int {
 // ReadRejected reads the list of a dataset.
 func ReadRejected(out string) ([]Rejection, error) {
 	name := filepath.Join(out, RejectedName)
-	b, err := os.ReadFile(name)
+	b, err := regular.ReadFile(name, regular.Table)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

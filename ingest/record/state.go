@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
 )
@@ -65,7 +66,7 @@ type ShardFile struct {
 // Started reads what is being made; ok is false where nothing is.
 func (s *State) Started() (f Started, ok bool, err error) {
 	path := filepath.Join(s.Dir, planName)
-	b, err := os.ReadFile(path)
+	b, err := regular.ReadFile(path, regular.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, false, nil
 	}
@@ -124,7 +125,7 @@ func (s *State) Finish(r *Record) error {
 // Load gives the record of a unit, whatever lies in the place of its shards; ok
 // is false where there is none that can be read.
 func (s *State) Load(id Unit) (r *Record, ok bool) {
-	b, err := os.ReadFile(s.path(id))
+	b, err := regular.ReadFile(s.path(id), regular.Table)
 	if err != nil {
 		return nil, false
 	}
@@ -172,7 +173,7 @@ func (s *State) Kept() ([]Unit, error) {
 		if !strings.HasSuffix(e.Name(), End) {
 			continue
 		}
-		b, err := os.ReadFile(filepath.Join(s.Dir, e.Name()))
+		b, err := regular.ReadFile(filepath.Join(s.Dir, e.Name()), regular.Table)
 		if err != nil {
 			return nil, err
 		}

@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/pixel"
 )
@@ -348,7 +348,7 @@ func processorTime() time.Duration {
 // peakMemory is the most this process has had resident, in MiB; 0 where the
 // system does not say.
 func peakMemory() float64 {
-	status, err := os.ReadFile("/proc/self/status")
+	status, err := regular.ReadFile("/proc/self/status", regular.Document)
 	if err != nil {
 		return 0
 	}

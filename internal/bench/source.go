@@ -2,11 +2,11 @@ package bench
 
 import (
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
 )
 
@@ -50,15 +50,11 @@ func (p *Folder) Label(int) int64 { return -1 }
 
 // Read implements loader.Source.
 func (p *Folder) Read(i int, buf []byte) ([]byte, error) {
-	f, err := os.Open(p.paths[i])
+	f, info, err := regular.Open(p.paths[i])
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	if n := int(info.Size()); cap(buf) < n {
 		buf = make([]byte, n, n+n/4)
 	} else {

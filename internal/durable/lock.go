@@ -22,7 +22,7 @@ type Lock struct {
 // does not wait: if the lock is held the error matches ErrLocked. The file
 // stays after Unlock; removing it would let two holders in.
 func TryLock(path string) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}

@@ -18,59 +18,60 @@ const module = "github.com/synshard/synshard"
 // allowed lists, for each package, the packages of this module it may import.
 // Data flows down: a package never imports one that stands later on the road.
 var allowed = map[string][]string{
-	"wordnet":                 {},
+	"wordnet":                 {"internal/regular"},
 	"pixel":                   {},
 	"internal/arrowipc":       {},
 	"internal/durable":        {},
 	"internal/parquet":        {},
 	"internal/processors":     {},
+	"internal/regular":        {},
 	"internal/utf8name":       {},
 	"internal/layering":       {},
 	"internal/onnxpb":         {},
 	"internal/mat5":           {},
 	"internal/sample":         {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
-	"source":                  {"source/entry", "source/folder", "source/tarfile", "source/zipfile", "source/list", "source/columns"},
-	"source/entry":            {},
-	"source/folder":           {"source/entry"},
+	"source":                  {"source/entry", "source/folder", "source/tarfile", "source/zipfile", "source/list", "source/columns", "internal/regular"},
+	"source/entry":            {"internal/regular"},
+	"source/folder":           {"source/entry", "internal/regular"},
 	"source/tarfile":          {"source/entry"},
-	"source/zipfile":          {"source/entry"},
+	"source/zipfile":          {"source/entry", "internal/regular"},
 	"source/list":             {"source/entry"},
 	"source/columns":          {"source/entry", "internal/arrowipc", "internal/parquet"},
 	"model":                   {},
 	"model/describe":          {"model"},
 	"model/modeltest":         {"model"},
-	"model/onnx":              {"model", "internal/onnxpb"},
+	"model/onnx":              {"model", "internal/onnxpb", "internal/regular"},
 	"model/quantize":          {"model", "model/onnx", "internal/onnxpb"},
-	"model/weights":           {"model", "model/weights/pth"},
+	"model/weights":           {"model", "model/weights/pth", "internal/regular"},
 	"model/weights/pickle":    {"model"},
 	"model/weights/pth":       {"model", "model/weights/pickle"},
-	"shard":                   {"wordnet", "internal/arrowipc", "internal/durable", "internal/utf8name"},
-	"shard/check":             {"shard", "wordnet", "internal/durable", "internal/processors", "internal/utf8name"},
-	"shard/export":            {"shard", "internal/durable", "internal/utf8name", "internal/parquet"},
+	"shard":                   {"wordnet", "internal/arrowipc", "internal/durable", "internal/utf8name", "internal/regular"},
+	"shard/check":             {"shard", "wordnet", "internal/durable", "internal/processors", "internal/utf8name", "internal/regular"},
+	"shard/export":            {"shard", "internal/durable", "internal/utf8name", "internal/parquet", "internal/regular"},
 	"ingest/imagenet":         {"source", "shard", "internal/mat5"},
-	"ingest/record":           {"shard", "source/layout", "internal/durable"},
+	"ingest/record":           {"shard", "source/layout", "internal/durable", "internal/regular"},
 	"ingest":                  {"ingest/imagenet", "ingest/record", "source", "source/classlist", "source/layout", "shard", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/utf8name"},
-	"loader":                  {"shard", "pixel", "model", "internal/processors"},
+	"loader":                  {"shard", "pixel", "model", "internal/processors", "internal/regular"},
 	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/processors"},
 	"train/recipe":            {"model/weights"},
-	"train/checkpoint":        {"model", "model/weights", "train/runlog", "internal/durable"},
-	"train/runlog":            {"internal/durable"},
+	"train/checkpoint":        {"model", "model/weights", "train/runlog", "internal/durable", "internal/regular"},
+	"train/runlog":            {"internal/durable", "internal/regular"},
 	"train/tensorboard":       {"internal/durable"},
 	"train/cluster":           {"loader", "model", "train"},
 	"train/torch":             {"loader", "model", "train"},
 	"infer":                   {"source", "loader", "pixel", "model", "infer/prediction"},
-	"infer/prediction":        {"model", "infer/prediction/encode", "internal/arrowipc", "internal/durable", "internal/parquet", "internal/utf8name"},
+	"infer/prediction":        {"model", "infer/prediction/encode", "internal/arrowipc", "internal/durable", "internal/parquet", "internal/utf8name", "internal/regular"},
 	"infer/prediction/encode": {"internal/parquet"},
 	"infer/images":            {"source", "source/classlist", "source/layout", "internal/utf8name"},
 	"infer/ort":               {"loader", "model", "model/onnx", "infer"},
-	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "internal/durable"},
-	"internal/bench":          {"loader", "model", "pixel", "train"},
+	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "internal/durable", "internal/regular"},
+	"internal/bench":          {"loader", "model", "pixel", "train", "internal/regular"},
 	"internal/crash":          {},
 	"internal/native":         {},
 	"internal/ui":             {},
 	"cmd/synshard":            {"*"},
 
-	"source/classlist":         {"source/classlist/form"},
+	"source/classlist":         {"source/classlist/form", "internal/regular"},
 	"source/classlist/form":    {"source/classlist/literal"},
 	"source/classlist/literal": {},
 	"source/layout":            {"source", "source/classlist", "source/layout/labelfile", "source/layout/naming", "internal/utf8name"},
@@ -126,6 +127,7 @@ func TestLayering(t *testing.T) {
 		if p.Name != "main" {
 			checkCalls(t, p)
 		}
+		checkOpens(t, dir, p)
 	}
 	checkSizes(t, root, slices.Collect(maps.Keys(seen)))
 	for dir := range allowed {
@@ -168,6 +170,41 @@ func checkCalls(t *testing.T, p *build.Package) {
 				}
 			}
 		}
+	}
+}
+
+// opens are the calls that open files by name, and opening the packages that may
+// make them, which say why: all else reads by internal/regular, which waits for
+// no FIFO and knows limits, and writes by internal/durable.
+var opens = regexp.MustCompile(`\b(?:os\.(?:Open|OpenFile|OpenInRoot|OpenRoot|ReadFile|Create|CreateTemp|WriteFile|DirFS|CopyFS)|(?:unix|syscall)\.(?:Open|Openat|Creat)|ioutil\.\w+)\(`)
+
+var opening = map[string]string{
+	"internal/regular":  "opens what is read",
+	"internal/durable":  "creates files aside, takes locks, syncs directories",
+	"shard/export":      "creates the files of a folder aside, which it does not sync one by one",
+	"train/runlog":      "appends to a log",
+	"train/tensorboard": "appends to a log of its own",
+}
+
+func checkOpens(t *testing.T, dir string, p *build.Package) {
+	t.Helper()
+	found := false
+	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+		text, err := os.ReadFile(filepath.Join(p.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			code, _, _ := strings.Cut(line, "//")
+			if call := opens.FindString(code); call != "" {
+				if found = true; opening[dir] == "" {
+					t.Errorf("%s:%d: %s is not for this package: internal/regular opens what is read, internal/durable writes", filepath.Join(p.Dir, name), i+1, strings.TrimSuffix(call, "("))
+				}
+			}
+		}
+	}
+	if opening[dir] != "" && !found {
+		t.Errorf("%s opens no files, and has leave to", dir)
 	}
 }
 

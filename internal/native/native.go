@@ -95,6 +95,8 @@ func (k kind) named(from, path string) (string, error) {
 			return "", missing{fmt.Errorf("%s: no %s in directory %s (from %s); %s", k.what, k.names[0], path, from, k.mend)}
 		}
 		path = p
+	} else if !info.Mode().IsRegular() { // the loader would wait for a FIFO
+		return "", missing{fmt.Errorf("%s: library from %s: %s is not a regular file; %s", k.what, from, path, k.mend)}
 	}
 	return filepath.Abs(path) // dlopen searches the system for a name without a slash
 }

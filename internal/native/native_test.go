@@ -57,6 +57,9 @@ func TestOrder(t *testing.T) {
 	if _, err := s.ORT(filepath.Join(root, "absent.so")); !errors.Is(err, native.ErrMissing) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a flag that names nothing: %v", err)
 	}
+	if _, err := s.ORT("/dev/null"); !errors.Is(err, native.ErrMissing) || !strings.Contains(err.Error(), "/dev/null is not a regular file") {
+		t.Errorf("a flag that names a device: %v", err)
+	}
 }
 
 // A directory someone else filled runs no code by being the working directory,

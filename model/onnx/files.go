@@ -3,8 +3,6 @@ package onnx
 import (
 	"crypto/sha256"
 	"fmt"
-	"io"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/synshard/synshard/internal/onnxpb"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 )
 
@@ -61,7 +60,7 @@ func (m *Model) identity(path string, b []byte) (string, error) {
 	all := sha256.New()
 	fmt.Fprintf(all, "%x\n", own)
 	for _, name := range beside {
-		one, err := sumFile(name)
+		one, err := regular.SHA256(name)
 		if err != nil {
 			return "", fmt.Errorf("%s: external data: %w", path, err)
 		}
@@ -72,19 +71,6 @@ func (m *Model) identity(path string, b []byte) (string, error) {
 		fmt.Fprintf(all, "%q %s\n", filepath.ToSlash(rel), one)
 	}
 	return fmt.Sprintf("%x", all.Sum(nil)), nil
-}
-
-func sumFile(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
 // external lists the files that tensors anywhere in the model lie in, sorted.

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"strconv"
 
 	"github.com/synshard/synshard/internal/onnxpb"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 )
 
@@ -110,15 +110,11 @@ func (m *Model) readExternal(t *onnxpb.Tensor, n int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(p.path)
+	f, info, err := regular.Open(p.path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	if p.length >= 0 && p.length != n || p.offset > info.Size() || n > info.Size()-p.offset {
 		return nil, fmt.Errorf("%w: %d bytes at %d of %s, which has %d", model.ErrFormat, n, p.offset, p.path, info.Size())
 	}

@@ -3,21 +3,22 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"google.golang.org/protobuf/proto"
 
 	"github.com/synshard/synshard/internal/onnxpb"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 )
 
 const (
-	// maxFile is the most bytes that a protobuf message, and so an ONNX file,
+	// MaxFile is the most bytes that a protobuf message, and so an ONNX file,
 	// can have; what is larger keeps its weights in files beside it.
-	maxFile = math.MaxInt32
+	MaxFile = math.MaxInt32
 	// maxNesting bounds graphs within nodes within graphs, each of which is
 	// three messages deep.
 	maxNesting = 300
@@ -49,10 +50,10 @@ func ReadFile(path string) (*Model, error) {
 
 // read gives the file's bytes too.
 func read(path string) ([]byte, *Model, error) {
-	if info, err := os.Stat(path); err == nil && info.Size() > maxFile {
-		return nil, nil, fmt.Errorf("%s: %w: more than 2 GiB, which no ONNX file has", path, model.ErrFormat)
+	b, err := regular.ReadFile(path, MaxFile)
+	if errors.Is(err, regular.ErrUnfit) {
+		err = fmt.Errorf("%w: %w", err, model.ErrFormat)
 	}
-	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,7 +67,7 @@ func read(path string) ([]byte, *Model, error) {
 
 // Bytes is the model as a file holds it. The same model gives the same bytes.
 func (m *Model) Bytes() ([]byte, error) {
-	if size := proto.Size(m.pb); size > maxFile {
+	if size := proto.Size(m.pb); size > MaxFile {
 		return nil, fmt.Errorf("onnx: a model of %d bytes: a file can hold 2 GiB", size)
 	}
 	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m.pb)

@@ -66,7 +66,7 @@ func TestLimits(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "large.onnx")
 	f, err := os.Create(path)
 	if err == nil {
-		err = errors.Join(f.Truncate(maxFile+1), f.Close())
+		err = errors.Join(f.Truncate(MaxFile+1), f.Close())
 	}
 	if err != nil {
 		t.Skip(err)

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights/pth"
 )
@@ -63,15 +63,11 @@ func (t Taken) String() string {
 // ReadFile reads a file of weights by what is in it: safetensors (ours, timm's
 // or others') or torch.save's.
 func ReadFile(path string, o Options) (*File, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
 	out, err := read(f, info.Size(), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

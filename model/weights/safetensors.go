@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 )
 
@@ -125,15 +125,11 @@ func (e safetensorsEntry) length() (int64, error) {
 
 // ReadSafetensorsFile reads the file at path.
 func ReadSafetensorsFile(path string) ([]model.Tensor, map[string]string, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
-	}
 	tensors, meta, err := ReadSafetensors(f, info.Size())
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -32,7 +33,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := m.Splits["val"]
-	if info.IndexSHA256, err = shard.FileSHA256(filepath.Join(dir, "val", shard.IndexName)); err != nil {
+	if info.IndexSHA256, err = regular.SHA256(filepath.Join(dir, "val", shard.IndexName)); err != nil {
 		t.Fatal(err)
 	}
 	m.Splits["val"] = info

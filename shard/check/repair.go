@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -151,7 +152,7 @@ func (r *repair) write() error {
 		for i := range rows {
 			info.Bytes += rows[i].Length
 		}
-		before, _ := shard.FileSHA256(filepath.Join(r.dir, split, shard.IndexName)) // "" where it is missing
+		before, _ := regular.SHA256(filepath.Join(r.dir, split, shard.IndexName)) // "" where it is missing
 		sum, err := shard.WriteIndex(r.dir, split, rows)
 		if err != nil {
 			return err
@@ -173,11 +174,11 @@ func (r *repair) write() error {
 		}
 	}
 	path := filepath.Join(r.dir, shard.ManifestName)
-	before, _ := shard.FileSHA256(path)
+	before, _ := regular.SHA256(path)
 	if err := shard.WriteManifest(r.dir, m); err != nil {
 		return err
 	}
-	if after, err := shard.FileSHA256(path); err != nil || after != before {
+	if after, err := regular.SHA256(path); err != nil || after != before {
 		r.wrote = append(r.wrote, shard.ManifestName)
 		return err
 	}
@@ -188,7 +189,7 @@ func (r *repair) write() error {
 // only the manifest is lost, or else a new one from the rows.
 func (r *repair) classes(m *shard.Manifest) error {
 	path := filepath.Join(r.dir, shard.ClassesName)
-	if sum, err := shard.FileSHA256(path); err == nil && r.old.ClassesSHA256 == "" {
+	if sum, err := regular.SHA256(path); err == nil && r.old.ClassesSHA256 == "" {
 		if list, err := shard.ReadClasses(r.dir, sum); err == nil && r.agree(list) {
 			m.ClassesSHA256 = sum
 			return nil
@@ -248,7 +249,7 @@ func (r *repair) classesFromRows() ([]shard.Class, error) {
 }
 
 func countLines(path string) (n int64, err error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil
 	}

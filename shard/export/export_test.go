@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -214,7 +215,7 @@ func snapshot(t *testing.T, dir string) (list []string) {
 		if err != nil || e.IsDir() {
 			return err
 		}
-		sum, err := shard.FileSHA256(p)
+		sum, err := regular.SHA256(p)
 		list = append(list, p+" "+sum)
 		return err
 	})

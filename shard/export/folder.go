@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // folder writes files, and leaves alone those that are there with the right
@@ -51,7 +52,7 @@ func (e *exporter) folder(p Split) error {
 // mends what a power cut took.
 func putFile(file string, b []byte) error {
 	if info, err := os.Stat(file); err == nil && info.Size() == int64(len(b)) {
-		if old, err := os.ReadFile(file); err == nil && bytes.Equal(old, b) {
+		if old, err := regular.ReadFile(file, int64(len(b))); err == nil && bytes.Equal(old, b) {
 			return nil
 		}
 	}

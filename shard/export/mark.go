@@ -11,6 +11,7 @@ import (
 	"reflect"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -50,7 +51,7 @@ func newMark(splits []Split, o Options) mark {
 // is empty, or that of the same export, with the files that it has finished.
 func (m *mark) begin(out string) error {
 	var old mark
-	text, err := os.ReadFile(filepath.Join(out, markName))
+	text, err := regular.ReadFile(filepath.Join(out, markName), regular.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := wantEmpty(out); err != nil {
 			return err

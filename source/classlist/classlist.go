@@ -24,7 +24,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -34,6 +33,7 @@ import (
 	"sync"
 	"unicode"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/source/classlist/form"
 )
 
@@ -83,10 +83,6 @@ func (l *List) Len() int { return len(l.Names) }
 // Error is what is wrong with a list, and where.
 type Error = form.Error
 
-// maxBytes bounds a list's file: the longest one known, of all 82,115 noun
-// synsets with their glosses, has 10 MB.
-const maxBytes = 64 << 20
-
 // ErrNotDataset is for a Dataset function to say that a directory is none.
 var ErrNotDataset = errors.New("not a dataset")
 
@@ -128,17 +124,9 @@ func Read(path string, dataset Dataset) (*List, error) {
 }
 
 func readFile(path string) (*List, error) {
-	f, err := os.Open(path)
+	b, err := regular.ReadFile(path, regular.Document)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > maxBytes {
-		return nil, fmt.Errorf("%s: more than %d MiB, which no class list has", path, maxBytes>>20)
 	}
 	if filepath.Base(path) == "words.txt" {
 		list := filepath.Join(filepath.Dir(path), "wnids.txt")

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
-	"syscall"
 	"time"
+
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // File is a container's file, which is read in place.
@@ -22,27 +21,9 @@ type File interface {
 	Unchanged() error
 }
 
-// OpenRegular opens a regular file and nothing else: what a name leads to may
-// be a FIFO or a device, which would hang or never end.
-func OpenRegular(path string) (*os.File, os.FileInfo, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, nil, err
-	}
-	return f, info, nil
-}
-
 // ReadImage reads a file of its own. Whatever is wrong with it is its own.
 func ReadImage(path string, buf []byte) ([]byte, error) {
-	f, info, err := OpenRegular(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
@@ -128,17 +109,6 @@ func Twice(from, name string) error {
 		from += ": "
 	}
 	return fmt.Errorf("%s%s is there twice", from, name)
-}
-
-// KindOf names what is no regular file.
-func KindOf(m fs.FileMode) string {
-	switch {
-	case m&fs.ModeNamedPipe != 0:
-		return "a FIFO"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	}
-	return "a device"
 }
 
 // UnixNano is a time as an Entry has it.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/source/entry"
 )
 
@@ -181,7 +182,7 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 			out.below = append(out.below, next)
 		}
 	case !info.Mode().IsRegular():
-		out.skip(name, "not a regular file: "+entry.KindOf(info.Mode()), entry.ImageName(name))
+		out.skip(name, "not a regular file: "+regular.Kind(info.Mode()), entry.ImageName(name))
 	case link && !l.mayRead(p, name):
 		out.skip(name, "a link out of the folder to what is not called as an image is", entry.ImageName(name))
 	default:

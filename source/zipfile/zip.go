@@ -20,6 +20,7 @@ import (
 	"github.com/ulikunitz/xz"
 	"golang.org/x/text/encoding/charmap"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/source/entry"
 )
 
@@ -132,7 +133,7 @@ func (z *Zip) entryOf(h *zipHeader) (e entry.Entry, ok bool) {
 	case h.flags&1 != 0 || h.method == 99:
 		return out("encrypted", entry.ImageName(name))
 	case mode&^fs.ModeSymlink != 0:
-		return out("not a regular file: "+entry.KindOf(mode), entry.ImageName(name))
+		return out("not a regular file: "+regular.Kind(mode), entry.ImageName(name))
 	}
 	switch h.method {
 	case zipStored, zipDeflated, zipBzip2, zipZstd, zipXZ:

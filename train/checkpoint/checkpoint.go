@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train/runlog"
@@ -165,15 +166,14 @@ func Read(path string) (*Checkpoint, error) {
 	damaged := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, fmt.Errorf(format, args...))
 	}
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
+	if errors.Is(err, regular.ErrUnfit) {
+		return nil, damaged("%w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
 	tensors, meta, err := weights.ReadSafetensors(f, info.Size())
 	if err != nil {
 		return nil, damaged("%w", err)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
+	"golang.org/x/sys/unix"
 )
 
 // Name is the log's, in the run's directory.
@@ -103,7 +105,7 @@ func Open(dir string, steps int64, epochs int) (*Log, error) {
 	if err := trim(path, steps, epochs); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -149,7 +151,7 @@ type Record struct {
 // Each calls f with each whole line of the log and what it says; lines that
 // are not JSON (the torn end of a killed run) are passed over.
 func Each(path string, f func(line []byte, rec Record) error) error {
-	in, err := os.Open(path)
+	in, _, err := regular.Open(path)
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
