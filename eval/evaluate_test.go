@@ -12,6 +12,8 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/golden"
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -54,14 +56,8 @@ type evalGolden struct {
 
 func readEvalGolden(t *testing.T) (evalGolden, *prediction.Set) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/eval.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var g evalGolden
-	if err := json.Unmarshal(b, &g); err != nil {
-		t.Fatal(err)
-	}
+	golden.Read(t, "testdata/eval.json", &g)
 	p := &prediction.Set{Classes: g.Classes, K: g.K, Truth: g.Truth, Failed: make([]bool, len(g.Truth))}
 	for i, row := range g.Probabilities {
 		p.Paths = append(p.Paths, "ILSVRC2012_val_0000000"+string(rune('1'+i%9))+".JPEG")
@@ -76,18 +72,6 @@ func readEvalGolden(t *testing.T) (evalGolden, *prediction.Set) {
 		}
 	}
 	return g, p
-}
-
-func nouns(t *testing.T) *wordnet.Graph {
-	t.Helper()
-	g, err := wordnet.Open("/usr/share/wordnet")
-	if err != nil {
-		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("needs WordNet 3.0 (scripts/setup.sh): %v", err)
-	}
-	return g
 }
 
 func same(t *testing.T, what string, got, want float64) {
@@ -135,7 +119,7 @@ func TestEvaluate(t *testing.T) {
 
 func TestHierarchy(t *testing.T) {
 	g, p := readEvalGolden(t)
-	h, err := NewHierarchy(nouns(t), g.Classes)
+	h, err := NewHierarchy(nativetest.WordNet(t), g.Classes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,17 +149,17 @@ func TestHierarchy(t *testing.T) {
 			t.Errorf("depth %s: %+v, want %+v", depth, got, want)
 		}
 	}
-	if _, err := NewHierarchy(nouns(t), []string{"cat"}); err == nil || !strings.Contains(err.Error(), `"cat"`) {
+	if _, err := NewHierarchy(nativetest.WordNet(t), []string{"cat"}); err == nil || !strings.Contains(err.Error(), `"cat"`) {
 		t.Errorf("a class that is no synset: %v", err)
 	}
-	if _, err := NewHierarchy(nouns(t), []string{"n00000001"}); err == nil {
+	if _, err := NewHierarchy(nativetest.WordNet(t), []string{"n00000001"}); err == nil {
 		t.Error("a synset WordNet has not is placed in it")
 	}
 }
 
 func TestRollupAndBackoff(t *testing.T) {
 	g, p := readEvalGolden(t)
-	h, err := NewHierarchy(nouns(t), g.Classes)
+	h, err := NewHierarchy(nativetest.WordNet(t), g.Classes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +283,7 @@ func TestRestrictAndReal(t *testing.T) {
 	if err != nil || r.Undecided == 0 {
 		t.Errorf("%+v, %v: no row is undecided", r, err)
 	}
-	h, err := NewHierarchy(nouns(t), g.Classes)
+	h, err := NewHierarchy(nativetest.WordNet(t), g.Classes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +334,7 @@ func TestWriteReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := NewHierarchy(nouns(t), g.Classes)
+	h, err := NewHierarchy(nativetest.WordNet(t), g.Classes)
 	if err != nil {
 		t.Fatal(err)
 	}

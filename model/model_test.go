@@ -2,14 +2,14 @@ package model
 
 import (
 	"bytes"
-	"encoding/json"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
 func network(t testing.TB, name string, o Options) *Network {
@@ -23,20 +23,14 @@ func network(t testing.TB, name string, o Options) *Network {
 
 // TestStateDict holds names and shapes to torchvision's.
 func TestStateDict(t *testing.T) {
-	b, err := os.ReadFile("testdata/state_dicts.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var golden struct {
+	var truth struct {
 		Networks map[string]map[string][]int `json:"networks"`
 	}
-	if err := json.Unmarshal(b, &golden); err != nil {
-		t.Fatal(err)
-	}
-	if len(golden.Networks) == 0 {
+	golden.Read(t, "testdata/state_dicts.json", &truth)
+	if len(truth.Networks) == 0 {
 		t.Fatal("no networks in the golden data")
 	}
-	for name, want := range golden.Networks {
+	for name, want := range truth.Networks {
 		got := map[string][]int{}
 		for _, p := range network(t, name, Options{Aux: true, Dropout: -1}).Params() {
 			got[p.Name] = p.Shape

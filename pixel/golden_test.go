@@ -2,7 +2,6 @@ package pixel
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"image/png"
@@ -11,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
 func load(t testing.TB, parts ...string) []byte {
@@ -180,24 +181,22 @@ func TestDecodeOverWhite(t *testing.T) {
 }
 
 func TestEvalLikePillow(t *testing.T) {
-	var golden struct {
+	var truth struct {
 		Cases []struct {
 			Source, Interpolation, Want string
 			Resize, Size                int
 			Square                      bool
 		}
 	}
-	if err := json.Unmarshal(load(t, "resize", "cases.json"), &golden); err != nil {
-		t.Fatal(err)
-	}
-	if len(golden.Cases) < 40 {
-		t.Fatalf("%d cases", len(golden.Cases))
+	golden.Read(t, "testdata/resize/cases.json", &truth)
+	if len(truth.Cases) < 40 {
+		t.Fatalf("%d cases", len(truth.Cases))
 	}
 	eachKernel(t, func(t *testing.T) {
 		d := NewDecoder()
 		defer d.Close()
 		var sum float64
-		for _, c := range golden.Cases {
+		for _, c := range truth.Cases {
 			dst := make([]byte, c.Size*c.Size*3)
 			err := d.Eval(dst, load(t, "resize", c.Source), Eval{Size: c.Size, Resize: c.Resize, Interpolation: c.Interpolation, Square: c.Square})
 			if err != nil {
@@ -209,7 +208,7 @@ func TestEvalLikePillow(t *testing.T) {
 				t.Errorf("%+v: mean difference %.3f, largest %d", c, mean, most)
 			}
 		}
-		t.Logf("mean difference %.4f over %d cases", sum/float64(len(golden.Cases)), len(golden.Cases))
+		t.Logf("mean difference %.4f over %d cases", sum/float64(len(truth.Cases)), len(truth.Cases))
 	})
 }
 

@@ -1,12 +1,13 @@
 package pixel
 
 import (
-	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
 func testRNG(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 99)) }
@@ -78,8 +79,9 @@ func TestCropsLikeTorchvision(t *testing.T) {
 			Top, Left, Height, Width []float64
 		}
 	}
-	if err := json.Unmarshal(load(t, "crops.json"), &g); err != nil || len(g.Cases) == 0 {
-		t.Fatal(err)
+	golden.Read(t, "testdata/crops.json", &g)
+	if len(g.Cases) == 0 {
+		t.Fatal("no cases")
 	}
 	const n = 100000
 	for _, c := range g.Cases {

@@ -12,8 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-
-	"github.com/synshard/synshard/wordnet"
 )
 
 // fixtureClasses are real synsets: two cats, a fruit and a mountain.
@@ -176,16 +174,6 @@ func sorted(split string) []*Image {
 	images := fixtureImages(split)
 	slices.SortFunc(images, func(a, b *Image) int { return compareRows(split)(&a.Row, &b.Row) })
 	return images
-}
-
-// miniWordNet is a graph of the fixture's synsets: animals and not.
-func miniWordNet(t testing.TB) *wordnet.Graph {
-	t.Helper()
-	g, err := wordnet.Open("/usr/share/wordnet")
-	if err != nil {
-		t.Skip("needs WordNet 3.0 in /usr/share/wordnet (package wordnet-base)")
-	}
-	return g
 }
 
 // indexOf makes an index of rows, whose places are made up.

@@ -11,11 +11,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/wordnet"
 )
 
 func TestSelect(t *testing.T) {
-	g := miniWordNet(t)
+	g := nativetest.WordNet(t)
 	d := open(t, fixture(t))
 	const tabby, tiger, lemon, volcano = "n02123045", "n02129604", "n07749582", "n09472597"
 	for _, c := range []struct {
@@ -105,7 +106,7 @@ func TestJobs(t *testing.T) {
 }
 
 func TestSelectErrors(t *testing.T) {
-	g := miniWordNet(t)
+	g := nativetest.WordNet(t)
 	s, err := open(t, fixture(t)).Split("train")
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +165,7 @@ func viewedAt(v *View, i int) viewed { return viewed{v.Path(i), v.Synset(i), v.L
 func million(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
-	g := miniWordNet(tb)
+	g := nativetest.WordNet(tb)
 	var classes []Class
 	root, err := g.Resolve("animal")
 	if err != nil {
@@ -236,7 +237,7 @@ func writeThousand(tb testing.TB, file string, c Class) []Row {
 // and selecting a subtree after that.
 func BenchmarkMillion(b *testing.B) {
 	dir := million(b)
-	g := miniWordNet(b)
+	g := nativetest.WordNet(b)
 	b.Run("op=open", func(b *testing.B) {
 		for b.Loop() {
 			d, err := Open(dir)

@@ -7,7 +7,6 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -17,23 +16,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
 // TestArchivesOfOthers reads one tree as GNU tar, bsdtar, Python and Info-ZIP
 // pack it; scripts/golden/source_archives.py made the files.
 func TestArchivesOfOthers(t *testing.T) {
 	dir := filepath.Join("testdata", "archives")
-	b, err := os.ReadFile(filepath.Join(dir, "truth.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var truth struct {
 		Files, Links map[string]string
 		Holes        string
 	}
-	if err := json.Unmarshal(b, &truth); err != nil {
-		t.Fatal(err)
-	}
+	golden.Read(t, filepath.Join(dir, "truth.json"), &truth)
 	files, err := filepath.Glob(filepath.Join(dir, "*.*"))
 	if err != nil {
 		t.Fatal(err)

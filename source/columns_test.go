@@ -1,7 +1,6 @@
 package source
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,23 +8,19 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
 // TestColumnsOfOthers reads the same rows as pyarrow, Polars and DuckDB write
 // them; scripts/golden/source_columns.py made the files.
 func TestColumnsOfOthers(t *testing.T) {
 	dir := filepath.Join("testdata", "columns")
-	b, err := os.ReadFile(filepath.Join(dir, "truth.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var truth map[string]struct {
 		Columns []string
 		Names   bool
 	}
-	if err := json.Unmarshal(b, &truth); err != nil {
-		t.Fatal(err)
-	}
+	golden.Read(t, filepath.Join(dir, "truth.json"), &truth)
 	tail := string(make([]byte, 50))
 	images := []string{"one" + tail, "two" + tail, "", "four" + tail}
 	wnids := []string{"n01440764", "n01443537", "n01484850"}

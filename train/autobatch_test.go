@@ -10,22 +10,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
 )
 
-func thinNet(t *testing.T, classes int, aux bool) *model.Network {
-	t.Helper()
-	n, err := model.New("inception_v3", model.Options{Classes: classes, Aux: aux, Width: 0.03})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func TestLargestBatch(t *testing.T) {
 	o := testOptions(t, t.TempDir())
-	o.Network = thinNet(t, testClasses, false)
+	o.Network = modeltest.Network(t, "inception_v3", model.Options{Classes: testClasses, Width: 0.03})
 	o.Network.Input = 75
 	room := 0
 	o.NewEngine = func(cfg EngineConfig) (Engine, error) {

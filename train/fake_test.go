@@ -19,6 +19,7 @@ import (
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
@@ -241,10 +242,7 @@ func testOptions(t *testing.T, dir string) Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, err := model.New("inception_v3", model.Options{Classes: testClasses, Aux: true, Width: 0.03})
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := modeltest.Network(t, "inception_v3", model.Options{Classes: testClasses, Aux: true, Width: 0.03})
 	return Options{
 		Dir: dir, Recipe: rec, Network: net, Data: newData(23, 10, testClasses), Device: "cpu", Precision: "fp32",
 		Spec: model.Spec{Model: "inception_v3", InputSize: 299, Resize: 342, Interpolation: "bilinear",

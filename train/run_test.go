@@ -19,6 +19,7 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -414,10 +415,7 @@ func TestValidationStandsOnce(t *testing.T) {
 // before the first step.
 func TestNotExportable(t *testing.T) {
 	o := testOptions(t, t.TempDir())
-	net, err := model.New("alexnet", model.Options{Classes: testClasses, Width: 0.03})
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := modeltest.Network(t, "alexnet", model.Options{Classes: testClasses, Width: 0.03})
 	net.Input = 64
 	o.Network, o.Spec.Model, o.Spec.InputSize = net, "alexnet", 64
 	o.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("asked for an engine") }

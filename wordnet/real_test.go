@@ -14,10 +14,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
-// golden is what scripts/golden/wordnet_nltk.py computes.
-type golden struct {
+// figures is what scripts/golden/wordnet_nltk.py computes.
+type figures struct {
 	DataNounSHA256 string `json:"data_noun_sha256"`
 	Synsets        int
 	Edges          int
@@ -46,16 +48,10 @@ type golden struct {
 	}
 }
 
-func readGolden(t *testing.T) (*Graph, golden) {
+func readGolden(t *testing.T) (*Graph, figures) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/golden.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want golden
-	if err := json.Unmarshal(b, &want); err != nil {
-		t.Fatal(err)
-	}
+	var want figures
+	golden.Read(t, "testdata/golden.json", &want)
 	data, err := os.ReadFile(filepath.Join(realDir(t), "data.noun"))
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/onnxpb"
 )
 
@@ -36,14 +37,8 @@ type inferBed struct {
 // needORT is needEngine for ONNX Runtime.
 func needORT(t *testing.T) string {
 	t.Helper()
-	lib, err := (&app{}).findORT("")
-	if err != nil {
-		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip("needs ONNX Runtime (scripts/setup.sh)")
-	}
-	return lib
+	path, err := (&app{}).findORT("")
+	return nativetest.Need(t, path, err)
 }
 
 func newInferBed(t *testing.T) *inferBed {

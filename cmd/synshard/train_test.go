@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
@@ -109,13 +110,7 @@ func check(t *testing.T, err error) {
 func needEngine(t *testing.T) string {
 	t.Helper()
 	path, err := (&app{}).findTorch("")
-	if err != nil {
-		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	return path
+	return nativetest.Need(t, path, err)
 }
 
 // synshard starts the real program in a process of its own.
@@ -221,12 +216,8 @@ func TestTrainLearnsASelection(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains")
 	}
-	if _, err := (&app{}).findWordNet(""); err != nil {
-		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	dir, err := (&app{}).findWordNet("")
+	nativetest.Need(t, dir, err)
 	set := writeTrainSet(t, 16, 18)
 	out := filepath.Join(t.TempDir(), "run")
 	args := smallRun(t, set, out, "--exclude", "n02129604", "--epochs", "10", "--mixup", "0", "--ema", "0", "--lr", "0.02",

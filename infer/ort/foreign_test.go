@@ -1,7 +1,6 @@
 package ort
 
 import (
-	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -11,13 +10,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/synshard/synshard/internal/golden"
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 )
 
-// golden is what scripts/golden/infer_foreign.py wrote: what PIL, NumPy and
+// figures is what scripts/golden/infer_foreign.py wrote: what PIL, NumPy and
 // Python's ONNX Runtime make of the models and images beside it.
-type golden struct {
+type figures struct {
 	Images []string
 	Spec   model.Spec
 	Models map[string]struct {
@@ -26,16 +27,10 @@ type golden struct {
 	}
 }
 
-func readGolden(t testing.TB) (golden, []byte) {
+func readGolden(t testing.TB) (figures, []byte) {
 	t.Helper()
-	b, err := os.ReadFile("testdata/foreign.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var g golden
-	if err := json.Unmarshal(b, &g); err != nil {
-		t.Fatal(err)
-	}
+	var g figures
+	golden.Read(t, "testdata/foreign.json", &g)
 	d := pixel.NewDecoder()
 	defer d.Close()
 	s := g.Spec.InputSize
@@ -78,7 +73,7 @@ func compare(t *testing.T, what string, got []float32, want [][]float64) {
 // TestForeign holds models of every layout and kind that synshard did not
 // export to Python's pipeline.
 func TestForeign(t *testing.T) {
-	lib := native(t, "libonnxruntime.so")
+	lib := nativetest.ORT(t)
 	g, images := readGolden(t)
 	for name, want := range g.Models {
 		t.Run(name, func(t *testing.T) {
@@ -116,7 +111,7 @@ func TestForeign(t *testing.T) {
 }
 
 func TestForeignRefused(t *testing.T) {
-	lib := native(t, "libonnxruntime.so")
+	lib := nativetest.ORT(t)
 	g, _ := readGolden(t)
 	short, long, wide := g.Spec, g.Spec, g.Spec
 	short.Classes, long.Classes = short.Classes[:4], append([]string{"background"}, long.Classes...)

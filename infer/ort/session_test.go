@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
@@ -16,22 +17,6 @@ import (
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/torch"
 )
-
-// native gives a library set-up brings, or skips the test, saying which.
-func native(t testing.TB, name string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join("..", "..", "lib", name))
-	if err == nil {
-		_, err = os.Stat(path)
-	}
-	if err != nil {
-		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
-			t.Fatal(err)
-		}
-		t.Skipf("needs %s (scripts/setup.sh): %v", name, err)
-	}
-	return path
-}
 
 const classes = 8
 
@@ -47,10 +32,7 @@ func spec(input int) model.Spec {
 // export writes a narrow network as onnx.
 func export(t testing.TB, name string, settle func(*model.Network, []model.Tensor) []model.Tensor) (*model.Network, []model.Tensor, string) {
 	t.Helper()
-	n, err := model.New(name, model.Options{Classes: classes, Aux: true, Width: 0.125})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := modeltest.Network(t, name, model.Options{Classes: classes, Aux: true, Width: 0.125})
 	weights := modeltest.Fill(n)
 	if settle != nil {
 		weights = settle(n, weights)
@@ -70,7 +52,7 @@ func export(t testing.TB, name string, settle func(*model.Network, []model.Tenso
 // TestEqualsEngine holds every network's export, run by ONNX Runtime, to the
 // training engine on the same images.
 func TestEqualsEngine(t *testing.T) {
-	lib, shimPath := native(t, "libonnxruntime.so"), native(t, "libsynshard_torch.so")
+	lib, shimPath := nativetest.ORT(t), nativetest.Torch(t)
 	shim, err := torch.Open(shimPath)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +144,7 @@ func manyRuns(t *testing.T, s *Session, images []byte, want []float32) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	lib := native(t, "libonnxruntime.so")
+	lib := nativetest.ORT(t)
 	_, _, path := export(t, "inception_v3", nil)
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text.onnx")

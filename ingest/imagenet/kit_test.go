@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/internal/mat5"
 )
 
@@ -21,14 +22,8 @@ func TestMeta(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("testdata/meta_scipy.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var want []Synset
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
+	golden.Read(t, "testdata/meta_scipy.json", &want)
 	got, err := ReadMeta(b)
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"github.com/synshard/synshard/internal/bench"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/pixel"
 )
 
@@ -93,10 +94,7 @@ func TestBatchesWithoutImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, err := model.New("alexnet", model.Options{Classes: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	net := modeltest.Network(t, "alexnet", model.Options{Classes: 2})
 	b := bench.Loaded(t.Context(), src, net, 2, 1, nil)
 	defer b.Close()
 	_, err = bench.MeasureSteps(t.Context(), nil, bench.StepOptions{Batches: b, Network: net, Batch: 2, Steps: 1})

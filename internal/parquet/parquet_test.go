@@ -2,7 +2,6 @@ package parquet
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -16,24 +15,20 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/float16"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/golden"
 )
 
 // fixtures are files of every codec and several writers; golden.json is what
 // pyarrow reads in them: scripts/golden/parquet_columns.py.
-func fixtures(t testing.TB) (files []string, golden map[string][][]any) {
+func fixtures(t testing.TB) (files []string, truth map[string][][]any) {
 	t.Helper()
 	files, err := filepath.Glob("testdata/*.parquet")
 	if err != nil || len(files) < 9 {
 		t.Fatalf("%d fixtures: %v", len(files), err)
 	}
-	b, err := os.ReadFile("testdata/golden.json")
-	if err == nil {
-		err = json.Unmarshal(b, &golden)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files, golden
+	golden.Read(t, "testdata/golden.json", &truth)
+	return files, truth
 }
 
 func open(b []byte) (*File, error) { return Open(bytes.NewReader(b), int64(len(b))) }
@@ -87,7 +82,7 @@ func all(f *File, c Column) (out [][]any, err error) {
 }
 
 func TestValuesEqualPyarrows(t *testing.T) {
-	files, golden := fixtures(t)
+	files, truth := fixtures(t)
 	for _, name := range files {
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -104,7 +99,7 @@ func TestValuesEqualPyarrows(t *testing.T) {
 			if key == "image" {
 				key = strings.Join(c.Path, "/")
 			}
-			want, ok := golden[key]
+			want, ok := truth[key]
 			if !ok {
 				t.Errorf("%s: unexpected column %v", name, c.Path)
 				continue
@@ -117,8 +112,8 @@ func TestValuesEqualPyarrows(t *testing.T) {
 				t.Errorf("%s: %v (-pyarrow +here):\n%s", name, c.Path, diff)
 			}
 		}
-		if seen < len(golden)-1 { // polars and DuckDB have no half
-			t.Errorf("%s: %d columns of %d", name, seen, len(golden))
+		if seen < len(truth)-1 { // polars and DuckDB have no half
+			t.Errorf("%s: %d columns of %d", name, seen, len(truth))
 		}
 		if said, ok := f.Metadata("said"); strings.Contains(name, "zstd") && (!ok || said != "so") {
 			t.Errorf("%s: metadata said = %q, %v", name, said, ok)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 )
 
 // TestPrinciples holds the textbook figures.
@@ -31,7 +32,7 @@ func TestPrinciples(t *testing.T) {
 // TestSavings holds pairs worked out by hand from the paper's figures 5 to 7.
 func TestSavings(t *testing.T) {
 	all := map[string]Saving{}
-	for _, s := range Savings(network(t, "inception_v3", model.Options{Aux: true, Dropout: -1})) {
+	for _, s := range Savings(modeltest.Network(t, "inception_v3", model.Options{Aux: true, Dropout: -1})) {
 		key := s.First + "|" + s.Second
 		if _, twice := all[key]; twice {
 			t.Errorf("%s stands there twice", key)
@@ -53,7 +54,7 @@ func TestSavings(t *testing.T) {
 	if _, overlaps := all["Mixed_6b.branch7x7dbl_3.conv|Mixed_6b.branch7x7dbl_4.conv"]; overlaps {
 		t.Error("the middle of two pairs counts as a third")
 	}
-	if got := Savings(network(t, "alexnet", model.Options{Dropout: -1})); len(got) != 0 {
+	if got := Savings(modeltest.Network(t, "alexnet", model.Options{Dropout: -1})); len(got) != 0 {
 		t.Errorf("AlexNet has no factorised block, yet %+v", got)
 	}
 }
@@ -65,7 +66,7 @@ func TestReceptiveFields(t *testing.T) {
 		node  string
 		field int
 	}{"vgg16": {"features.30", 212}, "alexnet": {"features.10.pool", 195}} {
-		n := network(t, name, model.Options{Dropout: -1})
+		n := modeltest.Network(t, name, model.Options{Dropout: -1})
 		fields := ReceptiveFields(n)
 		found := false
 		for i, node := range n.Nodes {
@@ -85,7 +86,7 @@ func TestReceptiveFields(t *testing.T) {
 // TestKeptActivations counts AlexNet's by hand: what its layers read.
 func TestKeptActivations(t *testing.T) {
 	want := int64(3*224*224 + 64*55*55 + 64*27*27 + 192*27*27 + 192*13*13 + 384*13*13 + 2*256*13*13 + 9216 + 4096 + 4096)
-	if got := network(t, "alexnet", model.Options{Dropout: -1}).KeptActivations(); got != want {
+	if got := modeltest.Network(t, "alexnet", model.Options{Dropout: -1}).KeptActivations(); got != want {
 		t.Errorf("%d numbers, want %d", got, want)
 	}
 }
@@ -94,7 +95,7 @@ func TestKeptActivations(t *testing.T) {
 func TestSVG(t *testing.T) {
 	for _, name := range model.Names() {
 		var b bytes.Buffer
-		n := network(t, name, model.Options{Aux: true, Dropout: -1})
+		n := modeltest.Network(t, name, model.Options{Aux: true, Dropout: -1})
 		if err := WriteSVG(&b, n); err != nil {
 			t.Fatal(err)
 		}
@@ -124,14 +125,4 @@ func TestSVG(t *testing.T) {
 			t.Errorf("%s: %d boxes for %d nodes, %d of them with weights", name, boxes, len(n.Nodes), convs)
 		}
 	}
-}
-
-// network builds a network that is there.
-func network(t testing.TB, name string, o model.Options) *model.Network {
-	t.Helper()
-	n, err := model.New(name, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

@@ -9,10 +9,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 )
 
 func TestInfo(t *testing.T) {
-	n := network(t, "inception_v3", model.Options{Classes: 3, Aux: true, Width: 0.125})
+	n := modeltest.Network(t, "inception_v3", model.Options{Classes: 3, Aux: true, Width: 0.125})
 	var file bytes.Buffer
 	if err := Write(&file, n, n.Init(1), spec(3)); err != nil {
 		t.Fatal(err)
@@ -59,14 +60,4 @@ func spec(classes int) model.Spec {
 		s.Classes = append(s.Classes, "n0000000"+string(rune('0'+i)))
 	}
 	return s
-}
-
-// network builds a network that is there.
-func network(t testing.TB, name string, o model.Options) *model.Network {
-	t.Helper()
-	n, err := model.New(name, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

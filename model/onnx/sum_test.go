@@ -8,12 +8,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 )
 
 // exported is a small model as Write writes it.
 func exported(t testing.TB) []byte {
 	t.Helper()
-	n := network(t, "inception_v3", model.Options{Classes: 3, Width: 0.0625})
+	n := modeltest.Network(t, "inception_v3", model.Options{Classes: 3, Width: 0.0625})
 	var b bytes.Buffer
 	if err := Write(&b, n, n.Init(1), spec(3)); err != nil {
 		t.Fatal(err)

@@ -14,16 +14,14 @@ import (
 
 	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/model/onnx"
 )
 
 // smallONNX writes ResNet-50 for four classes as an ONNX model of random weights.
 func smallONNX(t testing.TB, name string) []byte {
 	t.Helper()
-	n, err := model.New(name, model.Options{Classes: 4, Dropout: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := modeltest.Network(t, name, model.Options{Classes: 4, Dropout: -1})
 	var weights []model.Tensor
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, p := range n.Params() {

@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/model"
 )
 
@@ -23,11 +23,7 @@ type values struct {
 // wrote with PyTorch, as people write them: what is taken, and its values.
 func TestCheckpoints(t *testing.T) {
 	dir := "testdata/checkpoints"
-	b, err := os.ReadFile(filepath.Join(dir, "cases.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var golden struct {
+	var truth struct {
 		Values map[string]map[string]values `json:"values"`
 		Cases  []struct {
 			File    string  `json:"file"`
@@ -37,13 +33,11 @@ func TestCheckpoints(t *testing.T) {
 			Taken   Taken   `json:"taken"`
 		} `json:"cases"`
 	}
-	if err := json.Unmarshal(b, &golden); err != nil {
-		t.Fatal(err)
+	golden.Read(t, filepath.Join(dir, "cases.json"), &truth)
+	if len(truth.Cases) < 35 {
+		t.Fatalf("%d cases", len(truth.Cases))
 	}
-	if len(golden.Cases) < 35 {
-		t.Fatalf("%d cases", len(golden.Cases))
-	}
-	for _, c := range golden.Cases {
+	for _, c := range truth.Cases {
 		name := c.File
 		if c.Options.EMA {
 			name += " ema"
@@ -66,7 +60,7 @@ func TestCheckpoints(t *testing.T) {
 			for _, x := range f.Tensors {
 				got[x.Name] = values{x.Shape, numbers(t, x)}
 			}
-			if diff := cmp.Diff(golden.Values[c.Expect], got, cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(truth.Values[c.Expect], got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("tensors (-want +got):\n%s", diff)
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 )
 
 // TestRename holds the names of torchvision's densenet121 of 2017 and of
@@ -31,7 +32,7 @@ func TestRename(t *testing.T) {
 			{tensor("features.0.weight", 64, 3, 3, 3), "features.0.weight", []int{64, 3, 3, 3}},
 		},
 	} {
-		n := network(t, architecture, model.Options{Dropout: -1})
+		n := modeltest.Network(t, architecture, model.Options{Dropout: -1})
 		for _, x := range c {
 			got := Rename(n, []model.Tensor{x.given})[0]
 			if diff := cmp.Diff(model.Tensor{Name: x.name, DType: "F32", Shape: x.shape}, got); diff != "" {
@@ -43,7 +44,7 @@ func TestRename(t *testing.T) {
 
 func TestGuessNetwork(t *testing.T) {
 	for _, name := range []string{"alexnet", "googlenet", "vgg16_bn"} {
-		n := network(t, name, model.Options{Classes: 7, Aux: false, Dropout: -1})
+		n := modeltest.Network(t, name, model.Options{Classes: 7, Aux: false, Dropout: -1})
 		var tensors []model.Tensor
 		for _, p := range n.Params() {
 			tensors = append(tensors, model.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape})

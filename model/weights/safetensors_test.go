@@ -50,13 +50,3 @@ func FuzzReadSafetensors(f *testing.F) {
 		}
 	})
 }
-
-// network builds a network that is there.
-func network(t testing.TB, name string, o model.Options) *model.Network {
-	t.Helper()
-	n, err := model.New(name, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}

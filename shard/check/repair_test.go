@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/shard"
-	"github.com/synshard/synshard/wordnet"
 )
 
 // TestRepair loses files and wants the same bytes back.
@@ -74,7 +74,7 @@ func TestRepair(t *testing.T) {
 func TestRepairClasses(t *testing.T) {
 	dir := fixture(t)
 	remove(t, dir, shard.ClassesName)
-	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{WordNet: openWordNet(t)})
+	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{WordNet: nativetest.WordNet(t)})
 	if err != nil || len(bad) > 0 || !slices.Contains(wrote, shard.ClassesName) {
 		t.Fatalf("wrote %v, problems %v, %v", wrote, bad, err)
 	}
@@ -140,14 +140,4 @@ func content(t *testing.T, dir string) (out struct {
 		}
 	}
 	return out
-}
-
-// openWordNet is WordNet, where the machine has it.
-func openWordNet(t testing.TB) *wordnet.Graph {
-	t.Helper()
-	g, err := wordnet.Open("/usr/share/wordnet")
-	if err != nil {
-		t.Skip("needs WordNet 3.0 in /usr/share/wordnet (package wordnet-base)")
-	}
-	return g
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -204,10 +205,7 @@ func TestImageNet(t *testing.T) {
 			t.Errorf("label %d is %s, want %s", label, got, want)
 		}
 	}
-	g, err := wordnet.Open("/usr/share/wordnet")
-	if err != nil {
-		t.Skip(err)
-	}
+	g := nativetest.WordNet(t)
 	for i, name := range l.Names {
 		id, err := wordnet.ParseID(name)
 		s, ok := g.Synset(id)

@@ -6,15 +6,12 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 )
 
 func thinNet(t *testing.T, classes int, aux bool) *model.Network {
 	t.Helper()
-	n, err := model.New("inception_v3", model.Options{Classes: classes, Aux: aux, Width: 0.03})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return modeltest.Network(t, "inception_v3", model.Options{Classes: classes, Aux: aux, Width: 0.03})
 }
 
 func TestAdaptHeadOfAnotherWidth(t *testing.T) {

@@ -1,12 +1,10 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // gathered is a launched group of this process and another of the test binary.
@@ -24,10 +23,6 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 		t.Skip("starts processes that train; not with -short")
 	}
 	s := shim(t)
-	lib, err := filepath.Abs(s.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +32,7 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 		t.Fatal(err)
 	}
 	c := exec.Command(self)
-	c.Env = append(os.Environ(), "SYNSHARD_TEST_FOLLOW="+strconv.Itoa(port), "SYNSHARD_TEST_LIB="+lib)
+	c.Env = append(os.Environ(), "SYNSHARD_TEST_FOLLOW="+strconv.Itoa(port), "SYNSHARD_TEST_LIB="+s.Path())
 	c.Stderr = os.Stderr
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -55,9 +50,9 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 func TestGather(t *testing.T) {
 	var stops atomic.Int32
 	m, c := gathered(t, func() { stops.Add(1) })
-	n := narrow(t)
+	n := traintest.Narrow(t)
 	for range 2 {
-		p, err := m.NewEngine(n, groupConfig())
+		p, err := m.NewEngine(n, traintest.GroupConfig())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,28 +60,13 @@ func TestGather(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range groupSteps {
-			found, err := p.Step(batch(4), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9})
-			if err != nil {
-				t.Fatal(err)
-			}
+			found := traintest.Step(t, p, traintest.Batch(4), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9})
 			if found.Exchange <= 0 || found.Exchange > time.Minute {
 				t.Errorf("step %d: gradients were %v on their way", i, found.Exchange)
 			}
 		}
-		own, err := p.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		other, err := p.rankState(1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range own {
-			if own[i].Name != other[i].Name || !bytes.Equal(own[i].Data, other[i].Data) {
-				t.Errorf("%s differs between the processes", own[i].Name)
-			}
-		}
-		b := batch(4)
+		sameOnBothRanks(t, p)
+		b := traintest.Batch(4)
 		b.Labels[3] = 8 // rank 1's
 		if _, err := p.Step(b, train.Step{LR: 0.01}); err == nil || !strings.Contains(err.Error(), "label 8") && !errors.Is(err, train.ErrPeerLost) {
 			t.Errorf("a label out of range on rank 1: %v", err)

@@ -1,12 +1,10 @@
 package cluster
 
 import (
-	"bytes"
 	"errors"
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +16,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // procs is an engine of two processes with the test binary as the second.
@@ -26,70 +25,40 @@ func procs(t *testing.T, cfg train.EngineConfig) *Procs {
 	if testing.Short() {
 		t.Skip("starts processes that train; not with -short")
 	}
-	s, n := shim(t), narrow(t)
-	lib, err := filepath.Abs(s.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, n := shim(t), traintest.Narrow(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p, err := NewProcs(s, n, cfg, 2, func() *exec.Cmd {
 		c := exec.Command(self)
-		c.Env, c.Stderr = append(os.Environ(), "SYNSHARD_TEST_SERVE="+lib), os.Stderr
+		c.Env, c.Stderr = append(os.Environ(), "SYNSHARD_TEST_SERVE="+s.Path()), os.Stderr
 		return c
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	if err := p.SetState(modeltest.Fill(n)); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return traintest.Filled(t, n, p, err)
 }
 
 // TestProcs holds two processes to one with the same global batch: weights with
 // batch norm frozen within 1e-5, evaluation to the image, and both processes'
 // weights to the bit.
 func TestProcs(t *testing.T) {
-	cfg := groupConfig()
+	cfg := traintest.GroupConfig()
 	p, one := procs(t, cfg), engine(t, cfg)
-	b := batch(4)
+	b := traintest.Batch(4)
 	b.Labels[3] = -1
 	for i := range groupSteps {
 		s := train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true}
-		got, err := p.Step(b, s)
-		if err != nil {
-			t.Fatal(err)
+		got, want := traintest.Step(t, p, b, s), traintest.Step(t, one, b, s)
+		if diff := cmp.Diff(want, got, traintest.Untimed, cmpopts.EquateApprox(1e-3, 1e-4)); diff != "" {
+			t.Errorf("step %d (-one process +two):\n%s", i, diff)
 		}
-		want, err := one.Step(b, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		untimed := cmpopts.IgnoreFields(train.Metrics{}, "Forward", "Backward", "Group", "Update", "Exchange")
-		if diff := cmp.Diff(want, got, untimed, cmpopts.EquateApprox(1e-3, 1e-4)); diff != "" || got.Counted != 3 {
-			t.Errorf("step %d of 3 labels (-one process +two):\n%s", i, diff)
+		if got.Counted != 3 {
+			t.Errorf("step %d counts %d labels of 3", i, got.Counted)
 		}
 	}
-	a, err := p.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other, err := p.rankState(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := one.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	a, want := sameOnBothRanks(t, p), traintest.State(t, one)
 	for i := range a {
-		if a[i].Name != other[i].Name || !bytes.Equal(a[i].Data, other[i].Data) {
-			t.Errorf("%s differs between the processes", a[i].Name)
-		}
-		if d := difference(t, want[i], a[i]); d > 1e-5 {
+		if d := modeltest.Difference(t, want[i], a[i]); !(d <= 1e-5) {
 			t.Errorf("%s: two processes and one differ by %g", a[i].Name, d)
 		}
 	}
@@ -103,29 +72,40 @@ func TestProcs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-3)); diff != "" || got.N != rows {
+		if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-3)); diff != "" {
 			t.Errorf("evaluation of %d (-one process +two):\n%s", rows, diff)
 		}
+		if got.N != rows {
+			t.Errorf("evaluation counts %d images of %d", got.N, rows)
+		}
 	}
+}
+
+// sameOnBothRanks gives rank 0's state, and wants rank 1's to be it to the bit.
+func sameOnBothRanks(t *testing.T, p *Procs) []model.Tensor {
+	t.Helper()
+	own := traintest.State(t, p)
+	other, err := p.rankState(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(modeltest.Sums(own), modeltest.Sums(other)); diff != "" {
+		t.Errorf("state (-rank 0 +rank 1):\n%s", diff)
+	}
+	return own
 }
 
 // TestGroupGradients holds gradients summed in buckets over two processes to
 // one process's: after a first step of plain SGD its momentum is the gradient.
 func TestGroupGradients(t *testing.T) {
-	cfg := groupConfig()
+	cfg := traintest.GroupConfig()
 	cfg.ClipNorm, cfg.WeightDecay = 0, 0
-	first := func(e train.Engine) map[string]model.Tensor {
-		if _, err := e.Step(batch(4), train.Step{LR: 1e-3, EMADecay: 0.9, FreezeBN: true}); err != nil {
-			t.Fatal(err)
-		}
-		state, err := e.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		out := map[string]model.Tensor{}
-		for _, x := range state {
+	first := func(e train.Engine) map[string][]float32 {
+		traintest.Step(t, e, traintest.Batch(4), train.Step{LR: 1e-3, EMADecay: 0.9, FreezeBN: true})
+		out := map[string][]float32{}
+		for _, x := range traintest.State(t, e) {
 			if name, ok := strings.CutPrefix(x.Name, "opt/mom/"); ok {
-				out[name] = x
+				out[name] = modeltest.Floats(t, x)
 			}
 		}
 		return out
@@ -134,14 +114,10 @@ func TestGroupGradients(t *testing.T) {
 	if len(want) < 190 || len(got) != len(want) {
 		t.Fatalf("%d gradients beside %d", len(got), len(want))
 	}
-	for name, w := range want {
-		x, err := w.Floats()
-		if err != nil {
-			t.Fatal(err)
-		}
-		y, err := got[name].Floats()
-		if err != nil || len(y) != len(x) {
-			t.Fatalf("%s: %d elements beside %d, %v", name, len(y), len(x), err)
+	for name, x := range want {
+		y := got[name]
+		if len(y) != len(x) {
+			t.Fatalf("%s: %d elements beside %d", name, len(y), len(x))
 		}
 		var off, size float64
 		for i := range x {
@@ -156,8 +132,8 @@ func TestGroupGradients(t *testing.T) {
 
 // TestProcsKilled kills a rank and expects the others to end in seconds.
 func TestProcsKilled(t *testing.T) {
-	p := procs(t, groupConfig())
-	b := batch(4)
+	p := procs(t, traintest.GroupConfig())
+	b := traintest.Batch(4)
 	if _, err := p.Step(b, train.Step{LR: 0.01}); err != nil {
 		t.Fatal(err)
 	}
@@ -179,8 +155,8 @@ func TestProcsKilled(t *testing.T) {
 // TestProcsRefuse expects what cannot be split to be refused at once, and a
 // rank that does not start to be an error in seconds.
 func TestProcsRefuse(t *testing.T) {
-	s, n := shim(t), narrow(t)
-	cfg := groupConfig()
+	s, n := shim(t), traintest.Narrow(t)
+	cfg := traintest.GroupConfig()
 	cfg.Batch = 3
 	if _, err := NewProcs(s, n, cfg, 2, nil); err == nil {
 		t.Error("a batch of 3 for 2 processes was taken")

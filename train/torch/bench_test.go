@@ -11,6 +11,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // BenchmarkStep measures whole steps of Inception-v3 at 299, auxiliary head,
@@ -19,11 +20,8 @@ func BenchmarkStep(b *testing.B) {
 	for _, precision := range []string{"fp32", "bf16"} {
 		for _, size := range []int{8, 16} {
 			b.Run(fmt.Sprintf("precision=%s/batch=%d", precision, size), func(b *testing.B) {
-				n, err := model.New("inception_v3", model.Options{Classes: 1000, Aux: true, Dropout: 0.5})
-				if err != nil {
-					b.Fatal(err)
-				}
-				cfg := config("rmsprop")
+				n := modeltest.Network(b, "inception_v3", model.Options{Classes: 1000, Aux: true, Dropout: 0.5})
+				cfg := traintest.Config("rmsprop")
 				cfg.Precision, cfg.Batch, cfg.EMA, cfg.Threads, cfg.ClipNorm = precision, size, true, runtime.GOMAXPROCS(0), 2
 				e, err := shim(b).New(n, cfg)
 				if err != nil {

@@ -1,11 +1,7 @@
 package torch
 
 import (
-	"bytes"
-	"encoding/json"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,82 +9,36 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/internal/golden"
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // shim opens the real library, or skips the test, saying what it needs.
 func shim(t testing.TB) *Shim {
 	t.Helper()
-	path := os.Getenv("SYNSHARD_TORCH_LIB")
-	if path == "" {
-		path = filepath.Join("..", "..", "lib", "libsynshard_torch.so")
-	}
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("SYNSHARD_TEST_NATIVE") != "" {
-			t.Fatalf("the training engine's library: %v", err)
-		}
-		t.Skipf("needs the training engine's library (scripts/setup.sh): %v", err)
-	}
-	s, err := Open(path)
+	s, err := Open(nativetest.Torch(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func config(optimizer string) train.EngineConfig {
-	half := [3]float64{0.5, 0.5, 0.5}
-	c := train.EngineConfig{Device: device(), Precision: "fp32", Threads: 2, Batch: 4, ChannelsLast: true, Optimizer: optimizer,
-		Momentum: 0.9, Decay: 0.9, Eps: 1, Beta1: 0.9, Beta2: 0.999, WeightDecay: 4e-5, LabelSmoothing: 0.1, BNMomentum: 0.1, Mean: half, Std: half}
-	switch optimizer {
-	case "sgd":
-		c.Nesterov = true
-	case "adamw":
-		c.Eps = 1e-8
-	}
-	return c
-}
-
-func narrow(t testing.TB) *model.Network {
-	t.Helper()
-	n, err := model.New("inception_v3", model.Options{Classes: 8, Aux: true, Width: 0.125})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 func engine(t testing.TB, cfg train.EngineConfig) *Engine {
 	t.Helper()
-	return engineOf(t, narrow(t), cfg)
+	return engineOf(t, traintest.Narrow(t), cfg)
 }
 
 func engineOf(t testing.TB, n *model.Network, cfg train.EngineConfig) *Engine {
 	t.Helper()
 	e, err := shim(t).New(n, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	if err := e.SetState(modeltest.Fill(n)); err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return traintest.Filled(t, n, e, err)
 }
 
-func batch(n int) *loader.Batch {
-	b := &loader.Batch{Images: modeltest.Images(n, 299), Size: 299, N: n}
-	for i := range n {
-		b.Labels = append(b.Labels, int64(i*2%8))
-		b.Rows = append(b.Rows, int64(i))
-	}
-	return b
-}
-
-type golden struct {
+type figures struct {
 	LogitsEval    [][]float64 `json:"logits_eval"`
 	AuxEval       [][]float64 `json:"aux_eval"`
 	LogitsSettled [][]float64 `json:"logits_settled"`
@@ -103,16 +53,10 @@ type golden struct {
 	Losses map[string][]float64 `json:"losses"`
 }
 
-func readGolden(t testing.TB) golden {
+func readGolden(t testing.TB) figures {
 	t.Helper()
-	b, err := os.ReadFile("testdata/golden_inception_v3.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var g golden
-	if err := json.Unmarshal(b, &g); err != nil {
-		t.Fatal(err)
-	}
+	var g figures
+	golden.Read(t, "testdata/golden_inception_v3.json", &g)
 	return g
 }
 
@@ -148,7 +92,7 @@ func TestForward(t *testing.T) {
 	g := readGolden(t)
 	inputs := normalised(modeltest.Images(4, 299), 299)
 	for _, layout := range []bool{true, false} {
-		cfg := config("rmsprop")
+		cfg := traintest.Config("rmsprop")
 		cfg.ChannelsLast = layout
 		e := engine(t, cfg)
 		out, err := e.Forward(inputs, 4, ForwardOptions{Aux: true})
@@ -168,7 +112,7 @@ func TestForward(t *testing.T) {
 
 // settleAndCompare lets the running statistics follow the images first, so
 // that images look different to the evaluated network.
-func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g golden) {
+func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g figures) {
 	t.Helper()
 	cfg.BNMomentum = 0.5
 	e := engine(t, cfg)
@@ -194,18 +138,18 @@ func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g 
 // TestGradients holds every parameter's gradient to torchvision's.
 func TestGradients(t *testing.T) {
 	g := readGolden(t)
-	e := engine(t, config("rmsprop"))
-	m, err := e.accumulate(batch(4))
+	e := engine(t, traintest.Config("rmsprop"))
+	m, err := e.accumulate(traintest.Batch(4))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := math.Abs(m.Loss - g.Loss); d > 1e-4 {
+	if d := math.Abs(m.Loss - g.Loss); !(d <= 1e-4) {
 		t.Errorf("loss %v, want %v", m.Loss, g.Loss)
 	}
 	gradientsNear(t, e, g)
 }
 
-func gradientsNear(t *testing.T, e *Engine, g golden) {
+func gradientsNear(t *testing.T, e *Engine, g figures) {
 	t.Helper()
 	if len(g.Gradients) < 190 {
 		t.Fatalf("golden data has %d gradients", len(g.Gradients))
@@ -239,16 +183,13 @@ func gradientsNear(t *testing.T, e *Engine, g golden) {
 func TestUpdates(t *testing.T) {
 	g := readGolden(t)
 	for kind, want := range g.Losses {
-		e := engine(t, config(kind))
+		e := engine(t, traintest.Config(kind))
 		lr := 0.005
 		if kind == "adamw" {
 			lr = 1e-4
 		}
 		for i, w := range want {
-			m, err := e.Step(batch(4), train.Step{Seed: uint64(i), LR: lr})
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := traintest.Step(t, e, traintest.Batch(4), train.Step{Seed: uint64(i), LR: lr})
 			if d := math.Abs(m.Loss - w); !(d <= 1e-3) {
 				t.Errorf("%s: loss of step %d is %v, want %v", kind, i+1, m.Loss, w)
 			}
@@ -260,43 +201,24 @@ func TestUpdates(t *testing.T) {
 // and expects the bits of an uninterrupted run.
 func TestStateContinues(t *testing.T) {
 	for _, kind := range optimizers {
-		cfg := config(kind)
+		cfg := traintest.Config(kind)
 		cfg.EMA, cfg.ClipNorm = true, 2
-		n, err := model.New("inception_v3", model.Options{Classes: 8, Aux: true, Width: 0.125, Dropout: 0.5})
-		if err != nil {
-			t.Fatal(err)
-		}
+		n := modeltest.Network(t, "inception_v3", model.Options{Classes: traintest.Classes, Aux: true, Width: 0.125, Dropout: 0.5})
 		run := func(e *Engine, from, to int) []model.Tensor {
 			for i := from; i < to; i++ {
-				if _, err := e.Step(batch(4), train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9}); err != nil {
-					t.Fatal(err)
-				}
+				traintest.Step(t, e, traintest.Batch(4), train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9})
 			}
-			state, err := e.State()
-			if err != nil {
-				t.Fatal(err)
-			}
-			return state
+			return traintest.State(t, e)
 		}
-		fresh := func(state []model.Tensor) *Engine {
-			e, err := shim(t).New(n, cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { e.Close() })
-			if err := e.SetState(state); err != nil {
-				t.Fatal(err)
-			}
-			return e
+		whole := run(engineOf(t, n, cfg), 0, 5)
+		resumed := engineOf(t, n, cfg)
+		if err := resumed.SetState(run(engineOf(t, n, cfg), 0, 3)); err != nil {
+			t.Fatal(err)
 		}
-		whole := run(fresh(modeltest.Fill(n)), 0, 5)
-		resumed := run(fresh(run(fresh(modeltest.Fill(n)), 0, 3)), 3, 5)
-		for i := range whole {
-			if whole[i].Name != resumed[i].Name || !slices.Equal(whole[i].Data, resumed[i].Data) {
-				t.Errorf("%s: %s differs after continuing", kind, whole[i].Name)
-			}
+		if diff := cmp.Diff(modeltest.Sums(whole), modeltest.Sums(run(resumed, 3, 5))); diff != "" {
+			t.Errorf("%s: state (-uninterrupted +continued):\n%s", kind, diff)
 		}
-		other := run(fresh(modeltest.Fill(n)), 0, 4)
+		other := run(engineOf(t, n, cfg), 0, 4)
 		if slices.Equal(other[0].Data, whole[0].Data) {
 			t.Errorf("%s: a fifth step changes nothing", kind)
 		}
@@ -305,8 +227,8 @@ func TestStateContinues(t *testing.T) {
 
 // TestEvaluate counts what the logits say.
 func TestEvaluate(t *testing.T) {
-	e := engine(t, config("sgd"))
-	b := batch(4)
+	e := engine(t, traintest.Config("sgd"))
+	b := traintest.Batch(4)
 	p, err := e.Predict(b, PredictOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -343,41 +265,30 @@ func TestEvaluate(t *testing.T) {
 // TestAccumulate expects a batch in two microbatches to give the gradients of the
 // whole when batch norm's statistics are frozen.
 func TestAccumulate(t *testing.T) {
-	cfg := config("sgd")
+	cfg := traintest.Config("sgd")
 	whole := engine(t, cfg)
 	cfg.Accumulate = 2
 	halves := engine(t, cfg)
 	step := train.Step{LR: 0.01, FreezeBN: true}
-	a, err := whole.Step(batch(4), step)
-	if err != nil {
-		t.Fatal(err)
+	a, b := traintest.Step(t, whole, traintest.Batch(4), step), traintest.Step(t, halves, traintest.Batch(4), step)
+	if diff := cmp.Diff(a, b, traintest.Untimed, cmpopts.EquateApprox(1e-3, 1e-4)); diff != "" {
+		t.Errorf("a step (-whole +in two):\n%s", diff)
 	}
-	b, err := halves.Step(batch(4), step)
-	if err != nil {
-		t.Fatal(err)
-	}
-	untimed := cmpopts.IgnoreFields(train.Metrics{}, "Forward", "Backward", "Group", "Update", "Exchange")
-	if diff := cmp.Diff(a, b, untimed, cmpopts.EquateApprox(1e-3, 1e-4)); diff != "" || b.Counted != 4 {
-		t.Errorf("%d labels (-whole +in two):\n%s", b.Counted, diff)
+	if b.Counted != 4 {
+		t.Errorf("%d labels counted of 4", b.Counted)
 	}
 }
 
 // TestBF16 holds bfloat16 to float32 within its own precision.
 func TestBF16(t *testing.T) {
-	cfg := config("rmsprop")
+	cfg := traintest.Config("rmsprop")
 	full := engine(t, cfg)
 	cfg.Precision = "bf16"
 	half := engine(t, cfg)
 	for i := range 3 {
-		a, err := full.Step(batch(4), train.Step{LR: 0.005})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := half.Step(batch(4), train.Step{LR: 0.005})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if math.Abs(a.Loss-b.Loss) > 0.05*a.Loss {
+		step := train.Step{LR: 0.005}
+		a, b := traintest.Step(t, full, traintest.Batch(4), step), traintest.Step(t, half, traintest.Batch(4), step)
+		if !(math.Abs(a.Loss-b.Loss) <= 0.05*a.Loss) {
 			t.Errorf("step %d: loss %v in bf16, %v in fp32", i, b.Loss, a.Loss)
 		}
 	}
@@ -386,7 +297,7 @@ func TestBF16(t *testing.T) {
 // TestMistakes expects every misuse to come back as a message.
 func TestMistakes(t *testing.T) {
 	s := shim(t)
-	n := narrow(t)
+	n := traintest.Narrow(t)
 	for _, c := range []struct {
 		name   string
 		change func(*train.EngineConfig)
@@ -399,7 +310,7 @@ func TestMistakes(t *testing.T) {
 		{"std", func(c *train.EngineConfig) { c.Std[1] = 0 }, "standard deviation"},
 		{"microbatches", func(c *train.EngineConfig) { c.Accumulate = 3 }, "3 microbatches"},
 	} {
-		cfg := config("sgd")
+		cfg := traintest.Config("sgd")
 		c.change(&cfg)
 		if e, err := s.New(n, cfg); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: engine %v, error %v", c.name, e, err)
@@ -407,11 +318,11 @@ func TestMistakes(t *testing.T) {
 	}
 	if cuda, err := s.CUDADevices(); err != nil || cuda > 0 {
 		t.Logf("%d CUDA devices, %v", cuda, err)
-	} else if _, err := s.New(n, func() train.EngineConfig { c := config("sgd"); c.Device = "cuda"; return c }()); err == nil || !strings.Contains(err.Error(), "CUDA") {
+	} else if _, err := s.New(n, func() train.EngineConfig { c := traintest.Config("sgd"); c.Device = "cuda"; return c }()); err == nil || !strings.Contains(err.Error(), "CUDA") {
 		t.Errorf("cuda without a card: %v", err)
 	}
-	e := engine(t, config("sgd"))
-	b := batch(2)
+	e := engine(t, traintest.Config("sgd"))
+	b := traintest.Batch(2)
 	b.Labels[1] = 8
 	if _, err := e.Step(b, train.Step{}); err == nil || !strings.Contains(err.Error(), "label 8") {
 		t.Errorf("label out of range: %v", err)
@@ -427,28 +338,17 @@ func TestMistakes(t *testing.T) {
 // TestRefusedStepChangesNothing: a step that is refused before it begins, the
 // engine's first or a later one, leaves the whole state as it was.
 func TestRefusedStepChangesNothing(t *testing.T) {
-	e := engine(t, config("sgd"))
+	e := engine(t, traintest.Config("sgd"))
 	for i := range 2 {
-		before, err := e.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		bad := batch(4)
+		before := modeltest.Sums(traintest.State(t, e))
+		bad := traintest.Batch(4)
 		bad.Labels[1] = 8
 		if _, err := e.Step(bad, train.Step{LR: 0.01}); err == nil || !strings.Contains(err.Error(), "label 8") {
 			t.Fatalf("a label out of range: %v", err)
 		}
-		after, err := e.State()
-		if err != nil {
-			t.Fatal(err)
+		if diff := cmp.Diff(before, modeltest.Sums(traintest.State(t, e))); diff != "" {
+			t.Fatalf("state after %d steps (-before +after a refused one):\n%s", i, diff)
 		}
-		for j := range before {
-			if !bytes.Equal(before[j].Data, after[j].Data) {
-				t.Fatalf("after %d steps a refused one changed %s", i, before[j].Name)
-			}
-		}
-		if _, err := e.Step(batch(4), train.Step{LR: 0.01}); err != nil {
-			t.Fatal(err)
-		}
+		traintest.Step(t, e, traintest.Batch(4), train.Step{LR: 0.01})
 	}
 }

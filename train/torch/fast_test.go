@@ -1,32 +1,36 @@
 package torch
 
 import (
-	"encoding/binary"
 	"math"
 	"strings"
 	"testing"
 
-	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/train"
-)
+	"github.com/google/go-cmp/cmp"
 
-func values(t model.Tensor) []float32 {
-	out := make([]float32, len(t.Data)/4)
-	for i := range out {
-		out[i] = math.Float32frombits(binary.LittleEndian.Uint32(t.Data[4*i:]))
-	}
-	return out
-}
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
+)
 
 // wide is a network whose channels come in eights, which the GPU's kernels take
 // 16 bytes at a time, with dropout.
 func wide(t testing.TB) *model.Network {
 	t.Helper()
-	n, err := model.New("inception_v3", model.Options{Classes: 8, Aux: true, Width: 0.5, Dropout: 0.5})
-	if err != nil {
-		t.Fatal(err)
+	return modeltest.Network(t, "inception_v3", model.Options{Classes: traintest.Classes, Aux: true, Width: 0.5, Dropout: 0.5})
+}
+
+// besidePlain takes one step on both paths. The loss may differ by so much, the
+// gradients' norm by such a share.
+func besidePlain(t *testing.T, plain, fast *Engine, s train.Step, loss, norm float64) {
+	t.Helper()
+	a, b := traintest.Step(t, plain, traintest.Batch(4), s), traintest.Step(t, fast, traintest.Batch(4), s)
+	if d := math.Abs(a.Loss - b.Loss); !(d <= loss) {
+		t.Errorf("step %d: loss %v, plain %v", s.Seed, b.Loss, a.Loss)
 	}
-	return n
+	if d := math.Abs(a.GradNorm - b.GradNorm); !(d <= norm*a.GradNorm) {
+		t.Errorf("step %d: norm %v, plain %v", s.Seed, b.GradNorm, a.GradNorm)
+	}
 }
 
 // TestFastPaths holds each fast or sparing path to the plain one: losses,
@@ -38,56 +42,35 @@ func TestFastPaths(t *testing.T) {
 		change              func(*train.EngineConfig)
 		loss, norm, weights float64 // tolerances; norm and weights are relative
 	}{
-		{"fused", narrow, func(c *train.EngineConfig) { c.Unfused = false }, 1e-3, 1e-3, 1e-3},
-		{"fused on one thread", narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Threads = 1 }, 1e-3, 1e-3, 1e-3},
-		{"fused without channels_last, which does not apply", narrow, func(c *train.EngineConfig) { c.Unfused = false; c.ChannelsLast = false }, 1e-3, 1e-3, 1e-3},
-		{"recomputed", narrow, func(c *train.EngineConfig) { c.Recompute = true }, 1e-6, 1e-5, 1e-6},
-		{"fused and recomputed", narrow, func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 1e-3, 1e-3, 1e-3},
-		{"fused in bf16", narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.05, 0.3, 0.05},
+		{"fused", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false }, 1e-3, 1e-3, 1e-3},
+		{"fused on one thread", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Threads = 1 }, 1e-3, 1e-3, 1e-3},
+		{"fused without channels_last, which does not apply", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false; c.ChannelsLast = false }, 1e-3, 1e-3, 1e-3},
+		{"recomputed", traintest.Narrow, func(c *train.EngineConfig) { c.Recompute = true }, 1e-6, 1e-5, 1e-6},
+		{"fused and recomputed", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 1e-3, 1e-3, 1e-3},
+		{"fused in bf16", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.05, 0.3, 0.05},
 		{"fused, wide", wide, func(c *train.EngineConfig) { c.Unfused = false }, 1e-3, 1e-3, 1e-3},
 		{"fused, wide, in bf16", wide, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.2, 0.3, 0.05},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			cfg := config("rmsprop")
+			cfg := traintest.Config("rmsprop")
 			cfg.Unfused = true
 			plain := engineOf(t, c.network(t), cfg)
 			c.change(&cfg)
 			fast := engineOf(t, c.network(t), cfg)
 			for i := range 3 {
-				s := train.Step{Seed: uint64(i), LR: 0.005}
-				a, err := plain.Step(batch(4), s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := fast.Step(batch(4), s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if d := math.Abs(a.Loss - b.Loss); !(d <= c.loss) {
-					t.Errorf("step %d: loss %v, plain %v", i, b.Loss, a.Loss)
-				}
-				if d := math.Abs(a.GradNorm - b.GradNorm); !(d <= c.norm*a.GradNorm) {
-					t.Errorf("step %d: norm %v, plain %v", i, b.GradNorm, a.GradNorm)
-				}
+				besidePlain(t, plain, fast, train.Step{Seed: uint64(i), LR: 0.005}, c.loss, c.norm)
 			}
-			a, err := plain.State()
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := fast.State()
-			if err != nil {
-				t.Fatal(err)
-			}
+			a, b := traintest.State(t, plain), traintest.State(t, fast)
 			worst, where := 0.0, ""
 			for i := range a {
 				if strings.HasPrefix(a[i].Name, "opt/") { // a gradient's last bits turn where a ReLU's input is near 0
 					continue
 				}
-				x, scale := values(a[i]), 1e-3
-				for _, v := range x {
+				scale := 1e-3
+				for _, v := range modeltest.Floats(t, a[i]) {
 					scale = max(scale, math.Abs(float64(v)))
 				}
-				if d := difference(t, a[i], b[i]) / scale; d > worst {
+				if d := modeltest.Difference(t, a[i], b[i]) / scale; !(d <= worst) {
 					worst, where = d, a[i].Name
 				}
 			}
@@ -107,35 +90,23 @@ func TestRecordedSteps(t *testing.T) {
 	}
 	for _, precision := range []string{"fp32", "bf16", "fp16"} {
 		for _, optimizer := range []string{"rmsprop", "sgd", "adamw"} {
-			cfg := config(optimizer)
-			cfg.Device, cfg.Precision, cfg.EMA, cfg.ClipNorm, cfg.Unfused = "cuda", precision, true, 2, true
-			plain := engineOf(t, wide(t), cfg)
-			cfg.Unfused = false
-			fast := engineOf(t, wide(t), cfg)
-			for i := range 10 {
-				s := train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9}
-				a, err := plain.Step(batch(4), s)
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := fast.Step(batch(4), s)
-				if err != nil {
-					t.Fatal(err)
-				}
+			t.Run(precision+" "+optimizer, func(t *testing.T) {
 				tolerance := 2e-3
 				if precision != "fp32" {
 					tolerance = 0.05
 				}
-				if d := math.Abs(a.Loss - b.Loss); !(d <= tolerance) {
-					t.Errorf("%s, %s, step %d: loss %v, plain %v", precision, optimizer, i, b.Loss, a.Loss)
+				cfg := traintest.Config(optimizer)
+				cfg.Device, cfg.Precision, cfg.EMA, cfg.ClipNorm, cfg.Unfused = "cuda", precision, true, 2, true
+				plain := engineOf(t, wide(t), cfg)
+				cfg.Unfused = false
+				fast := engineOf(t, wide(t), cfg)
+				for i := range 10 {
+					besidePlain(t, plain, fast, train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9}, tolerance, 5*tolerance)
 				}
-				if d := math.Abs(a.GradNorm - b.GradNorm); !(d <= 5*tolerance*a.GradNorm) {
-					t.Errorf("%s, %s, step %d: norm %v, plain %v", precision, optimizer, i, b.GradNorm, a.GradNorm)
+				if note := fast.Note(); !strings.Contains(note, "recorded steps") {
+					t.Error(note)
 				}
-			}
-			if note := fast.Note(); !strings.Contains(note, "recorded steps") {
-				t.Errorf("%s, %s: %s", precision, optimizer, note)
-			}
+			})
 		}
 	}
 }
@@ -143,12 +114,10 @@ func TestRecordedSteps(t *testing.T) {
 // TestRecomputeSavesMemory compares the most memory a step takes.
 func TestRecomputeSavesMemory(t *testing.T) {
 	peak := func(recompute bool) int64 {
-		cfg := config("sgd")
+		cfg := traintest.Config("sgd")
 		cfg.Recompute = recompute
 		e := engine(t, cfg)
-		if _, err := e.Step(batch(4), train.Step{LR: 0.01}); err != nil {
-			t.Fatal(err)
-		}
+		traintest.Step(t, e, traintest.Batch(4), train.Step{LR: 0.01})
 		_, p, err := e.Memory()
 		if err != nil {
 			t.Fatal(err)
@@ -165,26 +134,17 @@ func TestRecomputeSavesMemory(t *testing.T) {
 // TestFailedStepLeavesState breaks a step off half way and expects the state
 // of before.
 func TestFailedStepLeavesState(t *testing.T) {
-	cfg := config("sgd")
+	cfg := traintest.Config("sgd")
 	cfg.Accumulate = 2
 	e := engine(t, cfg)
-	before, err := e.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := batch(4)
+	before := modeltest.Sums(traintest.State(t, e))
+	b := traintest.Batch(4)
 	b.Labels[3] = 8 // found in the second half
 	if _, err := e.Step(b, train.Step{LR: 0.1}); err == nil {
 		t.Fatal("a label out of range was taken")
 	}
-	after, err := e.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range before {
-		if d := difference(t, before[i], after[i]); d != 0 {
-			t.Fatalf("%s changed by %g in a step that failed", before[i].Name, d)
-		}
+	if diff := cmp.Diff(before, modeltest.Sums(traintest.State(t, e))); diff != "" {
+		t.Fatalf("state (-before +after a step that failed):\n%s", diff)
 	}
 	b.Labels[3] = 6
 	if _, err := e.Step(b, train.Step{LR: 0.1}); err != nil {
@@ -198,14 +158,11 @@ func TestHalf(t *testing.T) {
 	var overflows [2]int
 	var loss [2]float64 // of the first step that made an update
 	for path, unfused := range []bool{true, false} {
-		cfg := config("sgd")
+		cfg := traintest.Config("sgd")
 		cfg.Precision, cfg.Unfused = "fp16", unfused
 		e := engine(t, cfg)
 		for i := range 10 {
-			m, err := e.Step(batch(2), train.Step{LR: 0.005})
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := traintest.Step(t, e, traintest.Batch(2), train.Step{LR: 0.005})
 			switch {
 			case m.Overflow && i != overflows[path]:
 				t.Errorf("unfused %v: step %d overflowed after others had not", unfused, i)

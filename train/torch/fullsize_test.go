@@ -1,17 +1,18 @@
 package torch
 
 import (
-	"encoding/json"
 	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // TestFullSize holds the whole Inception-v3 with 1000 classes to torchvision's:
@@ -29,20 +30,11 @@ func TestFullSize(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var g golden
-	if err := json.Unmarshal(b, &g); err != nil {
-		t.Fatal(err)
-	}
-	n, err := model.New("inception_v3", model.Options{Classes: 1000, Aux: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var g figures
+	golden.Read(t, path, &g)
+	n := modeltest.Network(t, "inception_v3", model.Options{Classes: 1000, Aux: true})
 	fresh := func(optimizer string) *Engine {
-		e, err := s.New(n, config(optimizer))
+		e, err := s.New(n, traintest.Config(optimizer))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,10 +53,7 @@ func TestFullSize(t *testing.T) {
 		}
 		worst := 0.0
 		for i, w := range want {
-			m, err := e.Step(fullBatch(), train.Step{Seed: uint64(i), LR: lr})
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := traintest.Step(t, e, fullBatch(), train.Step{Seed: uint64(i), LR: lr})
 			if d := math.Abs(m.Loss - w); !(d <= 1e-3) {
 				t.Errorf("%s: loss of step %d is %v, want %v", kind, i+1, m.Loss, w)
 			} else {
@@ -78,14 +67,14 @@ func TestFullSize(t *testing.T) {
 
 // fullBatch has the generator's labels: twice the place, below 1000.
 func fullBatch() *loader.Batch {
-	b := batch(4)
+	b := traintest.Batch(4)
 	for i := range b.Labels {
 		b.Labels[i] = int64(2 * i)
 	}
 	return b
 }
 
-func fullForward(t *testing.T, fresh func(string) *Engine, g golden) {
+func fullForward(t *testing.T, fresh func(string) *Engine, g figures) {
 	e := fresh("sgd")
 	defer e.Close()
 	inputs := normalised(modeltest.Images(4, 299), 299)
@@ -103,14 +92,14 @@ func fullForward(t *testing.T, fresh func(string) *Engine, g golden) {
 	}
 }
 
-func fullGradients(t *testing.T, fresh func(string) *Engine, g golden) {
+func fullGradients(t *testing.T, fresh func(string) *Engine, g figures) {
 	e := fresh("sgd")
 	defer e.Close()
 	m, err := e.accumulate(fullBatch())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := math.Abs(m.Loss - g.Loss); d > 1e-4 {
+	if d := math.Abs(m.Loss - g.Loss); !(d <= 1e-4) {
 		t.Errorf("loss %v, want %v", m.Loss, g.Loss)
 	}
 	gradientsNear(t, e, g)

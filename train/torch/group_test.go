@@ -3,21 +3,22 @@ package torch
 import (
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 const groupSteps = 3
@@ -39,23 +40,17 @@ func TestMain(m *testing.M) {
 
 // share is a rank's half of a batch of 4, whose last row is padding.
 func share(rank int) *loader.Batch {
-	b := batch(4)
+	b := traintest.Batch(4)
 	b.Labels[3] = -1
 	image := 299 * 299 * 3
 	b.Images, b.Labels, b.N = b.Images[rank*2*image:(rank+1)*2*image], b.Labels[rank*2:rank*2+2], 2
 	return b
 }
 
-func groupConfig() train.EngineConfig {
-	cfg := config("sgd")
-	cfg.Threads, cfg.ClipNorm, cfg.EMA = 1, 1, true
-	return cfg
-}
-
 // groupProcess trains as one rank and saves its state. With out "die" it goes
 // away after its first step without a word.
 func groupProcess(rank, port, out string, freeze bool) error {
-	cfg := groupConfig()
+	cfg := traintest.GroupConfig()
 	cfg.Batch = 2
 	cfg.Group = train.Group{World: 2, MasterAddr: "127.0.0.1", Timeout: 2 * time.Minute}
 	var err error
@@ -69,7 +64,7 @@ func groupProcess(rank, port, out string, freeze bool) error {
 	if err != nil {
 		return err
 	}
-	n, err := model.New("inception_v3", model.Options{Classes: 8, Aux: true, Width: 0.125}) // as narrow
+	n, err := model.New("inception_v3", traintest.NarrowOptions)
 	if err != nil {
 		return err
 	}
@@ -109,10 +104,7 @@ func groupProcess(rank, port, out string, freeze bool) error {
 // group starts two processes and gives them.
 func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	t.Helper()
-	lib, err := filepath.Abs(shim(t).Path())
-	if err != nil {
-		t.Fatal(err)
-	}
+	lib := shim(t).Path()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -140,24 +132,6 @@ func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	return cmds
 }
 
-func readState(t *testing.T, path string) []model.Tensor {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, _, err := weights.ReadSafetensors(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return state
-}
-
 // TestGroup trains in two processes. Their weights must be the same to the bit,
 // and with batch norm frozen those of one process with the whole batch.
 func TestGroup(t *testing.T) {
@@ -172,33 +146,28 @@ func TestGroup(t *testing.T) {
 				t.Fatalf("rank %d: %v", rank, err)
 			}
 		}
-		a, b := readState(t, outs[0]), readState(t, outs[1])
-		for i := range a {
-			if a[i].Name != b[i].Name || !slices.Equal(a[i].Data, b[i].Data) {
-				t.Fatalf("frozen %v: %s differs between the processes", freeze, a[i].Name)
+		var states [2][]model.Tensor
+		for rank, path := range outs {
+			var err error
+			if states[rank], _, err = weights.ReadSafetensorsFile(path); err != nil {
+				t.Fatal(err)
 			}
+		}
+		if diff := cmp.Diff(modeltest.Sums(states[0]), modeltest.Sums(states[1])); diff != "" {
+			t.Fatalf("frozen %v: state (-rank 0 +rank 1):\n%s", freeze, diff)
 		}
 		if !freeze {
 			continue
 		}
-		e := engine(t, groupConfig())
-		whole := batch(4)
+		e := engine(t, traintest.GroupConfig())
+		whole := traintest.Batch(4)
 		whole.Labels[3] = -1
 		for i := range groupSteps {
-			if _, err := e.Step(whole, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true}); err != nil {
-				t.Fatal(err)
-			}
+			traintest.Step(t, e, whole, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true})
 		}
-		want, err := e.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		byName := map[string]model.Tensor{}
-		for _, w := range a {
-			byName[w.Name] = w
-		}
-		for _, w := range want {
-			if d := difference(t, w, byName[w.Name]); d > 1e-5 {
+		two := model.ByName(states[0])
+		for _, w := range traintest.State(t, e) {
+			if d := modeltest.Difference(t, w, two[w.Name]); !(d <= 1e-5) {
 				t.Errorf("%s: two processes and one differ by %g", w.Name, d)
 			}
 		}
@@ -222,21 +191,4 @@ func TestLostPeer(t *testing.T) {
 	if took := time.Since(gone); took > 30*time.Second {
 		t.Errorf("the process left behind took %v to notice", took)
 	}
-}
-
-// difference is the greatest between two tensors.
-func difference(t *testing.T, a, b model.Tensor) float64 {
-	t.Helper()
-	x, y := values(a), values(b)
-	if len(x) != len(y) || len(x) == 0 {
-		t.Fatalf("%s: %d values beside %d", a.Name, len(x), len(y))
-	}
-	worst := 0.0
-	for i := range x {
-		d := math.Abs(float64(x[i]) - float64(y[i]))
-		if !(d <= worst) {
-			worst = d
-		}
-	}
-	return worst
 }

@@ -1,12 +1,13 @@
 package torch
 
 import (
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // TestKernelsCompile puts the GPU's kernels through CUDA's compiler for each
@@ -27,30 +28,28 @@ func TestKernelsCompile(t *testing.T) {
 // TestQueue has two steps under way and expects of them, in order, what steps
 // taken one by one find.
 func TestQueue(t *testing.T) {
-	one, two := engine(t, config("sgd")), engine(t, config("sgd"))
+	one, two := engine(t, traintest.Config("sgd")), engine(t, traintest.Config("sgd"))
 	if _, err := two.Collect(); err == nil {
 		t.Error("collected a step that was not begun")
 	}
 	var want, got []train.Metrics
 	for i := range 4 {
-		m, err := one.Step(batch(4), train.Step{Seed: uint64(i), LR: 0.005})
-		if err != nil {
-			t.Fatal(err)
-		}
-		want = append(want, m)
-		b := batch(4)
-		if err := two.Submit(b, train.Step{Seed: uint64(i), LR: 0.005}); err != nil {
+		s := train.Step{Seed: uint64(i), LR: 0.005}
+		want = append(want, traintest.Step(t, one, traintest.Batch(4), s))
+		b := traintest.Batch(4)
+		if err := two.Submit(b, s); err != nil {
 			t.Fatal(err)
 		}
 		clear(b.Images) // free again, as the loader takes it
 		clear(b.Labels)
 		if i == 0 {
-			if _, err := two.Step(batch(4), train.Step{}); err == nil {
+			if _, err := two.Step(traintest.Batch(4), train.Step{}); err == nil {
 				t.Error("a step was taken while another was not collected")
 			}
 			continue
 		}
-		if m, err = two.Collect(); err != nil {
+		m, err := two.Collect()
+		if err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, m)
@@ -59,18 +58,7 @@ func TestQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, m := range append(got, m) {
-		a, b := fmt.Sprint(want[i].Loss, want[i].GradNorm, want[i].Correct), fmt.Sprint(m.Loss, m.GradNorm, m.Correct)
-		if a != b {
-			t.Errorf("step %d found %s, one by one %s", i, b, a)
-		}
+	if diff := cmp.Diff(want, append(got, m), traintest.Untimed); diff != "" {
+		t.Errorf("steps (-one by one +two under way):\n%s", diff)
 	}
-}
-
-// device is where the tests run: the CPU, or what SYNSHARD_TEST_DEVICE says.
-func device() string {
-	if d := os.Getenv("SYNSHARD_TEST_DEVICE"); d != "" {
-		return d
-	}
-	return "cpu"
 }

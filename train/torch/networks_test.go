@@ -1,24 +1,20 @@
 package torch
 
 import (
-	"encoding/json"
 	"math"
-	"os"
 	"slices"
 	"testing"
 
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // TestNetworks holds Inception's neighbours to torchvision's: training logits
 // of every head, loss and gradients.
 func TestNetworks(t *testing.T) {
-	text, err := os.ReadFile("testdata/golden_networks.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var networks map[string]struct {
 		Logits    [][][]float64 `json:"logits"`
 		Loss      float64       `json:"loss"`
@@ -28,9 +24,7 @@ func TestNetworks(t *testing.T) {
 			Values []float64 `json:"values"`
 		} `json:"gradients"`
 	}
-	if err := json.Unmarshal(text, &networks); err != nil {
-		t.Fatal(err)
-	}
+	golden.Read(t, "testdata/golden_networks.json", &networks)
 	for _, name := range model.Names() {
 		if name == "inception_v3" { // has its own tests
 			continue
@@ -40,23 +34,13 @@ func TestNetworks(t *testing.T) {
 			if !ok {
 				t.Fatal("no golden data")
 			}
-			n, err := model.New(name, model.Options{Classes: 8, Aux: true, Width: 0.125})
-			if err != nil {
-				t.Fatal(err)
-			}
+			n := modeltest.Network(t, name, traintest.NarrowOptions)
 			for i := range n.Nodes {
 				n.Nodes[i].P = 0 // no dropout, in the auxiliary heads either
 			}
-			e, err := shim(t).New(n, config("sgd"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer e.Close()
-			if err := e.SetState(modeltest.Fill(n)); err != nil {
-				t.Fatal(err)
-			}
+			e := engineOf(t, n, traintest.Config("sgd"))
 			b := &loader.Batch{Images: modeltest.Images(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
-			out, err := e.Forward(planar(b.Images, n.Input), 4, ForwardOptions{Training: true, Aux: len(n.Aux) > 0})
+			out, err := e.Forward(normalised(b.Images, n.Input), 4, ForwardOptions{Training: true, Aux: len(n.Aux) > 0})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -70,7 +54,7 @@ func TestNetworks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if math.Abs(m.Loss-want.Loss) > 1e-4 {
+			if !(math.Abs(m.Loss-want.Loss) <= 1e-4) {
 				t.Errorf("loss %v, want %v", m.Loss, want.Loss)
 			}
 			// Relative to the whole gradient's norm: of a small one most may be
@@ -105,14 +89,4 @@ func TestNetworks(t *testing.T) {
 			}
 		})
 	}
-}
-
-// planar gives normalised float32 [n, 3, size, size] of images.
-func planar(images []byte, size int) []float32 {
-	out, plane := make([]float32, len(images)), size*size
-	for i, p := range images {
-		pixel, c := i/3, i%3
-		out[(pixel/plane*3+c)*plane+pixel%plane] = (float32(p)/255 - 0.5) / 0.5
-	}
-	return out
 }

@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // written is an optimiser written down once more, a number at a time and in
@@ -23,14 +26,14 @@ type written struct {
 	updates int
 }
 
-func writeDown(cfg train.EngineConfig, n *model.Network, first []model.Tensor) *written {
+func writeDown(t testing.TB, cfg train.EngineConfig, n *model.Network, first []model.Tensor) *written {
 	w := &written{cfg: cfg, params: n.Params(), value: map[string][]float64{}, average: map[string][]float64{}, slot: map[string][2][]float64{}}
-	for _, t := range first {
+	for _, x := range first {
 		var wide []float64
-		for _, v := range values(t) {
+		for _, v := range modeltest.Floats(t, x) {
 			wide = append(wide, float64(v))
 		}
-		name, averaged := strings.CutPrefix(t.Name, "ema/")
+		name, averaged := strings.CutPrefix(x.Name, "ema/")
 		if averaged {
 			w.average[name] = wide
 			continue
@@ -170,16 +173,12 @@ func TestUpdateTrajectory(t *testing.T) {
 		{"sgd", 0.005, func(c *train.EngineConfig) { c.Nesterov, c.ClipNorm = false, 0.5 }},
 		{"adamw", 1e-4, func(c *train.EngineConfig) { c.WeightDecay = 5 }},
 	} {
-		cfg := config(c.optimizer)
+		cfg := traintest.Config(c.optimizer)
 		cfg.EMA, cfg.WeightDecay = true, 0.2
 		c.change(&cfg)
 		e := engine(t, cfg)
-		first, err := e.State()
-		if err != nil {
-			t.Fatal(err)
-		}
-		first = slices.DeleteFunc(first, func(x model.Tensor) bool { return strings.HasPrefix(x.Name, "opt/") })
-		want := writeDown(cfg, e.net, first)
+		first := slices.DeleteFunc(traintest.State(t, e), func(x model.Tensor) bool { return strings.HasPrefix(x.Name, "opt/") })
+		want := writeDown(t, cfg, e.net, first)
 		worst, where := 0.0, ""
 		for step := range 5 {
 			// The gradient at the weights as written, not as the engine has them.
@@ -187,27 +186,20 @@ func TestUpdateTrajectory(t *testing.T) {
 			if err := probe.SetState(want.tensors()); err != nil {
 				t.Fatal(err)
 			}
-			norm := want.update(gradients(t, probe, batch(4)), c.lr, 0.9)
+			norm := want.update(gradients(t, probe, traintest.Batch(4)), c.lr, 0.9)
 			if err := probe.Close(); err != nil {
 				t.Fatal(err)
 			}
-			m, err := e.Step(batch(4), train.Step{LR: c.lr, EMADecay: 0.9})
-			if err != nil {
-				t.Fatal(err)
-			}
+			m := traintest.Step(t, e, traintest.Batch(4), train.Step{LR: c.lr, EMADecay: 0.9})
 			if !(math.Abs(m.GradNorm-norm) <= 1e-3*norm) {
 				t.Errorf("%s, step %d: norm %v, want %v", c.optimizer, step, m.GradNorm, norm)
 			}
-			state, err := e.State()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, x := range state {
+			for _, x := range traintest.State(t, e) {
 				expect, tolerance := want.of(x.Name)
 				if expect == nil {
 					continue
 				}
-				if d := apart(values(x), expect); !(d <= tolerance) {
+				if d := apart(modeltest.Floats(t, x), expect); !(d <= tolerance) {
 					t.Errorf("%s, step %d: %s differs by %g of its norm", c.optimizer, step, x.Name, d)
 				} else if d/tolerance > worst {
 					worst, where = d/tolerance, x.Name
@@ -247,9 +239,9 @@ func (w *written) of(name string) ([]float64, float64) {
 // TestGradientPaths holds every tensor's gradient on each fast or sparing path
 // to the plain path's, by the norm of their difference.
 func TestGradientPaths(t *testing.T) {
-	plainConfig := config("sgd")
+	plainConfig := traintest.Config("sgd")
 	plainConfig.Unfused = true
-	want := gradients(t, engine(t, plainConfig), batch(4))
+	want := gradients(t, engine(t, plainConfig), traintest.Batch(4))
 	for _, c := range []struct {
 		name      string
 		change    func(*train.EngineConfig)
@@ -266,7 +258,7 @@ func TestGradientPaths(t *testing.T) {
 	} {
 		cfg := plainConfig
 		c.change(&cfg)
-		compareGradients(t, c.name, gradients(t, engine(t, cfg), batch(4)), want, c.tolerance, c.cosine)
+		compareGradients(t, c.name, gradients(t, engine(t, cfg), traintest.Batch(4)), want, c.tolerance, c.cosine)
 	}
 }
 
@@ -305,7 +297,7 @@ func compareGradients(t *testing.T, what string, got, want map[string][]float32,
 // TestExceptions: what libtorch throws comes back as an error that names the
 // operation, with out-of-memory told apart, and the process goes on.
 func TestExceptions(t *testing.T) {
-	if device() != "cpu" {
+	if nativetest.Device() != "cpu" {
 		t.Skip("sizes that no memory holds are the CPU's here")
 	}
 	s := shim(t)
@@ -322,31 +314,31 @@ func TestExceptions(t *testing.T) {
 		}
 		t.Logf("%s: %v", what, err)
 	}
-	huge := narrow(t)
+	huge := traintest.Narrow(t)
 	huge.Nodes = slices.Clone(huge.Nodes)
 	huge.Nodes[huge.Logits].Out = 1 << 40 // 2^50 bytes and more, beyond what can be addressed
-	_, err := s.New(huge, config("sgd"))
+	_, err := s.New(huge, traintest.Config("sgd"))
 	expect("a layer that no memory holds", err, true, "new engine: ")
 
-	padded := narrow(t)
+	padded := traintest.Narrow(t)
 	padded.Nodes = slices.Clone(padded.Nodes)
 	padded.Nodes[1].Pad = [2]int{1 << 22, 1 << 22}
-	e := engineOf(t, padded, config("sgd"))
-	_, err = e.Step(batch(4), train.Step{LR: 0.1})
+	e := engineOf(t, padded, traintest.Config("sgd"))
+	_, err = e.Step(traintest.Batch(4), train.Step{LR: 0.1})
 	expect("a step that no memory holds", err, true, "step: ")
-	_, err = e.Evaluate(batch(4), false)
+	_, err = e.Evaluate(traintest.Batch(4), false)
 	expect("an evaluation that no memory holds", err, true, "evaluate: ")
 
-	odd := narrow(t)
+	odd := traintest.Narrow(t)
 	odd.Nodes = slices.Clone(odd.Nodes)
 	pool := slices.IndexFunc(odd.Nodes, func(n model.Node) bool { return n.Op == model.MaxPool })
 	odd.Nodes[pool].Pad = [2]int{2, 2} // libtorch wants half a window at most
-	e = engineOf(t, odd, config("sgd"))
-	_, err = e.Step(batch(4), train.Step{LR: 0.1})
+	e = engineOf(t, odd, traintest.Config("sgd"))
+	_, err = e.Step(traintest.Batch(4), train.Step{LR: 0.1})
 	expect("a pool that libtorch refuses", err, false, "step: pad should be")
-	_, err = e.Evaluate(batch(4), false)
+	_, err = e.Evaluate(traintest.Batch(4), false)
 	expect("a pool that libtorch refuses", err, false, "evaluate: pad should be")
-	_, err = e.Predict(batch(4), PredictOptions{})
+	_, err = e.Predict(traintest.Batch(4), PredictOptions{})
 	expect("a pool that libtorch refuses", err, false, "predict: pad should be")
 	state, err := e.State()
 	if err != nil || len(state) == 0 {

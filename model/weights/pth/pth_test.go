@@ -4,7 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/model"
 )
 
@@ -51,17 +51,11 @@ func readFile(path string) ([]model.Tensor, error) {
 
 // TestOpen reads what torch.save wrote, in each of its formats.
 func TestOpen(t *testing.T) {
-	b, err := os.ReadFile("testdata/values.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var want map[string]struct {
 		Shape  []int     `json:"shape"`
 		Values []float64 `json:"values"`
 	}
-	if err := json.Unmarshal(b, &want); err != nil {
-		t.Fatal(err)
-	}
+	golden.Read(t, "testdata/values.json", &want)
 	for _, name := range []string{"zip.pth", "legacy.pth", "wrapped.pth"} {
 		tensors, err := readFile(filepath.Join("testdata", name))
 		if err != nil {
