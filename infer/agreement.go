@@ -23,7 +23,7 @@ type SampleOptions struct {
 // the batch and its error in Errs.
 func EachBatch(ctx context.Context, src loader.Source, o SampleOptions, f func(*loader.Batch) error) error {
 	l, err := loader.New(ctx, src, loader.Options{
-		Batch: o.Batch, White: o.Spec.Alpha == "white", Shuffle: true, Seed: o.Seed,
+		Batch: o.Batch, Alpha: alphaOf(o.Spec), Shuffle: true, Seed: o.Seed,
 		Eval: &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
 		OnError: func(_ loader.Item, err error) error {
 			if pixel.OfImage(err) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/source"
 )
@@ -29,7 +30,7 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 	p := &pipeline{o: o, src: newSelection(o.Source, o.Spec.Classes, chunks, o.chunkRows()), open: make([]openChunk, len(chunks)), done: make(chan int, 1)}
 	var err error
 	p.loader, err = loader.New(ctx, p.src, loader.Options{
-		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, White: o.Spec.Alpha == "white", Truncated: o.Truncated,
+		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, Alpha: alphaOf(o.Spec), Truncated: o.Truncated,
 		Eval:    &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
 		OnError: keepRow,
 	})
@@ -221,4 +222,15 @@ func (p *pipeline) emit(emit func(prediction.Chunk, []prediction.Row) error) err
 		}
 	}
 	return nil
+}
+
+// alphaOf is what a Spec wants of transparent pixels.
+func alphaOf(s model.Spec) pixel.Alpha {
+	switch s.Alpha {
+	case "black":
+		return pixel.OverBlack
+	case "white":
+		return pixel.OverWhite
+	}
+	return pixel.DropAlpha
 }

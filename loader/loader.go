@@ -49,7 +49,7 @@ type Options struct {
 
 	Train *pixel.Train // either this
 	Eval  *pixel.Eval  // or this
-	White bool         // what transparent pixels lie over; black otherwise
+	Alpha pixel.Alpha  // what becomes of transparency
 
 	// Shuffle gives each epoch its own permutation of the rows. Weights, one a
 	// row, draw rows in proportion instead, as many as there are rows: see

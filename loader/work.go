@@ -65,7 +65,7 @@ func (l *Loader) run() {
 	defer l.wg.Done()
 	w := &worker{decoder: pixel.NewDecoder(), pcg: rand.NewPCG(0, 0)}
 	w.rng = rand.New(w.pcg)
-	w.decoder.White, w.decoder.AcceptTruncated = l.o.White, l.o.Truncated
+	w.decoder.Alpha, w.decoder.AcceptTruncated = l.o.Alpha, l.o.Truncated
 	defer w.decoder.Close()
 	for {
 		began := time.Now()

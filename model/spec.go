@@ -20,7 +20,7 @@ type Spec struct {
 	Interpolation string     `json:"interpolation"`   // bilinear or bicubic, antialiased
 	Mean          [3]float64 `json:"mean"`            // of pixels in [0,1]
 	Std           [3]float64 `json:"std"`
-	Alpha         string     `json:"alpha,omitempty"` // what transparent pixels lie over: black (default) or white
+	Alpha         string     `json:"alpha,omitempty"` // what transparent pixels lie over: black or white; "": their colours are taken as they are stored
 	Classes       []string   `json:"classes"`         // synsets, or names, in label order
 }
 

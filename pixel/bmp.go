@@ -127,8 +127,8 @@ func probeBMP(b []byte) (Info, error) {
 	return info, err
 }
 
-// bmp decodes into rgb [h, w, 3]; transparent pixels lie over the grey under.
-func bmp(b []byte, rgb []byte, under byte) error {
+// bmp decodes into rgb [h, w, 3].
+func bmp(b []byte, rgb []byte, alpha Alpha) error {
 	h, err := parseBMP(b)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func bmp(b []byte, rgb []byte, under byte) error {
 			}
 		})
 	}
-	return h.masked(row, under)
+	return h.masked(row, alpha)
 }
 
 // each calls f with every row of the file, which is filled up to four bytes.
@@ -206,7 +206,7 @@ func (c channel) value(v uint32) byte {
 }
 
 // masked decodes 16 and 32 bits a pixel.
-func (h *bmpHead) masked(row func(int) []byte, under byte) error {
+func (h *bmpHead) masked(row func(int) []byte, alpha Alpha) error {
 	var c [4]channel
 	for i, m := range h.masks {
 		c[i] = channelOf(m)
@@ -230,7 +230,7 @@ func (h *bmpHead) masked(row func(int) []byte, under byte) error {
 				continue
 			}
 			rgba[3] = c[3].value(v)
-			over(out[3*x:3*x+3], rgba[:], under)
+			alpha.lay(out[3*x:3*x+3], rgba[:])
 		}
 	})
 }

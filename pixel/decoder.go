@@ -25,14 +25,25 @@ type RGB struct {
 // messageRoom is what C may write of a reason, with the NUL at its end.
 const messageRoom = 512
 
+// Alpha says what becomes of transparency.
+type Alpha uint8
+
+const (
+	// DropAlpha takes colours as they are stored, whatever shows through them, as
+	// Pillow's convert("RGB") and so torchvision's loaders do.
+	DropAlpha Alpha = iota
+	OverBlack
+	OverWhite
+)
+
 // Decoder turns bytes into pixels. It keeps its memory from image to image
 // and is for one goroutine at a time; Close frees it.
 type Decoder struct {
 	// AcceptTruncated decodes an image that ends early as far as it goes; the
 	// rest is grey. Otherwise it is ErrTruncated.
 	AcceptTruncated bool
-	// White lays transparent pixels over white instead of black.
-	White bool
+	// Alpha says what becomes of transparency.
+	Alpha Alpha
 	// MaxPixels bounds what is decoded; 0 means the package's MaxPixels, which
 	// is also the most it can be.
 	MaxPixels int64

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"image/draw"
-	"image/gif"
 	"image/png"
 	"io"
 	"slices"
+	"strings"
 	"unsafe"
 )
 
@@ -26,18 +25,14 @@ func (d *Decoder) other(b []byte, info Info) (piece, error) {
 		d.whole = make([]byte, n, n+slack)
 	}
 	d.whole = d.whole[:w*h*3]
-	under := byte(0)
-	if d.White {
-		under = 255
-	}
 	var err error
 	switch info.Format {
 	case "WEBP":
-		err = webp(b, d.whole, &d.deep, under)
+		err = webp(b, d.whole, &d.deep, d.Alpha)
 	case "BMP":
-		err = bmp(b, d.whole, under)
+		err = bmp(b, d.whole, d.Alpha)
 	default:
-		err = d.library(b, info, under)
+		err = d.library(b, info)
 	}
 	if err != nil {
 		return piece{}, err
@@ -46,14 +41,14 @@ func (d *Decoder) other(b []byte, info Info) (piece, error) {
 }
 
 // library decodes PNG, GIF and TIFF by Go's libraries.
-func (d *Decoder) library(b []byte, info Info, under byte) error {
+func (d *Decoder) library(b []byte, info Info) error {
 	var m image.Image
 	var err error
 	switch info.Format {
 	case "PNG":
 		m, err = png.Decode(bytes.NewReader(withEnd(b)))
 	case "GIF":
-		m, err = gif.Decode(bytes.NewReader(b))
+		m, err = decodeGIF(b)
 	default:
 		m, err = decodeTIFF(b)
 	}
@@ -63,37 +58,99 @@ func (d *Decoder) library(b []byte, info Info, under byte) error {
 	case err != nil:
 		return fmt.Errorf("%w: %s: %w", decodeKind(err), info.Format, err)
 	}
-	w, h := info.Width, info.Height
-	full := image.Rect(0, 0, w, h)
-	if n, ok := m.(*image.NRGBA); ok && m.Bounds() == full {
-		for y := range h {
-			over(d.whole[y*w*3:(y+1)*w*3], n.Pix[y*n.Stride:y*n.Stride+w*4], under)
-		}
-		return nil
+	if deep, ok := m.(*image.NRGBA64); ok && info.Mode == "I;16" { // greys of which one is transparent
+		m = shallow(deep)
 	}
-	canvas := image.NewRGBA(full)
-	draw.Draw(canvas, full, image.NewUniform(beside(m, under)), image.Point{}, draw.Src)
-	draw.Draw(canvas, m.Bounds(), image.NewUniform(color.Gray{Y: under}), image.Point{}, draw.Src)
-	draw.Draw(canvas, m.Bounds(), m, m.Bounds().Min, draw.Over)
-	for i, j := 0, 0; i < len(d.whole); i, j = i+3, j+4 {
-		copy(d.whole[i:i+3], canvas.Pix[j:j+3])
+	w, h := info.Width, info.Height
+	if m.Bounds() != image.Rect(0, 0, w, h) {
+		return fmt.Errorf("%w: %s: %v and not %d x %d", ErrMalformed, info.Format, m.Bounds(), w, h)
+	}
+	if cap(d.deep) < w*4 {
+		d.deep = make([]byte, w*4)
+	}
+	row := d.deep[:w*4]
+	for y := range h {
+		stored(m, y, row)
+		d.Alpha.lay(d.whole[y*w*3:(y+1)*w*3], row)
 	}
 	return nil
 }
 
-// beside is what lies where a GIF's first frame does not: nothing, where the
-// frame has a transparent colour, else its first colour, as in Pillow.
-func beside(m image.Image, under byte) color.Color {
-	p, ok := m.(*image.Paletted)
-	if !ok || len(p.Palette) == 0 || slices.ContainsFunc(p.Palette, transparent) {
-		return color.Gray{Y: under}
+// stored gives a row of an image in four bytes a pixel, with colours as Pillow
+// has them: the upper bytes of colours of 16 bits, but greys of 16 bits up to 255
+// and all above as 255; premultiplied ones divided.
+func stored(m image.Image, y int, out []byte) {
+	switch m := m.(type) {
+	case *image.NRGBA:
+		copy(out, m.Pix[y*m.Stride:])
+	case *image.NRGBA64:
+		upper(out, m.Pix[y*m.Stride:])
+	case *image.RGBA:
+		copy(out, m.Pix[y*m.Stride:])
+		divide(out)
+	case *image.RGBA64:
+		upper(out, m.Pix[y*m.Stride:])
+		divide(out)
+	case *image.Gray:
+		for x, v := range m.Pix[y*m.Stride:][:len(out)/4] {
+			copy(out[4*x:], []byte{v, v, v, 255})
+		}
+	case *image.Gray16:
+		for x := range len(out) / 4 {
+			grey16(out[4*x:], m.Pix[y*m.Stride+2*x:], 255)
+		}
+	case *image.Paletted:
+		var colours [256][4]byte
+		for i, c := range m.Palette[:min(len(m.Palette), 256)] {
+			n := color.NRGBAModel.Convert(c).(color.NRGBA)
+			colours[i] = [4]byte{n.R, n.G, n.B, n.A}
+		}
+		for x, v := range m.Pix[y*m.Stride:][:len(out)/4] {
+			copy(out[4*x:], colours[v][:])
+		}
+	default:
+		panic(fmt.Sprintf("pixel: Go's libraries gave a %T", m))
 	}
-	return p.Palette[0]
 }
 
-func transparent(c color.Color) bool {
-	_, _, _, a := c.RGBA()
-	return a == 0
+// grey16 makes a pixel of a grey of 16 bits, high byte first.
+func grey16(out, grey []byte, alpha byte) {
+	v := grey[1]
+	if grey[0] > 0 {
+		v = 255
+	}
+	out[0], out[1], out[2], out[3] = v, v, v, alpha
+}
+
+// shallow is grey16 of an image with alpha.
+func shallow(deep *image.NRGBA64) *image.NRGBA {
+	out := image.NewNRGBA(deep.Rect)
+	for i := 0; i < len(out.Pix); i += 4 {
+		grey16(out.Pix[i:], deep.Pix[2*i:], deep.Pix[2*i+6])
+	}
+	return out
+}
+
+// upper takes the upper bytes of 16 bits.
+func upper(out, deep []byte) {
+	for i := range out {
+		out[i] = deep[2*i]
+	}
+}
+
+// divide takes alpha out of colours that it was multiplied into, as Pillow does.
+func divide(rgba []byte) {
+	for i := 0; i < len(rgba); i += 4 {
+		switch a := int(rgba[i+3]); a {
+		case 255:
+		case 0:
+			clear(rgba[i : i+3])
+		default:
+			for c := i; c < i+3; c++ {
+				rgba[c] = byte(min(int(rgba[c])*255/a, 255))
+			}
+		}
+	}
 }
 
 // withEnd gives a PNG that ends between two chunks the last one, IEND, which
@@ -113,18 +170,29 @@ func withEnd(b []byte) []byte {
 	return append(slices.Clip(b), "\x00\x00\x00\x00IEND\xae\x42\x60\x82"...)
 }
 
-// over lays one row of pixels with alpha over a grey.
-func over(rgb, rgba []byte, under byte) {
+// lay makes a row of colours of one with alpha.
+func (a Alpha) lay(rgb, rgba []byte) {
+	if a == DropAlpha {
+		for i, j := 0, 0; i < len(rgb); i, j = i+3, j+4 {
+			rgb[i], rgb[i+1], rgb[i+2] = rgba[j], rgba[j+1], rgba[j+2]
+		}
+		return
+	}
+	under := uint(0)
+	if a == OverWhite {
+		under = 255
+	}
 	for i, j := 0, 0; i < len(rgb); i, j = i+3, j+4 {
 		alpha := uint(rgba[j+3])
 		for c := range 3 {
-			rgb[i+c] = byte((uint(rgba[j+c])*alpha + uint(under)*(255-alpha) + 127) / 255)
+			rgb[i+c] = byte((uint(rgba[j+c])*alpha + under*(255-alpha) + 127) / 255)
 		}
 	}
 }
 
 func decodeKind(err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, png.FormatError("not enough pixel data")) {
+	// Go's libraries do not wrap what they read from.
+	if err == io.EOF || strings.HasSuffix(err.Error(), io.ErrUnexpectedEOF.Error()) || errors.Is(err, png.FormatError("not enough pixel data")) {
 		return ErrTruncated
 	}
 	return ErrMalformed

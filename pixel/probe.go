@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"image/gif"
 	"image/png"
+	"unicode/utf8"
 )
 
 // What an image can fail with.
@@ -77,6 +78,9 @@ func probe(b []byte) (Info, error) {
 	if name := knownAs(b); name != "" {
 		return Info{}, fmt.Errorf("%w: %s", ErrUnsupported, name)
 	}
+	if name := noImage(b); name != "" {
+		return Info{}, fmt.Errorf("%w: %s", ErrUnknownFormat, name)
+	}
 	return Info{}, ErrUnknownFormat
 }
 
@@ -92,17 +96,15 @@ func knownAs(b []byte) string {
 		}
 		return "a film (ISO base media)"
 	}
-	for _, known := range []struct{ begins, name string }{
-		{"II+\x00", "BigTIFF"}, {"MM\x00+", "BigTIFF"},
-		{"\xff\x0a", "JPEG XL"}, {"\x00\x00\x00\x0cJXL ", "JPEG XL"},
-		{"\x00\x00\x00\x0cjP  ", "JPEG 2000"}, {"\xff\x4f\xff\x51", "JPEG 2000"},
-		{"8BPS", "Photoshop's PSD"}, {"\x00\x00\x01\x00", "ICO"}, {"%PDF", "PDF"},
-	} {
+	for _, known := range known {
 		if bytes.HasPrefix(b, []byte(known.begins)) {
 			return known.name
 		}
 	}
-	text := bytes.ToLower(bytes.TrimSpace(b[:min(len(b), 512)]))
+	if len(b) > 2 && b[0] == 'P' && b[1] >= '1' && b[1] <= '7' && (b[2] == '\n' || b[2] == ' ' || b[2] == '\r' || b[2] == '\t') {
+		return "PPM or another of Netpbm's"
+	}
+	text := textOf(b)
 	switch {
 	case bytes.HasPrefix(text, []byte("<!doctype html")), bytes.HasPrefix(text, []byte("<html")):
 		return "a web page (HTML)"
@@ -110,6 +112,50 @@ func knownAs(b []byte) string {
 		return "SVG"
 	}
 	return ""
+}
+
+// noImage names what stands where an image should be and is none; "" where that
+// is not known.
+func noImage(b []byte) string {
+	text := textOf(b)
+	switch {
+	case len(b) == 0:
+		return "an empty file"
+	case len(bytes.Trim(b, "\x00")) == 0:
+		return "zero bytes alone"
+	case bytes.HasPrefix(b, []byte("\x1f\x8b")):
+		return "compressed by gzip"
+	case bytes.HasPrefix(b, []byte("PK\x03\x04")):
+		return "a zip"
+	case bytes.HasPrefix(b, []byte("\x93NUMPY")):
+		return "an array of NumPy's"
+	case bytes.HasPrefix(text, []byte("<?xml")):
+		return "XML, as servers answer with instead of a file"
+	case bytes.HasPrefix(text, []byte("version https://git-lfs")):
+		return "a pointer of Git LFS to a file that was not fetched"
+	case !bytes.ContainsFunc(text, func(r rune) bool {
+		return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == utf8.RuneError
+	}):
+		return "text"
+	}
+	return ""
+}
+
+// textOf is how bytes begin if they are text, in small letters.
+func textOf(b []byte) []byte {
+	return bytes.ToLower(bytes.TrimSpace(bytes.TrimPrefix(b[:min(len(b), 512)], []byte("\ufeff"))))
+}
+
+// known are images, and what is met among them, by how they begin.
+var known = []struct{ begins, name string }{
+	{"II+\x00", "BigTIFF"}, {"MM\x00+", "BigTIFF"}, {"II\xbc", "JPEG XR"},
+	{"\xff\x0a", "JPEG XL"}, {"\x00\x00\x00\x0cJXL ", "JPEG XL"},
+	{"\x00\x00\x00\x0cjP  ", "JPEG 2000"}, {"\xff\x4f\xff\x51", "JPEG 2000"},
+	{"8BPS", "Photoshop's PSD"}, {"\x00\x00\x01\x00", "ICO"}, {"\x00\x00\x02\x00", "TGA or CUR"}, {"icns", "ICNS"},
+	{"%PDF", "PDF"}, {"%!PS", "PostScript"}, {"\xc5\xd0\xd3\xc6", "PostScript"},
+	{"\x76\x2f\x31\x01", "OpenEXR"}, {"#?RADIANCE", "Radiance HDR"}, {"DDS ", "DDS"}, {"qoif", "QOI"}, {"\x01\xda", "SGI"},
+	{"\x0a\x05\x01", "PCX"}, {"FLIF", "FLIF"}, {"BPG\xfb", "BPG"}, {"\xd7\xcd\xc6\x9a", "WMF"}, {"DanM", "MSP"}, {"LinS", "MSP"},
+	{"\x1a\x45\xdf\xa3", "a film (Matroska)"}, {"\x8aMNG", "MNG"}, {"\x8bJNG", "JNG"},
 }
 
 func probeGIF(b []byte) (Info, error) {
@@ -155,6 +201,8 @@ func probeJPEG(b []byte) (Info, error) {
 		switch {
 		case marker == 0xee && len(seg) >= 12 && string(seg[:5]) == "Adobe":
 			adobe = int(seg[11])
+		case unreadJPEG(marker, seg) != "":
+			return info, fmt.Errorf("%w: %s", ErrUnsupported, unreadJPEG(marker, seg))
 		case marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc:
 			if len(seg) < 6 {
 				return info, fmt.Errorf("%w: JPEG frame header of %d bytes", ErrMalformed, len(seg))
@@ -176,6 +224,24 @@ func probeJPEG(b []byte) (Info, error) {
 		}
 		at += size
 	}
+}
+
+// unreadJPEG names the kinds of JPEG that libjpeg does not decode to 8 bits, by
+// the frame header.
+func unreadJPEG(marker byte, frame []byte) string {
+	switch marker {
+	case 0xf7:
+		return "JPEG-LS"
+	case 0xc3, 0xcb:
+		return "lossless JPEG"
+	case 0xc5, 0xc6, 0xc7, 0xcd, 0xce, 0xcf:
+		return "hierarchical JPEG"
+	case 0xc0, 0xc1, 0xc2, 0xc9, 0xca:
+		if len(frame) > 0 && frame[0] != 8 {
+			return fmt.Sprintf("JPEG of %d bits a sample", frame[0])
+		}
+	}
+	return ""
 }
 
 func probePNG(b []byte) (Info, error) {

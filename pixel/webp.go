@@ -40,9 +40,8 @@ func probeWebP(b []byte) (Info, error) {
 }
 
 // webp decodes into rgb [h, w, 3]; of an animation the first frame.
-// Transparent pixels lie over the grey under. Spare is memory that is kept
-// from image to image.
-func webp(b, rgb []byte, spare *[]byte, under byte) error {
+// Spare is memory that is kept from image to image.
+func webp(b, rgb []byte, spare *[]byte, alpha Alpha) error {
 	c, err := webpHead(b)
 	if err != nil {
 		return err
@@ -59,7 +58,7 @@ func webp(b, rgb []byte, spare *[]byte, under byte) error {
 		return webpError(code)
 	}
 	if deep {
-		over(rgb, out, under)
+		alpha.lay(rgb, out)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ def smooth(w, h, channels=3):
 def pillow(data):
     im = Image.open(io.BytesIO(data))
     im.load()
-    return im.convert("RGB")
+    return Image.fromarray(np.array(im.convert("RGB")))  # without what the file says of transparency
 
 
 def save(name, data):
@@ -35,8 +35,9 @@ def save(name, data):
     pillow(data).save(os.path.join(out, "kinds", name + ".rgb.png"), optimize=True)
 
 
-def unsupported(name, data):
-    pillow(data)  # it is a valid file
+def unsupported(name, data, valid=True):
+    if valid:
+        pillow(data)
     open(os.path.join(out, "unsupported", name), "wb").write(data)
 
 
@@ -205,3 +206,55 @@ placed = bytearray(small)
 at = placed.index(b",", 13 + 3 * 2 ** ((placed[10] & 7) + 1))
 placed[at + 1 : at + 5] = struct.pack("<HH", 7, 5)
 save("placed_frame.gif", bytes(placed))
+
+# Transparency: Pillow's conversion takes colours as they are stored.
+seen = smooth(34, 26, 4)
+seen[..., 3] = np.where(seen[..., 0] > 170, 0, np.where(seen[..., 1] > 150, 255, seen[..., 3]))
+rgba = Image.fromarray(seen, "RGBA")
+save("alpha_rgb.png", encode(rgba, "PNG"))
+save("alpha_lossy.webp", encode(rgba, "WEBP", quality=85))
+save("alpha_lossless.webp", encode(rgba, "WEBP", lossless=True, exact=True))
+save("alpha_animated.webp", encode(rgba, "WEBP", save_all=True, lossless=True, exact=True, append_images=[rgba.transpose(Image.Transpose.ROTATE_180)]))
+glass = moving[0].copy()
+save("alpha_palette.gif", encode(glass, "GIF", transparency=7))
+for name, where in (("alpha_small.gif", (0, 0)), ("alpha_placed.gif", (6, 4))):
+    b = bytearray(encode(glass, "GIF", transparency=7, interlace=0))
+    b[6:10] = struct.pack("<HH", 40, 30)
+    at = b.index(b",", 13 + 3 * 2 ** ((b[10] & 7) + 1))
+    b[at + 1 : at + 5] = struct.pack("<HH", *where)
+    save(name, bytes(b))
+n, m = seen.shape[1], seen.shape[0]
+deep4 = seen.astype("<u2") * 251 + 77
+for meaning, name in ((1, "associated"), (2, "unassociated")):
+    save(f"alpha_{name}.tif", plain(n, m, [8] * 4, 2, seen.tobytes(), t338=(3, [meaning])))
+    save(f"alpha_{name}16.tif", plain(n, m, [16] * 4, 2, deep4.tobytes(), t338=(3, [meaning])))
+    save(f"alpha_{name}16_big_endian.tif", plain(n, m, [16] * 4, 2, deep4.astype(">u2").tobytes(), ">", t338=(3, [meaning])))
+bgra = np.ascontiguousarray(seen[..., [2, 1, 0, 3]])
+rows4 = bgra[::-1].tobytes()
+head = struct.pack("<IiiHHIIiiII", 56, n, m, 1, 32, 3, len(rows4), 2835, 2835, 0, 0) + struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+save("alpha_masks.bmp", b"BM" + struct.pack("<IHHI", 14 + len(head) + len(rows4), 0, 0, 14 + len(head)) + head + rows4)
+save("alpha_unsaid.bmp", bmp(n, m, 32, rows4))
+
+# Greys of 16 bits, which Pillow cuts off at 255; TIFF alone is turned upright; predictors count where they are compressed.
+deep = g.astype("<u2") * 3
+h, w = g.shape
+for photometric, name in ((0, "white"), (1, "black")):
+    save(f"grey16_{name}_is_zero.tif", plain(w, h, [16], photometric, deep.tobytes()))
+save("grey16_big_endian.tif", plain(w, h, [16], 1, deep.astype(">u2").tobytes(), ">"))
+unsupported("grey16_big_endian_white.tif", plain(w, h, [16], 0, deep.astype(">u2").tobytes(), ">"), valid=False)
+h, w = c.shape[:2]
+for orientation in range(2, 9):
+    save(f"turned_{orientation}.tif", plain(w, h, [8] * 3, 2, c.tobytes(), t274=(3, [orientation])))
+save("predictor_raw.tif", plain(w, h, [8] * 3, 2, c.tobytes(), t317=(3, [2])))
+save("predictor_lzw.tif", encode(rgb, "TIFF", compression="tiff_lzw", tiffinfo={317: 2}))
+reverse = np.array([int(f"{i:08b}"[::-1], 2) for i in range(256)], np.uint8)
+unsupported("reverse.tif", plain(w, h, [8] * 3, 2, reverse[c].tobytes(), t266=(3, [2])))
+planes = plain(w, h, [8] * 3, 2, np.moveaxis(c, -1, 0).tobytes(), t284=(3, [2]))
+unsupported("planes.tif", planes, valid=False)
+unsupported("unnamed.tif", plain(n, m, [8] * 4, 2, seen.tobytes()))
+unsupported("more.tif", plain(n, m, [8] * 4, 2, seen.tobytes(), t338=(3, [0])))
+for name, marker, depth in (("lossless", 0xC3, 8), ("hierarchical", 0xC5, 8), ("ls", 0xF7, 8), ("12_bits", 0xC0, 12)):
+    b = bytearray(encode(rgb, "JPEG"))
+    at = b.index(b"\xff\xc0")
+    b[at + 1], b[at + 4] = marker, depth
+    unsupported(name + ".jpg", bytes(b), valid=False)  # by its header

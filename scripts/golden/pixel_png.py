@@ -4,8 +4,8 @@ and palettes, Adam7's interlacing.
 
     python scripts/golden/pixel_png.py pixel/testdata
 
-Each kinds/NAME stands beside what Pillow makes of it in NAME.rgb.png; transparent ones, named alpha_*, over black and,
-NAME.white.png, over white."""
+Each kinds/NAME stands beside what Pillow makes of it, converted to RGB, in NAME.rgb.png; transparent ones, named alpha_*,
+also over black and over white in NAME.black.png and NAME.white.png."""
 import io, os, struct, sys, zlib
 
 import numpy as np
@@ -45,11 +45,11 @@ def save(name, data):
     open(os.path.join(out, name), "wb").write(data)
     im = Image.open(io.BytesIO(data))
     im.load()
+    Image.fromarray(np.array(im.convert("RGB"))).save(os.path.join(out, name + ".rgb.png"), optimize=True)
     if not name.startswith("alpha_"):
-        Image.fromarray(np.array(im.convert("RGB"))).save(os.path.join(out, name + ".rgb.png"), optimize=True)
         return
     rgba = np.array(im.convert("RGBA")).astype(float)
-    for under, suffix in ((0, ".rgb.png"), (255, ".white.png")):
+    for under, suffix in ((0, ".black.png"), (255, ".white.png")):
         a = rgba[..., 3:] / 255
         flat = np.floor(rgba[..., :3] * a + under * (1 - a) + 0.5).astype(np.uint8)
         Image.fromarray(flat).save(os.path.join(out, name + suffix), optimize=True)
@@ -69,3 +69,5 @@ save("alpha_grey_level.png", png(grey, GREY, extra=[(b"tRNS", struct.pack(">H", 
 index = rng.integers(0, 16, (20, 26, 1)).astype(np.uint8)
 colours = rng.integers(0, 256, (16, 3)).astype(np.uint8)
 save("alpha_palette.png", png(index, PALETTE, extra=[(b"PLTE", colours.tobytes()), (b"tRNS", rng.integers(0, 256, 12).astype(np.uint8).tobytes())]))
+deep = smooth(24, 24, 1, 16) // 100
+save("grey16_level.png", png(deep, GREY, extra=[(b"tRNS", struct.pack(">H", int(deep[2, 7, 0])))]))
