@@ -176,6 +176,10 @@ func recordsOf(out, split string) (map[record.Unit]*record.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	sums, err := sumsOf(out, split, s.Info)
+	if err != nil {
+		return nil, err
+	}
 	records := map[record.Unit]*record.Record{}
 	shards := map[string]*record.Record{}
 	for i := range s.Len() {
@@ -186,23 +190,39 @@ func recordsOf(out, split string) (map[record.Unit]*record.Record, error) {
 			if err != nil {
 				return nil, err
 			}
-			info, err := os.Stat(filepath.Join(out, filepath.FromSlash(row.File)))
-			if err != nil {
-				return nil, err
+			info, known := sums[row.File]
+			if !known {
+				if info, err = shard.SumFile(out, row.File); err != nil {
+					return nil, err
+				}
 			}
 			if r = records[id]; r == nil {
 				r = &record.Record{Unit: id}
 				records[id] = r
 			}
-			r.Shards = append(r.Shards, record.ShardFile{Name: row.File, Size: info.Size()})
+			r.Shards = append(r.Shards, info)
 			shards[row.File] = r
 		}
 		r.Rows = append(r.Rows, row)
 	}
 	for _, r := range records {
-		slices.SortFunc(r.Shards, func(a, b record.ShardFile) int { return strings.Compare(a.Name, b.Name) })
+		slices.SortFunc(r.Shards, func(a, b shard.ShardInfo) int { return strings.Compare(a.File, b.File) })
 	}
 	return records, nil
+}
+
+// sumsOf gives what a split's list of shards says of each; nothing where a dataset
+// of before has none.
+func sumsOf(out, split string, info shard.SplitInfo) (map[string]shard.ShardInfo, error) {
+	sums := map[string]shard.ShardInfo{}
+	if info.ShardsSHA256 == "" {
+		return sums, nil
+	}
+	list, err := shard.ReadShards(out, split, info.ShardsSHA256)
+	for _, s := range list {
+		sums[s.File] = s
+	}
+	return sums, err
 }
 
 // unitOfShard names the unit that a shard is of.
@@ -278,7 +298,7 @@ func (j *job) reboxUnit(u *unit) error {
 	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
 	defer w.close()
 	for _, f := range r.Shards {
-		err := shard.EachImage(j.file(f.Name), func(im *shard.Image) error {
+		err := shard.EachImage(j.file(f.File), func(im *shard.Image) error {
 			if given, ok := j.plan.boxes[imagenet.Stem(im.Path)]; ok {
 				im.Objects = given
 			}

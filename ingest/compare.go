@@ -30,7 +30,7 @@ type imageKey struct {
 	sum          record.Digest
 }
 
-func newComparison(rows []shard.Row, rejected []record.Rejection) *comparison {
+func newComparison(rows []shard.Row, rejected []shard.Rejection) *comparison {
 	c := &comparison{left: map[imageKey]int{}}
 	for i := range rows {
 		c.left[imageKey{rows[i].Path, rows[i].Synset, rows[i].SHA256}]++
@@ -42,7 +42,7 @@ func newComparison(rows []shard.Row, rejected []record.Rejection) *comparison {
 }
 
 // expectRejected notes an image that was refused: its sum is that of the source.
-func (c *comparison) expectRejected(r *record.Rejection) {
+func (c *comparison) expectRejected(r *shard.Rejection) {
 	k := imageKey{path: r.Path, synset: r.Synset}
 	hex.Decode(k.sum[:], []byte(r.SHA256)) // none where its bytes could not be had
 	c.left[k]++
@@ -152,7 +152,7 @@ func (j *job) compareSplit(ctx context.Context, split string, only map[string]bo
 			want.left[imageKey{r.Path, r.Synset, r.SHA256}]++
 		}
 	}
-	rejected, err := record.ReadRejected(j.o.Out)
+	rejected, err := shard.ReadRejected(j.o.Out, set.Manifest.RejectedSHA256)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (p *Plan) explain(set *shard.Dataset, split string, prints []record.SplitPr
 		r := s.Row(i)
 		was[image{r.Path, r.Synset}] = r.Length
 	}
-	rejected, err := record.ReadRejected(p.o.Out)
+	rejected, err := shard.ReadRejected(p.o.Out, set.Manifest.RejectedSHA256)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,7 @@ type tally struct {
 	images    map[string]int64 // images by split, refused ones too
 	fileBytes map[string]int64 // bytes of shards by split
 	objects   int64            // of all images
-	rejected  []record.Rejection
+	rejected  []shard.Rejection
 	skipped   []layout.Skipped
 }
 
@@ -44,7 +44,7 @@ func (t *tally) add(r *record.Record) {
 
 // count adds the refused images, once each.
 func (t *tally) count() {
-	slices.SortFunc(t.rejected, record.CompareRejections)
+	slices.SortFunc(t.rejected, shard.CompareRejections)
 	t.rejected = slices.Compact(t.rejected) // a call may have been killed after it listed them
 	for i := range t.rejected {
 		r := &t.rejected[i]
@@ -104,7 +104,8 @@ func (j *job) finish() (Summary, error) {
 func (j *job) writeLast(m *shard.Manifest, print record.Fingerprint, t *tally) error {
 	t.count()
 	m.Rejected = int64(len(t.rejected))
-	if err := record.WriteRejected(j.o.Out, t.rejected); err != nil {
+	var err error
+	if m.RejectedSHA256, err = shard.WriteRejected(j.o.Out, t.rejected); err != nil {
 		return err
 	}
 	if err := removeTemps(j.o.Out); err != nil {
@@ -137,7 +138,7 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 		return err
 	}
 	defer w.Abort()
-	shards := map[string]bool{}
+	var shards []shard.ShardInfo
 	var rows []shard.Row
 	flush := func() error {
 		shard.SortRows(split, rows)
@@ -157,11 +158,8 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 			return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
 		}
 		t.add(r)
-		for _, f := range r.Shards {
-			shards[f.Name] = true
-		}
+		shards = append(shards, r.Shards...)
 		rows = append(rows, r.Rows...)
-		info.Shards += len(r.Shards)
 		if whole {
 			if err := flush(); err != nil {
 				return err
@@ -174,7 +172,15 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 	if info.IndexSHA256, err = w.Commit(); err != nil {
 		return err
 	}
-	return j.sweep(split, shards)
+	info.Shards = len(shards)
+	if info.ShardsSHA256, err = shard.WriteShards(j.o.Out, split, shards); err != nil {
+		return err
+	}
+	own := map[string]bool{}
+	for _, f := range shards {
+		own[f.File] = true
+	}
+	return j.sweep(split, own)
 }
 
 // sweep removes shards of a split that are not its own: of units that were made
@@ -222,9 +228,9 @@ func isShard(name string) bool {
 
 // keptRejections lists what was refused of the splits that this call does not
 // write.
-func (j *job) keptRejections() ([]record.Rejection, error) {
-	list, err := record.ReadRejected(j.o.Out)
-	return slices.DeleteFunc(list, func(r record.Rejection) bool {
+func (j *job) keptRejections() ([]shard.Rejection, error) {
+	list, err := shard.ReadRejected(j.o.Out, "") // a call that was killed may have written it anew
+	return slices.DeleteFunc(list, func(r shard.Rejection) bool {
 		return slices.Contains(j.splits, r.Split) && !slices.Contains(j.reopened, r.Split)
 	}), err
 }

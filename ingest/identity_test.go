@@ -297,6 +297,9 @@ func TestDamagedState(t *testing.T) {
 		"every shard longer": func(t *testing.T, out string) {
 			each(t, filepath.Join(out, "train", "synset=*", "part-*.arrow"), func(b []byte) []byte { return append(b, 0) })
 		},
+		"a bit of every shard": func(t *testing.T, out string) {
+			each(t, filepath.Join(out, "train", "synset=*", "part-*.arrow"), func(b []byte) []byte { b[len(b)/2] ^= 4; return b })
+		},
 		"records of each other": func(t *testing.T, out string) {
 			list, err := filepath.Glob(filepath.Join(out, record.StateName, "*"+record.End))
 			if err != nil || len(list) < 2 {
@@ -363,6 +366,9 @@ func TestUnsound(t *testing.T) {
 		"shard longer":    {"val/part-00000.arrow", func(p string) error { return os.Truncate(p, 50_000_000) }},
 		"index gone":      {"test/index.arrow", os.Remove},
 		"classes gone":    {"classes.arrow", os.Remove},
+		"list gone":       {"val/shards.ndjson", os.Remove},
+		"list changed":    {"val/shards.ndjson", func(p string) error { return os.Truncate(p, 20) }},
+		"manifest cut":    {"dataset.json", func(p string) error { return os.Truncate(p, 100) }},
 		"classes changed": {"classes.arrow", func(p string) error { return os.Truncate(p, 100) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -385,6 +391,47 @@ func TestUnsound(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAcceptedLoss loses a shard and takes what is left: the same ingest does not
+// say that this is all.
+func TestAcceptedLoss(t *testing.T) {
+	_, o := drawn(t)
+	run(t, o)
+	if err := os.Remove(filepath.Join(o.Out, "train/synset=n02391049/part-00000.arrow")); err != nil {
+		t.Fatal(err)
+	}
+	r, err := check.Repair(t.Context(), o.Out, check.RepairOptions{AcceptLoss: true})
+	if err != nil || len(r.Lost) == 0 {
+		t.Fatal(r, err)
+	}
+	differs(t, o, "it was repaired after a loss")
+	anew(t, o)
+}
+
+// TestDamagedPlan flips bits of what unfinished work says that it is: it is not gone on with.
+func TestDamagedPlan(t *testing.T) {
+	_, o := drawn(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cut := o
+	cut.OnRead = func(int64, int) { cancel() }
+	if _, err := ingest(ctx, cut); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	plan := filepath.Join(o.Out, record.StateName, "plan")
+	whole := []byte(read(t, plan))
+	for at := 0; at < len(whole); at += 7 {
+		b := append([]byte(nil), whole...)
+		b[at] ^= 1
+		if err := os.WriteFile(plan, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := record.StateIn(o.Out).Started(); ok || !errors.Is(err, shard.ErrCorrupt) {
+			t.Errorf("byte %d: %v, %v", at, ok, err)
+		}
+	}
+	differs(t, o, "it does not have its sha256")
+	anew(t, o)
 }
 
 // TestOverwriteKeepsOthers leaves what ingest did not make.

@@ -22,7 +22,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/ingest/imagenet"
-	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
@@ -406,7 +405,7 @@ func TestBadImages(t *testing.T) {
 	}
 	reasons := map[string]string{}
 	for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
-		var r record.Rejection
+		var r shard.Rejection
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}

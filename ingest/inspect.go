@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +78,7 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 	}
 	print, ok := record.Of(&m)
 	if !ok {
-		return nil, &DifferError{Out: out, Differences: []string{"its manifest does not say what it was made from in a form that can be compared (an earlier version made it)"}}
+		return nil, &DifferError{Out: out, Differences: []string{"its manifest does not say what it was made from in a form that can be compared (it was repaired after a loss, or an earlier version made it)"}}
 	}
 	s := &standing{manifest: &m, print: print, aside: aside}
 	if aside {
@@ -180,8 +181,8 @@ func open(out string) (*shard.Dataset, error) {
 	return set, err
 }
 
-// sound wants the indexes, and the shards that they name in the sizes that
-// they had; their bytes are for verify to read.
+// sound wants the indexes and lists, the shards and refused images that they name
+// in the sizes that they had; their bytes are for verify to read.
 func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Fingerprint) error {
 	for name, info := range m.Splits {
 		s, err := set.Split(name)
@@ -191,31 +192,72 @@ func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Finge
 		if err != nil {
 			return err
 		}
-		sizes := map[string]int64{}
-		var total int64
-		for i := range s.Len() {
-			row := s.Row(i)
-			size, seen := sizes[row.File]
-			if !seen {
-				info, err := os.Stat(filepath.Join(out, filepath.FromSlash(row.File)))
-				if err != nil {
-					return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
-				}
-				if size = info.Size(); !info.Mode().IsRegular() {
-					return fmt.Errorf("%w: %s: not a regular file", shard.ErrCorrupt, row.File)
-				}
-				sizes[row.File] = size
-				total += size
-			}
-			if row.Offset+row.Length > size {
-				return fmt.Errorf("%w: %s has %d bytes, and an image lies behind them", shard.ErrCorrupt, row.File, size)
-			}
+		sums, err := sumsOf(out, name, info)
+		if err != nil {
+			return err
 		}
-		if len(sizes) != info.Shards || total != print.FileBytes[name] {
-			return fmt.Errorf("%w: %s: %s has %d shards of %d bytes, and was made with %d of %d", shard.ErrCorrupt, out, name, len(sizes), total, info.Shards, print.FileBytes[name])
+		var total int64
+		end := ends(s)
+		for _, file := range slices.Sorted(maps.Keys(end)) {
+			size, err := sizeOf(out, file)
+			if err != nil {
+				return err
+			}
+			if size < end[file] {
+				return fmt.Errorf("%w: %s has %d bytes, and an image lies behind them", shard.ErrCorrupt, file, size)
+			}
+			if sum, listed := sums[file]; listed && size != sum.Size {
+				return fmt.Errorf("%w: %s has %d bytes, and %d were written", shard.ErrCorrupt, file, size, sum.Size)
+			}
+			total += size
+		}
+		if len(end) != info.Shards || total != print.FileBytes[name] {
+			return fmt.Errorf("%w: %s: %s has %d shards of %d bytes, and was made with %d of %d", shard.ErrCorrupt, out, name, len(end), total, info.Shards, print.FileBytes[name])
+		}
+	}
+	if record.StateIn(out).Exists() {
+		return nil // a call may have been killed after it wrote the next list of what was refused
+	}
+	rejected, err := shard.ReadRejected(out, m.RejectedSHA256)
+	if err != nil {
+		return err
+	}
+	for _, r := range rejected {
+		if r.File == "" {
+			continue
+		}
+		size, err := sizeOf(out, r.File)
+		if err != nil {
+			return err
+		}
+		if size != r.Bytes {
+			return fmt.Errorf("%w: %s has %d bytes, and %d were written", shard.ErrCorrupt, r.File, size, r.Bytes)
 		}
 	}
 	return nil
+}
+
+// ends gives the shards of a split, and where the last image of each ends.
+func ends(s *shard.Split) map[string]int64 {
+	out := map[string]int64{}
+	for i := range s.Len() {
+		row := s.Row(i)
+		out[row.File] = max(out[row.File], row.Offset+row.Length)
+	}
+	return out
+}
+
+// sizeOf is the size of a file of a dataset. One that is missing, or no regular
+// file, is damage.
+func sizeOf(out, file string) (int64, error) {
+	info, err := os.Stat(filepath.Join(out, filepath.FromSlash(file)))
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
+	}
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("%w: %s: not a regular file", shard.ErrCorrupt, file)
+	}
+	return info.Size(), nil
 }
 
 // compareWith says what the plan does to a dataset: nothing, if it is made from

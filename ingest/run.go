@@ -179,17 +179,26 @@ func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit)
 	return err
 }
 
-// workOn says what there is to do with a unit: nothing, to write it, or, where it
-// is finished and its source is a pipe, to compare.
+// workOn says what there is to do with a unit: nothing, or to write it. One that is
+// finished is held to its sums first, and to its source where that is a pipe.
 func (j *job) workOn(u *unit) func(context.Context) error {
 	if u.kept {
 		return nil
 	}
 	r, done := j.state.Done(u.Unit, u.sum)
+	write := func(ctx context.Context) error { return j.write(ctx, u) }
 	switch {
-	case done && !u.unknown:
-		return nil
-	case done:
+	case done && !u.streamed:
+		return func(ctx context.Context) error {
+			if j.state.Sound(r) {
+				return nil
+			}
+			return write(ctx)
+		}
+	case done && j.state.Sound(r):
+		if !u.unknown {
+			return nil
+		}
 		return func(ctx context.Context) error {
 			want := newComparison(r.Rows, r.Rejected)
 			if err := j.compareUnit(ctx, u, want); err != nil {
@@ -198,7 +207,7 @@ func (j *job) workOn(u *unit) func(context.Context) error {
 			return want.result(j, u.String())
 		}
 	}
-	return func(ctx context.Context) error { return j.write(ctx, u) }
+	return write
 }
 
 // nothingToDo ends a call over a dataset that is made from the same sources in
@@ -247,7 +256,7 @@ func clearDataset(out string) error {
 	if err := durable.SyncDir(out); err != nil {
 		return err
 	}
-	for _, name := range []string{"train", "val", "test", shard.ClassesName, record.RejectedName, record.RejectedDir} {
+	for _, name := range []string{"train", "val", "test", shard.ClassesName, shard.RejectedName, shard.RejectedDir} {
 		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
 			return err
 		}

@@ -171,7 +171,7 @@ func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 		met.classes[id] = true
 	}
 	images := make(chan item, 1024)
-	u := &unit{Unit: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-"}
+	u := &unit{Unit: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-", streamed: true}
 	if u.unknown {
 		u.from = "standard input"
 	}

@@ -22,6 +22,9 @@ type unit struct {
 	sum     record.Digest // of all that is known of the images before they are read
 	kept    bool          // it is in the dataset that is amended, and stays as it is there
 	unknown bool          // nothing is known of its images before they are read: they come from a pipe
+	// streamed says that its container is read front to back, and waits to be told
+	// whether the images are needed.
+	streamed bool
 
 	archives map[int32]map[string]bool // that stand for images which are not listed
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -178,11 +177,11 @@ func (w *unitWriter) refuse(im *shard.Image, reason error) error {
 	if w.j.o.OnBad == Fail {
 		return fmt.Errorf("%s: %s: %w", w.u.from, im.Path, reason)
 	}
-	r := record.Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
+	r := shard.Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
 	if im.Bytes != nil {
 		r.SHA256 = fmt.Sprintf("%x", im.SHA256)
 		if w.j.o.OnBad == Quarantine {
-			if err := r.Keep(w.j.o.Out, w.u.Class, im.Bytes); err != nil {
+			if err := record.Keep(&r, w.j.o.Out, w.u.Class, im.Bytes); err != nil {
 				return err
 			}
 		}
@@ -196,20 +195,19 @@ func (w *unitWriter) cut() error {
 	if w.out == nil {
 		return nil
 	}
-	rows, err := w.out.Commit()
+	out := w.out
 	w.out = nil
+	rows, err := out.Commit()
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(w.j.file(w.name))
-	if err != nil {
-		return err
-	}
+	info := out.Info()
+	info.File = w.name
 	for i := range rows {
 		rows[i].File = w.name
 	}
 	w.record.Rows = append(w.record.Rows, rows...)
-	w.record.Shards = append(w.record.Shards, record.ShardFile{Name: w.name, Size: info.Size()})
+	w.record.Shards = append(w.record.Shards, info)
 	return nil
 }
 

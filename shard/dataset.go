@@ -36,7 +36,8 @@ func Open(dir string) (*Dataset, error) {
 
 // OpenWith opens the dataset in a directory by a manifest and a class list that
 // the caller has read, or has none of: who checks a dataset opens it although
-// they are damaged.
+// they are damaged. A split of which the manifest says -1 rows has as many as its
+// index.
 func OpenWith(dir string, m Manifest, classes []Class) *Dataset {
 	return &Dataset{Dir: dir, Manifest: m, classes: classes, splits: map[string]*Split{}, files: newFileCache(dir)}
 }

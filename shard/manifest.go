@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
@@ -21,9 +24,15 @@ type Manifest struct {
 	ClassesSHA256  string               `json:"classes_sha256"`
 	Splits         map[string]SplitInfo `json:"splits"`
 	Rejected       int64                `json:"rejected"` // images refused; listed in rejected.ndjson
+	// RejectedSHA256 is of rejected.ndjson, in hex; "" where nothing was refused, and
+	// in datasets of before.
+	RejectedSHA256 string `json:"rejected_sha256,omitempty"`
 	// Options is what the dataset was made from and how, in the words of whoever
 	// made it; it is kept as it is.
 	Options json.RawMessage `json:"options,omitempty"`
+	// SHA256 is of the file itself, see FORMAT.md; WriteManifest fills it in. "" in
+	// datasets of before.
+	SHA256 string `json:"sha256,omitempty"`
 }
 
 // SplitInfo sums a split up. Bytes are the images'.
@@ -32,17 +41,50 @@ type SplitInfo struct {
 	Bytes       int64  `json:"bytes"`
 	Shards      int    `json:"shards"`
 	IndexSHA256 string `json:"index_sha256"`
-	Source      string `json:"source,omitempty"` // what it was made from
+	// ShardsSHA256 is of the list of shards, in hex; "" in datasets of before.
+	ShardsSHA256 string `json:"shards_sha256,omitempty"`
+	Source       string `json:"source,omitempty"` // what it was made from
 }
 
 // WriteManifest makes the directory a dataset.
 func WriteManifest(dir string, m Manifest) error {
-	m.FormatVersion = FormatVersion
+	m.FormatVersion, m.SHA256 = FormatVersion, noSum
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	if err := e.Encode(m); err != nil {
+		return fmt.Errorf("write %s: %w", ManifestName, err)
+	}
+	text := b.Bytes()
+	digits := ownSum(text, noSum)
+	copy(digits, fmt.Sprintf("%x", sha256.Sum256(text)))
 	return durable.WriteFile(filepath.Join(dir, ManifestName), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(m)
+		_, err := w.Write(text)
+		return err
 	})
+}
+
+// noSum stands in the place of a manifest's own sum while that is computed.
+var noSum = strings.Repeat("0", 2*sha256.Size)
+
+// ownSum gives the digits of a manifest's own sum where they stand in its text;
+// nil where they do not.
+func ownSum(text []byte, sum string) []byte {
+	at := bytes.LastIndex(text, []byte(`"`+sum+`"`))
+	if at < 0 || len(sum) != len(noSum) {
+		return nil
+	}
+	return text[at+1:][:len(sum)]
+}
+
+// checkSum holds a manifest's text to the sum that it has of itself.
+func checkSum(text []byte, sum string) error {
+	text = bytes.Clone(text)
+	digits := ownSum(text, sum)
+	if copy(digits, noSum); digits == nil || fmt.Sprintf("%x", sha256.Sum256(text)) != sum {
+		return corruptf("it does not have its own sha256")
+	}
+	return nil
 }
 
 // ReadManifest reads dataset.json of a directory; ErrNotDataset without one.
@@ -79,10 +121,36 @@ func parseManifest(b []byte) (Manifest, error) {
 	if m.FormatVersion < 1 {
 		return m, corruptf("format version %d", m.FormatVersion)
 	}
+	if m.SHA256 != "" {
+		if err := checkSum(b, m.SHA256); err != nil {
+			return m, err
+		}
+	}
 	for name, s := range m.Splits {
 		if !ValidSplit(name) || s.Rows < 0 || s.Bytes < 0 || s.Shards < 0 {
 			return m, corruptf("split %q with %d rows, %d bytes, %d shards", name, s.Rows, s.Bytes, s.Shards)
 		}
+	}
+	return m, nil
+}
+
+// CheckManifest reads dataset.json of a directory as ReadManifest does, and wants
+// of one that has no sum of itself that it has no members but those which were
+// written before there were sums: of a damaged name nothing else would tell.
+func CheckManifest(dir string) (Manifest, error) {
+	m, err := ReadManifest(dir)
+	if err != nil || m.SHA256 != "" {
+		return m, err
+	}
+	path := filepath.Join(dir, ManifestName)
+	b, err := regular.ReadFile(path, regular.Document)
+	if err != nil {
+		return m, err
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&Manifest{}); err != nil {
+		return m, fmt.Errorf("%s: %w", path, corruptf("no sha256 of itself in it, and %v", err))
 	}
 	return m, nil
 }

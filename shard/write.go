@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"os"
 
@@ -32,9 +33,11 @@ type FileWriter struct {
 	schema *arrow.Schema
 	out    *arrowFile
 	mem    memory.Allocator
+	sum    hash.Hash32 // of the file
 
 	rows    []Row
 	bytes   int64
+	size    int64 // of the finished file
 	batches int
 	err     error
 
@@ -57,12 +60,13 @@ func createFile(path string, meta FileMeta, mem memory.Allocator) (*FileWriter, 
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", path, err)
 	}
-	out, err := createArrow(path, schema, nil)
+	sum := crc32.New(castagnoli)
+	out, err := createArrow(path, schema, sum)
 	if err != nil {
 		return nil, err
 	}
 	return &FileWriter{
-		meta: meta, rel: relName(path, meta.Split), schema: schema, out: out, mem: mem,
+		meta: meta, rel: relName(path, meta.Split), schema: schema, out: out, mem: mem, sum: sum,
 		build: newRowBuilder(mem), paths: array.NewStringBuilder(mem), offsets: []int32{0},
 	}, nil
 }
@@ -173,11 +177,17 @@ func (w *FileWriter) Commit() ([]Row, error) {
 		return nil, err
 	}
 	err := w.out.commit(w.schema, w.batches)
+	w.size = w.out.f.Size()
 	w.close()
 	if err != nil {
 		return nil, err
 	}
 	return w.rows, nil
+}
+
+// Info is what the list of shards says of the file, after Commit.
+func (w *FileWriter) Info() ShardInfo {
+	return ShardInfo{w.rel, int64(len(w.rows)), w.size, w.sum.Sum32()}
 }
 
 // Abort throws the shard away. After Commit it does nothing, so it can be

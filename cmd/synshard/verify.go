@@ -16,9 +16,10 @@ import (
 
 // verifyOptions are verify's flags.
 type verifyOptions struct {
-	fast, duplicates, repair bool
-	workers                  int
-	wordnet                  string
+	fast, duplicates   bool
+	repair, acceptLoss bool
+	workers            int
+	wordnet            string
 }
 
 // AddFlags adds them to the verb.
@@ -26,7 +27,8 @@ func (o *verifyOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.fast, "fast", false, "look at sizes, footers and counts only")
 	f.BoolVar(&o.duplicates, "duplicates", false, "list images with the same bytes instead")
-	f.BoolVar(&o.repair, "repair", false, "write indexes, manifest and class list anew from good shards")
+	f.BoolVar(&o.repair, "repair", false, "write indexes, lists, manifest and class list anew from good shards")
+	f.BoolVar(&o.acceptLoss, "accept-loss", false, "with --repair: make a dataset of what is left where something is lost")
 	f.IntVarP(&o.workers, "workers", "j", 0, "images read at a time (0: one a CPU)")
 	wordnetVar(cmd, &o.wordnet)
 }
@@ -36,15 +38,23 @@ func newVerifyCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify DATASET",
 		Short: "Check every byte of a dataset, or repair what can be",
-		Long: `Reads a dataset again and holds it to its sums: class list and indexes to the
-manifest, every image to its CRC-32C and SHA-256, every shard to the rows that
-lie in it and to the split and class where it lies, names to UTF-8. Says nothing
-of a sound dataset on stdout; else what is wrong, a line each, and exit code 4.
+		Long: `Reads a dataset again and holds it to its sums: the manifest to its own, class
+list, indexes and lists to the manifest, every shard to its sum, to the rows that
+lie in it and to the split and class where it lies, every image to its CRC-32C
+and SHA-256, refused images to theirs, names to UTF-8. Says nothing of a sound
+dataset on stdout; else what is wrong, a line each, and exit code 4. Files that
+are no part of the dataset are named on stderr.
 
 --fast looks at sizes, footers and counts and reads no image. --duplicates
 lists images with the same bytes, within and across splits, with their labels,
-and checks nothing. --repair writes indexes, manifest and class list anew from
-the shards, where all of these are good; it never changes a shard.`,
+and checks nothing.
+
+--repair writes indexes, lists, manifest and class list anew from the shards,
+where all of these are good; it never changes a shard. Where shards, images,
+classes or splits are fewer than manifest, lists, indexes and class list say, it
+names what is lost, writes nothing and ends with 4; --accept-loss makes a dataset
+of what is left. While an ingest is unfinished it is refused: the same ingest
+continues.`,
 		Example: "  synshard verify imagenet\n  synshard verify imagenet --fast --json\n  synshard verify imagenet --duplicates",
 		Args:    exactly(1, 1, "a dataset"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), args[0], o) },
@@ -57,6 +67,8 @@ func (a *app) runVerify(ctx context.Context, dir string, o verifyOptions) error 
 	switch {
 	case count(o.fast, o.duplicates, o.repair) > 1:
 		return usagef("--fast, --duplicates and --repair exclude each other")
+	case o.acceptLoss && !o.repair:
+		return usagef("--accept-loss has no effect without --repair")
 	case o.workers < 0:
 		return usagef("--workers %d: want 0 (one a CPU) or more", o.workers)
 	case o.duplicates:
@@ -96,41 +108,61 @@ func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
 		defer bar.Finish()
 		o.OnBytes = bar.Add64
 	}
+	var foreign []string
+	o.OnForeign = func(file string) { foreign = append(foreign, file) }
 	found, err := checks.Verify(ctx, dir, o)
 	if err != nil {
 		return err
 	}
-	return a.printProblems(dir, found, nil)
+	for _, file := range foreign {
+		a.Warnf("%s: no part of the dataset", ui.Text(file))
+	}
+	return a.printVerified(dir, verified{Problems: found, Foreign: foreign})
 }
 
-// printProblems prints what is wrong with a dataset and what was written, and
-// makes the error for exit code 4.
-func (a *app) printProblems(dir string, found []checks.Problem, wrote []string) error {
-	if found == nil {
-		found = []checks.Problem{}
+// verified is the result of verify and of a repair.
+type verified struct {
+	Dataset  string           `json:"dataset"`
+	Sound    bool             `json:"sound"`
+	Problems []checks.Problem `json:"problems"`
+	Foreign  []string         `json:"foreign,omitempty"` // files that are no part of the dataset
+	Lost     []checks.Problem `json:"lost,omitempty"`    // to repair
+	Wrote    []string         `json:"wrote,omitempty"`   // by repair
+}
+
+// printVerified prints what is wrong with a dataset, what is lost and what was
+// written, and makes the error for exit code 4.
+func (a *app) printVerified(dir string, out verified) error {
+	refused := len(out.Lost) > 0 && len(out.Wrote) == 0
+	out.Dataset, out.Sound = dir, len(out.Problems) == 0 && !refused
+	if out.Problems == nil {
+		out.Problems = []checks.Problem{}
 	}
-	out := struct {
-		Dataset  string           `json:"dataset"`
-		Sound    bool             `json:"sound"`
-		Problems []checks.Problem `json:"problems"`
-		Wrote    []string         `json:"wrote,omitempty"`
-	}{dir, len(found) == 0, found, wrote}
 	err := a.Result(out, func(w io.Writer) {
-		for _, p := range found {
+		for _, p := range out.Problems {
 			fmt.Fprintln(w, ui.Text(fmt.Sprint(p)))
 		}
-		for _, name := range wrote {
+		for _, p := range out.Lost {
+			fmt.Fprintf(w, "lost: %s\n", ui.Text(fmt.Sprint(p)))
+		}
+		for _, name := range out.Wrote {
 			fmt.Fprintf(w, "wrote %s\n", ui.Text(name))
 		}
 	})
-	if err != nil || len(found) == 0 {
+	switch {
+	case err != nil || out.Sound:
 		return err
+	case refused:
+		return corrupt(fmt.Errorf("%s: %s lost, and nothing was written: bring back what is listed, or take what is left with --accept-loss", dir, things(len(out.Lost))))
 	}
-	things := "things are"
-	if len(found) == 1 {
-		things = "thing is"
+	return corrupt(fmt.Errorf("%s: %s wrong", dir, things(len(out.Problems))))
+}
+
+func things(n int) string {
+	if n == 1 {
+		return "1 thing is"
 	}
-	return corrupt(fmt.Errorf("%s: %d %s wrong", dir, len(found), things))
+	return fmt.Sprintf("%d things are", n)
 }
 
 func (a *app) repairDataset(ctx context.Context, dir string, f verifyOptions) error {
@@ -143,12 +175,12 @@ func (a *app) repairDataset(ctx context.Context, dir string, f verifyOptions) er
 	}
 	bar := a.ByteBar(imageBytes(dir), "reading shards")
 	defer bar.Finish()
-	wrote, bad, err := checks.Repair(ctx, dir, checks.RepairOptions{Workers: f.workers, WordNet: g, OnBytes: bar.Add64})
+	r, err := checks.Repair(ctx, dir, checks.RepairOptions{Workers: f.workers, WordNet: g, AcceptLoss: f.acceptLoss, OnBytes: bar.Add64})
 	bar.Finish()
 	if err != nil {
 		return err
 	}
-	return a.printProblems(dir, bad, wrote)
+	return a.printVerified(dir, verified{Problems: r.Problems, Lost: r.Lost, Wrote: r.Wrote})
 }
 
 func (a *app) hasWordNet() bool {

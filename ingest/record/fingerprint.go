@@ -14,7 +14,7 @@ import (
 )
 
 // Fingerprint is what decides the content of a dataset. Its JSON is stable: in
-// .ingest/plan.json while the dataset is made, and the manifest's "options" from
+// .ingest/plan while the dataset is made, and the manifest's "options" from
 // then on.
 type Fingerprint struct {
 	ShardBytes int64  `json:"shard_bytes"`

@@ -21,7 +21,7 @@ import (
 
 // State is what is known of an unfinished dataset. DIR/.ingest/ holds
 //
-//	plan.json     the Fingerprint of what is being made
+//	plan          the Fingerprint of what is being made, in JSON, behind a line with its SHA-256
 //	dataset.json  the manifest of the dataset that is being amended, if one is
 //	*.unit        a record for each finished unit
 //
@@ -33,7 +33,7 @@ type State struct{ Out, Dir string }
 
 const (
 	StateName   = ".ingest"
-	planName    = "plan.json"
+	planName    = "plan"
 	recordMagic = "synshard unit 1\n"
 	End         = ".unit"
 )
@@ -44,48 +44,55 @@ func StateIn(out string) *State { return &State{out, filepath.Join(out, StateNam
 type Record struct {
 	Unit     Unit
 	Inputs   Digest // unit.sum of what it was made from
-	Shards   []ShardFile
+	Shards   []shard.ShardInfo
 	Rows     []shard.Row
-	Rejected []Rejection
+	Rejected []shard.Rejection
 	Skipped  []layout.Skipped // of archives that are listed only when they are read
 	Kept     bool             // it is of the dataset that is amended
 }
 
-// Started is plan.json: what is being made.
+// Started is the plan: what is being made.
 type Started struct {
 	Fingerprint Fingerprint `json:"Fingerprint"`
 	Amendment   *Amendment  `json:"Amendment,omitempty"` // of a whole dataset; nil: there was none
 }
 
-// ShardFile is a shard of a unit, relative to the dataset's directory.
-type ShardFile struct {
-	Name string
-	Size int64
-}
-
-// Started reads what is being made; ok is false where nothing is.
+// Started reads what is being made; ok is false where nothing is. One that is not
+// what was written is shard.ErrCorrupt.
 func (s *State) Started() (f Started, ok bool, err error) {
 	path := filepath.Join(s.Dir, planName)
 	b, err := regular.ReadFile(path, regular.Document)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, false, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &f)
-	}
 	if err != nil {
-		return f, false, fmt.Errorf("%s: %w", path, err)
+		return f, false, err
+	}
+	sum, text, ok := bytes.Cut(b, []byte("\n"))
+	if !ok || string(sum) != planSum(text) {
+		return f, false, fmt.Errorf("%s: it does not have its sha256: %w", path, shard.ErrCorrupt)
+	}
+	if err := json.Unmarshal(text, &f); err != nil {
+		return f, false, fmt.Errorf("%s: %w: %w", path, shard.ErrCorrupt, err)
 	}
 	return f, true, nil
 }
+
+// planSum is the first line of plan.
+func planSum(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
 
 // Begin notes what is being made from here on.
 func (s *State) Begin(f Started) error {
 	if err := durable.MkdirAll(s.Dir); err != nil {
 		return err
 	}
+	text, err := json.Marshal(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", planName, err)
+	}
 	return durable.WriteFile(filepath.Join(s.Dir, planName), func(w io.Writer) error {
-		return json.NewEncoder(w).Encode(f)
+		_, err := fmt.Fprintf(w, "%s\n%s", planSum(text), text)
+		return err
 	})
 }
 
@@ -139,7 +146,7 @@ func (s *State) Read(id Unit) (r *Record, ok bool) {
 		return nil, false
 	}
 	for _, f := range r.Shards {
-		info, err := os.Lstat(filepath.Join(s.Out, filepath.FromSlash(f.Name)))
+		info, err := os.Lstat(filepath.Join(s.Out, filepath.FromSlash(f.File)))
 		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
 			return nil, false
 		}
@@ -160,6 +167,16 @@ func decodeRecord(b []byte) (*Record, bool) {
 func (s *State) Done(id Unit, inputs Digest) (*Record, bool) {
 	r, ok := s.Read(id)
 	return r, ok && r.Inputs == inputs
+}
+
+// Sound says whether the shards of a unit are what was written, byte for byte.
+func (s *State) Sound(r *Record) bool {
+	for _, want := range r.Shards {
+		if got, err := shard.SumFile(s.Out, want.File); err != nil || got != want {
+			return false
+		}
+	}
+	return true
 }
 
 // Kept lists the units of the dataset that is amended.

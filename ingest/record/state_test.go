@@ -26,7 +26,7 @@ func TestRecords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(out, name), []byte("shard"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	want := &Record{Unit: id, Inputs: Digest{1}, Shards: []ShardFile{{name, 5}}, Rows: []shard.Row{{Path: "a\xff.jpg", Label: 3}}, Rejected: []Rejection{{Path: "b"}}}
+	want := &Record{Unit: id, Inputs: Digest{1}, Shards: []shard.ShardInfo{{File: name, Size: 5}}, Rows: []shard.Row{{Path: "a\xff.jpg", Label: 3}}, Rejected: []shard.Rejection{{Path: "b"}}}
 	if err := s.Finish(want); err != nil {
 		t.Fatal(err)
 	}

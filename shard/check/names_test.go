@@ -53,8 +53,8 @@ func TestNames(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("verify: %v (-want +got):\n%s", err, diff)
 	}
-	wrote, got, err := Repair(context.Background(), dir, RepairOptions{})
-	if diff := cmp.Diff(want, got); diff != "" || err != nil || len(wrote) > 0 {
-		t.Errorf("repair: wrote %v, %v (-want +got):\n%s", wrote, err, diff)
+	repaired, err := Repair(context.Background(), dir, RepairOptions{})
+	if diff := cmp.Diff(Repaired{Problems: want}, repaired); diff != "" || err != nil {
+		t.Errorf("repair: %v (-want +got):\n%s", err, diff)
 	}
 }

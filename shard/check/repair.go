@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -25,59 +24,111 @@ import (
 type RepairOptions struct {
 	Workers int            // 0: one a CPU
 	WordNet *wordnet.Graph // for words and paths of a lost class list; may be nil
+	// AcceptLoss makes a dataset of what is left where something is lost.
+	AcceptLoss bool
 	// OnBytes is told the bytes of shards that were read, from many goroutines.
 	OnBytes func(n int64)
 }
 
-// Repair writes anew what can be known from the shards: indexes, manifest and,
+// Repaired is what came of a repair.
+type Repaired struct {
+	Wrote    []string  // files, by name
+	Problems []Problem // damage to shards: nothing was written
+	// Lost is what there was and is not there any more: shards, rows, splits,
+	// classes, refused images, an ingest's unfinished work. Nothing was written,
+	// unless that was accepted.
+	Lost []Problem
+}
+
+// ErrUnfinished says that an ingest into the directory was not finished.
+var ErrUnfinished = errors.New("an ingest into it has not finished: the same `synshard ingest` continues it")
+
+// Repair writes anew what can be known from the shards: indexes, lists, manifest and,
 // where it is damaged, the class list. What was right comes out the same, byte
-// for byte. Shards are read in full and never changed: if any of them is
-// damaged nothing is written and the problems are returned. The files that were
-// written are returned by name. A manifest that was lost loses what the ingest
-// noted in it, so that a later ingest into the directory starts anew.
-func Repair(ctx context.Context, dir string, o RepairOptions) (wrote []string, bad []Problem, err error) {
+// for byte; a dataset of before gets its sums. Shards are read in full and never
+// changed: if any of them is damaged, or there is less than manifest, lists,
+// indexes and class list say, nothing is written. A manifest that was lost, or loss
+// that was accepted, loses what the ingest noted in it, so that a later ingest into
+// the directory does not take it for whole.
+func Repair(ctx context.Context, dir string, o RepairOptions) (out Repaired, err error) {
 	lock, err := durable.TryLock(filepath.Join(dir, shard.LockName))
 	if err != nil {
-		return nil, nil, err
+		return out, err
 	}
 	defer func() { err = cmp.Or(err, lock.Unlock()) }()
-	r := repair{dir: dir, o: o, splits: map[string][]shard.Row{}}
+	r := repair{dir: dir, o: o, splits: map[string][]shard.Row{}, shards: map[string][]shard.ShardInfo{}}
+	if err := r.begin(); err != nil {
+		return out, err
+	}
 	if err := r.scan(ctx); err != nil {
-		return nil, nil, err
+		return out, err
 	}
 	if len(r.bad.list) > 0 {
-		slices.SortFunc(r.bad.list, func(a, b Problem) int { return cmp.Compare(a.File, b.File) })
-		return nil, r.bad.list, nil
+		slices.SortFunc(r.bad.list, compareProblems)
+		return Repaired{Problems: r.bad.list}, nil
+	}
+	if err := r.losses(); err != nil {
+		return out, err
+	}
+	if len(r.lost) > 0 && !o.AcceptLoss {
+		return Repaired{Lost: r.lost}, nil
 	}
 	err = r.write()
-	return r.wrote, nil, err
+	return Repaired{Wrote: r.wrote, Lost: r.lost}, err
+}
+
+func compareProblems(a, b Problem) int {
+	return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Image, b.Image), cmp.Compare(a.What, b.What))
 }
 
 type repair struct {
-	dir    string
-	o      RepairOptions
-	old    shard.Manifest // what can still be read
-	splits map[string][]shard.Row
-	shards map[string]int
-	bad    problems
-	wrote  []string
+	dir        string
+	o          RepairOptions
+	old        shard.Manifest // that is sound; else empty, but for the splits that a damaged one names
+	sound      bool           // old
+	unfinished bool           // an ingest has left its state
+	splits     map[string][]shard.Row
+	shards     map[string][]shard.ShardInfo
+	names      []string // of classes in the order of labels, as shards have them
+	bad        problems
+	lost       []Problem
+	wrote      []string
+
+	all      []string          // splits that there are or were
+	classes  []shard.Class     // where they are to be written; nil: they stay
+	rejected []shard.Rejection // that is left
+}
+
+// begin reads the manifest, and wants no ingest to be under way.
+func (r *repair) begin() error {
+	_, err := os.Stat(filepath.Join(r.dir, unfinishedName))
+	if r.unfinished = err == nil; r.unfinished && !r.o.AcceptLoss {
+		return fmt.Errorf("repair %s: %w; what it has not written would be lost", r.dir, ErrUnfinished)
+	}
+	r.old, err = shard.CheckManifest(r.dir)
+	if r.unfinished && errors.Is(err, shard.ErrNotDataset) { // it is moved there while a dataset is added to
+		r.old, err = shard.ReadManifest(filepath.Join(r.dir, unfinishedName))
+	}
+	switch {
+	case err == nil:
+		r.sound = true
+	case errors.Is(err, shard.ErrCorrupt):
+		r.old = shard.Manifest{Splits: r.old.Splits}
+	case errors.Is(err, shard.ErrNotDataset), r.unfinished && errors.Is(err, fs.ErrNotExist):
+		r.old = shard.Manifest{}
+	default:
+		return err
+	}
+	return nil
 }
 
 // scan reads every shard of every directory that holds some.
 func (r *repair) scan(ctx context.Context) error {
-	var err error
-	r.old, err = shard.ReadManifest(r.dir)
-	if err != nil && !errors.Is(err, shard.ErrCorrupt) && !errors.Is(err, shard.ErrNotDataset) {
-		return err
-	}
-	if err != nil {
-		r.old = shard.Manifest{}
-	}
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
 		return fmt.Errorf("repair: %w", err)
 	}
-	r.shards = map[string]int{}
+	any := false
 	for _, e := range entries {
 		if !e.IsDir() || !shard.ValidSplit(e.Name()) || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -86,124 +137,241 @@ func (r *repair) scan(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if _, listed := r.old.Splits[e.Name()]; len(files) == 0 && !listed {
+		if _, listed := r.old.Splits[e.Name()]; len(files) == 0 && (!listed || !r.sound) {
 			continue
 		}
-		r.shards[e.Name()] = len(files)
-		if r.splits[e.Name()], err = r.scanSplit(ctx, e.Name(), files); err != nil {
+		if err = r.scanSplit(ctx, e.Name(), files); err != nil {
 			return err
 		}
+		any = true
 	}
-	if len(r.shards) == 0 {
+	if !any {
 		return fmt.Errorf("repair %s: no shards in it: %w", r.dir, shard.ErrNotDataset)
 	}
 	return nil
 }
 
-func (r *repair) scanSplit(ctx context.Context, split string, files []string) ([]shard.Row, error) {
+func (r *repair) scanSplit(ctx context.Context, split string, files []string) error {
+	listed, err := r.listed(split)
+	if err != nil {
+		return err
+	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(VerifyOptions{Workers: r.o.Workers}.workers())
 	found := make([][]shard.Row, len(files))
+	infos := make([]shard.ShardInfo, len(files))
+	names := make([][]string, len(files))
 	for i, file := range files {
-		g.Go(func() error {
+		g.Go(func() (err error) {
 			if err := gctx.Err(); err != nil {
 				return err
 			}
-			path := filepath.Join(r.dir, filepath.FromSlash(file))
-			rows, meta, err := shard.ScanFile(path)
-			switch {
-			case errors.Is(err, shard.ErrCorrupt):
-				r.bad.add(file, "", "%s", reason(err, path))
-				return nil
-			case err != nil:
+			found[i], names[i], err = r.scanShard(split, file)
+			if err != nil || r.bad.has(file) {
 				return err
 			}
-			r.bad.checkPlace(file, split, meta)
-			for k := range rows {
-				r.bad.checkRow(file, meta, &rows[k])
-				rows[k].File = file
-				if r.o.OnBytes != nil {
-					r.o.OnBytes(rows[k].Length)
-				}
+			if infos[i], err = shard.SumFile(r.dir, file); err != nil {
+				return err
 			}
-			found[i] = rows
+			if want, ok := listed[file]; ok && r.sound && infos[i] != want {
+				r.bad.add(file, "", "it does not have the crc32c of the list of shards")
+			}
 			return nil
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, err
+		return err
 	}
-	return slices.Concat(found...), nil
+	r.splits[split], r.shards[split] = slices.Concat(found...), infos
+	for _, n := range names {
+		if len(r.names) == 0 {
+			r.names = n
+		}
+	}
+	return nil
 }
 
-// write writes class list, indexes and manifest, in this order.
+// scanShard reads a shard in full.
+func (r *repair) scanShard(split, file string) (rows []shard.Row, names []string, err error) {
+	path := filepath.Join(r.dir, filepath.FromSlash(file))
+	rows, meta, err := shard.ScanFile(path)
+	switch {
+	case errors.Is(err, shard.ErrCorrupt):
+		r.bad.add(file, "", "%s", reason(err, path))
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	}
+	r.bad.checkPlace(file, split, meta)
+	for k := range rows {
+		r.bad.checkRow(file, meta, &rows[k])
+		rows[k].File = file
+		if r.o.OnBytes != nil {
+			r.o.OnBytes(rows[k].Length)
+		}
+	}
+	return rows, meta.ClassNames, nil
+}
+
+// write writes class list, indexes, lists and manifest, in this order.
 func (r *repair) write() error {
 	m := r.old
 	m.Splits = map[string]shard.SplitInfo{}
-	if _, err := shard.ReadClasses(r.dir, r.old.ClassesSHA256); err != nil {
-		if err := r.classes(&m); err != nil {
+	if err := r.removeTemps(); err != nil {
+		return err
+	}
+	if r.classes != nil {
+		sum, err := shard.WriteClasses(r.dir, r.classes)
+		if err != nil {
 			return err
 		}
+		m.ClassesSHA256 = sum
+		r.wrote = append(r.wrote, shard.ClassesName)
 	}
 	for _, split := range slices.Sorted(maps.Keys(r.splits)) {
-		rows := r.splits[split]
-		info := r.old.Splits[split]
-		info.Rows, info.Bytes, info.Shards = int64(len(rows)), 0, r.shards[split]
-		for i := range rows {
-			info.Bytes += rows[i].Length
-		}
-		before, _ := regular.SHA256(filepath.Join(r.dir, split, shard.IndexName)) // "" where it is missing
-		sum, err := shard.WriteIndex(r.dir, split, rows)
+		info, err := r.writeSplit(split)
 		if err != nil {
 			return err
 		}
-		if sum != before {
-			r.wrote = append(r.wrote, split+"/"+shard.IndexName)
+		if old := r.old.Splits[split]; info.Rows != old.Rows || info.Shards != old.Shards {
+			m.Options = nil // which tells how much there was
 		}
-		info.IndexSHA256 = sum
 		m.Splits[split] = info
 	}
-	if r.old.FormatVersion == 0 {
-		n, err := countLines(filepath.Join(r.dir, "rejected.ndjson"))
-		if err != nil {
+	if err := r.writeRejected(&m); err != nil {
+		return err
+	}
+	if !r.sound && r.o.WordNet != nil {
+		m.WordNetVersion = r.o.WordNet.Version()
+	}
+	if len(r.lost) > 0 {
+		m.Options = nil
+	}
+	if err := r.replaced(shard.ManifestName, func() error { return shard.WriteManifest(r.dir, m) }); err != nil {
+		return err
+	}
+	return r.removeLost()
+}
+
+// removeLost removes what tells of splits that are lost, and of an ingest's
+// unfinished work.
+func (r *repair) removeLost() error {
+	gone := []string{unfinishedName}
+	for _, split := range r.all {
+		if r.splits[split] == nil && r.shards[split] == nil {
+			gone = append(gone, split+"/"+shard.IndexName, split+"/"+shard.ShardsName)
+		}
+	}
+	for _, name := range gone {
+		if err := os.RemoveAll(filepath.Join(r.dir, filepath.FromSlash(name))); err != nil {
 			return err
 		}
-		m.Rejected = n
-		if r.o.WordNet != nil {
-			m.WordNetVersion = r.o.WordNet.Version()
-		}
 	}
-	path := filepath.Join(r.dir, shard.ManifestName)
-	before, _ := regular.SHA256(path)
-	if err := shard.WriteManifest(r.dir, m); err != nil {
+	return durable.SyncDir(r.dir)
+}
+
+// replaced has a file written, and notes its name where it came out another.
+func (r *repair) replaced(name string, write func() error) error {
+	path := filepath.Join(r.dir, filepath.FromSlash(name))
+	before, _ := regular.SHA256(path) // "" where it is missing
+	if err := write(); err != nil {
 		return err
 	}
-	if after, err := regular.SHA256(path); err != nil || after != before {
-		r.wrote = append(r.wrote, shard.ManifestName)
+	after, err := regular.SHA256(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	if after != before {
+		r.wrote = append(r.wrote, name)
 	}
 	return nil
 }
 
-// classes finds the class list that m should name: the file as it is, where
-// only the manifest is lost, or else a new one from the rows.
-func (r *repair) classes(m *shard.Manifest) error {
-	path := filepath.Join(r.dir, shard.ClassesName)
-	if sum, err := regular.SHA256(path); err == nil && r.old.ClassesSHA256 == "" {
-		if list, err := shard.ReadClasses(r.dir, sum); err == nil && r.agree(list) {
-			m.ClassesSHA256 = sum
-			return nil
+func (r *repair) writeSplit(split string) (shard.SplitInfo, error) {
+	rows, info := r.splits[split], r.old.Splits[split]
+	if !r.sound {
+		info = shard.SplitInfo{}
+	}
+	info.Rows, info.Bytes, info.Shards = int64(len(rows)), 0, len(r.shards[split])
+	for i := range rows {
+		info.Bytes += rows[i].Length
+	}
+	err := r.replaced(split+"/"+shard.IndexName, func() (err error) {
+		info.IndexSHA256, err = shard.WriteIndex(r.dir, split, rows)
+		return err
+	})
+	if err != nil {
+		return info, err
+	}
+	return info, r.replaced(split+"/"+shard.ShardsName, func() (err error) {
+		info.ShardsSHA256, err = shard.WriteShards(r.dir, split, r.shards[split])
+		return err
+	})
+}
+
+// writeRejected writes the list of what was refused anew where some of it is lost.
+func (r *repair) writeRejected(m *shard.Manifest) error {
+	m.Rejected = int64(len(r.rejected))
+	return r.replaced(shard.RejectedName, func() (err error) {
+		m.RejectedSHA256, err = shard.WriteRejected(r.dir, r.rejected)
+		return err
+	})
+}
+
+// removeTemps removes what killed writers left.
+func (r *repair) removeTemps() error {
+	return filepath.WalkDir(r.dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		return durable.RemoveTemps(path)
+	})
+}
+
+// findClasses decides on the class list: the file as it is, where it is sound or
+// only the manifest is lost; or else a new one from the shards.
+func (r *repair) findClasses() (have []shard.Class, err error) {
+	if r.sound {
+		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil {
+			return have, nil
+		}
+	} else if sum, err := regular.SHA256(filepath.Join(r.dir, shard.ClassesName)); err == nil {
+		if have, err = shard.ReadClasses(r.dir, sum); err == nil && r.agree(have) {
+			r.old.ClassesSHA256 = sum
+			return have, nil
 		}
 	}
-	list, err := r.classesFromRows()
-	if err != nil {
-		return fmt.Errorf("repair %s: %w", shard.ClassesName, err)
+	if r.classes, err = r.classesFromNames(); err != nil || r.classes != nil {
+		return r.classes, err
 	}
-	if m.ClassesSHA256, err = shard.WriteClasses(r.dir, list); err != nil {
-		return err
+	if r.classes, err = r.classesFromRows(); err != nil {
+		return nil, fmt.Errorf("repair %s: %w", shard.ClassesName, err)
 	}
-	r.wrote = append(r.wrote, shard.ClassesName)
-	return nil
+	return r.classes, nil
+}
+
+// classesFromNames makes the list from the names that shards have of all classes;
+// nil where they have none, or others than the rows.
+func (r *repair) classesFromNames() ([]shard.Class, error) {
+	var list []shard.Class
+	for i, name := range r.names {
+		list = append(list, shard.Class{Label: i, Synset: name})
+	}
+	if len(list) == 0 || !r.agree(list) {
+		return nil, nil
+	}
+	for _, rows := range r.splits {
+		for i := range rows {
+			if row := &rows[i]; row.Label >= 0 {
+				c := &list[row.Label]
+				c.ILSVRC2012ID = max(c.ILSVRC2012ID, row.ILSVRC2012ID)
+			}
+		}
+	}
+	for i := range list {
+		list[i].Describe(r.o.WordNet)
+	}
+	return list, nil
 }
 
 // agree says whether every labelled row has its label from this list.
@@ -246,21 +414,4 @@ func (r *repair) classesFromRows() ([]shard.Class, error) {
 		list[i].Describe(r.o.WordNet)
 	}
 	return list, nil
-}
-
-func countLines(path string) (n int64, err error) {
-	f, _, err := regular.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		n++
-	}
-	return n, s.Err()
 }

@@ -18,7 +18,10 @@ import (
 
 // TestRepair loses files and wants the same bytes back.
 func TestRepair(t *testing.T) {
-	derived := []string{"train/" + shard.IndexName, "val/" + shard.IndexName, "test/" + shard.IndexName, shard.ManifestName, shard.ClassesName}
+	derived := []string{
+		"train/" + shard.IndexName, "val/" + shard.IndexName, "test/" + shard.IndexName, shard.ManifestName, shard.ClassesName,
+		"train/" + shard.ShardsName, "val/" + shard.ShardsName, "test/" + shard.ShardsName,
+	}
 	for _, c := range []struct {
 		name  string
 		lost  []string
@@ -28,9 +31,10 @@ func TestRepair(t *testing.T) {
 		{"an index", []string{"val/" + shard.IndexName}, []string{"val/" + shard.IndexName}},
 		{"the indexes", derived[:3], []string{"test/" + shard.IndexName, "train/" + shard.IndexName, "val/" + shard.IndexName}},
 		{"the manifest", []string{shard.ManifestName}, []string{shard.ManifestName}},
+		{"a list of shards", derived[6:7], derived[6:7]},
 		{"manifest and index", []string{shard.ManifestName, "train/" + shard.IndexName}, []string{"train/" + shard.IndexName, shard.ManifestName}},
 	} {
-		dir := fixture(t)
+		dir := summed(t)
 		before := map[string][]byte{}
 		for _, name := range derived {
 			b, err := os.ReadFile(filepath.Join(dir, name))
@@ -43,11 +47,11 @@ func TestRepair(t *testing.T) {
 			remove(t, dir, name)
 		}
 		var bytes int64
-		wrote, bad, err := Repair(context.Background(), dir, RepairOptions{Workers: 1, OnBytes: func(n int64) { bytes += n }})
-		if err != nil || len(bad) > 0 || bytes == 0 {
-			t.Errorf("%s lost: %d bytes read, problems %v, %v", c.name, bytes, bad, err)
+		got, err := Repair(context.Background(), dir, RepairOptions{Workers: 1, OnBytes: func(n int64) { bytes += n }})
+		if err != nil || bytes == 0 {
+			t.Errorf("%s lost: %d bytes read, %v", c.name, bytes, err)
 		}
-		if diff := cmp.Diff(c.wrote, wrote); diff != "" {
+		if diff := cmp.Diff(Repaired{Wrote: c.wrote}, got); diff != "" {
 			t.Errorf("%s lost: what was written (-want +got):\n%s", c.name, diff)
 		}
 		for _, name := range derived {
@@ -69,14 +73,33 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// summed is the fixture with the sums that a repair gives a dataset of before.
+func summed(t *testing.T) string {
+	t.Helper()
+	dir := fixture(t)
+	got, err := Repair(context.Background(), dir, RepairOptions{})
+	want := Repaired{Wrote: []string{"test/" + shard.ShardsName, "train/" + shard.ShardsName, "val/" + shard.ShardsName, shard.ManifestName}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Fatalf("%v (-want +got):\n%s", err, diff)
+	}
+	return dir
+}
+
 // TestRepairClasses loses the class list, and gets synsets and labels back and
-// from WordNet the words.
+// from WordNet the words; that they are not those of before is a loss.
 func TestRepairClasses(t *testing.T) {
 	dir := fixture(t)
 	remove(t, dir, shard.ClassesName)
-	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{WordNet: nativetest.WordNet(t)})
-	if err != nil || len(bad) > 0 || !slices.Contains(wrote, shard.ClassesName) {
-		t.Fatalf("wrote %v, problems %v, %v", wrote, bad, err)
+	o := RepairOptions{WordNet: nativetest.WordNet(t)}
+	lost := []Problem{{File: shard.ClassesName, What: "made anew it is another: words, glosses, paths or ILSVRC2012_IDs of classes, or classes without an image, are missing"}}
+	refused, err := Repair(context.Background(), dir, o)
+	if diff := cmp.Diff(Repaired{Lost: lost}, refused); diff != "" || err != nil {
+		t.Fatalf("%v (-want +got):\n%s", err, diff)
+	}
+	o.AcceptLoss = true
+	made, err := Repair(context.Background(), dir, o)
+	if err != nil || !slices.Contains(made.Wrote, shard.ClassesName) {
+		t.Fatalf("%+v, %v", made, err)
 	}
 	got := open(t, dir).Classes()
 	if diff := cmp.Diff(open(t, "../testdata/v1").Classes(), got, cmpopts.IgnoreFields(shard.Class{}, "Words", "Gloss", "Path")); diff != "" {
@@ -96,9 +119,11 @@ func TestRepairRefuses(t *testing.T) {
 	dir := fixture(t)
 	flipImage(t, dir)
 	remove(t, dir, "val/"+shard.IndexName)
-	wrote, bad, err := Repair(context.Background(), dir, RepairOptions{})
-	if err != nil || len(wrote) > 0 || len(bad) != 1 || bad[0].File != shard.ShardName("train", "n02129604", 0) {
-		t.Errorf("wrote %v, problems %v, %v", wrote, bad, err)
+	got, err := Repair(context.Background(), dir, RepairOptions{})
+	tiger := shard.ShardName("train", "n02129604", 0)
+	want := Repaired{Problems: []Problem{{File: tiger, What: `image "n02129604_5.JPEG" does not have its sha256`}}}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "val", shard.IndexName)); err == nil {
 		t.Error("an index was written beside a damaged shard")
@@ -110,10 +135,10 @@ func TestRepairRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
-	if _, _, err := Repair(context.Background(), dir, RepairOptions{}); !errors.Is(err, durable.ErrLocked) {
+	if _, err := Repair(context.Background(), dir, RepairOptions{}); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("while locked: %v", err)
 	}
-	if _, _, err := Repair(context.Background(), t.TempDir(), RepairOptions{}); !errors.Is(err, shard.ErrNotDataset) {
+	if _, err := Repair(context.Background(), t.TempDir(), RepairOptions{}); !errors.Is(err, shard.ErrNotDataset) {
 		t.Errorf("an empty directory: %v", err)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"reflect"
@@ -47,18 +49,26 @@ type VerifyOptions struct {
 	// OnBytes is told the bytes of images that were read, from many
 	// goroutines.
 	OnBytes func(n int64)
+	// OnForeign is told of each file in the directory that is no part of the
+	// dataset, in order of their names.
+	OnForeign func(file string)
 }
 
 // problems collects what is found, from many goroutines.
 type problems struct {
-	mu   sync.Mutex
-	list []Problem
+	mu    sync.Mutex
+	list  []Problem
+	files map[string]bool // of the list
 }
 
 func (p *problems) add(file, image, format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.list = append(p.list, Problem{file, image, fmt.Sprintf(format, args...)})
+	if p.files == nil {
+		p.files = map[string]bool{}
+	}
+	p.files[file] = true
 }
 
 // checkRow wants a row of a shard to be what the shard says of its rows, and
@@ -78,13 +88,20 @@ func reason(err error, path string) string {
 	return strings.TrimPrefix(strings.TrimSuffix(err.Error(), ": "+shard.ErrCorrupt.Error()), path+": ")
 }
 
-// Verify holds the dataset in dir to its sums: class list and indexes to the
-// manifest, every image to its CRC-32C and SHA-256, every shard to the rows
-// that lie in it; and looks for shards no index names. What is wrong comes as
-// problems, in order of file and image; an error means that the dataset could
-// not be looked at.
+// has says whether something was found wrong with a file.
+func (p *problems) has(file string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.files[file]
+}
+
+// Verify holds the dataset in dir to its sums: the manifest to its own, class list,
+// indexes and lists to the manifest, every shard to its list and to the rows
+// that lie in it, every image to its CRC-32C and SHA-256, what was refused to its
+// list; and looks for what else lies there. What is wrong comes as problems, in
+// order of file and image; an error means that the dataset could not be looked at.
 func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error) {
-	m, err := shard.ReadManifest(dir)
+	m, err := shard.CheckManifest(dir)
 	if errors.Is(err, shard.ErrCorrupt) {
 		return []Problem{{File: shard.ManifestName, What: reason(err, "")}}, nil
 	}
@@ -105,19 +122,18 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 	}
 	d := shard.OpenWith(dir, m, classes)
 	defer d.Close()
+	own := ownFiles(m)
 	for _, name := range d.Splits() {
-		s, err := d.Split(name)
-		if errors.Is(err, shard.ErrCorrupt) {
-			p.add(name+"/"+shard.IndexName, "", "%s", reason(err, ""))
-			continue
-		}
-		if err == nil {
-			v := verifier{d, s, o, &p}
-			err = v.verify(ctx)
-		}
-		if err != nil {
+		v := verifier{d: d, name: name, o: o, p: &p, own: own}
+		if err := v.verify(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if err := verifyRejected(dir, m, o, &p, own); err != nil {
+		return nil, err
+	}
+	if err := verifyOthers(dir, m, o, &p, own); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(p.list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Image, b.Image), cmp.Compare(a.What, b.What))
@@ -125,30 +141,120 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 	return slices.Compact(p.list), nil // the heads of a shard are looked at twice
 }
 
-// verifier holds one split to its index.
+// verifier holds one split to its index and its list of shards.
 type verifier struct {
-	d *shard.Dataset
-	s *shard.Split
-	o VerifyOptions
-	p *problems
+	d    *shard.Dataset
+	name string
+	s    *shard.Split // nil: its index is damaged
+	sums map[string]shard.ShardInfo
+	o    VerifyOptions
+	p    *problems
+	own  map[string]bool // files of the dataset; verify adds the split's
 }
 
 func (v *verifier) verify(ctx context.Context) error {
+	if err := v.list(); err != nil {
+		return err
+	}
+	var err error
+	v.s, err = v.d.Split(v.name)
+	if errors.Is(err, shard.ErrCorrupt) {
+		v.p.add(v.name+"/"+shard.IndexName, "", "%s", reason(err, ""))
+		return v.eachOf(ctx, slices.Sorted(maps.Keys(v.sums)), v.sum)
+	}
+	if err != nil {
+		return err
+	}
+	for _, file := range v.s.Files() {
+		v.own[file] = true
+	}
 	if len(v.d.Classes()) > 0 {
 		v.labels()
 	}
 	if err := v.shards(ctx); err != nil || v.o.Fast {
 		return err
 	}
-	rows := make([][]int32, len(v.s.Files()))
+	rows := map[string][]int32{}
 	for i := range v.s.Len() {
-		n := v.s.FileOf(i)
-		rows[n] = append(rows[n], int32(i))
+		file := v.s.Files()[v.s.FileOf(i)]
+		rows[file] = append(rows[file], int32(i))
 	}
+	return v.eachOf(ctx, v.s.Files(), func(ctx context.Context, file string) error {
+		if err := v.file(ctx, file, rows[file]); err != nil {
+			return err
+		}
+		return v.sum(ctx, file)
+	})
+}
+
+// list reads the list of the split's shards, where the manifest has one.
+func (v *verifier) list() error {
+	v.sums = map[string]shard.ShardInfo{}
+	sum := v.d.Manifest.Splits[v.name].ShardsSHA256
+	if sum == "" {
+		return nil
+	}
+	list, err := shard.ReadShards(v.d.Dir, v.name, sum)
+	if errors.Is(err, shard.ErrCorrupt) {
+		v.p.add(v.name+"/"+shard.ShardsName, "", "%s", reason(err, ""))
+		return nil
+	}
+	for _, s := range list {
+		v.sums[s.File], v.own[s.File] = s, true
+	}
+	return err
+}
+
+// sum holds a shard to the list: what no row tells of, between and beside the
+// buffers, is damaged too.
+func (v *verifier) sum(ctx context.Context, file string) error {
+	want, listed := v.sums[file]
+	if !listed || v.p.has(file) {
+		return ctx.Err()
+	}
+	if what, err := differs(v.d.Dir, want, v.o.Fast); err != nil || what != "" {
+		v.p.add(file, "", "%s", what)
+		return err
+	}
+	return ctx.Err()
+}
+
+// differs says how a shard differs from what the list says of it; fast looks at
+// its size alone.
+func differs(dir string, want shard.ShardInfo, fast bool) (string, error) {
+	path := filepath.Join(dir, filepath.FromSlash(want.File))
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is missing", nil
+	case err != nil:
+		return "", err
+	case info.Size() != want.Size:
+		return fmt.Sprintf("%d bytes, but %d were written", info.Size(), want.Size), nil
+	case fast:
+		return "", nil
+	}
+	got, err := shard.SumFile(dir, want.File)
+	if errors.Is(err, shard.ErrCorrupt) {
+		return reason(err, path), nil
+	}
+	if err == nil && got != want {
+		return "it does not have the crc32c of the list of shards", nil
+	}
+	return "", err
+}
+
+// eachOf does something with each of many files, several at a time.
+func (v *verifier) eachOf(ctx context.Context, files []string, do func(ctx context.Context, file string) error) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(v.o.workers())
-	for n := range rows {
-		g.Go(func() error { return v.file(gctx, v.s.Files()[n], rows[n]) })
+	for _, file := range files {
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			return do(gctx, file)
+		})
 	}
 	return g.Wait()
 }
@@ -254,42 +360,41 @@ func (v *verifier) labels() {
 // shards without rows in the index.
 func (v *verifier) shards(ctx context.Context) error {
 	files := v.s.Files()
-	rows := make([]int64, len(files))
+	rows := map[string]int64{}
 	for i := range v.s.Len() {
-		rows[v.s.FileOf(i)]++
+		rows[files[v.s.FileOf(i)]]++
 	}
-	named := map[string]bool{}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(v.o.workers())
-	for i, file := range files {
-		named[file] = true
-		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			got, err := v.ends(file)
-			switch {
-			case errors.Is(err, fs.ErrNotExist):
-				v.p.add(file, "", "it is missing")
-			case errors.Is(err, shard.ErrCorrupt):
-				v.p.add(file, "", "%s", reason(err, v.path(file)))
-			case err != nil:
-				return err
-			case got != rows[i]:
-				v.p.add(file, "", "%d rows, but %d in the index", got, rows[i])
-			}
-			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
+	err := v.eachOf(ctx, files, func(ctx context.Context, file string) error {
+		got, err := v.ends(file)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			v.p.add(file, "", "it is missing")
+		case errors.Is(err, shard.ErrCorrupt):
+			v.p.add(file, "", "%s", reason(err, v.path(file)))
+		case err != nil:
+			return err
+		case got != rows[file]:
+			v.p.add(file, "", "%d rows, but %d in the index", got, rows[file])
+		case v.o.Fast:
+			return v.sum(ctx, file)
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	if n := len(files); n != v.s.Info.Shards {
-		v.p.add(v.s.Name+"/"+shard.IndexName, "", "%d shards, but %d in the manifest", n, v.s.Info.Shards)
+		v.p.add(v.name+"/"+shard.IndexName, "", "%d shards, but %d in the manifest", n, v.s.Info.Shards)
 	}
-	found, err := listShards(v.d.Dir, v.s.Name)
+	for file, s := range v.sums {
+		if s.Rows != rows[file] {
+			v.p.add(v.name+"/"+shard.ShardsName, "", "%s has %d rows, but %d in the index", file, s.Rows, rows[file])
+		}
+	}
+	found, err := listShards(v.d.Dir, v.name)
 	for _, file := range found {
-		if !named[file] {
+		if _, named := rows[file]; !named {
+			v.own[file] = true
 			v.p.add(file, "", "no row of the index lies in it")
 		}
 	}
@@ -326,8 +431,7 @@ func listShards(dir, split string) ([]string, error) {
 		if err != nil {
 			return err
 		}
-		name := e.Name()
-		if e.IsDir() || !strings.HasSuffix(name, ".arrow") || strings.HasPrefix(name, ".") || name == shard.IndexName {
+		if e.IsDir() || !isShard(e.Name()) {
 			return nil
 		}
 		rel, err := filepath.Rel(dir, path)

@@ -198,7 +198,7 @@ func TestFlippedShard(t *testing.T) {
 		rows, _, _ := shard.ScanFile(path) // a changed row is what matters, damage too
 		if !slices.EqualFunc(rows, whole, func(x, y shard.Row) bool { x.File = y.File; return sameRow(&x, &y) }) {
 			var p problems
-			v := verifier{d, s, VerifyOptions{}, &p}
+			v := verifier{d: d, name: "test", s: s, p: &p}
 			if err := v.file(context.Background(), s.Files()[0], []int32{0, 1, 2}); err != nil {
 				t.Fatal(err)
 			}
