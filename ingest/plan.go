@@ -138,7 +138,7 @@ func (p *Plan) open(ctx context.Context) error {
 			return err
 		}
 	default:
-		return fmt.Errorf("%s and %s are two development kits; give one of them", kits[0], kits[1])
+		return &OptionError{"devkit", fmt.Sprintf("%s and %s are two development kits; give one of them", kits[0], kits[1])}
 	}
 	for _, from := range boxes {
 		if err := p.boxes.Read(ctx, from); err != nil {
@@ -328,7 +328,7 @@ func (p *Plan) swapped() error {
 			flag := p.set.of(im.Entry).split
 			for _, split := range []string{"val", "test"} {
 				if flag != "" && flag != split && strings.HasPrefix(path.Base(im.Name), "ILSVRC2012_"+split+"_") {
-					return fmt.Errorf("%s: its images are called %s and the like: give it with --%s, or with --split %s", p.set.of(im.Entry).info.Path, path.Base(im.Name), split, flag)
+					return &OptionError{flag, fmt.Sprintf("%s: its images are called %s and the like: give it with --%s, or with --split %s", p.set.of(im.Entry).info.Path, path.Base(im.Name), split, flag)}
 				}
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/synshard/synshard/ingest"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/durable"
@@ -13,6 +14,7 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/torch"
@@ -110,6 +112,15 @@ var coded = []struct {
 	{context.Canceled, exitInterrupted},
 }
 
+// wantsFlag says whether an error is mended by another command line alone: names that
+// can be read in two ways, which a flag decides, or a flag of no effect.
+func wantsFlag(err error) bool {
+	var doubt *layout.Ambiguity
+	var vain *layout.NoEffect
+	var option *ingest.OptionError
+	return errors.As(err, &doubt) || errors.As(err, &vain) || errors.As(err, &option)
+}
+
 // classify gives the exit code for an error. A verb's own choice comes first,
 // then what the packages say, and an error from before the verb began is one
 // of usage.
@@ -125,6 +136,9 @@ func (a *app) classify(err error) int {
 	}
 	if malformed := (*wordnet.ParseError)(nil); errors.As(err, &malformed) {
 		return exitCorrupt
+	}
+	if wantsFlag(err) {
+		return exitUsage
 	}
 	if !a.started {
 		return exitUsage

@@ -186,14 +186,10 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 
 // ingestError gives an error its exit code.
 func ingestError(ctx context.Context, err error) error {
-	var wrong *ingest.OptionError
-	var vain *layout.NoEffect
 	var differ *ingest.DifferError
 	switch {
 	case ctx.Err() != nil:
 		return stopped(errors.New("ingest: stopped; the same command continues"))
-	case errors.As(err, &wrong), errors.As(err, &vain):
-		return usagef("%w", err)
 	case errors.As(err, &differ):
 		return fmt.Errorf("ingest: %w; --overwrite makes it anew, another --out leaves it", err)
 	}

@@ -74,7 +74,8 @@ func (t *table) add(l *classlist.List) error {
 		return nil
 	}
 	if c := classlist.Compare(t.found, l); c.Relation != classlist.Equal {
-		return fmt.Errorf("%s and %s have different classes (%v): give the list that is meant with --classes", t.found.Source, l.Source, c.Relation)
+		return &Ambiguity{Path: l.Source, What: fmt.Sprintf("its classes are not those of %s (%v)", t.found.Source, c.Relation), Readings: []Reading{
+			{t.found.Source + " has the classes", "--classes with the list that is meant"}, {l.Source + " has them", "--classes with that one"}}}
 	}
 	return nil
 }
@@ -132,7 +133,8 @@ func (t *table) order() ([]int32, error) {
 	for id, name := range t.seen {
 		label, ok := list.Index(name)
 		if !ok {
-			return nil, &classlist.NotInList{Label: name, Source: list.Source, Reason: "none of its classes; give a list with all of them with --classes"}
+			return nil, &Ambiguity{Path: list.Source, What: fmt.Sprintf("class %q is none of its classes", name), Readings: []Reading{
+				{"it is a class", "--classes with a list of all"}, {"it is none", "give the sources without it"}}}
 		}
 		order[id] = int32(label)
 		t.ids[name] = int32(label)

@@ -197,5 +197,6 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 			return s, nil
 		}
 	}
-	return s, fmt.Errorf("%s: which of its directories is the class cannot be told while others are not known: give the classes (--classes), or unpack %s", e.Name, t.path)
+	return s, &Ambiguity{Path: t.path, What: e.Name + ": which of its directories is the class cannot be told while others are not known", Readings: []Reading{
+		{"the one that a class list has", "--classes FILE"}, {"what the others say", "unpack the archive, and give the folder"}}}
 }
