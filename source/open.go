@@ -312,12 +312,17 @@ func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (er
 	case List:
 		l := list.New(a)
 		o.container = l
-		o.entries, o.info.Columns, err = l.Entries(ctx)
+		var t *list.Table
+		if o.entries, t, err = l.Entries(ctx); err == nil {
+			o.info.Columns, o.info.Splits, o.info.Others = t.Columns, t.Splits, t.Others
+		}
 	case Parquet, Arrow:
 		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a, o.home.skip)
 	}
-	if err == nil {
+	if o.info.Kind != List {
 		o.info.Columns, o.info.Splits = entry.CutSplits(o.info.Columns)
+	}
+	if err == nil {
 		o.label()
 	}
 	return err
@@ -374,7 +379,7 @@ func foreign(head []byte) string {
 	for magic, name := range map[string]string{
 		"7z\xbc\xaf\x27\x1c": "a 7z archive, to be unpacked first", "Rar!\x1a\x07": "a RAR archive, to be unpacked first",
 		"\x04\x22\x4d\x18": "compressed by LZ4, to be unpacked first", "\x89HDF\r\n\x1a\n": "an HDF5 file", "\x93NUMPY": "an array of NumPy's",
-		"SQLite format 3\x00": "an SQLite database",
+		"SQLite format 3\x00": "an SQLite database", "[": "one document of JSON, and a list has an object a line (jq -c .[] makes it so)",
 	} {
 		if strings.HasPrefix(string(head), magic) {
 			return "it is " + name + ": "

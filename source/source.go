@@ -59,6 +59,15 @@ func BoolSplit(name string) string { return entry.BoolSplit(name) }
 // ParseList reads a list of paths: see list.Parse.
 func ParseList(name string, b []byte) (*Table, error) { return list.Parse(name, b) }
 
+// ParseListOf reads a list of names that isImage knows: see list.ParseOf.
+func ParseListOf(name string, b []byte, isImage func(string) bool) (*Table, error) {
+	return list.ParseOf(name, b, isImage)
+}
+
+// Measure says whether a column of this name says something else than a class: see
+// entry.Measure.
+func Measure(name string) bool { return entry.Measure(name) }
+
 // Kind is what a container is.
 type Kind string
 
@@ -99,6 +108,9 @@ type Info struct {
 	LabelColumn string
 	// Splits are the columns that may say the split of each entry, as Columns.
 	Splits []Column
+	// Others are a list's columns that are called neither after classes nor after splits;
+	// one without Rows has more values than classes are many.
+	Others []Column
 	// Size, in bytes, and Modified, in Unix nanoseconds, are the file's; 0 of a
 	// folder or a pipe.
 	Size, Modified int64

@@ -45,6 +45,17 @@ func CutSplits(all []Column) (classes, splits []Column) {
 	return classes, splits
 }
 
+// measures are columns that say something else of an image than its class.
+var measures = []string{
+	"width", "height", "w", "h", "size", "bytes", "filesize", "channels", "depth", "mode", "format", "xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "x", "bbox", "box",
+	"sha256", "sha1", "md5", "hash", "checksum", "crc32", "url", "uri", "link", "source", "license", "licence", "date", "time", "timestamp", "index", "idx", "id", "imageid", "row", "weight", "score", "confidence",
+	"text", "texts", "caption", "captions", "description", "title", "comment", "comments", "notes",
+}
+
+// Measure says whether a column of this name says something else of an image than its
+// class: a size, a sum, a caption.
+func Measure(name string) bool { return Rank(name, measures) >= 0 }
+
 // ColumnName is a column's name as PathColumns and LabelColumns have it: in
 // lower case, without what separates words.
 func ColumnName(s string) string {

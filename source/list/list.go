@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
@@ -35,13 +34,13 @@ func LooksLike(path string, head []byte) bool {
 		return false
 	}
 	switch strings.ToLower(filepath.Ext(path)) {
-	case ".csv", ".tsv", ".jsonl", ".ndjson":
+	case ".csv", ".tsv", ".jsonl", ".ndjson", ".lst":
 		return true
 	case ".json", ".xml", ".html", ".md", ".yaml", ".yml":
 		return false
 	}
 	line := firstLine(head)
-	return strings.ContainsAny(line, ",\t") || isObject(line) || entry.ImageName(line) || strings.Contains(line, " ") && spaced(line)
+	return strings.ContainsAny(line, ",\t") || isObject(line) || entry.ImageName(line) || strings.Contains(line, " ") && spaced(line, entry.ImageName)
 }
 
 // IsText says whether a file's beginning may be text.
@@ -67,14 +66,14 @@ func isObject(line string) bool { return strings.HasPrefix(line, "{") }
 
 // spaced says whether a line is "path label", as lists for Caffe are: an
 // image's name, a space and one word more.
-func spaced(line string) bool {
+func spaced(line string, isImage func(string) bool) bool {
 	i := strings.LastIndexAny(line, " \t")
-	return i > 0 && entry.ImageName(strings.TrimSpace(line[:i])) && !entry.ImageName(line[i+1:])
+	return i > 0 && !isImage(line) && isImage(strings.TrimSpace(line[:i])) && !entry.ImageName(line[i+1:])
 }
 
 // separator tells how a list's fields are separated: by a tab, a comma or a
 // semicolon; ' ' stands before a last field, 0 where there is one field.
-func separator(path, line string) rune {
+func separator(path, line string, isImage func(string) bool) rune {
 	ext := strings.ToLower(filepath.Ext(path))
 	switch {
 	case ext == ".tsv", strings.Contains(line, "\t") && !(ext == ".csv" && strings.Contains(line, ",")):
@@ -83,7 +82,7 @@ func separator(path, line string) rune {
 		return ','
 	case strings.Contains(line, ";"):
 		return ';'
-	case spaced(line):
+	case spaced(line, isImage):
 		return ' '
 	}
 	return 0
@@ -92,23 +91,29 @@ func separator(path, line string) rune {
 // headBytes is how much of a list is looked at to tell its kind.
 const headBytes = 4096
 
-// Table is what a list says: paths, and columns of labels with a value for
-// each.
+// Table is what a list says: paths, and columns with a value for each.
 type Table struct {
 	Paths   []string
-	Columns []entry.Column // that may say the class
+	Columns []entry.Column // that may say the class by their names
 	Splits  []entry.Column // that may say the split
+	// Others are called neither so nor so. One without Rows has more values than classes
+	// are many.
+	Others []entry.Column
 }
 
 // Parse reads a list of paths: CSV, TSV or JSONL with or without labels, paths
 // alone, or a path and a label with a space between them. A heading, or JSON's
 // keys, name the columns in any usual spelling. The list's name helps to tell
 // its kind by its ending.
-func Parse(name string, b []byte) (*Table, error) {
-	return parse(context.Background(), name, bufio.NewReader(bytes.NewReader(b)))
+func Parse(name string, b []byte) (*Table, error) { return ParseOf(name, b, entry.ImageName) }
+
+// ParseOf is Parse for a list of names that are images' where isImage says so, which may lack
+// endings.
+func ParseOf(name string, b []byte, isImage func(string) bool) (*Table, error) {
+	return parse(context.Background(), name, bufio.NewReader(bytes.NewReader(b)), isImage)
 }
 
-func parse(ctx context.Context, name string, in *bufio.Reader) (*Table, error) {
+func parse(ctx context.Context, name string, in *bufio.Reader, isImage func(string) bool) (*Table, error) {
 	head, err := in.Peek(headBytes)
 	if err != nil && err != io.EOF {
 		return nil, err
@@ -119,11 +124,11 @@ func parse(ctx context.Context, name string, in *bufio.Reader) (*Table, error) {
 	if bytes.HasPrefix(head, []byte(bom)) {
 		in.Discard(len(bom)) // was peeked at, so is there
 	}
-	t := &table{}
+	t := &table{isImage: isImage}
 	if line := firstLine(head); isObject(line) {
 		err = t.json(ctx, in)
 	} else {
-		err = t.text(ctx, in, separator(name, line))
+		err = t.text(ctx, in, separator(name, line, isImage))
 	}
 	if err == nil && len(t.paths) == 0 {
 		err = errors.New("no paths in it")
@@ -133,21 +138,24 @@ func parse(ctx context.Context, name string, in *bufio.Reader) (*Table, error) {
 	}
 	out := &Table{Paths: t.paths}
 	for _, c := range t.columns {
-		out.Columns = append(out.Columns, c.Column)
+		if c.other {
+			out.Others = append(out.Others, c.Column)
+		} else {
+			out.Columns = append(out.Columns, c.Column)
+		}
 	}
 	out.Columns, out.Splits = entry.CutSplits(out.Columns)
 	return out, nil
 }
 
-// Entries reads the list and looks for its files. Columns are those that may
-// say the class, or the split.
-func (l *List) Entries(ctx context.Context) ([]entry.Entry, []entry.Column, error) {
-	t, err := parse(ctx, l.Path(), bufio.NewReaderSize(io.NewSectionReader(l, 0, l.Size()), 1<<16))
+// Entries reads the list and looks for its files.
+func (l *List) Entries(ctx context.Context) ([]entry.Entry, *Table, error) {
+	t, err := parse(ctx, l.Path(), bufio.NewReaderSize(io.NewSectionReader(l, 0, l.Size()), 1<<16), entry.ImageName)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", l.Path(), err)
 	}
 	entries, err := l.find(ctx, t.Paths)
-	return entries, slices.Concat(t.Columns, t.Splits), err
+	return entries, t, err
 }
 
 // statting is how many files are asked for at a time: a file server takes its

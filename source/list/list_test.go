@@ -1,6 +1,7 @@
 package list
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -43,6 +44,9 @@ func TestParse(t *testing.T) {
 		"paths with spaces": {"l.txt", "a 1.jpg\nb 2.jpg\n", []row{{path: "a 1.jpg"}, {path: "b 2.jpg"}}},
 		"no label":          {"l.csv", "path,label\na/1.jpg,\nb/2.jpg,-1\n", []row{{path: "a/1.jpg"}, {"b/2.jpg", number(-1)}}},
 		"not UTF-8":         {"l.csv", "caf\xe9.jpg,0\n", []row{{"caf\xe9.jpg", number(0)}}},
+		"MXNet's":           {"l.lst", "0\t0.000000\ta/1.jpg\n1\t1.000000\tb/2.jpg\n", two},
+		"a heading of ids":  {"l.csv", "pic,kind\na/1.jpg,0\nb/2.jpg,1\n", two},
+		"nested JSON":       {"l.jsonl", `{"image": {"path": "a/1.jpg"}, "annotation": {"label": 0}}` + "\n" + `{"image": {"path": "b/2.jpg"}, "annotation": {"label": 1}}`, two},
 		"JSON":              {"l.jsonl", `{"path": "a/1.jpg", "label": 0}` + "\n\n" + `{"label": "1", "path": "b/2.jpg", "more": [1, 2]}`, two},
 		"JSON, HF's image":  {"l.ndjson", `{"image": {"bytes": null, "path": "a/1.jpg"}, "labels": [0]}` + "\r\n" + `{"image": {"path": "b/2.jpg"}, "labels": 1.0}` + "\n", two},
 		"JSON, holes":       {"l.jsonl", `{"file_name": "a/1.jpg"}` + "\n" + `{"file_name": "b/2.jpg", "cls": 1}`, []row{{path: "a/1.jpg"}, {"b/2.jpg", number(1)}}},
@@ -67,15 +71,59 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestOthers holds what is kept of columns whose names say nothing.
+func TestOthers(t *testing.T) {
+	for text, want := range map[string]*Table{
+		"filename,cat,dog\n1.jpg,1,0\n2.jpg,0,1\n": {Others: []entry.Column{
+			{Name: "cat", Values: []entry.Label{number(1), number(0)}, Rows: []int32{0, 1}}, {Name: "dog", Values: []entry.Label{number(0), number(1)}, Rows: []int32{0, 1}}}},
+		"1.jpg,cat,12\n2.jpg,dog,12\n": {Others: []entry.Column{
+			{Name: "2", Values: []entry.Label{name("cat"), name("dog")}, Rows: []int32{0, 1}}, {Name: "3", Values: []entry.Label{number(12)}, Rows: []int32{0, 0}}}},
+		"file_name,text\n1.jpg,a cat\n2.jpg,a dog\n": {Others: []entry.Column{{Name: "text", Values: []entry.Label{name("a cat"), name("a dog")}, Rows: []int32{0, 1}}}},
+		`{"file_name": "1.jpg", "meta": {"breed": "pug"}, "tags": ["a", "b"]}` + "\n" + `{"file_name": "2.jpg"}`: {Others: []entry.Column{
+			{Name: "meta.breed", Values: []entry.Label{name("pug"), {}}, Rows: []int32{0, 1}}}},
+	} {
+		want.Paths = []string{"1.jpg", "2.jpg"}
+		got, err := Parse("l.csv", []byte(text))
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%q: %v (-want +got):\n%s", text, err, diff)
+		}
+	}
+}
+
+// TestEndless: of a column of more values than there can be classes none is kept, and
+// a list of names without endings is one where these are known.
+func TestEndless(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("id,caption,breed\n")
+	for i := range mostValues + 2 {
+		fmt.Fprintf(&b, "%d,c%d,pug\n", i, i)
+	}
+	if _, err := Parse("l.csv", []byte(b.String())); err == nil {
+		t.Error("a list of ids was read as paths")
+	}
+	got, err := ParseOf("l.csv", []byte(b.String()), func(s string) bool { return strings.Trim(s, "0123456789") == "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept []int
+	for _, c := range got.Others {
+		kept = append(kept, len(c.Rows))
+	}
+	if diff := cmp.Diff([]int{0, mostValues + 2}, kept); diff != "" || len(got.Paths) != mostValues+2 {
+		t.Errorf("%d paths, rows kept (-want +got):\n%s", len(got.Paths), diff)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                                     "no paths in it",
 		"path,label\n":                         "no paths in it",
 		"id,breed\n00a1,cat\n00b2,dog\n":       "as a heading it has no column of paths",
-		"a.jpg,0,1\n":                          "3 fields, and no heading",
+		"a,0,1\n":                              "3 fields, and no heading",
 		"a.jpg,0\nb.jpg\n":                     "line 2 has 1 fields and the first one 2",
 		"path,label\na.jpg,0,4\n":              "line 2 has 3 fields",
-		"ImageId,Prediction\nn1_2.JPEG,n1\n":   "as a heading it has no column of paths",
+		"id,breed\n00a1.jpg,cat\n00b2,dog\n":   "as a heading it has no column of paths",
+		"cat\t1\ndogs\tb.jpg\n":                "as a heading it has no column of paths",
 		"path,label\n,0\n":                     "line 2 has no path",
 		"path,label\n\"a.jpg,0\n":              "quote",
 		"\xff\xfep\x00a\x00":                   "UTF-16",

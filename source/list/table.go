@@ -2,11 +2,8 @@ package list
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/csv"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -18,95 +15,236 @@ import (
 
 // table is a list that is being read.
 type table struct {
+	isImage func(field string) bool // says what may be the name of an image
 	paths   []string
-	columns []*entry.ColumnOf
+	columns []*column
+}
+
+// column is a column beside that of paths.
+type column struct {
+	*entry.ColumnOf
+	other   bool // it is called neither after classes nor after splits
+	endless bool // it has more values than classes are many, and none is kept
+}
+
+// mostValues bounds what is kept of a column whose name says nothing: no column of classes has as many.
+const mostValues = 1 << 16
+
+func (t *table) newColumn(name string, other bool) *column {
+	c := &column{ColumnOf: entry.NewColumn(strings.TrimSpace(name), nil), other: other}
+	t.columns = append(t.columns, c)
+	return c
+}
+
+func (c *column) add(text string) {
+	if c.endless {
+		return
+	}
+	if c.Add(entry.ParseLabel(text)); c.other && len(c.Values) > mostValues {
+		c.ColumnOf, c.endless = entry.NewColumn(c.Name, nil), true
+	}
+}
+
+// fields reads a line's fields; an end of the list is io.EOF.
+type fields func() (record []string, line int, err error)
+
+// sampled is how many records tell which column is that of paths.
+const sampled = 64
+
+// record is the fields of one line.
+type record struct {
+	fields []string
+	line   int
 }
 
 // text reads fields that are separated by sep: see separator.
 func (t *table) text(ctx context.Context, in *bufio.Reader, sep rune) error {
 	next := lines(in, sep == ' ')
 	if sep != 0 && sep != ' ' {
-		r := csv.NewReader(in)
-		r.Comma, r.Comment, r.FieldsPerRecord = sep, '#', -1
-		r.TrimLeadingSpace = sep != '\t' // which would be white space itself
-		next = func() ([]string, int, error) {
-			record, err := r.Read()
-			if err != nil {
-				return nil, 0, err
-			}
-			line, _ := r.FieldPos(0)
-			return record, line, nil
+		next = separated(in, sep)
+	}
+	var sample []record
+	for len(sample) < sampled {
+		f, line, err := next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if len(sample) > 0 && len(f) != len(sample[0].fields) {
+			return wrongWidth(line, f, sample)
+		}
+		sample = append(sample, record{f, line})
+	}
+	if len(sample) == 0 {
+		return nil
+	}
+	head, err := t.heading(sample)
+	if err != nil {
+		return fmt.Errorf("line %d: %w", sample[0].line, err)
+	}
+	rows := sample
+	if head.heading {
+		rows = sample[1:]
+	}
+	for _, r := range rows {
+		if err := t.row(r.fields, r.line, head); err != nil {
+			return err
 		}
 	}
-	var first []string
-	path, labels := 0, []int(nil)
 	for n := 0; ; n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		record, line, err := next()
+		f, line, err := next()
 		switch {
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err
-		case first == nil:
-			first = record
-			var heading bool
-			if path, labels, heading, err = t.heading(record); err != nil {
-				return fmt.Errorf("line %d: %w", line, err)
-			}
-			if heading {
-				continue
-			}
-		case len(record) != len(first):
-			return fmt.Errorf("line %d has %d fields and the first one %d", line, len(record), len(first))
+		case len(f) != len(sample[0].fields):
+			return wrongWidth(line, f, sample)
 		}
-		if len(t.paths) == 1 && !entry.ImageName(t.paths[0]) && entry.ImageName(record[path]) && len(first) > 1 {
-			return fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(first, string(sep)))
-		}
-		if record[path] == "" {
-			return fmt.Errorf("line %d has no path", line)
-		}
-		t.paths = append(t.paths, record[path])
-		for i, at := range labels {
-			t.columns[i].Add(entry.ParseLabel(record[at]))
+		if err := t.row(f, line, head); err != nil {
+			return err
 		}
 	}
 }
 
-// heading finds the columns in a list's first record, and says whether that is
-// a heading and no row.
-func (t *table) heading(record []string) (path int, labels []int, heading bool, err error) {
-	path = -1
-	for i, name := range record {
-		if r := entry.Rank(name, entry.PathColumns); r >= 0 && (path < 0 || r < entry.Rank(record[path], entry.PathColumns)) {
-			path = i
+func wrongWidth(line int, f []string, sample []record) error {
+	return fmt.Errorf("line %d has %d fields and the first one %d", line, len(f), len(sample[0].fields))
+}
+
+func (t *table) row(f []string, line int, head heading) error {
+	if f[head.path] == "" {
+		return fmt.Errorf("line %d has no path", line)
+	}
+	t.paths = append(t.paths, f[head.path])
+	for i, at := range head.columns {
+		t.columns[i].add(f[at])
+	}
+	return nil
+}
+
+// separated reads the fields of CSV or TSV.
+func separated(in *bufio.Reader, sep rune) fields {
+	r := csv.NewReader(in)
+	r.Comma, r.Comment, r.FieldsPerRecord = sep, '#', -1
+	r.TrimLeadingSpace = sep != '\t' // which would be white space itself
+	return func() ([]string, int, error) {
+		record, err := r.Read()
+		if err != nil {
+			return nil, 0, err
+		}
+		line, _ := r.FieldPos(0)
+		return record, line, nil
+	}
+}
+
+// heading says what the columns of a list are.
+type heading struct {
+	heading bool // the first record is one, and no row
+	path    int
+	columns []int // of table.columns: their places
+}
+
+// heading finds out which column is that of paths: one that a heading calls so, or one
+// in which every record but a heading has an image's name.
+func (t *table) heading(sample []record) (h heading, err error) {
+	first := sample[0].fields
+	h.path = -1
+	for i, name := range first {
+		if r := entry.Rank(name, entry.PathColumns); r >= 0 && (h.path < 0 || r < entry.Rank(first[h.path], entry.PathColumns)) {
+			h.path, h.heading = i, true
 		}
 	}
-	if path < 0 {
+	if h.heading && len(sample) > 1 && !t.names(sample[1:], h.path) { // "image_id, file": the names may stand in another
+		if at := t.column(sample[1:]); at >= 0 {
+			h.path = at
+		}
+	}
+	switch {
+	case h.heading:
+	case t.column(sample) >= 0:
+		h.path = t.column(sample)
+	case len(sample) > 1 && len(first) > 1 && t.column(sample[1:]) >= 0 && !strings.ContainsAny(first[t.column(sample[1:])], "0123456789/."):
+		h.path, h.heading = t.column(sample[1:]), true // and no file is called so
+	case len(first) > 2:
+		return h, fmt.Errorf("%d fields, and no heading says which is the path (path, filename, image ...)", len(first))
+	case len(first) == 2 && (headingOnly(first[0]) || headingOnly(first[1])):
+		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...); a list of names without their endings is read beside its images: give the folder that holds both", strings.Join(first, ","))
+	case len(first) == 2 && t.someNames(sample):
+		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(first, ","))
+	default:
+		h.path = 0
+	}
+	if !h.heading {
+		return h, t.unnamed(&h, sample)
+	}
+	for i, name := range first {
+		if i == h.path || strings.TrimSpace(name) == "" { // a data frame's index
+			continue
+		}
+		other := !entry.MaySplit(name) && entry.Rank(name, entry.LabelColumns) < 0
+		if other && len(first) == 2 && !entry.Measure(name) {
+			other = false // what stands alone beside the paths
+		}
+		t.newColumn(name, other)
+		h.columns = append(h.columns, i)
+	}
+	return h, nil
+}
+
+// unnamed makes the columns of a list without a heading: the label beside the path; of
+// three columns with the path behind them the second, as MXNet's lists have an index, a label and
+// a path. Others have numbers for names.
+func (t *table) unnamed(h *heading, sample []record) error {
+	n := len(sample[0].fields)
+	index := n > 2 && h.path == n-1 && counted(sample)
+	for i := range n {
 		switch {
-		case len(record) > 2:
-			return 0, nil, false, fmt.Errorf("%d fields, and no heading says which is the path (path, filename, image ...)", len(record))
-		case len(record) == 1:
-			return 0, nil, false, nil
-		case headingOnly(record[0]) && !entry.ImageName(record[1]), headingOnly(record[1]) && strings.EqualFold(strings.TrimSpace(record[0]), "id"):
-			return 0, nil, false, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(record, ","))
+		case i == h.path, i == 0 && index:
+			continue
+		case n == 2, n == 3 && index:
+			t.newColumn("label", false)
+		default:
+			t.newColumn(strconv.Itoa(i+1), true)
 		}
-		if entry.ImageName(record[1]) && !entry.ImageName(record[0]) {
-			path = 1
-		} else {
-			path = 0
-		}
-		t.columns = []*entry.ColumnOf{entry.NewColumn("label", nil)}
-		return path, []int{1 - path}, false, nil
+		h.columns = append(h.columns, i)
 	}
-	for i, name := range record {
-		if i != path && (len(record) == 2 || entry.Rank(name, entry.LabelColumns) >= 0 || entry.MaySplit(name)) {
-			labels, t.columns = append(labels, i), append(t.columns, entry.NewColumn(strings.TrimSpace(name), nil))
+	return nil
+}
+
+// counted says whether the first fields are different whole numbers.
+func counted(sample []record) bool {
+	seen := map[string]bool{}
+	for _, r := range sample {
+		if _, err := strconv.ParseUint(r.fields[0], 10, 64); err != nil || seen[r.fields[0]] {
+			return false
+		}
+		seen[r.fields[0]] = true
+	}
+	return true
+}
+
+// column is the first in which all records have an image's name; -1: none.
+func (t *table) column(records []record) int {
+	for i := range records[0].fields {
+		if t.names(records, i) {
+			return i
 		}
 	}
-	return path, labels, true, nil
+	return -1
+}
+
+func (t *table) names(records []record, column int) bool {
+	return !slices.ContainsFunc(records, func(r record) bool { return !t.isImage(r.fields[column]) })
+}
+
+// someNames says whether any record has an image's name.
+func (t *table) someNames(records []record) bool {
+	return slices.ContainsFunc(records, func(r record) bool { return slices.ContainsFunc(r.fields, t.isImage) })
 }
 
 // headingOnly says whether a field is what a column of other than paths is called: a
@@ -121,7 +259,7 @@ func headingOnly(field string) bool {
 
 // lines gives a line's one field, or the two of a path and what is behind the
 // last space. Empty lines and comments are passed over.
-func lines(in *bufio.Reader, spaces bool) func() ([]string, int, error) {
+func lines(in *bufio.Reader, spaces bool) fields {
 	n := 0
 	return func() ([]string, int, error) {
 		for {
@@ -145,120 +283,4 @@ func lines(in *bufio.Reader, spaces bool) func() ([]string, int, error) {
 			return []string{strings.TrimSpace(line[:i]), line[i+1:]}, n, nil
 		}
 	}
-}
-
-// json reads an object a line. Its keys are the columns; a row may lack labels,
-// and not its path.
-func (t *table) json(ctx context.Context, in *bufio.Reader) error {
-	path, byName := "", map[string]*entry.ColumnOf{}
-	for n := 1; ; n++ {
-		if n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		b, err := in.ReadBytes('\n')
-		if err != nil && err != io.EOF {
-			return err
-		}
-		if len(bytes.TrimSpace(b)) > 0 {
-			if err := t.object(b, &path, byName); err != nil {
-				return fmt.Errorf("line %d: %w", n, err)
-			}
-		}
-		if err == io.EOF {
-			break
-		}
-	}
-	for _, c := range t.columns {
-		c.Pad(len(t.paths))
-	}
-	return nil
-}
-
-func (t *table) object(b []byte, path *string, byName map[string]*entry.ColumnOf) error {
-	var row map[string]json.RawMessage
-	if err := json.Unmarshal(b, &row); err != nil {
-		return err
-	}
-	var keys []string
-	for key := range row {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	if *path == "" {
-		for _, key := range keys {
-			if r := entry.Rank(key, entry.PathColumns); r >= 0 && (*path == "" || r < entry.Rank(*path, entry.PathColumns)) {
-				*path = key
-			}
-		}
-		if *path == "" {
-			return errors.New("no key says which is the path (path, file_name, image ...)")
-		}
-	}
-	name, err := jsonPath(row[*path])
-	if err != nil {
-		return fmt.Errorf("%s: %w", *path, err)
-	}
-	for _, key := range keys {
-		if key == *path || entry.Rank(key, entry.LabelColumns) < 0 && !entry.MaySplit(key) {
-			continue
-		}
-		text, err := jsonText(row[key])
-		if err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
-		if byName[key] == nil {
-			byName[key] = entry.NewColumn(key, nil)
-			t.columns = append(t.columns, byName[key])
-		}
-		byName[key].Pad(len(t.paths))
-		byName[key].Add(entry.ParseLabel(text))
-	}
-	t.paths = append(t.paths, name)
-	return nil
-}
-
-// jsonPath reads a path, which may be that of Hugging Face's {"bytes": null,
-// "path": ...}.
-func jsonPath(raw json.RawMessage) (string, error) {
-	var object struct {
-		Path string `json:"path"`
-	}
-	var path string
-	if err := json.Unmarshal(raw, &path); err != nil && json.Unmarshal(raw, &object) == nil {
-		path = object.Path
-	}
-	if path == "" {
-		return "", errors.New("no path")
-	}
-	return path, nil
-}
-
-// jsonText reads a label: a string, a number, null, or a list of one of these.
-func jsonText(raw json.RawMessage) (string, error) {
-	var v any
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	if err := d.Decode(&v); err != nil {
-		return "", err
-	}
-	if list, ok := v.([]any); ok {
-		if len(list) > 1 {
-			return "", fmt.Errorf("%d labels: an image has one class here", len(list))
-		}
-		v = nil
-		if len(list) == 1 {
-			v = list[0]
-		}
-	}
-	switch v := v.(type) {
-	case nil:
-		return "", nil
-	case string:
-		return v, nil
-	case json.Number:
-		return v.String(), nil
-	case bool:
-		return strconv.FormatBool(v), nil
-	}
-	return "", errors.New("a label is a name or a number")
 }
