@@ -64,6 +64,9 @@ func ParseListOf(name string, b []byte, isImage func(string) bool) (*Table, erro
 	return list.ParseOf(name, b, isImage)
 }
 
+// Best is the place of the column from which labels are taken: see entry.Best.
+func Best(columns []Column) int { return entry.Best(columns) }
+
 // Measure says whether a column of this name says something else than a class: see
 // entry.Measure.
 func Measure(name string) bool { return entry.Measure(name) }

@@ -79,8 +79,9 @@ var allowed = map[string][]string{
 	"source/classlist":         {"source/classlist/form", "internal/regular"},
 	"source/classlist/form":    {"source/classlist/literal"},
 	"source/classlist/literal": {},
-	"source/layout":            {"source", "source/classlist", "source/layout/labelfile", "source/layout/naming", "internal/utf8name"},
+	"source/layout":            {"source", "source/classlist", "source/layout/labelfile", "source/layout/listing", "source/layout/naming", "internal/utf8name"},
 	"source/layout/labelfile":  {"source", "source/classlist", "internal/parquet"},
+	"source/layout/listing":    {"source", "source/layout/naming"},
 	"source/layout/naming":     {"source", "source/classlist"},
 }
 

@@ -35,8 +35,9 @@ func says(c source.Column) bool {
 // columns is the rule of files whose rows have labels.
 type columns struct {
 	m      *maker
-	column *source.Column // nil: each entry has its label
-	names  []string       // of the labels' numbers; nil: the file has none
+	column *source.Column   // nil: each entry has its label
+	names  []string         // of the labels' numbers; nil: the file has none
+	dirs   map[int64]string // the same, by the directories of a list's paths; nil: they say none
 	cache  map[source.Label]string
 	from   string
 	paths  bool // the directories in the paths say the split
@@ -72,119 +73,22 @@ func (m *maker) newColumns(i int) (*unit, error) {
 			return nil, fmt.Errorf("%s: %w", in.Info.Path, err)
 		}
 	}
+	if in.Info.Kind == source.List && c.column != nil && c.names == nil && m.o.Classes == nil && !m.forced["numbers"] {
+		if c.dirs = byDirs(c.column, in.Entries); c.dirs != nil {
+			m.note("%s: numbers are the classes that the directories of its paths are called after", c.from)
+			for n, name := range c.dirs {
+				if err := m.pair(n, name); err != nil {
+					return nil, within(c.from, err)
+				}
+			}
+		}
+	}
 	c.takeWords(in.Entries)
 	if in.Info.Kind == source.List && splitColumn(in.Info.Splits) == nil {
 		u.own = pathSplits(in.Entries)
 		c.paths = u.own != nil
 	}
 	return u, nil
-}
-
-// choose takes the column that says the class: the one asked for, or the best called of those that
-// have labels. The others must say the same in their way, as numbers and names
-// of the same classes do.
-func (c *columns) choose(info *source.Info) (others []*source.Column, err error) {
-	var all []*source.Column
-	for k := range info.Columns {
-		if col := &info.Columns[k]; says(*col) {
-			all = append(all, col)
-		}
-	}
-	if c.m.column != "" {
-		at := slices.IndexFunc(all, func(col *source.Column) bool { return strings.EqualFold(col.Name, c.m.column) })
-		if at < 0 {
-			return nil, fmt.Errorf("%s: no column %s with labels", c.from, c.m.column)
-		}
-		c.column, c.m.hasColumn = all[at], true
-		return nil, nil
-	}
-	if len(all) == 0 {
-		c.column = &info.Columns[0]
-		return nil, nil
-	}
-	c.column = all[0]
-	for _, col := range all {
-		if col.Name == info.LabelColumn {
-			c.column = col
-		}
-	}
-	for _, col := range all {
-		if col == c.column {
-			continue
-		}
-		if !sameClasses(c.column, col) {
-			return nil, &Ambiguity{Path: c.from, What: fmt.Sprintf("the columns %s and %s have different classes", c.column.Name, col.Name), Readings: []Reading{
-				{c.column.Name + " is the class", "--layout " + ColumnWord + c.column.Name}, {col.Name + " is", "--layout " + ColumnWord + col.Name}}}
-		}
-		if named(col) && !named(c.column) { // names before numbers
-			col, c.column = c.column, col
-		}
-		others = append(others, col)
-	}
-	return others, nil
-}
-
-// named says whether a column's labels have names.
-func named(c *source.Column) bool {
-	return c.ClassNames != nil || !slices.ContainsFunc(c.Values, func(l source.Label) bool { return l.Kind == source.NumberLabel && l.Number >= 0 })
-}
-
-// sameClasses says whether two columns divide the rows alike. Rows in which either says
-// nothing do not count.
-func sameClasses(a, b *source.Column) bool {
-	toB, toA := map[int32]int32{}, map[int32]int32{}
-	for k := range min(len(a.Rows), len(b.Rows)) {
-		x, y := a.Rows[k], b.Rows[k]
-		if none(a.Values[x]) || none(b.Values[y]) {
-			continue
-		}
-		if was, ok := toB[x]; ok && was != y {
-			return false
-		}
-		if was, ok := toA[y]; ok && was != x {
-			return false
-		}
-		toB[x], toA[y] = y, x
-	}
-	return true
-}
-
-func none(l source.Label) bool {
-	return l.Kind == source.NoLabel || l.Kind == source.NumberLabel && l.Number == -1
-}
-
-// orderBy takes the order of the classes from a column of numbers beside the names:
-// its class names where they are the same, or the numbers' own order.
-func (c *columns) orderBy(others []*source.Column) error {
-	for _, col := range others {
-		pairs := map[int64]string{}
-		agrees := true
-		for k := range min(len(c.column.Rows), len(col.Rows)) {
-			name, number := c.column.Values[c.column.Rows[k]], col.Values[col.Rows[k]]
-			if name.Kind != source.NameLabel || number.Kind != source.NumberLabel || number.Number < 0 {
-				continue
-			}
-			pairs[number.Number] = name.Name
-			agrees = agrees && number.Number < int64(len(col.ClassNames)) && col.ClassNames[number.Number] == name.Name
-		}
-		if len(pairs) == 0 {
-			continue
-		}
-		if agrees {
-			l, err := classlist.New(col.ClassNames, nil, c.from)
-			if err != nil {
-				return fmt.Errorf("%s: column %s: %w", c.from, col.Name, err)
-			}
-			return c.m.table.add(l)
-		}
-		for _, n := range slices.Sorted(maps.Keys(pairs)) {
-			if err := c.m.pair(n, pairs[n]); err != nil {
-				return fmt.Errorf("%s: column %s: %w", c.from, col.Name, err)
-			}
-		}
-		return nil
-	}
-	return nil
 }
 
 // takeWords takes labels that are the words of ImageNet's classes, all of them, as
@@ -330,6 +234,9 @@ func (c *columns) label(k int, e *source.Entry) source.Label {
 func (c *columns) place(_, k int, e *source.Entry) (spot, error) {
 	l := c.label(k, e)
 	class, ok := c.cache[l]
+	if name, of := c.dirs[l.Number]; !ok && of && l.Kind == source.NumberLabel {
+		class, ok = name, true
+	}
 	if !ok {
 		var err error
 		if class, err = c.m.className(l, c.names, c.from); err != nil {

@@ -174,8 +174,11 @@ func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) 
 		return nil, err
 	}
 	c := &columns{m: m, from: from + "/" + path.Join(dir, name)}
-	info := source.Info{Columns: t.Columns}
-	if len(t.Columns) == 0 || !slices.ContainsFunc(t.Columns, says) {
+	info := source.Info{Columns: t.Columns, Others: t.Others}
+	if err := m.promote(&info, c.from); err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(info.Columns, says) {
 		return nil, nil
 	}
 	if _, err := c.choose(&info); err != nil {

@@ -82,6 +82,8 @@ var Layouts = map[string]string{
 	"numbers":    "numbers are the names of classes, not places in a list",
 	"names":      "a synset in an image's name is its class",
 	"flat":       "no image has a class",
+	"lists":      "lists beside the images say splits and classes, whatever their directories are called, and may name images that are missing",
+	"nolists":    "lists beside the images say nothing",
 	"webdataset": "tars are WebDataset's, though few labels are in them",
 }
 
@@ -193,8 +195,10 @@ type maker struct {
 	notes     []string
 	kinds     []string // descriptions of layouts
 	webs      []*webdataset
-	ownVal    bool     // the names themselves put images into val
-	unread    []string // the first few files left out that are called after splits
+	ownVal    bool                // the names themselves put images into val
+	hadLists  bool                // there are files that may list images
+	missing   map[string]*Skipped // images that lists name and that are not there, by reason
+	data      []string            // the first files left out that hold data
 }
 
 // unit is inputs that are read by one rule.
@@ -204,6 +208,7 @@ type unit struct {
 	own    map[string]bool // the splits that its directories say
 	hint   string          // the split that its name says
 	split  string          // the split where neither says one: decided by settle
+	unread []string        // the first files left out that are called after splits
 }
 
 // rule says what entries are.
@@ -226,7 +231,7 @@ type spot struct {
 }
 
 func newMaker(inputs []Input, o Options) (*maker, error) {
-	m := &maker{inputs: inputs, o: o, forced: map[string]bool{}, of: make([]*unit, len(inputs))}
+	m := &maker{inputs: slices.Clone(inputs), o: o, forced: map[string]bool{}, missing: map[string]*Skipped{}, of: make([]*unit, len(inputs))}
 	m.table.given, m.table.named = o.Classes, strings.Contains(o.Layout, "numbers")
 	for w := range strings.SplitSeq(o.Layout, ",") {
 		if w = strings.TrimSpace(w); w == "" {
@@ -280,6 +285,11 @@ func (m *maker) understand() error {
 	if m.forced["webdataset"] && len(m.webs) == 0 {
 		return &NoEffect{Option: "--layout webdataset", Reason: "no source is a tar"}
 	}
+	for _, w := range []string{"lists", "nolists"} {
+		if m.forced[w] && !m.hadLists {
+			return &NoEffect{Option: "--layout " + w, Reason: "no list lies beside the images"}
+		}
+	}
 	if m.column != "" && !m.hasColumn {
 		return &NoEffect{Option: "--layout " + ColumnWord + m.column, Reason: "no source has this column with labels"}
 	}
@@ -304,6 +314,9 @@ func (m *maker) group(from, to int) error {
 	}
 	var tree []int
 	for i := from; i < to; i++ {
+		if err := m.promote(&m.inputs[i].Info, m.inputs[i].Info.Path); err != nil {
+			return err
+		}
 		var u *unit
 		switch in := &m.inputs[i]; {
 		case web[i]:
@@ -346,6 +359,9 @@ func (m *maker) add(u *unit) {
 		m.of[i] = u
 	}
 }
+
+// lost counts an image that a list names and that is not there.
+func (m *maker) lost(s spot, name string) { skip(m.missing, s, name) }
 
 func (m *maker) note(format string, args ...any) {
 	if n := fmt.Sprintf(format, args...); !slices.Contains(m.notes, n) {
@@ -400,7 +416,7 @@ func (m *maker) settle() error {
 
 // place places every entry listed, and orders the classes.
 func (m *maker) place() (*Plan, error) {
-	splits, skipped := map[string]*Split{}, map[string]*Skipped{}
+	splits, skipped := map[string]*Split{}, maps.Clone(m.missing)
 	outside := map[string]notInList{}
 	archives := 0
 	for i := range m.inputs {
@@ -416,7 +432,7 @@ func (m *maker) place() (*Plan, error) {
 				continue
 			case s.reason != "":
 				skip(skipped, s, e.Name)
-				m.noteSplitFile(e.Name, s.reason)
+				m.noteFile(u, e.Name, s.reason)
 				continue
 			}
 			class, err := m.table.id(s.class)
@@ -525,9 +541,5 @@ func skip(skipped map[string]*Skipped, s spot, name string) {
 		skipped[s.reason] = at
 	}
 	at.Count++
-	if len(at.Names) < keptNames || name < at.Names[keptNames-1] {
-		k, _ := slices.BinarySearch(at.Names, name)
-		at.Names = slices.Insert(at.Names, k, name)
-		at.Names = at.Names[:min(len(at.Names), keptNames)]
-	}
+	at.Names = keep(at.Names, name)
 }

@@ -64,7 +64,7 @@ func (t *tree) describe() {
 // classes.
 func (t *tree) read(v int32, split string) error {
 	for {
-		if l := t.labelsAt(v); l != nil {
+		if l := t.labelsAt(v); l != nil && (l != t.listed.labels || t.listed.under[v]) {
 			if kids := t.kids(v); split != "" || !t.allSplits(kids) {
 				t.assignAll(v, verdict{split: split, how: byLabels, labels: l})
 				if split == "" {
@@ -75,6 +75,9 @@ func (t *tree) read(v int32, split string) error {
 			}
 		}
 		kids := t.kids(v)
+		if split == "" && t.splitsBelow(v, kids) {
+			return t.classesOfSplits(v, kids)
+		}
 		if t.allKnown(kids) {
 			return t.known(v, split, kids)
 		}
@@ -115,6 +118,55 @@ func (t *tree) known(v int32, split string, kids []int32) error {
 		}
 	}
 	return t.top(v, split, kids)
+}
+
+// splitsBelow says whether directories stand above splits: each of several holds nothing but
+// directories called just so, with images right in them, and of these there are
+// several kinds.
+func (t *tree) splitsBelow(v int32, kids []int32) bool {
+	if len(kids) < 2 || t.nodes[v].images > 0 || t.m.forced["top"] || t.m.forced["leaves"] || t.m.forced["synsets"] || t.m.forced["names"] {
+		return false
+	}
+	found := map[string]bool{}
+	for _, k := range kids {
+		if t.nodes[k].images > 0 || naming.SplitWord(t.nodes[k].name) != "" || naming.Generic(t.nodes[k].name) || naming.Portion(t.nodes[k].name) {
+			return false
+		}
+		of := map[string]bool{}
+		for _, s := range t.kids(k) {
+			word := naming.SplitWord(t.nodes[s].name)
+			if word == "" || len(t.kids(s)) > 0 || of[word] {
+				return false
+			}
+			of[word], found[word] = true, true
+		}
+	}
+	return len(found) > 1
+}
+
+// classesOfSplits reads directories of classes that stand above those of splits.
+func (t *tree) classesOfSplits(v int32, kids []int32) error {
+	if err := t.numbers(kids); err != nil {
+		return err
+	}
+	at := map[string]int32{}
+	for _, k := range kids {
+		class := t.nodes[k].name
+		if s, ok := naming.Synset(class); ok {
+			class = s
+		}
+		if first, ok := at[class]; ok {
+			return t.twice(class, first, k)
+		}
+		at[class] = k
+		for _, s := range t.kids(k) {
+			split := naming.SplitWord(t.nodes[s].name)
+			t.own[split] = true
+			t.isOf(s, s, split, class)
+			t.found(split, "directories of classes, each above its splits")
+		}
+	}
+	return nil
 }
 
 // wrapper says whether a directory that stands alone is around the classes, or
@@ -368,9 +420,9 @@ func (t *tree) noSplitsIn(v, n int32, split string) error {
 	return nil
 }
 
-// listed says whether a class list has the names of all these directories, and of
+// inList says whether a class list has the names of all these directories, and of
 // none within them: then these are the classes.
-func (t *tree) listed(outer []int32, inner map[string]int32) bool {
+func (t *tree) inList(outer []int32, inner map[string]int32) bool {
 	list := t.m.table.found
 	if t.m.o.Classes != nil {
 		list = t.m.o.Classes
@@ -410,11 +462,18 @@ func (t *tree) byTop(v int32, split string, kids, all []int32) error {
 		return t.ambiguous(fmt.Sprintf("archives (%s) beside directories of classes", t.some(files)),
 			Reading{"they are classes too", "--layout top"}, Reading{"they are something else", "give the directories without them"})
 	}
+	if !slices.ContainsFunc(kids, func(k int32) bool { return !naming.Portion(t.nodes[k].name) }) {
+		nothing := Reading{"they say nothing, and no image has a class", "--layout flat"}
+		if slices.ContainsFunc(kids, func(k int32) bool { return t.nodes[k].images < t.nodes[k].below }) {
+			nothing = Reading{"they say nothing, and the directories in them are the classes", "--layout leaves"}
+		}
+		return t.ambiguous(fmt.Sprintf("directories called after parts (%s)", t.some(kids)), Reading{"they are classes", "--layout top"}, nothing)
+	}
 	if n, ok := t.contradicted(kids); ok {
 		return t.ambiguous(fmt.Sprintf("images of several synsets by their names in one directory, or of one in several, as in %s", t.nodes[n].path),
 			Reading{"the directories are the classes", "--layout top"}, Reading{"the synsets in the names are", "--layout names"})
 	}
-	if len(inner) > 0 && !t.listed(kids, inner) {
+	if len(inner) > 0 && !t.inList(kids, inner) {
 		deep := slices.Collect(maps.Values(inner))
 		return t.ambiguous(fmt.Sprintf("directories (%s) within directories (%s)", t.some(deep), t.some(kids)),
 			Reading{"the outer ones are the classes", "--layout top"}, Reading{"the innermost ones are the classes", "--layout leaves"})

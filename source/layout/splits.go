@@ -76,19 +76,40 @@ func (m *maker) noteSplits(p *Plan) {
 	m.noteMissing(p, val, train, "train", "val has some")
 }
 
-// noteSplitFile remembers a file left out that may list the images of a split, as
-// CUB-200's train_test_split.txt and Food-101's meta/test.txt do.
-func (m *maker) noteSplitFile(name, reason string) {
-	if reason == naming.NotAnImage && len(m.unread) < keptNames && naming.SplitList(name) {
-		m.unread = append(m.unread, name)
+// noteFile remembers a file left out that may say what is not known of images: one that is
+// called after splits, as Stanford Dogs' test_list.mat, or one that holds data.
+func (m *maker) noteFile(u *unit, name, reason string) {
+	if reason != naming.NotAnImage {
+		return
+	}
+	if naming.SplitList(name) {
+		u.unread = keep(u.unread, name)
+	}
+	if naming.Data(name) {
+		m.data = keep(m.data, name)
 	}
 }
 
-// noteUnread tells that files may say splits where nothing that was read does.
+// keep keeps the first few names in their order.
+func keep(names []string, name string) []string {
+	if len(names) == keptNames && name >= names[keptNames-1] {
+		return names
+	}
+	at, _ := slices.BinarySearch(names, name)
+	names = slices.Insert(names, at, name)
+	return names[:min(len(names), keptNames)]
+}
+
+// noteUnread tells that files may say splits or classes where nothing that was read does.
 func (m *maker) noteUnread(p *Plan) {
-	if len(m.unread) > 0 && len(p.Splits) == 1 && !slices.ContainsFunc(m.units, func(u *unit) bool { return len(u.own) > 0 }) {
-		slices.Sort(m.unread)
-		m.note("all images are of %s: %s may list others as of other splits, and is not read; lists of paths and labels are sources of their own (--train LIST --test LIST)", p.Splits[0].Name, strings.Join(m.unread, ", "))
+	for _, u := range m.units {
+		if len(u.unread) > 0 && len(u.own) == 0 {
+			m.note("%s: all images are of %s: %s may list others as of other splits, and is not read; lists of paths and labels are sources of their own (--train LIST --test LIST)", m.given(u.inputs[0]), cmpOr(m.inputs[u.inputs[0]].Split, u.split), strings.Join(u.unread, ", "))
+		}
+	}
+	bare := slices.ContainsFunc(p.Splits, func(s Split) bool { return s.Unlabelled == len(s.Images) && s.Name != "test" })
+	if len(m.data) > 0 && bare && !m.o.LabelsOptional {
+		m.note("images have no class, and these files are not read, which may say some: %s", strings.Join(m.data, ", "))
 	}
 }
 

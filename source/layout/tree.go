@@ -22,6 +22,7 @@ type tree struct {
 	byPath map[string]int32
 	raw    []map[string]int32 // of each input: the node of a directory as its entries have it
 	labels labelFiles
+	listed listed
 	unseen bool // an input was not listed
 	rows   bool // its entries are rows: all are images
 	own    map[string]bool
@@ -93,7 +94,12 @@ func (m *maker) newTree(inputs []int) (*unit, error) {
 	if t.labels, err = t.readLabelFiles(inputs); err != nil {
 		return nil, err
 	}
-	err = t.understand()
+	if err = t.readLists(inputs); err != nil {
+		return nil, err
+	}
+	if err = t.understand(); err == nil {
+		err = t.agrees()
+	}
 	if t.rows && len(t.own) == 1 {
 		t.softenRows()
 	}
@@ -329,7 +335,11 @@ func (t *tree) place(i, _ int, e *source.Entry) (spot, error) {
 		}
 		return spot{}, fmt.Errorf("%s: it was not listed", e.Name)
 	}
-	return t.judge(v, i, e, name)
+	s, err := t.judge(v, i, e, name)
+	if err == nil {
+		t.bySplitList(&s, v, t.virtual(i, e.Name))
+	}
+	return s, err
 }
 
 // nearest finds the next directory above that has a verdict for what is below it:
@@ -388,7 +398,9 @@ func (t *tree) judge(v *verdict, i int, e *source.Entry, name string) (spot, err
 	case byLabels:
 		t.soften(&s, name)
 		label, ok := v.labels.of(t.virtual(i, e.Name))
-		if !ok {
+		if _, listed := t.listed.split[t.virtual(i, e.Name)]; !ok && listed {
+			s.byName = false // a list without labels names it
+		} else if !ok {
 			s.reason, s.image = "no line of "+v.labels.name+" is its own", true
 		} else if v.labels.splits != nil && v.split == "" {
 			s.fromColumn(v.labels.splits, int(v.labels.row[t.virtual(i, e.Name)]))

@@ -168,12 +168,12 @@ func (t *table) heading(sample []record) (h heading, err error) {
 	case h.heading:
 	case t.column(sample) >= 0:
 		h.path = t.column(sample)
-	case len(sample) > 1 && len(first) > 1 && t.column(sample[1:]) >= 0 && !strings.ContainsAny(first[t.column(sample[1:])], "0123456789/."):
+	case len(sample) > 1 && (len(first) > 1 || headingOnly(first[0])) && t.column(sample[1:]) >= 0 && !strings.ContainsAny(first[t.column(sample[1:])], "0123456789/."):
 		h.path, h.heading = t.column(sample[1:]), true // and no file is called so
+	case len(first) > 1 && slices.ContainsFunc(first, headingOnly):
+		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...); a list of names without their endings is read beside its images: give the folder that holds both", strings.Join(first, ","))
 	case len(first) > 2:
 		return h, fmt.Errorf("%d fields, and no heading says which is the path (path, filename, image ...)", len(first))
-	case len(first) == 2 && (headingOnly(first[0]) || headingOnly(first[1])):
-		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...); a list of names without their endings is read beside its images: give the folder that holds both", strings.Join(first, ","))
 	case len(first) == 2 && t.someNames(sample):
 		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...)", strings.Join(first, ","))
 	default:

@@ -109,6 +109,19 @@ func (f *Files) LeftOut(name string) (reason string, image, out bool) {
 // NotAnImage is the reason to leave out what is no image.
 const NotAnImage = "not an image"
 
+// Data says whether a file may say classes or splits, by its ending: a table, annotations, an
+// array.
+func Data(name string) bool {
+	base := strings.ToLower(Base(name))
+	switch base[strings.LastIndexByte(base, '.')+1:] {
+	case "csv", "tsv", "json", "jsonl", "ndjson", "lst", "xml", "mat", "npy", "npz", "pkl", "h5", "xlsx", "db", "sqlite", "yaml", "yml":
+		return true
+	case "txt":
+		return !strings.HasPrefix(base, "readme") && !strings.HasPrefix(base, "license")
+	}
+	return false
+}
+
 // UndecodedReason is the reason to leave out an image of a format that is not decoded.
 func UndecodedReason(name string) string {
 	return source.UnsupportedImage(name) + " images are not decoded"

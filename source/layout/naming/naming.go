@@ -65,26 +65,67 @@ func FileSplit(name string) string {
 	return found
 }
 
+// listWords are what else stands in the names of lists of splits.
+var listWords = map[string]bool{
+	"split": true, "splits": true, "list": true, "lists": true, "file": true, "files": true, "image": true, "images": true, "img": true, "imgs": true, "set": true,
+	"ids": true, "id": true, "names": true, "label": true, "labels": true, "official": true, "index": true, "paths": true, "ing": true,
+}
+
+var camel = regexp.MustCompile(`([a-z])([A-Z])`)
+
 // SplitList says whether a file may list the images of splits: text or a table called
 // after one, and after nothing but splits.
 func SplitList(name string) bool {
-	base := strings.ToLower(Base(name))
-	switch base[strings.LastIndexByte(base, '.')+1:] {
-	case "txt", "csv", "tsv", "json", "jsonl", "lst":
+	base := Base(name)
+	switch strings.ToLower(base[strings.LastIndexByte(base, '.')+1:]) {
+	case "txt", "csv", "tsv", "json", "jsonl", "ndjson", "lst", "mat":
 	default:
 		return false
 	}
 	found := false
-	for _, word := range letters.FindAllString(Stem(base), -1) {
+	for _, word := range words(Stem(base)) {
 		switch {
-		case splitWords[word] != "":
+		case splitWords[word] != "", word == trainVal:
 			found = true
-		case word != "split" && word != "splits" && word != "list" && word != "files" && word != "images":
+		case !listWords[word]:
 			return false
 		}
 	}
 	return found
 }
+
+// trainVal is a word for what is of train and val.
+const trainVal = "trainval"
+
+// words are the words of a name in small letters: trainImages_2 is train, images.
+func words(name string) []string {
+	return letters.FindAllString(strings.ToLower(camel.ReplaceAllString(name, "$1 $2")), -1)
+}
+
+// ListSplit gives the split of the images that a list of this name has: TrainImages.txt,
+// val.csv, test_list.txt. None, or two, is "". weak is that of trainval, whose images may be of
+// val.
+func ListSplit(name string) (split string, weak bool) {
+	for _, word := range words(Stem(name)) {
+		s := splitWords[word]
+		if word == trainVal {
+			s, weak = "train", true
+		}
+		if s != "" && split != "" && s != split {
+			return "", false
+		}
+		if s != "" {
+			split = s
+		}
+	}
+	return split, weak
+}
+
+var portion = regexp.MustCompile(`^(?:.*[^a-z])?(?:part|portion|fold|batch|shard|chunk|volume|vol|dis[ck]|images|imgs|archive)[ ._-]?[0-9]+$`)
+
+// Portion says whether a directory is called after a part of something that was cut for
+// its size: images_part_1, batch2, images_001.
+func Portion(name string) bool { return portion.MatchString(strings.ToLower(name)) }
 
 // generic are names of directories that say nothing of what is in the images.
 var generic = map[string]bool{
