@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/internal/sample"
-	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/source/layout"
 )
 
@@ -96,11 +96,7 @@ func (f files) zip(t testing.TB, path string) string {
 // contents describes a dataset: "split: class label path", a line each.
 func contents(t testing.TB, out string) []string {
 	t.Helper()
-	set, err := shard.Open(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
+	set := shardtest.Open(t, out)
 	var lines []string
 	for _, split := range set.Splits() {
 		s, err := set.Split(split)

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // TestExportedKit hands on a dataset whose classes have the development kit's
@@ -15,11 +16,7 @@ import (
 func TestExportedKit(t *testing.T) {
 	dir, o := drawn(t)
 	run(t, o)
-	set, err := shard.Open(o.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
+	set := shardtest.Open(t, o.Out)
 	for _, c := range set.Classes() {
 		if c.ILSVRC2012ID == 0 {
 			t.Fatalf("%s has no number of the kit", c.Synset)

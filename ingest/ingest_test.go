@@ -25,6 +25,7 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/source/classlist"
 )
 
@@ -147,8 +148,9 @@ func run(t testing.TB, o Options) Summary {
 func TestLabels(t *testing.T) {
 	_, o := drawn(t)
 	sum := run(t, o)
-	if want := map[string]int64{"train": 24, "val": 16, "test": 3}; !cmp.Equal(sum.Splits, want) || sum.Classes != 8 || sum.Rejected != 0 {
-		t.Fatalf("summary %+v", sum)
+	want := Summary{Splits: map[string]int64{"train": 24, "val": 16, "test": 3}, Classes: 8}
+	if diff := cmp.Diff(want, Summary{Splits: sum.Splits, Classes: sum.Classes, Rejected: sum.Rejected}); diff != "" {
+		t.Fatalf("summary (-want +got):\n%s", diff)
 	}
 	kit, err := imagenet.ReadKit(t.Context(), o.Devkit)
 	if err != nil {
@@ -169,29 +171,17 @@ func TestLabels(t *testing.T) {
 		t.Fatal("the kit's ids are in the order of the synsets: this proves nothing")
 	}
 	slices.Sort(leaves)
-	set, err := shard.Open(o.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	val, err := set.Split("val")
-	if err != nil {
-		t.Fatal(err)
-	}
+	val := shardtest.OpenSplit(t, o.Out, "val")
 	for i := range val.Len() {
 		row := val.Row(i)
-		if want := fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", i+1); row.Path != want {
-			t.Errorf("row %d is %s, want %s", i, row.Path, want)
-		}
 		id := kit.Truth[i]
-		if row.ILSVRC2012ID != int32(id) || row.Synset != synset[id] || row.Label != int64(slices.Index(leaves, synset[id])) {
-			t.Errorf("%s: id %d, synset %s, label %d; the truth is %d", row.Path, row.ILSVRC2012ID, row.Synset, row.Label, id)
+		want := shard.Row{Path: fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", i+1), ILSVRC2012ID: int32(id), Synset: synset[id], Label: int64(slices.Index(leaves, synset[id]))}
+		got := shard.Row{Path: row.Path, ILSVRC2012ID: row.ILSVRC2012ID, Synset: row.Synset, Label: row.Label}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("row %d (-want +got):\n%s", i, diff)
 		}
 	}
-	test, err := set.Split("test")
-	if err != nil {
-		t.Fatal(err)
-	}
+	test := shardtest.OpenSplit(t, o.Out, "test")
 	for i := range test.Len() {
 		if r := test.Row(i); r.Label != -1 || r.Synset != "" {
 			t.Errorf("test image %s has label %d, synset %q", r.Path, r.Label, r.Synset)
@@ -233,14 +223,7 @@ func TestKilled(t *testing.T) {
 	}
 	put(t, dir, "train.tar.gz", packed.String())
 	run(t, o)
-	set, err := shard.Open(o.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	train, err := set.Split("train")
-	if err != nil {
-		t.Fatal(err)
-	}
+	train := shardtest.OpenSplit(t, o.Out, "train")
 	var web []string
 	for i := range train.Len() {
 		r := train.Row(i)
@@ -251,7 +234,6 @@ func TestKilled(t *testing.T) {
 		put(t, dir, "folder/"+r.Synset+"/"+r.Path, string(b), "kaggle/ILSVRC/Data/CLS-LOC/train/"+r.Synset+"/"+r.Path, string(b))
 		web = append(web, imagenet.Stem(r.Path)+".jpg", string(b), imagenet.Stem(r.Path)+".cls", r.Synset)
 	}
-	set.Close()
 	pack(t, filepath.Join(dir, "web.tar"), web...)
 	zipped(t, filepath.Join(dir, "kaggle"), filepath.Join(dir, "kaggle.zip"))
 	for source, o := range map[string]Options{
@@ -410,8 +392,12 @@ func TestBadImages(t *testing.T) {
 			t.Fatal(err)
 		}
 		kept, err := os.ReadFile(filepath.Join(o.Out, r.File))
-		if err != nil || fmt.Sprintf("%x", sha256.Sum256(kept)) != r.SHA256 || int64(len(kept)) != r.Bytes {
-			t.Errorf("%s: its bytes are not kept: %v", r.Path, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := record.Rejection{SHA256: fmt.Sprintf("%x", sha256.Sum256(kept)), Bytes: int64(len(kept))}
+		if diff := cmp.Diff(record.Rejection{SHA256: r.SHA256, Bytes: r.Bytes}, held); diff != "" {
+			t.Errorf("%s is kept as other bytes (-written down +kept):\n%s", r.Path, diff)
 		}
 		reasons[r.Path] = r.Reason
 	}
@@ -477,30 +463,9 @@ func TestBrokenArchives(t *testing.T) {
 func TestFolder(t *testing.T) {
 	dir, o := drawn(t)
 	good := oneImage(t, o)
-	for _, name := range []string{"cats/1.jpg", "cats/more/2.jpg", "dogs/3.jpg"} {
-		path := filepath.Join(dir, "images", name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(good), 0o666)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	put(t, dir, "images/cats/1.jpg", good, "images/cats/more/2.jpg", good, "images/dogs/3.jpg", good)
 	o = of(filepath.Join(dir, "images"))
 	o.Layout, o.Out = "top", filepath.Join(dir, "folder")
 	run(t, o)
-	set, err := shard.Open(o.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	train, err := set.Split("train")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for i := range train.Len() {
-		r := train.Row(i)
-		got = append(got, fmt.Sprint(r.Synset, " ", r.Label, " ", r.Path))
-	}
-	if want := []string{"cats 0 1.jpg", "cats 0 more/2.jpg", "dogs 1 3.jpg"}; !cmp.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
+	wantRows(t, o.Out, "train", "cats 0 1.jpg 0", "cats 0 more/2.jpg 0", "dogs 1 3.jpg 0")
 }

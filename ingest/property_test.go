@@ -16,9 +16,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/export"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // drawTree makes a tree CLASS/NAME of images, with names of all kinds.
@@ -104,11 +105,7 @@ var packings = map[string]struct {
 // names are another packing's, name of every image, in order of these.
 func summaryOf(t testing.TB, out string, named bool) (lines []string, classes string) {
 	t.Helper()
-	set, err := shard.Open(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
+	set := shardtest.Open(t, out)
 	for _, split := range set.Splits() {
 		s, err := set.Split(split)
 		if err != nil {
@@ -141,8 +138,10 @@ func TestPackings(t *testing.T) {
 			dir := t.TempDir()
 			first := packings["folder"].pack(t, tree, dir+"/first")
 			first.Out, first.Layout = dir+"/first/out", "top"
-			if s := run(t, first); s.Images != int64(len(tree)) || s.Rejected != 0 || len(s.Skipped) > 0 {
-				t.Fatalf("%d images: %+v", len(tree), s)
+			s := run(t, first)
+			want := Summary{Images: int64(len(tree))}
+			if diff := cmp.Diff(want, Summary{Images: s.Images, Rejected: s.Rejected, Skipped: s.Skipped}, cmpopts.EquateEmpty()); diff != "" {
+				t.Fatalf("summary (-want +got):\n%s", diff)
 			}
 			bare, sum := summaryOf(t, first.Out, false)
 			full, _ := summaryOf(t, first.Out, true)
@@ -166,8 +165,9 @@ func TestPackings(t *testing.T) {
 					t.Errorf("%s: other classes", name)
 				}
 				if p.rename == nil {
-					if got, _ := summaryOf(t, o.Out, true); !cmp.Equal(got, full) {
-						t.Errorf("%s: names (-folder +%s):\n%s", name, name, cmp.Diff(full, got))
+					got, _ := summaryOf(t, o.Out, true)
+					if diff := cmp.Diff(full, got); diff != "" {
+						t.Errorf("%s: names (-folder +%s):\n%s", name, name, diff)
 					}
 				}
 				exported(t, below, o.Out)
@@ -185,22 +185,14 @@ func TestPackings(t *testing.T) {
 func exported(t *testing.T, dir, out string) {
 	t.Helper()
 	want, sum := summaryOf(t, out, true)
-	set, err := shard.Open(out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
+	set := shardtest.Open(t, out)
 	var splits []export.Split
 	for _, name := range set.Splits() {
 		s, err := set.Split(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := s.Select(shard.Selection{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		splits = append(splits, export.Split{Name: name, View: v})
+		splits = append(splits, export.Split{Name: name, View: shardtest.View(t, s)})
 	}
 	for _, form := range export.Forms {
 		to := filepath.Join(dir, "as "+form)

@@ -16,20 +16,13 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // rows describes the rows of a split.
 func rows(t testing.TB, dir, split string) []string {
 	t.Helper()
-	set, err := shard.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	s, err := set.Split(split)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := shardtest.OpenSplit(t, dir, split)
 	var out []string
 	for i := range s.Len() {
 		r := s.Row(i)
@@ -252,15 +245,7 @@ func TestListAndResize(t *testing.T) {
 	o.Out, o.Resize = filepath.Join(dir, "list"), 64
 	run(t, o)
 	wantRows(t, o.Out, "train", "apple 0 sub/b.jpg 0", "blue car 1 a.jpg 0")
-	set, err := shard.Open(o.Out)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer set.Close()
-	s, err := set.Split("train")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := shardtest.OpenSplit(t, o.Out, "train")
 	if r := s.Row(0); min(r.Width, r.Height) != 64 || r.Length >= int64(len(good)) {
 		t.Errorf("made smaller: %dx%d, %d bytes", r.Width, r.Height, r.Length)
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -39,46 +40,16 @@ func writeTrainSet(t *testing.T, perClass, val int) string {
 	t.Helper()
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(1, 2))
-	m := shard.Manifest{WordNetVersion: "3.0", Splits: map[string]shard.SplitInfo{}}
-	add := func(split string, files map[string][]*shard.Image) {
-		var rows []shard.Row
-		for synset, images := range files {
-			path := filepath.Join(dir, shard.ShardName(split, synset, 0))
-			check(t, os.MkdirAll(filepath.Dir(path), 0o777))
-			w, err := shard.CreateFile(path, shard.FileMeta{Split: split, Synset: synset, ClassNames: trainClasses})
-			check(t, err)
-			for _, im := range images {
-				check(t, w.Append(im))
-			}
-			got, err := w.Commit()
-			check(t, err)
-			rows = append(rows, got...)
-		}
-		sum, err := shard.WriteIndex(dir, split, rows)
-		check(t, err)
-		info := shard.SplitInfo{Rows: int64(len(rows)), Shards: len(files), IndexSHA256: sum}
-		for _, r := range rows {
-			info.Bytes += r.Length
-		}
-		m.Splits[split] = info
-	}
-	trainSet, valSet := map[string][]*shard.Image{}, map[string][]*shard.Image{}
-	var classes []shard.Class
+	trainSplit, valSplit := shardtest.Split{Name: "train", BySynset: true}, shardtest.Split{Name: "val"}
 	for label, synset := range trainClasses {
-		classes = append(classes, shard.Class{Label: label, Synset: synset})
 		for i := range perClass {
-			trainSet[synset] = append(trainSet[synset], colourImage(t, rng, label, fmt.Sprintf("%s_%d.JPEG", synset, i)))
+			trainSplit.Images = append(trainSplit.Images, colourImage(t, rng, label, fmt.Sprintf("%s_%d.JPEG", synset, i)))
 		}
 	}
 	for i := range val {
-		valSet[""] = append(valSet[""], colourImage(t, rng, i%3, fmt.Sprintf("val_%04d.JPEG", i)))
+		valSplit.Images = append(valSplit.Images, colourImage(t, rng, i%3, fmt.Sprintf("val_%04d.JPEG", i)))
 	}
-	add("train", trainSet)
-	add("val", valSet)
-	var err error
-	m.ClassesSHA256, err = shard.WriteClasses(dir, classes)
-	check(t, err)
-	check(t, shard.WriteManifest(dir, m))
+	shardtest.Write(t, dir, trainClasses, trainSplit, valSplit)
 	return dir
 }
 

@@ -74,6 +74,7 @@ var allowed = map[string][]string{
 	"internal/golden":            {},
 	"internal/native/nativetest": {"internal/native", "wordnet"},
 	"model/modeltest":            {"model"},
+	"shard/shardtest":            {"shard"},
 	"train/traintest":            {"internal/native/nativetest", "loader", "model", "model/modeltest", "train"},
 
 	"source/classlist":         {"source/classlist/form", "internal/regular"},
@@ -87,7 +88,7 @@ var allowed = map[string][]string{
 
 // onlyTests are the packages that only tests import, and one another. They may
 // read the environment and any file.
-var onlyTests = []string{"internal/golden", "internal/native/nativetest", "model/modeltest", "train/traintest"}
+var onlyTests = []string{"internal/golden", "internal/native/nativetest", "model/modeltest", "shard/shardtest", "train/traintest"}
 
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // TestLoss loses parts of a dataset, and what would tell of them: repair names what
@@ -61,11 +62,11 @@ func TestLoss(t *testing.T) {
 			if left, err := verifyAll(dir); err != nil || len(left) > 0 {
 				t.Errorf("afterwards %v, %v", left, err)
 			}
-			d := open(t, dir)
+			d := shardtest.Open(t, dir)
 			if d.Manifest.Options != nil || d.Manifest.Splits["train"].Rows != int64(c.left) {
 				t.Errorf("the manifest: %+v", d.Manifest)
 			}
-			if diff := cmp.Diff(open(t, "../testdata/v1").Classes(), d.Classes()); diff != "" {
+			if diff := cmp.Diff(shardtest.Open(t, shardtest.Frozen).Classes(), d.Classes()); diff != "" {
 				t.Errorf("classes (-want +got):\n%s", diff)
 			}
 		})
@@ -107,7 +108,7 @@ func TestRejectedLost(t *testing.T) {
 		if _, err = Repair(context.Background(), dir, RepairOptions{AcceptLoss: true}); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if found, err := Verify(context.Background(), dir, VerifyOptions{}); err != nil || len(found) > 0 || open(t, dir).Manifest.Rejected != c.left {
+		if found, err := Verify(context.Background(), dir, VerifyOptions{}); err != nil || len(found) > 0 || shardtest.Open(t, dir).Manifest.Rejected != c.left {
 			t.Errorf("%s: afterwards %v, %v", c.name, found, err)
 		}
 	}
@@ -135,7 +136,7 @@ func TestUnfinished(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, ".ingest")); err == nil {
 		t.Error("the ingest's state is left")
 	}
-	if diff := cmp.Diff([]shard.Class{{Label: 0, Synset: "a"}, {Label: 1, Synset: "b"}}, open(t, dir).Classes(), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff([]shard.Class{{Label: 0, Synset: "a"}, {Label: 1, Synset: "b"}}, shardtest.Open(t, dir).Classes(), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("classes (-want +got):\n%s", diff)
 	}
 	if found, err := verifyAll(dir); err != nil || len(found) > 0 {

@@ -3,7 +3,6 @@ package check
 import (
 	"bytes"
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -11,22 +10,17 @@ import (
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // TestNames makes a dataset as one was made before names had to be UTF-8: it
 // opens, and verify and repair say what is wrong with it.
 func TestNames(t *testing.T) {
-	dir := fixture(t)
+	dir := shardtest.Copy(t)
 	for _, name := range []string{shard.ShardName("val", "", 0), "val/" + shard.IndexName} {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		b, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b = bytes.ReplaceAll(b, []byte("ILSVRC2012_val_00000003.JPEG"), []byte("ILSVRC2012_val_0000000\xe9.JPEG"))
-		if err := os.WriteFile(path, b, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		shardtest.Edit(t, dir, name, func(b []byte) []byte {
+			return bytes.ReplaceAll(b, []byte("ILSVRC2012_val_00000003.JPEG"), []byte("ILSVRC2012_val_0000000\xe9.JPEG"))
+		})
 	}
 	m, err := shard.ReadManifest(dir)
 	if err != nil {
@@ -41,10 +35,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s, err := open(t, dir).Split("val")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := shardtest.OpenSplit(t, dir, "val")
 	if _, err := s.Read(2, nil); err != nil || s.Row(2).Path != "ILSVRC2012_val_0000000\xe9.JPEG" {
 		t.Errorf("row 2 is %q, %v", s.Row(2).Path, err)
 	}

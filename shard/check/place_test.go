@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // TestMisplaced swaps two classes' shards, and lays one into another split:
@@ -35,7 +36,7 @@ func TestMisplaced(t *testing.T) {
 			rename(t, dir, val, tiger)
 		}, []Problem{{File: tiger, What: `it belongs to split "val"`}}},
 	} {
-		dir := fixture(t)
+		dir := shardtest.Copy(t)
 		c.move(t, dir)
 		for _, fast := range []bool{true, false} {
 			got, err := Verify(context.Background(), dir, VerifyOptions{Fast: fast})

@@ -15,54 +15,15 @@ import (
 
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
-
-// fixture copies the dataset that package shard keeps frozen into a directory
-// of the test's own.
-func fixture(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../testdata/v1")); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-func open(t testing.TB, dir string) *shard.Dataset {
-	t.Helper()
-	d, err := shard.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
-func flip(t *testing.T, f *os.File, at int64) {
-	t.Helper()
-	var b [1]byte
-	if _, err := f.ReadAt(b[:], at); err != nil {
-		t.Fatal(err)
-	}
-	b[0] ^= 0xff
-	if _, err := f.WriteAt(b[:], at); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestDamage does one thing to a dataset and wants it found: by Open or Split,
 // by the fast look and by the whole one.
 func TestDamage(t *testing.T) {
 	edit := func(name string, f func(b []byte) []byte) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) {
-			path := filepath.Join(dir, filepath.FromSlash(name))
-			b, err := os.ReadFile(path)
-			if err == nil {
-				err = os.WriteFile(path, f(b), 0o666)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			shardtest.Edit(t, dir, name, f)
 		}
 	}
 	flipAt := func(at int) func(b []byte) []byte {
@@ -111,13 +72,13 @@ func TestDamage(t *testing.T) {
 		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), []Problem{problem(tiger, "", "no bytes: no Arrow file or stream")}, nil},
 		{"shard's footer", edit(tiger, flipAt(-8)), []Problem{problem(tiger, "", "footer of 67536 bytes in a file of 8402")}, nil},
 		{"a batch's head", edit(tiger, flipHead), []Problem{problem(tiger, "", "message of 4294967294 bytes at 1976")}, nil},
-		{"image flipped", flipImage, nil, []Problem{problem(tiger, "n02129604_5.JPEG", "it does not have its crc32c")}},
+		{"image flipped", func(t *testing.T, dir string) { shardtest.FlipImage(t, dir, tiger) }, nil, []Problem{problem(tiger, "n02129604_5.JPEG", "it does not have its crc32c")}},
 		{"stray shard", copyTo(tiger, stray), []Problem{problem(stray, "", "no row of the index lies in it")}, nil},
 		{"other split's shard", copyTo(shard.ShardName("test", "", 0), val),
 			[]Problem{problem(val, "", "3 rows, but 8 in the index"), problem(val, "", `it belongs to split "test"`)}, elsewhere},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			dir := fixture(t)
+			dir := shardtest.Copy(t)
 			c.damage(t, dir)
 			for _, fast := range []bool{true, false} {
 				got, err := Verify(context.Background(), dir, VerifyOptions{Fast: fast, Workers: 2})
@@ -156,25 +117,10 @@ func remove(t *testing.T, dir, name string) {
 	}
 }
 
-// flipImage flips a bit in the last image of the tigers.
-func flipImage(t *testing.T, dir string) {
-	t.Helper()
-	rows, _, err := shard.ScanFile(filepath.Join(dir, shard.ShardName("train", "n02129604", 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, filepath.FromSlash(rows[4].File)), os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	flip(t, f, rows[4].Offset+rows[4].Length/2)
-}
-
 // TestFlippedShard flips a bit in every third byte of a shard's record batches, whole or
 // not: what a flip changes in columns or images, the whole look finds.
 func TestFlippedShard(t *testing.T) {
-	dir := fixture(t)
+	dir := shardtest.Copy(t)
 	path := filepath.Join(dir, shard.ShardName("test", "", 0))
 	whole, _, err := shard.ScanFile(path)
 	if err != nil {
@@ -184,7 +130,7 @@ func TestFlippedShard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := open(t, dir)
+	d := shardtest.Open(t, dir)
 	s, err := d.Split("test")
 	if err != nil {
 		t.Fatal(err)
@@ -217,7 +163,7 @@ func TestFlippedShard(t *testing.T) {
 // TestFlippedNames changes the name of a class, as Hugging Face reads it, at a
 // shard's front and at its end: either is found, though no row is another.
 func TestFlippedNames(t *testing.T) {
-	dir := fixture(t)
+	dir := shardtest.Copy(t)
 	file := shard.ShardName("test", "", 0)
 	path := filepath.Join(dir, file)
 	clean, err := os.ReadFile(path)

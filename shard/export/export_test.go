@@ -18,9 +18,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // exported is an image as an export has it.
@@ -38,26 +40,21 @@ func views(t *testing.T, d *shard.Dataset) []Split {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, err := s.Select(shard.Selection{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parts = append(parts, Split{name, v})
+		parts = append(parts, Split{name, shardtest.View(t, s)})
 	}
 	return parts
 }
 
-// wantExported holds what was read back to what went in.
+// wantExported holds what was read back, in any order, to what went in.
 func wantExported(t *testing.T, form, split string, got []exported) {
 	t.Helper()
-	want := fixtureImages(t, split)
-	if len(got) != len(want) {
-		t.Errorf("%s: %s has %d images, want %d", form, split, len(got), len(want))
+	var want []exported
+	for _, im := range fixtureImages(t, split) {
+		want = append(want, exported{im.Bytes, im.Label})
 	}
-	for _, im := range want {
-		if !slices.ContainsFunc(got, func(e exported) bool { return bytes.Equal(e.bytes, im.Bytes) && e.label == im.Label }) {
-			t.Errorf("%s: %s: %s with label %d is not there", form, split, im.Path, im.Label)
-		}
+	anyOrder := cmpopts.SortSlices(func(a, b exported) int { return bytes.Compare(a.bytes, b.bytes) })
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(exported{}), anyOrder); diff != "" {
+		t.Errorf("%s: %s (-want +got):\n%s", form, split, diff)
 	}
 }
 
@@ -177,7 +174,7 @@ func checkNote(t *testing.T, key, split string, text []byte, e exported) {
 // TestExport reads every form back and wants the same images and labels; done
 // again it changes nothing, and another export is not mixed into it.
 func TestExport(t *testing.T) {
-	d := open(t, fixture(t))
+	d := shardtest.Open(t, shardtest.Copy(t))
 	parts := views(t, d)
 	for _, form := range Forms {
 		out := filepath.Join(t.TempDir(), "out")
@@ -200,8 +197,8 @@ func TestExport(t *testing.T) {
 		if err := Write(context.Background(), out, parts, o); err != nil {
 			t.Errorf("%s again: %v", form, err)
 		}
-		if after := snapshot(t, out); !slices.Equal(before, after) {
-			t.Errorf("%s again: %v became %v", form, before, after)
+		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
+			t.Errorf("%s (-before +done again):\n%s", form, diff)
 		}
 		if err := Write(context.Background(), out, parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
 			t.Errorf("%s: a second export into it: %v", form, err)
@@ -228,8 +225,8 @@ func snapshot(t *testing.T, dir string) (list []string) {
 // TestExportRefuses wants nothing written into somebody's directory, nor out
 // of damaged images.
 func TestExportRefuses(t *testing.T) {
-	dir := fixture(t)
-	parts := views(t, open(t, dir))
+	dir := shardtest.Copy(t)
+	parts := views(t, shardtest.Open(t, dir))
 	out := t.TempDir()
 	if err := os.WriteFile(filepath.Join(out, "mine"), []byte("x"), 0o666); err != nil {
 		t.Fatal(err)
@@ -240,7 +237,7 @@ func TestExportRefuses(t *testing.T) {
 	if err := Write(context.Background(), t.TempDir(), parts, Options{To: "zip"}); err == nil {
 		t.Error("an unknown form was accepted")
 	}
-	flipImage(t, dir)
+	shardtest.FlipImage(t, dir, shard.ShardName("train", "n02129604", 0))
 	for _, form := range Forms {
 		out := t.TempDir()
 		if err := Write(context.Background(), out, parts[1:2], Options{To: form}); !errors.Is(err, shard.ErrCorrupt) {
@@ -262,33 +259,10 @@ var (
 	fixtureSplits  = []string{"train", "val", "test"}
 )
 
-// fixture copies the frozen dataset into a directory of the test's own.
-func fixture(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../testdata/v1")); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-func open(t testing.TB, dir string) *shard.Dataset {
-	t.Helper()
-	d, err := shard.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { d.Close() })
-	return d
-}
-
 // fixtureImages gives the images of a split of the frozen dataset.
 func fixtureImages(t testing.TB, split string) (images []shard.Image) {
 	t.Helper()
-	s, err := open(t, "../testdata/v1").Split(split)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := shardtest.OpenSplit(t, shardtest.Frozen, split)
 	for i := range s.Len() {
 		b, err := s.Read(i, nil)
 		if err != nil {
@@ -297,22 +271,4 @@ func fixtureImages(t testing.TB, split string) (images []shard.Image) {
 		images = append(images, shard.Image{Row: s.Row(i), Bytes: b})
 	}
 	return images
-}
-
-// flipImage flips a bit in the last image of the tigers.
-func flipImage(t *testing.T, dir string) {
-	t.Helper()
-	rows, _, err := shard.ScanFile(filepath.Join(dir, shard.ShardName("train", "n02129604", 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, filepath.FromSlash(rows[4].File))
-	b, err := os.ReadFile(path)
-	if err == nil {
-		b[rows[4].Offset+rows[4].Length/2] ^= 1
-		err = os.WriteFile(path, b, 0o666)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -1,11 +1,9 @@
 package export
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +15,7 @@ import (
 	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
 )
 
 // named is an image by its class and name; its bytes are both.
@@ -27,13 +26,6 @@ func (n named) bytes() string { return n.class + "|" + n.path }
 // write makes a dataset of one split of such images and selects all of it.
 func write(t *testing.T, split string, images []named) *shard.View {
 	t.Helper()
-	dir := t.TempDir()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 	var names []string
 	for _, n := range images {
 		if n.class != "" && !slices.Contains(names, utf8name.Escape(n.class)) {
@@ -41,34 +33,14 @@ func write(t *testing.T, split string, images []named) *shard.View {
 		}
 	}
 	slices.Sort(names)
-	var classes []shard.Class
-	for i, n := range names {
-		classes = append(classes, shard.Class{Label: i, Synset: n})
-	}
-	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}}
-	var err error
-	m.ClassesSHA256, err = shard.WriteClasses(dir, classes)
-	must(err)
-	must(os.MkdirAll(filepath.Join(dir, split), 0o777))
-	w, err := shard.CreateFile(filepath.Join(dir, filepath.FromSlash(shard.ShardName(split, "", 0))), shard.FileMeta{Split: split})
-	must(err)
-	defer w.Abort()
-	info := shard.SplitInfo{Rows: int64(len(images)), Shards: 1}
+	var rows []*shard.Image
 	for _, n := range images {
 		row := shard.Row{Path: utf8name.Escape(n.path), Synset: utf8name.Escape(n.class), Label: int64(slices.Index(names, utf8name.Escape(n.class))), Format: "JPEG"}
-		must(w.Append(&shard.Image{Row: row, Bytes: []byte(n.bytes())}))
+		rows = append(rows, &shard.Image{Row: row, Bytes: []byte(n.bytes())})
 	}
-	rows, err := w.Commit()
-	must(err)
-	info.IndexSHA256, err = shard.WriteIndex(dir, split, rows)
-	must(err)
-	m.Splits[split] = info
-	must(shard.WriteManifest(dir, m))
-	s, err := open(t, dir).Split(split)
-	must(err)
-	v, err := s.Select(shard.Selection{}, nil)
-	must(err)
-	return v
+	dir := t.TempDir()
+	shardtest.Write(t, dir, names, shardtest.Split{Name: split, Images: rows})
+	return shardtest.View(t, shardtest.OpenSplit(t, dir, split))
 }
 
 // treeOf exports a view as a folder and gives the name of each file by what is
@@ -95,24 +67,8 @@ func treeOf(t *testing.T, v *shard.View) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(filepath.Join(out, "tar", "train.tar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		inTar[string(b)] = h.Name
+	for name, b := range untar(t, filepath.Join(out, "tar", "train.tar")) {
+		inTar[string(b)] = name
 	}
 	if diff := cmp.Diff(got, inTar); diff != "" {
 		t.Errorf("folder and tar differ (-folder +tar):\n%s", diff)
@@ -277,7 +233,7 @@ func eachParquet(t *testing.T, name string, f func(b []byte, path string, label 
 
 // TestEmptySplits wants nothing of a split without images.
 func TestEmptySplits(t *testing.T) {
-	d := open(t, fixture(t))
+	d := shardtest.Open(t, shardtest.Copy(t))
 	var splits []Split
 	for _, name := range d.Splits() {
 		s, err := d.Split(name)
@@ -323,7 +279,7 @@ func TestEmptySplits(t *testing.T) {
 // TestKilledEarly wants an export to go on over what killed ones left, in their
 // directories too, and to leave what a link leads to alone.
 func TestKilledEarly(t *testing.T) {
-	parts := views(t, open(t, fixture(t)))
+	parts := views(t, shardtest.Open(t, shardtest.Copy(t)))
 	for _, form := range Forms {
 		whole, out := t.TempDir(), t.TempDir()
 		if err := Write(context.Background(), whole, parts, Options{To: form}); err != nil {
@@ -378,7 +334,7 @@ func TestKilledEarly(t *testing.T) {
 // TestClassList wants the classes in label order beside a tree, those without
 // images too, and the whole list kept in every form.
 func TestClassList(t *testing.T) {
-	d := open(t, fixture(t))
+	d := shardtest.Open(t, shardtest.Copy(t))
 	for _, form := range Forms {
 		out := t.TempDir()
 		if err := Write(context.Background(), out, views(t, d)[:1], Options{To: form}); err != nil {
@@ -400,7 +356,7 @@ func TestClassList(t *testing.T) {
 
 // TestCutFile wants a file of an export that was cut to be made again.
 func TestCutFile(t *testing.T) {
-	splits := views(t, open(t, fixture(t)))
+	splits := views(t, shardtest.Open(t, shardtest.Copy(t)))
 	for _, form := range Forms {
 		out := t.TempDir()
 		if err := Write(context.Background(), out, splits, Options{To: form}); err != nil {
