@@ -89,9 +89,7 @@ func TestClassesLater(t *testing.T) {
 	if _, err := ingest(ctx, cut); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
-	if s := run(t, o); s.Images != 4 || s.Rejected != 1 {
-		t.Errorf("%+v", s)
-	}
+	wantRun(t, o, Summary{Images: 4, Classes: 4, Rejected: 1})
 	wantRows(t, o.Out, "train", "a 0 1.jpg 0", "b 1 1.jpg 0", "c 2 1.jpg 0", "d 3 1.jpg 0")
 	if after, err := os.Stat(there); err != nil || !os.SameFile(before, after) {
 		t.Errorf("a class that was there was written again: %v", err)
@@ -99,9 +97,7 @@ func TestClassesLater(t *testing.T) {
 	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
-	if s := run(t, o); !s.Already || s.Rejected != 1 {
-		t.Errorf("again: %+v", s)
-	}
+	wantRun(t, o, Summary{Images: 4, Classes: 4, Rejected: 1, Already: true})
 	put(t, more, "a/2.jpg", good)
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "train") {
 		t.Errorf("an image more in a class that is there: %v", err)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -178,19 +179,23 @@ func TestTouched(t *testing.T) {
 	o.OnRead = func(_ int64, n int) { images += n }
 	o.Workers = 1
 	stale()
-	if s := run(t, o); !s.Already || images > 0 {
-		t.Errorf("nothing changed: %d images read, %+v", images, s)
+	already := Summary{Images: 43, Classes: 8, Already: true}
+	wantRun(t, o, already)
+	if images > 0 {
+		t.Errorf("nothing changed, and %d images were read", images)
 	}
 	fresh()
 	later(t, o.path("train"))
 	stale()
-	if s := run(t, o); !s.Already || images != 24 {
-		t.Errorf("touched: %d images read, %+v", images, s)
+	wantRun(t, o, already)
+	if images != 24 {
+		t.Errorf("of what was touched %d images were read, want 24", images)
 	}
 	fresh()
 	images = 0
-	if s := run(t, o); !s.Already || images > 0 {
-		t.Errorf("once more: %d images read, %+v", images, s)
+	wantRun(t, o, already)
+	if images > 0 {
+		t.Errorf("once more, and %d images were read", images)
 	}
 	after := tree(t, o.Out)
 	delete(before, shard.ManifestName)
@@ -486,7 +491,7 @@ func TestValFraction(t *testing.T) {
 			of1++
 		}
 	}
-	if of0 < 3 || of0 > 18 || of1 < 3 || of1 > 18 {
+	if min(of0, of1) < 3 || max(of0, of1) > 18 {
 		t.Errorf("%d and %d of 40 each", of0, of1)
 	}
 	o.Out = dir + "/of-tars"
@@ -510,7 +515,7 @@ func TestValFraction(t *testing.T) {
 	o.Sources, o.Out = of(dir+"/in").Sources, dir+"/more"
 	run(t, o)
 	for _, row := range val(o.Out) {
-		if !strings.Contains(row, "new.JPEG") && !contains(first, row) {
+		if !strings.Contains(row, "new.JPEG") && !slices.Contains(first, row) {
 			t.Errorf("%s moved", row)
 		}
 	}
@@ -523,15 +528,6 @@ func TestValFraction(t *testing.T) {
 	differs(t, o, "train: ")
 }
 
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
-}
-
 // TestPlanChangesNothing makes plans, and wants the same files before and after.
 func TestPlanChangesNothing(t *testing.T) {
 	dir, o := drawn(t)
@@ -540,8 +536,12 @@ func TestPlanChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.State != "new" || len(p.Classes) != 8 || len(p.Splits) != 3 {
-		t.Errorf("%+v", p)
+	type planned struct {
+		State           string
+		Classes, Splits int
+	}
+	if diff := cmp.Diff(planned{"new", 8, 3}, planned{p.State, len(p.Classes), len(p.Splits)}); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
@@ -559,9 +559,12 @@ func TestPlanChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
+	if p.State != "whole" {
+		t.Errorf("afterwards the plan is for a %s dataset", p.State)
+	}
 	for _, s := range p.Splits {
-		if p.State != "whole" || s.Done != s.Units {
-			t.Errorf("%s: %+v", p.State, s)
+		if s.Done != s.Units {
+			t.Errorf("%d of %d units are done: %+v", s.Done, s.Units, s)
 		}
 	}
 	if diff := cmp.Diff(before, tree(t, dir)); diff != "" {

@@ -89,9 +89,7 @@ func TestKaggle(t *testing.T) {
 	for _, from := range []string{"kaggle", "kaggle.zip"} {
 		o := of(filepath.Join(dir, from))
 		o.Out = filepath.Join(dir, "of-"+from)
-		if s := run(t, o); s.Classes != 3 || s.Images != 5 {
-			t.Fatalf("%s: %+v", from, s)
-		}
+		wantRun(t, o, Summary{Images: 5, Classes: 3})
 		wantRows(t, o.Out, "train", "n01443537 0 n01443537_7.JPEG 0", "n02391049 1 n02391049_1.JPEG 2")
 		wantRows(t, o.Out, "val", "n07747607 2 ILSVRC2012_val_00000001.JPEG 1", "n01443537 0 ILSVRC2012_val_00000002.JPEG 2")
 		wantRows(t, o.Out, "test", " -1 ILSVRC2012_test_00000001.JPEG 0")
@@ -216,9 +214,7 @@ func TestAdd(t *testing.T) {
 		t.Fatal(err)
 	}
 	part.Sources = o.Sources[1:]
-	if s := run(t, part); s.Images != 43 || s.Already {
-		t.Errorf("%+v", s)
-	}
+	wantRun(t, part, Summary{Images: 43, Classes: 8})
 	if diff := cmp.Diff(want, tree(t, part.Out)); diff != "" {
 		t.Error(diff)
 	}
@@ -249,9 +245,7 @@ func TestListAndResize(t *testing.T) {
 	if r := s.Row(0); min(r.Width, r.Height) != 64 || r.Length >= int64(len(good)) {
 		t.Errorf("made smaller: %dx%d, %d bytes", r.Width, r.Height, r.Length)
 	}
-	if s := run(t, o); !s.Already || s.Classes != 2 {
-		t.Errorf("again: %+v", s)
-	}
+	wantRun(t, o, Summary{Images: 2, Classes: 2, Already: true})
 	o.Resize = 0
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "resize") {
 		t.Errorf("another size: %v", err)
