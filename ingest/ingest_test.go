@@ -404,8 +404,8 @@ func TestBadImages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		held := record.Rejection{SHA256: fmt.Sprintf("%x", sha256.Sum256(kept)), Bytes: int64(len(kept))}
-		if diff := cmp.Diff(record.Rejection{SHA256: r.SHA256, Bytes: r.Bytes}, held); diff != "" {
+		held := shard.Rejection{SHA256: fmt.Sprintf("%x", sha256.Sum256(kept)), Bytes: int64(len(kept))}
+		if diff := cmp.Diff(shard.Rejection{SHA256: r.SHA256, Bytes: r.Bytes}, held); diff != "" {
 			t.Errorf("%s is kept as other bytes (-written down +kept):\n%s", r.Path, diff)
 		}
 		reasons[r.Path] = r.Reason
