@@ -12,8 +12,8 @@ import (
 
 // Comparison is of two models on the same images: B against A.
 type Comparison struct {
-	N          int     `json:"images"`
-	A          float64 `json:"top1_a"`
+	N          int     `json:"images"` // that have a truth in both
+	A          float64 `json:"top1_a"` // shares of them
 	B          float64 `json:"top1_b"`
 	Difference float64 `json:"difference"` // B - A
 	// Low and High bound the difference: the 95 % percentile interval of
@@ -30,8 +30,10 @@ type Comparison struct {
 	PMid   float64 `json:"p_mid"`
 }
 
-// Compare takes two sets of predictions over the same rows. Rows without a
-// truth in either are left out; a failed row is wrong.
+// Compare takes two sets of predictions over the same rows, and resamples, at
+// least 1, bootstrap samples drawn by a seed. Rows that have no truth in one of
+// them are left out; a failed row is wrong. Sets of other images, other truths or
+// no truth at all are an error.
 func Compare(a, b *prediction.Set, resamples int, seed uint64) (Comparison, error) {
 	c := Comparison{Resamples: resamples}
 	if a.Len() != b.Len() {

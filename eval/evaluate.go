@@ -12,25 +12,25 @@ import (
 // the rows whose truth is known; a row that failed counts as wrong.
 type Report struct {
 	N           int              `json:"images"`
-	NoTruth     int              `json:"no_truth"` // rows left out
-	Failed      int              `json:"failed"`
-	Undecided   int              `json:"undecided,omitempty"` // of a restricted set: none of its classes is among a row's predictions
+	NoTruth     int              `json:"no_truth"`            // rows left out
+	Failed      int              `json:"failed"`              // of N: the image could not be read
+	Undecided   int              `json:"undecided,omitempty"` // of N, and wrong: none of a restricted set's classes is among a row's predictions
 	Top1        float64          `json:"top1"`
 	Top5        float64          `json:"top5"` // of as many predictions as there are, if fewer than 5
-	K           int              `json:"k"`
+	K           int              `json:"k"`    // predictions of a row
 	Calibration Calibration      `json:"calibration"`
-	Synsets     []SynsetReport   `json:"synsets"`
-	Pairs       []Confusion      `json:"confusions"` // commonest first
-	Real        *RealReport      `json:"real,omitempty"`
-	Hierarchy   *HierarchyReport `json:"hierarchy,omitempty"`
-	Warning     string           `json:"warning,omitempty"`
+	Synsets     []SynsetReport   `json:"synsets"`             // ascending: those that are a truth or a first prediction
+	Pairs       []Confusion      `json:"confusions"`          // commonest first
+	Real        *RealReport      `json:"real,omitempty"`      // for MeasureReal to fill in
+	Hierarchy   *HierarchyReport `json:"hierarchy,omitempty"` // for Judge to fill in
+	Warning     string           `json:"warning,omitempty"`   // "": nothing looks wrong
 }
 
 // SynsetReport is one class. Recall is its top-1 accuracy; Precision the share
 // of its first predictions that are right: 0 where there are none.
 type SynsetReport struct {
 	Synset    string  `json:"synset"`
-	N         int     `json:"images"`
+	N         int     `json:"images"` // whose truth it is
 	Top1      float64 `json:"top1"`
 	Top5      float64 `json:"top5"`
 	Precision float64 `json:"precision"`
@@ -68,7 +68,7 @@ const calibrationBins = 15
 // tally counts one class.
 type tally struct{ n, top1, top5, predicted int }
 
-// Evaluate compares predictions with the truth.
+// Evaluate compares predictions with the truth. Without any truth it is an error.
 func Evaluate(p *prediction.Set) (Report, error) {
 	r := Report{K: p.K, Synsets: []SynsetReport{}, Pairs: []Confusion{}}
 	by, pairs := make([]tally, len(p.Classes)), map[[2]int32]int{}

@@ -187,7 +187,7 @@ func TestRollupAndBackoff(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, want := range rows {
-			id, prob := h.Backoff(g.Probabilities[i], least)
+			id, prob := h.backoff(g.Probabilities[i], least)
 			if id.String() != want[0] || math.Abs(prob-want[1].(float64)) > 1e-6 {
 				t.Errorf("back-off to %v, row %d: %s with %v, want %v", least, i, id, prob, want)
 			}

@@ -20,7 +20,8 @@ type Hierarchy struct {
 	height  []int32              // of each node
 }
 
-// NewHierarchy spans the classes, synset ids in label order.
+// NewHierarchy spans the classes, synset ids in label order. One that is no synset
+// of the graph is an error.
 func NewHierarchy(g *wordnet.Graph, classes []string) (*Hierarchy, error) {
 	h := &Hierarchy{graph: g, place: map[wordnet.ID]int32{}}
 	for _, c := range classes {
@@ -80,10 +81,10 @@ func (h *Hierarchy) measure() {
 	}
 }
 
-// Meet is the height of the lowest common ancestor of two classes: the least
+// meet is the height of the lowest common ancestor of two classes: the least
 // height of a node at or above both. Of one class with itself it is 0. It is
 // -1 where nothing is above both, which WordNet's one root rules out.
-func (h *Hierarchy) Meet(a, b int32) int {
+func (h *Hierarchy) meet(a, b int32) int {
 	if a == b {
 		return 0
 	}
@@ -96,16 +97,18 @@ func (h *Hierarchy) Meet(a, b int32) int {
 	return int(least)
 }
 
-// Groups are superclasses, and to which of them each class belongs.
+// Groups are superclasses, and to which of them each class belongs. Groups and
+// classes are numbered from 0, in their orders.
 type Groups struct {
 	Synsets []string  // in the order asked for, or ascending
-	Of      []int32   // of each class, or -1
+	Of      []int32   // the group of each class, or -1
 	Members [][]int32 // of each group: the classes at or below it
 }
 
 // Named groups the classes under the given synsets. A class below several
 // belongs to the one with the least height, of equals to the first; it is a
-// member of each.
+// member of each. A synset named twice, or without a class at or below it, is an
+// error.
 func (h *Hierarchy) Named(ids []wordnet.ID) (Groups, error) {
 	g := Groups{Of: make([]int32, len(h.classes))}
 	for c := range g.Of {

@@ -14,7 +14,7 @@ type HierarchyReport struct {
 	// MistakeHeight is the mean height of the lowest common ancestor of truth
 	// and prediction over the rows predicted wrongly; 0 if there are none.
 	MistakeHeight float64 `json:"mistake_height"`
-	Mistakes      int     `json:"mistakes"`
+	Mistakes      int     `json:"mistakes"` // rows predicted wrongly
 	// Distance1 and Distance5 are the mean of that height over all rows, and
 	// over the five most probable classes of all rows, right ones counting 0.
 	Distance1 float64          `json:"distance_at_1"`
@@ -27,7 +27,7 @@ type HierarchyReport struct {
 // synset; Inside is the share whose prediction does, too.
 type SubtreeReport struct {
 	Synset  string  `json:"synset"`
-	Classes int     `json:"classes"`
+	Classes int     `json:"classes"` // at or below it
 	N       int     `json:"images"`
 	Top1    float64 `json:"top1"`
 	Inside  float64 `json:"inside"`
@@ -36,8 +36,8 @@ type SubtreeReport struct {
 // RollupAccuracy counts a prediction as right when truth and prediction belong
 // to one superclass. N leaves out the rows whose truth belongs to none.
 type RollupAccuracy struct {
-	Name   string  `json:"name"`
-	Groups int     `json:"groups"`
+	Name   string  `json:"name"`   // as the caller calls the superclasses
+	Groups int     `json:"groups"` // how many these are
 	N      int     `json:"images"`
 	Top1   float64 `json:"top1"`
 }
@@ -48,8 +48,8 @@ func judged(p *prediction.Set, i int) bool {
 	return p.Truth[i] >= 0 && !p.Failed[i] && p.Top[i*p.K] >= 0
 }
 
-// Judge measures mistakes in a hierarchy. Rows without a truth or a prediction
-// are left out.
+// Judge measures mistakes in a hierarchy, which must be that of p's classes. Rows
+// without a truth or a prediction are left out.
 func Judge(p *prediction.Set, h *Hierarchy) HierarchyReport {
 	var r HierarchyReport
 	meets := map[[2]int32]int{}
@@ -57,7 +57,7 @@ func Judge(p *prediction.Set, h *Hierarchy) HierarchyReport {
 		key := [2]int32{min(a, b), max(a, b)}
 		m, ok := meets[key]
 		if !ok {
-			m = h.Meet(a, b)
+			m = h.meet(a, b)
 			meets[key] = m
 		}
 		return m
@@ -139,7 +139,8 @@ func (h *Hierarchy) sameAsChild(i int32) bool {
 	return false
 }
 
-// Rollup measures accuracy by superclass.
+// Rollup measures accuracy by superclass; a row without a prediction is wrong.
+// name is what the result is called.
 func Rollup(p *prediction.Set, name string, g Groups) RollupAccuracy {
 	r := RollupAccuracy{Name: name, Groups: len(g.Synsets)}
 	right := 0

@@ -27,9 +27,10 @@ type column struct {
 }
 
 // WriteReport writes a report as Arrow files into dir: synsets.arrow,
-// confusions.arrow, calibration.arrow, subtrees.arrow and rollups.arrow. Each
-// has the figures that are no table in its schema's metadata, as JSON, under
-// synshard.report.
+// confusions.arrow, calibration.arrow and, where there is a Hierarchy,
+// subtrees.arrow and rollups.arrow. Each has the figures that are no table in its
+// schema's metadata, as JSON, under synshard.report. dir is made if missing; a
+// file is whole or absent.
 func WriteReport(dir string, r Report) error {
 	if err := durable.MkdirAll(dir); err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 // RollupColumns are the probabilities of superclasses: rollup_prob, a list in
 // the order of the groups (named in the field's metadata), each the sum over
 // the classes at or below it, and rollup_synset, the one with the greatest.
-// Where WordNet puts a class below two of them it counts in both.
+// Where WordNet puts a class below two of them it counts in both. There must be a
+// group.
 func RollupColumns(g Groups) []prediction.Derived {
 	names := strings.Join(g.Synsets, " ")
 	sums := func(probs []float32) []float32 {
@@ -47,12 +48,12 @@ func sum(probs []float32, classes []int32) float64 {
 	return total
 }
 
-// Backoff gives, for probabilities of the classes, the lowest synset at or above
+// backoff gives, for probabilities of the classes, the lowest synset at or above
 // the most probable class that has at least probability p, and that
 // probability: the sum over the classes at or below it. Lowest is of the least
 // height, so that nothing below it on the way to the class has as much; of
 // equals the more probable, then the smaller id.
-func (h *Hierarchy) Backoff(probs []float32, p float64) (wordnet.ID, float64) {
+func (h *Hierarchy) backoff(probs []float32, p float64) (wordnet.ID, float64) {
 	top := 0
 	for c, v := range probs {
 		if v > probs[top] {
@@ -73,19 +74,22 @@ func (h *Hierarchy) Backoff(probs []float32, p float64) (wordnet.ID, float64) {
 	return h.nodes[best], bestProb
 }
 
-// BackoffColumns are backoff_synset and backoff_prob: see Backoff.
+// BackoffColumns are backoff_synset, the lowest synset at or above the most
+// probable class that has at least probability p, and backoff_prob, that
+// probability: the sum over the classes at or below it. h is that of the model's
+// classes.
 func BackoffColumns(h *Hierarchy, p float64) []prediction.Derived {
 	key := fmt.Sprintf("backoff %v", p)
 	return []prediction.Derived{{
 		Name: "backoff_synset", Key: key,
 		Strings: func(probs []float32) string {
-			id, _ := h.Backoff(probs, p)
+			id, _ := h.backoff(probs, p)
 			return id.String()
 		},
 	}, {
 		Name: "backoff_prob", Key: key,
 		Floats: func(probs []float32) []float32 {
-			_, prob := h.Backoff(probs, p)
+			_, prob := h.backoff(probs, p)
 			return []float32{float32(prob)}
 		},
 	}}

@@ -16,17 +16,18 @@ import (
 // and one without any is left out. Beyer et al., "Are we done with ImageNet?",
 // arXiv:2006.07159.
 type RealReport struct {
-	N    int     `json:"images"`
-	Top1 float64 `json:"top1"`
+	N    int     `json:"images"` // with a reassessed label
+	Top1 float64 `json:"top1"`   // share of them whose first prediction is one of theirs
 }
 
 // valNumber finds a validation image's number in its name.
 var valNumber = regexp.MustCompile(`ILSVRC2012_val_(\d{8})`)
 
 // MeasureReal measures against reassessed labels in the form they are published
-// in (real.json): a list a validation image, in the order of their numbers,
-// of places in the ascending list of the 1000 synsets, which the model's
-// classes must be.
+// in (real.json at path): a list a validation image, in the order of their
+// numbers, of places in the ascending list of the 1000 synsets, which the model's
+// classes must be. A row's image is told by the number in its path; rows without
+// one are left out, and no such row at all is an error.
 func MeasureReal(p *prediction.Set, path string) (*RealReport, error) {
 	text, err := regular.ReadFile(path, regular.Document)
 	if err != nil {

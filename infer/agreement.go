@@ -12,15 +12,16 @@ import (
 
 // SampleOptions say which images of a source are made ready, and how.
 type SampleOptions struct {
-	Spec  model.Spec
-	Batch int    // images a batch; the last may have less
-	Limit int    // at most so many images; 0 for all
-	Seed  uint64 // of the order in which they are drawn
+	Spec  model.Spec // how images are made ready
+	Batch int        // images a batch; the last may have less
+	Limit int        // at most so many images; 0 for all
+	Seed  uint64     // of the order in which they are drawn
 }
 
 // EachBatch makes images of src ready, in an order drawn by the seed, and gives
-// them to f batch by batch. An image that cannot be decoded has its place in
-// the batch and its error in Errs.
+// them to f batch by batch, good until f returns. An image that cannot be decoded
+// has its place in the batch and its error in Errs; one that cannot be read ends
+// it.
 func EachBatch(ctx context.Context, src loader.Source, o SampleOptions, f func(*loader.Batch) error) error {
 	l, err := loader.New(ctx, src, loader.Options{
 		Batch: o.Batch, Alpha: alphaOf(o.Spec), Shuffle: true, Seed: o.Seed,
@@ -59,9 +60,9 @@ func EachBatch(ctx context.Context, src loader.Source, o SampleOptions, f func(*
 
 // Agreement is what two models predict on the same images.
 type Agreement struct {
-	N          int     `json:"images"` // images whose class both know
-	Top1A      float64 `json:"top1_fp32"`
-	Top1B      float64 `json:"top1"`
+	N          int     `json:"images"`     // images whose class both know
+	Top1A      float64 `json:"top1_fp32"`  // share that a gets right: quantize compares with fp32
+	Top1B      float64 `json:"top1"`       // share that b gets right
 	Change     float64 `json:"change"`     // Top1B - Top1A
 	Agreement  float64 `json:"agreement"`  // share of images with the same first prediction
 	Unreadable int     `json:"unreadable"` // images left out
@@ -76,7 +77,7 @@ type AgreementOptions struct {
 }
 
 // MeasureAgreement predicts images of src with two models over the same
-// classes, those of the Spec.
+// classes, those of the Spec. With no image to count all figures are 0.
 func MeasureAgreement(ctx context.Context, src loader.Source, a, b Predictor, o AgreementOptions) (Agreement, error) {
 	var c Agreement
 	var rightA, rightB, same int

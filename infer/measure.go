@@ -16,20 +16,22 @@ type Setting struct {
 
 // MeasureOptions bound a measurement.
 type MeasureOptions struct {
-	Least  time.Duration // at least so long, in each of the windows that are compared; 0 means 1 s
-	Most   time.Duration // in all; 0 means 30 s
-	Spread float64       // windows that lie this near are stable; 0 means 0.02
+	Least time.Duration // at least so long, in each of the windows that are compared; 0 means 1 s
+	Most  time.Duration // in all; 0 means 30 s
 }
+
+// spread is how near windows must lie to be stable, as a share of their mean.
+const spread = 0.02
 
 // Measurement is what a setting gives on ready images.
 type Measurement struct {
 	Setting
-	PerSecond float64 `json:"images_per_second"`
-	P50       float64 `json:"p50_ms"` // of a run
+	PerSecond float64 `json:"images_per_second"` // mean of the last three windows
+	P50       float64 `json:"p50_ms"`            // quantiles of a run's time, in milliseconds
 	P95       float64 `json:"p95_ms"`
 	P99       float64 `json:"p99_ms"`
-	Batches   int     `json:"batches"`
-	Stable    bool    `json:"stable"` // three windows in a row agree
+	Batches   int     `json:"batches"` // runs that were timed
+	Stable    bool    `json:"stable"`  // three windows in a row agree
 }
 
 // Measure runs a network over images that are ready, of size pixels, until
@@ -41,9 +43,6 @@ func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOpt
 	}
 	if o.Most == 0 {
 		o.Most = 30 * time.Second
-	}
-	if o.Spread == 0 {
-		o.Spread = 0.02
 	}
 	m := Measurement{Setting: s}
 	images := make([]byte, s.Batch*size*size*3)
@@ -61,7 +60,7 @@ func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOpt
 			return m, err
 		}
 		rates = append(rates, float64((len(took)-before)*s.Batch)/time.Since(start).Seconds())
-		m.Stable = agree(rates, o.Spread)
+		m.Stable = agree(rates, spread)
 	}
 	m.Batches = len(took)
 	last := rates[max(0, len(rates)-3):]

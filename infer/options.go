@@ -11,34 +11,38 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-// Outputs is what a network gives for n images. Embedding and Logits are nil
-// where the network has none, or they were not asked of the Predictor.
+// Outputs is what a network gives for n images, the caller's to keep. Embedding
+// and Logits are nil where the network has none, and may be where they were not
+// asked of the Predictor.
 type Outputs struct {
 	Probabilities []float32 // [n, classes]
 	Embedding     []float32 // [n, width]
 	Logits        []float32 // [n, classes]
 }
 
-// Predictor runs a network. Predict takes n images, uint8 [n, size, size, 3],
-// and is called from many goroutines.
+// Predictor runs a network. Predict takes n images, uint8 [n, size, size, 3], which
+// it may read until it returns, and is called from many goroutines.
 type Predictor interface {
 	Predict(ctx context.Context, images []byte, n int) (Outputs, error)
 }
 
 // Source is the images, in the order of the output's rows, and what is known
-// of them; *shard.View is one, Open finds others. It is read from many
-// goroutines.
+// of them; *shard.View is one, *images.Images another. It is read from many
+// goroutines. Where it has a method Unchanged() error, that must give nil when all
+// is predicted.
 type Source interface {
-	Len() int
-	Path(i int) string
-	Synset(i int) string                    // the truth's name; "" where it is not known
-	Read(i int, buf []byte) ([]byte, error) // the image's bytes, in buf where they fit
+	Len() int            // images
+	Path(i int) string   // the name of image i, from 0
+	Synset(i int) string // the truth's name; "" where it is not known
+	// Read gives an image's bytes, in buf where they fit. An image that cannot be
+	// had by itself is source.ErrUnreadable; any other error ends the work.
+	Read(i int, buf []byte) ([]byte, error)
 }
 
 // Options say what to predict over, how, and whom to tell.
 type Options struct {
 	Predictor Predictor
-	Spec      model.Spec
+	Spec      model.Spec // how images are made ready for it, and its classes
 	// OwnClasses says that Spec.Classes came with the model, and were not given
 	// beside it: then no accuracy makes their order suspect.
 	OwnClasses bool
@@ -52,21 +56,21 @@ type Options struct {
 	// Columns say what is kept of each prediction. TopK 0 means 5; it is at most
 	// the number of classes.
 	Columns   prediction.Columns
-	Truncated bool           // take an image that ends early as far as it goes; else its row has the error
+	Truncated bool           // take a JPEG that ends early as far as it goes; else its row has the error
 	Job       prediction.Job // the share of the rows that is predicted
 
 	// Input says what the images are, Model which network it is, by the content of
 	// every file of it, and Backend what runs it, so that a rerun knows whether earlier work
-	// still holds. Notes are kept in the output's metadata.
+	// still holds. Notes, by name, are kept in the output's metadata.
 	Input, Model, Backend string
 	Notes                 map[string]string
 	// Overwrite starts anew where the output holds other predictions.
 	Overwrite bool
 
-	// OnRow and OnError are called from many goroutines.
-	OnRow   func(n int)                  // as rows are done
-	OnKept  func(n int)                  // rows that an earlier run had done
-	OnError func(path string, err error) // of an image that could not be read; its row is kept
+	// OnRow and OnError are called from many goroutines. Each may be nil.
+	OnRow   func(n int)                  // as n more rows are done
+	OnKept  func(n int)                  // rows that an earlier run had done; once
+	OnError func(path string, err error) // of an image that could not be read or predicted; its row is kept
 }
 
 func (o *Options) check() error {

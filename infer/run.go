@@ -15,7 +15,9 @@ import (
 // Run predicts and writes a file, which has its name only when it is whole.
 // Meanwhile chunks of rows lie beside it, each whole or absent; a rerun with
 // the same options takes those that are there and ends in the same bytes. A
-// file of other predictions is prediction.ErrOther.
+// file of other predictions is prediction.ErrOther, another process at the same
+// file durable.ErrLocked. An image that cannot be read or predicted is no error:
+// its row says why.
 func Run(ctx context.Context, o Options, path string, format prediction.Format) (Summary, error) {
 	if err := o.check(); err != nil {
 		return Summary{}, err
@@ -108,7 +110,7 @@ func (o *Options) unchanged() error {
 
 // Summary is what Run or Stream did.
 type Summary struct {
-	Rows    int  `json:"rows"`
+	Rows    int  `json:"rows"`              // of the output, failed ones included
 	Failed  int  `json:"failed"`            // rows with an error
 	Kept    int  `json:"kept"`              // rows an earlier run had done
 	Already bool `json:"already,omitempty"` // the whole output was there
@@ -118,7 +120,7 @@ type Summary struct {
 	Known   int    `json:"known"`
 	Right   int    `json:"right"`
 	Foreign int    `json:"foreign"`
-	Warning string `json:"warning,omitempty"`
+	Warning string `json:"warning,omitempty"` // what a wrong class list looks like; "": nothing does
 
 	strangers []string // some truths that are no class of the model
 }

@@ -17,18 +17,20 @@ import (
 	"github.com/synshard/synshard/pixel"
 )
 
-// Source is where images come from; *shard.View is one. Read gives the bytes
-// of image i, in buf or in a larger buffer of its own, and is called from
-// many goroutines at a time.
+// Source is where images come from; *shard.View is one. Its methods are called
+// from many goroutines at a time. A source may also have a method
+// Path(i int) string, by which errors name its images.
 type Source interface {
-	Len() int
-	Label(i int) int64 // -1: none
+	Len() int          // images
+	Label(i int) int64 // of image i, from 0; -1: none
+	// Read gives the bytes of image i, as they are stored, in buf or in a larger
+	// buffer of its own.
 	Read(i int, buf []byte) ([]byte, error)
 }
 
 // Item is one image of a source.
 type Item struct {
-	Row  int
+	Row  int    // of the source, from 0
 	Path string // if the source has a method Path(int) string
 }
 
@@ -36,8 +38,8 @@ type Item struct {
 // that the kernel can fetch the ones and forget the others. It is called from
 // one goroutine for WillNeed and from many for DontNeed.
 type Advisor interface {
-	WillNeed(i int)
-	DontNeed(i int)
+	WillNeed(i int) // row i of the source will be read
+	DontNeed(i int) // and has been
 }
 
 // Options say which images, in what order, made ready how.
@@ -56,13 +58,13 @@ type Options struct {
 	// Balanced.
 	Shuffle  bool
 	Weights  []float64
-	Seed     uint64
-	Epoch    int
-	Start    int64 // samples of the epoch's order to leave out
-	DropLast bool  // leave out the last batch if it is not full; else it is padded
+	Seed     uint64 // of the order, and of what is random in each image
+	Epoch    int    // from 0
+	Start    int64  // samples of the epoch's order to leave out
+	DropLast bool   // leave out the last batch if it is not full; else it is padded
 
-	// Alloc gives memory for a batch's pixels and what frees it; nil is the
-	// Go heap.
+	// Alloc gives n bytes for a batch's pixels and what frees them, as Close will;
+	// nil is the Go heap.
 	Alloc func(n int) ([]byte, func(), error)
 
 	// Advisor is told of rows Ahead places before they are read; 0 means two
@@ -72,8 +74,8 @@ type Options struct {
 	Ahead   int
 	Forget  bool
 
-	// Truncated takes an image that ends early as far as it goes, the rest
-	// grey; else it is an error.
+	// Truncated takes a JPEG that ends early as far as it goes, the rest grey;
+	// else, and in every other format, that is an error.
 	Truncated bool
 
 	// OnError decides about an image that cannot be read or decoded. It may
@@ -84,20 +86,21 @@ type Options struct {
 	OnError func(Item, error) error
 }
 
-// Batch is a set of images. It is the caller's until Release.
+// Batch is a set of images. It is the caller's, to change too, until Release.
 type Batch struct {
-	Images []byte  // uint8 [rows, Size, Size, 3]
+	Images []byte  // uint8 [rows, Size, Size, 3]: NHWC, red green blue, 0 where padding
 	Labels []int64 // [rows]; -1: none, or padding
 	Rows   []int64 // [rows], of the source; -1: padding
 	Errs   []error // [rows], only where an image failed
-	N      int     // rows that are not padding
-	Size   int
-	First  int64 // the place of the first row in the epoch's order
+	N      int     // rows that are not padding, which stand first
+	Size   int     // pixels, height and width
+	First  int64   // the place of the first row in the epoch's order
 
 	release func()
 }
 
-// Release gives the batch's memory back to the loader.
+// Release gives the batch's memory back to the loader. A second call does
+// nothing.
 func (b *Batch) Release() {
 	if b.release != nil {
 		b.release()
@@ -106,15 +109,18 @@ func (b *Batch) Release() {
 }
 
 // Stats counts what a loader has done. Times are summed over workers: Read has
-// the source's checksums in it, Decode is JPEG to pixels, Resize is what comes
-// after, Idle is workers waiting for a free slot. Wait is how long Next waited.
+// the source's checksums in it, Decode is bytes to pixels, Resize is what comes
+// after, Idle is workers waiting for something to do, which comes when a batch is
+// released. Wait is how long Next waited.
 type Stats struct {
 	Wait, Read, Decode, Resize, Idle time.Duration
-	Images, Bytes                    int64
-	Skipped                          int64
+	Images                           int64 // made ready
+	Bytes                            int64 // read, of images that failed too
+	Skipped                          int64 // images that failed and OnError passed over
 }
 
-// Loader hands out one epoch's batches.
+// Loader hands out one epoch's batches. Next and Close are for one goroutine,
+// Stats and the batches for any.
 type Loader struct {
 	src    Source
 	o      Options
@@ -150,7 +156,8 @@ type task struct {
 	place int64 // in the epoch's order; -1: padding
 }
 
-// New starts loading.
+// New starts loading: workers run until the epoch's end, an error, ctx's end or
+// Close, which must be called. Options that make no sense are an error.
 func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 	if o.Workers == 0 {
 		o.Workers = processors.Count()
@@ -227,8 +234,9 @@ func (l *Loader) start() error {
 	return nil
 }
 
-// Next gives the next batch, in order; io.EOF ends the epoch. The batch must
-// be released before as many more as Prefetch can be had.
+// Next gives the next batch, in order; io.EOF ends the epoch. One batch must be
+// released before Prefetch more can be had. An error is OnError's, the first
+// image's where there is no OnError, or the reason that ctx ended for.
 func (l *Loader) Next() (*Batch, error) {
 	began := time.Now()
 	defer func() { l.wait.Add(int64(time.Since(began))) }()
@@ -267,7 +275,8 @@ func (l *Loader) Stats() Stats {
 // errClosed is why a closed loader gives no more batches.
 var errClosed = errors.New("loader is closed")
 
-// Close ends the workers and frees the memory of the batches, released or not.
+// Close ends the workers and frees the memory of the batches, released or not:
+// none may be in use. It gives no error and may be called more than once.
 func (l *Loader) Close() error {
 	l.closed.Do(func() {
 		l.cancel(errClosed)

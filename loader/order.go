@@ -18,7 +18,7 @@ type Perm struct {
 }
 
 // Permutation is the order of n rows in an epoch: a pure function of its
-// arguments.
+// arguments, and part of what a seed means.
 func Permutation(n int64, seed uint64, epoch int) Perm {
 	p := Perm{n: uint64(n), half: uint(bits.Len64(uint64(max(n-1, 1)))+1) / 2}
 	k := splitmix(seed ^ splitmix(uint64(epoch)+1))

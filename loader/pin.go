@@ -42,7 +42,7 @@ func (p *Pinned) Read(i int, buf []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Path is the source's name for an image, if it has one.
+// Path is the source's name for an image, "" if it has none.
 func (p *Pinned) Path(i int) string {
 	if named, ok := p.Source.(interface{ Path(int) string }); ok {
 		return named.Path(i)

@@ -106,6 +106,8 @@ func (l *Loader) fill(w *worker, t task) error {
 		failed := Item{Row: int(row)}
 		if l.name != nil {
 			failed.Path = l.name(failed.Row)
+		}
+		if failed.Path != "" {
 			err = fmt.Errorf("row %d, %s: %w", row, failed.Path, err)
 		} else {
 			err = fmt.Errorf("row %d: %w", row, err)

@@ -2,13 +2,13 @@ package model
 
 // Layer is a row of the layer table: what a node costs for one image.
 type Layer struct {
-	Name        string `json:"name"`
+	Name        string `json:"name"` // the node's, as Block
 	Block       string `json:"block,omitempty"`
-	Op          string `json:"op"`
-	Kernel      [2]int `json:"kernel"`
-	Stride      [2]int `json:"stride"`
-	Output      [3]int `json:"output"` // channels, height, width
-	Parameters  int    `json:"parameters"`
+	Op          string `json:"op"`              // as Op.String gives it
+	Kernel      [2]int `json:"kernel"`          // height and width; 0 where there is none
+	Stride      [2]int `json:"stride"`          // likewise
+	Output      [3]int `json:"output"`          // channels, height, width
+	Parameters  int    `json:"parameters"`      // trained
 	Multiplies  int64  `json:"multiplications"` // multiply-adds, of convolution and linear layers
 	Activations int    `json:"activations"`     // numbers in the output
 	Head        string `json:"head"`            // main or aux
@@ -22,7 +22,8 @@ type Cost struct {
 	Activations    int64 `json:"activations"`     // numbers in the outputs of convolutions, main head, one image
 }
 
-// Layers gives the layer table.
+// Layers gives the layer table, a row a node. Like Cost and KeptActivations it
+// panics over a network that Shapes refuses.
 func (n *Network) Layers() []Layer {
 	shapes, err := n.Shapes()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 // identity and biases at zero.
 var inits = []string{"paper", "he"}
 
-// Init makes fresh weights as the paper's code does.
+// Init makes fresh weights as the paper's code does: InitAs "paper".
 func (n *Network) Init(seed uint64) []Tensor {
 	out, err := n.InitAs("paper", seed)
 	if err != nil {
@@ -22,8 +22,10 @@ func (n *Network) Init(seed uint64) []Tensor {
 	return out
 }
 
-// InitAs makes fresh weights by a named rule: paper or he. The values of a
-// tensor depend on the seed and on its place alone.
+// InitAs makes fresh weights, F32, for every parameter and running statistic, by a
+// named rule. paper is the truncated normal of Inception's code, he that of He et
+// al. (arXiv:1502.01852). The values of a tensor depend on the seed and on its
+// place in Params alone.
 func (n *Network) InitAs(rule string, seed uint64) ([]Tensor, error) {
 	if rule != "paper" && rule != "he" {
 		return nil, fmt.Errorf("init %q: want one of %v", rule, inits)

@@ -48,21 +48,21 @@ type Node struct {
 	Op     Op
 	Inputs []int // indices of earlier nodes
 
-	Out                 int // channels, of Conv and Linear
-	Kernel, Stride, Pad [2]int
-	Size                [2]int
+	// Which of these an operation reads is said there.
+	Out                 int    // channels
+	Kernel, Stride, Pad [2]int // height and width, in pixels of the input; Pad at each side
+	Size                [2]int // height and width of the output
 	Bias                bool
 	Eps, P              float64
-	Alpha, Beta, K      float64 // LRN
-	CeilMode            bool
-	CountIncludePad     bool
+	Alpha, Beta, K      float64
+	CeilMode            bool // a last window may hang over the end
+	CountIncludePad     bool // padding counts in the average
 }
 
-// Head is an auxiliary classifier: the node of its logits and the weight of
-// its loss.
+// Head is an auxiliary classifier.
 type Head struct {
-	Node   int
-	Weight float64
+	Node   int     // of its logits
+	Weight float64 // of its loss in the sum
 }
 
 // Network is a node table. Node 0 is the input; every node reads only earlier
@@ -105,9 +105,9 @@ func (k ParamKind) Trained() bool { return k < RunningMean }
 // Param is a tensor of a network.
 type Param struct {
 	Name  string // as in torchvision's state dict
-	Shape []int
+	Shape []int  // as its Kind says
 	Kind  ParamKind
-	Node  int
+	Node  int // that it is of
 }
 
 // Elements counts a shape's elements.
@@ -129,10 +129,11 @@ var networks = map[string]func(Options) *Network{
 	"vgg16_bn":     vgg16BN,
 }
 
-// Names lists the networks.
+// Names lists the networks that New knows, ascending.
 func Names() []string { return slices.Sorted(maps.Keys(networks)) }
 
-// New builds a network.
+// New builds a network, with the input size it was published with. A name that is
+// not known, or options that no network can have, are an error.
 func New(name string, o Options) (*Network, error) {
 	build, ok := networks[name]
 	if !ok {
@@ -155,7 +156,8 @@ func New(name string, o Options) (*Network, error) {
 	return n, nil
 }
 
-// Params lists the parameters and running statistics, by node.
+// Params lists the parameters and running statistics, by node. It panics over a
+// network that Shapes refuses.
 func (n *Network) Params() []Param {
 	shapes, err := n.Shapes()
 	if err != nil {
@@ -188,7 +190,7 @@ func (n *Network) Params() []Param {
 	return out
 }
 
-// Parameters counts the trained parameters.
+// Parameters counts the numbers in the trained parameters.
 func (n *Network) Parameters() int {
 	total := 0
 	for _, p := range n.Params() {

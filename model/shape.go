@@ -2,7 +2,8 @@ package model
 
 import "fmt"
 
-// Shape is an activation's, for one image. Flat activations have H = W = 1.
+// Shape is an activation's, for one image: channels, height, width. Flat
+// activations have H = W = 1.
 type Shape struct{ C, H, W int }
 
 // String is the shape as C, or as CxHxW.
@@ -16,7 +17,8 @@ func (s Shape) String() string {
 // Elements counts the numbers in it.
 func (s Shape) Elements() int { return s.C * s.H * s.W }
 
-// Shapes gives every node's output shape.
+// Shapes gives every node's output shape. A node that its inputs do not fit is the
+// error.
 func (n *Network) Shapes() ([]Shape, error) {
 	shapes := make([]Shape, len(n.Nodes))
 	for i, node := range n.Nodes {

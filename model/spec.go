@@ -15,11 +15,11 @@ type Spec struct {
 	Model         string     `json:"model"`           // as New names it
 	Width         float64    `json:"width,omitempty"` // multiplier of the network's channel counts; 0 means 1
 	InputSize     int        `json:"input_size"`      // pixels, height and width
-	Resize        int        `json:"resize"`          // of the shorter side before the centre crop
+	Resize        int        `json:"resize"`          // pixels of the shorter side before the centre crop
 	Square        bool       `json:"square"`          // resize both sides instead
 	Interpolation string     `json:"interpolation"`   // bilinear or bicubic, antialiased
-	Mean          [3]float64 `json:"mean"`            // of pixels in [0,1]
-	Std           [3]float64 `json:"std"`
+	Mean          [3]float64 `json:"mean"`            // red, green, blue, of pixels in [0,1]
+	Std           [3]float64 `json:"std"`             // likewise: a pixel p becomes (p-Mean)/Std
 	Alpha         string     `json:"alpha,omitempty"` // what transparent pixels lie over: black or white; "": their colours are taken as they are stored
 	Classes       []string   `json:"classes"`         // synsets, or names, in label order
 }
@@ -63,7 +63,7 @@ func (s Spec) Network(aux bool) (*Network, error) {
 	return n, nil
 }
 
-// SameInput says whether two specs make images ready with the same values.
+// SameInput says whether two specs normalise colours alike.
 func (s Spec) SameInput(o Spec) bool { return s.Mean == o.Mean && s.Std == o.Std }
 
 // JSON is the form it travels in.

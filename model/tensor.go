@@ -15,7 +15,7 @@ type Tensor struct {
 	Name  string
 	DType string // as safetensors names them: F32, F16, BF16, I64, U8, ...
 	Shape []int
-	Data  []byte
+	Data  []byte // ElementSize(DType) bytes an element
 }
 
 // ErrFormat marks a file of weights, or an ONNX file, that is not what its
@@ -38,7 +38,9 @@ func NewTensor(name string, shape []int, values []float32) Tensor {
 	return Tensor{name, "F32", slices.Clone(shape), data}
 }
 
-// Floats gives the elements of a floating-point tensor as float32.
+// Floats gives the elements of a floating-point tensor as float32, rounded to the
+// nearest. Another type, or another number of bytes than the shape has, is an
+// error.
 func (t Tensor) Floats() ([]float32, error) {
 	n := Elements(t.Shape)
 	size, ok := dtypeSize[t.DType]
@@ -63,7 +65,7 @@ func (t Tensor) Floats() ([]float32, error) {
 	return out, nil
 }
 
-// ByName indexes tensors.
+// ByName indexes tensors by their names; of equal names the last counts.
 func ByName(tensors []Tensor) map[string]Tensor {
 	m := make(map[string]Tensor, len(tensors))
 	for _, t := range tensors {

@@ -19,23 +19,24 @@ import (
 // shorter side is Resize pixels (or both sides, with Square), antialiased as
 // Pillow does it, then the centre Size x Size cut out.
 type Eval struct {
-	Size, Resize  int
-	Interpolation string // bilinear or bicubic
+	Size, Resize  int    // pixels; Resize is at least Size
+	Interpolation string // bilinear (also "") or bicubic
 	Square        bool
 }
 
 // Train is a random resized crop with what may follow it. A part of the area
 // between AreaMin and AreaMax with an aspect ratio between AspectMin and
 // AspectMax is cut out and made Size x Size: as torchvision's RandomResizedCrop
-// draws it, or with Crop "tensorflow" as sample_distorted_bounding_box. Brightness, contrast and saturation b scale by a factor from
-// 1-b to 1+b; Hue turns by up to so much of the circle either way.
+// draws it, or with Crop "tensorflow" as sample_distorted_bounding_box.
+// Brightness, contrast and saturation b scale by a factor from 1-b to 1+b; Hue
+// turns by up to so much of the circle either way. 0 leaves each as it is.
 type Train struct {
-	Size                                  int
-	AreaMin, AreaMax                      float64
-	AspectMin, AspectMax                  float64
-	Flip                                  bool
+	Size                                  int     // pixels, height and width
+	AreaMin, AreaMax                      float64 // shares of the image's area
+	AspectMin, AspectMax                  float64 // width by height
+	Flip                                  bool    // mirror one image in two
 	Brightness, Contrast, Saturation, Hue float64
-	Interpolation                         string
+	Interpolation                         string // bilinear (also "") or bicubic, antialiased
 	Crop                                  string // torchvision (also "") or tensorflow
 }
 
@@ -54,7 +55,8 @@ func support(cubic C.int, scale float64) float64 {
 	return float64(1+cubic) * max(scale, 1)
 }
 
-// Eval writes Size*Size*3 bytes into dst.
+// Eval writes the image that e asks for into dst, uint8 [Size, Size, 3]: with
+// DropAlpha that of torchvision over Pillow in every bit.
 func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 	cubic, err := interpolation(e.Interpolation)
 	if err != nil {
@@ -113,8 +115,9 @@ func (d *Decoder) resample(dst []byte, p piece, r C.px_resize) error {
 	return nil
 }
 
-// Train writes Size*Size*3 bytes into dst. Everything random comes from rng,
-// always the same number of draws for the same image size and options.
+// Train writes an image as t asks for into dst, uint8 [Size, Size, 3].
+// Everything random comes from rng: one in the same state gives the same crop
+// of an image of the same size, and the same colours.
 func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	cubic, err := interpolation(t.Interpolation)
 	if err != nil {
@@ -130,7 +133,7 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	r := RandomCrop(info.Width, info.Height, t, rng)
+	r := randomCrop(info.Width, info.Height, t, rng)
 	mirror := t.Flip && rng.Uint64()&1 == 1
 	// The largest reduction in the decoder that leaves at least the size wanted.
 	q := 1
@@ -158,11 +161,11 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	return nil
 }
 
-// Crop is a part of an image, in pixels.
-type Crop struct{ X, Y, W, H int }
+// crop is a part of an image, in pixels.
+type crop struct{ X, Y, W, H int }
 
-// RandomCrop draws the part of a w x h image that Train cuts out.
-func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
+// randomCrop draws the part of a w x h image that Train cuts out.
+func randomCrop(w, h int, t Train, rng *rand.Rand) crop {
 	if t.Crop == "tensorflow" {
 		return distortedBox(w, h, t, rng)
 	}
@@ -172,7 +175,7 @@ func RandomCrop(w, h int, t Train, rng *rand.Rand) Crop {
 // randomResizedCrop is ten tries at an area and a log-uniform aspect ratio, then
 // the largest centred part within the aspect range, as
 // torchvision.transforms.RandomResizedCrop.
-func randomResizedCrop(w, h int, t Train, rng *rand.Rand) Crop {
+func randomResizedCrop(w, h int, t Train, rng *rand.Rand) crop {
 	area := float64(w) * float64(h)
 	lo, hi := math.Log(t.AspectMin), math.Log(t.AspectMax)
 	for range 10 {
@@ -182,7 +185,7 @@ func randomResizedCrop(w, h int, t Train, rng *rand.Rand) Crop {
 		ch := int(math.RoundToEven(math.Sqrt(target / aspect)))
 		if cw > 0 && cw <= w && ch > 0 && ch <= h {
 			y, x := rng.IntN(h-ch+1), rng.IntN(w-cw+1)
-			return Crop{x, y, cw, ch}
+			return crop{x, y, cw, ch}
 		}
 	}
 	cw, ch := w, h
@@ -192,14 +195,14 @@ func randomResizedCrop(w, h int, t Train, rng *rand.Rand) Crop {
 	case ratio > t.AspectMax:
 		cw = min(max(int(math.RoundToEven(float64(h)*t.AspectMax)), 1), w)
 	}
-	return Crop{(w - cw) / 2, (h - ch) / 2, cw, ch}
+	return crop{(w - cw) / 2, (h - ch) / 2, cw, ch}
 }
 
 // distortedBox is a hundred tries at a uniform aspect ratio and then a height,
 // uniform among those whose area is in the range, then the whole image: as
 // TensorFlow's sample_distorted_bounding_box draws it in an image that is its
 // own box. Its min_object_covered is then a least area: AreaMin.
-func distortedBox(w, h int, t Train, rng *rand.Rand) Crop {
+func distortedBox(w, h int, t Train, rng *rand.Rand) crop {
 	least, most := t.AreaMin*float64(w)*float64(h), t.AreaMax*float64(w)*float64(h)
 	for range 100 {
 		aspect := t.AspectMin + (t.AspectMax-t.AspectMin)*rng.Float64()
@@ -222,7 +225,7 @@ func distortedBox(w, h int, t Train, rng *rand.Rand) Crop {
 		if area := float64(cw * ch); area < least || area > most || cw > w || ch > h || cw < 1 || ch < 1 {
 			continue
 		}
-		c := Crop{W: cw, H: ch}
+		c := crop{W: cw, H: ch}
 		if ch < h {
 			c.Y = rng.IntN(h - ch)
 		}
@@ -231,5 +234,5 @@ func distortedBox(w, h int, t Train, rng *rand.Rand) Crop {
 		}
 		return c
 	}
-	return Crop{0, 0, w, h}
+	return crop{0, 0, w, h}
 }

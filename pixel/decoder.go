@@ -16,10 +16,10 @@ import (
 	"unsafe"
 )
 
-// RGB is a decoded image, rows from the top, three bytes a pixel.
+// RGB is a decoded image.
 type RGB struct {
-	Pix  []byte
-	W, H int
+	Pix  []byte // uint8 [H, W, 3], rows from the top
+	W, H int    // pixels
 }
 
 // messageRoom is what C may write of a reason, with the NUL at its end.
@@ -37,15 +37,17 @@ const (
 )
 
 // Decoder turns bytes into pixels. It keeps its memory from image to image
-// and is for one goroutine at a time; Close frees it.
+// and is for one goroutine at a time; Close frees it. What its methods say of
+// an image that cannot be decoded is OfImage.
 type Decoder struct {
-	// AcceptTruncated decodes an image that ends early as far as it goes; the
-	// rest is grey. Otherwise it is ErrTruncated.
+	// AcceptTruncated decodes a JPEG that ends early as far as it goes; the rest
+	// is grey. Without it, and in every other format, that is ErrTruncated.
 	AcceptTruncated bool
 	// Alpha says what becomes of transparency.
 	Alpha Alpha
-	// MaxPixels bounds what is decoded; 0 means the package's MaxPixels, which
-	// is also the most it can be.
+	// MaxPixels bounds width times height of what is decoded, beyond which an
+	// image is ErrTooLarge; 0 means the package's MaxPixels, which is also the
+	// most it can be.
 	MaxPixels int64
 
 	// LibjpegOnly decodes by libjpeg-turbo alone, without this package's own
@@ -61,7 +63,7 @@ type Decoder struct {
 	deep    []byte // of one with alpha
 }
 
-// NewDecoder makes a decoder.
+// NewDecoder makes a decoder. It panics where there is no memory for one.
 func NewDecoder() *Decoder {
 	d := &Decoder{jpeg: C.px_jpeg_new(), message: (*C.char)(C.calloc(1, messageRoom))}
 	if d.jpeg == nil || d.message == nil {
@@ -71,7 +73,8 @@ func NewDecoder() *Decoder {
 	return d
 }
 
-// Close frees the decoder's memory. It may be called more than once.
+// Close frees the decoder's memory, that of the last Decode's pixels included.
+// It may be called more than once; nothing else may be called after it.
 func (d *Decoder) Close() {
 	if d.jpeg == nil {
 		return
@@ -133,7 +136,7 @@ func (p piece) row(y int) []byte {
 }
 
 // Spent is where a decoder's time has gone: from bytes to pixels, and what
-// comes after.
+// comes after, resizing and colours.
 type Spent struct{ Decode, Resize time.Duration }
 
 // Spent sums up the time since the decoder was made.
@@ -173,7 +176,8 @@ func (d *Decoder) fail(code C.int, what string) error {
 	return fmt.Errorf("%w: %s: %s", ErrMalformed, what, text)
 }
 
-// EncodeJPEG packs w x h RGB pixels.
+// EncodeJPEG packs w x h pixels, uint8 [h, w, 3], as a JPEG of libjpeg's quality
+// 1 to 100, with chroma at half the resolution.
 func EncodeJPEG(w, h int, rgb []byte, quality int) ([]byte, error) {
 	if w < 1 || h < 1 || w > 65500 || h > 65500 || len(rgb) != w*h*3 || quality < 1 || quality > 100 {
 		return nil, fmt.Errorf("encode JPEG: %d x %d pixels in %d bytes at quality %d", w, h, len(rgb), quality)

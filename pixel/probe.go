@@ -13,13 +13,13 @@ import (
 	"unicode/utf8"
 )
 
-// What an image can fail with.
+// What an image can fail with: OfImage is true of each.
 var (
 	ErrUnknownFormat = errors.New("not an image of a known format")
-	ErrUnsupported   = errors.New("image of a kind that is not decoded")
+	ErrUnsupported   = errors.New("image of a kind that is not decoded") // the error names the kind
 	ErrMalformed     = errors.New("malformed image")
-	ErrTruncated     = errors.New("truncated image")
-	ErrTooLarge      = errors.New("image has too many pixels")
+	ErrTruncated     = errors.New("truncated image")           // its bytes end early
+	ErrTooLarge      = errors.New("image has too many pixels") // more than MaxPixels
 )
 
 // OfImage says whether an error is about the image, not about the machine: all
@@ -33,8 +33,8 @@ func OfImage(err error) bool {
 	return false
 }
 
-// MaxPixels bounds what is decoded: a header of a few bytes can ask for any
-// amount of memory.
+// MaxPixels bounds width times height of what is decoded: a header of a few
+// bytes can ask for any amount of memory.
 const MaxPixels = 1 << 27
 
 // Info is what an image's header says. Format and Mode are named as Pillow
@@ -45,7 +45,7 @@ type Info struct {
 	Width, Height int
 }
 
-// Probe reads the header.
+// Probe reads the header, whatever follows it. Its errors are OfImage.
 func Probe(b []byte) (Info, error) {
 	info, err := probe(b)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestCropStatistics(t *testing.T) {
 	rng := testRNG(1)
 	var area, area2, aspect, aspect2, place float64
 	for range n {
-		c := RandomCrop(w, h, tr, rng)
+		c := randomCrop(w, h, tr, rng)
 		if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > w || c.Y+c.H > h {
 			t.Fatalf("%+v outside", c)
 		}
@@ -88,7 +88,7 @@ func TestCropsLikeTorchvision(t *testing.T) {
 		rng := testRNG(9)
 		var drawn [4][]float64 // as in want
 		for range n {
-			crop := RandomCrop(c.W, c.H, Train{AreaMin: 0.08, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3}, rng)
+			crop := randomCrop(c.W, c.H, Train{AreaMin: 0.08, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3}, rng)
 			for i, v := range []int{crop.Y, crop.X, crop.H, crop.W} {
 				drawn[i] = append(drawn[i], float64(v))
 			}
@@ -116,7 +116,7 @@ func TestDistortedBoxStatistics(t *testing.T) {
 	rng := testRNG(1)
 	var aspect, aspect2, height, height2, place float64
 	for range n {
-		c := RandomCrop(w, h, tr, rng)
+		c := randomCrop(w, h, tr, rng)
 		if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > w || c.Y+c.H > h {
 			t.Fatalf("%+v outside", c)
 		}
@@ -141,7 +141,7 @@ func TestDistortedBoxStatistics(t *testing.T) {
 	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n)+0.001)
 	for _, size := range [][2]int{{1, 1}, {30, 1000}, {1000, 30}, {7, 5}} { // where little or nothing fits
 		for range 200 {
-			c := RandomCrop(size[0], size[1], tr, rng)
+			c := randomCrop(size[0], size[1], tr, rng)
 			if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > size[0] || c.Y+c.H > size[1] {
 				t.Fatalf("%+v outside %v", c, size)
 			}
@@ -153,13 +153,13 @@ func TestDistortedBoxStatistics(t *testing.T) {
 // part within the aspect range.
 func TestCropFallback(t *testing.T) {
 	tr := Train{AreaMin: 0.99, AreaMax: 1, AspectMin: 0.75, AspectMax: 4.0 / 3}
-	if got, want := RandomCrop(1000, 30, tr, testRNG(1)), (Crop{480, 0, 40, 30}); got != want {
+	if got, want := randomCrop(1000, 30, tr, testRNG(1)), (crop{480, 0, 40, 30}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got, want := RandomCrop(30, 1000, tr, testRNG(1)), (Crop{0, 480, 30, 40}); got != want {
+	if got, want := randomCrop(30, 1000, tr, testRNG(1)), (crop{0, 480, 30, 40}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got, want := RandomCrop(1, 1, tr, testRNG(1)), (Crop{0, 0, 1, 1}); got != want {
+	if got, want := randomCrop(1, 1, tr, testRNG(1)), (crop{0, 0, 1, 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }
@@ -228,7 +228,7 @@ func TestTrainLikeWholeCrop(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := RandomCrop(500, 375, tr, testRNG(seed))
+			r := randomCrop(500, 375, tr, testRNG(seed))
 			var cut []byte
 			for y := r.Y; y < r.Y+r.H; y++ {
 				cut = append(cut, whole.Pix[(y*500+r.X)*3:(y*500+r.X+r.W)*3]...)

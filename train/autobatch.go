@@ -10,11 +10,13 @@ import (
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
-// LargestBatch finds the largest batch, a multiple of 8 up to limit, whose
-// training step fits the device, by trying: each try makes an engine for the
-// batch, takes two steps on grey images and closes it. tell, if not nil, is
-// called with each try and whether it fitted. Of o it reads the network, the
-// recipe, the device and NewEngine.
+// LargestBatch finds the largest number of images, a multiple of 8 up to limit,
+// that fit the device at a time in a training step, by trying: each try makes an
+// engine, takes two steps on grey images and closes it. It gives the batch of
+// that: Recipe.Accumulate times as many. tell, if not nil, is called with the
+// images at a time of each try and whether they fitted. Of o it reads the
+// network, the recipe, the device and NewEngine. Where not even 8 fit, or a
+// process of the group is lost, the error is ErrOutOfMemory or ErrPeerLost.
 func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {
 	init := o.Network.Init(1)
 	try := func(batch int) (bool, error) {
@@ -88,8 +90,8 @@ func (o *Options) tryBatch(init []model.Tensor) (err error) {
 	return nil
 }
 
-// SavedBatch is the batch of the run whose newest checkpoint lies in dir; ok is
-// false when there is none.
+// SavedBatch is the batch, in images, of the run whose newest whole checkpoint
+// lies in dir; ok is false when there is none.
 func SavedBatch(dir string) (batch int, ok bool, err error) {
 	c, err := checkpoint.Newest(dir, func(string, error) error { return nil })
 	if errors.Is(err, checkpoint.ErrDamaged) {

@@ -7,29 +7,30 @@ import (
 	"github.com/synshard/synshard/loader"
 )
 
-// Batches hands out an epoch's batches in order; io.EOF ends it.
-// *loader.Loader is one.
+// Batches hands out an epoch's batches in order. *loader.Loader is one.
 type Batches interface {
-	Next() (*loader.Batch, error)
-	Stats() loader.Stats
+	Next() (*loader.Batch, error) // to be released by who asked; io.EOF ends the epoch
+	Stats() loader.Stats          // of this epoch so far
 	Close() error
 }
 
-// Data is what is trained and validated on. Train opens an epoch from sample
-// start of its order on, in batches of the given size, the short last one left
-// out; Val opens the whole validation set in order. TrainSet and ValSet say
-// how many images there are and their labels.
+// Data is what is trained and validated on.
 type Data interface {
+	// Train opens an epoch, counted from 0, from sample start of its order on, in
+	// batches of so many images; the short last one is left out.
 	Train(ctx context.Context, epoch int, start int64, batch int) (Batches, error)
+	// Val opens the whole validation set in order; the last batch is padded.
 	Val(ctx context.Context, batch int) (Batches, error)
+	// TrainSet and ValSet say how many images there are and their labels. A
+	// validation set without images is none.
 	TrainSet() Labels
 	ValSet() Labels
 }
 
-// Labels are the classes of a set of images; -1 is none.
+// Labels are the classes of a set of images.
 type Labels interface {
-	Len() int
-	Label(i int) int64
+	Len() int          // images
+	Label(i int) int64 // of image i, from 0; -1 is none
 }
 
 // Loaded is Data read through loaders. The options are templates: what differs
@@ -38,7 +39,7 @@ type Labels interface {
 type Loaded struct {
 	TrainSource, ValSource   loader.Source
 	TrainOptions, ValOptions loader.Options
-	Seed                     uint64
+	Seed                     uint64 // of the order and of what is random in images
 }
 
 // TrainSet gives the training source's labels.

@@ -12,7 +12,8 @@ import (
 // is what it was before the step.
 var ErrOutOfMemory = errors.New("out of memory")
 
-// ErrPeerLost marks a step that another process of the group did not come to.
+// ErrPeerLost marks a step, or a meeting, that another process of the group did
+// not come to.
 var ErrPeerLost = errors.New("another process of the group is lost")
 
 // ErrNoDevice marks a device that this libtorch or this machine lacks.
@@ -20,19 +21,21 @@ var ErrNoDevice = errors.New("no such device")
 
 // Engine does the arithmetic of training. It is for one goroutine at a time.
 type Engine interface {
-	// Step updates the weights from one batch. What is random in it is a
-	// function of s.Seed, so that a step is a pure function of the state, the
-	// batch and s. Rows with label -1 take no part.
+	// Step updates the weights from one batch, of EngineConfig.Batch rows. What is
+	// random in it is a function of s.Seed, so that a step is a pure function of
+	// the state, the batch and s. Rows with label -1 take no part. After an error
+	// the state is what it was before, unless it is ErrPeerLost.
 	Step(b *loader.Batch, s Step) (Metrics, error)
-	// Evaluate runs the main head over a batch, with the averaged weights if
-	// ema is set. Rows with label -1 are not counted.
+	// Evaluate runs the main head over a batch of any number of rows, with the
+	// averaged weights if ema is set. Rows with label -1 are not counted.
 	Evaluate(b *loader.Batch, ema bool) (EvalMetrics, error)
 	// State gives everything that a later engine needs to go on: parameters
 	// and running statistics by their names, then ema/NAME, opt/SLOT/NAME and
 	// scalars, all float32 in the parameters' shapes.
 	State() ([]model.Tensor, error)
 	// SetState takes any subset of what State gives. An unknown name or a
-	// wrong shape is an error.
+	// wrong shape is an error. Averages that are kept and of which none is given
+	// begin as the weights given.
 	SetState([]model.Tensor) error
 	// Close frees the engine. Nothing else may be called after it.
 	Close() error
@@ -42,7 +45,7 @@ type Engine interface {
 // averaged weights, and the seed of all that is random.
 type Step struct {
 	Seed     uint64
-	LR       float64
+	LR       float64 // learning rate, of this step alone
 	EMADecay float64 // ema = EMADecay*ema + (1-EMADecay)*weights
 	FreezeBN bool    // batch norm by its running statistics, which stay as they are
 }
@@ -56,8 +59,8 @@ type Metrics struct {
 	Overflow                bool    // of fp16: no update was made
 
 	// Where the host's time went. On a GPU work is only queued, and most of the
-	// time shows where the step waits for it. Group is the wait for other
-	// processes' gradients after the backward pass.
+	// time shows where the step waits for it, in Update. Group is the wait for
+	// other processes' gradients after the backward pass.
 	Forward, Backward, Group, Update time.Duration
 
 	// Exchange is how long gradients were on their way to and from other
@@ -68,8 +71,8 @@ type Metrics struct {
 // EvalMetrics counts over the labelled rows of a batch. Loss is the sum of
 // cross-entropies, without smoothing.
 type EvalMetrics struct {
-	N, Top1, Top5 int
-	Loss          float64
+	N, Top1, Top5 int     // rows: counted, right, right among the first five
+	Loss          float64 // in nats
 }
 
 // Group places a process among those that train one network together, each on
@@ -77,9 +80,9 @@ type EvalMetrics struct {
 // makes the same calls; gradients are summed over the labelled rows of all
 // shares, running statistics averaged, Metrics those of the whole batch.
 type Group struct {
-	Rank, World int
-	MasterAddr  string // where rank 0 listens; a name or an address
-	MasterPort  int
+	Rank, World int           // this process, from 0, of so many; World 0 or 1 is alone
+	MasterAddr  string        // where rank 0 listens; a name or an address
+	MasterPort  int           // TCP
 	Host        string        // this machine's name or address, as the others reach it; "" is MasterAddr
 	Timeout     time.Duration // for meeting and for any exchange; 0 is 5 minutes
 }
@@ -87,34 +90,35 @@ type Group struct {
 // Meeting is a place where processes meet before they have a Group: rank 0 listens
 // there or, Hosted, all go to a store of libtorch's that someone else keeps there.
 type Meeting struct {
-	Addr        string // a name or an address
-	Port        int
-	Name        string // tells this meeting from others at the same store
-	Rank, World int
-	Hosted      bool
-	Timeout     time.Duration
+	Addr        string        // a name or an address
+	Port        int           // TCP
+	Name        string        // tells this meeting from others at the same store
+	Rank, World int           // as Group's
+	Hosted      bool          // by a launcher; else rank 0 listens
+	Timeout     time.Duration // above 0; then the others are ErrPeerLost
 }
 
-// EngineConfig is what an engine is built with.
+// EngineConfig is what an engine is built with. The optimisers' formulas are
+// recipe.Optimizer's.
 type EngineConfig struct {
-	Device       string // "cpu", "cuda" or "cuda:N"
+	Device       string // "cpu", "cuda" or "cuda:N"; one that is not there is ErrNoDevice
 	Precision    string // fp32, tf32, bf16 or fp16 (with dynamic loss scaling)
-	Threads      int    // for arithmetic on the CPU
-	Batch        int    // images a step
-	Accumulate   int    // microbatches a step is worked through in; 0 means 1
-	ChannelsLast bool
-	Recompute    bool // compute activations again in the backward pass, to save memory
-	Unfused      bool // plain operations instead of fused ones; what the fused are compared with
+	Threads      int    // for arithmetic on the CPU, at least 1
+	Batch        int    // images a step, of this process
+	Accumulate   int    // microbatches a step is worked through in; 0 means 1; it divides Batch
+	ChannelsLast bool   // activations and weights lie as NHWC in memory
+	Recompute    bool   // compute activations again in the backward pass, to save memory
+	Unfused      bool   // plain operations instead of fused ones; what the fused are compared with
 	Group        Group
 
-	Optimizer            string // rmsprop, sgd or adamw
-	Momentum, Decay, Eps float64
-	Beta1, Beta2         float64
-	Nesterov             bool
-	WeightDecay          float64 // on convolution and linear weights only
-	LabelSmoothing       float64
-	ClipNorm, ClipValue  float64 // 0 is off
-	EMA                  bool
-	BNMomentum           float64 // weight of the newest batch in the running statistics
-	Mean, Std            [3]float64
+	Optimizer            string     // rmsprop, sgd or adamw
+	Momentum, Decay, Eps float64    // Decay is rmsprop's rho
+	Beta1, Beta2         float64    // of adamw
+	Nesterov             bool       // of sgd
+	WeightDecay          float64    // on convolution and linear weights only
+	LabelSmoothing       float64    // share of a label spread evenly over all classes
+	ClipNorm, ClipValue  float64    // of the global L2 norm, of each element; 0 is off
+	EMA                  bool       // averages of the weights are kept, see Step.EMADecay
+	BNMomentum           float64    // weight of the newest batch in the running statistics
+	Mean, Std            [3]float64 // red, green, blue, of pixels scaled to 0..1
 }

@@ -94,6 +94,9 @@ func (m EvalMetrics) score() runlog.Score {
 
 // Evaluate measures the newest whole checkpoint of a run directory, or
 // o.Weights where there are such, on the validation set, and changes nothing.
+// The averaged weights are measured too, where a checkpoint has them. A
+// validation set without images, and a checkpoint of another network or of other
+// classes, are errors.
 func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	given := len(o.Weights) > 0
 	if given && o.Dir == "" {

@@ -35,7 +35,8 @@ import (
 // and the state has been saved: the same call continues.
 var ErrStopped = errors.New("stopped with the state saved")
 
-// ErrDiverged marks a loss that is not a number.
+// ErrDiverged marks a loss that is not a finite number, and fp16 steps that
+// overflow without an end.
 var ErrDiverged = errors.New("training diverged")
 
 // Options say what to fit, on what, where, and whom to tell.
@@ -44,7 +45,7 @@ type Options struct {
 	Recipe  recipe.Recipe  // Batch must be set
 	Network *model.Network // as Recipe.Model and the classes make it
 	Spec    model.Spec     // travels with the weights
-	Data    Data
+	Data    Data           // its labels are places in Spec.Classes
 
 	// MadeFrom is what the data are, by name: dataset, splits, selection. With the
 	// recipe and the first weights it tells this run from others (see identity.go).
@@ -53,8 +54,8 @@ type Options struct {
 	// NewEngine makes an engine for Network. It is called again, after the
 	// one before was closed, when memory runs out.
 	NewEngine func(EngineConfig) (Engine, error)
-	Device    string // "cpu", "cuda", "cuda:1"
-	Precision string // fp32, tf32, bf16, fp16: the recipe's with auto decided
+	Device    string // as EngineConfig's, as are the next
+	Precision string // the recipe's with auto decided
 	Threads   int
 	Recompute bool // trade time for memory: activations are computed again in the backward pass
 
@@ -66,12 +67,13 @@ type Options struct {
 	StopAfter       int64         // stop, saved, after this many steps of this call; 0: no limit
 	TensorBoard     bool          // write event files under tensorboard/
 
-	// What happens, as it happens; each may be nil.
-	OnStart      func(Start)
-	OnStep       func(runlog.Step)
-	OnValidating func(done, total int)
-	OnEval       func(runlog.Evaluation)
-	OnWarn       func(text string)
+	// What happens, as it happens, from the goroutine that called Run; each may be
+	// nil.
+	OnStart      func(Start)             // once, before the first step
+	OnStep       func(runlog.Step)       // after each
+	OnValidating func(done, total int)   // images, after each batch
+	OnEval       func(runlog.Evaluation) // after each epoch
+	OnWarn       func(text string)       // a line that the user should see
 
 	draw     func(path, log string) error // of the curves; tests that do not look at them leave it out
 	madeFrom checkpoint.Identity          // with the recipe and the first weights
@@ -80,26 +82,26 @@ type Options struct {
 // Start describes a run that is about to go on.
 type Start struct {
 	Recipe        recipe.Recipe
-	Resumed       bool
+	Resumed       bool  // from a checkpoint
 	Step, Steps   int64 // done, in all
 	StepsPerEpoch int64
-	TrainRows     int
-	ValRows       int
-	Microbatches  int // that a batch is worked through in
-	PeakRate      float64
+	TrainRows     int     // images
+	ValRows       int     // images; 0: no validation
+	Microbatches  int     // that a batch is worked through in
+	PeakRate      float64 // learning rate after the warm-up
 }
 
-// Result is what a finished run leaves.
+// Result is what a run has done, by this call and those before it.
 type Result struct {
 	Steps   int64              `json:"steps"`
-	Epochs  int                `json:"epochs"`
-	Images  int64              `json:"images"`
-	Seconds float64            `json:"seconds"`
-	Last    *runlog.Evaluation `json:"last,omitempty"`
-	Best    *runlog.Evaluation `json:"best,omitempty"`
-	ONNX    string             `json:"onnx,omitempty"`
-	Weights string             `json:"weights,omitempty"`
-	Dir     string             `json:"dir"`
+	Epochs  int                `json:"epochs"`            // whole ones
+	Images  int64              `json:"images"`            // trained on, each time it was
+	Seconds float64            `json:"seconds"`           // of training steps, waiting included
+	Last    *runlog.Evaluation `json:"last,omitempty"`    // nil: none was made
+	Best    *runlog.Evaluation `json:"best,omitempty"`    // by top-1
+	ONNX    string             `json:"onnx,omitempty"`    // path of model.onnx; "": not written yet
+	Weights string             `json:"weights,omitempty"` // path of model.safetensors; "": not written yet
+	Dir     string             `json:"dir"`               // as given
 	Already bool               `json:"already,omitempty"` // it was finished before
 }
 

@@ -12,15 +12,17 @@ type Queue interface {
 	// Depth is how many steps are worth having under way while the next is
 	// prepared; 0: none.
 	Depth() int
-	// Submit begins a step. The batch's memory is free again when it returns.
+	// Submit begins a step. The batch's memory is free again when it returns. Its
+	// errors are those of Engine.Step; after one the step has not begun.
 	Submit(b *loader.Batch, s Step) error
-	// Collect waits for the oldest step submitted and gives what it found.
+	// Collect waits for the oldest step submitted and gives what it found. With
+	// none under way it is an error.
 	Collect() (Metrics, error)
 }
 
-// AsQueue gives an engine's own queue or, for one that has none or wants no step
+// asQueue gives an engine's own queue or, for one that has none or wants no step
 // under way, a queue whose Submit takes the whole step.
-func AsQueue(e Engine) Queue {
+func asQueue(e Engine) Queue {
 	if q, ok := e.(Queue); ok && q.Depth() > 0 {
 		return q
 	}
@@ -67,7 +69,7 @@ type Pipeline[T any] struct {
 // NewPipeline takes steps on an engine. An error that collecting a step gives is
 // handed to record too; an error of record's ends Settle and Drain.
 func NewPipeline[T any](e Engine, record func(T, Metrics, error) error) *Pipeline[T] {
-	return &Pipeline[T]{queue: AsQueue(e), record: record}
+	return &Pipeline[T]{queue: asQueue(e), record: record}
 }
 
 // UnderWay is how many steps are submitted and not recorded.

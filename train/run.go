@@ -15,6 +15,9 @@ import (
 // Run fits the network, going on where the run directory stands, and ends with
 // the weights exported. When ctx is cancelled it finishes the step, saves and
 // returns ErrStopped; if nothing was done yet it returns the context's error.
+// Another process in the directory is durable.ErrLocked, a directory without a
+// whole checkpoint checkpoint.ErrDamaged, a run made from something else an error
+// that names what differs, and a loss that is no number ErrDiverged.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
@@ -57,7 +60,8 @@ func Run(ctx context.Context, o Options) (Result, error) {
 }
 
 // Finished says whether the run in o.Dir has done what o asks for, and if so
-// what Run would give. It writes nothing and needs no engine.
+// what Run would give. It writes nothing and makes no engine. What is wrong with
+// the directory is Run's to say: it is not finished.
 func Finished(o Options) (Result, bool, error) {
 	if err := o.check(); err != nil {
 		return Result{}, false, err

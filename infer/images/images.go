@@ -29,6 +29,8 @@ type OpenOptions struct {
 
 // Images is the images of folders, archives, lists and files of columns: an
 // infer.Source. Every image there is has a row, whether its class is known or not.
+// Its methods may be called from many goroutines, Close when the others have
+// returned.
 type Images struct {
 	set     *source.Set
 	entries []source.Entry // rows, in the order of source.Set.Entries
@@ -39,19 +41,20 @@ type Images struct {
 
 // Plan is what a run over Images does, known before it begins.
 type Plan struct {
-	Rows   int    `json:"rows"`
+	Rows   int    `json:"rows"`             // images
 	Layout string `json:"layout,omitempty"` // how truths were found, for people
 	// Known rows have a truth that is a class of the model, Foreign ones a truth that is
 	// none: some of those are named.
 	Known        int      `json:"known"`
 	Foreign      int      `json:"foreign"`
 	ForeignNames []string `json:"foreign_names,omitempty"`
-	// Skipped are the files left out, by reason.
+	// Skipped are the files left out, by reason: images first.
 	Skipped []layout.Skipped `json:"skipped,omitempty"`
-	Notes   []string         `json:"notes,omitempty"`
+	Notes   []string         `json:"notes,omitempty"` // what is worth knowing, a line each
 }
 
 // DatasetPlan is the plan of a run over rows of a dataset, which skips nothing.
+// classes are the model's.
 func DatasetPlan(src interface {
 	Len() int
 	Synset(i int) string
@@ -92,13 +95,15 @@ func (p *Plan) SkippedImages() (n int) {
 
 // Open opens what the paths are: folders, archives, lists, files of columns,
 // images. Containers are read as ingest reads them: the same junk, the
-// same links, the same meaning of names and columns.
+// same links, the same meaning of names and columns. What is ambiguous to ingest
+// is settled by the model's classes, or leaves images without a truth, and a note
+// says so. No image at all is layout.ErrNoImages.
 func Open(ctx context.Context, paths []string, o OpenOptions) (*Images, error) {
 	return open(o, func(so source.Options) (*source.Set, error) { return source.Open(ctx, paths, so) })
 }
 
 // OpenList opens the images whose paths r lists, a line each, or each ended by
-// a zero byte. The order is the list's.
+// a zero byte with zero set. The order is the list's.
 func OpenList(ctx context.Context, r io.Reader, zero bool, o OpenOptions) (*Images, error) {
 	return open(o, func(so source.Options) (*source.Set, error) { return source.OpenPaths(ctx, r, zero, so) })
 }
@@ -222,7 +227,7 @@ func (s *Images) Synset(i int) string {
 	return ""
 }
 
-// Read gives an image's bytes.
+// Read gives an image's bytes, in buf where they fit: see source.Set.Read.
 func (s *Images) Read(i int, buf []byte) ([]byte, error) { return s.set.Read(s.entries[i], buf) }
 
 // Identity changes when a container or an image is another, or has another size, time of

@@ -20,7 +20,7 @@ type Contract struct {
 	Identity string
 
 	Spec  *model.Spec // in the model's metadata; nil: none
-	Opset int64
+	Opset int64       // of ONNX's own operators
 
 	Input   string // its name
 	Type    string // uint8, which the model normalises, or float, which it wants normalised
@@ -31,18 +31,20 @@ type Contract struct {
 	Scores  string // probabilities or logits; "" if the model does not say
 	Classes int    // 0: not said
 	Embed   string // output of the embedding, float [N, Width]; "": none
-	Width   int
+	Width   int    // 0: no embedding
 	beneath string // the tensor that a last Softmax takes: the logits; "": none
 }
 
 // Choice names what a model's own words leave open; all may be empty.
 type Choice struct {
-	Input, Layout     string
-	Output, Embedding string
+	Input, Layout     string // the input's name; NHWC or NCHW
+	Output, Embedding string // names of outputs
 	Scores            string // probabilities or logits
 }
 
-// Describe reads what a model takes and gives.
+// Describe reads what a model takes and gives, without running anything. A file
+// that is no sound ONNX is model.ErrFormat; what cannot be a classifier of images,
+// or can be in several ways, is an error that names the values.
 func Describe(path string, o Choice) (*Contract, error) {
 	m, identity, err := onnx.Load(path)
 	if err != nil {
@@ -100,7 +102,7 @@ func (c *Contract) takes(info *onnx.Info, o Choice) error {
 	case last && !first:
 		c.Layout = NHWC
 	default:
-		return fmt.Errorf("input %s: the colours could be at either place; say --layout %s or %s", show(in), NCHW, NHWC)
+		return fmt.Errorf("input %s: the colours could be at either place; say --tensor-layout %s or %s", show(in), NCHW, NHWC)
 	}
 	channels, h, w := in.Dims[1], in.Dims[2], in.Dims[3]
 	if c.Layout == NHWC {

@@ -7,7 +7,8 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 )
 
-// Observer runs a model and shows tensors from within it.
+// Observer runs a model on the CPU and shows tensors from within it. It is for many
+// goroutines.
 type Observer struct {
 	s     *Session
 	names []string

@@ -17,10 +17,8 @@ var Providers = []string{"cpu", "cuda", "tensorrt"}
 // ErrOption marks an option that a provider does not have.
 var ErrOption = errors.New("no such option of the provider")
 
-// ProviderOptions lists the names of a provider's options, those of ONNX
-// Runtime 1.24's CUDAExecutionProvider and TensorrtExecutionProvider.
-func ProviderOptions(provider string) []string { return slices.Clone(knownOptions[provider]) }
-
+// knownOptions are the names of a provider's options, those of ONNX Runtime 1.24's
+// CUDAExecutionProvider and TensorrtExecutionProvider.
 var knownOptions = map[string][]string{
 	"cpu": nil,
 	"cuda": strings.Fields(`arena_extend_strategy cudnn_conv1d_pad_to_nc1d cudnn_conv_algo_search cudnn_conv_use_max_workspace

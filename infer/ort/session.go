@@ -27,11 +27,12 @@ type Options struct {
 	Library  string // path of ONNX Runtime's library
 	Model    string // path of the ONNX file
 	Provider string // cpu (default), cuda or tensorrt
-	Device   int    // of cuda and tensorrt
-	Threads  int    // of one run, on the CPU
+	Device   int    // number of the GPU, of cuda and tensorrt
+	Threads  int    // of one run, on the CPU; 0 means 1
 
 	// ProviderOptions are the provider's own, over the defaults; Cache is a
-	// directory for TensorRT's engines, and Batch what they are built for.
+	// directory for TensorRT's engines, "" for none, and Batch the images a run
+	// that they are built for.
 	ProviderOptions map[string]string
 	Cache           string
 	Batch           int
@@ -89,7 +90,8 @@ func open(library string) error {
 	return nil
 }
 
-// Version opens the library and gives its version.
+// Version opens the library and gives its version. A library that is none, or a
+// second one in one process, is ErrUnfit.
 func Version(library string) (string, error) {
 	if err := open(library); err != nil {
 		return "", err
@@ -98,7 +100,9 @@ func Version(library string) (string, error) {
 }
 
 // Open opens a model: one that synshard exported, or any classifier that
-// Describe can make sense of.
+// Describe can make sense of. Errors are ErrUnfit over the library or what it
+// lacks, ErrTooNew, ErrOption, Describe's, and that classes and model do not fit
+// each other. On a GPU, and where scores must be told, the model is run once.
 func Open(o Options) (*Session, error) {
 	if o.Provider == "" {
 		o.Provider = "cpu"
@@ -228,7 +232,7 @@ func (s *Session) FixedBatch() int { return s.c.Batch }
 // Scores says what the model gives: probabilities or logits.
 func (s *Session) Scores() string { return s.c.Scores }
 
-// Predict implements infer.Predictor.
+// Predict implements infer.Predictor. n is FixedBatch where that is not 0.
 func (s *Session) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
 	if s.o.Most == 0 || n <= s.o.Most || s.c.Batch > 0 {
 		return s.predict(ctx, images, n)

@@ -35,7 +35,7 @@ type Output struct {
 
 // OutputOptions say what is made, and where.
 type OutputOptions struct {
-	Path    string
+	Path    string // of the file, which exists when it is whole
 	Format  Format
 	Header  Header
 	Columns Columns
@@ -190,7 +190,8 @@ func (out *Output) Have(c Chunk) (ok bool, failed int, err error) {
 	return err == nil, failed, err
 }
 
-// Write writes the rows of a chunk.
+// Write writes the rows of a chunk, whole or not at all. It may be called from many
+// goroutines.
 func (out *Output) Write(c Chunk, rows []Row) error {
 	rec, err := out.layout.record(nil, rows)
 	if err != nil {
@@ -217,7 +218,8 @@ func (out *Output) Join(chunks []Chunk) error {
 	return os.RemoveAll(out.dir)
 }
 
-// Close lets others at the output.
+// Close lets other processes at the output. What is not joined stays for the next
+// Begin.
 func (out *Output) Close() error {
 	if out.lock == nil {
 		return nil

@@ -28,9 +28,6 @@ const (
 // Formats are the names of all formats.
 var Formats = encode.Formats
 
-// ParseFormat gives the format of a name in Formats.
-func ParseFormat(name string) (Format, error) { return encode.Parse(name) }
-
 var endings = map[string]Format{
 	".arrow": Arrow, ".feather": Arrow, ".ipc": Arrow, ".arrows": Stream,
 	".parquet": Parquet, ".pq": Parquet, ".ndjson": NDJSON, ".jsonl": NDJSON, ".csv": CSV,

@@ -49,9 +49,9 @@ type Identity struct {
 // Header is what a file says of itself before its rows are known.
 type Header struct {
 	Identity
-	Job       Job
-	Notes     map[string]string // for people: they identify nothing
-	BatchRows int               // rows of a record batch
+	Job       Job               // the share of the rows that the file holds
+	Notes     map[string]string // for people, by name: they identify nothing
+	BatchRows int               // rows of a record batch, at least 1
 }
 
 // Fingerprint is the sha256 of the identity, in hex.

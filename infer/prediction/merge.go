@@ -20,7 +20,7 @@ import (
 
 // Merged is what Merge did.
 type Merged struct {
-	Rows    int  `json:"rows"`
+	Rows    int  `json:"rows"`              // of the whole
 	Failed  int  `json:"failed"`            // rows with an error
 	Already bool `json:"already,omitempty"` // the whole output was there
 }

@@ -28,15 +28,15 @@ func formatf(format string, args ...any) error {
 
 // Row is the predictions of one image.
 type Row struct {
-	Path   string
+	Path   string // of the image, as its source names it
 	Synset string // the truth's name; "" where it is not known
 	Label  int64  // the truth's place among the model's classes; -1: not known, or none of them
 
 	Top  []int     // classes, most probable first; nil where the image failed
 	Prob []float32 // of each of Top
 
-	// Of every class, and the embedding, where the file has such columns.
-	// Probabilities are needed for derived columns, too.
+	// Of every class [classes], and the embedding [width], where the file has such
+	// columns. Probabilities are needed for derived columns, too.
 	Probabilities, Logits, Embedding []float32
 
 	Error string // why the image failed; "" where it did not
@@ -44,17 +44,17 @@ type Row struct {
 
 // Columns say what a file has beside path, label, synset and error.
 type Columns struct {
-	TopK                  int // classes in pred_label, pred_synset and pred_prob
-	Probabilities, Logits bool
-	Embedding             string // "", fp32 or fp16
-	Width                 int    // of the embedding
+	TopK                  int    // classes in pred_label, pred_synset and pred_prob
+	Probabilities, Logits bool   // a list of every class's
+	Embedding             string // "" for none, fp32 or fp16
+	Width                 int    // numbers of the embedding
 	Derived               []Derived
 }
 
 // Derived is a further column, computed from a row's probabilities. It is null
 // where the image failed.
 type Derived struct {
-	Name string
+	Name string // of the column
 	Key  string // says how it is computed: it is part of what identifies the predictions
 	// Strings or Floats gives the value; the other is nil. Floats are Width in
 	// number, a list, or one number where Width is 0.
@@ -100,8 +100,8 @@ func (j Job) Check() error {
 	return nil
 }
 
-// Range cuts n rows: the job's are [from, to). Jobs begin where a batch begins,
-// so that together they hold what one run gives.
+// Range cuts n rows: the job's are [from, to). Jobs begin where a batch of so many
+// rows begins, so that together they hold what one run gives.
 func (j Job) Range(n, batch int) (from, to int) {
 	if j.All() {
 		return 0, n

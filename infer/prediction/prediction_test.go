@@ -444,10 +444,7 @@ func TestFormatOf(t *testing.T) {
 func TestWriter(t *testing.T) {
 	rows := someRows(0, 11)
 	for _, name := range Formats {
-		f, err := ParseFormat(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		f := Format(name)
 		var b bytes.Buffer
 		w, err := NewWriter(&b, f, header(), columns())
 		if err == nil {

@@ -16,12 +16,12 @@ import (
 // each row, in the file's order.
 type Set struct {
 	Classes []string // the model's, in label order
-	K       int      // predictions kept of each row
+	K       int      // predictions kept of each row, at least 1
 	Paths   []string
-	Truth   []int32 // class, or -1: not known, or none of the model's
-	Failed  []bool  // the image could not be read; its predictions are -1
-	Top     []int32 // [rows, K] classes, most probable first
-	Prob    []float32
+	Truth   []int32   // class, or -1: not known, or none of the model's
+	Failed  []bool    // the image could not be read; its predictions are -1
+	Top     []int32   // [rows, K] classes, most probable first
+	Prob    []float32 // [rows, K] probabilities of Top
 	All     []float32 // [rows, classes] probabilities, if the file has them
 }
 

@@ -36,8 +36,8 @@ type annotation struct {
 	} `xml:"object"`
 }
 
-// Add takes the boxes of one annotation file.
-func (b Boxes) Add(name string, text []byte) error {
+// add takes the boxes of one annotation file.
+func (b Boxes) add(name string, text []byte) error {
 	var a annotation
 	if err := xml.Unmarshal(text, &a); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -55,7 +55,7 @@ func (b Boxes) Add(name string, text []byte) error {
 func (b Boxes) Read(ctx context.Context, from string) error {
 	return eachFile(ctx, from, func(name string) bool { return path.Ext(name) == ".xml" || strings.HasSuffix(name, ".tar.gz") },
 		func(name string, text []byte) error {
-			add := b.Add
+			add := b.add
 			if strings.HasSuffix(name, ".tar.gz") {
 				add = b.readPacked
 			}
@@ -76,7 +76,7 @@ func (b Boxes) readPacked(name string, packed []byte) error {
 		}
 		var text []byte
 		if text, err = io.ReadAll(io.LimitReader(t, maxFile)); err == nil {
-			err = b.Add(h.Name, text)
+			err = b.add(h.Name, text)
 		}
 	}
 	if err != io.EOF {
@@ -102,13 +102,13 @@ const (
 
 // AddSolution takes the boxes of one of Kaggle's solutions.
 func (b Boxes) AddSolution(text []byte) error {
-	return Solution(bytes.NewReader(text), func(image string, boxes []shard.Object) { b[image] = boxes })
+	return solution(bytes.NewReader(text), func(image string, boxes []shard.Object) { b[image] = boxes })
 }
 
-// Solution reads one of Kaggle's solutions: an image's name, then
+// solution reads one of Kaggle's solutions: an image's name, then
 // "n01440764 xmin ymin xmax ymax" for each box. The first synset is the image's
 // class. Every image given to f has a name and at least one box.
-func Solution(r io.Reader, f func(image string, boxes []shard.Object)) error {
+func solution(r io.Reader, f func(image string, boxes []shard.Object)) error {
 	c := csv.NewReader(r)
 	c.FieldsPerRecord, c.ReuseRecord = 2, true
 	for n := 1; ; n++ {

@@ -29,7 +29,7 @@ type Kit struct {
 // Names of the kit's files, wherever in it they lie.
 const (
 	MetaName  = "meta.mat"
-	TruthName = "ILSVRC2012_validation_ground_truth.txt"
+	truthName = "ILSVRC2012_validation_ground_truth.txt"
 )
 
 // maxFile bounds what is read of one file of a kit or of annotations.
@@ -39,7 +39,7 @@ const maxFile = 256 << 20
 // folder that it was extracted to.
 func ReadKit(ctx context.Context, from string) (*Kit, error) {
 	found := map[string][]byte{}
-	err := eachFile(ctx, from, func(name string) bool { return path.Base(name) == MetaName || path.Base(name) == TruthName },
+	err := eachFile(ctx, from, func(name string) bool { return path.Base(name) == MetaName || path.Base(name) == truthName },
 		func(name string, b []byte) error {
 			found[path.Base(name)] = bytes.Clone(b)
 			return nil
@@ -50,7 +50,7 @@ func ReadKit(ctx context.Context, from string) (*Kit, error) {
 	if found[MetaName] == nil {
 		return nil, fmt.Errorf("%s: not ILSVRC2012's development kit: no %s in it", from, MetaName)
 	}
-	k, err := NewKit(found[MetaName], found[TruthName])
+	k, err := newKit(found[MetaName], found[truthName])
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
@@ -108,16 +108,16 @@ func tooLarge(from string, e source.Entry) error {
 	return fmt.Errorf("%s: %s: more than %d bytes", from, e.Name, maxFile)
 }
 
-// NewKit makes a kit from the bytes of meta.mat and of the ground truth, which
+// newKit makes a kit from the bytes of meta.mat and of the ground truth, which
 // may be nil.
-func NewKit(meta, truth []byte) (*Kit, error) {
+func newKit(meta, truth []byte) (*Kit, error) {
 	k := &Kit{synsetOf: map[int]string{}, idOf: map[string]int32{}}
 	var err error
-	if k.Synsets, err = ReadMeta(meta); err != nil {
+	if k.Synsets, err = readMeta(meta); err != nil {
 		return nil, fmt.Errorf("member %s: %w", MetaName, err)
 	}
 	if k.Truth, err = parseTruth(truth); err != nil {
-		return nil, fmt.Errorf("member %s: %w", TruthName, err)
+		return nil, fmt.Errorf("member %s: %w", truthName, err)
 	}
 	for _, s := range k.Synsets {
 		k.synsetOf[s.ID], k.idOf[s.WNID] = s.WNID, int32(s.ID)

@@ -24,7 +24,7 @@ func TestMeta(t *testing.T) {
 	}
 	var want []Synset
 	golden.Read(t, "testdata/meta_scipy.json", &want)
-	got, err := ReadMeta(b)
+	got, err := readMeta(b)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,10 +34,10 @@ func TestMeta(t *testing.T) {
 	for i := range b { // no damage may do more than give an error
 		c := bytes.Clone(b)
 		c[i] ^= 0xff
-		if _, err := ReadMeta(c); err != nil && !errors.Is(err, mat5.ErrMalformed) {
+		if _, err := readMeta(c); err != nil && !errors.Is(err, mat5.ErrMalformed) {
 			t.Errorf("byte %d: %v", i, err)
 		}
-		if part, err := ReadMeta(b[:i]); err == nil && !cmp.Equal(part, want) { // the array may be whole without what follows
+		if part, err := readMeta(b[:i]); err == nil && !cmp.Equal(part, want) { // the array may be whole without what follows
 			t.Errorf("the first %d bytes give %+v", i, part)
 		}
 	}
@@ -50,7 +50,7 @@ func FuzzReadMeta(f *testing.F) {
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if _, err := ReadMeta(b); err != nil && !errors.Is(err, mat5.ErrMalformed) {
+		if _, err := readMeta(b); err != nil && !errors.Is(err, mat5.ErrMalformed) {
 			t.Fatalf("an error of another kind: %v", err)
 		}
 	})
@@ -59,7 +59,7 @@ func FuzzReadMeta(f *testing.F) {
 func FuzzReadKit(f *testing.F) {
 	var plain, packed bytes.Buffer
 	w := tar.NewWriter(&plain)
-	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "data/" + TruthName, Size: 4}), func() error { _, err := w.Write([]byte("1\n2\n")); return err }(), w.Close()); err != nil {
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: "data/" + truthName, Size: 4}), func() error { _, err := w.Write([]byte("1\n2\n")); return err }(), w.Close()); err != nil {
 		f.Fatal(err)
 	}
 	z := gzip.NewWriter(&packed)

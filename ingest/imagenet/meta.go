@@ -16,9 +16,9 @@ type Synset struct {
 	TrainImages int // of this synset; -1 where the kit does not say
 }
 
-// ReadMeta reads meta.mat, whose one variable of interest is the struct array
+// readMeta reads meta.mat, whose one variable of interest is the struct array
 // "synsets". An error is a mat5.ErrMalformed.
-func ReadMeta(b []byte) ([]Synset, error) {
+func readMeta(b []byte) ([]Synset, error) {
 	vars, err := mat5.Read(b)
 	if err != nil {
 		return nil, err

@@ -36,10 +36,10 @@ func unsupportedf(format string, args ...any) error {
 	return fmt.Errorf(format+": %w", append(args, ErrUnsupported)...)
 }
 
-// Guard calls f and turns a panic in it into an error that is ErrCorrupt. It is
+// guard calls f and turns a panic in it into an error that is ErrCorrupt. It is
 // for calls into Arrow's library over what a file holds; a panic in another
 // goroutine cannot be caught.
-func Guard(f func() error) (err error) {
+func guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = corruptf("%v", p)
@@ -101,7 +101,7 @@ func Magic(head []byte) bool {
 
 func open(f *File) (*File, error) {
 	f.dictionaries = map[int64][]*dictionary{}
-	if err := Guard(f.find); err != nil {
+	if err := guard(f.find); err != nil {
 		return nil, err
 	}
 	return f, nil
@@ -245,7 +245,7 @@ func (f *File) CheckFront() error {
 	if f.Stream {
 		return nil
 	}
-	return Guard(func() error {
+	return guard(func() error {
 		m, err := f.message(8, f.end)
 		if err != nil {
 			return err

@@ -28,7 +28,7 @@ func (f *File) RecordIn(buf *[]byte, i int, columns []int) (rec arrow.Record, er
 		}
 	}
 	b := f.batches[i]
-	err = Guard(func() error {
+	err = guard(func() error {
 		d, err := f.decoder(b, headBatch, i, buf)
 		if err != nil {
 			return err
@@ -106,7 +106,7 @@ func (f *File) Leaf(i int, path ...int) (leaf arrow.Array, valid func(row int) b
 	}
 	b := f.batches[i]
 	valid = func(int) bool { return true }
-	err = Guard(func() error {
+	err = guard(func() error {
 		d, err := f.head(b, headBatch, i)
 		if err != nil {
 			return err

@@ -40,8 +40,8 @@ func (c *Console) Logf(format string, args ...any) { c.talk("message", fmt.Sprin
 // an object of type warning.
 func (c *Console) Warnf(format string, args ...any) { c.talk("warning", fmt.Sprintf(format, args...)) }
 
-// Message is a line of talk with --progress json.
-type Message struct {
+// message is a line of talk with --progress json.
+type message struct {
 	Type    string `json:"type"` // message, warning or error
 	Message string `json:"message"`
 	// Code is the exit code that an error ends the process with; 0 elsewhere.
@@ -50,7 +50,7 @@ type Message struct {
 
 func (c *Console) talk(kind, text string) {
 	if c.Progress == "json" {
-		c.WriteJSON(Message{Type: kind, Message: text})
+		c.writeJSON(message{Type: kind, Message: text})
 		return
 	}
 	if kind == "warning" {
@@ -62,7 +62,7 @@ func (c *Console) talk(kind, text string) {
 // Error tells of the error that ends the process with exit code code.
 func (c *Console) Error(text string, code int) {
 	if c.Progress == "json" {
-		c.WriteJSON(Message{"error", text, code})
+		c.writeJSON(message{"error", text, code})
 		return
 	}
 	c.line("synshard: " + Text(text))
@@ -81,11 +81,11 @@ func (c *Console) Lines(text string) {
 	}
 }
 
-// WriteJSON writes an object as a line of stderr.
-func (c *Console) WriteJSON(v any) {
+// writeJSON writes an object as a line of stderr.
+func (c *Console) writeJSON(v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		b, _ = json.Marshal(Message{Type: "warning", Message: "progress: " + err.Error()}) // strings always can be
+		b, _ = json.Marshal(message{Type: "warning", Message: "progress: " + err.Error()}) // strings always can be
 	}
 	c.line(string(b))
 }

@@ -234,8 +234,8 @@ func (p *lineProgress) report(now time.Time) {
 	p.c.Logf("%s", line)
 }
 
-// Report is a report of progress with --progress json.
-type Report struct {
+// report is a report of progress with --progress json.
+type report struct {
 	Type    string   `json:"type"` // progress
 	What    string   `json:"what"`
 	Note    string   `json:"note,omitempty"`
@@ -249,7 +249,7 @@ type Report struct {
 }
 
 func (p *lineProgress) reportJSON(seconds, rate, left float64) {
-	v := Report{Type: "progress", What: p.what, Note: p.note, Done: p.n, Seconds: seconds, Rate: rate, End: p.fin}
+	v := report{Type: "progress", What: p.what, Note: p.note, Done: p.n, Seconds: seconds, Rate: rate, End: p.fin}
 	if p.bytes {
 		v.Unit = "bytes"
 	}
@@ -259,5 +259,5 @@ func (p *lineProgress) reportJSON(seconds, rate, left float64) {
 	if left >= 0 {
 		v.Left = &left
 	}
-	p.c.WriteJSON(v)
+	p.c.writeJSON(v)
 }

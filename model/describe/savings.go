@@ -13,8 +13,8 @@ import (
 // output. Weights and multiply-adds are of one image.
 type Saving struct {
 	Block           string  `json:"block"`
-	What            string  `json:"what"`
-	First           string  `json:"first"` // the convolutions compared
+	What            string  `json:"what"`  // the pair, and what it stands for
+	First           string  `json:"first"` // names of the convolutions compared
 	Second          string  `json:"second"`
 	Weights         int64   `json:"weights"`
 	PlainWeights    int64   `json:"plain_weights"`
@@ -115,9 +115,9 @@ func besides(n *model.Network, shapes []model.Shape) []Saving {
 // any network.
 type Principle struct {
 	What  string `json:"what"`
-	Plain int64  `json:"plain"`
-	Ours  int64  `json:"factorised"`
-	Unit  string `json:"unit"`
+	Plain int64  `json:"plain"`      // cost of one convolution
+	Ours  int64  `json:"factorised"` // and of those in its place
+	Unit  string `json:"unit"`       // of both costs
 }
 
 // Principles are the textbook cases, computed.

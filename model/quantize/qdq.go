@@ -159,7 +159,7 @@ func (w *qdqWriter) weights(n, c *onnxpb.Node) error {
 }
 
 // dequantize writes the DQ of an initializer of a type of size bytes. The zero
-// points are all 0, and spelt Out: ONNX Runtime's QGemm wants them.
+// points are all 0, and spelt out: ONNX Runtime's QGemm wants them.
 func (w *qdqWriter) dequantize(name string, axis int, kind onnxpb.Tensor_DataType, size int, scales []float32) {
 	dims := []int{len(scales)}
 	w.g.Put(name+".scale", onnxpb.Tensor_FLOAT, dims, onnx.FloatBytes(scales))

@@ -76,7 +76,7 @@ func New(b []byte) (*Quantizer, error) {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
 	if len(q.tensors) == 0 {
-		return nil, fmt.Errorf("quantize: no model.Conv, Gemm or MatMul with weights in the model")
+		return nil, fmt.Errorf("quantize: no Conv, Gemm or MatMul with weights in the model")
 	}
 	return q, nil
 }

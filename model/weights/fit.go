@@ -30,7 +30,7 @@ func fit(spec model.Spec, tensors []model.Tensor, aux bool) (*model.Network, map
 	if err != nil {
 		return nil, nil, err
 	}
-	values, err := net.Match(Unfold(net, Rename(net, tensors)))
+	values, err := net.Match(unfold(net, Rename(net, tensors)))
 	return net, values, err
 }
 

@@ -55,7 +55,7 @@ func GuessNetwork(tensors []model.Tensor) (name string, classes int, err error) 
 // fits looks for the main head's parameters by name and shape.
 func fits(n *model.Network, tensors []model.Tensor) (classes int, ok bool) {
 	main := n.WithoutAux()
-	have := model.ByName(Unfold(main, Rename(main, tensors)))
+	have := model.ByName(unfold(main, Rename(main, tensors)))
 	for _, p := range main.Params() {
 		t, ok := have[p.Name]
 		if !ok || len(t.Shape) != len(p.Shape) {

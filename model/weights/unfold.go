@@ -7,13 +7,13 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-// Unfold gives a network's tensors where a convolution has taken up the batch
+// unfold gives a network's tensors where a convolution has taken up the batch
 // norm behind it, as in files for prediction: the convolution keeps the folded
 // weight, and the batch norm becomes the shift alone (mean 0, variance 1,
 // scale sqrt(1+eps)), or nothing where the convolution has a bias of its own.
 // The network then predicts as the file does. Tensors of an unfolded network
 // come back as they are.
-func Unfold(n *model.Network, tensors []model.Tensor) []model.Tensor {
+func unfold(n *model.Network, tensors []model.Tensor) []model.Tensor {
 	have := model.ByName(tensors)
 	out := slices.Clone(tensors)
 	for _, node := range n.Nodes {

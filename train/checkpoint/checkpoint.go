@@ -48,16 +48,16 @@ const (
 // the next sample is number Sample of epoch Epoch's order under Seed.
 type Position struct {
 	Version      int                 `json:"version"`
-	Step         int64               `json:"step"`   // optimiser steps done
-	Epoch        int                 `json:"epoch"`  // epoch under way, from 0
-	Sample       int64               `json:"sample"` // samples of it already used
-	Images       int64               `json:"images"` // training images used in all
-	Seconds      float64             `json:"seconds"`
+	Step         int64               `json:"step"`    // optimiser steps done
+	Epoch        int                 `json:"epoch"`   // epoch under way, from 0
+	Sample       int64               `json:"sample"`  // samples of it already used
+	Images       int64               `json:"images"`  // training images used in all
+	Seconds      float64             `json:"seconds"` // of training steps in all
 	Seed         uint64              `json:"seed"`
-	Batch        int                 `json:"batch"`
-	Rows         int                 `json:"rows"`
+	Batch        int                 `json:"batch"` // images an optimiser step
+	Rows         int                 `json:"rows"`  // images of the training set
 	Model        string              `json:"model"`
-	Width        float64             `json:"width"`
+	Width        float64             `json:"width"`      // of the network's channels
 	Classes      string              `json:"classes"`    // digest of the class list
 	Microbatches int                 `json:"accumulate"` // that a batch is worked through in
 	Optimizer    string              `json:"optimizer"`
@@ -66,7 +66,7 @@ type Position struct {
 }
 
 // BestEval gives the validation with the highest top-1 (of the averaged weights
-// where there are such), the earliest on a tie.
+// where there are such), the earliest on a tie; false where there was none.
 func (p *Position) BestEval() (runlog.Evaluation, bool) {
 	var best runlog.Evaluation
 	found := false
@@ -82,8 +82,8 @@ func fileName(step int64) string {
 	return fmt.Sprintf("%s%09d%s", namePrefix, step, nameSuffix)
 }
 
-// Steps lists the steps a run directory has checkpoints of,
-// ascending.
+// Steps lists the steps a run directory has checkpoints of, whole or not,
+// ascending. A directory that is not there has none.
 func Steps(dir string) ([]int64, error) {
 	entries, err := os.ReadDir(filepath.Join(dir, Dir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -110,7 +110,8 @@ func Path(dir string, step int64) string {
 	return filepath.Join(dir, Dir, fileName(step))
 }
 
-// Write writes tensors and position whole or not at all.
+// Write writes a checkpoint of p.Step into a run directory, whole or not at all,
+// and gives its path.
 func Write(dir string, p Position, spec model.Spec, tensors []model.Tensor) (string, error) {
 	path := Path(dir, p.Step)
 	meta, err := metadata(p, spec)
@@ -160,8 +161,9 @@ type Checkpoint struct {
 	Tensors  []model.Tensor
 }
 
-// Read reads a checkpoint and checks every byte of it; what is wrong
-// with it is ErrDamaged, unless it cannot be opened or read at all.
+// Read reads a checkpoint and checks every byte of it; what is wrong with it is
+// ErrDamaged, unless it cannot be opened at all or is whole and of another
+// Version.
 func Read(path string) (*Checkpoint, error) {
 	damaged := func(format string, args ...any) error {
 		return fmt.Errorf("%s: %w: %w", path, ErrDamaged, fmt.Errorf(format, args...))
@@ -227,8 +229,8 @@ func Newest(dir string, onDamaged func(path string, err error) error) (*Checkpoi
 	return nil, nil
 }
 
-// SetAside renames a damaged checkpoint so that it is none any more, and gives its
-// new name.
+// SetAside renames a damaged checkpoint, to its path and ".damaged", so that it is
+// none any more, and gives its new path.
 func SetAside(path string) (string, error) {
 	aside := path + ".damaged"
 	if err := os.Rename(path, aside); err != nil {
@@ -238,7 +240,7 @@ func SetAside(path string) (string, error) {
 }
 
 // Prune removes all checkpoints but the newest keep and the one of step best,
-// and points best.safetensors at that.
+// and points best.safetensors at that. Without hasBest there is none.
 func Prune(dir string, keep int, best int64, hasBest bool) error {
 	steps, err := Steps(dir)
 	if err != nil {

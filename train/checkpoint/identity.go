@@ -15,9 +15,9 @@ import (
 // A name that is not there stands for "not set".
 type Identity map[string]string
 
-// Differences names what is not the same in now, each as "NAME OLD (now NEW)",
+// differences names what is not the same in now, each as "NAME OLD (now NEW)",
 // by name. Long digests are cut short.
-func (i Identity) Differences(now Identity) []string {
+func (i Identity) differences(now Identity) []string {
 	names := map[string]bool{}
 	for _, id := range []Identity{i, now} {
 		for name := range id {
@@ -79,7 +79,7 @@ func SameRun(have, want Position, haveClasses, wantClasses []string) error {
 	}
 	add("training images", have.Rows, want.Rows)
 	if have.MadeFrom != nil {
-		diff = append(diff, have.MadeFrom.Differences(want.MadeFrom)...)
+		diff = append(diff, have.MadeFrom.differences(want.MadeFrom)...)
 	} else {
 		add("model", have.Model, want.Model)
 		add("width", have.Width, want.Width)

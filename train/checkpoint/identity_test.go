@@ -23,7 +23,7 @@ func TestDifferences(t *testing.T) {
 			"clip.norm 2 (now not set)", "index 0a0a0a0a0a0a... (now 1b1b1b1b1b1b...)", "seed 1 (now not set)", "synset not set (now dog)",
 		}},
 	} {
-		if diff := cmp.Diff(c.want, was.Differences(c.now)); diff != "" {
+		if diff := cmp.Diff(c.want, was.differences(c.now)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}

@@ -14,8 +14,8 @@ const (
 	OptimizerPrefix = "opt/"
 )
 
-// Weights picks the network's own tensors out of a state: the averaged ones
-// where averaged is set and there are such, else the raw ones.
+// Weights picks the network's own tensors, under their own names, out of a state:
+// the averaged ones where averaged is set and there are such, else the raw ones.
 func Weights(state []model.Tensor, averaged bool) []model.Tensor {
 	ema := map[string]model.Tensor{}
 	for _, t := range state {
@@ -40,14 +40,15 @@ func Weights(state []model.Tensor, averaged bool) []model.Tensor {
 // Adapted is what became of given weights when they were fitted to a network.
 type Adapted struct {
 	Tensors []model.Tensor // float32, by the network's names
-	Fresh   []string       // heads of another width or missing: they start anew
-	Unused  []string       // of parts this network does not have
+	Fresh   []string       // not among Tensors: they start anew
+	Unused  []string       // of parts this network does not have, ascending
 }
 
-// Adapt fits given weights to a network. Every part but the classifying heads
-// must be there in its shape; a head of another width, or one that is missing,
-// is left to be initialised and listed. Averages and optimiser state of one of
-// our own checkpoints are left out (the averages take the raw weights' place).
+// Adapt fits given weights to a network. Every part but the classifying heads,
+// and what only auxiliary heads need, must be there in its shape, or it is an
+// error; a head of another width, or a part that may be and is missing, is left
+// to be initialised and listed. Averages and optimiser state of one of our own
+// checkpoints are left out (the averages take the raw weights' place).
 //
 // otherClasses says that the weights are known to name other classes than the
 // network: then the heads start anew even if their shapes agree.

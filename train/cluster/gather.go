@@ -48,7 +48,9 @@ type Members struct {
 
 // Gather waits, as rank 0, until all processes of the group have come. onStop
 // is called, from any goroutine, when one of them says that it was asked to
-// stop.
+// stop. One that does not come within l.Timeout is train.ErrPeerLost; another
+// libtorch than rank 0's, or a rank that came twice, is an error too. The end of
+// ctx is its error. Release must be called in the end.
 func Gather(ctx context.Context, b Backend, l Launch, onStop func()) (*Members, error) {
 	listener, err := (&net.ListenConfig{KeepAliveConfig: keepAlive}).Listen(ctx, "tcp", ":0")
 	if err != nil {
@@ -197,8 +199,8 @@ func (m *Members) each(f func(*rank)) {
 	}
 }
 
-// Release ends the other processes' Serve with a code. Those that cannot be
-// told find the connection at an end.
+// Release ends the other processes' Serve with an exit code. Those that cannot be
+// told find the connection at an end. The engine is closed before it.
 func (m *Members) Release(code int) {
 	m.each(func(r *rank) {
 		<-r.free // for good: nothing is asked after it
@@ -217,7 +219,8 @@ func (m *Members) hangUp() {
 
 // Follow is the life of a process of a launched group that is not rank 0; it
 // gives the code that rank 0 ends with. ctx ends the wait for the others; from
-// then on it is rank 0 that ends this process.
+// then on it is rank 0 that ends this process. Without rank 0 the error is
+// train.ErrPeerLost.
 func Follow(ctx context.Context, b Backend, l Launch, o Serving) (code int, err error) {
 	word, err := meet(ctx, b, l, "")
 	if err != nil {

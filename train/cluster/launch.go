@@ -15,20 +15,21 @@ import (
 // Launch is the place of a process among those that a launcher started, one a
 // GPU. The zero value is a process alone.
 type Launch struct {
-	Rank, World       int
-	Local, LocalWorld int    // on this machine: its number, and how many there are; 0: not said
-	MasterAddr        string // where rank 0 is to be found; a name or an address
-	MasterPort        int
+	Rank, World       int           // its number, from 0, among so many
+	Local, LocalWorld int           // the same on this machine; LocalWorld 0: not said
+	MasterAddr        string        // where rank 0 is to be found; a name or an address
+	MasterPort        int           // TCP
 	Hosted            bool          // the launcher keeps a store of libtorch's there (torchrun)
 	Attempt           int           // how often the launcher started the group again
 	Timeout           time.Duration // for meeting and for any exchange; 0 is 5 minutes
 }
 
-// Threads is this process's share of its machine's processors, at least 1.
+// Threads is this process's share of its machine's processors, at least 1; all of
+// them where LocalWorld is not said.
 func (l Launch) Threads(processors int) int { return max(processors/max(l.LocalWorld, 1), 1) }
 
-// Device is the GPU of this process's number on its machine or, where the launcher
-// lets it see one alone, that one.
+// Device is the GPU of this process's number on its machine, as "cuda:N", or, where
+// the launcher lets it see one alone (visible is 1), that one.
 func (l Launch) Device(visible int) string {
 	if visible == 1 {
 		return "cuda:0"
@@ -44,7 +45,8 @@ var launchers = []struct{ name, rank, world, local, localWorld string }{
 	{"Slurm", "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE"},
 }
 
-// LaunchFrom reads a process's place from the variables its launcher set.
+// LaunchFrom reads a process's place from the variables that torchrun or Slurm set;
+// the zero Launch where there are none, or one process only.
 // Slurm sets no MASTER_ADDR: the first machine of SLURM_JOB_NODELIST is meant,
 // and without MASTER_PORT a port that goes by SLURM_JOB_ID. Variables that are
 // incomplete or contradict each other are an error that names one of them.

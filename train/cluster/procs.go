@@ -19,7 +19,7 @@ import (
 // time in which the process group finds out by itself.
 const patience = 10 * time.Second
 
-// Procs is an engine that works as several processes. This one is rank 0: it
+// Procs is a train.Engine that works as several processes. This one is rank 0: it
 // holds the data and alone writes; each other is sent its share of every batch
 // and answers with its counts. Gradients go from process to process
 // (train.Group), so that all hold the same weights after every step.
@@ -52,7 +52,8 @@ func newRank(number int, name string, in io.Writer, out io.Reader) *rank {
 // NewProcs builds an engine of n processes. Batch is that of all together and
 // must go evenly into them and into Accumulate; cfg.Group is filled in here. On
 // CUDA rank i has device cuda:i. spawn gives a command not yet started that
-// calls Serve on its standard input and output.
+// calls Serve on its standard input and output. One that fails ends the others:
+// the error is the one that tells most, as that of every later call.
 func NewProcs(b Backend, network *model.Network, cfg train.EngineConfig, n int, spawn func() *exec.Cmd) (*Procs, error) {
 	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
 		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d microbatches", cfg.Batch, n, max(cfg.Accumulate, 1))
@@ -322,7 +323,7 @@ func (p *Procs) rankState(number int) ([]model.Tensor, error) {
 	return a.Tensors, err
 }
 
-// Memory is rank 0's.
+// Memory is rank 0's, in bytes: see torch.Engine.Memory.
 func (p *Procs) Memory() (now, peak int64, err error) {
 	if p.stuck || p.own == nil {
 		return 0, 0, p.broken

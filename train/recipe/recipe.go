@@ -25,10 +25,10 @@ var recipeFiles embed.FS
 // config.yaml are written in.
 type Recipe struct {
 	Name         string    `yaml:"name"`
-	Model        string    `yaml:"model"`
+	Model        string    `yaml:"model"`                   // as model.New names it
 	NeedsWeights bool      `yaml:"needs_weights,omitempty"` // the recipe makes no sense from scratch
 	Epochs       int       `yaml:"epochs"`
-	Batch        int       `yaml:"batch"`      // images an optimiser step, over all devices
+	Batch        int       `yaml:"batch"`      // images an optimiser step, over all devices; 0: as many as fit
 	Accumulate   int       `yaml:"accumulate"` // microbatches a batch is worked through in; 0 means 1
 	Sampling     string    `yaml:"sampling"`   // shuffle, or balanced: each class as often as another
 	Truncated    string    `yaml:"truncated"`  // images that end early: error, or accept what there is of them
@@ -49,15 +49,16 @@ type Recipe struct {
 }
 
 // Optimizer chooses the update rule. Weight decay is added to the gradient of
-// convolution and linear weights only (AdamW: decoupled, on the same weights).
+// convolution and linear weights only (AdamW: decoupled, on the same weights,
+// Loshchilov and Hutter, arXiv:1711.05101).
 type Optimizer struct {
-	Kind        string  `yaml:"kind"` // rmsprop (TensorFlow's), sgd, adamw
+	Kind        string  `yaml:"kind"` // rmsprop (TensorFlow's: Eps within the root), sgd, adamw
 	Momentum    float64 `yaml:"momentum,omitempty"`
-	Nesterov    bool    `yaml:"nesterov,omitempty"`
-	Rho         float64 `yaml:"rho,omitempty"` // rmsprop's decay of squared gradients
-	Eps         float64 `yaml:"eps,omitempty"`
-	Beta1       float64 `yaml:"beta1,omitempty"`
-	Beta2       float64 `yaml:"beta2,omitempty"`
+	Nesterov    bool    `yaml:"nesterov,omitempty"` // of sgd
+	Rho         float64 `yaml:"rho,omitempty"`      // rmsprop's decay of squared gradients
+	Eps         float64 `yaml:"eps,omitempty"`      // of rmsprop and adamw
+	Beta1       float64 `yaml:"beta1,omitempty"`    // adamw's decay of gradients
+	Beta2       float64 `yaml:"beta2,omitempty"`    // and of their squares
 	WeightDecay float64 `yaml:"weight_decay"`
 }
 
@@ -69,30 +70,33 @@ type Clip struct {
 
 // Loss is cross-entropy with smoothed labels on every head; the auxiliary
 // heads' losses are added with their weight. Mixup > 0 is the parameter of the
-// Beta distribution by which pairs of images are blended.
+// Beta distribution by which pairs of images are blended (Zhang et al.,
+// arXiv:1710.09412).
 type Loss struct {
-	LabelSmoothing float64 `yaml:"label_smoothing"`
-	AuxWeight      float64 `yaml:"aux_weight"` // 0 builds the network without auxiliary heads
+	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a label spread evenly over all classes
+	AuxWeight      float64 `yaml:"aux_weight"`      // 0 builds the network without auxiliary heads
 	Mixup          float64 `yaml:"mixup,omitempty"`
 }
 
 // Network are the choices inside the network.
 type Network struct {
-	Init       string  `yaml:"init"` // fresh weights: paper (truncated normal, as its code), he
-	Dropout    float64 `yaml:"dropout"`
+	Init       string  `yaml:"init"`                // fresh weights: paper or he, see model.Network.InitAs
+	Dropout    float64 `yaml:"dropout"`             // probability of dropping, before the main head
 	BNMomentum float64 `yaml:"bn_momentum"`         // weight of the newest batch in the running statistics
 	FreezeBN   bool    `yaml:"freeze_bn,omitempty"` // batch norm by its running statistics, which stay
 	Width      float64 `yaml:"width,omitempty"`     // channel multiplier; 0 means 1
 }
 
 // EMA keeps a moving average of the weights, which is what is exported.
-// Decay 0 is off. With Warmup the decay at step t is min(Decay, (1+t)/(10+t)).
+// Decay 0 is off. With Warmup the decay at step t is min(Decay, (1+t)/(10+t)), as
+// TensorFlow's ExponentialMovingAverage has it with num_updates.
 type EMA struct {
 	Decay  float64 `yaml:"decay"`
 	Warmup bool    `yaml:"warmup,omitempty"`
 }
 
-// Augment is the random resized crop of training images and what follows it.
+// Augment is the random resized crop of training images and what follows it, as
+// pixel.Train does it. Areas are shares of the image's, aspects width by height.
 // Colour strengths are half widths: brightness b scales by 1-b to 1+b.
 type Augment struct {
 	AreaMin       float64 `yaml:"area_min"`
@@ -108,9 +112,9 @@ type Augment struct {
 	Crop          string  `yaml:"crop"` // how a region is drawn: torchvision, tensorflow
 }
 
-// Eval is how an image is made ready for validation and inference: shorter
-// side to Resize (or both, with Square), then the centre Size x Size. Training
-// images have the same Size.
+// Eval is how an image is made ready for validation and inference, as pixel.Eval
+// does it: shorter side to Resize pixels (or both, with Square), then the centre
+// Size x Size. Training images have the same Size.
 type Eval struct {
 	Size          int    `yaml:"size"`
 	Resize        int    `yaml:"resize"`
@@ -118,7 +122,7 @@ type Eval struct {
 	Square        bool   `yaml:"square"`
 }
 
-// Names lists the embedded recipes.
+// Names lists the embedded recipes, ascending.
 func Names() []string {
 	entries, err := fs.ReadDir(recipeFiles, "recipes")
 	if err != nil {
@@ -138,7 +142,7 @@ type Layer struct {
 	YAML []byte
 }
 
-// SetLayer turns "rate.base=0.1" into a layer.
+// SetLayer turns "rate.base=0.1" into a layer. from names it in errors.
 func SetLayer(from, assignment string) (Layer, error) {
 	key, value, ok := strings.Cut(assignment, "=")
 	if !ok || strings.TrimSpace(key) == "" {
@@ -168,7 +172,9 @@ var modelValues = map[string]string{
 }
 
 // Resolve takes the embedded recipe called name, lays the layers over it
-// in order, and checks the outcome. A key no recipe has is an error.
+// in order, and checks the outcome. A key no recipe has is an error. Where a layer
+// asks for another model, what goes by the model (input size, auxiliary heads,
+// normalisation of published weights) is laid below the layers.
 func Resolve(name string, layers ...Layer) (Recipe, error) {
 	base, err := recipeFiles.ReadFile("recipes/" + name + ".yaml")
 	if err != nil {
@@ -250,7 +256,8 @@ func merge(dst, src map[string]any) {
 	}
 }
 
-// Parse reads a whole recipe, as config.yaml holds one, and checks it.
+// Parse reads a whole recipe, as config.yaml holds one, and checks it. Values that
+// earlier versions did not write have their defaults.
 func Parse(text []byte) (Recipe, error) {
 	var r Recipe
 	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {

@@ -19,12 +19,13 @@ import (
 //	cosine       from peak to floor*peak along half a cosine
 //
 // e is the epoch, with its fraction. Exponential and step count e from the
-// start of the run, cosine from the end of the warm-up.
+// start of the run, cosine (Loshchilov and Hutter, arXiv:1608.03983) from the end
+// of the warm-up.
 type Rate struct {
 	Base         float64   `yaml:"base"`
-	BaseBatch    int       `yaml:"base_batch"`
-	Scaling      string    `yaml:"scaling"` // linear, sqrt, none
-	Schedule     string    `yaml:"schedule"`
+	BaseBatch    int       `yaml:"base_batch"` // images; not read without scaling
+	Scaling      string    `yaml:"scaling"`    // linear, sqrt, none
+	Schedule     string    `yaml:"schedule"`   // one of the four
 	WarmupEpochs float64   `yaml:"warmup_epochs,omitempty"`
 	WarmupFrom   float64   `yaml:"warmup_from,omitempty"`
 	Factor       float64   `yaml:"factor,omitempty"`
@@ -74,8 +75,8 @@ func (r Rate) Peak(batch int) float64 {
 	return r.Base
 }
 
-// At is the rate at epoch e (0 at the start, with fraction) of a run of the
-// given length.
+// At is the rate at epoch e (0 at the start, with fraction) of a run of so many
+// epochs in batches of so many images.
 func (r Rate) At(e float64, epochs, batch int) float64 {
 	peak := r.Peak(batch)
 	if e < r.WarmupEpochs {

@@ -32,7 +32,8 @@ type history struct {
 	top1, top1Raw, top1EMA, top5 plotter.XYs
 }
 
-// WriteCurves draws the log's curves: loss, accuracy, learning rate.
+// WriteCurves draws the curves of a log, loss, accuracy and learning rate over
+// epochs, as the PNG path. A log without steps draws nothing.
 func WriteCurves(path, log string) error {
 	h, err := readHistory(log)
 	if err != nil {
@@ -76,6 +77,9 @@ func readHistory(log string) (*history, error) {
 			add(&h.rate, rec.Epoch, rec.LR)
 			add(&h.top1, rec.Epoch, 100*rec.Top1)
 		case "eval":
+			if rec.Raw == nil {
+				return nil // not a line of ours
+			}
 			add(&h.lossRaw, rec.Epoch, float64(rec.Raw.Loss))
 			add(&h.top1Raw, rec.Epoch, 100*rec.Raw.Top1)
 			last := rec.Raw

@@ -28,16 +28,16 @@ type Step struct {
 	Time      time.Time `json:"time"`
 	Step      int64     `json:"step"`  // from 1
 	Epoch     float64   `json:"epoch"` // with fraction, after the step
-	Loss      float64   `json:"loss"`  // main + weighted auxiliary
+	Loss      float64   `json:"loss"`  // main + weighted auxiliary, in nats, as the two others
 	MainLoss  float64   `json:"main_loss"`
 	AuxLoss   float64   `json:"aux_loss"`
-	Top1      float64   `json:"top1"` // of this training batch
+	Top1      float64   `json:"top1"` // of this training batch, a share
 	LR        float64   `json:"lr"`
-	GradNorm  Number    `json:"grad_norm"` // before clipping; null: not finite
+	GradNorm  Number    `json:"grad_norm"` // global L2, before clipping; null: not finite
 	EMADecay  float64   `json:"ema_decay,omitempty"`
-	Images    int64     `json:"images"`       // used so far
-	PerSecond float64   `json:"images_per_s"` // of this step, waiting included
-	WaitMS    float64   `json:"data_wait_ms"`
+	Images    int64     `json:"images"`             // used so far
+	PerSecond float64   `json:"images_per_s"`       // of this step, waiting included
+	WaitMS    float64   `json:"data_wait_ms"`       // for the batch
 	Skipped   int64     `json:"skipped,omitempty"`  // images that could not be read, this epoch
 	Overflow  bool      `json:"overflow,omitempty"` // in fp16: no update, the loss scale was halved
 
@@ -49,12 +49,12 @@ type Step struct {
 // Score is one set of weights on the validation set.
 type Score struct {
 	N    int     `json:"n"`    // images; the name that checkpoints on disk have
-	Top1 float64 `json:"top1"` // fraction
+	Top1 float64 `json:"top1"` // shares of them
 	Top5 float64 `json:"top5"`
 	Loss Number  `json:"loss"` // mean cross-entropy, without smoothing
 }
 
-// Accuracy is what checkpoints are ranked by.
+// Accuracy is what checkpoints are ranked by: top-1, and -1 of a nil Score.
 func (s *Score) Accuracy() float64 {
 	if s == nil {
 		return -1
@@ -67,15 +67,16 @@ func (s *Score) Accuracy() float64 {
 type Evaluation struct {
 	Kind    string    `json:"kind"` // "eval"
 	Time    time.Time `json:"time"`
-	Step    int64     `json:"step"`
+	Step    int64     `json:"step"`  // steps done
 	Epoch   int       `json:"epoch"` // epochs done
 	Raw     Score     `json:"raw"`
-	EMA     *Score    `json:"ema,omitempty"`
+	EMA     *Score    `json:"ema,omitempty"` // nil: no averages are kept
 	Seconds float64   `json:"seconds"`
-	Skipped int64     `json:"skipped,omitempty"`
+	Skipped int64     `json:"skipped,omitempty"` // images that could not be read
 }
 
-// Best is the score of the weights that are exported.
+// Best is the score of the weights that are exported: the averaged ones where
+// there are such.
 func (e Evaluation) Best() *Score {
 	if e.EMA != nil {
 		return e.EMA
@@ -92,7 +93,7 @@ type event struct {
 	MadeFrom map[string]string `json:"made_from,omitempty"`
 }
 
-// Log appends lines to log.ndjson.
+// Log appends lines to log.ndjson. It is for one goroutine at a time.
 type Log struct {
 	f *os.File
 }
@@ -137,9 +138,10 @@ func trim(path string, steps int64, epochs int) error {
 	})
 }
 
-// Record is what of a line, whatever its kind, the readers of the log need.
+// Record is what of a line, whatever its kind, the readers of the log need. What
+// a line does not say is zero, or nil.
 type Record struct {
-	Kind     string   `json:"kind"`
+	Kind     string   `json:"kind"` // step, eval, run or warning
 	Step     int64    `json:"step"`
 	Epoch    float64  `json:"epoch"`
 	Loss     *float64 `json:"loss"`
@@ -149,7 +151,8 @@ type Record struct {
 }
 
 // Each calls f with each whole line of the log and what it says; lines that
-// are not JSON (the torn end of a killed run) are passed over.
+// are not JSON (the torn end of a killed run) are passed over. The line is good
+// during the call; f's error ends it and is returned.
 func Each(path string, f func(line []byte, rec Record) error) error {
 	in, _, err := regular.Open(path)
 	if err != nil {
@@ -173,7 +176,7 @@ func Each(path string, f func(line []byte, rec Record) error) error {
 	return nil
 }
 
-// Write appends v as a line.
+// Write appends v, a Step or an Evaluation, as a line of JSON.
 func (l *Log) Write(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -199,7 +202,8 @@ func (l *Log) Started(step int64, text string, madeFrom map[string]string) error
 // Close closes the file.
 func (l *Log) Close() error { return l.f.Close() }
 
-// Number is a float64 whose JSON form is null where JSON has no such value.
+// Number is a float64 whose JSON form is null where JSON has no such value. null
+// is read as NaN.
 type Number float64
 
 // MarshalJSON gives null for NaN and the infinities.
@@ -208,4 +212,13 @@ func (n Number) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	return json.Marshal(float64(n))
+}
+
+// UnmarshalJSON gives NaN for null.
+func (n *Number) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*n = Number(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(n))
 }

@@ -92,3 +92,38 @@ func TestBest(t *testing.T) {
 		t.Errorf("with averages: %+v", got)
 	}
 }
+
+// TestNumberReadsBack: what JSON has no word for is not read as nought, which a
+// resumed run would keep as its loss and curves would draw.
+func TestNumberReadsBack(t *testing.T) {
+	for _, want := range []Number{0, 1.5, Number(math.NaN()), Number(math.Inf(1))} {
+		text, err := json.Marshal(Score{Loss: want})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Score{Loss: -1}
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		finite := !math.IsNaN(float64(want)) && !math.IsInf(float64(want), 0)
+		if finite && got.Loss != want || !finite && !math.IsNaN(float64(got.Loss)) {
+			t.Errorf("%v is read back from %s as %v", want, text, got.Loss)
+		}
+	}
+}
+
+// TestCurvesOfForeignLines: a line that calls itself a validation and has none is
+// passed over.
+func TestCurvesOfForeignLines(t *testing.T) {
+	log := filepath.Join(t.TempDir(), Name)
+	if err := os.WriteFile(log, []byte(`{"kind":"step","step":1,"epoch":0.5,"loss":2}`+"\n"+`{"kind":"eval","epoch":1}`+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	h, err := readHistory(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.loss) != 1 || len(h.lossRaw) != 0 {
+		t.Errorf("%d steps and %d validations, want 1 and 0", len(h.loss), len(h.lossRaw))
+	}
+}

@@ -16,14 +16,15 @@ import (
 )
 
 // Writer appends scalars to a TensorBoard event file: TFRecords, each an Event
-// message (tensorflow/core/util/event.proto).
+// message (tensorflow/core/util/event.proto). It is for one goroutine at a time,
+// and buffers nothing.
 type Writer struct {
 	f *os.File
 }
 
-// Open starts a new event file in dir for a run that stands at step.
-// TensorBoard takes the steps of a later file over those of earlier ones when
-// told of the restart.
+// Open starts a new event file in dir, which is made if missing, for a run that
+// stands at step. TensorBoard takes the steps of a later file over those of
+// earlier ones when told of the restart, as it is here.
 func Open(dir string, step int64) (*Writer, error) {
 	if err := durable.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("tensorboard: %w", err)
@@ -55,7 +56,7 @@ func (w *Writer) Close() error { return w.f.Close() }
 
 // Scalar is one value under a name; a slash in the name groups the charts.
 type Scalar struct {
-	Tag   string
+	Tag   string  // the name
 	Value float64 // written as float32
 }
 

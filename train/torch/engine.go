@@ -45,9 +45,10 @@ import (
 	"github.com/synshard/synshard/train"
 )
 
-// Engine trains one network on one device. All its work is done on one thread
-// of its own, because OpenMP keeps a team of threads for each thread it is
-// called from.
+// Engine trains one network on one device: a train.Engine and a train.Queue, for
+// one goroutine at a time. All its work is done on one thread of its own, because
+// OpenMP keeps a team of threads for each thread it is called from. Errors are
+// train.ErrOutOfMemory, train.ErrPeerLost, train.ErrNoDevice or libtorch's own.
 type Engine struct {
 	shim   *Shim
 	net    *model.Network
@@ -65,7 +66,8 @@ var (
 	_          = [1]struct{}{}[int(model.Flatten)-C.SS_FLATTEN] // the operations are numbered alike
 )
 
-// New builds an engine for a network. Parameters are zero until SetState.
+// New builds an engine for a network. Parameters are zero until SetState. With a
+// group it waits for the group's other processes.
 func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) {
 	cfg.Accumulate = max(cfg.Accumulate, 1)
 	if cfg.Batch < 1 || cfg.Batch%cfg.Accumulate != 0 {
@@ -118,7 +120,8 @@ func (s *Shim) NewEngine(net *model.Network, cfg train.EngineConfig) (train.Engi
 	return e, nil
 }
 
-// Close frees the engine.
+// Close frees the engine. It gives no error and may be called more than once;
+// nothing else may be called after it.
 func (e *Engine) Close() error {
 	if e.handle != nil {
 		e.on(func() { C.ss_destroy(e.shim.api, e.handle) })
@@ -335,18 +338,19 @@ func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) 
 // Predictions are what a network gives of n images in evaluation.
 type Predictions struct {
 	Probabilities []float32 // [n, classes], of the main head
-	Embedding     []float32 // [n, width]
-	Logits        []float32 // [n, classes]
+	Embedding     []float32 // [n, width], where asked for
+	Logits        []float32 // [n, classes], where asked for
 }
 
 // PredictOptions say what is wanted beside the probabilities, and of which weights.
 type PredictOptions struct {
-	EMA       bool // the averaged weights
+	EMA       bool // the averaged weights, which the engine must keep
 	Logits    bool
 	Embedding bool
 }
 
-// Predict runs the network in evaluation over a batch, whatever its labels.
+// Predict runs the network in evaluation over all rows of a batch, whatever its
+// labels.
 func (e *Engine) Predict(b *loader.Batch, o PredictOptions) (p Predictions, err error) {
 	if err := e.checkBatch(b); err != nil {
 		return p, fmt.Errorf("predict: %w", err)
@@ -373,17 +377,17 @@ func (e *Engine) Predict(b *loader.Batch, o PredictOptions) (p Predictions, err 
 	return p, err
 }
 
-// ForwardOptions say how Forward runs the network.
-type ForwardOptions struct {
+// forwardOptions say how forward runs the network.
+type forwardOptions struct {
 	Training bool   // batch norm by the batch, with dropout
 	Aux      bool   // the auxiliary heads' logits too
 	Seed     uint64 // of dropout
 }
 
-// Forward runs the network over normalised float32 images [rows, 3, input,
+// forward runs the network over normalised float32 images [rows, 3, input,
 // input] and gives the logits of the main head and, if asked for, of the
 // auxiliary ones, [rows, classes] each.
-func (e *Engine) Forward(inputs []float32, rows int, o ForwardOptions) ([][]float32, error) {
+func (e *Engine) forward(inputs []float32, rows int, o forwardOptions) ([][]float32, error) {
 	if len(inputs) != rows*3*e.net.Input*e.net.Input || rows < 1 {
 		return nil, fmt.Errorf("forward: %d values for %d images of %d pixels", len(inputs), rows, e.net.Input)
 	}
@@ -401,8 +405,8 @@ func (e *Engine) Forward(inputs []float32, rows int, o ForwardOptions) ([][]floa
 	return out, err
 }
 
-// Memory gives the device memory in use and the most there was, in bytes; 0 on
-// the CPU.
+// Memory gives the bytes in use and the most there were: of device memory or, on
+// the CPU, of this process's tensors.
 func (e *Engine) Memory() (now, peak int64, err error) {
 	var a, b C.int64_t
 	err = e.call("memory", func(t *C.char, n C.size_t) C.int { return C.ss_memory(e.shim.api, e.handle, &a, &b, t, n) })

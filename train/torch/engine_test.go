@@ -95,13 +95,13 @@ func TestForward(t *testing.T) {
 		cfg := traintest.Config("rmsprop")
 		cfg.ChannelsLast = layout
 		e := engine(t, cfg)
-		out, err := e.Forward(inputs, 4, ForwardOptions{Aux: true})
+		out, err := e.forward(inputs, 4, forwardOptions{Aux: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		near(t, "logits, evaluating", out[0], g.LogitsEval, 1e-4)
 		near(t, "auxiliary logits, evaluating", out[1], g.AuxEval, 1e-4)
-		if out, err = e.Forward(inputs, 4, ForwardOptions{Training: true, Aux: true}); err != nil {
+		if out, err = e.forward(inputs, 4, forwardOptions{Training: true, Aux: true}); err != nil {
 			t.Fatal(err)
 		}
 		near(t, "logits, training", out[0], g.LogitsTrain, 1e-4)
@@ -117,11 +117,11 @@ func settleAndCompare(t *testing.T, cfg train.EngineConfig, inputs []float32, g 
 	cfg.BNMomentum = 0.5
 	e := engine(t, cfg)
 	for range 6 {
-		if _, err := e.Forward(inputs, 4, ForwardOptions{Training: true, Aux: true}); err != nil {
+		if _, err := e.forward(inputs, 4, forwardOptions{Training: true, Aux: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	out, err := e.Forward(inputs, 4, ForwardOptions{})
+	out, err := e.forward(inputs, 4, forwardOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func gradientsNear(t *testing.T, e *Engine, g figures) {
 	}
 	worst, where := 0.0, ""
 	for name, want := range g.Gradients {
-		got, err := e.Gradient(name)
+		got, err := e.gradient(name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -79,7 +79,7 @@ func fullForward(t *testing.T, fresh func(string) *Engine, g figures) {
 	defer e.Close()
 	inputs := normalised(modeltest.Images(4, 299), 299)
 	for _, training := range []bool{false, true} {
-		out, err := e.Forward(inputs, 4, ForwardOptions{Training: training, Aux: true})
+		out, err := e.forward(inputs, 4, forwardOptions{Training: training, Aux: true})
 		if err != nil {
 			t.Fatal(err)
 		}

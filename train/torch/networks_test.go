@@ -40,7 +40,7 @@ func TestNetworks(t *testing.T) {
 			}
 			e := engineOf(t, n, traintest.Config("sgd"))
 			b := &loader.Batch{Images: modeltest.Images(4, n.Input), Labels: []int64{0, 2, 4, 6}, Size: n.Input, N: 4}
-			out, err := e.Forward(normalised(b.Images, n.Input), 4, ForwardOptions{Training: true, Aux: len(n.Aux) > 0})
+			out, err := e.forward(normalised(b.Images, n.Input), 4, forwardOptions{Training: true, Aux: len(n.Aux) > 0})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -67,7 +67,7 @@ func TestNetworks(t *testing.T) {
 			total = math.Sqrt(total)
 			worst, where := 0.0, ""
 			for name, w := range want.Gradients {
-				got, err := e.Gradient(name)
+				got, err := e.gradient(name)
 				if err != nil {
 					t.Fatal(err)
 				}

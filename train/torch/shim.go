@@ -34,15 +34,15 @@ import (
 var ErrUnfit = errors.New("training engine library is missing or unfit")
 
 // Shim is the engine's library, opened. It stays open for the life of the
-// process: libtorch cannot be unloaded.
+// process: libtorch cannot be unloaded. It may be used from many goroutines.
 type Shim struct {
 	path string
 	api  *C.ss_api
 }
 
 // Open opens the shim at path (with a slash in it: dlopen searches for a bare
-// name). The error says what the loader said; libtorch's own libraries are
-// found through the shim's run path.
+// name). The error is ErrUnfit and says what the loader said; libtorch's own
+// libraries are found through the shim's run path.
 func Open(path string) (*Shim, error) {
 	runtime.LockOSThread() // dlerror is a thread's own
 	defer runtime.UnlockOSThread()
@@ -82,8 +82,9 @@ func (s *Shim) compileKernels(capability int) error {
 // wordLength is the most that Meet carries, with the NUL at its end.
 const wordLength = 256
 
-// Meet hands rank 0's word, of less than 256 bytes, to every other process. All
-// must call it; when it returns, all were there.
+// Meet hands rank 0's word, of less than 256 bytes without a NUL, to every other
+// process, whose own is not looked at. All must call it; when it returns, all were
+// there. One that does not come within at.Timeout is train.ErrPeerLost.
 func (s *Shim) Meet(at train.Meeting, word string) (string, error) {
 	var mem arena
 	defer mem.free()
@@ -113,6 +114,7 @@ func (s *Shim) CUDADevices() (int, error) {
 }
 
 // Alloc gives n bytes of memory pinned for copies to a GPU, and what frees it.
+// Without CUDA it is train.ErrNoDevice.
 func (s *Shim) Alloc(n int) ([]byte, func(), error) {
 	var p unsafe.Pointer
 	err := call("allocate pinned memory", func(e *C.char, l C.size_t) C.int { return C.ss_pin_alloc(s.api, C.size_t(n), &p, e, l) })

@@ -141,9 +141,9 @@ func (e *Engine) tensor(what, name string, data []byte, in bool) error {
 	})
 }
 
-// Gradient gives a parameter's gradient as the steps since the last update
+// gradient gives a parameter's gradient as the steps since the last update
 // left it; for tests.
-func (e *Engine) Gradient(name string) ([]float32, error) {
+func (e *Engine) gradient(name string) ([]float32, error) {
 	i := slices.IndexFunc(e.params, func(p model.Param) bool { return p.Name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("gradient: no parameter is named %s", name)

@@ -134,7 +134,7 @@ func gradients(t *testing.T, e *Engine, b *loader.Batch) map[string][]float32 {
 		if p.Kind == model.RunningMean || p.Kind == model.RunningVar {
 			continue
 		}
-		g, err := e.Gradient(p.Name)
+		g, err := e.gradient(p.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

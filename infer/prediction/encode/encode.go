@@ -13,11 +13,12 @@ import (
 
 // Encoder writes records in a format. Only Close makes the output whole.
 type Encoder interface {
-	Write(arrow.Record) error
-	Close() error
+	Write(arrow.Record) error // a record of New's schema, the caller's again afterwards
+	Close() error             // does not close what was written to
 }
 
-// New begins to write in a format to w.
+// New begins to write in a format to w. Lists of no fixed length, and structs, have
+// no place in CSV and are an error there.
 func New(format Format, w io.Writer, schema *arrow.Schema) (Encoder, error) {
 	switch format {
 	case Arrow:

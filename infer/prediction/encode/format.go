@@ -1,11 +1,5 @@
 package encode
 
-import (
-	"fmt"
-	"slices"
-	"strings"
-)
-
 // Format is a form of output.
 type Format string
 
@@ -20,14 +14,6 @@ const (
 
 // Formats are the names of all formats.
 var Formats = []string{string(Arrow), string(Stream), string(Parquet), string(NDJSON), string(CSV)}
-
-// Parse gives the format of a name in Formats.
-func Parse(name string) (Format, error) {
-	if !slices.Contains(Formats, name) {
-		return "", fmt.Errorf("format %q: want one of %s", name, strings.Join(Formats, ", "))
-	}
-	return Format(name), nil
-}
 
 // Text says whether a format is text, which has no room for metadata.
 func (f Format) Text() bool { return f == NDJSON || f == CSV }
