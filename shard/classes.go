@@ -94,7 +94,7 @@ func ReadClasses(dir, sum string) ([]Class, error) {
 
 // ReadExportClasses reads the class list that an export into a directory keeps,
 // so that what is made of the export again has the same; nil where there is
-// none, and of what is no directory.
+// none, and of what is no directory. A list that is damaged is ErrCorrupt.
 func ReadExportClasses(dir string) ([]Class, error) {
 	info, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {

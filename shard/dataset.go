@@ -12,7 +12,7 @@ import (
 
 // Dataset is an open dataset. It may be used from many goroutines.
 type Dataset struct {
-	Dir      string
+	Dir      string // as it was given
 	Manifest Manifest
 
 	classes []Class
@@ -21,7 +21,8 @@ type Dataset struct {
 	files   *fileCache
 }
 
-// Open opens the dataset in a directory.
+// Open opens the dataset in a directory, and reads its manifest and class list.
+// Errors are those of ReadManifest and ReadClasses.
 func Open(dir string) (*Dataset, error) {
 	m, err := ReadManifest(dir)
 	if err != nil {
@@ -42,16 +43,18 @@ func OpenWith(dir string, m Manifest, classes []Class) *Dataset {
 	return &Dataset{Dir: dir, Manifest: m, classes: classes, splits: map[string]*Split{}, files: newFileCache(dir)}
 }
 
-// Close closes the files that are open.
+// Close closes the files that are open. Nothing may be read after it.
 func (d *Dataset) Close() error { return d.files.close() }
 
-// Classes lists the classes in label order.
+// Classes lists the classes in label order. The list is the dataset's and not to
+// be changed.
 func (d *Dataset) Classes() []Class { return d.classes }
 
-// Splits lists the splits.
+// Splits lists the names of the splits, ascending.
 func (d *Dataset) Splits() []string { return slices.Sorted(maps.Keys(d.Manifest.Splits)) }
 
-// Split opens a split: its index is read.
+// Split opens a split: its index is read, once. One that the dataset has not is
+// ErrNoSplit, an index that is not the manifest's ErrCorrupt.
 func (d *Dataset) Split(name string) (*Split, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,7 +78,7 @@ func (d *Dataset) Split(name string) (*Split, error) {
 // path for train, by path for the others. It may be used from many goroutines.
 type Split struct {
 	Name  string
-	Info  SplitInfo
+	Info  SplitInfo // as the manifest has it
 	d     *Dataset
 	index *index
 }

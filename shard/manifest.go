@@ -19,11 +19,11 @@ import (
 // Manifest is dataset.json, written last: a directory without one is not a
 // dataset yet.
 type Manifest struct {
-	FormatVersion  int                  `json:"format_version"`
-	WordNetVersion string               `json:"wordnet_version,omitempty"`
-	ClassesSHA256  string               `json:"classes_sha256"`
-	Splits         map[string]SplitInfo `json:"splits"`
-	Rejected       int64                `json:"rejected"` // images refused; listed in rejected.ndjson
+	FormatVersion  int                  `json:"format_version"`            // as WriteManifest sets it
+	WordNetVersion string               `json:"wordnet_version,omitempty"` // of the classes' words; "": none was used
+	ClassesSHA256  string               `json:"classes_sha256"`            // of classes.arrow, in hex
+	Splits         map[string]SplitInfo `json:"splits"`                    // by name
+	Rejected       int64                `json:"rejected"`                  // images refused; listed in rejected.ndjson
 	// RejectedSHA256 is of rejected.ndjson, in hex; "" where nothing was refused, and
 	// in datasets of before.
 	RejectedSHA256 string `json:"rejected_sha256,omitempty"`
@@ -35,18 +35,18 @@ type Manifest struct {
 	SHA256 string `json:"sha256,omitempty"`
 }
 
-// SplitInfo sums a split up. Bytes are the images'.
+// SplitInfo sums a split up.
 type SplitInfo struct {
-	Rows        int64  `json:"rows"`
-	Bytes       int64  `json:"bytes"`
-	Shards      int    `json:"shards"`
-	IndexSHA256 string `json:"index_sha256"`
+	Rows        int64  `json:"rows"`         // images
+	Bytes       int64  `json:"bytes"`        // of the images
+	Shards      int    `json:"shards"`       // files
+	IndexSHA256 string `json:"index_sha256"` // of its index.arrow, in hex
 	// ShardsSHA256 is of the list of shards, in hex; "" in datasets of before.
 	ShardsSHA256 string `json:"shards_sha256,omitempty"`
 	Source       string `json:"source,omitempty"` // what it was made from
 }
 
-// WriteManifest makes the directory a dataset.
+// WriteManifest makes the directory a dataset: dataset.json is whole or absent.
 func WriteManifest(dir string, m Manifest) error {
 	m.FormatVersion, m.SHA256 = FormatVersion, noSum
 	var b bytes.Buffer
@@ -87,7 +87,8 @@ func checkSum(text []byte, sum string) error {
 	return nil
 }
 
-// ReadManifest reads dataset.json of a directory; ErrNotDataset without one.
+// ReadManifest reads dataset.json of a directory. Without one it is ErrNotDataset,
+// one that is damaged ErrCorrupt, and one of a newer format ErrVersion.
 func ReadManifest(dir string) (Manifest, error) {
 	var m Manifest
 	path := filepath.Join(dir, ManifestName)

@@ -1,7 +1,7 @@
 // Package shard is a dataset on disk: Arrow IPC files that hold the images,
 // an index with a row for each, a list of classes and a manifest. FORMAT.md
 // beside this file is the format; this package writes it, opens it, selects
-// from it, reads single images and checks it.
+// from it and reads single images. Package check looks whether all of it is whole.
 //
 // An image is read with one positioned read and checked against its CRC-32C;
 // Arrow's own reader is never used, because a flipped byte can end it. Files
@@ -69,7 +69,7 @@ type Class struct {
 	Synset       string   // "n01440764", or a name, escaped as a Row's, where classes are no synsets
 	ILSVRC2012ID int32    // the devkit's number, 1 to 1000; 0 = none
 	Words        []string // lemmas of the synset
-	Gloss        string
+	Gloss        string   // WordNet's; "" where it is not known
 	Path         []string // synsets from the root of WordNet to this one
 }
 
@@ -77,20 +77,20 @@ type Class struct {
 // original, as the annotations have it.
 type Object struct {
 	Synset                 string
-	XMin, YMin, XMax, YMax int32
+	XMin, YMin, XMax, YMax int32 // pixels from the left and from the top
 }
 
 // Row is what is known of an image. Its text is UTF-8: a name of other bytes
 // is escaped, see FORMAT.md and internal/utf8name.
 type Row struct {
-	Path          string // name in the source, escaped, such as "n01440764_10026.JPEG"
-	Label         int64  // class, -1 = none
-	Synset        string // "" = none
-	ILSVRC2012ID  int32  // 0 = none
-	Width, Height int32  // pixels
-	Format, Mode  string // found in the bytes: "JPEG", "PNG"; "RGB", "L", "CMYK"
-	SHA256        [32]byte
-	Objects       []Object
+	Path          string   // name in the source, escaped, such as "n01440764_10026.JPEG"
+	Label         int64    // class, -1 = none
+	Synset        string   // "" = none
+	ILSVRC2012ID  int32    // 0 = none
+	Width, Height int32    // pixels
+	Format, Mode  string   // found in the bytes: "JPEG", "PNG"; "RGB", "L", "CMYK"
+	SHA256        [32]byte // of the bytes
+	Objects       []Object // boxes marked in it; nil: none
 
 	File   string // shard, relative to the dataset's directory, with slashes
 	Offset int64  // of the image's first byte in File
@@ -122,18 +122,18 @@ func (r *Row) CheckText() error {
 // Image is an image to be stored.
 type Image struct {
 	Row
-	Bytes []byte
+	Bytes []byte // as they came: JPEG, PNG, ...
 }
 
 // FileMeta is what a shard says of itself in its schema's metadata.
 type FileMeta struct {
 	Split  string
 	Synset string // the synset of every row; "" where rows differ
-	Words  string
+	Words  string // of that synset, with commas between
 	// ClassNames are the names of labels 0, 1, ... for Hugging Face's
 	// ClassLabel; empty where images have no labels.
 	ClassNames []string
-	Extra      map[string]string
+	Extra      map[string]string // more, by keys that are not the format's
 }
 
 // ShardName gives the name of a shard relative to the dataset's directory, with

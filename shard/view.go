@@ -17,8 +17,8 @@ import (
 // class.
 type Selection struct {
 	Synsets        []string // none: all
-	Exclude        []string
-	LimitPerSynset int // the first so many in index order; 0: no limit
+	Exclude        []string // taken out of them, whatever the order
+	LimitPerSynset int      // the first so many in index order; 0: no limit
 	// Job, from 0, of Jobs: a run of the rows that are left, equal in size to the
 	// others within one row. Jobs 0 is everything.
 	Job, Jobs int
@@ -36,7 +36,8 @@ type View struct {
 // Select gives the rows of a selection, in index order. Where Synsets or
 // Exclude narrow it, the classes are those of the dataset that remain, and
 // labels are places among them; else both are the dataset's. g may be nil
-// where no synset is named that may have others below it.
+// where no synset is named that may have others below it. A name that selects no
+// class, and an empty choice of classes, are errors; one without images is not.
 func (s *Split) Select(sel Selection, g *wordnet.Graph) (*View, error) {
 	switch {
 	case sel.Jobs < 0 || sel.Jobs == 0 && sel.Job != 0 || sel.Jobs > 0 && (sel.Job < 0 || sel.Job >= sel.Jobs):
@@ -200,7 +201,8 @@ func (v *View) Synset(i int) string {
 // Length is the number of the image's bytes.
 func (v *View) Length(i int) int64 { return v.split.index.length(int(v.rows[i])) }
 
-// Classes lists the synsets that labels stand for, in the order of the labels.
+// Classes lists the synsets that labels stand for, in the order of the labels. The
+// list is the view's and not to be changed.
 func (v *View) Classes() []string { return v.classes }
 
 // ClassList gives Classes with what the dataset says of them, labels being

@@ -29,7 +29,8 @@ var ErrUnknown = errors.New("neither a tar, a zip, Parquet, Arrow, a list of pat
 // tell: a folder, a tar (also compressed by gzip, bzip2, xz or zstd), a zip,
 // Parquet, an Arrow file or stream, a list of paths with labels (CSV, TSV,
 // JSONL); an image by its name; "-" is Options.Stdin. Archives and files of
-// columns in a folder are opened too, as containers of their own.
+// columns in a folder are opened too, as containers of their own. A file that is
+// none of these is ErrUnknown, a damaged one ErrCorrupt. Close must be called.
 func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
 	return open(ctx, "", paths, o)
 }
@@ -342,8 +343,8 @@ func (o *opened) label() {
 }
 
 // OpenPaths opens the images whose paths r lists, a line each, or each ended by
-// a zero byte. Paths are relative to the working directory, the order is the
-// list's, and nothing is dropped but empty lines.
+// a zero byte with zero set. Paths are relative to the working directory, the
+// order is the list's, and nothing is dropped but empty lines.
 func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, error) {
 	paths, err := list.ReadPaths(ctx, r, zero)
 	if err != nil {

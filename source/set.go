@@ -37,8 +37,8 @@ type walker interface {
 	Walk(ctx context.Context, f func(Entry, io.Reader) error) error
 }
 
-// Infos describes the containers, in the order of the paths given. The caller
-// must not change it.
+// Infos describes the containers, in the order of the paths given, those found in
+// a folder behind it. The caller must not change it.
 func (s *Set) Infos() []Info { return s.infos }
 
 // Entries lists what is in the containers that are not Sequential: by
@@ -47,7 +47,8 @@ func (s *Set) Infos() []Info { return s.infos }
 func (s *Set) Entries() []Entry { return s.entries }
 
 // Read gives an entry's bytes, in buf where they fit. An image that cannot be
-// had is ErrUnreadable; damage to its container is ErrCorrupt.
+// had is ErrUnreadable; damage to its container is ErrCorrupt. Entries of a
+// Sequential container, and Archives, cannot be read so: see Each and Walk.
 func (s *Set) Read(e Entry, buf []byte) ([]byte, error) {
 	c, err := s.of(&e)
 	if err != nil {
@@ -121,7 +122,7 @@ func (s *Set) Walk(ctx context.Context, container int, f func(Entry, io.Reader) 
 }
 
 // Unchanged wants the files of archives, lists and columns to be what they were
-// when they were opened.
+// when they were opened, by size, time and inode; else the error names the file.
 func (s *Set) Unchanged() error {
 	for _, c := range s.containers {
 		if err := c.Unchanged(); err != nil {

@@ -17,12 +17,11 @@ import (
 // What containers are made of is package entry's, so that each reader can be a
 // package of its own; here are its names for those who read.
 type (
-	Entry     = entry.Entry
-	Label     = entry.Label
-	LabelKind = entry.LabelKind
-	Column    = entry.Column
-	Skip      = entry.Skip
-	Table     = list.Table
+	Entry  = entry.Entry
+	Label  = entry.Label
+	Column = entry.Column
+	Skip   = entry.Skip
+	Table  = list.Table
 )
 
 // See package entry.
@@ -96,7 +95,8 @@ type Info struct {
 	// which follow the folder's. Of a path that the caller gave, Given is Path
 	// and Within is "".
 	Given, Within string
-	Kind          Kind
+	// Kind is what its bytes say it is.
+	Kind Kind
 	// Sequential marks what can only be read front to back, a compressed tar or
 	// a pipe: its entries are not listed. See Set.Walk.
 	Sequential bool
@@ -121,7 +121,8 @@ type Info struct {
 
 // Options say how containers are opened.
 type Options struct {
-	// Stdin is what the path "-" is: an archive, read front to back.
+	// Stdin is what the path "-" is: a tar, also compressed, read front to back;
+	// nil: there is none.
 	Stdin io.Reader
 	// Deep lists the members of tars within tars; otherwise such a tar is one
 	// entry, with Archive set.

@@ -11,14 +11,14 @@ import (
 // Copy is one of several images with the same bytes.
 type Copy struct {
 	Split  string `json:"split"`
-	Path   string `json:"path"`
-	Label  int64  `json:"label"` // -1 = none
-	Synset string `json:"synset,omitempty"`
+	Path   string `json:"path"`             // as shard.Row.Path
+	Label  int64  `json:"label"`            // -1: none
+	Synset string `json:"synset,omitempty"` // "": none
 }
 
 // Duplicates is a set of images with the same bytes.
 type Duplicates struct {
-	SHA256 string `json:"sha256"`
+	SHA256 string `json:"sha256"` // in hex
 	// LabelsDiffer says that not all have the same label; images without one
 	// do not count. SplitsDiffer says that they lie in several splits.
 	LabelsDiffer bool   `json:"labels_differ"`

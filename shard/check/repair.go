@@ -22,7 +22,7 @@ import (
 
 // RepairOptions say how a dataset is repaired.
 type RepairOptions struct {
-	Workers int            // 0: one a CPU
+	Workers int            // shards read at a time; 0: one a CPU
 	WordNet *wordnet.Graph // for words and paths of a lost class list; may be nil
 	// AcceptLoss makes a dataset of what is left where something is lost.
 	AcceptLoss bool
@@ -49,7 +49,8 @@ var ErrUnfinished = errors.New("an ingest into it has not finished: the same `sy
 // changed: if any of them is damaged, or there is less than manifest, lists,
 // indexes and class list say, nothing is written. A manifest that was lost, or loss
 // that was accepted, loses what the ingest noted in it, so that a later ingest into
-// the directory does not take it for whole.
+// the directory does not take it for whole. Another process at the dataset is
+// durable.ErrLocked, a directory without shards shard.ErrNotDataset.
 func Repair(ctx context.Context, dir string, o RepairOptions) (out Repaired, err error) {
 	lock, err := durable.TryLock(filepath.Join(dir, shard.LockName))
 	if err != nil {

@@ -26,12 +26,11 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// Problem is something wrong with a dataset. Image is empty where a whole file
-// is meant.
+// Problem is something wrong with a dataset.
 type Problem struct {
-	File  string `json:"file"`
-	Image string `json:"image,omitempty"`
-	What  string `json:"what"`
+	File  string `json:"file"`            // relative to the dataset's directory, with slashes
+	Image string `json:"image,omitempty"` // path of the image; "": the whole file is meant
+	What  string `json:"what"`            // for people
 }
 
 func (p Problem) String() string {
@@ -43,7 +42,8 @@ func (p Problem) String() string {
 
 // VerifyOptions say how thoroughly, by how many workers, and whom to tell.
 type VerifyOptions struct {
-	// Fast looks at sizes, footers and counts, and reads no image.
+	// Fast holds class list and indexes to the manifest, looks at the shards' heads
+	// and footers and counts their rows, and reads no image.
 	Fast    bool
 	Workers int // 0: one a CPU
 	// OnBytes is told the bytes of images that were read, from many
@@ -99,7 +99,8 @@ func (p *problems) has(file string) bool {
 // indexes and lists to the manifest, every shard to its list and to the rows
 // that lie in it, every image to its CRC-32C and SHA-256, what was refused to its
 // list; and looks for what else lies there. What is wrong comes as problems, in
-// order of file and image; an error means that the dataset could not be looked at.
+// order of file and image; an error means that the dataset could not be looked at:
+// it is none (shard.ErrNotDataset), newer (shard.ErrVersion), or could not be read.
 func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error) {
 	m, err := shard.CheckManifest(dir)
 	if errors.Is(err, shard.ErrCorrupt) {

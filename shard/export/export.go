@@ -21,8 +21,8 @@ var Forms = []string{"folder", "webdataset", "hf", "tar"}
 // Split is what is exported of a split, and the name it has there. The views of
 // an export have the same classes.
 type Split struct {
-	Name string
-	View *shard.View
+	Name string      // of the directory or the files that it becomes
+	View *shard.View // its images, in this order
 }
 
 // Options say what an export makes.

@@ -16,9 +16,9 @@ var LabelColumns = []string{
 	"classname", "labelname", "categoryname", "classid", "labelid", "categoryid", "classindex", "classidx", "labelindex", "labelidx", "finelabel", "coarselabel", "y",
 }
 
-// SplitColumns are what columns are called that say the split of each row, by a word
+// splitColumns are what columns are called that say the split of each row, by a word
 // for it.
-var SplitColumns = []string{"split", "datasplit", "subset", "partition", "dataset", "set"}
+var splitColumns = []string{"split", "datasplit", "subset", "partition", "dataset", "set"}
 
 // boolSplits are columns that say of each row whether it is of one split.
 var boolSplits = map[string]string{
@@ -27,13 +27,14 @@ var boolSplits = map[string]string{
 }
 
 // MaySplit says whether a column of this name may say the split of each row.
-func MaySplit(name string) bool { return Rank(name, SplitColumns) >= 0 || BoolSplit(name) != "" }
+func MaySplit(name string) bool { return Rank(name, splitColumns) >= 0 || BoolSplit(name) != "" }
 
 // BoolSplit is the split that a column's true rows are of: is_valid, is_test; "" of
 // others.
 func BoolSplit(name string) string { return boolSplits[ColumnName(name)] }
 
-// CutSplits parts columns that may say the split from those that may say the class.
+// CutSplits parts columns that may say the split from those that may say the class,
+// each in their order.
 func CutSplits(all []Column) (classes, splits []Column) {
 	for _, c := range all {
 		if MaySplit(c.Name) {
@@ -73,6 +74,8 @@ type ColumnOf struct {
 	place map[Label]int32
 }
 
+// NewColumn begins a column of a name. classNames are those of its numbers; nil:
+// it has none.
 func NewColumn(name string, classNames []string) *ColumnOf {
 	return &ColumnOf{Column: Column{Name: name, ClassNames: classNames}, place: map[Label]int32{}}
 }

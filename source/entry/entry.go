@@ -94,8 +94,8 @@ func (l Label) String() string {
 
 // Column is a column that may say the class of each row.
 type Column struct {
-	Name       string
-	ClassNames []string // as Info.ClassNames, of this column
+	Name       string   // as it stands there
+	ClassNames []string // names of its numbers, in order; nil: the container has none
 	Values     []Label  // the values that occur, in the order of their first rows
 	Rows       []int32  // of each entry of the container, in order: its place in Values
 }
@@ -103,7 +103,7 @@ type Column struct {
 // Skip is something that a container leaves out by itself: junk, a dead link, a
 // link out of the tree, a loop, a device, a member that cannot be read.
 type Skip struct {
-	Container int32
+	Container int32  // as Entry.Container
 	Name      string // as Entry.Name; "", or an archive's with a slash, of the archive as a whole
 	Reason    string // lower case, without a full stop
 	Image     bool   // its name is an image's, and it is not junk: an image may be lost

@@ -12,16 +12,17 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 )
 
-// File is a container's file, which is read in place.
+// File is a container's file, which is read in place, from many goroutines.
 type File interface {
 	io.ReaderAt
-	Path() string
-	Size() int64
+	Path() string // by which errors name it
+	Size() int64  // bytes
 	// Unchanged wants the path to lead to the file it led to, as it was.
 	Unchanged() error
 }
 
-// ReadImage reads a file of its own. Whatever is wrong with it is its own.
+// ReadImage reads a file that holds one image, into buf where it fits. Whatever is
+// wrong is that image's own: ErrUnreadable.
 func ReadImage(path string, buf []byte) ([]byte, error) {
 	f, info, err := regular.Open(path)
 	if err != nil {
@@ -60,7 +61,7 @@ func Unexpected(err error) error {
 // Reader reads the entries of a container.
 type Reader interface {
 	// Read gives an entry's bytes, in buf where they fit. Errors name the entry
-	// and the container.
+	// and the container, and are ErrUnreadable where they are the entry's own.
 	Read(e *Entry, buf []byte) ([]byte, error)
 }
 
@@ -77,7 +78,7 @@ func Give(c Reader, e *Entry, buf *[]byte, f Visit) error {
 	return err
 }
 
-// EachRead reads one entry after the other.
+// EachRead reads one entry after the other for f, whose error ends it.
 func EachRead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
 	var buf []byte
 	for i := range entries {
@@ -91,7 +92,8 @@ func EachRead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
 	return nil
 }
 
-// SortByName puts entries in order of their names, which must differ.
+// SortByName puts entries in order of their names' bytes. Two of one name are the
+// error Twice; from is the container's path.
 func SortByName(from string, list []Entry) error {
 	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
 	for i := 1; i < len(list); i++ {
@@ -111,7 +113,7 @@ func Twice(from, name string) error {
 	return fmt.Errorf("%s%s is there twice", from, name)
 }
 
-// UnixNano is a time as an Entry has it.
+// UnixNano is a time as an Entry has it: in Unix nanoseconds, 0 where it is none.
 func UnixNano(t time.Time) int64 {
 	if s := t.Unix(); s <= 0 || s > 1<<33 { // no time, or beyond what nanoseconds can say
 		return 0

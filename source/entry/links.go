@@ -21,7 +21,7 @@ var maxLinked = 1 << 22
 // from the root of the archive.
 type Link struct {
 	Entry
-	To string
+	To string // a clean name
 }
 
 // LinkTarget gives what a link in the directory from leads to, from the root of
@@ -50,8 +50,8 @@ type linkTree struct {
 
 // Follow gives the entries that links lead to, under the links' names: for a
 // link to a file that file, for a link to a directory all that is in it. Links
-// to nothing and loops are told. files and links are put in order of their
-// names.
+// to nothing and loops are told to skip. files and links are put in order of their
+// names. Links that multiply without measure are ErrCorrupt.
 func Follow(files []Entry, links []Link, skip SkipFunc) ([]Entry, error) {
 	t := &linkTree{files: files, links: links, target: make(map[string]string, len(links)), skip: skip}
 	slices.SortFunc(files, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })

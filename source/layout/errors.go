@@ -15,12 +15,13 @@ var ErrNoImages = errors.New("no images")
 
 // Ambiguity says that names can be read in several ways.
 type Ambiguity struct {
-	Path     string // of the input
-	What     string // what is in doubt
-	Readings []Reading
+	Path     string    // of the input
+	What     string    // what is in doubt
+	Readings []Reading // two or more
 }
 
-// Reading is one way to read the names, and the flag that chooses it.
+// Reading is one way to read the names, and the flag that chooses it, or what else
+// settles it.
 type Reading struct {
 	Meaning string `json:"meaning"`
 	Flag    string `json:"flag"`
@@ -40,7 +41,7 @@ func (a *Ambiguity) Error() string {
 // usage, and not a fault of the inputs.
 type NoEffect struct {
 	Option string // the flag: "--split"
-	Reason string
+	Reason string // why these inputs make nothing of it
 }
 
 func (e *NoEffect) Error() string { return fmt.Sprintf("%s has no effect: %s", e.Option, e.Reason) }

@@ -37,7 +37,7 @@ import (
 
 // Input is a container: what is known of it, and what is in it.
 type Input struct {
-	Info source.Info
+	Info source.Info // as source.Set.Infos has it
 	// Entries are what the container lists, those of a Sequential one where its
 	// names were read before (by Set.Walk); else none, and Plan.Place tells what its entries
 	// are, one by one.
@@ -58,7 +58,7 @@ type Options struct {
 	// alone, so that more images move none, and how they are packed does not matter. Each
 	// class gives the fraction in expectation: one of few images may give none, or
 	// all, which Plan.Notes tell.
-	ValFraction float64
+	ValFraction float64 // 0 up to 1; 0: none
 	Seed        uint64
 	// Classes closes the list of classes and gives their order; nil: as found.
 	Classes *classlist.List
@@ -109,7 +109,7 @@ type Plan struct {
 
 // Split is the images of a split, in the order of inputs and entries.
 type Split struct {
-	Name   string  `json:"split"`
+	Name   string  `json:"split"` // train, val or test
 	Images []Image `json:"-"`
 	// Unlabelled is how many of them have no class.
 	Unlabelled int `json:"unlabelled"`
@@ -131,8 +131,8 @@ type Image struct {
 
 // Skipped is a kind of files that are left out.
 type Skipped struct {
-	Reason string   `json:"reason"`
-	Count  int      `json:"count"`
+	Reason string   `json:"reason"` // for people
+	Count  int      `json:"count"`  // of files
 	Images bool     `json:"images"` // they are images
 	Names  []string `json:"names"`  // the first few, by name
 }
