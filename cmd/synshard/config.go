@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,10 +9,10 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/internal/yamldoc"
 )
 
 // A user's defaults: a YAML file with a section for each verb, the flags of all
@@ -43,7 +42,7 @@ func flagsFromConfig(cmd *cobra.Command) error {
 		}
 		path = filepath.Join(dir, "synshard", "config.yaml")
 	}
-	text, err := readConfig(path)
+	text, err := regular.ReadFile(path, 1<<20)
 	if errors.Is(err, fs.ErrNotExist) && !named {
 		return nil
 	}
@@ -51,8 +50,8 @@ func flagsFromConfig(cmd *cobra.Command) error {
 		return err
 	}
 	var values map[string]any
-	if err := yaml.Unmarshal(text, &values); err != nil {
-		return usagef("%s: %w", path, errors.New(yaml.FormatError(err, false, false)))
+	if err := yamldoc.Decode(text, &values, false); err != nil {
+		return usagef("%s: %w", path, err)
 	}
 	if err := checkConfig(cmd.Root(), values, ""); err != nil {
 		return usagef("%s: %w", path, err)
@@ -72,15 +71,6 @@ func flagsFromConfig(cmd *cobra.Command) error {
 		}
 	}
 	return nil
-}
-
-// readConfig reads the file, which is a small one.
-func readConfig(path string) ([]byte, error) {
-	text, err := regular.ReadFile(path, 1<<20)
-	if err == nil && bytes.Count(text, []byte("["))+bytes.Count(text, []byte("{")) > 1000 {
-		return nil, usagef("%s: more brackets than settings have", path) // the reader of YAML has no bound of its own
-	}
-	return text, err
 }
 
 // checkConfig finds keys that are neither a verb nor a flag of this one. At the

@@ -34,7 +34,7 @@ func TestConfigFile(t *testing.T) {
 		{"model: {describe: {class-count: many}}", "", []string{"model", "describe", "alexnet"}, 2, `mine.yaml: class-count: "many": want a whole number`},
 		{"model: {list: {help: true}}", "", []string{"model", "list"}, 2, "model.list.help is no flag"},
 		{"json: [", "", []string{"model", "list"}, 2, "mine.yaml: "},
-		{strings.Repeat("[", 100000), "", []string{"model", "list"}, 2, "mine.yaml: more brackets"},
+		{strings.Repeat("[", 100000), "", []string{"model", "list"}, 2, "mine.yaml: 100000 words and marks"},
 	} {
 		check(t, os.WriteFile(path, []byte(c.text), 0o666))
 		t.Setenv("SYNSHARD_JSON", c.env)

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -41,7 +42,11 @@ func unsupportedf(format string, args ...any) error {
 // goroutine cannot be caught.
 func guard(f func() error) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		switch p := recover().(type) {
+		case nil:
+		case runtime.Error: // it tells of the library's code alone
+			err = corruptf("its lengths and what is there do not fit")
+		default:
 			err = corruptf("%v", p)
 		}
 	}()

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"runtime"
 
 	"github.com/apache/arrow-go/v18/arrow/float16"
 	arrow "github.com/apache/arrow-go/v18/parquet"
@@ -71,6 +72,9 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 		props := arrow.NewReaderProperties(nil)
 		props.BufferedStreamEnabled = true
 		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = min(MaxPage, size), min(MaxPage, 1000*size+1<<24)
+		if err := checkSchema(r, size); err != nil {
+			return err
+		}
 		if f.r, err = file.NewParquetReader(io.NewSectionReader(r, 0, size), file.WithReadProps(props)); err != nil {
 			return err
 		}
@@ -369,6 +373,15 @@ func detach[T any](row []T) []T {
 	return row
 }
 
+// said is what a panic of the reader tells of a file: one of Go's run time tells
+// of the reader's code alone.
+func said(p any) string {
+	if _, ok := p.(runtime.Error); ok {
+		return "its lengths and what is there do not fit"
+	}
+	return fmt.Sprint(p)
+}
+
 // guard makes errors and panics of the reader ErrCorrupt, but for panics while
 // calling is true.
 func guard(f func() error, calling *bool) (err error) {
@@ -377,7 +390,7 @@ func guard(f func() error, calling *bool) (err error) {
 			return
 		}
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %v", ErrCorrupt, p)
+			err = fmt.Errorf("%w: %s", ErrCorrupt, said(p))
 		}
 	}()
 	if err = f(); err != nil && !errors.Is(err, ErrKind) {

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -305,4 +306,37 @@ func FuzzOpen(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestDeepSchema reads a schema of groups in each other, which would take the
+// stack of the reader below to its end.
+func TestDeepSchema(t *testing.T) {
+	for _, c := range []struct {
+		depth int
+		ok    bool
+	}{{0, true}, {maxDepth - 1, true}, {maxDepth, false}, {5_000_000, false}} {
+		f, err := open(nested(c.depth))
+		switch {
+		case c.ok && (err != nil || len(f.Columns()) != 1 || len(f.Columns()[0].Path) != c.depth+1):
+			t.Errorf("%d groups: %v", c.depth, err)
+		case !c.ok && !errors.Is(err, ErrCorrupt):
+			t.Errorf("%d groups: %v", c.depth, err)
+		}
+	}
+}
+
+// nested is a file without rows whose one column lies in so many groups.
+func nested(depth int) []byte {
+	var b []byte
+	count := binary.AppendUvarint(nil, uint64(depth+2))
+	b = append(b, "PAR1"...)
+	b = append(b, 0x15, 2, 0x19, 0xfc) // version 1; a list of structs
+	b = append(b, count...)
+	for range depth + 1 {
+		b = append(b, 0x35, 2, 0x18, 1, 'g', 0x15, 2, 0) // optional, its name, one child
+	}
+	b = append(b, 0x15, 12, 0x25, 2, 0x18, 1, 'x', 0) // bytes, optional, its name
+	b = append(b, 0x16, 0, 0x19, 0x0c, 0)             // no rows, no groups
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(b)-4))
+	return append(b, "PAR1"...)
 }

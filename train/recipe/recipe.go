@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/synshard/synshard/internal/yamldoc"
 	"github.com/synshard/synshard/model/weights"
 )
 
@@ -211,12 +212,12 @@ func Resolve(name string, layers ...Layer) (Recipe, error) {
 // lay puts a layer over what is there.
 func lay(over map[string]any, l Layer) error {
 	var probe Recipe // names unknown keys and wrong types with their line
-	if err := yaml.UnmarshalWithOptions(l.YAML, &probe, yaml.Strict()); err != nil {
-		return layerError(l, err)
+	if err := yamldoc.Decode(l.YAML, &probe, true); err != nil {
+		return fmt.Errorf("%s: %w", l.From, err)
 	}
 	m := map[string]any{}
-	if err := yaml.Unmarshal(l.YAML, &m); err != nil {
-		return layerError(l, err)
+	if err := yamldoc.Decode(l.YAML, &m, false); err != nil {
+		return fmt.Errorf("%s: %w", l.From, err)
 	}
 	merge(over, m)
 	return nil
@@ -230,18 +231,11 @@ func chosenModel(layers []Layer) string {
 		var one struct {
 			Model string `yaml:"model"`
 		}
-		if yaml.Unmarshal(l.YAML, &one) == nil && one.Model != "" {
+		if yamldoc.Decode(l.YAML, &one, false) == nil && one.Model != "" {
 			chosen = one.Model
 		}
 	}
 	return chosen
-}
-
-// layerError keeps the first line of the reader's message, which holds the
-// place and the reason; what follows is a drawing of the source.
-func layerError(l Layer, err error) error {
-	text, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
-	return fmt.Errorf("%s: %s", l.From, text)
 }
 
 func merge(dst, src map[string]any) {
@@ -260,8 +254,8 @@ func merge(dst, src map[string]any) {
 // earlier versions did not write have their defaults.
 func Parse(text []byte) (Recipe, error) {
 	var r Recipe
-	if err := yaml.UnmarshalWithOptions(text, &r, yaml.Strict()); err != nil {
-		return Recipe{}, layerError(Layer{From: "parse"}, err)
+	if err := yamldoc.Decode(text, &r, true); err != nil {
+		return Recipe{}, fmt.Errorf("parse: %w", err)
 	}
 	if r.Accumulate == 0 {
 		r.Accumulate = 1

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/synshard/synshard/internal/yamldoc"
 )
 
 // Card is what Hugging Face's dataset card, a README.md, says of the files of splits.
@@ -37,7 +37,7 @@ func ParseCard(b []byte) (*Card, error) {
 	var v struct {
 		Configs []config `yaml:"configs"`
 	}
-	if err := yaml.Unmarshal([]byte(front), &v); err != nil {
+	if err := yamldoc.Decode([]byte(section(front, "configs")), &v, false); err != nil {
 		return nil, fmt.Errorf("its front matter: %w", err)
 	}
 	if len(v.Configs) == 0 {
@@ -58,7 +58,31 @@ func ParseCard(b []byte) (*Card, error) {
 	if len(files) == 0 {
 		return nil, nil
 	}
+	for _, f := range files {
+		if strings.Count(f.path, "**") > 3 { // each more multiplies the ways to match
+			return nil, fmt.Errorf("its pattern %q: more than three **", f.path)
+		}
+	}
 	return &Card{files}, nil
+}
+
+// section is one key of a map's text with what stands below it: a card has all
+// names of classes beside it, which are no concern here.
+func section(text, key string) string {
+	var out strings.Builder
+	in := false
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) != "" && !strings.ContainsAny(line[:1], " \t#-]}") {
+			in = strings.HasPrefix(line, key+":")
+		}
+		if in {
+			out.WriteString(line)
+		}
+	}
+	if out.Len() == 0 && strings.Contains(text, key) { // written in another way
+		return text
+	}
+	return out.String()
 }
 
 // patterns reads data_files: a pattern, a list of them, or a list of splits and their

@@ -3,6 +3,7 @@ package labelfile
 import (
 	"bytes"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -48,6 +49,7 @@ func TestCard(t *testing.T) {
 		"splits":       {"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train-*\n  - split: test\n    path:\n    - a.parquet\n    - b/**/c.parquet\n---\n# x", map[string]string{"data/train-0.parquet": "train", "a.parquet": "test", "b/1/2/c.parquet": "test", "b/c.parquet": "test", "x.parquet": "?"}},
 		"one pattern":  {"---\nconfigs:\n- config_name: x\n  data_files: '*.parquet'\n---\n", map[string]string{"a.parquet": "train", "a/b.parquet": "?"}},
 		"the default":  {"---\r\nconfigs:\r\n- config_name: small\r\n  data_files: s/*\r\n- config_name: large\r\n  default: true\r\n  data_files: l/*\r\n---\r\n", map[string]string{"l/a": "train", "s/a": "?"}},
+		"many names":   {"---\ndataset_info:\n  names:\n" + strings.Repeat("    - x\n", 30_000) + "configs:\n- data_files: a\nsize: 1\n---\n", map[string]string{"a": "train"}},
 		"no configs":   {"---\nlicense: mit\n---\n", map[string]string{"a": ""}},
 		"no card":      {"# A data set\n", map[string]string{"a": ""}},
 		"never closed": {"---\nconfigs:\n", map[string]string{"a": ""}},
@@ -69,6 +71,7 @@ func TestCard(t *testing.T) {
 	}
 	for name, text := range map[string]string{
 		"two configs": "---\nconfigs:\n- config_name: a\n  data_files: a\n- config_name: b\n  data_files: b\n---\n",
+		"many **":     "---\nconfigs:\n- data_files: '**/a/**/a/**/a/**/a'\n---\n",
 		"not YAML":    "---\nconfigs: [\n---\n",
 	} {
 		if card, err := ParseCard([]byte(text)); err == nil {
