@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 )
 
 // SpecKey is the metadata key under which a Spec travels, in safetensors and
@@ -24,14 +25,21 @@ type Spec struct {
 	Classes       []string   `json:"classes"`         // synsets, or names, in label order
 }
 
-// maxWidth bounds a network's width.
-const maxWidth = 16.0
+// Bounds of a Spec, beyond which memory would decide.
+const (
+	MaxSize    = 4096    // pixels of a network's input
+	MaxResize  = 1 << 14 // pixels of the shorter side before it
+	MaxClasses = 1 << 20
+	maxWidth   = 16.0
+)
 
 // Check says what is wrong with a Spec, if anything.
 func (s Spec) Check() error {
 	switch {
-	case s.InputSize < 1 || s.InputSize > 1<<14 || s.Resize < s.InputSize && !s.Square:
-		return fmt.Errorf("spec: input size %d, resize %d", s.InputSize, s.Resize)
+	case s.InputSize < 1 || s.InputSize > MaxSize:
+		return fmt.Errorf("spec: input size %d: want 1 to %d", s.InputSize, MaxSize)
+	case s.Resize < s.InputSize && !s.Square || s.Resize < 0 || s.Resize > MaxResize:
+		return fmt.Errorf("spec: resize %d: want the input size, %d, or more, up to %d", s.Resize, s.InputSize, MaxResize)
 	case s.Interpolation != "bilinear" && s.Interpolation != "bicubic":
 		return fmt.Errorf("spec: interpolation %q: want bilinear or bicubic", s.Interpolation)
 	case s.Alpha != "" && s.Alpha != "black" && s.Alpha != "white":
@@ -40,10 +48,13 @@ func (s Spec) Check() error {
 		return fmt.Errorf("spec: width %v: want above 0, up to %v", s.Width, maxWidth)
 	case len(s.Classes) == 0:
 		return fmt.Errorf("spec: no classes")
+	case len(s.Classes) > MaxClasses:
+		return fmt.Errorf("spec: %d classes, more than %d", len(s.Classes), MaxClasses)
 	}
-	for _, v := range s.Std {
-		if !(v > 0) {
-			return fmt.Errorf("spec: standard deviations %v", s.Std)
+	for i := range s.Std {
+		// Beyond these a pixel is no number of 32 bits any more.
+		if !(s.Std[i] >= 1e-6 && s.Std[i] <= 1e6) || !(math.Abs(s.Mean[i]) <= 1e6) {
+			return fmt.Errorf("spec: mean %v, standard deviations %v", s.Mean, s.Std)
 		}
 	}
 	return nil

@@ -38,8 +38,8 @@ func (b *batchSize) Set(s string) error {
 		return nil
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil || n < 1 {
-		return errors.New("want a number above 0, or auto")
+	if err != nil || n < 1 || n > 1<<16 {
+		return errors.New("want 1 to 65536, or auto")
 	}
 	*b = batchSize{n: int(n)}
 	return nil

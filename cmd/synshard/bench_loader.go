@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/internal/bench"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 )
@@ -90,6 +91,8 @@ func (b *benchLoaderOptions) check() error {
 	switch {
 	case b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0:
 		return usagef("--size, --rounds and --seconds must be above 0, --limit not below")
+	case b.size > model.MaxSize || b.resize > model.MaxResize:
+		return usagef("--size goes to %d and --resize to %d", model.MaxSize, model.MaxResize)
 	case b.path == "eval" && b.resize < b.size:
 		return usagef("--resize %d is below --size %d", b.resize, b.size)
 	case b.path == "eval" && b.colour:
@@ -99,8 +102,8 @@ func (b *benchLoaderOptions) check() error {
 		b.workers = []int{processors.Count()}
 	}
 	for _, n := range b.workers {
-		if n < 1 {
-			return usagef("--workers %d: want 1 or more", n)
+		if n < 1 || n > maxWorkers {
+			return usagef("--workers %d: want 1 to %d", n, maxWorkers)
 		}
 	}
 	return b.cache.check()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,6 +51,28 @@ func oneOf(values []string) string {
 	return strings.Join(values[:len(values)-1], ", ") + " or " + values[len(values)-1]
 }
 
+// maxWorkers bounds --workers: each takes memory of its own.
+const maxWorkers = 4096
+
+// workerCount is --workers; 0 leaves the number to the verb.
+type workerCount int
+
+// workersVar adds --workers to a verb.
+func workersVar(f *pflag.FlagSet, p *int, usage string) {
+	f.VarP((*workerCount)(p), "workers", "j", usage)
+}
+
+func (w *workerCount) String() string { return strconv.Itoa(int(*w)) }
+func (w *workerCount) Type() string   { return "int" }
+func (w *workerCount) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 || n > maxWorkers {
+		return fmt.Errorf("want 0 to %d", maxWorkers)
+	}
+	*w = workerCount(n)
+	return nil
+}
+
 // oldNames are flags' names of before, which still are understood.
 func oldNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 	if name == "part" {
@@ -92,6 +115,9 @@ func valueError(f *pflag.Flag, value string, err error) string {
 // wanting says what a flag takes. The standard library's words for what it
 // could not parse are not for users.
 func wanting(f *pflag.Flag, err error) string {
+	if _, ours := f.Value.(*workerCount); ours {
+		return err.Error()
+	}
 	switch t := f.Value.Type(); t {
 	case "int", "int64", "uint64", "intSlice":
 		return "want a whole number"

@@ -47,7 +47,7 @@ func (o *inferOptions) AddFlags(cmd *cobra.Command) {
 	f.Lookup("embedding").NoOptDefVal = "fp32"
 	batchVar(cmd, &o.batch, "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
 	choiceVar(cmd, &o.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them", "error", "accept")
-	f.IntVarP(&o.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
+	workersVar(f, &o.workers, "images decoded at a time (0: one a CPU)")
 	o.in.AddFlags(cmd)
 	o.net.AddFlags(cmd)
 	o.selection = addSelectionFlags(cmd)

@@ -213,7 +213,7 @@ func (f *networkOptions) resolve(a *app, c *ort.Contract, path string) (model.Sp
 			return s, nil, err
 		}
 		if err := json.Unmarshal(text, &s); err != nil {
-			return s, nil, fmt.Errorf("--spec %s: %w", f.spec, err)
+			return s, nil, usagef("--spec %s: %w", f.spec, err)
 		}
 		notes["spec"] = f.spec
 	case c.Spec != nil:
@@ -242,7 +242,10 @@ func (f *networkOptions) resolve(a *app, c *ort.Contract, path string) (model.Sp
 	if err := c.CheckClasses(len(s.Classes)); err != nil {
 		return s, nil, err
 	}
-	return s, notes, s.Check()
+	if err := s.Check(); err != nil { // a model's own Spec was checked as it was read
+		return s, nil, usagef("%w", err)
+	}
+	return s, notes, nil
 }
 
 // override sets what was given as flags.

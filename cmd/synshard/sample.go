@@ -28,7 +28,7 @@ func (o *sampleOptions) AddFlags(cmd *cobra.Command) {
 	f.Var(f.Lookup("test-images").Value, "test", "--test-images' name of before")
 	cobra.CheckErr(f.MarkHidden("test"))
 	f.Uint64Var(&o.Seed, "seed", 1, "what is drawn depends on this alone")
-	f.IntVarP(&o.Workers, "workers", "j", 0, "images drawn at a time (0: one a CPU)")
+	workersVar(f, &o.Workers, "images drawn at a time (0: one a CPU)")
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
 }

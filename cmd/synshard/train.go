@@ -77,7 +77,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	addWeightsFlags(cmd, &flags.from)
 	f.BoolVar(&flags.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
-	f.IntVarP(&flags.workers, "workers", "j", 0, "images decoded at a time (0: one a CPU)")
+	workersVar(f, &flags.workers, "images decoded at a time (0: one a CPU)")
 	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
 	f.IntVar(&flags.keep, "keep", 3, "newest checkpoints kept beside the best one")
 	f.DurationVar(&flags.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")

@@ -29,7 +29,7 @@ func (o *verifyOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.duplicates, "duplicates", false, "list images with the same bytes instead")
 	f.BoolVar(&o.repair, "repair", false, "write indexes, lists, manifest and class list anew from good shards")
 	f.BoolVar(&o.acceptLoss, "accept-loss", false, "with --repair: make a dataset of what is left where something is lost")
-	f.IntVarP(&o.workers, "workers", "j", 0, "images read at a time (0: one a CPU)")
+	workersVar(f, &o.workers, "images read at a time (0: one a CPU)")
 	wordnetVar(cmd, &o.wordnet)
 }
 

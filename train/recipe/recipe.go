@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/synshard/synshard/internal/yamldoc"
+	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
 )
 
@@ -286,6 +287,7 @@ func (r Recipe) YAML() ([]byte, error) { return yaml.Marshal(r) }
 
 // Check names the first value that makes no sense.
 func (r Recipe) Check() error {
+	const maxBatch = 1 << 20
 	in := func(v, lo, hi float64) bool { return v >= lo && v <= hi && !math.IsNaN(v) } // false for NaN
 	const most = math.MaxFloat64
 	for _, c := range []struct {
@@ -294,8 +296,8 @@ func (r Recipe) Check() error {
 		ok    bool
 		want  string
 	}{
-		{"epochs", float64(r.Epochs), r.Epochs >= 1, "at least 1"},
-		{"batch", float64(r.Batch), r.Batch >= 0, "at least 1, or 0 for the largest that fits"},
+		{"epochs", float64(r.Epochs), r.Epochs >= 1 && r.Epochs <= 1e6, "1 to 1000000"},
+		{"batch", float64(r.Batch), r.Batch >= 0 && r.Batch <= maxBatch, "1 to 1048576, or 0 for the largest that fits"},
 		{"accumulate", float64(r.Accumulate), r.Accumulate >= 1, "at least 1"},
 		{"optimizer.momentum", r.Optimizer.Momentum, in(r.Optimizer.Momentum, 0, 0.99999), "0 up to 1"},
 		{"optimizer.weight_decay", r.Optimizer.WeightDecay, in(r.Optimizer.WeightDecay, 0, 1), "0 to 1"},
@@ -315,8 +317,8 @@ func (r Recipe) Check() error {
 		{"augment.contrast", r.Augment.Contrast, in(r.Augment.Contrast, 0, 1), "0 to 1"},
 		{"augment.saturation", r.Augment.Saturation, in(r.Augment.Saturation, 0, 1), "0 to 1"},
 		{"augment.hue", r.Augment.Hue, in(r.Augment.Hue, 0, 0.5), "0 to 0.5"},
-		{"eval.size", float64(r.Eval.Size), r.Eval.Size >= 1, "at least 1"},
-		{"eval.resize", float64(r.Eval.Resize), r.Eval.Resize >= r.Eval.Size, "at least eval.size"},
+		{"eval.size", float64(r.Eval.Size), r.Eval.Size >= 1 && r.Eval.Size <= model.MaxSize, "1 to 4096"},
+		{"eval.resize", float64(r.Eval.Resize), r.Eval.Resize >= r.Eval.Size && r.Eval.Resize <= model.MaxResize, "at least eval.size, at most 16384"},
 		{"std", min(r.Std[0], r.Std[1], r.Std[2]), min(r.Std[0], r.Std[1], r.Std[2]) > 0, "above 0"},
 	} {
 		if !c.ok {
