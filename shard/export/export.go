@@ -1,4 +1,5 @@
-// Package export hands the images of a dataset on in forms that others read.
+// Package export hands the images of a dataset on, and its class list, in forms that
+// others read.
 package export
 
 import (
