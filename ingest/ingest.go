@@ -29,15 +29,15 @@ type Source struct {
 	Layout string      // what it must be: WebDataset or Kaggle; "": the names tell
 }
 
-// What a source can be asked to be, beside a kind of container.
+// What a source can be asked to be, beside a kind of container: see Source.Layout.
 const (
-	WebDataset = "webdataset"
-	Kaggle     = "kaggle"
+	WebDataset = "webdataset" // tars with a .cls or .json beside each image
+	Kaggle     = "kaggle"     // the tree of Kaggle's copy of ILSVRC, with its solutions
 )
 
 // Options say what is read and how. There is at least one source, or Boxes.
 type Options struct {
-	Sources []Source
+	Sources []Source  // read in this order
 	Stdin   io.Reader // what "-" is
 	Devkit  string    // ILSVRC2012's development kit; "": that among the sources, if any
 	Boxes   []string  // archives or directories of annotations, beside those among the sources
@@ -46,9 +46,9 @@ type Options struct {
 	Split       string          // where images go whose source says nothing of splits; "": train
 	ValFraction float64         // of the training images, by class, that become the validation split
 	Seed        uint64          // of which images these are
-	Classes     *classlist.List // all classes, in label order; nil: those found, in ascending order
+	Classes     *classlist.List // all classes, in label order; nil: as the sources list them, else those found, ascending
 
-	Out        string
+	Out        string         // the dataset's directory, made where it is missing
 	Overwrite  bool           // what is in Out and was made otherwise is made anew
 	WordNet    *wordnet.Graph // words, glosses and paths of the classes; may be nil
 	ShardBytes int64          // of images, where a shard is cut; 0: 256 MiB
@@ -123,7 +123,7 @@ func parseName(names []string, b []byte, to *int) error {
 // OptionError is an option that is wrong, or has no effect for the sources given.
 type OptionError struct {
 	Option  string // as the field is called on the command line, without dashes
-	Problem string
+	Problem string // for people
 }
 
 func (e *OptionError) Error() string { return e.Option + ": " + e.Problem }
@@ -131,8 +131,8 @@ func (e *OptionError) Error() string { return e.Option + ": " + e.Problem }
 // DifferError is a directory that holds a dataset, or part of one, that was made
 // otherwise.
 type DifferError struct {
-	Out         string
-	Unfinished  bool
+	Out         string   // the directory
+	Unfinished  bool     // there is part of a dataset in it; else a whole one
 	Differences []string // what differs, a phrase each
 }
 
@@ -155,11 +155,11 @@ func (e *DifferError) Error() string {
 // Summary is what a call did.
 type Summary struct {
 	Out      string           `json:"out"`
-	Images   int64            `json:"images"` // in the dataset
-	Bytes    int64            `json:"bytes"`
-	Classes  int              `json:"classes"`
-	Splits   map[string]int64 `json:"splits"` // images
-	Rejected int64            `json:"rejected"`
+	Images   int64            `json:"images"`   // in the dataset
+	Bytes    int64            `json:"bytes"`    // of them
+	Classes  int              `json:"classes"`  // of the class list, those without images too
+	Splits   map[string]int64 `json:"splits"`   // images
+	Rejected int64            `json:"rejected"` // images refused
 	// Skipped is what the sources hold and the dataset does not, by reason.
 	Skipped []layout.Skipped `json:"skipped,omitempty"`
 	// Inner are the classes that are ancestors of other classes.

@@ -26,14 +26,14 @@ import (
 // be closed.
 type Plan struct {
 	Out     string      `json:"out"`
-	State   string      `json:"state"`  // of the directory: new, unfinished, whole, amended, or made anew
-	Layout  string      `json:"layout"` // what the names of the sources mean
-	Classes []string    `json:"classes"`
+	State   string      `json:"state"`   // of the directory: new, unfinished, whole, amended, or made anew
+	Layout  string      `json:"layout"`  // what the names of the sources mean
+	Classes []string    `json:"classes"` // in label order, as far as they are known before images are read
 	Splits  []PlanSplit `json:"splits"`
 	// Skipped is what the sources hold and the dataset will not, by reason. What
 	// is in archives that are listed only when they are read is not among it.
 	Skipped []layout.Skipped `json:"skipped,omitempty"`
-	Notes   []string         `json:"notes,omitempty"`
+	Notes   []string         `json:"notes,omitempty"` // what is worth knowing, a line each
 
 	o        Options
 	set      *containers
@@ -53,8 +53,8 @@ type Plan struct {
 
 // PlanSplit is the part of a plan for one split.
 type PlanSplit struct {
-	Split      string `json:"split"`
-	Source     string `json:"source"`
+	Split      string `json:"split"`                // train, val or test
+	Source     string `json:"source"`               // for people: base names and sizes
 	Images     int64  `json:"images"`               // -1: not known before they are read
 	Bytes      int64  `json:"bytes"`                // of the units to do, as far as it is known
 	Units      int    `json:"units"`                // classes, or pieces of a flat split
@@ -64,7 +64,9 @@ type PlanSplit struct {
 
 // MakePlan says what a call would do, and changes nothing. Names that can be read
 // in two ways are a *layout.Ambiguity; an option that has no effect for these
-// sources is a *layout.NoEffect or an *OptionError.
+// sources is a *layout.NoEffect or an *OptionError; a class outside Options.Classes
+// is a *classlist.NotInList; what is in the directory and does not agree is a
+// *DifferError.
 func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	if err := o.complete(); err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ const wantVersion = "3.0"
 type ParseError struct {
 	File string // as given to Open; the bare name when there is no path
 	Line int    // 1-based
-	Err  error
+	Err  error  // what is wrong there
 }
 
 func (e *ParseError) Error() string { return fmt.Sprintf("%s:%d: %v", e.File, e.Line, e.Err) }
@@ -26,7 +26,7 @@ func (e *ParseError) Unwrap() error { return e.Err }
 // Synset is a set of nouns that share a meaning. It belongs to its Graph and
 // must not be changed.
 type Synset struct {
-	ID ID
+	ID ID // by which Graph.Synset finds it
 	// Lemmas are the words in WordNet's order, capitals kept, with spaces for
 	// its underscores: "dog", "domestic dog", "Canis familiaris".
 	Lemmas []string

@@ -19,8 +19,8 @@ import (
 
 // Kit is what ingest needs of ILSVRC2012's development kit.
 type Kit struct {
-	Synsets []Synset
-	Truth   []int // ILSVRC2012_ID of validation image i+1; empty where the kit has no ground truth
+	Synsets []Synset // as meta.mat has them: classes and inner nodes
+	Truth   []int    // ILSVRC2012_ID of validation image i+1; empty where the kit has no ground truth
 
 	synsetOf map[int]string   // by ILSVRC2012_ID
 	idOf     map[string]int32 // by synset

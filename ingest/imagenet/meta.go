@@ -8,12 +8,12 @@ import (
 
 // Synset is a row of meta.mat.
 type Synset struct {
-	ID          int // ILSVRC2012_ID
-	WNID        string
-	Words       string
-	Gloss       string
-	NumChildren int // 0: a class; otherwise an inner node
-	TrainImages int // of this synset; -1 where the kit does not say
+	ID          int    // ILSVRC2012_ID
+	WNID        string // as "n01440764"
+	Words       string // with commas between
+	Gloss       string // WordNet's definition
+	NumChildren int    // 0: a class; otherwise an inner node
+	TrainImages int    // of this synset; -1 where the kit does not say
 }
 
 // readMeta reads meta.mat, whose one variable of interest is the struct array

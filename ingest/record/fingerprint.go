@@ -17,11 +17,11 @@ import (
 // .ingest/plan while the dataset is made, and the manifest's "options" from
 // then on.
 type Fingerprint struct {
-	ShardBytes int64  `json:"shard_bytes"`
-	Check      string `json:"check"`
-	OnBad      string `json:"on_bad"`
-	Resize     int    `json:"resize,omitempty"`  // pixels
-	Quality    int    `json:"quality,omitempty"` // where there is a resize
+	ShardBytes int64  `json:"shard_bytes"`       // of images, where a shard is cut
+	Check      string `json:"check"`             // as ingest.Check names it
+	OnBad      string `json:"on_bad"`            // as ingest.Policy names it
+	Resize     int    `json:"resize,omitempty"`  // pixels of the shorter side; 0: originals
+	Quality    int    `json:"quality,omitempty"` // of JPEGs, where there is a resize
 
 	// Classes are all classes in label order.
 	Classes []string `json:"classes"`
@@ -137,6 +137,7 @@ func DifferentSplits(was, now map[string][]SplitPrint) []string {
 	return out
 }
 
+// DifferentTruth says how SplitPrint.Truth differs where it does.
 func DifferentTruth(was, now string) string {
 	switch {
 	case was == "":
@@ -147,7 +148,7 @@ func DifferentTruth(was, now string) string {
 	return "the labels or numbers of the development kit differ"
 }
 
-// Some lists the first names of many.
+// Some lists the first names of many, for people.
 func Some(names []string) string {
 	const most = 3
 	if len(names) <= most {

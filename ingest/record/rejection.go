@@ -16,7 +16,9 @@ import (
 // allow 255, and the name while it is written is longer.
 const maxKeptName = 100
 
-// Keep stores the bytes of a refused image under rejected/.
+// Keep stores the bytes b of a refused image under rejected/ of the dataset in out,
+// whole or not at all, and notes where in r.File. r has its SHA256; class names the
+// directory, "" for none.
 func Keep(r *shard.Rejection, out, class string, b []byte) error {
 	r.File = path.Join(shard.RejectedDir, r.Split, safeName(class, maxKeptName), safeName(r.SHA256[:12]+"-"+strings.ReplaceAll(r.Path, "/", "_"), maxKeptName))
 	to := filepath.Join(out, filepath.FromSlash(r.File))

@@ -29,31 +29,38 @@ import (
 // SHA-256 of all that follows, and a record in encoding/gob. One that cannot be
 // read, whose sum is wrong, that was made from other inputs, or whose shards are
 // not there in their sizes, counts for nothing: its unit is made again.
-type State struct{ Out, Dir string }
+type State struct {
+	Out string // the dataset's directory
+	Dir string // that of the state within it
+}
 
 const (
+	// StateName is the state's directory, in the dataset's.
 	StateName   = ".ingest"
 	planName    = "plan"
 	recordMagic = "synshard unit 1\n"
-	End         = ".unit"
+	// End is what names of records end in.
+	End = ".unit"
 )
 
+// StateIn is the state of the dataset in the directory out, whether there is one or
+// not.
 func StateIn(out string) *State { return &State{out, filepath.Join(out, StateName)} }
 
 // Record is what is kept of a finished unit.
 type Record struct {
 	Unit     Unit
-	Inputs   Digest // unit.sum of what it was made from
-	Shards   []shard.ShardInfo
-	Rows     []shard.Row
-	Rejected []shard.Rejection
-	Skipped  []layout.Skipped // of archives that are listed only when they are read
-	Kept     bool             // it is of the dataset that is amended
+	Inputs   Digest            // of what it was made from: see Summer
+	Shards   []shard.ShardInfo // in their order
+	Rows     []shard.Row       // of all shards, in their order
+	Rejected []shard.Rejection // images refused
+	Skipped  []layout.Skipped  // of archives that are listed only when they are read
+	Kept     bool              // it is of the dataset that is amended
 }
 
 // Started is the plan: what is being made.
 type Started struct {
-	Fingerprint Fingerprint `json:"Fingerprint"`
+	Fingerprint Fingerprint `json:"Fingerprint"`         // of the dataset when it is whole
 	Amendment   *Amendment  `json:"Amendment,omitempty"` // of a whole dataset; nil: there was none
 }
 
@@ -81,7 +88,7 @@ func (s *State) Started() (f Started, ok bool, err error) {
 // planSum is the first line of plan.
 func planSum(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
 
-// Begin notes what is being made from here on.
+// Begin notes what is being made from here on, and makes the state's directory.
 func (s *State) Begin(f Started) error {
 	if err := durable.MkdirAll(s.Dir); err != nil {
 		return err
@@ -201,6 +208,7 @@ func (s *State) Kept() ([]Unit, error) {
 	return out, nil
 }
 
+// Remove removes the state: the dataset is whole, or is begun anew.
 func (s *State) Remove() error {
 	if err := os.RemoveAll(s.Dir); err != nil {
 		return err

@@ -1,3 +1,6 @@
+// Package record is what is remembered of a dataset that is being made: what
+// decides its content, a record of each unit that is finished, and the bytes of
+// images that were refused.
 package record
 
 import (
@@ -15,7 +18,7 @@ import (
 // of a flat split. Units do not depend on each other, which is what makes the
 // work parallel and interruptions cheap.
 type Unit struct {
-	Split string
+	Split string // train, val or test
 	Class string // "": it is a piece
 	Piece int    // the number of a piece, which is its shard's
 }
@@ -28,12 +31,13 @@ func (id Unit) String() string {
 	return fmt.Sprintf("%s: piece %d", id.Split, id.Piece)
 }
 
-// CompareUnits is the order of units.
+// CompareUnits is the order of units: by split, class and piece.
 func CompareUnits(a, b Unit) int {
 	return cmp.Or(cmp.Compare(a.Split, b.Split), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Piece, b.Piece))
 }
 
-// ShardName names shard i of a unit. A piece is one shard.
+// ShardName names shard i of a unit, relative to the dataset's directory, with
+// slashes. A piece is one shard.
 func (id Unit) ShardName(i int) string {
 	if id.Class != "" {
 		return shard.ShardName(id.Split, id.Class, i)
@@ -44,7 +48,8 @@ func (id Unit) ShardName(i int) string {
 // Digest is a SHA-256.
 type Digest [sha256.Size]byte
 
-// Summer hashes what is known of images before they are read.
+// Summer hashes what is known of images before they are read. It is for one
+// goroutine.
 type Summer struct {
 	h   hash.Hash
 	buf []byte

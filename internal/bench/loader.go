@@ -20,18 +20,19 @@ import (
 	"github.com/synshard/synshard/pixel"
 )
 
-// LoaderReport is what MeasureLoader found. Dir, Path and Cache are for the
+// LoaderReport is what MeasureLoader found, a run for each of
+// LoaderOptions.Workers. Dir, Path and Cache are for the
 // caller to say.
 type LoaderReport struct {
 	Dir        string      `json:"dir"`
-	Path       string      `json:"path"`
-	Cache      string      `json:"cache"`
-	Images     int         `json:"images"`
-	KBPerImage float64     `json:"kb_per_image"`
-	Kernels    string      `json:"kernels"`
-	PeakMiB    float64     `json:"peak_mib"`
-	Unreadable int         `json:"unreadable"` // images passed over
-	Scarce     string      `json:"scarce"`
+	Path       string      `json:"path"`         // train or eval: how images are made ready
+	Cache      string      `json:"cache"`        // none, page or pin: what keeps images between reads
+	Images     int         `json:"images"`       // of the source
+	KBPerImage float64     `json:"kb_per_image"` // 1000 bytes, mean
+	Kernels    string      `json:"kernels"`      // as pixel.Kernels
+	PeakMiB    float64     `json:"peak_mib"`     // of the process's memory
+	Unreadable int         `json:"unreadable"`   // images passed over
+	Scarce     string      `json:"scarce"`       // what holds the last of Runs up, for people
 	Runs       []LoaderRun `json:"runs"`
 }
 
@@ -42,7 +43,7 @@ type LoaderRun struct {
 	Workers             int         `json:"workers"`
 	ImagesPerSecond     float64     `json:"images_per_second"`
 	ImagesPerCore       float64     `json:"images_per_second_per_core"`
-	MBPerSecond         float64     `json:"mb_per_second"`
+	MBPerSecond         float64     `json:"mb_per_second"` // 10^6 bytes, as stored
 	DecodeOnlyPerSecond float64     `json:"decode_only_per_second"`
 	DecodeOnlyPerCore   float64     `json:"decode_only_per_second_per_core"`
 	Ratio               float64     `json:"ratio"`
@@ -51,7 +52,7 @@ type LoaderRun struct {
 	Share               LoaderShare `json:"share"`
 }
 
-// LoaderShare is where the workers' time went.
+// LoaderShare is where the workers' time went, in shares of it.
 type LoaderShare struct {
 	Read   float64 `json:"read"` // without the checksum
 	CRC    float64 `json:"crc"`

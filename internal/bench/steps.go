@@ -55,12 +55,12 @@ type Engine interface {
 // StepOptions say what is measured.
 type StepOptions struct {
 	Batches       *Batches
-	Network       *model.Network
-	Batch         int     // images a step
-	Steps, Warmup int     // measured, and made before
-	Alone         bool    // one process: its processor time is all of it
-	PeakTFLOPS    float64 // what the device can do; 0: not known
-	OnStep        func()  // after each step, warm-up included; may be nil
+	Network       *model.Network // that the engine was made for
+	Batch         int            // images a step
+	Steps, Warmup int            // measured, and made before
+	Alone         bool           // one process: its processor time is all of it
+	PeakTFLOPS    float64        // what the device can do; 0: not known
+	OnStep        func()         // after each step, warm-up included; may be nil
 }
 
 // MeasureSteps makes whole training steps, with a rate that leaves the weights

@@ -23,7 +23,7 @@ const maxElement = 1 << 28
 // Array is a MATLAB array: text, numbers, or a struct array. What a cell array
 // holds is passed over.
 type Array struct {
-	Dims    []int
+	Dims    []int              // rows, columns, ...
 	Text    string             // of a character array
 	Numbers []float64          // of a numeric array, column by column
 	Fields  map[string][]Array // of a struct array: by field, an array per element

@@ -20,7 +20,7 @@ const (
 // matrix) or a []float64 (a row; empty is 0x0).
 type Field struct {
 	Name  string
-	Value any
+	Value any // of one of the three
 }
 
 // Write gives a MAT-file with one variable, an n by 1 struct array,

@@ -49,6 +49,7 @@ type Column struct {
 	// Path is the names from the root to the leaf: {"image", "bytes"} of a
 	// struct, {"pred_prob", "list", "element"} of a list.
 	Path []string
+	// Kind says which of Strings, Ints and Floats reads it.
 	Kind Kind
 	// List says that a row holds any number of values, of one list; deeper
 	// lists are Others.

@@ -21,7 +21,7 @@ type Synset struct {
 	WNID         string // WordNet 3.0 id, such as n02391049
 	ILSVRC2012ID int    // the id this set's devkit gives it: not the order of the WNIDs
 	Words        string // separated by ", " as in the devkit
-	Gloss        string
+	Gloss        string // WordNet's
 	draw         func(*stage)
 }
 

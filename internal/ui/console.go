@@ -22,7 +22,7 @@ var Modes = []string{"auto", "bar", "lines", "json", "off"}
 // are set before the first call and not changed after it.
 type Console struct {
 	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+	Stdout, Stderr io.Writer // results; talk and progress
 
 	Progress string // one of Modes; "" is auto
 	JSON     bool   // the result as JSON

@@ -19,8 +19,8 @@ const (
 // Progress shows how far one piece of work is. Its methods may be called from
 // many goroutines, and Finish more than once.
 type Progress interface {
-	Add64(n int64)
-	Set(n int64)       // counted from the beginning; a resumed count
+	Add64(n int64)     // n more are done
+	Set(n int64)       // n are done, counted from the beginning: a resumed count
 	Describe(s string) // what is going on now, shown beside the name
 	SetTotal(n int64)  // corrects the total
 	Finish()

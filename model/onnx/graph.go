@@ -15,7 +15,7 @@ import (
 // they are computed, and may be replaced or reordered so long as that holds.
 type Graph struct {
 	Nodes  []*onnxpb.Node
-	Inputs []string // without weights
+	Inputs []string // names, without weights
 	Opset  int64    // of the default domain
 
 	initializers map[string]*onnxpb.Tensor

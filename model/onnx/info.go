@@ -19,8 +19,8 @@ type Value struct {
 type Info struct {
 	Inputs, Outputs []Value // inputs without those that are weights
 	Metadata        map[string]string
-	Opset           int64 // of the default domain
-	Producer        string
+	Opset           int64  // of the default domain; 0: not said
+	Producer        string // the program that wrote it
 }
 
 var typeNames = map[onnxpb.Tensor_DataType]string{

@@ -22,7 +22,7 @@ const calibrationBins = 2048
 // It is for one goroutine.
 type Calibrator struct {
 	Method     string  // of Calibrations
-	Percentile float64 // 0 means 99.999
+	Percentile float64 // of percentile, 50 to 100; 0 means 99.999
 
 	seen   map[string]Range
 	counts map[string][]uint64
@@ -69,7 +69,8 @@ func (c *Calibrator) See(tensor string, values []float32) error {
 	return nil
 }
 
-// Count counts values in bins over the range that See found.
+// Count counts values in bins over the range that See found; a tensor that was not
+// seen is an error. It is needed where Counts.
 func (c *Calibrator) Count(tensor string, values []float32) error {
 	r, ok := c.seen[tensor]
 	if !ok {
@@ -102,7 +103,7 @@ func (c *Calibrator) Count(tensor string, values []float32) error {
 	return nil
 }
 
-// Ranges gives the range of every tensor seen.
+// Ranges gives the range of every tensor seen, by name.
 func (c *Calibrator) Ranges() map[string]Range {
 	out := map[string]Range{}
 	for name, r := range c.seen {

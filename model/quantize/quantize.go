@@ -36,7 +36,7 @@ type Options struct {
 	ReduceRange bool
 }
 
-// Range is what a tensor's values lie between.
+// Range is what a tensor's values lie between, both ends included.
 type Range struct{ Min, Max float32 }
 
 // weighted says which input of an operator is a weight.
@@ -49,7 +49,9 @@ var (
 	moves = map[string]bool{"MaxPool": true, "Flatten": true, "Reshape": true, "Transpose": true, "Squeeze": true, "Unsqueeze": true}
 )
 
-// New plans the quantisation of an ONNX model.
+// New plans the quantisation of an ONNX model, given as its file's bytes. A model
+// before opset 13, one that is quantised already, one whose weights lie in other
+// files, and one without anything to quantise are errors.
 func New(b []byte) (*Quantizer, error) {
 	m, err := onnx.Parse(b)
 	if err != nil {
@@ -195,7 +197,8 @@ func channelAxis(n *onnxpb.Node) int {
 	return 1
 }
 
-// Tensors are the activations whose ranges Quantize wants.
+// Tensors are the names of the activations whose ranges Quantize wants, in the
+// graph's order.
 func (q *Quantizer) Tensors() []string {
 	var out []string
 	for _, s := range q.tensors {

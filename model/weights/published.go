@@ -30,7 +30,7 @@ func PublishedSpec(name string) (model.Spec, error) {
 
 // GuessNetwork names the one network whose every parameter outside the
 // auxiliary heads is among the tensors in its shape, the classifying layers'
-// width aside, and the number of classes they have.
+// width aside, and the number of classes they have. None, or several, is an error.
 func GuessNetwork(tensors []model.Tensor) (name string, classes int, err error) {
 	for _, candidate := range model.Names() {
 		n, err := model.New(candidate, model.Options{})

@@ -22,7 +22,7 @@ type Options struct {
 type File struct {
 	Tensors  []model.Tensor    // in the file's order; elements may share memory: they are not to be changed
 	Metadata map[string]string // of safetensors; nil for others
-	Taken    Taken
+	Taken    Taken             // which of the file's, and under which names
 }
 
 // Taken says which of a file's tensors were taken, where there was a choice.
@@ -61,7 +61,9 @@ func (t Taken) String() string {
 }
 
 // ReadFile reads a file of weights by what is in it: safetensors (ours, timm's
-// or others') or torch.save's.
+// or others') or torch.save's. What is neither, or damaged, is model.ErrFormat;
+// several weights that could be meant are ErrSeveral, and those asked for that are
+// not there ErrAbsent.
 func ReadFile(path string, o Options) (*File, error) {
 	f, info, err := regular.Open(path)
 	if err != nil {

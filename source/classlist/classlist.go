@@ -86,7 +86,8 @@ type Error = form.Error
 // ErrNotDataset is for a Dataset function to say that a directory is none.
 var ErrNotDataset = errors.New("not a dataset")
 
-// Dataset reads the classes of a dataset's directory.
+// Dataset reads the classes of a dataset's directory; ErrNotDataset where it is
+// none.
 type Dataset func(dir string) (*List, error)
 
 // Read reads a list: a built-in one by its name ("imagenet-1k"), the classes of a

@@ -44,9 +44,9 @@ func normal(s string) string {
 
 // NotInList says that a label is none of a list's classes, or is one of several.
 type NotInList struct {
-	Label  string
+	Label  string // as it stands there
 	Source string // of the list
-	Reason string
+	Reason string // for people
 }
 
 func (e *NotInList) Error() string {

@@ -143,7 +143,8 @@ func (k *blocks) close() {
 	k.kept.Init()
 }
 
-// Read gives a row's image.
+// Read gives a row's image, in buf where it fits. A row without one is
+// entry.ErrUnreadable, a damaged file entry.ErrCorrupt.
 func (c *Columns) Read(e *entry.Entry, buf []byte) ([]byte, error) {
 	im, err := c.cache.read(e.Place)
 	if err != nil {

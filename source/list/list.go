@@ -93,7 +93,7 @@ const headBytes = 4096
 
 // Table is what a list says: paths, and columns with a value for each.
 type Table struct {
-	Paths   []string
+	Paths   []string       // as they stand there
 	Columns []entry.Column // that may say the class by their names
 	Splits  []entry.Column // that may say the split
 	// Others are called neither so nor so. One without Rows has more values than classes

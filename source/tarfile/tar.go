@@ -95,7 +95,8 @@ func (t *Tar) members(ctx context.Context, w *tarWalk) ([]entry.Entry, error) {
 	return out, entry.SortByName("", out)
 }
 
-// Read gives a member's bytes.
+// Read gives a member's bytes, in buf where they fit. A member larger than
+// entry.MaxImage is entry.ErrUnreadable, a damaged archive entry.ErrCorrupt.
 func (t *Tar) Read(e *entry.Entry, buf []byte) ([]byte, error) {
 	if e.Size > entry.MaxImage {
 		return nil, fmt.Errorf("%w: %s: %s: %w", entry.ErrUnreadable, t.Path(), e.Name, entry.TooLarge(e.Size))

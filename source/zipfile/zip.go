@@ -276,7 +276,9 @@ func inflate(method uint16, in io.Reader, buf []byte) error {
 	return nil
 }
 
-// Read gives a member's bytes.
+// Read gives a member's bytes, in buf where they fit. A member larger than
+// entry.MaxImage is entry.ErrUnreadable, a damaged archive, or one whose member is not
+// what its sum says, entry.ErrCorrupt.
 func (z *Zip) Read(e *entry.Entry, buf []byte) ([]byte, error) {
 	if e.Size > entry.MaxImage {
 		return nil, fmt.Errorf("%w: %s: %s: %w", entry.ErrUnreadable, z.Path(), e.Name, entry.TooLarge(e.Size))

@@ -7,7 +7,7 @@ type (
 	// Tuple is a tuple.
 	Tuple []any
 	// List is a list.
-	List struct{ Items []any }
+	List struct{ Items []any } // a pointer to one is the value, as it may hold itself
 
 	// Object is what a class or a function would have made: an instance whose
 	// class does not matter here, with the items and the state it was given.
@@ -21,7 +21,8 @@ type (
 	// for its element type.
 	Storage struct{ Key, Class string }
 
-	// Tensor is a view of a storage; offset and stride count elements.
+	// Tensor is a view of a storage; offset and stride count elements. None of it
+	// has been held to the storage's size.
 	Tensor struct {
 		Storage       Storage
 		Offset        int64
@@ -34,7 +35,7 @@ type (
 // Dict keeps its keys in the order in which they came first. Only strings are
 // looked up; other keys are kept as they come.
 type Dict struct {
-	Keys, Values []any
+	Keys, Values []any // as many of each
 	place        map[string]int
 }
 

@@ -16,10 +16,10 @@ type Form struct {
 
 // Entry is a class as it stands in a list.
 type Entry struct {
-	Line     int   // from 1, see Form.Unit
-	Numbered bool  // of all entries or of none
-	Number   int64 // where Numbered
-	Name     string
+	Line     int      // from 1, see Form.Unit
+	Numbered bool     // of all entries or of none
+	Number   int64    // where Numbered
+	Name     string   // a synset's id where the list has one, else as it stands there
 	Words    []string // beside the name
 }
 
@@ -27,7 +27,7 @@ type Entry struct {
 type Error struct {
 	Unit    string // as Form.Unit
 	Line    int    // from 1; 0: the whole
-	Problem string
+	Problem string // for people
 }
 
 func (e *Error) Error() string {

@@ -28,8 +28,8 @@ const (
 type Value struct {
 	Line   int // from 1, where it begins
 	Kind   Kind
-	Text   string // of a Text, and what stood there of a Number or Other
-	Number int64
+	Text   string  // of a Text, and what stood there of a Number or Other
+	Number int64   // of a Number
 	Keys   []Value // of an Object, in its order: all different, Texts or Numbers
 	Items  []Value // of a List or an Object
 }
@@ -52,8 +52,8 @@ func (v Value) Same(o Value) bool {
 
 // Error is what is wrong with a text, and the line of it.
 type Error struct {
-	Line    int
-	Problem string
+	Line    int    // from 1
+	Problem string // for people
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Problem) }

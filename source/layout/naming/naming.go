@@ -10,7 +10,7 @@ import (
 	"github.com/synshard/synshard/source/classlist"
 )
 
-// Splits are the names of splits.
+// Splits are the names that splits have in a plan and on disk.
 var Splits = []string{"train", "val", "test"}
 
 // splitWords are the words for splits.
