@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/internal/golden"
@@ -17,34 +20,38 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
+type subtreeFigures struct {
+	Classes, N   int
+	Top1, Inside float64
+}
+
+type depthFigures struct {
+	Groups, N int
+	Top1      float64
+}
+
 // evalGolden is what networkx, NumPy and SciPy make of predictions:
 // scripts/golden/eval_networkx.py.
 type evalGolden struct {
-	Classes       []string    `json:"classes"`
-	K             int         `json:"k"`
-	Truth         []int32     `json:"truth"`
-	Probabilities [][]float32 `json:"probabilities"`
-	Top1          float64     `json:"top1"`
-	Top5          float64     `json:"top5"`
-	ECE           float64     `json:"ece"`
-	MistakeHeight float64     `json:"mistake_height"`
-	Distance1     float64     `json:"distance_at_1"`
-	Distance5     float64     `json:"distance_at_5"`
-	Subtrees      map[string]struct {
-		Classes, N   int
-		Top1, Inside float64
-	} `json:"subtrees"`
-	Named struct {
+	Classes       []string                  `json:"classes"`
+	K             int                       `json:"k"`
+	Truth         []int32                   `json:"truth"`
+	Probabilities [][]float32               `json:"probabilities"`
+	Top1          float64                   `json:"top1"`
+	Top5          float64                   `json:"top5"`
+	ECE           float64                   `json:"ece"`
+	MistakeHeight float64                   `json:"mistake_height"`
+	Distance1     float64                   `json:"distance_at_1"`
+	Distance5     float64                   `json:"distance_at_5"`
+	Subtrees      map[string]subtreeFigures `json:"subtrees"`
+	Named         struct {
 		Synsets   []string
 		Groups, N int
 		Top1      float64
 	} `json:"named"`
-	Depths map[string]struct {
-		Groups, N int
-		Top1      float64
-	} `json:"depths"`
-	RollupProb [][]float64         `json:"rollup_prob"`
-	Backoff    map[string][][2]any `json:"backoff"`
+	Depths     map[string]depthFigures `json:"depths"`
+	RollupProb [][]float64             `json:"rollup_prob"`
+	Backoff    map[string][][2]any     `json:"backoff"`
 	Compare    struct {
 		Other  []int   `json:"other"`
 		OnlyA  int     `json:"only_a"`
@@ -101,16 +108,22 @@ func TestEvaluate(t *testing.T) {
 	for _, c := range r.Pairs {
 		wrong += c.N
 	}
-	if n != len(g.Truth) || predicted != n || right+wrong != n {
-		t.Errorf("%d rows, %d predicted, %d right, %d wrong of %d", n, predicted, right, wrong, len(g.Truth))
+	all := len(g.Truth)
+	want := map[string]int{"rows": all, "predicted": all, "right or wrong": all}
+	if diff := gocmp.Diff(want, map[string]int{"rows": n, "predicted": predicted, "right or wrong": right + wrong}); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
 	}
 	p.Failed[0], p.Truth[1] = true, -1
 	for j := range p.K {
 		p.Top[j] = -1
 	}
 	r, err = Evaluate(p)
-	if err != nil || r.Failed != 1 || r.NoTruth != 1 || r.N != len(g.Truth)-1 {
-		t.Errorf("a failed row and one without truth: %+v, %v", r, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = map[string]int{"failed": 1, "without truth": 1, "rows": all - 1}
+	if diff := gocmp.Diff(want, map[string]int{"failed": r.Failed, "without truth": r.NoTruth, "rows": r.N}); diff != "" {
+		t.Errorf("a failed row and one without truth (-want +got):\n%s", diff)
 	}
 	if _, err := Evaluate(&prediction.Set{Classes: g.Classes, K: 1, Truth: []int32{-1}, Failed: []bool{false}, Top: []int32{0}, Prob: []float32{1}}); err == nil {
 		t.Error("no truth at all is measured")
@@ -127,16 +140,15 @@ func TestHierarchy(t *testing.T) {
 	same(t, "height of mistakes", r.MistakeHeight, g.MistakeHeight)
 	same(t, "distance at 1", r.Distance1, g.Distance1)
 	same(t, "distance at 5", r.Distance5, g.Distance5)
-	if len(r.Subtrees) != len(g.Subtrees) {
-		t.Errorf("%d subtrees, want %d", len(r.Subtrees), len(g.Subtrees))
+	subtrees := map[string]subtreeFigures{}
+	for _, s := range r.Subtrees {
+		subtrees[s.Synset] = subtreeFigures{Classes: s.Classes, N: s.N, Top1: s.Top1, Inside: s.Inside}
 	}
-	for i, s := range r.Subtrees {
-		want := g.Subtrees[s.Synset]
-		same(t, s.Synset+" top-1", s.Top1, want.Top1)
-		same(t, s.Synset+" inside", s.Inside, want.Inside)
-		if s.Classes != want.Classes || s.N != want.N || i > 0 && s.Top1 < r.Subtrees[i-1].Top1 {
-			t.Errorf("subtree %+v, want %+v, worst first", s, want)
-		}
+	if diff := gocmp.Diff(g.Subtrees, subtrees, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+		t.Errorf("subtrees (-want +got):\n%s", diff)
+	}
+	if !slices.IsSortedFunc(r.Subtrees, func(a, b SubtreeReport) int { return cmp.Compare(a.Top1, b.Top1) }) {
+		t.Error("the worst subtrees do not come first")
 	}
 	for depth, want := range g.Depths {
 		var d int
@@ -144,9 +156,8 @@ func TestHierarchy(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := Rollup(p, depth, h.AtDepth(d))
-		same(t, "depth "+depth, got.Top1, want.Top1)
-		if got.N != want.N || got.Groups != want.Groups {
-			t.Errorf("depth %s: %+v, want %+v", depth, got, want)
+		if diff := gocmp.Diff(want, depthFigures{Groups: got.Groups, N: got.N, Top1: got.Top1}, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
+			t.Errorf("depth %s (-want +got):\n%s", depth, diff)
 		}
 	}
 	if _, err := NewHierarchy(nativetest.WordNet(t), []string{"cat"}); err == nil || !strings.Contains(err.Error(), `"cat"`) {
@@ -234,8 +245,9 @@ func TestCompare(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.OnlyA != g.Compare.OnlyA || c.OnlyB != g.Compare.OnlyB || c.N != len(g.Truth) {
-		t.Errorf("%+v, want %d and %d", c, g.Compare.OnlyA, g.Compare.OnlyB)
+	want := map[string]int{"only a": g.Compare.OnlyA, "only b": g.Compare.OnlyB, "rows": len(g.Truth)}
+	if diff := gocmp.Diff(want, map[string]int{"only a": c.OnlyA, "only b": c.OnlyB, "rows": c.N}); diff != "" {
+		t.Errorf("right (-want +got):\n%s", diff)
 	}
 	same(t, "exact p", c.PExact, g.Compare.PExact)
 	same(t, "mid-p", c.PMid, g.Compare.PMid)
@@ -345,18 +357,20 @@ func TestWriteReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, rows := range map[string]int{"synsets": len(r.Synsets), "confusions": len(r.Pairs), "calibration": 15, "subtrees": len(judged.Subtrees), "rollups": 0} {
-		n, summary := 0, ""
 		f, err := os.ReadFile(filepath.Join(dir, name+".arrow"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		table, err := arrowipc.OpenBytes(f)
-		if err == nil {
-			n, summary = int(table.Rows()), table.Metadata("synshard.report")
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if n := int(table.Rows()); n != rows {
+			t.Errorf("%s: %d rows, want %d", name, n, rows)
 		}
 		var back Report
-		if err != nil || n != rows || json.Unmarshal([]byte(summary), &back) != nil || back.Top1 != r.Top1 {
-			t.Errorf("%s: %d rows, want %d; %v; %.80s", name, n, rows, err, summary)
+		if err := json.Unmarshal([]byte(table.Metadata("synshard.report")), &back); err != nil || back.Top1 != r.Top1 {
+			t.Errorf("%s: the report in it has top-1 %v, want %v; %v", name, back.Top1, r.Top1, err)
 		}
 	}
 }

@@ -36,21 +36,27 @@ func Run(ctx context.Context, o Options, path string, format prediction.Format) 
 		return sum, err
 	}
 	o.OnKept(sum.Kept)
-	err = o.predict(ctx, missing, func(c prediction.Chunk, rows []prediction.Row) error {
-		if err := out.Write(c, rows); err != nil {
+	if err := o.predictInto(ctx, missing, &sum, out.Write); err != nil {
+		return sum, err
+	}
+	return sum, out.Join(chunks)
+}
+
+// predictInto predicts chunks, hands their rows to write and counts them, and
+// wants the source to be afterwards what it was.
+func (o *Options) predictInto(ctx context.Context, chunks []prediction.Chunk, sum *Summary, write func(prediction.Chunk, []prediction.Row) error) error {
+	err := o.predict(ctx, chunks, func(c prediction.Chunk, rows []prediction.Row) error {
+		if err := write(c, rows); err != nil {
 			return err
 		}
 		sum.count(rows)
 		return nil
 	})
-	sum.warn(&o)
-	if err == nil {
-		err = o.unchanged()
-	}
+	sum.warn(o)
 	if err != nil {
-		return sum, err
+		return err
 	}
-	return sum, out.Join(chunks)
+	return o.unchanged()
 }
 
 // absent finds the chunks that are still to do, and sums up those that are not.
@@ -83,17 +89,7 @@ func Stream(ctx context.Context, o Options, w io.Writer, format prediction.Forma
 	if err != nil {
 		return sum, err
 	}
-	err = o.predict(ctx, o.chunks(), func(_ prediction.Chunk, rows []prediction.Row) error {
-		if err := out.Write(rows); err != nil {
-			return err
-		}
-		sum.count(rows)
-		return nil
-	})
-	sum.warn(&o)
-	if err == nil {
-		err = o.unchanged()
-	}
+	err = o.predictInto(ctx, o.chunks(), &sum, func(_ prediction.Chunk, rows []prediction.Row) error { return out.Write(rows) })
 	if err != nil {
 		return sum, err
 	}

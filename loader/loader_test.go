@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/synshard/synshard/pixel"
 )
 
@@ -86,8 +89,9 @@ func take(t testing.TB, src Source, o Options) taken {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b.Size != 8 || len(b.Rows) != len(b.Labels) || len(b.Images) != len(b.Rows)*8*8*3 {
-			t.Fatalf("batch of %d rows, %d labels, %d bytes", len(b.Rows), len(b.Labels), len(b.Images))
+		want := map[string]int{"size": 8, "labels": len(b.Rows), "bytes": len(b.Rows) * 8 * 8 * 3}
+		if diff := cmp.Diff(want, map[string]int{"size": b.Size, "labels": len(b.Labels), "bytes": len(b.Images)}); diff != "" {
+			t.Fatalf("batch of %d rows (-want +got):\n%s", len(b.Rows), diff)
 		}
 		for i, row := range b.Rows {
 			if i < b.N != (row >= 0) {
@@ -107,8 +111,11 @@ func take(t testing.TB, src Source, o Options) taken {
 
 func same(t testing.TB, what string, a, b taken) {
 	t.Helper()
-	if !slices.Equal(a.rows, b.rows) || !slices.Equal(a.labels, b.labels) {
-		t.Fatalf("%s: other rows: %v, %v", what, a.rows, b.rows)
+	if diff := cmp.Diff(a.rows, b.rows, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("%s: rows (-want +got):\n%s", what, diff)
+	}
+	if diff := cmp.Diff(a.labels, b.labels, cmpopts.EquateEmpty()); diff != "" {
+		t.Fatalf("%s: labels (-want +got):\n%s", what, diff)
 	}
 	for i := range a.pixels {
 		if !bytes.Equal(a.pixels[i], b.pixels[i]) {
@@ -166,17 +173,27 @@ func TestResume(t *testing.T) {
 
 func TestLastBatch(t *testing.T) {
 	src := drawn(t, 20)
-	if got := take(t, src, Options{Batch: 8, Eval: centre}); !slices.Equal(got.sizes, []int{8, 8, 4}) || !slices.Equal(got.rows, upTo(20)) {
-		t.Errorf("padded: %v %v", got.sizes, got.rows)
-	}
-	if got := take(t, src, Options{Batch: 8, Eval: centre, DropLast: true}); !slices.Equal(got.sizes, []int{8, 8}) {
-		t.Errorf("dropped: %v", got.sizes)
-	}
-	if got := take(t, src, Options{Batch: 8, Eval: centre, DropLast: true, Start: 5}); !slices.Equal(got.sizes, []int{8}) {
-		t.Errorf("dropped, from 5: %v", got.sizes)
-	}
-	if got := take(t, drawn(t, 0), Options{Batch: 8, Eval: centre}); len(got.sizes) != 0 {
-		t.Errorf("nothing: %v", got.sizes)
+	for _, c := range []struct {
+		what  string
+		src   *images
+		o     Options
+		sizes []int
+	}{
+		{"padded", src, Options{Batch: 8, Eval: centre}, []int{8, 8, 4}},
+		{"dropped", src, Options{Batch: 8, Eval: centre, DropLast: true}, []int{8, 8}},
+		{"dropped, from 5", src, Options{Batch: 8, Eval: centre, DropLast: true, Start: 5}, []int{8}},
+		{"nothing", drawn(t, 0), Options{Batch: 8, Eval: centre}, nil},
+	} {
+		got := take(t, c.src, c.o)
+		if diff := cmp.Diff(c.sizes, got.sizes); diff != "" {
+			t.Errorf("%s: sizes (-want +got):\n%s", c.what, diff)
+		}
+		if c.what != "padded" {
+			continue
+		}
+		if diff := cmp.Diff(upTo(20), got.rows); diff != "" {
+			t.Errorf("%s: rows (-want +got):\n%s", c.what, diff)
+		}
 	}
 }
 
@@ -208,8 +225,15 @@ func TestErrors(t *testing.T) {
 		return nil
 	}
 	got := take(t, src, Options{Batch: 4, Train: crop, Shuffle: true, Seed: 1, OnError: skip})
-	if slices.Sort(refused); !slices.Equal(slices.Compact(refused), []int{3, 11}) || len(got.rows) != 20 || got.skipped != int64(len(refused)) {
-		t.Errorf("refused %v, gave %d rows, counted %d", refused, len(got.rows), got.skipped)
+	if got.skipped != int64(len(refused)) {
+		t.Errorf("%d refused rows counted, of %d", got.skipped, len(refused))
+	}
+	slices.Sort(refused)
+	if diff := cmp.Diff([]int{3, 11}, slices.Compact(refused)); diff != "" {
+		t.Errorf("refused rows (-want +got):\n%s", diff)
+	}
+	if n := len(got.rows); n != 20 {
+		t.Errorf("%d rows were given, want 20", n)
 	}
 	if slices.Contains(got.rows, 3) || slices.Contains(got.rows, 11) {
 		t.Errorf("a refused row was given: %v", got.rows)
@@ -224,9 +248,15 @@ func TestErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if diff := cmp.Diff(upTo(20), b.Rows); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
 	for i, err := range b.Errs {
-		if (err != nil) != (i == 3 || i == 11) || b.Rows[i] != int64(i) || b.Labels[i] != int64(i%7) {
-			t.Errorf("row %d: %d, label %d, %v", i, b.Rows[i], b.Labels[i], err)
+		if bad := i == 3 || i == 11; (err != nil) != bad {
+			t.Errorf("row %d: %v", i, err)
+		}
+		if b.Labels[i] != int64(i%7) {
+			t.Errorf("row %d has label %d", i, b.Labels[i])
 		}
 	}
 	b.Release()

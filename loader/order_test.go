@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestPermutation(t *testing.T) {
@@ -142,8 +144,8 @@ func TestWeightedImagesDiffer(t *testing.T) {
 	weights := make([]float64, 16)
 	weights[5] = 1
 	got := take(t, src, Options{Batch: 4, Train: crop, Weights: weights, Seed: 1})
-	if len(got.rows) != 16 || slices.Max(got.rows) != 5 || slices.Min(got.rows) != 5 {
-		t.Fatalf("%v", got.rows)
+	if diff := cmp.Diff(slices.Repeat([]int64{5}, 16), got.rows); diff != "" {
+		t.Fatalf("rows (-want +got):\n%s", diff)
 	}
 	if bytes.Equal(got.pixels[0], got.pixels[1]) && bytes.Equal(got.pixels[1], got.pixels[2]) {
 		t.Error("the same crop again and again")

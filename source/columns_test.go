@@ -49,8 +49,14 @@ func TestColumnsOfOthers(t *testing.T) {
 			var labels []Label
 			for i, e := range entries {
 				labels = append(labels, e.Label)
-				if e.Size != -1 || !is.Names && !strings.HasPrefix(e.Name, "row-") || is.Names && i != 2 && e.Name != named[i] {
-					t.Errorf("entry %d: %+v", i, e)
+				if e.Size != -1 {
+					t.Errorf("entry %d has %d bytes before it is read", i, e.Size)
+				}
+				switch {
+				case !is.Names && !strings.HasPrefix(e.Name, "row-"):
+					t.Errorf("entry %d is called %s, and the rows have no names", i, e.Name)
+				case is.Names && i != 2 && e.Name != named[i]: // row 2 has no image
+					t.Errorf("entry %d is called %s, want %s", i, e.Name, named[i])
 				}
 			}
 			if diff := cmp.Diff(want, labels); diff != "" {

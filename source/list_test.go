@@ -40,8 +40,8 @@ func TestList(t *testing.T) {
 		{Name: "label", Values: []Label{number(7), number(8)}, Rows: []int32{0, 1, 0}},
 		{Name: "synset", Values: []Label{name("n01440764"), name("n01443537")}, Rows: []int32{0, 1, 0}},
 	}
-	if diff := cmp.Diff(columns, info.Columns); diff != "" || info.LabelColumn != "synset" || info.Kind != List {
-		t.Errorf("label is from %q of kind %s; columns (-want +got):\n%s", info.LabelColumn, info.Kind, diff)
+	if diff := cmp.Diff(Info{Kind: List, LabelColumn: "synset", Columns: columns}, Info{Kind: info.Kind, LabelColumn: info.LabelColumn, Columns: info.Columns}); diff != "" {
+		t.Errorf("list (-want +got):\n%s", diff)
 	}
 	var read []string
 	err = s.Each(t.Context(), s.Entries(), func(e Entry, b []byte, err error) error {

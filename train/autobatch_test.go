@@ -31,8 +31,17 @@ func TestLargestBatch(t *testing.T) {
 		tries := 0
 		room = c.room
 		got, err := LargestBatch(t.Context(), o, c.limit, func(int, bool) { tries++ })
-		if err != nil || got < c.atLeast || got > c.atMost || got%8 != 0 && got != c.limit || tries > 12 {
-			t.Errorf("room %d, limit %d: batch %d after %d tries, %v", c.room, c.limit, got, tries, err)
+		if err != nil {
+			t.Fatalf("room %d, limit %d: %v", c.room, c.limit, err)
+		}
+		if inside := c.atLeast <= got && got <= c.atMost; !inside {
+			t.Errorf("room %d, limit %d: batch %d, want %d to %d", c.room, c.limit, got, c.atLeast, c.atMost)
+		}
+		if got%8 != 0 && got != c.limit {
+			t.Errorf("room %d, limit %d: batch %d is no multiple of 8", c.room, c.limit, got)
+		}
+		if tries > 12 {
+			t.Errorf("room %d, limit %d: %d tries", c.room, c.limit, tries)
 		}
 	}
 	room = 7

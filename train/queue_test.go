@@ -1,7 +1,6 @@
 package train
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -71,22 +70,14 @@ func TestQueuedEqualsOneByOne(t *testing.T) {
 		return q, nil
 	}
 	last := int64(0)
+	cut.OnStep = func(s runlog.Step) {
+		if s.Step != last+1 {
+			t.Errorf("step %d was told after step %d", s.Step, last)
+		}
+		last = s.Step
+	}
 	for _, at := range []int64{1, 3, 6, 12} {
-		ctx, cancel := context.WithCancel(t.Context())
-		cut.OnStep = func(s runlog.Step) {
-			if s.Step != last+1 {
-				t.Errorf("step %d was told after step %d", s.Step, last)
-			}
-			last = s.Step
-			if s.Step == at {
-				cancel()
-			}
-		}
-		_, err := Run(ctx, cut)
-		cancel()
-		if !errors.Is(err, ErrStopped) {
-			t.Fatalf("stop at step %d: %v", at, err)
-		}
+		stopAt(t, cut, at)
 	}
 	cut.StopAfter = 2
 	for {

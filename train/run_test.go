@@ -130,21 +130,29 @@ func TestStoppedAndContinuedEqualsUninterrupted(t *testing.T) {
 
 	cut := testOptions(t, t.TempDir())
 	for _, at := range []int64{1, 4, 5, 7, 10, 14} { // within epochs, at their ends
-		ctx, cancel := context.WithCancel(t.Context())
-		cut.OnStep = func(s runlog.Step) {
-			if s.Step == at {
-				cancel()
-			}
-		}
-		_, err := Run(ctx, cut)
-		cancel()
-		if !errors.Is(err, ErrStopped) {
-			t.Fatalf("stop at step %d: %v", at, err)
-		}
+		stopAt(t, cut, at)
 	}
-	cut.OnStep = nil
 	mustRun(t, cut)
 	sameEnd(t, whole.Dir, cut.Dir)
+}
+
+// stopAt goes on with a run and calls it off when it tells of a step.
+func stopAt(t *testing.T, o Options, step int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	tell := o.OnStep
+	o.OnStep = func(s runlog.Step) {
+		if tell != nil {
+			tell(s)
+		}
+		if s.Step == step {
+			cancel()
+		}
+	}
+	if _, err := Run(ctx, o); !errors.Is(err, ErrStopped) {
+		t.Fatalf("stop at step %d: %v", step, err)
+	}
 }
 
 func TestStopAfterSteps(t *testing.T) {

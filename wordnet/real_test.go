@@ -118,8 +118,8 @@ func TestGoldenPairs(t *testing.T) {
 		}
 		for i, id := range []ID{p.A, p.B} {
 			got, err := g.Resolve(p.Names[i])
-			if err != nil || len(got) != 1 || got[0] != id {
-				t.Errorf("%s: %v, %v; want %s", p.Names[i], got, err, id)
+			if diff := cmp.Diff([]ID{id}, got); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +got):\n%s", p.Names[i], err, diff)
 			}
 		}
 	}
@@ -129,9 +129,17 @@ func TestGoldenPairs(t *testing.T) {
 func checkWay(t *testing.T, g *Graph, a, b ID, distance int) {
 	t.Helper()
 	way, top := g.Path(a, b)
-	if len(way) != distance+1 || way[0] != a || way[distance] != b || !g.IsA(a, way[top]) || !g.IsA(b, way[top]) {
-		t.Errorf("%s %s: path %v with top %d", a, b, way, top)
+	if len(way) != distance+1 {
+		t.Errorf("%s %s: path %v, want %d synsets", a, b, way, distance+1)
 		return
+	}
+	if diff := cmp.Diff([]ID{a, b}, []ID{way[0], way[distance]}); diff != "" {
+		t.Errorf("%s %s: ends of the path (-want +got):\n%s", a, b, diff)
+	}
+	for _, end := range []ID{a, b} {
+		if !g.IsA(end, way[top]) {
+			t.Errorf("%s %s: %s at the top of the path is not above %s", a, b, way[top], end)
+		}
 	}
 	for i := 1; i < len(way); i++ {
 		low, high := way[i-1], way[i]
@@ -207,8 +215,14 @@ func TestKnownSynsets(t *testing.T) {
 func TestHyponymsAreTheFilesOwn(t *testing.T) {
 	g := real(t)
 	dog, _ := g.Synset(2084071)
-	if len(dog.Hyponyms) != 18 || dog.Hyponyms[0] != 1322604 || dog.Hyponyms[17] != 2113978 || dog.InstanceHyponyms != nil {
-		t.Errorf("hyponyms of dog: %v, %v", dog.Hyponyms, dog.InstanceHyponyms)
+	if len(dog.Hyponyms) != 18 {
+		t.Fatalf("hyponyms of dog: %v", dog.Hyponyms)
+	}
+	if diff := cmp.Diff([]ID{1322604, 2113978}, []ID{dog.Hyponyms[0], dog.Hyponyms[17]}); diff != "" {
+		t.Errorf("the first and last hyponym of dog (-want +got):\n%s", diff)
+	}
+	if dog.InstanceHyponyms != nil {
+		t.Errorf("instances of dog: %v", dog.InstanceHyponyms)
 	}
 	var plain, instance int
 	for _, id := range g.IDs() {
@@ -337,15 +351,27 @@ func TestUnknownID(t *testing.T) {
 	if _, ok := g.Synset(none); ok {
 		t.Error("found")
 	}
-	if g.Parents(none) != nil || g.Children(none) != nil || g.Ancestors(none) != nil || g.Descendants(none) != nil ||
-		g.HypernymPath(none) != nil || g.HypernymPaths(none) != nil || g.LCA(none, dog) != nil || g.LCA(dog, none) != nil {
-		t.Error("a list for a synset that is not there")
+	lists := map[string][]ID{
+		"parents": g.Parents(none), "children": g.Children(none), "ancestors": g.Ancestors(none), "descendants": g.Descendants(none),
+		"path": g.HypernymPath(none), "LCA with": g.LCA(none, dog), "LCA of": g.LCA(dog, none),
 	}
-	if g.MinDepth(none) != -1 || g.MaxDepth(none) != -1 || g.Height(none) != -1 || g.Distance(none, dog) != -1 {
-		t.Error("a depth for a synset that is not there")
+	for what, got := range lists {
+		if got != nil {
+			t.Errorf("%s: %v", what, got)
+		}
 	}
-	if g.PathSimilarity(none, dog) != 0 || g.WuPalmer(dog, none) != 0 || g.IsA(none, dog) || g.IsA(dog, none) {
-		t.Error("a similarity for a synset that is not there")
+	if got := g.HypernymPaths(none); got != nil {
+		t.Errorf("paths: %v", got)
+	}
+	depths := []int{g.MinDepth(none), g.MaxDepth(none), g.Height(none), g.Distance(none, dog)}
+	if diff := cmp.Diff([]int{-1, -1, -1, -1}, depths); diff != "" {
+		t.Errorf("least depth, greatest depth, height, distance (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]float64{0, 0}, []float64{g.PathSimilarity(none, dog), g.WuPalmer(dog, none)}); diff != "" {
+		t.Errorf("similarities (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]bool{false, false}, []bool{g.IsA(none, dog), g.IsA(dog, none)}); diff != "" {
+		t.Errorf("is a dog, is above dog (-want +got):\n%s", diff)
 	}
 	for _, id := range []ID{0, 4_000_000_000, math.MaxUint32, 15300280, 99_999_999} {
 		if _, ok := g.Synset(id); ok {
@@ -388,9 +414,13 @@ func TestID(t *testing.T) {
 		if err != nil || id.String() != s {
 			t.Errorf("%s: %s, %v", s, id, err)
 		}
+		b, err := json.Marshal(id)
+		if diff := cmp.Diff(strconv.Quote(s), string(b)); diff != "" || err != nil {
+			t.Errorf("%s: JSON: %v (-want +got):\n%s", s, err, diff)
+		}
 		var back ID
-		if b, err := json.Marshal(id); err != nil || string(b) != strconv.Quote(s) || json.Unmarshal(b, &back) != nil || back != id {
-			t.Errorf("%s: JSON %s, %v, back %s", s, b, err, back)
+		if err := json.Unmarshal(b, &back); err != nil || back != id {
+			t.Errorf("%s: %s read back, %v", s, back, err)
 		}
 	}
 	for _, s := range []string{"", "n", "02084071", "N02084071", "n2084071", "n020840711", "n0208407x", "v02084071", " n02084071", "n-2084071", "n０"} {

@@ -530,8 +530,13 @@ func FuzzRead(f *testing.F) {
 			return
 		}
 		n := s.Len()
-		if len(s.Paths) != n || len(s.Failed) != n || len(s.Top) != n*s.K || len(s.Prob) != n*s.K || s.All != nil && len(s.All) != n*len(s.Classes) {
-			t.Errorf("%d rows of %d: %d paths, %d failed, %d labels, %d probabilities, %d of all", n, s.K, len(s.Paths), len(s.Failed), len(s.Top), len(s.Prob), len(s.All))
+		want := map[string]int{"paths": n, "failed": n, "labels": n * s.K, "probabilities": n * s.K, "of all": n * len(s.Classes)}
+		got := map[string]int{"paths": len(s.Paths), "failed": len(s.Failed), "labels": len(s.Top), "probabilities": len(s.Prob), "of all": len(s.All)}
+		if s.All == nil {
+			want["of all"] = 0
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%d rows of %d (-want +got):\n%s", n, s.K, diff)
 		}
 		for _, l := range append(s.Top, s.Truth...) {
 			if l < -1 || int(l) >= len(s.Classes) {

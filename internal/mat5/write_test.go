@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestLayout(t *testing.T) {
@@ -14,8 +16,12 @@ func TestLayout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b) < 136 || string(b[:10]) != "MATLAB 5.0" || b[124] != 0 || b[125] != 1 || string(b[126:128]) != "IM" {
-		t.Fatalf("header %q", b[:128])
+	if len(b) < 136 {
+		t.Fatalf("%d bytes", len(b))
+	}
+	header := []string{string(b[:10]), string(b[124:126]), string(b[126:128])}
+	if diff := cmp.Diff([]string{"MATLAB 5.0", "\x00\x01", "IM"}, header); diff != "" {
+		t.Fatalf("text, version and order of the header (-want +got):\n%s", diff)
 	}
 	if kind, size := binary.LittleEndian.Uint32(b[128:]), binary.LittleEndian.Uint32(b[132:]); kind != miCOMPRESSED || int(size) != len(b)-136 {
 		t.Fatalf("element of type %d, %d bytes; file has %d", kind, size, len(b)-136)

@@ -49,8 +49,16 @@ func TestGuessNetwork(t *testing.T) {
 		for _, p := range n.Params() {
 			tensors = append(tensors, model.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape})
 		}
-		if got, classes, err := GuessNetwork(tensors); got != name || classes != 7 || err != nil {
-			t.Errorf("%s: guessed %s of %d classes, %v", name, got, classes, err)
+		got, classes, err := GuessNetwork(tensors)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		type guess struct {
+			Network string
+			Classes int
+		}
+		if diff := cmp.Diff(guess{name, 7}, guess{got, classes}); diff != "" {
+			t.Errorf("guess (-want +got):\n%s", diff)
 		}
 		if got, _, err := GuessNetwork(tensors[1:]); err == nil {
 			t.Errorf("%s without a tensor is taken for %s", name, got)

@@ -80,8 +80,12 @@ func TestFiles(t *testing.T) {
 			"a/b.tar.gz": "an archive that is not read where it is: unpack it", "b.rar": "an archive that is not read where it is: unpack it",
 		} {
 			reason, _, out := f.LeftOut(name)
-			if d := cmp.Diff(want, reason); d != "" || out != (want != "") || f.Image(name) == out {
-				t.Errorf("%s: %q, %v; want %q", name, reason, out, want)
+			type answer struct {
+				Reason     string
+				Out, Image bool
+			}
+			if d := cmp.Diff(answer{want, want != "", want == ""}, answer{reason, out, f.Image(name)}); d != "" {
+				t.Errorf("%s (-want +got):\n%s", name, d)
 			}
 			if junk := reason == source.JunkReason; junk != source.Junk(name) {
 				t.Errorf("%s: junk %v, and package source says otherwise", name, junk)
