@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -25,25 +26,18 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := durable.MkdirAll(filepath.Join(o.Dir, checkpoint.Dir)); err != nil {
 		return Result{}, fmt.Errorf("run directory: %w", err)
 	}
-	lock, err := durable.TryLock(filepath.Join(o.Dir, ".lock"))
+	unlock, err := begin(o.Dir)
 	if err != nil {
-		return Result{}, fmt.Errorf("run directory: %w", err)
+		return Result{}, err
 	}
-	defer lock.Unlock()
-	for _, dir := range []string{o.Dir, filepath.Join(o.Dir, checkpoint.Dir)} {
-		if err := durable.RemoveTemps(dir); err != nil {
-			return Result{}, fmt.Errorf("run directory: %w", err)
-		}
-	}
+	defer unlock()
 	r := &runner{o: o, pos: o.start()}
 	defer r.close()
 	if err := r.resume(); err != nil {
 		return Result{}, err
 	}
-	if r.done() && r.exported() {
-		res := r.result()
-		res.Already = true
-		return res, nil
+	if r.done() {
+		return r.already()
 	}
 	if err := r.prepare(ctx); err != nil {
 		return Result{}, err
@@ -56,12 +50,39 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := r.export(); err != nil {
 		return r.result(), err
 	}
+	r.finished = true
 	return r.result(), nil
 }
 
-// Finished says whether the run in o.Dir has done what o asks for, and if so
-// what Run would give. It writes nothing and makes no engine. What is wrong with
-// the directory is Run's to say: it is not finished.
+// begin locks a run's directory and removes what killed writers left in it.
+func begin(dir string) (unlock func() error, err error) {
+	lock, err := durable.TryLock(filepath.Join(dir, ".lock"))
+	if err != nil {
+		return nil, fmt.Errorf("run directory: %w", err)
+	}
+	for _, d := range []string{dir, filepath.Join(dir, checkpoint.Dir)} {
+		if err := durable.RemoveTemps(d); err != nil {
+			return nil, fmt.Errorf("run directory: %w", errors.Join(err, lock.Unlock()))
+		}
+	}
+	return lock.Unlock, nil
+}
+
+// already ends a call over a run that was finished before.
+func (r *runner) already() (Result, error) {
+	if err := r.settle(); err != nil {
+		return r.result(), err
+	}
+	r.finished = true
+	res := r.result()
+	res.Already = true
+	return res, nil
+}
+
+// Finished says whether the run in o.Dir has done what o asks for, and if so gives
+// what Run would give, having made anew what of its results was missing or damaged.
+// It makes no engine. What is wrong with the directory is Run's to say: it is not
+// finished.
 func Finished(o Options) (Result, bool, error) {
 	if err := o.check(); err != nil {
 		return Result{}, false, err
@@ -74,14 +95,18 @@ func Finished(o Options) (Result, bool, error) {
 	if err != nil || o.sameRun(c) != nil {
 		return Result{}, false, nil // Run says what is wrong
 	}
-	r := &runner{o: o, pos: c.Position}
-	if !r.done() || !r.exported() {
+	r := &runner{o: o, pos: c.Position, state: c.Tensors}
+	if !r.done() {
 		return Result{}, false, nil
 	}
+	unlock, err := begin(o.Dir)
+	if err != nil {
+		return Result{}, false, err
+	}
+	defer unlock()
 	o.warnOfEarlier(c)
-	res := r.result()
-	res.Already = true
-	return res, true, nil
+	res, err := r.already()
+	return res, err == nil, err
 }
 
 // runner is a run under way.
@@ -90,6 +115,7 @@ type runner struct {
 	pos       checkpoint.Position
 	state     []model.Tensor // to begin with, from a checkpoint; nil: a new run
 	eng       Engine
+	finished  bool // the final weights are there
 	steps     *Pipeline[submitted]
 	log       *runlog.Log
 	board     *board
@@ -196,7 +222,7 @@ func (r *runner) prepare(ctx context.Context) error {
 
 // openRecords opens what the run writes for people.
 func (r *runner) openRecords() (err error) {
-	if r.log, err = runlog.Open(r.o.Dir, r.pos.Step, r.pos.Epoch); err != nil {
+	if r.log, err = runlog.Open(r.o.Dir, r.pos.Step, r.pos.Epoch, r.pos.Evals); err != nil {
 		return err
 	}
 	if r.o.TensorBoard {

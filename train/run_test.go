@@ -462,6 +462,83 @@ func TestFinishedRunDoesNothing(t *testing.T) {
 	}
 }
 
+// TestFinishedIsContent: whatever the clock said, a finished run's files are those
+// that its last checkpoint gives. What is damaged or missing is made anew, without an
+// engine, and what is right is not touched.
+func TestFinishedIsContent(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.draw = nil
+	mustRun(t, o)
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	o.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("no engine is needed") }
+	names := []string{"model.safetensors", "model.onnx", "curves.png", runlog.Name, "config.yaml", "best.safetensors"}
+	whole := map[string][]byte{}
+	for _, name := range names {
+		whole[name] = slurp(t, filepath.Join(o.Dir, name))
+	}
+	flip := func(at float64) func(path string) error {
+		return func(path string) error {
+			b := slurp(t, path)
+			b[int(at*float64(len(b)))] ^= 1
+			return os.WriteFile(path, b, 0o666)
+		}
+	}
+	touch := func(year int) func(path string) error {
+		return func(path string) error {
+			at := time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC)
+			return os.Chtimes(path, at, at)
+		}
+	}
+	for _, c := range []struct {
+		what   string
+		file   string
+		damage func(path string) error
+		warns  int
+	}{
+		{"weights flipped", "model.safetensors", flip(0.7), 1}, {"weights cut", "model.safetensors", func(p string) error { return os.Truncate(p, 1000) }, 1},
+		{"weights longer", "model.safetensors", func(p string) error { return os.Truncate(p, int64(len(whole["model.safetensors"])+1)) }, 1},
+		{"no weights", "model.safetensors", os.Remove, 1}, {"model flipped", "model.onnx", flip(0.4), 1}, {"no model", "model.onnx", os.Remove, 1},
+		{"curves flipped", "curves.png", flip(0.5), 0}, {"no curves", "curves.png", os.Remove, 0},
+		{"no recipe", "config.yaml", os.Remove, 0}, {"no link", "best.safetensors", os.Remove, 0},
+		{"a checkpoint of 2030", "newest", touch(2030), 0},
+		{"a model of 1970", "model.onnx", touch(1970), 0}, {"a model of 2030", "model.onnx", touch(2030), 0},
+	} {
+		warned = nil
+		path := filepath.Join(o.Dir, c.file)
+		if c.file == "newest" {
+			steps, err := checkpoint.Steps(o.Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			path = checkpoint.Path(o.Dir, steps[len(steps)-1])
+		}
+		if err := c.damage(path); err != nil {
+			t.Fatal(err)
+		}
+		before, _ := os.Stat(path)
+		finish := Finished
+		if c.file == "model.safetensors" { // both ways to come there
+			finish = func(o Options) (Result, bool, error) {
+				res, err := Run(t.Context(), o)
+				return res, res.Already, err
+			}
+		}
+		res, done, err := finish(o)
+		if err != nil || !done || res.ONNX == "" || len(warned) != c.warns {
+			t.Errorf("%s: %+v, done %v, %v, %q", c.what, res, done, err, warned)
+		}
+		for _, name := range names {
+			if !bytes.Equal(slurp(t, filepath.Join(o.Dir, name)), whole[name]) {
+				t.Errorf("%s: %s is another afterwards", c.what, name)
+			}
+		}
+		if after, _ := os.Stat(path); c.warns == 0 && before != nil && strings.Contains(c.what, "of ") && !after.ModTime().Equal(before.ModTime()) {
+			t.Errorf("%s: it was written again", c.what)
+		}
+	}
+}
+
 func TestMoreEpochsGoOn(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	mustRun(t, o)

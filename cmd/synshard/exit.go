@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
@@ -101,6 +102,7 @@ var coded = []struct {
 	{source.ErrCorrupt, exitCorrupt},
 	{prediction.ErrFormat, exitCorrupt},
 	{onnx.ErrDamaged, exitCorrupt},
+	{weights.ErrDamaged, exitCorrupt},
 	{checkpoint.ErrDamaged, exitCorrupt},
 	{native.ErrMissing, exitNative},
 	{ort.ErrUnfit, exitNative},

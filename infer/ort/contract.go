@@ -50,9 +50,6 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.Verify(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
 	info, err := m.Info()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -3,6 +3,7 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -32,11 +33,19 @@ type Model struct {
 }
 
 // Parse reads a model out of an ONNX file's bytes. What is no model, or is cut
-// short, is model.ErrFormat.
+// short, is model.ErrFormat; where it is one of ours that is not what was written,
+// it is ErrDamaged.
 func Parse(b []byte) (*Model, error) {
 	m := &Model{pb: &onnxpb.Model{}}
 	if err := (proto.UnmarshalOptions{RecursionLimit: maxNesting}).Unmarshal(b, m.pb); err != nil {
-		return nil, fmt.Errorf("%w: not an ONNX model, damaged or cut short", model.ErrFormat)
+		err = fmt.Errorf("%w: not an ONNX model, damaged or cut short", model.ErrFormat)
+		if bytes.Contains(b[:min(len(b), 64)], []byte(producer)) || bytes.Contains(b, []byte(SumKey)) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		return nil, err
+	}
+	if err := m.Verify(); err != nil {
+		return nil, err
 	}
 	return m, nil
 }

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"math"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -18,25 +19,35 @@ import (
 // carry: the sha256, in hex, of what their graph and metadata say.
 const SumKey = "synshard.sha256"
 
+// announceKey is the metadata key that says that there is a sum: of the two a flipped
+// bit can hide only one.
+const announceKey = "synshard.sum"
+
 // ErrDamaged marks a model that is not what was written.
 var ErrDamaged = errors.New("damaged")
 
 // Verify compares a model with the sum that it carries. One that carries none,
 // or that another producer wrote, passes.
 func (m *Model) Verify() error {
-	want, ok := m.Metadata()[SumKey]
-	if !ok || m.pb.GetProducerName() != producer {
+	meta := m.Metadata()
+	want, ok := meta[SumKey]
+	announced := meta[announceKey] != ""
+	ours := strings.HasPrefix(m.pb.GetProducerName(), producer)
+	// Others keep both entries or none, and name themselves; damage to an entry's tag
+	// puts its value in the place of the producer's name.
+	if !ok && !announced || ok && !ours {
 		return nil
 	}
 	if got := m.sum(); got != want {
-		return fmt.Errorf("%w: its sum is %s and %.64q was written; if another tool changed it on purpose, it has to drop the metadata entry %s", ErrDamaged, got, want, SumKey)
+		return fmt.Errorf("%w: its sum is %s and %.64q was written; if another tool changed it on purpose, it has to drop the metadata entries %s and %s", ErrDamaged, got, want, SumKey, announceKey)
 	}
 	return nil
 }
 
 // seal gives the model its sum, in place of one that it carries.
 func (m *Model) seal() {
-	m.pb.Metadata = slices.DeleteFunc(m.pb.Metadata, func(e *onnxpb.Entry) bool { return e.GetKey() == SumKey })
+	m.pb.Metadata = slices.DeleteFunc(m.pb.Metadata, func(e *onnxpb.Entry) bool { return e.GetKey() == SumKey || e.GetKey() == announceKey })
+	m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(announceKey), Value: proto.String(SumKey)})
 	m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(SumKey), Value: proto.String(m.sum())})
 }
 

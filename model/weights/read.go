@@ -72,7 +72,7 @@ func ReadFile(path string, o Options) (*File, error) {
 	defer f.Close()
 	out, err := read(f, info.Size(), o)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", path, markDamaged(f, err))
 	}
 	return out, nil
 }

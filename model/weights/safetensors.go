@@ -35,8 +35,20 @@ func badf(format string, args ...any) error {
 
 // ReadSafetensors reads a whole file of the given size: its tensors in the
 // order of their bytes, and its metadata. Holes, overlaps and bytes after the
-// last tensor are model.ErrFormat.
+// last tensor are model.ErrFormat; a file of ours that is not what was written is
+// ErrDamaged.
 func ReadSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]string, error) {
+	tensors, meta, err := readSafetensors(r, size)
+	if err == nil {
+		err = checkSum(tensors, meta)
+	}
+	if err != nil {
+		return nil, nil, markDamaged(r, err)
+	}
+	return tensors, meta, nil
+}
+
+func readSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]string, error) {
 	entries, meta, start, err := readHeader(r, size)
 	if err != nil {
 		return nil, nil, err

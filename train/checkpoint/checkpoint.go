@@ -7,10 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,12 +24,6 @@ import (
 
 // ErrDamaged marks a checkpoint whose bytes are not those that were written.
 var ErrDamaged = errors.New("checkpoint damaged")
-
-// Keys of a checkpoint's safetensors metadata, beside model.SpecKey.
-const (
-	stateKey = "synshard.train"
-	sumKey   = "synshard.crc32c" // over metadata, names, shapes and data, by name
-)
 
 // Dir is where checkpoints lie, in the run's directory.
 const Dir = "checkpoints"
@@ -118,7 +110,7 @@ func Write(dir string, p Position, spec model.Spec, tensors []model.Tensor) (str
 	if err != nil {
 		return "", err
 	}
-	meta[sumKey] = digest(tensors, meta)
+	meta[weights.SumKey] = weights.Sum(tensors, meta)
 	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return "", err
 	}
@@ -134,24 +126,7 @@ func metadata(p Position, spec model.Spec) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("checkpoint: %w", err)
 	}
-	return map[string]string{"format": "pt", stateKey: string(state), model.SpecKey: spec.JSON()}, nil
-}
-
-// digest covers everything a safetensors file says, independent of its layout.
-func digest(tensors []model.Tensor, meta map[string]string) string {
-	sum := crc32.New(crc32.MakeTable(crc32.Castagnoli))
-	for _, k := range slices.Sorted(maps.Keys(meta)) {
-		if k != sumKey {
-			fmt.Fprintf(sum, "%q=%q\n", k, meta[k])
-		}
-	}
-	order := slices.Clone(tensors)
-	slices.SortFunc(order, func(a, b model.Tensor) int { return strings.Compare(a.Name, b.Name) })
-	for _, t := range order {
-		fmt.Fprintf(sum, "%q %s %v\n", t.Name, t.DType, t.Shape)
-		sum.Write(t.Data)
-	}
-	return fmt.Sprintf("%08x", sum.Sum32())
+	return map[string]string{"format": "pt", weights.StateKey: string(state), model.SpecKey: spec.JSON()}, nil
 }
 
 // Checkpoint is what one file holds.
@@ -180,12 +155,12 @@ func Read(path string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, damaged("%w", err)
 	}
-	if want, got := meta[sumKey], digest(tensors, meta); want != got {
-		return nil, damaged("checksum is %s, the file says %q", got, want)
+	if meta[weights.SumKey] == "" {
+		return nil, damaged("it has no %s", weights.SumKey)
 	}
 	c := Checkpoint{Tensors: tensors}
-	if err := json.Unmarshal([]byte(meta[stateKey]), &c.Position); err != nil {
-		return nil, damaged("%s: %w", stateKey, err)
+	if err := json.Unmarshal([]byte(meta[weights.StateKey]), &c.Position); err != nil {
+		return nil, damaged("%s: %w", weights.StateKey, err)
 	}
 	if v := c.Position.Version; v != Version {
 		return nil, fmt.Errorf("%s: checkpoint version %d, this program knows %d", path, v, Version)

@@ -1,8 +1,10 @@
 package runlog
 
 import (
+	"bufio"
 	"fmt"
 	"image/color"
+	"image/png"
 	"io"
 	"math"
 
@@ -14,6 +16,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // Colours that stay apart for the colour-blind (Okabe and Ito).
@@ -59,6 +62,18 @@ func WriteCurves(path, log string) error {
 		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
 		return err
 	})
+}
+
+// CurvesWhole says whether a file holds an image that was written whole: of any
+// damage to it its own sums tell.
+func CurvesWhole(path string) bool {
+	f, _, err := regular.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	_, err = png.Decode(bufio.NewReader(f))
+	return err == nil
 }
 
 func readHistory(log string) (*history, error) {

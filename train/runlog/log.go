@@ -4,6 +4,7 @@ package runlog
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -98,12 +100,13 @@ type Log struct {
 	f *os.File
 }
 
-// Open opens the log of a run that has done so many steps and epochs, dropping the
-// steps and validations that come after them (those of a killed run, about to be
-// done again), validations that stand there twice, and a torn last line.
-func Open(dir string, steps int64, epochs int) (*Log, error) {
+// Open opens the log of a run that has done so many steps and epochs, with these
+// validations, dropping the steps and validations that come after them (those of a
+// killed run, about to be done again), what stands there twice, and a torn last line.
+// A validation that is missing, or not as it was, is put in its place.
+func Open(dir string, steps int64, epochs int, evals []Evaluation) (*Log, error) {
 	path := filepath.Join(dir, Name)
-	if err := trim(path, steps, epochs); err != nil {
+	if err := trim(path, steps, epochs, evals); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
@@ -113,29 +116,104 @@ func Open(dir string, steps int64, epochs int) (*Log, error) {
 	return &Log{f}, nil
 }
 
-func trim(path string, steps int64, epochs int) error {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+// Settle makes the log of a finished run have each of its validations once, as they
+// were, and says whether that took a change. Steps whose lines are lost stay so.
+func Settle(dir string, steps int64, epochs int, evals []Evaluation) (changed bool, err error) {
+	path := filepath.Join(dir, Name)
+	var have [][]byte
+	err = Each(path, func(line []byte, rec Record) error {
+		if rec.Kind == "eval" {
+			have = append(have, bytes.Clone(line))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	var want [][]byte
+	for _, e := range evals {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return false, fmt.Errorf("log: %w", err)
+		}
+		want = append(want, line)
+	}
+	if err == nil && slices.EqualFunc(have, want, bytes.Equal) {
+		return false, nil
+	}
+	return true, trim(path, steps, epochs, evals)
+}
+
+func trim(path string, steps int64, epochs int, evals []Evaluation) error {
+	_, err := os.Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && len(evals) == 0 {
 		return nil
 	}
-	validated := map[float64]bool{} // epochs
 	return durable.WriteFile(path, func(w io.Writer) error {
-		return Each(path, func(line []byte, rec Record) error {
-			keep := true
-			switch rec.Kind {
-			case "step":
-				keep = rec.Step <= steps
-			case "eval":
-				// The last epoch's steps may be done and its validation not: Epoch tells.
-				keep = rec.Step <= steps && rec.Epoch <= float64(epochs) && !validated[rec.Epoch]
-				validated[rec.Epoch] = validated[rec.Epoch] || keep
+		t := trimmer{w: w, steps: steps, epochs: epochs, left: evals, known: len(evals) > 0}
+		if !missing {
+			if err := Each(path, t.line); err != nil {
+				return err
 			}
-			if !keep {
-				return nil
-			}
-			_, err := w.Write(append(line, '\n'))
-			return err
-		})
+		}
+		return t.evalsUntil(math.Inf(1))
 	})
+}
+
+// trimmer writes the lines of a log that stay.
+type trimmer struct {
+	w      io.Writer
+	steps  int64
+	epochs int
+	known  bool         // what was validated
+	left   []Evaluation // of it what is not written yet
+
+	step      int64   // the last that was written
+	validated float64 // epoch of the last validation that was written
+}
+
+func (t *trimmer) line(line []byte, rec Record) error {
+	switch rec.Kind {
+	case "step":
+		if rec.Step > t.steps || rec.Step <= t.step {
+			return nil
+		}
+		t.step = rec.Step
+		if err := t.evalsUntil(rec.Epoch); err != nil {
+			return err
+		}
+	case "eval":
+		if t.known {
+			return nil // the run's own are written
+		}
+		// The last epoch's steps may be done and its validation not: Epoch tells.
+		if rec.Step > t.steps || rec.Epoch > float64(t.epochs) || rec.Epoch <= t.validated {
+			return nil
+		}
+		t.validated = rec.Epoch
+	}
+	return t.put(line)
+}
+
+func (t *trimmer) put(line []byte) error {
+	_, err := t.w.Write(append(line, '\n'))
+	return err
+}
+
+// evalsUntil writes the validations of the epochs that end before a step at epoch.
+func (t *trimmer) evalsUntil(epoch float64) error {
+	for len(t.left) > 0 && float64(t.left[0].Epoch) < epoch {
+		line, err := json.Marshal(t.left[0])
+		if err != nil {
+			return fmt.Errorf("log: %w", err)
+		}
+		if err := t.put(line); err != nil {
+			return err
+		}
+		t.left = t.left[1:]
+	}
+	return nil
 }
 
 // Record is what of a line, whatever its kind, the readers of the log need. What

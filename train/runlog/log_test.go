@@ -47,7 +47,7 @@ func TestOpenTrims(t *testing.T) {
 			if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o666); err != nil {
 				t.Fatal(err)
 			}
-			l, err := Open(dir, c.steps, c.epochs)
+			l, err := Open(dir, c.steps, c.epochs, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -73,6 +73,48 @@ func TestOpenTrims(t *testing.T) {
 				t.Errorf("lines kept (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestSettle loses, doubles and changes lines: each validation stands once, in its
+// place, as it was.
+func TestSettle(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, Name)
+	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
+	text := func(v any) string {
+		b, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b) + "\n"
+	}
+	step := func(n int) string { return text(map[string]any{"kind": "step", "step": n, "epoch": float64(n) / 2}) }
+	one, two := text(evals[0]), text(evals[1])
+	whole := step(1) + step(2) + one + step(3) + step(4) + two
+	for _, c := range []struct{ name, have, want string }{
+		{"whole", whole, whole},
+		{"the first lost", step(1) + step(2) + step(3) + step(4) + two, whole},
+		{"the last lost", step(1) + step(2) + one + step(3) + step(4), whole},
+		{"changed", strings.Replace(whole, `"top1":0.5`, `"top1":0.7`, 1), whole},
+		{"torn", whole[:len(whole)-9], whole},
+		{"twice", whole + two + step(4), whole},
+		{"empty", "", one + two},
+		{"missing", "-", one + two},
+	} {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		if c.have != "-" {
+			if err := os.WriteFile(path, []byte(c.have), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		changed, err := Settle(dir, 4, 2, evals)
+		got, rerr := os.ReadFile(path)
+		if diff := cmp.Diff(c.want, string(got)); diff != "" || err != nil || rerr != nil || changed != (c.have != c.want) {
+			t.Errorf("%s: changed %v, %v, %v (-want +got):\n%s", c.name, changed, err, rerr, diff)
+		}
 	}
 }
 
