@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 	"ingest/record":           {"shard", "source/layout", "internal/durable", "internal/regular"},
 	"ingest":                  {"ingest/imagenet", "ingest/record", "source", "source/classlist", "source/layout", "shard", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/utf8name"},
 	"loader":                  {"shard", "pixel", "model", "internal/processors", "internal/regular"},
-	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/processors"},
+	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/regular", "internal/processors"},
 	"train/recipe":            {"model", "model/weights", "internal/yamldoc"},
 	"train/checkpoint":        {"model", "model/weights", "train/runlog", "internal/durable", "internal/regular"},
 	"train/runlog":            {"internal/durable", "internal/regular"},
