@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
 
 func TestParseJob(t *testing.T) {
 	slurm := func(id, first, count, step string) map[string]string {
@@ -30,8 +34,11 @@ func TestParseJob(t *testing.T) {
 		{text: "auto", env: map[string]string{"JOB_COMPLETION_INDEX": "2"}, bad: true},
 	} {
 		job, jobs, err := parseJob(c.text, func(key string) string { return c.env[key] })
-		if (err != nil) != c.bad || job != c.job || jobs != c.jobs {
-			t.Errorf("%q with %v: %d of %d, %v; want %d of %d", c.text, c.env, job, jobs, err, c.job, c.jobs)
+		if (err != nil) != c.bad {
+			t.Errorf("%q with %v: %v", c.text, c.env, err)
+		}
+		if diff := cmp.Diff([]int{c.job, c.jobs}, []int{job, jobs}); diff != "" {
+			t.Errorf("%q with %v: job and jobs (-want +got):\n%s", c.text, c.env, diff)
 		}
 	}
 }

@@ -22,6 +22,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/onnxpb"
 )
@@ -364,16 +366,15 @@ func TestInferGuards(t *testing.T) {
 	b.put("photos/notes.txt", "x")
 	b.put("photos/a.jpg", "x")
 	text, _ := b.infer(exitRefused, "", b.at("photos"), "--dry-run", "--json")
-	var plan struct {
+	type skipped struct{ Images bool }
+	type planned struct {
 		Rows    int
-		Skipped []struct {
-			Reason string
-			Count  int
-			Images bool
-		}
+		Skipped []skipped
 	}
-	if err := json.Unmarshal([]byte(text), &plan); err != nil || plan.Rows != 1 || len(plan.Skipped) != 2 || !plan.Skipped[0].Images || plan.Skipped[1].Images {
-		t.Errorf("%v: %s", err, text)
+	var plan planned
+	check(t, json.Unmarshal([]byte(text), &plan))
+	if diff := cmp.Diff(planned{1, []skipped{{true}, {false}}}, plan); diff != "" {
+		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/model/weights"
 )
 
@@ -109,18 +109,18 @@ func weightsApart(t *testing.T, one, two string) float64 {
 	check(t, err)
 	b, _, err := weights.ReadSafetensorsFile(filepath.Join(two, "model.safetensors"))
 	check(t, err)
+	return apart(t, a, b)
+}
+
+// apart is the greatest difference between two sets of weights.
+func apart(t *testing.T, a, b []model.Tensor) float64 {
+	t.Helper()
 	if len(a) == 0 || len(a) != len(b) {
 		t.Fatalf("%d and %d tensors", len(a), len(b))
 	}
 	other, worst := model.ByName(b), 0.0
 	for _, x := range a {
-		v, err := x.Floats()
-		check(t, err)
-		w, err := other[x.Name].Floats()
-		check(t, err)
-		for i := range v {
-			worst = max(worst, math.Abs(float64(v[i]-w[i])))
-		}
+		worst = max(worst, modeltest.Difference(t, x, other[x.Name]))
 	}
 	return worst
 }
