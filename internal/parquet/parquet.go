@@ -270,11 +270,9 @@ const batchSize = 64
 // values that are there.
 type batch[T any] func(out []T, def, rep []int16) (n int64, k int, err error)
 
-// read goes through a column of a group. A row begins where the repetition
-// level is 0; a value is there where the definition level is the greatest.
+// read goes through a column of a group.
 func read[T any](f *File, group int, c Column, each func(row int, values []T) error, open func(file.ColumnChunkReader) batch[T]) error {
-	var failed error // of each: not the file's
-	calling := false // each, whose panics are not the file's either
+	rows := assembly[T]{column: c, want: int(f.GroupRows(group)), each: each}
 	err := guard(func() error {
 		chunk, err := f.r.RowGroup(group).Column(c.at)
 		if err != nil {
@@ -283,21 +281,7 @@ func read[T any](f *File, group int, c Column, each func(row int, values []T) er
 		defer chunk.Close()
 		next := open(chunk)
 		if next == nil {
-			failed = fmt.Errorf("%w: %v holds %s (%s)", ErrKind, c.Path, c.Kind, chunk.Type())
-			return nil
-		}
-		rows, want := 0, int(f.GroupRows(group))
-		var row []T
-		give := func() error {
-			if rows > want {
-				return fmt.Errorf("more than %d rows", want)
-			}
-			calling = true
-			failed = each(rows-1, row)
-			if calling = false; failed != nil {
-				return errStop
-			}
-			row = row[:0]
+			rows.failed = fmt.Errorf("%w: %v holds %s (%s)", ErrKind, c.Path, c.Kind, chunk.Type())
 			return nil
 		}
 		var values [batchSize]T
@@ -311,53 +295,93 @@ func read[T any](f *File, group int, c Column, each func(row int, values []T) er
 				if err := chunk.Err(); err != nil {
 					return err
 				}
-				break
+				return rows.end()
 			}
-			at := 0
-			for i := range n {
-				if !c.List || rep[i] == 0 {
-					if rows > 0 && c.List {
-						if err := give(); err != nil {
-							return err
-						}
-					}
-					rows++
-				}
-				if rows == 0 {
-					return errors.New("it begins within a row")
-				}
-				if c.defined == 0 || def[i] == c.defined {
-					if at == k {
-						return fmt.Errorf("%d values where more are announced", k)
-					}
-					row = append(row, values[at])
-					at++
-				}
-				if !c.List {
-					if err := give(); err != nil {
-						return err
-					}
-				}
-			}
-			if c.List { // what is not given yet must not lie in the batch's memory
-				row = detach(row)
-			}
-		}
-		if c.List && rows > 0 {
-			if err := give(); err != nil {
+			if err := rows.add(def[:n], rep[:n], values[:k]); err != nil {
 				return err
 			}
 		}
-		if rows != want {
-			return fmt.Errorf("%d rows of %d", rows, want)
-		}
-		return nil
-	}, &calling)
+	}, &rows.calling)
 	switch {
-	case failed != nil:
-		return failed
+	case rows.failed != nil:
+		return rows.failed
 	case err != nil:
 		return fmt.Errorf("row group %d, column %v: %w", group, c.Path, err)
+	}
+	return nil
+}
+
+// assembly puts the values of a column together into rows. A row begins where the
+// repetition level is 0; a value is there where the definition level is the
+// greatest.
+type assembly[T any] struct {
+	column Column
+	want   int // rows
+	each   func(row int, values []T) error
+
+	rows    int   // begun
+	row     []T   // the values so far of the one begun last
+	failed  error // of each: not the file's
+	calling bool  // each, whose panics are not the file's either
+}
+
+// give gives the row begun last, which is whole, to each.
+func (a *assembly[T]) give() error {
+	if a.rows > a.want {
+		return fmt.Errorf("more than %d rows", a.want)
+	}
+	a.calling = true
+	a.failed = a.each(a.rows-1, a.row)
+	if a.calling = false; a.failed != nil {
+		return errStop
+	}
+	a.row = a.row[:0]
+	return nil
+}
+
+// add takes the levels of a batch, and the values that are there.
+func (a *assembly[T]) add(def, rep []int16, values []T) error {
+	at, list := 0, a.column.List
+	for i := range def {
+		if !list || rep[i] == 0 {
+			if a.rows > 0 && list {
+				if err := a.give(); err != nil {
+					return err
+				}
+			}
+			a.rows++
+		}
+		if a.rows == 0 {
+			return errors.New("it begins within a row")
+		}
+		if a.column.defined == 0 || def[i] == a.column.defined {
+			if at == len(values) {
+				return fmt.Errorf("%d values where more are announced", at)
+			}
+			a.row = append(a.row, values[at])
+			at++
+		}
+		if !list {
+			if err := a.give(); err != nil {
+				return err
+			}
+		}
+	}
+	if list { // what is not given yet must not lie in the batch's memory
+		a.row = detach(a.row)
+	}
+	return nil
+}
+
+// end gives the last row of lists, and wants all rows to have come.
+func (a *assembly[T]) end() error {
+	if a.column.List && a.rows > 0 {
+		if err := a.give(); err != nil {
+			return err
+		}
+	}
+	if a.rows != a.want {
+		return fmt.Errorf("%d rows of %d", a.rows, a.want)
 	}
 	return nil
 }
