@@ -1,3 +1,6 @@
+// Package eval measures predictions: against the truth, against another model's, and
+// by how far off they are in WordNet; and it makes columns of superclasses. It reads
+// predictions through package prediction and writes figures as Arrow files.
 package eval
 
 import (

@@ -181,30 +181,15 @@ func (j *job) compareSplit(ctx context.Context, split string, only map[string]bo
 // explain says in what the listed images of a split differ from the dataset's,
 // by its index and its list of refused images.
 func (p *Plan) explain(set *shard.Dataset, split string, prints []record.SplitPrint) ([]string, error) {
-	s, err := set.Split(split)
+	was, err := p.sizes(set, split)
 	if err != nil {
 		return nil, err
-	}
-	type image struct{ path, synset string }
-	was := map[image]int64{} // sizes
-	for i := range s.Len() {
-		r := s.Row(i)
-		was[image{r.Path, r.Synset}] = r.Length
-	}
-	rejected, err := shard.ReadRejected(p.o.Out, set.Manifest.RejectedSHA256)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range rejected {
-		if r.Split == split {
-			was[image{r.Path, r.Synset}] = r.Bytes
-		}
 	}
 	var resized []string
 	fresh := map[string][]string{} // path: classes
 	listed := true
 	p.eachListed(split, func(path, class string, size int64, archive bool) {
-		k := image{utf8name.Ensure(path), class}
+		k := imageOf{utf8name.Ensure(path), class}
 		old, ok := was[k]
 		switch {
 		case archive:
@@ -248,6 +233,33 @@ func (p *Plan) explain(set *shard.Dataset, split string, prints []record.SplitPr
 	say(resized, "of another size")
 	if len(out) == 0 {
 		out = []string{p.sourceChange(prints, split)}
+	}
+	return out, nil
+}
+
+// imageOf names an image of a split: its path, and its class or "".
+type imageOf struct{ path, synset string }
+
+// sizes gives the bytes of every image that a split of a dataset was made from,
+// those refused too.
+func (p *Plan) sizes(set *shard.Dataset, split string) (map[imageOf]int64, error) {
+	s, err := set.Split(split)
+	if err != nil {
+		return nil, err
+	}
+	out := map[imageOf]int64{}
+	for i := range s.Len() {
+		r := s.Row(i)
+		out[imageOf{r.Path, r.Synset}] = r.Length
+	}
+	rejected, err := shard.ReadRejected(p.o.Out, set.Manifest.RejectedSHA256)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rejected {
+		if r.Split == split {
+			out[imageOf{r.Path, r.Synset}] = r.Bytes
+		}
 	}
 	return out, nil
 }

@@ -168,7 +168,13 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if err := a.Result(r, func(w io.Writer) { r.print(w) }); err != nil {
 		return err
 	}
-	if lost := min(f.images, view.Len()) - r.Images; lost > 0 {
+	return f.lost(r, min(f.images, view.Len()))
+}
+
+// lost is the outcome where images did not calibrate, of so many that were to, or
+// could not be compared.
+func (f *quantizeOptions) lost(r quantized, images int) error {
+	if lost := images - r.Images; lost > 0 {
 		return refused(fmt.Errorf("%d images of split %s did not calibrate: unreadable, or less than a batch of the model", lost, f.split))
 	}
 	if r.Unreadable > 0 {

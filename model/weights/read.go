@@ -1,3 +1,6 @@
+// Package weights reads and writes files of weights, and knows what others call them:
+// safetensors of anybody's and files of torch.save, out of whatever wrapped them;
+// torchvision's and timm's names; batch norm that was folded; widths.
 package weights
 
 import (
