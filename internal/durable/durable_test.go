@@ -182,6 +182,13 @@ func TestLiveWritersStay(t *testing.T) {
 	if diff := cmp.Diff([]string{filepath.Base(live.tmp), filepath.Base(other.tmp)}, names(t, dir)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
+	if err := Replace(filepath.Join(dir, "b"), func(io.Writer) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("replaced b: %v", err)
+	}
+	if diff := cmp.Diff([]string{filepath.Base(live.tmp)}, names(t, dir)); diff != "" {
+		t.Errorf("left by another writer of b (-want +got):\n%s", diff)
+	}
+	create("c").f.Close()
 	if err := RemoveTemps(dir); err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func (e *exporter) each(v *shard.View, from, to int, f func(i int, b []byte) err
 // file writes a file of rows from one to another, unless it was finished
 // before: it has its name only when whole.
 func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.View, from, to int) error {
-	if e.mark.finished(e.out, name) {
+	if e.mark.has(e.out, name) {
 		for i := from; i < to; i++ {
 			e.o.OnBytes(v.Length(i))
 		}
@@ -155,9 +155,16 @@ func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.Vie
 		return nil
 	}
 	file := filepath.Join(e.out, filepath.FromSlash(name))
-	err := cmp.Or(durable.MkdirAll(filepath.Dir(file)), durable.WriteFile(file, write))
+	var out summed
+	err := durable.MkdirAll(filepath.Dir(file))
 	if err == nil {
-		err = e.mark.finish(e.out, name)
+		err = durable.WriteFile(file, func(w io.Writer) error {
+			out.w = w
+			return write(&out)
+		})
+	}
+	if err == nil {
+		err = e.mark.finish(e.out, name, out.f)
 	}
 	if err == nil {
 		e.o.Made(name)

@@ -200,6 +200,26 @@ func TestExport(t *testing.T) {
 		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
 			t.Errorf("%s (-before +done again):\n%s", form, diff)
 		}
+		for _, line := range before { // a flipped bit in any file of the data is found
+			name, _, _ := strings.Cut(line, " ")
+			if strings.Contains(name, "/.") {
+				continue
+			}
+			b, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[len(b)/2] ^= 4
+			if err := os.WriteFile(name, b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := Write(context.Background(), out, parts, o); err != nil {
+			t.Errorf("%s over damage: %v", form, err)
+		}
+		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
+			t.Errorf("%s (-before +made again over damage):\n%s", form, diff)
+		}
 		if err := Write(context.Background(), out, parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
 			t.Errorf("%s: a second export into it: %v", form, err)
 		}

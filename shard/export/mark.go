@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -23,14 +24,30 @@ const markName = ".synshard-export.json"
 // than before: one must not go on in the other's files.
 const exportVersion = 2
 
-// mark is what tells one export from another, and the sizes of the files that
-// it has finished.
+// mark is what tells one export from another, and the files that it has finished.
 type mark struct {
-	Version    int              `json:"version"`
-	To         string           `json:"to"`
-	ShardBytes int64            `json:"shard_bytes"`
-	Splits     []markSplit      `json:"splits"`
-	Files      map[string]int64 `json:"files,omitempty"`
+	Version    int                 `json:"version"`
+	To         string              `json:"to"`
+	ShardBytes int64               `json:"shard_bytes"`
+	Splits     []markSplit         `json:"splits"`
+	Files      map[string]finished `json:"files,omitempty"`
+}
+
+// finished is a file that is whole.
+type finished struct {
+	Size   int64  `json:"size"`
+	CRC32C uint32 `json:"crc32c"` // Castagnoli
+}
+
+// UnmarshalJSON takes the size alone, as an earlier version wrote it, for nothing
+// that is known of the bytes: the file is made again.
+func (f *finished) UnmarshalJSON(b []byte) error {
+	type plain finished
+	if len(b) > 0 && b[0] != '{' {
+		*f = finished{Size: -1}
+		return nil
+	}
+	return json.Unmarshal(b, (*plain)(f))
 }
 
 type markSplit struct {
@@ -94,22 +111,45 @@ func (m *mark) write(out string) error {
 	})
 }
 
-// finished says whether a file was finished, and still has its size.
-func (m *mark) finished(out, name string) bool {
-	info, err := os.Stat(filepath.Join(out, filepath.FromSlash(name)))
-	size, done := m.Files[name]
-	return err == nil && done && info.Mode().IsRegular() && info.Size() == size
+// has says whether a file was finished, and still is what was written.
+func (m *mark) has(out, name string) bool {
+	want, done := m.Files[name]
+	if !done {
+		return false
+	}
+	f, info, err := regular.Open(filepath.Join(out, filepath.FromSlash(name)))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if info.Size() != want.Size {
+		return false
+	}
+	sum := crc32.New(castagnoli)
+	n, err := io.Copy(sum, f)
+	return err == nil && finished{n, sum.Sum32()} == want
 }
 
 // finish notes that a file is whole.
-func (m *mark) finish(out, name string) error {
-	info, err := os.Stat(filepath.Join(out, filepath.FromSlash(name)))
-	if err != nil {
-		return err
-	}
+func (m *mark) finish(out, name string, f finished) error {
 	if m.Files == nil {
-		m.Files = map[string]int64{}
+		m.Files = map[string]finished{}
 	}
-	m.Files[name] = info.Size()
+	m.Files[name] = f
 	return m.write(out)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// summed writes and notes what it wrote.
+type summed struct {
+	w io.Writer
+	f finished
+}
+
+func (s *summed) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.f.Size += int64(n)
+	s.f.CRC32C = crc32.Update(s.f.CRC32C, castagnoli, p[:n])
+	return n, err
 }
