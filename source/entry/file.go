@@ -92,25 +92,27 @@ func EachRead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
 	return nil
 }
 
-// SortByName puts entries in order of their names' bytes. Two of one name are the
-// error Twice; from is the container's path.
-func SortByName(from string, list []Entry) error {
-	slices.SortFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
-	for i := 1; i < len(list); i++ {
-		if list[i].Name == list[i-1].Name {
-			return Twice(from, list[i].Name)
+// SortByName puts entries in order of their names' bytes. Of those that share one the
+// first stays; the others are told to skip.
+func SortByName(list []Entry, skip SkipFunc) []Entry {
+	slices.SortStableFunc(list, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
+	kept := list[:0]
+	for _, e := range list {
+		if len(kept) > 0 && kept[len(kept)-1].Name == e.Name {
+			Again(e.Name, skip)
+			continue
 		}
+		kept = append(kept, e)
 	}
-	return nil
+	return kept
 }
 
-// Twice is the error of a name that is there twice; from is the container's
-// path, or "".
-func Twice(from, name string) error {
-	if from != "" {
-		from += ": "
-	}
-	return fmt.Errorf("%s%s is there twice", from, name)
+// Again tells of a file whose name was there before in its archive. The first is
+// kept, although tools that unpack archives keep the last: of a pipe it is the
+// only one that can be, and what an archive gives does not depend on how it is
+// packed.
+func Again(name string, skip SkipFunc) {
+	skip(name, "a file whose name was there before in its archive", ImageName(name))
 }
 
 // UnixNano is a time as an Entry has it: in Unix nanoseconds, 0 where it is none.

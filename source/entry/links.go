@@ -50,8 +50,9 @@ type linkTree struct {
 
 // Follow gives the entries that links lead to, under the links' names: for a
 // link to a file that file, for a link to a directory all that is in it. Links
-// to nothing and loops are told to skip. files and links are put in order of their
-// names. Links that multiply without measure are ErrCorrupt.
+// to nothing and loops are told to skip. files, which have names of their own, and
+// links are put in order of their names. Links that multiply without measure are
+// ErrCorrupt.
 func Follow(files []Entry, links []Link, skip SkipFunc) ([]Entry, error) {
 	t := &linkTree{files: files, links: links, target: make(map[string]string, len(links)), skip: skip}
 	slices.SortFunc(files, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })

@@ -62,7 +62,7 @@ func (d *Folder) List(ctx context.Context) ([]entry.Entry, error) {
 	for _, s := range l.skips {
 		d.skip(s.Name, s.Reason, s.Image)
 	}
-	return l.entries, entry.SortByName(d.path, l.entries)
+	return entry.SortByName(l.entries, d.skip), nil
 }
 
 // directory is one to be listed. Its info and those above it tell loops.

@@ -126,7 +126,8 @@ func (t *Stream) Walk(ctx context.Context, f func(entry.Entry, io.Reader) error)
 			return nil
 		}
 		if seen.again(m.Name) {
-			return entry.Twice(t.name, m.Name)
+			entry.Again(m.Name, t.skip)
+			return nil
 		}
 		return f(m.Entry, r)
 	})
@@ -161,10 +162,13 @@ func (n names) again(name string) bool {
 func (t *Stream) linked(ctx context.Context, links []member, f func(entry.Entry, io.Reader) error) error {
 	told := func(string, string, bool) {} // in the first pass
 	var files []entry.Entry
+	seen, n := names{}, int64(0)
 	err := t.pass(ctx, told, func(m *member, _ io.Reader) error {
 		if m.To == "" {
-			m.Place = int64(len(files))
-			files = append(files, m.Entry)
+			if m.Place = n; !seen.again(m.Name) {
+				files = append(files, m.Entry)
+			}
+			n++
 		}
 		return nil
 	})
@@ -175,14 +179,11 @@ func (t *Stream) linked(ctx context.Context, links []member, f func(entry.Entry,
 	if err != nil {
 		return fmt.Errorf("%s: %w", t.name, err)
 	}
-	seen := names{}
-	for i := range files {
-		seen.again(files[i].Name)
-	}
 	wanted := map[int64][]entry.Entry{}
 	for _, e := range found {
 		if seen.again(e.Name) {
-			return entry.Twice(t.name, e.Name)
+			entry.Again(e.Name, t.skip)
+			continue
 		}
 		wanted[e.Place] = append(wanted[e.Place], e)
 	}

@@ -49,7 +49,7 @@ func (t *Tar) List(ctx context.Context, deep bool) ([]entry.Entry, error) {
 		}
 		out = append(out, t.flat(inner)...)
 	}
-	return out, entry.SortByName(t.Path(), out)
+	return entry.SortByName(out, t.skip), nil
 }
 
 // inner walks a tar within the tar.
@@ -85,14 +85,15 @@ func (t *Tar) members(ctx context.Context, w *tarWalk) ([]entry.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	out = entry.SortByName(out, t.skip)
 	if len(links) > 0 {
 		linked, err := entry.Follow(out, links, t.skip)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, linked...)
+		out = entry.SortByName(append(out, linked...), t.skip)
 	}
-	return out, entry.SortByName("", out)
+	return out, nil
 }
 
 // Read gives a member's bytes, in buf where they fit. A member larger than
@@ -166,7 +167,8 @@ func (t *Tar) eachInner(ctx context.Context, archive *entry.Entry, buf *[]byte, 
 			t.skip(m.Name, tooDeep, true)
 			return nil
 		case names[m.Name]:
-			return entry.Twice("", m.Name)
+			entry.Again(m.Name, t.skip)
+			return nil
 		}
 		names[m.Name], seen = true, append(seen, m.Entry)
 		b, err := readMember(m, r, *buf)
@@ -182,9 +184,10 @@ func (t *Tar) eachInner(ctx context.Context, archive *entry.Entry, buf *[]byte, 
 		seen, err = entry.Follow(seen, links, t.skip)
 		for i := 0; i < len(seen) && err == nil; i++ {
 			if names[seen[i].Name] {
-				err = entry.Twice("", seen[i].Name)
-				break
+				entry.Again(seen[i].Name, t.skip)
+				continue
 			}
+			names[seen[i].Name] = true
 			if err := entry.Give(t, &seen[i], buf, f); err != nil {
 				return err
 			}

@@ -204,7 +204,7 @@ func (w *tarWalk) one(h *tar.Header, t *tar.Reader, start int64, f func(*member,
 	if m.To == "" {
 		w.last = m.Name
 		if end := w.in.end(); end >= 0 && !sparse && m.Size > end-at {
-			return 0, fmt.Errorf("%w: member %s: the archive is truncated: %d of its %d bytes are there", entry.ErrCorrupt, m.Name, end-at, m.Size)
+			return 0, fmt.Errorf("%w: member %s at byte %d: the archive is truncated: %d of its %d bytes are there", entry.ErrCorrupt, m.Name, start, end-at, m.Size)
 		}
 	}
 	if err := f(m, t); err != nil {
@@ -230,7 +230,7 @@ func roundUp(at int64) int64 { return (at + tarBlock - 1) &^ (tarBlock - 1) }
 func (w *tarWalk) damage(err error) error {
 	after := "at its beginning"
 	if w.last != "" {
-		after = "after member " + w.last
+		after = fmt.Sprintf("at byte %d, after member %s", w.in.pos(), w.last)
 	}
 	if errors.Is(err, entry.ErrCorrupt) { // a decompressor says so
 		return fmt.Errorf("%s: %w", after, err)

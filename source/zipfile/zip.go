@@ -77,14 +77,15 @@ func (z *Zip) List(ctx context.Context) ([]entry.Entry, error) {
 		}
 		return nil, fmt.Errorf("%s: %w", z.Path(), err)
 	}
+	out = entry.SortByName(out, z.skip)
 	if len(links) > 0 {
 		linked, err := entry.Follow(out, links, z.skip)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", z.Path(), err)
 		}
-		out = append(out, linked...)
+		out = entry.SortByName(append(out, linked...), z.skip)
 	}
-	return out, entry.SortByName(z.Path(), out)
+	return out, nil
 }
 
 func (z *Zip) directory(ctx context.Context) (out []entry.Entry, links []entry.Link, err error) {
