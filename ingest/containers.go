@@ -29,6 +29,7 @@ type container struct {
 	layout    string
 	auxiliary auxiliary
 	entries   []source.Entry // with place as their Container
+	notes     notes          // of one that is read front to back
 	unlisted  bool           // it is read front to back, and its names were not read before
 }
 
@@ -76,6 +77,7 @@ func openContainers(ctx context.Context, o Options, deep bool, skip func(contain
 func (c *containers) close() error {
 	var err error
 	for i := range c.list {
+		err = errors.Join(err, c.list[i].notes.close())
 		if c.list[i].place == 0 {
 			err = errors.Join(err, c.list[i].set.Close())
 		}
@@ -116,6 +118,9 @@ func (k *container) theirs(e source.Entry) source.Entry {
 
 func (c *containers) read(e source.Entry, buf []byte) ([]byte, error) {
 	k := c.of(&e)
+	if b, ok, err := k.notes.read(e.Name); ok || err != nil {
+		return b, err
+	}
 	return k.set.Read(k.theirs(e), buf)
 }
 
@@ -223,9 +228,9 @@ func (c *containers) layoutInputs(ctx context.Context, classesKnown bool) ([]lay
 		case classesKnown && k.split != "":
 			k.unlisted = true
 		default:
-			err := c.walk(ctx, int(place), func(e source.Entry, _ io.Reader) error {
+			err := c.walk(ctx, int(place), func(e source.Entry, r io.Reader) error {
 				k.entries = append(k.entries, e)
-				return nil
+				return k.notes.add(&e, r)
 			})
 			if err != nil {
 				return nil, err

@@ -39,10 +39,11 @@ type Plan struct {
 	set      *containers
 	kit      *imagenet.Kit
 	boxes    imagenet.Boxes
-	exported map[string]shard.Class // what exports among the sources say of classes, by name
-	deep     bool                   // archives within archives are listed
-	names    *layout.Plan           // what the names mean
-	given    bool                   // the classes were given, by a list or the kit, and not found
+	exported map[string]shard.Class            // what exports among the sources say of classes, by name
+	objects  map[shard.ImageKey][]shard.Object // and of boxes
+	deep     bool                              // archives within archives are listed
+	names    *layout.Plan                      // what the names mean
+	given    bool                              // the classes were given, by a list or the kit, and not found
 	print    record.Fingerprint
 	units    []unit          // that are listed
 	byClass  map[string]bool // splits whose shards are by class

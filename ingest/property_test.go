@@ -51,13 +51,7 @@ var packings = map[string]struct {
 	"zip":    {func(t *testing.T, f files, dir string) Options { return of(f.zip(t, dir+"/in.zip")) }, nil},
 	"tar":    {func(t *testing.T, f files, dir string) Options { return of(f.tar(t, dir+"/in.tar")) }, nil},
 	"tar.gz": {func(t *testing.T, f files, dir string) Options {
-		var b bytes.Buffer
-		z := gzip.NewWriter(&b)
-		_, err := z.Write([]byte(read(t, f.tar(t, dir+"/in.tar"))))
-		if err := errors.Join(err, z.Close(), os.WriteFile(dir+"/in.tar.gz", b.Bytes(), 0o666)); err != nil {
-			t.Fatal(err)
-		}
-		return of(dir + "/in.tar.gz")
+		return of(gzipped(t, f.tar(t, dir+"/in.tar")))
 	}, nil},
 	"tar of tars": {func(t *testing.T, f files, dir string) Options {
 		classes := map[string]files{}
@@ -76,14 +70,18 @@ var packings = map[string]struct {
 		pack(t, dir+"/in.tar", list...)
 		return of(dir + "/in.tar")
 	}, nil},
-	"webdataset": {func(t *testing.T, f files, dir string) Options {
-		var list []string
+	"webdataset":    {func(t *testing.T, f files, dir string) Options { return of(f.samples(t, dir)) }, func(string, string) string { return "" }},
+	"webdataset.gz": {func(t *testing.T, f files, dir string) Options { return of(gzipped(t, f.samples(t, dir))) }, func(string, string) string { return "" }},
+	"metadata.gz": {func(t *testing.T, f files, dir string) Options {
+		list := []string{"metadata.csv", "file_name,label\n"}
 		for i, name := range f.names() {
 			class, _, _ := strings.Cut(name, "/")
-			list = append(list, fmt.Sprintf("%03d%s", i, path.Ext(name)), f.content(t, name), fmt.Sprintf("%03d.cls", i), class)
+			file := fmt.Sprintf("images/%d%s", i, path.Ext(name))
+			list[1] += file + "," + class + "\n"
+			list = append(list, file, f.content(t, name))
 		}
 		pack(t, dir+"/in.tar", list...)
-		return of(dir + "/in.tar")
+		return of(gzipped(t, dir+"/in.tar"))
 	}, func(string, string) string { return "" }},
 	"list": {func(t *testing.T, f files, dir string) Options {
 		f.folder(t, dir)
@@ -100,6 +98,28 @@ var packings = map[string]struct {
 	}, func(class, name string) string { return class + "/" + name }},
 }
 
+// samples packs a tree as WebDataset does.
+func (f files) samples(t *testing.T, dir string) string {
+	var list []string
+	for i, name := range f.names() {
+		class, _, _ := strings.Cut(name, "/")
+		list = append(list, fmt.Sprintf("%03d%s", i, path.Ext(name)), f.content(t, name), fmt.Sprintf("%03d.cls", i), class)
+	}
+	pack(t, dir+"/in.tar", list...)
+	return dir + "/in.tar"
+}
+
+func gzipped(t *testing.T, file string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := z.Write([]byte(read(t, file)))
+	if err := errors.Join(err, z.Close(), os.WriteFile(file+".gz", b.Bytes(), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	return file + ".gz"
+}
+
 // summaryOf describes a dataset by content: split, class, label, sum and, unless
 // names are another packing's, name of every image, in order of these.
 func summaryOf(t testing.TB, out string, named bool) (lines []string, classes string) {
@@ -112,7 +132,7 @@ func summaryOf(t testing.TB, out string, named bool) (lines []string, classes st
 		}
 		for i := range s.Len() {
 			r := s.Row(i)
-			line := fmt.Sprintf("%s %q %d %d %x %d", split, r.Synset, r.Label, r.ILSVRC2012ID, r.SHA256[:6], len(r.Objects))
+			line := fmt.Sprintf("%s %q %d %d %x %v", split, r.Synset, r.Label, r.ILSVRC2012ID, r.SHA256[:6], r.Objects)
 			if named {
 				line += " " + r.Path
 			}
@@ -169,7 +189,7 @@ func TestPackings(t *testing.T) {
 						t.Errorf("%s: names (-folder +%s):\n%s", name, name, diff)
 					}
 				}
-				exported(t, below, o.Out)
+				exported(t, below, boxed(t, o.Out))
 				if t.Failed() {
 					t.Log(tree.names())
 					return
@@ -179,11 +199,30 @@ func TestPackings(t *testing.T) {
 	}
 }
 
+// boxed marks objects in some images of a dataset, by annotations.
+func boxed(t *testing.T, out string) string {
+	t.Helper()
+	notes := filepath.Join(out+"-notes", "n01440764")
+	if err := os.MkdirAll(notes, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"always", "é", "000"} {
+		put(t, notes, name+".xml", "<annotation><object><name>n01440764</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>")
+	}
+	if _, err := ingest(t.Context(), Options{Out: out, Boxes: []string{filepath.Dir(notes)}}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // exported hands a dataset on in every form and reads it again: rows with their
 // names, splits, labels and classes are the same.
 func exported(t *testing.T, dir, out string) {
 	t.Helper()
 	want, sum := summaryOf(t, out, true)
+	if !slices.ContainsFunc(want, func(line string) bool { return strings.Contains(line, "{n01440764 1 2 3 4}") }) {
+		t.Errorf("no boxes are exported: %s", want)
+	}
 	set := shardtest.Open(t, out)
 	var splits []export.Split
 	for _, name := range set.Splits() {

@@ -102,7 +102,10 @@ func (m *maker) describe(im *shard.Image) error {
 		return err
 	}
 	im.Format, im.Mode, im.Width, im.Height = info.Format, info.Mode, int32(info.Width), int32(info.Height)
-	im.Objects = m.j.plan.boxes[imagenet.Stem(im.Path)]
+	var given bool
+	if im.Objects, given = m.j.plan.boxes[imagenet.Stem(im.Path)]; !given {
+		im.Objects = m.j.plan.objects[shard.ImageKey{SHA256: im.SHA256, Path: utf8name.Ensure(im.Path)}]
+	}
 	if m.j.o.Resize > 0 {
 		return resize(im, rgb, m.j.o.Resize, m.j.o.Quality)
 	}

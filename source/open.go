@@ -298,12 +298,20 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (err error) {
 	switch o.info.Kind {
 	case Tar:
-		if packed {
+		var f entry.File = a
+		switch {
+		case packed && s.options.Unpack:
+			s.unpackingOne.Lock() // listing reads all of it
+			defer s.unpackingOne.Unlock()
+			if f, err = s.unpacking.unpack(ctx, a); err != nil {
+				return err
+			}
+		case packed:
 			o.info.Sequential = true
 			o.container, err = tarfile.NewStream(a, o.home.skip)
-			break
+			return err
 		}
-		t := tarfile.New(a, o.home.skip)
+		t := tarfile.New(f, o.home.skip)
 		o.container = t
 		o.entries, err = t.List(ctx, s.options.Deep)
 	case Zip:

@@ -20,6 +20,9 @@ type Set struct {
 	files      *files
 	closers    []func()
 
+	unpacking    unpacking
+	unpackingOne sync.Mutex // at a time, to list them
+
 	skipping sync.Mutex
 }
 
@@ -137,6 +140,7 @@ func (s *Set) Close() error {
 	for _, f := range s.closers {
 		f()
 	}
+	s.unpacking.close()
 	return s.files.close()
 }
 

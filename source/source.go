@@ -127,6 +127,10 @@ type Options struct {
 	// Deep lists the members of tars within tars; otherwise such a tar is one
 	// entry, with Archive set.
 	Deep bool
+	// Unpack reads compressed tars in place, as if they were not compressed: a few at
+	// a time lie unpacked in the directory for temporary files. Else they are
+	// Sequential.
+	Unpack bool
 	// OnSkip is told of everything that a container leaves out by itself. It is
 	// called while containers are opened, and by Set.Each and Set.Walk of what
 	// is in the archives that were not listed; one call at a time.

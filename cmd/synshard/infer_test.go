@@ -221,7 +221,7 @@ func TestInferInputs(t *testing.T) {
 		{"the dataset's wrong flag", "", 2, 0, "select from a dataset", []string{b.images, "--limit-per-synset", "1"}},
 		{"-0 without a list", "", 2, 0, "-0", []string{b.images, "-0"}},
 		{"no such input", "", 1, 0, "no such file", []string{b.at("nothing")}},
-		{"a packed tar", "", 1, 0, "unpack it", []string{b.put("x.tar.gz", tarGz(t))}},
+		{"a packed tar", "", 3, 1, "its row has the error", []string{b.put("x.tar.gz", tarGz(t))}},
 		{"no GPU build", "", 6, 0, "--ort-lib", []string{b.images, "--provider", "cuda", "--ep-option", "use_tf32=0"}},
 		{"no such option", "", 2, 0, "it has arena_extend_strategy", []string{b.images, "--provider", "cuda", "--ep-option", "tf32=0"}},
 		{"no such provider", "", 2, 0, "abacus", []string{b.images, "--provider", "abacus"}},

@@ -112,7 +112,7 @@ func open(o OpenOptions, openSet func(source.Options) (*source.Set, error)) (*Im
 	s := &Images{}
 	var left leftOut
 	var err error
-	s.set, err = openSet(source.Options{Deep: true, OnSkip: func(k source.Skip) { left.add(k.Reason, k.Name, k.Image) }})
+	s.set, err = openSet(source.Options{Deep: true, Unpack: true, OnSkip: func(k source.Skip) { left.add(k.Reason, k.Name, k.Image) }})
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +129,6 @@ func open(o OpenOptions, openSet func(source.Options) (*source.Set, error)) (*Im
 
 // list makes a row of every image, with the truth that the names give it.
 func (s *Images) list(o OpenOptions, left *leftOut) error {
-	for _, info := range s.set.Infos() {
-		if info.Sequential {
-			return fmt.Errorf("%s: what is packed as a whole, or comes through a pipe, cannot be read from the middle, which going on after a stop takes: unpack it to a .tar first", info.Path)
-		}
-	}
 	t, err := s.truths(o)
 	if err != nil {
 		return err
@@ -144,6 +139,8 @@ func (s *Images) list(o OpenOptions, left *leftOut) error {
 		e := &s.set.Entries()[i]
 		row := s.rowLike(e)
 		switch format := source.UnsupportedImage(e.Name); {
+		case t.labels[e]: // it said truths
+			continue
 		case !row && format == "":
 			left.add("not an image", e.Name, false)
 			continue

@@ -7,12 +7,14 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -20,6 +22,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/source"
@@ -100,7 +103,12 @@ func TestContainers(t *testing.T) {
 	root := filepath.Join(dir, "in")
 	tree(t, root, "n01440764/b.JPG", "n01440764/a.png", "n01443537/c.jpeg", "n09999999/d.jpg", "n01440764/e.avif", "n01440764/notes.md", "n01440764/.DS_Store", "__MACOSX/n01440764/._a.png")
 	asTar, asZip := packed(t, root)
-	for name, prefix := range map[string]string{root: root + "/", write(t, filepath.Join(dir, "x.tar"), asTar): "", write(t, filepath.Join(dir, "x.zip"), asZip): ""} {
+	z, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asZstd := z.EncodeAll(asTar, nil)
+	for name, prefix := range map[string]string{root: root + "/", write(t, filepath.Join(dir, "x.tar.gz"), gzipped(t, asTar)): "", write(t, filepath.Join(dir, "x.tar.zst"), asZstd): "", write(t, filepath.Join(dir, "x.tar"), asTar): "", write(t, filepath.Join(dir, "x.zip"), asZip): ""} {
 		s := openImages(t, OpenOptions{}, name)
 		want := []seen{
 			{prefix + "n01440764/a.png", "n01440764", "n01440764/a.png"}, {prefix + "n01440764/b.JPG", "n01440764", "n01440764/b.JPG"},
@@ -119,6 +127,71 @@ func TestContainers(t *testing.T) {
 		if p.Skipped[0].Reason != "avif images are not decoded" || !slices.ContainsFunc(p.Skipped, func(k layout.Skipped) bool { return k.Reason == source.JunkReason && !k.Images }) {
 			t.Errorf("%s: skipped %+v", name, p.Skipped)
 		}
+	}
+}
+
+func gzipped(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	if _, err := w.Write(b); errors.Join(err, w.Close()) != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// TestFilesThatSayTruths are not left out: they were used.
+func TestFilesThatSayTruths(t *testing.T) {
+	dir := t.TempDir()
+	root := filepath.Join(dir, "folder")
+	tree(t, root, "a.jpg", "b.jpg")
+	write(t, filepath.Join(root, "metadata.csv"), []byte("file_name,label\na.jpg,cat\nb.jpg,n01440764\n"))
+	samples := filepath.Join(dir, "samples")
+	tree(t, samples, "0.jpg", "1.jpg", "1.txt")
+	write(t, filepath.Join(samples, "0.cls"), []byte("cat"))
+	write(t, filepath.Join(samples, "1.json"), []byte(`{"synset":"n01440764"}`))
+	web, _ := packed(t, samples)
+	for name, skipped := range map[string]int{root: 0, write(t, filepath.Join(dir, "web.tar"), web): 1, write(t, filepath.Join(dir, "web.tar.gz"), gzipped(t, web)): 1} {
+		p := openImages(t, OpenOptions{}, name).Plan()
+		n := 0
+		for _, k := range p.Skipped {
+			n += k.Count
+		}
+		if diff := cmp.Diff([]int{2, 2, skipped}, []int{p.Rows, p.Known, n}); diff != "" {
+			t.Errorf("%s: rows, known, skipped (-want +got):\n%s\n%+v", name, diff, p.Skipped)
+		}
+	}
+}
+
+// TestManyPackedTars reads more compressed tars than lie unpacked at a time, in
+// order and backwards, many at once.
+func TestManyPackedTars(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	var names []string
+	for i := range 9 {
+		root := filepath.Join(dir, fmt.Sprint(i))
+		tree(t, root, fmt.Sprintf("cat/%d.jpg", i))
+		b, _ := packed(t, root)
+		names = append(names, write(t, root+".tar.gz", gzipped(t, b)))
+	}
+	s := openImages(t, OpenOptions{}, names...)
+	var wg sync.WaitGroup
+	for k := range 4 {
+		wg.Go(func() {
+			for i := range s.Len() {
+				if k%2 == 1 {
+					i = s.Len() - 1 - i
+				}
+				if b, err := s.Read(i, nil); err != nil || string(b) != fmt.Sprintf("cat/%d.jpg", i) {
+					t.Errorf("row %d: %q, %v", i, b, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if left, err := filepath.Glob(filepath.Join(dir, "synshard-*")); err != nil || len(left) > 0 {
+		t.Errorf("%v lie about: %v", left, err)
 	}
 }
 
@@ -331,14 +404,12 @@ func TestRefusedInputs(t *testing.T) {
 	root := filepath.Join(dir, "in")
 	tree(t, root, "cat/a.jpg")
 	asTar, _ := packed(t, root)
-	var gz bytes.Buffer
-	w := gzip.NewWriter(&gz)
-	w.Write(asTar)
-	w.Close()
+	cut := gzipped(t, asTar)
+	cut = cut[:len(cut)/2]
 	empty := filepath.Join(dir, "empty")
 	tree(t, empty, "notes.txt")
 	for name, want := range map[string]string{
-		write(t, filepath.Join(dir, "x.tar.gz"), gz.Bytes()):  "unpack it",
+		write(t, filepath.Join(dir, "cut.tgz"), cut):          "data corrupt",
 		write(t, filepath.Join(dir, "cut.tar"), asTar[:700]):  "data corrupt",
 		write(t, filepath.Join(dir, "x.bin"), []byte("text")): "neither",
 		filepath.Join(dir, "none"):                            "no such file",

@@ -14,8 +14,9 @@ import (
 // truths is what names and columns say of images' classes, held to a model's.
 type truths struct {
 	places map[*source.Entry]place
-	names  []string // of classes: the model's where they are its
-	known  []bool   // of names: the model's
+	names  []string               // of classes: the model's where they are its
+	known  []bool                 // of names: the model's
+	labels map[*source.Entry]bool // files that say them
 	layout string
 	notes  []string
 	count  int // images whose truth is a class of the model
@@ -92,7 +93,7 @@ func (s *Images) truths(o OpenOptions) (*truths, error) {
 // class of the model says nothing, unless it is a synset; what a column says is
 // a truth, if a foreign one.
 func held(p *layout.Plan, classes []string, model *classlist.List) *truths {
-	t := &truths{places: map[*source.Entry]place{}, layout: p.Layout, notes: p.Notes}
+	t := &truths{places: map[*source.Entry]place{}, labels: map[*source.Entry]bool{}, layout: p.Layout, notes: p.Notes}
 	match := make([]int, len(p.Classes))
 	for i, name := range p.Classes {
 		match[i] = slices.Index(classes, name)
@@ -105,6 +106,9 @@ func held(p *layout.Plan, classes []string, model *classlist.List) *truths {
 			name = classes[match[i]]
 		}
 		t.names, t.known = append(t.names, utf8name.Ensure(name)), append(t.known, match[i] >= 0)
+	}
+	for _, e := range p.Labels {
+		t.labels[e] = true
 	}
 	for _, split := range p.Splits {
 		for i := range split.Images {

@@ -81,7 +81,7 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 		}
 	}
 	if err == nil && len(splits) > 0 {
-		err = e.classList(splits[0].View) // of every view the same
+		err = cmp.Or(e.classList(splits[0].View), e.objects(splits)) // the classes of every view are the same
 	}
 	return cmp.Or(err, lock.Unlock())
 }

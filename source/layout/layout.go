@@ -101,6 +101,8 @@ type Plan struct {
 	Splits []Split `json:"splits"`
 	// Skipped are the files left out, by reason.
 	Skipped []Skipped `json:"skipped,omitempty"`
+	// Labels are the files that say the labels: neither images nor left out.
+	Labels []*source.Entry `json:"-"`
 	// Notes are worth telling.
 	Notes []string `json:"notes,omitempty"`
 
@@ -419,6 +421,7 @@ func (m *maker) place() (*Plan, error) {
 	splits, skipped := map[string]*Split{}, maps.Clone(m.missing)
 	outside := map[string]notInList{}
 	archives := 0
+	var labels []*source.Entry
 	for i := range m.inputs {
 		u := m.of[i]
 		for k := range m.inputs[i].Entries {
@@ -429,6 +432,7 @@ func (m *maker) place() (*Plan, error) {
 			}
 			switch {
 			case s.consumed:
+				labels = append(labels, e)
 				continue
 			case s.reason != "":
 				skip(skipped, s, e.Name)
@@ -472,7 +476,7 @@ func (m *maker) place() (*Plan, error) {
 	if m.o.ValFraction > 0 && archives > 0 {
 		return nil, fmt.Errorf("%d archives within archives were not listed, and a part of their images is to be split off", archives)
 	}
-	p := &Plan{Layout: strings.Join(m.kinds, "; "), Splits: []Split{}}
+	p := &Plan{Layout: strings.Join(m.kinds, "; "), Splits: []Split{}, Labels: labels}
 	for _, name := range slices.Sorted(maps.Keys(splits)) {
 		p.Splits = append(p.Splits, *splits[name])
 	}

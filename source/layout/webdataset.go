@@ -64,9 +64,6 @@ type webSample struct {
 // newWeb makes a unit of one of WebDataset's tars: its labels are read.
 func (m *maker) newWeb(i int) (*unit, error) {
 	in := &m.inputs[i]
-	if in.Info.Sequential {
-		return nil, fmt.Errorf("%s: a compressed tar of WebDataset's samples, whose labels stand behind their images: decompress it", in.Info.Path)
-	}
 	w := &webdataset{m: m, from: in.Info.Path, samples: map[string]webSample{}}
 	u := &unit{inputs: []int{i}, rule: w, hint: m.rowSplit(i)}
 	m.kind("WebDataset")

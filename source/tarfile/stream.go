@@ -114,6 +114,15 @@ func (u unpacked) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Unpack gives the tar that is in a compressed file.
+func Unpack(f entry.File) (io.ReadCloser, error) {
+	t, err := NewStream(f, nil)
+	if err != nil {
+		return nil, err
+	}
+	return t.open()
+}
+
 // Walk calls f with every file of the tar and of the tars in it. What links
 // lead to comes last, for which the archive is read twice more: a pipe's links
 // are told instead.

@@ -1,0 +1,73 @@
+package shard
+
+import (
+	"bufio"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// ObjectsName is the file, in ExportName beside the class list, in which an
+// export keeps the boxes of its images: an ExportedObjects a line.
+const ObjectsName = "objects.ndjson"
+
+// ExportedObjects are the boxes of one image of an export. Only images that have
+// some are there.
+type ExportedObjects struct {
+	SHA256 string `json:"sha256"` // of the image, in hexadecimal digits
+	Path   string `json:"path"`   // as Row.Path
+	// Name is how whoever reads the export calls the image, where that is not Path.
+	Name    string   `json:"name,omitempty"`
+	Objects []Object `json:"objects"`
+}
+
+// ImageKey is what boxes of an export are found by.
+type ImageKey struct {
+	SHA256 [32]byte
+	Path   string
+}
+
+// ReadExportObjects reads the boxes that an export into a directory keeps; nil
+// where there are none, and of what is no directory.
+func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, nil
+	}
+	f, err := os.Open(filepath.Join(dir, ExportName, ObjectsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	out := map[ImageKey][]Object{}
+	d := json.NewDecoder(bufio.NewReader(f))
+	for {
+		var line ExportedObjects
+		err := d.Decode(&line)
+		if err == io.EOF {
+			return out, nil
+		}
+		var sum []byte
+		if err == nil {
+			sum, err = hex.DecodeString(line.SHA256)
+		}
+		if err == nil && len(sum) != 32 {
+			err = errors.New("a sum that is no SHA-256")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, f.Name(), err)
+		}
+		for _, path := range []string{line.Path, line.Name} {
+			if path != "" {
+				out[ImageKey{[32]byte(sum), path}] = line.Objects
+			}
+		}
+	}
+}
