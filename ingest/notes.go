@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/source"
 )
 
@@ -26,14 +27,11 @@ func (n *notes) add(e *source.Entry, r io.Reader) error {
 		return nil
 	}
 	if n.f == nil {
-		f, err := os.CreateTemp("", "synshard-notes-*")
+		f, err := durable.Nameless("synshard-notes-*")
 		if err != nil {
 			return err
 		}
 		n.f, n.at = f, map[string][2]int64{}
-		if err := os.Remove(f.Name()); err != nil {
-			return err
-		}
 	}
 	written, err := io.Copy(n.f, r)
 	if err != nil {

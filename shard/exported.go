@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // ObjectsName is the file, in ExportName beside the class list, in which an
@@ -38,7 +40,7 @@ func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, nil
 	}
-	f, err := os.Open(filepath.Join(dir, ExportName, ObjectsName))
+	f, _, err := regular.Open(filepath.Join(dir, ExportName, ObjectsName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

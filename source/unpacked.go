@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 
+	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/source/tarfile"
 )
 
@@ -54,14 +55,11 @@ func (u *unpacked) make(ctx context.Context) (*os.File, error) {
 		return nil, err
 	}
 	defer r.Close()
-	f, err := os.CreateTemp("", "synshard-unpacked-*")
+	f, err := durable.Nameless("synshard-unpacked-*")
 	if err != nil {
 		return nil, err
 	}
-	if err = os.Remove(f.Name()); err == nil {
-		u.size, err = io.Copy(f, reader{ctx, r})
-	}
-	if err != nil {
+	if u.size, err = io.Copy(f, reader{ctx, r}); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("unpack %s in %s: %w", u.path, os.TempDir(), err)
 	}

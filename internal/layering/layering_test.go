@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/onnxpb":         {},
 	"internal/mat5":           {},
 	"internal/sample":         {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
-	"source":                  {"source/entry", "source/folder", "source/tarfile", "source/zipfile", "source/list", "source/columns", "internal/regular"},
+	"source":                  {"source/entry", "source/folder", "source/tarfile", "source/zipfile", "source/list", "source/columns", "internal/durable", "internal/regular"},
 	"source/entry":            {"internal/regular"},
 	"source/folder":           {"source/entry", "internal/regular"},
 	"source/tarfile":          {"source/entry"},
