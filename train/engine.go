@@ -24,14 +24,15 @@ type Engine interface {
 	// Step updates the weights from one batch, of EngineConfig.Batch rows. What is
 	// random in it is a function of s.Seed, so that a step is a pure function of
 	// the state, the batch and s. Rows with label -1 take no part. After an error
-	// the state is what it was before, unless it is ErrPeerLost.
+	// the state is what it was before, or State says that this is not sure.
 	Step(b *loader.Batch, s Step) (Metrics, error)
 	// Evaluate runs the main head over a batch of any number of rows, with the
 	// averaged weights if ema is set. Rows with label -1 are not counted.
 	Evaluate(b *loader.Batch, ema bool) (EvalMetrics, error)
 	// State gives everything that a later engine needs to go on: parameters
 	// and running statistics by their names, then ema/NAME, opt/SLOT/NAME and
-	// scalars, all float32 in the parameters' shapes.
+	// scalars, all float32 in the parameters' shapes. After a step that failed
+	// it is the state before that step, or an error where that is not sure.
 	State() ([]model.Tensor, error)
 	// SetState takes any subset of what State gives. An unknown name or a
 	// wrong shape is an error. Averages that are kept and of which none is given
@@ -81,21 +82,53 @@ type EvalMetrics struct {
 // shares, running statistics averaged, Metrics those of the whole batch.
 type Group struct {
 	Rank, World int           // this process, from 0, of so many; World 0 or 1 is alone
-	MasterAddr  string        // where rank 0 listens; a name or an address
-	MasterPort  int           // TCP
-	Host        string        // this machine's name or address, as the others reach it; "" is MasterAddr
-	Timeout     time.Duration // for meeting and for any exchange; 0 is 5 minutes
+	Host        string        // this process's own address, where it listens for the others' gradients
+	Store       Store         // where the processes leave each other their addresses; this process's own end
+	Timeout     time.Duration // for connecting and for any exchange; 0 is 5 minutes
 }
 
-// Meeting is a place where processes meet before they have a Group: rank 0 listens
-// there or, Hosted, all go to a store of libtorch's that someone else keeps there.
+// Store is where the processes of a group leave each other small values under
+// names. It is for any number of goroutines at a time.
+type Store interface {
+	Do(StoreCall) (StoreAnswer, error)
+}
+
+// StoreOp is one of the things a Store does.
+type StoreOp int
+
+// What a Store does. A counter is a value too: its number in decimal.
+const (
+	StoreSet    StoreOp = iota // Value
+	StoreGet                   // waits, up to Timeout, until the name is there; gives Value
+	StoreAdd                   // Number to the counter; gives Number, the sum
+	StoreCheck                 // gives Number 1 if the name is there
+	StoreDelete                // gives Number 1 if the name was there
+	StoreCount                 // gives Number, how many names there are
+)
+
+// StoreCall is one operation on a Store.
+type StoreCall struct {
+	Op      StoreOp
+	Key     string
+	Value   []byte
+	Number  int64
+	Timeout time.Duration
+}
+
+// StoreAnswer is what one came to.
+type StoreAnswer struct {
+	Value  []byte
+	Number int64
+}
+
+// Meeting is a store of libtorch's that a launcher keeps at an address, and the
+// name under which a group uses it.
 type Meeting struct {
-	Addr        string        // a name or an address
-	Port        int           // TCP
-	Name        string        // tells this meeting from others at the same store
-	Rank, World int           // as Group's
-	Hosted      bool          // by a launcher; else rank 0 listens
-	Timeout     time.Duration // above 0; then the others are ErrPeerLost
+	Addr    string // a name or an address
+	Port    int    // TCP
+	Name    string // tells this group from others at the same store
+	Rank    int
+	Timeout time.Duration // above 0; then rank 0 is ErrPeerLost
 }
 
 // EngineConfig is what an engine is built with. The optimisers' formulas are

@@ -73,26 +73,26 @@ func (e *fakeEngine) Close() error { e.closed.Store(true); return nil }
 
 // inProcess is an engine of n ranks, all but the first served by goroutines; hangUp
 // ends a rank without a word.
-func inProcess(t *testing.T, n int, b *fakeBackend, o Serving) (p *Procs, hangUp func(rank int)) {
+func inProcess(t *testing.T, n int, b *fakeBackend, o Serving, terms Terms) (p *Procs, hangUp func(rank int)) {
 	t.Helper()
-	var ends []io.Closer
-	p = &Procs{abort: func() {}, end: func() {}}
+	m := &Members{ctx: t.Context(), terms: terms, backend: b, hosts: make([]string, n), device: func(given string, _ int) string { return given }}
+	m.store.Store(newStore())
 	for rank := 1; rank < n; rank++ {
 		fromHere, toRank := io.Pipe()
 		fromRank, toHere := io.Pipe()
 		go func() {
 			defer toHere.Close()
+			defer fromHere.Close()
 			Serve(b, fromHere, toHere, o) // its error is what rank 0 is told, or that the pipe ended
 		}()
-		p.others = append(p.others, newRank(rank, fmt.Sprintf("rank %d's process", rank), toRank, fromRank))
-		ends = append(ends, toRank)
+		m.join(rank, fmt.Sprintf("rank %d's process", rank), fromRank, toRank, func() { fromRank.Close(); toRank.Close() })
 		t.Cleanup(func() { toRank.Close() })
 	}
-	cfg := train.EngineConfig{Device: "cpu", Batch: 2 * n}
-	if err := p.open(b, &model.Network{}, cfg, func(int) (train.Group, string) { return train.Group{World: n}, "cpu" }); err != nil {
+	p, err := m.NewEngine(&model.Network{}, train.EngineConfig{Device: "cpu", Batch: 2 * n})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return p, func(rank int) { ends[rank-1].Close() }
+	return p, func(rank int) { m.others[rank-1].link.end(io.EOF) }
 }
 
 func fiveImages() *loader.Batch {
@@ -104,10 +104,9 @@ func fiveImages() *loader.Batch {
 func TestEachRankHasItsShare(t *testing.T) {
 	b := &fakeBackend{engines: map[int]*fakeEngine{}}
 	var stops atomic.Int32
-	p, _ := inProcess(t, 3, b, Serving{Stop: func() bool { return true }})
-	for _, r := range p.others {
-		r.stopped = func() { stops.Add(1) }
-	}
+	stop := make(chan struct{})
+	close(stop)
+	p, _ := inProcess(t, 3, b, Serving{Stop: stop}, Terms{OnStop: func() { stops.Add(1) }})
 	if err := p.SetState([]model.Tensor{{Name: "a"}, {Name: "b"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +163,7 @@ func TestTheErrorThatTellsMost(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := &fakeBackend{engines: map[int]*fakeEngine{}}
-			p, hangUp := inProcess(t, 3, b, Serving{})
+			p, hangUp := inProcess(t, 3, b, Serving{}, Terms{})
 			b.fail = func(rank int) error { return c.fail[rank] }
 			if c.gone > 0 {
 				hangUp(c.gone)

@@ -27,10 +27,7 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	port := freePort(t)
 	c := exec.Command(self)
 	c.Env = append(os.Environ(), "SYNSHARD_TEST_FOLLOW="+strconv.Itoa(port), "SYNSHARD_TEST_LIB="+s.Path())
 	c.Stderr = os.Stderr
@@ -38,7 +35,7 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Process.Kill() })
-	m, err := Gather(context.Background(), s, Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Minute}, onStop)
+	m, err := Gather(context.Background(), s, Launch{World: 2, LocalWorld: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Minute}, Trust{Secret: testSecret}, Terms{OnStop: onStop})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,26 +81,24 @@ func TestGather(t *testing.T) {
 	}
 }
 
-// TestGatherAlone: where the others do not come, the wait ends, and at once
-// when it is called off.
+// TestGatherAlone: where the others do not come, the wait ends, and soon when it
+// is called off.
 func TestGatherAlone(t *testing.T) {
-	s := shim(t)
-	port, err := freePort("127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := Launch{World: 2, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: time.Second}
-	if _, err := Gather(context.Background(), s, l, func() {}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "rank 1 of 2 did not come") {
+	b := &fakeBackend{engines: map[int]*fakeEngine{}}
+	l := Launch{World: 2, LocalWorld: 2, MasterAddr: "127.0.0.1", MasterPort: freePort(t), Timeout: time.Second}
+	trust := Trust{Secret: testSecret}
+	at := "127.0.0.1:" + strconv.Itoa(l.MasterPort)
+	if _, err := Gather(t.Context(), b, l, trust, Terms{}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "rank 1 of 2 processes did not come to "+at) {
 		t.Errorf("rank 0 alone: %v", err)
 	}
 	l.Rank = 1
-	if _, err := Follow(context.Background(), s, l, Serving{}); !errors.Is(err, train.ErrPeerLost) {
+	if _, err := Follow(t.Context(), b, l, trust, Serving{}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "meet rank 0 at "+at) {
 		t.Errorf("rank 1 alone: %v", err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(t.Context())
 	time.AfterFunc(100*time.Millisecond, stop)
 	l.Timeout = time.Minute
-	if _, err := Follow(ctx, s, l, Serving{}); !errors.Is(err, context.Canceled) {
+	if _, err := Follow(ctx, b, l, trust, Serving{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("called off: %v", err)
 	}
 }

@@ -1,12 +1,9 @@
 package cluster
 
 import (
-	"encoding/gob"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"os"
 	"os/exec"
 	"time"
 
@@ -15,171 +12,59 @@ import (
 	"github.com/synshard/synshard/train"
 )
 
-// patience is how long a step may go on after another process was lost: the
-// time in which the process group finds out by itself.
-const patience = 10 * time.Second
-
 // Procs is a train.Engine that works as several processes. This one is rank 0: it
 // holds the data and alone writes; each other is sent its share of every batch
 // and answers with its counts. Gradients go from process to process
 // (train.Group), so that all hold the same weights after every step.
 type Procs struct {
-	own    train.Engine
-	others []*rank // ranks 1 and up
-	broken error   // why no further step can be made
-	stuck  bool    // own hangs in an exchange that no one comes to
-	abort  func()  // what is done at once when a process is lost
-	end    func()  // what is done with the others in the end, after own is closed
+	members *Members
+	own     train.Engine
+	others  []*rank // ranks 1 and up
+	store   *store  // where the processes leave their addresses
+	broken  error   // why no further step can be made
+	stuck   bool    // own hangs
+	alone   bool    // the members are this engine's, and end with it
 }
 
-// rank is another process, as this one sees it.
-type rank struct {
-	number  int
-	name    string      // how errors call it
-	process *os.Process // where NewProcs started it
-	send    *gob.Encoder
-	answer  *gob.Decoder
-	free    chan struct{} // holds one token while no request is under way
-	stopped func()        // called when it says that it was asked to stop
-}
-
-func newRank(number int, name string, in io.Writer, out io.Reader) *rank {
-	r := &rank{number: number, name: name, send: gob.NewEncoder(in), answer: gob.NewDecoder(out), free: make(chan struct{}, 1), stopped: func() {}}
-	r.free <- struct{}{}
-	return r
-}
-
-// NewProcs builds an engine of n processes. Batch is that of all together and
-// must go evenly into them and into Accumulate; cfg.Group is filled in here. On
-// CUDA rank i has device cuda:i. spawn gives a command not yet started that
-// calls Serve on its standard input and output. One that fails ends the others:
-// the error is the one that tells most, as that of every later call.
+// NewProcs is an engine of n processes that live as long as it does: Spawn's with
+// the Members' NewEngine.
 func NewProcs(b Backend, network *model.Network, cfg train.EngineConfig, n int, spawn func() *exec.Cmd) (*Procs, error) {
-	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 {
+	if n < 2 || cfg.Batch%(n*max(cfg.Accumulate, 1)) != 0 { // before anything is started
 		return nil, fmt.Errorf("new engine: batch %d cannot be worked through by %d processes in %d microbatches", cfg.Batch, n, max(cfg.Accumulate, 1))
 	}
-	port, err := freePort("127.0.0.1")
+	m, err := Spawn(context.Background(), b, n, spawn, Terms{})
 	if err != nil {
 		return nil, fmt.Errorf("new engine: %w", err)
 	}
-	group := train.Group{World: n, MasterAddr: "127.0.0.1", MasterPort: port, Timeout: cfg.Group.Timeout}
-	var killers []func()
-	kill := func() {
-		for _, k := range killers {
-			k()
-		}
-		killers = nil
-	}
-	var others []*rank
-	for i := 1; i < n; i++ {
-		r, k, err := start(i, spawn())
-		if err != nil {
-			kill()
-			return nil, fmt.Errorf("new engine: %w", err)
-		}
-		others, killers = append(others, r), append(killers, k)
-	}
-	p := &Procs{others: others, abort: kill, end: kill}
-	err = p.open(b, network, cfg, func(i int) (train.Group, string) {
-		if cfg.Device == "cpu" {
-			return group, cfg.Device
-		}
-		return group, fmt.Sprintf("cuda:%d", i)
-	})
+	m.timeout = cfg.Group.Timeout
+	p, err := m.NewEngine(network, cfg)
 	if err != nil {
+		m.Release(1)
 		return nil, err
 	}
+	p.alone = true
 	return p, nil
 }
 
-// open builds every process's engine for its share of cfg's batch; place gives
-// the group as a rank is to see it, and its device. After an error p is closed.
-func (p *Procs) open(b Backend, network *model.Network, cfg train.EngineConfig, place func(rank int) (train.Group, string)) error {
+// open builds every process's engine for its share of cfg's batch.
+func (p *Procs) open(network *model.Network, cfg train.EngineConfig) error {
+	m := p.members
 	n := len(p.others) + 1
 	cfg.Batch /= n
 	at := func(i int) train.EngineConfig {
 		c := cfg
-		c.Group, c.Device = place(i)
-		c.Group.Rank = i
+		c.Device = m.device(cfg.Device, i)
+		c.Group = train.Group{Rank: i, World: n, Host: m.hosts[i], Timeout: m.timeout}
 		return c
 	}
 	_, err := p.together(func(i int) request { return request{Kind: askOpen, Network: network, Config: at(i)} }, func() (err error) {
-		p.own, err = b.NewEngine(network, at(0))
+		c := at(0)
+		c.Group.Store = p.store
+		p.own, err = m.backend.NewEngine(network, c)
 		return err
 	})
-	if err != nil {
-		p.Close()
-	}
 	return err
 }
-
-// freePort is a TCP port of a host's that no one listens at; "" is every
-// interface.
-func freePort(host string) (int, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, fmt.Errorf("find a port: %w", err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
-}
-
-// start runs a process that calls Serve, and gives what ends it: it holds
-// nothing that rank 0 has not.
-func start(number int, cmd *exec.Cmd) (*rank, func(), error) {
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		return nil, nil, fmt.Errorf("process of rank %d: %w", number, err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, nil, fmt.Errorf("process of rank %d: %w", number, err)
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, nil, fmt.Errorf("process of rank %d: %w", number, err)
-	}
-	kill := func() {
-		cmd.Process.Kill()
-		in.Close()
-		cmd.Wait() // killed: its status says nothing
-	}
-	r := newRank(number, fmt.Sprintf("process %d of rank %d", cmd.Process.Pid, number), in, out)
-	r.process = cmd.Process
-	return r, kill, nil
-}
-
-// ask sends a request, once the one before it is answered, and waits for its
-// answer.
-func (r *rank) ask(q request) (reply, error) {
-	<-r.free
-	defer func() { r.free <- struct{}{} }()
-	var a reply
-	err := r.send.Encode(q)
-	if err == nil {
-		err = r.answer.Decode(&a)
-	}
-	if err != nil {
-		return a, &goneError{r.name, err}
-	}
-	if a.Stop {
-		r.stopped()
-	}
-	if err := a.err(); err != nil {
-		return a, fmt.Errorf("rank %d: %w", r.number, err)
-	}
-	return a, nil
-}
-
-// goneError is a process whose connection is at an end.
-type goneError struct {
-	name  string
-	cause error
-}
-
-func (e *goneError) Error() string {
-	return fmt.Sprintf("%s: %v: %v", e.name, train.ErrPeerLost, e.cause)
-}
-func (e *goneError) Unwrap() []error { return []error{train.ErrPeerLost, e.cause} }
 
 // tells ranks errors by how near they are to what went wrong, when several
 // processes fail over one cause: memory that ran out, then what is a process's
@@ -220,39 +105,81 @@ func (p *Procs) together(ask func(rank int) request, own func() error) ([]reply,
 		}()
 	}
 	go func() { done <- outcome{err: own()} }()
-	replies := make([]reply, len(p.others))
-	var cause error
-	var late <-chan time.Time
-	waiting := map[int]bool{}
+	w := waiting{p: p, left: map[int]bool{}, replies: make([]reply, len(p.others))}
 	for i := range len(p.others) + 1 {
-		waiting[i] = true
+		w.left[i] = true
 	}
-	for len(waiting) > 0 {
+	for len(w.left) > 0 {
 		select {
 		case o := <-done:
-			delete(waiting, o.rank)
-			if o.rank > 0 {
-				replies[o.rank-1] = o.reply
-			}
-			if tells(o.err) > tells(cause) {
-				cause = o.err
-			}
-			if o.err != nil && late == nil {
-				late = time.After(patience)
-			}
-		case <-late:
-			p.stuck = waiting[0]
-			if p.stuck { // its memory cannot be relied on either
-				cause = fmt.Errorf("%w: %v", train.ErrPeerLost, cause)
-			}
-			clear(waiting)
+			w.came(o)
+		case <-w.settled:
+			w.callOff()
+		case <-w.late:
+			w.giveUp()
 		}
 	}
-	if cause != nil {
-		p.broken = cause
-		p.abort()
+	p.broken = w.cause
+	return w.replies, w.cause
+}
+
+// waiting is for whom together waits, once some have answered.
+type waiting struct {
+	p       *Procs
+	left    map[int]bool // by rank
+	replies []reply
+	cause   error            // that tells most
+	settled <-chan time.Time // when those that can have found out by themselves
+	late    <-chan time.Time // when nobody else is waited for
+}
+
+func (w *waiting) came(o outcome) {
+	delete(w.left, o.rank)
+	if o.rank > 0 {
+		w.replies[o.rank-1] = o.reply
 	}
-	return replies, cause
+	if tells(o.err) > tells(w.cause) {
+		w.cause = o.err
+	}
+	if o.err != nil && w.late == nil {
+		w.p.store.close() // nothing comes of a meeting without all
+		w.settled, w.late = time.After(settle), time.After(patience)
+	}
+}
+
+// callOff ends the exchange for those that still wait for the one that is lost.
+func (w *waiting) callOff() {
+	for i := range w.left {
+		if i == 0 {
+			abort(w.p.own)
+			continue
+		}
+		r := w.p.others[i-1]
+		go r.link.send(message{Kind: isAbort}) // to one that may not read
+	}
+}
+
+// giveUp stops waiting for the others and then, where this process's own part is
+// a long one, for it as well.
+func (w *waiting) giveUp() {
+	own := w.left[0]
+	if own && len(w.left) > 1 {
+		w.left = map[int]bool{0: true}
+		w.late = time.After(w.p.members.terms.silence(w.p.members.ctx.Err() != nil))
+		return
+	}
+	if own { // its memory cannot be relied on either
+		w.p.stuck = true
+		w.cause = fmt.Errorf("%w: %v", train.ErrPeerLost, w.cause)
+	}
+	clear(w.left)
+}
+
+// abort ends an engine's exchange with the others, where it can.
+func abort(e train.Engine) {
+	if a, ok := e.(interface{ Abort() }); ok {
+		a.Abort()
+	}
 }
 
 // Step implements train.Engine.
@@ -337,17 +264,26 @@ func (p *Procs) Memory() (now, peak int64, err error) {
 	return m.Memory()
 }
 
-// Close frees the engine, here and in the other processes. Those that NewProcs
-// started are ended.
+// Close frees the engine, here and in the other processes.
 func (p *Procs) Close() error {
+	if p.members == nil {
+		return nil
+	}
+	lost := errors.Is(p.broken, train.ErrPeerLost)
 	if p.broken == nil {
 		p.broken = errors.New("the engine is closed")
 	}
+	p.store.close()
 	var err error
 	if p.own != nil && !p.stuck { // first: a process that waits for its gradients finds out
 		err = p.own.Close()
 	}
-	p.end()
-	p.others, p.own = nil, nil
+	switch {
+	case p.alone:
+		p.members.Release(0)
+	case !lost: // else some would not answer, and there is no engine after this one
+		p.members.each(func(r *rank) { r.ask(request{Kind: askClose}) })
+	}
+	p.members, p.others, p.own = nil, nil, nil
 	return err
 }

@@ -1,10 +1,10 @@
 package cluster
 
 import (
-	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/synshard/synshard/loader"
@@ -21,7 +21,6 @@ const (
 	askSet
 	askState
 	askClose // the engine; another may be opened
-	askEnd   // the process is to end; there is no answer
 )
 
 // request is what rank 0 asks of another process.
@@ -33,7 +32,6 @@ type request struct {
 	Step    train.Step
 	EMA     bool
 	Tensors []model.Tensor
-	Code    int // askEnd: how rank 0 ends
 }
 
 // images is what an engine needs of a batch.
@@ -56,13 +54,12 @@ func (p images) batch() *loader.Batch {
 }
 
 // reply is an answer. Failure says which of the errors that callers tell apart
-// an error was; Stop, that this process was asked to stop.
+// an error was.
 type reply struct {
 	Error   string
 	Failure int
 	Eval    train.EvalMetrics
 	Tensors []model.Tensor
-	Stop    bool
 }
 
 var failures = []error{nil, train.ErrOutOfMemory, train.ErrPeerLost, train.ErrNoDevice}
@@ -88,77 +85,127 @@ func refusal(err error) reply {
 	return a
 }
 
-// Serving says what a process that answers rank 0 knows better than rank 0.
-// Both may be nil.
+// Serving says what a process that answers rank 0 knows better than rank 0. All
+// of it may be left out.
 type Serving struct {
-	Adjust func(*train.EngineConfig) // to this machine, before an engine is opened
-	Stop   func() bool               // whether this process was asked to stop, which rank 0 is told
+	Adjust  func(*train.EngineConfig) // to this machine, before an engine is opened
+	Stop    <-chan struct{}           // closed when this process is asked to stop, which rank 0 is told at once
+	Silence time.Duration             // after which a silent rank 0 is given up; 0: never
 }
 
 // errGone is Serve's where rank 0 went away without a word.
 var errGone = fmt.Errorf("rank 0: %w", train.ErrPeerLost)
 
-// Serve is the life of a process other than rank 0 (NewProcs, Gather): it
-// answers requests until it is told to end, and gives the code that rank 0 ends
-// with. Where an engine fails, rank 0 is told and the engine closed, so that
-// the others, waiting for its gradients, find out. Where in ends without a
-// word the error is train.ErrPeerLost; it comes within seconds even while the
-// engine hangs in an exchange.
+// Serve is the life of a process other than rank 0 (Spawn, Gather): it answers
+// requests until it is told to end, and gives the code that rank 0 ends with.
+// Where an engine fails, rank 0 is told and the engine closed, so that the others,
+// waiting for its gradients, find out. Where in ends without a word, or rank 0 is
+// silent for too long, the error is train.ErrPeerLost; it comes within seconds even
+// while the engine hangs in an exchange.
 func Serve(b Backend, in io.Reader, out io.Writer, o Serving) (code int, err error) {
-	v := &server{backend: b, Serving: o}
-	requests, answers := make(chan request), gob.NewEncoder(out)
-	var ended error
-	go func() {
-		defer close(requests)
-		for d := gob.NewDecoder(in); ; {
-			var q request
-			if ended = d.Decode(&q); ended != nil {
-				return
+	return serveLink(b, newLink(in, out, func() {}), o)
+}
+
+func serveLink(b Backend, l *link, o Serving) (code int, err error) {
+	v := &server{Serving: o, backend: b, store: newRemoteStore(l)}
+	asked, ended := make(chan request, 1), make(chan int, 1)
+	go l.run(v.silence, func(m message) {
+		switch m.Kind {
+		case isAsk:
+			select {
+			case asked <- *m.Ask:
+			default:
+				l.end(errors.New("rank 0 asked twice at a time"))
 			}
-			requests <- q
+		case isStored:
+			v.store.answered(m)
+		case isAbort:
+			go v.abort()
+		case isEnd:
+			select {
+			case ended <- m.Code:
+			default:
+			}
 		}
-	}()
-	for q := range requests {
-		if q.Kind == askEnd {
-			v.close()
-			return q.Code, nil
-		}
-		done := make(chan reply, 1)
-		go func() { done <- v.answer(q) }()
-		var a reply
+	})
+	var answered chan reply
+	for stop := o.Stop; ; {
 		select {
-		case a = <-done:
-		case _, more := <-requests:
-			if more {
-				return 0, errors.New("rank 0 asked twice at a time")
+		case <-stop:
+			stop = nil
+			go l.send(message{Kind: isStop}) // rank 0 may be slow to read
+		case q := <-asked:
+			answered = make(chan reply, 1)
+			go func() { answered <- v.answer(q) }()
+		case a := <-answered:
+			answered = nil
+			l.send(message{Kind: isAnswer, Answer: &a}) // an error has ended the link
+		case code := <-ended:
+			v.leave(answered)
+			return code, nil
+		case <-l.gone:
+			select { // rank 0's last word may have come before the end
+			case code := <-ended:
+				v.leave(answered)
+				return code, nil
+			default:
 			}
-			select { // the engine may find out by itself
-			case <-done:
-				v.close()
-			case <-time.After(patience):
-			}
-			return 0, fmt.Errorf("%w: %w", errGone, ended)
-		}
-		if err := answers.Encode(a); err != nil {
-			v.close()
-			return 0, fmt.Errorf("%w: answer: %w", errGone, err)
+			v.leave(answered)
+			return 0, fmt.Errorf("%w: %w", errGone, l.err)
 		}
 	}
-	v.close()
-	return 0, fmt.Errorf("%w: %w", errGone, ended)
 }
 
 // server is a process that answers rank 0, with its engine.
 type server struct {
 	Serving
 	backend Backend
+	store   *remoteStore
+	mu      sync.Mutex // holds while an engine is closed or aborted
 	engine  train.Engine
 }
 
+// silence is how long rank 0 may be silent now.
+func (v *server) silence() time.Duration {
+	select {
+	case <-v.Stop:
+		return min(v.Silence, Hurry)
+	default:
+		return v.Silence
+	}
+}
+
 func (v *server) close() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if v.engine != nil {
 		v.engine.Close()
 		v.engine = nil
+	}
+}
+
+func (v *server) abort() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.engine != nil {
+		abort(v.engine)
+	}
+}
+
+// leave closes the engine, if what it does ends soon.
+func (v *server) leave(answered <-chan reply) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if answered != nil {
+			v.abort()
+			<-answered
+		}
+		v.close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(settle):
 	}
 }
 
@@ -170,10 +217,7 @@ func (v *server) answer(q request) (a reply) {
 		v.close()
 	case q.Kind == askOpen:
 		v.close()
-		if v.Adjust != nil {
-			v.Adjust(&q.Config)
-		}
-		v.engine, err = v.backend.NewEngine(q.Network, q.Config)
+		err = v.open(q)
 	case v.engine == nil:
 		err = errors.New("asked before the engine was opened")
 	default:
@@ -183,8 +227,22 @@ func (v *server) answer(q request) (a reply) {
 		v.close()
 		a = refusal(err)
 	}
-	a.Stop = v.Stop != nil && v.Stop()
 	return a
+}
+
+func (v *server) open(q request) error {
+	if v.Adjust != nil {
+		v.Adjust(&q.Config)
+	}
+	q.Config.Group.Store = v.store
+	e, err := v.backend.NewEngine(q.Network, q.Config)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.engine = e
+	return nil
 }
 
 func serve(e train.Engine, q request) (a reply, err error) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 // followProcess is rank 1 of a launched group; it ends with an error unless
 // rank 0 ends with 7.
 func followProcess(port string) error {
-	l := Launch{Rank: 1, World: 2, MasterAddr: "127.0.0.1"}
+	l := Launch{Rank: 1, World: 2, LocalWorld: 2, MasterAddr: "127.0.0.1"}
 	var err error
 	if l.MasterPort, err = strconv.Atoi(port); err != nil {
 		return err
@@ -48,7 +49,9 @@ func followProcess(port string) error {
 	if err != nil {
 		return err
 	}
-	code, err := Follow(context.Background(), s, l, Serving{Stop: func() bool { return true }})
+	stop := make(chan struct{})
+	close(stop)
+	code, err := Follow(context.Background(), s, l, Trust{Secret: testSecret}, Serving{Stop: stop})
 	if err == nil && code != 7 {
 		err = fmt.Errorf("rank 0 ended with %d", code)
 	}
@@ -56,6 +59,19 @@ func followProcess(port string) error {
 }
 
 const groupSteps = 3
+
+func testSecret() ([]byte, error) { return []byte("a secret of the tests' own"), nil }
+
+// freePort is a TCP port of loopback's that no one listens at.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
 
 // shim opens the real library, or skips the test, saying what it needs.
 func shim(t testing.TB) *torch.Shim {

@@ -4,6 +4,9 @@ package torch
 #include <stdlib.h>
 #include "synshard_torch.h"
 
+extern int synshardStoreCall(uintptr_t, ss_store_call *, char *, size_t);
+static void ss_use_store(ss_config *c, uintptr_t handle) { c->store.context = handle; c->store.call = synshardStoreCall; }
+static void ss_abort(const ss_api *a, ss_engine *g) { a->abort(g); }
 static int ss_create(const ss_api *a, const ss_network *n, const ss_config *c, ss_engine **o, char *e, size_t l) { return a->create(n, c, o, e, l); }
 static void ss_destroy(const ss_api *a, ss_engine *g) { a->destroy(g); }
 static int ss_queue(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, const ss_step *s, char *e, size_t l) {
@@ -36,7 +39,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"runtime/cgo"
 	"slices"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -58,6 +63,9 @@ type Engine struct {
 	slots  []string
 	queued [][]float64 // of the steps under way, each microbatch's share in the whole batch's means
 	work   chan func()
+	store  cgo.Handle  // of its group; 0: none
+	ended  atomic.Bool // by Abort
+	unsure error       // why the state may be another than before the step that failed
 }
 
 var (
@@ -89,17 +97,20 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 	cnet := mem.network(net, e.params)
 	config.device = mem.str(cfg.Device)
 	if g := cfg.Group; g.World > 1 {
+		if g.Store == nil {
+			return nil, errors.New("new engine: a group without a store")
+		}
 		if g.Timeout == 0 {
 			g.Timeout = 5 * time.Minute
 		}
-		config.rank, config.world, config.master_port = C.int32_t(g.Rank), C.int32_t(g.World), C.int32_t(g.MasterPort)
-		config.master_addr, config.timeout_s = mem.str(g.MasterAddr), C.double(g.Timeout.Seconds())
-		if g.Host != "" {
-			config.host = mem.str(g.Host)
-		}
+		config.rank, config.world, config.host = C.int32_t(g.Rank), C.int32_t(g.World), mem.str(g.Host)
+		config.timeout_s = C.double(g.Timeout.Seconds())
+		e.store = storeOf(g.Store)
+		C.ss_use_store(&config, C.uintptr_t(e.store))
 	}
 	if err := e.call("new engine", func(m *C.char, n C.size_t) C.int { return C.ss_create(s.api, cnet, &config, &e.handle, m, n) }); err != nil {
 		close(e.work)
+		e.forgetStore()
 		return nil, err
 	}
 	for i := 0; ; i++ {
@@ -127,8 +138,27 @@ func (e *Engine) Close() error {
 		e.on(func() { C.ss_destroy(e.shim.api, e.handle) })
 		e.handle = nil
 		close(e.work)
+		e.forgetStore()
 	}
 	return nil
+}
+
+// forgetStore gives the store's handle back, unless threads of an aborted group's
+// may still call it.
+func (e *Engine) forgetStore() {
+	if e.store != 0 && !e.ended.Load() {
+		e.store.Delete()
+	}
+	e.store = 0
+}
+
+// Abort ends the exchange with other processes that is under way, and any later
+// one, with train.ErrPeerLost. It may be called, before Close, while another
+// goroutine waits for a step.
+func (e *Engine) Abort() {
+	if e.ended.CompareAndSwap(false, true) {
+		C.ss_abort(e.shim.api, e.handle)
+	}
 }
 
 // on runs f on the engine's thread.
@@ -140,6 +170,9 @@ func (e *Engine) on(f func()) {
 
 func (e *Engine) call(what string, f func(*C.char, C.size_t) C.int) (err error) {
 	e.on(func() { err = call(what, f) })
+	if errors.Is(err, train.ErrPeerLost) && e.cfg.Device != "cpu" {
+		e.unsure = errors.New("updates may have been under way on the GPU")
+	}
 	return err
 }
 
@@ -250,6 +283,7 @@ func (e *Engine) collect(shares []float64) (train.Metrics, error) {
 	}
 	all := []float64{sum.Loss, sum.MainLoss, sum.AuxLoss, float64(sum.Correct), float64(sum.Counted)}
 	if err := e.Sum(all); err != nil {
+		e.unsure = errors.New("the step that broke off had changed it")
 		return sum, fmt.Errorf("step: %w", err)
 	}
 	sum.Loss, sum.MainLoss, sum.AuxLoss, sum.Correct, sum.Counted = all[0], all[1], all[2], int(all[3]), int(all[4])

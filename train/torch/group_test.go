@@ -1,9 +1,9 @@
 package torch
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +26,7 @@ const groupSteps = 3
 // TestMain lets the test binary be one process of a group.
 func TestMain(m *testing.M) {
 	if rank := os.Getenv("SYNSHARD_TEST_RANK"); rank != "" {
-		if err := groupProcess(rank, os.Getenv("SYNSHARD_TEST_PORT"), os.Getenv("SYNSHARD_TEST_OUT"), os.Getenv("SYNSHARD_TEST_FREEZE") != ""); err != nil {
+		if err := groupProcess(rank, os.Getenv("SYNSHARD_TEST_STORE"), os.Getenv("SYNSHARD_TEST_OUT"), os.Getenv("SYNSHARD_TEST_FREEZE") != ""); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			if errors.Is(err, train.ErrPeerLost) {
 				os.Exit(5)
@@ -36,6 +36,28 @@ func TestMain(m *testing.M) {
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// fileStore is a group's store in a directory, a file a name.
+type fileStore string
+
+func (s fileStore) Do(c train.StoreCall) (a train.StoreAnswer, err error) {
+	path := filepath.Join(string(s), hex.EncodeToString([]byte(c.Key)))
+	switch c.Op {
+	case train.StoreSet:
+		if err := os.WriteFile(path+".new", c.Value, 0o600); err != nil {
+			return a, err
+		}
+		return a, os.Rename(path+".new", path)
+	case train.StoreGet:
+		for until := time.Now().Add(c.Timeout); time.Now().Before(until); time.Sleep(time.Millisecond) {
+			if a.Value, err = os.ReadFile(path); !errors.Is(err, os.ErrNotExist) {
+				return a, err
+			}
+		}
+		return a, fmt.Errorf("nobody set %q", c.Key)
+	}
+	return a, fmt.Errorf("operation %d", c.Op)
 }
 
 // share is a rank's half of a batch of 4, whose last row is padding.
@@ -49,15 +71,12 @@ func share(rank int) *loader.Batch {
 
 // groupProcess trains as one rank and saves its state. With out "die" it goes
 // away after its first step without a word.
-func groupProcess(rank, port, out string, freeze bool) error {
+func groupProcess(rank, store, out string, freeze bool) error {
 	cfg := traintest.GroupConfig()
 	cfg.Batch = 2
-	cfg.Group = train.Group{World: 2, MasterAddr: "127.0.0.1", Timeout: 2 * time.Minute}
+	cfg.Group = train.Group{World: 2, Host: "127.0.0.1", Store: fileStore(store), Timeout: 2 * time.Minute}
 	var err error
 	if cfg.Group.Rank, err = strconv.Atoi(rank); err != nil {
-		return err
-	}
-	if cfg.Group.MasterPort, err = strconv.Atoi(port); err != nil {
 		return err
 	}
 	s, err := Open(os.Getenv("SYNSHARD_TEST_LIB"))
@@ -105,12 +124,7 @@ func groupProcess(rank, port, out string, freeze bool) error {
 func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	t.Helper()
 	lib := shim(t).Path()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	store := t.TempDir()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +132,7 @@ func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	var cmds []*exec.Cmd
 	for rank, out := range outs {
 		c := exec.Command(self)
-		c.Env = append(os.Environ(), "SYNSHARD_TEST_RANK="+strconv.Itoa(rank), "SYNSHARD_TEST_PORT="+strconv.Itoa(port), "SYNSHARD_TEST_OUT="+out, "SYNSHARD_TEST_LIB="+lib)
+		c.Env = append(os.Environ(), "SYNSHARD_TEST_RANK="+strconv.Itoa(rank), "SYNSHARD_TEST_STORE="+store, "SYNSHARD_TEST_OUT="+out, "SYNSHARD_TEST_LIB="+lib)
 		if freeze {
 			c.Env = append(c.Env, "SYNSHARD_TEST_FREEZE=1")
 		}

@@ -14,8 +14,8 @@ typedef const ss_api *(*ss_entry)(void);
 static const ss_api *ss_call_entry(void *f) { return ((ss_entry)f)(); }
 
 static int ss_device_count(const ss_api *a, int32_t *n, char *e, size_t l) { return a->device_count(n, e, l); }
-static int ss_pin_alloc(const ss_api *a, size_t n, void **p, char *e, size_t l) { return a->pin_alloc(n, p, e, l); }
-static void ss_pin_free(const ss_api *a, void *p) { a->pin_free(p); }
+static int ss_pin_alloc(const ss_api *a, size_t n, void **p, void **h, char *e, size_t l) { return a->pin_alloc(n, p, h, e, l); }
+static void ss_pin_free(const ss_api *a, void *h) { a->pin_free(h); }
 static int ss_meet(const ss_api *a, const ss_meeting *m, char *w, size_t n, char *e, size_t l) { return a->meet(m, w, n, e, l); }
 static int ss_compile_kernels(const ss_api *a, int32_t capability, char *e, size_t l) { return a->compile_kernels(capability, e, l); }
 */
@@ -82,9 +82,10 @@ func (s *Shim) compileKernels(capability int) error {
 // wordLength is the most that Meet carries, with the NUL at its end.
 const wordLength = 256
 
-// Meet hands rank 0's word, of less than 256 bytes without a NUL, to every other
-// process, whose own is not looked at. All must call it; when it returns, all were
-// there. One that does not come within at.Timeout is train.ErrPeerLost.
+// Meet hands rank 0's word, of less than 256 bytes, to every other process
+// through a launcher's store; it holds no NUL, and the others' own is not looked
+// at. Rank 0 does not wait for the others. A word that does not come within
+// at.Timeout is train.ErrPeerLost.
 func (s *Shim) Meet(at train.Meeting, word string) (string, error) {
 	var mem arena
 	defer mem.free()
@@ -93,7 +94,7 @@ func (s *Shim) Meet(at train.Meeting, word string) (string, error) {
 	}
 	m := C.ss_meeting{
 		addr: mem.str(at.Addr), name: mem.str(at.Name), port: C.int32_t(at.Port), rank: C.int32_t(at.Rank),
-		world: C.int32_t(at.World), hosted: flag(at.Hosted), timeout_s: C.double(at.Timeout.Seconds()),
+		timeout_s: C.double(at.Timeout.Seconds()),
 	}
 	pointer, buffer := array[C.char](&mem, wordLength)
 	for i := range len(word) {
@@ -116,12 +117,12 @@ func (s *Shim) CUDADevices() (int, error) {
 // Alloc gives n bytes of memory pinned for copies to a GPU, and what frees it.
 // Without CUDA it is train.ErrNoDevice.
 func (s *Shim) Alloc(n int) ([]byte, func(), error) {
-	var p unsafe.Pointer
-	err := call("allocate pinned memory", func(e *C.char, l C.size_t) C.int { return C.ss_pin_alloc(s.api, C.size_t(n), &p, e, l) })
+	var p, handle unsafe.Pointer
+	err := call("allocate pinned memory", func(e *C.char, l C.size_t) C.int { return C.ss_pin_alloc(s.api, C.size_t(n), &p, &handle, e, l) })
 	if err != nil {
 		return nil, nil, err
 	}
-	return unsafe.Slice((*byte)(p), n), func() { C.ss_pin_free(s.api, p) }, nil
+	return unsafe.Slice((*byte)(p), n), func() { C.ss_pin_free(s.api, handle) }, nil
 }
 
 // call runs one function of the table and turns its code and message into an

@@ -54,8 +54,12 @@ func (e *Engine) names() ([]string, [][]int) {
 	return names, shapes
 }
 
-// State implements train.Engine.
+// State implements train.Engine. After a step that lost a process of the group it
+// is what it was before that step, or an error.
 func (e *Engine) State() ([]model.Tensor, error) {
+	if e.unsure != nil {
+		return nil, fmt.Errorf("read state: %w", e.unsure)
+	}
 	names, shapes := e.names()
 	out := make([]model.Tensor, 0, len(names)+1)
 	for i, name := range names {

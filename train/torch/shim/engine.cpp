@@ -404,17 +404,20 @@ int gradient(ss_engine *e, const char *name, float *out, int64_t count, char *er
 	});
 }
 
-int pin_alloc(size_t size, void **out, char *err, size_t n) {
+// The pinned allocator frees by a context of its own, not by the memory's address, so the handle is its DataPtr.
+int pin_alloc(size_t size, void **out, void **handle, char *err, size_t n) {
 	return guard(err, n, [&] {
 		if (!at::globalContext().hasCUDA())
 			throw no_device("pinned memory needs CUDA");
-		*out = at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_allocate(size);
+		auto p = std::make_unique<c10::DataPtr>(
+			at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->allocate(size));
+		*out = p->get();
+		*handle = p.release();
 	});
 }
 
-void pin_free(void *p) {
-	if (p)
-		at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->raw_deallocate(p);
+void pin_free(void *handle) {
+	delete static_cast<c10::DataPtr *>(handle);
 }
 
 int memory(ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
@@ -454,6 +457,11 @@ int meet(const ss_meeting *m, char *word, size_t length, char *err, size_t n) {
 	return guard(err, n, [&] { synshard::meet(*m, word, length); });
 }
 
+void abort(ss_engine *e) {
+	if (e->group)
+		e->group->abort();
+}
+
 const ss_api table = {
 	.abi = SS_ABI,
 	.torch_version = TORCH_VERSION,
@@ -478,6 +486,7 @@ const ss_api table = {
 	.note = note,
 	.compile_kernels = compile_kernels,
 	.meet = meet,
+	.abort = abort,
 };
 
 } // namespace

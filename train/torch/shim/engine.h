@@ -157,13 +157,14 @@ public:
 	void abandon();                          // after a step that broke off
 	void measure(ss_metrics &);              // how long the last step's exchange took; its work is done
 	void sum(double *values, int64_t n);
+	void abort() noexcept; // from any thread: exchanges end, now and from now on
 
 private:
 	struct State;
 	std::unique_ptr<State> state;
 };
 
-void meet(const ss_meeting &, char *word, size_t n);
+void meet(const ss_meeting &, char *word, size_t n); // store.cpp
 
 // Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the
 // process.

@@ -2,6 +2,7 @@
 // NCCL between GPUs, in buckets whose sums travel while the backward pass goes on.
 #define USE_C10D_GLOO
 #include "engine.h"
+#include "store.h"
 
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/Event.h>
@@ -11,7 +12,6 @@
 #include <torch/csrc/autograd/variable.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #ifdef SYNSHARD_NCCL
 #define USE_C10D_NCCL
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
@@ -20,7 +20,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstring>
+#include <condition_variable>
+#include <mutex>
 
 namespace synshard {
 
@@ -58,25 +59,20 @@ struct Hook : torch::autograd::FunctionPostHook {
 	std::function<void()> f;
 };
 
-// first_line keeps a message of libtorch's readable.
-std::string first_line(const std::exception &e) {
-	auto *c = dynamic_cast<const c10::Error *>(&e);
-	std::string text = c ? c->what_without_backtrace() : e.what();
-	return text.substr(0, text.find('\n'));
-}
+// Ending wakes whoever waits for an exchange, when it is done and when it is called off.
+struct Ending {
+	std::mutex mutex;
+	std::condition_variable changed;
+	bool called_off = false;
+};
 
 c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &device) {
-	c10d::TCPStoreOptions options;
-	options.port = static_cast<uint16_t>(c.master_port);
-	options.isServer = c.rank == 0;
-	options.numWorkers = c.world;
-	options.timeout = std::chrono::milliseconds(static_cast<int64_t>(c.timeout_s * 1000));
-	c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(c.master_addr, options);
-	store = c10::make_intrusive<c10d::PrefixStore>("synshard", store);
+	auto timeout = std::chrono::milliseconds(static_cast<int64_t>(c.timeout_s * 1000));
+	auto store = caller_store(c.store, timeout);
 	if (device.is_cuda()) {
 #ifdef SYNSHARD_NCCL
 		auto o = c10d::ProcessGroupNCCL::Options::create();
-		o->timeout = options.timeout;
+		o->timeout = timeout;
 		auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, c.rank, c.world, o);
 		nccl->enableCollectivesTiming();
 		return nccl;
@@ -85,9 +81,8 @@ c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &
 			"this engine was built without NCCL's headers, which several GPUs need; build it again where they are (scripts/build-shim.sh)");
 #endif
 	}
-	auto o = c10d::ProcessGroupGloo::Options::create(options.timeout);
-	o->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(
-		c.rank == 0 || !c.host || !*c.host ? c.master_addr : c.host));
+	auto o = c10d::ProcessGroupGloo::Options::create(timeout);
+	o->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(c.host));
 	o->threads = 2;
 	return c10::make_intrusive<c10d::ProcessGroupGloo>(store, c.rank, c.world, o);
 }
@@ -105,10 +100,40 @@ struct Group::State {
 	std::unique_ptr<c10::Event> wait_begins, wait_ends; // on a GPU
 	std::vector<std::shared_ptr<torch::autograd::Node>> accumulators;
 	int world = 1;
+	c10::intrusive_ptr<c10d::Work> last_sum;
+	std::shared_ptr<Ending> ending = std::make_shared<Ending>();
+
+	// await is work->wait(), but for the processor an end to the group ends it too: Gloo would wait out its time limit
+	// for a process that is there and does not answer. On a GPU wait only queues, and abort reaches NCCL itself.
+	void await(c10d::Work &work) {
+		if (device.is_cpu()) {
+			auto future = work.getFuture();
+			future->addCallback([e = ending](c10::ivalue::Future &) {
+				std::lock_guard<std::mutex> lock(e->mutex);
+				e->changed.notify_all();
+			});
+			std::unique_lock<std::mutex> lock(ending->mutex);
+			ending->changed.wait(lock, [&] { return ending->called_off || future->completed(); });
+			if (ending->called_off)
+				throw lost_peer("the exchange was called off");
+		}
+		work.wait();
+	}
 
 	c10::intrusive_ptr<c10d::Work> sum(at::Tensor &t) {
 		std::vector<at::Tensor> list{t};
-		return backend->allreduce(list);
+		return last_sum = backend->allreduce(list);
+	}
+
+	// under_way says whether an exchange was called off that has not ended by itself.
+	bool under_way() const {
+		if (!ending->called_off || !backend)
+			return false;
+		std::vector<c10d::Work *> all{last_sum.get(), stats_transfer.work.get()};
+		for (const Bucket &b : buckets)
+			all.push_back(b.transfer.work.get());
+		return std::any_of(
+			all.begin(), all.end(), [](c10d::Work *w) { return w && !w->getFuture()->completed(); });
 	}
 
 	Transfer transfer(at::Tensor &t) {
@@ -147,10 +172,9 @@ struct Group::State {
 };
 
 Group::Group(const ss_config &c, const Config &config, Network &network) : state(std::make_unique<State>()) {
-	if (c.rank < 0 || c.rank >= c.world || !c.master_addr || !*c.master_addr || c.master_port < 1 ||
-		c.master_port > 65535 || !(c.timeout_s > 0))
+	if (c.rank < 0 || c.rank >= c.world || !c.host || !*c.host || !c.store.call || !(c.timeout_s > 0))
 		throw bad_argument("rank " + std::to_string(c.rank) + " of " + std::to_string(c.world) +
-			" processes: a rank, an address, a port or a time limit is out of range");
+			" processes: a rank, an address, a store or a time limit is missing or out of range");
 	State &s = *state;
 	s.device = config.device;
 	s.world = c.world;
@@ -159,8 +183,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 	} catch (const no_device &) {
 		throw;
 	} catch (const std::exception &e) {
-		throw lost_peer(std::string("meeting at ") + c.master_addr + ":" + std::to_string(c.master_port) +
-			": " + first_line(e));
+		throw lost_peer(std::string("connect the group from ") + c.host + ": " + first_line(e));
 	}
 	int64_t stats = 0, filled = 0;
 	for (int i = static_cast<int>(network.params.size()) - 1; i >= 0; i--) { // the backward pass's order
@@ -192,7 +215,24 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 	s.stats = at::zeros({stats}, at::TensorOptions().dtype(at::kFloat).device(config.device));
 }
 
-Group::~Group() = default;
+Group::~Group() {
+	if (state->device.is_cpu() && state->under_way()) // Gloo's threads would be waited for
+		(void)state->backend.release();
+}
+
+void Group::abort() noexcept {
+	try {
+		State &s = *state;
+		{
+			std::lock_guard<std::mutex> lock(s.ending->mutex);
+			s.ending->called_off = true;
+			s.ending->changed.notify_all();
+		}
+		if (s.device.is_cuda())
+			s.backend->abort();
+	} catch (...) { // whoever waits finds out by the time limit
+	}
+}
 
 void Group::begin(Network &network, bool share_stats) {
 	State &s = *state;
@@ -227,9 +267,9 @@ double Group::finish(Network &network) {
 		for (; s.next < s.buckets.size(); s.next++)
 			s.send(network, s.buckets[s.next]); // parameters out of this graph
 		for (Bucket &b : s.buckets)
-			b.transfer.work->wait();
+			s.await(*b.transfer.work);
 		if (s.stats_transfer.work)
-			s.stats_transfer.work->wait();
+			s.await(*s.stats_transfer.work);
 		if (s.wait_ends)
 			s.wait_ends->record(at::accelerator::getCurrentStream(s.device.index()));
 		if (s.stats_transfer.work) {
@@ -289,47 +329,10 @@ void Group::sum(double *values, int64_t n) {
 	try {
 		auto host = at::from_blob(values, {n}, at::kDouble);
 		auto t = host.to(state->device, false, true);
-		state->sum(t)->wait();
+		state->await(*state->sum(t));
 		host.copy_(t);
 	} catch (const std::exception &e) {
 		throw lost_peer(first_line(e));
-	}
-}
-
-// meet passes a word through a store of libtorch's. Rank 0 goes on when all have read it, so that its store may end.
-void meet(const ss_meeting &m, char *word, size_t n) {
-	if (!m.addr || !m.name || m.rank < 0 || m.rank >= m.world || m.port < 1 || m.port > 65535 ||
-		!(m.timeout_s > 0) || !word || n == 0)
-		throw bad_argument("meeting: an address, a port, a rank or a time limit is out of range");
-	std::string at = std::string("meeting at ") + m.addr + ":" + std::to_string(m.port);
-	int missing = m.rank == 0 ? 0 : -1; // whom rank 0 waits for
-	try {
-		c10d::TCPStoreOptions options;
-		options.port = static_cast<uint16_t>(m.port);
-		options.isServer = m.rank == 0 && !m.hosted;
-		options.waitWorkers = false;
-		options.timeout = std::chrono::milliseconds(static_cast<int64_t>(m.timeout_s * 1000));
-		c10d::PrefixStore store(m.name, c10::make_intrusive<c10d::TCPStore>(m.addr, options));
-		std::vector<uint8_t> read{1};
-		if (m.rank == 0) {
-			store.set("word", std::vector<uint8_t>(word, word + std::strlen(word)));
-			for (missing = 1; missing < m.world; missing++)
-				store.wait({"read/" + std::to_string(missing)}, options.timeout);
-			return;
-		}
-		auto said = store.get("word");
-		if (said.size() >= n)
-			throw bad_argument("rank 0 said more than there is room for");
-		std::memcpy(word, said.data(), said.size());
-		word[said.size()] = 0;
-		store.set("read/" + std::to_string(m.rank), read);
-	} catch (const bad_argument &) {
-		throw;
-	} catch (const std::exception &e) {
-		if (missing > 0)
-			throw lost_peer(at + ": rank " + std::to_string(missing) + " of " + std::to_string(m.world) +
-				" did not come: " + first_line(e));
-		throw lost_peer(at + ": " + first_line(e));
 	}
 }
 

@@ -4,8 +4,8 @@
  * Every function returns SS_OK or another code and then writes one line of
  * explanation, always ended by NUL, into err (err_len bytes). Nothing is kept
  * between calls but what the engine handle holds; nothing is printed and no
- * environment is read. An engine is for one thread at a time. Pointers passed
- * in need to live for the length of the call only. Steps are queued: on a GPU
+ * environment is read. An engine is for one thread at a time, but for abort.
+ * Pointers passed in need to live for the length of the call only. Steps are queued: on a GPU
  * the call returns while the device works, and collect waits for it. */
 #ifndef SYNSHARD_TORCH_H
 #define SYNSHARD_TORCH_H
@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 5
+#define SS_ABI 6
 
 enum ss_code {
 	SS_OK = 0,
@@ -73,6 +73,33 @@ typedef struct ss_network {
 	const double *aux_weight;
 } ss_network;
 
+/* Where the processes of a group leave each other small values under names while they meet. It is the caller's: nothing
+ * here listens or connects for it. number goes in and comes out. */
+enum ss_store_op {
+	SS_STORE_SET = 0,
+	SS_STORE_GET,   /* waits until the name is there */
+	SS_STORE_ADD,   /* number to a counter, written in decimal; gives the sum */
+	SS_STORE_CHECK, /* number: 1 if the name is there */
+	SS_STORE_DELETE,
+	SS_STORE_COUNT
+};
+
+typedef struct ss_store_call {
+	int32_t op;
+	const char *key;
+	const uint8_t *value;
+	int64_t key_len, value_len, number;
+	double timeout_s; /* of GET */
+	uint8_t *out;     /* GET's value, from malloc, for the engine to free */
+	int64_t out_len;
+} ss_store_call;
+
+typedef struct ss_store {
+	uintptr_t context;
+	/* From any thread, several at a time, until the engine is destroyed; after an abort, until the process ends. */
+	int (*call)(uintptr_t context, ss_store_call *, char *err, size_t err_len);
+} ss_store;
+
 typedef struct ss_config {
 	const char *device; /* cpu, cuda, cuda:N */
 	int32_t precision, threads, channels_last, optimizer, nesterov, ema;
@@ -82,10 +109,11 @@ typedef struct ss_config {
 	int32_t recompute; /* keep few activations, compute the rest again in the backward pass */
 	int32_t unfused;   /* plain operations instead of fused ones: what the fused are held to */
 	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running
-	 * statistics are averaged. Rank 0 listens at master_addr:master_port. host is this process's own address, NULL
-	 * on a single machine. world 0 or 1: alone, and the rest is not read. */
-	int32_t rank, world, master_port;
-	const char *master_addr, *host;
+	 * statistics are averaged. host is this process's own address, where alone it listens for the others (but NCCL
+	 * chooses by its own rules). world 0 or 1: alone, and the rest is not read. */
+	int32_t rank, world;
+	const char *host;
+	ss_store store;
 	double timeout_s;
 } ss_config;
 
@@ -119,11 +147,10 @@ typedef struct ss_eval {
 	double loss; /* sum over n */
 } ss_eval;
 
-/* A place where processes meet: rank 0 listens there, or, hosted, all go to a store of libtorch's that someone else
- * keeps there, under a name of their own. */
+/* A store of libtorch's that a launcher keeps at addr:port, and the name under which a group uses it. */
 typedef struct ss_meeting {
 	const char *addr, *name;
-	int32_t port, rank, world, hosted;
+	int32_t port, rank;
 	double timeout_s;
 } ss_meeting;
 
@@ -161,9 +188,9 @@ typedef struct ss_api {
 	int (*forward)(ss_engine *, const float *inputs, const ss_batch *, int32_t train, uint64_t seed, float *logits,
 		float **aux, char *err, size_t err_len);
 	int (*gradient)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
-	/* Pinned memory for batches, where a GPU trains. */
-	int (*pin_alloc)(size_t n, void **out, char *err, size_t err_len);
-	void (*pin_free)(void *);
+	/* Pinned memory for batches, where a GPU trains; it is freed by its handle. */
+	int (*pin_alloc)(size_t n, void **out, void **handle, char *err, size_t err_len);
+	void (*pin_free)(void *handle);
 	/* Bytes in use and the most there were: of device memory; on the CPU of this process's tensors. */
 	int (*memory)(ss_engine *, int64_t *now, int64_t *peak, char *err, size_t err_len);
 	/* The sum over the group's processes, in place; every process must call. Alone it changes nothing. */
@@ -172,8 +199,11 @@ typedef struct ss_api {
 	const char *(*note)(ss_engine *);
 	/* For tests: compiles the GPU's kernels for a compute capability (90 for 9.0), which needs no device. */
 	int (*compile_kernels)(int32_t capability, char *err, size_t err_len);
-	/* Hands rank 0's word (n bytes, ended by NUL) to every other process; all must call, and all were there. */
+	/* Rank 0 leaves its word (n bytes, ended by NUL) in a launcher's store; the others wait for it. */
 	int (*meet)(const ss_meeting *, char *word, size_t n, char *err, size_t err_len);
+	/* Ends the exchange that is under way, and any later one, with SS_LOST_PEER: for when a process of the group is
+	 * known to be lost. From any thread. */
+	void (*abort)(ss_engine *);
 } ss_api;
 
 const ss_api *synshard_torch_v1(void);

@@ -1,0 +1,126 @@
+package meeting
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+)
+
+// errRefused is rank 0's answer to a process that holds the secret and does not
+// fit, which trying again does not mend.
+var errRefused = errors.New("rank 0 refuses this process")
+
+// Join comes to rank 0 as one of the others. It tries until rank 0 is there and
+// has proved itself, or Wait is over; a name that stays unknown, and a refusal, end
+// it sooner.
+func (p Place) Join(ctx context.Context, rank int) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.Wait)
+	defer cancel()
+	host := p.Addr
+	if p.Local {
+		host = "127.0.0.1"
+	}
+	at := net.JoinHostPort(host, strconv.Itoa(p.Port))
+	self, began := rand.Text(), time.Now()
+	told := began
+	var cause error
+	for {
+		conn, err := p.try(ctx, at, hello{Rank: rank, Self: self, About: p.About})
+		if err == nil {
+			return conn, nil
+		}
+		if cause == nil || ctx.Err() == nil { // that time is up says less than what went wrong before
+			cause = err
+		}
+		if errors.Is(err, errRefused) || unknown(err, began) {
+			return nil, fmt.Errorf("meet rank 0 at %s: %w", at, err)
+		}
+		if p.OnWait != nil && time.Since(told) > patience {
+			told = time.Now()
+			p.OnWait(fmt.Sprintf("waiting for rank 0 at %s: %v", at, cause))
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil, fmt.Errorf("meet rank 0 at %s within %v: %w", at, p.Wait, cause)
+			}
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// Reach waits until something listens at the place, which need not be rank 0.
+func (p Place) Reach(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.Wait)
+	defer cancel()
+	at := net.JoinHostPort(p.Addr, strconv.Itoa(p.Port))
+	for began := time.Now(); ; {
+		dialer := net.Dialer{Timeout: proofTime}
+		conn, err := dialer.DialContext(ctx, "tcp", at)
+		switch {
+		case err == nil:
+			return conn.Close()
+		case unknown(err, began), ctx.Err() != nil:
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// try is one attempt.
+func (p Place) try(ctx context.Context, at string, h hello) (_ net.Conn, err error) {
+	secret, err := p.Secret()
+	if err != nil {
+		return nil, err
+	}
+	config, err := identity(secret)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, proofTime)
+	defer cancel()
+	dialer := net.Dialer{KeepAliveConfig: keepAlive}
+	conn, err := dialer.DialContext(ctx, "tcp", at)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			conn.Close()
+		}
+	}()
+	conn.SetDeadline(time.Now().Add(proofTime))
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, proof(err)
+	}
+	line, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := secure.Write(append(line, '\n')); err != nil {
+		return nil, proof(err)
+	}
+	answer, err := readLine(secure)
+	switch {
+	case err != nil:
+		return nil, proof(err)
+	case answer != "ok":
+		return nil, fmt.Errorf("%w: %s", errRefused, answer)
+	}
+	conn.SetDeadline(time.Time{})
+	return secure, nil
+}
+
+// proof says in one way what kept two sides from believing each other.
+func proof(err error) error {
+	return fmt.Errorf("what listens there did not prove to be of this group: %w", err)
+}
