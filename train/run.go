@@ -19,6 +19,7 @@ import (
 // Another process in the directory is durable.ErrLocked, a directory without a
 // whole checkpoint checkpoint.ErrDamaged, a run made from something else an error
 // that names what differs, and a loss that is no number ErrDiverged.
+// When another process is lost (ErrPeerLost) it saves what was done before.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
@@ -43,7 +44,11 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return Result{}, err
 	}
 	for !r.done() {
-		if err := r.epoch(ctx); err != nil {
+		err := r.epoch(ctx)
+		if errors.Is(err, ErrPeerLost) {
+			err = r.lost(ctx, err)
+		}
+		if err != nil {
 			return r.result(), err
 		}
 	}
@@ -280,7 +285,7 @@ func (r *runner) epoch(ctx context.Context) error {
 	r.checkChance()
 	ev, err := r.validate(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !errors.Is(err, ErrPeerLost) {
 			return r.stop(ctx)
 		}
 		return err
@@ -326,6 +331,26 @@ func (r *runner) stop(ctx context.Context) error {
 		return err
 	}
 	return fmt.Errorf("step %d of %d: %w", r.pos.Step, r.stepsPerEpoch()*int64(r.o.Recipe.Epochs), ErrStopped)
+}
+
+// lost saves what was done before another process of the group was lost, where the
+// engine still has it, and says how far the run is saved. A run that was being
+// stopped is then stopped like any other.
+func (r *runner) lost(ctx context.Context, cause error) error {
+	if r.pos.Step > max(r.saved, 0) {
+		if err := r.save(); err != nil {
+			r.warn(fmt.Sprintf("what was done after step %d is not saved: %v", max(r.saved, 0), err))
+		}
+	}
+	switch {
+	case r.saved > 0 && ctx.Err() != nil:
+		return fmt.Errorf("step %d of %d, where %v: %w", r.saved, r.stepsPerEpoch()*int64(r.o.Recipe.Epochs), cause, ErrStopped)
+	case r.saved > 0:
+		return fmt.Errorf("%w; step %d is saved", cause, r.saved)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %v", ctx.Err(), cause)
+	}
+	return cause
 }
 
 func (r *runner) warn(text string) {

@@ -182,6 +182,7 @@ func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg trai
 	if err != nil {
 		return nil, fmt.Errorf("--procs: %w", err)
 	}
+	onLoopback()
 	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
 }
 

@@ -56,7 +56,7 @@ func flagsFromEnv(cmd *cobra.Command) error {
 }
 
 // otherVariables are the names in the environment that are no flag's.
-var otherVariables = append([]string{configVariable, "SYNSHARD_SETUP_TORCH"}, native.Variables...)
+var otherVariables = append([]string{configVariable, secretVariable, "SYNSHARD_SETUP_TORCH"}, native.Variables...)
 
 // warnOfVariables tells of each SYNSHARD_ variable that nothing heeds.
 func (a *app) warnOfVariables(root *cobra.Command, environ []string) {

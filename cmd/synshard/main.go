@@ -17,9 +17,13 @@ import (
 	"github.com/synshard/synshard/internal/crash"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/train/cluster"
 )
 
 func main() {
+	if n := cluster.TaskCPUs(os.Getenv); n > 0 {
+		processors.Limit(n)
+	}
 	processors.Spare()
 	// A crash of any goroutine or library must not end in exit code 2, which is
 	// wrong usage here.
@@ -44,7 +48,8 @@ func progressAsked(args []string, read string) string {
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	// SIGUSR1 is what schedulers are often asked to warn with.
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup makes it
 		signals = append(signals, syscall.SIGHUP)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/recipe"
 )
 
@@ -25,6 +26,8 @@ type trainOptions struct {
 	from                 weights.Options // which of --weights
 	threads, workers     int
 	procs                int
+	peerTimeout          time.Duration
+	secretFile           string
 	keep                 int
 	every                time.Duration
 	stopAfter            int64
@@ -43,14 +46,17 @@ printed and saved.
 The run directory holds config.yaml, log.ndjson (a line a step), checkpoints,
 curves.png, and at the end model.safetensors and model.onnx. The same command
 continues a run that was stopped or killed, and does nothing when it is done.
-SIGTERM, SIGINT and SIGUSR1 finish the step, save and exit 75; SIGUSR2 prints a
-line of status.
+SIGTERM, SIGINT, SIGHUP (not under nohup) and SIGUSR1 finish the step, save and
+exit 75, a second one ends the process at once; SIGUSR2 prints a line of status.
 
 Started by torchrun, srun or Kubeflow as one of several processes (RANK,
 WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, or Slurm's variables), it
 joins the others, one a GPU: rank 0 reads the data, sends each its part of every
-batch, writes and prints; the others are quiet and end as it does. A signal to
-any of them stops all, saved.
+batch, writes and prints; the others are quiet and end as it does. They prove to
+each other that they know one secret, which rank 0 leaves in the run directory
+while it waits for the others; where they do not all see that, give --secret-file
+or SYNSHARD_TRAIN_SECRET. A signal to any of them, or of --procs, stops all, saved.
+One that is lost, or silent for --peer-timeout, ends all: saved, with exit code 1.
 
 The learning rate scales with the batch by the recipe's rule (linear from its
 base_batch in the recipes here); --lr gives it as it is. On CPU in fp32 a run
@@ -79,6 +85,8 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	workersVar(f, &flags.workers, "images decoded at a time (0: one a CPU)")
 	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
+	f.DurationVar(&flags.peerTimeout, "peer-timeout", cluster.Silence, "after which a process of several that gives no sign of life is given up, and the others save and end")
+	f.StringVar(&flags.secretFile, "secret-file", "", "file with a secret by which processes that a launcher started know each other; without it --out, as all of them see it, serves")
 	f.IntVar(&flags.keep, "keep", 3, "newest checkpoints kept beside the best one")
 	f.DurationVar(&flags.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
 	f.Int64Var(&flags.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
@@ -105,7 +113,7 @@ func newTrainCmd(a *app) *cobra.Command {
 }
 
 // runTrain fits, in a process alone or in one of several.
-func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) error {
+func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) (err error) {
 	rec, err := flags.recipe.resolve()
 	if err != nil {
 		return err
@@ -117,12 +125,18 @@ func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) 
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGUSR1)
-	defer stop()
+	ctx, place.stop = context.WithCancel(ctx)
+	defer place.stop()
+	returned := false
+	defer func() { a.release(place, err, returned) }()
+	watchLauncher(ctx, place.stop)
 	if place.alone() {
-		return a.train(ctx, dataset, flags, rec, place)
+		err = a.train(ctx, dataset, flags, rec, place)
+	} else {
+		err = a.trainLaunched(ctx, dataset, flags, rec, place)
 	}
-	return a.trainLaunched(ctx, dataset, flags, rec, place)
+	returned = true
+	return err
 }
 
 func (flags *trainOptions) check() error {
@@ -133,6 +147,8 @@ func (flags *trainOptions) check() error {
 		return usagef("--weights-ema and --weights-key choose among what --weights has: give it")
 	case flags.procs < 1:
 		return usagef("--procs %d: want 1 or more", flags.procs)
+	case flags.peerTimeout < cluster.Least:
+		return usagef("--peer-timeout %v: want %v or more", flags.peerTimeout, cluster.Least)
 	case flags.threads < 0 || flags.workers < 0 || flags.keep < 1 || flags.stopAfter < 0 || flags.every <= 0:
 		return usagef("--threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
 	case flags.valSplit == "" && flags.evalOnly:
@@ -143,7 +159,7 @@ func (flags *trainOptions) check() error {
 
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
-func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place launched) error {
+func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place *launched) error {
 	report := &trainReport{a: a}
 	data, err := a.openTrainData(dataset, flags, report)
 	if err != nil {
@@ -189,7 +205,7 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	case !place.alone():
 		eng.join(&o, place)
 	case flags.procs > 1:
-		if err := eng.spread(&o, flags.procs); err != nil {
+		if err := eng.spread(ctx, &o, flags, place); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ type trainEngine struct {
 
 // openTrainEngine opens the library and fills in what depends on the machine:
 // device, precision, threads.
-func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.Options, report *trainReport, place launched) (*trainEngine, error) {
+func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.Options, report *trainReport, place *launched) (*trainEngine, error) {
 	shim, path, err := a.openShim(flags.torchLib)
 	if err != nil {
 		return nil, err

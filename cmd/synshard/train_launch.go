@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/train"
@@ -13,75 +14,138 @@ import (
 	"github.com/synshard/synshard/train/torch"
 )
 
-// launched is a training run whose processes a launcher started. The zero
+// launched is a training run's place among the processes that make it. The zero
 // value is a run of a process alone.
 type launched struct {
 	cluster.Launch
-	members *cluster.Members // rank 0's
+	members *cluster.Members // rank 0's, whether a launcher or --procs started them
+	stop    func()           // has this process do what a signal to it would
 }
 
 func (l *launched) alone() bool { return l.World == 0 }
 
 // findLaunch reads what torchrun, Slurm or Kubeflow set.
-func (flags *trainOptions) findLaunch() (launched, error) {
+func (flags *trainOptions) findLaunch() (*launched, error) {
 	l, err := cluster.LaunchFrom(os.Getenv)
 	switch {
 	case err != nil:
-		return launched{}, usagef("%w", err)
+		return nil, usagef("%w", err)
 	case l.World > 0 && flags.procs > 1:
-		return launched{}, usagef("--procs %d, but a launcher started this process as one of %d: one or the other", flags.procs, l.World)
+		return nil, usagef("--procs %d, but a launcher started this process as one of %d: one or the other", flags.procs, l.World)
 	case l.World > 0 && flags.device != "auto" && flags.device != "cpu" && flags.device != "cuda":
-		return launched{}, usagef("--device %s, but a launcher started this process as one of %d: say cuda, and each takes the GPU of its number on its machine", flags.device, l.World)
+		return nil, usagef("--device %s, but a launcher started this process as one of %d: say cuda, and each takes the GPU of its number on its machine", flags.device, l.World)
 	}
-	return launched{Launch: l}, nil
+	switch {
+	case l.World == 0 && flags.secretFile != "":
+		return nil, usagef("--secret-file, but no launcher started this process as one of several")
+	case l.World == 0 && flags.procs == 1 && flags.peerTimeout != cluster.Silence:
+		return nil, usagef("--peer-timeout, but this process trains alone")
+	}
+	return &launched{Launch: l}, nil
 }
 
 // trainLaunched is train in a process that a launcher started. Rank 0 does
 // what a process alone does; every other is quiet and ends as rank 0 does.
-func (a *app) trainLaunched(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, l launched) error {
+func (a *app) trainLaunched(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, l *launched) error {
 	shim, path, err := a.openShim(flags.torchLib)
 	if err != nil {
 		return err
 	}
 	flags.torchLib = path
-	if l.Rank > 0 {
-		return a.follow(ctx, shim, flags, l)
-	}
-	// What a scheduler tells another process stops this one as if it were told
-	// itself.
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	if l.members, err = cluster.Gather(ctx, shim, l.Launch, stop); err != nil {
+	trust := cluster.Trust{OnWait: func(text string) { a.Logf("%s", text) }}
+	secret, err := flags.secretOf(l.Launch)
+	if err != nil {
 		return err
 	}
-	code := exitFailure // unless train returns
-	defer func() { l.members.Release(code) }()
-	err = a.train(ctx, dataset, flags, rec, l)
-	code = exitOK
-	if err != nil {
-		code = a.classify(err)
+	trust.Secret = secret.get
+	if l.Rank > 0 {
+		return a.follow(ctx, shim, flags, l, trust)
 	}
-	return err
+	l.members, err = cluster.Gather(ctx, shim, l.Launch, trust, flags.terms(l))
+	secret.forget()
+	if err != nil {
+		return err
+	}
+	return a.train(ctx, dataset, flags, rec, l)
+}
+
+// terms are what the processes of a group keep to: what a scheduler tells another
+// process stops this one as if it were told itself.
+func (flags *trainOptions) terms(l *launched) cluster.Terms {
+	return cluster.Terms{Silence: flags.peerTimeout, OnStop: l.stop}
 }
 
 // follow is a process that is not rank 0: it opens no data and writes nothing.
-func (a *app) follow(ctx context.Context, shim *torch.Shim, flags trainOptions, l launched) error {
-	code, err := cluster.Follow(ctx, shim, l.Launch, cluster.Serving{
+func (a *app) follow(ctx context.Context, shim *torch.Shim, flags trainOptions, l *launched, trust cluster.Trust) error {
+	code, err := cluster.Follow(context.WithoutCancel(ctx), shim, l.Launch, trust, cluster.Serving{
 		Adjust: func(cfg *train.EngineConfig) {
 			cfg.Threads = threads(flags.threads, l.Launch)
 			if cfg.Device != "cpu" {
 				cfg.Device = l.Device(visibleGPUs(shim))
 			}
 		},
-		Stop: func() bool { return ctx.Err() != nil },
+		Stop: ctx.Done(), Silence: flags.peerTimeout,
 	})
 	if err != nil {
 		return fmt.Errorf("rank %d: %w", l.Rank, err)
 	}
-	if code != exitOK {
-		return withCode(code, errors.New("")) // rank 0 says why
+	return endAs(code)
+}
+
+// endAs ends this process as rank 0 ends, which says why.
+func endAs(code int) error {
+	if code == exitOK {
+		return nil
 	}
-	return nil
+	return withCode(code, errors.New(""))
+}
+
+// release ends the other processes as this one ends.
+func (a *app) release(l *launched, err error, returned bool) {
+	if l.members == nil {
+		return
+	}
+	code := exitOK
+	switch {
+	case !returned: // a panic
+		code = exitFailure
+	case err != nil:
+		code = a.classify(err)
+	}
+	l.members.Release(code)
+}
+
+// watchLauncher stops a run whose torchrun is gone: killed, it leaves the
+// processes it started behind, and nobody else ends them.
+func watchLauncher(ctx context.Context, stop func()) {
+	if os.Getenv("TORCHELASTIC_RUN_ID") == "" {
+		return
+	}
+	parent := os.Getppid()
+	go func() {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if os.Getppid() != parent {
+					stop()
+					return
+				}
+			}
+		}
+	}()
+}
+
+// onLoopback has NCCL, which picks addresses by rules of its own, keep to this
+// machine's loopback, where nobody chose otherwise. It reads the environment when
+// the first group is made.
+func onLoopback() {
+	if os.Getenv("NCCL_SOCKET_IFNAME") == "" {
+		os.Setenv("NCCL_SOCKET_IFNAME", "lo")
+	}
 }
 
 // threads is the process's share of the machine's, unless given.
@@ -103,7 +167,7 @@ func visibleGPUs(shim *torch.Shim) int {
 }
 
 // join makes o's engines those of all the group's processes.
-func (e *trainEngine) join(o *train.Options, l launched) {
+func (e *trainEngine) join(o *train.Options, l *launched) {
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
 		eng, err := l.members.NewEngine(o.Network, cfg)
 		if err != nil {

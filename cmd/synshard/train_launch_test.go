@@ -24,7 +24,7 @@ var testLaunchers = map[string]func(i, port int) []string{
 		return []string{fmt.Sprintf("RANK=%d", i), "WORLD_SIZE=2", fmt.Sprintf("LOCAL_RANK=%d", i), "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", fmt.Sprintf("MASTER_PORT=%d", port)}
 	},
 	"Slurm": func(i, port int) []string {
-		return []string{fmt.Sprintf("SLURM_PROCID=%d", i), "SLURM_NTASKS=2", fmt.Sprintf("SLURM_LOCALID=%d", i), "SLURM_JOB_NODELIST=localhost", fmt.Sprintf("SLURM_JOB_ID=%d", port-20000)}
+		return []string{fmt.Sprintf("SLURM_PROCID=%d", i), "SLURM_NTASKS=2", fmt.Sprintf("SLURM_LOCALID=%d", i), "SLURM_JOB_NODELIST=localhost", fmt.Sprintf("SLURM_JOB_ID=%d", port-20000), "SLURM_JOB_NUM_NODES=1"}
 	},
 }
 

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +23,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 		Example: "  synshard train imagenet --out runs/a --procs 2",
 		Hidden:  true,
 		Args:    exactly(0, 0, "no arguments"),
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if ui.IsTerminal(a.Stdin) {
 				return usagef("engine-worker: it is for 'synshard train --procs' to start")
 			}
@@ -31,8 +31,11 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 			if err != nil {
 				return withCode(exitNative, err)
 			}
-			_, err = cluster.Serve(shim, a.Stdin, a.Stdout, cluster.Serving{})
-			return err
+			code, err := cluster.Serve(shim, a.Stdin, a.Stdout, cluster.Serving{Stop: cmd.Context().Done()})
+			if err != nil {
+				return err
+			}
+			return endAs(code)
 		},
 	}
 	cmd.Flags().StringVar(&lib, "torch-lib", "", "the training engine's library")
@@ -42,7 +45,8 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 
 // spread makes o's engines of n processes of this machine, each with its share
 // of the threads, on CUDA each with a GPU of its own.
-func (e *trainEngine) spread(o *train.Options, n int) error {
+func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainOptions, l *launched) error {
+	n := flags.procs
 	if e.onCUDA() {
 		have, err := e.shim.CUDADevices()
 		if err != nil {
@@ -57,22 +61,18 @@ func (e *trainEngine) spread(o *train.Options, n int) error {
 		return fmt.Errorf("--procs: %w", err)
 	}
 	o.Threads = max(o.Threads/n, 1)
-	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
-		eng, err := cluster.NewProcs(e.shim, o.Network, cfg, n, func() *exec.Cmd { return workerCommand(self, e.lib) })
-		if err != nil {
-			return nil, err
-		}
-		return eng, nil
+	onLoopback()
+	l.members, err = cluster.Spawn(ctx, e.shim, n, func() *exec.Cmd { return workerCommand(self, e.lib) }, flags.terms(l))
+	if err != nil {
+		return fmt.Errorf("--procs: %w", err)
 	}
+	e.join(o, l)
 	return nil
 }
 
-// workerCommand is a worker not yet started. It is in a process group of its
-// own, so that the terminal's interrupt reaches rank 0 alone, which ends the
-// others; a worker whose rank 0 is gone finds its standard input at an end.
+// workerCommand is a worker not yet started. It is in rank 0's own process group,
+// so that a terminal stops, continues and interrupts all; a worker whose rank 0 is
+// gone finds its standard input at an end.
 func workerCommand(self, lib string) *exec.Cmd {
-	return &exec.Cmd{
-		Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib},
-		Stderr: os.Stderr, SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
-	}
+	return &exec.Cmd{Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib}, Stderr: os.Stderr}
 }

@@ -9,6 +9,10 @@ var count = runtime.GOMAXPROCS(0)
 // process began, which keeps to affinity and to the limits of control groups.
 func Count() int { return count }
 
+// Limit is for the program to call, once and first, where something else than the
+// system says how many processors are this process's.
+func Limit(n int) { count = min(count, max(n, 1)) }
+
 // Spare gives Go's scheduler two places more than there are processors. Work
 // here is done in C, in calls of a millisecond, and Count workers do it. With as
 // many places the scheduler would take each from a call that lasts, to nobody's

@@ -6,6 +6,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 type Launch struct {
 	Rank, World       int           // its number, from 0, among so many
 	Local, LocalWorld int           // the same on this machine; LocalWorld 0: not said
+	CPUs              int           // that the launcher gave this process; 0: not said
 	MasterAddr        string        // where rank 0 is to be found; a name or an address
 	MasterPort        int           // TCP
 	Hosted            bool          // the launcher keeps a store of libtorch's there (torchrun)
@@ -24,9 +26,29 @@ type Launch struct {
 	Timeout           time.Duration // for meeting and for any exchange; 0 is 5 minutes
 }
 
-// Threads is this process's share of its machine's processors, at least 1; all of
-// them where LocalWorld is not said.
-func (l Launch) Threads(processors int) int { return max(processors/max(l.LocalWorld, 1), 1) }
+// Threads is this process's share of the processors it may use, at least 1: those
+// that the launcher gave it, or else its part of the machine's, all of them where
+// LocalWorld is not said.
+func (l Launch) Threads(processors int) int {
+	if l.CPUs > 0 {
+		return min(processors, l.CPUs)
+	}
+	return max(processors/max(l.LocalWorld, 1), 1)
+}
+
+// TaskCPUs is how many processors Slurm gave this task, as srun started it; 0: not
+// said, or no task. It may be fewer than the system allows: not every cluster binds
+// tasks to processors.
+func TaskCPUs(getenv func(string) string) int {
+	if getenv("SLURM_STEP_ID") == "" { // a batch script, which has all of its job's
+		return 0
+	}
+	n, err := strconv.Atoi(getenv("SLURM_CPUS_PER_TASK"))
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
 
 // Device is the GPU of this process's number on its machine, as "cuda:N", or, where
 // the launcher lets it see one alone (visible is 1), that one.
@@ -122,9 +144,12 @@ func readPlace(getenv func(string) string, name, rank, world, local, localWorld 
 		return l, err
 	}
 	slurm := name == "Slurm"
+	if slurm {
+		l.slurmShare(getenv)
+	}
 	l.MasterAddr = getenv("MASTER_ADDR")
 	if l.MasterAddr == "" && slurm {
-		l.MasterAddr = firstHost(getenv("SLURM_JOB_NODELIST"))
+		l.MasterAddr = firstHost(cmp.Or(getenv("SLURM_STEP_NODELIST"), getenv("SLURM_JOB_NODELIST")))
 		if l.MasterAddr == "" {
 			return l, fmt.Errorf("%s and %s are set, as by Slurm, but neither SLURM_JOB_NODELIST nor MASTER_ADDR", rank, world)
 		}
@@ -156,6 +181,49 @@ func readPlace(getenv func(string) string, name, rank, world, local, localWorld 
 		}
 	}
 	return l, err
+}
+
+// slurmShare reads how many tasks are on this machine and how many processors are
+// this one's. Slurm says the first in one of three ways, or not at all; a count that
+// cannot be read is as good as none.
+func (l *Launch) slurmShare(getenv func(string) string) {
+	if n := tasksOn(getenv("SLURM_STEP_TASKS_PER_NODE"), getenv("SLURM_NODEID")); n > 0 {
+		l.LocalWorld = min(n, l.World)
+	}
+	if getenv("SLURM_STEP_NUM_NODES") == "1" || getenv("SLURM_STEP_NUM_NODES") == "" && getenv("SLURM_JOB_NUM_NODES") == "1" {
+		l.LocalWorld = l.World
+	}
+	l.CPUs = TaskCPUs(getenv)
+	if onNode, err := strconv.Atoi(getenv("SLURM_CPUS_ON_NODE")); l.CPUs == 0 && err == nil && l.LocalWorld > 0 {
+		l.CPUs = max(onNode/l.LocalWorld, 1)
+	}
+}
+
+// tasksOn is a node's number in Slurm's list of tasks a node: the third of
+// "4(x2),3" is 3.
+func tasksOn(list, node string) int {
+	at, err := strconv.Atoi(node)
+	if err != nil {
+		return 0
+	}
+	for part := range strings.SplitSeq(list, ",") {
+		count, times, repeated := strings.Cut(part, "(x")
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			return 0
+		}
+		nodes := 1
+		if repeated {
+			if nodes, err = strconv.Atoi(strings.TrimSuffix(times, ")")); err != nil {
+				return 0
+			}
+		}
+		if at < nodes {
+			return n
+		}
+		at -= nodes
+	}
+	return 0
 }
 
 // firstHost is the first name of a Slurm node list: "gpu[07-09,12],cpu1" gives
