@@ -39,7 +39,9 @@ type File struct {
 // Create starts writing the file that will be called path, in a temporary
 // file beside it. The directory must exist. Every File must end in Commit or
 // Abort; Abort after Commit does nothing, so it can be deferred.
-func Create(path string) (*File, error) {
+func Create(path string) (*File, error) { return create(path, 0o666) }
+
+func create(path string, mode fs.FileMode) (*File, error) {
 	if path == "" {
 		return nil, errors.New("create file: empty path")
 	}
@@ -50,7 +52,7 @@ func Create(path string) (*File, error) {
 			return nil, fmt.Errorf("name a temporary file for %s: %w", path, err)
 		}
 		tmp := dir + "." + base + tempMark + hex.EncodeToString(r[:])
-		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -135,7 +137,16 @@ func (f *File) Abort() {
 // WriteFile makes path hold exactly what write wrote, or leaves it as it was
 // and returns an error. An error of write is returned wrapped with the path.
 func WriteFile(path string, write func(w io.Writer) error) error {
-	f, err := Create(path)
+	return writeFile(path, 0o666, write)
+}
+
+// WritePrivate is WriteFile for what none but its owner may read.
+func WritePrivate(path string, write func(w io.Writer) error) error {
+	return writeFile(path, 0o600, write)
+}
+
+func writeFile(path string, mode fs.FileMode, write func(w io.Writer) error) error {
+	f, err := create(path, mode)
 	if err != nil {
 		return err
 	}

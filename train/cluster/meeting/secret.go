@@ -16,11 +16,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"os"
-	"path/filepath"
-	"syscall"
 	"time"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // LeastSecret is the fewest bytes that a given secret may have. A stranger who
@@ -70,47 +72,38 @@ var errStranger = errors.New("it does not hold this group's secret")
 // place of one that an earlier group left.
 func WriteSecret(path string) ([]byte, error) {
 	secret := NewSecret()
-	aside := make([]byte, 6) // named as internal/durable names what it may remove
-	rand.Read(aside)
-	temp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.tmp-%x", filepath.Base(path), aside))
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err := durable.WritePrivate(path, func(w io.Writer) error {
+		_, err := w.Write(secret)
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("secret of the group: %w", err)
-	}
-	_, err = f.Write(secret)
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("secret of the group: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return secret, nil
 }
 
-// ReadSecret reads what WriteSecret wrote, or a secret that somebody else chose:
-// its bytes but for white space at both ends. own refuses a file that others than
-// its owner may read.
+// ReadSecret reads a secret: a file's bytes but for white space at both ends. own
+// is for one that WriteSecret wrote: no link, and no file that others may read.
 func ReadSecret(path string, own bool) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	secret, err := readSecret(path, own)
 	if err != nil {
 		return nil, fmt.Errorf("secret of the group: %w", err)
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("secret of the group: %w", err)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("secret of the group: %s is not a regular file", path)
-	case own && info.Mode().Perm()&0o077 != 0:
-		return nil, fmt.Errorf("secret of the group: others may read %s (%v)", path, info.Mode().Perm())
-	}
-	secret, err := io.ReadAll(io.LimitReader(f, 1<<16))
-	if err != nil {
-		return nil, fmt.Errorf("secret of the group: %w", err)
-	}
-	secret = bytes.TrimSpace(secret)
 	return secret, CheckSecret(secret)
+}
+
+func readSecret(path string, own bool) ([]byte, error) {
+	if own {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 || info.Mode().Perm()&0o077 != 0 {
+			return nil, fmt.Errorf("others may read or choose what %s is (%v)", path, info.Mode())
+		}
+	}
+	text, err := regular.ReadFile(path, 1<<16)
+	return bytes.TrimSpace(text), err
 }
 
 // CheckSecret refuses what could be guessed for its shortness.
