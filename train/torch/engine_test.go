@@ -38,19 +38,23 @@ func engineOf(t testing.TB, n *model.Network, cfg train.EngineConfig) *Engine {
 	return traintest.Filled(t, n, e, err)
 }
 
+// gradientFigures are of one tensor's gradient: its norm, and its values at
+// some places.
+type gradientFigures struct {
+	Norm   float64   `json:"norm"`
+	At     []int     `json:"at"`
+	Values []float64 `json:"values"`
+}
+
 type figures struct {
-	LogitsEval    [][]float64 `json:"logits_eval"`
-	AuxEval       [][]float64 `json:"aux_eval"`
-	LogitsSettled [][]float64 `json:"logits_settled"`
-	LogitsTrain   [][]float64 `json:"logits_train"`
-	AuxTrain      [][]float64 `json:"aux_train"`
-	Loss          float64     `json:"loss"`
-	Gradients     map[string]struct {
-		Norm   float64   `json:"norm"`
-		At     []int     `json:"at"`
-		Values []float64 `json:"values"`
-	} `json:"gradients"`
-	Losses map[string][]float64 `json:"losses"`
+	LogitsEval    [][]float64                `json:"logits_eval"`
+	AuxEval       [][]float64                `json:"aux_eval"`
+	LogitsSettled [][]float64                `json:"logits_settled"`
+	LogitsTrain   [][]float64                `json:"logits_train"`
+	AuxTrain      [][]float64                `json:"aux_train"`
+	Loss          float64                    `json:"loss"`
+	Gradients     map[string]gradientFigures `json:"gradients"`
+	Losses        map[string][]float64       `json:"losses"`
 }
 
 func readGolden(t testing.TB) figures {

@@ -16,13 +16,9 @@ import (
 // of every head, loss and gradients.
 func TestNetworks(t *testing.T) {
 	var networks map[string]struct {
-		Logits    [][][]float64 `json:"logits"`
-		Loss      float64       `json:"loss"`
-		Gradients map[string]struct {
-			Norm   float64   `json:"norm"`
-			At     []int     `json:"at"`
-			Values []float64 `json:"values"`
-		} `json:"gradients"`
+		Logits    [][][]float64              `json:"logits"`
+		Loss      float64                    `json:"loss"`
+		Gradients map[string]gradientFigures `json:"gradients"`
 	}
 	golden.Read(t, "testdata/golden_networks.json", &networks)
 	for _, name := range model.Names() {
