@@ -10,13 +10,14 @@ import (
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
-// LargestBatch finds the largest number of images, a multiple of 8 up to limit,
-// that fit the device at a time in a training step, by trying: each try makes an
-// engine, takes two steps on grey images and closes it. It gives the batch of
-// that: Recipe.Accumulate times as many. tell, if not nil, is called with the
-// images at a time of each try and whether they fitted. Of o it reads the
-// network, the recipe, the device and NewEngine. Where not even 8 fit, or a
-// process of the group is lost, the error is ErrOutOfMemory or ErrPeerLost.
+// LargestBatch finds the largest number of images, a multiple of 8, that fit the
+// device at a time in a training step, by trying: each try makes an engine, takes
+// two steps on grey images and closes it. It gives the batch of that,
+// Recipe.Accumulate times as many, which is at most limit (where that is not below
+// Recipe.Accumulate). tell, if not nil, is called with the images at a time of each
+// try and whether they fitted. Of o it reads the network, the recipe, the device and
+// NewEngine. Where not even 8 fit, or a process of the group is lost, the error is
+// ErrOutOfMemory or ErrPeerLost.
 func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {
 	init := o.Network.Init(1)
 	try := func(batch int) (bool, error) {
@@ -33,8 +34,8 @@ func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int
 		}
 		return err == nil, nil
 	}
-	if limit < 8 {
-		return max(limit, 1), nil
+	if limit /= o.Recipe.Accumulate; limit < 8 {
+		return max(limit, 1) * o.Recipe.Accumulate, nil
 	}
 	fits, tooMuch := 0, limit/8*8+8
 	for b := 8; b < tooMuch; {

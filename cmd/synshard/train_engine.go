@@ -181,6 +181,10 @@ func noEngine(train.EngineConfig) (train.Engine, error) {
 	return nil, errors.New("the engine is not open")
 }
 
+// evenly is the largest batch up to most that microbatches divide, at least one image
+// each.
+func evenly(most, microbatches int) int { return max(most/microbatches, 1) * microbatches }
+
 // chooseBatch settles --batch auto: on a GPU by trying, on the CPU a fixed
 // one.
 func (e *trainEngine) chooseBatch(ctx context.Context, o *train.Options, rows int) error {
@@ -189,7 +193,7 @@ func (e *trainEngine) chooseBatch(ctx context.Context, o *train.Options, rows in
 	}
 	limit := min(rows, 4096)
 	if !e.onCUDA() {
-		o.Recipe.Batch = min(batchOnCPU, limit)
+		o.Recipe.Batch = evenly(min(batchOnCPU, limit), o.Recipe.Accumulate)
 		e.report.say("batch auto on the CPU: %d", o.Recipe.Batch)
 		return nil
 	}
