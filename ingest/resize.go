@@ -10,6 +10,10 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
+// resizing is the bytes a pixel that resize takes at most: the image in four
+// bytes, and rows of half of its width or less, as four numbers of 64 bits.
+const resizing = 4 + 32
+
 // resize makes an image smaller whose shorter side is longer than n pixels:
 // Catmull-Rom, widened to the ratio, and a JPEG again. Other images keep their
 // bytes.

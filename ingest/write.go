@@ -52,7 +52,11 @@ type nameKey struct {
 }
 
 func (j *job) newMaker(u *unit) maker {
-	return maker{j: j, u: u, decoder: pixel.NewDecoder(), seen: map[nameKey]bool{}}
+	d := pixel.NewDecoder()
+	if j.o.Resize > 0 {
+		d.Beside = resizing
+	}
+	return maker{j: j, u: u, decoder: d, seen: map[nameKey]bool{}}
 }
 
 func (m *maker) close() { m.decoder.Close() }
@@ -107,6 +111,7 @@ func (m *maker) describe(im *shard.Image) error {
 		im.Objects = m.j.plan.objects[shard.ImageKey{SHA256: im.SHA256, Path: utf8name.Ensure(im.Path)}]
 	}
 	if m.j.o.Resize > 0 {
+		defer m.decoder.Release()
 		return resize(im, rgb, m.j.o.Resize, m.j.o.Quality)
 	}
 	return nil

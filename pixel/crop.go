@@ -75,6 +75,7 @@ func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 	sx, sy := float64(info.Width)/float64(w), float64(info.Height)/float64(h)
 	x0, x1 := window(left, e.Size, info.Width, sx, support(cubic, sx))
 	y0, y1 := window(top, e.Size, info.Height, sy, support(cubic, sy))
+	defer d.Release()
 	p, err := d.part(b, info, rect{x0, y0, x1 - x0, y1 - y0}, 1)
 	if err != nil {
 		return err
@@ -140,6 +141,7 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	for info.Format == "JPEG" && q < 8 && r.W/(2*q) >= t.Size && r.H/(2*q) >= t.Size {
 		q *= 2
 	}
+	defer d.Release()
 	p, err := d.part(b, info, rect{r.X, r.Y, r.W, r.H}, q)
 	if err != nil {
 		return err

@@ -49,6 +49,9 @@ type Decoder struct {
 	// image is ErrTooLarge; 0 means the package's MaxPixels, which is also the
 	// most it can be.
 	MaxPixels int64
+	// Beside is how many bytes a pixel the caller takes beside an image's pixels
+	// while it has them; they count in the bound that SetMemory gives.
+	Beside int64
 
 	// LibjpegOnly decodes by libjpeg-turbo alone, without this package's own
 	// Huffman decoder: to compare with.
@@ -61,6 +64,8 @@ type Decoder struct {
 	out     C.px_part
 	whole   []byte // of an image that is not a JPEG, and slack
 	deep    []byte // of one with alpha
+	held    int64  // bytes of the process's bound
+	garbage bool   // the library leaves some behind
 }
 
 // NewDecoder makes a decoder. It panics where there is no memory for one.
@@ -79,6 +84,7 @@ func (d *Decoder) Close() {
 	if d.jpeg == nil {
 		return
 	}
+	d.Release()
 	C.px_jpeg_free(d.jpeg)
 	C.px_scratch_free(&d.scratch)
 	C.free(unsafe.Pointer(d.message))
@@ -94,6 +100,7 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	}
 	p, err := d.part(b, info, rect{0, 0, info.Width, info.Height}, 1)
 	if err != nil {
+		d.Release()
 		return nil, err
 	}
 	// Of a whole image the rows follow one another.
@@ -104,6 +111,7 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 // every coefficient, and pixels of an eighth of its size. It fails where Decode
 // does.
 func (d *Decoder) Check(b []byte) error {
+	defer d.Release()
 	info, err := d.probe(b)
 	if err == nil {
 		_, err = d.part(b, info, rect{0, 0, info.Width, info.Height}, 8)
@@ -144,6 +152,9 @@ func (d *Decoder) Spent() Spent { return d.spent }
 
 // part decodes the part r of an image, at 1/q of its size where it is a JPEG.
 func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
+	if err := d.reserve(b, info); err != nil {
+		return piece{}, err
+	}
 	began := time.Now()
 	defer func() { d.spent.Decode += time.Since(began) }()
 	if info.Format != "JPEG" {

@@ -41,6 +41,7 @@ func (b *benchLoaderOptions) AddFlags(cmd *cobra.Command) {
 	f.IntSliceVarP(&b.workers, "workers", "j", nil, "workers; several numbers are measured in turns (default: one a CPU)")
 	b.batch = batchSize{n: 64}
 	batchVar(cmd, &b.batch, "images a batch; auto: 64")
+	memoryVar(cmd)
 	f.IntVar(&b.size, "size", 299, "pixels, height and width")
 	f.IntVar(&b.resize, "resize", 342, "shorter side before the centre crop of --path eval")
 	f.BoolVar(&b.colour, "colour", false, "distort colours too, as the paper's recipe does")

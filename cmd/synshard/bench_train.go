@@ -46,6 +46,7 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	f.IntVar(&b.procs, "procs", 1, "processes that work through each batch together; on CUDA one a GPU")
 	f.IntVar(&b.threads, "threads", 0, "threads of each process on the CPU (0: one a CPU, shared out)")
 	workersVar(f, &b.workers, "workers that decode, with --data (0: one a CPU)")
+	memoryVar(cmd)
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
 	f.Float64Var(&b.peakTFLOPS, "peak-tflops", 0, "what the device can do at this precision, in 10^12 operations a second")

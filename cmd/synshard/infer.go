@@ -48,6 +48,7 @@ func (o *inferOptions) AddFlags(cmd *cobra.Command) {
 	batchVar(cmd, &o.batch, "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
 	choiceVar(cmd, &o.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them", "error", "accept")
 	workersVar(f, &o.workers, "images decoded at a time (0: one a CPU)")
+	memoryVar(cmd)
 	o.in.AddFlags(cmd)
 	o.net.AddFlags(cmd)
 	o.selection = addSelectionFlags(cmd)

@@ -98,6 +98,7 @@ split that a dataset lacks, classes without images in it, and boxes are added.`,
 	fl.StringVarP(&o.Out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
 	fl.BoolVar(&o.Overwrite, "overwrite", false, "make a dataset anew that was made otherwise")
 	workersVar(fl, &o.Workers, "classes worked on at a time (0: one more than CPUs)")
+	memoryVar(cmd)
 	fl.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
 	choiceVar(cmd, &f.check, "check", "decode", "what an image must survive: header or decode", "decode", "header")
 	choiceVar(cmd, &f.onBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine", "quarantine", "skip", "fail")

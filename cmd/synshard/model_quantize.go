@@ -34,6 +34,7 @@ type quantizeOptions struct {
 // AddFlags adds them to the verb.
 func (o *quantizeOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
+	memoryVar(cmd)
 	f.StringVarP(&o.out, "out", "o", "", "ONNX file to write")
 	choiceVar(cmd, &o.calibrator.Method, "method", "minmax", "calibration: "+oneOf(quantize.Calibrations), quantize.Calibrations...)
 	f.Float64Var(&o.calibrator.Percentile, "percentile", 99.999, "percent of values kept, with --method percentile")

@@ -78,6 +78,7 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	setMemory(cmd)
 	a.warnOfVariables(cmd.Root(), os.Environ())
 	return refuseURLs(cmd, args)
 }

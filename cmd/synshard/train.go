@@ -84,6 +84,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&flags.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	workersVar(f, &flags.workers, "images decoded at a time (0: one a CPU)")
+	memoryVar(cmd)
 	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
 	f.DurationVar(&flags.peerTimeout, "peer-timeout", cluster.Silence, "after which a process of several that gives no sign of life is given up, and the others save and end")
 	f.StringVar(&flags.secretFile, "secret-file", "", "file with a secret by which processes that a launcher started know each other; without it --out, as all of them see it, serves")

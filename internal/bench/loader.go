@@ -114,6 +114,7 @@ func keepImages(ctx context.Context, src loader.Source) ([][]byte, error) {
 			last = err
 			continue
 		}
+		decoder.Release()
 		kept, total = append(kept, slices.Clip(b)), total+len(b)
 	}
 	if len(kept) == 0 {

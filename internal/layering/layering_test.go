@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/layering":       {},
 	"internal/onnxpb":         {},
 	"internal/mat5":           {},
+	"internal/memory":         {"internal/regular"},
 	"internal/sample":         {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
 	"source":                  {"source/entry", "source/folder", "source/tarfile", "source/zipfile", "source/list", "source/columns", "internal/durable", "internal/regular"},
 	"source/entry":            {"internal/regular"},
