@@ -41,11 +41,12 @@ func (a *FileAdvisor) advise(i, advice int) {
 	defer a.mu.Unlock()
 	f, ok := a.files[name]
 	if !ok && a.files != nil {
+		most := regular.AtMost(maxAdvised, 8)
 		f, _, _ = regular.Open(filepath.Join(a.dir, name))
 		if f == nil {
 			return
 		}
-		if len(a.files) >= maxAdvised {
+		if len(a.files) >= most {
 			for other, old := range a.files { // any: the order of reading is random
 				old.Close()
 				delete(a.files, other)

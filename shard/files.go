@@ -8,13 +8,14 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 )
 
-// openFiles bounds the shards kept open: ImageNet-21k has more than a process
-// may open.
-const openFiles = 256
+// mostFiles bounds the shards kept open, of which ImageNet-21k has more than a
+// process may open; it keeps half of those at most.
+const mostFiles = 4096
 
 // fileCache keeps shards open, the least recently used closed first.
 type fileCache struct {
 	dir  string
+	most int // files kept
 	mu   sync.Mutex
 	tick int64
 	open map[string]*cachedFile
@@ -29,7 +30,7 @@ type cachedFile struct {
 	closed bool // left the cache; the last user closes it
 }
 
-func newFileCache(dir string) *fileCache { return &fileCache{dir: dir, open: map[string]*cachedFile{}} }
+func newFileCache(dir string) *fileCache { return &fileCache{dir: dir, most: regular.AtMost(mostFiles, 2), open: map[string]*cachedFile{}} }
 
 func (c *fileCache) get(name string) (*cachedFile, error) {
 	c.mu.Lock()
@@ -40,10 +41,15 @@ func (c *fileCache) get(name string) (*cachedFile, error) {
 		f.used = c.tick
 		return f, nil
 	}
-	if len(c.open) >= openFiles {
+	if len(c.open) >= c.most {
 		c.evict()
 	}
-	file, info, err := regular.Open(filepath.Join(c.dir, filepath.FromSlash(name)))
+	path := filepath.Join(c.dir, filepath.FromSlash(name))
+	file, info, err := regular.Open(path)
+	for regular.TooMany(err) && len(c.open) > 0 { // others hold the rest
+		c.evict()
+		file, info, err = regular.Open(path)
+	}
 	if os.IsNotExist(err) {
 		return nil, corruptf("the shard is missing")
 	}

@@ -36,6 +36,12 @@ type file struct {
 // add opens a file for the first time.
 func (p *files) add(path string) (*file, error) {
 	f, info, err := regular.Open(path)
+	if regular.TooMany(err) {
+		p.mu.Lock()
+		p.shrink(0)
+		p.mu.Unlock()
+		f, info, err = regular.Open(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +56,13 @@ func (p *files) add(path string) (*file, error) {
 // evict closes what was not used for longest, where too many are open. The lock
 // is held.
 func (p *files) evict() {
-	for e := p.open.Back(); e != nil && p.open.Len() > openFiles; {
+	p.shrink(regular.AtMost(openFiles, 8))
+}
+
+// shrink closes what was not used for longest until so many are open, or all
+// others are in use. The lock is held.
+func (p *files) shrink(most int) {
+	for e := p.open.Back(); e != nil && p.open.Len() > most; {
 		a := e.Value.(*file)
 		e = e.Prev()
 		if a.users == 0 {
@@ -100,6 +112,10 @@ func (a *file) use() (*os.File, error) {
 	}
 	if a.f == nil {
 		f, info, err := regular.Open(a.path)
+		if regular.TooMany(err) {
+			a.pool.shrink(0)
+			f, info, err = regular.Open(a.path)
+		}
 		if err != nil {
 			return nil, err
 		}
