@@ -236,6 +236,7 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	if f.out == "-" {
 		sum, err = infer.Stream(ctx, o, a.Stdout, f.form)
 	} else {
+		a.continues.Store(true)
 		sum, err = infer.Run(ctx, o, f.out, f.form)
 	}
 	bar.Finish()

@@ -168,6 +168,7 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 		return nil
 	}
 	bar = a.ByteBar(planBytes(p), "ingesting")
+	a.continues.Store(true)
 	sum, err := ingest.Run(ctx, p)
 	bar.Finish()
 	if err != nil {

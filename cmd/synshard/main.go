@@ -12,7 +12,9 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/synshard/synshard/internal/crash"
 	"github.com/synshard/synshard/internal/processors"
@@ -46,6 +48,25 @@ func progressAsked(args []string, read string) string {
 	return cmp.Or(os.Getenv("SYNSHARD_PROGRESS"), read)
 }
 
+// patience is how long an orderly end may take. What waits longer waits for a
+// pipe that says nothing, or for a model that never ends.
+const patience = 10 * time.Second
+
+// giveUp ends the process that does not end by itself after a signal. Nothing is
+// lost: what is written is whole or absent, whenever that is. A fit is not ended
+// so, which saves its state however long that takes.
+func (a *app) giveUp() {
+	if a.saves.Load() {
+		return
+	}
+	code := exitInterrupted
+	if a.continues.Load() {
+		code = exitStopped
+	}
+	a.Error("interrupted, and ended without waiting for what does not end", code)
+	os.Exit(code)
+}
+
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	// SIGUSR1 is what schedulers are often asked to warn with.
@@ -55,11 +76,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
+	a := &app{Console: ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}}
 	// The first signal asks for an orderly end; after it the default action
 	// is back, so that a second one ends the process at once.
-	context.AfterFunc(ctx, stop)
-
-	a := &app{Console: ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}}
+	var ended atomic.Bool
+	defer ended.Store(true)
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.AfterFunc(patience, func() {
+			if !ended.Load() {
+				a.giveUp()
+			}
+		})
+	})
 	root := newRoot(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,9 @@ import (
 type app struct {
 	ui.Console
 	started bool // the verb's own code is running
+
+	saves     atomic.Bool // an end that was asked for takes the time that saving takes
+	continues atomic.Bool // the same command goes on from what was made
 }
 
 const rootLong = `synshard turns ImageNet into Arrow shards organised by WordNet synset, fits

@@ -126,6 +126,7 @@ func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) 
 	if err != nil {
 		return err
 	}
+	a.saves.Store(true)
 	ctx, place.stop = context.WithCancel(ctx)
 	defer place.stop()
 	returned := false
