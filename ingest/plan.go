@@ -34,6 +34,8 @@ type Plan struct {
 	// is in archives that are listed only when they are read is not among it.
 	Skipped []layout.Skipped `json:"skipped,omitempty"`
 	Notes   []string         `json:"notes,omitempty"` // what is worth knowing, a line each
+	// Missing are files that lists name and that are not there: images that the run will refuse.
+	Missing *layout.Skipped `json:"missing,omitempty"`
 
 	o        Options
 	set      *containers
@@ -188,6 +190,7 @@ func (p *Plan) understand(ctx context.Context) error {
 	p.names, err = layout.Make(inputs, layout.Options{
 		Layout: forced, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes, Truth: truth,
 		Read: func(e source.Entry) ([]byte, error) { return p.set.read(e, nil) },
+		Head: func(e source.Entry) ([]byte, error) { k := p.set.of(&e); return k.set.Head(k.theirs(e)) },
 	})
 	if err != nil {
 		return err
@@ -198,7 +201,7 @@ func (p *Plan) understand(ctx context.Context) error {
 	if err := p.labelled(); err != nil {
 		return err
 	}
-	p.Layout, p.Notes = p.names.Layout, p.names.Notes
+	p.Layout, p.Notes, p.Missing = p.names.Layout, p.names.Notes, p.names.Missing
 	for _, name := range p.names.Classes {
 		p.Classes = append(p.Classes, utf8name.Ensure(name)) // as the dataset has it
 	}
@@ -261,9 +264,17 @@ func (p *Plan) peek(ctx context.Context) error {
 	return nil
 }
 
-// LostImages is how many images the plan leaves out, as Summary's; those that the run
-// refuses are not known yet.
+// LostImages is how many images the plan leaves out, as Summary's.
 func (p *Plan) LostImages() int64 { return skippedImages(p.Skipped) }
+
+// MissingImages is how many the run will refuse because their files are not there; what else
+// it refuses is not known before the images are read.
+func (p *Plan) MissingImages() int64 {
+	if p.Missing == nil {
+		return 0
+	}
+	return int64(p.Missing.Count)
+}
 
 // leftOut is what is known by now of what the sources hold and the dataset will not.
 func (p *Plan) leftOut() []layout.Skipped {

@@ -31,6 +31,7 @@ const (
 	NameLabel   = entry.NameLabel
 	MaxImage    = entry.MaxImage
 	JunkReason  = entry.JunkReason
+	EmptyReason = entry.EmptyReason
 )
 
 // See package entry.
@@ -48,6 +49,17 @@ func ImageName(name string) bool { return entry.ImageName(name) }
 // UnsupportedImage gives the format of images that are known and not decoded:
 // see entry.UnsupportedImage.
 func UnsupportedImage(name string) string { return entry.UnsupportedImage(name) }
+
+// Junked gives the reason to leave out what is Junk: see entry.Junked.
+func Junked(name string) (reason string, image bool) { return entry.Junked(name) }
+
+// NearlyImage says whether a name is an image's but for what programs put behind it: see
+// entry.NearlyImage.
+func NearlyImage(name string) bool { return entry.NearlyImage(name) }
+
+// ImageBytes says whether the bytes at a file's beginning are an image's: see
+// entry.ImageBytes.
+func ImageBytes(head []byte) bool { return entry.ImageBytes(head) }
 
 // ParseLabel reads a label from text: see entry.ParseLabel.
 func ParseLabel(s string) Label { return entry.ParseLabel(s) }

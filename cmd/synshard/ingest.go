@@ -162,6 +162,9 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 		if err := a.printPlan(p); err != nil {
 			return err
 		}
+		if n := p.MissingImages(); n > 0 {
+			return refused(fmt.Errorf("ingest: %d images are not there, such as %s", n, p.Missing.Names[0]))
+		}
 		if n := p.LostImages(); n > 0 {
 			return refused(fmt.Errorf("ingest: %d images are left out", n))
 		}

@@ -112,6 +112,10 @@ type Skip struct {
 // JunkReason is the Reason of a Skip that leaves out junk.
 const JunkReason = "left behind by an operating system or a hidden file"
 
+// EmptyReason is the Reason of a Skip of a directory in which there is nothing: a class
+// without images, as people see it.
+const EmptyReason = "a directory without files"
+
 // SkipFunc is told of what a container leaves out.
 type SkipFunc func(name, reason string, image bool)
 

@@ -1,6 +1,7 @@
 package entry
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,6 +59,36 @@ func TestCleanName(t *testing.T) {
 	for _, name := range []string{"..", "a/../b", "../a", "", "/", "./."} {
 		if _, ok := CleanName(name); ok {
 			t.Errorf("CleanName(%q) is ok", name)
+		}
+	}
+}
+
+// TestLeftOutImages holds which names and bytes are those of images that are left out.
+func TestLeftOutImages(t *testing.T) {
+	for name, want := range map[string]string{
+		"a/b.jpg": "image", "foo.JPG_large": "nearly", "foo.jpeg.1": "nearly", "a/foo.png~": "nearly", "foo.jpg.part": "nearly", "foo.jpg.xml": "", "foo.jpg.txt": "", "jpg.1": "", "foo.jpgs": "", "x.webp?v=2": "nearly",
+		".x.jpg": "hidden", ".photos/x.jpg": "hidden", "a/.b/c/x.jpeg.1": "nearly hidden", "._x.jpg": "", ".ipynb_checkpoints/x.jpg": "", ".Trash-1000/x.jpg": "", ".photos/x.txt": "", ".photos/__MACOSX/x.jpg": "", ".photos/._x.jpg": "",
+	} {
+		var got []string
+		if ImageName(name) && !Junk(name) {
+			got = append(got, "image")
+		}
+		if NearlyImage(name) {
+			got = append(got, "nearly")
+		}
+		if HiddenImage(name) {
+			got = append(got, "hidden")
+		}
+		if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	for head, want := range map[string]bool{
+		"\xff\xd8\xff\xe0\x00\x10JFIF": true, "\x89PNG\r\n\x1a\n\x00\x00": true, "GIF89a": true, "RIFF\x10\x00\x00\x00WEBPVP8 ": true, "RIFF\x10\x00\x00\x00WAVEfmt ": false,
+		"BM\x36\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00": true, "BMW is a car.....": false, "\x00\x00\x00\x1cftypavif": false, "\x00\x00\x00\x1cftypavif\x00\x00": true, "MM\x00*": true, "": false, "text": false,
+	} {
+		if got := ImageBytes([]byte(head)); got != want {
+			t.Errorf("%q: %v, want %v", head, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -67,10 +68,11 @@ func (d *Folder) List(ctx context.Context) ([]entry.Entry, error) {
 
 // directory is one to be listed. Its info and those above it tell loops.
 type directory struct {
-	name  string // below the root; "" is the root
-	info  fs.FileInfo
-	above *directory
-	links int // on the way to it
+	name   string // below the root; "" is the root
+	info   fs.FileInfo
+	above  *directory
+	links  int  // on the way to it
+	hidden bool // it is left out, or one above it, and looked through for images
 }
 
 // maxLinksDeep bounds what links in linked directories multiply.
@@ -140,15 +142,25 @@ func (l *listing) directory(dir *directory) (out found, err error) {
 			return out, l.ctx.Err()
 		}
 		name := path.Join(dir.name, e.Name())
-		if entry.Junk(e.Name()) {
-			out.skip(name, entry.JunkReason, false)
+		hidden := e.IsDir() && entry.HiddenFolder(e.Name())
+		if entry.Junk(e.Name()) && !hidden || dir.hidden && !e.IsDir() {
+			reason, image := entry.Junked(name)
+			out.skip(name, reason, image)
 			continue
 		}
 		if err := l.one(dir, e, name, &out); err != nil {
 			return out, err
 		}
 	}
+	if dir.name != "" && !dir.hidden && out.nothing() {
+		out.skip(dir.name, entry.EmptyReason, false)
+	}
 	return out, nil
+}
+
+// nothing says whether a directory holds nothing but junk.
+func (f *found) nothing() bool {
+	return len(f.entries)+len(f.below) == 0 && !slices.ContainsFunc(f.skips, func(s entry.Skip) bool { return s.Reason != entry.JunkReason })
 }
 
 // one notes what a name leads to.
@@ -169,7 +181,7 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 	case err != nil:
 		return err
 	case info.IsDir():
-		next := directory{name: name, info: info, above: dir, links: dir.links}
+		next := directory{name: name, info: info, above: dir, links: dir.links, hidden: dir.hidden || entry.HiddenFolder(path.Base(name))}
 		if link {
 			next.links++
 		}
@@ -245,6 +257,20 @@ func contentName(s string) bool {
 // Read gives a file's bytes. Whatever is wrong with it is its own.
 func (d *Folder) Read(e *entry.Entry, buf []byte) ([]byte, error) {
 	return entry.ReadImage(filepath.Join(d.path, filepath.FromSlash(e.Name)), buf)
+}
+
+// Head gives a file's first bytes, as many as buf has or the file.
+func (d *Folder) Head(e *entry.Entry, buf []byte) ([]byte, error) {
+	f, _, err := regular.Open(filepath.Join(d.path, filepath.FromSlash(e.Name)))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", entry.ErrUnreadable, err)
+	}
+	defer f.Close()
+	n, err := io.ReadFull(f, buf)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, fmt.Errorf("%w: %w", entry.ErrUnreadable, err)
+	}
+	return buf[:n], nil
 }
 
 // Each reads files in the order given.

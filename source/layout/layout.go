@@ -70,6 +70,9 @@ type Options struct {
 	LabelsOptional bool
 	// Read reads the files that hold labels; nil: they count as files that are no images.
 	Read func(source.Entry) ([]byte, error)
+	// Head gives the first bytes of a file, by which one is known as an image whose name
+	// tells nothing; nil: it counts as a file that is no image.
+	Head func(source.Entry) ([]byte, error)
 }
 
 // Layouts are the words that Options.Layout may have, and what each forces.
@@ -105,6 +108,9 @@ type Plan struct {
 	Labels []*source.Entry `json:"-"`
 	// Notes are worth telling.
 	Notes []string `json:"notes,omitempty"`
+	// Missing are rows of lists whose files are not there, the first few by name: they are among
+	// the images, and whoever reads them finds them unreadable.
+	Missing *Skipped `json:"missing,omitempty"`
 
 	m *maker
 }
@@ -419,7 +425,7 @@ func (m *maker) settle() error {
 // place places every entry listed, and orders the classes.
 func (m *maker) place() (*Plan, error) {
 	splits, skipped := map[string]*Split{}, maps.Clone(m.missing)
-	outside := map[string]notInList{}
+	outside, gone := map[string]notInList{}, map[string]*Skipped{}
 	archives := 0
 	var labels []*source.Entry
 	for i := range m.inputs {
@@ -458,6 +464,9 @@ func (m *maker) place() (*Plan, error) {
 			if class < 0 {
 				sp.Unlabelled++
 			}
+			if k := m.inputs[i].Info.Kind; e.Size < 0 && (k == source.List || k == source.Files) {
+				skip(gone, spot{reason: "not there", image: true}, e.Name)
+			}
 			sp.Images = append(sp.Images, Image{e, class, s.byName, s.identity})
 		}
 	}
@@ -493,6 +502,9 @@ func (m *maker) place() (*Plan, error) {
 				*c = order[*c]
 			}
 		}
+	}
+	if p.Missing = gone["not there"]; p.Missing != nil {
+		m.note("%d files that lists name are not there; paths are relative to the list's directory", p.Missing.Count)
 	}
 	p.Classes = m.table.names()
 	m.noteSplits(p)

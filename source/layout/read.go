@@ -383,6 +383,7 @@ func (t *tree) bySynset(v int32, split string, all []int32) error {
 		t.m.note("directories such as %s are the classes of their synsets", renamed)
 	}
 	t.stray(v)
+	t.noteBare(v)
 	t.found(split, "directories of synsets")
 	return nil
 }
@@ -518,6 +519,7 @@ func (t *tree) top(v int32, split string, kids []int32) error {
 		}
 	}
 	t.stray(v)
+	t.noteBare(v)
 	t.found(split, "directories of classes")
 	return nil
 }

@@ -23,8 +23,9 @@ type tree struct {
 	raw    []map[string]int32 // of each input: the node of a directory as its entries have it
 	labels labelFiles
 	listed listed
-	unseen bool // an input was not listed
-	rows   bool // its entries are rows: all are images
+	bare   map[string]bool // directories with files that are no images, in or below them
+	unseen bool            // an input was not listed
+	rows   bool            // its entries are rows: all are images
 	own    map[string]bool
 	soft   string            // the split that a directory around all may be called after
 	kinds  map[string]string // what was found, by split
@@ -73,7 +74,7 @@ const (
 
 // newTree makes a unit of inputs read as one tree.
 func (m *maker) newTree(inputs []int) (*unit, error) {
-	t := &tree{m: m, path: m.given(inputs[0]), byPath: map[string]int32{}, prefix: make([]string, len(m.inputs)), raw: make([]map[string]int32, len(m.inputs)), own: map[string]bool{}, kinds: map[string]string{}, rows: rowKind(m.inputs[inputs[0]].Info.Kind)}
+	t := &tree{m: m, path: m.given(inputs[0]), byPath: map[string]int32{}, prefix: make([]string, len(m.inputs)), raw: make([]map[string]int32, len(m.inputs)), own: map[string]bool{}, bare: map[string]bool{}, kinds: map[string]string{}, rows: rowKind(m.inputs[inputs[0]].Info.Kind)}
 	t.nodes = append(t.nodes, node{parent: -1})
 	t.byPath[""] = 0
 	t.lastInput = -1
@@ -169,6 +170,7 @@ func (t *tree) list(i int) {
 			continue
 		}
 		if !t.isImage(e.Name) {
+			t.noImage(i, e.Name)
 			continue
 		}
 		dir, name := naming.Cut(e.Name)
@@ -185,6 +187,33 @@ func (t *tree) list(i int) {
 		case "test":
 			n.test++
 		}
+	}
+}
+
+// noImage remembers the directory of a file that is no image, and those above it.
+func (t *tree) noImage(i int, name string) {
+	if reason, _, _ := t.m.files.LeftOut(name); reason == source.JunkReason || t.rows {
+		return
+	}
+	dir, _ := naming.Cut(name)
+	for dir = t.virtual(i, dir); dir != "" && !t.bare[dir]; dir, _ = naming.Cut(dir) {
+		t.bare[dir] = true
+	}
+}
+
+// noteBare tells of directories beside those of classes in which there is no image.
+func (t *tree) noteBare(v int32) {
+	var names []string
+	for dir := range t.bare {
+		up, name := naming.Cut(dir)
+		if n, ok := t.byPath[dir]; up == t.nodes[v].path && (!ok || t.nodes[n].below == 0) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		where := cmpOr(t.nodes[v].path, t.path)
+		t.m.note("%s: directories without an image that is read, beside those of classes: %d, such as %s: no class is made of them", where, len(names), strings.Join(names[:min(3, len(names))], ", "))
 	}
 }
 
@@ -372,7 +401,19 @@ func (t *tree) notImage(i int, e *source.Entry) (spot, bool) {
 	if out && t.labels.consumed[place{i, e.Name}] {
 		return spot{consumed: true}, true
 	}
+	if reason == naming.NotAnImage && t.m.imageInside(e) {
+		reason, image = naming.ImageInside, true
+	}
 	return spot{reason: reason, image: image}, out
+}
+
+// imageInside says whether a file whose name tells nothing is an image by its first bytes.
+func (m *maker) imageInside(e *source.Entry) bool {
+	if m.o.Head == nil || !naming.Endless(e.Name) {
+		return false
+	}
+	head, err := m.o.Head(*e)
+	return err == nil && source.ImageBytes(head) // what cannot be read is not known as one
 }
 
 // judge says what an image is in a directory of this verdict.

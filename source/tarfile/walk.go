@@ -261,7 +261,8 @@ func (w *tarWalk) member(h *tar.Header, start int64) *member {
 	case !ok:
 		return out("its name leads out of the archive")
 	case entry.Junk(name):
-		w.skip(m.Name, entry.JunkReason, false)
+		reason, image := entry.Junked(name)
+		w.skip(m.Name, reason, image)
 		return nil
 	}
 	switch h.Typeflag {

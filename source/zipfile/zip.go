@@ -130,7 +130,7 @@ func (z *Zip) entryOf(h *zipHeader) (e entry.Entry, ok bool) {
 	case !clean:
 		return out("its name leads out of the archive", entry.ImageName(name))
 	case entry.Junk(name):
-		return out(entry.JunkReason, false)
+		return out(entry.Junked(name))
 	case h.flags&1 != 0 || h.method == 99:
 		return out("encrypted", entry.ImageName(name))
 	case mode&^fs.ModeSymlink != 0:

@@ -129,7 +129,7 @@ func (x *Images) Find(names []string, dir, split string) Found {
 	}
 	var best Found
 	var from []start
-	for _, s := range x.starts(cleaned) {
+	for _, s := range x.starts(cleaned, absolute(names[0])) {
 		f := x.from(cleaned, s)
 		switch {
 		case len(from) == 0 || f.Missing < best.Missing:
@@ -158,9 +158,16 @@ func (x *Images) Find(names []string, dir, split string) Found {
 
 func none(n int) []int32 { return slices.Repeat([]int32{-1}, n) }
 
+// absolute says whether a path is one of some machine's: what is above the images says nothing
+// then.
+func absolute(name string) bool {
+	name = strings.ReplaceAll(strings.TrimSpace(name), `\`, "/")
+	return strings.HasPrefix(name, "/") || len(name) > 1 && name[1] == ':'
+}
+
 // starts are the places from which one of the first names leads to an image, those that leave the
-// least off.
-func (x *Images) starts(names []string) []start {
+// least off: one directory stays, unless bare.
+func (x *Images) starts(names []string, bare bool) []start {
 	seen := map[start]bool{}
 	var out []start
 	for _, n := range names[:min(len(names), tries)] {
@@ -179,7 +186,9 @@ func (x *Images) starts(names []string) []start {
 			if len(out) > 0 {
 				break
 			}
-			_, n, _ = strings.Cut(n, "/")
+			if _, n, _ = strings.Cut(n, "/"); !bare && !strings.Contains(n, "/") {
+				break
+			}
 		}
 	}
 	return out

@@ -15,6 +15,8 @@ const (
 	otherFile            // no image
 	archiveFile          // which no container opened: there may be images in it
 	junkFile
+	hiddenImage // junk for a dot alone
+	nearlyImage // an image's name with something behind it
 )
 
 // Files tells names apart by source's lists, and remembers what it asked: there are
@@ -41,6 +43,9 @@ func (f *Files) kind(name string) fileKind {
 		f.dir, f.isIn = dir, in
 	}
 	if f.isIn || strings.HasPrefix(base, ".") {
+		if _, image := source.Junked(name); image {
+			return hiddenImage
+		}
 		return junkFile
 	}
 	k := f.byExtension(base)
@@ -52,6 +57,9 @@ func (f *Files) kind(name string) fileKind {
 	}
 	if archiveName(base) {
 		return archiveFile
+	}
+	if source.NearlyImage(base) {
+		return nearlyImage
 	}
 	return k
 }
@@ -96,6 +104,11 @@ func (f *Files) LeftOut(name string) (reason string, image, out bool) {
 	switch f.kind(name) {
 	case junkFile:
 		return source.JunkReason, false, true
+	case hiddenImage:
+		reason, _ = source.Junked(name)
+		return reason, true, true
+	case nearlyImage:
+		return "an image by its name, with an ending that is none of an image's", true, true
 	case otherFile:
 		return NotAnImage, false, true
 	case archiveFile:
@@ -120,6 +133,17 @@ func Data(name string) bool {
 		return !strings.HasPrefix(base, "readme") && !strings.HasPrefix(base, "license")
 	}
 	return false
+}
+
+// ImageInside is the reason to leave out what is an image by its first bytes.
+const ImageInside = "an image by its first bytes, with a name that is none of an image's"
+
+// Endless says whether a name has no ending, or a number for one, so that only the bytes can tell
+// what it is.
+func Endless(name string) bool {
+	base := Base(name)
+	i := strings.LastIndexByte(base, '.')
+	return i < 0 || Integer(base[i+1:])
 }
 
 // UndecodedReason is the reason to leave out an image of a format that is not decoded.

@@ -70,12 +70,17 @@ func dash(s string) string {
 	return s
 }
 
+const (
+	hiddenReason = "a hidden image, or an image in a hidden folder"
+	nearly       = "an image by its name, with an ending that is none of an image's"
+)
+
 // TestFiles holds the answers to source's, whatever was asked before.
 func TestFiles(t *testing.T) {
 	var f Files
 	for range 2 {
 		for name, want := range map[string]string{
-			"a/b.jpg": "", "b.JPEG": "", "a.b.webp": "", ".hidden/b.jpg": source.JunkReason, "a/._b.jpg": source.JunkReason, "__MACOSX/a/b.jpg": source.JunkReason,
+			"a/b.jpg": "", "b.JPEG": "", "a.b.webp": "", ".hidden/b.jpg": hiddenReason, "a/.b.jpg": hiddenReason, ".git/b.jpg": source.JunkReason, ".hidden/b.txt": source.JunkReason, ".a/__MACOSX/b.jpg": source.JunkReason, "a/._b.jpg": source.JunkReason, "__MACOSX/a/b.jpg": source.JunkReason,
 			"a/Thumbs.db": source.JunkReason, "a/b": NotAnImage, "a/b.txt": NotAnImage, "a/b.avif": "avif images are not decoded",
 			"a/b.tar.gz": "an archive that is not read where it is: unpack it", "b.rar": "an archive that is not read where it is: unpack it",
 		} {
@@ -87,7 +92,7 @@ func TestFiles(t *testing.T) {
 			if d := cmp.Diff(answer{want, want != "", want == ""}, answer{reason, out, f.Image(name)}); d != "" {
 				t.Errorf("%s (-want +got):\n%s", name, d)
 			}
-			if junk := reason == source.JunkReason; junk != source.Junk(name) {
+			if junk := reason == source.JunkReason || reason == hiddenReason; junk != source.Junk(name) {
 				t.Errorf("%s: junk %v, and package source says otherwise", name, junk)
 			}
 		}
