@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/synshard/synshard/ingest"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/ingest"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/onnx"

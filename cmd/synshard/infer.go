@@ -186,6 +186,9 @@ func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, 
 			fmt.Fprintf(w, "left out\t%s\n", skippedLine(s))
 		}
 	})
+	if err == nil && p.Missing != nil {
+		return refused(fmt.Errorf("%d images are not there, such as %s", p.Missing.Count, p.Missing.Names[0]))
+	}
 	if err == nil {
 		err = lostImages(p)
 	}

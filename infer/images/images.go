@@ -51,6 +51,8 @@ type Plan struct {
 	// Skipped are the files left out, by reason: images first.
 	Skipped []layout.Skipped `json:"skipped,omitempty"`
 	Notes   []string         `json:"notes,omitempty"` // what is worth knowing, a line each
+	// Missing are rows whose files are not there: they will say so.
+	Missing *layout.Skipped `json:"missing,omitempty"`
 }
 
 // DatasetPlan is the plan of a run over rows of a dataset, which skips nothing.
@@ -134,18 +136,14 @@ func (s *Images) list(o OpenOptions, left *leftOut) error {
 		return err
 	}
 	s.names, s.plan.Layout, s.plan.Notes = t.names, t.layout, t.notes
-	foreign := map[string]bool{}
+	foreign, gone := map[string]bool{}, leftOut{}
 	for i := range s.set.Entries() {
 		e := &s.set.Entries()[i]
-		row := s.rowLike(e)
-		switch format := source.UnsupportedImage(e.Name); {
-		case t.labels[e]: // it said truths
+		if t.labels[e] { // it said truths
 			continue
-		case !row && format == "":
-			left.add("not an image", e.Name, false)
-			continue
-		case !row || !s.columns(e) && format != "":
-			left.add(format+" images are not decoded", e.Name, true)
+		}
+		if reason, image, out := s.leftOut(e); out {
+			left.add(reason, e.Name, image)
 			continue
 		}
 		place, ok := t.places[e]
@@ -164,7 +162,13 @@ func (s *Images) list(o OpenOptions, left *leftOut) error {
 		default:
 			s.plan.foreign(s.names[class], foreign)
 		}
+		if e.Size < 0 && s.set.Infos()[e.Container].Kind == source.List {
+			gone.add("not there", e.Name, true)
+		}
 		s.entries, s.truth = append(s.entries, *e), append(s.truth, class)
+	}
+	if len(gone.kinds) > 0 {
+		s.plan.Missing = &gone.kinds[0]
 	}
 	if o.Split != "" && len(s.entries) == 0 {
 		return fmt.Errorf("no image is of the split %q", o.Split)
@@ -172,10 +176,14 @@ func (s *Images) list(o OpenOptions, left *leftOut) error {
 	return nil
 }
 
-// rowLike says whether an entry is an image: a row, or a file that was named as one or
-// is called like one.
-func (s *Images) rowLike(e *source.Entry) bool {
-	return s.columns(e) || s.set.Infos()[e.Container].Kind == source.Files || source.ImageName(e.Name)
+// leftOut says why an entry is no row, as ingest does: rows of tables are whatever their
+// names, and files that were given one by one unless they are known not to be decoded.
+func (s *Images) leftOut(e *source.Entry) (reason string, image, out bool) {
+	switch {
+	case s.columns(e), s.set.Infos()[e.Container].Kind == source.Files && source.UnsupportedImage(e.Name) == "":
+		return "", false, false
+	}
+	return layout.LeftOut(e.Name, func() ([]byte, error) { return s.set.Head(*e) })
 }
 
 // columns says whether an entry is a row, whose name may be anything.

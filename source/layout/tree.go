@@ -397,23 +397,32 @@ func (t *tree) notImage(i int, e *source.Entry) (spot, bool) {
 		}
 		return spot{reason: naming.UndecodedReason(e.Name), image: true}, true
 	}
-	reason, image, out := t.m.files.LeftOut(e.Name)
+	var head func() ([]byte, error)
+	if t.m.o.Head != nil {
+		head = func() ([]byte, error) { return t.m.o.Head(*e) }
+	}
+	reason, image, out := leftOut(&t.m.files, e.Name, head)
 	if out && t.labels.consumed[place{i, e.Name}] {
 		return spot{consumed: true}, true
-	}
-	if reason == naming.NotAnImage && t.m.imageInside(e) {
-		reason, image = naming.ImageInside, true
 	}
 	return spot{reason: reason, image: image}, out
 }
 
-// imageInside says whether a file whose name tells nothing is an image by its first bytes.
-func (m *maker) imageInside(e *source.Entry) bool {
-	if m.o.Head == nil || !naming.Endless(e.Name) {
-		return false
+// LeftOut says why a file is left out, and whether it is an image: by its name, and where that
+// tells nothing by its first bytes, which head gives; nil: they are not asked. out is false for an
+// image to take.
+func LeftOut(name string, head func() ([]byte, error)) (reason string, image, out bool) {
+	return leftOut(&naming.Files{}, name, head)
+}
+
+func leftOut(files *naming.Files, name string, head func() ([]byte, error)) (reason string, image, out bool) {
+	reason, image, out = files.LeftOut(name)
+	if reason == naming.NotAnImage && head != nil && naming.Endless(name) {
+		if b, err := head(); err == nil && source.ImageBytes(b) { // what cannot be read is not known as one
+			return naming.ImageInside, true, true
+		}
 	}
-	head, err := m.o.Head(*e)
-	return err == nil && source.ImageBytes(head) // what cannot be read is not known as one
+	return reason, image, out
 }
 
 // judge says what an image is in a directory of this verdict.
