@@ -130,13 +130,13 @@ func (t *table) order() ([]int32, error) {
 		list = &classlist.List{Names: names}
 	}
 	order := make([]int32, len(t.seen))
-	for id, name := range t.seen {
+	for _, name := range slices.Sorted(slices.Values(t.seen)) { // the first by name is told
 		label, ok := list.Index(name)
 		if !ok {
 			return nil, &Ambiguity{Path: list.Source, What: fmt.Sprintf("class %q is none of its classes", name), Readings: []Reading{
 				{"it is a class", "--classes with a list of all"}, {"it is none", "give the sources without it"}}}
 		}
-		order[id] = int32(label)
+		order[t.ids[name]] = int32(label)
 		t.ids[name] = int32(label)
 	}
 	t.final = list.Names

@@ -283,6 +283,7 @@ func FuzzMake(f *testing.F) {
 	f.Add([]byte{2, 11, 7, 0, 2, 11, 8, 0, 0, 22, 0, 23, 0, 24}, uint8(1))
 	f.Add([]byte{2, 7, 0, 0, 2, 7, 2, 0, 2, 8, 0, 0, 2, 8, 2, 1}, uint8(2)) // cat/train/a.jpg ...
 	f.Add([]byte{1, 18, 0, 1, 18, 1, 0, 21}, uint8(16))
+	f.Add([]byte("tree of names that somebody mah \xae\xaev"), uint8(0)) // two classes outside a list that lies there
 	f.Fuzz(func(t *testing.T, b []byte, how uint8) {
 		var in Input
 		in.Info = source.Info{Path: "/d/x", Kind: []source.Kind{source.Folder, source.Tar, source.Zip, source.List}[how&3]}
