@@ -69,10 +69,38 @@ func TestShareOfTheMachine(t *testing.T) {
 		{Launch{}, 8, 2, share{8, "cuda:0"}},
 		{Launch{World: 16, Local: 3, LocalWorld: 8}, 64, 8, share{8, "cuda:3"}},
 		{Launch{World: 16, Local: 3, LocalWorld: 8}, 4, 1, share{1, "cuda:0"}},
+		{Launch{World: 2, Local: 1, LocalWorld: 2, CPUs: 1}, 2, 0, share{1, "cuda:1"}},
+		{Launch{World: 2, LocalWorld: 2, CPUs: 8}, 4, 0, share{4, "cuda:0"}},
 	} {
 		got := share{c.launch.Threads(c.processors), c.launch.Device(c.visible)}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%+v (-want +got):\n%s", c.launch, diff)
+		}
+	}
+}
+
+// TestSlurmShare: what Slurm says of the tasks and processors of a machine, in each
+// of the ways in which it does.
+func TestSlurmShare(t *testing.T) {
+	type env map[string]string
+	type share struct{ LocalWorld, CPUs, TaskCPUs int }
+	for _, c := range []struct {
+		name string
+		env  env
+		want share
+	}{
+		{"processors a task", env{"SLURM_STEP_ID": "0", "SLURM_CPUS_PER_TASK": "3", "SLURM_STEP_TASKS_PER_NODE": "4(x2),2", "SLURM_NODEID": "1"}, share{4, 3, 3}},
+		{"the last machine", env{"SLURM_STEP_ID": "0", "SLURM_STEP_TASKS_PER_NODE": "4(x2),2", "SLURM_NODEID": "2", "SLURM_CPUS_ON_NODE": "9"}, share{2, 4, 0}},
+		{"one machine", env{"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_NODES": "1", "SLURM_CPUS_ON_NODE": "4"}, share{10, 1, 0}},
+		{"a batch script", env{"SLURM_CPUS_PER_TASK": "3"}, share{0, 0, 0}},
+		{"beyond the list", env{"SLURM_STEP_ID": "0", "SLURM_STEP_TASKS_PER_NODE": "4(x2)", "SLURM_NODEID": "2"}, share{0, 0, 0}},
+		{"no numbers", env{"SLURM_STEP_ID": "0", "SLURM_CPUS_PER_TASK": "many", "SLURM_STEP_TASKS_PER_NODE": "some", "SLURM_NODEID": "0"}, share{0, 0, 0}},
+	} {
+		get := func(name string) string { return c.env[name] }
+		l := Launch{World: 10}
+		l.slurmShare(get)
+		if diff := cmp.Diff(c.want, share{l.LocalWorld, l.CPUs, TaskCPUs(get)}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
 }
