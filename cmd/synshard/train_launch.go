@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/synshard/synshard/internal/processors"
@@ -52,6 +54,7 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, flags trainOpti
 		return err
 	}
 	flags.torchLib = path
+	outlivePipes()
 	trust := cluster.Trust{OnWait: func(text string) { a.Logf("%s", text) }}
 	secret, err := flags.secretOf(l.Launch)
 	if err != nil {
@@ -114,6 +117,11 @@ func (a *app) release(l *launched, err error, returned bool) {
 	}
 	l.members.Release(code)
 }
+
+// outlivePipes has this process learn by an error, not by its end, that another one
+// of its group is gone: libraries write to connections of theirs without asking for
+// that.
+func outlivePipes() { signal.Ignore(syscall.SIGPIPE) }
 
 // watchLauncher stops a run whose torchrun is gone: killed, it leaves the
 // processes it started behind, and nobody else ends them.

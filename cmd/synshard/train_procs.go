@@ -31,6 +31,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 			if err != nil {
 				return withCode(exitNative, err)
 			}
+			outlivePipes()
 			code, err := cluster.Serve(shim, a.Stdin, a.Stdout, cluster.Serving{Stop: cmd.Context().Done()})
 			if err != nil {
 				return err
@@ -62,6 +63,7 @@ func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainO
 	}
 	o.Threads = max(o.Threads/n, 1)
 	onLoopback()
+	outlivePipes()
 	l.members, err = cluster.Spawn(ctx, e.shim, n, func() *exec.Cmd { return workerCommand(self, e.lib) }, flags.terms(l))
 	if err != nil {
 		return fmt.Errorf("--procs: %w", err)
