@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -197,6 +198,63 @@ func TestLiveWritersStay(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a"}, names(t, dir)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
+	}
+}
+
+// TestNextWriterRemovesTheLast: what a killed writer left goes when the same
+// path is written again, by whichever of several; what lies there and is no
+// writer's stays, and is not written to.
+func TestNextWriterRemovesTheLast(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a")
+	for range 3 {
+		f, err := Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.f.Close() // as a killed process would leave it
+	}
+	if got := names(t, dir); len(got) != 1 {
+		t.Errorf("three killed writers left %q", got)
+	}
+	if err := WriteFile(path, func(io.Writer) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("left %q", got)
+	}
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(victim, filepath.Join(dir, ".a.tmp-000000000000")); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }); err != nil {
+		t.Fatal(err)
+	}
+	if content(t, path) != "new" || content(t, victim) != "mine" {
+		t.Errorf("%q in the file, %q where a link led", content(t, path), content(t, victim))
+	}
+}
+
+// TestManyWritersOfOnePath: each writes whole files, however many write and
+// begin as others end.
+func TestManyWritersOfOnePath(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				if err := WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "whole"); return err }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if got := names(t, filepath.Dir(path)); !slices.Equal(got, []string{"a"}) || content(t, path) != "whole" {
+		t.Errorf("left %q", got)
 	}
 }
 

@@ -37,8 +37,9 @@ type File struct {
 }
 
 // Create starts writing the file that will be called path, in a temporary
-// file beside it. The directory must exist. Every File must end in Commit or
-// Abort; Abort after Commit does nothing, so it can be deferred.
+// file beside it. The directory must exist. What a killed writer of the same
+// path left is removed. Every File must end in Commit or Abort; Abort after
+// Commit does nothing, so it can be deferred.
 func Create(path string) (*File, error) { return create(path, 0o666) }
 
 func create(path string, mode fs.FileMode) (*File, error) {
@@ -46,14 +47,17 @@ func create(path string, mode fs.FileMode) (*File, error) {
 		return nil, errors.New("create file: empty path")
 	}
 	dir, base := filepath.Split(path)
-	for range 100 {
-		var r [6]byte
-		if _, err := rand.Read(r[:]); err != nil {
-			return nil, fmt.Errorf("name a temporary file for %s: %w", path, err)
+	for try := range 100 {
+		var r [6]byte // the first name is always the same, so that what a killed writer left of it is met, and goes
+		if try > 1 {
+			if _, err := rand.Read(r[:]); err != nil {
+				return nil, fmt.Errorf("name a temporary file for %s: %w", path, err)
+			}
 		}
 		tmp := dir + "." + base + tempMark + hex.EncodeToString(r[:])
 		f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 		if errors.Is(err, fs.ErrExist) {
+			removeAbandoned(tmp) // where that fails, the next name is another
 			continue
 		}
 		if err != nil {
@@ -61,7 +65,6 @@ func create(path string, mode fs.FileMode) (*File, error) {
 		}
 		if !claim(f) {
 			f.Close()
-			os.Remove(tmp)
 			continue
 		}
 		return &File{path: path, tmp: tmp, f: f, w: bufio.NewWriterSize(f, bufferSize)}, nil
@@ -112,6 +115,10 @@ func (f *File) Commit() error {
 		return fmt.Errorf("sync %s: %w", f.path, err)
 	}
 	f.done = true
+	// Closing may tell of a failed write; the mark of a living writer has to outlast it until the file has its name.
+	if mark, err := unix.FcntlInt(f.f.Fd(), unix.F_DUPFD_CLOEXEC, 0); err == nil {
+		defer unix.Close(mark)
+	}
 	if err := f.f.Close(); err != nil {
 		os.Remove(f.tmp)
 		return fmt.Errorf("close %s: %w", f.path, err)
@@ -226,6 +233,14 @@ func removeAbandoned(path string) error {
 	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
 		return nil
 	case err != nil:
+		return err
+	}
+	// Names come again: between opening and locking its writer may have ended, and another begun.
+	opened, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if there, err := os.Lstat(path); err != nil || !os.SameFile(opened, there) {
 		return err
 	}
 	return os.Remove(path)

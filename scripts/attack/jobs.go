@@ -1,0 +1,205 @@
+//go:build linux
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// job is a command that writes, as killing, failing and signalling know it.
+type job struct {
+	name    string
+	args    []string
+	prepare func(s *scene, dir string) error // what lies in the directory before; nil: nothing
+	needs   string                           // "torch" or "ort"
+	codes   []int                            // of an end that is right; 0 where none is said
+	// same is what of a file's bytes is promised to be the same each time; nil: all.
+	same func(name string, b []byte) []byte
+	// whole are names that are absent, or what they will be, at every moment.
+	whole []string
+
+	// The run that nothing disturbed.
+	want   tree
+	code   int
+	points int
+	took   time.Duration
+}
+
+// jobs are all that write.
+func jobs() []*job {
+	var all []*job
+	add := func(j job) { all = append(all, &j) }
+	ingest := func(name string, args ...string) {
+		add(job{name: "ingest-" + name, args: append([]string{"ingest"}, append(args, "--out", "d")...), codes: []int{0, 3}})
+	}
+	add(job{name: "ingest-ilsvrc", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
+	ingest("folder", "@/tree")
+	ingest("zip", "@/tree.zip")
+	ingest("list", "--list", "@/list.csv")
+	ingest("parquet", "@/hf")
+	ingest("webdataset", "@/webdataset")
+	ingest("tars", "@/classes")
+	ingest("export-folder", "@/folder")
+	ingest("export-tar", "@/tar")
+	ingest("gzip", "--train", "@/train.tar.gz", "--devkit", "@/archives/ILSVRC2012_devkit_t12.tar.gz")
+	ingest("resize", "@/tree", "--resize", "8", "--shard-bytes", "2000")
+	ingest("fraction", "@/tree.zip", "--split", "train", "--layout", "classes", "--val-fraction", "0.4")
+	add(job{name: "ingest-add-split", prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
+	add(job{name: "ingest-overwrite", prepare: copied("other", "d"), args: append(append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), "--overwrite")})
+	add(job{name: "verify-repair", prepare: unindexed, args: []string{"verify", "d", "--repair"}})
+	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
+		add(job{name: "export-" + to, args: []string{"export", "@/dataset", "--to", to, "--shard-mib", "1", "--out", "e"}})
+	}
+	add(job{name: "export-job", args: []string{"export", "@/dataset", "--to", "webdataset", "--job", "1/3", "--out", "e"}})
+	infer := func(name string, out string, args ...string) {
+		add(job{name: "infer-" + name, needs: "ort", args: append([]string{"infer", "@/model.onnx", "--threads", "1", "--out", out}, args...), whole: []string{out}})
+	}
+	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
+		infer(form, "p."+form, "@/many.tar")
+	}
+	infer("dataset", "p.arrow", "@/dataset", "--embedding", "--logits", "--probabilities", "all")
+	infer("job", "p.arrow", "@/many.tar", "--job", "1/3")
+	add(job{name: "infer-overwrite", needs: "ort", prepare: copied("pred.arrow", "p.arrow"), args: []string{"infer", "@/other.onnx", "@/dataset", "--overwrite", "--out", "p.arrow"}})
+	for _, form := range []string{"arrow", "parquet", "ndjson"} {
+		add(job{name: "merge-" + form, needs: "ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "m." + form}, whole: []string{"m." + form}})
+	}
+	add(job{name: "eval-arrow", needs: "ort", args: []string{"eval", "@/pred.arrow", "--arrow", "tables"}})
+	add(job{name: "model-import", args: []string{"model", "import", "@/model.pth", "--network", "resnet50", "--classes", "@/dataset", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
+	for _, form := range []string{"pth", "safetensors", "onnx"} {
+		add(job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
+	}
+	add(job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
+	add(job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
+	add(job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
+	return all
+}
+
+// trainArgs fit the smallest network there is, with a checkpoint a step.
+var trainArgs = []string{"train", "@/dataset", "--out", "r", "--recipe", "demo", "--model", "resnet50", "--width", "0.0625", "--epochs", "2", "--batch", "8",
+	"--aux-weight", "0", "--ema", "0.9", "--set", "eval.size=32", "--set", "eval.resize=32", "--checkpoint-every", "1ms", "--threads", "1", "--tensorboard"}
+
+// copied puts a thing of the scene into the directory.
+func copied(from, to string) func(*scene, string) error {
+	return func(s *scene, dir string) error { return copyTree(s.in(from), filepath.Join(dir, to)) }
+}
+
+// unindexed is a dataset whose indexes and manifest are gone.
+func unindexed(s *scene, dir string) error {
+	if err := copyTree(s.in("dataset"), filepath.Join(dir, "d")); err != nil {
+		return err
+	}
+	for _, name := range []string{"dataset.json", "train/index.arrow", "val/index.arrow"} {
+		if err := os.Remove(filepath.Join(dir, "d", name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ofRun is what of a run's files does not depend on when and how often it was interrupted: all of weights and models, of
+// the log the steps and evaluations without their times.
+func ofRun(name string, b []byte) []byte {
+	switch base := filepath.Base(name); {
+	case base == "log.ndjson":
+		return ofLog(b)
+	case base == "curves.png", strings.HasPrefix(base, "events.out."):
+		return nil
+	}
+	return b
+}
+
+func ofLog(b []byte) []byte {
+	var kept []byte
+	for line := range strings.Lines(string(b)) {
+		fields := map[string]any{}
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			kept = append(kept, line...)
+			continue
+		}
+		if fields["kind"] == "run" {
+			continue
+		}
+		for _, timed := range []string{"time", "images_per_s", "data_wait_ms", "seconds"} {
+			delete(fields, timed)
+		}
+		text, err := json.Marshal(fields)
+		if err != nil {
+			panic(err) // it was JSON
+		}
+		kept = append(append(kept, text...), '\n')
+	}
+	return kept
+}
+
+// learn runs the job undisturbed, which says what is right.
+func (j *job) learn(s *scene) error {
+	if j.want != nil {
+		return nil
+	}
+	dir, err := j.ready(s)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r := s.command(dir, j.args...)
+	r.decide = func(int, func() call) verdict { return verdict{} }
+	o, err := r.do()
+	if err != nil {
+		return err
+	}
+	if !j.ended(o) {
+		return finding("undisturbed: %v", o)
+	}
+	j.points, j.took, j.code = o.points, o.took, o.code
+	j.want, err = readTree(dir, j.same)
+	return err
+}
+
+// ready makes a directory with what the job finds.
+func (j *job) ready(s *scene) (string, error) {
+	dir, err := s.dir()
+	if err == nil && j.prepare != nil {
+		err = j.prepare(s, dir)
+	}
+	return dir, err
+}
+
+// ended says whether an outcome is the job's right end.
+func (j *job) ended(o outcome) bool {
+	if o.signal != 0 || o.late || o.fat {
+		return false
+	}
+	for _, c := range append(j.codes, 0) {
+		if o.code == c {
+			return true
+		}
+	}
+	return false
+}
+
+// judge holds what lies in dir to the undisturbed run.
+func (j *job) judge(dir string) error {
+	got, err := readTree(dir, j.same)
+	if err != nil {
+		return err
+	}
+	if d := j.want.differences(got); d != "" {
+		return finding("%s", d)
+	}
+	return nil
+}
+
+// judgeWhole wants names that are absent or whole, in the middle of the work.
+func (j *job) judgeWhole(dir string) error {
+	for _, name := range j.whole {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err == nil && ": "+string(b) != j.want[name] {
+			return finding("%s has its name and %d of its %d bytes", name, len(b), len(j.want[name])-2)
+		}
+	}
+	return nil
+}
