@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -17,8 +18,8 @@ type job struct {
 	prepare func(s *scene, dir string) error // what lies in the directory before; nil: nothing
 	needs   string                           // "torch" or "ort"
 	codes   []int                            // of an end that is right; 0 where none is said
-	// same is what of a file's bytes is promised to be the same each time; nil: all.
-	same func(name string, b []byte) []byte
+	// same is what of a file's bytes is promised to be the same each time, if any is; nil: all.
+	same func(name string, b []byte) ([]byte, bool)
 	// whole are names that are absent, or what they will be, at every moment.
 	whole []string
 
@@ -68,7 +69,7 @@ func jobs() []*job {
 		add(job{name: "merge-" + form, needs: "ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "m." + form}, whole: []string{"m." + form}})
 	}
 	add(job{name: "eval-arrow", needs: "ort", args: []string{"eval", "@/pred.arrow", "--arrow", "tables"}})
-	add(job{name: "model-import", args: []string{"model", "import", "@/model.pth", "--network", "resnet50", "--classes", "@/dataset", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
+	add(job{name: "model-import", args: []string{"model", "import", "@/model.onnx", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
 	for _, form := range []string{"pth", "safetensors", "onnx"} {
 		add(job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
 	}
@@ -101,38 +102,81 @@ func unindexed(s *scene, dir string) error {
 }
 
 // ofRun is what of a run's files does not depend on when and how often it was interrupted: all of weights and models, of
-// the log the steps and evaluations without their times.
-func ofRun(name string, b []byte) []byte {
+// checkpoints and the log what holds no time.
+func ofRun(name string, b []byte) ([]byte, bool) {
 	switch base := filepath.Base(name); {
 	case base == "log.ndjson":
-		return ofLog(b)
+		return ofLog(b), true
 	case base == "curves.png", strings.HasPrefix(base, "events.out."):
-		return nil
+		return nil, false
+	case strings.HasPrefix(base, "step-"):
+		return ofCheckpoint(b), true
+	}
+	return b, true
+}
+
+// ofLog is a log without times, and without the lines that say that a run began or went on.
+func ofLog(b []byte) []byte {
+	var kept []byte
+	for line := range strings.Lines(string(b)) {
+		var fields map[string]any
+		if err := json.Unmarshal([]byte(line), &fields); err != nil {
+			kept = append(kept, line...)
+		} else if fields["kind"] != "run" {
+			kept = append(append(kept, timeless(fields)...), '\n')
+		}
+	}
+	return kept
+}
+
+// timed are the fields of a run's records that hold times, or sums over such.
+var timed = []string{"time", "images_per_s", "data_wait_ms", "seconds"}
+
+// timeless is JSON without the fields that hold times.
+func timeless(v any) []byte {
+	var strip func(any)
+	strip = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, name := range timed {
+				delete(v, name)
+			}
+			for _, inner := range v {
+				strip(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				strip(inner)
+			}
+		}
+	}
+	strip(v)
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // it was JSON
 	}
 	return b
 }
 
-func ofLog(b []byte) []byte {
-	var kept []byte
-	for line := range strings.Lines(string(b)) {
-		fields := map[string]any{}
-		if err := json.Unmarshal([]byte(line), &fields); err != nil {
-			kept = append(kept, line...)
-			continue
-		}
-		if fields["kind"] == "run" {
-			continue
-		}
-		for _, timed := range []string{"time", "images_per_s", "data_wait_ms", "seconds"} {
-			delete(fields, timed)
-		}
-		text, err := json.Marshal(fields)
-		if err != nil {
-			panic(err) // it was JSON
-		}
-		kept = append(append(kept, text...), '\n')
+// ofCheckpoint is a checkpoint's tensors, and its position without times.
+func ofCheckpoint(b []byte) []byte {
+	if len(b) < 8 || binary.LittleEndian.Uint64(b) > uint64(len(b)-8) {
+		return b
 	}
-	return kept
+	n := 8 + binary.LittleEndian.Uint64(b)
+	var head map[string]any
+	if err := json.Unmarshal(b[8:n], &head); err != nil {
+		return b
+	}
+	meta, _ := head["__metadata__"].(map[string]any)
+	text, _ := meta["synshard.train"].(string)
+	var position map[string]any
+	if err := json.Unmarshal([]byte(text), &position); err != nil {
+		return b
+	}
+	meta["synshard.train"] = string(timeless(position))
+	delete(meta, "synshard.crc32c") // over the times, too
+	return append(timeless(head), b[n:]...)
 }
 
 // learn runs the job undisturbed, which says what is right.

@@ -32,10 +32,11 @@ import (
 //	in/hf, wds   dataset, exported             in/many.tar                   images for several chunks of predictions
 //	in/model.*   a network's weights           in/job-*.arrow, pred.*        predictions
 type scene struct {
-	binary string
-	root   string // holds in/ and the directories of trials, all of one depth
+	binary         string
+	root           string // holds in/ and the directories of trials, all of one depth
 	noTorch, noORT string // why not, where a native library is missing
-	trials int
+	cache          string // where native libraries are
+	trials         int
 }
 
 func (s *scene) in(name string) string { return filepath.Join(s.root, "in", name) }
@@ -53,7 +54,7 @@ func (s *scene) command(dir string, args ...string) run {
 	for _, a := range args {
 		all = append(all, strings.ReplaceAll(a, "@", "../in"))
 	}
-	return run{args: all, dir: dir}
+	return run{args: all, dir: dir, env: []string{"SYNSHARD_WORDNET=" + s.in("wordnet"), "XDG_CACHE_HOME=" + s.cache, "XDG_CONFIG_HOME=" + s.in("none")}}
 }
 
 // must runs a command that has to end well.
@@ -66,13 +67,28 @@ func (s *scene) must(dir string, args ...string) error {
 }
 
 func newScene(binary, root string) (*scene, error) {
-	s := &scene{binary: binary, root: root}
-	for _, step := range []func() error{s.archives, s.trees, s.dataset, s.model, s.predictions, s.look} {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	s := &scene{binary: binary, root: root, cache: cache}
+	for _, step := range []func() error{s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.look} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set the scene: %w", err)
 		}
 	}
 	return s, nil
+}
+
+// wordnet is a graph of sample's synsets below one root, in data.noun's form: the whole one takes longer to read than
+// all else that a verb does here.
+func (s *scene) wordnet() error {
+	text := "00001740 03 n 01 entity 0 000 | that which is\n"
+	for _, c := range sample.Synsets() { // in ascending order
+		words := strings.Split(strings.ReplaceAll(c.Words, " ", "_"), ",_")
+		text += fmt.Sprintf("%s 05 n %02x %s 0 001 @ 00001740 n 0000 | %s\n", c.WNID[1:], len(words), strings.Join(words, " 0 "), c.Gloss)
+	}
+	return put(s.in("wordnet"), file{"data.noun", []byte(text)})
 }
 
 // archives are sample's, with small images in them.

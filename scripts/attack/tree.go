@@ -16,8 +16,8 @@ import (
 // tree is what lies in a directory: relative names to contents. A directory is "/", a link "-> target", a file ": bytes".
 type tree map[string]string
 
-// readTree reads all of a directory. same, where given, turns a file's bytes into what of them is promised.
-func readTree(dir string, same func(name string, b []byte) []byte) (tree, error) {
+// readTree reads all of a directory. same, where given, turns a file's bytes into what of them is promised, or leaves it out.
+func readTree(dir string, same func(name string, b []byte) (promised []byte, ok bool)) (tree, error) {
 	t := tree{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {
@@ -36,10 +36,13 @@ func readTree(dir string, same func(name string, b []byte) []byte) (tree, error)
 			return err
 		case d.Type().IsRegular():
 			b, err := os.ReadFile(path)
+			ok := true
 			if same != nil {
-				b = same(name, b)
+				b, ok = same(name, b)
 			}
-			t[name] = ": " + string(b)
+			if ok {
+				t[name] = ": " + string(b)
+			}
 			return err
 		default:
 			t[name] = d.Type().String()
