@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,20 +25,21 @@ type job struct {
 	whole []string
 
 	// The run that nothing disturbed.
-	want   tree
-	code   int
-	points int
-	took   time.Duration
+	learning sync.Mutex
+	want     tree
+	code     int
+	points   int
+	took     time.Duration
 }
 
 // jobs are all that write.
 func jobs() []*job {
 	var all []*job
-	add := func(j job) { all = append(all, &j) }
+	add := func(j *job) { all = append(all, j) }
 	ingest := func(name string, args ...string) {
-		add(job{name: "ingest-" + name, args: append([]string{"ingest"}, append(args, "--out", "d")...), codes: []int{0, 3}})
+		add(&job{name: "ingest-" + name, args: append([]string{"ingest"}, append(args, "--out", "d")...), codes: []int{0, 3}})
 	}
-	add(job{name: "ingest-ilsvrc", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
+	add(&job{name: "ingest-ilsvrc", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
 	ingest("folder", "@/tree")
 	ingest("zip", "@/tree.zip")
 	ingest("list", "--list", "@/list.csv")
@@ -49,33 +51,33 @@ func jobs() []*job {
 	ingest("gzip", "--train", "@/train.tar.gz", "--devkit", "@/archives/ILSVRC2012_devkit_t12.tar.gz")
 	ingest("resize", "@/tree", "--resize", "8", "--shard-bytes", "2000")
 	ingest("fraction", "@/tree.zip", "--split", "train", "--layout", "classes", "--val-fraction", "0.4")
-	add(job{name: "ingest-add-split", prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
-	add(job{name: "ingest-overwrite", prepare: copied("other", "d"), args: append(append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), "--overwrite")})
-	add(job{name: "verify-repair", prepare: unindexed, args: []string{"verify", "d", "--repair"}})
+	add(&job{name: "ingest-add-split", prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
+	add(&job{name: "ingest-overwrite", prepare: copied("other", "d"), args: append(append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), "--overwrite")})
+	add(&job{name: "verify-repair", prepare: unindexed, args: []string{"verify", "d", "--repair"}})
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
-		add(job{name: "export-" + to, args: []string{"export", "@/dataset", "--to", to, "--shard-mib", "1", "--out", "e"}})
+		add(&job{name: "export-" + to, args: []string{"export", "@/dataset", "--to", to, "--shard-mib", "1", "--out", "e"}})
 	}
-	add(job{name: "export-job", args: []string{"export", "@/dataset", "--to", "webdataset", "--job", "1/3", "--out", "e"}})
+	add(&job{name: "export-job", args: []string{"export", "@/dataset", "--to", "webdataset", "--job", "1/3", "--out", "e"}})
 	infer := func(name string, out string, args ...string) {
-		add(job{name: "infer-" + name, needs: "ort", args: append([]string{"infer", "@/model.onnx", "--threads", "1", "--out", out}, args...), whole: []string{out}})
+		add(&job{name: "infer-" + name, needs: "ort", args: append([]string{"infer", "@/model.onnx", "--threads", "1", "--out", out}, args...), whole: []string{out}})
 	}
 	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
 		infer(form, "p."+form, "@/many.tar")
 	}
 	infer("dataset", "p.arrow", "@/dataset", "--embedding", "--logits", "--probabilities", "all")
 	infer("job", "p.arrow", "@/many.tar", "--job", "1/3")
-	add(job{name: "infer-overwrite", needs: "ort", prepare: copied("pred.arrow", "p.arrow"), args: []string{"infer", "@/other.onnx", "@/dataset", "--overwrite", "--out", "p.arrow"}})
+	add(&job{name: "infer-overwrite", needs: "ort", prepare: copied("pred.arrow", "p.arrow"), args: []string{"infer", "@/other.onnx", "@/dataset", "--overwrite", "--out", "p.arrow"}})
 	for _, form := range []string{"arrow", "parquet", "ndjson"} {
-		add(job{name: "merge-" + form, needs: "ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "m." + form}, whole: []string{"m." + form}})
+		add(&job{name: "merge-" + form, needs: "ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "m." + form}, whole: []string{"m." + form}})
 	}
-	add(job{name: "eval-arrow", needs: "ort", args: []string{"eval", "@/pred.arrow", "--arrow", "tables"}})
-	add(job{name: "model-import", args: []string{"model", "import", "@/model.onnx", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
+	add(&job{name: "eval-arrow", needs: "ort", args: []string{"eval", "@/pred.arrow", "--arrow", "tables"}})
+	add(&job{name: "model-import", args: []string{"model", "import", "@/model.onnx", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
 	for _, form := range []string{"pth", "safetensors", "onnx"} {
-		add(job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
+		add(&job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
 	}
-	add(job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
-	add(job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
-	add(job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
+	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
+	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
+	add(&job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
 	return all
 }
 
@@ -107,7 +109,7 @@ func ofRun(name string, b []byte) ([]byte, bool) {
 	switch base := filepath.Base(name); {
 	case base == "log.ndjson":
 		return ofLog(b), true
-	case base == "curves.png", strings.HasPrefix(base, "events.out."):
+	case base == "curves.png", strings.HasPrefix(base, "events.out."), strings.HasSuffix(base, ".damaged"):
 		return nil, false
 	case strings.HasPrefix(base, "step-"):
 		return ofCheckpoint(b), true
@@ -181,6 +183,8 @@ func ofCheckpoint(b []byte) []byte {
 
 // learn runs the job undisturbed, which says what is right.
 func (j *job) learn(s *scene) error {
+	j.learning.Lock()
+	defer j.learning.Unlock()
 	if j.want != nil {
 		return nil
 	}

@@ -31,6 +31,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,16 +57,16 @@ func main() {
 
 // options of a campaign.
 type options struct {
-	binary string
-	seed   uint64
-	only   *regexp.Regexp
-	trials int
-	trial  int // this one alone, where not negative
-	long   time.Duration
-	slice  time.Duration
-	table  bool
-	root   string
-	keep   bool
+	binary  string
+	seed    uint64
+	only    *regexp.Regexp
+	trials  int
+	trial   int // this one alone, where not negative
+	workers int
+	long    time.Duration
+	slice   time.Duration
+	table   bool
+	root    string
 }
 
 func parse(args []string) (options, error) {
@@ -79,6 +80,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.trial, "trial", -1, "this trial alone")
 	f.DurationVar(&o.long, "long", 0, "go on for so long, with as many trials as there is time for")
 	f.DurationVar(&o.slice, "slice", 2*time.Second, "with --long: time each attack gets before it is the next one's turn")
+	f.IntVar(&o.workers, "j", 1, "attacks at a time")
 	f.BoolVar(&o.table, "table", false, "print a table in place of JSON")
 	f.StringVar(&o.root, "dir", "", "where to work (default: below /dev/shm or the temporary directory)")
 	if err := f.Parse(args); err != nil {
@@ -105,6 +107,7 @@ type result struct {
 	acts    int // kills, damages, failed calls, signals
 	right   int // the bytes of an undisturbed run
 	refused int // an exit code and a message that say what is wrong
+	other   int // other data, of a format without sums, where that cannot be told
 	code    int // exit code
 }
 
@@ -130,6 +133,7 @@ type tally struct {
 	Acts    int            `json:"acts"` // kills, damages, failed calls, signals
 	Right   int            `json:"right"`
 	Refused int            `json:"refused"`
+	Other   int            `json:"other"`  // damaged sources without sums: other data
 	Silent  int            `json:"silent"` // wrong, and called right
 	Faults  int            `json:"faults"` // anything else that should not be
 	Codes   map[string]int `json:"codes,omitempty"`
@@ -164,20 +168,29 @@ func campaign(ctx context.Context, o options, talk io.Writer) ([]*tally, error) 
 		return nil, fmt.Errorf("--only %s: no such attack", o.only)
 	}
 	fmt.Fprintf(talk, "attack: seed %d, %d attacks in %s\n", o.seed, len(chosen), root)
-	end := time.Now().Add(o.long)
-	for round := 0; ; round++ {
-		for i, a := range chosen {
-			if ctx.Err() != nil || o.long > 0 && time.Now().After(end) {
-				return tallies, nil
-			}
-			if err := turn(ctx, a, tallies[i], o, talk); err != nil {
-				return tallies, fmt.Errorf("%s: %w", a.name, err)
-			}
-		}
-		if o.long == 0 {
-			return tallies, nil
+	for end := time.Now().Add(o.long); ; {
+		if err := round(ctx, o, chosen, tallies, end, talk); err != nil || o.long == 0 || ctx.Err() != nil || time.Now().After(end) {
+			return tallies, err
 		}
 	}
+}
+
+// round gives each attack its turn, o.workers at a time.
+func round(ctx context.Context, o options, chosen []*attack, tallies []*tally, end time.Time, talk io.Writer) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(o.workers, 1))
+	for i, a := range chosen {
+		group.Go(func() error {
+			if ctx.Err() != nil || o.long > 0 && time.Now().After(end) {
+				return nil
+			}
+			if err := turn(ctx, a, tallies[i], o, talk); err != nil {
+				return fmt.Errorf("%s: %w", a.name, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // turn runs an attack's trials, or with o.long a slice of time of them.
@@ -222,6 +235,7 @@ func note(t *tally, a *attack, o options, trial int, res result, err error, talk
 	t.Acts += res.acts
 	t.Right += res.right
 	t.Refused += res.refused
+	t.Other += res.other
 	if res.code > 0 {
 		t.Codes[fmt.Sprint(res.code)]++
 	}
@@ -253,6 +267,13 @@ func attacks(s *scene) []*attack {
 		add("kill", j.kill)
 		add("fail", j.fail)
 		add("signal", j.signal)
+		if !strings.HasPrefix(j.name, "model-") && !strings.HasPrefix(j.name, "eval-") { // those have nothing half done
+			add("damage-partial", j.partial)
+		}
+	}
+	for _, e := range exposures() {
+		all = append(all, &attack{name: "damage/" + e.name, learn: func() error { return e.learn(s) }, skip: s.lacks(e.needs),
+			trial: func(r *rand.Rand) (result, error) { return e.trial(s, r) }})
 	}
 	return all
 }
@@ -289,8 +310,8 @@ func build(binary, root string) (string, error) {
 // report prints what was counted and gives the number of findings.
 func report(w io.Writer, tallies []*tally, table bool) (found int) {
 	if table {
-		fmt.Fprintln(w, "| attack | trials | acts | right | refused | silent | other faults | exit codes | seconds |")
-		fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|")
+		fmt.Fprintln(w, "| attack | trials | acts | right | refused | other data | silent | other faults | exit codes | seconds |")
+		fmt.Fprintln(w, "|---|---|---|---|---|---|---|---|---|---|")
 	}
 	for _, t := range tallies {
 		found += t.Silent + t.Faults
@@ -301,7 +322,7 @@ func report(w io.Writer, tallies []*tally, table bool) (found int) {
 			fmt.Fprintf(w, "| %s | not tried: %s |\n", t.Attack, t.Skipped)
 		default:
 			codes, _ := json.Marshal(t.Codes)
-			fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %s | %.0f |\n", t.Attack, t.Trials, t.Acts, t.Right, t.Refused, t.Silent, t.Faults,
+			fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d | %d | %s | %.0f |\n", t.Attack, t.Trials, t.Acts, t.Right, t.Refused, t.Other, t.Silent, t.Faults,
 				strings.Trim(strings.ReplaceAll(string(codes), `"`, ""), "{}"), t.Seconds)
 		}
 	}

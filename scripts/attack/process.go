@@ -51,11 +51,11 @@ func (o outcome) String() string {
 	return how + ": " + strings.TrimSpace(shorten(o.stderr))
 }
 
-// shorten keeps the last lines of what was said.
+// shorten keeps the first and the last of what was said.
 func shorten(text string) string {
-	const most = 600
-	if len(text) > most {
-		return "..." + text[len(text)-most:]
+	const most = 300
+	if len(text) > 2*most {
+		return text[:most] + " ... " + text[len(text)-most:]
 	}
 	return text
 }

@@ -18,10 +18,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/model/weights/pth"
 )
 
 // scene is where attacks take place: a binary, and what its verbs read, made once. Images are of 16 pixels, so that a
@@ -36,15 +38,14 @@ type scene struct {
 	root           string // holds in/ and the directories of trials, all of one depth
 	noTorch, noORT string // why not, where a native library is missing
 	cache          string // where native libraries are
-	trials         int
+	trials         atomic.Int64
 }
 
 func (s *scene) in(name string) string { return filepath.Join(s.root, "in", name) }
 
 // dir makes an empty directory of a trial.
 func (s *scene) dir() (string, error) {
-	s.trials++
-	dir := filepath.Join(s.root, fmt.Sprintf("t%07d", s.trials))
+	dir := filepath.Join(s.root, fmt.Sprintf("t%07d", s.trials.Add(1)))
 	return dir, os.Mkdir(dir, 0o777)
 }
 
@@ -72,7 +73,7 @@ func newScene(binary, root string) (*scene, error) {
 		return nil, err
 	}
 	s := &scene{binary: binary, root: root, cache: cache}
-	for _, step := range []func() error{s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.look} {
+	for _, step := range []func() error{s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set the scene: %w", err)
 		}
@@ -289,7 +290,42 @@ func (s *scene) dataset() error {
 			return err
 		}
 	}
-	return nil
+	return s.foreign()
+}
+
+// foreign is a dataset of the same classes and names, of other images.
+func (s *scene) foreign() error {
+	if err := copyTree(s.in("tar"), s.in("changed")); err != nil {
+		return err
+	}
+	for _, split := range []string{"train", "val", "test"} {
+		path := s.in("changed/" + split + ".tar")
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var out bytes.Buffer
+		w := tar.NewWriter(&out)
+		for r := tar.NewReader(bytes.NewReader(b)); ; {
+			h, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				return err
+			}
+			data := drawn("changed " + h.Name)
+			h.Size = int64(len(data))
+			if err := w.WriteHeader(h); err != nil {
+				return err
+			}
+			w.Write(data)
+		}
+		if err := errors.Join(w.Close(), os.WriteFile(path, out.Bytes(), 0o666)); err != nil {
+			return err
+		}
+	}
+	return s.must(s.in(""), "ingest", "changed", "--out", "others/d")
 }
 
 // model writes a narrow network's weights in the forms there are.
@@ -316,16 +352,40 @@ func (s *scene) model() error {
 			}
 		}
 	}
-	return nil
+	return s.published()
 }
 
-// look finds out whether the engine is there.
-func (s *scene) look() error {
-	o, err := s.command(s.in(""), "train", "dataset", "--out", filepath.Join(s.root, "look"), "--eval-only", "--weights", "model.safetensors").do()
-	if err == nil && o.code == 6 {
-		s.noTorch = strings.TrimSpace(o.stderr)
+// published are weights as torchvision publishes them: the whole width, and no word of what they are.
+func (s *scene) published() error {
+	n, err := model.New("googlenet", model.Options{Classes: len(sample.Synsets())})
+	if err != nil {
+		return err
 	}
-	return err
+	var b bytes.Buffer
+	if err := pth.Write(&b, n.Init(1)); err != nil {
+		return err
+	}
+	return put(s.in(""), file{"full.pth", b.Bytes()})
+}
+
+// run fits a network, where the engine is there.
+func (s *scene) run() error {
+	dir, err := s.dir()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	o, err := s.command(dir, trainArgs...).do()
+	switch {
+	case err != nil:
+		return err
+	case o.code == 6:
+		s.noTorch = strings.TrimSpace(o.stderr)
+		return nil
+	case o.code != 0:
+		return fmt.Errorf("train: %v", o)
+	}
+	return os.Rename(filepath.Join(dir, "r"), s.in("run"))
 }
 
 // predictions are over the validation images, whole and by two jobs, in every form.
@@ -347,7 +407,14 @@ func (s *scene) predictions() error {
 		}
 	}
 	for _, job := range []string{"0", "1"} {
-		if err := s.must(in, "infer", "model.onnx", "dataset", "--job", job+"/2", "--out", "job-"+job+".arrow"); err != nil {
+		for model, out := range map[string]string{"model.onnx": "", "other.onnx": "others/"} {
+			if err := s.must(in, "infer", model, "dataset", "--job", job+"/2", "--out", out+"job-"+job+".arrow"); err != nil {
+				return err
+			}
+		}
+	}
+	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
+		if err := s.must(in, "infer", "other.onnx", "dataset", "--out", "others/p."+form); err != nil {
 			return err
 		}
 	}
