@@ -5,12 +5,16 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/synshard/synshard/infer/prediction"
 )
 
 // mutation changes one of the files names of dir, and says what it did; ok is false where it changed nothing. In others,
@@ -146,6 +150,9 @@ type exposure struct {
 	mends bool
 	// bound: the file says what else it belongs to, so that another's is damage.
 	bound bool
+	// later are files of which the command looks at the size alone; then must be told by the command after.
+	later []string
+	after []string
 	// unsummed: the format has no sums, so that other bytes are other data; only ending badly is a finding.
 	unsummed bool
 
@@ -164,7 +171,7 @@ func exposures() []*exposure {
 	}
 	dataset(exposure{name: "dataset-verify", args: []string{"verify", "d"}, sound: true})
 	dataset(exposure{name: "dataset-verify-fast", args: []string{"verify", "d", "--fast"}})
-	dataset(exposure{name: "dataset-repair", args: []string{"verify", "d", "--repair"}, mends: true})
+	dataset(exposure{name: "dataset-repair", args: []string{"verify", "d", "--repair"}, mends: true, same: ofManifest})
 	dataset(exposure{name: "dataset-ls", args: []string{"ls", "d", "--json"}})
 	dataset(exposure{name: "dataset-classes", args: []string{"classes", "d", "--json"}})
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
@@ -172,7 +179,8 @@ func exposures() []*exposure {
 	}
 	dataset(exposure{name: "dataset-infer", needs: "ort", args: []string{"infer", "@/model.onnx", "d", "--threads", "1", "--out", "p.arrow"}})
 	dataset(exposure{name: "dataset-train", needs: "torch", args: inDir(trainArgs, "d"), same: ofRun})
-	dataset(exposure{name: "dataset-ingest-again", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), mends: true})
+	dataset(exposure{name: "dataset-ingest-again", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), mends: true,
+		later: []string{"d/**/part-*.arrow"}, after: []string{"verify", "d"}})
 
 	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
 		p := "p." + form
@@ -322,7 +330,28 @@ func (e *exposure) trial(s *scene, r *rand.Rand) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	return e.judge(dir, damage, o)
+	res, err := e.judge(dir, damage, o)
+	var f *fault
+	if len(e.later) == 0 || !errors.As(err, &f) || !f.silent || !e.sizes(dir) {
+		return res, err
+	}
+	next, err := s.command(dir, e.after...).do()
+	if err == nil && next.code != 4 {
+		err = silent("%v: exit %d, and then %s: %v", damage, o.code, strings.Join(e.after, " "), next)
+	}
+	res.refused++
+	return res, err
+}
+
+// sizes says whether all is as it should be but for the bytes of files that are later's.
+func (e *exposure) sizes(dir string) bool {
+	got, err := e.left(dir)
+	for name, content := range e.want {
+		if err != nil || got[name] != content && (len(got[name]) != len(content) || !slices.ContainsFunc(e.later, func(p string) bool { return match(p, name) })) {
+			return false
+		}
+	}
+	return len(got) == len(e.want)
 }
 
 // damage is what was done to files.
@@ -368,6 +397,7 @@ func (e *exposure) judge(dir string, d damage, o outcome) (result, error) {
 		if err != nil {
 			return res, err
 		}
+		e.want.sameRows(got)
 		what := e.want.differences(got)
 		if what == "" && !e.mends && said(o.stdout) != said(e.stdout) {
 			what = fmt.Sprintf("other words on stdout: %q", shorten(o.stdout))
@@ -388,6 +418,50 @@ func (e *exposure) judge(dir string, d damage, o outcome) (result, error) {
 		res.refused++
 	}
 	return res, nil
+}
+
+// sameRows takes predictions in Arrow and Parquet for what they should be where rows and metadata, all that their sums
+// are over, are the same: other bits of these formats say nothing to a reader.
+func (want tree) sameRows(got tree) {
+	for name, w := range want {
+		g := got[name]
+		if ext := filepath.Ext(name); g == w || g == "" || ext != ".arrow" && ext != ".parquet" || strings.Contains(name, "/") {
+			continue
+		}
+		if a, b := rowsOf(w), rowsOf(g); a != nil && b != nil && reflect.DeepEqual(a, b) {
+			got[name] = w
+		}
+	}
+}
+
+// rowsOf reads predictions; nil where they are none, or damaged.
+func rowsOf(content string) *prediction.Set {
+	set, err := prediction.ReadFrom(strings.NewReader(strings.TrimPrefix(content, ": ")), nil)
+	if err != nil {
+		return nil
+	}
+	return set
+}
+
+// ofManifest is what of a dataset.json the shards tell: not what it was made of.
+func ofManifest(name string, b []byte) ([]byte, bool) {
+	if filepath.Base(name) != "dataset.json" {
+		return b, true
+	}
+	var all map[string]any
+	if err := json.Unmarshal(b, &all); err != nil {
+		return b, true
+	}
+	kept := map[string]any{"classes_sha256": all["classes_sha256"], "rejected": all["rejected"]}
+	splits, _ := all["splits"].(map[string]any)
+	for split, v := range splits {
+		for field, value := range v.(map[string]any) {
+			if field != "source" {
+				kept[split+"."+field] = value
+			}
+		}
+	}
+	return timeless(kept), true
 }
 
 // said is what a command printed, without how long it took.
@@ -450,8 +524,13 @@ func (j *job) partial(s *scene, r *rand.Rand) (result, error) {
 	case o.crashed() || o.signal != 0:
 		return res, finding("%s: %v", told, o)
 	case j.ended(o):
-		if err := j.judge(dir); err != nil {
-			return res, silent("%s: exit %d, but %v", told, o.code, err)
+		got, err := readTree(dir, j.same)
+		if err != nil {
+			return res, err
+		}
+		j.want.sameRows(got)
+		if what := j.want.differences(got); what != "" {
+			return res, silent("%s: exit %d, but %s", told, o.code, what)
 		}
 		res.right++
 	case !d.named(o):
