@@ -218,6 +218,11 @@ func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Finge
 	if record.StateIn(out).Exists() {
 		return nil // a call may have been killed after it wrote the next list of what was refused
 	}
+	return inspectRejected(out, m)
+}
+
+// inspectRejected holds the list of what was refused to its sum, and what is kept to its sizes.
+func inspectRejected(out string, m *shard.Manifest) error {
 	rejected, err := shard.ReadRejected(out, m.RejectedSHA256)
 	if err != nil {
 		return err

@@ -238,6 +238,9 @@ func (j *job) nothingToDo(ctx context.Context, found *standing) (Summary, error)
 	if !j.state.Exists() {
 		return s, nil
 	}
+	if err := inspectRejected(j.o.Out, m); err != nil {
+		return Summary{}, err
+	}
 	return s, j.state.Remove() // which a killed call may have left
 }
 

@@ -38,9 +38,12 @@ type input struct {
 
 // openInput finds out what the arguments are.
 func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel *selectionOptions, spec model.Spec) (*input, error) {
+	// A dataset without its manifest is one that is damaged or not finished, and no folder of images in Arrow.
 	dataset := func(dir string) bool {
-		_, err := os.Stat(filepath.Join(dir, shard.ManifestName))
-		return err == nil
+		return slices.ContainsFunc([]string{shard.ManifestName, shard.ClassesName}, func(name string) bool {
+			_, err := os.Stat(filepath.Join(dir, name))
+			return err == nil
+		})
 	}
 	if len(args) == 1 && dataset(args[0]) {
 		return a.openDataset(args[0], f.split, sel, spec)

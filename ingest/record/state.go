@@ -176,10 +176,18 @@ func (s *State) Done(id Unit, inputs Digest) (*Record, bool) {
 	return r, ok && r.Inputs == inputs
 }
 
-// Sound says whether the shards of a unit are what was written, byte for byte.
+// Sound says whether the shards of a unit, and the refused images that are kept of it, are what was written, byte for byte.
 func (s *State) Sound(r *Record) bool {
 	for _, want := range r.Shards {
 		if got, err := shard.SumFile(s.Out, want.File); err != nil || got != want {
+			return false
+		}
+	}
+	for _, want := range r.Rejected {
+		if want.File == "" {
+			continue
+		}
+		if sum, err := regular.SHA256(filepath.Join(s.Out, filepath.FromSlash(want.File))); err != nil || sum != want.SHA256 {
 			return false
 		}
 	}
