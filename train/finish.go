@@ -31,6 +31,12 @@ func (r *runner) save() error {
 		return err
 	}
 	r.saved, r.savedAt = r.pos.Step, time.Now()
+	return r.prune()
+}
+
+// prune leaves the checkpoints that are to be kept, and names the best. It follows
+// each save, and the beginning, since a call may have been killed in between.
+func (r *runner) prune() error {
 	best, ok := r.pos.BestEval()
 	return checkpoint.Prune(r.o.Dir, r.o.KeepLast, best.Step, ok)
 }

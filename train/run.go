@@ -75,7 +75,7 @@ func begin(dir string) (unlock func() error, err error) {
 
 // already ends a call over a run that was finished before.
 func (r *runner) already() (Result, error) {
-	if err := r.settle(); err != nil {
+	if err := errors.Join(r.prune(), r.settle()); err != nil {
 		return r.result(), err
 	}
 	r.finished = true
@@ -211,6 +211,11 @@ func (r *runner) prepare(ctx context.Context) error {
 	r.state = nil
 	if err := r.openRecords(); err != nil {
 		return err
+	}
+	if resumed {
+		if err := r.prune(); err != nil {
+			return err
+		}
 	}
 	r.firstStep, r.savedAt, r.lastStepAt = r.pos.Step, time.Now(), time.Now()
 	r.o.OnStart(Start{

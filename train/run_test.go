@@ -501,6 +501,9 @@ func TestFinishedIsContent(t *testing.T) {
 		{"no weights", "model.safetensors", os.Remove, 1}, {"model flipped", "model.onnx", flip(0.4), 1}, {"no model", "model.onnx", os.Remove, 1},
 		{"curves flipped", "curves.png", flip(0.5), 0}, {"no curves", "curves.png", os.Remove, 0},
 		{"no recipe", "config.yaml", os.Remove, 0}, {"no link", "best.safetensors", os.Remove, 0},
+		{"killed while it linked", "best.safetensors", func(p string) error {
+			return errors.Join(os.Remove(p), os.Symlink("checkpoints/of-before", p), os.Symlink("checkpoints/of-now", p+".new"))
+		}, 0},
 		{"a checkpoint of 2030", "newest", touch(2030), 0},
 		{"a model of 1970", "model.onnx", touch(1970), 0}, {"a model of 2030", "model.onnx", touch(2030), 0},
 	} {
@@ -532,6 +535,9 @@ func TestFinishedIsContent(t *testing.T) {
 			if !bytes.Equal(slurp(t, filepath.Join(o.Dir, name)), whole[name]) {
 				t.Errorf("%s: %s is another afterwards", c.what, name)
 			}
+		}
+		if _, err := os.Lstat(filepath.Join(o.Dir, "best.safetensors.new")); err == nil {
+			t.Errorf("%s: half a link is left", c.what)
 		}
 		if after, _ := os.Stat(path); c.warns == 0 && before != nil && strings.Contains(c.what, "of ") && !after.ModTime().Equal(before.ModTime()) {
 			t.Errorf("%s: it was written again", c.what)

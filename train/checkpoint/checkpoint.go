@@ -238,12 +238,12 @@ func Prune(dir string, keep int, best int64, hasBest bool) error {
 // relink makes name a symbolic link to target, replacing what it was in one
 // step.
 func relink(target, name string) error {
-	if have, err := os.Readlink(name); err == nil && have == target {
-		return nil
-	}
-	tmp := name + ".new"
+	tmp := name + ".new" // which a killed call may have left
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("link %s: %w", name, err)
+	}
+	if have, err := os.Readlink(name); err == nil && have == target {
+		return nil
 	}
 	if err := os.Symlink(target, tmp); err != nil {
 		return fmt.Errorf("link %s: %w", name, err)
