@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/synshard/synshard/infer/prediction"
 )
@@ -157,34 +158,35 @@ type exposure struct {
 	unsummed bool
 
 	// The run over sound files.
-	want   tree
-	stdout string
-	code   int
+	learning sync.Mutex
+	want     tree
+	stdout   string
+	code     int
 }
 
 func exposures() []*exposure {
 	var all []*exposure
-	add := func(e exposure) { all = append(all, &e) }
-	dataset := func(e exposure) {
+	add := func(e *exposure) { all = append(all, e) }
+	dataset := func(e *exposure) {
 		e.prepare, e.damaged, e.except, e.bound = copied("dataset", "d"), []string{"d/**"}, []string{"d/.lock"}, true
 		add(e)
 	}
-	dataset(exposure{name: "dataset-verify", args: []string{"verify", "d"}, sound: true})
-	dataset(exposure{name: "dataset-verify-fast", args: []string{"verify", "d", "--fast"}})
-	dataset(exposure{name: "dataset-repair", args: []string{"verify", "d", "--repair"}, mends: true, same: ofManifest})
-	dataset(exposure{name: "dataset-ls", args: []string{"ls", "d", "--json"}})
-	dataset(exposure{name: "dataset-classes", args: []string{"classes", "d", "--json"}})
+	dataset(&exposure{name: "dataset-verify", args: []string{"verify", "d"}, sound: true})
+	dataset(&exposure{name: "dataset-verify-fast", args: []string{"verify", "d", "--fast"}})
+	dataset(&exposure{name: "dataset-repair", args: []string{"verify", "d", "--repair"}, mends: true, same: ofManifest})
+	dataset(&exposure{name: "dataset-ls", args: []string{"ls", "d", "--json"}})
+	dataset(&exposure{name: "dataset-classes", args: []string{"classes", "d", "--json"}})
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
-		dataset(exposure{name: "dataset-export-" + to, args: []string{"export", "d", "--to", to, "--out", "e"}})
+		dataset(&exposure{name: "dataset-export-" + to, args: []string{"export", "d", "--to", to, "--out", "e"}})
 	}
-	dataset(exposure{name: "dataset-infer", needs: "ort", args: []string{"infer", "@/model.onnx", "d", "--threads", "1", "--out", "p.arrow"}})
-	dataset(exposure{name: "dataset-train", needs: "torch", args: inDir(trainArgs, "d"), same: ofRun})
-	dataset(exposure{name: "dataset-ingest-again", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), mends: true,
+	dataset(&exposure{name: "dataset-infer", needs: "ort", args: []string{"infer", "@/model.onnx", "d", "--threads", "1", "--out", "p.arrow"}})
+	dataset(&exposure{name: "dataset-train", needs: "torch", args: inDir(trainArgs, "d"), same: ofRun})
+	dataset(&exposure{name: "dataset-ingest-again", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), mends: true,
 		later: []string{"d/**/part-*.arrow"}, after: []string{"verify", "d"}})
 
 	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
 		p := "p." + form
-		predictions := func(e exposure) {
+		predictions := func(e *exposure) {
 			e.needs, e.damaged = "ort", []string{p, p + ".meta.json"}
 			e.prepare = func(s *scene, dir string) error {
 				err := copyTree(s.in("pred."+form), filepath.Join(dir, p))
@@ -195,38 +197,38 @@ func exposures() []*exposure {
 			}
 			add(e)
 		}
-		predictions(exposure{name: "predictions-eval-" + form, args: []string{"eval", p, "--json"}})
-		predictions(exposure{name: "predictions-infer-again-" + form, args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", p}, mends: true, bound: true})
-		predictions(exposure{name: "predictions-merge-again-" + form, args: []string{"merge", "@/job-0.arrow", "@/job-1.arrow", "--out", p}, mends: true, bound: true})
+		predictions(&exposure{name: "predictions-eval-" + form, args: []string{"eval", p, "--json"}})
+		predictions(&exposure{name: "predictions-infer-again-" + form, args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", p}, mends: true, bound: true})
+		predictions(&exposure{name: "predictions-merge-again-" + form, args: []string{"merge", "@/job-0.arrow", "@/job-1.arrow", "--out", p}, mends: true, bound: true})
 	}
-	add(exposure{name: "jobs-merge", needs: "ort", bound: true, prepare: copiedAll("job-0.arrow", "job-1.arrow"), damaged: []string{"job-*"}, args: []string{"merge", "job-0.arrow", "job-1.arrow", "--out", "m.arrow"}})
+	add(&exposure{name: "jobs-merge", needs: "ort", bound: true, prepare: copiedAll("job-0.arrow", "job-1.arrow"), damaged: []string{"job-*"}, args: []string{"merge", "job-0.arrow", "job-1.arrow", "--out", "m.arrow"}})
 
-	model := func(e exposure, file string) {
+	model := func(e *exposure, file string) {
 		e.prepare, e.damaged = copiedAll(file), []string{file}
 		add(e)
 	}
-	model(exposure{name: "model-infer", needs: "ort", args: []string{"infer", "model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "model.onnx")
-	model(exposure{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}}, "model.onnx")
-	model(exposure{name: "model-onnx-import", args: []string{"model", "import", "model.onnx", "--out", "w.safetensors"}}, "model.onnx")
-	model(exposure{name: "model-safetensors-export", args: []string{"model", "export", "model.safetensors", "--out", "w.onnx"}}, "model.safetensors")
-	model(exposure{name: "model-pth-import", args: []string{"model", "import", "full.pth", "--classes", "@/dataset", "--out", "w.safetensors"}}, "full.pth")
-	model(exposure{name: "model-train", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--weights", "model.safetensors"), same: ofRun}, "model.safetensors")
+	model(&exposure{name: "model-infer", needs: "ort", args: []string{"infer", "model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "model.onnx")
+	model(&exposure{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}}, "model.onnx")
+	model(&exposure{name: "model-onnx-import", args: []string{"model", "import", "model.onnx", "--out", "w.safetensors"}}, "model.onnx")
+	model(&exposure{name: "model-safetensors-export", args: []string{"model", "export", "model.safetensors", "--out", "w.onnx"}}, "model.safetensors")
+	model(&exposure{name: "model-pth-import", args: []string{"model", "import", "full.pth", "--classes", "@/dataset", "--out", "w.safetensors"}}, "full.pth")
+	model(&exposure{name: "model-train", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--weights", "model.safetensors"), same: ofRun}, "model.safetensors")
 
-	run := func(e exposure, damaged ...string) {
+	run := func(e *exposure, damaged ...string) {
 		e.needs, e.prepare, e.damaged, e.except, e.same = "torch", copied("run", "r"), damaged, []string{"r/.lock"}, ofRun
 		add(e)
 	}
-	run(exposure{name: "run-train-again", args: trainArgs, mends: true}, "r/**")
-	run(exposure{name: "run-eval-only", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--eval-only", "--json")}, "r/checkpoints/*")
-	run(exposure{name: "run-infer-torch", args: []string{"infer", "r/model.safetensors", "@/dataset", "--engine", "torch", "--threads", "1", "--out", "p.arrow"}}, "r/model.safetensors")
-	run(exposure{name: "run-infer", args: []string{"infer", "r/model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "r/model.onnx")
+	run(&exposure{name: "run-train-again", args: trainArgs, mends: true}, "r/**")
+	run(&exposure{name: "run-eval-only", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--eval-only", "--json")}, "r/checkpoints/*")
+	run(&exposure{name: "run-infer-torch", args: []string{"infer", "r/model.safetensors", "@/dataset", "--engine", "torch", "--threads", "1", "--out", "p.arrow"}}, "r/model.safetensors")
+	run(&exposure{name: "run-infer", args: []string{"infer", "r/model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "r/model.onnx")
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
-		add(exposure{name: "export-again-" + to, prepare: copied(to, "e"), damaged: []string{"e/**"}, except: []string{"e/.lock"},
+		add(&exposure{name: "export-again-" + to, prepare: copied(to, "e"), damaged: []string{"e/**"}, except: []string{"e/.lock"},
 			args: []string{"export", "@/dataset", "--to", to, "--out", "e"}, mends: true})
 	}
 
 	source := func(name, from string, args ...string) {
-		add(exposure{name: "source-" + name, prepare: copied(from, from), damaged: []string{from, from + "/**"}, args: args, codes: []int{3}, unsummed: true})
+		add(&exposure{name: "source-" + name, prepare: copied(from, from), damaged: []string{from, from + "/**"}, args: args, codes: []int{3}, unsummed: true})
 	}
 	source("ilsvrc", "archives", append(inDir(archiveArgs, "archives"), "d")...)
 	source("zip", "tree.zip", "ingest", "tree.zip", "--out", "d")
@@ -281,6 +283,8 @@ func (e *exposure) left(dir string) (tree, error) {
 }
 
 func (e *exposure) learn(s *scene) error {
+	e.learning.Lock()
+	defer e.learning.Unlock()
 	if e.want != nil {
 		return nil
 	}

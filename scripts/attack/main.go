@@ -267,6 +267,7 @@ func attacks(s *scene) []*attack {
 		add("kill", j.kill)
 		add("fail", j.fail)
 		add("signal", j.signal)
+		add("limit", j.limited)
 		if !strings.HasPrefix(j.name, "model-") && !strings.HasPrefix(j.name, "eval-") { // those have nothing half done
 			add("damage-partial", j.partial)
 		}
@@ -274,6 +275,11 @@ func attacks(s *scene) []*attack {
 	for _, e := range exposures() {
 		all = append(all, &attack{name: "damage/" + e.name, learn: func() error { return e.learn(s) }, skip: s.lacks(e.needs),
 			trial: func(r *rand.Rand) (result, error) { return e.trial(s, r) }})
+		all = append(all, &attack{name: "special/" + e.name, learn: func() error { return e.learn(s) }, skip: s.lacks(e.needs),
+			trial: func(r *rand.Rand) (result, error) { return e.special(s, r) }})
+	}
+	for _, l := range lures() {
+		all = append(all, &attack{name: "hostile/" + l.name, trial: func(r *rand.Rand) (result, error) { return l.try(s, r) }})
 	}
 	return all
 }
