@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/synshard/synshard/internal/regular"
 )
 
@@ -21,10 +23,14 @@ type File interface {
 	Unchanged() error
 }
 
-// ReadImage reads a file that holds one image, into buf where it fits. Whatever is
-// wrong is that image's own: ErrUnreadable.
+// ReadImage reads a file that holds one image, into buf where it fits. What is
+// wrong with the file is that image's own, ErrUnreadable; what the process or the
+// machine lacks is not, since another time the image could be had.
 func ReadImage(path string, buf []byte) ([]byte, error) {
 	f, info, err := regular.Open(path)
+	if lacking(err) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnreadable, err)
 	}
@@ -33,10 +39,19 @@ func ReadImage(path string, buf []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, path, TooLarge(info.Size()))
 	}
 	buf = Sized(buf, info.Size())
-	if _, err := io.ReadFull(f, buf); err != nil {
+	if _, err := io.ReadFull(f, buf); lacking(err) {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("%w: read %s: %w", ErrUnreadable, path, Unexpected(err))
 	}
 	return buf, nil
+}
+
+// lacking says whether an error is of what the process may have, or of a file
+// system that is not there at the moment.
+func lacking(err error) bool {
+	return slices.ContainsFunc([]error{unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.ESTALE, unix.ETIMEDOUT, unix.ENOTCONN, unix.EHOSTDOWN, unix.EHOSTUNREACH},
+		func(lack error) bool { return errors.Is(err, lack) })
 }
 
 // TooLarge is the error of more bytes than MaxImage.
