@@ -224,7 +224,7 @@ func exposures() []*exposure {
 	run(&exposure{name: "run-infer", args: []string{"infer", "r/model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "r/model.onnx")
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
 		add(&exposure{name: "export-again-" + to, prepare: copied(to, "e"), damaged: []string{"e/**"}, except: []string{"e/.lock"},
-			args: []string{"export", "@/dataset", "--to", to, "--out", "e"}, mends: true})
+			args: []string{"export", "@/dataset", "--to", to, "--out", "e"}, mends: true, same: ofExport})
 	}
 
 	source := func(name, from string, args ...string) {
@@ -518,6 +518,7 @@ func (j *job) partial(s *scene, r *rand.Rand) (result, error) {
 	if err != nil || len(d.told) == 0 {
 		return result{}, err
 	}
+	_, unfinished := os.Stat(filepath.Join(dir, "d", "dataset.json"))
 	o, err := s.command(dir, j.args...).do()
 	if err != nil {
 		return result{}, err
@@ -533,7 +534,15 @@ func (j *job) partial(s *scene, r *rand.Rand) (result, error) {
 			return res, err
 		}
 		j.want.sameRows(got)
-		if what := j.want.differences(got); what != "" {
+		what := j.want.differences(got)
+		if what != "" && unfinished == nil && strings.HasPrefix(j.name, "ingest-") { // of a whole dataset's images it looks at sizes
+			next, err := s.command(dir, "verify", "d").do()
+			if err == nil && next.code == 4 {
+				res.refused++
+				return res, nil
+			}
+		}
+		if what != "" {
 			return res, silent("%s: exit %d, but %s", told, o.code, what)
 		}
 		res.right++

@@ -51,13 +51,13 @@ func jobs() []*job {
 	ingest("gzip", "--train", "@/train.tar.gz", "--devkit", "@/archives/ILSVRC2012_devkit_t12.tar.gz")
 	ingest("resize", "@/tree", "--resize", "8", "--shard-bytes", "2000")
 	ingest("fraction", "@/tree.zip", "--split", "train", "--layout", "classes", "--val-fraction", "0.4")
-	add(&job{name: "ingest-add-split", prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
+	add(&job{name: "ingest-add-split", same: ofManifest, prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
 	add(&job{name: "ingest-overwrite", prepare: copied("other", "d"), args: append(append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), "--overwrite")})
 	add(&job{name: "verify-repair", prepare: unindexed, args: []string{"verify", "d", "--repair"}})
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
-		add(&job{name: "export-" + to, args: []string{"export", "@/dataset", "--to", to, "--shard-mib", "1", "--out", "e"}})
+		add(&job{name: "export-" + to, args: []string{"export", "@/dataset", "--to", to, "--shard-mib", "1", "--out", "e"}, same: ofExport})
 	}
-	add(&job{name: "export-job", args: []string{"export", "@/dataset", "--to", "webdataset", "--job", "1/3", "--out", "e"}})
+	add(&job{name: "export-job", args: []string{"export", "@/dataset", "--to", "webdataset", "--job", "1/3", "--out", "e"}, same: ofExport})
 	infer := func(name string, out string, args ...string) {
 		add(&job{name: "infer-" + name, needs: "ort", args: append([]string{"infer", "@/model.onnx", "--threads", "1", "--out", out}, args...), whole: []string{out}})
 	}
@@ -101,6 +101,11 @@ func unindexed(s *scene, dir string) error {
 		}
 	}
 	return nil
+}
+
+// ofExport is what an export hands on: not what it remembers of its files.
+func ofExport(name string, b []byte) ([]byte, bool) {
+	return b, filepath.Base(name) != ".synshard-export.json"
 }
 
 // ofRun is what of a run's files does not depend on when and how often it was interrupted: all of weights and models, of

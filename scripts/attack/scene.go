@@ -339,7 +339,7 @@ func (s *scene) model() error {
 	}
 	for seed, name := range []string{"model", "other"} {
 		var b bytes.Buffer
-		if err := weights.WriteSafetensors(&b, n.Init(uint64(seed+1)), map[string]string{model.SpecKey: spec.JSON()}); err != nil {
+		if err := weights.WriteSummed(&b, n.Init(uint64(seed+1)), map[string]string{model.SpecKey: spec.JSON()}); err != nil {
 			return err
 		}
 		if err := put(s.in(""), file{name + ".safetensors", b.Bytes()}); err != nil {
