@@ -12,7 +12,8 @@ import (
 // TestShort is the short form: a trial of each attack, two at a time. What a night of them found is in
 // docs/RELIABILITY.md.
 func TestShort(t *testing.T) {
-	o := options{seed: 1, trials: 1, trial: -1, workers: 2, only: regexp.MustCompile("^(kill|fail)/|^signal/(ingest-ilsvrc|infer-arrow|train|export-hf)$|^damage.*/(dataset|source|jobs|predictions-eval)")}
+	o := options{seed: 1, trials: 1, trial: -1, workers: 2, only: regexp.MustCompile("^(kill/|hostile/|fail/(ingest-zip|export-hf|infer-csv|model-quantize|train)$|(signal|limit)/(ingest-ilsvrc|infer-arrow|export-tar)$|" +
+		"damage/(dataset-(verify|repair|export-hf|infer)|predictions-eval|jobs|model-infer|run-infer|export-again|source-(ilsvrc|zip))|special/(dataset-(verify|infer)|model-infer|source-folder|jobs-merge)$)")}
 	if testing.Short() {
 		o.only = regexp.MustCompile("^(kill|damage)/.*(zip|webdataset|verify|merge|safetensors)")
 	}
