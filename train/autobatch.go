@@ -12,7 +12,7 @@ import (
 
 // LargestBatch finds the largest number of images, a multiple of 8, that fit the
 // device at a time in a training step, by trying: each try makes an engine, takes
-// two steps on grey images and closes it. It gives the batch of that,
+// a few steps on grey images and closes it. It gives the batch of that,
 // Recipe.Accumulate times as many, which is at most limit (where that is not below
 // Recipe.Accumulate). tell, if not nil, is called with the images at a time of each
 // try and whether they fitted. Of o it reads the network, the recipe, the device and
@@ -65,7 +65,17 @@ func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int
 	return fits * o.Recipe.Accumulate, nil
 }
 
-// tryBatch takes two steps: the second has the optimiser's state beside it.
+// triedSteps are enough for a GPU to have recorded a step, which keeps memory
+// of its own, and replayed it. On the CPU the second has the optimiser's state
+// beside it, and later ones show nothing new.
+func triedSteps(device string) int64 {
+	if device == "cpu" {
+		return 2
+	}
+	return 5
+}
+
+// tryBatch takes the first steps of a training with the recipe's batch.
 func (o *Options) tryBatch(init []model.Tensor) (err error) {
 	e, err := o.NewEngine(o.engineConfig(o.Recipe.Accumulate))
 	if err != nil {
@@ -83,7 +93,7 @@ func (o *Options) tryBatch(init []model.Tensor) (err error) {
 	for i := range b.Images {
 		b.Images[i] = 128
 	}
-	for step := range int64(2) {
+	for step := range triedSteps(o.Device) {
 		if _, err := e.Step(b, Step{Seed: stepSeed(1, step), LR: 1e-6, EMADecay: 0.9}); err != nil {
 			return err
 		}

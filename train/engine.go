@@ -142,7 +142,11 @@ type EngineConfig struct {
 	ChannelsLast bool   // activations and weights lie as NHWC in memory
 	Recompute    bool   // compute activations again in the backward pass, to save memory
 	Unfused      bool   // plain operations instead of fused ones; what the fused are compared with
-	Group        Group
+	// Deterministic has a GPU choose its algorithms by rule and not by the clock,
+	// so that the same steps give the same bits, more slowly. The CPU's are so
+	// anyway, for one count of threads.
+	Deterministic bool
+	Group         Group
 
 	Optimizer            string     // rmsprop, sgd or adamw
 	Momentum, Decay, Eps float64    // Decay is rmsprop's rho

@@ -59,6 +59,10 @@ type Options struct {
 	Threads   int
 	Recompute bool // trade time for memory: activations are computed again in the backward pass
 
+	// Deterministic has a GPU's steps give the same bits whenever they are taken
+	// again, more slowly (EngineConfig).
+	Deterministic bool
+
 	// Weights, where given, replace the fresh weights of the same name.
 	Weights []model.Tensor
 
@@ -161,7 +165,7 @@ func (o *Options) engineConfig(microbatches int) EngineConfig {
 		Beta1: r.Optimizer.Beta1, Beta2: r.Optimizer.Beta2, Nesterov: r.Optimizer.Nesterov,
 		WeightDecay: r.Optimizer.WeightDecay, LabelSmoothing: r.Loss.LabelSmoothing,
 		ClipNorm: r.Clip.Norm, ClipValue: r.Clip.Value, EMA: r.EMA.Decay > 0, BNMomentum: r.Network.BNMomentum,
-		Mean: r.Mean, Std: r.Std, Accumulate: microbatches, Recompute: o.Recompute,
+		Mean: r.Mean, Std: r.Std, Accumulate: microbatches, Recompute: o.Recompute, Deterministic: o.Deterministic,
 	}
 }
 

@@ -33,6 +33,7 @@ type trainOptions struct {
 	stopAfter            int64
 	board, evalOnly      bool
 	recompute            bool
+	deterministic        bool
 	cache                *cacheOptions
 	recipe               recipeOptions
 	selection            *selectionOptions
@@ -82,6 +83,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.StringVar(&flags.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
 	addWeightsFlags(cmd, &flags.from)
 	f.BoolVar(&flags.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
+	f.BoolVar(&flags.deterministic, "deterministic", false, "on a GPU: algorithms by rule and not by the clock, so that a rerun gives the same bits, more slowly")
 	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	workersVar(f, &flags.workers, "images decoded at a time (0: one a CPU)")
 	memoryVar(cmd)

@@ -39,7 +39,7 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 	if e.onCUDA() && !place.alone() {
 		e.device = place.Device(visibleGPUs(shim))
 	}
-	o.Device, o.Recompute = e.device, flags.recompute
+	o.Device, o.Recompute, o.Deterministic = e.device, flags.recompute, flags.deterministic
 	o.Precision = choosePrecision(ctx, o.Recipe.Precision, e.onCUDA())
 	o.Threads = threads(flags.threads, place.Launch)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {

@@ -49,6 +49,7 @@ type StepReport struct {
 type Engine interface {
 	train.Engine
 	Memory() (now, peak int64, err error)
+	CountMemoryAnew() error // the peak
 	Close() error
 }
 
@@ -88,6 +89,9 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 	for i := range o.Warmup + o.Steps {
 		if i == o.Warmup {
 			if err := steps.Drain(); err != nil {
+				return r, err
+			}
+			if err := e.CountMemoryAnew(); err != nil {
 				return r, err
 			}
 			began, cpu = time.Now(), processorTime()

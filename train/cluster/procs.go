@@ -250,18 +250,39 @@ func (p *Procs) rankState(number int) ([]model.Tensor, error) {
 	return a.Tensors, err
 }
 
-// Memory is rank 0's, in bytes: see torch.Engine.Memory.
-func (p *Procs) Memory() (now, peak int64, err error) {
+// measured is an engine that tells what memory it uses.
+type measured interface {
+	Memory() (now, peak int64, err error)
+	CountMemoryAnew() error
+}
+
+func (p *Procs) measured() (measured, error) {
 	if p.stuck || p.own == nil {
-		return 0, 0, p.broken
+		return nil, p.broken
 	}
-	m, ok := p.own.(interface {
-		Memory() (now, peak int64, err error)
-	})
+	m, ok := p.own.(measured)
 	if !ok {
-		return 0, 0, errors.New("the engine does not tell what memory it uses")
+		return nil, errors.New("the engine does not tell what memory it uses")
+	}
+	return m, nil
+}
+
+// Memory is rank 0's, in bytes: what is held, and the most that was.
+func (p *Procs) Memory() (now, peak int64, err error) {
+	m, err := p.measured()
+	if err != nil {
+		return 0, 0, err
 	}
 	return m.Memory()
+}
+
+// CountMemoryAnew lets rank 0's peak begin here.
+func (p *Procs) CountMemoryAnew() error {
+	m, err := p.measured()
+	if err != nil {
+		return err
+	}
+	return m.CountMemoryAnew()
 }
 
 // Close frees the engine, here and in the other processes.

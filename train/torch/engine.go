@@ -32,13 +32,13 @@ static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t ro
 static int ss_sum(const ss_api *a, ss_engine *g, double *v, int64_t n, char *e, size_t l) { return a->sum(g, v, n, e, l); }
 static const char *ss_slot(const ss_api *a, ss_engine *g, int i) { return a->slots(g)[i]; }
 static int ss_memory(const ss_api *a, ss_engine *g, int64_t *now, int64_t *peak, char *e, size_t l) { return a->memory(g, now, peak, e, l); }
+static int ss_count_memory_anew(const ss_api *a, ss_engine *g, char *e, size_t l) { return a->count_memory_anew(g, e, l); }
 */
 import "C"
 
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/cgo"
 	"slices"
 	"sync/atomic"
@@ -51,9 +51,9 @@ import (
 )
 
 // Engine trains one network on one device: a train.Engine and a train.Queue, for
-// one goroutine at a time. All its work is done on one thread of its own, because
-// OpenMP keeps a team of threads for each thread it is called from. Errors are
-// train.ErrOutOfMemory, train.ErrPeerLost, train.ErrNoDevice or libtorch's own.
+// one goroutine at a time. All its work is done on one thread (threads says
+// which). Errors are train.ErrOutOfMemory, train.ErrPeerLost, train.ErrNoDevice or
+// libtorch's own.
 type Engine struct {
 	shim   *Shim
 	net    *model.Network
@@ -62,7 +62,8 @@ type Engine struct {
 	handle *C.ss_engine
 	slots  []string
 	queued [][]float64 // of the steps under way, each microbatch's share in the whole batch's means
-	work   chan func()
+	work   thread
+	free   func()      // of the thread
 	store  cgo.Handle  // of its group; 0: none
 	ended  atomic.Bool // by Abort
 	unsure error       // why the state may be another than before the step that failed
@@ -85,13 +86,8 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 	if err != nil {
 		return nil, fmt.Errorf("new engine: %w", err)
 	}
-	e := &Engine{shim: s, net: net, cfg: cfg, params: net.Params(), work: make(chan func())}
-	go func() {
-		runtime.LockOSThread()
-		for f := range e.work {
-			f()
-		}
-	}()
+	e := &Engine{shim: s, net: net, cfg: cfg, params: net.Params()}
+	e.work, e.free = s.threads.of(cfg.Device)
 	var mem arena
 	defer mem.free()
 	cnet := mem.network(net, e.params)
@@ -109,7 +105,7 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 		C.ss_use_store(&config, C.uintptr_t(e.store))
 	}
 	if err := e.call("new engine", func(m *C.char, n C.size_t) C.int { return C.ss_create(s.api, cnet, &config, &e.handle, m, n) }); err != nil {
-		close(e.work)
+		e.free()
 		e.forgetStore()
 		return nil, err
 	}
@@ -137,7 +133,7 @@ func (e *Engine) Close() error {
 	if e.handle != nil {
 		e.on(func() { C.ss_destroy(e.shim.api, e.handle) })
 		e.handle = nil
-		close(e.work)
+		e.free()
 		e.forgetStore()
 	}
 	return nil
@@ -162,11 +158,7 @@ func (e *Engine) Abort() {
 }
 
 // on runs f on the engine's thread.
-func (e *Engine) on(f func()) {
-	done := make(chan struct{})
-	e.work <- func() { f(); close(done) }
-	<-done
-}
+func (e *Engine) on(f func()) { e.work.run(f) }
 
 func (e *Engine) call(what string, f func(*C.char, C.size_t) C.int) (err error) {
 	e.on(func() { err = call(what, f) })
@@ -439,12 +431,19 @@ func (e *Engine) forward(inputs []float32, rows int, o forwardOptions) ([][]floa
 	return out, err
 }
 
-// Memory gives the bytes in use and the most there were: of device memory or, on
-// the CPU, of this process's tensors.
+// Memory gives the memory held and the most that was, in bytes, since the
+// process began or CountMemoryAnew: on a GPU the device's, with what recorded
+// steps keep; on the CPU this process's tensors.
 func (e *Engine) Memory() (now, peak int64, err error) {
 	var a, b C.int64_t
 	err = e.call("memory", func(t *C.char, n C.size_t) C.int { return C.ss_memory(e.shim.api, e.handle, &a, &b, t, n) })
 	return int64(a), int64(b), err
+}
+
+// CountMemoryAnew lets Memory's peak begin here: after the first steps, in which
+// a GPU's algorithms were tried in memory that is not needed again.
+func (e *Engine) CountMemoryAnew() error {
+	return e.call("count memory", func(t *C.char, n C.size_t) C.int { return C.ss_count_memory_anew(e.shim.api, e.handle, t, n) })
 }
 
 func flag(b bool) C.int32_t {
@@ -469,7 +468,7 @@ func cConfig(c train.EngineConfig) (C.ss_config, error) {
 		momentum: C.double(c.Momentum), rho: C.double(c.Decay), eps: C.double(c.Eps), beta1: C.double(c.Beta1), beta2: C.double(c.Beta2),
 		weight_decay: C.double(c.WeightDecay), label_smoothing: C.double(c.LabelSmoothing),
 		clip_norm: C.double(c.ClipNorm), clip_value: C.double(c.ClipValue), bn_momentum: C.double(c.BNMomentum),
-		recompute: flag(c.Recompute), unfused: flag(c.Unfused),
+		recompute: flag(c.Recompute), unfused: flag(c.Unfused), deterministic: flag(c.Deterministic),
 	}
 	for i := range 3 {
 		out.mean[i], out.std[i] = C.double(c.Mean[i]), C.double(c.Std[i])

@@ -1,6 +1,8 @@
 package torch
 
 import (
+	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -22,6 +24,60 @@ func TestKernelsCompile(t *testing.T) {
 		if err != nil {
 			t.Errorf("sm_%d: %v", capability, err)
 		}
+	}
+}
+
+// TestPinned takes and frees pinned memory in an order of its own, of CUDA or of
+// the emulation, whose allocator has the same contract.
+func TestPinned(t *testing.T) {
+	s := shim(t)
+	type piece struct {
+		bytes []byte
+		free  func()
+	}
+	var pieces []piece
+	for i, n := range []int{1, 4096, 3 << 20, 4096} {
+		b, free, err := s.Alloc(n)
+		if errors.Is(err, train.ErrNoDevice) {
+			t.Skipf("needs CUDA or the emulation: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(b) != n {
+			t.Fatalf("%d bytes, want %d", len(b), n)
+		}
+		for j := range b {
+			b[j] = byte(i + 1)
+		}
+		pieces = append(pieces, piece{b, free})
+	}
+	for _, i := range []int{2, 0, 3, 1} {
+		if got := bytes.Count(pieces[i].bytes, []byte{byte(i + 1)}); got != len(pieces[i].bytes) {
+			t.Errorf("piece %d: %d of %d bytes are as written", i, got, len(pieces[i].bytes))
+		}
+		pieces[i].free()
+	}
+	if _, _, err := s.Alloc(0); err == nil {
+		t.Error("no bytes were given")
+	}
+}
+
+// TestThreads: a GPU's engines share a thread, the CPU's do not.
+func TestThreads(t *testing.T) {
+	var all threads
+	var got []thread
+	for _, device := range []string{"cuda", "cuda:0", "cuda:1", "cpu", "cpu"} {
+		th, free := all.of(device)
+		defer free()
+		got = append(got, th)
+	}
+	if got[0] != got[1] || got[0] == got[2] || got[3] == got[4] || got[3] == got[0] {
+		t.Errorf("threads of cuda, cuda:0, cuda:1, cpu, cpu: %v", got)
+	}
+	got[0].run(func() { got[1] = nil })
+	if got[1] != nil {
+		t.Error("a thread returned before what it was given was done")
 	}
 }
 

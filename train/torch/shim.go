@@ -36,8 +36,9 @@ var ErrUnfit = errors.New("training engine library is missing or unfit")
 // Shim is the engine's library, opened. It stays open for the life of the
 // process: libtorch cannot be unloaded. It may be used from many goroutines.
 type Shim struct {
-	path string
-	api  *C.ss_api
+	path    string
+	api     *C.ss_api
+	threads threads
 }
 
 // Open opens the shim at path (with a slash in it: dlopen searches for a bare
@@ -67,7 +68,7 @@ func Open(path string) (*Shim, error) {
 		}
 		return nil, fmt.Errorf("%w: %s speaks version %d of the interface, this binary %d; build it again with scripts/build-shim.sh", ErrUnfit, path, got, C.SS_ABI)
 	}
-	return &Shim{path, api}, nil
+	return &Shim{path: path, api: api}, nil
 }
 
 // Path is where the library was opened.

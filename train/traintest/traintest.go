@@ -42,7 +42,7 @@ func Batch(n int) *loader.Batch {
 // Config is what engines are made with, for batches of 4 in float32.
 func Config(optimizer string) train.EngineConfig {
 	half := [3]float64{0.5, 0.5, 0.5}
-	c := train.EngineConfig{Device: nativetest.Device(), Precision: "fp32", Threads: 2, Batch: 4, ChannelsLast: true, Optimizer: optimizer,
+	c := train.EngineConfig{Device: nativetest.Device(), Deterministic: true, Precision: "fp32", Threads: 2, Batch: 4, ChannelsLast: true, Optimizer: optimizer,
 		Momentum: 0.9, Decay: 0.9, Eps: 1, Beta1: 0.9, Beta2: 0.999, WeightDecay: 4e-5, LabelSmoothing: 0.1, BNMomentum: 0.1, Mean: half, Std: half}
 	switch optimizer {
 	case "sgd":

@@ -152,6 +152,9 @@ void keep_host_memory() {
 void release_host_memory() {
 	keeper().release();
 }
+void count_host_memory_anew() {
+	keeper().count_anew();
+}
 void host_memory(int64_t *now, int64_t *peak) {
 	keeper().count(now, peak);
 }

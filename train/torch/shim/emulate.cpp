@@ -172,8 +172,34 @@ const Kernels *Kernels::find(const at::Device &, std::string &) {
 	return &e;
 }
 
+void Kernels::open_compiler() noexcept {
+}
+
 void Kernels::compile_for(int) {
 	throw no_device("kernels are emulated in this build");
+}
+
+namespace {
+
+// HostMemory has CUDA's contract for pinned memory: a piece is known by a record that is not its address, and there is no
+// deleter of addresses.
+struct HostMemory final : c10::Allocator {
+	struct Record {
+		std::unique_ptr<char[]> bytes;
+	};
+	c10::DataPtr allocate(size_t n) override {
+		auto record = new Record{std::make_unique<char[]>(n)};
+		return {record->bytes.get(), record, [](void *r) { delete static_cast<Record *>(r); },
+			at::Device(at::kCPU)};
+	}
+	void copy_data(void *to, const void *from, size_t n) const override { default_copy_data(to, from, n); }
+};
+
+} // namespace
+
+c10::Allocator &pinned_allocator() {
+	static HostMemory memory;
+	return memory;
 }
 
 } // namespace gpu

@@ -93,10 +93,8 @@ Config configure(const ss_config &c) {
 	default:
 		throw bad_argument("precision " + std::to_string(c.precision));
 	}
-	at::globalContext().setAllowTF32CuBLAS(c.precision == SS_TF32);
-	at::globalContext().setAllowTF32CuDNN(c.precision == SS_TF32);
-	at::globalContext().setBenchmarkCuDNN(true);
-	at::set_num_threads(c.threads);
+	to.tf32 = c.precision == SS_TF32;
+	to.deterministic = c.deterministic;
 	to.threads = c.threads;
 	to.channels_last = c.channels_last;
 	to.nesterov = c.nesterov;
@@ -126,10 +124,27 @@ Config configure(const ss_config &c) {
 	return to;
 }
 
-// OnDevice makes the engine's device and stream the thread's own for as long as it lives.
+// settle gives libtorch the engine's settings, which are the process's or the thread's: another engine may have had its
+// own since.
+void settle(const Config &c) {
+	if (at::get_num_threads() != c.threads)
+		at::set_num_threads(c.threads);
+	if (!c.device.is_cuda())
+		return;
+	at::Context &libtorch = at::globalContext();
+	libtorch.setAllowTF32CuBLAS(c.tf32);
+	libtorch.setAllowTF32CuDNN(c.tf32);
+	libtorch.setBenchmarkCuDNN(!c.deterministic); // its choice is by the clock
+	libtorch.setDeterministicCuDNN(c.deterministic);
+	// Operations that add by atomics take another way, or, where there is none, say so once on stderr.
+	libtorch.setDeterministicAlgorithms(c.deterministic, true);
+}
+
+// OnDevice makes the engine's device, stream and settings the thread's own for as long as it lives.
 class OnDevice {
 public:
 	explicit OnDevice(const ss_engine &e) : device(e.config.device) {
+		settle(e.config);
 		if (e.stream)
 			stream.reset_stream(*e.stream);
 	}
@@ -239,6 +254,8 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 			e->stream = std::make_unique<c10::Stream>(
 				c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, false));
 		OnDevice on(*e);
+		if (device.is_cuda())
+			gpu::Kernels::open_compiler();
 		if (e->config.fused)
 			e->config.kernels = gpu::Kernels::find(device, e->config.why_plain);
 		e->network.load(*net, e->config);
@@ -407,10 +424,9 @@ int gradient(ss_engine *e, const char *name, float *out, int64_t count, char *er
 // The pinned allocator frees by a context of its own, not by the memory's address, so the handle is its DataPtr.
 int pin_alloc(size_t size, void **out, void **handle, char *err, size_t n) {
 	return guard(err, n, [&] {
-		if (!at::globalContext().hasCUDA())
-			throw no_device("pinned memory needs CUDA");
-		auto p = std::make_unique<c10::DataPtr>(
-			at::globalContext().getPinnedMemoryAllocator(at::kCUDA)->allocate(size));
+		if (size == 0)
+			throw bad_argument("pinned memory of 0 bytes");
+		auto p = std::make_unique<c10::DataPtr>(gpu::pinned_allocator().allocate(size));
 		*out = p->get();
 		*handle = p.release();
 	});
@@ -424,9 +440,21 @@ int memory(ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
 	return guard(err, n, [&] {
 		if (e->config.device.is_cpu())
 			return host_memory(now, peak);
-		auto all = at::accelerator::getDeviceStats(e->config.device.index()).allocated_bytes[0];
+		// Not what is allocated: the activations of a step that is replayed do not count as that.
+		auto all = at::accelerator::getDeviceStats(e->config.device.index()).reserved_bytes[0];
 		*now = all.current;
 		*peak = all.peak;
+	});
+}
+
+int count_memory_anew(ss_engine *e, char *err, size_t n) {
+	return guard(err, n, [&] {
+		OnDevice on(*e);
+		if (e->config.device.is_cpu())
+			return count_host_memory_anew(); // what is kept unused was not counted
+		at::accelerator::synchronizeDevice(e->config.device.index());
+		at::accelerator::emptyCache();
+		at::accelerator::resetPeakStats(e->config.device.index());
 	});
 }
 
@@ -482,6 +510,7 @@ const ss_api table = {
 	.pin_alloc = pin_alloc,
 	.pin_free = pin_free,
 	.memory = memory,
+	.count_memory_anew = count_memory_anew,
 	.sum = sum,
 	.note = note,
 	.compile_kernels = compile_kernels,

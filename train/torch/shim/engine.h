@@ -69,7 +69,8 @@ struct Node {
 struct Config {
 	at::Device device{at::kCPU};
 	at::ScalarType compute = at::kFloat;
-	bool fp16 = false, channels_last = true, nesterov = false, ema = false, recompute = false, fused = true;
+	bool fp16 = false, channels_last = true, nesterov = false, ema = false, recompute = false, fused = true,
+	     tf32 = false, deterministic = false;
 	int optimizer = SS_RMSPROP, threads = 1;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
 	at::Tensor scale, shift;               // [1, 3, 1, 1]: normalised = byte * scale + shift
@@ -170,6 +171,7 @@ void meet(const ss_meeting &, char *word, size_t n); // store.cpp
 // process.
 void keep_host_memory();    // the peak is counted from here
 void release_host_memory(); // what is kept and unused goes back to the system
+void count_host_memory_anew();
 void host_memory(int64_t *now, int64_t *peak);
 
 } // namespace synshard

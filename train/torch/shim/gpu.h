@@ -4,6 +4,7 @@
 #include "engine.h"
 #include "kernels.h"
 
+#include <c10/core/Allocator.h>
 #include <c10/core/Event.h>
 #include <c10/core/Stream.h>
 
@@ -12,6 +13,9 @@
 
 namespace synshard {
 namespace gpu {
+
+// pinned_allocator is CUDA's, of host memory. Throws no_device without CUDA.
+c10::Allocator &pinned_allocator();
 
 struct Extent {
 	unsigned x = 1, y = 1;
@@ -22,6 +26,10 @@ class Kernels {
 public:
 	// find gives a device's kernels, compiled on first use. Null where they cannot be had, with the reason in why.
 	static const Kernels *find(const at::Device &, std::string &why);
+	// open_compiler opens CUDA's run-time compiler with all that it looks for. cuDNN compiles some of its kernels
+	// with it too, and does not find it in PyTorch's wheels by itself; so this is done whether or not our own kernels
+	// are wanted. What cannot be opened is not there.
+	static void open_compiler() noexcept;
 	// compile_for tries the compiler, which needs no device. Throws what it says.
 	static void compile_for(int capability);
 	virtual ~Kernels() = default;

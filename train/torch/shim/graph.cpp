@@ -2,15 +2,56 @@
 #include "gpu.h"
 
 #ifdef SYNSHARD_CUDA
+#include <ATen/core/CachingHostAllocator.h>
 #include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDACachingAllocator.h>
 #endif
 
 namespace synshard {
 namespace gpu {
 
 #ifdef SYNSHARD_CUDA
+namespace {
+
+// Recording is libtorch's, which does not clean up after a capture that failed: the memory set apart for it would stay
+// apart until the process ends, and the allocator would go on asking a graph that is gone.
+struct Recording : at::cuda::CUDAGraph {
+	void abandon() noexcept {
+		if (capture_ended_ || capture_dev_ == UNDEFINED_DEVICE)
+			return; // its destructor cleans up, or there is nothing to
+		cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+		if (cudaStreamIsCapturing(capture_stream_, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone) {
+			cudaGraph_t broken = nullptr;
+			cudaStreamEndCapture(capture_stream_, &broken);
+			if (broken)
+				cudaGraphDestroy(broken);
+		}
+		cudaGetLastError(); // the failed capture's, which the next check would find
+		using namespace c10::cuda::CUDACachingAllocator;
+		quietly([&] { endAllocateToPool(capture_dev_, mempool_id_); });
+		quietly([&] { releasePool(capture_dev_, mempool_id_); });
+		quietly([&] { release_host(*at::getHostAllocator(at::kCUDA), mempool_id_, 0); });
+	}
+
+private:
+	// Host memory is set apart as well in the PyTorch that has these functions.
+	template <class A> static auto release_host(A &a, c10::MempoolId_t pool, int) -> decltype(a.release_pool(pool)) {
+		quietly([&] { a.end_allocate_to_pool(pool); });
+		quietly([&] { a.release_pool(pool); });
+	}
+	template <class A> static void release_host(A &, c10::MempoolId_t, long) {}
+	template <class F> static void quietly(F f) noexcept {
+		try {
+			f();
+		} catch (...) { // it had not come so far
+		}
+	}
+};
+
+} // namespace
+
 struct Graph::State {
-	at::cuda::CUDAGraph graph;
+	Recording graph;
 };
 
 bool Graph::possible(const at::Device &device) {
@@ -18,18 +59,15 @@ bool Graph::possible(const at::Device &device) {
 }
 
 void Graph::record(const std::function<void()> &f) {
-	// Other threads go on with what a recording forbids; only what this stream is given counts.
-	state->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
 	try {
+		// Other threads go on with what a recording forbids; only what this stream is given counts.
+		state->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
 		f();
+		state->graph.capture_end();
 	} catch (...) {
-		try {
-			state->graph.capture_end();
-		} catch (...) { // the first error is the one that says what went wrong
-		}
+		state->graph.abandon();
 		throw;
 	}
-	state->graph.capture_end();
 }
 
 void Graph::replay() {

@@ -3,6 +3,7 @@
 #ifndef SYNSHARD_EMULATED
 #include "gpu.h"
 
+#include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/DeviceGuard.h>
 
@@ -222,8 +223,21 @@ const Kernels *Kernels::find(const at::Device &device, std::string &why) {
 	return it->second.kernels.get();
 }
 
+void Kernels::open_compiler() noexcept {
+	try {
+		Compiler();
+	} catch (...) { // find says why, where it matters
+	}
+}
+
 void Kernels::compile_for(int capability) {
 	Compiler().run(std::string(prelude) + source, capability);
+}
+
+c10::Allocator &pinned_allocator() {
+	if (!at::globalContext().hasCUDA())
+		throw no_device("pinned memory needs CUDA");
+	return *at::globalContext().getPinnedMemoryAllocator(at::kCUDA);
 }
 
 } // namespace gpu

@@ -92,6 +92,11 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		labels = at::empty({b.rows}, options.dtype(at::kLong));
 		for (auto &t : staging)
 			t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
+		if (copies) { // this memory may still be read by steps under way, whose stream the copies do not follow
+			c10::Event free(config.device.type());
+			free.record(stream_now(config.device));
+			free.block(*copies);
+		}
 	}
 	at::Tensor images = at::from_blob(const_cast<uint8_t *>(b.images), shape, at::kByte);
 	int place = turn++ & 1;
@@ -141,6 +146,9 @@ bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int6
 			note = note.substr(0, note.find('\n'));
 			at::NoGradGuard none;
 			zero_grad(e);
+			graph.reset();
+			if (config.device.is_cuda())
+				at::accelerator::emptyCache(); // the recording's memory, for the step that is taken instead
 			return false;
 		}
 		recorded.graph = std::move(graph);

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 6
+#define SS_ABI 7
 
 enum ss_code {
 	SS_OK = 0,
@@ -108,6 +108,9 @@ typedef struct ss_config {
 	double mean[3], std[3];                    /* of images scaled to 0..1 */
 	int32_t recompute; /* keep few activations, compute the rest again in the backward pass */
 	int32_t unfused;   /* plain operations instead of fused ones: what the fused are held to */
+	/* On a GPU: algorithms by rule and not by the clock, so that the same steps give the same bits; slower. The CPU's
+	 * are so anyway, for one count of threads. */
+	int32_t deterministic;
 	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running
 	 * statistics are averaged. host is this process's own address, where alone it listens for the others (but NCCL
 	 * chooses by its own rules). world 0 or 1: alone, and the rest is not read. */
@@ -191,8 +194,12 @@ typedef struct ss_api {
 	/* Pinned memory for batches, where a GPU trains; it is freed by its handle. */
 	int (*pin_alloc)(size_t n, void **out, void **handle, char *err, size_t err_len);
 	void (*pin_free)(void *handle);
-	/* Bytes in use and the most there were: of device memory; on the CPU of this process's tensors. */
+	/* Bytes held and the most that were, since the process began or memory was counted anew: of device memory with
+	 * what recorded steps keep and what is kept for the next ones; on the CPU of this process's tensors. */
 	int (*memory)(ss_engine *, int64_t *now, int64_t *peak, char *err, size_t err_len);
+	/* Counts the most from here, on a GPU without what is kept unused: after the first steps, in which algorithms
+	 * were tried in memory that is not needed again. */
+	int (*count_memory_anew)(ss_engine *, char *err, size_t err_len);
 	/* The sum over the group's processes, in place; every process must call. Alone it changes nothing. */
 	int (*sum)(ss_engine *, double *values, int64_t n, char *err, size_t err_len);
 	/* How steps are computed, in a few words; it lives until the next call. */
