@@ -29,6 +29,9 @@ scripts/test-shim-sanitized.sh
 section "the GPU's path, emulated"
 scripts/test-shim-emulated.sh
 
+section "the kit for a machine with a card, on the CPU"
+scripts/test-gpu-kit.sh
+
 section "end to end"
 scripts/e2e.sh
 

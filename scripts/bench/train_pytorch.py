@@ -111,6 +111,83 @@ def processor_time():
     return u.ru_utime + u.ru_stime
 
 
+class Step:
+    """Batches, network and optimiser, and a call that makes one whole step of them."""
+
+    def __init__(self, a, compiled):
+        self.cuda = a.device.startswith("cuda")
+        self.who, self.a = "torch.compile" if compiled else "eager", a
+        torch.manual_seed(1)
+        net, self.whose = network()
+        net = net.to(a.device, memory_format=torch.channels_last).train()
+        self.opt = RMSPropTF(net.parameters(), [m.weight for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))])
+        self.weights = list(net.parameters()) + [b for b in net.buffers() if b.is_floating_point()]
+        self.ema = [w.detach().clone() for w in self.weights]
+        self.mean = torch.full((1, 3, 1, 1), 127.5, device=a.device)
+        self.images = torch.randint(0, 256, (a.batch, 299, 299, 3), dtype=torch.uint8)
+        self.labels = torch.arange(a.batch) * 37 % 1000
+        if self.cuda:
+            self.images, self.labels = self.images.pin_memory(), self.labels.pin_memory()
+        self.forward = torch.compile(net) if compiled else net
+
+    def __call__(self):
+        a = self.a
+        x = self.images.to(a.device, non_blocking=True).permute(0, 3, 1, 2)
+        y = self.labels.to(a.device, non_blocking=True)
+        x = ((x.float() - self.mean) / self.mean).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(a.device.split(":")[0], dtype=torch.bfloat16, enabled=a.precision == "bf16"):
+            out = self.forward(x)
+        loss = F.cross_entropy(out.logits.float(), y, label_smoothing=0.1) + 0.4 * F.cross_entropy(out.aux_logits.float(), y, label_smoothing=0.1)
+        for p in self.opt.p:
+            p.grad = None
+        loss.backward()
+        self.opt.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self.ema, self.weights, 1 - 0.999)
+        return loss
+
+    def wait(self):
+        if self.cuda:
+            torch.cuda.synchronize()
+
+
+def measure(step, warmup):
+    a = step.a
+    for _ in range(warmup):
+        loss = step()
+    step.wait()
+    if step.cuda:  # what trying algorithms took is not needed again
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+    times = []
+    begin, cpu = time.perf_counter(), processor_time()
+    for _ in range(a.steps):
+        t = time.perf_counter()
+        loss = step()
+        if not step.cuda:
+            times.append(time.perf_counter() - t)
+    step.wait()
+    took, cpu = time.perf_counter() - begin, processor_time() - cpu
+    best = min(times) if times else took / a.steps
+    return {"who": step.who, "torch": torch.__version__, "device": a.device, "network": step.whose, "precision": a.precision,
+            "batch": a.batch, "threads": torch.get_num_threads(), "images_per_s": a.batch * a.steps / took,
+            "images_per_s_best": a.batch / best, "images_per_cpu_s": a.batch * a.steps / cpu, "loss": float(loss.detach()),
+            "peak_bytes": torch.cuda.max_memory_reserved() if step.cuda else 0}
+
+
+def profile(step, top):
+    """The kernels that three steps spend most in: milliseconds and calls a step."""
+    from torch.profiler import ProfilerActivity, profile
+    with profile(activities=[ProfilerActivity.CUDA if step.cuda else ProfilerActivity.CPU]) as p:
+        for _ in range(3):
+            step()
+        step.wait()
+    found = [(getattr(e, "self_device_time_total", 0) if step.cuda else e.self_cpu_time_total, e.count, e.key) for e in p.key_averages()]
+    found = sorted((f for f in found if f[0]), reverse=True)
+    return {"who": step.who, "profiled_ms": round(sum(f[0] for f in found) / 3e3, 3),
+            "kernels": [{"ms": round(t / 3e3, 4), "calls": n / 3, "name": name[:120]} for t, n, name in found[:top]]}
+
+
 def main():
     a = argparse.ArgumentParser()
     a.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -120,62 +197,19 @@ def main():
     a.add_argument("--warmup", type=int, default=2)
     a.add_argument("--threads", type=int, default=0)
     a.add_argument("--compile", action="store_true", help="torch.compile instead of eager")
+    a.add_argument("--both", action="store_true", help="eager, then torch.compile, in one process; a line each when it is known")
+    a.add_argument("--profile", type=int, default=0, metavar="N", help="and the N kernels that most time goes to")
     a = a.parse_args()
     if a.threads:
         torch.set_num_threads(a.threads)
-    cuda = a.device.startswith("cuda")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = a.precision == "tf32"
     torch.backends.cudnn.benchmark = True
-    torch.manual_seed(1)
-    net, whose = network()
-    net = net.to(a.device, memory_format=torch.channels_last).train()
-    decayed = [m.weight for m in net.modules() if isinstance(m, (torch.nn.Conv2d, torch.nn.Linear))]
-    opt = RMSPropTF(net.parameters(), decayed)
-    weights = list(net.parameters()) + [b for b in net.buffers() if b.is_floating_point()]
-    ema = [w.detach().clone() for w in weights]
-    mean = torch.full((1, 3, 1, 1), 127.5, device=a.device)
-    images = torch.randint(0, 256, (a.batch, 299, 299, 3), dtype=torch.uint8)
-    labels = torch.arange(a.batch) * 37 % 1000
-    if cuda:
-        images, labels = images.pin_memory(), labels.pin_memory()
-    forward = torch.compile(net) if a.compile else net
-
-    def step():
-        x = images.to(a.device, non_blocking=True).permute(0, 3, 1, 2)
-        y = labels.to(a.device, non_blocking=True)
-        x = ((x.float() - mean) / mean).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(a.device.split(":")[0], dtype=torch.bfloat16, enabled=a.precision == "bf16"):
-            out = forward(x)
-        loss = F.cross_entropy(out.logits.float(), y, label_smoothing=0.1) + 0.4 * F.cross_entropy(out.aux_logits.float(), y, label_smoothing=0.1)
-        for p in opt.p:
-            p.grad = None
-        loss.backward()
-        opt.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(ema, weights, 1 - 0.999)
-        return loss
-
-    def wait():
-        if cuda:
-            torch.cuda.synchronize()
-
-    for _ in range(a.warmup):
-        loss = step()
-    wait()
-    times = []
-    begin, cpu = time.perf_counter(), processor_time()
-    for _ in range(a.steps):
-        t = time.perf_counter()
-        loss = step()
-        if not cuda:
-            times.append(time.perf_counter() - t)
-    wait()
-    took, cpu = time.perf_counter() - begin, processor_time() - cpu
-    best = min(times) if times else took / a.steps
-    print(json.dumps({"who": "torch.compile" if a.compile else "eager", "torch": torch.__version__, "device": a.device,
-                      "network": whose, "precision": a.precision, "batch": a.batch, "threads": torch.get_num_threads(),
-                      "images_per_s": a.batch * a.steps / took, "images_per_s_best": a.batch / best, "images_per_cpu_s": a.batch * a.steps / cpu, "loss": float(loss.detach()),
-                      "peak_bytes": torch.cuda.max_memory_allocated() if cuda else 0}))
+    for compiled in [False, True] if a.both else [a.compile]:
+        step = Step(a, compiled)
+        print(json.dumps(measure(step, max(a.warmup, 5) if a.both and compiled else a.warmup)), flush=True)
+        if a.profile:
+            print(json.dumps(profile(step, a.profile)), flush=True)
+        del step
 
 
 main()

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# scripts/gpu's kit as it is carried to a machine with a card: packed, unpacked elsewhere and tried whole on the CPU, in little.
+# The engine's library is the one set-up built.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+lib=$(realpath "${SYNSHARD_TORCH_LIB:-lib/libsynshard_torch.so}")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+scripts/gpu/pack.sh "$work/kit.tar.gz"
+tar -C "$work" -xzf "$work/kit.tar.gz"
+for call in 1 2 3; do
+	(cd "$work" && python3 synshard/scripts/gpu/kit.py --call $call --device cpu --tiny --lib "$lib" --out out) >"$work/call-$call" ||
+		{ cat "$work/call-$call" "$work/out/log-$call.txt" >&2; exit 1; }
+done
+python3 - "$work/out/results.ndjson" <<'PY'
+import json, sys
+results = [json.loads(line) for line in open(sys.argv[1])]
+done = {r["stage"] for r in results if r.get("ok")}
+want = {"interface", "first steps", "correctness", "steps, run 1", "plain operations", "drawn set, ingest", "steps from shards", "training"}
+assert want <= done, f"not done: {want - done}"
+assert [r["failed"] for r in results if r.get("done")] == [[], [], []]
+assert any(r.get("test") == "TestForward" and r["result"] == "PASS" for r in results)
+assert all(r["steps"][0]["images_per_s"] > 0 for r in results if "steps" in r)
+print("test-gpu-kit: %d stages done, skipped: %s" % (len(done), "; ".join("%s (%s)" % (r["stage"], r["skipped"]) for r in results if "skipped" in r)))
+PY
