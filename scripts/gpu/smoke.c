@@ -49,11 +49,12 @@ int main(int argc, char **argv) {
 	if (capability > 0)
 		report("compile", api->compile_kernels(capability, err, sizeof err), err);
 	if (devices > 0) {
-		void *pieces[3] = {0};
+		void *piece, *handles[3] = {0};
 		for (int i = 0; i < 3; i++)
-			report("pin", api->pin_alloc((size_t)1000 << (8 * i), &pieces[i], err, sizeof err), err);
+			report("pin", api->pin_alloc((size_t)1000 << (8 * i), &piece, &handles[i], err, sizeof err), err);
 		for (int i = 0; i < 3; i++)
-			api->pin_free(pieces[(i + 1) % 3]);
+			if (handles[(i + 1) % 3])
+				api->pin_free(handles[(i + 1) % 3]);
 	}
 	printf("}\n");
 	return failed;
