@@ -323,7 +323,7 @@ func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (er
 		o.container = l
 		var t *list.Table
 		if o.entries, t, err = l.Entries(ctx); err == nil {
-			o.info.Columns, o.info.Splits, o.info.Others = t.Columns, t.Splits, t.Others
+			o.info.Columns, o.info.Splits, o.info.Others, o.info.Lines = t.Columns, t.Splits, t.Others, t.Lines
 		}
 	case Parquet, Arrow:
 		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a, o.home.skip)

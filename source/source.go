@@ -34,10 +34,11 @@ const (
 	EmptyReason = entry.EmptyReason
 )
 
-// See package entry.
+// See packages entry and list.
 var (
 	ErrUnreadable = entry.ErrUnreadable
 	ErrCorrupt    = entry.ErrCorrupt
+	ErrBareNames  = list.ErrBareNames
 )
 
 // Junk says whether a name in a container is nobody's data: see entry.Junk.
@@ -126,6 +127,8 @@ type Info struct {
 	// Others are a list's columns that are called neither after classes nor after splits;
 	// one without Rows has more values than classes are many.
 	Others []Column
+	// Lines are those of a list's entries in the file, from 1; nil: it has none.
+	Lines []int32
 	// Size, in bytes, and Modified, in Unix nanoseconds, are the file's; 0 of a
 	// folder or a pipe.
 	Size, Modified int64

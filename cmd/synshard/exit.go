@@ -110,6 +110,7 @@ var coded = []struct {
 	{torch.ErrUnfit, exitNative},
 	{wordnet.ErrVersion, exitNative},
 	{ort.ErrOption, exitUsage},
+	{source.ErrBareNames, exitUsage},
 	{train.ErrStopped, exitStopped},
 	{context.Canceled, exitInterrupted},
 }

@@ -142,6 +142,10 @@ func (s *Images) list(o OpenOptions, left *leftOut) error {
 		if t.labels[e] { // it said truths
 			continue
 		}
+		if t.repeats[e] {
+			left.add(layout.RepeatReason, e.Name, false)
+			continue
+		}
 		if reason, image, out := s.leftOut(e); out {
 			left.add(reason, e.Name, image)
 			continue

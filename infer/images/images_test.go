@@ -450,3 +450,32 @@ func TestCompareClasses(t *testing.T) {
 		}
 	}
 }
+
+// TestRepeatedRows: a row that says again what an earlier one says is left out as ingest leaves it
+// out, and one that says another class is refused.
+func TestRepeatedRows(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, "a.jpg", "b.jpg")
+	list := filepath.Join(dir, "l.csv")
+	write := func(text string) {
+		if err := os.WriteFile(list, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("path,label\na.jpg,cat\nb.jpg,n01440764\n./a.jpg,cat\n")
+	s, err := Open(t.Context(), []string{list}, OpenOptions{Classes: modelClasses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := []seen{{"a.jpg", "cat", "a.jpg"}, {"b.jpg", "n01440764", "b.jpg"}}
+	left := []layout.Skipped{{Reason: layout.RepeatReason, Count: 1, Names: []string{"./a.jpg"}}}
+	if d := cmp.Diff(want, rowsOf(t, s)) + cmp.Diff(left, s.Plan().Skipped); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	write("path,label\na.jpg,cat\nb.jpg,n01440764\na.jpg,n01440764\n")
+	_, err = Open(t.Context(), []string{list}, OpenOptions{Classes: modelClasses})
+	if want := "a.jpg has two labels: cat in line 2 of " + list + ", and n01440764 in line 4 of " + list; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+}

@@ -17,9 +17,11 @@ type truths struct {
 	names  []string               // of classes: the model's where they are its
 	known  []bool                 // of names: the model's
 	labels map[*source.Entry]bool // files that say them
-	layout string
-	notes  []string
-	count  int // images whose truth is a class of the model
+	// repeats are rows of lists that say again what earlier ones say.
+	repeats map[*source.Entry]bool
+	layout  string
+	notes   []string
+	count   int // images whose truth is a class of the model
 }
 
 type place struct {
@@ -93,7 +95,7 @@ func (s *Images) truths(o OpenOptions) (*truths, error) {
 // class of the model says nothing, unless it is a synset; what a column says is
 // a truth, if a foreign one.
 func held(p *layout.Plan, classes []string, model *classlist.List) *truths {
-	t := &truths{places: map[*source.Entry]place{}, labels: map[*source.Entry]bool{}, layout: p.Layout, notes: p.Notes}
+	t := &truths{places: map[*source.Entry]place{}, labels: map[*source.Entry]bool{}, repeats: map[*source.Entry]bool{}, layout: p.Layout, notes: p.Notes}
 	match := make([]int, len(p.Classes))
 	for i, name := range p.Classes {
 		match[i] = slices.Index(classes, name)
@@ -109,6 +111,9 @@ func held(p *layout.Plan, classes []string, model *classlist.List) *truths {
 	}
 	for _, e := range p.Labels {
 		t.labels[e] = true
+	}
+	for _, e := range p.Repeats {
+		t.repeats[e] = true
 	}
 	for _, split := range p.Splits {
 		for i := range split.Images {

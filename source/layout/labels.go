@@ -188,15 +188,26 @@ func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) 
 	if l.splits != nil {
 		l.row = map[string]int32{}
 	}
+	rows := repeats{}
 	for n, file := range t.Paths {
 		class, err := m.className(c.label(n, &source.Entry{}), nil, c.from)
 		if err != nil {
 			return nil, within(file, err)
 		}
 		at := path.Join(dir, file)
-		if err := l.put(at, class); err != nil {
-			return nil, err
+		split := ""
+		if l.splits != nil {
+			split, _ = splitOfValue(l.splits, int(l.splits.Rows[n]))
 		}
+		again, err := rows.again(at, rowOf(c.from, t.Lines, n, class, split))
+		if err != nil {
+			return nil, fmt.Errorf("%w: take one of them out", err)
+		}
+		if again {
+			m.lost(spot{reason: RepeatReason}, file)
+			continue
+		}
+		l.class[at] = class
 		if l.splits != nil {
 			l.row[at] = l.splits.Rows[n]
 		}

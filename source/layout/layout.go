@@ -111,6 +111,8 @@ type Plan struct {
 	// Missing are rows of lists whose files are not there, the first few by name: they are among
 	// the images, and whoever reads them finds them unreadable.
 	Missing *Skipped `json:"missing,omitempty"`
+	// Repeats are the rows of lists that are left out for RepeatReason.
+	Repeats []*source.Entry `json:"-"`
 
 	m *maker
 }
@@ -205,7 +207,9 @@ type maker struct {
 	webs      []*webdataset
 	ownVal    bool                // the names themselves put images into val
 	hadLists  bool                // there are files that may list images
-	missing   map[string]*Skipped // images that lists name and that are not there, by reason
+	missing   map[string]*Skipped // rows of lists beside images that lead to no image, or to one again, by reason
+	rows      repeats             // the rows of lists given
+	lists     int                 // how many lists are given
 	data      []string            // the first files left out that hold data
 }
 
@@ -239,7 +243,7 @@ type spot struct {
 }
 
 func newMaker(inputs []Input, o Options) (*maker, error) {
-	m := &maker{inputs: slices.Clone(inputs), o: o, forced: map[string]bool{}, missing: map[string]*Skipped{}, of: make([]*unit, len(inputs))}
+	m := &maker{inputs: slices.Clone(inputs), o: o, forced: map[string]bool{}, missing: map[string]*Skipped{}, rows: repeats{}, of: make([]*unit, len(inputs))}
 	m.table.given, m.table.named = o.Classes, strings.Contains(o.Layout, "numbers")
 	for w := range strings.SplitSeq(o.Layout, ",") {
 		if w = strings.TrimSpace(w); w == "" {
@@ -261,6 +265,9 @@ func newMaker(inputs []Input, o Options) (*maker, error) {
 		return nil, fmt.Errorf("a fraction of %v for validation: want one from 0 to below 1", o.ValFraction)
 	}
 	for i, in := range inputs {
+		if in.Info.Lines != nil {
+			m.lists++
+		}
 		if in.Split != "" && !slices.Contains(naming.Splits, in.Split) {
 			return nil, fmt.Errorf("%s: split %q: want one of %s", in.Info.Path, in.Split, strings.Join(naming.Splits, ", "))
 		}
@@ -368,7 +375,7 @@ func (m *maker) add(u *unit) {
 	}
 }
 
-// lost counts an image that a list names and that is not there.
+// lost counts a row of a list beside images that gives none.
 func (m *maker) lost(s spot, name string) { skip(m.missing, s, name) }
 
 func (m *maker) note(format string, args ...any) {
@@ -427,7 +434,7 @@ func (m *maker) place() (*Plan, error) {
 	splits, skipped := map[string]*Split{}, maps.Clone(m.missing)
 	outside, gone := map[string]notInList{}, map[string]*Skipped{}
 	archives := 0
-	var labels []*source.Entry
+	var labels, repeats []*source.Entry
 	for i := range m.inputs {
 		u := m.of[i]
 		for k := range m.inputs[i].Entries {
@@ -452,10 +459,17 @@ func (m *maker) place() (*Plan, error) {
 				}
 				continue
 			}
+			name := m.splitOf(i, &s)
+			if again, err := m.repeated(i, k, e, s.class, name); err != nil {
+				return nil, err
+			} else if again {
+				repeats = append(repeats, e)
+				skip(skipped, spot{reason: RepeatReason}, e.Name)
+				continue
+			}
 			if e.Archive {
 				archives++
 			}
-			name := m.splitOf(i, &s)
 			sp := splits[name]
 			if sp == nil {
 				sp = &Split{Name: name}
@@ -485,7 +499,7 @@ func (m *maker) place() (*Plan, error) {
 	if m.o.ValFraction > 0 && archives > 0 {
 		return nil, fmt.Errorf("%d archives within archives were not listed, and a part of their images is to be split off", archives)
 	}
-	p := &Plan{Layout: strings.Join(m.kinds, "; "), Splits: []Split{}, Labels: labels}
+	p := &Plan{Layout: strings.Join(m.kinds, "; "), Splits: []Split{}, Labels: labels, Repeats: repeats}
 	for _, name := range slices.Sorted(maps.Keys(splits)) {
 		p.Splits = append(p.Splits, *splits[name])
 	}

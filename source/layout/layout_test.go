@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the golden plans anew")
 // split, fraction, seed, classes (names with blanks between them, or imagenet-1k) and
 // truth (name=synset). Its files are
 //
-//	input KIND PATH [given=PATH] [split=NAME] [sequential] [names=a|b]
+//	input KIND PATH [given=PATH] [split=NAME] [sequential] [names=a|b] [lines=FIRST]
 //	    the names of the entries, a line each: braces expand, " <archive>" marks a
 //	    tar that was not listed, " <3>" and " <tench>" are labels
 //	read NAME
@@ -106,6 +106,7 @@ func loadInput(t testing.TB, number int, words []string, listing string) Input {
 	t.Helper()
 	in := Input{Info: source.Info{Kind: source.Kind(words[0]), Path: words[1]}}
 	in.Info.Given = in.Info.Path
+	firstLine := 0
 	for _, w := range words[2:] {
 		key, value, _ := strings.Cut(w, "=")
 		switch key {
@@ -115,6 +116,8 @@ func loadInput(t testing.TB, number int, words []string, listing string) Input {
 			in.Split = value
 		case "sequential":
 			in.Info.Sequential = true
+		case "lines":
+			firstLine, _ = strconv.Atoi(value)
 		case "names":
 			in.Info.ClassNames = strings.Split(strings.ReplaceAll(value, "_", " "), "|")
 		default:
@@ -132,6 +135,9 @@ func loadInput(t testing.TB, number int, words []string, listing string) Input {
 				e.Label = source.ParseLabel(mark)
 			}
 			in.Entries = append(in.Entries, e)
+			if firstLine > 0 {
+				in.Info.Lines = append(in.Info.Lines, int32(firstLine+len(in.Info.Lines)))
+			}
 		}
 	}
 	if !rowKind(in.Info.Kind) {

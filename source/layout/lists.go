@@ -125,6 +125,9 @@ func (t *tree) readList(name string, files map[string]*source.Entry, images *lis
 	if err != nil || !says {
 		return err
 	}
+	if err := t.repeatsIn(l); err != nil {
+		return err
+	}
 	for k, at := range l.Images {
 		if at < 0 {
 			t.m.lost(spot{reason: "listed in " + name + ", and not there", image: true}, l.Paths[k])
@@ -133,6 +136,31 @@ func (t *tree) readList(name string, files map[string]*source.Entry, images *lis
 	t.listed.lists = append(t.listed.lists, l)
 	for _, u := range used {
 		t.labels.consumed[place{int(files[u].Container), files[u].Name}] = true
+	}
+	return nil
+}
+
+// repeatsIn holds a list to say one thing of each image.
+func (t *tree) repeatsIn(l *listing.List) error {
+	rows, labels, splits := repeats{}, t.m.labelColumn(l.Columns), splitColumn(l.Splits)
+	for k, at := range l.Images {
+		if at < 0 {
+			continue
+		}
+		class, split := "", l.Split
+		if labels != nil {
+			class = labels.Values[labels.Rows[k]].String()
+		}
+		if splits != nil {
+			split, _ = splitOfValue(splits, int(splits.Rows[k]))
+		}
+		again, err := rows.again(t.listed.paths[at], rowOf(l.Name, l.Lines, k, class, split))
+		if err != nil {
+			return t.ambiguous(err.Error(), Reading{"one of them is right", "take the other out"}, Reading{"the list says nothing", "--layout nolists"})
+		}
+		if again {
+			t.m.lost(spot{reason: RepeatReason}, l.Paths[k])
+		}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ func (t *table) json(ctx context.Context, in *bufio.Reader) error {
 			if err := o.row(b); err != nil {
 				return fmt.Errorf("line %d: %w", n, err)
 			}
+			t.lines = append(t.lines, int32(n))
 		}
 		if err == io.EOF {
 			break

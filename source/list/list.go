@@ -91,9 +91,14 @@ func separator(path, line string, isImage func(string) bool) rune {
 // headBytes is how much of a list is looked at to tell its kind.
 const headBytes = 4096
 
+// ErrBareNames says that a list's names lack endings, as those of a list which is read beside
+// its images: the folder that holds both is to be given, and nothing is wrong with the list.
+var ErrBareNames = errors.New("a list of names without their endings is read beside its images: give the folder that holds both")
+
 // Table is what a list says: paths, and columns with a value for each.
 type Table struct {
 	Paths   []string       // as they stand there
+	Lines   []int32        // of each path, from 1
 	Columns []entry.Column // that may say the class by their names
 	Splits  []entry.Column // that may say the split
 	// Others are called neither so nor so. One without Rows has more values than classes
@@ -136,7 +141,7 @@ func parse(ctx context.Context, name string, in *bufio.Reader, isImage func(stri
 	if err != nil {
 		return nil, err
 	}
-	out := &Table{Paths: t.paths}
+	out := &Table{Paths: t.paths, Lines: t.lines}
 	for _, c := range t.columns {
 		if c.other {
 			out.Others = append(out.Others, c.Column)

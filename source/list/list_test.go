@@ -82,7 +82,10 @@ func TestOthers(t *testing.T) {
 		`{"file_name": "1.jpg", "meta": {"breed": "pug"}, "tags": ["a", "b"]}` + "\n" + `{"file_name": "2.jpg"}`: {Others: []entry.Column{
 			{Name: "meta.breed", Values: []entry.Label{name("pug"), {}}, Rows: []int32{0, 1}}}},
 	} {
-		want.Paths = []string{"1.jpg", "2.jpg"}
+		want.Paths, want.Lines = []string{"1.jpg", "2.jpg"}, []int32{1, 2}
+		if strings.HasPrefix(text, "file") { // a heading
+			want.Lines = []int32{2, 3}
+		}
 		got, err := Parse("l.csv", []byte(text))
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%q: %v (-want +got):\n%s", text, err, diff)

@@ -17,6 +17,7 @@ import (
 type table struct {
 	isImage func(field string) bool // says what may be the name of an image
 	paths   []string
+	lines   []int32 // of each path
 	columns []*column
 }
 
@@ -120,7 +121,7 @@ func (t *table) row(f []string, line int, head heading) error {
 	if f[head.path] == "" {
 		return fmt.Errorf("line %d has no path", line)
 	}
-	t.paths = append(t.paths, f[head.path])
+	t.paths, t.lines = append(t.paths, f[head.path]), append(t.lines, int32(line))
 	for i, at := range head.columns {
 		t.columns[i].add(f[at])
 	}
@@ -171,7 +172,7 @@ func (t *table) heading(sample []record) (h heading, err error) {
 	case len(sample) > 1 && (len(first) > 1 || headingOnly(first[0])) && t.column(sample[1:]) >= 0 && !strings.ContainsAny(first[t.column(sample[1:])], "0123456789/."):
 		h.path, h.heading = t.column(sample[1:]), true // and no file is called so
 	case len(first) > 1 && slices.ContainsFunc(first, headingOnly):
-		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...); a list of names without their endings is read beside its images: give the folder that holds both", strings.Join(first, ","))
+		return h, fmt.Errorf("the first line, %q, is not about an image, and as a heading it has no column of paths (path, filename, image ...); %w", strings.Join(first, ","), ErrBareNames)
 	case len(first) > 2:
 		return h, fmt.Errorf("%d fields, and no heading says which is the path (path, filename, image ...)", len(first))
 	case len(first) == 2 && t.someNames(sample):

@@ -94,11 +94,11 @@ func Whole(dir string) string { return path.Join(dir, numbered) }
 // Join reads images.txt with the files of Joined that are there; one of the two is.
 func Join(name, dir string, images []byte, beside map[string][]byte, x *Images) (*List, error) {
 	l := &List{Name: name, Table: &source.Table{}}
-	ids, paths, err := pairs(images)
+	ids, paths, lines, err := pairs(images)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", numbered, err)
 	}
-	l.Paths = paths
+	l.Paths, l.Lines = paths, lines
 	at := make(map[string]int, len(ids))
 	for i, id := range ids {
 		if _, twice := at[id]; twice {
@@ -112,7 +112,7 @@ func Join(name, dir string, images []byte, beside map[string][]byte, x *Images) 
 			continue
 		}
 		what := naming.Base(file)
-		ids, values, err := pairs(b)
+		ids, values, lines, err := pairs(b)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
@@ -126,7 +126,7 @@ func Join(name, dir string, images []byte, beside map[string][]byte, x *Images) 
 			i, ok := at[id]
 			v := read(values[k])
 			if !ok || v.Kind == source.NoLabel {
-				return nil, fmt.Errorf("%s: line %d: %s %s: no image has this number, or it says nothing", what, k+1, id, values[k])
+				return nil, fmt.Errorf("%s: line %d: %s %s: no image has this number, or it says nothing", what, lines[k], id, values[k])
 			}
 			if _, ok := place[v]; !ok {
 				place[v] = int32(len(column.Values))
@@ -153,9 +153,9 @@ func trainOrTest(s string) source.Label {
 	return source.Label{}
 }
 
-// pairs reads lines of a number and a value.
-func pairs(b []byte) (ids, values []string, err error) {
-	n := 0
+// pairs reads lines of a number and a value. lines are their numbers, from 1.
+func pairs(b []byte) (ids, values []string, lines []int32, err error) {
+	n := int32(0)
 	for line := range strings.Lines(strings.TrimPrefix(string(b), "\ufeff")) {
 		n++
 		if line = strings.TrimSpace(line); line == "" {
@@ -163,14 +163,14 @@ func pairs(b []byte) (ids, values []string, err error) {
 		}
 		id, value, ok := strings.Cut(line, " ")
 		if _, err := strconv.ParseUint(id, 10, 64); err != nil || !ok {
-			return nil, nil, fmt.Errorf("line %d: want a number and a value and not %.60q", n, line)
+			return nil, nil, nil, fmt.Errorf("line %d: want a number and a value and not %.60q", n, line)
 		}
-		ids, values = append(ids, id), append(values, strings.TrimSpace(value))
+		ids, values, lines = append(ids, id), append(values, strings.TrimSpace(value)), append(lines, n)
 	}
 	if len(ids) == 0 {
-		return nil, nil, errors.New("nothing in it")
+		return nil, nil, nil, errors.New("nothing in it")
 	}
-	return ids, values, nil
+	return ids, values, lines, nil
 }
 
 // Scope is the directory that holds all images of the list, and the list itself in dir.
