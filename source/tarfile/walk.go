@@ -154,6 +154,7 @@ type tarWalk struct {
 	skip   entry.SkipFunc // names with the prefix
 	last   string         // the member at which it is
 	found  bool           // there was a member
+	dirs   entry.Directories
 }
 
 // each calls f with every file and link; r reads a file's bytes during the
@@ -180,8 +181,11 @@ func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error
 				return err
 			}
 		}
-		if more, err := w.gap(); err != nil || !more {
+		if more, err := w.gap(); err != nil {
 			return err
+		} else if !more {
+			w.dirs.Tell(w.skip)
+			return nil
 		}
 	}
 }
@@ -248,10 +252,16 @@ func (w *tarWalk) damage(err error) error {
 // but of directories and the archive's own notes.
 func (w *tarWalk) member(h *tar.Header, start int64) *member {
 	switch h.Typeflag {
-	case tar.TypeDir, tar.TypeXGlobalHeader, 'V', 'D': // a volume's label, a directory's contents
+	case tar.TypeXGlobalHeader, 'V', 'D': // a volume's label, a directory's contents
 		return nil
 	}
 	name, ok := entry.CleanName(h.Name)
+	if h.Typeflag == tar.TypeDir {
+		if ok {
+			w.dirs.Own(w.prefix + name)
+		}
+		return nil
+	}
 	m := &member{Entry: entry.Entry{Name: w.prefix + name, Size: h.Size, Modified: entry.UnixNano(h.ModTime), Place: w.in.pos()}}
 	out := func(reason string) *member {
 		w.skip(m.Name, reason, entry.ImageName(name))
@@ -265,6 +275,7 @@ func (w *tarWalk) member(h *tar.Header, start int64) *member {
 		w.skip(m.Name, reason, image)
 		return nil
 	}
+	w.dirs.Holds(m.Name)
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
 		m.Archive = strings.EqualFold(path.Ext(name), ".tar")

@@ -29,6 +29,7 @@ type Zip struct {
 	entry.File
 	skip    entry.SkipFunc
 	members []zipMember // an Entry's Place is one here
+	dirs    entry.Directories
 }
 
 // New gives a zip, of which skip is told what is left out.
@@ -85,6 +86,7 @@ func (z *Zip) List(ctx context.Context) ([]entry.Entry, error) {
 		}
 		out = entry.SortByName(append(out, linked...), z.skip)
 	}
+	z.dirs.Tell(z.skip)
 	return out, nil
 }
 
@@ -126,11 +128,17 @@ func (z *Zip) entryOf(h *zipHeader) (e entry.Entry, ok bool) {
 	mode := h.mode()
 	switch {
 	case mode.IsDir(), strings.HasSuffix(raw, "/"): // some writers do not set the mode
+		if clean {
+			z.dirs.Own(name)
+		}
 		return e, false
 	case !clean:
 		return out("its name leads out of the archive", entry.ImageName(name))
 	case entry.Junk(name):
 		return out(entry.Junked(name))
+	}
+	z.dirs.Holds(name)
+	switch {
 	case h.flags&1 != 0 || h.method == 99:
 		return out("encrypted", entry.ImageName(name))
 	case mode&^fs.ModeSymlink != 0:
