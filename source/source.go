@@ -10,6 +10,7 @@ package source
 import (
 	"io"
 
+	"github.com/synshard/synshard/source/columns"
 	"github.com/synshard/synshard/source/entry"
 	"github.com/synshard/synshard/source/list"
 )
@@ -75,6 +76,22 @@ func ParseList(name string, b []byte) (*Table, error) { return list.Parse(name, 
 func ParseListOf(name string, b []byte, isImage func(string) bool) (*Table, error) {
 	return list.ParseOf(name, b, isImage)
 }
+
+// ClassNames reads Hugging Face's metadata of a file of columns, "" being none: the names of
+// the numbers of each column that is a ClassLabel.
+func ClassNames(text string) (map[string][]string, error) {
+	features, err := columns.Features(text)
+	out := map[string][]string{}
+	for name, f := range features {
+		if f.Names != nil {
+			out[name] = f.Names
+		}
+	}
+	return out, err
+}
+
+// FeaturesKey is the key of ClassNames' metadata.
+const FeaturesKey = columns.FeaturesKey
 
 // Best is the place of the column from which labels are taken: see entry.Best.
 func Best(columns []Column) int { return entry.Best(columns) }

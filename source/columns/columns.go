@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -98,7 +97,7 @@ func open(ctx context.Context, f entry.File, skip entry.SkipFunc) (*Columns, []e
 		}
 		c.starts = append(c.starts, total)
 	}
-	features, err := readFeatures(rows.metadata("huggingface"))
+	features, err := Features(rows.metadata(FeaturesKey))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -162,7 +161,7 @@ type chosen struct {
 }
 
 // choose finds images, names and labels among the columns.
-func choose(all []leaf, features map[string]feature) (out chosen, err error) {
+func choose(all []leaf, features map[string]Feature) (out chosen, err error) {
 	image, best := -1, len(imageColumns)+1
 	var images []string
 	for i := range all {
@@ -219,36 +218,6 @@ func columnNames(all []leaf) string {
 		list = append(list[:20], "...")
 	}
 	return strings.Join(list, ", ")
-}
-
-// feature is what Hugging Face's metadata say of a column.
-type feature struct {
-	Type  string   `json:"_type"`
-	Names []string `json:"names"`
-}
-
-// readFeatures reads Hugging Face's metadata. Features of shapes that do not
-// matter here are passed over.
-func readFeatures(text string) (map[string]feature, error) {
-	if text == "" {
-		return nil, nil
-	}
-	var v struct {
-		Info struct {
-			Features map[string]json.RawMessage `json:"features"`
-		} `json:"info"`
-	}
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return nil, fmt.Errorf("metadata huggingface: %w", err)
-	}
-	out := map[string]feature{}
-	for name, raw := range v.Info.Features {
-		var f feature
-		if json.Unmarshal(raw, &f) == nil { // else a list of features, or another nesting
-			out[name] = f
-		}
-	}
-	return out, nil
 }
 
 // eachRow calls f with the rows of all groups.

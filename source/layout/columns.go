@@ -67,11 +67,8 @@ func (m *maker) newColumns(i int) (*unit, error) {
 			}
 		}
 	}
-	if names != nil && !m.forced["numbers"] {
-		var err error
-		if c.names, err = m.takeNames(names, in.Info.Path); err != nil {
-			return nil, fmt.Errorf("%s: %w", in.Info.Path, err)
-		}
+	if err := c.take(names); err != nil {
+		return nil, err
 	}
 	if in.Info.Kind == source.List && c.column != nil && c.names == nil && m.o.Classes == nil && !m.forced["numbers"] {
 		if c.dirs = byDirs(c.column, in.Entries); c.dirs != nil {
@@ -89,6 +86,17 @@ func (m *maker) newColumns(i int) (*unit, error) {
 		c.paths = u.own != nil
 	}
 	return u, nil
+}
+
+// take makes classes of the names that a file has for its labels' numbers; nil: it has none.
+func (c *columns) take(names []string) (err error) {
+	if names == nil || c.m.forced["numbers"] {
+		return nil
+	}
+	if c.names, err = c.m.takeNames(names, c.from); err != nil {
+		return fmt.Errorf("%s: %w", c.from, err)
+	}
+	return nil
 }
 
 // takeWords takes labels that are the words of ImageNet's classes, all of them, as

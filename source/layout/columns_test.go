@@ -2,6 +2,8 @@ package layout
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -31,6 +33,43 @@ func column(name, classNames, values string) source.Column {
 		c.Rows = append(c.Rows, int32(at))
 	}
 	return c
+}
+
+// TestMetadataNames holds that the numbers of a metadata.parquet are the classes that its schema
+// names, in that order, and places in a list that is given are by these names.
+func TestMetadataNames(t *testing.T) {
+	b, err := os.ReadFile("labelfile/testdata/metadata.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := Input{Info: source.Info{Kind: source.Folder, Path: "/d", Given: "/d"}}
+	for _, name := range []string{"a.jpg", "b.jpg", "d.jpg", "metadata.parquet"} {
+		in.Entries = append(in.Entries, source.Entry{Name: name, Size: 1})
+	}
+	given, err := classlist.New([]string{"collie", "beagle", "pug"}, nil, "list.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		o    Options
+		want []string // the classes, and the label of each image
+	}{
+		{Options{}, []string{"pug collie beagle", "a.jpg 1", "b.jpg 0", "d.jpg 1"}},
+		{Options{Classes: given}, []string{"collie beagle pug", "a.jpg 0", "b.jpg 2", "d.jpg 0"}},
+	} {
+		c.o.Read = func(source.Entry) ([]byte, error) { return b, nil }
+		p, err := Make([]Input{in}, c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{strings.Join(p.Classes, " ")}
+		for _, im := range p.Splits[0].Images {
+			got = append(got, fmt.Sprint(im.Name, " ", im.Class))
+		}
+		if d := cmp.Diff(c.want, got); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
+	}
 }
 
 // TestColumns holds that of several columns the one with names is the class and the

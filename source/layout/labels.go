@@ -184,13 +184,16 @@ func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) 
 	if _, err := c.choose(&info); err != nil {
 		return nil, err
 	}
+	if err := c.take(c.column.ClassNames); err != nil {
+		return nil, err
+	}
 	l := &labels{name: name, byPath: true, class: map[string]string{}, splits: splitColumn(t.Splits)}
 	if l.splits != nil {
 		l.row = map[string]int32{}
 	}
 	rows := repeats{}
 	for n, file := range t.Paths {
-		class, err := m.className(c.label(n, &source.Entry{}), nil, c.from)
+		class, err := m.className(c.label(n, &source.Entry{}), c.names, c.from)
 		if err != nil {
 			return nil, within(file, err)
 		}

@@ -3,6 +3,7 @@ package labelfile
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 
@@ -182,6 +183,28 @@ func TestMetadata(t *testing.T) {
 	}
 	if got, err := Metadata("metadata.parquet", []byte("PAR1 and no more PAR1")); err == nil {
 		t.Errorf("a damaged file: %+v", got)
+	}
+}
+
+// TestMetadataNames holds that the names of a ClassLabel's numbers are read from the schema of a
+// metadata.parquet, as pyarrow writes it, and make a column one of classes.
+func TestMetadataNames(t *testing.T) {
+	b, err := os.ReadFile("testdata/metadata.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Metadata("metadata.parquet", b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := func(n int64) source.Label { return source.Label{Kind: source.NumberLabel, Number: n} }
+	want := &source.Table{
+		Paths: []string{"a.jpg", "b.jpg", "c.jpg", "d.jpg"}, Lines: []int32{1, 2, 3, 4},
+		Columns: []source.Column{{Name: "breed", ClassNames: []string{"pug", "collie", "beagle"}, Values: []source.Label{number(1), number(0), {}}, Rows: []int32{0, 1, 2, 0}}},
+		Others:  []source.Column{{Name: "weight", Values: []source.Label{number(9), number(8), number(7)}, Rows: []int32{0, 1, 0, 2}}},
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }
 

@@ -11,16 +11,49 @@ import (
 )
 
 // Metadata reads Hugging Face's metadata.csv, .jsonl or .parquet: the names of files,
-// and columns of labels.
+// and columns of labels. In Parquet a ClassLabel has the names of its numbers with it.
 func Metadata(name string, b []byte) (*source.Table, error) {
-	if strings.HasSuffix(name, ".parquet") {
-		lines, err := jsonLines(b)
-		if err != nil {
-			return nil, err
-		}
-		name, b = "metadata.jsonl", lines
+	if !strings.HasSuffix(name, ".parquet") {
+		return source.ParseList(name, b)
 	}
-	return source.ParseList(name, b)
+	f, err := parquet.Open(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return nil, err
+	}
+	lines, err := jsonLines(f)
+	if err != nil {
+		return nil, err
+	}
+	t, err := source.ParseList("metadata.jsonl", lines)
+	if err != nil {
+		return nil, err
+	}
+	text, _ := f.Metadata(source.FeaturesKey)
+	names, err := source.ClassNames(text)
+	if err != nil {
+		return nil, err
+	}
+	named(t, names)
+	return t, nil
+}
+
+// named gives columns the names of their numbers. One that has some is of classes, whatever
+// it is called.
+func named(t *source.Table, names map[string][]string) {
+	rest := t.Others[:0]
+	for _, c := range t.Others {
+		if names[c.Name] != nil {
+			t.Columns = append(t.Columns, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	t.Others = rest
+	for _, columns := range [][]source.Column{t.Columns, t.Splits} {
+		for i := range columns {
+			columns[i].ClassNames = names[columns[i].Name]
+		}
+	}
 }
 
 // maxMetadata bounds the rows of a metadata.parquet: they are held as text for a while.
@@ -28,11 +61,7 @@ const maxMetadata = 1 << 24
 
 // jsonLines gives the plain columns of a Parquet file as the JSON lines that stand for
 // them, so that one reader knows what columns are called.
-func jsonLines(b []byte) ([]byte, error) {
-	f, err := parquet.Open(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		return nil, err
-	}
+func jsonLines(f *parquet.File) ([]byte, error) {
 	if f.Rows() > maxMetadata {
 		return nil, fmt.Errorf("%d rows, more than %d", f.Rows(), maxMetadata)
 	}
