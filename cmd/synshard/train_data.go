@@ -172,10 +172,11 @@ func (d *trainData) cached(l *train.Loaded, c *cacheOptions) *train.Loaded {
 }
 
 // onError lets a run go on over images that cannot be decoded, telling of the
-// first few; data that fail their checksum end it.
+// first few. Anything else ends it: data that fail their checksum, a shard that is
+// not there or cannot be opened, without which another network would be fitted.
 func (d *trainData) onError(split string, path func(int) string) func(loader.Item, error) error {
 	return func(it loader.Item, err error) error {
-		if errors.Is(err, shard.ErrCorrupt) {
+		if !pixel.OfImage(err) {
 			return err
 		}
 		d.mu.Lock()

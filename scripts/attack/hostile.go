@@ -37,9 +37,6 @@ var specials = []struct {
 	{"a link to /dev/full", func(p string) error { return os.Symlink("/dev/full", p) }},
 	{"a link to /dev/null", func(p string) error { return os.Symlink("/dev/null", p) }},
 	{"a socket", func(p string) error { return unix.Mknod(p, unix.S_IFSOCK|0o666, 0) }},
-	{"a file of a terabyte of holes", func(p string) error {
-		return os.WriteFile(p, nil, 0o666)
-	}},
 }
 
 // special puts what is no file in the place of one that the command trusts. It must refuse, naming it, or do without,
@@ -65,20 +62,11 @@ func (e *exposure) special(s *scene, r *rand.Rand) (result, error) {
 	if err := what.make(path); err != nil {
 		return result{}, err
 	}
-	if strings.Contains(what.name, "holes") {
-		if err := os.Truncate(path, 1<<40); err != nil {
-			return result{}, nil // this file system has none so large
-		}
-		defer os.Remove(path) // before anything reads it whole
-	}
 	run := s.command(dir, e.args...)
 	run.limit, run.bytes = hostileTime, hostileBytes
 	o, err := run.do()
 	if err != nil {
 		return result{}, err
-	}
-	if strings.Contains(what.name, "holes") {
-		os.Remove(path)
 	}
 	return e.judge(dir, damage{names: []string{name}, told: []string{name + ": " + what.name + " in its place"}}, o)
 }
