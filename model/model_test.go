@@ -170,7 +170,8 @@ func TestSpecRoundTrip(t *testing.T) {
 	}
 	for _, bad := range []func(*Spec){
 		func(s *Spec) { s.Std[1] = 0 }, func(s *Spec) { s.Classes = nil }, func(s *Spec) { s.Interpolation = "nearest" },
-		func(s *Spec) { s.Width = -1 }, func(s *Spec) { s.Width = 17 }, func(s *Spec) { s.Resize = 100 }, func(s *Spec) { s.Alpha = "pink" },
+		func(s *Spec) { s.Width = -1 }, func(s *Spec) { s.Width = 17 }, func(s *Spec) { s.Resize = 100 }, func(s *Spec) { s.Square, s.Resize = true, 0 },
+		func(s *Spec) { s.Square, s.Resize = true, s.InputSize-1 }, func(s *Spec) { s.Alpha = "pink" },
 	} {
 		s := spec(3)
 		bad(&s)

@@ -16,8 +16,8 @@ type Spec struct {
 	Model         string     `json:"model"`           // as New names it
 	Width         float64    `json:"width,omitempty"` // multiplier of the network's channel counts; 0 means 1
 	InputSize     int        `json:"input_size"`      // pixels, height and width
-	Resize        int        `json:"resize"`          // pixels of the shorter side before the centre crop
-	Square        bool       `json:"square"`          // resize both sides instead
+	Resize        int        `json:"resize"`          // pixels of the shorter side before the centre crop; InputSize or more
+	Square        bool       `json:"square"`          // both sides become Resize instead
 	Interpolation string     `json:"interpolation"`   // bilinear or bicubic, antialiased
 	Mean          [3]float64 `json:"mean"`            // red, green, blue, of pixels in [0,1]
 	Std           [3]float64 `json:"std"`             // likewise: a pixel p becomes (p-Mean)/Std
@@ -38,7 +38,7 @@ func (s Spec) Check() error {
 	switch {
 	case s.InputSize < 1 || s.InputSize > MaxSize:
 		return fmt.Errorf("spec: input size %d: want 1 to %d", s.InputSize, MaxSize)
-	case s.Resize < s.InputSize && !s.Square || s.Resize < 0 || s.Resize > MaxResize:
+	case s.Resize < s.InputSize || s.Resize > MaxResize:
 		return fmt.Errorf("spec: resize %d: want the input size, %d, or more, up to %d", s.Resize, s.InputSize, MaxResize)
 	case s.Interpolation != "bilinear" && s.Interpolation != "bicubic":
 		return fmt.Errorf("spec: interpolation %q: want bilinear or bicubic", s.Interpolation)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -248,8 +249,8 @@ func (a *app) evalCompare(first, second string, f evalOptions) error {
 	}
 	return a.Result(c, func(w io.Writer) {
 		fmt.Fprintf(w, "rows         %d\n", c.N)
-		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.A, first)
-		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.B, second)
+		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.A, ui.Text(first))
+		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.B, ui.Text(second))
 		fmt.Fprintf(w, "difference   %+.2f points, 95 %% interval %+.2f to %+.2f (%d paired bootstrap samples)\n", 100*c.Difference, 100*c.Low, 100*c.High, c.Resamples)
 		fmt.Fprintf(w, "right alone  %d and %d; McNemar's test: p = %.4g exact, %.4g mid-p\n", c.OnlyA, c.OnlyB, c.PExact, c.PMid)
 	})

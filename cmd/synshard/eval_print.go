@@ -16,7 +16,7 @@ func namer(g *wordnet.Graph) func(string) string {
 		id, err := wordnet.ParseID(synset)
 		if g != nil && err == nil {
 			if s, ok := g.Synset(id); ok {
-				return synset + " " + s.Lemmas[0]
+				return ui.Text(synset + " " + s.Lemmas[0])
 			}
 		}
 		return ui.Text(synset)

@@ -230,7 +230,7 @@ func (f *networkOptions) resolve(a *app, c *ort.Contract, path string) (model.Sp
 	if err := f.override(a, &s, notes); err != nil {
 		return s, nil, err
 	}
-	if s.Resize == 0 && !s.Square {
+	if s.Resize == 0 {
 		s.Resize = s.InputSize
 	}
 	switch {

@@ -211,7 +211,7 @@ func (a *app) converted(path string, net *model.Network, spec model.Spec, taken 
 			name += fmt.Sprintf(" of width %v", spec.Width)
 		}
 		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
-			ui.Text(path), name, len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
+			ui.Text(path), ui.Text(name), len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
 		if text := takenText(taken); text != "" {
 			fmt.Fprintf(w, "taken: %s\n", ui.Text(text))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/quantize"
@@ -185,13 +186,13 @@ func (f *quantizeOptions) lost(r quantized, images int) error {
 }
 
 func (r *quantized) print(w io.Writer) {
-	fmt.Fprintf(w, "%s: %.1f MB (fp32 %.1f MB), %d tensors of 8 bits, %s over %d images\n", r.File, float64(r.Bytes)/1e6, float64(r.BytesFP32)/1e6, r.Tensors, r.Method, r.Images)
+	fmt.Fprintf(w, "%s: %.1f MB (fp32 %.1f MB), %d tensors of 8 bits, %s over %d images\n", ui.Text(r.File), float64(r.Bytes)/1e6, float64(r.BytesFP32)/1e6, r.Tensors, r.Method, r.Images)
 	if r.N == 0 {
-		fmt.Fprintf(w, "top-1 on %s: no image whose class the model knows\n", r.Split)
+		fmt.Fprintf(w, "top-1 on %s: no image whose class the model knows\n", ui.Text(r.Split))
 		return
 	}
 	fmt.Fprintf(w, "top-1 on %s, %d images: fp32 %.2f %%, int8 %.2f %%, change %+.2f points; the same first prediction on %.2f %%\n",
-		r.Split, r.N, 100*r.Top1A, 100*r.Top1B, 100*r.Change, 100*r.Agreement.Agreement)
+		ui.Text(r.Split), r.N, 100*r.Top1A, 100*r.Top1B, 100*r.Change, 100*r.Agreement.Agreement)
 }
 
 // calibrate shows the calibrator the images, twice if it counts, and gives

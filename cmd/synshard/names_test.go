@@ -59,3 +59,44 @@ func TestNamesAreEscaped(t *testing.T) {
 		}
 	}
 }
+
+// TestWordsAreEscaped wants the same of WordNet's words and glosses, of classes
+// that others' predictions name, and of completions.
+func TestWordsAreEscaped(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		check(t, os.MkdirAll(filepath.Dir(path), 0o777))
+		check(t, os.WriteFile(path, []byte(text), 0o666))
+		return path
+	}
+	const forged = "le\x1b[2Jft\u202e"
+	write("wn/data.noun", "00000001 03 n 01 top 0 001 ~ 00000002 n 0000 | the top\x1b[2J\n"+
+		"00000002 03 n 02 "+forged+" 0 left 0 001 @ 00000001 n 0000 | left\x1b]0;title\a\n")
+	classes := write("classes.txt", "n00000001\nn00000002\na\x1b[2Jb\n")
+	scores := write("p\x1b[2J.csv", "path,label,pred_label_1,pred_prob_1,error\n1.jpg,0,1,0.5,\n2.jpg,1,2,0.5,\n3.jpg,2,0,0.5,\n")
+	words := []string{"--wordnet", filepath.Join(dir, "wn")}
+	for _, args := range [][]string{
+		append([]string{"synset", "show", "n00000001", "n00000002"}, words...),
+		append([]string{"synset", "find", "left"}, words...),
+		append([]string{"synset", "tree", "n00000001"}, words...),
+		append([]string{"synset", "path", "n00000002"}, words...),
+		append([]string{"synset", "path", "n00000001", "n00000002"}, words...),
+		append([]string{"synset", "lca", "n00000001", "n00000002"}, words...),
+		append([]string{"eval", scores, "--classes", classes}, words...),
+		{"eval", "--compare", scores, scores, "--classes", classes},
+		append(append([]string{"__complete", "synset", "show"}, words...), "le"),
+	} {
+		code, stdout, stderr := verb(args...)
+		if code != 0 || stdout == "" {
+			t.Errorf("%q: exit %d, %q, %s", args, code, stdout, stderr)
+		}
+		for _, text := range []string{stdout, stderr} {
+			if strings.ContainsFunc(text, func(r rune) bool {
+				return r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r))
+			}) {
+				t.Errorf("%q: control characters in %q", args, text)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -92,10 +93,13 @@ func (s *synsetApp) one(arg string) (wordnet.ID, error) {
 
 func (s *synsetApp) words(id wordnet.ID) string {
 	if syn, ok := s.g.Synset(id); ok {
-		return syn.Words()
+		return ui.Text(syn.Words())
 	}
 	return ""
 }
+
+// joined shows words.
+func joined(words []string) string { return ui.Text(strings.Join(words, ", ")) }
 
 // nodeJSON is a synset where another one is the subject.
 type nodeJSON struct {
@@ -186,7 +190,7 @@ func (s *synsetApp) full(id wordnet.ID) showJSON {
 }
 
 func (v showJSON) text(w io.Writer) {
-	fmt.Fprintf(w, "%s  %s\n  %s\n", v.ID, strings.Join(v.Words, ", "), v.Gloss)
+	fmt.Fprintf(w, "%s  %s\n  %s\n", v.ID, joined(v.Words), ui.Text(v.Gloss))
 	fmt.Fprintf(w, "  depth %d to %d, height %d, %d below\n", v.MinDepth, v.MaxDepth, v.Height, v.Below)
 	for _, list := range []struct {
 		name  string
@@ -201,7 +205,7 @@ func (v showJSON) text(w io.Writer) {
 			fmt.Fprintf(w, "  %s\n", list.name)
 		}
 		for _, n := range list.nodes {
-			fmt.Fprintf(w, "    %s  %s\n", n.ID, strings.Join(n.Words, ", "))
+			fmt.Fprintf(w, "    %s  %s\n", n.ID, joined(n.Words))
 		}
 	}
 }
@@ -234,7 +238,7 @@ by tabs. Several arguments are taken as one phrase.`,
 			}
 			return s.Result(found, func(w io.Writer) {
 				for _, n := range found {
-					fmt.Fprintf(w, "%s\t%s\t%s\n", n.ID, strings.Join(n.Words, ", "), n.Gloss)
+					fmt.Fprintf(w, "%s\t%s\t%s\n", n.ID, joined(n.Words), ui.Text(n.Gloss))
 				}
 			})
 		},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -31,8 +32,8 @@ func synsetsFor(cmd *cobra.Command, args []string, begun string) ([]string, cobr
 		}
 		var found []string
 		for _, c := range set.Classes() {
-			if strings.HasPrefix(c.Synset, begun) {
-				found = append(found, c.Synset+"\t"+strings.Join(c.Words, ", "))
+			if strings.HasPrefix(c.Synset, begun) && ui.Text(c.Synset) == c.Synset { // a shell is given no other
+				found = append(found, c.Synset+"\t"+joined(c.Words))
 			}
 		}
 		if set.Close() == nil && len(found) > 0 {
@@ -67,9 +68,9 @@ func wordsOf(cmd *cobra.Command, begun string) []string {
 	for _, id := range g.Find(begun) {
 		syn, _ := g.Synset(id)
 		for _, word := range syn.Lemmas {
-			if len(word) >= len(begun) && strings.EqualFold(word[:len(begun)], begun) && !seen[word] && len(found) < mostWords {
+			if len(word) >= len(begun) && strings.EqualFold(word[:len(begun)], begun) && !seen[word] && ui.Text(word) == word && len(found) < mostWords {
 				seen[word] = true
-				found = append(found, word+"\t"+syn.Gloss)
+				found = append(found, word+"\t"+ui.Text(syn.Gloss))
 			}
 		}
 	}

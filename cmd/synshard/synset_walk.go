@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -82,7 +81,7 @@ func (t *treeJSON) draw(w io.Writer, first, rest string) {
 	case t.Below > 0:
 		note = fmt.Sprintf("  (%d below)", t.Below)
 	}
-	fmt.Fprintf(w, "%s%s  %s%s\n", first, t.ID, strings.Join(t.Words, ", "), note)
+	fmt.Fprintf(w, "%s%s  %s%s\n", first, t.ID, joined(t.Words), note)
 	for i, c := range t.Children {
 		if i < len(t.Children)-1 {
 			c.draw(w, rest+"├── ", rest+"│   ")
@@ -241,7 +240,7 @@ func (s *synsetApp) lca(a, b wordnet.ID) error {
 	}
 	return s.Result(out, func(w io.Writer) {
 		for _, c := range out.LCA {
-			fmt.Fprintf(w, "%s\t%s\tdepth %d\n", c.ID, strings.Join(c.Words, ", "), c.MaxDepth)
+			fmt.Fprintf(w, "%s\t%s\tdepth %d\n", c.ID, joined(c.Words), c.MaxDepth)
 		}
 		out.text(w)
 	})
