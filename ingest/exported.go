@@ -11,14 +11,16 @@ import (
 	"slices"
 
 	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/source"
 )
 
 // readExported reads what exports of a dataset among the sources keep of its
 // classes and boxes, so that an export read again has those it came from. Of two
 // that say different things of a class neither is taken.
 func (p *Plan) readExported() error {
-	p.exported = map[string]shard.Class{}
+	p.exported, p.called = map[string]shard.Class{}, map[string]shard.ExportedNames{}
 	differ := map[string]bool{}
 	for _, s := range p.o.Sources {
 		if s.Path == "-" {
@@ -31,6 +33,9 @@ func (p *Plan) readExported() error {
 		objects, err := shard.ReadExportObjects(s.Path)
 		if err != nil {
 			return fmt.Errorf("%s: the boxes of an export: %w", s.Path, err)
+		}
+		if p.called[s.Path], err = shard.ReadExportNames(s.Path); err != nil {
+			return fmt.Errorf("%s: the names of an export: %w", s.Path, err)
 		}
 		if p.objects == nil {
 			p.objects = objects
@@ -51,10 +56,63 @@ func (p *Plan) readExported() error {
 	return nil
 }
 
+// exportedClass is the name that the dataset of an export had for the class whose
+// directory is called name.
+func (p *Plan) exportedClass(name string) string {
+	for _, s := range p.o.Sources {
+		if class, ok := p.called[s.Path].Classes[name]; ok {
+			return class
+		}
+	}
+	return name
+}
+
+// ownNames gives the classes and the listed images of exports the names that their
+// dataset had for them. Of two classes that would have one name neither gets it.
+func (p *Plan) ownNames() {
+	times := map[string]int{}
+	for _, name := range p.Classes {
+		times[p.exportedClass(name)]++
+	}
+	for i, name := range p.Classes {
+		if class := p.exportedClass(name); times[class] == 1 {
+			p.Classes[i] = class
+		}
+	}
+	for i := range p.names.Splits {
+		images := p.names.Splits[i].Images
+		for k := range images {
+			images[k].Path = p.ownPath(images[k].Entry, images[k].Path)
+		}
+	}
+}
+
+// ownPath is the path that the dataset of an export had for an image of it, or
+// path.
+func (p *Plan) ownPath(e *source.Entry, path string) string {
+	info := p.set.of(e).info
+	paths := p.called[info.Given].Paths
+	if len(paths) == 0 {
+		return path
+	}
+	if own, ok := paths[utf8name.Escape(join(info.Within, e.Name))]; ok {
+		return own
+	}
+	return path
+}
+
+func join(within, name string) string {
+	if within == "" {
+		return name
+	}
+	return within + "/" + name
+}
+
 // exportedSum sums up what exports say of the classes; "" where they say
 // nothing.
 func (p *Plan) exportedSum() string {
-	if len(p.exported) == 0 && len(p.objects) == 0 {
+	renamed := slices.ContainsFunc(p.o.Sources, func(s Source) bool { n := p.called[s.Path]; return len(n.Classes)+len(n.Paths) > 0 })
+	if len(p.exported) == 0 && len(p.objects) == 0 && !renamed {
 		return ""
 	}
 	b, err := json.Marshal(p.exported) // in order of the names
@@ -67,6 +125,13 @@ func (p *Plan) exportedSum() string {
 		})
 		for _, k := range keys {
 			b = fmt.Appendf(b, "%x %q %v\n", k.SHA256, k.Path, p.objects[k])
+		}
+	}
+	for _, s := range p.o.Sources {
+		for _, names := range []map[string]string{p.called[s.Path].Classes, p.called[s.Path].Paths} {
+			for _, name := range slices.Sorted(maps.Keys(names)) {
+				b = fmt.Appendf(b, "%q is %q\n", name, names[name])
+			}
 		}
 	}
 	sum := record.Digest(sha256.Sum256(b))

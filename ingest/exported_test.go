@@ -1,12 +1,15 @@
 package ingest
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 )
@@ -44,6 +47,40 @@ func TestExportedTwice(t *testing.T) {
 	if diff := cmp.Diff(want, []shard.Class{p.class(0, "n02129604"), p.class(1, "n07749582")}); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+}
+
+// TestExportedNames hands on a dataset whose classes and images have names that no
+// file has, on some systems or on any: they come back from every form.
+func TestExportedNames(t *testing.T) {
+	long := strings.Repeat("x", 245)
+	classes := []string{"..", "CON", ".hidden", "-rf", "a/b", "a:b*", "end.", "line\nfeed", long, "Cat", "cat", "%2E%2E", `back\slash`}
+	paths := []string{"1.jpg", "nul.jpg", "-1.jpg", "a:b.jpg", "../2.jpg", "sub/3.jpg", "sub?/4.jpg", ".h.jpg", "no ending", "tail .", "A.jpg", "a.jpg", "e\x1b[2J.jpg", long + ".jpg"}
+	dir := t.TempDir()
+	var splits []shardtest.Split
+	for _, split := range []string{"train", "val"} {
+		s := shardtest.Split{Name: split}
+		for i, class := range classes {
+			for k, path := range paths {
+				if k > 0 && (i+k)%4 != 0 {
+					continue
+				}
+				b := []byte(testImage(t, fmt.Sprint(split, class, path)))
+				info, err := pixel.Probe(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				row := shard.Row{Path: path, Synset: class, Label: int64(i), Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}
+				if (i+k)%3 == 0 {
+					row.Objects = []shard.Object{{Synset: class, XMin: 1, YMin: 2, XMax: 3, YMax: 4}}
+				}
+				s.Images = append(s.Images, &shard.Image{Row: row, Bytes: b})
+			}
+		}
+		splits = append(splits, s)
+	}
+	out := mkdir(t, dir, "set")
+	shardtest.Write(t, out, append([]string{}, classes...), splits...)
+	exported(t, dir, out)
 }
 
 func mkdir(t *testing.T, dir, name string) string {

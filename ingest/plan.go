@@ -43,6 +43,7 @@ type Plan struct {
 	boxes    imagenet.Boxes
 	exported map[string]shard.Class            // what exports among the sources say of classes, by name
 	objects  map[shard.ImageKey][]shard.Object // and of boxes
+	called   map[string]shard.ExportedNames    // and of names, by the source
 	deep     bool                              // archives within archives are listed
 	names    *layout.Plan                      // what the names mean
 	given    bool                              // the classes were given, by a list or the kit, and not found
@@ -205,6 +206,7 @@ func (p *Plan) understand(ctx context.Context) error {
 	for _, name := range p.names.Classes {
 		p.Classes = append(p.Classes, utf8name.Ensure(name)) // as the dataset has it
 	}
+	p.ownNames()
 	p.Skipped = p.leftOut()
 	if err := p.boxed(); err != nil {
 		return err

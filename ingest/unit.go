@@ -219,6 +219,7 @@ func (p *Plan) place(e *source.Entry, note bool) (to layout.Placement, ok bool, 
 	p.placing.Lock()
 	defer p.placing.Unlock()
 	if to, err = p.names.Place(*e); err != nil || to.Reason == "" {
+		to.Path = p.ownPath(e, to.Path)
 		return to, err == nil, err
 	}
 	if !note {

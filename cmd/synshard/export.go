@@ -45,8 +45,11 @@ byte as they are stored:
   hf          DIR/data/SPLIT-00000-of-00001.parquet: load_dataset("DIR")
   tar         DIR/SPLIT.tar with SYNSET/NAME
 
-Names have the bytes that they had in the source. Beside folders and tars
-LOC_synset_mapping.txt lists the classes in the order of their labels. A split
+Names have the bytes that they had in the source. In folders and tars, names that
+no file can have on some system (.., con, a:b, longer than 240 bytes ...) become
+others, %HH for what is unfit, and DIR/.synshard-export keeps what they were; names
+that differ by the case of letters alone stay and are counted. Beside folders and
+tars LOC_synset_mapping.txt lists the classes in the order of their labels. A split
 without images gives no files. "synshard ingest DIR" makes the same dataset again.
 
 DIR is made where it is missing. The same command goes on where it was
@@ -93,18 +96,38 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		Images int64    `json:"images"`
 		Bytes  int64    `json:"bytes"`
 		Made   []string `json:"made"`
-	}{o.out, o.to, images, size, []string{}}
+		// Renamed is there where it counts something.
+		Renamed *export.Renamed `json:"renamed,omitempty"`
+	}{o.out, o.to, images, size, []string{}, nil}
 	err = export.Write(ctx, o.out, selected, export.Options{
 		To: o.to, ShardBytes: o.mib << 20, OnBytes: bar.Add64,
 		Made: func(name string) { result.Made = append(result.Made, name) },
+		Renamed: func(n export.Renamed) {
+			if n != (export.Renamed{}) {
+				result.Renamed = &n
+			}
+		},
 	})
 	if err != nil {
 		return err
 	}
 	bar.Finish()
+	if n := result.Renamed; n != nil {
+		a.toldRenamed(n)
+	}
 	return a.Result(result, func(w io.Writer) {
 		for _, name := range result.Made {
 			fmt.Fprintln(w, ui.Text(o.out+"/"+name))
 		}
 	})
+}
+
+// toldRenamed tells of names that could not stay, and of those that may be one.
+func (a *app) toldRenamed(n *export.Renamed) {
+	if n.Classes+n.Images > 0 {
+		a.Logf("%d classes and %d images have other names here, which any system can give files; ingest gives them back theirs", n.Classes, n.Images)
+	}
+	if n.Alike > 0 {
+		a.Warnf("%d names differ from others by the case of letters alone: where that makes no difference, files are lost (--to webdataset and hf have no such names)", n.Alike)
+	}
 }

@@ -22,7 +22,7 @@ const maxKeptName = 100
 func Keep(r *shard.Rejection, out, class string, b []byte) error {
 	r.File = path.Join(shard.RejectedDir, r.Split, safeName(class, maxKeptName), safeName(r.SHA256[:12]+"-"+strings.ReplaceAll(r.Path, "/", "_"), maxKeptName))
 	to := filepath.Join(out, filepath.FromSlash(r.File))
-	if err := durable.MkdirAll(filepath.Dir(to)); err != nil {
+	if err := durable.MkdirBelow(out, path.Dir(r.File)); err != nil {
 		return err
 	}
 	return durable.WriteFile(to, func(w io.Writer) error { _, err := w.Write(b); return err })

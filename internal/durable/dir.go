@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,4 +54,39 @@ func MkdirAll(path string) error {
 		return fmt.Errorf("make directory %s: %w", path, errors.Join(err, unix.ENOTDIR))
 	}
 	return SyncDir(parent)
+}
+
+// ErrLink is of a link where there must be a directory of our own.
+var ErrLink = errors.New("a link, which would lead elsewhere, is in the place of a directory")
+
+// MkdirBelow is MkdirAll for the directories of rel, with slashes, below base. None
+// of them may be a link: the error is ErrLink.
+func MkdirBelow(base, rel string) error {
+	at := filepath.Clean(base)
+	for element := range strings.SplitSeq(path.Clean(rel), "/") {
+		if element == "." {
+			continue
+		}
+		parent := at
+		at = filepath.Join(at, element)
+		info, err := os.Lstat(at)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := os.Mkdir(at, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+				return fmt.Errorf("make directory: %w", err)
+			}
+			if err := SyncDir(parent); err != nil {
+				return err
+			}
+			info, err = os.Lstat(at) // which another may have made
+		}
+		switch {
+		case err != nil:
+			return fmt.Errorf("make directory: %w", err)
+		case info.Mode()&fs.ModeSymlink != 0:
+			return fmt.Errorf("make directory %s: %w", at, ErrLink)
+		case !info.IsDir():
+			return fmt.Errorf("make directory %s: %w", at, unix.ENOTDIR)
+		}
+	}
+	return nil
 }

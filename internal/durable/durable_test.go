@@ -310,3 +310,30 @@ func TestLock(t *testing.T) {
 		t.Errorf("lock inside a file: %v", err)
 	}
 }
+
+// TestMkdirBelow follows no link, and makes what is missing.
+func TestMkdirBelow(t *testing.T) {
+	base, elsewhere := t.TempDir(), t.TempDir()
+	for range 2 {
+		if err := MkdirBelow(base, "a/b/c"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(elsewhere, filepath.Join(base, "a", "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, rel := range []string{"a/link", "a/link/d"} {
+		if err := MkdirBelow(base, rel); !errors.Is(err, ErrLink) {
+			t.Errorf("%s: %v", rel, err)
+		}
+	}
+	if got := names(t, elsewhere); len(got) > 0 {
+		t.Errorf("made through the link: %v", got)
+	}
+	if err := os.WriteFile(filepath.Join(base, "file"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := MkdirBelow(base, "file/d"); err == nil || errors.Is(err, ErrLink) {
+		t.Errorf("below a file: %v", err)
+	}
+}

@@ -2,7 +2,8 @@
 // must be. The names of files and of members of archives are bytes; a name in a
 // dataset, in predictions or in JSON is text, or other readers refuse the whole
 // table. Names are escaped once, where they leave their source, and are
-// escaped names from there on; a file gets its own name back by Unescape.
+// escaped names from there on; a file gets its own name back by Unescape, or by
+// FileName one that every system can give a file.
 package utf8name
 
 import (

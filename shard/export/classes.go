@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -21,7 +22,7 @@ func (e *exporter) classList(v *shard.View) error {
 		return nil
 	}
 	kept := filepath.Join(e.out, shard.ExportName)
-	if err := durable.MkdirAll(kept); err != nil {
+	if err := durable.MkdirBelow(e.out, shard.ExportName); err != nil {
 		return err
 	}
 	if _, err := shard.WriteClasses(kept, classes); err != nil {
@@ -32,7 +33,7 @@ func (e *exporter) classList(v *shard.View) error {
 	}
 	err := durable.WriteFile(filepath.Join(e.out, classesName), func(w io.Writer) error {
 		for _, c := range classes {
-			if _, err := fmt.Fprintln(w, c.Synset); err != nil {
+			if _, err := fmt.Fprintln(w, utf8name.Escape(e.tree.dirs[c.Synset])); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,11 +37,13 @@ type Options struct {
 	//   tar         SPLIT.tar with CLASS/NAME
 	// folder and tar have LOC_synset_mapping.txt beside them, the names of the
 	// classes in the order of their labels. Every form keeps the class list itself
-	// out of sight, for shard.ReadExportClasses.
+	// out of sight, for shard.ReadExportClasses, and these two the names that cannot
+	// be files' names on every system, for shard.ReadExportNames.
 	To         string
 	ShardBytes int64             // webdataset, hf: bytes of images a file; 0: 256 MiB
 	OnBytes    func(n int64)     // told the bytes of images as they are done
 	Made       func(name string) // told each file made or found made; of a folder's images each split
+	Renamed    func(n Renamed)   // folder, tar: told at the end
 }
 
 // exporter is one export at work.
@@ -49,6 +52,7 @@ type exporter struct {
 	out  string
 	o    Options
 	mark mark
+	tree tree
 }
 
 // Write writes images and labels in a form that others read. Labels are those
@@ -65,6 +69,9 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 	if o.Made == nil {
 		o.Made = func(string) {}
 	}
+	if o.Renamed == nil {
+		o.Renamed = func(Renamed) {}
+	}
 	if !slices.Contains(Forms, o.To) {
 		return fmt.Errorf("export to %q: want one of %s", o.To, strings.Join(Forms, ", "))
 	}
@@ -74,6 +81,7 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 		return fmt.Errorf("export into %s: %w", out, err)
 	}
 	splits = slices.DeleteFunc(slices.Clone(splits), func(s Split) bool { return s.View.Len() == 0 })
+	e.tree = newTree(splits)
 	for _, s := range splits {
 		if err = e.split(s); err != nil {
 			err = fmt.Errorf("export %s: %w", s.Name, err)
@@ -81,7 +89,7 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 		}
 	}
 	if err == nil && len(splits) > 0 {
-		err = cmp.Or(e.classList(splits[0].View), e.objects(splits)) // the classes of every view are the same
+		err = cmp.Or(e.classList(splits[0].View), e.renamed(splits), e.objects(splits)) // the classes of every view are the same
 	}
 	return cmp.Or(err, lock.Unlock())
 }
@@ -147,6 +155,9 @@ func (e *exporter) each(v *shard.View, from, to int, f func(i int, b []byte) err
 // file writes a file of rows from one to another, unless it was finished
 // before: it has its name only when whole.
 func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.View, from, to int) error {
+	if err := durable.MkdirBelow(e.out, path.Dir(name)); err != nil {
+		return err
+	}
 	if e.mark.has(e.out, name) {
 		for i := from; i < to; i++ {
 			e.o.OnBytes(v.Length(i))
@@ -156,13 +167,10 @@ func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.Vie
 	}
 	file := filepath.Join(e.out, filepath.FromSlash(name))
 	var out summed
-	err := durable.MkdirAll(filepath.Dir(file))
-	if err == nil {
-		err = durable.WriteFile(file, func(w io.Writer) error {
-			out.w = w
-			return write(&out)
-		})
-	}
+	err := durable.WriteFile(file, func(w io.Writer) error {
+		out.w = w
+		return write(&out)
+	})
 	if err == nil {
 		err = e.mark.finish(e.out, name, out.f)
 	}

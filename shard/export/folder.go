@@ -9,37 +9,40 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"syscall"
 	"unicode/utf8"
 
 	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/regular"
 )
 
 // folder writes files, and leaves alone those that are there with the right
-// bytes.
+// bytes. No link that lies in the tree is followed.
 func (e *exporter) folder(p Split) error {
-	names := newNamer(p.View, treeChoices)
+	root, err := os.OpenRoot(e.out)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	names := newNamer(p.View, e.tree.choices)
 	dirs := map[string]bool{}
-	err := e.each(p.View, 0, p.View.Len(), func(i int, b []byte) error {
+	err = e.each(p.View, 0, p.View.Len(), func(i int, b []byte) error {
 		name, err := names.name(i)
 		if err != nil {
 			return err
 		}
-		file := filepath.Join(e.out, p.Name, filepath.FromSlash(name))
-		if dir := filepath.Dir(file); !dirs[dir] {
-			if err := os.MkdirAll(dir, 0o777); err != nil {
-				return err
-			}
-			dirs[dir] = true
+		file := path.Join(p.Name, name)
+		if err := makeDirs(root, path.Dir(file), dirs); err != nil {
+			return err
 		}
-		return putFile(file, b)
+		return putFile(root, file, b)
 	})
 	if err != nil {
 		return err
 	}
 	for dir := range dirs {
-		if err := durable.SyncDir(dir); err != nil {
+		if err := durable.SyncDir(filepath.Join(e.out, filepath.FromSlash(dir))); err != nil {
 			return err
 		}
 	}
@@ -47,43 +50,82 @@ func (e *exporter) folder(p Split) error {
 	return nil
 }
 
+// makeDirs makes a directory and those above it, unless they are among those made.
+func makeDirs(root *os.Root, dir string, made map[string]bool) error {
+	if dir == "." || made[dir] {
+		return nil
+	}
+	if err := makeDirs(root, path.Dir(dir), made); err != nil {
+		return err
+	}
+	if err := root.Mkdir(filepath.FromSlash(dir), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := root.Lstat(filepath.FromSlash(dir))
+	switch {
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSymlink != 0:
+		return fmt.Errorf("%s: %w", filepath.Join(root.Name(), dir), durable.ErrLink)
+	case !info.IsDir():
+		return fmt.Errorf("%s: a file is in the place of a directory", filepath.Join(root.Name(), dir))
+	}
+	made[dir] = true
+	return nil
+}
+
 // putFile makes file hold b. It is written aside and renamed, but not synced:
 // that would take a turn of the disk for each of a million files, and a rerun
 // mends what a power cut took.
-func putFile(file string, b []byte) error {
-	if info, err := os.Stat(file); err == nil && info.Size() == int64(len(b)) {
-		if old, err := regular.ReadFile(file, int64(len(b))); err == nil && bytes.Equal(old, b) {
-			return nil
-		}
+func putFile(root *os.Root, file string, b []byte) error {
+	name := filepath.FromSlash(file)
+	if holds(root, name, b) {
+		return nil
 	}
-	aside, err := createAside(filepath.Join(filepath.Dir(file), ".aside"))
+	aside := filepath.Join(filepath.Dir(name), ".aside")
+	f, err := createAside(root, aside)
 	if err != nil {
 		return err
 	}
-	_, err = aside.Write(b)
-	if err = cmp.Or(err, aside.Close()); err != nil {
-		return errors.Join(err, os.Remove(aside.Name()))
+	_, err = f.Write(b)
+	if err = cmp.Or(err, f.Close()); err != nil {
+		return errors.Join(err, root.Remove(aside))
 	}
-	return os.Rename(aside.Name(), file)
+	return root.Rename(aside, name)
+}
+
+// holds says whether a file that is no link holds b.
+func holds(root *os.Root, name string, b []byte) bool {
+	info, err := root.Lstat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(len(b)) {
+		return false
+	}
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	old, err := io.ReadAll(io.LimitReader(f, info.Size()+1))
+	return err == nil && bytes.Equal(old, b)
 }
 
 // createAside makes a new file: what has its name, a killed export's or a link
 // to somewhere else, is removed and not written through.
-func createAside(name string) (*os.File, error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+func createAside(root *os.Root, name string) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if !errors.Is(err, fs.ErrExist) {
 		return f, err
 	}
-	if err := os.Remove(name); err != nil {
+	if err := root.Remove(name); err != nil {
 		return nil, err
 	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
 // plainTar writes one tar of a split.
 func (e *exporter) plainTar(p Split) error {
 	return e.file(p.Name+".tar", func(w io.Writer) error {
-		names := newNamer(p.View, treeChoices)
+		names := newNamer(p.View, e.tree.choices)
 		t := tar.NewWriter(w)
 		err := e.each(p.View, 0, p.View.Len(), func(i int, b []byte) error {
 			name, err := names.name(i)

@@ -22,7 +22,7 @@ const markName = ".synshard-export.json"
 
 // exportVersion changes where the same export would get other names or bytes
 // than before: one must not go on in the other's files.
-const exportVersion = 2
+const exportVersion = 3
 
 // mark is what tells one export from another, and the files that it has finished.
 type mark struct {
@@ -117,7 +117,11 @@ func (m *mark) has(out, name string) bool {
 	if !done {
 		return false
 	}
-	f, info, err := regular.Open(filepath.Join(out, filepath.FromSlash(name)))
+	file := filepath.Join(out, filepath.FromSlash(name))
+	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() { // a link is not what was written
+		return false
+	}
+	f, info, err := regular.Open(file)
 	if err != nil {
 		return false
 	}

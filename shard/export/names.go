@@ -1,7 +1,6 @@
 package export
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"path"
 	"slices"
@@ -73,25 +72,64 @@ func (n *namer) free(name string) bool {
 }
 
 // rowChoices are names in a table: the image's own, and where another class has
-// it too, CLASS/NAME.
+// it too, CLASS/NAME: readers take the class from the beginning of a name, and so a
+// name that begins with it has it twice.
 func rowChoices(v *shard.View, i int) ([]string, error) {
-	return []string{v.Path(i), path.Join(v.Synset(i), v.Path(i))}, nil
+	if class := v.Synset(i) + "/"; strings.HasPrefix(v.Path(i), class) {
+		return []string{class + v.Path(i)}, nil
+	}
+	return []string{v.Path(i), v.Synset(i) + "/" + v.Path(i)}, nil
 }
 
-// treeChoices are names in a tree: CLASS/NAME with the bytes that the name had
-// in its source. NAME is the whole of the image's path where that can be a file's,
-// else its last element, else all of it with _ for what cannot be. An image
-// without a class lies flat, since a directory would be its class.
-func treeChoices(v *shard.View, i int) ([]string, error) {
-	class, whole := utf8name.Unescape(v.Synset(i)), withExt(utf8name.Unescape(v.Path(i)), v, i)
-	if class == "." || class == ".." || strings.ContainsAny(class, "/\x00") {
-		return nil, fmt.Errorf("class %q cannot be the name of a directory", v.Synset(i))
+// tree gives the names in a tree: CLASS/NAME with the bytes that the name had in
+// its source.
+type tree struct {
+	dirs map[string]string // of classes
+}
+
+// newTree names the directories of the classes of all splits. A class whose name a
+// directory can have everywhere has it, before one that gets another.
+func newTree(splits []Split) tree {
+	var classes []string
+	seen := map[string]bool{"": true}
+	add := func(class string) {
+		if !seen[class] {
+			seen[class] = true
+			classes = append(classes, class)
+		}
 	}
+	for _, s := range splits {
+		for _, class := range s.View.Classes() {
+			add(class)
+		}
+		for i := range s.View.Len() {
+			add(s.View.Synset(i))
+		}
+	}
+	t := tree{map[string]string{"": ""}}
+	taken := newNamer(nil, nil)
+	for _, fit := range []bool{true, false} {
+		for _, class := range classes {
+			raw := utf8name.Unescape(class)
+			if name := utf8name.FileName(raw); (name == raw) == fit {
+				t.dirs[class] = taken.take([]string{name})
+			}
+		}
+	}
+	return t
+}
+
+// choices are the names that an image may have. NAME is the whole of its path where
+// that can be a file's, else its last element, else all of it as one; what a
+// file's name cannot have is escaped. An image without a class lies flat, since a
+// directory would be its class.
+func (t tree) choices(v *shard.View, i int) ([]string, error) {
+	class, whole := t.dirs[v.Synset(i)], withExt(utf8name.Unescape(v.Path(i)), v, i)
 	var out []string
 	if class != "" && isClean(whole) {
 		out = append(out, whole)
-	} else if last := path.Base(whole); isClean(last) {
-		out = append(out, last)
+	} else if last := path.Base(whole); !strings.HasPrefix(last, ".") && len(last) <= utf8name.Longest {
+		out = append(out, utf8name.FileName(last))
 	}
 	out = append(out, flat(whole))
 	for k := range out {
@@ -100,15 +138,11 @@ func treeChoices(v *shard.View, i int) ([]string, error) {
 	return out, nil
 }
 
-// longest is the most bytes of a name that every file system takes, with room
-// for a number.
-const longest = 240
-
-// isClean says whether a path can be that of a file below a directory, and is
-// not what readers pass over: hidden files.
+// isClean says whether a path can be that of a file below a directory on every
+// system, and is not what readers pass over: hidden files.
 func isClean(name string) bool {
 	for element := range strings.SplitSeq(name, "/") {
-		if element == "" || element[0] == '.' || len(element) > longest || strings.Contains(element, "\x00") {
+		if element != utf8name.FileName(element) {
 			return false
 		}
 	}
@@ -117,15 +151,11 @@ func isClean(name string) bool {
 
 // flat makes a path one element.
 func flat(name string) string {
-	name = strings.NewReplacer("/", "_", "\x00", "_").Replace(name)
+	name = strings.ReplaceAll(name, "/", "_")
 	if strings.HasPrefix(name, ".") {
 		name = "_" + name
 	}
-	if len(name) > longest {
-		ext := path.Ext(name)
-		name = fmt.Sprintf("%s-%.6x%s", strings.ToValidUTF8(name[:150], ""), sha256.Sum256([]byte(name)), ext[:min(len(ext), 16)])
-	}
-	return name
+	return utf8name.FileName(name)
 }
 
 // extensions are those of images' names. Others are not seen as images by

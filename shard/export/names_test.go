@@ -3,7 +3,7 @@ package export
 import (
 	"bytes"
 	"context"
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/parquet"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
@@ -90,10 +91,10 @@ func TestTreeNames(t *testing.T) {
 		{"n1", ".hidden.jpg"}:       "n1/_.hidden.jpg",
 		{"n1", ".hidden/3.jpg"}:     "n1/3.jpg",
 		{"n1", "caf\xe9.jpg"}:       "n1/caf\xe9.jpg",
-		{"n1", `caf\xe9.jpg`}:       `n1/caf\xe9.jpg`,
+		{"n1", `caf\xe9.jpg`}:       `n1/caf%5Cxe9.jpg`,
 		{"b\xe9te noire", "1.PNG"}:  "b\xe9te noire/1.PNG",
-		{"n1", "http://h/4?x=1&y="}: "n1/4?x=1&y=.jpg",
-		{"n1", "5\x00.jpg"}:         "n1/5_.jpg",
+		{"n1", "http://h/4?x=1&y="}: "n1/4%3Fx=1&y=.jpg",
+		{"n1", "5\x00.jpg"}:         "n1/5%00.jpg",
 		{"", "6.jpg"}:               "6.jpg",
 		{"", "a/7.jpg"}:             "7.jpg",
 		{"", "b/7.jpg"}:             "b_7.jpg",
@@ -132,13 +133,66 @@ func TestTreeNamesTaken(t *testing.T) {
 	}
 }
 
-func TestTreeRefusesClass(t *testing.T) {
-	for _, class := range []string{"a/b", ".."} {
-		v := write(t, "train", []named{{class, "1.jpg"}})
-		err := Write(context.Background(), t.TempDir(), []Split{{"train", v}}, Options{To: "folder"})
-		want := fmt.Sprintf("export train: class %q cannot be the name of a directory", class)
-		if err == nil || err.Error() != want {
-			t.Errorf("%v, want %s", err, want)
+// TestTreeOfOddClasses wants a directory of its own for every class, and told what
+// has another name or is alike.
+func TestTreeOfOddClasses(t *testing.T) {
+	images := []named{{"a/b", "1.jpg"}, {"..", "1.jpg"}, {"%2E%2E", "1.jpg"}, {"nul", "aux.jpg"}, {"Cat", "1.jpg"}, {"cat", "1.jpg"}, {"cat", "A.jpg"}, {"cat", "a.jpg"}}
+	v := write(t, "train", images)
+	want := map[string]string{
+		"a/b|1.jpg": "a%2Fb/1.jpg", "..|1.jpg": "%2E%2E-2/1.jpg", "%2E%2E|1.jpg": "%2E%2E/1.jpg", "nul|aux.jpg": "%6Eul/%61ux.jpg",
+		"Cat|1.jpg": "Cat/1.jpg", "cat|1.jpg": "cat/1.jpg", "cat|A.jpg": "cat/A.jpg", "cat|a.jpg": "cat/a.jpg",
+	}
+	if diff := cmp.Diff(want, treeOf(t, v)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	for _, form := range Forms {
+		var got Renamed
+		if err := Write(context.Background(), t.TempDir(), []Split{{"train", v}}, Options{To: form, Renamed: func(n Renamed) { got = n }}); err != nil {
+			t.Fatal(err)
+		}
+		want := Renamed{Classes: 3, Images: 1, Alike: 3}
+		if form == "webdataset" || form == "hf" {
+			want = Renamed{}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", form, diff)
+		}
+	}
+}
+
+// TestLinksAreNotFollowed plants links into an export: in the place of a file they
+// are replaced, in that of a directory refused, and what they lead to stays.
+func TestLinksAreNotFollowed(t *testing.T) {
+	v := write(t, "train", []named{{"n1", "1.jpg"}, {"n1", "2.jpg"}})
+	for _, form := range Forms {
+		for _, link := range []string{"train/n1/1.jpg", "train/n1", "train", "train.tar", "train-000000.tar", "data", "data/train-00000-of-00001.parquet", shard.ExportName} {
+			out, elsewhere := t.TempDir(), t.TempDir()
+			if err := Write(context.Background(), out, []Split{{"train", v}}, Options{To: form}); err != nil {
+				t.Fatal(err)
+			}
+			at := filepath.Join(out, link)
+			info, err := os.Lstat(at)
+			if err != nil {
+				continue // another form's
+			}
+			to := filepath.Join(elsewhere, "to")
+			if err := os.Rename(at, to); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(to, at); err != nil {
+				t.Fatal(err)
+			}
+			before := snapshot(t, elsewhere)
+			err = Write(context.Background(), out, []Split{{"train", v}}, Options{To: form})
+			if info.IsDir() != errors.Is(err, durable.ErrLink) {
+				t.Errorf("%s, a link %s: %v", form, link, err)
+			}
+			if is, err := os.Lstat(at); err != nil || !info.IsDir() && !is.Mode().IsRegular() {
+				t.Errorf("%s: %s is %v, %v", form, link, is.Mode(), err)
+			}
+			if diff := cmp.Diff(before, snapshot(t, elsewhere)); diff != "" {
+				t.Errorf("%s, a link %s: what it leads to (-before +after):\n%s", form, link, diff)
+			}
 		}
 	}
 }

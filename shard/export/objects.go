@@ -7,10 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
 
@@ -29,7 +27,7 @@ func (e *exporter) objects(splits []Split) error {
 		return nil
 	}
 	kept := filepath.Join(e.out, shard.ExportName)
-	if err := durable.MkdirAll(kept); err != nil {
+	if err := durable.MkdirBelow(e.out, shard.ExportName); err != nil {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(kept, shard.ObjectsName), func(w io.Writer) error {
@@ -68,9 +66,6 @@ func (e *exporter) readAs(v *shard.View) func(i int) (string, error) {
 	case "hf":
 		return newNamer(v, rowChoices).name
 	}
-	names := newNamer(v, treeChoices)
-	return func(i int) (string, error) {
-		name, err := names.name(i)
-		return utf8name.Ensure(strings.TrimPrefix(name, utf8name.Unescape(v.Synset(i))+"/")), err
-	}
+	// What is in a tree under another name gets its own back before it is looked for.
+	return func(i int) (string, error) { return v.Path(i), nil }
 }

@@ -69,7 +69,7 @@ func New(names []string, words [][]string, source string) (*List, error) {
 			entries[i].Words = words[i]
 		}
 	}
-	l, err := finish(entries, "class")
+	l, err := finish(entries, "class", false)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
@@ -149,7 +149,7 @@ func Parse(b []byte) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := finish(f.Entries, f.Unit)
+	l, err := finish(f.Entries, f.Unit, true)
 	if err == nil {
 		l.Notes = append(f.Notes, l.Notes...)
 	}
@@ -158,7 +158,8 @@ func Parse(b []byte) (*List, error) {
 
 // finish puts entries into the order of their numbers, where they have some, and
 // holds the list to what a list must be. unit is what their lines count.
-func finish(entries []form.Entry, unit string) (*List, error) {
+// In free text a name must be one.
+func finish(entries []form.Entry, unit string, text bool) (*List, error) {
 	fail := func(line int, format string, args ...any) (*List, error) {
 		return nil, &Error{Unit: unit, Line: line, Problem: fmt.Sprintf(format, args...)}
 	}
@@ -173,7 +174,7 @@ func finish(entries []form.Entry, unit string) (*List, error) {
 		if strings.TrimSpace(e.Name) == "" {
 			return fail(e.Line, "a class without a name")
 		}
-		if !speaks(e.Name) {
+		if text && !speaks(e.Name) {
 			return fail(e.Line, "%q is no name: is it a program, or markup?", e.Name)
 		}
 		if imageFile.MatchString(e.Name) {
