@@ -13,14 +13,14 @@ import (
 )
 
 // TestInferEngineTorch: the training engine predicts what ONNX Runtime does,
-// row for row.
+// row for row, of a run of any width.
 func TestInferEngineTorch(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains")
 	}
 	set, dir := writeTrainSet(t, 8, 9), t.TempDir()
 	out := filepath.Join(dir, "run")
-	runVerb(t, 0, smallRun(t, set, out, "--epochs", "1", "--width", "1")...)
+	runVerb(t, 0, smallRun(t, set, out, "--epochs", "1")...)
 	a, b := filepath.Join(dir, "torch.arrow"), filepath.Join(dir, "onnx.arrow")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--logits", "--embedding", "--out", a, "--progress", "off")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--logits", "--embedding", "--out", b, "--progress", "off")
