@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
 )
 
 // readExported reads what exports of a dataset among the sources keep of its
@@ -65,6 +66,29 @@ func (p *Plan) exportedClass(name string) string {
 		}
 	}
 	return name
+}
+
+// asExported is a class list with the names that directories of exports have in the
+// place of their classes' own.
+func (p *Plan) asExported(l *classlist.List) (*classlist.List, error) {
+	dirs := map[string]string{}
+	for _, s := range p.o.Sources {
+		for dir, class := range p.called[s.Path].Classes {
+			dirs[class] = dir
+		}
+	}
+	if l == nil || !slices.ContainsFunc(l.Names, func(name string) bool { return dirs[name] != "" }) {
+		return l, nil
+	}
+	names := slices.Clone(l.Names)
+	for i, name := range names {
+		names[i] = cmp.Or(dirs[name], name)
+	}
+	out, err := classlist.New(names, l.Words, l.Source)
+	if err == nil {
+		out.First, out.Notes = l.First, l.Notes
+	}
+	return out, err
 }
 
 // ownNames gives the classes and the listed images of exports the names that their

@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+	"github.com/synshard/synshard/source/classlist"
 )
 
 // TestExportedKit hands on a dataset whose classes have the development kit's
@@ -81,6 +82,20 @@ func TestExportedNames(t *testing.T) {
 	out := mkdir(t, dir, "set")
 	shardtest.Write(t, out, append([]string{}, classes...), splits...)
 	exported(t, dir, out)
+
+	// A list of the user's has the classes' own names.
+	want, sum := summaryOf(t, out, true)
+	list, err := classlist.New(classes, nil, "a list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := of(filepath.Join(dir, "as tar"))
+	o.Out, o.Classes = filepath.Join(dir, "listed"), list
+	run(t, o)
+	got, gotSum := summaryOf(t, o.Out, true)
+	if diff := cmp.Diff(want, got); diff != "" || gotSum != sum {
+		t.Errorf("by a list (-want +got):\n%s", diff)
+	}
 }
 
 func mkdir(t *testing.T, dir, name string) string {

@@ -163,7 +163,10 @@ func (p *Plan) understand(ctx context.Context) error {
 	if len(p.o.Sources) == 0 {
 		return nil
 	}
-	classes := p.o.Classes
+	classes, err := p.asExported(p.o.Classes)
+	if err != nil {
+		return err
+	}
 	var truth func(string) (string, error)
 	if p.kit != nil {
 		if classes == nil {
