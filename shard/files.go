@@ -30,7 +30,9 @@ type cachedFile struct {
 	closed bool // left the cache; the last user closes it
 }
 
-func newFileCache(dir string) *fileCache { return &fileCache{dir: dir, most: regular.AtMost(mostFiles, 2), open: map[string]*cachedFile{}} }
+func newFileCache(dir string) *fileCache {
+	return &fileCache{dir: dir, most: regular.AtMost(mostFiles, 2), open: map[string]*cachedFile{}}
+}
 
 func (c *fileCache) get(name string) (*cachedFile, error) {
 	c.mu.Lock()

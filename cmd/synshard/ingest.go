@@ -75,7 +75,9 @@ split that a dataset lacks, classes without images in it, and boxes are added.`,
   synshard ingest imagenet-object-localization-challenge.zip --out imagenet
   synshard ingest photos --val-fraction 0.1 --out mine --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.ingestOptions(cmd, args, &o, &f); err != nil {
+			// A copy: the flags hold on to theirs for the life of the process.
+			o, err := a.ingestOptions(cmd, args, o, &f)
+			if err != nil {
 				return err
 			}
 			return a.ingest(cmd.Context(), o, f.dryRun)
@@ -112,7 +114,7 @@ split that a dataset lacks, classes without images in it, and boxes are added.`,
 func layoutWords() []string { return slices.Sorted(maps.Keys(layout.Layouts)) }
 
 // ingestOptions completes the options from flags and arguments.
-func (a *app) ingestOptions(cmd *cobra.Command, args []string, o *ingest.Options, f *ingestFlags) error {
+func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options, f *ingestFlags) (ingest.Options, error) {
 	for _, path := range args {
 		o.Sources = append(o.Sources, ingest.Source{Path: path})
 	}
@@ -126,24 +128,24 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o *ingest.Options
 	set := cmd.Flags().Changed
 	switch {
 	case len(o.Sources) == 0 && len(o.Boxes) == 0:
-		return usagef("nothing to read: give a source, or --boxes for a dataset")
+		return o, usagef("nothing to read: give a source, or --boxes for a dataset")
 	case set("seed") && o.ValFraction == 0:
-		return usagef("--seed has no effect without --val-fraction")
+		return o, usagef("--seed has no effect without --val-fraction")
 	case set("quality") && o.Resize == 0:
-		return usagef("--quality has no effect without --resize")
+		return o, usagef("--quality has no effect without --resize")
 	}
 	if err := errors.Join(o.Check.UnmarshalText([]byte(f.check)), o.OnBad.UnmarshalText([]byte(f.onBad))); err != nil {
-		return err
+		return o, err
 	}
 	var err error
 	if f.classes != "" {
 		if o.Classes, err = a.readClasses("classes", f.classes); err != nil {
-			return err
+			return o, err
 		}
 	}
 	o.Stdin = a.Stdin
 	o.WordNet, err = a.openWordNet(f.wordnet)
-	return err
+	return o, err
 }
 
 func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
