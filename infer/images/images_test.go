@@ -438,14 +438,17 @@ func TestNamesThatAreNotText(t *testing.T) {
 }
 
 func TestCompareClasses(t *testing.T) {
-	own := []string{"a", "b", "c"}
+	own, synsets := []string{"a", "b", "c"}, []string{"n01440764", "n01443537"}
 	for _, c := range []struct {
-		given []string
-		want  string
+		own, given []string
+		want       string
 	}{
-		{own, ""}, {[]string{"a", "b"}, ""}, {[]string{"b", "a", "c"}, "another order"}, {[]string{"a", "x", "y"}, "2 of them are others"},
+		{own, own, ""}, {own, []string{"a", "b"}, ""}, {own, []string{"b", "a", "c"}, "another order"}, {own, []string{"a", "x", "y"}, "2 of them are others"},
+		{synsets, []string{"tench", "goldfish"}, "the model's own spelled otherwise, such as n01440764 and tench"},
+		{synsets, []string{"goldfish", "tench"}, "another order"}, {synsets, []string{"tench", "zebra"}, "1 of them are others"},
+		{[]string{"a", "a", "b"}, []string{"a", "b", "c"}, "1 of them are others"},
 	} {
-		if got := CompareClasses(own, c.given); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+		if got := CompareClasses(c.own, c.given); c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("%v: %q, want %q", c.given, got, c.want)
 		}
 	}
