@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/internal/sample"
+	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/source/layout"
 )
@@ -96,19 +98,28 @@ func (f files) zip(t testing.TB, path string) string {
 // contents describes a dataset: "split: class label path", a line each.
 func contents(t testing.TB, out string) []string {
 	t.Helper()
-	set := shardtest.Open(t, out)
 	var lines []string
-	for _, split := range set.Splits() {
-		s, err := set.Split(split)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range s.Len() {
-			r := s.Row(i)
-			lines = append(lines, fmt.Sprintf("%s: %s %d %s", split, r.Synset, r.Label, r.Path))
-		}
+	for split, r := range everyRow(t, shardtest.Open(t, out)) {
+		lines = append(lines, fmt.Sprintf("%s: %s %d %s", split, r.Synset, r.Label, r.Path))
 	}
 	return lines
+}
+
+// everyRow gives the rows of all splits, in order, by split.
+func everyRow(t testing.TB, set *shard.Dataset) iter.Seq2[string, shard.Row] {
+	return func(yield func(string, shard.Row) bool) {
+		for _, split := range set.Splits() {
+			s, err := set.Split(split)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range s.Len() {
+				if !yield(split, s.Row(i)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 const (

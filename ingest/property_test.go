@@ -125,19 +125,12 @@ func gzipped(t *testing.T, file string) string {
 func summaryOf(t testing.TB, out string, named bool) (lines []string, classes string) {
 	t.Helper()
 	set := shardtest.Open(t, out)
-	for _, split := range set.Splits() {
-		s, err := set.Split(split)
-		if err != nil {
-			t.Fatal(err)
+	for split, r := range everyRow(t, set) {
+		line := fmt.Sprintf("%s %q %d %d %x %v", split, r.Synset, r.Label, r.ILSVRC2012ID, r.SHA256[:6], r.Objects)
+		if named {
+			line += " " + r.Path
 		}
-		for i := range s.Len() {
-			r := s.Row(i)
-			line := fmt.Sprintf("%s %q %d %d %x %v", split, r.Synset, r.Label, r.ILSVRC2012ID, r.SHA256[:6], r.Objects)
-			if named {
-				line += " " + r.Path
-			}
-			lines = append(lines, line)
-		}
+		lines = append(lines, line)
 	}
 	slices.Sort(lines)
 	return lines, set.Manifest.ClassesSHA256

@@ -36,6 +36,23 @@ func noisy(t testing.TB, w, h, quality int, strength float64) []byte {
 	return b
 }
 
+// cropWithin draws a crop, which must lie within the image.
+func cropWithin(t *testing.T, w, h int, tr Train, rng *rand.Rand) crop {
+	t.Helper()
+	c := randomCrop(w, h, tr, rng)
+	if c.W < 1 || c.H < 1 || c.X < 0 || c.Y < 0 || c.X+c.W > w || c.Y+c.H > h {
+		t.Fatalf("%+v outside %dx%d", c, w, h)
+	}
+	return c
+}
+
+func nearly(t *testing.T, what string, got, want, tolerance float64) {
+	t.Helper()
+	if !(math.Abs(got-want) <= tolerance) {
+		t.Errorf("%s %.5f, want %.5f", what, got, want)
+	}
+}
+
 // TestCropStatistics compares the crops' parameters with the formulas that
 // define them: area uniform in its range and the logarithm of the aspect ratio
 // uniform in its, where the crop fits; every place equally likely.
@@ -45,28 +62,19 @@ func TestCropStatistics(t *testing.T) {
 	rng := testRNG(1)
 	var area, area2, aspect, aspect2, place float64
 	for range n {
-		c := randomCrop(w, h, tr, rng)
-		if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > w || c.Y+c.H > h {
-			t.Fatalf("%+v outside", c)
-		}
+		c := cropWithin(t, w, h, tr, rng)
 		a, r := float64(c.W*c.H)/(w*h), math.Log(float64(c.W)/float64(c.H))
 		area, area2 = area+a, area2+a*a
 		aspect, aspect2 = aspect+r, aspect2+r*r
 		place += float64(c.X) / float64(w-c.W)
 	}
-	check := func(what string, got, want, tolerance float64) {
-		t.Helper()
-		if math.Abs(got-want) > tolerance {
-			t.Errorf("%s %.5f, want %.5f", what, got, want)
-		}
-	}
 	mean, variance := 0.275, 0.45*0.45/12
-	check("mean area", area/n, mean, 4*math.Sqrt(variance/n))
-	check("variance of area", area2/n-math.Pow(area/n, 2), variance, 0.03*variance)
+	nearly(t, "mean area", area/n, mean, 4*math.Sqrt(variance/n))
+	nearly(t, "variance of area", area2/n-math.Pow(area/n, 2), variance, 0.03*variance)
 	span := math.Log(4.0/3) - math.Log(0.75)
-	check("mean log aspect", aspect/n, 0, 4*span/math.Sqrt(12*n))
-	check("variance of log aspect", aspect2/n-math.Pow(aspect/n, 2), span*span/12, 0.03*span*span/12)
-	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n))
+	nearly(t, "mean log aspect", aspect/n, 0, 4*span/math.Sqrt(12*n))
+	nearly(t, "variance of log aspect", aspect2/n-math.Pow(aspect/n, 2), span*span/12, 0.03*span*span/12)
+	nearly(t, "mean place", place/n, 0.5, 4/math.Sqrt(12*n))
 }
 
 // TestCropsLikeTorchvision compares the distributions of crops with those that
@@ -116,10 +124,7 @@ func TestDistortedBoxStatistics(t *testing.T) {
 	rng := testRNG(1)
 	var aspect, aspect2, height, height2, place float64
 	for range n {
-		c := randomCrop(w, h, tr, rng)
-		if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > w || c.Y+c.H > h {
-			t.Fatalf("%+v outside", c)
-		}
+		c := cropWithin(t, w, h, tr, rng)
 		r := float64(c.W) / float64(c.H)
 		low, high := math.Sqrt(0.05*w*h/r), math.Sqrt(0.5*w*h/r)
 		u := (float64(c.H) - low) / (high - low)
@@ -127,24 +132,15 @@ func TestDistortedBoxStatistics(t *testing.T) {
 		height, height2 = height+u, height2+u*u
 		place += float64(c.X) / float64(w-c.W)
 	}
-	check := func(what string, got, want, tolerance float64) {
-		t.Helper()
-		if math.Abs(got-want) > tolerance {
-			t.Errorf("%s %.5f, want %.5f", what, got, want)
-		}
-	}
 	const span = 4.0/3 - 0.75
-	check("mean aspect", aspect/n, 0.75+span/2, 4*span/math.Sqrt(12*n))
-	check("variance of aspect", aspect2/n-math.Pow(aspect/n, 2), span*span/12, 0.03*span*span/12)
-	check("mean place in the heights", height/n, 0.5, 4/math.Sqrt(12*n)+0.001)
-	check("variance of it", height2/n-math.Pow(height/n, 2), 1.0/12, 0.03/12)
-	check("mean place", place/n, 0.5, 4/math.Sqrt(12*n)+0.001)
+	nearly(t, "mean aspect", aspect/n, 0.75+span/2, 4*span/math.Sqrt(12*n))
+	nearly(t, "variance of aspect", aspect2/n-math.Pow(aspect/n, 2), span*span/12, 0.03*span*span/12)
+	nearly(t, "mean place in the heights", height/n, 0.5, 4/math.Sqrt(12*n)+0.001)
+	nearly(t, "variance of it", height2/n-math.Pow(height/n, 2), 1.0/12, 0.03/12)
+	nearly(t, "mean place", place/n, 0.5, 4/math.Sqrt(12*n)+0.001)
 	for _, size := range [][2]int{{1, 1}, {30, 1000}, {1000, 30}, {7, 5}} { // where little or nothing fits
 		for range 200 {
-			c := randomCrop(size[0], size[1], tr, rng)
-			if c.X < 0 || c.Y < 0 || c.W < 1 || c.H < 1 || c.X+c.W > size[0] || c.Y+c.H > size[1] {
-				t.Fatalf("%+v outside %v", c, size)
-			}
+			cropWithin(t, size[0], size[1], tr, rng)
 		}
 	}
 }

@@ -6,8 +6,8 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 
 usage() {
 	cat <<'U'
-usage: build-shim.sh --torch DIR [--out FILE] [--sanitize] [--emulate]
-  --torch DIR  the torch package, with lib/ and include/
+usage: build-shim.sh [--torch DIR] [--out FILE] [--sanitize] [--emulate]
+  --torch DIR  the torch package, with lib/ and include/; without it the one that lib/libsynshard_torch.so was built against
   --sanitize   with gcc's address sanitizer, to be run with libasan preloaded
   --emulate    for tests: the GPU's path through a step on the CPU, its kernels emulated
 U
@@ -27,7 +27,12 @@ while [ $# -gt 0 ]; do
 	shift
 done
 die() { echo "build-shim: $*" >&2; exit 1; }
-[ -n "$torch" ] || { usage >&2; exit 2; }
+if [ -z "$torch" ]; then
+	built=$here/lib/libsynshard_torch.so
+	[ -e "$built" ] || { usage >&2; exit 2; }
+	torch=$(readelf -d "$built" | sed -n 's/.*R\(UN\)\?PATH.*\[\([^]:]*\)\/lib[]:].*/\2/p')
+	[ -n "$torch" ] || die "lib/libsynshard_torch.so does not say where its libtorch lies; give --torch"
+fi
 torch=$(cd "$torch" 2>/dev/null && pwd) || die "$torch: no such directory"
 [ -e "$torch/include/ATen/ATen.h" ] && [ -e "$torch/lib/libtorch_cpu.so" ] || die "$torch has no include/ATen/ATen.h or no lib/libtorch_cpu.so"
 

@@ -65,6 +65,28 @@ func (a *app) openView(set *shard.Dataset, split string, s *selectionOptions) (*
 	return whole.Select(sel, g)
 }
 
+// splitView is what was selected of a split.
+type splitView struct {
+	split string
+	*shard.View
+}
+
+// openViews is openView for several splits: those named, or all there are.
+func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions) ([]splitView, error) {
+	if len(splits) == 0 {
+		splits = set.Splits()
+	}
+	var views []splitView
+	for _, split := range splits {
+		v, err := a.openView(set, split, s)
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, splitView{split, v})
+	}
+	return views, nil
+}
+
 // openWordNet finds and reads WordNet.
 func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
 	dir, err := a.findWordNet(flag)

@@ -71,18 +71,14 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		return err
 	}
 	defer set.Close()
-	splits := o.splits
-	if len(splits) == 0 {
-		splits = set.Splits()
+	views, err := a.openViews(set, o.splits, o.selection)
+	if err != nil {
+		return err
 	}
 	var selected []export.Split
 	var images, size int64
-	for _, name := range splits {
-		v, err := a.openView(set, name, o.selection)
-		if err != nil {
-			return err
-		}
-		selected = append(selected, export.Split{Name: name, View: v})
+	for _, v := range views {
+		selected = append(selected, export.Split{Name: v.split, View: v.View})
 		images += int64(v.Len())
 		for i := range v.Len() {
 			size += v.Length(i)

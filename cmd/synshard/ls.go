@@ -94,18 +94,14 @@ func (a *app) runLs(dir string, o lsOptions) error {
 		return err
 	}
 	defer set.Close()
-	splits := o.splits
-	if len(splits) == 0 {
-		splits = set.Splits()
+	views, err := a.openViews(set, o.splits, o.selection)
+	if err != nil {
+		return err
 	}
 	out := listing{Dataset: dir}
 	all := map[string]*synsetTally{}
-	for _, name := range splits {
-		v, err := a.openView(set, name, o.selection)
-		if err != nil {
-			return err
-		}
-		out.Splits = append(out.Splits, tallySplit(v, name, set.Manifest.Splits[name].Shards, all))
+	for _, v := range views {
+		out.Splits = append(out.Splits, tallySplit(v.View, v.split, set.Manifest.Splits[v.split].Shards, all))
 	}
 	words := map[string]string{}
 	for _, c := range set.Classes() {

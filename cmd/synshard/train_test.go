@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"github.com/google/go-cmp/cmp"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -421,8 +422,11 @@ func TestTrainDataAsAsked(t *testing.T) {
 		if len(o.Weights) != d.trainView.Len() {
 			t.Errorf("%d weights for %d images", len(o.Weights), d.trainView.Len())
 		}
-		if (o.Advisor != nil) != (mode != "pin") || o.Forget != (mode == "none") || (l.TrainSource != loader.Source(d.trainView)) != (mode == "pin") {
-			t.Errorf("--cache %s: advisor %v, forget %v, source %T", mode, o.Advisor, o.Forget, l.TrainSource)
+		type cached struct{ Advised, Forgotten, Pinned bool }
+		want := cached{mode != "pin", mode == "none", mode == "pin"}
+		got := cached{o.Advisor != nil, o.Forget, l.TrainSource != loader.Source(d.trainView)}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("--cache %s (-want +got):\n%s", mode, diff)
 		}
 		check(t, d.Close())
 	}

@@ -2,8 +2,10 @@
 package layering
 
 import (
+	"fmt"
 	"go/build"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -178,16 +180,28 @@ func checkImport(t *testing.T, dir, path string, may []string) {
 // the names are plain, and a false alarm is seen at once.
 func checkCalls(t *testing.T, p *build.Package) {
 	t.Helper()
-	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
-		text, err := os.ReadFile(filepath.Join(p.Dir, name))
-		if err != nil {
-			t.Fatal(err)
+	for place, code := range lines(t, p) {
+		for _, f := range forbidden {
+			if strings.Contains(code, f) {
+				t.Errorf("%s: %s is for cmd/synshard alone", place, strings.TrimSuffix(f, "("))
+			}
 		}
-		for i, line := range strings.Split(string(text), "\n") {
-			code, _, _ := strings.Cut(line, "//")
-			for _, f := range forbidden {
-				if strings.Contains(code, f) {
-					t.Errorf("%s:%d: %s is for cmd/synshard alone", filepath.Join(p.Dir, name), i+1, strings.TrimSuffix(f, "("))
+	}
+}
+
+// lines gives a package's lines without their comments, by file and number.
+func lines(t *testing.T, p *build.Package) iter.Seq2[string, string] {
+	return func(yield func(place, code string) bool) {
+		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+			path := filepath.Join(p.Dir, name)
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, line := range strings.Split(string(text), "\n") {
+				code, _, _ := strings.Cut(line, "//")
+				if !yield(fmt.Sprintf("%s:%d", path, i+1), code) {
+					return
 				}
 			}
 		}
@@ -210,17 +224,10 @@ var opening = map[string]string{
 func checkOpens(t *testing.T, dir string, p *build.Package) {
 	t.Helper()
 	found := false
-	for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
-		text, err := os.ReadFile(filepath.Join(p.Dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, line := range strings.Split(string(text), "\n") {
-			code, _, _ := strings.Cut(line, "//")
-			if call := opens.FindString(code); call != "" {
-				if found = true; opening[dir] == "" {
-					t.Errorf("%s:%d: %s is not for this package: internal/regular opens what is read, internal/durable writes", filepath.Join(p.Dir, name), i+1, strings.TrimSuffix(call, "("))
-				}
+	for place, code := range lines(t, p) {
+		if call := opens.FindString(code); call != "" {
+			if found = true; opening[dir] == "" {
+				t.Errorf("%s: %s is not for this package: internal/regular opens what is read, internal/durable writes", place, strings.TrimSuffix(call, "("))
 			}
 		}
 	}

@@ -16,16 +16,8 @@ var message = regexp.MustCompile("(?m)^\\| `([^`]+)`")
 // docs/TROUBLESHOOTING.md explains, apart from what varies in it.
 func TestMessages(t *testing.T) {
 	root := moduleRoot(t)
-	page, err := os.ReadFile(filepath.Join(root, "docs", "TROUBLESHOOTING.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	code := sources(t, root)
-	rows := message.FindAllStringSubmatch(string(page), -1)
-	if len(rows) < 15 {
-		t.Fatalf("only %d messages in docs/TROUBLESHOOTING.md", len(rows))
-	}
-	for _, row := range rows {
+	for _, row := range said(t, root, "TROUBLESHOOTING.md", message, 15) {
 		for piece := range strings.SplitSeq(row[1], "...") {
 			piece = strings.Trim(piece, " :()")
 			// "kind: what kind" is put together from two strings.
@@ -36,6 +28,20 @@ func TestMessages(t *testing.T) {
 			}
 		}
 	}
+}
+
+// said gives what a page of docs/ says in a form, of which it must hold some.
+func said(t *testing.T, root, page string, form *regexp.Regexp, least int) [][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, "docs", page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := form.FindAllStringSubmatch(string(text), -1)
+	if len(found) < least {
+		t.Fatalf("docs/%s says only %d of %s", page, len(found), form)
+	}
+	return found
 }
 
 // sources is all Go code but tests.

@@ -2,6 +2,7 @@ package runlog
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -112,8 +113,15 @@ func TestSettle(t *testing.T) {
 		}
 		changed, err := Settle(dir, 4, 2, evals)
 		got, rerr := os.ReadFile(path)
-		if diff := cmp.Diff(c.want, string(got)); diff != "" || err != nil || rerr != nil || changed != (c.have != c.want) {
-			t.Errorf("%s: changed %v, %v, %v (-want +got):\n%s", c.name, changed, err, rerr, diff)
+		if err := errors.Join(err, rerr); err != nil {
+			t.Fatal(err)
+		}
+		type outcome struct {
+			Text    string
+			Changed bool
+		}
+		if diff := cmp.Diff(outcome{c.want, c.have != c.want}, outcome{string(got), changed}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
 }
