@@ -35,41 +35,60 @@ type ImageKey struct {
 }
 
 // ReadExportObjects reads the boxes that an export into a directory keeps; nil
-// where there are none, and of what is no directory.
+// where there are none, and of what is no directory. Damage is ErrCorrupt.
 func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, nil
-	}
-	f, _, err := regular.Open(filepath.Join(dir, ExportName, ObjectsName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	out := map[ImageKey][]Object{}
-	d := json.NewDecoder(bufio.NewReader(f))
-	for {
-		var line ExportedObjects
-		err := d.Decode(&line)
-		if err == io.EOF {
-			return out, nil
-		}
-		var sum []byte
-		if err == nil {
-			sum, err = hex.DecodeString(line.SHA256)
-		}
-		if err == nil && len(sum) != 32 {
-			err = errors.New("a sum that is no SHA-256")
-		}
+	var out map[ImageKey][]Object
+	err := keptLines(dir, ObjectsName, func(line ExportedObjects) error {
+		sum, err := hex.DecodeString(line.SHA256)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, f.Name(), err)
+			return err
+		}
+		if len(sum) != 32 {
+			return errors.New("a sum that is no SHA-256")
+		}
+		if out == nil {
+			out = map[ImageKey][]Object{}
 		}
 		for _, path := range []string{line.Path, line.Name} {
 			if path != "" {
 				out[ImageKey{[32]byte(sum), path}] = line.Objects
 			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// keptLines reads a file of JSON lines that an export into a directory keeps in
+// ExportName. Where there is none, as in what is no directory, there are no lines.
+// What cannot be read as T, or is refused by each, is ErrCorrupt.
+func keptLines[T any](dir, name string, each func(T) error) error {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil
+	}
+	f, _, err := regular.Open(filepath.Join(dir, ExportName, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	d := json.NewDecoder(bufio.NewReader(f))
+	for {
+		var line T
+		err := d.Decode(&line)
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = each(line)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrCorrupt, f.Name(), err)
 		}
 	}
 }

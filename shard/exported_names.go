@@ -1,17 +1,6 @@
 package shard
 
-import (
-	"bufio"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"github.com/synshard/synshard/internal/regular"
-)
+import "errors"
 
 // NamesName is the file, in ExportName beside the class list, in which an export
 // keeps what it had to call otherwise than the dataset does: an ExportedName a line.
@@ -35,35 +24,20 @@ type ExportedNames struct {
 // ReadExportNames reads the names that an export into a directory keeps; nothing
 // where there are none, and of what is no directory. Damage is ErrCorrupt.
 func ReadExportNames(dir string) (ExportedNames, error) {
-	var out ExportedNames
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return out, nil
-	}
-	f, _, err := regular.Open(filepath.Join(dir, ExportName, NamesName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return out, nil
-	}
-	if err != nil {
-		return out, err
-	}
-	defer f.Close()
-	out = ExportedNames{map[string]string{}, map[string]string{}}
-	d := json.NewDecoder(bufio.NewReader(f))
-	for {
-		var line ExportedName
-		err := d.Decode(&line)
+	out := ExportedNames{map[string]string{}, map[string]string{}}
+	err := keptLines(dir, NamesName, func(line ExportedName) error {
 		switch {
-		case err == io.EOF:
-			return out, nil
-		case err == nil && line.Class != "" && line.Name != "":
+		case line.Class != "" && line.Name != "":
 			out.Classes[line.Name] = line.Class
-		case err == nil && line.File != "":
+		case line.File != "":
 			out.Paths[line.File] = line.Path
-		case err == nil:
-			err = errors.New("a name of nothing")
+		default:
+			return errors.New("a name of nothing")
 		}
-		if err != nil {
-			return ExportedNames{}, fmt.Errorf("%w: %s: %w", ErrCorrupt, f.Name(), err)
-		}
+		return nil
+	})
+	if err != nil {
+		return ExportedNames{}, err
 	}
+	return out, nil
 }

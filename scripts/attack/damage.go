@@ -308,17 +308,23 @@ func (e *exposure) learn(s *scene) error {
 	return err
 }
 
+// ready makes what the command reads, in a directory that is to be removed
+// whatever is returned, and names the files that it trusts.
+func (e *exposure) ready(s *scene) (dir string, names []string, err error) {
+	if dir, err = s.dir(); err != nil {
+		return "", nil, err
+	}
+	if err := e.prepare(s, dir); err != nil {
+		return dir, nil, err
+	}
+	names, err = e.exposed(dir)
+	return dir, names, err
+}
+
 // trial damages one file, or in one case of eight a second, and runs the command.
 func (e *exposure) trial(s *scene, r *rand.Rand) (result, error) {
-	dir, err := s.dir()
-	if err != nil {
-		return result{}, err
-	}
+	dir, names, err := e.ready(s)
 	defer os.RemoveAll(dir)
-	if err := e.prepare(s, dir); err != nil {
-		return result{}, err
-	}
-	names, err := e.exposed(dir)
 	if err != nil {
 		return result{}, err
 	}

@@ -42,15 +42,8 @@ var specials = []struct {
 // special puts what is no file in the place of one that the command trusts. It must refuse, naming it, or do without,
 // in bounded time and memory.
 func (e *exposure) special(s *scene, r *rand.Rand) (result, error) {
-	dir, err := s.dir()
-	if err != nil {
-		return result{}, err
-	}
+	dir, names, err := e.ready(s)
 	defer os.RemoveAll(dir)
-	if err := e.prepare(s, dir); err != nil {
-		return result{}, err
-	}
-	names, err := e.exposed(dir)
 	if err != nil || len(names) == 0 {
 		return result{}, err
 	}
