@@ -111,7 +111,7 @@ func TestBatchesWithoutImages(t *testing.T) {
 	net := modeltest.Network(t, "alexnet", model.Options{Classes: 2})
 	b := bench.Loaded(t.Context(), src, net, 2, 1, nil)
 	defer b.Close()
-	_, err = bench.MeasureSteps(t.Context(), nil, bench.StepOptions{Batches: b, Network: net, Batch: 2, Steps: 1})
+	_, err = bench.MeasureSteps(t.Context(), nil, bench.StepOptions{Batches: b, Network: net, Batch: 2, Warmup: 1, Steps: 1})
 	if err == nil || !strings.Contains(err.Error(), "image") {
 		t.Errorf("steps without an image: %v", err)
 	}
