@@ -23,8 +23,10 @@ import (
 func (p *Plan) readExported() error {
 	p.exported, p.called = map[string]shard.Class{}, map[string]shard.ExportedNames{}
 	differ := map[string]bool{}
+	var lists [][]shard.Class
 	for _, s := range p.o.Sources {
 		if s.Path == "-" {
+			lists = append(lists, nil)
 			continue
 		}
 		classes, err := shard.ReadExportClasses(s.Path)
@@ -43,6 +45,7 @@ func (p *Plan) readExported() error {
 		} else {
 			maps.Copy(p.objects, objects)
 		}
+		lists = append(lists, classes)
 		for _, c := range classes {
 			c.Label = -1 // it has none here yet
 			if have, ok := p.exported[c.Synset]; ok && !reflect.DeepEqual(have, c) {
@@ -54,7 +57,31 @@ func (p *Plan) readExported() error {
 	for name := range differ {
 		delete(p.exported, name)
 	}
-	return nil
+	return p.exportedAlone(lists)
+}
+
+// exportedAlone keeps, where all sources are exports of one class list, that
+// list: it knows classes without images, and that directories are classes
+// whatever their images are called.
+func (p *Plan) exportedAlone(lists [][]shard.Class) error {
+	names := func(classes []shard.Class) (out []string) {
+		for _, c := range classes {
+			out = append(out, c.Synset)
+		}
+		return out
+	}
+	if len(lists) == 0 || len(lists[0]) == 0 || p.kit != nil {
+		return nil
+	}
+	list := names(lists[0])
+	for _, other := range lists[1:] {
+		if !slices.Equal(names(other), list) {
+			return nil
+		}
+	}
+	var err error
+	p.exportedList, err = classlist.New(list, nil, "the export's class list")
+	return err
 }
 
 // exportedClass is the name that the dataset of an export had for the class whose

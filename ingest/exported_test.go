@@ -98,6 +98,36 @@ func TestExportedNames(t *testing.T) {
 	}
 }
 
+// TestExportedClasses: an export keeps classes that have no images and an order of
+// its own, and knows its directories for classes though its images are called after
+// synsets. A class that was added to it since is refused.
+func TestExportedClasses(t *testing.T) {
+	dir := t.TempDir()
+	s := shardtest.Split{Name: "train"}
+	for i, path := range []string{tench + "_1.jpg", goldfish + "_2.jpg", tench + "_3.jpg"} {
+		b := []byte(testImage(t, path))
+		info, err := pixel.Probe(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		label := []int64{0, 0, 2}[i]
+		s.Images = append(s.Images, &shard.Image{Bytes: b, Row: shard.Row{Path: path, Synset: []string{"dog", "", "cat"}[label], Label: label,
+			Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}})
+	}
+	out := mkdir(t, dir, "set")
+	shardtest.Write(t, out, []string{"dog", "bird", "cat"}, s)
+	exported(t, dir, out)
+
+	for _, file := range []string{"as folder", "as webdataset"} {
+		put(t, dir, filepath.Join(file, "train/ant/new.jpg"), testImage(t, "new"))
+		o := of(filepath.Join(dir, file))
+		o.Out = filepath.Join(dir, "grown")
+		if _, err := MakePlan(t.Context(), o); err == nil {
+			t.Errorf("%s: a class that is none of its list was taken", file)
+		}
+	}
+}
+
 func mkdir(t *testing.T, dir, name string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)

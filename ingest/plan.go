@@ -44,15 +44,18 @@ type Plan struct {
 	exported map[string]shard.Class            // what exports among the sources say of classes, by name
 	objects  map[shard.ImageKey][]shard.Object // and of boxes
 	called   map[string]shard.ExportedNames    // and of names, by the source
-	deep     bool                              // archives within archives are listed
-	names    *layout.Plan                      // what the names mean
-	given    bool                              // the classes were given, by a list or the kit, and not found
-	print    record.Fingerprint
-	units    []unit          // that are listed
-	byClass  map[string]bool // splits whose shards are by class
-	placing  sync.Mutex      // names.Place
-	met      met             // units of streams
-	skips    skips           // of what is listed only when it is read
+	// exportedList is the class list of the exports, where all sources are such of one.
+	exportedList *classlist.List
+
+	deep    bool         // archives within archives are listed
+	names   *layout.Plan // what the names mean
+	given   bool         // the classes were given, by a list or the kit, and not found
+	print   record.Fingerprint
+	units   []unit          // that are listed
+	byClass map[string]bool // splits whose shards are by class
+	placing sync.Mutex      // names.Place
+	met     met             // units of streams
+	skips   skips           // of what is listed only when it is read
 }
 
 // PlanSplit is the part of a plan for one split.
@@ -163,7 +166,11 @@ func (p *Plan) understand(ctx context.Context) error {
 	if len(p.o.Sources) == 0 {
 		return nil
 	}
-	classes, err := p.asExported(p.o.Classes)
+	classes := p.o.Classes
+	if classes == nil {
+		classes = p.exportedList
+	}
+	classes, err := p.asExported(classes)
 	if err != nil {
 		return err
 	}
