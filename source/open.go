@@ -387,7 +387,8 @@ func kindOfHead(head []byte) Kind {
 func foreign(head []byte) string {
 	for magic, name := range map[string]string{
 		"7z\xbc\xaf\x27\x1c": "a 7z archive, to be unpacked first", "Rar!\x1a\x07": "a RAR archive, to be unpacked first",
-		"\x04\x22\x4d\x18": "compressed by LZ4, to be unpacked first", "\x89HDF\r\n\x1a\n": "an HDF5 file", "\x93NUMPY": "an array of NumPy's",
+		"\x04\x22\x4d\x18": "compressed by LZ4, to be unpacked first", "\x1f\x9d": "compressed by compress (.Z), to be unpacked first",
+		"]\x00\x00": "compressed by LZMA of before xz, to be unpacked first", "\x89HDF\r\n\x1a\n": "an HDF5 file", "\x93NUMPY": "an array of NumPy's",
 		"SQLite format 3\x00": "an SQLite database", "[": "one document of JSON, and a list has an object a line (jq -c .[] makes it so)",
 	} {
 		if strings.HasPrefix(string(head), magic) {

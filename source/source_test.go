@@ -541,6 +541,8 @@ func TestImagesByTheirPaths(t *testing.T) {
 	}
 	refused(t, filepath.Join(root, "none.jpg"), "no such file")
 	refused(t, write(t, "a.7z", []byte("7z\xbc\xaf\x27\x1c\x00\x04")), "a 7z archive")
+	refused(t, write(t, "a.tar.Z", []byte("\x1f\x9d\x90a")), "compress (.Z)")
+	refused(t, write(t, "a.tar.lzma", []byte("]\x00\x00\x80\x00\xff\xff")), "LZMA")
 }
 
 func TestManyArchivesFewOpenFiles(t *testing.T) {
