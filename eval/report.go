@@ -173,5 +173,5 @@ func (t reportTable) write(dir, summary string) error {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	return durable.Replace(filepath.Join(dir, t.name), func(w io.Writer) error { return encode.WriteArrow(w, rec) })
+	return durable.WriteFile(filepath.Join(dir, t.name), func(w io.Writer) error { return encode.WriteArrow(w, rec) })
 }

@@ -63,7 +63,7 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 	case o.svg == "-":
 		return describe.WriteSVG(a.Stdout, n)
 	case o.svg != "":
-		return durable.Replace(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
+		return durable.WriteFile(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
 	case o.savings:
 		return a.describeSavings(n)
 	}

@@ -76,11 +76,11 @@ func (a *app) runModelExport(path string, o exportWeightsOptions) error {
 	}
 	switch to {
 	case "pth":
-		err = durable.Replace(out, func(w io.Writer) error { return pth.Write(w, values) })
+		err = durable.WriteFile(out, func(w io.Writer) error { return pth.Write(w, values) })
 	case "safetensors":
 		err = writeOurs(out, values, spec)
 	case "onnx":
-		err = durable.Replace(out, func(w io.Writer) error { return onnx.Write(w, net, values, spec) })
+		err = durable.WriteFile(out, func(w io.Writer) error { return onnx.Write(w, net, values, spec) })
 	}
 	if err != nil {
 		return err

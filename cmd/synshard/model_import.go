@@ -199,7 +199,7 @@ func (o importOptions) apply(spec *model.Spec) error {
 }
 
 func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
-	return durable.Replace(path, func(w io.Writer) error {
+	return durable.WriteFile(path, func(w io.Writer) error {
 		return weights.WriteSummed(w, tensors, map[string]string{"format": "pt", model.SpecKey: spec.JSON()})
 	})
 }

@@ -152,7 +152,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	r.Bytes = int64(len(small))
-	err = durable.Replace(f.out, func(w io.Writer) error {
+	err = durable.WriteFile(f.out, func(w io.Writer) error {
 		_, err := w.Write(small)
 		return err
 	})

@@ -183,7 +183,7 @@ func TestLiveWritersStay(t *testing.T) {
 	if diff := cmp.Diff([]string{filepath.Base(live.tmp), filepath.Base(other.tmp)}, names(t, dir)); diff != "" {
 		t.Errorf("left (-want +got):\n%s", diff)
 	}
-	if err := Replace(filepath.Join(dir, "b"), func(io.Writer) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {
+	if err := WriteFile(filepath.Join(dir, "b"), func(io.Writer) error { return io.ErrShortWrite }); !errors.Is(err, io.ErrShortWrite) {
 		t.Errorf("replaced b: %v", err)
 	}
 	if diff := cmp.Diff([]string{filepath.Base(live.tmp)}, names(t, dir)); diff != "" {

@@ -164,15 +164,6 @@ func writeFile(path string, mode fs.FileMode, write func(w io.Writer) error) err
 	return f.Commit()
 }
 
-// Replace is WriteFile for a file in a directory that is not the writer's own: what
-// killed writers of it left there goes first.
-func Replace(path string, write func(w io.Writer) error) error {
-	if err := RemoveTempsOf(path); err != nil {
-		return err
-	}
-	return WriteFile(path, write)
-}
-
 // claim marks a temporary file as being written: the kernel holds the mark as
 // long as the writer lives. It fails where somebody took the file for
 // abandoned in the moment before. File systems without such marks are taken at

@@ -64,7 +64,7 @@ func Write(ctx context.Context, dir string, o Options) ([]string, error) {
 	var paths []string
 	for _, p := range parts {
 		path := filepath.Join(dir, p.name)
-		if err := durable.Replace(path, p.write); err != nil {
+		if err := durable.WriteFile(path, p.write); err != nil {
 			return nil, fmt.Errorf("sample: write %s: %w", path, err)
 		}
 		paths = append(paths, path)
