@@ -17,7 +17,7 @@ var message = regexp.MustCompile("(?m)^\\| `([^`]+)`")
 func TestMessages(t *testing.T) {
 	root := moduleRoot(t)
 	code := sources(t, root)
-	for _, row := range said(t, root, "TROUBLESHOOTING.md", message, 15) {
+	for _, row := range matches(t, root, "TROUBLESHOOTING.md", message, 15) {
 		for piece := range strings.SplitSeq(row[1], "...") {
 			piece = strings.Trim(piece, " :()")
 			// "kind: what kind" is put together from two strings.
@@ -30,8 +30,8 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// said gives what a page of docs/ says in a form, of which it must hold some.
-func said(t *testing.T, root, page string, form *regexp.Regexp, least int) [][]string {
+// matches finds a form in a page of docs/, where it must stand so many times at least.
+func matches(t *testing.T, root, page string, form *regexp.Regexp, least int) [][]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "docs", page))
 	if err != nil {
@@ -39,7 +39,7 @@ func said(t *testing.T, root, page string, form *regexp.Regexp, least int) [][]s
 	}
 	found := form.FindAllStringSubmatch(string(text), -1)
 	if len(found) < least {
-		t.Fatalf("docs/%s says only %d of %s", page, len(found), form)
+		t.Fatalf("docs/%s has only %d of %s", page, len(found), form)
 	}
 	return found
 }

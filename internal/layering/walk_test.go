@@ -15,7 +15,7 @@ var place = regexp.MustCompile("`([a-z0-9_/]+\\.(?:go|c|h|cpp|cu)):([A-Za-z0-9_,
 // TestWalk: every file and name that docs/WALK.md leads past exists.
 func TestWalk(t *testing.T) {
 	root := moduleRoot(t)
-	for _, p := range said(t, root, "WALK.md", place, 20) {
+	for _, p := range matches(t, root, "WALK.md", place, 20) {
 		code, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(p[1])))
 		if err != nil {
 			t.Errorf("docs/WALK.md leads to %s: %v", p[1], err)
