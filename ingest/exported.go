@@ -46,6 +46,9 @@ func (p *Plan) readExported() error {
 			maps.Copy(p.objects, objects)
 		}
 		lists = append(lists, classes)
+		if len(classes) > 0 {
+			p.skips.forgetOf(p.set, s.Path, shard.KeptByExport) // they are read, or their writer's own
+		}
 		for _, c := range classes {
 			c.Label = -1 // it has none here yet
 			if have, ok := p.exported[c.Synset]; ok && !reflect.DeepEqual(have, c) {

@@ -118,6 +118,18 @@ func TestExportedClasses(t *testing.T) {
 	shardtest.Write(t, out, []string{"dog", "bird", "cat"}, s)
 	exported(t, dir, out)
 
+	for _, form := range []string{"folder", "webdataset", "hf", "tar"} {
+		o := of(filepath.Join(dir, "as "+form))
+		o.Out = filepath.Join(dir, "planned")
+		p, err := MakePlan(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Skipped) > 0 {
+			t.Errorf("%s: left out: %+v", form, p.Skipped)
+		}
+		p.Close()
+	}
 	for _, file := range []string{"as folder", "as webdataset"} {
 		put(t, dir, filepath.Join(file, "train/ant/new.jpg"), testImage(t, "new"))
 		o := of(filepath.Join(dir, file))

@@ -49,6 +49,13 @@ func (s *skips) forget(i int, c *container) {
 	}
 }
 
+// forgetOf forgets what was left out of a source by a name that is meant.
+func (s *skips) forgetOf(c *containers, given string, meant func(name string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.list = slices.DeleteFunc(s.list, func(k source.Skip) bool { return c.list[k.Container].info.Given == given && meant(k.Name) })
+}
+
 // take gives what was left out of archives of a container, by their names, and
 // forgets it.
 func (s *skips) take(container int, archives map[string]bool) []source.Skip {

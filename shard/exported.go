@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/synshard/synshard/internal/regular"
 )
@@ -26,6 +27,12 @@ type ExportedObjects struct {
 	// Name is how whoever reads the export calls the image, where that is not Path.
 	Name    string   `json:"name,omitempty"`
 	Objects []Object `json:"objects"`
+}
+
+// KeptByExport says whether a file, by its name below an export's directory, is
+// one that exports keep there beside what they hand on.
+func KeptByExport(name string) bool {
+	return name == LockName || name == ExportName+".json" || strings.HasPrefix(name, ExportName+"/")
 }
 
 // ImageKey is what boxes of an export are found by.
