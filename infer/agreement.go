@@ -76,6 +76,24 @@ type AgreementOptions struct {
 	OnImages func(n int)           // after each batch; may be nil
 }
 
+// TruthByName finds the classes of labels that count in one list by their names in a
+// model's: -1 for a label that is none, or whose name the model does not know.
+func TruthByName(labels, classes []string) func(label int64) int {
+	at := map[string]int{}
+	for i, name := range classes {
+		at[name] = i
+	}
+	return func(label int64) int {
+		if label < 0 || label >= int64(len(labels)) {
+			return -1
+		}
+		if class, known := at[labels[label]]; known {
+			return class
+		}
+		return -1
+	}
+}
+
 // MeasureAgreement predicts images of src with two models over the same
 // classes, those of the Spec. With no image to count all figures are 0.
 func MeasureAgreement(ctx context.Context, src loader.Source, a, b Predictor, o AgreementOptions) (Agreement, error) {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/infer"
-	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/bench"
 )
 
 // benchInferOptions say what is tried.
@@ -48,17 +48,8 @@ they cost.`,
 	return cmd
 }
 
-// inferBench is the result.
-type inferBench struct {
-	Model    string              `json:"model"`
-	Backend  string              `json:"backend"`
-	CPUs     int                 `json:"cpus"`
-	Settings []infer.Measurement `json:"settings"`
-	Best     infer.Measurement   `json:"best"`
-}
-
 func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOptions) error {
-	for _, n := range append(append([]int{}, f.batches...), f.runs...) {
+	for _, n := range slices.Concat(f.batches, f.runs) {
 		if n < 1 {
 			return usagef("--batches and --runs want numbers from 1")
 		}
@@ -71,36 +62,21 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 	if err != nil {
 		return err
 	}
-	defer n.close()
-	if n.only > 0 {
-		f.batches = []int{n.only}
-	}
-	if f.runs == nil {
-		if f.runs = []int{1}; n.runs > 1 {
-			f.runs = append(f.runs, n.runs)
-		}
-	}
-	out := inferBench{Model: path, Backend: n.backend, CPUs: processors.Count()}
-	bar := a.Bar(int64(len(f.runs)*len(f.batches)), "measuring")
+	defer n.Close()
+	o := bench.NetworkOptions{Batches: f.batches, Runs: f.runs, Most: f.most}
+	bar := a.Bar(int64(len(o.Settings(n))), "measuring")
 	defer bar.Finish()
-	for _, runs := range f.runs {
-		for _, batch := range f.batches {
-			m, err := infer.Measure(ctx, n.predictor, n.spec.InputSize, infer.Setting{Batch: batch, Runs: runs}, infer.MeasureOptions{Most: f.most})
-			if err != nil {
-				return fmt.Errorf("batch %d, %d at a time: %w", batch, runs, err)
-			}
-			out.Settings = append(out.Settings, m)
-			if m.PerSecond > out.Best.PerSecond {
-				out.Best = m
-			}
-			bar.Add64(1)
-		}
+	o.OnTried = func() { bar.Add64(1) }
+	r, err := bench.MeasureNetwork(ctx, n, o)
+	if err != nil {
+		return err
 	}
+	r.Model = path
 	bar.Finish()
-	return a.Result(out, func(w io.Writer) { printInferBench(w, out) })
+	return a.Result(r, func(w io.Writer) { printInferBench(w, r) })
 }
 
-func printInferBench(out io.Writer, b inferBench) {
+func printInferBench(out io.Writer, b bench.NetworkReport) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "batch\truns\timages/s\tp50 ms\tp95 ms\tp99 ms\tbatches\t  ")
 	for _, m := range b.Settings {

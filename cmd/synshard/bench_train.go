@@ -102,13 +102,13 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	b.batch = b.asked.n
 	if b.asked.auto {
 		b.batch = 16 * b.procs
-		if strings.HasPrefix(b.device, "cuda") {
+		if torch.OnCUDA(b.device) {
 			b.batch *= 4
 		}
 	}
 	if b.warmup < 0 {
 		b.warmup = 2
-		if strings.HasPrefix(b.device, "cuda") {
+		if torch.OnCUDA(b.device) {
 			b.warmup = 10
 		}
 	}
@@ -122,7 +122,7 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	b.torchLib = lib
 	var runs []bench.StepReport
 	for _, precision := range b.precisions {
-		precision = choosePrecision(ctx, precision, strings.HasPrefix(b.device, "cuda"))
+		precision = torch.Precision(ctx, precision, b.device)
 		for _, data := range slices.Compact([]string{"", b.data}) {
 			r, err := a.benchSteps(ctx, shim, net, b, precision, data)
 			if err != nil {
@@ -189,7 +189,7 @@ func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg trai
 
 // hostMemory gives memory for batches: pinned where a GPU reads it, else nil.
 func hostMemory(shim *torch.Shim, device string) func(int) ([]byte, func(), error) {
-	if strings.HasPrefix(device, "cuda") {
+	if torch.OnCUDA(device) {
 		return shim.Alloc
 	}
 	return nil

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/synshard/synshard/internal/native"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // device is --device: where a network runs. auto is the first GPU where there
@@ -32,24 +35,34 @@ func deviceVar(cmd *cobra.Command, p *string) {
 func (d device) String() string { return *d.text }
 func (d device) Type() string   { return "auto|cpu|cuda:N" }
 func (d device) Set(s string) error {
-	if _, err := gpuOf(s); err != nil && s != "auto" && s != "cpu" {
+	if _, err := native.GPU(s); err != nil && s != "auto" && s != "cpu" {
 		return err
 	}
 	*d.text = s
 	return nil
 }
 
-// gpuOf gives the number of the GPU that cuda or cuda:N names.
-func gpuOf(name string) (int, error) {
-	kind, number, numbered := strings.Cut(name, ":")
-	if kind == "cuda" && !numbered {
-		return 0, nil
+// openShim finds and opens the training engine's library.
+func (a *app) openShim(given string) (*torch.Shim, string, error) {
+	path, err := a.findTorch(given)
+	if err != nil {
+		return nil, "", err
 	}
-	n, err := strconv.ParseUint(number, 10, 16)
-	if kind != "cuda" || err != nil {
-		return 0, fmt.Errorf("want auto, cpu, cuda or cuda:N")
+	shim, err := torch.Open(path)
+	if errors.Is(err, torch.ErrUnfit) {
+		return nil, "", fmt.Errorf("%w; %s", err, mendTorch)
 	}
-	return int(n), nil
+	return shim, path, err
+}
+
+// chooseDevice settles --device for the training engine and refuses a GPU that
+// is not there.
+func chooseDevice(shim *torch.Shim, asked string) (string, error) {
+	name, err := shim.Device(asked)
+	if err != nil {
+		return "", withCode(exitNative, fmt.Errorf("--device %s: %w; see 'synshard doctor'", asked, err))
+	}
+	return name, nil
 }
 
 // ortDevice settles --device and --provider for ONNX Runtime: the execution
@@ -69,6 +82,6 @@ func ortDevice(device, provider string, gpuFits func() bool) (string, int, error
 	if device == "auto" {
 		return provider, 0, nil
 	}
-	n, err := gpuOf(device)
+	n, err := native.GPU(device)
 	return provider, n, err
 }

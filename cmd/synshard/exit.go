@@ -116,12 +116,14 @@ var coded = []struct {
 }
 
 // wantsFlag says whether an error is mended by another command line alone: names that
-// can be read in two ways, which a flag decides, or a flag of no effect.
+// can be read in two ways, which a flag decides, a flag of no effect, or one that is
+// missing.
 func wantsFlag(err error) bool {
 	var doubt *layout.Ambiguity
 	var vain *layout.NoEffect
 	var option *ingest.OptionError
-	return errors.As(err, &doubt) || errors.As(err, &vain) || errors.As(err, &option)
+	var spec *ort.SpecError
+	return errors.As(err, &doubt) || errors.As(err, &vain) || errors.As(err, &option) || errors.As(err, &spec)
 }
 
 // classify gives the exit code for an error. A verb's own choice comes first,

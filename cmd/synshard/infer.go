@@ -138,28 +138,20 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	if err != nil {
 		return err
 	}
-	defer net.close()
-	in, err := a.openInput(ctx, inputs, &f.in, f.selection, net.spec)
+	defer net.Close()
+	in, err := a.openInput(ctx, inputs, &f.in, f.selection, net.Spec)
 	if err != nil {
 		return err
 	}
 	defer in.close()
-	if f.embedding != "" && net.width == 0 {
+	if f.embedding != "" && net.Width == 0 {
 		return fmt.Errorf("%s: the model gives no embedding", modelPath)
 	}
-	var complaints atomic.Int64
-	o := infer.Options{
-		Predictor: net.predictor, Spec: net.spec, OwnClasses: net.ownClasses, Source: in.source, Fixed: net.fixed, Runs: net.runs, Workers: f.workers,
-		Columns:   prediction.Columns{TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.width},
-		Truncated: f.truncated == "accept", Job: prediction.Job{Index: index, Count: count},
-		Model: net.sum, Input: in.identity, Backend: net.backend, Notes: net.notes, Overwrite: f.overwrite,
-		OnError: func(path string, err error) {
-			if complaints.Add(1) <= maxComplaints {
-				a.Logf("%s: %v; its row has the error", path, err)
-			}
-		},
-	}
-	if o.Columns.Derived, err = f.rollup.columns(a, f.selection.wordnet, net.spec.Classes); err != nil {
+	o := net.Options()
+	o.Source, o.Input, o.Job = in.source, in.identity, prediction.Job{Index: index, Count: count}
+	o.Workers, o.Truncated, o.Overwrite = f.workers, f.truncated == "accept", f.overwrite
+	o.Columns = prediction.Columns{TopK: f.topK, Probabilities: f.probabilities == "all", Logits: f.logits, Embedding: f.embedding, Width: net.Width}
+	if o.Columns.Derived, err = f.rollup.columns(a, f.selection.wordnet, net.Spec.Classes); err != nil {
 		return err
 	}
 	if o.Batch, err = a.chooseBatch(ctx, f, net); err != nil {
@@ -234,6 +226,12 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	defer bar.Finish()
 	o.OnRow = func(n int) { bar.Add64(int64(n)) }
 	o.OnKept = func(n int) { bar.Set(int64(n)) }
+	var complaints atomic.Int64
+	o.OnError = func(path string, err error) {
+		if complaints.Add(1) <= maxComplaints {
+			a.Logf("%s: %v; its row has the error", path, err)
+		}
+	}
 	var sum infer.Summary
 	var err error
 	if f.out == "-" {
@@ -243,34 +241,39 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 		sum, err = infer.Run(ctx, o, f.out, f.form)
 	}
 	bar.Finish()
-	if err != nil && ctx.Err() != nil {
-		if f.out == "-" {
-			return context.Canceled
-		}
+	switch {
+	case err != nil && ctx.Err() != nil && f.out == "-":
+		return context.Canceled
+	case err != nil && ctx.Err() != nil:
 		return stopped(fmt.Errorf("stopped with %d rows done; the same command continues", sum.Rows))
-	}
-	if err != nil {
+	case err != nil:
 		return err
 	}
-	if f.out != "-" {
+	return a.predicted(f.out, sum, p)
+}
+
+// predicted tells what was predicted, and what was not.
+func (a *app) predicted(out string, sum infer.Summary, p images.Plan) error {
+	var err error
+	if out != "-" {
 		already := ""
 		if sum.Already {
 			already = " (nothing to do)"
 		}
 		err = a.Result(inferResult{sum, p.Skipped, p.Notes}, func(w io.Writer) {
-			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(f.out), sum.Rows, sum.Failed, already)
+			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(out), sum.Rows, sum.Failed, already)
 		})
 	}
 	if sum.Warning != "" {
 		a.Warnf("%s", sum.Warning)
 	}
-	if err == nil && sum.Failed > 0 {
+	switch {
+	case err != nil:
+		return err
+	case sum.Failed > 0:
 		return refused(fmt.Errorf("%d images could not be read or predicted; their rows say why", sum.Failed))
 	}
-	if err == nil {
-		err = lostImages(p)
-	}
-	return err
+	return lostImages(p)
 }
 
 // unfit adds to an error of ONNX Runtime what mends it.

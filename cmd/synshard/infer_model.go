@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,10 +14,11 @@ import (
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/infer/ort"
+	infertorch "github.com/synshard/synshard/infer/torch"
 	"github.com/synshard/synshard/internal/native"
-	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/torch"
 )
 
 // networkOptions say what runs the network and, where it does not say so itself,
@@ -82,25 +81,100 @@ func (f *networkOptions) check() error {
 	return nil
 }
 
-// network is a model that is open, and how it is best run.
-type network struct {
-	predictor infer.Predictor
-	spec      model.Spec
-	width     int    // of the embedding; 0: none
-	runs      int    // at a time
-	batch     int    // the default
-	only      int    // the one batch it takes; 0: any
-	fixed     bool   // every run a full batch
-	sum       string // of every file of the model
-	// ownClasses says that the classes came with the model.
-	ownClasses bool
-	backend    string
-	notes      map[string]string
-	close      func() error
-}
-
 // wanted is what predictions are to have beside probabilities.
 type wanted struct{ logits, embedding bool }
+
+// describe finds out what an ONNX model takes and gives, and the Spec that it would be
+// run by.
+func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, error) {
+	o := ort.NetworkOptions{Whole: f.whole, Options: ort.Options{Model: path, Threads: f.threads, ProviderOptions: f.epOptions, Choice: f.choice}}
+	var err error
+	if o.Contract, err = ort.Describe(path, f.choice); err != nil {
+		return o, err
+	}
+	if o.Given, err = f.given(); err != nil {
+		return o, err
+	}
+	own, err := o.Contract.Own(path, o.Given)
+	if err != nil {
+		return o, err
+	}
+	if f.classes != "" {
+		list, err := a.readClasses("classes", f.classes)
+		if err != nil {
+			return o, err
+		}
+		if text := images.CompareClasses(own.Classes, list.Names); text != "" {
+			a.Warnf("--classes %s: %s; the list given is taken", f.classes, text)
+		}
+		o.Given.Classes = list.Names
+	}
+	o.Spec, err = o.Contract.Resolve(path, o.Given)
+	return o, err
+}
+
+// given is what the flags say of a model, but for its classes.
+func (f *networkOptions) given() (ort.Given, error) {
+	g := ort.Given{Size: f.size, Resize: f.resize, Interpolation: f.interpolation}
+	var err error
+	if g.Mean, err = colours("mean", f.mean); err != nil {
+		return g, err
+	}
+	if g.Std, err = colours("std", f.std); err != nil || f.spec == "" {
+		return g, err
+	}
+	text, err := regular.ReadFile(f.spec, regular.Document)
+	if err != nil {
+		return g, err
+	}
+	g.Spec = &model.Spec{}
+	if err := json.Unmarshal(text, g.Spec); err != nil {
+		return g, usagef("--spec %s: %w", f.spec, err)
+	}
+	return g, nil
+}
+
+// colours are a flag's numbers for red, green and blue, or one for all; nil for none.
+func colours(flag string, v []float64) (*[3]float64, error) {
+	switch len(v) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &[3]float64{v[0], v[0], v[0]}, nil
+	case 3:
+		return (*[3]float64)(v), nil
+	}
+	return nil, usagef("--%s: %d numbers, want one or three", flag, len(v))
+}
+
+// notes are what the flags say of a model, for the output.
+func (f *networkOptions) notes(g ort.Given) map[string]string {
+	notes := map[string]string{}
+	note := func(flag, value string) {
+		if value != "" {
+			notes[flag] = value
+		}
+	}
+	for flag, v := range map[string]int{"input-size": g.Size, "resize": g.Resize} {
+		if v != 0 {
+			note(flag, strconv.Itoa(v))
+		}
+	}
+	for flag, v := range map[string]*[3]float64{"mean": g.Mean, "std": g.Std} {
+		if v != nil {
+			note(flag, fmt.Sprint(*v))
+		}
+	}
+	note("spec", f.spec)
+	note("interpolation", f.interpolation)
+	note("layout", f.choice.Layout)
+	note("input", f.choice.Input)
+	note("output", f.choice.Output)
+	note("embedding-output", f.choice.Embedding)
+	note("scores", f.choice.Scores)
+	note("classes", f.classes)
+	return notes
+}
 
 // specOf is the Spec that a model would be run by, without opening what runs it.
 func (a *app) specOf(path string, f *networkOptions) (model.Spec, error) {
@@ -108,190 +182,104 @@ func (a *app) specOf(path string, f *networkOptions) (model.Spec, error) {
 		return model.Spec{}, err
 	}
 	if f.engine == "torch" {
-		_, spec, _, err := f.readTorch(path)
-		return spec, err
+		w, err := f.readTorch(path)
+		if err != nil {
+			return model.Spec{}, err
+		}
+		return w.Spec, nil
 	}
-	c, err := ort.Describe(path, f.choice)
-	if err != nil {
-		return model.Spec{}, err
-	}
-	spec, _, err := f.resolve(a, c, path)
-	if err != nil {
-		return spec, fmt.Errorf("%s: %w", path, err)
-	}
-	return spec, nil
+	o, err := f.describe(a, path)
+	return o.Spec, err
 }
 
-// openNetwork opens the model. On the CPU every run of the network has one
-// thread, and as many run at a time as there are CPUs; on a GPU two batches are
-// in flight. batch is what a GPU gets ready for; 0: the default.
-func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*network, error) {
+// openNetwork opens the model. batch is what a GPU gets ready for; 0: the default.
+func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*infer.Network, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
 	if f.engine == "torch" {
 		return a.openTorch(ctx, path, f, want, batch)
 	}
-	c, err := ort.Describe(path, f.choice)
+	o, err := f.describe(a, path)
 	if err != nil {
 		return nil, err
 	}
-	spec, notes, err := f.resolve(a, c, path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	lib, err := a.findORT(f.ortLib)
-	if err != nil {
+	if o.Library, err = a.findORT(f.ortLib); err != nil {
 		return nil, err
 	}
-	provider, gpu, err := ortDevice(f.device, f.provider, func() bool { return search().GPUs() > 0 && native.HasCUDA(lib) })
-	if err != nil {
+	gpuFits := func() bool { return search().GPUs() > 0 && native.HasCUDA(o.Library) }
+	if o.Provider, o.Device, err = ortDevice(f.device, f.provider, gpuFits); err != nil {
 		return nil, err
 	}
-	if err := ort.CheckProvider(provider, f.epOptions); err != nil {
+	if err := ort.CheckProvider(o.Provider, f.epOptions); err != nil {
 		return nil, usagef("%w", err)
 	}
-	n := &network{spec: spec, notes: notes, batch: 8, backend: provider, sum: c.Identity}
-	n.ownClasses = c.Spec != nil && f.classes == "" && f.spec == ""
-	if n.runs = f.threads; n.runs == 0 {
-		n.runs = processors.Count()
-	}
-	if provider != "cpu" {
-		n.runs, n.batch, n.fixed = 2, 64, true
-	}
-	if batch > 0 {
-		n.batch = batch
-	}
-	if c.Batch > 0 {
-		n.batch, n.only, n.fixed = c.Batch, c.Batch, true
-	}
-	for _, k := range slices.Sorted(maps.Keys(f.epOptions)) {
-		n.backend += fmt.Sprintf(" %s=%s", k, f.epOptions[k])
-	}
-	o := ort.Options{Library: lib, Model: path, Provider: provider, Device: gpu, Threads: 1, ProviderOptions: f.epOptions,
-		Batch: n.batch, Spec: spec, Choice: f.choice, Logits: want.logits, Contract: c}
-	if provider == "cpu" && !f.whole {
-		o.Most = mostOnCPU
-	}
-	if provider == "tensorrt" {
-		if o.Cache, err = engineCache(n.sum); err != nil {
+	if o.Provider == "tensorrt" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
 			return nil, err
 		}
+		o.CacheDir = filepath.Join(cache, "synshard", "tensorrt")
 	}
-	s, err := ort.Open(o)
+	o.Logits, o.Batch = want.logits, batch
+	n, err := ort.OpenNetwork(o)
 	if err != nil {
 		return nil, unfit(err)
 	}
-	n.predictor, n.width, n.close = s, s.EmbeddingWidth(), s.Close
+	n.Notes = f.notes(o.Given)
 	return n, nil
 }
 
-// mostOnCPU is how many images a run of one thread takes at once: more are no
-// faster (bench infer shows it), and a run keeps some 20 MiB for each.
-const mostOnCPU = 8
-
-// engineCache makes the directory in which TensorRT keeps the engines of a
-// model; TensorRT itself tells GPUs and versions apart.
-func engineCache(sum string) (string, error) {
-	cache, err := os.UserCacheDir()
+// openTorch opens weights for --engine torch.
+func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*infer.Network, error) {
+	w, err := f.readTorch(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	dir := filepath.Join(cache, "synshard", "tensorrt", sum[:16])
-	return dir, os.MkdirAll(dir, 0o777)
+	shim, _, err := a.openShim(f.torchLib)
+	if err != nil {
+		return nil, err
+	}
+	device, err := chooseDevice(shim, f.device)
+	if err != nil {
+		return nil, err
+	}
+	return infertorch.Open(shim, w, infertorch.Options{
+		Device: device, Precision: torch.Precision(ctx, f.precision, device), Threads: f.threads, Batch: batch,
+		Logits: want.logits, Embedding: want.embedding,
+	})
 }
 
-// resolve makes the Spec: the file's, or --spec's, or what the model's shape
-// says, and over it what was given as flags, which is noted.
-func (f *networkOptions) resolve(a *app, c *ort.Contract, path string) (model.Spec, map[string]string, error) {
-	notes := map[string]string{}
-	var s model.Spec
-	switch {
-	case f.spec != "":
-		text, err := regular.ReadFile(f.spec, regular.Document)
-		if err != nil {
-			return s, nil, err
-		}
-		if err := json.Unmarshal(text, &s); err != nil {
-			return s, nil, usagef("--spec %s: %w", f.spec, err)
-		}
-		notes["spec"] = f.spec
-	case c.Spec != nil:
-		s = *c.Spec
-	default:
-		s = model.Spec{Model: strings.TrimSuffix(filepath.Base(path), ".onnx"), InputSize: c.Size, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}}
-		if c.Type == "float" && (f.mean == nil || f.std == nil) {
-			return s, nil, usagef("the model has no %s in its metadata, and takes floats: say how colours are normalised with --mean and --std (torchvision's: --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225; none: --mean 0 --std 1), or all with --spec FILE", model.SpecKey)
+// readTorch reads weights for --engine torch, and refuses flags that it does not have
+// rather than leave them out.
+func (f *networkOptions) readTorch(path string) (*infertorch.Weights, error) {
+	if !strings.HasSuffix(path, ".safetensors") {
+		return nil, usagef("--engine torch takes weights, such as a run's model.safetensors, not %s", path)
+	}
+	for _, flag := range []string{"ep-option", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "tensor-layout", "layout", "input", "output", "embedding-output", "scores"} {
+		if f.changed(flag) {
+			return nil, usagef("--%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
 		}
 	}
-	if c.Type == "uint8" && (f.mean != nil || f.std != nil) {
-		return s, nil, usagef("the model takes uint8 and normalises inside: --mean and --std would change nothing")
+	if f.provider != "" {
+		return nil, usagef("--provider is ONNX Runtime's; with --engine torch say --device")
 	}
-	if err := f.override(a, &s, notes); err != nil {
-		return s, nil, err
-	}
-	if s.Resize == 0 {
-		s.Resize = s.InputSize
-	}
-	switch {
-	case s.InputSize == 0:
-		return s, nil, usagef("the model takes images of any size: say which with --input-size")
-	case len(s.Classes) == 0:
-		return s, nil, usagef("the model does not name its classes, and no order is guessed: give --classes DATASET, a file of names in label order, or imagenet-1k")
-	}
-	if err := c.CheckClasses(len(s.Classes)); err != nil {
-		return s, nil, err
-	}
-	if err := s.Check(); err != nil { // a model's own Spec was checked as it was read
-		return s, nil, usagef("%w", err)
-	}
-	return s, notes, nil
+	return infertorch.Read(path)
 }
 
-// override sets what was given as flags.
-func (f *networkOptions) override(a *app, s *model.Spec, notes map[string]string) error {
-	number := func(flag string, v int, to *int) {
-		if v != 0 {
-			*to, notes[flag] = v, strconv.Itoa(v)
+// chooseBatch settles how many images a run takes.
+func (a *app) chooseBatch(ctx context.Context, f *inferOptions, n *infer.Network) (int, error) {
+	switch {
+	case f.batch.auto:
+		out := f.out
+		if out == "-" {
+			out = ""
 		}
+		return n.FastestBatch(ctx, out, func(m infer.Measurement) { a.Logf("batch %d: %.1f images/s in a trial", m.Batch, m.PerSecond) })
+	case f.batch.n == 0:
+		return n.Batch, nil
+	case n.Only > 0 && f.batch.n != n.Only:
+		return 0, usagef("--batch %d: the model takes %d images a run and no other number", f.batch.n, n.Only)
 	}
-	number("input-size", f.size, &s.InputSize)
-	number("resize", f.resize, &s.Resize)
-	if f.interpolation != "" {
-		s.Interpolation, notes["interpolation"] = f.interpolation, f.interpolation
-	}
-	for _, c := range []struct {
-		flag string
-		v    []float64
-		to   *[3]float64
-	}{{"mean", f.mean, &s.Mean}, {"std", f.std, &s.Std}} {
-		switch len(c.v) {
-		case 0:
-			continue
-		case 1:
-			*c.to = [3]float64{c.v[0], c.v[0], c.v[0]}
-		case 3:
-			*c.to = [3]float64(c.v)
-		default:
-			return usagef("--%s: %d numbers, want one or three", c.flag, len(c.v))
-		}
-		notes[c.flag] = fmt.Sprint(*c.to)
-	}
-	for _, c := range [][2]string{{"layout", f.choice.Layout}, {"input", f.choice.Input}, {"output", f.choice.Output}, {"embedding-output", f.choice.Embedding}, {"scores", f.choice.Scores}} {
-		if c[1] != "" {
-			notes[c[0]] = c[1]
-		}
-	}
-	if f.classes == "" {
-		return nil
-	}
-	list, err := a.readClasses("classes", f.classes)
-	if err != nil {
-		return err
-	}
-	if text := images.CompareClasses(s.Classes, list.Names); text != "" {
-		a.Warnf("--classes %s: %s; the list given is taken", f.classes, text)
-	}
-	s.Classes, notes["classes"] = list.Names, f.classes
-	return nil
+	return f.batch.n, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/ui"
-	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/quantize"
 	"github.com/synshard/synshard/shard"
@@ -135,15 +133,27 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if err != nil {
 		return err
 	}
-	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)
-	if err != nil {
-		return err
-	}
-	defer n.close()
 	r := quantized{File: f.out, Method: f.calibrator.Method, Tensors: len(q.Tensors()), BytesFP32: int64(len(fp32)), Split: f.evalSplit}
 	if r.Method == "percentile" {
 		r.Percentile = f.calibrator.Percentile
 	}
+	if err := a.quantize(ctx, path, q, view, held, f, &r); err != nil {
+		return err
+	}
+	if err := a.Result(r, func(w io.Writer) { r.print(w) }); err != nil {
+		return err
+	}
+	return f.lost(r, min(f.images, view.Len()))
+}
+
+// quantize calibrates on view, writes the model and compares it on held with the
+// one at path.
+func (a *app) quantize(ctx context.Context, path string, q *quantize.Quantizer, view, held *shard.View, f *quantizeOptions, r *quantized) error {
+	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
 	if r.Images, err = a.calibrate(ctx, path, q, view, f, n); err != nil {
 		return err
 	}
@@ -163,14 +173,16 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if err != nil {
 		return err
 	}
-	defer m.close()
-	if r.Agreement, err = a.compare(ctx, n, m, held, f); err != nil {
-		return err
-	}
-	if err := a.Result(r, func(w io.Writer) { r.print(w) }); err != nil {
-		return err
-	}
-	return f.lost(r, min(f.images, view.Len()))
+	defer m.Close()
+	bar := a.Bar(int64(held.Len()), "comparing")
+	defer bar.Finish()
+	r.Agreement, err = infer.MeasureAgreement(ctx, held, n, m, infer.AgreementOptions{
+		SampleOptions: infer.SampleOptions{Spec: n.Spec, Batch: n.Batch, Limit: f.evalLimit, Seed: f.seed},
+		Whole:         n.Fixed,
+		Truth:         infer.TruthByName(held.Classes(), n.Spec.Classes),
+		OnImages:      func(n int) { bar.Add64(int64(n)) },
+	})
+	return err
 }
 
 // lost is the outcome where images did not calibrate, of so many that were to, or
@@ -197,7 +209,7 @@ func (r *quantized) print(w io.Writer) {
 
 // calibrate shows the calibrator the images, twice if it counts, and gives
 // how many they were. An image that cannot be read is left out.
-func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeOptions, n *network) (int, error) {
+func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeOptions, n *infer.Network) (int, error) {
 	lib, err := a.findORT(f.net.ortLib)
 	if err != nil {
 		return 0, err
@@ -206,12 +218,12 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
-	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.runs, Spec: n.spec, Choice: f.net.choice}, observed, q.Tensors())
+	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.Runs, Spec: n.Spec, Choice: f.net.choice}, observed, q.Tensors())
 	if err != nil {
 		return 0, unfit(err)
 	}
 	defer o.Close()
-	passes := []func(string, []float32) error{f.calibrator.See}
+	passes := []ort.See{f.calibrator.See}
 	if f.calibrator.Counts() {
 		passes = append(passes, f.calibrator.Count)
 	}
@@ -219,15 +231,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 	defer bar.Finish()
 	seen := 0
 	for _, pass := range passes {
-		seen = 0
-		err := infer.EachBatch(ctx, view, infer.SampleOptions{Spec: n.spec, Batch: max(n.only, 1), Limit: f.images, Seed: f.seed}, func(b *loader.Batch) error {
-			bar.Add64(int64(b.N))
-			if slices.ContainsFunc(b.Errs[:b.N], func(err error) bool { return err != nil }) || n.only > b.N {
-				return nil
-			}
-			seen += b.N
-			return o.Run(ctx, b.Images, max(n.only, b.N), pass)
-		})
+		seen, err = o.Each(ctx, view, infer.SampleOptions{Spec: n.Spec, Batch: max(n.Only, 1), Limit: f.images, Seed: f.seed}, pass, func(n int) { bar.Add64(int64(n)) })
 		if err != nil {
 			return 0, err
 		}
@@ -236,29 +240,4 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 		return 0, fmt.Errorf("calibrate: no image of split %s can be read", f.split)
 	}
 	return seen, nil
-}
-
-// compare predicts the held-out images with both models.
-func (a *app) compare(ctx context.Context, fp32, small *network, held *shard.View, f *quantizeOptions) (infer.Agreement, error) {
-	classOf := map[string]int{}
-	for i, name := range fp32.spec.Classes {
-		classOf[name] = i
-	}
-	names := held.Classes()
-	bar := a.Bar(int64(held.Len()), "comparing")
-	defer bar.Finish()
-	return infer.MeasureAgreement(ctx, held, fp32.predictor, small.predictor, infer.AgreementOptions{
-		SampleOptions: infer.SampleOptions{Spec: fp32.spec, Batch: fp32.batch, Limit: f.evalLimit, Seed: f.seed},
-		Whole:         fp32.fixed,
-		Truth: func(label int64) int {
-			if label < 0 || label >= int64(len(names)) {
-				return -1
-			}
-			if class, known := classOf[names[label]]; known {
-				return class
-			}
-			return -1
-		},
-		OnImages: func(n int) { bar.Add64(int64(n)) },
-	})
 }

@@ -385,31 +385,6 @@ func TestTrainRefuses(t *testing.T) {
 	}
 }
 
-func TestLowestCapability(t *testing.T) {
-	for text, want := range map[string]float64{"9.0\n": 9, "8.6\n7.5\n": 7.5, "12.0\n10.0\n": 10} {
-		if got, err := lowestCapability(text); err != nil || got != want {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "N/A\n"} {
-		if got, err := lowestCapability(text); err == nil {
-			t.Errorf("%q taken for %v", text, got)
-		}
-	}
-}
-
-func TestPrecisionAsked(t *testing.T) {
-	for _, p := range []string{"fp32", "tf32", "bf16", "fp16"} {
-		if got := choosePrecision(t.Context(), p, true); got != p {
-			t.Errorf("asked for %s, got %s", p, got)
-		}
-	}
-	t.Setenv("PATH", t.TempDir()) // no nvidia-smi: what every CUDA device has
-	if got := choosePrecision(t.Context(), "auto", true); got != "fp16" {
-		t.Errorf("auto on an unknown GPU: %s", got)
-	}
-}
-
 // TestTrainDataAsAsked looks at what the flags make of a loader's options.
 func TestTrainDataAsAsked(t *testing.T) {
 	dir := writeTrainSet(t, 4, 3)

@@ -3,8 +3,12 @@ package ort
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/loader"
 )
 
 // Observer runs a model on the CPU and shows tensors from within it. It is for many
@@ -41,9 +45,30 @@ func Observe(o Options, onnx []byte, names []string) (*Observer, error) {
 	return &Observer{s, names}, nil
 }
 
-// Run calls see with the values of each tensor for n images, uint8 [n, size,
-// size, 3]. They are see's only until it returns.
-func (o *Observer) Run(ctx context.Context, images []byte, n int, see func(tensor string, values []float32) error) error {
+// See is told the values of a tensor; they are its only until it returns.
+type See func(tensor string, values []float32) error
+
+// Each runs the model over images of src, batch by batch, and gives how many they were. A
+// batch in which an image cannot be decoded is left out, and so is a last one that is
+// too small for a model of one batch. done, which may be nil, is told of images seen or
+// left out.
+func (o *Observer) Each(ctx context.Context, src loader.Source, sample infer.SampleOptions, see See, done func(n int)) (seen int, err error) {
+	only := o.s.c.Batch
+	err = infer.EachBatch(ctx, src, sample, func(b *loader.Batch) error {
+		if done != nil {
+			done(b.N)
+		}
+		if slices.ContainsFunc(b.Errs[:b.N], func(err error) bool { return err != nil }) || only > b.N {
+			return nil
+		}
+		seen += b.N
+		return o.Run(ctx, b.Images, max(only, b.N), see)
+	})
+	return seen, err
+}
+
+// Run calls see with the values of each tensor for n images, uint8 [n, size, size, 3].
+func (o *Observer) Run(ctx context.Context, images []byte, n int, see See) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -165,6 +166,19 @@ func (s Search) GPUs() int {
 	default:
 		return min(len(cards), strings.Count(visible, ",")+1)
 	}
+}
+
+// GPU gives the number of the GPU that cuda, the first, or cuda:N names.
+func GPU(device string) (int, error) {
+	kind, number, numbered := strings.Cut(device, ":")
+	if kind == "cuda" && !numbered {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(number, 10, 16)
+	if kind != "cuda" || err != nil {
+		return 0, errors.New("want auto, cpu, cuda or cuda:N")
+	}
+	return int(n), nil
 }
 
 // HasCUDA says whether an ONNX Runtime comes with its CUDA provider, which is

@@ -1,0 +1,111 @@
+// Package torch predicts with the training engine: weights as a run leaves them, on the
+// engine's evaluation path, without an ONNX file between.
+package torch
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/train"
+	engine "github.com/synshard/synshard/train/torch"
+)
+
+// Weights are the weights of a network, with what says which network it is.
+type Weights struct {
+	Path    string
+	Spec    model.Spec
+	tensors []model.Tensor
+	aux     bool // the auxiliary heads' are among them
+}
+
+// Read reads a safetensors file with a Spec among its metadata.
+func Read(path string) (*Weights, error) {
+	tensors, meta, err := weights.ReadSafetensorsFile(path)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := model.ParseSpec(meta[model.SpecKey])
+	if err != nil {
+		return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
+	}
+	w := &Weights{Path: path, Spec: weights.WithWidth(spec, tensors), tensors: tensors}
+	for _, t := range tensors {
+		w.aux = w.aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
+	}
+	return w, nil
+}
+
+// Options say where a network runs, and what of it is wanted beside probabilities.
+type Options struct {
+	Device    string // cpu or cuda:N
+	Precision string // fp32, tf32, bf16 or fp16
+	Threads   int    // CPUs the network takes; 0: all this process may use
+	Batch     int    // images a run that it is made ready for; 0: 8 on the CPU, 64 on a GPU
+
+	Logits, Embedding bool
+}
+
+// Open makes an engine of shim's with the weights in it.
+func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
+	net, err := w.Spec.Network(w.aux)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.Path, err)
+	}
+	shapes, err := net.Shapes()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.Path, err)
+	}
+	n := &infer.Network{
+		Spec: w.Spec, OwnClasses: true, Width: shapes[net.Embedding].Elements(), Runs: 1, Batch: 8,
+		Backend: "torch " + o.Device + " " + o.Precision,
+	}
+	if strings.HasPrefix(o.Device, "cuda") {
+		n.Runs, n.Batch, n.Fixed = 2, 64, true
+	}
+	if o.Batch > 0 {
+		n.Batch = o.Batch
+	}
+	if o.Threads == 0 {
+		o.Threads = processors.Count()
+	}
+	if n.Sum, err = regular.SHA256(w.Path); err != nil {
+		return nil, err
+	}
+	e, err := shim.New(net, train.EngineConfig{
+		Device: o.Device, Precision: o.Precision, Threads: o.Threads, Batch: n.Batch, ChannelsLast: true,
+		Optimizer: "sgd", Mean: w.Spec.Mean, Std: w.Spec.Std,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", w.Path, err)
+	}
+	if err := e.SetState(w.tensors); err != nil {
+		e.Close()
+		return nil, fmt.Errorf("%s: %w", w.Path, err)
+	}
+	n.Predictor, n.Close = predictor{e, w.Spec.InputSize, engine.PredictOptions{Logits: o.Logits, Embedding: o.Embedding}}, e.Close
+	return n, nil
+}
+
+// predictor runs a network on the engine's evaluation path. The engine has one
+// thread of its own, on which calls queue.
+type predictor struct {
+	engine *engine.Engine
+	size   int
+	want   engine.PredictOptions
+}
+
+// Predict implements infer.Predictor.
+func (p predictor) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
+	if err := ctx.Err(); err != nil {
+		return infer.Outputs{}, err
+	}
+	out, err := p.engine.Predict(&loader.Batch{Images: images, Labels: make([]int64, n), Size: p.size, N: n}, p.want)
+	return infer.Outputs(out), err
+}
