@@ -14,10 +14,20 @@ import (
 // reader that walks the file as a stream then fails at its end.
 var endOfStream = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 
-// arrowFile writes an uncompressed Arrow IPC file, aside until it is whole.
-// After an error it can only be aborted.
+// target is where a file's bytes go: a file that is aside until it is whole, or
+// the comparison with one that is there.
+type target interface {
+	io.Writer
+	Path() string
+	Size() int64 // bytes written
+	Commit() error
+	Abort()
+}
+
+// arrowFile writes an uncompressed Arrow IPC file to its target. After an error it
+// can only be aborted.
 type arrowFile struct {
-	f   *durable.File
+	f   target
 	tee io.Writer // gets every byte too; may be nil
 	w   *ipc.FileWriter
 	// While watch is set, found becomes the file offset at which the buffer
@@ -31,10 +41,14 @@ func createArrow(path string, schema *arrow.Schema, tee io.Writer) (*arrowFile, 
 	if err != nil {
 		return nil, err
 	}
-	a := &arrowFile{f: f, tee: tee}
+	return newArrow(f, schema, tee)
+}
+
+func newArrow(f target, schema *arrow.Schema, tee io.Writer) (a *arrowFile, err error) {
+	a = &arrowFile{f: f, tee: tee}
 	if a.w, err = ipc.NewFileWriter(a, ipc.WithSchema(schema)); err != nil {
 		f.Abort()
-		return nil, fmt.Errorf("write %s: %w", path, err)
+		return nil, fmt.Errorf("write %s: %w", f.Path(), err)
 	}
 	return a, nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/synshard/synshard/internal/durable"
 )
 
 // Bounds of a record batch: a batch is closed before it would pass either.
@@ -56,17 +58,26 @@ func CreateFile(path string, meta FileMeta) (*FileWriter, error) {
 }
 
 func createFile(path string, meta FileMeta, mem memory.Allocator) (*FileWriter, error) {
+	f, err := durable.Create(path)
+	if err != nil {
+		return nil, err
+	}
+	return newFileWriter(f, meta, mem)
+}
+
+func newFileWriter(f target, meta FileMeta, mem memory.Allocator) (*FileWriter, error) {
 	schema, err := shardSchema(meta)
 	if err != nil {
-		return nil, fmt.Errorf("create %s: %w", path, err)
+		f.Abort()
+		return nil, fmt.Errorf("create %s: %w", f.Path(), err)
 	}
 	sum := crc32.New(castagnoli)
-	out, err := createArrow(path, schema, sum)
+	out, err := newArrow(f, schema, sum)
 	if err != nil {
 		return nil, err
 	}
 	return &FileWriter{
-		meta: meta, rel: relName(path, meta.Split), schema: schema, out: out, mem: mem, sum: sum,
+		meta: meta, rel: relName(f.Path(), meta.Split), schema: schema, out: out, mem: mem, sum: sum,
 		build: newRowBuilder(mem), paths: array.NewStringBuilder(mem), offsets: []int32{0},
 	}, nil
 }

@@ -110,6 +110,20 @@ func (r *repair) rowsBefore(split string) (map[string]int64, error) {
 		}
 		return rows, nil
 	}
+	index, err := r.indexBefore(split)
+	if err != nil || index == nil {
+		return nil, err
+	}
+	rows := map[string]int64{}
+	for i := range index.Len() {
+		rows[index.Files()[index.FileOf(i)]]++
+	}
+	return rows, nil
+}
+
+// indexBefore is the index of a split where there is one to rely on: that of the
+// manifest or, where this is lost, any; else nil.
+func (r *repair) indexBefore(split string) (*shard.Split, error) {
 	m := shard.Manifest{Splits: map[string]shard.SplitInfo{split: r.old.Splits[split]}}
 	if !r.sound {
 		sum, err := regular.SHA256(filepath.Join(r.dir, split, shard.IndexName))
@@ -121,17 +135,10 @@ func (r *repair) rowsBefore(split string) (map[string]int64, error) {
 	d := shard.OpenWith(r.dir, m, nil)
 	defer d.Close()
 	s, err := d.Split(split)
-	if errors.Is(err, shard.ErrCorrupt) {
+	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, shard.ErrNoSplit) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	rows := map[string]int64{}
-	for i := range s.Len() {
-		rows[s.Files()[s.FileOf(i)]]++
-	}
-	return rows, nil
+	return s, err
 }
 
 // lostShards notes the shards and rows of a split that are gone, given how many

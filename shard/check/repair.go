@@ -46,7 +46,8 @@ var ErrUnfinished = errors.New("an ingest into it has not finished: the same `sy
 // Repair writes anew what can be known from the shards: indexes, lists, manifest and,
 // where it is damaged, the class list. What was right comes out the same, byte
 // for byte; a dataset of before gets its sums. Shards are read in full and never
-// changed: if any of them is damaged, or there is less than manifest, lists,
+// changed: if any of them is damaged, or has a schema that nothing vouches for and
+// that is not what is written of its rows, or there is less than manifest, lists,
 // indexes and class list say, nothing is written. A manifest that was lost, or loss
 // that was accepted, loses what the ingest noted in it, so that a later ingest into
 // the directory does not take it for whole. Another process at the dataset is
@@ -162,6 +163,7 @@ func (r *repair) scanSplit(ctx context.Context, split string, files []string) er
 	found := make([][]shard.Row, len(files))
 	infos := make([]shard.ShardInfo, len(files))
 	names := make([][]string, len(files))
+	doubts := make([]*doubt, len(files))
 	for i, file := range files {
 		g.Go(func() (err error) {
 			if err := gctx.Err(); err != nil {
@@ -174,22 +176,28 @@ func (r *repair) scanSplit(ctx context.Context, split string, files []string) er
 			if infos[i], err = shard.SumFile(r.dir, file); err != nil {
 				return err
 			}
-			if want, ok := listed[file]; ok && r.sound && infos[i] != want {
+			want, ok := listed[file]
+			switch {
+			case ok && infos[i] == want:
+			case ok && r.sound:
 				r.bad.add(file, "", "it does not have the crc32c of the list of shards")
+			default:
+				doubts[i] = &doubt{file: file, rows: found[i], names: names[i], listed: ok}
+				doubts[i].rewritten, err = shard.Rewritten(filepath.Join(r.dir, filepath.FromSlash(file)))
 			}
-			return nil
+			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	r.splits[split], r.shards[split] = slices.Concat(found...), infos
-	for _, n := range names {
-		if len(r.names) == 0 {
+	for i, n := range names {
+		if len(r.names) == 0 || len(n) > 0 && doubts[i] == nil {
 			r.names = n
 		}
 	}
-	return nil
+	return r.resolve(split, slices.DeleteFunc(doubts, func(d *doubt) bool { return d == nil }))
 }
 
 // scanShard reads a shard in full.
