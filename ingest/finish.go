@@ -133,9 +133,27 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 	if err := durable.MkdirAll(filepath.Join(j.o.Out, split)); err != nil {
 		return err
 	}
-	w, err := shard.CreateIndex(j.o.Out, split)
+	shards, err := j.writeIndex(split, mine, whole, info, t)
 	if err != nil {
 		return err
+	}
+	info.Shards = len(shards)
+	if info.ShardsSHA256, err = shard.WriteShards(j.o.Out, split, shards); err != nil {
+		return err
+	}
+	own := map[string]bool{}
+	for _, f := range shards {
+		own[f.File] = true
+	}
+	return j.sweep(split, own)
+}
+
+// writeIndex writes the rows of units, in order, and gives their shards. apart: no row
+// of one unit comes before a row of an earlier one.
+func (j *job) writeIndex(split string, units []record.Unit, apart bool, info *shard.SplitInfo, t *tally) ([]shard.ShardInfo, error) {
+	w, err := shard.CreateIndex(j.o.Out, split)
+	if err != nil {
+		return nil, err
 	}
 	defer w.Abort()
 	var shards []shard.ShardInfo
@@ -152,35 +170,25 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 		rows = rows[:0]
 		return nil
 	}
-	for _, id := range mine {
+	for _, id := range units {
 		r, ok := j.state.Read(id)
 		if !ok {
-			return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
+			return nil, fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
 		}
 		t.add(r)
 		shards = append(shards, r.Shards...)
 		rows = append(rows, r.Rows...)
-		if whole {
+		if apart {
 			if err := flush(); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
 	if err := flush(); err != nil {
-		return err
+		return nil, err
 	}
-	if info.IndexSHA256, err = w.Commit(); err != nil {
-		return err
-	}
-	info.Shards = len(shards)
-	if info.ShardsSHA256, err = shard.WriteShards(j.o.Out, split, shards); err != nil {
-		return err
-	}
-	own := map[string]bool{}
-	for _, f := range shards {
-		own[f.File] = true
-	}
-	return j.sweep(split, own)
+	info.IndexSHA256, err = w.Commit()
+	return shards, err
 }
 
 // sweep removes shards of a split that are not its own: of units that were made

@@ -166,25 +166,9 @@ func (p *Plan) understand(ctx context.Context) error {
 	if len(p.o.Sources) == 0 {
 		return nil
 	}
-	classes := p.o.Classes
-	if classes == nil {
-		classes = p.exportedList
-	}
-	classes, err := p.asExported(classes)
+	classes, err := p.classList()
 	if err != nil {
 		return err
-	}
-	var truth func(string) (string, error)
-	if p.kit != nil {
-		if classes == nil {
-			var err error
-			if classes, err = classlist.New(slices.Sorted(slices.Values(p.kit.Classes())), nil, "the development kit"); err != nil {
-				return err
-			}
-		}
-		if len(p.kit.Truth) > 0 {
-			truth = p.kit.Synset
-		}
 	}
 	p.given = classes != nil
 	inputs, err := p.set.layoutInputs(ctx, p.given)
@@ -194,16 +178,7 @@ func (p *Plan) understand(ctx context.Context) error {
 	if len(inputs) == 0 {
 		return nil
 	}
-	forced, err := p.forced()
-	if err != nil {
-		return err
-	}
-	p.names, err = layout.Make(inputs, layout.Options{
-		Layout: forced, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes, Truth: truth,
-		Read: func(e source.Entry) ([]byte, error) { return p.set.read(e, nil) },
-		Head: func(e source.Entry) ([]byte, error) { k := p.set.of(&e); return k.set.Head(k.theirs(e)) },
-	})
-	if err != nil {
+	if err := p.readNames(inputs, classes); err != nil {
 		return err
 	}
 	if err := p.swapped(); err != nil {
@@ -236,6 +211,38 @@ func (p *Plan) understand(ctx context.Context) error {
 		p.units = append(p.units, p.listedUnits(&p.names.Splits[i])...)
 	}
 	return nil
+}
+
+// classList is the list that gives the classes and their order: the caller's, what an export
+// keeps beside its images, or the development kit's; nil where the names do.
+func (p *Plan) classList() (*classlist.List, error) {
+	classes := p.o.Classes
+	if classes == nil {
+		classes = p.exportedList
+	}
+	classes, err := p.asExported(classes)
+	if err != nil || classes != nil || p.kit == nil {
+		return classes, err
+	}
+	return classlist.New(slices.Sorted(slices.Values(p.kit.Classes())), nil, "the development kit")
+}
+
+// readNames asks layout what the names mean.
+func (p *Plan) readNames(inputs []layout.Input, classes *classlist.List) error {
+	forced, err := p.forced()
+	if err != nil {
+		return err
+	}
+	o := layout.Options{
+		Layout: forced, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes,
+		Read: func(e source.Entry) ([]byte, error) { return p.set.read(e, nil) },
+		Head: func(e source.Entry) ([]byte, error) { k := p.set.of(&e); return k.set.Head(k.theirs(e)) },
+	}
+	if p.kit != nil && len(p.kit.Truth) > 0 {
+		o.Truth = p.kit.Synset
+	}
+	p.names, err = layout.Make(inputs, o)
+	return err
 }
 
 // peek looks at the first entries of streams that are not listed, to tell

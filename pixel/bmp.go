@@ -237,26 +237,9 @@ func (h *bmpHead) masked(row func(int) []byte, alpha Alpha) error {
 
 // runs decodes run-length coded pixels. What no run names is colour 0.
 func (h *bmpHead) runs(row func(int) []byte) error {
-	for y := range h.h {
-		out := row(y)
-		for x := 0; x < len(out); x += 3 {
-			h.colour(0, out[x:])
-		}
-	}
-	in, x, y := h.pixels, 0, 0
-	put := func(v byte) {
-		if x < h.w && y < h.h {
-			h.colour(int(v), row(y)[3*x:])
-		}
-		x++
-	}
-	// pixel is the i-th pixel of packed ones.
-	pixel := func(b []byte, i int) byte {
-		if h.compression == bmpRLE8 {
-			return b[i]
-		}
-		return b[i/2] >> (4 - 4*(i%2)) & 15
-	}
+	p := bmpPen{h: h, row: row}
+	p.blank()
+	in := h.pixels
 	for len(in) >= 2 {
 		n, v := int(in[0]), in[1]
 		in = in[2:]
@@ -264,20 +247,20 @@ func (h *bmpHead) runs(row func(int) []byte) error {
 		case n > 0: // of one colour, or of two in turn
 			for i := range n {
 				if h.compression == bmpRLE4 {
-					put(v >> (4 - 4*(i%2)) & 15)
+					p.put(v >> (4 - 4*(i%2)) & 15)
 				} else {
-					put(v)
+					p.put(v)
 				}
 			}
 		case v == 0: // end of the line
-			x, y = 0, y+1
+			p.x, p.y = 0, p.y+1
 		case v == 1: // end of the image
 			return nil
 		case v == 2: // a step to the right and on
 			if len(in) < 2 {
-				return fmt.Errorf("%w: BMP ends in row %d of %d", ErrTruncated, y, h.h)
+				return p.truncated()
 			}
-			x, y = x+int(in[0]), y+int(in[1])
+			p.x, p.y = p.x+int(in[0]), p.y+int(in[1])
 			in = in[2:]
 		default: // so many pixels as they are, filled up to two bytes
 			n = int(v)
@@ -286,16 +269,53 @@ func (h *bmpHead) runs(row func(int) []byte) error {
 				bytes = (n + 1) / 2
 			}
 			if len(in) < bytes {
-				return fmt.Errorf("%w: BMP ends in row %d of %d", ErrTruncated, y, h.h)
+				return p.truncated()
 			}
 			for i := range n {
-				put(pixel(in, i))
+				p.put(h.packed(in, i))
 			}
 			in = in[min((bytes+1)/2*2, len(in)):]
 		}
 	}
-	if y >= h.h { // the mark of the end is often forgotten
+	if p.y >= h.h { // the mark of the end is often forgotten
 		return nil
 	}
-	return fmt.Errorf("%w: BMP ends in row %d of %d", ErrTruncated, y, h.h)
+	return p.truncated()
+}
+
+// packed is the i-th of pixels that are not run-length coded.
+func (h *bmpHead) packed(b []byte, i int) byte {
+	if h.compression == bmpRLE8 {
+		return b[i]
+	}
+	return b[i/2] >> (4 - 4*(i%2)) & 15
+}
+
+// bmpPen is where the next pixel goes.
+type bmpPen struct {
+	h    *bmpHead
+	row  func(int) []byte
+	x, y int
+}
+
+// blank gives all pixels colour 0.
+func (p *bmpPen) blank() {
+	for y := range p.h.h {
+		out := p.row(y)
+		for x := 0; x < len(out); x += 3 {
+			p.h.colour(0, out[x:])
+		}
+	}
+}
+
+// put gives the next pixel of the row a colour; one beside the image is lost.
+func (p *bmpPen) put(v byte) {
+	if p.x < p.h.w && p.y < p.h.h {
+		p.h.colour(int(v), p.row(p.y)[3*p.x:])
+	}
+	p.x++
+}
+
+func (p *bmpPen) truncated() error {
+	return fmt.Errorf("%w: BMP ends in row %d of %d", ErrTruncated, p.y, p.h.h)
 }

@@ -10,6 +10,26 @@ import (
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
+// Most that ChooseBatch gives: on a GPU, and where memory is no measure.
+const (
+	mostBatch  = 4096
+	batchOnCPU = 32
+)
+
+// ChooseBatch is the batch of a run that may have any, over so many images: on a GPU
+// LargestBatch, on the CPU a fixed one. tell, if not nil, is told of tries.
+func ChooseBatch(ctx context.Context, o Options, images int, tell func(batch int, fits bool)) (int, error) {
+	limit := min(images, mostBatch)
+	if o.Device == "cpu" {
+		return evenly(min(batchOnCPU, limit), o.Recipe.Accumulate), nil
+	}
+	return LargestBatch(ctx, o, limit, tell)
+}
+
+// evenly is the largest batch up to most that microbatches divide, at least one image
+// each.
+func evenly(most, microbatches int) int { return max(most/microbatches, 1) * microbatches }
+
 // LargestBatch finds the largest number of images, a multiple of 8, that fit the
 // device at a time in a training step, by trying: each try makes an engine, takes
 // a few steps on grey images and closes it. It gives the batch of that,

@@ -56,13 +56,19 @@ func (a *app) openView(set *shard.Dataset, split string, s *selectionOptions) (*
 	if err != nil {
 		return nil, err
 	}
-	var g *wordnet.Graph
-	if len(sel.Synsets) > 0 || len(sel.Exclude) > 0 {
-		if g, err = a.openWordNet(s.wordnet); err != nil {
-			return nil, err
-		}
+	g, err := a.graphOf(sel, s)
+	if err != nil {
+		return nil, err
 	}
 	return whole.Select(sel, g)
+}
+
+// graphOf is WordNet where a selection names synsets, else nil.
+func (a *app) graphOf(sel shard.Selection, s *selectionOptions) (*wordnet.Graph, error) {
+	if len(sel.Synsets) == 0 && len(sel.Exclude) == 0 {
+		return nil, nil
+	}
+	return a.openWordNet(s.wordnet)
 }
 
 // splitView is what was selected of a split.

@@ -62,6 +62,17 @@ interrupted; another export into the same directory is refused.`,
 	return cmd
 }
 
+// exported is the result.
+type exported struct {
+	Out    string   `json:"out"`
+	To     string   `json:"to"`
+	Images int64    `json:"images"`
+	Bytes  int64    `json:"bytes"`
+	Made   []string `json:"made"`
+	// Renamed is there where it counts something.
+	Renamed *export.Renamed `json:"renamed,omitempty"`
+}
+
 func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error {
 	if o.mib < 1 || o.mib > 1<<20 {
 		return usagef("--shard-mib %d: want 1 to %d", o.mib, 1<<20)
@@ -86,15 +97,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	}
 	bar := a.ByteBar(size, "exporting")
 	defer bar.Finish()
-	result := struct {
-		Out    string   `json:"out"`
-		To     string   `json:"to"`
-		Images int64    `json:"images"`
-		Bytes  int64    `json:"bytes"`
-		Made   []string `json:"made"`
-		// Renamed is there where it counts something.
-		Renamed *export.Renamed `json:"renamed,omitempty"`
-	}{o.out, o.to, images, size, []string{}, nil}
+	result := exported{Out: o.out, To: o.to, Images: images, Bytes: size, Made: []string{}}
 	err = export.Write(ctx, o.out, selected, export.Options{
 		To: o.to, ShardBytes: o.mib << 20, OnBytes: bar.Add64,
 		Made: func(name string) { result.Made = append(result.Made, name) },

@@ -41,13 +41,7 @@ var sourceFlags = []struct {
 	{"kaggle", "source that must be Kaggle's tree (with Data/CLS-LOC in it) or its archive", ingest.Source{Layout: ingest.Kaggle}},
 }
 
-func newIngestCmd(a *app) *cobra.Command {
-	var o ingest.Options
-	f := ingestFlags{sources: map[string]*[]string{}}
-	cmd := &cobra.Command{
-		Use:   "ingest [SOURCE...] --out DIR",
-		Short: "Turn archives, folders or tables of images into a dataset",
-		Long: `Reads folders, tars, zips, lists of paths, Parquet and Arrow files, and writes Arrow
+const ingestLong = `Reads folders, tars, zips, lists of paths, Parquet and Arrow files, and writes Arrow
 shards by class, an index, the classes and a manifest. What a source is, its bytes
 tell; what the names in it mean (splits, classes), the names tell. Names that can be
 read in two ways are refused with both readings and the flag that chooses. --dry-run
@@ -67,13 +61,23 @@ rejected.ndjson; what is left out is counted by reason (exit 3, where it was an
 image). The same command continues what was interrupted and does nothing when all is
 done; the result is the same bytes whatever -j. A dataset made from other sources,
 labels or options is refused with what differs, or with --overwrite made anew. A
-split that a dataset lacks, classes without images in it, and boxes are added.`,
-		Example: `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
+split that a dataset lacks, classes without images in it, and boxes are added.`
+
+const ingestExample = `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
       --devkit ILSVRC2012_devkit_t12.tar.gz --out imagenet
   curl -s https://example.org/train.tar | synshard ingest --train - --devkit kit.tar.gz --out imagenet
   synshard ingest archives --out imagenet
   synshard ingest imagenet-object-localization-challenge.zip --out imagenet
-  synshard ingest photos --val-fraction 0.1 --out mine --dry-run`,
+  synshard ingest photos --val-fraction 0.1 --out mine --dry-run`
+
+func newIngestCmd(a *app) *cobra.Command {
+	var o ingest.Options
+	f := ingestFlags{sources: map[string]*[]string{}}
+	cmd := &cobra.Command{
+		Use:     "ingest [SOURCE...] --out DIR",
+		Short:   "Turn archives, folders or tables of images into a dataset",
+		Long:    ingestLong,
+		Example: ingestExample,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			// A copy: the flags hold on to theirs for the life of the process.
 			o, err := a.ingestOptions(cmd, args, o, &f)
@@ -83,6 +87,12 @@ split that a dataset lacks, classes without images in it, and boxes are added.`,
 			return a.ingest(cmd.Context(), o, f.dryRun)
 		},
 	}
+	f.AddFlags(cmd, &o)
+	return cmd
+}
+
+// AddFlags adds them to the verb; those that are the library's options are o's.
+func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	fl := cmd.Flags()
 	for _, s := range sourceFlags {
 		f.sources[s.name] = fl.StringArray(s.name, nil, s.usage)
@@ -107,7 +117,6 @@ split that a dataset lacks, classes without images in it, and boxes are added.`,
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	wordnetVar(cmd, &f.wordnet)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
-	return cmd
 }
 
 // layoutWords are what --layout takes.

@@ -164,68 +164,64 @@ func (flags *trainOptions) check() error {
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
 func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place *launched) error {
-	report := &trainReport{a: a}
-	data, err := a.openTrainData(dataset, flags, report)
+	data, err := a.openTrainData(dataset, flags)
 	if err != nil {
 		return err
 	}
 	defer data.Close()
-	net, spec, err := buildNetwork(rec, data.classes)
+	o, err := a.trainOptions(data, flags, rec)
 	if err != nil {
 		return err
 	}
-	o := train.Options{
-		Dir: flags.out, Recipe: rec, Network: net, Spec: spec, KeepLast: flags.keep, CheckpointEvery: flags.every,
-		StopAfter: flags.stopAfter, TensorBoard: flags.board, OnWarn: func(text string) { report.say("warning: %s", text) },
-	}
-	if o.MadeFrom, err = data.madeFrom(flags); err != nil {
-		return err
-	}
-	if err := a.loadWeights(flags, &o, report); err != nil {
-		return err
-	}
-	if err := keepBatch(&o); err != nil {
-		return err
-	}
 	if o.Recipe.Batch > 0 && !flags.evalOnly {
-		o.Data, o.NewEngine = data.loaded(o.Recipe, flags, nil), noEngine
+		o.Data, o.NewEngine = data.Data(o.Recipe, flags.workers, nil), noEngine
 		if res, done, err := train.Finished(o); err != nil || done {
 			return cmp.Or(err, a.printTrainResult(res))
 		}
 	}
-	eng, err := a.openTrainEngine(ctx, flags, &o, report, place)
+	eng, err := a.openTrainEngine(ctx, flags, &o, data.Train.Len(), place)
 	if err != nil {
 		return err
 	}
-	auto := o.Recipe.Batch == 0
-	eng.procs = max(flags.procs, place.World)
-	if err := eng.chooseBatch(ctx, &o, data.trainView.Len()/eng.procs); err != nil {
-		return err
-	}
-	if auto { // what fits one
-		o.Recipe.Batch *= eng.procs
-	}
-	switch {
-	case !place.alone():
-		eng.join(&o, place)
-	case flags.procs > 1:
-		if err := eng.spread(ctx, &o, flags, place); err != nil {
-			return err
-		}
-	}
+	report := &trainReport{a: a}
 	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
-	o.Data = data.cached(data.loaded(o.Recipe, flags, eng.alloc()), flags.cache)
+	o.Data = data.cached(o.Recipe, flags, hostMemory(eng.shim, eng.device))
 	defer a.onStatus(report)()
 	if flags.evalOnly {
 		return a.evalOnly(ctx, o, report)
 	}
 	o.OnStart = func(s train.Start) { report.start(s, eng.describe(&o)) }
-	o.OnStep, o.OnEval, o.OnValidating = report.step, report.eval, report.validating
+	return a.fit(ctx, o, report)
+}
+
+// trainOptions are the options of a run before an engine is open: network, weights,
+// and the batch of a run that is to be continued, for --batch auto.
+func (a *app) trainOptions(data *trainData, flags trainOptions, rec recipe.Recipe) (train.Options, error) {
+	net, spec, err := rec.Build(data.Classes)
+	if err != nil {
+		return train.Options{}, usagef("%w", err)
+	}
+	o := train.Options{
+		Dir: flags.out, Recipe: rec, Network: net, Spec: spec, MadeFrom: data.MadeFrom(), KeepLast: flags.keep, CheckpointEvery: flags.every,
+		StopAfter: flags.stopAfter, TensorBoard: flags.board, OnWarn: func(text string) { a.Logf("warning: %s", text) },
+	}
+	if err := a.loadWeights(flags, &o); err != nil {
+		return o, err
+	}
+	if o.Recipe.Batch == 0 && o.Dir != "" {
+		o.Recipe.Batch, _, err = train.SavedBatch(o.Dir)
+	}
+	return o, err
+}
+
+// fit runs and prints.
+func (a *app) fit(ctx context.Context, o train.Options, r *trainReport) error {
+	o.OnStep, o.OnEval, o.OnValidating = r.step, r.eval, r.validating
 	res, err := train.Run(ctx, o)
-	if report.bar != nil {
-		report.bar.Finish()
+	if r.bar != nil {
+		r.bar.Finish()
 	}
 	switch {
 	case errors.Is(err, train.ErrStopped):

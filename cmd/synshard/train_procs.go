@@ -48,7 +48,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 // of the threads, on CUDA each with a GPU of its own.
 func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainOptions, l *launched) error {
 	n := flags.procs
-	if e.onCUDA() {
+	if torch.OnCUDA(e.device) {
 		have, err := e.shim.CUDADevices()
 		if err != nil {
 			return withCode(exitNative, err)

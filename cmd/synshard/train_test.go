@@ -390,16 +390,17 @@ func TestTrainDataAsAsked(t *testing.T) {
 	dir := writeTrainSet(t, 4, 3)
 	for _, mode := range []string{"page", "none", "pin"} {
 		a := &app{Console: ui.Console{Stderr: io.Discard}}
-		d, err := a.openTrainData(dir, trainOptions{split: "train", valSplit: "val", selection: &selectionOptions{}}, &trainReport{a: a})
+		flags := trainOptions{split: "train", valSplit: "val", selection: &selectionOptions{}, cache: &cacheOptions{mode: mode, pinBytes: 1 << 20}}
+		d, err := a.openTrainData(dir, flags)
 		check(t, err)
-		l := d.cached(d.loaded(recipe.Recipe{Sampling: "balanced"}, trainOptions{}, nil), &cacheOptions{mode: mode, pinBytes: 1 << 20})
+		l := d.cached(recipe.Recipe{Sampling: "balanced"}, flags, nil)
 		o := l.TrainOptions
-		if len(o.Weights) != d.trainView.Len() {
-			t.Errorf("%d weights for %d images", len(o.Weights), d.trainView.Len())
+		if len(o.Weights) != d.Train.Len() {
+			t.Errorf("%d weights for %d images", len(o.Weights), d.Train.Len())
 		}
 		type cached struct{ Advised, Forgotten, Pinned bool }
 		want := cached{mode != "pin", mode == "none", mode == "pin"}
-		got := cached{o.Advisor != nil, o.Forget, l.TrainSource != loader.Source(d.trainView)}
+		got := cached{o.Advisor != nil, o.Forget, l.TrainSource != loader.Source(d.Train)}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("--cache %s (-want +got):\n%s", mode, diff)
 		}

@@ -112,15 +112,22 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 	if err := steps.Drain(); err != nil {
 		return r, err
 	}
-	images := float64(o.Steps * o.Batch)
-	r.ImagesPerSecond = images / time.Since(began).Seconds()
+	took, cpu := time.Since(began), processorTime()-cpu
 	r.ImagesPerSecondBest = float64(o.Batch) / slices.Min(times[&r.Step])
-	if o.Alone {
-		r.ImagesPerCPUSecond = images / (processorTime() - cpu).Seconds()
-	}
 	for to, all := range times {
 		slices.Sort(all)
 		*to = all[len(all)/2]
+	}
+	return r, r.rates(e, o, took, cpu)
+}
+
+// rates fills in what the measured steps come to, all of which took so long and so much
+// processor time.
+func (r *StepReport) rates(e Engine, o StepOptions, took, cpu time.Duration) error {
+	images := float64(o.Steps * o.Batch)
+	r.ImagesPerSecond = images / took.Seconds()
+	if o.Alone {
+		r.ImagesPerCPUSecond = images / cpu.Seconds()
 	}
 	r.TFLOPS = 3 * 2 * float64(o.Network.Cost().Multiplies) * r.ImagesPerSecond / 1e12
 	if o.PeakTFLOPS > 0 {
@@ -131,7 +138,7 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 	}
 	var err error
 	_, r.PeakBytes, err = e.Memory()
-	return r, err
+	return err
 }
 
 // oneStep takes a batch and submits a step, and says how long the batch was

@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/runlog", "train/tensorboard", "internal/durable", "internal/regular", "internal/processors"},
 	"train/recipe":            {"model", "model/weights", "internal/yamldoc"},
 	"train/checkpoint":        {"model", "model/weights", "train/runlog", "internal/durable", "internal/regular"},
+	"train/views":             {"loader", "pixel", "shard", "train", "train/checkpoint", "train/recipe", "wordnet"},
 	"train/runlog":            {"internal/durable", "internal/regular"},
 	"train/tensorboard":       {"internal/durable"},
 	"train/cluster":           {"loader", "model", "train", "train/cluster/meeting"},

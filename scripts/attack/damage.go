@@ -164,12 +164,15 @@ type exposure struct {
 	code     int
 }
 
+// exposures are all that is tried.
 func exposures() []*exposure {
-	var all []*exposure
-	add := func(e *exposure) { all = append(all, e) }
+	return slices.Concat(datasetExposures(), predictionExposures(), modelExposures(), runExposures(), sourceExposures())
+}
+
+func datasetExposures() (all []*exposure) {
 	dataset := func(e *exposure) {
 		e.prepare, e.damaged, e.except, e.bound = copied("dataset", "d"), []string{"d/**"}, []string{"d/.lock"}, true
-		add(e)
+		all = append(all, e)
 	}
 	dataset(&exposure{name: "dataset-verify", args: []string{"verify", "d"}, sound: true})
 	dataset(&exposure{name: "dataset-verify-fast", args: []string{"verify", "d", "--fast"}})
@@ -183,7 +186,10 @@ func exposures() []*exposure {
 	dataset(&exposure{name: "dataset-train", needs: "torch", args: inDir(trainArgs, "d"), same: ofRun})
 	dataset(&exposure{name: "dataset-ingest-again", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), mends: true,
 		later: []string{"d/**/part-*.arrow"}, after: []string{"verify", "d"}})
+	return all
+}
 
+func predictionExposures() (all []*exposure) {
 	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
 		p := "p." + form
 		predictions := func(e *exposure) {
@@ -195,17 +201,20 @@ func exposures() []*exposure {
 				}
 				return err
 			}
-			add(e)
+			all = append(all, e)
 		}
 		predictions(&exposure{name: "predictions-eval-" + form, args: []string{"eval", p, "--json"}})
 		predictions(&exposure{name: "predictions-infer-again-" + form, args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", p}, mends: true, bound: true})
 		predictions(&exposure{name: "predictions-merge-again-" + form, args: []string{"merge", "@/job-0.arrow", "@/job-1.arrow", "--out", p}, mends: true, bound: true})
 	}
-	add(&exposure{name: "jobs-merge", needs: "ort", bound: true, prepare: copiedAll("job-0.arrow", "job-1.arrow"), damaged: []string{"job-*"}, args: []string{"merge", "job-0.arrow", "job-1.arrow", "--out", "m.arrow"}})
+	all = append(all, &exposure{name: "jobs-merge", needs: "ort", bound: true, prepare: copiedAll("job-0.arrow", "job-1.arrow"), damaged: []string{"job-*"}, args: []string{"merge", "job-0.arrow", "job-1.arrow", "--out", "m.arrow"}})
+	return all
+}
 
+func modelExposures() (all []*exposure) {
 	model := func(e *exposure, file string) {
 		e.prepare, e.damaged = copiedAll(file), []string{file}
-		add(e)
+		all = append(all, e)
 	}
 	model(&exposure{name: "model-infer", needs: "ort", args: []string{"infer", "model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "model.onnx")
 	model(&exposure{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}}, "model.onnx")
@@ -213,22 +222,28 @@ func exposures() []*exposure {
 	model(&exposure{name: "model-safetensors-export", args: []string{"model", "export", "model.safetensors", "--out", "w.onnx"}}, "model.safetensors")
 	model(&exposure{name: "model-pth-import", args: []string{"model", "import", "full.pth", "--classes", "@/dataset", "--out", "w.safetensors"}}, "full.pth")
 	model(&exposure{name: "model-train", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--weights", "model.safetensors"), same: ofRun}, "model.safetensors")
+	return all
+}
 
+func runExposures() (all []*exposure) {
 	run := func(e *exposure, damaged ...string) {
 		e.needs, e.prepare, e.damaged, e.except, e.same = "torch", copied("run", "r"), damaged, []string{"r/.lock"}, ofRun
-		add(e)
+		all = append(all, e)
 	}
 	run(&exposure{name: "run-train-again", args: trainArgs, mends: true}, "r/**")
 	run(&exposure{name: "run-eval-only", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--eval-only", "--json")}, "r/checkpoints/*")
 	run(&exposure{name: "run-infer-torch", args: []string{"infer", "r/model.safetensors", "@/dataset", "--engine", "torch", "--threads", "1", "--out", "p.arrow"}}, "r/model.safetensors")
 	run(&exposure{name: "run-infer", args: []string{"infer", "r/model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "r/model.onnx")
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
-		add(&exposure{name: "export-again-" + to, prepare: copied(to, "e"), damaged: []string{"e/**"}, except: []string{"e/.lock"},
+		all = append(all, &exposure{name: "export-again-" + to, prepare: copied(to, "e"), damaged: []string{"e/**"}, except: []string{"e/.lock"},
 			args: []string{"export", "@/dataset", "--to", to, "--out", "e"}, mends: true, same: ofExport})
 	}
+	return all
+}
 
+func sourceExposures() (all []*exposure) {
 	source := func(name, from string, args ...string) {
-		add(&exposure{name: "source-" + name, prepare: copied(from, from), damaged: []string{from, from + "/**"}, args: args, codes: []int{3}, unsummed: true})
+		all = append(all, &exposure{name: "source-" + name, prepare: copied(from, from), damaged: []string{from, from + "/**"}, args: args, codes: []int{3}, unsummed: true})
 	}
 	source("ilsvrc", "archives", append(inDir(archiveArgs, "archives"), "d")...)
 	source("zip", "tree.zip", "ingest", "tree.zip", "--out", "d")

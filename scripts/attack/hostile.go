@@ -283,11 +283,11 @@ func (j *job) limited(s *scene, r *rand.Rand) (result, error) {
 		return result{}, err
 	}
 	defer os.RemoveAll(dir)
-	kind := r.IntN(5)
-	if kind > 1 && unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1g") != nil {
-		kind = r.IntN(2) // not root: file systems are made by nobody else
+	kind := shortages[r.IntN(len(shortages))]
+	if kind.mount && unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1g") != nil {
+		kind = shortages[r.IntN(2)] // not root: file systems are made by nobody else
 	}
-	if kind > 1 {
+	if kind.mount {
 		defer unix.Unmount(dir, unix.MNT_DETACH)
 	}
 	if j.prepare != nil {
@@ -296,49 +296,9 @@ func (j *job) limited(s *scene, r *rand.Rand) (result, error) {
 		}
 	}
 	run := s.command(dir, j.args...)
-	var told string
-	again := func() error { return nil }
-	remount := func(flags uintptr, how string) error {
-		return unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|flags, how)
-	}
-	switch kind {
-	case 0:
-		n := 8 + r.IntN(56)
-		told = fmt.Sprintf("%d open files", n)
-		run.args = append([]string{"/bin/sh", "-c", `ulimit -n "$0"; exec "$@"`, fmt.Sprint(n)}, run.args...)
-	case 1:
-		n := r.IntN(64) // of 512 bytes
-		told = fmt.Sprintf("files of %d bytes", n*512)
-		run.args = append([]string{"/bin/sh", "-c", `ulimit -f "$0"; exec "$@"`, fmt.Sprint(n)}, run.args...)
-	case 2:
-		told = "no more room"
-		var stat unix.Statfs_t
-		if err := unix.Statfs(dir, &stat); err != nil {
-			return result{}, err
-		}
-		room := int64(stat.Blocks-stat.Bfree)*stat.Bsize + 4096*(1+r.Int64N(64))
-		told = fmt.Sprintf("room for %d bytes", room)
-		if err := remount(0, fmt.Sprintf("size=%d", room)); err != nil {
-			return result{}, err
-		}
-		again = func() error { return remount(0, "size=1g") }
-	case 3:
-		var stat unix.Statfs_t
-		if err := unix.Statfs(dir, &stat); err != nil {
-			return result{}, err
-		}
-		n := stat.Files - stat.Ffree + 1 + uint64(r.IntN(30))
-		told = fmt.Sprintf("%d inodes", n)
-		if err := remount(0, fmt.Sprintf("nr_inodes=%d", n)); err != nil {
-			return result{}, err
-		}
-		again = func() error { return remount(0, "nr_inodes=100000") }
-	case 4:
-		told = "a file system that only reads"
-		if err := remount(unix.MS_RDONLY, ""); err != nil {
-			return result{}, err
-		}
-		again = func() error { return remount(0, "") }
+	told, again, err := kind.begin(&run, dir, r)
+	if err != nil {
+		return result{}, err
 	}
 	o, err := run.do()
 	if err != nil {
@@ -349,22 +309,88 @@ func (j *job) limited(s *scene, r *rand.Rand) (result, error) {
 	}
 	res := result{acts: 1, code: o.code}
 	got, err := readTree(dir, j.same)
-	switch {
-	case err != nil:
+	if err != nil {
 		return res, err
-	case o.crashed() || o.signal != 0:
+	}
+	if o.signal != 0 {
 		return res, finding("%s: %v", told, o)
+	}
+	if err := j.weigh(&res, told, o, got, j.want.differences(got), false); err != nil {
+		return res, err
+	}
+	return res, j.finish(s, dir, fmt.Sprintf("%s (exit %d: %s)", told, o.code, strings.TrimSpace(shorten(o.stderr))))
+}
+
+// weigh judges how a job ended that met trouble, told so: right, as it says itself, or refused with a line and
+// without leavings, unless they are forgiven. different is what its result has of another.
+func (j *job) weigh(res *result, told string, o outcome, got tree, different string, forgiven bool) error {
+	switch {
+	case o.crashed():
+		return finding("%s: %v", told, o)
 	case j.ended(o):
-		if what := j.want.differences(got); what != "" {
-			return res, silent("%s: exit %d, but %s", told, o.code, what)
+		if different != "" && !forgiven {
+			return silent("%s: exit %d, but %s", told, o.code, different)
 		}
 		res.right++
 	case strings.TrimSpace(o.stderr) == "":
-		return res, finding("%s: exit %d without a word", told, o.code)
-	case len(got.leftovers()) > 0:
-		return res, finding("%s: exit %d, and left %v", told, o.code, got.leftovers())
+		return finding("%s: exit %d without a word", told, o.code)
+	case len(got.leftovers()) > 0 && !forgiven:
+		return finding("%s: exit %d, and left %v", told, o.code, got.leftovers())
 	default:
 		res.refused++
 	}
-	return res, j.finish(s, dir, fmt.Sprintf("%s (exit %d: %s)", told, o.code, strings.TrimSpace(shorten(o.stderr))))
+	return nil
+}
+
+// shortage is something that a job has too little of.
+type shortage struct {
+	mount bool // in a file system of its own, at dir
+	// begin has the command meet it, and says what it is, and what ends it.
+	begin func(c *run, dir string, r *rand.Rand) (told string, end func() error, err error)
+}
+
+// shortages: the first two need no file system.
+var shortages = []shortage{
+	{false, func(c *run, _ string, r *rand.Rand) (string, func() error, error) {
+		n := 8 + r.IntN(56)
+		return fmt.Sprintf("%d open files", n), ulimit(c, "-n", n), nil
+	}},
+	{false, func(c *run, _ string, r *rand.Rand) (string, func() error, error) {
+		n := r.IntN(64) // of 512 bytes
+		return fmt.Sprintf("files of %d bytes", n*512), ulimit(c, "-f", n), nil
+	}},
+	{true, func(_ *run, dir string, r *rand.Rand) (string, func() error, error) {
+		var stat unix.Statfs_t
+		if err := unix.Statfs(dir, &stat); err != nil {
+			return "", nil, err
+		}
+		room := int64(stat.Blocks-stat.Bfree)*stat.Bsize + 4096*(1+r.Int64N(64))
+		end, err := remount(dir, 0, fmt.Sprintf("size=%d", room), "size=1g")
+		return fmt.Sprintf("room for %d bytes", room), end, err
+	}},
+	{true, func(_ *run, dir string, r *rand.Rand) (string, func() error, error) {
+		var stat unix.Statfs_t
+		if err := unix.Statfs(dir, &stat); err != nil {
+			return "", nil, err
+		}
+		n := stat.Files - stat.Ffree + 1 + uint64(r.IntN(30))
+		end, err := remount(dir, 0, fmt.Sprintf("nr_inodes=%d", n), "nr_inodes=100000")
+		return fmt.Sprintf("%d inodes", n), end, err
+	}},
+	{true, func(_ *run, dir string, _ *rand.Rand) (string, func() error, error) {
+		end, err := remount(dir, unix.MS_RDONLY, "", "")
+		return "a file system that only reads", end, err
+	}},
+}
+
+// ulimit runs the command under a limit of the shell's.
+func ulimit(c *run, what string, n int) (end func() error) {
+	c.args = append([]string{"/bin/sh", "-c", `ulimit "$0" "$1"; shift; exec "$@"`, what, fmt.Sprint(n)}, c.args...)
+	return func() error { return nil }
+}
+
+// remount changes the file system at dir, and gives what changes it back.
+func remount(dir string, flags uintptr, how, back string) (end func() error, err error) {
+	err = unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT|flags, how)
+	return func() error { return unix.Mount("tmpfs", dir, "tmpfs", unix.MS_REMOUNT, back) }, err
 }

@@ -151,22 +151,12 @@ func (j *job) fail(s *scene, r *rand.Rand) (result, error) {
 		told += ", and so did the later ones"
 	}
 	res := result{acts: 1, code: o.code}
-	switch got, err := readTree(dir, j.same); {
-	case err != nil:
+	got, err := readTree(dir, j.same)
+	if err != nil {
 		return res, err
-	case o.crashed():
-		return res, finding("%s: %v", told, o)
-	case j.ended(o):
-		if d := j.want.differences(got); d != "" && !unlinks {
-			return res, silent("%s: exit %d, but %s", told, o.code, d)
-		}
-		res.right++
-	case strings.TrimSpace(o.stderr) == "":
-		return res, finding("%s: exit %d without a word", told, o.code)
-	case len(got.leftovers()) > 0 && !unlinks:
-		return res, finding("%s: exit %d, and left %v", told, o.code, got.leftovers())
-	default:
-		res.refused++
+	}
+	if err := j.weigh(&res, told, o, got, j.want.differences(got), unlinks); err != nil {
+		return res, err
 	}
 	return res, j.finish(s, dir, told+fmt.Sprintf(" (exit %d: %s)", o.code, strings.TrimSpace(shorten(o.stderr))))
 }

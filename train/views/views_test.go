@@ -1,4 +1,4 @@
-package main
+package views
 
 import (
 	"fmt"
@@ -14,8 +14,11 @@ import (
 
 // TestWhatTrainingLeavesOut: images that are none, and nothing that a machine or a dataset lacks.
 func TestWhatTrainingLeavesOut(t *testing.T) {
-	decide := (&trainData{complained: maxComplaints}).onError("train", nil)
-	for _, err := range []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrUnknownFormat} {
+	told := 0
+	v := &Views{o: Options{OnLeftOut: func(string, string, error) { told++ }}}
+	decide := v.onError("train", func(int) string { return "a" })
+	of := []error{pixel.ErrMalformed, pixel.ErrTruncated, pixel.ErrUnknownFormat}
+	for _, err := range of {
 		if decide(loader.Item{}, fmt.Errorf("an image: %w", err)) != nil {
 			t.Errorf("%v ends a run", err)
 		}
@@ -24,5 +27,8 @@ func TestWhatTrainingLeavesOut(t *testing.T) {
 		if decide(loader.Item{}, fmt.Errorf("a shard: %w", err)) == nil {
 			t.Errorf("%v is passed over as an image's", err)
 		}
+	}
+	if told != len(of) {
+		t.Errorf("told of %d images left out, not of %d", told, len(of))
 	}
 }
