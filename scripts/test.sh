@@ -8,6 +8,7 @@ section() { printf '\n== %s (%d s)\n' "$1" "$((SECONDS - started))"; }
 
 section "set-up"
 scripts/setup.sh
+scripts/s3server.sh
 
 section "formatting, vet, staticcheck"
 unformatted=$(gofmt -l $(git ls-files '*.go'))

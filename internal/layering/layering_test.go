@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/processors":     {},
 	"internal/regular":        {},
 	"internal/yamldoc":        {},
+	"storage":                 {"internal/durable", "internal/regular"},
 	"internal/utf8name":       {},
 	"internal/layering":       {},
 	"internal/onnxpb":         {},
@@ -82,6 +83,7 @@ var allowed = map[string][]string{
 	"internal/native/nativetest": {"internal/native", "wordnet"},
 	"model/modeltest":            {"model"},
 	"shard/shardtest":            {"shard"},
+	"storage/storagetest":        {},
 	"train/traintest":            {"internal/native/nativetest", "loader", "model", "model/modeltest", "train"},
 
 	"source/classlist":         {"source/classlist/form", "internal/regular"},
@@ -95,7 +97,7 @@ var allowed = map[string][]string{
 
 // onlyTests are the packages that only tests import, and one another. They may
 // read the environment and any file.
-var onlyTests = []string{"internal/golden", "internal/native/nativetest", "model/modeltest", "shard/shardtest", "train/traintest"}
+var onlyTests = []string{"internal/golden", "internal/native/nativetest", "model/modeltest", "shard/shardtest", "storage/storagetest", "train/traintest"}
 
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.
@@ -117,6 +119,12 @@ var owners = map[string][]string{
 	"google.golang.org/protobuf/":          {"internal/onnxpb", "model/onnx", "model/quantize", "train/tensorboard"},
 	"google.golang.org/protobuf/encoding/": {"train/tensorboard"},
 	"gonum.org/v1/plot":                    {"train/runlog"},
+	"gocloud.dev":                          {"storage"},
+	"github.com/aws/":                      {"storage"},
+	"github.com/Azure/":                    {"storage"},
+	"cloud.google.com/go/":                 {"storage"},
+	"google.golang.org/api/":               {"storage"},
+	"github.com/cenkalti/backoff/":         {"storage"},
 }
 
 // forbidden calls and imports of libraries: they never read the environment or

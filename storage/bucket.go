@@ -1,0 +1,260 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	gcs "cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/azureblob"
+	"gocloud.dev/blob/gcsblob"
+	"gocloud.dev/blob/s3blob"
+	"gocloud.dev/gcerrors"
+	"gocloud.dev/gcp"
+	"google.golang.org/api/googleapi"
+)
+
+const (
+	// partSize is that of the parts in which objects are written, several at a time:
+	// S3 takes ten thousand of them.
+	partSize  = 16 << 20
+	partsOnce = 3
+	// tries is how often S3's own client asks before what failed is ours to ask again.
+	tries = 4
+)
+
+// bucket is a bucket or container of an object store.
+type bucket struct {
+	b       *blob.Bucket
+	scheme  string
+	traffic *Traffic
+}
+
+func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
+	u := &url.URL{Scheme: at.scheme, Host: at.bucket, RawQuery: at.query}
+	b := &bucket{scheme: at.scheme, traffic: t}
+	var err error
+	switch at.scheme {
+	case "s3":
+		b.b, err = openS3(ctx, u, t)
+	case "gs":
+		b.b, err = openGS(ctx, u)
+	case "az":
+		u.Scheme = azureblob.Scheme
+		b.b, err = blob.OpenBucket(ctx, u.String())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	return b, nil
+}
+
+// openS3 opens a bucket as gocloud.dev does, with a client that counts what it asks.
+func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, error) {
+	opener := &s3blob.URLOpener{}
+	first, err := opener.OpenBucketURL(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Close()
+	var client *s3.Client
+	if !first.As(&client) {
+		return nil, errors.New("no client of S3's")
+	}
+	client = s3.New(client.Options(), func(o *s3.Options) {
+		o.HTTPClient = counting{o.HTTPClient, t}
+		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.RateLimiter = tries, ratelimit.None
+			o.Backoff = retry.BackoffDelayerFunc(func(n int, _ error) (time.Duration, error) {
+				return time.Duration((0.5 + rand.Float64()) * float64(100*time.Millisecond<<min(n, 6))), nil
+			})
+		})
+		// What is stored is held to sums of its own; the answers' many forms of sums are
+		// not had from every server, and a range has none.
+		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
+		o.DisableLogOutputChecksumValidationSkipped = true
+	})
+	return s3blob.OpenBucket(ctx, client, u.Host, &opener.Options)
+}
+
+// counting counts the requests that a client makes.
+type counting struct {
+	s3.HTTPClient
+	t *Traffic
+}
+
+func (c counting) Do(r *http.Request) (*http.Response, error) {
+	c.t.Requests.Add(1)
+	if n := r.Header.Get("Amz-Sdk-Request"); n != "" && !strings.HasPrefix(n+";", "attempt=1;") {
+		c.t.Retries.Add(1)
+	}
+	return c.HTTPClient.Do(r)
+}
+
+// openGS opens a bucket of Google's. The library's own way prints.
+func openGS(ctx context.Context, u *url.URL) (*blob.Bucket, error) {
+	opener := &gcsblob.URLOpener{}
+	if q := u.Query(); q.Get("anonymous") == "" && q.Get("access_id") != "-" {
+		who, err := gcp.DefaultCredentials(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if opener.Client, err = gcp.NewHTTPClient(gcp.DefaultTransport(), gcp.CredentialsTokenSource(who)); err != nil {
+			return nil, err
+		}
+		opener.TokenSource = gcp.CredentialsTokenSource(who)
+	}
+	return opener.OpenBucketURL(ctx, u)
+}
+
+// count counts a request where no client does.
+func (b *bucket) count() {
+	if b.scheme != "s3" {
+		b.traffic.Requests.Add(1)
+	}
+}
+
+func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
+	b.count()
+	a, err := b.b.Attributes(ctx, key)
+	if err != nil {
+		return Info{}, b.mean(err)
+	}
+	info := Info{Size: a.Size, Modified: a.ModTime, ID: a.ETag}
+	var g gcs.ObjectAttrs
+	if a.As(&g) {
+		info.ID = fmt.Sprint(g.Generation)
+	}
+	return info, nil
+}
+
+func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
+	b.count()
+	r, err := b.b.NewRangeReader(ctx, key, at, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { return only(as, id) }})
+	if err != nil {
+		return nil, b.mean(err)
+	}
+	return r, nil
+}
+
+// only makes a request one of a state of an object.
+func only(as func(any) bool, id string) error {
+	var in *s3.GetObjectInput
+	var object **gcs.ObjectHandle
+	var download *azure.DownloadStreamOptions
+	switch {
+	case as(&in):
+		in.IfMatch = aws.String(id)
+	case as(&object):
+		var generation int64
+		if _, err := fmt.Sscan(id, &generation); err != nil {
+			return fmt.Errorf("generation %q: %w", id, err)
+		}
+		*object = (*object).Generation(generation)
+	case as(&download):
+		tag := azcore.ETag(id)
+		download.AccessConditions = &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &tag}}
+	default:
+		return errors.New("the store's client takes no condition")
+	}
+	return nil
+}
+
+func (b *bucket) list(ctx context.Context, prefix string, f func(Info) error) error {
+	b.count()
+	it := b.b.List(&blob.ListOptions{Prefix: prefix})
+	for {
+		o, err := it.Next(ctx)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return b.mean(err)
+		}
+		if o.IsDir {
+			continue
+		}
+		if err := f(Info{Name: o.Key, Size: o.Size, Modified: o.ModTime}); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error {
+	b.count()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	w, err := b.b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: "application/octet-stream", BufferSize: partSize, MaxConcurrency: partsOnce, IfNotExist: fresh})
+	if err != nil {
+		return b.mean(err)
+	}
+	if n, err := io.Copy(w, r); err != nil || n != size {
+		stop() // or closing would make the object of what there is of it
+		if cerr := w.Close(); err == nil || errors.Is(err, io.ErrClosedPipe) {
+			err = cmp.Or(cerr, fmt.Errorf("%d bytes where there were %d", n, size))
+		}
+		return b.mean(err)
+	}
+	err = b.mean(w.Close())
+	if fresh && errors.Is(err, ErrChanged) {
+		return ErrExists
+	}
+	return err
+}
+
+func (b *bucket) remove(ctx context.Context, key string) error {
+	b.count()
+	return b.mean(b.b.Delete(ctx, key))
+}
+
+func (b *bucket) close() error { return b.b.Close() }
+
+// mean says of a store's error what it means.
+func (b *bucket) mean(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	status := b.status(err)
+	switch {
+	case gcerrors.Code(err) == gcerrors.NotFound:
+		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	case gcerrors.Code(err) == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed, status == http.StatusConflict:
+		return ErrChanged
+	case gcerrors.Code(err) == gcerrors.PermissionDenied:
+		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
+	case passing(status), status == 0 && broken(err):
+		return temporary(err)
+	}
+	return err
+}
+
+// status is that of the answer which an error is of; 0: there was none.
+func (b *bucket) status(err error) int {
+	var s3 interface{ HTTPStatusCode() int }
+	var google *googleapi.Error
+	var azure *azcore.ResponseError
+	switch {
+	case errors.As(err, &s3):
+		return s3.HTTPStatusCode()
+	case b.b.ErrorAs(err, &google):
+		return google.Code
+	case b.b.ErrorAs(err, &azure):
+		return azure.StatusCode
+	}
+	return 0
+}

@@ -1,0 +1,165 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/synshard/synshard/internal/durable"
+)
+
+const (
+	// lockBeat is how often who holds a lock says so, and lockDead how long it may say
+	// nothing, by the store's clock, before it is taken for dead.
+	lockBeat = 20 * time.Second
+	lockDead = 90 * time.Second
+)
+
+// Lock is held by one writer of a place: an object that says who, and is written again
+// while the writer lives. A store has no locks that end with a process, so that after
+// one was killed another waits until it is silent for long enough, unless it ran on
+// this machine.
+type Lock struct {
+	p     *Place
+	name  string
+	text  []byte
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+	// Weak says that the store does not hold to conditions: two writers who begin at
+	// the same moment may both go on.
+	Weak bool
+}
+
+type holder struct {
+	Host  string `json:"host"`
+	PID   int    `json:"pid"`
+	Nonce string `json:"nonce"`
+}
+
+// TryLock takes the lock that is the object name; where another writer holds it the
+// error is durable.ErrLocked. Host and pid say who takes it; alive says of a pid on
+// this host whether its process lives. lost is called where another writer has taken
+// the lock meanwhile.
+func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive func(pid int) bool, lost func()) (*Lock, error) {
+	text, err := json.Marshal(holder{host, pid, rand.Text()})
+	if err != nil {
+		return nil, err
+	}
+	l := &Lock{p: p, name: name, text: text}
+	for try := 0; ; try++ {
+		err := p.WriteNew(ctx, name, text)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrExists) || try > 2 {
+			return nil, err
+		}
+		dead, who, err := p.dead(ctx, name, host, alive)
+		if err != nil {
+			return nil, err
+		}
+		if !dead {
+			return nil, fmt.Errorf("%s: %s: %w", p.shown(name), who, durable.ErrLocked)
+		}
+		if err := p.Remove(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	// A store that makes an object which must not be there, although it is, holds to no
+	// conditions.
+	switch err := p.WriteNew(ctx, name, append([]byte(" "), text...)); {
+	case err == nil:
+		l.Weak = true
+		if err := p.Write(ctx, name, text); err != nil {
+			return nil, err
+		}
+	case !errors.Is(err, ErrExists):
+		return nil, err
+	}
+	if mine, err := l.mine(ctx); err != nil || !mine {
+		return nil, errors.Join(err, fmt.Errorf("%s: another took it at the same moment: %w", p.shown(name), durable.ErrLocked))
+	}
+	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	l.stop = stop
+	l.ended.Go(func() { l.hold(beat, lost) })
+	return l, nil
+}
+
+// dead says whether who holds a lock is dead, and who it is.
+func (p *Place) dead(ctx context.Context, name, host string, alive func(pid int) bool) (dead bool, who string, err error) {
+	o, err := p.OpenObject(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, "", nil
+	}
+	if err != nil {
+		return false, "", err
+	}
+	b := make([]byte, min(o.Size(), 4096))
+	if _, err := o.ReadAt(b, 0); err != nil {
+		return false, "", err
+	}
+	var h holder
+	if err := json.Unmarshal(b, &h); err != nil {
+		return false, "", fmt.Errorf("%s: %w", o.Path(), err)
+	}
+	if h.Host == host {
+		return !alive(h.PID), fmt.Sprintf("process %d", h.PID), nil
+	}
+	now, err := p.clock(ctx, name)
+	return now.Sub(o.info.Modified) > lockDead, fmt.Sprintf("process %d on %s", h.PID, h.Host), err
+}
+
+// clock is the store's time.
+func (p *Place) clock(ctx context.Context, name string) (time.Time, error) {
+	probe := name + "-" + rand.Text()
+	if err := p.Write(ctx, probe, []byte("what time it is")); err != nil {
+		return time.Time{}, err
+	}
+	info, err := p.Stat(ctx, probe)
+	return info.Modified, errors.Join(err, p.Remove(ctx, probe))
+}
+
+func (l *Lock) mine(ctx context.Context) (bool, error) {
+	b, err := l.p.ReadFile(ctx, l.name, 4096)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrChanged) {
+		return false, nil
+	}
+	return string(b) == string(l.text), err
+}
+
+// hold says again and again that the lock is held.
+func (l *Lock) hold(ctx context.Context, lost func()) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(lockBeat):
+		}
+		mine, err := l.mine(ctx)
+		if err == nil && !mine {
+			lost()
+			return
+		}
+		if err == nil {
+			// What fails now is tried again in a while; who holds it too long without a word loses it.
+			_ = l.p.Write(ctx, l.name, l.text)
+		}
+	}
+}
+
+// Unlock lets the lock go.
+func (l *Lock) Unlock() error {
+	l.stop()
+	l.ended.Wait()
+	ctx, done := context.WithTimeout(context.Background(), 10*time.Second)
+	defer done()
+	if mine, err := l.mine(ctx); err != nil || !mine {
+		return err
+	}
+	return l.p.Remove(ctx, l.name)
+}

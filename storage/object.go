@@ -1,0 +1,102 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"time"
+)
+
+// Object is an object in the state in which it was opened. It is read from many
+// goroutines; its reads end with the context it was opened with.
+type Object struct {
+	p    *Place
+	ctx  context.Context
+	name string
+	info Info
+}
+
+// OpenObject opens an object to be read; one that is not there is fs.ErrNotExist.
+func (p *Place) OpenObject(ctx context.Context, name string) (*Object, error) {
+	info, err := p.Stat(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &Object{p, ctx, name, info}, nil
+}
+
+// Path is the object's URL, as errors have it.
+func (o *Object) Path() string { return o.p.shown(o.name) }
+
+// Size is the object's, in bytes.
+func (o *Object) Size() int64 { return o.info.Size }
+
+// Info describes the object as it was opened.
+func (o *Object) Info() Info { return o.info }
+
+// ReadAt reads a range by one request, and what is missing of it by others. Another
+// state of the object than the one that was opened is ErrChanged.
+func (o *Object) ReadAt(b []byte, at int64) (int, error) {
+	short := false
+	if left := o.info.Size - at; int64(len(b)) > left {
+		b, short = b[:max(left, 0)], true
+	}
+	n := 0
+	err := o.p.progress(o.ctx, func(ctx context.Context) (bool, error) {
+		got, err := o.some(ctx, b[n:], at+int64(n))
+		n += got
+		return got > 0, err
+	})
+	if err != nil {
+		return n, fmt.Errorf("read %s: %w", o.Path(), err)
+	}
+	if short {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// some reads into b by one request; less than all of it is an error.
+func (o *Object) some(ctx context.Context, b []byte, at int64) (n int, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	silent := time.AfterFunc(o.p.o.Idle, func() { stop(errSilent) })
+	defer silent.Stop()
+	r, err := o.p.store.read(ctx, o.p.key(o.name), o.info.ID, at, int64(len(b)))
+	if err != nil {
+		return 0, cause(ctx, err)
+	}
+	defer r.Close()
+	for n < len(b) && err == nil {
+		var k int
+		k, err = r.Read(b[n:min(len(b), n+256<<10)])
+		n += k
+		o.p.traffic.Read.Add(int64(k))
+		silent.Reset(o.p.o.Idle)
+	}
+	if n == len(b) {
+		return n, nil
+	}
+	if err == io.EOF {
+		err = errShort
+	}
+	return n, temporary(cause(ctx, err))
+}
+
+// Unchanged wants the object to be in the state in which it was opened.
+func (o *Object) Unchanged() error {
+	now, err := o.p.Stat(o.ctx, o.name)
+	if err == nil && now.ID != o.info.ID {
+		err = fmt.Errorf("%s: %w", o.Path(), ErrChanged)
+	}
+	return err
+}
+
+// Reader reads the object from its beginning, by large ranges.
+func (o *Object) Reader() io.Reader {
+	return bufio.NewReaderSize(io.NewSectionReader(o, 0, o.info.Size), int(min(max(o.info.Size, 1), 8<<20)))
+}

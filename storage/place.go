@@ -1,0 +1,243 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/synshard/synshard/internal/regular"
+)
+
+// Place is what a URL leads to: an object, or all that lies below it. Its methods
+// may be called from many goroutines. Names are relative to it, with slashes; "" is
+// the object at the URL itself.
+type Place struct {
+	url     string
+	at      location
+	store   store
+	o       Options
+	traffic *Traffic
+}
+
+// Options say how a place is used. The zero value serves.
+type Options struct {
+	// Patience is how long what fails for a while is tried again; 0 means two
+	// minutes without anything having come.
+	Patience time.Duration
+	// Idle is how long an answer may say nothing; 0 means thirty seconds.
+	Idle time.Duration
+}
+
+// Info describes an object.
+type Info struct {
+	Name     string // relative to the place
+	Size     int64
+	Modified time.Time
+	ID       string // of this state of the object: its ETag or generation
+}
+
+// Traffic counts what went over the network.
+type Traffic struct {
+	Requests atomic.Int64 // those that were made again, too
+	Retries  atomic.Int64 // of what failed for a while
+	Read     atomic.Int64 // bytes of objects
+	Written  atomic.Int64 // bytes of objects
+}
+
+// store is one kind of place. Errors are fs.ErrNotExist, ErrChanged, ErrExists and
+// ErrReadOnly where they are that; a transient one is made so by temporary.
+type store interface {
+	stat(ctx context.Context, key string) (Info, error)
+	// read gives n bytes from at, of the state id of the object and no other.
+	read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error)
+	// list calls f with the objects whose keys begin with prefix, in order of the keys.
+	list(ctx context.Context, prefix string, f func(Info) error) error
+	// write makes an object of size bytes whole, or not at all; with fresh set it must
+	// not be there.
+	write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error
+	remove(ctx context.Context, key string) error
+	close() error
+}
+
+// Open opens the place at a URL; nothing is asked of it yet. Credentials, regions and
+// endpoints come from the URL's options and from where the store's own tools look.
+// A URL that cannot be one is ErrURL.
+func Open(ctx context.Context, name string, o Options) (*Place, error) {
+	at, err := parse(name)
+	if err != nil {
+		return nil, err
+	}
+	p := &Place{url: name, at: at, o: o, traffic: &Traffic{}}
+	p.o.Patience, p.o.Idle = cmp.Or(o.Patience, 2*time.Minute), cmp.Or(o.Idle, 30*time.Second)
+	if p.store, err = openStore(ctx, at, p.traffic); err != nil {
+		return nil, fmt.Errorf("open %s: %w", at, err)
+	}
+	return p, nil
+}
+
+func openStore(ctx context.Context, at location, t *Traffic) (store, error) {
+	if at.web() {
+		return newWeb(at, t), nil
+	}
+	return newBucket(ctx, at, t)
+}
+
+// Close lets the place's connections go.
+func (p *Place) Close() error { return p.store.close() }
+
+// URL is the place's, as it was given.
+func (p *Place) URL() string { return p.url }
+
+// String is the place as errors name it.
+func (p *Place) String() string { return p.at.String() }
+
+// Traffic is what went to and from the place.
+func (p *Place) Traffic() *Traffic { return p.traffic }
+
+// key is the key of a name below the place.
+func (p *Place) key(name string) string {
+	if name == "" || p.at.key == "" {
+		return p.at.key + name
+	}
+	return strings.TrimRight(p.at.key, "/") + "/" + name
+}
+
+// shown is a name as errors have it.
+func (p *Place) shown(name string) string {
+	at := p.at
+	at.key = p.key(name)
+	return at.String()
+}
+
+// Stat describes an object; one that is not there is fs.ErrNotExist.
+func (p *Place) Stat(ctx context.Context, name string) (Info, error) {
+	var info Info
+	err := p.again(ctx, func(ctx context.Context) (err error) {
+		info, err = p.store.stat(ctx, p.key(name))
+		return err
+	})
+	if err != nil {
+		return Info{}, fmt.Errorf("%s: %w", p.shown(name), err)
+	}
+	info.Name = name
+	return info, nil
+}
+
+// List gives the objects below the place whose names begin with prefix, in order of
+// their names' bytes. A place without any gives none.
+func (p *Place) List(ctx context.Context, prefix string) ([]Info, error) {
+	base := p.at.key
+	if base != "" {
+		base += "/"
+	}
+	var all []Info
+	err := p.again(ctx, func(ctx context.Context) error {
+		all = all[:0]
+		return p.store.list(ctx, base+prefix, func(i Info) error {
+			i.Name = strings.TrimPrefix(i.Name, base)
+			all = append(all, i)
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", p.shown(prefix), err)
+	}
+	return all, nil
+}
+
+// ReadFile reads an object of at most limit bytes; a larger one is
+// regular.ErrUnfit.
+func (p *Place) ReadFile(ctx context.Context, name string, limit int64) ([]byte, error) {
+	o, err := p.OpenObject(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if o.Size() > limit {
+		return nil, fmt.Errorf("%s: more than the %d bytes that such a file may have: %w", o.Path(), limit, regular.ErrUnfit)
+	}
+	b := make([]byte, o.Size())
+	if _, err := o.ReadAt(b, 0); err != nil && err != io.EOF {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Put makes an object of the bytes of a local file: whole, or not at all.
+func (p *Place) Put(ctx context.Context, name, path string) error {
+	f, info, err := regular.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return p.write(ctx, name, f, info.Size(), false)
+}
+
+// Write makes an object: whole, or not at all.
+func (p *Place) Write(ctx context.Context, name string, b []byte) error {
+	return p.write(ctx, name, strings.NewReader(string(b)), int64(len(b)), false)
+}
+
+// WriteNew is Write of an object that must not be there with other bytes; else the
+// error is ErrExists.
+func (p *Place) WriteNew(ctx context.Context, name string, b []byte) error {
+	return p.write(ctx, name, strings.NewReader(string(b)), int64(len(b)), true)
+}
+
+func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size int64, fresh bool) error {
+	err := p.again(ctx, func(ctx context.Context) error {
+		if _, err := r.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		return p.store.write(ctx, p.key(name), r, size, fresh)
+	})
+	if errors.Is(err, ErrExists) {
+		// The answer to a write of ours may have been lost: what is there decides.
+		err = p.mine(ctx, name, r, size, err)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", p.shown(name), err)
+	}
+	p.traffic.Written.Add(size)
+	return nil
+}
+
+// mine is nil where an object has the bytes of r, and else the error given.
+func (p *Place) mine(ctx context.Context, name string, r io.ReadSeeker, size int64, was error) error {
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	want, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if got, err := p.ReadFile(ctx, name, size); err != nil || string(got) != string(want) {
+		return was
+	}
+	return nil
+}
+
+// Remove removes an object; one that is not there is no error.
+func (p *Place) Remove(ctx context.Context, name string) error {
+	err := p.again(ctx, func(ctx context.Context) error { return p.store.remove(ctx, p.key(name)) })
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", p.shown(name), err)
+	}
+	return nil
+}
+
+// Get copies an object into an open file.
+func (p *Place) Get(ctx context.Context, name string, to *os.File) (Info, error) {
+	o, err := p.OpenObject(ctx, name)
+	if err != nil {
+		return Info{}, err
+	}
+	_, err = io.Copy(to, o.Reader())
+	return o.info, err
+}

@@ -1,0 +1,137 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// web is a web server, of which files are read by ranges. What it says of redirects is
+// followed, up to a few.
+type web struct {
+	at      location
+	client  *http.Client
+	traffic *Traffic
+}
+
+func newWeb(at location, t *Traffic) *web {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64
+	transport.DisableCompression = true // ranges are of what is stored
+	return &web{at, &http.Client{Transport: transport}, t}
+}
+
+func (w *web) ask(ctx context.Context, method, key string, header map[string]string) (*http.Response, error) {
+	at := w.at
+	at.key = key
+	to := at.String()
+	if at.query != "" {
+		to += "?" + at.query
+	}
+	r, err := http.NewRequestWithContext(ctx, method, to, nil)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	w.traffic.Requests.Add(1)
+	a, err := w.client.Do(r)
+	if err != nil {
+		return nil, temporary(unaddressed(err))
+	}
+	switch {
+	case a.StatusCode == http.StatusOK, a.StatusCode == http.StatusPartialContent:
+		return a, nil
+	}
+	a.Body.Close()
+	err = fmt.Errorf("the server answers %s", a.Status)
+	switch s := a.StatusCode; {
+	case s == http.StatusNotFound, s == http.StatusGone:
+		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return nil, fmt.Errorf("%w (%w)", fs.ErrPermission, err)
+	case s == http.StatusPreconditionFailed, s == http.StatusRequestedRangeNotSatisfiable:
+		return nil, ErrChanged
+	case passing(s):
+		return nil, temporary(err)
+	}
+	return nil, err
+}
+
+// unaddressed is an error of the client's without the URL, in which may be a signature.
+func unaddressed(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil || !strings.Contains(err.Error(), "://") {
+			return err
+		}
+		err = inner
+	}
+}
+
+// state names the state of a file: its ETag, or the time of its change.
+func state(h http.Header) string {
+	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		return tag
+	}
+	return h.Get("Last-Modified")
+}
+
+func (w *web) stat(ctx context.Context, key string) (Info, error) {
+	// A first byte by range, since not every signature is one of HEAD, too.
+	a, err := w.ask(ctx, http.MethodGet, key, map[string]string{"Range": "bytes=0-0"})
+	if err != nil {
+		return Info{}, err
+	}
+	defer a.Body.Close()
+	info := Info{ID: state(a.Header)}
+	if t, err := time.Parse(http.TimeFormat, a.Header.Get("Last-Modified")); err == nil {
+		info.Modified = t
+	}
+	if a.StatusCode == http.StatusOK && a.ContentLength == 0 {
+		return info, nil
+	}
+	_, total, ok := strings.Cut(a.Header.Get("Content-Range"), "/")
+	if info.Size, err = strconv.ParseInt(total, 10, 64); !ok || err != nil || a.StatusCode != http.StatusPartialContent {
+		return Info{}, errors.New("the server gives no ranges of the file")
+	}
+	return info, nil
+}
+
+func (w *web) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
+	a, err := w.ask(ctx, http.MethodGet, key, map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", at, at+n-1)})
+	if err != nil {
+		return nil, err
+	}
+	begin := fmt.Sprintf("bytes %d-", at)
+	switch {
+	case state(a.Header) != id:
+		err = ErrChanged
+	case a.StatusCode != http.StatusPartialContent || !strings.HasPrefix(a.Header.Get("Content-Range"), begin):
+		err = errors.New("the server gives another range than was asked")
+	}
+	if err != nil {
+		a.Body.Close()
+		return nil, err
+	}
+	return a.Body, nil
+}
+
+func (w *web) list(context.Context, string, func(Info) error) error {
+	return errors.New("a web server does not list what it has")
+}
+
+func (w *web) write(context.Context, string, io.Reader, int64, bool) error { return ErrReadOnly }
+func (w *web) remove(context.Context, string) error                        { return ErrReadOnly }
+
+func (w *web) close() error {
+	w.client.CloseIdleConnections()
+	return nil
+}
