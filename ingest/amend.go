@@ -60,7 +60,7 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 	if err := j.rebox(ctx); err != nil {
 		return Summary{}, err
 	}
-	return j.finish()
+	return j.finish(j.ending())
 }
 
 // becomes gives the fingerprint of the dataset when it is amended.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
@@ -55,48 +56,82 @@ func (t *tally) count() {
 	}
 }
 
+// ending is what a dataset gets beside what the records of its units say.
+type ending struct {
+	print   record.Fingerprint
+	wordnet string           // its version; "" without
+	skipped []layout.Skipped // that no record has
+	told    record.Told
+}
+
+// ending is that of a call that did all of it.
+func (j *job) ending() ending {
+	e := ending{print: j.plan.print, skipped: j.plan.leftOut(), told: j.told()}
+	if j.have != nil {
+		e.print = j.amended
+	}
+	if j.o.WordNet != nil {
+		e.wordnet = j.o.WordNet.Version()
+	}
+	return e
+}
+
+// told is what the plan has to say of the dataset.
+func (j *job) told() record.Told {
+	return record.Told{Skipped: j.plan.Skipped, Notes: j.plan.Notes, Inner: j.inner(), Boxed: len(j.plan.boxes), Promised: promised(j.plan.kit)}
+}
+
+// promised is how many images a development kit says there are.
+func promised(kit *imagenet.Kit) *record.Promised {
+	if kit == nil {
+		return nil
+	}
+	p := &record.Promised{Classes: len(kit.Classes()), Truth: len(kit.Truth)}
+	for _, s := range kit.Synsets {
+		if s.NumChildren == 0 && s.TrainImages > 0 {
+			p.Train = append(p.Train, record.Count{Class: s.WNID, Images: int(s.TrainImages)})
+		}
+	}
+	return p
+}
+
 // finish writes indexes, classes, the list of refused images and, last, the
 // manifest.
-func (j *job) finish() (Summary, error) {
-	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}}
-	print := j.plan.print
+func (j *job) finish(e ending) (Summary, error) {
+	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, WordNetVersion: e.wordnet}
 	t := &tally{train: map[string]int64{}, images: map[string]int64{}, fileBytes: map[string]int64{}}
+	var err error
 	if j.have != nil {
-		m, print = *j.have, j.amended
-		maps.Copy(t.fileBytes, print.FileBytes)
-		var err error
+		m = *j.have
+		maps.Copy(t.fileBytes, e.print.FileBytes)
 		if t.rejected, err = j.keptRejections(); err != nil {
 			return Summary{}, err
 		}
 		if !j.plan.covers(j.have) { // else it is told anew
-			t.skipped = print.Skipped
+			t.skipped = e.print.Skipped
 		}
-	} else {
-		if j.o.WordNet != nil {
-			m.WordNetVersion = j.o.WordNet.Version()
-		}
-		var err error
-		if m.ClassesSHA256, err = shard.WriteClasses(j.o.Out, j.classes); err != nil {
-			return Summary{}, err
-		}
+	} else if m.ClassesSHA256, err = shard.WriteClasses(j.o.Out, j.classes); err != nil {
+		return Summary{}, err
 	}
 	for _, split := range j.splits {
-		info := shard.SplitInfo{Source: sourceOf(print.Splits[split])}
+		info := shard.SplitInfo{Source: sourceOf(e.print.Splits[split])}
 		delete(t.fileBytes, split)
 		if err := j.index(split, &info, t); err != nil {
 			return Summary{}, err
 		}
 		m.Splits[split] = info
 	}
-	if err := j.writeLast(&m, print, t); err != nil {
+	t.skipped = mergeSkips(t.skipped, e.skipped)
+	if err := j.writeLast(&m, e.print, t); err != nil {
 		return Summary{}, err
 	}
-	if len(j.plan.boxes) > 0 && t.objects == 0 {
-		j.plan.Notes = append(j.plan.Notes, fmt.Sprintf("none of the %d images that the boxes are of is in the dataset", len(j.plan.boxes)))
+	sum := j.summary(&m, e.told.Inner)
+	sum.Skipped = t.skipped
+	sum.Notes = slices.Clone(e.told.Notes)
+	if e.told.Boxed > 0 && t.objects == 0 {
+		sum.Notes = append(sum.Notes, fmt.Sprintf("none of the %d images that the boxes are of is in the dataset", e.told.Boxed))
 	}
-	sum := j.summary(&m)
-	sum.Skipped = mergeSkips(t.skipped, j.plan.leftOut())
-	sum.Notes = append(slices.Clone(j.plan.Notes), j.notes(t, &m)...)
+	sum.Notes = append(sum.Notes, j.notes(e.told.Promised, t, &m)...)
 	return sum, j.state.Remove()
 }
 
@@ -113,7 +148,7 @@ func (j *job) writeLast(m *shard.Manifest, print record.Fingerprint, t *tally) e
 	}
 	print.Boxes = "" // the indexes say which there are
 	print.FileBytes = t.fileBytes
-	print.Skipped = mergeSkips(t.skipped, j.plan.leftOut())
+	print.Skipped = t.skipped
 	m.Options = json.RawMessage(print.Encode())
 	return shard.WriteManifest(j.o.Out, *m)
 }
@@ -170,25 +205,69 @@ func (j *job) writeIndex(split string, units []record.Unit, apart bool, info *sh
 		rows = rows[:0]
 		return nil
 	}
-	for _, id := range units {
-		r, ok := j.state.Read(id)
-		if !ok {
-			return nil, fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
-		}
+	err = j.eachRecord(units, func(r *record.Record) error {
 		t.add(r)
 		shards = append(shards, r.Shards...)
 		rows = append(rows, r.Rows...)
 		if apart {
-			if err := flush(); err != nil {
-				return nil, err
-			}
+			return flush()
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if err := flush(); err != nil {
 		return nil, err
 	}
 	info.IndexSHA256, err = w.Commit()
 	return shards, err
+}
+
+// eachRecord calls f with the records of units, in their order. Some are read
+// ahead: with thousands of them waiting for the disk is most of it.
+func (j *job) eachRecord(units []record.Unit, f func(*record.Record) error) error {
+	const ahead = 16
+	read := make(chan chan *record.Record, ahead)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		defer close(read)
+		for _, id := range units {
+			one := make(chan *record.Record, 1)
+			select {
+			case read <- one:
+			case <-stop:
+				return
+			}
+			go func() {
+				defer close(one)
+				if r, ok := j.state.Read(id); ok {
+					one <- r
+				}
+			}()
+		}
+	}()
+	at := 0
+	for one := range read {
+		r := <-one
+		id := units[at]
+		if at++; r == nil || j.recorded != nil && j.recorded[id].record != r.Sum() {
+			return j.lost(id)
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lost is that a unit is not what was recorded of it.
+func (j *job) lost(id record.Unit) error {
+	if by, joined := j.recorded[id]; joined {
+		return fmt.Errorf("%s: %s: its record or its shards are not what job %s left; run that job again: %w", j.o.Out, id, by.job, shard.ErrCorrupt)
+	}
+	return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
 }
 
 // sweep removes shards of a split that are not its own: of units that were made
@@ -243,8 +322,8 @@ func (j *job) keptRejections() ([]shard.Rejection, error) {
 	}), err
 }
 
-func (j *job) summary(m *shard.Manifest) Summary {
-	s := Summary{Out: j.o.Out, Splits: map[string]int64{}, Rejected: m.Rejected, Classes: len(j.classes), Inner: j.inner()}
+func (j *job) summary(m *shard.Manifest, inner int) Summary {
+	s := Summary{Out: j.o.Out, Splits: map[string]int64{}, Rejected: m.Rejected, Classes: len(j.classes), Inner: inner}
 	for name, info := range m.Splits {
 		s.Splits[name] = info.Rows
 		s.Images += info.Rows
@@ -282,27 +361,26 @@ var released = map[string]int64{"train": 1281167, "val": 50000, "test": 100000}
 
 // notes names differences from the counts of the kit and, where the classes
 // are a thousand, of the release.
-func (j *job) notes(t *tally, m *shard.Manifest) []string {
-	kit := j.plan.kit
+func (j *job) notes(kit *record.Promised, t *tally, m *shard.Manifest) []string {
 	if kit == nil {
 		return nil
 	}
 	var out []string
 	if slices.Contains(j.splits, "train") {
-		for _, s := range kit.Synsets {
-			if n := t.train[s.WNID]; s.NumChildren == 0 && s.TrainImages > 0 && n != int64(s.TrainImages) {
-				out = append(out, fmt.Sprintf("%s has %d training images and the kit says %d", s.WNID, n, s.TrainImages))
+		for _, c := range kit.Train {
+			if n := t.train[c.Class]; n != int64(c.Images) {
+				out = append(out, fmt.Sprintf("%s has %d training images and the kit says %d", c.Class, n, c.Images))
 			}
 		}
 	}
-	if len(kit.Classes()) == 1000 {
+	if kit.Classes == 1000 {
 		for _, split := range j.splits {
 			if n := t.images[split]; n != released[split] {
 				out = append(out, fmt.Sprintf("%s has %d images and ILSVRC2012 has %d", split, n, released[split]))
 			}
 		}
-	} else if n := m.Splits["val"].Rows; slices.Contains(j.splits, "val") && n != int64(len(kit.Truth)) {
-		out = append(out, fmt.Sprintf("val has %d images and the ground truth %d", n, len(kit.Truth)))
+	} else if n := m.Splits["val"].Rows; slices.Contains(j.splits, "val") && n != int64(kit.Truth) {
+		out = append(out, fmt.Sprintf("val has %d images and the ground truth %d", n, kit.Truth))
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/source"
@@ -47,6 +48,10 @@ type Options struct {
 	ValFraction float64         // of the training images, by class, that become the validation split
 	Seed        uint64          // of which images these are
 	Classes     *classlist.List // all classes, in label order; nil: as the sources list them, else those found, ascending
+
+	// Job is the place, from 0, among Jobs calls that make the dataset together, in
+	// one directory; Join ends it. Jobs is 0 where one call does it all.
+	Job, Jobs int
 
 	Out        string         // the dataset's directory, made where it is missing
 	Overwrite  bool           // what is in Out and was made otherwise is made anew
@@ -168,6 +173,9 @@ type Summary struct {
 	// the sources promise.
 	Notes   []string `json:"notes,omitempty"`
 	Already bool     `json:"already,omitempty"` // there was nothing to do
+	// Job says which job of an array this was, as "3/8": then all of this tells of its
+	// part alone. "" where the dataset is whole.
+	Job string `json:"job,omitempty"`
 }
 
 // LostImages counts what is not in the dataset though it is an image, or was
@@ -216,6 +224,14 @@ func (o *Options) complete() error {
 	switch {
 	case len(o.Sources) == 0 && len(o.Boxes) == 0:
 		return errors.New("nothing to read")
+	case o.Jobs < 0 || o.Job < 0 || o.Job > max(o.Jobs-1, 0):
+		return &OptionError{"job", fmt.Sprintf("%d of %d", o.Job, o.Jobs)}
+	case o.Jobs > 0 && o.Overwrite:
+		return &OptionError{"overwrite", "jobs of an array make a dataset where none is: remove what is to be made anew, or make it by one call without --job"}
+	case o.Jobs > 0 && len(o.Sources) == 0:
+		return &OptionError{"job", "boxes alone are added to a dataset by one call"}
+	case o.Jobs > 0 && slices.ContainsFunc(o.Sources, func(s Source) bool { return s.Path == "-" }):
+		return &OptionError{"job", "a pipe is read by one call: it cannot be shared out among jobs"}
 	case o.Resize < 0:
 		return &OptionError{"resize", fmt.Sprintf("%d pixels", o.Resize)}
 	case o.Quality < 1 || o.Quality > 100:

@@ -43,13 +43,29 @@ func TestMain(m *testing.M) {
 		if os.Getenv("INGEST_TEST_SOURCE") == "many" {
 			o = Options{Sources: o.Sources[:1], Out: o.Out, Check: CheckHeader}
 		}
-		if _, err := ingest(context.Background(), o); err != nil {
+		if err := child(o); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// child ingests, does one job of an array, or joins them.
+func child(o Options) error {
+	job := os.Getenv("INGEST_TEST_JOB")
+	if job == "join" {
+		_, err := Join(o.Out)
+		return err
+	}
+	if job != "" {
+		if _, err := fmt.Sscanf(job, "%d/%d", &o.Job, &o.Jobs); err != nil {
+			return err
+		}
+	}
+	_, err := ingest(context.Background(), o)
+	return err
 }
 
 // of gives options that read paths.

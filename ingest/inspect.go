@@ -51,6 +51,9 @@ func (s *standing) names() []string {
 // otherwise is a *DifferError, or to be made anew where the options say so.
 func (p *Plan) inspect(ctx context.Context) (*standing, error) {
 	s, err := p.look(ctx)
+	if err == nil {
+		err = p.fitsJob(s)
+	}
 	var differ *DifferError
 	if p.o.Overwrite && (errors.As(err, &differ) || errors.Is(err, shard.ErrCorrupt)) {
 		if len(p.units) == 0 && !p.hasStreams() {
@@ -72,7 +75,7 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 		if len(p.print.Splits) == 0 {
 			return nil, fmt.Errorf("%s is not a dataset: boxes alone are added to one", out)
 		}
-		return p.lookUnfinished()
+		return p.lookUnfinished(ctx)
 	case err != nil:
 		return nil, err
 	}
@@ -97,9 +100,12 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 }
 
 // lookUnfinished looks at a directory without a dataset.
-func (p *Plan) lookUnfinished() (*standing, error) {
+func (p *Plan) lookUnfinished(ctx context.Context) (*standing, error) {
 	out := p.o.Out
-	was, ok, err := record.StateIn(out).Started()
+	was, ok, err := p.startedBeside(ctx)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{err.Error()}}
 	}
@@ -109,20 +115,31 @@ func (p *Plan) lookUnfinished() (*standing, error) {
 		}
 		return &standing{kind: unfinished}, nil
 	}
-	entries, err := os.ReadDir(out)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	held, err := holds(out)
+	switch {
+	case err != nil:
 		return nil, err
+	case held == "":
+		return &standing{kind: nothing}, nil
+	case record.StateIn(out).Exists(): // killed while it was cleared
+		return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
+	}
+	return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, held)
+}
+
+// holds names something that a directory holds, beside what is hidden; "" where
+// there is nothing, or no directory.
+func holds(dir string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", err
 	}
 	for _, e := range entries {
-		switch {
-		case strings.HasPrefix(e.Name(), "."):
-		case record.StateIn(out).Exists(): // killed while it was cleared
-			return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
-		default:
-			return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, e.Name())
+		if !strings.HasPrefix(e.Name(), ".") {
+			return e.Name(), nil
 		}
 	}
-	return &standing{kind: nothing}, nil
+	return "", nil
 }
 
 // differs says in what unfinished work differs from the plan.

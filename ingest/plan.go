@@ -26,9 +26,10 @@ import (
 // be closed.
 type Plan struct {
 	Out     string      `json:"out"`
-	State   string      `json:"state"`   // of the directory: new, unfinished, whole, amended, or made anew
-	Layout  string      `json:"layout"`  // what the names of the sources mean
-	Classes []string    `json:"classes"` // in label order, as far as they are known before images are read
+	State   string      `json:"state"`         // of the directory: new, unfinished, whole, amended, or made anew
+	Job     string      `json:"job,omitempty"` // the job of an array whose part Splits tell of, as "3/8"
+	Layout  string      `json:"layout"`        // what the names of the sources mean
+	Classes []string    `json:"classes"`       // in label order, as far as they are known before images are read
 	Splits  []PlanSplit `json:"splits"`
 	// Skipped is what the sources hold and the dataset will not, by reason. What
 	// is in archives that are listed only when they are read is not among it.
@@ -52,6 +53,7 @@ type Plan struct {
 	given   bool         // the classes were given, by a list or the kit, and not found
 	print   record.Fingerprint
 	units   []unit          // that are listed
+	mine    share           // what this call does of it
 	byClass map[string]bool // splits whose shards are by class
 	placing sync.Mutex      // names.Place
 	met     met             // units of streams
@@ -85,6 +87,7 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.mine = p.shareOut()
 	found, err := p.inspect(ctx)
 	if err != nil {
 		p.Close()
@@ -524,13 +527,13 @@ func (p *Plan) trainClasses() map[string]bool {
 
 // describe fills in what a plan tells of itself.
 func (p *Plan) describe(found *standing) {
-	p.State = found.kind.String()
+	p.State, p.Job = found.kind.String(), p.o.place()
 	state := record.StateIn(p.o.Out)
 	for _, split := range p.splitNames() {
 		print := p.print.Splits[split][0]
 		s := PlanSplit{Split: split, Source: print.Source, Images: print.Images}
-		for i := range p.units {
-			u := &p.units[i]
+		for i := range p.mine.units {
+			u := &p.mine.units[i]
 			if u.Split != split {
 				continue
 			}
@@ -547,7 +550,7 @@ func (p *Plan) describe(found *standing) {
 		}
 		for i, at := range p.set.inputs {
 			k := &p.set.list[at]
-			if k.info.Sequential && (k.unlisted && p.announced(i) == split || p.feeds(i, split)) {
+			if k.info.Sequential && p.mine.reads(i) && (k.unlisted && p.announced(i) == split || p.feeds(i, split)) {
 				s.Sequential = true
 			}
 		}

@@ -35,6 +35,8 @@ type job struct {
 	have     *shard.Manifest    // of the dataset that is amended; nil: there was none
 	amended  record.Fingerprint // of the dataset as it becomes
 	reopened []string           // splits of it that change
+
+	recorded map[record.Unit]done // what jobs of an array did, where this call joins them
 }
 
 // Run does what a plan says. The dataset's directory is locked meanwhile
@@ -42,6 +44,9 @@ type job struct {
 // units for the next call. What there was before and does not agree with the plan is a
 // *DifferError; damage to it is shard.ErrCorrupt.
 func Run(ctx context.Context, p *Plan) (Summary, error) {
+	if p.o.Jobs > 0 {
+		return p.runJob(ctx)
+	}
 	if err := durable.MkdirAll(p.o.Out); err != nil {
 		return Summary{}, err
 	}
@@ -91,7 +96,7 @@ func (j *job) make(ctx context.Context) (Summary, error) {
 	if err := j.process(ctx); err != nil {
 		return Summary{}, err
 	}
-	return j.finish()
+	return j.finish(j.ending())
 }
 
 // number gives the classes their labels. A dataset that is amended has its own.
@@ -223,22 +228,27 @@ func (j *job) nothingToDo(ctx context.Context, found *standing) (Summary, error)
 			return Summary{}, err
 		}
 	}
+	if j.names == nil {
+		j.number(found.names(), found.classes)
+	}
+	return j.finishAlready(found)
+}
+
+// finishAlready ends a call that found all done.
+func (j *job) finishAlready(found *standing) (Summary, error) {
 	now := time.Now()
 	for _, path := range []string{j.file(shard.ManifestName), j.o.Out} {
 		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return Summary{}, err
 		}
 	}
-	if j.names == nil {
-		j.number(found.names(), found.classes)
-	}
-	s := j.summary(m)
+	s := j.summary(found.manifest, j.inner())
 	s.Already = true
 	s.Skipped = found.print.Skipped
 	if !j.state.Exists() {
 		return s, nil
 	}
-	if err := inspectRejected(j.o.Out, m); err != nil {
+	if err := inspectRejected(j.o.Out, found.manifest); err != nil {
 		return Summary{}, err
 	}
 	return s, j.state.Remove() // which a killed call may have left

@@ -83,11 +83,16 @@ func (s *skips) take(container int, archives map[string]bool) []source.Skip {
 
 // all gives what was left out of the containers that hold images.
 func (s *skips) all(c *containers) []layout.Skipped {
+	return s.of(func(container int) bool { return c.list[container].auxiliary == images })
+}
+
+// of gives what was left out of some containers, by their places.
+func (s *skips) of(wanted func(container int) bool) []layout.Skipped {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []source.Skip
 	for _, k := range s.list {
-		if c.list[k.Container].auxiliary == images {
+		if wanted(int(k.Container)) {
 			out = append(out, k)
 		}
 	}

@@ -259,19 +259,19 @@ func TestCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &job{plan: &Plan{kit: kit}, splits: []string{"train"}, o: &Options{Out: dir}}
+	j := &job{splits: []string{"train"}, o: &Options{Out: dir}}
 	counts := map[string]int64{}
 	for _, s := range kit.Synsets {
 		counts[s.WNID] = int64(s.TrainImages)
 	}
-	if notes := j.notes(&tally{train: counts}, &shard.Manifest{}); len(notes) != 0 {
+	if notes := j.notes(promised(kit), &tally{train: counts}, &shard.Manifest{}); len(notes) != 0 {
 		t.Errorf("%q", notes)
 	}
 	if kit.Synsets[0].TrainImages < 1 {
 		t.Fatal("the kit says nothing: this proves nothing")
 	}
 	counts[kit.Synsets[0].WNID]--
-	if notes := j.notes(&tally{train: counts}, &shard.Manifest{}); len(notes) != 1 || !strings.Contains(notes[0], kit.Synsets[0].WNID) {
+	if notes := j.notes(promised(kit), &tally{train: counts}, &shard.Manifest{}); len(notes) != 1 || !strings.Contains(notes[0], kit.Synsets[0].WNID) {
 		t.Errorf("%q", notes)
 	}
 }

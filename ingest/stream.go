@@ -30,7 +30,7 @@ func (p *Plan) sources(units []unit, splits []string) []unitSource {
 	out := []unitSource{listed(units)}
 	p.met = newMet(p.units)
 	for i := range p.set.inputs {
-		if p.set.list[p.set.inputs[i]].info.Sequential && p.holds(i, splits) {
+		if p.set.list[p.set.inputs[i]].info.Sequential && p.mine.reads(i) && p.holds(i, splits) {
 			out = append(out, &stream{p, i, splits})
 		}
 	}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/synshard/synshard/ingest"
 	"github.com/synshard/synshard/internal/ui"
@@ -23,7 +25,8 @@ type ingestFlags struct {
 	sources          map[string]*[]string // by flag
 	classes, wordnet string
 	check, onBad     string
-	dryRun           bool
+	job              string
+	dryRun, join     bool
 }
 
 // sourceFlags name sources that cannot be told, or say what they must be.
@@ -61,14 +64,20 @@ rejected.ndjson; what is left out is counted by reason (exit 3, where it was an
 image). The same command continues what was interrupted and does nothing when all is
 done; the result is the same bytes whatever -j. A dataset made from other sources,
 labels or options is refused with what differs, or with --overwrite made anew. A
-split that a dataset lacks, classes without images in it, and boxes are added.`
+split that a dataset lacks, classes without images in it, and boxes are added.
+
+--job i/n does the i-th of n parts, in the directory that all n jobs share, on as many
+machines as there are; --join makes of them, when all are done, the bytes that one call
+would have made. Each may be stopped and run again.`
 
 const ingestExample = `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
       --devkit ILSVRC2012_devkit_t12.tar.gz --out imagenet
   curl -s https://example.org/train.tar | synshard ingest --train - --devkit kit.tar.gz --out imagenet
   synshard ingest archives --out imagenet
   synshard ingest imagenet-object-localization-challenge.zip --out imagenet
-  synshard ingest photos --val-fraction 0.1 --out mine --dry-run`
+  synshard ingest photos --val-fraction 0.1 --out mine --dry-run
+  synshard ingest fall11_whole.tar --out imagenet21k --job auto   # in each job of an array
+  synshard ingest --join --out imagenet21k                        # when all are done`
 
 func newIngestCmd(a *app) *cobra.Command {
 	var o ingest.Options
@@ -79,6 +88,9 @@ func newIngestCmd(a *app) *cobra.Command {
 		Long:    ingestLong,
 		Example: ingestExample,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.join {
+				return a.join(cmd, args, o.Out)
+			}
 			// A copy: the flags hold on to theirs for the life of the process.
 			o, err := a.ingestOptions(cmd, args, o, &f)
 			if err != nil {
@@ -114,6 +126,9 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	fl.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
 	choiceVar(cmd, &f.check, "check", "decode", "what an image must survive: header or decode", "decode", "header")
 	choiceVar(cmd, &f.onBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine", "quarantine", "skip", "fail")
+	fl.StringVar(&f.job, "job", "", "do job i of n of an array, i/n with i from 0, or auto: from Slurm's or Kubernetes' variables")
+	complete(cmd, "job", "auto")
+	fl.BoolVar(&f.join, "join", false, "make the dataset of what the jobs of an array did; takes --out alone")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the plan and stop")
 	wordnetVar(cmd, &f.wordnet)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
@@ -138,6 +153,8 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 	switch {
 	case len(o.Sources) == 0 && len(o.Boxes) == 0:
 		return o, usagef("nothing to read: give a source, or --boxes for a dataset")
+	case f.job != "" && o.Overwrite:
+		return o, usagef("--overwrite with --job: the jobs of an array make a dataset where none is; remove what is to be made anew")
 	case set("seed") && o.ValFraction == 0:
 		return o, usagef("--seed has no effect without --val-fraction")
 	case set("quality") && o.Resize == 0:
@@ -147,6 +164,9 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 		return o, err
 	}
 	var err error
+	if o.Job, o.Jobs, err = parseJob(f.job, os.Getenv); err != nil {
+		return o, err
+	}
 	if f.classes != "" {
 		if o.Classes, err = a.readClasses("classes", f.classes); err != nil {
 			return o, err
@@ -188,16 +208,45 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 	if err != nil {
 		return ingestError(ctx, err)
 	}
+	return a.ingested(sum)
+}
+
+// ingested tells what came of it.
+func (a *app) ingested(sum ingest.Summary) error {
 	if err := a.printIngest(sum); err != nil {
 		return err
 	}
-	if sum.Rejected > 0 {
-		return refused(fmt.Errorf("ingest: %d images were refused; see %s/rejected.ndjson", sum.Rejected, o.Out))
-	}
-	if n := sum.LostImages(); n > 0 {
+	switch n := sum.LostImages(); {
+	case sum.Rejected > 0 && sum.Job != "":
+		return refused(fmt.Errorf("ingest: %d images were refused; --join lists them in %s/rejected.ndjson", sum.Rejected, sum.Out))
+	case sum.Rejected > 0:
+		return refused(fmt.Errorf("ingest: %d images were refused; see %s/rejected.ndjson", sum.Rejected, sum.Out))
+	case n > 0:
 		return refused(fmt.Errorf("ingest: %d images were left out", n))
 	}
 	return nil
+}
+
+// join ends an array of jobs.
+func (a *app) join(cmd *cobra.Command, args []string, out string) error {
+	if len(args) > 0 {
+		return usagef("--join takes --out alone, and %s was given: the jobs left what it needs to know", args[0])
+	}
+	var vain string
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Name != "join" && f.Name != "out" && cmd.Root().PersistentFlags().Lookup(f.Name) == nil {
+			vain = f.Name
+		}
+	})
+	if vain != "" {
+		return usagef("--%s has no effect with --join, which takes --out alone: the jobs left what it needs to know", vain)
+	}
+	a.continues.Store(true)
+	sum, err := ingest.Join(out)
+	if err != nil {
+		return fmt.Errorf("ingest: %w", err)
+	}
+	return a.ingested(sum)
 }
 
 // ingestError gives an error its exit code.
@@ -225,7 +274,11 @@ func planBytes(p *ingest.Plan) (total int64) {
 
 func (a *app) printPlan(p *ingest.Plan) error {
 	err := a.Result(p, func(w io.Writer) {
-		fmt.Fprintf(w, "%s: %s, %d classes; %s\n", ui.Text(p.Out), p.State, len(p.Classes), ui.Text(fmt.Sprint(p.Layout)))
+		job := ""
+		if p.Job != "" {
+			job = ", job " + p.Job
+		}
+		fmt.Fprintf(w, "%s: %s%s, %d classes; %s\n", ui.Text(p.Out), p.State, job, len(p.Classes), ui.Text(fmt.Sprint(p.Layout)))
 		for _, s := range p.Splits {
 			images := fmt.Sprint(s.Images)
 			if s.Images < 0 {
@@ -269,6 +322,10 @@ func (a *app) printIngest(s ingest.Summary) error {
 		already := ""
 		if s.Already {
 			already = " (nothing to do)"
+		}
+		if s.Job != "" {
+			fmt.Fprintf(w, "%s: job %s has %d images, %d bytes, %d refused%s\n", ui.Text(s.Out), s.Job, s.Images, s.Bytes, s.Rejected, already)
+			return
 		}
 		fmt.Fprintf(w, "%s: %d images in %d classes, %d bytes, %d refused%s\n", ui.Text(s.Out), s.Images, s.Classes, s.Bytes, s.Rejected, already)
 	})

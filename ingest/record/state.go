@@ -24,6 +24,8 @@ import (
 //	plan          the Fingerprint of what is being made, in JSON, behind a line with its SHA-256
 //	dataset.json  the manifest of the dataset that is being amended, if one is
 //	*.unit        a record for each finished unit
+//	array-*.json, job-*.done, job-*.lock
+//	              of jobs that make it together: see Array and Job
 //
 // and is removed when the dataset is whole. A record is the line recordMagic, the
 // SHA-256 of all that follows, and a record in encoding/gob. One that cannot be
@@ -56,7 +58,12 @@ type Record struct {
 	Rejected []shard.Rejection // images refused
 	Skipped  []layout.Skipped  // of archives that are listed only when they are read
 	Kept     bool              // it is of the dataset that is amended
+
+	sum Digest // of the record as it was read
 }
+
+// Sum is that of a record that was read.
+func (r *Record) Sum() Digest { return r.sum }
 
 // Started is the plan: what is being made.
 type Started struct {
@@ -67,26 +74,37 @@ type Started struct {
 // Started reads what is being made; ok is false where nothing is. One that is not
 // what was written is shard.ErrCorrupt.
 func (s *State) Started() (f Started, ok bool, err error) {
-	path := filepath.Join(s.Dir, planName)
-	b, err := regular.ReadFile(path, regular.Document)
+	err = s.readSummed(planName, &f)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, false, nil
 	}
-	if err != nil {
-		return f, false, err
-	}
-	sum, text, ok := bytes.Cut(b, []byte("\n"))
-	if !ok || string(sum) != planSum(text) {
-		return f, false, fmt.Errorf("%s: it does not have its sha256: %w", path, shard.ErrCorrupt)
-	}
-	if err := json.Unmarshal(text, &f); err != nil {
-		return f, false, fmt.Errorf("%s: %w: %w", path, shard.ErrCorrupt, err)
-	}
-	return f, true, nil
+	return f, err == nil, err
 }
 
-// planSum is the first line of plan.
-func planSum(text []byte) string { return fmt.Sprintf("%x", sha256.Sum256(text)) }
+// readSummed reads JSON behind a line with its SHA-256 into v.
+func (s *State) readSummed(name string, v any) error {
+	path := filepath.Join(s.Dir, name)
+	b, err := regular.ReadFile(path, regular.Document)
+	if err != nil {
+		return err
+	}
+	sum, text, ok := bytes.Cut(b, []byte("\n"))
+	if !ok || string(sum) != Digest(sha256.Sum256(text)).Hex() {
+		return fmt.Errorf("%s: it does not have its sha256: %w", path, shard.ErrCorrupt)
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%s: %w: %w", path, shard.ErrCorrupt, err)
+	}
+	return nil
+}
+
+// writeSummed writes JSON behind a line with its SHA-256.
+func (s *State) writeSummed(name string, text []byte) error {
+	return durable.WriteFile(filepath.Join(s.Dir, name), func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s\n%s", Digest(sha256.Sum256(text)).Hex(), text)
+		return err
+	})
+}
 
 // Begin notes what is being made from here on, and makes the state's directory.
 func (s *State) Begin(f Started) error {
@@ -97,10 +115,7 @@ func (s *State) Begin(f Started) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", planName, err)
 	}
-	return durable.WriteFile(filepath.Join(s.Dir, planName), func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s\n%s", planSum(text), text)
-		return err
-	})
+	return s.writeSummed(planName, text)
 }
 
 // Exists says whether there is work that was not finished.
@@ -119,13 +134,19 @@ func (s *State) path(id Unit) string {
 
 // Finish records a unit whose shards are in place.
 func (s *State) Finish(r *Record) error {
+	return writeGob(s.path(r.Unit), recordMagic, r)
+}
+
+// writeGob writes v in encoding/gob behind a line that says what it is, and its
+// SHA-256.
+func writeGob(path, magic string, v any) error {
 	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(r); err != nil {
-		return fmt.Errorf("record of %s: %w", r.Unit, err)
+	if err := gob.NewEncoder(&b).Encode(v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	sum := sha256.Sum256(b.Bytes())
-	return durable.WriteFile(s.path(r.Unit), func(w io.Writer) error {
-		_, err := io.WriteString(w, recordMagic)
+	return durable.WriteFile(path, func(w io.Writer) error {
+		_, err := io.WriteString(w, magic)
 		if err == nil {
 			_, err = w.Write(sum[:])
 		}
@@ -134,6 +155,16 @@ func (s *State) Finish(r *Record) error {
 		}
 		return err
 	})
+}
+
+// decodeGob reads what writeGob wrote into v, and gives its sum; ok is false
+// where it is not what was written.
+func decodeGob(b []byte, magic string, v any) (sum Digest, ok bool) {
+	b, ok = bytes.CutPrefix(b, []byte(magic))
+	if !ok || len(b) < sha256.Size || sha256.Sum256(b[sha256.Size:]) != [sha256.Size]byte(b) {
+		return sum, false
+	}
+	return Digest(b[:sha256.Size]), gob.NewDecoder(bytes.NewReader(b[sha256.Size:])).Decode(v) == nil
 }
 
 // Load gives the record of a unit, whatever lies in the place of its shards; ok
@@ -162,12 +193,10 @@ func (s *State) Read(id Unit) (r *Record, ok bool) {
 }
 
 func decodeRecord(b []byte) (*Record, bool) {
-	b, ok := bytes.CutPrefix(b, []byte(recordMagic))
-	if !ok || len(b) < sha256.Size || sha256.Sum256(b[sha256.Size:]) != [sha256.Size]byte(b) {
-		return nil, false
-	}
 	r := &Record{}
-	return r, gob.NewDecoder(bytes.NewReader(b[sha256.Size:])).Decode(r) == nil
+	var ok bool
+	r.sum, ok = decodeGob(b, recordMagic, r)
+	return r, ok
 }
 
 // Done gives the record of a unit that need not be made again.

@@ -311,6 +311,34 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// TestShare: those who share a lock keep one who wants it alone out, and are kept
+// out by him.
+func TestShare(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	var shared []*Lock
+	for range 2 {
+		l, err := TryShare(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shared = append(shared, l)
+	}
+	for _, l := range shared {
+		if _, err := TryLock(path); !errors.Is(err, ErrLocked) {
+			t.Errorf("alone among those who share: %v", err)
+		}
+		l.Unlock()
+	}
+	l, err := TryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Unlock()
+	if _, err := TryShare(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("shared with one who has it alone: %v", err)
+	}
+}
+
 // TestMkdirBelow follows no link, and makes what is missing.
 func TestMkdirBelow(t *testing.T) {
 	base, elsewhere := t.TempDir(), t.TempDir()

@@ -169,7 +169,7 @@ func writeFile(path string, mode fs.FileMode, write func(w io.Writer) error) err
 // abandoned in the moment before. File systems without such marks are taken at
 // their word; what writers leave there stays.
 func claim(f *os.File) bool {
-	err := flock(f)
+	err := flock(f, unix.LOCK_EX)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return false
 	}
@@ -220,7 +220,7 @@ func removeAbandoned(path string) error {
 		return err
 	}
 	defer f.Close()
-	switch err := flock(f); {
+	switch err := flock(f, unix.LOCK_EX); {
 	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOSYS):
 		return nil
 	case err != nil:

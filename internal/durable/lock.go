@@ -21,12 +21,18 @@ type Lock struct {
 // TryLock takes the lock on the file path, creating it, empty, if need be. It
 // does not wait: if the lock is held the error matches ErrLocked. The file
 // stays after Unlock; removing it would let two holders in.
-func TryLock(path string) (*Lock, error) {
+func TryLock(path string) (*Lock, error) { return tryLock(path, unix.LOCK_EX) }
+
+// TryShare takes the lock on the file path together with others who share it: it
+// keeps TryLock out, and is kept out by it. All else is as TryLock's.
+func TryShare(path string) (*Lock, error) { return tryLock(path, unix.LOCK_SH) }
+
+func tryLock(path string, how int) (*Lock, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err = flock(f); err == nil {
+	if err = flock(f, how); err == nil {
 		return &Lock{f: f}, nil
 	}
 	f.Close()
@@ -46,9 +52,9 @@ func (l *Lock) Unlock() error {
 }
 
 // flock takes the kernel's lock on an open file without waiting.
-func flock(f *os.File) error {
+func flock(f *os.File, how int) error {
 	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 		if err != unix.EINTR {
 			return err
 		}
