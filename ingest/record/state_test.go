@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/shard"
 )
@@ -31,7 +32,7 @@ func TestRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, ok := s.Done(id, Digest{1})
-	if diff := cmp.Diff(want, got); !ok || diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Record{})); !ok || diff != "" {
 		t.Fatalf("%v %s", ok, diff)
 	}
 	if _, ok := s.Done(id, Digest{2}); ok {
