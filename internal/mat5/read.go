@@ -17,8 +17,13 @@ import (
 // ErrMalformed marks a file that is not a MAT-file of level 5, or a damaged one.
 var ErrMalformed = errors.New("malformed MAT-file")
 
-// maxElement bounds an uncompressed element, in bytes.
-const maxElement = 1 << 28
+// Bounds of what is read of a file: the development kit's own has some thousand
+// arrays and a few hundred kilobytes.
+const (
+	maxElement = 1 << 28 // bytes that compressed elements hold in all, and elements of one array
+	maxValues  = 1 << 24 // numbers, characters and dimensions in all
+	perArray   = 16      // of which an array itself counts for so many
+)
 
 // Array is a MATLAB array: text, numbers, or a struct array. What a cell array
 // holds is passed over.
@@ -54,21 +59,21 @@ func Read(b []byte) (map[string]Array, error) {
 		return nil, matf("byte order %q", b[126:128])
 	}
 	vars := map[string]Array{}
-	r := &matReader{b: b[128:], order: order}
+	r := &matReader{b: b[128:], budget: &budget{order, maxElement, maxValues}}
 	for len(r.b) > 0 {
 		kind, data, err := r.element()
 		if err != nil {
 			return nil, err
 		}
 		if kind == miCOMPRESSED {
-			if kind, data, err = inflate(data, order); err != nil {
+			if kind, data, err = r.inflate(data); err != nil {
 				return nil, err
 			}
 		}
 		if kind != miMATRIX {
 			continue
 		}
-		name, a, err := (&matReader{b: data, order: order}).matrix(0)
+		name, a, err := (&matReader{data, r.budget}).matrix(0)
 		if err != nil {
 			return nil, err
 		}
@@ -77,23 +82,40 @@ func Read(b []byte) (map[string]Array, error) {
 	return vars, nil
 }
 
-func inflate(b []byte, order binary.ByteOrder) (int, []byte, error) {
+func (r *matReader) inflate(b []byte) (int, []byte, error) {
 	z, err := zlib.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return 0, nil, matf("compressed element: %v", err)
 	}
 	defer z.Close()
-	plain, err := io.ReadAll(io.LimitReader(z, maxElement+1))
-	if err != nil || len(plain) > maxElement {
+	plain, err := io.ReadAll(io.LimitReader(z, int64(r.bytes)+1))
+	if err != nil || len(plain) > r.bytes {
 		return 0, nil, matf("compressed element: %v, %d bytes", err, len(plain))
 	}
-	return (&matReader{b: plain, order: order}).element()
+	r.bytes -= len(plain)
+	return (&matReader{plain, r.budget}).element()
 }
 
 // matReader takes data elements from the front of b.
 type matReader struct {
-	b     []byte
-	order binary.ByteOrder
+	b []byte
+	*budget
+}
+
+// budget is what is known of a file, and what may yet come of it.
+type budget struct {
+	order  binary.ByteOrder
+	bytes  int // inflated
+	values int
+}
+
+// spend takes n values from the budget.
+func (b *budget) spend(n int) error {
+	if n > b.values {
+		return matf("more than %d values", maxValues)
+	}
+	b.values -= n
+	return nil
 }
 
 // element takes one data element: its type and its bytes.
@@ -140,6 +162,9 @@ func (r *matReader) matrix(depth int) (name string, a Array, err error) {
 	if err != nil {
 		return "", a, err
 	}
+	if err := r.spend(perArray + len(dims)/4); err != nil {
+		return "", a, err
+	}
 	count := 1
 	for i := 0; i+4 <= len(dims); i += 4 {
 		d := int(int32(r.order.Uint32(dims[i:])))
@@ -181,6 +206,9 @@ func (r *matReader) structs(a *Array, count, depth int) error {
 		names = append(names, n)
 	}
 	a.Fields = map[string][]Array{}
+	if len(names) == 0 {
+		return nil
+	}
 	for range count {
 		for _, n := range names {
 			kind, data, err := r.element()
@@ -190,7 +218,7 @@ func (r *matReader) structs(a *Array, count, depth int) error {
 			if kind != miMATRIX {
 				return matf("field %s is an element of type %d", n, kind)
 			}
-			_, v, err := (&matReader{b: data, order: r.order}).matrix(depth + 1)
+			_, v, err := (&matReader{data, r.budget}).matrix(depth + 1)
 			if err != nil {
 				return err
 			}
@@ -212,6 +240,9 @@ func (r *matReader) values(a *Array, text bool) error {
 	size := map[int]int{1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8, 16: 1, 17: 2, 18: 4}[kind]
 	if size == 0 || len(data)%size != 0 {
 		return matf("%d bytes of values of type %d", len(data), kind)
+	}
+	if err := r.spend(len(data) / size); err != nil {
+		return err
 	}
 	var sb strings.Builder
 	for ; len(data) > 0; data = data[size:] {

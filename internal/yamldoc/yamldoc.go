@@ -31,12 +31,23 @@ func Decode(text []byte, v any, strict bool) error {
 	if strict {
 		o = append(o, yaml.Strict())
 	}
-	if err := yaml.UnmarshalWithOptions(text, v, o...); err != nil {
+	if err := unmarshal(text, v, o); err != nil {
 		// What follows the first line is a drawing of the source.
 		line, _, _ := strings.Cut(yaml.FormatError(err, false, false), "\n")
 		return errors.New(line)
 	}
 	return nil
+}
+
+// unmarshal is the reader's, which panics at some values that its tags or the type
+// they go to do not allow.
+func unmarshal(text []byte, v any, o []yaml.DecodeOption) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a value that is not of the kind that is wanted there, or of its tag's: %v", r)
+		}
+	}()
+	return yaml.UnmarshalWithOptions(text, v, o...)
 }
 
 // check holds a text to the bounds, by its tokens.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestDecode(t *testing.T) {
@@ -77,11 +78,48 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// wanted has a field of each kind that a text may be read into.
+type wanted struct {
+	A string
+	B int
+	C float64
+	D *bool
+	E [3]float64
+	F []string
+	G map[string]any
+	H struct{ I []int }
+	J any
+}
+
+// FuzzDecode: a text is an error of one line, whatever it is read into, or read;
+// strictly or not what is read is the same.
 func FuzzDecode(f *testing.F) {
-	f.Add([]byte("a: [1, {b: c}]\n---\n"))
-	f.Add([]byte("- - ? &a !!str *b\n..."))
-	f.Fuzz(func(_ *testing.T, text []byte) {
+	for _, s := range []string{"a: [1, {b: c}]\n---\n", "- - ? &a !!str *b\n...", "e: !0\n0", "a: x\nb: 1\nc: .nan\nd: yes\ne: [1, 2, 3]\nf: [x]\ng: {h: i}\nh: {i: [1]}\nj: null", "e: !!int [1]", "<<: *a"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
 		var v any
-		_ = Decode(text, &v, true)
+		oneLine(t, Decode(text, &v, true))
+		var m map[string]any
+		oneLine(t, Decode(text, &m, false))
+		var strict, loose wanted
+		err := Decode(text, &strict, true)
+		oneLine(t, err)
+		if err != nil {
+			return
+		}
+		if err := Decode(text, &loose, false); err != nil {
+			t.Errorf("read strictly, and otherwise %v", err)
+		}
+		if diff := cmp.Diff(strict, loose, cmpopts.EquateNaNs()); diff != "" {
+			t.Errorf("(-strictly +otherwise):\n%s", diff)
+		}
 	})
+}
+
+func oneLine(t *testing.T, err error) {
+	t.Helper()
+	if err != nil && strings.Contains(err.Error(), "\n") {
+		t.Errorf("an error of several lines: %v", err)
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"image/color"
 	"image/png"
 	"io"
-	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -79,7 +78,7 @@ func CurvesWhole(path string) bool {
 func readHistory(log string) (*history, error) {
 	h := &history{}
 	add := func(xys *plotter.XYs, x, y float64) {
-		if !math.IsNaN(y) && !math.IsInf(y, 0) {
+		if drawn(x) && drawn(y) {
 			*xys = append(*xys, plotter.XY{X: x, Y: y})
 		}
 	}
@@ -109,6 +108,11 @@ func readHistory(log string) (*history, error) {
 	})
 	return h, err
 }
+
+// drawn says whether an axis can reach a value. All are of kinds that are 0 or more;
+// where the numbers of an axis go towards the ends of what a float64 holds, the search
+// for its marks does not end.
+func drawn(v float64) bool { return v == 0 || v >= 1e-30 && v <= 1e30 }
 
 func (h *history) lossPlot() *plot.Plot {
 	p := newPlot("loss")
