@@ -115,7 +115,7 @@ func (c *Card) SplitOf(file string) (split string, listed, ok bool) {
 		return "", false, false
 	}
 	for _, f := range c.files {
-		if matches(f.path, file) {
+		if matches(f.path, file, map[[2]int]bool{}) {
 			return f.split, true, true
 		}
 	}
@@ -123,20 +123,23 @@ func (c *Card) SplitOf(file string) (split string, listed, ok bool) {
 }
 
 // matches says whether a file's path fits a pattern, in which ** stands for any
-// directories.
-func matches(pattern, name string) bool {
+// directories. In failed are the rests of both, by their lengths, that do not fit: with
+// several ** each would be tried as often as there are ways to it.
+func matches(pattern, name string, failed map[[2]int]bool) bool {
 	if ok, err := path.Match(pattern, name); err == nil && ok {
 		return true
 	}
 	head, tail, ok := strings.Cut(pattern, "**/")
-	if !ok {
+	at := [2]int{len(pattern), len(name)}
+	if !ok || failed[at] {
 		return false
 	}
 	rest, ok := strings.CutPrefix(name, head)
 	for ; ok; _, rest, ok = strings.Cut(rest, "/") {
-		if matches(tail, rest) {
+		if matches(tail, rest, failed) {
 			return true
 		}
 	}
+	failed[at] = true
 	return false
 }

@@ -49,10 +49,12 @@ func (s *Sample) Add(ext string, b []byte) error {
 		if err != nil {
 			return err
 		}
-		if s.json {
-			return s.agrees(l)
+		if err := s.agrees(l); s.json && err != nil {
+			return err
 		}
-		s.Label = l
+		if !s.json || s.Label.Kind == source.NoLabel {
+			s.Label = l
+		}
 		return nil
 	}
 	synset, label, path, err := fromJSON(b)

@@ -2,6 +2,7 @@ package listing
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,7 +84,8 @@ func TestMay(t *testing.T) {
 	}
 }
 
-// FuzzRead reads lists of any text: it never panics, and every image that it gives is there.
+// FuzzRead reads lists of any text: every image that it gives is there, and is the same
+// one in whatever order the images are listed.
 func FuzzRead(f *testing.F) {
 	f.Add("train.txt", []byte("a/1\nb/2\n"))
 	f.Add("val.txt", []byte("1.jpg 0\n2.jpg 1\n"))
@@ -92,15 +94,39 @@ func FuzzRead(f *testing.F) {
 	f.Add("images.txt", []byte("1 a/1.jpg\n2 b/2.jpg\n"))
 	f.Add("x.jsonl", []byte(`{"image":"1.jpg","meta":{"label":"a"}}`))
 	f.Fuzz(func(t *testing.T, name string, b []byte) {
-		x := NewImages([]string{"images/a/1.jpg", "images/b/2.jpg", "images/b/2.png", "1.jpg", "x y.jpg"})
+		paths := []string{"images/a/1.jpg", "images/b/2.jpg", "images/b/2.png", "1.jpg", "x y.jpg"}
+		x := NewImages(paths)
 		l, err := Read(name, "meta", b, x)
 		if err == nil {
 			held(t, l, len(x.paths))
+		}
+		turned := slices.Clone(paths)
+		slices.Reverse(turned)
+		y := NewImages(turned)
+		l2, err2 := Read(name, "meta", b, y)
+		if diff := cmp.Diff(images(l, x), images(l2, y)); diff != "" || (err == nil) != (err2 == nil) {
+			t.Errorf("%v, and %v with the images in another order:\n%s", err, err2, diff)
 		}
 		if l, err := Join(name, "", b, map[string][]byte{"train_test_split.txt": b, "image_class_labels.txt": b}, x); err == nil {
 			held(t, l, len(x.paths))
 		}
 	})
+}
+
+// images are the paths that a list leads to.
+func images(l *List, x *Images) []string {
+	var out []string
+	if l == nil {
+		return nil
+	}
+	for _, at := range l.Images {
+		if at >= 0 {
+			out = append(out, x.paths[at])
+		} else {
+			out = append(out, "")
+		}
+	}
+	return out
 }
 
 func held(t *testing.T, l *List, images int) {
