@@ -80,7 +80,7 @@ func takeUp(t *testing.T, dir string, steps int64, evals []Evaluation) []byte {
 func FuzzCurves(f *testing.F) {
 	f.Add(1.0, 2.0, 0.5)
 	f.Add(1e308, -1e308, 1e-320)
-	f.Add(-0.0, 5e-324, 1.7976931348623157e308)
+	f.Add(0.0, 5e-324, 1.7976931348623157e308)
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, a, b, c float64) {
 		log, curves := filepath.Join(dir, Name), filepath.Join(dir, "curves.png")
