@@ -58,9 +58,9 @@ func FuzzStarted(f *testing.F) {
 		if err := os.MkdirAll(s.Dir, 0o777); err != nil {
 			t.Fatal(err)
 		}
-		sum := planSum(text)
+		sum := Digest(sha256.Sum256(text)).Hex()
 		if !sound {
-			sum = planSum(nil)
+			sum = Digest{}.Hex()
 		}
 		if err := os.WriteFile(filepath.Join(s.Dir, planName), fmt.Appendf(nil, "%s\n%s", sum, text), 0o666); err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func FuzzStarted(f *testing.F) {
 			}
 			return
 		}
-		if !ok || !sound && len(text) > 0 {
+		if !ok || !sound {
 			t.Fatalf("%v: %q with a wrong sum is %+v", ok, text, got)
 		}
 		if err := s.Begin(got); err != nil {
