@@ -19,13 +19,10 @@ import (
 	"github.com/synshard/synshard/internal/crash"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
-	"github.com/synshard/synshard/train/cluster"
 )
 
 func main() {
-	if n := cluster.TaskCPUs(os.Getenv); n > 0 {
-		processors.Limit(n)
-	}
+	processors.Heed(os.Getenv)
 	processors.Spare()
 	// A crash of any goroutine or library must not end in exit code 2, which is
 	// wrong usage here.

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/synshard/synshard/internal/controlgroup"
 )
 
 func TestGroups(t *testing.T) {
@@ -32,7 +34,7 @@ func TestGroups(t *testing.T) {
 		"12:memory:/\n":                          9223372036854771712,
 		"nonsense\n":                             math.MaxInt64,
 	} {
-		if got := groups(root, []byte(text)); got != want {
+		if got := bound(controlgroup.In(root, []byte(text), "memory")); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}

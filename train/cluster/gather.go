@@ -55,7 +55,7 @@ func Gather(ctx context.Context, b Backend, l Launch, t Trust, terms Terms) (*Me
 	}
 	defer host.Close()
 	if l.Hosted {
-		if _, err := meet(ctx, b, l, strconv.Itoa(host.Port())); err != nil {
+		if _, err := meet(ctx, b, l, t, strconv.Itoa(host.Port())); err != nil {
 			return nil, err
 		}
 	}
@@ -79,11 +79,11 @@ func Gather(ctx context.Context, b Backend, l Launch, t Trust, terms Terms) (*Me
 
 // meet hands the port that rank 0 listens at to every other process, through the
 // launcher's store. When ctx ends before, it is left behind.
-func meet(ctx context.Context, b Backend, l Launch, word string) (string, error) {
+func meet(ctx context.Context, b Backend, l Launch, t Trust, word string) (string, error) {
 	// libtorch would try and complain for minutes where nobody is to be found.
-	p := meeting.Place{Addr: l.MasterAddr, Port: l.MasterPort, Wait: l.timeout()}
+	p := meeting.Place{Addr: l.MasterAddr, Port: l.MasterPort, Wait: l.timeout(), OnWait: t.OnWait}
 	if err := p.Reach(ctx); err != nil {
-		return "", fmt.Errorf("meet the group at the launcher's store: %w", err)
+		return "", fmt.Errorf("meet the group at the launcher's store, %w", err)
 	}
 	type met struct {
 		word string
@@ -150,7 +150,7 @@ func Follow(ctx context.Context, b Backend, l Launch, t Trust, o Serving) (code 
 func (l Launch) join(ctx context.Context, b Backend, t Trust) (net.Conn, error) {
 	p := l.place(b, t)
 	if l.Hosted {
-		word, err := meet(ctx, b, l, "")
+		word, err := meet(ctx, b, l, t, "")
 		if err != nil {
 			return nil, err
 		}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/synshard/synshard/internal/processors"
 )
 
 // Launch is the place of a process among those that a launcher started, one a
@@ -34,20 +36,6 @@ func (l Launch) Threads(processors int) int {
 		return min(processors, l.CPUs)
 	}
 	return max(processors/max(l.LocalWorld, 1), 1)
-}
-
-// TaskCPUs is how many processors Slurm gave this task, as srun started it; 0: not
-// said, or no task. It may be fewer than the system allows: not every cluster binds
-// tasks to processors.
-func TaskCPUs(getenv func(string) string) int {
-	if getenv("SLURM_STEP_ID") == "" { // a batch script, which has all of its job's
-		return 0
-	}
-	n, err := strconv.Atoi(getenv("SLURM_CPUS_PER_TASK"))
-	if err != nil {
-		return 0
-	}
-	return max(n, 0)
 }
 
 // Device is the GPU of this process's number on its machine, as "cuda:N", or, where
@@ -184,46 +172,12 @@ func readPlace(getenv func(string) string, name, rank, world, local, localWorld 
 }
 
 // slurmShare reads how many tasks are on this machine and how many processors are
-// this one's. Slurm says the first in one of three ways, or not at all; a count that
-// cannot be read is as good as none.
+// this one's. A count that cannot be read is as good as none.
 func (l *Launch) slurmShare(getenv func(string) string) {
-	if n := tasksOn(getenv("SLURM_STEP_TASKS_PER_NODE"), getenv("SLURM_NODEID")); n > 0 {
+	if n := processors.TasksHere(getenv); n > 0 {
 		l.LocalWorld = min(n, l.World)
 	}
-	if getenv("SLURM_STEP_NUM_NODES") == "1" || getenv("SLURM_STEP_NUM_NODES") == "" && getenv("SLURM_JOB_NUM_NODES") == "1" {
-		l.LocalWorld = l.World
-	}
-	l.CPUs = TaskCPUs(getenv)
-	if onNode, err := strconv.Atoi(getenv("SLURM_CPUS_ON_NODE")); l.CPUs == 0 && err == nil && l.LocalWorld > 0 {
-		l.CPUs = max(onNode/l.LocalWorld, 1)
-	}
-}
-
-// tasksOn is a node's number in Slurm's list of tasks a node: the third of
-// "4(x2),3" is 3.
-func tasksOn(list, node string) int {
-	at, err := strconv.Atoi(node)
-	if err != nil {
-		return 0
-	}
-	for part := range strings.SplitSeq(list, ",") {
-		count, times, repeated := strings.Cut(part, "(x")
-		n, err := strconv.Atoi(count)
-		if err != nil {
-			return 0
-		}
-		nodes := 1
-		if repeated {
-			if nodes, err = strconv.Atoi(strings.TrimSuffix(times, ")")); err != nil {
-				return 0
-			}
-		}
-		if at < nodes {
-			return n
-		}
-		at -= nodes
-	}
-	return 0
+	l.CPUs = processors.Given(getenv)
 }
 
 // firstHost is the first name of a Slurm node list: "gpu[07-09,12],cpu1" gives

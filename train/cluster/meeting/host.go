@@ -92,7 +92,7 @@ func (p Place) Listen(ctx context.Context) (*Host, error) {
 	}
 	l, err := p.listen(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listen for the group: %w", err)
+		return nil, fmt.Errorf("listen for the group at %s: %w", net.JoinHostPort(p.Addr, strconv.Itoa(p.Port)), err)
 	}
 	return &Host{place: p, listener: l, config: config, guests: make([]guest, p.World-1), arrived: make(chan struct{}, 1)}, nil
 }

@@ -61,14 +61,19 @@ func (p Place) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Wait)
 	defer cancel()
 	at := net.JoinHostPort(p.Addr, strconv.Itoa(p.Port))
-	for began := time.Now(); ; {
+	began := time.Now()
+	for told := began; ; {
 		dialer := net.Dialer{Timeout: proofTime}
 		conn, err := dialer.DialContext(ctx, "tcp", at)
 		switch {
 		case err == nil:
 			return conn.Close()
 		case unknown(err, began), ctx.Err() != nil:
-			return err
+			return fmt.Errorf("%s: %w", at, err)
+		}
+		if p.OnWait != nil && time.Since(told) > patience {
+			told = time.Now()
+			p.OnWait(fmt.Sprintf("waiting for the launcher's store at %s: %v", at, err))
 		}
 		time.Sleep(pause)
 	}
