@@ -101,26 +101,34 @@ func TestEvaluateOnly(t *testing.T) {
 	}
 }
 
-// TestEvaluateChangesNothing measures a run whose newest checkpoint is damaged: the
-// one before it is taken, and every file stays as it is.
+// TestEvaluateChangesNothing measures runs whose newest checkpoint is damaged, or gone: none
+// before it is taken for it, unless it is named, and every file stays as it is.
 func TestEvaluateChangesNothing(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	mustRun(t, o)
-	newest := checkpoint.Path(o.Dir, testSteps)
+	newest, before := checkpoint.Path(o.Dir, testSteps), checkpoint.Path(o.Dir, testSteps-epochSteps)
 	if err := os.WriteFile(newest, []byte("no"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	var warned []string
-	o.OnWarn = func(text string) { warned = append(warned, text) }
-	ev, err := Evaluate(t.Context(), o)
-	if err != nil || ev.Step != testSteps-epochSteps {
-		t.Errorf("evaluation of step %d, %v", ev.Step, err)
-	}
-	if len(warned) != 1 || !strings.Contains(warned[0], newest) {
-		t.Errorf("warnings %q", warned)
+	if ev, err := Evaluate(t.Context(), o); !errors.Is(err, checkpoint.ErrDamaged) || !strings.Contains(err.Error(), newest) {
+		t.Errorf("damaged: step %d, %v", ev.Step, err)
 	}
 	if got := string(slurp(t, newest)); got != "no" {
 		t.Errorf("the damaged checkpoint became %q", got)
+	}
+	if err := os.Remove(newest); err != nil {
+		t.Fatal(err)
+	}
+	if ev, err := Evaluate(t.Context(), o); !errors.Is(err, checkpoint.ErrDamaged) {
+		t.Errorf("gone: step %d, %v", ev.Step, err)
+	}
+	c, err := checkpoint.Read(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Weights = checkpoint.Weights(c.Tensors, false)
+	if _, err := Evaluate(t.Context(), o); err != nil {
+		t.Errorf("one that is named: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -92,8 +93,9 @@ func (m EvalMetrics) score() runlog.Score {
 	return runlog.Score{N: m.N, Top1: float64(m.Top1) / n, Top5: float64(m.Top5) / n, Loss: runlog.Number(m.Loss / n)}
 }
 
-// Evaluate measures the newest whole checkpoint of a run directory, or
-// o.Weights where there are such, on the validation set, and changes nothing.
+// Evaluate measures the newest checkpoint of a run directory, or o.Weights where
+// there are such, on the validation set, and changes nothing. A newest one that is
+// damaged is checkpoint.ErrDamaged.
 // The averaged weights are measured too, where a checkpoint has them. A
 // validation set without images, and a checkpoint of another network or of other
 // classes, are errors.
@@ -137,17 +139,25 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	return ev, nil
 }
 
-// toEvaluate is the newest whole checkpoint, of the network and classes asked for.
+// toEvaluate is the newest checkpoint, of the network and classes asked for. Where that
+// is damaged no older one is taken for it.
 func (o *Options) toEvaluate() (*checkpoint.Checkpoint, error) {
-	c, err := checkpoint.Newest(o.Dir, func(_ string, err error) error {
-		o.OnWarn(fmt.Sprintf("%v; the one before it is used", err))
-		return nil
-	})
+	c, err := checkpoint.Newest(o.Dir, func(_ string, err error) error { return err })
+	if err == nil && c == nil {
+		return nil, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
+	}
+	if err == nil {
+		var newer runlog.Kept
+		newer, err = runlog.ReadKept(o.Dir, c.Position.Step+1)
+		if len(newer.Checkpoints) > 0 {
+			err = fmt.Errorf("%s: %w: the newest is missing, by %s", filepath.Join(o.Dir, checkpoint.Dir), checkpoint.ErrDamaged, runlog.Name)
+		}
+	}
+	if errors.Is(err, checkpoint.ErrDamaged) {
+		return nil, fmt.Errorf("evaluate: %w; train without --eval-only goes on from the one before, and --weights FILE measures one that is named", err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if c == nil {
-		return nil, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
 	}
 	have, want := c.Position, o.start()
 	if have.Model != want.Model || have.Width != want.Width || have.Classes != want.Classes {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -17,15 +18,19 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
 )
 
 // save writes a checkpoint of where the run stands and removes those no longer
-// kept.
+// kept. The log's lines up to it are safe before it is.
 func (r *runner) save() error {
 	state, err := r.eng.State()
 	if err != nil {
 		return fmt.Errorf("checkpoint at step %d: %w", r.pos.Step, err)
+	}
+	if err := r.log.Sync(); err != nil {
+		return err
 	}
 	if _, err := checkpoint.Write(r.o.Dir, r.pos, r.o.Spec, state); err != nil {
 		return err
@@ -41,18 +46,30 @@ func (r *runner) prune() error {
 	return checkpoint.Prune(r.o.Dir, r.o.KeepLast, best.Step, ok)
 }
 
-// saveConfig writes the recipe in use.
-func (r *runner) saveConfig() error {
+// config is the recipe in use, as it is saved.
+func (r *runner) config() ([]byte, error) {
 	rec := r.o.Recipe
-	rec.Precision = r.o.Precision
+	if r.o.Precision != "" {
+		rec.Precision = r.o.Precision
+	}
 	text, err := rec.YAML()
 	if err != nil {
-		return fmt.Errorf("config: %w", err)
+		return nil, fmt.Errorf("config: %w", err)
 	}
-	return durable.WriteFile(r.path("config.yaml"), func(w io.Writer) error {
-		_, err := w.Write(text)
+	return text, nil
+}
+
+// saveConfig writes the recipe in use.
+func (r *runner) saveConfig() error {
+	text, err := r.config()
+	if err != nil {
 		return err
-	})
+	}
+	return r.write([]product{r.configFile(text)})
+}
+
+func (r *runner) configFile(text []byte) product {
+	return product{"config.yaml", func(w io.Writer) error { _, err := w.Write(text); return err }}
 }
 
 // products are what is left of a finished run beside its checkpoints and its log,
@@ -72,13 +89,13 @@ type product struct {
 	write func(w io.Writer) error
 }
 
-// export writes the final weights.
+// export writes the final weights, and the recipe that they were made by.
 func (r *runner) export() error {
 	state, err := r.eng.State()
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return r.write(r.products(state))
+	return errors.Join(r.write(r.products(state)), r.saveConfig())
 }
 
 func (r *runner) write(list []product) error {
@@ -102,9 +119,15 @@ func (r *runner) checkExport() error {
 
 // unsettled lists what of a finished run is not there, or not what the last
 // checkpoint gives, byte for byte. Times of change tell nothing.
-func (r *runner) unsettled() ([]product, error) {
+func (r *runner) unsettled(was runlog.Kept) ([]product, error) {
+	all := r.products(r.state)
+	text, err := r.settledConfig(was)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, r.configFile(text))
 	var out []product
-	for _, p := range r.products(r.state) {
+	for _, p := range all {
 		same, err := holds(r.path(p.name), p.write)
 		if err != nil {
 			return nil, fmt.Errorf("export: %w", err)
@@ -116,38 +139,109 @@ func (r *runner) unsettled() ([]product, error) {
 	return out, nil
 }
 
+// settledConfig is what config.yaml should hold: what the log says, or else, of a run
+// that was finished by an earlier version, what it holds where that is a recipe of this
+// run.
+func (r *runner) settledConfig(was runlog.Kept) ([]byte, error) {
+	if was.Config != "" {
+		return []byte(was.Config), nil
+	}
+	if text, err := regular.ReadFile(r.path("config.yaml"), regular.Document); err == nil {
+		if rec, err := recipe.Parse(text); err == nil {
+			o := r.o
+			o.Recipe = rec
+			if id, err := o.identity(); err == nil && maps.Equal(id, r.pos.MadeFrom) {
+				return text, nil
+			}
+		}
+	}
+	return r.config()
+}
+
 // settle makes anew what of a finished run is not there or not right: final weights
 // from the last checkpoint, its validations in the log, the curves, the link to the
-// best. It needs no engine.
+// best. It needs no engine. What cannot be made anew is told with an error, once.
 func (r *runner) settle() error {
-	list, err := r.unsettled()
+	was, err := runlog.ReadKept(r.o.Dir, r.pos.Step)
+	if err != nil {
+		return err
+	}
+	list, err := r.unsettled(was)
 	if err != nil {
 		return err
 	}
 	for _, p := range list {
-		r.o.OnWarn(p.name + " was missing, or not what the last checkpoint gives: made anew")
+		r.o.OnWarn(p.name + " was missing, or not what was written: made anew")
 	}
 	if err := r.write(list); err != nil {
 		return err
 	}
-	best, ok := r.pos.BestEval()
-	if err := checkpoint.Prune(r.o.Dir, r.o.KeepLast, best.Step, ok); err != nil {
-		return err
+	changed, lost := runlog.Settle(r.o.Dir, r.pos.Step, r.pos.Epoch, r.pos.Evals)
+	if lost != nil && !errors.Is(lost, runlog.ErrDamaged) {
+		return lost
 	}
-	if _, err := os.Stat(r.path("config.yaml")); errors.Is(err, fs.ErrNotExist) {
-		if err := r.saveConfig(); err != nil {
-			return err
+	if changed {
+		r.o.OnWarn(runlog.Name + " lacked lines of this run, or had others than were written: validations are put right; of steps see there")
+	}
+	if changed || !runlog.CurvesWhole(r.path("curves.png")) {
+		if err := r.o.draw(r.path("curves.png"), r.path(runlog.Name)); err != nil {
+			return errors.Join(err, lost)
 		}
 	}
-	changed, err := runlog.Settle(r.o.Dir, r.pos.Step, r.pos.Epoch, r.pos.Evals)
+	return errors.Join(lost, r.conclude(was))
+}
+
+// conclude ends a finished run: of its checkpoints those stay that are to be kept, each
+// is held to its sum, and the log, which keeps was so far, says which they are.
+func (r *runner) conclude(was runlog.Kept) (err error) {
+	have, err := checkpoint.Steps(r.o.Dir)
 	if err != nil {
 		return err
 	}
-	if changed {
-		r.o.OnWarn(runlog.Name + " lacked validations, or had others than the last checkpoint: they are put right; lines of steps that are lost stay lost")
+	best, hasBest := r.pos.BestEval()
+	expected := slices.Clone(have)
+	if len(was.Checkpoints) > 0 {
+		expected = append(expected, was.Checkpoints...)
+	} else if _, err := os.Lstat(r.path("best.safetensors")); err == nil && hasBest {
+		expected = append(expected, best.Step)
 	}
-	if changed || !runlog.CurvesWhole(r.path("curves.png")) {
-		return r.o.draw(r.path("curves.png"), r.path(runlog.Name))
+	slices.Sort(expected)
+	expected = checkpoint.Kept(slices.Compact(expected), r.o.KeepLast, best.Step, hasBest)
+	if err := r.prune(); err != nil {
+		return err
+	}
+	log, err := runlog.Append(r.o.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	var now []int64
+	var lost []error
+	for _, step := range expected {
+		damage := checkpoint.Whole(r.o.Dir, step)
+		if damage == nil {
+			now = append(now, step)
+			continue
+		}
+		if !errors.Is(damage, checkpoint.ErrDamaged) {
+			return damage
+		}
+		if err := checkpoint.Forget(r.o.Dir, step); err != nil {
+			return err
+		}
+		lost = append(lost, damage)
+		if err := log.Lost(r.pos.Step, damage.Error()); err != nil {
+			return err
+		}
+	}
+	if !slices.Equal(was.Checkpoints, now) {
+		if err := errors.Join(log.Finished(r.pos.Step, now), log.Sync()); err != nil {
+			return err
+		}
+	}
+	if len(lost) > 0 {
+		return fmt.Errorf("%w; a checkpoint cannot be made anew: what lies in its place is set aside, the log says that it is lost, and the same command goes on without",
+			errors.Join(lost...))
 	}
 	return nil
 }

@@ -17,7 +17,8 @@ import (
 // the weights exported. When ctx is cancelled it finishes the step, saves and
 // returns ErrStopped; if nothing was done yet it returns the context's error.
 // Another process in the directory is durable.ErrLocked, a directory without a
-// whole checkpoint checkpoint.ErrDamaged, a run made from something else an error
+// whole checkpoint checkpoint.ErrDamaged, as is one of those that a finished run kept,
+// a log that lost lines runlog.ErrDamaged, a run made from something else an error
 // that names what differs, and a loss that is no number ErrDiverged.
 // When another process is lost (ErrPeerLost) it saves what was done before.
 func Run(ctx context.Context, o Options) (Result, error) {
@@ -56,7 +57,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return r.result(), err
 	}
 	r.finished = true
-	return r.result(), nil
+	return r.result(), r.conclude(runlog.Kept{})
 }
 
 // begin locks a run's directory and removes what killed writers left in it.
@@ -75,7 +76,7 @@ func begin(dir string) (unlock func() error, err error) {
 
 // already ends a call over a run that was finished before.
 func (r *runner) already() (Result, error) {
-	if err := errors.Join(r.prune(), r.settle()); err != nil {
+	if err := r.settle(); err != nil {
 		return r.result(), err
 	}
 	r.finished = true
@@ -227,7 +228,11 @@ func (r *runner) prepare(ctx context.Context) error {
 	if resumed {
 		text = "continued"
 	}
-	return r.log.Started(r.pos.Step, text, r.pos.MadeFrom)
+	config, err := r.config()
+	if err != nil {
+		return err
+	}
+	return r.log.Started(r.pos.Step, text, string(config), r.pos.MadeFrom)
 }
 
 // openRecords opens what the run writes for people.

@@ -500,7 +500,8 @@ func TestFinishedIsContent(t *testing.T) {
 		{"weights longer", "model.safetensors", func(p string) error { return os.Truncate(p, int64(len(whole["model.safetensors"])+1)) }, 1},
 		{"no weights", "model.safetensors", os.Remove, 1}, {"model flipped", "model.onnx", flip(0.4), 1}, {"no model", "model.onnx", os.Remove, 1},
 		{"curves flipped", "curves.png", flip(0.5), 0}, {"no curves", "curves.png", os.Remove, 0},
-		{"no recipe", "config.yaml", os.Remove, 0}, {"no link", "best.safetensors", os.Remove, 0},
+		{"no recipe", "config.yaml", os.Remove, 1}, {"recipe flipped", "config.yaml", flip(0.5), 1},
+		{"recipe cut", "config.yaml", func(p string) error { return os.Truncate(p, 100) }, 1}, {"no link", "best.safetensors", os.Remove, 0},
 		{"killed while it linked", "best.safetensors", func(p string) error {
 			return errors.Join(os.Remove(p), os.Symlink("checkpoints/of-before", p), os.Symlink("checkpoints/of-now", p+".new"))
 		}, 0},
@@ -542,6 +543,79 @@ func TestFinishedIsContent(t *testing.T) {
 		if after, _ := os.Stat(path); c.warns == 0 && before != nil && strings.Contains(c.what, "of ") && !after.ModTime().Equal(before.ModTime()) {
 			t.Errorf("%s: it was written again", c.what)
 		}
+	}
+}
+
+// TestFinishedHoldsCheckpoints: a run is not called done over a checkpoint that is damaged,
+// gone, or something else; that is told once, set aside, and written down.
+func TestFinishedHoldsCheckpoints(t *testing.T) {
+	t.Parallel()
+	o := testOptions(t, t.TempDir())
+	mustRun(t, o)
+	o.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("no engine is needed") }
+	for _, c := range []struct {
+		what   string
+		step   int64
+		damage func(path string) error
+		aside  bool
+	}{
+		{"flipped", 2 * epochSteps, func(path string) error {
+			b := slurp(t, path)
+			b[len(b)/2] ^= 1
+			return os.WriteFile(path, b, 0o666)
+		}, true},
+		{"gone", epochSteps, os.Remove, false},
+	} {
+		path := checkpoint.Path(o.Dir, c.step)
+		if err := c.damage(path); err != nil {
+			t.Fatal(err)
+		}
+		res, done, err := Finished(o)
+		if !errors.Is(err, checkpoint.ErrDamaged) || !strings.Contains(err.Error(), path) || done {
+			t.Errorf("%s: %+v, %v, %v", c.what, res, done, err)
+		}
+		if _, err := os.Stat(path + ".damaged"); (err == nil) != c.aside {
+			t.Errorf("%s: set aside: %v", c.what, err)
+		}
+		if _, done, err := Finished(o); err != nil || !done {
+			t.Errorf("%s: the second time: %v, %v", c.what, done, err)
+		}
+		if text := string(slurp(t, filepath.Join(o.Dir, runlog.Name))); !strings.Contains(text, filepath.Base(path)) {
+			t.Errorf("%s: the log does not say so:\n%s", c.what, text)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(o.Dir, runlog.Name), bytes.Replace(slurp(t, filepath.Join(o.Dir, runlog.Name)), []byte(`"step":3,`), []byte(`"step":7,`), 1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o.OnWarn = func(string) {}
+	if _, done, err := Finished(o); !errors.Is(err, runlog.ErrDamaged) || done {
+		t.Errorf("a line flipped: %v, %v", done, err)
+	}
+	if _, done, err := Finished(o); err != nil || !done {
+		t.Errorf("the second time: %v, %v", done, err)
+	}
+}
+
+// TestLostBestIsForgotten: no link leads to a best checkpoint that is damaged.
+func TestLostBestIsForgotten(t *testing.T) {
+	t.Parallel()
+	o := testOptions(t, t.TempDir())
+	res := mustRun(t, o)
+	best := checkpoint.Path(o.Dir, res.Best.Step)
+	if res.Best.Step == res.Steps {
+		t.Skip("the best is the newest")
+	}
+	if err := os.Truncate(best, 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Finished(o); !errors.Is(err, checkpoint.ErrDamaged) {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(filepath.Join(o.Dir, "best.safetensors")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link: %v", err)
+	}
+	if _, done, err := Finished(o); err != nil || !done {
+		t.Errorf("the second time: %v, %v", done, err)
 	}
 }
 

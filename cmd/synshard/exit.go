@@ -18,6 +18,7 @@ import (
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/runlog"
 	"github.com/synshard/synshard/train/torch"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -104,6 +105,7 @@ var coded = []struct {
 	{onnx.ErrDamaged, exitCorrupt},
 	{weights.ErrDamaged, exitCorrupt},
 	{checkpoint.ErrDamaged, exitCorrupt},
+	{runlog.ErrDamaged, exitCorrupt},
 	{native.ErrMissing, exitNative},
 	{ort.ErrUnfit, exitNative},
 	{ort.ErrTooNew, exitNative},

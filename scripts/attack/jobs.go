@@ -137,7 +137,7 @@ func ofLog(b []byte) []byte {
 }
 
 // timed are the fields of a run's records that hold times, or sums over such.
-var timed = []string{"time", "images_per_s", "data_wait_ms", "seconds"}
+var timed = []string{"crc32c", "time", "images_per_s", "data_wait_ms", "seconds"}
 
 // timeless is JSON without the fields that hold times.
 func timeless(v any) []byte {

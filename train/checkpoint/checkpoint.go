@@ -214,15 +214,31 @@ func SetAside(path string) (string, error) {
 	return aside, nil
 }
 
-// Prune removes all checkpoints but the newest keep and the one of step best,
-// and points best.safetensors at that. Without hasBest there is none.
+// Kept are those of steps, ascending, whose checkpoints stay: the newest keep, and
+// that of step best. Without hasBest there is none.
+func Kept(steps []int64, keep int, best int64, hasBest bool) []int64 {
+	var out []int64
+	for i, step := range steps {
+		if i >= len(steps)-keep || hasBest && step == best {
+			out = append(out, step)
+		}
+	}
+	return out
+}
+
+// bestName is the link to the checkpoint whose validation was best.
+const bestName = "best.safetensors"
+
+// Prune removes all checkpoints that are not Kept, and points best.safetensors at the
+// best one.
 func Prune(dir string, keep int, best int64, hasBest bool) error {
 	steps, err := Steps(dir)
 	if err != nil {
 		return err
 	}
-	for i, step := range steps {
-		if i >= len(steps)-keep || hasBest && step == best {
+	kept := Kept(steps, keep, best, hasBest)
+	for _, step := range steps {
+		if slices.Contains(kept, step) {
 			continue
 		}
 		if err := os.Remove(Path(dir, step)); err != nil {
@@ -232,7 +248,39 @@ func Prune(dir string, keep int, best int64, hasBest bool) error {
 	if !hasBest || !slices.Contains(steps, best) {
 		return nil
 	}
-	return relink(filepath.Join(Dir, fileName(best)), filepath.Join(dir, "best.safetensors"))
+	return relink(filepath.Join(Dir, fileName(best)), filepath.Join(dir, bestName))
+}
+
+// Whole holds the checkpoint of a step, all of it, to its sum; ErrDamaged says that it is
+// not what was written, or not there.
+func Whole(dir string, step int64) error {
+	path := Path(dir, step)
+	c, err := Read(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s: %w: it is missing", path, ErrDamaged)
+	case err != nil:
+		return err
+	case c.Position.Step != step:
+		return fmt.Errorf("%s: %w: it holds step %d", path, ErrDamaged, c.Position.Step)
+	}
+	return nil
+}
+
+// Forget sets the checkpoint of a step aside where there is something in its place, and
+// removes best.safetensors where that leads to it.
+func Forget(dir string, step int64) error {
+	path := Path(dir, step)
+	if _, err := os.Lstat(path); err == nil {
+		if _, err := SetAside(path); err != nil {
+			return err
+		}
+	}
+	link := filepath.Join(dir, bestName)
+	if to, err := os.Readlink(link); err == nil && to == filepath.Join(Dir, fileName(step)) {
+		return os.Remove(link)
+	}
+	return nil
 }
 
 // relink makes name a symbolic link to target, replacing what it was in one

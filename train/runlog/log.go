@@ -4,19 +4,13 @@ package runlog
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
 	"golang.org/x/sys/unix"
 )
@@ -86,14 +80,30 @@ func (e Evaluation) Best() *Score {
 	return &e.Raw
 }
 
-// event is a line that is neither: a warning, a start.
+// event is a line that is neither: a warning, a start, an end, a loss.
 type event struct {
-	Kind     string            `json:"kind"` // "warning", "run"
+	Kind     string            `json:"kind"` // "warning", "run", "lost"
 	Time     time.Time         `json:"time"`
 	Step     int64             `json:"step"`
 	Text     string            `json:"text"`
 	MadeFrom map[string]string `json:"made_from,omitempty"`
+	Kept
+	From int64 `json:"from,omitempty"` // of "lost": the first step whose line is; 0: it is of no steps
+	To   int64 `json:"to,omitempty"`   // the last
 }
+
+// Kept is what the log keeps of a run because it cannot be known again from its newest
+// checkpoint.
+type Kept struct {
+	Config      string  `json:"config,omitempty"`      // content of config.yaml, since the run began or went on
+	Checkpoints []int64 `json:"checkpoints,omitempty"` // steps of those there are, at the run's end
+}
+
+// finishedText tells the line of an end from those of beginnings.
+const finishedText = "finished"
+
+// ErrDamaged marks a log some of whose lines are lost, or not what was written.
+var ErrDamaged = errors.New("log damaged")
 
 // Log appends lines to log.ndjson. It is for one goroutine at a time.
 type Log struct {
@@ -101,14 +111,17 @@ type Log struct {
 }
 
 // Open opens the log of a run that has done so many steps and epochs, with these
-// validations, dropping the steps and validations that come after them (those of a
-// killed run, about to be done again), what stands there twice, and a torn last line.
-// A validation that is missing, or not as it was, is put in its place.
+// validations, for the steps that follow. See Settle for what becomes of what it holds.
 func Open(dir string, steps int64, epochs int, evals []Evaluation) (*Log, error) {
-	path := filepath.Join(dir, Name)
-	if err := trim(path, steps, epochs, evals); err != nil {
+	if _, err := Settle(dir, steps, epochs, evals); err != nil {
 		return nil, err
 	}
+	return Append(dir)
+}
+
+// Append opens a log for further lines.
+func Append(dir string) (*Log, error) {
+	path := filepath.Join(dir, Name)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
@@ -116,122 +129,39 @@ func Open(dir string, steps int64, epochs int, evals []Evaluation) (*Log, error)
 	return &Log{f}, nil
 }
 
-// Settle makes the log of a finished run have each of its validations once, as they
-// were, and says whether that took a change. Steps whose lines are lost stay so.
-func Settle(dir string, steps int64, epochs int, evals []Evaluation) (changed bool, err error) {
-	path := filepath.Join(dir, Name)
-	var have [][]byte
-	err = Each(path, func(line []byte, rec Record) error {
-		if rec.Kind == "eval" {
-			have = append(have, bytes.Clone(line))
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
-	}
-	var want [][]byte
-	for _, e := range evals {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return false, fmt.Errorf("log: %w", err)
-		}
-		want = append(want, line)
-	}
-	if err == nil && slices.EqualFunc(have, want, bytes.Equal) {
-		return false, nil
-	}
-	return true, trim(path, steps, epochs, evals)
-}
-
-func trim(path string, steps int64, epochs int, evals []Evaluation) error {
-	_, err := os.Stat(path)
-	missing := errors.Is(err, fs.ErrNotExist)
-	if missing && len(evals) == 0 {
-		return nil
-	}
-	return durable.WriteFile(path, func(w io.Writer) error {
-		t := trimmer{w: w, steps: steps, epochs: epochs, left: evals, known: len(evals) > 0}
-		if !missing {
-			if err := Each(path, t.line); err != nil {
-				return err
-			}
-		}
-		return t.evalsUntil(math.Inf(1))
-	})
-}
-
-// trimmer writes the lines of a log that stay.
-type trimmer struct {
-	w      io.Writer
-	steps  int64
-	epochs int
-	known  bool         // what was validated
-	left   []Evaluation // of it what is not written yet
-
-	step      int64   // the last that was written
-	validated float64 // epoch of the last validation that was written
-}
-
-func (t *trimmer) line(line []byte, rec Record) error {
-	switch rec.Kind {
-	case "step":
-		if rec.Step > t.steps || rec.Step <= t.step {
-			return nil
-		}
-		t.step = rec.Step
-		if err := t.evalsUntil(rec.Epoch); err != nil {
-			return err
-		}
-	case "eval":
-		if t.known {
-			return nil // the run's own are written
-		}
-		// The last epoch's steps may be done and its validation not: Epoch tells.
-		if rec.Step > t.steps || rec.Epoch > float64(t.epochs) || rec.Epoch <= t.validated {
-			return nil
-		}
-		t.validated = rec.Epoch
-	}
-	return t.put(line)
-}
-
-func (t *trimmer) put(line []byte) error {
-	_, err := t.w.Write(append(line, '\n'))
-	return err
-}
-
-// evalsUntil writes the validations of the epochs that end before a step at epoch.
-func (t *trimmer) evalsUntil(epoch float64) error {
-	for len(t.left) > 0 && float64(t.left[0].Epoch) < epoch {
-		line, err := json.Marshal(t.left[0])
-		if err != nil {
-			return fmt.Errorf("log: %w", err)
-		}
-		if err := t.put(line); err != nil {
-			return err
-		}
-		t.left = t.left[1:]
-	}
-	return nil
-}
-
 // Record is what of a line, whatever its kind, the readers of the log need. What
 // a line does not say is zero, or nil.
 type Record struct {
-	Kind     string   `json:"kind"` // step, eval, run or warning
+	Kind     string   `json:"kind"` // step, eval, run, warning or lost
 	Step     int64    `json:"step"`
 	Epoch    float64  `json:"epoch"`
 	Loss     *float64 `json:"loss"`
 	Top1     float64  `json:"top1"`
 	LR       float64  `json:"lr"`
 	Raw, EMA *Score
+
+	Text     string `json:"text"`
+	From, To int64  // of "lost"
+	Kept
 }
 
-// Each calls f with each whole line of the log and what it says; lines that
-// are not JSON (the torn end of a killed run) are passed over. The line is good
+// ends says whether a line says that the run has come to its end.
+func (r *Record) ends() bool { return r.Kind == "run" && r.Text == finishedText }
+
+// Each calls f with each whole line of the log and what it says; lines that are not
+// what was written (the torn end of a killed run) are passed over. The line is good
 // during the call; f's error ends it and is returned.
 func Each(path string, f func(line []byte, rec Record) error) error {
+	return each(path, func(line []byte, rec *Record) error {
+		if rec == nil {
+			return nil
+		}
+		return f(line, *rec)
+	})
+}
+
+// each gives damaged lines too, with nil for what they say.
+func each(path string, f func(line []byte, rec *Record) error) error {
 	in, _, err := regular.Open(path)
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
@@ -239,12 +169,9 @@ func Each(path string, f func(line []byte, rec Record) error) error {
 	defer in.Close()
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 64<<10), 16<<20)
+	var k checker
 	for s.Scan() {
-		var rec Record
-		if json.Unmarshal(s.Bytes(), &rec) != nil {
-			continue
-		}
-		if err := f(s.Bytes(), rec); err != nil {
+		if err := f(s.Bytes(), k.record(s.Bytes())); err != nil {
 			return err
 		}
 	}
@@ -256,11 +183,11 @@ func Each(path string, f func(line []byte, rec Record) error) error {
 
 // Write appends v, a Step or an Evaluation, as a line of JSON.
 func (l *Log) Write(v any) error {
-	b, err := json.Marshal(v)
+	line, err := sealed(v)
 	if err != nil {
-		return fmt.Errorf("log: %w", err)
+		return err
 	}
-	if _, err := l.f.Write(append(b, '\n')); err != nil {
+	if _, err := l.f.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("log: %w", err)
 	}
 	return nil
@@ -271,32 +198,49 @@ func (l *Log) Warning(step int64, text string) error {
 	return l.Write(event{Kind: "warning", Time: time.Now().UTC(), Step: step, Text: text})
 }
 
-// Started appends a line that says how the run goes on at a step, and what it is
-// made from, by name.
-func (l *Log) Started(step int64, text string, madeFrom map[string]string) error {
-	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: text, MadeFrom: madeFrom})
+// Started appends a line that says how the run goes on at a step, with what recipe as it
+// is saved, and what it is made from, by name.
+func (l *Log) Started(step int64, text, config string, madeFrom map[string]string) error {
+	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: text, MadeFrom: madeFrom, Kept: Kept{Config: config}})
+}
+
+// Finished appends a line that says that the run has come to its end, and which
+// checkpoints there are.
+func (l *Log) Finished(step int64, checkpoints []int64) error {
+	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: finishedText, Kept: Kept{Checkpoints: checkpoints}})
+}
+
+// Lost appends a line that says what of the run is there no more.
+func (l *Log) Lost(step int64, text string) error {
+	return l.Write(event{Kind: "lost", Time: time.Now().UTC(), Step: step, Text: text})
+}
+
+// ReadKept reads what the log keeps: the newest Config, and the Checkpoints of the run's
+// last end where that came after so many steps or more. What it does not say is zero.
+func ReadKept(dir string, steps int64) (Kept, error) {
+	var k Kept
+	err := Each(filepath.Join(dir, Name), func(_ []byte, rec Record) error {
+		if rec.Config != "" {
+			k.Config = rec.Config
+		}
+		if rec.ends() && rec.Step >= steps {
+			k.Checkpoints = rec.Checkpoints
+		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrUnfit) {
+		return k, nil // whoever needs the log says so
+	}
+	return k, err
+}
+
+// Sync has what was written survive the machine.
+func (l *Log) Sync() error {
+	if err := l.f.Sync(); err != nil {
+		return fmt.Errorf("log: %w", err)
+	}
+	return nil
 }
 
 // Close closes the file.
 func (l *Log) Close() error { return l.f.Close() }
-
-// Number is a float64 whose JSON form is null where JSON has no such value. null
-// is read as NaN.
-type Number float64
-
-// MarshalJSON gives null for NaN and the infinities.
-func (n Number) MarshalJSON() ([]byte, error) {
-	if math.IsNaN(float64(n)) || math.IsInf(float64(n), 0) {
-		return []byte("null"), nil
-	}
-	return json.Marshal(float64(n))
-}
-
-// UnmarshalJSON gives NaN for null.
-func (n *Number) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*n = Number(math.NaN())
-		return nil
-	}
-	return json.Unmarshal(b, (*float64)(n))
-}

@@ -84,7 +84,7 @@ func TestSettle(t *testing.T) {
 	path := filepath.Join(dir, Name)
 	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
 	text := func(v any) string {
-		b, err := json.Marshal(v)
+		b, err := sealed(v)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,8 +100,6 @@ func TestSettle(t *testing.T) {
 		{"changed", strings.Replace(whole, `"top1":0.5`, `"top1":0.7`, 1), whole},
 		{"torn", whole[:len(whole)-9], whole},
 		{"twice", whole + two + step(4), whole},
-		{"empty", "", one + two},
-		{"missing", "-", one + two},
 	} {
 		if err := os.RemoveAll(path); err != nil {
 			t.Fatal(err)
@@ -175,5 +173,131 @@ func TestCurvesOfForeignLines(t *testing.T) {
 	}
 	if len(h.loss) != 1 || len(h.lossRaw) != 0 {
 		t.Errorf("%d steps and %d validations, want 1 and 0", len(h.loss), len(h.lossRaw))
+	}
+}
+
+// TestSettleUnvalidated: a validation that the checkpoint does not know, since the run was
+// killed before it was saved, goes, be there nothing else to do.
+func TestSettleUnvalidated(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, Name)
+	keep := `{"kind":"run","step":0,"text":"started"}` + "\n" + `{"kind":"step","step":1,"epoch":1}` + "\n"
+	if err := os.WriteFile(path, []byte(keep+`{"kind":"eval","step":1,"epoch":1}`+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Settle(dir, 1, 0, nil)
+	if got, rerr := os.ReadFile(path); err != nil || rerr != nil || string(got) != keep {
+		t.Errorf("%q, %v, %v", got, err, rerr)
+	}
+}
+
+// TestSettleTells: lines of steps that are lost or damaged are told once, the log then says
+// which, and what was damaged stays beside it. Logs of before, without sums, stay as they are.
+func TestSettleTells(t *testing.T) {
+	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
+	var lines []string
+	put := func(v any) {
+		b, err := sealed(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, string(b)+"\n")
+	}
+	step := func(n int64) { put(Step{Kind: "step", Step: n, Epoch: float64(n) / 2, Loss: 1.5}) }
+	put(event{Kind: "run", Text: "started"})
+	step(1)
+	step(2)
+	put(evals[0])
+	put(event{Kind: "warning", Step: 2, Text: "slow"})
+	step(3)
+	step(4)
+	put(evals[1])
+	whole := strings.Join(lines, "")
+	for _, c := range []struct {
+		name, have string
+		lost       string // in the error; "": none
+		from, to   int64  // of the line that says so
+	}{
+		{"whole", whole, "", 0, 0},
+		{"a figure changed", strings.Replace(whole, `"loss":1.5`, `"loss":7.5`, 1), "step 1 are lost", 1, 1},
+		{"a sum changed", strings.Replace(whole, lines[5], lines[5][:len(lines[5])-5]+"0\"}\n", 1), "step 3 are lost", 3, 3},
+		{"the sum's name changed", strings.Replace(whole, lines[5], strings.Replace(lines[5], "crc32c", "crc32b", 1), 1), "step 3 are lost", 3, 3},
+		{"a line of another kind", strings.Replace(whole, "slow", "slew", 1), "no step's is lost", 0, 0},
+		{"lines gone", lines[0] + strings.Join(lines[3:], ""), "steps 1 to 2 are lost", 1, 2},
+		{"the end gone", strings.Join(lines[:5], ""), "steps 3 to 4 are lost", 3, 4},
+		{"nothing left", "", "steps 1 to 4 are lost", 1, 4},
+		{"a validation changed", strings.Replace(whole, `"top1":0.5`, `"top1":0.7`, 1), "", 0, 0},
+		{"no sums", stripped(whole), "", 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, Name)
+			if err := os.WriteFile(path, []byte(c.have), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			changed, err := Settle(dir, 4, 2, evals)
+			if (err == nil) != (c.lost == "") || err != nil && (!errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.lost)) {
+				t.Fatalf("changed %v, %v", changed, err)
+			}
+			if c.lost != "" && c.have != "" && strings.Count(c.have, "\n") == len(lines) {
+				if b, err := os.ReadFile(path + ".damaged"); err != nil || string(b) != c.have {
+					t.Errorf("beside it: %q, %v", b, err)
+				}
+			}
+			var steps, validated, said int64
+			err = Each(path, func(_ []byte, r Record) error {
+				switch r.Kind {
+				case "step":
+					steps++
+				case "eval":
+					validated++
+				case "lost":
+					if r.To > 0 {
+						said += r.To - r.From + 1
+					}
+					if r.From != c.from || r.To != c.to {
+						t.Errorf("the log says %d to %d", r.From, r.To)
+					}
+				}
+				return nil
+			})
+			if err != nil || steps+said != 4 || validated != 2 {
+				t.Errorf("afterwards %d steps, %d called lost, %d validations: %v", steps, said, validated, err)
+			}
+			if changed, err := Settle(dir, 4, 2, evals); changed || err != nil {
+				t.Errorf("again: %v, %v", changed, err)
+			}
+		})
+	}
+}
+
+// stripped is a log as it was written before lines had sums.
+func stripped(log string) string {
+	var b strings.Builder
+	for line := range strings.Lines(log) {
+		object, _, _ := unsealed([]byte(strings.TrimSuffix(line, "\n")))
+		b.Write(append(object, '\n'))
+	}
+	return b.String()
+}
+
+// TestEveryByteOfALine: no bit of a line changes unseen.
+func TestEveryByteOfALine(t *testing.T) {
+	line, err := sealed(Step{Kind: "step", Step: 1, Epoch: 1, Loss: 0.5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range line {
+		for bit := range 8 {
+			line[at] ^= 1 << bit
+			k := checker{summed: true}
+			if k.record(line) != nil {
+				t.Errorf("bit %d of byte %d: it is taken", bit, at)
+			}
+			line[at] ^= 1 << bit
+		}
+	}
+	if k := (checker{summed: true}); k.record(line) == nil {
+		t.Error("and whole it is not")
 	}
 }
