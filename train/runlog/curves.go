@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"math"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -109,10 +110,9 @@ func readHistory(log string) (*history, error) {
 	return h, err
 }
 
-// drawn says whether an axis can reach a value. All are of kinds that are 0 or more;
-// where the numbers of an axis go towards the ends of what a float64 holds, the search
-// for its marks does not end.
-func drawn(v float64) bool { return v == 0 || v >= 1e-30 && v <= 1e30 }
+// drawn says whether an axis can reach a value: where its numbers go towards the ends
+// of what a float64 holds, the search for its marks does not end.
+func drawn(v float64) bool { return v == 0 || math.Abs(v) >= 1e-30 && math.Abs(v) <= 1e30 }
 
 func (h *history) lossPlot() *plot.Plot {
 	p := newPlot("loss")
