@@ -56,10 +56,12 @@ INLINE void put(bf16 &to, float v) { // to the nearest, ties to even; NaN stays 
 	to = static_cast<bf16>((u & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : rounded);
 }
 
-// moments adds up x - shift and its square over rows, per channel.
+// moments adds up x - shift and its square over rows, per channel. Here and below a tensor's pixels are ld_ elements
+// apart: it may be some of the channels of a wider one.
 template <class T>
-INLINE void moments(const T *x, const float *shift, int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
-	for (int64_t r = 0; r < rows; r++, x += c)
+INLINE void moments(const T *x, int64_t ld_x, const float *shift, int64_t rows, int64_t c, float *__restrict s,
+	float *__restrict q) {
+	for (int64_t r = 0; r < rows; r++, x += ld_x)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]) - shift[i];
 			s[i] += v;
@@ -67,8 +69,9 @@ INLINE void moments(const T *x, const float *shift, int64_t rows, int64_t c, flo
 		}
 }
 template <class T>
-INLINE void apply(const T *x, const float *a, const float *b, int64_t rows, int64_t c, T *__restrict y) {
-	for (int64_t r = 0; r < rows; r++, x += c, y += c)
+INLINE void apply(const T *x, int64_t ld_x, const float *a, const float *b, int64_t rows, int64_t c, T *__restrict y,
+	int64_t ld_y) {
+	for (int64_t r = 0; r < rows; r++, x += ld_x, y += ld_y)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]) * a[i] + b[i];
 			put(y[i], v < 0 ? 0 : v);
@@ -76,9 +79,9 @@ INLINE void apply(const T *x, const float *a, const float *b, int64_t rows, int6
 }
 // back_sums adds up g and g (x - mean), where g is dy let through by the ReLU.
 template <class T>
-INLINE void back_sums(const T *x, const T *dy, int64_t ld, const float *a, const float *b, const float *mean,
-	int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
-	for (int64_t r = 0; r < rows; r++, x += c, dy += ld)
+INLINE void back_sums(const T *x, int64_t ld_x, const T *dy, int64_t ld_dy, const float *a, const float *b,
+	const float *mean, int64_t rows, int64_t c, float *__restrict s, float *__restrict q) {
+	for (int64_t r = 0; r < rows; r++, x += ld_x, dy += ld_dy)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]), g = v * a[i] + b[i] > 0 ? get(dy[i]) : 0;
 			s[i] += g;
@@ -86,9 +89,9 @@ INLINE void back_sums(const T *x, const T *dy, int64_t ld, const float *a, const
 		}
 }
 template <class T>
-INLINE void back_apply(const T *x, const T *dy, int64_t ld, const float *a, const float *b, const float *k,
-	const float *d, int64_t rows, int64_t c, T *__restrict dx) {
-	for (int64_t r = 0; r < rows; r++, x += c, dy += ld, dx += c)
+INLINE void back_apply(const T *x, int64_t ld_x, const T *dy, int64_t ld_dy, const float *a, const float *b,
+	const float *k, const float *d, int64_t rows, int64_t c, T *__restrict dx, int64_t ld_dx) {
+	for (int64_t r = 0; r < rows; r++, x += ld_x, dy += ld_dy, dx += ld_dx)
 		for (int64_t i = 0; i < c; i++) {
 			float v = get(x[i]), g = v * a[i] + b[i] > 0 ? get(dy[i]) : 0;
 			put(dx[i], a[i] * g + k[i] * v + d[i]);
@@ -97,19 +100,20 @@ INLINE void back_apply(const T *x, const T *dy, int64_t ld, const float *a, cons
 
 // The same for each type, compiled for each generation of processors.
 #define KERNELS(T) \
-	WIDE void moments_(const T *x, const float *m, int64_t n, int64_t c, float *s, float *q) { \
-		moments(x, m, n, c, s, q); \
+	WIDE void moments_(const T *x, int64_t ld_x, const float *m, int64_t n, int64_t c, float *s, float *q) { \
+		moments(x, ld_x, m, n, c, s, q); \
 	} \
-	WIDE void apply_(const T *x, const float *a, const float *b, int64_t n, int64_t c, T *y) { \
-		apply(x, a, b, n, c, y); \
+	WIDE void apply_( \
+		const T *x, int64_t ld_x, const float *a, const float *b, int64_t n, int64_t c, T *y, int64_t ld_y) { \
+		apply(x, ld_x, a, b, n, c, y, ld_y); \
 	} \
-	WIDE void back_sums_(const T *x, const T *g, int64_t ld, const float *a, const float *b, const float *m, \
-		int64_t n, int64_t c, float *s, float *q) { \
-		back_sums(x, g, ld, a, b, m, n, c, s, q); \
+	WIDE void back_sums_(const T *x, int64_t ld_x, const T *g, int64_t ld_g, const float *a, const float *b, \
+		const float *m, int64_t n, int64_t c, float *s, float *q) { \
+		back_sums(x, ld_x, g, ld_g, a, b, m, n, c, s, q); \
 	} \
-	WIDE void back_apply_(const T *x, const T *g, int64_t ld, const float *a, const float *b, const float *k, \
-		const float *d, int64_t n, int64_t c, T *o) { \
-		back_apply(x, g, ld, a, b, k, d, n, c, o); \
+	WIDE void back_apply_(const T *x, int64_t ld_x, const T *g, int64_t ld_g, const float *a, const float *b, \
+		const float *k, const float *d, int64_t n, int64_t c, T *o, int64_t ld_o) { \
+		back_apply(x, ld_x, g, ld_g, a, b, k, d, n, c, o, ld_o); \
 	}
 KERNELS(float)
 KERNELS(bf16)
@@ -145,44 +149,66 @@ void sums(int64_t rows, int64_t c, int parts, std::vector<double> &s, std::vecto
 		}
 }
 
-bool aligned(const at::Tensor &t) {
-	return reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0;
-}
-
 // Plan is how a pass over [rows, channels] is cut into blocks.
 struct Plan {
-	int64_t rows;
-	int groups;
-	std::string suffix;
+	long long rows;
+	int groups, width; // of so many channels
+	std::string kernel;
 	gpu::Extent grid, block;
 
-	// stride is the distance of pixels in elements; wide says whether 16 bytes may be taken at a time.
-	Plan(const gpu::Kernels &k, const at::Tensor &x, bool wide, unsigned blocks_each) {
+	// kernel is stem with x's type, and _wide where 16 bytes may be taken at a time (wide) and the channels allow
+	// it. As many blocks as are resident at once, waves times over, but a thread has rows_each rows to do.
+	Plan(const gpu::Kernels &k, const char *stem, const at::Tensor &x, bool wide, int64_t waves,
+		int64_t rows_each) {
 		int64_t channels = x.size(1);
-		int width = static_cast<int>(16 / x.element_size());
+		width = static_cast<int>(16 / x.element_size());
 		wide = wide && channels % width == 0;
+		if (!wide)
+			width = 1;
 		rows = x.numel() / channels;
-		groups = static_cast<int>(wide ? channels / width : channels);
-		suffix = std::string(gpu::type_name(x)) + (wide ? "_wide" : "");
-		block.x = std::min(groups, 32);
+		groups = static_cast<int>(channels / width);
+		kernel = stem + std::string(gpu::type_name(x)) + (wide ? "_wide" : "");
+		grid.x = (groups + 31) / 32;
+		block.x = (groups + grid.x - 1) / grid.x; // alike: 40 groups are twice 20, not 32 and 8
 		block.y = gpu::block_threads / block.x;
-		grid.x = (groups + block.x - 1) / block.x;
-		int64_t most = (rows + block.y - 1) / block.y,
-			want = std::max<int64_t>(1, int64_t(blocks_each) * k.multiprocessors / grid.x);
-		grid.y = static_cast<unsigned>(std::min<int64_t>({most, want, 65535}));
+		int64_t useful = rows / (int64_t(block.y) * rows_each),
+			room = waves * k.multiprocessors * k.resident(kernel, block.x * block.y) / grid.x;
+		grid.y = static_cast<unsigned>(std::max<int64_t>(1, std::min<int64_t>({useful, room, 65535})));
 	}
+	// pixels gives a distance of pixels in groups.
+	long long pixels(int64_t ld) const { return ld / width; }
 };
 
-// Blocks for each multiprocessor: as many as are resident at once, and for passes that only stream, a few times over.
-constexpr unsigned for_sums = 4, for_streams = 16;
+// Passes that add up leave a sum a block, which another kernel must read: one wave, and work enough for each. Those
+// that only stream are cut finer, so that no multiprocessor waits for the last block.
+constexpr int64_t sum_waves = 1, sum_rows = 16, stream_waves = 4, stream_rows = 4;
+
+// row_stride gives the distance of neighbouring pixels where pixels lie evenly with channels innermost, else 0: what is
+// a slice of a wider tensor is read and written where it lies.
+int64_t row_stride(const at::Tensor &t) {
+	int64_t ld = t.size(3) > 1 ? t.stride(3)
+		: t.size(2) > 1    ? t.stride(2)
+		: t.size(0) > 1    ? t.stride(0)
+				   : t.size(1);
+	bool even = (t.size(1) == 1 || t.stride(1) == 1) && ld >= t.size(1) &&
+		(t.size(2) == 1 || t.stride(2) == ld * t.size(3)) &&
+		(t.size(0) == 1 || t.stride(0) == ld * t.size(3) * t.size(2));
+	return even ? ld : 0;
+}
+
+// even says whether every pixel begins where 16 bytes may be taken at a time.
+bool even(const at::Tensor &t) {
+	return reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0 && row_stride(t) * t.element_size() % 16 == 0;
+}
 
 at::Tensor scratch(const at::Tensor &x, at::IntArrayRef shape) {
 	return at::empty(shape, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
 }
 
-gpu::Extent columns(int64_t channels) {
-	return {static_cast<unsigned>((channels + 31) / 32), 1};
+gpu::Extent finish_grid(int64_t channels) {
+	return {static_cast<unsigned>((channels + gpu::finish_channels - 1) / gpu::finish_channels), 1};
 }
+constexpr gpu::Extent finish_block{gpu::finish_channels, gpu::finish_threads};
 
 template <class T> const T *data(const at::Tensor &t) {
 	return static_cast<const T *>(t.const_data_ptr());
@@ -190,16 +216,18 @@ template <class T> const T *data(const at::Tensor &t) {
 
 // kept is filled with mean, 1 / deviation, a and b.
 template <class T>
-at::Tensor forward_cpu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &running_mean,
-	const at::Tensor &running_var, double momentum, double eps, int parts, const at::Tensor &kept) {
-	int64_t c = x.size(1), rows = x.numel() / c;
+void forward_cpu(const at::Tensor &x, const at::Tensor &w, const at::Tensor &bias, const at::Tensor &running_mean,
+	const at::Tensor &running_var, double momentum, double eps, int parts, const at::Tensor &kept,
+	const at::Tensor &y) {
+	int64_t c = x.size(1), rows = x.numel() / c, ld_x = row_stride(x), ld_y = row_stride(y);
 	const T *in = data<T>(x);
 	std::vector<float> shift(c);
 	for (int64_t i = 0; i < c; i++)
 		shift[i] = get(in[i]); // near the mean, against cancellation
 	std::vector<double> s, q;
-	sums(rows, c, parts, s, q,
-		[&](int64_t r, int64_t n, float *fs, float *fq) { moments_(in + r * c, shift.data(), n, c, fs, fq); });
+	sums(rows, c, parts, s, q, [&](int64_t r, int64_t n, float *fs, float *fq) {
+		moments_(in + r * ld_x, ld_x, shift.data(), n, c, fs, fq);
+	});
 	float *k = kept.mutable_data_ptr<float>(); // mean, 1/deviation, a, b
 	float *rm = running_mean.mutable_data_ptr<float>(), *rv = running_var.mutable_data_ptr<float>();
 	const float *pw = w.const_data_ptr<float>(), *pb = bias.const_data_ptr<float>();
@@ -214,60 +242,45 @@ at::Tensor forward_cpu(const at::Tensor &x, const at::Tensor &w, const at::Tenso
 		rm[i] = (1 - momentum) * rm[i] + momentum * mean;
 		rv[i] = (1 - momentum) * rv[i] + momentum * var * rows / std::max<int64_t>(rows - 1, 1);
 	}
-	at::Tensor y = at::empty_like(x);
 	T *out = static_cast<T *>(y.mutable_data_ptr());
 	ranges(rows, parts, [&](int64_t, int64_t from, int64_t to) {
-		apply_(in + from * c, k + 2 * c, k + 3 * c, to - from, c, out + from * c);
+		apply_(in + from * ld_x, ld_x, k + 2 * c, k + 3 * c, to - from, c, out + from * ld_y, ld_y);
 	});
-	return y;
 }
 
 // The same in kernels.cu's bn_sums, bn_finish and bn_apply.
-at::Tensor forward_gpu(const gpu::Kernels &k, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
+void forward_gpu(const gpu::Kernels &k, const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias,
 	const at::Tensor &running_mean, const at::Tensor &running_var, double momentum, double eps,
-	const at::Tensor &kept) {
-	Plan sums(k, x, aligned(x), for_sums);
+	const at::Tensor &kept, const at::Tensor &y) {
+	Plan sums(k, "bn_sums_", x, even(x), sum_waves, sum_rows);
 	int channels = static_cast<int>(x.size(1));
 	at::Tensor partial = scratch(x, {sums.grid.y, 2, channels});
 	const void *in = x.const_data_ptr();
-	k.launch("bn_sums_" + sums.suffix, sums.grid, sums.block, in, static_cast<long long>(sums.rows), sums.groups,
+	k.launch(sums.kernel, sums.grid, sums.block, in, sums.pixels(row_stride(x)), sums.rows, sums.groups,
 		partial.mutable_data_ptr<float>());
-	k.launch(std::string("bn_finish_") + gpu::type_name(x), columns(channels), {32, 8}, in,
+	k.launch(std::string("bn_finish_") + gpu::type_name(x), finish_grid(channels), finish_block, in,
 		partial.const_data_ptr<float>(), static_cast<int>(sums.grid.y), channels,
 		static_cast<double>(sums.rows), weight.const_data_ptr<float>(), bias.const_data_ptr<float>(),
 		running_mean.mutable_data_ptr<float>(), running_var.mutable_data_ptr<float>(), momentum, eps,
 		kept.mutable_data_ptr<float>());
-	at::Tensor y = at::empty_like(x);
-	Plan stream(k, x, aligned(x) && aligned(y), for_streams);
-	k.launch("bn_apply_" + stream.suffix, stream.grid, stream.block, in, kept.const_data_ptr<float>(),
-		static_cast<long long>(stream.rows), stream.groups, y.mutable_data_ptr());
-	return y;
+	Plan stream(k, "bn_apply_", x, even(x) && even(y), stream_waves, stream_rows);
+	k.launch(stream.kernel, stream.grid, stream.block, in, stream.pixels(row_stride(x)),
+		kept.const_data_ptr<float>(), stream.rows, stream.groups, y.mutable_data_ptr(),
+		stream.pixels(row_stride(y)));
 }
 
-// row_stride gives the distance of neighbouring pixels where pixels lie evenly with channels innermost, else 0: a
-// gradient that is a slice of a concatenation's is read where it lies.
-int64_t row_stride(const at::Tensor &t) {
-	int64_t ld = t.size(3) > 1 ? t.stride(3)
-		: t.size(2) > 1    ? t.stride(2)
-		: t.size(0) > 1    ? t.stride(0)
-				   : t.size(1);
-	bool even = (t.size(1) == 1 || t.stride(1) == 1) && ld >= t.size(1) &&
-		(t.size(2) == 1 || t.stride(2) == ld * t.size(3)) &&
-		(t.size(0) == 1 || t.stride(0) == ld * t.size(3) * t.size(2));
-	return even ? ld : 0;
-}
-
-// ld is the distance of dy's pixels in elements.
 template <class T>
-variable_list backward_cpu(const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept, int parts) {
-	int64_t c = x.size(1), rows = x.numel() / c;
+variable_list backward_cpu(
+	const at::Tensor &x, const at::Tensor &dy, const at::Tensor &kept, int parts, const at::Tensor &dx) {
+	int64_t c = x.size(1), rows = x.numel() / c, ld_x = row_stride(x), ld_dy = row_stride(dy),
+		ld_dx = row_stride(dx);
 	const T *in = data<T>(x), *g = data<T>(dy);
 	const float *k = kept.const_data_ptr<float>(), *mean = k, *inverse = k + c, *a = k + 2 * c, *b = k + 3 * c;
 	std::vector<double> s, q;
 	sums(rows, c, parts, s, q, [&](int64_t r, int64_t n, float *fs, float *fq) {
-		back_sums_(in + r * c, g + r * ld, ld, a, b, mean, n, c, fs, fq);
+		back_sums_(in + r * ld_x, ld_x, g + r * ld_dy, ld_dy, a, b, mean, n, c, fs, fq);
 	});
-	at::Tensor dw = at::empty({c}, at::kFloat), db = at::empty({c}, at::kFloat), dx = at::empty_like(x);
+	at::Tensor dw = at::empty({c}, at::kFloat), db = at::empty({c}, at::kFloat);
 	std::vector<float> slope(c), offset(c);
 	float *pw = dw.mutable_data_ptr<float>(), *pb = db.mutable_data_ptr<float>();
 	for (int64_t i = 0; i < c; i++) {
@@ -279,32 +292,31 @@ variable_list backward_cpu(const at::Tensor &x, const at::Tensor &dy, int64_t ld
 	}
 	T *out = static_cast<T *>(dx.mutable_data_ptr());
 	ranges(rows, parts, [&](int64_t, int64_t from, int64_t to) {
-		back_apply_(in + from * c, g + from * ld, ld, a, b, slope.data(), offset.data(), to - from, c,
-			out + from * c);
+		back_apply_(in + from * ld_x, ld_x, g + from * ld_dy, ld_dy, a, b, slope.data(), offset.data(),
+			to - from, c, out + from * ld_dx, ld_dx);
 	});
 	return {dx, dw, db};
 }
 
 // The same in kernels.cu's bn_back_sums, bn_back_finish and bn_back_apply.
-variable_list backward_gpu(
-	const gpu::Kernels &k, const at::Tensor &x, const at::Tensor &dy, int64_t ld, const at::Tensor &kept) {
-	int width = static_cast<int>(16 / x.element_size()), channels = static_cast<int>(x.size(1));
-	bool wide = aligned(x) && aligned(dy) && ld % width == 0;
-	Plan sums(k, x, wide, for_sums);
+variable_list backward_gpu(const gpu::Kernels &k, const at::Tensor &x, const at::Tensor &dy, const at::Tensor &kept,
+	const at::Tensor &dx) {
+	int channels = static_cast<int>(x.size(1));
+	bool wide = even(x) && even(dy);
+	Plan sums(k, "bn_back_sums_", x, wide, sum_waves, sum_rows);
 	at::Tensor partial = scratch(x, {sums.grid.y, 2, channels}), line = scratch(x, {2, channels});
-	at::Tensor dw = scratch(x, {channels}), db = scratch(x, {channels}), dx = at::empty_like(x);
+	at::Tensor dw = scratch(x, {channels}), db = scratch(x, {channels});
 	const void *in = x.const_data_ptr(), *g = dy.const_data_ptr();
 	const float *k4 = kept.const_data_ptr<float>();
-	auto distance = [&](const Plan &p) { return static_cast<long long>(p.groups == channels ? ld : ld / width); };
-	k.launch("bn_back_sums_" + sums.suffix, sums.grid, sums.block, in, g, distance(sums), k4,
-		static_cast<long long>(sums.rows), sums.groups, partial.mutable_data_ptr<float>());
-	k.launch("bn_back_finish_any", columns(channels), {32, 8}, partial.const_data_ptr<float>(),
+	k.launch(sums.kernel, sums.grid, sums.block, in, sums.pixels(row_stride(x)), g, sums.pixels(row_stride(dy)), k4,
+		sums.rows, sums.groups, partial.mutable_data_ptr<float>());
+	k.launch("bn_back_finish_any", finish_grid(channels), finish_block, partial.const_data_ptr<float>(),
 		static_cast<int>(sums.grid.y), channels, static_cast<double>(sums.rows), k4,
 		dw.mutable_data_ptr<float>(), db.mutable_data_ptr<float>(), line.mutable_data_ptr<float>());
-	Plan stream(k, x, wide && aligned(dx), for_streams);
-	k.launch("bn_back_apply_" + stream.suffix, stream.grid, stream.block, in, g, distance(stream), k4,
-		line.const_data_ptr<float>(), static_cast<long long>(stream.rows), stream.groups,
-		dx.mutable_data_ptr());
+	Plan stream(k, "bn_back_apply_", x, wide && even(dx), stream_waves, stream_rows);
+	k.launch(stream.kernel, stream.grid, stream.block, in, stream.pixels(row_stride(x)), g,
+		stream.pixels(row_stride(dy)), k4, line.const_data_ptr<float>(), stream.rows, stream.groups,
+		dx.mutable_data_ptr(), stream.pixels(row_stride(dx)));
 	return {dx, dw, db};
 }
 
@@ -313,13 +325,13 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 		const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, const Config *config) {
 		at::Tensor kept = at::empty(
 			{4, x.size(1)}, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
-		at::Tensor y;
+		at::Tensor y = at::empty_like(x, at::MemoryFormat::ChannelsLast);
 		if (config->kernels)
-			y = forward_gpu(*config->kernels, x, w, b, rm, rv, momentum, eps, kept);
+			forward_gpu(*config->kernels, x, w, b, rm, rv, momentum, eps, kept, y);
 		else if (x.scalar_type() == at::kFloat)
-			y = forward_cpu<float>(x, w, b, rm, rv, momentum, eps, config->threads, kept);
+			forward_cpu<float>(x, w, b, rm, rv, momentum, eps, config->threads, kept, y);
 		else
-			y = forward_cpu<bf16>(x, w, b, rm, rv, momentum, eps, config->threads, kept);
+			forward_cpu<bf16>(x, w, b, rm, rv, momentum, eps, config->threads, kept, y);
 		ctx->save_for_backward({x, kept});
 		ctx->saved_data["config"] = keep(config); // the engine's, which outlives the pass
 		return y;
@@ -327,19 +339,16 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 	static variable_list backward(AutogradContext *ctx, const variable_list &dy) {
 		auto saved = ctx->get_saved_variables();
 		const Config *config = kept<const Config *>(ctx->saved_data["config"]);
-		at::Tensor g = dy[0];
-		int64_t ld = row_stride(g);
-		if (ld == 0) {
-			g = g.contiguous(at::MemoryFormat::ChannelsLast);
-			ld = g.size(1);
-		}
+		const at::Tensor &x = saved[0];
+		at::Tensor g = row_stride(dy[0]) ? dy[0] : dy[0].contiguous(at::MemoryFormat::ChannelsLast);
+		at::Tensor dx = at::empty_like(x, at::MemoryFormat::ChannelsLast);
 		variable_list d;
 		if (config->kernels)
-			d = backward_gpu(*config->kernels, saved[0], g, ld, saved[1]);
-		else if (saved[0].scalar_type() == at::kFloat)
-			d = backward_cpu<float>(saved[0], g, ld, saved[1], config->threads);
+			d = backward_gpu(*config->kernels, x, g, saved[1], dx);
+		else if (x.scalar_type() == at::kFloat)
+			d = backward_cpu<float>(x, g, saved[1], config->threads, dx);
 		else
-			d = backward_cpu<bf16>(saved[0], g, ld, saved[1], config->threads);
+			d = backward_cpu<bf16>(x, g, saved[1], config->threads, dx);
 		return {d[0], d[1], d[2], {}, {}, {}, {}, {}};
 	}
 };

@@ -69,6 +69,7 @@ struct Register {
 	void name args; \
 	const Register name##_known(#name, name); \
 	void name args
+#define KERNEL_RESIDENT(blocks, name, args) KERNEL(name, args)
 using std::pow, std::sqrt;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
@@ -131,6 +132,7 @@ void run_block(unsigned threads) {
 
 struct Emulator : synshard::gpu::Kernels {
 	Emulator() { multiprocessors = 2; }
+	int resident(const std::string &, unsigned) const override { return 4; }
 	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types,
 		size_t n) const override {
 		auto it = table().find(name);
@@ -181,8 +183,8 @@ void Kernels::compile_for(int) {
 
 namespace {
 
-// HostMemory has CUDA's contract for pinned memory: a piece is known by a record that is not its address, and there is no
-// deleter of addresses.
+// HostMemory has CUDA's contract for pinned memory: a piece is known by a record that is not its address, and there is
+// no deleter of addresses.
 struct HostMemory final : c10::Allocator {
 	struct Record {
 		std::unique_ptr<char[]> bytes;

@@ -27,8 +27,8 @@ public:
 	// find gives a device's kernels, compiled on first use. Null where they cannot be had, with the reason in why.
 	static const Kernels *find(const at::Device &, std::string &why);
 	// open_compiler opens CUDA's run-time compiler with all that it looks for. cuDNN compiles some of its kernels
-	// with it too, and does not find it in PyTorch's wheels by itself; so this is done whether or not our own kernels
-	// are wanted. What cannot be opened is not there.
+	// with it too, and does not find it in PyTorch's wheels by itself; so this is done whether or not our own
+	// kernels are wanted. What cannot be opened is not there.
 	static void open_compiler() noexcept;
 	// compile_for tries the compiler, which needs no device. Throws what it says.
 	static void compile_for(int capability);
@@ -39,6 +39,8 @@ public:
 		const std::type_info *types[] = {&typeid(A)...};
 		run(name, grid, block, list, types, sizeof...(A));
 	}
+	// resident gives how many blocks of so many threads a multiprocessor has room for.
+	virtual int resident(const std::string &name, unsigned threads) const = 0;
 	int multiprocessors = 1;
 
 private:

@@ -1,15 +1,34 @@
 // Kernels for NVIDIA's processors, compiled at run time for the one that is there. Images are [rows, channels], a row
 // being a pixel of the batch. A thread works on N neighbouring channels: 16 bytes where the channels allow it, else
-// one. The arithmetic is fused.cpp's and optimizer.cpp's.
+// one. The arithmetic is batch_norm.cpp's and optimizer.cpp's.
 
 using namespace synshard::gpu;
 
 #define INLINE __device__ __forceinline__
 
+#ifdef __CUDACC_RTC__ // emulate.cpp has its own
+#define KERNEL(name, args) extern "C" __global__ void __launch_bounds__(block_threads) name args
+// Of which so many blocks are to have room on a multiprocessor: the registers that this leaves to a thread are for its
+// loads, which the compiler otherwise makes one after the other to save them.
+#define KERNEL_RESIDENT(blocks, name, args) \
+	extern "C" __global__ void __launch_bounds__(block_threads, blocks) name args
+INLINE float half_to_float(unsigned short h) {
+	float f;
+	asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h));
+	return f;
+}
+INLINE unsigned short float_to_half(float f) {
+	unsigned short h;
+	asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f));
+	return h;
+}
+#endif
+
 struct F32 {
 	typedef unsigned int Store;
 	static INLINE float get(unsigned int u) { return __uint_as_float(u); }
 	static INLINE unsigned int put(float v) { return __float_as_uint(v); }
+	static INLINE unsigned int pair(float, float) { return 0; } // a word holds one
 };
 
 struct BF16 {
@@ -19,42 +38,82 @@ struct BF16 {
 		unsigned int u = __float_as_uint(v);
 		return (u & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : (u + 0x7fff + ((u >> 16) & 1)) >> 16;
 	}
+	static INLINE unsigned int pair(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+		unsigned int u;
+		asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(u) : "f"(high), "f"(low));
+		return u;
+#else
+		return put(low) | put(high) << 16;
+#endif
+	}
 };
 
 struct F16 {
 	typedef unsigned short Store;
 	static INLINE float get(unsigned int u) { return half_to_float((unsigned short)u); }
 	static INLINE unsigned int put(float v) { return float_to_half(v); }
+	static INLINE unsigned int pair(float low, float high) { return put(low) | put(high) << 16; }
 };
 
 struct alignas(16) Pack {
 	unsigned int word[4];
 };
 
-template <class T, int N> INLINE void load(const void *from, long long i, float (&v)[N]) {
-	if (N == 1) {
-		v[0] = T::get(static_cast<const typename T::Store *>(from)[i]);
-		return;
-	}
-	constexpr int per_word = 4 / sizeof(typename T::Store);
-	constexpr unsigned int mask = per_word == 1 ? 0xffffffffu : 0xffffu;
-	Pack p = static_cast<const Pack *>(from)[i];
-#pragma unroll
-	for (int k = 0; k < N; k++)
-		v[k] = T::get((p.word[k / per_word] >> (16 * (k % per_word))) & mask);
+// Raw is what N channels are in memory. It is loaded apart from being read (values), so that several loads are under
+// way before the first is waited for, in few registers.
+template <class T, int N> struct Raw { Pack pack; };
+template <class T> struct Raw<T, 1> { typename T::Store one; };
+
+template <class T, int N> INLINE void fetch(const void *from, long long i, Raw<T, N> &raw) {
+	raw = static_cast<const Raw<T, N> *>(from)[i];
 }
 
-template <class T, int N> INLINE void store(void *to, long long i, const float (&v)[N]) {
-	if (N == 1) {
-		static_cast<typename T::Store *>(to)[i] = (typename T::Store)T::put(v[0]);
-		return;
-	}
+template <class T> INLINE void values(const Raw<T, 1> &raw, float (&v)[1]) {
+	v[0] = T::get(raw.one);
+}
+template <class T, int N> INLINE void values(const Raw<T, N> &raw, float (&v)[N]) {
 	constexpr int per_word = 4 / sizeof(typename T::Store);
-	Pack p = {{0, 0, 0, 0}};
+	constexpr unsigned int mask = per_word == 1 ? 0xffffffffu : 0xffffu;
 #pragma unroll
 	for (int k = 0; k < N; k++)
-		p.word[k / per_word] |= T::put(v[k]) << (16 * (k % per_word));
+		v[k] = T::get((raw.pack.word[k / per_word] >> (16 * (k % per_word))) & mask);
+}
+
+template <class T, int N> INLINE void load(const void *from, long long i, float (&v)[N]) {
+	Raw<T, N> raw;
+	fetch<T, N>(from, i, raw);
+	values<T>(raw, v);
+}
+
+template <class T> INLINE void store(void *to, long long i, const float (&v)[1]) {
+	static_cast<typename T::Store *>(to)[i] = (typename T::Store)T::put(v[0]);
+}
+template <class T, int N> INLINE void store(void *to, long long i, const float (&v)[N]) {
+	constexpr int per_word = 4 / sizeof(typename T::Store);
+	Pack p;
+#pragma unroll
+	for (int w = 0; w < 4; w++)
+		p.word[w] = per_word == 1 ? T::put(v[w]) : T::pair(v[(2 * w) % N], v[(2 * w + 1) % N]);
 	static_cast<Pack *>(to)[i] = p;
+}
+
+// each_row goes over the rows of this thread, a few at a time: load(j, row) of all of them first, then use(j, row).
+template <int batch, class Load, class Use> INLINE void each_row(long long rows, Load load, Use use) {
+	const long long step = (long long)gridDim.y * blockDim.y;
+	long long r = (long long)blockIdx.y * blockDim.y + threadIdx.y;
+	for (; r + (batch - 1) * step < rows; r += batch * step) {
+#pragma unroll
+		for (int j = 0; j < batch; j++)
+			load(j, r + j * step);
+#pragma unroll
+		for (int j = 0; j < batch; j++)
+			use(j, r + j * step);
+	}
+	for (; r < rows; r += step) {
+		load(0, r);
+		use(0, r);
+	}
 }
 
 template <int N> INLINE void take(const float *from, int group, float (&v)[N]) {
@@ -84,31 +143,34 @@ template <int N> INLINE void block_sums(const float (&s)[N], const float (&q)[N]
 	}
 }
 
-// Sums of x - x[0] and its square: near the mean, against cancellation.
-template <class T, int N> INLINE void bn_sums(const void *x, long long rows, int groups, float *partial) {
+// Sums of x - x[0] and its square: near the mean, against cancellation. Here and below a tensor's pixels are ld_ groups
+// apart: it may be some of the channels of a wider one.
+template <class T, int N>
+INLINE void bn_sums(const void *x, long long ld_x, long long rows, int groups, float *partial) {
 	int group = blockIdx.x * blockDim.x + threadIdx.x;
 	float s[N] = {}, q[N] = {}, shift[N], v[N];
 	if (group < groups) {
 		load<T, N>(x, group, shift);
-#pragma unroll 4
-		for (long long r = (long long)blockIdx.y * blockDim.y + threadIdx.y; r < rows;
-			r += (long long)gridDim.y * blockDim.y) {
-			load<T, N>(x, r * groups + group, v);
+		Raw<T, N> at[4];
+		each_row<4>(
+			rows, [&](int j, long long r) { fetch<T, N>(x, r * ld_x + group, at[j]); },
+			[&](int j, long long) {
+				values<T>(at[j], v);
 #pragma unroll
-			for (int k = 0; k < N; k++) {
-				float d = v[k] - shift[k];
-				s[k] += d;
-				q[k] += d * d;
-			}
-		}
+				for (int k = 0; k < N; k++) {
+					float d = v[k] - shift[k];
+					s[k] += d;
+					q[k] += d * d;
+				}
+			});
 	}
 	block_sums<N>(s, q, groups, partial);
 }
 
-// Sums of g and g (x - mean), where g is dy let through by the ReLU. dy's pixels are ld groups apart.
+// Sums of g and g (x - mean), where g is dy let through by the ReLU.
 template <class T, int N>
-INLINE void bn_back_sums(
-	const void *x, const void *dy, long long ld, const float *kept, long long rows, int groups, float *partial) {
+INLINE void bn_back_sums(const void *x, long long ld_x, const void *dy, long long ld_dy, const float *kept,
+	long long rows, int groups, float *partial) {
 	int group = blockIdx.x * blockDim.x + threadIdx.x, channels = groups * N;
 	float s[N] = {}, q[N] = {};
 	if (group < groups) {
@@ -116,28 +178,35 @@ INLINE void bn_back_sums(
 		take<N>(kept, group, mean);
 		take<N>(kept + 2 * channels, group, a);
 		take<N>(kept + 3 * channels, group, b);
-#pragma unroll 2
-		for (long long r = (long long)blockIdx.y * blockDim.y + threadIdx.y; r < rows;
-			r += (long long)gridDim.y * blockDim.y) {
-			load<T, N>(x, r * groups + group, v);
-			load<T, N>(dy, r * ld + group, g);
+		Raw<T, N> at[2], dat[2];
+		each_row<2>(
+			rows,
+			[&](int j, long long r) {
+				fetch<T, N>(x, r * ld_x + group, at[j]);
+				fetch<T, N>(dy, r * ld_dy + group, dat[j]);
+			},
+			[&](int j, long long) {
+				values<T>(at[j], v);
+				values<T>(dat[j], g);
 #pragma unroll
-			for (int k = 0; k < N; k++) {
-				float through = v[k] * a[k] + b[k] > 0 ? g[k] : 0;
-				s[k] += through;
-				q[k] += through * (v[k] - mean[k]);
-			}
-		}
+				for (int k = 0; k < N; k++) {
+					float through = v[k] * a[k] + b[k] > 0 ? g[k] : 0;
+					s[k] += through;
+					q[k] += through * (v[k] - mean[k]);
+				}
+			});
 	}
 	block_sums<N>(s, q, groups, partial);
 }
 
-// column_sums adds the splits' sums of a channel up, in blocks of 32 by 8 threads; true in the thread that has them.
+// column_sums adds the splits' sums of a channel up, in blocks of finish_channels by finish_threads; true in the thread
+// that has them.
 INLINE bool column_sums(const float *partial, int splits, int channels, int c, double &s, double &q) {
-	__shared__ double shared[2][8][32];
+	__shared__ double shared[2][finish_threads][finish_channels];
 	s = q = 0;
 	if (c < channels)
-		for (int p = threadIdx.y; p < splits; p += 8) {
+#pragma unroll 4
+		for (int p = threadIdx.y; p < splits; p += finish_threads) {
 			s += partial[(long long)p * 2 * channels + c];
 			q += partial[((long long)p * 2 + 1) * channels + c];
 		}
@@ -146,7 +215,7 @@ INLINE bool column_sums(const float *partial, int splits, int channels, int c, d
 	__syncthreads();
 	if (threadIdx.y != 0 || c >= channels)
 		return false;
-	for (int y = 1; y < 8; y++) {
+	for (int y = 1; y < finish_threads; y++) {
 		s += shared[0][y][threadIdx.x];
 		q += shared[1][y][threadIdx.x];
 	}
@@ -157,7 +226,7 @@ INLINE bool column_sums(const float *partial, int splits, int channels, int c, d
 template <class T>
 INLINE void bn_finish(const void *x, const float *partial, int splits, int channels, double rows, const float *weight,
 	const float *bias, float *running_mean, float *running_var, double momentum, double eps, float *kept) {
-	int c = blockIdx.x * 32 + threadIdx.x;
+	int c = blockIdx.x * finish_channels + threadIdx.x;
 	double s, q;
 	if (!column_sums(partial, splits, channels, c, s, q))
 		return;
@@ -177,7 +246,7 @@ INLINE void bn_finish(const void *x, const float *partial, int splits, int chann
 // line is [2, channels]: k and d of dx = a g + k x + d.
 INLINE void bn_back_finish(const float *partial, int splits, int channels, double rows, const float *kept,
 	float *dweight, float *dbias, float *line) {
-	int c = blockIdx.x * 32 + threadIdx.x;
+	int c = blockIdx.x * finish_channels + threadIdx.x;
 	double s, q;
 	if (!column_sums(partial, splits, channels, c, s, q))
 		return;
@@ -189,29 +258,32 @@ INLINE void bn_back_finish(const float *partial, int splits, int channels, doubl
 	line[channels + c] = (float)(-a * s / rows - (double)k * mean);
 }
 
-template <class T, int N> INLINE void bn_apply(const void *x, const float *kept, long long rows, int groups, void *y) {
+template <class T, int N>
+INLINE void bn_apply(
+	const void *x, long long ld_x, const float *kept, long long rows, int groups, void *y, long long ld_y) {
 	int group = blockIdx.x * blockDim.x + threadIdx.x, channels = groups * N;
 	if (group >= groups)
 		return;
 	float a[N], b[N], v[N];
 	take<N>(kept + 2 * channels, group, a);
 	take<N>(kept + 3 * channels, group, b);
-#pragma unroll 4
-	for (long long r = (long long)blockIdx.y * blockDim.y + threadIdx.y; r < rows;
-		r += (long long)gridDim.y * blockDim.y) {
-		load<T, N>(x, r * groups + group, v);
+	Raw<T, N> at[4];
+	each_row<4>(
+		rows, [&](int j, long long r) { fetch<T, N>(x, r * ld_x + group, at[j]); },
+		[&](int j, long long r) {
+			values<T>(at[j], v);
 #pragma unroll
-		for (int k = 0; k < N; k++) {
-			float u = v[k] * a[k] + b[k];
-			v[k] = u < 0 ? 0 : u;
-		}
-		store<T, N>(y, r * groups + group, v);
-	}
+			for (int k = 0; k < N; k++) {
+				float u = v[k] * a[k] + b[k];
+				v[k] = u < 0 ? 0 : u;
+			}
+			store<T>(y, r * ld_y + group, v);
+		});
 }
 
 template <class T, int N>
-INLINE void bn_back_apply(const void *x, const void *dy, long long ld, const float *kept, const float *line,
-	long long rows, int groups, void *dx) {
+INLINE void bn_back_apply(const void *x, long long ld_x, const void *dy, long long ld_dy, const float *kept,
+	const float *line, long long rows, int groups, void *dx, long long ld_dx) {
 	int group = blockIdx.x * blockDim.x + threadIdx.x, channels = groups * N;
 	if (group >= groups)
 		return;
@@ -220,18 +292,23 @@ INLINE void bn_back_apply(const void *x, const void *dy, long long ld, const flo
 	take<N>(kept + 3 * channels, group, b);
 	take<N>(line, group, slope);
 	take<N>(line + channels, group, offset);
-#pragma unroll 2
-	for (long long r = (long long)blockIdx.y * blockDim.y + threadIdx.y; r < rows;
-		r += (long long)gridDim.y * blockDim.y) {
-		load<T, N>(x, r * groups + group, v);
-		load<T, N>(dy, r * ld + group, g);
+	Raw<T, N> at[2], dat[2];
+	each_row<2>(
+		rows,
+		[&](int j, long long r) {
+			fetch<T, N>(x, r * ld_x + group, at[j]);
+			fetch<T, N>(dy, r * ld_dy + group, dat[j]);
+		},
+		[&](int j, long long r) {
+			values<T>(at[j], v);
+			values<T>(dat[j], g);
 #pragma unroll
-		for (int k = 0; k < N; k++) {
-			float through = v[k] * a[k] + b[k] > 0 ? g[k] : 0;
-			v[k] = a[k] * through + slope[k] * v[k] + offset[k];
-		}
-		store<T, N>(dx, r * groups + group, v);
-	}
+			for (int k = 0; k < N; k++) {
+				float through = v[k] * a[k] + b[k] > 0 ? g[k] : 0;
+				v[k] = a[k] * through + slope[k] * v[k] + offset[k];
+			}
+			store<T>(dx, r * ld_dx + group, v);
+		});
 }
 
 // A mask of 0 and 1/(1-p): network.cpp's, a function of seed, node and place alone.
@@ -239,7 +316,7 @@ template <class T> INLINE void dropout(const Settings *settings, int node, float
 	for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n;
 		i += (long long)gridDim.x * blockDim.x) {
 		float v[1] = {dropout_at(settings->seed, node, i, p)};
-		store<T, 1>(mask, i, v);
+		store<T>(mask, i, v);
 	}
 }
 
@@ -320,24 +397,26 @@ INLINE void update(const Settings *settings, const State *state, const Entry *en
 }
 
 #define OF_TYPE(T, t, N, n) \
-	KERNEL(bn_sums_##t##n, (const void *x, long long rows, int groups, float *partial)) { \
-		bn_sums<T, N>(x, rows, groups, partial); \
+	KERNEL_RESIDENT(4, bn_sums_##t##n, \
+		(const void *__restrict__ x, long long ld_x, long long rows, int groups, \
+			float *__restrict__ partial)) { \
+		bn_sums<T, N>(x, ld_x, rows, groups, partial); \
 	} \
-	KERNEL(bn_apply_##t##n, \
-		(const void *__restrict__ x, const float *__restrict__ kept, long long rows, int groups, \
-			void *__restrict__ y)) { \
-		bn_apply<T, N>(x, kept, rows, groups, y); \
+	KERNEL_RESIDENT(4, bn_apply_##t##n, \
+		(const void *__restrict__ x, long long ld_x, const float *__restrict__ kept, long long rows, \
+			int groups, void *__restrict__ y, long long ld_y)) { \
+		bn_apply<T, N>(x, ld_x, kept, rows, groups, y, ld_y); \
 	} \
-	KERNEL(bn_back_sums_##t##n, \
-		(const void *x, const void *dy, long long ld, const float *kept, long long rows, int groups, \
-			float *partial)) { \
-		bn_back_sums<T, N>(x, dy, ld, kept, rows, groups, partial); \
+	KERNEL_RESIDENT(3, bn_back_sums_##t##n, \
+		(const void *__restrict__ x, long long ld_x, const void *__restrict__ dy, long long ld_dy, \
+			const float *__restrict__ kept, long long rows, int groups, float *__restrict__ partial)) { \
+		bn_back_sums<T, N>(x, ld_x, dy, ld_dy, kept, rows, groups, partial); \
 	} \
-	KERNEL(bn_back_apply_##t##n, \
-		(const void *__restrict__ x, const void *__restrict__ dy, long long ld, \
+	KERNEL_RESIDENT(3, bn_back_apply_##t##n, \
+		(const void *__restrict__ x, long long ld_x, const void *__restrict__ dy, long long ld_dy, \
 			const float *__restrict__ kept, const float *__restrict__ line, long long rows, int groups, \
-			void *__restrict__ dx)) { \
-		bn_back_apply<T, N>(x, dy, ld, kept, line, rows, groups, dx); \
+			void *__restrict__ dx, long long ld_dx)) { \
+		bn_back_apply<T, N>(x, ld_x, dy, ld_dy, kept, line, rows, groups, dx, ld_dx); \
 	}
 OF_TYPE(F32, f32, 4, _wide)
 OF_TYPE(F32, f32, 1, )

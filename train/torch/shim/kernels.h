@@ -8,6 +8,10 @@ namespace gpu {
 // Threads of a block that adds up; its shared memory is of this size.
 constexpr int block_threads = 256;
 
+// Channels whose sums over all blocks a block finishes, and threads for each: many, for they wait on memory one after
+// the other.
+constexpr int finish_channels = 8, finish_threads = 32;
+
 // Elements of a parameter that a block updates, and tensors whose gradients one launch takes: 3.5 of the 4 KB that
 // arguments may have.
 constexpr int chunk_elements = 8192;

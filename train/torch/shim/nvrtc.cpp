@@ -22,12 +22,6 @@ const char source[] =
 #include "kernels.inc" // written by build-shim.sh
 	;
 
-const char prelude[] = R"(
-__device__ inline float half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }
-__device__ inline unsigned short float_to_half(float f) { unsigned short h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(f)); return h; }
-#define KERNEL(name, args) extern "C" __global__ void __launch_bounds__(256) name args
-)";
-
 // Of the driver's attributes of a device.
 constexpr int attribute_multiprocessors = 16, attribute_major = 75, attribute_minor = 76;
 
@@ -126,6 +120,7 @@ struct Driver {
 	int (*function)(Handle *, Handle, const char *);
 	int (*launch)(
 		Handle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Handle, void **, void **);
+	int (*resident)(int *, Handle, int, size_t);
 	int (*message)(int, const char **);
 
 	Driver() {
@@ -139,6 +134,7 @@ struct Driver {
 		symbol(l, "cuModuleLoadData", load);
 		symbol(l, "cuModuleGetFunction", function);
 		symbol(l, "cuLaunchKernel", launch);
+		symbol(l, "cuOccupancyMaxActiveBlocksPerMultiprocessor", resident);
 		symbol(l, "cuGetErrorString", message);
 		check(init(0), "cuInit");
 	}
@@ -161,13 +157,32 @@ public:
 		driver.check(driver.attribute(&minor, attribute_minor, id), "compute capability");
 		driver.check(
 			driver.attribute(&multiprocessors, attribute_multiprocessors, id), "number of multiprocessors");
-		std::string binary = compiler.run(std::string(prelude) + source, major * 10 + minor);
+		std::string binary = compiler.run(source, major * 10 + minor);
 		driver.check(driver.retain(&context, id), "primary context");
 		make_current();
 		driver.check(driver.load(&module, binary.data()), "cuModuleLoadData");
 	}
 
+	int resident(const std::string &name, unsigned threads) const override {
+		std::lock_guard<std::mutex> lock(looking);
+		int &known = room[{name, threads}];
+		if (!known) {
+			make_current();
+			driver.check(driver.resident(&known, function(name), static_cast<int>(threads), 0),
+				"kernel " + name);
+			known = std::max(known, 1);
+		}
+		return known;
+	}
+
 private:
+	// function is for those who hold the lock.
+	void *function(const std::string &name) const {
+		void *&known = functions[name];
+		if (!known)
+			driver.check(driver.function(&known, module, name.c_str()), "kernel " + name);
+		return known;
+	}
 	void make_current() const { // a thread that only autograd uses may have none
 		void *now = nullptr;
 		driver.check(driver.get_current(&now), "cuCtxGetCurrent");
@@ -180,10 +195,7 @@ private:
 		void *f = nullptr;
 		{
 			std::lock_guard<std::mutex> lock(looking);
-			void *&known = functions[name];
-			if (!known)
-				driver.check(driver.function(&known, module, name.c_str()), "kernel " + name);
-			f = known;
+			f = function(name);
 		}
 		make_current();
 		void *stream = at::accelerator::getCurrentStream(device.index()).native_handle();
@@ -196,6 +208,7 @@ private:
 	void *context = nullptr, *module = nullptr;
 	mutable std::mutex looking;
 	mutable std::map<std::string, void *> functions;
+	mutable std::map<std::pair<std::string, unsigned>, int> room;
 };
 
 } // namespace
@@ -231,7 +244,7 @@ void Kernels::open_compiler() noexcept {
 }
 
 void Kernels::compile_for(int capability) {
-	Compiler().run(std::string(prelude) + source, capability);
+	Compiler().run(source, capability);
 }
 
 c10::Allocator &pinned_allocator() {
