@@ -60,10 +60,11 @@ struct Node {
 	int64_t kernel[2], stride[2], pad[2], size[2];
 	bool ceil_mode = false, count_include_pad = false;
 	double eps = 0, p = 0, alpha = 0, beta = 0, k = 0;
-	int param[6]; // index by kind, -1: none
-	int last_use = 0, uses = 0;
-	bool with_relu = false; // batch norm: gives the output of the ReLU behind it, which then has nothing to do
-	bool done = false;      // ReLU: its input comes from such a node
+	int param[6];               // index by kind, -1: none
+	int last_use = 0, uses = 0; // by other nodes; the network's outputs are used last of all
+	int64_t channels = 0;       // of its output; 0: of no image
+	bool with_relu = false;     // batch norm: gives the output of the ReLU behind it, which then has nothing to do
+	bool done = false;          // ReLU: its input comes from such a node
 };
 
 struct Config {
@@ -114,6 +115,8 @@ struct Network {
 		const gpu::Settings * = nullptr) const;
 
 private:
+	void rearrange(); // the node table, for speed; what it computes stays the same
+	void link();      // fills in who uses whose output
 	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, const Pass &) const;
 	std::vector<int> cuts(int last) const;
 	void forward_segments(const Config &, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last,

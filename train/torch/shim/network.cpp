@@ -58,8 +58,6 @@ void Network::load(const ss_network &n, const Config &config) {
 			if (in < 0 || in >= i)
 				throw bad_argument(
 					"network: node " + std::to_string(i) + " reads node " + std::to_string(in));
-			nodes[in].last_use = i;
-			nodes[in].uses++;
 		}
 		if (from.op < SS_INPUT || from.op > SS_FLATTEN || (from.op == SS_INPUT) != (i == 0) ||
 			(i > 0 && to.inputs.empty()))
@@ -103,21 +101,15 @@ void Network::load(const ss_network &n, const Config &config) {
 		if (!by_name.emplace(to.name, i).second)
 			throw bad_argument("parameter " + to.name + " is there twice");
 	}
-	nodes[logits].last_use = n.n_nodes;
 	for (int i = 0; i < n.n_aux; i++) {
 		if (n.aux[i] < 1 || n.aux[i] >= n.n_nodes)
 			throw bad_argument("network: auxiliary head at node " + std::to_string(n.aux[i]));
 		aux.push_back(n.aux[i]);
 		aux_weight.push_back(n.aux_weight[i]);
-		nodes[n.aux[i]].last_use = n.n_nodes;
 	}
-	for (Node &relu : nodes) {
-		if (relu.op != SS_RELU || !config.fused)
-			continue;
-		Node &before = nodes[relu.inputs[0]];
-		relu.done = before.with_relu =
-			before.op == SS_BATCH_NORM && before.uses == 1 && before.last_use < n.n_nodes;
-	}
+	link();
+	if (config.fused)
+		rearrange();
 }
 
 at::Tensor Network::run(

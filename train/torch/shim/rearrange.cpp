@@ -1,0 +1,73 @@
+// The node table rearranged for speed. What it computes stays the same but for the order of rounding; the plain path
+// runs the table as it came, and tests hold the two to each other.
+#include "engine.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace synshard {
+
+void Network::link() {
+	for (Node &n : nodes)
+		n.uses = n.last_use = 0;
+	for (size_t i = 0; i < nodes.size(); i++)
+		for (int in : nodes[i].inputs) {
+			nodes[in].last_use = static_cast<int>(i);
+			nodes[in].uses++;
+		}
+	auto keep = [&](int i) { nodes[i].last_use = static_cast<int>(nodes.size()); };
+	keep(logits);
+	for (int a : aux)
+		keep(a);
+	for (Node &n : nodes) {
+		n.channels = n.inputs.empty() ? 3 : nodes[n.inputs[0]].channels;
+		if (n.op == SS_CONV && n.param[SS_WEIGHT] >= 0)
+			n.channels = params[n.param[SS_WEIGHT]].shape[0];
+		if (n.op == SS_CONCAT)
+			n.channels = 0;
+		for (int in : n.inputs)
+			if (n.op == SS_CONCAT)
+				n.channels += nodes[in].channels;
+	}
+}
+
+namespace {
+
+bool of_one_pixel(const Node &n) {
+	return n.op == SS_CONV && n.kernel[0] == 1 && n.kernel[1] == 1 && n.stride[0] == 1 && n.stride[1] == 1 &&
+		n.pad[0] == 0 && n.pad[1] == 0 && n.param[SS_BIAS] < 0;
+}
+
+} // namespace
+
+void Network::rearrange() {
+	auto inside = [&](int i) { // read by one node, and seen by nobody else
+		return nodes[i].uses == 1 && nodes[i].last_use < static_cast<int>(nodes.size()) && i != embedding;
+	};
+	// An average over pixels and a sum over channels are taken in either order: the one that leaves fewer channels
+	// to average. (A bias would be averaged with the padding.) The nodes change places, parameters with them.
+	for (size_t i = 0; i < nodes.size(); i++) {
+		Node &conv = nodes[i];
+		if (!of_one_pixel(conv))
+			continue;
+		int before = conv.inputs[0];
+		Node &pool = nodes[before];
+		bool same_size = pool.stride[0] == 1 && pool.stride[1] == 1;
+		if (pool.op != SS_AVG_POOL || !same_size || !inside(before) || conv.channels >= pool.channels)
+			continue;
+		std::swap(pool, conv);
+		std::swap(pool.inputs, conv.inputs); // each reads what stood before its new place
+		for (Param &p : params)
+			if (p.node == static_cast<int>(i))
+				p.node = before;
+	}
+	link();
+	for (Node &relu : nodes) {
+		if (relu.op != SS_RELU)
+			continue;
+		int before = relu.inputs[0];
+		relu.done = nodes[before].with_relu = nodes[before].op == SS_BATCH_NORM && inside(before);
+	}
+}
+
+} // namespace synshard
