@@ -30,8 +30,13 @@ const char *const rmsprop_slots[] = {"ms", "mom", nullptr};
 const char *const sgd_slots[] = {"mom", nullptr};
 const char *const adamw_slots[] = {"m", "v", nullptr};
 
+// dense_like says whether a's elements lie in memory as b's do. The stride of a dimension of one means nothing, and
+// differs between what cuDNN gives for a 1x1 convolution and what the weights have.
 bool dense_like(const at::Tensor &a, const at::Tensor &b) {
-	return a.strides() == b.strides();
+	for (int64_t i = 0; i < a.dim(); i++)
+		if (a.size(i) > 1 && a.stride(i) != b.stride(i))
+			return false;
+	return true;
 }
 
 } // namespace
@@ -281,7 +286,7 @@ void Update::run(const Network &network, const Settings *settings, State *state,
 			at::Tensor g = p.value.grad();
 			if (!g.defined())
 				continue;
-			if (g.strides() != p.value.strides()) {
+			if (!dense_like(g, p.value)) {
 				g = at::empty_like(p.value.detach()).copy_(g);
 				moved.push_back(g);
 			}
