@@ -322,10 +322,11 @@ variable_list backward_gpu(const gpu::Kernels &k, const at::Tensor &x, const at:
 
 struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 	static at::Tensor forward(AutogradContext *ctx, const at::Tensor &x, const at::Tensor &w, const at::Tensor &b,
-		const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, const Config *config) {
+		const at::Tensor &rm, const at::Tensor &rv, double momentum, double eps, const Config *config,
+		const Place &output, const Place &gradient) {
 		at::Tensor kept = at::empty(
 			{4, x.size(1)}, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));
-		at::Tensor y = at::empty_like(x, at::MemoryFormat::ChannelsLast);
+		at::Tensor y = output.like(x);
 		if (config->kernels)
 			forward_gpu(*config->kernels, x, w, b, rm, rv, momentum, eps, kept, y);
 		else if (x.scalar_type() == at::kFloat)
@@ -334,6 +335,7 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 			forward_cpu<bf16>(x, w, b, rm, rv, momentum, eps, config->threads, kept, y);
 		ctx->save_for_backward({x, kept});
 		ctx->saved_data["config"] = keep(config); // the engine's, which outlives the pass
+		ctx->saved_data["gradient"] = keep(gradient);
 		return y;
 	}
 	static variable_list backward(AutogradContext *ctx, const variable_list &dy) {
@@ -341,7 +343,7 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 		const Config *config = kept<const Config *>(ctx->saved_data["config"]);
 		const at::Tensor &x = saved[0];
 		at::Tensor g = row_stride(dy[0]) ? dy[0] : dy[0].contiguous(at::MemoryFormat::ChannelsLast);
-		at::Tensor dx = at::empty_like(x, at::MemoryFormat::ChannelsLast);
+		at::Tensor dx = kept<Place>(ctx->saved_data["gradient"]).like(x);
 		variable_list d;
 		if (config->kernels)
 			d = backward_gpu(*config->kernels, x, g, saved[1], dx);
@@ -349,23 +351,23 @@ struct BatchNormReLU : torch::autograd::Function<BatchNormReLU> {
 			d = backward_cpu<float>(x, g, saved[1], config->threads, dx);
 		else
 			d = backward_cpu<bf16>(x, g, saved[1], config->threads, dx);
-		return {d[0], d[1], d[2], {}, {}, {}, {}, {}};
+		return {d[0], d[1], d[2], {}, {}, {}, {}, {}, {}, {}};
 	}
 };
 
-bool can_fuse(const at::Tensor &x, const Config &config) {
-	bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 ||
-		(config.kernels && x.scalar_type() == at::kHalf);
-	return (config.kernels || x.device().is_cpu()) && type && x.dim() == 4 && x.numel() > 0 &&
-		x.is_contiguous(at::MemoryFormat::ChannelsLast);
-}
-
 } // namespace
 
+bool fuses(const at::Tensor &x, const Config &config) {
+	bool type = x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16 ||
+		(config.kernels && x.scalar_type() == at::kHalf);
+	return config.fused && (config.kernels || x.device().is_cpu()) && type && x.dim() == 4 && x.numel() > 0 &&
+		row_stride(x) > 0;
+}
+
 at::Tensor batch_norm(const at::Tensor &x, const BatchNorm &n, const Config &config) {
-	if (n.relu && n.training && can_fuse(x, config))
-		return BatchNormReLU::apply(
-			x, n.weight, n.bias, n.running_mean, n.running_var, n.momentum, n.eps, &config);
+	if (n.relu && n.training && fuses(x, config))
+		return BatchNormReLU::apply(x, n.weight, n.bias, n.running_mean, n.running_var, n.momentum, n.eps,
+			&config, n.output, n.gradient);
 	at::Tensor y =
 		at::batch_norm(x, n.weight, n.bias, n.running_mean, n.running_var, n.training, n.momentum, n.eps, true);
 	return n.relu ? y.relu_() : y;

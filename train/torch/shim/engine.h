@@ -65,6 +65,9 @@ struct Node {
 	int64_t channels = 0;       // of its output; 0: of no image
 	bool with_relu = false;     // batch norm: gives the output of the ReLU behind it, which then has nothing to do
 	bool done = false;          // ReLU: its input comes from such a node
+	std::vector<int> merged;    // 1x1 convolution: those of the same input that are computed with it, itself first
+	int concat = -1;            // batch norm and pools: whose part the output is to be, at this channel
+	int64_t concat_from = 0;
 };
 
 struct Config {
@@ -100,6 +103,32 @@ struct Pass {
 	int first = 1; // node; what comes from before it may not be changed
 };
 
+// Wide is a tensor of images that is written part by part, a part being some of its channels: a concatenation, or the
+// gradient of several convolutions computed as one. It is made when the first part is.
+struct Wide {
+	int64_t channels = 0;
+	at::Tensor all;
+
+	at::Tensor part(int64_t from, int64_t channels) const; // its memory
+};
+
+// Place is where a tensor is to be made: anywhere, or as a part of a wide one.
+struct Place {
+	std::shared_ptr<Wide> wide;
+	int64_t from = 0;
+
+	at::Tensor like(const at::Tensor &x) const; // makes a tensor of x's shape and type there
+};
+
+// Values is what a pass has computed so far, by node.
+struct Values {
+	std::vector<at::Tensor> out;
+	std::vector<std::shared_ptr<Wide>> concat; // of concatenations that are made in place
+	std::vector<Place> gradient;               // of convolutions that were merged
+
+	explicit Values(size_t nodes) : out(nodes), concat(nodes), gradient(nodes) {}
+};
+
 // Network is the node table with its parameters.
 struct Network {
 	std::vector<Node> nodes;
@@ -115,12 +144,16 @@ struct Network {
 		const gpu::Settings * = nullptr) const;
 
 private:
-	void rearrange(); // the node table, for speed; what it computes stays the same
-	void link();      // fills in who uses whose output
-	at::Tensor run(const Config &, const Node &, int index, const std::vector<at::Tensor> &, const Pass &) const;
+	void rearrange();                         // the node table, for speed; what it computes stays the same
+	void link();                              // fills in who uses whose output
+	std::vector<bool> needed(int last) const; // by node: whether it is computed for this one
+	// run computes a node, unless it was computed with another.
+	void run(const Config &, int index, Values &, const Pass &) const;
+	at::Tensor output(const Config &, int index, Values &, const Pass &) const;
+	void run_merged(const Config &, const Node &, Values &) const;
+	Place in_concat(const Node &, Values &) const;
 	std::vector<int> cuts(int last) const;
-	void forward_segments(const Config &, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted, int last,
-		const Pass &) const;
+	void forward_segments(const Config &, Values &, const std::vector<bool> &wanted, int last, const Pass &) const;
 };
 
 // Optimizer holds what an update needs beside the gradients.
@@ -139,14 +172,25 @@ private:
 	const Config &config;
 };
 
+// merged_convolutions gives the outputs of 1x1 convolutions of x by float32 weights. Whoever knows a Place in gradient
+// may make their gradients there.
+std::vector<at::Tensor> merged_convolutions(
+	const at::Tensor &x, const std::vector<at::Tensor> &weights, std::shared_ptr<Wide> gradient);
+
+// joined is the concatenation of parts along channels, in wide, where some were made.
+at::Tensor joined(const std::vector<at::Tensor> &parts, std::shared_ptr<Wide>);
+
 // BatchNorm is one such node: its parameters, and how it is run.
 struct BatchNorm {
 	at::Tensor weight, bias, running_mean, running_var; // float32; the latter two are updated in training
 	double momentum, eps;
 	bool training;
-	bool relu; // gives the output of the ReLU behind it
+	bool relu;              // gives the output of the ReLU behind it
+	Place output, gradient; // where they are made, if the fused path makes them
 };
 at::Tensor batch_norm(const at::Tensor &x, const BatchNorm &, const Config &);
+// fuses says whether training's passes over x are ours and not libtorch's.
+bool fuses(const at::Tensor &x, const Config &);
 
 // run_segment runs a segment, keeping its inputs alone, and how it is run, for the backward pass.
 std::vector<at::Tensor> run_segment(const std::vector<at::Tensor> &in, std::shared_ptr<const SegmentRun>);

@@ -112,8 +112,41 @@ void Network::load(const ss_network &n, const Config &config) {
 		rearrange();
 }
 
-at::Tensor Network::run(
-	const Config &config, const Node &n, int index, const std::vector<at::Tensor> &outs, const Pass &pass) const {
+void Network::run(const Config &config, int index, Values &v, const Pass &pass) const {
+	if (v.out[index].defined())
+		return;
+	const Node &n = nodes[index];
+	if (n.merged.size() > 1 && pass.mode == Mode::train && fuses(v.out[n.inputs[0]], config))
+		run_merged(config, n, v);
+	else
+		v.out[index] = output(config, index, v, pass);
+}
+
+void Network::run_merged(const Config &config, const Node &n, Values &v) const {
+	std::vector<at::Tensor> weights;
+	auto gradient = std::make_shared<Wide>();
+	for (int i : n.merged) {
+		weights.push_back(params[nodes[i].param[SS_WEIGHT]].value);
+		v.gradient[i] = {gradient, gradient->channels};
+		gradient->channels += nodes[i].channels;
+	}
+	auto out = merged_convolutions(v.out[n.inputs[0]], weights, gradient);
+	for (size_t i = 0; i < out.size(); i++)
+		v.out[n.merged[i]] = out[i];
+}
+
+Place Network::in_concat(const Node &n, Values &v) const {
+	if (n.concat < 0)
+		return {};
+	auto &wide = v.concat[n.concat];
+	if (!wide)
+		wide = std::make_shared<Wide>(Wide{nodes[n.concat].channels, {}});
+	return {wide, n.concat_from};
+}
+
+at::Tensor Network::output(const Config &config, int index, Values &v, const Pass &pass) const {
+	const Node &n = nodes[index];
+	const std::vector<at::Tensor> &outs = v.out;
 	const at::Tensor &x = outs[n.inputs[0]];
 	auto param = [&](int kind) {
 		if (n.param[kind] < 0)
@@ -128,7 +161,8 @@ at::Tensor Network::run(
 		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
 	case SS_BATCH_NORM: {
 		BatchNorm bn{param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
-			pass.bn_momentum, n.eps, pass.mode == Mode::train, n.with_relu};
+			pass.bn_momentum, n.eps, pass.mode == Mode::train, n.with_relu, in_concat(n, v),
+			v.gradient[n.inputs[0]]};
 		return batch_norm(x, bn, config);
 	}
 	case SS_RELU:
@@ -152,6 +186,8 @@ at::Tensor Network::run(
 		std::vector<at::Tensor> parts;
 		for (int in : n.inputs)
 			parts.push_back(outs[in]);
+		if (auto wide = std::move(v.concat[index]); wide && wide->all.defined())
+			return joined(parts, wide);
 		return at::cat(parts, 1);
 	}
 	case SS_ADD:
@@ -174,7 +210,8 @@ at::Tensor Network::run(
 
 Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed,
 	const gpu::Settings *settings) const {
-	std::vector<at::Tensor> outs(nodes.size());
+	Values v(nodes.size());
+	std::vector<at::Tensor> &outs = v.out;
 	outs[0] = x.to(config.compute);
 	int last = logits;
 	if (with_aux)
@@ -192,12 +229,12 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 	Outputs o;
 	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1};
 	if (config.recompute && at::GradMode::is_enabled()) {
-		forward_segments(config, outs, wanted, last, pass);
+		forward_segments(config, v, wanted, last, pass);
 	} else {
 		for (int i = 1; i <= last; i++) {
 			if (!wanted[i])
 				continue;
-			outs[i] = run(config, nodes[i], i, outs, pass);
+			run(config, i, v, pass);
 			if (i == embedding && mode == Mode::eval)
 				o.embedding = outs[i].flatten(1);
 			for (int in : nodes[i].inputs)
@@ -212,8 +249,9 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 	return o;
 }
 
-void Network::forward_segments(const Config &config, std::vector<at::Tensor> &outs, const std::vector<bool> &wanted,
-	int last, const Pass &whole) const {
+void Network::forward_segments(
+	const Config &config, Values &v, const std::vector<bool> &wanted, int last, const Pass &whole) const {
+	std::vector<at::Tensor> &outs = v.out;
 	std::vector<int> starts = cuts(last);
 	// A function of nothing that needs a gradient would have no backward pass.
 	at::Tensor anchor = at::zeros({1}, outs[0].options().dtype(at::kFloat)).requires_grad_(true);
@@ -238,19 +276,20 @@ void Network::forward_segments(const Config &config, std::vector<at::Tensor> &ou
 			pass.first = from;
 			if (!first)
 				pass.bn_momentum = 0; // running statistics have had this batch
-			std::vector<at::Tensor> local(nodes.size()), out;
+			Values local(nodes.size());
+			std::vector<at::Tensor> out;
 			for (size_t i = 0; i < reads.size(); i++)
-				local[reads[i]] = in[i];
+				local.out[reads[i]] = in[i];
 			for (int i = from; i < to; i++) {
 				if (!wanted[i])
 					continue;
-				local[i] = run(config, nodes[i], i, local, pass);
+				run(config, i, local, pass);
 				for (int r : nodes[i].inputs)
 					if (nodes[r].last_use == i)
-						local[r].reset();
+						local.out[r].reset();
 			}
 			for (int g : gives)
-				out.push_back(local[g]);
+				out.push_back(local.out[g]);
 			return out;
 		};
 		std::vector<at::Tensor> in;

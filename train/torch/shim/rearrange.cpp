@@ -2,7 +2,7 @@
 // runs the table as it came, and tests hold the two to each other.
 #include "engine.h"
 
-#include <algorithm>
+#include <map>
 #include <utility>
 
 namespace synshard {
@@ -40,6 +40,16 @@ bool of_one_pixel(const Node &n) {
 
 } // namespace
 
+std::vector<bool> Network::needed(int last) const {
+	std::vector<bool> wanted(nodes.size(), false);
+	wanted[last] = true;
+	for (int i = last; i > 0; i--)
+		if (wanted[i])
+			for (int in : nodes[i].inputs)
+				wanted[in] = true;
+	return wanted;
+}
+
 void Network::rearrange() {
 	auto inside = [&](int i) { // read by one node, and seen by nobody else
 		return nodes[i].uses == 1 && nodes[i].last_use < static_cast<int>(nodes.size()) && i != embedding;
@@ -62,11 +72,55 @@ void Network::rearrange() {
 				p.node = before;
 	}
 	link();
+	// A concatenation of concatenations is one.
+	for (Node &n : nodes) {
+		if (n.op != SS_CONCAT)
+			continue;
+		std::vector<int> flat;
+		for (int in : n.inputs)
+			if (nodes[in].op == SS_CONCAT && inside(in))
+				flat.insert(flat.end(), nodes[in].inputs.begin(), nodes[in].inputs.end());
+			else
+				flat.push_back(in);
+		for (int in : n.inputs)
+			if (nodes[in].op == SS_CONCAT && inside(in))
+				nodes[in].inputs.clear(); // nobody asks for it any more
+		n.inputs = flat;
+	}
+	link();
 	for (Node &relu : nodes) {
 		if (relu.op != SS_RELU)
 			continue;
 		int before = relu.inputs[0];
 		relu.done = nodes[before].with_relu = nodes[before].op == SS_BATCH_NORM && inside(before);
+	}
+	// 1x1 convolutions of one input are one, where the next passes read some channels of a wider tensor as well.
+	std::vector<int> reader(nodes.size(), 0);
+	for (size_t i = 0; i < nodes.size(); i++)
+		for (int in : nodes[i].inputs)
+			reader[in] = static_cast<int>(i);
+	std::vector<bool> main = needed(logits);
+	std::map<int, std::vector<int>> entries;
+	for (size_t i = 0; i < nodes.size(); i++) {
+		bool ours = nodes[reader[i]].with_relu || nodes[reader[i]].op == SS_AVG_POOL;
+		if (main[i] && of_one_pixel(nodes[i]) && inside(i) && ours)
+			entries[nodes[i].inputs[0]].push_back(static_cast<int>(i));
+	}
+	for (auto &[input, together] : entries)
+		nodes[together[0]].merged = together;
+	// What is only read by a concatenation is made there.
+	for (size_t i = 0; i < nodes.size(); i++) {
+		if (nodes[i].op != SS_CONCAT)
+			continue;
+		int64_t from = 0;
+		for (int in : nodes[i].inputs) {
+			Node &part = nodes[nodes[in].done ? nodes[in].inputs[0] : in];
+			if (inside(in) && part.with_relu) {
+				part.concat = static_cast<int>(i);
+				part.concat_from = from;
+			}
+			from += nodes[in].channels;
+		}
 	}
 }
 

@@ -1,0 +1,119 @@
+// The 1x1 convolutions at a block's entry computed as one: the input is read once and not by each branch, its gradient
+// is one product and not a sum of four, and the matrices are large. What the branches get are the channels of one
+// tensor, read where they lie; they write their gradients into one tensor too. The weights stay apart.
+#include "context.h"
+#include "engine.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace synshard {
+
+at::Tensor Wide::part(int64_t from, int64_t n) const {
+	std::vector<int64_t> shape = all.sizes().vec();
+	shape[1] = n;
+	// A tensor of its own on the same memory: a view's gradient would be a copy as wide as all.
+	return at::empty({0}, all.options())
+		.set_(all.storage(), all.storage_offset() + from * all.stride(1), shape, all.strides());
+}
+
+at::Tensor Place::like(const at::Tensor &x) const {
+	if (!wide)
+		return at::empty_like(x, at::MemoryFormat::ChannelsLast);
+	if (!wide->all.defined())
+		wide->all = at::empty({x.size(0), wide->channels, x.size(2), x.size(3)},
+			x.options().memory_format(at::MemoryFormat::ChannelsLast));
+	return wide->part(from, x.size(1));
+}
+
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// put brings a part to its place, if it was not made there.
+void put(const Wide &wide, int64_t from, int64_t n, const at::Tensor &part) {
+	at::Tensor place = wide.part(from, n);
+	if (!part.defined())
+		place.zero_();
+	else if (part.const_data_ptr() != place.const_data_ptr())
+		place.copy_(part);
+}
+
+struct Merged : torch::autograd::Function<Merged> {
+	static variable_list forward(
+		AutogradContext *ctx, const at::Tensor &x, at::TensorList weights, std::shared_ptr<Wide> gradient) {
+		at::Tensor w = at::cat(weights, 0).to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+		Wide y{w.size(0), at::conv2d(x, w)};
+		std::vector<int64_t> channels;
+		variable_list out;
+		int64_t from = 0;
+		for (const at::Tensor &part : weights) {
+			channels.push_back(part.size(0));
+			out.push_back(y.part(from, part.size(0)));
+			from += part.size(0);
+		}
+		ctx->save_for_backward({x, w});
+		ctx->saved_data["gradient"] = keep(gradient);
+		ctx->saved_data["channels"] = channels;
+		return out;
+	}
+	static variable_list backward(AutogradContext *ctx, const variable_list &dy) {
+		auto saved = ctx->get_saved_variables();
+		auto gradient = kept<std::shared_ptr<Wide>>(ctx->saved_data["gradient"]);
+		auto channels = ctx->saved_data["channels"].toIntVector();
+		const at::Tensor &x = saved[0];
+		Place{gradient, 0}.like(x.narrow(1, 0, 1)); // if no branch made it
+		int64_t from = 0;
+		for (size_t i = 0; i < dy.size(); from += channels[i++])
+			put(*gradient, from, channels[i], dy[i]);
+		auto [dx, dw, none] = at::convolution_backward(gradient->all, x, saved[1], at::OptionalIntArrayRef(),
+			{1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1, {ctx->needs_input_grad(0), true, false});
+		gradient->all.reset();
+		variable_list d{dx};
+		at::Tensor exact = dw.to(at::kFloat);
+		from = 0;
+		for (int64_t n : channels) {
+			d.push_back(exact.narrow(0, from, n));
+			from += n;
+		}
+		d.emplace_back(); // gradient has none
+		return d;
+	}
+};
+
+struct Joined : torch::autograd::Function<Joined> {
+	static at::Tensor forward(AutogradContext *ctx, at::TensorList parts, std::shared_ptr<Wide> wide) {
+		std::vector<int64_t> channels;
+		int64_t from = 0;
+		for (const at::Tensor &part : parts) {
+			put(*wide, from, part.size(1), part);
+			channels.push_back(part.size(1));
+			from += part.size(1);
+		}
+		ctx->saved_data["channels"] = channels;
+		return wide->all;
+	}
+	static variable_list backward(AutogradContext *ctx, const variable_list &dy) {
+		variable_list d;
+		int64_t from = 0;
+		for (int64_t n : ctx->saved_data["channels"].toIntVector()) {
+			d.push_back(dy[0].narrow(1, from, n));
+			from += n;
+		}
+		d.emplace_back(); // wide has none
+		return d;
+	}
+};
+
+} // namespace
+
+std::vector<at::Tensor> merged_convolutions(
+	const at::Tensor &x, const std::vector<at::Tensor> &weights, std::shared_ptr<Wide> gradient) {
+	return Merged::apply(x, at::TensorList(weights), gradient);
+}
+
+at::Tensor joined(const std::vector<at::Tensor> &parts, std::shared_ptr<Wide> wide) {
+	return Joined::apply(at::TensorList(parts), wide);
+}
+
+} // namespace synshard
