@@ -445,8 +445,8 @@ func TestPin(t *testing.T) {
 		same(t, "first", want, take(t, pinned, Options{Batch: 4, Train: crop}))
 		before := src.reads.Load()
 		same(t, "second", want, take(t, pinned, Options{Batch: 4, Train: crop}))
-		if n := src.reads.Load() - before; !c.again(n) || pinned.Used() > c.limit {
-			t.Errorf("limit %d: %d read again, %d bytes held", c.limit, n, pinned.Used())
+		if n := src.reads.Load() - before; !c.again(n) || pinned.used > c.limit {
+			t.Errorf("limit %d: %d read again, %d bytes held", c.limit, n, pinned.used)
 		}
 	}
 }

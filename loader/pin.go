@@ -49,10 +49,3 @@ func (p *Pinned) Path(i int) string {
 	}
 	return ""
 }
-
-// Used is how many bytes are held.
-func (p *Pinned) Used() int64 {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.used
-}

@@ -46,7 +46,7 @@ type Decoder struct {
 	// Alpha says what becomes of transparency.
 	Alpha Alpha
 	// MaxPixels bounds width times height of what is decoded, beyond which an
-	// image is ErrTooLarge; 0 means the package's MaxPixels, which is also the
+	// image is ErrTooLarge; 0 means the package's maxPixels, which is also the
 	// most it can be.
 	MaxPixels int64
 	// Beside is how many bytes a pixel the caller takes beside an image's pixels

@@ -19,7 +19,7 @@ var (
 	ErrUnsupported   = errors.New("image of a kind that is not decoded") // the error names the kind
 	ErrMalformed     = errors.New("malformed image")
 	ErrTruncated     = errors.New("truncated image")           // its bytes end early
-	ErrTooLarge      = errors.New("image has too many pixels") // more than MaxPixels
+	ErrTooLarge      = errors.New("image has too many pixels") // more than maxPixels
 )
 
 // OfImage says whether an error is about the image, not about the machine: all
@@ -33,9 +33,9 @@ func OfImage(err error) bool {
 	return false
 }
 
-// MaxPixels bounds width times height of what is decoded: a header of a few
+// maxPixels bounds width times height of what is decoded: a header of a few
 // bytes can ask for any amount of memory.
-const MaxPixels = 1 << 27
+const maxPixels = 1 << 27
 
 // Info is what an image's header says. Format and Mode are named as Pillow
 // names them; YCCK is told from CMYK.
@@ -54,7 +54,7 @@ func Probe(b []byte) (Info, error) {
 	if info.Width < 1 || info.Height < 1 {
 		return info, fmt.Errorf("%w: %s of %d x %d pixels", ErrMalformed, info.Format, info.Width, info.Height)
 	}
-	if int64(info.Width)*int64(info.Height) > MaxPixels {
+	if int64(info.Width)*int64(info.Height) > maxPixels {
 		return info, fmt.Errorf("%w: %s of %d x %d", ErrTooLarge, info.Format, info.Width, info.Height)
 	}
 	return info, nil

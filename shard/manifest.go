@@ -48,7 +48,7 @@ type SplitInfo struct {
 
 // WriteManifest makes the directory a dataset: dataset.json is whole or absent.
 func WriteManifest(dir string, m Manifest) error {
-	m.FormatVersion, m.SHA256 = FormatVersion, noSum
+	m.FormatVersion, m.SHA256 = formatVersion, noSum
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
@@ -116,8 +116,8 @@ func parseManifest(b []byte) (Manifest, error) {
 	if err := json.Unmarshal(b, &m); err != nil {
 		return m, corruptf("%v", err)
 	}
-	if m.FormatVersion > FormatVersion {
-		return m, fmt.Errorf("format version %d: %w (this one reads up to %d)", m.FormatVersion, ErrVersion, FormatVersion)
+	if m.FormatVersion > formatVersion {
+		return m, fmt.Errorf("format version %d: %w (this one reads up to %d)", m.FormatVersion, ErrVersion, formatVersion)
 	}
 	if m.FormatVersion < 1 {
 		return m, corruptf("format version %d", m.FormatVersion)

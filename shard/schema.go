@@ -132,7 +132,7 @@ func shardSchema(m FileMeta) (*arrow.Schema, error) {
 		return nil, err
 	}
 	keys := []string{keyVersion, keyKind, keySplit, keySynset, keyWords, keyHF}
-	values := []string{strconv.Itoa(FormatVersion), "shard", m.Split, m.Synset, m.Words, hf}
+	values := []string{strconv.Itoa(formatVersion), "shard", m.Split, m.Synset, m.Words, hf}
 	for _, k := range slices.Sorted(maps.Keys(m.Extra)) {
 		if slices.Contains(keys, k) {
 			return nil, fmt.Errorf("metadata key %q is the format's own", k)
@@ -148,7 +148,7 @@ func shardSchema(m FileMeta) (*arrow.Schema, error) {
 
 // plainSchema is the schema of an index or a class list.
 func plainSchema(kind string, fields []arrow.Field) *arrow.Schema {
-	md := arrow.NewMetadata([]string{keyVersion, keyKind}, []string{strconv.Itoa(FormatVersion), kind})
+	md := arrow.NewMetadata([]string{keyVersion, keyKind}, []string{strconv.Itoa(formatVersion), kind})
 	return arrow.NewSchema(fields, &md)
 }
 

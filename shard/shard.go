@@ -22,9 +22,9 @@ import (
 	"github.com/synshard/synshard/internal/utf8name"
 )
 
-// FormatVersion is the version of the format this package writes, and the
+// formatVersion is the version of the format this package writes, and the
 // newest it reads.
-const FormatVersion = 1
+const formatVersion = 1
 
 // Names of the files of a dataset.
 const (

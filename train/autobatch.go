@@ -23,14 +23,14 @@ func ChooseBatch(ctx context.Context, o Options, images int, tell func(batch int
 	if o.Device == "cpu" {
 		return evenly(min(batchOnCPU, limit), o.Recipe.Accumulate), nil
 	}
-	return LargestBatch(ctx, o, limit, tell)
+	return largestBatch(ctx, o, limit, tell)
 }
 
 // evenly is the largest batch up to most that microbatches divide, at least one image
 // each.
 func evenly(most, microbatches int) int { return max(most/microbatches, 1) * microbatches }
 
-// LargestBatch finds the largest number of images, a multiple of 8, that fit the
+// largestBatch finds the largest number of images, a multiple of 8, that fit the
 // device at a time in a training step, by trying: each try makes an engine, takes
 // a few steps on grey images and closes it. It gives the batch of that,
 // Recipe.Accumulate times as many, which is at most limit (where that is not below
@@ -38,7 +38,7 @@ func evenly(most, microbatches int) int { return max(most/microbatches, 1) * mic
 // try and whether they fitted. Of o it reads the network, the recipe, the device and
 // NewEngine. Where not even 8 fit, or a process of the group is lost, the error is
 // ErrOutOfMemory or ErrPeerLost.
-func LargestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {
+func largestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {
 	init := o.Network.Init(1)
 	try := func(batch int) (bool, error) {
 		if err := ctx.Err(); err != nil {

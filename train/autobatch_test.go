@@ -30,7 +30,7 @@ func TestLargestBatch(t *testing.T) {
 	} {
 		tries := 0
 		room = c.room
-		got, err := LargestBatch(t.Context(), o, c.limit, func(int, bool) { tries++ })
+		got, err := largestBatch(t.Context(), o, c.limit, func(int, bool) { tries++ })
 		if err != nil {
 			t.Fatalf("room %d, limit %d: %v", c.room, c.limit, err)
 		}
@@ -45,20 +45,20 @@ func TestLargestBatch(t *testing.T) {
 		}
 	}
 	room = 7
-	if _, err := LargestBatch(t.Context(), o, 64, nil); !errors.Is(err, ErrOutOfMemory) {
+	if _, err := largestBatch(t.Context(), o, 64, nil); !errors.Is(err, ErrOutOfMemory) {
 		t.Errorf("nothing fits: %v", err)
 	}
 	// The limit is of the whole batch, in however many microbatches it is worked through.
 	room, o.Recipe.Accumulate = 1<<20, 4
 	for limit, want := range map[int]int{100: 96, 20: 20, 3: 4} {
-		if got, err := LargestBatch(t.Context(), o, limit, nil); got != want || err != nil {
+		if got, err := largestBatch(t.Context(), o, limit, nil); got != want || err != nil {
 			t.Errorf("at most %d in 4 microbatches: batch %d (%v), want %d", limit, got, err, want)
 		}
 	}
 	o.Recipe.Accumulate = 1
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := LargestBatch(ctx, o, 64, nil); !errors.Is(err, context.Canceled) {
+	if _, err := largestBatch(ctx, o, 64, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

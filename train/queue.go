@@ -72,8 +72,8 @@ func NewPipeline[T any](e Engine, record func(T, Metrics, error) error) *Pipelin
 	return &Pipeline[T]{queue: asQueue(e), record: record}
 }
 
-// UnderWay is how many steps are submitted and not recorded.
-func (p *Pipeline[T]) UnderWay() int { return len(p.underWay) }
+// unsettled is how many steps are submitted and not recorded.
+func (p *Pipeline[T]) unsettled() int { return len(p.underWay) }
 
 // Submit begins a step. After an error it has not begun.
 func (p *Pipeline[T]) Submit(b *loader.Batch, s Step, about T) error {

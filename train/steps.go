@@ -67,11 +67,11 @@ func (r *runner) fit(ctx context.Context, end int64) (err error) {
 
 // nextStep is the number, from 0, of the step to be submitted next: those under
 // way are not in the position yet.
-func (r *runner) nextStep() int64 { return r.pos.Step + int64(r.steps.UnderWay()) }
+func (r *runner) nextStep() int64 { return r.pos.Step + int64(r.steps.unsettled()) }
 
 // nextSample is the epoch's first sample that no step was submitted with.
 func (r *runner) nextSample() int64 {
-	return r.pos.Sample + int64(r.steps.UnderWay())*int64(r.pos.Batch)
+	return r.pos.Sample + int64(r.steps.unsettled())*int64(r.pos.Batch)
 }
 
 // epochAt is the epoch, with its fraction, at a sample of the one under way.

@@ -267,15 +267,6 @@ func (g *Graph) Version() string { return g.version }
 // Len is the number of synsets.
 func (g *Graph) Len() int { return len(g.synsets) }
 
-// IDs gives every synset, ascending.
-func (g *Graph) IDs() []ID {
-	ids := make([]ID, len(g.synsets))
-	for i := range g.synsets {
-		ids[i] = g.synsets[i].ID
-	}
-	return ids
-}
-
 // Synset gives a synset by its id.
 func (g *Graph) Synset(id ID) (*Synset, bool) {
 	i, ok := g.place.of(id)
@@ -284,9 +275,6 @@ func (g *Graph) Synset(id ID) (*Synset, bool) {
 	}
 	return &g.synsets[i], true
 }
-
-// Parents gives hypernyms and then instance hypernyms, in WordNet's order.
-func (g *Graph) Parents(id ID) []ID { return g.neighbours(id, &g.up) }
 
 // Children gives hyponyms and instance hyponyms, ascending.
 func (g *Graph) Children(id ID) []ID { return g.neighbours(id, &g.down) }

@@ -9,15 +9,6 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 )
 
-// DefaultDirs are the places where packages of WordNet 3.0 put data.noun:
-// Debian's wordnet-base, Fedora's wordnet, and Princeton's own.
-var DefaultDirs = []string{
-	"/usr/share/wordnet",
-	"/usr/share/wordnet-3.0/dict",
-	"/usr/share/wordnet/dict",
-	"/usr/local/WordNet-3.0/dict",
-}
-
 // Open reads data.noun of a directory, and index.noun and noun.exc if they are
 // there: without the former, the senses of a word come in ascending order
 // rather than by how common they are; without the latter, irregular plurals are

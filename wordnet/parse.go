@@ -3,7 +3,6 @@ package wordnet
 import (
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -41,19 +40,10 @@ type Synset struct {
 // "dog, domestic dog, Canis familiaris".
 func (s *Synset) Words() string { return strings.Join(s.Lemmas, ", ") }
 
-// Parse reads a data.noun and checks that it is a whole graph: every pointer
-// between nouns leads somewhere, hyponym pointers have their hypernyms, and no
-// synset is above itself. Errors in the text are of type *ParseError. Without
-// index.noun, Lookup gives the senses of a word in ascending order; Open reads
-// that too.
-func Parse(r io.Reader) (*Graph, error) {
-	var text strings.Builder
-	if _, err := io.Copy(&text, r); err != nil {
-		return nil, fmt.Errorf("read data.noun: %w", err)
-	}
-	return parse(text.String(), "data.noun")
-}
-
+// parse reads the text of a data.noun and checks that it is a whole graph: every
+// pointer between nouns leads somewhere, hyponym pointers have their hypernyms, and
+// no synset is above itself. Errors in the text are of type *ParseError. Without
+// index.noun, Lookup gives the senses of a word in ascending order.
 func parse(text, file string) (*Graph, error) {
 	version, err := header(text)
 	if err != nil {

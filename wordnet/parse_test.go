@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/iotest"
 )
 
 // small is a graph with two roots, a diamond and an instance:
@@ -26,7 +25,7 @@ const small = `  1 WordNet 3.0 Copyright 2006 by nobody.
 
 func parseSmall(t *testing.T, text string) *Graph {
 	t.Helper()
-	g, err := Parse(strings.NewReader(text))
+	g, err := parse(text, "data.noun")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +131,7 @@ func TestParseErrors(t *testing.T) {
 		if text == small {
 			t.Fatalf("%s: %q is not in the text", c.name, c.from)
 		}
-		_, err := Parse(strings.NewReader(text))
+		_, err := parse(text, "data.noun")
 		var pe *ParseError
 		if !errors.As(err, &pe) {
 			t.Errorf("%s: error %v", c.name, err)
@@ -143,15 +142,11 @@ func TestParseErrors(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "\n\n", "  1 licence\n", "  "} {
-		if _, err := Parse(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), "no synset") {
+		if _, err := parse(text, "data.noun"); err == nil || !strings.Contains(err.Error(), "no synset") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	boom := errors.New("boom")
-	if _, err := Parse(iotest.ErrReader(boom)); !errors.Is(err, boom) {
-		t.Errorf("reader's error: %v", err)
-	}
-	if _, err := Parse(strings.NewReader(strings.Replace(small, "3.0", "2.1", 1))); !errors.Is(err, ErrVersion) {
+	if _, err := parse(strings.Replace(small, "3.0", "2.1", 1), "data.noun"); !errors.Is(err, ErrVersion) {
 		t.Errorf("version: %v", err)
 	}
 }
@@ -223,7 +218,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("00000001 03 n 01 a 0 001 @ 00000001 n 0000 | a\n")
 	f.Add("99999999 03 n 01 a 0 000 | \n00000000 03 n 01 b 0 001 @ 99999999 n 0000 | b")
 	f.Fuzz(func(t *testing.T, text string) {
-		g, err := Parse(strings.NewReader(text))
+		g, err := parse(text, "data.noun")
 		if err != nil {
 			var pe *ParseError
 			if !errors.As(err, &pe) || pe.Line < 1 || pe.Line > strings.Count(text, "\n")+1 {
@@ -261,7 +256,7 @@ func FuzzParse(f *testing.F) {
 func FuzzIndex(f *testing.F) {
 	f.Add("right n 2 3 @ ~ + 2 1 00000003 00000002  \n", "lefts left\n", "Lefts")
 	f.Fuzz(func(t *testing.T, index, exceptions, word string) {
-		g, err := Parse(strings.NewReader(small))
+		g, err := parse(small, "data.noun")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -278,3 +273,15 @@ func FuzzIndex(f *testing.F) {
 		}
 	})
 }
+
+// IDs gives every synset, ascending.
+func (g *Graph) IDs() []ID {
+	ids := make([]ID, len(g.synsets))
+	for i := range g.synsets {
+		ids[i] = g.synsets[i].ID
+	}
+	return ids
+}
+
+// Parents gives hypernyms and then instance hypernyms, in WordNet's order.
+func (g *Graph) Parents(id ID) []ID { return g.neighbours(id, &g.up) }

@@ -290,7 +290,7 @@ func TestLookupWithoutIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bare, err := Parse(strings.NewReader(string(text)))
+	bare, err := parse(string(text), "data.noun")
 	if err != nil {
 		t.Fatal(err)
 	}

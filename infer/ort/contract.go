@@ -16,7 +16,7 @@ const (
 
 // Contract is what a model takes and gives.
 type Contract struct {
-	// Identity is the model's by all its files: see onnx.Identity.
+	// Identity is the model's by all its files: see onnx.Load.
 	Identity string
 
 	Spec  *model.Spec // in the model's metadata; nil: none

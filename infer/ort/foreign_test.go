@@ -89,13 +89,13 @@ func TestForeign(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			if s.Scores() != want.Scores {
-				t.Errorf("scores are taken for %s", s.Scores())
+			if s.c.Scores != want.Scores {
+				t.Errorf("scores are taken for %s", s.c.Scores)
 			}
 			s.o.Most = map[bool]int{true: 4}[name == "nchw_logits"] // in a run of four and one of two
 			n := len(g.Images)
-			if s.FixedBatch() > 0 {
-				n = s.FixedBatch()
+			if s.c.Batch > 0 {
+				n = s.c.Batch
 			}
 			out, err := s.Predict(t.Context(), images, n)
 			if err != nil {

@@ -220,19 +220,10 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 	return err
 }
 
-// Spec is what says how images are made ready and what the classes are.
-func (s *Session) Spec() model.Spec { return s.o.Spec }
-
 // EmbeddingWidth is the number of floats of an embedding; 0: there is none.
 func (s *Session) EmbeddingWidth() int { return s.c.Width }
 
-// FixedBatch is the number of images the model takes a run; 0: any.
-func (s *Session) FixedBatch() int { return s.c.Batch }
-
-// Scores says what the model gives: probabilities or logits.
-func (s *Session) Scores() string { return s.c.Scores }
-
-// Predict implements infer.Predictor. n is FixedBatch where that is not 0.
+// Predict implements infer.Predictor. n is Contract.Batch where that is not 0.
 func (s *Session) Predict(ctx context.Context, images []byte, n int) (infer.Outputs, error) {
 	if s.o.Most == 0 || n <= s.o.Most || s.c.Batch > 0 {
 		return s.predict(ctx, images, n)

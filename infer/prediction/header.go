@@ -14,8 +14,8 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-// Version is that of the format, which the files say.
-const Version = "1"
+// formatVersion is that of the format, which the files say.
+const formatVersion = "1"
 
 // Keys of the metadata. All of ours begin with keyPrefix.
 const (
@@ -69,11 +69,11 @@ func (id *Identity) metadata() metadata {
 
 func (h *Header) metadata() metadata {
 	md := h.Identity.metadata()
-	md[keyVersion], md[keyBatchRows] = Version, strconv.Itoa(h.BatchRows)
+	md[keyVersion], md[keyBatchRows] = formatVersion, strconv.Itoa(h.BatchRows)
 	for name, text := range h.Notes {
 		md[keyNote+name] = text
 	}
-	if !h.Job.All() {
+	if !h.Job.all() {
 		md[keyJob] = h.Job.String()
 	}
 	return md
@@ -113,8 +113,8 @@ func (md metadata) check() error {
 	if sum != md.sum() {
 		return formatf("its metadata are not what their sum says: it is damaged, or was changed by hand")
 	}
-	if version != Version {
-		return fmt.Errorf("predictions of format version %q, which this synshard does not know (it writes %s)", version, Version)
+	if version != formatVersion {
+		return fmt.Errorf("predictions of format version %q, which this synshard does not know (it writes %s)", version, formatVersion)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func openJobs(paths []string) (jobs []jobFile, err error) {
 		if j.job, err = f.md.job(); err != nil {
 			return jobs, fmt.Errorf("%s: %w", path, err)
 		}
-		if j.job.All() {
+		if j.job.all() {
 			return jobs, fmt.Errorf("%s: %w: it is of no job (--job i/n)", path, ErrJobs)
 		}
 	}

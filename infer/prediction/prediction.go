@@ -86,8 +86,8 @@ func (c *Columns) Check() error {
 // Job is a share of the rows: Index, from 0, of Count. Count 0 is all of them.
 type Job struct{ Index, Count int }
 
-// All says whether the job is the whole.
-func (j Job) All() bool { return j.Count <= 1 }
+// all says whether the job is the whole.
+func (j Job) all() bool { return j.Count <= 1 }
 
 // String is "i/n".
 func (j Job) String() string { return fmt.Sprintf("%d/%d", j.Index, j.Count) }
@@ -103,7 +103,7 @@ func (j Job) Check() error {
 // Range cuts n rows: the job's are [from, to). Jobs begin where a batch of so many
 // rows begins, so that together they hold what one run gives.
 func (j Job) Range(n, batch int) (from, to int) {
-	if j.All() {
+	if j.all() {
 		return 0, n
 	}
 	// n may be many millions: no overflow in 64 bits for any number of jobs that makes sense.

@@ -74,7 +74,7 @@ func value(t testing.TB, a arrow.Array, i int) any {
 		text, _ := json.Marshal(v)
 		return json.Number(text)
 	}
-	if s, ok := Text(a, i); ok {
+	if s, ok := textOf(a, i); ok {
 		return s
 	}
 	if b, ok := Bytes(a, i); ok {

@@ -49,7 +49,7 @@ func look(a arrow.Array, i, depth int) {
 		}
 	default:
 		Bytes(a, i)
-		Text(a, i)
+		textOf(a, i)
 		Int(a, i)
 	}
 }

@@ -35,9 +35,9 @@ func Bytes(a arrow.Array, i int) (b []byte, ok bool) {
 	return nil, false
 }
 
-// Text is row i of a column of text of any kind, dictionaries included, a copy.
+// textOf is row i of a column of text of any kind, dictionaries included, a copy.
 // ok is as that of Bytes, and false for bytes that are no text.
-func Text(a arrow.Array, i int) (s string, ok bool) {
+func textOf(a arrow.Array, i int) (s string, ok bool) {
 	if a == nil || a.IsNull(i) {
 		return "", false
 	}
@@ -49,7 +49,7 @@ func Text(a arrow.Array, i int) (s string, ok bool) {
 	case *array.StringView:
 		return strings.Clone(a.Value(i)), true
 	case *array.Dictionary:
-		return Text(a.Dictionary(), a.GetValueIndex(i))
+		return textOf(a.Dictionary(), a.GetValueIndex(i))
 	}
 	return "", false
 }

@@ -28,9 +28,9 @@ var ErrCorrupt = errors.New("parquet data corrupt")
 // ErrKind marks a column that holds values of another kind than asked for.
 var ErrKind = errors.New("column of another kind")
 
-// MaxPage bounds the bytes of one page, packed and unpacked, and of one value.
+// maxPage bounds the bytes of one page, packed and unpacked, and of one value.
 // Pages of a small file are bounded by a thousand times its bytes.
-const MaxPage = 1 << 30
+const maxPage = 1 << 30
 
 // Kind is what the values of a column are, whatever their width.
 type Kind string
@@ -72,7 +72,7 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 	err := guard(func() (err error) {
 		props := arrow.NewReaderProperties(nil)
 		props.BufferedStreamEnabled = true
-		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = min(MaxPage, size), min(MaxPage, 1000*size+1<<24)
+		props.MaxCompressedPageSize, props.MaxUncompressedPageSize = min(maxPage, size), min(maxPage, 1000*size+1<<24)
 		if err := checkSchema(r, size); err != nil {
 			return err
 		}

@@ -19,13 +19,13 @@ func Int(name string, v int64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), I: proto.Int64(v), Kind: onnxpb.Attribute_INT.Enum()}
 }
 
-// Ints is an attribute of several integers.
-func Ints(name string, vs ...int64) *onnxpb.Attribute {
+// ints is an attribute of several integers.
+func ints(name string, vs ...int64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), Ints: vs, Kind: onnxpb.Attribute_INTS.Enum()}
 }
 
-// Float is an attribute of one float32.
-func Float(name string, v float64) *onnxpb.Attribute {
+// float is an attribute of one float32.
+func float(name string, v float64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), F: proto.Float32(float32(v)), Kind: onnxpb.Attribute_FLOAT.Enum()}
 }
 

@@ -34,7 +34,7 @@ type graphWriter struct {
 // [N, size, size, 3], normalised inside as the spec says; outputs
 // "probabilities", float32 [N, classes], and "embedding", float32 [N, width].
 // Batch norm is folded into the convolution before it. The spec travels in the
-// metadata under model.SpecKey, and a sum of the whole under SumKey.
+// metadata under model.SpecKey, and a sum of the whole under its key.
 func Write(w io.Writer, n *model.Network, weights []model.Tensor, spec model.Spec) error {
 	m, err := Export(n, weights, spec)
 	if err != nil {
@@ -99,7 +99,7 @@ func (g *graphWriter) input(spec model.Spec) {
 	}
 	g.floats("normalise.scale", []int{1, 3, 1, 1}, scale)
 	g.floats("normalise.shift", []int{1, 3, 1, 1}, shift)
-	g.node("Transpose", "planes", []string{"image"}, "planes", Ints("perm", 0, 3, 1, 2))
+	g.node("Transpose", "planes", []string{"image"}, "planes", ints("perm", 0, 3, 1, 2))
 	g.node("Cast", "floats", []string{"planes"}, "floats", Int("to", int64(onnxpb.Tensor_FLOAT)))
 	g.node("Mul", "normalise.mul", []string{"floats", "normalise.scale"}, "scaled")
 	g.node("Add", "normalise.add", []string{"scaled", "normalise.shift"}, "normalised")
@@ -170,7 +170,7 @@ func (g *graphWriter) plain(i int, node model.Node, in []string) error {
 	case model.Flatten:
 		g.node("Flatten", out, in, out, Int("axis", 1))
 	case model.LRN:
-		g.node("LRN", out, in, out, Int("size", int64(node.Size[0])), Float("alpha", node.Alpha), Float("beta", node.Beta), Float("bias", node.K))
+		g.node("LRN", out, in, out, Int("size", int64(node.Size[0])), float("alpha", node.Alpha), float("beta", node.Beta), float("bias", node.K))
 	case model.Linear:
 		g.floats(node.Name+".weight", []int{node.Out, len(g.weights[node.Name+".weight"]) / node.Out}, g.weights[node.Name+".weight"])
 		args := []string{in[0], node.Name + ".weight"}
@@ -234,7 +234,7 @@ func (g *graphWriter) batchNorm(i int, node model.Node, in string) {
 		args = append(args, name)
 	}
 	out := g.unique(node.Name)
-	g.node("BatchNormalization", out, args, out, Float("epsilon", node.Eps))
+	g.node("BatchNormalization", out, args, out, float("epsilon", node.Eps))
 	g.out[i] = out
 }
 
@@ -249,9 +249,9 @@ func (g *graphWriter) unique(name string) string {
 
 func window(n model.Node) []*onnxpb.Attribute {
 	return []*onnxpb.Attribute{
-		Ints("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
-		Ints("strides", int64(n.Stride[0]), int64(n.Stride[1])),
-		Ints("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
+		ints("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
+		ints("strides", int64(n.Stride[0]), int64(n.Stride[1])),
+		ints("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
 	}
 }
 

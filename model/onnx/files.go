@@ -15,30 +15,11 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-// Files lists the files that make up the model at path: the file itself, and
-// those that hold its external data, in the order of their names.
-func Files(path string) ([]string, error) {
-	m, err := ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	beside, err := m.external()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return append([]string{path}, beside...), nil
-}
-
-// Identity is the sha256, in hex, of all that a model consists of: of the file
-// at path where it holds everything, as sha256sum gives it; else of that sum
-// and of the name and sum of each file of external data. A file of those that
-// is missing, or lies outside the model's directory, is an error.
-func Identity(path string) (string, error) {
-	_, identity, err := Load(path)
-	return identity, err
-}
-
-// Load is ReadFile and Identity in one reading of the file.
+// Load is ReadFile, and gives the model's identity with it: the sha256, in hex, of all
+// that it consists of. That is the file's at path where it holds everything, as
+// sha256sum gives it; else the sum of that and of the name and sum of each file of
+// external data. A file of those that is missing, or lies outside the model's
+// directory, is an error.
 func Load(path string) (*Model, string, error) {
 	b, m, err := read(path)
 	if err != nil {

@@ -50,11 +50,11 @@ func TestFilesAndIdentity(t *testing.T) {
 	for _, name := range beside {
 		want = append(want, filepath.Join(dir, name))
 	}
-	got, err := Files(path)
+	got, err := filesOf(path)
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Fatalf("%v\n%s", err, diff)
 	}
-	first, err := Identity(path)
+	first, err := identityOf(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,20 +63,20 @@ func TestFilesAndIdentity(t *testing.T) {
 		if err := os.WriteFile(changed, []byte("other data"), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if second, err := Identity(path); err != nil || second == first {
+		if second, err := identityOf(path); err != nil || second == first {
 			t.Errorf("%s is changed and the model is the same, %v", name, err)
 		}
 		if err := os.WriteFile(changed, []byte("data of "+name), 0o666); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if again, err := Identity(path); again != first || err != nil {
+	if again, err := identityOf(path); again != first || err != nil {
 		t.Errorf("everything as before: %s, then %s, %v", first, again, err)
 	}
 	if err := os.Remove(filepath.Join(dir, "c.bin")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Identity(path); !errors.Is(err, os.ErrNotExist) {
+	if _, err := identityOf(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing file: %v", err)
 	}
 }
@@ -88,7 +88,7 @@ func TestIdentityOfOneFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Identity(path); err != nil || got != fmt.Sprintf("%x", sha256.Sum256(b)) {
+	if got, err := identityOf(path); err != nil || got != fmt.Sprintf("%x", sha256.Sum256(b)) {
 		t.Errorf("%s, %v", got, err)
 	}
 }
@@ -96,11 +96,34 @@ func TestIdentityOfOneFile(t *testing.T) {
 func TestFilesThatEscape(t *testing.T) {
 	for _, location := range []string{"", ".", "../a.bin", "x/../../a.bin", "/etc/passwd", `..\a.bin`, "x/../.."} {
 		path := write(t, t.TempDir(), "model.onnx", holding(outside("w", location)))
-		if files, err := Files(path); !errors.Is(err, model.ErrFormat) {
+		if files, err := filesOf(path); !errors.Is(err, model.ErrFormat) {
 			t.Errorf("%q: %v, %v", location, files, err)
 		}
-		if _, err := Identity(path); !errors.Is(err, model.ErrFormat) {
+		if _, err := identityOf(path); !errors.Is(err, model.ErrFormat) {
 			t.Errorf("%q: an identity, %v", location, err)
 		}
 	}
+}
+
+// filesOf lists the files that make up the model at path: the file itself, and
+// those that hold its external data, in the order of their names.
+func filesOf(path string) ([]string, error) {
+	m, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	beside, err := m.external()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return append([]string{path}, beside...), nil
+}
+
+// identityOf is the sha256, in hex, of all that a model consists of: of the file
+// at path where it holds everything, as sha256sum gives it; else of that sum
+// and of the name and sum of each file of external data. A file of those that
+// is missing, or lies outside the model's directory, is an error.
+func identityOf(path string) (string, error) {
+	_, identity, err := Load(path)
+	return identity, err
 }

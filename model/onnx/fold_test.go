@@ -24,7 +24,7 @@ func small(w []float32, after ...*onnxpb.Node) *Graph {
 }
 
 func TestFoldBatchNorm(t *testing.T) {
-	g := small([]float32{3, 5}, Node("BatchNormalization", "b", []string{"c", "gamma", "beta", "mean", "var"}, "y", Float("epsilon", 1)))
+	g := small([]float32{3, 5}, Node("BatchNormalization", "b", []string{"c", "gamma", "beta", "mean", "var"}, "y", float("epsilon", 1)))
 	for i, s := range []string{"gamma", "beta", "mean", "var"} {
 		g.Put(s, onnxpb.Tensor_FLOAT, []int{2}, FloatBytes([][]float32{{2, 4}, {1, 7}, {0.5, 1}, {3, 15}}[i]))
 	}

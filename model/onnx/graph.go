@@ -143,7 +143,7 @@ func (g *Graph) Model() *Model {
 			m.pb.Graph.Initializers = append(m.pb.Graph.Initializers, g.initializers[name])
 		}
 	}
-	if _, sealed := m.Metadata()[SumKey]; sealed {
+	if _, sealed := m.metadata()[sumKey]; sealed {
 		m.seal()
 	}
 	return m

@@ -32,7 +32,7 @@ var typeNames = map[onnxpb.Tensor_DataType]string{
 // Info gives what a model says of itself; a model without a graph that has
 // inputs and outputs is model.ErrFormat.
 func (m *Model) Info() (*Info, error) {
-	info := &Info{Metadata: m.Metadata(), Opset: m.Opset(), Producer: m.pb.GetProducerName()}
+	info := &Info{Metadata: m.metadata(), Opset: m.opset(), Producer: m.pb.GetProducerName()}
 	weights := map[string]bool{}
 	for _, t := range m.pb.GetGraph().GetInitializers() {
 		weights[t.GetName()] = true

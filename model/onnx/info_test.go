@@ -25,7 +25,7 @@ func TestInfo(t *testing.T) {
 	want := &Info{
 		Inputs:   []Value{{"image", "uint8", []int64{-1, 299, 299, 3}}},
 		Outputs:  []Value{{"probabilities", "float", []int64{-1, 3}}, {"embedding", "float", []int64{-1, 256}}},
-		Metadata: map[string]string{model.SpecKey: spec(3).JSON(), SumKey: info.Metadata[SumKey], announceKey: SumKey}, Opset: 17, Producer: "synshard",
+		Metadata: map[string]string{model.SpecKey: spec(3).JSON(), sumKey: info.Metadata[sumKey], announceKey: sumKey}, Opset: 17, Producer: "synshard",
 	}
 	if diff := cmp.Diff(want, info); diff != "" {
 		t.Error(diff)

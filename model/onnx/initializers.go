@@ -41,7 +41,7 @@ func ReadWeights(path string) ([]model.Tensor, map[string]string, error) {
 		}
 		out = append(out, x)
 	}
-	return out, m.Metadata(), nil
+	return out, m.metadata(), nil
 }
 
 // weight gives an initializer's elements, wherever they lie: as raw bytes, in

@@ -39,12 +39,12 @@ func Parse(b []byte) (*Model, error) {
 	m := &Model{pb: &onnxpb.Model{}}
 	if err := (proto.UnmarshalOptions{RecursionLimit: maxNesting}).Unmarshal(b, m.pb); err != nil {
 		err = fmt.Errorf("%w: not an ONNX model, damaged or cut short", model.ErrFormat)
-		if bytes.Contains(b[:min(len(b), 64)], []byte(producer)) || bytes.Contains(b, []byte(SumKey)) {
+		if bytes.Contains(b[:min(len(b), 64)], []byte(producer)) || bytes.Contains(b, []byte(sumKey)) {
 			err = fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
 		return nil, err
 	}
-	if err := m.Verify(); err != nil {
+	if err := m.verify(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -86,9 +86,9 @@ func (m *Model) Bytes() ([]byte, error) {
 	return b, nil
 }
 
-// Metadata is what the file says of itself, by key; of a key that is there
+// metadata is what the file says of itself, by key; of a key that is there
 // twice the last.
-func (m *Model) Metadata() map[string]string {
+func (m *Model) metadata() map[string]string {
 	out := map[string]string{}
 	for _, e := range m.pb.GetMetadata() {
 		out[e.GetKey()] = e.GetValue()
@@ -96,8 +96,8 @@ func (m *Model) Metadata() map[string]string {
 	return out
 }
 
-// Opset is the version of the operators that every model may use; 0: not said.
-func (m *Model) Opset() int64 {
+// opset is the version of the operators that every model may use; 0: not said.
+func (m *Model) opset() int64 {
 	version := int64(0)
 	for _, s := range m.pb.GetOpsetImport() {
 		if s.GetDomain() == "" || s.GetDomain() == "ai.onnx" {

@@ -129,7 +129,7 @@ func FuzzModel(f *testing.F) {
 				}
 			}
 		}
-		m.Verify()
+		m.verify()
 		for _, x := range m.pb.GetGraph().GetInitializers() {
 			if w, err := m.weight(x); err == nil && len(w.Data) != model.Elements(w.Shape)*model.ElementSize(w.DType) {
 				t.Fatalf("%s%v in %d bytes", w.DType, w.Shape, len(w.Data))

@@ -15,9 +15,9 @@ import (
 	"github.com/synshard/synshard/internal/onnxpb"
 )
 
-// SumKey is the metadata key of the sum that models written by this package
+// sumKey is the metadata key of the sum that models written by this package
 // carry: the sha256, in hex, of what their graph and metadata say.
-const SumKey = "synshard.sha256"
+const sumKey = "synshard.sha256"
 
 // announceKey is the metadata key that says that there is a sum: of the two a flipped
 // bit can hide only one.
@@ -26,11 +26,11 @@ const announceKey = "synshard.sum"
 // ErrDamaged marks a model that is not what was written.
 var ErrDamaged = errors.New("damaged")
 
-// Verify compares a model with the sum that it carries. One that carries none,
+// verify compares a model with the sum that it carries. One that carries none,
 // or that another producer wrote, passes.
-func (m *Model) Verify() error {
-	meta := m.Metadata()
-	want, ok := meta[SumKey]
+func (m *Model) verify() error {
+	meta := m.metadata()
+	want, ok := meta[sumKey]
 	announced := meta[announceKey] != ""
 	ours := strings.HasPrefix(m.pb.GetProducerName(), producer)
 	// Others keep both entries or none, and name themselves; damage to an entry's tag
@@ -39,16 +39,16 @@ func (m *Model) Verify() error {
 		return nil
 	}
 	if got := m.sum(); got != want {
-		return fmt.Errorf("%w: its sum is %s and %.64q was written; if another tool changed it on purpose, it has to drop the metadata entries %s and %s", ErrDamaged, got, want, SumKey, announceKey)
+		return fmt.Errorf("%w: its sum is %s and %.64q was written; if another tool changed it on purpose, it has to drop the metadata entries %s and %s", ErrDamaged, got, want, sumKey, announceKey)
 	}
 	return nil
 }
 
 // seal gives the model its sum, in place of one that it carries.
 func (m *Model) seal() {
-	m.pb.Metadata = slices.DeleteFunc(m.pb.Metadata, func(e *onnxpb.Entry) bool { return e.GetKey() == SumKey || e.GetKey() == announceKey })
-	m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(announceKey), Value: proto.String(SumKey)})
-	m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(SumKey), Value: proto.String(m.sum())})
+	m.pb.Metadata = slices.DeleteFunc(m.pb.Metadata, func(e *onnxpb.Entry) bool { return e.GetKey() == sumKey || e.GetKey() == announceKey })
+	m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(announceKey), Value: proto.String(sumKey)})
+	m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(sumKey), Value: proto.String(m.sum())})
 }
 
 // sum is a sum of what the messages say, not of their bytes, which may be in
@@ -60,7 +60,7 @@ func (m *Model) sum() string {
 		s.say("opset", o.GetDomain(), o.GetVersion())
 	}
 	for _, e := range m.pb.GetMetadata() {
-		if e.GetKey() != SumKey {
+		if e.GetKey() != sumKey {
 			s.say("metadata", e.GetKey(), e.GetValue())
 		}
 	}

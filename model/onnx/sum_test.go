@@ -33,7 +33,7 @@ func TestSumSeesDamage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Verify(); err != nil {
+	if err := m.verify(); err != nil {
 		t.Fatalf("as written: %v", err)
 	}
 	damaged, passed := 0, 0
@@ -69,29 +69,29 @@ func TestSumSeesDamage(t *testing.T) {
 // TestSumOfOthers: a model without a sum, or of another producer, is not
 // judged; one that is edited here carries a new sum.
 func TestSumOfOthers(t *testing.T) {
-	if err := holding().Verify(); err != nil {
+	if err := holding().verify(); err != nil {
 		t.Errorf("without a sum: %v", err)
 	}
 	m, err := Parse(exported(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := m.Metadata()[SumKey]
+	before := m.metadata()[sumKey]
 	g, err := m.Graph()
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.Nodes[len(g.Nodes)-1].Name = proto.String("another")
 	edited := g.Model()
-	if err := edited.Verify(); err != nil || edited.Metadata()[SumKey] == before {
+	if err := edited.verify(); err != nil || edited.metadata()[sumKey] == before {
 		t.Errorf("edited: %v", err)
 	}
 	edited.pb.Graph.Name = proto.String("another")
-	if err := edited.Verify(); !errors.Is(err, ErrDamaged) {
+	if err := edited.verify(); !errors.Is(err, ErrDamaged) {
 		t.Errorf("changed: %v", err)
 	}
 	edited.pb.ProducerName = proto.String("somebody")
-	if err := edited.Verify(); err != nil {
+	if err := edited.verify(); err != nil {
 		t.Errorf("of another producer: %v", err)
 	}
 }

@@ -77,9 +77,6 @@ func New(names []string, words [][]string, source string) (*List, error) {
 	return l, nil
 }
 
-// Len is the number of classes.
-func (l *List) Len() int { return len(l.Names) }
-
 // Error is what is wrong with a list, and where.
 type Error = form.Error
 

@@ -194,8 +194,8 @@ func TestRefused(t *testing.T) {
 // TestImageNet holds the built-in list to WordNet and to what is known of it.
 func TestImageNet(t *testing.T) {
 	l, ok := Builtin("imagenet-1k")
-	if !ok || l.Len() != 1000 || len(l.Words) != 1000 {
-		t.Fatalf("%v, %d classes", ok, l.Len())
+	if !ok || len(l.Names) != 1000 || len(l.Words) != 1000 {
+		t.Fatalf("%v, %d classes", ok, len(l.Names))
 	}
 	if !slices.IsSorted(l.Names) {
 		t.Error("not in ascending order")
@@ -426,7 +426,7 @@ func TestRead(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("%s: %v, want %q", c.path, err, c.fails)
 			}
-		} else if err != nil || l.Len() != c.n {
+		} else if err != nil || len(l.Names) != c.n {
 			t.Errorf("%s: %v, %v; want %d classes", c.path, l, err, c.n)
 		}
 	}
@@ -434,7 +434,7 @@ func TestRead(t *testing.T) {
 	if _, err := Read("imagenet-1k", dataset); err == nil || !strings.Contains(err.Error(), "builtin:imagenet-1k") {
 		t.Errorf("a directory called as what is built in: %v", err)
 	}
-	if l, err := Read("builtin:imagenet-1k", dataset); err != nil || l.Len() != 1000 {
+	if l, err := Read("builtin:imagenet-1k", dataset); err != nil || len(l.Names) != 1000 {
 		t.Error(err)
 	}
 	if _, err := New([]string{"a", "a"}, nil, "x"); err == nil {
@@ -457,7 +457,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		if l.Len() == 0 || l.Words != nil && len(l.Words) != l.Len() || l.First < 0 || l.First > 1 {
+		if len(l.Names) == 0 || l.Words != nil && len(l.Words) != len(l.Names) || l.First < 0 || l.First > 1 {
 			t.Fatalf("%+v", l)
 		}
 		for i, n := range l.Names {

@@ -41,13 +41,13 @@ var leftBehind = map[string]bool{
 	".ipynb_checkpoints": true, ".cache": true, ".venv": true, ".idea": true, ".vscode": true, ".vs": true, ".tox": true, ".mypy_cache": true, ".pytest_cache": true, ".huggingface": true,
 }
 
-// HiddenReason is the Reason of a Skip that leaves out an image which is hidden, or in a
+// hiddenReason is the Reason of a Skip that leaves out an image which is hidden, or in a
 // hidden folder, and which no program is known to have left there.
-const HiddenReason = "a hidden image, or an image in a hidden folder"
+const hiddenReason = "a hidden image, or an image in a hidden folder"
 
-// HiddenImage says whether what is Junk is so by nothing but a dot before its name, or
+// hiddenImage says whether what is Junk is so by nothing but a dot before its name, or
 // before a folder's, and is called as an image is: it may be somebody's.
-func HiddenImage(name string) bool {
+func hiddenImage(name string) bool {
 	if !ImageName(name) && !NearlyImage(name) {
 		return false
 	}
@@ -69,13 +69,13 @@ func hiddenOnly(element string) bool {
 }
 
 // HiddenFolder says whether a folder of this name is Junk in which there may be images of
-// somebody's: see HiddenImage.
+// somebody's: see hiddenImage.
 func HiddenFolder(element string) bool { return junkElement(element) && hiddenOnly(element) }
 
 // Junked gives the reason to leave out what is Junk, and whether it is an image.
 func Junked(name string) (reason string, image bool) {
-	if HiddenImage(name) {
-		return HiddenReason, true
+	if hiddenImage(name) {
+		return hiddenReason, true
 	}
 	return JunkReason, false
 }

@@ -76,7 +76,7 @@ func TestLeftOutImages(t *testing.T) {
 		if NearlyImage(name) {
 			got = append(got, "nearly")
 		}
-		if HiddenImage(name) {
+		if hiddenImage(name) {
 			got = append(got, "hidden")
 		}
 		if diff := cmp.Diff(want, strings.Join(got, " ")); diff != "" {

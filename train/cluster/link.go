@@ -12,11 +12,11 @@ import (
 	"github.com/synshard/synshard/train"
 )
 
-// Beat is how often each end of a link says that it is there.
-const Beat = time.Second
+// beat is how often each end of a link says that it is there.
+const beat = time.Second
 
 // Least is the shortest time after which a silent process may be given up.
-const Least = 3 * Beat
+const Least = 3 * beat
 
 // message is what goes over a link, either way.
 type message struct {
@@ -122,7 +122,7 @@ func (l *link) run(allowed func() time.Duration, receive func(message)) {
 // beat counts silence in its own beats, not by the clock: while this process is
 // itself stopped, or its machine asleep, there are none.
 func (l *link) beat(allowed func() time.Duration) {
-	tick := time.NewTicker(Beat)
+	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for quiet := time.Duration(0); ; {
 		select {
@@ -130,7 +130,7 @@ func (l *link) beat(allowed func() time.Duration) {
 			return
 		case <-tick.C:
 		}
-		quiet += Beat
+		quiet += beat
 		if l.heard.Swap(false) {
 			quiet = 0
 		}

@@ -31,15 +31,15 @@ func TestSilence(t *testing.T) {
 	t.Parallel()
 	a, _ := linked(t)
 	began := time.Now()
-	go a.run(always(Beat), func(message) {})
+	go a.run(always(beat), func(message) {})
 	c, d := linked(t)
-	go c.run(always(Beat), func(message) {})
+	go c.run(always(beat), func(message) {})
 	go d.run(always(0), func(message) {})
 	<-a.gone
-	if took := time.Since(began); !errors.Is(a.err, errSilent) || took < Beat {
+	if took := time.Since(began); !errors.Is(a.err, errSilent) || took < beat {
 		t.Errorf("silent: %v after %v", a.err, took)
 	}
-	time.Sleep(2 * Beat)
+	time.Sleep(2 * beat)
 	select {
 	case <-c.gone:
 		t.Errorf("one that beats: %v", c.err)

@@ -328,7 +328,7 @@ func (r Recipe) Check() error {
 	if r.Batch > 0 && r.Batch%r.Accumulate != 0 {
 		return fmt.Errorf("batch %d does not divide into %d microbatches (accumulate)", r.Batch, r.Accumulate)
 	}
-	return cmp.Or(r.checkNames(), r.Optimizer.check(), r.Rate.Check())
+	return cmp.Or(r.checkNames(), r.Optimizer.check(), r.Rate.check())
 }
 
 func (r Recipe) checkNames() error {

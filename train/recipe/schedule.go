@@ -37,8 +37,8 @@ type Rate struct {
 
 var schedules = []string{"constant", "exponential", "step", "cosine"}
 
-// Check names the first value that makes no sense.
-func (r Rate) Check() error {
+// check names the first value that makes no sense.
+func (r Rate) check() error {
 	switch {
 	case !(r.Base > 0) || math.IsInf(r.Base, 0):
 		return fmt.Errorf("rate.base is %v: want a number above 0", r.Base)

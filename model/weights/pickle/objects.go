@@ -45,12 +45,12 @@ func (d *Dict) setAll(items []any) {
 		throw("a key without a value")
 	}
 	for i := 0; i < len(items); i += 2 {
-		d.Set(items[i], items[i+1])
+		d.put(items[i], items[i+1])
 	}
 }
 
-// Set sets a value, in place of one that its key has.
-func (d *Dict) Set(key, value any) {
+// put sets a value, in place of one that its key has.
+func (d *Dict) put(key, value any) {
 	name, named := key.(string)
 	if at, ok := d.place[name]; named && ok {
 		d.Values[at] = value
@@ -149,7 +149,7 @@ func dictOf(args Tuple) *Dict {
 	switch from := args[0].(type) {
 	case *Dict:
 		for i, k := range from.Keys {
-			d.Set(k, from.Values[i])
+			d.put(k, from.Values[i])
 		}
 	case *List:
 		for _, x := range from.Items {

@@ -57,8 +57,8 @@ func stem(p string) string {
 	return p
 }
 
-// Known says whether a name may be that of one of the images, wherever it lies.
-func (x *Images) Known(name string) bool {
+// known says whether a name may be that of one of the images, wherever it lies.
+func (x *Images) known(name string) bool {
 	name = clean(name)
 	if _, ok := x.byName[naming.Base(stem(name))]; !ok || name == "" {
 		return false

@@ -51,7 +51,7 @@ func Read(name, dir string, b []byte, x *Images) (*List, error) {
 	l := &List{Name: name}
 	l.Split, l.Weak = naming.ListSplit(name)
 	var err error
-	if l.Table, err = source.ParseListOf(naming.Base(name), b, x.Known); err != nil {
+	if l.Table, err = source.ParseListOf(naming.Base(name), b, x.known); err != nil {
 		return nil, err
 	}
 	return l, l.find(dir, x)

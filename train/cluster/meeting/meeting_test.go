@@ -245,7 +245,7 @@ func TestSecretFile(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(wrote, read); diff != "" || len(read) < 2*LeastSecret || string(read) == string(before) {
+		if diff := cmp.Diff(wrote, read); diff != "" || len(read) < 2*leastSecret || string(read) == string(before) {
 			t.Errorf("secret %q after %q (-wrote +read):\n%s", read, before, diff)
 		}
 		before = read

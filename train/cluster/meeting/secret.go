@@ -25,13 +25,13 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 )
 
-// LeastSecret is the fewest bytes that a given secret may have. A stranger who
+// leastSecret is the fewest bytes that a given secret may have. A stranger who
 // connects can try guesses at home, so it must be one that nobody guesses: random
 // bytes, not a word.
-const LeastSecret = 16
+const leastSecret = 16
 
-// NewSecret is a secret nobody knows.
-func NewSecret() []byte { return []byte(rand.Text() + rand.Text()) }
+// newSecret is a secret nobody knows.
+func newSecret() []byte { return []byte(rand.Text() + rand.Text()) }
 
 // identity is what a process that holds a secret shows: a key pair that is a
 // function of it. Both sides have the same, and each proves in TLS's handshake
@@ -71,7 +71,7 @@ var errStranger = errors.New("it does not hold this group's secret")
 // WriteSecret leaves a fresh secret in a file that none but this user reads, in
 // place of one that an earlier group left.
 func WriteSecret(path string) ([]byte, error) {
-	secret := NewSecret()
+	secret := newSecret()
 	err := durable.WritePrivate(path, func(w io.Writer) error {
 		_, err := w.Write(secret)
 		return err
@@ -108,8 +108,8 @@ func readSecret(path string, own bool) ([]byte, error) {
 
 // CheckSecret refuses what could be guessed for its shortness.
 func CheckSecret(secret []byte) error {
-	if len(secret) < LeastSecret {
-		return fmt.Errorf("secret of the group: %d bytes, want %d or more, random", len(secret), LeastSecret)
+	if len(secret) < leastSecret {
+		return fmt.Errorf("secret of the group: %d bytes, want %d or more, random", len(secret), leastSecret)
 	}
 	return nil
 }
