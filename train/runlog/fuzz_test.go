@@ -99,8 +99,12 @@ func FuzzCurves(f *testing.F) {
 		if err := os.WriteFile(log, text, 0o666); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.RemoveAll(curves); err != nil {
+			t.Fatal(err)
+		}
 		began := time.Now()
-		if err := WriteCurves(curves, log); err == nil && !CurvesWhole(curves) {
+		err := WriteCurves(curves, log)
+		if _, none := os.Stat(curves); err == nil && none == nil && !CurvesWhole(curves) {
 			t.Error("what was drawn is not whole")
 		}
 		if took := time.Since(began); took > 20*time.Second {
