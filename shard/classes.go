@@ -1,10 +1,7 @@
 package shard
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"unicode/utf8"
@@ -96,22 +93,15 @@ func ReadClasses(dir, sum string) ([]Class, error) {
 // so that what is made of the export again has the same; nil where there is
 // none, and of what is no directory. A list that is damaged is ErrCorrupt.
 func ReadExportClasses(dir string) ([]Class, error) {
-	info, err := os.Stat(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
-		return nil, nil
-	}
-	if err != nil {
+	text, err := readKept(dir, ClassesName)
+	if text == nil || err != nil {
 		return nil, err
 	}
-	kept := filepath.Join(dir, ExportName)
-	sum, err := regular.SHA256(filepath.Join(kept, ClassesName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	c, err := parseClasses(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, ExportName, ClassesName), err)
 	}
-	return ReadClasses(kept, sum)
+	return c, nil
 }
 
 func parseClasses(b []byte) ([]Class, error) {

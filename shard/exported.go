@@ -1,11 +1,12 @@
 package shard
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -71,20 +72,14 @@ func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
 
 // keptLines reads a file of JSON lines that an export into a directory keeps in
 // ExportName. Where there is none, as in what is no directory, there are no lines.
-// What cannot be read as T, or is refused by each, is ErrCorrupt.
+// What is not what the export's mark says, cannot be read as T, or is refused by
+// each, is ErrCorrupt.
 func keptLines[T any](dir, name string, each func(T) error) error {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil
-	}
-	f, _, err := regular.Open(filepath.Join(dir, ExportName, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	text, err := readKept(dir, name)
+	if text == nil || err != nil {
 		return err
 	}
-	defer f.Close()
-	d := json.NewDecoder(bufio.NewReader(f))
+	d := json.NewDecoder(bytes.NewReader(text))
 	for {
 		var line T
 		err := d.Decode(&line)
@@ -95,7 +90,33 @@ func keptLines[T any](dir, name string, each func(T) error) error {
 			err = each(line)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrCorrupt, f.Name(), err)
+			return fmt.Errorf("%w: %s: %w", ErrCorrupt, filepath.Join(dir, ExportName, name), err)
 		}
 	}
+}
+
+// readKept reads a file that an export into a directory keeps in ExportName, and
+// holds it to the export's mark; nil where there is none, as in what is no directory.
+func readKept(dir, name string) ([]byte, error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, nil
+	}
+	files, err := exportedFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, ExportName, name)
+	want, listed := files[ExportName+"/"+name]
+	text, err := regular.ReadFile(path, regular.Table)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && listed:
+		return nil, fmt.Errorf("%s: %w", path, corruptf("it is missing"))
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case listed && want != (ExportedFile{int64(len(text)), crc32.Checksum(text, castagnoli)}):
+		return nil, fmt.Errorf("%s: %w", path, corruptf("it does not have the crc32c that the mark of the export has for it"))
+	}
+	return text, nil
 }

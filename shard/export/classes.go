@@ -28,6 +28,9 @@ func (e *exporter) classList(v *shard.View) error {
 	if _, err := shard.WriteClasses(kept, classes); err != nil {
 		return err
 	}
+	if err := e.mark.keep(e.out, shard.ClassesName); err != nil {
+		return err
+	}
 	if e.o.To != "folder" && e.o.To != "tar" {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/shard"
 )
 
 // folder writes files, and leaves alone those that are there with the right
@@ -46,8 +47,30 @@ func (e *exporter) folder(p Split) error {
 			return err
 		}
 	}
+	if e.mark.anew {
+		if err := e.wantNoOthers(p); err != nil {
+			return err
+		}
+	}
 	e.o.Made(p.Name)
 	return nil
+}
+
+// wantNoOthers wants in the tree of a split no files but its images: where the mark was
+// damaged there may have been another export's.
+func (e *exporter) wantNoOthers(p Split) error {
+	n := 0
+	err := filepath.WalkDir(filepath.Join(e.out, p.Name), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && d.Name() != ".aside" {
+			n++
+		}
+		return err
+	})
+	if err == nil && n != p.View.Len() {
+		err = fmt.Errorf("%w: %s was damaged, and there are %d files of %d images: another export was in it; give another directory",
+			shard.ErrCorrupt, markName, n, p.View.Len())
+	}
+	return err
 }
 
 // makeDirs makes a directory and those above it, unless they are among those made.

@@ -1,7 +1,7 @@
 package export
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -11,14 +11,13 @@ import (
 	"path/filepath"
 	"reflect"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 )
 
 // markName is the file in which an export notes what it makes, so that the
 // same one can go on and another one cannot be mixed into it.
-const markName = ".synshard-export.json"
+const markName = shard.ExportMarkName
 
 // exportVersion changes where the same export would get other names or bytes
 // than before: one must not go on in the other's files.
@@ -31,24 +30,12 @@ type mark struct {
 	ShardBytes int64               `json:"shard_bytes"`
 	Splits     []markSplit         `json:"splits"`
 	Files      map[string]finished `json:"files,omitempty"`
+
+	anew bool // the one that was there was damaged
 }
 
 // finished is a file that is whole.
-type finished struct {
-	Size   int64  `json:"size"`
-	CRC32C uint32 `json:"crc32c"` // Castagnoli
-}
-
-// UnmarshalJSON takes the size alone, as an earlier version wrote it, for nothing
-// that is known of the bytes: the file is made again.
-func (f *finished) UnmarshalJSON(b []byte) error {
-	type plain finished
-	if len(b) > 0 && b[0] != '{' {
-		*f = finished{Size: -1}
-		return nil
-	}
-	return json.Unmarshal(b, (*plain)(f))
-}
+type finished = shard.ExportedFile
 
 type markSplit struct {
 	Name        string `json:"split"`
@@ -65,21 +52,26 @@ func newMark(splits []Split, o Options) mark {
 }
 
 // begin makes the mark that of the directory out: a new one where the directory
-// is empty, or that of the same export, with the files that it has finished.
+// is empty, or that of the same export, with the files that it has finished. One that
+// is damaged tells neither: where nothing lies there that this export does not make,
+// it is made anew, and so are the files.
 func (m *mark) begin(out string) error {
 	var old mark
-	text, err := regular.ReadFile(filepath.Join(out, markName), regular.Document)
-	if errors.Is(err, fs.ErrNotExist) {
+	err := shard.ReadExportMark(out, &old)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		if err := wantEmpty(out); err != nil {
 			return err
 		}
 		return m.write(out)
-	}
-	if err != nil {
+	case errors.Is(err, shard.ErrCorrupt):
+		m.anew = true
+		if other := m.others(out); other != nil {
+			return fmt.Errorf("%w, and %w", err, other)
+		}
+		return m.write(out)
+	case err != nil:
 		return err
-	}
-	if err := json.Unmarshal(text, &old); err != nil {
-		return fmt.Errorf("%s: %w", markName, err)
 	}
 	files := old.Files
 	if old.Files = nil; !reflect.DeepEqual(old, *m) {
@@ -87,6 +79,41 @@ func (m *mark) begin(out string) error {
 	}
 	m.Files = files
 	return nil
+}
+
+// others is an error where something lies in a directory that such an export does not
+// make. Pieces, whose number and bounds are another export's if its mark is, are removed.
+func (m *mark) others(out string) error {
+	var pieces []string
+	for _, s := range m.Splits {
+		switch m.To {
+		case "webdataset":
+			pieces = append(pieces, s.Name+"-??????.tar")
+		case "hf":
+			pieces = append(pieces, "data/*-?????-of-?????.parquet")
+		}
+	}
+	for _, pattern := range pieces {
+		found, err := filepath.Glob(filepath.Join(out, filepath.FromSlash(pattern)))
+		for _, file := range found {
+			err = cmp.Or(err, os.Remove(file))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	own := map[string]bool{shard.LockName: true, markName: true, shard.ExportName: true, classesName: true, "data": m.To == "hf"}
+	for _, s := range m.Splits {
+		own[s.Name] = m.To == "folder"
+		own[s.Name+".tar"] = m.To == "tar"
+	}
+	entries, err := os.ReadDir(out)
+	for _, e := range entries {
+		if !own[e.Name()] {
+			return fmt.Errorf("%s is in it, which is none of this export; give another directory", e.Name())
+		}
+	}
+	return err
 }
 
 // wantEmpty wants nothing but the lock in a directory.
@@ -103,13 +130,7 @@ func wantEmpty(out string) error {
 	return nil
 }
 
-func (m *mark) write(out string) error {
-	return durable.WriteFile(filepath.Join(out, markName), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", " ")
-		return e.Encode(m)
-	})
-}
+func (m *mark) write(out string) error { return shard.WriteExportMark(out, m) }
 
 // has says whether a file was finished, and still is what was written.
 func (m *mark) has(out, name string) bool {
@@ -131,7 +152,24 @@ func (m *mark) has(out, name string) bool {
 	}
 	sum := crc32.New(castagnoli)
 	n, err := io.Copy(sum, f)
-	return err == nil && finished{n, sum.Sum32()} == want
+	return err == nil && finished{Size: n, CRC32C: sum.Sum32()} == want
+}
+
+// keep notes a file of those that are kept beside what is handed on, which are written
+// each time.
+func (m *mark) keep(out, name string) error {
+	name = shard.ExportName + "/" + name
+	f, _, err := regular.Open(filepath.Join(out, filepath.FromSlash(name)))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := crc32.New(castagnoli)
+	n, err := io.Copy(sum, f)
+	if is := (finished{Size: n, CRC32C: sum.Sum32()}); err == nil && m.Files[name] != is {
+		return m.finish(out, name, is)
+	}
+	return err
 }
 
 // finish notes that a file is whole.

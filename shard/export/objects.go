@@ -30,7 +30,7 @@ func (e *exporter) objects(splits []Split) error {
 	if err := durable.MkdirBelow(e.out, shard.ExportName); err != nil {
 		return err
 	}
-	return durable.WriteFile(filepath.Join(kept, shard.ObjectsName), func(w io.Writer) error {
+	err := durable.WriteFile(filepath.Join(kept, shard.ObjectsName), func(w io.Writer) error {
 		out := bufio.NewWriter(w)
 		lines := json.NewEncoder(out)
 		for _, s := range splits {
@@ -55,6 +55,10 @@ func (e *exporter) objects(splits []Split) error {
 		}
 		return out.Flush()
 	})
+	if err != nil {
+		return err
+	}
+	return e.mark.keep(e.out, shard.ObjectsName)
 }
 
 // readAs gives the names by which images are known when the export is read, in

@@ -58,7 +58,10 @@ func (e *exporter) renamed(splits []Split) error {
 	if n.Classes+n.Images == 0 {
 		return nil
 	}
-	return f.Commit()
+	if err := f.Commit(); err != nil {
+		return err
+	}
+	return e.mark.keep(e.out, shard.NamesName)
 }
 
 // renamedOf is renamed for the images of a split.

@@ -1,0 +1,94 @@
+package export
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/shard"
+)
+
+// TestKeptHasSums: what an export keeps beside its images, and its mark, are held to their
+// sums where the export is read; the same export makes them anew.
+func TestKeptHasSums(t *testing.T) {
+	t.Parallel()
+	for _, to := range Forms {
+		t.Run(to, func(t *testing.T) {
+			t.Parallel()
+			v := write(t, "train", []named{{"a", "x.jpg"}, {"con", "y.jpg"}, {"b", ".."}})
+			dir := t.TempDir()
+			again := func() error { return Write(t.Context(), dir, []Split{{"train", v}}, Options{To: to}) }
+			if err := again(); err != nil {
+				t.Fatal(err)
+			}
+			read := func() error {
+				_, err := shard.ReadExportClasses(dir)
+				_, nerr := shard.ReadExportNames(dir)
+				_, oerr := shard.ReadExportObjects(dir)
+				return errors.Join(err, nerr, oerr)
+			}
+			if err := read(); err != nil {
+				t.Fatal(err)
+			}
+			whole := readAll(t, dir)
+			kept := 0
+			for name, content := range whole {
+				if name != markName && !strings.HasPrefix(name, shard.ExportName+"/") {
+					continue
+				}
+				kept++
+				for _, damaged := range []string{content[:len(content)*2/3] + string(content[len(content)*2/3]^1) + content[len(content)*2/3+1:], content[:len(content)/2], ""} {
+					if err := os.WriteFile(filepath.Join(dir, name), []byte(damaged), 0o666); err != nil {
+						t.Fatal(err)
+					}
+					if err := read(); !errors.Is(err, shard.ErrCorrupt) || !strings.Contains(err.Error(), name) {
+						t.Errorf("%s, damaged, is read: %v", name, err)
+					}
+					if err := again(); err != nil {
+						t.Errorf("%s is not made anew: %v", name, err)
+					}
+					if diff := cmp.Diff(whole, readAll(t, dir)); diff != "" {
+						t.Errorf("%s made anew (-want +got):\n%s", name, diff)
+					}
+				}
+			}
+			if kept < 2 {
+				t.Errorf("only %d files are kept", kept)
+			}
+			// Another export, whose mark is damaged, is not mixed with this one.
+			stranger := filepath.Join(dir, "stranger.jpg")
+			if to == "folder" {
+				stranger = filepath.Join(dir, "train", "stranger.jpg")
+			}
+			if err := errors.Join(os.WriteFile(stranger, []byte("x"), 0o666), os.WriteFile(filepath.Join(dir, markName), []byte("{"), 0o666)); err != nil {
+				t.Fatal(err)
+			}
+			if err := again(); !errors.Is(err, shard.ErrCorrupt) {
+				t.Errorf("over another export whose mark is damaged: %v", err)
+			}
+		})
+	}
+}
+
+// readAll gives the files of a directory by name.
+func readAll(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		name, rerr := filepath.Rel(dir, path)
+		all[name] = string(b)
+		return errors.Join(err, rerr)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
