@@ -51,6 +51,8 @@ func jobs() []*job {
 	ingest("gzip", "--train", "@/train.tar.gz", "--devkit", "@/archives/ILSVRC2012_devkit_t12.tar.gz")
 	ingest("resize", "@/tree", "--resize", "8", "--shard-bytes", "2000")
 	ingest("fraction", "@/tree.zip", "--split", "train", "--layout", "classes", "--val-fraction", "0.4")
+	add(&job{name: "ingest-job", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d", "--job", "0/2"), same: ofJob})
+	add(&job{name: "ingest-join", prepare: copied("jobs", "d"), args: []string{"ingest", "--join", "--out", "d"}})
 	add(&job{name: "ingest-add-split", same: ofManifest, prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
 	add(&job{name: "ingest-overwrite", prepare: copied("other", "d"), args: append(append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), "--overwrite")})
 	add(&job{name: "verify-repair", prepare: unindexed, args: []string{"verify", "d", "--repair"}})
@@ -78,6 +80,7 @@ func jobs() []*job {
 	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
 	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
 	add(&job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
+	add(&job{name: "train-procs", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--procs", "2"), same: ofRun})
 	return all
 }
 
@@ -101,6 +104,15 @@ func unindexed(s *scene, dir string) error {
 		}
 	}
 	return nil
+}
+
+// ofJob is a job's shards, and that it has its records: of them encoding/gob makes other bytes of the same, where a process
+// has read some before.
+func ofJob(name string, b []byte) ([]byte, bool) {
+	if ext := filepath.Ext(name); ext == ".unit" || ext == ".done" {
+		return nil, true
+	}
+	return b, true
 }
 
 // ofExport is what an export hands on: not what it remembers of its files.

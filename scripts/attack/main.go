@@ -44,7 +44,7 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	tallies, err := campaign(ctx, o, os.Stderr)
+	tallies, err := staged(ctx, o, os.Stderr)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "attack:", err)
@@ -141,8 +141,8 @@ type tally struct {
 	Skipped string         `json:"skipped,omitempty"`
 }
 
-// campaign runs the attacks that are asked for, telling findings as they come.
-func campaign(ctx context.Context, o options, talk io.Writer) ([]*tally, error) {
+// staged is a campaign in a place of its own.
+func staged(ctx context.Context, o options, talk io.Writer) ([]*tally, error) {
 	root, err := workplace(o.root)
 	if err != nil {
 		return nil, err
@@ -156,6 +156,11 @@ func campaign(ctx context.Context, o options, talk io.Writer) ([]*tally, error) 
 	if err != nil {
 		return nil, err
 	}
+	return campaign(ctx, s, o, talk)
+}
+
+// campaign runs the attacks that are asked for, telling findings as they come.
+func campaign(ctx context.Context, s *scene, o options, talk io.Writer) ([]*tally, error) {
 	var chosen []*attack
 	var tallies []*tally
 	for _, a := range attacks(s) {
@@ -167,7 +172,7 @@ func campaign(ctx context.Context, o options, talk io.Writer) ([]*tally, error) 
 	if len(chosen) == 0 {
 		return nil, fmt.Errorf("--only %s: no such attack", o.only)
 	}
-	fmt.Fprintf(talk, "attack: seed %d, %d attacks in %s\n", o.seed, len(chosen), root)
+	fmt.Fprintf(talk, "attack: seed %d, %d attacks in %s\n", o.seed, len(chosen), s.root)
 	for end := time.Now().Add(o.long); ; {
 		if err := round(ctx, o, chosen, tallies, end, talk); err != nil || o.long == 0 || ctx.Err() != nil || time.Now().After(end) {
 			return tallies, err

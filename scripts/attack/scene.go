@@ -33,6 +33,7 @@ import (
 //	in/classes   a tar a class                 in/dataset                    what ingest makes of the archives
 //	in/hf, wds   dataset, exported             in/many.tar                   images for several chunks of predictions
 //	in/model.*   a network's weights           in/job-*.arrow, pred.*        predictions
+//	in/jobs      the archives, done by two jobs of an array and not joined
 type scene struct {
 	binary         string
 	root           string // holds in/ and the directories of trials, all of one depth
@@ -280,6 +281,11 @@ func (s *scene) dataset() error {
 	}
 	if err := s.must(in, append(local(archiveArgs[:3]), "--devkit", "archives/ILSVRC2012_devkit_t12.tar.gz", "--out", "trained")...); err != nil {
 		return err
+	}
+	for _, job := range []string{"0/2", "1/2"} { // what is left to join
+		if err := s.must(in, append(local(archiveArgs), "jobs", "--job", job)...); err != nil {
+			return err
+		}
 	}
 	if err := s.must(in, "ingest", "tree", "--out", "other"); err != nil {
 		return err
