@@ -62,3 +62,33 @@ func (d *doubt) agrees(indexed map[int64]shard.Row) bool {
 	}
 	return maps.EqualFunc(have, indexed, func(a, b shard.Row) bool { return sameRow(&a, &b) })
 }
+
+// doubtClasses holds a class list whose sum is lost with the manifest to all else that
+// is known: what is written of such classes, the rows, and WordNet.
+func (r *repair) doubtClasses(list []shard.Class, sum string) error {
+	written, err := sumClasses(list)
+	if err != nil {
+		return err
+	}
+	if written != sum {
+		r.lose(shard.ClassesName, "it is not what is written of its classes, and nothing else vouches for it")
+		return nil
+	}
+	ids := map[string]int32{}
+	for _, rows := range r.splits {
+		for i := range rows {
+			ids[rows[i].Synset] = max(ids[rows[i].Synset], rows[i].ILSVRC2012ID)
+		}
+	}
+	for _, c := range list {
+		known := c
+		known.Describe(r.o.WordNet)
+		if !slices.Equal(c.Words, known.Words) || c.Gloss != known.Gloss || !slices.Equal(c.Path, known.Path) {
+			r.lose(shard.ClassesName, "what it says of class %s is not what WordNet says, and nothing else vouches for it", c.Synset)
+		}
+		if id := ids[c.Synset]; id > 0 && id != c.ILSVRC2012ID {
+			r.lose(shard.ClassesName, "it has ILSVRC2012_ID %d for class %s, and the images have %d", c.ILSVRC2012ID, c.Synset, id)
+		}
+	}
+	return nil
+}

@@ -347,7 +347,7 @@ func (r *repair) findClasses() (have []shard.Class, err error) {
 	} else if sum, err := regular.SHA256(filepath.Join(r.dir, shard.ClassesName)); err == nil {
 		if have, err = shard.ReadClasses(r.dir, sum); err == nil && r.agree(have) {
 			r.old.ClassesSHA256 = sum
-			return have, nil
+			return have, r.doubtClasses(have, sum)
 		}
 	}
 	if r.classes, err = r.classesFromNames(); err != nil || r.classes != nil {
