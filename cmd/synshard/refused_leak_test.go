@@ -48,6 +48,7 @@ func TestRefusalsLeaveNothingOpen(t *testing.T) {
 		"a job of none":                infer(r.model, r.frozen, "--job", "3/2"),
 	} {
 		refused := func() {
+			check(t, os.RemoveAll(at("d"))) // or what one began would refuse the next
 			var out, errs bytes.Buffer
 			if code := run(args, strings.NewReader(""), &out, &errs); code == 0 {
 				t.Errorf("%s: exit 0\n%s", name, &out)
