@@ -326,8 +326,12 @@ func TestRestrictAndReal(t *testing.T) {
 			}
 		}
 	}
-	if real_.N != n || real_.Top1 != share(right, n) {
-		t.Errorf("%+v, want %d of %d", real_, right, n)
+	type counted struct {
+		N    int
+		Top1 float64
+	}
+	if diff := gocmp.Diff(counted{n, float64(share(right, n))}, counted{real_.N, float64(real_.Top1)}); diff != "" {
+		t.Errorf("%d of %d are right (-want +got):\n%s", right, n, diff)
 	}
 	for text, say := range map[string]string{"[[0]]": "labels of 1 images", "[[400],[],[],[],[],[],[],[],[]]": "label 400", "{": "real.json"} {
 		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {

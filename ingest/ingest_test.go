@@ -210,8 +210,9 @@ func TestLabels(t *testing.T) {
 	}
 	test := shardtest.OpenSplit(t, o.Out, "test")
 	for i := range test.Len() {
-		if r := test.Row(i); r.Label != -1 || r.Synset != "" {
-			t.Errorf("test image %s has label %d, synset %q", r.Path, r.Label, r.Synset)
+		r := test.Row(i)
+		if diff := cmp.Diff(shard.Row{Path: r.Path, Label: -1}, shard.Row{Path: r.Path, Label: r.Label, Synset: r.Synset}); diff != "" {
+			t.Errorf("test image (-want +got):\n%s", diff)
 		}
 	}
 }

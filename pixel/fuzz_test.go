@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func FuzzJPEG(f *testing.F) { fuzzFormat(f, "JPEG", "*.jpg") }
@@ -61,8 +63,8 @@ func fuzzFormat(f *testing.F, format, pattern string) {
 			if got.W != info.Width || got.H != info.Height || len(want.Pix) != 3*want.W*want.H {
 				t.Errorf("%d x %d pixels, the header says %+v", got.W, got.H, info)
 			}
-			if again.W != want.W || again.H != want.H || !bytes.Equal(again.Pix, want.Pix) {
-				t.Error("a decoder that met other bytes gives other pixels")
+			if diff := cmp.Diff(want, again); diff != "" {
+				t.Errorf("a decoder that met other bytes (-fresh +used):\n%.2000s", diff)
 			}
 		}
 		if took := time.Since(began); took > 10*time.Second {

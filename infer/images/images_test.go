@@ -328,8 +328,9 @@ func TestTruthsOfColumns(t *testing.T) {
 				if diff := cmp.Diff(want, rowsOf(t, s)); diff != "" {
 					t.Errorf("(-want +got)\n%s", diff)
 				}
-				if p := s.Plan(); p.Known != 2 || p.Foreign != 1 {
-					t.Errorf("%+v", p)
+				p := s.Plan()
+				if diff := cmp.Diff(map[string]int{"known": 2, "foreign": 1}, map[string]int{"known": p.Known, "foreign": p.Foreign}); diff != "" {
+					t.Errorf("truths (-want +got)\n%s", diff)
 				}
 			})
 		}
@@ -357,10 +358,11 @@ func TestBareNumbers(t *testing.T) {
 func TestSplits(t *testing.T) {
 	dir := t.TempDir()
 	tree(t, dir, "train/n01440764/a.jpg", "train/n01443537/b.jpg", "val/n01440764/c.jpg", "val/n01443537/d.jpg")
-	if s := openImages(t, OpenOptions{}, dir); s.Len() != 4 || s.Plan().Known != 4 {
-		t.Errorf("%+v", s.Plan())
+	s := openImages(t, OpenOptions{}, dir)
+	if diff := cmp.Diff(map[string]int{"rows": 4, "known": 4}, map[string]int{"rows": s.Len(), "known": s.Plan().Known}); diff != "" {
+		t.Errorf("all splits (-want +got)\n%s", diff)
 	}
-	s := openImages(t, OpenOptions{Split: "val"}, dir)
+	s = openImages(t, OpenOptions{Split: "val"}, dir)
 	if got := rowsOf(t, s); len(got) != 2 || !strings.HasSuffix(got[0].Path, "val/n01440764/c.jpg") {
 		t.Errorf("%+v", got)
 	}

@@ -194,8 +194,11 @@ func TestRefused(t *testing.T) {
 // TestImageNet holds the built-in list to WordNet and to what is known of it.
 func TestImageNet(t *testing.T) {
 	l, ok := Builtin("imagenet-1k")
-	if !ok || len(l.Names) != 1000 || len(l.Words) != 1000 {
-		t.Fatalf("%v, %d classes", ok, len(l.Names))
+	if !ok {
+		t.Fatal("it is not there")
+	}
+	if diff := cmp.Diff([]int{1000, 1000}, []int{len(l.Names), len(l.Words)}); diff != "" {
+		t.Fatalf("names, words (-want +got):\n%s", diff)
 	}
 	if !slices.IsSorted(l.Names) {
 		t.Error("not in ascending order")

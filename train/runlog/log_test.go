@@ -261,8 +261,11 @@ func TestSettleTells(t *testing.T) {
 				}
 				return nil
 			})
-			if err != nil || steps+said != 4 || validated != 2 {
-				t.Errorf("afterwards %d steps, %d called lost, %d validations: %v", steps, said, validated, err)
+			if err != nil {
+				t.Error(err)
+			}
+			if diff := cmp.Diff(map[string]int64{"steps, lost ones too": 4, "validations": 2}, map[string]int64{"steps, lost ones too": steps + said, "validations": validated}); diff != "" {
+				t.Errorf("afterwards (-want +got):\n%s", diff)
 			}
 			if changed, err := Settle(dir, 4, 2, evals); changed || err != nil {
 				t.Errorf("again: %v, %v", changed, err)
