@@ -76,7 +76,7 @@ func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 	x0, x1 := window(left, e.Size, info.Width, sx, support(cubic, sx))
 	y0, y1 := window(top, e.Size, info.Height, sy, support(cubic, sy))
 	defer d.Release()
-	p, err := d.part(b, info, rect{x0, y0, x1 - x0, y1 - y0}, 1)
+	p, err := d.region(b, info, rect{x0, y0, x1 - x0, y1 - y0}, 1)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 		q *= 2
 	}
 	defer d.Release()
-	p, err := d.part(b, info, rect{r.X, r.Y, r.W, r.H}, q)
+	p, err := d.region(b, info, rect{r.X, r.Y, r.W, r.H}, q)
 	if err != nil {
 		return err
 	}

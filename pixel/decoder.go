@@ -98,7 +98,7 @@ func (d *Decoder) Decode(b []byte) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := d.part(b, info, rect{0, 0, info.Width, info.Height}, 1)
+	p, err := d.region(b, info, rect{0, 0, info.Width, info.Height}, 1)
 	if err != nil {
 		d.Release()
 		return nil, err
@@ -114,7 +114,7 @@ func (d *Decoder) Check(b []byte) error {
 	defer d.Release()
 	info, err := d.probe(b)
 	if err == nil {
-		_, err = d.part(b, info, rect{0, 0, info.Width, info.Height}, 8)
+		_, err = d.region(b, info, rect{0, 0, info.Width, info.Height}, 8)
 	}
 	return err
 }
@@ -131,7 +131,7 @@ func (d *Decoder) probe(b []byte) (Info, error) {
 // rect is a part of an image in pixels.
 type rect struct{ x, y, w, h int }
 
-// piece is a decoded part: it lies at (x, y) of the image as it was decoded.
+// piece is a decoded region: it lies at (x, y) of the image as it was decoded.
 type piece struct {
 	rect
 	stride int // bytes from row to row
@@ -150,8 +150,8 @@ type Spent struct{ Decode, Resize time.Duration }
 // Spent sums up the time since the decoder was made.
 func (d *Decoder) Spent() Spent { return d.spent }
 
-// part decodes the part r of an image, at 1/q of its size where it is a JPEG.
-func (d *Decoder) part(b []byte, info Info, r rect, q int) (piece, error) {
+// region decodes the region r of an image, at 1/q of its size where it is a JPEG.
+func (d *Decoder) region(b []byte, info Info, r rect, q int) (piece, error) {
 	if err := d.reserve(b, info); err != nil {
 		return piece{}, err
 	}

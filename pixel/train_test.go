@@ -180,7 +180,7 @@ func TestPartialDecode(t *testing.T) {
 		for range 200 {
 			w, h := 1+rng.IntN(info.Width), 1+rng.IntN(info.Height)
 			r := rect{rng.IntN(info.Width - w + 1), rng.IntN(info.Height - h + 1), w, h}
-			got, err := d.part(b, info, r, 1)
+			got, err := d.region(b, info, r, 1)
 			if err != nil {
 				t.Fatal(name, r, err)
 			}

@@ -1,5 +1,5 @@
-/* The engine's interface called from C, to see that a library built for this machine opens, counts its cards, compiles its
- * kernels for CAPABILITY (90 for 9.0; 0: not) and takes and frees pinned memory. One JSON line; exit status 1 if
+/* The engine's interface called from C, to see that a library built for this machine opens, counts its cards, compiles
+ * its kernels for CAPABILITY (90 for 9.0; 0: not) and takes and frees pinned memory. One JSON line; exit status 1 if
  * something failed.
  *   smoke LIBRARY CAPABILITY */
 #include <dlfcn.h>
@@ -51,7 +51,8 @@ int main(int argc, char **argv) {
 	if (devices > 0) {
 		void *piece, *handles[3] = {0};
 		for (int i = 0; i < 3; i++)
-			report("pin", api->pin_alloc((size_t)1000 << (8 * i), &piece, &handles[i], err, sizeof err), err);
+			report("pin", api->pin_alloc((size_t)1000 << (8 * i), &piece, &handles[i], err, sizeof err),
+				err);
 		for (int i = 0; i < 3; i++)
 			if (handles[(i + 1) % 3])
 				api->pin_free(handles[(i + 1) % 3]);

@@ -20,7 +20,8 @@ struct Recording : at::cuda::CUDAGraph {
 		if (capture_ended_ || capture_dev_ == UNDEFINED_DEVICE)
 			return; // its destructor cleans up, or there is nothing to
 		cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-		if (cudaStreamIsCapturing(capture_stream_, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone) {
+		if (cudaStreamIsCapturing(capture_stream_, &status) == cudaSuccess &&
+			status != cudaStreamCaptureStatusNone) {
 			cudaGraph_t broken = nullptr;
 			cudaStreamEndCapture(capture_stream_, &broken);
 			if (broken)
@@ -35,7 +36,8 @@ struct Recording : at::cuda::CUDAGraph {
 
 private:
 	// Host memory is set apart as well in the PyTorch that has these functions.
-	template <class A> static auto release_host(A &a, c10::MempoolId_t pool, int) -> decltype(a.release_pool(pool)) {
+	template <class A>
+	static auto release_host(A &a, c10::MempoolId_t pool, int) -> decltype(a.release_pool(pool)) {
 		quietly([&] { a.end_allocate_to_pool(pool); });
 		quietly([&] { a.release_pool(pool); });
 	}

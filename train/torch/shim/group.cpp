@@ -103,8 +103,9 @@ struct Group::State {
 	c10::intrusive_ptr<c10d::Work> last_sum;
 	std::shared_ptr<Ending> ending = std::make_shared<Ending>();
 
-	// await is work->wait(), but for the processor an end to the group ends it too: Gloo would wait out its time limit
-	// for a process that is there and does not answer. On a GPU wait only queues, and abort reaches NCCL itself.
+	// await is work->wait(), but for the processor an end to the group ends it too: Gloo would wait out its time
+	// limit for a process that is there and does not answer. On a GPU wait only queues, and abort reaches NCCL
+	// itself.
 	void await(c10d::Work &work) {
 		if (device.is_cpu()) {
 			auto future = work.getFuture();

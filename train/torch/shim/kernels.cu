@@ -62,8 +62,12 @@ struct alignas(16) Pack {
 
 // Raw is what N channels are in memory. It is loaded apart from being read (values), so that several loads are under
 // way before the first is waited for, in few registers.
-template <class T, int N> struct Raw { Pack pack; };
-template <class T> struct Raw<T, 1> { typename T::Store one; };
+template <class T, int N> struct Raw {
+	Pack pack;
+};
+template <class T> struct Raw<T, 1> {
+	typename T::Store one;
+};
 
 template <class T, int N> INLINE void fetch(const void *from, long long i, Raw<T, N> &raw) {
 	raw = static_cast<const Raw<T, N> *>(from)[i];
