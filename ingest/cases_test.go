@@ -223,8 +223,23 @@ func TestCases(t *testing.T) {
 			for _, class := range []string{tench, goldfish, shark} {
 				link(t, dir+"/real/"+class, dir+"/in/"+class)
 			}
-			return of(dir + "/in")
+			o := of(dir + "/in")
+			o.FollowLinks = true
+			return o
 		}, want{rows: threeRows}},
+		"links to folders within": {func(t *testing.T, dir string) Options {
+			three("").folder(t, dir+"/in")
+			link(t, dir+"/in/"+tench, dir+"/in/n02129604")
+			return of(dir + "/in")
+		}, want{rows: append(slices.Clone(threeRows), "train: n02129604 3 a.JPEG")}},
+		"links out of the folder": {func(t *testing.T, dir string) Options {
+			three("").folder(t, dir+"/in")
+			put(t, dir, "outside.JPEG", "image")
+			link(t, dir+"/outside.JPEG", dir+"/in/"+tench+"/b.JPEG")
+			link(t, dir, dir+"/in/n02129604")
+			link(t, t.TempDir(), dir+"/in/n02391049")
+			return of(dir + "/in")
+		}, want{rows: threeRows, skipped: []string{"2 a link out of the folder, which --follow-links follows", "1 a link to a directory that it is in"}}},
 		"the root a link": {func(t *testing.T, dir string) Options {
 			three("").folder(t, dir+"/real")
 			link(t, dir+"/real", dir+"/in")

@@ -51,7 +51,7 @@ func openContainers(ctx context.Context, o Options, deep bool, skip func(contain
 	c := &containers{}
 	for _, s := range o.Sources {
 		first := len(c.list)
-		so := source.Options{Stdin: o.Stdin, Deep: deep, OnSkip: func(k source.Skip) { skip(first+int(k.Container), k) }}
+		so := source.Options{Stdin: o.Stdin, Deep: deep, FollowLinks: o.FollowLinks, OnSkip: func(k source.Skip) { skip(first+int(k.Container), k) }}
 		open := func() (*source.Set, error) { return source.Open(ctx, []string{s.Path}, so) }
 		if s.Kind != "" {
 			open = func() (*source.Set, error) { return source.OpenAs(ctx, s.Kind, []string{s.Path}, so) }

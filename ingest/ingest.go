@@ -47,6 +47,7 @@ type Options struct {
 	Split       string          // where images go whose source says nothing of splits; "": train
 	ValFraction float64         // of the training images, by class, that become the validation split
 	Seed        uint64          // of which images these are
+	FollowLinks bool            // out of folders, see source.Options
 	Classes     *classlist.List // all classes, in label order; nil: as the sources list them, else those found, ascending
 
 	// Job is the place, from 0, among Jobs calls that make the dataset together, in

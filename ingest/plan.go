@@ -245,7 +245,7 @@ func (p *Plan) readNames(inputs []layout.Input, classes *classlist.List) error {
 		o.Truth = p.kit.Synset
 	}
 	p.names, err = layout.Make(inputs, o)
-	return err
+	return layout.WithLeftOut(err, p.skips.all(p.set))
 }
 
 // peek looks at the first entries of streams that are not listed, to tell

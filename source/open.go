@@ -204,7 +204,7 @@ func containerName(name string) bool {
 // openFolder opens a folder, and the containers in it.
 func (s *Set) openFolder(ctx context.Context, p string) error {
 	h := &home{set: s}
-	d := folder.New(p, h.skip, containerName)
+	d := folder.New(p, s.options.FollowLinks, h.skip, containerName)
 	entries, err := d.List(ctx)
 	if err != nil {
 		return err

@@ -163,6 +163,10 @@ type Options struct {
 	// a time lie unpacked in the directory for temporary files. Else they are
 	// Sequential.
 	Unpack bool
+	// FollowLinks follows links in folders wherever they lead: to directories, and to
+	// files that are called as images, archives or objects of a store are. Else those
+	// that lead out of their folder are skipped.
+	FollowLinks bool
 	// OnSkip is told of everything that a container leaves out by itself. It is
 	// called while containers are opened, and by Set.Each and Set.Walk of what
 	// is in the archives that were not listed; one call at a time.

@@ -450,11 +450,22 @@ func TestFolderLinks(t *testing.T) {
 			left[n+up] = "a link to a directory that it is in"
 		}
 	}
-	check(t, want, left, Options{}, root)
+	check(t, want, left, Options{FollowLinks: true}, root)
 	linked := filepath.Join(t.TempDir(), "root")
 	if err := os.Symlink(root, linked); err != nil {
 		t.Fatal(err)
 	}
+	check(t, want, left, Options{FollowLinks: true}, linked)
+
+	const out = "a link out of the folder, which --follow-links follows (image)"
+	for _, name := range []string{"n1/a.jpg", "n1/b.jpg", "n2/e.jpg", "n2/g.jpg", "n3/e.jpg", "n3/g.jpg"} {
+		delete(want, name)
+	}
+	left["n1"] = out
+	for _, n := range []string{"n2/", "n3/"} {
+		left[n+"e.jpg"], left[n+"f.jpg"], left[n+"g.jpg"] = out, out, out
+	}
+	check(t, want, left, Options{}, root)
 	check(t, want, left, Options{}, linked)
 }
 

@@ -57,6 +57,11 @@ const maxWorkers = 4096
 // workerCount is --workers; 0 leaves the number to the verb.
 type workerCount int
 
+// followLinksVar adds the flag of verbs that read folders.
+func followLinksVar(cmd *cobra.Command, p *bool) {
+	cmd.Flags().BoolVar(p, "follow-links", false, "follow links that lead out of a folder; else they are left out, and counted")
+}
+
 // workersVar adds --workers to a verb.
 func workersVar(f *pflag.FlagSet, p *int, usage string) {
 	f.VarP((*workerCount)(p), "workers", "j", usage)

@@ -19,12 +19,14 @@ import (
 type inputOptions struct {
 	split   string
 	zero    bool
+	follow  bool
 	changed func(flag string) bool
 }
 
 func (f *inputOptions) AddFlags(cmd *cobra.Command) {
 	splitVar(cmd, &f.split, "split", "val", "split of a dataset to predict over, or of images in which names tell splits apart (there the default is all)")
 	f.changed = cmd.Flags().Changed
+	followLinksVar(cmd, &f.follow)
 	cmd.Flags().BoolVarP(&f.zero, "null", "0", false, "paths on stdin end in a zero byte, as find -print0 writes them")
 }
 
@@ -54,7 +56,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 	if len(sel.synsets)+len(sel.exclude) > 0 || sel.limitPerSynset > 0 {
 		return nil, usagef("--synset, --exclude and --limit-per-synset select from a dataset")
 	}
-	o := images.OpenOptions{Classes: spec.Classes}
+	o := images.OpenOptions{Classes: spec.Classes, FollowLinks: f.follow}
 	if f.changed("split") {
 		o.Split = f.split
 	}

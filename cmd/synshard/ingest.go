@@ -114,6 +114,7 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	splitVar(cmd, &o.Split, "split", "", "where the images of sources without splits of their own go: train (the default), val or test")
 	fl.Float64Var(&o.ValFraction, "val-fraction", 0, "part of the training images, of each class, that becomes val")
 	fl.Uint64Var(&o.Seed, "seed", 0, "which images --val-fraction takes")
+	followLinksVar(cmd, &o.FollowLinks)
 	classesVar(cmd, &f.classes, "all "+classesUsage)
 	fl.StringVar(&o.Layout, "layout", "", "how names are read where that cannot be told: "+strings.Join(layoutWords(), ", "))
 	complete(cmd, "layout", layoutWords()...)

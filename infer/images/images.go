@@ -25,6 +25,8 @@ type OpenOptions struct {
 	// Split takes the images of one split only, where names or columns tell
 	// splits apart; "": all.
 	Split string
+	// FollowLinks follows links out of folders, see source.Options.
+	FollowLinks bool
 }
 
 // Images is the images of folders, archives, lists and files of columns: an
@@ -114,12 +116,12 @@ func open(o OpenOptions, openSet func(source.Options) (*source.Set, error)) (*Im
 	s := &Images{}
 	var left leftOut
 	var err error
-	s.set, err = openSet(source.Options{Deep: true, Unpack: true, OnSkip: func(k source.Skip) { left.add(k.Reason, k.Name, k.Image) }})
+	s.set, err = openSet(source.Options{Deep: true, Unpack: true, FollowLinks: o.FollowLinks, OnSkip: func(k source.Skip) { left.add(k.Reason, k.Name, k.Image) }})
 	if err != nil {
 		return nil, err
 	}
 	if err = s.list(o, &left); err == nil && len(s.entries) == 0 {
-		err = layout.ErrNoImages
+		err = layout.WithLeftOut(layout.ErrNoImages, left.sorted())
 	}
 	if err != nil {
 		s.Close()

@@ -59,7 +59,8 @@ func ReadKit(ctx context.Context, from string) (*Kit, error) {
 
 // eachFile reads the files of a container whose names are wanted.
 func eachFile(ctx context.Context, from string, want func(name string) bool, f func(name string, b []byte) error) (err error) {
-	set, err := source.Open(ctx, []string{from}, source.Options{})
+	// Links may lead anywhere: of what is read here figures enter a dataset, and no files.
+	set, err := source.Open(ctx, []string{from}, source.Options{FollowLinks: true})
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// Package folder lists directories as a source of images: links are followed as
-// people use them, and nothing that is no file is opened.
+// Package folder lists directories as a source of images: links are followed within
+// the directory, or as people use them, and nothing that is no file is opened.
 package folder
 
 import (
@@ -26,20 +26,25 @@ const folderReaders = 8
 // Folder is a directory and what is below it.
 type Folder struct {
 	path      string
+	follow    bool
 	skip      entry.SkipFunc
 	container func(name string) bool
 }
 
-// New gives the folder at path, of which skip is told what is left out.
-// container knows the names of archives and files of columns, which links may
-// lead to wherever they are.
-func New(path string, skip entry.SkipFunc, container func(name string) bool) *Folder {
-	return &Folder{path, skip, container}
+// New gives the folder at path, of which skip is told what is left out. With follow
+// links are followed out of it. container knows the names of archives and files of
+// columns, which links may then lead to wherever they are.
+func New(path string, follow bool, skip entry.SkipFunc, container func(name string) bool) *Folder {
+	return &Folder{path, follow, skip, container}
 }
 
-// List gives the files below the folder, by name. Links are followed: to
-// directories unless they lead back to where they are; to files of the tree,
-// and to images wherever they are. All else is told.
+// OutReason is why a link is left out that leads out of its folder: what is there
+// nobody gave.
+const OutReason = "a link out of the folder, which --follow-links follows"
+
+// List gives the files below the folder, by name. Links within it are followed, to
+// directories unless they lead back to where they are; and where links are followed
+// out of it, those to directories, and to images wherever they are. All else is told.
 func (d *Folder) List(ctx context.Context) ([]entry.Entry, error) {
 	root, err := os.Stat(d.path)
 	if err != nil {
@@ -188,6 +193,8 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 		switch {
 		case dir.loop(info), link && l.contains(p):
 			out.skip(name, "a link to a directory that it is in", false)
+		case link && !l.d.follow && !l.within(p):
+			out.skip(name, OutReason, true)
 		case next.links > maxLinksDeep:
 			out.skip(name, "a link in more than eight linked directories", true)
 		default:
@@ -195,7 +202,9 @@ func (l *listing) one(dir *directory, e fs.DirEntry, name string, out *found) er
 		}
 	case !info.Mode().IsRegular():
 		out.skip(name, "not a regular file: "+regular.Kind(info.Mode()), entry.ImageName(name))
-	case link && !l.mayRead(p, name):
+	case link && !l.d.follow && !l.within(p):
+		out.skip(name, OutReason, entry.MaybeImages(name) || l.d.container(name))
+	case link && !l.mayRead(p):
 		out.skip(name, "a link out of the folder to what is not called as an image is", entry.ImageName(name))
 	default:
 		out.entries = append(out.entries, entry.Entry{Name: name, Size: info.Size(), Modified: info.ModTime().UnixNano()})
@@ -233,19 +242,26 @@ func realPath(p string) (string, error) {
 	return filepath.Abs(p)
 }
 
+// within says whether a link leads to what is of this tree.
+func (l *listing) within(link string) bool {
+	to, err := realPath(link)
+	if err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(l.real, to)
+	return err == nil && filepath.IsLocal(rel)
+}
+
 // mayRead says whether a link leads to a file that is of this tree, or that an
 // image may be: one that is called so, or an object of a store that names
 // objects by their content, where the link has the image's name. A link to
 // anything else would put a file into a dataset that nobody gave.
-func (l *listing) mayRead(p, name string) bool {
+func (l *listing) mayRead(p string) bool {
 	to, err := realPath(p)
 	if err != nil {
 		return false
 	}
-	if rel, err := filepath.Rel(l.real, to); err == nil && filepath.IsLocal(rel) {
-		return true
-	}
-	return entry.ImageName(to) || l.d.container(to) || contentName(filepath.Base(to))
+	return l.within(p) || entry.ImageName(to) || l.d.container(to) || contentName(filepath.Base(to))
 }
 
 // contentName knows a name that is a digest in hexadecimal digits, of 128 bits

@@ -13,6 +13,20 @@ var ErrNotListed = errors.New("an archive in the archive, of which the names ins
 // ErrNoImages says that there are no images in the inputs.
 var ErrNoImages = errors.New("no images")
 
+// WithLeftOut adds to ErrNoImages the images that containers left out by themselves,
+// which may be all there were.
+func WithLeftOut(err error, left []Skipped) error {
+	if !errors.Is(err, ErrNoImages) {
+		return err
+	}
+	for _, s := range left {
+		if s.Images {
+			err = fmt.Errorf("%w; %d left out: %s, such as %s", err, s.Count, s.Reason, s.Names[0])
+		}
+	}
+	return err
+}
+
 // Ambiguity says that names can be read in several ways.
 type Ambiguity struct {
 	Path     string    // of the input

@@ -182,7 +182,7 @@ func tarOfTars(t *testing.T, w io.Writer, names []string) {
 // in its class.
 func planOf(t *testing.T, path string) (images []string, skipped map[string]int) {
 	t.Helper()
-	set, err := source.Open(context.Background(), []string{path}, source.Options{Deep: true})
+	set, err := source.Open(context.Background(), []string{path}, source.Options{Deep: true, FollowLinks: true})
 	ok(t, err)
 	defer set.Close()
 	var inputs []Input
