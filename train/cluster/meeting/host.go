@@ -28,7 +28,8 @@ type Place struct {
 	// Secret is what all processes of the group know; it is asked for anew at each
 	// try, as it may come into being meanwhile.
 	Secret func() ([]byte, error)
-	// OnWait is told, every few seconds, what is being waited for. It may be nil.
+	// OnWait is told in seconds, and then ever more seldom, what is being waited for.
+	// It may be nil.
 	OnWait func(string)
 }
 
@@ -38,7 +39,7 @@ const (
 	// unproved is how many connections may be about to prove themselves; the
 	// oldest makes room for another.
 	unproved = 64
-	// patience is after how long OnWait is told, and again.
+	// patience is after how long OnWait is told; again after twice that, and so on.
 	patience = 5 * time.Second
 	// nameTime is how long a name may be unknown: a name server may learn of a
 	// machine a little after it is up.
@@ -118,6 +119,23 @@ func (p Place) listen(ctx context.Context) (net.Listener, error) {
 	return c.Listen(ctx, "tcp", net.JoinHostPort("", port))
 }
 
+// waiting tells OnWait.
+type waiting struct {
+	onWait func(string)
+	next   time.Time
+	pause  time.Duration
+}
+
+func (p Place) waiting() *waiting { return &waiting{p.OnWait, time.Now().Add(patience), patience} }
+
+func (w *waiting) tell(format string, args ...any) {
+	if now := time.Now(); w.onWait != nil && !now.Before(w.next.Add(-pause)) {
+		w.pause *= 2
+		w.next = now.Add(w.pause)
+		w.onWait(fmt.Sprintf(format, args...))
+	}
+}
+
 // resolve looks Addr up, again and again while it may yet become known.
 func (p Place) resolve(ctx context.Context) (addrs []netip.Addr, err error) {
 	for began := time.Now(); ; {
@@ -160,6 +178,7 @@ func (h *Host) Gather(ctx context.Context) ([]net.Conn, error) {
 	defer h.dropPending()
 	defer h.listener.Close()
 	proving.Go(func() { h.accept(ctx, &proving) })
+	wait := h.place.waiting()
 	tell := time.NewTicker(patience)
 	defer tell.Stop()
 	for {
@@ -170,9 +189,7 @@ func (h *Host) Gather(ctx context.Context) ([]net.Conn, error) {
 		select {
 		case <-h.arrived:
 		case <-tell.C:
-			if h.place.OnWait != nil {
-				h.place.OnWait(fmt.Sprintf("waiting at %s for %s of %d processes", h.at(), ranks(missing), h.place.World))
-			}
+			wait.tell("waiting at %s for %s of %d processes", h.at(), ranks(missing), h.place.World)
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 				err = fmt.Errorf("%s of %d processes did not come to %s within %v", ranks(missing), h.place.World, h.at(), h.place.Wait)

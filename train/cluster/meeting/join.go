@@ -1,6 +1,7 @@
 package meeting
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -28,7 +29,7 @@ func (p Place) Join(ctx context.Context, rank int) (net.Conn, error) {
 	}
 	at := net.JoinHostPort(host, strconv.Itoa(p.Port))
 	self, began := rand.Text(), time.Now()
-	told := began
+	wait := p.waiting()
 	var cause error
 	for {
 		conn, err := p.try(ctx, at, hello{Rank: rank, Self: self, About: p.About})
@@ -41,10 +42,7 @@ func (p Place) Join(ctx context.Context, rank int) (net.Conn, error) {
 		if errors.Is(err, errRefused) || unknown(err, began) {
 			return nil, fmt.Errorf("meet rank 0 at %s: %w", at, err)
 		}
-		if p.OnWait != nil && time.Since(told) > patience {
-			told = time.Now()
-			p.OnWait(fmt.Sprintf("waiting for rank 0 at %s: %v", at, cause))
-		}
+		wait.tell("waiting for rank 0 at %s: %v", at, cause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -61,8 +59,8 @@ func (p Place) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Wait)
 	defer cancel()
 	at := net.JoinHostPort(p.Addr, strconv.Itoa(p.Port))
-	began := time.Now()
-	for told := began; ; {
+	began, wait := time.Now(), p.waiting()
+	for {
 		dialer := net.Dialer{Timeout: proofTime}
 		conn, err := dialer.DialContext(ctx, "tcp", at)
 		switch {
@@ -71,10 +69,7 @@ func (p Place) Reach(ctx context.Context) error {
 		case unknown(err, began), ctx.Err() != nil:
 			return fmt.Errorf("%s: %w", at, err)
 		}
-		if p.OnWait != nil && time.Since(told) > patience {
-			told = time.Now()
-			p.OnWait(fmt.Sprintf("waiting for the launcher's store at %s: %v", at, err))
-		}
+		wait.tell("waiting for the launcher's store at %s: %v", at, err)
 		time.Sleep(pause)
 	}
 }
@@ -83,7 +78,7 @@ func (p Place) Reach(ctx context.Context) error {
 func (p Place) try(ctx context.Context, at string, h hello) (_ net.Conn, err error) {
 	secret, err := p.Secret()
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(p.named(ctx), err)
 	}
 	config, err := identity(secret)
 	if err != nil {
@@ -123,6 +118,18 @@ func (p Place) try(ctx context.Context, at string, h hello) (_ net.Conn, err err
 	}
 	conn.SetDeadline(time.Time{})
 	return secure, nil
+}
+
+// named wants rank 0's machine to have an address: where it has none, rank 0 has
+// ended, and nobody shares a secret.
+func (p Place) named(ctx context.Context) error {
+	if p.Local {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, proofTime)
+	defer cancel()
+	_, err := net.DefaultResolver.LookupNetIP(ctx, "ip", p.Addr)
+	return err
 }
 
 // proof says in one way what kept two sides from believing each other.

@@ -268,3 +268,29 @@ func TestSecretFile(t *testing.T) {
 		}
 	}
 }
+
+// TestNoSecretAndNoName: a name that nobody has is told, though the secret that
+// rank 0 would share is missing too.
+func TestNoSecretAndNoName(t *testing.T) {
+	p := Place{Addr: "no-such-machine.invalid", Port: 2, World: 2, Wait: time.Second, Secret: func() ([]byte, error) { return nil, errors.New("secret of the group: none") }}
+	_, err := p.Join(t.Context(), 1)
+	if err == nil || !strings.Contains(err.Error(), "no-such-machine.invalid:2") || strings.Contains(err.Error(), "secret") {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestTellsSeldomer: what is waited for is told in seconds, and then ever more
+// seldom.
+func TestTellsSeldomer(t *testing.T) {
+	told := 0
+	w := Place{OnWait: func(string) { told++ }}.waiting()
+	w.tell("too early")
+	for range 3 {
+		w.next = time.Now()
+		w.tell("now")
+		w.tell("too early again")
+	}
+	if told != 3 || w.pause != 8*patience {
+		t.Errorf("told %d times, next after %v", told, w.pause)
+	}
+}
