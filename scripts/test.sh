@@ -36,4 +36,10 @@ scripts/test-gpu-kit.sh
 section "end to end"
 scripts/e2e.sh
 
+section "manifests for Kubernetes, by the API's types"
+(cd examples/kubernetes && go vet ./... && go test ./...)
+
+section "a Slurm of two nodes"
+scripts/test-slurm.sh
+
 section "passed"

@@ -277,7 +277,7 @@ func packageDirs(t *testing.T, root string) []string {
 		if rel == "." {
 			return err
 		}
-		if slices.Contains([]string{"lib", "bin", "demo", "docs", "scripts"}, rel) {
+		if slices.Contains([]string{"lib", "bin", "demo", "docs", "examples", "scripts"}, rel) {
 			return filepath.SkipDir
 		}
 		dirs = append(dirs, filepath.ToSlash(rel))
