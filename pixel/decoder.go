@@ -32,8 +32,8 @@ const (
 	// DropAlpha takes colours as they are stored, whatever shows through them, as
 	// Pillow's convert("RGB") and so torchvision's loaders do.
 	DropAlpha Alpha = iota
-	OverBlack // colours over a black ground, by their opacity
-	OverWhite // and over a white one
+	OverBlack       // colours over a black ground, by their opacity
+	OverWhite       // and over a white one
 )
 
 // Decoder turns bytes into pixels. It keeps its memory from image to image
