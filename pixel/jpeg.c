@@ -92,15 +92,8 @@ px_jpeg *px_jpeg_new(void) {
 	px_jpeg *p = calloc(1, sizeof *p);
 	if (!p)
 		return NULL;
-	set_errors(&p->e, NULL, 0); // px_jpeg_decode sets its caller's
 	p->d.err = &p->e.base;
-	if (setjmp(p->e.out)) {
-		free(p);
-		return NULL;
-	}
-	jpeg_create_decompress(&p->d);
 	p->progress.progress_monitor = watch;
-	p->d.progress = &p->progress;
 	return p;
 }
 
@@ -141,6 +134,11 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 		jpeg_abort_decompress(d);
 		return p->e.truncated ? PX_TRUNCATED : PX_MALFORMED;
 	}
+	// One decompressor an image: it keeps tables, and an image without its own would
+	// be decoded by those of the one before.
+	jpeg_destroy_decompress(d);
+	jpeg_create_decompress(d);
+	d->progress = &p->progress;
 	jpeg_mem_src(d, data, n);
 	jpeg_read_header(d, TRUE);
 	int inks = d->jpeg_color_space == JCS_CMYK || d->jpeg_color_space == JCS_YCCK;

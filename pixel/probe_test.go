@@ -2,10 +2,12 @@ package pixel
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
 	"image/png"
+	"slices"
 	"testing"
 	"time"
 )
@@ -192,6 +194,34 @@ func TestCheckFailsWhereDecodeDoes(t *testing.T) {
 	}
 	if good < 500 || bad < 500 {
 		t.Errorf("%d good images and %d bad ones: this compares little", good, bad)
+	}
+}
+
+// TestTablesStayWithTheirImage: a JPEG without its quantization tables is malformed,
+// whatever was decoded before it.
+func TestTablesStayWithTheirImage(t *testing.T) {
+	whole := load(t, "kinds", "420.jpg")
+	bare := slices.Clone(whole[:2])
+	for at := 2; at < len(whole); {
+		n := 2 + int(binary.BigEndian.Uint16(whole[at+2:]))
+		if whole[at+1] == 0xda { // what follows is the scan
+			bare = append(bare, whole[at:]...)
+			break
+		}
+		if whole[at+1] != 0xdb {
+			bare = append(bare, whole[at:at+n]...)
+		}
+		at += n
+	}
+	d := NewDecoder()
+	defer d.Close()
+	for _, name := range []string{"first", "after another"} {
+		if _, err := d.Decode(bare); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := d.Decode(whole); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

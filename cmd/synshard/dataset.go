@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/shard"
-	"github.com/synshard/synshard/shard/census"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -72,18 +71,24 @@ func (a *app) graphOf(sel shard.Selection, s *selectionOptions) (*wordnet.Graph,
 	return a.openWordNet(s.wordnet)
 }
 
+// splitView is what was selected of a split.
+type splitView struct {
+	split string
+	*shard.View
+}
+
 // openViews is openView for several splits: those named, or all there are.
-func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions) ([]census.View, error) {
+func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions) ([]splitView, error) {
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
-	var views []census.View
+	var views []splitView
 	for _, split := range splits {
 		v, err := a.openView(set, split, s)
 		if err != nil {
 			return nil, err
 		}
-		views = append(views, census.View{Split: split, View: v})
+		views = append(views, splitView{split, v})
 	}
 	return views, nil
 }
