@@ -1,0 +1,140 @@
+package train
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/runlog"
+)
+
+func TestOutOfMemoryHalves(t *testing.T) {
+	whole := testOptions(t, t.TempDir())
+	mustRun(t, whole)
+	o := testOptions(t, t.TempDir())
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	var made []int
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.largest = 1
+		made = append(made, cfg.Accumulate)
+		return e, nil
+	}
+	mustRun(t, o)
+	if !slices.Equal(made, []int{1, 2, 4}) || len(warned) != 2 || !strings.Contains(warned[0], "batch 4 in 2 microbatches") {
+		t.Errorf("engines with %v microbatches, warnings %q", made, warned)
+	}
+	sameEnd(t, whole.Dir, o.Dir)
+
+	o.Recipe.Epochs, made = 4, nil // what was found out is remembered
+	mustRun(t, o)
+	if !slices.Equal(made, []int{4}) {
+		t.Errorf("continued with engines of %v microbatches", made)
+	}
+	small := testOptions(t, t.TempDir())
+	small.OnWarn = nil
+	small.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.largest = 0
+		e.cfg.Batch = 1 << 20
+		e.largest = 1
+		return e, nil
+	}
+	if _, err := Run(t.Context(), small); !errors.Is(err, ErrOutOfMemory) {
+		t.Errorf("nothing fits: %v", err)
+	}
+}
+
+func TestNaNIsNamed(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	n := 0
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.bad = func() bool { n++; return n == 8 }
+		return e, nil
+	}
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	_, err := Run(t.Context(), o)
+	if !errors.Is(err, ErrDiverged) {
+		t.Fatal(err)
+	}
+	for _, part := range []string{"step 8", "NaN", "learning rate", "checkpoint of step 5 is whole"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("%q is not in %q", part, err)
+		}
+	}
+	if steps, _ := checkpoint.Steps(o.Dir); !slices.Equal(steps, []int64{5}) {
+		t.Errorf("checkpoints %v: the broken state must not be saved", steps)
+	}
+	if !strings.Contains(string(slurp(t, filepath.Join(o.Dir, runlog.Name))), "NaN") {
+		t.Error("the log does not tell")
+	}
+}
+
+func TestLabelsAreChecked(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Data.(*fakeData).train[7] = 3
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "image 7 has label 3") {
+		t.Errorf("label out of range: %v", err)
+	}
+	o.Data.(*fakeData).train[7] = 1
+	o.Data.(*fakeData).val[2] = -1
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation image 2 has label -1") {
+		t.Errorf("validation without label: %v", err)
+	}
+	var warned []string
+	o.OnWarn = func(text string) { warned = append(warned, text) }
+	d := newData(23, 10, 2)
+	o.Data = d
+	mustRun(t, o)
+	if len(warned) != 1 || !strings.Contains(warned[0], "1 of 3 classes") || !strings.Contains(warned[0], "n01484850") {
+		t.Errorf("warnings %q", warned)
+	}
+}
+
+func TestLossAtChanceIsNamed(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	r := &runner{o: o}
+	var warned []string
+	r.o.OnWarn = func(text string) { warned = append(warned, text) }
+	r.pos.Epoch = 1
+	r.epochSteps, r.epochLoss = 100, 100*0.9
+	if r.checkChance(); len(warned) != 0 { // ln 3 = 1.0986
+		t.Errorf("warned %q about a loss that fell", warned)
+	}
+	r.epochLoss = 100 * 1.09
+	if r.checkChance(); len(warned) != 1 || !strings.Contains(warned[0], "ln 3 = 1.099") {
+		t.Errorf("warned %q", warned)
+	}
+	r.o.Recipe.Rate.WarmupEpochs = 5
+	if r.checkChance(); len(warned) != 1 {
+		t.Error("warned during the warm-up")
+	}
+}
+
+func TestEndlessOverflowIsNamed(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Recipe.Epochs = 1000
+	var overflowed int
+	o.OnStep = func(s runlog.Step) {
+		if s.Overflow {
+			overflowed++
+		}
+	}
+	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+		e := newFake(o.Network, cfg)
+		e.overflow = func(step int) bool { return step != 3 && step < 1000 }
+		return e, nil
+	}
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), "step 103: the last 100 steps overflowed") {
+		t.Errorf("got %v", err)
+	}
+	if overflowed != 101 { // two before the third, 99 before the last
+		t.Errorf("%d steps were logged as overflowed", overflowed)
+	}
+}
