@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/census"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -71,24 +72,18 @@ func (a *app) graphOf(sel shard.Selection, s *selectionOptions) (*wordnet.Graph,
 	return a.openWordNet(s.wordnet)
 }
 
-// splitView is what was selected of a split.
-type splitView struct {
-	split string
-	*shard.View
-}
-
 // openViews is openView for several splits: those named, or all there are.
-func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions) ([]splitView, error) {
+func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions) ([]census.View, error) {
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
-	var views []splitView
+	var views []census.View
 	for _, split := range splits {
 		v, err := a.openView(set, split, s)
 		if err != nil {
 			return nil, err
 		}
-		views = append(views, splitView{split, v})
+		views = append(views, census.View{Split: split, View: v})
 	}
 	return views, nil
 }

@@ -89,7 +89,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	var selected []export.Split
 	var images, size int64
 	for _, v := range views {
-		selected = append(selected, export.Split{Name: v.split, View: v.View})
+		selected = append(selected, export.Split{Name: v.Split, View: v.View})
 		images += int64(v.Len())
 		for i := range v.Len() {
 			size += v.Length(i)

@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"model/weights/pickle":    {"model"},
 	"model/weights/pth":       {"model", "model/weights/pickle"},
 	"shard":                   {"wordnet", "internal/arrowipc", "internal/durable", "internal/utf8name", "internal/regular"},
+	"shard/census":            {"shard", "wordnet"},
 	"shard/check":             {"shard", "wordnet", "internal/durable", "internal/processors", "internal/utf8name", "internal/regular"},
 	"shard/export":            {"shard", "internal/durable", "internal/utf8name", "internal/parquet", "internal/regular"},
 	"ingest/imagenet":         {"source", "shard", "internal/mat5"},

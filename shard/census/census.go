@@ -1,0 +1,138 @@
+// Package census counts a dataset's images: by split, by synset, and in WordNet's tree.
+package census
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// Tally counts images.
+type Tally struct {
+	Images int64 `json:"images"`
+	Bytes  int64 `json:"bytes"` // of the images as they are stored
+}
+
+func (t *Tally) add(o Tally) { t.Images += o.Images; t.Bytes += o.Bytes }
+
+// Split is what was selected of a split.
+type Split struct {
+	Name string `json:"name"`
+	Tally
+	Shards  int `json:"shards"` // of the whole split
+	Synsets int `json:"synsets"`
+}
+
+// Synset is the images of a synset, in all splits and in each.
+type Synset struct {
+	Synset string `json:"synset"` // "": images without a label
+	Words  string `json:"words,omitempty"`
+	Tally
+	Splits map[string]Tally `json:"splits"`
+}
+
+// Node is a synset in WordNet's tree, with all that is below it.
+type Node struct {
+	Synset string `json:"synset"` // "-": images without a label
+	Words  string `json:"words,omitempty"`
+	Tally
+	Children []*Node `json:"children,omitempty"`
+}
+
+// View is what was selected of a split of a dataset.
+type View struct {
+	Split string
+	*shard.View
+}
+
+// Count counts views of a dataset: by split, in the order of views, and by synset,
+// ascending.
+func Count(set *shard.Dataset, views []View) ([]Split, []Synset) {
+	var splits []Split
+	all := map[string]*Synset{}
+	for _, v := range views {
+		splits = append(splits, count(v, set.Manifest.Splits[v.Split].Shards, all))
+	}
+	words := map[string]string{}
+	for _, c := range set.Classes() {
+		words[c.Synset] = strings.Join(c.Words, ", ")
+	}
+	var synsets []Synset
+	for _, s := range all {
+		s.Words = words[s.Synset]
+		synsets = append(synsets, *s)
+	}
+	slices.SortFunc(synsets, func(x, y Synset) int { return cmp.Compare(x.Synset, y.Synset) })
+	return splits, synsets
+}
+
+// count counts a view, by synset into all.
+func count(v View, shards int, all map[string]*Synset) Split {
+	out := Split{Name: v.Split, Shards: shards}
+	mine := map[string]*Tally{}
+	for i := range v.Len() {
+		s := v.Synset(i)
+		t := mine[s]
+		if t == nil {
+			t = &Tally{}
+			mine[s] = t
+		}
+		t.add(Tally{1, v.Length(i)})
+	}
+	for s, t := range mine {
+		out.add(*t)
+		if s != "" {
+			out.Synsets++
+		}
+		if all[s] == nil {
+			all[s] = &Synset{Synset: s, Splits: map[string]Tally{}}
+		}
+		all[s].add(*t)
+		all[s].Splits[v.Split] = *t
+	}
+	return out
+}
+
+// Tree puts synsets, each once, on their shortest ways from WordNet's root, as far down as
+// depth (0: all). An image is counted once in every node above it. What is no synset
+// stands beside the root.
+func Tree(synsets []Synset, g *wordnet.Graph, depth int) []*Node {
+	nodes := map[wordnet.ID]*Node{}
+	var others []*Node
+	for _, s := range synsets {
+		id, err := wordnet.ParseID(s.Synset)
+		if _, ok := g.Synset(id); err != nil || !ok {
+			others = append(others, &Node{Synset: cmp.Or(s.Synset, "-"), Words: s.Words, Tally: s.Tally})
+			continue
+		}
+		for _, above := range append(g.Ancestors(id), id) {
+			if nodes[above] == nil {
+				syn, _ := g.Synset(above)
+				nodes[above] = &Node{Synset: above.String(), Words: syn.Words()}
+			}
+			nodes[above].add(s.Tally)
+		}
+	}
+	ids := make([]wordnet.ID, 0, len(nodes))
+	for id := range nodes {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	var roots []*Node
+	for _, id := range ids {
+		way := g.HypernymPath(id)
+		if depth > 0 && len(way) > depth {
+			continue
+		}
+		if len(way) == 1 {
+			roots = append(roots, nodes[id])
+		} else {
+			up := nodes[way[len(way)-2]]
+			up.Children = append(up.Children, nodes[id])
+		}
+	}
+	return append(roots, others...)
+}
