@@ -54,7 +54,7 @@ func TestExportedTwice(t *testing.T) {
 // file has, on some systems or on any: they come back from every form.
 func TestExportedNames(t *testing.T) {
 	long := strings.Repeat("x", 245)
-	classes := []string{"..", "CON", ".hidden", "-rf", "a/b", "a:b*", "end.", "line\nfeed", long, "Cat", "cat", "%2E%2E", `back\slash`}
+	classes := []string{"..", "CON", ".hidden", "-rf", "a/b", "a:b*", "end.", "line\nfeed", long, "Cat", "cat", "%2E%2E", `back\slash`, "thumbs.db", ".DS_Store", "lost+found", "__MACOSX", "@eaDir"}
 	paths := []string{"1.jpg", "nul.jpg", "-1.jpg", "a:b.jpg", "../2.jpg", "sub/3.jpg", "sub?/4.jpg", ".h.jpg", "no ending", "tail .", "A.jpg", "a.jpg", "e\x1b[2J.jpg", long + ".jpg"}
 	dir := t.TempDir()
 	var splits []shardtest.Split

@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"internal/memory":         {"internal/controlgroup"},
 	"internal/sample":         {"internal/durable", "internal/mat5", "pixel", "internal/processors"},
 	"source":                  {"source/entry", "source/folder", "source/tarfile", "source/zipfile", "source/list", "source/columns", "internal/durable", "internal/regular"},
-	"source/entry":            {"internal/regular"},
+	"source/entry":            {"internal/regular", "internal/utf8name"},
 	"source/folder":           {"source/entry", "internal/regular"},
 	"source/tarfile":          {"source/entry"},
 	"source/zipfile":          {"source/entry", "internal/regular"},

@@ -17,17 +17,18 @@ const Longest = 240
 // place of one that it cannot have on some: a name that is fit stays as it is.
 // What is unfit, with its value as %HH: control characters, < > : " / \ | ? *,
 // a dot or a hyphen at the beginning, a dot or a space at the end, and the first
-// byte of a name of Windows' devices (con, nul.txt, COM1). Of a name longer than
+// byte of a name of Windows' devices (con, nul.txt, COM1) and of what LeftBehind
+// knows. Of a name longer than
 // Longest the beginning, a digest and the extension stay; "" becomes "_". Different
 // names can become one, and which it was is not in it: whoever writes files keeps
 // that. Bytes that are not UTF-8 stay.
 func FileName(raw string) string {
 	var out strings.Builder
-	device := isDevice(raw)
+	taken := isDevice(raw) || LeftBehind(raw)
 	for i := 0; i < len(raw); {
 		r, n := utf8.DecodeRuneInString(raw[i:])
 		first, last := i == 0, i+n == len(raw)
-		if unicode.IsControl(r) || strings.ContainsRune(`<>:"/\|?*`, r) || first && (device || r == '.' || r == '-') || last && (r == '.' || r == ' ') {
+		if unicode.IsControl(r) || strings.ContainsRune(`<>:"/\|?*`, r) || first && (taken || r == '.' || r == '-') || last && (r == '.' || r == ' ') {
 			for _, b := range []byte(raw[i : i+n]) {
 				fmt.Fprintf(&out, "%%%02X", b)
 			}
@@ -56,6 +57,20 @@ func shorten(name, raw string) string {
 		cut--
 	}
 	return fmt.Sprintf("%s-%.6x%s", name[:cut], sha256.Sum256([]byte(raw)), ext)
+}
+
+// LeftBehind says whether a name is one by which operating systems and file servers
+// leave something of their own in directories, so that whoever reads these passes over
+// it. Those that begin with a dot are not among them.
+func LeftBehind(name string) bool {
+	switch strings.ToLower(name) {
+	case "__macosx", "icon\r", // macOS
+		"thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", // Windows
+		"@eadir", "#recycle", // Synology
+		"lost+found":
+		return true
+	}
+	return false
 }
 
 // isDevice knows the names that are devices on Windows, whatever follows a dot.

@@ -9,8 +9,8 @@ import (
 // FuzzMark: what a mark of an export says is an error, another export's, or files of which
 // none is whole but those that are there as they were written.
 func FuzzMark(f *testing.F) {
-	f.Add([]byte(`{"version":3,"to":"folder","shard_bytes":0,"splits":null,"files":{"a":{"size":5,"crc32c":2591144765}}}`))
-	f.Add([]byte(`{"version":3,"to":"folder","splits":null,"files":{"a":5,"../a":{"size":5},"":null,"out":{"size":-1}}}`))
+	f.Add([]byte(`{"version":4,"to":"folder","shard_bytes":0,"splits":null,"files":{"a":{"size":5,"crc32c":2591144765}}}`))
+	f.Add([]byte(`{"version":4,"to":"folder","splits":null,"files":{"a":5,"../a":{"size":5},"":null,"out":{"size":-1}}}`))
 	f.Add([]byte(`{"files":{"a":{"size":"5"}}}`))
 	out := filepath.Join(f.TempDir(), "out")
 	if err := os.MkdirAll(out, 0o777); err != nil {

@@ -21,7 +21,7 @@ const markName = shard.ExportMarkName
 
 // exportVersion changes where the same export would get other names or bytes
 // than before: one must not go on in the other's files.
-const exportVersion = 3
+const exportVersion = 4
 
 // mark is what tells one export from another, and the files that it has finished.
 type mark struct {

@@ -4,6 +4,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/synshard/synshard/internal/utf8name"
 )
 
 // Junk says whether a name in a container, with slashes, is nobody's data: what
@@ -22,14 +24,7 @@ func junkElement(s string) bool {
 	if strings.HasPrefix(s, ".") && s != "." && s != ".." {
 		return true // ._*, .DS_Store, .ipynb_checkpoints, .git, .cache ...
 	}
-	switch strings.ToLower(s) {
-	case "__macosx", "icon\r", // macOS
-		"thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "system volume information", // Windows
-		"@eadir", "#recycle", // Synology
-		"lost+found":
-		return true
-	}
-	return false
+	return utf8name.LeftBehind(s)
 }
 
 // leftBehind are hidden files and folders that programs make and nobody puts images into.
