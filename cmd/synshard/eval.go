@@ -47,7 +47,8 @@ accuracy, overall and by synset, precision and recall, what is taken for what, a
 the expected calibration error; and by WordNet how far off mistakes are: the height
 of the lowest common ancestor of truth and prediction, over mistakes and over all
 rows at 1 and 5 predictions, and the subtrees with the lowest accuracy.
-docs/EVALUATION.md defines each.
+docs/EVALUATION.md defines each. Several files are the jobs of one whole, as merge takes
+them.
 
 --superclass and --depth measure accuracy after rolling predictions up. --only FILE
 measures as a classifier of some of the classes (one synset or label a line), as
@@ -86,15 +87,16 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 func newEvalCmd(a *app) *cobra.Command {
 	var o evalOptions
 	cmd := &cobra.Command{
-		Use:   "eval PREDICTIONS | -",
+		Use:   "eval PREDICTIONS... | -",
 		Short: "Measure predictions against the truth",
 		Long:  evalLong,
 		Example: `  synshard eval runs/a/val.arrow
   synshard eval runs/a/val.arrow --superclass dog --superclass bird --depth 5 --json
   synshard eval runs/a/r.arrow --only imagenet-r.txt
   synshard infer model.onnx imagenet --split val | synshard eval -
+  synshard eval job-*.arrow
   synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
-		Args: exactly(1, 2, "a file of predictions"),
+		Args: atLeast(1, "a file of predictions"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runEval(args, o) },
 	}
 	o.AddFlags(cmd)
@@ -108,21 +110,22 @@ func (a *app) runEval(args []string, o evalOptions) error {
 	if o.compare {
 		return a.evalCompare(args[0], args[1], o)
 	}
-	return a.eval(args[0], o)
+	return a.eval(args, o)
 }
 
 func (f *evalOptions) check(args []string) error {
 	switch {
-	case f.compare != (len(args) == 2):
-		return usagef("one file of predictions, or two with --compare")
+	case f.compare && len(args) != 2:
+		return usagef("--compare takes two files of predictions")
 	case f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100:
 		return usagef("--confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")
 	}
 	return nil
 }
 
-func (a *app) eval(path string, f evalOptions) error {
-	p, err := a.predictions(path, f.classes)
+func (a *app) eval(paths []string, f evalOptions) error {
+	path := paths[0] // in messages
+	p, err := a.predictions(f.classes, paths...)
 	if err != nil {
 		return err
 	}
@@ -162,7 +165,7 @@ func (a *app) eval(path string, f evalOptions) error {
 }
 
 // predictions reads a file, or stdin.
-func (a *app) predictions(path, classList string) (*prediction.Set, error) {
+func (a *app) predictions(classList string, paths ...string) (*prediction.Set, error) {
 	var classes []string
 	if classList != "" {
 		list, err := a.readClasses("classes", classList)
@@ -171,8 +174,15 @@ func (a *app) predictions(path, classList string) (*prediction.Set, error) {
 		}
 		classes = list.Names
 	}
-	if path != "-" {
-		return prediction.Read(path, classes)
+	switch {
+	case len(paths) > 1:
+		s, err := prediction.ReadJobs(paths, classes)
+		if errors.Is(err, prediction.ErrJobs) {
+			err = usagef("several files are the jobs of one whole, or two with --compare: %w", err)
+		}
+		return s, err
+	case paths[0] != "-":
+		return prediction.Read(paths[0], classes)
 	}
 	p, err := prediction.ReadFrom(a.Stdin, classes)
 	if err != nil {
@@ -233,8 +243,8 @@ func (a *app) judge(p *prediction.Set, r *eval.Report, f evalOptions) (*wordnet.
 }
 
 func (a *app) evalCompare(first, second string, f evalOptions) error {
-	x, err1 := a.predictions(first, f.classes)
-	y, err2 := a.predictions(second, f.classes)
+	x, err1 := a.predictions(f.classes, first)
+	y, err2 := a.predictions(f.classes, second)
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}

@@ -386,6 +386,13 @@ func TestMerge(t *testing.T) {
 			t.Errorf("%s, again: %+v, %v", f, got, err)
 		}
 	}
+	want, err := Read(whole.Path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadJobs(names, nil); err != nil || !cmp.Equal(want, got) {
+		t.Errorf("read without a merge: %v (-whole +jobs):\n%s", err, cmp.Diff(want, got))
+	}
 	other := whole
 	other.Header = header()
 	other.Header.Model, other.Header.Job = "other weights", Job{0, 3}
@@ -404,6 +411,9 @@ func TestMerge(t *testing.T) {
 	} {
 		if _, err := Merge(c.names, m); !errors.Is(err, ErrJobs) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
+		}
+		if _, err := ReadJobs(c.names, nil); !errors.Is(err, ErrJobs) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("read: %v, want %q", err, c.want)
 		}
 	}
 	job := content(t, names[0])

@@ -1,0 +1,61 @@
+package prediction
+
+import (
+	"bufio"
+	"fmt"
+
+	"github.com/synshard/synshard/internal/regular"
+)
+
+// ReadJobs reads the files of all jobs of one whole, in any order, as the one file
+// that Merge would make of them. Jobs that do not make a whole are ErrJobs, a damaged
+// one ErrFormat.
+func ReadJobs(paths, classes []string) (*Set, error) {
+	for _, path := range paths {
+		if err := arrowAlone(path); err != nil {
+			return nil, err
+		}
+	}
+	jobs, err := openJobs(paths)
+	for _, j := range jobs {
+		j.file.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	whole := &Set{}
+	for i, j := range jobs {
+		s, err := Read(j.path, classes)
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			whole = s
+			continue
+		}
+		whole.Paths = append(whole.Paths, s.Paths...)
+		whole.Truth = append(whole.Truth, s.Truth...)
+		whole.Failed = append(whole.Failed, s.Failed...)
+		whole.Top = append(whole.Top, s.Top...)
+		whole.Prob = append(whole.Prob, s.Prob...)
+		whole.All = append(whole.All, s.All...)
+	}
+	return whole, nil
+}
+
+// arrowAlone wants a file to be in the format that jobs write to be joined.
+func arrowAlone(path string) error {
+	f, _, err := regular.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	format, err := sniff(bufio.NewReaderSize(f, 1<<16))
+	if err == nil && format != Arrow {
+		err = fmt.Errorf("%w: it is %s; jobs that are taken together are Arrow files", ErrJobs, format)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
