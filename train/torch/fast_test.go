@@ -202,3 +202,26 @@ func TestHalf(t *testing.T) {
 		t.Errorf("loss %v, plain %v", loss[1], loss[0])
 	}
 }
+
+// TestHalfBesidePlain holds fp16's fused step to the plain path's where most
+// channels come in eights. The processor fuses none in fp16: this is for a GPU
+// or the emulation of its kernels.
+func TestHalfBesidePlain(t *testing.T) {
+	cfg := traintest.Config("sgd")
+	cfg.Precision = "fp16"
+	network := modeltest.Network(t, "inception_v3", model.Options{Classes: traintest.Classes, Aux: true, Width: 0.25})
+	fast := engineOf(t, network, cfg)
+	if note := fast.Note(); !strings.Contains(note, "fused kernels") {
+		t.Skipf("needs a GPU or the emulation: %s", note)
+	}
+	cfg.Unfused = true
+	plain := engineOf(t, network, cfg)
+	for _, e := range []*Engine{plain, fast} { // a scale from which the first step does not overflow
+		if err := e.SetState([]model.Tensor{model.NewTensor(scalars, []int{3}, []float32{0, 0, 256})}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !besidePlain(t, plain, fast, train.Step{LR: 0.005}, 0.02, 0.05) {
+		t.Error("the step overflowed")
+	}
+}

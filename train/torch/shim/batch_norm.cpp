@@ -11,50 +11,21 @@
 //	dx = a g + k x + d, k = -a dweight / (deviation rows), d = -a dbias / rows - k mean
 #include "context.h"
 #include "gpu.h"
+#include "rows.h"
 
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
-#include <cstring>
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-	!defined(__SANITIZE_ADDRESS__) // whose start-up comes after the choice of a clone
-#define WIDE __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define WIDE
-#endif
-#define INLINE inline __attribute__((always_inline))
 
 namespace synshard {
 
 namespace {
 
-using bf16 = uint16_t;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Rows summed in float before their sum is added up in double.
 constexpr int64_t run_length = 64;
-
-INLINE float get(float v) {
-	return v;
-}
-INLINE float get(bf16 v) {
-	uint32_t u = uint32_t(v) << 16;
-	float f;
-	std::memcpy(&f, &u, 4);
-	return f;
-}
-INLINE void put(float &to, float v) {
-	to = v;
-}
-INLINE void put(bf16 &to, float v) { // to the nearest, ties to even; NaN stays NaN
-	uint32_t u;
-	std::memcpy(&u, &v, 4);
-	uint32_t rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
-	to = static_cast<bf16>((u & 0x7fffffff) > 0x7f800000 ? 0x7fc0 : rounded);
-}
 
 // moments adds up x - shift and its square over rows, per channel. Here and below a tensor's pixels are ld_ elements
 // apart: it may be some of the channels of a wider one.
@@ -182,24 +153,6 @@ struct Plan {
 // Passes that add up leave a sum a block, which another kernel must read: one wave, and work enough for each. Those
 // that only stream are cut finer, so that no multiprocessor waits for the last block.
 constexpr int64_t sum_waves = 1, sum_rows = 16, stream_waves = 4, stream_rows = 4;
-
-// row_stride gives the distance of neighbouring pixels where pixels lie evenly with channels innermost, else 0: what is
-// a slice of a wider tensor is read and written where it lies.
-int64_t row_stride(const at::Tensor &t) {
-	int64_t ld = t.size(3) > 1 ? t.stride(3)
-		: t.size(2) > 1    ? t.stride(2)
-		: t.size(0) > 1    ? t.stride(0)
-				   : t.size(1);
-	bool even = (t.size(1) == 1 || t.stride(1) == 1) && ld >= t.size(1) &&
-		(t.size(2) == 1 || t.stride(2) == ld * t.size(3)) &&
-		(t.size(0) == 1 || t.stride(0) == ld * t.size(3) * t.size(2));
-	return even ? ld : 0;
-}
-
-// even says whether every pixel begins where 16 bytes may be taken at a time.
-bool even(const at::Tensor &t) {
-	return reinterpret_cast<uintptr_t>(t.const_data_ptr()) % 16 == 0 && row_stride(t) * t.element_size() % 16 == 0;
-}
 
 at::Tensor scratch(const at::Tensor &x, at::IntArrayRef shape) {
 	return at::empty(shape, x.options().dtype(at::kFloat).memory_format(at::MemoryFormat::Contiguous));

@@ -118,6 +118,7 @@ struct Place {
 	int64_t from = 0;
 
 	at::Tensor like(const at::Tensor &x) const; // makes a tensor of x's shape and type there
+	at::Tensor sized(const at::Tensor &x, int64_t height, int64_t width) const; // of another size
 };
 
 // Values is what a pass has computed so far, by node.
@@ -191,6 +192,15 @@ struct BatchNorm {
 at::Tensor batch_norm(const at::Tensor &x, const BatchNorm &, const Config &);
 // fuses says whether training's passes over x are ours and not libtorch's.
 bool fuses(const at::Tensor &x, const Config &);
+
+// Pool is a node of max or average pooling, and how it is run.
+struct Pool {
+	bool maximum;
+	const Node &node;
+	bool training;
+	Place output, gradient; // as BatchNorm's
+};
+at::Tensor pool(const at::Tensor &x, const Pool &, const Config &);
 
 // run_segment runs a segment, keeping its inputs alone, and how it is run, for the backward pass.
 std::vector<at::Tensor> run_segment(const std::vector<at::Tensor> &in, std::shared_ptr<const SegmentRun>);

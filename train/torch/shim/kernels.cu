@@ -315,6 +315,188 @@ INLINE void bn_back_apply(const void *x, long long ld_x, const void *dy, long lo
 		});
 }
 
+// Pools. A thread makes N channels of one pixel at a time; K is the window's height and width, or in the backward pass
+// how many windows of either axis look at a pixel, so that all is loaded before the first is waited for; 0: any number.
+
+// Pixel is where a thread's work lies.
+struct Pixel {
+	int group, x, y;
+	unsigned int image;
+	INLINE Pixel(unsigned int i, int groups, const int (&size)[2]) {
+		group = i % groups;
+		i /= groups;
+		x = i % size[1];
+		i /= size[1];
+		y = i % size[0];
+		image = i / size[0];
+	}
+};
+
+// each_pixel calls load(k, y, x) and use(k, y, x) for the pixels of two spans, at most K by K; beyond a span's end the
+// last one is loaded again and not used.
+template <int K, class Load, class Use> INLINE void each_pixel(Span rows, Span columns, Load load, Use use) {
+	if (K == 0) {
+		for (int y = rows.from; y < rows.to; y++)
+			for (int x = columns.from; x < columns.to; x++) {
+				load(0, y, x);
+				use(0, y, x);
+			}
+		return;
+	}
+	if (rows.from >= rows.to || columns.from >= columns.to)
+		return;
+#pragma unroll
+	for (int k = 0; k < K * K; k++) {
+		int y = rows.from + k / (K ? K : 1), x = columns.from + k % (K ? K : 1);
+		load(k, y < rows.to ? y : rows.to - 1, x < columns.to ? x : columns.to - 1);
+	}
+#pragma unroll
+	for (int k = 0; k < K * K; k++) {
+		int y = rows.from + k / (K ? K : 1), x = columns.from + k % (K ? K : 1);
+		if (y < rows.to && x < columns.to)
+			use(k, y, x);
+	}
+}
+
+// Bytes is N of them, as they lie in memory.
+template <int N> struct alignas(N) Bytes { unsigned char of[N]; };
+
+// at is [pixels, channels]: the place of the maximum in the window.
+template <class T, int N, int K>
+INLINE void max_pool(const void *x, long long ld_x, const Window &w, unsigned int n, int groups, void *y,
+	long long ld_y, unsigned char *at) {
+	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+		Pixel p(i, groups, w.out);
+		Span rows = pixels_of(w, 0, p.y), columns = pixels_of(w, 1, p.x);
+		float best[N], v[N];
+		int place[N];
+#pragma unroll
+		for (int k = 0; k < N; k++) {
+			best[k] = -__uint_as_float(0x7f800000);
+			place[k] = place_in(w, p.y, p.x, rows.from, columns.from);
+		}
+		Raw<T, N> raw[K ? K * K : 1];
+		each_pixel<K>(
+			rows, columns,
+			[&](int k, int h, int c) {
+				fetch<T, N>(
+					x, (((long long)p.image * w.in[0] + h) * w.in[1] + c) * ld_x + p.group, raw[k]);
+			},
+			[&](int k, int h, int c) {
+				int here = place_in(w, p.y, p.x, h, c);
+				values<T>(raw[k], v);
+#pragma unroll
+				for (int j = 0; j < N; j++)
+					if (v[j] > best[j] || v[j] != v[j]) {
+						best[j] = v[j];
+						place[j] = here;
+					}
+			});
+		Bytes<N> bytes;
+#pragma unroll
+		for (int k = 0; k < N; k++)
+			bytes.of[k] = place[k];
+		reinterpret_cast<Bytes<N> *>(at)[i] = bytes;
+		store<T>(y, (long long)(i / groups) * ld_y + p.group, best);
+	}
+}
+
+template <class T, int N, int K>
+INLINE void max_pool_back(const void *dy, long long ld_dy, const unsigned char *at, const Window &w, unsigned int n,
+	int groups, void *dx, long long ld_dx) {
+	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+		Pixel p(i, groups, w.in);
+		float sum[N] = {}, g[N];
+		Raw<T, N> raw[K ? K * K : 1];
+		Bytes<N> bytes[K ? K * K : 1];
+		each_pixel<K>(
+			windows_of(w, 0, p.y), windows_of(w, 1, p.x),
+			[&](int k, int h, int c) {
+				long long pixel = ((long long)p.image * w.out[0] + h) * w.out[1] + c;
+				fetch<T, N>(dy, pixel * ld_dy + p.group, raw[k]);
+				bytes[k] = reinterpret_cast<const Bytes<N> *>(at)[pixel * groups + p.group];
+			},
+			[&](int k, int h, int c) {
+				int here = place_in(w, h, c, p.y, p.x);
+				values<T>(raw[k], g);
+#pragma unroll
+				for (int j = 0; j < N; j++)
+					sum[j] += bytes[k].of[j] == here ? g[j] : 0;
+			});
+		store<T>(dx, (long long)(i / groups) * ld_dx + p.group, sum);
+	}
+}
+
+template <class T, int N, int K>
+INLINE void avg_pool(
+	const void *x, long long ld_x, const Window &w, unsigned int n, int groups, void *y, long long ld_y) {
+	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+		Pixel p(i, groups, w.out);
+		float sum[N] = {}, v[N], share = share_in(w, p.y, p.x);
+		Raw<T, N> raw[K ? K * K : 1];
+		each_pixel<K>(
+			pixels_of(w, 0, p.y), pixels_of(w, 1, p.x),
+			[&](int k, int h, int c) {
+				fetch<T, N>(
+					x, (((long long)p.image * w.in[0] + h) * w.in[1] + c) * ld_x + p.group, raw[k]);
+			},
+			[&](int k, int, int) {
+				values<T>(raw[k], v);
+#pragma unroll
+				for (int j = 0; j < N; j++)
+					sum[j] += v[j];
+			});
+#pragma unroll
+		for (int k = 0; k < N; k++)
+			sum[k] *= share;
+		store<T>(y, (long long)(i / groups) * ld_y + p.group, sum);
+	}
+}
+
+template <class T, int N, int K>
+INLINE void avg_pool_back(
+	const void *dy, long long ld_dy, const Window &w, unsigned int n, int groups, void *dx, long long ld_dx) {
+	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+		Pixel p(i, groups, w.in);
+		float sum[N] = {}, g[N];
+		Raw<T, N> raw[K ? K * K : 1];
+		each_pixel<K>(
+			windows_of(w, 0, p.y), windows_of(w, 1, p.x),
+			[&](int k, int h, int c) {
+				fetch<T, N>(dy, (((long long)p.image * w.out[0] + h) * w.out[1] + c) * ld_dy + p.group,
+					raw[k]);
+			},
+			[&](int k, int h, int c) {
+				float share = share_in(w, h, c);
+				values<T>(raw[k], g);
+#pragma unroll
+				for (int j = 0; j < N; j++)
+					sum[j] += g[j] * share;
+			});
+		store<T>(dx, (long long)(i / groups) * ld_dx + p.group, sum);
+	}
+}
+
+// Bytes [pixels, 3] to what the first convolution reads, [pixels, 8], of which five are 0: convolutions work on
+// channels in eights, and cuDNN would have to bring them there.
+template <class T>
+INLINE void normalise_8(
+	const unsigned char *bytes, const float *scale, const float *shift, long long pixels, void *to) {
+	constexpr int N = 16 / sizeof(typename T::Store);
+	for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < pixels;
+		i += (long long)gridDim.x * blockDim.x) {
+		float v[N] = {};
+#pragma unroll
+		for (int c = 0; c < 3; c++)
+			v[c] = bytes[3 * i + c] * scale[c] + shift[c];
+		store<T>(to, i * (8 / N), v);
+		if (N < 8) {
+			float none[N] = {};
+			store<T>(to, i * (8 / N) + 1, none);
+		}
+	}
+}
+
 // A mask of 0 and 1/(1-p): network.cpp's, a function of seed, node and place alone.
 template <class T> INLINE void dropout(const Settings *settings, int node, float p, long long n, void *mask) {
 	for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n;
@@ -429,6 +611,38 @@ OF_TYPE(BF16, bf16, 1, )
 OF_TYPE(F16, f16, 8, _wide)
 OF_TYPE(F16, f16, 1, )
 
+#define POOLS(T, t, N, forward, back, n) \
+	KERNEL_RESIDENT(3, max_pool_##t##n, \
+		(const void *__restrict__ x, long long ld_x, Window w, unsigned int count, int groups, \
+			void *__restrict__ y, long long ld_y, unsigned char *__restrict__ at)) { \
+		max_pool<T, N, forward>(x, ld_x, w, count, groups, y, ld_y, at); \
+	} \
+	KERNEL_RESIDENT(3, avg_pool_##t##n, \
+		(const void *__restrict__ x, long long ld_x, Window w, unsigned int count, int groups, \
+			void *__restrict__ y, long long ld_y)) { \
+		avg_pool<T, N, forward>(x, ld_x, w, count, groups, y, ld_y); \
+	} \
+	KERNEL_RESIDENT(3, max_pool_back_##t##n, \
+		(const void *__restrict__ dy, long long ld_dy, const unsigned char *__restrict__ at, Window w, \
+			unsigned int count, int groups, void *__restrict__ dx, long long ld_dx)) { \
+		max_pool_back<T, N, back>(dy, ld_dy, at, w, count, groups, dx, ld_dx); \
+	} \
+	KERNEL_RESIDENT(3, avg_pool_back_##t##n, \
+		(const void *__restrict__ dy, long long ld_dy, Window w, unsigned int count, int groups, \
+			void *__restrict__ dx, long long ld_dx)) { \
+		avg_pool_back<T, N, forward>(dy, ld_dy, w, count, groups, dx, ld_dx); \
+	}
+// Of three by three, a maximum at every second pixel and an average at every one; of anything else.
+POOLS(F32, f32, 4, 3, 2, _wide_3)
+POOLS(F32, f32, 4, 0, 0, _wide)
+POOLS(F32, f32, 1, 0, 0, )
+POOLS(BF16, bf16, 8, 3, 2, _wide_3)
+POOLS(BF16, bf16, 8, 0, 0, _wide)
+POOLS(BF16, bf16, 1, 0, 0, )
+POOLS(F16, f16, 8, 3, 2, _wide_3)
+POOLS(F16, f16, 8, 0, 0, _wide)
+POOLS(F16, f16, 1, 0, 0, )
+
 #define EACH_TYPE(T, t) \
 	KERNEL(bn_finish_##t, \
 		(const void *x, const float *partial, int splits, int channels, double rows, const float *weight, \
@@ -436,6 +650,11 @@ OF_TYPE(F16, f16, 1, )
 			float *kept)) { \
 		bn_finish<T>(x, partial, splits, channels, rows, weight, bias, running_mean, running_var, momentum, \
 			eps, kept); \
+	} \
+	KERNEL(normalise_8_##t, \
+		(const unsigned char *__restrict__ bytes, const float *__restrict__ scale, \
+			const float *__restrict__ shift, long long pixels, void *__restrict__ to)) { \
+		normalise_8<T>(bytes, scale, shift, pixels, to); \
 	} \
 	KERNEL(dropout_##t, (const Settings *settings, int node, float p, long long n, void *mask)) { \
 		dropout<T>(settings, node, p, n, mask); \

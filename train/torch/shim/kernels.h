@@ -66,14 +66,54 @@ struct Rule {
 	int nesterov;
 };
 
+// Window is a pool's: height and width of its kernel and so on, of the images in and out.
+struct Window {
+	int kernel[2], stride[2], pad[2], in[2], out[2];
+	int padding_counts; // in an average
+};
+
 #ifdef __CUDACC_RTC__
-__device__
+#define EITHER_SIDE __device__ inline
 #else
-inline
+#define EITHER_SIDE inline
 #endif
-	// dropout_at gives the mask's value at a place: 0 with probability p, else 1/(1-p). The bits are splitmix64's.
-	float
-	dropout_at(unsigned long long seed, int node, long long i, float p) {
+
+// Span is from and to, the latter left out, on one axis.
+struct Span {
+	int from, to;
+};
+
+// pixels_of gives the pixels that a window looks at.
+EITHER_SIDE Span pixels_of(const Window &w, int axis, int window) {
+	int from = window * w.stride[axis] - w.pad[axis], to = from + w.kernel[axis];
+	return {from < 0 ? 0 : from, to > w.in[axis] ? w.in[axis] : to};
+}
+
+// windows_of gives the windows that look at a pixel.
+EITHER_SIDE Span windows_of(const Window &w, int axis, int pixel) {
+	int first = pixel + w.pad[axis] - w.kernel[axis] + 1, to = (pixel + w.pad[axis]) / w.stride[axis] + 1;
+	return {first <= 0 ? 0 : (first + w.stride[axis] - 1) / w.stride[axis], to > w.out[axis] ? w.out[axis] : to};
+}
+
+// place_in gives a pixel's place in a window, row by row.
+EITHER_SIDE int place_in(const Window &w, int window_y, int window_x, int y, int x) {
+	return (y - window_y * w.stride[0] + w.pad[0]) * w.kernel[1] + x - window_x * w.stride[1] + w.pad[1];
+}
+
+// share_in gives what a pixel of a window has in its average.
+EITHER_SIDE float share_in(const Window &w, int window_y, int window_x) {
+	int at[2] = {window_y, window_x}, n = 1;
+	for (int axis = 0; axis < 2; axis++) {
+		Span looked_at = pixels_of(w, axis, at[axis]);
+		int from = at[axis] * w.stride[axis] - w.pad[axis], to = from + w.kernel[axis],
+		    end = w.in[axis] + w.pad[axis];
+		n *= w.padding_counts ? (to < end ? to : end) - from : looked_at.to - looked_at.from;
+	}
+	return 1.0f / n;
+}
+
+// dropout_at gives the mask's value at a place: 0 with probability p, else 1/(1-p). The bits are splitmix64's.
+EITHER_SIDE float dropout_at(unsigned long long seed, int node, long long i, float p) {
 	unsigned long long z = seed * 0x9E3779B97F4A7C15ull + static_cast<unsigned long long>(node);
 	for (int turn = 0; turn < 2; turn++) {
 		z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;

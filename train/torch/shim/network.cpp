@@ -157,8 +157,12 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 	// What is computed with in the network's precision; batch norm keeps its own in float32.
 	auto cast = [&](int kind) { return n.param[kind] < 0 ? at::Tensor() : param(kind).to(config.compute); };
 	switch (n.op) {
-	case SS_CONV:
-		return at::conv2d(x, cast(SS_WEIGHT), cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
+	case SS_CONV: {
+		at::Tensor w = cast(SS_WEIGHT);
+		if (w.size(1) < x.size(1)) // images with channels that are 0
+			w = at::constant_pad_nd(w, {0, 0, 0, 0, 0, x.size(1) - w.size(1)});
+		return at::conv2d(x, w, cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
+	}
 	case SS_BATCH_NORM: {
 		BatchNorm bn{param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
 			pass.bn_momentum, n.eps, pass.mode == Mode::train, n.with_relu, in_concat(n, v),
@@ -175,11 +179,10 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 			return y.relu_();
 		}
 	case SS_MAX_POOL:
-		return at::max_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]},
-			1, n.ceil_mode);
 	case SS_AVG_POOL:
-		return at::avg_pool2d(x, {n.kernel[0], n.kernel[1]}, {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]},
-			n.ceil_mode, n.count_include_pad);
+		return pool(x,
+			{n.op == SS_MAX_POOL, n, pass.mode != Mode::eval, in_concat(n, v), v.gradient[n.inputs[0]]},
+			config);
 	case SS_GLOBAL_AVG_POOL:
 		return at::adaptive_avg_pool2d(x, {std::max<int64_t>(n.size[0], 1), std::max<int64_t>(n.size[1], 1)});
 	case SS_CONCAT: {

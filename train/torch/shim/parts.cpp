@@ -17,11 +17,18 @@ at::Tensor Wide::part(int64_t from, int64_t n) const {
 }
 
 at::Tensor Place::like(const at::Tensor &x) const {
-	if (!wide)
-		return at::empty_like(x, at::MemoryFormat::ChannelsLast);
-	if (!wide->all.defined())
-		wide->all = at::empty({x.size(0), wide->channels, x.size(2), x.size(3)},
+	return sized(x, x.size(2), x.size(3));
+}
+
+at::Tensor Place::sized(const at::Tensor &x, int64_t height, int64_t width) const {
+	auto make = [&](int64_t channels) {
+		return at::empty({x.size(0), channels, height, width},
 			x.options().memory_format(at::MemoryFormat::ChannelsLast));
+	};
+	if (!wide)
+		return make(x.size(1));
+	if (!wide->all.defined())
+		wide->all = make(wide->channels);
 	return wide->part(from, x.size(1));
 }
 

@@ -103,7 +103,7 @@ void Network::rearrange() {
 	std::map<int, std::vector<int>> entries;
 	for (size_t i = 0; i < nodes.size(); i++) {
 		bool ours = nodes[reader[i]].with_relu || nodes[reader[i]].op == SS_AVG_POOL;
-		if (main[i] && of_one_pixel(nodes[i]) && inside(i) && ours)
+		if (main[i] && of_one_pixel(nodes[i]) && inside(i) && ours && nodes[i].inputs[0] != 0)
 			entries[nodes[i].inputs[0]].push_back(static_cast<int>(i));
 	}
 	for (auto &[input, together] : entries)
@@ -115,7 +115,7 @@ void Network::rearrange() {
 		int64_t from = 0;
 		for (int in : nodes[i].inputs) {
 			Node &part = nodes[nodes[in].done ? nodes[in].inputs[0] : in];
-			if (inside(in) && part.with_relu) {
+			if (inside(in) && (part.with_relu || part.op == SS_MAX_POOL || part.op == SS_AVG_POOL)) {
 				part.concat = static_cast<int>(i);
 				part.concat_from = from;
 			}
