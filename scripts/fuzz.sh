@@ -33,7 +33,8 @@ while IFS=': ' read -r file _ target; do
 	new=$(sed -n 's/.*new interesting: \([0-9]*\).*/\1/p' <<<"$last")
 	total=$(sed -n 's/.*(total: \([0-9]*\)).*/\1/p' <<<"$last")
 	what=none
-	if [ $failed -ne 0 ]; then
+	# Where the time is over within one execution, go says so as a failure.
+	if [ $failed -ne 0 ] && ! { grep -q '^    context deadline exceeded' "$tmp/out" && ! grep -q 'Failing input' "$tmp/out"; }; then
 		found=1
 		what=$(sed -n 's/.*Failing input written to //p' "$tmp/out" | tail -1)
 		what=${what:-did not run: $(grep -m1 -v '^fuzz:' "$tmp/out")}
