@@ -195,6 +195,32 @@ func TestTrainSilent(t *testing.T) {
 	}
 }
 
+// TestTrainSecondSignal: a second signal ends the process that gets it at once. The others
+// have been told to stop by the first, or lose it: they end in seconds, with 75 or an error
+// that names it, and say what is saved.
+func TestTrainSecondSignal(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set := writeTrainSet(t, 8, 9)
+	for _, how := range []string{"procs", "torchrun"} {
+		out := filepath.Join(t.TempDir(), "run")
+		ps := startGroup(t, how, set, out)
+		check(t, syscall.Kill(ps[1].pid, syscall.SIGTERM))
+		_ = syscall.Kill(ps[1].pid, syscall.SIGTERM) // it may be gone already
+		began := time.Now()
+		code := ps[0].end(t)
+		ps[1].end(t)
+		said := ps[0].stderr.String()
+		if code != exitStopped && (code != exitFailure || !strings.Contains(said, "rank 1")) || !strings.Contains(said, "saved") {
+			t.Errorf("%s: rank 0 ends with %d: %q", how, code, said)
+		}
+		if took := time.Since(began); took > 20*time.Second {
+			t.Errorf("%s: it took %v", how, took)
+		}
+	}
+}
+
 // TestTrainLostContinues: what is saved when a process is lost is what it was: the
 // run that goes on from it ends in the bits of one that lost nobody.
 func TestTrainLostContinues(t *testing.T) {
