@@ -42,6 +42,15 @@ type Advisor interface {
 	DontNeed(i int) // and has been
 }
 
+// Keeper is an Advisor that is told, too, of a row that has been read when it will be
+// read next, counted in samples over all epochs of these options, which each have as
+// many as there are rows: the order is known. A row that is not read in the next epoch
+// is told to be read after it. It is called from many goroutines.
+type Keeper interface {
+	Advisor
+	Keep(i int, next int64)
+}
+
 // Options say which images, in what order, made ready how.
 type Options struct {
 	Batch    int // images a batch
@@ -125,6 +134,8 @@ type Loader struct {
 	src    Source
 	o      Options
 	order  order
+	next   order            // of the next epoch
+	keeper Keeper           // nil: nobody asks
 	name   func(int) string // nil if the source has no paths
 	total  int64            // samples in the epoch
 	end    int64            // first sample not handed out
@@ -196,6 +207,9 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 	var err error
 	if l.order, err = newOrder(n, o); err != nil {
 		return nil, err
+	}
+	if l.keeper, _ = o.Advisor.(Keeper); l.keeper != nil {
+		l.next = l.order.following(o)
 	}
 	l.ctx, l.cancel = context.WithCancelCause(ctx)
 	if err := l.start(); err != nil {

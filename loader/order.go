@@ -46,6 +46,20 @@ func (p Perm) At(i int64) int64 {
 	}
 }
 
+// Of gives the place of a row: At(Of(row)) is row.
+func (p Perm) Of(row int64) int64 {
+	x, mask := uint64(row), uint64(1)<<p.half-1
+	for {
+		left, right := x>>p.half, x&mask
+		for i := len(p.keys) - 1; i >= 0; i-- {
+			left, right = right^(splitmix(left^p.keys[i])&mask), left
+		}
+		if x = left<<p.half | right; x < p.n {
+			return int64(x)
+		}
+	}
+}
+
 // splitmix is splitmix64's finaliser (Steele, Lea and Flood 2014): it spreads a
 // small difference over all bits.
 func splitmix(z uint64) uint64 {
@@ -102,8 +116,13 @@ func newOrder(n int64, o Options) (order, error) {
 	if n > 0 && (sum <= 0 || math.IsInf(sum, 0)) {
 		return ord, fmt.Errorf("loader: the weights sum to %v", sum)
 	}
-	ord.offset = float64(splitmix(o.Seed^splitmix(uint64(o.Epoch)+saltWeights))>>11) / (1 << 53)
+	ord.offset = strideOffset(o.Seed, o.Epoch)
 	return ord, nil
+}
+
+// strideOffset is where weighted drawing begins in its stride, from 0 to 1.
+func strideOffset(seed uint64, epoch int) float64 {
+	return float64(splitmix(seed^splitmix(uint64(epoch)+saltWeights))>>11) / (1 << 53)
 }
 
 // at gives the row in a place. Weighted drawing is systematic: n equally spaced
@@ -117,9 +136,46 @@ func (o order) at(place int64) int64 {
 	if o.sums == nil {
 		return row
 	}
-	want := (float64(row) + o.offset) / float64(o.n) * o.sums[o.n-1]
+	return o.drawn(row)
+}
+
+// drawn gives the row to which one of n equally spaced points falls.
+func (o order) drawn(point int64) int64 {
+	want := (float64(point) + o.offset) / float64(o.n) * o.sums[o.n-1]
 	i := int64(sort.Search(len(o.sums), func(i int) bool { return o.sums[i] > want }))
 	return min(i, o.n-1)
+}
+
+// following is the order of the epoch after that of o, whose order this is.
+func (o order) following(opts Options) order {
+	if !o.shuffle {
+		return o
+	}
+	next := o
+	next.perm = Permutation(o.n, opts.Seed, opts.Epoch+1)
+	if o.sums != nil {
+		next.offset = strideOffset(opts.Seed, opts.Epoch+1)
+	}
+	return next
+}
+
+// first is the first place from one on in which a row stands.
+func (o order) first(row, from int64) (place int64, ok bool) {
+	if !o.shuffle {
+		return row, row >= from
+	}
+	if o.sums == nil {
+		place = o.perm.Of(row)
+		return place, place >= from
+	}
+	// Of the equally spaced points, those that fall to the row.
+	begin := int64(sort.Search(int(o.n), func(k int) bool { return o.drawn(int64(k)) >= row }))
+	for k := begin; k < o.n && o.drawn(k) == row; k++ {
+		if at := o.perm.Of(k); at >= from && (!ok || at < place) {
+			place, ok = at, true
+		}
+	}
+	return place, ok
 }
 
 // Balanced gives weights that draw every class equally often for power 1, as

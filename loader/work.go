@@ -159,8 +159,23 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	after := w.decoder.Spent()
 	l.decode.Add(int64(after.Decode - before.Decode))
 	l.resize.Add(int64(after.Resize - before.Resize))
+	if l.keeper != nil {
+		l.keeper.Keep(int(row), l.nextUse(row, place))
+	}
 	if l.o.Forget && l.o.Advisor != nil {
 		l.o.Advisor.DontNeed(int(row))
 	}
 	return err
+}
+
+// nextUse is when a row that was read in a place is read next, as Keeper has it.
+func (l *Loader) nextUse(row, place int64) int64 {
+	epoch := int64(l.o.Epoch) * l.total
+	if at, ok := l.order.first(row, place+1); ok && at < l.end {
+		return epoch + at
+	}
+	if at, ok := l.next.first(row, 0); ok {
+		return epoch + l.total + at
+	}
+	return epoch + 2*l.total
 }

@@ -77,7 +77,10 @@ func WriteClasses(dir string, classes []Class) (string, error) {
 // ReadClasses reads the class list of the dataset in dir, whose SHA-256 the
 // manifest gives in hex. A list that is missing or another one is ErrCorrupt.
 func ReadClasses(dir, sum string) ([]Class, error) {
-	path := filepath.Join(dir, ClassesName)
+	return readClasses(filepath.Join(dir, ClassesName), sum)
+}
+
+func readClasses(path, sum string) ([]Class, error) {
 	b, err := readChecked(path, sum)
 	if err != nil {
 		return nil, err

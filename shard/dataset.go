@@ -19,6 +19,7 @@ type Dataset struct {
 	mu      sync.Mutex
 	splits  map[string]*Split
 	files   *fileCache
+	remote  Remote // nil: it is in Dir
 }
 
 // Open opens the dataset in a directory, and reads its manifest and class list.
@@ -65,7 +66,11 @@ func (d *Dataset) Split(name string) (*Split, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s has no split %q; it has %s: %w", d.Dir, name, strings.Join(d.Splits(), ", "), ErrNoSplit)
 	}
-	rows, err := readIndex(d.Dir, name, info)
+	path, err := d.indexPath(name, info)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := readIndex(path, info)
 	if err != nil {
 		return nil, err
 	}
@@ -117,6 +122,20 @@ func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	fail := func(what error) error {
 		return fmt.Errorf("%s: image %s (%d bytes at %d): %w", file, b.path.Value(k), n, at, what)
 	}
+	sound := func(buf []byte) bool { return crc32.Checksum(buf, castagnoli) == b.crc.Value(k) }
+	if s.d.remote != nil {
+		if int64(cap(buf)) < n {
+			buf = make([]byte, n+n/4)
+		}
+		buf = buf[:n]
+		if err := s.d.readRemote(file, buf, at, sound); err != nil {
+			return nil, fail(err)
+		}
+		if !sound(buf) {
+			return nil, fail(corruptf("it does not have its crc32c"))
+		}
+		return buf, nil
+	}
 	f, err := s.d.files.get(file)
 	if err != nil {
 		return nil, fail(err)
@@ -134,7 +153,7 @@ func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	} else if err != nil {
 		return nil, fail(err)
 	}
-	if crc32.Checksum(buf, castagnoli) != b.crc.Value(k) {
+	if !sound(buf) {
 		return nil, fail(corruptf("it does not have its crc32c"))
 	}
 	return buf, nil

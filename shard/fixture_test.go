@@ -190,7 +190,7 @@ func indexOf(t testing.TB, rows []Row) *index {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := readIndex(dir, "train", SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
+	x, err := readIndex(indexName(dir, "train"), SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
 	if err != nil {
 		t.Fatal(err)
 	}

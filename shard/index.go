@@ -184,9 +184,11 @@ func (x *index) sha(i int) []byte {
 	return b.sha.Value(k)
 }
 
+// indexName is the path of a split's index in the dataset's directory.
+func indexName(dir, split string) string { return filepath.Join(dir, split, IndexName) }
+
 // readIndex reads the index of a split.
-func readIndex(dir, split string, info SplitInfo) (*index, error) {
-	path := filepath.Join(dir, split, IndexName)
+func readIndex(path string, info SplitInfo) (*index, error) {
 	b, err := readChecked(path, info.IndexSHA256)
 	if err != nil {
 		return nil, err

@@ -134,6 +134,8 @@ func (a *file) use() (*os.File, error) {
 // Size is the file's, in bytes.
 func (a *file) Size() int64 { return a.info.Size() }
 
+func (a *file) modified() int64 { return a.info.ModTime().UnixNano() }
+
 // Path is the file's.
 func (a *file) Path() string { return a.path }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/synshard/synshard/source/list"
 	"github.com/synshard/synshard/source/tarfile"
 	"github.com/synshard/synshard/source/zipfile"
+	"github.com/synshard/synshard/storage"
 )
 
 // ErrUnknown says that a file is no container of a kind that is known, and no
@@ -57,6 +58,16 @@ func (s *Set) openAll(ctx context.Context, kind Kind, paths []string) error {
 	for _, p := range paths {
 		var info os.FileInfo
 		var err error
+		if storage.IsURL(p) {
+			if err := s.openFiles(ctx, kind, files); err != nil {
+				return err
+			}
+			files = nil
+			if err := s.openURL(ctx, kind, p); err != nil {
+				return err
+			}
+			continue
+		}
 		if p != "-" {
 			if info, err = os.Stat(p); err != nil {
 				return err
@@ -270,7 +281,18 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 	if err != nil {
 		return nil, err
 	}
-	info.Size, info.Modified = a.Size(), a.info.ModTime().UnixNano()
+	return s.openAs(ctx, kind, info, a)
+}
+
+// placed is a file that is read in place.
+type placed interface {
+	entry.File
+	modified() int64 // in Unix nanoseconds
+}
+
+// openAs opens a file of the kind wanted, or of the kind that its bytes tell.
+func (s *Set) openAs(ctx context.Context, kind Kind, info Info, a placed) (*opened, error) {
+	info.Size, info.Modified = a.Size(), a.modified()
 	head := make([]byte, min(headBytes, a.Size()))
 	if _, err := a.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("read %s: %w", info.Path, err)
@@ -287,7 +309,7 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 	}
 	info.Kind = is
 	o := &opened{info: info, home: &home{set: s}}
-	err = s.openKind(ctx, o, a, tarfile.Compressed(head))
+	err := s.openKind(ctx, o, a, tarfile.Compressed(head))
 	if errors.Is(err, columns.ErrNoImages) && info.Within != "" {
 		o.plain, err = true, nil
 	}
@@ -295,7 +317,7 @@ func (s *Set) openFile(ctx context.Context, kind Kind, info Info) (*opened, erro
 }
 
 // openKind opens a file as what it is.
-func (s *Set) openKind(ctx context.Context, o *opened, a *file, packed bool) (err error) {
+func (s *Set) openKind(ctx context.Context, o *opened, a entry.File, packed bool) (err error) {
 	switch o.info.Kind {
 	case Tar:
 		var f entry.File = a

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -18,6 +19,7 @@ type Set struct {
 	containers []container
 	entries    []Entry
 	files      *files
+	remote     remote
 	closers    []func()
 
 	unpacking    unpacking
@@ -141,7 +143,7 @@ func (s *Set) Close() error {
 		f()
 	}
 	s.unpacking.close()
-	return s.files.close()
+	return errors.Join(s.remote.close(), s.files.close())
 }
 
 func (s *Set) of(e *Entry) (container, error) {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/source/entry"
 	"github.com/synshard/synshard/source/tarfile"
 )
 
@@ -26,9 +27,9 @@ type unpacking struct {
 
 // unpacked is a compressed tar as the file that is in it.
 type unpacked struct {
-	*file // as it is packed
-	pool  *unpacking
-	size  int64
+	entry.File // as it is packed
+	pool       *unpacking
+	size       int64
 
 	opening sync.Mutex
 	f       *os.File // the pool's lock guards it and what follows
@@ -37,8 +38,8 @@ type unpacked struct {
 }
 
 // unpack unpacks a tar for the first time, to know its size.
-func (p *unpacking) unpack(ctx context.Context, a *file) (*unpacked, error) {
-	u := &unpacked{file: a, pool: p}
+func (p *unpacking) unpack(ctx context.Context, a entry.File) (*unpacked, error) {
+	u := &unpacked{File: a, pool: p}
 	f, err := u.make(ctx)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (p *unpacking) unpack(ctx context.Context, a *file) (*unpacked, error) {
 
 // make unpacks the tar into a file that has no name any more.
 func (u *unpacked) make(ctx context.Context) (*os.File, error) {
-	r, err := tarfile.Unpack(u.file)
+	r, err := tarfile.Unpack(u.File)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +62,7 @@ func (u *unpacked) make(ctx context.Context) (*os.File, error) {
 	}
 	if u.size, err = io.Copy(f, reader{ctx, r}); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("unpack %s in %s: %w", u.path, os.TempDir(), err)
+		return nil, fmt.Errorf("unpack %s in %s: %w", u.Path(), os.TempDir(), err)
 	}
 	return f, nil
 }
@@ -120,7 +121,7 @@ func (u *unpacked) again() (*os.File, error) {
 	}
 	if u.size != size {
 		f.Close()
-		return nil, fmt.Errorf("%s: it was changed while it was read", u.path)
+		return nil, fmt.Errorf("%s: it was changed while it was read", u.Path())
 	}
 	return u.keep(f), nil
 }

@@ -16,10 +16,12 @@ import (
 	gcs "cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/blob/gcsblob"
@@ -75,6 +77,9 @@ func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, error) {
 	var client *s3.Client
 	if !first.As(&client) {
 		return nil, errors.New("no client of S3's")
+	}
+	if client.Options().Region == "" {
+		return nil, errors.New("no region is given: by AWS_REGION, ?region= or a profile")
 	}
 	client = s3.New(client.Options(), func(o *s3.Options) {
 		o.HTTPClient = counting{o.HTTPClient, t}
@@ -189,10 +194,26 @@ func (b *bucket) list(ctx context.Context, prefix string, f func(Info) error) er
 		if o.IsDir {
 			continue
 		}
-		if err := f(Info{Name: o.Key, Size: o.Size, Modified: o.ModTime}); err != nil {
+		if err := f(Info{Name: o.Key, Size: o.Size, Modified: o.ModTime, ID: listedID(o)}); err != nil {
 			return err
 		}
 	}
+}
+
+// listedID is the state of an object as its list has it.
+func listedID(o *blob.ListObject) string {
+	var s types.Object
+	var g gcs.ObjectAttrs
+	var a container.BlobItem
+	switch {
+	case o.As(&s):
+		return aws.ToString(s.ETag)
+	case o.As(&g):
+		return fmt.Sprint(g.Generation)
+	case o.As(&a) && a.Properties != nil && a.Properties.ETag != nil:
+		return string(*a.Properties.ETag)
+	}
+	return ""
 }
 
 func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error {

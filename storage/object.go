@@ -3,6 +3,7 @@ package storage
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -24,6 +25,11 @@ func (p *Place) OpenObject(ctx context.Context, name string) (*Object, error) {
 		return nil, err
 	}
 	return &Object{p, ctx, name, info}, nil
+}
+
+// Listed gives an object as List told of it.
+func (p *Place) Listed(ctx context.Context, info Info) *Object {
+	return &Object{p, ctx, info.Name, info}
 }
 
 // Path is the object's URL, as errors have it.
@@ -48,6 +54,9 @@ func (o *Object) ReadAt(b []byte, at int64) (int, error) {
 		n += got
 		return got > 0, err
 	})
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // of an answer, and not of the object
+		return n, fmt.Errorf("read %s: %v", o.Path(), err)
+	}
 	if err != nil {
 		return n, fmt.Errorf("read %s: %w", o.Path(), err)
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -181,13 +182,13 @@ func (p *Place) Put(ctx context.Context, name, path string) error {
 
 // Write makes an object: whole, or not at all.
 func (p *Place) Write(ctx context.Context, name string, b []byte) error {
-	return p.write(ctx, name, strings.NewReader(string(b)), int64(len(b)), false)
+	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), false)
 }
 
 // WriteNew is Write of an object that must not be there with other bytes; else the
 // error is ErrExists.
 func (p *Place) WriteNew(ctx context.Context, name string, b []byte) error {
-	return p.write(ctx, name, strings.NewReader(string(b)), int64(len(b)), true)
+	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), true)
 }
 
 func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size int64, fresh bool) error {

@@ -48,7 +48,7 @@ func (a *app) runClasses(dir string, o classesOptions) error {
 	if a.JSON && o.to != "tsv" {
 		return usagef("--json and --to %s exclude each other", o.to)
 	}
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
@@ -112,6 +113,8 @@ var coded = []struct {
 	{torch.ErrUnfit, exitNative},
 	{wordnet.ErrVersion, exitNative},
 	{ort.ErrOption, exitUsage},
+	{storage.ErrURL, exitUsage},
+	{storage.ErrReadOnly, exitUsage},
 	{source.ErrBareNames, exitUsage},
 	{train.ErrStopped, exitStopped},
 	{context.Canceled, exitInterrupted},

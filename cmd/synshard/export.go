@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/ui"
-	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/export"
 )
 
@@ -77,7 +76,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	if o.mib < 1 || o.mib > 1<<20 {
 		return usagef("--shard-mib %d: want 1 to %d", o.mib, 1<<20)
 	}
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return err
 	}

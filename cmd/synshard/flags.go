@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,30 +179,4 @@ func editDistance(a, b string) int {
 		}
 	}
 	return d[len(x)][len(y)]
-}
-
-// scheme begins a URL.
-var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*://`)
-
-// refuseURLs is an error of usage where a URL stands for a path: it would be
-// taken for the name of a local directory.
-func refuseURLs(cmd *cobra.Command, args []string) error {
-	for _, arg := range args {
-		if s := scheme.FindString(arg); s != "" {
-			return usagef("%s: %s is not a place that can be read or written; give a local path", arg, s)
-		}
-	}
-	var failed error
-	cmd.Flags().Visit(func(f *pflag.Flag) {
-		values := []string{f.Value.String()}
-		if list, ok := f.Value.(pflag.SliceValue); ok {
-			values = list.GetSlice()
-		}
-		for _, v := range values {
-			if s := scheme.FindString(v); s != "" && failed == nil {
-				failed = usagef("--%s %s: %s is not a place that can be read or written; give a local path", f.Name, v, s)
-			}
-		}
-	})
-	return failed
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage/cached"
 )
 
 // inferOptions are infer's flags.
@@ -212,6 +213,7 @@ type inferResult struct {
 	infer.Summary
 	Skipped []layout.Skipped `json:"skipped,omitempty"` // files left out, by reason
 	Notes   []string         `json:"notes,omitempty"`
+	Storage []cached.Figures `json:"storage,omitempty"` // of a dataset at a URL: what was asked of it
 }
 
 // predict runs the pipeline, to a file or to stdout.
@@ -260,7 +262,7 @@ func (a *app) predicted(out string, sum infer.Summary, p images.Plan) error {
 		if sum.Already {
 			already = " (nothing to do)"
 		}
-		err = a.Result(inferResult{sum, p.Skipped, p.Notes}, func(w io.Writer) {
+		err = a.Result(inferResult{sum, p.Skipped, p.Notes, a.storageFigures()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(out), sum.Rows, sum.Failed, already)
 		})
 	}

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -12,7 +11,6 @@ import (
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/shard"
 )
 
 // inputOptions say how the input is read.
@@ -41,14 +39,17 @@ type input struct {
 // openInput finds out what the arguments are.
 func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel *selectionOptions, spec model.Spec) (*input, error) {
 	// A dataset without its manifest is one that is damaged or not finished, and no folder of images in Arrow.
-	dataset := func(dir string) bool {
-		return slices.ContainsFunc([]string{shard.ManifestName, shard.ClassesName}, func(name string) bool {
-			_, err := os.Stat(filepath.Join(dir, name))
-			return err == nil
-		})
+	var failed error
+	dataset := func(name string) bool {
+		is, err := a.isSet(name)
+		failed = cmp.Or(failed, err)
+		return is
 	}
 	if len(args) == 1 && dataset(args[0]) {
 		return a.openDataset(args[0], f.split, sel, spec)
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	if f.zero && args[0] != "-" {
 		return nil, usagef("-0 is for a list on stdin: give - as the input")
@@ -80,7 +81,7 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 
 // openDataset selects from a dataset. Jobs are cut later, between batches.
 func (a *app) openDataset(dir, split string, sel *selectionOptions, spec model.Spec) (*input, error) {
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return nil, err
 	}

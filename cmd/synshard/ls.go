@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/ui"
-	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/census"
 )
 
@@ -58,7 +57,7 @@ func (a *app) runLs(dir string, o lsOptions) error {
 	if o.depth < 0 || o.depth > 0 && !o.tree {
 		return usagef("--depth %d: want 0 (all) or more, with --tree", o.depth)
 	}
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return err
 	}
@@ -67,7 +66,7 @@ func (a *app) runLs(dir string, o lsOptions) error {
 	if err != nil {
 		return err
 	}
-	out := listing{Dataset: dir}
+	out := listing{Dataset: set.Dir}
 	out.Splits, out.Synsets = census.Count(set, views)
 	if !o.tree {
 		return a.Result(out, func(w io.Writer) { out.table(w) })

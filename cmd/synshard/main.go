@@ -89,12 +89,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
+	if code := a.classify(err); err == nil || code == exitRefused {
+		if perr := a.publishURLs(ctx); perr != nil {
+			err = perr
+		}
+	}
+	a.tellURLs()
+	a.closeURLs()
 	if err == nil {
 		return exitOK
 	}
 	code := a.classify(err)
 	a.Progress = progressAsked(args, a.Progress)
-	if text := errorText(cmd, err); text != "" {
+	if text := a.shown(errorText(cmd, err)); text != "" {
 		a.Error(text, code)
 	}
 	return code

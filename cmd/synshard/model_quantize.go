@@ -120,7 +120,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return err
 	}

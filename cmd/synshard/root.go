@@ -18,6 +18,7 @@ import (
 type app struct {
 	ui.Console
 	started bool // the verb's own code is running
+	remote  remoteFiles
 
 	saves     atomic.Bool // an end that was asked for takes the time that saving takes
 	continues atomic.Bool // the same command goes on from what was made
@@ -58,6 +59,7 @@ func newRoot(a *app) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.Progress, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
 	f.BoolVar(&a.JSON, "json", false, "print the result as JSON")
+	f.StringVar(&a.remote.cacheDir, "cache-dir", "", "directory for what is kept of URLs (default: in the user's cache directory)")
 	complete(root, "progress", ui.Modes...)
 
 	addVerbs(root, a)
@@ -84,7 +86,7 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	}
 	setMemory(cmd)
 	a.warnOfVariables(cmd.Root(), os.Environ())
-	return refuseURLs(cmd, args)
+	return a.settleURLs(cmd, args)
 }
 
 // prepare makes every command of the tree report errors alike: whatever goes

@@ -35,6 +35,7 @@ type trainOptions struct {
 	recompute            bool
 	deterministic        bool
 	cache                *cacheOptions
+	cacheBytes           int64
 	recipe               recipeOptions
 	selection            *selectionOptions
 }
@@ -96,6 +97,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&flags.board, "tensorboard", false, "write TensorBoard event files too")
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
 	flags.cache = addCacheFlags(cmd)
+	f.Int64Var(&flags.cacheBytes, "cache-bytes", 0, "of a dataset at a URL: keep at most so many bytes of its images in --cache-dir (0: 64 GiB)")
 	flags.recipe.AddFlags(cmd)
 	flags.selection = addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
@@ -187,7 +189,9 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
-	o.Data = data.cached(o.Recipe, flags, hostMemory(eng.shim, eng.device))
+	if o.Data, err = a.cached(data, o.Recipe, flags, hostMemory(eng.shim, eng.device)); err != nil {
+		return err
+	}
 	defer a.onStatus(report)()
 	if flags.evalOnly {
 		return a.evalOnly(ctx, o, report)

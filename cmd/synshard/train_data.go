@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -25,7 +26,7 @@ const maxComplaints = 10
 
 // openTrainData opens the views of both splits.
 func (a *app) openTrainData(dir string, flags trainOptions) (*trainData, error) {
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -59,13 +60,23 @@ func (a *app) openTrainViews(set *shard.Dataset, flags trainOptions) (*views.Vie
 // Close closes the dataset.
 func (d *trainData) Close() error { return errors.Join(d.advisor.Close(), d.set.Close()) }
 
-// cached is the data by a recipe, with the cache flags laid over the training images;
-// d's Close ends it.
-func (d *trainData) cached(r recipe.Recipe, flags trainOptions, alloc func(int) ([]byte, func(), error)) *train.Loaded {
+// cached is the data by a recipe, with the cache flags laid over the images; d's Close
+// ends it.
+func (a *app) cached(d *trainData, r recipe.Recipe, flags trainOptions, alloc func(int) ([]byte, func(), error)) (*train.Loaded, error) {
 	l := d.Data(r, flags.workers, alloc)
+	switch remote := d.set.Remote(); {
+	case remote && flags.cache.mode != "page":
+		return nil, usagef("--cache %s is for datasets in a directory; of one at a URL images are kept in --cache-dir", flags.cache.mode)
+	case !remote && flags.cacheBytes != 0:
+		return nil, usagef("--cache-bytes has no effect on a dataset in a directory")
+	case flags.cacheBytes < 0:
+		return nil, usagef("--cache-bytes %d: want 0 or more", flags.cacheBytes)
+	case remote:
+		return l, a.keepRows(d.set, cmp.Or(flags.cacheBytes, 64<<30), l, d.Train)
+	}
 	l.TrainSource, d.advisor = flags.cache.apply(d.Train, d.dir, func(i int) (string, int64, int64) {
 		r := d.Train.Row(i)
 		return r.File, r.Offset, r.Length
 	}, &l.TrainOptions)
-	return l
+	return l, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -146,9 +147,15 @@ func (a *app) printEvaluation(ev runlog.Evaluation) error {
 	})
 }
 
+// trainResult is a finished run and, of a dataset at a URL, what was asked of it.
+type trainResult struct {
+	train.Result
+	Storage []cached.Figures `json:"storage,omitempty"`
+}
+
 // printTrainResult prints a finished run.
 func (a *app) printTrainResult(res train.Result) error {
-	return a.Result(res, func(w io.Writer) {
+	return a.Result(trainResult{res, a.storageFigures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
 		if res.Seconds > 0 {

@@ -398,7 +398,10 @@ func TestTrainDataAsAsked(t *testing.T) {
 		flags := trainOptions{split: "train", valSplit: "val", selection: &selectionOptions{}, cache: &cacheOptions{mode: mode, pinBytes: 1 << 20}}
 		d, err := a.openTrainData(dir, flags)
 		check(t, err)
-		l := d.cached(recipe.Recipe{Sampling: "balanced"}, flags, nil)
+		l, err := a.cached(d, recipe.Recipe{Sampling: "balanced"}, flags, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		o := l.TrainOptions
 		if len(o.Weights) != d.Train.Len() {
 			t.Errorf("%d weights for %d images", len(o.Weights), d.Train.Len())
