@@ -220,7 +220,7 @@ func (j *job) array(write bool) (*record.Array, error) {
 }
 
 // alreadyDone says whether the job was done before, of the same array, and all that
-// it left is there.
+// it left is there, by its sums.
 func (j *job) alreadyDone() (Summary, bool) {
 	o := j.o
 	done, err := j.state.Job(o.Job, o.Jobs)
@@ -245,7 +245,7 @@ func (j *job) alreadyDone() (Summary, bool) {
 	s := Summary{Out: o.Out, Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met, Already: true}
 	for _, d := range done.Done {
 		r, ok := j.state.Read(d.Unit)
-		if !ok || r.Sum() != d.Record {
+		if !ok || r.Sum() != d.Record || !j.state.Sound(r) {
 			return Summary{}, false
 		}
 		s.add(r)
