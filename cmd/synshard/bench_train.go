@@ -22,13 +22,13 @@ import (
 
 // benchTrainOptions are bench train's flags.
 type benchTrainOptions struct {
-	model, device, torchLib, data string
-	precisions                    []string
-	asked                         batchSize
-	batch, steps, warmup          int // batch is what asked comes to
-	threads, workers, procs       int
-	recompute, unfused            bool
-	peakTFLOPS                    float64
+	model, device, precision, torchLib, data string
+
+	asked                   batchSize
+	batch, steps, warmup    int // batch is what asked comes to
+	threads, workers, procs int
+	recompute, unfused      bool
+	peakTFLOPS              float64
 }
 
 // AddFlags adds them to the verb.
@@ -38,7 +38,7 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	deviceVar(cmd, &b.device)
 	f.StringVar(&b.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
 	f.StringVar(&b.data, "data", "", "measure on this dataset's train split too")
-	choicesVar(cmd, &b.precisions, "precision", []string{"fp32", "bf16"}, oneOf(precisions)+"; several are measured one after the other", precisions...)
+	choiceVar(cmd, &b.precision, "precision", "auto", oneOf(precisions)+"; auto goes by the device", precisions...)
 	b.asked = batchSize{n: 16}
 	batchVar(cmd, &b.asked, "images a step; auto: 16 a process on the CPU, 64 on a GPU")
 	f.IntVar(&b.steps, "steps", 10, "steps measured")
@@ -68,7 +68,7 @@ processes work through each batch together, and the time in which gradients were
 on their way is told apart into what the backward pass hid and what was waited
 for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one.`,
 		Example: `  synshard bench train
-  synshard bench train --precision fp32,bf16 --batch 32 --json
+  synshard bench train --precision fp32 --batch 32 --json
   synshard bench train --procs 2 --batch 32 --precision bf16
   synshard bench train --device cuda --batch 256 --steps 100 --peak-tflops 989 --data imagenet`,
 		Args: exactly(0, 0, "no arguments"),
@@ -121,21 +121,19 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	}
 	b.torchLib = lib
 	var runs []bench.StepReport
-	for _, precision := range b.precisions {
-		precision = torch.Precision(ctx, precision, b.device)
-		for _, data := range slices.Compact([]string{"", b.data}) {
-			r, err := a.benchSteps(ctx, shim, net, b, precision, data)
-			if err != nil {
-				return fmt.Errorf("%s: %w", precision, err)
-			}
-			runs = append(runs, r)
+	b.precision = torch.Precision(ctx, b.precision, b.device)
+	for _, data := range slices.Compact([]string{"", b.data}) {
+		r, err := a.benchSteps(ctx, shim, net, b, data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", b.precision, err)
 		}
+		runs = append(runs, r)
 	}
 	return a.Result(runs, func(w io.Writer) { printSteps(w, runs) })
 }
 
-// benchSteps measures one precision on one source of data.
-func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b benchTrainOptions, precision, data string) (r bench.StepReport, err error) {
+// benchSteps measures steps on one source of data.
+func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b benchTrainOptions, data string) (r bench.StepReport, err error) {
 	name := "synthetic"
 	var batches *bench.Batches
 	if data == "" {
@@ -154,7 +152,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	defer batches.Close()
 	// The constants of the paper's recipe.
 	half := [3]float64{0.5, 0.5, 0.5}
-	e, err := b.engine(shim, net, train.EngineConfig{Device: b.device, Precision: precision, Threads: b.threads, Batch: b.batch, ChannelsLast: true,
+	e, err := b.engine(shim, net, train.EngineConfig{Device: b.device, Precision: b.precision, Threads: b.threads, Batch: b.batch, ChannelsLast: true,
 		Recompute: b.recompute, Unfused: b.unfused, Optimizer: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1, WeightDecay: 4e-5,
 		LabelSmoothing: 0.1, ClipNorm: 2, EMA: true, BNMomentum: 0.1, Mean: half, Std: half})
 	if err != nil {
@@ -170,7 +168,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 		Batches: batches, Network: net, Batch: b.batch, Steps: b.steps, Warmup: b.warmup, Alone: b.procs == 1, PeakTFLOPS: b.peakTFLOPS,
 		OnStep: func() { bar.Add64(1) },
 	})
-	r.Model, r.Device, r.Precision, r.Data, r.Torch, r.Procs, r.Threads = b.model, b.device, precision, name, shim.Version(), b.procs, b.threads
+	r.Model, r.Device, r.Precision, r.Data, r.Torch, r.Procs, r.Threads = b.model, b.device, b.precision, name, shim.Version(), b.procs, b.threads
 	return r, err
 }
 

@@ -17,11 +17,13 @@ func TestBenchTrain(t *testing.T) {
 		t.Skip("trains")
 	}
 	lib := needEngine(t)
-	out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "2", "--steps", "2", "--warmup", "0",
-		"--threads", "1", "--peak-tflops", "0.5", "--json", "--progress", "off")
 	var runs []bench.StepReport
-	if err := json.Unmarshal([]byte(out), &runs); err != nil {
-		t.Fatal(err)
+	for _, precision := range []string{"fp32", "bf16"} {
+		out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "2", "--steps", "2", "--warmup", "0",
+			"--threads", "1", "--precision", precision, "--peak-tflops", "0.5", "--json", "--progress", "off")
+		var of []bench.StepReport
+		check(t, json.Unmarshal([]byte(out), &of))
+		runs = append(runs, of...)
 	}
 	var precisions []string
 	for _, r := range runs {
@@ -40,7 +42,7 @@ func TestBenchTrain(t *testing.T) {
 	if diff := cmp.Diff([]string{"fp32", "bf16"}, precisions); diff != "" {
 		t.Errorf("runs (-want +got):\n%s", diff)
 	}
-	out, _ = runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "1", "--steps", "1", "--warmup", "0",
+	out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "1", "--steps", "1", "--warmup", "0",
 		"--precision", "fp32", "--unfused", "--recompute", "--progress", "off")
 	if !strings.Contains(out, "images/s") || !strings.Contains(out, "synthetic") {
 		t.Errorf("table: %s", out)
