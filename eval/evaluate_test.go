@@ -283,8 +283,8 @@ func TestRestrictAndReal(t *testing.T) {
 			}
 		}
 		in := g.Truth[i] >= 10 && g.Truth[i] < 14
-		if q.Top[i*q.K] != best || (q.Truth[i] >= 0) != in {
-			t.Errorf("row %d: %d with truth %d, want %d", i, q.Top[i*q.K], q.Truth[i], best)
+		if diff := gocmp.Diff([]any{best, in}, []any{q.Top[i*q.K], q.Truth[i] >= 0}); diff != "" {
+			t.Errorf("row %d: best class, truth in the set (-want +got):\n%s", i, diff)
 		}
 	}
 	p.All = nil // with the first K alone, a set may have none of them

@@ -298,8 +298,8 @@ func TestTruncated(t *testing.T) {
 		}
 		o.Truncated = true
 		got := take(t, src, o)
-		if len(got.rows) != 8 || got.skipped != 0 {
-			t.Errorf("training %v: %d rows, %d skipped", train, len(got.rows), got.skipped)
+		if diff := cmp.Diff([]int{8, 0}, []int{len(got.rows), int(got.skipped)}); diff != "" {
+			t.Errorf("training %v: rows, skipped (-want +got):\n%s", train, diff)
 		}
 		if !train && (!bytes.Equal(got.pixels[5][:24], whole.pixels[5][:24]) || bytes.Equal(got.pixels[5], whole.pixels[5])) {
 			t.Error("the rows above the cut differ, or those below it do not")

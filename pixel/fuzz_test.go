@@ -60,8 +60,8 @@ func fuzzFormat(f *testing.F, format, pattern string) {
 			t.Fatalf("first %v, again %v, by a fresh decoder %v", err, errAgain, errFresh)
 		}
 		if err == nil {
-			if got.W != info.Width || got.H != info.Height || len(want.Pix) != 3*want.W*want.H {
-				t.Errorf("%d x %d pixels, the header says %+v", got.W, got.H, info)
+			if diff := cmp.Diff([]int{info.Width, info.Height, 3 * want.W * want.H}, []int{got.W, got.H, len(want.Pix)}); diff != "" {
+				t.Errorf("width, height, bytes (-header +pixels):\n%s", diff)
 			}
 			if diff := cmp.Diff(want, again); diff != "" {
 				t.Errorf("a decoder that met other bytes (-fresh +used):\n%.2000s", diff)

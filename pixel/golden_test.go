@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/internal/golden"
 )
 
@@ -84,8 +86,8 @@ func TestDecodeLikePillow(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := lossless(t, "kinds", name+".rgb.png")
-			if got.W != want.W || got.H != want.H {
-				t.Fatalf("%d x %d, want %d x %d", got.W, got.H, want.W, want.H)
+			if diff := cmp.Diff([2]int{want.W, want.H}, [2]int{got.W, got.H}); diff != "" {
+				t.Fatalf("width, height (-want +got):\n%s", diff)
 			}
 			mean, most := distance(t, got.Pix, want.Pix)
 			t.Logf("mean %.3f, most %d", mean, most)

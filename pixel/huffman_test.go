@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestHuffmanLikeLibjpeg holds the Huffman decoder to libjpeg-turbo's, on whole
@@ -29,8 +31,9 @@ func TestHuffmanLikeLibjpeg(t *testing.T) {
 		if err1 != nil {
 			return
 		}
-		if compared++; got.W != want.W || got.H != want.H {
-			t.Fatalf("%s: %d x %d, %d x %d", what, got.W, got.H, want.W, want.H)
+		compared++
+		if diff := cmp.Diff([2]int{want.W, want.H}, [2]int{got.W, got.H}); diff != "" {
+			t.Fatalf("%s: width, height (-want +got):\n%s", what, diff)
 		}
 		differ := 0
 		for i := 0; i < len(got.Pix); i += 3 {

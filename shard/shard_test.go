@@ -38,8 +38,8 @@ func checkFixture(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		want := sorted(name)
-		if s.Len() != len(want) || v.Len() != len(want) {
-			t.Fatalf("%s: %d rows, %d in the view, want %d", name, s.Len(), v.Len(), len(want))
+		if diff := cmp.Diff([]int{len(want), len(want)}, []int{s.Len(), v.Len()}); diff != "" {
+			t.Fatalf("%s: rows, rows in the view (-want +got):\n%s", name, diff)
 		}
 		for i, im := range want {
 			if diff := cmp.Diff(im.Row, s.Row(i), places, cmpopts.EquateEmpty()); diff != "" {

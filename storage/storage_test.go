@@ -61,8 +61,9 @@ func TestURLs(t *testing.T) {
 	if got := storage.Join("s3://b/a/?endpoint=http://x/", "c d/e"); got != "s3://b/a/c%20d/e?endpoint=http://x/" {
 		t.Error(got)
 	}
-	if dir, base := storage.Split("s3://b/a/c%20d?q=1/2"); dir != "s3://b/a?q=1/2" || base != "c d" {
-		t.Error(dir, base)
+	dir, base := storage.Split("s3://b/a/c%20d?q=1/2")
+	if diff := cmp.Diff([]string{"s3://b/a?q=1/2", "c d"}, []string{dir, base}); diff != "" {
+		t.Errorf("directory, base (-want +got):\n%s", diff)
 	}
 	if got := storage.Shown("https://h/a?sig=secret"); got != "https://h/a" {
 		t.Error(got)

@@ -85,8 +85,8 @@ func TestGoldenWhole(t *testing.T) {
 	if sum := hex.EncodeToString(depths.Sum(nil)); sum != want.DepthsSHA256 {
 		t.Errorf("some depth or height of the %d synsets differs from networkx's", g.Len())
 	}
-	if g.Len() != 82115 || g.Version() != "3.0" {
-		t.Errorf("%d synsets of version %q, want 82115 of 3.0", g.Len(), g.Version())
+	if diff := cmp.Diff([]any{82115, "3.0"}, []any{g.Len(), g.Version()}); diff != "" {
+		t.Errorf("synsets, version (-want +got):\n%s", diff)
 	}
 }
 
@@ -207,8 +207,8 @@ func TestKnownSynsets(t *testing.T) {
 		}
 	}
 	france, _ := g.Synset(8929922)
-	if len(france.Hypernyms) != 0 || len(france.InstanceHypernyms) != 1 {
-		t.Errorf("France: hypernyms %v, instance hypernyms %v", france.Hypernyms, france.InstanceHypernyms)
+	if diff := cmp.Diff([]int{0, 1}, []int{len(france.Hypernyms), len(france.InstanceHypernyms)}); diff != "" {
+		t.Errorf("France: hypernyms %v, instance hypernyms %v (-want +got):\n%s", france.Hypernyms, france.InstanceHypernyms, diff)
 	}
 }
 
@@ -230,8 +230,8 @@ func TestHyponymsAreTheFilesOwn(t *testing.T) {
 		plain += len(s.Hyponyms)
 		instance += len(s.InstanceHyponyms)
 	}
-	if plain != 75850 || instance != 8577 { // pointers ~ and ~i in data.noun
-		t.Errorf("%d hyponyms and %d instance hyponyms, want 75850 and 8577", plain, instance)
+	if diff := cmp.Diff([]int{75850, 8577}, []int{plain, instance}); diff != "" { // pointers ~ and ~i in data.noun
+		t.Errorf("hyponyms, instance hyponyms (-want +got):\n%s", diff)
 	}
 }
 
@@ -340,8 +340,10 @@ func TestFind(t *testing.T) {
 	if len(zebra) < 10 || !slices.IsSorted(zebra) || !slices.Contains(zebra, 2391049) {
 		t.Errorf("zebra: %v", zebra)
 	}
-	if g.Find("") != nil || g.Find("xyzzy") != nil {
-		t.Error("something found")
+	for _, part := range []string{"", "xyzzy"} {
+		if diff := cmp.Diff([]ID(nil), g.Find(part)); diff != "" {
+			t.Errorf("found by %q (-want +got):\n%s", part, diff)
+		}
 	}
 }
 
@@ -395,15 +397,16 @@ func TestConsistent(t *testing.T) {
 			if _, found := slices.BinarySearch(g.Descendants(a), id); !found {
 				t.Errorf("%s is not among the descendants of %s", id, a)
 			}
-			if got := g.LCA(a, id); len(got) != 1 || got[0] != a {
-				t.Errorf("LCA of %s and its ancestor %s: %v", id, a, got)
+			if diff := cmp.Diff([]ID{a}, g.LCA(a, id)); diff != "" {
+				t.Errorf("LCA of %s and its ancestor %s (-want +got):\n%s", id, a, diff)
 			}
 		}
 		if slices.Contains(up, id) || !g.IsA(id, id) {
 			t.Errorf("%s is its own ancestor", id)
 		}
-		if way := g.HypernymPath(id); len(way) != g.MinDepth(id)+1 || way[len(way)-1] != id {
-			t.Errorf("%s: path %v at depth %d", id, way, g.MinDepth(id))
+		way := g.HypernymPath(id)
+		if diff := cmp.Diff([]any{g.MinDepth(id) + 1, id}, []any{len(way), way[len(way)-1]}); diff != "" {
+			t.Errorf("%s: length and end of path %v (-want +got):\n%s", id, way, diff)
 		}
 	}
 }

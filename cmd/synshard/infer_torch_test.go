@@ -29,8 +29,8 @@ func TestInferEngineTorch(t *testing.T) {
 	check(t, err)
 	y, err := prediction.Read(b, nil)
 	check(t, err)
-	if x.Len() != 9 || x.Len() != y.Len() {
-		t.Fatalf("%d rows and %d", x.Len(), y.Len())
+	if diff := cmp.Diff([]int{9, 9}, []int{x.Len(), y.Len()}); diff != "" {
+		t.Fatalf("rows of either engine (-want +got):\n%s", diff)
 	}
 	type rows struct {
 		Paths []string

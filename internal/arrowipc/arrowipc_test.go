@@ -209,8 +209,8 @@ func TestOrder(t *testing.T) {
 	for _, field := range rec.Schema().Fields() {
 		names = append(names, field.Name)
 	}
-	if diff := cmp.Diff([]string{"synset", "label", "synset"}, names); diff != "" || rec.NumRows() != 2 {
-		t.Errorf("%d rows, columns (-want +got):\n%s", rec.NumRows(), diff)
+	if diff := cmp.Diff([]any{int64(2), []string{"synset", "label", "synset"}}, []any{rec.NumRows(), names}); diff != "" {
+		t.Errorf("rows, columns (-want +got):\n%s", diff)
 	}
 }
 

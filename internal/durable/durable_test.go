@@ -90,8 +90,8 @@ func TestNothingBeforeCommit(t *testing.T) {
 	}
 	defer f.Abort()
 	fmt.Fprint(f, "hello")
-	if f.Size() != 5 || f.Path() != path {
-		t.Errorf("size %d, path %s", f.Size(), f.Path())
+	if diff := cmp.Diff([]any{int64(5), path}, []any{f.Size(), f.Path()}); diff != "" {
+		t.Errorf("size, path (-want +got):\n%s", diff)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("before commit: %v", err)
@@ -233,8 +233,8 @@ func TestNextWriterRemovesTheLast(t *testing.T) {
 	if err := WriteFile(path, func(w io.Writer) error { _, err := io.WriteString(w, "new"); return err }); err != nil {
 		t.Fatal(err)
 	}
-	if content(t, path) != "new" || content(t, victim) != "mine" {
-		t.Errorf("%q in the file, %q where a link led", content(t, path), content(t, victim))
+	if diff := cmp.Diff([]string{"new", "mine"}, []string{content(t, path), content(t, victim)}); diff != "" {
+		t.Errorf("in the file, where a link led (-want +got):\n%s", diff)
 	}
 }
 

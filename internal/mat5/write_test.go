@@ -23,8 +23,9 @@ func TestLayout(t *testing.T) {
 	if diff := cmp.Diff([]string{"MATLAB 5.0", "\x00\x01", "IM"}, header); diff != "" {
 		t.Fatalf("text, version and order of the header (-want +got):\n%s", diff)
 	}
-	if kind, size := binary.LittleEndian.Uint32(b[128:]), binary.LittleEndian.Uint32(b[132:]); kind != miCOMPRESSED || int(size) != len(b)-136 {
-		t.Fatalf("element of type %d, %d bytes; file has %d", kind, size, len(b)-136)
+	tag := []uint32{binary.LittleEndian.Uint32(b[128:]), binary.LittleEndian.Uint32(b[132:])}
+	if diff := cmp.Diff([]uint32{miCOMPRESSED, uint32(len(b) - 136)}, tag); diff != "" {
+		t.Fatalf("type and size of the element (-want +got):\n%s", diff)
 	}
 	z, err := zlib.NewReader(bytes.NewReader(b[136:]))
 	if err != nil {

@@ -204,8 +204,9 @@ func TestWriterReadBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if said, _ := f.Metadata("said"); said != "so" || f.Groups() != 2 {
-			t.Errorf("%+v: said %q, %d groups", o, said, f.Groups())
+		said, _ := f.Metadata("said")
+		if diff := cmp.Diff([]any{"so", 2}, []any{said, f.Groups()}); diff != "" {
+			t.Errorf("%+v: metadata, groups (-want +got):\n%s", o, diff)
 		}
 		for path, want := range map[string][][]any{
 			"image bytes": {{[]any{0., 255.}}, {[]any{1., 255.}}, {[]any{2., 255.}}, {[]any{0., 255.}}, {[]any{1., 255.}}},

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // members reads a tar into name -> content, and the names in archive order.
@@ -56,8 +58,8 @@ func TestWriteIsShapedLikeILSVRC2012(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if drawn != o.Total() || len(paths) != 4 {
-		t.Errorf("drew %d of %d images into %d archives", drawn, o.Total(), len(paths))
+	if diff := cmp.Diff([]int{o.Total(), 4}, []int{drawn, len(paths)}); diff != "" {
+		t.Errorf("images drawn, archives (-want +got):\n%s", diff)
 	}
 
 	train, names := members(t, open(t, filepath.Join(dir, TrainTar)))

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/quick"
 	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestEscape(t *testing.T) {
@@ -35,8 +37,8 @@ func TestEscape(t *testing.T) {
 
 func TestEnsure(t *testing.T) {
 	for name, want := range map[string]string{"a": "a", `a\xe9`: `a\xe9`, "a\xe9": `a\xe9`} {
-		if got := Ensure(name); got != want || Ensure(got) != want {
-			t.Errorf("Ensure(%q) = %q, want %q", name, got, want)
+		if diff := cmp.Diff([]string{want, want}, []string{Ensure(name), Ensure(Ensure(name))}); diff != "" {
+			t.Errorf("Ensure(%q), once and twice (-want +got):\n%s", name, diff)
 		}
 	}
 }

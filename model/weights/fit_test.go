@@ -41,8 +41,8 @@ func TestFitAnyWidth(t *testing.T) {
 					t.Errorf("%s of width %v, as %v: %v", name, width, s.Width, err)
 					continue
 				}
-				if diff := cmp.Diff(net.Params(), got.Params()); diff != "" || len(values) != len(tensors) {
-					t.Errorf("%s of width %v, as %v: %d tensors\n%s", name, width, s.Width, len(values), diff)
+				if diff := cmp.Diff([]any{len(tensors), net.Params()}, []any{len(values), got.Params()}); diff != "" {
+					t.Errorf("%s of width %v, as %v: tensors, parameters (-want +got):\n%s", name, width, s.Width, diff)
 				}
 			}
 			if got := WithWidth(old, tensors).Width; width <= 0.125 && name == "inception_v3" && got != width {

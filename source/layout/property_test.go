@@ -377,8 +377,8 @@ func check(t *testing.T, in Input, o Options) {
 			t.Fatalf("%s: Place says %q, Make %q", e.Name, said, want)
 		}
 	}
-	if skipped+images+consumed != len(in.Entries) || images != len(at) {
-		t.Fatalf("%d entries: %d images, %d left out, %d files of labels", len(in.Entries), images, skipped, consumed)
+	if diff := cmp.Diff([]int{len(in.Entries), len(at)}, []int{skipped + images + consumed, images}); diff != "" {
+		t.Fatalf("%d images, %d left out, %d files of labels: entries, images (-want +got):\n%s", images, skipped, consumed, diff)
 	}
 }
 

@@ -171,8 +171,8 @@ func TestCurvesOfForeignLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(h.loss) != 1 || len(h.lossRaw) != 0 {
-		t.Errorf("%d steps and %d validations, want 1 and 0", len(h.loss), len(h.lossRaw))
+	if diff := cmp.Diff([]int{1, 0}, []int{len(h.loss), len(h.lossRaw)}); diff != "" {
+		t.Errorf("steps, validations (-want +got):\n%s", diff)
 	}
 }
 
@@ -255,8 +255,8 @@ func TestSettleTells(t *testing.T) {
 					if r.To > 0 {
 						said += r.To - r.From + 1
 					}
-					if r.From != c.from || r.To != c.to {
-						t.Errorf("the log says %d to %d", r.From, r.To)
+					if diff := cmp.Diff([2]int64{c.from, c.to}, [2]int64{r.From, r.To}); diff != "" {
+						t.Errorf("the log says from, to (-want +got):\n%s", diff)
 					}
 				}
 				return nil

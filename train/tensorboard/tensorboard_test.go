@@ -23,8 +23,9 @@ func boardScalars(t *testing.T, path string) (version string, scalars map[string
 	scalars = map[string]map[int64]float32{}
 	for len(b) > 0 {
 		n := binary.LittleEndian.Uint64(b)
-		if maskedCRC(b[:8]) != binary.LittleEndian.Uint32(b[8:]) || maskedCRC(b[12:12+n]) != binary.LittleEndian.Uint32(b[12+n:]) {
-			t.Fatal("checksum of a record is wrong")
+		said := []uint32{binary.LittleEndian.Uint32(b[8:]), binary.LittleEndian.Uint32(b[12+n:])}
+		if diff := cmp.Diff([]uint32{maskedCRC(b[:8]), maskedCRC(b[12 : 12+n])}, said); diff != "" {
+			t.Fatalf("checksums of a record's length and data (-want +got):\n%s", diff)
 		}
 		var step int64
 		fields(t, b[12:12+n], func(num protowire.Number, v uint64, body []byte) {

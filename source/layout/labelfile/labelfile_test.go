@@ -123,8 +123,9 @@ func TestSample(t *testing.T) {
 		}
 	}
 	for name, want := range map[string][2]string{"a/000.jpg": {"a/000", "jpg"}, "a.b/000.0.input.jpg": {"a.b/000", "0.input.jpg"}, "a": {"a", ""}} {
-		if key, ext := Key(name); key != want[0] || ext != want[1] {
-			t.Errorf("%s: %q, %q", name, key, ext)
+		key, ext := Key(name)
+		if diff := cmp.Diff(want, [2]string{key, ext}); diff != "" {
+			t.Errorf("%s: key, ending (-want +got):\n%s", name, diff)
 		}
 	}
 }

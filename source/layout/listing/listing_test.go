@@ -43,8 +43,8 @@ func TestFind(t *testing.T) {
 					missing++
 				}
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" || missing != f.Missing {
-				t.Errorf("%d missing (-want +got):\n%s", f.Missing, diff)
+			if diff := cmp.Diff([]any{c.want, missing}, []any{got, f.Missing}); diff != "" {
+				t.Errorf("images, missing (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(c.doubt, f.Doubt); diff != "" {
 				t.Errorf("doubt (-want +got):\n%s", diff)
@@ -140,8 +140,8 @@ func held(t *testing.T, l *List, images int) {
 			t.Fatalf("image %d of %d", at, images)
 		}
 	}
-	if missing != l.Missing || len(l.Images) != len(l.Paths) {
-		t.Fatalf("%d of %d names lead to none, and %d are counted", missing, len(l.Images), l.Missing)
+	if diff := cmp.Diff([]int{missing, len(l.Paths)}, []int{l.Missing, len(l.Images)}); diff != "" {
+		t.Fatalf("names that lead to none, names (-want +got):\n%s", diff)
 	}
 	for _, c := range l.Columns {
 		if len(c.Rows) != len(l.Paths) {

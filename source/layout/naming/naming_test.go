@@ -38,8 +38,9 @@ func TestNames(t *testing.T) {
 		"n01440764": "n01440764", "n02085620-Chihuahua": "n02085620", "n01440764_tench": "n01440764", "n01440764 tench": "n01440764",
 		"n0144076": "", "n014407644": "", "n01440764_12": "", "N01440764": "", "tench": "",
 	} {
-		if got, ok := Synset(name); got != want || ok != (want != "") {
-			t.Errorf("directory %q: %q, want %q", name, got, want)
+		got, ok := Synset(name)
+		if diff := cmp.Diff([]any{want, want != ""}, []any{got, ok}); diff != "" {
+			t.Errorf("directory %q: synset, found (-want +got):\n%s", name, diff)
 		}
 	}
 	for name, want := range map[string][2]string{

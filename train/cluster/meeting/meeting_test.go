@@ -290,7 +290,7 @@ func TestTellsSeldomer(t *testing.T) {
 		w.tell("now")
 		w.tell("too early again")
 	}
-	if told != 3 || w.pause != 8*patience {
-		t.Errorf("told %d times, next after %v", told, w.pause)
+	if diff := cmp.Diff([]any{3, 8 * patience}, []any{told, w.pause}); diff != "" {
+		t.Errorf("times told, pause (-want +got):\n%s", diff)
 	}
 }
