@@ -275,24 +275,33 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// endsWithin starts this binary as a process that ingests, with these variables, and
+// kills it after wait; it tells whether the process was done by then. One that has
+// something to say ends the test.
+func endsWithin(t *testing.T, wait time.Duration, env ...string) bool {
+	t.Helper()
+	c := exec.Command(os.Args[0])
+	c.Env = append(os.Environ(), env...)
+	var said bytes.Buffer
+	c.Stderr = &said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(wait, func() { c.Process.Kill() })
+	err := c.Wait()
+	timer.Stop()
+	if err != nil && said.Len() > 0 {
+		t.Fatalf("%v: %s", env, &said)
+	}
+	return err == nil
+}
+
 func killed(t *testing.T, dir, source string, want map[string]string) {
 	out := filepath.Join(dir, "killed "+source)
 	kills := 0
 	for wait := 20 * time.Millisecond; ; wait += 40 * time.Millisecond {
-		c := exec.Command(os.Args[0])
-		c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out, "INGEST_TEST_SOURCE="+source)
-		var said bytes.Buffer
-		c.Stderr = &said
-		if err := c.Start(); err != nil {
-			t.Fatal(err)
-		}
-		timer := time.AfterFunc(wait, func() { c.Process.Kill() })
-		err := c.Wait()
-		if timer.Stop(); err == nil {
+		if endsWithin(t, wait, "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out, "INGEST_TEST_SOURCE="+source) {
 			break
-		}
-		if said.Len() > 0 {
-			t.Fatalf("%s: %s", source, &said)
 		}
 		if kills++; kills > 200 {
 			t.Fatalf("%s: it never gets done", source)
@@ -404,8 +413,8 @@ func TestBadImages(t *testing.T) {
 	o = as("train", outer)
 	o.Out = filepath.Join(dir, "bad")
 	s := run(t, o)
-	if s.Images != 1 || s.Rejected != 3 {
-		t.Fatalf("summary %+v", s)
+	if diff := cmp.Diff([]int64{1, 3}, []int64{int64(s.Images), int64(s.Rejected)}); diff != "" {
+		t.Fatalf("images, rejected (-want +got):\n%s", diff)
 	}
 	text, err := os.ReadFile(filepath.Join(o.Out, "rejected.ndjson"))
 	if err != nil {

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -395,22 +394,7 @@ func TestJobsKilled(t *testing.T) {
 	out := filepath.Join(dir, "killed")
 	kills := map[string]int{}
 	do := func(job string, wait, more time.Duration) {
-		for ; ; wait += more {
-			c := exec.Command(os.Args[0])
-			c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out, "INGEST_TEST_JOB="+job)
-			var said bytes.Buffer
-			c.Stderr = &said
-			if err := c.Start(); err != nil {
-				t.Fatal(err)
-			}
-			timer := time.AfterFunc(wait, func() { c.Process.Kill() })
-			err := c.Wait()
-			if timer.Stop(); err == nil {
-				return
-			}
-			if said.Len() > 0 {
-				t.Fatalf("%s: %s", job, &said)
-			}
+		for ; !endsWithin(t, wait, "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out, "INGEST_TEST_JOB="+job); wait += more {
 			if kills[job]++; kills[job] > 200 {
 				t.Fatalf("%s: it never gets done", job)
 			}

@@ -48,6 +48,15 @@ func stopAt(t *testing.T, o Options, step int64) {
 	}
 }
 
+// stopAfter runs so many steps.
+func stopAfter(t *testing.T, o Options, steps int64) {
+	t.Helper()
+	o.StopAfter = steps
+	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
+		t.Fatalf("stop after %d steps: %v", steps, err)
+	}
+}
+
 func TestStopAfterSteps(t *testing.T) {
 	whole := testOptions(t, t.TempDir())
 	mustRun(t, whole)
@@ -154,10 +163,7 @@ func TestDamagedNewestFallsBack(t *testing.T) {
 
 func TestEveryCheckpointDamaged(t *testing.T) {
 	o := testOptions(t, t.TempDir())
-	o.StopAfter = 3
-	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
-		t.Fatal(err)
-	}
+	stopAfter(t, o, 3)
 	if err := os.WriteFile(checkpoint.Path(o.Dir, 3), []byte("no"), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -169,10 +175,7 @@ func TestEveryCheckpointDamaged(t *testing.T) {
 
 func TestAnotherRunIsRefused(t *testing.T) {
 	o := testOptions(t, t.TempDir())
-	o.StopAfter = 2
-	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
-		t.Fatal(err)
-	}
+	stopAfter(t, o, 2)
 	for want, change := range map[string]func(*Options){
 		"seed 9 (now 10)":                             func(o *Options) { o.Recipe.Seed = 10 },
 		"batch 4 (now 2)":                             func(o *Options) { o.Recipe.Batch = 2 },
@@ -208,11 +211,7 @@ func TestWhatMayChange(t *testing.T) {
 	whole := testOptions(t, t.TempDir())
 	mustRun(t, whole)
 	o := testOptions(t, t.TempDir())
-	o.StopAfter = 2
-	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
-		t.Fatal(err)
-	}
-	o.StopAfter = 0
+	stopAfter(t, o, 2)
 	o.Recipe.Name, o.Recipe.Precision, o.Recipe.Accumulate = "other", "bf16", 2
 	o.Device, o.Threads, o.Recompute, o.KeepLast, o.CheckpointEvery = "cuda:1", 7, true, 9, time.Nanosecond
 	mustRun(t, o)
@@ -242,10 +241,7 @@ func TestCheckpointOfAnEarlierVersion(t *testing.T) {
 	whole := testOptions(t, t.TempDir())
 	mustRun(t, whole)
 	o := testOptions(t, t.TempDir())
-	o.StopAfter = 3
-	if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
-		t.Fatal(err)
-	}
+	stopAfter(t, o, 3)
 	c := readCheckpoint(t, o.Dir, 3)
 	c.Position.MadeFrom = nil
 	if _, err := checkpoint.Write(o.Dir, c.Position, c.Spec, c.Tensors); err != nil {
@@ -258,7 +254,6 @@ func TestCheckpointOfAnEarlierVersion(t *testing.T) {
 	}
 	var warned []string
 	o.OnWarn = func(text string) { warned = append(warned, text) }
-	o.StopAfter = 0
 	mustRun(t, o)
 	if len(warned) != 1 || !strings.Contains(warned[0], "step 3 does not say what recipe, data and weights") {
 		t.Errorf("warnings %q", warned)
@@ -299,10 +294,7 @@ func TestValidationStandsOnce(t *testing.T) {
 	mustRun(t, whole)
 	for range 2 { // and what a version before left there twice
 		o := testOptions(t, killed)
-		o.StopAfter = 1
-		if _, err := Run(t.Context(), o); !errors.Is(err, ErrStopped) {
-			t.Fatal(err)
-		}
+		stopAfter(t, o, 1)
 		log := slurp(t, filepath.Join(killed, runlog.Name))
 		at := bytes.Index(log, []byte(`{"kind":"eval"`))
 		line, _, _ := bytes.Cut(log[at:], []byte("\n"))

@@ -72,8 +72,13 @@ func (a *app) graphOf(sel shard.Selection, s *selectionOptions) (*wordnet.Graph,
 	return a.openWordNet(s.wordnet)
 }
 
-// openViews is openView for several splits: those named, or all there are.
-func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions) ([]census.View, error) {
+// openViews opens the dataset in dir, which the caller closes, and selects as openView
+// does from several splits: those named, or all there are.
+func (a *app) openViews(dir string, splits []string, s *selectionOptions) (*shard.Dataset, []census.View, error) {
+	set, err := a.openSet(dir)
+	if err != nil {
+		return nil, nil, err
+	}
 	if len(splits) == 0 {
 		splits = set.Splits()
 	}
@@ -81,11 +86,12 @@ func (a *app) openViews(set *shard.Dataset, splits []string, s *selectionOptions
 	for _, split := range splits {
 		v, err := a.openView(set, split, s)
 		if err != nil {
-			return nil, err
+			set.Close()
+			return nil, nil, err
 		}
 		views = append(views, census.View{Split: split, View: v})
 	}
-	return views, nil
+	return set, views, nil
 }
 
 // openWordNet finds and reads WordNet.

@@ -76,15 +76,11 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	if o.mib < 1 || o.mib > 1<<20 {
 		return usagef("--shard-mib %d: want 1 to %d", o.mib, 1<<20)
 	}
-	set, err := a.openSet(dir)
+	set, views, err := a.openViews(dir, o.splits, o.selection)
 	if err != nil {
 		return err
 	}
 	defer set.Close()
-	views, err := a.openViews(set, o.splits, o.selection)
-	if err != nil {
-		return err
-	}
 	var selected []export.Split
 	var images, size int64
 	for _, v := range views {

@@ -57,15 +57,11 @@ func (a *app) runLs(dir string, o lsOptions) error {
 	if o.depth < 0 || o.depth > 0 && !o.tree {
 		return usagef("--depth %d: want 0 (all) or more, with --tree", o.depth)
 	}
-	set, err := a.openSet(dir)
+	set, views, err := a.openViews(dir, o.splits, o.selection)
 	if err != nil {
 		return err
 	}
 	defer set.Close()
-	views, err := a.openViews(set, o.splits, o.selection)
-	if err != nil {
-		return err
-	}
 	out := listing{Dataset: set.Dir}
 	out.Splits, out.Synsets = census.Count(set, views)
 	if !o.tree {

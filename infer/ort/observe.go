@@ -78,13 +78,7 @@ func (o *Observer) Run(ctx context.Context, images []byte, n int, see See) error
 	}
 	defer done()
 	values := make([]ort.Value, len(o.names))
-	defer func() {
-		for _, v := range values {
-			if v != nil {
-				v.Destroy()
-			}
-		}
-	}()
+	defer destroy(values)
 	if err := o.s.session.Run([]ort.Value{in}, values); err != nil {
 		return fmt.Errorf("observe: %w", err)
 	}

@@ -98,12 +98,16 @@ func (o *Options) sessionOptions(c *Contract) (*ort.SessionOptions, error) {
 	if err == nil {
 		options := o.defaults(c)
 		maps.Copy(options, o.ProviderOptions)
+		cuda := func(options map[string]string) error {
+			return appendProvider("cuda", ort.NewCUDAProviderOptions, so.AppendExecutionProviderCUDA, options)
+		}
 		switch o.Provider {
 		case "cuda":
-			err = appendCUDA(so, options)
+			err = cuda(options)
 		case "tensorrt":
-			if err = appendTensorRT(so, options); err == nil { // and CUDA for what it cannot do
-				err = appendCUDA(so, map[string]string{"device_id": options["device_id"]})
+			err = appendProvider("tensorrt", ort.NewTensorRTProviderOptions, so.AppendExecutionProviderTensorRT, options)
+			if err == nil { // and CUDA for what it cannot do
+				err = cuda(map[string]string{"device_id": options["device_id"]})
 			}
 		}
 	}
@@ -114,28 +118,23 @@ func (o *Options) sessionOptions(c *Contract) (*ort.SessionOptions, error) {
 	return so, nil
 }
 
-func appendCUDA(so *ort.SessionOptions, options map[string]string) error {
-	cuda, err := ort.NewCUDAProviderOptions()
-	if err == nil {
-		defer cuda.Destroy()
-		err = cuda.Update(options)
-	}
-	if err == nil {
-		err = so.AppendExecutionProviderCUDA(cuda)
-	}
-	return absent("cuda", err)
+// providerOptions are a provider's, as the library holds them.
+type providerOptions interface {
+	Update(map[string]string) error
+	Destroy() error
 }
 
-func appendTensorRT(so *ort.SessionOptions, options map[string]string) error {
-	rt, err := ort.NewTensorRTProviderOptions()
+// appendProvider makes a provider's options and appends the provider with them.
+func appendProvider[O providerOptions](name string, create func() (O, error), add func(O) error, options map[string]string) error {
+	o, err := create()
 	if err == nil {
-		defer rt.Destroy()
-		err = rt.Update(options)
+		defer o.Destroy()
+		err = o.Update(options)
 	}
 	if err == nil {
-		err = so.AppendExecutionProviderTensorRT(rt)
+		err = add(o)
 	}
-	return absent("tensorrt", err)
+	return absent(name, err)
 }
 
 func absent(provider string, err error) error {

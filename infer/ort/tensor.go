@@ -101,13 +101,7 @@ func (s *Session) probe() error {
 	}
 	defer done()
 	values := make([]ort.Value, len(s.outputs))
-	defer func() {
-		for _, v := range values {
-			if v != nil {
-				v.Destroy()
-			}
-		}
-	}()
+	defer destroy(values)
 	if err := s.session.Run([]ort.Value{in}, values); err != nil {
 		return fmt.Errorf("first run: %w", err)
 	}
@@ -127,6 +121,15 @@ func (s *Session) probe() error {
 		}
 	}
 	return nil
+}
+
+// destroy frees those of the values that there are.
+func destroy(values []ort.Value) {
+	for _, v := range values {
+		if v != nil {
+			v.Destroy()
+		}
+	}
 }
 
 // distribution says whether every row is one: not negative, and of sum 1.

@@ -42,9 +42,7 @@ func TestRepairDoubtsClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 0; at < len(whole); at += 31 {
-		b := bytes.Clone(whole)
-		b[at] ^= 1 << (at % 8)
+	for at, b := range flips(whole, 0, 31) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,8 +115,9 @@ func TestRepairClasses(t *testing.T) {
 	if diff := cmp.Diff([]string{"tiger", "Panthera tigris"}, got[1].Words); diff != "" {
 		t.Errorf("words of the tiger (-want +got):\n%s", diff)
 	}
-	if p := got[1].Path; p[0] != "n00001740" || p[len(p)-1] != got[1].Synset {
-		t.Errorf("the way to the tiger is %v", p)
+	p := got[1].Path
+	if diff := cmp.Diff([]string{"n00001740", got[1].Synset}, []string{p[0], p[len(p)-1]}); diff != "" {
+		t.Errorf("the ends of the way to the tiger, %v (-want +got):\n%s", p, diff)
 	}
 }
 
@@ -197,9 +199,7 @@ func TestRepairDoubts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for at := 3; at < len(clean); at += 41 {
-				b := slices.Clone(clean)
-				b[at] ^= 1 << (at % 8)
+			for at, b := range flips(clean, 3, 41) {
 				if err := os.WriteFile(file, b, 0o666); err != nil {
 					t.Fatal(err)
 				}
@@ -216,6 +216,20 @@ func TestRepairDoubts(t *testing.T) {
 				t.Errorf("undamaged: %+v, %v", got, err)
 			}
 		})
+	}
+}
+
+// flips are copies of a file's bytes, each with a bit of one byte turned: of the one
+// at from, and of each every-th after it.
+func flips(whole []byte, from, every int) iter.Seq2[int, []byte] {
+	return func(yield func(int, []byte) bool) {
+		for at := from; at < len(whole); at += every {
+			b := slices.Clone(whole)
+			b[at] ^= 1 << (at % 8)
+			if !yield(at, b) {
+				return
+			}
+		}
 	}
 }
 

@@ -63,27 +63,22 @@ func (r *arrowFile) groups() []int64 {
 func (r *arrowFile) metadata(key string) string { return r.Metadata(key) }
 
 func (r *arrowFile) texts(group int, l *leaf, f func([]byte, bool) error) error {
-	col, valid, err := r.Leaf(group, l.place...)
-	if err != nil {
-		return err
-	}
-	for i := range col.Len() {
-		b, ok := arrowipc.Bytes(col, i)
-		if err := f(b, ok && valid(i)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return eachValue(r, group, l, arrowipc.Bytes, f)
 }
 
 func (r *arrowFile) numbers(group int, l *leaf, f func(int64, bool) error) error {
+	return eachValue(r, group, l, arrowipc.Int, f)
+}
+
+// eachValue hands f the values of a leaf in a group, each with whether there is one.
+func eachValue[T any](r *arrowFile, group int, l *leaf, value func(arrow.Array, int) (T, bool), f func(T, bool) error) error {
 	col, valid, err := r.Leaf(group, l.place...)
 	if err != nil {
 		return err
 	}
 	for i := range col.Len() {
-		n, ok := arrowipc.Int(col, i)
-		if err := f(n, ok && valid(i)); err != nil {
+		v, ok := value(col, i)
+		if err := f(v, ok && valid(i)); err != nil {
 			return err
 		}
 	}
