@@ -15,19 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/source/entry"
+	"github.com/synshard/synshard/source/entry/entrytest"
 )
 
-// held is a container in memory.
-type held struct {
-	*bytes.Reader
-	size int64
-}
-
-func (held) Path() string     { return "x.tar" }
-func (h held) Size() int64    { return h.size }
-func (held) Unchanged() error { return nil }
-
-func hold(b []byte) entry.File { return held{bytes.NewReader(b), int64(len(b))} }
+func hold(b []byte) entry.File { return entrytest.Hold("x.tar", b) }
 
 // FuzzTar: the members of a tar, read in place and as it comes, are the same, each of the size that
 // is listed, or both readers fail; time is bounded.

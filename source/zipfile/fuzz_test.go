@@ -12,17 +12,8 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/source/entry"
+	"github.com/synshard/synshard/source/entry/entrytest"
 )
-
-// held is a container in memory.
-type held struct {
-	*bytes.Reader
-	size int64
-}
-
-func (held) Path() string     { return "x.zip" }
-func (h held) Size() int64    { return h.size }
-func (held) Unchanged() error { return nil }
 
 // FuzzZip: the members of a zip have the sizes that are listed and the bytes that
 // archive/zip reads there, or an error; time is bounded.
@@ -55,7 +46,7 @@ func FuzzZip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		began := time.Now()
 		theirs := contents(b)
-		z := New(held{bytes.NewReader(b), int64(len(b))}, func(string, string, bool) {})
+		z := New(entrytest.Hold("x.zip", b), func(string, string, bool) {})
 		entries, err := z.List(t.Context())
 		if err != nil {
 			return
