@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/logging"
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/azureblob"
 	"gocloud.dev/blob/gcsblob"
@@ -83,6 +84,7 @@ func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, error) {
 	}
 	client = s3.New(client.Options(), func(o *s3.Options) {
 		o.HTTPClient = counting{o.HTTPClient, t}
+		o.Logger = logging.Nop{} // it writes to stderr
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
 			o.MaxAttempts, o.RateLimiter = tries, ratelimit.None
 			o.Backoff = retry.BackoffDelayerFunc(func(n int, _ error) (time.Duration, error) {
@@ -259,6 +261,8 @@ func (b *bucket) mean(err error) error {
 	case gcerrors.Code(err) == gcerrors.PermissionDenied:
 		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
 	case passing(status), status == 0 && broken(err):
+		return temporary(err)
+	case status/100 == 2: // said yes, and its body could not be read to its end
 		return temporary(err)
 	}
 	return err

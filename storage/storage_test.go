@@ -140,6 +140,27 @@ func TestObjects(t *testing.T) {
 	}
 }
 
+// TestCutLists expects a list whose answer was cut to be asked for again.
+func TestCutLists(t *testing.T) {
+	s := storagetest.Start(t)
+	whole := open(t, s.URL("x"), storage.Options{})
+	for i := range 20 {
+		if err := whole.WriteNew(t.Context(), fmt.Sprint("a/", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	proxy := storagetest.Before(t, s, storagetest.Faults{Cut: 0.7, Seed: 1})
+	p := open(t, s.Via(proxy, "x"), storage.Options{})
+	for range 5 {
+		if list, err := p.List(t.Context(), "a/"); err != nil || len(list) != 20 {
+			t.Fatalf("%d of 20, %v", len(list), err)
+		}
+	}
+	if _, made := proxy.Count(); made == 0 {
+		t.Error("nothing was cut")
+	}
+}
+
 // TestFaults reads and writes by way of a proxy that refuses, loses, cuts and stalls.
 func TestFaults(t *testing.T) {
 	s := storagetest.Start(t)
