@@ -300,7 +300,8 @@ at::Tensor pool(const at::Tensor &x, const Pool &p, const Config &config) {
 	}
 	bool small = w.kernel[0] * w.kernel[1] <= 256 && x.numel() <= std::numeric_limits<int>::max() && w.out[0] > 0 &&
 		w.out[1] > 0; // a byte, 32 bits
-	if (p.training && small && fuses(x, config))
+	bool allowed = 2 * w.pad[0] <= w.kernel[0] && 2 * w.pad[1] <= w.kernel[1]; // libtorch says what is not
+	if (p.training && small && allowed && fuses(x, config))
 		return Pooled::apply(x, w, p, &config);
 	if (p.maximum)
 		return at::max_pool2d(x, p.node.kernel, p.node.stride, p.node.pad, 1, p.node.ceil_mode);
