@@ -18,6 +18,8 @@ type Setting struct {
 type MeasureOptions struct {
 	Least time.Duration // at least so long, in each of the windows that are compared; 0 means 1 s
 	Most  time.Duration // in all; 0 means 30 s
+	// Alloc is where the images lie, as loader.Options has it; nil: anywhere.
+	Alloc func(n int) ([]byte, func(), error)
 }
 
 // spread is how near windows must lie to be stable, as a share of their mean.
@@ -45,7 +47,14 @@ func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOpt
 		o.Most = 30 * time.Second
 	}
 	m := Measurement{Setting: s}
-	images := make([]byte, s.Batch*size*size*3)
+	if o.Alloc == nil {
+		o.Alloc = func(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }
+	}
+	images, free, err := o.Alloc(s.Batch * size * size * 3)
+	if err != nil {
+		return m, err
+	}
+	defer free()
 	for i := range images {
 		images[i] = byte(i * 2654435761 >> 13)
 	}

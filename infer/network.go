@@ -32,7 +32,12 @@ type Network struct {
 	Sum     string            // of every file of the model
 	Backend string            // what runs it
 	Notes   map[string]string // what was said of it beside its files, by name
-	Close   func() error
+	// How, where it is not nil, says in a few words how runs are computed, once there
+	// were some.
+	How func() string
+	// Alloc is where batches lie, as loader.Options has it; nil: anywhere.
+	Alloc func(n int) ([]byte, func(), error)
+	Close func() error
 }
 
 // Options are those of predicting with n, where the source and what is kept are
@@ -40,7 +45,7 @@ type Network struct {
 func (n *Network) Options() Options {
 	return Options{
 		Predictor: n.Predictor, Spec: n.Spec, OwnClasses: n.OwnClasses, Fixed: n.Fixed, Runs: n.Runs, Batch: n.Batch,
-		Model: n.Sum, Backend: n.Backend, Notes: n.Notes,
+		Model: n.Sum, Backend: n.Backend, Notes: n.Notes, Alloc: n.Alloc,
 	}
 }
 
@@ -83,7 +88,7 @@ func (n *Network) FastestBatch(ctx context.Context, out string, tried func(Measu
 func (n *Network) tryBatches(ctx context.Context, tried func(Measurement)) (int, error) {
 	best := Measurement{}
 	for _, batch := range []int{1, 2, 4, 8, 16, 32} {
-		m, err := Measure(ctx, n, n.Spec.InputSize, Setting{Batch: batch, Runs: n.Runs}, MeasureOptions{Least: 300 * time.Millisecond, Most: 2 * time.Second})
+		m, err := Measure(ctx, n, n.Spec.InputSize, Setting{Batch: batch, Runs: n.Runs}, MeasureOptions{Least: 300 * time.Millisecond, Most: 2 * time.Second, Alloc: n.Alloc})
 		if err != nil {
 			return 0, err
 		}

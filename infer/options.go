@@ -52,6 +52,8 @@ type Options struct {
 	Fixed   bool // every run takes a full batch: the last one is padded
 	Runs    int  // runs at a time; 0 means 1
 	Workers int  // that decode; 0: one a CPU
+	// Alloc is where batches lie, as loader.Options has it; nil: anywhere.
+	Alloc func(n int) ([]byte, func(), error)
 
 	// Columns say what is kept of each prediction. TopK 0 means 5; it is at most
 	// the number of classes.

@@ -30,7 +30,7 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 	p := &pipeline{o: o, src: newSelection(o.Source, o.Spec.Classes, chunks, o.chunkRows()), open: make([]openChunk, len(chunks)), done: make(chan int, 1)}
 	var err error
 	p.loader, err = loader.New(ctx, p.src, loader.Options{
-		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, Alpha: alphaOf(o.Spec), Truncated: o.Truncated,
+		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, Alloc: o.Alloc, Alpha: alphaOf(o.Spec), Truncated: o.Truncated,
 		Eval:    &pixel.Eval{Size: o.Spec.InputSize, Resize: o.Spec.Resize, Interpolation: o.Spec.Interpolation, Square: o.Spec.Square},
 		OnError: keepRow,
 	})

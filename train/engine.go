@@ -146,7 +146,10 @@ type EngineConfig struct {
 	// so that the same steps give the same bits, more slowly. The CPU's are so
 	// anyway, for one count of threads.
 	Deterministic bool
-	Group         Group
+	// MustRecord has a GPU's step that could be recorded but for want of memory end in
+	// ErrOutOfMemory, where it would be taken unrecorded: for trying what fits.
+	MustRecord bool
+	Group      Group
 
 	Optimizer            string     // rmsprop, sgd or adamw
 	Momentum, Decay, Eps float64    // Decay is rmsprop's rho

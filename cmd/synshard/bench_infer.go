@@ -88,4 +88,7 @@ func printInferBench(out io.Writer, b bench.NetworkReport) {
 	}
 	w.Flush() // out keeps its errors for the caller
 	fmt.Fprintf(out, "best: --batch %d with %d runs at a time on %s: %.1f images/s\n", b.Best.Batch, b.Best.Runs, b.Backend, b.Best.PerSecond)
+	if b.How != "" {
+		fmt.Fprintln(out, b.How)
+	}
 }

@@ -67,7 +67,7 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 		Backend: "torch " + o.Device + " " + o.Precision,
 	}
 	if strings.HasPrefix(o.Device, "cuda") {
-		n.Runs, n.Batch, n.Fixed = 2, 64, true
+		n.Runs, n.Batch, n.Fixed, n.Alloc = 2, 64, true, shim.Alloc // one goes up while the other is computed
 	}
 	if o.Batch > 0 {
 		n.Batch = o.Batch
@@ -89,12 +89,13 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 		e.Close()
 		return nil, fmt.Errorf("%s: %w", w.Path, err)
 	}
+	n.How = e.Note
 	n.Predictor, n.Close = predictor{e, w.Spec.InputSize, engine.PredictOptions{Logits: o.Logits, Embedding: o.Embedding}}, e.Close
 	return n, nil
 }
 
-// predictor runs a network on the engine's evaluation path. The engine has one
-// thread of its own, on which calls queue.
+// predictor runs a network on the engine's evaluation path. On a GPU calls are
+// under way together; on the CPU they queue.
 type predictor struct {
 	engine *engine.Engine
 	size   int

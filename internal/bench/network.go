@@ -41,7 +41,8 @@ func (o *NetworkOptions) Settings(n *infer.Network) []infer.Setting {
 type NetworkReport struct {
 	Model    string              `json:"model"`
 	Backend  string              `json:"backend"`
-	CPUs     int                 `json:"cpus"` // that this process may use
+	How      string              `json:"how,omitempty"` // how runs are computed, where what runs them says it
+	CPUs     int                 `json:"cpus"`          // that this process may use
 	Settings []infer.Measurement `json:"settings"`
 	Best     infer.Measurement   `json:"best"`
 }
@@ -51,7 +52,7 @@ type NetworkReport struct {
 func MeasureNetwork(ctx context.Context, n *infer.Network, o NetworkOptions) (NetworkReport, error) {
 	r := NetworkReport{Backend: n.Backend, CPUs: processors.Count()}
 	for _, s := range o.Settings(n) {
-		m, err := infer.Measure(ctx, n, n.Spec.InputSize, s, infer.MeasureOptions{Most: o.Most})
+		m, err := infer.Measure(ctx, n, n.Spec.InputSize, s, infer.MeasureOptions{Most: o.Most, Alloc: n.Alloc})
 		if err != nil {
 			return r, fmt.Errorf("batch %d, %d at a time: %w", s.Batch, s.Runs, err)
 		}
@@ -62,6 +63,9 @@ func MeasureNetwork(ctx context.Context, n *infer.Network, o NetworkOptions) (Ne
 		if o.OnTried != nil {
 			o.OnTried()
 		}
+	}
+	if n.How != nil {
+		r.How = n.How()
 	}
 	return r, nil
 }

@@ -23,6 +23,7 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 		t.Skip("starts processes that train; not with -short")
 	}
 	s := shim(t)
+	traintest.NeedCards(t, 2, s.CUDADevices)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ func procs(t *testing.T, cfg train.EngineConfig) *Procs {
 		t.Skip("starts processes that train; not with -short")
 	}
 	s, n := shim(t), traintest.Narrow(t)
+	traintest.NeedCards(t, 2, s.CUDADevices)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func followProcess(port string) error {
 	}
 	stop := make(chan struct{})
 	close(stop)
-	code, err := Follow(context.Background(), s, l, Trust{Secret: testSecret}, Serving{Stop: stop})
+	code, err := Follow(context.Background(), s, l, Trust{Secret: testSecret}, Serving{Stop: stop, Adjust: func(c *train.EngineConfig) { c.Device = traintest.RankDevice(l.Rank) }})
 	if err == nil && code != 7 {
 		err = fmt.Errorf("rank 0 ended with %d", code)
 	}

@@ -19,11 +19,6 @@ static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, con
 	ss_batch b = {images, labels, rows};
 	return a->evaluate(g, &b, ema, o, e, l);
 }
-static int ss_predict(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t ema, float *probs, float *logits, float *emb, int32_t width, char *e, size_t l) {
-	ss_batch b = {images, 0, rows};
-	ss_predictions p = {probs, logits, emb, width};
-	return a->predict(g, &b, ema, &p, e, l);
-}
 static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t rows, int32_t train, uint64_t seed, float *logits, float *aux0, float *aux1, char *e, size_t l) {
 	ss_batch b = {0, 0, rows};
 	float *aux[2] = {aux0, aux1};
@@ -51,7 +46,7 @@ import (
 )
 
 // Engine trains one network on one device: a train.Engine and a train.Queue, for
-// one goroutine at a time. All its work is done on one thread (threads says
+// one goroutine at a time, but for Predict. All its work is done on one thread (threads says
 // which). Errors are train.ErrOutOfMemory, train.ErrPeerLost, train.ErrNoDevice or
 // libtorch's own.
 type Engine struct {
@@ -98,6 +93,10 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 		}
 		if g.Timeout == 0 {
 			g.Timeout = 5 * time.Minute
+		}
+		if err := s.checkCard(cfg.Device, g); err != nil {
+			e.free()
+			return nil, fmt.Errorf("new engine: %w", err)
 		}
 		config.rank, config.world, config.host = C.int32_t(g.Rank), C.int32_t(g.World), mem.str(g.Host)
 		config.timeout_s = C.double(g.Timeout.Seconds())
@@ -361,48 +360,6 @@ func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) 
 	return train.EvalMetrics{N: int(m.n), Top1: int(m.top1), Top5: int(m.top5), Loss: float64(m.loss)}, err
 }
 
-// Predictions are what a network gives of n images in evaluation.
-type Predictions struct {
-	Probabilities []float32 // [n, classes], of the main head
-	Embedding     []float32 // [n, width], where asked for
-	Logits        []float32 // [n, classes], where asked for
-}
-
-// PredictOptions say what is wanted beside the probabilities, and of which weights.
-type PredictOptions struct {
-	EMA       bool // the averaged weights, which the engine must keep
-	Logits    bool
-	Embedding bool
-}
-
-// Predict runs the network in evaluation over all rows of a batch, whatever its
-// labels.
-func (e *Engine) Predict(b *loader.Batch, o PredictOptions) (p Predictions, err error) {
-	if err := e.checkBatch(b); err != nil {
-		return p, fmt.Errorf("predict: %w", err)
-	}
-	shapes, err := e.net.Shapes()
-	if err != nil {
-		return p, fmt.Errorf("predict: %w", err)
-	}
-	width := shapes[e.net.Embedding].Elements()
-	p.Probabilities = make([]float32, len(b.Labels)*e.net.Classes)
-	var l, v *C.float
-	if o.Logits {
-		p.Logits = make([]float32, len(p.Probabilities))
-		l = (*C.float)(&p.Logits[0])
-	}
-	if o.Embedding {
-		p.Embedding = make([]float32, len(b.Labels)*width)
-		v = (*C.float)(&p.Embedding[0])
-	}
-	images, _, rows := rowsOf(b, 0, len(b.Labels))
-	err = e.call("predict", func(t *C.char, n C.size_t) C.int {
-		return C.ss_predict(e.shim.api, e.handle, images, rows, flag(o.EMA), (*C.float)(&p.Probabilities[0]), l, v, C.int32_t(width), t, n)
-	})
-	return p, err
-}
-
 // forwardOptions say how forward runs the network.
 type forwardOptions struct {
 	Training bool   // batch norm by the batch, with dropout
@@ -468,7 +425,7 @@ func cConfig(c train.EngineConfig) (C.ss_config, error) {
 		momentum: C.double(c.Momentum), rho: C.double(c.Decay), eps: C.double(c.Eps), beta1: C.double(c.Beta1), beta2: C.double(c.Beta2),
 		weight_decay: C.double(c.WeightDecay), label_smoothing: C.double(c.LabelSmoothing),
 		clip_norm: C.double(c.ClipNorm), clip_value: C.double(c.ClipValue), bn_momentum: C.double(c.BNMomentum),
-		recompute: flag(c.Recompute), unfused: flag(c.Unfused), deterministic: flag(c.Deterministic),
+		recompute: flag(c.Recompute), unfused: flag(c.Unfused), deterministic: flag(c.Deterministic), must_record: flag(c.MustRecord),
 	}
 	for i := range 3 {
 		out.mean[i], out.std[i] = C.double(c.Mean[i]), C.double(c.Std[i])

@@ -89,6 +89,39 @@ func TestFastPaths(t *testing.T) {
 	}
 }
 
+// recorded takes steps from a recording beside the plain path's, and wants the
+// most of them to be compared.
+func recorded(t *testing.T, n *model.Network, cfg train.EngineConfig, steps int, tolerance float64) {
+	t.Helper()
+	cfg.EMA, cfg.ClipNorm, cfg.Unfused = true, 2, true
+	plain := engineOf(t, n, cfg)
+	cfg.Unfused = false
+	fast := engineOf(t, n, cfg)
+	compared := 0
+	for i := range steps {
+		if besidePlain(t, plain, fast, train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9}, tolerance, 5*tolerance) {
+			compared++
+		}
+	}
+	if 2*compared < steps {
+		t.Errorf("only %d of %d steps did not overflow", compared, steps)
+	}
+	if note := fast.Note(); !strings.Contains(note, "recorded steps") {
+		t.Error(note)
+	}
+}
+
+// TestRecordedStepsEmulated holds steps of the GPU's path to the plain one's, in
+// the library whose recordings are replayed by the processor.
+func TestRecordedStepsEmulated(t *testing.T) {
+	cfg := traintest.Config("rmsprop")
+	if note := engine(t, cfg).Note(); cfg.Device != "cpu" || note != "fused kernels" {
+		t.Skipf("needs a library built with --emulate, on the CPU: %s has %s", cfg.Device, note)
+	}
+	n := modeltest.Network(t, "inception_v3", model.Options{Classes: traintest.Classes, Aux: true, Width: 0.125, Dropout: 0.5})
+	recorded(t, n, cfg, 6, 1e-3)
+}
+
 // TestRecordedSteps holds steps replayed from a recording, on a GPU, to the
 // plain path's.
 func TestRecordedSteps(t *testing.T) {
@@ -103,22 +136,8 @@ func TestRecordedSteps(t *testing.T) {
 					tolerance = 0.05
 				}
 				cfg := traintest.Config(optimizer)
-				cfg.Device, cfg.Precision, cfg.EMA, cfg.ClipNorm, cfg.Unfused = "cuda", precision, true, 2, true
-				plain := engineOf(t, wide(t), cfg)
-				cfg.Unfused = false
-				fast := engineOf(t, wide(t), cfg)
-				compared := 0
-				for i := range 10 {
-					if besidePlain(t, plain, fast, train.Step{Seed: uint64(i), LR: 1e-3, EMADecay: 0.9}, tolerance, 5*tolerance) {
-						compared++
-					}
-				}
-				if compared < 5 {
-					t.Errorf("only %d of 10 steps did not overflow", compared)
-				}
-				if note := fast.Note(); !strings.Contains(note, "recorded steps") {
-					t.Error(note)
-				}
+				cfg.Device, cfg.Precision = "cuda", precision
+				recorded(t, wide(t), cfg, 10, tolerance)
 			})
 		}
 	}

@@ -74,24 +74,25 @@ func share(rank int) *loader.Batch {
 func groupProcess(rank, store, out string, freeze bool) error {
 	cfg := traintest.GroupConfig()
 	cfg.Batch = 2
-	cfg.Group = train.Group{World: 2, Host: "127.0.0.1", Store: fileStore(store), Timeout: 2 * time.Minute}
-	var err error
-	if cfg.Group.Rank, err = strconv.Atoi(rank); err != nil {
+	n, err := strconv.Atoi(rank)
+	if err != nil {
 		return err
 	}
+	cfg.Device = traintest.RankDevice(n)
+	cfg.Group = train.Group{Rank: n, World: 2, Host: "127.0.0.1", Store: fileStore(store), Timeout: 2 * time.Minute}
 	s, err := Open(os.Getenv("SYNSHARD_TEST_LIB"))
 	if err != nil {
 		return err
 	}
-	n, err := model.New("inception_v3", traintest.NarrowOptions)
+	network, err := model.New("inception_v3", traintest.NarrowOptions)
 	if err != nil {
 		return err
 	}
-	e, err := s.New(n, cfg)
+	e, err := s.New(network, cfg)
 	if err != nil {
 		return err
 	}
-	if err := e.SetState(modeltest.Fill(n)); err != nil {
+	if err := e.SetState(modeltest.Fill(network)); err != nil {
 		return err
 	}
 	for i := range groupSteps {
@@ -123,7 +124,9 @@ func groupProcess(rank, store, out string, freeze bool) error {
 // group starts two processes and gives them.
 func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	t.Helper()
-	lib := shim(t).Path()
+	s := shim(t)
+	traintest.NeedCards(t, len(outs), s.CUDADevices)
+	lib := s.Path()
 	store := t.TempDir()
 	self, err := os.Executable()
 	if err != nil {

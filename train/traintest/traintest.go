@@ -5,6 +5,8 @@
 package traintest
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -59,6 +61,31 @@ func GroupConfig() train.EngineConfig {
 	c := Config("sgd")
 	c.Threads, c.ClipNorm, c.EMA = 1, 1, true
 	return c
+}
+
+// RankDevice is where the process of a rank is tested: the CPU, or a card of its
+// own.
+func RankDevice(rank int) string {
+	if d := nativetest.Device(); !strings.HasPrefix(d, "cuda") {
+		return d
+	}
+	return fmt.Sprintf("cuda:%d", rank)
+}
+
+// NeedCards skips a test of n processes, each on a card of its own, where cards
+// are tested and devices, which counts them, finds fewer.
+func NeedCards(t testing.TB, n int, devices func() (int, error)) {
+	t.Helper()
+	if !strings.HasPrefix(nativetest.Device(), "cuda") {
+		return
+	}
+	have, err := devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have < n {
+		t.Skipf("needs %d CUDA devices, one for each process; there are %d", n, have)
+	}
 }
 
 // Filled is an engine, just made for a network, with modeltest.Fill's weights.

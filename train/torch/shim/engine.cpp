@@ -1,5 +1,5 @@
 // The table of functions: arguments checked, exceptions turned into codes and messages.
-#include "gpu.h"
+#include "predict.h"
 
 #include <ATen/Context.h>
 #include <ATen/DeviceAccelerator.h>
@@ -95,6 +95,7 @@ Config configure(const ss_config &c) {
 	}
 	to.tf32 = c.precision == SS_TF32;
 	to.deterministic = c.deterministic;
+	to.must_record = c.must_record;
 	to.threads = c.threads;
 	to.channels_last = c.channels_last;
 	to.nesterov = c.nesterov;
@@ -159,7 +160,8 @@ template <class F> void with_room(ss_engine &e, F f) {
 	try {
 		return f();
 	} catch (const c10::OutOfMemoryError &) {
-		if (!e.queue || !e.queue->forget())
+		bool steps = e.queue && e.queue->forget(), predictions = e.predictor && e.predictor->forget();
+		if (!steps && !predictions)
 			throw;
 	}
 	f();
@@ -284,6 +286,8 @@ void destroy(ss_engine *e) {
 int queue(ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n) {
 	int code = guard(err, n, [&] {
 		OnDevice on(*e);
+		if (e->predictor)
+			e->predictor->changed();
 		if (e->queue)
 			return e->queue->add(*e, *b, *s);
 		ss_metrics m;
@@ -315,22 +319,34 @@ int evaluate(ss_engine *e, const ss_batch *b, int32_t ema, ss_eval *out, char *e
 	return guard(err, n, [&] { with_room(*e, [&] { count(*e, *b, ema != 0, *out); }); });
 }
 
-int predict(ss_engine *e, const ss_batch *b, int32_t ema, const ss_predictions *out, char *err, size_t n) {
+int predict_begin(
+	ss_engine *e, const ss_batch *b, int32_t ema, int32_t wanted, ss_prediction **out, char *err, size_t n) {
 	return guard(err, n, [&] {
 		OnDevice on(*e);
 		at::NoGradGuard none;
-		if (ema && !e->config.ema)
-			throw bad_argument("predict: there are no averaged weights");
-		with_room(*e, [&] {
-			auto o = e->network.forward(e->config, images_of(*e, *b), Mode::eval, false, ema, 0);
-			if (out->probabilities)
-				copy_out(o.logits.softmax(1), "probabilities", out->probabilities, o.logits.numel());
-			if (out->logits)
-				copy_out(o.logits, "logits", out->logits, o.logits.numel());
-			if (out->embedding)
-				copy_out(o.embedding.to(at::kFloat), "embedding", out->embedding,
-					int64_t(b->rows) * out->width);
-		});
+		if (!e->predictor)
+			e->predictor = std::make_unique<Predictor>(*e);
+		with_room(*e, [&] { *out = e->predictor->begin(*e, *b, ema != 0, wanted).release(); });
+	});
+}
+
+int predict_end(ss_prediction *p, const ss_predictions *out, char *err, size_t n) {
+	std::unique_ptr<ss_prediction> own(p);
+	return guard(err, n, [&] {
+		c10::DeviceGuard on(p->device);
+		if (p->done)
+			p->done->synchronize();
+		auto give = [](const at::Tensor &t, const char *what, float *to, int64_t count) {
+			if (!to)
+				return;
+			if (!t.defined() || t.numel() != count)
+				throw bad_argument(std::string(what) + " of " + std::to_string(count) +
+					" elements: the prediction has " + std::to_string(t.defined() ? t.numel() : 0));
+			std::memcpy(to, t.const_data_ptr<float>(), t.numel() * sizeof(float));
+		};
+		give(p->probabilities, "probabilities", out->probabilities, int64_t(out->rows) * out->classes);
+		give(p->logits, "logits", out->logits, int64_t(out->rows) * out->classes);
+		give(p->embedding, "embedding", out->embedding, int64_t(out->rows) * out->width);
 	});
 }
 
@@ -346,6 +362,8 @@ int set(ss_engine *e, const char *name, const float *in, int64_t count, char *er
 	return guard(err, n, [&] {
 		OnDevice on(*e);
 		at::NoGradGuard none;
+		if (e->predictor)
+			e->predictor->changed();
 		auto t = tensor_named(*e, name);
 		if (t.numel() != count)
 			throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) + " elements, not " +
@@ -467,6 +485,8 @@ int sum(ss_engine *e, double *values, int64_t count, char *err, size_t n) {
 }
 
 const char *note(ss_engine *e) {
+	if (e->predictor)
+		return e->predictor->note.c_str();
 	if (e->queue)
 		return e->queue->note.c_str();
 	if (!e->config.fused)
@@ -490,6 +510,14 @@ void abort(ss_engine *e) {
 		e->group->abort();
 }
 
+int card(int32_t device, char *id, size_t size, char *err, size_t n) {
+	return guard(err, n, [&] { write_message(id, size, card_of(device).c_str()); });
+}
+
+int memory_of_card(int32_t device, int64_t *free, int64_t *total, char *err, size_t n) {
+	return guard(err, n, [&] { card_memory(device, free, total); });
+}
+
 const ss_api table = {
 	.abi = SS_ABI,
 	.torch_version = TORCH_VERSION,
@@ -499,7 +527,8 @@ const ss_api table = {
 	.queue = queue,
 	.collect = collect,
 	.evaluate = evaluate,
-	.predict = predict,
+	.predict_begin = predict_begin,
+	.predict_end = predict_end,
 	.get = get,
 	.set = set,
 	.slots = slots,
@@ -516,6 +545,8 @@ const ss_api table = {
 	.compile_kernels = compile_kernels,
 	.meet = meet,
 	.abort = abort,
+	.card = card,
+	.card_memory = memory_of_card,
 };
 
 } // namespace

@@ -23,6 +23,9 @@ class Queue;
 struct Settings;
 } // namespace gpu
 
+class Predictor;
+struct Prepared;
+
 // Growth of fp16's loss scale: doubled after so many good steps, halved by an overflow.
 constexpr int64_t scale_interval = 2000;
 constexpr double first_scale = 65536, largest_scale = 1 << 24;
@@ -74,7 +77,7 @@ struct Config {
 	at::Device device{at::kCPU};
 	at::ScalarType compute = at::kFloat;
 	bool fp16 = false, channels_last = true, nesterov = false, ema = false, recompute = false, fused = true,
-	     tf32 = false, deterministic = false;
+	     tf32 = false, deterministic = false, must_record = false;
 	int optimizer = SS_RMSPROP, threads = 1;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
 	at::Tensor scale, shift;               // [1, 3, 1, 1]: normalised = byte * scale + shift
@@ -101,6 +104,7 @@ struct Pass {
 	const gpu::Settings *settings = nullptr; // on the device, with the seed that counts; none: seed counts
 	double bn_momentum = 0;
 	int first = 1; // node; what comes from before it may not be changed
+	const Prepared *prepared = nullptr; // of an evaluation: its weights; none: the parameters
 };
 
 // Wide is a tensor of images that is written part by part, a part being some of its channels: a concatenation, or the
@@ -142,7 +146,7 @@ struct Network {
 	void load(const ss_network &, const Config &);
 	// x is normalised, float32. ema takes the averaged weights.
 	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed,
-		const gpu::Settings * = nullptr) const;
+		const gpu::Settings * = nullptr, const Prepared * = nullptr) const;
 
 private:
 	void rearrange();                         // the node table, for speed; what it computes stays the same
@@ -224,6 +228,9 @@ private:
 
 void meet(const ss_meeting &, char *word, size_t n); // store.cpp
 
+std::string card_of(int32_t device); // what tells it from every other card (cards.cpp)
+void card_memory(int32_t device, int64_t *free, int64_t *total);
+
 // Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the
 // process.
 void keep_host_memory();    // the peak is counted from here
@@ -246,6 +253,7 @@ struct ss_engine {
 	std::unique_ptr<synshard::gpu::Queue>
 		queue;                // the GPU's path through a step; it then keeps loss scale and count of updates
 	std::deque<ss_metrics> found; // by the plain path's steps, until they are asked for
+	std::unique_ptr<synshard::Predictor> predictor; // of the first prediction
 	std::string note;             // how steps are computed, as it was last asked for
 };
 

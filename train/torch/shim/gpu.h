@@ -99,6 +99,24 @@ template <class T> T *as(const at::Tensor &t) {
 	return static_cast<T *>(t.mutable_data_ptr());
 }
 
+// Upload brings images to one place on the device, from where recorded work reads them: by way of two others, on a stream
+// of its own, so that the copy of a batch overlaps the work on the one before.
+class Upload {
+public:
+	explicit Upload(const at::Device &);
+	bool holds(int64_t rows) const { return bytes.defined() && bytes.size(0) == rows; }
+	void make_room(int64_t rows, int64_t side); // elsewhere: what reads bytes must have been forgotten
+	void bring(const ss_batch &);               // returns when the batch's memory is free again
+	at::Tensor bytes;                           // [rows, side, side, 3]
+
+private:
+	at::Device device;
+	at::Tensor staging[2];
+	std::unique_ptr<c10::Event> staged[2]; // staging was read
+	std::unique_ptr<c10::Stream> copies;   // none: there is no GPU
+	int turn = 0;
+};
+
 // Queue holds the steps under way. Images go up on a stream of their own; a step of fixed shapes is recorded once and
 // replayed; what it found is read when it is asked for.
 class Queue {
@@ -132,11 +150,8 @@ private:
 
 	const Config &config;
 	std::unique_ptr<Update> update;
-	at::Tensor bytes, labels, settings, kept, result; // on the device; kept is the State
-	at::Tensor staging[2];
-	std::unique_ptr<c10::Event> staged[2]; // staging was read
-	std::unique_ptr<c10::Stream> copies;
-	int turn = 0;
+	Upload images;
+	at::Tensor labels, settings, kept, result; // on the device; kept is the State
 	Recorded recorded;
 	bool can_record = false;
 	std::deque<Pending> pending;

@@ -1,5 +1,5 @@
 // The network: the node table turned into parameters, and run.
-#include "gpu.h"
+#include "predict.h"
 
 #include <c10/core/GradMode.h>
 
@@ -37,6 +37,16 @@ at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, con
 	if (pass.settings)
 		return mask_gpu(*config.kernels, x, p, pass.settings, node);
 	return mask_cpu(x, p, pass.seed, node);
+}
+
+// run_prepared runs a convolution or a linear layer with prepared weights.
+at::Tensor run_prepared(const Node &n, const at::Tensor &x, const Prepared &p, const Prepared::Weights &w) {
+	if (n.op == SS_LINEAR)
+		return at::linear(x, w.weight, w.bias);
+	if (w.relu && p.cudnn_relu)
+		return at::cudnn_convolution_relu(x, w.weight, w.bias, n.stride, n.pad, {1, 1}, 1);
+	at::Tensor y = at::conv2d(x, w.weight, w.bias, n.stride, n.pad);
+	return w.relu ? y.relu_() : y;
 }
 
 } // namespace
@@ -148,6 +158,10 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 	const Node &n = nodes[index];
 	const std::vector<at::Tensor> &outs = v.out;
 	const at::Tensor &x = outs[n.inputs[0]];
+	if (pass.prepared && pass.prepared->of[index].done)
+		return x;
+	if (pass.prepared && pass.prepared->of[index].weight.defined())
+		return run_prepared(n, x, *pass.prepared, pass.prepared->of[index]);
 	auto param = [&](int kind) {
 		if (n.param[kind] < 0)
 			throw bad_argument("node " + std::to_string(index) + " has no " + kind_name(kind));
@@ -212,7 +226,7 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 }
 
 Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool with_aux, bool ema, uint64_t seed,
-	const gpu::Settings *settings) const {
+	const gpu::Settings *settings, const Prepared *prepared) const {
 	Values v(nodes.size());
 	std::vector<at::Tensor> &outs = v.out;
 	outs[0] = x.to(config.compute);
@@ -230,7 +244,7 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 			for (int in : nodes[i].inputs)
 				wanted[in] = true;
 	Outputs o;
-	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1};
+	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1, prepared};
 	if (config.recompute && at::GradMode::is_enabled()) {
 		forward_segments(config, v, wanted, last, pass);
 	} else {

@@ -4,8 +4,6 @@
 
 #include <ATen/DeviceAccelerator.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <chrono>
 #include <cstring>
@@ -24,7 +22,8 @@ c10::Stream stream_now(const at::Device &d) {
 
 } // namespace
 
-Queue::Queue(ss_engine &e) : config(e.config), update(std::make_unique<Update>(e.config, e.network)) {
+Queue::Queue(ss_engine &e)
+    : config(e.config), update(std::make_unique<Update>(e.config, e.network)), images(e.config.device) {
 	auto raw = [&](size_t n) {
 		return at::zeros({static_cast<int64_t>(n)}, at::TensorOptions().dtype(at::kByte).device(config.device));
 	};
@@ -40,12 +39,6 @@ Queue::Queue(ss_engine &e) : config(e.config), update(std::make_unique<Update>(e
 		note += ", steps not recorded: gradients are exchanged while they are computed";
 	else if (!can_record)
 		note += ", steps not recorded: built without CUDA's headers";
-	if (!config.device.is_cuda())
-		return;
-	copies = std::make_unique<c10::Stream>(
-		c10::impl::VirtualGuardImpl(config.device.type()).getStreamFromGlobalPool(config.device, false));
-	for (auto &s : staged)
-		s = std::make_unique<c10::Event>(config.device.type());
 }
 
 Queue::~Queue() {
@@ -56,9 +49,11 @@ Queue::~Queue() {
 bool Queue::forget() {
 	if (!recorded.graph)
 		return false;
-	at::accelerator::synchronizeDevice(config.device.index());
+	if (config.device.is_cuda())
+		at::accelerator::synchronizeDevice(config.device.index());
 	recorded = {};
-	at::accelerator::emptyCache();
+	if (config.device.is_cuda())
+		at::accelerator::emptyCache();
 	return true;
 }
 
@@ -83,40 +78,12 @@ void Queue::set_state(const State &s) {
 
 // upload brings images, labels and settings to the places that a recorded step reads.
 void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
-	int64_t side = e.network.input;
-	std::vector<int64_t> shape{b.rows, side, side, 3};
-	auto options = at::TensorOptions().device(config.device);
-	if (!bytes.defined() || bytes.size(0) != b.rows) {
+	if (!images.holds(b.rows)) {
 		forget();
-		bytes = at::empty(shape, options.dtype(at::kByte));
-		labels = at::empty({b.rows}, options.dtype(at::kLong));
-		for (auto &t : staging)
-			t = copies ? at::empty(shape, options.dtype(at::kByte)) : bytes;
-		if (copies) { // this memory may still be read by steps under way, whose stream the copies do not follow
-			c10::Event free(config.device.type());
-			free.record(stream_now(config.device));
-			free.block(*copies);
-		}
+		images.make_room(b.rows, e.network.input);
+		labels = at::empty({b.rows}, at::TensorOptions().device(config.device).dtype(at::kLong));
 	}
-	at::Tensor images = at::from_blob(const_cast<uint8_t *>(b.images), shape, at::kByte);
-	int place = turn++ & 1;
-	if (copies) {
-		c10::Stream main = stream_now(config.device);
-		c10::Event landed(config.device.type());
-		{
-			c10::StreamGuard on(*copies);
-			if (staged[place]->was_marked_for_recording())
-				staged[place]->block(*copies);
-			staging[place].copy_(images, true);
-			landed.record(*copies);
-		}
-		landed.block(main);
-		bytes.copy_(staging[place], true);
-		staged[place]->record(main);
-		landed.synchronize(); // the loader fills this memory again
-	} else {
-		bytes.copy_(images);
-	}
+	images.bring(b);
 	at::Tensor y = host(b.rows * sizeof(int64_t)), set = host(sizeof(Settings));
 	std::memcpy(y.mutable_data_ptr(), b.labels, b.rows * sizeof(int64_t));
 	*as<Settings>(set) = {s.lr, s.ema_decay, s.grad_scale, s.seed};
@@ -135,10 +102,12 @@ bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int6
 	if (!recorded.graph) {
 		if (recorded.seen++ < steps_before_recording)
 			return false;
-		at::accelerator::emptyCache(); // the recording cannot use what other steps' memory is kept for
+		if (config.device.is_cuda())
+			at::accelerator::emptyCache(); // the recording cannot use what other steps' memory is kept for
 		auto graph = std::make_unique<Graph>();
 		try {
-			graph->record([&] { compute(e, b, s, counted); });
+			const ss_batch none{nullptr, nullptr, b.rows}; // a recording reads what was brought up
+			graph->record([this, &e, none, s, counted] { compute(e, none, s, counted); });
 		} catch (const std::exception &error) {
 			can_record = false;
 			e.pending = false;
@@ -149,6 +118,8 @@ bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int6
 			graph.reset();
 			if (config.device.is_cuda())
 				at::accelerator::emptyCache(); // the recording's memory, for the step that is taken instead
+			if (config.must_record && dynamic_cast<const c10::OutOfMemoryError *>(&error))
+				throw;
 			return false;
 		}
 		recorded.graph = std::move(graph);

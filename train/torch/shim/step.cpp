@@ -175,7 +175,7 @@ bool takes_eight(const ss_engine &e) {
 void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
 	begin(e);
 	at::AutoGradMode grad(true);
-	at::Tensor x = takes_eight(e) ? normalised_8(e, bytes) : normalised(e, bytes);
+	at::Tensor x = takes_eight(e) ? normalised_8(e, images.bytes) : normalised(e, images.bytes);
 	auto o = e.network.forward(config, x, mode_of(s), true, false, s.seed, as<Settings>(settings));
 	Losses l = losses(e, o, labels, counted);
 	at::Tensor scale = settings.view(at::kDouble)[2];

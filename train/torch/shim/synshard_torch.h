@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 7
+#define SS_ABI 8
 
 enum ss_code {
 	SS_OK = 0,
@@ -111,6 +111,9 @@ typedef struct ss_config {
 	/* On a GPU: algorithms by rule and not by the clock, so that the same steps give the same bits; slower. The CPU's
 	 * are so anyway, for one count of threads. */
 	int32_t deterministic;
+	/* A step that could be recorded but for want of memory is SS_OUT_OF_MEMORY, and not taken without a recording: for
+	 * trying what fits. */
+	int32_t must_record;
 	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running
 	 * statistics are averaged. host is this process's own address, where alone it listens for the others (but NCCL
 	 * chooses by its own rules). world 0 or 1: alone, and the rest is not read. */
@@ -157,12 +160,18 @@ typedef struct ss_meeting {
 	double timeout_s;
 } ss_meeting;
 
-/* What to give of each row; NULL is not wanted. */
+/* What a prediction is to hold of each row. */
+enum ss_wanted { SS_PROBABILITIES = 1, SS_LOGITS = 2, SS_EMBEDDING = 4 };
+
+/* Where it goes; NULL: nowhere. It must have been wanted. */
 typedef struct ss_predictions {
 	float *probabilities, *logits; /* [rows, classes], of the main head */
 	float *embedding;              /* [rows, width]; width is the embedding node's elements */
-	int32_t width;
+	int32_t rows, classes, width;
 } ss_predictions;
+
+/* A prediction begun and not ended. */
+typedef struct ss_prediction ss_prediction;
 
 typedef struct ss_engine ss_engine;
 
@@ -176,8 +185,13 @@ typedef struct ss_api {
 	int (*queue)(ss_engine *, const ss_batch *, const ss_step *, char *err, size_t err_len);
 	int (*collect)(ss_engine *, ss_metrics *, char *err, size_t err_len);
 	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
-	int (*predict)(
-		ss_engine *, const ss_batch *, int32_t ema, const ss_predictions *out, char *err, size_t err_len);
+	/* A prediction of the batch's rows, begun: the batch's memory is free again, on a GPU while the device works. Several
+	 * may be under way, the copy of one beside the computation of another. */
+	int (*predict_begin)(ss_engine *, const ss_batch *, int32_t ema, int32_t wanted, ss_prediction **, char *err,
+		size_t err_len);
+	/* Waits for it, gives what it holds and frees it, whatever comes of that. From any thread, before the engine is
+	 * destroyed. */
+	int (*predict_end)(ss_prediction *, const ss_predictions *out, char *err, size_t err_len);
 	/* Names are the parameters', and ema/NAME and opt/SLOT/NAME. float32, row-major; n elements. */
 	int (*get)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
 	int (*set)(ss_engine *, const char *name, const float *in, int64_t n, char *err, size_t err_len);
@@ -202,7 +216,7 @@ typedef struct ss_api {
 	int (*count_memory_anew)(ss_engine *, char *err, size_t err_len);
 	/* The sum over the group's processes, in place; every process must call. Alone it changes nothing. */
 	int (*sum)(ss_engine *, double *values, int64_t n, char *err, size_t err_len);
-	/* How steps are computed, in a few words; it lives until the next call. */
+	/* How steps are computed, or predictions where there were any, in a few words; it lives until the next call. */
 	const char *(*note)(ss_engine *);
 	/* For tests: compiles the GPU's kernels for a compute capability (90 for 9.0), which needs no device. */
 	int (*compile_kernels)(int32_t capability, char *err, size_t err_len);
@@ -211,6 +225,10 @@ typedef struct ss_api {
 	/* Ends the exchange that is under way, and any later one, with SS_LOST_PEER: for when a process of the group is
 	 * known to be lost. From any thread. */
 	void (*abort)(ss_engine *);
+	/* What tells a card of this machine from every other card there is, of less than n bytes with the NUL. */
+	int (*card)(int32_t device, char *id, size_t n, char *err, size_t err_len);
+	/* Bytes of its memory, and how many of them nobody holds. */
+	int (*card_memory)(int32_t device, int64_t *free, int64_t *total, char *err, size_t err_len);
 } ss_api;
 
 const ss_api *synshard_torch_v1(void);
