@@ -31,7 +31,7 @@ func (n *Network) Layers() []Layer {
 	}
 	parameters := make([]int, len(n.Nodes))
 	for _, p := range n.Params() {
-		if p.Kind.trained() {
+		if p.Kind.Trained() {
 			parameters[p.Node] += Elements(p.Shape)
 		}
 	}

@@ -98,9 +98,9 @@ const (
 	RunningVar                   //
 )
 
-// trained says whether the optimiser changes it; running statistics follow the
+// Trained says whether the optimiser changes it; running statistics follow the
 // batches instead.
-func (k ParamKind) trained() bool { return k < RunningMean }
+func (k ParamKind) Trained() bool { return k < RunningMean }
 
 // Param is a tensor of a network.
 type Param struct {
@@ -194,7 +194,7 @@ func (n *Network) Params() []Param {
 func (n *Network) Parameters() int {
 	total := 0
 	for _, p := range n.Params() {
-		if p.Kind.trained() {
+		if p.Kind.Trained() {
 			total += Elements(p.Shape)
 		}
 	}

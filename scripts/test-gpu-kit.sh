@@ -16,10 +16,11 @@ python3 - "$work/out/results.ndjson" <<'PY'
 import json, sys
 results = [json.loads(line) for line in open(sys.argv[1])]
 done = {r["stage"] for r in results if r.get("ok")}
-want = {"interface", "first steps", "correctness", "steps, run 1", "plain operations", "drawn set, ingest", "steps from shards", "training"}
+want = {"interface", "first steps", "correctness", "steps, run 1", "plain operations", "drawn set, ingest", "steps from shards", "training", "prediction, speed"}
 assert want <= done, f"not done: {want - done}"
 assert [r["failed"] for r in results if r.get("done")] == [[], [], []]
 assert any(r.get("test") == "TestForward" and r["result"] == "PASS" for r in results)
+assert any(r["prediction"]["best"]["images_per_second"] > 0 and r["prediction"]["how"] == "prepared weights" for r in results if "prediction" in r)
 assert all(r["steps"][0]["images_per_s"] > 0 for r in results if "steps" in r)
 print("test-gpu-kit: %d stages done, skipped: %s" % (len(done), "; ".join("%s (%s)" % (r["stage"], r["skipped"]) for r in results if "skipped" in r)))
 PY

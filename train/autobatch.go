@@ -8,6 +8,7 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/footprint"
 )
 
 // Most that ChooseBatch gives: on a GPU, and where memory is no measure.
@@ -35,8 +36,8 @@ func evenly(most, microbatches int) int { return max(most/microbatches, 1) * mic
 // a few steps on grey images and closes it. It gives the batch of that,
 // Recipe.Accumulate times as many, which is at most limit (where that is not below
 // Recipe.Accumulate). tell, if not nil, is called with the images at a time of each
-// try and whether they fitted. Of o it reads the network, the recipe, the device and
-// NewEngine. Where not even 8 fit, or a process of the group is lost, the error is
+// try and whether they fitted. Of o it reads the network, the recipe, the device,
+// its memory and NewEngine. Where not even 8 fit, or a process of the group is lost, the error is
 // ErrOutOfMemory or ErrPeerLost.
 func largestBatch(ctx context.Context, o Options, limit int, tell func(batch int, fits bool)) (int, error) {
 	init := o.Network.Init(1)
@@ -57,8 +58,40 @@ func largestBatch(ctx context.Context, o Options, limit int, tell func(batch int
 	if limit /= o.Recipe.Accumulate; limit < 8 {
 		return max(limit, 1) * o.Recipe.Accumulate, nil
 	}
-	fits, tooMuch := 0, limit/8*8+8
-	for b := 8; b < tooMuch; {
+	first, err := o.firstTry(limit / 8 * 8)
+	if err != nil {
+		return 0, err
+	}
+	fits, err := search(first, limit/8*8, try)
+	if err != nil {
+		return 0, err
+	}
+	if fits == 0 {
+		return 0, fmt.Errorf("not even a batch of 8 fits: %w", ErrOutOfMemory)
+	}
+	return fits * o.Recipe.Accumulate, nil
+}
+
+// firstTry is where the search begins: what should fit by the account of a step's
+// memory, where the device's is known, else 8. limit is a multiple of 8.
+func (o *Options) firstTry(limit int) (int, error) {
+	if o.DeviceMemory == 0 {
+		return 8, nil
+	}
+	a, err := footprint.Largest(o.Network, footprint.Options{
+		Precision: o.Precision, Optimizer: o.Recipe.Optimizer.Kind, EMA: o.Recipe.EMA.Decay > 0, Accumulate: o.Recipe.Accumulate > 1,
+		Recompute: o.Recompute, GPU: o.Device != "cpu",
+	}, o.DeviceMemory)
+	return min(max(a.Batch/8*8, 8), limit), err
+}
+
+// search finds the largest multiple of 8 up to limit that try takes, to an eighth
+// of it, from first on; 0: not even 8. It goes from there in strides that double,
+// until one has fitted and one has not, then between these.
+func search(first, limit int, try func(int) (bool, error)) (int, error) {
+	fits, tooMuch := 0, limit+8
+	stride := max(first/8/8*8, 8)
+	for b, failed := first, false; ; {
 		ok, err := try(b)
 		if err != nil {
 			return 0, err
@@ -66,23 +99,23 @@ func largestBatch(ctx context.Context, o Options, limit int, tell func(batch int
 		if ok {
 			fits = b
 		} else {
-			tooMuch = b
+			tooMuch, failed = b, true
 		}
-		if fits == b && 2*b < tooMuch {
-			b *= 2
+		switch {
+		case !failed && fits+stride < tooMuch:
+			b, stride = fits+stride, 2*stride
+			continue
+		case fits == 0 && tooMuch > 8:
+			b, stride = max(tooMuch-stride, 8), 2*stride
 			continue
 		}
 		// Between the largest that fits and the smallest that does not,
 		// an eighth of the former is near enough.
-		step := max(fits/8/8*8, 8)
-		if b = (fits + tooMuch) / 2 / 8 * 8; b <= fits || tooMuch-fits <= step {
-			break
+		near := max(fits/8/8*8, 8)
+		if b = (fits + tooMuch) / 2 / 8 * 8; b <= fits || tooMuch-fits <= near {
+			return fits, nil
 		}
 	}
-	if fits == 0 {
-		return 0, fmt.Errorf("not even a batch of 8 fits: %w", ErrOutOfMemory)
-	}
-	return fits * o.Recipe.Accumulate, nil
 }
 
 // triedSteps are enough for a GPU to have recorded a step, which keeps memory
@@ -97,7 +130,9 @@ func triedSteps(device string) int64 {
 
 // tryBatch takes the first steps of a training with the recipe's batch.
 func (o *Options) tryBatch(init []model.Tensor) (err error) {
-	e, err := o.NewEngine(o.engineConfig(o.Recipe.Accumulate))
+	cfg := o.engineConfig(o.Recipe.Accumulate)
+	cfg.MustRecord = true // a step that only fits unrecorded does not fit
+	e, err := o.NewEngine(cfg)
 	if err != nil {
 		return err
 	}

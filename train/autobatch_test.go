@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/footprint"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -48,6 +49,26 @@ func TestLargestBatch(t *testing.T) {
 	if _, err := largestBatch(t.Context(), o, 64, nil); !errors.Is(err, ErrOutOfMemory) {
 		t.Errorf("nothing fits: %v", err)
 	}
+	// From what should fit by the account it is not far to what does.
+	account := func(batch int) int64 {
+		a, err := footprint.Of(o.Network, footprint.Options{Precision: o.Precision, Optimizer: o.Recipe.Optimizer.Kind, EMA: o.Recipe.EMA.Decay > 0}, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.Total
+	}
+	for _, c := range []struct{ expected, room, limit, atLeast, atMost, most int }{
+		{104, 104, 1000, 96, 104, 2}, {104, 120, 1000, 104, 120, 4}, {104, 90, 1000, 80, 90, 4}, {104, 900, 1000, 800, 900, 9}, {504, 20, 1000, 16, 20, 9},
+		{104, 8, 1000, 8, 8, 7}, {504, 1 << 20, 64, 64, 64, 1}, {1, 64, 1000, 56, 64, 8},
+	} {
+		tries := 0
+		room, o.DeviceMemory = c.room, account(c.expected)
+		got, err := largestBatch(t.Context(), o, c.limit, func(int, bool) { tries++ })
+		if err != nil || got < c.atLeast || got > c.atMost || tries > c.most {
+			t.Errorf("expected %d, room %d, limit %d: batch %d in %d tries (%v), want %d to %d in %d", c.expected, c.room, c.limit, got, tries, err, c.atLeast, c.atMost, c.most)
+		}
+	}
+	o.DeviceMemory = 0
 	// The limit is of the whole batch, in however many microbatches it is worked through.
 	room, o.Recipe.Accumulate = 1<<20, 4
 	for limit, want := range map[int]int{100: 96, 20: 20, 3: 4} {

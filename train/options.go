@@ -58,6 +58,9 @@ type Options struct {
 	Precision string // the recipe's with auto decided
 	Threads   int
 	Recompute bool // trade time for memory: activations are computed again in the backward pass
+	// DeviceMemory is how many bytes of the device's nobody holds, from which
+	// ChooseBatch takes its first try; 0: it begins small.
+	DeviceMemory int64
 
 	// Deterministic has a GPU's steps give the same bits whenever they are taken
 	// again, more slowly (EngineConfig).

@@ -54,7 +54,11 @@ func setMemory(cmd *cobra.Command) {
 	if f == nil {
 		return
 	}
-	n := int64(*f.Value.(*memorySize))
+	size, ok := f.Value.(*memorySize)
+	if !ok {
+		return // model describe's, which decodes nothing
+	}
+	n := int64(*size)
 	if n == 0 {
 		n = memory.Limit() / 2
 		if procs, err := cmd.Flags().GetInt("procs"); err == nil && procs > 1 {

@@ -17,6 +17,7 @@ type describeOptions struct {
 	classes        int
 	noAux, savings bool
 	svg            string
+	memory         trainingMemory
 }
 
 // AddFlags adds them to the verb.
@@ -26,7 +27,8 @@ func (o *describeOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.noAux, "no-aux", false, "without the auxiliary heads")
 	f.BoolVar(&o.savings, "savings", false, "what factorised and bottlenecked blocks save")
 	f.StringVar(&o.svg, "svg", "", "write a drawing to this file instead")
-	cmd.MarkFlagsMutuallyExclusive("savings", "svg")
+	o.memory.AddFlags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("savings", "svg", "memory")
 }
 
 func newModelDescribeCmd(a *app) *cobra.Command {
@@ -42,8 +44,10 @@ with the memory that outputs kept for the backward pass take.
 --savings lists instead each pair of convolutions that stands for a single one
 (1x1 bottlenecks, 1xn with nx1, two 3x3) with what it costs and what the single
 one from the same input to the same output would, and the textbook's cases.
---svg draws the network; - is stdout.`,
-		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --svg resnet50.svg",
+--svg draws the network; - is stdout.
+--memory accounts for what a training step takes of a GPU's memory: of --batch
+images, or of as many as fit --budget.`,
+		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --svg resnet50.svg\n  synshard model describe inception_v3 --memory --budget 11GB --precision fp16",
 		Args:    exactly(1, 1, "the name of a network"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return model.Names(), cobra.ShellCompDirectiveNoFileComp
@@ -59,7 +63,12 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
+	if err := o.memory.check(); err != nil {
+		return err
+	}
 	switch {
+	case o.memory.wanted:
+		return a.describeMemory(n, o.memory)
 	case o.svg == "-":
 		return describe.WriteSVG(a.Stdout, n)
 	case o.svg != "":

@@ -46,6 +46,11 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 		return eng, nil
 	}
 	if o.Recipe.Batch == 0 {
+		if torch.OnCUDA(e.device) {
+			if o.DeviceMemory, _, err = shim.CardMemory(e.device); err != nil {
+				a.Logf("batch auto begins small: %v", err)
+			}
+		}
 		if o.Recipe.Batch, err = a.autoBatch(ctx, *o, images/e.procs); err != nil {
 			return nil, err
 		}

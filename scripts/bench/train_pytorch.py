@@ -212,4 +212,5 @@ def main():
         del step
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,7 +5,7 @@ print is in OUT/log-N.txt.
 
   scripts/gpu/kit.py --call 1   (4 minutes)  environment, build, the interface from C, eight steps, correctness
   scripts/gpu/kit.py --call 2   (8 minutes)  the step beside PyTorch eager and torch.compile, and where its time goes
-  scripts/gpu/kit.py --call 3   (8 minutes)  training on the drawn set, fp16 in 11 GB, --batch auto, prediction
+  scripts/gpu/kit.py --call 3   (8 minutes)  training on the drawn set, prediction beside PyTorch's, fp16 in 11 GB, --batch auto
 
 It runs from what scripts/gpu/pack.sh packed, or from a checkout with bin/synshard and bin/torch.test. --device cpu --tiny
 tries all of it on the CPU in little. Calls 2 and 3 use the library that call 1 built, or what --lib names. Exit status 1
@@ -279,9 +279,44 @@ def predicts(k):
         k.run("evaluation", 30, [k.synshard, "eval", out, "--json"])
 
 
+def prediction_speed(k):
+    """Ready images through the engine, beside PyTorch eager and torch.compile and, where its library was carried, ONNX
+    Runtime. The weights are those of the run's checkpoint: what they say does not matter here."""
+    found = sorted(glob.glob(os.path.join(k.a.out, "run", "**", "*.safetensors"), recursive=True), key=os.path.getmtime)
+    if not found:
+        return k.skip("prediction, speed", "no run has left weights")
+    weights, network = (os.path.join(k.a.out, "predicted" + kind) for kind in (".safetensors", ".onnx"))
+    for to in weights, network:
+        if not k.run("prediction, speed: " + os.path.basename(to), 30, [k.synshard, "model", "export", found[-1], "--out", to]):
+            return
+    precision, batches = ("fp32", "2") if k.a.tiny else ("bf16", f"64,{k.a.batch}")
+    most = "100ms" if k.a.tiny else "8s"
+
+    def measured(name, seconds, model, *more):
+        text = []
+
+        def collect(line):
+            text.append(line)
+            if line == "}" or (line.startswith("{") and line.endswith("}")):
+                begin = next(i for i, t in enumerate(text) if t.startswith("{"))
+                return {"prediction": json.loads("\n".join(text[begin:]))}
+        k.run(name, seconds, [k.synshard, "bench", "infer", model, "--device", k.a.device, "--batches", batches, "--max", most, "--json", *more], collect)
+    measured("prediction, speed", 60, weights, "--engine", "torch", "--precision", precision)
+    if not k.a.tiny:
+        measured("prediction, speed in fp16", 40, weights, "--engine", "torch", "--precision", "fp16")
+    if k.torch:
+        k.run("prediction, peers", 20 if k.a.tiny else 90,
+              [sys.executable, os.path.join(ROOT, "scripts", "bench", "predict_pytorch.py"), "--device", k.a.device, "--precision", precision,
+               *(["--batch", "1", "--batches", "1", "--warmup", "1", "--only-eager"] if k.a.tiny else ["--batch", str(k.a.batch)])], json_lines)
+    ort = os.environ.get("ONNXRUNTIME_SHARED_LIBRARY_PATH") or next(iter(glob.glob(os.path.join(BIN, "onnxruntime", "libonnxruntime.so*"))), "")
+    if not ort:
+        return k.skip("prediction, ONNX Runtime", "its library was not carried: bin/onnxruntime/libonnxruntime.so, its CUDA provider beside it")
+    measured("prediction, ONNX Runtime", 60, network, "--ort-lib", ort)
+
+
 CALLS = {1: [environment, build, smoke, first_steps, correctness],
          2: [environment, limits, steps, peers, unfused, kernels, other_sizes],
-         3: [environment, from_shards, trains, eleven_gb, predicts]}
+         3: [environment, from_shards, trains, predicts, prediction_speed, eleven_gb]}
 SECONDS = {1: 230, 2: 460, 3: 480}
 
 

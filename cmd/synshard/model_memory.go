@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/footprint"
+)
+
+// trainingMemory are the flags of model describe --memory.
+type trainingMemory struct {
+	wanted, ema, recompute bool
+	batch                  int
+	budget                 memorySize
+	precision, optimizer   string
+	changed                func(string) bool
+}
+
+// AddFlags adds them to the verb.
+func (m *trainingMemory) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&m.wanted, "memory", false, "what a training step takes of a GPU's memory, instead of the layers")
+	f.IntVar(&m.batch, "batch", 0, "with --memory: images at a time (default: as many as fit --budget)")
+	m.budget = 11e9
+	f.Var(&m.budget, "budget", "with --memory: what the GPU has, as 11GB or 80GiB")
+	choiceVar(cmd, &m.precision, "precision", "fp16", "with --memory: fp32, tf32, bf16 or fp16", precisions[1:]...)
+	choiceVar(cmd, &m.optimizer, "optimizer", "rmsprop", "with --memory: rmsprop, sgd or adamw", "rmsprop", "sgd", "adamw")
+	f.BoolVar(&m.ema, "ema", true, "with --memory: averages of the weights are kept")
+	f.BoolVar(&m.recompute, "recompute", false, "with --memory: activations are computed again in the backward pass")
+	m.changed = f.Changed
+}
+
+func (m *trainingMemory) check() error {
+	for _, flag := range []string{"batch", "budget", "precision", "optimizer", "ema", "recompute"} {
+		if !m.wanted && m.changed(flag) {
+			return usagef("--%s is for --memory", flag)
+		}
+	}
+	switch {
+	case m.batch < 0 || m.changed("batch") && m.batch == 0:
+		return usagef("--batch %d: want 1 or more", m.batch)
+	case m.changed("batch") && m.changed("budget"):
+		return usagef("--batch says how many images, --budget asks how many fit: give one")
+	}
+	return nil
+}
+
+func (a *app) describeMemory(n *model.Network, m trainingMemory) error {
+	o := footprint.Options{Precision: m.precision, Optimizer: m.optimizer, EMA: m.ema, Recompute: m.recompute, GPU: true}
+	var account footprint.Account
+	var err error
+	if m.batch > 0 {
+		account, err = footprint.Of(n, o, m.batch)
+	} else {
+		account, err = footprint.Largest(n, o, int64(m.budget))
+	}
+	if err != nil {
+		return err
+	}
+	if account.Batch == 0 {
+		return fmt.Errorf("%s in %s: not one image fits %d bytes", n.Name, m.precision, int64(m.budget))
+	}
+	result := struct {
+		Name   string `json:"name"`
+		Budget int64  `json:"budget,omitempty"`
+		footprint.Account
+	}{n.Name, 0, account}
+	if m.batch == 0 {
+		result.Budget = int64(m.budget)
+	}
+	return a.Result(result, func(out io.Writer) { printMemory(out, n.Name, result.Budget, account) })
+}
+
+func printMemory(out io.Writer, name string, budget int64, m footprint.Account) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "kept output\toperation\tMB")
+	for _, node := range m.Nodes {
+		fmt.Fprintf(w, "%s\t%s\t%.1f\n", node.Name, node.Op, float64(node.Bytes)/1e6)
+	}
+	fmt.Fprintln(w, "\nat the peak of a step\t\tMB")
+	for _, part := range []struct {
+		what  string
+		bytes int64
+	}{
+		{"parameters and running statistics", m.Parameters}, {"their averages", m.Averages}, {"optimiser", m.Optimizer},
+		{"gradients of weights", m.Gradients}, {"weights in " + m.Precision, m.Weights}, {"images", m.Input},
+		{"activations kept", m.Activations}, {"outputs and gradients under way", m.Passing},
+		{"libraries' workspace, estimated", m.Workspace}, {"runtime and lost between tensors, estimated", m.Reserve}, {"all", m.Total},
+	} {
+		fmt.Fprintf(w, "%s\t\t%.1f\n", part.what, float64(part.bytes)/1e6)
+	}
+	w.Flush() // out keeps the first error
+	if budget > 0 {
+		fmt.Fprintf(out, "\n%s in %s: %d images at a time fit %.1f GB\n", name, m.Precision, m.Batch, float64(budget)/1e9)
+	} else {
+		fmt.Fprintf(out, "\n%s in %s: %d images at a time take %.1f GB\n", name, m.Precision, m.Batch, float64(m.Total)/1e9)
+	}
+}
