@@ -133,29 +133,16 @@ func readAnyWeights(path string, o weights.Options) (*weights.File, error) {
 	return &weights.File{Tensors: tensors, Metadata: meta}, err
 }
 
-// specOfImport takes what the file says, else torchvision's transforms, and
-// lets the flags win.
+// specOfImport takes what the file says and lets the flags win.
 func (a *app) specOfImport(path string, o importOptions, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
-	var spec model.Spec
-	var err error
-	if text := meta[model.SpecKey]; text != "" {
-		if spec, err = model.ParseSpec(text); err != nil {
-			return spec, fmt.Errorf("%s: %w", path, err)
-		}
-		spec = weights.WithWidth(spec, tensors)
-	} else {
-		name := o.network
-		if name == "" {
-			if name, _, err = weights.GuessNetwork(tensors); err != nil {
-				return spec, fmt.Errorf("%s: %w; name the network with --network", path, err)
-			}
-		}
-		if spec, err = weights.PublishedSpec(name); err != nil {
-			return spec, usagef("%w", err)
-		}
-	}
-	if o.network != "" && o.network != spec.Model {
-		return spec, usagef("%s says it is %s, --network %s", path, spec.Model, o.network)
+	spec, err := weights.SpecOf(tensors, meta[model.SpecKey], o.network)
+	switch {
+	case errors.Is(err, weights.ErrNetwork):
+		return spec, usagef("%s: --network: %w", path, err)
+	case errors.Is(err, weights.ErrUnknown):
+		return spec, fmt.Errorf("%s: %w; name the network with --network", path, err)
+	case err != nil:
+		return spec, fmt.Errorf("%s: %w", path, err)
 	}
 	if o.classes != "" {
 		list, err := a.readClasses("classes", o.classes)

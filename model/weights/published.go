@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/synshard/synshard/model"
@@ -28,6 +29,44 @@ func PublishedSpec(name string) (model.Spec, error) {
 	return s, nil
 }
 
+// ErrUnknown is tensors that are of none of the networks, or of several.
+var ErrUnknown = errors.New("of which network the weights are is unknown")
+
+// ErrNetwork is an asked-for network that is unknown, or another than a file says.
+var ErrNetwork = errors.New("not the network of these weights")
+
+// SpecOf is how a file's tensors are used: as the file records (a Spec in JSON, or
+// ""), else as torchvision's published weights of the network that is asked for or,
+// where that is "", of the one that GuessNetwork names. A network that is unknown,
+// or not the recorded one, is ErrNetwork.
+func SpecOf(tensors []model.Tensor, recorded, network string) (model.Spec, error) {
+	if recorded == "" {
+		return publishedAs(tensors, network)
+	}
+	spec, err := model.ParseSpec(recorded)
+	if err != nil {
+		return spec, err
+	}
+	if spec = WithWidth(spec, tensors); network != "" && network != spec.Model {
+		return spec, fmt.Errorf("%w: the file says %s, not %s", ErrNetwork, spec.Model, network)
+	}
+	return spec, nil
+}
+
+func publishedAs(tensors []model.Tensor, network string) (model.Spec, error) {
+	if network == "" {
+		var err error
+		if network, _, err = GuessNetwork(tensors); err != nil {
+			return model.Spec{}, err
+		}
+	}
+	spec, err := PublishedSpec(network)
+	if err != nil {
+		return spec, fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	return spec, nil
+}
+
 // GuessNetwork names the one network whose every parameter outside the
 // auxiliary heads is among the tensors in its shape, the classifying layers'
 // width aside, and the number of classes they have. None, or several, is an error.
@@ -42,12 +81,12 @@ func GuessNetwork(tensors []model.Tensor) (name string, classes int, err error) 
 			continue
 		}
 		if name != "" {
-			return "", 0, fmt.Errorf("weights: they fit %s and %s", name, candidate)
+			return "", 0, fmt.Errorf("%w: they fit %s and %s", ErrUnknown, name, candidate)
 		}
 		name, classes = candidate, width
 	}
 	if name == "" {
-		return "", 0, fmt.Errorf("weights: they fit none of the networks")
+		return "", 0, fmt.Errorf("%w: they fit none", ErrUnknown)
 	}
 	return name, classes, nil
 }
