@@ -102,6 +102,9 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 // lookUnfinished looks at a directory without a dataset.
 func (p *Plan) lookUnfinished(ctx context.Context) (*standing, error) {
 	out := p.o.Out
+	// First what is held: another job of an array records what it makes before it
+	// makes anything, so that what is seen here has its record below.
+	held, unread := holds(out)
 	was, ok, err := p.startedBeside(ctx)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -115,10 +118,9 @@ func (p *Plan) lookUnfinished(ctx context.Context) (*standing, error) {
 		}
 		return &standing{kind: unfinished}, nil
 	}
-	held, err := holds(out)
 	switch {
-	case err != nil:
-		return nil, err
+	case unread != nil:
+		return nil, unread
 	case held == "":
 		return &standing{kind: nothing}, nil
 	case record.StateIn(out).Exists(): // killed while it was cleared
