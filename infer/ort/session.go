@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -73,11 +74,21 @@ var environment struct {
 	library string
 }
 
+// sameFile says whether two paths lead to one file.
+func sameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return a == b
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
+}
+
 func open(library string) error {
 	environment.Lock()
 	defer environment.Unlock()
 	if ort.IsInitialized() {
-		if environment.library != library {
+		if !sameFile(environment.library, library) {
 			return fmt.Errorf("%w: %s is open already, %s cannot be opened too", ErrUnfit, environment.library, library)
 		}
 		return nil
