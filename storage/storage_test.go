@@ -201,7 +201,7 @@ func TestFaults(t *testing.T) {
 	if list, err := p.List(t.Context(), "new/"); err != nil || len(list) != 40 {
 		t.Errorf("%d of them, %v", len(list), err)
 	}
-	if _, made := proxy.Count(); made < 8 || p.Traffic().Retries.Load() == 0 {
+	if _, made := proxy.Count(); made == 0 || p.Traffic().Retries.Load() == 0 {
 		t.Errorf("%d faults, %d retries", made, p.Traffic().Retries.Load())
 	}
 	// What never ends is an error after a while, and a cancelled context at once.

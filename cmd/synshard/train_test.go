@@ -193,7 +193,7 @@ func TestTrainLearnsASelection(t *testing.T) {
 	nativetest.Need(t, dir, err)
 	set := writeTrainSet(t, 16, 18)
 	out := filepath.Join(t.TempDir(), "run")
-	args := smallRun(t, set, out, "--exclude", "n02129604", "--epochs", "10", "--mixup", "0", "--ema", "0", "--lr", "0.02",
+	args := smallRun(t, set, out, "--exclude", "n02129604", "--epochs", "24", "--mixup", "0", "--ema", "0", "--lr", "0.01",
 		"--batch", "8", "--set", "eval.size=139", "--set", "eval.resize=142", // batch norm needs more than one place of the last maps
 		"--dropout", "0", "--bn-momentum", "0.3", "--sampling", "balanced", "--cache", "pin", "--json")
 	stdout, _ := runVerb(t, 0, args...)

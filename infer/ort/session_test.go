@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
@@ -103,8 +104,11 @@ func equalsEngine(t *testing.T, name, lib string, shim *torch.Shim) {
 		t.Fatal(err)
 	}
 	got, emb := out.Probabilities, out.Embedding
-	if len(got) != len(want) || s.EmbeddingWidth() == 0 || len(emb) != 4*s.EmbeddingWidth() {
-		t.Fatalf("%d probabilities and %d numbers of embedding", len(got), len(emb))
+	if s.EmbeddingWidth() == 0 {
+		t.Fatal("no embedding")
+	}
+	if diff := cmp.Diff([]int{len(want), 4 * s.EmbeddingWidth()}, []int{len(got), len(emb)}); diff != "" {
+		t.Fatalf("probabilities and numbers of embedding (-want +got):\n%s", diff)
 	}
 	worst, spread := 0.0, 0.0
 	for i := range got {

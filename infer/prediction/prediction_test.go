@@ -492,8 +492,12 @@ func TestFrozen(t *testing.T) {
 			t.Errorf("%s (-want +got)\n%s", path, diff)
 		}
 		h := header()
-		if s, failed, err := inspect(path, f, h.metadata()); s != done || failed != 2 {
-			t.Errorf("%s: state %d, %d failed: %v", path, s, failed, err)
+		s, failed, err := inspect(path, f, h.metadata())
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		if diff := cmp.Diff([]int{int(done), 2}, []int{int(s), int(failed)}); diff != "" {
+			t.Errorf("%s: state and failed rows (-want +got):\n%s", path, diff)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -139,8 +141,11 @@ func TestTraining(t *testing.T) {
 			t.Errorf("epoch %d: other pixels", e)
 		}
 		after := whole.f.Figures()
-		if e > 0 && (after.Requests != before.Requests || after.Hits-before.Hits != n) {
-			t.Errorf("epoch %d: %d requests, %d hits", e, after.Requests-before.Requests, after.Hits-before.Hits)
+		if e == 0 {
+			continue
+		}
+		if diff := cmp.Diff([]int64{0, n}, []int64{after.Requests - before.Requests, after.Hits - before.Hits}); diff != "" {
+			t.Errorf("epoch %d: requests and hits (-want +got):\n%s", e, diff)
 		}
 	}
 	again := open(t, url, kept, total)

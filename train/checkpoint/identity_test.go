@@ -78,8 +78,11 @@ func TestSameRun(t *testing.T) {
 func TestWeightsSum(t *testing.T) {
 	a := []model.Tensor{model.NewTensor("a", []int{2}, []float32{1, 2}), model.NewTensor("b", []int{1}, []float32{3})}
 	swapped := []model.Tensor{a[1], a[0]}
-	if WeightsSum(a) != WeightsSum(swapped) || len(WeightsSum(a)) != 64 {
-		t.Error("the sum depends on the order, or is none")
+	if diff := cmp.Diff(WeightsSum(a), WeightsSum(swapped)); diff != "" {
+		t.Errorf("the sum depends on the order (-want +got):\n%s", diff)
+	}
+	if len(WeightsSum(a)) != 64 {
+		t.Errorf("%q is no sum", WeightsSum(a))
 	}
 	for name, other := range map[string][]model.Tensor{
 		"value": {model.NewTensor("a", []int{2}, []float32{1, 2.5}), a[1]},
