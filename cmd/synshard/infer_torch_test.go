@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"path/filepath"
@@ -25,6 +26,10 @@ func TestInferEngineTorch(t *testing.T) {
 	a, b := filepath.Join(dir, "torch.arrow"), filepath.Join(dir, "onnx.arrow")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--logits", "--embedding", "--out", a, "--progress", "off")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--logits", "--embedding", "--out", b, "--progress", "off")
+	// How it computes is part of what predictions are known by.
+	if file, err := os.ReadFile(a); err != nil || !bytes.Contains(file, []byte("torch folded cpu fp32")) {
+		t.Errorf("the engine is not said: %v", err)
+	}
 	x, err := prediction.Read(a, nil)
 	check(t, err)
 	y, err := prediction.Read(b, nil)
