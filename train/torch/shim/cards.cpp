@@ -34,7 +34,8 @@ void card_memory(int32_t device, int64_t *free, int64_t *total) {
 #else
 namespace {
 [[noreturn]] void no_headers() {
-	throw no_device("this engine was built without CUDA's headers; build it again where they are (scripts/build-shim.sh)");
+	throw no_device(
+		"this engine was built without CUDA's headers; build it again where they are (scripts/build-shim.sh)");
 }
 } // namespace
 

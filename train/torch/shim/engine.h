@@ -103,7 +103,7 @@ struct Pass {
 	uint64_t seed = 0;
 	const gpu::Settings *settings = nullptr; // on the device, with the seed that counts; none: seed counts
 	double bn_momentum = 0;
-	int first = 1; // node; what comes from before it may not be changed
+	int first = 1;                      // node; what comes from before it may not be changed
 	const Prepared *prepared = nullptr; // of an evaluation: its weights; none: the parameters
 };
 
@@ -254,7 +254,7 @@ struct ss_engine {
 		queue;                // the GPU's path through a step; it then keeps loss scale and count of updates
 	std::deque<ss_metrics> found; // by the plain path's steps, until they are asked for
 	std::unique_ptr<synshard::Predictor> predictor; // of the first prediction
-	std::string note;             // how steps are computed, as it was last asked for
+	std::string note;                               // how steps are computed, as it was last asked for
 };
 
 namespace synshard {

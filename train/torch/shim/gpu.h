@@ -99,8 +99,8 @@ template <class T> T *as(const at::Tensor &t) {
 	return static_cast<T *>(t.mutable_data_ptr());
 }
 
-// Upload brings images to one place on the device, from where recorded work reads them: by way of two others, on a stream
-// of its own, so that the copy of a batch overlaps the work on the one before.
+// Upload brings images to one place on the device, from where recorded work reads them: by way of two others, on a
+// stream of its own, so that the copy of a batch overlaps the work on the one before.
 class Upload {
 public:
 	explicit Upload(const at::Device &);

@@ -359,7 +359,9 @@ template <int K, class Load, class Use> INLINE void each_pixel(Span rows, Span c
 }
 
 // Bytes is N of them, as they lie in memory.
-template <int N> struct alignas(N) Bytes { unsigned char of[N]; };
+template <int N> struct alignas(N) Bytes {
+	unsigned char of[N];
+};
 
 // at is [pixels, channels]: the place of the maximum in the window.
 template <class T, int N, int K>

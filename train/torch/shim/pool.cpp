@@ -299,7 +299,7 @@ at::Tensor pool(const at::Tensor &x, const Pool &p, const Config &config) {
 		w.out[i] = windows(w.in[i], w.kernel[i], w.stride[i], w.pad[i], p.node.ceil_mode);
 	}
 	bool small = w.kernel[0] * w.kernel[1] <= 256 && x.numel() <= std::numeric_limits<int>::max() && w.out[0] > 0 &&
-		w.out[1] > 0; // a byte, 32 bits
+		w.out[1] > 0;                                                      // a byte, 32 bits
 	bool allowed = 2 * w.pad[0] <= w.kernel[0] && 2 * w.pad[1] <= w.kernel[1]; // libtorch says what is not
 	if (p.training && small && allowed && fuses(x, config))
 		return Pooled::apply(x, w, p, &config);

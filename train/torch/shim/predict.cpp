@@ -112,12 +112,11 @@ void Predictor::changed() {
 
 Predictor::Result Predictor::compute(ss_engine &e, const at::Tensor &x) const {
 	auto o = e.network.forward(config, x, Mode::eval, false, ema, 0, nullptr, prepared.get());
-	return {o.logits.softmax(1), o.logits,
-		o.embedding.to(at::kFloat, false, false, at::MemoryFormat::Contiguous)};
+	return {o.logits.softmax(1), o.logits, o.embedding.to(at::kFloat, false, false, at::MemoryFormat::Contiguous)};
 }
 
-// compute_first is compute, and finds out what cuDNN has: convolution and ReLU in one is not there for every shape on every
-// card.
+// compute_first is compute, and finds out what cuDNN has: convolution and ReLU in one is not there for every shape on
+// every card.
 Predictor::Result Predictor::compute_first(ss_engine &e, const at::Tensor &x) {
 	try {
 		return compute(e, x);

@@ -23,8 +23,8 @@ struct Prepared {
 	bool cudnn_relu = false; // convolution and ReLU are one operation of cuDNN's
 };
 
-// Predictor keeps what predictions have in common: prepared weights and, on a GPU, the recorded run of one shape. Images
-// go up on a stream of their own, so that a batch's copy overlaps the run of the one before.
+// Predictor keeps what predictions have in common: prepared weights and, on a GPU, the recorded run of one shape.
+// Images go up on a stream of their own, so that a batch's copy overlaps the run of the one before.
 class Predictor {
 public:
 	explicit Predictor(const ss_engine &);

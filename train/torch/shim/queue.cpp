@@ -116,8 +116,8 @@ bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int6
 			at::NoGradGuard none;
 			zero_grad(e);
 			graph.reset();
-			if (config.device.is_cuda())
-				at::accelerator::emptyCache(); // the recording's memory, for the step that is taken instead
+			if (config.device.is_cuda()) // the recording's memory, for the step that is taken instead
+				at::accelerator::emptyCache();
 			if (config.must_record && dynamic_cast<const c10::OutOfMemoryError *>(&error))
 				throw;
 			return false;

@@ -108,11 +108,11 @@ typedef struct ss_config {
 	double mean[3], std[3];                    /* of images scaled to 0..1 */
 	int32_t recompute; /* keep few activations, compute the rest again in the backward pass */
 	int32_t unfused;   /* plain operations instead of fused ones: what the fused are held to */
-	/* On a GPU: algorithms by rule and not by the clock, so that the same steps give the same bits; slower. The CPU's
-	 * are so anyway, for one count of threads. */
+	/* On a GPU: algorithms by rule and not by the clock, so that the same steps give the same bits; slower. The
+	 * CPU's are so anyway, for one count of threads. */
 	int32_t deterministic;
-	/* A step that could be recorded but for want of memory is SS_OUT_OF_MEMORY, and not taken without a recording: for
-	 * trying what fits. */
+	/* A step that could be recorded but for want of memory is SS_OUT_OF_MEMORY, and not taken without a recording:
+	 * for trying what fits. */
 	int32_t must_record;
 	/* Several processes: gradients are summed over all of them, so each scales its own (grad_scale); running
 	 * statistics are averaged. host is this process's own address, where alone it listens for the others (but NCCL
@@ -185,8 +185,8 @@ typedef struct ss_api {
 	int (*queue)(ss_engine *, const ss_batch *, const ss_step *, char *err, size_t err_len);
 	int (*collect)(ss_engine *, ss_metrics *, char *err, size_t err_len);
 	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
-	/* A prediction of the batch's rows, begun: the batch's memory is free again, on a GPU while the device works. Several
-	 * may be under way, the copy of one beside the computation of another. */
+	/* A prediction of the batch's rows, begun: the batch's memory is free again, on a GPU while the device works.
+	 * Several may be under way, the copy of one beside the computation of another. */
 	int (*predict_begin)(ss_engine *, const ss_batch *, int32_t ema, int32_t wanted, ss_prediction **, char *err,
 		size_t err_len);
 	/* Waits for it, gives what it holds and frees it, whatever comes of that. From any thread, before the engine is
