@@ -163,7 +163,7 @@ func (a *app) openPlace(url string) (*storage.Place, error) {
 var besides = []string{"", ".data", "_data", ".meta.json"}
 
 // copyHere copies the file at a URL, and those that belong to it, and gives the path.
-// One that is here in the same state is not copied again.
+// What is here in the same state of them all is not copied again.
 func (a *app) copyHere(url string) (string, error) {
 	kept, err := a.remote.kept()
 	if err != nil {
@@ -174,20 +174,28 @@ func (a *app) copyHere(url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	first, err := at.Stat(a.remote.ctx, base)
-	if err != nil {
+	objects, state := map[string]*storage.Object{}, url
+	for _, end := range besides {
+		o, err := at.OpenObject(a.remote.ctx, base+end)
+		if end != "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		objects[end] = o
+		state += "\n" + end + " " + o.Info().ID
+	}
+	local := filepath.Join(kept, "copies", fmt.Sprintf("%x", sha256.Sum256([]byte(state)))[:32])
+	if err := durable.MkdirAll(local); err != nil {
 		return "", err
 	}
-	local := filepath.Join(kept, "copies", fmt.Sprintf("%x", sha256.Sum256([]byte(url+"\n"+first.ID)))[:32])
-	for _, end := range besides {
+	for end, o := range objects {
 		to := filepath.Join(local, base+end)
 		if _, err := os.Stat(to); err == nil {
 			continue
 		}
-		if err := durable.MkdirAll(local); err != nil {
-			return "", err
-		}
-		if err := fetch(a.remote.ctx, at, base+end, to); err != nil && (end == "" || !errors.Is(err, fs.ErrNotExist)) {
+		if err := fetch(o, to); err != nil {
 			return "", err
 		}
 	}
@@ -197,11 +205,7 @@ func (a *app) copyHere(url string) (string, error) {
 }
 
 // fetch copies an object into a file, which is whole or absent.
-func fetch(ctx context.Context, at *storage.Place, name, to string) error {
-	o, err := at.OpenObject(ctx, name)
-	if err != nil {
-		return err
-	}
+func fetch(o *storage.Object, to string) error {
 	return durable.WriteFile(to, func(w io.Writer) error {
 		_, err := io.Copy(w, o.Reader())
 		return err
@@ -236,7 +240,14 @@ func (a *app) standFor(url string) (string, error) {
 		if len(entries) > 0 { // a killed call's, which goes on
 			break
 		}
-		if err := fetch(a.remote.ctx, at, base+end, path+end); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		o, err := at.OpenObject(a.remote.ctx, base+end)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := fetch(o, path+end); err != nil {
 			return "", err
 		}
 	}

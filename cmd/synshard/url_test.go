@@ -19,6 +19,7 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/storagetest"
 )
 
@@ -119,6 +120,34 @@ func TestURLs(t *testing.T) {
 		if _, stderr := runVerb(t, exitUsage, line...); !strings.Contains(stderr, "URL") && !strings.Contains(stderr, "only be read") {
 			t.Errorf("%v: %s", line, stderr)
 		}
+	}
+}
+
+// TestCopies wants a model's weights beside it to be copied anew where they alone have
+// changed, and nothing where nothing has.
+func TestCopies(t *testing.T) {
+	s := storagetest.Start(t)
+	var a app
+	a.remote.ctx, a.remote.cacheDir = t.Context(), t.TempDir()
+	read := func() (path, beside string) {
+		t.Helper()
+		path, err := a.copyHere(s.URL("m.onnx"))
+		check(t, err)
+		b, err := os.ReadFile(path + ".data")
+		check(t, err)
+		return path, string(b)
+	}
+	s.Put(t, "m.onnx", []byte("model"))
+	s.Put(t, "m.onnx.data", []byte("weights"))
+	path, first := read()
+	again, _ := read()
+	place, err := storage.Open(t.Context(), s.URL(""), storage.Options{})
+	check(t, err)
+	defer place.Close()
+	check(t, place.Write(t.Context(), "m.onnx.data", []byte("others!")))
+	_, second := read()
+	if diff := cmp.Diff([]string{path, "weights", "others!"}, []string{again, first, second}); diff != "" {
+		t.Errorf("the second path, and what lay beside the model (-want +got):\n%s", diff)
 	}
 }
 
