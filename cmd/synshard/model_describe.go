@@ -46,8 +46,8 @@ with the memory that outputs kept for the backward pass take.
 one from the same input to the same output would, and the textbook's cases.
 --svg draws the network; - is stdout.
 --memory accounts for what a training step takes of a GPU's memory: of --batch
-images, or of as many as fit --budget.`,
-		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --svg resnet50.svg\n  synshard model describe inception_v3 --memory --budget 11GB --precision fp16",
+images, or of as many as fit.`,
+		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --svg resnet50.svg\n  synshard model describe inception_v3 --memory=11GB --precision fp16",
 		Args:    exactly(1, 1, "the name of a network"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return model.Names(), cobra.ShellCompDirectiveNoFileComp

@@ -13,50 +13,50 @@ import (
 
 // trainingMemory are the flags of model describe --memory.
 type trainingMemory struct {
-	wanted, ema, recompute bool
-	batch                  int
-	budget                 memorySize
-	precision, optimizer   string
-	changed                func(string) bool
+	wanted               bool
+	budget               memorySize
+	batch                batchSize
+	ema                  float64
+	recompute            bool
+	precision, optimizer string
+	changed              func(string) bool
 }
 
 // AddFlags adds them to the verb.
 func (m *trainingMemory) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.BoolVar(&m.wanted, "memory", false, "what a training step takes of a GPU's memory, instead of the layers")
-	f.IntVar(&m.batch, "batch", 0, "with --memory: images at a time (default: as many as fit --budget)")
-	m.budget = 11e9
-	f.Var(&m.budget, "budget", "with --memory: what the GPU has, as 11GB or 80GiB")
+	f.Var(&m.budget, "memory", "what a training step takes of a GPU's memory, instead of the layers; --memory=80GiB is of a GPU that has so much")
+	f.Lookup("memory").NoOptDefVal = "11GB"
+	m.batch.auto = true
+	batchVar(cmd, &m.batch, "with --memory: images at a time; auto: as many as fit")
 	choiceVar(cmd, &m.precision, "precision", "fp16", "with --memory: fp32, tf32, bf16 or fp16", precisions[1:]...)
 	choiceVar(cmd, &m.optimizer, "optimizer", "rmsprop", "with --memory: rmsprop, sgd or adamw", "rmsprop", "sgd", "adamw")
-	f.BoolVar(&m.ema, "ema", true, "with --memory: averages of the weights are kept")
+	f.Float64Var(&m.ema, "ema", 0.9999, "with --memory: decay of the averages of weights; 0 keeps none")
 	f.BoolVar(&m.recompute, "recompute", false, "with --memory: activations are computed again in the backward pass")
 	m.changed = f.Changed
 }
 
 func (m *trainingMemory) check() error {
-	for _, flag := range []string{"batch", "budget", "precision", "optimizer", "ema", "recompute"} {
+	m.wanted = m.changed("memory")
+	for _, flag := range []string{"batch", "precision", "optimizer", "ema", "recompute"} {
 		if !m.wanted && m.changed(flag) {
 			return usagef("--%s is for --memory", flag)
 		}
 	}
-	switch {
-	case m.batch < 0 || m.changed("batch") && m.batch == 0:
-		return usagef("--batch %d: want 1 or more", m.batch)
-	case m.changed("batch") && m.changed("budget"):
-		return usagef("--batch says how many images, --budget asks how many fit: give one")
+	if !(m.ema >= 0 && m.ema < 1) {
+		return usagef("--ema %v: want 0 or more, and below 1", m.ema)
 	}
 	return nil
 }
 
 func (a *app) describeMemory(n *model.Network, m trainingMemory) error {
-	o := footprint.Options{Precision: m.precision, Optimizer: m.optimizer, EMA: m.ema, Recompute: m.recompute, GPU: true}
+	o := footprint.Options{Precision: m.precision, Optimizer: m.optimizer, EMA: m.ema > 0, Recompute: m.recompute, GPU: true}
 	var account footprint.Account
 	var err error
-	if m.batch > 0 {
-		account, err = footprint.Of(n, o, m.batch)
-	} else {
+	if m.batch.auto {
 		account, err = footprint.Largest(n, o, int64(m.budget))
+	} else {
+		account, err = footprint.Of(n, o, m.batch.n)
 	}
 	if err != nil {
 		return err
@@ -66,12 +66,10 @@ func (a *app) describeMemory(n *model.Network, m trainingMemory) error {
 	}
 	result := struct {
 		Name   string `json:"name"`
-		Budget int64  `json:"budget,omitempty"`
+		Budget int64  `json:"budget"`
+		Fits   bool   `json:"fits"`
 		footprint.Account
-	}{n.Name, 0, account}
-	if m.batch == 0 {
-		result.Budget = int64(m.budget)
-	}
+	}{n.Name, int64(m.budget), account.Total <= int64(m.budget), account}
 	return a.Result(result, func(out io.Writer) { printMemory(out, n.Name, result.Budget, account) })
 }
 
@@ -94,9 +92,9 @@ func printMemory(out io.Writer, name string, budget int64, m footprint.Account) 
 		fmt.Fprintf(w, "%s\t\t%.1f\n", part.what, float64(part.bytes)/1e6)
 	}
 	w.Flush() // out keeps the first error
-	if budget > 0 {
-		fmt.Fprintf(out, "\n%s in %s: %d images at a time fit %.1f GB\n", name, m.Precision, m.Batch, float64(budget)/1e9)
-	} else {
-		fmt.Fprintf(out, "\n%s in %s: %d images at a time take %.1f GB\n", name, m.Precision, m.Batch, float64(m.Total)/1e9)
+	fits := "fit"
+	if m.Total > budget {
+		fits = "do not fit"
 	}
+	fmt.Fprintf(out, "\n%s in %s: %d images at a time take %.1f GB and %s %.1f GB\n", name, m.Precision, m.Batch, float64(m.Total)/1e9, fits, float64(budget)/1e9)
 }

@@ -52,7 +52,15 @@ type recipeValue struct {
 }
 
 func (v *recipeValue) String() string { return v.text }
-func (v *recipeValue) Type() string   { return strings.Replace(v.kind, "batch", "N|auto", 1) }
+func (v *recipeValue) Type() string {
+	switch v.kind {
+	case "batch":
+		return "N|auto"
+	case "float":
+		return "float64" // as pflag's own, whose help says float
+	}
+	return v.kind
+}
 func (v *recipeValue) Set(s string) error {
 	var err error
 	switch v.kind {

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestDescribeMemory wants the batch that fits to fit, and one image more not to.
+func TestDescribeMemory(t *testing.T) {
+	describe := func(more ...string) (batch int, total int64, fits bool) {
+		t.Helper()
+		out, _ := runVerb(t, exitOK, append([]string{"model", "describe", "inception_v3", "--memory", "--json"}, more...)...)
+		var r struct {
+			Batch int   `json:"batch"`
+			Total int64 `json:"total"`
+			Fits  bool  `json:"fits"`
+		}
+		check(t, json.Unmarshal([]byte(out), &r))
+		return r.Batch, r.Total, r.Fits
+	}
+	batch, total, fits := describe()
+	if batch < 2 || !fits || total > 11e9 {
+		t.Errorf("%d images take %d bytes of 11 GB, fits %v", batch, total, fits)
+	}
+	if _, more, fits := describe("--batch", strconv.Itoa(batch+1)); fits || more <= 11e9 {
+		t.Errorf("one more takes %d bytes, fits %v", more, fits)
+	}
+	if larger, _, _ := describe("--memory=80GB"); larger <= batch {
+		t.Errorf("%d images fit 80 GB, %d fit 11 GB", larger, batch)
+	}
+	if _, without, _ := describe("--batch", "8", "--ema", "0"); without <= 0 {
+		t.Errorf("%d bytes without averages", without)
+	} else if _, with, _ := describe("--batch", "8"); with <= without {
+		t.Errorf("%d bytes with averages, %d without", with, without)
+	}
+	out, _ := runVerb(t, exitOK, "model", "describe", "inception_v3", "--memory", "--batch", "8", "--precision", "fp32")
+	if !strings.Contains(out, "8 images at a time take") {
+		t.Error(out)
+	}
+	for _, line := range []string{"--batch 8", "--memory --ema 1", "--memory --batch 0", "--budget 11GB"} {
+		runVerb(t, exitUsage, append([]string{"model", "describe", "inception_v3"}, strings.Fields(line)...)...)
+	}
+}
