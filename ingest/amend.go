@@ -26,6 +26,13 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 	j.number(found.names(), found.classes)
 	j.amended = j.becomes(found)
 	if !found.aside {
+		was := *found.manifest
+		if j.state.Exists() { // a call may have been killed after it wrote the next list of what was refused
+			was.RejectedSHA256 = ""
+		}
+		if err := asWritten(ctx, j.o.Out, &was, j.o.Workers); err != nil {
+			return Summary{}, err
+		}
 		if found.amendment.Grow {
 			if err := j.compareKept(ctx); err != nil {
 				return Summary{}, err
@@ -39,6 +46,9 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 		}
 	}
 	kept, err := j.keptUnits()
+	if err == nil && found.aside {
+		err = j.leftWhole(ctx, kept)
+	}
 	if err != nil {
 		return Summary{}, err
 	}

@@ -135,7 +135,7 @@ func (j *job) reread(ctx context.Context, found *standing) error {
 }
 
 // compareSplit wants the plan's images of a split to be the dataset's, those of
-// record.Some classes only where only is not nil.
+// some classes only where only is not nil.
 func (j *job) compareSplit(ctx context.Context, split string, only map[string]bool) error {
 	want := newComparison(nil, nil)
 	set, err := open(j.o.Out)

@@ -39,6 +39,9 @@ func TestExportedTwice(t *testing.T) {
 		if _, err := shard.WriteClasses(mkdir(t, dir, shard.ExportName), classes[:2-i]); err != nil {
 			t.Fatal(err)
 		}
+		if err := shard.WriteExportMark(dir, map[string]int{"version": 1}); err != nil {
+			t.Fatal(err)
+		}
 		p.o.Sources = append(p.o.Sources, Source{Path: dir})
 	}
 	if err := p.readExported(); err != nil {

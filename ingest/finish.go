@@ -267,7 +267,7 @@ func (j *job) lost(id record.Unit) error {
 	if by, joined := j.recorded[id]; joined {
 		return fmt.Errorf("%s: %s: its record or its shards are not what job %s left; run that job again: %w", j.o.Out, id, by.job, shard.ErrCorrupt)
 	}
-	return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made", j.o.Out, id)
+	return fmt.Errorf("%s: %s: its record or its shards were changed while the dataset was made: %w", j.o.Out, id, shard.ErrCorrupt)
 }
 
 // sweep removes shards of a split that are not its own: of units that were made

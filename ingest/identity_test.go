@@ -366,8 +366,13 @@ func TestUnsound(t *testing.T) {
 		file string
 		do   func(path string) error
 	}{
-		"shard gone":      {"train/synset=n02391049/part-00000.arrow", os.Remove},
-		"shard cut":       {"val/part-00000.arrow", func(p string) error { return os.Truncate(p, 5000) }},
+		"shard gone": {"train/synset=n02391049/part-00000.arrow", os.Remove},
+		"shard cut":  {"val/part-00000.arrow", func(p string) error { return os.Truncate(p, 5000) }},
+		"shard changed": {"val/part-00000.arrow", func(p string) error {
+			b := []byte(read(t, p))
+			b[len(b)/2] ^= 1
+			return os.WriteFile(p, b, 0o666)
+		}},
 		"shard longer":    {"val/part-00000.arrow", func(p string) error { return os.Truncate(p, 50_000_000) }},
 		"index gone":      {"test/index.arrow", os.Remove},
 		"classes gone":    {"classes.arrow", os.Remove},

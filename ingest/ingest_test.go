@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 func child(o Options) error {
 	job := os.Getenv("INGEST_TEST_JOB")
 	if job == "join" {
-		_, err := Join(o.Out)
+		_, err := Join(context.Background(), o.Out)
 		return err
 	}
 	if job != "" {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
@@ -169,7 +172,7 @@ func differentBoxes(was, now string) string {
 	case was == "":
 		return "there were none, and now there are"
 	case now == "":
-		return "there were record.Some, and now there are none"
+		return "there were some, and now there are none"
 	}
 	return "they are others"
 }
@@ -201,7 +204,7 @@ func open(out string) (*shard.Dataset, error) {
 }
 
 // sound wants the indexes and lists, the shards and refused images that they name
-// in the sizes that they had; their bytes are for verify to read.
+// in the sizes that they had. Their bytes are read by asWritten.
 func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Fingerprint) error {
 	for name, info := range m.Splits {
 		s, err := set.Split(name)
@@ -259,6 +262,52 @@ func inspectRejected(out string, m *shard.Manifest) error {
 		}
 	}
 	return nil
+}
+
+// asWritten wants every shard, and every refused image that is kept, to be what was written, byte for byte, before
+// a dataset is called done or taken up. A dataset of before, without a list of its shards, has no sums of them.
+func asWritten(ctx context.Context, out string, m *shard.Manifest, workers int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(workers, 1))
+	for _, split := range splitsOf(m) {
+		sums, err := sumsOf(out, split, m.Splits[split])
+		if err != nil {
+			return errors.Join(err, group.Wait())
+		}
+		for _, file := range slices.Sorted(maps.Keys(sums)) {
+			group.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				return record.ShardAsWritten(out, sums[file])
+			})
+		}
+	}
+	rejected, err := shard.ReadRejected(out, m.RejectedSHA256)
+	for _, r := range rejected {
+		group.Go(func() error { return record.RejectedAsWritten(out, r) })
+	}
+	return cmp.Or(group.Wait(), err)
+}
+
+// leftWhole wants units that an earlier call made to be what it wrote, byte for byte.
+func (j *job) leftWhole(ctx context.Context, units []unit) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(j.o.Workers, 1))
+	for i := range units {
+		id := units[i].Unit
+		group.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			r, ok := j.state.Read(id)
+			if !ok || j.recorded != nil && r.Sum() != j.recorded[id].record || !j.state.Sound(r) {
+				return j.lost(id)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // ends gives the shards of a split, and where the last image of each ends.
@@ -343,7 +392,7 @@ func splitsOf(m *shard.Manifest) []string {
 }
 
 // differentClassesOf wants the plan's classes to be the dataset's. Classes that
-// were found and not given may be record.Some of them, where not every split is read.
+// were found and not given may be some of them, where not every split is read.
 func (p *Plan) differentClassesOf(s *standing) []string {
 	names := s.names()
 	if len(p.print.Splits) == 0 || slices.Equal(names, p.Classes) {

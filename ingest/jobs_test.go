@@ -73,7 +73,7 @@ func runJobs(t testing.TB, o Options, n int) Summary {
 	if err := all.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := Join(o.Out)
+	s, err := Join(t.Context(), o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestJobs(t *testing.T) {
 					t.Errorf("%d jobs: summary (-one call +joined):\n%s", n, diff)
 				}
 				o.Job, o.Jobs = n-1, n
-				again, err := Join(o.Out)
+				again, err := Join(t.Context(), o.Out)
 				if s := run(t, o); err != nil || !again.Already || !s.Already {
 					t.Errorf("%d jobs, once more: %v, %+v, %+v", n, err, again, s)
 				}
@@ -154,7 +154,7 @@ func TestJoinRefuses(t *testing.T) {
 	dir, o := small(t)
 	joins := func(t *testing.T, out string, words ...string) error {
 		t.Helper()
-		_, err := Join(out)
+		_, err := Join(t.Context(), out)
 		if err == nil {
 			t.Fatalf("joined, want %q", words)
 		}
@@ -190,7 +190,7 @@ func TestJoinRefuses(t *testing.T) {
 		alone(t, o, 1, 4)
 		joins(t, o.Out, "job 3/4 is not done")
 		alone(t, o, 3, 4)
-		if _, err := Join(o.Out); err != nil {
+		if _, err := Join(t.Context(), o.Out); err != nil {
 			t.Error(err)
 		}
 	})
@@ -253,7 +253,7 @@ func TestJoinRefuses(t *testing.T) {
 		alone(t, o, 1, 2)
 		joins(t, o.Out, "job 1/2 is of another array than job 0/2", "touched between the jobs")
 		alone(t, o, 0, 2)
-		if _, err := Join(o.Out); err != nil {
+		if _, err := Join(t.Context(), o.Out); err != nil {
 			t.Error(err)
 		}
 	})
@@ -273,6 +273,9 @@ func TestJoinRefuses(t *testing.T) {
 		"shard cut": func(t *testing.T, o Options) {
 			each(t, filepath.Join(o.Out, "val/part-*.arrow"), func(b []byte) []byte { return b[:len(b)-1] })
 		},
+		"shard changed": func(t *testing.T, o Options) {
+			each(t, filepath.Join(o.Out, "val/part-*.arrow"), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+		},
 		"classes": func(t *testing.T, o Options) {
 			each(t, filepath.Join(o.Out, shard.ClassesName), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
 		},
@@ -288,7 +291,7 @@ func TestJoinRefuses(t *testing.T) {
 			}
 			alone(t, o, 0, 2)
 			alone(t, o, 1, 2)
-			if _, err := Join(o.Out); err != nil {
+			if _, err := Join(t.Context(), o.Out); err != nil {
 				t.Errorf("after the jobs ran again: %v", err)
 			}
 		})
@@ -378,7 +381,7 @@ func TestJobAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer shared.Unlock()
-	if _, err := Join(locked.Out); !errors.Is(err, durable.ErrLocked) {
+	if _, err := Join(t.Context(), locked.Out); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("joined while a job is at work: %v", err)
 	}
 }

@@ -1,9 +1,11 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -32,9 +34,10 @@ func (e *JoinError) Error() string {
 // Join makes the dataset that the jobs of an array made the parts of, and reads
 // no source. Jobs that are missing, are of another array or did the same twice are
 // a *JoinError that names them; what is not as a job left it is shard.ErrCorrupt.
-// A dataset that is joined already stays as it is.
-func Join(out string) (Summary, error) {
-	j := &job{o: &Options{Out: out}, state: record.StateIn(out)}
+// A dataset that is joined already stays as it is. The shards are read, to hold them to
+// their sums; a cancelled context leaves all as it was.
+func Join(ctx context.Context, out string) (Summary, error) {
+	j := &job{o: &Options{Out: out, Workers: runtime.GOMAXPROCS(0)}, state: record.StateIn(out)}
 	if _, err := shard.ReadManifest(out); isNotDataset(err) && !j.state.Exists() {
 		return Summary{}, &JoinError{out, []string{"none has begun"}}
 	}
@@ -46,7 +49,7 @@ func Join(out string) (Summary, error) {
 	m, err := shard.ReadManifest(out)
 	switch {
 	case err == nil:
-		return j.joinedAlready(&m)
+		return j.joinedAlready(ctx, &m)
 	case !isNotDataset(err):
 		return Summary{}, err
 	}
@@ -68,11 +71,14 @@ func Join(out string) (Summary, error) {
 		lists = append(lists, one.Met)
 	}
 	e.skipped = mergeSkips(lists...)
+	if err := j.leftWhole(ctx, j.units); err != nil {
+		return Summary{}, err
+	}
 	return j.finish(e)
 }
 
 // joinedAlready ends a join over a whole dataset.
-func (j *job) joinedAlready(m *shard.Manifest) (Summary, error) {
+func (j *job) joinedAlready(ctx context.Context, m *shard.Manifest) (Summary, error) {
 	print, ok := record.Of(m)
 	set, err := open(j.o.Out)
 	if err != nil {
@@ -85,7 +91,7 @@ func (j *job) joinedAlready(m *shard.Manifest) (Summary, error) {
 		}
 	}
 	j.classes = set.Classes()
-	return j.finishAlready(&standing{kind: whole, manifest: m, print: print})
+	return j.finishAlready(ctx, &standing{kind: whole, manifest: m, print: print})
 }
 
 // fit wants the jobs to be all of one array, and their units all that there are,

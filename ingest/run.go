@@ -61,7 +61,7 @@ func Run(ctx context.Context, p *Plan) (Summary, error) {
 	}
 	sum, err := newJob(p).do(ctx, found)
 	var differ *DifferError
-	if p.o.Overwrite && errors.As(err, &differ) { // seen only when images were read again
+	if p.o.Overwrite && (errors.As(err, &differ) || errors.Is(err, shard.ErrCorrupt)) { // seen only when images or shards were read
 		return newJob(p).do(ctx, &standing{kind: otherwise})
 	}
 	return sum, err
@@ -149,7 +149,7 @@ func (l listed) units(_ context.Context, submit func(*unit) (bool, error)) error
 	return nil
 }
 
-// processOf does the work that there is on each unit, record.Some at a time.
+// processOf does the work that there is on each unit, some at a time.
 func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit) func(context.Context) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -231,11 +231,14 @@ func (j *job) nothingToDo(ctx context.Context, found *standing) (Summary, error)
 	if j.names == nil {
 		j.number(found.names(), found.classes)
 	}
-	return j.finishAlready(found)
+	return j.finishAlready(ctx, found)
 }
 
-// finishAlready ends a call that found all done.
-func (j *job) finishAlready(found *standing) (Summary, error) {
+// finishAlready ends a call that found all done, once all of it is what was written.
+func (j *job) finishAlready(ctx context.Context, found *standing) (Summary, error) {
+	if err := asWritten(ctx, j.o.Out, found.manifest, j.o.Workers); err != nil {
+		return Summary{}, err
+	}
 	now := time.Now()
 	for _, path := range []string{j.file(shard.ManifestName), j.o.Out} {
 		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, fs.ErrPermission) {

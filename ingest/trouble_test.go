@@ -43,7 +43,7 @@ func halfMade(t testing.TB, out string) {
 }
 
 // TestFull runs out of room, which a bound on the size of files stands for,
-// and goes on when there is record.Some again.
+// and goes on when there is some again.
 func TestFull(t *testing.T) {
 	dir, o := drawn(t)
 	run(t, o)

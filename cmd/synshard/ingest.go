@@ -243,9 +243,9 @@ func (a *app) join(cmd *cobra.Command, args []string, out string) error {
 		return usagef("--%s has no effect with --join, which takes --out alone: the jobs left what it needs to know", vain)
 	}
 	a.continues.Store(true)
-	sum, err := ingest.Join(out)
+	sum, err := ingest.Join(cmd.Context(), out)
 	if err != nil {
-		return fmt.Errorf("ingest: %w", err)
+		return ingestError(cmd.Context(), err)
 	}
 	return a.ingested(sum)
 }

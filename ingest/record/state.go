@@ -208,19 +208,40 @@ func (s *State) Done(id Unit, inputs Digest) (*Record, bool) {
 // Sound says whether the shards of a unit, and the refused images that are kept of it, are what was written, byte for byte.
 func (s *State) Sound(r *Record) bool {
 	for _, want := range r.Shards {
-		if got, err := shard.SumFile(s.Out, want.File); err != nil || got != want {
+		if ShardAsWritten(s.Out, want) != nil {
 			return false
 		}
 	}
 	for _, want := range r.Rejected {
-		if want.File == "" {
-			continue
-		}
-		if sum, err := regular.SHA256(filepath.Join(s.Out, filepath.FromSlash(want.File))); err != nil || sum != want.SHA256 {
+		if RejectedAsWritten(s.Out, want) != nil {
 			return false
 		}
 	}
 	return true
+}
+
+// ShardAsWritten reads a shard of a dataset: one that is not what was written is
+// shard.ErrCorrupt.
+func ShardAsWritten(out string, want shard.ShardInfo) error {
+	got, err := shard.SumFile(out, want.File)
+	if err == nil && got != want {
+		err = fmt.Errorf("%s: it does not have the crc32c with which it was written: %w", filepath.Join(out, filepath.FromSlash(want.File)), shard.ErrCorrupt)
+	}
+	return err
+}
+
+// RejectedAsWritten reads a refused image, where it is kept: one that is not what was written
+// is shard.ErrCorrupt.
+func RejectedAsWritten(out string, want shard.Rejection) error {
+	if want.File == "" {
+		return nil
+	}
+	path := filepath.Join(out, filepath.FromSlash(want.File))
+	sum, err := regular.SHA256(path)
+	if err == nil && sum != want.SHA256 {
+		err = fmt.Errorf("%s: it does not have the sha256 with which it was written: %w", path, shard.ErrCorrupt)
+	}
+	return err
 }
 
 // Kept lists the units of the dataset that is amended.
