@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -73,15 +74,25 @@ func ReadExportMark(dir string, mark any) error {
 	return nil
 }
 
+// ExportMarkLost says that a directory has what an export keeps, and no mark of one.
+func ExportMarkLost(dir string) error {
+	_, err := os.Lstat(filepath.Join(dir, ExportMarkName))
+	info, kept := os.Lstat(filepath.Join(dir, ExportName))
+	if !errors.Is(err, fs.ErrNotExist) || kept != nil || !info.IsDir() {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", filepath.Join(dir, ExportMarkName), corruptf("it is gone, and %s is there", ExportName))
+}
+
 // exportedFiles gives the whole files of an export by their names; nothing where the
-// directory has no mark of one, or one of before that knows sizes alone.
+// directory is none, or its mark is one of before that knows sizes alone.
 func exportedFiles(dir string) (map[string]ExportedFile, error) {
 	var mark struct {
 		Files map[string]ExportedFile `json:"files"`
 	}
 	err := ReadExportMark(dir, &mark)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, ExportMarkLost(dir)
 	}
 	return mark.Files, err
 }

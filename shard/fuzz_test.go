@@ -91,7 +91,7 @@ func FuzzLists(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	dir := f.TempDir()
-	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "train"), 0o777), os.MkdirAll(filepath.Join(dir, ExportName), 0o777)); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "train"), 0o777), os.MkdirAll(filepath.Join(dir, ExportName), 0o777), WriteExportMark(dir, map[string]int{"version": 1})); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {

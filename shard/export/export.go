@@ -91,6 +91,9 @@ func Write(ctx context.Context, out string, splits []Split, o Options) error {
 	if err == nil && len(splits) > 0 {
 		err = cmp.Or(e.classList(splits[0].View), e.renamed(splits), e.objects(splits)) // the classes of every view are the same
 	}
+	if err == nil {
+		err = e.mark.settle(out)
+	}
 	return cmp.Or(err, lock.Unlock())
 }
 

@@ -47,7 +47,7 @@ func (e *exporter) folder(p Split) error {
 			return err
 		}
 	}
-	if e.mark.anew {
+	if e.mark.Anew {
 		if err := e.wantNoOthers(p); err != nil {
 			return err
 		}

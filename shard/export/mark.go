@@ -30,8 +30,7 @@ type mark struct {
 	ShardBytes int64               `json:"shard_bytes"`
 	Splits     []markSplit         `json:"splits"`
 	Files      map[string]finished `json:"files,omitempty"`
-
-	anew bool // the one that was there was damaged
+	Anew       bool                `json:"anew,omitempty"` // the one that was there was damaged, or is gone: until all is made again
 }
 
 // finished is a file that is whole.
@@ -53,11 +52,14 @@ func newMark(splits []Split, o Options) mark {
 
 // begin makes the mark that of the directory out: a new one where the directory
 // is empty, or that of the same export, with the files that it has finished. One that
-// is damaged tells neither: where nothing lies there that this export does not make,
+// is damaged or lost tells neither: where nothing lies there that this export does not make,
 // it is made anew, and so are the files.
 func (m *mark) begin(out string) error {
 	var old mark
 	err := shard.ReadExportMark(out, &old)
+	if lost := shard.ExportMarkLost(out); lost != nil {
+		err = lost
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := wantEmpty(out); err != nil {
@@ -65,7 +67,7 @@ func (m *mark) begin(out string) error {
 		}
 		return m.write(out)
 	case errors.Is(err, shard.ErrCorrupt):
-		m.anew = true
+		m.Anew = true
 		if other := m.others(out); other != nil {
 			return fmt.Errorf("%w, and %w", err, other)
 		}
@@ -73,11 +75,10 @@ func (m *mark) begin(out string) error {
 	case err != nil:
 		return err
 	}
-	files := old.Files
-	if old.Files = nil; !reflect.DeepEqual(old, *m) {
+	m.Files, m.Anew = old.Files, old.Anew
+	if !reflect.DeepEqual(old, *m) {
 		return errors.New("another export is in it; give another directory")
 	}
-	m.Files = files
 	return nil
 }
 
@@ -124,7 +125,7 @@ func wantEmpty(out string) error {
 	}
 	for _, e := range entries {
 		if e.Name() != shard.LockName {
-			return fmt.Errorf("%s is in it already; give an empty or a new directory", e.Name())
+			return fmt.Errorf("%s is in it already, and no %s of an export; give an empty or a new directory", e.Name(), markName)
 		}
 	}
 	return nil
@@ -153,6 +154,15 @@ func (m *mark) has(out, name string) bool {
 	sum := crc32.New(castagnoli)
 	n, err := io.Copy(sum, f)
 	return err == nil && finished{Size: n, CRC32C: sum.Sum32()} == want
+}
+
+// settle notes that all of an export is there, and nothing else.
+func (m *mark) settle(out string) error {
+	if !m.Anew {
+		return nil
+	}
+	m.Anew = false
+	return m.write(out)
 }
 
 // keep notes a file of those that are kept beside what is handed on, which are written

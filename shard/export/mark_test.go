@@ -56,6 +56,19 @@ func TestKeptHasSums(t *testing.T) {
 					}
 				}
 			}
+			// A mark that is gone is as one that is damaged.
+			if err := os.Remove(filepath.Join(dir, markName)); err != nil {
+				t.Fatal(err)
+			}
+			if err := read(); !errors.Is(err, shard.ErrCorrupt) || !strings.Contains(err.Error(), markName) {
+				t.Errorf("without its mark it is read: %v", err)
+			}
+			if err := again(); err != nil {
+				t.Errorf("without its mark it is not made anew: %v", err)
+			}
+			if diff := cmp.Diff(whole, readAll(t, dir)); diff != "" {
+				t.Errorf("without its mark made anew (-want +got):\n%s", diff)
+			}
 			if kept < 2 {
 				t.Errorf("only %d files are kept", kept)
 			}
@@ -67,8 +80,15 @@ func TestKeptHasSums(t *testing.T) {
 			if err := errors.Join(os.WriteFile(stranger, []byte("x"), 0o666), os.WriteFile(filepath.Join(dir, markName), []byte("{"), 0o666)); err != nil {
 				t.Fatal(err)
 			}
-			if err := again(); !errors.Is(err, shard.ErrCorrupt) {
-				t.Errorf("over another export whose mark is damaged: %v", err)
+			for _, how := range []string{"damaged", "gone"} {
+				for range 2 {
+					if err := again(); !errors.Is(err, shard.ErrCorrupt) {
+						t.Errorf("over another export whose mark is %s: %v", how, err)
+					}
+				}
+				if err := os.Remove(filepath.Join(dir, markName)); err != nil && !errors.Is(err, os.ErrNotExist) {
+					t.Fatal(err)
+				}
 			}
 		})
 	}
