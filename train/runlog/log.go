@@ -4,6 +4,7 @@ package runlog
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -152,7 +153,7 @@ func (r *Record) ends() bool { return r.Kind == "run" && r.Text == finishedText 
 // what was written (the torn end of a killed run) are passed over. The line is good
 // during the call; f's error ends it and is returned.
 func Each(path string, f func(line []byte, rec Record) error) error {
-	return each(path, func(line []byte, rec *Record) error {
+	return each(path, func(line []byte, rec *Record, _ bool) error {
 		if rec == nil {
 			return nil
 		}
@@ -160,8 +161,9 @@ func Each(path string, f func(line []byte, rec Record) error) error {
 	})
 }
 
-// each gives damaged lines too, with nil for what they say.
-func each(path string, f func(line []byte, rec *Record) error) error {
+// each gives damaged lines too, with nil for what they say. Torn is a last line that does
+// not end as lines do: whoever wrote it was ended, or its disk was full.
+func each(path string, f func(line []byte, rec *Record, torn bool) error) error {
 	in, _, err := regular.Open(path)
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
@@ -169,9 +171,14 @@ func each(path string, f func(line []byte, rec *Record) error) error {
 	defer in.Close()
 	s := bufio.NewScanner(in)
 	s.Buffer(make([]byte, 64<<10), 16<<20)
+	torn := false
+	s.Split(func(b []byte, end bool) (int, []byte, error) {
+		torn = end && bytes.IndexByte(b, '\n') < 0
+		return bufio.ScanLines(b, end)
+	})
 	var k checker
 	for s.Scan() {
-		if err := f(s.Bytes(), k.record(s.Bytes())); err != nil {
+		if err := f(s.Bytes(), k.record(s.Bytes()), torn); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,7 @@
 package runlog
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
@@ -212,6 +213,7 @@ func TestSettleTells(t *testing.T) {
 	step(3)
 	step(4)
 	put(evals[1])
+	put(event{Kind: "run", Step: 4, Text: finishedText})
 	whole := strings.Join(lines, "")
 	for _, c := range []struct {
 		name, have string
@@ -228,6 +230,10 @@ func TestSettleTells(t *testing.T) {
 		{"nothing left", "", "steps 1 to 4 are lost", 1, 4},
 		{"a validation changed", strings.Replace(whole, `"top1":0.5`, `"top1":0.7`, 1), "", 0, 0},
 		{"no sums", stripped(whole), "", 0, 0},
+		{"a line behind the last step's changed", strings.Replace(whole, finishedText, "finisher", 1), "no step's is lost", 0, 0},
+		{"a line of a step to come changed", whole + `{"kind":"step","step":5` + "\n", "no step's is lost", 0, 0},
+		{"torn", whole[:len(whole)-9], "", 0, 0},
+		{"torn before the end of the line", whole[:len(whole)-1], "", 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -269,6 +275,9 @@ func TestSettleTells(t *testing.T) {
 			}
 			if changed, err := Settle(dir, 4, 2, evals); changed || err != nil {
 				t.Errorf("again: %v, %v", changed, err)
+			}
+			if b, err := os.ReadFile(path); err != nil || !bytes.HasSuffix(b, []byte("\n")) {
+				t.Errorf("what is appended would be of the last line: %v", err)
 			}
 		})
 	}

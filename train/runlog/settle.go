@@ -34,7 +34,7 @@ func Settle(dir string, steps int64, epochs int, evals []Evaluation) (changed bo
 	if lost == "" && !s.untidy && !s.otherEvals() {
 		return false, nil
 	}
-	if s.damaged+s.since > 0 && lost != "" {
+	if s.damaged > 0 && lost != "" {
 		if err := keepDamaged(path); err != nil {
 			return false, err
 		}
@@ -80,8 +80,7 @@ type state struct {
 	there   bool   // the file
 	next    int64  // step whose line comes next
 	gaps    []span // steps whose lines are lost, and which no line calls lost
-	damaged int    // lines before the last step's that are not what was written
-	since   int    // after it: a torn end, or validations
+	damaged int    // lines that are not what was written, but for a torn end
 	untidy  bool   // there are lines that are to go
 	have    [][]byte
 
@@ -106,11 +105,16 @@ func (s *state) look(path string) error {
 	return nil
 }
 
-func (s *state) line(line []byte, rec *Record) error {
+func (s *state) line(line []byte, rec *Record, torn bool) error {
+	if torn { // what is appended would be of the same line
+		s.untidy = true
+	}
 	switch {
 	case rec == nil:
 		s.untidy = true
-		s.since++
+		if !torn {
+			s.damaged++
+		}
 	case rec.Kind == "step" && (rec.Step > s.steps || rec.Step < s.next):
 		s.untidy = true
 	case rec.Kind == "step":
@@ -138,8 +142,6 @@ func (s *state) reach(step int64) {
 	if s.next < step {
 		s.gaps = append(s.gaps, span{s.next, step - 1})
 	}
-	s.damaged += s.since
-	s.since = 0
 }
 
 // otherEvals says whether the validations that are known are not those of the log.
