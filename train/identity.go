@@ -3,19 +3,28 @@ package train
 import (
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 
 	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // mayChange are the values of a recipe with which a run may go on that began with
-// others. Beside the recipe the machine may change: device, threads, processes,
-// workers, memory for data, recomputation, and what is kept and written how often.
+// others.
 var mayChange = map[string]bool{
 	"name":          true, // says where values come from
 	"needs_weights": true, // decided the beginning
 	"epochs":        true, // a longer or shorter run of the same kind
 	"precision":     true, // goes by the machine
 	"accumulate":    true, // goes by the machine's memory; it may only grow
+}
+
+// machineMayChange is what may change beside the recipe.
+const machineMayChange = "device, processes, threads, workers, cache, recomputation, and what is kept and written how often"
+
+// changes lists for people with what a run may go on.
+func changes() string {
+	return strings.Join(slices.Sorted(maps.Keys(mayChange)), ", ") + " of the recipe, and " + machineMayChange
 }
 
 // identity is all that a run is made from.
@@ -47,7 +56,7 @@ func (o *Options) warnOfEarlier(c *checkpoint.Checkpoint) {
 // sameRun is an error unless a checkpoint is of the run that o asks for.
 func (o *Options) sameRun(c *checkpoint.Checkpoint) error {
 	if err := checkpoint.SameRun(c.Position, o.start(), c.Spec.Classes, o.Spec.Classes); err != nil {
-		return fmt.Errorf("it holds another run: %w", err)
+		return fmt.Errorf("it holds another run: %w; what may change is %s", err, changes())
 	}
 	return nil
 }

@@ -123,13 +123,15 @@ func (a *app) release(l *launched, err error, returned bool) {
 // that.
 func outlivePipes() { signal.Ignore(syscall.SIGPIPE) }
 
+// startedBy is the process that started this one, as it was first thing.
+var startedBy = os.Getppid()
+
 // watchLauncher stops a run whose torchrun is gone: killed, it leaves the
 // processes it started behind, and nobody else ends them.
 func watchLauncher(ctx context.Context, stop func()) {
 	if os.Getenv("TORCHELASTIC_RUN_ID") == "" {
 		return
 	}
-	parent := os.Getppid()
 	go func() {
 		tick := time.NewTicker(time.Second)
 		defer tick.Stop()
@@ -138,7 +140,7 @@ func watchLauncher(ctx context.Context, stop func()) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if os.Getppid() != parent {
+				if os.Getppid() != startedBy {
 					stop()
 					return
 				}

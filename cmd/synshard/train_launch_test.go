@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/model/weights"
@@ -194,6 +196,92 @@ func TestTrainLaunchedErrors(t *testing.T) {
 	}
 	if !strings.Contains(ps[0].stderr.String(), "/nonexistent") || ps[1].stderr.Len() > 0 {
 		t.Errorf("no data: rank 0 says %q, rank 1 %q", &ps[0].stderr, &ps[1].stderr)
+	}
+}
+
+// launchUnder starts both ranks of a run as children of a launcher that is not this
+// process, as torchrun's are, and gives the launcher and the ranks' process ids.
+func launchUnder(t *testing.T, args []string) (launcher *exec.Cmd, ranks [2]int, stderr [2]string) {
+	t.Helper()
+	// Whoever loses its parent is this process's then, which can ask how it ended.
+	check(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	dir := t.TempDir()
+	rank := synshardCommand(t, args...)
+	launcher = exec.Command("sh", append([]string{"-c", `cd "$0"; for i in 0 1; do RANK=$i LOCAL_RANK=$i "$@" 2>err$i & echo $! >pid$i; done; wait`, dir, rank.Path}, rank.Args[1:]...)...)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	check(t, l.Close())
+	launcher.Env = append(os.Environ(), "WORLD_SIZE=2", "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", fmt.Sprintf("MASTER_PORT=%d", port), "TORCHELASTIC_RUN_ID=none")
+	check(t, launcher.Start())
+	for i := range ranks {
+		stderr[i] = filepath.Join(dir, fmt.Sprintf("err%d", i))
+		for deadline := time.Now().Add(time.Minute); ranks[i] == 0 && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			text, _ := os.ReadFile(filepath.Join(dir, fmt.Sprintf("pid%d", i)))
+			fmt.Sscan(string(text), &ranks[i])
+		}
+		if ranks[i] == 0 {
+			t.Fatalf("the launcher did not start rank %d", i)
+		}
+		t.Cleanup(func() { syscall.Kill(ranks[i], syscall.SIGKILL) })
+	}
+	return launcher, ranks, stderr
+}
+
+// TestTrainLauncherKilled: the ranks of a launcher that was killed stop in seconds, saved,
+// and nothing is left running. The same command goes on and ends in the bits of a run that
+// nobody disturbed.
+func TestTrainLauncherKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set := writeTrainSet(t, 8, 9)
+	out, whole := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "whole")
+	args := func(out string, more ...string) []string {
+		return smallRun(t, set, out, append(more, "--epochs", "400", "--checkpoint-every", "1h")...)
+	}
+	launcher, ranks, stderr := launchUnder(t, args(out))
+	waitForSteps(t, out, 3)
+	check(t, launcher.Process.Kill())
+	_ = launcher.Wait() // it was killed
+	began := time.Now()
+	for i, pid := range ranks {
+		var status syscall.WaitStatus
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+			if got == pid {
+				break
+			}
+			if err != nil && !errors.Is(err, syscall.EINTR) || time.Now().After(deadline) {
+				t.Fatalf("rank %d is still there after %v: %v", i, time.Since(began), err)
+			}
+		}
+		if said, err := os.ReadFile(stderr[i]); status.ExitStatus() != exitStopped || err != nil || i == 0 && !strings.Contains(string(said), "saved") {
+			t.Errorf("rank %d ends with %d: %q, %v", i, status.ExitStatus(), said, err)
+		}
+	}
+	steps := logLines(t, out)
+	for i, p := range launch(t, "torchrun", args(out, "--stop-after-steps", "3")) {
+		if code := p.end(t); code != exitStopped {
+			t.Errorf("again: rank %d ends with %d: %s", i, code, &p.stderr)
+		}
+	}
+	if got := logLines(t, out); got != steps+3 {
+		t.Errorf("it had %d steps, and after three more %d", steps, got)
+	}
+	for i, p := range launch(t, "torchrun", args(whole, "--stop-after-steps", fmt.Sprint(steps+3))) {
+		if code := p.end(t); code != exitStopped {
+			t.Errorf("undisturbed: rank %d ends with %d: %s", i, code, &p.stderr)
+		}
+	}
+	var states [2][]model.Tensor
+	for i, dir := range []string{whole, out} {
+		var err error
+		states[i], _, err = weights.ReadSafetensorsFile(filepath.Join(dir, "checkpoints", fmt.Sprintf("step-%09d.safetensors", steps+3)))
+		check(t, err)
+	}
+	if worst := apart(t, states[0], states[1]); worst != 0 {
+		t.Errorf("weights differ by %g", worst)
 	}
 }
 
