@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 )
 
 // Object is an object in the state in which it was opened. It is read from many
@@ -71,29 +70,28 @@ func (o *Object) some(ctx context.Context, b []byte, at int64) (n int, err error
 	if len(b) == 0 {
 		return 0, nil
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	silent := time.AfterFunc(o.p.o.Idle, func() { stop(errSilent) })
-	defer silent.Stop()
-	r, err := o.p.store.read(ctx, o.p.key(o.name), o.info.ID, at, int64(len(b)))
-	if err != nil {
-		return 0, cause(ctx, err)
-	}
-	defer r.Close()
-	for n < len(b) && err == nil {
-		var k int
-		k, err = r.Read(b[n:min(len(b), n+256<<10)])
-		n += k
-		o.p.traffic.Read.Add(int64(k))
-		silent.Reset(o.p.o.Idle)
-	}
-	if n == len(b) {
-		return n, nil
-	}
-	if err == io.EOF {
-		err = errShort
-	}
-	return n, temporary(cause(ctx, err))
+	err = o.p.heard(ctx, func(ctx context.Context, word func()) error {
+		r, err := o.p.store.read(ctx, o.p.key(o.name), o.info.ID, at, int64(len(b)))
+		if err != nil {
+			return err
+		}
+		defer r.Close()
+		for n < len(b) && err == nil {
+			var k int
+			k, err = r.Read(b[n:min(len(b), n+256<<10)])
+			n += k
+			o.p.traffic.Read.Add(int64(k))
+			word()
+		}
+		switch {
+		case n == len(b):
+			return nil
+		case err == io.EOF:
+			err = errShort
+		}
+		return temporary(err)
+	})
+	return n, err
 }
 
 // Unchanged wants the object to be in the state in which it was opened.

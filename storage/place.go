@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -102,8 +103,11 @@ func (p *Place) String() string { return p.at.String() }
 // Traffic is what went to and from the place.
 func (p *Place) Traffic() *Traffic { return p.traffic }
 
-// key is the key of a name below the place.
+// key is the key of a name below the place. A web server's is escaped, as it is in URLs.
 func (p *Place) key(name string) string {
+	if p.at.web() {
+		name = (&url.URL{Path: name}).EscapedPath()
+	}
 	if name == "" || p.at.key == "" {
 		return p.at.key + name
 	}
@@ -120,9 +124,11 @@ func (p *Place) shown(name string) string {
 // Stat describes an object; one that is not there is fs.ErrNotExist.
 func (p *Place) Stat(ctx context.Context, name string) (Info, error) {
 	var info Info
-	err := p.again(ctx, func(ctx context.Context) (err error) {
-		info, err = p.store.stat(ctx, p.key(name))
-		return err
+	err := p.again(ctx, func(ctx context.Context) error {
+		return p.heard(ctx, func(ctx context.Context, _ func()) (err error) {
+			info, err = p.store.stat(ctx, p.key(name))
+			return err
+		})
 	})
 	if err != nil {
 		return Info{}, fmt.Errorf("%s: %w", p.shown(name), err)
@@ -141,10 +147,13 @@ func (p *Place) List(ctx context.Context, prefix string) ([]Info, error) {
 	var all []Info
 	err := p.again(ctx, func(ctx context.Context) error {
 		all = all[:0]
-		return p.store.list(ctx, base+prefix, func(i Info) error {
-			i.Name = strings.TrimPrefix(i.Name, base)
-			all = append(all, i)
-			return nil
+		return p.heard(ctx, func(ctx context.Context, word func()) error {
+			return p.store.list(ctx, base+prefix, func(i Info) error {
+				word()
+				i.Name = strings.TrimPrefix(i.Name, base)
+				all = append(all, i)
+				return nil
+			})
 		})
 	})
 	if err != nil {
@@ -226,7 +235,9 @@ func (p *Place) mine(ctx context.Context, name string, r io.ReadSeeker, size int
 
 // Remove removes an object; one that is not there is no error.
 func (p *Place) Remove(ctx context.Context, name string) error {
-	err := p.again(ctx, func(ctx context.Context) error { return p.store.remove(ctx, p.key(name)) })
+	err := p.again(ctx, func(ctx context.Context) error {
+		return p.heard(ctx, func(ctx context.Context, _ func()) error { return p.store.remove(ctx, p.key(name)) })
+	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove %s: %w", p.shown(name), err)
 	}

@@ -52,6 +52,20 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
+// heard calls f, which ends where nothing is heard from the store for too long: since
+// it began, or since it last called word.
+func (p *Place) heard(ctx context.Context, f func(ctx context.Context, word func()) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	silent := time.AfterFunc(p.o.Idle, func() { stop(errSilent) })
+	defer silent.Stop()
+	err := f(ctx, func() { silent.Reset(p.o.Idle) })
+	if err != nil {
+		err = cause(ctx, err)
+	}
+	return err
+}
+
 // again calls f until it succeeds, fails for good, or has failed for as long as the
 // place's patience lasts.
 func (p *Place) again(ctx context.Context, f func(context.Context) error) error {

@@ -24,7 +24,25 @@ func newWeb(at location, t *Traffic) *web {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	transport.DisableCompression = true // ranges are of what is stored
-	return &web{at, &http.Client{Transport: transport}, t}
+	return &web{at, &http.Client{Transport: transport, CheckRedirect: redirected}, t}
+}
+
+// errSentOn is of a server that sends us to where we do not go.
+var errSentOn = errors.New("the server sends on to another place")
+
+// redirected follows a server to where it sends us, within what is understood of URLs:
+// by https:// alone, unless this machine sends us to itself. Where we come from, with what may
+// be a signature, is told to nobody.
+func redirected(to *http.Request, via []*http.Request) error {
+	const most = 10
+	to.Header.Del("Referer")
+	switch from := via[len(via)-1].URL; {
+	case len(via) >= most:
+		return fmt.Errorf("%w: and that on, more than %d times", errSentOn, most)
+	case to.URL.Scheme != "https" && !(from.Scheme == "http" && to.URL.Scheme == "http" && loopback(to.URL.Hostname())):
+		return fmt.Errorf("%w: and not by https", errSentOn)
+	}
+	return nil
 }
 
 func (w *web) ask(ctx context.Context, method, key string, header map[string]string) (*http.Response, error) {
@@ -43,6 +61,9 @@ func (w *web) ask(ctx context.Context, method, key string, header map[string]str
 	}
 	w.traffic.Requests.Add(1)
 	a, err := w.client.Do(r)
+	if errors.Is(err, errSentOn) {
+		return nil, unaddressed(err)
+	}
 	if err != nil {
 		return nil, temporary(unaddressed(err))
 	}
@@ -76,12 +97,16 @@ func unaddressed(err error) error {
 	}
 }
 
-// state names the state of a file: its ETag, or the time of its change.
-func state(h http.Header) string {
+// state names the state of a file: its ETag, or the time of its change, and its size.
+func state(h http.Header) (string, error) {
+	_, total, _ := strings.Cut(h.Get("Content-Range"), "/")
 	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
-		return tag
+		return tag + " " + total, nil
 	}
-	return h.Get("Last-Modified")
+	if at := h.Get("Last-Modified"); at != "" {
+		return at + " " + total, nil
+	}
+	return "", errors.New("the server tells neither an ETag of the file nor when it was changed")
 }
 
 func (w *web) stat(ctx context.Context, key string) (Info, error) {
@@ -91,7 +116,10 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 		return Info{}, err
 	}
 	defer a.Body.Close()
-	info := Info{ID: state(a.Header)}
+	var info Info
+	if info.ID, err = state(a.Header); err != nil {
+		return Info{}, err
+	}
 	if t, err := time.Parse(http.TimeFormat, a.Header.Get("Last-Modified")); err == nil {
 		info.Modified = t
 	}
@@ -99,7 +127,7 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 		return info, nil
 	}
 	_, total, ok := strings.Cut(a.Header.Get("Content-Range"), "/")
-	if info.Size, err = strconv.ParseInt(total, 10, 64); !ok || err != nil || a.StatusCode != http.StatusPartialContent {
+	if info.Size, err = strconv.ParseInt(total, 10, 64); !ok || err != nil || info.Size < 1 || a.StatusCode != http.StatusPartialContent {
 		return Info{}, errors.New("the server gives no ranges of the file")
 	}
 	return info, nil
@@ -111,11 +139,13 @@ func (w *web) read(ctx context.Context, key, id string, at, n int64) (io.ReadClo
 		return nil, err
 	}
 	begin := fmt.Sprintf("bytes %d-", at)
+	now, err := state(a.Header)
 	switch {
-	case state(a.Header) != id:
-		err = ErrChanged
+	case err != nil:
 	case a.StatusCode != http.StatusPartialContent || !strings.HasPrefix(a.Header.Get("Content-Range"), begin):
 		err = errors.New("the server gives another range than was asked")
+	case now != id:
+		err = ErrChanged
 	}
 	if err != nil {
 		a.Body.Close()

@@ -17,6 +17,7 @@ import (
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/storage"
+	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
@@ -107,6 +108,7 @@ var coded = []struct {
 	{weights.ErrDamaged, exitCorrupt},
 	{checkpoint.ErrDamaged, exitCorrupt},
 	{runlog.ErrDamaged, exitCorrupt},
+	{cached.ErrOtherSum, exitCorrupt},
 	{native.ErrMissing, exitNative},
 	{ort.ErrUnfit, exitNative},
 	{ort.ErrTooNew, exitNative},

@@ -100,6 +100,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	code := a.classify(err)
+	if code == exitCorrupt {
+		a.forgetCopies()
+	}
 	a.Progress = progressAsked(args, a.Progress)
 	if text := a.shown(errorText(cmd, err)); text != "" {
 		a.Error(text, code)

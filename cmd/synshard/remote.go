@@ -62,8 +62,9 @@ type remoteFiles struct {
 	cacheDir string // --cache-dir
 	places   []*storage.Place
 	sets     map[*shard.Dataset]*cached.Files
-	names    []stand // in for URLs
-	publish  []stand // are written when the verb is done
+	names    []stand  // in for URLs
+	copies   []string // directories of what was copied here
+	publish  []stand  // are written when the verb is done
 }
 
 // stand is a path here that stands for a URL.
@@ -170,6 +171,9 @@ func (a *app) copyHere(url string) (string, error) {
 		return "", err
 	}
 	dir, base := storage.Split(url)
+	if base == "" || base == "." || base != filepath.Base(base) || !filepath.IsLocal(base) {
+		return "", usagef("%s: %q is no file's name", storage.Shown(url), base)
+	}
 	at, err := a.openPlace(dir)
 	if err != nil {
 		return "", err
@@ -191,17 +195,24 @@ func (a *app) copyHere(url string) (string, error) {
 		return "", err
 	}
 	for end, o := range objects {
-		to := filepath.Join(local, base+end)
-		if _, err := os.Stat(to); err == nil {
-			continue
-		}
-		if err := fetch(o, to); err != nil {
+		if err := cached.Copy(o, filepath.Join(local, base+end)); err != nil {
 			return "", err
 		}
 	}
 	path := filepath.Join(local, base)
 	a.remote.names = append(a.remote.names, stand{path, storage.Shown(url)})
+	a.remote.copies = append(a.remote.copies, local)
 	return path, nil
+}
+
+// forgetCopies removes the copies of a verb that found something damaged: what came damaged
+// over the network is copied anew by the next call.
+func (a *app) forgetCopies() {
+	for _, dir := range a.remote.copies {
+		if err := os.RemoveAll(dir); err != nil {
+			a.Warnf("what was copied from a URL is damaged, and cannot be removed: %v", err)
+		}
+	}
 }
 
 // fetch copies an object into a file, which is whole or absent.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -148,6 +149,15 @@ func TestCopies(t *testing.T) {
 	_, second := read()
 	if diff := cmp.Diff([]string{path, "weights", "others!"}, []string{again, first, second}); diff != "" {
 		t.Errorf("the second path, and what lay beside the model (-want +got):\n%s", diff)
+	}
+	path, _ = read()
+	check(t, os.WriteFile(path+".data", []byte("damaged"), 0o666))
+	if _, third := read(); third != "others!" {
+		t.Errorf("a copy that was damaged here: %q", third)
+	}
+	a.forgetCopies()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what came damaged is kept: %v", err)
 	}
 }
 

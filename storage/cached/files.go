@@ -110,6 +110,9 @@ func (f *Files) Fetch(name, sum string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if o.Size() > regular.Table {
+		return "", fmt.Errorf("%s: more than the %d bytes that such a file may have: %w", o.Path(), int64(regular.Table), regular.ErrUnfit)
+	}
 	if err := durable.MkdirAll(filepath.Dir(to)); err != nil {
 		return "", err
 	}
@@ -123,13 +126,13 @@ func (f *Files) Fetch(name, sum string) (string, error) {
 		return "", err
 	}
 	if hex.EncodeToString(got.Sum(nil)) != sum {
-		return "", fmt.Errorf("%s: %w", o.Path(), errOtherSum)
+		return "", fmt.Errorf("%s: %w", o.Path(), ErrOtherSum)
 	}
 	return to, w.Commit()
 }
 
-// errOtherSum is of a file that is not the one that was asked for.
-var errOtherSum = errors.New("its sha256 is not the one that it should have")
+// ErrOtherSum is of a file that is not the one that was asked for.
+var ErrOtherSum = errors.New("its sha256 is not the one that it should have")
 
 // Read fills b from a place in a file. Bytes that are kept here and are not sound are
 // fetched again.

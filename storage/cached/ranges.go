@@ -255,10 +255,10 @@ func (r *ranges) keep(k key, next int64) {
 // store writes a range to its place.
 func (r *ranges) store(e *entry) error {
 	path := r.path(e.file)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.MkdirAll(filepath.Dir(path), 0o777); err == nil {
-			f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW, 0o666)
+			f, err = os.OpenFile(path, os.O_WRONLY|os.O_CREATE|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o666)
 		}
 	}
 	if err != nil {
@@ -273,7 +273,7 @@ func (r *ranges) drop(e *entry) {
 	heap.Remove(&r.kept, e.place)
 	delete(r.all, e.key)
 	r.used -= e.size
-	if f, err := os.OpenFile(r.path(e.file), os.O_WRONLY|unix.O_NOFOLLOW, 0); err == nil {
+	if f, err := os.OpenFile(r.path(e.file), os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0); err == nil {
 		if err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, e.at, e.size); err != nil {
 			err = fmt.Errorf("cache: free %s: %w", r.path(e.file), err)
 			r.trouble.Store(&err)
