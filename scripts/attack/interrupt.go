@@ -49,7 +49,7 @@ func (j *job) kill(s *scene, r *rand.Rand) (result, error) {
 	defer os.RemoveAll(dir)
 	var res result
 	var told []string
-	for range 1 + r.IntN(4) {
+	for range 1 + r.IntN(8) {
 		run := s.command(dir, j.args...)
 		var where string
 		if r.IntN(4) > 0 { // at a point

@@ -28,6 +28,7 @@ type job struct {
 	learning sync.Mutex
 	want     tree
 	code     int
+	stdout   string
 	points   int
 	took     time.Duration
 }
@@ -80,6 +81,12 @@ func jobs() []*job {
 	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
 	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
 	add(&job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
+	for _, to := range []string{"onnx", "safetensors"} {
+		add(&job{name: "model-url-" + to, args: []string{"model", "import", "url@jobs/model." + to, "--cache-dir", "cache", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
+	}
+	infer("url", "p.arrow", "url@jobs/dataset", "--cache-dir", "cache")
+	add(&job{name: "export-url", args: []string{"export", "url@jobs/dataset", "--to", "folder", "--cache-dir", "cache", "--out", "e"}, same: ofExport})
+	ingest("url", "url@jobs/tree.zip")
 	add(&job{name: "train-procs", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--procs", "2"), same: ofRun})
 	return all
 }
@@ -219,7 +226,7 @@ func (j *job) learn(s *scene) error {
 	if !j.ended(o) {
 		return finding("undisturbed: %v", o)
 	}
-	j.points, j.took, j.code = o.points, o.took, o.code
+	j.points, j.took, j.code, j.stdout = o.points, o.took, o.code, said(o.stdout)
 	j.want, err = readTree(dir, j.same)
 	return err
 }

@@ -283,6 +283,10 @@ func attacks(s *scene) []*attack {
 		all = append(all, &attack{name: "special/" + e.name, learn: func() error { return e.learn(s) }, skip: s.lacks(e.needs),
 			trial: func(r *rand.Rand) (result, error) { return e.special(s, r) }})
 	}
+	for _, j := range askers() {
+		all = append(all, &attack{name: "lies/" + j.name, learn: func() error { return j.learn(s) }, skip: s.lacks(j.needs),
+			trial: func(r *rand.Rand) (result, error) { return j.lied(s, r) }})
+	}
 	for _, l := range lures() {
 		all = append(all, &attack{name: "hostile/" + l.name, trial: func(r *rand.Rand) (result, error) { return l.try(s, r) }})
 	}

@@ -39,6 +39,7 @@ type scene struct {
 	root           string // holds in/ and the directories of trials, all of one depth
 	noTorch, noORT string // why not, where a native library is missing
 	cache          string // where native libraries are
+	web            *web   // serves in/
 	trials         atomic.Int64
 }
 
@@ -50,10 +51,14 @@ func (s *scene) dir() (string, error) {
 	return dir, os.Mkdir(dir, 0o777)
 }
 
-// command is a call of the binary in a trial's directory; @ in an argument stands for the scene's inputs.
+// command is a call of the binary in a trial's directory; @ in an argument stands for the scene's inputs, url@ for the server
+// of them.
 func (s *scene) command(dir string, args ...string) run {
 	all := []string{s.binary}
 	for _, a := range args {
+		if s.web != nil {
+			a = strings.ReplaceAll(a, "url@", s.web.url)
+		}
 		all = append(all, strings.ReplaceAll(a, "@", "../in"))
 	}
 	return run{args: all, dir: dir, env: []string{"SYNSHARD_WORDNET=" + s.in("wordnet"), "XDG_CACHE_HOME=" + s.cache, "XDG_CONFIG_HOME=" + s.in("none")}}
@@ -74,7 +79,7 @@ func newScene(binary, root string) (*scene, error) {
 		return nil, err
 	}
 	s := &scene{binary: binary, root: root, cache: cache}
-	for _, step := range []func() error{s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
+	for _, step := range []func() error{s.serve, s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set the scene: %w", err)
 		}
