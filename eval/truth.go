@@ -73,10 +73,11 @@ func MeasureReal(p *prediction.Set, path string) (*RealReport, error) {
 // have made them, as ImageNet-A and ImageNet-R are measured: rows of other
 // classes have no truth, and each row's predictions are the most probable of
 // the set. Where the file has only the first K of each row, a set may have none
-// among them: -1. Probabilities stay as they are.
+// among them: -1. Probabilities stay as they are. A list of numbers alone is of labels,
+// from 0, any other one of names.
 func Restrict(p *prediction.Set, classes []string) (*prediction.Set, error) {
 	keep := make([]bool, len(p.Classes))
-	for _, c := range classes {
+	for _, c := range named(classes, p.Classes) {
 		at := slices.Index(p.Classes, c)
 		if at < 0 {
 			return nil, fmt.Errorf("%s is none of the model's classes", c)
@@ -101,6 +102,22 @@ func Restrict(p *prediction.Set, classes []string) (*prediction.Set, error) {
 		}
 	}
 	return q, nil
+}
+
+// named turns labels, where all of a list are, into the classes they stand for; a label
+// that is none stays what it is, to be named.
+func named(list, classes []string) []string {
+	out := slices.Clone(list)
+	for i, name := range list {
+		n, err := strconv.Atoi(name)
+		if err != nil {
+			return list
+		}
+		if n >= 0 && n < len(classes) {
+			out[i] = classes[n]
+		}
+	}
+	return out
 }
 
 type rankedClass struct {

@@ -286,6 +286,17 @@ func (p *Plan) peek(ctx context.Context) error {
 	return nil
 }
 
+// Bytes is how much is to be read; -1: not known, as a source is read front to back.
+func (p *Plan) Bytes() (total int64) {
+	for _, s := range p.Splits {
+		if s.Sequential {
+			return -1
+		}
+		total += s.Bytes
+	}
+	return total
+}
+
 // LostImages is how many images the plan leaves out, as Summary's.
 func (p *Plan) LostImages() int64 { return skippedImages(p.Skipped) }
 

@@ -46,6 +46,14 @@ type SplitInfo struct {
 	Source       string `json:"source,omitempty"` // what it was made from
 }
 
+// ImageBytes is how many bytes the images of all splits have.
+func (m *Manifest) ImageBytes() (n int64) {
+	for _, s := range m.Splits {
+		n += s.Bytes
+	}
+	return n
+}
+
 // WriteManifest makes the directory a dataset: dataset.json is whole or absent.
 func WriteManifest(dir string, m Manifest) error {
 	m.FormatVersion, m.SHA256 = formatVersion, noSum

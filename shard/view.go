@@ -24,6 +24,12 @@ type Selection struct {
 	Job, Jobs int
 }
 
+// Identity tells what the jobs of one whole select together from what any others do: the
+// split, the sum of its index, and sel but for its job.
+func (s *Split) Identity(sel Selection) string {
+	return fmt.Sprintf("dataset %s %s %q %q %d", s.Name, s.Info.IndexSHA256, sel.Synsets, sel.Exclude, sel.LimitPerSynset)
+}
+
 // View is what is selected of a split, with labels for it. It may be used from
 // many goroutines.
 type View struct {

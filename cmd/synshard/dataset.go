@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/jobarray"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/census"
 	"github.com/synshard/synshard/wordnet"
@@ -43,25 +42,39 @@ func (s *selectionOptions) selection() (shard.Selection, error) {
 		return sel, usagef("--limit-per-synset %d: want 0 (all) or more", s.limitPerSynset)
 	}
 	var err error
-	sel.Job, sel.Jobs, err = parseJob(s.job, os.Getenv)
+	sel.Job, sel.Jobs, err = parseJob(s.job)
 	return sel, err
 }
 
 // openView selects from a split; WordNet is read when synsets are named.
 func (a *app) openView(set *shard.Dataset, split string, s *selectionOptions) (*shard.View, error) {
+	view, _, err := a.openSelected(set, split, s)
+	return view, err
+}
+
+// openWhole is openView but for --job, and what all jobs of the array have in common.
+func (a *app) openWhole(set *shard.Dataset, split string, s *selectionOptions) (*shard.View, string, error) {
+	whole := *s
+	whole.job = ""
+	return a.openSelected(set, split, &whole)
+}
+
+// openSelected selects from a split, and names what was selected.
+func (a *app) openSelected(set *shard.Dataset, split string, s *selectionOptions) (*shard.View, string, error) {
 	sel, err := s.selection()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	whole, err := set.Split(split)
+	all, err := set.Split(split)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	g, err := a.graphOf(sel, s)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return whole.Select(sel, g)
+	view, err := all.Select(sel, g)
+	return view, all.Identity(sel), err
 }
 
 // graphOf is WordNet where a selection names synsets, else nil.
@@ -107,52 +120,10 @@ func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
 	return g, err
 }
 
-// arrays are the variables by which schedulers tell a job of an array its
-// place: index, smallest index, number, step between indexes.
-var arrays = []struct{ name, index, first, count, step string }{
-	{"Slurm", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT", "SLURM_ARRAY_TASK_STEP"},
-	{"Kubernetes Indexed Job", "JOB_COMPLETION_INDEX", "", "JOB_COMPLETIONS", ""},
-}
-
-// parseJob reads i/n or auto; "" is everything, as 0 of 0.
-func parseJob(text string, env func(string) string) (job, jobs int, err error) {
-	if text == "" {
-		return 0, 0, nil
+// parseJob reads --job; "" is everything, as 0 of 0.
+func parseJob(text string) (job, jobs int, err error) {
+	if job, jobs, err = jobarray.Parse(text, os.Getenv); err != nil {
+		err = usagef("--job %w", err)
 	}
-	if text == "auto" {
-		for _, a := range arrays {
-			if env(a.index) == "" {
-				continue
-			}
-			return placeInArray(a.name, env, a.index, a.first, a.count, a.step)
-		}
-		return 0, 0, usagef("--job auto: this is no job of an array (neither %s nor %s is set)", arrays[0].index, arrays[1].index)
-	}
-	i, n, ok := strings.Cut(text, "/")
-	job, err1 := strconv.Atoi(i)
-	jobs, err2 := strconv.Atoi(n)
-	if !ok || err1 != nil || err2 != nil || job < 0 || job >= jobs {
-		return 0, 0, usagef("--job %q: want i/n with 0 <= i < n, or auto", text)
-	}
-	return job, jobs, nil
-}
-
-// placeInArray reads a job's place from the variables so named. Those for the
-// smallest index and the step may be missing or unset: 0 and 1.
-func placeInArray(name string, env func(string) string, index, first, count, step string) (job, jobs int, err error) {
-	var values [4]int
-	for i, key := range []string{index, count, first, step} {
-		text := env(key)
-		if i >= 2 && (key == "" || text == "") {
-			text = []string{"", "", "0", "1"}[i]
-		}
-		if values[i], err = strconv.Atoi(text); err != nil {
-			return 0, 0, usagef("--job auto: %s with %s=%q", name, key, text)
-		}
-	}
-	place, n, stride := values[0]-values[2], values[1], values[3]
-	if stride < 1 || place < 0 || place%stride != 0 || place/stride >= n {
-		return 0, 0, usagef("--job auto: %s with index %d, first %d, step %d of %d", name, values[0], values[2], stride, n)
-	}
-	return place / stride, n, nil
+	return job, jobs, err
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -134,7 +133,7 @@ func (a *app) eval(paths []string, f evalOptions) error {
 		if err != nil {
 			return err
 		}
-		if p, err = eval.Restrict(p, labelled(list.Names, p.Classes)); err != nil {
+		if p, err = eval.Restrict(p, list.Names); err != nil {
 			return fmt.Errorf("%s: %w", f.only, err)
 		}
 	}
@@ -189,22 +188,6 @@ func (a *app) predictions(classList string, paths ...string) (*prediction.Set, e
 		return nil, fmt.Errorf("stdin: %w", err)
 	}
 	return p, nil
-}
-
-// labelled turns labels, where all of a list are, into the classes they stand
-// for; a label that is none stays what it is, to be named.
-func labelled(names, classes []string) []string {
-	out := slices.Clone(names)
-	for i, name := range names {
-		n, err := strconv.Atoi(name)
-		if err != nil {
-			return names
-		}
-		if n >= 0 && n < len(classes) {
-			out[i] = classes[n]
-		}
-	}
-	return out
 }
 
 // judge adds what WordNet says of the mistakes. Classes that are no synsets

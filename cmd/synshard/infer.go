@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -128,7 +126,7 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	if err := f.check(a); err != nil {
 		return err
 	}
-	index, count, err := parseJob(f.selection.job, os.Getenv)
+	index, count, err := parseJob(f.selection.job)
 	if err != nil {
 		return err
 	}
@@ -198,14 +196,7 @@ func lostImages(p images.Plan) error {
 
 // skippedLine tells of a kind of files that are left out.
 func skippedLine(s layout.Skipped) string {
-	what, more := "files", ""
-	if s.Images {
-		what = "images"
-	}
-	if len(s.Names) < s.Count {
-		more = ", ..."
-	}
-	return ui.Text(fmt.Sprintf("%d %s: %s (%s%s)", s.Count, what, s.Reason, strings.Join(s.Names, ", "), more))
+	return ui.Text(fmt.Sprintf("%d %s: %s (%s)", s.Count, s.What(), s.Reason, s.Examples()))
 }
 
 // inferResult is what infer prints.

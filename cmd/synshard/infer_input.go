@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -85,9 +84,7 @@ func (a *app) openDataset(dir, split string, sel *selectionOptions, spec model.S
 	if err != nil {
 		return nil, err
 	}
-	whole := *sel
-	whole.job = ""
-	view, err := a.openView(set, split, &whole)
+	view, identity, err := a.openWhole(set, split, sel)
 	if err != nil {
 		set.Close()
 		return nil, err
@@ -100,6 +97,5 @@ func (a *app) openDataset(dir, split string, sel *selectionOptions, spec model.S
 	if text := images.CompareClasses(slices.Sorted(slices.Values(spec.Classes)), names); text != "" {
 		a.Warnf("%s: %s", dir, text)
 	}
-	identity := fmt.Sprintf("dataset %s %s %q %q %d", split, set.Manifest.Splits[split].IndexSHA256, sel.synsets, sel.exclude, sel.limitPerSynset)
 	return &input{view, identity, set.Close, images.DatasetPlan(view, spec.Classes)}, nil
 }

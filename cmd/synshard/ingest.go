@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -165,7 +164,7 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 		return o, err
 	}
 	var err error
-	if o.Job, o.Jobs, err = parseJob(f.job, os.Getenv); err != nil {
+	if o.Job, o.Jobs, err = parseJob(f.job); err != nil {
 		return o, err
 	}
 	if f.classes != "" {
@@ -202,7 +201,7 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 		}
 		return nil
 	}
-	bar = a.ByteBar(planBytes(p), "ingesting")
+	bar = a.ByteBar(p.Bytes(), "ingesting")
 	a.continues.Store(true)
 	sum, err := ingest.Run(ctx, p)
 	bar.Finish()
@@ -262,17 +261,6 @@ func ingestError(ctx context.Context, err error) error {
 	return fmt.Errorf("ingest: %w", err)
 }
 
-// planBytes is how much is to be read, -1 where that is not known.
-func planBytes(p *ingest.Plan) (total int64) {
-	for _, s := range p.Splits {
-		if s.Sequential {
-			return -1
-		}
-		total += s.Bytes
-	}
-	return total
-}
-
 func (a *app) printPlan(p *ingest.Plan) error {
 	err := a.Result(p, func(w io.Writer) {
 		job := ""
@@ -297,15 +285,7 @@ func (a *app) printPlan(p *ingest.Plan) error {
 // tellLeftOut says what was left out, and what else is worth knowing.
 func (a *app) tellLeftOut(skipped []layout.Skipped, notes []string) {
 	for _, k := range skipped {
-		what := "files"
-		if k.Images {
-			what = "images"
-		}
-		more := ""
-		if len(k.Names) < k.Count {
-			more = ", ..."
-		}
-		a.Logf("ingest: %d %s left out: %s (%s%s)", k.Count, what, k.Reason, strings.Join(k.Names, ", "), more)
+		a.Logf("ingest: %d %s left out: %s (%s)", k.Count, k.What(), k.Reason, k.Examples())
 	}
 	for _, note := range notes {
 		a.Logf("ingest: %s", note)

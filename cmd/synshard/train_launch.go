@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/train"
@@ -60,12 +59,12 @@ func (a *app) trainLaunched(ctx context.Context, dataset string, flags trainOpti
 	if err != nil {
 		return err
 	}
-	trust.Secret = secret.get
+	trust.Secret = secret.Get
 	if l.Rank > 0 {
 		return a.follow(ctx, shim, flags, l, trust)
 	}
 	l.members, err = cluster.Gather(ctx, shim, l.Launch, trust, flags.terms(l))
-	secret.forget()
+	secret.Forget()
 	if err != nil {
 		return err
 	}
@@ -129,24 +128,9 @@ var startedBy = os.Getppid()
 // watchLauncher stops a run whose torchrun is gone: killed, it leaves the
 // processes it started behind, and nobody else ends them.
 func watchLauncher(ctx context.Context, stop func()) {
-	if os.Getenv("TORCHELASTIC_RUN_ID") == "" {
-		return
+	if os.Getenv("TORCHELASTIC_RUN_ID") != "" {
+		go cluster.WatchParent(ctx, startedBy, stop)
 	}
-	go func() {
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-				if os.Getppid() != startedBy {
-					stop()
-					return
-				}
-			}
-		}
-	}()
 }
 
 // onLoopback has NCCL, which picks addresses by rules of its own, keep to this

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/synshard/synshard/train/cluster/meeting"
 )
 
 // groupProcess is one process of a run of two.
@@ -149,7 +151,7 @@ func TestTrainSignals(t *testing.T) {
 			if took := time.Since(began); took > 20*time.Second || !strings.Contains(ps[0].stderr.String(), "saved") {
 				t.Errorf("after %v: %q", took, ps[0].stderr)
 			}
-			if _, err := os.Stat(filepath.Join(out, secretName)); !os.IsNotExist(err) {
+			if _, err := os.Stat(filepath.Join(out, meeting.SecretName)); !os.IsNotExist(err) {
 				t.Errorf("the group's secret is left: %v", err)
 			}
 		})

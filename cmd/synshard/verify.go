@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -94,11 +93,7 @@ func imageBytes(dir string) int64 {
 	if err != nil {
 		return -1 // whoever reads it in earnest says what is wrong
 	}
-	var n int64
-	for _, s := range m.Splits {
-		n += s.Bytes
-	}
-	return n
+	return m.ImageBytes()
 }
 
 func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
@@ -194,28 +189,10 @@ func (a *app) listDuplicates(dir string) error {
 		return err
 	}
 	defer set.Close()
-	var splits []*shard.Split
-	for _, name := range []string{"train", "val", "test"} {
-		s, err := set.Split(name)
-		if errors.Is(err, shard.ErrNoSplit) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		splits = append(splits, s)
+	found, err := checks.FindDuplicates(set)
+	if err != nil {
+		return err
 	}
-	for _, name := range set.Splits() {
-		if name == "train" || name == "val" || name == "test" {
-			continue
-		}
-		s, err := set.Split(name)
-		if err != nil {
-			return err
-		}
-		splits = append(splits, s)
-	}
-	found := checks.FindDuplicates(splits)
 	out := struct {
 		Dataset    string              `json:"dataset"`
 		Duplicates []checks.Duplicates `json:"duplicates"`

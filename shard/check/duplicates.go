@@ -2,6 +2,7 @@ package check
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/hex"
 	"slices"
 
@@ -23,12 +24,32 @@ type Duplicates struct {
 	// do not count. SplitsDiffer says that they lie in several splits.
 	LabelsDiffer bool   `json:"labels_differ"`
 	SplitsDiffer bool   `json:"splits_differ"`
-	Copies       []Copy `json:"copies"` // by split, as given, then in index order
+	Copies       []Copy `json:"copies"` // by split, in the order of FindDuplicates, then in index order
 }
 
-// FindDuplicates lists the images that occur more than once within and across
-// splits, in order of their first copy. It goes by the sha256 column.
-func FindDuplicates(splits []*shard.Split) []Duplicates {
+// FindDuplicates lists the images of a dataset that occur more than once within and
+// across its splits, in order of their first copy: train, val and test come first, then
+// the others by name. It goes by the sha256 column.
+func FindDuplicates(set *shard.Dataset) ([]Duplicates, error) {
+	names := set.Splits()
+	usual := []string{"train", "val", "test"}
+	slices.SortStableFunc(names, func(a, b string) int {
+		x, y := slices.Index(usual, a), slices.Index(usual, b)
+		return cmp.Or(cmp.Compare(uint(x), uint(y)), cmp.Compare(a, b)) // -1 is the largest
+	})
+	var splits []*shard.Split
+	for _, name := range names {
+		s, err := set.Split(name)
+		if err != nil {
+			return nil, err
+		}
+		splits = append(splits, s)
+	}
+	return duplicates(splits), nil
+}
+
+// duplicates lists them by split, as given.
+func duplicates(splits []*shard.Split) []Duplicates {
 	type place struct {
 		split int
 		row   int32

@@ -26,6 +26,7 @@ package layout
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
@@ -141,6 +142,23 @@ type Skipped struct {
 	Count  int      `json:"count"`  // of files
 	Images bool     `json:"images"` // they are images
 	Names  []string `json:"names"`  // the first few, by name
+}
+
+// What counts: images or files.
+func (s Skipped) What() string {
+	if s.Images {
+		return "images"
+	}
+	return "files"
+}
+
+// Examples are Names as a list for people, which ends in dots where they are not all.
+func (s Skipped) Examples() string {
+	text := strings.Join(s.Names, ", ")
+	if len(s.Names) < s.Count {
+		text += ", ..."
+	}
+	return text
 }
 
 // Placement is what one entry means.

@@ -7,7 +7,9 @@ package cluster
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -196,4 +198,22 @@ func firstHost(list string) string {
 	}
 	suffix, _, _ := strings.Cut(rest, ",")
 	return list[:open] + first + suffix
+}
+
+// WatchParent calls stop once this process is no child of parent any more, which it finds
+// within a second, and returns then or when ctx ends.
+func WatchParent(ctx context.Context, parent int, stop func()) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if os.Getppid() != parent {
+				stop()
+				return
+			}
+		}
+	}
 }

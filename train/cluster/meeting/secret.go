@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"math/big"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -67,6 +68,44 @@ func identity(secret []byte) (*tls.Config, error) {
 
 // errStranger is another side that does not hold the secret.
 var errStranger = errors.New("it does not hold this group's secret")
+
+// SecretName is the file in a directory of the group's by which its processes recognise
+// each other where they were given no secret.
+const SecretName = ".group-secret"
+
+// Secret is what the processes of a group know and no one else.
+type Secret struct {
+	Get    func() ([]byte, error) // asked at each try to meet; see Place.Secret
+	Forget func()                 // for when all have come
+}
+
+// Known is a secret that was given; nil is none.
+func Known(secret []byte) Secret {
+	return Secret{Get: func() ([]byte, error) { return secret, nil }, Forget: func() {}}
+}
+
+// SecretIn is a secret that is left in dir, which all processes of the group see: rank 0
+// makes a fresh one, and dir where it is missing, and forgets both when all have come; the
+// others read it whenever they try. What dir holds else is left alone.
+func SecretIn(dir string, rank int) (Secret, error) {
+	path := filepath.Join(dir, SecretName)
+	if rank > 0 {
+		return Secret{Get: func() ([]byte, error) { return ReadSecret(path, true) }, Forget: func() {}}, nil
+	}
+	_, before := os.Stat(dir)
+	if err := durable.MkdirAll(dir); err != nil {
+		return Secret{}, err
+	}
+	secret, err := WriteSecret(path)
+	s := Known(secret)
+	s.Forget = func() {
+		os.Remove(path)
+		if before != nil { // it was made for this, and a call that is refused leaves none
+			os.Remove(dir)
+		}
+	}
+	return s, err
+}
 
 // WriteSecret leaves a fresh secret in a file that none but this user reads, in
 // place of one that an earlier group left.

@@ -1,4 +1,4 @@
-package main
+package jobarray
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestParseJob(t *testing.T) {
+func TestParse(t *testing.T) {
 	slurm := func(id, first, count, step string) map[string]string {
 		return map[string]string{"SLURM_ARRAY_TASK_ID": id, "SLURM_ARRAY_TASK_MIN": first, "SLURM_ARRAY_TASK_COUNT": count, "SLURM_ARRAY_TASK_STEP": step}
 	}
@@ -33,7 +33,7 @@ func TestParseJob(t *testing.T) {
 		{text: "auto", env: map[string]string{"JOB_COMPLETION_INDEX": "2", "JOB_COMPLETIONS": "3"}, job: 2, jobs: 3},
 		{text: "auto", env: map[string]string{"JOB_COMPLETION_INDEX": "2"}, bad: true},
 	} {
-		job, jobs, err := parseJob(c.text, func(key string) string { return c.env[key] })
+		job, jobs, err := Parse(c.text, func(key string) string { return c.env[key] })
 		if (err != nil) != c.bad {
 			t.Errorf("%q with %v: %v", c.text, c.env, err)
 		}
