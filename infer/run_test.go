@@ -20,6 +20,7 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -338,22 +339,10 @@ func TestDamageEndsTheRun(t *testing.T) {
 	}
 }
 
-// fullDisk takes so many bytes.
-type fullDisk struct{ left int }
-
-var errFull = errors.New("no space left")
-
-func (d *fullDisk) Write(b []byte) (int, error) {
-	if d.left -= len(b); d.left < 0 {
-		return 0, errFull
-	}
-	return len(b), nil
-}
-
 func TestStreamToFullDisk(t *testing.T) {
 	for _, format := range prediction.Formats {
 		for _, room := range []int{0, 10, 4000} {
-			if _, err := Stream(t.Context(), options(newAlbum(t, 2500), 8), &fullDisk{room}, prediction.Format(format)); !errors.Is(err, errFull) {
+			if _, err := Stream(t.Context(), options(newAlbum(t, 2500), 8), &filetest.Full{Left: room}, prediction.Format(format)); !errors.Is(err, filetest.ErrFull) {
 				t.Errorf("%s with room for %d bytes: %v", format, room, err)
 			}
 		}

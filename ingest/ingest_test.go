@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
@@ -134,20 +134,7 @@ func drawn(t testing.TB) (string, Options) {
 // tree gives the sha256 of every file below a directory.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
-	sums := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == ".lock" {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		rel, _ := filepath.Rel(dir, path)
-		sums[rel] = fmt.Sprintf("%x", sha256.Sum256(b))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return sums
+	return filetest.Sums(t, dir, shard.LockName)
 }
 
 func run(t testing.TB, o Options) Summary {

@@ -2,9 +2,7 @@ package ingest
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/shard/export"
 	"github.com/synshard/synshard/shard/shardtest"
 )
@@ -111,10 +110,7 @@ func (f files) samples(t *testing.T, dir string) string {
 
 func gzipped(t *testing.T, file string) string {
 	t.Helper()
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, err := z.Write([]byte(read(t, file)))
-	if err := errors.Join(err, z.Close(), os.WriteFile(file+".gz", b.Bytes(), 0o666)); err != nil {
+	if err := os.WriteFile(file+".gz", filetest.Gzip([]byte(read(t, file))), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	return file + ".gz"

@@ -1,18 +1,19 @@
 package shard
 
 import (
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/filetest"
 )
 
 // TestRewritten: every shard of the fixture that was frozen is what would be written
-// today, and no bit of one turns unseen
-// but those of rows, which are then others.
+// today, and no bit of one turns unseen but those of rows, which are
+// then others.
 func TestRewritten(t *testing.T) {
 	shards, err := filepath.Glob("testdata/v1/*/*.arrow")
 	if err != nil {
@@ -48,9 +49,7 @@ func TestRewritten(t *testing.T) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for at := 0; at < len(clean); at += 29 {
-		b := bytes.Clone(clean)
-		b[at] ^= 1 << (at % 8)
+	for at, b := range filetest.Flips(clean, 0, 29) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}

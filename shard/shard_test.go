@@ -15,6 +15,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/synshard/synshard/internal/filetest"
 )
 
 var freeze = flag.Bool("freeze", false, "write testdata/v1 anew; only ever before the first release of a format version")
@@ -81,25 +83,9 @@ func TestFrozen(t *testing.T) {
 
 // TestSameBytes writes the dataset twice and wants equal files.
 func TestSameBytes(t *testing.T) {
-	a, b := fixture(t), fixture(t)
-	n := 0
-	err := filepath.WalkDir(a, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() {
-			return err
-		}
-		rel, _ := filepath.Rel(a, path)
-		one, err1 := os.ReadFile(path)
-		two, err2 := os.ReadFile(filepath.Join(b, rel))
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		if n++; !bytes.Equal(one, two) {
-			t.Errorf("%s differs", rel)
-		}
-		return nil
-	})
-	if err != nil || n != 11 {
-		t.Fatalf("%d files compared, %v; want 11", n, err)
+	one, two := filetest.Sums(t, fixture(t)), filetest.Sums(t, fixture(t))
+	if diff := cmp.Diff(one, two); diff != "" || len(one) != 11 {
+		t.Errorf("%d files, want 11; (-first +second):\n%s", len(one), diff)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/golden"
 )
 
@@ -93,7 +94,7 @@ func TestArchivesOfOthers(t *testing.T) {
 		for _, deep := range []bool{false, true} {
 			checkSumsWith(t, Options{Deep: deep}, inner, skips{}, write(t, base+".tar", outer))
 		}
-		checkSums(t, inner, skips{}, write(t, base+".tgz", gzipped(outer)))
+		checkSums(t, inner, skips{}, write(t, base+".tgz", filetest.Gzip(outer)))
 	}
 	refusedImages := skips{"n01/a.jpg": "encrypted (image)"}
 	checkSums(t, contents{}, refusedImages, filepath.Join(dir, "encrypted.zip"))

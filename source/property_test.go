@@ -19,6 +19,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/filetest"
 )
 
 // TestAnyTree packs trees of odd names in every way and wants the same entries.
@@ -54,11 +56,11 @@ func TestAnyTree(t *testing.T) {
 		nested := pack(t, contents{"in.TAR": string(packed), "x/._in.tar": "junk"})
 		same("folder", "", Options{}, folderOf(t, files))
 		same("tar", "", Options{}, write(t, "a.tar", packed))
-		same("tar.gz", "", Options{}, write(t, "a.tgz", gzipped(packed)))
+		same("tar.gz", "", Options{}, write(t, "a.tgz", filetest.Gzip(packed)))
 		same("pipe", "", Options{Stdin: bytes.NewReader(packed)}, "-")
 		same("tar in tar", "in.TAR/", Options{}, write(t, "a.tar", nested))
 		same("tar in tar, listed", "in.TAR/", Options{Deep: true}, write(t, "a.tar", nested))
-		same("tar in tar.gz", "in.TAR/", Options{}, write(t, "a.tgz", gzipped(nested)))
+		same("tar in tar.gz", "in.TAR/", Options{}, write(t, "a.tgz", filetest.Gzip(nested)))
 		if !strings.Contains(strings.Join(slices.Collect(maps.Keys(files)), ""), `\`) {
 			same("zip", "", Options{}, write(t, "a.zip", zipOf(t, files, func(h *zip.FileHeader) { h.Method = uint16(rng.IntN(2) * 8) })))
 		}
@@ -134,7 +136,7 @@ func TestTarSizes(t *testing.T) {
 		"too much":   "\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
 		"octal":      "77777777777\x00",
 	} {
-		for _, p := range []string{write(t, "a.tar", size(field)), write(t, "a.tgz", gzipped(size(field)))} {
+		for _, p := range []string{write(t, "a.tar", size(field)), write(t, "a.tgz", filetest.Gzip(size(field)))} {
 			if _, _, err := openTest(t, Options{}, p); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("%s in %s: %v", what, filepath.Base(p), err)
 			}

@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +18,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/filetest"
 )
 
 // contents is what a container should give: bytes by name.
@@ -211,14 +212,6 @@ func folderOf(t *testing.T, files contents) string {
 	return root
 }
 
-func gzipped(b []byte) []byte {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write(b)
-	w.Close()
-	return out.Bytes()
-}
-
 // What tars are told by, as in package tarfile.
 const (
 	tarBlock  = 512
@@ -235,9 +228,9 @@ func TestSameTreeInEveryContainer(t *testing.T) {
 	check(t, classes, nil, Options{}, write(t, "a.tar", packed))
 	check(t, classes, nil, Options{}, write(t, "a.zip", zipOf(t, classes, nil)))
 	check(t, classes, nil, Options{}, write(t, "no-name", packed))
-	check(t, classes, nil, Options{}, write(t, "a.tar.gz", gzipped(packed)))
+	check(t, classes, nil, Options{}, write(t, "a.tar.gz", filetest.Gzip(packed)))
 	check(t, classes, nil, Options{Stdin: bytes.NewReader(packed)}, "-")
-	check(t, classes, nil, Options{Stdin: bytes.NewReader(gzipped(packed))}, "-")
+	check(t, classes, nil, Options{Stdin: bytes.NewReader(filetest.Gzip(packed))}, "-")
 
 	outer := pack(t, contents{"in.tar": string(packed)})
 	want := contents{}
@@ -246,7 +239,7 @@ func TestSameTreeInEveryContainer(t *testing.T) {
 	}
 	check(t, want, nil, Options{}, write(t, "o.tar", outer))
 	check(t, want, nil, Options{Deep: true}, write(t, "o.tar", outer))
-	check(t, want, nil, Options{}, write(t, "o.tgz", gzipped(outer)))
+	check(t, want, nil, Options{}, write(t, "o.tgz", filetest.Gzip(outer)))
 }
 
 func TestTarOfTarOfTar(t *testing.T) {
@@ -258,7 +251,7 @@ func TestTarOfTarOfTar(t *testing.T) {
 	left := skips{"out.tar/in.tar": tooDeep + " (image)"}
 	check(t, want, left, Options{}, write(t, "a.tar", b))
 	check(t, want, left, Options{Deep: true}, write(t, "a.tar", b))
-	check(t, want, left, Options{}, write(t, "a.tar.gz", gzipped(b)))
+	check(t, want, left, Options{}, write(t, "a.tar.gz", filetest.Gzip(b)))
 }
 
 func TestConcatenatedTars(t *testing.T) {
@@ -266,15 +259,15 @@ func TestConcatenatedTars(t *testing.T) {
 	both := slices.Concat(a, make([]byte, 7*tarBlock), b)
 	want := contents{"a/1.jpg": "1", "b/2.jpg": "22"}
 	check(t, want, nil, Options{}, write(t, "a.tar", both))
-	check(t, want, nil, Options{}, write(t, "a.tgz", gzipped(both)))
-	check(t, want, nil, Options{}, write(t, "a.tgz", slices.Concat(gzipped(a), gzipped(b))))
+	check(t, want, nil, Options{}, write(t, "a.tgz", filetest.Gzip(both)))
+	check(t, want, nil, Options{}, write(t, "a.tgz", slices.Concat(filetest.Gzip(a), filetest.Gzip(b))))
 	check(t, contents{"i.tar/a/1.jpg": "1", "i.tar/b/2.jpg": "22"}, nil, Options{}, write(t, "a.tar", pack(t, contents{"i.tar": string(both)})))
-	check(t, contents{"i.tar/a/1.jpg": "1", "i.tar/b/2.jpg": "22"}, nil, Options{}, write(t, "a.tgz", gzipped(pack(t, contents{"i.tar": string(both)}))))
+	check(t, contents{"i.tar/a/1.jpg": "1", "i.tar/b/2.jpg": "22"}, nil, Options{}, write(t, "a.tgz", filetest.Gzip(pack(t, contents{"i.tar": string(both)}))))
 
 	tail := slices.Concat(a, []byte(strings.Repeat("junk", 300)))
 	left := skips{"": "1200 bytes behind the end of the archive that are no tar (image)"}
 	check(t, contents{"a/1.jpg": "1"}, left, Options{}, write(t, "a.tar", tail))
-	check(t, contents{"a/1.jpg": "1"}, left, Options{}, write(t, "a.tgz", gzipped(tail)))
+	check(t, contents{"a/1.jpg": "1"}, left, Options{}, write(t, "a.tgz", filetest.Gzip(tail)))
 
 	hole := slices.Concat(a, make([]byte, maxGap+tarBlock), b)
 	if err := refused(t, write(t, "a.tar", hole), "a/1.jpg", "a hole"); !errors.Is(err, ErrCorrupt) {
@@ -317,7 +310,7 @@ func TestTarLinks(t *testing.T) {
 	}
 	b := tarOf(t, headers, files)
 	check(t, want, left, Options{}, write(t, "a.tar", b))
-	check(t, want, left, Options{}, write(t, "a.tar.gz", gzipped(b)))
+	check(t, want, left, Options{}, write(t, "a.tar.gz", filetest.Gzip(b)))
 
 	within := func(prefix string) (contents, skips) {
 		c, s := contents{}, skips{}
@@ -333,23 +326,23 @@ func TestTarLinks(t *testing.T) {
 	outer := pack(t, contents{"in.tar": string(b)})
 	check(t, want2, left2, Options{}, write(t, "a.tar", outer))
 	check(t, want2, left2, Options{Deep: true}, write(t, "a.tar", outer))
-	check(t, want2, left2, Options{}, write(t, "a.tgz", gzipped(outer)))
+	check(t, want2, left2, Options{}, write(t, "a.tgz", filetest.Gzip(outer)))
 }
 
 func TestTruncatedTar(t *testing.T) {
 	b := pack(t, contents{"n1/a.jpg": "a", "n1/b.jpg": strings.Repeat("b", 3000)})
 	check(t, contents{"n1/a.jpg": "a"}, skips{"": noEndMark}, Options{}, write(t, "a.tar", b[:tarBlock+100]))
-	check(t, contents{"n1/a.jpg": "a"}, skips{"": noEndMark}, Options{}, write(t, "a.tgz", gzipped(b[:2*tarBlock])))
+	check(t, contents{"n1/a.jpg": "a"}, skips{"": noEndMark}, Options{}, write(t, "a.tgz", filetest.Gzip(b[:2*tarBlock])))
 	for _, cut := range []int{2*tarBlock + 10, 3*tarBlock + 1, 3*tarBlock + 2900} {
 		err := refused(t, write(t, "a.tar", b[:cut]), "n1/")
 		if cut > 2*tarBlock {
-			err = errors.Join(err, refused(t, write(t, "a.tgz", gzipped(b[:cut])), "a.tgz"))
+			err = errors.Join(err, refused(t, write(t, "a.tgz", filetest.Gzip(b[:cut])), "a.tgz"))
 		}
 		if !errors.Is(err, ErrCorrupt) {
 			t.Errorf("cut at %d: %v is not ErrCorrupt", cut, err)
 		}
 	}
-	z := gzipped(b)
+	z := filetest.Gzip(b)
 	for _, cut := range []int{len(z) - 1, len(z) - 8, len(z) / 2, 12} {
 		refused(t, write(t, "a.tar.gz", z[:cut]), "a.tar.gz")
 	}
@@ -470,7 +463,7 @@ func TestFolderLinks(t *testing.T) {
 }
 
 func TestArchivesInFolder(t *testing.T) {
-	root := folderOf(t, contents{"n1.tar": string(pack(t, contents{"a.jpg": "a"})), "sub/b.tar.gz": string(gzipped(pack(t, contents{"b.jpg": "b"}))), "c.jpg": "c"})
+	root := folderOf(t, contents{"n1.tar": string(pack(t, contents{"a.jpg": "a"})), "sub/b.tar.gz": string(filetest.Gzip(pack(t, contents{"b.jpg": "b"}))), "c.jpg": "c"})
 	s, err := Open(t.Context(), []string{root}, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -525,11 +518,11 @@ func TestSameNameTwice(t *testing.T) {
 			inner["in.tar/"+name] = b
 		}
 		check(t, is.want, skips{is.name: twice}, Options{}, write(t, "a.tar", is.b))
-		check(t, is.want, skips{is.name: twice}, Options{}, write(t, "a.tgz", gzipped(is.b)))
+		check(t, is.want, skips{is.name: twice}, Options{}, write(t, "a.tgz", filetest.Gzip(is.b)))
 		for _, deep := range []bool{false, true} {
 			check(t, inner, skips{"in.tar/" + is.name: twice}, Options{Deep: deep}, write(t, "in.tar", pack(t, contents{"in.tar": string(is.b)})))
 		}
-		check(t, inner, skips{"in.tar/" + is.name: twice}, Options{}, write(t, "in.tgz", gzipped(pack(t, contents{"in.tar": string(is.b)}))))
+		check(t, inner, skips{"in.tar/" + is.name: twice}, Options{}, write(t, "in.tgz", filetest.Gzip(pack(t, contents{"in.tar": string(is.b)}))))
 	}
 	var out bytes.Buffer
 	z := zip.NewWriter(&out)

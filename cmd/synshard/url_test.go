@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -17,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
@@ -165,22 +164,7 @@ func TestCopies(t *testing.T) {
 // the sources.
 func sameFiles(t *testing.T, want, got string) {
 	t.Helper()
-	files := func(dir string) map[string]string {
-		all := map[string]string{}
-		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() || d.Name() == shard.ManifestName || d.Name() == shard.LockName {
-				return err
-			}
-			b, err := os.ReadFile(path)
-			rel, _ := filepath.Rel(dir, path)
-			all[rel] = fmt.Sprintf("%x", sha256.Sum256(b))
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return all
-	}
+	files := func(dir string) map[string]string { return filetest.Sums(t, dir, shard.ManifestName, shard.LockName) }
 	if diff := cmp.Diff(files(want), files(got)); diff != "" {
 		t.Errorf("other files (-want +got):\n%s", diff)
 	}

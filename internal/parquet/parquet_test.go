@@ -17,6 +17,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/golden"
 )
 
@@ -225,18 +226,6 @@ func TestWriterReadBack(t *testing.T) {
 	}
 }
 
-// full takes so many bytes.
-type full struct{ left int }
-
-var errFull = errors.New("no space left")
-
-func (f *full) Write(b []byte) (int, error) {
-	if f.left -= len(b); f.left < 0 {
-		return 0, errFull
-	}
-	return len(b), nil
-}
-
 // TestWriterGivesTheOutputsError wherever writing fails.
 func TestWriterGivesTheOutputsError(t *testing.T) {
 	schema := types.NewSchema([]types.Field{{Name: "label", Type: types.PrimitiveTypes.Int64}}, nil)
@@ -246,11 +235,11 @@ func TestWriterGivesTheOutputsError(t *testing.T) {
 	rec := b.NewRecord()
 	defer rec.Release()
 	for room := 0; room < 40000; room += 997 {
-		w, err := NewWriter(&full{room}, schema, WriterOptions{})
+		w, err := NewWriter(&filetest.Full{Left: room}, schema, WriterOptions{})
 		if err == nil {
 			err = errors.Join(w.Write(rec), w.Close())
 		}
-		if !errors.Is(err, errFull) {
+		if !errors.Is(err, filetest.ErrFull) {
 			t.Errorf("room for %d bytes: %v", room, err)
 		}
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/synshard/synshard/internal/filetest"
 )
 
 // Bounds of a command that meets something hostile. Reading what is here takes a moment and some tens of megabytes, so
@@ -85,7 +87,7 @@ func lures() []lure {
 		{"names-in-zip", func(r *rand.Rand) []file { return []file{{"x.zip", zipOf(named(r)...)}} }, append([][]string{ingest("x.zip")}, onTo...)},
 		{"links-in-tar", one("x.tar", linkTar()), append([][]string{ingest("x.tar")}, onTo...)},
 		{"tar-in-tar", one("x.tar", nestedTar(400)), [][]string{ingest("x.tar"), {"infer", "@/model.onnx", "x.tar", "--out", "e/p.ndjson"}}},
-		{"gzip-bomb", one("x.tar.gz", gzipped(make([]byte, 64<<20))), [][]string{ingest("x.tar.gz")}},
+		{"gzip-bomb", one("x.tar.gz", filetest.Gzip(make([]byte, 64<<20))), [][]string{ingest("x.tar.gz")}},
 		{"zip-bomb", one("x.zip", zipOf(file{"a/0.jpg", make([]byte, 64<<20)}, file{"b/0.jpg", make([]byte, 64<<20)})), [][]string{ingest("x.zip")}},
 		{"png-header", one("x.zip", zipOf(file{"a/0.png", hugePNG()}, file{"b/0.png", hugePNG()})), [][]string{ingest("x.zip")}},
 		{"pickle-cycle", one("x.pth", torchZip([]byte("\x80\x02}q\x00X\x0a\x00\x00\x00state_dictq\x01h\x00s."))), [][]string{imported("x.pth")}},

@@ -6,7 +6,6 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -20,6 +19,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
@@ -123,7 +123,7 @@ func (s *scene) archives() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(s.in("train.tar.gz"), gzipped(b), 0o666)
+	return os.WriteFile(s.in("train.tar.gz"), filetest.Gzip(b), 0o666)
 }
 
 // shrink writes a tar again with small images, tars in it too.
@@ -179,14 +179,6 @@ func drawn(name string) []byte {
 	if err := jpeg.Encode(&out, m, nil); err != nil {
 		panic(err) // an image and a buffer
 	}
-	return out.Bytes()
-}
-
-func gzipped(b []byte) []byte {
-	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	w.Write(b)
-	w.Close()
 	return out.Bytes()
 }
 

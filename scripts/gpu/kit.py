@@ -101,14 +101,7 @@ class Kit:
 
     def bench(self, name, seconds, *more):
         """One `synshard bench train`; its report is the result."""
-        text = []
-
-        def collect(line):
-            text.append(line)
-            if line == "]" or (line.startswith("[") and line.endswith("]")):
-                begin = next(i for i, t in enumerate(text) if t.startswith("["))
-                return {"steps": json.loads("\n".join(text[begin:]))}
-        return self.run(name, seconds, [self.synshard, "bench", "train", "--device", self.a.device, "--json", *more], collect)
+        return self.run(name, seconds, [self.synshard, "bench", "train", "--device", self.a.device, "--json", *more], report("steps", "[", "]"))
 
     def tests(self, name, seconds, pattern):
         """Tests of the engine, each a result when it ends."""
@@ -120,6 +113,18 @@ class Kit:
                 return {"said": line.strip()}
         return self.run(name, seconds, [os.path.join(BIN, "torch.test"), "-test.v", "-test.run", pattern], each,
                         env={"SYNSHARD_TEST_DEVICE": self.a.device}, cwd=os.path.join(ROOT, "train", "torch"))
+
+
+def report(name, opens, closes):
+    """Collects a line at a time what `--json` prints, and gives it by a name when it is whole."""
+    text = []
+
+    def collect(line):
+        text.append(line)
+        if line == closes or (line.startswith(opens) and line.endswith(closes)):
+            begin = next(i for i, t in enumerate(text) if t.startswith(opens))
+            return {name: json.loads("\n".join(text[begin:]))}
+    return collect
 
 
 def json_lines(line):
@@ -293,14 +298,7 @@ def prediction_speed(k):
     most = "100ms" if k.a.tiny else "8s"
 
     def measured(name, seconds, model, *more):
-        text = []
-
-        def collect(line):
-            text.append(line)
-            if line == "}" or (line.startswith("{") and line.endswith("}")):
-                begin = next(i for i, t in enumerate(text) if t.startswith("{"))
-                return {"prediction": json.loads("\n".join(text[begin:]))}
-        k.run(name, seconds, [k.synshard, "bench", "infer", model, "--device", k.a.device, "--batches", batches, "--max", most, "--json", *more], collect)
+        k.run(name, seconds, [k.synshard, "bench", "infer", model, "--device", k.a.device, "--batches", batches, "--max", most, "--json", *more], report("prediction", "{", "}"))
     measured("prediction, speed", 60, weights, "--engine", "torch", "--precision", precision)
     if not k.a.tiny:
         measured("prediction, speed in fp16", 40, weights, "--engine", "torch", "--precision", "fp16")

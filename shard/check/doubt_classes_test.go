@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
@@ -42,7 +43,7 @@ func TestRepairDoubtsClasses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at, b := range flips(whole, 0, 31) {
+	for at, b := range filetest.Flips(whole, 0, 31) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"errors"
-	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
@@ -199,7 +199,7 @@ func TestRepairDoubts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for at, b := range flips(clean, 3, 41) {
+			for at, b := range filetest.Flips(clean, 3, 41) {
 				if err := os.WriteFile(file, b, 0o666); err != nil {
 					t.Fatal(err)
 				}
@@ -216,20 +216,6 @@ func TestRepairDoubts(t *testing.T) {
 				t.Errorf("undamaged: %+v, %v", got, err)
 			}
 		})
-	}
-}
-
-// flips are copies of a file's bytes, each with a bit of one byte turned: of the one
-// at from, and of each every-th after it.
-func flips(whole []byte, from, every int) iter.Seq2[int, []byte] {
-	return func(yield func(int, []byte) bool) {
-		for at := from; at < len(whole); at += every {
-			b := slices.Clone(whole)
-			b[at] ^= 1 << (at % 8)
-			if !yield(at, b) {
-				return
-			}
-		}
 	}
 }
 
