@@ -19,14 +19,18 @@ type Report struct {
 	Failed      int              `json:"failed"`              // of N: the image could not be read
 	Undecided   int              `json:"undecided,omitempty"` // of N, and wrong: none of a restricted set's classes is among a row's predictions
 	Top1        float64          `json:"top1"`
-	Top5        float64          `json:"top5"` // of as many predictions as there are, if fewer than 5
-	K           int              `json:"k"`    // predictions of a row
+	Top1Within  Interval         `json:"top1_interval"` // 95 %, by Wilson
+	Top5        float64          `json:"top5"`          // of as many predictions as there are, if fewer than 5
+	Top5Within  Interval         `json:"top5_interval"`
+	K           int              `json:"k"` // predictions of a row
 	Calibration Calibration      `json:"calibration"`
 	Synsets     []SynsetReport   `json:"synsets"`             // ascending: those that are a truth or a first prediction
 	Pairs       []Confusion      `json:"confusions"`          // commonest first
 	Real        *RealReport      `json:"real,omitempty"`      // for MeasureReal to fill in
 	Hierarchy   *HierarchyReport `json:"hierarchy,omitempty"` // for Judge to fill in
 	Warning     string           `json:"warning,omitempty"`   // "": nothing looks wrong
+
+	right1, right5 int
 }
 
 // SynsetReport is one class. Recall is its top-1 accuracy; Precision the share
@@ -54,6 +58,9 @@ type Confusion struct {
 // Neural Networks", ICML 2017, equation 3. Rows that failed are left out.
 type Calibration struct {
 	ECE  float64          `json:"ece"`
+	N    int              `json:"images"`
+	Mean float64          `json:"confidence"` // mean probability of the first predictions
+	True float64          `json:"accuracy"`   // share of them that are right
 	Bins []CalibrationBin `json:"bins"`
 }
 
@@ -124,7 +131,9 @@ func (r *Report) classes(names []string, by []tally, pairs map[[2]int32]int) {
 			Precision: share(t.top1, t.predicted), Recall: share(t.top1, t.n), Predicted: t.predicted})
 	}
 	slices.SortFunc(r.Synsets, func(a, b SynsetReport) int { return cmp.Compare(a.Synset, b.Synset) })
+	r.right1, r.right5 = top1, top5
 	r.Top1, r.Top5 = share(top1, r.N), share(top5, r.N)
+	r.Top1Within, r.Top5Within = Wilson(top1, r.N), Wilson(top5, r.N)
 	for p, n := range pairs {
 		r.Pairs = append(r.Pairs, Confusion{names[p[0]], names[p[1]], n})
 	}
@@ -134,6 +143,14 @@ func (r *Report) classes(names []string, by []tally, pairs map[[2]int32]int) {
 	if chance := 1 / float64(len(names)); seen > 2 && r.N >= 50*seen && r.Top1 < 1.5*chance {
 		r.Warning = fmt.Sprintf("top-1 is at the level of chance (%.2f %% for %d classes): the model's class order is probably not the dataset's", 100*chance, len(names))
 	}
+}
+
+// Worst gives the n synsets with the lowest top-1 accuracy; of equal ones those with
+// more rows first, and none without rows.
+func (r *Report) Worst(n int) []SynsetReport {
+	rows := slices.DeleteFunc(slices.Clone(r.Synsets), func(s SynsetReport) bool { return s.N == 0 })
+	slices.SortStableFunc(rows, func(a, b SynsetReport) int { return cmp.Or(cmp.Compare(a.Top1, b.Top1), cmp.Compare(b.N, a.N)) })
+	return rows[:min(n, len(rows))]
 }
 
 func calibrate(p *prediction.Set) Calibration {
@@ -153,12 +170,14 @@ func calibrate(p *prediction.Set) Calibration {
 			right[b]++
 		}
 	}
-	var c Calibration
+	c := Calibration{N: total}
 	for b := range calibrationBins {
 		bin := CalibrationBin{Low: float64(b) / calibrationBins, High: float64(b+1) / calibrationBins, N: n[b],
 			Confidence: sum[b] / float64(max(n[b], 1)), Accuracy: share(right[b], n[b])}
 		c.Bins = append(c.Bins, bin)
 		c.ECE += abs(bin.Accuracy-bin.Confidence) * share(n[b], total)
+		c.Mean += sum[b] / float64(max(total, 1))
+		c.True += share(right[b], total)
 	}
 	return c
 }

@@ -112,9 +112,12 @@ type Summary struct {
 	Already bool `json:"already,omitempty"` // the whole output was there
 
 	// Of the rows predicted now: those whose truth is a class of the model, those of them
-	// whose first class is it, and those whose truth is none of the model's.
+	// whose first class is it, or one of the first five (of as many as are kept, if
+	// fewer), or which failed; and those whose truth is none of the model's.
 	Known   int    `json:"known"`
 	Right   int    `json:"right"`
+	Right5  int    `json:"right_of_5"`
+	Lost    int    `json:"known_failed"`
 	Foreign int    `json:"foreign"`
 	Warning string `json:"warning,omitempty"` // what a wrong class list looks like; "": nothing does
 
@@ -129,8 +132,16 @@ func (s *Summary) count(rows []prediction.Row) {
 		switch {
 		case r.Label >= 0:
 			s.Known++
-			if r.Top != nil && int64(r.Top[0]) == r.Label {
-				s.Right++
+			if r.Error != "" {
+				s.Lost++
+			}
+			for k, class := range r.Top[:min(len(r.Top), 5)] {
+				if int64(class) == r.Label {
+					s.Right5++
+					if k == 0 {
+						s.Right++
+					}
+				}
 			}
 		case r.Synset != "":
 			s.Foreign++

@@ -37,17 +37,19 @@ type evalOptions struct {
 	superclasses            []string
 	depths                  []int
 	compare, noWordNet      bool
+	perSynset               bool
 	arrow                   string
 	subtrees, minSubtreeRow int
 }
 
-const evalLong = `Reads what infer wrote, in any of its formats, and prints top-1 and top-5
-accuracy, overall and by synset, precision and recall, what is taken for what, and
-the expected calibration error; and by WordNet how far off mistakes are: the height
-of the lowest common ancestor of truth and prediction, over mistakes and over all
-rows at 1 and 5 predictions, and the subtrees with the lowest accuracy.
-docs/EVALUATION.md defines each. Several files are the jobs of one whole, as merge takes
-them.
+const evalLong = `Reads what infer wrote, in any of its formats, and prints first what is asked
+first: top-1 and top-5 accuracy with their 95 % intervals, and how many images could
+not be read. Then the expected calibration error; by WordNet how far off mistakes are
+(the height of the lowest common ancestor of truth and prediction, over mistakes and
+over all rows at 1 and 5 predictions) and the subtrees with the lowest accuracy; the
+worst synsets, and what is taken for what. --per-synset prints every synset, --json
+all there is. docs/EVALUATION.md defines each. Several files are the jobs of one
+whole, as merge takes them.
 
 --superclass and --depth measure accuracy after rolling predictions up. --only FILE
 measures as a classifier of some of the classes (one synset or label a line), as
@@ -59,6 +61,7 @@ could not be read counts as wrong.`
 // AddFlags adds them to the verb.
 func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
+	fl.BoolVar(&f.perSynset, "per-synset", false, "all synsets, in their order, in the place of the ten worst")
 	fl.IntVar(&f.confusions, "confusions", 10, "pairs of synsets that are shown, commonest first")
 	fl.IntVar(&f.subtrees, "subtrees", 5, "subtrees that are shown, worst first")
 	fl.IntVar(&f.minSubtreeRow, "subtree-rows", 20, "rows a subtree must have to be shown")
@@ -76,7 +79,7 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	completeSynsets(cmd, "superclass")
 	cobra.CheckErr(cmd.MarkFlagFilename("only"))
 	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
-	for _, one := range []string{"superclass", "depth", "only", "real"} {
+	for _, one := range []string{"superclass", "depth", "only", "real", "per-synset"} {
 		cmd.MarkFlagsMutuallyExclusive("compare", one)
 	}
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass")

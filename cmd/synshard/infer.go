@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/infer/ort"
@@ -242,11 +243,11 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	case err != nil:
 		return err
 	}
-	return a.predicted(f.out, sum, p)
+	return a.predicted(f.out, f.topK, sum, p)
 }
 
 // predicted tells what was predicted, and what was not.
-func (a *app) predicted(out string, sum infer.Summary, p images.Plan) error {
+func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan) error {
 	var err error
 	if out != "-" {
 		already := ""
@@ -255,6 +256,7 @@ func (a *app) predicted(out string, sum infer.Summary, p images.Plan) error {
 		}
 		err = a.Result(inferResult{sum, p.Skipped, p.Notes, a.storageFigures()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(out), sum.Rows, sum.Failed, already)
+			printInferHeadline(w, sum, topK)
 		})
 	}
 	if sum.Warning != "" {
@@ -267,6 +269,18 @@ func (a *app) predicted(out string, sum infer.Summary, p images.Plan) error {
 		return refused(fmt.Errorf("%d images could not be read or predicted; their rows say why", sum.Failed))
 	}
 	return lostImages(p)
+}
+
+// printInferHeadline prints how many of the predictions made now are right, where the
+// truth of any is known.
+func printInferHeadline(w io.Writer, sum infer.Summary, topK int) {
+	if sum.Known == 0 {
+		return
+	}
+	if sum.Kept > 0 {
+		fmt.Fprintf(w, "%d rows were there; of the others:\n", sum.Kept)
+	}
+	fmt.Fprint(w, eval.Headline{Images: sum.Known, Unreadable: sum.Lost, Right1: sum.Right, Right5: sum.Right5, K: min(topK, 5)}.Lines())
 }
 
 // unfit adds to an error of ONNX Runtime what mends it.

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/train"
@@ -153,6 +155,12 @@ type trainResult struct {
 	Storage []cached.Figures `json:"storage,omitempty"`
 }
 
+// trainHeadline is that of the weights that a run exports, over its validation images.
+func trainHeadline(s runlog.Score) eval.Headline {
+	count := func(share float64) int { return int(math.Round(share * float64(s.N))) }
+	return eval.Headline{Images: s.N, Right1: count(s.Top1), Right5: count(s.Top5), K: 5}
+}
+
 // printTrainResult prints a finished run.
 func (a *app) printTrainResult(res train.Result) error {
 	return a.Result(trainResult{res, a.storageFigures()}, func(w io.Writer) {
@@ -167,5 +175,11 @@ func (a *app) printTrainResult(res train.Result) error {
 		}
 		row("weights", res.Weights)
 		row("model", res.ONNX)
+		if res.Best != nil {
+			fmt.Fprint(w, "\n", trainHeadline(*res.Best.Best()).Lines())
+			if res.Best.Skipped > 0 {
+				fmt.Fprintf(w, "%d more could not be read and are left out\n", res.Best.Skipped)
+			}
+		}
 	})
 }
