@@ -58,6 +58,9 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.Path, err)
 	}
+	if _, err := net.Match(w.tensors); err != nil { // an engine leaves alone what it is not given
+		return nil, fmt.Errorf("%s: %w", w.Path, err)
+	}
 	shapes, err := net.Shapes()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.Path, err)
