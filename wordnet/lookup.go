@@ -204,3 +204,19 @@ func (g *Graph) Find(text string) []ID {
 	}
 	return ids
 }
+
+// Search gives the synsets that a text may mean, each once: its senses, as Lookup has
+// them, and then all that Find finds.
+func (g *Graph) Search(text string) []ID {
+	ids := g.Lookup(text)
+	seen := map[ID]bool{}
+	for _, id := range ids {
+		seen[id] = true
+	}
+	for _, id := range g.Find(text) {
+		if !seen[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}

@@ -98,6 +98,29 @@ func TestWalkSmall(t *testing.T) {
 	check("no way", fmt.Sprint(way, top), "[] -1")
 }
 
+// TestTreeSmall: what two ways lead to has its children once, and levels end a tree.
+func TestTreeSmall(t *testing.T) {
+	g := parseSmall(t, small)
+	five := &Tree{ID: 5, Words: []string{"Some One"}}
+	four := &Tree{ID: 4, Words: []string{"both"}, Below: 1, Children: []*Tree{five}}
+	again := &Tree{ID: 4, Words: []string{"both"}, Below: 1, Repeated: true}
+	closed := &Tree{ID: 4, Words: []string{"both"}, Below: 1}
+	top := func(left, right *Tree) *Tree {
+		return &Tree{ID: 1, Words: []string{"top"}, Below: 4, Children: []*Tree{
+			{ID: 2, Words: []string{"left"}, Below: 2, Children: []*Tree{left}},
+			{ID: 3, Words: []string{"right", "Right Hand"}, Below: 2, Children: []*Tree{right}},
+		}}
+	}
+	for levels, want := range map[int]*Tree{0: top(four, again), 3: top(four, again), 2: top(closed, closed)} {
+		if diff := cmp.Diff(want, g.Tree(1, levels)); diff != "" {
+			t.Errorf("%d levels (-want +got):\n%s", levels, diff)
+		}
+	}
+	if diff := cmp.Diff([]ID{3}, g.Search("right")); diff != "" {
+		t.Errorf("search (-want +got):\n%s", diff)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to string

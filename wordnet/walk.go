@@ -157,3 +157,38 @@ func (g *Graph) HypernymPaths(id ID) [][]ID {
 	slices.SortFunc(ways, slices.Compare[[]ID])
 	return ways
 }
+
+// Tree is a synset with what is below it. WordNet is no tree: a synset that more than one
+// way leads to has its children where it comes first, and is marked as repeated elsewhere.
+type Tree struct {
+	ID       ID       `json:"id"`
+	Words    []string `json:"words"`
+	Below    int      `json:"below"`              // synsets under this one, each once, in the tree or not
+	Repeated bool     `json:"repeated,omitempty"` // it has children, which stand where it came first
+	Children []*Tree  `json:"children,omitempty"`
+}
+
+// Tree gives what is below a synset of this graph, so many levels of it; 0: all.
+func (g *Graph) Tree(id ID, levels int) *Tree {
+	if levels == 0 {
+		levels = len(g.synsets) // no way is longer
+	}
+	return g.tree(id, levels, map[ID]bool{})
+}
+
+func (g *Graph) tree(id ID, levels int, opened map[ID]bool) *Tree {
+	syn, _ := g.Synset(id)
+	t := &Tree{ID: id, Words: syn.Lemmas, Below: len(g.Descendants(id)) - 1}
+	switch {
+	case levels == 0:
+		return t
+	case opened[id]:
+		t.Repeated = t.Below > 0
+		return t
+	}
+	opened[id] = true
+	for _, child := range g.Children(id) {
+		t.Children = append(t.Children, g.tree(child, levels-1, opened))
+	}
+	return t
+}

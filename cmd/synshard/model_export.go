@@ -1,24 +1,16 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
-	"github.com/synshard/synshard/model/weights/pth"
 	"github.com/synshard/synshard/train/checkpoint"
 )
-
-// weightForms are the forms of files of weights that others read.
-var weightForms = []string{"pth", "safetensors", "onnx"}
 
 // exportWeightsOptions are model export's flags.
 type exportWeightsOptions struct{ out, to string }
@@ -26,7 +18,7 @@ type exportWeightsOptions struct{ out, to string }
 // AddFlags adds them to the verb.
 func (o *exportWeightsOptions) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "file to write")
-	choiceVar(cmd, &o.to, "to", "", oneOf(weightForms)+" (default: as the file is called)", weightForms...)
+	choiceVar(cmd, &o.to, "to", "", oneOf(checkpoint.Forms)+" (default: as the file is called)", checkpoint.Forms...)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 }
 
@@ -49,41 +41,23 @@ embedding out). Averaged weights are taken where a checkpoint has them.`,
 }
 
 func (a *app) runModelExport(path string, o exportWeightsOptions) error {
-	to, out := o.to, o.out
-	if to == "" {
-		to = strings.TrimPrefix(strings.ToLower(filepath.Ext(out)), ".")
+	form := cmp.Or(o.to, checkpoint.FormOf(o.out))
+	if form == "" {
+		return usagef("--out %s: its ending is none of %s; give --to", o.out, strings.Join(checkpoint.Forms, ", "))
 	}
-	if !slices.Contains(weightForms, to) {
-		return usagef("--out %s: its ending is none of %s; give --to", out, strings.Join(weightForms, ", "))
-	}
-	file, err := readAnyWeights(path, weights.Options{})
+	file, err := checkpoint.ReadAny(path, weights.Options{})
 	if err != nil {
 		return err
 	}
-	meta := file.Metadata
-	if meta[model.SpecKey] == "" {
-		return fmt.Errorf("%s: no %s in its metadata; 'synshard model import' gives it one", path, model.SpecKey)
-	}
-	spec, err := model.ParseSpec(meta[model.SpecKey])
-	if err != nil {
+	fitted, err := checkpoint.Recorded(file)
+	switch {
+	case errors.Is(err, checkpoint.ErrNoSpec):
+		return fmt.Errorf("%s: %w; 'synshard model import' gives it one", path, err)
+	case err != nil:
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	tensors := checkpoint.Weights(file.Tensors, true)
-	spec = weights.WithWidth(spec, tensors)
-	net, values, err := weights.Fit(spec, tensors)
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	switch to {
-	case "pth":
-		err = durable.WriteFile(out, func(w io.Writer) error { return pth.Write(w, values) })
-	case "safetensors":
-		err = writeOurs(out, values, spec)
-	case "onnx":
-		err = durable.WriteFile(out, func(w io.Writer) error { return onnx.Write(w, net, values, spec) })
-	}
-	if err != nil {
+	if err := fitted.Write(o.out, form); err != nil {
 		return err
 	}
-	return a.converted(out, net, spec, file.Taken)
+	return a.converted(o.out, fitted, file.Taken)
 }

@@ -4,15 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/model"
-	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train/checkpoint"
 )
@@ -75,7 +71,10 @@ file of names in label order, or the built-in list imagenet-1k.`,
 }
 
 func (a *app) runModelImport(path string, o importOptions) error {
-	file, err := readAnyWeights(path, o.from)
+	if checkpoint.FormOf(path) == "onnx" && o.from != (weights.Options{}) {
+		return usagef("--weights-ema and --weights-key are for checkpoints, not for %s", path)
+	}
+	file, err := checkpoint.ReadAny(path, o.from)
 	if err != nil {
 		return chosenBy(err)
 	}
@@ -84,17 +83,17 @@ func (a *app) runModelImport(path string, o importOptions) error {
 	if err != nil {
 		return err
 	}
-	net, values, err := weights.Fit(spec, tensors)
+	fitted, err := checkpoint.Fit(spec, tensors)
 	if err != nil {
 		if text := takenText(file.Taken); text != "" {
 			err = fmt.Errorf("%w (taken: %s)", err, text)
 		}
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := writeOurs(o.out, values, spec); err != nil {
+	if err := fitted.Write(o.out, "safetensors"); err != nil {
 		return err
 	}
-	return a.converted(o.out, net, spec, file.Taken)
+	return a.converted(o.out, fitted, file.Taken)
 }
 
 // addWeightsFlags are those that choose among what a checkpoint holds.
@@ -119,18 +118,6 @@ func chosenBy(err error) error {
 		return usagef("%w (--weights-ema takes averaged weights, --weights-key names a dictionary)", err)
 	}
 	return err
-}
-
-// readAnyWeights reads a file of weights, or an ONNX file's.
-func readAnyWeights(path string, o weights.Options) (*weights.File, error) {
-	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
-		return weights.ReadFile(path, o)
-	}
-	if o != (weights.Options{}) {
-		return nil, usagef("--weights-ema and --weights-key are for checkpoints, not for %s", path)
-	}
-	tensors, meta, err := onnx.ReadWeights(path)
-	return &weights.File{Tensors: tensors, Metadata: meta}, err
 }
 
 // specOfImport takes what the file says and lets the flags win.
@@ -185,20 +172,15 @@ func (o importOptions) apply(spec *model.Spec) error {
 	return nil
 }
 
-func writeOurs(path string, tensors []model.Tensor, spec model.Spec) error {
-	return durable.WriteFile(path, func(w io.Writer) error {
-		return weights.WriteSummed(w, tensors, map[string]string{"format": "pt", model.SpecKey: spec.JSON()})
-	})
-}
-
-func (a *app) converted(path string, net *model.Network, spec model.Spec, taken weights.Taken) error {
-	return a.Result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(net.Aux), "taken": taken}, func(w io.Writer) {
+func (a *app) converted(path string, f checkpoint.Fitted, taken weights.Taken) error {
+	spec := f.Spec
+	return a.Result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(f.Network.Aux), "taken": taken}, func(w io.Writer) {
 		name := spec.Model
 		if spec.Width != 0 {
 			name += fmt.Sprintf(" of width %v", spec.Width)
 		}
 		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
-			ui.Text(path), ui.Text(name), len(spec.Classes), net.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
+			ui.Text(path), ui.Text(name), len(spec.Classes), f.Network.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
 		if text := takenText(taken); text != "" {
 			fmt.Fprintf(w, "taken: %s\n", ui.Text(text))
 		}

@@ -223,10 +223,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 		return 0, unfit(err)
 	}
 	defer o.Close()
-	passes := []ort.See{f.calibrator.See}
-	if f.calibrator.Counts() {
-		passes = append(passes, f.calibrator.Count)
-	}
+	passes := f.calibrator.Passes()
 	bar := a.Bar(int64(len(passes)*min(f.images, view.Len())), "calibrating")
 	defer bar.Finish()
 	seen := 0

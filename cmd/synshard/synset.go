@@ -249,7 +249,6 @@ by tabs. Several arguments are taken as one phrase.`,
 }
 
 func (s *synsetApp) find(text, below string) ([]nodeJSON, error) {
-	seen := map[wordnet.ID]bool{}
 	var root wordnet.ID
 	if below != "" {
 		var err error
@@ -258,12 +257,10 @@ func (s *synsetApp) find(text, below string) ([]nodeJSON, error) {
 		}
 	}
 	found := []nodeJSON{}
-	for _, id := range append(s.g.Lookup(text), s.g.Find(text)...) {
-		if seen[id] || below != "" && !s.g.IsA(id, root) {
-			continue
+	for _, id := range s.g.Search(text) {
+		if below == "" || s.g.IsA(id, root) {
+			found = append(found, s.node(id, true))
 		}
-		seen[id] = true
-		found = append(found, s.node(id, true))
 	}
 	if len(found) == 0 {
 		where := ""

@@ -9,17 +9,6 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-// treeJSON is a synset with what is below it.
-type treeJSON struct {
-	ID    wordnet.ID `json:"id"`
-	Words []string   `json:"words"`
-	// Below counts every synset under this one, shown or not.
-	Below int `json:"below"`
-	// Repeated marks a synset that has its children where it came first.
-	Repeated bool        `json:"repeated,omitempty"`
-	Children []*treeJSON `json:"children,omitempty"`
-}
-
 func (s *synsetApp) treeCmd() *cobra.Command {
 	var depth int
 	cmd := &cobra.Command{
@@ -41,39 +30,17 @@ marked and not opened a second time.`,
 			if err != nil {
 				return err
 			}
-			tree := s.tree(id, depth, map[wordnet.ID]bool{})
-			return s.Result(tree, func(w io.Writer) { tree.draw(w, "", "") })
+			tree := s.g.Tree(id, depth)
+			return s.Result(tree, func(w io.Writer) { drawTree(w, tree, "", "") })
 		},
 	}
 	cmd.Flags().IntVar(&depth, "depth", 0, "levels below the synset; 0 for all")
 	return cmd
 }
 
-// tree opens id down to depth levels, 0 meaning no end.
-func (s *synsetApp) tree(id wordnet.ID, depth int, opened map[wordnet.ID]bool) *treeJSON {
-	syn, _ := s.g.Synset(id)
-	t := &treeJSON{ID: id, Words: syn.Lemmas, Below: len(s.g.Descendants(id)) - 1}
-	if depth == 1 {
-		depth = -1 // the children are the last level
-	} else if depth < 0 {
-		return t
-	} else if depth > 1 {
-		depth--
-	}
-	if opened[id] {
-		t.Repeated = t.Below > 0
-		return t
-	}
-	opened[id] = true
-	for _, child := range s.g.Children(id) {
-		t.Children = append(t.Children, s.tree(child, depth, opened))
-	}
-	return t
-}
-
-// draw writes the tree; first goes before the node's own line and rest before
+// drawTree writes the tree; first goes before the node's own line and rest before
 // those of its children.
-func (t *treeJSON) draw(w io.Writer, first, rest string) {
+func drawTree(w io.Writer, t *wordnet.Tree, first, rest string) {
 	note := ""
 	switch {
 	case t.Repeated:
@@ -84,9 +51,9 @@ func (t *treeJSON) draw(w io.Writer, first, rest string) {
 	fmt.Fprintf(w, "%s%s  %s%s\n", first, t.ID, joined(t.Words), note)
 	for i, c := range t.Children {
 		if i < len(t.Children)-1 {
-			c.draw(w, rest+"├── ", rest+"│   ")
+			drawTree(w, c, rest+"├── ", rest+"│   ")
 		} else {
-			c.draw(w, rest+"└── ", rest+"    ")
+			drawTree(w, c, rest+"└── ", rest+"    ")
 		}
 	}
 }

@@ -64,7 +64,7 @@ var allowed = map[string][]string{
 	"loader":                  {"shard", "pixel", "model", "internal/processors", "internal/regular"},
 	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/footprint", "train/runlog", "train/tensorboard", "internal/durable", "internal/regular", "internal/processors"},
 	"train/recipe":            {"model", "model/weights", "internal/yamldoc"},
-	"train/checkpoint":        {"model", "model/weights", "train/runlog", "internal/durable", "internal/regular"},
+	"train/checkpoint":        {"model", "model/onnx", "model/weights", "model/weights/pth", "train/runlog", "internal/durable", "internal/regular"},
 	"train/views":             {"loader", "pixel", "shard", "train", "train/checkpoint", "train/recipe", "wordnet"},
 	"train/footprint":         {"model"},
 	"train/runlog":            {"internal/durable", "internal/regular"},

@@ -18,8 +18,7 @@ const calibrationBins = 2048
 // differs least from it, by the Kullback-Leibler divergence (Migacz, 8-bit
 // inference with TensorRT, 2017); zeros, which are exact, are not counted.
 //
-// Every batch is seen once by See and, unless it is minmax, once more by Count.
-// It is for one goroutine.
+// All batches are given to each of Passes in turn. It is for one goroutine.
 type Calibrator struct {
 	Method     string  // of Calibrations
 	Percentile float64 // of percentile, 50 to 100; 0 means 99.999
@@ -39,11 +38,17 @@ func (c *Calibrator) Check() error {
 	return nil
 }
 
-// Counts says whether values are to be seen a second time, by Count.
-func (c *Calibrator) Counts() bool { return c.Method != "minmax" }
+// Passes are what is told each tensor's values of every batch, one pass over all batches
+// after the other: a range has to be known before values are counted in it.
+func (c *Calibrator) Passes() []func(tensor string, values []float32) error {
+	if c.Method == "minmax" {
+		return []func(string, []float32) error{c.see}
+	}
+	return []func(string, []float32) error{c.see, c.count}
+}
 
-// See widens a tensor's range. A value that is not finite is an error.
-func (c *Calibrator) See(tensor string, values []float32) error {
+// see widens a tensor's range. A value that is not finite is an error.
+func (c *Calibrator) see(tensor string, values []float32) error {
 	if len(values) == 0 {
 		return nil
 	}
@@ -69,9 +74,9 @@ func (c *Calibrator) See(tensor string, values []float32) error {
 	return nil
 }
 
-// Count counts values in bins over the range that See found; a tensor that was not
+// count counts values in bins over the range that See found; a tensor that was not
 // seen is an error. It is needed where Counts.
-func (c *Calibrator) Count(tensor string, values []float32) error {
+func (c *Calibrator) count(tensor string, values []float32) error {
 	r, ok := c.seen[tensor]
 	if !ok {
 		return fmt.Errorf("calibrate: tensor %q is counted before it is seen", tensor)

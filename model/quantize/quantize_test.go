@@ -136,14 +136,11 @@ func TestCalibrator(t *testing.T) {
 	got := map[string]Range{}
 	for _, method := range Calibrations {
 		c := Calibrator{Method: method, Percentile: 99}
-		for _, half := range [][]float32{values[:1000], values[1000:]} {
-			if err := c.See("x", half); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if c.Counts() {
-			if err := c.Count("x", values); err != nil {
-				t.Fatal(err)
+		for _, pass := range c.Passes() {
+			for _, half := range [][]float32{values[:1000], values[1000:]} {
+				if err := pass("x", half); err != nil {
+					t.Fatal(err)
+				}
 			}
 		}
 		got[method] = c.Ranges()["x"]
@@ -159,10 +156,10 @@ func TestCalibrator(t *testing.T) {
 		t.Errorf("entropy %v: want the two far values cut off", r)
 	}
 	c := Calibrator{Method: "minmax"}
-	if err := c.See("y", []float32{1, float32(math.NaN())}); err == nil {
+	if err := c.see("y", []float32{1, float32(math.NaN())}); err == nil {
 		t.Error("NaN: no error")
 	}
-	if err := c.See("y", []float32{float32(math.Inf(-1)), 0}); err == nil {
+	if err := c.see("y", []float32{float32(math.Inf(-1)), 0}); err == nil {
 		t.Error("-Inf: no error")
 	}
 }
