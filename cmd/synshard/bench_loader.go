@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -16,7 +15,6 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
-	"github.com/synshard/synshard/shard"
 )
 
 // benchLoaderOptions are bench loader's flags.
@@ -110,42 +108,6 @@ func (b *benchLoaderOptions) check() error {
 	return b.cache.check()
 }
 
-// benchSource is what is measured on.
-type benchSource struct {
-	loader.Source
-	place func(i int) (file string, offset, length int64) // nil for a folder
-	dir   string
-	close func() error
-}
-
-// openBench opens a dataset, or else a folder of images.
-func (a *app) openBench(dir string, b benchLoaderOptions) (benchSource, error) {
-	set, err := shard.Open(dir)
-	if errors.Is(err, shard.ErrNotDataset) {
-		folder, ferr := bench.OpenFolder(dir)
-		if ferr != nil || folder.Len() == 0 {
-			return benchSource{}, fmt.Errorf("%w, and no images lie there", err)
-		}
-		return benchSource{Source: bench.First(folder, b.limit), close: func() error { return nil }}, nil
-	}
-	if err != nil {
-		return benchSource{}, err
-	}
-	view, err := a.openView(set, b.split, &selectionOptions{})
-	if err == nil && view.Len() == 0 {
-		err = fmt.Errorf("split %s of %s has no images", b.split, dir)
-	}
-	if err != nil {
-		set.Close()
-		return benchSource{}, err
-	}
-	place := func(i int) (string, int64, int64) {
-		r := view.Row(i)
-		return r.File, r.Offset, r.Length
-	}
-	return benchSource{Source: bench.First(view, b.limit), place: place, dir: dir, close: set.Close}, nil
-}
-
 // options are the loader's, without what changes from turn to turn.
 func (b benchLoaderOptions) options() loader.Options {
 	o := loader.Options{Batch: cmp.Or(b.batch.n, 64), Size: b.size, Shuffle: true, Seed: 1}
@@ -163,24 +125,24 @@ func (b benchLoaderOptions) options() loader.Options {
 
 // benchLoader measures, in turns.
 func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions) (*bench.LoaderReport, error) {
-	src, err := a.openBench(dir, b)
+	src, err := bench.OpenImages(dir, b.split, b.limit)
 	if err != nil {
 		return nil, err
 	}
-	defer src.close()
+	defer src.Close()
 	o := b.options()
-	if src.place == nil && b.cache.mode == "none" {
+	if src.Place == nil && b.cache.mode == "none" {
 		return nil, usagef("--cache none is for datasets; %s is a folder of images", dir)
 	}
-	if src.place != nil || b.cache.mode == "pin" {
-		cached, closer := b.cache.apply(src.Source, src.dir, src.place, &o)
+	if src.Place != nil || b.cache.mode == "pin" {
+		cached, closer := b.cache.apply(src.Source, src.Dir, src.Place, &o)
 		defer closer.Close()
 		src.Source = cached
 	}
 	bar := a.Bar(int64(2*b.rounds*len(b.workers)), "measuring")
 	defer bar.Finish()
 	r, err := bench.MeasureLoader(ctx, src.Source, bench.LoaderOptions{
-		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.place != nil,
+		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.Place != nil,
 		OnTurn:       func() { bar.Add64(1) },
 		OnUnreadable: func(row int, why string) { a.Warnf("image %d: %s; passed over", row, why) },
 	})

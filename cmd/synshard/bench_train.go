@@ -142,19 +142,18 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 		}
 	} else {
 		name = data
-		source, err := a.openBench(data, benchLoaderOptions{split: "train"})
+		source, err := bench.OpenImages(data, "train", 0)
 		if err != nil {
 			return r, err
 		}
-		defer source.close()
+		defer source.Close()
 		batches = bench.Loaded(ctx, source, net, b.batch, b.workers, hostMemory(shim, b.device))
 	}
 	defer batches.Close()
-	// The constants of the paper's recipe.
-	half := [3]float64{0.5, 0.5, 0.5}
-	e, err := b.engine(shim, net, train.EngineConfig{Device: b.device, Precision: b.precision, Threads: b.threads, Batch: b.batch, ChannelsLast: true,
-		Recompute: b.recompute, Unfused: b.unfused, Optimizer: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1, WeightDecay: 4e-5,
-		LabelSmoothing: 0.1, ClipNorm: 2, EMA: true, BNMomentum: 0.1, Mean: half, Std: half})
+	cfg := bench.PaperStep()
+	cfg.Device, cfg.Precision, cfg.Threads, cfg.Batch = b.device, b.precision, b.threads, b.batch
+	cfg.Recompute, cfg.Unfused = b.recompute, b.unfused
+	e, err := b.engine(shim, net, cfg)
 	if err != nil {
 		return r, err
 	}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/processors"
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train/torch"
@@ -91,16 +90,7 @@ func (a *app) doctorSelf() finding {
 }
 
 func (a *app) doctorMachine() finding {
-	model := "unknown processor"
-	if f, _, err := regular.Open("/proc/cpuinfo"); err == nil {
-		defer f.Close()
-		for s := bufio.NewScanner(io.LimitReader(f, 1<<16)); s.Scan(); {
-			if k, v, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(k) == "model name" {
-				model = strings.TrimSpace(v)
-				break
-			}
-		}
-	}
+	model := cmp.Or(processors.Name(), "unknown processor")
 	return finding{"machine", true, fmt.Sprintf("%s, %d CPUs to use", model, processors.Count()), ""}
 }
 

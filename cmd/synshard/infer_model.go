@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -149,30 +147,12 @@ func colours(flag string, v []float64) (*[3]float64, error) {
 
 // notes are what the flags say of a model, for the output.
 func (f *networkOptions) notes(g ort.Given) map[string]string {
-	notes := map[string]string{}
-	note := func(flag, value string) {
-		if value != "" {
-			notes[flag] = value
+	notes := g.Notes(f.choice)
+	for flag, file := range map[string]string{"spec": f.spec, "classes": f.classes} {
+		if file != "" {
+			notes[flag] = file
 		}
 	}
-	for flag, v := range map[string]int{"input-size": g.Size, "resize": g.Resize} {
-		if v != 0 {
-			note(flag, strconv.Itoa(v))
-		}
-	}
-	for flag, v := range map[string]*[3]float64{"mean": g.Mean, "std": g.Std} {
-		if v != nil {
-			note(flag, fmt.Sprint(*v))
-		}
-	}
-	note("spec", f.spec)
-	note("interpolation", f.interpolation)
-	note("layout", f.choice.Layout)
-	note("input", f.choice.Input)
-	note("output", f.choice.Output)
-	note("embedding-output", f.choice.Embedding)
-	note("scores", f.choice.Scores)
-	note("classes", f.classes)
 	return notes
 }
 

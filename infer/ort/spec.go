@@ -2,7 +2,9 @@ package ort
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/synshard/synshard/model"
@@ -16,6 +18,28 @@ type Given struct {
 	Interpolation string      // bilinear or bicubic
 	Mean, Std     *[3]float64 // of red, green, blue in [0,1]
 	Classes       []string    // by label
+}
+
+// Notes are what was said of a model, for the metadata of what it predicts: single values
+// by their names, without those that say nothing. What files a Spec and a class list came
+// from the caller knows.
+func (g *Given) Notes(c Choice) map[string]string {
+	notes := map[string]string{
+		"interpolation": g.Interpolation, "layout": c.Layout, "input": c.Input, "output": c.Output,
+		"embedding-output": c.Embedding, "scores": c.Scores,
+	}
+	for name, v := range map[string]int{"input-size": g.Size, "resize": g.Resize} {
+		if v != 0 {
+			notes[name] = strconv.Itoa(v)
+		}
+	}
+	for name, v := range map[string]*[3]float64{"mean": g.Mean, "std": g.Std} {
+		if v != nil {
+			notes[name] = fmt.Sprint(*v)
+		}
+	}
+	maps.DeleteFunc(notes, func(_, value string) bool { return value == "" })
+	return notes
 }
 
 // SpecError is something that was said of a model and does not fit it, or that has to be

@@ -75,3 +75,16 @@ func TestResolveRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestNotes: what was said is noted by its name, and nothing else.
+func TestNotes(t *testing.T) {
+	if diff := cmp.Diff(map[string]string{}, (&Given{}).Notes(Choice{})); diff != "" {
+		t.Errorf("of nothing (-want +got):\n%s", diff)
+	}
+	g := Given{Size: 224, Resize: 256, Interpolation: "bicubic", Mean: &[3]float64{0.5, 0.25, 0}, Std: &[3]float64{1, 1, 1}}
+	want := map[string]string{"input-size": "224", "resize": "256", "interpolation": "bicubic", "mean": "[0.5 0.25 0]", "std": "[1 1 1]",
+		"layout": "nhwc", "input": "x", "output": "y", "embedding-output": "e", "scores": "logits"}
+	if diff := cmp.Diff(want, g.Notes(Choice{Input: "x", Layout: NHWC, Output: "y", Embedding: "e", Scores: "logits"})); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -8,7 +10,58 @@ import (
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/shard"
 )
+
+// Images is what is measured on: a split of a dataset, or a folder of images. Close it in
+// the end.
+type Images struct {
+	loader.Source
+	Dir string // of the dataset
+	// Place is where in the files of Dir image i lies; nil: these are a folder's.
+	Place func(i int) (file string, offset, length int64)
+
+	close func() error
+}
+
+// Close closes the dataset.
+func (m *Images) Close() error { return m.close() }
+
+// OpenImages opens a split of the dataset in dir or, where that is none, the folder of
+// images: the first limit of them, 0 for all.
+func OpenImages(dir, split string, limit int) (*Images, error) {
+	set, err := shard.Open(dir)
+	if errors.Is(err, shard.ErrNotDataset) {
+		folder, ferr := OpenFolder(dir)
+		if ferr != nil || folder.Len() == 0 {
+			return nil, fmt.Errorf("%w, and no images lie there", err)
+		}
+		return &Images{Source: First(folder, limit), close: func() error { return nil }}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	view, err := wholeOf(set, split)
+	if err == nil && view.Len() == 0 {
+		err = fmt.Errorf("split %s of %s has no images", split, dir)
+	}
+	if err != nil {
+		return nil, errors.Join(err, set.Close())
+	}
+	place := func(i int) (string, int64, int64) {
+		r := view.Row(i)
+		return r.File, r.Offset, r.Length
+	}
+	return &Images{Source: First(view, limit), Dir: dir, Place: place, close: set.Close}, nil
+}
+
+func wholeOf(set *shard.Dataset, split string) (*shard.View, error) {
+	s, err := set.Split(split)
+	if err != nil {
+		return nil, err
+	}
+	return s.Select(shard.Selection{}, nil)
+}
 
 // firstRows is the beginning of a source.
 type firstRows struct {

@@ -64,6 +64,15 @@ type StepOptions struct {
 	OnStep        func()         // after each step, warm-up included; may be nil
 }
 
+// PaperStep is a step as the recipe of the Inception paper has it (Szegedy et al., 2015,
+// arXiv:1512.00567, section 8), with averaged weights; device, precision and batch are the
+// caller's.
+func PaperStep() train.EngineConfig {
+	half := [3]float64{0.5, 0.5, 0.5}
+	return train.EngineConfig{ChannelsLast: true, Optimizer: "rmsprop", Momentum: 0.9, Decay: 0.9, Eps: 1, WeightDecay: 4e-5,
+		LabelSmoothing: 0.1, ClipNorm: 2, EMA: true, BNMomentum: 0.1, Mean: half, Std: half}
+}
+
 // MeasureSteps makes whole training steps, with a rate that leaves the weights
 // sane. The report has the engine's numbers; what was measured on is for the
 // caller to fill in.

@@ -3,12 +3,15 @@
 package processors
 
 import (
+	"bufio"
+	"io"
 	"math"
 	"runtime"
 	"strconv"
 	"strings"
 
 	"github.com/synshard/synshard/internal/controlgroup"
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // count begins as Go's own number, which keeps to affinity and to GOMAXPROCS, and
@@ -56,6 +59,22 @@ func TasksHere(getenv func(string) string) int {
 		return number(getenv("SLURM_NTASKS"))
 	}
 	return tasksOn(getenv("SLURM_STEP_TASKS_PER_NODE"), getenv("SLURM_NODEID"))
+}
+
+// Name is what the machine's processors are called, as Linux has it; "" where it does not
+// say.
+func Name() string {
+	f, _, err := regular.Open("/proc/cpuinfo")
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(io.LimitReader(f, 1<<16)); s.Scan(); {
+		if key, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // number reads a count; 0 where it is none.
