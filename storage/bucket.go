@@ -228,8 +228,12 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 	}
 	if n, err := io.Copy(w, r); err != nil || n != size {
 		stop() // or closing would make the object of what there is of it
-		if cerr := w.Close(); err == nil || errors.Is(err, io.ErrClosedPipe) {
-			err = cmp.Or(cerr, fmt.Errorf("%d bytes where there were %d", n, size))
+		cerr := w.Close()
+		if errors.Is(err, io.ErrClosedPipe) {
+			err = cmp.Or(cerr, err)
+		}
+		if err == nil {
+			err = fmt.Errorf("%d bytes where there were %d", n, size)
 		}
 		return b.mean(err)
 	}
@@ -238,6 +242,11 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 		return ErrExists
 	}
 	return err
+}
+
+func (b *bucket) copy(ctx context.Context, key, from string) error {
+	b.count()
+	return b.mean(b.b.Copy(ctx, key, from, nil))
 }
 
 func (b *bucket) remove(ctx context.Context, key string) error {

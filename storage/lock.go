@@ -13,7 +13,7 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 )
 
-const (
+var ( // as tests shorten them
 	// lockBeat is how often who holds a lock says so, and lockDead how long it may say
 	// nothing, by the store's clock, before it is taken for dead.
 	lockBeat = 20 * time.Second
@@ -90,28 +90,73 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 	return l, nil
 }
 
+// Holder is who takes a lock.
+type Holder struct {
+	Host  string
+	PID   int
+	Alive func(pid int) bool // of a process on Host
+}
+
+// AwaitLock is TryLock that, where the lock's holder is on another host and may be dead,
+// waits until that is known: until it says something, which is durable.ErrLocked, or has
+// said nothing for too long. onWait is told once, with that error.
+func (p *Place) AwaitLock(ctx context.Context, name string, who Holder, lost func(), onWait func(error)) (*Lock, error) {
+	var seen time.Time // when the holder last said something
+	for {
+		l, err := p.TryLock(ctx, name, who.Host, who.PID, who.Alive, lost)
+		if !errors.Is(err, durable.ErrLocked) {
+			return l, err
+		}
+		h, info, herr := p.holder(ctx, name)
+		switch {
+		case errors.Is(herr, fs.ErrNotExist):
+			continue
+		case herr != nil:
+			return nil, herr
+		case h.Host == who.Host, !seen.IsZero() && !info.Modified.Equal(seen):
+			return nil, err
+		case seen.IsZero():
+			seen = info.Modified
+			onWait(err)
+		}
+		select {
+		case <-time.After(lockBeat / 4):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// holder says who holds a lock.
+func (p *Place) holder(ctx context.Context, name string) (h holder, info Info, err error) {
+	o, err := p.OpenObject(ctx, name)
+	if err != nil {
+		return h, info, err
+	}
+	b := make([]byte, min(o.Size(), 4096))
+	if _, err := o.ReadAt(b, 0); err != nil {
+		return h, info, err
+	}
+	if err := json.Unmarshal(b, &h); err != nil {
+		return h, info, fmt.Errorf("%s: %w", o.Path(), err)
+	}
+	return h, o.info, nil
+}
+
 // dead says whether who holds a lock is dead, and who it is.
 func (p *Place) dead(ctx context.Context, name, host string, alive func(pid int) bool) (dead bool, who string, err error) {
-	o, err := p.OpenObject(ctx, name)
+	h, info, err := p.holder(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, "", nil
 	}
 	if err != nil {
 		return false, "", err
 	}
-	b := make([]byte, min(o.Size(), 4096))
-	if _, err := o.ReadAt(b, 0); err != nil {
-		return false, "", err
-	}
-	var h holder
-	if err := json.Unmarshal(b, &h); err != nil {
-		return false, "", fmt.Errorf("%s: %w", o.Path(), err)
-	}
 	if h.Host == host {
 		return !alive(h.PID), fmt.Sprintf("process %d", h.PID), nil
 	}
 	now, err := p.clock(ctx, name)
-	return now.Sub(o.info.Modified) > lockDead, fmt.Sprintf("process %d on %s", h.PID, h.Host), err
+	return now.Sub(info.Modified) > lockDead, fmt.Sprintf("process %d on %s", h.PID, h.Host), err
 }
 
 // clock is the store's time.

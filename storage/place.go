@@ -64,6 +64,8 @@ type store interface {
 	// write makes an object of size bytes whole, or not at all; with fresh set it must
 	// not be there.
 	write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error
+	// copy makes an object of the bytes of another of the same store.
+	copy(ctx context.Context, key, from string) error
 	remove(ctx context.Context, key string) error
 	close() error
 }
@@ -192,6 +194,23 @@ func (p *Place) Put(ctx context.Context, name, path string) error {
 // Write makes an object: whole, or not at all.
 func (p *Place) Write(ctx context.Context, name string, b []byte) error {
 	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), false)
+}
+
+// WriteFrom is Write of so many bytes that r has from its beginning on.
+func (p *Place) WriteFrom(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+	return p.write(ctx, name, r, size, false)
+}
+
+// MostCopied is how large an object may be that Copy copies.
+const MostCopied = 5 << 30
+
+// Copy makes an object of the bytes of another, by the store alone: whole, or not at all.
+func (p *Place) Copy(ctx context.Context, name, from string) error {
+	err := p.again(ctx, func(ctx context.Context) error { return p.store.copy(ctx, p.key(name), p.key(from)) })
+	if err != nil {
+		return fmt.Errorf("copy %s to %s: %w", p.shown(from), p.shown(name), err)
+	}
+	return nil
 }
 
 // WriteNew is Write of an object that must not be there with other bytes; else the

@@ -335,3 +335,31 @@ func TestWeb(t *testing.T) {
 		t.Errorf("none: %v", err)
 	}
 }
+
+// TestAwaitLock waits for a holder on another host until it is known whether it lives.
+func TestAwaitLock(t *testing.T) {
+	s := storagetest.Start(t)
+	p := open(t, s.URL("x"), storage.Options{})
+	defer storage.Beat(2*time.Second, 5*time.Second)()
+	lives := func(int) bool { return true }
+	l, err := p.TryLock(t.Context(), ".lock", "there", 1, lives, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := 0
+	wait := func() (*storage.Lock, error) {
+		return p.AwaitLock(t.Context(), ".lock", storage.Holder{Host: "here", PID: 2, Alive: lives}, func() {}, func(error) { waited++ })
+	}
+	if _, err := wait(); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("a holder that lives: %v", err)
+	}
+	storage.Silence(l)
+	if got, err := wait(); err != nil {
+		t.Errorf("a holder that is dead: %v", err)
+	} else if err := got.Unlock(); err != nil {
+		t.Error(err)
+	}
+	if waited != 2 {
+		t.Errorf("told %d times, want 2", waited)
+	}
+}

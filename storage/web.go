@@ -159,6 +159,7 @@ func (w *web) list(context.Context, string, func(Info) error) error {
 }
 
 func (w *web) write(context.Context, string, io.Reader, int64, bool) error { return ErrReadOnly }
+func (w *web) copy(context.Context, string, string) error                  { return ErrReadOnly }
 func (w *web) remove(context.Context, string) error                        { return ErrReadOnly }
 
 func (w *web) close() error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,6 +166,18 @@ func (o *Options) toEvaluate() (*checkpoint.Checkpoint, error) {
 			o.Dir, have.Model, have.Classes, want.Model, want.Classes)
 	}
 	return c, nil
+}
+
+// EvaluationFiles are those of a run directory's files, with slashes, that Evaluate reads.
+func EvaluationFiles(names []string) []string {
+	var out []string
+	if slices.Contains(names, runlog.Name) {
+		out = append(out, runlog.Name)
+	}
+	if newest, ok := checkpoint.NewestOf(names); ok {
+		out = append(out, newest)
+	}
+	return out
 }
 
 // evalState leaves out what evaluation has no use for.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -36,7 +37,22 @@ func (r *runner) save() error {
 		return err
 	}
 	r.saved, r.savedAt = r.pos.Step, time.Now()
-	return r.prune()
+	if err := r.prune(); err != nil {
+		return err
+	}
+	return r.o.OnDurable(false)
+}
+
+// DurableRank orders the files of a run directory, named with slashes, for
+// Options.OnDurable: the lower rank is copied first.
+func DurableRank(name string) int {
+	switch {
+	case name == runlog.Name, name == "config.yaml":
+		return 0
+	case strings.HasPrefix(name, checkpoint.Dir+"/"):
+		return 1
+	}
+	return 2
 }
 
 // prune leaves the checkpoints that are to be kept, and names the best. It follows
@@ -193,7 +209,16 @@ func (r *runner) settle() error {
 
 // conclude ends a finished run: of its checkpoints those stay that are to be kept, each
 // is held to its sum, and the log, which keeps was so far, says which they are.
-func (r *runner) conclude(was runlog.Kept) (err error) {
+func (r *runner) conclude(was runlog.Kept) error {
+	if err := r.o.OnDurable(true); err != nil {
+		return err
+	}
+	err := r.account(was)
+	return errors.Join(err, r.o.OnDurable(true))
+}
+
+// account says in the log of a finished run which checkpoints there are.
+func (r *runner) account(was runlog.Kept) (err error) {
 	have, err := checkpoint.Steps(r.o.Dir)
 	if err != nil {
 		return err

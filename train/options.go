@@ -82,6 +82,13 @@ type Options struct {
 	OnEval       func(runlog.Evaluation) // after each epoch
 	OnWarn       func(text string)       // a line that the user should see
 
+	// OnDurable is called, from the same goroutine, each time the directory has come to
+	// where a run goes on from: who keeps a copy of it copies it then, the log first,
+	// checkpoints next, and removes last. At the end, with final set, what was done
+	// before must be in the copy when it returns: what follows in the log says so. An
+	// error ends the run; nil is no copy.
+	OnDurable func(final bool) error
+
 	draw     func(path, log string) error // of the curves; tests that do not look at them leave it out
 	madeFrom checkpoint.Identity          // with the recipe and the first weights
 }
@@ -155,6 +162,9 @@ func (o *Options) check() error {
 	}
 	if o.OnWarn == nil {
 		o.OnWarn = func(string) {}
+	}
+	if o.OnDurable == nil {
+		o.OnDurable = func(bool) error { return nil }
 	}
 	return nil
 }

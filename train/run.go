@@ -232,7 +232,10 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.log.Started(r.pos.Step, text, string(config), r.pos.MadeFrom)
+	if err := r.log.Started(r.pos.Step, text, string(config), r.pos.MadeFrom); err != nil {
+		return err
+	}
+	return r.o.OnDurable(false)
 }
 
 // openRecords opens what the run writes for people.
@@ -314,7 +317,7 @@ func (r *runner) epoch(ctx context.Context) error {
 		return err
 	}
 	r.lastStepAt = time.Now()
-	return nil
+	return r.o.OnDurable(false)
 }
 
 // recordEvaluation adds a validation to the position and tells of it.

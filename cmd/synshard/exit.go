@@ -17,6 +17,7 @@ import (
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/storage"
+	"github.com/synshard/synshard/storage/standin"
 	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
@@ -117,6 +118,7 @@ var coded = []struct {
 	{ort.ErrOption, exitUsage},
 	{storage.ErrURL, exitUsage},
 	{storage.ErrReadOnly, exitUsage},
+	{standin.ErrName, exitUsage},
 	{source.ErrBareNames, exitUsage},
 	{train.ErrStopped, exitStopped},
 	{context.Canceled, exitInterrupted},

@@ -90,7 +90,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if code := a.classify(err); err == nil || code == exitRefused {
-		if perr := a.publishURLs(ctx); perr != nil {
+		if perr := a.remote.paths.Publish(ctx); perr != nil {
 			err = perr
 		}
 	}
@@ -101,10 +101,12 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	code := a.classify(err)
 	if code == exitCorrupt {
-		a.forgetCopies()
+		if err := a.remote.paths.Forget(); err != nil {
+			a.Warnf("what was copied from a URL is damaged, and cannot be removed: %v", err)
+		}
 	}
 	a.Progress = progressAsked(args, a.Progress)
-	if text := a.shown(errorText(cmd, err)); text != "" {
+	if text := a.remote.paths.Shown(errorText(cmd, err)); text != "" {
 		a.Error(text, code)
 	}
 	return code

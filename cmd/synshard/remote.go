@@ -4,24 +4,20 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/cached"
-	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/storage/standin"
 )
 
 // urlUse is what a verb does with a URL in the place of a path.
@@ -32,6 +28,7 @@ const (
 	urlInPlace               // it reads it where it is
 	urlCopied                // it reads a copy, which is kept here by the object's state
 	urlWritten               // it writes a file here, which becomes the object when it is whole
+	urlOwned                 // it writes a directory there
 )
 
 // urlUses says which arguments and flags of a verb may be URLs: the uses of the
@@ -47,7 +44,7 @@ var urlUses = map[string]struct {
 		"train": urlInPlace, "val": urlInPlace, "test": urlInPlace, "folder": urlInPlace, "parquet": urlInPlace, "webdataset": urlInPlace, "kaggle": urlInPlace,
 		"devkit": urlInPlace, "boxes": urlInPlace, "classes": urlCopied,
 	}},
-	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied}},
+	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned}},
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlCopied}},
 	"eval":           {args: []urlUse{urlCopied}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlCopied}},
 	"merge":          {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
@@ -56,19 +53,17 @@ var urlUses = map[string]struct {
 	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten}},
 }
 
+// besides are the endings of files that belong to another: weights beside a model, what
+// is known beside predictions.
+var besides = []string{".data", "_data", ".meta.json"}
+
 // remoteFiles is what the verb reads and writes by URLs.
 type remoteFiles struct {
 	ctx      context.Context
 	cacheDir string // --cache-dir
-	places   []*storage.Place
+	paths    standin.Paths
 	sets     map[*shard.Dataset]*cached.Files
-	names    []stand  // in for URLs
-	copies   []string // directories of what was copied here
-	publish  []stand  // are written when the verb is done
 }
-
-// stand is a path here that stands for a URL.
-type stand struct{ path, url string }
 
 // kept is the directory in which copies and caches lie.
 func (r *remoteFiles) kept() (string, error) {
@@ -135,159 +130,26 @@ func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 	return failed
 }
 
-func (a *app) settleURL(name string, use urlUse) (string, error) {
+func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	if err := storage.Check(name); err != nil {
 		return "", withCode(exitUsage, err)
+	}
+	r := &a.remote
+	r.paths.Besides = besides
+	if r.paths.Dir, err = r.kept(); err != nil {
+		return "", err
 	}
 	switch use {
 	case urlInPlace:
 		return name, nil
 	case urlCopied:
-		return a.copyHere(name)
+		return r.paths.Copy(r.ctx, name)
 	case urlWritten:
-		return a.standFor(name)
+		return r.paths.File(r.ctx, name)
+	case urlOwned:
+		return name, storage.Writable(name)
 	}
 	return "", usagef("%s: a URL is not taken here; give a local path", storage.Shown(name))
-}
-
-// openPlace opens a place that is closed when the verb ends.
-func (a *app) openPlace(url string) (*storage.Place, error) {
-	p, err := storage.Open(a.remote.ctx, url, storage.Options{})
-	if err == nil {
-		a.remote.places = append(a.remote.places, p)
-	}
-	return p, err
-}
-
-// besides are the endings of files that belong to another: weights beside a model, what
-// is known beside predictions.
-var besides = []string{"", ".data", "_data", ".meta.json"}
-
-// copyHere copies the file at a URL, and those that belong to it, and gives the path.
-// What is here in the same state of them all is not copied again.
-func (a *app) copyHere(url string) (string, error) {
-	kept, err := a.remote.kept()
-	if err != nil {
-		return "", err
-	}
-	dir, base := storage.Split(url)
-	if base == "" || base == "." || base != filepath.Base(base) || !filepath.IsLocal(base) {
-		return "", usagef("%s: %q is no file's name", storage.Shown(url), base)
-	}
-	at, err := a.openPlace(dir)
-	if err != nil {
-		return "", err
-	}
-	objects, state := map[string]*storage.Object{}, url
-	for _, end := range besides {
-		o, err := at.OpenObject(a.remote.ctx, base+end)
-		if end != "" && errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		objects[end] = o
-		state += "\n" + end + " " + o.Info().ID
-	}
-	local := filepath.Join(kept, "copies", fmt.Sprintf("%x", sha256.Sum256([]byte(state)))[:32])
-	if err := durable.MkdirAll(local); err != nil {
-		return "", err
-	}
-	for end, o := range objects {
-		if err := cached.Copy(o, filepath.Join(local, base+end)); err != nil {
-			return "", err
-		}
-	}
-	path := filepath.Join(local, base)
-	a.remote.names = append(a.remote.names, stand{path, storage.Shown(url)})
-	a.remote.copies = append(a.remote.copies, local)
-	return path, nil
-}
-
-// forgetCopies removes the copies of a verb that found something damaged: what came damaged
-// over the network is copied anew by the next call.
-func (a *app) forgetCopies() {
-	for _, dir := range a.remote.copies {
-		if err := os.RemoveAll(dir); err != nil {
-			a.Warnf("what was copied from a URL is damaged, and cannot be removed: %v", err)
-		}
-	}
-}
-
-// fetch copies an object into a file, which is whole or absent.
-func fetch(o *storage.Object, to string) error {
-	return durable.WriteFile(to, func(w io.Writer) error {
-		_, err := io.Copy(w, o.Reader())
-		return err
-	})
-}
-
-// standFor gives the path of a file that stands for a URL until it is whole: what is at
-// the URL, so that a verb finds what it made, or what a killed call left here.
-func (a *app) standFor(url string) (string, error) {
-	if err := storage.Writable(url); err != nil {
-		return "", withCode(exitUsage, err)
-	}
-	kept, err := a.remote.kept()
-	if err != nil {
-		return "", err
-	}
-	dir, base := storage.Split(url)
-	local := filepath.Join(kept, "written", fmt.Sprintf("%x", sha256.Sum256([]byte(url)))[:32])
-	if err := durable.MkdirAll(local); err != nil {
-		return "", err
-	}
-	path := filepath.Join(local, base)
-	entries, err := os.ReadDir(local)
-	if err != nil {
-		return "", err
-	}
-	at, err := a.openPlace(dir)
-	if err != nil {
-		return "", err
-	}
-	for _, end := range besides {
-		if len(entries) > 0 { // a killed call's, which goes on
-			break
-		}
-		o, err := at.OpenObject(a.remote.ctx, base+end)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		if err := fetch(o, path+end); err != nil {
-			return "", err
-		}
-	}
-	a.remote.names = append(a.remote.names, stand{path, storage.Shown(url)})
-	a.remote.publish = append(a.remote.publish, stand{path, url})
-	return path, nil
-}
-
-// publishURLs makes the objects that files stand for, of a verb that is done.
-func (a *app) publishURLs(ctx context.Context) error {
-	for _, s := range a.remote.publish {
-		dir, base := storage.Split(s.url)
-		at, err := a.openPlace(dir)
-		if err != nil {
-			return err
-		}
-		for i := len(besides) - 1; i >= 0; i-- { // the file itself last
-			if _, err := os.Stat(s.path + besides[i]); err != nil && i > 0 {
-				continue
-			}
-			if err := at.Put(ctx, base+besides[i], s.path+besides[i]); err != nil {
-				return err
-			}
-		}
-		if err := os.RemoveAll(filepath.Dir(s.path)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // closeURLs lets connections go.
@@ -295,22 +157,22 @@ func (a *app) closeURLs() {
 	for _, f := range a.remote.sets {
 		f.Close()
 	}
-	for _, p := range a.remote.places {
-		p.Close()
-	}
+	a.remote.paths.Close()
 }
 
-// shown is a text with URLs in the place of the paths that stand for them.
-func (a *app) shown(text string) string {
-	for _, s := range a.remote.names {
-		text = strings.ReplaceAll(text, s.path, s.url)
-	}
-	return text
+// Logf is Console.Logf, in which paths that stand for URLs are these, as in the next.
+func (a *app) Logf(format string, args ...any) {
+	a.Console.Logf("%s", a.remote.paths.Shown(fmt.Sprintf(format, args...)))
+}
+
+// Warnf is Console.Warnf.
+func (a *app) Warnf(format string, args ...any) {
+	a.Console.Warnf("%s", a.remote.paths.Shown(fmt.Sprintf(format, args...)))
 }
 
 // Result is Console.Result, in which paths that stand for URLs are these.
 func (a *app) Result(v any, print func(io.Writer)) error {
-	if len(a.remote.names) == 0 {
+	if !a.remote.paths.Any() {
 		return a.Console.Result(v, print)
 	}
 	var b bytes.Buffer
@@ -321,7 +183,7 @@ func (a *app) Result(v any, print func(io.Writer)) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, a.shown(b.String()))
+	_, err = io.WriteString(out, a.remote.paths.Shown(b.String()))
 	return err
 }
 
@@ -356,7 +218,7 @@ func (a *app) isSet(name string) (bool, error) {
 			}
 			continue
 		}
-		p, err := a.openPlace(name)
+		p, err := a.remote.paths.Place(a.remote.ctx, name)
 		if err != nil {
 			return false, err
 		}
@@ -390,48 +252,4 @@ func (a *app) tellURLs() {
 			a.Warnf("%v; images were read without it", err)
 		}
 	}
-}
-
-// rowKeeper has a dataset's rows fetched before they are read, and kept until others
-// are read sooner.
-type rowKeeper struct {
-	files *cached.Files
-	row   func(i int) shard.Row
-	last  bool // nothing is known of when a row is read next: all others are kept rather
-}
-
-func (k rowKeeper) WillNeed(i int) {
-	r := k.row(i)
-	k.files.Want(r.File, r.Offset, r.Length)
-}
-
-func (k rowKeeper) DontNeed(int) {}
-
-func (k rowKeeper) Keep(i int, next int64) {
-	if k.last {
-		next = math.MaxInt64 - 1
-	}
-	r := k.row(i)
-	k.files.Used(r.File, r.Offset, next)
-}
-
-// keepRows keeps the images of a run in a cache of so many bytes: those to train on in
-// the order in which they will be asked for, those to validate on where there is room.
-func (a *app) keepRows(set *shard.Dataset, bytes int64, l *train.Loaded, rows *shard.View) error {
-	f := a.remote.sets[set]
-	if err := f.Keep(set.Manifest.SHA256[:min(len(set.Manifest.SHA256), 32)], bytes); err != nil {
-		return err
-	}
-	keeper := func(n int, row func(int) shard.Row, last bool) rowKeeper {
-		for i := range n {
-			r := row(i)
-			f.Adopt(r.File, r.Offset, r.Length, math.MaxInt64-1)
-		}
-		return rowKeeper{f, row, last}
-	}
-	l.TrainOptions.Advisor = keeper(rows.Len(), rows.Row, false)
-	if val, ok := l.ValSource.(interface{ Row(int) shard.Row }); ok {
-		l.ValOptions.Advisor = keeper(l.ValSource.Len(), val.Row, true)
-	}
-	return nil
 }

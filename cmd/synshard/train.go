@@ -76,7 +76,7 @@ const trainExample = `  synshard train imagenet --out runs/a
 // AddFlags adds them to the verb.
 func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&flags.out, "out", "o", "", "run directory; made when missing, continued when there")
+	f.StringVarP(&flags.out, "out", "o", "", "run directory, here or at a URL; made when missing, continued when there")
 	splitVar(cmd, &flags.split, "split", "train", "split to train on")
 	f.StringVar(&flags.valSplit, "val-split", "val", "split to validate on; empty for none")
 	deviceVar(cmd, &flags.device)
@@ -165,7 +165,12 @@ func (flags *trainOptions) check() error {
 
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
-func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place *launched) error {
+func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place *launched) (err error) {
+	out, err := a.openOut(ctx, &flags, place.stop)
+	if err != nil {
+		return err
+	}
+	defer func() { err = out.close(err) }()
 	data, err := a.openTrainData(dataset, flags)
 	if err != nil {
 		return err
@@ -175,17 +180,20 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if err != nil {
 		return err
 	}
+	report := &trainReport{a: a, out: out}
+	if out.Dir != nil {
+		o.OnDurable = out.durable
+	}
 	if o.Recipe.Batch > 0 && !flags.evalOnly {
 		o.Data, o.NewEngine = data.Data(o.Recipe, flags.workers, nil), noEngine
 		if res, done, err := train.Finished(o); err != nil || done {
-			return cmp.Or(err, a.printTrainResult(res))
+			return cmp.Or(err, report.result(res))
 		}
 	}
 	eng, err := a.openTrainEngine(ctx, flags, &o, data.Train.Len(), place)
 	if err != nil {
 		return err
 	}
-	report := &trainReport{a: a}
 	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
@@ -233,7 +241,7 @@ func (a *app) fit(ctx context.Context, o train.Options, r *trainReport) error {
 	case err != nil:
 		return err
 	}
-	return a.printTrainResult(res)
+	return r.result(res)
 }
 
 // onStatus prints the status line at each SIGUSR2 until the function it gives

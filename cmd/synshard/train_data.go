@@ -72,7 +72,7 @@ func (a *app) cached(d *trainData, r recipe.Recipe, flags trainOptions, alloc fu
 	case flags.cacheBytes < 0:
 		return nil, usagef("--cache-bytes %d: want 0 or more", flags.cacheBytes)
 	case remote:
-		return l, a.keepRows(d.set, cmp.Or(flags.cacheBytes, 64<<30), l, d.Train)
+		return l, d.Keep(a.remote.sets[d.set], l, cmp.Or(flags.cacheBytes, 64<<30))
 	}
 	l.TrainSource, d.advisor = flags.cache.apply(d.Train, d.dir, func(i int) (string, int64, int64) {
 		r := d.Train.Row(i)

@@ -13,6 +13,7 @@ import (
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/storage/cached"
+	"github.com/synshard/synshard/storage/standin"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -22,6 +23,7 @@ import (
 // trainReport tells the terminal how a run goes.
 type trainReport struct {
 	a    *app
+	out  trainOut
 	bar  ui.Progress
 	last atomic.Pointer[runlog.Step]
 	top1 float64 // running mean over training batches
@@ -149,10 +151,12 @@ func (a *app) printEvaluation(ev runlog.Evaluation) error {
 	})
 }
 
-// trainResult is a finished run and, of a dataset at a URL, what was asked of it.
+// trainResult is a finished run and, of a dataset and a run at URLs, what was asked of
+// the stores.
 type trainResult struct {
 	train.Result
 	Storage []cached.Figures `json:"storage,omitempty"`
+	Out     *standin.Figures `json:"out,omitempty"`
 }
 
 // trainHeadline is that of the weights that a run exports, over its validation images.
@@ -161,9 +165,9 @@ func trainHeadline(s runlog.Score) eval.Headline {
 	return eval.Headline{Images: s.N, Right1: count(s.Top1), Right5: count(s.Top5), K: 5}
 }
 
-// printTrainResult prints a finished run.
-func (a *app) printTrainResult(res train.Result) error {
-	return a.Result(trainResult{res, a.storageFigures()}, func(w io.Writer) {
+// result prints a finished run.
+func (r *trainReport) result(res train.Result) error {
+	return r.a.Result(trainResult{res, r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
 		if res.Seconds > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/cluster/meeting"
 )
@@ -25,10 +26,10 @@ func (flags *trainOptions) secretOf(l cluster.Launch) (meeting.Secret, error) {
 	case flags.secretFile != "":
 		secret, err := meeting.ReadSecret(flags.secretFile, false)
 		return meeting.Known(secret), err
-	case flags.out != "":
+	case flags.out != "" && !storage.IsURL(flags.out):
 		return meeting.SecretIn(flags.out, l.Rank)
 	case l.LocalWorld == l.World:
 		return meeting.Known(nil), nil
 	}
-	return meeting.Secret{}, usagef("processes on several machines need a secret by which they know each other: give --secret-file, %s, or an --out that all of them see", secretVariable)
+	return meeting.Secret{}, usagef("processes on several machines need a secret by which they know each other: give --secret-file, %s, or an --out that is a directory and that all of them see", secretVariable)
 }

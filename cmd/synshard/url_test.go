@@ -2,7 +2,8 @@ package main
 
 import (
 	"bytes"
-	"errors"
+	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
@@ -19,8 +21,9 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
-	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/storagetest"
+	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // TestUnknownSchemes gives every argument and every flag with a text a URL of a scheme
@@ -116,47 +119,10 @@ func TestURLs(t *testing.T) {
 		t.Errorf("eval: %s, want %s", got, figures)
 	}
 	// What takes none says so.
-	for _, line := range [][]string{{"verify", url}, {"bench", "loader", url}, {"train", set, "--out", url}, {"export", set, "--to", "folder", "--out", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
+	for _, line := range [][]string{{"verify", url}, {"bench", "loader", url}, {"export", set, "--to", "folder", "--out", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
 		if _, stderr := runVerb(t, exitUsage, line...); !strings.Contains(stderr, "URL") && !strings.Contains(stderr, "only be read") {
 			t.Errorf("%v: %s", line, stderr)
 		}
-	}
-}
-
-// TestCopies wants a model's weights beside it to be copied anew where they alone have
-// changed, and nothing where nothing has.
-func TestCopies(t *testing.T) {
-	s := storagetest.Start(t)
-	var a app
-	a.remote.ctx, a.remote.cacheDir = t.Context(), t.TempDir()
-	read := func() (path, beside string) {
-		t.Helper()
-		path, err := a.copyHere(s.URL("m.onnx"))
-		check(t, err)
-		b, err := os.ReadFile(path + ".data")
-		check(t, err)
-		return path, string(b)
-	}
-	s.Put(t, "m.onnx", []byte("model"))
-	s.Put(t, "m.onnx.data", []byte("weights"))
-	path, first := read()
-	again, _ := read()
-	place, err := storage.Open(t.Context(), s.URL(""), storage.Options{})
-	check(t, err)
-	defer place.Close()
-	check(t, place.Write(t.Context(), "m.onnx.data", []byte("others!")))
-	_, second := read()
-	if diff := cmp.Diff([]string{path, "weights", "others!"}, []string{again, first, second}); diff != "" {
-		t.Errorf("the second path, and what lay beside the model (-want +got):\n%s", diff)
-	}
-	path, _ = read()
-	check(t, os.WriteFile(path+".data", []byte("damaged"), 0o666))
-	if _, third := read(); third != "others!" {
-		t.Errorf("a copy that was damaged here: %q", third)
-	}
-	a.forgetCopies()
-	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("what came damaged is kept: %v", err)
 	}
 }
 
@@ -229,4 +195,108 @@ func TestIngestURLs(t *testing.T) {
 	if _, made := proxy.Count(); made < 3 {
 		t.Errorf("%d faults", made)
 	}
+}
+
+// TestTrainOutURL fits into a bucket behind faults, killed and continued on machines
+// that have nothing kept: the run is, in every bit, the one in a directory that never
+// stopped, and its directory there holds the same files.
+func TestTrainOutURL(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{Refuse: 0.05, Lose: 0.02, Cut: 0.05, Seed: 3})
+	set, work := writeTrainSet(t, 8, 9), t.TempDir()
+	whole := filepath.Join(work, "whole")
+	runVerb(t, 0, smallRun(t, set, whole, "--checkpoint-every", "1ns")...)
+	url := s.Via(proxy, "runs/a")
+	line := func(cache string, more ...string) []string {
+		return append(smallRun(t, set, url, "--checkpoint-every", "1ns", "--cache-dir", cache), more...)
+	}
+	kills := 0
+	for i := range 6 {
+		cmd := synshardCommand(t, line(filepath.Join(work, fmt.Sprint("cache", i)))...)
+		var talk bytes.Buffer
+		cmd.Stderr = &talk
+		check(t, cmd.Start())
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		// Until some more is there, and a moment more: within an upload, or between two.
+		before := newestAt(t, s, "runs/a")
+		for began := time.Now(); len(ended) == 0; time.Sleep(5 * time.Millisecond) {
+			if now := newestAt(t, s, "runs/a"); now > before+2 {
+				break
+			}
+			if time.Since(began) > 30*time.Second {
+				t.Fatalf("no checkpoint comes: %s", &talk)
+			}
+		}
+		time.Sleep(time.Duration(i*7) * time.Millisecond)
+		if len(ended) == 0 {
+			kills++
+			check(t, cmd.Process.Kill())
+		}
+		<-ended
+		// Where it stands is sound, and measured from a copy.
+		if i == 2 {
+			runVerb(t, 0, line(filepath.Join(work, "measured"), "--eval-only")...)
+		}
+	}
+	if kills < 3 {
+		t.Errorf("killed %d times", kills)
+	}
+	var last struct {
+		train.Result
+		Out struct{ Requests, Written int64 }
+	}
+	out, _ := runVerb(t, 0, line(filepath.Join(work, "last"), "--json")...)
+	check(t, json.Unmarshal([]byte(out), &last))
+	if last.Out.Requests == 0 || last.Dir != "s3://images/runs/a" || last.ONNX != "s3://images/runs/a/model.onnx" {
+		t.Errorf("result: %s", out)
+	}
+	local, there := dirNames(t, whole), dirNames(t, filepath.Join(s.Dir, "runs", "a"))
+	if diff := cmp.Diff(local, there); diff != "" {
+		t.Errorf("other files (-want +got):\n%s", diff)
+	}
+	for _, name := range []string{"model.onnx", "model.safetensors", "config.yaml"} {
+		want, err := os.ReadFile(filepath.Join(whole, name))
+		check(t, err)
+		if got, err := os.ReadFile(filepath.Join(s.Dir, "runs", "a", name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("another %s: %v", name, err)
+		}
+	}
+	// What is damaged there is found by its sums, and made anew.
+	check(t, os.WriteFile(filepath.Join(s.Dir, "runs", "a", "model.onnx"), []byte("torn"), 0o666))
+	out, talk := runVerb(t, 0, line(filepath.Join(work, "fresh"), "--json")...)
+	if !strings.Contains(out, `"already": true`) && !strings.Contains(out, `"already":true`) || !strings.Contains(talk, "model.onnx") {
+		t.Errorf("%s\n%s", out, talk)
+	}
+	want, _ := os.ReadFile(filepath.Join(whole, "model.onnx"))
+	if got, err := os.ReadFile(filepath.Join(s.Dir, "runs", "a", "model.onnx")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("model.onnx is not made anew: %v", err)
+	}
+}
+
+// newestAt is the step of a bucket's newest checkpoint; 0: there is none.
+func newestAt(t *testing.T, s *storagetest.Server, key string) int64 {
+	t.Helper()
+	steps, err := checkpoint.Steps(filepath.Join(s.Dir, key))
+	check(t, err)
+	if len(steps) == 0 {
+		return 0
+	}
+	return steps[len(steps)-1]
+}
+
+// dirNames are the names in a run's directory, but for locks.
+func dirNames(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	check(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && d.Name() != ".lock" {
+			rel, _ := filepath.Rel(dir, path)
+			names = append(names, rel)
+		}
+		return err
+	}))
+	return names
 }

@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/yamldoc":        {},
 	"storage":                 {"internal/durable", "internal/regular"},
 	"storage/cached":          {"storage", "internal/durable", "internal/regular"},
+	"storage/standin":         {"storage", "storage/cached", "internal/durable", "internal/regular"},
 	"internal/utf8name":       {},
 	"internal/layering":       {},
 	"internal/onnxpb":         {},

@@ -86,15 +86,34 @@ func Steps(dir string) ([]int64, error) {
 	}
 	var steps []int64
 	for _, e := range entries {
-		middle, ok := strings.CutPrefix(e.Name(), namePrefix)
-		if middle, ok2 := strings.CutSuffix(middle, nameSuffix); ok && ok2 {
-			if n, err := strconv.ParseInt(middle, 10, 64); err == nil && n >= 0 && fileName(n) == e.Name() {
-				steps = append(steps, n)
-			}
+		if n, ok := stepOf(e.Name()); ok {
+			steps = append(steps, n)
 		}
 	}
 	slices.Sort(steps)
 	return steps, nil
+}
+
+// stepOf is the step of a checkpoint's file.
+func stepOf(name string) (int64, bool) {
+	middle, ok := strings.CutPrefix(name, namePrefix)
+	middle, ended := strings.CutSuffix(middle, nameSuffix)
+	n, err := strconv.ParseInt(middle, 10, 64)
+	return n, ok && ended && err == nil && n >= 0 && fileName(n) == name
+}
+
+// NewestOf gives, of names in a run directory with slashes, that of the newest
+// checkpoint; false where there is none.
+func NewestOf(names []string) (newest string, ok bool) {
+	last := int64(-1)
+	for _, name := range names {
+		if base, in := strings.CutPrefix(name, Dir+"/"); in {
+			if n, is := stepOf(base); is && n > last {
+				newest, last = name, n
+			}
+		}
+	}
+	return newest, last >= 0
 }
 
 // Path is the file of one step's checkpoint.

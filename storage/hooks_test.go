@@ -1,0 +1,17 @@
+package storage
+
+import "time"
+
+// Beat sets how often holders of locks say so, and how long they may say nothing, until
+// the function it gives is called.
+func Beat(beat, dead time.Duration) (reset func()) {
+	wasBeat, wasDead := lockBeat, lockDead
+	lockBeat, lockDead = beat, dead
+	return func() { lockBeat, lockDead = wasBeat, wasDead }
+}
+
+// Silence has a holder say no more that it lives, as one that is killed.
+func Silence(l *Lock) {
+	l.stop()
+	l.ended.Wait()
+}

@@ -1,0 +1,266 @@
+// Package standin makes paths here that stand for URLs: copies of files, which are
+// read; files that become objects when they are whole; directories that are written
+// here and, in the same order, there. Libraries that know of paths alone work on them.
+package standin
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/storage"
+	"github.com/synshard/synshard/storage/cached"
+)
+
+// Paths are those of one call of a program. The zero value with Dir serves. It is for
+// one goroutine.
+type Paths struct {
+	// Dir is where they lie. Copies stay there for later calls.
+	Dir string
+	// Besides are the endings of files that belong to another of the same name, where
+	// they are there: they are copied and written with it.
+	Besides []string
+	Options storage.Options
+
+	names   []stand
+	copies  []string // directories of copies
+	written []stand
+	places  []*storage.Place
+}
+
+// stand is a path here that stands for a URL.
+type stand struct{ path, url string }
+
+// Place opens a place that Close closes.
+func (p *Paths) Place(ctx context.Context, url string) (*storage.Place, error) {
+	at, err := storage.Open(ctx, url, p.Options)
+	if err == nil {
+		p.places = append(p.places, at)
+	}
+	return at, err
+}
+
+// ends are the endings of a file and of those that belong to it, itself first.
+func (p *Paths) ends() []string { return append([]string{""}, p.Besides...) }
+
+// hashed is the path of a text's own directory.
+func (p *Paths) hashed(kind, text string) string {
+	return filepath.Join(p.Dir, kind, fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:32])
+}
+
+// ErrName is of a URL that ends in no file's name.
+var ErrName = errors.New("no file's name")
+
+// Copy copies the file at a URL, and those that belong to it, and gives the path. What
+// is here in the same state of them all, and is what was copied, is not copied again.
+func (p *Paths) Copy(ctx context.Context, url string) (string, error) {
+	dir, base := storage.Split(url)
+	if base == "" || base == "." || base != filepath.Base(base) || !filepath.IsLocal(base) {
+		return "", fmt.Errorf("%s: %q is %w", storage.Shown(url), base, ErrName)
+	}
+	at, err := p.Place(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	objects, state := map[string]*storage.Object{}, url
+	for _, end := range p.ends() {
+		o, err := at.OpenObject(ctx, base+end)
+		if end != "" && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		objects[end] = o
+		state += "\n" + end + " " + o.Info().ID
+	}
+	local := p.hashed("copies", state)
+	if err := durable.MkdirAll(local); err != nil {
+		return "", err
+	}
+	for end, o := range objects {
+		if err := cached.Copy(o, filepath.Join(local, base+end)); err != nil {
+			return "", err
+		}
+	}
+	p.copies = append(p.copies, local)
+	return p.stands(filepath.Join(local, base), url), nil
+}
+
+// Tree copies files below a URL into a directory and gives its path: those that choose
+// gives of all names, which are relative, with slashes. What is copied is of one moment:
+// where others write there meanwhile, it begins again.
+func (p *Paths) Tree(ctx context.Context, url string, choose func(names []string) []string) (string, error) {
+	at, err := p.Place(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	before, failed := "", error(nil)
+	for first := true; ; first = false {
+		chosen, state, err := listed(ctx, at, choose)
+		path := p.hashed("copies", url+state)
+		switch {
+		case err != nil:
+			return "", err
+		case !first && state == before:
+			p.copies = append(p.copies, path)
+			return p.stands(path, url), failed
+		}
+		before = state
+		failed = copyAll(ctx, at, chosen, path)
+		if failed != nil && !errors.Is(failed, fs.ErrNotExist) && !errors.Is(failed, storage.ErrChanged) {
+			return "", failed
+		}
+	}
+}
+
+// copyAll copies objects into a directory.
+func copyAll(ctx context.Context, at *storage.Place, objects []storage.Info, dir string) error {
+	for _, info := range objects {
+		to := filepath.Join(dir, filepath.FromSlash(info.Name))
+		if err := durable.MkdirAll(filepath.Dir(to)); err != nil {
+			return err
+		}
+		if err := cached.Copy(at.Listed(ctx, info), to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listed are the objects that choose chooses, and what tells them from others.
+func listed(ctx context.Context, at *storage.Place, choose func([]string) []string) (chosen []storage.Info, state string, err error) {
+	all, err := at.List(ctx, "")
+	if err != nil {
+		return nil, "", err
+	}
+	var names []string
+	byName := map[string]storage.Info{}
+	for _, i := range all {
+		if filepath.IsLocal(filepath.FromSlash(i.Name)) && !strings.HasSuffix(i.Name, "/") {
+			names = append(names, i.Name)
+			byName[i.Name] = i
+		}
+	}
+	for _, name := range choose(names) {
+		chosen = append(chosen, byName[name])
+		state += "\n" + name + " " + byName[name].ID
+	}
+	return chosen, state, nil
+}
+
+// stands notes that a path stands for a URL.
+func (p *Paths) stands(path, url string) string {
+	p.names = append(p.names, stand{path, storage.Shown(url)})
+	return path
+}
+
+// fetch copies an object into a file, which is whole or absent.
+func fetch(o *storage.Object, to string) error {
+	return durable.WriteFile(to, func(w io.Writer) error {
+		_, err := io.Copy(w, o.Reader())
+		return err
+	})
+}
+
+// File gives the path of a file that stands for a URL until Publish makes the object of
+// it. It holds what is at the URL, so that who writes it finds what was made before, or
+// what a killed call left here.
+func (p *Paths) File(ctx context.Context, url string) (string, error) {
+	if err := storage.Writable(url); err != nil {
+		return "", err
+	}
+	dir, base := storage.Split(url)
+	local := p.hashed("written", url)
+	if err := durable.MkdirAll(local); err != nil {
+		return "", err
+	}
+	path := filepath.Join(local, base)
+	entries, err := os.ReadDir(local)
+	if err != nil {
+		return "", err
+	}
+	at, err := p.Place(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	for _, end := range p.ends() {
+		if len(entries) > 0 { // a killed call's, which goes on
+			break
+		}
+		o, err := at.OpenObject(ctx, base+end)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return "", err
+		}
+		if err := fetch(o, path+end); err != nil {
+			return "", err
+		}
+	}
+	p.written = append(p.written, stand{path, url})
+	return p.stands(path, url), nil
+}
+
+// Publish makes the objects that the files of File stand for.
+func (p *Paths) Publish(ctx context.Context) error {
+	for _, s := range p.written {
+		dir, base := storage.Split(s.url)
+		at, err := p.Place(ctx, dir)
+		if err != nil {
+			return err
+		}
+		for _, end := range slices.Backward(p.ends()) { // the file itself last
+			if _, err := os.Stat(s.path + end); err != nil && end != "" {
+				continue
+			}
+			if err := at.Put(ctx, base+end, s.path+end); err != nil {
+				return err
+			}
+		}
+		if err := os.RemoveAll(filepath.Dir(s.path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget removes the copies that were given, of a call that found something damaged: what
+// came damaged over the network is copied anew by the next one.
+func (p *Paths) Forget() error {
+	var failed error
+	for _, dir := range p.copies {
+		failed = cmp.Or(failed, os.RemoveAll(dir))
+	}
+	return failed
+}
+
+// Any says whether any path stands for a URL.
+func (p *Paths) Any() bool { return len(p.names) > 0 }
+
+// Shown is a text with URLs in the place of the paths that stand for them.
+func (p *Paths) Shown(text string) string {
+	for _, s := range p.names {
+		text = strings.ReplaceAll(text, s.path, s.url)
+	}
+	return text
+}
+
+// Close lets connections go.
+func (p *Paths) Close() error {
+	var failed error
+	for _, at := range p.places {
+		failed = cmp.Or(failed, at.Close())
+	}
+	return failed
+}
