@@ -67,6 +67,12 @@ func someRows(from, n int) []Row {
 func setOf(rows []Row) *Set {
 	s := &Set{Classes: classes, K: 2}
 	for _, r := range rows {
+		if r.Error != "" {
+			if s.Errors == nil {
+				s.Errors = map[int]string{}
+			}
+			s.Errors[s.Len()] = r.Error
+		}
 		s.Paths, s.Truth, s.Failed = append(s.Paths, r.Path), append(s.Truth, int32(r.Label)), append(s.Failed, r.Top == nil)
 		if r.Top == nil {
 			s.Top, s.Prob, s.All = append(s.Top, -1, -1), append(s.Prob, 0, 0), append(s.All, 0, 0, 0)
@@ -518,6 +524,9 @@ func TestSavedAgain(t *testing.T) {
 		}
 		if got.All == nil { // left out by whoever saved it
 			got.All = want.All
+		}
+		if got.Errors == nil {
+			got.Errors = want.Errors
 		}
 		if diff := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-6)); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)

@@ -18,11 +18,12 @@ type Set struct {
 	Classes []string // the model's, in label order
 	K       int      // predictions kept of each row, at least 1
 	Paths   []string
-	Truth   []int32   // class, or -1: not known, or none of the model's
-	Failed  []bool    // the image could not be read; its predictions are -1
-	Top     []int32   // [rows, K] classes, most probable first
-	Prob    []float32 // [rows, K] probabilities of Top
-	All     []float32 // [rows, classes] probabilities, if the file has them
+	Truth   []int32        // class, or -1: not known, or none of the model's
+	Failed  []bool         // the image could not be read; its predictions are -1
+	Errors  map[int]string // of the rows that failed, where the file says why
+	Top     []int32        // [rows, K] classes, most probable first
+	Prob    []float32      // [rows, K] probabilities of Top
+	All     []float32      // [rows, classes] probabilities, if the file has them
 }
 
 // Len counts the rows.
@@ -140,6 +141,7 @@ type predicted struct {
 	labels []int64
 	probs  []float32
 	all    []float32 // of every class, or nil
+	err    string    // why it failed; "": nothing is said
 }
 
 // width says how many predictions of a row are kept, once that is known.
@@ -173,6 +175,9 @@ func (s *Set) add(r predicted) error {
 	if err := s.addAll(r, failed); err != nil {
 		return err
 	}
+	if failed && r.err != "" {
+		s.fail(s.Len(), r.err)
+	}
 	for j := range s.K {
 		class, share := int64(-1), float32(0)
 		if !failed {
@@ -184,6 +189,14 @@ func (s *Set) add(r predicted) error {
 	}
 	s.Paths, s.Truth, s.Failed = append(s.Paths, r.path), append(s.Truth, int32(r.label)), append(s.Failed, failed)
 	return nil
+}
+
+// fail says why a row failed.
+func (s *Set) fail(row int, why string) {
+	if s.Errors == nil {
+		s.Errors = map[int]string{}
+	}
+	s.Errors[row] = why
 }
 
 // addAll keeps the probabilities of all classes: none, or those of every row

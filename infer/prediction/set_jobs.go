@@ -33,6 +33,9 @@ func ReadJobs(paths, classes []string) (*Set, error) {
 			whole = s
 			continue
 		}
+		for i, why := range s.Errors {
+			whole.fail(whole.Len()+i, why)
+		}
 		whole.Paths = append(whole.Paths, s.Paths...)
 		whole.Truth = append(whole.Truth, s.Truth...)
 		whole.Failed = append(whole.Failed, s.Failed...)

@@ -177,6 +177,10 @@ func newRowReader(have []column, keep func(predicted) error) (*rowReader, error)
 			return nil, formatf("it has %d columns %s that could hold predictions, not one", n, name)
 		}
 	}
+	isError := func(c column) bool { return c.name == "error" }
+	if i := slices.IndexFunc(have, isError); i >= 0 && have[i].kind == kindText && !slices.ContainsFunc(have[i+1:], isError) {
+		r.columns["error"] = &held{name: "error", kind: kindText}
+	}
 	return r, nil
 }
 
@@ -219,6 +223,11 @@ func (r *rowReader) give(rows int) error {
 		if all := r.columns["probabilities"]; all != nil {
 			if from, to := all.span(i); from < to {
 				row.all = all.reals[from:to]
+			}
+		}
+		if why := r.columns["error"]; why != nil {
+			if from, to := why.span(i); from < to {
+				row.err = why.texts[from]
 			}
 		}
 		if err := r.keep(row); err != nil {

@@ -53,6 +53,7 @@ func readNDJSON(in io.Reader, s *Set) error {
 			PredLabel     []float64 `json:"pred_label"`
 			PredProb      []float32 `json:"pred_prob"`
 			Probabilities []float32 `json:"probabilities"`
+			Error         any       `json:"error"` // others may keep what they like there
 		}
 		if err := d.Decode(&row); err != nil {
 			return formatf("row %d: %w", s.Len(), err)
@@ -61,6 +62,7 @@ func readNDJSON(in io.Reader, s *Set) error {
 			return formatf("row %d has no path", s.Len())
 		}
 		r := predicted{path: *row.Path, label: -1, probs: row.PredProb, all: row.Probabilities}
+		r.err, _ = row.Error.(string)
 		var err error
 		if row.Label != nil {
 			r.label, err = integer(*row.Label)
@@ -84,18 +86,20 @@ func readNDJSON(in io.Reader, s *Set) error {
 
 // csvPlaces is where a table's columns are.
 type csvPlaces struct {
-	path, label        int
+	path, label, err   int // err: -1 where there is none
 	labels, probs, all []int
 }
 
 func placesOf(head []string) (csvPlaces, error) {
-	c := csvPlaces{path: -1, label: -1}
+	c := csvPlaces{path: -1, label: -1, err: -1}
 	for i, name := range head {
 		switch {
 		case name == "path":
 			c.path = i
 		case name == "label":
 			c.label = i
+		case name == "error":
+			c.err = i
 		case strings.HasPrefix(name, "pred_label_"):
 			c.labels = append(c.labels, i)
 		case strings.HasPrefix(name, "pred_prob_"):
@@ -145,6 +149,9 @@ func (c *csvPlaces) row(line []string, s *Set) error {
 		}
 	}
 	if line[c.labels[0]] == "" {
+		if c.err >= 0 {
+			r.err = strings.Clone(line[c.err])
+		}
 		return s.add(r)
 	}
 	for _, i := range c.labels {

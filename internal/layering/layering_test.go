@@ -79,6 +79,7 @@ var allowed = map[string][]string{
 	"infer/images":            {"source", "source/classlist", "source/layout", "internal/utf8name"},
 	"infer/ort":               {"loader", "model", "model/onnx", "infer", "internal/processors"},
 	"infer/torch":             {"loader", "model", "model/weights", "train", "train/torch", "infer", "internal/processors", "internal/regular"},
+	"web/report":              {"eval", "infer/prediction", "pixel", "shard", "train/runlog"},
 	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "internal/durable", "internal/regular"},
 	"internal/bench":          {"infer", "loader", "model", "pixel", "shard", "train", "internal/processors", "internal/regular"},
 	"internal/crash":          {},

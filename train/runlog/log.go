@@ -137,9 +137,15 @@ type Record struct {
 	Step     int64    `json:"step"`
 	Epoch    float64  `json:"epoch"`
 	Loss     *float64 `json:"loss"`
+	MainLoss *float64 `json:"main_loss"`
 	Top1     float64  `json:"top1"`
 	LR       float64  `json:"lr"`
 	Raw, EMA *Score
+
+	Time      time.Time         `json:"time"`
+	Images    int64             `json:"images"`
+	PerSecond float64           `json:"images_per_s"`
+	MadeFrom  map[string]string `json:"made_from"`
 
 	Text     string `json:"text"`
 	From, To int64  // of "lost"

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/train/runlog"
+	"github.com/synshard/synshard/web/report"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// reportOptions are report's flags.
+type reportOptions struct {
+	out, data, title   string
+	wordnet, classes   string
+	compare, noWordNet bool
+}
+
+// AddFlags adds them to the verb.
+func (o *reportOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.out, "out", "o", "", "file to write, ending in .html (default: report.html in the run, or .html in the place of the predictions' ending)")
+	f.StringVar(&o.data, "data", "", "dataset that the predictions are of: its images are shown")
+	f.StringVar(&o.title, "title", "", "what stands above it (default: the names of what it is of)")
+	f.BoolVar(&o.compare, "compare", false, "the two files of predictions are two models' over the same images")
+	f.BoolVar(&o.noWordNet, "no-wordnet", false, "without words and what needs WordNet")
+	classesVar(cmd, &o.classes, "for text that came without its .meta.json, the model's "+classesUsage)
+	wordnetVar(cmd, &o.wordnet)
+	cmd.MarkFlagsMutuallyExclusive("wordnet", "no-wordnet")
+	cobra.CheckErr(cmd.MarkFlagFilename("out", "html"))
+	cobra.CheckErr(cmd.MarkFlagDirname("data"))
+}
+
+func newReportCmd(a *app) *cobra.Command {
+	var o reportOptions
+	cmd := &cobra.Command{
+		Use:   "report RUN|PREDICTIONS...",
+		Short: "Make a page to look at: curves, mistakes and their images",
+		Long: `Makes one HTML file that stands alone: it fetches nothing and runs no script. Of a
+run: curves, the best epoch, time, throughput, the recipe and what it was made from.
+Of predictions: the headline with intervals, a reliability plot, the worst subtrees
+and synsets, the commonest confusions and the surest mistakes, with their images
+where --data names the dataset. With --compare, of two models over the same images:
+what one has right and the other not. Figures are those of 'eval --json'. A run and
+its predictions may be in one report. A report that is there is made anew.`,
+		Example: `  synshard report runs/a
+  synshard report runs/a runs/a/val.arrow --data imagenet --out a.html
+  synshard report --compare a/val.arrow b/val.arrow --data imagenet --out ab.html`,
+		Args: atLeast(1, "a run's directory or a file of predictions"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runReport(cmd.Context(), args, o) },
+	}
+	o.AddFlags(cmd)
+	return cmd
+}
+
+// reportOf is what report's arguments are.
+type reportOf struct {
+	run   string // directory; "": none
+	files []string
+}
+
+func (o *reportOptions) sort(args []string) (reportOf, error) {
+	var of reportOf
+	for _, arg := range args {
+		info, err := os.Stat(arg)
+		switch {
+		case err != nil:
+			return of, err
+		case !info.IsDir():
+			of.files = append(of.files, arg)
+		case of.run != "":
+			return of, usagef("%s and %s: a report is of one run", of.run, arg)
+		default:
+			of.run = arg
+		}
+	}
+	switch {
+	case o.compare && len(of.files) != 2:
+		return of, usagef("--compare takes two files of predictions")
+	case o.data != "" && len(of.files) == 0:
+		return of, usagef("--data has no effect without predictions")
+	}
+	if o.out == "" {
+		o.out = filepath.Join(of.run, "report.html")
+		if of.run == "" {
+			o.out = strings.TrimSuffix(of.files[0], filepath.Ext(of.files[0])) + ".html"
+		}
+	}
+	if ext := strings.ToLower(filepath.Ext(o.out)); ext != ".html" && ext != ".htm" {
+		return of, usagef("--out %s: a report's name ends in .html", o.out)
+	}
+	return of, nil
+}
+
+func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
+	of, err := o.sort(args)
+	if err != nil {
+		return err
+	}
+	opts := report.Options{Title: o.title}
+	if opts.Title == "" {
+		opts.Title = titleOf(of)
+	}
+	if of.run != "" {
+		if opts.Run, err = readRun(of.run); err != nil {
+			return err
+		}
+	}
+	if err := a.reportSets(of.files, o, &opts); err != nil {
+		return err
+	}
+	if o.data != "" {
+		set, err := a.openSet(o.data)
+		if err != nil {
+			return err
+		}
+		defer set.Close()
+		opts.Images = &report.Dataset{Context: ctx, Set: set, OnError: func(path string, err error) { a.Logf("%s: %v; its thumbnail is left out", path, err) }}
+	}
+	if err := durable.WriteFile(o.out, func(w io.Writer) error { return report.Write(w, opts) }); err != nil {
+		return err
+	}
+	return a.Result(struct {
+		Report string `json:"report"`
+	}{o.out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(o.out)) })
+}
+
+func titleOf(of reportOf) string {
+	var names []string
+	for _, path := range append([]string{of.run}, of.files...) {
+		if path != "" {
+			names = append(names, ui.Text(path))
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// readRun reads what a report says of a run.
+func readRun(dir string) (*report.Run, error) {
+	config, err := regular.ReadFile(filepath.Join(dir, "config.yaml"), regular.Document)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	run, err := report.ReadRun(ui.Text(dir), filepath.Join(dir, runlog.Name), string(config))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, usagef("%s holds no run: %w", dir, err)
+	}
+	return run, err
+}
+
+// reportSets reads the predictions, and WordNet where it is there.
+func (a *app) reportSets(files []string, o reportOptions, opts *report.Options) error {
+	groups := [][]string{files}
+	switch {
+	case len(files) == 0:
+		return nil
+	case o.compare:
+		groups = [][]string{files[:1], files[1:]}
+	}
+	for _, g := range groups {
+		set, err := a.predictions(o.classes, g...)
+		if err != nil {
+			return err
+		}
+		opts.Sets = append(opts.Sets, report.Predictions{Name: ui.Text(g[0]), Set: set})
+	}
+	if o.noWordNet {
+		return nil
+	}
+	g, err := a.openWordNet(o.wordnet)
+	if err != nil {
+		if o.wordnet != "" {
+			return err
+		}
+		a.Logf("without words and WordNet's measures: %v", err)
+		return nil
+	}
+	opts.Words = firstWord(g)
+	if opts.Hierarchy, err = eval.NewHierarchy(g, opts.Sets[0].Classes); err != nil {
+		a.Logf("without WordNet's measures: %v", err)
+	}
+	return nil
+}
+
+// firstWord gives the first word of a synset.
+func firstWord(g *wordnet.Graph) func(string) string {
+	return func(synset string) string {
+		id, err := wordnet.ParseID(synset)
+		if err != nil {
+			return ""
+		}
+		if s, ok := g.Synset(id); ok {
+			return s.Lemmas[0]
+		}
+		return ""
+	}
+}

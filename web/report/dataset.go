@@ -1,0 +1,97 @@
+package report
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
+)
+
+// Dataset finds the images of predictions in a dataset, whatever split they are of.
+type Dataset struct {
+	Context context.Context // ends the search
+	Set     *shard.Dataset
+	// OnError is told of an image that cannot be read; its thumbnail is left out.
+	OnError func(path string, err error)
+}
+
+// thumbnailSize is the side of a thumbnail in pixels: the shorter side of the image is
+// brought to it, and the middle is cut out.
+const (
+	thumbnailSize    = 144
+	thumbnailQuality = 80
+)
+
+// place is a row of a split.
+type place struct {
+	split *shard.Split
+	row   int
+}
+
+// Thumbnails gives the middle of each image. An image without a synset is looked for by
+// its path alone, and left out where several have it.
+func (d *Dataset) Thumbnails(names []ImageName) (map[ImageName][]byte, error) {
+	places, err := d.find(names)
+	if err != nil {
+		return nil, err
+	}
+	decoder := pixel.NewDecoder()
+	defer decoder.Close()
+	out, buf := map[ImageName][]byte{}, []byte(nil)
+	rgb := make([]byte, thumbnailSize*thumbnailSize*3)
+	for _, name := range names {
+		if err := d.Context.Err(); err != nil {
+			return nil, err
+		}
+		at := places[name]
+		if len(at) != 1 {
+			continue
+		}
+		b, err := at[0].split.Read(at[0].row, buf)
+		if err == nil {
+			buf = b
+			err = decoder.Eval(rgb, b, pixel.Eval{Size: thumbnailSize, Resize: thumbnailSize})
+		}
+		if err != nil {
+			d.OnError(name.Path, err)
+			continue
+		}
+		if out[name], err = pixel.EncodeJPEG(thumbnailSize, thumbnailSize, rgb, thumbnailQuality); err != nil {
+			return nil, fmt.Errorf("%s: thumbnail: %w", name.Path, err)
+		}
+	}
+	return out, nil
+}
+
+// find looks through all splits once.
+func (d *Dataset) find(names []ImageName) (map[ImageName][]place, error) {
+	wanted, paths := map[ImageName]bool{}, map[string]bool{}
+	for _, n := range names {
+		wanted[n], paths[n.Path] = true, true
+	}
+	out := map[ImageName][]place{}
+	for _, name := range d.Set.Splits() {
+		split, err := d.Set.Split(name)
+		if err != nil {
+			return nil, err
+		}
+		for i := range split.Len() {
+			row := split.Row(i)
+			if !paths[row.Path] {
+				continue
+			}
+			at := place{split, i}
+			if n := (ImageName{row.Path, row.Synset}); wanted[n] && row.Synset != "" {
+				out[n] = append(out[n], at)
+			}
+			if n := (ImageName{row.Path, ""}); wanted[n] {
+				out[n] = append(out[n], at)
+			}
+		}
+		if err := d.Context.Err(); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,90 @@
+// Package report makes one HTML file of a training run, of predictions, or of both: what
+// a person wants to see first, curves, and the images that went wrong. The file stands
+// alone: it fetches nothing, runs no script, and is the same bytes for the same inputs.
+package report
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+
+	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/infer/prediction"
+)
+
+// Options are what a report is of.
+type Options struct {
+	Title string // above it all
+	Run   *Run   // nil: of no run
+	// Sets are the predictions: none, one, or two models' over the same images.
+	Sets      []Predictions
+	Hierarchy *eval.Hierarchy            // of the first set's classes; nil: without WordNet's measures
+	Words     func(synset string) string // what people call it; "" where nothing is known
+	Images    Images                     // nil: without thumbnails
+}
+
+// Predictions are one model's.
+type Predictions struct {
+	Name string // the file's, for people
+	*prediction.Set
+}
+
+// Images finds images by their names in predictions.
+type Images interface {
+	// Thumbnails gives JPEGs of those that are there; others are left out.
+	Thumbnails(names []ImageName) (map[ImageName][]byte, error)
+}
+
+// ImageName is what predictions know of an image. Synset is that of its truth, ""
+// where it has none.
+type ImageName struct{ Path, Synset string }
+
+//go:embed page.html
+var pageText string
+
+//go:embed style.css
+var styleText string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"percent": func(share float64) string { return fmt.Sprintf("%.2f\u00a0%%", 100*share) },
+	"chart":   func(c *Chart) template.HTML { return c.svg() },
+	"style":   func() template.CSS { return template.CSS(styleText) },
+}).Parse(pageText))
+
+// page is what the template sees.
+type page struct {
+	Title       string
+	Run         *runPart
+	Predictions *predictionsPart
+	Compared    *comparedPart
+	NoImages    bool // thumbnails were not asked for
+}
+
+// Write makes the report.
+func Write(w io.Writer, o Options) error {
+	p := page{Title: o.Title, NoImages: o.Images == nil}
+	if o.Run != nil {
+		p.Run = newRunPart(o.Run)
+	}
+	wall := &wall{words: o.Words, wanted: map[ImageName]bool{}}
+	var err error
+	switch len(o.Sets) {
+	case 0:
+	case 1:
+		p.Predictions, err = newPredictionsPart(o.Sets[0], o.Hierarchy, wall)
+	case 2:
+		if p.Predictions, err = newPredictionsPart(o.Sets[0], o.Hierarchy, wall); err == nil {
+			p.Compared, err = newComparedPart(o.Sets[0], o.Sets[1], wall)
+		}
+	default:
+		err = fmt.Errorf("a report is of two sets of predictions at most, not %d", len(o.Sets))
+	}
+	if err != nil {
+		return err
+	}
+	if err := wall.hang(o.Images); err != nil {
+		return err
+	}
+	return pageTemplate.Execute(w, p)
+}

@@ -1,0 +1,203 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/train/runlog"
+)
+
+// hostile is a name that would break out of a page, if it could.
+const hostile = `"><script>alert(1)</script><img src=x onerror=alert(2)>'&.jpg`
+
+// sets are the predictions of two models over six images of three classes.
+func sets() (a, b Predictions) {
+	paths := []string{"a", "b", "c", "d", hostile, "f"}
+	truth := []int32{0, 0, 1, 2, 1, 2}
+	a = Predictions{"a.arrow", &prediction.Set{Classes: []string{"n1", "n2", hostile}, K: 2, Paths: paths, Truth: truth,
+		Failed: []bool{false, false, false, false, false, true}, Errors: map[int]string{5: "cut <off>"},
+		Top:  []int32{0, 1, 1, 0, 1, 0, 0, 2, 2, 1, -1, -1},
+		Prob: []float32{.9, .1, .8, .2, .7, .3, .6, .4, .95, .05, 0, 0}}}
+	b = Predictions{"b.arrow", &prediction.Set{Classes: a.Classes, K: 2, Paths: paths, Truth: truth, Failed: make([]bool, 6),
+		Top:  []int32{0, 1, 0, 1, 0, 1, 2, 0, 1, 2, 2, 0},
+		Prob: []float32{.9, .1, .8, .2, .7, .3, .6, .4, .95, .05, .5, .5}}}
+	return a, b
+}
+
+// everyImage has a thumbnail of every image, and remembers which were asked for.
+type everyImage struct{ asked []ImageName }
+
+func (e *everyImage) Thumbnails(names []ImageName) (map[ImageName][]byte, error) {
+	e.asked = names
+	out := map[ImageName][]byte{}
+	for _, n := range names {
+		out[n] = []byte("jpeg")
+	}
+	return out, nil
+}
+
+func write(t *testing.T, o Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(&b, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestPredictions(t *testing.T) {
+	a, b := sets()
+	images := &everyImage{}
+	text := write(t, Options{Title: hostile, Sets: []Predictions{a, b}, Images: images, Words: func(s string) string { return map[string]string{"n1": "lion"}[s] }})
+	for _, want := range []string{
+		"33.33\u00a0%", "83.33\u00a0%", // top-1 and top-2 of a
+		"cut &lt;off&gt;",              // why an image failed
+		`<span class="soft">n1</span>`, // beside its word
+		"taken for", "Right in a.arrow, wrong in b.arrow",
+		"b.arrow: right, at 95.0 %",
+		"data:image/jpeg;base64,anBlZw==",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if n := len(images.asked); n != 6 {
+		t.Errorf("%d images were asked for: %v", n, images.asked)
+	}
+	standsAlone(t, text)
+	if again := write(t, Options{Title: hostile, Sets: []Predictions{a, b}, Images: images, Words: func(s string) string { return map[string]string{"n1": "lion"}[s] }}); again != text {
+		t.Error("the same report is other bytes")
+	}
+}
+
+// standsAlone holds a page to what it promises: no script, nothing from elsewhere, and
+// nothing of hostile names as markup.
+func standsAlone(t *testing.T, text string) {
+	t.Helper()
+	for _, bad := range []string{"<script", "http:", "https:", "javascript:", "onerror=alert(2)>'", "<img src=x", "ZgotmplZ"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("the report holds %q", bad)
+		}
+	}
+}
+
+func TestFiguresAreEvals(t *testing.T) {
+	a, _ := sets()
+	want, err := eval.Evaluate(a.Set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := newPredictionsPart(a, nil, &wall{wanted: map[ImageName]bool{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := gocmp.Diff(want, part.Report, gocmp.AllowUnexported(eval.Report{})); d != "" {
+		t.Error(d)
+	}
+	var worst []string
+	for _, w := range part.Worst {
+		worst = append(worst, w.Label.Synset)
+	}
+	if d := gocmp.Diff([]string{hostile, "n1", "n2"}, worst); d != "" {
+		t.Errorf("worst synsets (-want +got):\n%s", d)
+	}
+}
+
+func TestNoTruthIsAnError(t *testing.T) {
+	a, _ := sets()
+	a.Truth = []int32{-1, -1, -1, -1, -1, -1}
+	if err := Write(&bytes.Buffer{}, Options{Sets: []Predictions{a}}); err == nil || !strings.Contains(err.Error(), "a.arrow") {
+		t.Errorf("%v", err)
+	}
+}
+
+// The size of a report does not grow with the rows.
+func TestSizeIsBounded(t *testing.T) {
+	const rows, classes = 50000, 1000
+	p := Predictions{"p", &prediction.Set{K: 5, Failed: make([]bool, rows)}}
+	for c := range classes {
+		p.Classes = append(p.Classes, fmt.Sprintf("n%08d", c))
+	}
+	for i := range rows {
+		p.Paths = append(p.Paths, fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", i))
+		p.Truth = append(p.Truth, int32(i%classes))
+		for k := range 5 {
+			p.Top, p.Prob = append(p.Top, int32((i*7/5+k)%classes)), append(p.Prob, .5/float32(k+1))
+		}
+	}
+	if text := write(t, Options{Sets: []Predictions{p}}); len(text) > 1<<20 {
+		t.Errorf("%d bytes without images", len(text))
+	}
+}
+
+func TestRun(t *testing.T) {
+	dir := t.TempDir()
+	log, err := runlog.Append(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Started(0, "started", "model: x", map[string]string{"model": hostile}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		step := runlog.Step{Kind: "step", Step: int64(i + 1), Epoch: float64(i+1) / 20, Loss: 9, MainLoss: 3 - float64(i)/20, Top1: float64(i) / 40, LR: 0.1, Images: int64(16 * (i + 1)), PerSecond: 10}
+		if err := log.Write(step); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for epoch, top1 := range []float64{0.75, 0.5} {
+		score := runlog.Score{N: 200, Top1: top1, Top5: 0.9, Loss: 400}
+		if err := log.Write(runlog.Evaluation{Kind: "eval", Step: int64(20 * (epoch + 1)), Epoch: epoch + 1, Raw: score}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run, err := ReadRun("runs/"+hostile, filepath.Join(dir, runlog.Name), "model: <x>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := write(t, Options{Title: "t", Run: run})
+	for _, want := range []string{"75.00\u00a0%", "best validation top-1, after epoch 1", "model: &lt;x&gt;", "640 images", "<polyline", "10.0 images/s, the median"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the report lacks %q", want)
+		}
+	}
+	if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
+		t.Error("a chart has a place that is no number")
+	}
+	standsAlone(t, text)
+
+	if err := os.WriteFile(filepath.Join(dir, "empty"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadRun("x", filepath.Join(dir, "empty"), ""); err == nil {
+		t.Error("a run without steps has a report")
+	}
+}
+
+func TestTicks(t *testing.T) {
+	for _, c := range []struct {
+		within [2]float64
+		most   int
+		want   []float64
+	}{
+		{[2]float64{0, 100}, 6, []float64{0, 20, 40, 60, 80, 100}},
+		{[2]float64{0, 3.9}, 10, []float64{0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5}},
+		{[2]float64{-0.5, 0.5}, 6, []float64{-0.4, -0.2, 0, 0.2, 0.4}},
+	} {
+		got := ticks(c.within, c.most)
+		if d := gocmp.Diff(fmt.Sprintf("%.6g", c.want), fmt.Sprintf("%.6g", got)); d != "" {
+			t.Errorf("%v: %s", c.within, d)
+		}
+	}
+}
