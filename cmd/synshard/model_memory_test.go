@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestDescribeMemory wants the batch that fits to fit, and one image more not to.
+// TestDescribeMemory wants the batch that fits, a multiple of 8, to fit, and 8 images more not
+// to.
 func TestDescribeMemory(t *testing.T) {
 	describe := func(more ...string) (batch int, total int64, fits bool) {
 		t.Helper()
@@ -24,8 +25,8 @@ func TestDescribeMemory(t *testing.T) {
 	if batch < 2 || !fits || total > 11e9 {
 		t.Errorf("%d images take %d bytes of 11 GB, fits %v", batch, total, fits)
 	}
-	if _, more, fits := describe("--batch", strconv.Itoa(batch+1)); fits || more <= 11e9 {
-		t.Errorf("one more takes %d bytes, fits %v", more, fits)
+	if _, more, fits := describe("--batch", strconv.Itoa(batch+8)); fits || more <= 11e9 {
+		t.Errorf("8 more take %d bytes, fits %v", more, fits)
 	}
 	if larger, _, _ := describe("--memory=80GB"); larger <= batch {
 		t.Errorf("%d images fit 80 GB, %d fit 11 GB", larger, batch)

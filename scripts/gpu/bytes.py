@@ -68,5 +68,12 @@ def main():
     plain = pixels * (3 + 12 + 12 + 12 + 12 + 12 + 12 + 6 + 6 + 16)  # to float, scaled, laid out, to bf16, padded by cuDNN
     print(f"input: {ms(plain):.2f} ms in steps, {ms(pixels * (3 + 16)):.2f} ms in one kernel")
 
+    # Of each convolution and linear layer in half precision: read in float32 and written by a launch each, in every step,
+    # and entries' once more, laid side by side; or written by the update beside the weight.
+    of_weights = [s[0].weight for s in of((nn.Conv2d, nn.Linear))] + [s[0].bias for s in of(nn.Linear)]
+    n = sum(w.numel() for w in of_weights)
+    across = lambda bytes_: 1e3 * bytes_ / (a.tb_s * 1e12)
+    print(f"weights to half precision: {len(of_weights)} launches and {across(6 * n):.2f} ms, none of their own and {across(2 * n):.2f} ms by the update")
+
 
 main()

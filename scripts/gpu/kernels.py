@@ -108,7 +108,7 @@ def main():
     a.add_argument("--nvrtc", default="libnvrtc.so.13")
     a.add_argument("--nvdisasm", default="nvdisasm")
     a.add_argument("--arch", default="75,80,90")
-    a.add_argument("--match", default="bf16_wide|f16_wide|update|decide|finish|normalise|cast", help="kernels, a regular expression")
+    a.add_argument("--match", default="bf16_wide|f16_wide|update|decide|finish|normalise|lower", help="kernels, a regular expression")
     a = a.parse_args()
     builtins = os.path.join(os.path.dirname(a.nvrtc), "libnvrtc-builtins.so.13.0")
     if os.path.exists(builtins):  # where NVRTC does not look by itself

@@ -95,7 +95,7 @@ func Of(net *model.Network, o Options, batch int) (Account, error) {
 	}
 	s.run()
 	a.Gradients += s.most[gradients]
-	a.Weights, a.Activations, a.Passing = s.most[casts], s.most[kept], s.most[passing]
+	a.Weights, a.Activations, a.Passing = s.low()+s.most[casts], s.most[kept], s.most[passing]
 	a.Input += s.most[input]
 	a.Nodes = s.nodes
 	held := a.Parameters + a.Averages + a.Optimizer + a.Gradients + a.Weights + a.Input + a.Activations + a.Passing

@@ -116,12 +116,14 @@ func (s *step) forwardMerged(group []int) {
 	for _, i := range group {
 		weights, bytes = weights+s.weights[i], bytes+s.output(i)
 	}
-	whole := s.take(casts, first, 4*weights)
-	if s.element == 2 {
+	switch {
+	case s.keepsLow():
+	case s.element == 2:
+		whole := s.take(casts, first, 4*weights)
 		s.saveNew(first, casts, 2*weights)
 		s.drop(whole)
-	} else {
-		s.saved[first] = append(s.saved[first], whole)
+	default:
+		s.saved[first] = append(s.saved[first], s.take(casts, first, 4*weights))
 	}
 	wide := s.take(passing, first, bytes)
 	for _, i := range group {

@@ -172,6 +172,23 @@ func (s *step) release(i int) {
 // merged convolutions and concatenations in place with it.
 func (s *step) fuses() bool { return !s.o.Unfused && (s.o.Precision != "fp16" || s.o.GPU) }
 
+// keepsLow says whether weights lie in the network's precision from step to step,
+// and no step makes copies of them.
+func (s *step) keepsLow() bool { return s.o.GPU && s.element == 2 && !s.o.Unfused }
+
+// low is what those take.
+func (s *step) low() (bytes int64) {
+	if !s.keepsLow() {
+		return 0
+	}
+	for _, p := range s.net.Params() {
+		if op := s.net.Nodes[p.Node].Op; p.Kind.Trained() && (op == model.Conv || op == model.Linear) {
+			bytes += s.round(2 * int64(model.Elements(p.Shape)))
+		}
+	}
+	return bytes
+}
+
 // behindBatchNorm says whether a ReLU is computed by the batch norm before it.
 func (s *step) behindBatchNorm(i int) bool {
 	in := s.table[i].Inputs[0]
@@ -258,7 +275,7 @@ func (s *step) compute(i int, n model.Node, x *tensor) *tensor {
 	switch n.Op {
 	case model.Conv, model.Linear:
 		s.save(i, x)
-		if s.element == 2 {
+		if s.element == 2 && !s.keepsLow() {
 			s.saveNew(i, casts, 2*s.weights[i])
 		}
 	case model.BatchNorm, model.ReLU:

@@ -2,6 +2,7 @@ package torch
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -243,4 +244,79 @@ func TestHalfBesidePlain(t *testing.T) {
 	if !besidePlain(t, plain, fast, train.Step{LR: 0.005}, 0.02, 0.05) {
 		t.Error("the step overflowed")
 	}
+}
+
+// TestLowWeights holds what the GPU's path keeps of weights in the network's
+// precision to the weights themselves, to the bit: after steps, after one that
+// overflowed, and once the weights were set.
+func TestLowWeights(t *testing.T) {
+	for precision, low := range map[string]func(float32) float32{"bf16": toBF16, "fp16": toFP16} {
+		cfg := traintest.Config("rmsprop")
+		cfg.Precision = precision
+		n := modeltest.Network(t, "inception_v3", model.Options{Classes: traintest.Classes, Aux: true, Width: 0.125})
+		e := engineOf(t, n, cfg)
+		if note := e.Note(); !strings.Contains(note, "fused kernels") {
+			t.Skipf("needs a GPU or the emulation: %s", note)
+		}
+		var first []float32
+		check := func(when string) []float32 {
+			t.Helper()
+			all, kept := []float32{}, 0
+			for _, p := range e.params {
+				got, want := make([]byte, 4*elements(p.Shape)), make([]byte, 4*elements(p.Shape))
+				if err := e.tensor("read state", "low/"+p.Name, got, false); err != nil {
+					continue // batch norm's
+				}
+				kept++
+				if err := e.tensor("read state", p.Name, want, false); err != nil {
+					t.Fatal(err)
+				}
+				is := modeltest.Floats(t, model.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Data: got})
+				for i, v := range modeltest.Floats(t, model.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape, Data: want}) {
+					if is[i] != low(v) {
+						t.Fatalf("%s, %s: element %d of %s is %v, the weight %v", precision, when, i, p.Name, is[i], v)
+					}
+				}
+				all = append(all, is...)
+			}
+			if kept < 98 {
+				t.Fatalf("%s, %s: %d weights are kept", precision, when, kept)
+			}
+			return all
+		}
+		for i := range 3 { // of fp16 the first overflow
+			traintest.Step(t, e, traintest.Batch(2), train.Step{Seed: uint64(i), LR: 0.01})
+			all := check("after a step")
+			if first == nil {
+				first = all
+			}
+		}
+		if err := e.SetState([]model.Tensor{model.NewTensor(scalars, []int{3}, []float32{0, 0, 1})}); err != nil {
+			t.Fatal(err)
+		}
+		if m := traintest.Step(t, e, traintest.Batch(2), train.Step{LR: 0.01}); m.Overflow {
+			t.Fatalf("%s: a step overflowed", precision)
+		}
+		if slices.Equal(first, check("after an update")) {
+			t.Errorf("%s: an update changes nothing", precision)
+		}
+		if err := e.SetState(modeltest.Fill(n)); err != nil {
+			t.Fatal(err)
+		}
+		traintest.Step(t, e, traintest.Batch(2), train.Step{})
+		check("after weights were set")
+	}
+}
+
+// toBF16 rounds to the nearest, ties to even.
+func toBF16(v float32) float32 {
+	u := math.Float32bits(v)
+	return math.Float32frombits((u + 0x7fff + u>>16&1) &^ 0xffff)
+}
+
+// toFP16 rounds to the nearest, ties to even, a value below fp16's largest.
+func toFP16(v float32) float32 {
+	_, e := math.Frexp(float64(v))
+	unit := math.Ldexp(1, max(e, -13)-11) // the last place: 11 bits, from 2^-14 down as many fewer
+	return float32(math.RoundToEven(float64(v)/unit) * unit)
 }

@@ -232,6 +232,16 @@ at::Tensor tensor_named(ss_engine &e, const std::string &name) {
 	return param(name).value.detach();
 }
 
+// low_named gives the tensor of a name low/NAME, else one that is not defined.
+at::Tensor low_named(const ss_engine &e, const std::string &name) {
+	if (name.rfind("low/", 0) != 0)
+		return {};
+	auto it = e.network.by_name.find(name.substr(4));
+	if (it == e.network.by_name.end() || !e.network.params[it->second].low.defined())
+		throw bad_argument(name + " is not kept");
+	return e.network.params[it->second].low;
+}
+
 void copy_out(const at::Tensor &t, const std::string &name, float *out, int64_t n) {
 	if (t.numel() != n)
 		throw bad_argument(name + " has " + std::to_string(t.numel()) + " elements, not " + std::to_string(n));
@@ -354,7 +364,8 @@ int get(ss_engine *e, const char *name, float *out, int64_t count, char *err, si
 	return guard(err, n, [&] {
 		OnDevice on(*e);
 		at::NoGradGuard none;
-		copy_out(tensor_named(*e, name), name, out, count);
+		at::Tensor low = low_named(*e, name);
+		copy_out(low.defined() ? low : tensor_named(*e, name), name, out, count);
 	});
 }
 
@@ -369,6 +380,8 @@ int set(ss_engine *e, const char *name, const float *in, int64_t count, char *er
 			throw bad_argument(std::string(name) + " has " + std::to_string(t.numel()) + " elements, not " +
 				std::to_string(count));
 		t.copy_(at::from_blob(const_cast<float *>(in), t.sizes(), at::kFloat));
+		if (e->queue)
+			e->queue->weights_set();
 	});
 }
 

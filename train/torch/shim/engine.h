@@ -52,6 +52,8 @@ struct Param {
 	at::Tensor value;             // float32, on the device; conv weights in the network's memory format
 	at::Tensor ema;               // undefined without EMA
 	std::vector<at::Tensor> slot; // of the optimiser; empty for running statistics
+	// value in the network's precision, where it lies as value does and gpu::Update keeps it; else undefined.
+	at::Tensor low;
 
 	bool trained() const { return kind != SS_RUNNING_MEAN && kind != SS_RUNNING_VAR; }
 	bool decayed() const { return kind == SS_WEIGHT; }
@@ -69,6 +71,7 @@ struct Node {
 	bool with_relu = false;     // batch norm: gives the output of the ReLU behind it, which then has nothing to do
 	bool done = false;          // ReLU: its input comes from such a node
 	std::vector<int> merged;    // 1x1 convolution: those of the same input that are computed with it, itself first
+	at::Tensor merged_low;      // their weights' low, one after the other
 	int concat = -1;            // batch norm and pools: whose part the output is to be, at this channel
 	int64_t concat_from = 0;
 };
@@ -144,6 +147,7 @@ struct Network {
 	int32_t logits = 0, embedding = 0, classes = 0, input = 0;
 
 	void load(const ss_network &, const Config &);
+	void keep_low(const Config &); // makes every low; what is in them is the caller's to write
 	// x is normalised, float32. ema takes the averaged weights.
 	Outputs forward(const Config &, at::Tensor x, Mode, bool with_aux, bool ema, uint64_t seed,
 		const gpu::Settings * = nullptr, const Prepared * = nullptr) const;
@@ -155,7 +159,7 @@ private:
 	// run computes a node, unless it was computed with another.
 	void run(const Config &, int index, Values &, const Pass &) const;
 	at::Tensor output(const Config &, int index, Values &, const Pass &) const;
-	void run_merged(const Config &, const Node &, Values &) const;
+	void run_merged(const Node &, Values &, const Pass &) const;
 	Place in_concat(const Node &, Values &) const;
 	std::vector<int> cuts(int last) const;
 	void forward_segments(const Config &, Values &, const std::vector<bool> &wanted, int last, const Pass &) const;
@@ -177,10 +181,13 @@ private:
 	const Config &config;
 };
 
-// merged_convolutions gives the outputs of 1x1 convolutions of x by float32 weights. Whoever knows a Place in gradient
-// may make their gradients there.
-std::vector<at::Tensor> merged_convolutions(
-	const at::Tensor &x, const std::vector<at::Tensor> &weights, std::shared_ptr<Wide> gradient);
+// lowered is a float32 weight in x's precision as it lies in low; the gradient is weight's.
+at::Tensor lowered(const at::Tensor &weight, const at::Tensor &low);
+
+// merged_convolutions gives the outputs of 1x1 convolutions of x by float32 weights, which lie in x's precision in low,
+// if that is defined. Whoever knows a Place in gradient may make their gradients there.
+std::vector<at::Tensor> merged_convolutions(const at::Tensor &x, const std::vector<at::Tensor> &weights,
+	const at::Tensor &low, std::shared_ptr<Wide> gradient);
 
 // joined is the concatenation of parts along channels, in wide, where some were made.
 at::Tensor joined(const std::vector<at::Tensor> &parts, std::shared_ptr<Wide>);

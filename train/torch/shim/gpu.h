@@ -62,10 +62,13 @@ inline const char *type_name(const at::Tensor &t) {
 	}
 }
 
-// Update makes the optimiser's step in one launch for all parameters.
+// Update makes the optimiser's step in one launch for all parameters, and keeps the weights that convolutions and
+// linear layers read in the network's precision.
 class Update {
 public:
 	Update(const Config &, Network &);
+	void changed() { stale = true; } // weights were set, by others
+	void lower();                    // before a step: what was set, in the network's precision
 	// All three point to the device. Nothing is waited for.
 	void run(const Network &, const Settings *, State *, Result *) const;
 
@@ -78,6 +81,7 @@ private:
 	const Config &config;
 	at::Tensor entries;
 	std::vector<Part> parts;
+	bool stale = true;
 };
 
 // Graph is a recorded sequence of launches. Its memory stays its own.
@@ -131,6 +135,7 @@ public:
 	bool forget();
 	State state() const; // waits for the steps added
 	void set_state(const State &);
+	void weights_set() { update->changed(); }
 	std::string note; // how steps are run
 
 private:

@@ -536,9 +536,27 @@ INLINE void decide_(
 	}
 }
 
+// lower writes a weight as the network's convolutions read it.
+INLINE void lower(const Entry &t, long long i, float p, const Rule &r) {
+	if (t.low)
+		static_cast<unsigned short *>(t.low)[i] = (unsigned short)(r.half ? F16::put(p) : BF16::put(p));
+}
+
+// All weights lowered that nobody lowered when they changed: they were set.
+INLINE void lower_all(const Entry *entries, const Chunk *chunks, const Rule &r) {
+	Chunk chunk = chunks[blockIdx.x];
+	Entry t = entries[chunk.entry];
+	long long from = (long long)chunk.index * chunk_elements,
+		  to = from + chunk_elements < t.n ? from + chunk_elements : t.n;
+	if (!t.low)
+		return;
+	for (long long i = from + threadIdx.x; i < to; i += blockDim.x)
+		lower(t, i, t.value[i], r);
+}
+
 enum { rmsprop, sgd, adamw };
 
-// A block updates one chunk of one tensor: slots, value and average in one pass over memory.
+// A block updates one chunk of one tensor: slots, value, average and what the network reads, in one pass over memory.
 template <int rule>
 INLINE void update(const Settings *settings, const State *state, const Entry *entries, const Chunk *chunks,
 	const Rule &r, const Gradients &gradients) {
@@ -576,6 +594,7 @@ INLINE void update(const Settings *settings, const State *state, const Entry *en
 			}
 			t.slot0[i] = a;
 			t.value[i] = p;
+			lower(t, i, p, r);
 		}
 		if (t.ema) {
 			float e = t.ema[i];
@@ -675,7 +694,7 @@ KERNEL(decide,
 	decide_(norm, state, result, clip_norm, beta1, beta2, loss);
 }
 #define UPDATE(rule) \
-	KERNEL(update_##rule, \
+	KERNEL_RESIDENT(6, update_##rule, \
 		(const Settings *settings, const State *state, const Entry *entries, const Chunk *chunks, Rule r, \
 			Gradients gradients)) { \
 		update<rule>(settings, state, entries, chunks, r, gradients); \
@@ -683,3 +702,6 @@ KERNEL(decide,
 UPDATE(rmsprop)
 UPDATE(sgd)
 UPDATE(adamw)
+KERNEL(lower_weights, (const Entry *entries, const Chunk *chunks, Rule r)) {
+	lower_all(entries, chunks, r);
+}

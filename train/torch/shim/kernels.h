@@ -49,6 +49,7 @@ struct Loss { // of fp16's gradients: doubled after interval good steps, halved 
 // Entry is a tensor of the network. Without gradients (-1) it is only averaged.
 struct Entry {
 	float *value, *slot0, *slot1, *ema; // slot1 and ema may be null
+	void *low;                          // the value in the network's precision; null: it has none
 	long long n;
 	int gradient, decayed;
 };
@@ -64,6 +65,7 @@ struct Gradients {
 struct Rule {
 	float momentum, rho, eps, beta1, beta2, weight_decay, clip_value; // clip_value 0: none
 	int nesterov;
+	int half; // what low holds: 1 fp16, 0 bf16
 };
 
 // Window is a pool's: height and width of its kernel and so on, of the images in and out.

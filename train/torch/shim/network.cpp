@@ -122,17 +122,46 @@ void Network::load(const ss_network &n, const Config &config) {
 		rearrange();
 }
 
+void Network::keep_low(const Config &config) {
+	auto make = [&](std::vector<int64_t> shape) {
+		auto format = shape.size() == 4 && config.channels_last ? at::MemoryFormat::ChannelsLast
+									: at::MemoryFormat::Contiguous;
+		return at::empty(
+			shape, at::TensorOptions().dtype(config.compute).device(config.device).memory_format(format));
+	};
+	for (Node &n : nodes) {
+		if (n.merged.empty())
+			continue;
+		auto weight = [&](int i) -> Param & { return params[nodes[i].param[SS_WEIGHT]]; };
+		std::vector<int64_t> shape = weight(n.merged[0]).shape;
+		shape[0] = 0;
+		for (int i : n.merged)
+			shape[0] += weight(i).shape[0];
+		n.merged_low = make(shape);
+		int64_t from = 0;
+		for (int i : n.merged) {
+			weight(i).low = n.merged_low.narrow(0, from, weight(i).shape[0]);
+			from += weight(i).shape[0];
+		}
+	}
+	for (Param &p : params) {
+		int op = nodes[p.node].op;
+		if ((op == SS_CONV || op == SS_LINEAR) && !p.low.defined())
+			p.low = make(p.shape);
+	}
+}
+
 void Network::run(const Config &config, int index, Values &v, const Pass &pass) const {
 	if (v.out[index].defined())
 		return;
 	const Node &n = nodes[index];
 	if (n.merged.size() > 1 && pass.mode == Mode::train && fuses(v.out[n.inputs[0]], config))
-		run_merged(config, n, v);
+		run_merged(n, v, pass);
 	else
 		v.out[index] = output(config, index, v, pass);
 }
 
-void Network::run_merged(const Config &config, const Node &n, Values &v) const {
+void Network::run_merged(const Node &n, Values &v, const Pass &pass) const {
 	std::vector<at::Tensor> weights;
 	auto gradient = std::make_shared<Wide>();
 	for (int i : n.merged) {
@@ -140,7 +169,8 @@ void Network::run_merged(const Config &config, const Node &n, Values &v) const {
 		v.gradient[i] = {gradient, gradient->channels};
 		gradient->channels += nodes[i].channels;
 	}
-	auto out = merged_convolutions(v.out[n.inputs[0]], weights, gradient);
+	auto out =
+		merged_convolutions(v.out[n.inputs[0]], weights, pass.settings ? n.merged_low : at::Tensor(), gradient);
 	for (size_t i = 0; i < out.size(); i++)
 		v.out[n.merged[i]] = out[i];
 }
@@ -169,7 +199,12 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 		return pass.ema ? p.ema : p.value;
 	};
 	// What is computed with in the network's precision; batch norm keeps its own in float32.
-	auto cast = [&](int kind) { return n.param[kind] < 0 ? at::Tensor() : param(kind).to(config.compute); };
+	auto cast = [&](int kind) {
+		if (n.param[kind] < 0)
+			return at::Tensor();
+		const Param &p = params[n.param[kind]];
+		return pass.settings && p.low.defined() ? lowered(p.value, p.low) : param(kind).to(config.compute);
+	};
 	switch (n.op) {
 	case SS_CONV: {
 		at::Tensor w = cast(SS_WEIGHT);

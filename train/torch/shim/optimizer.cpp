@@ -3,7 +3,8 @@
 //
 //	fused    on the processor: one pass over memory a parameter
 //	foreach  libtorch's operations over all parameters at a time, where a GPU has no kernels of ours
-//	Update   kernels.cu's update: one launch for all parameters, and no word with the host about it
+//	Update   kernels.cu's update: one launch for all parameters, and no word with the host about it; it writes the
+//	         weights in the network's precision as well, so that no step has to
 //
 // With g the gradient times scale, clipped, plus weight_decay p for convolution and linear weights (AdamW: not):
 //
@@ -225,7 +226,7 @@ template <class T> at::Tensor to_device(const std::vector<T> &list, const at::De
 Rule rule_of(const Config &c) {
 	return {static_cast<float>(c.momentum), static_cast<float>(c.rho), static_cast<float>(c.eps),
 		static_cast<float>(c.beta1), static_cast<float>(c.beta2), static_cast<float>(c.weight_decay),
-		static_cast<float>(c.clip_value), c.nesterov};
+		static_cast<float>(c.clip_value), c.nesterov, c.fp16};
 }
 
 const char *kernel_of(const Config &c) {
@@ -243,6 +244,8 @@ const char *kernel_of(const Config &c) {
 } // namespace
 
 Update::Update(const Config &config, Network &network) : config(config) {
+	if (config.compute != at::kFloat)
+		network.keep_low(config);
 	std::vector<Entry> table;
 	std::vector<Chunk> chunks;
 	auto end_part = [&] {
@@ -260,8 +263,8 @@ Update::Update(const Config &config, Network &network) : config(config) {
 			parts.emplace_back();
 		}
 		auto data = [](const at::Tensor &t) { return t.defined() ? t.mutable_data_ptr<float>() : nullptr; };
-		Entry e{p.value.detach().mutable_data_ptr<float>(), nullptr, nullptr, data(p.ema), p.value.numel(), -1,
-			p.decayed()};
+		Entry e{p.value.detach().mutable_data_ptr<float>(), nullptr, nullptr, data(p.ema),
+			p.low.defined() ? p.low.mutable_data_ptr() : nullptr, p.value.numel(), -1, p.decayed()};
 		if (p.trained()) {
 			e.slot0 = p.slot[0].mutable_data_ptr<float>();
 			e.slot1 = p.slot.size() > 1 ? p.slot[1].mutable_data_ptr<float>() : nullptr;
@@ -274,6 +277,16 @@ Update::Update(const Config &config, Network &network) : config(config) {
 	}
 	end_part();
 	entries = to_device(table, config.device);
+}
+
+void Update::lower() {
+	if (!stale || config.compute == at::kFloat)
+		return;
+	for (const Part &part : parts)
+		config.kernels->launch("lower_weights", {part.blocks, 1}, {block_threads, 1},
+			static_cast<const Entry *>(entries.const_data_ptr()),
+			static_cast<const Chunk *>(part.chunks.const_data_ptr()), rule_of(config));
+	stale = false;
 }
 
 void Update::run(const Network &network, const Settings *settings, State *state, Result *result) const {

@@ -1,6 +1,7 @@
 // The 1x1 convolutions at a block's entry computed as one: the input is read once and not by each branch, its gradient
 // is one product and not a sum of four, and the matrices are large. What the branches get are the channels of one
-// tensor, read where they lie; they write their gradients into one tensor too. The weights stay apart.
+// tensor, read where they lie; they write their gradients into one tensor too. The weights stay apart, but in the
+// network's precision, where those are kept, they lie one after the other.
 #include "context.h"
 #include "engine.h"
 
@@ -46,10 +47,19 @@ void put(const Wide &wide, int64_t from, int64_t n, const at::Tensor &part) {
 		place.copy_(part);
 }
 
+struct Lowered : torch::autograd::Function<Lowered> {
+	static at::Tensor forward(AutogradContext *, const at::Tensor &, std::shared_ptr<const at::Tensor> low) {
+		return low->detach();
+	}
+	static variable_list backward(AutogradContext *, const variable_list &dy) { return {dy[0].to(at::kFloat), {}}; }
+};
+
 struct Merged : torch::autograd::Function<Merged> {
-	static variable_list forward(
-		AutogradContext *ctx, const at::Tensor &x, at::TensorList weights, std::shared_ptr<Wide> gradient) {
-		at::Tensor w = at::cat(weights, 0).to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
+	static variable_list forward(AutogradContext *ctx, const at::Tensor &x, at::TensorList weights,
+		std::shared_ptr<const at::Tensor> low, std::shared_ptr<Wide> gradient) {
+		at::Tensor w = low->defined()
+			? low->detach()
+			: at::cat(weights, 0).to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
 		Wide y{w.size(0), at::conv2d(x, w)};
 		std::vector<int64_t> channels;
 		variable_list out;
@@ -83,7 +93,8 @@ struct Merged : torch::autograd::Function<Merged> {
 			d.push_back(exact.narrow(0, from, n));
 			from += n;
 		}
-		d.emplace_back(); // gradient has none
+		d.emplace_back(); // low
+		d.emplace_back(); // and gradient have none
 		return d;
 	}
 };
@@ -114,9 +125,13 @@ struct Joined : torch::autograd::Function<Joined> {
 
 } // namespace
 
-std::vector<at::Tensor> merged_convolutions(
-	const at::Tensor &x, const std::vector<at::Tensor> &weights, std::shared_ptr<Wide> gradient) {
-	return Merged::apply(x, at::TensorList(weights), gradient);
+at::Tensor lowered(const at::Tensor &weight, const at::Tensor &low) {
+	return Lowered::apply(weight, std::make_shared<const at::Tensor>(low));
+}
+
+std::vector<at::Tensor> merged_convolutions(const at::Tensor &x, const std::vector<at::Tensor> &weights,
+	const at::Tensor &low, std::shared_ptr<Wide> gradient) {
+	return Merged::apply(x, at::TensorList(weights), std::make_shared<const at::Tensor>(low), gradient);
 }
 
 at::Tensor joined(const std::vector<at::Tensor> &parts, std::shared_ptr<Wide> wide) {

@@ -142,6 +142,7 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	pending.push_back(std::move(p));
 	try {
 		upload(e, b, s);
+		update->lower();
 		if (!run_recorded(e, b, s, counted))
 			compute(e, b, s, counted);
 		Pending &mine = pending.back();

@@ -192,7 +192,8 @@ typedef struct ss_api {
 	/* Waits for it, gives what it holds and frees it, whatever comes of that. From any thread, before the engine is
 	 * destroyed. */
 	int (*predict_end)(ss_prediction *, const ss_predictions *out, char *err, size_t err_len);
-	/* Names are the parameters', and ema/NAME and opt/SLOT/NAME. float32, row-major; n elements. */
+	/* Names are the parameters', and ema/NAME and opt/SLOT/NAME; get has low/NAME as well, for tests: a weight as
+	 * the next step's convolutions read it, where it is kept so. float32, row-major; n elements. */
 	int (*get)(ss_engine *, const char *name, float *out, int64_t n, char *err, size_t err_len);
 	int (*set)(ss_engine *, const char *name, const float *in, int64_t n, char *err, size_t err_len);
 	/* The optimiser's slots, ended by NULL; they live as long as the engine. */
