@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -25,10 +26,18 @@ func (t transient) Unwrap() error { return t.error }
 // temporary marks an error as one that may be none another time, unless it is told
 // by what it is that it will not.
 func temporary(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrChanged) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, ErrChanged) || lasting(err) {
 		return err
 	}
 	return transient{err}
+}
+
+// lasting is an error of a connection that waiting does not mend: a name that nobody has, a
+// certificate of somebody else, too few files that may be open.
+func lasting(err error) bool {
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &name) && name.IsNotFound || errors.As(err, &certificate) || errors.Is(err, syscall.EMFILE)
 }
 
 // passing says whether what was answered by this status may be answered otherwise

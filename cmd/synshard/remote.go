@@ -144,8 +144,10 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	case urlInPlace:
 		return name, nil
 	case urlCopied:
+		a.started = true // what goes wrong over a network is no error of usage
 		return r.paths.Copy(r.ctx, name)
 	case urlWritten:
+		a.started = true
 		return r.paths.File(r.ctx, name)
 	case urlOwned:
 		return name, storage.Writable(name)

@@ -24,7 +24,7 @@ import (
 // Paths are those of one call of a program. The zero value with Dir serves. It is for
 // one goroutine.
 type Paths struct {
-	// Dir is where they lie. Copies stay there for later calls.
+	// Dir is where they lie. Copies stay there for later calls, until what is at their URL is another.
 	Dir string
 	// Besides are the endings of files that belong to another of the same name, where
 	// they are there: they are copied and written with it.
@@ -32,7 +32,7 @@ type Paths struct {
 	Options storage.Options
 
 	names   []stand
-	copies  []string // directories of copies
+	copies  []*cached.Copies
 	written []stand
 	places  []*storage.Place
 }
@@ -83,17 +83,25 @@ func (p *Paths) Copy(ctx context.Context, url string) (string, error) {
 		objects[end] = o
 		state += "\n" + end + " " + o.Info().ID
 	}
-	local := p.hashed("copies", state)
-	if err := durable.MkdirAll(local); err != nil {
+	copies, err := p.copiesOf(ctx, url, state)
+	if err != nil {
 		return "", err
 	}
 	for end, o := range objects {
-		if err := cached.Copy(o, filepath.Join(local, base+end)); err != nil {
+		if err := cached.Copy(o, filepath.Join(copies.Dir, base+end)); err != nil {
 			return "", err
 		}
 	}
-	p.copies = append(p.copies, local)
-	return p.stands(filepath.Join(local, base), url), nil
+	return p.stands(filepath.Join(copies.Dir, base), url), nil
+}
+
+// copiesOf opens the directory of copies of what lies at a URL in a state.
+func (p *Paths) copiesOf(ctx context.Context, url, state string) (*cached.Copies, error) {
+	c, err := cached.OpenCopies(ctx, p.Dir, url, state)
+	if err == nil {
+		p.copies = append(p.copies, c)
+	}
+	return c, err
 }
 
 // Tree copies files below a URL into a directory and gives its path: those that choose
@@ -104,19 +112,21 @@ func (p *Paths) Tree(ctx context.Context, url string, choose func(names []string
 	if err != nil {
 		return "", err
 	}
+	var copies *cached.Copies
 	before, failed := "", error(nil)
-	for first := true; ; first = false {
+	for {
 		chosen, state, err := listed(ctx, at, choose)
-		path := p.hashed("copies", url+state)
 		switch {
 		case err != nil:
 			return "", err
-		case !first && state == before:
-			p.copies = append(p.copies, path)
-			return p.stands(path, url), failed
+		case copies != nil && state == before:
+			return p.stands(copies.Dir, url), failed
 		}
 		before = state
-		failed = copyAll(ctx, at, chosen, path)
+		if copies, err = p.copiesOf(ctx, url, state); err != nil {
+			return "", err
+		}
+		failed = copyAll(ctx, at, chosen, copies.Dir)
 		if failed != nil && !errors.Is(failed, fs.ErrNotExist) && !errors.Is(failed, storage.ErrChanged) {
 			return "", failed
 		}
@@ -239,8 +249,8 @@ func (p *Paths) Publish(ctx context.Context) error {
 // came damaged over the network is copied anew by the next one.
 func (p *Paths) Forget() error {
 	var failed error
-	for _, dir := range p.copies {
-		failed = cmp.Or(failed, os.RemoveAll(dir))
+	for _, c := range p.copies {
+		failed = cmp.Or(failed, c.Remove())
 	}
 	return failed
 }
@@ -261,6 +271,9 @@ func (p *Paths) Close() error {
 	var failed error
 	for _, at := range p.places {
 		failed = cmp.Or(failed, at.Close())
+	}
+	for _, c := range p.copies {
+		failed = cmp.Or(failed, c.Close())
 	}
 	return failed
 }
