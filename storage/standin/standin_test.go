@@ -68,6 +68,35 @@ func TestCopy(t *testing.T) {
 	}
 }
 
+// TestOldCopies: copies of an earlier state go when nobody reads them any more.
+func TestOldCopies(t *testing.T) {
+	s := storagetest.Start(t)
+	dir := t.TempDir()
+	copied := func(text string) (path string, p *Paths) {
+		t.Helper()
+		p = &Paths{Dir: dir}
+		place, err := p.Place(t.Context(), s.URL(""))
+		check(t, err)
+		check(t, place.Write(t.Context(), "m.onnx", []byte(text)))
+		path, err = p.Copy(t.Context(), s.URL("m.onnx"))
+		check(t, err)
+		return path, p
+	}
+	there := func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	}
+	one, reads := copied("one")
+	two, beside := copied("another")
+	held := there(one)
+	check(t, errors.Join(reads.Close(), beside.Close()))
+	three, last := copied("a third")
+	defer last.Close()
+	if diff := cmp.Diff([]bool{true, false, false, true}, []bool{held, there(one), there(two), there(three)}); diff != "" {
+		t.Errorf("the first while it is read, and all three then (-want +got):\n%s", diff)
+	}
+}
+
 // TestFile writes an object by a file here: what is there is found, and what a killed
 // call left goes before it.
 func TestFile(t *testing.T) {
