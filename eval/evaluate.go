@@ -33,8 +33,8 @@ type Report struct {
 	right1, right5 int
 }
 
-// SynsetReport is one class. Recall is its top-1 accuracy; Precision the share
-// of its first predictions that are right: 0 where there are none.
+// SynsetReport is one class; its figures are shares, 0 of nothing. Recall is its top-1
+// accuracy, Precision the share of its first predictions that are right.
 type SynsetReport struct {
 	Synset    string  `json:"synset"`
 	N         int     `json:"images"` // whose truth it is
@@ -47,8 +47,8 @@ type SynsetReport struct {
 
 // Confusion counts how often one synset was taken for another.
 type Confusion struct {
-	Truth     string `json:"truth"`
-	Predicted string `json:"predicted"`
+	Truth     string `json:"truth"`     // synset
+	Predicted string `json:"predicted"` // synset, the first prediction
 	N         int    `json:"images"`
 }
 
@@ -64,13 +64,13 @@ type Calibration struct {
 	Bins []CalibrationBin `json:"bins"`
 }
 
-// CalibrationBin is the interval (Low, High] of the probability.
+// CalibrationBin is the interval (Low, High] of the first prediction's probability.
 type CalibrationBin struct {
 	Low        float64 `json:"low"`
 	High       float64 `json:"high"`
 	N          int     `json:"images"`
 	Confidence float64 `json:"confidence"` // mean probability
-	Accuracy   float64 `json:"accuracy"`
+	Accuracy   float64 `json:"accuracy"`   // share that is right
 }
 
 const calibrationBins = 15

@@ -175,7 +175,7 @@ type Summary struct {
 	Notes   []string `json:"notes,omitempty"`
 	Already bool     `json:"already,omitempty"` // there was nothing to do
 	// Job says which job of an array this was, as "3/8": then all of this tells of its
-	// part alone. "" where the dataset is whole.
+	// share alone. "" where the dataset is whole.
 	Job string `json:"job,omitempty"`
 }
 

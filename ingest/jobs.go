@@ -94,7 +94,7 @@ func (p *Plan) streamGroups() [][]int {
 	return out
 }
 
-// part gives the run first <= k < last of things that is part i of n: those whose
+// part gives the run first <= k < last of things that is share i of n: those whose
 // middle lies in it, when all weights stand in a row.
 func part(weights []int64, i, n int) (first, last int) {
 	var total, before uint64

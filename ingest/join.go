@@ -31,7 +31,7 @@ func (e *JoinError) Error() string {
 	return e.Out + ": its jobs do not make a dataset: " + strings.Join(e.Problems, "; ")
 }
 
-// Join makes the dataset that the jobs of an array made the parts of, and reads
+// Join makes the dataset that the jobs of an array made, and reads
 // no source. Jobs that are missing, are of another array or did the same twice are
 // a *JoinError that names them; what is not as a job left it is shard.ErrCorrupt.
 // A dataset that is joined already stays as it is. The shards are read, to hold them to

@@ -27,7 +27,7 @@ import (
 type Plan struct {
 	Out     string      `json:"out"`
 	State   string      `json:"state"`         // of the directory: new, unfinished, whole, amended, or made anew
-	Job     string      `json:"job,omitempty"` // the job of an array whose part Splits tell of, as "3/8"
+	Job     string      `json:"job,omitempty"` // the job of an array whose share Splits tell of, as "3/8"
 	Layout  string      `json:"layout"`        // what the names of the sources mean
 	Classes []string    `json:"classes"`       // in label order, as far as they are known before images are read
 	Splits  []PlanSplit `json:"splits"`

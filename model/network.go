@@ -27,7 +27,7 @@ const (
 	Add              // of two
 	Linear           // Out, Bias
 	Dropout          // P, the probability of dropping
-	LRN              // local response normalisation over Size[0] channels; Alpha, Beta, K
+	LRN              // x / (K + Alpha * mean of x² over Size[0] channels)^Beta: Krizhevsky et al., 2012, section 3.3, with the mean for the sum
 	Flatten          //
 )
 
@@ -48,7 +48,7 @@ type Node struct {
 	Op     Op
 	Inputs []int // indices of earlier nodes
 
-	// Which of these an operation reads is said there.
+	// Which of these an operation reads is said at the values of Op.
 	Out                 int    // channels
 	Kernel, Stride, Pad [2]int // height and width, in pixels of the input; Pad at each side
 	Size                [2]int // height and width of the output

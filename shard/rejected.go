@@ -21,11 +21,11 @@ import (
 // Rejection is an image that was refused: a line of rejected.ndjson.
 type Rejection struct {
 	Split  string `json:"split"`
-	Synset string `json:"synset,omitempty"`
-	Path   string `json:"path"`
-	Source string `json:"source"`
-	Reason string `json:"reason"`
-	Bytes  int64  `json:"bytes"`
+	Synset string `json:"synset,omitempty"` // its class; "": none
+	Path   string `json:"path"`             // as Row.Path
+	Source string `json:"source"`           // the container it came in
+	Reason string `json:"reason"`           // for people
+	Bytes  int64  `json:"bytes"`            // of the image
 	SHA256 string `json:"sha256,omitempty"` // "": its bytes could not be had
 	File   string `json:"file,omitempty"`   // where they are kept, in the dataset's directory
 }

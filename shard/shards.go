@@ -18,8 +18,8 @@ import (
 // ShardsName is the list of a split's shards, beside its index.
 const ShardsName = "shards.ndjson"
 
-// ShardInfo is a line of the list: a shard as it was written. What of a shard no
-// row tells, its schema and what lies between its buffers, this alone vouches for.
+// ShardInfo is a line of the list: a shard as it was written. Its sum alone
+// covers what no row holds: the schema, and the bytes between the buffers.
 type ShardInfo struct {
 	File   string `json:"file"` // relative to the dataset's directory, with slashes
 	Rows   int64  `json:"rows"`

@@ -19,7 +19,8 @@ import (
 
 // Place is what a URL leads to: an object, or all that lies below it. Its methods
 // may be called from many goroutines. Names are relative to it, with slashes; "" is
-// the object at the URL itself.
+// the object at the URL itself. What would change a web server is ErrReadOnly; what the
+// store says for longer than Options.Patience is its own error, with the name.
 type Place struct {
 	url     string
 	at      location
@@ -40,7 +41,7 @@ type Options struct {
 // Info describes an object.
 type Info struct {
 	Name     string // relative to the place
-	Size     int64
+	Size     int64  // bytes
 	Modified time.Time
 	ID       string // of this state of the object: its ETag or generation
 }
@@ -201,7 +202,7 @@ func (p *Place) WriteFrom(ctx context.Context, name string, r io.ReadSeeker, siz
 	return p.write(ctx, name, r, size, false)
 }
 
-// MostCopied is how large an object may be that Copy copies.
+// MostCopied is how large an object may be that Copy copies, in bytes.
 const MostCopied = 5 << 30
 
 // Copy makes an object of the bytes of another, by the store alone: whole, or not at all.

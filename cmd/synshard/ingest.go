@@ -65,8 +65,8 @@ done; the result is the same bytes whatever -j. A dataset made from other source
 labels or options is refused with what differs, or with --overwrite made anew. A
 split that a dataset lacks, classes without images in it, and boxes are added.
 
---job i/n does the i-th of n parts, in the directory that all n jobs share, on as many
-machines as there are; --join makes of them, when all are done, the bytes that one call
+--job i/n is job i of n, in the directory that all of them share, on as many machines as
+there are; --join makes of what they did, when all are done, the bytes that one call
 would have made. Each may be stopped and run again.`
 
 const ingestExample = `  synshard ingest --train ILSVRC2012_img_train.tar --val ILSVRC2012_img_val.tar \
@@ -111,7 +111,7 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	fl.StringVar(&o.Devkit, "devkit", "", "ILSVRC2012's development kit: classes, labels of the validation images")
 	fl.StringArrayVar(&o.Boxes, "boxes", nil, "archive or directory of bounding boxes; repeatable")
 	splitVar(cmd, &o.Split, "split", "", "where the images of sources without splits of their own go: train (the default), val or test")
-	fl.Float64Var(&o.ValFraction, "val-fraction", 0, "part of the training images, of each class, that becomes val")
+	fl.Float64Var(&o.ValFraction, "val-fraction", 0, "share of the training images, of each class, that becomes val")
 	fl.Uint64Var(&o.Seed, "seed", 0, "which images --val-fraction takes")
 	followLinksVar(cmd, &o.FollowLinks)
 	classesVar(cmd, &f.classes, "all "+classesUsage)

@@ -62,7 +62,7 @@ func setMemory(cmd *cobra.Command) {
 	if n == 0 {
 		n = memory.Limit() / 2
 		if procs, err := cmd.Flags().GetInt("procs"); err == nil && procs > 1 {
-			n /= int64(procs) // each process has a part
+			n /= int64(procs) // each process has a share
 		}
 		n = max(n, leastMemory)
 	}

@@ -53,7 +53,7 @@ exit 75, a second one ends the process at once; SIGUSR2 prints a line of status.
 
 Started by torchrun, srun or Kubeflow as one of several processes (RANK,
 WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, or Slurm's variables), it
-joins the others, one a GPU: rank 0 reads the data, sends each its part of every
+joins the others, one a GPU: rank 0 reads the data, sends each its share of every
 batch, writes and prints; the others are quiet and end as it does. They prove to
 each other that they know one secret, which rank 0 leaves in the run directory
 while it waits for the others; where they do not all see that, give --secret-file
@@ -88,7 +88,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
 	workersVar(f, &flags.workers, "images decoded at a time (0: one a CPU)")
 	memoryVar(cmd)
-	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its part of every batch: on CUDA one a GPU")
+	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its share of every batch: on CUDA one a GPU")
 	f.DurationVar(&flags.peerTimeout, "peer-timeout", cluster.Silence, "after which a process of several that gives no sign of life is given up, and the others save and end")
 	f.StringVar(&flags.secretFile, "secret-file", "", "file with a secret by which processes that a launcher started know each other; without it --out, as all of them see it, serves")
 	f.IntVar(&flags.keep, "keep", 3, "newest checkpoints kept beside the best one")

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prediction over a split by an array of jobs: each takes its part of the rows and writes its own file, which is whole or
+# Prediction over a split by an array of jobs: each takes its share of the rows and writes its own file, which is whole or
 # absent. A job that is run again skips what it has done.
 #
 #   id=$(sbatch --parsable --array=0-15 examples/slurm/infer.sh runs/a/model.onnx imagenet train predictions)

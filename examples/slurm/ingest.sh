@@ -1,5 +1,5 @@
 #!/bin/sh
-# One dataset by an array of jobs, on as many machines as there are: each does its part in the directory that all see,
+# One dataset by an array of jobs, on as many machines as there are: each does its share in the directory that all see,
 # and the join, which begins when all are done, makes the bytes of one machine. A job that is run again skips what it has.
 #
 #   id=$(sbatch --parsable --array=0-15 examples/slurm/ingest.sh imagenet21k fall11_whole.tar)

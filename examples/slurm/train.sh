@@ -1,7 +1,7 @@
 #!/bin/sh
 # A training run that outlives its time limit: Slurm's warning signal stops it with the state saved (exit 75), the job
 # queues itself again, and the same command continues. One task a GPU: as many as --nodes and --ntasks-per-node make train
-# together, each on its part of every batch.
+# together, each on its share of every batch.
 #
 #   sbatch --gpus-per-node 1 examples/slurm/train.sh imagenet runs/a --recipe szegedy2015
 #   sbatch --nodes 2 --ntasks-per-node 8 --gpus-per-node 8 examples/slurm/train.sh imagenet runs/a --batch 4096

@@ -16,13 +16,13 @@ type StepReport struct {
 	Model               string  `json:"model"`
 	Device              string  `json:"device"`
 	Precision           string  `json:"precision"`
-	Data                string  `json:"data"` // synthetic or the dataset
-	Torch               string  `json:"torch"`
-	How                 string  `json:"how"` // steps are computed
-	Batch               int     `json:"batch"`
+	Data                string  `json:"data"`  // synthetic or the dataset
+	Torch               string  `json:"torch"` // libtorch's version
+	How                 string  `json:"how"`   // steps are computed
+	Batch               int     `json:"batch"` // images a step, of all processes
 	Procs               int     `json:"procs"`
-	Threads             int     `json:"threads"` // of each process
-	Steps               int     `json:"steps"`
+	Threads             int     `json:"threads"`           // of each process
+	Steps               int     `json:"steps"`             // measured
 	ImagesPerSecond     float64 `json:"images_per_s"`      // over all steps
 	ImagesPerSecondBest float64 `json:"images_per_s_best"` // of the fastest step
 	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little; of one process, else 0
@@ -42,7 +42,7 @@ type StepReport struct {
 	PeakBytes int64   `json:"peak_bytes"` // of tensors, of the first process
 	TFLOPS    float64 `json:"tflops"`     // the network's own arithmetic, three times the forward pass's
 	MFU       float64 `json:"mfu"`        // of --peak-tflops; 0 without
-	Loss      float64 `json:"loss"`
+	Loss      float64 `json:"loss"`       // of the last step, in nats
 }
 
 // Engine is an engine whose memory is known.

@@ -10,7 +10,7 @@ import (
 
 // Saving compares a factorised or bottlenecked pair of convolutions with the
 // one convolution that covers the same window from the same input to the same
-// output. Weights and multiply-adds are of one image.
+// output. Weights are counts, Multiplies multiply-adds of one image.
 type Saving struct {
 	Block           string  `json:"block"`
 	What            string  `json:"what"`  // the pair, and what it stands for

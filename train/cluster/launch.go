@@ -31,7 +31,7 @@ type Launch struct {
 }
 
 // Threads is this process's share of the processors it may use, at least 1: those
-// that the launcher gave it, or else its part of the machine's, all of them where
+// that the launcher gave it, or else its share of the machine's, all of them where
 // LocalWorld is not said.
 func (l Launch) Threads(processors int) int {
 	if l.CPUs > 0 {

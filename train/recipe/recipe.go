@@ -29,13 +29,13 @@ type Recipe struct {
 	Name         string    `yaml:"name"`
 	Model        string    `yaml:"model"`                   // as model.New names it
 	NeedsWeights bool      `yaml:"needs_weights,omitempty"` // the recipe makes no sense from scratch
-	Epochs       int       `yaml:"epochs"`
-	Batch        int       `yaml:"batch"`      // images an optimiser step, over all devices; 0: as many as fit
-	Accumulate   int       `yaml:"accumulate"` // microbatches a batch is worked through in; 0 means 1
-	Sampling     string    `yaml:"sampling"`   // shuffle, or balanced: each class as often as another
-	Truncated    string    `yaml:"truncated"`  // images that end early: error, or accept what there is of them
-	Seed         uint64    `yaml:"seed"`
-	Precision    string    `yaml:"precision"` // auto, fp32, tf32, bf16, fp16
+	Epochs       int       `yaml:"epochs"`                  // passes over the training images
+	Batch        int       `yaml:"batch"`                   // images an optimiser step, over all devices; 0: as many as fit
+	Accumulate   int       `yaml:"accumulate"`              // microbatches a batch is worked through in; 0 means 1
+	Sampling     string    `yaml:"sampling"`                // shuffle, or balanced: each class as often as another
+	Truncated    string    `yaml:"truncated"`               // images that end early: error, or accept what there is of them
+	Seed         uint64    `yaml:"seed"`                    // of weights, order, distortions and dropout
+	Precision    string    `yaml:"precision"`               // auto, fp32, tf32, bf16, fp16
 	Optimizer    Optimizer `yaml:"optimizer"`
 	Rate         Rate      `yaml:"rate"`
 	Clip         Clip      `yaml:"clip"`
@@ -54,14 +54,14 @@ type Recipe struct {
 // convolution and linear weights only (AdamW: decoupled, on the same weights,
 // Loshchilov and Hutter, arXiv:1711.05101).
 type Optimizer struct {
-	Kind        string  `yaml:"kind"` // rmsprop (TensorFlow's: Eps within the root), sgd, adamw
-	Momentum    float64 `yaml:"momentum,omitempty"`
+	Kind        string  `yaml:"kind"`               // rmsprop (TensorFlow's: Eps within the root), sgd, adamw
+	Momentum    float64 `yaml:"momentum,omitempty"` // of rmsprop and sgd
 	Nesterov    bool    `yaml:"nesterov,omitempty"` // of sgd
 	Rho         float64 `yaml:"rho,omitempty"`      // rmsprop's decay of squared gradients
 	Eps         float64 `yaml:"eps,omitempty"`      // of rmsprop and adamw
 	Beta1       float64 `yaml:"beta1,omitempty"`    // adamw's decay of gradients
 	Beta2       float64 `yaml:"beta2,omitempty"`    // and of their squares
-	WeightDecay float64 `yaml:"weight_decay"`
+	WeightDecay float64 `yaml:"weight_decay"`       // factor of the weight that is added
 }
 
 // Clip bounds gradients before the update; 0 is off.

@@ -67,8 +67,8 @@ type Evaluation struct {
 	Step    int64     `json:"step"`  // steps done
 	Epoch   int       `json:"epoch"` // epochs done
 	Raw     Score     `json:"raw"`
-	EMA     *Score    `json:"ema,omitempty"` // nil: no averages are kept
-	Seconds float64   `json:"seconds"`
+	EMA     *Score    `json:"ema,omitempty"`     // nil: no averages are kept
+	Seconds float64   `json:"seconds"`           // that it took
 	Skipped int64     `json:"skipped,omitempty"` // images that could not be read
 }
 
