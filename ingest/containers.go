@@ -159,7 +159,7 @@ func (c *containers) walk(ctx context.Context, i int, f func(source.Entry, io.Re
 // errSeen ends a look at the first entries.
 var errSeen = errors.New("seen enough")
 
-// auxiliary tells the development kit and annotations from containers of
+// auxiliaryOf tells the development kit and annotations from containers of
 // images, by the first names in them.
 func (c *containers) auxiliaryOf(ctx context.Context, i int) (auxiliary, error) {
 	k := &c.list[i]

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
 )
@@ -37,7 +37,7 @@ func (e *JoinError) Error() string {
 // A dataset that is joined already stays as it is. The shards are read, to hold them to
 // their sums; a cancelled context leaves all as it was.
 func Join(ctx context.Context, out string) (Summary, error) {
-	j := &job{o: &Options{Out: out, Workers: runtime.GOMAXPROCS(0)}, state: record.StateIn(out)}
+	j := &job{o: &Options{Out: out, Workers: processors.Count()}, state: record.StateIn(out)}
 	if _, err := shard.ReadManifest(out); isNotDataset(err) && !j.state.Exists() {
 		return Summary{}, &JoinError{out, []string{"none has begun"}}
 	}

@@ -18,7 +18,8 @@ const (
 )
 
 // ChooseBatch is the batch of a run that may have any, over so many images: on a GPU
-// LargestBatch, on the CPU a fixed one. tell, if not nil, is told of tries.
+// the largest that fits, found by trying, on the CPU a fixed one. tell, if not nil, is told
+// of tries.
 func ChooseBatch(ctx context.Context, o Options, images int, tell func(batch int, fits bool)) (int, error) {
 	limit := min(images, mostBatch)
 	if o.Device == "cpu" {

@@ -456,7 +456,7 @@ func TestFormatOf(t *testing.T) {
 	}
 }
 
-// TestStreamsSayThatTheyHaveNoSums: what went to a pipe reads, and says that it is whole.
+// TestWriter: what went to a pipe reads, and says that it is whole.
 func TestWriter(t *testing.T) {
 	rows := someRows(0, 11)
 	for _, name := range Formats {

@@ -5,7 +5,7 @@
 // It stands on the column readers of arrow-go, beneath its reader of Arrow
 // records: that one works in goroutines of its own, where a panic over damaged
 // data ends the process. Here damage of any kind is an error that matches
-// ErrCorrupt, and no damaged length takes more than MaxPage bytes at once. All
+// ErrCorrupt, and no damaged length takes more than maxPage bytes at once. All
 // of Parquet's codecs and encodings are read.
 package parquet
 
