@@ -287,6 +287,16 @@ func TestRestrictAndReal(t *testing.T) {
 			t.Errorf("row %d: best class, truth in the set (-want +got):\n%s", i, diff)
 		}
 	}
+	byLabel, err := Restrict(p, []string{"10", "11", "12", "13"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(q, byLabel); diff != "" {
+		t.Errorf("by labels (-by names +by labels):\n%s", diff)
+	}
+	if _, err := Restrict(p, []string{"10", "40"}); err == nil || !strings.Contains(err.Error(), "40") {
+		t.Errorf("a label beyond the classes: %v", err)
+	}
 	p.All = nil // with the first K alone, a set may have none of them
 	if q, err = Restrict(p, some); err != nil {
 		t.Fatal(err)

@@ -288,3 +288,32 @@ func BenchmarkAppend(b *testing.B) {
 		}
 	}
 }
+
+// TestIdentity: what jobs of one whole have in common is frozen, as files of predictions
+// hold it; which job it is, is not in it.
+func TestIdentity(t *testing.T) {
+	d := open(t, "testdata/v1")
+	val, err := d.Split("val")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := d.Manifest.Splits["val"].IndexSHA256
+	got := []string{val.Identity(Selection{}), val.Identity(Selection{Synsets: []string{"dog", "a\"b"}, Exclude: []string{}, LimitPerSynset: 3, Job: 1, Jobs: 2})}
+	want := []string{"dataset val " + sum + " [] [] 0", "dataset val " + sum + ` ["dog" "a\"b"] [] 3`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	bytes := int64(0)
+	for _, name := range d.Splits() {
+		s, err := d.Split(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range s.Len() {
+			bytes += s.Row(i).Length
+		}
+	}
+	if got := d.Manifest.ImageBytes(); got != bytes {
+		t.Errorf("%d bytes of images by the manifest, %d by the rows", got, bytes)
+	}
+}

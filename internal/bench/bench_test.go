@@ -20,6 +20,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 )
 
 // folder makes a directory of n images and of files that are none.
@@ -114,5 +115,33 @@ func TestBatchesWithoutImages(t *testing.T) {
 	_, err = bench.MeasureSteps(t.Context(), nil, bench.StepOptions{Batches: b, Network: net, Batch: 2, Warmup: 1, Steps: 1})
 	if err == nil || !strings.Contains(err.Error(), "image") {
 		t.Errorf("steps without an image: %v", err)
+	}
+}
+
+// TestOpenImages: a dataset's split with the places of its images, or else a folder.
+func TestOpenImages(t *testing.T) {
+	const frozen = "../../shard/testdata/v1"
+	m, err := bench.OpenImages(frozen, "val", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	file, offset, length := m.Place(2)
+	b, err := m.Read(2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(filepath.Join(frozen, filepath.FromSlash(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(whole[offset:offset+length], b); diff != "" || m.Len() != 3 {
+		t.Errorf("%d images, want 3; the last (-where it is said to lie +read):\n%s", m.Len(), diff)
+	}
+	if _, err := bench.OpenImages(frozen, "none", 0); !errors.Is(err, shard.ErrNoSplit) {
+		t.Errorf("another split: %v", err)
+	}
+	if _, err := bench.OpenImages(t.TempDir(), "val", 0); !errors.Is(err, shard.ErrNotDataset) || !strings.Contains(err.Error(), "no images lie there") {
+		t.Errorf("an empty folder: %v", err)
 	}
 }

@@ -270,3 +270,14 @@ func TestClassWithinItself(t *testing.T) {
 		t.Error(d)
 	}
 }
+
+// TestSkipped: what is left out is told in one way.
+func TestSkipped(t *testing.T) {
+	var got []string
+	for _, s := range []Skipped{{Count: 2, Names: []string{"a", "b"}}, {Count: 3, Images: true, Names: []string{"a", "b"}}} {
+		got = append(got, s.What()+": "+s.Examples())
+	}
+	if diff := cmp.Diff([]string{"files: a, b", "images: a, b, ..."}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"context"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -87,5 +90,19 @@ func TestSlurmShare(t *testing.T) {
 	l.slurmShare(func(name string) string { return env[name] })
 	if diff := cmp.Diff(Launch{World: 10, LocalWorld: 4, CPUs: 3}, l); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestWatchParent: a parent that is none is gone at once, the real one is not.
+func TestWatchParent(t *testing.T) {
+	gone := make(chan struct{})
+	go WatchParent(t.Context(), -1, func() { close(gone) })
+	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond) // a look and a half
+	defer cancel()
+	WatchParent(ctx, os.Getppid(), func() { t.Error("the parent lives") })
+	select {
+	case <-gone:
+	default:
+		t.Error("another parent than this process's is not missed")
 	}
 }

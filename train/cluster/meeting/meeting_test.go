@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -292,5 +293,41 @@ func TestTellsSeldomer(t *testing.T) {
 	}
 	if diff := cmp.Diff([]any{3, 8 * patience}, []any{told, w.pause}); diff != "" {
 		t.Errorf("times told, pause (-want +got):\n%s", diff)
+	}
+}
+
+// TestSecretIn: rank 0 leaves a secret that the others read, and forgets it and the
+// directory that it made, but nothing that was there.
+func TestSecretIn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "runs", "a")
+	other, err := SecretIn(dir, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Get(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before rank 0: %v", err)
+	}
+	for _, kept := range []bool{false, true} {
+		if kept {
+			if err := os.MkdirAll(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first, err := SecretIn(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err0 := first.Get()
+		got, err1 := other.Get()
+		if diff := cmp.Diff(want, got); diff != "" || errors.Join(err0, err1) != nil || len(got) < leastSecret {
+			t.Errorf("%v, %v; (-rank 0's +rank 1's):\n%s", err0, err1, diff)
+		}
+		first.Forget()
+		if _, err := other.Get(); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("when all have come: %v", err)
+		}
+		if _, err := os.Stat(dir); (err == nil) != kept {
+			t.Errorf("a directory that was there (%v): %v", kept, err)
+		}
 	}
 }
