@@ -25,6 +25,7 @@ step ls "$dir/dataset" --tree
 step train "$dir/dataset" --recipe demo --out "$dir/run"
 step infer "$dir/run/model.onnx" "$dir/dataset" --split val --out "$dir/val.arrow"
 step eval "$dir/val.arrow"
+step report "$dir/run" "$dir/val.arrow" --data "$dir/dataset" --out "$dir/report.html"
 
 cat <<U
 
@@ -33,4 +34,5 @@ demo: done in $((SECONDS - began)) s after set-up. What it made:
   $dir/dataset     Arrow shards by synset (open train/ with pyarrow, Polars or Hugging Face datasets)
   $dir/run         checkpoints, log.ndjson, curves.png and model.onnx
   $dir/val.arrow   a prediction for each validation image
+  $dir/report.html a page to look at: open it in a browser
 U

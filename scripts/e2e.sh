@@ -34,6 +34,8 @@ expect 0 "${train[@]}" # done already
 expect 0 infer "$r/model.onnx" "$d" --split val --out "$dir/val.arrow"
 expect 0 eval "$dir/val.arrow" --json
 grep -q '"top1"' "$dir/out" || fail "eval --json has no top1: $(cat "$dir/out")"
+expect 0 report "$r" "$dir/val.arrow" --data "$d" --out "$dir/report.html"
+scripts/test-browser.sh "$dir/report.html"
 
 expect 1 ls "$dir/nothing"
 expect 1 train "$a" --out "$dir/x"

@@ -1,0 +1,73 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"image/color"
+	"image/jpeg"
+	"maps"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/shard/shardtest"
+)
+
+// plain is an image of one colour.
+func plain(t *testing.T, path, synset string, label int64, shade byte) *shard.Image {
+	t.Helper()
+	const w, h = 200, 120
+	b, err := pixel.EncodeJPEG(w, h, bytes.Repeat([]byte{shade}, w*h*3), 95)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &shard.Image{Bytes: b, Row: shard.Row{Path: path, Synset: synset, Label: label, Width: w, Height: h, Format: "JPEG", Mode: "RGB"}}
+}
+
+func TestDataset(t *testing.T) {
+	dir := t.TempDir()
+	broken := plain(t, "broken", "n00000002", 1, 9)
+	broken.Bytes = []byte("no image")
+	shardtest.Write(t, dir, []string{"n00000001", "n00000002"},
+		shardtest.Split{Name: "train", BySynset: true, Images: []*shard.Image{plain(t, "a", "n00000001", 0, 50), plain(t, "a", "n00000002", 1, 100)}},
+		shardtest.Split{Name: "val", Images: []*shard.Image{plain(t, "b", "n00000001", 0, 150), broken}})
+	var refused []string
+	d := &Dataset{Context: context.Background(), Set: shardtest.Open(t, dir), OnError: func(path string, _ error) { refused = append(refused, path) }}
+	got, err := d.Thumbnails([]ImageName{
+		{"a", "n00000001"}, {"a", "n00000002"}, // the same path in two classes
+		{"a", ""}, {"b", ""}, // of one class, or of any of two
+		{"broken", "n00000002"}, {"b", "n00000002"}, {"c", ""},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shades := map[ImageName]int{}
+	for name, b := range got {
+		im, err := jpeg.Decode(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := gocmp.Diff([]int{thumbnailSize, thumbnailSize}, []int{im.Bounds().Dx(), im.Bounds().Dy()}); d != "" {
+			t.Error(d)
+		}
+		shades[name] = int(color.GrayModel.Convert(im.At(70, 70)).(color.Gray).Y)
+	}
+	if d := gocmp.Diff(map[ImageName]int{{"a", "n00000001"}: 50, {"a", "n00000002"}: 100, {"b", ""}: 150}, shades); d != "" {
+		t.Errorf("shades of %v (-want +got):\n%s", slices.Collect(maps.Keys(got)), d)
+	}
+	if d := gocmp.Diff([]string{"broken"}, refused); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestDatasetIsCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	d := &Dataset{Context: ctx, Set: shardtest.Open(t, "../../shard/testdata/v1")}
+	if _, err := d.Thumbnails([]ImageName{{"x", ""}}); err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+}
