@@ -48,7 +48,7 @@ var urlUses = map[string]struct {
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlCopied}},
 	"eval":           {args: []urlUse{urlCopied}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlCopied}},
 	"merge":          {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
-	"report":         {args: []urlUse{urlCopied}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlCopied}},
+	"report":         {args: []urlUse{urlCopied}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlCopied, "out": urlWritten}},
 	"model export":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten}},

@@ -105,13 +105,16 @@ func (o *reportOptions) sort(args []string) (reportOf, error) {
 }
 
 func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
+	if o.out == "" && a.remote.paths.Shown(args[0]) != args[0] {
+		return usagef("of predictions at a URL --out is needed")
+	}
 	of, err := o.sort(args)
 	if err != nil {
 		return err
 	}
 	opts := report.Options{Title: o.title}
 	if opts.Title == "" {
-		opts.Title = titleOf(of)
+		opts.Title = a.remote.paths.Shown(titleOf(of))
 	}
 	if of.run != "" {
 		if opts.Run, err = readRun(of.run); err != nil {
@@ -174,7 +177,7 @@ func (a *app) reportSets(files []string, o reportOptions, opts *report.Options) 
 		if err != nil {
 			return err
 		}
-		opts.Sets = append(opts.Sets, report.Predictions{Name: ui.Text(g[0]), Set: set})
+		opts.Sets = append(opts.Sets, report.Predictions{Name: ui.Text(a.remote.paths.Shown(g[0])), Set: set})
 	}
 	if o.noWordNet {
 		return nil
