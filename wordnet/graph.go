@@ -276,6 +276,19 @@ func (g *Graph) Synset(id ID) (*Synset, bool) {
 	return &g.synsets[i], true
 }
 
+// FirstWord is the first word of the synset whose id this is; "" where the graph has none,
+// or is nil.
+func (g *Graph) FirstWord(id string) string {
+	n, err := ParseID(id)
+	if g == nil || err != nil {
+		return ""
+	}
+	if s, ok := g.Synset(n); ok {
+		return s.Lemmas[0]
+	}
+	return ""
+}
+
 // Children gives hyponyms and instance hyponyms, ascending.
 func (g *Graph) Children(id ID) []ID { return g.neighbours(id, &g.down) }
 

@@ -121,6 +121,14 @@ func TestTreeSmall(t *testing.T) {
 	}
 }
 
+func TestFirstWord(t *testing.T) {
+	g := parseSmall(t, small)
+	got := []string{g.FirstWord("n00000003"), g.FirstWord("n00000009"), g.FirstWord("right"), (*Graph)(nil).FirstWord("n00000003")}
+	if diff := cmp.Diff([]string{"right", "", "", ""}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	for _, c := range []struct {
 		name, from, to string

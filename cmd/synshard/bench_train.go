@@ -137,7 +137,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	name := "synthetic"
 	var batches *bench.Batches
 	if data == "" {
-		if batches, err = bench.Synthetic(net, b.batch, hostMemory(shim, b.device)); err != nil {
+		if batches, err = bench.Synthetic(net, b.batch, shim.BatchMemory(b.device)); err != nil {
 			return r, err
 		}
 	} else {
@@ -147,7 +147,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 			return r, err
 		}
 		defer source.Close()
-		batches = bench.Loaded(ctx, source, net, b.batch, b.workers, hostMemory(shim, b.device))
+		batches = bench.Loaded(ctx, source, net, b.batch, b.workers, shim.BatchMemory(b.device))
 	}
 	defer batches.Close()
 	cfg := bench.PaperStep()
@@ -182,14 +182,6 @@ func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg trai
 	}
 	onLoopback()
 	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
-}
-
-// hostMemory gives memory for batches: pinned where a GPU reads it, else nil.
-func hostMemory(shim *torch.Shim, device string) func(int) ([]byte, func(), error) {
-	if torch.OnCUDA(device) {
-		return shim.Alloc
-	}
-	return nil
 }
 
 func printSteps(w io.Writer, runs []bench.StepReport) {

@@ -14,11 +14,8 @@ import (
 // namer gives a synset with its first word, where WordNet is there.
 func namer(g *wordnet.Graph) func(string) string {
 	return func(synset string) string {
-		id, err := wordnet.ParseID(synset)
-		if g != nil && err == nil {
-			if s, ok := g.Synset(id); ok {
-				return ui.Text(synset + " " + s.Lemmas[0])
-			}
+		if word := g.FirstWord(synset); word != "" {
+			return ui.Text(synset + " " + word)
 		}
 		return ui.Text(synset)
 	}

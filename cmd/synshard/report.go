@@ -18,7 +18,6 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/train/runlog"
 	"github.com/synshard/synshard/web/report"
-	"github.com/synshard/synshard/wordnet"
 )
 
 // reportOptions are report's flags.
@@ -190,23 +189,9 @@ func (a *app) reportSets(files []string, o reportOptions, opts *report.Options) 
 		a.Logf("without words and WordNet's measures: %v", err)
 		return nil
 	}
-	opts.Words = firstWord(g)
+	opts.Words = g.FirstWord
 	if opts.Hierarchy, err = eval.NewHierarchy(g, opts.Sets[0].Classes); err != nil {
 		a.Logf("without WordNet's measures: %v", err)
 	}
 	return nil
-}
-
-// firstWord gives the first word of a synset.
-func firstWord(g *wordnet.Graph) func(string) string {
-	return func(synset string) string {
-		id, err := wordnet.ParseID(synset)
-		if err != nil {
-			return ""
-		}
-		if s, ok := g.Synset(id); ok {
-			return s.Lemmas[0]
-		}
-		return ""
-	}
 }

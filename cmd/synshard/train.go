@@ -197,7 +197,7 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
-	if o.Data, err = a.cached(data, o.Recipe, flags, hostMemory(eng.shim, eng.device)); err != nil {
+	if o.Data, err = a.cached(data, o.Recipe, flags, eng.shim.BatchMemory(eng.device)); err != nil {
 		return err
 	}
 	defer a.onStatus(report)()

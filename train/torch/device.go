@@ -44,6 +44,16 @@ func (s *Shim) Device(asked string) (string, error) {
 // OnCUDA says whether a device, as Device gives it, is a GPU.
 func OnCUDA(device string) bool { return strings.HasPrefix(device, "cuda") }
 
+// BatchMemory gives memory for the images of batches, and what frees it: pinned where the
+// device is a GPU, which copies from it while the host goes on; nil, for the ordinary
+// memory, on the CPU.
+func (s *Shim) BatchMemory(device string) func(bytes int) ([]byte, func(), error) {
+	if OnCUDA(device) {
+		return s.Alloc
+	}
+	return nil
+}
+
 // Precision is what an engine on the device computes in that is asked for as fp32, tf32,
 // bf16, fp16 or auto: bf16 where the device has units for it, else fp16 on a GPU and
 // fp32 on the CPU.
