@@ -137,8 +137,8 @@ func (p *Place) holder(ctx context.Context, name string) (h holder, info Info, e
 	if _, err := o.ReadAt(b, 0); err != nil {
 		return h, info, err
 	}
-	if err := json.Unmarshal(b, &h); err != nil {
-		return h, info, fmt.Errorf("%s: %w", o.Path(), err)
+	if json.Unmarshal(b, &h) != nil {
+		h = holder{} // nobody's lock, which is waited for as that of another machine is
 	}
 	return h, o.info, nil
 }

@@ -61,6 +61,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(place)
+		defer os.RemoveAll(beside(place))
 		return m.Run()
 	}()
 	os.Exit(code)

@@ -17,7 +17,7 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 )
 
-// mutation changes one of the files names of dir, and says what it did; ok is false where it changed nothing. In others,
+// mutation changes one of the files names of dir, and says which, a line each where there are two, and what it did; ok is false where it changed nothing. In others,
 // where it is not "", lie sound files of the same names that are another's.
 type mutation func(others string, r *rand.Rand, dir string, names []string) (name, told string, ok bool, err error)
 
@@ -114,7 +114,7 @@ func swapped(_ string, r *rand.Rand, dir string, names []string) (string, string
 	if err := os.WriteFile(filepath.Join(dir, a), y, 0o666); err != nil {
 		return a, "", false, err
 	}
-	return a, fmt.Sprintf("%s and %s exchanged", a, b), true, os.WriteFile(filepath.Join(dir, b), x, 0o666)
+	return a + "\n" + b, fmt.Sprintf("%s and %s exchanged", a, b), true, os.WriteFile(filepath.Join(dir, b), x, 0o666)
 }
 
 // foreign puts a sound file of the same name from another dataset, or of another model, in place of one.
@@ -379,7 +379,7 @@ func inflict(others string, r *rand.Rand, dir string, names []string) (damage, e
 			told = name + " removed"
 			names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == name })
 		}
-		d.names, d.told = append(d.names, name), append(d.told, told)
+		d.names, d.told = append(d.names, strings.Split(name, "\n")...), append(d.told, told)
 	}
 	return d, nil
 }

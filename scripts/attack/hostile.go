@@ -51,6 +51,13 @@ func (e *exposure) special(s *scene, r *rand.Rand) (result, error) {
 	}
 	name, what := names[r.IntN(len(names))], specials[r.IntN(len(specials))]
 	path := filepath.Join(dir, name)
+	if e.same != nil {
+		if b, err := os.ReadFile(path); err != nil {
+			return result{}, err
+		} else if _, promised := e.same(name, b); !promised {
+			return result{}, nil
+		}
+	}
 	if err := os.Remove(path); err != nil {
 		return result{}, err
 	}

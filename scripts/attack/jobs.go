@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,7 +88,23 @@ func jobs() []*job {
 	infer("url", "p.arrow", "url@jobs/dataset", "--cache-dir", "cache")
 	add(&job{name: "export-url", args: []string{"export", "url@jobs/dataset", "--to", "folder", "--cache-dir", "cache", "--out", "e"}, same: ofExport})
 	ingest("url", "url@jobs/tree.zip")
+	all = append(all, bucketJobs()...)
 	add(&job{name: "train-procs", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--procs", "2"), same: ofRun})
+	return all
+}
+
+// bucketJobs write into buckets.
+func bucketJobs() (all []*job) {
+	add := func(j *job) {
+		j.args = append(j.args, "--cache-dir", "kept")
+		all = append(all, j)
+	}
+	add(&job{name: "infer-bucket", needs: "s3 ort", args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", "s3@p.arrow"}, whole: []string{"p.arrow"}})
+	add(&job{name: "merge-bucket", needs: "s3 ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "s3@m.parquet"}, whole: []string{"m.parquet"}})
+	add(&job{name: "model-bucket", needs: "s3", args: []string{"model", "export", "@/model.safetensors", "--out", "s3@w.onnx"}, whole: []string{"w.onnx"}})
+	args := slices.Clone(trainArgs)
+	args[slices.Index(args, "r")] = "s3@r"
+	add(&job{name: "train-bucket", needs: "s3 torch", args: args, same: ofRun})
 	return all
 }
 
@@ -135,7 +152,7 @@ func ofRun(name string, b []byte) ([]byte, bool) {
 		return ofLog(b), true
 	case base == "curves.png", strings.HasPrefix(base, "events.out."), strings.HasSuffix(base, ".damaged"):
 		return nil, false
-	case strings.HasPrefix(base, "step-"):
+	case strings.HasPrefix(base, "step-"), base == "best.safetensors": // in a bucket a copy of one
 		return ofCheckpoint(b), true
 	}
 	return b, true

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -148,6 +149,7 @@ func staged(ctx context.Context, o options, talk io.Writer) ([]*tally, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(root)
+	defer os.RemoveAll(beside(root))
 	binary, err := build(o.binary, root)
 	if err != nil {
 		return nil, err
@@ -295,7 +297,7 @@ func attacks(s *scene) []*attack {
 
 // lacks says why what needs a native library cannot be tried.
 func (s *scene) lacks(what string) string {
-	return map[string]string{"torch": s.noTorch, "ort": s.noORT}[what]
+	return map[string]string{"torch": s.noTorch, "ort": s.noORT, "s3": s.noS3, "s3 ort": cmp.Or(s.noS3, s.noORT), "s3 torch": cmp.Or(s.noS3, s.noTorch)}[what]
 }
 
 // workplace is an empty directory, in memory where there is room for such.

@@ -40,6 +40,8 @@ type scene struct {
 	noTorch, noORT string // why not, where a native library is missing
 	cache          string // where native libraries are
 	web            *web   // serves in/
+	noS3           string
+	aws            []string // variables by which the S3 server is found
 	trials         atomic.Int64
 }
 
@@ -59,9 +61,10 @@ func (s *scene) command(dir string, args ...string) run {
 		if s.web != nil {
 			a = strings.ReplaceAll(a, "url@", s.web.url)
 		}
+		a = strings.ReplaceAll(a, "s3@", "s3://"+filepath.Base(dir)+"/")
 		all = append(all, strings.ReplaceAll(a, "@", "../in"))
 	}
-	return run{args: all, dir: dir, env: []string{"SYNSHARD_WORDNET=" + s.in("wordnet"), "XDG_CACHE_HOME=" + s.cache, "XDG_CONFIG_HOME=" + s.in("none")}}
+	return run{args: all, dir: dir, env: append([]string{"SYNSHARD_WORDNET=" + s.in("wordnet"), "XDG_CACHE_HOME=" + s.cache, "XDG_CONFIG_HOME=" + s.in("none")}, s.aws...)}
 }
 
 // must runs a command that has to end well.
@@ -79,7 +82,7 @@ func newScene(binary, root string) (*scene, error) {
 		return nil, err
 	}
 	s := &scene{binary: binary, root: root, cache: cache}
-	for _, step := range []func() error{s.serve, s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
+	for _, step := range []func() error{s.serve, s.buckets, s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set the scene: %w", err)
 		}

@@ -28,6 +28,8 @@ func readTree(dir string, same func(name string, b []byte) (promised []byte, ok 
 			return err
 		}
 		switch {
+		case name == "kept" || name == ".sgwtmp": // what is kept here of a bucket, and the S3 server's own
+			return fs.SkipDir
 		case d.IsDir():
 			t[name] = "/"
 		case d.Type()&fs.ModeSymlink != 0:
