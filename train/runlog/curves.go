@@ -45,18 +45,20 @@ func WriteCurves(path, log string) error {
 	if len(h.loss) == 0 {
 		return nil
 	}
-	plots := []*plot.Plot{h.lossPlot(), h.accuracyPlot(), h.ratePlot()}
-	const width, height = 9 * vg.Inch, 10 * vg.Inch
-	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(110))
-	dc := draw.New(img)
-	shares := []float64{0.4, 0.4, 0.2}
-	top := dc.Max.Y
-	for i, p := range plots {
-		low := top - vg.Length(shares[i])*height
-		cell := draw.Canvas{Canvas: dc.Canvas, Rectangle: vg.Rectangle{
-			Min: vg.Point{X: dc.Min.X + 12, Y: low + 6}, Max: vg.Point{X: dc.Max.X - 16, Y: top - 6}}}
-		p.Draw(cell)
-		top = low
+	panels := []*panel{h.lossPanel(), h.accuracyPanel(), h.ratePanel()}
+	const width, height, words = 11 * vg.Inch, 10 * vg.Inch, 2.6 * vg.Inch
+	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(100))
+	rows := make([][]*plot.Plot, len(panels))
+	for i, p := range panels {
+		rows[i] = []*plot.Plot{p.Plot}
+	}
+	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: 8, PadBottom: 8, PadLeft: 12, PadRight: words, PadY: 14}
+	for i, cells := range plot.Align(rows, tiles, draw.New(img)) {
+		panels[i].Draw(cells[0])
+		beside := cells[0].Rectangle
+		beside.Min.X, beside.Max.X = beside.Max.X+8, width
+		beside.Max.Y -= 24 // the title's
+		panels[i].names.Draw(draw.Canvas{Canvas: img, Rectangle: beside})
 	}
 	return durable.WriteFile(path, func(w io.Writer) error {
 		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
@@ -114,43 +116,88 @@ func readHistory(log string) (*history, error) {
 // of what a float64 holds, the search for its marks does not end.
 func drawn(v float64) bool { return v == 0 || math.Abs(v) >= 1e-30 && math.Abs(v) <= 1e30 }
 
-func (h *history) lossPlot() *plot.Plot {
-	p := newPlot("loss")
-	line(p, "training, each step", thin(h.loss, 1500), colPale, 0.6)
-	line(p, "training, running mean", thin(running(h.loss), 1500), colTrain, 1.6)
-	line(p, "validation", h.lossRaw, colRaw, 1.6)
-	line(p, "validation, averaged weights", h.lossEMA, colEMA, 1.6)
-	p.Y.Min = 0
+// panel is a plot, and what its lines are, which stands beside it.
+type panel struct {
+	*plot.Plot
+	names plot.Legend
+}
+
+func (h *history) lossPanel() *panel {
+	p := newPanel("Loss (training: with the label smoothing and the auxiliary head of the recipe)", "nats")
+	mean := running(h.loss)
+	p.line("training, each step", thin(h.loss, 1500), colPale, 0.6)
+	p.line("training, running mean", thin(mean, 1500), colTrain, 1.6)
+	p.line("validation", h.lossRaw, colRaw, 1.6)
+	p.line("validation, averaged weights", h.lossEMA, colEMA, 1.6)
+	p.Y.Min, p.Y.Max = 0, lossTop(mean, h.lossRaw, h.lossEMA)
 	return p
 }
 
-func (h *history) accuracyPlot() *plot.Plot {
-	p := newPlot("accuracy, %")
-	line(p, "training top-1, running mean", thin(running(h.top1), 1500), colTrain, 1.6)
-	line(p, "validation top-1", h.top1Raw, colRaw, 1.6)
-	line(p, "validation top-1, averaged weights", h.top1EMA, colEMA, 1.6)
-	line(p, "validation top-5", h.top5, color.RGBA{0x88, 0x88, 0x88, 0xff}, 1)
+// lossTop is where the axis of losses ends: above the training's, and above a
+// validation's where that is not far beyond; what lies higher is cut off.
+func lossTop(mean plotter.XYs, validations ...plotter.XYs) float64 {
+	top := highest(mean)
+	for _, v := range validations {
+		top = max(top, min(highest(v), 1.5*top))
+	}
+	return max(1.05*top, 1e-3)
+}
+
+func highest(xys plotter.XYs) (top float64) {
+	for _, p := range xys {
+		top = max(top, p.Y)
+	}
+	return top
+}
+
+func (h *history) accuracyPanel() *panel {
+	p := newPanel("Accuracy", "%")
+	p.line("training top-1, running mean", thin(running(h.top1), 1500), colTrain, 1.6)
+	p.line("validation top-5", h.top5, color.RGBA{0x88, 0x88, 0x88, 0xff}, 1)
+	p.line("validation top-1", h.top1Raw, colRaw, 1.6)
+	p.line("validation top-1, averaged weights", h.top1EMA, colEMA, 1.6)
+	scored := h.top1EMA
+	if len(scored) == 0 {
+		scored = h.top1Raw
+	}
+	if best, ok := best(scored); ok {
+		ring := &plotter.Scatter{XYs: plotter.XYs{best}, GlyphStyle: draw.GlyphStyle{Color: color.Black, Radius: 5, Shape: draw.RingGlyph{}}}
+		p.Add(ring)
+		p.names.Add(fmt.Sprintf("best: %.2f %% after epoch %g", best.Y, best.X), ring)
+	}
 	p.Y.Min, p.Y.Max = 0, 101
-	p.Legend.Top = false
 	return p
 }
 
-func (h *history) ratePlot() *plot.Plot {
-	p := newPlot("learning rate")
-	line(p, "", thin(h.rate, 1500), colTrain, 1.6)
+// best is the first of the highest points.
+func best(xys plotter.XYs) (b plotter.XY, ok bool) {
+	for i, p := range xys {
+		if i == 0 || p.Y > b.Y {
+			b, ok = p, true
+		}
+	}
+	return b, ok
+}
+
+func (h *history) ratePanel() *panel {
+	p := newPanel("Learning rate", "")
+	p.line("learning rate", thin(h.rate, 1500), colTrain, 1.6)
 	p.X.Label.Text = "epoch"
 	p.Y.Min = 0
 	return p
 }
 
-func newPlot(y string) *plot.Plot {
-	p := plot.New()
-	p.Y.Label.Text = y
+func newPanel(title, unit string) *panel {
+	p := &panel{plot.New(), plot.NewLegend()}
+	p.Title.Text, p.Y.Label.Text = title, unit
+	p.Title.TextStyle.Font.Size, p.Title.Padding = 13, 6
 	p.X.Min = 0
-	p.Legend.Top = true
-	p.Legend.Padding = 2
-	for _, f := range []*font.Font{&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.Legend.TextStyle.Font} {
+	p.names.Top, p.names.Left, p.names.Padding = true, true, 3
+	for _, f := range []*font.Font{&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.names.TextStyle.Font} {
 		f.Size = 10
+	}
+	for _, f := range []*font.Font{&p.Title.TextStyle.Font, &p.X.Label.TextStyle.Font, &p.Y.Label.TextStyle.Font, &p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.names.TextStyle.Font} {
+		f.Variant = "Sans"
 	}
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = colGrid, colGrid
@@ -158,15 +205,13 @@ func newPlot(y string) *plot.Plot {
 	return p
 }
 
-func line(p *plot.Plot, name string, xys plotter.XYs, c color.Color, width vg.Length) {
+func (p *panel) line(name string, xys plotter.XYs, c color.Color, width vg.Length) {
 	if len(xys) == 0 {
 		return
 	}
 	l := &plotter.Line{XYs: xys, LineStyle: draw.LineStyle{Color: c, Width: width}}
 	p.Add(l)
-	if name != "" {
-		p.Legend.Add(name, l)
-	}
+	p.names.Add(name, l)
 	if len(xys) < 60 && width > 1 { // single points would not show
 		p.Add(&plotter.Scatter{XYs: xys, GlyphStyle: draw.GlyphStyle{Color: c, Radius: 1.8, Shape: draw.CircleGlyph{}}})
 	}
