@@ -15,7 +15,7 @@
 static struct {
 	unsigned char *at;
 	size_t size;
-} *images;
+} * images;
 static size_t count, room, next;
 
 /* walk lists the files of a tar; those of tars in it, too. */
