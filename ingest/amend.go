@@ -41,7 +41,7 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 		if err := j.state.Begin(record.Started{Fingerprint: j.plan.print, Amendment: &found.amendment}); err != nil {
 			return Summary{}, err
 		}
-		if err := j.takeBack(); err != nil {
+		if err := j.reopenUnits(); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -136,9 +136,9 @@ func trainClassesIn(out string) (map[string]bool, error) {
 	return have, nil
 }
 
-// takeBack writes the records of the units of the splits that change, and moves
+// reopenUnits writes the records of the units of the splits that change, and moves
 // the manifest aside.
-func (j *job) takeBack() error {
+func (j *job) reopenUnits() error {
 	if len(j.reopened) == 0 {
 		return nil
 	}

@@ -32,7 +32,7 @@ type Contract struct {
 	Classes int    // 0: not said
 	Embed   string // output of the embedding, float [N, Width]; "": none
 	Width   int    // 0: no embedding
-	beneath string // the tensor that a last Softmax takes: the logits; "": none
+	logits  string // the tensor that a last Softmax takes; "": none
 }
 
 // Choice names what a model's own words leave open; all may be empty.
@@ -68,8 +68,8 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err := c.gives(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	c.beneath = m.BeforeSoftmax(c.Output)
-	if c.Scores == "" && (c.beneath != "" || c.Output == "probabilities") {
+	c.logits = m.BeforeSoftmax(c.Output)
+	if c.Scores == "" && (c.logits != "" || c.Output == "probabilities") {
 		c.Scores = "probabilities"
 	}
 	return c, nil

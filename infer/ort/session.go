@@ -208,14 +208,14 @@ func (s *Session) begin() error {
 // beginLogits makes a session of the model with what its last Softmax takes as
 // an output.
 func (s *Session) beginLogits(so *ort.SessionOptions) error {
-	if s.c.beneath == "" {
+	if s.c.logits == "" {
 		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
 	}
 	m, err := onnx.ReadFile(s.o.Model)
 	if err != nil {
 		return err
 	}
-	m.AddOutput(s.c.beneath, len(s.o.Spec.Classes))
+	m.AddOutput(s.c.logits, len(s.o.Spec.Classes))
 	b, err := m.Bytes()
 	if err != nil {
 		return err
@@ -226,7 +226,7 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 		return err
 	}
 	s.logitsAt = len(s.outputs)
-	s.outputs = append(s.outputs, s.c.beneath)
+	s.outputs = append(s.outputs, s.c.logits)
 	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(b, []string{s.c.Input}, s.outputs, so)
 	return err
 }

@@ -398,9 +398,9 @@ func detach[T any](row []T) []T {
 	return row
 }
 
-// said is what a panic of the reader tells of a file: one of Go's run time tells
+// panicText is what a panic of the reader tells of a file: one of Go's run time tells
 // of the reader's code alone.
-func said(p any) string {
+func panicText(p any) string {
 	if _, ok := p.(runtime.Error); ok {
 		return "its lengths and what is there do not fit"
 	}
@@ -415,7 +415,7 @@ func guard(f func() error, calling *bool) (err error) {
 			return
 		}
 		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: %s", ErrCorrupt, said(p))
+			err = fmt.Errorf("%w: %s", ErrCorrupt, panicText(p))
 		}
 	}()
 	if err = f(); err != nil && !errors.Is(err, ErrKind) {

@@ -398,7 +398,7 @@ func (e *exposure) judge(dir string, d damage, o outcome) (result, error) {
 		}
 		e.want.sameRows(got)
 		what := e.want.differences(got)
-		if what == "" && !e.mends && said(o.stdout) != said(e.stdout) {
+		if what == "" && !e.mends && withoutTimes(o.stdout) != withoutTimes(e.stdout) {
 			what = fmt.Sprintf("other words on stdout: %q", shorten(o.stdout))
 		}
 		switch {
@@ -463,8 +463,8 @@ func ofManifest(name string, b []byte) ([]byte, bool) {
 	return timeless(kept), true
 }
 
-// said is what a command printed, without how long it took.
-func said(stdout string) string {
+// withoutTimes is what a command printed, without how long it took.
+func withoutTimes(stdout string) string {
 	var fields map[string]any
 	if json.Unmarshal([]byte(stdout), &fields) == nil {
 		return string(timeless(fields))

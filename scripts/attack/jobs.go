@@ -243,7 +243,7 @@ func (j *job) learn(s *scene) error {
 	if !j.ended(o) {
 		return finding("undisturbed: %v", o)
 	}
-	j.points, j.took, j.code, j.stdout = o.points, o.took, o.code, said(o.stdout)
+	j.points, j.took, j.code, j.stdout = o.points, o.took, o.code, withoutTimes(o.stdout)
 	j.want, err = readTree(dir, j.same)
 	return err
 }
