@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"sync"
@@ -57,6 +58,15 @@ func (r *remote) close() error {
 // archive is an object that is read in place.
 type archive struct {
 	*storage.AheadReader
+}
+
+// ReadAt is the reader's, whose failures are no damage to an archive.
+func (a archive) ReadAt(b []byte, at int64) (int, error) {
+	n, err := a.AheadReader.ReadAt(b, at)
+	if err != nil && err != io.EOF {
+		err = entry.Unread(err)
+	}
+	return n, err
 }
 
 func (a archive) modified() int64 { return entry.UnixNano(a.Info().Modified) }

@@ -125,7 +125,7 @@ func (b benchLoaderOptions) options() loader.Options {
 
 // benchLoader measures, in turns.
 func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions) (*bench.LoaderReport, error) {
-	src, err := bench.OpenImages(dir, b.split, b.limit)
+	src, err := bench.OpenImages(dir, b.split, b.limit, a.openSet)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,14 @@ func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions)
 	if src.Place == nil && b.cache.mode == "none" {
 		return nil, usagef("--cache none is for datasets; %s is a folder of images", dir)
 	}
-	if src.Place != nil || b.cache.mode == "pin" {
+	switch remote := src.Set != nil && src.Set.Remote(); {
+	case remote && b.cache.mode == "none":
+		return nil, usagef("--cache none is for datasets in a directory")
+	case remote && b.cache.mode == "page":
+		if o.Advisor, err = a.keepImages(src); err != nil {
+			return nil, err
+		}
+	case src.Place != nil || b.cache.mode == "pin":
 		cached, closer := b.cache.apply(src.Source, src.Dir, src.Place, &o)
 		defer closer.Close()
 		src.Source = cached

@@ -142,7 +142,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 		}
 	} else {
 		name = data
-		source, err := bench.OpenImages(data, "train", 0)
+		source, err := bench.OpenImages(data, "train", 0, a.openSet)
 		if err != nil {
 			return r, err
 		}

@@ -106,6 +106,10 @@ func newEvalCmd(a *app) *cobra.Command {
 }
 
 func (a *app) runEval(args []string, o evalOptions) error {
+	args, err := a.copies(args)
+	if err != nil {
+		return err
+	}
 	if err := o.check(args); err != nil {
 		return err
 	}

@@ -50,6 +50,9 @@ func (a *app) runMerge(files []string, o mergeOptions) error {
 	if o.out == "-" {
 		return usagef("--out names a file: jobs are of no use before all are there")
 	}
+	if files, err = a.copies(files); err != nil {
+		return err
+	}
 	sum, err := prediction.Merge(files, prediction.MergeOptions{Path: o.out, Format: format, Overwrite: o.overwrite})
 	if err != nil {
 		return err

@@ -14,10 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/synshard/synshard/internal/bench"
+	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/storage/standin"
+	"github.com/synshard/synshard/train/views"
 )
 
 // urlUse is what a verb does with a URL in the place of a path.
@@ -28,6 +31,7 @@ const (
 	urlInPlace               // it reads it where it is
 	urlCopied                // it reads a copy, which is kept here by the object's state
 	urlWritten               // it writes a file here, which becomes the object when it is whole
+	urlSeveral               // it reads copies of all that a pattern or a prefix stands for
 	urlOwned                 // it writes a directory there
 )
 
@@ -46,9 +50,12 @@ var urlUses = map[string]struct {
 	}},
 	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned}},
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlCopied}},
-	"eval":           {args: []urlUse{urlCopied}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlCopied}},
-	"merge":          {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
+	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlCopied}},
+	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
 	"report":         {args: []urlUse{urlCopied}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlCopied, "out": urlWritten}},
+	"bench loader":   {args: []urlUse{urlInPlace}},
+	"bench infer":    {args: []urlUse{urlCopied}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlCopied}},
+	"bench train":    {flags: map[string]urlUse{"data": urlInPlace}},
 	"model export":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten}},
@@ -60,10 +67,11 @@ var besides = []string{".data", "_data", ".meta.json"}
 
 // remoteFiles is what the verb reads and writes by URLs.
 type remoteFiles struct {
-	ctx      context.Context
-	cacheDir string // --cache-dir
-	paths    standin.Paths
-	sets     map[*shard.Dataset]*cached.Files
+	ctx        context.Context
+	cacheDir   string // --cache-dir
+	cacheBytes int64  // --cache-bytes; 0: mostKept
+	paths      standin.Paths
+	sets       map[*shard.Dataset]*cached.Files
 }
 
 // kept is the directory in which copies and caches lie.
@@ -125,10 +133,20 @@ func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 			failed = cmp.Or(failed, err)
 		}
 	})
-	if failed == nil && urls == 0 && cmd.Flags().Changed("cache-dir") {
-		return usagef("--cache-dir has no effect without a URL")
+	return cmp.Or(failed, a.checkKept(cmd, urls))
+}
+
+// checkKept looks at the flags that say where copies lie, and how much of them.
+func (a *app) checkKept(cmd *cobra.Command, urls int) error {
+	if a.remote.cacheBytes < 0 {
+		return usagef("--cache-bytes %d: want 0 or more", a.remote.cacheBytes)
 	}
-	return failed
+	for _, name := range []string{"cache-dir", "cache-bytes"} {
+		if urls == 0 && cmd.Flags().Changed(name) {
+			return usagef("--%s has no effect without a URL", name)
+		}
+	}
+	return nil
 }
 
 func (a *app) settleURL(name string, use urlUse) (path string, err error) {
@@ -141,7 +159,7 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 		return "", err
 	}
 	switch use {
-	case urlInPlace:
+	case urlInPlace, urlSeveral:
 		return name, nil
 	case urlCopied:
 		a.started = true // what goes wrong over a network is no error of usage
@@ -155,12 +173,47 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	return "", usagef("%s: a URL is not taken here; give a local path", storage.Shown(name))
 }
 
-// closeURLs lets connections go.
+// copies are paths, with copies of what URLs among them stand for.
+func (a *app) copies(names []string) (paths []string, err error) {
+	for _, name := range names {
+		some := []string{name}
+		if storage.IsURL(name) {
+			if some, err = a.remote.paths.Copies(a.remote.ctx, name); err != nil {
+				return nil, err
+			}
+		}
+		paths = append(paths, some...)
+	}
+	return paths, nil
+}
+
+// mostKept is how much of the disk what is kept of URLs may take, unless --cache-bytes
+// says it.
+const mostKept = 64 << 30
+
+// closeURLs lets connections go, and what was used longest ago where too much is kept.
 func (a *app) closeURLs() {
-	for _, f := range a.remote.sets {
+	r := &a.remote
+	for _, f := range r.sets {
 		f.Close()
 	}
-	a.remote.paths.Close()
+	r.paths.Close()
+	if r.paths.Dir == "" {
+		return
+	}
+	if err := cached.Trim(r.paths.Dir, cmp.Or(r.cacheBytes, mostKept)); err != nil {
+		a.Warnf("%v", err)
+	}
+}
+
+// keepImages keeps what is measured on as a run keeps it.
+func (a *app) keepImages(m *bench.Images) (loader.Advisor, error) {
+	f := a.remote.sets[m.Set]
+	if err := f.Keep(views.KeptName(m.Set), cmp.Or(a.remote.cacheBytes, mostKept)); err != nil {
+		return nil, err
+	}
+	n := m.Len() // which are read over and over
+	return views.Advise(f, n, func(i int) (string, int64, int64) { return m.Place(i % n) }, false), nil
 }
 
 // Logf is Console.Logf, in which paths that stand for URLs are these, as in the next.

@@ -35,7 +35,6 @@ type trainOptions struct {
 	recompute            bool
 	deterministic        bool
 	cache                *cacheOptions
-	cacheBytes           int64
 	recipe               recipeOptions
 	selection            *selectionOptions
 }
@@ -97,7 +96,6 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&flags.board, "tensorboard", false, "write TensorBoard event files too")
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
 	flags.cache = addCacheFlags(cmd)
-	f.Int64Var(&flags.cacheBytes, "cache-bytes", 0, "of a dataset at a URL: keep at most so many bytes of its images in --cache-dir (0: 64 GiB)")
 	flags.recipe.AddFlags(cmd)
 	flags.selection = addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))

@@ -67,12 +67,8 @@ func (a *app) cached(d *trainData, r recipe.Recipe, flags trainOptions, alloc fu
 	switch remote := d.set.Remote(); {
 	case remote && flags.cache.mode != "page":
 		return nil, usagef("--cache %s is for datasets in a directory; of one at a URL images are kept in --cache-dir", flags.cache.mode)
-	case !remote && flags.cacheBytes != 0:
-		return nil, usagef("--cache-bytes has no effect on a dataset in a directory")
-	case flags.cacheBytes < 0:
-		return nil, usagef("--cache-bytes %d: want 0 or more", flags.cacheBytes)
 	case remote:
-		return l, d.Keep(a.remote.sets[d.set], l, cmp.Or(flags.cacheBytes, 64<<30))
+		return l, d.Keep(a.remote.sets[d.set], l, cmp.Or(a.remote.cacheBytes, mostKept))
 	}
 	l.TrainSource, d.advisor = flags.cache.apply(d.Train, d.dir, func(i int) (string, int64, int64) {
 		r := d.Train.Row(i)

@@ -118,8 +118,22 @@ func TestURLs(t *testing.T) {
 	if got, _ := runVerb(t, 0, append([]string{"eval", s.Via(proxy, "out/p.arrow"), "--no-wordnet", "--json"}, cache...)...); got != figures {
 		t.Errorf("eval: %s, want %s", got, figures)
 	}
+	for i := range 2 {
+		predict(filepath.Join(work, "a", "model.onnx"), set, s.Via(proxy, fmt.Sprintf("jobs/job-%d.arrow", i)), append(cache, "--job", fmt.Sprintf("%d/2", i))...)
+	}
+	if got, _ := runVerb(t, 0, append([]string{"eval", s.Via(proxy, "jobs/job-*.arrow"), "--no-wordnet", "--json"}, cache...)...); got != figures {
+		t.Errorf("eval of jobs: %s, want %s", got, figures)
+	}
+	runVerb(t, 0, append([]string{"merge", s.Via(proxy, "jobs/"), "--out", filepath.Join(work, "merged.arrow")}, cache...)...)
+	if got, err := os.ReadFile(filepath.Join(work, "merged.arrow")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("merged: %v", err)
+	}
+	bench, _ := runVerb(t, 0, append([]string{"bench", "loader", url, "--seconds", "0.1", "--rounds", "1", "--size", "64", "--json", "--progress", "off"}, cache...)...)
+	if !strings.Contains(bench, "images_per_s") {
+		t.Errorf("bench: %s", bench)
+	}
 	// What takes none says so.
-	for _, line := range [][]string{{"verify", url}, {"bench", "loader", url}, {"export", set, "--to", "folder", "--out", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
+	for _, line := range [][]string{{"verify", url}, {"export", set, "--to", "folder", "--out", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
 		if _, stderr := runVerb(t, exitUsage, line...); !strings.Contains(stderr, "URL") && !strings.Contains(stderr, "only be read") {
 			t.Errorf("%v: %s", line, stderr)
 		}

@@ -17,7 +17,8 @@ import (
 // the end.
 type Images struct {
 	loader.Source
-	Dir string // of the dataset
+	Dir string         // of the dataset
+	Set *shard.Dataset // nil: a folder
 	// Place is where in the files of Dir image i lies; nil: these are a folder's.
 	Place func(i int) (file string, offset, length int64)
 
@@ -28,9 +29,9 @@ type Images struct {
 func (m *Images) Close() error { return m.close() }
 
 // OpenImages opens a split of the dataset in dir or, where that is none, the folder of
-// images: the first limit of them, 0 for all.
-func OpenImages(dir, split string, limit int) (*Images, error) {
-	set, err := shard.Open(dir)
+// images: the first limit of them, 0 for all. open opens datasets, as shard.Open does.
+func OpenImages(dir, split string, limit int, open func(dir string) (*shard.Dataset, error)) (*Images, error) {
+	set, err := open(dir)
 	if errors.Is(err, shard.ErrNotDataset) {
 		folder, ferr := OpenFolder(dir)
 		if ferr != nil || folder.Len() == 0 {
@@ -52,7 +53,7 @@ func OpenImages(dir, split string, limit int) (*Images, error) {
 		r := view.Row(i)
 		return r.File, r.Offset, r.Length
 	}
-	return &Images{Source: First(view, limit), Dir: dir, Place: place, close: set.Close}, nil
+	return &Images{Source: First(view, limit), Dir: dir, Set: set, Place: place, close: set.Close}, nil
 }
 
 func wholeOf(set *shard.Dataset, split string) (*shard.View, error) {

@@ -355,6 +355,9 @@ func (c *Columns) wrap(err error) error { return fmt.Errorf("%s: %w", c.Path(), 
 
 // marked makes what the readers of columns call damage entry.ErrCorrupt.
 func marked(err error) error {
+	if errors.Is(err, entry.ErrRead) {
+		return err
+	}
 	if errors.Is(err, arrowipc.ErrCorrupt) || errors.Is(err, parquet.ErrCorrupt) {
 		return corrupt{err}
 	}

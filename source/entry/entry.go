@@ -5,6 +5,7 @@ package entry
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -17,6 +18,26 @@ var ErrUnreadable = errors.New("unreadable")
 // ErrCorrupt marks a container that is damaged: truncated, or not what its own
 // headers say. What was read from it may not be all there was.
 var ErrCorrupt = errors.New("data corrupt")
+
+// ErrRead marks that a container's file could not be read, as of a store that does not
+// answer: of the container that says nothing.
+var ErrRead = errors.New("not read")
+
+// Unread marks an error as ErrRead, whose text stays.
+func Unread(err error) error { return unread{err} }
+
+type unread struct{ error }
+
+func (u unread) Unwrap() error        { return u.error }
+func (u unread) Is(target error) bool { return target == ErrRead }
+
+// Corrupt is an error about a container as ErrCorrupt, unless it is ErrRead.
+func Corrupt(about string, err error) error {
+	if errors.Is(err, ErrRead) {
+		return fmt.Errorf("%s: %w", about, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrCorrupt, about, err)
+}
 
 // MaxImage bounds the bytes of one entry, so that a damaged length cannot ask
 // for all memory.

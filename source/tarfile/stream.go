@@ -10,6 +10,7 @@ import (
 	"hash/maphash"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -93,23 +94,47 @@ func (t *Stream) open() (io.ReadCloser, error) {
 	if i < 0 {
 		return io.NopCloser(in), nil
 	}
-	r, err := compressions[i].open(in)
+	watched := &watch{Reader: in}
+	r, err := compressions[i].open(bufio.NewReaderSize(watched, 64<<10))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, compressions[i].name, entry.Unexpected(err))
+		return nil, entry.Corrupt(compressions[i].name, entry.Unexpected(watched.of(err)))
 	}
-	return unpacked{r, compressions[i].name}, nil
+	return unpacked{r, compressions[i].name, watched}, nil
 }
 
 // unpacked marks errors of a decompressor as damage to the file.
 type unpacked struct {
 	io.ReadCloser
 	name string
+	in   *watch
+}
+
+// watch remembers what reading failed with, which not every decompressor tells.
+type watch struct {
+	io.Reader
+	failed atomic.Pointer[error]
+}
+
+func (w *watch) Read(b []byte) (int, error) {
+	n, err := w.Reader.Read(b)
+	if errors.Is(err, entry.ErrRead) {
+		w.failed.Store(&err)
+	}
+	return n, err
+}
+
+// of is what reading failed with, or else the error given.
+func (w *watch) of(err error) error {
+	if failed := w.failed.Load(); failed != nil {
+		return *failed
+	}
+	return err
 }
 
 func (u unpacked) Read(b []byte) (int, error) {
 	n, err := u.ReadCloser.Read(b)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %s: %w", entry.ErrCorrupt, u.name, err)
+		err = entry.Corrupt(u.name, u.in.of(err))
 	}
 	return n, err
 }

@@ -73,7 +73,7 @@ func IsZip(head []byte) bool {
 func (z *Zip) List(ctx context.Context) ([]entry.Entry, error) {
 	out, links, err := z.directory(ctx)
 	if err != nil {
-		if ctx.Err() == nil {
+		if ctx.Err() == nil && !errors.Is(err, entry.ErrRead) {
 			err = fmt.Errorf("%w: not a whole zip: %w", entry.ErrCorrupt, err)
 		}
 		return nil, fmt.Errorf("%s: %w", z.Path(), err)
@@ -294,7 +294,7 @@ func (z *Zip) Read(e *entry.Entry, buf []byte) ([]byte, error) {
 	}
 	b, err := z.member(e, buf)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %s: %w", entry.ErrCorrupt, z.Path(), e.Name, err)
+		return nil, entry.Corrupt(z.Path()+": "+e.Name, err)
 	}
 	return b, nil
 }

@@ -32,7 +32,7 @@ func OpenCopies(ctx context.Context, dir, url, state string) (*Copies, error) {
 	if err := durable.MkdirAll(top); err != nil {
 		return nil, err
 	}
-	alone, err := durable.TryLock(filepath.Join(top, lockName))
+	alone, err := durable.TryLock(top + lockEnd)
 	if err == nil {
 		err = errors.Join(removeOthers(top, own), alone.Unlock())
 	}
@@ -40,10 +40,10 @@ func OpenCopies(ctx context.Context, dir, url, state string) (*Copies, error) {
 		return nil, err
 	}
 	for {
-		lock, err := durable.TryShare(filepath.Join(top, lockName))
+		lock, err := durable.TryShare(top + lockEnd)
 		switch {
 		case err == nil:
-			if err := durable.MkdirAll(own); err != nil {
+			if err := errors.Join(touch(top+lockEnd), durable.MkdirAll(own)); err != nil {
 				return nil, errors.Join(err, lock.Unlock())
 			}
 			return &Copies{own, lock}, nil
@@ -58,15 +58,13 @@ func OpenCopies(ctx context.Context, dir, url, state string) (*Copies, error) {
 	}
 }
 
-const lockName = ".lock"
-
 // short names a text of any length.
 func short(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:32] }
 
 func removeOthers(top, own string) error {
 	entries, err := os.ReadDir(top)
 	for _, e := range entries {
-		if path := filepath.Join(top, e.Name()); e.Name() != lockName && path != own {
+		if path := filepath.Join(top, e.Name()); path != own {
 			err = errors.Join(err, os.RemoveAll(path))
 		}
 	}

@@ -30,7 +30,8 @@ type Files struct {
 
 	mu      sync.Mutex
 	objects map[string]*opening
-	rows    *ranges // nil: no ranges are kept
+	used    []func() error // releases
+	rows    *ranges        // nil: no ranges are kept
 }
 
 // opening is an object that is opened once.
@@ -62,7 +63,23 @@ func (f *Files) Close() error {
 	if f.rows != nil {
 		f.rows.close()
 	}
-	return f.place.Close()
+	err := f.place.Close()
+	for _, release := range f.used {
+		err = errors.Join(err, release())
+	}
+	return err
+}
+
+// use says that what is kept at a path is in use until Close.
+func (f *Files) use(path string) error {
+	release, err := Use(path)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.used = append(f.used, release)
+	return nil
 }
 
 // Figures say what was asked of the store, and what was at hand.
@@ -102,6 +119,9 @@ func (f *Files) Fetch(name, sum string) (string, error) {
 	to := filepath.Join(f.dir, "sums", sum[:min(2, len(sum))], sum+path.Ext(name))
 	if !filepath.IsLocal(sum) || len(sum) != 2*sha256.Size {
 		return "", fmt.Errorf("%s: %q is no SHA-256", name, sum)
+	}
+	if err := f.use(to); err != nil {
+		return "", err
 	}
 	if got, err := regular.SHA256(to); err == nil && got == sum {
 		return to, nil

@@ -83,6 +83,9 @@ const fetchesAtOnce = 32
 // name. What lies there from before is taken up as Adopt tells.
 func (f *Files) Keep(name string, budget int64) error {
 	dir := filepath.Join(f.dir, "ranges", name)
+	if err := f.use(dir); err != nil {
+		return err
+	}
 	if err := durable.MkdirAll(dir); err != nil {
 		return err
 	}

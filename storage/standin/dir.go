@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -95,13 +96,17 @@ func (p *Paths) Directory(ctx context.Context, url string, o DirOptions) (*Dir, 
 		return nil, err
 	}
 	d := &Dir{Path: p.hashed("runs", at.String()), o: o, place: at, known: map[string]file{}}
-	d.record, d.idle = d.Path+".json", sync.NewCond(&d.mu)
+	d.record, d.idle = d.path(LockName+".json"), sync.NewCond(&d.mu)
 	if err := durable.MkdirAll(d.Path); err != nil {
 		return nil, err
 	}
 	d.ctx, d.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	if d.here, err = durable.TryLock(d.Path + LockName); err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
+	}
+	now := time.Now() // of its last use, for who trims
+	if err := os.Chtimes(d.Path+LockName, now, now); err != nil {
+		return nil, errors.Join(err, d.here.Unlock())
 	}
 	lost := func() { d.cancel(errLost); o.OnLost() }
 	if d.lock, err = at.AwaitLock(ctx, LockName, o.Holder, lost, o.OnWait); err != nil {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,6 +36,7 @@ type Paths struct {
 	copies  []*cached.Copies
 	written []stand
 	places  []*storage.Place
+	used    []func() error // releases of what is in use
 }
 
 // stand is a path here that stands for a URL.
@@ -55,6 +57,16 @@ func (p *Paths) ends() []string { return append([]string{""}, p.Besides...) }
 // hashed is the path of a text's own directory.
 func (p *Paths) hashed(kind, text string) string {
 	return filepath.Join(p.Dir, kind, fmt.Sprintf("%x", sha256.Sum256([]byte(text)))[:32])
+}
+
+// claim makes a directory that is in use until Close.
+func (p *Paths) claim(dir string) error {
+	release, err := cached.Use(dir)
+	if err != nil {
+		return err
+	}
+	p.used = append(p.used, release)
+	return durable.MkdirAll(dir)
 }
 
 // ErrName is of a URL that ends in no file's name.
@@ -102,6 +114,51 @@ func (p *Paths) copiesOf(ctx context.Context, url, state string) (*cached.Copies
 		p.copies = append(p.copies, c)
 	}
 	return c, err
+}
+
+// Copies is Copy of all files that a URL stands for: one whose own name has a * or [ is
+// a pattern of path.Match's, and one that ends in a slash stands for what lies directly
+// below it. They come in order of their names; none is fs.ErrNotExist.
+func (p *Paths) Copies(ctx context.Context, url string) ([]string, error) {
+	front, query, asked := strings.Cut(url, "?")
+	dir, pattern := storage.Split(url)
+	if strings.HasSuffix(front, "/") {
+		dir, pattern = url, "*"
+	} else if !strings.ContainsAny(pattern, "*[") {
+		one, err := p.Copy(ctx, url)
+		return []string{one}, err
+	}
+	at, err := p.Place(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := at.List(ctx, pattern[:strings.IndexAny(pattern, "*[")])
+	if err != nil {
+		return nil, err
+	}
+	var copies []string
+	for _, i := range all {
+		is, err := path.Match(pattern, i.Name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: %w", storage.Shown(url), ErrName, err)
+		}
+		if !is || strings.HasPrefix(i.Name, ".") || slices.ContainsFunc(p.Besides, func(end string) bool { return strings.HasSuffix(i.Name, end) }) {
+			continue
+		}
+		to := storage.Join(storage.Shown(dir), i.Name)
+		if asked {
+			to += "?" + query
+		}
+		one, err := p.Copy(ctx, to)
+		if err != nil {
+			return nil, err
+		}
+		copies = append(copies, one)
+	}
+	if len(copies) == 0 {
+		return nil, fmt.Errorf("%s: no such objects: %w", storage.Shown(url), fs.ErrNotExist)
+	}
+	return copies, nil
 }
 
 // Tree copies files below a URL into a directory and gives its path: those that choose
@@ -191,7 +248,7 @@ func (p *Paths) File(ctx context.Context, url string) (string, error) {
 	}
 	dir, base := storage.Split(url)
 	local := p.hashed("written", url)
-	if err := durable.MkdirAll(local); err != nil {
+	if err := p.claim(local); err != nil {
 		return "", err
 	}
 	path := filepath.Join(local, base)
@@ -269,6 +326,9 @@ func (p *Paths) Shown(text string) string {
 // Close lets connections go.
 func (p *Paths) Close() error {
 	var failed error
+	for _, release := range p.used {
+		failed = cmp.Or(failed, release())
+	}
 	for _, at := range p.places {
 		failed = cmp.Or(failed, at.Close())
 	}

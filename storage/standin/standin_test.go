@@ -97,6 +97,32 @@ func TestOldCopies(t *testing.T) {
 	}
 }
 
+// TestCopies copies what a pattern and a prefix stand for, without what lies beside.
+func TestCopies(t *testing.T) {
+	s := storagetest.Start(t)
+	for _, name := range []string{"job-0.arrow", "job-1.arrow", "job-1.arrow.meta.json", "other.csv", "below/job-2.arrow", "no/a*b"} {
+		s.Put(t, "p/"+name, []byte(name))
+	}
+	p := Paths{Dir: t.TempDir(), Besides: []string{".meta.json"}}
+	defer p.Close()
+	for url, want := range map[string][]string{
+		"p/job-*.arrow": {"job-0.arrow", "job-1.arrow"}, "p/": {"job-0.arrow", "job-1.arrow", "other.csv"}, "p/job-[1-9].arrow": {"job-1.arrow"},
+		"p/other.csv": {"other.csv"}, "p/none-*": nil,
+	} {
+		paths, err := p.Copies(t.Context(), s.URL(url))
+		if (err != nil) != (want == nil) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", url, err)
+		}
+		var got []string
+		for _, path := range paths {
+			got = append(got, slurp(t, path))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", url, diff)
+		}
+	}
+}
+
 // TestFile writes an object by a file here: what is there is found, and what a killed
 // call left goes before it.
 func TestFile(t *testing.T) {

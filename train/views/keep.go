@@ -3,6 +3,7 @@ package views
 import (
 	"math"
 
+	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
 )
@@ -24,36 +25,47 @@ type Keeper interface {
 // Keep has the images of a run kept, at most so many bytes of them: those to train on in
 // the order in which they will be asked for, those to validate on where there is room.
 func (v *Views) Keep(k Keeper, l *train.Loaded, budget int64) error {
-	sum := v.set.Manifest.SHA256
-	if err := k.Keep(sum[:min(len(sum), 32)], budget); err != nil {
+	if err := k.Keep(KeptName(v.set), budget); err != nil {
 		return err
 	}
-	l.TrainOptions.Advisor = keep(k, v.Train.Len(), v.Train.Row, false)
+	l.TrainOptions.Advisor = Advise(k, v.Train.Len(), placeOf(v.Train.Row), false)
 	if val, ok := v.val.(interface{ Row(int) shard.Row }); ok {
-		l.ValOptions.Advisor = keep(k, v.val.Len(), val.Row, true)
+		l.ValOptions.Advisor = Advise(k, v.val.Len(), placeOf(val.Row), true)
 	}
 	return nil
 }
 
-// rowKeeper is a loader's Advisor over a Keeper.
+// KeptName is the name under which a dataset's images are kept.
+func KeptName(set *shard.Dataset) string {
+	sum := set.Manifest.SHA256
+	return sum[:min(len(sum), 32)]
+}
+
+func placeOf(row func(i int) shard.Row) func(i int) (string, int64, int64) {
+	return func(i int) (string, int64, int64) {
+		r := row(i)
+		return r.File, r.Offset, r.Length
+	}
+}
+
+// Advise is a loader's Advisor that has rows kept; place says where in which file a row
+// lies. With last set nothing is known of when a row is read next: all others are kept
+// rather.
+func Advise(k Keeper, rows int, place func(i int) (file string, offset, length int64), last bool) loader.Advisor {
+	for i := range rows {
+		file, at, size := place(i)
+		k.Adopt(file, at, size, math.MaxInt64-1)
+	}
+	return rowKeeper{k, place, last}
+}
+
 type rowKeeper struct {
 	Keeper
-	row  func(i int) shard.Row
-	last bool // nothing is known of when a row is read next: all others are kept rather
+	place func(i int) (file string, offset, length int64)
+	last  bool
 }
 
-func keep(k Keeper, rows int, row func(i int) shard.Row, last bool) rowKeeper {
-	for i := range rows {
-		r := row(i)
-		k.Adopt(r.File, r.Offset, r.Length, math.MaxInt64-1)
-	}
-	return rowKeeper{k, row, last}
-}
-
-func (k rowKeeper) WillNeed(i int) {
-	r := k.row(i)
-	k.Want(r.File, r.Offset, r.Length)
-}
+func (k rowKeeper) WillNeed(i int) { k.Want(k.place(i)) }
 
 func (k rowKeeper) DontNeed(int) {}
 
@@ -61,6 +73,6 @@ func (k rowKeeper) Keep(i int, next int64) {
 	if k.last {
 		next = math.MaxInt64 - 1
 	}
-	r := k.row(i)
-	k.Used(r.File, r.Offset, next)
+	file, at, _ := k.place(i)
+	k.Used(file, at, next)
 }
