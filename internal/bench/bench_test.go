@@ -121,7 +121,7 @@ func TestBatchesWithoutImages(t *testing.T) {
 // TestOpenImages: a dataset's split with the places of its images, or else a folder.
 func TestOpenImages(t *testing.T) {
 	const frozen = "../../shard/testdata/v1"
-	m, err := bench.OpenImages(frozen, "val", 3)
+	m, err := bench.OpenImages(frozen, "val", 3, shard.Open)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,10 +138,10 @@ func TestOpenImages(t *testing.T) {
 	if diff := cmp.Diff(whole[offset:offset+length], b); diff != "" || m.Len() != 3 {
 		t.Errorf("%d images, want 3; the last (-where it is said to lie +read):\n%s", m.Len(), diff)
 	}
-	if _, err := bench.OpenImages(frozen, "none", 0); !errors.Is(err, shard.ErrNoSplit) {
+	if _, err := bench.OpenImages(frozen, "none", 0, shard.Open); !errors.Is(err, shard.ErrNoSplit) {
 		t.Errorf("another split: %v", err)
 	}
-	if _, err := bench.OpenImages(t.TempDir(), "val", 0); !errors.Is(err, shard.ErrNotDataset) || !strings.Contains(err.Error(), "no images lie there") {
+	if _, err := bench.OpenImages(t.TempDir(), "val", 0, shard.Open); !errors.Is(err, shard.ErrNotDataset) || !strings.Contains(err.Error(), "no images lie there") {
 		t.Errorf("an empty folder: %v", err)
 	}
 }
