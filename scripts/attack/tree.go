@@ -27,6 +27,13 @@ func readTree(dir string, same func(name string, b []byte) (promised []byte, ok 
 		if err != nil {
 			return err
 		}
+		if same != nil && !d.Type().IsRegular() {
+			if _, promised := same(name, nil); !promised && d.IsDir() {
+				return fs.SkipDir
+			} else if !promised {
+				return nil
+			}
+		}
 		switch {
 		case name == "kept" || name == ".sgwtmp": // what is kept here of a bucket, and the S3 server's own
 			return fs.SkipDir
