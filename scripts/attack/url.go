@@ -172,22 +172,26 @@ func (h *web) hire(who string, l *liar) (told int) {
 
 // askers are commands that read from URLs: url@NAME/ is each one's own.
 func askers() (all []*job) {
-	add := func(j *job) { all = append(all, j) }
+	add := func(j *job) { // what is kept goes by the states that were told
+		inner := j.same
+		j.same = func(name string, b []byte) ([]byte, bool) {
+			if name == "cache" {
+				return nil, false
+			}
+			if inner == nil {
+				return b, true
+			}
+			return inner(name, b)
+		}
+		all = append(all, j)
+	}
 	add(&job{name: "infer", needs: "ort", args: []string{"infer", "url@lie-infer/model.onnx", "url@lie-infer/dataset", "--threads", "1", "--cache-dir", "cache", "--out", "p.arrow"}})
-	add(&job{name: "train", needs: "torch", args: append(inDir(trainArgs, "d")[:1:1], append([]string{"url@lie-train/dataset", "--cache-dir", "cache"}, trainArgs[2:]...)...), same: ofRemoteRun})
+	add(&job{name: "train", needs: "torch", args: append([]string{"train"}, append([]string{"url@lie-train/dataset", "--cache-dir", "cache"}, trainArgs[2:]...)...), same: ofRun})
 	add(&job{name: "export", args: []string{"export", "url@lie-export/dataset", "--to", "tar", "--cache-dir", "cache", "--out", "e"}, same: ofExport})
 	add(&job{name: "classes", args: []string{"classes", "url@lie-classes/dataset", "--cache-dir", "cache", "--json"}})
 	add(&job{name: "import", args: []string{"model", "import", "url@lie-import/model.onnx", "--cache-dir", "cache", "--out", "w.safetensors"}})
 	add(&job{name: "ingest", args: []string{"ingest", "url@lie-ingest/tree.zip", "--out", "d"}, codes: []int{3}})
 	return all
-}
-
-// ofRemoteRun is ofRun without what is kept of images, whose place goes by what came first.
-func ofRemoteRun(name string, b []byte) ([]byte, bool) {
-	if strings.HasPrefix(name, "cache/ranges/") {
-		return nil, false
-	}
-	return ofRun(name, b)
 }
 
 // lied runs a command that reads from a server which lies: it ends right, or says what is wrong. A source without sums may be
