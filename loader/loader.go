@@ -95,6 +95,43 @@ type Options struct {
 	OnError func(Item, error) error
 }
 
+// Fits says whether the bound on the process's pixels (pixel.SetMemory) has room for
+// the batches that a loader with these options holds: pixel.ErrMemory, naming both, if
+// it has not.
+func (o Options) Fits() error {
+	release, err := o.keep()
+	if err == nil {
+		release()
+	}
+	return err
+}
+
+// keep takes the batches' bytes out of that bound.
+func (o Options) keep() (release func(), err error) {
+	o = o.defaults()
+	release, err = pixel.Keep(int64(o.Prefetch+1) * int64(o.Batch) * int64(o.Size) * int64(o.Size) * 3)
+	if err != nil {
+		return nil, fmt.Errorf("loader: %d batches of %d images of %d pixels: %w", o.Prefetch+1, o.Batch, o.Size, err)
+	}
+	return release, nil
+}
+
+// defaults fills in what was left to the loader.
+func (o Options) defaults() Options {
+	if o.Workers == 0 {
+		o.Workers = processors.Count()
+	}
+	if o.Prefetch == 0 {
+		o.Prefetch = 2
+	}
+	if o.Size == 0 && o.Train != nil {
+		o.Size = o.Train.Size
+	} else if o.Size == 0 && o.Eval != nil {
+		o.Size = o.Eval.Size
+	}
+	return o
+}
+
 // Batch is a set of images. It is the caller's, to change too, until Release.
 type Batch struct {
 	Images []byte  // uint8 [rows, Size, Size, 3]: NHWC, red green blue, 0 where padding
@@ -168,19 +205,10 @@ type task struct {
 }
 
 // New starts loading: workers run until the epoch's end, an error, ctx's end or
-// Close, which must be called. Options that make no sense are an error.
+// Close, which must be called. Options that make no sense are an error, and batches
+// that do not fit pixel.ErrMemory.
 func New(ctx context.Context, src Source, o Options) (*Loader, error) {
-	if o.Workers == 0 {
-		o.Workers = processors.Count()
-	}
-	if o.Prefetch == 0 {
-		o.Prefetch = 2
-	}
-	if o.Size == 0 && o.Train != nil {
-		o.Size = o.Train.Size
-	} else if o.Size == 0 && o.Eval != nil {
-		o.Size = o.Eval.Size
-	}
+	o = o.defaults()
 	n := int64(src.Len())
 	switch {
 	case (o.Train == nil) == (o.Eval == nil):
@@ -220,6 +248,11 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 }
 
 func (l *Loader) start() error {
+	release, err := l.o.keep()
+	if err != nil {
+		return err
+	}
+	l.frees = append(l.frees, release)
 	slots := l.o.Prefetch + 1
 	l.free, l.ready, l.work = make(chan *slot, slots), make(chan *slot, slots), make(chan task, l.o.Batch)
 	for range slots {

@@ -5,6 +5,7 @@ package pixel
 import "C"
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -16,9 +17,32 @@ var budget memory
 
 // SetMemory bounds the bytes that all decoders of the process take together
 // while they decode, by what the headers of the images say: one that does not
-// fit beside those at work waits, and one that alone takes more is ErrTooLarge.
+// fit beside those at work waits, and one that alone takes more is ErrTooLarge. What
+// Keep holds is of the same bytes.
 // 0, as at first, is no bound. It is called before anything is decoded.
 func SetMemory(bytes int64) { budget.most.Store(bytes) }
+
+// ErrMemory marks what the bound of SetMemory has no room for beside decoding.
+var ErrMemory = errors.New("too little memory")
+
+// leastDecoding is what Keep leaves for decoding at least.
+const leastDecoding = 1 << 20
+
+// Keep takes bytes out of the bound for what is held beside decoding, as batches of
+// pixels are, until release is called; what decoding then has is what is left. Where
+// that would be less than a MiB it takes nothing: ErrMemory. It does not wait for
+// decoders at work.
+func Keep(bytes int64) (release func(), err error) {
+	budget.mu.Lock()
+	defer budget.mu.Unlock()
+	most, kept := budget.most.Load(), budget.kept.Load()
+	if most > 0 && most-kept-leastDecoding < bytes {
+		mib := func(n int64) float64 { return float64(n) / (1 << 20) }
+		return nil, fmt.Errorf("%w: %.1f MiB, where all pixels together and the decoding of images have %.1f MiB, %.1f of them taken", ErrMemory, mib(bytes), mib(most), mib(kept))
+	}
+	budget.kept.Add(bytes)
+	return sync.OnceFunc(func() { budget.kept.Add(-bytes); budget.give(0) }), nil
+}
 
 // kept bounds what a decoder keeps from one image to the next, in bytes of
 // cost; larger images leave nothing behind.
@@ -28,6 +52,7 @@ const kept = 32 << 20
 // images do not keep a large one waiting.
 type memory struct {
 	most    atomic.Int64 // 0: no bound
+	kept    atomic.Int64 // of most, by what is not a decoder
 	used    atomic.Int64
 	waiting atomic.Int32
 	mu      sync.Mutex // of those that wait
@@ -36,10 +61,13 @@ type memory struct {
 	freed   *sync.Cond
 }
 
+// room is what decoders have.
+func (m *memory) room() int64 { return m.most.Load() - m.kept.Load() }
+
 func (m *memory) try(n int64) bool {
 	for {
 		used := m.used.Load()
-		if used+n > m.most.Load() {
+		if used+n > m.room() {
 			return false
 		}
 		if m.used.CompareAndSwap(used, used+n) {
@@ -113,10 +141,10 @@ func cost(b []byte, info Info) int64 {
 // pixel more than decoding takes, and lets go of the last one's.
 func (d *Decoder) reserve(b []byte, info Info) error {
 	d.Release()
-	most := budget.most.Load()
-	if most == 0 {
+	if budget.most.Load() == 0 {
 		return nil
 	}
+	most := budget.room()
 	n := cost(b, info) + d.Beside*int64(info.Width)*int64(info.Height)
 	if n > most {
 		return fmt.Errorf("%w: %s of %d x %d takes %d MiB to decode, more than the %d MiB there are for it", ErrTooLarge, info.Format, info.Width, info.Height, n>>20, most>>20)

@@ -135,3 +135,26 @@ func BenchmarkMemory(b *testing.B) {
 		}
 	})
 }
+
+// TestKeep: what is held beside decoding is of the same bytes, and comes back.
+func TestKeep(t *testing.T) {
+	bounded(t, 4<<20)
+	release, err := Keep(2 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Keep(2 << 20); !errors.Is(err, ErrMemory) || !strings.Contains(err.Error(), "2.0 MiB, where all pixels together and the decoding of images have 4.0 MiB, 2.0 of them taken") {
+		t.Errorf("nothing left to decode in: %v", err)
+	}
+	d := NewDecoder()
+	defer d.Close()
+	large := drawn(t, 500, 500) // 2.6 MiB
+	if _, err := d.Decode(large); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("beside what is kept: %v", err)
+	}
+	release()
+	release() // once
+	if _, err := d.Decode(large); err != nil {
+		t.Error(err)
+	}
+}

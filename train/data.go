@@ -72,6 +72,17 @@ func (d *Loaded) Val(ctx context.Context, batch int) (Batches, error) {
 	return l, nil
 }
 
+// Fits says whether there is memory for batches of so many images (loader.Options.Fits).
+func (d *Loaded) Fits(batch int) error {
+	for _, o := range []loader.Options{d.TrainOptions, d.ValOptions} {
+		o.Batch = batch
+		if err := o.Fits(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // census counts the images of each class and names the first whose label is
 // none of them.
 func census(what string, set Labels, classes []string) ([]int64, error) {

@@ -25,6 +25,11 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
 		return Result{}, err
 	}
+	if d, ok := o.Data.(interface{ Fits(batch int) error }); ok {
+		if err := d.Fits(o.Recipe.Batch); err != nil {
+			return Result{}, fmt.Errorf("data: %w", err)
+		}
+	}
 	if err := durable.MkdirAll(filepath.Join(o.Dir, checkpoint.Dir)); err != nil {
 		return Result{}, fmt.Errorf("run directory: %w", err)
 	}

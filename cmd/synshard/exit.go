@@ -13,6 +13,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
@@ -116,6 +117,7 @@ var coded = []struct {
 	{torch.ErrUnfit, exitNative},
 	{wordnet.ErrVersion, exitNative},
 	{ort.ErrOption, exitUsage},
+	{pixel.ErrMemory, exitUsage},
 	{storage.ErrURL, exitUsage},
 	{storage.ErrReadOnly, exitUsage},
 	{standin.ErrName, exitUsage},

@@ -25,7 +25,7 @@ const leastMemory = 1 << 20
 
 // memoryVar adds --memory to a verb that decodes images.
 func memoryVar(cmd *cobra.Command) {
-	cmd.Flags().Var(new(memorySize), "memory", "memory that decoding images takes, all workers together (default: half of what the process may use)")
+	cmd.Flags().Var(new(memorySize), "memory", "memory that batches of pixels and decoding images take, all workers together (default: half of what the process may use)")
 }
 
 func (m *memorySize) String() string {
@@ -48,7 +48,7 @@ func (m *memorySize) Set(s string) error {
 	return nil
 }
 
-// setMemory gives the decoders of a verb their bound.
+// setMemory gives the batches and decoders of a verb their bound.
 func setMemory(cmd *cobra.Command) {
 	f := cmd.Flags().Lookup("memory")
 	if f == nil {

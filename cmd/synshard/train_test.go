@@ -390,6 +390,20 @@ func TestTrainRefuses(t *testing.T) {
 	}
 }
 
+// TestTrainBatchBeyondMemory: batches are of the bytes that --memory says, and what
+// does not fit is told before anything is made.
+func TestTrainBatchBeyondMemory(t *testing.T) {
+	set, out := writeTrainSet(t, 4, 3), filepath.Join(t.TempDir(), "run")
+	_, stderr := runVerb(t, exitUsage, smallRun(t, set, out, "--memory", "1200KiB")...)
+	if want := "3 batches of 6 images of 75 pixels: too little memory: 0.3 MiB, where all pixels together and the decoding of images have 1.2 MiB"; !strings.Contains(stderr, want) {
+		t.Errorf("said %q, want %q", stderr, want)
+	}
+	if _, err := os.Stat(out); !os.IsNotExist(err) {
+		t.Errorf("a refused call left a run directory: %v", err)
+	}
+	runVerb(t, exitStopped, smallRun(t, set, out, "--memory", "2MiB", "--stop-after-steps", "1")...)
+}
+
 // TestTrainDataAsAsked looks at what the flags make of a loader's options.
 func TestTrainDataAsAsked(t *testing.T) {
 	dir := writeTrainSet(t, 4, 3)
