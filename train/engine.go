@@ -146,6 +146,9 @@ type EngineConfig struct {
 	// so that the same steps give the same bits, more slowly. The CPU's are so
 	// anyway, for one count of threads.
 	Deterministic bool
+	// AllPlans has a GPU try all of cuDNN's plans for each convolution, not the first
+	// ten by its own order; not together with Deterministic, which tries none.
+	AllPlans bool
 	// MustRecord has a GPU's step that could be recorded but for want of memory end in
 	// ErrOutOfMemory, where it would be taken unrecorded: for trying what fits.
 	MustRecord bool

@@ -28,6 +28,7 @@ type benchTrainOptions struct {
 	batch, steps, warmup    int // batch is what asked comes to
 	threads, workers, procs int
 	recompute, unfused      bool
+	allPlans                bool
 	peakTFLOPS              float64
 }
 
@@ -49,6 +50,7 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	memoryVar(cmd)
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
+	f.BoolVar(&b.allPlans, "all-plans", false, "on a GPU: try all of cuDNN's plans for each convolution, not ten of them")
 	f.Float64Var(&b.peakTFLOPS, "peak-tflops", 0, "what the device can do at this precision, in 10^12 operations a second")
 	complete(cmd, "model", model.Names()...)
 }
@@ -98,6 +100,9 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	}
 	if b.device, err = chooseDevice(shim, b.device); err != nil {
 		return err
+	}
+	if b.allPlans && !torch.OnCUDA(b.device) {
+		return usagef("--all-plans is for a GPU, not %s", b.device)
 	}
 	b.batch = b.asked.n
 	if b.asked.auto {
@@ -152,7 +157,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	defer batches.Close()
 	cfg := bench.PaperStep()
 	cfg.Device, cfg.Precision, cfg.Threads, cfg.Batch = b.device, b.precision, b.threads, b.batch
-	cfg.Recompute, cfg.Unfused = b.recompute, b.unfused
+	cfg.Recompute, cfg.Unfused, cfg.AllPlans = b.recompute, b.unfused, b.allPlans
 	e, err := b.engine(shim, net, cfg)
 	if err != nil {
 		return r, err

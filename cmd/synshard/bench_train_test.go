@@ -47,6 +47,7 @@ func TestBenchTrain(t *testing.T) {
 	if !strings.Contains(out, "images/s") || !strings.Contains(out, "synthetic") {
 		t.Errorf("table: %s", out)
 	}
+	runVerb(t, exitUsage, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--all-plans")
 }
 
 // TestBenchTrainProcs expects gradients to be on their way for a time, and the

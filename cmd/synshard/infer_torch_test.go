@@ -27,7 +27,7 @@ func TestInferEngineTorch(t *testing.T) {
 	runVerb(t, 0, "infer", filepath.Join(out, "model.safetensors"), set, "--engine", "torch", "--torch-lib", needEngine(t), "--top-k", "3", "--logits", "--embedding", "--out", a, "--progress", "off")
 	runVerb(t, 0, "infer", filepath.Join(out, "model.onnx"), set, "--ort-lib", needORT(t), "--top-k", "3", "--logits", "--embedding", "--out", b, "--progress", "off")
 	// How it computes is part of what predictions are known by.
-	if file, err := os.ReadFile(a); err != nil || !bytes.Contains(file, []byte("torch folded cpu fp32")) {
+	if file, err := os.ReadFile(a); err != nil || !bytes.Contains(file, []byte("torch folded whole cpu fp32")) {
 		t.Errorf("the engine is not said: %v", err)
 	}
 	x, err := prediction.Read(a, nil)

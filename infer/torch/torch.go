@@ -67,9 +67,9 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 	}
 	n := &infer.Network{
 		Spec: w.Spec, OwnClasses: true, Width: shapes[net.Embedding].Elements(), Runs: 1, Batch: 8,
-		// Other arithmetic is another backend: batch norm was not folded once, and what was
-		// predicted so is not continued.
-		Backend: "torch folded " + o.Device + " " + o.Precision,
+		// Other arithmetic is another backend: batch norm was not folded once, or not behind
+		// pools, and what was predicted so is not continued.
+		Backend: "torch folded whole " + o.Device + " " + o.Precision,
 	}
 	if strings.HasPrefix(o.Device, "cuda") {
 		n.Runs, n.Batch, n.Fixed, n.Alloc = 2, 64, true, shim.Alloc // one goes up while the other is computed

@@ -105,7 +105,7 @@ func TestPredict(t *testing.T) {
 		Width, Batch, Runs int
 		OwnClasses         bool
 	}
-	if diff := cmp.Diff(about{"torch folded cpu fp32", sum, 256, 8, 1, true}, about{n.Backend, n.Sum, n.Width, n.Batch, n.Runs, n.OwnClasses}); diff != "" {
+	if diff := cmp.Diff(about{"torch folded whole cpu fp32", sum, 256, 8, 1, true}, about{n.Backend, n.Sum, n.Width, n.Batch, n.Runs, n.OwnClasses}); diff != "" {
 		t.Errorf("network (-want +got):\n%s", diff)
 	}
 	images := modeltest.Images(3, 299)

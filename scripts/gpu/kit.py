@@ -216,6 +216,15 @@ def peers(k):
            *(["--profile", "40"] if k.cuda else [])], json_lines)
 
 
+def plans(k):
+    """Whether cuDNN's plans beyond the first ten pay, and how much the choice differs from process to process: each run
+    measures anew, so the spread of the two runs above is the sampling's."""
+    if not k.cuda:
+        return k.skip("all plans", "needs a card")
+    for i in range(2):
+        k.bench(f"all plans, run {i + 1}", 75, "--all-plans", *k.size(30))
+
+
 def unfused(k):
     k.bench("plain operations", 60, "--unfused", *k.size(30))
 
@@ -313,7 +322,7 @@ def prediction_speed(k):
 
 
 CALLS = {1: [environment, build, smoke, first_steps, correctness],
-         2: [environment, limits, steps, peers, unfused, kernels, other_sizes],
+         2: [environment, limits, steps, peers, unfused, kernels, plans, other_sizes],
          3: [environment, from_shards, trains, predicts, prediction_speed, eleven_gb]}
 SECONDS = {1: 230, 2: 460, 3: 480}
 

@@ -193,11 +193,17 @@ func (p *Procs) Step(b *loader.Batch, s train.Step) (m train.Metrics, err error)
 		step.Seed += uint64(i) << 40 // dropout differs from process to process
 		return step
 	}
-	// What the step found is summed over the group by the engines themselves.
+	// What the step found is summed over the group by the engines themselves, before the
+	// update: a process that breaks off behind that has given its part.
+	whole := false
 	_, err = p.together(func(i int) request { return request{Kind: askStep, Batch: cut(b, i, n), Step: at(i)} }, func() (err error) {
 		m, err = p.own.Step(cut(b, 0, n).batch(), at(0))
+		whole = err == nil
 		return err
 	})
+	if err != nil && !p.stuck && whole {
+		return m, nil // the next call gives the error
+	}
 	return m, err
 }
 

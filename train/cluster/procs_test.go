@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -150,6 +151,97 @@ func TestProcsKilled(t *testing.T) {
 	}
 	if took := time.Since(began); took > 2*patience {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// dyingBackend makes engines whose process is killed in its second step: before it,
+// behind it, or so long after it began.
+type dyingBackend struct {
+	Backend
+	when string // before, after or a duration; empty: never
+}
+
+func (b dyingBackend) NewEngine(n *model.Network, cfg train.EngineConfig) (train.Engine, error) {
+	e, err := b.Backend.NewEngine(n, cfg)
+	return &dyingEngine{Engine: e, when: b.when}, err
+}
+
+type dyingEngine struct {
+	train.Engine
+	when  string
+	steps int
+}
+
+func (e *dyingEngine) Step(b *loader.Batch, s train.Step) (train.Metrics, error) {
+	die := func() { syscall.Kill(os.Getpid(), syscall.SIGKILL) }
+	if e.steps++; e.steps != 2 || e.when == "" {
+		return e.Engine.Step(b, s)
+	}
+	switch e.when {
+	case "before":
+		die()
+	case "after":
+		defer die()
+	default:
+		d, err := time.ParseDuration(e.when)
+		if err != nil {
+			return train.Metrics{}, err
+		}
+		time.AfterFunc(d, die)
+	}
+	return e.Engine.Step(b, s)
+}
+
+// TestStepIsWholeOrNotDone kills a rank before, in and behind its second step. What
+// rank 0 then has is what it says: the state before the step, with an error, or the
+// one after it, with the figures of all. Behind the exchange nobody is waited for.
+func TestStepIsWholeOrNotDone(t *testing.T) {
+	var after [3]map[string]string // by steps taken
+	step := func(p *Procs, i int) (train.Metrics, error) {
+		return p.Step(traintest.Batch(4), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9})
+	}
+	undisturbed := procs(t, traintest.GroupConfig())
+	var want train.Metrics
+	var took time.Duration
+	for i := range 2 {
+		began := time.Now()
+		m, err := step(undisturbed, i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, took = m, time.Since(began)
+		after[i+1] = modeltest.Sums(traintest.State(t, undisturbed))
+	}
+	for _, when := range []string{"before", (took * 7 / 10).String(), (took * 95 / 100).String(), "after"} {
+		t.Run(when, func(t *testing.T) {
+			t.Setenv("SYNSHARD_TEST_DIES", when)
+			p := procs(t, traintest.GroupConfig())
+			if _, err := step(p, 0); err != nil {
+				t.Fatal(err)
+			}
+			made := 2
+			m, err := step(p, 1)
+			switch {
+			case errors.Is(err, train.ErrPeerLost):
+				made = 1
+			case err != nil:
+				t.Fatal(err)
+			default:
+				if diff := cmp.Diff(want, m, traintest.Untimed); diff != "" {
+					t.Errorf("figures (-undisturbed +killed behind the exchange):\n%s", diff)
+				}
+			}
+			t.Logf("%d steps were made", made)
+			if when == "before" && made != 1 || when == "after" && made != 2 {
+				t.Errorf("%d steps were made", made)
+			}
+			if diff := cmp.Diff(after[made], modeltest.Sums(traintest.State(t, p))); diff != "" {
+				t.Errorf("state after %d steps (-undisturbed +killed):\n%s", made, diff)
+			}
+			if _, err := step(p, 2); !errors.Is(err, train.ErrPeerLost) {
+				t.Errorf("a step with a rank gone: %v", err)
+			}
+		})
 	}
 }
 

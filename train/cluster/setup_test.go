@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	if lib := os.Getenv("SYNSHARD_TEST_SERVE"); lib != "" {
 		s, err := torch.Open(lib)
 		if err == nil {
-			_, err = Serve(s, os.Stdin, os.Stdout, Serving{})
+			_, err = Serve(dyingBackend{s, os.Getenv("SYNSHARD_TEST_DIES")}, os.Stdin, os.Stdout, Serving{})
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -56,12 +56,19 @@ type Engine struct {
 	params []model.Param
 	handle *C.ss_engine
 	slots  []string
-	queued [][]float64 // of the steps under way, each microbatch's share in the whole batch's means
+	queued []underWay // steps
 	work   thread
 	free   func()      // of the thread
 	store  cgo.Handle  // of its group; 0: none
 	ended  atomic.Bool // by Abort
 	unsure error       // why the state may be another than before the step that failed
+}
+
+// underWay is a step that was begun.
+type underWay struct {
+	shares  []float64 // of each microbatch in the whole batch's means
+	counted int       // labelled rows of all processes
+	group   bool      // what it finds is the group's
 }
 
 var (
@@ -205,7 +212,7 @@ func (e *Engine) step(b *loader.Batch, s train.Step, update bool) (train.Metrics
 }
 
 // Depth implements train.Queue: a GPU works while the host prepares its next
-// step. In a group what a step found is summed by the processes, which waits.
+// step. A group waits for the count of labels before each step.
 func (e *Engine) Depth() int {
 	if e.cfg.Device == "cpu" || e.cfg.Group.World > 1 {
 		return 0
@@ -247,12 +254,12 @@ func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 			return C.ss_queue(e.shim.api, e.handle, images, labels, rows, &step, t, n)
 		})
 		if err != nil {
-			_, dropped := e.collectOwn(shares) // of the step that broke off
+			_, dropped := e.collect(underWay{shares: shares}) // of the step that broke off
 			return errors.Join(err, dropped)
 		}
 		shares = append(shares, share)
 	}
-	e.queued = append(e.queued, shares)
+	e.queued = append(e.queued, underWay{shares, int(total), update && e.cfg.Group.World > 1})
 	return nil
 }
 
@@ -261,30 +268,17 @@ func (e *Engine) Collect() (train.Metrics, error) {
 	if len(e.queued) == 0 {
 		return train.Metrics{}, errors.New("collect: no step is under way")
 	}
-	shares := e.queued[0]
+	step := e.queued[0]
 	e.queued = e.queued[1:]
-	return e.collect(shares)
+	return e.collect(step)
 }
 
-// collect waits for a step's microbatches and adds up what the group's processes found.
-func (e *Engine) collect(shares []float64) (train.Metrics, error) {
-	sum, err := e.collectOwn(shares)
-	if err != nil || e.cfg.Group.World <= 1 {
-		return sum, err
-	}
-	all := []float64{sum.Loss, sum.MainLoss, sum.AuxLoss, float64(sum.Correct), float64(sum.Counted)}
-	if err := e.Sum(all); err != nil {
-		e.unsure = errors.New("the step that broke off had changed it")
-		return sum, fmt.Errorf("step: %w", err)
-	}
-	sum.Loss, sum.MainLoss, sum.AuxLoss, sum.Correct, sum.Counted = all[0], all[1], all[2], int(all[3]), int(all[4])
-	return sum, nil
-}
-
-// collectOwn is collect for this process alone.
-func (e *Engine) collectOwn(shares []float64) (sum train.Metrics, err error) {
-	for _, share := range shares {
-		var m C.ss_metrics
+// collect waits for a step's microbatches. What a group's processes found was summed
+// before the update: a step is either made by all who live, with its figures, or by
+// none.
+func (e *Engine) collect(step underWay) (sum train.Metrics, err error) {
+	var m C.ss_metrics
+	for _, share := range step.shares {
 		err := e.call("step", func(t *C.char, n C.size_t) C.int { return C.ss_collect(e.shim.api, e.handle, &m, t, n) })
 		if err != nil {
 			return sum, err
@@ -300,6 +294,10 @@ func (e *Engine) collectOwn(shares []float64) (sum train.Metrics, err error) {
 		sum.Group += seconds(m.group_s)
 		sum.Update += seconds(m.update_s)
 		sum.Exchange += seconds(m.exchange_s)
+	}
+	if step.group {
+		sum.Loss, sum.MainLoss, sum.AuxLoss = float64(m.group_loss), float64(m.group_main_loss), float64(m.group_aux_loss)
+		sum.Correct, sum.Counted = int(m.group_correct), step.counted
 	}
 	return sum, nil
 }
@@ -410,6 +408,9 @@ func flag(b bool) C.int32_t {
 	return 0
 }
 
+// somePlans is PyTorch's own bound on the plans that are tried for a convolution.
+const somePlans = 10
+
 func cConfig(c train.EngineConfig) (C.ss_config, error) {
 	var out C.ss_config
 	precision, optimizer := slices.Index(precisions, c.Precision), slices.Index(optimizers, c.Optimizer)
@@ -419,6 +420,9 @@ func cConfig(c train.EngineConfig) (C.ss_config, error) {
 	if optimizer < 0 {
 		return out, fmt.Errorf("optimizer %q: want one of %v", c.Optimizer, optimizers)
 	}
+	if c.AllPlans && c.Deterministic {
+		return out, errors.New("all plans cannot be tried by an engine that chooses by rule")
+	}
 	out = C.ss_config{
 		precision: C.int32_t(precision), optimizer: C.int32_t(optimizer), threads: C.int32_t(c.Threads),
 		channels_last: flag(c.ChannelsLast), nesterov: flag(c.Nesterov), ema: flag(c.EMA),
@@ -426,6 +430,10 @@ func cConfig(c train.EngineConfig) (C.ss_config, error) {
 		weight_decay: C.double(c.WeightDecay), label_smoothing: C.double(c.LabelSmoothing),
 		clip_norm: C.double(c.ClipNorm), clip_value: C.double(c.ClipValue), bn_momentum: C.double(c.BNMomentum),
 		recompute: flag(c.Recompute), unfused: flag(c.Unfused), deterministic: flag(c.Deterministic), must_record: flag(c.MustRecord),
+		plans: somePlans,
+	}
+	if c.AllPlans {
+		out.plans = 0
 	}
 	for i := range 3 {
 		out.mean[i], out.std[i] = C.double(c.Mean[i]), C.double(c.Std[i])

@@ -153,8 +153,61 @@ func TestGradients(t *testing.T) {
 	gradientsNear(t, e, g)
 }
 
+// oneFlip is what one ReLU that lets through what another path's does not, its input
+// being 0 but for the last place, makes of a gradient, as a share of its norm:
+// TestLastPlace shows it on the plain path. Of these weights and images the emulation's
+// sums, which are others than libtorch's in the last place, turn one in Conv2d_2b; so
+// do weights that are one place larger.
+const oneFlip = 0.01
+
+// beforeFlip are the parameters whose gradients come through it.
+func beforeFlip(name string) bool {
+	return strings.HasPrefix(name, "Conv2d_1a_3x3.") || strings.HasPrefix(name, "Conv2d_2a_3x3.") || strings.HasPrefix(name, "Conv2d_2b_3x3.")
+}
+
+// TestLastPlace makes every batch norm's bias one place larger. No gradient may
+// change by more than TestGradients allows, and only those before the flip by more than
+// that allows a path without one.
+func TestLastPlace(t *testing.T) {
+	n := traintest.Narrow(t)
+	cfg := traintest.Config("rmsprop")
+	cfg.Unfused = true
+	of := func(place func(float32) float32) map[string][]float32 {
+		e := engineOf(t, n, cfg)
+		for _, x := range modeltest.Fill(n) {
+			if !strings.HasSuffix(x.Name, "bn.bias") {
+				continue
+			}
+			values := modeltest.Floats(t, x)
+			for i, v := range values {
+				values[i] = place(v)
+			}
+			if err := e.SetState([]model.Tensor{model.NewTensor(x.Name, x.Shape, values)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return gradients(t, e, traintest.Batch(4))
+	}
+	want := of(func(v float32) float32 { return v })
+	for name, got := range of(func(v float32) float32 { return math.Nextafter32(v, math.MaxFloat32) }) {
+		wide := make([]float64, len(want[name]))
+		for i, v := range want[name] {
+			wide[i] = float64(v)
+		}
+		allowed := 1e-3
+		if beforeFlip(name) {
+			allowed = oneFlip
+			t.Logf("%s changes by %.2g of its norm", name, apart(got, wide))
+		}
+		if d := apart(got, wide); !(d <= allowed) {
+			t.Errorf("%s changes by %g of its norm", name, d)
+		}
+	}
+}
+
 func gradientsNear(t *testing.T, e *Engine, g figures) {
 	t.Helper()
+	kernels := strings.Contains(e.Note(), "fused kernels")
 	if len(g.Gradients) < 190 {
 		t.Fatalf("golden data has %d gradients", len(g.Gradients))
 	}
@@ -172,7 +225,11 @@ func gradientsNear(t *testing.T, e *Engine, g figures) {
 		for i, at := range want.At {
 			diffs = append(diffs, math.Abs(float64(got[at])-want.Values[i]))
 		}
-		if d := slices.Max(diffs) / max(want.Norm, 1e-6); d > worst {
+		d := slices.Max(diffs) / max(want.Norm, 1e-6)
+		if kernels && beforeFlip(name) && d <= oneFlip {
+			continue
+		}
+		if d > worst {
 			worst, where = d, name
 		}
 	}

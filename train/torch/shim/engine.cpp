@@ -96,6 +96,9 @@ Config configure(const ss_config &c) {
 	to.tf32 = c.precision == SS_TF32;
 	to.deterministic = c.deterministic;
 	to.must_record = c.must_record;
+	if (c.plans < 0)
+		throw bad_argument("plans: want 0 or more");
+	to.plans = c.plans;
 	to.threads = c.threads;
 	to.channels_last = c.channels_last;
 	to.nesterov = c.nesterov;
@@ -136,6 +139,7 @@ void settle(const Config &c) {
 	libtorch.setAllowTF32CuBLAS(c.tf32);
 	libtorch.setAllowTF32CuDNN(c.tf32);
 	libtorch.setBenchmarkCuDNN(!c.deterministic); // its choice is by the clock
+	libtorch.setBenchmarkLimitCuDNN(c.plans);
 	libtorch.setDeterministicCuDNN(c.deterministic);
 	// Operations that add by atomics take another way, or, where there is none, say so once on stderr.
 	libtorch.setDeterministicAlgorithms(c.deterministic, true);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -81,7 +82,7 @@ struct Config {
 	at::ScalarType compute = at::kFloat;
 	bool fp16 = false, channels_last = true, nesterov = false, ema = false, recompute = false, fused = true,
 	     tf32 = false, deterministic = false, must_record = false;
-	int optimizer = SS_RMSPROP, threads = 1;
+	int optimizer = SS_RMSPROP, threads = 1, plans = 10;
 	double momentum, rho, eps, beta1, beta2, weight_decay, label_smoothing, clip_norm, clip_value, bn_momentum;
 	at::Tensor scale, shift;               // [1, 3, 1, 1]: normalised = byte * scale + shift
 	const gpu::Kernels *kernels = nullptr; // of the device; none: plain operations
@@ -210,6 +211,9 @@ struct Pool {
 	const Node &node;
 	bool training;
 	Place output, gradient; // as BatchNorm's
+	// Of an average in an evaluation: float32, added by channel, and what is then below least is made that.
+	at::Tensor shift{};
+	float least = -std::numeric_limits<float>::infinity();
 };
 at::Tensor pool(const at::Tensor &x, const Pool &, const Config &);
 
@@ -221,10 +225,11 @@ class Group {
 public:
 	Group(const ss_config &, const Config &, Network &);
 	~Group();
-	void begin(Network &, bool share_stats); // before the backward pass whose gradients are to be summed
-	double finish(Network &);                // after it; gives the seconds waited
-	void abandon();                          // after a step that broke off
-	void measure(ss_metrics &);              // how long the last step's exchange took; its work is done
+	// begin is called before the backward pass whose gradients are to be summed, and figures with them, in place.
+	void begin(Network &, bool share_stats, const at::Tensor &figures);
+	double finish(Network &);   // after it; gives the seconds waited. Nothing is exchanged after that
+	void abandon();             // after a step that broke off
+	void measure(ss_metrics &); // how long the last step's exchange took; its work is done
 	void sum(double *values, int64_t n);
 	void abort() noexcept; // from any thread: exchanges end, now and from now on
 
@@ -254,6 +259,7 @@ struct ss_engine {
 	std::unique_ptr<synshard::Group> group;     // none: alone
 	std::vector<at::Tensor> stats, saved_stats; // running statistics, and as they were before the step
 	bool pending = false;                       // gradients wait for an update
+	at::Tensor figures;                         // of a group: what the step under way found so far
 	double loss_scale = 1;
 	int64_t good_steps = 0;              // since the loss scale last changed
 	std::unique_ptr<c10::Stream> stream; // of the device, for all this engine does
@@ -273,6 +279,7 @@ struct Losses {
 int64_t check_labels(const ss_engine &, const ss_batch &);         // counts those of 0 and more
 at::Tensor normalised(const ss_engine &, const at::Tensor &bytes); // [rows, side, side, 3] to [rows, 3, side, side]
 Losses losses(const ss_engine &, const Outputs &, const at::Tensor &labels, int64_t counted);
+void report_group(const double *figures, ss_metrics &); // what the group's whole step found
 void zero_grad(ss_engine &);
 at::Tensor images_of(const ss_engine &, const ss_batch &); // on the device, normalised
 at::Tensor labels_of(const ss_engine &, const ss_batch &); // on the device; check_labels has seen them

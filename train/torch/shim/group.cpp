@@ -95,8 +95,8 @@ struct Group::State {
 	std::vector<Bucket> buckets;
 	size_t next = 0; // the first bucket not sent: all ranks send in this order
 	bool active = false;
-	at::Tensor stats; // running statistics, flat
-	Transfer stats_transfer;
+	at::Tensor stats, figures; // running statistics, flat; what the step found
+	Transfer stats_transfer, figures_transfer;
 	std::unique_ptr<c10::Event> wait_begins, wait_ends; // on a GPU
 	std::vector<std::shared_ptr<torch::autograd::Node>> accumulators;
 	int world = 1;
@@ -130,7 +130,7 @@ struct Group::State {
 	bool under_way() const {
 		if (!ending->called_off || !backend)
 			return false;
-		std::vector<c10d::Work *> all{last_sum.get(), stats_transfer.work.get()};
+		std::vector<c10d::Work *> all{last_sum.get(), stats_transfer.work.get(), figures_transfer.work.get()};
 		for (const Bucket &b : buckets)
 			all.push_back(b.transfer.work.get());
 		return std::any_of(
@@ -235,13 +235,15 @@ void Group::abort() noexcept {
 	}
 }
 
-void Group::begin(Network &network, bool share_stats) {
+void Group::begin(Network &network, bool share_stats, const at::Tensor &figures) {
 	State &s = *state;
 	s.active = true;
 	s.next = 0;
 	for (Bucket &b : s.buckets)
 		b.ready = 0, b.transfer = {};
 	s.stats_transfer = {};
+	s.figures = figures;
+	s.figures_transfer = s.transfer(s.figures);
 	if (!share_stats || s.stats.numel() == 0)
 		return;
 	at::NoGradGuard none;
@@ -269,6 +271,7 @@ double Group::finish(Network &network) {
 			s.send(network, s.buckets[s.next]); // parameters out of this graph
 		for (Bucket &b : s.buckets)
 			s.await(*b.transfer.work);
+		s.await(*s.figures_transfer.work);
 		if (s.stats_transfer.work)
 			s.await(*s.stats_transfer.work);
 		if (s.wait_ends)
@@ -298,6 +301,7 @@ void Group::measure(ss_metrics &m) {
 	for (const Bucket &b : s.buckets)
 		all.push_back(&b.transfer);
 	all.push_back(&s.stats_transfer);
+	all.push_back(&s.figures_transfer);
 	m.exchange_s = 0;
 	if (s.device.is_cuda()) { // one after the other on NCCL's own stream
 		if (!s.wait_ends)

@@ -429,9 +429,10 @@ INLINE void max_pool_back(const void *dy, long long ld_dy, const unsigned char *
 	}
 }
 
+// Of an evaluation each channel is shifted, and what is below least made that: batch norm and ReLU. shift may be null.
 template <class T, int N, int K>
-INLINE void avg_pool(
-	const void *x, long long ld_x, const Window &w, unsigned int n, int groups, void *y, long long ld_y) {
+INLINE void avg_pool(const void *x, long long ld_x, const Window &w, unsigned int n, int groups, void *y,
+	long long ld_y, const float *shift, float least) {
 	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
 		Pixel p(i, groups, w.out);
 		float sum[N] = {}, v[N], share = share_in(w, p.y, p.x);
@@ -449,8 +450,10 @@ INLINE void avg_pool(
 					sum[j] += v[j];
 			});
 #pragma unroll
-		for (int k = 0; k < N; k++)
-			sum[k] *= share;
+		for (int k = 0; k < N; k++) {
+			float u = sum[k] * share + (shift ? shift[p.group * N + k] : 0);
+			sum[k] = u < least ? least : u;
+		}
 		store<T>(y, (long long)(i / groups) * ld_y + p.group, sum);
 	}
 }
@@ -640,8 +643,8 @@ OF_TYPE(F16, f16, 1, )
 	} \
 	KERNEL_RESIDENT(3, avg_pool_##t##n, \
 		(const void *__restrict__ x, long long ld_x, Window w, unsigned int count, int groups, \
-			void *__restrict__ y, long long ld_y)) { \
-		avg_pool<T, N, forward>(x, ld_x, w, count, groups, y, ld_y); \
+			void *__restrict__ y, long long ld_y, const float *__restrict__ shift, float least)) { \
+		avg_pool<T, N, forward>(x, ld_x, w, count, groups, y, ld_y, shift, least); \
 	} \
 	KERNEL_RESIDENT(3, max_pool_back_##t##n, \
 		(const void *__restrict__ dy, long long ld_dy, const unsigned char *__restrict__ at, Window w, \

@@ -38,6 +38,7 @@ struct State {
 struct Result {
 	double loss, main_loss, aux_loss, correct;
 	double grad_norm, skipped, loss_scale;
+	double group[4]; // what the group's whole step found: figures_of's
 };
 
 struct Loss { // of fp16's gradients: doubled after interval good steps, halved by an overflow

@@ -228,10 +228,14 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 			return y.relu_();
 		}
 	case SS_MAX_POOL:
-	case SS_AVG_POOL:
-		return pool(x,
-			{n.op == SS_MAX_POOL, n, pass.mode != Mode::eval, in_concat(n, v), v.gradient[n.inputs[0]]},
-			config);
+	case SS_AVG_POOL: {
+		Pool p{n.op == SS_MAX_POOL, n, pass.mode != Mode::eval, in_concat(n, v), v.gradient[n.inputs[0]]};
+		if (pass.prepared) {
+			p.shift = pass.prepared->of[index].shift;
+			p.least = pass.prepared->of[index].relu ? 0 : p.least;
+		}
+		return pool(x, p, config);
+	}
 	case SS_GLOBAL_AVG_POOL:
 		return at::adaptive_avg_pool2d(x, {std::max<int64_t>(n.size[0], 1), std::max<int64_t>(n.size[1], 1)});
 	case SS_CONCAT: {

@@ -71,8 +71,8 @@ INLINE void max_back_row(const T *dy, int64_t ld_dy, const uint8_t *at, const Wi
 }
 
 template <class T>
-INLINE void avg_row(
-	const T *x, int64_t ld_x, const Window &w, int y, int64_t c, T *to, int64_t ld_to, float *__restrict sum) {
+INLINE void avg_row(const T *x, int64_t ld_x, const Window &w, int y, int64_t c, T *to, int64_t ld_to,
+	float *__restrict sum, const float *__restrict shift, float least) {
 	Span rows = pixels_of(w, 0, y);
 	for (int column = 0; column < w.out[1]; column++, to += ld_to) {
 		Span columns = pixels_of(w, 1, column);
@@ -84,8 +84,10 @@ INLINE void avg_row(
 				for (int64_t i = 0; i < c; i++)
 					sum[i] += get(from[i]);
 			}
-		for (int64_t i = 0; i < c; i++)
-			put(to[i], sum[i] * share);
+		for (int64_t i = 0; i < c; i++) {
+			float v = sum[i] * share + shift[i];
+			put(to[i], v < least ? least : v);
+		}
 	}
 }
 
@@ -117,9 +119,9 @@ INLINE void avg_back_row(
 		T *to, int64_t ld_to, float *sum) { \
 		max_back_row(dy, ld_dy, at, w, y, c, to, ld_to, sum); \
 	} \
-	WIDE void avg_row_( \
-		const T *x, int64_t ld_x, const Window &w, int y, int64_t c, T *to, int64_t ld_to, float *sum) { \
-		avg_row(x, ld_x, w, y, c, to, ld_to, sum); \
+	WIDE void avg_row_(const T *x, int64_t ld_x, const Window &w, int y, int64_t c, T *to, int64_t ld_to, \
+		float *sum, const float *shift, float least) { \
+		avg_row(x, ld_x, w, y, c, to, ld_to, sum, shift, least); \
 	} \
 	WIDE void avg_back_row_( \
 		const T *dy, int64_t ld_dy, const Window &w, int y, int64_t c, T *to, int64_t ld_to, float *sum) { \
@@ -144,12 +146,15 @@ template <class F> void each_row(int64_t images, int rows, F f) {
 }
 
 // at is undefined for an average.
-template <class T> void forward_cpu(const at::Tensor &x, const Window &w, const at::Tensor &y, const at::Tensor &at) {
+template <class T>
+void forward_cpu(const at::Tensor &x, const Window &w, const Pool &pool, const at::Tensor &y, const at::Tensor &at) {
 	Sizes n(x, w);
 	int64_t ld_x = row_stride(x), ld_y = row_stride(y);
 	const T *in = static_cast<const T *>(x.const_data_ptr());
 	T *out = static_cast<T *>(y.mutable_data_ptr());
 	uint8_t *places = at.defined() ? at.mutable_data_ptr<uint8_t>() : nullptr;
+	const std::vector<float> none(pool.shift.defined() ? 0 : n.channels, 0.0f);
+	const float *shift = pool.shift.defined() ? pool.shift.const_data_ptr<float>() : none.data();
 	each_row(n.images, w.out[0], [&](int64_t image, int row) {
 		static thread_local std::vector<float> room;
 		static thread_local std::vector<int> place;
@@ -161,7 +166,8 @@ template <class T> void forward_cpu(const at::Tensor &x, const Window &w, const 
 			max_row_(from, ld_x, w, row, n.channels, out + pixel * ld_y, ld_y, places + pixel * n.channels,
 				room.data(), place.data());
 		else
-			avg_row_(from, ld_x, w, row, n.channels, out + pixel * ld_y, ld_y, room.data());
+			avg_row_(from, ld_x, w, row, n.channels, out + pixel * ld_y, ld_y, room.data(), shift,
+				pool.least);
 	});
 }
 
@@ -222,15 +228,16 @@ int most_pixels(const Window &w) {
 	return w.kernel[0] == w.kernel[1] ? w.kernel[0] : 0;
 }
 
-void forward_gpu(
-	const gpu::Kernels &k, const at::Tensor &x, const Window &w, const at::Tensor &y, const at::Tensor &at) {
+void forward_gpu(const gpu::Kernels &k, const at::Tensor &x, const Window &w, const Pool &pool, const at::Tensor &y,
+	const at::Tensor &at) {
 	Launch l(k, at.defined() ? "max_pool_" : "avg_pool_", y, x, most_pixels(w), 3);
 	if (at.defined())
 		k.launch(l.kernel, l.grid, l.block, x.const_data_ptr(), l.pixels(row_stride(x)), w, l.count, l.groups,
 			y.mutable_data_ptr(), l.pixels(row_stride(y)), at.mutable_data_ptr<unsigned char>());
 	else
 		k.launch(l.kernel, l.grid, l.block, x.const_data_ptr(), l.pixels(row_stride(x)), w, l.count, l.groups,
-			y.mutable_data_ptr(), l.pixels(row_stride(y)));
+			y.mutable_data_ptr(), l.pixels(row_stride(y)),
+			pool.shift.defined() ? pool.shift.const_data_ptr<float>() : nullptr, pool.least);
 }
 
 void backward_gpu(
@@ -253,11 +260,11 @@ struct Pooled : torch::autograd::Function<Pooled> {
 			at = at::empty({x.size(0), w.out[0], w.out[1], x.size(1)},
 				x.options().dtype(at::kByte).memory_format(at::MemoryFormat::Contiguous));
 		if (config->kernels)
-			forward_gpu(*config->kernels, x, w, y, at);
+			forward_gpu(*config->kernels, x, w, pool, y, at);
 		else if (x.scalar_type() == at::kFloat)
-			forward_cpu<float>(x, w, y, at);
+			forward_cpu<float>(x, w, pool, y, at);
 		else
-			forward_cpu<bf16>(x, w, y, at);
+			forward_cpu<bf16>(x, w, pool, y, at);
 		ctx->save_for_backward({at});
 		ctx->saved_data["window"] = keep(w);
 		ctx->saved_data["gradient"] = keep(pool.gradient);
@@ -301,11 +308,15 @@ at::Tensor pool(const at::Tensor &x, const Pool &p, const Config &config) {
 	bool small = w.kernel[0] * w.kernel[1] <= 256 && x.numel() <= std::numeric_limits<int>::max() && w.out[0] > 0 &&
 		w.out[1] > 0;                                                      // a byte, 32 bits
 	bool allowed = 2 * w.pad[0] <= w.kernel[0] && 2 * w.pad[1] <= w.kernel[1]; // libtorch says what is not
-	if (p.training && small && allowed && fuses(x, config))
+	if ((p.training || p.shift.defined()) && small && allowed && fuses(x, config))
 		return Pooled::apply(x, w, p, &config);
 	if (p.maximum)
 		return at::max_pool2d(x, p.node.kernel, p.node.stride, p.node.pad, 1, p.node.ceil_mode);
-	return at::avg_pool2d(x, p.node.kernel, p.node.stride, p.node.pad, p.node.ceil_mode, p.node.count_include_pad);
+	at::Tensor y =
+		at::avg_pool2d(x, p.node.kernel, p.node.stride, p.node.pad, p.node.ceil_mode, p.node.count_include_pad);
+	if (p.shift.defined())
+		y.add_(p.shift.view({1, -1, 1, 1})).clamp_min_(p.least);
+	return y;
 }
 
 } // namespace synshard

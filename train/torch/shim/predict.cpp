@@ -9,7 +9,8 @@ namespace {
 // Runs of one shape before it is recorded: cuDNN tries its algorithms in the first.
 constexpr int runs_before_recording = 2;
 
-// prepare makes weights ready. Batch norm is folded where nothing but it reads the convolution's output.
+// prepare makes weights ready. Batch norm is folded where nothing but it reads the convolution's output, or that of the
+// average pool behind the convolution.
 std::unique_ptr<Prepared> prepare(const Network &net, const Config &config, bool ema) {
 	auto p = std::make_unique<Prepared>();
 	p->of.resize(net.nodes.size());
@@ -25,9 +26,14 @@ std::unique_ptr<Prepared> prepare(const Network &net, const Config &config, bool
 		if (n.inputs.empty()) // rearranged away
 			continue;
 		Prepared::Weights &own = p->of[i], &before = p->of[n.inputs[0]];
+		// feeds says whether only reader reads what a node gives.
+		auto feeds = [&](int node, int reader) {
+			return net.nodes[node].uses == 1 && net.nodes[node].last_use == reader && node != net.embedding;
+		};
 		const Node &reads = net.nodes[n.inputs[0]];
-		const bool alone = reads.op == SS_CONV && reads.uses == 1 && reads.last_use == i &&
-			n.inputs[0] != net.embedding; // nobody else reads that convolution
+		const bool alone = reads.op == SS_CONV && feeds(n.inputs[0], i);
+		const bool pooled = reads.op == SS_AVG_POOL && feeds(n.inputs[0], i) &&
+			net.nodes[reads.inputs[0]].op == SS_CONV && feeds(reads.inputs[0], n.inputs[0]);
 		switch (n.op) {
 		case SS_CONV:
 		case SS_LINEAR:
@@ -35,16 +41,26 @@ std::unique_ptr<Prepared> prepare(const Network &net, const Config &config, bool
 			own.bias = value(n, SS_BIAS);
 			break;
 		case SS_BATCH_NORM: {
-			if (!alone)
+			if (!alone && !pooled) {
+				p->apart++;
 				break;
+			}
 			at::Tensor scale = value(n, SS_BN_WEIGHT) / (value(n, SS_RUNNING_VAR) + n.eps).sqrt();
 			at::Tensor shift = value(n, SS_RUNNING_MEAN);
+			before.relu = n.with_relu;
+			own.done = true;
+			if (pooled) {
+				Prepared::Weights &convolution = p->of[reads.inputs[0]];
+				convolution.weight = convolution.weight * scale.view({-1, 1, 1, 1});
+				if (convolution.bias.defined())
+					convolution.bias = convolution.bias * scale;
+				before.shift = value(n, SS_BN_BIAS) - shift * scale;
+				break;
+			}
 			if (before.bias.defined())
 				shift = shift - before.bias;
 			before.weight = before.weight * scale.view({-1, 1, 1, 1});
 			before.bias = value(n, SS_BN_BIAS) - shift * scale;
-			before.relu = n.with_relu;
-			own.done = true;
 			break;
 		}
 		case SS_RELU:
@@ -73,7 +89,7 @@ at::Tensor host(const at::Tensor &t) {
 
 Predictor::Predictor(const ss_engine &e)
     : config(e.config), images(e.config.device), can_record(gpu::Graph::possible(e.config.device)) {
-	describe("built without CUDA's headers");
+	describe();
 }
 
 Predictor::~Predictor() {
@@ -81,14 +97,16 @@ Predictor::~Predictor() {
 		at::accelerator::synchronizeDevice(config.device.index());
 }
 
-void Predictor::describe(const std::string &why_not_recorded) {
+void Predictor::describe() {
 	note = config.fused ? "prepared weights" : "plain operations";
+	if (prepared && prepared->apart)
+		note += ", batch norms apart: " + std::to_string(prepared->apart);
 	if (!unfused.empty())
 		note += ", ReLU apart from its convolution: " + unfused;
 	if (graph)
 		note += ", recorded runs";
 	else if (config.device.is_cuda() && !can_record)
-		note += ", runs not recorded: " + why_not_recorded;
+		note += ", runs not recorded: " + not_recorded;
 	note = note.substr(0, note.find('\n'));
 }
 
@@ -127,7 +145,7 @@ Predictor::Result Predictor::compute_first(ss_engine &e, const at::Tensor &x) {
 			throw;
 		prepared->cudnn_relu = false;
 		unfused = error.what_without_backtrace();
-		describe("");
+		describe();
 	}
 	return compute(e, x);
 }
@@ -146,7 +164,8 @@ bool Predictor::run_recorded(ss_engine &e) {
 			recording->record([this, &e] { out = compute(e, normalised(e, images.bytes)); });
 		} catch (const std::exception &error) {
 			can_record = false;
-			describe(error.what());
+			not_recorded = error.what();
+			describe();
 			recording.reset();
 			out = {};
 			if (config.device.is_cuda())
@@ -154,7 +173,7 @@ bool Predictor::run_recorded(ss_engine &e) {
 			return false;
 		}
 		graph = std::move(recording);
-		describe("");
+		describe();
 	}
 	graph->replay();
 	return true;
@@ -171,6 +190,7 @@ std::unique_ptr<ss_prediction> Predictor::begin(ss_engine &e, const ss_batch &b,
 	if (!prepared && config.fused) {
 		prepared = prepare(e.network, config, ema);
 		prepared->cudnn_relu = prepared->cudnn_relu && unfused.empty();
+		describe();
 	}
 	if (can_record || config.device.is_cuda()) {
 		if (!images.holds(b.rows)) {

@@ -12,15 +12,18 @@ struct ss_prediction {
 namespace synshard {
 
 // Prepared are weights made ready for evaluation: in the network's precision, batch norm folded into the convolution
-// before it, with the ReLU behind.
+// before it, with the ReLU behind. Where an average pool stands between the two, the pool adds what batch norm adds: a
+// convolution's bias would be averaged with the padding.
 struct Prepared {
 	struct Weights {
 		at::Tensor weight, bias; // of convolutions and linear layers
-		bool relu = false;       // the convolution gives the output of the ReLU behind it
+		at::Tensor shift;        // of average pools: what batch norm behind one adds, float32
+		bool relu = false;       // gives the output of the ReLU behind it
 		bool done = false;       // this node has nothing to do
 	};
 	std::vector<Weights> of; // by node
 	bool cudnn_relu = false; // convolution and ReLU are one operation of cuDNN's
+	int apart = 0;           // batch norms that are not folded
 };
 
 // Predictor keeps what predictions have in common: prepared weights and, on a GPU, the recorded run of one shape.
@@ -41,7 +44,7 @@ private:
 	Result compute(ss_engine &, const at::Tensor &images) const;
 	Result compute_first(ss_engine &, const at::Tensor &images);
 	bool run_recorded(ss_engine &);
-	void describe(const std::string &why_not_recorded);
+	void describe();
 
 	const Config &config;
 	bool ema = false;
@@ -50,6 +53,7 @@ private:
 	gpu::Upload images;
 	int seen = 0; // runs in a row of this shape
 	bool can_record = false;
+	std::string not_recorded = "built without CUDA's headers"; // where it cannot
 	std::unique_ptr<gpu::Graph> graph;
 	Result out; // of the last run, in the recording's memory
 };

@@ -178,6 +178,7 @@ void Queue::collect(ss_metrics &m) {
 	m.grad_norm = r.grad_norm;
 	m.skipped = r.skipped != 0;
 	m.loss_scale = r.loss_scale;
+	report_group(r.group, m);
 }
 
 } // namespace gpu

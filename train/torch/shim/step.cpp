@@ -68,6 +68,13 @@ Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t
 	return l;
 }
 
+void report_group(const double *figures, ss_metrics &m) {
+	m.group_loss = figures[0];
+	m.group_main_loss = figures[1];
+	m.group_aux_loss = figures[2];
+	m.group_correct = static_cast<int64_t>(figures[3]);
+}
+
 void zero_grad(ss_engine &e) {
 	for (Param &p : e.network.params)
 		p.value.mutable_grad().reset();
@@ -85,7 +92,31 @@ void begin(ss_engine &e) {
 		at::NoGradGuard none;
 		at::_foreach_copy_(e.saved_stats, e.stats);
 	}
+	if (!e.pending)
+		e.figures.reset();
 	e.pending = true;
+}
+
+// figures_of is what a microbatch found, on the device: loss, main loss, auxiliary loss, correct.
+at::Tensor figures_of(const Losses &l) {
+	at::Tensor main = l.main.detach();
+	return at::stack(
+		{l.total.detach(), main, l.aux.defined() ? l.aux : at::zeros_like(main), l.correct.to(at::kFloat)});
+}
+
+// exchange lets the group begin to sum up the step whose last microbatch is s: its gradients, as the backward pass
+// makes them, and what it found, so that after them there is nothing left to tell each other.
+void exchange(ss_engine &e, const ss_step &s) {
+	at::NoGradGuard none;
+	e.group->begin(e.network, !s.freeze_bn, e.figures);
+}
+
+// add_figures adds a microbatch's to those of the group's step under way.
+void add_figures(ss_engine &e, const Losses &l, const ss_step &s) {
+	at::NoGradGuard none;
+	at::Tensor found = figures_of(l).to(at::kDouble);
+	found.narrow(0, 0, 3).mul_(s.grad_scale);
+	e.figures = e.figures.defined() ? e.figures + found : found;
 }
 
 Mode mode_of(const ss_step &s) {
@@ -107,8 +138,10 @@ void plain_step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m
 	Losses l = losses(e, o, labels_of(e, b), m.counted);
 	double scale = e.config.fp16 ? e.loss_scale : 1;
 	m.forward_s = since(clock);
+	if (e.group)
+		add_figures(e, l, s);
 	if (e.group && s.update)
-		e.group->begin(e.network, !s.freeze_bn);
+		exchange(e, s);
 	(l.total * (scale * s.grad_scale)).backward();
 	m.backward_s = since(clock);
 	at::NoGradGuard none;
@@ -139,6 +172,10 @@ void plain_step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m
 	m.aux_loss = l.aux.defined() ? l.aux.item<double>() : 0;
 	m.correct = l.correct.item<int64_t>();
 	m.loss_scale = scale;
+	if (e.group && s.update) {
+		at::Tensor all = e.figures.cpu();
+		report_group(all.const_data_ptr<double>(), m);
+	}
 }
 
 namespace gpu {
@@ -181,18 +218,19 @@ void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t c
 	at::Tensor scale = settings.view(at::kDouble)[2];
 	if (config.fp16)
 		scale = scale * kept.view(at::kDouble)[0];
+	if (e.group)
+		add_figures(e, l, s);
 	if (e.group && s.update)
-		e.group->begin(e.network, !s.freeze_bn);
+		exchange(e, s);
 	(l.total * scale.to(at::kFloat)).backward();
 	at::NoGradGuard none;
-	result.view(at::kDouble)
-		.narrow(0, 0, 4)
-		.copy_(at::stack({l.total.detach(), l.main.detach(),
-			l.aux.defined() ? l.aux : at::zeros_like(l.main.detach()), l.correct.to(at::kFloat)}));
+	result.view(at::kDouble).narrow(0, 0, 4).copy_(figures_of(l));
 	if (!s.update)
 		return;
-	if (e.group)
+	if (e.group) {
 		pending.back().metrics.group_s = e.group->finish(e.network);
+		result.view(at::kDouble).narrow(0, sizeof(Result) / sizeof(double) - 4, 4).copy_(e.figures);
+	}
 	update->run(e.network, as<Settings>(settings), as<State>(kept), as<Result>(result));
 	zero_grad(e);
 	e.pending = false;

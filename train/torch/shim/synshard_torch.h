@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 8
+#define SS_ABI 9
 
 enum ss_code {
 	SS_OK = 0,
@@ -111,6 +111,9 @@ typedef struct ss_config {
 	/* On a GPU: algorithms by rule and not by the clock, so that the same steps give the same bits; slower. The
 	 * CPU's are so anyway, for one count of threads. */
 	int32_t deterministic;
+	/* On a GPU, where the clock chooses: cuDNN's plans that are tried for each convolution, the first ones by its
+	 * own order; 0: all. */
+	int32_t plans;
 	/* A step that could be recorded but for want of memory is SS_OUT_OF_MEMORY, and not taken without a recording:
 	 * for trying what fits. */
 	int32_t must_record;
@@ -146,6 +149,10 @@ typedef struct ss_metrics {
 	 * the device. group_s is what was waited for other processes after the backward pass; exchange_s is how long
 	 * gradients or statistics were on their way to and from them, much of it during that pass. */
 	double forward_s, backward_s, group_s, update_s, exchange_s;
+	/* In a group, of the microbatch that updates: what the whole step found, all its microbatches and all processes
+	 * together, losses being means by the grad_scale of each. It is summed before the update is made. */
+	double group_loss, group_main_loss, group_aux_loss;
+	int64_t group_correct;
 } ss_metrics;
 
 typedef struct ss_eval {
