@@ -13,6 +13,8 @@ import (
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 const voc = `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>`
@@ -21,16 +23,16 @@ const voc = `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ym
 // expects what boxes from the start give; shards without boxes are not touched.
 func TestBoxesLater(t *testing.T) {
 	dir, o := drawn(t)
-	names := rows(t, func() string { run(t, o); return o.Out }(), "train")
+	names := rows(t, func() string { run(t, o); return o.Out.String() }(), "train")
 	image := strings.Fields(names[0])[2]
 	boxes := filepath.Join(dir, "boxes.tar")
 	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", voc, "train/"+imagenet.Stem(image)+".xml", voc)
 	with := o
-	with.Boxes, with.Out = []string{boxes}, filepath.Join(dir, "with")
+	with.Boxes, with.Out = []string{boxes}, files.Here(filepath.Join(dir, "with"))
 	run(t, with)
-	want := tree(t, with.Out)
+	want := tree(t, with.Out.String())
 
-	other := filepath.Join(o.Out, filepath.FromSlash(shard.ShardName("train", strings.Fields(names[len(names)-1])[0], 0)))
+	other := filepath.Join(o.Out.String(), filepath.FromSlash(shard.ShardName("train", strings.Fields(names[len(names)-1])[0], 0)))
 	before, err := os.Stat(other)
 	if err != nil {
 		t.Fatal(err)
@@ -40,7 +42,7 @@ func TestBoxesLater(t *testing.T) {
 	if _, err := ingest(ctx, later); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
-	if _, err := shard.Open(o.Out); !errors.Is(err, shard.ErrNotDataset) {
+	if _, err := shard.Open(o.Out.String()); !errors.Is(err, shard.ErrNotDataset) {
 		t.Errorf("a dataset half with boxes is one: %v", err)
 	}
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "boxes") {
@@ -48,7 +50,7 @@ func TestBoxesLater(t *testing.T) {
 	}
 	later.OnRead = nil
 	run(t, later)
-	if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+	if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 		t.Error(diff)
 	}
 	if after, err := os.Stat(other); err != nil || !os.SameFile(before, after) {
@@ -57,10 +59,10 @@ func TestBoxesLater(t *testing.T) {
 	if s := run(t, later); !s.Already {
 		t.Errorf("again: %+v", s)
 	}
-	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
+	if p, err := check.Verify(t.Context(), o.Out.String(), check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
-	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: filepath.Join(dir, "nothing")}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
+	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: files.Here(filepath.Join(dir, "nothing"))}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
 		t.Errorf("boxes without images: %v", err)
 	}
 }
@@ -73,9 +75,9 @@ func TestClassesLater(t *testing.T) {
 	root := filepath.Join(dir, "images")
 	put(t, root, "b/1.jpg", good, "d/1.jpg", good)
 	o = of(root)
-	o.Out, o.Classes = filepath.Join(dir, "grows"), list(t, "a", "b", "c", "d")
+	o.Out, o.Classes = files.Here(filepath.Join(dir, "grows")), list(t, "a", "b", "c", "d")
 	run(t, o)
-	there := filepath.Join(o.Out, filepath.FromSlash(shard.ShardName("train", "b", 0)))
+	there := filepath.Join(o.Out.String(), filepath.FromSlash(shard.ShardName("train", "b", 0)))
 	before, err := os.Stat(there)
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +92,11 @@ func TestClassesLater(t *testing.T) {
 		t.Fatalf("cancelled: %v", err)
 	}
 	wantRun(t, o, Summary{Images: 4, Classes: 4, Rejected: 1})
-	wantRows(t, o.Out, "train", "a 0 1.jpg 0", "b 1 1.jpg 0", "c 2 1.jpg 0", "d 3 1.jpg 0")
+	wantRows(t, o.Out.String(), "train", "a 0 1.jpg 0", "b 1 1.jpg 0", "c 2 1.jpg 0", "d 3 1.jpg 0")
 	if after, err := os.Stat(there); err != nil || !os.SameFile(before, after) {
 		t.Errorf("a class that was there was written again: %v", err)
 	}
-	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
+	if p, err := check.Verify(t.Context(), o.Out.String(), check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
 	wantRun(t, o, Summary{Images: 4, Classes: 4, Rejected: 1, Already: true})

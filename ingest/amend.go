@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -16,8 +14,8 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // amend amends a dataset.
@@ -119,7 +117,7 @@ func (j *job) compareKept(ctx context.Context) error {
 }
 
 // trainClassesIn lists the classes that have training images in a dataset.
-func trainClassesIn(out string) (map[string]bool, error) {
+func trainClassesIn(out files.Dir) (map[string]bool, error) {
 	set, err := open(out)
 	if err != nil {
 		return nil, err
@@ -154,10 +152,10 @@ func (j *job) reopenUnits() error {
 			}
 		}
 	}
-	if err := os.Rename(j.file(shard.ManifestName), filepath.Join(j.state.Dir, shard.ManifestName)); err != nil {
+	if err := j.o.Out.Rename(shard.ManifestName, record.StateName+"/"+shard.ManifestName); err != nil {
 		return err
 	}
-	return errors.Join(durable.SyncDir(j.state.Dir), durable.SyncDir(j.o.Out))
+	return errors.Join(j.o.Out.Sync(record.StateName), j.o.Out.Sync("."))
 }
 
 // keptUnits lists the units of the dataset that have a record.
@@ -176,8 +174,8 @@ func (j *job) keptUnits() ([]unit, error) {
 }
 
 // recordsOf makes the records of a split's units from its index.
-func recordsOf(out, split string) (map[record.Unit]*record.Record, error) {
-	set, err := shard.Open(out)
+func recordsOf(out files.Dir, split string) (map[record.Unit]*record.Record, error) {
+	set, err := shard.OpenDir(out)
 	if err != nil {
 		return nil, err
 	}
@@ -223,7 +221,7 @@ func recordsOf(out, split string) (map[record.Unit]*record.Record, error) {
 
 // sumsOf gives what a split's list of shards says of each; nothing where a dataset
 // of before has none.
-func sumsOf(out, split string, info shard.SplitInfo) (map[string]shard.ShardInfo, error) {
+func sumsOf(out files.Dir, split string, info shard.SplitInfo) (map[string]shard.ShardInfo, error) {
 	sums := map[string]shard.ShardInfo{}
 	if info.ShardsSHA256 == "" {
 		return sums, nil
@@ -308,7 +306,7 @@ func (j *job) reboxUnit(u *unit) error {
 	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
 	defer w.close()
 	for _, f := range r.Shards {
-		err := shard.EachImage(j.file(f.File), func(im *shard.Image) error {
+		err := shard.EachImage(j.o.Out, f.File, func(im *shard.Image) error {
 			if given, ok := j.plan.boxes[imagenet.Stem(im.Path)]; ok {
 				im.Objects = given
 			}
@@ -327,12 +325,12 @@ func (j *job) reboxUnit(u *unit) error {
 
 // readManifest reads the manifest of a dataset that is whole, or that is being
 // amended (aside).
-func readManifest(out string) (m shard.Manifest, aside bool, err error) {
+func readManifest(out files.Dir) (m shard.Manifest, aside bool, err error) {
 	m, err = shard.ReadManifest(out)
 	if !isNotDataset(err) {
 		return m, false, err
 	}
-	moved, asideErr := shard.ReadManifest(filepath.Join(out, record.StateName))
+	moved, asideErr := shard.ReadManifest(files.Below(out, record.StateName))
 	if asideErr == nil {
 		return moved, true, nil
 	}

@@ -21,11 +21,13 @@ import (
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/source/layout"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
-// files are contents by name; "image" stands for one that is drawn, another for
+// texts are of files by name; "image" stands for one that is drawn, another for
 // each name.
-type files map[string]string
+type texts map[string]string
 
 // testImage draws an image, the same for the same name.
 func testImage(t testing.TB, name string) string {
@@ -42,7 +44,7 @@ func testImage(t testing.TB, name string) string {
 	return string(b)
 }
 
-func (f files) content(t testing.TB, name string) string {
+func (f texts) content(t testing.TB, name string) string {
 	t.Helper()
 	if f[name] == "image" {
 		return testImage(t, name)
@@ -50,10 +52,10 @@ func (f files) content(t testing.TB, name string) string {
 	return f[name]
 }
 
-func (f files) names() []string { return slices.Sorted(maps.Keys(f)) }
+func (f texts) names() []string { return slices.Sorted(maps.Keys(f)) }
 
 // folder writes the files below a directory.
-func (f files) folder(t testing.TB, dir string) string {
+func (f texts) folder(t testing.TB, dir string) string {
 	t.Helper()
 	for _, name := range f.names() {
 		put(t, dir, name, f.content(t, name))
@@ -62,7 +64,7 @@ func (f files) folder(t testing.TB, dir string) string {
 }
 
 // tar packs the files.
-func (f files) tar(t testing.TB, path string) string {
+func (f texts) tar(t testing.TB, path string) string {
 	t.Helper()
 	var list []string
 	for _, name := range f.names() {
@@ -76,7 +78,7 @@ func (f files) tar(t testing.TB, path string) string {
 }
 
 // zip packs the files.
-func (f files) zip(t testing.TB, path string) string {
+func (f texts) zip(t testing.TB, path string) string {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -127,12 +129,12 @@ const (
 )
 
 // three is one image in each of three classes, called alike.
-func three(below string) files {
-	return files{below + tench + "/a.JPEG": "image", below + goldfish + "/a.JPEG": "image", below + shark + "/a.JPEG": "image"}
+func three(below string) texts {
+	return texts{below + tench + "/a.JPEG": "image", below + goldfish + "/a.JPEG": "image", below + shark + "/a.JPEG": "image"}
 }
 
-func with(list ...files) files {
-	out := files{}
+func with(list ...texts) texts {
+	out := texts{}
 	for _, f := range list {
 		maps.Copy(out, f)
 	}
@@ -177,14 +179,14 @@ func TestCases(t *testing.T) {
 		}, want{err: "--layout"}},
 		"ILSVRC2017's tree as a tar": {func(t *testing.T, dir string) Options {
 			below := "ILSVRC/Data/CLS-LOC/"
-			return of(with(three(below+"train/"), files{
+			return of(with(three(below+"train/"), texts{
 				below + "val/ILSVRC2012_val_00000001.JPEG":   "image",
 				below + "test/ILSVRC2012_test_00000001.JPEG": "image",
 				"ILSVRC/LOC_val_solution.csv":                "ImageId,PredictionString\nILSVRC2012_val_00000001,n01443537 1 2 3 4 \n",
 			}).tar(t, dir+"/in.tar"))
 		}, want{rows: slices.Concat([]string{"test:  -1 ILSVRC2012_test_00000001.JPEG"}, threeRows, []string{"val: n01443537 1 ILSVRC2012_val_00000001.JPEG"})}},
 		"tiny-imagenet": {func(t *testing.T, dir string) Options {
-			return of(files{
+			return of(texts{
 				"tiny/wnids.txt":                       "n01443537\nn01440764\n",
 				"tiny/words.txt":                       "n01440764\ttench\n",
 				"tiny/train/n01440764/images/0.JPEG":   "image",
@@ -197,24 +199,24 @@ func TestCases(t *testing.T) {
 			}.zip(t, dir+"/in.zip"))
 		}, want{rows: []string{"test:  -1 test_0.JPEG", "train: n01440764 0 images/0.JPEG", "train: n01443537 1 images/0.JPEG", "val: n01443537 1 val_0.JPEG"}, skipped: []string{"3 not an image"}}},
 		"a zip made on macOS": {func(t *testing.T, dir string) Options {
-			return of(with(three(""), files{"__MACOSX/n01440764/._a.JPEG": "x", ".DS_Store": "y", "n01440764/.DS_Store": "y"}).zip(t, dir+"/in.zip"))
+			return of(with(three(""), texts{"__MACOSX/n01440764/._a.JPEG": "x", ".DS_Store": "y", "n01440764/.DS_Store": "y"}).zip(t, dir+"/in.zip"))
 		}, want{rows: threeRows, skipped: []string{"3 " + junk}}},
 		"a tar made on macOS": {func(t *testing.T, dir string) Options {
-			return of(with(three(""), files{"._n01440764": "x", "n01440764/._a.JPEG": "x"}).tar(t, dir+"/in.tar"))
+			return of(with(three(""), texts{"._n01440764": "x", "n01440764/._a.JPEG": "x"}).tar(t, dir+"/in.tar"))
 		}, want{rows: threeRows, skipped: []string{"2 " + junk}}},
 		"junk in a tar within a tar": {func(t *testing.T, dir string) Options {
-			inner := files{"a.JPEG": "image", "._a.JPEG": "x", "notes.txt": "y"}.tar(t, dir+"/n01440764.tar")
+			inner := texts{"a.JPEG": "image", "._a.JPEG": "x", "notes.txt": "y"}.tar(t, dir+"/n01440764.tar")
 			pack(t, dir+"/in.tar", "n01440764.tar", read(t, inner), "._n01440764.tar", "z")
 			return of(dir + "/in.tar")
 		}, want{rows: threeRows[:1], skipped: []string{"2 " + junk, "1 not an image"}}},
 		"a zip with backslashes": {func(t *testing.T, dir string) Options {
-			return of(files{`n01440764\a.JPEG`: "image", `n01443537\a.JPEG`: "image", "n01484850/a.JPEG": "image"}.zip(t, dir+"/in.zip"))
+			return of(texts{`n01440764\a.JPEG`: "image", `n01443537\a.JPEG`: "image", "n01484850/a.JPEG": "image"}.zip(t, dir+"/in.zip"))
 		}, want{rows: threeRows}},
 		"links in a tar": {func(t *testing.T, dir string) Options {
 			return of(linkedTar(t, dir+"/in.tar"))
 		}, want{rows: []string{"train: n01440764 0 a.JPEG", "train: n01440764 0 b.JPEG", "train: n01443537 1 a.JPEG"}, skipped: []string{"1 a link to n01443537/nothing.JPEG, which is not there"}}},
 		"tars one behind the other": {func(t *testing.T, dir string) Options {
-			a, b := files{tench + "/a.JPEG": "image"}.tar(t, dir+"/a.tar"), files{goldfish + "/a.JPEG": "image", shark + "/a.JPEG": "image"}.tar(t, dir+"/b.tar")
+			a, b := texts{tench + "/a.JPEG": "image"}.tar(t, dir+"/a.tar"), texts{goldfish + "/a.JPEG": "image", shark + "/a.JPEG": "image"}.tar(t, dir+"/b.tar")
 			put(t, dir, "in.tar", read(t, a)+read(t, b))
 			return of(dir + "/in.tar")
 		}, want{rows: threeRows}},
@@ -251,10 +253,10 @@ func TestCases(t *testing.T) {
 			return of(dir + "/in")
 		}, want{rows: threeRows, skipped: []string{"1 a link that leads nowhere"}}},
 		"a name that is not UTF-8": {func(t *testing.T, dir string) Options {
-			return of(with(three(""), files{tench + "/caf\xe9.JPEG": "image"}).folder(t, dir+"/in"))
+			return of(with(three(""), texts{tench + "/caf\xe9.JPEG": "image"}).folder(t, dir+"/in"))
 		}, want{rows: []string{threeRows[0], `train: n01440764 0 caf\xe9.JPEG`, threeRows[1], threeRows[2]}}},
 		"a class that is not UTF-8": {func(t *testing.T, dir string) Options {
-			return of(files{"caf\xe9/a.JPEG": "image", "caf\xe9/\xe9.JPEG": "no image", "tea/a.JPEG": "image"}.folder(t, dir+"/in"))
+			return of(texts{"caf\xe9/a.JPEG": "image", "caf\xe9/\xe9.JPEG": "no image", "tea/a.JPEG": "image"}.folder(t, dir+"/in"))
 		}, want{rows: []string{`train: caf\xe9 0 a.JPEG`, "train: tea 1 a.JPEG"}, rejected: 1}},
 		"boxes of other images": {func(t *testing.T, dir string) Options {
 			o := of(three("").folder(t, dir+"/in"))
@@ -263,7 +265,7 @@ func TestCases(t *testing.T) {
 			return o
 		}, want{err: "boxes: they are of 1 images"}},
 		"validation images without the kit": {func(t *testing.T, dir string) Options {
-			return of(files{"ILSVRC2012_val_00000001.JPEG": "image"}.tar(t, dir+"/in.tar"))
+			return of(texts{"ILSVRC2012_val_00000001.JPEG": "image"}.tar(t, dir+"/in.tar"))
 		}, want{err: "devkit: "}},
 		"validation images named as training": {func(t *testing.T, dir string) Options {
 			_, o := drawn(t)
@@ -271,19 +273,19 @@ func TestCases(t *testing.T) {
 			return o
 		}, want{err: "--val"}},
 		"WebDataset of odd endings": {func(t *testing.T, dir string) Options {
-			return of(files{"0.input.jpg": "image", "0.cls": tench, "1.webp": "image", "1.cls": goldfish, "2.PNG": "image", "2.cls": shark}.tar(t, dir+"/in.tar"))
+			return of(texts{"0.input.jpg": "image", "0.cls": tench, "1.webp": "image", "1.cls": goldfish, "2.PNG": "image", "2.cls": shark}.tar(t, dir+"/in.tar"))
 		}, want{rows: []string{"train: n01440764 0 0.input.jpg", "train: n01443537 1 1.webp", "train: n01484850 2 2.PNG"}}},
 		"WebDataset with a key in two shards": {func(t *testing.T, dir string) Options {
-			return of(files{"0.jpg": "image", "0.cls": tench}.tar(t, dir+"/a.tar"), files{"0.jpg": "image", "0.cls": goldfish}.tar(t, dir+"/b.tar"))
+			return of(texts{"0.jpg": "image", "0.cls": tench}.tar(t, dir+"/a.tar"), texts{"0.jpg": "image", "0.cls": goldfish}.tar(t, dir+"/b.tar"))
 		}, want{rows: []string{"train: n01440764 0 0.jpg", "train: n01443537 1 0.jpg"}}},
 		"WebDataset with the same key and class in two shards": {func(t *testing.T, dir string) Options {
-			return of(files{"0.jpg": "image", "0.cls": tench}.tar(t, dir+"/a.tar"), files{"0.jpg": "image", "0.cls": tench}.tar(t, dir+"/b.tar"))
+			return of(texts{"0.jpg": "image", "0.cls": tench}.tar(t, dir+"/a.tar"), texts{"0.jpg": "image", "0.cls": tench}.tar(t, dir+"/b.tar"))
 		}, want{rows: []string{"train: n01440764 0 0.jpg", "train: n01440764 0 0.jpg"}}},
 		"WebDataset with numbers and no class list": {func(t *testing.T, dir string) Options {
-			return of(files{"0.jpg": "image", "0.cls": "0"}.tar(t, dir+"/in.tar"))
+			return of(texts{"0.jpg": "image", "0.cls": "0"}.tar(t, dir+"/in.tar"))
 		}, want{err: "--classes"}},
 		"WebDataset with labels that are none": {func(t *testing.T, dir string) Options {
-			o := of(files{"0.jpg": "image", "0.cls": "1.0", "1.jpg": "image", "1.cls": "1", "2.jpg": "image", "2.cls": "\x80\x04K\x01."}.tar(t, dir+"/in.tar"))
+			o := of(texts{"0.jpg": "image", "0.cls": "1.0", "1.jpg": "image", "1.cls": "1", "2.jpg": "image", "2.cls": "\x80\x04K\x01."}.tar(t, dir+"/in.tar"))
 			o.Classes = list(t, tench, goldfish)
 			return o
 		}, want{rows: []string{"train: n01443537 1 1.jpg"}, skipped: []string{"1 its .cls is neither a whole number nor a name", "1 its .cls is not text"}}},
@@ -330,19 +332,19 @@ func TestCases(t *testing.T) {
 			return o
 		}, want{rows: both}},
 		"a folder and a zip for one split": {func(t *testing.T, dir string) Options {
-			o := as("train", files{tench + "/a.JPEG": "image"}.folder(t, dir+"/a"))
-			o.Sources = append(o.Sources, as("train", files{goldfish + "/a.JPEG": "image", shark + "/a.JPEG": "image"}.zip(t, dir+"/b.zip")).Sources...)
+			o := as("train", texts{tench + "/a.JPEG": "image"}.folder(t, dir+"/a"))
+			o.Sources = append(o.Sources, as("train", texts{goldfish + "/a.JPEG": "image", shark + "/a.JPEG": "image"}.zip(t, dir+"/b.zip")).Sources...)
 			return o
 		}, want{rows: threeRows}},
 		"a refused image with a long path": {func(t *testing.T, dir string) Options {
 			deep := strings.Repeat("a-directory-with-a-long-name/", 9)
-			files{deep + "a.JPEG": "image", deep + "b.JPEG": "no image"}.folder(t, dir)
+			texts{deep + "a.JPEG": "image", deep + "b.JPEG": "no image"}.folder(t, dir)
 			put(t, dir, "l.csv", fmt.Sprintf("path,label\n%sa.JPEG,x\n%sb.JPEG,x\n", deep, deep))
 			return of(dir + "/l.csv")
 		}, want{rows: []string{"train: x 0 " + strings.Repeat("a-directory-with-a-long-name/", 9) + "a.JPEG"}, rejected: 1}},
 		"annotations and junk in val": {func(t *testing.T, dir string) Options {
 			below := "ILSVRC/Data/CLS-LOC/"
-			return of(with(three(below+"train/"), files{
+			return of(with(three(below+"train/"), texts{
 				below + "val/ILSVRC2012_val_00000001.JPEG": "image", below + "val/Thumbs.db": "x", "__MACOSX/x": "y",
 				"LOC_val_solution.csv": "\ufeffImageId,PredictionString\nILSVRC2012_val_00000001,n01443537 1.0 2 3 4\n",
 			}).folder(t, dir+"/in"))
@@ -352,13 +354,13 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			o := c.make(t, dir)
-			o.Out = dir + "/out"
+			o.Out = files.Here(dir + "/out")
 			sum, err := ingest(t.Context(), o)
 			if c.want.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want.err) {
 					t.Fatalf("%v, want %q", err, c.want.err)
 				}
-				if _, err := os.Stat(o.Out); err == nil {
+				if _, err := os.Stat(o.Out.String()); err == nil {
 					t.Error("something was written")
 				}
 				return
@@ -366,7 +368,7 @@ func TestCases(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(c.want.rows, contents(t, o.Out)); diff != "" {
+			if diff := cmp.Diff(c.want.rows, contents(t, o.Out.String())); diff != "" {
 				t.Errorf("rows (-want +got):\n%s", diff)
 			}
 			if diff := cmp.Diff(c.want.skipped, told(sum.Skipped)); diff != "" {

@@ -76,7 +76,7 @@ func (c *comparison) result(j *job, place string) error {
 		return nil
 	}
 	slices.Sort(c.different)
-	return &DifferError{Out: j.o.Out, Unfinished: j.have == nil, Differences: []string{place + ": " + record.Some(slices.Compact(c.different))}}
+	return &DifferError{Out: j.o.Out.String(), Unfinished: j.have == nil, Differences: []string{place + ": " + record.Some(slices.Compact(c.different))}}
 }
 
 // compareUnit reads a unit and compares its images.

@@ -13,6 +13,8 @@ import (
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/source/classlist"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestExportedKit hands on a dataset whose classes have the development kit's
@@ -20,13 +22,13 @@ import (
 func TestExportedKit(t *testing.T) {
 	dir, o := drawn(t)
 	run(t, o)
-	set := shardtest.Open(t, o.Out)
+	set := shardtest.Open(t, o.Out.String())
 	for _, c := range set.Classes() {
 		if c.ILSVRC2012ID == 0 {
 			t.Fatalf("%s has no number of the kit", c.Synset)
 		}
 	}
-	exported(t, dir, o.Out)
+	exported(t, dir, o.Out.String())
 }
 
 // TestExportedTwice reads two exports that say different things of a class: it
@@ -36,10 +38,10 @@ func TestExportedTwice(t *testing.T) {
 	for i, gloss := range []string{"a large cat", "a tiger"} {
 		dir := t.TempDir()
 		classes := []shard.Class{{Label: 0, Synset: "n02129604", Gloss: gloss}, {Label: 1, Synset: "n07749582", ILSVRC2012ID: 3}}
-		if _, err := shard.WriteClasses(mkdir(t, dir, shard.ExportName), classes[:2-i]); err != nil {
+		if _, err := shard.WriteClasses(files.Here(mkdir(t, dir, shard.ExportName)), classes[:2-i]); err != nil {
 			t.Fatal(err)
 		}
-		if err := shard.WriteExportMark(dir, map[string]int{"version": 1}); err != nil {
+		if err := shard.WriteExportMark(files.Here(dir), map[string]int{"version": 1}); err != nil {
 			t.Fatal(err)
 		}
 		p.o.Sources = append(p.o.Sources, Source{Path: dir})
@@ -93,9 +95,9 @@ func TestExportedNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := of(filepath.Join(dir, "as tar"))
-	o.Out, o.Classes = filepath.Join(dir, "listed"), list
+	o.Out, o.Classes = files.Here(filepath.Join(dir, "listed")), list
 	run(t, o)
-	got, gotSum := summaryOf(t, o.Out, true)
+	got, gotSum := summaryOf(t, o.Out.String(), true)
 	if diff := cmp.Diff([]any{want, sum}, []any{got, gotSum}); diff != "" {
 		t.Errorf("by a list: rows, sum of classes (-want +got):\n%s", diff)
 	}
@@ -123,7 +125,7 @@ func TestExportedClasses(t *testing.T) {
 
 	for _, form := range []string{"folder", "webdataset", "hf", "tar"} {
 		o := of(filepath.Join(dir, "as "+form))
-		o.Out = filepath.Join(dir, "planned")
+		o.Out = files.Here(filepath.Join(dir, "planned"))
 		p, err := MakePlan(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -136,7 +138,7 @@ func TestExportedClasses(t *testing.T) {
 	for _, file := range []string{"as folder", "as webdataset"} {
 		put(t, dir, filepath.Join(file, "train/ant/new.jpg"), testImage(t, "new"))
 		o := of(filepath.Join(dir, file))
-		o.Out = filepath.Join(dir, "grown")
+		o.Out = files.Here(filepath.Join(dir, "grown"))
 		if _, err := MakePlan(t.Context(), o); err == nil {
 			t.Errorf("%s: a class that is none of its list was taken", file)
 		}

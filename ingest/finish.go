@@ -2,16 +2,16 @@ package ingest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
+	"path"
 	"slices"
 	"strings"
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/wordnet"
@@ -143,7 +143,7 @@ func (j *job) writeLast(m *shard.Manifest, print record.Fingerprint, t *tally) e
 	if m.RejectedSHA256, err = shard.WriteRejected(j.o.Out, t.rejected); err != nil {
 		return err
 	}
-	if err := removeTemps(j.o.Out); err != nil {
+	if err := j.o.Out.RemoveTemps(".", true); err != nil {
 		return err
 	}
 	print.Boxes = "" // the indexes say which there are
@@ -165,7 +165,7 @@ func (j *job) index(split string, info *shard.SplitInfo, t *tally) error {
 		}
 	}
 	slices.SortFunc(mine, record.CompareUnits)
-	if err := durable.MkdirAll(filepath.Join(j.o.Out, split)); err != nil {
+	if err := j.o.Out.MkdirAll(split); err != nil {
 		return err
 	}
 	shards, err := j.writeIndex(split, mine, whole, info, t)
@@ -227,7 +227,7 @@ func (j *job) writeIndex(split string, units []record.Unit, apart bool, info *sh
 // eachRecord calls f with the records of units, in their order. Some are read
 // ahead: with thousands of them waiting for the disk is most of it.
 func (j *job) eachRecord(units []record.Unit, f func(*record.Record) error) error {
-	const ahead = 16
+	ahead := max(16, 2*j.o.Out.AtOnce())
 	read := make(chan chan *record.Record, ahead)
 	stop := make(chan struct{})
 	defer close(stop)
@@ -273,40 +273,29 @@ func (j *job) lost(id record.Unit) error {
 // sweep removes shards of a split that are not its own: of units that were made
 // from other images before.
 func (j *job) sweep(split string, own map[string]bool) error {
-	list, err := os.ReadDir(j.file(split))
-	if err != nil {
-		return err
-	}
-	for _, e := range list {
-		base := e.Name()
-		path := j.file(split + "/" + base)
+	left := map[string]int{} // files in directories of classes
+	err := j.o.Out.Walk(split, func(name string, e fs.DirEntry) error {
+		in := path.Dir(name)
+		class := path.Dir(in) == split && strings.HasPrefix(path.Base(in), "synset=")
 		switch {
-		case strings.HasPrefix(base, "synset="):
-			shards, err := os.ReadDir(path)
-			if err != nil {
-				return err
-			}
-			left := len(shards)
-			for _, s := range shards {
-				if name := split + "/" + base + "/" + s.Name(); isShard(s.Name()) && !own[name] {
-					if err := os.Remove(j.file(name)); err != nil {
-						return err
-					}
-					left--
-				}
-			}
-			if left == 0 {
-				if err := os.Remove(path); err != nil {
-					return err
-				}
-			}
-		case isShard(base) && !own[split+"/"+base]:
-			if err := os.Remove(path); err != nil {
-				return err
+		case e.IsDir() && in == split && strings.HasPrefix(e.Name(), "synset="):
+			left[name] += 0
+			return nil
+		case isShard(e.Name()) && !own[name] && (class || in == split):
+			return j.o.Out.Remove(name)
+		case class:
+			left[in]++
+		}
+		return nil
+	})
+	for _, dir := range slices.Sorted(maps.Keys(left)) {
+		if err == nil && left[dir] == 0 {
+			if err = j.o.Out.Remove(dir); errors.Is(err, fs.ErrNotExist) {
+				err = nil
 			}
 		}
 	}
-	return nil
+	return err
 }
 
 func isShard(name string) bool {
@@ -323,7 +312,7 @@ func (j *job) keptRejections() ([]shard.Rejection, error) {
 }
 
 func (j *job) summary(m *shard.Manifest, inner int) Summary {
-	s := Summary{Out: j.o.Out, Splits: map[string]int64{}, Rejected: m.Rejected, Classes: len(j.classes), Inner: inner}
+	s := Summary{Out: j.o.Out.String(), Splits: map[string]int64{}, Rejected: m.Rejected, Classes: len(j.classes), Inner: inner}
 	for name, info := range m.Splits {
 		s.Splits[name] = info.Rows
 		s.Images += info.Rows

@@ -9,6 +9,8 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestForeign reads what datasets, pyarrow and webdataset wrote.
@@ -21,11 +23,11 @@ func TestForeign(t *testing.T) {
 		"web":   of("testdata/web.tar"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if o.Out = filepath.Join(t.TempDir(), "ds"); name != "hf" {
+			if o.Out = files.Here(filepath.Join(t.TempDir(), "ds")); name != "hf" {
 				o.Classes = names
 			}
 			run(t, o)
-			s := shardtest.OpenSplit(t, o.Out, "train")
+			s := shardtest.OpenSplit(t, o.Out.String(), "train")
 			var got []string
 			for i := range s.Len() {
 				r := s.Row(i)

@@ -16,6 +16,8 @@ import (
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // differs wants a call to be refused with these words.
@@ -41,9 +43,9 @@ func anew(t *testing.T, o Options) {
 		t.Error("nothing was done")
 	}
 	fresh := o
-	fresh.Out = filepath.Join(t.TempDir(), "fresh")
+	fresh.Out = files.Here(filepath.Join(t.TempDir(), "fresh"))
 	run(t, fresh)
-	if diff := cmp.Diff(tree(t, fresh.Out), tree(t, o.Out)); diff != "" {
+	if diff := cmp.Diff(tree(t, fresh.Out.String()), tree(t, o.Out.String())); diff != "" {
 		t.Errorf("made anew (-new directory +overwritten):\n%s", diff)
 	}
 	if s := run(t, o); !s.Already {
@@ -58,7 +60,7 @@ func TestCorrectedLabels(t *testing.T) {
 		three("f/").folder(t, dir)
 		put(t, dir, "l.csv", "path,label\nf/n01440764/a.JPEG,n01443537\nf/n01443537/a.JPEG,n01440764\n")
 		o := of(dir + "/l.csv")
-		o.Out = dir + "/out"
+		o.Out = files.Here(dir + "/out")
 		run(t, o)
 		put(t, dir, "l.csv", "path,label\nf/n01440764/a.JPEG,n01440764\nf/n01443537/a.JPEG,n01443537\n")
 		differs(t, o, "train: 2 of another class", "f/n01440764/a.JPEG was n01443537 and is n01440764")
@@ -66,9 +68,9 @@ func TestCorrectedLabels(t *testing.T) {
 	})
 	t.Run("folder", func(t *testing.T) {
 		dir := t.TempDir()
-		with(three(""), files{tench + "/b.JPEG": "image"}).folder(t, dir+"/in")
+		with(three(""), texts{tench + "/b.JPEG": "image"}).folder(t, dir+"/in")
 		o := of(dir + "/in")
-		o.Out = dir + "/out"
+		o.Out = files.Here(dir + "/out")
 		run(t, o)
 		if err := os.Rename(dir+"/in/"+tench+"/b.JPEG", dir+"/in/"+goldfish+"/b.JPEG"); err != nil {
 			t.Fatal(err)
@@ -81,7 +83,7 @@ func TestCorrectedLabels(t *testing.T) {
 		a, b := testImage(t, "a"), testImage(t, "b")
 		pack(t, dir+"/in.tar", tench+"/a.JPEG", a, goldfish+"/b.JPEG", b)
 		o := of(dir + "/in.tar")
-		o.Out = dir + "/out"
+		o.Out = files.Here(dir + "/out")
 		run(t, o)
 		size := len(read(t, dir+"/in.tar"))
 		pack(t, dir+"/in.tar", goldfish+"/a.JPEG", a, tench+"/b.JPEG", b)
@@ -97,10 +99,10 @@ func TestCorrectedLabels(t *testing.T) {
 		solution := func(class string) {
 			put(t, dir, "in/LOC_val_solution.csv", "ImageId,PredictionString\nILSVRC2012_val_00000001,"+class+" 1 2 3 4\n")
 		}
-		with(three(below+"train/"), files{below + "val/ILSVRC2012_val_00000001.JPEG": "image"}).folder(t, dir+"/in")
+		with(three(below+"train/"), texts{below + "val/ILSVRC2012_val_00000001.JPEG": "image"}).folder(t, dir+"/in")
 		solution(tench)
 		o := of(dir + "/in")
-		o.Out = dir + "/out"
+		o.Out = files.Here(dir + "/out")
 		run(t, o)
 		solution(shark)
 		differs(t, o, "val: 1 of another class", "was n01440764 and is n01484850")
@@ -123,7 +125,7 @@ func TestCorrectedLabels(t *testing.T) {
 	t.Run("class list", func(t *testing.T) {
 		dir := t.TempDir()
 		o := of(three("").folder(t, dir+"/in"))
-		o.Out, o.Classes = dir+"/out", list(t, tench, goldfish, shark)
+		o.Out, o.Classes = files.Here(dir+"/out"), list(t, tench, goldfish, shark)
 		run(t, o)
 		o.Classes = list(t, shark, goldfish, tench)
 		differs(t, o, "the order of the classes")
@@ -134,7 +136,7 @@ func TestCorrectedLabels(t *testing.T) {
 	t.Run("content of the same size", func(t *testing.T) {
 		dir := t.TempDir()
 		o := of(three("").folder(t, dir+"/in"))
-		o.Out, o.Check = dir+"/out", CheckHeader
+		o.Out, o.Check = files.Here(dir+"/out"), CheckHeader
 		run(t, o)
 		b := []byte(read(t, dir+"/in/"+shark+"/a.JPEG"))
 		b[len(b)/2]++
@@ -160,8 +162,8 @@ func TestTouched(t *testing.T) {
 	dir, o := drawn(t)
 	o.Resize, o.Quality = 64, 90
 	run(t, o)
-	before := tree(t, o.Out)
-	manifest := filepath.Join(o.Out, shard.ManifestName)
+	before := tree(t, o.Out.String())
+	manifest := filepath.Join(o.Out.String(), shard.ManifestName)
 	old := time.Now().Add(-time.Hour)
 	stale := func() {
 		t.Helper()
@@ -197,7 +199,7 @@ func TestTouched(t *testing.T) {
 	if images > 0 {
 		t.Errorf("once more, and %d images were read", images)
 	}
-	after := tree(t, o.Out)
+	after := tree(t, o.Out.String())
 	delete(before, shard.ManifestName)
 	delete(after, shard.ManifestName)
 	if diff := cmp.Diff(before, after); diff != "" {
@@ -212,9 +214,9 @@ func TestTouched(t *testing.T) {
 // goes on.
 func TestResumedOtherwise(t *testing.T) {
 	dir := t.TempDir()
-	with(three(""), files{shark + "/b.JPEG": "image", tench + "/b.JPEG": "image"}).folder(t, dir+"/in")
+	with(three(""), texts{shark + "/b.JPEG": "image", tench + "/b.JPEG": "image"}).folder(t, dir+"/in")
 	o := of(dir + "/in")
-	o.Out, o.Workers = dir+"/out", 1
+	o.Out, o.Workers = files.Here(dir+"/out"), 1
 	cut := func() {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -237,7 +239,7 @@ func TestResumedOtherwise(t *testing.T) {
 	anew(t, o)
 
 	// A file that is touched, or replaced by one of the same size, is made again.
-	o.Out = dir + "/out2"
+	o.Out = files.Here(dir + "/out2")
 	cut()
 	b := []byte(read(t, dir+"/in/"+tench+"/a.JPEG"))
 	b = append(b[:len(b)-3:len(b)-3], 0, 0xff, 0xd9)
@@ -245,9 +247,9 @@ func TestResumedOtherwise(t *testing.T) {
 	later(t, dir+"/in/"+tench+"/a.JPEG")
 	run(t, o)
 	fresh := o
-	fresh.Out = dir + "/fresh"
+	fresh.Out = files.Here(dir + "/fresh")
 	run(t, fresh)
-	if diff := cmp.Diff(tree(t, fresh.Out), tree(t, o.Out)); diff != "" {
+	if diff := cmp.Diff(tree(t, fresh.Out.String()), tree(t, o.Out.String())); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -279,7 +281,7 @@ func TestPipe(t *testing.T) {
 func TestDamagedState(t *testing.T) {
 	_, o := drawn(t)
 	run(t, o)
-	want := tree(t, o.Out)
+	want := tree(t, o.Out.String())
 	for name, damage := range map[string]func(t *testing.T, out string){
 		"a bit of every record": func(t *testing.T, out string) {
 			each(t, filepath.Join(out, record.StateName, "*"+record.End), func(b []byte) []byte { b[len(b)/2] ^= 4; return b })
@@ -318,7 +320,7 @@ func TestDamagedState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := o
-			o.Out = filepath.Join(t.TempDir(), "out")
+			o.Out = files.Here(filepath.Join(t.TempDir(), "out"))
 			ctx, cancel := context.WithCancel(t.Context())
 			n := 0
 			cut := o
@@ -330,9 +332,9 @@ func TestDamagedState(t *testing.T) {
 			if _, err := ingest(ctx, cut); !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
-			damage(t, o.Out)
+			damage(t, o.Out.String())
 			run(t, o)
-			if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+			if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -359,7 +361,7 @@ func TestUnsound(t *testing.T) {
 	_, o := drawn(t)
 	run(t, o)
 	whole := t.TempDir()
-	if err := os.CopyFS(whole, os.DirFS(o.Out)); err != nil {
+	if err := os.CopyFS(whole, os.DirFS(o.Out.String())); err != nil {
 		t.Fatal(err)
 	}
 	for name, damage := range map[string]struct {
@@ -390,7 +392,7 @@ func TestUnsound(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := o
-			o.Out = out
+			o.Out = files.Here(out)
 			if _, err := ingest(t.Context(), o); !errors.Is(err, shard.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(damage.file)) && !strings.Contains(err.Error(), "val has") {
 				t.Errorf("%v, want damage to %s", err, damage.file)
 			}
@@ -408,10 +410,10 @@ func TestUnsound(t *testing.T) {
 func TestAcceptedLoss(t *testing.T) {
 	_, o := drawn(t)
 	run(t, o)
-	if err := os.Remove(filepath.Join(o.Out, "train/synset=n02391049/part-00000.arrow")); err != nil {
+	if err := os.Remove(filepath.Join(o.Out.String(), "train/synset=n02391049/part-00000.arrow")); err != nil {
 		t.Fatal(err)
 	}
-	r, err := check.Repair(t.Context(), o.Out, check.RepairOptions{AcceptLoss: true})
+	r, err := check.Repair(t.Context(), o.Out.String(), check.RepairOptions{AcceptLoss: true})
 	if err != nil || len(r.Lost) == 0 {
 		t.Fatal(r, err)
 	}
@@ -428,7 +430,7 @@ func TestDamagedPlan(t *testing.T) {
 	if _, err := ingest(ctx, cut); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	plan := filepath.Join(o.Out, record.StateName, "plan")
+	plan := filepath.Join(o.Out.String(), record.StateName, "plan")
 	whole := []byte(read(t, plan))
 	for at := 0; at < len(whole); at += 7 {
 		b := append([]byte(nil), whole...)
@@ -448,7 +450,7 @@ func TestDamagedPlan(t *testing.T) {
 func TestOverwriteKeepsOthers(t *testing.T) {
 	dir := t.TempDir()
 	o := of(three("").folder(t, dir+"/in"))
-	o.Out, o.Overwrite = dir+"/out", true
+	o.Out, o.Overwrite = files.Here(dir+"/out"), true
 	put(t, dir, "out/thesis.txt", "years of work")
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("a directory with other things in it: %v", err)
@@ -469,14 +471,14 @@ func TestOverwriteKeepsOthers(t *testing.T) {
 // same seed, and without moving any when images are added.
 func TestValFraction(t *testing.T) {
 	dir := t.TempDir()
-	tree := files{}
+	tree := texts{}
 	for _, class := range []string{tench, goldfish} {
 		for i := range 40 {
 			tree[class+"/"+string(rune('a'+i%26))+strings.Repeat("x", i/26)+".JPEG"] = "image"
 		}
 	}
 	o := of(tree.folder(t, dir+"/in"))
-	o.ValFraction, o.Seed, o.Check, o.Out = 0.25, 7, CheckHeader, dir+"/out"
+	o.ValFraction, o.Seed, o.Check, o.Out = 0.25, 7, CheckHeader, files.Here(dir+"/out")
 	run(t, o)
 	val := func(out string) []string {
 		var list []string
@@ -487,7 +489,7 @@ func TestValFraction(t *testing.T) {
 		}
 		return list
 	}
-	first := val(o.Out)
+	first := val(o.Out.String())
 	of0, of1 := 0, 0
 	for _, row := range first {
 		if strings.Contains(row, tench) {
@@ -499,10 +501,10 @@ func TestValFraction(t *testing.T) {
 	if min(of0, of1) < 3 || max(of0, of1) > 18 {
 		t.Errorf("%d and %d of 40 each", of0, of1)
 	}
-	o.Out = dir + "/of-tars"
+	o.Out = files.Here(dir + "/of-tars")
 	list := []string{}
 	for _, class := range []string{tench, goldfish} {
-		inner := files{}
+		inner := texts{}
 		for name := range tree {
 			if c, rest, _ := strings.Cut(name, "/"); c == class {
 				inner[rest] = tree.content(t, name)
@@ -513,23 +515,23 @@ func TestValFraction(t *testing.T) {
 	pack(t, dir+"/in.tar", list...)
 	o.Sources = of(dir + "/in.tar").Sources
 	run(t, o)
-	if diff := cmp.Diff(first, val(o.Out)); diff != "" {
+	if diff := cmp.Diff(first, val(o.Out.String())); diff != "" {
 		t.Errorf("packed as tars:\n%s", diff)
 	}
 	put(t, dir, "in/"+tench+"/new.JPEG", testImage(t, "new"), "in/"+goldfish+"/new.JPEG", testImage(t, "newer"))
-	o.Sources, o.Out = of(dir+"/in").Sources, dir+"/more"
+	o.Sources, o.Out = of(dir+"/in").Sources, files.Here(dir+"/more")
 	run(t, o)
-	for _, row := range val(o.Out) {
+	for _, row := range val(o.Out.String()) {
 		if !strings.Contains(row, "new.JPEG") && !slices.Contains(first, row) {
 			t.Errorf("%s moved", row)
 		}
 	}
-	o.Seed, o.Out = 8, dir+"/other"
+	o.Seed, o.Out = 8, files.Here(dir+"/other")
 	run(t, o)
-	if cmp.Equal(first, val(o.Out)) {
+	if cmp.Equal(first, val(o.Out.String())) {
 		t.Error("another seed takes the same images")
 	}
-	o.Out = dir + "/out"
+	o.Out = files.Here(dir + "/out")
 	differs(t, o, "train: ")
 }
 
@@ -551,7 +553,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(o.Out); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(o.Out.String()); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("the plan made a directory")
 	}
 	if diff := cmp.Diff(before, tree(t, dir)); diff != "" {

@@ -19,6 +19,7 @@ import (
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage/files"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -54,7 +55,7 @@ type Options struct {
 	// one directory; Join ends it. Jobs is 0 where one call does it all.
 	Job, Jobs int
 
-	Out        string         // the dataset's directory, made where it is missing
+	Out        files.Dir      // the dataset's directory, made where it is missing
 	Overwrite  bool           // what is in Out and was made otherwise is made anew
 	WordNet    *wordnet.Graph // words, glosses and paths of the classes; may be nil
 	ShardBytes int64          // of images, where a shard is cut; 0: 256 MiB
@@ -198,7 +199,7 @@ const defaultShardBytes = 256 << 20
 
 // complete checks the options and fills in what is left out.
 func (o *Options) complete() error {
-	if o.Out == "" {
+	if o.Out == nil || o.Out == files.Here("") {
 		return errors.New("no directory for the dataset")
 	}
 	if o.Quality == 0 {

@@ -28,6 +28,8 @@ import (
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/source/classlist"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestMain lets a test run this binary as a process that ingests and can be
@@ -38,7 +40,7 @@ func TestMain(m *testing.M) {
 		if file := map[string]string{"zip": "kaggle.zip", "stream": "train.tar.gz", "webdataset": "web.tar", "folder": "folder"}[os.Getenv("INGEST_TEST_SOURCE")]; file != "" {
 			o = of(filepath.Join(dir, file))
 		}
-		o.Out, o.Workers = os.Getenv("INGEST_TEST_OUT"), 2
+		o.Out, o.Workers = files.Here(os.Getenv("INGEST_TEST_OUT")), 2
 		o.OnRead = func(int64, int) { time.Sleep(5 * time.Millisecond) } // so that there is time to be killed
 		if os.Getenv("INGEST_TEST_SOURCE") == "many" {
 			o = Options{Sources: o.Sources[:1], Out: o.Out, Check: CheckHeader}
@@ -127,7 +129,7 @@ func drawn(t testing.TB) (string, Options) {
 		t.Fatal(err)
 	}
 	o := archives(dir)
-	o.Out = filepath.Join(dir, "dataset")
+	o.Out = files.Here(filepath.Join(dir, "dataset"))
 	return dir, o
 }
 
@@ -185,7 +187,7 @@ func TestLabels(t *testing.T) {
 		t.Fatal("the kit's ids are in the order of the synsets: this proves nothing")
 	}
 	slices.Sort(leaves)
-	val := shardtest.OpenSplit(t, o.Out, "val")
+	val := shardtest.OpenSplit(t, o.Out.String(), "val")
 	for i := range val.Len() {
 		row := val.Row(i)
 		id := kit.Truth[i]
@@ -195,7 +197,7 @@ func TestLabels(t *testing.T) {
 			t.Errorf("row %d (-want +got):\n%s", i, diff)
 		}
 	}
-	test := shardtest.OpenSplit(t, o.Out, "test")
+	test := shardtest.OpenSplit(t, o.Out.String(), "test")
 	for i := range test.Len() {
 		r := test.Row(i)
 		if diff := cmp.Diff(shard.Row{Path: r.Path, Label: -1}, shard.Row{Path: r.Path, Label: r.Label, Synset: r.Synset}); diff != "" {
@@ -210,14 +212,14 @@ func TestSameBytes(t *testing.T) {
 	dir, o := drawn(t)
 	o.Workers, o.ShardBytes = 1, 100_000 // several shards a synset
 	run(t, o)
-	want := tree(t, o.Out)
+	want := tree(t, o.Out.String())
 	if len(want) < 3+8*2 {
 		t.Fatalf("%d files", len(want))
 	}
 	wantRun(t, o, Summary{Images: 43, Classes: 8, Already: true})
-	o.Workers, o.Out = 4, filepath.Join(dir, "again")
+	o.Workers, o.Out = 4, files.Here(filepath.Join(dir, "again"))
 	run(t, o)
-	if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+	if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 		t.Errorf("four workers made other files:\n%s", diff)
 	}
 }
@@ -236,7 +238,7 @@ func TestKilled(t *testing.T) {
 	}
 	put(t, dir, "train.tar.gz", packed.String())
 	run(t, o)
-	train := shardtest.OpenSplit(t, o.Out, "train")
+	train := shardtest.OpenSplit(t, o.Out.String(), "train")
 	var web []string
 	for i := range train.Len() {
 		r := train.Row(i)
@@ -256,9 +258,9 @@ func TestKilled(t *testing.T) {
 		"webdataset": of(filepath.Join(dir, "web.tar")),
 		"folder":     of(filepath.Join(dir, "folder")),
 	} {
-		o.Out = filepath.Join(dir, "whole "+source)
+		o.Out = files.Here(filepath.Join(dir, "whole "+source))
 		run(t, o)
-		killed(t, dir, source, tree(t, o.Out))
+		killed(t, dir, source, tree(t, o.Out.String()))
 	}
 }
 
@@ -305,10 +307,10 @@ func killed(t *testing.T, dir, source string, want map[string]string) {
 
 func TestLocked(t *testing.T) {
 	_, o := drawn(t)
-	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+	if err := os.MkdirAll(o.Out.String(), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	lock, err := durable.TryLock(filepath.Join(o.Out, ".lock"))
+	lock, err := durable.TryLock(filepath.Join(o.Out.String(), ".lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +328,7 @@ func TestOtherwise(t *testing.T) {
 	if _, err := ingest(ctx, o); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(o.Out, "dataset.json")); err == nil {
+	if _, err := os.Stat(filepath.Join(o.Out.String(), "dataset.json")); err == nil {
 		t.Fatal("there is a manifest of a dataset that is not whole")
 	}
 	o.OnRead = nil
@@ -340,7 +342,7 @@ func TestOtherwise(t *testing.T) {
 		t.Errorf("other options, finished: %v", err)
 	}
 	other = o
-	if other.Out = t.TempDir(); os.WriteFile(filepath.Join(other.Out, "thesis.txt"), nil, 0o666) != nil {
+	if other.Out = files.Here(t.TempDir()); os.WriteFile(filepath.Join(other.Out.String(), "thesis.txt"), nil, 0o666) != nil {
 		t.Fatal("cannot write")
 	}
 	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
@@ -398,12 +400,12 @@ func TestBadImages(t *testing.T) {
 	outer := filepath.Join(dir, "outer.tar")
 	pack(t, outer, "n02084071.tar", string(b))
 	o = as("train", outer)
-	o.Out = filepath.Join(dir, "bad")
+	o.Out = files.Here(filepath.Join(dir, "bad"))
 	s := run(t, o)
 	if diff := cmp.Diff([]int64{1, 3}, []int64{int64(s.Images), int64(s.Rejected)}); diff != "" {
 		t.Fatalf("images, rejected (-want +got):\n%s", diff)
 	}
-	text, err := os.ReadFile(filepath.Join(o.Out, "rejected.ndjson"))
+	text, err := os.ReadFile(filepath.Join(o.Out.String(), "rejected.ndjson"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -413,7 +415,7 @@ func TestBadImages(t *testing.T) {
 		if err := json.Unmarshal([]byte(line), &r); err != nil {
 			t.Fatal(err)
 		}
-		kept, err := os.ReadFile(filepath.Join(o.Out, r.File))
+		kept, err := os.ReadFile(filepath.Join(o.Out.String(), r.File))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -428,14 +430,14 @@ func TestBadImages(t *testing.T) {
 			t.Errorf("%s was refused for %q, want %q", name, reasons[name], want)
 		}
 	}
-	o.Out, o.OnBad = filepath.Join(dir, "skip"), Skip
+	o.Out, o.OnBad = files.Here(filepath.Join(dir, "skip")), Skip
 	if s := run(t, o); s.Rejected != 3 {
 		t.Errorf("skipped: %+v", s)
 	}
-	if _, err := os.Stat(filepath.Join(o.Out, "rejected")); err == nil {
+	if _, err := os.Stat(filepath.Join(o.Out.String(), "rejected")); err == nil {
 		t.Error("skipped images are kept")
 	}
-	o.Out, o.OnBad = filepath.Join(dir, "fail"), Fail
+	o.Out, o.OnBad = files.Here(filepath.Join(dir, "fail")), Fail
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "b.JPEG") {
 		t.Errorf("failing: %v", err)
 	}
@@ -470,13 +472,13 @@ func TestBrokenArchives(t *testing.T) {
 		}
 		broken := o
 		broken.Sources = slices.Clone(o.Sources)
-		broken.Out = filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", "-"))
+		broken.Out = files.Here(filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", "-")))
 		c.set(&broken, path)
 		_, err = ingest(t.Context(), broken)
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if _, err := os.Stat(filepath.Join(broken.Out, "dataset.json")); err == nil {
+		if _, err := os.Stat(filepath.Join(broken.Out.String(), "dataset.json")); err == nil {
 			t.Errorf("%s: there is a manifest", c.name)
 		}
 	}
@@ -487,7 +489,7 @@ func TestFolder(t *testing.T) {
 	good := oneImage(t, o)
 	put(t, dir, "images/cats/1.jpg", good, "images/cats/more/2.jpg", good, "images/dogs/3.jpg", good)
 	o = of(filepath.Join(dir, "images"))
-	o.Layout, o.Out = "top", filepath.Join(dir, "folder")
+	o.Layout, o.Out = "top", files.Here(filepath.Join(dir, "folder"))
 	run(t, o)
-	wantRows(t, o.Out, "train", "cats 0 1.jpg 0", "cats 0 more/2.jpg 0", "dogs 1 3.jpg 0")
+	wantRows(t, o.Out.String(), "train", "cats 0 1.jpg 0", "cats 0 more/2.jpg 0", "dogs 1 3.jpg 0")
 }

@@ -5,9 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -15,6 +14,7 @@ import (
 
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // standing is what a dataset's directory holds, beside what a plan wants.
@@ -84,7 +84,7 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 	}
 	print, ok := record.Of(&m)
 	if !ok {
-		return nil, &DifferError{Out: out, Differences: []string{"its manifest does not say what it was made from in a form that can be compared (it was repaired after a loss, or an earlier version made it)"}}
+		return nil, &DifferError{Out: out.String(), Differences: []string{"its manifest does not say what it was made from in a form that can be compared (it was repaired after a loss, or an earlier version made it)"}}
 	}
 	s := &standing{manifest: &m, print: print, aside: aside}
 	if aside {
@@ -113,11 +113,11 @@ func (p *Plan) lookUnfinished(ctx context.Context) (*standing, error) {
 		return nil, ctx.Err()
 	}
 	if err != nil {
-		return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{err.Error()}}
+		return nil, &DifferError{Out: out.String(), Unfinished: true, Differences: []string{err.Error()}}
 	}
 	if ok {
 		if diff := p.differs(was.Fingerprint); len(diff) > 0 {
-			return nil, &DifferError{Out: out, Unfinished: true, Differences: diff}
+			return nil, &DifferError{Out: out.String(), Unfinished: true, Differences: diff}
 		}
 		return &standing{kind: unfinished}, nil
 	}
@@ -127,16 +127,16 @@ func (p *Plan) lookUnfinished(ctx context.Context) (*standing, error) {
 	case held == "":
 		return &standing{kind: nothing}, nil
 	case record.StateIn(out).Exists(): // killed while it was cleared
-		return nil, &DifferError{Out: out, Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
+		return nil, &DifferError{Out: out.String(), Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
 	}
 	return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, held)
 }
 
 // holds names something that a directory holds, beside what is hidden; "" where
 // there is nothing, or no directory.
-func holds(dir string) (string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+func holds(dir files.Dir) (string, error) {
+	entries, err := dir.ReadDir(".")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	for _, e := range entries {
@@ -187,7 +187,7 @@ func (p *Plan) lookAside(s *standing) error {
 		return fmt.Errorf("%w: %s: an amendment was interrupted, and its plan is gone", shard.ErrCorrupt, p.o.Out)
 	}
 	if diff := p.differs(was.Fingerprint); len(diff) > 0 {
-		return &DifferError{Out: p.o.Out, Unfinished: true, Differences: diff}
+		return &DifferError{Out: p.o.Out.String(), Unfinished: true, Differences: diff}
 	}
 	s.kind, s.amendment = amendable, *was.Amendment
 	s.classes, err = shard.ReadClasses(p.o.Out, s.manifest.ClassesSHA256)
@@ -195,9 +195,9 @@ func (p *Plan) lookAside(s *standing) error {
 }
 
 // open opens a dataset. What is missing of it is damage.
-func open(out string) (*shard.Dataset, error) {
-	set, err := shard.Open(out)
-	if errors.Is(err, os.ErrNotExist) {
+func open(out files.Dir) (*shard.Dataset, error) {
+	set, err := shard.OpenDir(out)
+	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
 	}
 	return set, err
@@ -205,10 +205,10 @@ func open(out string) (*shard.Dataset, error) {
 
 // sound wants the indexes and lists, the shards and refused images that they name
 // in the sizes that they had. Their bytes are read by asWritten.
-func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Fingerprint) error {
+func sound(set *shard.Dataset, out files.Dir, m *shard.Manifest, print record.Fingerprint) error {
 	for name, info := range m.Splits {
 		s, err := set.Split(name)
-		if errors.Is(err, os.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
 		}
 		if err != nil {
@@ -244,7 +244,7 @@ func sound(set *shard.Dataset, out string, m *shard.Manifest, print record.Finge
 }
 
 // inspectRejected holds the list of what was refused to its sum, and what is kept to its sizes.
-func inspectRejected(out string, m *shard.Manifest) error {
+func inspectRejected(out files.Dir, m *shard.Manifest) error {
 	rejected, err := shard.ReadRejected(out, m.RejectedSHA256)
 	if err != nil {
 		return err
@@ -266,9 +266,9 @@ func inspectRejected(out string, m *shard.Manifest) error {
 
 // asWritten wants every shard, and every refused image that is kept, to be what was written, byte for byte, before
 // a dataset is called done or taken up. A dataset of before, without a list of its shards, has no sums of them.
-func asWritten(ctx context.Context, out string, m *shard.Manifest, workers int) error {
+func asWritten(ctx context.Context, out files.Dir, m *shard.Manifest, workers int) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(workers, 1))
+	group.SetLimit(max(workers, out.AtOnce()/4, 1))
 	for _, split := range splitsOf(m) {
 		sums, err := sumsOf(out, split, m.Splits[split])
 		if err != nil {
@@ -293,7 +293,7 @@ func asWritten(ctx context.Context, out string, m *shard.Manifest, workers int) 
 // leftWhole wants units that an earlier call made to be what it wrote, byte for byte.
 func (j *job) leftWhole(ctx context.Context, units []unit) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(j.o.Workers, 1))
+	group.SetLimit(max(j.o.Workers, j.o.Out.AtOnce()/4, 1))
 	for i := range units {
 		id := units[i].Unit
 		group.Go(func() error {
@@ -322,8 +322,8 @@ func ends(s *shard.Split) map[string]int64 {
 
 // sizeOf is the size of a file of a dataset. One that is missing, or no regular
 // file, is damage.
-func sizeOf(out, file string) (int64, error) {
-	info, err := os.Stat(filepath.Join(out, filepath.FromSlash(file)))
+func sizeOf(out files.Dir, file string) (int64, error) {
+	info, err := out.Stat(file)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
 	}
@@ -370,7 +370,7 @@ func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset)
 		}
 	}
 	if len(diff) > 0 {
-		return &DifferError{Out: p.o.Out, Differences: diff}
+		return &DifferError{Out: p.o.Out.String(), Differences: diff}
 	}
 	var err error
 	if s.amendment.Rebox, err = otherBoxes(set, splitsOf(s.manifest), p.boxes); err != nil {

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
 )
@@ -118,10 +116,10 @@ func part(weights []int64, i, n int) (first, last int) {
 // runJob does one job's share. The directory is shared with the other jobs of the
 // array, and with nobody else meanwhile (durable.ErrLocked); so is the job.
 func (p *Plan) runJob(ctx context.Context) (Summary, error) {
-	if err := durable.MkdirAll(p.o.Out); err != nil {
+	if err := p.o.Out.MkdirAll("."); err != nil {
 		return Summary{}, err
 	}
-	shared, err := durable.TryShare(filepath.Join(p.o.Out, shard.LockName))
+	shared, err := p.o.Out.TryShare(shard.LockName)
 	if err != nil {
 		return Summary{}, fmt.Errorf("%s: %w", p.o.Out, err)
 	}
@@ -174,7 +172,7 @@ func (j *job) endJob() (Summary, error) {
 		return Summary{}, err
 	}
 	done := &record.Job{Index: o.Job, Jobs: o.Jobs, Told: j.told(), Met: j.plan.metInStreams()}
-	sum := Summary{Out: o.Out, Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met}
+	sum := Summary{Out: o.Out.String(), Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met}
 	slices.SortFunc(j.units, func(a, b unit) int { return record.CompareUnits(a.Unit, b.Unit) })
 	for i := range j.units {
 		u := &j.units[i]
@@ -242,7 +240,7 @@ func (j *job) alreadyDone() (Summary, bool) {
 	if classes, err := shard.ReadClasses(o.Out, was.ClassesSHA256); err != nil || !slices.EqualFunc(classes, j.classes, sameClass) {
 		return Summary{}, false
 	}
-	s := Summary{Out: o.Out, Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met, Already: true}
+	s := Summary{Out: o.Out.String(), Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met, Already: true}
 	for _, d := range done.Done {
 		r, ok := j.state.Read(d.Unit)
 		if !ok || r.Sum() != d.Record || !j.state.Sound(r) {
@@ -295,14 +293,14 @@ func (p *Plan) fitsJob(s *standing) error {
 		return nil
 	}
 	if s.kind == amendable || len(s.touched) > 0 {
-		return &OptionError{"job", p.o.Out + " is a dataset: what is added to it, and what was touched of its sources, one call without --job does"}
+		return &OptionError{"job", p.o.Out.String() + " is a dataset: what is added to it, and what was touched of its sources, one call without --job does"}
 	}
 	if s.kind != unfinished {
 		return nil
 	}
 	other, err := record.StateIn(p.o.Out).OtherArrays(p.o.Jobs)
 	if err == nil && len(other) > 0 {
-		err = &DifferError{Out: p.o.Out, Unfinished: true, Differences: []string{fmt.Sprintf("it was begun by jobs of %d, and this is one of %d (a call without --job finishes it alone)", other[0], p.o.Jobs)}}
+		err = &DifferError{Out: p.o.Out.String(), Unfinished: true, Differences: []string{fmt.Sprintf("it was begun by jobs of %d, and this is one of %d (a call without --job finishes it alone)", other[0], p.o.Jobs)}}
 	}
 	return err
 }

@@ -17,6 +17,8 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // arrays are sources for jobs, drawn into a directory: what is listed, what is
@@ -55,7 +57,7 @@ func arrays(t *testing.T) map[string]Options {
 	pieces.Layout = "numbers"
 	pieces.ShardBytes = int64(2 * len(good))
 
-	tree := with(three("in/"), files{"in/" + tench + "/b.JPEG": "image", "in/" + tench + "/c.heic": "image", "in/" + shark + "/d.JPEG": "image", "in/" + shark + "/e.JPEG": "image"}).folder(t, filepath.Join(dir, "tree"))
+	tree := with(three("in/"), texts{"in/" + tench + "/b.JPEG": "image", "in/" + tench + "/c.heic": "image", "in/" + shark + "/d.JPEG": "image", "in/" + shark + "/e.JPEG": "image"}).folder(t, filepath.Join(dir, "tree"))
 	held := of(filepath.Join(tree, "in"))
 	held.ValFraction = 0.5
 	return map[string]Options{"ILSVRC2012": whole, "refused": as("train", filepath.Join(dir, "bad.tar")), "streams": streams, "unlisted streams": unlisted, "pieces of streams": pieces, "fraction held out": held}
@@ -85,14 +87,14 @@ func runJobs(t testing.TB, o Options, n int) Summary {
 func TestJobs(t *testing.T) {
 	for name, o := range arrays(t) {
 		t.Run(name, func(t *testing.T) {
-			o.Out = filepath.Join(t.TempDir(), "one")
+			o.Out = files.Here(filepath.Join(t.TempDir(), "one"))
 			one := run(t, o)
-			want := tree(t, o.Out)
+			want := tree(t, o.Out.String())
 			for _, n := range []int{1, 3, 7} {
 				o := o
-				o.Out = filepath.Join(t.TempDir(), fmt.Sprint(n))
+				o.Out = files.Here(filepath.Join(t.TempDir(), fmt.Sprint(n)))
 				joined := runJobs(t, o, n)
-				if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+				if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 					t.Errorf("%d jobs (-one call +jobs):\n%s", n, diff)
 				}
 				if diff := cmp.Diff(one, joined, cmpopts.IgnoreFields(Summary{}, "Out"), cmpopts.EquateEmpty()); diff != "" {
@@ -103,7 +105,7 @@ func TestJobs(t *testing.T) {
 				if s := run(t, o); err != nil || !again.Already || !s.Already {
 					t.Errorf("%d jobs, once more: %v, %+v, %+v", n, err, again, s)
 				}
-				if diff := cmp.Diff(want, tree(t, o.Out)); diff != "" {
+				if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 					t.Errorf("%d jobs, once more:\n%s", n, diff)
 				}
 			}
@@ -135,10 +137,10 @@ func TestPart(t *testing.T) {
 func small(t *testing.T) (string, Options) {
 	t.Helper()
 	dir := t.TempDir()
-	with(three("in/train/"), three("in/val/"), files{"in/train/" + shark + "/b.JPEG": "image"}).folder(t, dir)
+	with(three("in/train/"), three("in/val/"), texts{"in/train/" + shark + "/b.JPEG": "image"}).folder(t, dir)
 	o := of(filepath.Join(dir, "in", "train"), filepath.Join(dir, "in", "val"))
 	o.Sources[0].Split, o.Sources[1].Split = "train", "val"
-	o.Out = filepath.Join(dir, "dataset")
+	o.Out = files.Here(filepath.Join(dir, "dataset"))
 	return dir, o
 }
 
@@ -154,7 +156,7 @@ func TestJoinRefuses(t *testing.T) {
 	dir, o := small(t)
 	joins := func(t *testing.T, out string, words ...string) error {
 		t.Helper()
-		_, err := Join(t.Context(), out)
+		_, err := Join(t.Context(), files.Here(out))
 		if err == nil {
 			t.Fatalf("joined, want %q", words)
 		}
@@ -170,10 +172,10 @@ func TestJoinRefuses(t *testing.T) {
 	}
 	fresh := func(t *testing.T) Options {
 		o := o
-		o.Out = filepath.Join(t.TempDir(), "out")
+		o.Out = files.Here(filepath.Join(t.TempDir(), "out"))
 		return o
 	}
-	state := func(o Options, name string) string { return filepath.Join(o.Out, ".ingest", name) }
+	state := func(o Options, name string) string { return filepath.Join(o.Out.String(), ".ingest", name) }
 	done := func(i, n int) string { return fmt.Sprintf("job-%05d-of-%05d.done", i, n) }
 
 	t.Run("nothing", func(t *testing.T) {
@@ -185,10 +187,10 @@ func TestJoinRefuses(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		o := fresh(t)
 		alone(t, o, 2, 4)
-		joins(t, o.Out, "job 0/4, 1/4, 3/4 is not done")
+		joins(t, o.Out.String(), "job 0/4, 1/4, 3/4 is not done")
 		alone(t, o, 0, 4)
 		alone(t, o, 1, 4)
-		joins(t, o.Out, "job 3/4 is not done")
+		joins(t, o.Out.String(), "job 3/4 is not done")
 		alone(t, o, 3, 4)
 		if _, err := Join(t.Context(), o.Out); err != nil {
 			t.Error(err)
@@ -215,7 +217,7 @@ func TestJoinRefuses(t *testing.T) {
 			}
 			return b
 		})
-		joins(t, o.Out, "0/4, 2/4, 3/4 is not done", "job 1/4 is of another array than job 0/2: it is of 4 jobs and not of 2")
+		joins(t, o.Out.String(), "0/4, 2/4, 3/4 is not done", "job 1/4 is of another array than job 0/2: it is of 4 jobs and not of 2")
 	})
 	// What another array's job left is found out, even where it began so much at the
 	// same time that it did not see the first.
@@ -243,7 +245,7 @@ func TestJoinRefuses(t *testing.T) {
 					}
 				}
 			}
-			joins(t, first.Out, "job 1/2 is of another array than job 0/2", change.say)
+			joins(t, first.Out.String(), "job 1/2 is of another array than job 0/2", change.say)
 		})
 	}
 	t.Run("touched between", func(t *testing.T) {
@@ -251,7 +253,7 @@ func TestJoinRefuses(t *testing.T) {
 		alone(t, o, 0, 2)
 		later(t, filepath.Join(o.path("train"), shark, "b.JPEG"))
 		alone(t, o, 1, 2)
-		joins(t, o.Out, "job 1/2 is of another array than job 0/2", "touched between the jobs")
+		joins(t, o.Out.String(), "job 1/2 is of another array than job 0/2", "touched between the jobs")
 		alone(t, o, 0, 2)
 		if _, err := Join(t.Context(), o.Out); err != nil {
 			t.Error(err)
@@ -271,13 +273,13 @@ func TestJoinRefuses(t *testing.T) {
 			each(t, state(o, "val-*.unit"), func([]byte) []byte { return nil })
 		},
 		"shard cut": func(t *testing.T, o Options) {
-			each(t, filepath.Join(o.Out, "val/part-*.arrow"), func(b []byte) []byte { return b[:len(b)-1] })
+			each(t, filepath.Join(o.Out.String(), "val/part-*.arrow"), func(b []byte) []byte { return b[:len(b)-1] })
 		},
 		"shard changed": func(t *testing.T, o Options) {
-			each(t, filepath.Join(o.Out, "val/part-*.arrow"), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+			each(t, filepath.Join(o.Out.String(), "val/part-*.arrow"), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
 		},
 		"classes": func(t *testing.T, o Options) {
-			each(t, filepath.Join(o.Out, shard.ClassesName), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
+			each(t, filepath.Join(o.Out.String(), shard.ClassesName), func(b []byte) []byte { b[len(b)/2] ^= 1; return b })
 		},
 	}
 	for name, f := range damage {
@@ -286,7 +288,7 @@ func TestJoinRefuses(t *testing.T) {
 			alone(t, o, 0, 2)
 			alone(t, o, 1, 2)
 			f(t, o)
-			if err := joins(t, o.Out, "again"); !errors.Is(err, shard.ErrCorrupt) {
+			if err := joins(t, o.Out.String(), "again"); !errors.Is(err, shard.ErrCorrupt) {
 				t.Errorf("%v is no damage", err)
 			}
 			alone(t, o, 0, 2)
@@ -313,12 +315,12 @@ func TestJoinRefuses(t *testing.T) {
 		if err := j.state.FinishJob(jobs[1], array); err != nil {
 			t.Fatal(err)
 		}
-		joins(t, o.Out, "is of job 0/2 and of job 1/2")
+		joins(t, o.Out.String(), "is of job 0/2 and of job 1/2")
 		jobs[1].Done = jobs[1].Done[1 : len(jobs[1].Done)-1]
 		if err := j.state.FinishJob(jobs[1], array); err != nil {
 			t.Fatal(err)
 		}
-		joins(t, o.Out, "units of the sources")
+		joins(t, o.Out.String(), "units of the sources")
 	})
 }
 
@@ -327,18 +329,18 @@ func TestJoinRefuses(t *testing.T) {
 func TestJobAlone(t *testing.T) {
 	dir, o := small(t)
 	run(t, o)
-	want := tree(t, o.Out)
+	want := tree(t, o.Out.String())
 	half := o
-	half.Out = filepath.Join(dir, "half")
+	half.Out = files.Here(filepath.Join(dir, "half"))
 	alone(t, half, 1, 3)
 	run(t, half)
-	if diff := cmp.Diff(want, tree(t, half.Out)); diff != "" {
+	if diff := cmp.Diff(want, tree(t, half.Out.String())); diff != "" {
 		t.Errorf("finished by one call:\n%s", diff)
 	}
 
 	add := o
 	add.Sources = add.Sources[:1]
-	add.Out = filepath.Join(dir, "train alone")
+	add.Out = files.Here(filepath.Join(dir, "train alone"))
 	run(t, add)
 	more := o
 	more.Out = add.Out
@@ -347,7 +349,7 @@ func TestJobAlone(t *testing.T) {
 		option string
 	}{
 		"a split more":   {more, "job"},
-		"a pipe":         {Options{Sources: of("-").Sources, Classes: list(t, tench), Out: add.Out + " pipe"}, "job"},
+		"a pipe":         {Options{Sources: of("-").Sources, Classes: list(t, tench), Out: files.Here(add.Out.String() + " pipe")}, "job"},
 		"made anew":      {Options{Sources: o.Sources, Out: o.Out, Overwrite: true}, "overwrite"},
 		"boxes alone":    {Options{Boxes: []string{dir}, Out: o.Out}, "job"},
 		"no such number": {Options{Sources: o.Sources, Job: 3, Out: o.Out}, "job"},
@@ -365,9 +367,9 @@ func TestJobAlone(t *testing.T) {
 	}
 
 	locked := o
-	locked.Out = filepath.Join(dir, "locked")
+	locked.Out = files.Here(filepath.Join(dir, "locked"))
 	alone(t, locked, 0, 2)
-	lock, err := durable.TryLock(filepath.Join(locked.Out, ".ingest", "job-00000-of-00002.lock"))
+	lock, err := durable.TryLock(filepath.Join(locked.Out.String(), ".ingest", "job-00000-of-00002.lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -376,7 +378,7 @@ func TestJobAlone(t *testing.T) {
 		t.Errorf("the job at work elsewhere: %v", err)
 	}
 	lock.Unlock()
-	shared, err := durable.TryShare(filepath.Join(locked.Out, ".lock"))
+	shared, err := durable.TryShare(filepath.Join(locked.Out.String(), ".lock"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -393,7 +395,7 @@ func TestJobsKilled(t *testing.T) {
 	}
 	dir, o := drawn(t)
 	run(t, o)
-	want := tree(t, o.Out)
+	want := tree(t, o.Out.String())
 	out := filepath.Join(dir, "killed")
 	kills := map[string]int{}
 	do := func(job string, wait, more time.Duration) {

@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // done is a unit that a job of an array recorded.
@@ -36,12 +35,12 @@ func (e *JoinError) Error() string {
 // a *JoinError that names them; what is not as a job left it is shard.ErrCorrupt.
 // A dataset that is joined already stays as it is. The shards are read, to hold them to
 // their sums; a cancelled context leaves all as it was.
-func Join(ctx context.Context, out string) (Summary, error) {
+func Join(ctx context.Context, out files.Dir) (Summary, error) {
 	j := &job{o: &Options{Out: out, Workers: processors.Count()}, state: record.StateIn(out)}
 	if _, err := shard.ReadManifest(out); isNotDataset(err) && !j.state.Exists() {
-		return Summary{}, &JoinError{out, []string{"none has begun"}}
+		return Summary{}, &JoinError{out.String(), []string{"none has begun"}}
 	}
-	lock, err := durable.TryLock(filepath.Join(out, shard.LockName))
+	lock, err := out.TryLock(shard.LockName)
 	if err != nil {
 		return Summary{}, fmt.Errorf("%s: %w", out, err)
 	}
@@ -98,7 +97,7 @@ func (j *job) joinedAlready(ctx context.Context, m *shard.Manifest) (Summary, er
 // once each. It notes them.
 func (j *job) fit(jobs []*record.Job) (*record.Array, error) {
 	if len(jobs) == 0 {
-		return nil, &JoinError{j.o.Out, []string{"none is done"}}
+		return nil, &JoinError{j.o.Out.String(), []string{"none is done"}}
 	}
 	problems := missing(jobs)
 	first, err := j.state.Array(jobs[0])
@@ -123,7 +122,7 @@ func (j *job) fit(jobs []*record.Job) (*record.Array, error) {
 		problems = append(problems, fmt.Sprintf("job %s is of another array than job %s: %s", record.Some(names), placeOf(jobs[0]), strings.Join(record.DifferentArrays(first, other), ", ")))
 	}
 	if len(problems) > 0 {
-		return nil, &JoinError{j.o.Out, problems}
+		return nil, &JoinError{j.o.Out.String(), problems}
 	}
 	return first, j.collect(jobs, first)
 }
@@ -177,7 +176,7 @@ func (j *job) collect(jobs []*record.Job, a *record.Array) error {
 		problems = append(problems[:3], fmt.Sprintf("and %d more", len(problems)-3))
 	}
 	if len(problems) > 0 {
-		return &JoinError{j.o.Out, problems}
+		return &JoinError{j.o.Out.String(), problems}
 	}
 	return nil
 }

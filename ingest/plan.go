@@ -100,7 +100,7 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 // understood makes a plan but for what it finds in the dataset's directory. With
 // deep the names in archives within archives are read.
 func understood(ctx context.Context, o Options, deep bool) (*Plan, error) {
-	p := &Plan{Out: o.Out, o: o, deep: deep, boxes: imagenet.Boxes{}}
+	p := &Plan{Out: o.Out.String(), o: o, deep: deep, boxes: imagenet.Boxes{}}
 	for _, f := range []func(context.Context) error{p.open, p.understand, p.fingerprints} {
 		if err := f(ctx); err != nil {
 			p.Close()
@@ -540,6 +540,7 @@ func (p *Plan) trainClasses() map[string]bool {
 func (p *Plan) describe(found *standing) {
 	p.State, p.Job = found.kind.String(), p.o.place()
 	state := record.StateIn(p.o.Out)
+	_ = state.List() // else each is asked for
 	for _, split := range p.splitNames() {
 		print := p.print.Splits[split][0]
 		s := PlanSplit{Split: split, Source: print.Source, Images: print.Images}

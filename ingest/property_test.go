@@ -18,17 +18,19 @@ import (
 	"github.com/synshard/synshard/internal/filetest"
 	"github.com/synshard/synshard/shard/export"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // drawTree makes a tree CLASS/NAME of images, with names of all kinds.
-func drawTree(r *rand.Rand) files {
+func drawTree(r *rand.Rand) texts {
 	classes := []string{"n02084071", "n01440764", "n07749582", "n02391049", "n03063599"}
 	if r.IntN(2) == 0 {
 		classes = []string{"red car", "Äpfel", "x=y", "50%", "d"}
 	}
 	r.Shuffle(len(classes), func(i, k int) { classes[i], classes[k] = classes[k], classes[i] })
 	names := []string{"a.JPEG", "b.jpg", "c d.jpeg", "é.jpg", "n02391049_7.JPEG", "1.jpg", "z,z.jpg", "q\"q.jpg", "sub/a.JPEG"}
-	tree := files{}
+	tree := texts{}
 	for _, class := range classes[:2+r.IntN(len(classes)-1)] {
 		for _, i := range r.Perm(len(names))[:1+r.IntN(4)] {
 			if strings.HasPrefix(class, "n0") || !strings.Contains(names[i], "/") {
@@ -43,21 +45,21 @@ func drawTree(r *rand.Rand) files {
 // packings write a tree in a form, and say what to ingest. rename is how a row is
 // called whose name in its class is given.
 var packings = map[string]struct {
-	pack   func(t *testing.T, f files, dir string) Options
+	pack   func(t *testing.T, f texts, dir string) Options
 	rename func(class, name string) string
 }{
-	"folder": {func(t *testing.T, f files, dir string) Options { return of(f.folder(t, dir+"/in")) }, nil},
-	"zip":    {func(t *testing.T, f files, dir string) Options { return of(f.zip(t, dir+"/in.zip")) }, nil},
-	"tar":    {func(t *testing.T, f files, dir string) Options { return of(f.tar(t, dir+"/in.tar")) }, nil},
-	"tar.gz": {func(t *testing.T, f files, dir string) Options {
+	"folder": {func(t *testing.T, f texts, dir string) Options { return of(f.folder(t, dir+"/in")) }, nil},
+	"zip":    {func(t *testing.T, f texts, dir string) Options { return of(f.zip(t, dir+"/in.zip")) }, nil},
+	"tar":    {func(t *testing.T, f texts, dir string) Options { return of(f.tar(t, dir+"/in.tar")) }, nil},
+	"tar.gz": {func(t *testing.T, f texts, dir string) Options {
 		return of(gzipped(t, f.tar(t, dir+"/in.tar")))
 	}, nil},
-	"tar of tars": {func(t *testing.T, f files, dir string) Options {
-		classes := map[string]files{}
+	"tar of tars": {func(t *testing.T, f texts, dir string) Options {
+		classes := map[string]texts{}
 		for name := range f {
 			class, rest, _ := strings.Cut(name, "/")
 			if classes[class] == nil {
-				classes[class] = files{}
+				classes[class] = texts{}
 			}
 			classes[class][rest] = f.content(t, name)
 		}
@@ -69,9 +71,9 @@ var packings = map[string]struct {
 		pack(t, dir+"/in.tar", list...)
 		return of(dir + "/in.tar")
 	}, nil},
-	"webdataset":    {func(t *testing.T, f files, dir string) Options { return of(f.samples(t, dir)) }, func(string, string) string { return "" }},
-	"webdataset.gz": {func(t *testing.T, f files, dir string) Options { return of(gzipped(t, f.samples(t, dir))) }, func(string, string) string { return "" }},
-	"metadata.gz": {func(t *testing.T, f files, dir string) Options {
+	"webdataset":    {func(t *testing.T, f texts, dir string) Options { return of(f.samples(t, dir)) }, func(string, string) string { return "" }},
+	"webdataset.gz": {func(t *testing.T, f texts, dir string) Options { return of(gzipped(t, f.samples(t, dir))) }, func(string, string) string { return "" }},
+	"metadata.gz": {func(t *testing.T, f texts, dir string) Options {
 		list := []string{"metadata.csv", "file_name,label\n"}
 		for i, name := range f.names() {
 			class, _, _ := strings.Cut(name, "/")
@@ -82,7 +84,7 @@ var packings = map[string]struct {
 		pack(t, dir+"/in.tar", list...)
 		return of(gzipped(t, dir+"/in.tar"))
 	}, func(string, string) string { return "" }},
-	"list": {func(t *testing.T, f files, dir string) Options {
+	"list": {func(t *testing.T, f texts, dir string) Options {
 		f.folder(t, dir)
 		var b bytes.Buffer
 		w := csv.NewWriter(&b)
@@ -98,7 +100,7 @@ var packings = map[string]struct {
 }
 
 // samples packs a tree as WebDataset does.
-func (f files) samples(t *testing.T, dir string) string {
+func (f texts) samples(t *testing.T, dir string) string {
 	var list []string
 	for i, name := range f.names() {
 		class, _, _ := strings.Cut(name, "/")
@@ -145,7 +147,7 @@ func TestPackings(t *testing.T) {
 			tree := drawTree(rand.New(rand.NewPCG(seed, 0)))
 			dir := t.TempDir()
 			first := packings["folder"].pack(t, tree, dir+"/first")
-			first.Out, first.Layout = dir+"/first/out", "top"
+			first.Out, first.Layout = files.Here(dir+"/first/out"), "top"
 			classes := map[string]bool{}
 			for path := range tree {
 				class, _, _ := strings.Cut(path, "/")
@@ -153,19 +155,19 @@ func TestPackings(t *testing.T) {
 			}
 			whole := Summary{Images: int64(len(tree)), Classes: len(classes)}
 			wantRun(t, first, whole)
-			bare, sum := summaryOf(t, first.Out, false)
-			full, _ := summaryOf(t, first.Out, true)
+			bare, sum := summaryOf(t, first.Out.String(), false)
+			full, _ := summaryOf(t, first.Out.String(), true)
 			for name, p := range packings {
 				below := filepath.Join(dir, name)
 				if err := os.MkdirAll(below, 0o777); err != nil {
 					t.Fatal(err)
 				}
 				o := p.pack(t, tree, below)
-				if o.Out = below + "/out"; p.rename == nil {
+				if o.Out = files.Here(below + "/out"); p.rename == nil {
 					o.Layout = "top"
 				}
 				wantRun(t, o, whole)
-				got, gotSum := summaryOf(t, o.Out, false)
+				got, gotSum := summaryOf(t, o.Out.String(), false)
 				if diff := cmp.Diff(bare, got); diff != "" {
 					t.Errorf("%s: rows (-folder +%s):\n%s", name, name, diff)
 				}
@@ -173,13 +175,13 @@ func TestPackings(t *testing.T) {
 					t.Errorf("%s: other classes", name)
 				}
 				if p.rename == nil {
-					got, _ := summaryOf(t, o.Out, true)
+					got, _ := summaryOf(t, o.Out.String(), true)
 					if diff := cmp.Diff(full, got); diff != "" {
 						t.Errorf("%s: names (-folder +%s):\n%s", name, name, diff)
 					}
 				}
 				if name != "webdataset.gz" && name != "metadata.gz" { // the same datasets as of what is not compressed
-					exported(t, below, boxed(t, o.Out))
+					exported(t, below, boxed(t, o.Out.String()))
 				}
 				if t.Failed() {
 					t.Log(tree.names())
@@ -200,7 +202,7 @@ func boxed(t *testing.T, out string) string {
 	for _, name := range []string{"always", "000"} {
 		put(t, notes, name+".xml", "<annotation><object><name>n01440764</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>")
 	}
-	if _, err := ingest(t.Context(), Options{Out: out, Boxes: []string{filepath.Dir(notes)}}); err != nil {
+	if _, err := ingest(t.Context(), Options{Out: files.Here(out), Boxes: []string{filepath.Dir(notes)}}); err != nil {
 		t.Fatal(err)
 	}
 	rows, _ := summaryOf(t, out, false)
@@ -226,11 +228,11 @@ func exported(t *testing.T, dir, out string) {
 	}
 	for _, form := range export.Forms {
 		to := filepath.Join(dir, "as "+form)
-		if err := export.Write(t.Context(), to, splits, export.Options{To: form}); err != nil {
+		if err := export.Write(t.Context(), files.Here(to), splits, export.Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		o := of(to)
-		o.Out = filepath.Join(dir, "back from "+form)
+		o.Out = files.Here(filepath.Join(dir, "back from "+form))
 		s, err := ingest(t.Context(), o)
 		if err != nil {
 			t.Errorf("%s: %v", form, err)
@@ -239,7 +241,7 @@ func exported(t *testing.T, dir, out string) {
 		if s.LostImages() > 0 {
 			t.Errorf("%s: %+v", form, s)
 		}
-		got, gotSum := summaryOf(t, o.Out, true)
+		got, gotSum := summaryOf(t, o.Out.String(), true)
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s and back (-want +got):\n%s", form, diff)
 		}

@@ -5,16 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // job is one call of Run.
@@ -47,10 +44,10 @@ func Run(ctx context.Context, p *Plan) (Summary, error) {
 	if p.o.Jobs > 0 {
 		return p.runJob(ctx)
 	}
-	if err := durable.MkdirAll(p.o.Out); err != nil {
+	if err := p.o.Out.MkdirAll("."); err != nil {
 		return Summary{}, err
 	}
-	lock, err := durable.TryLock(filepath.Join(p.o.Out, shard.LockName))
+	lock, err := p.o.Out.TryLock(shard.LockName)
 	if err != nil {
 		return Summary{}, fmt.Errorf("%s: %w", p.o.Out, err)
 	}
@@ -122,6 +119,9 @@ func (j *job) number(names []string, have []shard.Class) {
 
 // process writes all units that are not finished.
 func (j *job) process(ctx context.Context) error {
+	if err := j.state.List(); err != nil {
+		return err
+	}
 	for _, from := range j.plan.sources(slices.Clone(j.units), j.splits) {
 		if err := j.processOf(ctx, from, j.workOn); err != nil {
 			return err
@@ -190,20 +190,21 @@ func (j *job) workOn(u *unit) func(context.Context) error {
 	if u.kept {
 		return nil
 	}
-	r, done := j.state.Done(u.Unit, u.sum)
 	write := func(ctx context.Context) error { return j.write(ctx, u) }
-	switch {
-	case done && !u.streamed:
+	if !u.streamed {
 		return func(ctx context.Context) error {
-			if j.state.Sound(r) {
+			if r, done := j.state.Done(u.Unit, u.sum); done && j.state.Sound(r) {
 				return nil
 			}
 			return write(ctx)
 		}
-	case done && j.state.Sound(r):
-		if !u.unknown {
-			return nil
-		}
+	}
+	switch r, done := j.state.Done(u.Unit, u.sum); {
+	case !done || !j.state.Sound(r):
+		return write
+	case !u.unknown:
+		return nil
+	default:
 		return func(ctx context.Context) error {
 			want := newComparison(r.Rows, r.Rejected)
 			if err := j.compareUnit(ctx, u, want); err != nil {
@@ -212,7 +213,6 @@ func (j *job) workOn(u *unit) func(context.Context) error {
 			return want.result(j, u.String())
 		}
 	}
-	return write
 }
 
 // nothingToDo ends a call over a dataset that is made from the same sources in
@@ -239,9 +239,8 @@ func (j *job) finishAlready(ctx context.Context, found *standing) (Summary, erro
 	if err := asWritten(ctx, j.o.Out, found.manifest, j.o.Workers); err != nil {
 		return Summary{}, err
 	}
-	now := time.Now()
-	for _, path := range []string{j.file(shard.ManifestName), j.o.Out} {
-		if err := os.Chtimes(path, now, now); err != nil && !errors.Is(err, fs.ErrPermission) {
+	for _, name := range []string{shard.ManifestName, "."} {
+		if err := j.o.Out.Touch(name); err != nil {
 			return Summary{}, err
 		}
 	}
@@ -259,21 +258,21 @@ func (j *job) finishAlready(ctx context.Context, found *standing) (Summary, erro
 
 // clearDataset removes what ingest made in a directory, and nothing else. A
 // directory without a dataset, or the beginnings of one, is left alone.
-func clearDataset(out string) error {
+func clearDataset(out files.Dir) error {
 	s := record.StateIn(out)
-	// The state's directory says until the end that what lies here is to be made.
-	if err := durable.MkdirAll(s.Dir); err != nil {
+	// The state says until the end that what lies here is to be made.
+	if err := s.Clear(); err != nil {
 		return err
 	}
-	err := os.Remove(filepath.Join(out, shard.ManifestName))
+	err := out.Remove(shard.ManifestName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := durable.SyncDir(out); err != nil {
+	if err := out.Sync("."); err != nil {
 		return err
 	}
 	for _, name := range []string{"train", "val", "test", shard.ClassesName, shard.RejectedName, shard.RejectedDir} {
-		if err := os.RemoveAll(filepath.Join(out, name)); err != nil {
+		if err := out.RemoveAll(name); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,8 @@ import (
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // rows describes the rows of a split.
@@ -88,17 +90,17 @@ func TestKaggle(t *testing.T) {
 	zipped(t, root, filepath.Join(dir, "kaggle.zip"))
 	for _, from := range []string{"kaggle", "kaggle.zip"} {
 		o := of(filepath.Join(dir, from))
-		o.Out = filepath.Join(dir, "of-"+from)
+		o.Out = files.Here(filepath.Join(dir, "of-"+from))
 		wantRun(t, o, Summary{Images: 5, Classes: 3})
-		wantRows(t, o.Out, "train", "n01443537 0 n01443537_7.JPEG 0", "n02391049 1 n02391049_1.JPEG 2")
-		wantRows(t, o.Out, "val", "n07747607 2 ILSVRC2012_val_00000001.JPEG 1", "n01443537 0 ILSVRC2012_val_00000002.JPEG 2")
-		wantRows(t, o.Out, "test", " -1 ILSVRC2012_test_00000001.JPEG 0")
+		wantRows(t, o.Out.String(), "train", "n01443537 0 n01443537_7.JPEG 0", "n02391049 1 n02391049_1.JPEG 2")
+		wantRows(t, o.Out.String(), "val", "n07747607 2 ILSVRC2012_val_00000001.JPEG 1", "n01443537 0 ILSVRC2012_val_00000002.JPEG 2")
+		wantRows(t, o.Out.String(), "test", " -1 ILSVRC2012_test_00000001.JPEG 0")
 	}
 	if err := os.Truncate(filepath.Join(dir, "kaggle.zip"), 5000); err != nil {
 		t.Fatal(err)
 	}
 	cut := of(filepath.Join(dir, "kaggle.zip"))
-	cut.Out = filepath.Join(dir, "cut")
+	cut.Out = files.Here(filepath.Join(dir, "cut"))
 	if _, err := ingest(t.Context(), cut); err == nil || !strings.Contains(err.Error(), "kaggle.zip") {
 		t.Errorf("a cut zip: %v", err)
 	}
@@ -110,7 +112,7 @@ func TestStream(t *testing.T) {
 	dir, o := drawn(t)
 	o.Sources = o.Sources[:1]
 	run(t, o)
-	want := tree(t, o.Out)
+	want := tree(t, o.Out.String())
 	plain := read(t, o.path("train"))
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -125,9 +127,9 @@ func TestStream(t *testing.T) {
 		"pipe":                    {Sources: of("-").Sources, Stdin: strings.NewReader(plain), Devkit: o.Devkit},
 		"compressed, from a pipe": {Sources: of("-").Sources, Stdin: bytes.NewReader(packed.Bytes()), Devkit: o.Devkit, Workers: 1},
 	} {
-		c.Out = filepath.Join(dir, name)
+		c.Out = files.Here(filepath.Join(dir, name))
 		run(t, c)
-		got := tree(t, c.Out)
+		got := tree(t, c.Out.String())
 		for file, sum := range want {
 			// Without the kit there are no ILSVRC2012_IDs in it.
 			if file != shard.ManifestName && name != "compressed without kit" && got[file] != sum {
@@ -137,7 +139,7 @@ func TestStream(t *testing.T) {
 		if len(got) != len(want) {
 			t.Errorf("%s: %d files, want %d", name, len(got), len(want))
 		}
-		if diff := cmp.Diff(rows(t, o.Out, "train"), rows(t, c.Out, "train")); diff != "" {
+		if diff := cmp.Diff(rows(t, o.Out.String(), "train"), rows(t, c.Out.String(), "train")); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -146,19 +148,19 @@ func TestStream(t *testing.T) {
 		"truncated": {Sources: of("-").Sources, Stdin: strings.NewReader(plain[:len(plain)*2/3]), Devkit: o.Devkit},
 		"gzip":      {Sources: of("-").Sources, Stdin: bytes.NewReader(packed.Bytes()[:packed.Len()-6]), Devkit: o.Devkit},
 	} {
-		c.Out = filepath.Join(dir, "bad "+name)
+		c.Out = files.Here(filepath.Join(dir, "bad "+name))
 		_, err := ingest(t.Context(), c)
 		if err == nil || !strings.Contains(err.Error(), map[string]string{"classes": "classes", "truncated": "unexpected EOF", "gzip": "unexpected EOF"}[name]) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := os.Stat(filepath.Join(c.Out, shard.ManifestName)); err == nil {
+		if _, err := os.Stat(filepath.Join(c.Out.String(), shard.ManifestName)); err == nil {
 			t.Errorf("%s: there is a manifest", name)
 		}
 		// What was whole of it is kept, and the same command with all of it goes on.
 		if name == "truncated" {
 			c.Stdin = strings.NewReader(plain)
 			run(t, c)
-			if diff := cmp.Diff(rows(t, o.Out, "train"), rows(t, c.Out, "train")); diff != "" {
+			if diff := cmp.Diff(rows(t, o.Out.String(), "train"), rows(t, c.Out.String(), "train")); diff != "" {
 				t.Error(diff)
 			}
 		}
@@ -172,9 +174,9 @@ func TestDirectoriesInTar(t *testing.T) {
 	path := filepath.Join(dir, "w.tar")
 	pack(t, path, "winter21/n02/2.JPEG", good, "winter21/n01/1.JPEG", good, "winter21/n01/0.JPEG", good)
 	o = of(path)
-	o.Out = filepath.Join(dir, "w")
+	o.Out = files.Here(filepath.Join(dir, "w"))
 	run(t, o)
-	wantRows(t, o.Out, "train", "n01 0 0.JPEG 0", "n01 0 1.JPEG 0", "n02 1 2.JPEG 0")
+	wantRows(t, o.Out.String(), "train", "n01 0 0.JPEG 0", "n01 0 1.JPEG 0", "n02 1 2.JPEG 0")
 }
 
 func TestWebDataset(t *testing.T) {
@@ -184,10 +186,10 @@ func TestWebDataset(t *testing.T) {
 	pack(t, a, "1.jpg", good, "1.cls", "1", "2.jpg", good, "2.cls", "0\n")
 	pack(t, b, "3.jpg", good, "3.json", `{"synset":"n02"}`, "4.jpg", good, "4.cls", "1", "4.txt", "a cat")
 	o = of(a, b)
-	o.Classes, o.Out = list(t, "n02", "n01"), filepath.Join(dir, "web")
+	o.Classes, o.Out = list(t, "n02", "n01"), files.Here(filepath.Join(dir, "web"))
 	run(t, o)
-	wantRows(t, o.Out, "train", "n01 1 1.jpg 0", "n01 1 4.jpg 0", "n02 0 2.jpg 0", "n02 0 3.jpg 0")
-	o.Classes, o.Out = nil, filepath.Join(dir, "web2")
+	wantRows(t, o.Out.String(), "train", "n01 1 1.jpg 0", "n01 1 4.jpg 0", "n02 0 2.jpg 0", "n02 0 3.jpg 0")
+	o.Classes, o.Out = nil, files.Here(filepath.Join(dir, "web2"))
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "classes") {
 		t.Errorf("numbers without names: %v", err)
 	}
@@ -201,21 +203,21 @@ func TestAdd(t *testing.T) {
 	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", `<annotation><object><name>n02391049</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object></annotation>`)
 	o.Boxes = []string{boxes}
 	run(t, o)
-	want := tree(t, o.Out)
-	if got := rows(t, o.Out, "val"); !strings.HasSuffix(got[2], " 1") || !strings.HasSuffix(got[1], " 0") {
+	want := tree(t, o.Out.String())
+	if got := rows(t, o.Out.String(), "val"); !strings.HasSuffix(got[2], " 1") || !strings.HasSuffix(got[1], " 0") {
 		t.Errorf("boxes: %q", got)
 	}
 	part := o
-	part.Sources, part.Out = o.Sources[:1], filepath.Join(dir, "added")
+	part.Sources, part.Out = o.Sources[:1], files.Here(filepath.Join(dir, "added"))
 	run(t, part)
-	first := filepath.Join(part.Out, "train", shard.IndexName)
+	first := filepath.Join(part.Out.String(), "train", shard.IndexName)
 	before, err := os.Stat(first)
 	if err != nil {
 		t.Fatal(err)
 	}
 	part.Sources = o.Sources[1:]
 	wantRun(t, part, Summary{Images: 43, Classes: 8})
-	if diff := cmp.Diff(want, tree(t, part.Out)); diff != "" {
+	if diff := cmp.Diff(want, tree(t, part.Out.String())); diff != "" {
 		t.Error(diff)
 	}
 	if after, err := os.Stat(first); err != nil || !os.SameFile(before, after) {
@@ -238,10 +240,10 @@ func TestListAndResize(t *testing.T) {
 	good := oneImage(t, o)
 	put(t, dir, "in/list.tsv", "path\tlabel\na.jpg\tblue car\nsub/b.jpg\tapple\n", "in/a.jpg", good, "in/sub/b.jpg", good)
 	o = of(filepath.Join(dir, "in/list.tsv"))
-	o.Out, o.Resize = filepath.Join(dir, "list"), 64
+	o.Out, o.Resize = files.Here(filepath.Join(dir, "list")), 64
 	run(t, o)
-	wantRows(t, o.Out, "train", "apple 0 sub/b.jpg 0", "blue car 1 a.jpg 0")
-	s := shardtest.OpenSplit(t, o.Out, "train")
+	wantRows(t, o.Out.String(), "train", "apple 0 sub/b.jpg 0", "blue car 1 a.jpg 0")
+	s := shardtest.OpenSplit(t, o.Out.String(), "train")
 	if r := s.Row(0); min(r.Width, r.Height) != 64 || r.Length >= int64(len(good)) {
 		t.Errorf("made smaller: %dx%d, %d bytes", r.Width, r.Height, r.Length)
 	}
@@ -259,7 +261,7 @@ func TestCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &job{splits: []string{"train"}, o: &Options{Out: dir}}
+	j := &job{splits: []string{"train"}, o: &Options{Out: files.Here(dir)}}
 	counts := map[string]int64{}
 	for _, s := range kit.Synsets {
 		counts[s.WNID] = int64(s.TrainImages)

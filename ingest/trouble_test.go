@@ -20,6 +20,8 @@ import (
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // halfMade fails where a file under a final name is not whole, or the dataset
@@ -47,7 +49,7 @@ func halfMade(t testing.TB, out string) {
 func TestFull(t *testing.T) {
 	dir, o := drawn(t)
 	run(t, o)
-	want := tree(t, o.Out)
+	want := tree(t, o.Out.String())
 	out := filepath.Join(dir, "full")
 	c := exec.Command("sh", "-c", `ulimit -f 100; exec "$0"`, os.Args[0]) // blocks of 512 or 1024 bytes
 	c.Env = append(os.Environ(), "INGEST_TEST_CHILD="+dir, "INGEST_TEST_OUT="+out)
@@ -59,7 +61,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("%v: %s", err, s)
 	}
 	halfMade(t, out)
-	o.Out = out
+	o.Out = files.Here(out)
 	run(t, o)
 	if diff := cmp.Diff(want, tree(t, out)); diff != "" {
 		t.Error(diff)
@@ -78,12 +80,12 @@ func TestFullDevice(t *testing.T) {
 		t.Skipf("mount a small tmpfs: %v", err)
 	}
 	defer syscall.Unmount(small, 0)
-	o.Out = filepath.Join(small, "ds")
+	o.Out = files.Here(filepath.Join(small, "ds"))
 	_, err := ingest(t.Context(), o)
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), small) {
 		t.Errorf("a full device: %v", err)
 	}
-	halfMade(t, o.Out)
+	halfMade(t, o.Out.String())
 	if err := syscall.Mount("tmpfs", small, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +157,7 @@ func TestChangedUnderneath(t *testing.T) {
 			if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.path("train")) {
 				t.Errorf("%v", err)
 			}
-			halfMade(t, o.Out)
+			halfMade(t, o.Out.String())
 		})
 	}
 }
@@ -178,7 +180,7 @@ func TestShortRead(t *testing.T) {
 	if _, err := ingest(t.Context(), o); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), "standard input") {
 		t.Errorf("a broken pipe: %v", err)
 	}
-	halfMade(t, o.Out)
+	halfMade(t, o.Out.String())
 }
 
 // TestDisguised stores what the bytes say, whatever a file is called, and
@@ -200,12 +202,12 @@ func TestDisguised(t *testing.T) {
 		t.Fatal("no images in ../pixel/testdata")
 	}
 	o = of(filepath.Join(dir, "odd"))
-	o.Out = filepath.Join(dir, "ds")
+	o.Out = files.Here(filepath.Join(dir, "ds"))
 	s := run(t, o)
 	if s.Images+s.Rejected != int64(n) {
 		t.Errorf("%d images: %+v", n, s)
 	}
-	train := shardtest.OpenSplit(t, o.Out, "train")
+	train := shardtest.OpenSplit(t, o.Out.String(), "train")
 	for i := range train.Len() {
 		r := train.Row(i)
 		b, err := train.Read(i, nil)

@@ -5,13 +5,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
+	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -21,7 +20,7 @@ import (
 func (j *job) write(ctx context.Context, u *unit) error {
 	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: u.Unit, Inputs: u.sum}}
 	defer w.close()
-	if err := durable.MkdirAll(filepath.Dir(j.file(u.ShardName(0)))); err != nil {
+	if err := j.o.Out.MkdirAll(path.Dir(u.ShardName(0))); err != nil {
 		return err
 	}
 	if err := u.each(ctx, w.add); err != nil {
@@ -33,9 +32,6 @@ func (j *job) write(ctx context.Context, u *unit) error {
 	w.record.Skipped = j.plan.takeSkips(u)
 	return j.state.Finish(&w.record)
 }
-
-// file gives the path of a file of the dataset.
-func (j *job) file(name string) string { return filepath.Join(j.o.Out, filepath.FromSlash(name)) }
 
 // maker turns what was read into what is stored.
 type maker struct {
@@ -159,7 +155,7 @@ func (w *unitWriter) append(im *shard.Image) (err error) {
 		if label, ok := w.j.labelOf[w.u.Class]; ok {
 			meta.Words = strings.Join(w.j.classes[label].Words, ", ")
 		}
-		if w.out, err = shard.CreateFile(w.j.file(w.name), meta); err != nil {
+		if w.out, err = shard.CreateFile(w.j.o.Out, w.name, meta); err != nil {
 			return err
 		}
 	}
@@ -217,14 +213,4 @@ func (w *unitWriter) cut() error {
 	w.record.Rows = append(w.record.Rows, rows...)
 	w.record.Shards = append(w.record.Shards, info)
 	return nil
-}
-
-// removeTemps removes what killed calls left half-written.
-func removeTemps(root string) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		return durable.RemoveTemps(path)
-	})
 }

@@ -7,27 +7,17 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
-	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // endOfStream ends the messages of an IPC file. arrow/go leaves it out, and a
 // reader that walks the file as a stream then fails at its end.
 var endOfStream = []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}
 
-// target is where a file's bytes go: a file that is aside until it is whole, or
-// the comparison with one that is there.
-type target interface {
-	io.Writer
-	Path() string
-	Size() int64 // bytes written
-	Commit() error
-	Abort()
-}
-
-// arrowFile writes an uncompressed Arrow IPC file to its target. After an error it
-// can only be aborted.
+// arrowFile writes an uncompressed Arrow IPC file. After an error it can only be
+// aborted.
 type arrowFile struct {
-	f   target
+	f   files.File
 	tee io.Writer // gets every byte too; may be nil
 	w   *ipc.FileWriter
 	// While watch is set, found becomes the file offset at which the buffer
@@ -36,15 +26,15 @@ type arrowFile struct {
 	found int64
 }
 
-func createArrow(path string, schema *arrow.Schema, tee io.Writer) (*arrowFile, error) {
-	f, err := durable.Create(path)
+func createArrow(dir files.Dir, name string, schema *arrow.Schema, tee io.Writer) (*arrowFile, error) {
+	f, err := dir.Create(name)
 	if err != nil {
 		return nil, err
 	}
 	return newArrow(f, schema, tee)
 }
 
-func newArrow(f target, schema *arrow.Schema, tee io.Writer) (a *arrowFile, err error) {
+func newArrow(f files.File, schema *arrow.Schema, tee io.Writer) (a *arrowFile, err error) {
 	a = &arrowFile{f: f, tee: tee}
 	if a.w, err = ipc.NewFileWriter(a, ipc.WithSchema(schema)); err != nil {
 		f.Abort()

@@ -1,6 +1,8 @@
 package shard
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -9,8 +11,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/utf8name"
+	"github.com/synshard/synshard/storage/files"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -35,12 +37,11 @@ func (c *Class) Describe(g *wordnet.Graph) {
 // SHA-256 of the file in hex, for the manifest. Classes are in the order
 // of their labels, 0, 1, 2 and so on, and every synset is there once. Text that is not
 // UTF-8 is escaped, as utf8name.Ensure does.
-func WriteClasses(dir string, classes []Class) (string, error) {
+func WriteClasses(dir files.Dir, classes []Class) (string, error) {
 	classes = ensureText(classes)
 	if err := checkClasses(classes); err != nil {
 		return "", fmt.Errorf("write classes: %w", err)
 	}
-	path := filepath.Join(dir, ClassesName)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, plainSchema("classes", classFields))
 	defer b.Release()
 	strings := func(i int, values []string) {
@@ -60,7 +61,8 @@ func WriteClasses(dir string, classes []Class) (string, error) {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	out, err := createArrow(path, rec.Schema(), nil)
+	sum := sha256.New()
+	out, err := createArrow(dir, ClassesName, rec.Schema(), sum)
 	if err == nil {
 		if err = out.write(rec); err == nil {
 			err = out.commit(rec.Schema(), 1)
@@ -71,23 +73,23 @@ func WriteClasses(dir string, classes []Class) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("write classes: %w", err)
 	}
-	return regular.SHA256(path)
+	return hex.EncodeToString(sum.Sum(nil)), nil
 }
 
 // ReadClasses reads the class list of the dataset in dir, whose SHA-256 the
 // manifest gives in hex. A list that is missing or another one is ErrCorrupt.
-func ReadClasses(dir, sum string) ([]Class, error) {
-	return readClasses(filepath.Join(dir, ClassesName), sum)
+func ReadClasses(dir files.Dir, sum string) ([]Class, error) {
+	return readClasses(dir, ClassesName, sum)
 }
 
-func readClasses(path, sum string) ([]Class, error) {
-	b, err := readChecked(path, sum)
+func readClasses(dir files.Dir, name, sum string) ([]Class, error) {
+	b, err := readChecked(dir, name, sum)
 	if err != nil {
 		return nil, err
 	}
 	c, err := parseClasses(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", dir.Path(name), err)
 	}
 	return c, nil
 }

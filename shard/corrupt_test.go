@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestFlippedImages inverts every byte of every image of a shard, one at a
@@ -132,17 +134,17 @@ func readAll(x *index, err error) error {
 func TestPlacesOutside(t *testing.T) {
 	for _, file := range []string{"../secret", "/etc/passwd", "", "val/../../x"} {
 		dir := fixture(t)
-		m, err := ReadManifest(dir)
+		m, err := ReadManifest(files.Here(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
 		info := m.Splits["val"]
 		info.Rows = 1
-		if info.IndexSHA256, err = WriteIndex(dir, "val", []Row{{Path: "x", File: file, Offset: 8, Length: 10}}); err != nil {
+		if info.IndexSHA256, err = WriteIndex(files.Here(dir), "val", []Row{{Path: "x", File: file, Offset: 8, Length: 10}}); err != nil {
 			t.Fatal(err)
 		}
 		m.Splits["val"] = info
-		if err := WriteManifest(dir, m); err != nil {
+		if err := WriteManifest(files.Here(dir), m); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := open(t, dir).Split("val"); !errors.Is(err, ErrCorrupt) {

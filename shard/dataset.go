@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Dataset is an open dataset. It may be used from many goroutines.
@@ -18,13 +20,17 @@ type Dataset struct {
 	classes []Class
 	mu      sync.Mutex
 	splits  map[string]*Split
+	dir     files.Dir // what is not remote
 	files   *fileCache
 	remote  Remote // nil: it is in Dir
 }
 
 // Open opens the dataset in a directory, and reads its manifest and class list.
 // Errors are those of ReadManifest and ReadClasses.
-func Open(dir string) (*Dataset, error) {
+func Open(dir string) (*Dataset, error) { return OpenDir(files.Here(dir)) }
+
+// OpenDir is Open of a directory that may be elsewhere: an image takes a request.
+func OpenDir(dir files.Dir) (*Dataset, error) {
 	m, err := ReadManifest(dir)
 	if err != nil {
 		return nil, err
@@ -40,8 +46,8 @@ func Open(dir string) (*Dataset, error) {
 // the caller has read, or has none of: who checks a dataset opens it although
 // they are damaged. A split of which the manifest says -1 rows has as many as its
 // index.
-func OpenWith(dir string, m Manifest, classes []Class) *Dataset {
-	return &Dataset{Dir: dir, Manifest: m, classes: classes, splits: map[string]*Split{}, files: newFileCache(dir)}
+func OpenWith(dir files.Dir, m Manifest, classes []Class) *Dataset {
+	return &Dataset{Dir: dir.String(), Manifest: m, classes: classes, splits: map[string]*Split{}, dir: dir, files: newFileCache(dir)}
 }
 
 // Close closes the files that are open. Nothing may be read after it.
@@ -66,11 +72,11 @@ func (d *Dataset) Split(name string) (*Split, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s has no split %q; it has %s: %w", d.Dir, name, strings.Join(d.Splits(), ", "), ErrNoSplit)
 	}
-	path, err := d.indexPath(name, info)
+	dir, index, err := d.indexOf(name, info)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readIndex(path, info)
+	rows, err := readIndex(dir, index, info)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +148,7 @@ func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	}
 	defer f.release()
 	if int64(cap(buf)) < n {
-		if n > 1<<20 && at+n > f.size { // before memory is taken for it
+		if n > 1<<20 && at+n > f.Size() { // before memory is taken for it
 			return nil, fail(corruptf("it goes past the end"))
 		}
 		buf = make([]byte, n+n/4)

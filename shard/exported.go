@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // ObjectsName is the file, in ExportName beside the class list, in which an
@@ -101,7 +102,7 @@ func readKept(dir, name string) ([]byte, error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return nil, nil
 	}
-	files, err := exportedFiles(dir)
+	files, err := exportedFiles(files.Here(dir))
 	if err != nil {
 		return nil, err
 	}

@@ -6,13 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // ExportMarkName is the file in which an export notes what it is of, and which of its
@@ -38,24 +35,21 @@ func (f *ExportedFile) UnmarshalJSON(b []byte) error {
 }
 
 // WriteExportMark writes the mark of an export, an object with members, with its sum.
-func WriteExportMark(dir string, mark any) error {
+func WriteExportMark(dir files.Dir, mark any) error {
 	text, err := json.MarshalIndent(mark, "", " ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", ExportMarkName, err)
 	}
 	text = fmt.Appendf(bytes.TrimSuffix(text, []byte("\n}")), ",\n \"sha256\": \"%s\"\n}\n", noSum)
 	copy(ownSum(text, noSum), fmt.Sprintf("%x", sha256.Sum256(text)))
-	return durable.WriteFile(filepath.Join(dir, ExportMarkName), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return files.WriteBytes(dir, ExportMarkName, text)
 }
 
 // ReadExportMark reads the mark of an export into mark. One that is not what was
 // written is ErrCorrupt; those of earlier versions have no sum.
-func ReadExportMark(dir string, mark any) error {
-	path := filepath.Join(dir, ExportMarkName)
-	text, err := regular.ReadFile(path, regular.Document)
+func ReadExportMark(dir files.Dir, mark any) error {
+	path := dir.Path(ExportMarkName)
+	text, err := files.Read(dir, ExportMarkName, regular.Document)
 	if err != nil {
 		return ownFile(err)
 	}
@@ -75,18 +69,18 @@ func ReadExportMark(dir string, mark any) error {
 }
 
 // ExportMarkLost says that a directory has what an export keeps, and no mark of one.
-func ExportMarkLost(dir string) error {
-	_, err := os.Lstat(filepath.Join(dir, ExportMarkName))
-	info, kept := os.Lstat(filepath.Join(dir, ExportName))
+func ExportMarkLost(dir files.Dir) error {
+	_, err := dir.Lstat(ExportMarkName)
+	info, kept := dir.Lstat(ExportName)
 	if !errors.Is(err, fs.ErrNotExist) || kept != nil || !info.IsDir() {
 		return nil
 	}
-	return fmt.Errorf("%s: %w", filepath.Join(dir, ExportMarkName), corruptf("it is gone, and %s is there", ExportName))
+	return fmt.Errorf("%s: %w", dir.Path(ExportMarkName), corruptf("it is gone, and %s is there", ExportName))
 }
 
 // exportedFiles gives the whole files of an export by their names; nothing where the
 // directory is none, or its mark is one of before that knows sizes alone.
-func exportedFiles(dir string) (map[string]ExportedFile, error) {
+func exportedFiles(dir files.Dir) (map[string]ExportedFile, error) {
 	var mark struct {
 		Files map[string]ExportedFile `json:"files"`
 	}

@@ -1,11 +1,12 @@
 package shard
 
 import (
-	"os"
-	"path/filepath"
+	"errors"
+	"io/fs"
 	"sync"
 
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // mostFiles bounds the shards kept open, of which ImageNet-21k has more than a
@@ -14,7 +15,7 @@ const mostFiles = 4096
 
 // fileCache keeps shards open, the least recently used closed first.
 type fileCache struct {
-	dir  string
+	dir  files.Dir
 	most int // files kept
 	mu   sync.Mutex
 	tick int64
@@ -22,15 +23,14 @@ type fileCache struct {
 }
 
 type cachedFile struct {
-	*os.File
+	files.Opened
 	c      *fileCache
-	size   int64
 	users  int
 	used   int64
 	closed bool // left the cache; the last user closes it
 }
 
-func newFileCache(dir string) *fileCache {
+func newFileCache(dir files.Dir) *fileCache {
 	return &fileCache{dir: dir, most: regular.AtMost(mostFiles, 2), open: map[string]*cachedFile{}}
 }
 
@@ -46,19 +46,18 @@ func (c *fileCache) get(name string) (*cachedFile, error) {
 	if len(c.open) >= c.most {
 		c.evict()
 	}
-	path := filepath.Join(c.dir, filepath.FromSlash(name))
-	file, info, err := regular.Open(path)
+	file, err := c.dir.Open(name)
 	for regular.TooMany(err) && len(c.open) > 0 { // others hold the rest
 		c.evict()
-		file, info, err = regular.Open(path)
+		file, err = c.dir.Open(name)
 	}
-	if os.IsNotExist(err) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, corruptf("the shard is missing")
 	}
 	if err != nil {
 		return nil, ownFile(err)
 	}
-	f := &cachedFile{File: file, c: c, size: info.Size(), users: 1, used: c.tick}
+	f := &cachedFile{Opened: file, c: c, users: 1, used: c.tick}
 	c.open[name] = f
 	return f, nil
 }

@@ -13,12 +13,15 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
+
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // readChecked reads a whole file and holds it to its sha256.
-func readChecked(path, sum string) ([]byte, error) {
-	b, err := regular.ReadFile(path, regular.Table)
+func readChecked(dir files.Dir, name, sum string) ([]byte, error) {
+	path := dir.Path(name)
+	b, err := files.Read(dir, name, regular.Table)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, corruptf("%s is missing", path)
 	}
@@ -184,12 +187,13 @@ func (x *index) sha(i int) []byte {
 	return b.sha.Value(k)
 }
 
-// indexName is the path of a split's index in the dataset's directory.
-func indexName(dir, split string) string { return filepath.Join(dir, split, IndexName) }
+// indexName is the name of a split's index in the dataset's directory.
+func indexName(split string) string { return split + "/" + IndexName }
 
 // readIndex reads the index of a split.
-func readIndex(path string, info SplitInfo) (*index, error) {
-	b, err := readChecked(path, info.IndexSHA256)
+func readIndex(dir files.Dir, name string, info SplitInfo) (*index, error) {
+	path := dir.Path(name)
+	b, err := readChecked(dir, name, info.IndexSHA256)
 	if err != nil {
 		return nil, err
 	}

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"hash"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // indexRows is the number of rows in every batch of an index but the last.
@@ -59,17 +60,17 @@ type IndexWriter struct {
 
 // CreateIndex starts the index of a split of the dataset in dir. It must end
 // in Commit or Abort.
-func CreateIndex(dir, split string) (*IndexWriter, error) {
+func CreateIndex(dir files.Dir, split string) (*IndexWriter, error) {
 	return createIndex(dir, split, memory.DefaultAllocator)
 }
 
-func createIndex(dir, split string, mem memory.Allocator) (*IndexWriter, error) {
+func createIndex(dir files.Dir, split string, mem memory.Allocator) (*IndexWriter, error) {
 	w := &IndexWriter{
-		path: filepath.Join(dir, split, IndexName), order: compareRows(split),
+		path: dir.Path(indexName(split)), order: compareRows(split),
 		sum: sha256.New(), schema: plainSchema("index", indexFields),
 	}
 	var err error
-	if w.out, err = createArrow(w.path, w.schema, w.sum); err != nil {
+	if w.out, err = createArrow(dir, indexName(split), w.schema, w.sum); err != nil {
 		return nil, err
 	}
 	w.build = newRowBuilder(mem)
@@ -164,7 +165,7 @@ func (w *IndexWriter) close() {
 
 // WriteIndex writes the index of a split from rows in any order, which it
 // leaves alone, and returns the SHA-256 of the file in hex.
-func WriteIndex(dir, split string, rows []Row) (sha256hex string, err error) {
+func WriteIndex(dir files.Dir, split string, rows []Row) (sha256hex string, err error) {
 	sorted := make([]*Row, len(rows))
 	for i := range rows {
 		sorted[i] = &rows[i]

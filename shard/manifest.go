@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Manifest is dataset.json, written last: a directory without one is not a
@@ -55,7 +53,7 @@ func (m *Manifest) ImageBytes() (n int64) {
 }
 
 // WriteManifest makes the directory a dataset: dataset.json is whole or absent.
-func WriteManifest(dir string, m Manifest) error {
+func WriteManifest(dir files.Dir, m Manifest) error {
 	m.FormatVersion, m.SHA256 = formatVersion, noSum
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -66,10 +64,7 @@ func WriteManifest(dir string, m Manifest) error {
 	text := b.Bytes()
 	digits := ownSum(text, noSum)
 	copy(digits, fmt.Sprintf("%x", sha256.Sum256(text)))
-	return durable.WriteFile(filepath.Join(dir, ManifestName), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return files.WriteBytes(dir, ManifestName, text)
 }
 
 // noSum stands in the place of a manifest's own sum while that is computed.
@@ -97,18 +92,18 @@ func checkSum(text []byte, sum string) error {
 
 // ReadManifest reads dataset.json of a directory. Without one it is ErrNotDataset,
 // one that is damaged ErrCorrupt, and one of a newer format ErrVersion.
-func ReadManifest(dir string) (Manifest, error) {
+func ReadManifest(dir files.Dir) (Manifest, error) {
 	var m Manifest
-	path := filepath.Join(dir, ManifestName)
-	b, err := regular.ReadFile(path, regular.Document)
+	path := dir.Path(ManifestName)
+	b, err := files.Read(dir, ManifestName, regular.Document)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(dir); err != nil {
+		if _, err := dir.Stat("."); err != nil {
 			return m, fmt.Errorf("%s: %w", dir, errors.Unwrap(err))
 		}
 		return m, fmt.Errorf("%s: %w", dir, ErrNotDataset)
 	}
 	if err != nil {
-		if info, serr := os.Stat(dir); serr == nil && !info.IsDir() {
+		if info, serr := dir.Stat("."); serr == nil && !info.IsDir() {
 			return m, fmt.Errorf("%s: %w", dir, ErrNotDataset)
 		}
 		return m, ownFile(err)
@@ -146,13 +141,13 @@ func parseManifest(b []byte) (Manifest, error) {
 // CheckManifest reads dataset.json of a directory as ReadManifest does, and wants
 // of one that has no sum of itself that it has no members but those which were
 // written before there were sums: of a damaged name nothing else would tell.
-func CheckManifest(dir string) (Manifest, error) {
+func CheckManifest(dir files.Dir) (Manifest, error) {
 	m, err := ReadManifest(dir)
 	if err != nil || m.SHA256 != "" {
 		return m, err
 	}
-	path := filepath.Join(dir, ManifestName)
-	b, err := regular.ReadFile(path, regular.Document)
+	path := dir.Path(ManifestName)
+	b, err := files.Read(dir, ManifestName, regular.Document)
 	if err != nil {
 		return m, err
 	}

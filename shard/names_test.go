@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/internal/arrowipc"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestNames writes names of bytes that are no UTF-8, in every place that names
@@ -21,7 +23,7 @@ func TestNames(t *testing.T) {
 	classes := []Class{{Label: 0, Synset: "ane", Words: []string{"\xc2ne"}}, {Label: 1, Synset: raw, Gloss: raw, Path: []string{raw}}}
 	m := Manifest{Splits: map[string]SplitInfo{}}
 	var err error
-	if m.ClassesSHA256, err = WriteClasses(dir, classes); err != nil {
+	if m.ClassesSHA256, err = WriteClasses(files.Here(dir), classes); err != nil {
 		t.Fatal(err)
 	}
 	name := ShardName("train", raw, 0)
@@ -39,11 +41,11 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := SplitInfo{Rows: 1, Bytes: 1, Shards: 1}
-	if info.IndexSHA256, err = WriteIndex(dir, "train", rows); err != nil {
+	if info.IndexSHA256, err = WriteIndex(files.Here(dir), "train", rows); err != nil {
 		t.Fatal(err)
 	}
 	m.Splits["train"] = info
-	if err := WriteManifest(dir, m); err != nil {
+	if err := WriteManifest(files.Here(dir), m); err != nil {
 		t.Fatal(err)
 	}
 

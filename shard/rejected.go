@@ -10,12 +10,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Rejection is an image that was refused: a line of rejected.ndjson.
@@ -45,13 +44,13 @@ func CompareRejections(a, b Rejection) int {
 // ReadRejected reads the list of a dataset, whose SHA-256 the manifest gives in
 // hex; with "" for it a list is taken as it is, and none is an empty one. Another
 // list than the manifest's, or one that says nothing, is ErrCorrupt.
-func ReadRejected(dir, sum string) ([]Rejection, error) {
-	name := filepath.Join(dir, RejectedName)
+func ReadRejected(dir files.Dir, sum string) ([]Rejection, error) {
+	name := dir.Path(RejectedName)
 	var b []byte
 	var err error
 	if sum != "" {
-		b, err = readChecked(name, sum)
-	} else if b, err = regular.ReadFile(name, regular.Table); errors.Is(err, fs.ErrNotExist) {
+		b, err = readChecked(dir, RejectedName, sum)
+	} else if b, err = files.Read(dir, RejectedName, regular.Table); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
@@ -75,17 +74,16 @@ func ReadRejected(dir, sum string) ([]Rejection, error) {
 
 // WriteRejected writes the list, or removes an old one where there is nothing
 // to list, and gives its SHA-256 in hex, for the manifest; "" of none.
-func WriteRejected(dir string, list []Rejection) (string, error) {
-	name := filepath.Join(dir, RejectedName)
+func WriteRejected(dir files.Dir, list []Rejection) (string, error) {
 	if len(list) == 0 {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := dir.Remove(RejectedName); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", err
 		}
 		return "", nil
 	}
 	slices.SortFunc(list, CompareRejections)
 	sum := sha256.New()
-	err := durable.WriteFile(name, func(w io.Writer) error {
+	err := files.Write(dir, RejectedName, func(w io.Writer) error {
 		e := json.NewEncoder(io.MultiWriter(w, sum))
 		e.SetEscapeHTML(false)
 		for _, r := range list {

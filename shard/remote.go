@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Remote is where a dataset lies that is in no directory here. Names are relative to
@@ -42,11 +44,11 @@ func OpenRemote(name string, r Remote) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes, err := readClasses(path, m.ClassesSHA256)
+	classes, err := readClasses(files.Here(filepath.Dir(path)), filepath.Base(path), m.ClassesSHA256)
 	if err != nil {
 		return nil, err
 	}
-	d := OpenWith(name, m, classes)
+	d := OpenWith(files.Here(name), m, classes)
 	d.remote = r
 	return d, nil
 }
@@ -55,12 +57,13 @@ func OpenRemote(name string, r Remote) (*Dataset, error) {
 // then.
 func (d *Dataset) Remote() bool { return d.remote != nil }
 
-// indexPath is where the index of a split is read.
-func (d *Dataset) indexPath(split string, info SplitInfo) (string, error) {
+// indexOf is where the index of a split is read.
+func (d *Dataset) indexOf(split string, info SplitInfo) (files.Dir, string, error) {
 	if d.remote == nil {
-		return indexName(d.Dir, split), nil
+		return d.dir, indexName(split), nil
 	}
-	return d.remote.Fetch(split+"/"+IndexName, info.IndexSHA256)
+	path, err := d.remote.Fetch(indexName(split), info.IndexSHA256)
+	return files.Here(filepath.Dir(path)), filepath.Base(path), err
 }
 
 // readRemote is Split.Read of a dataset that is elsewhere: buf has the image's size.

@@ -47,7 +47,7 @@ func Rewritten(path string) (bool, error) {
 
 var errOtherBytes = errors.New("other bytes")
 
-// comparison is a target that holds what is written to a file that is there.
+// comparison is a files.File that holds what is written to a file that is there.
 type comparison struct {
 	path   string
 	in     *bufio.Reader

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"path/filepath"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
 	"github.com/synshard/synshard/internal/arrowipc"
-	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // FileReader reads a finished shard without an index, from front to back.
@@ -24,11 +25,16 @@ type FileReader struct {
 // OpenFile opens a finished shard. Its footer is read; ErrCorrupt says that it
 // is no shard, or a damaged one.
 func OpenFile(path string) (*FileReader, error) {
-	f, info, err := regular.Open(path)
+	return OpenIn(files.Here(filepath.Dir(path)), filepath.Base(path))
+}
+
+// OpenIn is OpenFile of a shard of a dataset in dir.
+func OpenIn(dir files.Dir, file string) (*FileReader, error) {
+	f, err := dir.Open(file)
 	if err != nil {
 		return nil, ownFile(err)
 	}
-	r, err := newFileReader(f, info.Size(), path)
+	r, err := newFileReader(f, f.Size(), dir.Path(file))
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -146,8 +152,8 @@ func (r *FileReader) rows() (rows []Row, err error) {
 
 // EachImage calls f with every image of a finished shard in order, each held
 // to its sha256. Its bytes are valid during the call only.
-func EachImage(path string, f func(*Image) error) error {
-	r, err := OpenFile(path)
+func EachImage(dir files.Dir, file string, f func(*Image) error) error {
+	r, err := OpenIn(dir, file)
 	if err != nil {
 		return err
 	}

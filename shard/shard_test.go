@@ -17,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/filetest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 var freeze = flag.Bool("freeze", false, "write testdata/v1 anew; only ever before the first release of a format version")
@@ -132,7 +134,7 @@ func TestScan(t *testing.T) {
 func TestWriterFrees(t *testing.T) {
 	for _, end := range []string{"commit", "abort", "abort early"} {
 		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
-		w, err := createFile(filepath.Join(t.TempDir(), "part-00000.arrow"), FileMeta{Split: "val"}, mem)
+		w, err := createFile(files.Here(filepath.Dir(filepath.Join(t.TempDir(), "part-00000.arrow"))), filepath.Base(filepath.Join(t.TempDir(), "part-00000.arrow")), FileMeta{Split: "val"}, mem)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +164,7 @@ func TestWriterFrees(t *testing.T) {
 func TestWriterRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "part-00000.arrow")
-	w, err := CreateFile(path, FileMeta{Split: "val"})
+	w, err := CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), FileMeta{Split: "val"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +181,7 @@ func TestWriterRefuses(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("after Abort there is %v, %v", left, err)
 	}
-	if _, err := CreateFile(path, FileMeta{Extra: map[string]string{"huggingface": "x"}}); err == nil {
+	if _, err := CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), FileMeta{Extra: map[string]string{"huggingface": "x"}}); err == nil {
 		t.Error("metadata with the format's own key was accepted")
 	}
 }
@@ -199,14 +201,14 @@ func TestIndexOrder(t *testing.T) {
 	want := s.Info.IndexSHA256
 	slices.Reverse(rows)
 	first := rows[0].Path
-	sum, err := WriteIndex(dir, "train", rows)
+	sum, err := WriteIndex(files.Here(dir), "train", rows)
 	if err != nil || sum != want {
 		t.Errorf("index of reversed rows has sum %s, %v; want %s", sum, err, want)
 	}
 	if rows[0].Path != first {
 		t.Error("WriteIndex changed the caller's rows")
 	}
-	w, err := CreateIndex(dir, "train")
+	w, err := CreateIndex(files.Here(dir), "train")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,14 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // ShardsName is the list of a split's shards, beside its index.
@@ -28,29 +25,22 @@ type ShardInfo struct {
 }
 
 // SumFile reads a finished shard of a dataset to say what the list says of it.
-func SumFile(dir, file string) (ShardInfo, error) {
-	path := filepath.Join(dir, filepath.FromSlash(file))
-	r, err := OpenFile(path)
+func SumFile(dir files.Dir, file string) (ShardInfo, error) {
+	r, err := OpenIn(dir, file)
 	if err != nil {
 		return ShardInfo{}, err
 	}
 	defer r.Close()
-	f, _, err := regular.Open(path)
+	size, sum, err := files.CRC32C(dir, file)
 	if err != nil {
 		return ShardInfo{}, ownFile(err)
 	}
-	defer f.Close()
-	sum := crc32.New(castagnoli)
-	size, err := io.Copy(sum, f)
-	if err != nil {
-		return ShardInfo{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return ShardInfo{file, r.Rows(), size, sum.Sum32()}, nil
+	return ShardInfo{file, r.Rows(), size, sum}, nil
 }
 
 // WriteShards writes the list of a split's shards, in order of their names, and
 // gives its SHA-256 in hex, for the manifest.
-func WriteShards(dir, split string, list []ShardInfo) (string, error) {
+func WriteShards(dir files.Dir, split string, list []ShardInfo) (string, error) {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b ShardInfo) int { return strings.Compare(a.File, b.File) })
 	var b bytes.Buffer
@@ -61,25 +51,23 @@ func WriteShards(dir, split string, list []ShardInfo) (string, error) {
 			return "", fmt.Errorf("write %s/%s: %w", split, ShardsName, err)
 		}
 	}
-	err := durable.WriteFile(filepath.Join(dir, split, ShardsName), func(w io.Writer) error {
-		_, err := w.Write(b.Bytes())
-		return err
-	})
+	err := files.WriteBytes(dir, split+"/"+ShardsName, b.Bytes())
 	return fmt.Sprintf("%x", sha256.Sum256(b.Bytes())), err
 }
 
 // ReadShards reads the list of a split's shards, whose SHA-256 the manifest gives
 // in hex; with "" for it a list is taken as it is. One that is missing, or another
 // one, is ErrCorrupt.
-func ReadShards(dir, split, sum string) ([]ShardInfo, error) {
-	path := filepath.Join(dir, split, ShardsName)
+func ReadShards(dir files.Dir, split, sum string) ([]ShardInfo, error) {
+	name := split + "/" + ShardsName
+	path := dir.Path(name)
 	if sum == "" {
 		var err error
-		if sum, err = regular.SHA256(path); err != nil {
+		if sum, err = files.SHA256(dir, name); err != nil {
 			return nil, ownFile(err)
 		}
 	}
-	b, err := readChecked(path, sum)
+	b, err := readChecked(dir, name, sum)
 	if err != nil {
 		return nil, err
 	}

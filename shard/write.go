@@ -13,7 +13,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Bounds of a record batch: a batch is closed before it would pass either.
@@ -51,21 +51,21 @@ type FileWriter struct {
 	first   int // row with which it begins
 }
 
-// CreateFile starts a shard that will be called path; its directory must
-// exist. Nothing has that name until Commit.
-func CreateFile(path string, meta FileMeta) (*FileWriter, error) {
-	return createFile(path, meta, memory.DefaultAllocator)
+// CreateFile starts a shard of a dataset in dir that will be called name; its
+// directory must exist. Nothing has that name until Commit.
+func CreateFile(dir files.Dir, name string, meta FileMeta) (*FileWriter, error) {
+	return createFile(dir, name, meta, memory.DefaultAllocator)
 }
 
-func createFile(path string, meta FileMeta, mem memory.Allocator) (*FileWriter, error) {
-	f, err := durable.Create(path)
+func createFile(dir files.Dir, name string, meta FileMeta, mem memory.Allocator) (*FileWriter, error) {
+	f, err := dir.Create(name)
 	if err != nil {
 		return nil, err
 	}
 	return newFileWriter(f, meta, mem)
 }
 
-func newFileWriter(f target, meta FileMeta, mem memory.Allocator) (*FileWriter, error) {
+func newFileWriter(f files.File, meta FileMeta, mem memory.Allocator) (*FileWriter, error) {
 	schema, err := shardSchema(meta)
 	if err != nil {
 		f.Abort()

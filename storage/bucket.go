@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
@@ -45,12 +46,13 @@ const (
 type bucket struct {
 	b       *blob.Bucket
 	scheme  string
+	name    string
 	traffic *Traffic
 }
 
 func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
 	u := &url.URL{Scheme: at.scheme, Host: at.bucket, RawQuery: at.query}
-	b := &bucket{scheme: at.scheme, traffic: t}
+	b := &bucket{scheme: at.scheme, name: at.bucket, traffic: t}
 	var err error
 	switch at.scheme {
 	case "s3":
@@ -83,6 +85,9 @@ func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, error) {
 		return nil, errors.New("no region is given: by AWS_REGION, ?region= or a profile")
 	}
 	client = s3.New(client.Options(), func(o *s3.Options) {
+		if own, ok := o.HTTPClient.(*awshttp.BuildableClient); ok {
+			o.HTTPClient = own.WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = 64 })
+		}
 		o.HTTPClient = counting{o.HTTPClient, t}
 		o.Logger = logging.Nop{} // it writes to stderr
 		o.Retryer = retry.NewStandard(func(o *retry.StandardOptions) {
@@ -182,9 +187,13 @@ func only(as func(any) bool, id string) error {
 	return nil
 }
 
-func (b *bucket) list(ctx context.Context, prefix string, f func(Info) error) error {
+func (b *bucket) list(ctx context.Context, prefix string, flat bool, f func(Info) error) error {
 	b.count()
-	it := b.b.List(&blob.ListOptions{Prefix: prefix})
+	o := &blob.ListOptions{Prefix: prefix}
+	if flat {
+		o.Delimiter = "/"
+	}
+	it := b.b.List(o)
 	for {
 		o, err := it.Next(ctx)
 		if err == io.EOF {
@@ -194,6 +203,9 @@ func (b *bucket) list(ctx context.Context, prefix string, f func(Info) error) er
 			return b.mean(err)
 		}
 		if o.IsDir {
+			if err := f(Info{Name: o.Key}); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := f(Info{Name: o.Key, Size: o.Size, Modified: o.ModTime, ID: listedID(o)}); err != nil {
@@ -252,6 +264,31 @@ func (b *bucket) copy(ctx context.Context, key, from string) error {
 func (b *bucket) remove(ctx context.Context, key string) error {
 	b.count()
 	return b.mean(b.b.Delete(ctx, key))
+}
+
+// abort lists the uploads in parts that have no end, which S3 alone keeps.
+func (b *bucket) abort(ctx context.Context, prefix string) error {
+	var client *s3.Client
+	if !b.b.As(&client) {
+		return nil
+	}
+	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: aws.String(b.name), Prefix: aws.String(prefix)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return b.mean(err)
+		}
+		for _, u := range page.Uploads {
+			if !strings.HasPrefix(aws.ToString(u.Key), prefix) {
+				continue // a server that does not keep to what it was asked
+			}
+			_, err := client.AbortMultipartUpload(ctx, &s3.AbortMultipartUploadInput{Bucket: aws.String(b.name), Key: u.Key, UploadId: u.UploadId})
+			if err = b.mean(err); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (b *bucket) close() error { return b.b.Close() }

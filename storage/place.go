@@ -60,14 +60,17 @@ type store interface {
 	stat(ctx context.Context, key string) (Info, error)
 	// read gives n bytes from at, of the state id of the object and no other.
 	read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error)
-	// list calls f with the objects whose keys begin with prefix, in order of the keys.
-	list(ctx context.Context, prefix string, f func(Info) error) error
+	// list calls f with the objects whose keys begin with prefix, in order of the keys. With
+	// flat those behind a further slash are one Info, whose name ends in it.
+	list(ctx context.Context, prefix string, flat bool, f func(Info) error) error
 	// write makes an object of size bytes whole, or not at all; with fresh set it must
 	// not be there.
 	write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error
 	// copy makes an object of the bytes of another of the same store.
 	copy(ctx context.Context, key, from string) error
 	remove(ctx context.Context, key string) error
+	// abort gives up what writers of keys that begin with prefix began and did not end.
+	abort(ctx context.Context, prefix string) error
 	close() error
 }
 
@@ -143,6 +146,22 @@ func (p *Place) Stat(ctx context.Context, name string) (Info, error) {
 // List gives the objects below the place whose names begin with prefix, in order of
 // their names' bytes. A place without any gives none.
 func (p *Place) List(ctx context.Context, prefix string) ([]Info, error) {
+	return p.list(ctx, prefix, false, 0)
+}
+
+// Entries is List of what lies directly below dir: of what lies deeper, there is one for
+// each name behind dir, which ends in a slash. With most above 0 it may end after so many.
+func (p *Place) Entries(ctx context.Context, dir string, most int) ([]Info, error) {
+	if dir != "" {
+		dir += "/"
+	}
+	return p.list(ctx, dir, true, most)
+}
+
+// errEnough ends a list early.
+var errEnough = errors.New("enough is known")
+
+func (p *Place) list(ctx context.Context, prefix string, flat bool, most int) ([]Info, error) {
 	base := p.at.key
 	if base != "" {
 		base += "/"
@@ -151,12 +170,18 @@ func (p *Place) List(ctx context.Context, prefix string) ([]Info, error) {
 	err := p.again(ctx, func(ctx context.Context) error {
 		all = all[:0]
 		return p.heard(ctx, func(ctx context.Context, word func()) error {
-			return p.store.list(ctx, base+prefix, func(i Info) error {
+			err := p.store.list(ctx, base+prefix, flat, func(i Info) error {
 				word()
 				i.Name = strings.TrimPrefix(i.Name, base)
-				all = append(all, i)
+				if all = append(all, i); most > 0 && len(all) >= most {
+					return errEnough
+				}
 				return nil
 			})
+			if errors.Is(err, errEnough) {
+				return nil
+			}
+			return err
 		})
 	})
 	if err != nil {
@@ -190,6 +215,23 @@ func (p *Place) Put(ctx context.Context, name, path string) error {
 	}
 	defer f.Close()
 	return p.write(ctx, name, f, info.Size(), false)
+}
+
+// Abort gives up what was begun to be written below the place and not ended: parts of
+// objects that nobody sees and that are paid for. It is for who knows that nobody writes.
+// Google and Azure forget such parts by themselves, after a week.
+func (p *Place) Abort(ctx context.Context) error {
+	prefix := p.at.key
+	if prefix != "" {
+		prefix += "/"
+	}
+	err := p.again(ctx, func(ctx context.Context) error {
+		return p.heard(ctx, func(ctx context.Context, _ func()) error { return p.store.abort(ctx, prefix) })
+	})
+	if err != nil {
+		return fmt.Errorf("give up what was begun to be written to %s: %w", p, err)
+	}
+	return nil
 }
 
 // Write makes an object: whole, or not at all.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard/export"
+	"github.com/synshard/synshard/storage"
 )
 
 // exportOptions are export's flags.
@@ -92,8 +93,12 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	}
 	bar := a.ByteBar(size, "exporting")
 	defer bar.Finish()
-	result := exported{Out: o.out, To: o.to, Images: images, Bytes: size, Made: []string{}}
-	err = export.Write(ctx, o.out, selected, export.Options{
+	result := exported{Out: storage.Shown(o.out), To: o.to, Images: images, Bytes: size, Made: []string{}}
+	to, err := a.openDir(o.out)
+	if err != nil {
+		return err
+	}
+	err = export.Write(ctx, to, selected, export.Options{
 		To: o.to, ShardBytes: o.mib << 20, OnBytes: bar.Add64,
 		Made: func(name string) { result.Made = append(result.Made, name) },
 		Renamed: func(n export.Renamed) {
@@ -111,7 +116,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	}
 	return a.Result(result, func(w io.Writer) {
 		for _, name := range result.Made {
-			fmt.Fprintln(w, ui.Text(o.out+"/"+name))
+			fmt.Fprintln(w, ui.Text(result.Out+"/"+name))
 		}
 	})
 }

@@ -23,6 +23,7 @@ import (
 type ingestFlags struct {
 	sources          map[string]*[]string // by flag
 	classes, wordnet string
+	out              string
 	check, onBad     string
 	job              string
 	dryRun, join     bool
@@ -88,7 +89,7 @@ func newIngestCmd(a *app) *cobra.Command {
 		Example: ingestExample,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.join {
-				return a.join(cmd, args, o.Out)
+				return a.join(cmd, args, f.out)
 			}
 			// A copy: the flags hold on to theirs for the life of the process.
 			o, err := a.ingestOptions(cmd, args, o, &f)
@@ -119,7 +120,7 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	complete(cmd, "layout", layoutWords()...)
 	fl.IntVar(&o.Resize, "resize", 0, "make images smaller whose shorter side is longer, in pixels (0: keep the originals)")
 	fl.IntVar(&o.Quality, "quality", 90, "JPEG quality of images made smaller")
-	fl.StringVarP(&o.Out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
+	fl.StringVarP(&f.out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
 	fl.BoolVar(&o.Overwrite, "overwrite", false, "make a dataset anew that was made otherwise")
 	workersVar(fl, &o.Workers, "classes worked on at a time (0: one more than CPUs)")
 	memoryVar(cmd)
@@ -171,6 +172,9 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 		if o.Classes, err = a.readClasses("classes", f.classes); err != nil {
 			return o, err
 		}
+	}
+	if o.Out, err = a.openDir(f.out); err != nil {
+		return o, err
 	}
 	o.Stdin = a.Stdin
 	o.WordNet, err = a.openWordNet(f.wordnet)
@@ -242,7 +246,11 @@ func (a *app) join(cmd *cobra.Command, args []string, out string) error {
 		return usagef("--%s has no effect with --join, which takes --out alone: the jobs left what it needs to know", vain)
 	}
 	a.continues.Store(true)
-	sum, err := ingest.Join(cmd.Context(), out)
+	to, err := a.openDir(out)
+	if err != nil {
+		return err
+	}
+	sum, err := ingest.Join(cmd.Context(), to)
 	if err != nil {
 		return ingestError(cmd.Context(), err)
 	}

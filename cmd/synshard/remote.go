@@ -43,10 +43,10 @@ var urlUses = map[string]struct {
 }{
 	"ls":      {args: []urlUse{urlInPlace}},
 	"classes": {args: []urlUse{urlInPlace}},
-	"export":  {args: []urlUse{urlInPlace}},
+	"export":  {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"out": urlOwned}},
 	"ingest": {args: []urlUse{urlInPlace}, flags: map[string]urlUse{
 		"train": urlInPlace, "val": urlInPlace, "test": urlInPlace, "folder": urlInPlace, "parquet": urlInPlace, "webdataset": urlInPlace, "kaggle": urlInPlace,
-		"devkit": urlInPlace, "boxes": urlInPlace, "classes": urlCopied,
+		"devkit": urlInPlace, "boxes": urlInPlace, "classes": urlCopied, "out": urlOwned,
 	}},
 	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned}},
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlCopied}},

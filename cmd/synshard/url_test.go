@@ -136,7 +136,7 @@ func TestURLs(t *testing.T) {
 		t.Errorf("bench: %s", bench)
 	}
 	// What takes none says so.
-	for _, line := range [][]string{{"verify", url}, {"export", set, "--to", "folder", "--out", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
+	for _, line := range [][]string{{"verify", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
 		if _, stderr := runVerb(t, exitUsage, line...); !strings.Contains(stderr, "URL") && !strings.Contains(stderr, "only be read") {
 			t.Errorf("%v: %s", line, stderr)
 		}

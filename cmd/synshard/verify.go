@@ -11,6 +11,8 @@ import (
 	"github.com/synshard/synshard/shard"
 	checks "github.com/synshard/synshard/shard/check"
 	"github.com/synshard/synshard/wordnet"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // verifyOptions are verify's flags.
@@ -89,7 +91,7 @@ func count(flags ...bool) (n int) {
 
 // imageBytes is what a dataset's manifest says is to be read, -1 if unknown.
 func imageBytes(dir string) int64 {
-	m, err := shard.ReadManifest(dir)
+	m, err := shard.ReadManifest(files.Here(dir))
 	if err != nil {
 		return -1 // whoever reads it in earnest says what is wrong
 	}

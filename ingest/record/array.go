@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Array is what the jobs that make a dataset together have in common: all that
@@ -104,8 +103,8 @@ func SumUnits(units []Done) string {
 
 // LockJob has a job to itself: durable.ErrLocked where another process works on
 // it. The state's directory must exist.
-func (s *State) LockJob(i, n int) (*durable.Lock, error) {
-	return durable.TryLock(filepath.Join(s.Dir, jobName(i, n)+jobLock))
+func (s *State) LockJob(i, n int) (files.Lock, error) {
+	return s.Out.TryLock(StateName + "/" + jobName(i, n) + jobLock)
 }
 
 // OtherArrays lists the sizes, but n, of the arrays that began jobs here.
@@ -122,7 +121,7 @@ func (s *State) OtherArrays(n int) ([]int, error) {
 
 // jobs lists the jobs, each as i and n, that have a file of this end, any end with "".
 func (s *State) jobs(wanted string) ([][2]int, error) {
-	entries, err := os.ReadDir(s.Dir)
+	entries, err := s.Out.ReadDir(StateName)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -137,11 +136,11 @@ func (s *State) jobs(wanted string) ([][2]int, error) {
 
 // BeginJob takes back that a job is done.
 func (s *State) BeginJob(i, n int) error {
-	err := os.Remove(filepath.Join(s.Dir, jobName(i, n)+jobEnd))
+	err := s.Out.Remove(StateName + "/" + jobName(i, n) + jobEnd)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return cmp.Or(err, durable.SyncDir(s.Dir))
+	return cmp.Or(err, s.Out.Sync(StateName))
 }
 
 // FinishJob records a job whose units are all recorded.
@@ -154,7 +153,7 @@ func (s *State) FinishJob(j *Job, a *Array) error {
 	if err := s.writeSummed(arrayName(sum), text); err != nil {
 		return err
 	}
-	return writeGob(filepath.Join(s.Dir, jobName(j.Index, j.Jobs)+jobEnd), jobMagic, j)
+	return writeGob(s.Out, StateName+"/"+jobName(j.Index, j.Jobs)+jobEnd, jobMagic, j)
 }
 
 func (a *Array) encode() (text []byte, sum Digest, err error) {
@@ -190,14 +189,14 @@ func (s *State) Jobs() ([]*Job, error) {
 
 // Job gives what a job did; fs.ErrNotExist where it is not done.
 func (s *State) Job(i, n int) (*Job, error) {
-	path := filepath.Join(s.Dir, jobName(i, n)+jobEnd)
-	b, err := regular.ReadFile(path, regular.Document)
+	name := StateName + "/" + jobName(i, n) + jobEnd
+	b, err := files.Read(s.Out, name, regular.Document)
 	if err != nil {
 		return nil, err
 	}
 	j := &Job{}
 	if _, ok := decodeGob(b, jobMagic, j); !ok || j.Index != i || j.Jobs != n {
-		return nil, fmt.Errorf("%s: it is not what job %d of %d wrote: %w", path, i, n, shard.ErrCorrupt)
+		return nil, fmt.Errorf("%s: it is not what job %d of %d wrote: %w", s.Out.Path(name), i, n, shard.ErrCorrupt)
 	}
 	return j, nil
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // FuzzRecord: the record of a unit is what was written or counts for nothing; with a sum
@@ -54,15 +56,15 @@ func FuzzStarted(f *testing.F) {
 	f.Add([]byte(`{"Fingerprint":{"classes":["\ud800\n"],"file_bytes":{"":-1}}}`), true)
 	f.Add([]byte(`[]`), false)
 	f.Fuzz(func(t *testing.T, text []byte, sound bool) {
-		s := StateIn(t.TempDir())
-		if err := os.MkdirAll(s.Dir, 0o777); err != nil {
+		s := StateIn(files.Here(t.TempDir()))
+		if err := os.MkdirAll(s.Out.Path(StateName), 0o777); err != nil {
 			t.Fatal(err)
 		}
 		sum := Digest(sha256.Sum256(text)).Hex()
 		if !sound {
 			sum = Digest{}.Hex()
 		}
-		if err := os.WriteFile(filepath.Join(s.Dir, planName), fmt.Appendf(nil, "%s\n%s", sum, text), 0o666); err != nil {
+		if err := os.WriteFile(filepath.Join(s.Out.Path(StateName), planName), fmt.Appendf(nil, "%s\n%s", sum, text), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		got, ok, err := s.Started()

@@ -1,15 +1,13 @@
 package record
 
 import (
-	"io"
 	"path"
-	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // maxKeptName bounds the name of a file under rejected/, in bytes: file systems
@@ -19,13 +17,12 @@ const maxKeptName = 100
 // Keep stores the bytes b of a refused image under rejected/ of the dataset in out,
 // whole or not at all, and notes where in r.File. r has its SHA256; class names the
 // directory, "" for none.
-func Keep(r *shard.Rejection, out, class string, b []byte) error {
+func Keep(r *shard.Rejection, out files.Dir, class string, b []byte) error {
 	r.File = path.Join(shard.RejectedDir, r.Split, safeName(class, maxKeptName), safeName(r.SHA256[:12]+"-"+strings.ReplaceAll(r.Path, "/", "_"), maxKeptName))
-	to := filepath.Join(out, filepath.FromSlash(r.File))
-	if err := durable.MkdirBelow(out, path.Dir(r.File)); err != nil {
+	if err := out.MkdirBelow(path.Dir(r.File)); err != nil {
 		return err
 	}
-	return durable.WriteFile(to, func(w io.Writer) error { _, err := w.Write(b); return err })
+	return files.WriteBytes(out, r.File, b)
 }
 
 // safeName makes a name of at most limit bytes that every file system takes:

@@ -9,14 +9,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"strings"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // State is what is known of an unfinished dataset. DIR/.ingest/ holds
@@ -24,6 +23,7 @@ import (
 //	plan          the Fingerprint of what is being made, in JSON, behind a line with its SHA-256
 //	dataset.json  the manifest of the dataset that is being amended, if one is
 //	*.unit        a record for each finished unit
+//	clearing      while what was made otherwise is cleared away
 //	array-*.json, job-*.done, job-*.lock
 //	              of jobs that make it together: see Array and Job
 //
@@ -32,14 +32,16 @@ import (
 // read, whose sum is wrong, that was made from other inputs, or whose shards are
 // not there in their sizes, counts for nothing: its unit is made again.
 type State struct {
-	Out string // the dataset's directory
-	Dir string // that of the state within it
+	Out files.Dir // the dataset's directory
+
+	listed map[string]bool // names of the records that there were, see List
 }
 
 const (
 	// StateName is the state's directory, in the dataset's.
 	StateName   = ".ingest"
 	planName    = "plan"
+	clearName   = "clearing"
 	recordMagic = "synshard unit 1\n"
 	// End is what names of records end in.
 	End = ".unit"
@@ -47,7 +49,7 @@ const (
 
 // StateIn is the state of the dataset in the directory out, whether there is one or
 // not.
-func StateIn(out string) *State { return &State{out, filepath.Join(out, StateName)} }
+func StateIn(out files.Dir) *State { return &State{Out: out} }
 
 // Record is what is kept of a finished unit.
 type Record struct {
@@ -83,8 +85,9 @@ func (s *State) Started() (f Started, ok bool, err error) {
 
 // readSummed reads JSON behind a line with its SHA-256 into v.
 func (s *State) readSummed(name string, v any) error {
-	path := filepath.Join(s.Dir, name)
-	b, err := regular.ReadFile(path, regular.Document)
+	name = StateName + "/" + name
+	path := s.Out.Path(name)
+	b, err := files.Read(s.Out, name, regular.Document)
 	if err != nil {
 		return err
 	}
@@ -100,7 +103,7 @@ func (s *State) readSummed(name string, v any) error {
 
 // writeSummed writes JSON behind a line with its SHA-256.
 func (s *State) writeSummed(name string, text []byte) error {
-	return durable.WriteFile(filepath.Join(s.Dir, name), func(w io.Writer) error {
+	return files.Write(s.Out, StateName+"/"+name, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s\n%s", Digest(sha256.Sum256(text)).Hex(), text)
 		return err
 	})
@@ -108,7 +111,7 @@ func (s *State) writeSummed(name string, text []byte) error {
 
 // Begin notes what is being made from here on, and makes the state's directory.
 func (s *State) Begin(f Started) error {
-	if err := durable.MkdirAll(s.Dir); err != nil {
+	if err := s.Out.MkdirAll(StateName); err != nil {
 		return err
 	}
 	text, err := json.Marshal(f)
@@ -118,9 +121,18 @@ func (s *State) Begin(f Started) error {
 	return s.writeSummed(planName, text)
 }
 
+// Clear makes the state of what is being cleared away, of which nothing is known but that
+// it is none of a whole dataset.
+func (s *State) Clear() error {
+	if err := s.Out.MkdirAll(StateName); err != nil {
+		return err
+	}
+	return files.WriteBytes(s.Out, StateName+"/"+clearName, nil)
+}
+
 // Exists says whether there is work that was not finished.
 func (s *State) Exists() bool {
-	info, err := os.Stat(s.Dir)
+	info, err := s.Out.Stat(StateName)
 	return err == nil && info.IsDir()
 }
 
@@ -129,23 +141,23 @@ func (s *State) path(id Unit) string {
 	if id.Class != "" { // of any length, with any characters
 		name = fmt.Sprintf("%s-%x", id.Split, sha256.Sum256([]byte(id.Class)))
 	}
-	return filepath.Join(s.Dir, name+End)
+	return StateName + "/" + name + End
 }
 
 // Finish records a unit whose shards are in place.
 func (s *State) Finish(r *Record) error {
-	return writeGob(s.path(r.Unit), recordMagic, r)
+	return writeGob(s.Out, s.path(r.Unit), recordMagic, r)
 }
 
 // writeGob writes v in encoding/gob behind a line that says what it is, and its
 // SHA-256.
-func writeGob(path, magic string, v any) error {
+func writeGob(dir files.Dir, name, magic string, v any) error {
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(v); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", dir.Path(name), err)
 	}
 	sum := sha256.Sum256(b.Bytes())
-	return durable.WriteFile(path, func(w io.Writer) error {
+	return files.Write(dir, name, func(w io.Writer) error {
 		_, err := io.WriteString(w, magic)
 		if err == nil {
 			_, err = w.Write(sum[:])
@@ -170,7 +182,7 @@ func decodeGob(b []byte, magic string, v any) (sum Digest, ok bool) {
 // Load gives the record of a unit, whatever lies in the place of its shards; ok
 // is false where there is none that can be read.
 func (s *State) Load(id Unit) (r *Record, ok bool) {
-	b, err := regular.ReadFile(s.path(id), regular.Table)
+	b, err := files.Read(s.Out, s.path(id), regular.Table)
 	if err != nil {
 		return nil, false
 	}
@@ -184,7 +196,7 @@ func (s *State) Read(id Unit) (r *Record, ok bool) {
 		return nil, false
 	}
 	for _, f := range r.Shards {
-		info, err := os.Lstat(filepath.Join(s.Out, filepath.FromSlash(f.File)))
+		info, err := s.Out.Lstat(f.File)
 		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
 			return nil, false
 		}
@@ -201,8 +213,25 @@ func decodeRecord(b []byte) (*Record, bool) {
 
 // Done gives the record of a unit that need not be made again.
 func (s *State) Done(id Unit, inputs Digest) (*Record, bool) {
+	if s.listed != nil && !s.listed[path.Base(s.path(id))] {
+		return nil, false
+	}
 	r, ok := s.Read(id)
 	return r, ok && r.Inputs == inputs
+}
+
+// List looks which records there are, so that Done need not ask for each that is not
+// there. It is for who alone makes the units that it will ask for.
+func (s *State) List() error {
+	entries, err := s.Out.ReadDir(StateName)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s.listed = map[string]bool{}
+	for _, e := range entries {
+		s.listed[e.Name()] = true
+	}
+	return nil
 }
 
 // Sound says whether the shards of a unit, and the refused images that are kept of it, are what was written, byte for byte.
@@ -222,31 +251,33 @@ func (s *State) Sound(r *Record) bool {
 
 // ShardAsWritten reads a shard of a dataset: one that is not what was written is
 // shard.ErrCorrupt.
-func ShardAsWritten(out string, want shard.ShardInfo) error {
-	got, err := shard.SumFile(out, want.File)
-	if err == nil && got != want {
-		err = fmt.Errorf("%s: it does not have the crc32c with which it was written: %w", filepath.Join(out, filepath.FromSlash(want.File)), shard.ErrCorrupt)
+func ShardAsWritten(out files.Dir, want shard.ShardInfo) error {
+	size, sum, err := files.CRC32C(out, want.File)
+	if errors.Is(err, regular.ErrUnfit) {
+		return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
+	}
+	if err == nil && (size != want.Size || sum != want.CRC32C) {
+		err = fmt.Errorf("%s: it does not have the crc32c with which it was written: %w", out.Path(want.File), shard.ErrCorrupt)
 	}
 	return err
 }
 
 // RejectedAsWritten reads a refused image, where it is kept: one that is not what was written
 // is shard.ErrCorrupt.
-func RejectedAsWritten(out string, want shard.Rejection) error {
+func RejectedAsWritten(out files.Dir, want shard.Rejection) error {
 	if want.File == "" {
 		return nil
 	}
-	path := filepath.Join(out, filepath.FromSlash(want.File))
-	sum, err := regular.SHA256(path)
+	sum, err := files.SHA256(out, want.File)
 	if err == nil && sum != want.SHA256 {
-		err = fmt.Errorf("%s: it does not have the sha256 with which it was written: %w", path, shard.ErrCorrupt)
+		err = fmt.Errorf("%s: it does not have the sha256 with which it was written: %w", out.Path(want.File), shard.ErrCorrupt)
 	}
 	return err
 }
 
 // Kept lists the units of the dataset that is amended.
 func (s *State) Kept() ([]Unit, error) {
-	entries, err := os.ReadDir(s.Dir)
+	entries, err := s.Out.ReadDir(StateName)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -255,11 +286,11 @@ func (s *State) Kept() ([]Unit, error) {
 		if !strings.HasSuffix(e.Name(), End) {
 			continue
 		}
-		b, err := regular.ReadFile(filepath.Join(s.Dir, e.Name()), regular.Table)
+		b, err := files.Read(s.Out, StateName+"/"+e.Name(), regular.Table)
 		if err != nil {
 			return nil, err
 		}
-		if r, ok := decodeRecord(b); ok && r.Kept && s.path(r.Unit) == filepath.Join(s.Dir, e.Name()) {
+		if r, ok := decodeRecord(b); ok && r.Kept && s.path(r.Unit) == StateName+"/"+e.Name() {
 			out = append(out, r.Unit)
 		}
 	}
@@ -268,8 +299,8 @@ func (s *State) Kept() ([]Unit, error) {
 
 // Remove removes the state: the dataset is whole, or is begun anew.
 func (s *State) Remove() error {
-	if err := os.RemoveAll(s.Dir); err != nil {
+	if err := s.Out.RemoveAll(StateName); err != nil {
 		return err
 	}
-	return durable.SyncDir(s.Out)
+	return s.Out.Sync(".")
 }

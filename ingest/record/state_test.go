@@ -12,13 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestRecords writes a record and reads it; any damage to it, to its shard or to
 // what it was made from makes it count for nothing.
 func TestRecords(t *testing.T) {
 	out := t.TempDir()
-	s := StateIn(out)
+	s := StateIn(files.Here(out))
 	if err := s.Begin(Started{}); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func TestRecords(t *testing.T) {
 	if _, ok := s.Read(Unit{Split: "train"}); ok {
 		t.Error("a unit without a record has one")
 	}
-	file := s.path(id)
+	file := s.Out.Path(s.path(id))
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

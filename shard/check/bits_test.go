@@ -15,13 +15,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // smallShard writes the shard of the small dataset, whose second class is called so.
 func smallShard(t testing.TB, dir, second string) ([]shard.Row, shard.ShardInfo) {
 	t.Helper()
 	path := filepath.Join(dir, filepath.FromSlash(shard.ShardName("train", "a", 0)))
-	w, err := shard.CreateFile(path, shard.FileMeta{Split: "train", Synset: "a", ClassNames: []string{"a", second}})
+	w, err := shard.CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), shard.FileMeta{Split: "train", Synset: "a", ClassNames: []string{"a", second}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,15 +52,15 @@ func small(t testing.TB) string {
 	classes := []shard.Class{{Label: 0, Synset: "a"}, {Label: 1, Synset: "b"}}
 	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: []byte(`{"entries": "00ff"}`)}
 	var err error
-	m.ClassesSHA256, err = shard.WriteClasses(dir, classes)
+	m.ClassesSHA256, err = shard.WriteClasses(files.Here(dir), classes)
 	must(err)
 	file := shard.ShardName("train", "a", 0)
 	must(os.MkdirAll(filepath.Dir(filepath.Join(dir, filepath.FromSlash(file))), 0o777))
 	rows, listed := smallShard(t, dir, "b")
 	info := shard.SplitInfo{Rows: 1, Bytes: rows[0].Length, Shards: 1}
-	info.IndexSHA256, err = shard.WriteIndex(dir, "train", rows)
+	info.IndexSHA256, err = shard.WriteIndex(files.Here(dir), "train", rows)
 	must(err)
-	info.ShardsSHA256, err = shard.WriteShards(dir, "train", []shard.ShardInfo{listed})
+	info.ShardsSHA256, err = shard.WriteShards(files.Here(dir), "train", []shard.ShardInfo{listed})
 	must(err)
 	m.Splits["train"] = info
 	bad := []byte("no image")
@@ -66,10 +68,10 @@ func small(t testing.TB) string {
 	must(os.MkdirAll(filepath.Join(dir, "rejected/train/a"), 0o777))
 	must(os.WriteFile(filepath.Join(dir, r.File), bad, 0o666))
 	m.Rejected = 1
-	m.RejectedSHA256, err = shard.WriteRejected(dir, []shard.Rejection{r})
+	m.RejectedSHA256, err = shard.WriteRejected(files.Here(dir), []shard.Rejection{r})
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, shard.LockName), nil, 0o666))
-	must(shard.WriteManifest(dir, m))
+	must(shard.WriteManifest(files.Here(dir), m))
 	found, err := verifyAll(dir)
 	if err != nil || len(found) > 0 {
 		t.Fatalf("sound, and verify finds %v, %v", found, err)
@@ -87,8 +89,8 @@ func verifyAll(dir string) ([]string, error) {
 	return out, err
 }
 
-// files lists the files of a dataset.
-func files(t testing.TB, dir string) (names []string) {
+// filesOf lists the files of a dataset.
+func filesOf(t testing.TB, dir string) (names []string) {
 	t.Helper()
 	err := fs.WalkDir(os.DirFS(dir), ".", func(name string, e fs.DirEntry, err error) error {
 		if err == nil && !e.IsDir() {
@@ -108,7 +110,7 @@ func files(t testing.TB, dir string) (names []string) {
 func TestEveryByte(t *testing.T) {
 	t.Parallel()
 	dir := small(t)
-	names := files(t, dir)
+	names := filesOf(t, dir)
 	if len(names) < 8 {
 		t.Fatalf("only %v", names)
 	}

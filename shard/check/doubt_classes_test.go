@@ -11,6 +11,8 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestRepairDoubtsClasses flips bits of a class list whose sum is lost with the
@@ -22,7 +24,7 @@ func TestRepairDoubtsClasses(t *testing.T) {
 	for i := range classes {
 		classes[i].Describe(o.WordNet)
 	}
-	if _, err := shard.WriteClasses(dir, classes); err != nil {
+	if _, err := shard.WriteClasses(files.Here(dir), classes); err != nil {
 		t.Fatal(err)
 	}
 	path, manifest := filepath.Join(dir, shard.ClassesName), filepath.Join(dir, shard.ManifestName)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // lose notes that something is not there any more.
@@ -85,7 +87,7 @@ func (r *repair) listed(split string) (map[string]shard.ShardInfo, error) {
 	} else if sum == "" {
 		return nil, nil
 	}
-	list, err := shard.ReadShards(r.dir, split, sum)
+	list, err := shard.ReadShards(files.Here(r.dir), split, sum)
 	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -132,7 +134,7 @@ func (r *repair) indexBefore(split string) (*shard.Split, error) {
 		}
 		m.Splits[split] = shard.SplitInfo{IndexSHA256: sum, Rows: -1}
 	}
-	d := shard.OpenWith(r.dir, m, nil)
+	d := shard.OpenWith(files.Here(r.dir), m, nil)
 	defer d.Close()
 	s, err := d.Split(split)
 	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, shard.ErrNoSplit) {
@@ -215,12 +217,12 @@ func sumClasses(list []shard.Class) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	return shard.WriteClasses(dir, list)
+	return shard.WriteClasses(files.Here(dir), list)
 }
 
 // lostRejected finds what is left of the list of what was refused.
 func (r *repair) lostRejected() (err error) {
-	r.rejected, err = shard.ReadRejected(r.dir, r.old.RejectedSHA256)
+	r.rejected, err = shard.ReadRejected(files.Here(r.dir), r.old.RejectedSHA256)
 	if errors.Is(err, shard.ErrCorrupt) {
 		r.rejected, err = salvage(filepath.Join(r.dir, shard.RejectedName))
 		r.lose(shard.RejectedName, "it is not what was written, and cannot be made anew")

@@ -12,6 +12,8 @@ import (
 
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestLoss loses parts of a dataset, and what would tell of them: repair names what
@@ -47,12 +49,12 @@ func TestLoss(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			before := files(t, dir)
+			before := filesOf(t, dir)
 			got, err := Repair(context.Background(), dir, RepairOptions{})
 			if diff := cmp.Diff(Repaired{Lost: c.want}, got); diff != "" || err != nil {
 				t.Fatalf("%v (-want +got):\n%s", err, diff)
 			}
-			if diff := cmp.Diff(before, files(t, dir)); diff != "" {
+			if diff := cmp.Diff(before, filesOf(t, dir)); diff != "" {
 				t.Errorf("refused, and files differ (-want +got):\n%s", diff)
 			}
 			got, err = Repair(context.Background(), dir, RepairOptions{AcceptLoss: true})
@@ -79,10 +81,10 @@ func TestLoss(t *testing.T) {
 // note puts something into the manifest's options, as an ingest does.
 func note(t *testing.T, dir string) {
 	t.Helper()
-	m, err := shard.ReadManifest(dir)
+	m, err := shard.ReadManifest(files.Here(dir))
 	if err == nil {
 		m.Options = []byte(`{"made": "of this"}`)
-		err = shard.WriteManifest(dir, m)
+		err = shard.WriteManifest(files.Here(dir), m)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestNames makes a dataset as one was made before names had to be UTF-8: it
@@ -22,7 +24,7 @@ func TestNames(t *testing.T) {
 			return bytes.ReplaceAll(b, []byte("ILSVRC2012_val_00000003.JPEG"), []byte("ILSVRC2012_val_0000000\xe9.JPEG"))
 		})
 	}
-	m, err := shard.ReadManifest(dir)
+	m, err := shard.ReadManifest(files.Here(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +33,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Splits["val"] = info
-	if err := shard.WriteManifest(dir, m); err != nil {
+	if err := shard.WriteManifest(files.Here(dir), m); err != nil {
 		t.Fatal(err)
 	}
 

@@ -12,6 +12,8 @@ import (
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // unfinishedName is the directory in which an ingest keeps its state until the
@@ -32,7 +34,7 @@ func ownFiles(m shard.Manifest) map[string]bool {
 // verifyRejected holds what was refused to its list, and that to the manifest.
 func verifyRejected(dir string, m shard.Manifest, o VerifyOptions, p *problems, own map[string]bool) error {
 	own[shard.RejectedName] = m.Rejected > 0
-	list, err := shard.ReadRejected(dir, m.RejectedSHA256)
+	list, err := shard.ReadRejected(files.Here(dir), m.RejectedSHA256)
 	if errors.Is(err, shard.ErrCorrupt) {
 		p.add(shard.RejectedName, "", "%s", reason(err, ""))
 		return nil

@@ -18,6 +18,8 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // RepairOptions say how a dataset is repaired.
@@ -107,9 +109,9 @@ func (r *repair) begin() error {
 	if r.unfinished = err == nil; r.unfinished && !r.o.AcceptLoss {
 		return fmt.Errorf("repair %s: %w; what it has not written would be lost", r.dir, ErrUnfinished)
 	}
-	r.old, err = shard.CheckManifest(r.dir)
+	r.old, err = shard.CheckManifest(files.Here(r.dir))
 	if r.unfinished && errors.Is(err, shard.ErrNotDataset) { // it is moved there while a dataset is added to
-		r.old, err = shard.ReadManifest(filepath.Join(r.dir, unfinishedName))
+		r.old, err = shard.ReadManifest(files.Here(filepath.Join(r.dir, unfinishedName)))
 	}
 	switch {
 	case err == nil:
@@ -153,18 +155,18 @@ func (r *repair) scan(ctx context.Context) error {
 	return nil
 }
 
-func (r *repair) scanSplit(ctx context.Context, split string, files []string) error {
+func (r *repair) scanSplit(ctx context.Context, split string, shards []string) error {
 	listed, err := r.listed(split)
 	if err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(VerifyOptions{Workers: r.o.Workers}.workers())
-	found := make([][]shard.Row, len(files))
-	infos := make([]shard.ShardInfo, len(files))
-	names := make([][]string, len(files))
-	doubts := make([]*doubt, len(files))
-	for i, file := range files {
+	found := make([][]shard.Row, len(shards))
+	infos := make([]shard.ShardInfo, len(shards))
+	names := make([][]string, len(shards))
+	doubts := make([]*doubt, len(shards))
+	for i, file := range shards {
 		g.Go(func() (err error) {
 			if err := gctx.Err(); err != nil {
 				return err
@@ -173,7 +175,7 @@ func (r *repair) scanSplit(ctx context.Context, split string, files []string) er
 			if err != nil || r.bad.has(file) {
 				return err
 			}
-			if infos[i], err = shard.SumFile(r.dir, file); err != nil {
+			if infos[i], err = shard.SumFile(files.Here(r.dir), file); err != nil {
 				return err
 			}
 			want, ok := listed[file]
@@ -230,7 +232,7 @@ func (r *repair) write() error {
 		return err
 	}
 	if r.classes != nil {
-		sum, err := shard.WriteClasses(r.dir, r.classes)
+		sum, err := shard.WriteClasses(files.Here(r.dir), r.classes)
 		if err != nil {
 			return err
 		}
@@ -256,7 +258,7 @@ func (r *repair) write() error {
 	if len(r.lost) > 0 {
 		m.Options = nil
 	}
-	if err := r.replaced(shard.ManifestName, func() error { return shard.WriteManifest(r.dir, m) }); err != nil {
+	if err := r.replaced(shard.ManifestName, func() error { return shard.WriteManifest(files.Here(r.dir), m) }); err != nil {
 		return err
 	}
 	return r.removeLost()
@@ -306,14 +308,14 @@ func (r *repair) writeSplit(split string) (shard.SplitInfo, error) {
 		info.Bytes += rows[i].Length
 	}
 	err := r.replaced(split+"/"+shard.IndexName, func() (err error) {
-		info.IndexSHA256, err = shard.WriteIndex(r.dir, split, rows)
+		info.IndexSHA256, err = shard.WriteIndex(files.Here(r.dir), split, rows)
 		return err
 	})
 	if err != nil {
 		return info, err
 	}
 	return info, r.replaced(split+"/"+shard.ShardsName, func() (err error) {
-		info.ShardsSHA256, err = shard.WriteShards(r.dir, split, r.shards[split])
+		info.ShardsSHA256, err = shard.WriteShards(files.Here(r.dir), split, r.shards[split])
 		return err
 	})
 }
@@ -322,7 +324,7 @@ func (r *repair) writeSplit(split string) (shard.SplitInfo, error) {
 func (r *repair) writeRejected(m *shard.Manifest) error {
 	m.Rejected = int64(len(r.rejected))
 	return r.replaced(shard.RejectedName, func() (err error) {
-		m.RejectedSHA256, err = shard.WriteRejected(r.dir, r.rejected)
+		m.RejectedSHA256, err = shard.WriteRejected(files.Here(r.dir), r.rejected)
 		return err
 	})
 }
@@ -341,11 +343,11 @@ func (r *repair) removeTemps() error {
 // only the manifest is lost; or else a new one from the shards.
 func (r *repair) findClasses() (have []shard.Class, err error) {
 	if r.sound {
-		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil {
+		if have, err = shard.ReadClasses(files.Here(r.dir), r.old.ClassesSHA256); err == nil {
 			return have, nil
 		}
 	} else if sum, err := regular.SHA256(filepath.Join(r.dir, shard.ClassesName)); err == nil {
-		if have, err = shard.ReadClasses(r.dir, sum); err == nil && r.agree(have) {
+		if have, err = shard.ReadClasses(files.Here(r.dir), sum); err == nil && r.agree(have) {
 			r.old.ClassesSHA256 = sum
 			return have, r.doubtClasses(have, sum)
 		}

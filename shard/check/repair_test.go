@@ -17,6 +17,8 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestRepair loses files and wants the same bytes back.
@@ -69,7 +71,7 @@ func TestRepair(t *testing.T) {
 			after[name] = b
 		}
 		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("%s lost: files (-before +after):\n%s", c.name, diff)
+			t.Errorf("%s lost: paths (-before +after):\n%s", c.name, diff)
 		}
 		if diff := cmp.Diff(content(t, shardtest.Frozen), content(t, dir)); diff != "" {
 			t.Errorf("%s lost: what is read differs (-want +got):\n%s", c.name, diff)
@@ -227,11 +229,11 @@ func TestRepairDoubtsNames(t *testing.T) {
 	for _, split := range []string{"train", "val", "test"} {
 		remove(t, dir, split+"/"+shard.ShardsName)
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "train", "synset=*", "*.arrow"))
-	if err != nil || len(files) < 2 {
-		t.Fatalf("%v, %v", files, err)
+	paths, err := filepath.Glob(filepath.Join(dir, "train", "synset=*", "*.arrow"))
+	if err != nil || len(paths) < 2 {
+		t.Fatalf("%v, %v", paths, err)
 	}
-	in, err := shard.OpenFile(files[1])
+	in, err := shard.OpenFile(paths[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +241,7 @@ func TestRepairDoubtsNames(t *testing.T) {
 	meta := in.Meta
 	meta.ClassNames = slices.Clone(meta.ClassNames)
 	meta.ClassNames[0] = strings.ToUpper(meta.ClassNames[0])
-	w, err := shard.CreateFile(files[1], meta)
+	w, err := shard.CreateFile(files.Here(filepath.Dir(paths[1])), filepath.Base(paths[1]), meta)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +251,7 @@ func TestRepairDoubtsNames(t *testing.T) {
 	if _, err := w.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	rel, err := filepath.Rel(dir, files[1])
+	rel, err := filepath.Rel(dir, paths[1])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,8 @@ import (
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Problem is something wrong with a dataset.
@@ -102,7 +104,7 @@ func (p *problems) has(file string) bool {
 // order of file and image; an error means that the dataset could not be looked at:
 // it is none (shard.ErrNotDataset), newer (shard.ErrVersion), or could not be read.
 func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error) {
-	m, err := shard.CheckManifest(dir)
+	m, err := shard.CheckManifest(files.Here(dir))
 	if errors.Is(err, shard.ErrCorrupt) {
 		return []Problem{{File: shard.ManifestName, What: reason(err, "")}}, nil
 	}
@@ -110,7 +112,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 		return nil, err
 	}
 	var p problems
-	classes, err := shard.ReadClasses(dir, m.ClassesSHA256)
+	classes, err := shard.ReadClasses(files.Here(dir), m.ClassesSHA256)
 	if errors.Is(err, shard.ErrCorrupt) {
 		p.add(shard.ClassesName, "", "%s", reason(err, ""))
 	} else if err != nil {
@@ -121,7 +123,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 			p.add(shard.ClassesName, "", "the name of class %d, %q, is not UTF-8: ingest it again", c.Label, c.Synset)
 		}
 	}
-	d := shard.OpenWith(dir, m, classes)
+	d := shard.OpenWith(files.Here(dir), m, classes)
 	defer d.Close()
 	own := ownFiles(m)
 	for _, name := range d.Splits() {
@@ -195,7 +197,7 @@ func (v *verifier) list() error {
 	if sum == "" {
 		return nil
 	}
-	list, err := shard.ReadShards(v.d.Dir, v.name, sum)
+	list, err := shard.ReadShards(files.Here(v.d.Dir), v.name, sum)
 	if errors.Is(err, shard.ErrCorrupt) {
 		v.p.add(v.name+"/"+shard.ShardsName, "", "%s", reason(err, ""))
 		return nil
@@ -235,7 +237,7 @@ func differs(dir string, want shard.ShardInfo, fast bool) (string, error) {
 	case fast:
 		return "", nil
 	}
-	got, err := shard.SumFile(dir, want.File)
+	got, err := shard.SumFile(files.Here(dir), want.File)
 	if errors.Is(err, shard.ErrCorrupt) {
 		return reason(err, path), nil
 	}

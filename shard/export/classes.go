@@ -3,11 +3,10 @@ package export
 import (
 	"fmt"
 	"io"
-	"path/filepath"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // classesName is the file beside a tree that lists its classes in the order of
@@ -21,11 +20,10 @@ func (e *exporter) classList(v *shard.View) error {
 	if len(classes) == 0 {
 		return nil
 	}
-	kept := filepath.Join(e.out, shard.ExportName)
-	if err := durable.MkdirBelow(e.out, shard.ExportName); err != nil {
+	if err := e.out.MkdirBelow(shard.ExportName); err != nil {
 		return err
 	}
-	if _, err := shard.WriteClasses(kept, classes); err != nil {
+	if _, err := shard.WriteClasses(files.Below(e.out, shard.ExportName), classes); err != nil {
 		return err
 	}
 	if err := e.mark.keep(e.out, shard.ClassesName); err != nil {
@@ -34,7 +32,7 @@ func (e *exporter) classList(v *shard.View) error {
 	if e.o.To != "folder" && e.o.To != "tar" {
 		return nil
 	}
-	err := durable.WriteFile(filepath.Join(e.out, classesName), func(w io.Writer) error {
+	err := files.Write(e.out, classesName, func(w io.Writer) error {
 		for _, c := range classes {
 			if _, err := fmt.Fprintln(w, utf8name.Escape(e.tree.dirs[c.Synset])); err != nil {
 				return err

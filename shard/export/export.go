@@ -9,12 +9,11 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Forms lists the forms of Write.
@@ -49,7 +48,7 @@ type Options struct {
 // exporter is one export at work.
 type exporter struct {
 	ctx  context.Context
-	out  string
+	out  files.Dir
 	o    Options
 	mark mark
 	tree tree
@@ -59,7 +58,7 @@ type exporter struct {
 // of the views. A view without images gives no files. out is made where it is
 // missing, and must else be empty or hold the same export, which then goes on,
 // whenever it was killed. Equal views give equal bytes.
-func Write(ctx context.Context, out string, splits []Split, o Options) error {
+func Write(ctx context.Context, out files.Dir, splits []Split, o Options) error {
 	if o.ShardBytes <= 0 {
 		o.ShardBytes = 256 << 20
 	}
@@ -113,17 +112,17 @@ func (e *exporter) split(s Split) error {
 }
 
 // begin makes the directory and notes there what is exported.
-func (e *exporter) begin(splits []Split) (*durable.Lock, error) {
-	if err := durable.MkdirAll(e.out); err != nil {
+func (e *exporter) begin(splits []Split) (files.Lock, error) {
+	if err := e.out.MkdirAll("."); err != nil {
 		return nil, err
 	}
-	lock, err := durable.TryLock(filepath.Join(e.out, shard.LockName))
+	lock, err := e.out.TryLock(shard.LockName)
 	if err != nil {
 		return nil, err
 	}
 	// What a killed export left; the lock says that nobody else writes here.
 	for _, dir := range []string{".", "data", shard.ExportName} {
-		err = cmp.Or(err, durable.RemoveTemps(filepath.Join(e.out, dir)))
+		err = cmp.Or(err, e.out.RemoveTemps(dir, false))
 	}
 	if err == nil {
 		e.mark = newMark(splits, e.o)
@@ -158,7 +157,7 @@ func (e *exporter) each(v *shard.View, from, to int, f func(i int, b []byte) err
 // file writes a file of rows from one to another, unless it was finished
 // before: it has its name only when whole.
 func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.View, from, to int) error {
-	if err := durable.MkdirBelow(e.out, path.Dir(name)); err != nil {
+	if err := e.out.MkdirBelow(path.Dir(name)); err != nil {
 		return err
 	}
 	if e.mark.has(e.out, name) {
@@ -168,9 +167,8 @@ func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.Vie
 		e.o.Made(name)
 		return nil
 	}
-	file := filepath.Join(e.out, filepath.FromSlash(name))
 	var out summed
-	err := durable.WriteFile(file, func(w io.Writer) error {
+	err := files.Write(e.out, name, func(w io.Writer) error {
 		out.w = w
 		return write(&out)
 	})

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // FuzzMark: what a mark of an export says is an error, another export's, or files of which
@@ -28,11 +30,11 @@ func FuzzMark(f *testing.F) {
 			t.Fatal(err)
 		}
 		m := mark{Version: exportVersion, To: "folder"}
-		if m.begin(out) != nil {
+		if m.begin(files.Here(out)) != nil {
 			return
 		}
 		for name, is := range m.Files {
-			if m.has(out, name) && is != want.f {
+			if m.has(files.Here(out), name) && is != want.f {
 				t.Errorf("%q is taken for whole with %+v", name, is)
 			}
 		}

@@ -7,12 +7,12 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
+	"path"
 	"reflect"
+	"strings"
 
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // markName is the file in which an export notes what it makes, so that the
@@ -54,7 +54,7 @@ func newMark(splits []Split, o Options) mark {
 // is empty, or that of the same export, with the files that it has finished. One that
 // is damaged or lost tells neither: where nothing lies there that this export does not make,
 // it is made anew, and so are the files.
-func (m *mark) begin(out string) error {
+func (m *mark) begin(out files.Dir) error {
 	var old mark
 	err := shard.ReadExportMark(out, &old)
 	if lost := shard.ExportMarkLost(out); lost != nil {
@@ -84,7 +84,7 @@ func (m *mark) begin(out string) error {
 
 // others is an error where something lies in a directory that such an export does not
 // make. Pieces, whose number and bounds are another export's if its mark is, are removed.
-func (m *mark) others(out string) error {
+func (m *mark) others(out files.Dir) error {
 	var pieces []string
 	for _, s := range m.Splits {
 		switch m.To {
@@ -95,9 +95,15 @@ func (m *mark) others(out string) error {
 		}
 	}
 	for _, pattern := range pieces {
-		found, err := filepath.Glob(filepath.Join(out, filepath.FromSlash(pattern)))
-		for _, file := range found {
-			err = cmp.Or(err, os.Remove(file))
+		in, form := path.Split(pattern)
+		entries, err := out.ReadDir(path.Clean(in))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		for _, e := range entries {
+			if is, merr := path.Match(form, e.Name()); is || merr != nil {
+				err = cmp.Or(err, merr, out.Remove(path.Join(in, e.Name())))
+			}
 		}
 		if err != nil {
 			return err
@@ -108,9 +114,9 @@ func (m *mark) others(out string) error {
 		own[s.Name] = m.To == "folder"
 		own[s.Name+".tar"] = m.To == "tar"
 	}
-	entries, err := os.ReadDir(out)
+	entries, err := out.ReadDir(".")
 	for _, e := range entries {
-		if !own[e.Name()] {
+		if !own[e.Name()] && !strings.HasPrefix(e.Name(), shard.LockName) {
 			return fmt.Errorf("%s is in it, which is none of this export; give another directory", e.Name())
 		}
 	}
@@ -118,46 +124,36 @@ func (m *mark) others(out string) error {
 }
 
 // wantEmpty wants nothing but the lock in a directory.
-func wantEmpty(out string) error {
-	entries, err := os.ReadDir(out)
+func wantEmpty(out files.Dir) error {
+	entries, err := out.ReadDir(".")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != shard.LockName {
+		if !strings.HasPrefix(e.Name(), shard.LockName) { // elsewhere, who else wants it is a file beside it
 			return fmt.Errorf("%s is in it already, and no %s of an export; give an empty or a new directory", e.Name(), markName)
 		}
 	}
 	return nil
 }
 
-func (m *mark) write(out string) error { return shard.WriteExportMark(out, m) }
+func (m *mark) write(out files.Dir) error { return shard.WriteExportMark(out, m) }
 
 // has says whether a file was finished, and still is what was written.
-func (m *mark) has(out, name string) bool {
+func (m *mark) has(out files.Dir, name string) bool {
 	want, done := m.Files[name]
 	if !done {
 		return false
 	}
-	file := filepath.Join(out, filepath.FromSlash(name))
-	if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() { // a link is not what was written
+	if info, err := out.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() != want.Size { // a link is not what was written
 		return false
 	}
-	f, info, err := regular.Open(file)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	if info.Size() != want.Size {
-		return false
-	}
-	sum := crc32.New(castagnoli)
-	n, err := io.Copy(sum, f)
-	return err == nil && finished{Size: n, CRC32C: sum.Sum32()} == want
+	n, sum, err := files.CRC32C(out, name)
+	return err == nil && finished{Size: n, CRC32C: sum} == want
 }
 
 // settle notes that all of an export is there, and nothing else.
-func (m *mark) settle(out string) error {
+func (m *mark) settle(out files.Dir) error {
 	if !m.Anew {
 		return nil
 	}
@@ -167,23 +163,17 @@ func (m *mark) settle(out string) error {
 
 // keep notes a file of those that are kept beside what is handed on, which are written
 // each time.
-func (m *mark) keep(out, name string) error {
+func (m *mark) keep(out files.Dir, name string) error {
 	name = shard.ExportName + "/" + name
-	f, _, err := regular.Open(filepath.Join(out, filepath.FromSlash(name)))
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	sum := crc32.New(castagnoli)
-	n, err := io.Copy(sum, f)
-	if is := (finished{Size: n, CRC32C: sum.Sum32()}); err == nil && m.Files[name] != is {
+	n, sum, err := files.CRC32C(out, name)
+	if is := (finished{Size: n, CRC32C: sum}); err == nil && m.Files[name] != is {
 		return m.finish(out, name, is)
 	}
 	return err
 }
 
 // finish notes that a file is whole.
-func (m *mark) finish(out, name string, f finished) error {
+func (m *mark) finish(out files.Dir, name string, f finished) error {
 	if m.Files == nil {
 		m.Files = map[string]finished{}
 	}

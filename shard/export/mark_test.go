@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestKeptHasSums: what an export keeps beside its images, and its mark, are held to their
@@ -21,7 +23,7 @@ func TestKeptHasSums(t *testing.T) {
 			t.Parallel()
 			v := write(t, "train", []named{{"a", "x.jpg"}, {"con", "y.jpg"}, {"b", ".."}})
 			dir := t.TempDir()
-			again := func() error { return Write(t.Context(), dir, []Split{{"train", v}}, Options{To: to}) }
+			again := func() error { return Write(t.Context(), files.Here(dir), []Split{{"train", v}}, Options{To: to}) }
 			if err := again(); err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,8 @@ import (
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // named is an image by its class and name; its bytes are both.
@@ -51,7 +53,7 @@ func treeOf(t *testing.T, v *shard.View) map[string]string {
 	out := t.TempDir()
 	got, inTar := map[string]string{}, map[string]string{}
 	for _, form := range []string{"folder", "tar"} {
-		if err := Write(context.Background(), filepath.Join(out, form), []Split{{"train", v}}, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Here(filepath.Join(out, form)), []Split{{"train", v}}, Options{To: form}); err != nil {
 			t.Fatalf("%s: %v", form, err)
 		}
 	}
@@ -147,7 +149,7 @@ func TestTreeOfOddClasses(t *testing.T) {
 	}
 	for _, form := range Forms {
 		var got Renamed
-		if err := Write(context.Background(), t.TempDir(), []Split{{"train", v}}, Options{To: form, Renamed: func(n Renamed) { got = n }}); err != nil {
+		if err := Write(context.Background(), files.Here(t.TempDir()), []Split{{"train", v}}, Options{To: form, Renamed: func(n Renamed) { got = n }}); err != nil {
 			t.Fatal(err)
 		}
 		want := Renamed{Classes: 3, Images: 1, Alike: 3}
@@ -167,7 +169,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	for _, form := range Forms {
 		for _, link := range []string{"train/n1/1.jpg", "train/n1", "train", "train.tar", "train-000000.tar", "data", "data/train-00000-of-00001.parquet", shard.ExportName} {
 			out, elsewhere := t.TempDir(), t.TempDir()
-			if err := Write(context.Background(), out, []Split{{"train", v}}, Options{To: form}); err != nil {
+			if err := Write(context.Background(), files.Here(out), []Split{{"train", v}}, Options{To: form}); err != nil {
 				t.Fatal(err)
 			}
 			at := filepath.Join(out, link)
@@ -183,7 +185,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := snapshot(t, elsewhere)
-			err = Write(context.Background(), out, []Split{{"train", v}}, Options{To: form})
+			err = Write(context.Background(), files.Here(out), []Split{{"train", v}}, Options{To: form})
 			if info.IsDir() != errors.Is(err, durable.ErrLink) {
 				t.Errorf("%s, a link %s: %v", form, link, err)
 			}
@@ -209,12 +211,12 @@ func TestRowNames(t *testing.T) {
 	v := write(t, "train", images)
 	out := t.TempDir()
 	o := Options{To: "hf", ShardBytes: 30}
-	if err := Write(context.Background(), out, []Split{{"train", v}}, o); err != nil {
+	if err := Write(context.Background(), files.Here(out), []Split{{"train", v}}, o); err != nil {
 		t.Fatal(err)
 	}
-	files, _ := filepath.Glob(filepath.Join(out, "data", "train-*"))
-	if len(files) < 3 {
-		t.Fatalf("made %v", files)
+	paths, _ := filepath.Glob(filepath.Join(out, "data", "train-*"))
+	if len(paths) < 3 {
+		t.Fatalf("made %v", paths)
 	}
 	want := map[string]string{}
 	for _, n := range images {
@@ -226,7 +228,7 @@ func TestRowNames(t *testing.T) {
 	}
 	read := func() map[string]string {
 		got := map[string]string{}
-		for _, f := range files {
+		for _, f := range paths {
 			eachParquet(t, f, func(b []byte, path string, _ int64) { got[string(b)] = path })
 		}
 		return got
@@ -234,10 +236,10 @@ func TestRowNames(t *testing.T) {
 	if diff := cmp.Diff(want, read()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if err := os.Remove(files[1]); err != nil {
+	if err := os.Remove(paths[1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(context.Background(), out, []Split{{"train", v}}, o); err != nil {
+	if err := Write(context.Background(), files.Here(out), []Split{{"train", v}}, o); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, read()); diff != "" {
@@ -312,7 +314,7 @@ func TestEmptySplits(t *testing.T) {
 	} {
 		out := filepath.Join(t.TempDir(), "out")
 		var made []string
-		if err := Write(context.Background(), out, splits, Options{To: form, Made: func(name string) { made = append(made, name) }}); err != nil {
+		if err := Write(context.Background(), files.Here(out), splits, Options{To: form, Made: func(name string) { made = append(made, name) }}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, made); diff != "" {
@@ -336,7 +338,7 @@ func TestKilledEarly(t *testing.T) {
 	parts := views(t, shardtest.Open(t, shardtest.Copy(t)))
 	for _, form := range Forms {
 		whole, out := t.TempDir(), t.TempDir()
-		if err := Write(context.Background(), whole, parts, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Here(whole), parts, Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		elsewhere := filepath.Join(t.TempDir(), "mine")
@@ -360,7 +362,7 @@ func TestKilledEarly(t *testing.T) {
 			must(os.RemoveAll(filepath.Join(out, "data")))
 		}
 		must(os.WriteFile(filepath.Join(out, "."+markName+".tmp-0123456789ab"), nil, 0o666))
-		if err := Write(context.Background(), out, parts, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Here(out), parts, Options{To: form}); err != nil {
 			t.Errorf("%s: %v", form, err)
 			continue
 		}
@@ -391,7 +393,7 @@ func TestClassList(t *testing.T) {
 	d := shardtest.Open(t, shardtest.Copy(t))
 	for _, form := range Forms {
 		out := t.TempDir()
-		if err := Write(context.Background(), out, views(t, d)[:1], Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Here(out), views(t, d)[:1], Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := shard.ReadExportClasses(out)
@@ -413,24 +415,24 @@ func TestCutFile(t *testing.T) {
 	splits := views(t, shardtest.Open(t, shardtest.Copy(t)))
 	for _, form := range Forms {
 		out := t.TempDir()
-		if err := Write(context.Background(), out, splits, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Here(out), splits, Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		before := snapshot(t, out)
-		files, _ := filepath.Glob(filepath.Join(out, "*train*"))
+		paths, _ := filepath.Glob(filepath.Join(out, "*train*"))
 		if form == "hf" {
-			files, _ = filepath.Glob(filepath.Join(out, "data", "train*"))
+			paths, _ = filepath.Glob(filepath.Join(out, "data", "train*"))
 		}
 		if form == "folder" {
-			files, _ = filepath.Glob(filepath.Join(out, "train", "*", "*_5.JPEG"))
+			paths, _ = filepath.Glob(filepath.Join(out, "train", "*", "*_5.JPEG"))
 		}
-		if len(files) == 0 {
+		if len(paths) == 0 {
 			t.Fatalf("%s: no file", form)
 		}
-		if err := os.Truncate(files[0], 100); err != nil {
+		if err := os.Truncate(paths[0], 100); err != nil {
 			t.Fatal(err)
 		}
-		if err := Write(context.Background(), out, splits, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Here(out), splits, Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {

@@ -5,11 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // objects keeps the boxes of all images, in one form for every form of export:
@@ -26,11 +25,10 @@ func (e *exporter) objects(splits []Split) error {
 	if !some {
 		return nil
 	}
-	kept := filepath.Join(e.out, shard.ExportName)
-	if err := durable.MkdirBelow(e.out, shard.ExportName); err != nil {
+	if err := e.out.MkdirBelow(shard.ExportName); err != nil {
 		return err
 	}
-	err := durable.WriteFile(filepath.Join(kept, shard.ObjectsName), func(w io.Writer) error {
+	err := files.Write(e.out, shard.ExportName+"/"+shard.ObjectsName, func(w io.Writer) error {
 		out := bufio.NewWriter(w)
 		lines := json.NewEncoder(out)
 		for _, s := range splits {

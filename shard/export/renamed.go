@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"hash/maphash"
 	"path"
-	"path/filepath"
 	"strings"
 
-	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
 )
@@ -28,10 +26,10 @@ func (e *exporter) renamed(splits []Split) error {
 	if e.o.To != "folder" && e.o.To != "tar" {
 		return nil
 	}
-	if err := durable.MkdirBelow(e.out, shard.ExportName); err != nil {
+	if err := e.out.MkdirBelow(shard.ExportName); err != nil {
 		return err
 	}
-	f, err := durable.Create(filepath.Join(e.out, shard.ExportName, shard.NamesName))
+	f, err := e.out.Create(shard.ExportName + "/" + shard.NamesName)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/shard"
+
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Frozen is the dataset that package shard keeps for ever, seen from the
@@ -80,7 +82,7 @@ func Write(t testing.TB, dir string, synsets []string, splits ...Split) {
 		classes = append(classes, shard.Class{Label: label, Synset: synset})
 	}
 	var err error
-	m.ClassesSHA256, err = shard.WriteClasses(dir, classes)
+	m.ClassesSHA256, err = shard.WriteClasses(files.Here(dir), classes)
 	must(err)
 	for _, s := range splits {
 		var rows []shard.Row
@@ -88,7 +90,7 @@ func Write(t testing.TB, dir string, synsets []string, splits ...Split) {
 		for synset, images := range s.shards() {
 			path := filepath.Join(dir, filepath.FromSlash(shard.ShardName(s.Name, synset, 0)))
 			must(os.MkdirAll(filepath.Dir(path), 0o777))
-			w, err := shard.CreateFile(path, shard.FileMeta{Split: s.Name, Synset: synset, ClassNames: synsets})
+			w, err := shard.CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), shard.FileMeta{Split: s.Name, Synset: synset, ClassNames: synsets})
 			must(err)
 			defer w.Abort()
 			for _, im := range images {
@@ -101,11 +103,11 @@ func Write(t testing.TB, dir string, synsets []string, splits ...Split) {
 			info.Shards++
 		}
 		info.Rows = int64(len(rows))
-		info.IndexSHA256, err = shard.WriteIndex(dir, s.Name, rows)
+		info.IndexSHA256, err = shard.WriteIndex(files.Here(dir), s.Name, rows)
 		must(err)
 		m.Splits[s.Name] = info
 	}
-	must(shard.WriteManifest(dir, m))
+	must(shard.WriteManifest(files.Here(dir), m))
 }
 
 func (s Split) shards() map[string][]*shard.Image {

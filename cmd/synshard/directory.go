@@ -1,0 +1,29 @@
+package main
+
+import (
+	"os"
+
+	"github.com/synshard/synshard/storage"
+	"github.com/synshard/synshard/storage/directory"
+	"github.com/synshard/synshard/storage/files"
+)
+
+// openDir opens a directory to write into, here or at a URL.
+func (a *app) openDir(name string) (files.Dir, error) {
+	if !storage.IsURL(name) {
+		return files.Here(name), nil
+	}
+	at, err := a.remote.paths.Place(a.remote.ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	host, err := directory.ThisHost()
+	if err != nil {
+		return nil, err
+	}
+	return directory.At(a.remote.ctx, at, directory.Options{
+		Holder:    storage.Holder{Host: host, PID: os.Getpid(), Alive: alive},
+		OnWait:    func(err error) { a.Logf("%v; waiting to see whether it lives", err) },
+		OnTrouble: func(err error) { a.Warnf("%v", err) },
+	}), nil
+}

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/storagetest"
+)
+
+// sameObjects wants a prefix of a bucket to be a directory in every byte, but for the lock
+// that stays in a directory, and the bucket to hold nothing that was begun and not ended.
+func sameObjects(t *testing.T, s *storagetest.Server, prefix, dir string) {
+	t.Helper()
+	sums := func(dir string) map[string]string {
+		all := map[string]string{}
+		check(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			rel, err := filepath.Rel(dir, path)
+			b, rerr := os.ReadFile(path)
+			all[rel] = fmt.Sprintf("%x", sha256.Sum256(b))
+			if rel == shard.LockName && len(b) == 0 {
+				delete(all, rel)
+			}
+			return errors.Join(err, rerr)
+		}))
+		return all
+	}
+	if diff := cmp.Diff(sums(dir), sums(filepath.Join(s.Dir, prefix))); diff != "" {
+		t.Errorf("%s: other objects (-want +got):\n%s", prefix, diff)
+	}
+	begun, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*"))
+	check(t, err)
+	if len(begun) > 0 {
+		t.Errorf("uploads that were not ended: %v", begun)
+	}
+}
+
+// drawnArchives draws ImageNet's archives, and gives the arguments that name them; one image
+// is none.
+func drawnArchives(t *testing.T, perSynset int) (dir string, args []string) {
+	t.Helper()
+	dir = t.TempDir()
+	runVerb(t, 0, "sample", "--out", dir, "--train-per-synset", fmt.Sprint(perSynset), "--val-per-synset", "2", "--test-images", "1", "--progress", "off")
+	for _, a := range [][2]string{{"--train", "*img_train.tar"}, {"--devkit", "*devkit*"}, {"--val", "*img_val.tar"}} {
+		found, err := filepath.Glob(filepath.Join(dir, a[1]))
+		check(t, err)
+		if len(found) != 1 {
+			t.Fatalf("%s: %v", a[1], found)
+		}
+		args = append(args, a[0], found[0])
+	}
+	return dir, args
+}
+
+// TestIngestIntoBucket makes a dataset in a bucket behind faults: by one call, by jobs and
+// a join, from the bucket itself, and adds to it. All is the bytes that a directory gets.
+func TestIngestIntoBucket(t *testing.T) {
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{Refuse: 0.02, Lose: 0.01, Cut: 0.02, Seed: 5})
+	archives, args := drawnArchives(t, 2)
+	work, cache := t.TempDir(), t.TempDir()
+	at := func(name string) string { return filepath.Join(work, name) }
+	ingest := func(code int, out string, more ...string) (stdout, stderr string) {
+		t.Helper()
+		line := append([]string{"ingest", "--out", out, "--progress", "off"}, more...)
+		if strings.Contains(out, "://") {
+			line = append(line, "--cache-dir", cache)
+		}
+		return runVerb(t, code, line...)
+	}
+	url := func(name string) string { return s.Via(proxy, name) }
+	bad := at("bad")
+	check(t, os.MkdirAll(filepath.Join(bad, "train", "n01443537"), 0o777))
+	check(t, os.WriteFile(filepath.Join(bad, "train", "n01443537", "none.JPEG"), []byte("no image"), 0o666))
+
+	ingest(0, at("local"), args...)
+	if _, err := os.Stat(filepath.Join(s.Dir, "dry")); err == nil {
+		t.Error("there is something before anything was written")
+	}
+	ingest(0, url("dry"), append(args, "--dry-run")...)
+	if _, err := os.Stat(filepath.Join(s.Dir, "dry")); err == nil {
+		t.Error("--dry-run wrote something")
+	}
+	ingest(0, url("one"), args...)
+	sameObjects(t, s, "one", at("local"))
+	if stdout, _ := ingest(0, url("one"), args...); !strings.Contains(stdout, "nothing to do") {
+		t.Error(stdout)
+	}
+	sameObjects(t, s, "one", at("local"))
+	if _, stderr := ingest(exitFailure, url("one"), append(args, "--resize", "32")...); !strings.Contains(stderr, "resize") {
+		t.Error(stderr)
+	}
+	// Made otherwise, and anew.
+	ingest(0, at("small"), append(args, "--resize", "32")...)
+	ingest(0, url("one"), append(args, "--resize", "32", "--overwrite")...)
+	sameObjects(t, s, "one", at("small"))
+
+	// Jobs that share a prefix, at one time, and their join.
+	var wg sync.WaitGroup
+	for i := range 3 {
+		wg.Go(func() { ingest(0, url("jobs"), append(args, "--job", fmt.Sprintf("%d/3", i))...) })
+	}
+	wg.Wait()
+	ingest(0, url("jobs"), "--join")
+	sameObjects(t, s, "jobs", at("local"))
+	if stdout, _ := ingest(0, url("jobs"), "--join"); !strings.Contains(stdout, "nothing to do") {
+		t.Error(stdout)
+	}
+
+	// A split is added; refused images are kept; shards are cut.
+	for _, out := range []string{at("grown"), url("grown")} {
+		ingest(0, out, args[:4]...)
+		ingest(0, out, args...)
+	}
+	sameObjects(t, s, "grown", at("grown"))
+	for _, out := range []string{at("refused"), url("refused")} {
+		ingest(exitRefused, out, "--folder", bad, "--shard-bytes", "1")
+	}
+	sameObjects(t, s, "refused", at("refused"))
+
+	// From the bucket into the bucket.
+	put(t, s, "archives", archives)
+	for i := range args {
+		args[i] = strings.Replace(args[i], archives, s.URL("archives"), 1)
+	}
+	ingest(0, at("from"), append(args, "--cache-dir", cache)...)
+	ingest(0, url("both"), args...)
+	sameObjects(t, s, "both", at("from"))
+	if left, err := filepath.Glob(filepath.Join(cache, "*", "*", "*.arrow")); err != nil || len(left) > 0 {
+		t.Errorf("left here: %v, %v", left, err)
+	}
+	if _, made := proxy.Count(); made < 20 {
+		t.Errorf("%d faults", made)
+	}
+}
+
+// TestKilledIntoBucket kills calls that write into a bucket at random moments, the next
+// with nothing that was kept here, and lets two write at once.
+func TestKilledIntoBucket(t *testing.T) {
+	s := storagetest.Start(t)
+	_, args := drawnArchives(t, 12)
+	work := t.TempDir()
+	local := filepath.Join(work, "local")
+	runVerb(t, 0, append([]string{"ingest", "--out", local, "--progress", "off"}, args...)...)
+	exe, err := os.Executable()
+	check(t, err)
+	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	verb := func(more ...string) *exec.Cmd {
+		c := exec.Command(exe)
+		c.Args = append([]string{"synshard"}, more...)
+		c.Args = append(c.Args, "--progress", "off", "--cache-dir", filepath.Join(work, fmt.Sprint("cache", random.Int())))
+		return c
+	}
+	// killed runs a call until it was killed a few times, and then to its end.
+	killed := func(prefix, like string, line ...string) {
+		t.Helper()
+		kills := 0
+		for try := range 30 {
+			c := verb(line...)
+			var talk strings.Builder
+			c.Stderr = &talk
+			check(t, c.Start())
+			if try < 4 {
+				time.Sleep(time.Duration(10+random.IntN(150)) * time.Millisecond)
+				c.Process.Kill()
+			}
+			if err := c.Wait(); err == nil {
+				break
+			} else if c.ProcessState.Exited() {
+				t.Fatalf("%v: %v: %s", line[:1], err, &talk)
+			}
+			kills++
+		}
+		t.Logf("%s: %d kills", prefix, kills)
+		sameObjects(t, s, prefix, like)
+	}
+	killed("set", local, append([]string{"ingest", "--out", s.URL("set")}, args...)...)
+	for _, form := range []string{"webdataset", "folder"} {
+		like := filepath.Join(work, form)
+		runVerb(t, 0, "export", local, "--to", form, "--out", like, "--progress", "off", "--shard-mib", "1")
+		killed(form, like, "export", local, "--to", form, "--out", s.URL(form), "--shard-mib", "1")
+	}
+	// While another writes, a call is refused; of two at once none harms the other.
+	var other app
+	other.remote.ctx = t.Context()
+	to, err := other.openDir(s.URL("two"))
+	check(t, err)
+	defer other.closeURLs()
+	lock, err := to.TryLock(shard.LockName)
+	check(t, err)
+	line := append([]string{"ingest", "--out", s.URL("two")}, args...)
+	for _, more := range [][]string{nil, {"--job", "0/2"}} {
+		c := verb(append(line, more...)...)
+		c.Run()
+		if code := c.ProcessState.ExitCode(); code != exitLocked {
+			t.Errorf("%v: exit code %d, want %d", more, code, exitLocked)
+		}
+	}
+	check(t, lock.Unlock())
+	two := []*exec.Cmd{verb(line...), verb(line...)}
+	codes := map[int]int{}
+	for _, c := range two {
+		check(t, c.Start())
+	}
+	for _, c := range two {
+		c.Wait()
+		codes[c.ProcessState.ExitCode()]++
+	}
+	if codes[0] < 1 || codes[0]+codes[exitLocked] != 2 {
+		t.Errorf("exit codes %v", codes)
+	}
+	sameObjects(t, s, "two", local)
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Ingests the same tar from and to this machine's disk and an S3 server on loopback, in turns, and prints the medians and
+# the ratios. The server takes its part of the same processors and the same disk.
+#   scripts/bench/ingest_s3.sh [--images N | --tar FILE] [--turns N]
+# --images is how many drawn images each class has; --tar reads one with directories of classes instead.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/../.." && pwd)
+usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
+images=200 tar='' turns=3
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage; exit 0 ;;
+	--images | --tar | --turns)
+		[ $# -ge 2 ] || { usage >&2; exit 2; }
+		case $1 in --images) images=$2 ;; --tar) tar=$2 ;; --turns) turns=$2 ;; esac
+		shift ;;
+	*) usage >&2; exit 2 ;;
+	esac
+	shift
+done
+server=$("$here/scripts/s3server.sh")
+work=$(mktemp -d)
+pid=
+trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
+# $SYNSHARD is a binary built elsewhere, for a machine without Go.
+if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
+mkdir -p "$work/root/bucket" "$work/side"
+port=$((20000 + RANDOM % 20000))
+"$server" --quiet --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/root" >"$work/log" 2>&1 &
+pid=$!
+export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=not-a-secret AWS_REGION=us-east-1 AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port
+for _ in $(seq 100); do
+	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
+	sleep 0.1
+done
+if [ -z "$tar" ]; then
+	"$work/synshard" sample --out "$work/drawn" --train-per-synset "$images" --progress off >/dev/null
+	tar=$(echo "$work"/drawn/*img_train.tar)
+fi
+cp "$tar" "$work/in.tar"
+cp "$tar" "$work/root/bucket/in.tar"
+declare -A from=([disk]=$work/in.tar [s3]=s3://bucket/in.tar) to=([disk]=$work/set [s3]=s3://bucket/set)
+for turn in $(seq "$turns"); do
+	for road in disk-disk s3-disk disk-s3 s3-s3; do
+		echo "bench/ingest_s3: $road, turn $turn of $turns" >&2
+		rm -rf "$work/set" "$work/root/bucket/set"
+		sync
+		began=$(date +%s%N)
+		"$work/synshard" ingest --train "${from[${road%-*}]}" --out "${to[${road#*-}]}" --progress off >/dev/null
+		echo $((($(date +%s%N) - began) / 1000000)) >>"$work/$road"
+	done
+done
+median() { sort -n "$work/$1" | sed -n "$((turns / 2 + 1))p"; }
+printf '%d MB, medians of %d turns\n' $(($(stat -c %s "$work/in.tar") / 1000000)) "$turns"
+for road in disk-disk s3-disk disk-s3 s3-s3; do
+	awk -v road="$road" -v ms="$(median "$road")" -v base="$(median disk-disk)" 'BEGIN { printf "%-10s %8.2f s  %.2f of disk to disk\n", road, ms / 1000, base / ms }'
+done

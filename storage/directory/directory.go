@@ -1,0 +1,259 @@
+// Package directory is what lies below a URL as a directory of files, which are written
+// as they come: nothing of it stays here.
+package directory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage"
+	"github.com/synshard/synshard/storage/files"
+)
+
+// Options say who writes.
+type Options struct {
+	// Holder is who takes locks.
+	Holder storage.Holder
+	// OnWait is told that a lock's holder may be dead, which is waited for.
+	OnWait func(err error)
+	// OnTrouble is told that the store holds to no conditions, so that two writers who begin
+	// at the same moment both go on; and that what was begun and not ended may stay.
+	OnTrouble func(err error)
+}
+
+const (
+	// atOnce is how many objects are asked for at a time.
+	atOnce = 32
+	// aheadMemory bounds what is read ahead of files that are read in order.
+	aheadMemory = 64 << 20
+	aheadSlack  = 64 << 10
+)
+
+// errLost ends what is under way when another has taken the lock.
+var errLost = fmt.Errorf("another writer has taken the lock: %w", durable.ErrLocked)
+
+// dir is the files below a place. Its methods end with the context that it was opened
+// with, and when a lock of it is lost.
+type dir struct {
+	at    *storage.Place
+	o     Options
+	ctx   context.Context
+	lose  context.CancelCauseFunc
+	ahead *storage.Ahead
+}
+
+// At gives the directory below a place.
+func At(ctx context.Context, at *storage.Place, o Options) files.Dir {
+	ctx, lose := context.WithCancelCause(ctx)
+	return &dir{at, o, ctx, lose, storage.NewAhead(aheadMemory, aheadSlack)}
+}
+
+// why is an error, or that the lock was lost, which is why all else failed.
+func (d *dir) why(err error) error {
+	if err != nil && errors.Is(context.Cause(d.ctx), errLost) && !errors.Is(err, errLost) {
+		return fmt.Errorf("%s: %w", d.at, errLost)
+	}
+	return err
+}
+
+// key is a name as the place has it.
+func key(name string) string {
+	if name = path.Clean(name); name == "." {
+		return ""
+	}
+	return name
+}
+
+func (d *dir) String() string { return d.at.String() }
+
+func (d *dir) Path(name string) string {
+	if key(name) == "" {
+		return d.at.String()
+	}
+	return d.at.String() + "/" + key(name)
+}
+
+func (d *dir) Open(name string) (files.Opened, error) {
+	o, err := d.at.OpenObject(d.ctx, key(name))
+	if err != nil {
+		return nil, d.why(err)
+	}
+	return &object{d, d.ahead.Reader(o)}, nil
+}
+
+// object is an open object, which is closed by nothing.
+type object struct {
+	d *dir
+	*storage.AheadReader
+}
+
+func (o *object) ReadAt(b []byte, at int64) (int, error) {
+	n, err := o.AheadReader.ReadAt(b, at)
+	return n, o.d.why(err)
+}
+
+func (o *object) Close() error { return nil }
+
+// info describes an object, or a directory.
+type info struct {
+	name string
+	size int64
+	at   time.Time
+	dir  bool
+}
+
+func (i info) Name() string               { return i.name }
+func (i info) Size() int64                { return i.size }
+func (i info) ModTime() time.Time         { return i.at }
+func (i info) IsDir() bool                { return i.dir }
+func (i info) Sys() any                   { return nil }
+func (i info) Type() fs.FileMode          { return i.Mode().Type() }
+func (i info) Info() (fs.FileInfo, error) { return i, nil }
+
+func (i info) Mode() fs.FileMode {
+	if i.dir {
+		return fs.ModeDir | 0o777
+	}
+	return 0o666
+}
+
+func infoOf(i storage.Info) info {
+	return info{path.Base(i.Name), i.Size, i.Modified, strings.HasSuffix(i.Name, "/")}
+}
+
+// Stat is of an object, or of a directory that has files in it; the directory itself is
+// always there.
+func (d *dir) Stat(name string) (fs.FileInfo, error) {
+	name = key(name)
+	if name == "" {
+		return info{path.Base(d.at.String()), 0, time.Time{}, true}, nil
+	}
+	i, err := d.at.Stat(d.ctx, name)
+	if err == nil {
+		return infoOf(i), nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		below, lerr := d.at.Entries(d.ctx, name, 1)
+		if lerr != nil {
+			return nil, d.why(lerr)
+		}
+		if len(below) > 0 {
+			return info{path.Base(name), 0, time.Time{}, true}, nil
+		}
+	}
+	return nil, d.why(err)
+}
+
+func (d *dir) Lstat(name string) (fs.FileInfo, error) { return d.Stat(name) }
+
+func (d *dir) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := d.at.Entries(d.ctx, key(name), 0)
+	out := make([]fs.DirEntry, len(list))
+	for i := range list {
+		out[i] = infoOf(list[i])
+	}
+	return out, d.why(err)
+}
+
+func (d *dir) Walk(name string, f func(name string, e fs.DirEntry) error) error {
+	list, err := d.below(name)
+	for i := range list {
+		if err != nil {
+			break
+		}
+		err = f(list[i].Name, infoOf(list[i]))
+	}
+	return d.why(err)
+}
+
+// below lists all objects below a directory.
+func (d *dir) below(name string) ([]storage.Info, error) {
+	prefix := key(name)
+	if prefix != "" {
+		prefix += "/"
+	}
+	return d.at.List(d.ctx, prefix)
+}
+
+func (d *dir) MkdirAll(string) error   { return nil }
+func (d *dir) MkdirBelow(string) error { return nil }
+func (d *dir) Sync(string) error       { return nil }
+func (d *dir) Touch(string) error      { return nil }
+
+func (d *dir) Remove(name string) error { return d.why(d.at.Remove(d.ctx, key(name))) }
+
+func (d *dir) RemoveAll(name string) error {
+	list, err := d.below(name)
+	if err != nil {
+		return d.why(err)
+	}
+	group, ctx := errgroup.WithContext(d.ctx)
+	group.SetLimit(atOnce)
+	for i := range list {
+		group.Go(func() error { return d.at.Remove(ctx, list[i].Name) })
+	}
+	if key(name) != "" {
+		group.Go(func() error { return d.at.Remove(ctx, key(name)) })
+	}
+	return d.why(group.Wait())
+}
+
+func (d *dir) Rename(from, to string) error {
+	if err := d.at.Copy(d.ctx, key(to), key(from)); err != nil {
+		return d.why(err)
+	}
+	return d.Remove(from)
+}
+
+// RemoveTemps gives up what was begun to be written, of the whole directory.
+func (d *dir) RemoveTemps(string, bool) error {
+	err := d.at.Abort(d.ctx)
+	if err != nil && d.ctx.Err() == nil { // not allowed, or not to be had: what is written is whole all the same
+		d.o.OnTrouble(fmt.Errorf("%w; parts that a killed writer left may stay", err))
+		return nil
+	}
+	return d.why(err)
+}
+
+func (d *dir) TryLock(name string) (files.Lock, error) { return d.lock(name, d.at.AloneLock) }
+
+func (d *dir) TryShare(name string) (files.Lock, error) { return d.lock(name, d.at.ShareLock) }
+
+func (d *dir) lock(name string, take func(context.Context, string, storage.Holder, func(), func(error)) (*storage.Lock, error)) (files.Lock, error) {
+	l, err := take(d.ctx, key(name), d.o.Holder, func() { d.lose(errLost) }, d.o.OnWait)
+	if err != nil {
+		return nil, d.why(err)
+	}
+	if l.Weak {
+		d.o.OnTrouble(fmt.Errorf("%s: the store does not hold to conditional writes: two writers who begin at the same moment are not kept apart", d.at))
+	}
+	return l, nil
+}
+
+func (d *dir) AtOnce() int { return atOnce }
+
+// ThisHost names the processes that see each other: those of this machine since it was
+// started, and among them of this container.
+func ThisHost() (string, error) {
+	host, err := os.Hostname()
+	if err != nil {
+		return "", err
+	}
+	if space, err := os.Readlink("/proc/self/ns/pid"); err == nil { // else all see each other
+		host += " " + space
+	}
+	if b, err := regular.ReadFile("/proc/sys/kernel/random/boot_id", 64); err == nil {
+		host += " " + strings.TrimSpace(string(b))
+	}
+	return host, nil
+}

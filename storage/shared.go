@@ -1,0 +1,89 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/synshard/synshard/internal/durable"
+)
+
+// sharedMark is between the name of a lock and what tells those apart who share it.
+const sharedMark = ".shared-"
+
+// ShareLock takes a lock together with others who share it: each has a lock of its own
+// beside it. AloneLock keeps them out, and is kept out by them: both say first that they
+// are there, and look then, so that of two who begin at the same moment at least one sees
+// the other. All else is as AwaitLock's.
+func (p *Place) ShareLock(ctx context.Context, name string, who Holder, lost func(), onWait func(error)) (*Lock, error) {
+	l, err := p.AwaitLock(ctx, name+sharedMark+rand.Text(), who, lost, onWait)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.awaitDead(ctx, name, who, onWait); err != nil {
+		return nil, errors.Join(err, l.Unlock())
+	}
+	return l, nil
+}
+
+// AloneLock is AwaitLock of a lock that others share. Those who are dead are cleared away.
+func (p *Place) AloneLock(ctx context.Context, name string, who Holder, lost func(), onWait func(error)) (*Lock, error) {
+	l, err := p.AwaitLock(ctx, name, who, lost, onWait)
+	if err != nil {
+		return nil, err
+	}
+	dir := path.Dir(name)
+	if dir == "." {
+		dir = ""
+	}
+	others, err := p.Entries(ctx, dir, 0)
+	for _, o := range others {
+		if err != nil || !strings.HasPrefix(o.Name, name+sharedMark) {
+			continue
+		}
+		if err = p.awaitDead(ctx, o.Name, who, onWait); err == nil {
+			err = p.Remove(ctx, o.Name)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.Unlock())
+	}
+	return l, nil
+}
+
+// awaitDead wants a lock to be nobody's who lives; else the error is durable.ErrLocked.
+// Where that cannot be told yet, it waits as AwaitLock does.
+func (p *Place) awaitDead(ctx context.Context, name string, who Holder, onWait func(error)) error {
+	var seen time.Time // when the holder last said something
+	for {
+		h, info, err := p.holder(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		dead, what, err := p.dead(ctx, name, who.Host, who.Alive)
+		if err != nil || dead {
+			return err
+		}
+		err = fmt.Errorf("%s: %s: %w", p.shown(name), what, durable.ErrLocked)
+		switch {
+		case h.Host == who.Host, !seen.IsZero() && !info.Modified.Equal(seen):
+			return err
+		case seen.IsZero():
+			seen = info.Modified
+			onWait(err)
+		}
+		select {
+		case <-time.After(lockBeat / 4):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
