@@ -157,7 +157,11 @@ func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
 
 func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
 	b.count()
+	// Google keeps no state but the last one, and says of another that it is not there.
 	r, err := b.b.NewRangeReader(ctx, key, at, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { return only(as, id) }})
+	if b.scheme == "gs" && err != nil && gcerrors.Code(err) == gcerrors.NotFound {
+		return nil, ErrChanged
+	}
 	if err != nil {
 		return nil, b.mean(err)
 	}
