@@ -33,6 +33,9 @@ func ReadJobs(paths, classes []string) (*Set, error) {
 			whole = s
 			continue
 		}
+		k := max(whole.K, s.K)
+		whole.widen(k)
+		s.widen(k)
 		for i, why := range s.Errors {
 			whole.fail(whole.Len()+i, why)
 		}
@@ -44,6 +47,16 @@ func ReadJobs(paths, classes []string) (*Set, error) {
 		whole.All = append(whole.All, s.All...)
 	}
 	return whole, nil
+}
+
+// widen has k predictions a row of a set whose rows have fewer because none was
+// predicted: one of no rows, or of rows that all failed.
+func (s *Set) widen(k int) {
+	if s.K == k {
+		return
+	}
+	s.Top, s.Prob = nil, nil
+	s.width(k)
 }
 
 // arrowAlone wants a file to be in the format that jobs write to be joined.
