@@ -121,11 +121,9 @@ func TestURLs(t *testing.T) {
 	for i := range 2 {
 		predict(filepath.Join(work, "a", "model.onnx"), set, s.Via(proxy, fmt.Sprintf("jobs/job-%d.arrow", i)), append(cache, "--job", fmt.Sprintf("%d/2", i))...)
 	}
-	jobs := func(i int) string { return filepath.Join(s.Dir, "jobs", fmt.Sprintf("job-%d.arrow", i)) }
-	ofJobs, _ := runVerb(t, 0, "eval", jobs(0), jobs(1), "--no-wordnet", "--json")
-	got, _ := runVerb(t, 0, append([]string{"eval", s.Via(proxy, "jobs/job-*.arrow"), "--no-wordnet", "--json"}, cache...)...)
-	if diff := cmp.Diff(strings.Split(ofJobs, "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("eval of jobs (-want +got):\n%s", diff)
+	// One of the two has no rows.
+	if got, _ := runVerb(t, 0, append([]string{"eval", s.Via(proxy, "jobs/job-*.arrow"), "--no-wordnet", "--json"}, cache...)...); got != figures {
+		t.Errorf("eval of jobs: %s, want %s", got, figures)
 	}
 	runVerb(t, 0, append([]string{"merge", s.Via(proxy, "jobs/"), "--out", filepath.Join(work, "merged.arrow")}, cache...)...)
 	if got, err := os.ReadFile(filepath.Join(work, "merged.arrow")); err != nil || !bytes.Equal(got, want) {
