@@ -79,12 +79,16 @@ func PaperStep() train.EngineConfig {
 func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, error) {
 	r := StepReport{Batch: o.Batch, Steps: o.Steps}
 	times := map[*float64][]float64{}
+	var began, last time.Time // of the measured steps; the end of the last one
 	steps := train.NewPipeline(e, func(number int, m train.Metrics, err error) error {
 		if err != nil {
 			return err
 		}
 		r.Loss = m.Loss
 		if number >= o.Warmup {
+			now := time.Now() // work is queued: a step lasts from one's end to the next one's
+			times[&r.Step] = append(times[&r.Step], now.Sub(last).Seconds())
+			last = now
 			for to, d := range map[*float64]time.Duration{
 				&r.Forward: m.Forward, &r.Backward: m.Backward, &r.Exposed: m.Group, &r.Update: m.Update, &r.Exchange: m.Exchange,
 			} {
@@ -93,7 +97,6 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 		}
 		return nil
 	})
-	var began time.Time
 	var cpu time.Duration
 	for i := range o.Warmup + o.Steps {
 		if i == o.Warmup {
@@ -104,8 +107,8 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 				return r, err
 			}
 			began, cpu = time.Now(), processorTime()
+			last = began
 		}
-		start := time.Now()
 		waited, err := oneStep(ctx, steps, o.Batches, i)
 		if err != nil {
 			return r, err
@@ -114,7 +117,6 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 			o.OnStep()
 		}
 		if i >= o.Warmup {
-			times[&r.Step] = append(times[&r.Step], time.Since(start).Seconds())
 			times[&r.DataWait] = append(times[&r.DataWait], waited.Seconds())
 		}
 	}

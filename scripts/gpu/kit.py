@@ -15,7 +15,7 @@ import argparse, glob, json, os, re, shutil, signal, subprocess, sys, threading,
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BIN = os.path.join(ROOT, "bin")
-NARROW = "TestForward$|TestGradients$|TestPinned$|TestFastPaths/fused,_wide"
+NARROW = "TestForward$|TestGradients$|TestGradientsPlain$|TestPinned$|TestFastPaths/fused,_wide"
 RECORDED = "TestRecordedSteps/bf16_rmsprop$"
 
 

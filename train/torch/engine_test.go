@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -150,15 +151,33 @@ func TestGradients(t *testing.T) {
 	if d := math.Abs(m.Loss - g.Loss); !(d <= 1e-4) {
 		t.Errorf("loss %v, want %v", m.Loss, g.Loss)
 	}
-	gradientsNear(t, e, g)
+	gradientsNear(t, e, g, strings.Contains(e.Note(), "fused kernels"))
+}
+
+// TestGradientsPlain holds the path without kernels of ours to them, in both orders of
+// memory: what is there where the kernels cannot be had, and what others are held to.
+func TestGradientsPlain(t *testing.T) {
+	g := readGolden(t)
+	for _, channelsLast := range []bool{false, true} {
+		t.Run(fmt.Sprintf("channels_last %v", channelsLast), func(t *testing.T) {
+			cfg := traintest.Config("rmsprop")
+			cfg.Unfused, cfg.ChannelsLast = true, channelsLast
+			e := engineOf(t, traintest.Narrow(t), cfg)
+			if _, err := e.accumulate(traintest.Batch(4)); err != nil {
+				t.Fatal(err)
+			}
+			gradientsNear(t, e, g, !channelsLast || cfg.Device != "cpu")
+		})
+	}
 }
 
 // oneFlip is what one ReLU that lets through what another path's does not, its input
 // being 0 but for the last place, makes of a gradient, as a share of its norm:
 // TestLastPlace shows it on the plain path. Of these weights and images the emulation's
 // sums, which are others than libtorch's in the last place, turn one in Conv2d_2b; so
-// do weights that are one place larger.
-const oneFlip = 0.01
+// do weights that are one place larger, and the plain path itself in the other order of
+// memory: by 0.0083, and on an H200 by 0.0125.
+const oneFlip = 0.02
 
 // beforeFlip are the parameters whose gradients come through it.
 func beforeFlip(name string) bool {
@@ -205,9 +224,10 @@ func TestLastPlace(t *testing.T) {
 	}
 }
 
-func gradientsNear(t *testing.T, e *Engine, g figures) {
+// gradientsNear holds gradients to torchvision's; mayFlip says that sums are made in
+// another order than there, so that a ReLU may turn.
+func gradientsNear(t *testing.T, e *Engine, g figures, mayFlip bool) {
 	t.Helper()
-	kernels := strings.Contains(e.Note(), "fused kernels")
 	if len(g.Gradients) < 190 {
 		t.Fatalf("golden data has %d gradients", len(g.Gradients))
 	}
@@ -226,7 +246,7 @@ func gradientsNear(t *testing.T, e *Engine, g figures) {
 			diffs = append(diffs, math.Abs(float64(got[at])-want.Values[i]))
 		}
 		d := slices.Max(diffs) / max(want.Norm, 1e-6)
-		if kernels && beforeFlip(name) && d <= oneFlip {
+		if mayFlip && beforeFlip(name) && d <= oneFlip {
 			continue
 		}
 		if d > worst {
