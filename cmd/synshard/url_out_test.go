@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -83,6 +84,7 @@ func TestIngestIntoBucket(t *testing.T) {
 		}
 		return runVerb(t, code, line...)
 	}
+	args = slices.Clip(args) // calls at one time append to it
 	url := func(name string) string { return s.Via(proxy, name) }
 	bad := at("bad")
 	check(t, os.MkdirAll(filepath.Join(bad, "train", "n01443537"), 0o777))

@@ -17,9 +17,10 @@ var stages = []stage{
 	{"tools", "Tools:", []func(*app) *cobra.Command{newModelCmd, newSynsetCmd, newBenchCmd, newDoctorCmd, newManCmd, newVersionCmd}},
 }
 
+func init() { cobra.EnableCommandSorting = false } // verbs stand as data flow
+
 // addVerbs adds all verbs to the root, each in its stage.
 func addVerbs(root *cobra.Command, a *app) {
-	cobra.EnableCommandSorting = false // as data flow
 	for _, s := range stages {
 		root.AddGroup(&cobra.Group{ID: s.id, Title: s.title})
 		for _, newCmd := range s.verbs {
