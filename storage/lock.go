@@ -86,7 +86,8 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 	}
 	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	l.ended.Go(func() { l.hold(beat, lost) })
+	every := lockBeat
+	l.ended.Go(func() { l.hold(beat, every, lost) })
 	return l, nil
 }
 
@@ -178,12 +179,12 @@ func (l *Lock) mine(ctx context.Context) (bool, error) {
 }
 
 // hold says again and again that the lock is held.
-func (l *Lock) hold(ctx context.Context, lost func()) {
+func (l *Lock) hold(ctx context.Context, every time.Duration, lost func()) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(lockBeat):
+		case <-time.After(every):
 		}
 		mine, err := l.mine(ctx)
 		if err == nil && !mine {
