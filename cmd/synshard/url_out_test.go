@@ -154,6 +154,9 @@ func TestIngestIntoBucket(t *testing.T) {
 // TestKilledIntoBucket kills calls that write into a bucket at random moments, the next
 // with nothing that was kept here, and lets two write at once.
 func TestKilledIntoBucket(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
 	s := storagetest.Start(t)
 	_, args := drawnArchives(t, 12)
 	work := t.TempDir()
