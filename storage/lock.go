@@ -20,6 +20,12 @@ var ( // as tests shorten them
 	lockDead = 90 * time.Second
 )
 
+// ErrLost ends what is under way when another writer has taken the lock.
+var ErrLost = fmt.Errorf("another writer has taken the lock: %w", durable.ErrLocked)
+
+// ErrWeak says that a store does not hold to conditions.
+var ErrWeak = errors.New("the store does not hold to conditional writes, so that two writers who begin at the same moment are not kept apart")
+
 // Lock is held by one writer of a place: an object that says who, and is written again
 // while the writer lives. A store has no locks that end with a process, so that after
 // one was killed another waits until it is silent for long enough, unless it ran on
@@ -89,13 +95,6 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 	every := lockBeat
 	l.ended.Go(func() { l.hold(beat, every, lost) })
 	return l, nil
-}
-
-// Holder is who takes a lock.
-type Holder struct {
-	Host  string
-	PID   int
-	Alive func(pid int) bool // of a process on Host
 }
 
 // AwaitLock is TryLock that, where the lock's holder is on another host and may be dead,

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/directory"
 	"github.com/synshard/synshard/storage/files"
@@ -17,12 +15,12 @@ func (a *app) openDir(name string) (files.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	host, err := directory.ThisHost()
+	who, err := storage.ThisProcess()
 	if err != nil {
 		return nil, err
 	}
 	return directory.At(a.remote.ctx, at, directory.Options{
-		Holder:    storage.Holder{Host: host, PID: os.Getpid(), Alive: alive},
+		Holder:    who,
 		OnWait:    func(err error) { a.Logf("%v; waiting to see whether it lives", err) },
 		OnTrouble: func(err error) { a.Warnf("%v", err) },
 	}), nil

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"syscall"
 
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/standin"
@@ -28,13 +26,13 @@ func (a *app) openOut(ctx context.Context, flags *trainOptions, stop func()) (tr
 		flags.out = path
 		return trainOut{}, err
 	}
-	host, err := os.Hostname()
+	who, err := storage.ThisProcess()
 	if err != nil {
 		return trainOut{}, err
 	}
 	d, err := a.remote.paths.Directory(ctx, flags.out, standin.DirOptions{
 		Rank: train.DurableRank, Private: func(name string) bool { return name == meeting.SecretName },
-		Holder:    storage.Holder{Host: host, PID: os.Getpid(), Alive: alive},
+		Holder:    who,
 		OnWait:    func(err error) { a.Logf("%v; waiting to see whether it lives", err) },
 		OnTrouble: func(err error) { a.Warnf("%v", err) }, OnLost: stop,
 	})
@@ -44,9 +42,6 @@ func (a *app) openOut(ctx context.Context, flags *trainOptions, stop func()) (tr
 	flags.out = d.Path
 	return trainOut{d}, nil
 }
-
-// alive says whether a process of this machine lives.
-func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
 
 // durable is train.Options.OnDurable.
 func (o trainOut) durable(final bool) error {

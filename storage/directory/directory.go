@@ -7,15 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/files"
 )
@@ -39,9 +36,6 @@ const (
 	aheadSlack  = 64 << 10
 )
 
-// errLost ends what is under way when another has taken the lock.
-var errLost = fmt.Errorf("another writer has taken the lock: %w", durable.ErrLocked)
-
 // dir is the files below a place. Its methods end with the context that it was opened
 // with, and when a lock of it is lost.
 type dir struct {
@@ -60,8 +54,8 @@ func At(ctx context.Context, at *storage.Place, o Options) files.Dir {
 
 // why is an error, or that the lock was lost, which is why all else failed.
 func (d *dir) why(err error) error {
-	if err != nil && errors.Is(context.Cause(d.ctx), errLost) && !errors.Is(err, errLost) {
-		return fmt.Errorf("%s: %w", d.at, errLost)
+	if err != nil && errors.Is(context.Cause(d.ctx), storage.ErrLost) && !errors.Is(err, storage.ErrLost) {
+		return fmt.Errorf("%s: %w", d.at, storage.ErrLost)
 	}
 	return err
 }
@@ -230,30 +224,14 @@ func (d *dir) TryLock(name string) (files.Lock, error) { return d.lock(name, d.a
 func (d *dir) TryShare(name string) (files.Lock, error) { return d.lock(name, d.at.ShareLock) }
 
 func (d *dir) lock(name string, take func(context.Context, string, storage.Holder, func(), func(error)) (*storage.Lock, error)) (files.Lock, error) {
-	l, err := take(d.ctx, key(name), d.o.Holder, func() { d.lose(errLost) }, d.o.OnWait)
+	l, err := take(d.ctx, key(name), d.o.Holder, func() { d.lose(storage.ErrLost) }, d.o.OnWait)
 	if err != nil {
 		return nil, d.why(err)
 	}
 	if l.Weak {
-		d.o.OnTrouble(fmt.Errorf("%s: the store does not hold to conditional writes: two writers who begin at the same moment are not kept apart", d.at))
+		d.o.OnTrouble(fmt.Errorf("%s: %w", d.at, storage.ErrWeak))
 	}
 	return l, nil
 }
 
 func (d *dir) AtOnce() int { return atOnce }
-
-// ThisHost names the processes that see each other: those of this machine since it was
-// started, and among them of this container.
-func ThisHost() (string, error) {
-	host, err := os.Hostname()
-	if err != nil {
-		return "", err
-	}
-	if space, err := os.Readlink("/proc/self/ns/pid"); err == nil { // else all see each other
-		host += " " + space
-	}
-	if b, err := regular.ReadFile("/proc/sys/kernel/random/boot_id", 64); err == nil {
-		host += " " + strings.TrimSpace(string(b))
-	}
-	return host, nil
-}

@@ -69,12 +69,6 @@ type DirOptions struct {
 // LockName is the lock's, below the URL.
 const LockName = ".lock"
 
-// ErrWeak says that a store does not hold to conditions.
-var ErrWeak = errors.New("the store does not hold to conditional writes, so that two writers who begin at the same moment are not told from each other")
-
-// errLost ends what is under way when another has taken the lock.
-var errLost = fmt.Errorf("another writer has taken the lock: %w", durable.ErrLocked)
-
 // file is what is known of an object: that these bytes, which lie here too, are it.
 type file struct {
 	ID   string `json:"id"`
@@ -108,12 +102,12 @@ func (p *Paths) Directory(ctx context.Context, url string, o DirOptions) (*Dir, 
 	if err := os.Chtimes(d.Path+LockName, now, now); err != nil {
 		return nil, errors.Join(err, d.here.Unlock())
 	}
-	lost := func() { d.cancel(errLost); o.OnLost() }
+	lost := func() { d.cancel(storage.ErrLost); o.OnLost() }
 	if d.lock, err = at.AwaitLock(ctx, LockName, o.Holder, lost, o.OnWait); err != nil {
 		return nil, errors.Join(err, d.here.Unlock())
 	}
 	if d.lock.Weak {
-		o.OnTrouble(fmt.Errorf("%s: %w", at, ErrWeak))
+		o.OnTrouble(fmt.Errorf("%s: %w", at, storage.ErrWeak))
 	}
 	if err := d.fetch(ctx); err != nil {
 		return nil, errors.Join(err, d.lock.Unlock(), d.here.Unlock())

@@ -30,9 +30,9 @@ var (
 
 // history is a run's curves, read from its log. The x axis is the epoch.
 type history struct {
-	loss, rate                   plotter.XYs
-	lossRaw, lossEMA             plotter.XYs
-	top1, top1Raw, top1EMA, top5 plotter.XYs
+	loss, rate                   Curve
+	lossRaw, lossEMA             Curve
+	top1, top1Raw, top1EMA, top5 Curve
 }
 
 // WriteCurves draws the curves of a log, loss, accuracy and learning rate over
@@ -80,9 +80,9 @@ func CurvesWhole(path string) bool {
 
 func readHistory(log string) (*history, error) {
 	h := &history{}
-	add := func(xys *plotter.XYs, x, y float64) {
+	add := func(xys *Curve, x, y float64) {
 		if drawn(x) && drawn(y) {
-			*xys = append(*xys, plotter.XY{X: x, Y: y})
+			*xys = append(*xys, Point{x, y})
 		}
 	}
 	err := Each(log, func(_ []byte, rec Record) error {
@@ -124,35 +124,18 @@ type panel struct {
 
 func (h *history) lossPanel() *panel {
 	p := newPanel("Loss (training: with the label smoothing and the auxiliary head of the recipe)", "nats")
-	mean := running(h.loss)
-	p.line("training, each step", thin(h.loss, 1500), colPale, 0.6)
-	p.line("training, running mean", thin(mean, 1500), colTrain, 1.6)
+	mean := h.loss.Running()
+	p.line("training, each step", h.loss.Thin(1500), colPale, 0.6)
+	p.line("training, running mean", mean.Thin(1500), colTrain, 1.6)
 	p.line("validation", h.lossRaw, colRaw, 1.6)
 	p.line("validation, averaged weights", h.lossEMA, colEMA, 1.6)
-	p.Y.Min, p.Y.Max = 0, lossTop(mean, h.lossRaw, h.lossEMA)
+	p.Y.Min, p.Y.Max = 0, LossTop(mean, h.lossRaw, h.lossEMA)
 	return p
-}
-
-// lossTop is where the axis of losses ends: above the training's, and above a
-// validation's where that is not far beyond; what lies higher is cut off.
-func lossTop(mean plotter.XYs, validations ...plotter.XYs) float64 {
-	top := highest(mean)
-	for _, v := range validations {
-		top = max(top, min(highest(v), 1.5*top))
-	}
-	return max(1.05*top, 1e-3)
-}
-
-func highest(xys plotter.XYs) (top float64) {
-	for _, p := range xys {
-		top = max(top, p.Y)
-	}
-	return top
 }
 
 func (h *history) accuracyPanel() *panel {
 	p := newPanel("Accuracy", "%")
-	p.line("training top-1, running mean", thin(running(h.top1), 1500), colTrain, 1.6)
+	p.line("training top-1, running mean", h.top1.Running().Thin(1500), colTrain, 1.6)
 	p.line("validation top-5", h.top5, color.RGBA{0x88, 0x88, 0x88, 0xff}, 1)
 	p.line("validation top-1", h.top1Raw, colRaw, 1.6)
 	p.line("validation top-1, averaged weights", h.top1EMA, colEMA, 1.6)
@@ -160,8 +143,8 @@ func (h *history) accuracyPanel() *panel {
 	if len(scored) == 0 {
 		scored = h.top1Raw
 	}
-	if best, ok := best(scored); ok {
-		ring := &plotter.Scatter{XYs: plotter.XYs{best}, GlyphStyle: draw.GlyphStyle{Color: color.Black, Radius: 5, Shape: draw.RingGlyph{}}}
+	if best, ok := scored.Best(); ok {
+		ring := &plotter.Scatter{XYs: Curve{best}.plotted(), GlyphStyle: draw.GlyphStyle{Color: color.Black, Radius: 5, Shape: draw.RingGlyph{}}}
 		p.Add(ring)
 		p.names.Add(fmt.Sprintf("best: %.2f %% after epoch %g", best.Y, best.X), ring)
 	}
@@ -169,19 +152,9 @@ func (h *history) accuracyPanel() *panel {
 	return p
 }
 
-// best is the first of the highest points.
-func best(xys plotter.XYs) (b plotter.XY, ok bool) {
-	for i, p := range xys {
-		if i == 0 || p.Y > b.Y {
-			b, ok = p, true
-		}
-	}
-	return b, ok
-}
-
 func (h *history) ratePanel() *panel {
 	p := newPanel("Learning rate", "")
-	p.line("learning rate", thin(h.rate, 1500), colTrain, 1.6)
+	p.line("learning rate", h.rate.Thin(1500), colTrain, 1.6)
 	p.X.Label.Text = "epoch"
 	p.Y.Min = 0
 	return p
@@ -205,39 +178,14 @@ func newPanel(title, unit string) *panel {
 	return p
 }
 
-func (p *panel) line(name string, xys plotter.XYs, c color.Color, width vg.Length) {
+func (p *panel) line(name string, xys Curve, c color.Color, width vg.Length) {
 	if len(xys) == 0 {
 		return
 	}
-	l := &plotter.Line{XYs: xys, LineStyle: draw.LineStyle{Color: c, Width: width}}
+	l := &plotter.Line{XYs: xys.plotted(), LineStyle: draw.LineStyle{Color: c, Width: width}}
 	p.Add(l)
 	p.names.Add(name, l)
-	if len(xys) < 60 && width > 1 { // single points would not show
-		p.Add(&plotter.Scatter{XYs: xys, GlyphStyle: draw.GlyphStyle{Color: c, Radius: 1.8, Shape: draw.CircleGlyph{}}})
+	if xys.Few() && width > 1 { // single points would not show
+		p.Add(&plotter.Scatter{XYs: xys.plotted(), GlyphStyle: draw.GlyphStyle{Color: c, Radius: 1.8, Shape: draw.CircleGlyph{}}})
 	}
-}
-
-// running is the exponential mean over about a fiftieth of the curve.
-func running(xys plotter.XYs) plotter.XYs {
-	out := make(plotter.XYs, len(xys))
-	alpha := 1 / max(float64(len(xys))/50, 1)
-	var mean, weight float64
-	for i, p := range xys {
-		mean += alpha * (p.Y - mean)
-		weight += alpha * (1 - weight)
-		out[i] = plotter.XY{X: p.X, Y: mean / weight}
-	}
-	return out
-}
-
-// thin keeps at most n points, evenly, and the last.
-func thin(xys plotter.XYs, n int) plotter.XYs {
-	if len(xys) <= n {
-		return xys
-	}
-	out := make(plotter.XYs, 0, n+1)
-	for i := range n {
-		out = append(out, xys[i*len(xys)/n])
-	}
-	return append(out, xys[len(xys)-1])
 }

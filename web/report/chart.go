@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // Chart is lines or bars over two axes, drawn as SVG whose colours are the page's.
@@ -22,12 +24,9 @@ type Chart struct {
 type Line struct {
 	Name   string
 	Style  string // a class of style.css: train, pale, valid, ema, other, ideal
-	Points []Point
+	Points runlog.Curve
 	Dots   bool // its points are few and are marked
 }
-
-// Point is a place on a chart.
-type Point struct{ X, Y float64 }
 
 // Bar stands on the x axis.
 type Bar struct {
@@ -37,7 +36,7 @@ type Bar struct {
 
 // Mark is a point with words.
 type Mark struct {
-	At   Point
+	At   runlog.Point
 	Text string
 }
 
@@ -69,7 +68,7 @@ func (c *canvas) put(format string, args ...any) { fmt.Fprintf(&c.b, format, arg
 
 // svg draws the chart. Everything in it is made here; texts are escaped.
 func (ch *Chart) svg() template.HTML {
-	c := &canvas{w: chartWidth, h: chartHeight, xs: ch.limits(ch.XRange, func(p Point) float64 { return p.X }), ys: ch.limits(ch.YRange, func(p Point) float64 { return p.Y })}
+	c := &canvas{w: chartWidth, h: chartHeight, xs: ch.limits(ch.XRange, func(p runlog.Point) float64 { return p.X }), ys: ch.limits(ch.YRange, func(p runlog.Point) float64 { return p.Y })}
 	if ch.Square {
 		c.w, c.h = squareWidth, squareWidth-left-right+above+below
 	}
@@ -142,7 +141,7 @@ func (c *canvas) line(l Line) {
 }
 
 // limits are those of an axis: given ones, or from the least to the greatest value.
-func (ch *Chart) limits(given *[2]float64, of func(Point) float64) [2]float64 {
+func (ch *Chart) limits(given *[2]float64, of func(runlog.Point) float64) [2]float64 {
 	if given != nil {
 		return *given
 	}

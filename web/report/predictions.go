@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // How much is shown of each. With thumbnails of about 6 kB a report stays below 3 MB,
@@ -155,7 +156,7 @@ func (s *sorted) confusion(p Predictions, c eval.Confusion, w *wall) confusion {
 func reliability(c eval.Calibration) *Chart {
 	ch := &Chart{Name: "Reliability: how often a first prediction is right, by its probability", X: "probability of the first prediction, %", Y: "right, %",
 		XRange: &[2]float64{0, 100}, YRange: &[2]float64{0, 100}, Square: true,
-		Lines: []Line{{Name: "perfectly calibrated", Style: "ideal", Points: []Point{{0, 0}, {100, 100}}}}}
+		Lines: []Line{{Name: "perfectly calibrated", Style: "ideal", Points: runlog.Curve{{X: 0, Y: 0}, {X: 100, Y: 100}}}}}
 	for _, b := range c.Bins {
 		if b.N > 0 {
 			ch.Bars = append(ch.Bars, Bar{100 * b.Low, 100 * b.High, 100 * b.Accuracy, fmt.Sprintf("%d images: mean probability %.1f %%, right %.1f %%", b.N, 100*b.Confidence, 100*b.Accuracy)})

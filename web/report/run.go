@@ -156,11 +156,14 @@ func (r *Run) rates() (out []float64) {
 	return out
 }
 
+// most is how many points of a curve are drawn.
+const most = 1000
+
 // curve takes a value of each record that has one.
-func curve(recs []runlog.Record, of func(runlog.Record) (float64, bool)) (out []Point) {
+func curve(recs []runlog.Record, of func(runlog.Record) (float64, bool)) (out runlog.Curve) {
 	for _, rec := range recs {
 		if v, ok := of(rec); ok && !math.IsNaN(v) && !math.IsInf(v, 0) {
-			out = append(out, Point{rec.Epoch, v})
+			out = append(out, runlog.Point{X: rec.Epoch, Y: v})
 		}
 	}
 	return out
@@ -187,7 +190,7 @@ func (r *Run) lossChart() *Chart {
 		}
 		return *s.Loss, true
 	})
-	mean := running(raw)
+	mean := raw.Running()
 	val := curve(r.evals, func(e runlog.Record) (float64, bool) { return float64(e.Raw.Loss), true })
 	ema := curve(r.evals, func(e runlog.Record) (float64, bool) {
 		if e.EMA == nil {
@@ -195,13 +198,13 @@ func (r *Run) lossChart() *Chart {
 		}
 		return float64(e.EMA.Loss), true
 	})
-	return &Chart{Name: "Loss by epoch", X: "epoch", Y: "loss, nats", XRange: r.epochs(), YRange: &[2]float64{0, lossTop(mean, val, ema)}, Lines: []Line{
-		{Name: "training, each step", Style: "pale", Points: thin(raw)}, {Name: "training, running mean", Style: "train", Points: thin(mean)},
-		{Name: "validation", Style: "valid", Points: val, Dots: few(val)}, {Name: "validation, averaged weights", Style: "ema", Points: ema, Dots: few(ema)}}}
+	return &Chart{Name: "Loss by epoch", X: "epoch", Y: "loss, nats", XRange: r.epochs(), YRange: &[2]float64{0, runlog.LossTop(mean, val, ema)}, Lines: []Line{
+		{Name: "training, each step", Style: "pale", Points: raw.Thin(most)}, {Name: "training, running mean", Style: "train", Points: mean.Thin(most)},
+		{Name: "validation", Style: "valid", Points: val, Dots: val.Few()}, {Name: "validation, averaged weights", Style: "ema", Points: ema, Dots: ema.Few()}}}
 }
 
 func (r *Run) accuracyChart(p *runPart) *Chart {
-	share := func(of func(runlog.Record) *runlog.Score, top5 bool) []Point {
+	share := func(of func(runlog.Record) *runlog.Score, top5 bool) runlog.Curve {
 		return curve(r.evals, func(e runlog.Record) (float64, bool) {
 			s := of(e)
 			switch {
@@ -217,73 +220,25 @@ func (r *Run) accuracyChart(p *runPart) *Chart {
 	ema := share(func(e runlog.Record) *runlog.Score { return e.EMA }, false)
 	top5 := share(exported, true)
 	c := &Chart{Name: "Accuracy by epoch", X: "epoch", Y: "accuracy, %", XRange: r.epochs(), YRange: &[2]float64{0, 100}, Lines: []Line{
-		{Name: "training top-1, running mean", Style: "train", Points: thin(running(curve(r.steps, func(s runlog.Record) (float64, bool) { return 100 * s.Top1, true })))},
-		{Name: "validation top-5", Style: "other", Points: top5, Dots: few(top5)},
-		{Name: "validation top-1", Style: "valid", Points: raw, Dots: few(raw)},
-		{Name: "validation top-1, averaged weights", Style: "ema", Points: ema, Dots: few(ema)}}}
+		{Name: "training top-1, running mean", Style: "train", Points: curve(r.steps, func(s runlog.Record) (float64, bool) { return 100 * s.Top1, true }).Running().Thin(most)},
+		{Name: "validation top-5", Style: "other", Points: top5, Dots: top5.Few()},
+		{Name: "validation top-1", Style: "valid", Points: raw, Dots: raw.Few()},
+		{Name: "validation top-1, averaged weights", Style: "ema", Points: ema, Dots: ema.Few()}}}
 	if p.Best != nil {
-		c.Mark = &Mark{Point{p.BestEpoch, 100 * p.Best.Top1}, fmt.Sprintf("best: %.2f %% after epoch %g", 100*p.Best.Top1, p.BestEpoch)}
+		c.Mark = &Mark{runlog.Point{X: p.BestEpoch, Y: 100 * p.Best.Top1}, fmt.Sprintf("best: %.2f %% after epoch %g", 100*p.Best.Top1, p.BestEpoch)}
 	}
 	return c
 }
 
 func (r *Run) rateChart() *Chart {
 	points := curve(r.steps, func(s runlog.Record) (float64, bool) { return s.LR, true })
-	return &Chart{Name: "Learning rate by epoch", X: "epoch", Y: "learning rate", XRange: r.epochs(), YRange: &[2]float64{0, cmp.Or(1.08*highest(points), 1)},
-		Lines: []Line{{Name: "learning rate", Style: "train", Points: thin(points)}}}
+	return &Chart{Name: "Learning rate by epoch", X: "epoch", Y: "learning rate", XRange: r.epochs(), YRange: &[2]float64{0, cmp.Or(1.05*points.Highest(), 1)},
+		Lines: []Line{{Name: "learning rate", Style: "train", Points: points.Thin(most)}}}
 }
 
 func (r *Run) speedChart() *Chart {
 	points := curve(r.steps, func(s runlog.Record) (float64, bool) { return s.PerSecond, s.PerSecond > 0 })
-	mean := running(points)
-	return &Chart{Name: "Throughput by epoch", X: "epoch", Y: "images/s", XRange: r.epochs(), YRange: &[2]float64{0, cmp.Or(1.08*highest(mean), 1)},
-		Lines: []Line{{Name: "each step", Style: "pale", Points: thin(points)}, {Name: "running mean", Style: "train", Points: thin(mean)}}}
-}
-
-func few(points []Point) bool { return len(points) < 60 }
-
-// lossTop is where the axis of losses ends: above the training's, and above a
-// validation's where it is not far beyond.
-func lossTop(mean []Point, validations ...[]Point) float64 {
-	top := highest(mean)
-	for _, v := range validations {
-		if len(mean) == 0 {
-			top = max(top, highest(v))
-		}
-		top = max(top, min(highest(v), 1.5*top))
-	}
-	return cmp.Or(1.08*top, 1)
-}
-
-func highest(points []Point) (top float64) {
-	for _, p := range points {
-		top = max(top, p.Y)
-	}
-	return top
-}
-
-// running is the exponential mean over about a fiftieth of the curve.
-func running(points []Point) []Point {
-	out := make([]Point, len(points))
-	alpha := 1 / max(float64(len(points))/50, 1)
-	var mean, weight float64
-	for i, p := range points {
-		mean += alpha * (p.Y - mean)
-		weight += alpha * (1 - weight)
-		out[i] = Point{p.X, mean / weight}
-	}
-	return out
-}
-
-// thin keeps about a thousand points, evenly, and the last.
-func thin(points []Point) []Point {
-	const most = 1000
-	if len(points) <= most {
-		return points
-	}
-	out := make([]Point, 0, most+1)
-	for i := range most {
-		out = append(out, points[i*len(points)/most])
-	}
-	return append(out, points[len(points)-1])
+	mean := points.Running()
+	return &Chart{Name: "Throughput by epoch", X: "epoch", Y: "images/s", XRange: r.epochs(), YRange: &[2]float64{0, cmp.Or(1.05*mean.Highest(), 1)},
+		Lines: []Line{{Name: "each step", Style: "pale", Points: points.Thin(most)}, {Name: "running mean", Style: "train", Points: mean.Thin(most)}}}
 }

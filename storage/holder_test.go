@@ -1,0 +1,33 @@
+package storage_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/synshard/synshard/storage"
+)
+
+func TestThisProcess(t *testing.T) {
+	h, err := storage.ThisProcess()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !h.Alive(os.Getpid()) {
+		t.Error("this process is dead")
+	}
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Skipf("needs a program to run: %v", err)
+	}
+	if h.Alive(ended.Process.Pid) {
+		t.Error("a process that has ended lives")
+	}
+	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil && !strings.Contains(h.Host, strings.TrimSpace(string(b))) {
+		t.Errorf("%q does not say since when the machine runs", h.Host)
+	}
+	if again, err := storage.ThisProcess(); err != nil || again.Host != h.Host || again.PID != os.Getpid() {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
