@@ -60,7 +60,7 @@ func (p *Plan) shareOut() share {
 		}
 		weights = append(weights, perUnit+size)
 	}
-	first, last := part(weights, p.o.Job, p.o.Jobs)
+	first, last := rangeOf(weights, p.o.Job, p.o.Jobs)
 	n := len(p.units)
 	s.units = p.units[min(first, n):min(last, n)]
 	for _, g := range groups[max(first-n, 0):max(last-n, 0)] {
@@ -92,9 +92,9 @@ func (p *Plan) streamGroups() [][]int {
 	return out
 }
 
-// part gives the run first <= k < last of things that is share i of n: those whose
+// rangeOf gives the run first <= k < last of things that is share i of n: those whose
 // middle lies in it, when all weights stand in a row.
-func part(weights []int64, i, n int) (first, last int) {
+func rangeOf(weights []int64, i, n int) (first, last int) {
 	var total, before uint64
 	for _, w := range weights {
 		total += uint64(w)

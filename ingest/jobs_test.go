@@ -119,7 +119,7 @@ func TestPart(t *testing.T) {
 		for _, n := range []int{1, 2, 3, 100, 1 << 20} {
 			at := 0
 			for i := range min(n, 1000) {
-				if first, last := part(weights, i, n); first < last {
+				if first, last := rangeOf(weights, i, n); first < last {
 					if first != at {
 						t.Errorf("%v: part %d of %d begins with %d, want %d", weights, i, n, first, at)
 					}

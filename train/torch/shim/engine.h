@@ -154,9 +154,9 @@ struct Network {
 		const gpu::Settings * = nullptr, const Prepared * = nullptr) const;
 
 private:
-	void rearrange();                         // the node table, for speed; what it computes stays the same
-	void link();                              // fills in who uses whose output
-	std::vector<bool> needed(int last) const; // by node: whether it is computed for this one
+	void rearrange(); // the node table, for speed; what it computes stays the same
+	void link();      // fills in who uses whose output
+	std::vector<bool> needed(const std::vector<int> &wanted) const; // by node: whether it is computed for these
 	// run computes a node, unless it was computed with another.
 	void run(const Config &, int index, Values &, const Pass &) const;
 	at::Tensor output(const Config &, int index, Values &, const Pass &) const;

@@ -239,8 +239,10 @@ void Group::begin(Network &network, bool share_stats, const at::Tensor &figures)
 	State &s = *state;
 	s.active = true;
 	s.next = 0;
-	for (Bucket &b : s.buckets)
-		b.ready = 0, b.transfer = {};
+	for (Bucket &b : s.buckets) {
+		b.ready = 0;
+		b.transfer = {};
+	}
 	s.stats_transfer = {};
 	s.figures = figures;
 	s.figures_transfer = s.transfer(s.figures);

@@ -1,6 +1,7 @@
 // The network: the node table turned into parameters, and run.
 #include "predict.h"
 
+#include <algorithm>
 #include <c10/core/GradMode.h>
 
 namespace synshard {
@@ -269,19 +270,11 @@ Outputs Network::forward(const Config &config, at::Tensor x, Mode mode, bool wit
 	Values v(nodes.size());
 	std::vector<at::Tensor> &outs = v.out;
 	outs[0] = x.to(config.compute);
-	int last = logits;
+	std::vector<int> results{logits};
 	if (with_aux)
-		for (int a : aux)
-			last = std::max(last, a);
-	std::vector<bool> wanted(nodes.size(), false);
-	wanted[logits] = true;
-	if (with_aux)
-		for (int a : aux)
-			wanted[a] = true;
-	for (int i = last; i > 0; i--)
-		if (wanted[i])
-			for (int in : nodes[i].inputs)
-				wanted[in] = true;
+		results.insert(results.end(), aux.begin(), aux.end());
+	int last = *std::max_element(results.begin(), results.end());
+	std::vector<bool> wanted = needed(results);
 	Outputs o;
 	Pass pass{mode, ema, seed, settings, config.bn_momentum, 1, prepared};
 	if (config.recompute && at::GradMode::is_enabled()) {

@@ -40,14 +40,15 @@ bool of_one_pixel(const Node &n) {
 
 } // namespace
 
-std::vector<bool> Network::needed(int last) const {
-	std::vector<bool> wanted(nodes.size(), false);
-	wanted[last] = true;
-	for (int i = last; i > 0; i--)
-		if (wanted[i])
+std::vector<bool> Network::needed(const std::vector<int> &wanted) const {
+	std::vector<bool> yes(nodes.size(), false);
+	for (int i : wanted)
+		yes[i] = true;
+	for (int i = static_cast<int>(nodes.size()) - 1; i > 0; i--)
+		if (yes[i])
 			for (int in : nodes[i].inputs)
-				wanted[in] = true;
-	return wanted;
+				yes[in] = true;
+	return yes;
 }
 
 void Network::rearrange() {
@@ -99,7 +100,7 @@ void Network::rearrange() {
 	for (size_t i = 0; i < nodes.size(); i++)
 		for (int in : nodes[i].inputs)
 			reader[in] = static_cast<int>(i);
-	std::vector<bool> main = needed(logits);
+	std::vector<bool> main = needed({logits});
 	std::map<int, std::vector<int>> entries;
 	for (size_t i = 0; i < nodes.size(); i++) {
 		bool ours = nodes[reader[i]].with_relu || nodes[reader[i]].op == SS_AVG_POOL;
