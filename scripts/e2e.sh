@@ -18,7 +18,7 @@ expect() {
 	[ "$want" = 0 ] || [ "$(wc -l <"$dir/err")" -ge 1 ] || fail "synshard $*: exit $got without a word"
 }
 
-a=$dir/archives d=$dir/dataset r=$dir/run
+a=$dir/archives d=$dir/dataset r=$dir/a_run_whose_name_is_longer_than_a_narrow_window_is_wide
 ingest=(ingest --train "$a/ILSVRC2012_img_train.tar" --val "$a/ILSVRC2012_img_val.tar" --test "$a/ILSVRC2012_img_test.tar"
 	--devkit "$a/ILSVRC2012_devkit_t12.tar.gz" --out "$d")
 train=(train "$d" --out "$r" --recipe demo --epochs 1 --batch 8)
