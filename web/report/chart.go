@@ -23,7 +23,7 @@ type Chart struct {
 // Line is a curve.
 type Line struct {
 	Name   string
-	Style  string // a class of style.css: train, pale, valid, ema, other, ideal
+	Style  string // a class of web/look's style sheet: train, pale, valid, ema, other, ideal
 	Points runlog.Curve
 	Dots   bool // its points are few and are marked
 }

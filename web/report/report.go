@@ -11,6 +11,7 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/web/look"
 )
 
 // Options are what a report is of.
@@ -43,13 +44,10 @@ type ImageName struct{ Path, Synset string }
 //go:embed page.html
 var pageText string
 
-//go:embed style.css
-var styleText string
-
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"percent": func(share float64) string { return fmt.Sprintf("%.2f\u00a0%%", 100*share) },
 	"chart":   func(c *Chart) template.HTML { return c.svg() },
-	"style":   func() template.CSS { return template.CSS(styleText) },
+	"style":   look.Style,
 }).Parse(pageText))
 
 // page is what the template sees.
