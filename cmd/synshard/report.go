@@ -64,63 +64,74 @@ its predictions may be in one report. A report that is there is made anew.`,
 	return cmd
 }
 
-// reportOf is what report's arguments are.
-type reportOf struct {
+// reportInputs are report's arguments: at most one run, and files of predictions.
+type reportInputs struct {
 	run   string // directory; "": none
 	files []string
 }
 
-func (o *reportOptions) sort(args []string) (reportOf, error) {
-	var of reportOf
+// inputs tells runs from predictions, and refuses what the flags do not go with.
+func (o *reportOptions) inputs(args []string) (in reportInputs, err error) {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		switch {
 		case err != nil:
-			return of, err
+			return in, err
 		case !info.IsDir():
-			of.files = append(of.files, arg)
-		case of.run != "":
-			return of, usagef("%s and %s: a report is of one run", of.run, arg)
+			in.files = append(in.files, arg)
+		case in.run != "":
+			return in, usagef("%s and %s: a report is of one run", in.run, arg)
 		default:
-			of.run = arg
+			in.run = arg
 		}
 	}
 	switch {
-	case o.compare && len(of.files) != 2:
-		return of, usagef("--compare takes two files of predictions")
-	case o.data != "" && len(of.files) == 0:
-		return of, usagef("--data has no effect without predictions")
+	case o.compare && len(in.files) != 2:
+		return in, usagef("--compare takes two files of predictions")
+	case o.data != "" && len(in.files) == 0:
+		return in, usagef("--data has no effect without predictions")
 	}
-	if o.out == "" {
-		o.out = filepath.Join(of.run, "report.html")
-		if of.run == "" {
-			o.out = strings.TrimSuffix(of.files[0], filepath.Ext(of.files[0])) + ".html"
-		}
+	return in, nil
+}
+
+// output is --out, or report.html in the run, or else beside the first predictions.
+func (o *reportOptions) output(in reportInputs) (string, error) {
+	out := o.out
+	switch {
+	case out != "":
+	case in.run != "":
+		out = filepath.Join(in.run, "report.html")
+	default:
+		out = strings.TrimSuffix(in.files[0], filepath.Ext(in.files[0])) + ".html"
 	}
-	if ext := strings.ToLower(filepath.Ext(o.out)); ext != ".html" && ext != ".htm" {
-		return of, usagef("--out %s: a report's name ends in .html", o.out)
+	if ext := strings.ToLower(filepath.Ext(out)); ext != ".html" && ext != ".htm" {
+		return "", usagef("--out %s: a report's name ends in .html", out)
 	}
-	return of, nil
+	return out, nil
 }
 
 func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
 	if o.out == "" && a.remote.paths.Shown(args[0]) != args[0] {
 		return usagef("of predictions at a URL --out is needed")
 	}
-	of, err := o.sort(args)
+	in, err := o.inputs(args)
+	if err != nil {
+		return err
+	}
+	out, err := o.output(in)
 	if err != nil {
 		return err
 	}
 	opts := report.Options{Title: o.title}
 	if opts.Title == "" {
-		opts.Title = a.remote.paths.Shown(titleOf(of))
+		opts.Title = a.remote.paths.Shown(titleOf(in))
 	}
-	if of.run != "" {
-		if opts.Run, err = readRun(of.run); err != nil {
+	if in.run != "" {
+		if opts.Run, err = readRun(in.run); err != nil {
 			return err
 		}
 	}
-	if err := a.reportSets(of.files, o, &opts); err != nil {
+	if err := a.reportSets(in.files, o, &opts); err != nil {
 		return err
 	}
 	if o.data != "" {
@@ -129,19 +140,19 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 			return err
 		}
 		defer set.Close()
-		opts.Images = &report.Dataset{Context: ctx, Set: set, OnError: func(path string, err error) { a.Logf("%s: %v; its thumbnail is left out", path, err) }}
+		opts.Images = &report.Dataset{Set: set, OnError: func(path string, err error) { a.Logf("%s: %v; its thumbnail is left out", path, err) }}
 	}
-	if err := durable.WriteFile(o.out, func(w io.Writer) error { return report.Write(w, opts) }); err != nil {
+	if err := durable.WriteFile(out, func(w io.Writer) error { return report.Write(ctx, w, opts) }); err != nil {
 		return err
 	}
 	return a.Result(struct {
 		Report string `json:"report"`
-	}{o.out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(o.out)) })
+	}{out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(out)) })
 }
 
-func titleOf(of reportOf) string {
+func titleOf(in reportInputs) string {
 	var names []string
-	for _, path := range append([]string{of.run}, of.files...) {
+	for _, path := range append([]string{in.run}, in.files...) {
 		if path != "" {
 			names = append(names, ui.Text(path))
 		}

@@ -10,8 +10,7 @@ import (
 
 // Dataset finds the images of predictions in a dataset, whatever split they are of.
 type Dataset struct {
-	Context context.Context // ends the search
-	Set     *shard.Dataset
+	Set *shard.Dataset
 	// OnError is told of an image that cannot be read; its thumbnail is left out.
 	OnError func(path string, err error)
 }
@@ -31,8 +30,8 @@ type place struct {
 
 // Thumbnails gives the middle of each image. An image without a synset is looked for by
 // its path alone, and left out where several have it.
-func (d *Dataset) Thumbnails(names []ImageName) (map[ImageName][]byte, error) {
-	places, err := d.find(names)
+func (d *Dataset) Thumbnails(ctx context.Context, names []ImageName) (map[ImageName][]byte, error) {
+	places, err := d.find(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +40,7 @@ func (d *Dataset) Thumbnails(names []ImageName) (map[ImageName][]byte, error) {
 	out, buf := map[ImageName][]byte{}, []byte(nil)
 	rgb := make([]byte, thumbnailSize*thumbnailSize*3)
 	for _, name := range names {
-		if err := d.Context.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		at := places[name]
@@ -65,7 +64,7 @@ func (d *Dataset) Thumbnails(names []ImageName) (map[ImageName][]byte, error) {
 }
 
 // find looks through all splits once.
-func (d *Dataset) find(names []ImageName) (map[ImageName][]place, error) {
+func (d *Dataset) find(ctx context.Context, names []ImageName) (map[ImageName][]place, error) {
 	wanted, paths := map[ImageName]bool{}, map[string]bool{}
 	for _, n := range names {
 		wanted[n], paths[n.Path] = true, true
@@ -89,7 +88,7 @@ func (d *Dataset) find(names []ImageName) (map[ImageName][]place, error) {
 				out[n] = append(out[n], at)
 			}
 		}
-		if err := d.Context.Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 	}

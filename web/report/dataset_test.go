@@ -35,8 +35,8 @@ func TestDataset(t *testing.T) {
 		shardtest.Split{Name: "train", BySynset: true, Images: []*shard.Image{plain(t, "a", "n00000001", 0, 50), plain(t, "a", "n00000002", 1, 100)}},
 		shardtest.Split{Name: "val", Images: []*shard.Image{plain(t, "b", "n00000001", 0, 150), broken}})
 	var refused []string
-	d := &Dataset{Context: context.Background(), Set: shardtest.Open(t, dir), OnError: func(path string, _ error) { refused = append(refused, path) }}
-	got, err := d.Thumbnails([]ImageName{
+	d := &Dataset{Set: shardtest.Open(t, dir), OnError: func(path string, _ error) { refused = append(refused, path) }}
+	got, err := d.Thumbnails(t.Context(), []ImageName{
 		{"a", "n00000001"}, {"a", "n00000002"}, // the same path in two classes
 		{"a", ""}, {"b", ""}, // of one class, or of any of two
 		{"broken", "n00000002"}, {"b", "n00000002"}, {"c", ""},
@@ -64,10 +64,10 @@ func TestDataset(t *testing.T) {
 }
 
 func TestDatasetIsCancelled(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	d := &Dataset{Context: ctx, Set: shardtest.Open(t, "../../shard/testdata/v1")}
-	if _, err := d.Thumbnails([]ImageName{{"x", ""}}); err != context.Canceled {
+	d := &Dataset{Set: shardtest.Open(t, "../../shard/testdata/v1")}
+	if _, err := d.Thumbnails(ctx, []ImageName{{"x", ""}}); err != context.Canceled {
 		t.Errorf("%v", err)
 	}
 }

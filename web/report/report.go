@@ -4,6 +4,7 @@
 package report
 
 import (
+	"context"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -34,7 +35,7 @@ type Predictions struct {
 // Images finds images by their names in predictions.
 type Images interface {
 	// Thumbnails gives JPEGs of those that are there; others are left out.
-	Thumbnails(names []ImageName) (map[ImageName][]byte, error)
+	Thumbnails(ctx context.Context, names []ImageName) (map[ImageName][]byte, error)
 }
 
 // ImageName is what predictions know of an image. Synset is that of its truth, ""
@@ -53,27 +54,27 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 // page is what the template sees.
 type page struct {
 	Title       string
-	Run         *runPart
-	Predictions *predictionsPart
-	Compared    *comparedPart
+	Run         *runSection
+	Predictions *predictionsSection
+	Compared    *comparisonSection
 	NoImages    bool // thumbnails were not asked for
 }
 
-// Write makes the report.
-func Write(w io.Writer, o Options) error {
+// Write makes the report. It is an error when predictions have no row whose truth is known.
+func Write(ctx context.Context, w io.Writer, o Options) error {
 	p := page{Title: o.Title, NoImages: o.Images == nil}
 	if o.Run != nil {
-		p.Run = newRunPart(o.Run)
+		p.Run = newRunSection(o.Run)
 	}
-	wall := &wall{words: o.Words, wanted: map[ImageName]bool{}}
+	g := &gallery{words: o.Words, wanted: map[ImageName]bool{}}
 	var err error
 	switch len(o.Sets) {
 	case 0:
 	case 1:
-		p.Predictions, err = newPredictionsPart(o.Sets[0], o.Hierarchy, wall)
+		p.Predictions, err = newPredictionsSection(o.Sets[0], o.Hierarchy, g)
 	case 2:
-		if p.Predictions, err = newPredictionsPart(o.Sets[0], o.Hierarchy, wall); err == nil {
-			p.Compared, err = newComparedPart(o.Sets[0], o.Sets[1], wall)
+		if p.Predictions, err = newPredictionsSection(o.Sets[0], o.Hierarchy, g); err == nil {
+			p.Compared, err = newComparisonSection(o.Sets[0], o.Sets[1], g)
 		}
 	default:
 		err = fmt.Errorf("a report is of two sets of predictions at most, not %d", len(o.Sets))
@@ -81,7 +82,7 @@ func Write(w io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := wall.hang(o.Images); err != nil {
+	if err := g.load(ctx, o.Images); err != nil {
 		return err
 	}
 	return pageTemplate.Execute(w, p)

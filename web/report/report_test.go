@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,7 +36,7 @@ func sets() (a, b Predictions) {
 // everyImage has a thumbnail of every image, and remembers which were asked for.
 type everyImage struct{ asked []ImageName }
 
-func (e *everyImage) Thumbnails(names []ImageName) (map[ImageName][]byte, error) {
+func (e *everyImage) Thumbnails(_ context.Context, names []ImageName) (map[ImageName][]byte, error) {
 	e.asked = names
 	out := map[ImageName][]byte{}
 	for _, n := range names {
@@ -47,7 +48,7 @@ func (e *everyImage) Thumbnails(names []ImageName) (map[ImageName][]byte, error)
 func write(t *testing.T, o Options) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, o); err != nil {
+	if err := Write(t.Context(), &b, o); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -95,15 +96,15 @@ func TestFiguresAreEvals(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	part, err := newPredictionsPart(a, nil, &wall{wanted: map[ImageName]bool{}})
+	section, err := newPredictionsSection(a, nil, &gallery{wanted: map[ImageName]bool{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := gocmp.Diff(want, part.Report, gocmp.AllowUnexported(eval.Report{})); d != "" {
+	if d := gocmp.Diff(want, section.Report, gocmp.AllowUnexported(eval.Report{})); d != "" {
 		t.Error(d)
 	}
 	var worst []string
-	for _, w := range part.Worst {
+	for _, w := range section.Worst {
 		worst = append(worst, w.Label.Synset)
 	}
 	if d := gocmp.Diff([]string{hostile, "n1", "n2"}, worst); d != "" {
@@ -114,7 +115,7 @@ func TestFiguresAreEvals(t *testing.T) {
 func TestNoTruthIsAnError(t *testing.T) {
 	a, _ := sets()
 	a.Truth = []int32{-1, -1, -1, -1, -1, -1}
-	if err := Write(&bytes.Buffer{}, Options{Sets: []Predictions{a}}); err == nil || !strings.Contains(err.Error(), "a.arrow") {
+	if err := Write(t.Context(), &bytes.Buffer{}, Options{Sets: []Predictions{a}}); err == nil || !strings.Contains(err.Error(), "a.arrow") {
 		t.Errorf("%v", err)
 	}
 }

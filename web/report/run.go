@@ -67,8 +67,8 @@ func (r *Run) add(rec runlog.Record) {
 	}
 }
 
-// runPart is what a report says of a run.
-type runPart struct {
+// runSection is what a report says of a run.
+type runSection struct {
 	Name      string
 	Facts     [][2]string
 	Best      *runlog.Score
@@ -88,8 +88,8 @@ type chartWithLegend struct {
 
 const notesShown = 20
 
-func newRunPart(r *Run) *runPart {
-	p := &runPart{Name: r.Name, Config: r.Config, Notes: r.notes[:min(len(r.notes), notesShown)], NotesLeft: max(len(r.notes)-notesShown, 0)}
+func newRunSection(r *Run) *runSection {
+	p := &runSection{Name: r.Name, Config: r.Config, Notes: r.notes[:min(len(r.notes), notesShown)], NotesLeft: max(len(r.notes)-notesShown, 0)}
 	for _, k := range slices.Sorted(maps.Keys(r.from)) {
 		if r.from[k] != "" {
 			p.From = append(p.From, [2]string{k, r.from[k]})
@@ -118,7 +118,7 @@ func exported(e runlog.Record) *runlog.Score {
 	return e.Raw
 }
 
-func (r *Run) facts(p *runPart) [][2]string {
+func (r *Run) facts(p *runSection) [][2]string {
 	var out [][2]string
 	add := func(k, format string, args ...any) { out = append(out, [2]string{k, fmt.Sprintf(format, args...)}) }
 	if p.Best != nil {
@@ -154,91 +154,4 @@ func (r *Run) rates() (out []float64) {
 		}
 	}
 	return out
-}
-
-// most is how many points of a curve are drawn.
-const most = 1000
-
-// curve takes a value of each record that has one.
-func curve(recs []runlog.Record, of func(runlog.Record) (float64, bool)) (out runlog.Curve) {
-	for _, rec := range recs {
-		if v, ok := of(rec); ok && !math.IsNaN(v) && !math.IsInf(v, 0) {
-			out = append(out, runlog.Point{X: rec.Epoch, Y: v})
-		}
-	}
-	return out
-}
-
-// epochs is the axis of all its charts.
-func (r *Run) epochs() *[2]float64 {
-	last := 0.0
-	for _, recs := range [][]runlog.Record{r.steps, r.evals} {
-		if n := len(recs); n > 0 {
-			last = max(last, recs[n-1].Epoch)
-		}
-	}
-	return &[2]float64{0, cmp.Or(last, 1)}
-}
-
-func (r *Run) lossChart() *Chart {
-	raw := curve(r.steps, func(s runlog.Record) (float64, bool) {
-		if s.MainLoss != nil {
-			return *s.MainLoss, true
-		}
-		if s.Loss == nil {
-			return 0, false
-		}
-		return *s.Loss, true
-	})
-	mean := raw.Running()
-	val := curve(r.evals, func(e runlog.Record) (float64, bool) { return float64(e.Raw.Loss), true })
-	ema := curve(r.evals, func(e runlog.Record) (float64, bool) {
-		if e.EMA == nil {
-			return 0, false
-		}
-		return float64(e.EMA.Loss), true
-	})
-	return &Chart{Name: "Loss by epoch", X: "epoch", Y: "loss, nats", XRange: r.epochs(), YRange: &[2]float64{0, runlog.LossTop(mean, val, ema)}, Lines: []Line{
-		{Name: "training, each step", Style: "pale", Points: raw.Thin(most)}, {Name: "training, running mean", Style: "train", Points: mean.Thin(most)},
-		{Name: "validation", Style: "valid", Points: val, Dots: val.Few()}, {Name: "validation, averaged weights", Style: "ema", Points: ema, Dots: ema.Few()}}}
-}
-
-func (r *Run) accuracyChart(p *runPart) *Chart {
-	share := func(of func(runlog.Record) *runlog.Score, top5 bool) runlog.Curve {
-		return curve(r.evals, func(e runlog.Record) (float64, bool) {
-			s := of(e)
-			switch {
-			case s == nil:
-				return 0, false
-			case top5:
-				return 100 * s.Top5, true
-			}
-			return 100 * s.Top1, true
-		})
-	}
-	raw := share(func(e runlog.Record) *runlog.Score { return e.Raw }, false)
-	ema := share(func(e runlog.Record) *runlog.Score { return e.EMA }, false)
-	top5 := share(exported, true)
-	c := &Chart{Name: "Accuracy by epoch", X: "epoch", Y: "accuracy, %", XRange: r.epochs(), YRange: &[2]float64{0, 100}, Lines: []Line{
-		{Name: "training top-1, running mean", Style: "train", Points: curve(r.steps, func(s runlog.Record) (float64, bool) { return 100 * s.Top1, true }).Running().Thin(most)},
-		{Name: "validation top-5", Style: "other", Points: top5, Dots: top5.Few()},
-		{Name: "validation top-1", Style: "valid", Points: raw, Dots: raw.Few()},
-		{Name: "validation top-1, averaged weights", Style: "ema", Points: ema, Dots: ema.Few()}}}
-	if p.Best != nil {
-		c.Mark = &Mark{runlog.Point{X: p.BestEpoch, Y: 100 * p.Best.Top1}, fmt.Sprintf("best: %.2f %% after epoch %g", 100*p.Best.Top1, p.BestEpoch)}
-	}
-	return c
-}
-
-func (r *Run) rateChart() *Chart {
-	points := curve(r.steps, func(s runlog.Record) (float64, bool) { return s.LR, true })
-	return &Chart{Name: "Learning rate by epoch", X: "epoch", Y: "learning rate", XRange: r.epochs(), YRange: &[2]float64{0, cmp.Or(1.05*points.Highest(), 1)},
-		Lines: []Line{{Name: "learning rate", Style: "train", Points: points.Thin(most)}}}
-}
-
-func (r *Run) speedChart() *Chart {
-	points := curve(r.steps, func(s runlog.Record) (float64, bool) { return s.PerSecond, s.PerSecond > 0 })
-	mean := points.Running()
-	return &Chart{Name: "Throughput by epoch", X: "epoch", Y: "images/s", XRange: r.epochs(), YRange: &[2]float64{0, cmp.Or(1.05*mean.Highest(), 1)},
-		Lines: []Line{{Name: "each step", Style: "pale", Points: points.Thin(most)}, {Name: "running mean", Style: "train", Points: mean.Thin(most)}}}
 }

@@ -1,0 +1,77 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"encoding/base64"
+	"html/template"
+	"maps"
+	"slices"
+)
+
+// gallery holds the images that a report shows. The sections add them while they are
+// made; then all thumbnails are read in one pass over the dataset.
+type gallery struct {
+	words    func(string) string
+	wanted   map[ImageName]bool
+	examples []*Example
+}
+
+// Example is an image of the report, with its truth and its first prediction.
+type Example struct {
+	Name      ImageName
+	Truth     Label // Synset "": not known
+	Predicted Label
+	Share     float64      // probability of Predicted
+	Source    template.URL // a data URL; "": there is none
+	Others    []string     // lines about other models' predictions
+}
+
+// Label is a class: its synset and, where they are known, its words.
+type Label struct{ Synset, Words string }
+
+func (g *gallery) label(synset string) Label {
+	l := Label{Synset: synset}
+	if g.words != nil && synset != "" {
+		l.Words = g.words(synset)
+	}
+	return l
+}
+
+// String is the words, or the synset where there are none.
+func (l Label) String() string { return cmp.Or(l.Words, l.Synset) }
+
+// add puts the image of row i into the report.
+func (g *gallery) add(p Predictions, i int) *Example {
+	e := &Example{Name: ImageName{Path: p.Paths[i]}}
+	if t := p.Truth[i]; t >= 0 {
+		e.Name.Synset = p.Classes[t]
+		e.Truth = g.label(p.Classes[t])
+	}
+	if c := p.Top[i*p.K]; c >= 0 {
+		e.Predicted, e.Share = g.label(p.Classes[c]), float64(p.Prob[i*p.K])
+	}
+	g.wanted[e.Name] = true
+	g.examples = append(g.examples, e)
+	return e
+}
+
+// load reads the thumbnails of all that were added.
+func (g *gallery) load(ctx context.Context, images Images) error {
+	if images == nil || len(g.wanted) == 0 {
+		return nil
+	}
+	names := slices.SortedFunc(maps.Keys(g.wanted), func(a, b ImageName) int {
+		return cmp.Or(cmp.Compare(a.Synset, b.Synset), cmp.Compare(a.Path, b.Path))
+	})
+	found, err := images.Thumbnails(ctx, names)
+	if err != nil {
+		return err
+	}
+	for _, e := range g.examples {
+		if b := found[e.Name]; b != nil {
+			e.Source = template.URL("data:image/jpeg;base64," + base64.StdEncoding.EncodeToString(b))
+		}
+	}
+	return nil
+}
