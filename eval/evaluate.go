@@ -27,7 +27,7 @@ type Report struct {
 	Synsets     []SynsetReport   `json:"synsets"`             // ascending: those that are a truth or a first prediction
 	Pairs       []Confusion      `json:"confusions"`          // commonest first
 	Real        *RealReport      `json:"real,omitempty"`      // for MeasureReal to fill in
-	Hierarchy   *HierarchyReport `json:"hierarchy,omitempty"` // for Judge to fill in
+	Hierarchy   *HierarchyReport `json:"hierarchy,omitempty"` // for MeasureHierarchy to fill in
 	Warning     string           `json:"warning,omitempty"`   // "": nothing looks wrong
 
 	right1, right5 int

@@ -136,7 +136,7 @@ func TestHierarchy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Judge(p, h)
+	r := MeasureHierarchy(p, h)
 	same(t, "height of mistakes", r.MistakeHeight, g.MistakeHeight)
 	same(t, "distance at 1", r.Distance1, g.Distance1)
 	same(t, "distance at 5", r.Distance5, g.Distance5)
@@ -309,7 +309,7 @@ func TestRestrictAndReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judged, rolled := Judge(q, h), Rollup(q, "root", h.AtDepth(0))
+	judged, rolled := MeasureHierarchy(q, h), Rollup(q, "root", h.AtDepth(0))
 	if judged.Mistakes != r.N-r.Undecided-int(math.Round(r.Top1*float64(r.N))) {
 		t.Errorf("%d mistakes of %d rows, %d undecided, top-1 %v", judged.Mistakes, r.N, r.Undecided, r.Top1)
 	}
@@ -364,7 +364,7 @@ func TestWriteReport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	judged := Judge(p, h)
+	judged := MeasureHierarchy(p, h)
 	r.Hierarchy = &judged
 	dir := filepath.Join(t.TempDir(), "report")
 	if err := WriteReport(dir, r); err != nil {

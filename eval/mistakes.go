@@ -48,9 +48,9 @@ func judged(p *prediction.Set, i int) bool {
 	return p.Truth[i] >= 0 && !p.Failed[i] && p.Top[i*p.K] >= 0
 }
 
-// Judge measures mistakes in a hierarchy, which must be that of p's classes. Rows
+// MeasureHierarchy measures mistakes in a hierarchy, which must be that of p's classes. Rows
 // without a truth or a prediction are left out.
-func Judge(p *prediction.Set, h *Hierarchy) HierarchyReport {
+func MeasureHierarchy(p *prediction.Set, h *Hierarchy) HierarchyReport {
 	var r HierarchyReport
 	meets := map[[2]int32]int{}
 	meet := func(a, b int32) int {

@@ -303,7 +303,7 @@ func (j *job) reboxUnit(u *unit) error {
 	if !slices.ContainsFunc(r.Rows, func(row shard.Row) bool { return boxesDiffer(j.plan.boxes, &row) }) {
 		return nil
 	}
-	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
+	w := &unitWriter{converter: j.newConverter(u), record: record.Record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}
 	defer w.close()
 	for _, f := range r.Shards {
 		err := shard.EachImage(j.o.Out, f.File, func(im *shard.Image) error {

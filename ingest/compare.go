@@ -81,7 +81,7 @@ func (c *comparison) result(j *job, place string) error {
 
 // compareUnit reads a unit and compares its images.
 func (j *job) compareUnit(ctx context.Context, u *unit, c *comparison) error {
-	m := j.newMaker(u)
+	m := j.newConverter(u)
 	defer m.close()
 	return u.each(ctx, func(it item) error {
 		defer j.o.OnRead(int64(len(it.bytes)), 1)

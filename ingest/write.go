@@ -18,7 +18,7 @@ import (
 
 // write makes the shards of a unit and records that they are whole.
 func (j *job) write(ctx context.Context, u *unit) error {
-	w := &unitWriter{maker: j.newMaker(u), record: record.Record{Unit: u.Unit, Inputs: u.sum}}
+	w := &unitWriter{converter: j.newConverter(u), record: record.Record{Unit: u.Unit, Inputs: u.sum}}
 	defer w.close()
 	if err := j.o.Out.MkdirAll(path.Dir(u.ShardName(0))); err != nil {
 		return err
@@ -33,8 +33,8 @@ func (j *job) write(ctx context.Context, u *unit) error {
 	return j.state.Finish(&w.record)
 }
 
-// maker turns what was read into what is stored.
-type maker struct {
+// converter turns what was read into what is stored.
+type converter struct {
 	j       *job
 	u       *unit
 	decoder *pixel.Decoder
@@ -47,75 +47,75 @@ type nameKey struct {
 	class, path string
 }
 
-func (j *job) newMaker(u *unit) maker {
+func (j *job) newConverter(u *unit) converter {
 	d := pixel.NewDecoder()
 	if j.o.Resize > 0 {
 		d.Beside = resizing
 	}
-	return maker{j: j, u: u, decoder: d, seen: map[nameKey]bool{}}
+	return converter{j: j, u: u, decoder: d, seen: map[nameKey]bool{}}
 }
 
-func (m *maker) close() { m.decoder.Close() }
+func (c *converter) close() { c.decoder.Close() }
 
 // image makes an image of an item. reason says why it is refused instead; then
 // im is as it was read.
-func (m *maker) image(it item) (im *shard.Image, reason error) {
+func (c *converter) image(it item) (im *shard.Image, reason error) {
 	im = &shard.Image{Bytes: it.bytes, Row: shard.Row{Path: it.path, Label: -1}}
 	if it.bytes != nil {
 		im.SHA256 = sha256.Sum256(it.bytes)
 	}
 	if it.class >= 0 {
-		im.Label = m.j.labels[it.class]
-		class := &m.j.classes[im.Label]
+		im.Label = c.j.labels[it.class]
+		class := &c.j.classes[im.Label]
 		im.Synset, im.ILSVRC2012ID = class.Synset, class.ILSVRC2012ID
 	}
 	if it.err != nil {
 		return im, it.err
 	}
 	made := *im
-	if err := m.describe(&made); err != nil {
+	if err := c.describe(&made); err != nil {
 		return im, err
 	}
 	key := nameKey{it.container, im.Synset, im.Path}
-	if m.seen[key] {
+	if c.seen[key] {
 		return im, errors.New("an image of this name was there before")
 	}
-	m.seen[key] = true
+	c.seen[key] = true
 	return &made, nil
 }
 
 // describe fills in what the bytes say, and what was given for the image. An
 // error is a reason to refuse it.
-func (m *maker) describe(im *shard.Image) error {
+func (c *converter) describe(im *shard.Image) error {
 	info, err := pixel.Probe(im.Bytes)
 	if err != nil {
 		return err
 	}
 	var rgb *pixel.RGB
 	switch {
-	case m.j.o.Resize > 0:
-		rgb, err = m.decoder.Decode(im.Bytes)
-	case m.j.o.Check == CheckDecode:
-		err = m.decoder.Check(im.Bytes)
+	case c.j.o.Resize > 0:
+		rgb, err = c.decoder.Decode(im.Bytes)
+	case c.j.o.Check == CheckDecode:
+		err = c.decoder.Check(im.Bytes)
 	}
 	if err != nil {
 		return err
 	}
 	im.Format, im.Mode, im.Width, im.Height = info.Format, info.Mode, int32(info.Width), int32(info.Height)
 	var given bool
-	if im.Objects, given = m.j.plan.boxes[imagenet.Stem(im.Path)]; !given {
-		im.Objects = m.j.plan.objects[shard.ImageKey{SHA256: im.SHA256, Path: utf8name.Ensure(im.Path)}]
+	if im.Objects, given = c.j.plan.boxes[imagenet.Stem(im.Path)]; !given {
+		im.Objects = c.j.plan.objects[shard.ImageKey{SHA256: im.SHA256, Path: utf8name.Ensure(im.Path)}]
 	}
-	if m.j.o.Resize > 0 {
-		defer m.decoder.Release()
-		return resize(im, rgb, m.j.o.Resize, m.j.o.Quality)
+	if c.j.o.Resize > 0 {
+		defer c.decoder.Release()
+		return resize(im, rgb, c.j.o.Resize, c.j.o.Quality)
 	}
 	return nil
 }
 
 // unitWriter writes the images of a unit.
 type unitWriter struct {
-	maker
+	converter
 	out    *shard.FileWriter
 	name   string // of the open shard
 	record record.Record
@@ -125,7 +125,7 @@ func (w *unitWriter) close() {
 	if w.out != nil {
 		w.out.Abort()
 	}
-	w.maker.close()
+	w.converter.close()
 }
 
 // add checks an image and appends it, or refuses it.

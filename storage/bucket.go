@@ -310,7 +310,7 @@ func (b *bucket) mean(err error) error {
 		return ErrChanged
 	case gcerrors.Code(err) == gcerrors.PermissionDenied:
 		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
-	case passing(status), status == 0 && broken(err):
+	case retryable(status), status == 0 && broken(err):
 		return temporary(err)
 	case status/100 == 2: // said yes, and its body could not be read to its end
 		return temporary(err)

@@ -40,9 +40,9 @@ func lasting(err error) bool {
 	return errors.As(err, &name) && name.IsNotFound || errors.As(err, &certificate) || errors.Is(err, syscall.EMFILE)
 }
 
-// passing says whether what was answered by this status may be answered otherwise
+// retryable says whether what was answered by this status may be answered otherwise
 // another time.
-func passing(status int) bool {
+func retryable(status int) bool {
 	return status == http.StatusRequestTimeout || status == http.StatusTooManyRequests || status >= 500 && status != http.StatusNotImplemented
 }
 

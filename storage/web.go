@@ -80,7 +80,7 @@ func (w *web) ask(ctx context.Context, method, key string, header map[string]str
 		return nil, fmt.Errorf("%w (%w)", fs.ErrPermission, err)
 	case s == http.StatusPreconditionFailed, s == http.StatusRequestedRangeNotSatisfiable:
 		return nil, ErrChanged
-	case passing(s):
+	case retryable(s):
 		return nil, temporary(err)
 	}
 	return nil, err

@@ -217,7 +217,7 @@ func (a *app) judge(p *prediction.Set, r *eval.Report, f evalOptions) (*wordnet.
 		a.Logf("without WordNet's measures: %v", err)
 		return g, nil
 	}
-	report := eval.Judge(p, h)
+	report := eval.MeasureHierarchy(p, h)
 	if len(f.superclasses) > 0 {
 		groups, err := a.groups(g, h, f.superclasses)
 		if err != nil {

@@ -62,10 +62,10 @@ func Describe(path string, o Choice) (*Contract, error) {
 		}
 		c.Spec = &spec
 	}
-	if err := c.takes(info, o); err != nil {
+	if err := c.findInput(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := c.gives(info, o); err != nil {
+	if err := c.findOutputs(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	c.logits = m.BeforeSoftmax(c.Output)
@@ -75,8 +75,8 @@ func Describe(path string, o Choice) (*Contract, error) {
 	return c, nil
 }
 
-// takes finds the input and how images lie in it.
-func (c *Contract) takes(info *onnx.Info, o Choice) error {
+// findInput finds the input and how images lie in it.
+func (c *Contract) findInput(info *onnx.Info, o Choice) error {
 	in, err := pick(info.Inputs, o.Input, "input", func(v onnx.Value) bool { return len(v.Dims) == 4 })
 	if err != nil {
 		return err
@@ -112,8 +112,8 @@ func (c *Contract) takes(info *onnx.Info, o Choice) error {
 	return nil
 }
 
-// gives finds the scores and the embedding among the outputs.
-func (c *Contract) gives(info *onnx.Info, o Choice) error {
+// findOutputs finds the scores and the embedding among the outputs.
+func (c *Contract) findOutputs(info *onnx.Info, o Choice) error {
 	name := o.Output
 	for _, v := range info.Outputs {
 		if name == "" && v.Name == "probabilities" {

@@ -121,7 +121,7 @@ func (c *columns) orderBy(others []*source.Column) error {
 // promote makes a column of labels of the columns of a list whose names say nothing, where
 // none is called after classes: of one that stands alone, or of several that say with a 1
 // which class is a row's. Of others a flag has to choose. What is not read is told.
-func (m *maker) promote(info *source.Info, from string) error {
+func (m *mapper) promote(info *source.Info, from string) error {
 	if m.column != "" {
 		for _, c := range info.Others {
 			if strings.EqualFold(c.Name, m.column) && says(c) {
@@ -162,14 +162,14 @@ func (m *maker) promote(info *source.Info, from string) error {
 
 // namesAlone says whether a flag says that names of directories or files are the classes, or
 // that there are none.
-func (m *maker) namesAlone() bool {
+func (m *mapper) namesAlone() bool {
 	return slices.ContainsFunc([]string{"flat", "names", "classes", "top", "leaves", "synsets"}, func(w string) bool { return m.forced[w] })
 }
 
 const fewReadings = 4
 
 // ofColumns are the readings that take one of the columns, or none.
-func (m *maker) ofColumns(all []source.Column) (out []Reading) {
+func (m *mapper) ofColumns(all []source.Column) (out []Reading) {
 	for _, c := range all[:min(len(all), fewReadings)] {
 		out = append(out, Reading{c.Name + " is the class", "--layout " + ColumnWord + c.Name})
 	}
@@ -201,22 +201,22 @@ func columnNames(all []source.Column) string {
 // mayBeClass says whether a column may say classes: it is not called after something else,
 // its values are names or whole numbers, and, of three rows or more, some have the same.
 func mayBeClass(c *source.Column) bool {
-	said := 0
+	distinct := 0
 	for _, l := range c.Values {
 		if l.Kind == source.NoLabel {
 			continue
 		}
-		said++
+		distinct++
 		if _, err := strconv.ParseFloat(l.Name, 64); l.Kind == source.NameLabel && err == nil && strings.ContainsAny(l.Name, ".eE") {
 			return false // a measure
 		}
 	}
-	return said > 0 && !source.Measure(c.Name) && (len(c.Rows) < 3 || said < len(c.Rows))
+	return distinct > 0 && !source.Measure(c.Name) && (len(c.Rows) < 3 || distinct < len(c.Rows))
 }
 
 // oneHot makes one column of those of 0 and 1, where there are several and every row has one
 // 1; nil: there are not. Rows with other numbers of them are of no one class.
-func (m *maker) oneHot(all []source.Column, from string) (*source.Column, error) {
+func (m *mapper) oneHot(all []source.Column, from string) (*source.Column, error) {
 	var bits []source.Column
 	for _, c := range all {
 		if isBits(&c) {

@@ -81,7 +81,7 @@ func (t *table) add(l *classlist.List) error {
 }
 
 // pair notes a number that stands beside a class's name. One number is one class.
-func (m *maker) pair(number int64, name string) error {
+func (m *mapper) pair(number int64, name string) error {
 	if have, ok := m.table.pairs[number]; ok && have != name {
 		return fmt.Errorf("its label %d is %s, and another image's of that label is %s", number, name, have)
 	}

@@ -21,7 +21,7 @@ func rowKind(k source.Kind) bool {
 }
 
 // labelled says whether any entry of an input has a label of its own.
-func (m *maker) labelled(i int) bool {
+func (m *mapper) labelled(i int) bool {
 	in := &m.inputs[i]
 	return in.Info.ClassNames != nil || slices.ContainsFunc(in.Info.Columns, says) ||
 		slices.ContainsFunc(in.Entries, func(e source.Entry) bool { return e.Label.Kind != source.NoLabel })
@@ -34,7 +34,7 @@ func says(c source.Column) bool {
 
 // columns is the rule of files whose rows have labels.
 type columns struct {
-	m      *maker
+	m      *mapper
 	column *source.Column   // nil: each entry has its label
 	names  []string         // of the labels' numbers; nil: the file has none
 	dirs   map[int64]string // the same, by the directories of a list's paths; nil: they say none
@@ -44,7 +44,7 @@ type columns struct {
 }
 
 // newColumns makes a unit of one file of rows.
-func (m *maker) newColumns(i int) (*unit, error) {
+func (m *mapper) newColumns(i int) (*unit, error) {
 	in := &m.inputs[i]
 	u := &unit{inputs: []int{i}, hint: m.rowSplit(i)}
 	if m.forced["flat"] {
@@ -123,7 +123,7 @@ func (c *columns) takeWords(entries []source.Entry) {
 }
 
 // rowSplit is the split that an input's file speaks of, or a directory around it.
-func (m *maker) rowSplit(i int) string {
+func (m *mapper) rowSplit(i int) string {
 	in := &m.inputs[i].Info
 	if in.Within == "" {
 		return m.pathSplit(in.Path, in.Kind)
@@ -176,7 +176,7 @@ func splitIn(dir string) (found string) {
 // takeNames makes classes of the names that a file has for its labels' numbers: in
 // the list given, or else they are the list, as ImageNet's synsets where they are
 // its words.
-func (m *maker) takeNames(names []string, from string) ([]string, error) {
+func (m *mapper) takeNames(names []string, from string) ([]string, error) {
 	l, err := classlist.New(names, nil, from)
 	s, notImageNet := (&classlist.List{Names: names, Source: from}).Synsets()
 	var doubt *classlist.NotInList
@@ -204,7 +204,7 @@ func (m *maker) takeNames(names []string, from string) ([]string, error) {
 
 // className gives the class that a label means. names are those of its numbers, if
 // the file has some.
-func (m *maker) className(l source.Label, names []string, from string) (string, error) {
+func (m *mapper) className(l source.Label, names []string, from string) (string, error) {
 	switch {
 	case l.Kind == source.NoLabel:
 		return "", nil
@@ -284,7 +284,7 @@ func (l notTaken) place(int, int, *source.Entry) (spot, error) {
 }
 
 // dataCard reads the README.md at the root of a folder of rows, if there is one.
-func (m *maker) dataCard(from, to int) (*labelfile.Card, error) {
+func (m *mapper) dataCard(from, to int) (*labelfile.Card, error) {
 	rows := false
 	var card *source.Entry
 	for i := from; i < to; i++ {
@@ -312,14 +312,14 @@ func (m *maker) dataCard(from, to int) (*labelfile.Card, error) {
 // cardSplit is the split of a file by the card; or why it is left out; or neither, where
 // the card says nothing.
 func cardSplit(c *labelfile.Card, rel string) (split, leftOut string) {
-	said, listed, ok := c.SplitOf(rel)
+	name, listed, ok := c.SplitOf(rel)
 	switch {
 	case !ok:
 		return "", ""
 	case !listed:
 		return "", "the dataset card does not name its file"
-	case naming.SplitWord(said) == "":
-		return "", fmt.Sprintf("the dataset card puts its file into the split %q", said)
+	case naming.SplitWord(name) == "":
+		return "", fmt.Sprintf("the dataset card puts its file into the split %q", name)
 	}
-	return naming.SplitWord(said), ""
+	return naming.SplitWord(name), ""
 }

@@ -168,7 +168,7 @@ func (l *labels) put(key, class string) error {
 // readMetadata reads Hugging Face's metadata of the images in and below a directory: a
 // list of file names and what goes with them. It is nil where no column is the class:
 // then the directories are.
-func (m *maker) readMetadata(b []byte, name, dir, from string) (*labels, error) {
+func (m *mapper) readMetadata(b []byte, name, dir, from string) (*labels, error) {
 	t, err := labelfile.Metadata(name, b)
 	if err != nil {
 		return nil, err

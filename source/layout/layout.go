@@ -111,7 +111,7 @@ type Plan struct {
 	// Repeats are the rows of lists that are left out for RepeatReason.
 	Repeats []*source.Entry `json:"-"`
 
-	m *maker
+	m *mapper
 }
 
 // Split is the images of a split, in the order of inputs and entries.
@@ -178,7 +178,7 @@ const keptNames = 5 // of each reason for leaving out
 // an *Ambiguity; an option that these inputs make nothing of is a *NoEffect; a
 // class outside Options.Classes is a *classlist.NotInList.
 func Make(inputs []Input, o Options) (*Plan, error) {
-	m, err := newMaker(inputs, o)
+	m, err := newMapper(inputs, o)
 	if err != nil {
 		return nil, err
 	}

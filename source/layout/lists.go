@@ -300,7 +300,7 @@ func (t *tree) listedLabels() error {
 
 // labelColumn is the column of labels that is asked for, or the best called of those
 // that have some; nil: there is none.
-func (m *maker) labelColumn(all []source.Column) *source.Column {
+func (m *mapper) labelColumn(all []source.Column) *source.Column {
 	var out *source.Column
 	for k := range all {
 		switch c := &all[k]; {

@@ -10,7 +10,7 @@ import (
 )
 
 // noteSplits tells what one would want to know of the splits.
-func (m *maker) noteSplits(p *Plan) {
+func (m *mapper) noteSplits(p *Plan) {
 	of := map[string][]int{}
 	for _, s := range p.Splits {
 		if s.Unlabelled > 0 && s.Name != "test" && !m.o.LabelsOptional {
@@ -38,7 +38,7 @@ func (m *maker) noteSplits(p *Plan) {
 
 // noteFile remembers a file left out that may say what is not known of images: one that is
 // called after splits, as Stanford Dogs' test_list.mat, or one that holds data.
-func (m *maker) noteFile(u *unit, name, reason string) {
+func (m *mapper) noteFile(u *unit, name, reason string) {
 	if reason != naming.NotAnImage {
 		return
 	}
@@ -61,7 +61,7 @@ func keep(names []string, name string) []string {
 }
 
 // noteUnread tells that files may say splits or classes where nothing that was read does.
-func (m *maker) noteUnread(p *Plan) {
+func (m *mapper) noteUnread(p *Plan) {
 	for _, u := range m.units {
 		if len(u.unread) > 0 && len(u.own) == 0 {
 			m.note("%s: all images are of %s: %s may list others as of other splits, and is not read; lists of paths and labels are sources of their own (--train LIST --test LIST)", m.given(u.inputs[0]), cmpOr(m.inputs[u.inputs[0]].Split, u.split), strings.Join(u.unread, ", "))
@@ -74,7 +74,7 @@ func (m *maker) noteUnread(p *Plan) {
 }
 
 // noteMissing tells of classes that have images in one split and none in the other.
-func (m *maker) noteMissing(p *Plan, have, lack []int, split, because string) {
+func (m *mapper) noteMissing(p *Plan, have, lack []int, split, because string) {
 	var names []string
 	for c := range p.Classes {
 		if have[c] > 0 && lack[c] == 0 {
@@ -88,7 +88,7 @@ func (m *maker) noteMissing(p *Plan, have, lack []int, split, because string) {
 
 // noteAlike tells of classes that one may take for one: their names differ in case,
 // or in how accents are encoded, as in archives from a Mac.
-func (m *maker) noteAlike(classes []string) {
+func (m *mapper) noteAlike(classes []string) {
 	seen := make(map[string]string, len(classes))
 	for _, name := range classes {
 		key := strings.ToLower(norm.NFC.String(name))

@@ -12,7 +12,7 @@ import (
 )
 
 // place places every entry listed, and orders the classes.
-func (m *maker) place() (*Plan, error) {
+func (m *mapper) place() (*Plan, error) {
 	p := &placing{m: m, splits: map[string]*Split{}, skipped: maps.Clone(m.missing), outside: map[string]notInList{}, gone: map[string]*Skipped{}}
 	for i := range m.inputs {
 		for k := range m.inputs[i].Entries {
@@ -29,7 +29,7 @@ func (m *maker) place() (*Plan, error) {
 
 // placing is a plan under way.
 type placing struct {
-	m               *maker
+	m               *mapper
 	splits          map[string]*Split
 	skipped         map[string]*Skipped  // by reason
 	outside         map[string]notInList // by class
@@ -144,7 +144,7 @@ type notInList struct {
 }
 
 // outside is the error of the first of such classes.
-func (m *maker) outside(all map[string]notInList) error {
+func (m *mapper) outside(all map[string]notInList) error {
 	first := all[slices.Min(slices.Collect(maps.Keys(all)))]
 	err := fmt.Errorf("%s: %s: %w", m.inputs[first.input].Info.Path, first.name, first.err)
 	if n := len(all) - 1; n > 0 {
@@ -154,12 +154,12 @@ func (m *maker) outside(all map[string]notInList) error {
 }
 
 // unseen says whether there is an input that was not listed.
-func (m *maker) unseen() bool {
+func (m *mapper) unseen() bool {
 	return slices.ContainsFunc(m.inputs, func(in Input) bool { return in.Info.Sequential && len(in.Entries) == 0 })
 }
 
 // nothing is ErrNoImages, with what there is instead.
-func (m *maker) nothing(skipped map[string]*Skipped) error {
+func (m *mapper) nothing(skipped map[string]*Skipped) error {
 	var paths, instead []string
 	for i := range m.inputs {
 		if p := m.given(i); !slices.Contains(paths, p) {
@@ -183,7 +183,7 @@ func skip(skipped map[string]*Skipped, s spot, name string) {
 }
 
 // placeOne places an entry that was not listed.
-func (m *maker) placeOne(e *source.Entry) (Placement, error) {
+func (m *mapper) placeOne(e *source.Entry) (Placement, error) {
 	i := int(e.Container)
 	s, err := m.of[i].rule.place(i, -1, e)
 	if err != nil {

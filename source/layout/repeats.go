@@ -57,7 +57,7 @@ func (r row) says(what, nothing string) string {
 
 // repeated says whether the k-th entry of an input, a row of a list, repeats an earlier one of
 // any list.
-func (m *maker) repeated(i, k int, e *source.Entry, class, split string) (bool, error) {
+func (m *mapper) repeated(i, k int, e *source.Entry, class, split string) (bool, error) {
 	info := &m.inputs[i].Info
 	if info.Lines == nil {
 		return false, nil

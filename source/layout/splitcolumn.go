@@ -58,7 +58,7 @@ type bySplitColumn struct {
 
 // splitByColumn lets the column that says the splits of an input's rows, if there is
 // one, decide them.
-func (m *maker) splitByColumn(u *unit, i int) {
+func (m *mapper) splitByColumn(u *unit, i int) {
 	c := splitColumn(m.inputs[i].Info.Splits)
 	if c == nil {
 		return

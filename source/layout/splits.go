@@ -6,7 +6,7 @@ import (
 )
 
 // splitOf is the split that an image of an input goes to.
-func (m *maker) splitOf(i int, s *spot) string {
+func (m *mapper) splitOf(i int, s *spot) string {
 	u := m.of[i]
 	name := u.split
 	if s.split != "" && m.inputs[i].Split == "" && (!s.soft || m.o.Split == "") {

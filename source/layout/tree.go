@@ -15,9 +15,9 @@ import (
 // tree is the directories of inputs that belong together, as one: an archive is a
 // directory of its name.
 type tree struct {
-	m      *maker
+	m      *mapper
 	path   string   // for errors
-	prefix []string // of the names of each input, by its place in maker.inputs
+	prefix []string // of the names of each input, by its place in mapper.inputs
 	nodes  []node
 	byPath map[string]int32
 	raw    []map[string]int32 // of each input: the node of a directory as its entries have it
@@ -73,7 +73,7 @@ const (
 )
 
 // newTree makes a unit of inputs read as one tree.
-func (m *maker) newTree(inputs []int) (*unit, error) {
+func (m *mapper) newTree(inputs []int) (*unit, error) {
 	t := &tree{m: m, path: m.given(inputs[0]), byPath: map[string]int32{}, prefix: make([]string, len(m.inputs)), raw: make([]map[string]int32, len(m.inputs)), own: map[string]bool{}, bare: map[string]bool{}, kinds: map[string]string{}, rows: rowKind(m.inputs[inputs[0]].Info.Kind)}
 	t.nodes = append(t.nodes, node{parent: -1})
 	t.byPath[""] = 0
@@ -147,7 +147,7 @@ func (t *tree) hint(kind source.Kind) string {
 
 // pathSplit is the split that a path as it was given speaks of: a folder's own
 // name, a file's, or that of the directory a file is in.
-func (m *maker) pathSplit(path string, kind source.Kind) string {
+func (m *mapper) pathSplit(path string, kind source.Kind) string {
 	dir, name := naming.Cut(filepath.ToSlash(filepath.Clean(path)))
 	if kind == source.Folder {
 		if s, sure := naming.LikeSplit(name); sure {

@@ -12,7 +12,7 @@ import (
 
 // webTars says which inputs are WebDataset's: tars with a label beside an image, and
 // tars beside such ones.
-func (m *maker) webTars(from, to int) map[int]bool {
+func (m *mapper) webTars(from, to int) map[int]bool {
 	web := map[int]bool{}
 	for i := from; i < to; i++ {
 		if in := &m.inputs[i]; in.Info.Kind == source.Tar && m.o.Read != nil && (m.forced["webdataset"] || webLabels(in.Entries)) {
@@ -50,7 +50,7 @@ func webLabels(entries []source.Entry) bool {
 
 // webdataset is the rule of one tar of samples.
 type webdataset struct {
-	m       *maker
+	m       *mapper
 	from    string
 	samples map[string]webSample
 }
@@ -62,7 +62,7 @@ type webSample struct {
 }
 
 // newWeb makes a unit of one of WebDataset's tars: its labels are read.
-func (m *maker) newWeb(i int) (*unit, error) {
+func (m *mapper) newWeb(i int) (*unit, error) {
 	in := &m.inputs[i]
 	w := &webdataset{m: m, from: in.Info.Path, samples: map[string]webSample{}}
 	u := &unit{inputs: []int{i}, rule: w, hint: m.rowSplit(i)}

@@ -63,7 +63,7 @@ func newPredictionsSection(p Predictions, h *eval.Hierarchy, g *gallery) (*predi
 	}
 	section := &predictionsSection{Name: p.Name, Headline: r.Headline(), Reliability: reliability(r.Calibration)}
 	if h != nil {
-		report := eval.Judge(p.Set, h)
+		report := eval.MeasureHierarchy(p.Set, h)
 		r.Hierarchy = &report
 		for _, s := range report.Subtrees {
 			if s.N >= subtreeRows && len(section.Subtrees) < worstSubtrees {

@@ -10,8 +10,8 @@ import (
 	"github.com/synshard/synshard/source/layout/naming"
 )
 
-// maker makes a plan.
-type maker struct {
+// mapper finds out what names mean: it maps images to splits and classes, which makes a Plan.
+type mapper struct {
 	inputs    []Input
 	o         Options
 	forced    map[string]bool // words of o.Layout
@@ -62,8 +62,8 @@ type spot struct {
 	consumed bool   // a file of labels: neither an image nor left out
 }
 
-func newMaker(inputs []Input, o Options) (*maker, error) {
-	m := &maker{inputs: slices.Clone(inputs), o: o, forced: map[string]bool{}, missing: map[string]*Skipped{}, rows: repeats{}, of: make([]*unit, len(inputs))}
+func newMapper(inputs []Input, o Options) (*mapper, error) {
+	m := &mapper{inputs: slices.Clone(inputs), o: o, forced: map[string]bool{}, missing: map[string]*Skipped{}, rows: repeats{}, of: make([]*unit, len(inputs))}
 	m.table.given, m.table.named = o.Classes, strings.Contains(o.Layout, "numbers")
 	for w := range strings.SplitSeq(o.Layout, ",") {
 		if w = strings.TrimSpace(w); w == "" {
@@ -101,7 +101,7 @@ func newMaker(inputs []Input, o Options) (*maker, error) {
 }
 
 // understand finds the rule of every input.
-func (m *maker) understand() error {
+func (m *mapper) understand() error {
 	for from := 0; from < len(m.inputs); {
 		to := from + 1
 		for to < len(m.inputs) && m.given(to) == m.given(from) {
@@ -132,7 +132,7 @@ func (m *maker) understand() error {
 }
 
 // given is the path that the caller gave for an input.
-func (m *maker) given(i int) string {
+func (m *mapper) given(i int) string {
 	if in := &m.inputs[i].Info; in.Given != "" {
 		return in.Given
 	}
@@ -141,7 +141,7 @@ func (m *maker) given(i int) string {
 
 // group makes units of the inputs of one path given: WebDataset's tars and files
 // of rows one each, all others one tree.
-func (m *maker) group(from, to int) error {
+func (m *mapper) group(from, to int) error {
 	web := m.webTars(from, to)
 	card, err := m.dataCard(from, to)
 	if err != nil {
@@ -188,7 +188,7 @@ func (m *maker) group(from, to int) error {
 	return nil
 }
 
-func (m *maker) add(u *unit) {
+func (m *mapper) add(u *unit) {
 	m.units = append(m.units, u)
 	for _, i := range u.inputs {
 		m.of[i] = u
@@ -196,15 +196,15 @@ func (m *maker) add(u *unit) {
 }
 
 // lost counts a row of a list beside images that gives none.
-func (m *maker) lost(s spot, name string) { skip(m.missing, s, name) }
+func (m *mapper) lost(s spot, name string) { skip(m.missing, s, name) }
 
-func (m *maker) note(format string, args ...any) {
+func (m *mapper) note(format string, args ...any) {
 	if n := fmt.Sprintf(format, args...); !slices.Contains(m.notes, n) {
 		m.notes = append(m.notes, n)
 	}
 }
 
-func (m *maker) kind(k string) {
+func (m *mapper) kind(k string) {
 	if !slices.Contains(m.kinds, k) {
 		m.kinds = append(m.kinds, k)
 	}
@@ -212,7 +212,7 @@ func (m *maker) kind(k string) {
 
 // settle decides the split of each unit that has none of its own, and holds the
 // options to have an effect.
-func (m *maker) settle() error {
+func (m *mapper) settle() error {
 	hints, free := map[string]bool{}, false
 	for _, u := range m.units {
 		flag := m.inputs[u.inputs[0]].Split
