@@ -22,7 +22,7 @@ type Comparison struct {
 	High      float64 `json:"high"`
 	Resamples int     `json:"resamples"`
 	OnlyA     int     `json:"only_a"` // right in A, wrong in B
-	OnlyB     int     `json:"only_b"`
+	OnlyB     int     `json:"only_b"` // right in B, wrong in A
 	// PExact and PMid are two-sided p-values of McNemar's test by the binomial
 	// distribution: Fagerland, Lydersen and Laake, "The McNemar test for binary
 	// matched-pairs data", 2013.

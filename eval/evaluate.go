@@ -18,12 +18,12 @@ type Report struct {
 	NoTruth     int              `json:"no_truth"`            // rows left out
 	Failed      int              `json:"failed"`              // of N: the image could not be read
 	Undecided   int              `json:"undecided,omitempty"` // of N, and wrong: none of a restricted set's classes is among a row's predictions
-	Top1        float64          `json:"top1"`
-	Top1Within  Interval         `json:"top1_interval"` // 95 %, by Wilson
-	Top5        float64          `json:"top5"`          // of as many predictions as there are, if fewer than 5
-	Top5Within  Interval         `json:"top5_interval"`
-	K           int              `json:"k"` // predictions of a row
-	Calibration Calibration      `json:"calibration"`
+	Top1        float64          `json:"top1"`                // share of N whose first prediction is the truth
+	Top1Within  Interval         `json:"top1_interval"`       // 95 %, by Wilson
+	Top5        float64          `json:"top5"`                // of as many predictions as there are, if fewer than 5
+	Top5Within  Interval         `json:"top5_interval"`       // 95 %, by Wilson
+	K           int              `json:"k"`                   // predictions of a row
+	Calibration Calibration      `json:"calibration"`         // of the first predictions
 	Synsets     []SynsetReport   `json:"synsets"`             // ascending: those that are a truth or a first prediction
 	Pairs       []Confusion      `json:"confusions"`          // commonest first
 	Real        *RealReport      `json:"real,omitempty"`      // for MeasureReal to fill in
@@ -36,10 +36,10 @@ type Report struct {
 // SynsetReport is one class; its figures are shares, 0 of nothing. Recall is its top-1
 // accuracy, Precision the share of its first predictions that are right.
 type SynsetReport struct {
-	Synset    string  `json:"synset"`
+	Synset    string  `json:"synset"` // the class
 	N         int     `json:"images"` // whose truth it is
-	Top1      float64 `json:"top1"`
-	Top5      float64 `json:"top5"`
+	Top1      float64 `json:"top1"`   // share of N whose first prediction it is
+	Top5      float64 `json:"top5"`   // share of N among whose first five predictions it is
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`
 	Predicted int     `json:"predicted"` // times it was the first prediction
@@ -49,7 +49,7 @@ type SynsetReport struct {
 type Confusion struct {
 	Truth     string `json:"truth"`     // synset
 	Predicted string `json:"predicted"` // synset, the first prediction
-	N         int    `json:"images"`
+	N         int    `json:"images"`    // how often
 }
 
 // Calibration compares the probability of the first prediction with how often
@@ -58,17 +58,17 @@ type Confusion struct {
 // Neural Networks", ICML 2017, equation 3. Rows that failed are left out.
 type Calibration struct {
 	ECE  float64          `json:"ece"`
-	N    int              `json:"images"`
+	N    int              `json:"images"`     // rows, without those that failed
 	Mean float64          `json:"confidence"` // mean probability of the first predictions
 	True float64          `json:"accuracy"`   // share of them that are right
-	Bins []CalibrationBin `json:"bins"`
+	Bins []CalibrationBin `json:"bins"`       // in ascending order, empty ones too
 }
 
 // CalibrationBin is the interval (Low, High] of the first prediction's probability.
 type CalibrationBin struct {
 	Low        float64 `json:"low"`
 	High       float64 `json:"high"`
-	N          int     `json:"images"`
+	N          int     `json:"images"`     // rows whose first prediction falls into it
 	Confidence float64 `json:"confidence"` // mean probability
 	Accuracy   float64 `json:"accuracy"`   // share that is right
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Interval is a range of a share, from 0 to 1.
+// Interval is a range of a share: Low to High, each from 0 to 1.
 type Interval struct {
 	Low  float64 `json:"low"`
 	High float64 `json:"high"`

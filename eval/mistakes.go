@@ -19,17 +19,17 @@ type HierarchyReport struct {
 	// over the five most probable classes of all rows, right ones counting 0.
 	Distance1 float64          `json:"distance_at_1"`
 	Distance5 float64          `json:"distance_at_5"`
-	Subtrees  []SubtreeReport  `json:"subtrees"` // worst first
-	Rollups   []RollupAccuracy `json:"rollups,omitempty"`
+	Subtrees  []SubtreeReport  `json:"subtrees"`          // worst first
+	Rollups   []RollupAccuracy `json:"rollups,omitempty"` // accuracies by superclass, where they were asked for
 }
 
 // SubtreeReport is the accuracy over the rows whose truth lies at or below a
 // synset; Inside is the share whose prediction does, too.
 type SubtreeReport struct {
-	Synset  string  `json:"synset"`
+	Synset  string  `json:"synset"`  // its top
 	Classes int     `json:"classes"` // at or below it
-	N       int     `json:"images"`
-	Top1    float64 `json:"top1"`
+	N       int     `json:"images"`  // rows whose truth it holds
+	Top1    float64 `json:"top1"`    // share of them that are right
 	Inside  float64 `json:"inside"`
 }
 
@@ -39,7 +39,7 @@ type RollupAccuracy struct {
 	Name   string  `json:"name"`   // as the caller calls the superclasses
 	Groups int     `json:"groups"` // how many these are
 	N      int     `json:"images"`
-	Top1   float64 `json:"top1"`
+	Top1   float64 `json:"top1"` // share of N that is right
 }
 
 // judged says whether a row has a truth and a prediction. Where predictions are

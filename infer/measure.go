@@ -30,10 +30,10 @@ type Measurement struct {
 	Setting
 	PerSecond float64 `json:"images_per_second"` // mean of the last three windows
 	P50       float64 `json:"p50_ms"`            // quantiles of a run's time, in milliseconds
-	P95       float64 `json:"p95_ms"`
-	P99       float64 `json:"p99_ms"`
-	Batches   int     `json:"batches"` // runs that were timed
-	Stable    bool    `json:"stable"`  // three windows in a row agree
+	P95       float64 `json:"p95_ms"`            // likewise
+	P99       float64 `json:"p99_ms"`            // likewise
+	Batches   int     `json:"batches"`           // runs that were timed
+	Stable    bool    `json:"stable"`            // three windows in a row agree
 }
 
 // Measure runs a network over images that are ready, of size pixels, until

@@ -20,9 +20,9 @@ import (
 // Network is a model that is open, and how it is best run.
 type Network struct {
 	Predictor
-	Spec       model.Spec
-	OwnClasses bool // Spec.Classes came with the model, and were not given beside it
-	Width      int  // of the embedding; 0: it gives none
+	Spec       model.Spec // how images are made ready, and the classes
+	OwnClasses bool       // Spec.Classes came with the model, and were not given beside it
+	Width      int        // of the embedding; 0: it gives none
 
 	Runs  int  // at a time
 	Batch int  // images a run, unless another number is asked for

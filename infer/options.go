@@ -41,7 +41,7 @@ type Source interface {
 
 // Options say what to predict over, how, and whom to tell.
 type Options struct {
-	Predictor Predictor
+	Predictor Predictor  // runs the network
 	Spec      model.Spec // how images are made ready for it, and its classes
 	// OwnClasses says that Spec.Classes came with the model, and were not given
 	// beside it: then no accuracy makes their order suspect.

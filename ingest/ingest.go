@@ -161,7 +161,7 @@ func (e *DifferError) Error() string {
 
 // Summary is what a call did.
 type Summary struct {
-	Out      string           `json:"out"`
+	Out      string           `json:"out"`      // the dataset's directory or URL
 	Images   int64            `json:"images"`   // in the dataset
 	Bytes    int64            `json:"bytes"`    // of them
 	Classes  int              `json:"classes"`  // of the class list, those without images too

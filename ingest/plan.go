@@ -25,12 +25,12 @@ import (
 // Plan is what a call is about to do. It holds the sources open: every plan must
 // be closed.
 type Plan struct {
-	Out     string      `json:"out"`
+	Out     string      `json:"out"`           // the dataset's directory or URL
 	State   string      `json:"state"`         // of the directory: new, unfinished, whole, amended, or made anew
 	Job     string      `json:"job,omitempty"` // the job of an array whose share Splits tell of, as "3/8"
 	Layout  string      `json:"layout"`        // what the names of the sources mean
 	Classes []string    `json:"classes"`       // in label order, as far as they are known before images are read
-	Splits  []PlanSplit `json:"splits"`
+	Splits  []PlanSplit `json:"splits"`        // in order of their names: what each will hold
 	// Skipped is what the sources hold and the dataset will not, by reason. What
 	// is in archives that are listed only when they are read is not among it.
 	Skipped []layout.Skipped `json:"skipped,omitempty"`

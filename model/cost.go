@@ -2,8 +2,8 @@ package model
 
 // Layer is a row of the layer table: what a node costs for one image.
 type Layer struct {
-	Name        string `json:"name"` // the node's, as Block
-	Block       string `json:"block,omitempty"`
+	Name        string `json:"name"`            // the node's, as Block
+	Block       string `json:"block,omitempty"` // Node.Block; "": of none
 	Op          string `json:"op"`              // as Op.String gives it
 	Kernel      [2]int `json:"kernel"`          // height and width; 0 where there is none
 	Stride      [2]int `json:"stride"`          // likewise

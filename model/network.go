@@ -45,18 +45,19 @@ func (o Op) String() string {
 type Node struct {
 	Name   string // torchvision's module path, or what the function computes where it has no module
 	Block  string // the block it belongs to, such as Mixed_5b
-	Op     Op
-	Inputs []int // indices of earlier nodes
+	Op     Op     // what it computes
+	Inputs []int  // indices of earlier nodes
 
 	// Which of these an operation reads is said at the values of Op.
-	Out                 int    // channels
-	Kernel, Stride, Pad [2]int // height and width, in pixels of the input; Pad at each side
-	Size                [2]int // height and width of the output
-	Bias                bool
-	Eps, P              float64
-	Alpha, Beta, K      float64
-	CeilMode            bool // a last window may hang over the end
-	CountIncludePad     bool // padding counts in the average
+	Out                 int     // channels
+	Kernel, Stride, Pad [2]int  // height and width, in pixels of the input; Pad at each side
+	Size                [2]int  // height and width of the output
+	Bias                bool    // a convolution or linear layer adds one
+	Eps                 float64 // added to the variance
+	P                   float64 // probability of dropping
+	Alpha, Beta, K      float64 // see LRN
+	CeilMode            bool    // a last window may hang over the end
+	CountIncludePad     bool    // padding counts in the average
 }
 
 // Head is an auxiliary classifier.
@@ -68,13 +69,13 @@ type Head struct {
 // Network is a node table. Node 0 is the input; every node reads only earlier
 // ones.
 type Network struct {
-	Name      string
-	Input     int // height and width of the images, pixels
-	Classes   int
-	Nodes     []Node
-	Logits    int // node of the main head's logits
-	Aux       []Head
-	Embedding int // node whose flat output is the image's embedding
+	Name      string // as New takes it
+	Input     int    // height and width of the images, pixels
+	Classes   int    // outputs of each head
+	Nodes     []Node // in the order in which they are computed
+	Logits    int    // node of the main head's logits
+	Aux       []Head // auxiliary heads, which only training has
+	Embedding int    // node whose flat output is the image's embedding
 }
 
 // Options vary a network.
@@ -104,10 +105,10 @@ func (k ParamKind) Trained() bool { return k < RunningMean }
 
 // Param is a tensor of a network.
 type Param struct {
-	Name  string // as in torchvision's state dict
-	Shape []int  // as its Kind says
-	Kind  ParamKind
-	Node  int // that it is of
+	Name  string    // as in torchvision's state dict
+	Shape []int     // as its Kind says
+	Kind  ParamKind // what it is to the node
+	Node  int       // that it is of
 }
 
 // Elements counts a shape's elements.

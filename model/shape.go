@@ -2,7 +2,7 @@ package model
 
 import "fmt"
 
-// Shape is an activation's, for one image: channels, height, width. Flat
+// Shape is an activation's, for one image: C channels, height H, width W. Flat
 // activations have H = W = 1.
 type Shape struct{ C, H, W int }
 

@@ -12,9 +12,9 @@ import (
 
 // Tensor is a named array: little-endian, row-major.
 type Tensor struct {
-	Name  string
+	Name  string // unique among those it is with
 	DType string // as safetensors names them: F32, F16, BF16, I64, U8, ...
-	Shape []int
+	Shape []int  // nil: a single number
 	Data  []byte // ElementSize(DType) bytes an element
 }
 

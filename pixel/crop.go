@@ -28,7 +28,7 @@ type Eval struct {
 // between AreaMin and AreaMax with an aspect ratio between AspectMin and
 // AspectMax is cut out and made Size x Size: as torchvision's RandomResizedCrop
 // draws it, or with Crop "tensorflow" as sample_distorted_bounding_box.
-// Brightness, contrast and saturation b scale by a factor from 1-b to 1+b; Hue
+// Brightness, Contrast and Saturation b scale by a factor from 1-b to 1+b; Hue
 // turns by up to so much of the circle either way. 0 leaves each as it is.
 type Train struct {
 	Size                                  int     // pixels, height and width

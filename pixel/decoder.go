@@ -143,8 +143,8 @@ func (p piece) row(y int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(p.pix, y*p.stride)), p.w*3)
 }
 
-// Spent is where a decoder's time has gone: from bytes to pixels, and what
-// comes after, resizing and colours.
+// Spent is where a decoder's time has gone: Decode, from bytes to pixels, and Resize, all
+// that comes after, with colours.
 type Spent struct{ Decode, Resize time.Duration }
 
 // Spent sums up the time since the decoder was made.

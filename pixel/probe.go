@@ -42,7 +42,7 @@ const maxPixels = 1 << 27
 type Info struct {
 	Format        string // JPEG, PNG, GIF, BMP, TIFF, WEBP
 	Mode          string // L, RGB, CMYK, YCCK, RGBA, LA, P, I;16, RGB;16, RGBA;16, 1
-	Width, Height int
+	Width, Height int    // pixels of the decoded image
 }
 
 // Probe reads the header, whatever follows it. Its errors are OfImage.

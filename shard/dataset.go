@@ -14,8 +14,8 @@ import (
 
 // Dataset is an open dataset. It may be used from many goroutines.
 type Dataset struct {
-	Dir      string // as it was given
-	Manifest Manifest
+	Dir      string   // as it was given
+	Manifest Manifest // dataset.json, as it was read
 
 	classes []Class
 	mu      sync.Mutex
@@ -88,7 +88,7 @@ func (d *Dataset) Split(name string) (*Split, error) {
 // Split is the rows of one split, in the order of its index: by synset and
 // path for train, by path for the others. It may be used from many goroutines.
 type Split struct {
-	Name  string
+	Name  string    // train, val or test
 	Info  SplitInfo // as the manifest has it
 	d     *Dataset
 	index *index

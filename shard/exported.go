@@ -39,8 +39,8 @@ func KeptByExport(name string) bool {
 
 // ImageKey is what boxes of an export are found by.
 type ImageKey struct {
-	SHA256 [32]byte
-	Path   string
+	SHA256 [32]byte // of the image's bytes
+	Path   string   // as Row.Path
 }
 
 // ReadExportObjects reads the boxes that an export into a directory keeps; nil

@@ -19,7 +19,7 @@ const ExportMarkName = ExportName + ".json"
 
 // ExportedFile is a file of an export that is whole.
 type ExportedFile struct {
-	Size   int64  `json:"size"`
+	Size   int64  `json:"size"`   // bytes
 	CRC32C uint32 `json:"crc32c"` // Castagnoli
 }
 

@@ -19,7 +19,7 @@ import (
 
 // Rejection is an image that was refused: a line of rejected.ndjson.
 type Rejection struct {
-	Split  string `json:"split"`
+	Split  string `json:"split"`            // for which it was meant
 	Synset string `json:"synset,omitempty"` // its class; "": none
 	Path   string `json:"path"`             // as Row.Path
 	Source string `json:"source"`           // the container it came in

@@ -76,8 +76,8 @@ type Class struct {
 // Object is a thing marked in an image: a synset and its box in pixels of the
 // original, as the annotations have it.
 type Object struct {
-	Synset                 string
-	XMin, YMin, XMax, YMax int32 // pixels from the left and from the top
+	Synset                 string // of the thing, not of the image
+	XMin, YMin, XMax, YMax int32  // pixels from the left and from the top
 }
 
 // Row is what is known of an image. Its text is UTF-8: a name of other bytes
@@ -127,7 +127,7 @@ type Image struct {
 
 // FileMeta is what a shard says of itself in its schema's metadata.
 type FileMeta struct {
-	Split  string
+	Split  string // of every row
 	Synset string // the synset of every row; "" where rows differ
 	Words  string // of that synset, with commas between
 	// ClassNames are the names of labels 0, 1, ... for Hugging Face's

@@ -18,8 +18,8 @@ const ShardsName = "shards.ndjson"
 // ShardInfo is a line of the list: a shard as it was written. Its sum alone
 // covers what no row holds: the schema, and the bytes between the buffers.
 type ShardInfo struct {
-	File   string `json:"file"` // relative to the dataset's directory, with slashes
-	Rows   int64  `json:"rows"`
+	File   string `json:"file"`   // relative to the dataset's directory, with slashes
+	Rows   int64  `json:"rows"`   // images in it
 	Size   int64  `json:"size"`   // bytes of the file
 	CRC32C uint32 `json:"crc32c"` // of all of them (Castagnoli)
 }

@@ -40,10 +40,10 @@ type Options struct {
 
 // Info describes an object.
 type Info struct {
-	Name     string // relative to the place
-	Size     int64  // bytes
-	Modified time.Time
-	ID       string // of this state of the object: its ETag or generation
+	Name     string    // relative to the place
+	Size     int64     // bytes
+	Modified time.Time // as the store says
+	ID       string    // of this state of the object: its ETag or generation
 }
 
 // Traffic counts what went over the network.

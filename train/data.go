@@ -37,9 +37,9 @@ type Labels interface {
 // from epoch to epoch (batch, epoch, start, order) is filled in. Validation
 // images whose OnError says to carry on are not counted.
 type Loaded struct {
-	TrainSource, ValSource   loader.Source
-	TrainOptions, ValOptions loader.Options
-	Seed                     uint64 // of the order and of what is random in images
+	TrainSource, ValSource   loader.Source  // what is learnt, and what is measured
+	TrainOptions, ValOptions loader.Options // of each
+	Seed                     uint64         // of the order and of what is random in images
 }
 
 // TrainSet gives the training source's labels.

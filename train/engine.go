@@ -45,7 +45,7 @@ type Engine interface {
 // Step is what changes from step to step: the learning rate, the decay of the
 // averaged weights, and the seed of all that is random.
 type Step struct {
-	Seed     uint64
+	Seed     uint64  // of dropout, and of all else that is drawn
 	LR       float64 // learning rate, of this step alone
 	EMADecay float64 // ema = EMADecay*ema + (1-EMADecay)*weights
 	FreezeBN bool    // batch norm by its running statistics, which stay as they are
@@ -108,26 +108,26 @@ const (
 
 // StoreCall is one operation on a Store.
 type StoreCall struct {
-	Op      StoreOp
-	Key     string
-	Value   []byte
-	Number  int64
-	Timeout time.Duration
+	Op      StoreOp       // which operation
+	Key     string        // what it is about
+	Value   []byte        // what is set
+	Number  int64         // what is added
+	Timeout time.Duration // how long a wait may last
 }
 
 // StoreAnswer is what one came to.
 type StoreAnswer struct {
-	Value  []byte
-	Number int64
+	Value  []byte // what was set
+	Number int64  // the sum, or 1 and 0 for yes and no
 }
 
 // Meeting is a store of libtorch's that a launcher keeps at an address, and the
 // name under which a group uses it.
 type Meeting struct {
-	Addr    string // a name or an address
-	Port    int    // TCP
-	Name    string // tells this group from others at the same store
-	Rank    int
+	Addr    string        // a name or an address
+	Port    int           // TCP
+	Name    string        // tells this group from others at the same store
+	Rank    int           // this process's, from 0
 	Timeout time.Duration // above 0; then rank 0 is ErrPeerLost
 }
 

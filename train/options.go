@@ -56,8 +56,8 @@ type Options struct {
 	NewEngine func(EngineConfig) (Engine, error)
 	Device    string // as EngineConfig's, as are the next
 	Precision string // the recipe's with auto decided
-	Threads   int
-	Recompute bool // trade time for memory: activations are computed again in the backward pass
+	Threads   int    // the engine's, on the CPU; 0: one a CPU
+	Recompute bool   // trade time for memory: activations are computed again in the backward pass
 	// DeviceMemory is how many bytes of the device's nobody holds, from which
 	// ChooseBatch takes its first try; 0: it begins small.
 	DeviceMemory int64
@@ -95,19 +95,19 @@ type Options struct {
 
 // Start describes a run that is about to go on.
 type Start struct {
-	Recipe        recipe.Recipe
-	Resumed       bool  // from a checkpoint
-	Step, Steps   int64 // done, in all
-	StepsPerEpoch int64
-	TrainRows     int     // images
-	ValRows       int     // images; 0: no validation
-	Microbatches  int     // that a batch is worked through in
-	PeakRate      float64 // learning rate after the warm-up
+	Recipe        recipe.Recipe // with what the data and the device decided
+	Resumed       bool          // from a checkpoint
+	Step, Steps   int64         // done, in all
+	StepsPerEpoch int64         // of a whole epoch
+	TrainRows     int           // images
+	ValRows       int           // images; 0: no validation
+	Microbatches  int           // that a batch is worked through in
+	PeakRate      float64       // learning rate after the warm-up
 }
 
 // Result is what a run has done, by this call and those before it.
 type Result struct {
-	Steps   int64              `json:"steps"`
+	Steps   int64              `json:"steps"`             // optimiser steps
 	Epochs  int                `json:"epochs"`            // whole ones
 	Images  int64              `json:"images"`            // trained on, each time it was
 	Seconds float64            `json:"seconds"`           // of training steps, waiting included

@@ -35,10 +35,10 @@ type Output struct {
 
 // OutputOptions say what is made, and where.
 type OutputOptions struct {
-	Path    string // of the file, which exists when it is whole
-	Format  Format
-	Header  Header
-	Columns Columns
+	Path    string  // of the file, which exists when it is whole
+	Format  Format  // of the file
+	Header  Header  // what the predictions are of: its fingerprint tells them from others
+	Columns Columns // what is kept of each row
 	// Overwrite starts anew where the path, or the chunks beside it, hold other
 	// predictions, which is ErrOther otherwise. The file that is there stays
 	// until the new one is whole.

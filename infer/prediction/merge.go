@@ -27,8 +27,8 @@ type Merged struct {
 
 // MergeOptions say what is made of jobs.
 type MergeOptions struct {
-	Path   string
-	Format Format
+	Path   string // of the file that is made
+	Format Format // its format
 	// Overwrite replaces other predictions that the path holds, which are ErrOther
 	// otherwise.
 	Overwrite bool

@@ -44,11 +44,11 @@ type Row struct {
 
 // Columns say what a file has beside path, label, synset and error.
 type Columns struct {
-	TopK                  int    // classes in pred_label, pred_synset and pred_prob
-	Probabilities, Logits bool   // a list of every class's
-	Embedding             string // "" for none, fp32 or fp16
-	Width                 int    // numbers of the embedding
-	Derived               []Derived
+	TopK                  int       // classes in pred_label, pred_synset and pred_prob
+	Probabilities, Logits bool      // a list of every class's
+	Embedding             string    // "" for none, fp32 or fp16
+	Width                 int       // numbers of the embedding
+	Derived               []Derived // columns that are worked out of all probabilities, such as a superclass's
 }
 
 // Derived is a further column, computed from a row's probabilities. It is null

@@ -15,9 +15,9 @@ import (
 // Set is the predictions of a file, held for measuring: what is needed of
 // each row, in the file's order.
 type Set struct {
-	Classes []string // the model's, in label order
-	K       int      // predictions kept of each row, at least 1
-	Paths   []string
+	Classes []string       // the model's, in label order
+	K       int            // predictions kept of each row, at least 1
+	Paths   []string       // the images'
 	Truth   []int32        // class, or -1: not known, or none of the model's
 	Failed  []bool         // the image could not be read; its predictions are -1
 	Errors  map[int]string // of the rows that failed, where the file says why

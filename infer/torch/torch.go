@@ -19,8 +19,8 @@ import (
 
 // Weights are the weights of a network, with what says which network it is.
 type Weights struct {
-	Path    string
-	Spec    model.Spec
+	Path    string     // the file they were read from
+	Spec    model.Spec // the network, how images are made ready, and the classes
 	tensors []model.Tensor
 	aux     bool // the auxiliary heads' are among them
 }
@@ -49,7 +49,7 @@ type Options struct {
 	Threads   int    // CPUs the network takes; 0: all this process may use
 	Batch     int    // images a run that it is made ready for; 0: 8 on the CPU, 64 on a GPU
 
-	Logits, Embedding bool
+	Logits, Embedding bool // what is wanted
 }
 
 // Open makes an engine of shim's with the weights in it.

@@ -23,18 +23,18 @@ import (
 // where HEX begins that sum.
 type Array struct {
 	Jobs          int         `json:"jobs"`
-	Fingerprint   Fingerprint `json:"fingerprint"` // of the dataset when it is whole
-	WordNet       string      `json:"wordnet_version,omitempty"`
-	ClassesSHA256 string      `json:"classes_sha256"` // of classes.arrow, which each job writes
-	Units         int         `json:"units"`          // that are known before they are read
-	UnitsSHA256   string      `json:"units_sha256"`   // of their names and inputs, in order
+	Fingerprint   Fingerprint `json:"fingerprint"`               // of the dataset when it is whole
+	WordNet       string      `json:"wordnet_version,omitempty"` // the version that gave words and glosses; "": none
+	ClassesSHA256 string      `json:"classes_sha256"`            // of classes.arrow, which each job writes
+	Units         int         `json:"units"`                     // that are known before they are read
+	UnitsSHA256   string      `json:"units_sha256"`              // of their names and inputs, in order
 }
 
 // Job is what one job of an array did. It is written when all its units are
 // recorded, as .ingest/job-00003-of-00008.done: the line jobMagic, the SHA-256 of
 // all that follows, and a Job in encoding/gob.
 type Job struct {
-	Index, Jobs int
+	Index, Jobs int              // job Index, from 0, of Jobs
 	Array       Digest           // of the Array
 	Done        []Done           // its units
 	Told        Told             // the same for every job
@@ -52,23 +52,23 @@ type Done struct {
 // Told is what is said of a dataset when it is whole, beside what its bytes tell.
 type Told struct {
 	Skipped  []layout.Skipped // known before images are read
-	Notes    []string
-	Inner    int // classes that are ancestors of others
-	Boxed    int // images for which boxes were given
-	Promised *Promised
+	Notes    []string         // what is worth knowing, a line each
+	Inner    int              // classes that are ancestors of others
+	Boxed    int              // images for which boxes were given
+	Promised *Promised        // what the development kit says, to compare with at the end
 }
 
 // Promised is how many images the development kit says there are; nil: there was none.
 type Promised struct {
 	Train   []Count // by class
-	Classes int
-	Truth   int // validation images
+	Classes int     // all that the kit names
+	Truth   int     // validation images
 }
 
 // Count is of a class's images.
 type Count struct {
-	Class  string
-	Images int
+	Class  string // synset or name
+	Images int    // how many it has
 }
 
 const (

@@ -53,7 +53,7 @@ func StateIn(out files.Dir) *State { return &State{Out: out} }
 
 // Record is what is kept of a finished unit.
 type Record struct {
-	Unit     Unit
+	Unit     Unit              // what it is of
 	Inputs   Digest            // of what it was made from: see Summer
 	Shards   []shard.ShardInfo // in their order
 	Rows     []shard.Row       // of all shards, in their order

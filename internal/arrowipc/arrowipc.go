@@ -55,7 +55,7 @@ func guard(f func() error) (err error) {
 
 // Batch is the place of a record batch.
 type Batch struct {
-	Rows int64
+	Rows int64 // how many it has
 	At   int64 // offset of its message in the file
 	Body int64 // offset of its columns' bytes in the file
 	Size int64 // how many these are

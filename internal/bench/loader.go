@@ -33,32 +33,32 @@ type LoaderReport struct {
 	PeakMiB    float64     `json:"peak_mib"`     // of the process's memory
 	Unreadable int         `json:"unreadable"`   // images passed over
 	Scarce     string      `json:"scarce"`       // what holds the last of Runs up, for people
-	Runs       []LoaderRun `json:"runs"`
+	Runs       []LoaderRun `json:"runs"`         // in the order of LoaderOptions.Workers
 }
 
 // LoaderRun is the medians for one number of workers. Rates a core are per
 // second of processor time. Ratio is the loader's rate a core by decoding's
 // alone.
 type LoaderRun struct {
-	Workers             int         `json:"workers"`
-	ImagesPerSecond     float64     `json:"images_per_second"`
-	ImagesPerCore       float64     `json:"images_per_second_per_core"`
-	MBPerSecond         float64     `json:"mb_per_second"` // 10^6 bytes, as stored
-	DecodeOnlyPerSecond float64     `json:"decode_only_per_second"`
-	DecodeOnlyPerCore   float64     `json:"decode_only_per_second_per_core"`
+	Workers             int         `json:"workers"`                         // goroutines that read and decode
+	ImagesPerSecond     float64     `json:"images_per_second"`               // of the loader, by the clock
+	ImagesPerCore       float64     `json:"images_per_second_per_core"`      // of the loader, a second of processor time
+	MBPerSecond         float64     `json:"mb_per_second"`                   // 10^6 bytes, as stored
+	DecodeOnlyPerSecond float64     `json:"decode_only_per_second"`          // of decoding alone, by the clock
+	DecodeOnlyPerCore   float64     `json:"decode_only_per_second_per_core"` // of decoding alone, a second of processor time
 	Ratio               float64     `json:"ratio"`
-	Busy                float64     `json:"busy"` // of the workers' time, what they had a processor for
-	WaitSeconds         float64     `json:"wait_seconds_per_batch"`
-	Share               LoaderShare `json:"share"`
+	Busy                float64     `json:"busy"`                   // of the workers' time, what they had a processor for
+	WaitSeconds         float64     `json:"wait_seconds_per_batch"` // that Next waited for a batch
+	Share               LoaderShare `json:"share"`                  // of the workers' time
 }
 
 // LoaderShare is where the workers' time went, in shares of it.
 type LoaderShare struct {
-	Read   float64 `json:"read"` // without the checksum
-	CRC    float64 `json:"crc"`
-	Decode float64 `json:"decode"`
-	Resize float64 `json:"resize"`
-	Idle   float64 `json:"idle"`
+	Read   float64 `json:"read"`   // without the checksum
+	CRC    float64 `json:"crc"`    // checksums of what was read
+	Decode float64 `json:"decode"` // bytes to pixels
+	Resize float64 `json:"resize"` // crop, resize, flip, colours
+	Idle   float64 `json:"idle"`   // waiting until a batch is released
 }
 
 // rate is a number of images in so much time.

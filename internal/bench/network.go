@@ -39,12 +39,12 @@ func (o *NetworkOptions) Settings(n *infer.Network) []infer.Setting {
 
 // NetworkReport is how fast a network is in each way that was tried.
 type NetworkReport struct {
-	Model    string              `json:"model"`
-	Backend  string              `json:"backend"`
+	Model    string              `json:"model"`         // the file
+	Backend  string              `json:"backend"`       // what runs it, with its version
 	How      string              `json:"how,omitempty"` // how runs are computed, where what runs them says it
 	CPUs     int                 `json:"cpus"`          // that this process may use
-	Settings []infer.Measurement `json:"settings"`
-	Best     infer.Measurement   `json:"best"`
+	Settings []infer.Measurement `json:"settings"`      // in the order in which they were tried
+	Best     infer.Measurement   `json:"best"`          // the one of most images a second
 }
 
 // MeasureNetwork runs a network over ready images in each of the ways. Model is the

@@ -13,14 +13,14 @@ import (
 // source of data. MeasureSteps fills in what comes after Steps, and How; the rest is for the
 // caller to say.
 type StepReport struct {
-	Model               string  `json:"model"`
-	Device              string  `json:"device"`
-	Precision           string  `json:"precision"`
-	Data                string  `json:"data"`  // synthetic or the dataset
-	Torch               string  `json:"torch"` // libtorch's version
-	How                 string  `json:"how"`   // steps are computed
-	Batch               int     `json:"batch"` // images a step, of all processes
-	Procs               int     `json:"procs"`
+	Model               string  `json:"model"`             // as model.New names it
+	Device              string  `json:"device"`            // cpu or cuda:N
+	Precision           string  `json:"precision"`         // fp32, tf32, bf16 or fp16
+	Data                string  `json:"data"`              // synthetic or the dataset
+	Torch               string  `json:"torch"`             // libtorch's version
+	How                 string  `json:"how"`               // steps are computed
+	Batch               int     `json:"batch"`             // images a step, of all processes
+	Procs               int     `json:"procs"`             // processes that share each batch
 	Threads             int     `json:"threads"`           // of each process
 	Steps               int     `json:"steps"`             // measured
 	ImagesPerSecond     float64 `json:"images_per_s"`      // over all steps
@@ -55,7 +55,7 @@ type Engine interface {
 
 // StepOptions say what is measured.
 type StepOptions struct {
-	Batches       *Batches
+	Batches       *Batches       // what steps are made of
 	Network       *model.Network // that the engine was made for
 	Batch         int            // images a step
 	Steps, Warmup int            // measured, and made before

@@ -12,8 +12,8 @@ import (
 
 // Group is the directory of a group.
 type Group struct {
-	Dir     string
-	Version int // 1 or 2
+	Dir     string // its path, below /sys/fs/cgroup
+	Version int    // 1 or 2
 }
 
 // Read reads a file of the group; "" where there is none.

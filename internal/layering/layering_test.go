@@ -1,6 +1,7 @@
 // Package layering holds what keeps the house in order, all of it tests: who may import
-// whom, how large a package and a function may be, and that the pages which name places
-// in the code and messages of the program name such as there are.
+// whom, how large a package and a function may be, that exported names have comments, and
+// that the pages which name places in the code and messages of the program name such as
+// there are.
 package layering
 
 import (

@@ -19,8 +19,8 @@ const (
 // Field is a field of a struct: its value is a string, a float64 (a 1x1
 // matrix) or a []float64 (a row; empty is 0x0).
 type Field struct {
-	Name  string
-	Value any // of one of the three
+	Name  string // at most 31 bytes
+	Value any    // of one of the three
 }
 
 // Write gives a MAT-file with one variable, an n by 1 struct array,

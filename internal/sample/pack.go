@@ -30,10 +30,10 @@ const (
 
 // Options says how much to draw.
 type Options struct {
-	TrainPerSynset int // images a synset in the train tar
-	ValPerSynset   int // in the val tar
-	Test           int // images in the test tar, over all synsets
-	Seed           uint64
+	TrainPerSynset int         // images a synset in the train tar
+	ValPerSynset   int         // in the val tar
+	Test           int         // images in the test tar, over all synsets
+	Seed           uint64      // what is drawn depends on this and the numbers alone
 	Workers        int         // 0: one a CPU
 	Progress       func(n int) // called as images are drawn, from one goroutine at a time
 }

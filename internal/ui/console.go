@@ -21,7 +21,7 @@ var Modes = []string{"auto", "bar", "lines", "json", "off"}
 // Console is a process's three streams and how they are to be used. The fields
 // are set before the first call and not changed after it.
 type Console struct {
-	Stdin          io.Reader
+	Stdin          io.Reader // the process's input
 	Stdout, Stderr io.Writer // results; talk and progress
 
 	Progress string // one of Modes; "" is auto

@@ -12,15 +12,15 @@ import (
 // one convolution that covers the same window from the same input to the same
 // output. Weights are counts, Multiplies multiply-adds of one image.
 type Saving struct {
-	Block           string  `json:"block"`
-	What            string  `json:"what"`  // the pair, and what it stands for
-	First           string  `json:"first"` // names of the convolutions compared
-	Second          string  `json:"second"`
+	Block           string  `json:"block"`  // Node.Block of the pair
+	What            string  `json:"what"`   // the pair, and what it stands for
+	First           string  `json:"first"`  // names of the convolutions compared
+	Second          string  `json:"second"` // likewise
 	Weights         int64   `json:"weights"`
-	PlainWeights    int64   `json:"plain_weights"`
+	PlainWeights    int64   `json:"plain_weights"` // of the one convolution
 	Multiplies      int64   `json:"multiplications"`
-	PlainMultiplies int64   `json:"plain_multiplications"`
-	Saved           float64 `json:"saved"` // share of the plain form's weights
+	PlainMultiplies int64   `json:"plain_multiplications"` // of the one convolution
+	Saved           float64 `json:"saved"`                 // share of the plain form's weights
 }
 
 // Savings lists, for each pair of convolutions one of which feeds the other
@@ -114,7 +114,7 @@ func besides(n *model.Network, shapes []model.Shape) []Saving {
 // Principle is a saving as the lectures and papers put it: by itself, outside
 // any network.
 type Principle struct {
-	What  string `json:"what"`
+	What  string `json:"what"`       // the convolution, and what stands for it
 	Plain int64  `json:"plain"`      // cost of one convolution
 	Ours  int64  `json:"factorised"` // and of those in its place
 	Unit  string `json:"unit"`       // of both costs

@@ -10,17 +10,17 @@ import (
 
 // Value is an input or output of a model.
 type Value struct {
-	Name string
+	Name string  // as the graph has it
 	Type string  // uint8, float, float16, ...; "" if it is no tensor, or of a type that is not listed
 	Dims []int64 // -1: free
 }
 
 // Info is what a model says of itself.
 type Info struct {
-	Inputs, Outputs []Value // inputs without those that are weights
-	Metadata        map[string]string
-	Opset           int64  // of the default domain; 0: not said
-	Producer        string // the program that wrote it
+	Inputs, Outputs []Value           // inputs without those that are weights
+	Metadata        map[string]string // metadata_props, by key
+	Opset           int64             // of the default domain; 0: not said
+	Producer        string            // the program that wrote it
 }
 
 var typeNames = map[onnxpb.Tensor_DataType]string{

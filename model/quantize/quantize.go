@@ -36,7 +36,7 @@ type Options struct {
 	ReduceRange bool
 }
 
-// Range is what a tensor's values lie between, both ends included.
+// Range is what a tensor's values lie between: Min to Max, both included.
 type Range struct{ Min, Max float32 }
 
 // weighted says which input of an operator is a weight.

@@ -12,39 +12,39 @@ import (
 
 // Tally counts images.
 type Tally struct {
-	Images int64 `json:"images"`
-	Bytes  int64 `json:"bytes"` // of the images as they are stored
+	Images int64 `json:"images"` // how many
+	Bytes  int64 `json:"bytes"`  // of the images as they are stored
 }
 
 func (t *Tally) add(o Tally) { t.Images += o.Images; t.Bytes += o.Bytes }
 
 // Split is what was selected of a split.
 type Split struct {
-	Name string `json:"name"`
+	Name string `json:"name"` // the split's
 	Tally
-	Shards  int `json:"shards"` // of the whole split
-	Synsets int `json:"synsets"`
+	Shards  int `json:"shards"`  // of the whole split
+	Synsets int `json:"synsets"` // that have images among those selected
 }
 
 // Synset is the images of a synset, in all splits and in each.
 type Synset struct {
-	Synset string `json:"synset"` // "": images without a label
-	Words  string `json:"words,omitempty"`
+	Synset string `json:"synset"`          // "": images without a label
+	Words  string `json:"words,omitempty"` // of WordNet, with commas between; "": not known
 	Tally
-	Splits map[string]Tally `json:"splits"`
+	Splits map[string]Tally `json:"splits"` // by name, those that have images of it
 }
 
 // Node is a synset in WordNet's tree, with all that is below it.
 type Node struct {
-	Synset string `json:"synset"` // "-": images without a label
-	Words  string `json:"words,omitempty"`
+	Synset string `json:"synset"`          // "-": images without a label
+	Words  string `json:"words,omitempty"` // likewise, as Synset has them
 	Tally
-	Children []*Node `json:"children,omitempty"`
+	Children []*Node `json:"children,omitempty"` // by id, those with images at or below them
 }
 
 // View is what was selected of a split of a dataset.
 type View struct {
-	Split string
+	Split string // its name
 	*shard.View
 }
 

@@ -11,7 +11,7 @@ import (
 
 // Copy is one of several images with the same bytes.
 type Copy struct {
-	Split  string `json:"split"`
+	Split  string `json:"split"`            // where it lies
 	Path   string `json:"path"`             // as shard.Row.Path
 	Label  int64  `json:"label"`            // -1: none
 	Synset string `json:"synset,omitempty"` // "": none

@@ -61,9 +61,9 @@ func View(t testing.TB, s *shard.Split) *shard.View {
 // Split is the images of a split that Write writes: each synset's in a shard of
 // its own, or all in one.
 type Split struct {
-	Name     string
-	BySynset bool
-	Images   []*shard.Image
+	Name     string         // train, val or test
+	BySynset bool           // a shard for each synset
+	Images   []*shard.Image // in the order in which they are written
 }
 
 // Write writes a dataset of synsets, in the order of their labels, and splits

@@ -127,7 +127,7 @@ func (r Relation) String() string {
 
 // Comparison is what Compare found.
 type Comparison struct {
-	Relation     Relation
+	Relation     Relation // how the two lists differ
 	First        int      // the first label whose classes differ, or are spelled otherwise; -1: none
 	OnlyA, OnlyB []string // names whose class the other list lacks, in label order
 }

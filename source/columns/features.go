@@ -10,7 +10,7 @@ const FeaturesKey = "huggingface"
 
 // Feature is what Hugging Face's metadata say of a column.
 type Feature struct {
-	Type  string   `json:"_type"`
+	Type  string   `json:"_type"` // such as Image, ClassLabel, Value
 	Names []string `json:"names"` // of a ClassLabel's numbers, in order
 }
 

@@ -83,9 +83,9 @@ const (
 // Label is what a column, or a file beside an image, says of its class. The
 // zero Label says nothing.
 type Label struct {
-	Kind   LabelKind
-	Number int64  // of a NumberLabel
-	Name   string // of a NameLabel, never empty
+	Kind   LabelKind // whether it is a number, a name, or nothing
+	Number int64     // of a NumberLabel
+	Name   string    // of a NameLabel, never empty
 }
 
 // ParseLabel reads a label from text, without the white space around it.

@@ -37,8 +37,8 @@ type Ambiguity struct {
 // Reading is one way to read the names, and the flag that chooses it, or what else
 // settles it.
 type Reading struct {
-	Meaning string `json:"meaning"`
-	Flag    string `json:"flag"`
+	Meaning string `json:"meaning"` // what the names would mean, for people
+	Flag    string `json:"flag"`    // as it is typed, with its value
 }
 
 func (a *Ambiguity) Error() string {

@@ -117,7 +117,7 @@ type Plan struct {
 // Split is the images of a split, in the order of inputs and entries.
 type Split struct {
 	Name   string  `json:"split"` // train, val or test
-	Images []Image `json:"-"`
+	Images []Image `json:"-"`     // with their classes
 	// Unlabelled is how many of them have no class.
 	Unlabelled int `json:"unlabelled"`
 }

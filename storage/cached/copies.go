@@ -21,7 +21,7 @@ const sumEnd = ".sha256"
 // Copies is a directory for copies of what lies at a URL in one state. It stays while it is
 // held by any process; those of other states of the URL go with the next one that nobody is beside.
 type Copies struct {
-	Dir  string
+	Dir  string        // its path
 	lock *durable.Lock // shared by those who read copies of the URL
 }
 

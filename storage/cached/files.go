@@ -84,12 +84,12 @@ func (f *Files) use(path string) error {
 
 // Figures say what was asked of the store, and what was at hand.
 type Figures struct {
-	URL      string `json:"url"`
+	URL      string `json:"url"`      // what was read, without query
 	Requests int64  `json:"requests"` // those that were made again, too
-	Retries  int64  `json:"retries"`
-	Bytes    int64  `json:"bytes"` // read from the store
-	Hits     int64  `json:"hits"`  // images that were in the cache
-	Misses   int64  `json:"misses"`
+	Retries  int64  `json:"retries"`  // of the requests
+	Bytes    int64  `json:"bytes"`    // read from the store
+	Hits     int64  `json:"hits"`     // images that were in the cache
+	Misses   int64  `json:"misses"`   // images that were fetched
 	// HitRate is Hits in all images that were asked for; 0 of none.
 	HitRate float64 `json:"hit_rate"`
 }

@@ -29,7 +29,7 @@ import (
 // what was removed last, so that whoever is killed in between leaves there what a call
 // killed at some moment leaves here. A link to a file of the directory is a copy there.
 type Dir struct {
-	Path string
+	Path string // of the directory on this machine
 
 	o      DirOptions
 	place  *storage.Place
@@ -416,11 +416,11 @@ func (d *Dir) link(name, to string, s *snapshot) error {
 
 // Figures say what went to and from the store.
 type Figures struct {
-	URL      string `json:"url"`
+	URL      string `json:"url"`      // what was written to, without query
 	Requests int64  `json:"requests"` // those that were made again, too
-	Retries  int64  `json:"retries"`
-	Read     int64  `json:"read"` // bytes
-	Written  int64  `json:"written"`
+	Retries  int64  `json:"retries"`  // of the requests
+	Read     int64  `json:"read"`     // bytes
+	Written  int64  `json:"written"`  // bytes
 }
 
 // Figures are those of now.

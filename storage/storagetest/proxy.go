@@ -21,12 +21,12 @@ type Faults struct {
 	Cut    float64       // ends the answer in the middle of its body
 	Stall  float64       // says nothing for Pause in the middle of its body
 	Pause  time.Duration // see Stall
-	Seed   uint64
+	Seed   uint64        // of the chances
 }
 
 // Proxy stands before a server and makes faults.
 type Proxy struct {
-	Addr string
+	Addr string // host and port
 
 	mu       sync.Mutex
 	faults   Faults

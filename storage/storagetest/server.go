@@ -16,7 +16,7 @@ import (
 type Server struct {
 	Addr   string // host and port
 	Dir    string // in which the bucket's objects are files, by their keys
-	Bucket string
+	Bucket string // its name
 }
 
 // Start starts a server that ends with the test, and sets the variables by which

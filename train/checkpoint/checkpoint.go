@@ -39,20 +39,20 @@ const (
 // Position is where a run stands and what must stay the same for it to go on:
 // the next sample is number Sample of epoch Epoch's order under Seed.
 type Position struct {
-	Version      int                 `json:"version"`
+	Version      int                 `json:"version"` // of the format
 	Step         int64               `json:"step"`    // optimiser steps done
 	Epoch        int                 `json:"epoch"`   // epoch under way, from 0
 	Sample       int64               `json:"sample"`  // samples of it already used
 	Images       int64               `json:"images"`  // training images used in all
 	Seconds      float64             `json:"seconds"` // of training steps in all
 	Seed         uint64              `json:"seed"`
-	Batch        int                 `json:"batch"` // images an optimiser step
-	Rows         int                 `json:"rows"`  // images of the training set
-	Model        string              `json:"model"`
-	Width        float64             `json:"width"`      // of the network's channels
-	Classes      string              `json:"classes"`    // digest of the class list
-	Microbatches int                 `json:"accumulate"` // that a batch is worked through in
-	Optimizer    string              `json:"optimizer"`
+	Batch        int                 `json:"batch"`               // images an optimiser step
+	Rows         int                 `json:"rows"`                // images of the training set
+	Model        string              `json:"model"`               // as model.New names it
+	Width        float64             `json:"width"`               // of the network's channels
+	Classes      string              `json:"classes"`             // digest of the class list
+	Microbatches int                 `json:"accumulate"`          // that a batch is worked through in
+	Optimizer    string              `json:"optimizer"`           // rmsprop, sgd or adamw
 	Evals        []runlog.Evaluation `json:"evals,omitempty"`     // one an epoch validated
 	MadeFrom     Identity            `json:"made_from,omitempty"` // nil: written by a version that kept none
 }
@@ -150,9 +150,9 @@ func metadata(p Position, spec model.Spec) (map[string]string, error) {
 
 // Checkpoint is what one file holds.
 type Checkpoint struct {
-	Position Position
-	Spec     model.Spec
-	Tensors  []model.Tensor
+	Position Position       // where the run stands
+	Spec     model.Spec     // how images are made ready, and the classes
+	Tensors  []model.Tensor // the engine's whole state: weights, averages, the optimiser's slots
 }
 
 // Read reads a checkpoint and checks every byte of it; what is wrong with it is

@@ -47,9 +47,9 @@ func ReadAny(path string, o weights.Options) (*weights.File, error) {
 
 // Fitted are weights in the shape of a network: float32, by its names, in its order.
 type Fitted struct {
-	Network *model.Network
-	Spec    model.Spec
-	Tensors []model.Tensor
+	Network *model.Network // whose parameters these are
+	Spec    model.Spec     // how images are made ready, and the classes
+	Tensors []model.Tensor // float32
 }
 
 // Recorded fits the weights of a file, averaged ones where it has them, to the network

@@ -27,8 +27,8 @@ type Options struct {
 // Account is what a step takes at its peak, in bytes. Total is the sum of all but
 // Nodes, which part Activations.
 type Account struct {
-	Batch       int    `json:"batch"` // images at a time
-	Precision   string `json:"precision"`
+	Batch       int    `json:"batch"`       // images at a time
+	Precision   string `json:"precision"`   // of the network: fp32, tf32, bf16 or fp16
 	Parameters  int64  `json:"parameters"`  // float32: weights, running statistics, and the latter as they were before the step
 	Averages    int64  `json:"averages"`    // of weights and statistics
 	Optimizer   int64  `json:"optimizer"`   // its slots
@@ -47,9 +47,9 @@ type Account struct {
 
 // Node is what is kept of one node's output.
 type Node struct {
-	Name  string `json:"name"`
-	Op    string `json:"op"`
-	Bytes int64  `json:"bytes"`
+	Name  string `json:"name"`  // as model.Node has it
+	Op    string `json:"op"`    // as model.Op prints it
+	Bytes int64  `json:"bytes"` // with all that is kept beside the output
 }
 
 // What is estimated of a card: the runtime's own memory with the libraries'

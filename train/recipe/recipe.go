@@ -26,7 +26,7 @@ var recipeFiles embed.FS
 // data and the machine. Its YAML form is what the embedded recipes and a run's
 // config.yaml are written in.
 type Recipe struct {
-	Name         string    `yaml:"name"`
+	Name         string    `yaml:"name"`                    // for people
 	Model        string    `yaml:"model"`                   // as model.New names it
 	NeedsWeights bool      `yaml:"needs_weights,omitempty"` // the recipe makes no sense from scratch
 	Epochs       int       `yaml:"epochs"`                  // passes over the training images
@@ -36,14 +36,14 @@ type Recipe struct {
 	Truncated    string    `yaml:"truncated"`               // images that end early: error, or accept what there is of them
 	Seed         uint64    `yaml:"seed"`                    // of weights, order, distortions and dropout
 	Precision    string    `yaml:"precision"`               // auto, fp32, tf32, bf16, fp16
-	Optimizer    Optimizer `yaml:"optimizer"`
-	Rate         Rate      `yaml:"rate"`
-	Clip         Clip      `yaml:"clip"`
-	Loss         Loss      `yaml:"loss"`
-	Network      Network   `yaml:"network"`
-	EMA          EMA       `yaml:"ema"`
-	Augment      Augment   `yaml:"augment"`
-	Eval         Eval      `yaml:"eval"`
+	Optimizer    Optimizer `yaml:"optimizer"`               // the update rule
+	Rate         Rate      `yaml:"rate"`                    // the learning rate over the run
+	Clip         Clip      `yaml:"clip"`                    // of gradients
+	Loss         Loss      `yaml:"loss"`                    // what is minimised
+	Network      Network   `yaml:"network"`                 // what is told the network beside its name
+	EMA          EMA       `yaml:"ema"`                     // the averaged weights
+	Augment      Augment   `yaml:"augment"`                 // of training images
+	Eval         Eval      `yaml:"eval"`                    // how images are measured
 
 	// Mean and Std normalise a pixel p in [0,1] to (p-mean)/std, by channel.
 	Mean [3]float64 `yaml:"mean,flow"`
@@ -101,17 +101,17 @@ type EMA struct {
 // pixel.Train does it. Areas are shares of the image's, aspects width by height.
 // Colour strengths are half widths: brightness b scales by 1-b to 1+b.
 type Augment struct {
-	AreaMin       float64 `yaml:"area_min"`
-	AreaMax       float64 `yaml:"area_max"`
-	AspectMin     float64 `yaml:"aspect_min"`
-	AspectMax     float64 `yaml:"aspect_max"`
-	Flip          bool    `yaml:"flip"`
-	Brightness    float64 `yaml:"brightness,omitempty"`
-	Contrast      float64 `yaml:"contrast,omitempty"`
-	Saturation    float64 `yaml:"saturation,omitempty"`
-	Hue           float64 `yaml:"hue,omitempty"` // fraction of the hue circle
-	Interpolation string  `yaml:"interpolation"`
-	Crop          string  `yaml:"crop"` // how a region is drawn: torchvision, tensorflow
+	AreaMin       float64 `yaml:"area_min"`             // a share of the image
+	AreaMax       float64 `yaml:"area_max"`             // likewise
+	AspectMin     float64 `yaml:"aspect_min"`           // width by height
+	AspectMax     float64 `yaml:"aspect_max"`           // likewise
+	Flip          bool    `yaml:"flip"`                 // mirror one image in two
+	Brightness    float64 `yaml:"brightness,omitempty"` // half width
+	Contrast      float64 `yaml:"contrast,omitempty"`   // half width
+	Saturation    float64 `yaml:"saturation,omitempty"` // half width
+	Hue           float64 `yaml:"hue,omitempty"`        // fraction of the hue circle
+	Interpolation string  `yaml:"interpolation"`        // bilinear or bicubic
+	Crop          string  `yaml:"crop"`                 // how a region is drawn: torchvision, tensorflow
 }
 
 // Eval is how an image is made ready for validation and inference, as pixel.Eval
@@ -120,7 +120,7 @@ type Augment struct {
 type Eval struct {
 	Size          int    `yaml:"size"`
 	Resize        int    `yaml:"resize"`
-	Interpolation string `yaml:"interpolation"`
+	Interpolation string `yaml:"interpolation"` // bilinear or bicubic
 	Square        bool   `yaml:"square"`
 }
 

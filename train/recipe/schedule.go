@@ -28,9 +28,9 @@ type Rate struct {
 	Schedule     string    `yaml:"schedule"`   // one of the four
 	WarmupEpochs float64   `yaml:"warmup_epochs,omitempty"`
 	WarmupFrom   float64   `yaml:"warmup_from,omitempty"`
-	Factor       float64   `yaml:"factor,omitempty"`
-	EveryEpochs  float64   `yaml:"every_epochs,omitempty"`
-	Staircase    bool      `yaml:"staircase,omitempty"`
+	Factor       float64   `yaml:"factor,omitempty"`          // of exponential and step
+	EveryEpochs  float64   `yaml:"every_epochs,omitempty"`    // of exponential: epochs in which the rate falls by the factor
+	Staircase    bool      `yaml:"staircase,omitempty"`       // of exponential: at the end of each such stretch, not in between
 	Milestones   []float64 `yaml:"milestones,omitempty,flow"` // epochs
 	Floor        float64   `yaml:"floor,omitempty"`           // fraction of the peak
 }

@@ -21,33 +21,33 @@ const Name = "log.ndjson"
 
 // Step is what a step leaves in log.ndjson.
 type Step struct {
-	Kind      string    `json:"kind"` // "step"
-	Time      time.Time `json:"time"`
-	Step      int64     `json:"step"`  // from 1
-	Epoch     float64   `json:"epoch"` // with fraction, after the step
-	Loss      float64   `json:"loss"`  // main + weighted auxiliary, in nats, as the two others
-	MainLoss  float64   `json:"main_loss"`
-	AuxLoss   float64   `json:"aux_loss"`
-	Top1      float64   `json:"top1"` // of this training batch, a share
-	LR        float64   `json:"lr"`
-	GradNorm  Number    `json:"grad_norm"` // global L2, before clipping; null: not finite
-	EMADecay  float64   `json:"ema_decay,omitempty"`
-	Images    int64     `json:"images"`             // used so far
-	PerSecond float64   `json:"images_per_s"`       // of this step, waiting included
-	WaitMS    float64   `json:"data_wait_ms"`       // for the batch
-	Skipped   int64     `json:"skipped,omitempty"`  // images that could not be read, this epoch
-	Overflow  bool      `json:"overflow,omitempty"` // in fp16: no update, the loss scale was halved
+	Kind      string    `json:"kind"`                // "step"
+	Time      time.Time `json:"time"`                // when the line was written
+	Step      int64     `json:"step"`                // from 1
+	Epoch     float64   `json:"epoch"`               // with fraction, after the step
+	Loss      float64   `json:"loss"`                // main + weighted auxiliary, in nats, as the two others
+	MainLoss  float64   `json:"main_loss"`           // of the main head
+	AuxLoss   float64   `json:"aux_loss"`            // sum over the auxiliary heads, unweighted
+	Top1      float64   `json:"top1"`                // of this training batch, a share
+	LR        float64   `json:"lr"`                  // learning rate of this step
+	GradNorm  Number    `json:"grad_norm"`           // global L2, before clipping; null: not finite
+	EMADecay  float64   `json:"ema_decay,omitempty"` // of this step; 0: no averages are kept
+	Images    int64     `json:"images"`              // used so far
+	PerSecond float64   `json:"images_per_s"`        // of this step, waiting included
+	WaitMS    float64   `json:"data_wait_ms"`        // for the batch
+	Skipped   int64     `json:"skipped,omitempty"`   // images that could not be read, this epoch
+	Overflow  bool      `json:"overflow,omitempty"`  // in fp16: no update, the loss scale was halved
 
 	Steps  int64 `json:"-"` // in the whole run
-	Epochs int   `json:"-"`
-	Batch  int   `json:"-"`
+	Epochs int   `json:"-"` // likewise
+	Batch  int   `json:"-"` // images an optimiser step
 }
 
 // Score is one set of weights on the validation set.
 type Score struct {
 	N    int     `json:"n"`    // images; the name that checkpoints on disk have
 	Top1 float64 `json:"top1"` // shares of them
-	Top5 float64 `json:"top5"`
+	Top5 float64 `json:"top5"` // of as many classes as there are, if fewer than 5
 	Loss Number  `json:"loss"` // mean cross-entropy, without smoothing
 }
 
@@ -62,11 +62,11 @@ func (s *Score) Accuracy() float64 {
 // Evaluation is one validation: of the raw weights, and of the averaged ones where
 // they are kept.
 type Evaluation struct {
-	Kind    string    `json:"kind"` // "eval"
-	Time    time.Time `json:"time"`
-	Step    int64     `json:"step"`  // steps done
-	Epoch   int       `json:"epoch"` // epochs done
-	Raw     Score     `json:"raw"`
+	Kind    string    `json:"kind"`              // "eval"
+	Time    time.Time `json:"time"`              // when the line was written
+	Step    int64     `json:"step"`              // steps done
+	Epoch   int       `json:"epoch"`             // epochs done
+	Raw     Score     `json:"raw"`               // of the weights that are trained
 	EMA     *Score    `json:"ema,omitempty"`     // nil: no averages are kept
 	Seconds float64   `json:"seconds"`           // that it took
 	Skipped int64     `json:"skipped,omitempty"` // images that could not be read
@@ -133,22 +133,23 @@ func Append(dir string) (*Log, error) {
 // Record is what of a line, whatever its kind, the readers of the log need. What
 // a line does not say is zero, or nil.
 type Record struct {
-	Kind     string   `json:"kind"` // step, eval, run, warning or lost
-	Step     int64    `json:"step"`
-	Epoch    float64  `json:"epoch"`
-	Loss     *float64 `json:"loss"`
-	MainLoss *float64 `json:"main_loss"`
-	Top1     float64  `json:"top1"`
-	LR       float64  `json:"lr"`
-	Raw, EMA *Score
+	Kind string `json:"kind"` // step, eval, run, warning or lost
 
-	Time      time.Time         `json:"time"`
-	Images    int64             `json:"images"`
-	PerSecond float64           `json:"images_per_s"`
-	MadeFrom  map[string]string `json:"made_from"`
+	// As Step and Evaluation have them.
+	Step      int64    `json:"step"`
+	Epoch     float64  `json:"epoch"`
+	Loss      *float64 `json:"loss"`
+	MainLoss  *float64 `json:"main_loss"`
+	Top1      float64  `json:"top1"`
+	LR        float64  `json:"lr"`
+	Raw, EMA  *Score
+	Time      time.Time `json:"time"`
+	Images    int64     `json:"images"`
+	PerSecond float64   `json:"images_per_s"`
 
-	Text     string `json:"text"`
-	From, To int64  // of "lost"
+	MadeFrom map[string]string `json:"made_from"` // of "run": what the data are, by name
+	Text     string            `json:"text"`      // of "run", "warning" and "lost", for people
+	From, To int64             // of "lost"
 	Kept
 }
 

@@ -31,8 +31,8 @@ type Predictions struct {
 // PredictOptions say what is wanted beside the probabilities, and of which weights.
 type PredictOptions struct {
 	EMA       bool // the averaged weights, which the engine must keep
-	Logits    bool
-	Embedding bool
+	Logits    bool // [images, classes], before the softmax
+	Embedding bool // [images, width], the network's flat output before its last layer
 }
 
 // Predict runs the network in evaluation over all rows of a batch, whatever its

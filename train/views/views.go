@@ -30,7 +30,7 @@ type Options struct {
 
 // Views are what a run reads of a dataset.
 type Views struct {
-	Train   *shard.View
+	Train   *shard.View // the rows that are learnt
 	val     loader.Source
 	set     *shard.Dataset
 	o       Options

@@ -14,30 +14,30 @@ import (
 type Chart struct {
 	Name, X, Y     string      // what it shows; the axes, with units
 	XRange, YRange *[2]float64 // nil: as far as the values go
-	Square         bool
-	Lines          []Line
-	Bars           []Bar
-	Mark           *Mark
+	Square         bool        // as high as wide
+	Lines          []Line      // drawn in their order
+	Bars           []Bar       // below the lines
+	Mark           *Mark       // nil: none
 }
 
 // Line is a curve.
 type Line struct {
-	Name   string
-	Style  string // a class of web/look's style sheet: train, pale, valid, ema, other, ideal
-	Points runlog.Curve
-	Dots   bool // its points are few and are marked
+	Name   string       // for the legend
+	Style  string       // a class of web/look's style sheet: train, pale, valid, ema, other, ideal
+	Points runlog.Curve // by X, ascending
+	Dots   bool         // its points are few and are marked
 }
 
 // Bar stands on the x axis.
 type Bar struct {
-	From, To, High float64
-	Text           string // for who points at it, or listens
+	From, To, High float64 // the interval on the x axis, and the height
+	Text           string  // for who points at it, or listens
 }
 
 // Mark is a point with words.
 type Mark struct {
-	At   runlog.Point
-	Text string
+	At   runlog.Point // where
+	Text string       // for who points at it, or listens
 }
 
 // The chart's box, in SVG's units, and what axes and their words take of it.

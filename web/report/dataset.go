@@ -10,7 +10,7 @@ import (
 
 // Dataset finds the images of predictions in a dataset, whatever split they are of.
 type Dataset struct {
-	Set *shard.Dataset
+	Set *shard.Dataset // where the images lie
 	// OnError is told of an image that cannot be read; its thumbnail is left out.
 	OnError func(path string, err error)
 }

@@ -19,15 +19,15 @@ type gallery struct {
 
 // Example is an image of the report, with its truth and its first prediction.
 type Example struct {
-	Name      ImageName
-	Truth     Label // Synset "": not known
-	Predicted Label
+	Name      ImageName    // of the image
+	Truth     Label        // Synset "": not known
+	Predicted Label        // first prediction; Synset "": there is none
 	Share     float64      // probability of Predicted
 	Source    template.URL // a data URL; "": there is none
 	Others    []string     // lines about other models' predictions
 }
 
-// Label is a class: its synset and, where they are known, its words.
+// Label is a class: its Synset and, where they are known, its Words.
 type Label struct{ Synset, Words string }
 
 func (g *gallery) label(synset string) Label {

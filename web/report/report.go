@@ -38,8 +38,8 @@ type Images interface {
 	Thumbnails(ctx context.Context, names []ImageName) (map[ImageName][]byte, error)
 }
 
-// ImageName is what predictions know of an image. Synset is that of its truth, ""
-// where it has none.
+// ImageName is what predictions know of an image: its Path, and the Synset of its truth,
+// "" where it has none.
 type ImageName struct{ Path, Synset string }
 
 //go:embed page.html

@@ -6,27 +6,27 @@ type (
 	Global string
 	// Tuple is a tuple.
 	Tuple []any
-	// List is a list.
-	List struct{ Items []any } // a pointer to one is the value, as it may hold itself
+	// List is a list of Items. The value is a pointer to one, as a list may hold itself.
+	List struct{ Items []any }
 
 	// Object is what a class or a function would have made: an instance whose
 	// class does not matter here, with the items and the state it was given.
 	Object struct {
-		Class Global
-		Items Dict
-		State any
+		Class Global // what was called
+		Items Dict   // that were set by key
+		State any    // what __setstate__ was given, or __dict__
 	}
 
-	// Storage is the memory of tensors: a key of the file and PyTorch's class
-	// for its element type.
+	// Storage is the memory of tensors: its Key in the file, and the Class that PyTorch
+	// has for its element type.
 	Storage struct{ Key, Class string }
 
 	// Tensor is a view of a storage; offset and stride count elements. None of it
 	// has been held to the storage's size.
 	Tensor struct {
-		Storage       Storage
-		Offset        int64
-		Shape, Stride []int
+		Storage       Storage // where its elements lie
+		Offset        int64   // of the first element
+		Shape, Stride []int   // one number each a dimension
 	}
 
 	mark struct{}

@@ -26,8 +26,8 @@ const (
 // Value is a value of JSON, or of the part of Python's syntax in which lists and
 // dictionaries of names are printed.
 type Value struct {
-	Line   int // from 1, where it begins
-	Kind   Kind
+	Line   int     // from 1, where it begins
+	Kind   Kind    // which of the fields below it has
 	Text   string  // of a Text, and what stood there of a Number or Other
 	Number int64   // of a Number
 	Keys   []Value // of an Object, in its order: all different, Texts or Numbers

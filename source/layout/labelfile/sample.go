@@ -13,8 +13,8 @@ import (
 // Sample is what stands beside an image in WebDataset's tars: in a .cls, a number or a
 // name, and in a .json, where the synset outranks the label.
 type Sample struct {
-	Label source.Label
-	Class string // the synset of a .json, "": none
+	Label source.Label // what the .cls, or else the .json, says
+	Class string       // the synset of a .json, "": none
 	// Path is the image's own name, where a .json of an export of ours has it.
 	Path string
 	json bool
