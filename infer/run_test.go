@@ -21,6 +21,7 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/internal/filetest"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -210,6 +211,9 @@ func TestResume(t *testing.T) {
 	for _, name := range prediction.Formats {
 		format := prediction.Format(name)
 		t.Run(name, func(t *testing.T) {
+			if format != prediction.Arrow {
+				raced.Skip(t, "formats differ in what one goroutine writes")
+			}
 			dir := t.TempDir()
 			o := options(a, 16)
 			o.Columns = prediction.Columns{TopK: 2, Probabilities: true, Logits: true, Embedding: "fp16", Width: 2}
@@ -281,6 +285,7 @@ func TestPartsOfOthersAreKept(t *testing.T) {
 // TestMerge expects parts, in any order and of any number, to make the bytes of
 // the whole.
 func TestMerge(t *testing.T) {
+	raced.Skip(t, "one goroutine merges; TestResume is watched")
 	a := newAlbum(t, 5003)
 	a.images[9] = nil
 	dir := t.TempDir()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
@@ -58,6 +59,7 @@ func TestExportedTwice(t *testing.T) {
 // TestExportedNames hands on a dataset whose classes and images have names that no
 // file has, on some systems or on any: they come back from every form.
 func TestExportedNames(t *testing.T) {
+	raced.Skip(t, "TestExportedKit is watched")
 	long := strings.Repeat("x", 245)
 	classes := []string{"..", "CON", ".hidden", "-rf", "a/b", "a:b*", "end.", "line\nfeed", long, "Cat", "cat", "%2E%2E", `back\slash`, "thumbs.db", ".DS_Store", "lost+found", "__MACOSX", "@eaDir"}
 	paths := []string{"1.jpg", "nul.jpg", "-1.jpg", "a:b.jpg", "../2.jpg", "sub/3.jpg", "sub?/4.jpg", ".h.jpg", "no ending", "tail .", "A.jpg", "a.jpg", "e\x1b[2J.jpg", long + ".jpg"}

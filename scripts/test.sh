@@ -21,7 +21,7 @@ section "tests"
 export SYNSHARD_TEST_NATIVE=1
 go test -timeout 30m ./...
 
-section "race detector"
+section "race detector" # tests leave out what it would look at in vain: internal/raced
 go test -race -short -timeout 30m ./...
 
 section "engine under the address sanitizer"

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/synshard/synshard/internal/raced"
 )
 
 // TestMain lets scripts call the real main as the command synshard: the test
@@ -34,8 +36,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "wordnet" {
+			switch cond {
+			case "wordnet":
 				return (&app{}).hasWordNet(), nil
+			case "race":
+				return raced.Enabled, nil
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/synshard/synshard/internal/raced"
 )
 
 // within runs a command line in this process and wants it to end in seconds.
@@ -29,6 +31,7 @@ func within(t *testing.T, args ...string) (code int, stderr string) {
 // of every file that a verb reads. Every verb ends, says which file it was, and
 // does not say that all is well.
 func TestSpecialFiles(t *testing.T) {
+	raced.Skip(t, "each call reads one file that it cannot use")
 	t.Setenv("HOME", t.TempDir())
 	special := t.TempDir()
 	check(t, syscall.Mkfifo(filepath.Join(special, "fifo"), 0o600))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/synshard/synshard/internal/native/nativetest"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
@@ -53,6 +54,7 @@ func export(t testing.TB, name string, settle func(*model.Network, []model.Tenso
 // TestEqualsEngine holds every network's export, run by ONNX Runtime, to the
 // training engine on the same images.
 func TestEqualsEngine(t *testing.T) {
+	raced.Skip(t, "the networks run in native code")
 	lib, shimPath := nativetest.ORT(t), nativetest.Torch(t)
 	shim, err := torch.Open(shimPath)
 	if err != nil {

@@ -94,6 +94,7 @@ var allowed = map[string][]string{
 	// Of onlyTests.
 	"internal/filetest":          {},
 	"internal/golden":            {},
+	"internal/raced":             {},
 	"internal/native/nativetest": {"internal/native", "wordnet"},
 	"model/modeltest":            {"model"},
 	"shard/shardtest":            {"shard", "storage/files"},
@@ -112,7 +113,7 @@ var allowed = map[string][]string{
 
 // onlyTests are the packages that only tests import, and one another. They may
 // read the environment and any file.
-var onlyTests = []string{"internal/filetest", "internal/golden", "internal/native/nativetest", "model/modeltest", "shard/shardtest", "source/entry/entrytest", "storage/storagetest", "train/traintest"}
+var onlyTests = []string{"internal/filetest", "internal/golden", "internal/raced", "internal/native/nativetest", "model/modeltest", "shard/shardtest", "source/entry/entrytest", "storage/storagetest", "train/traintest"}
 
 // owners lists the foreign packages that only some of ours may import, by
 // prefix of the import path.

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 )
@@ -25,6 +26,7 @@ func exported(t testing.TB) []byte {
 // TestSumSeesDamage flips a bit here and there: the file is no model any more,
 // or is found to be another.
 func TestSumSeesDamage(t *testing.T) {
+	raced.Skip(t, "one goroutine does it all")
 	b := exported(t)
 	if !bytes.Equal(b, exported(t)) {
 		t.Error("the same network is written in other bytes the second time")

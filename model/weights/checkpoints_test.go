@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/golden"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 )
 
@@ -90,6 +91,7 @@ func numbers(t *testing.T, x model.Tensor) []float64 {
 // TestDamagedCheckpoint flips bits and cuts: an error or other weights, never a
 // crash.
 func TestDamagedCheckpoint(t *testing.T) {
+	raced.Skip(t, "one goroutine does it all")
 	files, err := filepath.Glob("testdata/checkpoints/*")
 	if err != nil || len(files) < 35 {
 		t.Fatalf("%d files, %v", len(files), err)

@@ -6,12 +6,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 )
 
 // TestFitAnyWidth fits weights of any width by a spec that has it, and by one
 // of an older run, which has not.
 func TestFitAnyWidth(t *testing.T) {
+	raced.Skip(t, "one goroutine does it all")
 	for _, name := range []string{"inception_v3", "densenet121", "vgg16_bn", "alexnet"} {
 		for _, width := range []float64{0.0625, 0.125, 0.3, 0.37, 1, 1.5} {
 			if testing.Short() && name != "inception_v3" || width > 1 && name != "inception_v3" || width >= 1 && name == "vgg16_bn" {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 )
@@ -120,6 +121,7 @@ func remove(t *testing.T, dir, name string) {
 // TestFlippedShard flips a bit in every third byte of a shard's record batches, whole or
 // not: what a flip changes in columns or images, the whole look finds.
 func TestFlippedShard(t *testing.T) {
+	raced.Skip(t, "one goroutine does it all")
 	dir := shardtest.Copy(t)
 	path := filepath.Join(dir, shard.ShardName("test", "", 0))
 	whole, _, err := shard.ScanFile(path)

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/golden"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 )
 
@@ -147,6 +148,7 @@ func TestWrite(t *testing.T) {
 
 // TestUnfolding: what a file says it holds is bounded by what is there.
 func TestUnfolding(t *testing.T) {
+	raced.Skip(t, "one goroutine does it all")
 	const size = 64 << 20
 	large, err := pickleStateDict([]model.Tensor{{Name: "w", DType: "U8", Shape: []int{size}, Data: make([]byte, size)}})
 	if err != nil {
