@@ -7,7 +7,8 @@ import "strconv"
 type builder struct {
 	n     *Network
 	width float64
-	block string
+	block string // that nodes are added to, "" for none
+	kind  string // its kind
 }
 
 func newBuilder(input int, width float64) *builder {
@@ -15,10 +16,15 @@ func newBuilder(input int, width float64) *builder {
 }
 
 func (b *builder) add(n Node) int {
-	n.Block = b.block
+	n.Block, n.Kind = b.block, b.kind
 	b.n.Nodes = append(b.n.Nodes, n)
 	return len(b.n.Nodes) - 1
 }
+
+// begin has the nodes that follow be of a block; of none by end.
+func (b *builder) begin(block, kind string) { b.block, b.kind = block, kind }
+
+func (b *builder) end() { b.begin("", "") }
 
 // channels is a channel count at this width.
 func (b *builder) channels(c int) int { return max(int(float64(c)*b.width+0.5), 1) }

@@ -15,7 +15,7 @@ func denseNet121(o Options) *Network {
 	channels := 2 * denseGrowth
 	blocks := []int{6, 12, 24, 16}
 	for i, layers := range blocks {
-		b.block = "denseblock" + itoa(i+1)
+		b.begin("denseblock"+itoa(i+1), "Dense block")
 		features := []int{x}
 		for j := range layers {
 			name := "features.denseblock" + itoa(i+1) + ".denselayer" + itoa(j+1)
@@ -33,12 +33,12 @@ func denseNet121(o Options) *Network {
 			break
 		}
 		name := "features.transition" + itoa(i+1)
-		b.block = "transition" + itoa(i+1)
+		b.begin("transition"+itoa(i+1), "Transition")
 		channels /= 2
 		x = b.plainConv(name+".conv", b.relu(b.norm(name+".norm", x, batchNormEps)), channels, 1, 1, 0)
 		x = b.avgPool(name+".pool", x, 2, 2, 0)
 	}
-	b.block = ""
+	b.end()
 	x = b.flatten(b.globalPool("avgpool", b.relu(b.norm("features.norm5", x, batchNormEps)), 1))
 	b.n.Embedding = x
 	if o.Dropout > 0 {

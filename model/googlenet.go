@@ -28,7 +28,7 @@ func googLeNet(o Options) *Network {
 		{"inception4d", 112, 144, 288, 32, 64, 64}, {"inception4e", 256, 160, 320, 32, 128, 128},
 		{"inception5a", 256, 160, 320, 32, 128, 128}, {"inception5b", 384, 192, 384, 48, 128, 128},
 	} {
-		b.block = m.name
+		b.begin(m.name, "Inception")
 		one := b.basicConv(m.name+".branch1", x, m.one, square(1), 1, square(0))
 		three := b.basicConv(m.name+".branch2.0", x, m.red3, square(1), 1, square(0))
 		three = b.basicConv(m.name+".branch2.1", three, m.three, square(3), 1, square(1))
@@ -48,7 +48,7 @@ func googLeNet(o Options) *Network {
 			x = b.maxPool("maxpool4", x, 2, 2, 0, true)
 		}
 	}
-	b.block = ""
+	b.end()
 	x = b.flatten(b.globalPool("avgpool", x, 1))
 	b.n.Embedding = x
 	b.n.Logits = b.linear("fc", b.dropout("dropout", x, b.chance(o.Dropout, 0.2)), o.Classes)
@@ -56,9 +56,8 @@ func googLeNet(o Options) *Network {
 }
 
 func (b *builder) googleNetAux(name string, in, classes int) int {
-	block := b.block
-	defer func() { b.block = block }()
-	b.block = name
+	defer b.begin(b.block, b.kind)
+	b.begin(name, kindAux)
 	x := b.basicConv(name+".conv", b.globalPool(name+".pool", in, 4), 128, square(1), 1, square(0))
 	x = b.relu(b.linear(name+".fc1", b.flatten(x), b.channels(1024)))
 	return b.linear(name+".fc2", b.dropout(name+".dropout", x, 0.7), classes)

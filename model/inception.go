@@ -2,12 +2,13 @@ package model
 
 // Inception-v3: Szegedy, Vanhoucke, Ioffe, Shlens, Wojna, "Rethinking the
 // Inception Architecture for Computer Vision", 2015, arXiv:1512.00567; block
-// names, order of branches and constants are torchvision's.
+// names, order of branches, constants and the letters of the blocks' kinds are torchvision's.
 
 const (
 	inceptionEps     = 1e-3
 	inceptionDropout = 0.5
 	inceptionAux     = 0.4 // weight of the auxiliary loss in its authors' code
+	kindAux          = "Aux"
 )
 
 // basicConv is convolution without bias, batch norm, ReLU: torchvision's
@@ -47,7 +48,7 @@ func inceptionV3(o Options) *Network {
 	x = b.inceptionD("Mixed_7a", x)
 	x = b.inceptionE("Mixed_7b", x)
 	x = b.inceptionE("Mixed_7c", x)
-	b.block = ""
+	b.end()
 	x = b.flatten(b.globalPool("avgpool", x, 1))
 	b.n.Embedding = x
 	b.n.Logits = b.linear("fc", b.dropout("dropout", x, b.chance(o.Dropout, inceptionDropout)), o.Classes)
@@ -56,7 +57,7 @@ func inceptionV3(o Options) *Network {
 
 // inceptionA: 1x1, 5x5 behind a bottleneck, two 3x3 in place of another 5x5, pool.
 func (b *builder) inceptionA(name string, in, pool int) int {
-	b.block = name
+	b.begin(name, "Inception A")
 	a := b.basicConv(name+".branch1x1", in, 64, square(1), 1, square(0))
 	c := b.basicConv(name+".branch5x5_1", in, 48, square(1), 1, square(0))
 	c = b.basicConv(name+".branch5x5_2", c, 64, square(5), 1, square(2))
@@ -70,7 +71,7 @@ func (b *builder) inceptionA(name string, in, pool int) int {
 
 // inceptionB halves the grid from 35 to 17.
 func (b *builder) inceptionB(name string, in int) int {
-	b.block = name
+	b.begin(name, "Reduction B")
 	a := b.basicConv(name+".branch3x3", in, 384, square(3), 2, square(0))
 	d := b.basicConv(name+".branch3x3dbl_1", in, 64, square(1), 1, square(0))
 	d = b.basicConv(name+".branch3x3dbl_2", d, 96, square(3), 1, square(1))
@@ -81,7 +82,7 @@ func (b *builder) inceptionB(name string, in int) int {
 
 // inceptionC factorises 7x7 into 1x7 and 7x1.
 func (b *builder) inceptionC(name string, in, c7 int) int {
-	b.block = name
+	b.begin(name, "Inception C")
 	row, rowPad := [2]int{1, 7}, [2]int{0, 3}
 	col, colPad := [2]int{7, 1}, [2]int{3, 0}
 	a := b.basicConv(name+".branch1x1", in, 192, square(1), 1, square(0))
@@ -100,7 +101,7 @@ func (b *builder) inceptionC(name string, in, c7 int) int {
 
 // inceptionAux is the auxiliary classifier on the 17x17 grid.
 func (b *builder) inceptionAux(in, classes int) int {
-	b.block = "AuxLogits"
+	b.begin("AuxLogits", kindAux)
 	x := b.avgPool("AuxLogits.pool", in, 5, 3, 0)
 	x = b.basicConv("AuxLogits.conv0", x, 128, square(1), 1, square(0))
 	x = b.basicConv("AuxLogits.conv1", x, 768, square(5), 1, square(0))
@@ -109,7 +110,7 @@ func (b *builder) inceptionAux(in, classes int) int {
 
 // inceptionD halves the grid from 17 to 8.
 func (b *builder) inceptionD(name string, in int) int {
-	b.block = name
+	b.begin(name, "Reduction D")
 	a := b.basicConv(name+".branch3x3_1", in, 192, square(1), 1, square(0))
 	a = b.basicConv(name+".branch3x3_2", a, 320, square(3), 2, square(0))
 	c := b.basicConv(name+".branch7x7x3_1", in, 192, square(1), 1, square(0))
@@ -122,7 +123,7 @@ func (b *builder) inceptionD(name string, in int) int {
 
 // inceptionE widens: 3x3 as 1x3 and 3x1 side by side.
 func (b *builder) inceptionE(name string, in int) int {
-	b.block = name
+	b.begin(name, "Inception E")
 	row, rowPad := [2]int{1, 3}, [2]int{0, 1}
 	col, colPad := [2]int{3, 1}, [2]int{1, 0}
 	a := b.basicConv(name+".branch1x1", in, 320, square(1), 1, square(0))

@@ -45,6 +45,7 @@ func (o Op) String() string {
 type Node struct {
 	Name   string // torchvision's module path, or what the function computes where it has no module
 	Block  string // the block it belongs to, such as Mixed_5b
+	Kind   string // the block's, such as Inception A
 	Op     Op     // what it computes
 	Inputs []int  // indices of earlier nodes
 

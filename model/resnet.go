@@ -17,7 +17,7 @@ func resNet50(o Options) *Network {
 			x = b.bottleneck("layer"+itoa(i+1)+"."+itoa(j), x, s.width, stride, j == 0)
 		}
 	}
-	b.block = ""
+	b.end()
 	x = b.flatten(b.globalPool("avgpool", x, 1))
 	b.n.Embedding = x
 	if o.Dropout > 0 {
@@ -30,7 +30,7 @@ func resNet50(o Options) *Network {
 // bottleneck is 1x1, 3x3, 1x1 to four times the width, added to the input or
 // to its projection.
 func (b *builder) bottleneck(name string, in, width, stride int, project bool) int {
-	b.block = name
+	b.begin(name, "Bottleneck")
 	x := b.relu(b.norm(name+".bn1", b.plainConv(name+".conv1", in, width, 1, 1, 0), batchNormEps))
 	x = b.relu(b.norm(name+".bn2", b.plainConv(name+".conv2", x, width, 3, stride, 1), batchNormEps))
 	x = b.norm(name+".bn3", b.plainConv(name+".conv3", x, 4*width, 1, 1, 0), batchNormEps)

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -10,13 +12,14 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/describe"
+	"github.com/synshard/synshard/web/network"
 )
 
 // describeOptions are model describe's flags.
 type describeOptions struct {
 	classes        int
 	noAux, savings bool
-	svg            string
+	svg, out       string
 	memory         trainingMemory
 }
 
@@ -27,8 +30,10 @@ func (o *describeOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.noAux, "no-aux", false, "without the auxiliary heads")
 	f.BoolVar(&o.savings, "savings", false, "what factorised and bottlenecked blocks save")
 	f.StringVar(&o.svg, "svg", "", "write a drawing to this file instead")
+	f.StringVarP(&o.out, "out", "o", "", "write this file instead: a drawing (.svg), or with --savings a page to look at (.html)")
 	o.memory.AddFlags(cmd)
 	cmd.MarkFlagsMutuallyExclusive("savings", "svg", "memory")
+	cmd.MarkFlagsMutuallyExclusive("out", "svg", "memory")
 }
 
 func newModelDescribeCmd(a *app) *cobra.Command {
@@ -43,11 +48,13 @@ with the memory that outputs kept for the backward pass take.
 
 --savings lists instead each pair of convolutions that stands for a single one
 (1x1 bottlenecks, 1xn with nx1, two 3x3) with what it costs and what the single
-one from the same input to the same output would, and the textbook's cases.
---svg draws the network; - is stdout.
+one from the same input to the same output would, and the textbook's cases; with
+--out x.html as a page that shows them beside each other below the network's drawing.
+--out x.svg draws the network on a page across, block by block, with shapes and
+parameters; so does --svg, to which - is stdout.
 --memory accounts for what a training step takes of a GPU's memory: of --batch
 images, or of as many as fit.`,
-		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --svg resnet50.svg\n  synshard model describe inception_v3 --memory=11GB --precision fp16",
+		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --out resnet50.svg\n  synshard model describe inception_v3 --savings --out inception_v3.html\n  synshard model describe inception_v3 --memory=11GB --precision fp16",
 		Args:    exactly(1, 1, "the name of a network"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return model.Names(), cobra.ShellCompDirectiveNoFileComp
@@ -67,6 +74,8 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 		return err
 	}
 	switch {
+	case o.out != "":
+		return o.write(n)
 	case o.memory.wanted:
 		return a.describeMemory(n, o.memory)
 	case o.svg == "-":
@@ -77,6 +86,20 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 		return a.describeSavings(n)
 	}
 	return a.describe(n)
+}
+
+// write makes the file that --out names.
+func (o *describeOptions) write(n *model.Network) error {
+	draw := describe.WriteSVG
+	switch ext := strings.ToLower(filepath.Ext(o.out)); {
+	case o.savings && (ext == ".html" || ext == ".htm"):
+		draw = network.Write
+	case o.savings:
+		return usagef("--out %s: with --savings a page is written, whose name ends in .html", o.out)
+	case ext != ".svg":
+		return usagef("--out %s: a drawing's name ends in .svg", o.out)
+	}
+	return durable.WriteFile(o.out, func(w io.Writer) error { return draw(w, n) })
 }
 
 // describedLayer is a row of the layer table.

@@ -84,6 +84,7 @@ var allowed = map[string][]string{
 	"infer/torch":             {"loader", "model", "model/weights", "train", "train/torch", "infer", "internal/processors", "internal/regular"},
 	"web/report":              {"eval", "infer/prediction", "pixel", "shard", "train/runlog", "web/look"},
 	"web/look":                {},
+	"web/network":             {"model", "model/describe", "web/look"},
 	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "internal/durable", "internal/regular"},
 	"internal/bench":          {"infer", "loader", "model", "pixel", "shard", "train", "internal/processors", "internal/regular"},
 	"internal/crash":          {},

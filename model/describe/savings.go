@@ -118,16 +118,45 @@ type Principle struct {
 	Plain int64  `json:"plain"`      // cost of one convolution
 	Ours  int64  `json:"factorised"` // and of those in its place
 	Unit  string `json:"unit"`       // of both costs
+
+	One  Step   `json:"-"` // what costs Plain
+	Many []Step `json:"-"` // what cost Ours, one after another
+}
+
+// Saved is the share of the one convolution's cost that is not paid.
+func (p Principle) Saved() float64 { return 1 - float64(p.Ours)/float64(p.Plain) }
+
+// Step is a convolution that keeps the grid's size.
+type Step struct {
+	Kernel  [2]int // height and width
+	In, Out int    // channels
+	Grid    int    // height and width of input and output
+}
+
+// Cost counts multiplications; of one channel on a grid of 1 those are the weights of a
+// pair of channels.
+func (s Step) Cost() int64 {
+	return int64(s.Grid*s.Grid) * int64(s.In*s.Out) * int64(s.Kernel[0]*s.Kernel[1])
 }
 
 // Principles are the textbook cases, computed.
 func Principles() []Principle {
-	conv := func(size, in, out, k int64) int64 { return size * size * in * out * k * k }
-	return []Principle{
-		{"5x5 by two 3x3, equal channels", 5 * 5, 2 * 3 * 3, "weights a channel pair"},
-		{"3x3 by 1x3 and 3x1, equal channels", 3 * 3, 3 + 3, "weights a channel pair"},
-		{"28x28x192 to 32 channels by 5x5, with a bottleneck of 16", conv(28, 192, 32, 5), conv(28, 192, 16, 1) + conv(28, 16, 32, 5), "multiplications"},
+	pair := func(h, w int) Step { return Step{[2]int{h, w}, 1, 1, 1} }
+	const weights = "weights a channel pair"
+	all := []Principle{
+		{What: "5x5 by two 3x3, equal channels", Unit: weights, One: pair(5, 5), Many: []Step{pair(3, 3), pair(3, 3)}},
+		{What: "3x3 by 1x3 and 3x1, equal channels", Unit: weights, One: pair(3, 3), Many: []Step{pair(1, 3), pair(3, 1)}},
+		{What: "28x28x192 to 32 channels by 5x5, with a bottleneck of 16", Unit: "multiplications",
+			One: Step{square(5), 192, 32, 28}, Many: []Step{{square(1), 192, 16, 28}, {square(5), 16, 32, 28}}},
 	}
+	for i := range all {
+		p := &all[i]
+		p.Plain = p.One.Cost()
+		for _, s := range p.Many {
+			p.Ours += s.Cost()
+		}
+	}
+	return all
 }
 
 // ReceptiveFields gives, for each node, how many input pixels in each

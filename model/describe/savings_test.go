@@ -1,11 +1,6 @@
 package describe
 
 import (
-	"bytes"
-	"encoding/xml"
-	"errors"
-	"io"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -88,41 +83,5 @@ func TestKeptActivations(t *testing.T) {
 	want := int64(3*224*224 + 64*55*55 + 64*27*27 + 192*27*27 + 192*13*13 + 384*13*13 + 2*256*13*13 + 9216 + 4096 + 4096)
 	if got := modeltest.Network(t, "alexnet", model.Options{Dropout: -1}).KeptActivations(); got != want {
 		t.Errorf("%d numbers, want %d", got, want)
-	}
-}
-
-// TestSVG parses the drawing of every network and looks for its parts.
-func TestSVG(t *testing.T) {
-	for _, name := range model.Names() {
-		var b bytes.Buffer
-		n := modeltest.Network(t, name, model.Options{Aux: true, Dropout: -1})
-		if err := WriteSVG(&b, n); err != nil {
-			t.Fatal(err)
-		}
-		boxes, d := 0, xml.NewDecoder(strings.NewReader(b.String()))
-		for {
-			token, err := d.Token()
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			if e, ok := token.(xml.StartElement); ok && e.Name.Local == "g" {
-				boxes++
-			}
-		}
-		convs := 0
-		for _, node := range n.Nodes {
-			if node.Op == model.Conv || node.Op == model.Linear {
-				convs++
-				if !strings.Contains(b.String(), "<title>"+node.Name) {
-					t.Errorf("%s: %s is not drawn", name, node.Name)
-				}
-			}
-		}
-		if boxes <= convs || boxes > len(n.Nodes) {
-			t.Errorf("%s: %d boxes for %d nodes, %d of them with weights", name, boxes, len(n.Nodes), convs)
-		}
 	}
 }
