@@ -25,7 +25,7 @@ func (b *board) close() error { return b.w.Close() }
 func (b *board) step(s runlog.Step) error {
 	return b.scalars(s.Time, s.Step, []tensorboard.Scalar{
 		{Tag: "train/loss", Value: s.Loss}, {Tag: "train/main_loss", Value: s.MainLoss},
-		{Tag: "train/aux_loss", Value: s.AuxLoss}, {Tag: "train/top1", Value: s.Top1},
+		{Tag: "train/aux_loss", Value: s.AuxLoss}, {Tag: "train/cross_entropy", Value: s.CrossEntropy}, {Tag: "train/top1", Value: s.Top1},
 		{Tag: "train/learning_rate", Value: s.LR}, {Tag: "train/grad_norm", Value: float64(s.GradNorm)},
 		{Tag: "speed/images_per_s", Value: s.PerSecond}, {Tag: "speed/data_wait_ms", Value: s.WaitMS},
 	})

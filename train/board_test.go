@@ -15,7 +15,7 @@ func TestRunWritesTensorBoard(t *testing.T) {
 		t.Fatalf("event files %v, %v", files, err)
 	}
 	text := slurp(t, files[0])
-	for tag, want := range map[string]int{"train/loss": testSteps, "train/learning_rate": testSteps, "val/top1": 3, "val_ema/top1": 3} {
+	for tag, want := range map[string]int{"train/loss": testSteps, "train/cross_entropy": testSteps, "train/learning_rate": testSteps, "val/top1": 3, "val_ema/top1": 3} {
 		if got := bytes.Count(text, []byte(tag)); got != want {
 			t.Errorf("%s is written %d times, want %d", tag, got, want)
 		}

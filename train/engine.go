@@ -52,9 +52,10 @@ type Step struct {
 }
 
 // Metrics is what a step found, before its update. Losses are means over the
-// batch, with label smoothing.
+// batch, with label smoothing, in nats.
 type Metrics struct {
 	Loss, MainLoss, AuxLoss float64 // Loss = MainLoss + the weighted auxiliary losses
+	CrossEntropy            float64 // the main head's, without smoothing: the mean of what EvalMetrics.Loss sums up
 	GradNorm                float64 // global L2 norm before clipping
 	Correct, Counted        int     // top-1 of the main head over the rows with a label
 	Overflow                bool    // of fp16: no update was made

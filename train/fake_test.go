@@ -103,7 +103,7 @@ func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
 		}
 	}
 	main := float64(e.state[e.names[0]][0]) + 1/(1+float64(x))
-	return Metrics{Loss: main * 1.4, MainLoss: main, AuxLoss: main, GradNorm: float64(x), Correct: b.N / 2, Counted: b.N}, nil
+	return Metrics{Loss: main * 1.4, MainLoss: main, AuxLoss: main, CrossEntropy: main / 2, GradNorm: float64(x), Correct: b.N / 2, Counted: b.N}, nil
 }
 
 // Evaluate calls an image right when its row is even (its raw weights) or not

@@ -173,7 +173,7 @@ func (r *runner) record(about submitted, m Metrics, err error) error {
 	r.epochSteps++
 	line := runlog.Step{
 		Kind: "step", Time: now.UTC(), Step: r.pos.Step, Epoch: r.epochAt(r.pos.Sample),
-		Loss: m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, GradNorm: runlog.Number(m.GradNorm),
+		Loss: m.Loss, MainLoss: m.MainLoss, AuxLoss: m.AuxLoss, CrossEntropy: m.CrossEntropy, GradNorm: runlog.Number(m.GradNorm),
 		Top1: float64(m.Correct) / float64(max(m.Counted, 1)), LR: about.step.LR, EMADecay: about.step.EMADecay,
 		Images: r.pos.Images, PerSecond: float64(about.images) / max(took.Seconds(), 1e-9), WaitMS: about.wait.Seconds() * 1e3,
 		Skipped: r.skipped, Overflow: m.Overflow,

@@ -28,7 +28,7 @@ type benchTrainOptions struct {
 	batch, steps, warmup    int // batch is what asked comes to
 	threads, workers, procs int
 	recompute, unfused      bool
-	allPlans                bool
+	allPlans, profile       bool
 	peakTFLOPS              float64
 }
 
@@ -51,6 +51,7 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
 	f.BoolVar(&b.allPlans, "all-plans", false, "on a GPU: try all of cuDNN's plans for each convolution, not ten of them")
+	f.BoolVar(&b.profile, "profile", false, "on a GPU: a profiler that waits to be told sees the measured steps alone")
 	f.Float64Var(&b.peakTFLOPS, "peak-tflops", 0, "what the device can do at this precision, in 10^12 operations a second")
 	complete(cmd, "model", model.Names()...)
 }
@@ -68,7 +69,10 @@ the forward pass, and twice as many again for the backward pass. With
 --peak-tflops that is set against what the device could do. With --procs several
 processes work through each batch together, and the time in which gradients were
 on their way is told apart into what the backward pass hid and what was waited
-for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one.`,
+for. With --profile on a GPU, Nsight records the measured steps and nothing
+before them (nsys profile --capture-range=cudaProfilerApi, ncu
+--profile-from-start off). scripts/bench/train.sh runs the same step in PyTorch
+in turns with this one.`,
 		Example: `  synshard bench train
   synshard bench train --precision fp32 --batch 32 --json
   synshard bench train --procs 2 --batch 32 --precision bf16
@@ -83,6 +87,9 @@ for. scripts/bench/train.sh runs the same step in PyTorch in turns with this one
 func (b *benchTrainOptions) check() error {
 	if b.procs < 1 || b.asked.n%max(b.procs, 1) != 0 {
 		return usagef("--procs %d: want 1 or more, and a batch (%s) that goes evenly into them", b.procs, &b.asked)
+	}
+	if b.profile && b.procs > 1 {
+		return usagef("--profile is of one process, not --procs %d", b.procs)
 	}
 	if b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
 		return usagef("--steps must be above 0, the others not below")
@@ -101,8 +108,8 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	if b.device, err = chooseDevice(shim, b.device); err != nil {
 		return err
 	}
-	if b.allPlans && !torch.OnCUDA(b.device) {
-		return usagef("--all-plans is for a GPU, not %s", b.device)
+	if (b.allPlans || b.profile) && !torch.OnCUDA(b.device) {
+		return usagef("--all-plans and --profile are for a GPU, not %s", b.device)
 	}
 	b.batch = b.asked.n
 	if b.asked.auto {
@@ -168,10 +175,14 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	}
 	bar := a.Bar(int64(b.warmup+b.steps), "steps")
 	defer bar.Finish()
-	r, err = bench.MeasureSteps(ctx, e, bench.StepOptions{
+	o := bench.StepOptions{
 		Batches: batches, Network: net, Batch: b.batch, Steps: b.steps, Warmup: b.warmup, Alone: b.procs == 1, PeakTFLOPS: b.peakTFLOPS,
 		OnStep: func() { bar.Add64(1) },
-	})
+	}
+	if one, ok := e.(*torch.Engine); ok && b.profile {
+		o.Profile = one.Profile
+	}
+	r, err = bench.MeasureSteps(ctx, e, o)
 	r.Model, r.Device, r.Precision, r.Data, r.Torch, r.Procs, r.Threads = b.model, b.device, b.precision, name, shim.Version(), b.procs, b.threads
 	return r, err
 }

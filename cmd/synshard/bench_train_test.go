@@ -47,7 +47,9 @@ func TestBenchTrain(t *testing.T) {
 	if !strings.Contains(out, "images/s") || !strings.Contains(out, "synthetic") {
 		t.Errorf("table: %s", out)
 	}
-	runVerb(t, exitUsage, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--all-plans")
+	for _, of := range []string{"--all-plans", "--profile"} {
+		runVerb(t, exitUsage, "bench", "train", "--torch-lib", lib, "--device", "cpu", of)
+	}
 }
 
 // TestBenchTrainProcs expects gradients to be on their way for a time, and the
@@ -84,6 +86,7 @@ func TestBenchTrainMistakes(t *testing.T) {
 	}{
 		{exitUsage, []string{"--batch", "0"}, "--batch"},
 		{exitUsage, []string{"--procs", "3"}, "--procs 3"},
+		{exitUsage, []string{"--procs", "2", "--profile"}, "--procs 2"},
 		{exitUsage, []string{"somewhere"}, "somewhere"},
 		{exitNative, []string{"--torch-lib", "/nonexistent/none.so"}, "none.so"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/jpeg"
 	"math"
@@ -21,6 +22,7 @@ import (
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/train"
 )
 
 // folder makes a directory of n images and of files that are none.
@@ -115,6 +117,47 @@ func TestBatchesWithoutImages(t *testing.T) {
 	_, err = bench.MeasureSteps(t.Context(), nil, bench.StepOptions{Batches: b, Network: net, Batch: 2, Warmup: 1, Steps: 1})
 	if err == nil || !strings.Contains(err.Error(), "image") {
 		t.Errorf("steps without an image: %v", err)
+	}
+}
+
+// stepCounter is an engine that notes what is asked of it.
+type stepCounter struct {
+	bench.Engine
+	calls []string
+}
+
+func (s *stepCounter) Step(*loader.Batch, train.Step) (train.Metrics, error) {
+	s.calls = append(s.calls, "step")
+	return train.Metrics{}, nil
+}
+
+func (s *stepCounter) CountMemoryAnew() error { return nil }
+
+func (s *stepCounter) Memory() (now, peak int64, err error) { return 0, 0, nil }
+
+// TestProfiledSteps: what a profiler is shown are the measured steps and no other.
+func TestProfiledSteps(t *testing.T) {
+	net := modeltest.Network(t, "alexnet", model.Options{Classes: 2})
+	b, err := bench.Synthetic(net, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	e := &stepCounter{}
+	o := bench.StepOptions{Batches: b, Network: net, Batch: 1, Warmup: 2, Steps: 3, Profile: func(on bool) error {
+		e.calls = append(e.calls, fmt.Sprintf("profile %v", on))
+		return nil
+	}}
+	if _, err := bench.MeasureSteps(t.Context(), e, o); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"step", "step", "profile true", "step", "step", "step", "profile false"}
+	if diff := cmp.Diff(want, e.calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	o.Profile = func(bool) error { return errors.New("no profiler") }
+	if _, err := bench.MeasureSteps(t.Context(), e, o); err == nil || err.Error() != "no profiler" {
+		t.Errorf("a profiler that fails: %v", err)
 	}
 }
 

@@ -61,7 +61,10 @@ type StepOptions struct {
 	Steps, Warmup int            // measured, and made before
 	Alone         bool           // one process: its processor time is all of it
 	PeakTFLOPS    float64        // what the device can do; 0: not known
-	OnStep        func()         // after each step, warm-up included; may be nil
+	// Profile is called before the measured steps, and with false after them, when nothing
+	// else is under way; may be nil.
+	Profile func(on bool) error
+	OnStep  func() // after each step, warm-up included; may be nil
 }
 
 // PaperStep is a step as the recipe of the Inception paper has it (Szegedy et al., 2015,
@@ -100,10 +103,7 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 	var cpu time.Duration
 	for i := range o.Warmup + o.Steps {
 		if i == o.Warmup {
-			if err := steps.Drain(); err != nil {
-				return r, err
-			}
-			if err := e.CountMemoryAnew(); err != nil {
+			if err := warmed(e, steps, o); err != nil {
 				return r, err
 			}
 			began, cpu = time.Now(), processorTime()
@@ -124,12 +124,33 @@ func MeasureSteps(ctx context.Context, e Engine, o StepOptions) (StepReport, err
 		return r, err
 	}
 	took, cpu := time.Since(began), processorTime()-cpu
+	if err := o.profile(false); err != nil {
+		return r, err
+	}
 	r.ImagesPerSecondBest = float64(o.Batch) / slices.Min(times[&r.Step])
 	for to, all := range times {
 		slices.Sort(all)
 		*to = all[len(all)/2]
 	}
 	return r, r.rates(e, o, took, cpu)
+}
+
+func (o StepOptions) profile(on bool) error {
+	if o.Profile == nil {
+		return nil
+	}
+	return o.Profile(on)
+}
+
+// warmed ends the steps that are not measured and lets what is measured begin.
+func warmed(e Engine, steps *train.Pipeline[int], o StepOptions) error {
+	if err := steps.Drain(); err != nil {
+		return err
+	}
+	if err := e.CountMemoryAnew(); err != nil {
+		return err
+	}
+	return o.profile(true)
 }
 
 // rates fills in what the measured steps come to, all of which took so long and so much

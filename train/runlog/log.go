@@ -21,22 +21,23 @@ const Name = "log.ndjson"
 
 // Step is what a step leaves in log.ndjson.
 type Step struct {
-	Kind      string    `json:"kind"`                // "step"
-	Time      time.Time `json:"time"`                // when the line was written
-	Step      int64     `json:"step"`                // from 1
-	Epoch     float64   `json:"epoch"`               // with fraction, after the step
-	Loss      float64   `json:"loss"`                // main + weighted auxiliary, in nats, as the two others
-	MainLoss  float64   `json:"main_loss"`           // of the main head
-	AuxLoss   float64   `json:"aux_loss"`            // sum over the auxiliary heads, unweighted
-	Top1      float64   `json:"top1"`                // of this training batch, a share
-	LR        float64   `json:"lr"`                  // learning rate of this step
-	GradNorm  Number    `json:"grad_norm"`           // global L2, before clipping; null: not finite
-	EMADecay  float64   `json:"ema_decay,omitempty"` // of this step; 0: no averages are kept
-	Images    int64     `json:"images"`              // used so far
-	PerSecond float64   `json:"images_per_s"`        // of this step, waiting included
-	WaitMS    float64   `json:"data_wait_ms"`        // for the batch
-	Skipped   int64     `json:"skipped,omitempty"`   // images that could not be read, this epoch
-	Overflow  bool      `json:"overflow,omitempty"`  // in fp16: no update, the loss scale was halved
+	Kind         string    `json:"kind"`                // "step"
+	Time         time.Time `json:"time"`                // when the line was written
+	Step         int64     `json:"step"`                // from 1
+	Epoch        float64   `json:"epoch"`               // with fraction, after the step
+	Loss         float64   `json:"loss"`                // main + weighted auxiliary, in nats, as the two others
+	MainLoss     float64   `json:"main_loss"`           // of the main head
+	AuxLoss      float64   `json:"aux_loss"`            // sum over the auxiliary heads, unweighted
+	CrossEntropy float64   `json:"cross_entropy"`       // main_loss without label smoothing, as a validation's loss is
+	Top1         float64   `json:"top1"`                // of this training batch, a share
+	LR           float64   `json:"lr"`                  // learning rate of this step
+	GradNorm     Number    `json:"grad_norm"`           // global L2, before clipping; null: not finite
+	EMADecay     float64   `json:"ema_decay,omitempty"` // of this step; 0: no averages are kept
+	Images       int64     `json:"images"`              // used so far
+	PerSecond    float64   `json:"images_per_s"`        // of this step, waiting included
+	WaitMS       float64   `json:"data_wait_ms"`        // for the batch
+	Skipped      int64     `json:"skipped,omitempty"`   // images that could not be read, this epoch
+	Overflow     bool      `json:"overflow,omitempty"`  // in fp16: no update, the loss scale was halved
 
 	Steps  int64 `json:"-"` // in the whole run
 	Epochs int   `json:"-"` // likewise
@@ -136,16 +137,17 @@ type Record struct {
 	Kind string `json:"kind"` // step, eval, run, warning or lost
 
 	// As Step and Evaluation have them.
-	Step      int64    `json:"step"`
-	Epoch     float64  `json:"epoch"`
-	Loss      *float64 `json:"loss"`
-	MainLoss  *float64 `json:"main_loss"`
-	Top1      float64  `json:"top1"`
-	LR        float64  `json:"lr"`
-	Raw, EMA  *Score
-	Time      time.Time `json:"time"`
-	Images    int64     `json:"images"`
-	PerSecond float64   `json:"images_per_s"`
+	Step         int64    `json:"step"`
+	Epoch        float64  `json:"epoch"`
+	Loss         *float64 `json:"loss"`
+	MainLoss     *float64 `json:"main_loss"`
+	CrossEntropy *float64 `json:"cross_entropy"` // nil in logs of before it was told
+	Top1         float64  `json:"top1"`
+	LR           float64  `json:"lr"`
+	Raw, EMA     *Score
+	Time         time.Time `json:"time"`
+	Images       int64     `json:"images"`
+	PerSecond    float64   `json:"images_per_s"`
 
 	MadeFrom map[string]string `json:"made_from"` // of "run": what the data are, by name
 	Text     string            `json:"text"`      // of "run", "warning" and "lost", for people

@@ -5,6 +5,7 @@ package torch
 #include "synshard_torch.h"
 
 static int ss_card(const ss_api *a, int32_t device, char *id, size_t n, char *e, size_t l) { return a->card(device, id, n, e, l); }
+static int ss_profile(const ss_api *a, int32_t device, int32_t on, char *e, size_t l) { return a->profile(device, on, e, l); }
 static int ss_card_memory(const ss_api *a, int32_t device, int64_t *f, int64_t *t, char *e, size_t l) { return a->card_memory(device, f, t, e, l); }
 */
 import "C"
@@ -55,6 +56,19 @@ func (s *Shim) CardMemory(device string) (free, total int64, err error) {
 	var f, all C.int64_t
 	err = call("measure the card's memory", func(t *C.char, l C.size_t) C.int { return C.ss_card_memory(s.api, C.int32_t(n), &f, &all, t, l) })
 	return int64(f), int64(all), err
+}
+
+// Profile tells a profiler that waits to be told that what the engine's card does
+// from here on is to be recorded, or no longer. On the CPU it is train.ErrNoDevice.
+func (e *Engine) Profile(on bool) error {
+	if !OnCUDA(e.cfg.Device) {
+		return fmt.Errorf("profile: %w: %s is no card", train.ErrNoDevice, e.cfg.Device)
+	}
+	n, err := number(e.cfg.Device)
+	if err != nil {
+		return err
+	}
+	return e.call("profile", func(t *C.char, l C.size_t) C.int { return C.ss_profile(e.shim.api, C.int32_t(n), flag(on), t, l) })
 }
 
 // checkCard is ownCard where a group trains on GPUs.

@@ -286,6 +286,7 @@ func (e *Engine) collect(step underWay) (sum train.Metrics, err error) {
 		sum.Loss += share * float64(m.loss)
 		sum.MainLoss += share * float64(m.main_loss)
 		sum.AuxLoss += share * float64(m.aux_loss)
+		sum.CrossEntropy += share * float64(m.cross_entropy)
 		sum.Correct += int(m.correct)
 		sum.Counted += int(m.counted)
 		sum.GradNorm, sum.Overflow = float64(m.grad_norm), m.skipped != 0
@@ -297,7 +298,7 @@ func (e *Engine) collect(step underWay) (sum train.Metrics, err error) {
 	}
 	if step.group {
 		sum.Loss, sum.MainLoss, sum.AuxLoss = float64(m.group_loss), float64(m.group_main_loss), float64(m.group_aux_loss)
-		sum.Correct, sum.Counted = int(m.group_correct), step.counted
+		sum.CrossEntropy, sum.Correct, sum.Counted = float64(m.group_cross_entropy), int(m.group_correct), step.counted
 	}
 	return sum, nil
 }

@@ -360,6 +360,32 @@ func TestAccumulate(t *testing.T) {
 	}
 }
 
+// TestCrossEntropy: what a step says of its batch without label smoothing is what an
+// evaluation of the same rows and weights finds.
+func TestCrossEntropy(t *testing.T) {
+	for _, c := range []struct {
+		smoothing float64
+		unfused   bool
+	}{{0.1, false}, {0.1, true}, {0, false}} {
+		cfg := traintest.Config("sgd")
+		cfg.LabelSmoothing, cfg.Unfused = c.smoothing, c.unfused
+		e := engine(t, cfg)
+		b := traintest.Batch(4)
+		b.Labels[1] = -1
+		eval, err := e.Evaluate(b, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := traintest.Step(t, e, b, train.Step{LR: 0.01, FreezeBN: true})
+		if want := eval.Loss / 3; !(math.Abs(m.CrossEntropy-want) <= 1e-5*want) {
+			t.Errorf("smoothing %v, unfused %v: cross entropy %v, an evaluation's %v", c.smoothing, c.unfused, m.CrossEntropy, want)
+		}
+		if same := m.CrossEntropy == m.MainLoss; same != (c.smoothing == 0) {
+			t.Errorf("smoothing %v: cross entropy %v, with it %v", c.smoothing, m.CrossEntropy, m.MainLoss)
+		}
+	}
+}
+
 // TestBF16 holds bfloat16 to float32 within its own precision.
 func TestBF16(t *testing.T) {
 	cfg := traintest.Config("rmsprop")

@@ -39,8 +39,9 @@ static int queue(ss_engine *g, const ss_batch *b, const ss_step *s, char *e, siz
 	return code;
 }
 static int collect(ss_engine *g, ss_metrics *m, char *e, size_t l) { *m = found; return SS_OK; }
+static int profile(int32_t device, int32_t on, char *e, size_t l) { snprintf(e, l, "card %d, %d", device, on); return SS_ERROR; }
 static const char *const *slots(ss_engine *g) { return slots_; }
-static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .queue = queue, .collect = collect, .slots = slots};
+static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .queue = queue, .collect = collect, .slots = slots, .profile = profile};
 const ss_api *ENTRY(void) { return &table; }
 `
 
@@ -104,6 +105,20 @@ func TestCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
+	if err := e.Profile(true); !errors.Is(err, train.ErrNoDevice) {
+		t.Errorf("a profile of the CPU: %v", err)
+	}
+	cfg.Device = "cuda:2"
+	card, err := s.New(n, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer card.Close()
+	for on, want := range map[bool]string{true: "profile: card 2, 1", false: "profile: card 2, 0"} {
+		if err := card.Profile(on); err == nil || err.Error() != want {
+			t.Errorf("a profile: %v, want %q", err, want)
+		}
+	}
 	b := traintest.Batch(4)
 	for code, want := range []error{nil, nil, nil, train.ErrOutOfMemory, train.ErrNoDevice, train.ErrPeerLost, nil} {
 		b.Images[0] = byte(code)

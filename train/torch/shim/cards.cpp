@@ -4,6 +4,7 @@
 #include <c10/core/DeviceGuard.h>
 
 #ifdef SYNSHARD_CUDA
+#include <cuda_profiler_api.h>
 #include <cuda_runtime_api.h>
 namespace at::cuda {
 cudaDeviceProp *getDeviceProperties(c10::DeviceIndex); // of <ATen/cuda/CUDAContextLight.h>, which wants more headers
@@ -13,6 +14,13 @@ cudaDeviceProp *getDeviceProperties(c10::DeviceIndex); // of <ATen/cuda/CUDACont
 namespace synshard {
 
 #ifdef SYNSHARD_CUDA
+namespace {
+void must(cudaError_t code) {
+	if (code != cudaSuccess)
+		throw std::runtime_error(cudaGetErrorString(code));
+}
+} // namespace
+
 std::string card_of(int32_t device) {
 	std::string id;
 	for (unsigned char byte : at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(device))->uuid.bytes) {
@@ -25,11 +33,15 @@ std::string card_of(int32_t device) {
 void card_memory(int32_t device, int64_t *free, int64_t *total) {
 	c10::DeviceGuard on(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)));
 	size_t left = 0, all = 0;
-	cudaError_t code = cudaMemGetInfo(&left, &all);
-	if (code != cudaSuccess)
-		throw std::runtime_error(cudaGetErrorString(code));
+	must(cudaMemGetInfo(&left, &all));
 	*free = static_cast<int64_t>(left);
 	*total = static_cast<int64_t>(all);
+}
+
+void profile_card(int32_t device, bool on) {
+	c10::DeviceGuard guard(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)));
+	must(cudaDeviceSynchronize());
+	must(on ? cudaProfilerStart() : cudaProfilerStop());
 }
 #else
 namespace {
@@ -44,6 +56,10 @@ std::string card_of(int32_t) {
 }
 
 void card_memory(int32_t, int64_t *, int64_t *) {
+	no_headers();
+}
+
+void profile_card(int32_t, bool) {
 	no_headers();
 }
 #endif

@@ -535,6 +535,10 @@ int memory_of_card(int32_t device, int64_t *free, int64_t *total, char *err, siz
 	return guard(err, n, [&] { card_memory(device, free, total); });
 }
 
+int profile(int32_t device, int32_t on, char *err, size_t n) {
+	return guard(err, n, [&] { profile_card(device, on); });
+}
+
 const ss_api table = {
 	.abi = SS_ABI,
 	.torch_version = TORCH_VERSION,
@@ -564,6 +568,7 @@ const ss_api table = {
 	.abort = abort,
 	.card = card,
 	.card_memory = memory_of_card,
+	.profile = profile,
 };
 
 } // namespace

@@ -242,6 +242,7 @@ void meet(const ss_meeting &, char *word, size_t n); // store.cpp
 
 std::string card_of(int32_t device); // what tells it from every other card (cards.cpp)
 void card_memory(int32_t device, int64_t *free, int64_t *total);
+void profile_card(int32_t device, bool on);
 
 // Host memory freed by tensors is kept for the next ones (allocator.cpp). It is libtorch's one allocator of the
 // process.
@@ -274,7 +275,8 @@ namespace synshard {
 
 // What both ways to compute a step are made of (step.cpp).
 struct Losses {
-	at::Tensor total, main, aux, correct; // scalars on the device; aux is undefined without auxiliary heads
+	// Scalars on the device. aux is undefined without auxiliary heads; entropy is main without label smoothing.
+	at::Tensor total, main, aux, entropy, correct;
 };
 int64_t check_labels(const ss_engine &, const ss_batch &);         // counts those of 0 and more
 at::Tensor normalised(const ss_engine &, const at::Tensor &bytes); // [rows, side, side, 3] to [rows, 3, side, side]

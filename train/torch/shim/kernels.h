@@ -36,9 +36,9 @@ struct State {
 
 // Result is what a step reports, read by the host when it is done. The losses are first, for one copy.
 struct Result {
-	double loss, main_loss, aux_loss, correct;
+	double loss, main_loss, aux_loss, cross_entropy, correct;
 	double grad_norm, skipped, loss_scale;
-	double group[4]; // what the group's whole step found: figures_of's
+	double group[5]; // what the group's whole step found: figures_of's
 };
 
 struct Loss { // of fp16's gradients: doubled after interval good steps, halved by an overflow

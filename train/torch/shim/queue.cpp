@@ -174,6 +174,7 @@ void Queue::collect(ss_metrics &m) {
 	m.loss = r.loss;
 	m.main_loss = r.main_loss;
 	m.aux_loss = r.aux_loss;
+	m.cross_entropy = r.cross_entropy;
 	m.correct = static_cast<int64_t>(r.correct);
 	m.grad_norm = r.grad_norm;
 	m.skipped = r.skipped != 0;

@@ -13,8 +13,8 @@ namespace synshard {
 
 namespace {
 
-at::Tensor loss_of(const ss_engine &e, const at::Tensor &logits, const at::Tensor &y) {
-	return at::cross_entropy_loss(logits, y, {}, at::Reduction::Mean, -1, e.config.label_smoothing);
+at::Tensor loss_of(const at::Tensor &logits, const at::Tensor &y, double smoothing) {
+	return at::cross_entropy_loss(logits, y, {}, at::Reduction::Mean, -1, smoothing);
 }
 
 double since(std::chrono::steady_clock::time_point &t) {
@@ -55,12 +55,16 @@ at::Tensor images_of(const ss_engine &e, const ss_batch &b) {
 
 Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t counted) {
 	// In a group a process may have nothing but padding; it takes part all the same.
-	auto loss = [&](const at::Tensor &logits) { return counted ? loss_of(e, logits, y) : logits.sum() * 0; };
+	auto loss = [&](const at::Tensor &logits, double smoothing) {
+		return counted ? loss_of(logits, y, smoothing) : logits.sum() * 0;
+	};
+	double smoothing = e.config.label_smoothing;
 	Losses l;
-	l.main = loss(o.logits);
+	l.main = loss(o.logits, smoothing);
+	l.entropy = smoothing == 0 ? l.main.detach() : loss(o.logits.detach(), 0);
 	l.total = l.main;
 	for (size_t i = 0; i < o.aux.size(); i++) {
-		auto a = loss(o.aux[i]);
+		auto a = loss(o.aux[i], smoothing);
 		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
 		l.total = l.total + e.network.aux_weight[i] * a;
 	}
@@ -72,7 +76,8 @@ void report_group(const double *figures, ss_metrics &m) {
 	m.group_loss = figures[0];
 	m.group_main_loss = figures[1];
 	m.group_aux_loss = figures[2];
-	m.group_correct = static_cast<int64_t>(figures[3]);
+	m.group_cross_entropy = figures[3];
+	m.group_correct = static_cast<int64_t>(figures[4]);
 }
 
 void zero_grad(ss_engine &e) {
@@ -97,11 +102,14 @@ void begin(ss_engine &e) {
 	e.pending = true;
 }
 
-// figures_of is what a microbatch found, on the device: loss, main loss, auxiliary loss, correct.
+// n_figures are what a microbatch found, on the device: loss, main loss, auxiliary loss, cross entropy, correct.
+constexpr int n_figures = 5;
+static_assert(sizeof gpu::Result::group == n_figures * sizeof(double));
+
 at::Tensor figures_of(const Losses &l) {
 	at::Tensor main = l.main.detach();
-	return at::stack(
-		{l.total.detach(), main, l.aux.defined() ? l.aux : at::zeros_like(main), l.correct.to(at::kFloat)});
+	return at::stack({l.total.detach(), main, l.aux.defined() ? l.aux : at::zeros_like(main), l.entropy,
+		l.correct.to(at::kFloat)});
 }
 
 // exchange lets the group begin to sum up the step whose last microbatch is s: its gradients, as the backward pass
@@ -115,7 +123,7 @@ void exchange(ss_engine &e, const ss_step &s) {
 void add_figures(ss_engine &e, const Losses &l, const ss_step &s) {
 	at::NoGradGuard none;
 	at::Tensor found = figures_of(l).to(at::kDouble);
-	found.narrow(0, 0, 3).mul_(s.grad_scale);
+	found.narrow(0, 0, n_figures - 1).mul_(s.grad_scale); // means; the last is a count
 	e.figures = e.figures.defined() ? e.figures + found : found;
 }
 
@@ -170,6 +178,7 @@ void plain_step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m
 	m.loss = l.total.item<double>();
 	m.main_loss = l.main.item<double>();
 	m.aux_loss = l.aux.defined() ? l.aux.item<double>() : 0;
+	m.cross_entropy = l.entropy.item<double>();
 	m.correct = l.correct.item<int64_t>();
 	m.loss_scale = scale;
 	if (e.group && s.update) {
@@ -224,12 +233,14 @@ void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t c
 		exchange(e, s);
 	(l.total * scale.to(at::kFloat)).backward();
 	at::NoGradGuard none;
-	result.view(at::kDouble).narrow(0, 0, 4).copy_(figures_of(l));
+	result.view(at::kDouble).narrow(0, 0, n_figures).copy_(figures_of(l));
 	if (!s.update)
 		return;
 	if (e.group) {
 		pending.back().metrics.group_s = e.group->finish(e.network);
-		result.view(at::kDouble).narrow(0, sizeof(Result) / sizeof(double) - 4, 4).copy_(e.figures);
+		result.view(at::kDouble)
+			.narrow(0, offsetof(Result, group) / sizeof(double), n_figures)
+			.copy_(e.figures);
 	}
 	update->run(e.network, as<Settings>(settings), as<State>(kept), as<Result>(result));
 	zero_grad(e);

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 9
+#define SS_ABI 10
 
 enum ss_code {
 	SS_OK = 0,
@@ -142,6 +142,7 @@ typedef struct ss_step {
 
 typedef struct ss_metrics {
 	double loss, main_loss, aux_loss, grad_norm;
+	double cross_entropy; /* the main head's, without label smoothing: what an evaluation's loss is the sum of */
 	int64_t correct, counted;
 	int32_t skipped; /* 1: fp16 overflow, no update made */
 	double loss_scale;
@@ -151,7 +152,7 @@ typedef struct ss_metrics {
 	double forward_s, backward_s, group_s, update_s, exchange_s;
 	/* In a group, of the microbatch that updates: what the whole step found, all its microbatches and all processes
 	 * together, losses being means by the grad_scale of each. It is summed before the update is made. */
-	double group_loss, group_main_loss, group_aux_loss;
+	double group_loss, group_main_loss, group_aux_loss, group_cross_entropy;
 	int64_t group_correct;
 } ss_metrics;
 
@@ -237,6 +238,9 @@ typedef struct ss_api {
 	int (*card)(int32_t device, char *id, size_t n, char *err, size_t err_len);
 	/* Bytes of its memory, and how many of them nobody holds. */
 	int (*card_memory)(int32_t device, int64_t *free, int64_t *total, char *err, size_t err_len);
+	/* Tells a profiler that waits to be told (cudaProfilerStart, cudaProfilerStop) that what follows on the card, once
+	 * what was begun has ended, is to be recorded, or no longer. */
+	int (*profile)(int32_t device, int32_t on, char *err, size_t err_len);
 } ss_api;
 
 const ss_api *synshard_torch_v1(void);
