@@ -27,7 +27,7 @@ func NewHierarchy(g *wordnet.Graph, classes []string) (*Hierarchy, error) {
 	for _, c := range classes {
 		id, err := wordnet.ParseID(c)
 		if err != nil {
-			return nil, fmt.Errorf("class %q is no synset, and has no place in WordNet", c)
+			return nil, fmt.Errorf("class %q is not a synset, and has no place in WordNet", c)
 		}
 		if _, ok := g.Synset(id); !ok {
 			return nil, fmt.Errorf("class %s is not in WordNet %s", c, g.Version())

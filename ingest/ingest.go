@@ -124,7 +124,7 @@ func parseName(names []string, b []byte, to *int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is none of %v", b, names)
+	return fmt.Errorf("%q is not one of %v", b, names)
 }
 
 // OptionError is an option that is wrong, or has no effect for the sources given.
@@ -220,7 +220,7 @@ func (o *Options) complete() error {
 	}
 	for _, s := range splits {
 		if s != "" && s != "train" && s != "val" && s != "test" {
-			return &OptionError{"split", fmt.Sprintf("%q is none of train, val and test", s)}
+			return &OptionError{"split", fmt.Sprintf("%q is not train, val or test", s)}
 		}
 	}
 	switch {

@@ -161,7 +161,7 @@ func checkClasses(c []Class) error {
 		case c[i].Synset == "":
 			return fmt.Errorf("class %d has no synset", i)
 		case seen[c[i].Synset]:
-			return fmt.Errorf("class %q is there twice", c[i].Synset)
+			return fmt.Errorf("class %q appears twice", c[i].Synset)
 		}
 		seen[c[i].Synset] = true
 	}

@@ -53,7 +53,7 @@ func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
 			return err
 		}
 		if len(sum) != 32 {
-			return errors.New("a sum that is no SHA-256")
+			return errors.New("a sum that is not a SHA-256")
 		}
 		if out == nil {
 			out = map[ImageKey][]Object{}

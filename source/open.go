@@ -262,7 +262,7 @@ func (s *Set) openPipe(kind Kind) error {
 		return fmt.Errorf("standard input: %s cannot be read from a pipe: give a file", k)
 	}
 	if kind != "" && kind != Tar {
-		return fmt.Errorf("standard input: only a tar can be read from a pipe, no %s", kind)
+		return fmt.Errorf("standard input: only a tar can be read from a pipe, not %s", kind)
 	}
 	h := &home{set: s}
 	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: Tar, Sequential: true}, container: tarfile.NewPipe("standard input", in, h.skip), home: h})

@@ -117,7 +117,7 @@ func (s *Set) openPrefix(ctx context.Context, place *storage.Place) error {
 		return err
 	}
 	if len(objects) == 0 {
-		return fmt.Errorf("%s: nothing lies there: %w", place, fs.ErrNotExist)
+		return fmt.Errorf("%s: nothing is there: %w", place, fs.ErrNotExist)
 	}
 	h := &home{set: s}
 	below := &prefix{ctx: ctx, place: place, objects: map[string]storage.Info{}}

@@ -52,7 +52,7 @@ func TestLies(t *testing.T) {
 		"a negative size": {func(w http.ResponseWriter, _ *http.Request, _ int) bool {
 			partial(w, "bytes 0-0/-5")
 			return true
-		}, "no ranges"},
+		}, "does not serve ranges"},
 		"an endless size": {func(w http.ResponseWriter, _ *http.Request, _ int) bool {
 			partial(w, "bytes 0-0/9223372036854775807")
 			return true
@@ -60,11 +60,11 @@ func TestLies(t *testing.T) {
 		"no size": {func(w http.ResponseWriter, _ *http.Request, _ int) bool {
 			partial(w, "bytes 0-0/*")
 			return true
-		}, "no ranges"},
+		}, "does not serve ranges"},
 		"no ranges": {func(w http.ResponseWriter, r *http.Request, _ int) bool {
 			r.Header.Del("Range")
 			return false
-		}, "no ranges"},
+		}, "does not serve ranges"},
 		"another state": {func(w http.ResponseWriter, _ *http.Request, n int) bool {
 			if n > 1 {
 				w.Header().Set("ETag", `"2"`)

@@ -32,7 +32,7 @@ var (
 	// ErrChanged is of an object that was changed, or is gone, since it was opened.
 	ErrChanged = errors.New("it was changed while it was read")
 	// ErrExists is of an object that was to be made and is there.
-	ErrExists = errors.New("it is there already")
+	ErrExists = errors.New("it exists already")
 )
 
 var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)

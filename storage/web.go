@@ -28,7 +28,7 @@ func newWeb(at location, t *Traffic) *web {
 }
 
 // errSentOn is of a server that sends us to where we do not go.
-var errSentOn = errors.New("the server sends on to another place")
+var errSentOn = errors.New("the server redirects to another place")
 
 // redirected follows a server to where it sends us, within what is understood of URLs:
 // by https:// alone, unless this machine sends us to itself. Where we come from, with what may
@@ -128,7 +128,7 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 	}
 	_, total, ok := strings.Cut(a.Header.Get("Content-Range"), "/")
 	if info.Size, err = strconv.ParseInt(total, 10, 64); !ok || err != nil || info.Size < 1 || a.StatusCode != http.StatusPartialContent {
-		return Info{}, errors.New("the server gives no ranges of the file")
+		return Info{}, errors.New("the server does not serve ranges of the file")
 	}
 	return info, nil
 }
@@ -143,7 +143,7 @@ func (w *web) read(ctx context.Context, key, id string, at, n int64) (io.ReadClo
 	switch {
 	case err != nil:
 	case a.StatusCode != http.StatusPartialContent || !strings.HasPrefix(a.Header.Get("Content-Range"), begin):
-		err = errors.New("the server gives another range than was asked")
+		err = errors.New("the server sent another range than was asked for")
 	case now != id:
 		err = ErrChanged
 	}

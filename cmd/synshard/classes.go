@@ -24,13 +24,13 @@ func newClassesCmd(a *app) *cobra.Command {
 	var o classesOptions
 	cmd := &cobra.Command{
 		Use:   "classes DATASET",
-		Short: "Print the class list, in anybody's order",
+		Short: "Print the class list, in the order and form that other tools use",
 		Long: `Prints the classes of a dataset. A class's label is its place in ascending
 order of synset, as in torchvision, Keras and timm. The forms are
 
   tsv          label, synset, ILSVRC2012_ID, words and gloss, with a heading
   torchvision  the JSON of imagenet_class_index.json: {"0": ["n01440764", "tench"], ...}
-  tf1001       a first word a line for TensorFlow's 1001 outputs, "background" first
+  tf1001       a line a class, its first word: for TensorFlow's 1001 outputs, "background" first
   ilsvrc       the devkit's order: ILSVRC2012_ID, synset and words, by the ID
   kaggle       LOC_synset_mapping.txt: synset, space, words
   hf           the JSON of Hugging Face's ClassLabel

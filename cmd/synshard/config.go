@@ -95,11 +95,11 @@ func checkConfig(cmd *cobra.Command, values map[string]any, at string) error {
 				return err
 			}
 		case isMap:
-			return fmt.Errorf("%s%s is no verb%s", at, key, meant(key, names))
+			return fmt.Errorf("%s%s is not a verb%s", at, key, meant(key, names))
 		case at == "" && !hasFlag(cmd, key):
-			return fmt.Errorf("%s is no flag of all verbs; a verb's flags stand below its name", key)
+			return fmt.Errorf("%s is not a flag of all verbs; a verb's flags stand below its name", key)
 		case !hasFlag(cmd, key):
-			return fmt.Errorf("%s%s is no flag", at, key)
+			return fmt.Errorf("%s%s is not a flag", at, key)
 		}
 	}
 	return nil

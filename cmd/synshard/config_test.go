@@ -26,13 +26,13 @@ func TestConfigFile(t *testing.T) {
 		{"train: {device: none}", "", []string{"model", "list"}, 0, "name "}, // another verb's
 		{"train:", "", []string{"model", "list"}, 0, "name "},
 		{"synset: {wordnet: /absent}", "", []string{"synset", "show", "dog"}, 6, "/absent"},
-		{"class-count: 9", "", []string{"model", "list"}, 2, "mine.yaml: class-count is no flag of all verbs"},
-		{"train: {class-count: 7}", "", []string{"model", "list"}, 2, "mine.yaml: train.class-count is no flag"},
-		{"model: {class-count: 7}", "", []string{"model", "list"}, 2, "mine.yaml: model.class-count is no flag"},
+		{"class-count: 9", "", []string{"model", "list"}, 2, "mine.yaml: class-count is not a flag of all verbs"},
+		{"train: {class-count: 7}", "", []string{"model", "list"}, 2, "mine.yaml: train.class-count is not a flag"},
+		{"model: {class-count: 7}", "", []string{"model", "list"}, 2, "mine.yaml: model.class-count is not a flag"},
 		{"train: cpu", "", []string{"model", "list"}, 2, "mine.yaml: train is a verb"},
-		{"trian: {device: cpu}", "", []string{"model", "list"}, 2, "trian is no verb; did you mean train?"},
+		{"trian: {device: cpu}", "", []string{"model", "list"}, 2, "trian is not a verb; did you mean train?"},
 		{"model: {describe: {class-count: many}}", "", []string{"model", "describe", "alexnet"}, 2, `mine.yaml: class-count: "many": want a whole number`},
-		{"model: {list: {help: true}}", "", []string{"model", "list"}, 2, "model.list.help is no flag"},
+		{"model: {list: {help: true}}", "", []string{"model", "list"}, 2, "model.list.help is not a flag"},
 		{"json: [", "", []string{"model", "list"}, 2, "mine.yaml: "},
 		{strings.Repeat("[", 100000), "", []string{"model", "list"}, 2, "mine.yaml: 100000 words and marks"},
 	} {

@@ -21,7 +21,7 @@ func (a *app) openDir(name string) (files.Dir, error) {
 	}
 	return directory.At(a.remote.ctx, at, directory.Options{
 		Holder:    who,
-		OnWait:    func(err error) { a.Logf("%v; waiting to see whether it lives", err) },
+		OnWait:    func(err error) { a.Logf("%v; waiting to see whether its holder is alive", err) },
 		OnTrouble: func(err error) { a.Warnf("%v", err) },
 	}), nil
 }

@@ -39,7 +39,7 @@ func newDoctorCmd(a *app) *cobra.Command {
 	var o doctorOptions
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say what this machine has and what it lacks",
+		Short: "Check what is installed and say what is missing",
 		Long: `Looks for WordNet, libjpeg-turbo, the training engine and ONNX Runtime where the
 other verbs look, opens them, and prints versions, places and devices; for what
 is missing, the command that mends it. Exit 6 if something is missing.`,

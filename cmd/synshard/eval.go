@@ -61,7 +61,7 @@ could not be read counts as wrong.`
 // AddFlags adds them to the verb.
 func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.BoolVar(&f.perSynset, "per-synset", false, "all synsets, in their order, in the place of the ten worst")
+	fl.BoolVar(&f.perSynset, "per-synset", false, "print all synsets, in their order, and not only the ten worst")
 	fl.IntVar(&f.confusions, "confusions", 10, "pairs of synsets that are shown, commonest first")
 	fl.IntVar(&f.subtrees, "subtrees", 5, "subtrees that are shown, worst first")
 	fl.IntVar(&f.minSubtreeRow, "subtree-rows", 20, "rows a subtree must have to be shown")

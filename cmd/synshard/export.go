@@ -36,7 +36,7 @@ func newExportCmd(a *app) *cobra.Command {
 	var o exportOptions
 	cmd := &cobra.Command{
 		Use:   "export DATASET --to FORM --out DIR",
-		Short: "Hand the images on in a form that others read",
+		Short: "Write the images in a form that other tools read",
 		Long: `Writes the images of a dataset, or of a selection, with their labels, byte for
 byte as they are stored:
 

@@ -179,7 +179,7 @@ func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, 
 		}
 	})
 	if err == nil && p.Missing != nil {
-		return refused(fmt.Errorf("%d images are not there, such as %s", p.Missing.Count, p.Missing.Names[0]))
+		return refused(fmt.Errorf("%d images are missing, such as %s", p.Missing.Count, p.Missing.Names[0]))
 	}
 	if err == nil {
 		err = lostImages(p)

@@ -126,7 +126,7 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	memoryVar(cmd)
 	fl.Int64Var(&o.ShardBytes, "shard-bytes", 256<<20, "bytes of images where a shard is cut")
 	choiceVar(cmd, &f.check, "check", "decode", "what an image must survive: header or decode", "decode", "header")
-	choiceVar(cmd, &f.onBad, "on-bad", "quarantine", "an image that does not: fail, skip or quarantine", "quarantine", "skip", "fail")
+	choiceVar(cmd, &f.onBad, "on-bad", "quarantine", "what becomes of an image that fails --check: fail, skip or quarantine", "quarantine", "skip", "fail")
 	fl.StringVar(&f.job, "job", "", "do job i of n of an array, i/n with i from 0, or auto: from Slurm's or Kubernetes' variables")
 	complete(cmd, "job", "auto")
 	fl.BoolVar(&f.join, "join", false, "make the dataset of what the jobs of an array did; takes --out alone")
@@ -198,7 +198,7 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 			return err
 		}
 		if n := p.MissingImages(); n > 0 {
-			return refused(fmt.Errorf("ingest: %d images are not there, such as %s", n, p.Missing.Names[0]))
+			return refused(fmt.Errorf("ingest: %d images are missing, such as %s", n, p.Missing.Names[0]))
 		}
 		if n := p.LostImages(); n > 0 {
 			return refused(fmt.Errorf("ingest: %d images are left out", n))

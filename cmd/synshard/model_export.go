@@ -26,7 +26,7 @@ func newModelExportCmd(a *app) *cobra.Command {
 	var o exportWeightsOptions
 	cmd := &cobra.Command{
 		Use:   "export WEIGHTS --out FILE",
-		Short: "Turn our weights into .pth, safetensors or ONNX",
+		Short: "Write weights as .pth, safetensors or ONNX for others",
 		Long: `Reads weights with a Spec (a checkpoint, model.safetensors or model.onnx) and
 writes them for others: .pth is a state dict that torch.load reads and
 torchvision's network of that name loads; .safetensors the same tensors with the
@@ -43,7 +43,7 @@ embedding out). Averaged weights are taken where a checkpoint has them.`,
 func (a *app) runModelExport(path string, o exportWeightsOptions) error {
 	form := cmp.Or(o.to, checkpoint.FormOf(o.out))
 	if form == "" {
-		return usagef("--out %s: its ending is none of %s; give --to", o.out, strings.Join(checkpoint.Forms, ", "))
+		return usagef("--out %s: its ending is not one of %s; give --to", o.out, strings.Join(checkpoint.Forms, ", "))
 	}
 	file, err := checkpoint.ReadAny(path, weights.Options{})
 	if err != nil {

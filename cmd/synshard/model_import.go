@@ -44,7 +44,7 @@ func newModelImportCmd(a *app) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
 		Use:   "import WEIGHTS --out FILE",
-		Short: "Turn .pth, safetensors or ONNX weights into ours",
+		Short: "Convert the .pth, safetensors or ONNX weights of others",
 		Long: `Reads weights of torchvision (.pth), timm (safetensors) or an ONNX file whose
 initializers have torchvision's names, and writes safetensors with a Spec: which
 network, how images are made ready, and the classes. What the file does not

@@ -120,7 +120,7 @@ func TestModelConvertRefuses(t *testing.T) {
 		{exitUsage, "three numbers", []string{"import", pth, "--classes", three, "--mean", "0.5", "--out", out}},
 		{exitFailure, "twice.txt: safetensors: malformed", []string{"import", twice, "--classes", three, "--out", out}},
 		{exitFailure, "synshard.spec", []string{"export", pth, "--out", filepath.Join(dir, "x.onnx")}},
-		{exitUsage, "none of pth", []string{"export", pth, "--out", filepath.Join(dir, "x.bin")}},
+		{exitUsage, "not one of pth", []string{"export", pth, "--out", filepath.Join(dir, "x.bin")}},
 		{exitFailure, "no such file", []string{"export", filepath.Join(dir, "gone.safetensors"), "--out", filepath.Join(dir, "x.pth")}},
 	} {
 		code, _, stderr := verb(append([]string{"model"}, c.args...)...)

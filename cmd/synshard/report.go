@@ -31,10 +31,10 @@ type reportOptions struct {
 func (o *reportOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "file to write, ending in .html (default: report.html in the run, or .html in the place of the predictions' ending)")
-	f.StringVar(&o.data, "data", "", "dataset that the predictions are of: its images are shown")
-	f.StringVar(&o.title, "title", "", "what stands above it (default: the names of what it is of)")
+	f.StringVar(&o.data, "data", "", "dataset whose images were predicted: shows them")
+	f.StringVar(&o.title, "title", "", "title of the page (default: the names of the run and the predictions)")
 	f.BoolVar(&o.compare, "compare", false, "the two files of predictions are two models' over the same images")
-	f.BoolVar(&o.noWordNet, "no-wordnet", false, "without words and what needs WordNet")
+	f.BoolVar(&o.noWordNet, "no-wordnet", false, "without the classes' words and what else needs WordNet")
 	classesVar(cmd, &o.classes, "for text that came without its .meta.json, the model's "+classesUsage)
 	wordnetVar(cmd, &o.wordnet)
 	cmd.MarkFlagsMutuallyExclusive("wordnet", "no-wordnet")
@@ -53,7 +53,7 @@ Of predictions: the headline with intervals, a reliability plot, the worst subtr
 and synsets, the commonest confusions and the surest mistakes, with their images
 where --data names the dataset. With --compare, of two models over the same images:
 what one has right and the other not. Figures are those of 'eval --json'. A run and
-its predictions may be in one report. A report that is there is made anew.`,
+its predictions may be in one report. An older report of the same name is replaced.`,
 		Example: `  synshard report runs/a
   synshard report runs/a runs/a/val.arrow --data imagenet --out a.html
   synshard report --compare a/val.arrow b/val.arrow --data imagenet --out ab.html`,
@@ -112,7 +112,7 @@ func (o *reportOptions) output(in reportInputs) (string, error) {
 
 func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
 	if o.out == "" && a.remote.paths.Shown(args[0]) != args[0] {
-		return usagef("of predictions at a URL --out is needed")
+		return usagef("--out is needed for predictions at a URL")
 	}
 	in, err := o.inputs(args)
 	if err != nil {

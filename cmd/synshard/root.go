@@ -59,8 +59,8 @@ func newRoot(a *app) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.Progress, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
 	f.BoolVar(&a.JSON, "json", false, "print the result as JSON")
-	f.StringVar(&a.remote.cacheDir, "cache-dir", "", "directory for what is kept of URLs (default: in the user's cache directory)")
-	f.Int64Var(&a.remote.cacheBytes, "cache-bytes", 0, "bytes of the disk that --cache-dir may take; what was used longest ago goes first (0: 64 GiB)")
+	f.StringVar(&a.remote.cacheDir, "cache-dir", "", "directory where data read from URLs is cached (default: in the user's cache directory)")
+	f.Int64Var(&a.remote.cacheBytes, "cache-bytes", 0, "bytes of the disk that --cache-dir may take; what was not used for longest is removed first (0: 64 GiB)")
 	complete(root, "progress", ui.Modes...)
 
 	addVerbs(root, a)

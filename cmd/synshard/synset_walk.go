@@ -167,7 +167,7 @@ func (s *synsetApp) between(a, b wordnet.ID) error {
 func (s *synsetApp) lcaCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "lca SYNSET SYNSET",
-		Short: "Show what two synsets lowest have in common, and how alike they are",
+		Short: "Show the lowest common ancestors of two synsets, and how alike they are",
 		Long: `Shows the lowest common ancestors of two synsets, of which WordNet can have
 several, each with its depth by the longest way from the root; then the number
 of edges between the two, path similarity, 1 / (1 + distance), and Wu and

@@ -38,9 +38,9 @@ func (flags *trainOptions) findLaunch() (*launched, error) {
 	}
 	switch {
 	case l.World == 0 && flags.secretFile != "":
-		return nil, usagef("--secret-file, but no launcher started this process as one of several")
+		return nil, usagef("--secret-file has no effect: no launcher started this process as one of several")
 	case l.World == 0 && flags.procs == 1 && flags.peerTimeout != cluster.Silence:
-		return nil, usagef("--peer-timeout, but this process trains alone")
+		return nil, usagef("--peer-timeout has no effect: this process trains alone")
 	}
 	return &launched{Launch: l}, nil
 }

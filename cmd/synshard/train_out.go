@@ -33,7 +33,7 @@ func (a *app) openOut(ctx context.Context, flags *trainOptions, stop func()) (tr
 	d, err := a.remote.paths.Directory(ctx, flags.out, standin.DirOptions{
 		Rank: train.DurableRank, Private: func(name string) bool { return name == meeting.SecretName },
 		Holder:    who,
-		OnWait:    func(err error) { a.Logf("%v; waiting to see whether it lives", err) },
+		OnWait:    func(err error) { a.Logf("%v; waiting to see whether its holder is alive", err) },
 		OnTrouble: func(err error) { a.Warnf("%v", err) }, OnLost: stop,
 	})
 	if err != nil {

@@ -131,7 +131,7 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 		return occupied, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return occupied, 0, fmt.Errorf("%s is there and is no regular file", path)
+		return occupied, 0, fmt.Errorf("%s exists and is not a regular file", path)
 	}
 	md, err := verify(path, format)
 	ours := md[keyFingerprint] == want[keyFingerprint] && md[keyJob] == want[keyJob] && (!format.Text() || looksLike(path, format))
@@ -151,7 +151,7 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 	if ours || mentions(path, want[keyFingerprint]) || format.Text() && looksLike(path, format) && mentions(sidecarName(path), want[keyFingerprint]) {
 		return unsound, 0, nil
 	}
-	return occupied, 0, fmt.Errorf("%s is there and is no file of predictions (%w); --overwrite replaces it, or give another name", path, err)
+	return occupied, 0, fmt.Errorf("%s exists and is not a file of predictions (%w); --overwrite replaces it, or give another name", path, err)
 }
 
 // verify holds a file that infer or merge wrote to its sums, and gives its metadata as far

@@ -146,7 +146,7 @@ func (md metadata) job() (j Job, err error) {
 func (md metadata) number(key string) (int, error) {
 	n, err := strconv.Atoi(md[key])
 	if err != nil || n < 0 {
-		return 0, formatf("%s is %q, and no number", key, md[key])
+		return 0, formatf("%s is %q, which is not a number", key, md[key])
 	}
 	return n, nil
 }

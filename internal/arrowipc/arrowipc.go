@@ -125,7 +125,7 @@ func (f *File) find() error {
 	case bytes.HasPrefix(head[:n], magic):
 		return f.readFooter()
 	case n == 0:
-		return corruptf("no bytes: no Arrow file or stream")
+		return corruptf("no bytes: not an Arrow file or stream")
 	}
 	f.Stream = true
 	return f.walk()
@@ -188,7 +188,7 @@ func (f *File) bytes(at, n int64, buf *[]byte) ([]byte, error) {
 func (f *File) readFooter() error {
 	const head, tail = 8, 4 + 6
 	if f.size < head+tail {
-		return corruptf("%d bytes are no Arrow file", f.size)
+		return corruptf("%d bytes are not an Arrow file", f.size)
 	}
 	var end [tail]byte
 	if err := readFull(f.in, end[:], f.size-tail); err != nil {
@@ -233,7 +233,7 @@ func (f *File) readFooter() error {
 				return err
 			}
 			if m.kind != kind || m.body != body {
-				return corruptf("the message at %d is no %s of %d bytes", at, headNames[kind], body)
+				return corruptf("the message at %d is not a %s of %d bytes", at, headNames[kind], body)
 			}
 			if err := f.take(m, Batch{At: at, Body: at + meta, Size: body}); err != nil {
 				return err
@@ -358,7 +358,7 @@ func (f *File) walk() error {
 		at = m.end + m.body
 	}
 	if f.schema == nil {
-		return corruptf("no Arrow file or stream")
+		return corruptf("not an Arrow file or stream")
 	}
 	return nil
 }

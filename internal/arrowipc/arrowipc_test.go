@@ -267,12 +267,12 @@ func TestRefused(t *testing.T) {
 		is   error
 		want string
 	}{
-		{"nothing", nil, ErrCorrupt, "no bytes: no Arrow file or stream: data corrupt"},
+		{"nothing", nil, ErrCorrupt, "no bytes: not an Arrow file or stream: data corrupt"},
 		{"Feather 1", read(t, "pyarrow-1.feather"), ErrUnsupported, "a Feather file of version 1 (write it anew as Feather 2, which is Arrow): not supported"},
 		{"big-endian", bigEndian(t), ErrUnsupported, "numbers are big-endian: not supported"},
 		{"a JPEG", []byte("\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01"), ErrCorrupt, "message of 3774863615 bytes at 0: data corrupt"},
 		{"a file cut", whole[:len(whole)-100], ErrCorrupt, "it does not end as an Arrow file: data corrupt"},
-		{"a file of its mark", whole[:8], ErrCorrupt, "8 bytes are no Arrow file: data corrupt"},
+		{"a file of its mark", whole[:8], ErrCorrupt, "8 bytes are not an Arrow file: data corrupt"},
 		{"a file's footer too long", append(append([]byte{}, whole[:len(whole)-10]...), append([]byte{0xff, 0xff, 0xff, 0x7f}, whole[len(whole)-6:]...)...), ErrCorrupt, "footer of 2147483647 bytes in a file of 2826: data corrupt"},
 		{"a stream cut in a body", stream[:len(stream)-100], ErrCorrupt, "the message at 1408 ends after the stream: data corrupt"},
 		{"a stream and more", append(append([]byte{}, stream...), "more"...), ErrCorrupt, "4 bytes follow the end of the stream: data corrupt"},

@@ -65,7 +65,7 @@ func (f *File) head(b Batch, kind byte, number int) (*decoder, error) {
 		head, ok = m.head.sub(1)
 	}
 	if !ok {
-		return nil, corruptf("the message at %d is no %s of %d bytes", b.At, headNames[kind], b.Size)
+		return nil, corruptf("the message at %d is not a %s of %d bytes", b.At, headNames[kind], b.Size)
 	}
 	return newDecoder(f, head, b, number)
 }
@@ -129,7 +129,7 @@ func (f *File) Leaf(i int, path ...int) (leaf arrow.Array, valid func(row int) b
 				return err
 			}
 			if fields[k].layout != layoutStruct {
-				return fmt.Errorf("column %v is no struct", path[:depth+1])
+				return fmt.Errorf("column %v is not a struct", path[:depth+1])
 			}
 			rows, nulls, err := d.node()
 			if err == nil && rows != b.Rows {
@@ -147,7 +147,7 @@ func (f *File) Leaf(i int, path ...int) (leaf arrow.Array, valid func(row int) b
 			}
 			fields = fields[k].kids
 		}
-		return errors.New("a column of no number")
+		return errors.New("a column that is not of numbers")
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("record batch %d: %w", i, err)

@@ -189,7 +189,7 @@ func (f *File) Ints(group int, c Column, each func(row int, values []int64) erro
 				switch {
 				case math.IsNaN(v):
 				case v != math.Trunc(v) || math.Abs(v) > 1<<53:
-					return fmt.Errorf("%w: row %d of %v is %v, no integer", ErrKind, row, c.Path, v)
+					return fmt.Errorf("%w: row %d of %v is %v, not an integer", ErrKind, row, c.Path, v)
 				default:
 					ints = append(ints, int64(v))
 				}

@@ -50,7 +50,7 @@ func (m *Model) weight(t *onnxpb.Tensor) (model.Tensor, error) {
 	x := model.Tensor{Name: t.GetName(), DType: elementTypes[onnxpb.Tensor_DataType(t.GetDataType())]}
 	size := int64(model.ElementSize(x.DType))
 	if size == 0 {
-		return x, fmt.Errorf("type %d is none of weights", t.GetDataType())
+		return x, fmt.Errorf("type %d is not one that weights have", t.GetDataType())
 	}
 	n := size
 	for _, d := range t.GetDims() {

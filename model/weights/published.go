@@ -30,7 +30,7 @@ func PublishedSpec(name string) (model.Spec, error) {
 }
 
 // ErrUnknown is tensors that are of none of the networks, or of several.
-var ErrUnknown = errors.New("of which network the weights are is unknown")
+var ErrUnknown = errors.New("it is not known which network these weights are of")
 
 // ErrNetwork is an asked-for network that is unknown, or another than a file says.
 var ErrNetwork = errors.New("not the network of these weights")

@@ -70,7 +70,7 @@ func differsKept(dir string, r *shard.Rejection, fast bool) (string, error) {
 		return "it is missing", nil
 	}
 	if errors.Is(err, regular.ErrUnfit) {
-		return "it is no regular file", nil
+		return "it is not a regular file", nil
 	}
 	if err != nil {
 		return "", err

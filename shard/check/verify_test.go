@@ -70,7 +70,7 @@ func TestDamage(t *testing.T) {
 			[]Problem{problem(shard.ManifestName, "", "DIR/dataset.json: unexpected end of JSON input")}, nil},
 		{"shard missing", lose(tiger), []Problem{problem(tiger, "", "it is missing")}, nil},
 		{"shard cut", edit(tiger, func(b []byte) []byte { return b[:len(b)-100] }), []Problem{problem(tiger, "", "it does not end as an Arrow file")}, nil},
-		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), []Problem{problem(tiger, "", "no bytes: no Arrow file or stream")}, nil},
+		{"shard empty", edit(tiger, func([]byte) []byte { return nil }), []Problem{problem(tiger, "", "no bytes: not an Arrow file or stream")}, nil},
 		{"shard's footer", edit(tiger, flipAt(-8)), []Problem{problem(tiger, "", "footer of 67536 bytes in a file of 8402")}, nil},
 		{"a batch's head", edit(tiger, flipHead), []Problem{problem(tiger, "", "message of 4294967294 bytes at 1976")}, nil},
 		{"image flipped", func(t *testing.T, dir string) { shardtest.FlipImage(t, dir, tiger) }, nil, []Problem{problem(tiger, "n02129604_5.JPEG", "it does not have its crc32c")}},

@@ -52,7 +52,7 @@ func newMark(splits []Split, o Options) mark {
 
 // begin makes the mark that of the directory out: a new one where the directory
 // is empty, or that of the same export, with the files that it has finished. One that
-// is damaged or lost tells neither: where nothing lies there that this export does not make,
+// is damaged or lost tells neither: where nothing is there that this export does not make,
 // it is made anew, and so are the files.
 func (m *mark) begin(out files.Dir) error {
 	var old mark
@@ -117,7 +117,7 @@ func (m *mark) others(out files.Dir) error {
 	entries, err := out.ReadDir(".")
 	for _, e := range entries {
 		if !own[e.Name()] && !strings.HasPrefix(e.Name(), shard.LockName) {
-			return fmt.Errorf("%s is in it, which is none of this export; give another directory", e.Name())
+			return fmt.Errorf("%s is in it, which is not of this export; give another directory", e.Name())
 		}
 	}
 	return err

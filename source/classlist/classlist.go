@@ -192,7 +192,7 @@ func finish(entries []form.Entry, unit string, text bool) (*List, error) {
 			case !IsSynset(e.Name):
 				hint = "; where two classes have one name, a list of synsets keeps them apart"
 			}
-			return fail(max(first, e.Line), "%q is there twice, first at %s %d%s", e.Name, unit, min(first, e.Line), hint)
+			return fail(max(first, e.Line), "%q appears twice, first at %s %d%s", e.Name, unit, min(first, e.Line), hint)
 		}
 		seen[e.Name] = e.Line
 		l.Names = append(l.Names, e.Name)
@@ -231,7 +231,7 @@ func (l *List) order(entries []form.Entry, unit string) error {
 		}
 		problem := fmt.Sprintf("number %d, and no class has %d", e.Number, want)
 		if e.Number < want {
-			problem = fmt.Sprintf("number %d is there twice, first at %s %d", e.Number, unit, entries[i-1].Line)
+			problem = fmt.Sprintf("number %d appears twice, first at %s %d", e.Number, unit, entries[i-1].Line)
 		}
 		return &Error{Unit: unit, Line: e.Line, Problem: problem}
 	}

@@ -146,7 +146,7 @@ func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error
 		f.beside[dir] = l
 	default:
 		if f.metadata[dir] != nil {
-			return false, errors.New("two files of metadata in one directory: which of them holds cannot be told")
+			return false, errors.New("two files of metadata in one directory: it cannot be told which of them applies")
 		}
 		var l *labels
 		if l, err = t.m.readMetadata(b, name, dir, t.path); l == nil {

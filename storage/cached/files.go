@@ -118,7 +118,7 @@ func (f *Files) ReadFile(name string, limit int64) ([]byte, error) {
 func (f *Files) Fetch(name, sum string) (string, error) {
 	to := filepath.Join(f.dir, "sums", sum[:min(2, len(sum))], sum+path.Ext(name))
 	if !filepath.IsLocal(sum) || len(sum) != 2*sha256.Size {
-		return "", fmt.Errorf("%s: %q is no SHA-256", name, sum)
+		return "", fmt.Errorf("%s: %q is not a SHA-256", name, sum)
 	}
 	if err := f.use(to); err != nil {
 		return "", err

@@ -213,7 +213,7 @@ func (d *dir) Rename(from, to string) error {
 func (d *dir) RemoveTemps(string, bool) error {
 	err := d.at.Abort(d.ctx)
 	if err != nil && d.ctx.Err() == nil { // not allowed, or not to be had: what is written is whole all the same
-		d.o.OnTrouble(fmt.Errorf("%w; parts that a killed writer left may stay", err))
+		d.o.OnTrouble(fmt.Errorf("%w; what a killed writer left unfinished may remain", err))
 		return nil
 	}
 	return d.why(err)

@@ -42,7 +42,7 @@ func (s *store) Do(c train.StoreCall) (train.StoreAnswer, error) {
 		if there {
 			var err error
 			if n, err = strconv.ParseInt(string(before), 10, 64); err != nil {
-				return train.StoreAnswer{}, fmt.Errorf("store of the group: %q is no counter", c.Key)
+				return train.StoreAnswer{}, fmt.Errorf("store of the group: %q is not a counter", c.Key)
 			}
 		}
 		n += c.Number

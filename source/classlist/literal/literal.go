@@ -284,7 +284,7 @@ func (s *scanner) object(depth int) (keys, items []Value, err error) {
 			return nil, nil, errorAt(k.Line, "a key that is neither a name nor a number")
 		}
 		if first, twice := seen[k.Text]; twice {
-			return nil, nil, errorAt(k.Line, "%q is there twice, first at line %d", k.Text, first)
+			return nil, nil, errorAt(k.Line, "%q appears twice, first at line %d", k.Text, first)
 		}
 		seen[k.Text] = k.Line
 		s.space()

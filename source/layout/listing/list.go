@@ -102,7 +102,7 @@ func Join(name, dir string, images []byte, beside map[string][]byte, x *Images) 
 	at := make(map[string]int, len(ids))
 	for i, id := range ids {
 		if _, twice := at[id]; twice {
-			return nil, fmt.Errorf("%s: the number %s is there twice", numbered, id)
+			return nil, fmt.Errorf("%s: the number %s appears twice", numbered, id)
 		}
 		at[id] = i
 	}

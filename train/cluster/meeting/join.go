@@ -134,5 +134,5 @@ func (p Place) named(ctx context.Context) error {
 
 // proof says in one way what kept two sides from believing each other.
 func proof(err error) error {
-	return fmt.Errorf("what listens there did not prove to be of this group: %w", err)
+	return fmt.Errorf("what listens there did not prove that it belongs to this group: %w", err)
 }
