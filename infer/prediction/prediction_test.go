@@ -256,7 +256,7 @@ func TestFinishedAgain(t *testing.T) {
 			}
 		}
 		put(t, path, []byte("somebody's notes"))
-		if _, err := begin(o); err == nil || !strings.Contains(err.Error(), "no file of predictions") {
+		if _, err := begin(o); err == nil || !strings.Contains(err.Error(), "not a file of predictions") {
 			t.Errorf("something else in its place: %v", err)
 		}
 	})
