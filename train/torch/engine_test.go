@@ -151,7 +151,7 @@ func TestGradients(t *testing.T) {
 	if d := math.Abs(m.Loss - g.Loss); !(d <= 1e-4) {
 		t.Errorf("loss %v, want %v", m.Loss, g.Loss)
 	}
-	gradientsNear(t, e, g, strings.Contains(e.Note(), "fused kernels"))
+	gradientsNear(t, e, g, turning(e))
 }
 
 // TestGradientsPlain holds the path without kernels of ours to them, in both orders of
@@ -166,27 +166,42 @@ func TestGradientsPlain(t *testing.T) {
 			if _, err := e.accumulate(traintest.Batch(4)); err != nil {
 				t.Fatal(err)
 			}
-			gradientsNear(t, e, g, !channelsLast || cfg.Device != "cpu")
+			may := turning(e)
+			if !channelsLast && !onCard() {
+				may = stemTurn
+			}
+			gradientsNear(t, e, g, may)
 		})
 	}
 }
 
-// oneFlip is what one ReLU that lets through what another path's does not, its input
-// being 0 but for the last place, makes of a gradient, as a share of its norm:
-// TestLastPlace shows it on the plain path. Of these weights and images the emulation's
-// sums, which are others than libtorch's in the last place, turn one in Conv2d_2b; so
-// do weights that are one place larger, and the plain path itself in the other order of
-// memory: by 0.0083, and on an H200 by 0.0125.
-const oneFlip = 0.02
+// oneTurn is the most that one thing which rounding decides may make of one tensor's
+// gradient, as a share of its norm; allTurned of all gradients together. A loss is
+// continuous in its weights, but gradients turn where a ReLU's input is 0 and where two
+// values are the greatest that a max pool looks at. By scripts/golden/model_turns.py, of
+// these weights and images 52 of 4,485,728 inputs and 126 groups of windows are within 1e-4
+// of a turn, which is as far as float32 moves one (libtorch's batch norms in channels_last;
+// 2e-5 in NCHW). Each turned by itself changes no gradient by more than 0.069, all together
+// by no more than 0.0034 and their norm by 1.4e-4; all of them, by 0.0071.
+const oneTurn, allTurned = 0.1, 0.02
 
-// beforeFlip are the parameters whose gradients come through it.
-func beforeFlip(name string) bool {
+// onCard says that engines are tested on a GPU, whose sums are made in orders of its own,
+// so that anything may turn.
+func onCard() bool { return strings.HasPrefix(nativetest.Device(), "cuda") }
+
+func anyTurn(string) bool { return true }
+
+func noTurn(string) bool { return false }
+
+// stemTurn is so of the parameters before the max pool behind Conv2d_2b, two of whose
+// windows have their greatest values 7e-8 apart: the emulation's sums turn them, and
+// libtorch's in NCHW, which changes Conv2d_2a's bias by 0.0083, as it does in float64.
+func stemTurn(name string) bool {
 	return strings.HasPrefix(name, "Conv2d_1a_3x3.") || strings.HasPrefix(name, "Conv2d_2a_3x3.") || strings.HasPrefix(name, "Conv2d_2b_3x3.")
 }
 
-// TestLastPlace makes every batch norm's bias one place larger. No gradient may
-// change by more than TestGradients allows, and only those before the flip by more than
-// that allows a path without one.
+// TestLastPlace makes every batch norm's bias one place larger: gradients change by no more
+// than oneTurn and allTurned allow.
 func TestLastPlace(t *testing.T) {
 	n := traintest.Narrow(t)
 	cfg := traintest.Config("rmsprop")
@@ -207,30 +222,18 @@ func TestLastPlace(t *testing.T) {
 		}
 		return gradients(t, e, traintest.Batch(4))
 	}
-	want := of(func(v float32) float32 { return v })
-	for name, got := range of(func(v float32) float32 { return math.Nextafter32(v, math.MaxFloat32) }) {
-		wide := make([]float64, len(want[name]))
-		for i, v := range want[name] {
-			wide[i] = float64(v)
-		}
-		allowed := 1e-3
-		if beforeFlip(name) {
-			allowed = oneFlip
-			t.Logf("%s changes by %.2g of its norm", name, apart(got, wide))
-		}
-		if d := apart(got, wide); !(d <= allowed) {
-			t.Errorf("%s changes by %g of its norm", name, d)
-		}
-	}
+	compareGradients(t, "one place larger", of(func(v float32) float32 { return math.Nextafter32(v, math.MaxFloat32) }),
+		of(func(v float32) float32 { return v }), oneTurn, allTurned)
 }
 
-// gradientsNear holds gradients to torchvision's; mayFlip says that sums are made in
-// another order than there, so that a ReLU may turn.
-func gradientsNear(t *testing.T, e *Engine, g figures, mayFlip bool) {
+// gradientsNear holds gradients to torchvision's. Those that may turn, sums being made in
+// another order than there, may be off by as much as that makes.
+func gradientsNear(t *testing.T, e *Engine, g figures, mayTurn func(name string) bool) {
 	t.Helper()
 	if len(g.Gradients) < 190 {
 		t.Fatalf("golden data has %d gradients", len(g.Gradients))
 	}
+	var all, wantAll float64
 	worst, where := 0.0, ""
 	for name, want := range g.Gradients {
 		got, err := e.gradient(name)
@@ -241,12 +244,13 @@ func gradientsNear(t *testing.T, e *Engine, g figures, mayFlip bool) {
 		for _, v := range got {
 			square += float64(v) * float64(v)
 		}
+		all, wantAll = all+square, wantAll+want.Norm*want.Norm
 		diffs := []float64{math.Abs(math.Sqrt(square) - want.Norm)}
 		for i, at := range want.At {
 			diffs = append(diffs, math.Abs(float64(got[at])-want.Values[i]))
 		}
 		d := slices.Max(diffs) / max(want.Norm, 1e-6)
-		if mayFlip && beforeFlip(name) && d <= oneFlip {
+		if mayTurn(name) && d <= oneTurn {
 			continue
 		}
 		if d > worst {
@@ -257,6 +261,20 @@ func gradientsNear(t *testing.T, e *Engine, g figures, mayFlip bool) {
 	if !(worst <= 1e-3) {
 		t.Errorf("gradients differ by %g of their norm, at %s", worst, where)
 	}
+	if d := math.Abs(math.Sqrt(all/wantAll) - 1); !(d <= 1e-3) {
+		t.Errorf("the norm of all gradients differs by %g of it", d)
+	}
+}
+
+// turning is what a GPU's path, or its emulation's, may turn.
+func turning(e *Engine) func(string) bool {
+	switch {
+	case onCard():
+		return anyTurn
+	case strings.Contains(e.Note(), "fused kernels"):
+		return stemTurn
+	}
+	return noTurn
 }
 
 // TestUpdates holds ten steps of each optimiser to the same arithmetic in

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/synshard/synshard/internal/golden"
@@ -103,5 +102,5 @@ func fullGradients(t *testing.T, fresh func(string) *Engine, g figures) {
 	if d := math.Abs(m.Loss - g.Loss); !(d <= 1e-4) {
 		t.Errorf("loss %v, want %v", m.Loss, g.Loss)
 	}
-	gradientsNear(t, e, g, strings.Contains(e.Note(), "fused kernels"))
+	gradientsNear(t, e, g, turning(e))
 }

@@ -158,9 +158,9 @@ func apart(got []float32, want []float64) float64 {
 
 // TestUpdateTrajectory holds weights, averages and the optimiser's state along
 // five steps to the arithmetic written down: each tensor within 2e-4 of its
-// norm, and the optimiser's within 0.02, as the gradients they are made of.
-// Between the two lies float32 alone, and what a ReLU's last bit makes of it;
-// a decay left out or an average one step behind would be 10 times that.
+// norm, and the optimiser's within 0.02, as the gradients they are made of, on a
+// GPU within oneTurn. Between the two lies float32 alone, and what its last bit
+// turns; a decay left out or an average one step behind would be more.
 func TestUpdateTrajectory(t *testing.T) {
 	for _, c := range []struct {
 		optimizer string
@@ -213,6 +213,10 @@ func TestUpdateTrajectory(t *testing.T) {
 // of is what a tensor of the engine's state is to be; nil for what is not of
 // the update.
 func (w *written) of(name string) ([]float64, float64) {
+	tolerance := 0.02
+	if onCard() {
+		tolerance = oneTurn
+	}
 	if rest, ok := strings.CutPrefix(name, "opt/"); ok {
 		slot, param, _ := strings.Cut(rest, "/")
 		s, ok := w.slot[param]
@@ -220,9 +224,9 @@ func (w *written) of(name string) ([]float64, float64) {
 		case !ok:
 			return nil, 0
 		case slot == "ms" || slot == "m" || w.cfg.Optimizer == "sgd":
-			return s[0], 0.02
+			return s[0], tolerance
 		}
-		return s[1], 0.02
+		return s[1], tolerance
 	}
 	param, averaged := strings.CutPrefix(name, "ema/")
 	for _, p := range w.params {
@@ -246,51 +250,56 @@ func TestGradientPaths(t *testing.T) {
 		name      string
 		change    func(*train.EngineConfig)
 		tolerance float64 // of each gradient's norm
-		cosine    float64 // of all together
+		together  float64 // of all gradients'
 	}{
-		{"fused", func(c *train.EngineConfig) { c.Unfused = false }, 2e-3, 1 - 1e-6},
-		{"fused on one thread", func(c *train.EngineConfig) { c.Unfused, c.Threads = false, 1 }, 0.02, 1 - 1e-6},
-		{"recomputed", func(c *train.EngineConfig) { c.Recompute = true }, 1e-5, 1 - 1e-9},
-		{"fused and recomputed", func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 2e-3, 1 - 1e-6},
-		{"contiguous", func(c *train.EngineConfig) { c.ChannelsLast = false }, 0.02, 1 - 1e-6},
-		{"bf16", func(c *train.EngineConfig) { c.Precision = "bf16" }, 1, 0.99},
-		{"fused in bf16", func(c *train.EngineConfig) { c.Unfused, c.Precision = false, "bf16" }, 1, 0.99},
+		{"fused", func(c *train.EngineConfig) { c.Unfused = false }, 2e-3, 1e-3},
+		{"fused on one thread", func(c *train.EngineConfig) { c.Unfused, c.Threads = false, 1 }, 0.02, 1e-3},
+		{"recomputed", func(c *train.EngineConfig) { c.Recompute = true }, 1e-5, 1e-5},
+		{"fused and recomputed", func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 2e-3, 1e-3},
+		{"contiguous", func(c *train.EngineConfig) { c.ChannelsLast = false }, 0.02, 1e-3},
+		{"bf16", func(c *train.EngineConfig) { c.Precision = "bf16" }, 1, 0.14},
+		{"fused in bf16", func(c *train.EngineConfig) { c.Unfused, c.Precision = false, "bf16" }, 1, 0.14},
 	} {
 		cfg := plainConfig
 		c.change(&cfg)
-		compareGradients(t, c.name, gradients(t, engine(t, cfg), traintest.Batch(4)), want, c.tolerance, c.cosine)
+		if onCard() {
+			c.tolerance, c.together = max(c.tolerance, oneTurn), max(c.together, allTurned)
+		}
+		compareGradients(t, c.name, gradients(t, engine(t, cfg), traintest.Batch(4)), want, c.tolerance, c.together)
 	}
 }
 
-func compareGradients(t *testing.T, what string, got, want map[string][]float32, tolerance, least float64) {
+// compareGradients holds each gradient's difference to a share of its norm, and that of all
+// of them to a share of theirs.
+func compareGradients(t *testing.T, what string, got, want map[string][]float32, each, together float64) {
 	t.Helper()
 	if len(want) < 190 || len(got) != len(want) {
 		t.Fatalf("%s: %d gradients beside %d", what, len(got), len(want))
 	}
 	worst, where := 0.0, ""
-	var dot, a2, b2 float64
+	var off, size float64 // of all, squared
 	for name, w := range want {
 		g := got[name]
 		if len(g) != len(w) {
 			t.Fatalf("%s: %s has %d elements beside %d", what, name, len(g), len(w))
 		}
-		var off, size float64
+		var o, s float64
 		for i := range w {
 			x, y := float64(g[i]), float64(w[i])
-			off, size = off+(x-y)*(x-y), size+y*y
-			dot, a2, b2 = dot+x*y, a2+x*x, b2+y*y
+			o, s = o+(x-y)*(x-y), s+y*y
 		}
-		if d := math.Sqrt(off) / max(math.Sqrt(size), 1e-6); !(d <= worst) {
+		off, size = off+o, size+s
+		if d := math.Sqrt(o) / max(math.Sqrt(s), 1e-6); !(d <= worst) {
 			worst, where = d, name
 		}
 	}
-	cosine := dot / math.Sqrt(a2*b2)
-	t.Logf("%s: greatest difference %.2g of its norm (%s); cosine of all together %.6f", what, worst, where, cosine)
-	if !(worst <= tolerance) {
+	apart := math.Sqrt(off / size)
+	t.Logf("%s: greatest difference %.2g of its norm (%s); of all together %.2g", what, worst, where, apart)
+	if !(worst <= each) {
 		t.Errorf("%s: the gradient of %s differs by %g of its norm", what, where, worst)
 	}
-	if !(cosine >= least) {
-		t.Errorf("%s: the gradients' cosine is %v", what, cosine)
+	if !(apart <= together) {
+		t.Errorf("%s: all gradients differ by %g of their norm", what, apart)
 	}
 }
 
