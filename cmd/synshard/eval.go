@@ -148,6 +148,7 @@ func (a *app) eval(paths []string, f evalOptions) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	a.counted(int64(r.N), int64(r.Failed))
 	if f.real != "" {
 		if r.Real, err = eval.MeasureReal(p, f.real); err != nil {
 			return err

@@ -111,6 +111,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		return err
 	}
 	bar.Finish()
+	a.metrics.SetImages(images)
 	if n := result.Renamed; n != nil {
 		a.toldRenamed(n)
 	}

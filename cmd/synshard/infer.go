@@ -216,7 +216,7 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	for _, note := range p.Notes {
 		a.Logf("%s", note)
 	}
-	bar := a.Bar(int64(o.Rows()), "predicting")
+	bar := a.imageBar(int64(o.Rows()), "predicting")
 	defer bar.Finish()
 	o.OnRow = func(n int) { bar.Add64(int64(n)) }
 	o.OnKept = func(n int) { bar.Set(int64(n)) }
@@ -248,6 +248,7 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 
 // predicted tells what was predicted, and what was not.
 func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan) error {
+	a.counted(int64(sum.Rows), int64(sum.Failed))
 	var err error
 	if out != "-" {
 		already := ""

@@ -185,7 +185,9 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 	var bar ui.Progress = ui.NoProgress{}
 	var images atomic.Int64
 	o.OnRead = func(n int64, k int) {
-		bar.Describe(fmt.Sprintf("%d images", images.Add(int64(k))))
+		done := images.Add(int64(k))
+		a.metrics.SetImages(done)
+		bar.Describe(fmt.Sprintf("%d images", done))
 		bar.Add64(n)
 	}
 	p, err := ingest.MakePlan(ctx, o)
@@ -217,6 +219,8 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 
 // ingested tells what came of it.
 func (a *app) ingested(sum ingest.Summary) error {
+	a.counted(sum.Images, sum.Rejected)
+	a.metrics.SetBytes(sum.Bytes)
 	if err := a.printIngest(sum); err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ func (a *app) giveUp() {
 	if a.continues.Load() {
 		code = exitStopped
 	}
+	a.metrics.End(code)
 	a.Error("interrupted, and ended without waiting for what does not end", code)
 	os.Exit(code)
 }
@@ -97,9 +98,11 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a.tellURLs()
 	a.closeURLs()
 	if err == nil {
+		a.metrics.End(exitOK)
 		return exitOK
 	}
 	code := a.classify(err)
+	a.metrics.End(code)
 	if code == exitCorrupt {
 		if err := a.remote.paths.Forget(); err != nil {
 			a.Warnf("what was copied from a URL is damaged, and cannot be removed: %v", err)

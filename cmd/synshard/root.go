@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/metrics"
 	"github.com/synshard/synshard/internal/ui"
 )
 
@@ -19,6 +20,9 @@ type app struct {
 	ui.Console
 	started bool // the verb's own code is running
 	remote  remoteFiles
+
+	metricsPath string        // --metrics-file
+	metrics     *metrics.File // nil: none
 
 	saves     atomic.Bool // an end that was asked for takes the time that saving takes
 	continues atomic.Bool // the same command goes on from what was made
@@ -59,6 +63,7 @@ func newRoot(a *app) *cobra.Command {
 	f := root.PersistentFlags()
 	f.StringVar(&a.Progress, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
 	f.BoolVar(&a.JSON, "json", false, "print the result as JSON")
+	f.StringVar(&a.metricsPath, "metrics-file", "", "write what the verb does to this file for Prometheus's node exporter, now and then and at the end (NAME.prom)")
 	f.StringVar(&a.remote.cacheDir, "cache-dir", "", "directory where data read from URLs is cached (default: in the user's cache directory)")
 	f.Int64Var(&a.remote.cacheBytes, "cache-bytes", 0, "bytes of the disk that --cache-dir may take; what was not used for longest is removed first (0: 64 GiB)")
 	complete(root, "progress", ui.Modes...)
@@ -87,7 +92,10 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	}
 	setMemory(cmd)
 	a.warnOfVariables(cmd.Root(), os.Environ())
-	return a.settleURLs(cmd, args)
+	if err := a.settleURLs(cmd, args); err != nil {
+		return err
+	}
+	return a.openMetrics(cmd)
 }
 
 // prepare makes every command of the tree report errors alike: whatever goes

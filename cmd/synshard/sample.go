@@ -56,7 +56,7 @@ func (a *app) runSample(ctx context.Context, o sampleOptions) error {
 	if o.TrainPerSynset < 0 || o.ValPerSynset < 0 || o.Test < 0 || o.Workers < 0 {
 		return usagef("numbers of images and workers cannot be negative")
 	}
-	bar := a.Bar(int64(o.Total()), "drawing")
+	bar := a.imageBar(int64(o.Total()), "drawing")
 	defer bar.Finish()
 	o.Progress = func(n int) { bar.Add64(int64(n)) }
 	paths, err := sample.Write(ctx, o.out, o.Options)

@@ -263,7 +263,7 @@ func (a *app) onStatus(r *trainReport) (stop func()) {
 
 // evalOnly measures and prints.
 func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport) error {
-	r.bar = a.Bar(int64(o.Data.ValSet().Len()), "validating")
+	r.bar = a.imageBar(int64(o.Data.ValSet().Len()), "validating")
 	o.OnValidating = func(done, _ int) { r.bar.Set(int64(done)) }
 	ev, err := train.Evaluate(ctx, o)
 	r.bar.Finish()

@@ -79,6 +79,7 @@ func (flags *trainOptions) terms(l *launched) cluster.Terms {
 
 // follow is a process that is not rank 0: it opens no data and writes nothing.
 func (a *app) follow(ctx context.Context, shim *torch.Shim, flags trainOptions, l *launched, trust cluster.Trust) error {
+	a.metrics.Leave()
 	code, err := cluster.Follow(context.WithoutCancel(ctx), shim, l.Launch, trust, cluster.Serving{
 		Adjust: func(cfg *train.EngineConfig) {
 			cfg.Threads = threads(flags.threads, l.Launch)

@@ -48,7 +48,7 @@ func (r *trainReport) start(s train.Start, where string) {
 		r.say("%s on %s; %d training and %d validation images; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
 			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inMicrobatches(s.Microbatches), s.PeakRate, scaledFrom(s.Recipe.Rate))
 	}
-	r.bar = r.a.Bar(s.Steps*batch, "train")
+	r.bar = r.a.imageBar(s.Steps*batch, "train")
 	r.done = s.Step * batch
 	r.bar.Set(r.done)
 }
@@ -78,6 +78,7 @@ func (r *trainReport) step(s runlog.Step) {
 	r.bar.Describe(fmt.Sprintf("%.1f/%d, loss %.2f, top-1 %.0f %%", s.Epoch, s.Epochs, r.loss, 100*r.top1))
 	r.done += int64(s.Batch)
 	r.bar.Set(r.done)
+	r.a.metrics.SetRejected(s.Skipped)
 }
 
 func (r *trainReport) validating(done, total int) {
@@ -146,6 +147,7 @@ func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) e
 
 // printEvaluation prints what --eval-only measured.
 func (a *app) printEvaluation(ev runlog.Evaluation) error {
+	a.counted(int64(ev.Raw.N), ev.Skipped)
 	return a.Result(ev, func(w io.Writer) {
 		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
 	})
@@ -167,6 +169,7 @@ func trainHeadline(s runlog.Score) eval.Headline {
 
 // result prints a finished run.
 func (r *trainReport) result(res train.Result) error {
+	r.a.metrics.SetImages(res.Images)
 	return r.a.Result(trainResult{res, r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))

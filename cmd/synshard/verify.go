@@ -106,10 +106,17 @@ func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
 		o.OnBytes = bar.Add64
 	}
 	var foreign []string
+	var images int64
 	o.OnForeign = func(file string) { foreign = append(foreign, file) }
 	found, err := checks.Verify(ctx, dir, o)
 	if err != nil {
 		return err
+	}
+	if m, err := shard.ReadManifest(files.Here(dir)); err == nil { // else that is among what was found
+		for _, s := range m.Splits {
+			images += s.Rows
+		}
+		a.metrics.SetImages(images)
 	}
 	for _, file := range foreign {
 		a.Warnf("%s: no part of the dataset", ui.Text(file))

@@ -89,6 +89,7 @@ var allowed = map[string][]string{
 	"internal/bench":          {"infer", "loader", "model", "pixel", "shard", "train", "internal/processors", "internal/regular"},
 	"internal/crash":          {},
 	"internal/native":         {},
+	"internal/metrics":        {"internal/durable", "internal/regular"},
 	"internal/ui":             {},
 	"cmd/synshard":            {"*"},
 
@@ -136,6 +137,7 @@ var owners = map[string][]string{
 	"google.golang.org/protobuf/":          {"internal/onnxpb", "model/onnx", "model/quantize", "train/tensorboard"},
 	"google.golang.org/protobuf/encoding/": {"train/tensorboard"},
 	"gonum.org/v1/plot":                    {"train/runlog"},
+	"github.com/prometheus/":               {"internal/metrics"},
 	"gocloud.dev":                          {"storage"},
 	"github.com/aws/":                      {"storage"},
 	"github.com/Azure/":                    {"storage"},
