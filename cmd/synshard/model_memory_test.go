@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +26,12 @@ func TestDescribeMemory(t *testing.T) {
 	batch, total, fits := describe()
 	if batch < 2 || !fits || total > 11e9 {
 		t.Errorf("%d images take %d bytes of 11 GB, fits %v", batch, total, fits)
+	}
+	recomputed, _, _ := describe("--recompute")
+	page, err := os.ReadFile("../../docs/TRAINING.md")
+	check(t, err)
+	if said := fmt.Sprintf("(%d images of 299 pixels in fp16 on 11 GB, %d with `--recompute`)", batch, recomputed); !strings.Contains(string(page), said) {
+		t.Errorf("docs/TRAINING.md does not say %s", said)
 	}
 	if _, more, fits := describe("--batch", strconv.Itoa(batch+8)); fits || more <= 11e9 {
 		t.Errorf("8 more take %d bytes, fits %v", more, fits)

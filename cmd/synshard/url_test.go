@@ -266,8 +266,11 @@ func TestTrainOutURL(t *testing.T) {
 	}
 	out, _ := runVerb(t, 0, line(filepath.Join(work, "last"), "--json")...)
 	check(t, json.Unmarshal([]byte(out), &last))
-	if last.Out.Requests == 0 || last.Dir != "s3://images/runs/a" || last.ONNX != "s3://images/runs/a/model.onnx" {
-		t.Errorf("result: %s", out)
+	if diff := cmp.Diff([]string{"s3://images/runs/a", "s3://images/runs/a/model.onnx"}, []string{last.Dir, last.ONNX}); diff != "" {
+		t.Errorf("directory and model (-want +got):\n%s", diff)
+	}
+	if last.Out.Requests == 0 {
+		t.Errorf("no requests: %s", out)
 	}
 	local, there := dirNames(t, whole), dirNames(t, filepath.Join(s.Dir, "runs", "a"))
 	if diff := cmp.Diff(local, there); diff != "" {
