@@ -70,7 +70,7 @@ func (d *Dataset) Split(name string) (*Split, error) {
 	}
 	info, ok := d.Manifest.Splits[name]
 	if !ok {
-		return nil, fmt.Errorf("%s has no split %q; it has %s: %w", d.Dir, name, strings.Join(d.Splits(), ", "), ErrNoSplit)
+		return nil, d.noSplit(name)
 	}
 	dir, index, err := d.indexOf(name, info)
 	if err != nil {
@@ -83,6 +83,10 @@ func (d *Dataset) Split(name string) (*Split, error) {
 	s := &Split{Name: name, Info: info, d: d, index: rows}
 	d.splits[name] = s
 	return s, nil
+}
+
+func (d *Dataset) noSplit(name string) error {
+	return fmt.Errorf("%s has no split %q; it has %s: %w", d.Dir, name, strings.Join(d.Splits(), ", "), ErrNoSplit)
 }
 
 // Split is the rows of one split, in the order of its index: by synset and
@@ -123,18 +127,22 @@ func (s *Split) FileOf(i int) int { return int(s.index.fileOf[i]) }
 // a buffer of its own.
 func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 	b, k := s.index.at(i)
-	file := s.index.files[s.index.fileOf[i]]
-	at, n := b.offset.Value(k), b.length.Value(k)
+	return s.d.read(&Row{Path: b.path.Value(k), File: s.index.files[s.index.fileOf[i]], Offset: b.offset.Value(k), Length: b.length.Value(k), CRC32C: b.crc.Value(k)}, buf)
+}
+
+// read gives the bytes of an image by its place, as Split.Read does.
+func (d *Dataset) read(r *Row, buf []byte) ([]byte, error) {
+	at, n := r.Offset, r.Length
 	fail := func(what error) error {
-		return fmt.Errorf("%s: image %s (%d bytes at %d): %w", file, b.path.Value(k), n, at, what)
+		return fmt.Errorf("%s: image %s (%d bytes at %d): %w", r.File, r.Path, n, at, what)
 	}
-	sound := func(buf []byte) bool { return crc32.Checksum(buf, castagnoli) == b.crc.Value(k) }
-	if s.d.remote != nil {
+	sound := func(buf []byte) bool { return crc32.Checksum(buf, castagnoli) == r.CRC32C }
+	if d.remote != nil {
 		if int64(cap(buf)) < n {
 			buf = make([]byte, n+n/4)
 		}
 		buf = buf[:n]
-		if err := s.d.readRemote(file, buf, at, sound); err != nil {
+		if err := d.readRemote(r.File, buf, at, sound); err != nil {
 			return nil, fail(err)
 		}
 		if !sound(buf) {
@@ -142,7 +150,7 @@ func (s *Split) Read(i int, buf []byte) ([]byte, error) {
 		}
 		return buf, nil
 	}
-	f, err := s.d.files.get(file)
+	f, err := d.files.get(r.File)
 	if err != nil {
 		return nil, fail(err)
 	}

@@ -124,20 +124,36 @@ func (x *index) number(column func(*indexBatch) *array.String) (texts []string, 
 // check wants every image in a file of the dataset, at a place that can be.
 func (x *index) check() error {
 	for _, f := range x.files {
-		if !filepath.IsLocal(filepath.FromSlash(f)) {
-			return corruptf("a row lies in the file %q", f)
+		if err := checkPlace(f); err != nil {
+			return err
 		}
 	}
 	for k := range x.batches {
-		b := &x.batches[k]
-		if b.path.NullN()+b.offset.NullN()+b.length.NullN()+b.crc.NullN()+b.sha.NullN() > 0 {
-			return corruptf("rows from %d: a path, place or sum is null", x.starts[k])
+		if err := x.batches[k].check(x.starts[k]); err != nil {
+			return err
 		}
-		for i := range b.rows {
-			at, n := b.offset.Value(i), b.length.Value(i)
-			if at < 0 || n <= 0 || n > maxImage || at > math.MaxInt64-n {
-				return corruptf("row %d has %d bytes at %d", x.starts[k]+i, n, at)
-			}
+	}
+	return nil
+}
+
+// checkPlace wants a shard to be a file of the dataset.
+func checkPlace(file string) error {
+	if !filepath.IsLocal(filepath.FromSlash(file)) {
+		return corruptf("a row lies in the file %q", file)
+	}
+	return nil
+}
+
+// check wants of the rows of a batch, the first of which is row start, that each has
+// an image at a place that can be.
+func (b *indexBatch) check(start int) error {
+	if b.path.NullN()+b.offset.NullN()+b.length.NullN()+b.crc.NullN()+b.sha.NullN() > 0 {
+		return corruptf("rows from %d: a path, place or sum is null", start)
+	}
+	for i := range b.rows {
+		at, n := b.offset.Value(i), b.length.Value(i)
+		if at < 0 || n <= 0 || n > maxImage || at > math.MaxInt64-n {
+			return corruptf("row %d has %d bytes at %d", start+i, n, at)
 		}
 	}
 	return nil
@@ -158,13 +174,16 @@ func (x *index) at(i int) (*indexBatch, int) {
 
 func (x *index) row(i int) Row {
 	b, k := x.at(i)
-	r := Row{
-		Path: str(b.path, k), File: x.files[x.fileOf[i]],
-		Offset: b.offset.Value(k), Length: b.length.Value(k), CRC32C: b.crc.Value(k),
-	}
+	r := Row{File: x.files[x.fileOf[i]]}
 	b.fill(&r, k)
 	r.Synset = x.synsets[x.synsetOf[i]]
 	return r
+}
+
+// fill reads row k of the batch but for its file, copying all of it.
+func (b *indexBatch) fill(r *Row, k int) {
+	r.Path, r.Offset, r.Length, r.CRC32C = str(b.path, k), b.offset.Value(k), b.length.Value(k), b.crc.Value(k)
+	b.rowColumns.fill(r, k)
 }
 
 func (x *index) path(i int) string {
