@@ -78,42 +78,81 @@ const calibrationBins = 15
 // tally counts one class.
 type tally struct{ n, top1, top5, predicted int }
 
-// Evaluate compares predictions with the truth. Without any truth it is an error.
-func Evaluate(p *prediction.Set) (Report, error) {
-	r := Report{K: p.K, Synsets: []SynsetReport{}, Pairs: []Confusion{}}
-	by, pairs := make([]tally, len(p.Classes)), map[[2]int32]int{}
-	for i, truth := range p.Truth {
-		if truth < 0 {
-			r.NoTruth++
-			continue
-		}
-		r.N++
-		by[truth].n++
-		row := p.Top[i*p.K : (i+1)*p.K]
-		switch {
-		case p.Failed[i]:
-			r.Failed++
-			continue
-		case row[0] < 0:
-			r.Undecided++
-			continue
-		}
-		by[row[0]].predicted++
-		if row[0] == truth {
-			by[truth].top1++
-		} else {
-			pairs[[2]int32{truth, row[0]}]++
-		}
-		if slices.Contains(row[:min(p.K, 5)], truth) {
-			by[truth].top5++
-		}
+// Meter measures predictions that come row by row, and are not kept.
+type Meter struct {
+	classes []string
+	k       int
+	r       Report
+	by      []tally
+	pairs   map[[2]int32]int
+	bins    [calibrationBins]bin
+}
+
+// bin is the first predictions of an interval of their probability.
+type bin struct {
+	sum      float64 // of the probabilities
+	n, right int
+}
+
+// NewMeter begins to measure predictions of a model of these classes, in label order.
+func NewMeter(classes []string) *Meter {
+	return &Meter{classes: classes, r: Report{Synsets: []SynsetReport{}, Pairs: []Confusion{}}, by: make([]tally, len(classes)), pairs: map[[2]int32]int{}}
+}
+
+// Add measures a row: its truth, -1 where that is not known, whether it failed, its
+// predictions, most probable first, -1 where there are fewer, and the probability of the
+// first.
+func (m *Meter) Add(truth int32, failed bool, top []int32, prob float32) {
+	m.k = max(m.k, len(top))
+	if truth < 0 {
+		m.r.NoTruth++
+		return
 	}
+	m.r.N++
+	m.by[truth].n++
+	switch {
+	case failed:
+		m.r.Failed++
+		return
+	case top[0] < 0:
+		m.r.Undecided++
+		return
+	}
+	m.by[top[0]].predicted++
+	b := &m.bins[min(max(int(float64(prob)*calibrationBins-1e-9), 0), calibrationBins-1)]
+	b.sum += float64(prob)
+	b.n++
+	if top[0] == truth {
+		m.by[truth].top1++
+		b.right++
+	} else {
+		m.pairs[[2]int32{truth, top[0]}]++
+	}
+	if slices.Contains(top[:min(len(top), 5)], truth) {
+		m.by[truth].top5++
+	}
+}
+
+// Report gives the figures of the rows added. Without any truth it is an error.
+func (m *Meter) Report() (Report, error) {
+	r := m.r
+	r.K = m.k
 	if r.N == 0 {
 		return r, fmt.Errorf("no row has a truth that is one of the model's classes; nothing can be measured")
 	}
-	r.classes(p.Classes, by, pairs)
-	r.Calibration = calibrate(p)
+	r.classes(m.classes, m.by, m.pairs)
+	r.Calibration = m.calibration()
 	return r, nil
+}
+
+// Evaluate compares predictions with the truth. Without any truth it is an error.
+func Evaluate(p *prediction.Set) (Report, error) {
+	m := NewMeter(p.Classes)
+	m.k = p.K
+	for i, truth := range p.Truth {
+		m.Add(truth, p.Failed[i], p.Top[i*p.K:(i+1)*p.K], p.Prob[i*p.K])
+	}
+	return m.Report()
 }
 
 // classes sums the tallies up.
@@ -153,31 +192,18 @@ func (r *Report) Worst(n int) []SynsetReport {
 	return rows[:min(n, len(rows))]
 }
 
-func calibrate(p *prediction.Set) Calibration {
-	var sum [calibrationBins]float64
-	var n, right [calibrationBins]int
-	total := 0
-	for i, truth := range p.Truth {
-		if truth < 0 || p.Failed[i] || p.Top[i*p.K] < 0 {
-			continue
-		}
-		prob := float64(p.Prob[i*p.K])
-		b := min(max(int(prob*calibrationBins-1e-9), 0), calibrationBins-1)
-		sum[b] += prob
-		n[b]++
-		total++
-		if p.Top[i*p.K] == truth {
-			right[b]++
-		}
+func (m *Meter) calibration() Calibration {
+	var c Calibration
+	for _, b := range m.bins {
+		c.N += b.n
 	}
-	c := Calibration{N: total}
-	for b := range calibrationBins {
-		bin := CalibrationBin{Low: float64(b) / calibrationBins, High: float64(b+1) / calibrationBins, N: n[b],
-			Confidence: sum[b] / float64(max(n[b], 1)), Accuracy: share(right[b], n[b])}
+	for i, b := range m.bins {
+		bin := CalibrationBin{Low: float64(i) / calibrationBins, High: float64(i+1) / calibrationBins, N: b.n,
+			Confidence: b.sum / float64(max(b.n, 1)), Accuracy: share(b.right, b.n)}
 		c.Bins = append(c.Bins, bin)
-		c.ECE += abs(bin.Accuracy-bin.Confidence) * share(n[b], total)
-		c.Mean += sum[b] / float64(max(total, 1))
-		c.True += share(right[b], total)
+		c.ECE += abs(bin.Accuracy-bin.Confidence) * share(b.n, c.N)
+		c.Mean += b.sum / float64(max(c.N, 1))
+		c.True += share(b.right, c.N)
 	}
 	return c
 }

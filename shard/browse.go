@@ -67,8 +67,9 @@ const (
 	mostRecent  = 16
 )
 
-// Columns of the index that are read when it is opened.
+// Columns of the index that are read without the others.
 const (
+	columnPath   = 0
 	columnSynset = 2
 	columnLength = 12
 )
@@ -223,6 +224,27 @@ func (b *Browser) Row(i int) (Row, error) {
 	r := Row{File: str(batch.file, i-b.starts[k])}
 	batch.fill(&r, i-b.starts[k])
 	return r, checkPlace(r.File)
+}
+
+// Identity is Split.Identity of all rows.
+func (b *Browser) Identity() string { return b.Info.identity(b.Name, Selection{}) }
+
+// Names gives each with the path and the synset of every row, in order.
+func (b *Browser) Names(each func(i int, path, synset string)) error {
+	for k := range b.in.Batches() {
+		paths, _, err := b.in.Leaf(k, columnPath)
+		if err != nil {
+			return fmt.Errorf("%s: %w", indexName(b.Name), asCorrupt(err))
+		}
+		synsets, _, err := b.counted(k)
+		if err != nil {
+			return fmt.Errorf("%s: %w", indexName(b.Name), asCorrupt(err))
+		}
+		for i := range synsets.Len() {
+			each(b.starts[k]+i, str(paths.(*array.String), i), str(synsets, i))
+		}
+	}
+	return nil
 }
 
 // batch reads a record batch in the place of the one not asked for longest.

@@ -26,8 +26,10 @@ type Selection struct {
 
 // Identity tells what the jobs of one whole select together from what any others do: the
 // split, the sum of its index, and sel but for its job.
-func (s *Split) Identity(sel Selection) string {
-	return fmt.Sprintf("dataset %s %s %q %q %d", s.Name, s.Info.IndexSHA256, sel.Synsets, sel.Exclude, sel.LimitPerSynset)
+func (s *Split) Identity(sel Selection) string { return s.Info.identity(s.Name, sel) }
+
+func (s *SplitInfo) identity(name string, sel Selection) string {
+	return fmt.Sprintf("dataset %s %s %q %q %d", name, s.IndexSHA256, sel.Synsets, sel.Exclude, sel.LimitPerSynset)
 }
 
 // View is what is selected of a split, with labels for it. It may be used from

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/synshard/synshard/internal/regular"
@@ -36,30 +37,41 @@ func (s *Set) Len() int { return len(s.Truth) }
 // their place where there are none, and must equal them otherwise. A file that
 // is damaged is ErrFormat.
 func Read(path string, classes []string) (*Set, error) {
-	f, info, err := regular.Open(path)
-	if errors.Is(err, regular.ErrUnfit) {
-		err = formatf("%w", err)
-	}
+	f, size, format, err := openAny(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	format, err := sniff(bufio.NewReaderSize(f, 1<<16))
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
 	var s *Set
-	switch {
-	case err != nil:
-	case format.Text():
+	if format.Text() {
 		s, err = readTextFile(f, path, format, classes)
-	default:
-		s, err = readColumns(f, info.Size(), format, classes)
+	} else {
+		s, err = readColumns(f, size, format, classes)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return s, nil
+}
+
+// openAny opens a file and tells its format by its content.
+func openAny(path string) (f *os.File, size int64, format Format, err error) {
+	f, info, err := regular.Open(path)
+	if errors.Is(err, regular.ErrUnfit) {
+		err = formatf("%w", err)
+	}
+	if err != nil {
+		return nil, 0, "", err
+	}
+	format, err = sniff(bufio.NewReaderSize(f, 1<<16))
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, "", fmt.Errorf("%s: %w", path, err)
+	}
+	return f, info.Size(), format, nil
 }
 
 // ReadFrom is Read for what has no name. Arrow and Parquet are kept in memory
@@ -160,18 +172,31 @@ func (s *Set) end() error {
 	return nil
 }
 
-// add appends a row.
-func (s *Set) add(r predicted) error {
+// fit refuses a row, number i, that does not go with the others.
+func (s *Set) fit(i int, r predicted) error {
 	if r.label < -1 || r.label >= int64(len(s.Classes)) {
-		return formatf("row %d: label %d of %d classes", s.Len(), r.label, len(s.Classes))
+		return formatf("row %d: label %d of %d classes", i, r.label, len(s.Classes))
 	}
-	failed := len(r.labels) == 0
-	if !failed && s.K == 0 {
+	if len(r.labels) > 0 && s.K == 0 {
 		s.width(len(r.labels))
 	}
-	if !failed && (len(r.labels) != s.K || len(r.probs) != s.K) || r.all != nil && len(r.all) != len(s.Classes) {
-		return formatf("row %d has %d labels, %d probabilities and %d of all classes", s.Len(), len(r.labels), len(r.probs), len(r.all))
+	if len(r.labels) > 0 && (len(r.labels) != s.K || len(r.probs) != s.K) || r.all != nil && len(r.all) != len(s.Classes) {
+		return formatf("row %d has %d labels, %d probabilities and %d of all classes", i, len(r.labels), len(r.probs), len(r.all))
 	}
+	for _, class := range r.labels {
+		if class < 0 || class >= int64(len(s.Classes)) {
+			return formatf("row %d: predicted label %d of %d classes", i, class, len(s.Classes))
+		}
+	}
+	return nil
+}
+
+// add appends a row.
+func (s *Set) add(r predicted) error {
+	if err := s.fit(s.Len(), r); err != nil {
+		return err
+	}
+	failed := len(r.labels) == 0
 	if err := s.addAll(r, failed); err != nil {
 		return err
 	}
@@ -181,9 +206,7 @@ func (s *Set) add(r predicted) error {
 	for j := range s.K {
 		class, share := int64(-1), float32(0)
 		if !failed {
-			if class, share = r.labels[j], r.probs[j]; class < 0 || class >= int64(len(s.Classes)) {
-				return formatf("row %d: predicted label %d of %d classes", s.Len(), class, len(s.Classes))
-			}
+			class, share = r.labels[j], r.probs[j]
 		}
 		s.Top, s.Prob = append(s.Top, int32(class)), append(s.Prob, share)
 	}

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/apache/arrow/go/v15/arrow"
-
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/internal/parquet"
 )
@@ -45,7 +43,7 @@ func openTable(in io.ReaderAt, size int64, f Format) (table, error) {
 	if !a.Ended {
 		return nil, formatf("it is cut short: the stream has no end")
 	}
-	return &arrowTable{f: a, group: -1}, nil
+	return arrowTable{a}, nil
 }
 
 // damaged makes errors over what a container holds ErrFormat.
@@ -59,19 +57,14 @@ func damaged(err error) error {
 }
 
 // arrowTable is an Arrow file or stream. A group is a record batch.
-type arrowTable struct {
-	f     *arrowipc.File
-	group int // that rec holds
-	rec   arrow.Record
-	place map[int]int // of a column in rec
-}
+type arrowTable struct{ f *arrowipc.File }
 
-func (t *arrowTable) groups() int        { return len(t.f.Batches()) }
-func (t *arrowTable) rows(group int) int { return int(t.f.Batches()[group].Rows) }
+func (t arrowTable) groups() int        { return len(t.f.Batches()) }
+func (t arrowTable) rows(group int) int { return int(t.f.Batches()[group].Rows) }
 
-func (t *arrowTable) metadata() metadata { return t.f.Schema().Metadata().ToMap() }
+func (t arrowTable) metadata() metadata { return t.f.Schema().Metadata().ToMap() }
 
-func (t *arrowTable) columns() (out []column) {
+func (t arrowTable) columns() (out []column) {
 	for i, f := range t.f.Schema().Fields() {
 		if k := arrowKind(f.Type); k != kindOther {
 			out = append(out, column{f.Name, kindOf(f.Name, k), i})
@@ -80,21 +73,12 @@ func (t *arrowTable) columns() (out []column) {
 	return out
 }
 
-func (t *arrowTable) each(group int, c column, to sink) error {
-	if t.group != group {
-		var wanted []int
-		t.place = map[int]int{}
-		for _, c := range t.columns() {
-			t.place[c.at] = len(wanted)
-			wanted = append(wanted, c.at)
-		}
-		rec, err := t.f.Record(group, wanted)
-		if err != nil {
-			return damaged(err)
-		}
-		t.group, t.rec = group, rec
+func (t arrowTable) each(group int, c column, to sink) error {
+	values, _, err := t.f.Leaf(group, c.at)
+	if err != nil {
+		return damaged(err)
 	}
-	if err := eachValue(t.rec.Column(t.place[c.at]), c.kind, to); err != nil {
+	if err := eachValue(values, c.kind, to); err != nil {
 		return formatf("column %s: %w", c.name, err)
 	}
 	return nil

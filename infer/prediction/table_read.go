@@ -203,36 +203,49 @@ func (r *rowReader) give(rows int) error {
 	if r.keep == nil {
 		return nil
 	}
+	if err := r.check(rows); err != nil {
+		return err
+	}
+	for i := range rows {
+		if err := r.keep(r.row(i)); err != nil {
+			return fmt.Errorf("row group of %d rows: %w", rows, err)
+		}
+	}
+	return nil
+}
+
+// check wants every column to have so many rows.
+func (r *rowReader) check(rows int) error {
 	for name, h := range r.columns {
 		if len(h.ends) != rows {
 			return formatf("column %s has %d of %d rows", name, len(h.ends), rows)
 		}
 	}
-	for i := range rows {
-		row := predicted{label: -1}
-		if from, to := r.columns["path"].span(i); from < to {
-			row.path = r.columns["path"].texts[from]
-		}
-		if from, to := r.columns["label"].span(i); from < to {
-			row.label = r.columns["label"].nums[from]
-		}
-		from, to := r.columns["pred_label"].span(i)
-		row.labels = r.columns["pred_label"].nums[from:to]
-		from, to = r.columns["pred_prob"].span(i)
-		row.probs = r.columns["pred_prob"].reals[from:to]
-		if all := r.columns["probabilities"]; all != nil {
-			if from, to := all.span(i); from < to {
-				row.all = all.reals[from:to]
-			}
-		}
-		if why := r.columns["error"]; why != nil {
-			if from, to := why.span(i); from < to {
-				row.err = why.texts[from]
-			}
-		}
-		if err := r.keep(row); err != nil {
-			return fmt.Errorf("row group of %d rows: %w", rows, err)
+	return nil
+}
+
+// row puts row i of the group together.
+func (r *rowReader) row(i int) predicted {
+	row := predicted{label: -1}
+	if from, to := r.columns["path"].span(i); from < to {
+		row.path = r.columns["path"].texts[from]
+	}
+	if from, to := r.columns["label"].span(i); from < to {
+		row.label = r.columns["label"].nums[from]
+	}
+	from, to := r.columns["pred_label"].span(i)
+	row.labels = r.columns["pred_label"].nums[from:to]
+	from, to = r.columns["pred_prob"].span(i)
+	row.probs = r.columns["pred_prob"].reals[from:to]
+	if all := r.columns["probabilities"]; all != nil {
+		if from, to := all.span(i); from < to {
+			row.all = all.reals[from:to]
 		}
 	}
-	return nil
+	if why := r.columns["error"]; why != nil {
+		if from, to := why.span(i); from < to {
+			row.err = why.texts[from]
+		}
+	}
+	return row
 }

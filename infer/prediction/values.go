@@ -128,6 +128,12 @@ func appendInts(out []int64, a arrow.Array, from, end int64) ([]int64, error) {
 
 // appendNumbers adds the numbers [from, end) that are there.
 func appendNumbers(out []float64, a arrow.Array, from, end int64) []float64 {
+	if v, ok := a.(*array.Float32); ok && v.NullN() == 0 {
+		for _, x := range v.Float32Values()[from:end] {
+			out = append(out, float64(x))
+		}
+		return out
+	}
 	for i := int(from); i < int(end); i++ {
 		if a.IsNull(i) {
 			continue

@@ -96,25 +96,38 @@ func count(v View, shards int, all map[string]*Synset) Split {
 	return out
 }
 
+// Above counts images in every synset of WordNet at or above those given, each image once
+// however many ways lead up from it. What is no synset of g is in others.
+func Above(synsets []Synset, g *wordnet.Graph) (nodes map[wordnet.ID]Tally, others []Synset) {
+	nodes = map[wordnet.ID]Tally{}
+	for _, s := range synsets {
+		id, err := wordnet.ParseID(s.Synset)
+		if _, ok := g.Synset(id); err != nil || !ok {
+			others = append(others, s)
+			continue
+		}
+		for _, above := range append(g.Ancestors(id), id) {
+			t := nodes[above]
+			t.add(s.Tally)
+			nodes[above] = t
+		}
+	}
+	return nodes, others
+}
+
 // Tree puts synsets, each once, on their shortest ways from WordNet's root, as far down as
 // depth (0: all). An image is counted once in every node above it. What is no synset
 // stands beside the root.
 func Tree(synsets []Synset, g *wordnet.Graph, depth int) []*Node {
+	tallies, unknown := Above(synsets, g)
 	nodes := map[wordnet.ID]*Node{}
+	for id, t := range tallies {
+		syn, _ := g.Synset(id)
+		nodes[id] = &Node{Synset: id.String(), Words: syn.Words(), Tally: t}
+	}
 	var others []*Node
-	for _, s := range synsets {
-		id, err := wordnet.ParseID(s.Synset)
-		if _, ok := g.Synset(id); err != nil || !ok {
-			others = append(others, &Node{Synset: cmp.Or(s.Synset, "-"), Words: s.Words, Tally: s.Tally})
-			continue
-		}
-		for _, above := range append(g.Ancestors(id), id) {
-			if nodes[above] == nil {
-				syn, _ := g.Synset(above)
-				nodes[above] = &Node{Synset: above.String(), Words: syn.Words()}
-			}
-			nodes[above].add(s.Tally)
-		}
+	for _, s := range unknown {
+		others = append(others, &Node{Synset: cmp.Or(s.Synset, "-"), Words: s.Words, Tally: s.Tally})
 	}
 	ids := make([]wordnet.ID, 0, len(nodes))
 	for id := range nodes {

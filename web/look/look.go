@@ -1,9 +1,12 @@
-// Package look is how the pages of this project look: one style sheet, in the light, in the
-// dark and on paper.
+// Package look is what the pages of this project have in common: one style sheet, in the
+// light, in the dark and on paper; what a class is called, how shares are written, and
+// images made small.
 package look
 
 import (
+	"cmp"
 	_ "embed"
+	"fmt"
 	"html/template"
 )
 
@@ -13,3 +16,12 @@ var style string
 // Style is the style sheet, to stand in a <style> element or to be a file. It fetches
 // nothing.
 func Style() template.CSS { return template.CSS(style) }
+
+// Label is a class: its Synset and, where they are known, its Words.
+type Label struct{ Synset, Words string }
+
+// String is the words, or the synset where there are none.
+func (l Label) String() string { return cmp.Or(l.Words, l.Synset) }
+
+// Percent writes a share, from 0 to 1.
+func Percent(share float64) string { return fmt.Sprintf("%.2f\u00a0%%", 100*share) }

@@ -2,10 +2,10 @@ package report
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/web/look"
 )
 
 // Dataset finds the images of predictions in a dataset, whatever split they are of.
@@ -14,13 +14,6 @@ type Dataset struct {
 	// OnError is told of an image that cannot be read; its thumbnail is left out.
 	OnError func(path string, err error)
 }
-
-// thumbnailSize is the side of a thumbnail in pixels: the shorter side of the image is
-// brought to it, and the middle is cut out.
-const (
-	thumbnailSize    = 144
-	thumbnailQuality = 80
-)
 
 // place is a row of a split.
 type place struct {
@@ -38,7 +31,6 @@ func (d *Dataset) Thumbnails(ctx context.Context, names []ImageName) (map[ImageN
 	decoder := pixel.NewDecoder()
 	defer decoder.Close()
 	out, buf := map[ImageName][]byte{}, []byte(nil)
-	rgb := make([]byte, thumbnailSize*thumbnailSize*3)
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -50,14 +42,11 @@ func (d *Dataset) Thumbnails(ctx context.Context, names []ImageName) (map[ImageN
 		b, err := at[0].split.Read(at[0].row, buf)
 		if err == nil {
 			buf = b
-			err = decoder.Eval(rgb, b, pixel.Eval{Size: thumbnailSize, Resize: thumbnailSize})
+			out[name], err = look.Thumbnail(decoder, b)
 		}
 		if err != nil {
+			delete(out, name)
 			d.OnError(name.Path, err)
-			continue
-		}
-		if out[name], err = pixel.EncodeJPEG(thumbnailSize, thumbnailSize, rgb, thumbnailQuality); err != nil {
-			return nil, fmt.Errorf("%s: thumbnail: %w", name.Path, err)
 		}
 	}
 	return out, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+	"github.com/synshard/synshard/web/look"
 )
 
 // plain is an image of one colour.
@@ -50,7 +51,7 @@ func TestDataset(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := gocmp.Diff([]int{thumbnailSize, thumbnailSize}, []int{im.Bounds().Dx(), im.Bounds().Dy()}); d != "" {
+		if d := gocmp.Diff([]int{look.ThumbnailSize, look.ThumbnailSize}, []int{im.Bounds().Dx(), im.Bounds().Dy()}); d != "" {
 			t.Error(d)
 		}
 		shades[name] = int(color.GrayModel.Convert(im.At(70, 70)).(color.Gray).Y)

@@ -7,6 +7,8 @@ import (
 	"html/template"
 	"maps"
 	"slices"
+
+	"github.com/synshard/synshard/web/look"
 )
 
 // gallery holds the images that a report shows. The sections add them while they are
@@ -20,26 +22,20 @@ type gallery struct {
 // Example is an image of the report, with its truth and its first prediction.
 type Example struct {
 	Name      ImageName    // of the image
-	Truth     Label        // Synset "": not known
-	Predicted Label        // first prediction; Synset "": there is none
+	Truth     look.Label   // Synset "": not known
+	Predicted look.Label   // first prediction; Synset "": there is none
 	Share     float64      // probability of Predicted
 	Source    template.URL // a data URL; "": there is none
 	Others    []string     // lines about other models' predictions
 }
 
-// Label is a class: its Synset and, where they are known, its Words.
-type Label struct{ Synset, Words string }
-
-func (g *gallery) label(synset string) Label {
-	l := Label{Synset: synset}
+func (g *gallery) label(synset string) look.Label {
+	l := look.Label{Synset: synset}
 	if g.words != nil && synset != "" {
 		l.Words = g.words(synset)
 	}
 	return l
 }
-
-// String is the words, or the synset where there are none.
-func (l Label) String() string { return cmp.Or(l.Words, l.Synset) }
 
 // add puts the image of row i into the report.
 func (g *gallery) add(p Predictions, i int) *Example {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/train/runlog"
+	"github.com/synshard/synshard/web/look"
 )
 
 // How much is shown of each. With thumbnails of about 6 kB a report stays below 3 MB,
@@ -38,7 +39,7 @@ type predictionsSection struct {
 
 // labelled is a figure of a class or a subtree, and what people call it.
 type labelled[T any] struct {
-	Label Label
+	Label look.Label
 	Of    T
 }
 
@@ -48,7 +49,7 @@ type worstSynset struct {
 }
 
 type confusion struct {
-	Truth, Predicted Label
+	Truth, Predicted look.Label
 	N                int
 	Wrong            []*Example // of the truth, taken for the other
 	Right            []*Example // of the other, as it should be

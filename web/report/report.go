@@ -46,7 +46,7 @@ type ImageName struct{ Path, Synset string }
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"percent": func(share float64) string { return fmt.Sprintf("%.2f\u00a0%%", 100*share) },
+	"percent": look.Percent,
 	"chart":   func(c *Chart) template.HTML { return c.svg() },
 	"style":   look.Style,
 }).Parse(pageText))

@@ -1,0 +1,254 @@
+package prediction
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+)
+
+// Browser gives the rows of a file of predictions one by one. Those of Arrow and Parquet
+// stay in the file; text is held in memory. It may be used from many goroutines.
+type Browser struct {
+	Classes []string // the model's, in label order
+	K       int      // predictions kept of each row
+	Width   int      // numbers of the embeddings; 0: the file has none that can be had
+	Whole   string   // what infer says the images were of which the file has all; "": nothing
+
+	set     *Set // of text; nil otherwise
+	file    *os.File
+	t       table
+	columns []column
+	starts  []int // row with which each group begins, and the number of all
+
+	mu     sync.Mutex // of t, but where that is Arrow, and of:
+	tick   int64
+	recent []recentGroup
+}
+
+// recentGroup is the rows of a group that is kept.
+type recentGroup struct {
+	number int
+	used   int64
+	rows   *rowReader
+}
+
+// recentRows bounds the rows kept of groups; one group is kept whatever it has.
+const recentRows = 1 << 17
+
+// Browse opens a file as Read does, holds it to its sums, and gives each with all rows in
+// order; these are good until each returns.
+func Browse(path string, classes []string, each func(i int, r *Row) error) (*Browser, error) {
+	f, size, format, err := openAny(path)
+	if err != nil {
+		return nil, err
+	}
+	b := &Browser{Classes: classes, file: f}
+	if format.Text() {
+		err = b.readText(path, format, each)
+	} else {
+		err = b.readTable(size, format, each)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return b, nil
+}
+
+// Close closes the file. Nothing may be read after it.
+func (b *Browser) Close() error { return b.file.Close() }
+
+func (b *Browser) readText(path string, format Format, each func(int, *Row) error) error {
+	s, err := readTextFile(b.file, path, format, b.Classes)
+	if err != nil {
+		return err
+	}
+	b.set, b.Classes, b.K = s, s.Classes, s.K
+	b.starts = []int{0, s.Len()}
+	s.All = nil
+	for i := range s.Len() {
+		row, err := b.Row(i)
+		if err == nil {
+			err = each(i, &row)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Browser) readTable(size int64, format Format, each func(int, *Row) error) error {
+	var err error
+	if b.t, err = openTable(b.file, size, format); err != nil {
+		return err
+	}
+	s := &Set{Classes: b.Classes}
+	if err := s.describe(b.t.metadata(), "it"); err != nil {
+		return err
+	}
+	b.starts = []int{0}
+	kept, groups := 1, b.t.groups()
+	for g := range groups {
+		b.starts = append(b.starts, b.starts[g]+b.t.rows(g))
+		kept = max(kept, b.t.rows(g))
+	}
+	b.recent = make([]recentGroup, max(recentRows/kept, 1))
+	for i := range b.recent {
+		b.recent[i].number = -1
+	}
+	b.columns = b.t.columns()
+	i := 0
+	err = readTable(b.t, false, func(p predicted) error {
+		if err := s.fit(i, p); err != nil {
+			return err
+		}
+		row := p.row()
+		i++
+		return each(i-1, &row)
+	})
+	b.Classes, b.K = s.Classes, max(s.K, 1)
+	if md := b.t.metadata(); md[keyJob] == "" {
+		b.Whole = md[keyInput]
+	}
+	if err == nil && groups > 0 {
+		b.Width, err = b.width()
+	}
+	return err
+}
+
+// width finds out how wide embeddings are, by the first that is there.
+func (b *Browser) width() (n int, err error) {
+	for g := range b.t.groups() {
+		err := b.Embeddings(g, func(_ int, v []float32) error { n = max(n, len(v)); return nil })
+		if err != nil || n > 0 {
+			return n, err
+		}
+	}
+	return 0, nil
+}
+
+// row is what is measured of a row; Top and Prob are its own.
+func (p *predicted) row() Row {
+	r := Row{Path: p.path, Label: p.label, Error: p.err, Prob: slices.Clone(p.probs)}
+	if len(p.labels) > 0 {
+		r.Top = make([]int, len(p.labels))
+		for j, c := range p.labels {
+			r.Top[j] = int(c)
+		}
+	}
+	return r
+}
+
+// Len is the number of rows.
+func (b *Browser) Len() int { return b.starts[len(b.starts)-1] }
+
+// Row gives row i, 0 <= i < Len: its name, label, predictions and error.
+func (b *Browser) Row(i int) (Row, error) {
+	if b.set != nil {
+		r := Row{Path: b.set.Paths[i], Label: int64(b.set.Truth[i]), Error: b.set.Errors[i]}
+		for j := i * b.K; j < (i+1)*b.K && !b.set.Failed[i]; j++ {
+			r.Top, r.Prob = append(r.Top, int(b.set.Top[j])), append(r.Prob, b.set.Prob[j])
+		}
+		r.Synset = b.synset(r.Label)
+		return r, nil
+	}
+	g := b.GroupOf(i)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	rows, err := b.group(g)
+	if err != nil {
+		return Row{}, fmt.Errorf("%s: row %d: %w", b.file.Name(), i, err)
+	}
+	p := rows.row(i - b.starts[g])
+	r := p.row()
+	r.Synset = b.synset(r.Label)
+	return r, nil
+}
+
+func (b *Browser) synset(label int64) string {
+	if label < 0 {
+		return ""
+	}
+	return b.Classes[label]
+}
+
+// group reads a group in the place of the one not asked for longest.
+func (b *Browser) group(g int) (*rowReader, error) {
+	b.tick++
+	oldest := &b.recent[0]
+	for i := range b.recent {
+		r := &b.recent[i]
+		if r.number == g {
+			r.used = b.tick
+			return r.rows, nil
+		}
+		if r.used < oldest.used {
+			oldest = r
+		}
+	}
+	rows, err := newRowReader(b.columns, func(predicted) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	delete(rows.columns, "probabilities")
+	for _, c := range b.columns {
+		if to := rows.sink(c.name); to != nil {
+			if err := b.t.each(g, c, to); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := rows.check(b.t.rows(g)); err != nil {
+		return nil, err
+	}
+	*oldest = recentGroup{g, b.tick, rows}
+	return rows, nil
+}
+
+// Groups is in how many runs of rows the file is read.
+func (b *Browser) Groups() int { return len(b.starts) - 1 }
+
+// GroupOf is the group in which row i is.
+func (b *Browser) GroupOf(i int) int {
+	g, _ := slices.BinarySearch(b.starts, i+1)
+	return g - 1
+}
+
+// Embeddings gives the embeddings of a group with their rows; rows without one, as those
+// that failed, are left out. They are good until each returns.
+func (b *Browser) Embeddings(g int, each func(i int, v []float32) error) error {
+	if b.set != nil {
+		return nil
+	}
+	at := slices.IndexFunc(b.columns, func(c column) bool { return c.name == "embedding" && c.kind == kindFloat })
+	if at < 0 {
+		return nil
+	}
+	if _, concurrent := b.t.(arrowTable); !concurrent {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+	}
+	row, v := b.starts[g], []float32(nil)
+	return b.t.each(g, b.columns[at], floatsFunc(func(values []float64) error {
+		row++
+		if len(values) == 0 {
+			return nil
+		}
+		v = v[:0]
+		for _, x := range values {
+			v = append(v, float32(x))
+		}
+		return each(row-1, v)
+	}))
+}
+
+// floatsFunc is a sink of lists of numbers, row by row.
+type floatsFunc func(values []float64) error
+
+func (f floatsFunc) floats(_ int, values []float64) error { return f(values) }
+func (f floatsFunc) strings(int, [][]byte) error {
+	return formatf("column embedding holds text")
+}
+func (f floatsFunc) ints(int, []int64) error { return formatf("column embedding holds integers") }

@@ -1,0 +1,151 @@
+package prediction
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+)
+
+// TestBrowse: a browser gives, in passing and one by one, the rows that Read gives.
+func TestBrowse(t *testing.T) {
+	files, err := filepath.Glob("testdata/v1/predictions.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resaved, err := filepath.Glob("testdata/resaved/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	browsed := 0
+	for _, path := range append(files, resaved...) {
+		classes := []string(nil)
+		want, err := Read(path, nil)
+		if errors.Is(err, ErrFormat) {
+			continue // a sidecar, or one that needs classes
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		browsed++
+		var passed []Row
+		b, err := Browse(path, classes, func(i int, r *Row) error {
+			if i != len(passed) {
+				t.Errorf("%s: row %d comes as %d", path, len(passed), i)
+			}
+			row := *r
+			row.Synset = ""
+			passed = append(passed, row)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		got := &Set{Classes: b.Classes, K: b.K, All: want.All}
+		for i := range b.Len() {
+			r, err := b.Row(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got.Paths, got.Truth, got.Failed = append(got.Paths, r.Path), append(got.Truth, int32(r.Label)), append(got.Failed, r.Top == nil)
+			if r.Error != "" {
+				got.fail(i, r.Error)
+			}
+			for j := range b.K {
+				class, share := int32(-1), float32(0)
+				if r.Top != nil {
+					class, share = int32(r.Top[j]), r.Prob[j]
+				}
+				got.Top, got.Prob = append(got.Top, class), append(got.Prob, share)
+			}
+			r.Synset = ""
+			if d := gocmp.Diff(passed[i], r); d != "" {
+				t.Errorf("%s: row %d (-in passing +by number):\n%s", path, i, d)
+			}
+		}
+		if d := gocmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-read +browsed):\n%s", path, d)
+		}
+	}
+	if browsed < 5 {
+		t.Errorf("only %d files were read", browsed)
+	}
+}
+
+// TestBrowseEmbeddings: embeddings come with the rows they are of, as they were written.
+func TestBrowseEmbeddings(t *testing.T) {
+	want := map[int][]float32{}
+	b, err := Browse("testdata/v1/predictions.arrow", nil, func(i int, r *Row) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if b.Width == 0 {
+		t.Fatal("the fixture has no embeddings")
+	}
+	rec, err := openArrowFile("testdata/v1/predictions.arrow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	failed := 0
+	for g := range b.Groups() {
+		if err := b.Embeddings(g, func(i int, v []float32) error {
+			if b.GroupOf(i) != g {
+				t.Errorf("row %d is not of group %d", i, g)
+			}
+			want[i] = append([]float32(nil), v...)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range b.Len() {
+		r, err := b.Row(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Top == nil {
+			failed++
+		}
+		if (r.Top == nil) != (want[i] == nil) || want[i] != nil && len(want[i]) != b.Width {
+			t.Errorf("row %d: %d numbers of an embedding; failed: %v", i, len(want[i]), r.Top == nil)
+		}
+	}
+	if failed == 0 || failed == b.Len() {
+		t.Errorf("%d of %d rows of the fixture failed", failed, b.Len())
+	}
+}
+
+// TestBrowseDamaged: a flipped bit is found before a row is believed.
+func TestBrowseDamaged(t *testing.T) {
+	sound, err := os.ReadFile("testdata/v1/predictions.arrow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "p.arrow")
+	found := 0
+	for at := 16; at < len(sound)-16; at += 61 {
+		b := append([]byte(nil), sound...)
+		b[at] ^= 2
+		if err := os.WriteFile(path, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		_, readErr := Read(path, nil)
+		p, err := Browse(path, nil, func(int, *Row) error { return nil })
+		if (readErr == nil) != (err == nil) {
+			t.Errorf("byte %d flipped: Read says %v, Browse %v", at, readErr, err)
+		}
+		if err == nil {
+			p.Close()
+		} else {
+			found++
+		}
+	}
+	if found == 0 {
+		t.Error("no damage was found")
+	}
+}
