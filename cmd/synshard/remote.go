@@ -53,6 +53,7 @@ var urlUses = map[string]struct {
 	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlCopied}},
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
 	"report":         {args: []urlUse{urlCopied}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlCopied, "out": urlWritten}},
+	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlCopied}},
 	"bench loader":   {args: []urlUse{urlInPlace}},
 	"bench infer":    {args: []urlUse{urlCopied}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlCopied}},
 	"bench train":    {flags: map[string]urlUse{"data": urlInPlace}},

@@ -36,18 +36,18 @@ type recentGroup struct {
 // recentRows bounds the rows kept of groups; one group is kept whatever it has.
 const recentRows = 1 << 17
 
-// Browse opens a file as Read does, holds it to its sums, and gives each with all rows in
-// order; these are good until each returns.
-func Browse(path string, classes []string, each func(i int, r *Row) error) (*Browser, error) {
+// Browse opens a file as Read does, holds it to its sums, and goes through all rows in order
+// with what begin gives for the model's classes; a row is good until each returns.
+func Browse(path string, classes []string, begin func(classes []string) (each func(i int, r *Row))) (*Browser, error) {
 	f, size, format, err := openAny(path)
 	if err != nil {
 		return nil, err
 	}
 	b := &Browser{Classes: classes, file: f}
 	if format.Text() {
-		err = b.readText(path, format, each)
+		err = b.readText(path, format, begin)
 	} else {
-		err = b.readTable(size, format, each)
+		err = b.readTable(size, format, begin)
 	}
 	if err != nil {
 		f.Close()
@@ -59,7 +59,7 @@ func Browse(path string, classes []string, each func(i int, r *Row) error) (*Bro
 // Close closes the file. Nothing may be read after it.
 func (b *Browser) Close() error { return b.file.Close() }
 
-func (b *Browser) readText(path string, format Format, each func(int, *Row) error) error {
+func (b *Browser) readText(path string, format Format, begin func([]string) func(int, *Row)) error {
 	s, err := readTextFile(b.file, path, format, b.Classes)
 	if err != nil {
 		return err
@@ -67,19 +67,18 @@ func (b *Browser) readText(path string, format Format, each func(int, *Row) erro
 	b.set, b.Classes, b.K = s, s.Classes, s.K
 	b.starts = []int{0, s.Len()}
 	s.All = nil
+	each := begin(b.Classes)
 	for i := range s.Len() {
 		row, err := b.Row(i)
-		if err == nil {
-			err = each(i, &row)
-		}
 		if err != nil {
 			return err
 		}
+		each(i, &row)
 	}
 	return nil
 }
 
-func (b *Browser) readTable(size int64, format Format, each func(int, *Row) error) error {
+func (b *Browser) readTable(size int64, format Format, begin func([]string) func(int, *Row)) error {
 	var err error
 	if b.t, err = openTable(b.file, size, format); err != nil {
 		return err
@@ -99,14 +98,15 @@ func (b *Browser) readTable(size int64, format Format, each func(int, *Row) erro
 		b.recent[i].number = -1
 	}
 	b.columns = b.t.columns()
-	i := 0
+	each, i := begin(s.Classes), 0
 	err = readTable(b.t, false, func(p predicted) error {
 		if err := s.fit(i, p); err != nil {
 			return err
 		}
 		row := p.row()
+		each(i, &row)
 		i++
-		return each(i-1, &row)
+		return nil
 	})
 	b.Classes, b.K = s.Classes, max(s.K, 1)
 	if md := b.t.metadata(); md[keyJob] == "" {

@@ -31,14 +31,15 @@ func TestBrowse(t *testing.T) {
 		}
 		browsed++
 		var passed []Row
-		b, err := Browse(path, classes, func(i int, r *Row) error {
-			if i != len(passed) {
-				t.Errorf("%s: row %d comes as %d", path, len(passed), i)
+		b, err := Browse(path, classes, func([]string) func(int, *Row) {
+			return func(i int, r *Row) {
+				if i != len(passed) {
+					t.Errorf("%s: row %d comes as %d", path, len(passed), i)
+				}
+				row := *r
+				row.Synset = ""
+				passed = append(passed, row)
 			}
-			row := *r
-			row.Synset = ""
-			passed = append(passed, row)
-			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -78,7 +79,7 @@ func TestBrowse(t *testing.T) {
 // TestBrowseEmbeddings: embeddings come with the rows they are of, as they were written.
 func TestBrowseEmbeddings(t *testing.T) {
 	want := map[int][]float32{}
-	b, err := Browse("testdata/v1/predictions.arrow", nil, func(i int, r *Row) error { return nil })
+	b, err := Browse("testdata/v1/predictions.arrow", nil, nothing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestBrowseDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, readErr := Read(path, nil)
-		p, err := Browse(path, nil, func(int, *Row) error { return nil })
+		p, err := Browse(path, nil, nothing)
 		if (readErr == nil) != (err == nil) {
 			t.Errorf("byte %d flipped: Read says %v, Browse %v", at, readErr, err)
 		}
@@ -149,3 +150,5 @@ func TestBrowseDamaged(t *testing.T) {
 		t.Error("no damage was found")
 	}
 }
+
+func nothing([]string) func(int, *Row) { return func(int, *Row) {} }

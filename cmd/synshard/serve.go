@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/web/explore"
+	"github.com/synshard/synshard/web/serve"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// serveOptions are serve's flags.
+type serveOptions struct {
+	addr, token      string
+	hosts            []string
+	wordnet, classes string
+	noWordNet        bool
+}
+
+// AddFlags adds them to the verb.
+func (o *serveOptions) AddFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.addr, "addr", "127.0.0.1:0", "address and port to answer on; port 0 is any that is free")
+	f.StringVar(&o.token, "token", "", "what whoever looks must know (default: none on this machine alone, else a new one in the address that is printed)")
+	f.StringArrayVar(&o.hosts, "host", nil, "a name by which this machine is asked for, beside localhost, its own name and numbers; repeatable")
+	f.BoolVar(&o.noWordNet, "no-wordnet", false, "classes as a list, without WordNet's tree")
+	classesVar(cmd, &o.classes, "for text that came without its .meta.json, the model's "+classesUsage)
+	wordnetVar(cmd, &o.wordnet)
+	memoryVar(cmd)
+	cmd.MarkFlagsMutuallyExclusive("wordnet", "no-wordnet")
+}
+
+func newServeCmd(a *app) *cobra.Command {
+	var o serveOptions
+	cmd := &cobra.Command{
+		Use:   "serve DATASET [PREDICTIONS]",
+		Short: "Look at a dataset and at mistakes in a browser",
+		Long: `Shows a dataset in a browser, read only: WordNet's tree with counts, a synset's
+words, gloss and images, an image with its boxes and where it came from; and with
+predictions what was taken for what, by synset and by subtree, a confusion matrix
+that folds along the tree and, where embeddings were predicted, images alike. It
+prints its address and answers until a signal ends it (exit 130). On any address but
+this machine's own a token is needed, which is in the address that it prints.`,
+		Example: `  synshard serve imagenet
+  synshard serve imagenet runs/a/val.arrow --addr 127.0.0.1:8080
+  synshard serve s3://bucket/imagenet --addr 0.0.0.0:8080`,
+		Args: exactly(1, 2, "a dataset, and a file of predictions"),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runServe(cmd.Context(), args, o) },
+	}
+	o.AddFlags(cmd)
+	return cmd
+}
+
+func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error {
+	host, _, err := net.SplitHostPort(o.addr)
+	if err != nil {
+		return usagef("--addr %q: want an address and a port, as 127.0.0.1:8080", o.addr)
+	}
+	if len(args) < 2 && o.classes != "" {
+		return usagef("--classes has no effect without predictions")
+	}
+	if o.token == "" && !loopback(host) {
+		o.token = serve.NewToken()
+	}
+	set, err := a.openSet(args[0])
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	e, err := a.openExplorer(set, args[1:], o)
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	show := serve.Options{Explorer: e, Name: ui.Text(set.Dir), Token: o.token, Hosts: append(ownNames(), o.hosts...),
+		OnError: func(request string, err error) { a.Warnf("%s: %v", request, err) }}
+	if len(args) > 1 {
+		show.Predictions = a.remote.paths.Shown(args[1])
+	}
+	for i, name := range show.Hosts {
+		show.Hosts[i] = strings.ToLower(name)
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr)
+	if err != nil {
+		return err
+	}
+	if err := a.tellAddress(l.Addr(), o.token); err != nil {
+		l.Close()
+		return err
+	}
+	return serve.Run(ctx, l, serve.Handler(show))
+}
+
+// openExplorer opens what is shown.
+func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOptions) (*explore.Explorer, error) {
+	var g *wordnet.Graph
+	if !o.noWordNet {
+		var err error
+		if g, err = a.openWordNet(o.wordnet); err != nil && o.wordnet != "" {
+			return nil, err
+		} else if err != nil {
+			a.Logf("without WordNet's tree: %v", err)
+		}
+	}
+	var classes []string
+	if o.classes != "" {
+		list, err := a.readClasses("classes", o.classes)
+		if err != nil {
+			return nil, err
+		}
+		classes = list.Names
+	}
+	e, err := explore.Open(set, g)
+	if err != nil || len(predictions) == 0 {
+		return e, err
+	}
+	if err := e.Judge(predictions[0], classes); err != nil {
+		e.Close()
+		return nil, err
+	}
+	if p := e.Predictions(); p.Joined() < p.Len() {
+		a.Logf("%d of %d predictions are of images that the dataset has", p.Joined(), p.Len())
+	}
+	return e, nil
+}
+
+// loopback says whether only this machine can reach an address.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback() || host == "localhost"
+}
+
+// ownNames are what this machine calls itself.
+func ownNames() []string {
+	name, err := os.Hostname()
+	if err != nil {
+		return nil
+	}
+	return []string{name}
+}
+
+// tellAddress prints what to open.
+func (a *app) tellAddress(at net.Addr, token string) error {
+	host, port, err := net.SplitHostPort(at.String())
+	if err != nil {
+		return err
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		if host = "localhost"; len(ownNames()) > 0 {
+			host = ownNames()[0]
+		}
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: "/"}
+	if token != "" {
+		u.RawQuery = url.Values{"token": {token}}.Encode()
+	}
+	return a.Result(struct {
+		URL string `json:"url"`
+	}{u.String()}, func(w io.Writer) { fmt.Fprintln(w, u.String()) })
+}

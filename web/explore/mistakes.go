@@ -1,0 +1,108 @@
+package explore
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/synshard/synshard/infer/prediction"
+)
+
+// Mistake is a row whose first prediction is not its truth.
+type Mistake struct {
+	Number int // of the row
+	prediction.Row
+	Image Ref  // which it is of
+	Found bool // that image is known
+}
+
+// Between says which mistakes are meant: those over images whose truth is at or below one
+// node, taken for what is at or below another. "" is any.
+type Between struct{ Truth, Predicted string }
+
+// Mistakes gives a page of mistakes, the surest first, and how many there are.
+func (p *Predictions) Mistakes(b Between, from, count int) (page []Mistake, total int, err error) {
+	truths, predicted := p.among(b.Truth), p.among(b.Predicted)
+	for _, q := range p.pairs {
+		if truths[q.truth] && predicted[q.predicted] {
+			total += int(q.n)
+		}
+	}
+	skip := from
+	for _, i := range p.wrong {
+		if len(page) == count || from+len(page) >= total {
+			break
+		}
+		if !truths[p.truth[i]] || !predicted[p.top[i]] {
+			continue
+		}
+		if skip--; skip >= 0 {
+			continue
+		}
+		row, err := p.Row(int(i))
+		if err != nil {
+			return nil, 0, err
+		}
+		m := Mistake{Number: int(i), Row: row}
+		m.Image, m.Found = p.ImageOf(int(i))
+		page = append(page, m)
+	}
+	return page, total, nil
+}
+
+// among marks the classes at or below a node.
+func (p *Predictions) among(key string) []bool {
+	out := make([]bool, len(p.Classes))
+	for _, c := range p.members(key) {
+		out[c] = true
+	}
+	return out
+}
+
+// members are the classes at or below a node; of "" all.
+func (p *Predictions) members(key string) (out []int32) {
+	if id, ok := p.e.node(key); ok {
+		return p.below[id]
+	}
+	for c, k := range p.keys {
+		if key == "" || k == key {
+			out = append(out, int32(c))
+		}
+	}
+	return out
+}
+
+// Worst is a node with its figures.
+type Worst struct {
+	*Node
+	Figures
+}
+
+// Subtrees gives the nodes right below one, or of "" the roots, with their figures: those
+// with most mistakes first.
+func (p *Predictions) Subtrees(key string) (out []Worst) {
+	for _, g := range p.groups(key) {
+		if n, ok := p.e.Node(g.key); ok && g.key != key {
+			if f, ok := p.Figures(g.key); ok {
+				out = append(out, Worst{n, f})
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Worst) int {
+		return cmp.Or(cmp.Compare(b.Wrong(), a.Wrong()), cmp.Compare(b.Images, a.Images))
+	})
+	return out
+}
+
+// WorstClasses gives the classes at or below a node with the lowest accuracy, at most so many.
+func (p *Predictions) WorstClasses(key string, most int) (out []Worst) {
+	for _, c := range p.members(key) {
+		f, ok := p.Figures(p.keys[c])
+		if n, known := p.e.Node(p.keys[c]); ok && known && f.Wrong() > 0 {
+			out = append(out, Worst{n, f})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Worst) int {
+		return cmp.Or(cmp.Compare(a.Top1(), b.Top1()), cmp.Compare(b.Images, a.Images))
+	})
+	return out[:min(len(out), most)]
+}

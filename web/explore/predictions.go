@@ -1,0 +1,280 @@
+package explore
+
+import (
+	"cmp"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"sort"
+
+	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// Predictions are a model's over images of the dataset. Of each row its truth and its
+// first prediction are in memory, 8 bytes, and of each mistake 4 more; the rest is in the
+// file.
+type Predictions struct {
+	*prediction.Browser
+	Report eval.Report // what is measured of all rows; its Pairs are left out
+
+	e          *Explorer
+	truth, top []int32 // classes of the model, or -1
+	wrong      []int32 // rows, surest first
+	pairs      []pair
+	right      []int // of each class
+	figures    map[string]Figures
+	below      map[wordnet.ID][]int32 // classes of the model at or below a node
+	keys       []string               // of each class
+	runs       []run                  // by prediction
+	runsByRow  []run                  // by split and row
+	nearest    neighbours
+}
+
+// pair counts how often a class was taken for another one.
+type pair struct{ truth, predicted, n int32 }
+
+// run is rows of the predictions that are rows of a split one by one.
+type run struct{ first, split, row, n int32 }
+
+// Figures are of the predictions over images whose truth is at or below a node.
+type Figures struct {
+	Images int // whose truth that is
+	Right  int // of them
+	Inside int // taken for something at or below the node, right ones included
+}
+
+// Wrong is how many are not right.
+func (f Figures) Wrong() int { return f.Images - f.Right }
+
+// Top1 is the share that is right.
+func (f Figures) Top1() float64 { return float64(f.Right) / float64(max(f.Images, 1)) }
+
+// InsideShare is the share that was taken for something inside.
+func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(f.Images, 1)) }
+
+// Judge reads predictions, once, and joins them to the images. classes are for text
+// without its metadata; see prediction.Read. It is called before anything is asked.
+func (e *Explorer) Judge(path string, classes []string) error {
+	p := &Predictions{e: e}
+	if err := p.read(path, classes); err != nil {
+		return err
+	}
+	e.judgment = p
+	p.keys = make([]string, len(p.Classes))
+	for c, name := range p.Classes {
+		p.keys[c] = e.keyOf(name)
+	}
+	p.measure()
+	return p.join()
+}
+
+// Predictions are those of Judge; nil: there are none.
+func (e *Explorer) Predictions() *Predictions { return e.judgment }
+
+// read goes through the file.
+func (p *Predictions) read(path string, classes []string) error {
+	type sure struct {
+		row  int32
+		prob float32
+	}
+	var m *eval.Meter
+	var wrong []sure
+	var top []int32
+	b, err := prediction.Browse(path, classes, func(names []string) func(int, *prediction.Row) {
+		m = eval.NewMeter(names)
+		return func(i int, r *prediction.Row) {
+			top = top[:0]
+			for _, c := range r.Top {
+				top = append(top, int32(c))
+			}
+			first, prob := int32(-1), float32(0)
+			if len(top) > 0 {
+				first, prob = top[0], r.Prob[0]
+			}
+			truth := int32(r.Label)
+			m.Add(truth, r.Top == nil, top, prob)
+			p.truth, p.top = append(p.truth, truth), append(p.top, first)
+			if truth >= 0 && first >= 0 && first != truth {
+				wrong = append(wrong, sure{int32(i), prob})
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	p.Browser = b
+	if p.Report, err = m.Report(); err != nil {
+		b.Close()
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	slices.SortFunc(wrong, func(a, b sure) int { return cmp.Or(cmp.Compare(b.prob, a.prob), cmp.Compare(a.row, b.row)) })
+	for _, w := range wrong {
+		p.wrong = append(p.wrong, w.row)
+	}
+	numbers := map[string]int32{}
+	for c, name := range p.Classes {
+		numbers[name] = int32(c)
+	}
+	for _, c := range p.Report.Pairs {
+		p.pairs = append(p.pairs, pair{numbers[c.Truth], numbers[c.Predicted], int32(c.N)})
+	}
+	p.Report.Pairs = nil
+	return nil
+}
+
+// measure sums up by node.
+func (p *Predictions) measure() {
+	p.right, p.figures, p.below = make([]int, len(p.Classes)), map[string]Figures{}, map[wordnet.ID][]int32{}
+	ways := make([][]string, len(p.Classes)) // of each class: the keys at or above it
+	for c, key := range p.keys {
+		ways[c] = []string{key}
+		if id, ok := p.e.node(key); ok {
+			p.below[id] = append(p.below[id], int32(c))
+			for _, a := range p.e.graph.Ancestors(id) {
+				ways[c] = append(ways[c], a.String())
+				p.below[a] = append(p.below[a], int32(c))
+			}
+		}
+	}
+	images := make([]int, len(p.Classes))
+	for i, t := range p.truth {
+		if t >= 0 {
+			images[t]++
+			if p.top[i] == t {
+				p.right[t]++
+			}
+		}
+	}
+	for c := range p.Classes {
+		for _, key := range ways[c] {
+			f := p.figures[key]
+			p.figures[key] = Figures{f.Images + images[c], f.Right + p.right[c], f.Inside + p.right[c]}
+		}
+	}
+	for _, q := range p.pairs {
+		for _, key := range ways[q.truth] {
+			if slices.Contains(ways[q.predicted], key) {
+				f := p.figures[key]
+				f.Inside += int(q.n)
+				p.figures[key] = f
+			}
+		}
+	}
+}
+
+// Figures are those of a node; of "" those of all rows whose truth is known.
+func (p *Predictions) Figures(key string) (Figures, bool) {
+	if key == "" {
+		h := p.Report.Headline()
+		return Figures{h.Images, h.Right1, len(p.truth) - p.Report.NoTruth}, true
+	}
+	f, ok := p.figures[key]
+	return f, ok && f.Images > 0
+}
+
+// join finds out which image each row is of: by what infer says of its input where that
+// is a whole split, else by path and synset, where these tell one image.
+func (p *Predictions) join() error {
+	for s, b := range p.e.splits {
+		if p.Whole == b.Identity() && p.Len() == b.Len() {
+			p.runs = []run{{0, int32(s), 0, int32(b.Len())}}
+			p.runsByRow = p.runs
+			return nil
+		}
+	}
+	seed := maphash.MakeSeed()
+	sum := func(path, synset string) uint64 { return maphash.String(seed, path+"\x00"+synset) }
+	rows := map[uint64]int32{} // predictions; -1: several have that name
+	for i := range p.Len() {
+		r, err := p.Row(i)
+		if err != nil {
+			return err
+		}
+		name := sum(r.Path, r.Synset)
+		if _, twice := rows[name]; twice {
+			rows[name] = -1
+			continue
+		}
+		rows[name] = int32(i)
+	}
+	at := map[int32]run{}
+	for s, b := range p.e.splits {
+		err := b.Names(func(i int, path, synset string) {
+			for _, name := range []uint64{sum(path, synset), sum(path, "")} {
+				r, ok := rows[name]
+				if !ok || r < 0 {
+					continue
+				}
+				n := int32(1)
+				if _, twice := at[r]; twice {
+					n = 0 // several images have that name
+				}
+				at[r] = run{r, int32(s), int32(i), n}
+				if synset == "" {
+					break
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, r := range at {
+		if r.n == 1 {
+			p.runs = append(p.runs, r)
+		}
+	}
+	p.compact()
+	return nil
+}
+
+// compact makes single rows into runs, in both orders.
+func (p *Predictions) compact() {
+	slices.SortFunc(p.runs, func(a, b run) int { return cmp.Compare(a.first, b.first) })
+	out := p.runs[:0]
+	for _, r := range p.runs {
+		if k := len(out) - 1; k >= 0 && out[k].split == r.split && out[k].first+out[k].n == r.first && out[k].row+out[k].n == r.row {
+			out[k].n++
+			continue
+		}
+		out = append(out, r)
+	}
+	p.runs = slices.Clip(out)
+	p.runsByRow = slices.Clone(p.runs)
+	slices.SortFunc(p.runsByRow, func(a, b run) int { return cmp.Or(cmp.Compare(a.split, b.split), cmp.Compare(a.row, b.row)) })
+}
+
+// ImageOf is the image that a row of the predictions is of.
+func (p *Predictions) ImageOf(i int) (Ref, bool) {
+	k := sort.Search(len(p.runs), func(k int) bool { return int(p.runs[k].first) > i }) - 1
+	if k < 0 || i >= int(p.runs[k].first+p.runs[k].n) {
+		return Ref{}, false
+	}
+	r := p.runs[k]
+	return Ref{p.e.splits[r.split].Name, int(r.row) + i - int(r.first)}, true
+}
+
+// RowOf is the row of the predictions that is of an image.
+func (p *Predictions) RowOf(ref Ref) (int, bool) {
+	split := slices.IndexFunc(p.e.splits, func(b *shard.Browser) bool { return b.Name == ref.Split })
+	k := sort.Search(len(p.runsByRow), func(k int) bool {
+		r := p.runsByRow[k]
+		return int(r.split) > split || int(r.split) == split && int(r.row) > ref.Row
+	}) - 1
+	if k < 0 || int(p.runsByRow[k].split) != split || ref.Row >= int(p.runsByRow[k].row+p.runsByRow[k].n) {
+		return 0, false
+	}
+	r := p.runsByRow[k]
+	return int(r.first) + ref.Row - int(r.row), true
+}
+
+// Joined is how many rows are of images of the dataset.
+func (p *Predictions) Joined() (n int) {
+	for _, r := range p.runs {
+		n += int(r.n)
+	}
+	return n
+}

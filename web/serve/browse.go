@@ -1,0 +1,336 @@
+package serve
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/web/explore"
+	"github.com/synshard/synshard/web/look"
+)
+
+// class is a class with the address of its page, where there is one.
+type class struct {
+	look.Label
+	Key string
+}
+
+func (s *site) class(name string) class { return class{s.e.Label(name), s.e.Key(name)} }
+
+// guess is a class with its probability.
+type guess struct {
+	class
+	Share float64
+	Right bool
+}
+
+// Percent is the share of 100.
+func (g guess) Percent() float64 { return 100 * g.Share }
+
+// judgment is what a model said of an image.
+type judgment struct {
+	Failed  string // why it said nothing; "": it did not fail
+	Known   bool   // the truth is
+	Truth   class
+	Right   bool
+	Guesses []guess
+}
+
+// First is the first guess.
+func (j judgment) First() guess { return j.Guesses[0] }
+
+func (s *site) judge(r prediction.Row) *judgment {
+	p := s.e.Predictions()
+	j := &judgment{Known: r.Label >= 0}
+	if j.Known {
+		j.Truth = s.class(r.Synset)
+	}
+	if r.Top == nil {
+		j.Failed = "the image could not be read"
+		if r.Error != "" {
+			j.Failed = r.Error
+		}
+		return j
+	}
+	for k, c := range r.Top {
+		j.Guesses = append(j.Guesses, guess{s.class(p.Classes[c]), float64(r.Prob[k]), j.Known && int64(c) == r.Label})
+	}
+	j.Right = j.Guesses[0].Right
+	return j
+}
+
+// judged is the judgment of an image; nil where there is none.
+func (s *site) judged(ref explore.Ref) (*judgment, int, error) {
+	p := s.e.Predictions()
+	if p == nil {
+		return nil, 0, nil
+	}
+	i, ok := p.RowOf(ref)
+	if !ok {
+		return nil, 0, nil
+	}
+	row, err := p.Row(i)
+	if err != nil {
+		return nil, 0, err
+	}
+	return s.judge(row), i, nil
+}
+
+// shot is an image of a page of many.
+type shot struct {
+	Ref        explore.Ref
+	Found      bool // there is such an image
+	Path       string
+	Alt        string
+	Notes      []string // its size, its split
+	Judgment   *judgment
+	Similarity float64
+}
+
+func (s *site) shot(im explore.Image) (shot, error) {
+	j, _, err := s.judged(im.Ref)
+	out := shot{Ref: im.Ref, Found: true, Path: im.Path, Alt: im.Path, Notes: []string{size(im.Length)}, Judgment: j}
+	if im.Width > 0 {
+		out.Notes = []string{fmt.Sprintf("%d\u00a0×\u00a0%d, %s", im.Width, im.Height, size(im.Length))}
+	}
+	if im.Synset != "" {
+		out.Alt = s.e.Label(im.Synset).String() + ", " + im.Path
+	}
+	return out, err
+}
+
+func (s *site) shots(images []explore.Image) (out []shot, err error) {
+	for _, im := range images {
+		one, err := s.shot(im)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// treeNode is a node of a tree that is open as far as it has Children.
+type treeNode struct {
+	*explore.Node
+	Children []treeNode
+}
+
+// opened opens a node while there is one way down only.
+func (s *site) opened(n *explore.Node) treeNode {
+	t := treeNode{Node: n}
+	if !n.HasChildren {
+		return t
+	}
+	children, _ := s.e.Children(n.Key)
+	if len(children) == 1 {
+		t.Children = []treeNode{s.opened(children[0])}
+		return t
+	}
+	for _, c := range children {
+		t.Children = append(t.Children, treeNode{Node: c})
+	}
+	return t
+}
+
+type homePage struct {
+	explore.Summary
+	Roots   []treeNode
+	Samples []shot
+	Model   string
+	Figures *explore.Predictions
+	Joined  int
+}
+
+func (s *site) home(*http.Request) (any, error) {
+	p := homePage{Summary: s.e.Summary(), Figures: s.e.Predictions(), Model: s.Predictions}
+	roots, _ := s.e.Children("")
+	for _, n := range roots {
+		p.Roots = append(p.Roots, s.opened(n))
+	}
+	if p.Figures != nil {
+		p.Joined = p.Figures.Joined()
+	}
+	var images []explore.Image
+	left := samples
+	for i, split := range p.Splits {
+		n := min(left/(len(p.Splits)-i), int(split.Images))
+		for k := range n {
+			im, err := s.e.Image(explore.Ref{Split: split.Split, Row: int(split.Images) * (2*k + 1) / (2 * n)})
+			if err != nil {
+				return nil, err
+			}
+			images = append(images, im)
+		}
+		left -= n
+	}
+	var err error
+	p.Samples, err = s.shots(images)
+	return p, err
+}
+
+// branchPage is what is right below a node, to be put into a tree.
+type branchPage struct{ Nodes []treeNode }
+
+func (s *site) tree(r *http.Request) (any, error) {
+	key := r.PathValue("key")
+	if _, ok := s.e.Node(key); !ok {
+		return nil, &notFound{fmt.Sprintf("there is no synset %q", key)}
+	}
+	children, _ := s.e.Children(key)
+	var p branchPage
+	for _, n := range children {
+		p.Nodes = append(p.Nodes, treeNode{Node: n})
+	}
+	return p, nil
+}
+
+type synsetPage struct {
+	*explore.Node
+	Paths    [][]*explore.Node
+	Children []treeNode
+	Without  int // more children, without images
+	Figures  *explore.Figures
+	Below    bool // images of what is below it are shown, too
+	Split    string
+	Splits   []string // to choose from
+	Images   []shot
+	Pager    pager
+}
+
+func (s *site) synset(r *http.Request) (any, error) {
+	key, q := r.PathValue("key"), r.URL.Query()
+	n, ok := s.e.Node(key)
+	if !ok {
+		return nil, &notFound{fmt.Sprintf("there is no synset %q in WordNet or in the dataset", key)}
+	}
+	p := synsetPage{Node: n, Paths: s.e.Paths(key), Split: q.Get("split")}
+	p.Below = n.HasChildren && (q.Get("of") != "own" || n.Own.Images == 0)
+	for _, t := range s.e.Summary().Splits {
+		p.Splits = append(p.Splits, t.Split)
+	}
+	children, without := s.e.Children(key)
+	p.Without = without
+	for _, c := range children {
+		p.Children = append(p.Children, treeNode{Node: c})
+	}
+	if judged := s.e.Predictions(); judged != nil {
+		if f, ok := judged.Figures(key); ok {
+			p.Figures = &f
+		}
+	}
+	var err error
+	if p.Pager, err = newPager(r); err != nil {
+		return nil, err
+	}
+	images, total, err := s.e.Images(key, p.Split, p.Below, p.Pager.from(imagesAPage), imagesAPage)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Pager.of(total, imagesAPage); err != nil {
+		return nil, err
+	}
+	p.Images, err = s.shots(images)
+	return p, err
+}
+
+type imagePage struct {
+	Image         explore.Image
+	Class         class
+	Source        string
+	Damage        string // why it cannot be shown
+	Boxes         []box
+	Judgment      *judgment
+	Neighbours    bool // there may be some
+	Before, After *explore.Ref
+	Number, Total int
+}
+
+// box is a thing marked in the image.
+type box struct {
+	class
+	X, Y, W, H int32
+}
+
+func (s *site) image(r *http.Request) (any, error) {
+	im, err := s.imageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	p := imagePage{Image: im, Class: s.class(im.Synset), Source: s.e.Source(im.Split)}
+	for _, o := range im.Objects {
+		p.Boxes = append(p.Boxes, box{s.class(o.Synset), o.XMin, o.YMin, max(o.XMax-o.XMin, 0), max(o.YMax-o.YMin, 0)})
+	}
+	p.Before, p.After, p.Number, p.Total = s.e.Beside(&im)
+	if p.Judgment, _, err = s.judged(im.Ref); err != nil {
+		return nil, err
+	}
+	judged := s.e.Predictions()
+	p.Neighbours = judged != nil && judged.Width > 0 && p.Judgment != nil && p.Judgment.Failed == ""
+	damage := s.work(r, &im, func(d *pixel.Decoder, b []byte) error {
+		info, err := pixel.Probe(b)
+		if err != nil {
+			return err
+		}
+		p.Image.Width, p.Image.Height = int32(info.Width), int32(info.Height)
+		return d.Check(b)
+	})
+	if damage != nil {
+		p.Damage = reason(damage)
+	}
+	return p, nil
+}
+
+type neighboursPage struct {
+	Image explore.Image
+	Of    shot
+	Near  []shot
+	Rows  int
+}
+
+func (s *site) neighbours(r *http.Request) (any, error) {
+	im, err := s.imageOf(r)
+	if err != nil {
+		return nil, err
+	}
+	p := s.e.Predictions()
+	if p == nil || p.Width == 0 {
+		return nil, &notFound{"no embeddings were predicted: 'synshard infer --embedding fp16' writes them"}
+	}
+	row, ok := p.RowOf(im.Ref)
+	if !ok {
+		return nil, &notFound{"the predictions have no row of this image"}
+	}
+	near, err := p.Neighbours(r.Context(), row)
+	if err != nil {
+		return nil, err
+	}
+	page := neighboursPage{Image: im, Rows: p.Len()}
+	if page.Of, err = s.shot(im); err != nil {
+		return nil, err
+	}
+	for _, n := range near {
+		row, err := p.Row(n.Number)
+		if err != nil {
+			return nil, err
+		}
+		page.Near = append(page.Near, shot{Ref: n.Image, Found: n.Found, Path: row.Path, Alt: row.Path, Judgment: s.judge(row), Similarity: n.Similarity})
+	}
+	return page, nil
+}
+
+type searchPage struct {
+	Text  string
+	Nodes []*explore.Node
+	All   int
+}
+
+func (s *site) search(r *http.Request) (any, error) {
+	p := searchPage{Text: r.URL.Query().Get("q")}
+	if len(p.Text) > 200 {
+		return nil, &notFound{"that is too long to look for"}
+	}
+	p.Nodes, p.All = s.e.Search(p.Text, found)
+	return p, nil
+}

@@ -1,0 +1,183 @@
+package serve
+
+import (
+	"fmt"
+	"html/template"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/web/explore"
+)
+
+// Bounds of what images take: bytes of one that is shown or sent, and of all that are on
+// their way. What decoding takes is bounded by package pixel.
+const (
+	mostShown   = 64 << 20
+	mostSending = 256 << 20
+	keptBuffer  = 4 << 20
+)
+
+// worker decodes one image at a time, in memory that is used again.
+type worker struct {
+	decoder *pixel.Decoder
+	buf     []byte
+}
+
+// work makes something of an image's bytes, when a worker is free.
+func (s *site) work(r *http.Request, im *explore.Image, f func(*pixel.Decoder, []byte) error) error {
+	if im.Length > mostShown {
+		return fmt.Errorf("its %d bytes are more than the %d MiB of an image that is shown", im.Length, mostShown>>20)
+	}
+	var w *worker
+	select {
+	case w = <-s.workers:
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	defer func() {
+		if cap(w.buf) > keptBuffer {
+			w.buf = nil
+		}
+		s.workers <- w
+	}()
+	if w.decoder == nil {
+		w.decoder = pixel.NewDecoder()
+	}
+	b, err := s.e.Read(im, w.buf)
+	if err != nil {
+		return err
+	}
+	w.buf = b
+	return f(w.decoder, b)
+}
+
+// imageOf finds the image of an address.
+func (s *site) imageOf(r *http.Request) (explore.Image, error) {
+	row, err := strconv.Atoi(r.PathValue("row"))
+	ref := explore.Ref{Split: r.PathValue("split"), Row: row}
+	if err != nil || strconv.Itoa(row) != r.PathValue("row") || !s.e.Has(ref) {
+		return explore.Image{}, &notFound{fmt.Sprintf("there is no image %q in a split %q", r.PathValue("row"), r.PathValue("split"))}
+	}
+	return s.e.Image(ref)
+}
+
+// made answers with a JPEG made of an image; with a drawing that says why where none can be.
+func (s *site) made(make func(*pixel.Decoder, []byte) ([]byte, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		im, err := s.imageOf(r)
+		if err != nil {
+			http.Error(w, ui.Text(err.Error()), http.StatusNotFound)
+			return
+		}
+		sealed(w)
+		if unchanged(w, r, fmt.Sprintf(`"%x"`, im.SHA256)) {
+			return
+		}
+		var out []byte
+		err = s.work(r, &im, func(d *pixel.Decoder, b []byte) (err error) {
+			out, err = make(d, b)
+			return err
+		})
+		kind := "image/jpeg"
+		if err != nil {
+			kind, out = "image/svg+xml", placeholder(reason(err))
+			w.Header().Del("ETag")
+			w.Header().Set("Cache-Control", "private, no-cache")
+		}
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write(out)
+	}
+}
+
+// sealed makes what is answered inert, whatever opens it: an image and nothing else.
+func sealed(w http.ResponseWriter) {
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
+}
+
+// unchanged answers where the browser has the image already.
+func unchanged(w http.ResponseWriter, r *http.Request, tag string) bool {
+	w.Header().Set("ETag", tag)
+	w.Header().Set("Cache-Control", "private, max-age=3600")
+	if r.Header.Get("If-None-Match") != tag {
+		return false
+	}
+	w.WriteHeader(http.StatusNotModified)
+	return true
+}
+
+// kinds are the content types of what is decoded. Other bytes are never shown.
+var kinds = map[string]string{"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
+
+// original answers with an image's bytes as they are stored.
+func (s *site) original(w http.ResponseWriter, r *http.Request) {
+	im, err := s.imageOf(r)
+	if err != nil {
+		http.Error(w, ui.Text(err.Error()), http.StatusNotFound)
+		return
+	}
+	sealed(w)
+	if im.Length > mostSending {
+		http.Error(w, fmt.Sprintf("its %d bytes are more than the %d MiB that are sent", im.Length, mostSending>>20), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if s.sending.Acquire(r.Context(), im.Length) != nil {
+		return
+	}
+	defer s.sending.Release(im.Length)
+	b, err := s.e.Read(&im, nil)
+	if err != nil {
+		s.OnError(r.URL.Path, err)
+		http.Error(w, ui.Text(err.Error()), http.StatusInternalServerError)
+		return
+	}
+	kind := "application/octet-stream"
+	if info, err := pixel.Probe(b); err == nil && kinds[info.Format] != "" {
+		kind = kinds[info.Format]
+	} else {
+		w.Header().Set("Content-Disposition", "attachment")
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b)
+}
+
+// reason is why an image cannot be shown, in words for people.
+func reason(err error) string { return ui.Text(err.Error()) }
+
+// placeholder draws a reason in the place of an image.
+func placeholder(why string) []byte {
+	var b strings.Builder
+	b.WriteString(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 144 144" width="144" height="144"><rect width="144" height="144" fill="#6b4a4a"/>` +
+		`<text x="8" y="20" fill="#fff" font-family="system-ui, sans-serif" font-size="11" font-weight="bold">not shown</text>` +
+		`<text fill="#fff" font-family="system-ui, sans-serif" font-size="9.5">`)
+	line, y := "", 36
+	put := func() {
+		if line != "" && y < 140 {
+			fmt.Fprintf(&b, `<tspan x="8" y="%d">%s</tspan>`, y, template.HTMLEscapeString(line))
+			line, y = "", y+12
+		}
+	}
+	for _, word := range strings.Fields(why) {
+		for _, part := range pieces(word, 24) {
+			if len([]rune(line))+len([]rune(part)) > 24 {
+				put()
+			}
+			line += part + " "
+		}
+	}
+	put()
+	b.WriteString(`</text></svg>`)
+	return []byte(b.String())
+}
+
+// pieces cuts a long word.
+func pieces(word string, most int) (out []string) {
+	runes := []rune(word)
+	for len(runes) > most {
+		out, runes = append(out, string(runes[:most])), runes[most:]
+	}
+	return append(out, string(runes))
+}
