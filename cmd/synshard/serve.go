@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -82,7 +84,7 @@ func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error
 		return err
 	}
 	defer e.Close()
-	show := serve.Options{Explorer: e, Name: ui.Text(set.Dir), Token: o.token, Hosts: append(ownNames(), o.hosts...),
+	show := serve.Options{Explorer: e, Name: ui.Text(path.Base(filepath.ToSlash(set.Dir))), Token: o.token, Hosts: append(ownNames(), o.hosts...),
 		OnError: func(request string, err error) { a.Warnf("%s: %v", request, err) }}
 	if len(args) > 1 {
 		show.Predictions = a.remote.paths.Shown(args[1])

@@ -21,7 +21,6 @@ type Matrix struct {
 type Part struct {
 	Key    string
 	Images int  // whose truth is below it
-	Whole  bool // the node itself, which is a class
 	Opens  bool // it has parts of its own
 }
 
@@ -82,20 +81,68 @@ func (p *Predictions) groups(key string) (out []group) {
 	return out
 }
 
-// Confusion gives the matrix of a node, of its parts with most images at most so many. A
-// node with one part alone gives that part's, so that no matrix is of one cell.
-func (p *Predictions) Confusion(key string, most int) Matrix {
-	groups := p.groups(key)
-	for len(groups) == 1 && groups[0].key != key && len(p.groups(groups[0].key)) > 0 {
-		key = groups[0].key
-		groups = p.groups(key)
+// unfolded cuts the classes at or below a node by nodes further down: that with most images
+// is opened first, as long as there are no more parts than most. node is the one whose
+// parts they are, below which nothing else has classes.
+func (p *Predictions) unfolded(key string, most int) (node string, parts []group) {
+	node, parts = key, p.groups(key)
+	whole := map[string]bool{node: true} // what is not opened
+	for {
+		next, inside := -1, []group(nil)
+		for i := range parts {
+			if whole[parts[i].key] || next >= 0 && p.images(parts[i]) <= p.images(parts[next]) {
+				continue
+			}
+			sub := p.within(parts[i])
+			if len(sub) == 0 || len(parts)-1+len(sub) > most {
+				whole[parts[i].key] = true
+				continue
+			}
+			next, inside = i, sub
+		}
+		if next < 0 {
+			return node, parts
+		}
+		if len(parts) == 1 {
+			node = parts[0].key
+		}
+		whole[parts[next].key] = true // where it is itself a class
+		parts = slices.Replace(parts, next, next+1, inside...)
 	}
+}
+
+// within cuts a part by the nodes right below it.
+func (p *Predictions) within(g group) (out []group) {
+	mine := make([]bool, len(p.Classes))
+	for _, c := range g.classes {
+		mine[c] = true
+	}
+	for _, sub := range p.groups(g.key) {
+		sub.classes = slices.DeleteFunc(sub.classes, func(c int32) bool { return !mine[c] })
+		if len(sub.classes) > 0 && sub.key != g.key || len(g.classes) > 1 && sub.key == g.key {
+			out = append(out, sub)
+		}
+	}
+	return out
+}
+
+// images counts those whose truth is one of a part's classes.
+func (p *Predictions) images(g group) (n int) {
+	for _, c := range g.classes {
+		n += p.count[c]
+	}
+	return n
+}
+
+// Confusion gives the matrix of a node, of at most so many parts: it is unfolded as far as
+// they go, and where even the nodes right below it are more, those with fewest images are
+// left out.
+func (p *Predictions) Confusion(key string, most int) Matrix {
+	key, groups := p.unfolded(key, most)
 	m := Matrix{Node: key}
 	images := make([]int, len(groups))
-	for g := range groups {
-		for _, c := range groups[g].classes {
-			images[g] += p.figures[p.keys[c]].Images
-		}
+	for i, g := range groups {
+		images[i] = p.images(g)
 	}
 	order := make([]int, len(groups))
 	for i := range order {
@@ -104,11 +151,10 @@ func (p *Predictions) Confusion(key string, most int) Matrix {
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(images[b], images[a]) })
 	shown := order[:min(len(order), most)]
 	m.Left = len(order) - len(shown)
-	slices.Sort(shown) // as WordNet has them, so that those alike stand together
+	slices.Sort(shown) // those of one node stand together
 	of := slices.Repeat([]int{-1}, len(p.Classes))
 	for i, g := range shown {
-		own := groups[g].key == key
-		m.Parts = append(m.Parts, Part{groups[g].key, images[g], own, !own && len(p.groups(groups[g].key)) > 0})
+		m.Parts = append(m.Parts, Part{groups[g].key, images[g], len(groups[g].classes) > 1})
 		m.Cells, m.Elsewhere = append(m.Cells, make([]int, len(shown))), append(m.Elsewhere, 0)
 		for _, c := range groups[g].classes {
 			of[c] = i

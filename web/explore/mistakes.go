@@ -77,20 +77,20 @@ type Worst struct {
 	Figures
 }
 
-// Subtrees gives the nodes right below one, or of "" the roots, with their figures: those
-// with most mistakes first.
-func (p *Predictions) Subtrees(key string) (out []Worst) {
-	for _, g := range p.groups(key) {
-		if n, ok := p.e.Node(g.key); ok && g.key != key {
-			if f, ok := p.Figures(g.key); ok {
-				out = append(out, Worst{n, f})
-			}
+// Subtrees gives nodes below one, or of "" all, with their figures, at most so many: it is
+// unfolded as a matrix is. Those with most mistakes come first.
+func (p *Predictions) Subtrees(key string, most int) (out []Worst) {
+	_, parts := p.unfolded(key, most)
+	for _, g := range parts {
+		n, ok := p.e.Node(g.key)
+		if f, judged := p.Figures(g.key); ok && judged && g.key != key {
+			out = append(out, Worst{n, f})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Worst) int {
 		return cmp.Or(cmp.Compare(b.Wrong(), a.Wrong()), cmp.Compare(b.Images, a.Images))
 	})
-	return out
+	return out[:min(len(out), most)]
 }
 
 // WorstClasses gives the classes at or below a node with the lowest accuracy, at most so many.

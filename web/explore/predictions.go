@@ -24,7 +24,8 @@ type Predictions struct {
 	truth, top []int32 // classes of the model, or -1
 	wrong      []int32 // rows, surest first
 	pairs      []pair
-	right      []int // of each class
+	count      []int // images of each class
+	right      []int // of them
 	figures    map[string]Figures
 	below      map[wordnet.ID][]int32 // classes of the model at or below a node
 	keys       []string               // of each class
@@ -127,7 +128,7 @@ func (p *Predictions) read(path string, classes []string) error {
 
 // measure sums up by node.
 func (p *Predictions) measure() {
-	p.right, p.figures, p.below = make([]int, len(p.Classes)), map[string]Figures{}, map[wordnet.ID][]int32{}
+	p.count, p.right, p.figures, p.below = make([]int, len(p.Classes)), make([]int, len(p.Classes)), map[string]Figures{}, map[wordnet.ID][]int32{}
 	ways := make([][]string, len(p.Classes)) // of each class: the keys at or above it
 	for c, key := range p.keys {
 		ways[c] = []string{key}
@@ -139,10 +140,9 @@ func (p *Predictions) measure() {
 			}
 		}
 	}
-	images := make([]int, len(p.Classes))
 	for i, t := range p.truth {
 		if t >= 0 {
-			images[t]++
+			p.count[t]++
 			if p.top[i] == t {
 				p.right[t]++
 			}
@@ -151,7 +151,7 @@ func (p *Predictions) measure() {
 	for c := range p.Classes {
 		for _, key := range ways[c] {
 			f := p.figures[key]
-			p.figures[key] = Figures{f.Images + images[c], f.Right + p.right[c], f.Inside + p.right[c]}
+			p.figures[key] = Figures{f.Images + p.count[c], f.Right + p.right[c], f.Inside + p.right[c]}
 		}
 	}
 	for _, q := range p.pairs {
@@ -169,7 +169,7 @@ func (p *Predictions) measure() {
 func (p *Predictions) Figures(key string) (Figures, bool) {
 	if key == "" {
 		h := p.Report.Headline()
-		return Figures{h.Images, h.Right1, len(p.truth) - p.Report.NoTruth}, true
+		return Figures{h.Images, h.Right1, h.Images - h.Unreadable}, true
 	}
 	f, ok := p.figures[key]
 	return f, ok && f.Images > 0

@@ -61,7 +61,7 @@ func (s *site) mistakes(r *http.Request) (any, error) {
 	}
 	p.Figures, _ = judged.Figures(b.Truth)
 	if p.Predicted == nil {
-		p.Subtrees, p.Worst = judged.Subtrees(b.Truth), judged.WorstClasses(b.Truth, worstClasses)
+		p.Subtrees, p.Worst = judged.Subtrees(b.Truth, subtrees), judged.WorstClasses(b.Truth, worstClasses)
 	}
 	return p, nil
 }

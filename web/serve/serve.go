@@ -38,8 +38,9 @@ const (
 	imagesAPage   = 48
 	mistakesAPage = 24
 	found         = 100 // of a search
-	matrixParts   = 24
+	matrixParts   = 20
 	worstClasses  = 12
+	subtrees      = 12
 	samples       = 12
 )
 
@@ -60,6 +61,9 @@ var styleText string
 //go:embed script.js
 var scriptText []byte
 
+//go:embed icon.svg
+var iconText []byte
+
 var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"percent": look.Percent,
 	"name":    ui.Text,
@@ -68,7 +72,7 @@ var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"image":   imageHref,
 	"query":   query,
 	"add":     func(a, b int) int { return a + b },
-}).Parse(look.ClassTemplate + pagesText))
+}).Parse(pagesText))
 
 // Handler makes the pages of a dataset.
 func Handler(o Options) http.Handler {
@@ -87,8 +91,9 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("/image/{split}/{row}/thumbnail", s.made(look.Thumbnail))
 	mux.HandleFunc("/image/{split}/{row}/view", s.made(look.View))
 	mux.HandleFunc("/image/{split}/{row}/original", s.original)
-	mux.HandleFunc("/style.css", fixed("text/css; charset=utf-8", []byte(look.Style+styleText)))
+	mux.HandleFunc("/style.css", fixed("text/css; charset=utf-8", []byte(string(look.Style())+styleText)))
 	mux.HandleFunc("/script.js", fixed("text/javascript; charset=utf-8", scriptText))
+	mux.HandleFunc("/icon.svg", fixed("image/svg+xml", iconText))
 	return &guard{token: o.Token, hosts: o.Hosts, next: mux}
 }
 

@@ -1,0 +1,259 @@
+// Command serve measures `synshard serve` over a dataset as large as ImageNet's: it writes
+// the indexes of a made-up one (no images), starts the program on it, and walks its pages
+// at random, by the links that are on them.
+//
+//	go run ./scripts/bench/serve -synshard bin/synshard -wordnet /usr/share/wordnet -dir /tmp/large
+package main
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
+	"github.com/synshard/synshard/wordnet"
+)
+
+func main() {
+	log.SetFlags(0)
+	dir := flag.String("dir", "", "where the dataset is made; one that is there is taken")
+	binary := flag.String("synshard", "bin/synshard", "the program")
+	words := flag.String("wordnet", "/usr/share/wordnet", "directory with data.noun")
+	rows := flag.Int("rows", 14_197_122, "rows of train")
+	val := flag.Int("val", 500_000, "rows of val, all of which are predicted")
+	synsets := flag.Int("synsets", 21_841, "classes")
+	pages := flag.Int("pages", 3000, "pages to walk")
+	flag.Parse()
+	if err := make14M(*dir, *words, *rows, *val, *synsets); err != nil {
+		log.Fatal(err)
+	}
+	if err := measure(*binary, *words, *dir, *pages); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// make14M writes what is not there yet.
+func make14M(dir, words string, train, val, synsets int) error {
+	if _, err := os.Stat(filepath.Join(dir, "val.arrow")); err == nil {
+		return nil
+	}
+	g, err := wordnet.Open(words)
+	if err != nil {
+		return err
+	}
+	classes := classesOf(g, synsets)
+	for _, sub := range []string{"train", "val"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o777); err != nil {
+			return err
+		}
+	}
+	m := shard.Manifest{WordNetVersion: "3.0", Splits: map[string]shard.SplitInfo{}}
+	if m.ClassesSHA256, err = shard.WriteClasses(files.Here(dir), classes); err != nil {
+		return err
+	}
+	for split, n := range map[string]int{"train": train, "val": val} {
+		w, err := shard.CreateIndex(files.Here(dir), split)
+		if err != nil {
+			return err
+		}
+		info := shard.SplitInfo{Rows: int64(n), Shards: len(classes)}
+		for i := range n {
+			r := row(classes, split, i, n)
+			info.Bytes += r.Length
+			if err := w.Append(&r); err != nil {
+				return err
+			}
+		}
+		if info.IndexSHA256, err = w.Commit(); err != nil {
+			return err
+		}
+		m.Splits[split] = info
+	}
+	if err := shard.WriteManifest(files.Here(dir), m); err != nil {
+		return err
+	}
+	return predict(dir, classes, val)
+}
+
+// classesOf takes synsets spread over all of WordNet.
+func classesOf(g *wordnet.Graph, n int) (out []shard.Class) {
+	entity, _ := g.Resolve("n00001740")
+	all := g.Descendants(entity[0])
+	for i := range n {
+		c := shard.Class{Label: i, Synset: all[i*len(all)/n].String()}
+		c.Describe(g)
+		out = append(out, c)
+	}
+	return out
+}
+
+// row is row i of n: in train classes follow one another, in val they are mixed.
+func row(classes []shard.Class, split string, i, n int) shard.Row {
+	c := classes[i*len(classes)/n]
+	path := fmt.Sprintf("%s_%d.JPEG", c.Synset, 100_000_000+i)
+	file := shard.ShardName(split, c.Synset, 0)
+	if split != "train" {
+		c = classes[(i*7919+i/len(classes))%len(classes)]
+		path, file = fmt.Sprintf("ILSVRC2012_val_%08d.JPEG", i), "val/part-00000.arrow"
+	}
+	var seed [8]byte
+	binary.LittleEndian.PutUint64(seed[:], uint64(i))
+	sum := sha256.Sum256(seed[:])
+	return shard.Row{Path: path, Label: int64(c.Label), Synset: c.Synset, Width: 500, Height: 375, Format: "JPEG", Mode: "RGB", SHA256: sum,
+		File: file, Offset: int64(i%1300) * 110_000, Length: 100_000 + int64(sum[0])*100, CRC32C: uint32(sum[1])}
+}
+
+// predict writes predictions of val: seven in ten are right, the rest is taken for a class near by.
+func predict(dir string, classes []shard.Class, n int) error {
+	var names []string
+	for _, c := range classes {
+		names = append(names, c.Synset)
+	}
+	const each = 2048
+	out, err := prediction.Begin(prediction.OutputOptions{Path: filepath.Join(dir, "val.arrow"), Format: prediction.Arrow, Columns: prediction.Columns{TopK: 5},
+		Header: prediction.Header{BatchRows: each, Identity: prediction.Identity{Model: "made up", Backend: "none", Input: "made up",
+			Spec: model.Spec{Model: "inception_v3", Width: 1, InputSize: 299, Resize: 342, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: names}}}})
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var chunks []prediction.Chunk
+	for from := 0; from < n; from += each {
+		c := prediction.Chunk{Number: len(chunks), From: from, To: min(from+each, n)}
+		var rows []prediction.Row
+		for i := c.From; i < c.To; i++ {
+			r := row(classes, "val", i, n)
+			p := prediction.Row{Path: r.Path, Synset: r.Synset, Label: r.Label}
+			first := int(r.Label)
+			if rng.IntN(10) < 3 {
+				first = (first + 1 + rng.IntN(20)) % len(classes)
+			}
+			share := float32(0.3 + 0.6*rng.Float64())
+			for k := range 5 {
+				p.Top, p.Prob = append(p.Top, (first+k)%len(classes)), append(p.Prob, share/float32(int(1)<<k))
+			}
+			rows = append(rows, p)
+		}
+		if err := out.Write(c, rows); err != nil {
+			return err
+		}
+		chunks = append(chunks, c)
+	}
+	return out.Join(chunks)
+}
+
+var (
+	hrefs = regexp.MustCompile(`href="(/[^"#]*)`)
+	peak  = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
+)
+
+// measure starts the program and walks.
+func measure(binary, words, dir string, pages int) error {
+	began := time.Now()
+	cmd := exec.Command(binary, "serve", dir, filepath.Join(dir, "val.arrow"), "--wordnet", words, "--progress", "off")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	defer cmd.Process.Kill()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return fmt.Errorf("it did not start: %w", err)
+	}
+	fmt.Printf("open until the address was printed: %.1f s\n", time.Since(began).Seconds())
+	memory(cmd.Process.Pid, "opened")
+	took, err := walk(strings.TrimSuffix(strings.TrimSpace(line), "/"), pages)
+	if err != nil {
+		return err
+	}
+	var all []time.Duration
+	for _, kind := range slices.Sorted(maps.Keys(took)) {
+		tell(kind, took[kind])
+		all = append(all, took[kind]...)
+	}
+	tell("all pages", all)
+	memory(cmd.Process.Pid, "walked")
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	_ = cmd.Wait() // 130
+	fmt.Printf("exit code %d\n", cmd.ProcessState.ExitCode())
+	return nil
+}
+
+// walk follows links at random, from the start again where a page has none.
+func walk(base string, pages int) (map[string][]time.Duration, error) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	took := map[string][]time.Duration{}
+	at := "/"
+	for range pages {
+		began := time.Now()
+		answer, err := http.Get(base + at)
+		if err != nil {
+			return nil, err
+		}
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil || answer.StatusCode != http.StatusOK && !strings.HasSuffix(at, "/original") {
+			return nil, fmt.Errorf("%s: %s: %v", at, answer.Status, err)
+		}
+		kind, _, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/")
+		kind, _, _ = strings.Cut(kind, "?")
+		kind = "/" + kind
+		took[kind] = append(took[kind], time.Since(began))
+		var next []string
+		for _, m := range hrefs.FindAllStringSubmatch(string(body), -1) {
+			if to := strings.ReplaceAll(m[1], "&amp;", "&"); !strings.HasSuffix(to, "/original") && !strings.HasSuffix(to, ".css") && !strings.HasSuffix(to, ".svg") {
+				next = append(next, to)
+			}
+		}
+		switch at = "/"; {
+		case rng.IntN(20) == 0:
+			at = "/search?q=" + []string{"dog", "house", "n02084071", "tree", "instrument", "xyzzy"}[rng.IntN(6)]
+		case len(next) > 0:
+			at = next[rng.IntN(len(next))]
+		}
+	}
+	return took, nil
+}
+
+func tell(kind string, took []time.Duration) {
+	slices.Sort(took)
+	at := func(share float64) float64 {
+		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Microseconds()) / 1000
+	}
+	fmt.Printf("%-12s %5d pages: median %.1f ms, p99 %.1f ms, slowest %.1f ms\n", kind, len(took), at(0.5), at(0.99), at(1))
+}
+
+func memory(pid int, when string) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return // no Linux
+	}
+	for _, m := range peak.FindAllStringSubmatch(string(b), -1) {
+		fmt.Printf("%s: Vm%s %s kB\n", when, m[1], m[2])
+	}
+}
