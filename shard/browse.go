@@ -24,7 +24,7 @@ import (
 // file, and what is kept in memory is where the rows of each synset are. It may be used
 // from many goroutines.
 type Browser struct {
-	Name string
+	Name string    // of the split
 	Info SplitInfo // as the manifest has it
 
 	d      *Dataset
@@ -42,9 +42,9 @@ type Browser struct {
 
 // SynsetRows counts the rows of a synset; "" is of those without one.
 type SynsetRows struct {
-	Synset string
-	Images int64
-	Bytes  int64 // of the images as they are stored
+	Synset string // its name
+	Images int64  // how many rows it has
+	Bytes  int64  // of the images as they are stored
 }
 
 // span is rows of one synset that follow one another.

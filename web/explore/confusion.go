@@ -19,9 +19,9 @@ type Matrix struct {
 
 // Part is a row and a column of a matrix.
 type Part struct {
-	Key    string
-	Images int  // whose truth is below it
-	Opens  bool // it has parts of its own
+	Key    string // its part of an address
+	Images int    // whose truth is below it
+	Opens  bool   // it has parts of its own
 }
 
 // group is the classes that a part of a node stands for.

@@ -144,9 +144,9 @@ func (e *Explorer) node(key string) (wordnet.ID, bool) {
 
 // Node is a synset of WordNet, or a class that is none, with what it has.
 type Node struct {
-	Key         string // its part of an address
-	Label       look.Label
-	Gloss       string
+	Key         string       // its part of an address
+	Label       look.Label   // what it is called
+	Gloss       string       // WordNet's; "" where it is not known
 	Own, Below  census.Tally // images of itself; of it and of all below it, each once
 	Splits      []SplitTally // its own, in the order of the splits
 	Classes     int          // classes at or below it that have images
@@ -158,7 +158,7 @@ type Node struct {
 
 // SplitTally counts a split.
 type SplitTally struct {
-	Split string
+	Split string // its name
 	census.Tally
 }
 
@@ -305,11 +305,11 @@ func (e *Explorer) Search(text string, most int) (out []*Node, all int) {
 
 // Summary is what the dataset is.
 type Summary struct {
-	Dir     string
-	Images  census.Tally
-	Splits  []SplitTally
-	Synsets int // with images
-	WordNet bool
+	Dir     string       // where it is, for people
+	Images  census.Tally // of all splits
+	Splits  []SplitTally // ascending
+	Synsets int          // with images
+	WordNet bool         // there is a tree
 }
 
 // Summary sums the dataset up.

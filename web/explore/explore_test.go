@@ -137,7 +137,9 @@ func TestCounts(t *testing.T) {
 				break
 			}
 		}
-		byPlace := func(a, b Ref) int { return strings.Compare(fmt.Sprintf("%s %09d", a.Split, a.Row), fmt.Sprintf("%s %09d", b.Split, b.Row)) }
+		byPlace := func(a, b Ref) int {
+			return strings.Compare(fmt.Sprintf("%s %09d", a.Split, a.Row), fmt.Sprintf("%s %09d", b.Split, b.Row))
+		}
 		slices.SortFunc(paged, byPlace)
 		if d := gocmp.Diff(images, paged); d != "" {
 			t.Errorf("%s: pages (-rows +pages):\n%s", key, d)

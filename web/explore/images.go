@@ -8,8 +8,8 @@ import (
 
 // Ref names an image: a split and a row of its index.
 type Ref struct {
-	Split string
-	Row   int
+	Split string // its name
+	Row   int    // from 0
 }
 
 // Image is an image as the index has it.

@@ -17,7 +17,9 @@ type Mistake struct {
 
 // Between says which mistakes are meant: those over images whose truth is at or below one
 // node, taken for what is at or below another. "" is any.
-type Between struct{ Truth, Predicted string }
+type Between struct {
+	Truth, Predicted string // keys of nodes
+}
 
 // Mistakes gives a page of mistakes, the surest first, and how many there are.
 func (p *Predictions) Mistakes(b Between, from, count int) (page []Mistake, total int, err error) {

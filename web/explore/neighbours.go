@@ -15,8 +15,8 @@ import (
 type Neighbour struct {
 	Number     int     // of its row in the predictions
 	Similarity float64 // cosine of the angle between the embeddings, -1 to 1
-	Image      Ref
-	Found      bool
+	Image      Ref     // which that is of
+	Found      bool    // that image is known
 }
 
 // mostNeighbours is how many are found, and keptNeighbours for how many images they are kept.

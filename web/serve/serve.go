@@ -25,7 +25,7 @@ import (
 
 // Options are what is shown, and to whom.
 type Options struct {
-	Explorer    *explore.Explorer
+	Explorer    *explore.Explorer               // of the dataset, with the predictions
 	Name        string                          // the dataset's, for people
 	Predictions string                          // their file's, for people; "": there are none
 	Token       string                          // who looks must know it; "": nobody must
