@@ -15,7 +15,7 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-// depthList is --depth, repeatable: whole numbers from 0.
+// depthList is --superclass-depth, repeatable: whole numbers from 0.
 type depthList []int
 
 func (d *depthList) String() string { return strings.Trim(fmt.Sprint([]int(*d)), "[]") }
@@ -51,7 +51,7 @@ worst synsets, and what is taken for what. --per-synset prints every synset, --j
 all there is. docs/EVALUATION.md defines each. Several files are the jobs of one
 whole, as merge takes them.
 
---superclass and --depth measure accuracy after rolling predictions up. --only FILE
+--superclass and --superclass-depth measure accuracy after rolling predictions up. --only FILE
 measures as a classifier of some of the classes (one synset or label a line), as
 ImageNet-A and ImageNet-R are; --real takes reassessed labels (real.json). --compare takes two
 files over the same images: the difference with a 95 % interval of the paired
@@ -66,7 +66,9 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	fl.IntVar(&f.subtrees, "subtrees", 5, "subtrees that are shown, worst first")
 	fl.IntVar(&f.minSubtreeRow, "subtree-rows", 20, "rows a subtree must have to be shown")
 	fl.StringArrayVar(&f.superclasses, "superclass", nil, "accuracy after rolling up to these synsets (id or word; repeatable)")
-	fl.Var((*depthList)(&f.depths), "depth", "accuracy after rolling up to this depth of WordNet; repeatable")
+	fl.Var((*depthList)(&f.depths), "superclass-depth", "accuracy after rolling up to all synsets at this depth of WordNet; repeatable")
+	fl.Var(fl.Lookup("superclass-depth").Value, "depth", "--superclass-depth's name of before")
+	cobra.CheckErr(fl.MarkHidden("depth")) // that of others is levels of a tree
 	fl.BoolVar(&f.noWordNet, "no-wordnet", false, "without what needs WordNet")
 	fl.StringVar(&f.only, "only", "", "file of synsets or labels, one a line: measure as a classifier of these alone")
 	classesVar(cmd, &f.classes, "for text that came without its .meta.json, the model's "+classesUsage)
@@ -79,10 +81,11 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	completeSynsets(cmd, "superclass")
 	cobra.CheckErr(cmd.MarkFlagFilename("only"))
 	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
-	for _, one := range []string{"superclass", "depth", "only", "real", "per-synset"} {
+	for _, one := range []string{"superclass", "superclass-depth", "depth", "only", "real", "per-synset"} {
 		cmd.MarkFlagsMutuallyExclusive("compare", one)
 	}
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass")
+	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass-depth")
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "depth")
 }
 
@@ -93,7 +96,7 @@ func newEvalCmd(a *app) *cobra.Command {
 		Short: "Measure predictions against the truth",
 		Long:  evalLong,
 		Example: `  synshard eval runs/a/val.arrow
-  synshard eval runs/a/val.arrow --superclass dog --superclass bird --depth 5 --json
+  synshard eval runs/a/val.arrow --superclass dog --superclass bird --superclass-depth 5 --json
   synshard eval runs/a/r.arrow --only imagenet-r.txt
   synshard infer model.onnx imagenet --split val | synshard eval -
   synshard eval job-*.arrow

@@ -32,8 +32,10 @@ func (o *describeOptions) AddFlags(cmd *cobra.Command) {
 	f.StringVar(&o.svg, "svg", "", "write a drawing to this file instead")
 	f.StringVarP(&o.out, "out", "o", "", "write this file instead: a drawing (.svg), or with --savings a page to look at (.html)")
 	o.memory.AddFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("savings", "svg", "memory")
-	cmd.MarkFlagsMutuallyExclusive("out", "svg", "memory")
+	for _, memory := range []string{"gpu-memory", "memory"} {
+		cmd.MarkFlagsMutuallyExclusive("savings", "svg", memory)
+		cmd.MarkFlagsMutuallyExclusive("out", "svg", memory)
+	}
 }
 
 func newModelDescribeCmd(a *app) *cobra.Command {
@@ -52,9 +54,9 @@ one from the same input to the same output would, and the textbook's cases; with
 --out x.html as a page that shows them beside each other below the network's drawing.
 --out x.svg draws the network on a page across, block by block, with shapes and
 parameters; so does --svg, to which - is stdout.
---memory accounts for what a training step takes of a GPU's memory: of --batch
+--gpu-memory accounts for what a training step takes of a GPU's memory: of --batch
 images, or of as many as fit.`,
-		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --out resnet50.svg\n  synshard model describe inception_v3 --savings --out inception_v3.html\n  synshard model describe inception_v3 --memory=11GB --precision fp16",
+		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --out resnet50.svg\n  synshard model describe inception_v3 --savings --out inception_v3.html\n  synshard model describe inception_v3 --gpu-memory=11GB --precision fp16",
 		Args:    exactly(1, 1, "the name of a network"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return model.Names(), cobra.ShellCompDirectiveNoFileComp

@@ -11,7 +11,7 @@ import (
 	"github.com/synshard/synshard/train/footprint"
 )
 
-// trainingMemory are the flags of model describe --memory.
+// trainingMemory are the flags of model describe --gpu-memory.
 type trainingMemory struct {
 	wanted               bool
 	budget               memorySize
@@ -25,22 +25,24 @@ type trainingMemory struct {
 // AddFlags adds them to the verb.
 func (m *trainingMemory) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.Var(&m.budget, "memory", "what a training step takes of a GPU's memory, instead of the layers; --memory=80GiB is of a GPU that has so much")
-	f.Lookup("memory").NoOptDefVal = "11GB"
+	f.Var(&m.budget, "gpu-memory", "what a training step takes of a GPU's memory, instead of the layers; --gpu-memory=80GiB is of a GPU that has so much")
+	f.Var(&m.budget, "memory", "--gpu-memory's name of before")
+	f.Lookup("gpu-memory").NoOptDefVal, f.Lookup("memory").NoOptDefVal = "11GB", "11GB"
+	cobra.CheckErr(f.MarkHidden("memory")) // that of others is of images on the way
 	m.batch.auto = true
-	batchVar(cmd, &m.batch, "with --memory: images at a time; auto: as many as fit")
-	choiceVar(cmd, &m.precision, "precision", "fp16", "with --memory: fp32, tf32, bf16 or fp16", precisions[1:]...)
-	choiceVar(cmd, &m.optimizer, "optimizer", "rmsprop", "with --memory: rmsprop, sgd or adamw", "rmsprop", "sgd", "adamw")
-	f.Float64Var(&m.ema, "ema", 0.9999, "with --memory: decay of the averages of weights; 0 keeps none")
-	f.BoolVar(&m.recompute, "recompute", false, "with --memory: activations are computed again in the backward pass")
+	batchVar(cmd, &m.batch, "with --gpu-memory: images at a time; auto: as many as fit")
+	choiceVar(cmd, &m.precision, "precision", "fp16", "with --gpu-memory: fp32, tf32, bf16 or fp16", precisions[1:]...)
+	choiceVar(cmd, &m.optimizer, "optimizer", "rmsprop", "with --gpu-memory: rmsprop, sgd or adamw", "rmsprop", "sgd", "adamw")
+	f.Float64Var(&m.ema, "ema", 0.9999, "with --gpu-memory: decay of the averages of weights; 0 keeps none")
+	f.BoolVar(&m.recompute, "recompute", false, "with --gpu-memory: activations are computed again in the backward pass")
 	m.changed = f.Changed
 }
 
 func (m *trainingMemory) check() error {
-	m.wanted = m.changed("memory")
+	m.wanted = m.changed("gpu-memory") || m.changed("memory")
 	for _, flag := range []string{"batch", "precision", "optimizer", "ema", "recompute"} {
 		if !m.wanted && m.changed(flag) {
-			return usagef("--%s is for --memory", flag)
+			return usagef("--%s is for --gpu-memory", flag)
 		}
 	}
 	if !(m.ema >= 0 && m.ema < 1) {

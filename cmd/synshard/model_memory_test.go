@@ -14,7 +14,7 @@ import (
 func TestDescribeMemory(t *testing.T) {
 	describe := func(more ...string) (batch int, total int64, fits bool) {
 		t.Helper()
-		out, _ := runVerb(t, exitOK, append([]string{"model", "describe", "inception_v3", "--memory", "--json"}, more...)...)
+		out, _ := runVerb(t, exitOK, append([]string{"model", "describe", "inception_v3", "--gpu-memory", "--json"}, more...)...)
 		var r struct {
 			Batch int   `json:"batch"`
 			Total int64 `json:"total"`
@@ -36,7 +36,7 @@ func TestDescribeMemory(t *testing.T) {
 	if _, more, fits := describe("--batch", strconv.Itoa(batch+8)); fits || more <= 11e9 {
 		t.Errorf("8 more take %d bytes, fits %v", more, fits)
 	}
-	if larger, _, _ := describe("--memory=80GB"); larger <= batch {
+	if larger, _, _ := describe("--gpu-memory=80GB"); larger <= batch {
 		t.Errorf("%d images fit 80 GB, %d fit 11 GB", larger, batch)
 	}
 	if _, without, _ := describe("--batch", "8", "--ema", "0"); without <= 0 {
@@ -48,7 +48,7 @@ func TestDescribeMemory(t *testing.T) {
 	if !strings.Contains(out, "8 images at a time take") {
 		t.Error(out)
 	}
-	for _, line := range []string{"--batch 8", "--memory --ema 1", "--memory --batch 0", "--budget 11GB"} {
+	for _, line := range []string{"--batch 8", "--gpu-memory --ema 1", "--memory --batch 0", "--gpu-memory --savings", "--budget 11GB"} {
 		runVerb(t, exitUsage, append([]string{"model", "describe", "inception_v3"}, strings.Fields(line)...)...)
 	}
 }
