@@ -4,14 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
 	"github.com/synshard/synshard/infer/prediction/encode"
-	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // reportTable is one Arrow file of a report: columns of equal length, each []string,
@@ -31,8 +30,8 @@ type column struct {
 // subtrees.arrow and rollups.arrow. Each has the figures that are no table in its
 // schema's metadata, as JSON, under synshard.report. dir is made if missing; a
 // file is whole or absent.
-func WriteReport(dir string, r Report) error {
-	if err := durable.MkdirAll(dir); err != nil {
+func WriteReport(dir files.Dir, r Report) error {
+	if err := dir.MkdirAll("."); err != nil {
 		return err
 	}
 	tables := []reportTable{synsetTable(r.Synsets), confusionTable(r.Pairs), calibrationTable(r.Calibration.Bins)}
@@ -49,15 +48,15 @@ func WriteReport(dir string, r Report) error {
 	}
 	for _, t := range tables {
 		if err := t.write(dir, string(summary)); err != nil {
-			return fmt.Errorf("%s: %w", filepath.Join(dir, t.name), err)
+			return fmt.Errorf("%s: %w", dir.Path(t.name), err)
 		}
 	}
 	return nil
 }
 
 // WriteComparison writes comparison.arrow, a row, into dir.
-func WriteComparison(dir string, c Comparison) error {
-	if err := durable.MkdirAll(dir); err != nil {
+func WriteComparison(dir files.Dir, c Comparison) error {
+	if err := dir.MkdirAll("."); err != nil {
 		return err
 	}
 	summary, err := json.Marshal(c)
@@ -66,7 +65,7 @@ func WriteComparison(dir string, c Comparison) error {
 	}
 	t := comparisonTable([]Comparison{c})
 	if err := t.write(dir, string(summary)); err != nil {
-		return fmt.Errorf("%s: %w", filepath.Join(dir, t.name), err)
+		return fmt.Errorf("%s: %w", dir.Path(t.name), err)
 	}
 	return nil
 }
@@ -145,7 +144,7 @@ func rollupTable(rows []RollupAccuracy) reportTable {
 	}}
 }
 
-func (t reportTable) write(dir, summary string) error {
+func (t reportTable) write(dir files.Dir, summary string) error {
 	var fields []arrow.Field
 	for _, c := range t.columns {
 		var kind arrow.DataType = arrow.BinaryTypes.String
@@ -173,5 +172,5 @@ func (t reportTable) write(dir, summary string) error {
 	}
 	rec := b.NewRecord()
 	defer rec.Release()
-	return durable.WriteFile(filepath.Join(dir, t.name), func(w io.Writer) error { return encode.WriteArrow(w, rec) })
+	return files.Write(dir, t.name, func(w io.Writer) error { return encode.WriteArrow(w, rec) })
 }

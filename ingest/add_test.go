@@ -13,7 +13,6 @@ import (
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -59,7 +58,7 @@ func TestBoxesLater(t *testing.T) {
 	if s := run(t, later); !s.Already {
 		t.Errorf("again: %+v", s)
 	}
-	if p, err := check.Verify(t.Context(), o.Out.String(), check.VerifyOptions{}); err != nil || len(p) > 0 {
+	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
 	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: files.Here(filepath.Join(dir, "nothing"))}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
@@ -96,7 +95,7 @@ func TestClassesLater(t *testing.T) {
 	if after, err := os.Stat(there); err != nil || !os.SameFile(before, after) {
 		t.Errorf("a class that was there was written again: %v", err)
 	}
-	if p, err := check.Verify(t.Context(), o.Out.String(), check.VerifyOptions{}); err != nil || len(p) > 0 {
+	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
 	wantRun(t, o, Summary{Images: 4, Classes: 4, Rejected: 1, Already: true})

@@ -95,6 +95,11 @@ func (c *containers) paths() []string {
 	return out
 }
 
+// folder says whether a source is a folder.
+func (c *containers) folder(given string) bool {
+	return slices.ContainsFunc(c.list, func(k container) bool { return k.info.Given == given && k.info.Kind == source.Folder })
+}
+
 // unchanged wants the sources to be what they were when they were opened.
 func (c *containers) unchanged() error {
 	for i := range c.list {

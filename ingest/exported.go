@@ -25,20 +25,25 @@ func (p *Plan) readExported() error {
 	differ := map[string]bool{}
 	var lists [][]shard.Class
 	for _, s := range p.o.Sources {
-		if s.Path == "-" {
+		given := source.Given(s.Path)
+		if !p.set.folder(given) {
 			lists = append(lists, nil)
 			continue
 		}
-		classes, err := shard.ReadExportClasses(s.Path)
+		dir, err := p.o.openDir(s.Path)
 		if err != nil {
-			return fmt.Errorf("%s: the class list of an export: %w", s.Path, err)
+			return err
 		}
-		objects, err := shard.ReadExportObjects(s.Path)
+		classes, err := shard.ReadExportClasses(dir)
 		if err != nil {
-			return fmt.Errorf("%s: the boxes of an export: %w", s.Path, err)
+			return fmt.Errorf("%s: the class list of an export: %w", given, err)
 		}
-		if p.called[s.Path], err = shard.ReadExportNames(s.Path); err != nil {
-			return fmt.Errorf("%s: the names of an export: %w", s.Path, err)
+		objects, err := shard.ReadExportObjects(dir)
+		if err != nil {
+			return fmt.Errorf("%s: the boxes of an export: %w", given, err)
+		}
+		if p.called[given], err = shard.ReadExportNames(dir); err != nil {
+			return fmt.Errorf("%s: the names of an export: %w", given, err)
 		}
 		if p.objects == nil {
 			p.objects = objects
@@ -47,7 +52,7 @@ func (p *Plan) readExported() error {
 		}
 		lists = append(lists, classes)
 		if len(classes) > 0 {
-			p.skips.forgetOf(p.set, s.Path, shard.KeptByExport) // they are read, or their writer's own
+			p.skips.forgetOf(p.set, given, shard.KeptByExport) // they are read, or their writer's own
 		}
 		for _, c := range classes {
 			c.Label = -1 // it has none here yet
@@ -91,7 +96,7 @@ func (p *Plan) exportedAlone(lists [][]shard.Class) error {
 // directory is called name.
 func (p *Plan) exportedClass(name string) string {
 	for _, s := range p.o.Sources {
-		if class, ok := p.called[s.Path].Classes[name]; ok {
+		if class, ok := p.called[source.Given(s.Path)].Classes[name]; ok {
 			return class
 		}
 	}
@@ -103,7 +108,7 @@ func (p *Plan) exportedClass(name string) string {
 func (p *Plan) asExported(l *classlist.List) (*classlist.List, error) {
 	dirs := map[string]string{}
 	for _, s := range p.o.Sources {
-		for dir, class := range p.called[s.Path].Classes {
+		for dir, class := range p.called[source.Given(s.Path)].Classes {
 			dirs[class] = dir
 		}
 	}
@@ -165,7 +170,7 @@ func join(within, name string) string {
 // exportedSum sums up what exports say of the classes; "" where they say
 // nothing.
 func (p *Plan) exportedSum() string {
-	renamed := slices.ContainsFunc(p.o.Sources, func(s Source) bool { n := p.called[s.Path]; return len(n.Classes)+len(n.Paths) > 0 })
+	renamed := slices.ContainsFunc(p.o.Sources, func(s Source) bool { n := p.called[source.Given(s.Path)]; return len(n.Classes)+len(n.Paths) > 0 })
 	if len(p.exported) == 0 && len(p.objects) == 0 && !renamed {
 		return ""
 	}
@@ -182,7 +187,7 @@ func (p *Plan) exportedSum() string {
 		}
 	}
 	for _, s := range p.o.Sources {
-		for _, names := range []map[string]string{p.called[s.Path].Classes, p.called[s.Path].Paths} {
+		for _, names := range []map[string]string{p.called[source.Given(s.Path)].Classes, p.called[source.Given(s.Path)].Paths} {
 			for _, name := range slices.Sorted(maps.Keys(names)) {
 				b = fmt.Appendf(b, "%q is %q\n", name, names[name])
 			}

@@ -16,7 +16,6 @@ import (
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -398,7 +397,7 @@ func TestUnsound(t *testing.T) {
 			}
 			o.Overwrite = true
 			run(t, o)
-			if p, err := check.Verify(t.Context(), out, check.VerifyOptions{}); err != nil || len(p) > 0 {
+			if p, err := check.Verify(t.Context(), files.Here(out), check.VerifyOptions{}); err != nil || len(p) > 0 {
 				t.Error(p, err)
 			}
 		})
@@ -413,7 +412,7 @@ func TestAcceptedLoss(t *testing.T) {
 	if err := os.Remove(filepath.Join(o.Out.String(), "train/synset=n02391049/part-00000.arrow")); err != nil {
 		t.Fatal(err)
 	}
-	r, err := check.Repair(t.Context(), o.Out.String(), check.RepairOptions{AcceptLoss: true})
+	r, err := check.Repair(t.Context(), o.Out, check.RepairOptions{AcceptLoss: true})
 	if err != nil || len(r.Lost) == 0 {
 		t.Fatal(r, err)
 	}

@@ -55,7 +55,9 @@ type Options struct {
 	// one directory; Join ends it. Jobs is 0 where one call does it all.
 	Job, Jobs int
 
-	Out        files.Dir      // the dataset's directory, made where it is missing
+	Out files.Dir // the dataset's directory, made where it is missing
+	// OpenDir opens a folder among the sources for what an export keeps there; nil: it is here.
+	OpenDir    func(path string) (files.Dir, error)
 	Overwrite  bool           // what is in Out and was made otherwise is made anew
 	WordNet    *wordnet.Graph // words, glosses and paths of the classes; may be nil
 	ShardBytes int64          // of images, where a shard is cut; 0: 256 MiB
@@ -68,6 +70,13 @@ type Options struct {
 
 	// OnRead is told of images as they are done with, from many goroutines.
 	OnRead func(bytes int64, images int)
+}
+
+func (o *Options) openDir(path string) (files.Dir, error) {
+	if o.OpenDir == nil {
+		return files.Here(path), nil
+	}
+	return o.OpenDir(path)
 }
 
 // Check says what an image must survive to be stored.

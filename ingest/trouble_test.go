@@ -20,7 +20,6 @@ import (
 	"github.com/synshard/synshard/internal/sample"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -36,7 +35,7 @@ func halfMade(t testing.TB, out string) {
 		if err != nil || derived || strings.HasPrefix(d.Name(), ".") || filepath.Ext(path) != ".arrow" {
 			return err
 		}
-		_, _, err = shard.ScanFile(path)
+		_, _, err = shard.ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
 		return err
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

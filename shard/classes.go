@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"unicode/utf8"
 
@@ -97,14 +96,14 @@ func readClasses(dir files.Dir, name, sum string) ([]Class, error) {
 // ReadExportClasses reads the class list that an export into a directory keeps,
 // so that what is made of the export again has the same; nil where there is
 // none, and of what is no directory. A list that is damaged is ErrCorrupt.
-func ReadExportClasses(dir string) ([]Class, error) {
+func ReadExportClasses(dir files.Dir) ([]Class, error) {
 	text, err := readKept(dir, ClassesName)
 	if text == nil || err != nil {
 		return nil, err
 	}
 	c, err := parseClasses(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, ExportName, ClassesName), err)
+		return nil, fmt.Errorf("%s: %w", dir.Path(ExportName+"/"+ClassesName), err)
 	}
 	return c, nil
 }

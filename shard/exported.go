@@ -9,8 +9,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/synshard/synshard/internal/regular"
@@ -45,7 +43,7 @@ type ImageKey struct {
 
 // ReadExportObjects reads the boxes that an export into a directory keeps; nil
 // where there are none, and of what is no directory. Damage is ErrCorrupt.
-func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
+func ReadExportObjects(dir files.Dir) (map[ImageKey][]Object, error) {
 	var out map[ImageKey][]Object
 	err := keptLines(dir, ObjectsName, func(line ExportedObjects) error {
 		sum, err := hex.DecodeString(line.SHA256)
@@ -75,7 +73,7 @@ func ReadExportObjects(dir string) (map[ImageKey][]Object, error) {
 // ExportName. Where there is none, as in what is no directory, there are no lines.
 // What is not what the export's mark says, cannot be read as T, or is refused by
 // each, is ErrCorrupt.
-func keptLines[T any](dir, name string, each func(T) error) error {
+func keptLines[T any](dir files.Dir, name string, each func(T) error) error {
 	text, err := readKept(dir, name)
 	if text == nil || err != nil {
 		return err
@@ -91,24 +89,24 @@ func keptLines[T any](dir, name string, each func(T) error) error {
 			err = each(line)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrCorrupt, filepath.Join(dir, ExportName, name), err)
+			return fmt.Errorf("%w: %s: %w", ErrCorrupt, dir.Path(ExportName+"/"+name), err)
 		}
 	}
 }
 
 // readKept reads a file that an export into a directory keeps in ExportName, and
 // holds it to the export's mark; nil where there is none, as in what is no directory.
-func readKept(dir, name string) ([]byte, error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+func readKept(dir files.Dir, name string) ([]byte, error) {
+	if info, err := dir.Stat("."); err != nil || !info.IsDir() {
 		return nil, nil
 	}
-	files, err := exportedFiles(files.Here(dir))
+	whole, err := exportedFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, ExportName, name)
-	want, listed := files[ExportName+"/"+name]
-	text, err := regular.ReadFile(path, regular.Table)
+	path := dir.Path(ExportName + "/" + name)
+	want, listed := whole[ExportName+"/"+name]
+	text, err := files.Read(dir, ExportName+"/"+name, regular.Table)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && listed:
 		return nil, fmt.Errorf("%s: %w", path, corruptf("it is missing"))

@@ -1,6 +1,10 @@
 package shard
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/synshard/synshard/storage/files"
+)
 
 // NamesName is the file, in ExportName beside the class list, in which an export
 // keeps what it had to call otherwise than the dataset does: an ExportedName a line.
@@ -23,7 +27,7 @@ type ExportedNames struct {
 
 // ReadExportNames reads the names that an export into a directory keeps; nothing
 // where there are none, and of what is no directory. Damage is ErrCorrupt.
-func ReadExportNames(dir string) (ExportedNames, error) {
+func ReadExportNames(dir files.Dir) (ExportedNames, error) {
 	out := ExportedNames{map[string]string{}, map[string]string{}}
 	err := keptLines(dir, NamesName, func(line ExportedName) error {
 		switch {

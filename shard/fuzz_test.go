@@ -102,7 +102,7 @@ func FuzzLists(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		_, err := ReadExportObjects(dir)
+		_, err := ReadExportObjects(files.Here(dir))
 		corruptOrNil(t, err)
 		shards, err := ReadShards(files.Here(dir), "train", "")
 		corruptOrNil(t, err)

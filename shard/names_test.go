@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/internal/arrowipc"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -67,7 +66,7 @@ func TestNames(t *testing.T) {
 	if im.Objects[0].Synset != raw {
 		t.Error("Append changed the caller's objects")
 	}
-	_, gotMeta, err := ScanFile(path)
+	_, gotMeta, err := ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
 	if err != nil {
 		t.Fatal(err)
 	}

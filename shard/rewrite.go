@@ -9,7 +9,7 @@ import (
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // Rewritten says whether a finished shard is, byte for byte, what is written of its
@@ -17,18 +17,18 @@ import (
 // to a schema, or between the buffers, tells itself where no list of shards has the
 // file's sum: the schema stands there twice. A shard that cannot be read is
 // ErrCorrupt.
-func Rewritten(path string) (bool, error) {
-	r, err := OpenFile(path)
+func Rewritten(dir files.Dir, file string) (bool, error) {
+	r, err := OpenFile(dir, file)
 	if err != nil {
 		return false, err
 	}
 	defer r.Close()
-	f, info, err := regular.Open(path)
+	f, err := dir.Open(file)
 	if err != nil {
 		return false, ownFile(err)
 	}
 	defer f.Close()
-	same := &comparison{path: path, in: bufio.NewReaderSize(f, 64<<10)}
+	same := &comparison{path: dir.Path(file), in: bufio.NewReaderSize(files.Sequential(f), 64<<10)}
 	w, err := newFileWriter(same, r.Meta, memory.DefaultAllocator)
 	if err == nil {
 		defer w.Abort()
@@ -42,7 +42,7 @@ func Rewritten(path string) (bool, error) {
 	case errors.Is(err, ErrCorrupt):
 		return false, err
 	}
-	return err == nil && same.n == info.Size(), nil // else nobody would write it
+	return err == nil && same.n == f.Size(), nil // else nobody would write it
 }
 
 var errOtherBytes = errors.New("other bytes")

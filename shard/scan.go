@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"path/filepath"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
 
@@ -22,14 +21,9 @@ type FileReader struct {
 	in   *arrowipc.File
 }
 
-// OpenFile opens a finished shard. Its footer is read; ErrCorrupt says that it
-// is no shard, or a damaged one.
-func OpenFile(path string) (*FileReader, error) {
-	return OpenIn(files.Here(filepath.Dir(path)), filepath.Base(path))
-}
-
-// OpenIn is OpenFile of a shard of a dataset in dir.
-func OpenIn(dir files.Dir, file string) (*FileReader, error) {
+// OpenFile opens a finished shard of a dataset in dir. Its footer is read; ErrCorrupt
+// says that it is no shard, or a damaged one.
+func OpenFile(dir files.Dir, file string) (*FileReader, error) {
 	f, err := dir.Open(file)
 	if err != nil {
 		return nil, ownFile(err)
@@ -153,7 +147,7 @@ func (r *FileReader) rows() (rows []Row, err error) {
 // EachImage calls f with every image of a finished shard in order, each held
 // to its sha256. Its bytes are valid during the call only.
 func EachImage(dir files.Dir, file string, f func(*Image) error) error {
-	r, err := OpenIn(dir, file)
+	r, err := OpenFile(dir, file)
 	if err != nil {
 		return err
 	}
@@ -164,8 +158,8 @@ func EachImage(dir files.Dir, file string, f func(*Image) error) error {
 // ScanFile reads a finished shard from end to end and gives its rows as Commit
 // gave them, and what the shard says of itself. Every image is held to its
 // sha256; ErrCorrupt names the first that differs, or what else is wrong.
-func ScanFile(path string) ([]Row, FileMeta, error) {
-	r, err := OpenFile(path)
+func ScanFile(dir files.Dir, file string) ([]Row, FileMeta, error) {
+	r, err := OpenFile(dir, file)
 	if err != nil {
 		return nil, FileMeta{}, err
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/internal/filetest"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -108,7 +107,7 @@ func TestScan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, gotMeta, err := ScanFile(path)
+		got, gotMeta, err := ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
 		if err != nil {
 			t.Fatalf("%d images: %v", count, err)
 		}

@@ -26,7 +26,7 @@ type ShardInfo struct {
 
 // SumFile reads a finished shard of a dataset to say what the list says of it.
 func SumFile(dir files.Dir, file string) (ShardInfo, error) {
-	r, err := OpenIn(dir, file)
+	r, err := OpenFile(dir, file)
 	if err != nil {
 		return ShardInfo{}, err
 	}

@@ -43,7 +43,7 @@ func OpenAs(ctx context.Context, kind Kind, paths []string, o Options) (*Set, er
 }
 
 func open(ctx context.Context, kind Kind, paths []string, o Options) (*Set, error) {
-	s := &Set{options: o, files: &files{}}
+	s := &Set{options: o, files: &files{}, remote: remote{ctx: ctx}}
 	if err := s.openAll(ctx, kind, paths); err != nil {
 		s.Close()
 		return nil, err
@@ -99,7 +99,8 @@ func (s *Set) openAll(ctx context.Context, kind Kind, paths []string) error {
 // opened is a container before it has its place in the Set.
 type opened struct {
 	info      Info
-	container container // nil: an image, given by its path
+	container container  // nil: an image, given by its path
+	far       list.Found // that image, where it lies elsewhere
 	entries   []Entry
 	home      *home
 	plain     bool // it is a file of columns without images, in a folder: one of the folder's files
@@ -131,7 +132,7 @@ func (h *home) skip(name, reason string, image bool) {
 // add gives a container its place.
 func (s *Set) add(o *opened) {
 	if o.container == nil {
-		s.addImage(o.info)
+		s.addImage(o.info, o.far)
 		return
 	}
 	h := o.home
@@ -151,11 +152,17 @@ func (s *Set) add(o *opened) {
 
 // addImage adds an image to the container of the images before it, or begins
 // one.
-func (s *Set) addImage(info Info) {
+func (s *Set) addImage(info Info, far list.Found) {
 	if last := len(s.infos) - 1; last < 0 || s.infos[last].Kind != Files {
 		s.add(&opened{info: Info{Path: info.Path, Given: info.Path, Kind: Files}, container: &list.List{}, home: &home{set: s}})
 	}
-	s.entries = append(s.entries, Entry{Name: filepath.ToSlash(info.Path), Size: info.Size, Modified: info.Modified, Container: int32(len(s.infos) - 1)})
+	last := len(s.infos) - 1
+	e := Entry{Name: filepath.ToSlash(info.Path), Size: info.Size, Modified: info.Modified}
+	if far != nil {
+		e = s.containers[last].(*list.List).Add(far)
+	}
+	e.Container = int32(last)
+	s.entries = append(s.entries, e)
 }
 
 // opening is how many files are opened at a time: listing one waits for each of
@@ -341,7 +348,11 @@ func (s *Set) openKind(ctx context.Context, o *opened, a entry.File, packed bool
 		o.container = z
 		o.entries, err = z.List(ctx)
 	case List:
-		l := list.New(a)
+		base := filepath.Dir(a.Path())
+		if far, ok := a.(archive); ok {
+			base = far.url
+		}
+		l := list.New(a, base, &s.remote)
 		o.container = l
 		var t *list.Table
 		if o.entries, t, err = l.Entries(ctx); err == nil {
@@ -380,11 +391,11 @@ func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, er
 	if err != nil {
 		return nil, err
 	}
-	l, entries, err := list.Paths(ctx, paths)
+	s := &Set{options: o, files: &files{}, remote: remote{ctx: ctx}}
+	l, entries, err := list.Paths(ctx, paths, &s.remote)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
-	s := &Set{options: o, files: &files{}}
 	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: List}, container: l, entries: entries, home: &home{set: s}})
 	return s, nil
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/source/entry"
+	"github.com/synshard/synshard/source/list"
 	"github.com/synshard/synshard/storage"
 )
 
@@ -25,8 +28,10 @@ const (
 
 // remote are the places of a Set that URLs lead to.
 type remote struct {
+	ctx    context.Context // that of Open, which ends reading single files
 	mu     sync.Mutex
 	places []*storage.Place
+	roots  map[string]*storage.Place // of single files, by the URLs of their buckets
 	ahead  *storage.Ahead
 }
 
@@ -49,7 +54,7 @@ func (r *remote) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
-	for _, p := range r.places {
+	for _, p := range slices.AppendSeq(slices.Clone(r.places), maps.Values(r.roots)) {
 		errs = append(errs, p.Close())
 	}
 	return errors.Join(errs...)
@@ -58,6 +63,7 @@ func (r *remote) close() error {
 // archive is an object that is read in place.
 type archive struct {
 	*storage.AheadReader
+	url string // with its options; "" of one that lies below a prefix
 }
 
 // ReadAt is the reader's, whose failures are no damage to an archive.
@@ -71,6 +77,14 @@ func (a archive) ReadAt(b []byte, at int64) (int, error) {
 
 func (a archive) modified() int64 { return entry.UnixNano(a.Info().Modified) }
 
+// Given is what Info.Given has of a path or a URL.
+func Given(path string) string {
+	if !storage.IsURL(path) {
+		return path
+	}
+	return strings.TrimRight(storage.Shown(path), "/")
+}
+
 // openURL opens the object at a URL, or all objects below it as a folder.
 func (s *Set) openURL(ctx context.Context, kind Kind, url string) error {
 	place, err := s.remote.open(ctx, url)
@@ -80,7 +94,7 @@ func (s *Set) openURL(ctx context.Context, kind Kind, url string) error {
 	if !strings.HasSuffix(strings.SplitN(url, "?", 2)[0], "/") {
 		object, err := place.OpenObject(ctx, "")
 		if err == nil {
-			o, err := s.openObject(ctx, kind, Info{Path: object.Path(), Given: object.Path()}, object)
+			o, err := s.openObject(ctx, kind, url, Info{Path: object.Path(), Given: Given(url)}, object)
 			if err == nil {
 				s.add(o)
 			}
@@ -93,25 +107,98 @@ func (s *Set) openURL(ctx context.Context, kind Kind, url string) error {
 	if kind != "" && kind != Folder {
 		return fmt.Errorf("%s: no such object: %w", place, fs.ErrNotExist)
 	}
-	return s.openPrefix(ctx, place)
+	return s.openPrefix(ctx, place, Given(url))
 }
 
 // openObject opens an object as the container that its bytes say it is.
-func (s *Set) openObject(ctx context.Context, kind Kind, info Info, object *storage.Object) (*opened, error) {
-	o, err := s.openAs(ctx, kind, info, archive{s.remote.ahead.Reader(object)})
-	if err == nil && (o.info.Kind == List || o.container == nil) {
-		err = fmt.Errorf("%s: %s: of URLs archives, files of columns and what lies below a prefix are read", info.Path, o.info.Kind)
+func (s *Set) openObject(ctx context.Context, kind Kind, url string, info Info, object *storage.Object) (*opened, error) {
+	o, err := s.openAs(ctx, kind, info, archive{s.remote.ahead.Reader(object), url})
+	if err == nil && o.container == nil {
+		o.far = found{object}
 	}
 	return o, err
 }
 
-// exportKeeps begins the names of what an export keeps beside its images, which their
-// names do not tell. Who reads exports looks for it in a directory; without it labels would be others.
-const exportKeeps = ".synshard-export"
+// found is an object that holds one image.
+type found struct{ *storage.Object }
+
+func (f found) Name() string    { return f.Path() }
+func (f found) Modified() int64 { return entry.UnixNano(f.Info().Modified) }
+
+// Read reads it. What the store cannot give at the moment is not the image's own fault.
+func (f found) Read(buf []byte) ([]byte, error) {
+	if f.Size() > MaxImage {
+		return nil, fmt.Errorf("%w: %s: %w", ErrUnreadable, f.Path(), entry.TooLarge(f.Size()))
+	}
+	buf = entry.Sized(buf, f.Size())
+	_, err := f.ReadAt(buf, 0)
+	return buf, err
+}
+
+// missing is a file that a list names and that is not there: that image's own trouble.
+type missing struct {
+	url string
+	err error
+}
+
+func (m missing) Name() string                { return storage.Shown(m.url) }
+func (m missing) Size() int64                 { return -1 }
+func (m missing) Modified() int64             { return 0 }
+func (m missing) Read([]byte) ([]byte, error) { return nil, fmt.Errorf("%w: %w", ErrUnreadable, m.err) }
+
+// At is list.Far's: a URL is one wherever it stands, and takes the options of the list's
+// where it has none and is of the same scheme; a path is below the list's own directory,
+// unless it begins with a slash.
+func (r *remote) At(base, name string) (url, shown string, err error) {
+	switch {
+	case storage.IsURL(name):
+		return storage.WithOptions(name, base), storage.Shown(name), storage.Check(name)
+	case !storage.IsURL(base), strings.HasPrefix(name, "/"):
+		return "", "", nil
+	}
+	shown = strings.ReplaceAll(name, `\`, "/")
+	url, err = storage.Beside(base, shown)
+	return url, shown, err
+}
+
+// Find is list.Far's.
+func (r *remote) Find(_ context.Context, url string) (list.Found, error) {
+	root, key := storage.Root(url)
+	place, err := r.root(r.ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	o, err := place.OpenObject(r.ctx, key)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return missing{url, err}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found{o}, nil
+}
+
+// root opens a bucket, or a web server, once.
+func (r *remote) root(ctx context.Context, url string) (*storage.Place, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := r.roots[url]; p != nil {
+		return p, nil
+	}
+	p, err := storage.Open(ctx, url, storage.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if r.roots == nil {
+		r.roots = map[string]*storage.Place{}
+	}
+	r.roots[url] = p
+	return p, nil
+}
 
 // openPrefix opens the objects below a prefix as a folder, and the containers among
 // them.
-func (s *Set) openPrefix(ctx context.Context, place *storage.Place) error {
+func (s *Set) openPrefix(ctx context.Context, place *storage.Place, given string) error {
 	objects, err := place.List(ctx, "")
 	if err != nil {
 		return err
@@ -126,8 +213,6 @@ func (s *Set) openPrefix(ctx context.Context, place *storage.Place) error {
 	for _, i := range objects {
 		name, ok := entry.CleanName(i.Name)
 		switch {
-		case strings.HasPrefix(i.Name, exportKeeps):
-			return fmt.Errorf("%s: an export, whose classes are kept in %s: its files are read in a directory and not by a URL: %w", place, exportKeeps, storage.ErrURL)
 		case strings.HasSuffix(i.Name, "/"): // a directory's mark
 		case !ok || name != i.Name:
 			h.skip(i.Name, "a name that no file has", ImageName(i.Name))
@@ -148,7 +233,7 @@ func (s *Set) openPrefix(ctx context.Context, place *storage.Place) error {
 		group.Go(func() error {
 			object, err := place.OpenObject(ctx, w.Name)
 			if err == nil && gctx.Err() == nil {
-				found[i], err = s.openObject(ctx, "", Info{Path: object.Path(), Given: place.String(), Within: w.Name}, object)
+				found[i], err = s.openObject(ctx, "", "", Info{Path: object.Path(), Given: given, Within: w.Name}, object)
 			}
 			return err
 		})
@@ -165,7 +250,7 @@ func (s *Set) openPrefix(ctx context.Context, place *storage.Place) error {
 			containers = append(containers, o)
 		}
 	}
-	s.add(&opened{info: Info{Path: place.String(), Given: place.String(), Kind: Folder}, container: below, entries: entry.SortByName(entries, h.skip), home: h})
+	s.add(&opened{info: Info{Path: place.String(), Given: given, Kind: Folder}, container: below, entries: entry.SortByName(entries, h.skip), home: h})
 	for _, o := range containers {
 		s.add(o)
 	}
@@ -184,57 +269,12 @@ func (p *prefix) Read(e *Entry, buf []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s/%s: %w", p.place, e.Name, fs.ErrNotExist)
 	}
-	if info.Size > MaxImage {
-		return nil, fmt.Errorf("%w: %s/%s: %w", ErrUnreadable, p.place, e.Name, entry.TooLarge(info.Size))
-	}
-	buf = entry.Sized(buf, info.Size)
-	_, err := p.place.Listed(p.ctx, info).ReadAt(buf, 0)
-	return buf, err
+	return found{p.place.Listed(p.ctx, info)}.Read(buf)
 }
-
-// readsAtOnce is how many objects are asked for at a time by who reads one after the
-// other.
-const readsAtOnce = 8
 
 // Each reads several objects ahead of the one that f is called with.
 func (p *prefix) Each(ctx context.Context, entries []Entry, f entry.Visit) error {
-	type answer struct {
-		b   []byte
-		err error
-	}
-	asked := make([]chan answer, len(entries))
-	ask := func(i int) {
-		if i < len(entries) {
-			asked[i] = make(chan answer, 1)
-			go func() {
-				b, err := p.Read(&entries[i], nil)
-				asked[i] <- answer{b, err}
-			}()
-		}
-	}
-	for i := range readsAtOnce {
-		ask(i)
-	}
-	for i := range entries {
-		var a answer
-		select {
-		case a = <-asked[i]:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		asked[i] = nil
-		ask(i + readsAtOnce)
-		if a.err != nil && !errors.Is(a.err, ErrUnreadable) {
-			return a.err
-		}
-		if a.err != nil {
-			a.b = nil
-		}
-		if err := f(entries[i], a.b, a.err); err != nil {
-			return err
-		}
-	}
-	return nil
+	return entry.EachAhead(ctx, p, entries, f)
 }
 
 // Unchanged is nil: each object was read in the state in which it was listed.

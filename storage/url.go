@@ -133,6 +133,42 @@ func Join(base, rel string) string {
 	return front
 }
 
+// Root parts a URL into that of its bucket, or its server, with the options, and the name
+// below it.
+func Root(name string) (root, key string) {
+	front, query, asked := strings.Cut(name, "?")
+	head := scheme.FindString(front)
+	host, key, _ := strings.Cut(front[len(head):], "/")
+	if plain, err := url.PathUnescape(key); err == nil {
+		key = plain
+	}
+	if root = head + host; asked {
+		root += "?" + query
+	}
+	return root, key
+}
+
+// Beside gives the URL of what a relative path with slashes means in a file at a URL.
+func Beside(name, rel string) (string, error) {
+	root, key := Root(name)
+	to := path.Join(path.Dir(key), rel)
+	if to == ".." || strings.HasPrefix(to, "../") {
+		return "", fmt.Errorf("%s: %q leads out of the bucket: %w", Shown(name), rel, ErrURL)
+	}
+	return Join(root, to), nil
+}
+
+// WithOptions gives a URL that has no options those of another one of its scheme, but for
+// web servers', where they may be a signature of one file.
+func WithOptions(name, like string) string {
+	_, query, asked := strings.Cut(like, "?")
+	head := strings.ToLower(scheme.FindString(name))
+	if !asked || strings.Contains(name, "?") || head != strings.ToLower(scheme.FindString(like)) || strings.HasPrefix(head, "http") {
+		return name
+	}
+	return name + "?" + query
+}
+
 // Split parts a URL into what it lies in and its own name.
 func Split(name string) (dir, base string) {
 	front, query, asked := strings.Cut(name, "?")

@@ -167,7 +167,11 @@ func (a *app) eval(paths []string, f evalOptions) error {
 		a.Warnf("%s", r.Warning)
 	}
 	if f.arrow != "" {
-		if err := eval.WriteReport(f.arrow, r); err != nil {
+		to, err := a.openDir(f.arrow)
+		if err != nil {
+			return err
+		}
+		if err := eval.WriteReport(to, r); err != nil {
 			return err
 		}
 	}
@@ -247,7 +251,11 @@ func (a *app) evalCompare(first, second string, f evalOptions) error {
 		return fmt.Errorf("%s and %s: %w", first, second, err)
 	}
 	if f.arrow != "" {
-		if err := eval.WriteComparison(f.arrow, c); err != nil {
+		to, err := a.openDir(f.arrow)
+		if err != nil {
+			return err
+		}
+		if err := eval.WriteComparison(to, c); err != nil {
 			return err
 		}
 	}

@@ -146,11 +146,11 @@ func colours(flag string, v []float64) (*[3]float64, error) {
 }
 
 // notes are what the flags say of a model, for the output.
-func (f *networkOptions) notes(g ort.Given) map[string]string {
+func (f *networkOptions) notes(a *app, g ort.Given) map[string]string {
 	notes := g.Notes(f.choice)
 	for flag, file := range map[string]string{"spec": f.spec, "classes": f.classes} {
 		if file != "" {
-			notes[flag] = file
+			notes[flag] = a.remote.paths.Shown(file)
 		}
 	}
 	return notes
@@ -206,7 +206,7 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 	if err != nil {
 		return nil, unfit(err)
 	}
-	n.Notes = f.notes(o.Given)
+	n.Notes = f.notes(a, o.Given)
 	return n, nil
 }
 

@@ -176,7 +176,7 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 	if o.Out, err = a.openDir(f.out); err != nil {
 		return o, err
 	}
-	o.Stdin = a.Stdin
+	o.Stdin, o.OpenDir = a.Stdin, a.openDir
 	o.WordNet, err = a.openWordNet(f.wordnet)
 	return o, err
 }

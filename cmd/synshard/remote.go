@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,7 +21,9 @@ import (
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/storage/standin"
+	"github.com/synshard/synshard/train/runlog"
 	"github.com/synshard/synshard/train/views"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // urlUse is what a verb does with a URL in the place of a path.
@@ -33,6 +36,10 @@ const (
 	urlWritten               // it writes a file here, which becomes the object when it is whole
 	urlSeveral               // it reads copies of all that a pattern or a prefix stands for
 	urlOwned                 // it writes a directory there
+	urlListed                // it reads all that lies there, where it is, and lists it
+	urlClasses               // it reads copies of a list of classes, or of a dataset's classes
+	urlRun                   // it reads copies of a file, or of what tells of a run
+	urlWordNet               // it reads copies of WordNet's files
 )
 
 // urlUses says which arguments and flags of a verb may be URLs: the uses of the
@@ -43,23 +50,33 @@ var urlUses = map[string]struct {
 }{
 	"ls":      {args: []urlUse{urlInPlace}},
 	"classes": {args: []urlUse{urlInPlace}},
+	"verify":  {args: []urlUse{urlListed}},
 	"export":  {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"out": urlOwned}},
 	"ingest": {args: []urlUse{urlInPlace}, flags: map[string]urlUse{
 		"train": urlInPlace, "val": urlInPlace, "test": urlInPlace, "folder": urlInPlace, "parquet": urlInPlace, "webdataset": urlInPlace, "kaggle": urlInPlace,
-		"devkit": urlInPlace, "boxes": urlInPlace, "classes": urlCopied, "out": urlOwned,
+		"list": urlInPlace, "devkit": urlInPlace, "boxes": urlInPlace, "classes": urlClasses, "out": urlOwned,
 	}},
 	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned}},
-	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlCopied}},
-	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlCopied}},
+	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlClasses}},
+	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlClasses, "arrow": urlOwned}},
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
-	"report":         {args: []urlUse{urlCopied}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlCopied, "out": urlWritten}},
-	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlCopied}},
+	"report":         {args: []urlUse{urlRun}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlClasses, "out": urlWritten}},
+	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlClasses}},
 	"bench loader":   {args: []urlUse{urlInPlace}},
-	"bench infer":    {args: []urlUse{urlCopied}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlCopied}},
+	"bench infer":    {args: []urlUse{urlCopied}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses}},
 	"bench train":    {flags: map[string]urlUse{"data": urlInPlace}},
 	"model export":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
-	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
-	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten}},
+	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "out": urlWritten}},
+	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses, "out": urlWritten}},
+	"model describe": {flags: map[string]urlUse{"svg": urlWritten}},
+}
+
+// useOf is what a verb does with a URL as the value of a flag.
+func useOf(verb, flag string) urlUse {
+	if flag == "wordnet" { // of many verbs
+		return urlWordNet
+	}
+	return urlUses[verb].flags[flag]
 }
 
 // besides are the endings of files that belong to another: weights beside a model, what
@@ -92,22 +109,37 @@ func (r *remoteFiles) kept() (string, error) {
 // for it.
 func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 	a.remote.ctx, a.remote.sets = cmd.Context(), map[*shard.Dataset]*cached.Files{}
-	uses, urls := urlUses[verbOf(cmd)], 0
-	settle := func(what, name string, use urlUse) (string, error) {
-		if !storage.IsURL(name) {
-			return name, nil
+	urls := 0
+	// All are looked at before anything is asked of any.
+	for _, do := range []func(name string, use urlUse) (string, error){checkURL, a.settleURL} {
+		urls = 0
+		err := eachURL(cmd, args, func(what, name string, use urlUse) (string, error) {
+			urls++
+			to, err := do(name, use)
+			if err != nil && what != "" {
+				err = fmt.Errorf("%s: %w", what, err)
+			}
+			return to, err
+		})
+		if err != nil {
+			return err
 		}
-		urls++
-		to, err := a.settleURL(name, use)
-		if err != nil && what != "" {
-			err = fmt.Errorf("%s: %w", what, err)
-		}
-		return to, err
 	}
+	return a.checkKept(cmd, urls)
+}
+
+// eachURL calls settle with all arguments and flags that are URLs, and takes what it gives
+// in the place of each. What says of a flag which it is.
+func eachURL(cmd *cobra.Command, args []string, settle func(what, name string, use urlUse) (string, error)) error {
+	verb := verbOf(cmd)
+	uses := urlUses[verb]
 	for i, arg := range args {
 		use := urlRefused
 		if len(uses.args) > 0 {
 			use = uses.args[min(i, len(uses.args)-1)]
+		}
+		if !storage.IsURL(arg) {
+			continue
 		}
 		var err error
 		if args[i], err = settle("", arg, use); err != nil {
@@ -119,22 +151,26 @@ func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 		if list, ok := f.Value.(pflag.SliceValue); ok {
 			values := list.GetSlice()
 			for i, v := range values {
-				var err error
-				if values[i], err = settle("--"+f.Name, v, uses.flags[f.Name]); err != nil {
-					failed = cmp.Or(failed, err)
+				if !storage.IsURL(v) {
+					continue
 				}
+				to, err := settle("--"+f.Name, v, useOf(verb, f.Name))
+				if err == nil {
+					values[i] = to
+				}
+				failed = cmp.Or(failed, err)
 			}
 			return
 		}
 		if v := f.Value.String(); storage.IsURL(v) {
-			to, err := settle("--"+f.Name, v, uses.flags[f.Name])
+			to, err := settle("--"+f.Name, v, useOf(verb, f.Name))
 			if err == nil && to != v {
 				err = f.Value.Set(to)
 			}
 			failed = cmp.Or(failed, err)
 		}
 	})
-	return cmp.Or(failed, a.checkKept(cmd, urls))
+	return failed
 }
 
 // checkKept looks at the flags that say where copies lie, and how much of them.
@@ -150,28 +186,62 @@ func (a *app) checkKept(cmd *cobra.Command, urls int) error {
 	return nil
 }
 
-func (a *app) settleURL(name string, use urlUse) (path string, err error) {
+// checkURL wants a URL to be one that can be used so; what it is worth is not asked.
+func checkURL(name string, use urlUse) (string, error) {
 	if err := storage.Check(name); err != nil {
 		return "", withCode(exitUsage, err)
 	}
+	switch use {
+	case urlRefused:
+		return "", usagef("%s: a URL is not taken here; give a local path", storage.Shown(name))
+	case urlWritten, urlOwned:
+		return name, storage.Writable(name)
+	case urlListed:
+		if storage.Writable(name) != nil {
+			return "", usagef("%s: a web server does not list what it has; give a bucket's URL, or a local path", storage.Shown(name))
+		}
+	}
+	return name, nil
+}
+
+// settleURL gives what the verb reads or writes in the place of a URL.
+func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	r := &a.remote
 	r.paths.Besides = besides
 	if r.paths.Dir, err = r.kept(); err != nil {
 		return "", err
 	}
+	a.started = a.started || !slices.Contains([]urlUse{urlInPlace, urlListed, urlSeveral, urlOwned}, use) // what goes wrong over a network is no error of usage
 	switch use {
-	case urlInPlace, urlSeveral:
-		return name, nil
 	case urlCopied:
-		a.started = true // what goes wrong over a network is no error of usage
 		return r.paths.Copy(r.ctx, name)
 	case urlWritten:
-		a.started = true
 		return r.paths.File(r.ctx, name)
-	case urlOwned:
-		return name, storage.Writable(name)
+	case urlClasses:
+		return r.copyOrNamed(name, shard.ManifestName, shard.ClassesName)
+	case urlRun:
+		return r.copyOrNamed(name, runlog.Name, "config.yaml")
+	case urlWordNet:
+		return r.paths.Named(r.ctx, name, wordnet.Files...)
 	}
-	return "", usagef("%s: a URL is not taken here; give a local path", storage.Shown(name))
+	return name, nil
+}
+
+// copyOrNamed copies the file at a URL or, where the first of some files lies below it, these
+// into a directory.
+func (r *remoteFiles) copyOrNamed(url string, names ...string) (string, error) {
+	at, err := r.paths.Place(r.ctx, url)
+	if err != nil {
+		return "", err
+	}
+	_, err = at.Stat(r.ctx, names[0])
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return r.paths.Copy(r.ctx, url)
+	}
+	if err != nil {
+		return "", err
+	}
+	return r.paths.Named(r.ctx, url, names...)
 }
 
 // copies are paths, with copies of what URLs among them stand for.

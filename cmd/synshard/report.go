@@ -112,7 +112,7 @@ func (o *reportOptions) output(in reportInputs) (string, error) {
 
 func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
 	if o.out == "" && a.remote.paths.Shown(args[0]) != args[0] {
-		return usagef("--out is needed for predictions at a URL")
+		return usagef("--out is needed for a run or predictions at a URL")
 	}
 	in, err := o.inputs(args)
 	if err != nil {
@@ -127,7 +127,7 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 		opts.Title = a.remote.paths.Shown(titleOf(in))
 	}
 	if in.run != "" {
-		if opts.Run, err = readRun(in.run); err != nil {
+		if opts.Run, err = a.readRun(in.run); err != nil {
 			return err
 		}
 	}
@@ -161,12 +161,12 @@ func titleOf(in reportInputs) string {
 }
 
 // readRun reads what a report says of a run.
-func readRun(dir string) (*report.Run, error) {
+func (a *app) readRun(dir string) (*report.Run, error) {
 	config, err := regular.ReadFile(filepath.Join(dir, "config.yaml"), regular.Document)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	run, err := report.ReadRun(ui.Text(dir), filepath.Join(dir, runlog.Name), string(config))
+	run, err := report.ReadRun(ui.Text(a.remote.paths.Shown(dir)), filepath.Join(dir, runlog.Name), string(config))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("%s holds no run: %w", dir, err)
 	}

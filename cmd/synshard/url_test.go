@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,17 +30,7 @@ import (
 // TestUnknownSchemes gives every argument and every flag with a text a URL of a scheme
 // that is none: nowhere may it be taken for a path.
 func TestUnknownSchemes(t *testing.T) {
-	var verbs []*cobra.Command
-	var walk func(c *cobra.Command)
-	walk = func(c *cobra.Command) {
-		if c.RunE != nil && !c.HasSubCommands() {
-			verbs = append(verbs, c)
-		}
-		for _, sub := range c.Commands() {
-			walk(sub)
-		}
-	}
-	walk(newRoot(&app{Console: ui.Console{}}))
+	verbs := leaves(newRoot(&app{Console: ui.Console{}}))
 	const url = "s4://bucket/key"
 	tried := 0
 	for _, c := range verbs {
@@ -129,12 +120,27 @@ func TestURLs(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(work, "merged.arrow")); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("merged: %v", err)
 	}
+	// A single image; a run's page; a dataset's classes; tables.
+	s.Put(t, "one.jpg", colourImage(t, rand.New(rand.NewPCG(1, 1)), 0, "one.jpg").Bytes)
+	predictOne, _ := runVerb(t, 0, append([]string{"infer", s.Via(proxy, "model.onnx"), s.Via(proxy, "one.jpg"), "--classes", url, "--out", "-", "--format", "ndjson", "--ort-lib", ort, "--device", "cpu", "--progress", "off"}, cache...)...)
+	if strings.Count(predictOne, "\n") != 1 || !strings.Contains(predictOne, "s3://images/one.jpg") || strings.Contains(predictOne, "endpoint") {
+		t.Errorf("one image: %s", predictOne)
+	}
+	put(t, s, "run", filepath.Join(work, "a"))
+	runVerb(t, 0, append([]string{"report", s.Via(proxy, "run"), s.Via(proxy, "out/p.arrow"), "--data", url, "--out", s.Via(proxy, "page.html"), "--no-wordnet"}, cache...)...)
+	if page, err := os.ReadFile(filepath.Join(s.Dir, "page.html")); err != nil || !bytes.Contains(page, []byte("s3://images/run")) || bytes.Contains(page, []byte(work)) {
+		t.Errorf("the page of %d bytes: %v", len(page), err)
+	}
+	runVerb(t, 0, append([]string{"eval", s.Via(proxy, "out/p.arrow"), "--no-wordnet", "--arrow", s.Via(proxy, "tables")}, cache...)...)
+	if made, err := filepath.Glob(filepath.Join(s.Dir, "tables", "*.arrow")); err != nil || len(made) < 3 {
+		t.Errorf("tables: %v, %v", made, err)
+	}
 	bench, _ := runVerb(t, 0, append([]string{"bench", "loader", url, "--seconds", "0.1", "--rounds", "1", "--size", "64", "--json", "--progress", "off"}, cache...)...)
 	if !strings.Contains(bench, "images_per_s") {
 		t.Errorf("bench: %s", bench)
 	}
 	// What takes none says so.
-	for _, line := range [][]string{{"verify", url}, {"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
+	for _, line := range [][]string{{"sample", "--out", url}, {"ls", set, "--cache-dir", work}, {"infer", "m", set, "--out", "https://h/x.arrow"}} {
 		if _, stderr := runVerb(t, exitUsage, line...); !strings.Contains(stderr, "URL") && !strings.Contains(stderr, "only be read") {
 			t.Errorf("%v: %s", line, stderr)
 		}
@@ -184,32 +190,73 @@ func TestIngestURLs(t *testing.T) {
 	ingest(0, "url", line(func(n string) string { return s.Via(proxy, "archives/"+n) })...)
 	sameFiles(t, at("local"), at("url"))
 
-	// A tree of images, and a WebDataset; without what an export keeps, which is read in
-	// directories alone.
+	// Exports, with what they keep of their classes and names.
 	runVerb(t, 0, "export", at("local"), "--to", "folder", "--split", "val", "--out", at("tree"))
 	runVerb(t, 0, "export", at("local"), "--to", "webdataset", "--split", "val", "--out", at("web"))
 	for _, name := range []string{"tree", "web"} {
-		put(t, s, "whole/"+name, at(name))
-		if _, stderr := runVerb(t, exitUsage, "ingest", s.URL("whole/"+name), "--out", at("none")); !strings.Contains(stderr, "an export") {
-			t.Error(stderr)
-		}
-		hidden, err := filepath.Glob(filepath.Join(at(name), ".*"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, path := range hidden {
-			if err := os.RemoveAll(path); err != nil {
-				t.Fatal(err)
-			}
-		}
 		put(t, s, name, at(name))
 		ingest(0, name+"-local", at(name))
 		ingest(0, name+"-url", s.Via(proxy, name))
 		sameFiles(t, at(name+"-local"), at(name+"-url"))
+		if _, err := os.Stat(filepath.Join(s.Dir, name, shard.ExportName)); err != nil {
+			t.Error(err)
+		}
 	}
+
+	// Lists: one beside its images, and one here that names URLs. One image is not there.
+	var beside, here strings.Builder
+	check(t, filepath.WalkDir(at("tree"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".JPEG") {
+			rel, _ := filepath.Rel(at("tree"), path)
+			label := filepath.Base(filepath.Dir(path))
+			fmt.Fprintf(&beside, "%s,%s\n", rel, label)
+			fmt.Fprintf(&here, "%s,%s\n", s.Via(proxy, "tree/"+rel), label)
+		}
+		return err
+	}))
+	for _, text := range []*strings.Builder{&beside, &here} {
+		text.WriteString(strings.Replace(strings.SplitN(text.String(), "\n", 2)[0], ".JPEG", "-none.JPEG", 1) + "\n")
+	}
+	s.Put(t, "tree/images.csv", []byte(beside.String()))
+	check(t, os.WriteFile(at("tree/images.csv"), []byte(beside.String()), 0o666))
+	check(t, os.WriteFile(at("urls.csv"), []byte(here.String()), 0o666))
+	ingest(exitRefused, "list-local", at("tree/images.csv"))
+	ingest(exitRefused, "list-url", "--list", s.Via(proxy, "tree/images.csv"))
+	ingest(exitRefused, "list-urls", at("urls.csv"))
+	counts := func(name string) string {
+		out, _ := runVerb(t, 0, "ls", at(name), "--json")
+		return strings.ReplaceAll(out, at(name), "")
+	}
+	for _, name := range []string{"list-url", "list-urls"} {
+		if diff := cmp.Diff(counts("list-local"), counts(name)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	index := filepath.Join("train", shard.IndexName)
+	want, err := os.ReadFile(at("list-local/" + index))
+	check(t, err)
+	if got, err := os.ReadFile(at("list-url/" + index)); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("a list at a URL makes another index: %v", err)
+	}
+	for _, row := range rejections(t, at("list-urls")) {
+		if strings.Contains(row, "?") {
+			t.Errorf("the options of a URL are shown: %s", row)
+		}
+	}
+	// A row of another scheme is no path.
+	check(t, os.WriteFile(at("odd.csv"), []byte("s4://b/a.JPEG,cat\n"), 0o666))
+	ingest(exitUsage, "none", at("odd.csv"))
 	if _, made := proxy.Count(); made < 3 {
 		t.Errorf("%d faults", made)
 	}
+}
+
+// rejections are the lines of the list of what was refused.
+func rejections(t *testing.T, dir string) []string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, shard.RejectedName))
+	check(t, err)
+	return strings.Split(strings.TrimSpace(string(b)), "\n")
 }
 
 // TestTrainOutURL fits into a bucket behind faults, killed and continued on machines
@@ -317,4 +364,48 @@ func dirNames(t *testing.T, dir string) (names []string) {
 		return err
 	}))
 	return names
+}
+
+// TestURLFlags wants it to be said of every flag with a text, of every verb, whether it names
+// a file, and what becomes of a URL there: a flag that nobody thought of fails.
+func TestURLFlags(t *testing.T) {
+	// What names no file.
+	words := strings.Fields(`activations below cache check compute-per device embedding embedding-output engine ep-option eval-split exclude format init input
+		interpolation job layout memory method model network on-bad optimizer output path precision probabilities progress provider recipe rollup rollups
+		sampling schedule scores set split superclass synset tensor-layout title to train-path truncated val-split weights-key labels device-memory`)
+	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
+	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out"}
+	used := map[string]bool{}
+	for _, c := range leaves(newRoot(&app{Console: ui.Console{}})) {
+		verb := verbOf(c)
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if !slices.Contains([]string{"string", "stringArray", "stringSlice", "stringToString", "name"}, f.Value.Type()) {
+				return
+			}
+			use := useOf(verb, f.Name)
+			used[verb+" --"+f.Name] = true
+			path := slices.Contains(paths, f.Name) || slices.Contains(paths, verb+" --"+f.Name)
+			if n := count(use != urlRefused, slices.Contains(words, f.Name), path); n != 1 {
+				t.Errorf("%s --%s (%s): said of it in %d places, want 1", verb, f.Name, f.Value.Type(), n)
+			}
+		})
+	}
+	for verb, uses := range urlUses {
+		for flag := range uses.flags {
+			if !used[verb+" --"+flag] {
+				t.Errorf("%s has no flag --%s", verb, flag)
+			}
+		}
+	}
+}
+
+// leaves are the commands of a tree that do something.
+func leaves(c *cobra.Command) (out []*cobra.Command) {
+	if c.RunE != nil && !c.HasSubCommands() {
+		out = append(out, c)
+	}
+	for _, sub := range c.Commands() {
+		out = append(out, leaves(sub)...)
+	}
+	return out
 }

@@ -10,9 +10,8 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
 	checks "github.com/synshard/synshard/shard/check"
-	"github.com/synshard/synshard/wordnet"
-
 	"github.com/synshard/synshard/storage/files"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // verifyOptions are verify's flags.
@@ -64,7 +63,7 @@ continues.`,
 	return cmd
 }
 
-func (a *app) runVerify(ctx context.Context, dir string, o verifyOptions) error {
+func (a *app) runVerify(ctx context.Context, name string, o verifyOptions) error {
 	switch {
 	case count(o.fast, o.duplicates, o.repair) > 1:
 		return usagef("--fast, --duplicates and --repair exclude each other")
@@ -73,8 +72,13 @@ func (a *app) runVerify(ctx context.Context, dir string, o verifyOptions) error 
 	case o.workers < 0:
 		return usagef("--workers %d: want 0 (one a CPU) or more", o.workers)
 	case o.duplicates:
-		return a.listDuplicates(dir)
-	case o.repair:
+		return a.listDuplicates(name)
+	}
+	dir, err := a.openDir(name)
+	if err != nil {
+		return err
+	}
+	if o.repair {
 		return a.repairDataset(ctx, dir, o)
 	}
 	return a.verify(ctx, dir, o)
@@ -90,15 +94,15 @@ func count(flags ...bool) (n int) {
 }
 
 // imageBytes is what a dataset's manifest says is to be read, -1 if unknown.
-func imageBytes(dir string) int64 {
-	m, err := shard.ReadManifest(files.Here(dir))
+func imageBytes(dir files.Dir) int64 {
+	m, err := shard.ReadManifest(dir)
 	if err != nil {
 		return -1 // whoever reads it in earnest says what is wrong
 	}
 	return m.ImageBytes()
 }
 
-func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
+func (a *app) verify(ctx context.Context, dir files.Dir, f verifyOptions) error {
 	o := checks.VerifyOptions{Fast: f.fast, Workers: f.workers}
 	if !f.fast {
 		bar := a.ByteBar(imageBytes(dir), "verifying")
@@ -112,7 +116,7 @@ func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
 	if err != nil {
 		return err
 	}
-	if m, err := shard.ReadManifest(files.Here(dir)); err == nil { // else that is among what was found
+	if m, err := shard.ReadManifest(dir); err == nil { // else that is among what was found
 		for _, s := range m.Splits {
 			images += s.Rows
 		}
@@ -121,7 +125,7 @@ func (a *app) verify(ctx context.Context, dir string, f verifyOptions) error {
 	for _, file := range foreign {
 		a.Warnf("%s: no part of the dataset", ui.Text(file))
 	}
-	return a.printVerified(dir, verified{Problems: found, Foreign: foreign})
+	return a.printVerified(verified{Dataset: dir.String(), Problems: found, Foreign: foreign})
 }
 
 // verified is the result of verify and of a repair.
@@ -136,9 +140,9 @@ type verified struct {
 
 // printVerified prints what is wrong with a dataset, what is lost and what was
 // written, and makes the error for exit code 4.
-func (a *app) printVerified(dir string, out verified) error {
+func (a *app) printVerified(out verified) error {
 	refused := len(out.Lost) > 0 && len(out.Wrote) == 0
-	out.Dataset, out.Sound = dir, len(out.Problems) == 0 && !refused
+	out.Sound = len(out.Problems) == 0 && !refused
 	if out.Problems == nil {
 		out.Problems = []checks.Problem{}
 	}
@@ -157,9 +161,9 @@ func (a *app) printVerified(dir string, out verified) error {
 	case err != nil || out.Sound:
 		return err
 	case refused:
-		return corrupt(fmt.Errorf("%s: %s lost, and nothing was written: bring back what is listed, or take what is left with --accept-loss", dir, things(len(out.Lost))))
+		return corrupt(fmt.Errorf("%s: %s lost, and nothing was written: bring back what is listed, or take what is left with --accept-loss", out.Dataset, things(len(out.Lost))))
 	}
-	return corrupt(fmt.Errorf("%s: %s wrong", dir, things(len(out.Problems))))
+	return corrupt(fmt.Errorf("%s: %s wrong", out.Dataset, things(len(out.Problems))))
 }
 
 func things(n int) string {
@@ -169,7 +173,7 @@ func things(n int) string {
 	return fmt.Sprintf("%d things are", n)
 }
 
-func (a *app) repairDataset(ctx context.Context, dir string, f verifyOptions) error {
+func (a *app) repairDataset(ctx context.Context, dir files.Dir, f verifyOptions) error {
 	var g *wordnet.Graph
 	if f.wordnet != "" || a.hasWordNet() {
 		var err error
@@ -184,7 +188,7 @@ func (a *app) repairDataset(ctx context.Context, dir string, f verifyOptions) er
 	if err != nil {
 		return err
 	}
-	return a.printVerified(dir, verified{Problems: r.Problems, Lost: r.Lost, Wrote: r.Wrote})
+	return a.printVerified(verified{Dataset: dir.String(), Problems: r.Problems, Lost: r.Lost, Wrote: r.Wrote})
 }
 
 func (a *app) hasWordNet() bool {
@@ -193,7 +197,7 @@ func (a *app) hasWordNet() bool {
 }
 
 func (a *app) listDuplicates(dir string) error {
-	set, err := shard.Open(dir)
+	set, err := a.openSet(dir)
 	if err != nil {
 		return err
 	}
@@ -205,7 +209,7 @@ func (a *app) listDuplicates(dir string) error {
 	out := struct {
 		Dataset    string              `json:"dataset"`
 		Duplicates []checks.Duplicates `json:"duplicates"`
-	}{dir, found}
+	}{set.Dir, found}
 	return a.Result(out, func(w io.Writer) {
 		for _, d := range found {
 			for _, c := range d.Copies {

@@ -87,7 +87,7 @@ var allowed = map[string][]string{
 	"web/explore":             {"eval", "infer/prediction", "shard", "shard/census", "web/look", "wordnet"},
 	"web/serve":               {"infer/prediction", "internal/ui", "pixel", "web/explore", "web/look"},
 	"web/network":             {"model", "model/describe", "web/look"},
-	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "internal/durable", "internal/regular"},
+	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "storage/files", "internal/regular"},
 	"internal/bench":          {"infer", "loader", "model", "pixel", "shard", "train", "internal/processors", "internal/regular"},
 	"internal/crash":          {},
 	"internal/native":         {},

@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -82,7 +81,7 @@ func small(t testing.TB) string {
 // verifyAll verifies and gives what is wrong and what is foreign.
 func verifyAll(dir string) ([]string, error) {
 	var out []string
-	found, err := Verify(context.Background(), dir, VerifyOptions{Workers: 1, OnForeign: func(file string) { out = append(out, file) }})
+	found, err := Verify(context.Background(), files.Here(dir), VerifyOptions{Workers: 1, OnForeign: func(file string) { out = append(out, file) }})
 	for _, p := range found {
 		out = append(out, p.String())
 	}
@@ -201,11 +200,11 @@ func TestListTells(t *testing.T) {
 	file := shard.ShardName("train", "a", 0)
 	smallShard(t, dir, "c")
 	want := []Problem{{File: file, What: "it does not have the crc32c of the list of shards"}}
-	got, err := Verify(context.Background(), dir, VerifyOptions{})
+	got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("verify: %v (-want +got):\n%s", err, diff)
 	}
-	repaired, err := Repair(context.Background(), dir, RepairOptions{AcceptLoss: true})
+	repaired, err := Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true})
 	if diff := cmp.Diff(Repaired{Problems: want}, repaired); diff != "" || err != nil {
 		t.Errorf("repair: %v (-want +got):\n%s", err, diff)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -32,7 +31,7 @@ func TestRepairDoubtsClasses(t *testing.T) {
 		if err := os.RemoveAll(manifest); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Repair(context.Background(), dir, o)
+		got, err := Repair(context.Background(), files.Here(dir), o)
 		if err != nil {
 			t.Fatal(err)
 		}

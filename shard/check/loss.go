@@ -14,7 +14,6 @@ import (
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -64,13 +63,13 @@ func (r *repair) everySplit() ([]string, error) {
 	for name := range r.splits {
 		all[name] = true
 	}
-	entries, err := os.ReadDir(r.dir)
+	entries, err := r.dir.ReadDir(".")
 	if err != nil {
 		return nil, fmt.Errorf("repair: %w", err)
 	}
 	for _, e := range entries {
 		for _, name := range []string{shard.IndexName, shard.ShardsName} {
-			if _, err := os.Stat(filepath.Join(r.dir, e.Name(), name)); err == nil && shard.ValidSplit(e.Name()) {
+			if _, err := r.dir.Stat(e.Name() + "/" + name); err == nil && shard.ValidSplit(e.Name()) {
 				all[e.Name()] = true
 			}
 		}
@@ -87,7 +86,7 @@ func (r *repair) listed(split string) (map[string]shard.ShardInfo, error) {
 	} else if sum == "" {
 		return nil, nil
 	}
-	list, err := shard.ReadShards(files.Here(r.dir), split, sum)
+	list, err := shard.ReadShards(r.dir, split, sum)
 	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -128,13 +127,13 @@ func (r *repair) rowsBefore(split string) (map[string]int64, error) {
 func (r *repair) indexBefore(split string) (*shard.Split, error) {
 	m := shard.Manifest{Splits: map[string]shard.SplitInfo{split: r.old.Splits[split]}}
 	if !r.sound {
-		sum, err := regular.SHA256(filepath.Join(r.dir, split, shard.IndexName))
+		sum, err := files.SHA256(r.dir, split+"/"+shard.IndexName)
 		if err != nil {
 			return nil, nil // there is none that could be read
 		}
 		m.Splits[split] = shard.SplitInfo{IndexSHA256: sum, Rows: -1}
 	}
-	d := shard.OpenWith(files.Here(r.dir), m, nil)
+	d := shard.OpenWith(r.dir, m, nil)
 	defer d.Close()
 	s, err := d.Split(split)
 	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, shard.ErrNoSplit) {
@@ -222,9 +221,9 @@ func sumClasses(list []shard.Class) (string, error) {
 
 // lostRejected finds what is left of the list of what was refused.
 func (r *repair) lostRejected() (err error) {
-	r.rejected, err = shard.ReadRejected(files.Here(r.dir), r.old.RejectedSHA256)
+	r.rejected, err = shard.ReadRejected(r.dir, r.old.RejectedSHA256)
 	if errors.Is(err, shard.ErrCorrupt) {
-		r.rejected, err = salvage(filepath.Join(r.dir, shard.RejectedName))
+		r.rejected, err = salvage(r.dir)
 		r.lose(shard.RejectedName, "it is not what was written, and cannot be made anew")
 	}
 	if err != nil {
@@ -251,8 +250,8 @@ func (r *repair) lostRejected() (err error) {
 }
 
 // salvage reads the lines of a list of what was refused that can be read.
-func salvage(file string) ([]shard.Rejection, error) {
-	b, err := regular.ReadFile(file, regular.Table)
+func salvage(dir files.Dir) ([]shard.Rejection, error) {
+	b, err := files.Read(dir, shard.RejectedName, regular.Table)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

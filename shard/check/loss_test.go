@@ -12,7 +12,6 @@ import (
 
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -50,14 +49,14 @@ func TestLoss(t *testing.T) {
 				}
 			}
 			before := filesOf(t, dir)
-			got, err := Repair(context.Background(), dir, RepairOptions{})
+			got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
 			if diff := cmp.Diff(Repaired{Lost: c.want}, got); diff != "" || err != nil {
 				t.Fatalf("%v (-want +got):\n%s", err, diff)
 			}
 			if diff := cmp.Diff(before, filesOf(t, dir)); diff != "" {
 				t.Errorf("refused, and files differ (-want +got):\n%s", diff)
 			}
-			got, err = Repair(context.Background(), dir, RepairOptions{AcceptLoss: true})
+			got, err = Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true})
 			if diff := cmp.Diff(c.want, got.Lost); diff != "" || err != nil || len(got.Wrote) == 0 {
 				t.Fatalf("accepted: %v, wrote %v (-want +got):\n%s", err, got.Wrote, diff)
 			}
@@ -106,14 +105,14 @@ func TestRejectedLost(t *testing.T) {
 	} {
 		dir := small(t)
 		remove(t, dir, c.lose)
-		got, err := Repair(context.Background(), dir, RepairOptions{})
+		got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
 		if diff := cmp.Diff(Repaired{Lost: c.want}, got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", c.name, err, diff)
 		}
-		if _, err = Repair(context.Background(), dir, RepairOptions{AcceptLoss: true}); err != nil {
+		if _, err = Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true}); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if found, err := Verify(context.Background(), dir, VerifyOptions{}); err != nil || len(found) > 0 || shardtest.Open(t, dir).Manifest.Rejected != c.left {
+		if found, err := Verify(context.Background(), files.Here(dir), VerifyOptions{}); err != nil || len(found) > 0 || shardtest.Open(t, dir).Manifest.Rejected != c.left {
 			t.Errorf("%s: afterwards %v, %v", c.name, found, err)
 		}
 	}
@@ -127,10 +126,10 @@ func TestUnfinished(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, ".ingest"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Repair(context.Background(), dir, RepairOptions{}); !errors.Is(err, ErrUnfinished) {
+	if got, err := Repair(context.Background(), files.Here(dir), RepairOptions{}); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	got, err := Repair(context.Background(), dir, RepairOptions{AcceptLoss: true})
+	got, err := Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true})
 	want := []Problem{
 		{File: ".ingest", What: "an ingest has not finished; what it has not written is lost"},
 		{File: shard.ClassesName, What: "class b (label 1) has no image, and nothing tells whether it had any"},

@@ -11,7 +11,6 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -42,11 +41,11 @@ func TestNames(t *testing.T) {
 		t.Errorf("row 2 is %q, %v", s.Row(2).Path, err)
 	}
 	want := []Problem{{"val/part-00000.arrow", `ILSVRC2012_val_0000000\xe9.JPEG`, "a name of it is not UTF-8, so that other readers refuse the file; ingest it again"}}
-	got, err := Verify(context.Background(), dir, VerifyOptions{})
+	got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("verify: %v (-want +got):\n%s", err, diff)
 	}
-	repaired, err := Repair(context.Background(), dir, RepairOptions{})
+	repaired, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
 	if diff := cmp.Diff(Repaired{Problems: want}, repaired); diff != "" || err != nil {
 		t.Errorf("repair: %v (-want +got):\n%s", err, diff)
 	}

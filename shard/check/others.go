@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -32,9 +29,9 @@ func ownFiles(m shard.Manifest) map[string]bool {
 }
 
 // verifyRejected holds what was refused to its list, and that to the manifest.
-func verifyRejected(dir string, m shard.Manifest, o VerifyOptions, p *problems, own map[string]bool) error {
+func verifyRejected(dir files.Dir, m shard.Manifest, o VerifyOptions, p *problems, own map[string]bool) error {
 	own[shard.RejectedName] = m.Rejected > 0
-	list, err := shard.ReadRejected(files.Here(dir), m.RejectedSHA256)
+	list, err := shard.ReadRejected(dir, m.RejectedSHA256)
 	if errors.Is(err, shard.ErrCorrupt) {
 		p.add(shard.RejectedName, "", "%s", reason(err, ""))
 		return nil
@@ -64,8 +61,8 @@ func verifyRejected(dir string, m shard.Manifest, o VerifyOptions, p *problems, 
 
 // differsKept says how the kept bytes of a refused image differ from what the list
 // says of them; fast looks at their number alone.
-func differsKept(dir string, r *shard.Rejection, fast bool) (string, error) {
-	f, info, err := regular.Open(filepath.Join(dir, filepath.FromSlash(r.File)))
+func differsKept(dir files.Dir, r *shard.Rejection, fast bool) (string, error) {
+	f, err := dir.Open(r.File)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "it is missing", nil
 	}
@@ -76,14 +73,14 @@ func differsKept(dir string, r *shard.Rejection, fast bool) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	if info.Size() != r.Bytes {
-		return fmt.Sprintf("%d bytes, but %d by the list of what was refused", info.Size(), r.Bytes), nil
+	if f.Size() != r.Bytes {
+		return fmt.Sprintf("%d bytes, but %d by the list of what was refused", f.Size(), r.Bytes), nil
 	}
 	if fast {
 		return "", nil
 	}
 	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
+	if _, err := io.Copy(h, files.Sequential(f)); err != nil {
 		return "", fmt.Errorf("%s: %w", r.File, err)
 	}
 	if fmt.Sprintf("%x", h.Sum(nil)) != r.SHA256 {
@@ -94,31 +91,23 @@ func differsKept(dir string, r *shard.Rejection, fast bool) (string, error) {
 
 // verifyOthers looks at what lies in the directory beside the dataset's own files:
 // shards of a split that the manifest does not name are a problem, others are told.
-func verifyOthers(dir string, m shard.Manifest, o VerifyOptions, p *problems, own map[string]bool) error {
-	_, err := os.Stat(filepath.Join(dir, unfinishedName))
+func verifyOthers(dir files.Dir, m shard.Manifest, o VerifyOptions, p *problems, own map[string]bool) error {
+	_, err := dir.Stat(unfinishedName)
 	unfinished := err == nil
-	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(rel)
+	if unfinished && o.OnForeign != nil {
+		o.OnForeign(unfinishedName)
+	}
+	_, here := dir.(files.Here) // elsewhere the lock is there while somebody writes, and says who
+	return dir.Walk(".", func(name string, e fs.DirEntry) error {
 		split, _, below := strings.Cut(name, "/")
 		_, listed := m.Splits[split]
 		switch {
-		case name == shard.LockName:
+		case split == unfinishedName:
+		case name == shard.LockName && here:
 			if info, err := e.Info(); err == nil && info.Size() > 0 {
 				p.add(name, "", "%d bytes in a lock, which has none", info.Size())
 			}
-		case name == unfinishedName && e.IsDir():
-			if o.OnForeign != nil {
-				o.OnForeign(name)
-			}
-			return fs.SkipDir
-		case e.IsDir() || own[name]:
+		case e.IsDir(), own[name] && name != shard.LockName:
 		case isShard(e.Name()) && below && !listed && !unfinished && !strings.HasPrefix(split, ".") && split != shard.RejectedDir:
 			p.add(name, "", "it lies in a split that the manifest does not name")
 		case o.OnForeign != nil:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+	"github.com/synshard/synshard/storage/files"
 )
 
 // TestMisplaced swaps two classes' shards, and lays one into another split:
@@ -39,7 +40,7 @@ func TestMisplaced(t *testing.T) {
 		dir := shardtest.Copy(t)
 		c.move(t, dir)
 		for _, fast := range []bool{true, false} {
-			got, err := Verify(context.Background(), dir, VerifyOptions{Fast: fast})
+			got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{Fast: fast})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -49,7 +50,7 @@ func TestMisplaced(t *testing.T) {
 				}
 			}
 		}
-		got, err := Repair(context.Background(), dir, RepairOptions{})
+		got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
 		if diff := cmp.Diff(Repaired{Problems: c.want}, got); diff != "" || err != nil {
 			t.Errorf("%s: repair: %v (-want +got):\n%s", c.name, err, diff)
 		}

@@ -7,19 +7,14 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
-	"github.com/synshard/synshard/wordnet"
-
 	"github.com/synshard/synshard/storage/files"
+	"github.com/synshard/synshard/wordnet"
 )
 
 // RepairOptions say how a dataset is repaired.
@@ -54,8 +49,8 @@ var ErrUnfinished = errors.New("an ingest into it has not finished: the same `sy
 // that was accepted, loses what the ingest noted in it, so that a later ingest into
 // the directory does not take it for whole. Another process at the dataset is
 // durable.ErrLocked, a directory without shards shard.ErrNotDataset.
-func Repair(ctx context.Context, dir string, o RepairOptions) (out Repaired, err error) {
-	lock, err := durable.TryLock(filepath.Join(dir, shard.LockName))
+func Repair(ctx context.Context, dir files.Dir, o RepairOptions) (out Repaired, err error) {
+	lock, err := dir.TryLock(shard.LockName)
 	if err != nil {
 		return out, err
 	}
@@ -86,7 +81,7 @@ func compareProblems(a, b Problem) int {
 }
 
 type repair struct {
-	dir        string
+	dir        files.Dir
 	o          RepairOptions
 	old        shard.Manifest // that is sound; else empty, but for the splits that a damaged one names
 	sound      bool           // old
@@ -105,13 +100,13 @@ type repair struct {
 
 // begin reads the manifest, and wants no ingest to be under way.
 func (r *repair) begin() error {
-	_, err := os.Stat(filepath.Join(r.dir, unfinishedName))
+	_, err := r.dir.Stat(unfinishedName)
 	if r.unfinished = err == nil; r.unfinished && !r.o.AcceptLoss {
 		return fmt.Errorf("repair %s: %w; what it has not written would be lost", r.dir, ErrUnfinished)
 	}
-	r.old, err = shard.CheckManifest(files.Here(r.dir))
+	r.old, err = shard.CheckManifest(r.dir)
 	if r.unfinished && errors.Is(err, shard.ErrNotDataset) { // it is moved there while a dataset is added to
-		r.old, err = shard.ReadManifest(files.Here(filepath.Join(r.dir, unfinishedName)))
+		r.old, err = shard.ReadManifest(files.Below(r.dir, unfinishedName))
 	}
 	switch {
 	case err == nil:
@@ -128,7 +123,7 @@ func (r *repair) begin() error {
 
 // scan reads every shard of every directory that holds some.
 func (r *repair) scan(ctx context.Context) error {
-	entries, err := os.ReadDir(r.dir)
+	entries, err := r.dir.ReadDir(".")
 	if err != nil {
 		return fmt.Errorf("repair: %w", err)
 	}
@@ -175,7 +170,7 @@ func (r *repair) scanSplit(ctx context.Context, split string, shards []string) e
 			if err != nil || r.bad.has(file) {
 				return err
 			}
-			if infos[i], err = shard.SumFile(files.Here(r.dir), file); err != nil {
+			if infos[i], err = shard.SumFile(r.dir, file); err != nil {
 				return err
 			}
 			want, ok := listed[file]
@@ -185,7 +180,7 @@ func (r *repair) scanSplit(ctx context.Context, split string, shards []string) e
 				r.bad.add(file, "", "it does not have the crc32c of the list of shards")
 			default:
 				doubts[i] = &doubt{file: file, rows: found[i], names: names[i], listed: ok}
-				doubts[i].rewritten, err = shard.Rewritten(filepath.Join(r.dir, filepath.FromSlash(file)))
+				doubts[i].rewritten, err = shard.Rewritten(r.dir, file)
 			}
 			return err
 		})
@@ -204,11 +199,10 @@ func (r *repair) scanSplit(ctx context.Context, split string, shards []string) e
 
 // scanShard reads a shard in full.
 func (r *repair) scanShard(split, file string) (rows []shard.Row, names []string, err error) {
-	path := filepath.Join(r.dir, filepath.FromSlash(file))
-	rows, meta, err := shard.ScanFile(path)
+	rows, meta, err := shard.ScanFile(r.dir, file)
 	switch {
 	case errors.Is(err, shard.ErrCorrupt):
-		r.bad.add(file, "", "%s", reason(err, path))
+		r.bad.add(file, "", "%s", reason(err, r.dir.Path(file)))
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, err
@@ -228,11 +222,11 @@ func (r *repair) scanShard(split, file string) (rows []shard.Row, names []string
 func (r *repair) write() error {
 	m := r.old
 	m.Splits = map[string]shard.SplitInfo{}
-	if err := r.removeTemps(); err != nil {
+	if err := r.dir.RemoveTemps(".", true); err != nil {
 		return err
 	}
 	if r.classes != nil {
-		sum, err := shard.WriteClasses(files.Here(r.dir), r.classes)
+		sum, err := shard.WriteClasses(r.dir, r.classes)
 		if err != nil {
 			return err
 		}
@@ -258,7 +252,7 @@ func (r *repair) write() error {
 	if len(r.lost) > 0 {
 		m.Options = nil
 	}
-	if err := r.replaced(shard.ManifestName, func() error { return shard.WriteManifest(files.Here(r.dir), m) }); err != nil {
+	if err := r.replaced(shard.ManifestName, func() error { return shard.WriteManifest(r.dir, m) }); err != nil {
 		return err
 	}
 	return r.removeLost()
@@ -274,21 +268,20 @@ func (r *repair) removeLost() error {
 		}
 	}
 	for _, name := range gone {
-		if err := os.RemoveAll(filepath.Join(r.dir, filepath.FromSlash(name))); err != nil {
+		if err := r.dir.RemoveAll(name); err != nil {
 			return err
 		}
 	}
-	return durable.SyncDir(r.dir)
+	return r.dir.Sync(".")
 }
 
 // replaced has a file written, and notes its name where it came out another.
 func (r *repair) replaced(name string, write func() error) error {
-	path := filepath.Join(r.dir, filepath.FromSlash(name))
-	before, _ := regular.SHA256(path) // "" where it is missing
+	before, _ := files.SHA256(r.dir, name) // "" where it is missing
 	if err := write(); err != nil {
 		return err
 	}
-	after, err := regular.SHA256(path)
+	after, err := files.SHA256(r.dir, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -308,14 +301,14 @@ func (r *repair) writeSplit(split string) (shard.SplitInfo, error) {
 		info.Bytes += rows[i].Length
 	}
 	err := r.replaced(split+"/"+shard.IndexName, func() (err error) {
-		info.IndexSHA256, err = shard.WriteIndex(files.Here(r.dir), split, rows)
+		info.IndexSHA256, err = shard.WriteIndex(r.dir, split, rows)
 		return err
 	})
 	if err != nil {
 		return info, err
 	}
 	return info, r.replaced(split+"/"+shard.ShardsName, func() (err error) {
-		info.ShardsSHA256, err = shard.WriteShards(files.Here(r.dir), split, r.shards[split])
+		info.ShardsSHA256, err = shard.WriteShards(r.dir, split, r.shards[split])
 		return err
 	})
 }
@@ -324,18 +317,8 @@ func (r *repair) writeSplit(split string) (shard.SplitInfo, error) {
 func (r *repair) writeRejected(m *shard.Manifest) error {
 	m.Rejected = int64(len(r.rejected))
 	return r.replaced(shard.RejectedName, func() (err error) {
-		m.RejectedSHA256, err = shard.WriteRejected(files.Here(r.dir), r.rejected)
+		m.RejectedSHA256, err = shard.WriteRejected(r.dir, r.rejected)
 		return err
-	})
-}
-
-// removeTemps removes what killed writers left.
-func (r *repair) removeTemps() error {
-	return filepath.WalkDir(r.dir, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.IsDir() {
-			return err
-		}
-		return durable.RemoveTemps(path)
 	})
 }
 
@@ -343,11 +326,11 @@ func (r *repair) removeTemps() error {
 // only the manifest is lost; or else a new one from the shards.
 func (r *repair) findClasses() (have []shard.Class, err error) {
 	if r.sound {
-		if have, err = shard.ReadClasses(files.Here(r.dir), r.old.ClassesSHA256); err == nil {
+		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil {
 			return have, nil
 		}
-	} else if sum, err := regular.SHA256(filepath.Join(r.dir, shard.ClassesName)); err == nil {
-		if have, err = shard.ReadClasses(files.Here(r.dir), sum); err == nil && r.agree(have) {
+	} else if sum, err := files.SHA256(r.dir, shard.ClassesName); err == nil {
+		if have, err = shard.ReadClasses(r.dir, sum); err == nil && r.agree(have) {
 			r.old.ClassesSHA256 = sum
 			return have, r.doubtClasses(have, sum)
 		}

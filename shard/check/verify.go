@@ -10,9 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,7 +22,6 @@ import (
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -97,14 +94,14 @@ func (p *problems) has(file string) bool {
 	return p.files[file]
 }
 
-// Verify holds the dataset in dir to its sums: the manifest to its own, class list,
+// Verify holds the dataset in a directory, here or elsewhere, to its sums: the manifest to its own, class list,
 // indexes and lists to the manifest, every shard to its list and to the rows
 // that lie in it, every image to its CRC-32C and SHA-256, what was refused to its
 // list; and looks for what else lies there. What is wrong comes as problems, in
 // order of file and image; an error means that the dataset could not be looked at:
 // it is none (shard.ErrNotDataset), newer (shard.ErrVersion), or could not be read.
-func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error) {
-	m, err := shard.CheckManifest(files.Here(dir))
+func Verify(ctx context.Context, dir files.Dir, o VerifyOptions) ([]Problem, error) {
+	m, err := shard.CheckManifest(dir)
 	if errors.Is(err, shard.ErrCorrupt) {
 		return []Problem{{File: shard.ManifestName, What: reason(err, "")}}, nil
 	}
@@ -112,7 +109,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 		return nil, err
 	}
 	var p problems
-	classes, err := shard.ReadClasses(files.Here(dir), m.ClassesSHA256)
+	classes, err := shard.ReadClasses(dir, m.ClassesSHA256)
 	if errors.Is(err, shard.ErrCorrupt) {
 		p.add(shard.ClassesName, "", "%s", reason(err, ""))
 	} else if err != nil {
@@ -123,11 +120,11 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 			p.add(shard.ClassesName, "", "the name of class %d, %q, is not UTF-8: ingest it again", c.Label, c.Synset)
 		}
 	}
-	d := shard.OpenWith(files.Here(dir), m, classes)
+	d := shard.OpenWith(dir, m, classes)
 	defer d.Close()
 	own := ownFiles(m)
 	for _, name := range d.Splits() {
-		v := verifier{d: d, name: name, o: o, p: &p, own: own}
+		v := verifier{dir: dir, d: d, name: name, o: o, p: &p, own: own}
 		if err := v.verify(ctx); err != nil {
 			return nil, err
 		}
@@ -146,6 +143,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) ([]Problem, error)
 
 // verifier holds one split to its index and its list of shards.
 type verifier struct {
+	dir  files.Dir
 	d    *shard.Dataset
 	name string
 	s    *shard.Split // nil: its index is damaged
@@ -182,12 +180,7 @@ func (v *verifier) verify(ctx context.Context) error {
 		file := v.s.Files()[v.s.FileOf(i)]
 		rows[file] = append(rows[file], int32(i))
 	}
-	return v.eachOf(ctx, v.s.Files(), func(ctx context.Context, file string) error {
-		if err := v.file(ctx, file, rows[file]); err != nil {
-			return err
-		}
-		return v.sum(ctx, file)
-	})
+	return v.eachOf(ctx, v.s.Files(), func(ctx context.Context, file string) error { return v.file(ctx, file, rows[file]) })
 }
 
 // list reads the list of the split's shards, where the manifest has one.
@@ -197,7 +190,7 @@ func (v *verifier) list() error {
 	if sum == "" {
 		return nil
 	}
-	list, err := shard.ReadShards(files.Here(v.d.Dir), v.name, sum)
+	list, err := shard.ReadShards(v.dir, v.name, sum)
 	if errors.Is(err, shard.ErrCorrupt) {
 		v.p.add(v.name+"/"+shard.ShardsName, "", "%s", reason(err, ""))
 		return nil
@@ -208,25 +201,35 @@ func (v *verifier) list() error {
 	return err
 }
 
-// sum holds a shard to the list: what no row tells of, between and beside the
-// buffers, is damaged too.
+// sum holds a shard that no row tells of to the list of shards.
 func (v *verifier) sum(ctx context.Context, file string) error {
 	want, listed := v.sums[file]
 	if !listed || v.p.has(file) {
 		return ctx.Err()
 	}
-	if what, err := differs(v.d.Dir, want, v.o.Fast); err != nil || what != "" {
-		v.p.add(file, "", "%s", what)
+	what, err := v.sized(want)
+	if err == nil && what == "" && !v.o.Fast {
+		var got shard.ShardInfo
+		if got, err = shard.SumFile(v.dir, file); errors.Is(err, shard.ErrCorrupt) {
+			what, err = reason(err, v.dir.Path(file)), nil
+		} else if got != want {
+			what = otherSum
+		}
+	}
+	if err != nil {
 		return err
+	}
+	if what != "" {
+		v.p.add(file, "", "%s", what)
 	}
 	return ctx.Err()
 }
 
-// differs says how a shard differs from what the list says of it; fast looks at
-// its size alone.
-func differs(dir string, want shard.ShardInfo, fast bool) (string, error) {
-	path := filepath.Join(dir, filepath.FromSlash(want.File))
-	info, err := os.Stat(path)
+const otherSum = "it does not have the crc32c of the list of shards"
+
+// sized says how a shard's size differs from what the list says of it.
+func (v *verifier) sized(want shard.ShardInfo) (string, error) {
+	info, err := v.dir.Stat(want.File)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "it is missing", nil
@@ -234,17 +237,8 @@ func differs(dir string, want shard.ShardInfo, fast bool) (string, error) {
 		return "", err
 	case info.Size() != want.Size:
 		return fmt.Sprintf("%d bytes, but %d were written", info.Size(), want.Size), nil
-	case fast:
-		return "", nil
 	}
-	got, err := shard.SumFile(files.Here(dir), want.File)
-	if errors.Is(err, shard.ErrCorrupt) {
-		return reason(err, path), nil
-	}
-	if err == nil && got != want {
-		return "it does not have the crc32c of the list of shards", nil
-	}
-	return "", err
+	return "", nil
 }
 
 // eachOf does something with each of many files, several at a time.
@@ -269,14 +263,12 @@ func (o VerifyOptions) workers() int {
 	return processors.Count()
 }
 
-func (v *verifier) path(file string) string {
-	return filepath.Join(v.d.Dir, filepath.FromSlash(file))
-}
-
-// file reads a shard from front to back and holds it to the rows that the
-// index has for it.
+// file reads a shard from front to back, once, and holds it to the rows that the index
+// has for it and to the list of shards: what no row tells of, between and beside the
+// buffers, is damaged too.
 func (v *verifier) file(ctx context.Context, file string, rows []int32) error {
-	in, err := shard.OpenFile(v.path(file))
+	sum := &summedDir{Dir: v.dir}
+	in, err := shard.OpenFile(sum, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // shards has said so
 	}
@@ -284,8 +276,17 @@ func (v *verifier) file(ctx context.Context, file string, rows []int32) error {
 		defer in.Close()
 		err = cmp.Or(in.CheckSchema(), v.rows(ctx, in, file, rows))
 	}
+	if want, listed := v.sums[file]; err == nil && listed && !v.p.has(file) {
+		var size int64
+		var crc uint32
+		if size, crc, err = sum.whole(); err == nil && size != want.Size {
+			v.p.add(file, "", "%d bytes, but %d were written", size, want.Size)
+		} else if err == nil && crc != want.CRC32C || in.Rows() != want.Rows {
+			v.p.add(file, "", otherSum)
+		}
+	}
 	if errors.Is(err, shard.ErrCorrupt) {
-		v.p.add(file, "", "%s", reason(err, v.path(file)))
+		v.p.add(file, "", "%s", reason(err, v.dir.Path(file)))
 		return nil
 	}
 	return err
@@ -373,7 +374,7 @@ func (v *verifier) shards(ctx context.Context) error {
 		case errors.Is(err, fs.ErrNotExist):
 			v.p.add(file, "", "it is missing")
 		case errors.Is(err, shard.ErrCorrupt):
-			v.p.add(file, "", "%s", reason(err, v.path(file)))
+			v.p.add(file, "", "%s", reason(err, v.dir.Path(file)))
 		case err != nil:
 			return err
 		case got != rows[file]:
@@ -394,7 +395,7 @@ func (v *verifier) shards(ctx context.Context) error {
 			v.p.add(v.name+"/"+shard.ShardsName, "", "%s has %d rows, but %d in the index", file, s.Rows, rows[file])
 		}
 	}
-	found, err := listShards(v.d.Dir, v.name)
+	found, err := listShards(v.dir, v.name)
 	for _, file := range found {
 		if _, named := rows[file]; !named {
 			v.own[file] = true
@@ -406,7 +407,7 @@ func (v *verifier) shards(ctx context.Context) error {
 
 // ends reads what a shard says of itself, and counts its rows.
 func (v *verifier) ends(file string) (rows int64, err error) {
-	in, err := shard.OpenFile(v.path(file))
+	in, err := shard.OpenFile(v.dir, file)
 	if err != nil {
 		return 0, err
 	}
@@ -428,21 +429,19 @@ func (p *problems) checkPlace(file, split string, meta shard.FileMeta) {
 
 // listShards names the shards of a split that are there, relative to the
 // dataset, in order.
-func listShards(dir, split string) ([]string, error) {
+func listShards(dir files.Dir, split string) ([]string, error) {
 	var out []string
-	err := filepath.WalkDir(filepath.Join(dir, split), func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+	err := dir.Walk(split, func(name string, e fs.DirEntry) error {
+		if !e.IsDir() && isShard(e.Name()) {
+			out = append(out, name)
 		}
-		if e.IsDir() || !isShard(e.Name()) {
-			return nil
-		}
-		rel, err := filepath.Rel(dir, path)
-		out = append(out, filepath.ToSlash(rel))
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list shards of %s: %w", split, err)
 	}
+	slices.SortFunc(out, func(a, b string) int { // as directories are listed, and keys are not
+		return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/"))
+	})
 	return out, nil
 }

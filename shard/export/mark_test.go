@@ -28,9 +28,9 @@ func TestKeptHasSums(t *testing.T) {
 				t.Fatal(err)
 			}
 			read := func() error {
-				_, err := shard.ReadExportClasses(dir)
-				_, nerr := shard.ReadExportNames(dir)
-				_, oerr := shard.ReadExportObjects(dir)
+				_, err := shard.ReadExportClasses(files.Here(dir))
+				_, nerr := shard.ReadExportNames(files.Here(dir))
+				_, oerr := shard.ReadExportObjects(files.Here(dir))
 				return errors.Join(err, nerr, oerr)
 			}
 			if err := read(); err != nil {

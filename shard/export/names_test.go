@@ -396,7 +396,7 @@ func TestClassList(t *testing.T) {
 		if err := Write(context.Background(), files.Here(out), views(t, d)[:1], Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
-		got, err := shard.ReadExportClasses(out)
+		got, err := shard.ReadExportClasses(files.Here(out))
 		if diff := cmp.Diff(d.Classes(), got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", form, err, diff)
 		}
@@ -405,7 +405,7 @@ func TestClassList(t *testing.T) {
 			t.Errorf("%s: names %q, %v", form, b, err)
 		}
 	}
-	if got, err := shard.ReadExportClasses(t.TempDir()); got != nil || err != nil {
+	if got, err := shard.ReadExportClasses(files.Here(t.TempDir())); got != nil || err != nil {
 		t.Errorf("of no export: %v, %v", got, err)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -138,7 +137,7 @@ func Edit(t testing.TB, dir, name string, change func(b []byte) []byte) {
 // rows.
 func FlipImage(t testing.TB, dir, name string) {
 	t.Helper()
-	rows, _, err := shard.ScanFile(filepath.Join(dir, filepath.FromSlash(name)))
+	rows, _, err := shard.ScanFile(files.Here(dir), name)
 	if err != nil {
 		t.Fatal(err)
 	}

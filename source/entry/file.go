@@ -107,6 +107,51 @@ func EachRead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
 	return nil
 }
 
+// readsAtOnce is how many entries EachAhead asks for at a time.
+const readsAtOnce = 8
+
+// EachAhead is EachRead that reads several entries ahead of the one that f is called with,
+// each into memory of its own: of what lies elsewhere, where each takes its time.
+func EachAhead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
+	type answer struct {
+		b   []byte
+		err error
+	}
+	asked := make([]chan answer, len(entries))
+	ask := func(i int) {
+		if i < len(entries) {
+			asked[i] = make(chan answer, 1)
+			go func() {
+				b, err := c.Read(&entries[i], nil)
+				asked[i] <- answer{b, err}
+			}()
+		}
+	}
+	for i := range readsAtOnce {
+		ask(i)
+	}
+	for i := range entries {
+		var a answer
+		select {
+		case a = <-asked[i]:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		asked[i] = nil
+		ask(i + readsAtOnce)
+		if a.err != nil && !errors.Is(a.err, ErrUnreadable) {
+			return a.err
+		}
+		if a.err != nil {
+			a.b = nil
+		}
+		if err := f(entries[i], a.b, a.err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SortByName puts entries in order of their names' bytes. Of those that share one the
 // first stays; the others are told to skip.
 func SortByName(list []Entry, skip SkipFunc) []Entry {

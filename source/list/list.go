@@ -12,7 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/source/entry"
 )
@@ -21,11 +22,37 @@ import (
 // the list is in.
 type List struct {
 	entry.File // nil where the list came from a pipe
-	dir        string
+	base       string
+	far        Far
+	found      []Found // files that lie elsewhere; an entry's Place is one more than its place here
 }
 
-// New gives the list that a file is.
-func New(f entry.File) *List { return &List{File: f, dir: filepath.Dir(f.Path())} }
+// Far finds files that lie in no directory here.
+type Far interface {
+	// At gives the URL that a name in a list means, by where the list lies, and the name as
+	// people may see it; url is "" of what is a path here.
+	At(base, name string) (url, shown string, err error)
+	// Find finds a file by its URL. It is called from many goroutines.
+	Find(ctx context.Context, url string) (Found, error)
+}
+
+// Found is a file that lies elsewhere.
+type Found interface {
+	Name() string // as people may see it
+	Size() int64
+	Modified() int64 // in Unix nanoseconds
+	// Read is entry.Reader's.
+	Read(buf []byte) ([]byte, error)
+}
+
+// New gives the list that a file is. Base is where it lies: a path, or the file's URL.
+func New(f entry.File, base string, far Far) *List { return &List{File: f, base: base, far: far} }
+
+// Add adds a file that lies elsewhere to a list of files that were given one by one.
+func (l *List) Add(f Found) entry.Entry {
+	l.found = append(l.found, f)
+	return entry.Entry{Name: f.Name(), Size: f.Size(), Modified: f.Modified(), Place: int64(len(l.found))}
+}
 
 // LooksLike says whether a file is a list by its name's ending, or by its first
 // line: fields that are separated, or an object, or an image's name.
@@ -165,26 +192,49 @@ func (l *List) Entries(ctx context.Context) ([]entry.Entry, *Table, error) {
 
 // statting is how many files are asked for at a time: a file server takes its
 // time with each.
-const statting = 16
+const statting = 32
 
 // find asks for every file's size and time. One that is not there keeps its
 // entry: reading it will say what is wrong.
 func (l *List) find(ctx context.Context, paths []string) ([]entry.Entry, error) {
-	entries := make([]entry.Entry, len(paths))
-	var wg sync.WaitGroup
+	entries, found := make([]entry.Entry, len(paths)), make([]Found, len(paths))
+	group, running := errgroup.WithContext(ctx)
 	for k := range statting {
-		wg.Go(func() {
-			for i := k; i < len(paths) && ctx.Err() == nil; i += statting {
-				entries[i] = l.one(paths[i])
+		group.Go(func() (err error) {
+			for i := k; i < len(paths) && err == nil; i += statting {
+				if entries[i], found[i], err = l.one(ctx, paths[i]); err == nil {
+					err = running.Err()
+				}
 			}
+			return err
 		})
 	}
-	wg.Wait()
-	return entries, ctx.Err()
+	err := group.Wait()
+	for i, f := range found {
+		if f != nil {
+			shown := entries[i].Name
+			entries[i] = l.Add(f)
+			entries[i].Name = shown
+		}
+	}
+	return entries, err
 }
 
-// one looks for a file, also under the name that has slashes for backslashes.
-func (l *List) one(name string) entry.Entry {
+// one looks for a file, here or elsewhere.
+func (l *List) one(ctx context.Context, name string) (entry.Entry, Found, error) {
+	url, shown, err := l.far.At(l.base, name)
+	switch {
+	case err != nil:
+		return entry.Entry{}, nil, err
+	case url == "":
+		return l.here(name), nil, nil
+	}
+	f, err := l.far.Find(ctx, url)
+	return entry.Entry{Name: shown}, f, err
+}
+
+// here looks for a file, also under the name that has slashes for backslashes.
+func (l *List) here(name string) entry.Entry {
 	slashed := strings.ReplaceAll(name, `\`, "/")
 	for _, name := range []string{name, slashed} {
 		if info, err := os.Stat(l.where(name)); err == nil {
@@ -203,16 +253,22 @@ func (l *List) where(name string) string {
 	if filepath.IsAbs(p) {
 		return p
 	}
-	return filepath.Join(l.dir, p)
+	return filepath.Join(l.base, p)
 }
 
 // Read gives a file's bytes. Whatever is wrong with it is its own.
 func (l *List) Read(e *entry.Entry, buf []byte) ([]byte, error) {
+	if e.Place > 0 {
+		return l.found[e.Place-1].Read(buf)
+	}
 	return entry.ReadImage(l.where(e.Name), buf)
 }
 
 // Each reads files in the order given.
 func (l *List) Each(ctx context.Context, entries []entry.Entry, f entry.Visit) error {
+	if len(l.found) > 0 {
+		return entry.EachAhead(ctx, l, entries, f)
+	}
 	return entry.EachRead(ctx, l, entries, f)
 }
 
@@ -224,9 +280,9 @@ func (l *List) Unchanged() error {
 	return l.File.Unchanged()
 }
 
-// Paths gives the files that paths from the working directory lead to.
-func Paths(ctx context.Context, paths []string) (*List, []entry.Entry, error) {
-	l := &List{}
+// Paths gives the files that paths from the working directory, or URLs, lead to.
+func Paths(ctx context.Context, paths []string, far Far) (*List, []entry.Entry, error) {
+	l := &List{far: far}
 	entries, err := l.find(ctx, paths)
 	return l, entries, err
 }

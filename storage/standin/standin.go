@@ -83,28 +83,56 @@ func (p *Paths) Copy(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	objects, state := map[string]*storage.Object{}, url
+	var names []string
 	for _, end := range p.ends() {
-		o, err := at.OpenObject(ctx, base+end)
-		if end != "" && errors.Is(err, fs.ErrNotExist) {
+		names = append(names, base+end)
+	}
+	copies, err := p.copyNamed(ctx, at, url, names)
+	if err != nil {
+		return "", err
+	}
+	return p.stands(filepath.Join(copies, base), url), nil
+}
+
+// Named is Copy of files directly below a URL, the first of which must be there, into a
+// directory, whose path it gives.
+func (p *Paths) Named(ctx context.Context, url string, names ...string) (string, error) {
+	at, err := p.Place(ctx, url)
+	if err != nil {
+		return "", err
+	}
+	copies, err := p.copyNamed(ctx, at, url, names)
+	if err != nil {
+		return "", err
+	}
+	return p.stands(copies, url), nil
+}
+
+// copyNamed copies files of a place, the first of which must be there, into a directory of
+// their state.
+func (p *Paths) copyNamed(ctx context.Context, at *storage.Place, url string, names []string) (dir string, err error) {
+	objects, state := map[string]*storage.Object{}, url
+	for i, name := range names {
+		o, err := at.OpenObject(ctx, name)
+		if i > 0 && errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return "", err
 		}
-		objects[end] = o
-		state += "\n" + end + " " + o.Info().ID
+		objects[name] = o
+		state += "\n" + name + " " + o.Info().ID
 	}
 	copies, err := p.copiesOf(ctx, url, state)
 	if err != nil {
 		return "", err
 	}
-	for end, o := range objects {
-		if err := cached.Copy(o, filepath.Join(copies.Dir, base+end)); err != nil {
+	for name, o := range objects {
+		if err := cached.Copy(o, filepath.Join(copies.Dir, name)); err != nil {
 			return "", err
 		}
 	}
-	return p.stands(filepath.Join(copies.Dir, base), url), nil
+	return copies.Dir, nil
 }
 
 // copiesOf opens the directory of copies of what lies at a URL in a state.
