@@ -13,6 +13,7 @@ import (
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
+	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/classlist"
 
 	"github.com/synshard/synshard/storage/files"
@@ -35,7 +36,7 @@ func TestExportedKit(t *testing.T) {
 // TestExportedTwice reads two exports that say different things of a class: it
 // is described anew.
 func TestExportedTwice(t *testing.T) {
-	p := &Plan{}
+	p := &Plan{set: &containers{}}
 	for i, gloss := range []string{"a large cat", "a tiger"} {
 		dir := t.TempDir()
 		classes := []shard.Class{{Label: 0, Synset: "n02129604", Gloss: gloss}, {Label: 1, Synset: "n07749582", ILSVRC2012ID: 3}}
@@ -46,6 +47,7 @@ func TestExportedTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		p.o.Sources = append(p.o.Sources, Source{Path: dir})
+		p.set.list = append(p.set.list, container{info: source.Info{Given: dir, Kind: source.Folder}})
 	}
 	if err := p.readExported(); err != nil {
 		t.Fatal(err)

@@ -68,7 +68,7 @@ var urlUses = map[string]struct {
 	"model export":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "out": urlWritten}},
 	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses, "out": urlWritten}},
-	"model describe": {flags: map[string]urlUse{"svg": urlWritten}},
+	"model describe": {flags: map[string]urlUse{"svg": urlWritten, "out": urlWritten}},
 }
 
 // useOf is what a verb does with a URL as the value of a flag.
