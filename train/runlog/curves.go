@@ -37,7 +37,10 @@ type history struct {
 
 // WriteCurves draws the curves of a log, loss, accuracy and learning rate over
 // epochs, as the PNG path. A log without steps draws nothing.
-func WriteCurves(path, log string) error {
+func WriteCurves(path, log string) error { return writeCurves(path, log, 100) }
+
+// writeCurves draws dots of 1/dpi inch; what is drawn where does not depend on their number.
+func writeCurves(path, log string, dpi int) error {
 	h, err := readHistory(log)
 	if err != nil {
 		return fmt.Errorf("curves: %w", err)
@@ -47,7 +50,7 @@ func WriteCurves(path, log string) error {
 	}
 	panels := []*panel{h.lossPanel(), h.accuracyPanel(), h.ratePanel()}
 	const width, height, words = 11 * vg.Inch, 10 * vg.Inch, 2.6 * vg.Inch
-	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(100))
+	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
 	rows := make([][]*plot.Plot, len(panels))
 	for i, p := range panels {
 		rows[i] = []*plot.Plot{p.Plot}
