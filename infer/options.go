@@ -21,7 +21,8 @@ type Outputs struct {
 }
 
 // Predictor runs a network. Predict takes n images, uint8 [n, size, size, 3], which
-// it may read until it returns, and is called from many goroutines.
+// it may read until it returns, and is called from many goroutines. Where it has a method
+// Unchanged() error, what was predicted counts only if that gives nil afterwards.
 type Predictor interface {
 	Predict(ctx context.Context, images []byte, n int) (Outputs, error)
 }

@@ -46,6 +46,9 @@ func Run(ctx context.Context, o Options, path string, format prediction.Format) 
 // wants the source to be afterwards what it was.
 func (o *Options) predictInto(ctx context.Context, chunks []prediction.Chunk, sum *Summary, write func(prediction.Chunk, []prediction.Row) error) error {
 	err := o.predict(ctx, chunks, func(c prediction.Chunk, rows []prediction.Row) error {
+		if err := unchanged(o.Predictor); err != nil {
+			return err
+		}
 		if err := write(c, rows); err != nil {
 			return err
 		}
@@ -56,7 +59,7 @@ func (o *Options) predictInto(ctx context.Context, chunks []prediction.Chunk, su
 	if err != nil {
 		return err
 	}
-	return o.unchanged()
+	return unchanged(o.Source)
 }
 
 // absent finds the chunks that are still to do, and sums up those that are not.
@@ -96,9 +99,9 @@ func Stream(ctx context.Context, o Options, w io.Writer, format prediction.Forma
 	return sum, out.Close()
 }
 
-// unchanged wants the source to be what it was, if it can tell.
-func (o *Options) unchanged() error {
-	if s, ok := o.Source.(interface{ Unchanged() error }); ok {
+// unchanged wants a network or a source to be what it was, if it can tell.
+func unchanged(of any) error {
+	if s, ok := of.(interface{ Unchanged() error }); ok {
 		return s.Unchanged()
 	}
 	return nil

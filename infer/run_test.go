@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -341,6 +342,37 @@ func TestDamageEndsTheRun(t *testing.T) {
 	_, sum := mustRun(t, options(a, 8), path, "arrow")
 	if sum.Kept != 2048 {
 		t.Errorf("%d rows skipped after the data were mended", sum.Kept)
+	}
+}
+
+// swapped is a network whose weights are changed by somebody in its nth call.
+type swapped struct {
+	colours
+	nth int64
+}
+
+func (s *swapped) Unchanged() error {
+	if s.calls.Load() >= s.nth {
+		return errors.New("the weights were changed")
+	}
+	return nil
+}
+
+// TestChangedNetworkKeepsNothing: what another network may have predicted is not kept.
+func TestChangedNetworkKeepsNothing(t *testing.T) {
+	a := newAlbum(t, 3000)
+	path := filepath.Join(t.TempDir(), "out.arrow")
+	o := options(a, 8)
+	o.Runs, o.Predictor = 1, &swapped{colours: colours{stop: func(int64) {}}, nth: 300} // in the second chunk of three
+	if _, err := Run(t.Context(), o, path, "arrow"); err == nil || err.Error() != "the weights were changed" {
+		t.Fatalf("a network that was changed: %v", err)
+	}
+	_, sum := mustRun(t, options(a, 8), path, "arrow")
+	if sum.Kept > 2048 {
+		t.Errorf("%d rows were kept", sum.Kept)
+	}
+	if _, err := Stream(t.Context(), o, io.Discard, "ndjson"); err == nil {
+		t.Error("a stream took them")
 	}
 }
 

@@ -25,8 +25,7 @@ type files struct {
 // stays what it was when it was first seen, or reading is an error.
 type file struct {
 	pool *files
-	path string
-	info os.FileInfo
+	was  regular.State
 
 	f     *os.File // the pool's lock guards it and what follows
 	users int
@@ -45,7 +44,7 @@ func (p *files) add(path string) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &file{pool: p, path: path, info: info, f: f}
+	a := &file{pool: p, was: regular.State{Path: path, Info: info}, f: f}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	a.in = p.open.PushFront(a)
@@ -108,18 +107,18 @@ func (a *file) use() (*os.File, error) {
 	a.pool.mu.Lock()
 	defer a.pool.mu.Unlock()
 	if a.pool.closed {
-		return nil, fmt.Errorf("%s: %w", a.path, os.ErrClosed)
+		return nil, fmt.Errorf("%s: %w", a.Path(), os.ErrClosed)
 	}
 	if a.f == nil {
-		f, info, err := regular.Open(a.path)
+		f, info, err := regular.Open(a.Path())
 		if regular.TooMany(err) {
 			a.pool.shrink(0)
-			f, info, err = regular.Open(a.path)
+			f, info, err = regular.Open(a.Path())
 		}
 		if err != nil {
 			return nil, err
 		}
-		if err := a.same(info); err != nil {
+		if err := a.was.Same(info); err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -132,25 +131,12 @@ func (a *file) use() (*os.File, error) {
 }
 
 // Size is the file's, in bytes.
-func (a *file) Size() int64 { return a.info.Size() }
+func (a *file) Size() int64 { return a.was.Info.Size() }
 
-func (a *file) modified() int64 { return a.info.ModTime().UnixNano() }
+func (a *file) modified() int64 { return a.was.Info.ModTime().UnixNano() }
 
 // Path is the file's.
-func (a *file) Path() string { return a.path }
+func (a *file) Path() string { return a.was.Path }
 
 // Unchanged wants the path to lead to the file it led to, as it was.
-func (a *file) Unchanged() error {
-	now, err := os.Stat(a.path)
-	if err != nil {
-		return err
-	}
-	return a.same(now)
-}
-
-func (a *file) same(now os.FileInfo) error {
-	if !os.SameFile(a.info, now) || a.info.Size() != now.Size() || !a.info.ModTime().Equal(now.ModTime()) {
-		return fmt.Errorf("%s: it was changed while it was read", a.path)
-	}
-	return nil
-}
+func (a *file) Unchanged() error { return a.was.Unchanged() }

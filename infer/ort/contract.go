@@ -16,8 +16,8 @@ const (
 
 // Contract is what a model takes and gives.
 type Contract struct {
-	// Identity is the model's by all its files: see onnx.Load.
-	Identity string
+	// Identity is the model's, by all its files.
+	Identity onnx.Identity
 
 	Spec  *model.Spec // in the model's metadata; nil: none
 	Opset int64       // of ONNX's own operators

@@ -37,7 +37,7 @@ func OpenNetwork(o NetworkOptions) (*infer.Network, error) {
 	c := o.Contract
 	n := &infer.Network{
 		Spec: o.Spec, OwnClasses: c.Spec != nil && o.Given.Classes == nil && o.Given.Spec == nil,
-		Runs: o.Threads, Batch: 8, Sum: c.Identity, Backend: o.Provider,
+		Runs: o.Threads, Batch: 8, Sum: c.Identity.Sum, Backend: o.Provider,
 	}
 	for _, k := range slices.Sorted(maps.Keys(o.ProviderOptions)) {
 		n.Backend += fmt.Sprintf(" %s=%s", k, o.ProviderOptions[k])

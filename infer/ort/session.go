@@ -142,8 +142,16 @@ func Open(o Options) (*Session, error) {
 		s.Close()
 		return nil, explain(o.Model, c.Opset, err)
 	}
+	if err := c.Identity.Unchanged(); err != nil { // ONNX Runtime read the files by itself
+		s.Close()
+		return nil, err
+	}
 	return s, nil
 }
+
+// Unchanged is an error where the weights may not be those that Contract.Identity is of any
+// more, since the model's external data was written to.
+func (s *Session) Unchanged() error { return s.c.Identity.NotWritten() }
 
 // settle holds Spec and model to each other.
 func (s *Session) settle() error {

@@ -15,43 +15,85 @@ import (
 	"github.com/synshard/synshard/model"
 )
 
-// Load is ReadFile, and gives the model's identity with it: the sha256, in hex, of all
-// that it consists of. That is the file's at path where it holds everything, as
-// sha256sum gives it; else the sum of that and of the name and sum of each file of
-// external data. A file of those that is missing, or lies outside the model's
-// directory, is an error.
-func Load(path string) (*Model, string, error) {
-	b, m, err := read(path)
-	if err != nil {
-		return nil, "", err
-	}
-	identity, err := m.identity(path, b)
-	return m, identity, err
+// Identity is what a model is known by, over all files that it consists of.
+type Identity struct {
+	// Sum is a sha256, in hex: the file's where it holds everything, as sha256sum gives it;
+	// else that of it and of the name and sum of each file of external data.
+	Sum string
+
+	own    regular.State
+	beside []regular.State // external data
 }
 
-func (m *Model) identity(path string, b []byte) (string, error) {
-	own := sha256.Sum256(b)
+// Unchanged wants every file to be what it was when the sum was taken: who opens the
+// model again then has what the sum is of.
+func (id Identity) Unchanged() error {
+	for _, s := range append([]regular.State{id.own}, id.beside...) {
+		if s.Info == nil { // of no file
+			continue
+		}
+		if err := s.Unchanged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NotWritten wants nothing to have been written into external data, which ONNX Runtime
+// maps: what is written there while the model runs changes its weights.
+func (id Identity) NotWritten() error {
+	for _, s := range id.beside {
+		if err := s.NotWritten(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Load is ReadFile, and gives the model's identity with it. A file of external data that is
+// missing, or lies outside the model's directory, is an error.
+func Load(path string) (*Model, Identity, error) {
+	var id Identity
+	var err error
+	if id.own, err = regular.StateOf(path); err != nil {
+		return nil, id, err
+	}
+	b, m, err := read(path)
+	if err != nil {
+		return nil, id, err
+	}
+	return m, id, m.identify(path, b, &id)
+}
+
+func (m *Model) identify(path string, b []byte, id *Identity) error {
+	id.Sum = fmt.Sprintf("%x", sha256.Sum256(b))
 	beside, err := m.external()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	if len(beside) == 0 {
-		return fmt.Sprintf("%x", own), nil
+		return nil
 	}
 	all := sha256.New()
-	fmt.Fprintf(all, "%x\n", own)
+	fmt.Fprintf(all, "%s\n", id.Sum)
 	for _, name := range beside {
+		state, err := regular.StateOf(name)
+		if err != nil {
+			return fmt.Errorf("%s: external data: %w", path, err)
+		}
 		one, err := regular.SHA256(name)
 		if err != nil {
-			return "", fmt.Errorf("%s: external data: %w", path, err)
+			return fmt.Errorf("%s: external data: %w", path, err)
 		}
 		rel, err := filepath.Rel(m.dir, name)
 		if err != nil {
-			return "", fmt.Errorf("%s: external data: %w", path, err)
+			return fmt.Errorf("%s: external data: %w", path, err)
 		}
 		fmt.Fprintf(all, "%q %s\n", filepath.ToSlash(rel), one)
+		id.beside = append(id.beside, state)
 	}
-	return fmt.Sprintf("%x", all.Sum(nil)), nil
+	id.Sum = fmt.Sprintf("%x", all.Sum(nil))
+	return nil
 }
 
 // external lists the files that tensors anywhere in the model lie in, sorted.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
@@ -81,6 +82,45 @@ func TestFilesAndIdentity(t *testing.T) {
 	}
 }
 
+// TestIdentityKnowsChanges: whoever opens the files after they were summed learns that they are
+// others, and whoever has them open that they were written to.
+func TestIdentityKnowsChanges(t *testing.T) {
+	later := time.Now().Add(time.Hour) // than any tick of a clock
+	for what, c := range map[string]struct {
+		change             func(path string) error
+		unchanged, written bool
+	}{
+		"nothing":           {func(string) error { return nil }, true, false},
+		"written to":        {func(path string) error { return os.WriteFile(path, []byte("other data"), 0o666) }, false, true},
+		"the same, touched": {func(path string) error { return os.Chtimes(path, later, later) }, false, true},
+		"removed":           {os.Remove, false, false},
+		"replaced": {func(path string) error {
+			return errors.Join(os.WriteFile(path+"-new", []byte("other data"), 0o666), os.Rename(path+"-new", path))
+		}, false, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			data := filepath.Join(dir, "a.bin")
+			if err := os.WriteFile(data, make([]byte, 8), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			_, identity, err := Load(write(t, dir, "model.onnx", holding(outside("w", "a.bin"))))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.change(data); err != nil {
+				t.Fatal(err)
+			}
+			if err := identity.Unchanged(); (err == nil) != c.unchanged {
+				t.Errorf("unchanged: %v", err)
+			}
+			if err := identity.NotWritten(); (err != nil) != c.written {
+				t.Errorf("not written to: %v", err)
+			}
+		})
+	}
+}
+
 // TestIdentityOfOneFile is what sha256sum prints, which older runs recorded.
 func TestIdentityOfOneFile(t *testing.T) {
 	path := write(t, t.TempDir(), "model.onnx", holding(tensor("w", onnxpb.Tensor_FLOAT, []int{1}, FloatBytes([]float32{1}))))
@@ -125,5 +165,5 @@ func filesOf(path string) ([]string, error) {
 // is missing, or lies outside the model's directory, is an error.
 func identityOf(path string) (string, error) {
 	_, identity, err := Load(path)
-	return identity, err
+	return identity.Sum, err
 }
