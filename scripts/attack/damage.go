@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -180,6 +181,12 @@ func datasetExposures() (all []*exposure) {
 	}
 	dataset(&exposure{name: "dataset-infer", needs: "ort", args: []string{"infer", "@/model.onnx", "d", "--threads", "1", "--out", "p.arrow"}})
 	dataset(&exposure{name: "dataset-train", needs: "torch", args: inDir(trainArgs, "d"), same: ofRun})
+	dataset(&exposure{name: "dataset-report", needs: "ort", args: []string{"report", "@/pred.arrow", "--data", "d", "--out", "r.html"}})
+	for _, to := range []string{"folder", "tar"} {
+		dataset(&exposure{name: "dataset-bucket-export-" + to, needs: "s3", args: []string{"export", "s3@d", "--to", to, "--cache-dir", "kept", "--out", "e"}})
+	}
+	dataset(&exposure{name: "dataset-bucket-infer", needs: "s3 ort", args: []string{"infer", "@/model.onnx", "s3@d", "--cache-dir", "kept", "--threads", "1", "--out", "p.arrow"}})
+	dataset(&exposure{name: "dataset-bucket-ingest-again", needs: "s3", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "s3@d", "--cache-dir", "kept"), mends: true})
 	dataset(&exposure{name: "dataset-ingest-again", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), mends: true})
 	return all
 }
@@ -188,7 +195,7 @@ func predictionExposures() (all []*exposure) {
 	for _, form := range []string{"arrow", "parquet", "ndjson", "csv"} {
 		p := "p." + form
 		predictions := func(e *exposure) {
-			e.needs, e.damaged = "ort", []string{p, p + ".meta.json"}
+			e.needs, e.damaged = cmp.Or(e.needs, "ort"), []string{p, p + ".meta.json"}
 			e.prepare = func(s *scene, dir string) error {
 				err := copyTree(s.in("pred."+form), filepath.Join(dir, p))
 				if _, none := os.Stat(s.in("pred." + form + ".meta.json")); err == nil && none == nil {
@@ -199,6 +206,8 @@ func predictionExposures() (all []*exposure) {
 			all = append(all, e)
 		}
 		predictions(&exposure{name: "predictions-eval-" + form, args: []string{"eval", p, "--json"}})
+		predictions(&exposure{name: "predictions-report-" + form, args: []string{"report", p, "--out", "r.html"}})
+		predictions(&exposure{name: "predictions-bucket-eval-" + form, needs: "s3 ort", args: []string{"eval", "s3@" + p, "--json", "--cache-dir", "kept"}})
 		predictions(&exposure{name: "predictions-infer-again-" + form, args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", p}, mends: true, bound: true})
 		predictions(&exposure{name: "predictions-merge-again-" + form, args: []string{"merge", "@/job-0.arrow", "@/job-1.arrow", "--out", p}, mends: true, bound: true})
 	}
@@ -226,6 +235,7 @@ func runExposures() (all []*exposure) {
 		all = append(all, e)
 	}
 	run(&exposure{name: "run-train-again", args: trainArgs, mends: true}, "r/**")
+	run(&exposure{name: "run-report", args: []string{"report", "r", "--out", "r.html"}}, "r/log.ndjson", "r/config.yaml", "r/checkpoints/*")
 	run(&exposure{name: "run-eval-only", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--eval-only", "--json")}, "r/checkpoints/*")
 	run(&exposure{name: "run-infer-torch", args: []string{"infer", "r/model.safetensors", "@/dataset", "--engine", "torch", "--threads", "1", "--out", "p.arrow"}}, "r/model.safetensors")
 	run(&exposure{name: "run-infer", args: []string{"infer", "r/model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "r/model.onnx")
@@ -499,7 +509,7 @@ func (j *job) partial(s *scene, r *rand.Rand) (result, error) {
 	}
 	defer os.RemoveAll(dir)
 	n := 1 + r.IntN(j.points+1)
-	run := s.command(dir, j.args...)
+	run := j.call(s, dir, r.IntN(8))
 	run.decide = func(i int, _ func() call) verdict { return verdict{kill: i >= n} }
 	if _, err := run.do(); err != nil {
 		return result{}, err
@@ -513,7 +523,7 @@ func (j *job) partial(s *scene, r *rand.Rand) (result, error) {
 	if err != nil || len(d.told) == 0 {
 		return result{}, err
 	}
-	o, err := s.command(dir, j.args...).do()
+	o, err := j.call(s, dir, r.IntN(8)).do()
 	if err != nil {
 		return result{}, err
 	}

@@ -21,8 +21,8 @@ const mostReruns = 40
 
 // finish runs the job until it is done, and judges what it left.
 func (j *job) finish(s *scene, dir, after string) error {
-	for range mostReruns {
-		o, err := s.command(dir, j.args...).do()
+	for nth := range mostReruns {
+		o, err := j.call(s, dir, nth+1).do()
 		if err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (j *job) kill(s *scene, r *rand.Rand) (result, error) {
 	var res result
 	var told []string
 	for range 1 + r.IntN(8) {
-		run := s.command(dir, j.args...)
+		run := j.call(s, dir, r.IntN(8))
 		var where string
 		if r.IntN(4) > 0 { // at a point
 			n := 1 + r.IntN(j.points+1)
@@ -117,7 +117,7 @@ func (j *job) fail(s *scene, r *rand.Rand) (result, error) {
 	var where call
 	var errno unix.Errno
 	unlinks := false
-	run := s.command(dir, j.args...)
+	run := j.call(s, dir, r.IntN(8))
 	run.decide = func(i int, c func() call) verdict {
 		if i < n || i > n && !forever {
 			return verdict{}
@@ -186,7 +186,7 @@ func (j *job) signal(s *scene, r *rand.Rand) (result, error) {
 	}
 	defer os.RemoveAll(dir)
 	what := signals[r.IntN(len(signals))]
-	run := s.command(dir, j.args...)
+	run := j.call(s, dir, r.IntN(8))
 	sent := func(pid int) {
 		for i, sig := range what.all {
 			if i > 0 {

@@ -19,6 +19,7 @@ type job struct {
 	args    []string
 	prepare func(s *scene, dir string) error // what lies in the directory before; nil: nothing
 	needs   string                           // "torch" or "ort"
+	varied  [][]string                       // flags that may differ from call to call
 	codes   []int                            // of an end that is right; 0 where none is said
 	// same is what of a file's bytes is promised to be the same each time, if any is; nil: all.
 	same func(name string, b []byte) ([]byte, bool)
@@ -52,6 +53,7 @@ func jobs() []*job {
 	ingest("export-tar", "@/tar")
 	ingest("gzip", "--train", "@/train.tar.gz", "--devkit", "@/archives/ILSVRC2012_devkit_t12.tar.gz")
 	ingest("resize", "@/tree", "--resize", "8", "--shard-bytes", "2000")
+	add(&job{name: "ingest-varied", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), varied: [][]string{{"-j", "1"}, {"-j", "3"}, {"--memory", "1MiB"}, {"--memory", "64MiB", "-j", "2"}}})
 	ingest("fraction", "@/tree.zip", "--split", "train", "--layout", "classes", "--val-fraction", "0.4")
 	add(&job{name: "ingest-job", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d", "--job", "0/2"), same: ofJob})
 	add(&job{name: "ingest-join", prepare: copied("jobs", "d"), args: []string{"ingest", "--join", "--out", "d"}})
@@ -70,18 +72,26 @@ func jobs() []*job {
 	}
 	infer("dataset", "p.arrow", "@/dataset", "--embedding", "--logits", "--probabilities", "all")
 	infer("job", "p.arrow", "@/many.tar", "--job", "1/3")
+	add(&job{name: "infer-varied", needs: "ort", args: []string{"infer", "@/model.onnx", "@/many.tar", "--out", "p.arrow"}, whole: []string{"p.arrow"},
+		varied: [][]string{{"--threads", "1"}, {"--threads", "2", "-j", "3"}, {"--memory", "8MiB"}, {"--memory", "1GiB", "-j", "1"}}})
 	add(&job{name: "infer-overwrite", needs: "ort", prepare: copied("pred.arrow", "p.arrow"), args: []string{"infer", "@/other.onnx", "@/dataset", "--overwrite", "--out", "p.arrow"}})
 	for _, form := range []string{"arrow", "parquet", "ndjson"} {
 		add(&job{name: "merge-" + form, needs: "ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "m." + form}, whole: []string{"m." + form}})
 	}
 	add(&job{name: "eval-arrow", needs: "ort", args: []string{"eval", "@/pred.arrow", "--arrow", "tables"}})
+	add(&job{name: "eval-compare", needs: "ort", args: []string{"eval", "--compare", "@/pred.arrow", "@/others/p.arrow", "--resamples", "100", "--arrow", "tables"}})
+	add(&job{name: "report-run", needs: "torch", args: []string{"report", "@/run", "@/pred.arrow", "--data", "@/dataset", "--out", "r.html"}, whole: []string{"r.html"}})
+	add(&job{name: "report-compare", needs: "ort", args: []string{"report", "--compare", "@/pred.arrow", "@/others/p.arrow", "--out", "r.html"}, whole: []string{"r.html"}})
 	add(&job{name: "model-import", args: []string{"model", "import", "@/model.onnx", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
 	for _, form := range []string{"pth", "safetensors", "onnx"} {
 		add(&job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
 	}
 	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
+	add(&job{name: "model-describe", args: []string{"model", "describe", "inception_v3", "--svg", "n.svg"}, whole: []string{"n.svg"}})
+	add(&job{name: "man", args: []string{"man", "--out", "m"}})
 	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
 	add(&job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
+	add(&job{name: "train-varied", needs: "torch", args: trainArgs, same: ofRun, varied: [][]string{{"-j", "1"}, {"-j", "3"}, {"--memory", "16MiB"}, {"--memory", "1GiB"}}})
 	for _, to := range []string{"onnx", "safetensors"} {
 		add(&job{name: "model-url-" + to, args: []string{"model", "import", "url@jobs/model." + to, "--cache-dir", "cache", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
 	}
@@ -101,6 +111,16 @@ func bucketJobs() (all []*job) {
 	}
 	add(&job{name: "infer-bucket", needs: "s3 ort", args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", "s3@p.arrow"}, whole: []string{"p.arrow"}})
 	add(&job{name: "merge-bucket", needs: "s3 ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "s3@m.parquet"}, whole: []string{"m.parquet"}})
+	for _, form := range []string{"ndjson", "csv"} { // with a file beside it
+		add(&job{name: "infer-bucket-" + form, needs: "s3 ort", args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", "s3@p." + form}, whole: []string{"p." + form}})
+	}
+	add(&job{name: "report-bucket", needs: "s3 ort", args: []string{"report", "@/pred.arrow", "--out", "s3@r.html"}, whole: []string{"r.html"}})
+	add(&job{name: "ingest-bucket", needs: "s3", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "s3@d")})
+	add(&job{name: "ingest-bucket-job", needs: "s3", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "s3@d", "--job", "1/2"), same: ofJob})
+	add(&job{name: "ingest-bucket-join", needs: "s3", prepare: copied("jobs", "d"), args: []string{"ingest", "--join", "--out", "s3@d"}})
+	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
+		add(&job{name: "export-bucket-" + to, needs: "s3", args: []string{"export", "@/dataset", "--to", to, "--out", "s3@e"}, same: ofExport})
+	}
 	add(&job{name: "model-bucket", needs: "s3", args: []string{"model", "export", "@/model.safetensors", "--out", "s3@w.onnx"}, whole: []string{"w.onnx"}})
 	args := slices.Clone(trainArgs)
 	args[slices.Index(args, "r")] = "s3@r"
@@ -234,7 +254,7 @@ func (j *job) learn(s *scene) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	r := s.command(dir, j.args...)
+	r := j.call(s, dir, 0)
 	r.decide = func(int, func() call) verdict { return verdict{} }
 	o, err := r.do()
 	if err != nil {
@@ -246,6 +266,15 @@ func (j *job) learn(s *scene) error {
 	j.points, j.took, j.code, j.stdout = o.points, o.took, o.code, withoutTimes(o.stdout)
 	j.want, err = readTree(dir, j.same)
 	return err
+}
+
+// call is the job's command in a directory, with the nth of the flags that may differ.
+func (j *job) call(s *scene, dir string, nth int) run {
+	args := j.args
+	if len(j.varied) > 0 {
+		args = slices.Concat(args, j.varied[nth%len(j.varied)])
+	}
+	return s.command(dir, args...)
 }
 
 // ready makes a directory with what the job finds.
