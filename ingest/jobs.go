@@ -119,7 +119,7 @@ func (p *Plan) runJob(ctx context.Context) (Summary, error) {
 	if err := p.o.Out.MkdirAll("."); err != nil {
 		return Summary{}, err
 	}
-	shared, err := p.o.Out.TryShare(shard.LockName)
+	shared, err := p.o.Out.TryShare(shard.LockName, record.JobName(p.o.Job, p.o.Jobs))
 	if err != nil {
 		return Summary{}, fmt.Errorf("%s: %w", p.o.Out, err)
 	}

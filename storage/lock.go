@@ -87,6 +87,9 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 	case !errors.Is(err, ErrExists):
 		return nil, err
 	}
+	if err := p.Remove(ctx, name+clockMark); err != nil {
+		return nil, err
+	}
 	if mine, err := l.mine(ctx); err != nil || !mine {
 		return nil, errors.Join(err, fmt.Errorf("%s: another took it at the same moment: %w", p.shown(name), durable.ErrLocked))
 	}
@@ -159,14 +162,23 @@ func (p *Place) dead(ctx context.Context, name, host string, alive func(pid int)
 	return now.Sub(info.Modified) > lockDead, fmt.Sprintf("process %d on %s", h.PID, h.Host), err
 }
 
-// clock is the store's time.
+// clockMark ends the name of the object by which one who waits for a lock asks the store
+// for its time.
+const clockMark = "-clock"
+
+// clock is the store's time. Who is killed meanwhile leaves the object, which goes when
+// the lock is taken.
 func (p *Place) clock(ctx context.Context, name string) (time.Time, error) {
-	probe := name + "-" + rand.Text()
-	if err := p.Write(ctx, probe, []byte("what time it is")); err != nil {
-		return time.Time{}, err
+	for {
+		if err := p.Write(ctx, name+clockMark, []byte("what time it is")); err != nil {
+			return time.Time{}, err
+		}
+		info, err := p.Stat(ctx, name+clockMark)
+		if errors.Is(err, fs.ErrNotExist) { // another, who asked too, has removed it
+			continue
+		}
+		return info.Modified, errors.Join(err, p.Remove(ctx, name+clockMark))
 	}
-	info, err := p.Stat(ctx, probe)
-	return info.Modified, errors.Join(err, p.Remove(ctx, probe))
 }
 
 func (l *Lock) mine(ctx context.Context) (bool, error) {

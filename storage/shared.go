@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,11 +16,12 @@ import (
 const sharedMark = ".shared-"
 
 // ShareLock takes a lock together with others who share it: each has a lock of its own
-// beside it. AloneLock keeps them out, and is kept out by them: both say first that they
+// beside it, by the name of member, so that whoever comes after a dead one takes the dead
+// one's place. AloneLock keeps them out, and is kept out by them: both say first that they
 // are there, and look then, so that of two who begin at the same moment at least one sees
 // the other. All else is as AwaitLock's.
-func (p *Place) ShareLock(ctx context.Context, name string, who Holder, lost func(), onWait func(error)) (*Lock, error) {
-	l, err := p.AwaitLock(ctx, name+sharedMark+rand.Text(), who, lost, onWait)
+func (p *Place) ShareLock(ctx context.Context, name, member string, who Holder, lost func(), onWait func(error)) (*Lock, error) {
+	l, err := p.AwaitLock(ctx, name+sharedMark+member, who, lost, onWait)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,9 @@ func (p *Place) AloneLock(ctx context.Context, name string, who Holder, lost fun
 		if err != nil || !strings.HasPrefix(o.Name, name+sharedMark) {
 			continue
 		}
-		if err = p.awaitDead(ctx, o.Name, who, onWait); err == nil {
+		if strings.HasSuffix(o.Name, clockMark) { // whose lock's turn comes by itself
+			err = p.Remove(ctx, o.Name)
+		} else if err = p.awaitDead(ctx, o.Name, who, onWait); err == nil {
 			err = p.Remove(ctx, o.Name)
 		}
 	}

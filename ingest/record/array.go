@@ -77,13 +77,13 @@ const (
 	jobLock  = ".lock"
 )
 
-// jobName is that of the files of a job, without their end.
-func jobName(i, n int) string { return fmt.Sprintf("job-%05d-of-%05d", i, n) }
+// JobName is a job's, as its files have it, without their end.
+func JobName(i, n int) string { return fmt.Sprintf("job-%05d-of-%05d", i, n) }
 
 // jobOf reads the name of a job's file.
 func jobOf(name string) (i, n int, end string, ok bool) {
 	stem, end := strings.TrimSuffix(name, filepath.Ext(name)), filepath.Ext(name)
-	if _, err := fmt.Sscanf(stem, "job-%05d-of-%05d", &i, &n); err != nil || jobName(i, n) != stem || end != jobEnd && end != jobLock {
+	if _, err := fmt.Sscanf(stem, "job-%05d-of-%05d", &i, &n); err != nil || JobName(i, n) != stem || end != jobEnd && end != jobLock {
 		return 0, 0, "", false
 	}
 	return i, n, end, true
@@ -104,7 +104,7 @@ func SumUnits(units []Done) string {
 // LockJob has a job to itself: durable.ErrLocked where another process works on
 // it. The state's directory must exist.
 func (s *State) LockJob(i, n int) (files.Lock, error) {
-	return s.Out.TryLock(StateName + "/" + jobName(i, n) + jobLock)
+	return s.Out.TryLock(StateName + "/" + JobName(i, n) + jobLock)
 }
 
 // OtherArrays lists the sizes, but n, of the arrays that began jobs here.
@@ -136,7 +136,7 @@ func (s *State) jobs(wanted string) ([][2]int, error) {
 
 // BeginJob takes back that a job is done.
 func (s *State) BeginJob(i, n int) error {
-	err := s.Out.Remove(StateName + "/" + jobName(i, n) + jobEnd)
+	err := s.Out.Remove(StateName + "/" + JobName(i, n) + jobEnd)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -153,7 +153,7 @@ func (s *State) FinishJob(j *Job, a *Array) error {
 	if err := s.writeSummed(arrayName(sum), text); err != nil {
 		return err
 	}
-	return writeGob(s.Out, StateName+"/"+jobName(j.Index, j.Jobs)+jobEnd, jobMagic, j)
+	return writeGob(s.Out, StateName+"/"+JobName(j.Index, j.Jobs)+jobEnd, jobMagic, j)
 }
 
 func (a *Array) encode() (text []byte, sum Digest, err error) {
@@ -189,7 +189,7 @@ func (s *State) Jobs() ([]*Job, error) {
 
 // Job gives what a job did; fs.ErrNotExist where it is not done.
 func (s *State) Job(i, n int) (*Job, error) {
-	name := StateName + "/" + jobName(i, n) + jobEnd
+	name := StateName + "/" + JobName(i, n) + jobEnd
 	b, err := files.Read(s.Out, name, regular.Document)
 	if err != nil {
 		return nil, err

@@ -221,7 +221,11 @@ func (d *dir) RemoveTemps(string, bool) error {
 
 func (d *dir) TryLock(name string) (files.Lock, error) { return d.lock(name, d.at.AloneLock) }
 
-func (d *dir) TryShare(name string) (files.Lock, error) { return d.lock(name, d.at.ShareLock) }
+func (d *dir) TryShare(name, member string) (files.Lock, error) {
+	return d.lock(name, func(ctx context.Context, name string, who storage.Holder, lost func(), onWait func(error)) (*storage.Lock, error) {
+		return d.at.ShareLock(ctx, name, member, who, lost, onWait)
+	})
+}
 
 func (d *dir) lock(name string, take func(context.Context, string, storage.Holder, func(), func(error)) (*storage.Lock, error)) (files.Lock, error) {
 	l, err := take(d.ctx, key(name), d.o.Holder, func() { d.lose(storage.ErrLost) }, d.o.OnWait)

@@ -2,7 +2,6 @@ package directory_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -153,13 +152,13 @@ func locks(t *testing.T, d files.Dir) {
 	if _, err := d.TryLock(".lock"); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("twice: %v", err)
 	}
-	if _, err := d.TryShare(".lock"); !errors.Is(err, durable.ErrLocked) {
+	if _, err := d.TryShare(".lock", "a"); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("shared beside one alone: %v", err)
 	}
 	check(t, alone.Unlock())
-	a, err := d.TryShare(".lock")
+	a, err := d.TryShare(".lock", "a")
 	check(t, err)
-	b, err := d.TryShare(".lock")
+	b, err := d.TryShare(".lock", "b")
 	check(t, err)
 	check(t, a.Unlock())
 	if _, err := d.TryLock(".lock"); !errors.Is(err, durable.ErrLocked) {
@@ -178,14 +177,26 @@ func TestAfterDeath(t *testing.T) {
 	check(t, err)
 	defer p.Close()
 	dead := storage.Holder{Host: "host", PID: 1 << 30, Alive: func(int) bool { return false }}
-	for _, take := range []func(context.Context, string, storage.Holder, func(), func(error)) (*storage.Lock, error){p.AloneLock, p.ShareLock} {
-		_, err := take(t.Context(), ".lock", dead, func() {}, func(error) {})
-		check(t, err)
+	nobody := func(error) {}
+	_, err = p.AloneLock(t.Context(), ".lock", dead, func() {}, nobody)
+	check(t, err)
+	_, err = p.ShareLock(t.Context(), ".lock", "a", dead, func() {}, nobody)
+	check(t, err)
+	for _, asked := range []string{".lock-clock", ".lock.shared-a-clock"} { // and died
+		check(t, p.Write(t.Context(), asked, []byte("what time it is")))
 	}
-	if left := objects(t, s.Dir); len(left) != 2 {
-		t.Errorf("two locks should be left: %v", left)
+	if left := objects(t, s.Dir); len(left) != 4 {
+		t.Errorf("two locks should be left, and two questions: %v", left)
 	}
 	d := at(t, s.URL("set"), "host")
+	again, err := d.TryShare(".lock", "a")
+	check(t, err)
+	check(t, again.Unlock())
+	if left := objects(t, s.Dir); len(left) != 2 {
+		t.Errorf("the member that died left, after it came again: %v", left)
+	}
+	_, err = p.ShareLock(t.Context(), ".lock", "b", dead, func() {}, nobody)
+	check(t, err)
 	l, err := d.TryLock(".lock")
 	check(t, err)
 	check(t, d.RemoveTemps(".", true))

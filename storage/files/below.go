@@ -32,7 +32,7 @@ func (b below) Sync(name string) error                     { return b.d.Sync(b.n
 func (b below) Touch(name string) error                    { return b.d.Touch(b.name(name)) }
 func (b below) RemoveTemps(name string, deep bool) error   { return b.d.RemoveTemps(b.name(name), deep) }
 func (b below) TryLock(name string) (Lock, error)          { return b.d.TryLock(b.name(name)) }
-func (b below) TryShare(name string) (Lock, error)         { return b.d.TryShare(b.name(name)) }
+func (b below) TryShare(name, member string) (Lock, error) { return b.d.TryShare(b.name(name), member) }
 func (b below) AtOnce() int                                { return b.d.AtOnce() }
 
 func (b below) Walk(name string, f func(name string, e fs.DirEntry) error) error {

@@ -58,9 +58,10 @@ type Dir interface {
 	RemoveTemps(name string, below bool) error
 
 	// TryLock takes the lock that is the file name; TryShare takes it together with
-	// others who share it. Where it is held otherwise the error is durable.ErrLocked.
+	// others who share it, who differ in member, a word. Where it is held otherwise the error is
+	// durable.ErrLocked.
 	TryLock(name string) (Lock, error)
-	TryShare(name string) (Lock, error)
+	TryShare(name, member string) (Lock, error)
 
 	// Tree begins to write many small files.
 	Tree() (Tree, error)

@@ -111,8 +111,8 @@ func (h Here) RemoveTemps(name string, below bool) error {
 // TryLock is durable.TryLock.
 func (h Here) TryLock(name string) (Lock, error) { return locked(durable.TryLock(h.Path(name))) }
 
-// TryShare is durable.TryShare.
-func (h Here) TryShare(name string) (Lock, error) { return locked(durable.TryShare(h.Path(name))) }
+// TryShare is durable.TryShare, of which nothing stays when a member dies.
+func (h Here) TryShare(name, _ string) (Lock, error) { return locked(durable.TryShare(h.Path(name))) }
 
 func locked(l *durable.Lock, err error) (Lock, error) {
 	if err != nil {
