@@ -8,8 +8,8 @@ import (
 // State is what a file looks like without being read: by it, who reads a file more than
 // once knows that it was the same each time.
 type State struct {
-	Path string
-	Info os.FileInfo
+	Path string      // as errors name it
+	Info os.FileInfo // at that time
 }
 
 // StateOf is the state of the file at path now.

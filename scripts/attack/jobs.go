@@ -75,6 +75,23 @@ func jobs() []*job {
 	add(&job{name: "infer-varied", needs: "ort", args: []string{"infer", "@/model.onnx", "@/many.tar", "--out", "p.arrow"}, whole: []string{"p.arrow"},
 		varied: [][]string{{"--threads", "1"}, {"--threads", "2", "-j", "3"}, {"--memory", "8MiB"}, {"--memory", "1GiB", "-j", "1"}}})
 	add(&job{name: "infer-overwrite", needs: "ort", prepare: copied("pred.arrow", "p.arrow"), args: []string{"infer", "@/other.onnx", "@/dataset", "--overwrite", "--out", "p.arrow"}})
+	all = append(all, resultJobs()...)
+	add(&job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
+	add(&job{name: "train-varied", needs: "torch", args: trainArgs, same: ofRun, varied: [][]string{{"-j", "1"}, {"-j", "3"}, {"--memory", "16MiB"}, {"--memory", "1GiB"}}})
+	for _, to := range []string{"onnx", "safetensors"} {
+		add(&job{name: "model-url-" + to, args: []string{"model", "import", "url@jobs/model." + to, "--cache-dir", "cache", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
+	}
+	infer("url", "p.arrow", "url@jobs/dataset", "--cache-dir", "cache")
+	add(&job{name: "export-url", args: []string{"export", "url@jobs/dataset", "--to", "folder", "--cache-dir", "cache", "--out", "e"}, same: ofExport})
+	ingest("url", "url@jobs/tree.zip")
+	all = append(all, bucketJobs()...)
+	add(&job{name: "train-procs", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--procs", "2"), same: ofRun})
+	return all
+}
+
+// resultJobs write one result, or a few, of what is there: nothing half done is kept between calls.
+func resultJobs() (all []*job) {
+	add := func(j *job) { all = append(all, j) }
 	for _, form := range []string{"arrow", "parquet", "ndjson"} {
 		add(&job{name: "merge-" + form, needs: "ort", args: []string{"merge", "@/job-1.arrow", "@/job-0.arrow", "--out", "m." + form}, whole: []string{"m." + form}})
 	}
@@ -90,16 +107,6 @@ func jobs() []*job {
 	add(&job{name: "model-describe", args: []string{"model", "describe", "inception_v3", "--svg", "n.svg"}, whole: []string{"n.svg"}})
 	add(&job{name: "man", args: []string{"man", "--out", "m"}})
 	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
-	add(&job{name: "train", needs: "torch", args: trainArgs, same: ofRun})
-	add(&job{name: "train-varied", needs: "torch", args: trainArgs, same: ofRun, varied: [][]string{{"-j", "1"}, {"-j", "3"}, {"--memory", "16MiB"}, {"--memory", "1GiB"}}})
-	for _, to := range []string{"onnx", "safetensors"} {
-		add(&job{name: "model-url-" + to, args: []string{"model", "import", "url@jobs/model." + to, "--cache-dir", "cache", "--out", "w.safetensors"}, whole: []string{"w.safetensors"}})
-	}
-	infer("url", "p.arrow", "url@jobs/dataset", "--cache-dir", "cache")
-	add(&job{name: "export-url", args: []string{"export", "url@jobs/dataset", "--to", "folder", "--cache-dir", "cache", "--out", "e"}, same: ofExport})
-	ingest("url", "url@jobs/tree.zip")
-	all = append(all, bucketJobs()...)
-	add(&job{name: "train-procs", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--procs", "2"), same: ofRun})
 	return all
 }
 
