@@ -16,6 +16,7 @@ import (
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
 	"github.com/synshard/synshard/web/report"
 )
@@ -134,20 +135,28 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 	if err := a.reportSets(in.files, o, &opts); err != nil {
 		return err
 	}
+	lost := 0
 	if o.data != "" {
 		set, err := a.openSet(o.data)
 		if err != nil {
 			return err
 		}
 		defer set.Close()
-		opts.Images = &report.Dataset{Set: set, OnError: func(path string, err error) { a.Logf("%s: %v; its thumbnail is left out", path, err) }}
+		opts.Images = &report.Dataset{Set: set, OnError: func(path string, err error) {
+			lost++
+			a.Logf("%s: %v; its thumbnail is left out", path, err)
+		}}
 	}
 	if err := durable.WriteFile(out, func(w io.Writer) error { return report.Write(ctx, w, opts) }); err != nil {
 		return err
 	}
-	return a.Result(struct {
+	err = a.Result(struct {
 		Report string `json:"report"`
 	}{out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(out)) })
+	if err == nil && lost > 0 {
+		err = refused(fmt.Errorf("%d images could not be shown", lost))
+	}
+	return err
 }
 
 func titleOf(in reportInputs) string {
@@ -166,11 +175,23 @@ func (a *app) readRun(dir string) (*report.Run, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	run, err := report.ReadRun(ui.Text(a.remote.paths.Shown(dir)), filepath.Join(dir, runlog.Name), string(config))
+	log := filepath.Join(dir, runlog.Name)
+	run, err := report.ReadRun(ui.Text(a.remote.paths.Shown(dir)), log, string(config))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, usagef("%s holds no run: %w", dir, err)
 	}
-	return run, err
+	if err != nil {
+		return nil, err
+	}
+	// What a log has lost at its end the newest whole checkpoint tells.
+	newest, err := checkpoint.Newest(dir, func(string, error) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	if newest == nil {
+		newest = &checkpoint.Checkpoint{}
+	}
+	return run, runlog.Check(log, newest.Position.Step, newest.Position.Evals)
 }
 
 // reportSets reads the predictions, and WordNet where it is there.

@@ -192,6 +192,51 @@ func TestSettleUnvalidated(t *testing.T) {
 	}
 }
 
+// TestCheck: whoever reads a log of a run that has done four steps learns what it lacks, and that what
+// came since belongs to it.
+func TestCheck(t *testing.T) {
+	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
+	text := func(v any) string {
+		b, err := sealed(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b) + "\n"
+	}
+	step := func(n int64) string { return text(Step{Kind: "step", Step: n, Epoch: float64(n) / 2, Loss: 1.5}) }
+	one, two, three := text(evals[0]), text(evals[1]), text(Evaluation{Kind: "eval", Step: 6, Epoch: 3})
+	whole := step(1) + step(2) + one + step(3) + step(4) + two
+	path := filepath.Join(t.TempDir(), Name)
+	for what, c := range map[string]struct {
+		log   string
+		whole bool
+	}{
+		"whole":                  {whole, true},
+		"gone on":                {whole + step(5) + step(6) + three, true},
+		"gone on, torn":          {whole + step(5) + step(6)[:20], true},
+		"a step lost":            {step(1) + one + step(3) + step(4) + two, false},
+		"the last step lost":     {step(1) + step(2) + one + step(3), false},
+		"a validation lost":      {step(1) + step(2) + step(3) + step(4) + two, false},
+		"torn in what was saved": {whole[:len(whole)-9], false},
+		"a figure changed":       {strings.Replace(whole, "1.5", "7.5", 1), false},
+		"one changed behind":     {whole + strings.Replace(step(5), "1.5", "7.5", 1) + step(6), false},
+	} {
+		if err := os.WriteFile(path, []byte(c.log), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		err := Check(path, 4, evals)
+		if (err == nil) != c.whole || err != nil && !errors.Is(err, ErrDamaged) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if got, rerr := os.ReadFile(path); rerr != nil || string(got) != c.log {
+			t.Errorf("%s: it was changed, %v", what, rerr)
+		}
+	}
+	if err := Check(path+"-none", 0, nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("no log: %v", err)
+	}
+}
+
 // TestSettleTells: lines of steps that are lost or damaged are told once, the log then says
 // which, and what was damaged stays beside it. Logs of before, without sums, stay as they are.
 func TestSettleTells(t *testing.T) {

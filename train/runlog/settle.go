@@ -49,6 +49,29 @@ func Settle(dir string, steps int64, epochs int, evals []Evaluation) (changed bo
 	return true, nil
 }
 
+// Check wants the log at path to be that of a run that has done so many steps, with these
+// validations, or more: a line that is lost, or is not what was written, is ErrDamaged. It
+// changes nothing.
+func Check(path string, steps int64, evals []Evaluation) error {
+	s := state{steps: steps, epochs: math.MaxInt, evals: evals, next: 1}
+	if err := s.look(path); err != nil {
+		return err
+	}
+	if !s.there {
+		return fmt.Errorf("read log %s: %w", path, fs.ErrNotExist)
+	}
+	s.have = s.have[:min(len(s.have), len(evals))] // others may have come since
+	switch {
+	case len(s.gaps) > 0:
+		return fmt.Errorf("%s: %w: %s lost", path, ErrDamaged, s.lost())
+	case s.damaged > 0:
+		return fmt.Errorf("%s: %w: %d lines are not what was written", path, ErrDamaged, s.damaged)
+	case s.otherEvals():
+		return fmt.Errorf("%s: %w: it lacks validations that the newest checkpoint knows of", path, ErrDamaged)
+	}
+	return nil
+}
+
 // keepDamaged keeps a log as it is beside the one that takes its place.
 func keepDamaged(path string) error {
 	aside := path + ".damaged"

@@ -2,6 +2,8 @@ package report
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
@@ -11,7 +13,8 @@ import (
 // Dataset finds the images of predictions in a dataset, whatever split they are of.
 type Dataset struct {
 	Set *shard.Dataset // where the images lie
-	// OnError is told of an image that cannot be read; its thumbnail is left out.
+	// OnError is told of an image that cannot be decoded; its thumbnail is left out. Damage to
+	// the dataset is an error of the report.
 	OnError func(path string, err error)
 }
 
@@ -43,6 +46,9 @@ func (d *Dataset) Thumbnails(ctx context.Context, names []ImageName) (map[ImageN
 		if err == nil {
 			buf = b
 			out[name], err = look.Thumbnail(decoder, b)
+		}
+		if errors.Is(err, shard.ErrCorrupt) {
+			return nil, fmt.Errorf("%s: %w", name.Path, err)
 		}
 		if err != nil {
 			delete(out, name)

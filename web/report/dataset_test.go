@@ -3,9 +3,12 @@ package report
 import (
 	"bytes"
 	"context"
+	"errors"
 	"image/color"
 	"image/jpeg"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -61,6 +64,29 @@ func TestDataset(t *testing.T) {
 	}
 	if d := gocmp.Diff([]string{"broken"}, refused); d != "" {
 		t.Error(d)
+	}
+}
+
+// TestDamagedDatasetIsNotShown: an image that is not what it was is no image that cannot be shown.
+func TestDamagedDatasetIsNotShown(t *testing.T) {
+	dir := t.TempDir()
+	im := plain(t, "a", "n00000001", 0, 50)
+	shardtest.Write(t, dir, []string{"n00000001"}, shardtest.Split{Name: "val", Images: []*shard.Image{im}})
+	parts, err := filepath.Glob(filepath.Join(dir, "val", "part-*.arrow"))
+	if err != nil || len(parts) != 1 {
+		t.Fatal(parts, err)
+	}
+	b, err := os.ReadFile(parts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[bytes.Index(b, im.Bytes)+len(im.Bytes)/2] ^= 1
+	if err := os.WriteFile(parts[0], b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	d := &Dataset{Set: shardtest.Open(t, dir), OnError: func(path string, err error) { t.Errorf("%s: %v", path, err) }}
+	if _, err := d.Thumbnails(t.Context(), []ImageName{{"a", ""}}); !errors.Is(err, shard.ErrCorrupt) {
+		t.Errorf("%v", err)
 	}
 }
 

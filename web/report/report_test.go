@@ -160,10 +160,13 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := log.Started(40, "went on", "model: <x>", nil); err != nil {
+		t.Fatal(err)
+	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run, err := ReadRun("runs/"+hostile, filepath.Join(dir, runlog.Name), "model: <x>")
+	run, err := ReadRun("runs/"+hostile, filepath.Join(dir, runlog.Name), "what a damaged file says")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 // Run is a training run as its directory tells it.
 type Run struct {
 	Name   string // the directory's, for people
-	Config string // config.yaml, "": there is none
+	Config string // the recipe, as config.yaml has it; "": nobody knows
 	steps  []runlog.Record
 	evals  []runlog.Record
 	from   map[string]string
@@ -27,7 +27,8 @@ type Run struct {
 type stretch struct{ from, to time.Time }
 
 // ReadRun reads a run's log. The steps of which another start knows better have gone
-// from it already.
+// from it already. The recipe is the log's, whose lines have sums; config is what config.yaml
+// holds, for a log of before, which does not say.
 func ReadRun(name, log, config string) (*Run, error) {
 	r := &Run{Name: name, Config: config}
 	err := runlog.Each(log, func(_ []byte, rec runlog.Record) error {
@@ -56,6 +57,7 @@ func (r *Run) add(rec runlog.Record) {
 		if rec.MadeFrom != nil {
 			r.from = rec.MadeFrom
 		}
+		r.Config = cmp.Or(rec.Config, r.Config)
 		if rec.MadeFrom != nil || len(r.times) == 0 { // it began, or went on
 			r.times = append(r.times, stretch{rec.Time, rec.Time})
 		}
