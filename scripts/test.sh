@@ -21,8 +21,9 @@ section "tests"
 export SYNSHARD_TEST_NATIVE=1
 go test -timeout 30m ./...
 
-section "race detector" # tests leave out what it would look at in vain: internal/raced
-go test -race -short -timeout 30m ./...
+# What it would look at in vain is left out: packages by scripts/raced.sh, tests by internal/raced.
+section "race detector"
+go test -race -short -timeout 30m $(scripts/raced.sh)
 
 section "engine under the address sanitizer"
 scripts/test-shim-sanitized.sh

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/synshard/synshard/internal/raced"
 )
 
 // TestRefusalsLeaveNothingOpen: an input that ingest or infer refuses, wherever on the way, leaves no goroutine and no
@@ -55,6 +57,9 @@ func TestRefusalsLeaveNothingOpen(t *testing.T) {
 			}
 		}
 		refused() // what is made once and kept
+		if raced.Enabled {
+			continue // it watches one call of each; what stays open is counted without it
+		}
 		before := holds(t)
 		for range 2 {
 			refused()
