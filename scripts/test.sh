@@ -23,7 +23,8 @@ go test -timeout 30m ./...
 
 # What it would look at in vain is left out: packages by scripts/raced.sh, tests by internal/raced.
 section "race detector"
-go test -race -short -timeout 30m $(scripts/raced.sh)
+raced=$(scripts/raced.sh)
+go test -race -short -timeout 30m $raced
 
 section "engine under the address sanitizer"
 scripts/test-shim-sanitized.sh
