@@ -368,7 +368,7 @@ func TestWriteReport(t *testing.T) {
 	judged := MeasureHierarchy(p, h)
 	r.Hierarchy = &judged
 	dir := filepath.Join(t.TempDir(), "report")
-	if err := WriteReport(files.Here(dir), r); err != nil {
+	if err := WriteReport(files.Local(dir), r); err != nil {
 		t.Fatal(err)
 	}
 	for name, rows := range map[string]int{"synsets": len(r.Synsets), "confusions": len(r.Pairs), "calibration": 15, "subtrees": len(judged.Subtrees), "rollups": 0} {

@@ -27,7 +27,7 @@ func TestBoxesLater(t *testing.T) {
 	boxes := filepath.Join(dir, "boxes.tar")
 	pack(t, boxes, "val/ILSVRC2012_val_00000003.xml", voc, "train/"+imagenet.Stem(image)+".xml", voc)
 	with := o
-	with.Boxes, with.Out = []string{boxes}, files.Here(filepath.Join(dir, "with"))
+	with.Boxes, with.Out = []string{boxes}, files.Local(filepath.Join(dir, "with"))
 	run(t, with)
 	want := tree(t, with.Out.String())
 
@@ -61,7 +61,7 @@ func TestBoxesLater(t *testing.T) {
 	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
-	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: files.Here(filepath.Join(dir, "nothing"))}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
+	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: files.Local(filepath.Join(dir, "nothing"))}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
 		t.Errorf("boxes without images: %v", err)
 	}
 }
@@ -74,7 +74,7 @@ func TestClassesLater(t *testing.T) {
 	root := filepath.Join(dir, "images")
 	put(t, root, "b/1.jpg", good, "d/1.jpg", good)
 	o = of(root)
-	o.Out, o.Classes = files.Here(filepath.Join(dir, "grows")), list(t, "a", "b", "c", "d")
+	o.Out, o.Classes = files.Local(filepath.Join(dir, "grows")), list(t, "a", "b", "c", "d")
 	run(t, o)
 	there := filepath.Join(o.Out.String(), filepath.FromSlash(shard.ShardName("train", "b", 0)))
 	before, err := os.Stat(there)

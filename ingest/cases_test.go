@@ -354,7 +354,7 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			o := c.make(t, dir)
-			o.Out = files.Here(dir + "/out")
+			o.Out = files.Local(dir + "/out")
 			sum, err := ingest(t.Context(), o)
 			if c.want.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want.err) {

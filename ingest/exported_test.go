@@ -40,10 +40,10 @@ func TestExportedTwice(t *testing.T) {
 	for i, gloss := range []string{"a large cat", "a tiger"} {
 		dir := t.TempDir()
 		classes := []shard.Class{{Label: 0, Synset: "n02129604", Gloss: gloss}, {Label: 1, Synset: "n07749582", ILSVRC2012ID: 3}}
-		if _, err := shard.WriteClasses(files.Here(mkdir(t, dir, shard.ExportName)), classes[:2-i]); err != nil {
+		if _, err := shard.WriteClasses(files.Local(mkdir(t, dir, shard.ExportName)), classes[:2-i]); err != nil {
 			t.Fatal(err)
 		}
-		if err := shard.WriteExportMark(files.Here(dir), map[string]int{"version": 1}); err != nil {
+		if err := shard.WriteExportMark(files.Local(dir), map[string]int{"version": 1}); err != nil {
 			t.Fatal(err)
 		}
 		p.o.Sources = append(p.o.Sources, Source{Path: dir})
@@ -99,7 +99,7 @@ func TestExportedNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := of(filepath.Join(dir, "as tar"))
-	o.Out, o.Classes = files.Here(filepath.Join(dir, "listed")), list
+	o.Out, o.Classes = files.Local(filepath.Join(dir, "listed")), list
 	run(t, o)
 	got, gotSum := summaryOf(t, o.Out.String(), true)
 	if diff := cmp.Diff([]any{want, sum}, []any{got, gotSum}); diff != "" {
@@ -129,7 +129,7 @@ func TestExportedClasses(t *testing.T) {
 
 	for _, form := range []string{"folder", "webdataset", "hf", "tar"} {
 		o := of(filepath.Join(dir, "as "+form))
-		o.Out = files.Here(filepath.Join(dir, "planned"))
+		o.Out = files.Local(filepath.Join(dir, "planned"))
 		p, err := MakePlan(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ func TestExportedClasses(t *testing.T) {
 	for _, file := range []string{"as folder", "as webdataset"} {
 		put(t, dir, filepath.Join(file, "train/ant/new.jpg"), testImage(t, "new"))
 		o := of(filepath.Join(dir, file))
-		o.Out = files.Here(filepath.Join(dir, "grown"))
+		o.Out = files.Local(filepath.Join(dir, "grown"))
 		if _, err := MakePlan(t.Context(), o); err == nil {
 			t.Errorf("%s: a class that is none of its list was taken", file)
 		}

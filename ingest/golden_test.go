@@ -23,7 +23,7 @@ func TestForeign(t *testing.T) {
 		"web":   of("testdata/web.tar"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			if o.Out = files.Here(filepath.Join(t.TempDir(), "ds")); name != "hf" {
+			if o.Out = files.Local(filepath.Join(t.TempDir(), "ds")); name != "hf" {
 				o.Classes = names
 			}
 			run(t, o)

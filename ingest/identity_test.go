@@ -42,7 +42,7 @@ func anew(t *testing.T, o Options) {
 		t.Error("nothing was done")
 	}
 	fresh := o
-	fresh.Out = files.Here(filepath.Join(t.TempDir(), "fresh"))
+	fresh.Out = files.Local(filepath.Join(t.TempDir(), "fresh"))
 	run(t, fresh)
 	if diff := cmp.Diff(tree(t, fresh.Out.String()), tree(t, o.Out.String())); diff != "" {
 		t.Errorf("made anew (-new directory +overwritten):\n%s", diff)
@@ -59,7 +59,7 @@ func TestCorrectedLabels(t *testing.T) {
 		three("f/").folder(t, dir)
 		put(t, dir, "l.csv", "path,label\nf/n01440764/a.JPEG,n01443537\nf/n01443537/a.JPEG,n01440764\n")
 		o := of(dir + "/l.csv")
-		o.Out = files.Here(dir + "/out")
+		o.Out = files.Local(dir + "/out")
 		run(t, o)
 		put(t, dir, "l.csv", "path,label\nf/n01440764/a.JPEG,n01440764\nf/n01443537/a.JPEG,n01443537\n")
 		differs(t, o, "train: 2 of another class", "f/n01440764/a.JPEG was n01443537 and is n01440764")
@@ -69,7 +69,7 @@ func TestCorrectedLabels(t *testing.T) {
 		dir := t.TempDir()
 		with(three(""), texts{tench + "/b.JPEG": "image"}).folder(t, dir+"/in")
 		o := of(dir + "/in")
-		o.Out = files.Here(dir + "/out")
+		o.Out = files.Local(dir + "/out")
 		run(t, o)
 		if err := os.Rename(dir+"/in/"+tench+"/b.JPEG", dir+"/in/"+goldfish+"/b.JPEG"); err != nil {
 			t.Fatal(err)
@@ -82,7 +82,7 @@ func TestCorrectedLabels(t *testing.T) {
 		a, b := testImage(t, "a"), testImage(t, "b")
 		pack(t, dir+"/in.tar", tench+"/a.JPEG", a, goldfish+"/b.JPEG", b)
 		o := of(dir + "/in.tar")
-		o.Out = files.Here(dir + "/out")
+		o.Out = files.Local(dir + "/out")
 		run(t, o)
 		size := len(read(t, dir+"/in.tar"))
 		pack(t, dir+"/in.tar", goldfish+"/a.JPEG", a, tench+"/b.JPEG", b)
@@ -101,7 +101,7 @@ func TestCorrectedLabels(t *testing.T) {
 		with(three(below+"train/"), texts{below + "val/ILSVRC2012_val_00000001.JPEG": "image"}).folder(t, dir+"/in")
 		solution(tench)
 		o := of(dir + "/in")
-		o.Out = files.Here(dir + "/out")
+		o.Out = files.Local(dir + "/out")
 		run(t, o)
 		solution(shark)
 		differs(t, o, "val: 1 of another class", "was n01440764 and is n01484850")
@@ -124,7 +124,7 @@ func TestCorrectedLabels(t *testing.T) {
 	t.Run("class list", func(t *testing.T) {
 		dir := t.TempDir()
 		o := of(three("").folder(t, dir+"/in"))
-		o.Out, o.Classes = files.Here(dir+"/out"), list(t, tench, goldfish, shark)
+		o.Out, o.Classes = files.Local(dir+"/out"), list(t, tench, goldfish, shark)
 		run(t, o)
 		o.Classes = list(t, shark, goldfish, tench)
 		differs(t, o, "the order of the classes")
@@ -135,7 +135,7 @@ func TestCorrectedLabels(t *testing.T) {
 	t.Run("content of the same size", func(t *testing.T) {
 		dir := t.TempDir()
 		o := of(three("").folder(t, dir+"/in"))
-		o.Out, o.Check = files.Here(dir+"/out"), CheckHeader
+		o.Out, o.Check = files.Local(dir+"/out"), CheckHeader
 		run(t, o)
 		b := []byte(read(t, dir+"/in/"+shark+"/a.JPEG"))
 		b[len(b)/2]++
@@ -215,7 +215,7 @@ func TestResumedOtherwise(t *testing.T) {
 	dir := t.TempDir()
 	with(three(""), texts{shark + "/b.JPEG": "image", tench + "/b.JPEG": "image"}).folder(t, dir+"/in")
 	o := of(dir + "/in")
-	o.Out, o.Workers = files.Here(dir+"/out"), 1
+	o.Out, o.Workers = files.Local(dir+"/out"), 1
 	cut := func() {
 		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -238,7 +238,7 @@ func TestResumedOtherwise(t *testing.T) {
 	anew(t, o)
 
 	// A file that is touched, or replaced by one of the same size, is made again.
-	o.Out = files.Here(dir + "/out2")
+	o.Out = files.Local(dir + "/out2")
 	cut()
 	b := []byte(read(t, dir+"/in/"+tench+"/a.JPEG"))
 	b = append(b[:len(b)-3:len(b)-3], 0, 0xff, 0xd9)
@@ -246,7 +246,7 @@ func TestResumedOtherwise(t *testing.T) {
 	later(t, dir+"/in/"+tench+"/a.JPEG")
 	run(t, o)
 	fresh := o
-	fresh.Out = files.Here(dir + "/fresh")
+	fresh.Out = files.Local(dir + "/fresh")
 	run(t, fresh)
 	if diff := cmp.Diff(tree(t, fresh.Out.String()), tree(t, o.Out.String())); diff != "" {
 		t.Error(diff)
@@ -319,7 +319,7 @@ func TestDamagedState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := o
-			o.Out = files.Here(filepath.Join(t.TempDir(), "out"))
+			o.Out = files.Local(filepath.Join(t.TempDir(), "out"))
 			ctx, cancel := context.WithCancel(t.Context())
 			n := 0
 			cut := o
@@ -391,13 +391,13 @@ func TestUnsound(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := o
-			o.Out = files.Here(out)
+			o.Out = files.Local(out)
 			if _, err := ingest(t.Context(), o); !errors.Is(err, shard.ErrCorrupt) || !strings.Contains(err.Error(), filepath.Base(damage.file)) && !strings.Contains(err.Error(), "val has") {
 				t.Errorf("%v, want damage to %s", err, damage.file)
 			}
 			o.Overwrite = true
 			run(t, o)
-			if p, err := check.Verify(t.Context(), files.Here(out), check.VerifyOptions{}); err != nil || len(p) > 0 {
+			if p, err := check.Verify(t.Context(), files.Local(out), check.VerifyOptions{}); err != nil || len(p) > 0 {
 				t.Error(p, err)
 			}
 		})
@@ -449,7 +449,7 @@ func TestDamagedPlan(t *testing.T) {
 func TestOverwriteKeepsOthers(t *testing.T) {
 	dir := t.TempDir()
 	o := of(three("").folder(t, dir+"/in"))
-	o.Out, o.Overwrite = files.Here(dir+"/out"), true
+	o.Out, o.Overwrite = files.Local(dir+"/out"), true
 	put(t, dir, "out/thesis.txt", "years of work")
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
 		t.Errorf("a directory with other things in it: %v", err)
@@ -477,7 +477,7 @@ func TestValFraction(t *testing.T) {
 		}
 	}
 	o := of(tree.folder(t, dir+"/in"))
-	o.ValFraction, o.Seed, o.Check, o.Out = 0.25, 7, CheckHeader, files.Here(dir+"/out")
+	o.ValFraction, o.Seed, o.Check, o.Out = 0.25, 7, CheckHeader, files.Local(dir+"/out")
 	run(t, o)
 	val := func(out string) []string {
 		var list []string
@@ -500,7 +500,7 @@ func TestValFraction(t *testing.T) {
 	if min(of0, of1) < 3 || max(of0, of1) > 18 {
 		t.Errorf("%d and %d of 40 each", of0, of1)
 	}
-	o.Out = files.Here(dir + "/of-tars")
+	o.Out = files.Local(dir + "/of-tars")
 	list := []string{}
 	for _, class := range []string{tench, goldfish} {
 		inner := texts{}
@@ -518,19 +518,19 @@ func TestValFraction(t *testing.T) {
 		t.Errorf("packed as tars:\n%s", diff)
 	}
 	put(t, dir, "in/"+tench+"/new.JPEG", testImage(t, "new"), "in/"+goldfish+"/new.JPEG", testImage(t, "newer"))
-	o.Sources, o.Out = of(dir+"/in").Sources, files.Here(dir+"/more")
+	o.Sources, o.Out = of(dir+"/in").Sources, files.Local(dir+"/more")
 	run(t, o)
 	for _, row := range val(o.Out.String()) {
 		if !strings.Contains(row, "new.JPEG") && !slices.Contains(first, row) {
 			t.Errorf("%s moved", row)
 		}
 	}
-	o.Seed, o.Out = 8, files.Here(dir+"/other")
+	o.Seed, o.Out = 8, files.Local(dir+"/other")
 	run(t, o)
 	if cmp.Equal(first, val(o.Out.String())) {
 		t.Error("another seed takes the same images")
 	}
-	o.Out = files.Here(dir + "/out")
+	o.Out = files.Local(dir + "/out")
 	differs(t, o, "train: ")
 }
 

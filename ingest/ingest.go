@@ -74,7 +74,7 @@ type Options struct {
 
 func (o *Options) openDir(path string) (files.Dir, error) {
 	if o.OpenDir == nil {
-		return files.Here(path), nil
+		return files.Local(path), nil
 	}
 	return o.OpenDir(path)
 }
@@ -208,7 +208,7 @@ const defaultShardBytes = 256 << 20
 
 // complete checks the options and fills in what is left out.
 func (o *Options) complete() error {
-	if o.Out == nil || o.Out == files.Here("") {
+	if o.Out == nil || o.Out == files.Local("") {
 		return errors.New("no directory for the dataset")
 	}
 	if o.Quality == 0 {

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 		if file := map[string]string{"zip": "kaggle.zip", "stream": "train.tar.gz", "webdataset": "web.tar", "folder": "folder"}[os.Getenv("INGEST_TEST_SOURCE")]; file != "" {
 			o = of(filepath.Join(dir, file))
 		}
-		o.Out, o.Workers = files.Here(os.Getenv("INGEST_TEST_OUT")), 2
+		o.Out, o.Workers = files.Local(os.Getenv("INGEST_TEST_OUT")), 2
 		o.OnRead = func(int64, int) { time.Sleep(5 * time.Millisecond) } // so that there is time to be killed
 		if os.Getenv("INGEST_TEST_SOURCE") == "many" {
 			o = Options{Sources: o.Sources[:1], Out: o.Out, Check: CheckHeader}
@@ -129,7 +129,7 @@ func drawn(t testing.TB) (string, Options) {
 		t.Fatal(err)
 	}
 	o := archives(dir)
-	o.Out = files.Here(filepath.Join(dir, "dataset"))
+	o.Out = files.Local(filepath.Join(dir, "dataset"))
 	return dir, o
 }
 
@@ -217,7 +217,7 @@ func TestSameBytes(t *testing.T) {
 		t.Fatalf("%d files", len(want))
 	}
 	wantRun(t, o, Summary{Images: 43, Classes: 8, Already: true})
-	o.Workers, o.Out = 4, files.Here(filepath.Join(dir, "again"))
+	o.Workers, o.Out = 4, files.Local(filepath.Join(dir, "again"))
 	run(t, o)
 	if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 		t.Errorf("four workers made other files:\n%s", diff)
@@ -258,7 +258,7 @@ func TestKilled(t *testing.T) {
 		"webdataset": of(filepath.Join(dir, "web.tar")),
 		"folder":     of(filepath.Join(dir, "folder")),
 	} {
-		o.Out = files.Here(filepath.Join(dir, "whole "+source))
+		o.Out = files.Local(filepath.Join(dir, "whole "+source))
 		run(t, o)
 		killed(t, dir, source, tree(t, o.Out.String()))
 	}
@@ -342,7 +342,7 @@ func TestOtherwise(t *testing.T) {
 		t.Errorf("other options, finished: %v", err)
 	}
 	other = o
-	if other.Out = files.Here(t.TempDir()); os.WriteFile(filepath.Join(other.Out.String(), "thesis.txt"), nil, 0o666) != nil {
+	if other.Out = files.Local(t.TempDir()); os.WriteFile(filepath.Join(other.Out.String(), "thesis.txt"), nil, 0o666) != nil {
 		t.Fatal("cannot write")
 	}
 	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "thesis.txt") {
@@ -400,7 +400,7 @@ func TestBadImages(t *testing.T) {
 	outer := filepath.Join(dir, "outer.tar")
 	pack(t, outer, "n02084071.tar", string(b))
 	o = as("train", outer)
-	o.Out = files.Here(filepath.Join(dir, "bad"))
+	o.Out = files.Local(filepath.Join(dir, "bad"))
 	s := run(t, o)
 	if diff := cmp.Diff([]int64{1, 3}, []int64{int64(s.Images), int64(s.Rejected)}); diff != "" {
 		t.Fatalf("images, rejected (-want +got):\n%s", diff)
@@ -430,14 +430,14 @@ func TestBadImages(t *testing.T) {
 			t.Errorf("%s was refused for %q, want %q", name, reasons[name], want)
 		}
 	}
-	o.Out, o.OnBad = files.Here(filepath.Join(dir, "skip")), Skip
+	o.Out, o.OnBad = files.Local(filepath.Join(dir, "skip")), Skip
 	if s := run(t, o); s.Rejected != 3 {
 		t.Errorf("skipped: %+v", s)
 	}
 	if _, err := os.Stat(filepath.Join(o.Out.String(), "rejected")); err == nil {
 		t.Error("skipped images are kept")
 	}
-	o.Out, o.OnBad = files.Here(filepath.Join(dir, "fail")), Fail
+	o.Out, o.OnBad = files.Local(filepath.Join(dir, "fail")), Fail
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "b.JPEG") {
 		t.Errorf("failing: %v", err)
 	}
@@ -472,7 +472,7 @@ func TestBrokenArchives(t *testing.T) {
 		}
 		broken := o
 		broken.Sources = slices.Clone(o.Sources)
-		broken.Out = files.Here(filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", "-")))
+		broken.Out = files.Local(filepath.Join(dir, "out-"+strings.ReplaceAll(c.name, " ", "-")))
 		c.set(&broken, path)
 		_, err = ingest(t.Context(), broken)
 		if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) {
@@ -489,7 +489,7 @@ func TestFolder(t *testing.T) {
 	good := oneImage(t, o)
 	put(t, dir, "images/cats/1.jpg", good, "images/cats/more/2.jpg", good, "images/dogs/3.jpg", good)
 	o = of(filepath.Join(dir, "images"))
-	o.Layout, o.Out = "top", files.Here(filepath.Join(dir, "folder"))
+	o.Layout, o.Out = "top", files.Local(filepath.Join(dir, "folder"))
 	run(t, o)
 	wantRows(t, o.Out.String(), "train", "cats 0 1.jpg 0", "cats 0 more/2.jpg 0", "dogs 1 3.jpg 0")
 }

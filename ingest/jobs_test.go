@@ -87,12 +87,12 @@ func runJobs(t testing.TB, o Options, n int) Summary {
 func TestJobs(t *testing.T) {
 	for name, o := range arrays(t) {
 		t.Run(name, func(t *testing.T) {
-			o.Out = files.Here(filepath.Join(t.TempDir(), "one"))
+			o.Out = files.Local(filepath.Join(t.TempDir(), "one"))
 			one := run(t, o)
 			want := tree(t, o.Out.String())
 			for _, n := range []int{1, 3, 7} {
 				o := o
-				o.Out = files.Here(filepath.Join(t.TempDir(), fmt.Sprint(n)))
+				o.Out = files.Local(filepath.Join(t.TempDir(), fmt.Sprint(n)))
 				joined := runJobs(t, o, n)
 				if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 					t.Errorf("%d jobs (-one call +jobs):\n%s", n, diff)
@@ -140,7 +140,7 @@ func small(t *testing.T) (string, Options) {
 	with(three("in/train/"), three("in/val/"), texts{"in/train/" + shark + "/b.JPEG": "image"}).folder(t, dir)
 	o := of(filepath.Join(dir, "in", "train"), filepath.Join(dir, "in", "val"))
 	o.Sources[0].Split, o.Sources[1].Split = "train", "val"
-	o.Out = files.Here(filepath.Join(dir, "dataset"))
+	o.Out = files.Local(filepath.Join(dir, "dataset"))
 	return dir, o
 }
 
@@ -156,7 +156,7 @@ func TestJoinRefuses(t *testing.T) {
 	dir, o := small(t)
 	joins := func(t *testing.T, out string, words ...string) error {
 		t.Helper()
-		_, err := Join(t.Context(), files.Here(out))
+		_, err := Join(t.Context(), files.Local(out))
 		if err == nil {
 			t.Fatalf("joined, want %q", words)
 		}
@@ -172,7 +172,7 @@ func TestJoinRefuses(t *testing.T) {
 	}
 	fresh := func(t *testing.T) Options {
 		o := o
-		o.Out = files.Here(filepath.Join(t.TempDir(), "out"))
+		o.Out = files.Local(filepath.Join(t.TempDir(), "out"))
 		return o
 	}
 	state := func(o Options, name string) string { return filepath.Join(o.Out.String(), ".ingest", name) }
@@ -331,7 +331,7 @@ func TestJobAlone(t *testing.T) {
 	run(t, o)
 	want := tree(t, o.Out.String())
 	half := o
-	half.Out = files.Here(filepath.Join(dir, "half"))
+	half.Out = files.Local(filepath.Join(dir, "half"))
 	alone(t, half, 1, 3)
 	run(t, half)
 	if diff := cmp.Diff(want, tree(t, half.Out.String())); diff != "" {
@@ -340,7 +340,7 @@ func TestJobAlone(t *testing.T) {
 
 	add := o
 	add.Sources = add.Sources[:1]
-	add.Out = files.Here(filepath.Join(dir, "train alone"))
+	add.Out = files.Local(filepath.Join(dir, "train alone"))
 	run(t, add)
 	more := o
 	more.Out = add.Out
@@ -349,7 +349,7 @@ func TestJobAlone(t *testing.T) {
 		option string
 	}{
 		"a split more":   {more, "job"},
-		"a pipe":         {Options{Sources: of("-").Sources, Classes: list(t, tench), Out: files.Here(add.Out.String() + " pipe")}, "job"},
+		"a pipe":         {Options{Sources: of("-").Sources, Classes: list(t, tench), Out: files.Local(add.Out.String() + " pipe")}, "job"},
 		"made anew":      {Options{Sources: o.Sources, Out: o.Out, Overwrite: true}, "overwrite"},
 		"boxes alone":    {Options{Boxes: []string{dir}, Out: o.Out}, "job"},
 		"no such number": {Options{Sources: o.Sources, Job: 3, Out: o.Out}, "job"},
@@ -367,7 +367,7 @@ func TestJobAlone(t *testing.T) {
 	}
 
 	locked := o
-	locked.Out = files.Here(filepath.Join(dir, "locked"))
+	locked.Out = files.Local(filepath.Join(dir, "locked"))
 	alone(t, locked, 0, 2)
 	lock, err := durable.TryLock(filepath.Join(locked.Out.String(), ".ingest", "job-00000-of-00002.lock"))
 	if err != nil {

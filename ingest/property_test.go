@@ -147,7 +147,7 @@ func TestPackings(t *testing.T) {
 			tree := drawTree(rand.New(rand.NewPCG(seed, 0)))
 			dir := t.TempDir()
 			first := packings["folder"].pack(t, tree, dir+"/first")
-			first.Out, first.Layout = files.Here(dir+"/first/out"), "top"
+			first.Out, first.Layout = files.Local(dir+"/first/out"), "top"
 			classes := map[string]bool{}
 			for path := range tree {
 				class, _, _ := strings.Cut(path, "/")
@@ -163,7 +163,7 @@ func TestPackings(t *testing.T) {
 					t.Fatal(err)
 				}
 				o := p.pack(t, tree, below)
-				if o.Out = files.Here(below + "/out"); p.rename == nil {
+				if o.Out = files.Local(below + "/out"); p.rename == nil {
 					o.Layout = "top"
 				}
 				wantRun(t, o, whole)
@@ -202,7 +202,7 @@ func boxed(t *testing.T, out string) string {
 	for _, name := range []string{"always", "000"} {
 		put(t, notes, name+".xml", "<annotation><object><name>n01440764</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4</ymax></bndbox></object></annotation>")
 	}
-	if _, err := ingest(t.Context(), Options{Out: files.Here(out), Boxes: []string{filepath.Dir(notes)}}); err != nil {
+	if _, err := ingest(t.Context(), Options{Out: files.Local(out), Boxes: []string{filepath.Dir(notes)}}); err != nil {
 		t.Fatal(err)
 	}
 	rows, _ := summaryOf(t, out, false)
@@ -228,11 +228,11 @@ func exported(t *testing.T, dir, out string) {
 	}
 	for _, form := range export.Forms {
 		to := filepath.Join(dir, "as "+form)
-		if err := export.Write(t.Context(), files.Here(to), splits, export.Options{To: form}); err != nil {
+		if err := export.Write(t.Context(), files.Local(to), splits, export.Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		o := of(to)
-		o.Out = files.Here(filepath.Join(dir, "back from "+form))
+		o.Out = files.Local(filepath.Join(dir, "back from "+form))
 		s, err := ingest(t.Context(), o)
 		if err != nil {
 			t.Errorf("%s: %v", form, err)

@@ -90,7 +90,7 @@ func TestKaggle(t *testing.T) {
 	zipped(t, root, filepath.Join(dir, "kaggle.zip"))
 	for _, from := range []string{"kaggle", "kaggle.zip"} {
 		o := of(filepath.Join(dir, from))
-		o.Out = files.Here(filepath.Join(dir, "of-"+from))
+		o.Out = files.Local(filepath.Join(dir, "of-"+from))
 		wantRun(t, o, Summary{Images: 5, Classes: 3})
 		wantRows(t, o.Out.String(), "train", "n01443537 0 n01443537_7.JPEG 0", "n02391049 1 n02391049_1.JPEG 2")
 		wantRows(t, o.Out.String(), "val", "n07747607 2 ILSVRC2012_val_00000001.JPEG 1", "n01443537 0 ILSVRC2012_val_00000002.JPEG 2")
@@ -100,7 +100,7 @@ func TestKaggle(t *testing.T) {
 		t.Fatal(err)
 	}
 	cut := of(filepath.Join(dir, "kaggle.zip"))
-	cut.Out = files.Here(filepath.Join(dir, "cut"))
+	cut.Out = files.Local(filepath.Join(dir, "cut"))
 	if _, err := ingest(t.Context(), cut); err == nil || !strings.Contains(err.Error(), "kaggle.zip") {
 		t.Errorf("a cut zip: %v", err)
 	}
@@ -127,7 +127,7 @@ func TestStream(t *testing.T) {
 		"pipe":                    {Sources: of("-").Sources, Stdin: strings.NewReader(plain), Devkit: o.Devkit},
 		"compressed, from a pipe": {Sources: of("-").Sources, Stdin: bytes.NewReader(packed.Bytes()), Devkit: o.Devkit, Workers: 1},
 	} {
-		c.Out = files.Here(filepath.Join(dir, name))
+		c.Out = files.Local(filepath.Join(dir, name))
 		run(t, c)
 		got := tree(t, c.Out.String())
 		for file, sum := range want {
@@ -148,7 +148,7 @@ func TestStream(t *testing.T) {
 		"truncated": {Sources: of("-").Sources, Stdin: strings.NewReader(plain[:len(plain)*2/3]), Devkit: o.Devkit},
 		"gzip":      {Sources: of("-").Sources, Stdin: bytes.NewReader(packed.Bytes()[:packed.Len()-6]), Devkit: o.Devkit},
 	} {
-		c.Out = files.Here(filepath.Join(dir, "bad "+name))
+		c.Out = files.Local(filepath.Join(dir, "bad "+name))
 		_, err := ingest(t.Context(), c)
 		if err == nil || !strings.Contains(err.Error(), map[string]string{"classes": "classes", "truncated": "unexpected EOF", "gzip": "unexpected EOF"}[name]) {
 			t.Errorf("%s: %v", name, err)
@@ -174,7 +174,7 @@ func TestDirectoriesInTar(t *testing.T) {
 	path := filepath.Join(dir, "w.tar")
 	pack(t, path, "winter21/n02/2.JPEG", good, "winter21/n01/1.JPEG", good, "winter21/n01/0.JPEG", good)
 	o = of(path)
-	o.Out = files.Here(filepath.Join(dir, "w"))
+	o.Out = files.Local(filepath.Join(dir, "w"))
 	run(t, o)
 	wantRows(t, o.Out.String(), "train", "n01 0 0.JPEG 0", "n01 0 1.JPEG 0", "n02 1 2.JPEG 0")
 }
@@ -186,10 +186,10 @@ func TestWebDataset(t *testing.T) {
 	pack(t, a, "1.jpg", good, "1.cls", "1", "2.jpg", good, "2.cls", "0\n")
 	pack(t, b, "3.jpg", good, "3.json", `{"synset":"n02"}`, "4.jpg", good, "4.cls", "1", "4.txt", "a cat")
 	o = of(a, b)
-	o.Classes, o.Out = list(t, "n02", "n01"), files.Here(filepath.Join(dir, "web"))
+	o.Classes, o.Out = list(t, "n02", "n01"), files.Local(filepath.Join(dir, "web"))
 	run(t, o)
 	wantRows(t, o.Out.String(), "train", "n01 1 1.jpg 0", "n01 1 4.jpg 0", "n02 0 2.jpg 0", "n02 0 3.jpg 0")
-	o.Classes, o.Out = nil, files.Here(filepath.Join(dir, "web2"))
+	o.Classes, o.Out = nil, files.Local(filepath.Join(dir, "web2"))
 	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "classes") {
 		t.Errorf("numbers without names: %v", err)
 	}
@@ -208,7 +208,7 @@ func TestAdd(t *testing.T) {
 		t.Errorf("boxes: %q", got)
 	}
 	part := o
-	part.Sources, part.Out = o.Sources[:1], files.Here(filepath.Join(dir, "added"))
+	part.Sources, part.Out = o.Sources[:1], files.Local(filepath.Join(dir, "added"))
 	run(t, part)
 	first := filepath.Join(part.Out.String(), "train", shard.IndexName)
 	before, err := os.Stat(first)
@@ -240,7 +240,7 @@ func TestListAndResize(t *testing.T) {
 	good := oneImage(t, o)
 	put(t, dir, "in/list.tsv", "path\tlabel\na.jpg\tblue car\nsub/b.jpg\tapple\n", "in/a.jpg", good, "in/sub/b.jpg", good)
 	o = of(filepath.Join(dir, "in/list.tsv"))
-	o.Out, o.Resize = files.Here(filepath.Join(dir, "list")), 64
+	o.Out, o.Resize = files.Local(filepath.Join(dir, "list")), 64
 	run(t, o)
 	wantRows(t, o.Out.String(), "train", "apple 0 sub/b.jpg 0", "blue car 1 a.jpg 0")
 	s := shardtest.OpenSplit(t, o.Out.String(), "train")
@@ -261,7 +261,7 @@ func TestCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j := &job{splits: []string{"train"}, o: &Options{Out: files.Here(dir)}}
+	j := &job{splits: []string{"train"}, o: &Options{Out: files.Local(dir)}}
 	counts := map[string]int64{}
 	for _, s := range kit.Synsets {
 		counts[s.WNID] = int64(s.TrainImages)

@@ -35,7 +35,7 @@ func halfMade(t testing.TB, out string) {
 		if err != nil || derived || strings.HasPrefix(d.Name(), ".") || filepath.Ext(path) != ".arrow" {
 			return err
 		}
-		_, _, err = shard.ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
+		_, _, err = shard.ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path))
 		return err
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +60,7 @@ func TestFull(t *testing.T) {
 		t.Errorf("%v: %s", err, s)
 	}
 	halfMade(t, out)
-	o.Out = files.Here(out)
+	o.Out = files.Local(out)
 	run(t, o)
 	if diff := cmp.Diff(want, tree(t, out)); diff != "" {
 		t.Error(diff)
@@ -79,7 +79,7 @@ func TestFullDevice(t *testing.T) {
 		t.Skipf("mount a small tmpfs: %v", err)
 	}
 	defer syscall.Unmount(small, 0)
-	o.Out = files.Here(filepath.Join(small, "ds"))
+	o.Out = files.Local(filepath.Join(small, "ds"))
 	_, err := ingest(t.Context(), o)
 	if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), small) {
 		t.Errorf("a full device: %v", err)
@@ -201,7 +201,7 @@ func TestDisguised(t *testing.T) {
 		t.Fatal("no images in ../pixel/testdata")
 	}
 	o = of(filepath.Join(dir, "odd"))
-	o.Out = files.Here(filepath.Join(dir, "ds"))
+	o.Out = files.Local(filepath.Join(dir, "ds"))
 	s := run(t, o)
 	if s.Images+s.Rejected != int64(n) {
 		t.Errorf("%d images: %+v", n, s)

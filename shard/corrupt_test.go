@@ -37,7 +37,7 @@ func TestFlippedImages(t *testing.T) {
 				t.Fatalf("byte %d of row %d flipped: %v", at-r.Offset, i, err)
 			}
 			if at%31 == 0 {
-				if _, _, err := ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path)); !errors.Is(err, ErrCorrupt) {
+				if _, _, err := ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path)); !errors.Is(err, ErrCorrupt) {
 					t.Fatalf("byte %d of row %d flipped: scan: %v", at-r.Offset, i, err)
 				}
 			}
@@ -136,17 +136,17 @@ func readAll(x *index, err error) error {
 func TestPlacesOutside(t *testing.T) {
 	for _, file := range []string{"../secret", "/etc/passwd", "", "val/../../x"} {
 		dir := fixture(t)
-		m, err := ReadManifest(files.Here(dir))
+		m, err := ReadManifest(files.Local(dir))
 		if err != nil {
 			t.Fatal(err)
 		}
 		info := m.Splits["val"]
 		info.Rows = 1
-		if info.IndexSHA256, err = WriteIndex(files.Here(dir), "val", []Row{{Path: "x", File: file, Offset: 8, Length: 10}}); err != nil {
+		if info.IndexSHA256, err = WriteIndex(files.Local(dir), "val", []Row{{Path: "x", File: file, Offset: 8, Length: 10}}); err != nil {
 			t.Fatal(err)
 		}
 		m.Splits["val"] = info
-		if err := WriteManifest(files.Here(dir), m); err != nil {
+		if err := WriteManifest(files.Local(dir), m); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := open(t, dir).Split("val"); !errors.Is(err, ErrCorrupt) {

@@ -27,7 +27,7 @@ type Dataset struct {
 
 // Open opens the dataset in a directory, and reads its manifest and class list.
 // Errors are those of ReadManifest and ReadClasses.
-func Open(dir string) (*Dataset, error) { return OpenDir(files.Here(dir)) }
+func Open(dir string) (*Dataset, error) { return OpenDir(files.Local(dir)) }
 
 // OpenDir is Open of a directory that may be elsewhere: an image takes a request.
 func OpenDir(dir files.Dir) (*Dataset, error) {

@@ -88,7 +88,7 @@ var fixtureSplits = []string{"train", "val", "test"}
 // writeFixture writes the dataset that shard/testdata/v1 is a copy of.
 func writeFixture(dir string) error {
 	m := Manifest{WordNetVersion: "3.0", Splits: map[string]SplitInfo{}}
-	sum, err := WriteClasses(files.Here(dir), fixtureClasses)
+	sum, err := WriteClasses(files.Local(dir), fixtureClasses)
 	if err != nil {
 		return err
 	}
@@ -129,16 +129,16 @@ func writeFixture(dir string) error {
 			info.Rows++
 			info.Bytes += r.Length
 		}
-		if info.IndexSHA256, err = WriteIndex(files.Here(dir), split, rows); err != nil {
+		if info.IndexSHA256, err = WriteIndex(files.Local(dir), split, rows); err != nil {
 			return err
 		}
 		m.Splits[split] = info
 	}
-	return WriteManifest(files.Here(dir), m)
+	return WriteManifest(files.Local(dir), m)
 }
 
 func writeShard(path string, meta FileMeta, images []*Image) ([]Row, error) {
-	w, err := CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), meta)
+	w, err := CreateFile(files.Local(filepath.Dir(path)), filepath.Base(path), meta)
 	if err != nil {
 		return nil, err
 	}
@@ -188,11 +188,11 @@ func indexOf(t testing.TB, rows []Row) *index {
 	if err := os.Mkdir(filepath.Join(dir, "train"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	sum, err := WriteIndex(files.Here(dir), "train", rows)
+	sum, err := WriteIndex(files.Local(dir), "train", rows)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := readIndex(files.Here(dir), indexName("train"), SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
+	x, err := readIndex(files.Local(dir), indexName("train"), SplitInfo{Rows: int64(len(rows)), IndexSHA256: sum})
 	if err != nil {
 		t.Fatal(err)
 	}

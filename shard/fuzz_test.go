@@ -93,7 +93,7 @@ func FuzzLists(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	dir := f.TempDir()
-	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "train"), 0o777), os.MkdirAll(filepath.Join(dir, ExportName), 0o777), WriteExportMark(files.Here(dir), map[string]int{"version": 1})); err != nil {
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "train"), 0o777), os.MkdirAll(filepath.Join(dir, ExportName), 0o777), WriteExportMark(files.Local(dir), map[string]int{"version": 1})); err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -102,20 +102,20 @@ func FuzzLists(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		_, err := ReadExportObjects(files.Here(dir))
+		_, err := ReadExportObjects(files.Local(dir))
 		corruptOrNil(t, err)
-		shards, err := ReadShards(files.Here(dir), "train", "")
+		shards, err := ReadShards(files.Local(dir), "train", "")
 		corruptOrNil(t, err)
 		if err == nil {
-			readsBack(t, shards, func() (string, error) { return WriteShards(files.Here(dir), "train", shards) }, func(sum string) ([]ShardInfo, error) { return ReadShards(files.Here(dir), "train", sum) })
+			readsBack(t, shards, func() (string, error) { return WriteShards(files.Local(dir), "train", shards) }, func(sum string) ([]ShardInfo, error) { return ReadShards(files.Local(dir), "train", sum) })
 		}
 		for _, s := range shards {
 			within(t, s.File)
 		}
-		rejected, err := ReadRejected(files.Here(dir), "")
+		rejected, err := ReadRejected(files.Local(dir), "")
 		corruptOrNil(t, err)
 		if err == nil && len(rejected) > 0 {
-			readsBack(t, rejected, func() (string, error) { return WriteRejected(files.Here(dir), rejected) }, func(sum string) ([]Rejection, error) { return ReadRejected(files.Here(dir), sum) })
+			readsBack(t, rejected, func() (string, error) { return WriteRejected(files.Local(dir), rejected) }, func(sum string) ([]Rejection, error) { return ReadRejected(files.Local(dir), sum) })
 		}
 		for _, r := range rejected {
 			if r.File != "" {

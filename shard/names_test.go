@@ -22,7 +22,7 @@ func TestNames(t *testing.T) {
 	classes := []Class{{Label: 0, Synset: "ane", Words: []string{"\xc2ne"}}, {Label: 1, Synset: raw, Gloss: raw, Path: []string{raw}}}
 	m := Manifest{Splits: map[string]SplitInfo{}}
 	var err error
-	if m.ClassesSHA256, err = WriteClasses(files.Here(dir), classes); err != nil {
+	if m.ClassesSHA256, err = WriteClasses(files.Local(dir), classes); err != nil {
 		t.Fatal(err)
 	}
 	name := ShardName("train", raw, 0)
@@ -40,11 +40,11 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	info := SplitInfo{Rows: 1, Bytes: 1, Shards: 1}
-	if info.IndexSHA256, err = WriteIndex(files.Here(dir), "train", rows); err != nil {
+	if info.IndexSHA256, err = WriteIndex(files.Local(dir), "train", rows); err != nil {
 		t.Fatal(err)
 	}
 	m.Splits["train"] = info
-	if err := WriteManifest(files.Here(dir), m); err != nil {
+	if err := WriteManifest(files.Local(dir), m); err != nil {
 		t.Fatal(err)
 	}
 
@@ -66,7 +66,7 @@ func TestNames(t *testing.T) {
 	if im.Objects[0].Synset != raw {
 		t.Error("Append changed the caller's objects")
 	}
-	_, gotMeta, err := ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
+	_, gotMeta, err := ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,11 +44,11 @@ func OpenRemote(name string, r Remote) (*Dataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes, err := readClasses(files.Here(filepath.Dir(path)), filepath.Base(path), m.ClassesSHA256)
+	classes, err := readClasses(files.Local(filepath.Dir(path)), filepath.Base(path), m.ClassesSHA256)
 	if err != nil {
 		return nil, err
 	}
-	d := OpenWith(files.Here(name), m, classes)
+	d := OpenWith(files.Local(name), m, classes)
 	d.remote = r
 	return d, nil
 }
@@ -63,7 +63,7 @@ func (d *Dataset) indexOf(split string, info SplitInfo) (files.Dir, string, erro
 		return d.dir, indexName(split), nil
 	}
 	path, err := d.remote.Fetch(indexName(split), info.IndexSHA256)
-	return files.Here(filepath.Dir(path)), filepath.Base(path), err
+	return files.Local(filepath.Dir(path)), filepath.Base(path), err
 }
 
 // readRemote is Split.Read of a dataset that is elsewhere: buf has the image's size.

@@ -31,7 +31,7 @@ func TestRewritten(t *testing.T) {
 			continue
 		}
 		looked++
-		if same, err := Rewritten(files.Here(filepath.Dir(path)), filepath.Base(path)); !same || err != nil {
+		if same, err := Rewritten(files.Local(filepath.Dir(path)), filepath.Base(path)); !same || err != nil {
 			t.Errorf("%s: %v, %v", path, same, err)
 		}
 	}
@@ -42,7 +42,7 @@ func TestRewritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, _, err := ScanFile(files.Here(filepath.Dir(more[0])), filepath.Base(more[0]))
+	rows, _, err := ScanFile(files.Local(filepath.Dir(more[0])), filepath.Base(more[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,11 +54,11 @@ func TestRewritten(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		same, err := Rewritten(files.Here(filepath.Dir(path)), filepath.Base(path))
+		same, err := Rewritten(files.Local(filepath.Dir(path)), filepath.Base(path))
 		if err != nil && !errors.Is(err, ErrCorrupt) {
 			t.Errorf("bit %d of byte %d flipped: %v", at%8, at, err)
 		}
-		if got, _, err := ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path)); same && (err != nil || cmp.Equal(rows, got)) {
+		if got, _, err := ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path)); same && (err != nil || cmp.Equal(rows, got)) {
 			t.Errorf("bit %d of byte %d flipped, which is no row's, and nothing is seen", at%8, at)
 		}
 	}

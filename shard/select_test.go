@@ -177,13 +177,13 @@ func million(tb testing.TB) string {
 		classes = append(classes, Class{Label: len(classes), Synset: id.String()})
 	}
 	m := Manifest{Splits: map[string]SplitInfo{}}
-	if m.ClassesSHA256, err = WriteClasses(files.Here(dir), classes); err != nil {
+	if m.ClassesSHA256, err = WriteClasses(files.Local(dir), classes); err != nil {
 		tb.Fatal(err)
 	}
 	if err := os.Mkdir(filepath.Join(dir, "train"), 0o777); err != nil {
 		tb.Fatal(err)
 	}
-	w, err := CreateIndex(files.Here(dir), "train")
+	w, err := CreateIndex(files.Local(dir), "train")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -207,7 +207,7 @@ func million(tb testing.TB) string {
 		tb.Fatal(err)
 	}
 	m.Splits["train"] = info
-	if err := WriteManifest(files.Here(dir), m); err != nil {
+	if err := WriteManifest(files.Local(dir), m); err != nil {
 		tb.Fatal(err)
 	}
 	return dir
@@ -217,7 +217,7 @@ func million(tb testing.TB) string {
 // costs mattering: its bytes are small.
 func writeThousand(tb testing.TB, file string, c Class) []Row {
 	tb.Helper()
-	w, err := CreateFile(files.Here(filepath.Dir(file)), filepath.Base(file), FileMeta{Split: "train", Synset: c.Synset})
+	w, err := CreateFile(files.Local(filepath.Dir(file)), filepath.Base(file), FileMeta{Split: "train", Synset: c.Synset})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func BenchmarkMillion(b *testing.B) {
 func BenchmarkAppend(b *testing.B) {
 	im := &Image{Row: Row{Path: "x.JPEG", SHA256: [32]byte{1}}, Bytes: make([]byte, 110<<10)}
 	b.SetBytes(int64(len(im.Bytes)))
-	w, err := CreateFile(files.Here(filepath.Dir(filepath.Join(b.TempDir(), "part-00000.arrow"))), filepath.Base(filepath.Join(b.TempDir(), "part-00000.arrow")), FileMeta{Split: "val"})
+	w, err := CreateFile(files.Local(filepath.Dir(filepath.Join(b.TempDir(), "part-00000.arrow"))), filepath.Base(filepath.Join(b.TempDir(), "part-00000.arrow")), FileMeta{Split: "val"})
 	if err != nil {
 		b.Fatal(err)
 	}

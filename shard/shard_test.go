@@ -107,7 +107,7 @@ func TestScan(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, gotMeta, err := ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
+		got, gotMeta, err := ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path))
 		if err != nil {
 			t.Fatalf("%d images: %v", count, err)
 		}
@@ -133,7 +133,7 @@ func TestScan(t *testing.T) {
 func TestWriterFrees(t *testing.T) {
 	for _, end := range []string{"commit", "abort", "abort early"} {
 		mem := memory.NewCheckedAllocator(memory.NewGoAllocator())
-		w, err := createFile(files.Here(filepath.Dir(filepath.Join(t.TempDir(), "part-00000.arrow"))), filepath.Base(filepath.Join(t.TempDir(), "part-00000.arrow")), FileMeta{Split: "val"}, mem)
+		w, err := createFile(files.Local(filepath.Dir(filepath.Join(t.TempDir(), "part-00000.arrow"))), filepath.Base(filepath.Join(t.TempDir(), "part-00000.arrow")), FileMeta{Split: "val"}, mem)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestWriterFrees(t *testing.T) {
 func TestWriterRefuses(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "part-00000.arrow")
-	w, err := CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), FileMeta{Split: "val"})
+	w, err := CreateFile(files.Local(filepath.Dir(path)), filepath.Base(path), FileMeta{Split: "val"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func TestWriterRefuses(t *testing.T) {
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
 		t.Errorf("after Abort there is %v, %v", left, err)
 	}
-	if _, err := CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), FileMeta{Extra: map[string]string{"huggingface": "x"}}); err == nil {
+	if _, err := CreateFile(files.Local(filepath.Dir(path)), filepath.Base(path), FileMeta{Extra: map[string]string{"huggingface": "x"}}); err == nil {
 		t.Error("metadata with the format's own key was accepted")
 	}
 }
@@ -200,14 +200,14 @@ func TestIndexOrder(t *testing.T) {
 	want := s.Info.IndexSHA256
 	slices.Reverse(rows)
 	first := rows[0].Path
-	sum, err := WriteIndex(files.Here(dir), "train", rows)
+	sum, err := WriteIndex(files.Local(dir), "train", rows)
 	if err != nil || sum != want {
 		t.Errorf("index of reversed rows has sum %s, %v; want %s", sum, err, want)
 	}
 	if rows[0].Path != first {
 		t.Error("WriteIndex changed the caller's rows")
 	}
-	w, err := CreateIndex(files.Here(dir), "train")
+	w, err := CreateIndex(files.Local(dir), "train")
 	if err != nil {
 		t.Fatal(err)
 	}

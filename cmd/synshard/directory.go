@@ -9,7 +9,7 @@ import (
 // openDir opens a directory to write into, here or at a URL.
 func (a *app) openDir(name string) (files.Dir, error) {
 	if !storage.IsURL(name) {
-		return files.Here(name), nil
+		return files.Local(name), nil
 	}
 	at, err := a.remote.paths.Place(a.remote.ctx, name)
 	if err != nil {

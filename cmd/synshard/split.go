@@ -66,7 +66,7 @@ func (f *splitFlag) Set(s string) error {
 func completeSplits(cmd *cobra.Command, flag string) {
 	cobra.CheckErr(cmd.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		for _, dir := range args {
-			if m, err := shard.ReadManifest(files.Here(dir)); err == nil {
+			if m, err := shard.ReadManifest(files.Local(dir)); err == nil {
 				var names []string
 				for name := range m.Splits {
 					names = append(names, name)

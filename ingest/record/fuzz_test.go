@@ -56,7 +56,7 @@ func FuzzStarted(f *testing.F) {
 	f.Add([]byte(`{"Fingerprint":{"classes":["\ud800\n"],"file_bytes":{"":-1}}}`), true)
 	f.Add([]byte(`[]`), false)
 	f.Fuzz(func(t *testing.T, text []byte, sound bool) {
-		s := StateIn(files.Here(t.TempDir()))
+		s := StateIn(files.Local(t.TempDir()))
 		if err := os.MkdirAll(s.Out.Path(StateName), 0o777); err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ func TestKeepFollowsNoLink(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := shard.Rejection{Split: "train", Path: "1.jpg", SHA256: "0123456789abcdef"}
-		if err := Keep(&r, files.Here(out), "n1", []byte("bytes")); !errors.Is(err, durable.ErrLink) {
+		if err := Keep(&r, files.Local(out), "n1", []byte("bytes")); !errors.Is(err, durable.ErrLink) {
 			t.Errorf("a link %s: %v", at, err)
 		}
 		if entries, err := os.ReadDir(elsewhere); err != nil || len(entries) > 0 {
@@ -35,7 +35,7 @@ func TestKeepFollowsNoLink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(mine, []byte("mine"), 0o666), os.MkdirAll(filepath.Dir(kept), 0o777), os.Symlink(mine, kept)); err != nil {
 		t.Fatal(err)
 	}
-	if err := Keep(&r, files.Here(out), "n1", []byte("bytes")); err != nil {
+	if err := Keep(&r, files.Local(out), "n1", []byte("bytes")); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]string{mine: "mine", kept: "bytes"} {

@@ -20,7 +20,7 @@ import (
 // what it was made from makes it count for nothing.
 func TestRecords(t *testing.T) {
 	out := t.TempDir()
-	s := StateIn(files.Here(out))
+	s := StateIn(files.Local(out))
 	if err := s.Begin(Started{}); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ import (
 func smallShard(t testing.TB, dir, second string) ([]shard.Row, shard.ShardInfo) {
 	t.Helper()
 	path := filepath.Join(dir, filepath.FromSlash(shard.ShardName("train", "a", 0)))
-	w, err := shard.CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), shard.FileMeta{Split: "train", Synset: "a", ClassNames: []string{"a", second}})
+	w, err := shard.CreateFile(files.Local(filepath.Dir(path)), filepath.Base(path), shard.FileMeta{Split: "train", Synset: "a", ClassNames: []string{"a", second}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,15 +51,15 @@ func small(t testing.TB) string {
 	classes := []shard.Class{{Label: 0, Synset: "a"}, {Label: 1, Synset: "b"}}
 	m := shard.Manifest{Splits: map[string]shard.SplitInfo{}, Options: []byte(`{"entries": "00ff"}`)}
 	var err error
-	m.ClassesSHA256, err = shard.WriteClasses(files.Here(dir), classes)
+	m.ClassesSHA256, err = shard.WriteClasses(files.Local(dir), classes)
 	must(err)
 	file := shard.ShardName("train", "a", 0)
 	must(os.MkdirAll(filepath.Dir(filepath.Join(dir, filepath.FromSlash(file))), 0o777))
 	rows, listed := smallShard(t, dir, "b")
 	info := shard.SplitInfo{Rows: 1, Bytes: rows[0].Length, Shards: 1}
-	info.IndexSHA256, err = shard.WriteIndex(files.Here(dir), "train", rows)
+	info.IndexSHA256, err = shard.WriteIndex(files.Local(dir), "train", rows)
 	must(err)
-	info.ShardsSHA256, err = shard.WriteShards(files.Here(dir), "train", []shard.ShardInfo{listed})
+	info.ShardsSHA256, err = shard.WriteShards(files.Local(dir), "train", []shard.ShardInfo{listed})
 	must(err)
 	m.Splits["train"] = info
 	bad := []byte("no image")
@@ -67,10 +67,10 @@ func small(t testing.TB) string {
 	must(os.MkdirAll(filepath.Join(dir, "rejected/train/a"), 0o777))
 	must(os.WriteFile(filepath.Join(dir, r.File), bad, 0o666))
 	m.Rejected = 1
-	m.RejectedSHA256, err = shard.WriteRejected(files.Here(dir), []shard.Rejection{r})
+	m.RejectedSHA256, err = shard.WriteRejected(files.Local(dir), []shard.Rejection{r})
 	must(err)
 	must(os.WriteFile(filepath.Join(dir, shard.LockName), nil, 0o666))
-	must(shard.WriteManifest(files.Here(dir), m))
+	must(shard.WriteManifest(files.Local(dir), m))
 	found, err := verifyAll(dir)
 	if err != nil || len(found) > 0 {
 		t.Fatalf("sound, and verify finds %v, %v", found, err)
@@ -81,7 +81,7 @@ func small(t testing.TB) string {
 // verifyAll verifies and gives what is wrong and what is foreign.
 func verifyAll(dir string) ([]string, error) {
 	var out []string
-	found, err := Verify(context.Background(), files.Here(dir), VerifyOptions{Workers: 1, OnForeign: func(file string) { out = append(out, file) }})
+	found, err := Verify(context.Background(), files.Local(dir), VerifyOptions{Workers: 1, OnForeign: func(file string) { out = append(out, file) }})
 	for _, p := range found {
 		out = append(out, p.String())
 	}
@@ -200,11 +200,11 @@ func TestListTells(t *testing.T) {
 	file := shard.ShardName("train", "a", 0)
 	smallShard(t, dir, "c")
 	want := []Problem{{File: file, What: "it does not have the crc32c of the list of shards"}}
-	got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{})
+	got, err := Verify(context.Background(), files.Local(dir), VerifyOptions{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("verify: %v (-want +got):\n%s", err, diff)
 	}
-	repaired, err := Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true})
+	repaired, err := Repair(context.Background(), files.Local(dir), RepairOptions{AcceptLoss: true})
 	if diff := cmp.Diff(Repaired{Problems: want}, repaired); diff != "" || err != nil {
 		t.Errorf("repair: %v (-want +got):\n%s", err, diff)
 	}

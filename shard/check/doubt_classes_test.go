@@ -23,7 +23,7 @@ func TestRepairDoubtsClasses(t *testing.T) {
 	for i := range classes {
 		classes[i].Describe(o.WordNet)
 	}
-	if _, err := shard.WriteClasses(files.Here(dir), classes); err != nil {
+	if _, err := shard.WriteClasses(files.Local(dir), classes); err != nil {
 		t.Fatal(err)
 	}
 	path, manifest := filepath.Join(dir, shard.ClassesName), filepath.Join(dir, shard.ManifestName)
@@ -31,7 +31,7 @@ func TestRepairDoubtsClasses(t *testing.T) {
 		if err := os.RemoveAll(manifest); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Repair(context.Background(), files.Here(dir), o)
+		got, err := Repair(context.Background(), files.Local(dir), o)
 		if err != nil {
 			t.Fatal(err)
 		}

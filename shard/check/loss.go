@@ -216,7 +216,7 @@ func sumClasses(list []shard.Class) (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	return shard.WriteClasses(files.Here(dir), list)
+	return shard.WriteClasses(files.Local(dir), list)
 }
 
 // lostRejected finds what is left of the list of what was refused.

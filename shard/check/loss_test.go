@@ -49,14 +49,14 @@ func TestLoss(t *testing.T) {
 				}
 			}
 			before := filesOf(t, dir)
-			got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+			got, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 			if diff := cmp.Diff(Repaired{Lost: c.want}, got); diff != "" || err != nil {
 				t.Fatalf("%v (-want +got):\n%s", err, diff)
 			}
 			if diff := cmp.Diff(before, filesOf(t, dir)); diff != "" {
 				t.Errorf("refused, and files differ (-want +got):\n%s", diff)
 			}
-			got, err = Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true})
+			got, err = Repair(context.Background(), files.Local(dir), RepairOptions{AcceptLoss: true})
 			if diff := cmp.Diff(c.want, got.Lost); diff != "" || err != nil || len(got.Wrote) == 0 {
 				t.Fatalf("accepted: %v, wrote %v (-want +got):\n%s", err, got.Wrote, diff)
 			}
@@ -80,10 +80,10 @@ func TestLoss(t *testing.T) {
 // note puts something into the manifest's options, as an ingest does.
 func note(t *testing.T, dir string) {
 	t.Helper()
-	m, err := shard.ReadManifest(files.Here(dir))
+	m, err := shard.ReadManifest(files.Local(dir))
 	if err == nil {
 		m.Options = []byte(`{"made": "of this"}`)
-		err = shard.WriteManifest(files.Here(dir), m)
+		err = shard.WriteManifest(files.Local(dir), m)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -105,14 +105,14 @@ func TestRejectedLost(t *testing.T) {
 	} {
 		dir := small(t)
 		remove(t, dir, c.lose)
-		got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+		got, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 		if diff := cmp.Diff(Repaired{Lost: c.want}, got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", c.name, err, diff)
 		}
-		if _, err = Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true}); err != nil {
+		if _, err = Repair(context.Background(), files.Local(dir), RepairOptions{AcceptLoss: true}); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if found, err := Verify(context.Background(), files.Here(dir), VerifyOptions{}); err != nil || len(found) > 0 || shardtest.Open(t, dir).Manifest.Rejected != c.left {
+		if found, err := Verify(context.Background(), files.Local(dir), VerifyOptions{}); err != nil || len(found) > 0 || shardtest.Open(t, dir).Manifest.Rejected != c.left {
 			t.Errorf("%s: afterwards %v, %v", c.name, found, err)
 		}
 	}
@@ -126,10 +126,10 @@ func TestUnfinished(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, ".ingest"), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := Repair(context.Background(), files.Here(dir), RepairOptions{}); !errors.Is(err, ErrUnfinished) {
+	if got, err := Repair(context.Background(), files.Local(dir), RepairOptions{}); !errors.Is(err, ErrUnfinished) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	got, err := Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true})
+	got, err := Repair(context.Background(), files.Local(dir), RepairOptions{AcceptLoss: true})
 	want := []Problem{
 		{File: ".ingest", What: "an ingest has not finished; what it has not written is lost"},
 		{File: shard.ClassesName, What: "class b (label 1) has no image, and nothing tells whether it had any"},

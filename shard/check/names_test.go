@@ -23,7 +23,7 @@ func TestNames(t *testing.T) {
 			return bytes.ReplaceAll(b, []byte("ILSVRC2012_val_00000003.JPEG"), []byte("ILSVRC2012_val_0000000\xe9.JPEG"))
 		})
 	}
-	m, err := shard.ReadManifest(files.Here(dir))
+	m, err := shard.ReadManifest(files.Local(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Splits["val"] = info
-	if err := shard.WriteManifest(files.Here(dir), m); err != nil {
+	if err := shard.WriteManifest(files.Local(dir), m); err != nil {
 		t.Fatal(err)
 	}
 
@@ -41,11 +41,11 @@ func TestNames(t *testing.T) {
 		t.Errorf("row 2 is %q, %v", s.Row(2).Path, err)
 	}
 	want := []Problem{{"val/part-00000.arrow", `ILSVRC2012_val_0000000\xe9.JPEG`, "a name of it is not UTF-8, so that other readers refuse the file; ingest it again"}}
-	got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{})
+	got, err := Verify(context.Background(), files.Local(dir), VerifyOptions{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("verify: %v (-want +got):\n%s", err, diff)
 	}
-	repaired, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+	repaired, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 	if diff := cmp.Diff(Repaired{Problems: want}, repaired); diff != "" || err != nil {
 		t.Errorf("repair: %v (-want +got):\n%s", err, diff)
 	}

@@ -97,7 +97,7 @@ func verifyOthers(dir files.Dir, m shard.Manifest, o VerifyOptions, p *problems,
 	if unfinished && o.OnForeign != nil {
 		o.OnForeign(unfinishedName)
 	}
-	_, here := dir.(files.Here) // elsewhere the lock is there while somebody writes, and says who
+	_, here := dir.(files.Local) // elsewhere the lock is there while somebody writes, and says who
 	return dir.Walk(".", func(name string, e fs.DirEntry) error {
 		split, _, below := strings.Cut(name, "/")
 		_, listed := m.Splits[split]

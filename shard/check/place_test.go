@@ -40,7 +40,7 @@ func TestMisplaced(t *testing.T) {
 		dir := shardtest.Copy(t)
 		c.move(t, dir)
 		for _, fast := range []bool{true, false} {
-			got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{Fast: fast})
+			got, err := Verify(context.Background(), files.Local(dir), VerifyOptions{Fast: fast})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +50,7 @@ func TestMisplaced(t *testing.T) {
 				}
 			}
 		}
-		got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+		got, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 		if diff := cmp.Diff(Repaired{Problems: c.want}, got); diff != "" || err != nil {
 			t.Errorf("%s: repair: %v (-want +got):\n%s", c.name, err, diff)
 		}

@@ -51,7 +51,7 @@ func TestRepair(t *testing.T) {
 			remove(t, dir, name)
 		}
 		var bytes int64
-		got, err := Repair(context.Background(), files.Here(dir), RepairOptions{Workers: 1, OnBytes: func(n int64) { bytes += n }})
+		got, err := Repair(context.Background(), files.Local(dir), RepairOptions{Workers: 1, OnBytes: func(n int64) { bytes += n }})
 		if err != nil || bytes == 0 {
 			t.Errorf("%s lost: %d bytes read, %v", c.name, bytes, err)
 		}
@@ -75,7 +75,7 @@ func TestRepair(t *testing.T) {
 		if diff := cmp.Diff(content(t, shardtest.Frozen), content(t, dir)); diff != "" {
 			t.Errorf("%s lost: what is read differs (-want +got):\n%s", c.name, diff)
 		}
-		if left, err := Verify(context.Background(), files.Here(dir), VerifyOptions{}); err != nil || len(left) > 0 {
+		if left, err := Verify(context.Background(), files.Local(dir), VerifyOptions{}); err != nil || len(left) > 0 {
 			t.Errorf("%s lost: afterwards %v, %v", c.name, left, err)
 		}
 	}
@@ -85,7 +85,7 @@ func TestRepair(t *testing.T) {
 func summed(t *testing.T) string {
 	t.Helper()
 	dir := shardtest.Copy(t)
-	got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+	got, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 	want := Repaired{Wrote: []string{"test/" + shard.ShardsName, "train/" + shard.ShardsName, "val/" + shard.ShardsName, shard.ManifestName}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Fatalf("%v (-want +got):\n%s", err, diff)
@@ -100,12 +100,12 @@ func TestRepairClasses(t *testing.T) {
 	remove(t, dir, shard.ClassesName)
 	o := RepairOptions{WordNet: nativetest.WordNet(t)}
 	lost := []Problem{{File: shard.ClassesName, What: "made anew it is another: words, glosses, paths or ILSVRC2012_IDs of classes, or classes without an image, are missing"}}
-	refused, err := Repair(context.Background(), files.Here(dir), o)
+	refused, err := Repair(context.Background(), files.Local(dir), o)
 	if diff := cmp.Diff(Repaired{Lost: lost}, refused); diff != "" || err != nil {
 		t.Fatalf("%v (-want +got):\n%s", err, diff)
 	}
 	o.AcceptLoss = true
-	made, err := Repair(context.Background(), files.Here(dir), o)
+	made, err := Repair(context.Background(), files.Local(dir), o)
 	if err != nil || !slices.Contains(made.Wrote, shard.ClassesName) {
 		t.Fatalf("%+v, %v", made, err)
 	}
@@ -129,7 +129,7 @@ func TestRepairRefuses(t *testing.T) {
 	tiger := shard.ShardName("train", "n02129604", 0)
 	shardtest.FlipImage(t, dir, tiger)
 	remove(t, dir, "val/"+shard.IndexName)
-	got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+	got, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 	want := Repaired{Problems: []Problem{{File: tiger, What: `image "n02129604_5.JPEG" does not have its sha256`}}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
@@ -144,10 +144,10 @@ func TestRepairRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lock.Unlock()
-	if _, err := Repair(context.Background(), files.Here(dir), RepairOptions{}); !errors.Is(err, durable.ErrLocked) {
+	if _, err := Repair(context.Background(), files.Local(dir), RepairOptions{}); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("while locked: %v", err)
 	}
-	if _, err := Repair(context.Background(), files.Here(t.TempDir()), RepairOptions{}); !errors.Is(err, shard.ErrNotDataset) {
+	if _, err := Repair(context.Background(), files.Local(t.TempDir()), RepairOptions{}); !errors.Is(err, shard.ErrNotDataset) {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
@@ -204,7 +204,7 @@ func TestRepairDoubts(t *testing.T) {
 				if err := os.WriteFile(file, b, 0o666); err != nil {
 					t.Fatal(err)
 				}
-				got, err := Repair(context.Background(), files.Here(dir), RepairOptions{Workers: 1})
+				got, err := Repair(context.Background(), files.Local(dir), RepairOptions{Workers: 1})
 				if len(got.Problems)+len(got.Lost) == 0 && err == nil {
 					t.Fatalf("bit %d of byte %d flipped, and repair wrote %v", at%8, at, got.Wrote)
 				}
@@ -212,7 +212,7 @@ func TestRepairDoubts(t *testing.T) {
 			if err := os.WriteFile(file, clean, 0o666); err != nil {
 				t.Fatal(err)
 			}
-			got, err := Repair(context.Background(), files.Here(dir), RepairOptions{Workers: 1})
+			got, err := Repair(context.Background(), files.Local(dir), RepairOptions{Workers: 1})
 			if len(got.Problems)+len(got.Lost) > 0 || err != nil {
 				t.Errorf("undamaged: %+v, %v", got, err)
 			}
@@ -232,7 +232,7 @@ func TestRepairDoubtsNames(t *testing.T) {
 	if err != nil || len(paths) < 2 {
 		t.Fatalf("%v, %v", paths, err)
 	}
-	in, err := shard.OpenFile(files.Here(filepath.Dir(paths[1])), filepath.Base(paths[1]))
+	in, err := shard.OpenFile(files.Local(filepath.Dir(paths[1])), filepath.Base(paths[1]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +240,7 @@ func TestRepairDoubtsNames(t *testing.T) {
 	meta := in.Meta
 	meta.ClassNames = slices.Clone(meta.ClassNames)
 	meta.ClassNames[0] = strings.ToUpper(meta.ClassNames[0])
-	w, err := shard.CreateFile(files.Here(filepath.Dir(paths[1])), filepath.Base(paths[1]), meta)
+	w, err := shard.CreateFile(files.Local(filepath.Dir(paths[1])), filepath.Base(paths[1]), meta)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,11 +255,11 @@ func TestRepairDoubtsNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Repaired{Lost: []Problem{{File: rel, What: "its names of classes are not those of other shards, and no list of shards has its sum"}}}
-	got, err := Repair(context.Background(), files.Here(dir), RepairOptions{})
+	got, err := Repair(context.Background(), files.Local(dir), RepairOptions{})
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
-	if got, err := Repair(context.Background(), files.Here(dir), RepairOptions{AcceptLoss: true}); err != nil || len(got.Wrote) == 0 {
+	if got, err := Repair(context.Background(), files.Local(dir), RepairOptions{AcceptLoss: true}); err != nil || len(got.Wrote) == 0 {
 		t.Errorf("accepted: %+v, %v", got, err)
 	}
 }

@@ -83,7 +83,7 @@ func TestDamage(t *testing.T) {
 			dir := shardtest.Copy(t)
 			c.damage(t, dir)
 			for _, fast := range []bool{true, false} {
-				got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{Fast: fast, Workers: 2})
+				got, err := Verify(context.Background(), files.Local(dir), VerifyOptions{Fast: fast, Workers: 2})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -125,7 +125,7 @@ func TestFlippedShard(t *testing.T) {
 	raced.Skip(t, "one goroutine does it all")
 	dir := shardtest.Copy(t)
 	path := filepath.Join(dir, shard.ShardName("test", "", 0))
-	whole, _, err := shard.ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path))
+	whole, _, err := shard.ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,10 +144,10 @@ func TestFlippedShard(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		rows, _, _ := shard.ScanFile(files.Here(filepath.Dir(path)), filepath.Base(path)) // a changed row is what matters, damage too
+		rows, _, _ := shard.ScanFile(files.Local(filepath.Dir(path)), filepath.Base(path)) // a changed row is what matters, damage too
 		if !slices.EqualFunc(rows, whole, func(x, y shard.Row) bool { x.File = y.File; return sameRow(&x, &y) }) {
 			var p problems
-			v := verifier{dir: files.Here(dir), d: d, name: "test", s: s, p: &p}
+			v := verifier{dir: files.Local(dir), d: d, name: "test", s: s, p: &p}
 			if err := v.file(context.Background(), s.Files()[0], []int32{0, 1, 2}); err != nil {
 				t.Fatal(err)
 			}
@@ -179,7 +179,7 @@ func TestFlippedNames(t *testing.T) {
 		if err := os.WriteFile(path, b, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Verify(context.Background(), files.Here(dir), VerifyOptions{})
+		got, err := Verify(context.Background(), files.Local(dir), VerifyOptions{})
 		if diff := cmp.Diff([]Problem{{File: file, What: "the schemas at its front and at its end differ"}}, got); diff != "" || err != nil {
 			t.Errorf("byte %d: %v (-want +got):\n%s", at, err, diff)
 		}

@@ -183,7 +183,7 @@ func TestExport(t *testing.T) {
 		var done int64
 		var made []string
 		o := Options{To: form, ShardBytes: 3000, OnBytes: func(n int64) { done += n }, Made: func(name string) { made = append(made, name) }}
-		if err := Write(context.Background(), files.Here(out), parts, o); err != nil {
+		if err := Write(context.Background(), files.Local(out), parts, o); err != nil {
 			t.Fatalf("%s: %v", form, err)
 		}
 		for _, split := range fixtureSplits {
@@ -196,7 +196,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: made %v, want %d", form, made, want)
 		}
 		before := snapshot(t, out)
-		if err := Write(context.Background(), files.Here(out), parts, o); err != nil {
+		if err := Write(context.Background(), files.Local(out), parts, o); err != nil {
 			t.Errorf("%s again: %v", form, err)
 		}
 		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
@@ -216,13 +216,13 @@ func TestExport(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := Write(context.Background(), files.Here(out), parts, o); err != nil {
+		if err := Write(context.Background(), files.Local(out), parts, o); err != nil {
 			t.Errorf("%s over damage: %v", form, err)
 		}
 		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {
 			t.Errorf("%s (-before +made again over damage):\n%s", form, diff)
 		}
-		if err := Write(context.Background(), files.Here(out), parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
+		if err := Write(context.Background(), files.Local(out), parts[:1], o); err == nil || !strings.Contains(err.Error(), "another export") {
 			t.Errorf("%s: a second export into it: %v", form, err)
 		}
 	}
@@ -253,16 +253,16 @@ func TestExportRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(out, "mine"), []byte("x"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(context.Background(), files.Here(out), parts, Options{To: "tar"}); err == nil || !strings.Contains(err.Error(), "mine") {
+	if err := Write(context.Background(), files.Local(out), parts, Options{To: "tar"}); err == nil || !strings.Contains(err.Error(), "mine") {
 		t.Errorf("into a full directory: %v", err)
 	}
-	if err := Write(context.Background(), files.Here(t.TempDir()), parts, Options{To: "zip"}); err == nil {
+	if err := Write(context.Background(), files.Local(t.TempDir()), parts, Options{To: "zip"}); err == nil {
 		t.Error("an unknown form was accepted")
 	}
 	shardtest.FlipImage(t, dir, shard.ShardName("train", "n02129604", 0))
 	for _, form := range Forms {
 		out := t.TempDir()
-		if err := Write(context.Background(), files.Here(out), parts[1:2], Options{To: form}); !errors.Is(err, shard.ErrCorrupt) {
+		if err := Write(context.Background(), files.Local(out), parts[1:2], Options{To: form}); !errors.Is(err, shard.ErrCorrupt) {
 			t.Errorf("%s of a damaged image: %v", form, err)
 		}
 		if files, _ := filepath.Glob(filepath.Join(out, "*", "train*.parquet")); len(files) > 0 {

@@ -30,11 +30,11 @@ func FuzzMark(f *testing.F) {
 			t.Fatal(err)
 		}
 		m := mark{Version: exportVersion, To: "folder"}
-		if m.begin(files.Here(out)) != nil {
+		if m.begin(files.Local(out)) != nil {
 			return
 		}
 		for name, is := range m.Files {
-			if m.has(files.Here(out), name) && is != want.f {
+			if m.has(files.Local(out), name) && is != want.f {
 				t.Errorf("%q is taken for whole with %+v", name, is)
 			}
 		}

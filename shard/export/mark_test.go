@@ -23,14 +23,14 @@ func TestKeptHasSums(t *testing.T) {
 			t.Parallel()
 			v := write(t, "train", []named{{"a", "x.jpg"}, {"con", "y.jpg"}, {"b", ".."}})
 			dir := t.TempDir()
-			again := func() error { return Write(t.Context(), files.Here(dir), []Split{{"train", v}}, Options{To: to}) }
+			again := func() error { return Write(t.Context(), files.Local(dir), []Split{{"train", v}}, Options{To: to}) }
 			if err := again(); err != nil {
 				t.Fatal(err)
 			}
 			read := func() error {
-				_, err := shard.ReadExportClasses(files.Here(dir))
-				_, nerr := shard.ReadExportNames(files.Here(dir))
-				_, oerr := shard.ReadExportObjects(files.Here(dir))
+				_, err := shard.ReadExportClasses(files.Local(dir))
+				_, nerr := shard.ReadExportNames(files.Local(dir))
+				_, oerr := shard.ReadExportObjects(files.Local(dir))
 				return errors.Join(err, nerr, oerr)
 			}
 			if err := read(); err != nil {

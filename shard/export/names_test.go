@@ -53,7 +53,7 @@ func treeOf(t *testing.T, v *shard.View) map[string]string {
 	out := t.TempDir()
 	got, inTar := map[string]string{}, map[string]string{}
 	for _, form := range []string{"folder", "tar"} {
-		if err := Write(context.Background(), files.Here(filepath.Join(out, form)), []Split{{"train", v}}, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Local(filepath.Join(out, form)), []Split{{"train", v}}, Options{To: form}); err != nil {
 			t.Fatalf("%s: %v", form, err)
 		}
 	}
@@ -149,7 +149,7 @@ func TestTreeOfOddClasses(t *testing.T) {
 	}
 	for _, form := range Forms {
 		var got Renamed
-		if err := Write(context.Background(), files.Here(t.TempDir()), []Split{{"train", v}}, Options{To: form, Renamed: func(n Renamed) { got = n }}); err != nil {
+		if err := Write(context.Background(), files.Local(t.TempDir()), []Split{{"train", v}}, Options{To: form, Renamed: func(n Renamed) { got = n }}); err != nil {
 			t.Fatal(err)
 		}
 		want := Renamed{Classes: 3, Images: 1, Alike: 3}
@@ -169,7 +169,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	for _, form := range Forms {
 		for _, link := range []string{"train/n1/1.jpg", "train/n1", "train", "train.tar", "train-000000.tar", "data", "data/train-00000-of-00001.parquet", shard.ExportName} {
 			out, elsewhere := t.TempDir(), t.TempDir()
-			if err := Write(context.Background(), files.Here(out), []Split{{"train", v}}, Options{To: form}); err != nil {
+			if err := Write(context.Background(), files.Local(out), []Split{{"train", v}}, Options{To: form}); err != nil {
 				t.Fatal(err)
 			}
 			at := filepath.Join(out, link)
@@ -185,7 +185,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := snapshot(t, elsewhere)
-			err = Write(context.Background(), files.Here(out), []Split{{"train", v}}, Options{To: form})
+			err = Write(context.Background(), files.Local(out), []Split{{"train", v}}, Options{To: form})
 			if info.IsDir() != errors.Is(err, durable.ErrLink) {
 				t.Errorf("%s, a link %s: %v", form, link, err)
 			}
@@ -211,7 +211,7 @@ func TestRowNames(t *testing.T) {
 	v := write(t, "train", images)
 	out := t.TempDir()
 	o := Options{To: "hf", ShardBytes: 30}
-	if err := Write(context.Background(), files.Here(out), []Split{{"train", v}}, o); err != nil {
+	if err := Write(context.Background(), files.Local(out), []Split{{"train", v}}, o); err != nil {
 		t.Fatal(err)
 	}
 	paths, _ := filepath.Glob(filepath.Join(out, "data", "train-*"))
@@ -239,7 +239,7 @@ func TestRowNames(t *testing.T) {
 	if err := os.Remove(paths[1]); err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(context.Background(), files.Here(out), []Split{{"train", v}}, o); err != nil {
+	if err := Write(context.Background(), files.Local(out), []Split{{"train", v}}, o); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, read()); diff != "" {
@@ -314,7 +314,7 @@ func TestEmptySplits(t *testing.T) {
 	} {
 		out := filepath.Join(t.TempDir(), "out")
 		var made []string
-		if err := Write(context.Background(), files.Here(out), splits, Options{To: form, Made: func(name string) { made = append(made, name) }}); err != nil {
+		if err := Write(context.Background(), files.Local(out), splits, Options{To: form, Made: func(name string) { made = append(made, name) }}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(want, made); diff != "" {
@@ -338,7 +338,7 @@ func TestKilledEarly(t *testing.T) {
 	parts := views(t, shardtest.Open(t, shardtest.Copy(t)))
 	for _, form := range Forms {
 		whole, out := t.TempDir(), t.TempDir()
-		if err := Write(context.Background(), files.Here(whole), parts, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Local(whole), parts, Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		elsewhere := filepath.Join(t.TempDir(), "mine")
@@ -362,7 +362,7 @@ func TestKilledEarly(t *testing.T) {
 			must(os.RemoveAll(filepath.Join(out, "data")))
 		}
 		must(os.WriteFile(filepath.Join(out, "."+markName+".tmp-0123456789ab"), nil, 0o666))
-		if err := Write(context.Background(), files.Here(out), parts, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Local(out), parts, Options{To: form}); err != nil {
 			t.Errorf("%s: %v", form, err)
 			continue
 		}
@@ -393,10 +393,10 @@ func TestClassList(t *testing.T) {
 	d := shardtest.Open(t, shardtest.Copy(t))
 	for _, form := range Forms {
 		out := t.TempDir()
-		if err := Write(context.Background(), files.Here(out), views(t, d)[:1], Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Local(out), views(t, d)[:1], Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
-		got, err := shard.ReadExportClasses(files.Here(out))
+		got, err := shard.ReadExportClasses(files.Local(out))
 		if diff := cmp.Diff(d.Classes(), got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", form, err, diff)
 		}
@@ -405,7 +405,7 @@ func TestClassList(t *testing.T) {
 			t.Errorf("%s: names %q, %v", form, b, err)
 		}
 	}
-	if got, err := shard.ReadExportClasses(files.Here(t.TempDir())); got != nil || err != nil {
+	if got, err := shard.ReadExportClasses(files.Local(t.TempDir())); got != nil || err != nil {
 		t.Errorf("of no export: %v, %v", got, err)
 	}
 }
@@ -415,7 +415,7 @@ func TestCutFile(t *testing.T) {
 	splits := views(t, shardtest.Open(t, shardtest.Copy(t)))
 	for _, form := range Forms {
 		out := t.TempDir()
-		if err := Write(context.Background(), files.Here(out), splits, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Local(out), splits, Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		before := snapshot(t, out)
@@ -432,7 +432,7 @@ func TestCutFile(t *testing.T) {
 		if err := os.Truncate(paths[0], 100); err != nil {
 			t.Fatal(err)
 		}
-		if err := Write(context.Background(), files.Here(out), splits, Options{To: form}); err != nil {
+		if err := Write(context.Background(), files.Local(out), splits, Options{To: form}); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(before, snapshot(t, out)); diff != "" {

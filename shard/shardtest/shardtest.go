@@ -81,7 +81,7 @@ func Write(t testing.TB, dir string, synsets []string, splits ...Split) {
 		classes = append(classes, shard.Class{Label: label, Synset: synset})
 	}
 	var err error
-	m.ClassesSHA256, err = shard.WriteClasses(files.Here(dir), classes)
+	m.ClassesSHA256, err = shard.WriteClasses(files.Local(dir), classes)
 	must(err)
 	for _, s := range splits {
 		var rows []shard.Row
@@ -89,7 +89,7 @@ func Write(t testing.TB, dir string, synsets []string, splits ...Split) {
 		for synset, images := range s.shards() {
 			path := filepath.Join(dir, filepath.FromSlash(shard.ShardName(s.Name, synset, 0)))
 			must(os.MkdirAll(filepath.Dir(path), 0o777))
-			w, err := shard.CreateFile(files.Here(filepath.Dir(path)), filepath.Base(path), shard.FileMeta{Split: s.Name, Synset: synset, ClassNames: synsets})
+			w, err := shard.CreateFile(files.Local(filepath.Dir(path)), filepath.Base(path), shard.FileMeta{Split: s.Name, Synset: synset, ClassNames: synsets})
 			must(err)
 			defer w.Abort()
 			for _, im := range images {
@@ -102,11 +102,11 @@ func Write(t testing.TB, dir string, synsets []string, splits ...Split) {
 			info.Shards++
 		}
 		info.Rows = int64(len(rows))
-		info.IndexSHA256, err = shard.WriteIndex(files.Here(dir), s.Name, rows)
+		info.IndexSHA256, err = shard.WriteIndex(files.Local(dir), s.Name, rows)
 		must(err)
 		m.Splits[s.Name] = info
 	}
-	must(shard.WriteManifest(files.Here(dir), m))
+	must(shard.WriteManifest(files.Local(dir), m))
 }
 
 func (s Split) shards() map[string][]*shard.Image {
@@ -137,7 +137,7 @@ func Edit(t testing.TB, dir, name string, change func(b []byte) []byte) {
 // rows.
 func FlipImage(t testing.TB, dir, name string) {
 	t.Helper()
-	rows, _, err := shard.ScanFile(files.Here(dir), name)
+	rows, _, err := shard.ScanFile(files.Local(dir), name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func check(t *testing.T, err error) {
 func TestSame(t *testing.T) {
 	s := storagetest.Start(t)
 	proxy := storagetest.Before(t, s, storagetest.Faults{Refuse: 0.05, Cut: 0.05, Seed: 4})
-	for name, d := range map[string]files.Dir{"here": files.Here(filepath.Join(t.TempDir(), "set")), "bucket": at(t, s.Via(proxy, "set"), "host")} {
+	for name, d := range map[string]files.Dir{"here": files.Local(filepath.Join(t.TempDir(), "set")), "bucket": at(t, s.Via(proxy, "set"), "host")} {
 		t.Run(name, func(t *testing.T) { same(t, d) })
 	}
 	left, err := os.ReadDir(filepath.Join(s.Dir, "set"))

@@ -1,6 +1,6 @@
-// Package files is a directory of files, here or elsewhere, for whoever makes one: files
-// that are whole or absent, what lies there, and locks that keep other writers out. Here
-// is a directory on this machine; package storage has those that URLs lead to.
+// Package files is a directory of files, wherever it lies, for whoever makes one: files
+// that are whole or absent, what is in it, and locks that keep other writers out. Local is
+// a directory on this machine; package storage/directory has those at URLs.
 package files
 
 import (
@@ -119,8 +119,8 @@ func WriteBytes(d Dir, name string, b []byte) error {
 
 // Read reads a file of at most limit bytes; a larger one is regular.ErrUnfit.
 func Read(d Dir, name string, limit int64) ([]byte, error) {
-	if h, ok := d.(Here); ok {
-		return regular.ReadFile(h.Path(name), limit) // files of the kernel have more bytes than they say
+	if l, ok := d.(Local); ok {
+		return regular.ReadFile(l.Path(name), limit) // files of the kernel have more bytes than they say
 	}
 	f, err := d.Open(name)
 	if err != nil {

@@ -27,8 +27,8 @@ type tree struct {
 }
 
 // Tree begins to write below the directory, which must exist.
-func (h Here) Tree() (Tree, error) {
-	root, err := os.OpenRoot(string(h))
+func (l Local) Tree() (Tree, error) {
+	root, err := os.OpenRoot(string(l))
 	if err != nil {
 		return nil, err
 	}

@@ -66,11 +66,11 @@ func make14M(dir, words string, train, val, synsets int) error {
 		}
 	}
 	m := shard.Manifest{WordNetVersion: "3.0", Splits: map[string]shard.SplitInfo{}}
-	if m.ClassesSHA256, err = shard.WriteClasses(files.Here(dir), classes); err != nil {
+	if m.ClassesSHA256, err = shard.WriteClasses(files.Local(dir), classes); err != nil {
 		return err
 	}
 	for split, n := range map[string]int{"train": train, "val": val} {
-		w, err := shard.CreateIndex(files.Here(dir), split)
+		w, err := shard.CreateIndex(files.Local(dir), split)
 		if err != nil {
 			return err
 		}
@@ -87,7 +87,7 @@ func make14M(dir, words string, train, val, synsets int) error {
 		}
 		m.Splits[split] = info
 	}
-	if err := shard.WriteManifest(files.Here(dir), m); err != nil {
+	if err := shard.WriteManifest(files.Local(dir), m); err != nil {
 		return err
 	}
 	return predict(dir, classes, val)
