@@ -112,7 +112,7 @@ func (p *Paths) Directory(ctx context.Context, url string, o DirOptions) (*Dir, 
 	if err := d.fetch(ctx); err != nil {
 		return nil, errors.Join(err, d.lock.Unlock(), d.here.Unlock())
 	}
-	p.stands(d.Path, url)
+	p.maps(d.Path, url)
 	return d, nil
 }
 

@@ -32,15 +32,15 @@ type Paths struct {
 	Besides []string
 	Options storage.Options
 
-	names   []stand
+	names   []mapping
 	copies  []*cached.Copies
-	written []stand
+	written []mapping
 	places  []*storage.Place
 	used    []func() error // releases of what is in use
 }
 
-// stand is a path here that stands for a URL.
-type stand struct{ path, url string }
+// mapping is a path on this machine that stands for a URL.
+type mapping struct{ path, url string }
 
 // Place opens a place that Close closes.
 func (p *Paths) Place(ctx context.Context, url string) (*storage.Place, error) {
@@ -51,8 +51,8 @@ func (p *Paths) Place(ctx context.Context, url string) (*storage.Place, error) {
 	return at, err
 }
 
-// ends are the endings of a file and of those that belong to it, itself first.
-func (p *Paths) ends() []string { return append([]string{""}, p.Besides...) }
+// endings are those of a file and of those that belong to it, itself first.
+func (p *Paths) endings() []string { return append([]string{""}, p.Besides...) }
 
 // hashed is the path of a text's own directory.
 func (p *Paths) hashed(kind, text string) string {
@@ -84,14 +84,14 @@ func (p *Paths) Copy(ctx context.Context, url string) (string, error) {
 		return "", err
 	}
 	var names []string
-	for _, end := range p.ends() {
+	for _, end := range p.endings() {
 		names = append(names, base+end)
 	}
 	copies, err := p.copyNamed(ctx, at, url, names)
 	if err != nil {
 		return "", err
 	}
-	return p.stands(filepath.Join(copies, base), url), nil
+	return p.maps(filepath.Join(copies, base), url), nil
 }
 
 // Named is Copy of files directly below a URL, the first of which must be there, into a
@@ -105,7 +105,7 @@ func (p *Paths) Named(ctx context.Context, url string, names ...string) (string,
 	if err != nil {
 		return "", err
 	}
-	return p.stands(copies, url), nil
+	return p.maps(copies, url), nil
 }
 
 // copyNamed copies files of a place, the first of which must be there, into a directory of
@@ -205,7 +205,7 @@ func (p *Paths) Tree(ctx context.Context, url string, choose func(names []string
 		case err != nil:
 			return "", err
 		case copies != nil && state == before:
-			return p.stands(copies.Dir, url), failed
+			return p.maps(copies.Dir, url), failed
 		}
 		before = state
 		if copies, err = p.copiesOf(ctx, url, state); err != nil {
@@ -253,9 +253,9 @@ func listed(ctx context.Context, at *storage.Place, choose func([]string) []stri
 	return chosen, state, nil
 }
 
-// stands notes that a path stands for a URL.
-func (p *Paths) stands(path, url string) string {
-	p.names = append(p.names, stand{path, storage.Shown(url)})
+// maps notes that a path stands for a URL.
+func (p *Paths) maps(path, url string) string {
+	p.names = append(p.names, mapping{path, storage.Shown(url)})
 	return path
 }
 
@@ -288,7 +288,7 @@ func (p *Paths) File(ctx context.Context, url string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, end := range p.ends() {
+	for _, end := range p.endings() {
 		if len(entries) > 0 { // a killed call's, which goes on
 			break
 		}
@@ -303,8 +303,8 @@ func (p *Paths) File(ctx context.Context, url string) (string, error) {
 			return "", err
 		}
 	}
-	p.written = append(p.written, stand{path, url})
-	return p.stands(path, url), nil
+	p.written = append(p.written, mapping{path, url})
+	return p.maps(path, url), nil
 }
 
 // Publish makes the objects that the files of File stand for.
@@ -315,7 +315,7 @@ func (p *Paths) Publish(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for _, end := range slices.Backward(p.ends()) { // the file itself last
+		for _, end := range slices.Backward(p.endings()) { // the file itself last
 			if _, err := os.Stat(s.path + end); err != nil && end != "" {
 				continue
 			}
