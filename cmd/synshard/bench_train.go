@@ -28,7 +28,8 @@ type benchTrainOptions struct {
 	batch, steps, warmup    int // batch is what asked comes to
 	threads, workers, procs int
 	recompute, unfused      bool
-	allPlans, profile       bool
+	allPlans, deterministic bool
+	profile                 bool
 	peakTFLOPS              float64
 }
 
@@ -51,6 +52,7 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
 	f.BoolVar(&b.unfused, "unfused", false, "plain operations instead of fused ones, for comparison")
 	f.BoolVar(&b.allPlans, "all-plans", false, "on a GPU: try all of cuDNN's plans for each convolution, not ten of them")
+	f.BoolVar(&b.deterministic, "deterministic", false, "on a GPU: algorithms by rule and not by timing them, as train --deterministic")
 	f.BoolVar(&b.profile, "profile", false, "on a GPU: a profiler that waits to be told sees the measured steps alone")
 	f.Float64Var(&b.peakTFLOPS, "peak-tflops", 0, "what the device can do at this precision, in 10^12 operations a second")
 	complete(cmd, "model", model.Names()...)
@@ -88,6 +90,9 @@ func (b *benchTrainOptions) check() error {
 	if b.procs < 1 || b.asked.n%max(b.procs, 1) != 0 {
 		return usagef("--procs %d: want 1 or more, and a batch (%s) that goes evenly into them", b.procs, &b.asked)
 	}
+	if b.allPlans && b.deterministic {
+		return usagef("--all-plans tries what --deterministic chooses by rule")
+	}
 	if b.profile && b.procs > 1 {
 		return usagef("--profile is of one process, not --procs %d", b.procs)
 	}
@@ -108,8 +113,8 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	if b.device, err = chooseDevice(shim, b.device); err != nil {
 		return err
 	}
-	if (b.allPlans || b.profile) && !torch.OnCUDA(b.device) {
-		return usagef("--all-plans and --profile are for a GPU, not %s", b.device)
+	if (b.allPlans || b.deterministic || b.profile) && !torch.OnCUDA(b.device) {
+		return usagef("--all-plans, --deterministic and --profile are for a GPU, not %s", b.device)
 	}
 	b.batch = b.asked.n
 	if b.asked.auto {
@@ -164,7 +169,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	defer batches.Close()
 	cfg := bench.PaperStep()
 	cfg.Device, cfg.Precision, cfg.Threads, cfg.Batch = b.device, b.precision, b.threads, b.batch
-	cfg.Recompute, cfg.Unfused, cfg.AllPlans = b.recompute, b.unfused, b.allPlans
+	cfg.Recompute, cfg.Unfused, cfg.AllPlans, cfg.Deterministic = b.recompute, b.unfused, b.allPlans, b.deterministic
 	e, err := b.engine(shim, net, cfg)
 	if err != nil {
 		return r, err

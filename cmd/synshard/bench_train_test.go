@@ -47,7 +47,7 @@ func TestBenchTrain(t *testing.T) {
 	if !strings.Contains(out, "images/s") || !strings.Contains(out, "synthetic") {
 		t.Errorf("table: %s", out)
 	}
-	for _, of := range []string{"--all-plans", "--profile"} {
+	for _, of := range []string{"--all-plans", "--deterministic", "--profile"} {
 		runVerb(t, exitUsage, "bench", "train", "--torch-lib", lib, "--device", "cpu", of)
 	}
 }
@@ -87,6 +87,7 @@ func TestBenchTrainMistakes(t *testing.T) {
 		{exitUsage, []string{"--batch", "0"}, "--batch"},
 		{exitUsage, []string{"--procs", "3"}, "--procs 3"},
 		{exitUsage, []string{"--procs", "2", "--profile"}, "--procs 2"},
+		{exitUsage, []string{"--all-plans", "--deterministic"}, "--deterministic"},
 		{exitUsage, []string{"somewhere"}, "somewhere"},
 		{exitNative, []string{"--torch-lib", "/nonexistent/none.so"}, "none.so"},
 	} {

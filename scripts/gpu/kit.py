@@ -6,17 +6,20 @@ print is in OUT/log-N.txt.
   scripts/gpu/kit.py --call 1   (4 minutes)  environment, build, the interface from C, eight steps, correctness
   scripts/gpu/kit.py --call 2   (8 minutes)  the step beside PyTorch eager and torch.compile, and where its time goes
   scripts/gpu/kit.py --call 3   (8 minutes)  training on the drawn set, prediction beside PyTorch's, fp16 in 11 GB, --batch auto
+  scripts/gpu/kit.py --call 4   (9 minutes)  by itself: what has not been seen on a card yet, and on a new one the step beside its peers
 
 It runs from what scripts/gpu/pack.sh packed, or from a checkout with bin/synshard and bin/torch.test. --device cpu --tiny
-tries all of it on the CPU in little. Calls 2 and 3 use the library that call 1 built, or what --lib names. Exit status 1
+tries all of it on the CPU in little. Calls 2 and 3 use the library that call 1 built, or what --lib names; call 4 the one that was
+carried along, if it opens, for it is of the PyTorch that is there more often than not, and building takes a minute. Exit status 1
 says that a stage failed."""
-import argparse, glob, json, os, re, shutil, signal, subprocess, sys, threading, time
+import argparse, collections, csv, glob, json, os, re, shutil, signal, subprocess, sys, threading, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BIN = os.path.join(ROOT, "bin")
 NARROW = "TestForward$|TestGradients$|TestGradientsPlain$|TestPinned$|TestFastPaths/fused,_wide"
 RECORDED = "TestRecordedSteps/bf16_rmsprop$"
+PATHS = "TestFastPaths|TestRecordedSteps$|TestLastPlace|TestGradients|TestGradientPaths|TestCrossEntropy|TestUpdates$|TestLowWeights"
 
 
 class Kit:
@@ -93,6 +96,10 @@ class Kit:
             return ["--batch", "2", "--steps", "1", "--warmup", "1", "--precision", "bf16"]
         return ["--batch", str(self.a.batch), "--steps", str(steps), "--precision", "bf16"]
 
+    def short(self):
+        """A measured step of which only the rate is wanted."""
+        return self.size(30) + (["--model", "googlenet"] if self.a.tiny else [])
+
     def left(self):
         return self.a.seconds - (time.monotonic() - self.began)
 
@@ -158,19 +165,34 @@ def build(k):
         return k.skip("build", "no torch in this Python")
     side = threading.Thread(target=limits, args=(k,))
     side.start()
-    lib, carried = os.path.join(k.a.out, "lib", "libsynshard_torch.so"), os.path.join(BIN, "libsynshard_torch.so")
-    if k.run("build", 100, [os.path.join(ROOT, "scripts", "build-shim.sh"), "--torch", k.torch, "--out", lib]):
-        k.lib = lib
-    elif os.path.exists(carried):
+    if compiled(k):
+        pass
+    elif os.path.exists(CARRIED):
         k.failed.remove("build")
-        k.lib = os.path.join(k.a.out, "lib", "libsynshard_torch.so")
-        os.makedirs(os.path.dirname(k.lib), exist_ok=True)
-        shutil.copy(carried, k.lib)
-        paths = [os.path.join(k.torch, "lib")] + glob.glob(os.path.join(k.torch, "..", "nvidia", "*", "lib"))
-        k.env["LD_LIBRARY_PATH"] = ":".join(paths + [p for p in [os.environ.get("LD_LIBRARY_PATH")] if p])
+        use_carried(k)
         k.say(stage="build", fallback="the library that was carried along")
-    k.env["SYNSHARD_TORCH_LIB"] = k.lib
     side.join()
+
+
+CARRIED = os.path.join(BIN, "libsynshard_torch.so")
+
+
+def compiled(k):
+    """The library, built here; True if it could be."""
+    lib = os.path.join(k.a.out, "lib", "libsynshard_torch.so")
+    if not k.run("build", 100, [os.path.join(ROOT, "scripts", "build-shim.sh"), "--torch", k.torch, "--out", lib]):
+        return False
+    k.lib = k.env["SYNSHARD_TORCH_LIB"] = lib
+    return True
+
+
+def use_carried(k):
+    """The library that was carried along, with the PyTorch that is here."""
+    k.lib = k.env["SYNSHARD_TORCH_LIB"] = os.path.join(k.a.out, "lib", "libsynshard_torch.so")
+    os.makedirs(os.path.dirname(k.lib), exist_ok=True)
+    shutil.copy(CARRIED, k.lib)
+    paths = [os.path.join(k.torch, "lib")] + glob.glob(os.path.join(k.torch, "..", "nvidia", "*", "lib"))
+    k.env["LD_LIBRARY_PATH"] = ":".join(paths + [p for p in [os.environ.get("LD_LIBRARY_PATH")] if p])
 
 
 def limits(k):
@@ -230,14 +252,30 @@ def unfused(k):
 
 
 def kernels(k):
-    """Time and bytes by kernel, of the last of three steps, which is not recorded."""
-    if not k.cuda:
-        return k.skip("kernels", "needs a card")
+    """Time and bytes of one replayed step by kernel, each node of the recording by itself; nothing of what comes before it."""
     if not shutil.which("ncu"):
         return k.skip("kernels", "ncu is not here")
     table = os.path.join(k.a.out, "kernels.csv")
-    k.run("kernels", 90, ["sh", "-c", f"ncu --clock-control none --metrics gpu__time_duration.sum,dram__bytes.sum --csv --launch-skip 3000 --launch-count 2500 "
-                          f"{k.synshard} bench train --device {k.a.device} --precision bf16 --batch {k.a.batch} --warmup 1 --steps 2 >{table}"])
+    step = ["--device", k.a.device, "--precision", "bf16", *(["--profile", "--batch", str(k.a.batch), "--warmup", "10", "--steps", "1"] if k.cuda else
+                                                            ["--model", "googlenet", "--batch", "2", "--warmup", "0", "--steps", "1"])]
+    if k.run("kernels", 90, ["ncu", "--profile-from-start", "off", "--graph-profiling", "node", "--clock-control", "none", "--print-units", "base",
+                             "--metrics", "gpu__time_duration.sum,dram__bytes.sum", "--csv", "--log-file", table, k.synshard, "bench", "train", *step]):
+        k.say(stage="kernels", profile=by_kernel(table))
+
+
+def by_kernel(table):
+    """The step's launches, their milliseconds together, and of the kernels that take most of them how often they ran, their
+    milliseconds and TB/s."""
+    with open(table, newline="") as f:
+        rows = list(csv.DictReader(l for l in f if l.startswith('"')))  # other lines are ncu's own talk
+    launches, of = {r["ID"] for r in rows}, collections.defaultdict(lambda: [set(), 0.0, 0.0])
+    for r in rows:
+        name = re.sub(r"<.*|\(.*", "", r["Kernel Name"])[:60]
+        of[name][0].add(r["ID"])
+        of[name][1 if r["Metric Name"].startswith("gpu__time") else 2] += float(r["Metric Value"].replace(",", ""))
+    top = sorted(of.items(), key=lambda e: -e[1][1])[:25]
+    return {"launches": len(launches), "ms": round(sum(v[1] for v in of.values()) / 1e6, 3), "kernels": [
+        {"kernel": name, "n": len(ids), "ms": round(ns / 1e6, 3), "tb_s": round(b / ns / 1e3, 2) if ns else None} for name, (ids, ns, b) in top]}
 
 
 def other_sizes(k):
@@ -248,7 +286,90 @@ def other_sizes(k):
     k.bench("recomputed", 60, "--recompute", "--batch", str(k.a.batch), "--steps", "30", "--precision", "bf16")
 
 
+# Call 4, which is one by itself
+
+def library(k):
+    """The one that was carried along where its interface can be called; else one is built."""
+    if k.lib:
+        return smoke(k)
+    if not k.torch:
+        return k.skip("library", "no torch in this Python")
+    if os.path.exists(CARRIED):
+        use_carried(k)
+        smoke(k)
+        if "interface" not in k.failed:
+            return
+        k.failed.remove("interface")
+        del k.env["LD_LIBRARY_PATH"]
+        k.lib = ""
+    if compiled(k):
+        smoke(k)
+
+
+def paths(k):
+    """The paths held to each other from one state, orders of memory, recordings in every precision, what a last place does."""
+    k.tests("paths", 130, "TestLastPlace|TestCrossEntropy" if k.a.tiny else PATHS)
+
+
+def step(k):
+    k.bench("step", 45, *k.short())
+
+
+def compared(k):
+    """torch.compile, whose first step takes minutes, and eager before it."""
+    if k.a.tiny:
+        return k.skip("compared", "call 2 has it")
+    peers(k)
+
+
+def deterministic(k):
+    if not k.cuda:
+        return k.skip("deterministic", "needs a card")
+    k.bench("deterministic", 45, "--deterministic", *k.short())
+    k.tests("deterministic, the same bits", 40, "TestStateContinues|TestQueue")
+
+
+def recomputed(k):
+    k.bench("recomputed", 45, "--recompute", *k.short())
+
+
+def all_plans(k):
+    if not k.cuda:
+        return k.skip("all plans", "needs a card")
+    k.bench("all plans", 75, "--all-plans", *k.short())
+
+
+def onnx_runtime(k):
+    """Its CUDA provider over a fresh network, beside the engine's own prediction."""
+    ort = ort_library()
+    if not ort:
+        return k.skip("prediction, ONNX Runtime", NO_ORT)
+    fresh, weights, network = (os.path.join(k.a.out, "fresh" + kind) for kind in (".pth", ".safetensors", ".onnx"))
+    make = f"import torch, torchvision; torch.save(torchvision.models.inception_v3(weights=None, init_weights=False).state_dict(), {fresh!r})"
+    if not (k.run("fresh weights", 30, [sys.executable, "-c", make]) and
+            k.run("fresh weights, import", 20, [k.synshard, "model", "import", fresh, "--out", weights]) and
+            k.run("fresh weights, export", 20, [k.synshard, "model", "export", weights, "--out", network])):
+        return
+    batch, most = ("2", "100ms") if k.a.tiny else (str(k.a.batch), "8s")
+    for name, more in ("ONNX Runtime", [network, "--ort-lib", ort]), ("the engine", [weights, "--engine", "torch", "--precision", "fp32"]):
+        k.run("prediction, " + name, 60, [k.synshard, "bench", "infer", *more, "--device", k.a.device, "--batches", batch, "--max", most, "--json"],
+              report("prediction", "{", "}"))
+
+
 # Call 3
+
+NO_ORT = "its library is not here: bin/onnxruntime/libonnxruntime.so or Python's onnxruntime, its CUDA provider beside it"
+
+
+def ort_library():
+    """ONNX Runtime with its CUDA provider: named, carried, or of the Python that is there."""
+    named = os.environ.get("ONNXRUNTIME_SHARED_LIBRARY_PATH")
+    if named:
+        return named
+    places = [os.path.join(BIN, "onnxruntime")] + [os.path.join(p, "onnxruntime", "capi") for p in sys.path]
+    return next((lib for p in places if glob.glob(os.path.join(p, "libonnxruntime_providers_cuda.so*"))
+                 for lib in glob.glob(os.path.join(p, "libonnxruntime.so*"))), "")
+
 
 def drawn_set(k):
     data, archives = os.path.join(k.a.out, "dataset"), os.path.join(k.a.out, "archives")
@@ -315,16 +436,17 @@ def prediction_speed(k):
         k.run("prediction, peers", 20 if k.a.tiny else 90,
               [sys.executable, os.path.join(ROOT, "scripts", "bench", "predict_pytorch.py"), "--device", k.a.device, "--precision", precision,
                *(["--batch", "1", "--batches", "1", "--warmup", "1", "--only-eager"] if k.a.tiny else ["--batch", str(k.a.batch)])], json_lines)
-    ort = os.environ.get("ONNXRUNTIME_SHARED_LIBRARY_PATH") or next(iter(glob.glob(os.path.join(BIN, "onnxruntime", "libonnxruntime.so*"))), "")
+    ort = ort_library()
     if not ort:
-        return k.skip("prediction, ONNX Runtime", "its library was not carried: bin/onnxruntime/libonnxruntime.so, its CUDA provider beside it")
+        return k.skip("prediction, ONNX Runtime", NO_ORT)
     measured("prediction, ONNX Runtime", 60, network, "--ort-lib", ort)
 
 
 CALLS = {1: [environment, build, smoke, first_steps, correctness],
          2: [environment, limits, steps, peers, unfused, kernels, plans, other_sizes],
-         3: [environment, from_shards, trains, predicts, prediction_speed, eleven_gb]}
-SECONDS = {1: 230, 2: 460, 3: 480}
+         3: [environment, from_shards, trains, predicts, prediction_speed, eleven_gb],
+         4: [environment, library, paths, step, kernels, deterministic, recomputed, compared, all_plans, onnx_runtime]}
+SECONDS = {1: 230, 2: 460, 3: 480, 4: 550}
 
 
 def main():
@@ -340,7 +462,7 @@ def main():
     a.seconds, a.out = a.seconds or SECONDS[a.call] * (5 if a.tiny else 1), os.path.abspath(a.out)
     k = Kit(a)
     for stage in CALLS[a.call]:
-        if stage not in (environment, build, limits) and not k.lib:
+        if stage not in (environment, build, limits, library) and not k.lib:
             k.skip(stage.__name__, "no library: call 1 builds it, --lib names it")
             k.failed.append(stage.__name__)
             continue

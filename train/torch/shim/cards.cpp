@@ -4,8 +4,11 @@
 #include <c10/core/DeviceGuard.h>
 
 #ifdef SYNSHARD_CUDA
-#include <cuda_profiler_api.h>
 #include <cuda_runtime_api.h>
+extern "C" { // of <cuda_profiler_api.h>, which is in no wheel that PyTorch asks for
+cudaError_t CUDARTAPI cudaProfilerStart(void);
+cudaError_t CUDARTAPI cudaProfilerStop(void);
+}
 namespace at::cuda {
 cudaDeviceProp *getDeviceProperties(c10::DeviceIndex); // of <ATen/cuda/CUDAContextLight.h>, which wants more headers
 }
