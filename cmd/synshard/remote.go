@@ -40,6 +40,7 @@ const (
 	urlClasses               // it reads copies of a list of classes, or of a dataset's classes
 	urlRun                   // it reads copies of a file, or of what tells of a run
 	urlWordNet               // it reads copies of WordNet's files
+	urlAddress               // it is no path: a server's address, which the verb checks
 )
 
 // urlUses says which arguments and flags of a verb may be URLs: the uses of the
@@ -56,7 +57,7 @@ var urlUses = map[string]struct {
 		"train": urlInPlace, "val": urlInPlace, "test": urlInPlace, "folder": urlInPlace, "parquet": urlInPlace, "webdataset": urlInPlace, "kaggle": urlInPlace,
 		"list": urlInPlace, "devkit": urlInPlace, "boxes": urlInPlace, "classes": urlClasses, "out": urlOwned,
 	}},
-	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned}},
+	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned, "mlflow": urlAddress}},
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlClasses}},
 	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlClasses, "arrow": urlOwned}},
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},

@@ -34,6 +34,7 @@ type trainOptions struct {
 	board, evalOnly      bool
 	recompute            bool
 	deterministic        bool
+	tracking             trackingOptions
 	cache                *cacheOptions
 	recipe               recipeOptions
 	selection            *selectionOptions
@@ -94,6 +95,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.DurationVar(&flags.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
 	f.Int64Var(&flags.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
 	f.BoolVar(&flags.board, "tensorboard", false, "write TensorBoard event files too")
+	flags.tracking.AddFlags(cmd)
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
 	flags.cache = addCacheFlags(cmd)
 	flags.recipe.AddFlags(cmd)
@@ -158,12 +160,16 @@ func (flags *trainOptions) check() error {
 	case flags.valSplit == "" && flags.evalOnly:
 		return usagef("--eval-only needs a validation split")
 	}
+	if err := flags.tracking.check(flags.evalOnly); err != nil {
+		return err
+	}
 	return flags.cache.check()
 }
 
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
 func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place *launched) (err error) {
+	told := a.newTracker(flags)
 	out, err := a.openOut(ctx, &flags, place.stop)
 	if err != nil {
 		return err
@@ -185,6 +191,9 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if o.Recipe.Batch > 0 && !flags.evalOnly {
 		o.Data, o.NewEngine = data.Data(o.Recipe, flags.workers, nil), noEngine
 		if res, done, err := train.Finished(o); err != nil || done {
+			if err == nil {
+				told.finished(ctx, o, res)
+			}
 			return cmp.Or(err, report.result(res))
 		}
 	}
@@ -202,8 +211,13 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if flags.evalOnly {
 		return a.evalOnly(ctx, o, report)
 	}
-	o.OnStart = func(s train.Start) { report.start(s, eng.describe(&o)) }
-	return a.fit(ctx, o, report)
+	o.OnStart = func(s train.Start) {
+		report.start(s, eng.describe(&o))
+		told.start(o.Dir, s.Recipe, o.MadeFrom, s.Steps)
+	}
+	err = a.fit(ctx, o, report)
+	told.close(ctx, err)
+	return err
 }
 
 // trainOptions are the options of a run before an engine is open: network, weights,

@@ -73,6 +73,7 @@ var allowed = map[string][]string{
 	"train/footprint":         {"model"},
 	"train/runlog":            {"internal/durable", "internal/regular"},
 	"train/tensorboard":       {"internal/durable"},
+	"train/mlflow":            {"train/runlog", "internal/durable", "internal/regular"},
 	"train/cluster":           {"loader", "model", "train", "train/cluster/meeting", "internal/processors"},
 	"train/cluster/meeting":   {"internal/durable", "internal/regular"},
 	"train/torch":             {"loader", "model", "train", "internal/native"},

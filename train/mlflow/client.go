@@ -116,7 +116,10 @@ func (c *client) do(ctx context.Context, method string, at *url.URL, body io.Rea
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, err
+		if failed := (*url.Error)(nil); errors.As(err, &failed) {
+			err = failed.Err // which does not repeat the address
+		}
+		return nil, fmt.Errorf("%s: %w", c.base.Host, err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, answerMost))
