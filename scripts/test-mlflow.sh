@@ -75,7 +75,7 @@ for key, want in {"train/loss": {s: l["loss"] for s, l in steps.items()}, "train
     have = [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key)]
     assert sorted(have) == sorted(want.items()), (key, sorted(have), sorted(want.items()))
 assert run.data.params["epochs"] == "2" and run.data.params["batch"] == "8", run.data.params
-assert run.data.tags["made_from.dataset"], run.data.tags
+assert run.data.tags["made_from.dataset.classes_sha256"], run.data.tags
 names = {f.path for f in client.list_artifacts(run.info.run_id)}
 assert {"config.yaml", "curves.png", "model.onnx", "model.safetensors"} <= names, names
 got = client.download_artifacts(run.info.run_id, "model.onnx")

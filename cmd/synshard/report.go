@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,13 +26,24 @@ import (
 type reportOptions struct {
 	out, data, title   string
 	wordnet, classes   string
+	format             string // "": by the name
 	compare, noWordNet bool
 }
+
+// The forms of a report.
+const (
+	formHTML = "html"
+	formSVG  = "svg"
+	formPNG  = "png"
+)
+
+var reportFormats = []string{formHTML, formSVG, formPNG}
 
 // AddFlags adds them to the verb.
 func (o *reportOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&o.out, "out", "o", "", "file to write, ending in .html (default: report.html in the run, or .html in the place of the predictions' ending)")
+	f.StringVarP(&o.out, "out", "o", "", "file to write (default: report.html in the run, or .html in the place of the predictions' ending; curves.svg or curves.png in the run)")
+	choiceVar(cmd, &o.format, "format", "", "html, or a run's curves alone as svg or png (default: by the file's name)", reportFormats...)
 	f.StringVar(&o.data, "data", "", "dataset whose images were predicted: shows them")
 	f.StringVar(&o.title, "title", "", "title of the page (default: the names of the run and the predictions)")
 	f.BoolVar(&o.compare, "compare", false, "the two files of predictions are two models' over the same images")
@@ -39,7 +51,7 @@ func (o *reportOptions) AddFlags(cmd *cobra.Command) {
 	classesVar(cmd, &o.classes, "for text that came without its .meta.json, the model's "+classesUsage)
 	wordnetVar(cmd, &o.wordnet)
 	cmd.MarkFlagsMutuallyExclusive("wordnet", "no-wordnet")
-	cobra.CheckErr(cmd.MarkFlagFilename("out", "html"))
+	cobra.CheckErr(cmd.MarkFlagFilename("out", reportFormats...))
 	cobra.CheckErr(cmd.MarkFlagDirname("data"))
 }
 
@@ -54,8 +66,10 @@ Of predictions: the headline with intervals, a reliability plot, the worst subtr
 and synsets, the commonest confusions and the surest mistakes, with their images
 where --data names the dataset. With --compare, of two models over the same images:
 what one has right and the other not. Figures are those of 'eval --json'. A run and
-its predictions may be in one report. An older report of the same name is replaced.`,
+its predictions may be in one report. An older report of the same name is replaced.
+--format svg or png, or an --out that ends so, gives a run's curves alone.`,
 		Example: `  synshard report runs/a
+  synshard report runs/a --out curves.svg
   synshard report runs/a runs/a/val.arrow --data imagenet --out a.html
   synshard report --compare a/val.arrow b/val.arrow --data imagenet --out ab.html`,
 		Args: atLeast(1, "a run's directory or a file of predictions"),
@@ -95,20 +109,35 @@ func (o *reportOptions) inputs(args []string) (in reportInputs, err error) {
 	return in, nil
 }
 
-// output is --out, or report.html in the run, or else beside the first predictions.
-func (o *reportOptions) output(in reportInputs) (string, error) {
-	out := o.out
-	switch {
+// output is --out, or a file in the run or beside the first predictions, and its form:
+// --format, or what the name says.
+func (o *reportOptions) output(in reportInputs) (out, form string, err error) {
+	form = o.format
+	if ext := strings.ToLower(strings.TrimPrefix(filepath.Ext(o.out), ".")); form == "" && (ext == formSVG || ext == formPNG) {
+		form = ext
+	}
+	form = cmp.Or(form, formHTML)
+	curves := form != formHTML
+	switch out = o.out; {
+	case curves && len(in.files) > 0:
+		return "", "", usagef("%s is the form of a run's curves alone, and %s holds predictions", form, in.files[0])
+	case curves && (o.title != "" || o.classes != "" || o.wordnet != "" || o.noWordNet):
+		return "", "", usagef("--title, --classes, --wordnet and --no-wordnet have no effect on a run's curves alone")
 	case out != "":
+	case curves:
+		out = filepath.Join(in.run, "curves."+form)
 	case in.run != "":
 		out = filepath.Join(in.run, "report.html")
 	default:
 		out = strings.TrimSuffix(in.files[0], filepath.Ext(in.files[0])) + ".html"
 	}
-	if ext := strings.ToLower(filepath.Ext(out)); ext != ".html" && ext != ".htm" {
-		return "", usagef("--out %s: a report's name ends in .html", out)
+	switch ext := strings.ToLower(filepath.Ext(out)); {
+	case curves && ext != "."+form:
+		return "", "", usagef("--out %s: the name of curves as %s ends in .%s", out, form, form)
+	case !curves && ext != ".html" && ext != ".htm":
+		return "", "", usagef("--out %s: a report's name ends in .html", out)
 	}
-	return out, nil
+	return out, form, nil
 }
 
 func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
@@ -119,9 +148,12 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 	if err != nil {
 		return err
 	}
-	out, err := o.output(in)
+	out, form, err := o.output(in)
 	if err != nil {
 		return err
+	}
+	if form != formHTML {
+		return a.drawCurves(in.run, out)
 	}
 	opts := report.Options{Title: o.title}
 	if opts.Title == "" {
@@ -150,13 +182,29 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 	if err := durable.WriteFile(out, func(w io.Writer) error { return report.Write(ctx, w, opts) }); err != nil {
 		return err
 	}
-	err = a.Result(struct {
-		Report string `json:"report"`
-	}{out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(out)) })
+	err = a.printReport(out)
 	if err == nil && lost > 0 {
 		err = refused(fmt.Errorf("%d images could not be shown", lost))
 	}
 	return err
+}
+
+// printReport prints what was written.
+func (a *app) printReport(out string) error {
+	return a.Result(struct {
+		Report string `json:"report"`
+	}{out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(out)) })
+}
+
+// drawCurves draws a run's curves alone.
+func (a *app) drawCurves(run, out string) error {
+	if _, err := a.readRun(run); err != nil {
+		return err
+	}
+	if err := runlog.WriteCurves(out, filepath.Join(run, runlog.Name)); err != nil {
+		return err
+	}
+	return a.printReport(out)
 }
 
 func titleOf(in reportInputs) string {

@@ -211,13 +211,7 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if flags.evalOnly {
 		return a.evalOnly(ctx, o, report)
 	}
-	o.OnStart = func(s train.Start) {
-		report.start(s, eng.describe(&o))
-		told.start(o.Dir, s.Recipe, o.MadeFrom, s.Steps)
-	}
-	err = a.fit(ctx, o, report)
-	told.close(ctx, err)
-	return err
+	return a.fit(ctx, o, report, eng, told)
 }
 
 // trainOptions are the options of a run before an engine is open: network, weights,
@@ -241,9 +235,14 @@ func (a *app) trainOptions(data *trainData, flags trainOptions, rec recipe.Recip
 }
 
 // fit runs and prints.
-func (a *app) fit(ctx context.Context, o train.Options, r *trainReport) error {
+func (a *app) fit(ctx context.Context, o train.Options, r *trainReport, eng *trainEngine, told *tracker) error {
+	o.OnStart = func(s train.Start) {
+		r.start(s, eng.describe(&o))
+		told.start(o.Dir, s.Recipe, o.MadeFrom, s.Steps)
+	}
 	o.OnStep, o.OnEval, o.OnValidating = r.step, r.eval, r.validating
 	res, err := train.Run(ctx, o)
+	told.close(ctx, err)
 	if r.bar != nil {
 		r.bar.Finish()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"time"
@@ -41,7 +42,11 @@ func (o *trackingOptions) check(evalOnly bool) error {
 		return usagef("--mlflow-experiment names an experiment")
 	}
 	if _, err := mlflow.CheckURI(o.uri); err != nil {
-		return usagef("--mlflow %s: %w", storage.Shown(o.uri), err)
+		shown := "" // nor is it, where it cannot be told what of it is a password
+		if u, failed := url.Parse(o.uri); failed == nil {
+			shown = " " + u.Redacted()
+		}
+		return usagef("--mlflow%s: %w", shown, err)
 	}
 	return nil
 }

@@ -21,12 +21,12 @@ import (
 
 // Options say whom to tell of which run.
 type Options struct {
-	URI                       string // of the server, as CheckURI takes it
-	Token, Username, Password string // credentials; "": none
-	Experiment                string // made where there is none
-	Dir                       string // the run's directory
-	Name                      string // the run's, for people
-	Params, Tags              [][2]string
+	URI                       string          // of the server, as CheckURI takes it
+	Token, Username, Password string          // credentials; "": none
+	Experiment                string          // made where there is none
+	Dir                       string          // the run's directory
+	Name                      string          // the run's, for people
+	Params, Tags              [][2]string     // names and values: of the recipe, of what the run is made from
 	Already                   bool            // the run had come to its end before this call
 	Stride                    int64           // every so many steps are told; 0 means each
 	OnTrouble                 func(err error) // the server does not answer, or refuses: told once until it answers again

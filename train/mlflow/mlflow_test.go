@@ -286,9 +286,9 @@ func TestRun(t *testing.T) {
 		t.Errorf("a stopped run (-want +got):\n%s", d)
 	}
 
-	// It goes on: the batch is no longer what it was, which a server does not take, and steps are told that are there.
+	// It goes on: a parameter is no longer what it was, which a server does not take, and steps are told that are there.
 	o := options(t, dir, url)
-	o.Params = [][2]string{{"batch", "8"}, {"epochs", "3"}}
+	o.Params = [][2]string{{"batch", "9"}, {"epochs", "3"}}
 	e = start(t, o)
 	write(t, dir, 361, 370)
 	if err := e.Close(context.Background(), Finished); err != nil {
@@ -299,6 +299,10 @@ func TestRun(t *testing.T) {
 	}
 	if d := cmp.Diff([]any{1, []int64{350, 360, 370}, "FINISHED", "model.onnx"}, []any{len(s.runs), s.steps(0, "val/loss"), s.runs[0].status, s.files["1/r0/artifacts/model.onnx"]}); d != "" {
 		t.Errorf("a finished run (-want +got):\n%s", d)
+	}
+
+	if d := cmp.Diff([]any{map[string]string{"batch": "8", "epochs": "3"}, "9"}, []any{s.runs[0].params, s.runs[0].tags["changed.batch"]}); d != "" {
+		t.Errorf("parameters (-want +got):\n%s", d)
 	}
 
 	// Told again it is nothing new.

@@ -160,12 +160,16 @@ func (e *Exporter) experiment(ctx context.Context) (string, error) {
 }
 
 // describe says what the run is made from: what of the recipe the server has not, and
-// tags. A run that goes on is running again.
+// tags, among them what of the recipe has changed since, for parameters cannot. A run that
+// goes on is running again.
 func (e *Exporter) describe(ctx context.Context) error {
 	var params, tags []pair
 	for _, p := range e.o.Params {
-		if _, there := e.at.params[p[0]]; !there && p[1] != "" {
+		switch before, there := e.at.params[p[0]]; {
+		case !there && p[1] != "":
 			params = append(params, pair{p[0], p[1]})
+		case there && before != p[1]:
+			tags = append(tags, pair{"changed." + p[0], p[1]})
 		}
 	}
 	for _, t := range e.o.Tags {

@@ -7,6 +7,9 @@ import (
 	"image/png"
 	"io"
 	"math"
+	"path/filepath"
+	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -14,6 +17,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
@@ -25,21 +29,31 @@ var (
 	colRaw   = color.RGBA{0xe6, 0x9f, 0x00, 0xff}
 	colEMA   = color.RGBA{0x00, 0x9e, 0x73, 0xff}
 	colPale  = color.RGBA{0xb5, 0xd4, 0xe9, 0xff}
-	colGrid  = color.RGBA{0xe4, 0xe4, 0xe4, 0xff}
+	colGrid  = color.RGBA{0xd8, 0xdc, 0xe0, 0xff}
 )
 
 // history is a run's curves, read from its log. The x axis is the epoch.
 type history struct {
-	loss, rate                   Curve
+	loss, rate, speed            Curve
+	defined                      lossOf // the training loss
 	lossRaw, lossEMA             Curve
 	top1, top1Raw, top1EMA, top5 Curve
 }
 
-// WriteCurves draws the curves of a log, loss, accuracy and learning rate over
-// epochs, as the PNG path. A log without steps draws nothing.
+// lossOf is how a log's training loss is defined.
+type lossOf int
+
+const (
+	minimised    lossOf = iota // of the main head, with label smoothing
+	crossEntropy               // as a validation's
+)
+
+// WriteCurves draws the curves of a log, loss, accuracy, learning rate and throughput over
+// epochs, as a PNG or, where path ends in .svg, as SVG. A log without steps draws nothing.
 func WriteCurves(path, log string) error { return writeCurves(path, log, 100) }
 
-// writeCurves draws dots of 1/dpi inch; what is drawn where does not depend on their number.
+// writeCurves draws dots of 1/dpi inch, where there are dots; what is drawn where does not
+// depend on their number.
 func writeCurves(path, log string, dpi int) error {
 	h, err := readHistory(log)
 	if err != nil {
@@ -48,9 +62,9 @@ func writeCurves(path, log string, dpi int) error {
 	if len(h.loss) == 0 {
 		return nil
 	}
-	panels := []*panel{h.lossPanel(), h.accuracyPanel(), h.ratePanel()}
-	const width, height, words = 11 * vg.Inch, 10 * vg.Inch, 2.6 * vg.Inch
-	img := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))
+	panels := []*panel{h.lossPanel(), h.accuracyPanel(), h.ratePanel(), h.speedPanel()}
+	const width, height, words = 11 * vg.Inch, 12 * vg.Inch, 2.6 * vg.Inch
+	img := newPicture(path, width, height, dpi)
 	rows := make([][]*plot.Plot, len(panels))
 	for i, p := range panels {
 		rows[i] = []*plot.Plot{p.Plot}
@@ -64,9 +78,17 @@ func writeCurves(path, log string, dpi int) error {
 		panels[i].names.Draw(draw.Canvas{Canvas: img, Rectangle: beside})
 	}
 	return durable.WriteFile(path, func(w io.Writer) error {
-		_, err := vgimg.PngCanvas{Canvas: img}.WriteTo(w)
+		_, err := img.WriteTo(w)
 		return err
 	})
+}
+
+// newPicture is what is drawn on, of the form that the path's ending says.
+func newPicture(path string, width, height vg.Length, dpi int) vg.CanvasWriterTo {
+	if strings.EqualFold(filepath.Ext(path), ".svg") {
+		return vgsvg.New(width, height)
+	}
+	return vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
 }
 
 // CurvesWhole says whether a file holds an image that was written whole: of any
@@ -91,10 +113,17 @@ func readHistory(log string) (*history, error) {
 	err := Each(log, func(_ []byte, rec Record) error {
 		switch rec.Kind {
 		case "step":
-			if rec.Loss != nil {
-				add(&h.loss, rec.Epoch, *rec.Loss)
+			if loss := rec.TrainLoss(); loss != nil {
+				add(&h.loss, rec.Epoch, *loss)
+			}
+			h.defined = minimised
+			if rec.CrossEntropy != nil {
+				h.defined = crossEntropy
 			}
 			add(&h.rate, rec.Epoch, rec.LR)
+			if rec.PerSecond > 0 {
+				add(&h.speed, rec.Epoch, rec.PerSecond)
+			}
 			add(&h.top1, rec.Epoch, 100*rec.Top1)
 		case "eval":
 			if rec.Raw == nil {
@@ -126,7 +155,11 @@ type panel struct {
 }
 
 func (h *history) lossPanel() *panel {
-	p := newPanel("Loss (training: with the label smoothing and the auxiliary head of the recipe)", "nats")
+	title := "Loss: cross entropy of the main head, without label smoothing"
+	if h.defined == minimised { // a log of before
+		title = "Loss of the main head (training: with the recipe's label smoothing)"
+	}
+	p := newPanel(title, "nats")
 	mean := h.loss.Running()
 	p.line("training, each step", h.loss.Thin(1500), colPale, 0.6)
 	p.line("training, running mean", mean.Thin(1500), colTrain, 1.6)
@@ -156,11 +189,49 @@ func (h *history) accuracyPanel() *panel {
 }
 
 func (h *history) ratePanel() *panel {
-	p := newPanel("Learning rate", "")
+	p := newPanel("Learning rate", "step size")
 	p.line("learning rate", h.rate.Thin(1500), colTrain, 1.6)
-	p.X.Label.Text = "epoch"
 	p.Y.Min = 0
 	return p
+}
+
+func (h *history) speedPanel() *panel {
+	p := newPanel("Throughput of training steps, waiting for data included", "images/s")
+	mean := h.speed.Running()
+	p.line("each step", h.speed.Thin(1500), colPale, 0.6)
+	p.line("running mean", mean.Thin(1500), colTrain, 1.6)
+	p.X.Label.Text = "epoch"
+	p.Y.Min, p.Y.Max = 0, max(1.25*mean.Highest(), 1e-3)
+	return p
+}
+
+// marks is an axis's: the multiples of 1, 2 or 5 times a power of ten, at most so many.
+type marks int
+
+// Ticks implements plot.Ticker.
+func (m marks) Ticks(from, to float64) (out []plot.Tick) {
+	for _, v := range Marks(from, to, int(m)) {
+		out = append(out, plot.Tick{Value: v, Label: strconv.FormatFloat(v, 'g', 6, 64)})
+	}
+	return out
+}
+
+// Marks are the multiples of 1, 2 or 5 times a power of ten from one value to a greater
+// one, at most so many.
+func Marks(from, to float64, most int) (out []float64) {
+	span := to - from
+	power := math.Pow(10, math.Floor(math.Log10(span/float64(most))))
+	step := 10 * power
+	for _, m := range []float64{1, 2, 5} {
+		if m*power*float64(most) >= span {
+			step = m * power
+			break
+		}
+	}
+	for k := math.Ceil(from/step - 1e-9); k*step <= to+1e-9*span; k++ {
+		out = append(out, k*step+0) // no -0
+	}
+	return out
 }
 
 func newPanel(title, unit string) *panel {
@@ -168,6 +239,7 @@ func newPanel(title, unit string) *panel {
 	p.Title.Text, p.Y.Label.Text = title, unit
 	p.Title.TextStyle.Font.Size, p.Title.Padding = 13, 6
 	p.X.Min = 0
+	p.X.Tick.Marker, p.Y.Tick.Marker = marks(10), marks(6)
 	p.names.Top, p.names.Left, p.names.Padding = true, true, 3
 	for _, f := range []*font.Font{&p.X.Tick.Label.Font, &p.Y.Tick.Label.Font, &p.names.TextStyle.Font} {
 		f.Size = 10

@@ -155,6 +155,17 @@ type Record struct {
 	Kept
 }
 
+// TrainLoss is the loss of a step as a validation defines it, where the log tells that, and
+// else what the step minimised.
+func (r *Record) TrainLoss() *float64 {
+	for _, loss := range []*float64{r.CrossEntropy, r.MainLoss} {
+		if loss != nil {
+			return loss
+		}
+	}
+	return r.Loss
+}
+
 // ends says whether a line says that the run has come to its end.
 func (r *Record) ends() bool { return r.Kind == "run" && r.Text == finishedText }
 

@@ -92,33 +92,15 @@ func escape(s string) string { return template.HTMLEscapeString(s) }
 
 // axes draws the grid, its numbers and what the axes are.
 func (ch *Chart) axes(c *canvas) {
-	for _, t := range ticks(c.ys, 6) {
+	for _, t := range runlog.Marks(c.ys[0], c.ys[1], 6) {
 		c.put(`<path class="grid" d="M%.1f %.1fH%.1f"/><text class="y" x="%.1f" y="%.1f">%s</text>`, left, c.y(t), c.w-right, left-7, c.y(t)+4, number(t))
 	}
-	for _, t := range ticks(c.xs, 10) {
+	for _, t := range runlog.Marks(c.xs[0], c.xs[1], 10) {
 		c.put(`<path class="grid" d="M%.1f %.1fV%.1f"/><text class="x" x="%.1f" y="%.1f">%s</text>`, c.x(t), above, c.h-below, c.x(t), c.h-below+17, number(t))
 	}
 	c.put(`<path class="axis" d="M%.1f %.1fV%.1fH%.1f"/>`, left, above, c.h-below, c.w-right)
 	c.put(`<text class="x name" x="%.1f" y="%.1f">%s</text>`, (left+c.w-right)/2, c.h-8, escape(ch.X))
 	c.put(`<text class="x name" transform="translate(15 %.1f) rotate(-90)">%s</text>`, (above+c.h-below)/2, escape(ch.Y))
-}
-
-// ticks are the multiples of 1, 2 or 5 times a power of ten within a range, at most so
-// many.
-func ticks(within [2]float64, most int) (out []float64) {
-	span := within[1] - within[0]
-	power := math.Pow(10, math.Floor(math.Log10(span/float64(most))))
-	step := 10 * power
-	for _, m := range []float64{1, 2, 5} {
-		if m*power*float64(most) >= span {
-			step = m * power
-			break
-		}
-	}
-	for k := math.Ceil(within[0]/step - 1e-9); k*step <= within[1]+1e-9*span; k++ {
-		out = append(out, k*step+0) // no -0
-	}
-	return out
 }
 
 // number writes a tick without the noise of its arithmetic.

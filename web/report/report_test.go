@@ -188,20 +188,3 @@ func TestRun(t *testing.T) {
 		t.Error("a run without steps has a report")
 	}
 }
-
-func TestTicks(t *testing.T) {
-	for _, c := range []struct {
-		within [2]float64
-		most   int
-		want   []float64
-	}{
-		{[2]float64{0, 100}, 6, []float64{0, 20, 40, 60, 80, 100}},
-		{[2]float64{0, 3.9}, 10, []float64{0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5}},
-		{[2]float64{-0.5, 0.5}, 6, []float64{-0.4, -0.2, 0, 0.2, 0.4}},
-	} {
-		got := ticks(c.within, c.most)
-		if d := gocmp.Diff(fmt.Sprintf("%.6g", c.want), fmt.Sprintf("%.6g", got)); d != "" {
-			t.Errorf("%v: %s", c.within, d)
-		}
-	}
-}

@@ -104,12 +104,21 @@ func newRunSection(r *Run) *runSection {
 	}
 	p.Facts = r.facts(p)
 	p.Charts = []chartWithLegend{
-		{r.lossChart(), "Loss", "Training: the loss of the main head as it is minimised, with label smoothing and augmentation. Validation: cross-entropy without either, so that it may lie below. A value far above the training's runs along the upper edge."},
+		{r.lossChart(), "Loss", r.lossNote()},
 		{r.accuracyChart(p), "Accuracy", "Training: top-1 of each batch, augmented. The ring marks the best validation."},
 		{r.rateChart(), "Learning rate", ""},
 		{r.speedChart(), "Throughput", "Images a second of training steps, waiting for data included; validations and checkpoints are not in it."},
 	}
 	return p
+}
+
+// lossNote says what the losses are.
+func (r *Run) lossNote() string {
+	const edge = " A value far above the training's runs along the upper edge."
+	if n := len(r.steps); n == 0 || r.steps[n-1].CrossEntropy == nil {
+		return "Training: the loss of the main head as it is minimised, with label smoothing and augmentation. Validation: cross entropy without either, so that it may lie below." + edge
+	}
+	return "Both are the cross entropy of the main head without label smoothing: training's of augmented images, by weights that still change. What a step minimises, loss in the log, is with the recipe's label smoothing and its weighted auxiliary head." + edge
 }
 
 // exported is the score of the weights that a run exports.

@@ -34,13 +34,10 @@ func (r *Run) epochs() *[2]float64 {
 
 func (r *Run) lossChart() *Chart {
 	raw := curve(r.steps, func(s runlog.Record) (float64, bool) {
-		if s.MainLoss != nil {
-			return *s.MainLoss, true
+		if loss := s.TrainLoss(); loss != nil {
+			return *loss, true
 		}
-		if s.Loss == nil {
-			return 0, false
-		}
-		return *s.Loss, true
+		return 0, false
 	})
 	mean := raw.Running()
 	val := curve(r.evals, func(e runlog.Record) (float64, bool) { return float64(e.Raw.Loss), true })
