@@ -163,7 +163,7 @@ func eachURL(cmd *cobra.Command, args []string, settle func(what, name string, u
 			}
 			return
 		}
-		if v := f.Value.String(); storage.IsURL(v) {
+		if v := f.Value.String(); storage.IsURL(v) && useOf(verb, f.Name) != urlAddress {
 			to, err := settle("--"+f.Name, v, useOf(verb, f.Name))
 			if err == nil && to != v {
 				err = f.Value.Set(to)
