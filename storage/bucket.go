@@ -15,12 +15,14 @@ import (
 
 	gcs "cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	azure "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/blob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
@@ -234,11 +236,15 @@ func listedID(o *blob.ListObject) string {
 	return ""
 }
 
-func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error {
+func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64, want wanted) error {
 	b.count()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	w, err := b.b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: "application/octet-stream", BufferSize: partSize, MaxConcurrency: partsOnce, IfNotExist: fresh})
+	o := &blob.WriterOptions{ContentType: "application/octet-stream", BufferSize: partSize, MaxConcurrency: partsOnce, IfNotExist: want.fresh}
+	if want.id != "" {
+		o.BeforeWrite = func(as func(any) bool) error { return over(as, want.id) }
+	}
+	w, err := b.b.NewWriter(ctx, key, o)
 	if err != nil {
 		return b.mean(err)
 	}
@@ -254,10 +260,33 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 		return b.mean(err)
 	}
 	err = b.mean(w.Close())
-	if fresh && errors.Is(err, ErrChanged) {
+	if want.fresh && errors.Is(err, ErrChanged) {
 		return ErrExists
 	}
 	return err
+}
+
+// over makes a write one in the place of a state of an object.
+func over(as func(any) bool, id string) error {
+	var in *transfermanager.UploadObjectInput
+	var object **gcs.ObjectHandle
+	var upload *azblob.UploadStreamOptions
+	switch {
+	case as(&in):
+		in.IfMatch = aws.String(id)
+	case as(&object):
+		var generation int64
+		if _, err := fmt.Sscan(id, &generation); err != nil {
+			return fmt.Errorf("generation %q: %w", id, err)
+		}
+		*object = (*object).If(gcs.Conditions{GenerationMatch: generation})
+	case as(&upload):
+		tag := azcore.ETag(id)
+		upload.AccessConditions = &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &tag}}
+	default:
+		return errors.New("the store's client takes no condition")
+	}
+	return nil
 }
 
 func (b *bucket) copy(ctx context.Context, key, from string) error {

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -34,8 +36,10 @@ type Lock struct {
 	p     *Place
 	name  string
 	text  []byte
+	lost  func()
 	stop  context.CancelFunc
 	ended sync.WaitGroup
+	known atomic.Pointer[time.Time] // when it was last known to be held
 	// Weak says that the store does not hold to conditions: two writers who begin at
 	// the same moment may both go on.
 	Weak bool
@@ -56,8 +60,9 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 	if err != nil {
 		return nil, err
 	}
-	l := &Lock{p: p, name: name, text: text}
+	l := &Lock{p: p, name: name, text: text, lost: lost}
 	for try := 0; ; try++ {
+		l.knows(time.Now())
 		err := p.WriteNew(ctx, name, text)
 		if err == nil {
 			break
@@ -96,7 +101,7 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
 	every := lockBeat
-	l.ended.Go(func() { l.hold(beat, every, lost) })
+	l.ended.Go(func() { l.hold(beat, every) })
 	return l, nil
 }
 
@@ -190,7 +195,7 @@ func (l *Lock) mine(ctx context.Context) (bool, error) {
 }
 
 // hold says again and again that the lock is held.
-func (l *Lock) hold(ctx context.Context, every time.Duration, lost func()) {
+func (l *Lock) hold(ctx context.Context, every time.Duration) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -199,14 +204,70 @@ func (l *Lock) hold(ctx context.Context, every time.Duration, lost func()) {
 		}
 		mine, err := l.mine(ctx)
 		if err == nil && !mine {
-			lost()
+			l.lost()
 			return
 		}
-		if err == nil {
-			// What fails now is tried again in a while; who holds it too long without a word loses it.
-			_ = l.p.Write(ctx, l.name, l.text)
+		now := time.Now()
+		if err == nil && l.p.Write(ctx, l.name, l.text) == nil {
+			l.knows(now)
+		} // What fails now is tried again in a while; who holds it too long without a word loses it.
+	}
+}
+
+func (l *Lock) knows(at time.Time) { l.known.Store(&at) }
+
+// Held wants the lock to be held still, else the error is ErrLost. Nobody takes it before
+// it was silent for lockDead, so that what was known a while ago will do; of a process that
+// stood still it is asked anew.
+func (l *Lock) Held(ctx context.Context) error {
+	at, now := *l.known.Load(), time.Now()
+	// A machine that sleeps stops one clock, and who sets the time the other.
+	if max(now.Sub(at), now.Round(0).Sub(at.Round(0))) < lockDead/2 {
+		return nil
+	}
+	return l.ask(ctx)
+}
+
+// ask asks the store whether the lock is held.
+func (l *Lock) ask(ctx context.Context) error {
+	mine, err := l.mine(ctx)
+	if err == nil && !mine {
+		l.lost()
+		err = fmt.Errorf("%s: %w", l.p, ErrLost)
+	}
+	return err
+}
+
+// Write makes an object below the lock's place as its holder: never over what another
+// holder wrote, however late the write comes. It takes the place of a state that was there
+// while the lock was held, and of no other: that is a condition of the write. A store that
+// holds to none (Weak) cannot promise it.
+func (l *Lock) Write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+	for try := 0; ; try++ {
+		was, err := l.p.Stat(ctx, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err = l.WriteOver(ctx, name, was.ID, r, size); !errors.Is(err, ErrChanged) || try == 4 {
+			return err
+		}
+		// By another holder; or by one who shares the lock, who came first.
+		if err := l.ask(ctx); err != nil {
+			return err
 		}
 	}
+}
+
+// WriteOver is Write where it is known what is there: the state of an object as it was
+// listed while the lock was held, or "". Another state is ErrChanged.
+func (l *Lock) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
+	if err := l.Held(ctx); err != nil {
+		return err
+	}
+	if l.Weak {
+		return l.p.WriteFrom(ctx, name, r, size)
+	}
+	return l.p.WriteOver(ctx, name, id, r, size)
 }
 
 // Unlock lets the lock go.

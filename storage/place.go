@@ -63,15 +63,21 @@ type store interface {
 	// list calls f with the objects whose keys begin with prefix, in order of the keys. With
 	// flat those behind a further slash are one Info, whose name ends in it.
 	list(ctx context.Context, prefix string, flat bool, f func(Info) error) error
-	// write makes an object of size bytes whole, or not at all; with fresh set it must
-	// not be there.
-	write(ctx context.Context, key string, r io.Reader, size int64, fresh bool) error
+	// write makes an object of size bytes whole, or not at all, where what is there is as
+	// wanted: else ErrExists, or ErrChanged.
+	write(ctx context.Context, key string, r io.Reader, size int64, want wanted) error
 	// copy makes an object of the bytes of another of the same store.
 	copy(ctx context.Context, key, from string) error
 	remove(ctx context.Context, key string) error
 	// abort gives up what writers of keys that begin with prefix began and did not end.
 	abort(ctx context.Context, prefix string) error
 	close() error
+}
+
+// wanted is what there is to be where an object is written; the zero value is anything.
+type wanted struct {
+	fresh bool   // nothing
+	id    string // an object in this state
 }
 
 // Open opens the place at a URL; nothing is asked of it yet. Credentials, regions and
@@ -214,7 +220,7 @@ func (p *Place) Put(ctx context.Context, name, path string) error {
 		return err
 	}
 	defer f.Close()
-	return p.write(ctx, name, f, info.Size(), false)
+	return p.write(ctx, name, f, info.Size(), wanted{})
 }
 
 // Abort gives up what was begun to be written below the place and not ended: parts of
@@ -236,12 +242,12 @@ func (p *Place) Abort(ctx context.Context) error {
 
 // Write makes an object: whole, or not at all.
 func (p *Place) Write(ctx context.Context, name string, b []byte) error {
-	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), false)
+	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), wanted{})
 }
 
 // WriteFrom is Write of so many bytes that r has from its beginning on.
 func (p *Place) WriteFrom(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
-	return p.write(ctx, name, r, size, false)
+	return p.write(ctx, name, r, size, wanted{})
 }
 
 // MostCopied is how large an object may be that Copy copies, in bytes.
@@ -259,17 +265,27 @@ func (p *Place) Copy(ctx context.Context, name, from string) error {
 // WriteNew is Write of an object that must not be there with other bytes; else the
 // error is ErrExists.
 func (p *Place) WriteNew(ctx context.Context, name string, b []byte) error {
-	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), true)
+	return p.write(ctx, name, bytes.NewReader(b), int64(len(b)), wanted{fresh: true})
 }
 
-func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size int64, fresh bool) error {
+// WriteOver is WriteFrom in the place of an object that is in the state id or, with "", of
+// none; else the error is ErrChanged.
+func (p *Place) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
+	err := p.write(ctx, name, r, size, wanted{fresh: id == "", id: id})
+	if errors.Is(err, ErrExists) {
+		err = fmt.Errorf("write %s: %w", p.shown(name), ErrChanged)
+	}
+	return err
+}
+
+func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size int64, want wanted) error {
 	err := p.again(ctx, func(ctx context.Context) error {
 		if _, err := r.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		return p.store.write(ctx, p.key(name), r, size, fresh)
+		return p.store.write(ctx, p.key(name), r, size, want)
 	})
-	if errors.Is(err, ErrExists) {
+	if want != (wanted{}) && (errors.Is(err, ErrExists) || errors.Is(err, ErrChanged)) {
 		// The answer to a write of ours may have been lost: what is there decides.
 		err = p.mine(ctx, name, r, size, err)
 	}
@@ -285,12 +301,20 @@ func (p *Place) mine(ctx context.Context, name string, r io.ReadSeeker, size int
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	want, err := io.ReadAll(r)
-	if err != nil {
-		return err
-	}
-	if got, err := p.ReadFile(ctx, name, size); err != nil || string(got) != string(want) {
+	o, err := p.OpenObject(ctx, name)
+	if err != nil || o.Size() != size {
 		return was
+	}
+	there := o.Reader()
+	have, want := make([]byte, min(size, 256<<10)), make([]byte, min(size, 256<<10))
+	for at := int64(0); at < size; at += int64(len(want)) {
+		want = want[:min(int64(len(want)), size-at)]
+		if _, err := io.ReadFull(r, want); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(there, have[:len(want)]); err != nil || !bytes.Equal(have[:len(want)], want) {
+			return was
+		}
 	}
 	return nil
 }

@@ -158,10 +158,10 @@ func (w *web) list(context.Context, string, bool, func(Info) error) error {
 	return errors.New("a web server does not list what it has")
 }
 
-func (w *web) write(context.Context, string, io.Reader, int64, bool) error { return ErrReadOnly }
-func (w *web) copy(context.Context, string, string) error                  { return ErrReadOnly }
-func (w *web) remove(context.Context, string) error                        { return ErrReadOnly }
-func (w *web) abort(context.Context, string) error                         { return ErrReadOnly }
+func (w *web) write(context.Context, string, io.Reader, int64, wanted) error { return ErrReadOnly }
+func (w *web) copy(context.Context, string, string) error                    { return ErrReadOnly }
+func (w *web) remove(context.Context, string) error                          { return ErrReadOnly }
+func (w *web) abort(context.Context, string) error                           { return ErrReadOnly }
 
 func (w *web) close() error {
 	w.client.CloseIdleConnections()

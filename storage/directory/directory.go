@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,12 +46,13 @@ type dir struct {
 	ctx   context.Context
 	lose  context.CancelCauseFunc
 	ahead *storage.Ahead
+	held  atomic.Pointer[storage.Lock] // nil: none was taken
 }
 
 // At gives the directory below a place.
 func At(ctx context.Context, at *storage.Place, o Options) files.Dir {
 	ctx, lose := context.WithCancelCause(ctx)
-	return &dir{at, o, ctx, lose, storage.NewAhead(aheadMemory, aheadSlack)}
+	return &dir{at: at, o: o, ctx: ctx, lose: lose, ahead: storage.NewAhead(aheadMemory, aheadSlack)}
 }
 
 // why is an error, or that the lock was lost, which is why all else failed.
@@ -184,11 +187,36 @@ func (d *dir) MkdirBelow(string) error { return nil }
 func (d *dir) Sync(string) error       { return nil }
 func (d *dir) Touch(string) error      { return nil }
 
-func (d *dir) Remove(name string) error { return d.why(d.at.Remove(d.ctx, key(name))) }
+func (d *dir) Remove(name string) error {
+	if err := d.isHeld(); err != nil {
+		return d.why(err)
+	}
+	return d.why(d.at.Remove(d.ctx, key(name)))
+}
+
+// isHeld wants the lock to be held, where one was taken: of what is removed and copied a
+// store takes no conditions.
+func (d *dir) isHeld() error {
+	if l := d.held.Load(); l != nil {
+		return l.Held(d.ctx)
+	}
+	return nil
+}
+
+// write makes an object, as the lock's holder where one was taken.
+func (d *dir) write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+	if l := d.held.Load(); l != nil {
+		return l.Write(ctx, name, r, size)
+	}
+	return d.at.WriteFrom(ctx, name, r, size)
+}
 
 func (d *dir) RemoveAll(name string) error {
 	list, err := d.below(name)
 	if err != nil {
+		return d.why(err)
+	}
+	if err := d.isHeld(); err != nil {
 		return d.why(err)
 	}
 	group, ctx := errgroup.WithContext(d.ctx)
@@ -203,7 +231,11 @@ func (d *dir) RemoveAll(name string) error {
 }
 
 func (d *dir) Rename(from, to string) error {
-	if err := d.at.Copy(d.ctx, key(to), key(from)); err != nil {
+	err := d.isHeld()
+	if err == nil {
+		err = d.at.Copy(d.ctx, key(to), key(from))
+	}
+	if err != nil {
 		return d.why(err)
 	}
 	return d.Remove(from)
@@ -235,7 +267,19 @@ func (d *dir) lock(name string, take func(context.Context, string, storage.Holde
 	if l.Weak {
 		d.o.OnTrouble(fmt.Errorf("%s: %w", d.at, storage.ErrWeak))
 	}
-	return l, nil
+	d.held.Store(l)
+	return held{l, d}, nil
+}
+
+// held is a lock that the directory's writes are held to until it is let go.
+type held struct {
+	*storage.Lock
+	d *dir
+}
+
+func (h held) Unlock() error {
+	h.d.held.CompareAndSwap(h.Lock, nil)
+	return h.Lock.Unlock()
 }
 
 func (d *dir) AtOnce() int { return atOnce }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -88,7 +90,7 @@ func (u *upload) Commit() error {
 	if u.err != nil {
 		return u.err
 	}
-	return u.d.why(u.d.at.WriteFrom(u.d.ctx, key(u.name), from, u.size))
+	return u.d.why(u.d.write(u.d.ctx, key(u.name), from, u.size))
 }
 
 func (u *upload) Abort() {
@@ -105,13 +107,13 @@ type tree struct {
 	d     *dir
 	group *errgroup.Group
 	ctx   context.Context
-	sizes map[string]map[string]int64 // of what was there, by what it lies in
+	was   map[string]map[string]storage.Info // what was there, by what it lies in
 }
 
 func (d *dir) Tree() (files.Tree, error) {
 	group, ctx := errgroup.WithContext(d.ctx)
 	group.SetLimit(atOnce)
-	return &tree{d, group, ctx, map[string]map[string]int64{}}, nil
+	return &tree{d, group, ctx, map[string]map[string]storage.Info{}}, nil
 }
 
 func (t *tree) Put(name string, b []byte) error {
@@ -119,40 +121,44 @@ func (t *tree) Put(name string, b []byte) error {
 		return t.d.why(cmp.Or(t.group.Wait(), err))
 	}
 	name = key(name)
-	size, there, err := t.sizeOf(name)
+	was, err := t.before(name)
 	if err != nil {
 		return t.d.why(err)
 	}
 	own := bytes.Clone(b)
 	t.group.Go(func() error {
-		if there && size == int64(len(own)) {
-			if have, err := t.d.at.ReadFile(t.ctx, name, size); err == nil && bytes.Equal(have, own) {
+		if was.ID != "" && was.Size == int64(len(own)) {
+			if have, err := t.d.at.ReadFile(t.ctx, name, was.Size); err == nil && bytes.Equal(have, own) {
 				return nil
 			}
 		}
-		return t.d.at.Write(t.ctx, name, own)
+		if l := t.d.held.Load(); l != nil {
+			if err := l.WriteOver(t.ctx, name, was.ID, bytes.NewReader(own), int64(len(own))); !errors.Is(err, storage.ErrChanged) {
+				return err
+			}
+		}
+		return t.d.write(t.ctx, name, bytes.NewReader(own), int64(len(own)))
 	})
 	return nil
 }
 
-// sizeOf is that of an object that was there, by one list of those beside it.
-func (t *tree) sizeOf(name string) (size int64, there bool, err error) {
+// before is an object as it was there, by one list of those beside it.
+func (t *tree) before(name string) (storage.Info, error) {
 	in := strings.TrimSuffix(name[:strings.LastIndexByte(name, '/')+1], "/")
-	list, known := t.sizes[in]
+	list, known := t.was[in]
 	if !known {
 		objects, err := t.d.at.Entries(t.ctx, in, 0)
 		if err != nil {
-			return 0, false, err
+			return storage.Info{}, err
 		}
-		list = map[string]int64{}
+		list = map[string]storage.Info{}
 		for _, o := range objects {
-			list[o.Name] = o.Size
+			list[o.Name] = o
 		}
-		clear(t.sizes) // files come in order of what they lie in
-		t.sizes[in] = list
+		clear(t.was) // files come in order of what they lie in
+		t.was[in] = list
 	}
-	size, there = list[name]
-	return size, there, nil
+	return list[name], nil
 }
 
 func (t *tree) Close() error { return t.d.why(t.group.Wait()) }

@@ -356,6 +356,9 @@ func (d *Dir) write(s *snapshot) error {
 		if slices.Contains(names, name) {
 			continue
 		}
+		if err := d.lock.Held(d.ctx); err != nil {
+			return err
+		}
 		if err := d.place.Remove(d.ctx, name); err != nil {
 			return err
 		}
@@ -378,7 +381,7 @@ func (d *Dir) put(name string, f *os.File, info os.FileInfo) error {
 		return nil
 	}
 	in := &summed{SectionReader: io.NewSectionReader(f, 0, info.Size()), sum: newSum()}
-	if err := d.place.WriteFrom(d.ctx, name, in, info.Size()); err != nil {
+	if err := d.lock.Write(d.ctx, name, in, info.Size()); err != nil {
 		return err
 	}
 	return d.wrote(name, file{Size: info.Size(), CRC: in.sum.Sum32(), is: info})
@@ -407,6 +410,9 @@ func (d *Dir) link(name, to string, s *snapshot) error {
 	}
 	if from.Size > storage.MostCopied {
 		return d.put(name, s.files[to], s.infos[to])
+	}
+	if err := d.lock.Held(d.ctx); err != nil {
+		return err
 	}
 	if err := d.place.Copy(d.ctx, name, to); err != nil {
 		return err

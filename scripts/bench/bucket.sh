@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Predicts over a dataset here and over the same one in a bucket of an S3 server on loopback, loads it from a warm cache and
+# from the disk, and verifies both, in turns; prints medians, ratios and the most memory that each call had. The server takes
+# its part of the same processors.
+#   scripts/bench/bucket.sh --tar FILE [--turns N] [--images N] [MODEL.onnx...]
+# --tar has directories of classes; --images is how many of them are predicted over.
+set -euo pipefail
+here=$(cd "$(dirname "$0")/../.." && pwd)
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+images=200 tar='' turns=3 models=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	-h | --help) usage; exit 0 ;;
+	--images | --tar | --turns)
+		[ $# -ge 2 ] || { usage >&2; exit 2; }
+		case $1 in --images) images=$2 ;; --tar) tar=$2 ;; --turns) turns=$2 ;; esac
+		shift ;;
+	-*) usage >&2; exit 2 ;;
+	*) models+=("$1") ;;
+	esac
+	shift
+done
+[ -n "$tar" ] || { usage >&2; exit 2; }
+server=$("$here/scripts/s3server.sh")
+work=$(mktemp -d)
+pid=
+trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
+# $SYNSHARD is a binary built elsewhere, for a machine without Go.
+if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
+mkdir -p "$work/root/bucket" "$work/side"
+port=$((20000 + RANDOM % 20000))
+"$server" --quiet --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/root" >"$work/log" 2>&1 &
+pid=$!
+export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=not-a-secret AWS_REGION=us-east-1 AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port
+for _ in $(seq 100); do
+	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
+	sleep 0.1
+done
+"$work/synshard" ingest "$tar" --out "$work/set" --progress off >/dev/null
+cp -r "$work/set" "$work/root/bucket/set"
+per=$(((images + 9) / 10))
+declare -A at=([here]=$work/set [bucket]=s3://bucket/set) flags=([here]='' [bucket]="--cache-dir $work/cache")
+# timed NAME CMD...: notes milliseconds and KiB of a call.
+timed() {
+	local name=$1 began
+	shift
+	began=$(date +%s%N)
+	/usr/bin/time -o "$work/kib" -f %M "$@" >"$work/out" 2>"$work/err" || { cat "$work/err" >&2; return 1; }
+	echo $((($(date +%s%N) - began) / 1000000)) >>"$work/$name.ms"
+	tail -1 "$work/kib" >>"$work/$name.kib"
+}
+median() { sort -n "$1" | sed -n "$(($(wc -l <"$1") / 2 + 1))p"; }
+row() { # WHAT
+	awk -v what="$1" -v a="$(median "$work/$1.here.ms")" -v b="$(median "$work/$1.bucket.ms")" -v x="$(median "$work/$1.here.kib")" -v y="$(median "$work/$1.bucket.kib")" \
+		'BEGIN { printf "%-28s here %8.2f s %5d MiB, bucket %8.2f s %5d MiB: %.2f of here\n", what, a / 1000, x / 1024, b / 1000, y / 1024, a / b }'
+}
+printf '%d MB, medians of %d turns\n' $(($(stat -c %s "$tar") / 1000000)) "$turns"
+for model in "${models[@]}"; do
+	what=infer-$(basename "$model" .onnx)
+	for _ in $(seq "$turns"); do
+		for place in here bucket; do
+			rm -f "$work/p.arrow"*
+			# shellcheck disable=SC2086
+			timed "$what.$place" "$work/synshard" infer "$model" "${at[$place]}" --split train --limit-per-synset "$per" --device cpu --out "$work/p.arrow" --progress off ${flags[$place]}
+		done
+	done
+	row "$what"
+done
+# The first turn over the bucket fills the cache.
+"$work/synshard" bench loader s3://bucket/set --seconds 1 --rounds 1 --json --progress off --cache-dir "$work/cache" >/dev/null
+for turn in $(seq "$turns"); do
+	for place in here bucket; do
+		# shellcheck disable=SC2086
+		timed "verify.$place" "$work/synshard" verify "${at[$place]}" --progress off ${flags[$place]}
+		# shellcheck disable=SC2086
+		"$work/synshard" bench loader "${at[$place]}" --seconds 8 --rounds 1 --json --progress off ${flags[$place]} >"$work/loader.$place.$turn" 2>/dev/null
+	done
+done
+row verify
+for place in here bucket; do
+	echo "loader, $place: $(grep -ho '"images_per_s": *[0-9.]*' "$work/loader.$place."* | tr '\n' ' ')"
+done
