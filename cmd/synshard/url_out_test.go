@@ -68,12 +68,34 @@ func drawnArchives(t *testing.T, perSynset int) (dir string, args []string) {
 	return dir, args
 }
 
+// smallSources makes folders of a few small images in three classes, and gives the arguments
+// that name them.
+func smallSources(t *testing.T) (dir string, args []string) {
+	t.Helper()
+	dir = t.TempDir()
+	random := rand.New(rand.NewPCG(4, 4))
+	words := t.TempDir() // a WordNet of one synset, which every call reads
+	check(t, os.WriteFile(filepath.Join(words, "data.noun"), []byte("01440764 05 n 01 tench 0 000 | a fish\n"), 0o666))
+	t.Setenv("SYNSHARD_WORDNET", words)
+	for _, split := range []string{"train", "val"} {
+		for i, class := range []string{"n01440764", "n01443537", "n01484850"} {
+			in := filepath.Join(dir, split, class)
+			check(t, os.MkdirAll(in, 0o777))
+			for k := range 2 {
+				check(t, os.WriteFile(filepath.Join(in, fmt.Sprintf("%s_%s_%d.JPEG", class, split, k)), colourImage(t, random, i%2, "").Bytes, 0o666))
+			}
+		}
+		args = append(args, "--"+split, filepath.Join(dir, split))
+	}
+	return dir, args
+}
+
 // TestIngestIntoBucket makes a dataset in a bucket behind faults: by one call, by jobs and
 // a join, from the bucket itself, and adds to it. All is the bytes that a directory gets.
 func TestIngestIntoBucket(t *testing.T) {
 	s := storagetest.Start(t)
-	proxy := storagetest.Before(t, s, storagetest.Faults{Refuse: 0.02, Lose: 0.01, Cut: 0.02, Seed: 5})
-	archives, args := drawnArchives(t, 2)
+	proxy := storagetest.Before(t, s, storagetest.Faults{Refuse: 0.005, Lose: 0.005, Cut: 0.005, Seed: 5})
+	sources, args := smallSources(t)
 	work, cache := t.TempDir(), t.TempDir()
 	at := func(name string) string { return filepath.Join(work, name) }
 	ingest := func(code int, out string, more ...string) (stdout, stderr string) {
@@ -126,7 +148,7 @@ func TestIngestIntoBucket(t *testing.T) {
 
 	// A split is added; refused images are kept; shards are cut.
 	for _, out := range []string{at("grown"), url("grown")} {
-		ingest(0, out, args[:4]...)
+		ingest(0, out, args[:2]...)
 		ingest(0, out, args...)
 	}
 	sameObjects(t, s, "grown", at("grown"))
@@ -136,9 +158,9 @@ func TestIngestIntoBucket(t *testing.T) {
 	sameObjects(t, s, "refused", at("refused"))
 
 	// From the bucket into the bucket.
-	put(t, s, "archives", archives)
+	put(t, s, "sources", sources)
 	for i := range args {
-		args[i] = strings.Replace(args[i], archives, s.URL("archives"), 1)
+		args[i] = strings.Replace(args[i], sources, s.URL("sources"), 1)
 	}
 	ingest(0, at("from"), append(args, "--cache-dir", cache)...)
 	ingest(0, url("both"), args...)
@@ -146,7 +168,7 @@ func TestIngestIntoBucket(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(cache, "*", "*", "*.arrow")); err != nil || len(left) > 0 {
 		t.Errorf("left here: %v, %v", left, err)
 	}
-	if _, made := proxy.Count(); made < 20 {
+	if _, made := proxy.Count(); made < 3 {
 		t.Errorf("%d faults", made)
 	}
 }

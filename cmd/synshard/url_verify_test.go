@@ -29,6 +29,8 @@ func TestVerifyBucket(t *testing.T) {
 		check(t, os.WriteFile(filepath.Join(in, class, "none.jpg"), []byte("no image"), 0o666))
 	}
 	runVerb(t, exitRefused, "ingest", in, "--out", whole, "--val-fraction", "0.2", "--progress", "off")
+	words := t.TempDir() // a WordNet of one synset
+	check(t, os.WriteFile(filepath.Join(words, "data.noun"), []byte("01440764 05 n 01 tench 0 000 | a fish\n"), 0o666))
 	first := shard.ShardName("train", "b", 0)
 	change := func(name string, f func([]byte) []byte) func(dir string) {
 		return func(dir string) {
@@ -74,7 +76,7 @@ func TestVerifyBucket(t *testing.T) {
 				for _, flags := range calls {
 					try := func(at string) (code int, out string) {
 						var stdout, stderr strings.Builder
-						line := append([]string{"verify", at, "--progress", "off"}, flags...)
+						line := append([]string{"verify", at, "--progress", "off", "--wordnet", words}, flags...)
 						if at == url {
 							line = append(line, "--cache-dir", t.TempDir())
 						}
