@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/check"
 	"github.com/synshard/synshard/storage/files"
@@ -54,6 +55,7 @@ func anew(t *testing.T, o Options) {
 
 // TestCorrectedLabels corrects labels at the source, where nothing else changes.
 func TestCorrectedLabels(t *testing.T) {
+	raced.Skip(t, "TestAdd is watched")
 	t.Run("list", func(t *testing.T) {
 		dir := t.TempDir()
 		three("f/").folder(t, dir)
@@ -278,6 +280,7 @@ func TestPipe(t *testing.T) {
 // TestDamagedState damages records and shards of unfinished work: it is made
 // again, and the result is the same.
 func TestDamagedState(t *testing.T) {
+	raced.Skip(t, "TestStream is watched")
 	_, o := drawn(t)
 	run(t, o)
 	want := tree(t, o.Out.String())
@@ -357,6 +360,7 @@ func each(t *testing.T, pattern string, f func([]byte) []byte) {
 // TestUnsound finds what is missing of a dataset before it says that there is
 // nothing to do.
 func TestUnsound(t *testing.T) {
+	raced.Skip(t, "TestStream is watched")
 	_, o := drawn(t)
 	run(t, o)
 	whole := t.TempDir()
@@ -422,6 +426,7 @@ func TestAcceptedLoss(t *testing.T) {
 
 // TestDamagedPlan flips bits of what unfinished work says that it is: it is not gone on with.
 func TestDamagedPlan(t *testing.T) {
+	raced.Skip(t, "TestStream is watched")
 	_, o := drawn(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cut := o
@@ -469,6 +474,7 @@ func TestOverwriteKeepsOthers(t *testing.T) {
 // TestValFraction splits validation images off: of every class, the same for the
 // same seed, and without moving any when images are added.
 func TestValFraction(t *testing.T) {
+	raced.Skip(t, "TestSameBytes is watched")
 	dir := t.TempDir()
 	tree := texts{}
 	for _, class := range []string{tench, goldfish} {
