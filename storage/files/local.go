@@ -123,6 +123,3 @@ func locked(l *durable.Lock, err error) (Lock, error) {
 
 // AtOnce is one: a disk is not asked sooner by asking twice.
 func (l Local) AtOnce() int { return 1 }
-
-// Here is Local, by its name of before.
-type Here = Local
