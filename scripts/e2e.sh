@@ -36,6 +36,8 @@ expect 0 eval "$dir/val.arrow" --json
 grep -q '"top1"' "$dir/out" || fail "eval --json has no top1: $(cat "$dir/out")"
 expect 0 report "$r" "$dir/val.arrow" --data "$d" --out "$dir/report.html"
 scripts/test-browser.sh "$dir/report.html"
+expect 0 model describe inception_v3 --savings --out "$dir/network.html"
+scripts/test-browser.sh "$dir/network.html"
 scripts/test-mlflow.sh "$dir/synshard" "$d"
 
 expect 1 ls "$dir/nothing"

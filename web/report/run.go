@@ -105,11 +105,20 @@ func newRunSection(r *Run) *runSection {
 	p.Facts = r.facts(p)
 	p.Charts = []chartWithLegend{
 		{r.lossChart(), "Loss", r.lossNote()},
-		{r.accuracyChart(p), "Accuracy", "Training: top-1 of each batch, augmented. The ring marks the best validation."},
+		{r.accuracyChart(p), "Accuracy", r.accuracyNote(p)},
 		{r.rateChart(), "Learning rate", ""},
 		{r.speedChart(), "Throughput", "Images a second of training steps, waiting for data included; validations and checkpoints are not in it."},
 	}
 	return p
+}
+
+// accuracyNote says what the accuracies are.
+func (r *Run) accuracyNote(p *runSection) string {
+	note := "Training: top-1 of each batch, augmented."
+	if p.Best != nil {
+		note += fmt.Sprintf(" The ring marks the best validation: %.2f %% after epoch %g.", 100*p.Best.Top1, p.BestEpoch)
+	}
+	return note
 }
 
 // lossNote says what the losses are.
