@@ -4,6 +4,8 @@
 #
 #   id=$(sbatch --parsable --array=0-15 examples/slurm/ingest.sh imagenet21k fall11_whole.tar)
 #   sbatch --dependency=afterok:$id examples/slurm/join.sh imagenet21k
+#
+# Both may be in a bucket: s3://images/imagenet21k s3://raw/fall11_whole.tar. What is in work lies in $TMPDIR then.
 #SBATCH --job-name=synshard-ingest
 #SBATCH --cpus-per-task=8
 #SBATCH --signal=USR1@120
