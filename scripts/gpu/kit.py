@@ -165,9 +165,7 @@ def build(k):
         return k.skip("build", "no torch in this Python")
     side = threading.Thread(target=limits, args=(k,))
     side.start()
-    if compiled(k):
-        pass
-    elif os.path.exists(CARRIED):
+    if not compiled(k) and os.path.exists(CARRIED):
         k.failed.remove("build")
         use_carried(k)
         k.say(stage="build", fallback="the library that was carried along")
@@ -295,13 +293,13 @@ def library(k):
     if not k.torch:
         return k.skip("library", "no torch in this Python")
     if os.path.exists(CARRIED):
+        before = dict(k.env)
         use_carried(k)
         smoke(k)
         if "interface" not in k.failed:
             return
         k.failed.remove("interface")
-        del k.env["LD_LIBRARY_PATH"]
-        k.lib = ""
+        k.env, k.lib = before, ""
     if compiled(k):
         smoke(k)
 
