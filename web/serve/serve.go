@@ -209,7 +209,16 @@ type pager struct {
 	Base                 string // the address without the page
 }
 
-// From is the first place of the list that is on the page.
+// placed is a pager above or below its list.
+type placed struct {
+	pager
+	Place string
+}
+
+// In places the pager.
+func (p pager) In(place string) placed { return placed{p, place} }
+
+// from is the first place of the list that is on the page.
 func (p pager) from(each int) int { return (p.Number - 1) * each }
 
 // At is the address of a page.
