@@ -25,6 +25,7 @@ type Graph struct {
 	index      []entry // from index.noun, ascending words; nil without it
 	exceptions map[string][]string
 	byLemma    func() []entry // stands in for index
+	spelled    func() []string
 }
 
 // adjacency holds, for each node, a list of nodes.
@@ -94,6 +95,7 @@ func link(p *parser) (*Graph, int, error) {
 		return nil, int(lines[i]), err
 	}
 	g.byLemma = sync.OnceValue(g.lemmaIndex)
+	g.spelled = sync.OnceValue(g.spellings)
 	return g, 0, nil
 }
 

@@ -196,13 +196,26 @@ func (g *Graph) Find(text string) []ID {
 		return nil
 	}
 	var ids []ID
-	for i := range g.synsets {
-		s := &g.synsets[i]
-		if slices.ContainsFunc(s.Lemmas, func(lemma string) bool { return strings.Contains(key(lemma), text) }) {
-			ids = append(ids, s.ID)
+	for i, words := range g.spelled() {
+		if strings.Contains(words, text) {
+			ids = append(ids, g.synsets[i].ID)
 		}
 	}
 	return ids
+}
+
+// spellings gives each synset's words in index.noun's spelling, with newlines between, which
+// no word has.
+func (g *Graph) spellings() []string {
+	out := make([]string, len(g.synsets))
+	for i := range g.synsets {
+		words := make([]string, len(g.synsets[i].Lemmas))
+		for k, lemma := range g.synsets[i].Lemmas {
+			words[k] = key(lemma)
+		}
+		out[i] = strings.Join(words, "\n")
+	}
+	return out
 }
 
 // Search gives the synsets that a text may mean, each once: its senses, as Lookup has

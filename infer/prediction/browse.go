@@ -131,8 +131,9 @@ func (b *Browser) width() (n int, err error) {
 
 // row is what is measured of a row; Top and Prob are its own.
 func (p *predicted) row() Row {
-	r := Row{Path: p.path, Label: p.label, Error: p.err, Prob: slices.Clone(p.probs)}
+	r := Row{Path: p.path, Label: p.label, Error: p.err}
 	if len(p.labels) > 0 {
+		r.Prob = slices.Clone(p.probs)
 		r.Top = make([]int, len(p.labels))
 		for j, c := range p.labels {
 			r.Top[j] = int(c)
@@ -154,17 +155,32 @@ func (b *Browser) Row(i int) (Row, error) {
 		r.Synset = b.synset(r.Label)
 		return r, nil
 	}
+	p, err := b.predicted(i)
+	if err != nil {
+		return Row{}, fmt.Errorf("%s: row %d: %w", b.file.Name(), i, err)
+	}
+	r := p.row()
+	r.Synset = b.synset(r.Label)
+	return r, nil
+}
+
+// predicted reads row i: of Arrow alone, elsewhere with its group.
+func (b *Browser) predicted(i int) (predicted, error) {
 	g := b.GroupOf(i)
+	if a, ok := b.t.(arrowTable); ok {
+		rows, err := b.rows(func(c column, to sink) error { return a.one(g, i-b.starts[g], c, to) }, 1)
+		if err != nil {
+			return predicted{}, err
+		}
+		return rows.row(0), nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rows, err := b.group(g)
 	if err != nil {
-		return Row{}, fmt.Errorf("%s: row %d: %w", b.file.Name(), i, err)
+		return predicted{}, err
 	}
-	p := rows.row(i - b.starts[g])
-	r := p.row()
-	r.Synset = b.synset(r.Label)
-	return r, nil
+	return rows.row(i - b.starts[g]), nil
 }
 
 func (b *Browser) synset(label int64) string {
@@ -188,6 +204,15 @@ func (b *Browser) group(g int) (*rowReader, error) {
 			oldest = r
 		}
 	}
+	rows, err := b.rows(func(c column, to sink) error { return b.t.each(g, c, to) }, b.t.rows(g))
+	if err == nil {
+		*oldest = recentGroup{g, b.tick, rows}
+	}
+	return rows, err
+}
+
+// rows puts so many rows together of what each gives of the columns.
+func (b *Browser) rows(each func(c column, to sink) error, n int) (*rowReader, error) {
 	rows, err := newRowReader(b.columns, func(predicted) error { return nil })
 	if err != nil {
 		return nil, err
@@ -195,16 +220,12 @@ func (b *Browser) group(g int) (*rowReader, error) {
 	delete(rows.columns, "probabilities")
 	for _, c := range b.columns {
 		if to := rows.sink(c.name); to != nil {
-			if err := b.t.each(g, c, to); err != nil {
+			if err := each(c, to); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if err := rows.check(b.t.rows(g)); err != nil {
-		return nil, err
-	}
-	*oldest = recentGroup{g, b.tick, rows}
-	return rows, nil
+	return rows, rows.check(n)
 }
 
 // Groups is in how many runs of rows the file is read.

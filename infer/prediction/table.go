@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/apache/arrow/go/v15/arrow/array"
+
 	"github.com/synshard/synshard/internal/arrowipc"
 	"github.com/synshard/synshard/internal/parquet"
 )
@@ -82,6 +84,15 @@ func (t arrowTable) each(group int, c column, to sink) error {
 		return formatf("column %s: %w", c.name, err)
 	}
 	return nil
+}
+
+// one gives a column's value in one row of a group.
+func (t arrowTable) one(group, row int, c column, to sink) error {
+	values, _, err := t.f.Leaf(group, c.at)
+	if err != nil {
+		return damaged(err)
+	}
+	return eachValue(array.NewSlice(values, int64(row), int64(row)+1), c.kind, to)
 }
 
 // parquetTable is a Parquet file. A group is a row group.

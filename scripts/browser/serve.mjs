@@ -100,7 +100,7 @@ async function walk(browser, base) {
   await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.keyboard.press("ArrowRight")]);
   expect(page.url().includes("page=3"), "next and an arrow do not lead to page 3");
   await settled(page);
-  await follow(page, ".shots a");
+  await follow(page, ".examples a");
   await checked(page);
   const original = await page.evaluate(() => fetch(document.querySelector("a[href$=original]").href).then((r) => r.headers.get("content-type")));
   expect(original === "image/jpeg", `the original is ${original}`);
@@ -109,16 +109,16 @@ async function walk(browser, base) {
 
   await follow(page, "nav a[href='/mistakes']");
   await checked(page);
-  await follow(page, ".shots a");
+  await follow(page, ".examples a");
   expect((await text(page, "main")).includes("taken for"), "a mistake does not say what it was taken for");
   await follow(page, "a[href$=neighbours]");
-  expect((await page.$$(".shots a")).length > 5, "few images alike");
+  expect((await page.$$(".examples a")).length > 5, "few images alike");
   await checked(page);
 
   await follow(page, "nav a[href='/confusion']");
   await checked(page);
   await follow(page, ".matrix td.wrong a");
-  expect((await page.$$(".shots a")).length > 0, "a number of the matrix leads to no image");
+  expect((await page.$$(".examples a")).length > 0, "a number of the matrix leads to no image");
   await page.goto(base + "/confusion", { waitUntil: "load" });
   await follow(page, ".matrix tbody th a");
   await checked(page);

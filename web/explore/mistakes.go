@@ -82,7 +82,8 @@ type Worst struct {
 // Subtrees gives nodes below one, or of "" all, with their figures, at most so many: it is
 // unfolded as a matrix is. Those with most mistakes come first.
 func (p *Predictions) Subtrees(key string, most int) (out []Worst) {
-	_, parts := p.unfolded(key, most)
+	few := max(len(p.members(key))/2, 2) // or they would be the classes themselves
+	_, parts := p.unfolded(key, min(most, few))
 	for _, g := range parts {
 		n, ok := p.e.Node(g.key)
 		if f, judged := p.Figures(g.key); ok && judged && g.key != key {
@@ -97,14 +98,15 @@ func (p *Predictions) Subtrees(key string, most int) (out []Worst) {
 
 // WorstClasses gives the classes at or below a node with the lowest accuracy, at most so many.
 func (p *Predictions) WorstClasses(key string, most int) (out []Worst) {
-	for _, c := range p.members(key) {
-		f, ok := p.Figures(p.keys[c])
-		if n, known := p.e.Node(p.keys[c]); ok && known && f.Wrong() > 0 {
-			out = append(out, Worst{n, f})
+	classes := slices.DeleteFunc(slices.Clone(p.members(key)), func(c int32) bool { return p.count[c] == p.right[c] })
+	share := func(c int32) float64 { return float64(p.right[c]) / float64(p.count[c]) }
+	slices.SortStableFunc(classes, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(share(a), share(b)), cmp.Compare(p.count[b], p.count[a]))
+	})
+	for _, c := range classes {
+		if n, ok := p.e.Node(p.keys[c]); ok && len(out) < most {
+			out = append(out, Worst{n, Figures{p.count[c], p.right[c], p.right[c]}})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Worst) int {
-		return cmp.Or(cmp.Compare(a.Top1(), b.Top1()), cmp.Compare(b.Images, a.Images))
-	})
-	return out[:min(len(out), most)]
+	return out
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
 	"github.com/synshard/synshard/web/explore"
+	"github.com/synshard/synshard/web/look"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -312,6 +313,22 @@ func TestRun(t *testing.T) {
 	}
 	if err := <-ended; err != context.Canceled {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestClassesHaveRules: what a page calls its parts, a style sheet knows.
+func TestClassesHaveRules(t *testing.T) {
+	rules := string(look.Style()) + styleText
+	n := 0
+	for _, m := range regexp.MustCompile(`class="([a-z ]+)"`).FindAllStringSubmatch(pagesText, -1) {
+		for _, class := range strings.Fields(m[1]) {
+			if n++; !regexp.MustCompile(`\.` + class + `\b`).MatchString(rules) {
+				t.Errorf("no rule is of class %q", class)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d classes were found", n)
 	}
 }
 

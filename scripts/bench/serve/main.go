@@ -52,14 +52,24 @@ func main() {
 
 // make14M writes what is not there yet.
 func make14M(dir, words string, train, val, synsets int) error {
-	if _, err := os.Stat(filepath.Join(dir, "val.arrow")); err == nil {
-		return nil
-	}
 	g, err := wordnet.Open(words)
 	if err != nil {
 		return err
 	}
 	classes := classesOf(g, synsets)
+	if _, err := os.Stat(filepath.Join(dir, shard.ManifestName)); err != nil {
+		if err := index(dir, classes, map[string]int{"train": train, "val": val}); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "val.arrow")); err == nil {
+		return nil
+	}
+	return predict(dir, classes, val)
+}
+
+// index writes a dataset without its shards.
+func index(dir string, classes []shard.Class, splits map[string]int) (err error) {
 	for _, sub := range []string{"train", "val"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o777); err != nil {
 			return err
@@ -69,7 +79,7 @@ func make14M(dir, words string, train, val, synsets int) error {
 	if m.ClassesSHA256, err = shard.WriteClasses(files.Local(dir), classes); err != nil {
 		return err
 	}
-	for split, n := range map[string]int{"train": train, "val": val} {
+	for split, n := range splits {
 		w, err := shard.CreateIndex(files.Local(dir), split)
 		if err != nil {
 			return err
@@ -87,10 +97,7 @@ func make14M(dir, words string, train, val, synsets int) error {
 		}
 		m.Splits[split] = info
 	}
-	if err := shard.WriteManifest(files.Local(dir), m); err != nil {
-		return err
-	}
-	return predict(dir, classes, val)
+	return shard.WriteManifest(files.Local(dir), m)
 }
 
 // classesOf takes synsets spread over all of WordNet.
@@ -128,8 +135,18 @@ func predict(dir string, classes []shard.Class, n int) error {
 		names = append(names, c.Synset)
 	}
 	const each = 2048
+	set, err := shard.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer set.Close()
+	b, err := set.Browse("val")
+	if err != nil {
+		return err
+	}
+	defer b.Close()
 	out, err := prediction.Begin(prediction.OutputOptions{Path: filepath.Join(dir, "val.arrow"), Format: prediction.Arrow, Columns: prediction.Columns{TopK: 5},
-		Header: prediction.Header{BatchRows: each, Identity: prediction.Identity{Model: "made up", Backend: "none", Input: "made up",
+		Header: prediction.Header{BatchRows: each, Identity: prediction.Identity{Model: "made up", Backend: "none", Input: b.Identity(),
 			Spec: model.Spec{Model: "inception_v3", Width: 1, InputSize: 299, Resize: 342, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: names}}}})
 	if err != nil {
 		return err

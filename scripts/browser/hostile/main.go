@@ -53,10 +53,10 @@ func write(dir string) error {
 	for label, name := range names {
 		classes = append(classes, shard.Class{Label: label, Synset: name, Words: []string{"word " + name}, Gloss: "gloss " + name})
 	}
-	if m.ClassesSHA256, err = shard.WriteClasses(files.Here(set), classes); err != nil {
+	if m.ClassesSHA256, err = shard.WriteClasses(files.Local(set), classes); err != nil {
 		return err
 	}
-	w, err := shard.CreateFile(files.Here(filepath.Join(set, split)), "part-00000.arrow", shard.FileMeta{Split: split})
+	w, err := shard.CreateFile(files.Local(filepath.Join(set, split)), "part-00000.arrow", shard.FileMeta{Split: split})
 	if err != nil {
 		return err
 	}
@@ -71,11 +71,11 @@ func write(dir string) error {
 		return err
 	}
 	info := shard.SplitInfo{Rows: int64(len(rows)), Bytes: w.Bytes(), Shards: 1, Source: names[2]}
-	if info.IndexSHA256, err = shard.WriteIndex(files.Here(set), split, rows); err != nil {
+	if info.IndexSHA256, err = shard.WriteIndex(files.Local(set), split, rows); err != nil {
 		return err
 	}
 	m.Splits[split] = info
-	if err := shard.WriteManifest(files.Here(set), m); err != nil {
+	if err := shard.WriteManifest(files.Local(set), m); err != nil {
 		return err
 	}
 	return predict(dir, images)
