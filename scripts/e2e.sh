@@ -23,7 +23,7 @@ ingest=(ingest --train "$a/ILSVRC2012_img_train.tar" --val "$a/ILSVRC2012_img_va
 	--devkit "$a/ILSVRC2012_devkit_t12.tar.gz" --out "$d")
 train=(train "$d" --out "$r" --recipe demo --epochs 1 --batch 8)
 
-expect 0 sample --out "$a" --train-per-synset 4 --val-per-synset 2 --test-images 3
+expect 0 sample --out "$a" --train-per-synset 4 --val-per-synset 2 --test-images 100
 expect 0 "${ingest[@]}"
 sum=$(cd "$d" && find . -type f ! -name '*.lock' -print0 | sort -z | xargs -0 sha256sum | sha256sum)
 expect 0 "${ingest[@]}"
@@ -31,7 +31,7 @@ expect 0 "${ingest[@]}"
 expect 0 verify "$d"
 expect 0 "${train[@]}"
 expect 0 "${train[@]}" # done already
-expect 0 infer "$r/model.onnx" "$d" --split val --out "$dir/val.arrow"
+expect 0 infer "$r/model.onnx" "$d" --split val --embedding=fp16 --out "$dir/val.arrow"
 expect 0 eval "$dir/val.arrow" --json
 grep -q '"top1"' "$dir/out" || fail "eval --json has no top1: $(cat "$dir/out")"
 expect 0 report "$r" "$dir/val.arrow" --data "$d" --out "$dir/report.html"
@@ -39,6 +39,7 @@ scripts/test-browser.sh "$dir/report.html"
 expect 0 model describe inception_v3 --savings --out "$dir/network.html"
 scripts/test-browser.sh "$dir/network.html"
 scripts/test-mlflow.sh "$dir/synshard" "$d"
+scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow"
 
 expect 1 ls "$dir/nothing"
 expect 1 train "$a" --out "$dir/x"

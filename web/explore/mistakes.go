@@ -103,8 +103,8 @@ func (p *Predictions) WorstClasses(key string, most int) (out []Worst) {
 	slices.SortStableFunc(classes, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(share(a), share(b)), cmp.Compare(p.count[b], p.count[a]))
 	})
-	for _, c := range classes {
-		if n, ok := p.e.Node(p.keys[c]); ok && len(out) < most {
+	for _, c := range classes[:min(len(classes), most)] {
+		if n, ok := p.e.Node(p.keys[c]); ok {
 			out = append(out, Worst{n, Figures{p.count[c], p.right[c], p.right[c]}})
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"strings"
 )
 
 //go:embed style.css
@@ -22,6 +23,12 @@ type Label struct{ Synset, Words string }
 
 // String is the words, or the synset where there are none.
 func (l Label) String() string { return cmp.Or(l.Words, l.Synset) }
+
+// Short is the first of the words, or the synset where there are none.
+func (l Label) Short() string {
+	first, _, _ := strings.Cut(l.String(), ", ")
+	return first
+}
 
 // Percent writes a share, from 0 to 1.
 func Percent(share float64) string { return fmt.Sprintf("%.2f\u00a0%%", 100*share) }

@@ -3,7 +3,6 @@ package serve
 import (
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/synshard/synshard/web/explore"
 )
@@ -79,7 +78,6 @@ type cell struct {
 type part struct {
 	class
 	explore.Part
-	Short string // of its words
 	Cells []cell
 }
 
@@ -113,20 +111,19 @@ func (s *site) confusion(r *http.Request) (any, error) {
 		if n != nil {
 			one.Label = n.Label
 		}
-		one.Short, _, _ = strings.Cut(one.Label.String(), ",")
 		p.Parts = append(p.Parts, one)
 	}
 	for i := range p.Parts {
 		row := &p.Parts[i]
 		put := func(n int, right bool, to, toKey string) {
-			c := cell{N: n, Right: right, Shade: min(10*n/max(row.Images, 1), 9), Says: fmt.Sprintf("%d of %s taken for %s", n, row.Short, to)}
+			c := cell{N: n, Right: right, Shade: min(10*n/max(row.Images, 1), 9), Says: fmt.Sprintf("%d of %s taken for %s", n, row.Short(), to)}
 			if n > 0 && toKey != "" {
 				c.Href = query("/mistakes", "truth", row.Part.Key, "predicted", toKey)
 			}
 			row.Cells = append(row.Cells, c)
 		}
 		for j, n := range m.Cells[i] {
-			put(n, i == j, p.Parts[j].Short, p.Parts[j].Part.Key)
+			put(n, i == j, p.Parts[j].Short(), p.Parts[j].Part.Key)
 		}
 		put(m.Elsewhere[i], false, "something else", "")
 	}

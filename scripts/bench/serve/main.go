@@ -7,6 +7,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"flag"
@@ -202,11 +203,11 @@ func measure(binary, words, dir string, pages int) error {
 	}
 	fmt.Printf("open until the address was printed: %.1f s\n", time.Since(began).Seconds())
 	memory(cmd.Process.Pid, "opened")
-	took, err := walk(strings.TrimSuffix(strings.TrimSpace(line), "/"), pages)
+	took, err := walk(cmd.Process.Pid, strings.TrimSuffix(strings.TrimSpace(line), "/"), pages)
 	if err != nil {
 		return err
 	}
-	var all []time.Duration
+	var all []spent
 	for _, kind := range slices.Sorted(maps.Keys(took)) {
 		tell(kind, took[kind])
 		all = append(all, took[kind]...)
@@ -221,13 +222,30 @@ func measure(binary, words, dir string, pages int) error {
 	return nil
 }
 
+// spent is what a page took: time until it was there, and the program's processor time,
+// which other work on the machine does not stretch.
+type spent struct{ wall, processor time.Duration }
+
+// processor is the processor time of all threads of a process, where the kernel tells it.
+func processor(pid int) (sum time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, t := range threads {
+		var run int64
+		if b, err := os.ReadFile(t); err == nil {
+			fmt.Sscan(string(b), &run)
+		}
+		sum += time.Duration(run)
+	}
+	return sum
+}
+
 // walk follows links at random, from the start again where a page has none.
-func walk(base string, pages int) (map[string][]time.Duration, error) {
+func walk(pid int, base string, pages int) (map[string][]spent, error) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	took := map[string][]time.Duration{}
+	took := map[string][]spent{}
 	at := "/"
 	for range pages {
-		began := time.Now()
+		before, began := processor(pid), time.Now()
 		answer, err := http.Get(base + at)
 		if err != nil {
 			return nil, err
@@ -240,7 +258,8 @@ func walk(base string, pages int) (map[string][]time.Duration, error) {
 		kind, _, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/")
 		kind, _, _ = strings.Cut(kind, "?")
 		kind = "/" + kind
-		took[kind] = append(took[kind], time.Since(began))
+		wall := time.Since(began)
+		took[kind] = append(took[kind], spent{wall, processor(pid) - before})
 		var next []string
 		for _, m := range hrefs.FindAllStringSubmatch(string(body), -1) {
 			if to := strings.ReplaceAll(m[1], "&amp;", "&"); !strings.HasSuffix(to, "/original") && !strings.HasSuffix(to, ".css") && !strings.HasSuffix(to, ".svg") {
@@ -257,12 +276,16 @@ func walk(base string, pages int) (map[string][]time.Duration, error) {
 	return took, nil
 }
 
-func tell(kind string, took []time.Duration) {
-	slices.Sort(took)
-	at := func(share float64) float64 {
-		return float64(took[min(int(share*float64(len(took))), len(took)-1)].Microseconds()) / 1000
+func tell(kind string, took []spent) {
+	fmt.Printf("%-12s %5d pages", kind, len(took))
+	for name, of := range map[string]func(spent) time.Duration{"until there": func(s spent) time.Duration { return s.wall }, "processor": func(s spent) time.Duration { return s.processor }} {
+		slices.SortFunc(took, func(a, b spent) int { return cmp.Compare(of(a), of(b)) })
+		at := func(share float64) float64 {
+			return float64(of(took[min(int(share*float64(len(took))), len(took)-1)]).Microseconds()) / 1000
+		}
+		fmt.Printf("; %s: median %.1f ms, p99 %.1f ms, most %.1f ms", name, at(0.5), at(0.99), at(1))
 	}
-	fmt.Printf("%-12s %5d pages: median %.1f ms, p99 %.1f ms, slowest %.1f ms\n", kind, len(took), at(0.5), at(0.99), at(1))
+	fmt.Println()
 }
 
 func memory(pid int, when string) {
