@@ -28,6 +28,7 @@ stop_server() {
 	server=
 }
 trap 'stop_server; rm -rf "$dir"' EXIT
+trap 'exit 130' INT TERM
 fail() { echo "test-mlflow: $*" >&2; cat "$dir/server.log" "$dir/err" >&2 2>/dev/null || true; exit 1; }
 port=$("$kept/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 start_server() {
