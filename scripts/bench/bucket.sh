@@ -78,5 +78,5 @@ for turn in $(seq "$turns"); do
 done
 row verify
 for place in here bucket; do
-	echo "loader, $place: $(grep -ho '"images_per_s": *[0-9.]*' "$work/loader.$place."* | tr '\n' ' ')"
+	echo "loader, $place: $(grep -ho '"images_per_second": *[0-9.]*' "$work/loader.$place."* | tr '\n' ' ')"
 done
