@@ -121,6 +121,7 @@ func bucketJobs() (all []*job) {
 	for _, form := range []string{"ndjson", "csv"} { // with a file beside it
 		add(&job{name: "infer-bucket-" + form, needs: "s3 ort", args: []string{"infer", "@/model.onnx", "@/dataset", "--threads", "1", "--out", "s3@p." + form}, whole: []string{"p." + form}})
 	}
+	add(&job{name: "eval-bucket", needs: "s3 ort", args: []string{"eval", "@/pred.arrow", "--arrow", "s3@tables"}})
 	add(&job{name: "report-bucket", needs: "s3 ort", args: []string{"report", "@/pred.arrow", "--out", "s3@r.html"}, whole: []string{"r.html"}})
 	add(&job{name: "ingest-bucket", needs: "s3", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "s3@d")})
 	add(&job{name: "ingest-bucket-job", needs: "s3", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "s3@d", "--job", "1/2"), same: ofJob})

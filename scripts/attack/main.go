@@ -61,6 +61,7 @@ type options struct {
 	binary  string
 	seed    uint64
 	only    *regexp.Regexp
+	except  *regexp.Regexp // nil: none
 	trials  int
 	trial   int // this one alone, where not negative
 	workers int
@@ -72,11 +73,12 @@ type options struct {
 
 func parse(args []string) (options, error) {
 	var o options
-	var only string
+	var only, except string
 	f := flag.NewFlagSet("attack", flag.ContinueOnError)
 	f.StringVar(&o.binary, "binary", "", "synshard binary (default: built from this tree)")
 	f.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())%1e6, "what is tried depends on this, but for times")
 	f.StringVar(&only, "only", ".", "attacks whose names match this regular expression")
+	f.StringVar(&except, "except", "", "but not those whose names match this one")
 	f.IntVar(&o.trials, "trials", 2, "trials of each attack")
 	f.IntVar(&o.trial, "trial", -1, "this trial alone")
 	f.DurationVar(&o.long, "long", 0, "go on for so long, with as many trials as there is time for")
@@ -91,7 +93,9 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("%q is no option", f.Arg(0))
 	}
 	var err error
-	o.only, err = regexp.Compile(only)
+	if o.only, err = regexp.Compile(only); err == nil && except != "" {
+		o.except, err = regexp.Compile(except)
+	}
 	return o, err
 }
 
@@ -166,7 +170,7 @@ func campaign(ctx context.Context, s *scene, o options, talk io.Writer) ([]*tall
 	var chosen []*attack
 	var tallies []*tally
 	for _, a := range attacks(s) {
-		if o.only.MatchString(a.name) {
+		if o.only.MatchString(a.name) && (o.except == nil || !o.except.MatchString(a.name)) {
 			chosen = append(chosen, a)
 			tallies = append(tallies, &tally{Attack: a.name, Seed: o.seed, Codes: map[string]int{}, Skipped: a.skip})
 		}

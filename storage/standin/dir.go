@@ -168,7 +168,7 @@ func (d *Dir) path(name string) string { return filepath.Join(d.Path, filepath.F
 // bring copies an object, unless it lies here as it was written there.
 func (d *Dir) bring(ctx context.Context, i storage.Info) (file, error) {
 	to := d.path(i.Name)
-	if f, ok := d.known[i.Name]; ok && f.ID == i.ID && i.ID != "" {
+	if f, ok := d.known[i.Name]; ok && f.ID == i.ID && f.Size == i.Size && i.ID != "" {
 		if info, err := os.Stat(to); err == nil && info.Size() == f.Size {
 			if sum, err := sumOf(to); err == nil && sum == f.CRC {
 				f.is, err = os.Lstat(to)

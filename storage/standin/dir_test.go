@@ -173,6 +173,18 @@ func TestDirectoryDamaged(t *testing.T) {
 		t.Errorf("b was copied again: %v", err)
 	}
 	end()
+
+	// What lies here is not the object where that has another size, whatever state it is said to be in.
+	spill(t, filepath.Join(d.Path, "b"), "no")
+	sum, err := sumOf(filepath.Join(d.Path, "b"))
+	check(t, err)
+	d.known["b"] = file{ID: d.known["b"].ID, Size: 2, CRC: sum}
+	check(t, d.remember())
+	d, end = openDir(t, cache, s.URL("run"), "one")
+	if diff := cmp.Diff(map[string]string{"a": "sound", "b": "same"}, tree(t, d.Path)); diff != "" {
+		t.Errorf("another size (-want +got):\n%s", diff)
+	}
+	end()
 }
 
 // TestCommitWaitsForNothing: while the store does not answer, who commits goes on, and
