@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-scripts/build-shim.sh --emulate --out "$work/libsynshard_torch.so"
+train/torch/shim/build.sh --emulate --out "$work/libsynshard_torch.so"
 SYNSHARD_TORCH_LIB=$work/libsynshard_torch.so go test ./train/torch ./train/cluster -count=1 \
 	-run 'Forward|TestGradients$|CrossEntropy|Updates|State|Accumulate|Mistakes|FastPaths|Half|LowWeights|Networks|Queue|Pinned|Group|Procs|Recorded|Predict'

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-scripts/build-shim.sh --sanitize --out "$work/libsynshard_torch.so"
+train/torch/shim/build.sh --sanitize --out "$work/libsynshard_torch.so"
 go test -c -o "$work/torch.test" ./train/torch
 cd train/torch
 SYNSHARD_TORCH_LIB=$work/libsynshard_torch.so ASAN_OPTIONS=detect_leaks=0 \

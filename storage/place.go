@@ -36,6 +36,9 @@ type Options struct {
 	Patience time.Duration
 	// Idle is how long an answer may say nothing; 0 means thirty seconds.
 	Idle time.Duration
+	// Summed says that who reads a web server's files holds them to sums: one of
+	// which the server tells no state but its size is read all the same.
+	Summed bool
 }
 
 // Info describes an object.
@@ -90,15 +93,15 @@ func Open(ctx context.Context, name string, o Options) (*Place, error) {
 	}
 	p := &Place{url: name, at: at, o: o, traffic: &Traffic{}}
 	p.o.Patience, p.o.Idle = cmp.Or(o.Patience, 2*time.Minute), cmp.Or(o.Idle, 30*time.Second)
-	if p.store, err = openStore(ctx, at, p.traffic); err != nil {
+	if p.store, err = openStore(ctx, at, o, p.traffic); err != nil {
 		return nil, fmt.Errorf("open %s: %w", at, err)
 	}
 	return p, nil
 }
 
-func openStore(ctx context.Context, at location, t *Traffic) (store, error) {
+func openStore(ctx context.Context, at location, o Options, t *Traffic) (store, error) {
 	if at.web() {
-		return newWeb(at, t), nil
+		return newWeb(at, o, t), nil
 	}
 	return newBucket(ctx, at, t)
 }

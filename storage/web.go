@@ -17,14 +17,15 @@ import (
 type web struct {
 	at      location
 	client  *http.Client
+	summed  bool // Options.Summed
 	traffic *Traffic
 }
 
-func newWeb(at location, t *Traffic) *web {
+func newWeb(at location, o Options, t *Traffic) *web {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	transport.DisableCompression = true // ranges are of what is stored
-	return &web{at, &http.Client{Transport: transport, CheckRedirect: redirected}, t}
+	return &web{at, &http.Client{Transport: transport, CheckRedirect: redirected}, o.Summed, t}
 }
 
 // errSentOn is of a server that sends us to where we do not go.
@@ -98,13 +99,16 @@ func unaddressed(err error) error {
 }
 
 // state names the state of a file: its ETag, or the time of its change, and its size.
-func state(h http.Header) (string, error) {
+func (w *web) state(h http.Header) (string, error) {
 	_, total, _ := strings.Cut(h.Get("Content-Range"), "/")
 	if tag := h.Get("ETag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		return tag + " " + total, nil
 	}
 	if at := h.Get("Last-Modified"); at != "" {
 		return at + " " + total, nil
+	}
+	if w.summed && total != "" {
+		return total, nil
 	}
 	return "", errors.New("the server tells neither an ETag of the file nor when it was changed")
 }
@@ -117,7 +121,7 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 	}
 	defer a.Body.Close()
 	var info Info
-	if info.ID, err = state(a.Header); err != nil {
+	if info.ID, err = w.state(a.Header); err != nil {
 		return Info{}, err
 	}
 	if t, err := time.Parse(http.TimeFormat, a.Header.Get("Last-Modified")); err == nil {
@@ -139,7 +143,7 @@ func (w *web) read(ctx context.Context, key, id string, at, n int64) (io.ReadClo
 		return nil, err
 	}
 	begin := fmt.Sprintf("bytes %d-", at)
-	now, err := state(a.Header)
+	now, err := w.state(a.Header)
 	switch {
 	case err != nil:
 	case a.StatusCode != http.StatusPartialContent || !strings.HasPrefix(a.Header.Get("Content-Range"), begin):

@@ -14,7 +14,7 @@ var stages = []stage{
 	{"data", "Data:", []func(*app) *cobra.Command{newIngestCmd, newVerifyCmd, newLsCmd, newClassesCmd, newExportCmd, newSampleCmd}},
 	{"training", "Training:", []func(*app) *cobra.Command{newTrainCmd, newEngineWorkerCmd}},
 	{"prediction", "Prediction:", []func(*app) *cobra.Command{newInferCmd, newMergeCmd, newEvalCmd, newReportCmd, newServeCmd}},
-	{"tools", "Tools:", []func(*app) *cobra.Command{newModelCmd, newSynsetCmd, newBenchCmd, newDoctorCmd, newManCmd, newVersionCmd}},
+	{"tools", "Tools:", []func(*app) *cobra.Command{newModelCmd, newSynsetCmd, newBenchCmd, newSetupCmd, newDoctorCmd, newManCmd, newVersionCmd}},
 }
 
 func init() { cobra.EnableCommandSorting = false } // verbs stand as data flow

@@ -17,9 +17,9 @@ import (
 
 // What mends a missing part; doctor prints the same.
 const (
-	MendTorch   = "run scripts/setup.sh, or give --torch-lib FILE"
-	MendORT     = "run scripts/setup.sh, or give --ort-lib FILE"
-	MendWordNet = "install the package wordnet-base, or give --wordnet DIR"
+	MendTorch   = "run synshard setup, or give --torch-lib FILE"
+	MendORT     = "run synshard setup, or give --ort-lib FILE"
+	MendWordNet = "run synshard setup, or give --wordnet DIR"
 )
 
 // ShimName is the file name of the training engine's library.
@@ -136,6 +136,15 @@ func escapeGlob(dir string) string {
 // preference: lib/ beside the binary, lib/ one above it (bin/synshard and
 // lib/), there lib/synshard/ as packages lay it out, the user's cache.
 func (s Search) dirs() []string {
+	dirs := s.Beside()
+	if filepath.IsAbs(s.Cache) {
+		dirs = append(dirs, filepath.Join(s.Cache, "synshard", "lib"))
+	}
+	return dirs
+}
+
+// Beside are those of the directories that go with the binary.
+func (s Search) Beside() []string {
 	var dirs []string
 	if filepath.IsAbs(s.Executable) {
 		exe := s.Executable
@@ -144,9 +153,6 @@ func (s Search) dirs() []string {
 		}
 		dir := filepath.Dir(exe)
 		dirs = append(dirs, filepath.Join(dir, "lib"), filepath.Join(dir, "..", "lib", "synshard"), filepath.Join(dir, "..", "lib"))
-	}
-	if filepath.IsAbs(s.Cache) {
-		dirs = append(dirs, filepath.Join(s.Cache, "synshard", "lib"))
 	}
 	return dirs
 }

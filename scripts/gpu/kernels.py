@@ -10,7 +10,7 @@ SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../train/tor
 
 
 def source():
-    """The text that the shim hands to NVRTC (build-shim.sh)."""
+    """The text that the shim hands to NVRTC (build.sh)."""
     header = open(f"{SHIM}/kernels.h").read().replace("#pragma once\n", "")
     return header + open(f"{SHIM}/kernels.cu").read()
 

@@ -178,7 +178,7 @@ CARRIED = os.path.join(BIN, "libsynshard_torch.so")
 def compiled(k):
     """The library, built here; True if it could be."""
     lib = os.path.join(k.a.out, "lib", "libsynshard_torch.so")
-    if not k.run("build", 100, [os.path.join(ROOT, "scripts", "build-shim.sh"), "--torch", k.torch, "--out", lib]):
+    if not k.run("build", 100, [os.path.join(ROOT, "train", "torch", "shim", "build.sh"), "--torch", k.torch, "--out", lib]):
         return False
     k.lib = k.env["SYNSHARD_TORCH_LIB"] = lib
     return True

@@ -33,7 +33,7 @@ go test -c -ldflags='-s -w' -o "$kit/bin/torch.test" ./train/torch
 cp "$wordnet/data.noun" "$kit/bin/wordnet/"
 cp -R scripts "$kit/"
 cp -R train/torch "$kit/train/"
-[ -z "$torch" ] || scripts/build-shim.sh --torch "$torch" --out "$kit/bin/libsynshard_torch.so"
+[ -z "$torch" ] || train/torch/shim/build.sh --torch "$torch" --out "$kit/bin/libsynshard_torch.so"
 [ -z "$torch" ] || strip "$kit/bin/libsynshard_torch.so"
 git rev-parse HEAD >"$kit/commit" 2>/dev/null || echo unknown >"$kit/commit"
 tar -C "$work" -czf "$to" synshard

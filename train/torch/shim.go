@@ -1,5 +1,5 @@
 // Package torch is the training engine on libtorch. It opens the engine's shim
-// (shim/, built by scripts/build-shim.sh) at run time: building this package
+// (shim/, built by train/torch/shim/build.sh) at run time: building this package
 // needs no libtorch.
 package torch
 
@@ -58,7 +58,7 @@ func Open(path string) (*Shim, error) {
 	entry := C.dlsym(handle, symbol)
 	if entry == nil {
 		C.dlclose(handle)
-		return nil, fmt.Errorf("%w: %s has no symbol synshard_torch_v1; build it again with scripts/build-shim.sh", ErrUnfit, path)
+		return nil, fmt.Errorf("%w: %s has no symbol synshard_torch_v1; build it again with train/torch/shim/build.sh", ErrUnfit, path)
 	}
 	api := C.ss_call_entry(entry)
 	if api == nil || api.abi != C.SS_ABI {
@@ -66,7 +66,7 @@ func Open(path string) (*Shim, error) {
 		if api != nil {
 			got = int(api.abi)
 		}
-		return nil, fmt.Errorf("%w: %s speaks version %d of the interface, this binary %d; build it again with scripts/build-shim.sh", ErrUnfit, path, got, C.SS_ABI)
+		return nil, fmt.Errorf("%w: %s speaks version %d of the interface, this binary %d; build it again with train/torch/shim/build.sh", ErrUnfit, path, got, C.SS_ABI)
 	}
 	return &Shim{path: path, api: api}, nil
 }

@@ -50,7 +50,7 @@ void profile_card(int32_t device, bool on) {
 namespace {
 [[noreturn]] void no_headers() {
 	throw no_device(
-		"this engine was built without CUDA's headers; build it again where they are (scripts/build-shim.sh)");
+		"this engine was built without CUDA's headers; build it again where they are (train/torch/shim/build.sh)");
 }
 } // namespace
 

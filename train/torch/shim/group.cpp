@@ -78,7 +78,7 @@ c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &
 		return nccl;
 #else
 		throw no_device(
-			"this engine was built without NCCL's headers, which several GPUs need; build it again where they are (scripts/build-shim.sh)");
+			"this engine was built without NCCL's headers, which several GPUs need; build it again where they are (train/torch/shim/build.sh)");
 #endif
 	}
 	auto o = c10d::ProcessGroupGloo::Options::create(timeout);

@@ -19,7 +19,7 @@ namespace gpu {
 namespace {
 
 const char source[] =
-#include "kernels.inc" // written by build-shim.sh
+#include "kernels.inc" // written by build.sh
 	;
 
 // Of the driver's attributes of a device.

@@ -2,22 +2,25 @@
 # Builds the training engine's shim against a libtorch (PyTorch 2.9 or later). Needs g++ and nothing else: the same
 # sources serve CPU and CUDA, and the library takes CUDA from the libtorch it is built against.
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
 
 usage() {
 	cat <<'U'
-usage: build-shim.sh [--torch DIR] [--out FILE] [--sanitize] [--emulate]
+usage: build.sh [--torch DIR] [--out FILE] [--rpath DIR] [--sanitize] [--emulate]
   --torch DIR  the torch package, with lib/ and include/; without it the one that lib/libsynshard_torch.so was built against
+  --out FILE   the library to write; without it lib/libsynshard_torch.so of the checkout
+  --rpath DIR  where DIR, above the torch package, will lie when the library is opened; $ORIGIN is the library's own place
   --sanitize   with gcc's address sanitizer, to be run with libasan preloaded
   --emulate    for tests: the GPU's path through a step on the CPU, its kernels emulated
 U
 }
-sanitize='' emulate='' torch='''' out=$here/lib/libsynshard_torch.so
+sanitize='' emulate='' torch='' rpath='' built=$here/../../../lib/libsynshard_torch.so
+out=$built
 while [ $# -gt 0 ]; do
 	case $1 in
-	--torch | --out)
+	--torch | --out | --rpath)
 		[ $# -ge 2 ] || { usage >&2; exit 2; }
-		[ "$1" = --torch ] && torch=$2 || out=$2
+		case $1 in --torch) torch=$2 ;; --out) out=$2 ;; --rpath) rpath=$2 ;; esac
 		shift ;;
 	--sanitize) sanitize=1 ;;
 	--emulate) emulate=1 ;;
@@ -26,9 +29,8 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-die() { echo "build-shim: $*" >&2; exit 1; }
+die() { echo "build.sh: $*" >&2; exit 1; }
 if [ -z "$torch" ]; then
-	built=$here/lib/libsynshard_torch.so
 	[ -e "$built" ] || { usage >&2; exit 2; }
 	torch=$(readelf -d "$built" | sed -n 's/.*R\(UN\)\?PATH.*\[\([^]:]*\)\/lib[]:].*/\2/p')
 	[ -n "$torch" ] || die "lib/libsynshard_torch.so does not say where its libtorch lies; give --torch"
@@ -50,23 +52,23 @@ abi=$(sed -n 's/.*_GLIBCXX_USE_CXX11_ABI=\([01]\).*/\1/p' "$torch/share/cmake/To
 # Gloo's headers are not in libtorch's wheels; its code is. The same goes for the few of CUDA's compiler that the
 # runtime's headers name. What stands in for them is looked up last.
 last=()
-[ -e "$torch/include/gloo/context.h" ] || last+=(-isystem "$here/train/torch/shim/instead/gloo")
+[ -e "$torch/include/gloo/context.h" ] || last+=(-isystem "$here/instead/gloo")
 # Recorded steps need CUDA's headers and several GPUs NCCL's: of the wheels beside the package, or of the system.
 if [ -e "$torch/lib/libtorch_cuda.so" ]; then
 	for dir in "$torch"/../nvidia/*/include "${CUDA_HOME:-/usr/local/cuda}/include"; do
 		[ -d "$dir" ] && flags+=(-isystem "$dir")
 	done
-	last+=(-isystem "$here/train/torch/shim/instead/cuda")
+	last+=(-isystem "$here/instead/cuda")
 	has() { printf '#include <%s>\n' "$@" | "${CXX:-g++}" "${flags[@]}" "${last[@]}" -fsyntax-only -x c++ - 2>/dev/null; }
-	if has ATen/cuda/CUDAGraph.h; then flags+=(-DSYNSHARD_CUDA); else echo "build-shim: no CUDA headers (cuda_runtime_api.h): steps will not be recorded as CUDA graphs" >&2; fi
-	if has cuda_runtime_api.h nccl.h; then flags+=(-DSYNSHARD_NCCL); else echo "build-shim: no NCCL headers: several GPUs cannot train together" >&2; fi
+	if has ATen/cuda/CUDAGraph.h; then flags+=(-DSYNSHARD_CUDA); else echo "build.sh: no CUDA headers (cuda_runtime_api.h): steps will not be recorded as CUDA graphs" >&2; fi
+	if has cuda_runtime_api.h nccl.h; then flags+=(-DSYNSHARD_NCCL); else echo "build.sh: no NCCL headers: several GPUs cannot train together" >&2; fi
 fi
 # The kernels go into the library as text.
-{ echo 'R"kernels('; sed '/^#pragma once/d' "$here/train/torch/shim/kernels.h"; cat "$here/train/torch/shim/kernels.cu"; echo ')kernels"'; } >"$work/kernels.inc"
+{ echo 'R"kernels('; sed '/^#pragma once/d' "$here/kernels.h"; cat "$here/kernels.cu"; echo ')kernels"'; } >"$work/kernels.inc"
 flags+=(-I "$work" "${last[@]}")
 
 pids=()
-for source in "$here"/train/torch/shim/*.cpp; do
+for source in "$here"/*.cpp; do
 	"${CXX:-g++}" "${flags[@]}" -c "$source" -o "$work/$(basename "$source" .cpp).o" &
 	pids+=($!)
 	if [ ${#pids[@]} -ge "$(nproc)" ]; then wait "${pids[0]}"; pids=("${pids[@]:1}"); fi
@@ -74,12 +76,14 @@ done
 for p in "${pids[@]}"; do wait "$p"; done
 
 # Where the libraries are found at run time: libtorch's own directory and the CUDA wheels beside the package.
-rpath="$torch/lib" libs=(-ltorch_cpu -lc10)
-for dir in "$torch"/../torch.libs "$torch"/../nvidia/*/lib; do
-	[ -d "$dir" ] && rpath+=":$(cd "$dir" && pwd)"
+above=$(dirname "$torch")
+places="$torch/lib" libs=(-ltorch_cpu -lc10)
+for dir in "$above"/torch.libs "$above"/nvidia/*/lib; do
+	[ ! -d "$dir" ] || places+=":$dir"
 done
+[ -n "$rpath" ] || rpath=$above
 # Registers CUDA's kernels with the dispatcher; nothing here calls it by name, so the linker must be told to keep it.
 [ -e "$torch/lib/libtorch_cuda.so" ] && libs+=(-Wl,--push-state,--no-as-needed -ltorch_cuda -lc10_cuda -Wl,--pop-state)
 "${CXX:-g++}" -shared -o "$work/shim.so" "$work"/*.o -L"$torch/lib" "${libs[@]}" -fopenmp \
-	-Wl,--disable-new-dtags -Wl,-rpath,"$rpath" -Wl,-rpath-link,"$rpath" -Wl,--allow-shlib-undefined ${sanitize:+-fsanitize=address}
+	-Wl,--disable-new-dtags -Wl,-rpath,"${places//"$above"/"$rpath"}" -Wl,-rpath-link,"$places" -Wl,--allow-shlib-undefined ${sanitize:+-fsanitize=address}
 mv "$work/shim.so" "$out"

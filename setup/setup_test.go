@@ -1,0 +1,355 @@
+package setup
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/internal/native"
+	"github.com/synshard/synshard/internal/native/nativetest"
+	"github.com/synshard/synshard/setup/wheel"
+)
+
+const versionHeader = "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 11\n#define TORCH_VERSION_PATCH 0\n"
+
+// torchFiles are what is looked at of a PyTorch.
+var torchFiles = map[string]string{
+	"torch/lib/libtorch_cpu.so":                          "cpu",
+	"torch/lib/libtorch_cuda.so":                         "cuda",
+	"torch/lib/libc10.so":                                "c10",
+	"torch/include/torch/headeronly/version.h":           versionHeader,
+	"torch/include/torch/csrc/api/include/torch/torch.h": "//",
+	"torch/test/left_out.py":                             "x",
+	"torch.libs/libgomp.so.1":                            "omp",
+}
+
+// wheels writes wheels into a directory and gives their pins.
+func wheels(t *testing.T, dir string, all map[wheel.Pin]map[string]string) (pins []wheel.Pin) {
+	t.Helper()
+	for p, members := range all {
+		var b, record bytes.Buffer
+		z := zip.NewWriter(&b)
+		add := func(name, content string) {
+			w, err := z.Create(name)
+			if err == nil {
+				_, err = w.Write([]byte(content))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, content := range members {
+			add(name, content)
+			sum := sha256.Sum256([]byte(content))
+			fmt.Fprintf(&record, "%s,sha256=%s,%d\n", name, base64.RawURLEncoding.EncodeToString(sum[:]), len(content))
+		}
+		add(p.Name+".dist-info/RECORD", record.String())
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		file := fmt.Sprintf("%s-%s-py3-none-manylinux2014_x86_64.whl", strings.ReplaceAll(p.Name, "-", "_"), p.Version)
+		if err := os.WriteFile(filepath.Join(dir, file), b.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(record.Bytes())
+		p.Machine, p.Record = "x86_64", hex.EncodeToString(sum[:])
+		pins = append(pins, p)
+	}
+	return pins
+}
+
+// scene are options under which everything can be set up, of made-up wheels
+// and an engine that is a line of text.
+func scene(t *testing.T) (Options, []wheel.Pin) {
+	t.Helper()
+	dir := t.TempDir()
+	pins := wheels(t, dir, map[wheel.Pin]map[string]string{
+		{Group: "torch", Name: "torch", Version: "2.11.0"}:              {},
+		{Group: "cpu", Name: "nvidia-cuda-runtime", Version: "13.0.96"}: {"nvidia/cu13/lib/libcudart.so.13": "rt", "nvidia/cu13/include/cuda.h": "//"},
+		{Group: "cuda", Name: "nvidia-cublas", Version: "13.1.0.3"}:     {"nvidia/cu13/lib/libcublas.so.13": "blas"},
+		{Group: "ort", Name: "onnxruntime", Version: "1.26.0"}:          {"onnxruntime/capi/libonnxruntime.so.1.26.0": "ort", "onnxruntime/LICENSE": "MIT"},
+		{Group: "ortcuda", Name: "onnxruntime-gpu", Version: "1.27.0"}:  {"onnxruntime/capi/libonnxruntime.so.1.27.0": "ort", "onnxruntime/capi/libonnxruntime_providers_cuda.so": "p"},
+	})
+	for i := range pins {
+		if pins[i].Group == "torch" {
+			pins[i] = wheels(t, dir, map[wheel.Pin]map[string]string{{Group: "torch", Name: "torch", Version: "2.11.0"}: torchFiles})[0]
+		}
+	}
+	cache := filepath.Join(t.TempDir(), "synshard")
+	wordNet, err := native.Search{Env: os.Getenv}.WordNet("")
+	return Options{
+		Cache: cache, Lib: filepath.Join(cache, "lib"), Machine: "x86_64",
+		Found: nativetest.Need(t, wordNet, err), Wheels: wheel.Places{Dirs: []string{dir}},
+		Source: fstest.MapFS{"build.sh": {Data: []byte("echo \"$2\" >\"$4\"\n")}, "instead/a.h": {Data: []byte("//")}},
+		Say:    func(part Part, words string) { t.Logf("%s: %s", part, words) },
+	}, pins
+}
+
+// tree gives the names of the files below dir.
+func tree(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			rel, _ := filepath.Rel(dir, path)
+			names = append(names, rel)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestRun(t *testing.T) {
+	for _, c := range []struct {
+		cuda bool
+		want []string
+	}{
+		{false, []string{
+			"lib/libonnxruntime.so", "lib/libsynshard_torch.so", "lib/shim.stamp",
+			"onnxruntime-1.26.0/onnxruntime/LICENSE", "onnxruntime-1.26.0/onnxruntime/capi/libonnxruntime.so.1.26.0", "onnxruntime-1.26.0/whole",
+			"setup.lock",
+			"torch-2.11.0-cpu/nvidia/cu13/lib/libcudart.so.13",
+			"torch-2.11.0-cpu/torch/include/torch/csrc/api/include/torch/torch.h", "torch-2.11.0-cpu/torch/include/torch/headeronly/version.h",
+			"torch-2.11.0-cpu/torch/lib/libc10.so", "torch-2.11.0-cpu/torch/lib/libtorch_cpu.so",
+			"torch-2.11.0-cpu/torch.libs/libgomp.so.1", "torch-2.11.0-cpu/whole",
+		}},
+		{true, []string{
+			"lib/libonnxruntime.so", "lib/libsynshard_torch.so", "lib/shim.stamp",
+			"onnxruntime-1.27.0-cuda/onnxruntime/capi/libonnxruntime.so.1.27.0", "onnxruntime-1.27.0-cuda/onnxruntime/capi/libonnxruntime_providers_cuda.so", "onnxruntime-1.27.0-cuda/whole",
+			"setup.lock",
+			"torch-2.11.0-cuda/nvidia/cu13/include/cuda.h", "torch-2.11.0-cuda/nvidia/cu13/lib/libcublas.so.13", "torch-2.11.0-cuda/nvidia/cu13/lib/libcudart.so.13",
+			"torch-2.11.0-cuda/torch/include/torch/csrc/api/include/torch/torch.h", "torch-2.11.0-cuda/torch/include/torch/headeronly/version.h",
+			"torch-2.11.0-cuda/torch/lib/libc10.so", "torch-2.11.0-cuda/torch/lib/libtorch_cpu.so", "torch-2.11.0-cuda/torch/lib/libtorch_cuda.so",
+			"torch-2.11.0-cuda/torch.libs/libgomp.so.1", "torch-2.11.0-cuda/whole",
+		}},
+	} {
+		o, pins := scene(t)
+		o.CUDA = c.cuda
+		done, err := start(t.Context(), o, pins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(c.want, tree(t, o.Cache)); diff != "" {
+			t.Errorf("cuda %t: the cache:\n%s", c.cuda, diff)
+		}
+		if diff := cmp.Diff([]bool{true, true, true, false}, brought(done)); diff != "" {
+			t.Errorf("cuda %t: what was brought:\n%s", c.cuda, diff)
+		}
+		o.Wheels.Dirs = nil // nothing more is needed
+		again, err := start(t.Context(), o, pins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]bool{false, false, false, false}, brought(again)); diff != "" {
+			t.Errorf("cuda %t: what was brought again:\n%s", c.cuda, diff)
+		}
+	}
+}
+
+func brought(done []Done) (b []bool) {
+	for _, d := range done {
+		b = append(b, d.Brought)
+	}
+	return b
+}
+
+// TestEngine is built again when its source changes, and taken as it is where
+// one was built beforehand.
+func TestEngine(t *testing.T) {
+	o, pins := scene(t)
+	run := func() string {
+		t.Helper()
+		if _, err := start(t.Context(), o, pins); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(o.Lib, native.ShimName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(string(b))
+	}
+	against := filepath.Join(o.Cache, "torch-2.11.0-cpu", "torch")
+	if got := run(); got != against {
+		t.Errorf("built against %q, want %q", got, against)
+	}
+	o.Source.(fstest.MapFS)["build.sh"] = &fstest.MapFile{Data: []byte("echo new >\"$4\"\n")}
+	if got := run(); got != "new" {
+		t.Errorf("after a change of its source: %q", got)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, PrebuiltName("2.11.0", "cpu")), []byte("prebuilt"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	o.Prebuilt = []string{dir}
+	if got := run(); got != "prebuilt" {
+		t.Errorf("with one built beforehand: %q", got)
+	}
+	o.Prebuilt = nil
+	if got := run(); got != "new" {
+		t.Errorf("without it again: %q", got)
+	}
+
+	o.Torch = t.TempDir() // another PyTorch: that is what it is built against
+	for name, content := range torchFiles {
+		path := filepath.Join(o.Torch, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(content), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.Prebuilt = []string{dir}
+	o.Source.(fstest.MapFS)["build.sh"] = &fstest.MapFile{Data: []byte("echo \"$2\" >\"$4\"\n")}
+	if got, want := run(), filepath.Join(o.Torch, "torch"); got != want {
+		t.Errorf("--torch: built against %q, want %q", got, want)
+	}
+	o.Source.(fstest.MapFS)["build.sh"] = &fstest.MapFile{Data: []byte("echo no such header >&2; exit 1\n")}
+	if _, err := start(t.Context(), o, pins); err == nil || !strings.Contains(err.Error(), "no such header") {
+		t.Errorf("a build that fails: %v, want what it said", err)
+	}
+}
+
+func TestTorchThatWillNotDo(t *testing.T) {
+	for _, c := range []struct{ change, content, want string }{
+		{"torch/include/torch/headeronly/version.h", strings.ReplaceAll(versionHeader, "11", "8"), "2.9 or later is needed"},
+		{"torch/include/torch/headeronly/version.h", "//", "do not tell its version"},
+		{"torch/lib/libtorch_cpu.so", "", "no lib/libtorch_cpu.so"},
+	} {
+		o, pins := scene(t)
+		o.Torch = t.TempDir()
+		for name, content := range torchFiles {
+			if name == c.change {
+				content = c.content
+			}
+			path := filepath.Join(o.Torch, name)
+			if content == "" {
+				continue
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(content), 0o666)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		done, err := start(t.Context(), o, pins)
+		if !errors.Is(err, ErrUnfit) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, want %q", err, c.want)
+		}
+		if len(done) != 2 { // ONNX Runtime and WordNet
+			t.Errorf("%d parts were set up beside it, want 2", len(done))
+		}
+	}
+}
+
+// TestWordNetForms takes WordNet from a directory and from a .tar.gz.
+func TestWordNetForms(t *testing.T) {
+	o, pins := scene(t)
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, name := range wordNetFiles[:3] {
+		text, err := os.ReadFile(filepath.Join(o.Found, name))
+		if err == nil {
+			err = w.WriteHeader(&tar.Header{Name: "WordNet-3.0/dict/" + name, Mode: 0o644, Size: int64(len(text))})
+		}
+		if err == nil {
+			_, err = w.Write(text)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(t.TempDir(), "WNdb-3.0.tar.gz")
+	if err := os.WriteFile(archive, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []string{archive, o.Found} {
+		o.Cache = filepath.Join(t.TempDir(), "synshard")
+		o.Lib, o.WordNet = filepath.Join(o.Cache, "lib"), from
+		done, err := start(t.Context(), o, pins)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := Done{WordNet, "3.0", filepath.Join(o.Lib, "wordnet"), true}
+		if diff := cmp.Diff(want, done[len(done)-1]); diff != "" {
+			t.Errorf("%s:\n%s", from, diff)
+		}
+	}
+	o.WordNet = t.TempDir()
+	if _, err := start(t.Context(), o, pins); !errors.Is(err, ErrUnfit) {
+		t.Errorf("an empty directory: %v, want ErrUnfit", err)
+	}
+}
+
+func TestWaitsForAnother(t *testing.T) {
+	o, pins := scene(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	waited := false
+	o.Say = func(part Part, words string) {
+		if part == "" {
+			waited = true
+			cancel()
+		}
+	}
+	if err := os.MkdirAll(o.Cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := run{Options: o}.lock(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	if _, err := start(ctx, o, pins); !errors.Is(err, context.Canceled) || !waited {
+		t.Errorf("%v (waited: %t), want to wait until the end of the context", err, waited)
+	}
+}
+
+func TestPip(t *testing.T) {
+	home := t.TempDir()
+	config := filepath.Join(home, ".config", "pip", "pip.conf")
+	text := "[global]\nindex-url = https://a.example/simple\nfind-links =\n  /srv/wheels\n  https://b.example/\n# a remark\n[install]\nindex_url: https://c.example\n"
+	if err := errors.Join(os.MkdirAll(filepath.Dir(config), 0o777), os.WriteFile(config, []byte(text), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"HOME": home}
+	get := func(key string) string { return env[key] }
+	if diff := cmp.Diff(PipSettings{"https://a.example/simple", []string{"/srv/wheels"}}, Pip(t.Context(), get)); diff != "" {
+		t.Errorf("from its file:\n%s", diff)
+	}
+	env["PIP_INDEX_URL"], env["PIP_FIND_LINKS"] = "https://d.example/simple", "file:///mnt/w"
+	if diff := cmp.Diff(PipSettings{"https://d.example/simple", []string{"/mnt/w"}}, Pip(t.Context(), get)); diff != "" {
+		t.Errorf("from its variables:\n%s", diff)
+	}
+}
+
+func TestPinsOfBothMachines(t *testing.T) {
+	pins, err := wheel.ReadPins(bytes.NewReader(pinned))
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for _, p := range pins {
+		count[p.Group+" "+p.Machine]++
+	}
+	want := map[string]int{"torch x86_64": 1, "ort x86_64": 1, "cpu x86_64": 2, "cuda x86_64": 13, "ortcuda x86_64": 1,
+		"torch aarch64": 1, "ort aarch64": 1, "cpu aarch64": 2, "cuda aarch64": 13}
+	if diff := cmp.Diff(want, count); diff != "" {
+		t.Error(diff)
+	}
+}

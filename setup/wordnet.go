@@ -1,0 +1,186 @@
+package setup
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/wordnet"
+)
+
+// wordNetFiles are what is read of WordNet, and its licence.
+var wordNetFiles = []string{"data.noun", "index.noun", "noun.exc", "LICENSE"}
+
+const (
+	mostWordNet = 1 << 30 // bytes of one of its files
+
+	howWordNet = "install the package wordnet-base, or give --wordnet FILE: that package (.deb), or WNdb-3.0.tar.gz of WordNet's own site"
+)
+
+// wordNet finds WordNet 3.0, or puts it below Lib.
+func (r run) wordNet(ctx context.Context) (Done, error) {
+	d := Done{Part: WordNet, Path: filepath.Join(r.Lib, "wordnet")}
+	switch {
+	case r.WordNet != "":
+		r.Say(WordNet, "taking it from "+r.WordNet)
+		d.Brought = true
+		if err := r.takeWordNet(ctx, r.WordNet, d.Path); err != nil {
+			return d, err
+		}
+	case r.Found != "":
+		d.Path = r.Found
+	default:
+		d.Brought = true
+		if err := r.downloadWordNet(ctx, d.Path); err != nil {
+			return d, err
+		}
+	}
+	g, err := wordnet.Open(d.Path)
+	if err != nil {
+		return d, err
+	}
+	d.Version = g.Version()
+	r.Say(WordNet, d.Version+" is in "+d.Path)
+	return d, nil
+}
+
+// downloadWordNet lets the system's package manager fetch the package, which
+// needs no root, and takes the files out of it.
+func (r run) downloadWordNet(ctx context.Context, into string) error {
+	apt, err := exec.LookPath("apt-get")
+	if err != nil {
+		return fmt.Errorf("it is not here; %s: %w", howWordNet, ErrUnfit)
+	}
+	dir, err := os.MkdirTemp(r.Cache, "wordnet.")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	r.Say(WordNet, "downloading the package wordnet-base")
+	cmd := exec.CommandContext(ctx, apt, "download", "-qq", "wordnet-base")
+	cmd.Dir = dir
+	if text, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("apt-get download wordnet-base: %s; %s: %w", lastLine(text, err), howWordNet, ErrUnfit)
+	}
+	found, err := filepath.Glob(filepath.Join(dir, "*.deb"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("apt-get download wordnet-base brought %d files: %w", len(found), ErrUnfit)
+	}
+	return r.takeWordNet(ctx, found[0], into)
+}
+
+// lastLine is the last line of what a command printed, or why it did not run.
+func lastLine(text []byte, err error) string {
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if last := lines[len(lines)-1]; last != "" {
+		return last
+	}
+	return err.Error()
+}
+
+// takeWordNet copies WordNet's files from a directory, a .deb or a .tar.gz.
+func (r run) takeWordNet(ctx context.Context, from, into string) error {
+	info, err := os.Stat(from)
+	switch {
+	case err != nil:
+		return err
+	case info.IsDir():
+		return copyWordNet(os.DirFS(from), from, into)
+	case strings.HasSuffix(from, ".deb"):
+		return r.takeDeb(ctx, from, into)
+	}
+	return takeTar(from, into)
+}
+
+func (r run) takeDeb(ctx context.Context, from, into string) error {
+	dir, err := os.MkdirTemp(r.Cache, "wordnet.")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if from, err = filepath.Abs(from); err != nil {
+		return err
+	}
+	if text, err := exec.CommandContext(ctx, "dpkg-deb", "-x", from, dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("dpkg-deb -x %s: %s: %w", from, lastLine(text, err), ErrUnfit)
+	}
+	return copyWordNet(os.DirFS(dir), from, into)
+}
+
+// copyWordNet copies WordNet's files from wherever they lie below a directory.
+func copyWordNet(dir fs.FS, name, into string) error {
+	took := 0
+	err := fs.WalkDir(dir, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !slices.Contains(wordNetFiles, path.Base(p)) {
+			return err
+		}
+		f, err := dir.Open(p)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		took++
+		return keepWordNet(f, path.Base(p), into)
+	})
+	return errors.Join(err, noneTaken(took, name))
+}
+
+func takeTar(from, into string) error {
+	f, _, err := regular.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return fmt.Errorf("%s: want a directory, a .deb or a .tar.gz: %w", from, err)
+	}
+	took := 0
+	for t := tar.NewReader(z); ; {
+		h, err := t.Next()
+		if err == io.EOF {
+			return noneTaken(took, from)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", from, err)
+		}
+		if base := path.Base(h.Name); h.Typeflag == tar.TypeReg && slices.Contains(wordNetFiles, base) {
+			took++
+			if err := keepWordNet(t, base, into); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func noneTaken(took int, from string) error {
+	if took == 0 {
+		return fmt.Errorf("%s: none of WordNet's files in it: %w", from, ErrUnfit)
+	}
+	return nil
+}
+
+func keepWordNet(from io.Reader, name, into string) error {
+	if err := durable.MkdirAll(into); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(into, name), func(w io.Writer) error {
+		n, err := io.Copy(w, io.LimitReader(from, mostWordNet+1))
+		if err == nil && n > mostWordNet {
+			err = fmt.Errorf("%s is larger than WordNet's: %w", name, ErrUnfit)
+		}
+		return err
+	})
+}
