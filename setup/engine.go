@@ -56,10 +56,7 @@ func (r run) engine(ctx context.Context, t torch) (Done, error) {
 	}
 	r.Say(Engine, fmt.Sprintf("built in %.0f s", time.Since(began).Seconds()))
 	d.Brought = true
-	return d, durable.WriteFile(stampPath, func(w io.Writer) error {
-		_, err := io.WriteString(w, stampOf(stamp, d.Path))
-		return err
-	})
+	return d, write(stampPath, []byte(stampOf(stamp, d.Path)))
 }
 
 // stampOf is what stands beside a library: what it was built from, and its sum.
@@ -99,7 +96,11 @@ func (r run) copyEngine(d Done, from string) (Done, error) {
 	}
 	r.Say(Engine, d.Path+" is "+from)
 	d.Brought = true
-	return d, durable.WriteFile(d.Path, func(w io.Writer) error {
+	return d, write(d.Path, b)
+}
+
+func write(path string, b []byte) error {
+	return durable.WriteFile(path, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})
@@ -107,25 +108,18 @@ func (r run) copyEngine(d Done, from string) (Done, error) {
 
 // stamp tells apart what engines are built from: libtorch, compiler, source.
 func (r run) stamp(ctx context.Context, t torch) (string, error) {
-	compiler, err := exec.CommandContext(ctx, compiler(), "--version").Output()
+	version, err := exec.CommandContext(ctx, r.Compiler, "--version").Output()
 	if err != nil {
-		return "", fmt.Errorf("no engine was built beforehand for libtorch %s (%s), and there is no C++ compiler to build one (%w); install g++: %w",
-			t.Version, r.kind(), err, ErrUnfit)
+		return "", unfit("no engine was built beforehand for libtorch %s (%s), and there is no C++ compiler to build one (%w); install g++",
+			t.Version, r.kind(), err)
 	}
 	h := sha256.New()
-	fmt.Fprintln(h, t.dir, t.Version, string(compiler))
+	fmt.Fprintln(h, t.dir, t.Version, string(version))
 	err = eachSource(r.Source, func(path string, text []byte) error {
 		_, err := fmt.Fprintf(h, "%s %d\n%s", path, len(text), text)
 		return err
 	})
 	return hex.EncodeToString(h.Sum(nil)), err
-}
-
-func compiler() string {
-	if cxx := os.Getenv("CXX"); cxx != "" {
-		return cxx
-	}
-	return "g++"
 }
 
 func eachSource(source fs.FS, visit func(path string, text []byte) error) error {
@@ -150,15 +144,16 @@ func (r run) build(ctx context.Context, t torch, out string) error {
 	defer os.RemoveAll(work)
 	err = eachSource(r.Source, func(path string, text []byte) error {
 		to := filepath.Join(work, filepath.FromSlash(path))
-		if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		if err := durable.MkdirAll(filepath.Dir(to)); err != nil {
 			return err
 		}
-		return os.WriteFile(to, text, 0o666)
+		return write(to, text)
 	})
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, "bash", filepath.Join(work, "build.sh"), "--torch", t.dir, "--out", out)
+	cmd.Env = append(os.Environ(), "CXX="+r.Compiler)
 	cmd.WaitDelay = 10 * time.Second
 	text, err := cmd.CombinedOutput()
 	if err != nil {

@@ -2,7 +2,6 @@ package setup
 
 import (
 	"context"
-	"fmt"
 	"path/filepath"
 	"regexp"
 )
@@ -21,7 +20,7 @@ func (r run) onnxRuntime(ctx context.Context) (Done, error) {
 		}
 	}
 	if d.Version = r.version(group); d.Version == "" {
-		return d, fmt.Errorf("none is pinned for machine %s; give the verbs --ort-lib FILE: %w", r.Machine, ErrUnfit)
+		return d, unfit("none is pinned for machine %s; give the verbs --ort-lib FILE", r.Machine)
 	}
 	home := filepath.Join(r.Cache, "onnxruntime-"+d.Version+kind)
 	if isWhole(home) {
@@ -38,7 +37,7 @@ func (r run) onnxRuntime(ctx context.Context) (Done, error) {
 	}
 	libs, err := filepath.Glob(filepath.Join(home, "onnxruntime", "capi", "libonnxruntime.so*"))
 	if err != nil || len(libs) != 1 {
-		return d, fmt.Errorf("%s: want one libonnxruntime.so in it, there are %d: remove the directory and set up again: %w", home, len(libs), ErrUnfit)
+		return d, unfit("%s: want one libonnxruntime.so in it, there are %d: remove the directory and set up again", home, len(libs))
 	}
 	d.Path = filepath.Join(r.Lib, "libonnxruntime.so")
 	return d, link(libs[0], d.Path)

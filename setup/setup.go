@@ -19,15 +19,21 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/setup/wheel"
 )
 
 // ErrUnfit is of something that is needed and is not there, or will not do.
-// Its text ends in what helps.
+// Its text says what helps, where something does.
 var ErrUnfit = errors.New("missing or unfit")
+
+type unfitError struct{ error }
+
+func (unfitError) Is(target error) bool { return target == ErrUnfit }
+func (e unfitError) Unwrap() error      { return e.error }
+
+// unfit is an ErrUnfit.
+func unfit(format string, args ...any) error { return unfitError{fmt.Errorf(format, args...)} }
 
 //go:embed pins.txt
 var pinned []byte
@@ -44,6 +50,7 @@ type Options struct {
 	Found    string       // where WordNet's files are found already; "" where nowhere
 	Wheels   wheel.Places // its Work is set here
 	Source   fs.FS        // the engine's sources, with build.sh
+	Compiler string       // the C++ compiler's command, where the engine must be built
 	Prebuilt []string     // directories that may hold engines built beforehand
 
 	// Say is told what is done and what begins, in words. It must not be nil.
@@ -63,10 +70,10 @@ const (
 
 // Done is what was set up.
 type Done struct {
-	Part    Part   `json:"part"`
-	Version string `json:"version,omitempty"`
-	Path    string `json:"path"`
-	Brought bool   `json:"brought"` // by this set-up; else it was there
+	Part    Part   `json:"part"`              // which
+	Version string `json:"version,omitempty"` // its own; of the engine, what it is for
+	Path    string `json:"path"`              // of the library, or the directory
+	Brought bool   `json:"brought"`           // by this set-up; else it was there
 }
 
 // Machine is this machine's type, as wheels name it.
@@ -75,7 +82,7 @@ func Machine() (string, error) {
 	if m := names[runtime.GOARCH]; m != "" && runtime.GOOS == "linux" {
 		return m, nil
 	}
-	return "", fmt.Errorf("no wheels are pinned for %s on %s: %w", runtime.GOARCH, runtime.GOOS, ErrUnfit)
+	return "", unfit("no wheels are pinned for %s on %s", runtime.GOARCH, runtime.GOOS)
 }
 
 // a run of setup.
@@ -109,6 +116,9 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 	var done []Done
 	var failed []error
 	note := func(d Done, err error) bool {
+		if ctx.Err() != nil {
+			return false
+		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("%s: %w", d.Part, err))
 			return false
@@ -120,8 +130,14 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 	if note(torch.Done, err) {
 		note(r.engine(ctx, torch))
 	}
-	note(r.onnxRuntime(ctx))
-	note(r.wordNet(ctx))
+	for _, part := range []func(context.Context) (Done, error){r.onnxRuntime, r.wordNet} {
+		if ctx.Err() == nil {
+			note(part(ctx))
+		}
+	}
+	if ctx.Err() != nil {
+		return done, context.Cause(ctx)
+	}
 	return done, errors.Join(failed...)
 }
 
@@ -177,13 +193,8 @@ func isWhole(dir string) bool {
 
 // setWhole says for good that a directory is whole: all of it is on the disk.
 func setWhole(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := durable.SyncAll(dir); err != nil {
 		return err
-	}
-	defer d.Close()
-	if err := unix.Syncfs(int(d.Fd())); err != nil {
-		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return durable.WriteFile(filepath.Join(dir, marker), func(io.Writer) error { return nil })
 }

@@ -95,8 +95,8 @@ func scene(t *testing.T) (Options, []wheel.Pin) {
 	return Options{
 		Cache: cache, Lib: filepath.Join(cache, "lib"), Machine: "x86_64",
 		Found: nativetest.Need(t, wordNet, err), Wheels: wheel.Places{Dirs: []string{dir}},
-		Source: fstest.MapFS{"build.sh": {Data: []byte("echo \"$2\" >\"$4\"\n")}, "instead/a.h": {Data: []byte("//")}},
-		Say:    func(part Part, words string) { t.Logf("%s: %s", part, words) },
+		Source:   fstest.MapFS{"build.sh": {Data: []byte("echo \"$2\" >\"$4\"\n")}, "instead/a.h": {Data: []byte("//")}},
+		Compiler: "true", Say: func(part Part, words string) { t.Logf("%s: %s", part, words) },
 	}, pins
 }
 

@@ -95,7 +95,7 @@ func (r run) installedTorch(ctx context.Context) string {
 func checkTorch(dir string, cuda bool) (version string, err error) {
 	for _, file := range []string{"lib/libtorch_cpu.so", "include/torch/csrc/api/include/torch/torch.h"} {
 		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
-			return "", fmt.Errorf("no %s in it: %w", file, ErrUnfit)
+			return "", unfit("no %s in it", file)
 		}
 	}
 	major, minor, patch, err := torchVersion(dir)
@@ -104,10 +104,10 @@ func checkTorch(dir string, cuda bool) (version string, err error) {
 	}
 	version = fmt.Sprintf("%d.%d.%d", major, minor, patch)
 	if major < leastMajor || major == leastMajor && minor < leastMinor {
-		return "", fmt.Errorf("it is version %s, %d.%d or later is needed: %w", version, leastMajor, leastMinor, ErrUnfit)
+		return "", unfit("it is version %s, %d.%d or later is needed", version, leastMajor, leastMinor)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "lib/libtorch_cuda.so")); cuda && err != nil {
-		return "", fmt.Errorf("it has no CUDA, and CUDA is wanted: %w", ErrUnfit)
+		return "", unfit("it has no CUDA, and CUDA is wanted")
 	}
 	return version, nil
 }
@@ -136,13 +136,13 @@ func torchVersion(dir string) (major, minor, patch int, err error) {
 			return n["MAJOR"], n["MINOR"], n["PATCH"], nil
 		}
 	}
-	return 0, 0, 0, fmt.Errorf("its headers do not tell its version: %w", ErrUnfit)
+	return 0, 0, 0, unfit("its headers do not tell its version")
 }
 
 // bringTorch brings the pinned libtorch into the cache.
 func (r run) bringTorch(ctx context.Context, t torch) (torch, error) {
 	if t.Version = r.version("torch"); t.Version == "" {
-		return t, fmt.Errorf("none is pinned for machine %s; give --torch DIR: %w", r.Machine, ErrUnfit)
+		return t, unfit("none is pinned for machine %s; give --torch DIR", r.Machine)
 	}
 	home := filepath.Join(r.Cache, "torch-"+t.Version+"-"+r.kind())
 	t.dir, t.pinned, t.Path = filepath.Join(home, "torch"), true, home

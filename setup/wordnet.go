@@ -61,7 +61,7 @@ func (r run) wordNet(ctx context.Context) (Done, error) {
 func (r run) downloadWordNet(ctx context.Context, into string) error {
 	apt, err := exec.LookPath("apt-get")
 	if err != nil {
-		return fmt.Errorf("it is not here; %s: %w", howWordNet, ErrUnfit)
+		return unfit("it is not here; %s", howWordNet)
 	}
 	dir, err := os.MkdirTemp(r.Cache, "wordnet.")
 	if err != nil {
@@ -72,11 +72,11 @@ func (r run) downloadWordNet(ctx context.Context, into string) error {
 	cmd := exec.CommandContext(ctx, apt, "download", "-qq", "wordnet-base")
 	cmd.Dir = dir
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("apt-get download wordnet-base: %s; %s: %w", lastLine(text, err), howWordNet, ErrUnfit)
+		return unfit("apt-get download wordnet-base: %s; %s", lastLine(text, err), howWordNet)
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if err != nil || len(found) != 1 {
-		return fmt.Errorf("apt-get download wordnet-base brought %d files: %w", len(found), ErrUnfit)
+		return unfit("apt-get download wordnet-base brought %d files", len(found))
 	}
 	return r.takeWordNet(ctx, found[0], into)
 }
@@ -97,7 +97,7 @@ func (r run) takeWordNet(ctx context.Context, from, into string) error {
 	case err != nil:
 		return err
 	case info.IsDir():
-		return copyWordNet(os.DirFS(from), from, into)
+		return copyWordNet(from, from, into)
 	case strings.HasSuffix(from, ".deb"):
 		return r.takeDeb(ctx, from, into)
 	}
@@ -114,25 +114,26 @@ func (r run) takeDeb(ctx context.Context, from, into string) error {
 		return err
 	}
 	if text, err := exec.CommandContext(ctx, "dpkg-deb", "-x", from, dir).CombinedOutput(); err != nil {
-		return fmt.Errorf("dpkg-deb -x %s: %s: %w", from, lastLine(text, err), ErrUnfit)
+		return unfit("dpkg-deb -x %s: %s", from, lastLine(text, err))
 	}
-	return copyWordNet(os.DirFS(dir), from, into)
+	return copyWordNet(dir, from, into)
 }
 
-// copyWordNet copies WordNet's files from wherever they lie below a directory.
-func copyWordNet(dir fs.FS, name, into string) error {
+// copyWordNet copies WordNet's files from wherever they lie below a directory,
+// which came from what name names.
+func copyWordNet(dir, name, into string) error {
 	took := 0
-	err := fs.WalkDir(dir, ".", func(p string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() || !slices.Contains(wordNetFiles, path.Base(p)) {
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() || !slices.Contains(wordNetFiles, d.Name()) {
 			return err
 		}
-		f, err := dir.Open(p)
+		f, _, err := regular.Open(path)
 		if err != nil {
 			return err
 		}
 		defer f.Close()
 		took++
-		return keepWordNet(f, path.Base(p), into)
+		return keepWordNet(f, d.Name(), into)
 	})
 	return errors.Join(err, noneTaken(took, name))
 }
@@ -167,7 +168,7 @@ func takeTar(from, into string) error {
 
 func noneTaken(took int, from string) error {
 	if took == 0 {
-		return fmt.Errorf("%s: none of WordNet's files in it: %w", from, ErrUnfit)
+		return unfit("%s: none of WordNet's files in it", from)
 	}
 	return nil
 }
@@ -179,7 +180,7 @@ func keepWordNet(from io.Reader, name, into string) error {
 	return durable.WriteFile(filepath.Join(into, name), func(w io.Writer) error {
 		n, err := io.Copy(w, io.LimitReader(from, mostWordNet+1))
 		if err == nil && n > mostWordNet {
-			err = fmt.Errorf("%s is larger than WordNet's: %w", name, ErrUnfit)
+			err = unfit("%s is larger than WordNet's", name)
 		}
 		return err
 	})

@@ -14,6 +14,8 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/setup"
+	"github.com/synshard/synshard/setup/wheel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source"
 	"github.com/synshard/synshard/source/layout"
@@ -116,6 +118,9 @@ var coded = []struct {
 	{ort.ErrTooNew, exitNative},
 	{torch.ErrUnfit, exitNative},
 	{wordnet.ErrVersion, exitNative},
+	{setup.ErrUnfit, exitNative},
+	{wheel.ErrNone, exitNative},
+	{wheel.ErrSum, exitCorrupt},
 	{ort.ErrOption, exitUsage},
 	{pixel.ErrMemory, exitUsage},
 	{storage.ErrURL, exitUsage},

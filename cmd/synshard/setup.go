@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,19 +85,17 @@ func (a *app) runSetup(ctx context.Context, o setupOptions) error {
 	options.Wheels.Progress = bars.show
 	done, err := setup.Run(ctx, options)
 	bars.finish()
-	if err == nil || len(done) > 0 {
-		err = errors.Join(a.Result(done, func(w io.Writer) {
-			t := ui.NewTable(w)
-			for _, d := range done {
-				t.Row(string(d.Part), d.Version, d.Path)
-			}
-			t.Flush() // into a bufio.Writer, which keeps the error
-		}), err)
+	if ctx.Err() != nil { // what came stays
+		return stopped(context.Cause(ctx))
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		return withCode(exitNative, err)
-	}
-	return err
+	printed := a.Result(done, func(w io.Writer) {
+		t := ui.NewTable(w)
+		for _, d := range done {
+			t.Row(string(d.Part), d.Version, d.Path)
+		}
+		t.Flush() // into a bufio.Writer, which keeps the error
+	})
+	return errors.Join(err, printed)
 }
 
 // options are the library's, by the flags and by what pip is set to.
@@ -113,7 +112,7 @@ func (o setupOptions) options(ctx context.Context, card bool) (setup.Options, er
 	out := setup.Options{
 		Cache: cache, Lib: o.lib, Machine: machine, Torch: o.torch, Look: !o.download, WordNet: o.wordnet,
 		CUDA:   o.cuda || card && !o.cpu,
-		Source: torch.Source(), Wheels: wheel.Places{Dirs: o.wheels, Index: o.index},
+		Source: torch.Source(), Compiler: cmp.Or(os.Getenv("CXX"), "g++"), Wheels: wheel.Places{Dirs: o.wheels, Index: o.index},
 	}
 	if out.Lib == "" {
 		out.Lib = filepath.Join(cache, "lib")

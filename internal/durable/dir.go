@@ -27,6 +27,20 @@ func SyncDir(dir string) error {
 	return nil
 }
 
+// SyncAll makes durable all that was written to the file system in which a
+// directory lies: many files at once, where each alone would take long.
+func SyncAll(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("sync file system: %w", err)
+	}
+	defer f.Close()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("sync file system of %s: %w", dir, err)
+	}
+	return nil
+}
+
 // MkdirAll makes path and the parents it lacks, and syncs every directory that
 // gained a name.
 func MkdirAll(path string) error {

@@ -58,6 +58,8 @@ var allowed = map[string][]string{
 	"model/weights":           {"model", "model/weights/pth", "internal/regular"},
 	"model/weights/pickle":    {"model"},
 	"model/weights/pth":       {"model", "model/weights/pickle"},
+	"setup":                   {"setup/wheel", "wordnet", "internal/durable", "internal/native", "internal/regular"},
+	"setup/wheel":             {"storage", "internal/durable", "internal/regular"},
 	"shard":                   {"storage/files", "wordnet", "internal/arrowipc", "internal/utf8name", "internal/regular"},
 	"shard/census":            {"shard", "wordnet"},
 	"shard/check":             {"shard", "storage/files", "wordnet", "internal/durable", "internal/processors", "internal/utf8name", "internal/regular"},
@@ -250,6 +252,7 @@ var opening = map[string]string{
 	"internal/durable":  "creates files aside, takes locks, syncs directories",
 	"storage/files":     "creates many small files aside, which it does not sync one by one",
 	"storage/cached":    "keeps parts of files in their places",
+	"setup/wheel":       "keeps parts of wheels in their places, and unpacks thousands of headers, which it does not sync one by one",
 	"train/runlog":      "appends to a log",
 	"train/tensorboard": "appends to a log of its own",
 }

@@ -16,7 +16,7 @@ import (
 type Pin struct {
 	Group   string // what the wheel is needed for
 	Name    string // of the project, as the index has it
-	Version string
+	Version string // of the wheel
 	Machine string // x86_64 or aarch64
 	Record  string // sha256 of the wheel's RECORD, in hex
 }

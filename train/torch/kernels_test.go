@@ -19,7 +19,7 @@ func TestKernelsCompile(t *testing.T) {
 	for _, capability := range []int{75, 80, 86, 89, 90, 100, 120} {
 		err := s.compileKernels(capability)
 		if err != nil && (strings.Contains(err.Error(), "libnvrtc.so") || strings.Contains(err.Error(), "emulated")) {
-			t.Skipf("needs CUDA's run-time compiler, libnvrtc (scripts/setup.sh --cuda): %v", err)
+			t.Skipf("needs CUDA's run-time compiler, libnvrtc (synshard setup --cuda): %v", err)
 		}
 		if err != nil {
 			t.Errorf("sm_%d: %v", capability, err)
