@@ -69,16 +69,41 @@ func (r run) downloadWordNet(ctx context.Context, into string) error {
 	}
 	defer os.RemoveAll(dir)
 	r.Say(WordNet, "downloading the package wordnet-base")
-	cmd := exec.CommandContext(ctx, apt, "download", "-qq", "wordnet-base")
-	cmd.Dir = dir
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return unfit("apt-get download wordnet-base: %s; %s", lastLine(text, err), howWordNet)
+	if err := download(ctx, apt, dir); err != nil {
+		return err
 	}
 	found, err := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if err != nil || len(found) != 1 {
 		return unfit("apt-get download wordnet-base brought %d files", len(found))
 	}
 	return r.takeWordNet(ctx, found[0], into)
+}
+
+// download fetches the package into dir. Where the system has no list of
+// packages, one is fetched besides, and kept in dir alone.
+func download(ctx context.Context, apt, dir string) error {
+	run := func(args ...string) error {
+		cmd := exec.CommandContext(ctx, apt, append([]string{"-qq"}, args...)...)
+		cmd.Dir = dir
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return unfit("apt-get download wordnet-base: %s; %s", lastLine(text, err), howWordNet)
+		}
+		return nil
+	}
+	if run("download", "wordnet-base") == nil {
+		return nil
+	}
+	lists, cache := filepath.Join(dir, "lists"), filepath.Join(dir, "cache")
+	for _, d := range []string{filepath.Join(lists, "partial"), filepath.Join(cache, "archives", "partial")} {
+		if err := durable.MkdirAll(d); err != nil {
+			return err
+		}
+	}
+	own := []string{"-o", "Dir::State::lists=" + lists, "-o", "Dir::Cache=" + cache, "-o", "Debug::NoLocking=1"}
+	if err := run(append(own, "update")...); err != nil {
+		return err
+	}
+	return run(append(own, "download", "wordnet-base")...)
 }
 
 // lastLine is the last line of what a command printed, or why it did not run.
