@@ -63,6 +63,7 @@ var urlUses = map[string]struct {
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
 	"report":         {args: []urlUse{urlRun}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlClasses, "out": urlWritten}},
 	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlClasses}},
+	"setup":          {flags: map[string]urlUse{"index": urlAddress}},
 	"bench loader":   {args: []urlUse{urlInPlace}},
 	"bench infer":    {args: []urlUse{urlCopied}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses}},
 	"bench train":    {flags: map[string]urlUse{"data": urlInPlace}},

@@ -70,24 +70,23 @@ func (p Pin) onIndex(ctx context.Context, index string) (string, error) {
 }
 
 const (
-	pageTries   = 4
+	pageTries   = 3
 	pageTimeout = time.Minute
 )
 
 // page gives the links of a page of the index, and what they are relative to.
 func page(ctx context.Context, at string) (base *url.URL, links []string, err error) {
-	for try := range pageTries {
+	for try := 1; ; try++ {
 		var again bool
-		if base, links, again, err = askPage(ctx, at); err == nil || !again {
+		if base, links, again, err = askPage(ctx, at); err == nil || !again || try == pageTries {
 			return base, links, err
 		}
 		select {
 		case <-ctx.Done():
 			return nil, nil, context.Cause(ctx)
-		case <-time.After(time.Second << try):
+		case <-time.After(time.Second << (try - 1)):
 		}
 	}
-	return nil, nil, err
 }
 
 func askPage(ctx context.Context, at string) (base *url.URL, links []string, again bool, err error) {
