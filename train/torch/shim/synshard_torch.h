@@ -238,8 +238,8 @@ typedef struct ss_api {
 	int (*card)(int32_t device, char *id, size_t n, char *err, size_t err_len);
 	/* Bytes of its memory, and how many of them nobody holds. */
 	int (*card_memory)(int32_t device, int64_t *free, int64_t *total, char *err, size_t err_len);
-	/* Tells a profiler that waits to be told (cudaProfilerStart, cudaProfilerStop) that what follows on the card, once
-	 * what was begun has ended, is to be recorded, or no longer. */
+	/* Tells a profiler that waits to be told (cudaProfilerStart, cudaProfilerStop) that what follows on the card,
+	 * once what was begun has ended, is to be recorded, or no longer. */
 	int (*profile)(int32_t device, int32_t on, char *err, size_t err_len);
 } ss_api;
 
