@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/setup"
 	"github.com/synshard/synshard/setup/wheel"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/train/torch"
 )
 
@@ -100,6 +102,9 @@ func (a *app) runSetup(ctx context.Context, o setupOptions) error {
 
 // options are the library's, by the flags and by what pip is set to.
 func (o setupOptions) options(ctx context.Context, card bool) (setup.Options, error) {
+	if err := checkIndex(o.index); err != nil {
+		return setup.Options{}, err
+	}
 	machine, err := setup.Machine()
 	if err != nil {
 		return setup.Options{}, err
@@ -129,6 +134,18 @@ func (o setupOptions) options(ctx context.Context, card bool) (setup.Options, er
 		}
 	}
 	return out, nil
+}
+
+// checkIndex refuses what cannot be a package index.
+func checkIndex(at string) error {
+	scheme, _, isURL := strings.Cut(at, "://")
+	switch {
+	case at == "":
+		return nil
+	case !isURL || scheme != "https" && scheme != "http":
+		return usagef("--index %s: want the URL of a package index, https://...", storage.Shown(at))
+	}
+	return storage.Check(at)
 }
 
 // wheelBars shows a bar for each wheel while it comes.
