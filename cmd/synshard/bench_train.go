@@ -202,7 +202,7 @@ func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg trai
 		return nil, fmt.Errorf("--procs: %w", err)
 	}
 	onLoopback()
-	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib) })
+	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib, cluster.Silence) })
 }
 
 func printSteps(w io.Writer, runs []bench.StepReport) {

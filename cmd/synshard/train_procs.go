@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ import (
 // newEngineWorkerCmd is what train --procs starts for each rank but the first.
 func newEngineWorkerCmd(a *app) *cobra.Command {
 	var lib string
+	var silence time.Duration
 	cmd := &cobra.Command{
 		Use:     "engine-worker",
 		Short:   "One of the processes of train --procs, which starts it",
@@ -32,7 +34,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 				return withCode(exitNative, err)
 			}
 			outlivePipes()
-			code, err := cluster.Serve(shim, a.Stdin, a.Stdout, cluster.Serving{Stop: cmd.Context().Done()})
+			code, err := cluster.Serve(shim, a.Stdin, a.Stdout, cluster.Serving{Stop: cmd.Context().Done(), Silence: silence})
 			if err != nil {
 				return err
 			}
@@ -40,6 +42,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&lib, "torch-lib", "", "the training engine's library")
+	cmd.Flags().DurationVar(&silence, "peer-timeout", cluster.Silence, "how long rank 0 may be silent before this process ends")
 	cobra.CheckErr(cmd.MarkFlagRequired("torch-lib"))
 	return cmd
 }
@@ -64,7 +67,7 @@ func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainO
 	o.Threads = max(o.Threads/n, 1)
 	onLoopback()
 	outlivePipes()
-	l.members, err = cluster.Spawn(ctx, e.shim, n, func() *exec.Cmd { return workerCommand(self, e.lib) }, flags.terms(l))
+	l.members, err = cluster.Spawn(ctx, e.shim, n, func() *exec.Cmd { return workerCommand(self, e.lib, flags.peerTimeout) }, flags.terms(l))
 	if err != nil {
 		return fmt.Errorf("--procs: %w", err)
 	}
@@ -75,6 +78,6 @@ func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainO
 // workerCommand is a worker not yet started. It is in rank 0's own process group,
 // so that a terminal stops, continues and interrupts all; a worker whose rank 0 is
 // gone finds its standard input at an end.
-func workerCommand(self, lib string) *exec.Cmd {
-	return &exec.Cmd{Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib}, Stderr: os.Stderr}
+func workerCommand(self, lib string, silence time.Duration) *exec.Cmd {
+	return &exec.Cmd{Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib, "--peer-timeout", silence.String()}, Stderr: os.Stderr}
 }

@@ -197,6 +197,30 @@ func TestTrainSilent(t *testing.T) {
 	}
 }
 
+// TestTrainSilentRank0: the others end where rank 0 is stopped, which finds them gone when
+// it goes on, and has saved.
+func TestTrainSilentRank0(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set := writeTrainSet(t, 8, 9)
+	for _, how := range []string{"procs", "torchrun"} {
+		out := filepath.Join(t.TempDir(), "run")
+		ps := startGroup(t, how, set, out, "--peer-timeout", "3s")
+		check(t, syscall.Kill(ps[0].pid, syscall.SIGSTOP))
+		began := time.Now()
+		ps[1].end(t)
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("%s: rank 1 waited for %v", how, took)
+		}
+		check(t, syscall.Kill(ps[0].pid, syscall.SIGCONT))
+		code, said := ps[0].end(t), ps[0].stderr.String()
+		if code != exitFailure || !strings.Contains(said, "rank 1") || !strings.Contains(said, "saved") {
+			t.Errorf("%s: rank 0 ends with %d: %q", how, code, said)
+		}
+	}
+}
+
 // TestTrainSecondSignal: a second signal ends the process that gets it at once. The others
 // have been told to stop by the first, or lose it: they end in seconds, with 75 or an error
 // that names it, and say what is saved.
