@@ -75,7 +75,7 @@ var urlUses = map[string]struct {
 
 // useOf is what a verb does with a URL as the value of a flag.
 func useOf(verb, flag string) urlUse {
-	if flag == "wordnet" { // of many verbs
+	if flag == "wordnet" && verb != "setup" { // of many verbs; setup takes archives, too, and keeps what it is given
 		return urlWordNet
 	}
 	return urlUses[verb].flags[flag]

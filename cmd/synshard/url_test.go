@@ -374,7 +374,7 @@ func TestURLFlags(t *testing.T) {
 		interpolation job layout memory method model network on-bad optimizer output path precision probabilities progress provider recipe rollup rollups
 		mlflow-experiment sampling schedule scores set split superclass synset tensor-layout title token to train-path truncated val-split weights-key labels device-memory`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
-	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out"}
+	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "setup --wordnet"}
 	used := map[string]bool{}
 	for _, c := range leaves(newRoot(&app{Console: ui.Console{}})) {
 		verb := verbOf(c)
