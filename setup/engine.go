@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -154,6 +155,8 @@ func (r run) build(ctx context.Context, t torch, out string) error {
 	}
 	cmd := exec.CommandContext(ctx, "bash", filepath.Join(work, "build.sh"), "--torch", t.dir, "--out", out)
 	cmd.Env = append(os.Environ(), "CXX="+r.Compiler)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the compilers end with it
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	text, err := cmd.CombinedOutput()
 	if err != nil {

@@ -3,6 +3,7 @@ package setup
 import (
 	"bufio"
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -45,21 +46,25 @@ func Pip(ctx context.Context, env func(string) string) PipSettings {
 // pipFiles are pip's files, the one that wins first.
 func pipFiles(env func(string) string) []string {
 	var files []string
-	if f := env("PIP_CONFIG_FILE"); f != "" {
+	switch f := env("PIP_CONFIG_FILE"); f {
+	case "":
+	case os.DevNull: // no file at all
+		return nil
+	default:
 		files = append(files, f)
 	}
 	if venv := env("VIRTUAL_ENV"); venv != "" {
 		files = append(files, filepath.Join(venv, "pip.conf"))
 	}
-	config := env("XDG_CONFIG_HOME")
-	if home := env("HOME"); home != "" {
-		if config == "" {
-			config = filepath.Join(home, ".config")
-		}
-		files = append(files, filepath.Join(home, ".pip", "pip.conf"))
+	home, config := env("HOME"), env("XDG_CONFIG_HOME")
+	if config == "" && home != "" {
+		config = filepath.Join(home, ".config")
 	}
 	if config != "" {
 		files = append(files, filepath.Join(config, "pip", "pip.conf"))
+	}
+	if home != "" {
+		files = append(files, filepath.Join(home, ".pip", "pip.conf"))
 	}
 	return append(files, "/etc/xdg/pip/pip.conf", "/etc/pip.conf")
 }

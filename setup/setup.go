@@ -112,6 +112,9 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 		return nil, err
 	}
 	defer lock.Unlock()
+	if err := r.sweep(); err != nil {
+		return nil, err
+	}
 
 	var done []Done
 	var failed []error
@@ -139,6 +142,22 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 		return done, context.Cause(ctx)
 	}
 	return done, errors.Join(failed...)
+}
+
+// sweep removes what set-ups that were killed left: directories for their work.
+func (r run) sweep() error {
+	for _, pattern := range []string{filepath.Join(r.Lib, ".wordnet.*"), filepath.Join(r.Lib, ".shim.*"), filepath.Join(r.Cache, "wordnet.*"), filepath.Join(r.Cache, "engine.*")} {
+		left, err := filepath.Glob(pattern)
+		if err != nil {
+			continue // the cache's own name is no pattern
+		}
+		for _, dir := range left {
+			if err := os.RemoveAll(dir); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // lock waits until no other set-up writes to the cache.

@@ -295,6 +295,23 @@ func TestWordNetForms(t *testing.T) {
 	if _, err := start(t.Context(), o, pins); !errors.Is(err, ErrUnfit) {
 		t.Errorf("an empty directory: %v, want ErrUnfit", err)
 	}
+	if err := os.WriteFile(filepath.Join(o.WordNet, "data.noun"), []byte("of another kind\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(o.Lib, ".wordnet.killed")
+	if err := os.Mkdir(left, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, o.Lib)
+	if _, err := start(t.Context(), o, pins); err == nil {
+		t.Error("a file that is no WordNet is taken")
+	}
+	if diff := cmp.Diff(before, tree(t, o.Lib)); diff != "" {
+		t.Errorf("after what was refused:\n%s", diff)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("what a killed set-up left is still there")
+	}
 }
 
 func TestWaitsForAnother(t *testing.T) {

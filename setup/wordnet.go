@@ -115,18 +115,36 @@ func lastLine(text []byte, err error) string {
 	return err.Error()
 }
 
-// takeWordNet copies WordNet's files from a directory, a .deb or a .tar.gz.
+// takeWordNet copies WordNet's files from a directory, a .deb or a .tar.gz, if
+// they are WordNet 3.0's; else what was there stays.
 func (r run) takeWordNet(ctx context.Context, from, into string) error {
 	info, err := os.Stat(from)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case info.IsDir():
-		return copyWordNet(from, from, into)
-	case strings.HasSuffix(from, ".deb"):
-		return r.takeDeb(ctx, from, into)
 	}
-	return takeTar(from, into)
+	aside, err := os.MkdirTemp(r.Lib, ".wordnet.")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(aside)
+	switch {
+	case info.IsDir():
+		err = copyWordNet(from, from, aside)
+	case strings.HasSuffix(from, ".deb"):
+		err = r.takeDeb(ctx, from, aside)
+	default:
+		err = takeTar(from, aside)
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := wordnet.Open(aside); err != nil {
+		return fmt.Errorf("%s: %w", from, err)
+	}
+	if err := errors.Join(os.Chmod(aside, 0o755), os.RemoveAll(into)); err != nil {
+		return err
+	}
+	return os.Rename(aside, into)
 }
 
 func (r run) takeDeb(ctx context.Context, from, into string) error {

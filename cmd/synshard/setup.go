@@ -54,8 +54,8 @@ func newSetupCmd(a *app) *cobra.Command {
 a card, the fifth that is needed), the training engine's library, ONNX Runtime and
 WordNet. What is there is used. Libraries come out of Python's wheels, from a
 directory of them or by ranges from the package index that pip is set to; Python is
-not needed. Every byte is held to a pinned sum, and what came before an interruption
-is not fetched again. Nothing needs root. Run it as often as you like.`,
+not needed. Every file of a wheel is held to a pinned sum, and what came before an
+interruption is not fetched again. Nothing needs root. Run it as often as you like.`,
 		Example: `  synshard setup
   synshard setup --torch /opt/pytorch/lib/python3.12/site-packages/torch
   synshard setup --cpu --wheels /mnt/wheels --wordnet wordnet-base_3.0-37_all.deb`,

@@ -117,7 +117,7 @@ func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(str
 func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, want func(string) bool, bring func(chunks []int) error) error {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return fmt.Errorf("%s: not a wheel: %w", p, err)
+		return fmt.Errorf("%s: not a wheel: %w", p, asSum(err))
 	}
 	sums, err := readRecord(p, z)
 	if err != nil {
@@ -154,12 +154,12 @@ func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
 	}
 	f, err := z.File[n].Open()
 	if err != nil {
-		return nil, err
+		return nil, asSum(err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(f)
-	if err != nil && !broken(err) {
-		return nil, err
+	if err != nil {
+		return nil, asSum(err)
 	}
 	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != p.Record {
 		return nil, fmt.Errorf("%s: its list of files (RECORD) has another sum: %w", p, ErrSum)
@@ -177,10 +177,19 @@ func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
 	return sums, nil
 }
 
-// broken says whether an error is of what a zip file holds, and not of reading it.
-func broken(err error) bool {
+// asSum makes an error of what a zip file holds an ErrSum, and leaves those of
+// reading it.
+func asSum(err error) error {
 	var corrupt flate.CorruptInputError
-	return errors.Is(err, zip.ErrChecksum) || errors.Is(err, zip.ErrFormat) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &corrupt)
+	for _, of := range []error{zip.ErrChecksum, zip.ErrFormat, zip.ErrAlgorithm, io.ErrUnexpectedEOF, io.EOF} {
+		if errors.Is(err, of) {
+			return fmt.Errorf("%w (%w)", ErrSum, err)
+		}
+	}
+	if errors.As(err, &corrupt) {
+		return fmt.Errorf("%w (%w)", ErrSum, err)
+	}
+	return err
 }
 
 // missing gives the members that are wanted and do not lie below into whole,
@@ -252,7 +261,7 @@ func extract(m *zip.File, path, sum string) error {
 	}
 	r, err := m.Open()
 	if err != nil {
-		return err
+		return asSum(err)
 	}
 	defer r.Close()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -261,7 +270,7 @@ func extract(m *zip.File, path, sum string) error {
 	}
 	h := sha256.New()
 	_, err = io.Copy(io.MultiWriter(f, h), io.LimitReader(r, mostMember))
-	if broken(err) || err == nil && encoded(h) != sum {
+	if err = asSum(err); err == nil && encoded(h) != sum {
 		err = ErrSum
 	}
 	if err = cmp.Or(err, f.Close()); err != nil {

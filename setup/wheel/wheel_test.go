@@ -185,29 +185,40 @@ func TestInterrupted(t *testing.T) {
 func TestDamaged(t *testing.T) {
 	wheel, pin := built(t, files{"lib/a.so": random(3 * chunk)})
 	s := Places{Index: index(t, &wheel, true, nil), Work: t.TempDir()}
-	ctx, cancel := context.WithCancel(t.Context())
-	s.Progress = func(_ Pin, came, of int64) {
-		if of > 0 {
-			cancel()
-		}
-	}
 	into := t.TempDir()
-	if err := s.Unpack(ctx, pin, into, every); !errors.Is(err, context.Canceled) {
-		t.Fatalf("%v, want the end of the context", err)
-	}
-	part, err := os.ReadFile(pin.partsPath(s.Work))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for at := chunk / 2; at < len(part); at += chunk {
-		part[at] ^= 1
-	}
-	if err := os.WriteFile(pin.partsPath(s.Work), part, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	s.Progress = nil
-	if err := s.Unpack(t.Context(), pin, into, every); err != nil {
-		t.Fatalf("after damage here: %v", err)
+	for _, damage := range []func(part []byte){
+		func(part []byte) { // every chunk in its middle
+			for at := chunk / 2; at < len(part); at += chunk {
+				part[at] ^= 1
+			}
+		},
+		func(part []byte) { clear(part[len(part)-1000:]) }, // the lists: never written
+		func(part []byte) { clear(part[:100]) },            // a member's header
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		s.Progress = func(_ Pin, came, of int64) {
+			if of > 0 {
+				cancel()
+			}
+		}
+		if err := s.Unpack(ctx, pin, into, every); !errors.Is(err, context.Canceled) {
+			t.Fatalf("%v, want the end of the context", err)
+		}
+		part, err := os.ReadFile(pin.partsPath(s.Work))
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage(part)
+		if err := os.WriteFile(pin.partsPath(s.Work), part, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		s.Progress = nil
+		if err := s.Unpack(t.Context(), pin, into, every); err != nil {
+			t.Fatalf("after damage here: %v", err)
+		}
+		if err := os.Remove(filepath.Join(into, "lib", "a.so")); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	for _, at := range []int{chunk / 2, len(wheel) - 200} { // a member, the lists
