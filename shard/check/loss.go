@@ -54,6 +54,12 @@ func (r *repair) losses() error {
 	return nil
 }
 
+// damage says whether an error is of a file that is gone or is not what was written. One
+// that cannot be read at the moment may be whole.
+func damage(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, shard.ErrCorrupt) || errors.Is(err, regular.ErrUnfit)
+}
+
 // everySplit names the splits that there are or were.
 func (r *repair) everySplit() ([]string, error) {
 	all := map[string]bool{}
@@ -69,7 +75,11 @@ func (r *repair) everySplit() ([]string, error) {
 	}
 	for _, e := range entries {
 		for _, name := range []string{shard.IndexName, shard.ShardsName} {
-			if _, err := r.dir.Stat(e.Name() + "/" + name); err == nil && shard.ValidSplit(e.Name()) {
+			there, err := exists(r.dir, e.Name()+"/"+name)
+			if err != nil {
+				return nil, fmt.Errorf("repair: %w", err)
+			}
+			if there && shard.ValidSplit(e.Name()) {
 				all[e.Name()] = true
 			}
 		}
@@ -128,8 +138,11 @@ func (r *repair) indexBefore(split string) (*shard.Split, error) {
 	m := shard.Manifest{Splits: map[string]shard.SplitInfo{split: r.old.Splits[split]}}
 	if !r.sound {
 		sum, err := files.SHA256(r.dir, split+"/"+shard.IndexName)
+		if damage(err) {
+			return nil, nil
+		}
 		if err != nil {
-			return nil, nil // there is none that could be read
+			return nil, err
 		}
 		m.Splits[split] = shard.SplitInfo{IndexSHA256: sum, Rows: -1}
 	}

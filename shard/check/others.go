@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
@@ -16,6 +17,15 @@ import (
 // unfinishedName is the directory in which an ingest keeps its state until the
 // dataset is whole.
 const unfinishedName = ".ingest"
+
+// exists says whether a name is there; that it cannot be told is an error.
+func exists(dir files.Dir, name string) (bool, error) {
+	_, err := dir.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // ownFiles names the files that every dataset has; who looks at splits and at
 // what was refused adds theirs.
@@ -92,8 +102,10 @@ func differsKept(dir files.Dir, r *shard.Rejection, fast bool) (string, error) {
 // verifyOthers looks at what lies in the directory beside the dataset's own files:
 // shards of a split that the manifest does not name are a problem, others are told.
 func verifyOthers(dir files.Dir, m shard.Manifest, o VerifyOptions, p *problems, own map[string]bool) error {
-	_, err := dir.Stat(unfinishedName)
-	unfinished := err == nil
+	unfinished, err := exists(dir, unfinishedName)
+	if err != nil {
+		return err
+	}
 	if unfinished && o.OnForeign != nil {
 		o.OnForeign(unfinishedName)
 	}

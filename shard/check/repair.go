@@ -100,8 +100,11 @@ type repair struct {
 
 // begin reads the manifest, and wants no ingest to be under way.
 func (r *repair) begin() error {
-	_, err := r.dir.Stat(unfinishedName)
-	if r.unfinished = err == nil; r.unfinished && !r.o.AcceptLoss {
+	var err error
+	if r.unfinished, err = exists(r.dir, unfinishedName); err != nil {
+		return fmt.Errorf("repair %s: %w", r.dir, err)
+	}
+	if r.unfinished && !r.o.AcceptLoss {
 		return fmt.Errorf("repair %s: %w; what it has not written would be lost", r.dir, ErrUnfinished)
 	}
 	r.old, err = shard.CheckManifest(r.dir)
@@ -326,13 +329,20 @@ func (r *repair) writeRejected(m *shard.Manifest) error {
 // only the manifest is lost; or else a new one from the shards.
 func (r *repair) findClasses() (have []shard.Class, err error) {
 	if r.sound {
-		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil {
-			return have, nil
+		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil || !damage(err) {
+			return have, err
 		}
-	} else if sum, err := files.SHA256(r.dir, shard.ClassesName); err == nil {
-		if have, err = shard.ReadClasses(r.dir, sum); err == nil && r.agree(have) {
+	} else {
+		sum, err := files.SHA256(r.dir, shard.ClassesName)
+		if err == nil {
+			have, err = shard.ReadClasses(r.dir, sum)
+		}
+		switch {
+		case err == nil && r.agree(have):
 			r.old.ClassesSHA256 = sum
 			return have, r.doubtClasses(have, sum)
+		case err != nil && !damage(err):
+			return nil, err
 		}
 	}
 	if r.classes, err = r.classesFromNames(); err != nil || r.classes != nil {

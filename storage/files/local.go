@@ -53,9 +53,17 @@ func (l Local) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(l.Path(
 // ReadDir is os.ReadDir.
 func (l Local) ReadDir(name string) ([]fs.DirEntry, error) { return os.ReadDir(l.Path(name)) }
 
-// Walk follows no links.
+// top is where a walk begins: the directory itself may be a link, what is in it is not followed.
+func (l Local) top(name string) string {
+	if path := l.Path(name); path != l.Path(".") {
+		return path
+	}
+	return l.Path(".") + string(filepath.Separator)
+}
+
+// Walk follows no links, but the directory's own.
 func (l Local) Walk(name string, f func(name string, e fs.DirEntry) error) error {
-	top := l.Path(name)
+	top := l.top(name)
 	return filepath.WalkDir(top, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || path == top {
 			return err
@@ -100,7 +108,7 @@ func (l Local) RemoveTemps(name string, below bool) error {
 	if !below {
 		return durable.RemoveTemps(l.Path(name))
 	}
-	return filepath.WalkDir(l.Path(name), func(path string, e fs.DirEntry, err error) error {
+	return filepath.WalkDir(l.top(name), func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.IsDir() {
 			return err
 		}
