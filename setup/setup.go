@@ -92,7 +92,8 @@ type run struct {
 }
 
 // Run sets up all parts. Where some cannot be, the others are, and the error
-// tells of each; Done are those that are there.
+// tells of each; Done are those that are there. Where ctx ended before all were, its
+// cause is among the errors.
 func Run(ctx context.Context, o Options) ([]Done, error) {
 	pins, err := wheel.ReadPins(bytes.NewReader(pinned))
 	if err != nil {
@@ -118,16 +119,17 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 
 	var done []Done
 	var failed []error
+	cut := false // some part, or not begun
 	note := func(d Done, err error) bool {
-		if ctx.Err() != nil {
-			return false
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			done = append(done, d)
+		case ctx.Err() != nil && !errors.Is(err, wheel.ErrSum): // whatever a part that is cut says
+			cut = true
+		default:
 			failed = append(failed, fmt.Errorf("%s: %w", d.Part, err))
-			return false
 		}
-		done = append(done, d)
-		return true
+		return err == nil
 	}
 	torch, err := r.torch(ctx)
 	if note(torch.Done, err) {
@@ -136,10 +138,12 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 	for _, part := range []func(context.Context) (Done, error){r.onnxRuntime, r.wordNet} {
 		if ctx.Err() == nil {
 			note(part(ctx))
+		} else {
+			cut = true
 		}
 	}
-	if ctx.Err() != nil {
-		return done, context.Cause(ctx)
+	if cut {
+		failed = append(failed, context.Cause(ctx))
 	}
 	return done, errors.Join(failed...)
 }

@@ -314,6 +314,29 @@ func TestWordNetForms(t *testing.T) {
 	}
 }
 
+// TestEndsAtTheEnd: a set-up that has done all when its context ends has not been cut.
+func TestEndsAtTheEnd(t *testing.T) {
+	o, pins := scene(t)
+	for _, c := range []struct {
+		part Part
+		says string
+		done int
+		cut  bool
+	}{{Torch, "bringing", 0, true}, {WordNet, " is in ", 4, false}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Say = func(p Part, words string) {
+			if p == c.part && strings.Contains(words, c.says) {
+				cancel()
+			}
+		}
+		done, err := start(ctx, o, pins)
+		if cut := errors.Is(err, context.Canceled); len(done) != c.done || cut != c.cut || !cut && err != nil {
+			t.Errorf("ended at %s: %v, %v", c.part, done, err)
+		}
+		cancel()
+	}
+}
+
 func TestWaitsForAnother(t *testing.T) {
 	o, pins := scene(t)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -23,6 +23,12 @@ type transient struct{ error }
 
 func (t transient) Unwrap() error { return t.error }
 
+// Passing says whether an error is one that was waited for to pass, and did not.
+func Passing(err error) bool {
+	var t transient
+	return errors.As(err, &t)
+}
+
 // temporary marks an error as one that may be none another time, unless it is told
 // by what it is that it will not.
 func temporary(err error) error {

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -333,6 +335,30 @@ func TestWeb(t *testing.T) {
 	none := open(t, h.URL+"/none?sig=secret", storage.Options{})
 	if _, err := none.OpenObject(t.Context(), ""); !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("none: %v", err)
+	}
+}
+
+// TestWebConnections: files that have a signature each share their server's connections.
+func TestWebConnections(t *testing.T) {
+	var made atomic.Int64
+	h := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		http.ServeContent(w, r, "", time.Unix(1, 0), strings.NewReader(r.URL.RawQuery))
+	}))
+	h.Config.ConnState = func(_ net.Conn, s http.ConnState) {
+		if s == http.StateNew {
+			made.Add(1)
+		}
+	}
+	h.Start()
+	defer h.Close()
+	for i := range 50 {
+		if _, err := open(t, fmt.Sprintf("%s/x?sig=%d", h.URL, i), storage.Options{}).OpenObject(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := made.Load(); n > 5 { // one waits for none that another's end is about to free
+		t.Errorf("%d connections for 50 files of one server", n)
 	}
 }
 

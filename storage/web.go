@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,11 +22,17 @@ type web struct {
 	traffic *Traffic
 }
 
+// connections are those of all web servers: where each file of a list has a signature, and so
+// a place, of its own, they are one server's all the same.
+var connections = sync.OnceValue(func() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = 64
+	t.DisableCompression = true // ranges are of what is stored
+	return t
+})
+
 func newWeb(at location, o Options, t *Traffic) *web {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 64
-	transport.DisableCompression = true // ranges are of what is stored
-	return &web{at, &http.Client{Transport: transport, CheckRedirect: redirected}, o.Summed, t}
+	return &web{at, &http.Client{Transport: connections(), CheckRedirect: redirected}, o.Summed, t}
 }
 
 // errSentOn is of a server that sends us to where we do not go.
@@ -119,7 +126,12 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	defer a.Body.Close()
+	defer func() {
+		if a.StatusCode == http.StatusPartialContent {
+			_, _ = io.CopyN(io.Discard, a.Body, 2) // to its end, so that the connection is kept
+		}
+		a.Body.Close()
+	}()
 	var info Info
 	if info.ID, err = w.state(a.Header); err != nil {
 		return Info{}, err
@@ -167,6 +179,7 @@ func (w *web) copy(context.Context, string, string) error                    { r
 func (w *web) remove(context.Context, string) error                          { return ErrReadOnly }
 func (w *web) abort(context.Context, string) error                           { return ErrReadOnly }
 
+// close lets go what nobody uses; other places that want a connection open one anew.
 func (w *web) close() error {
 	w.client.CloseIdleConnections()
 	return nil

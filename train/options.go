@@ -146,7 +146,7 @@ func (o *Options) check() error {
 		o.CheckpointEvery = 10 * time.Minute
 	}
 	if o.draw == nil {
-		o.draw = runlog.WriteCurves
+		o.draw = drawCurves
 	}
 	if o.OnStart == nil {
 		o.OnStart = func(Start) {}
@@ -165,6 +165,14 @@ func (o *Options) check() error {
 	}
 	if o.OnDurable == nil {
 		o.OnDurable = func(bool) error { return nil }
+	}
+	return nil
+}
+
+// drawCurves draws what a run has to draw by now.
+func drawCurves(path, log string) error {
+	if err := runlog.WriteCurves(path, log); !errors.Is(err, runlog.ErrNoSteps) {
+		return err
 	}
 	return nil
 }

@@ -109,12 +109,15 @@ func newEvalCmd(a *app) *cobra.Command {
 }
 
 func (a *app) runEval(args []string, o evalOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	args, err := a.copies(args)
 	if err != nil {
 		return err
 	}
-	if err := o.check(args); err != nil {
-		return err
+	if o.compare && len(args) != 2 { // a URL may stand for several
+		return usagef("--compare takes two files of predictions")
 	}
 	if o.compare {
 		return a.evalCompare(args[0], args[1], o)
@@ -122,11 +125,8 @@ func (a *app) runEval(args []string, o evalOptions) error {
 	return a.eval(args, o)
 }
 
-func (f *evalOptions) check(args []string) error {
-	switch {
-	case f.compare && len(args) != 2:
-		return usagef("--compare takes two files of predictions")
-	case f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100:
+func (f *evalOptions) check() error {
+	if f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100 {
 		return usagef("--confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")
 	}
 	return nil

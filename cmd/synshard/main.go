@@ -60,15 +60,29 @@ func (a *app) giveUp() {
 	if a.continues.Load() {
 		code = exitStopped
 	}
-	a.metrics.End(code)
-	a.Error("interrupted, and ended without waiting for what does not end", code)
+	forAtMost(time.Second, func() { a.metrics.End(code) }) // whose file system may be what does not end
+	forAtMost(time.Second, func() { a.Error("interrupted, and ended without waiting for what does not end", code) })
 	os.Exit(code)
+}
+
+// forAtMost waits for f, but not for longer.
+func forAtMost(limit time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
 }
 
 // run executes one command line and returns its exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	// SIGUSR1 is what schedulers are often asked to warn with.
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1}
+	// SIGUSR1 is what schedulers are often asked to warn with; SIGXCPU is what comes at a soft
+	// limit of processor time, and again each second.
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGXCPU}
 	if !signal.Ignored(syscall.SIGHUP) { // as nohup makes it
 		signals = append(signals, syscall.SIGHUP)
 	}

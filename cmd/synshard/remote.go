@@ -106,33 +106,36 @@ func (r *remoteFiles) kept() (string, error) {
 	return filepath.Join(dir, "synshard", "urls"), nil
 }
 
-// settleURLs looks at every argument and flag that is a URL: one that the verb does not
-// take there is an error of usage; files are copied or, where they are written, stand
-// for it.
-func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
-	a.remote.ctx, a.remote.sets = cmd.Context(), map[*shard.Dataset]*cached.Files{}
+// checkURLs looks at every argument and flag that is a URL, and asks nothing of any: one that
+// the verb does not take there is an error of usage.
+func (a *app) checkURLs(cmd *cobra.Command, args []string) error {
 	urls := 0
-	// All are looked at before anything is asked of any.
-	for _, do := range []func(name string, use urlUse) (string, error){checkURL, a.settleURL} {
-		urls = 0
-		err := eachURL(cmd, args, func(what, name string, use urlUse) (string, error) {
-			urls++
-			to, err := do(name, use)
-			if err != nil && what != "" {
-				err = fmt.Errorf("%s: %w", what, err)
-			}
-			return to, err
-		})
-		if err != nil {
-			return err
-		}
+	err := eachURL(cmd, args, func(name string, use urlUse) (string, error) {
+		urls++
+		return checkURL(name, use)
+	})
+	if err != nil {
+		return err
 	}
 	return a.checkKept(cmd, urls)
 }
 
-// eachURL calls settle with all arguments and flags that are URLs, and takes what it gives
-// in the place of each. What says of a flag which it is.
-func eachURL(cmd *cobra.Command, args []string, settle func(what, name string, use urlUse) (string, error)) error {
+// settleURLs has files of URLs copied or, where they are written, stand for them.
+func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
+	a.remote.ctx, a.remote.sets = cmd.Context(), map[*shard.Dataset]*cached.Files{}
+	return eachURL(cmd, args, a.settleURL)
+}
+
+// eachURL calls with with all arguments and flags that are URLs, and takes what it gives in
+// the place of each. Errors name the flag.
+func eachURL(cmd *cobra.Command, args []string, with func(name string, use urlUse) (string, error)) error {
+	settle := func(what, name string, use urlUse) (string, error) {
+		to, err := with(name, use)
+		if err != nil && what != "" {
+			err = fmt.Errorf("%s: %w", what, err)
+		}
+		return to, err
+	}
 	verb := verbOf(cmd)
 	uses := urlUses[verb]
 	for i, arg := range args {
@@ -237,11 +240,12 @@ func (r *remoteFiles) copyOrNamed(url string, names ...string) (string, error) {
 		return "", err
 	}
 	_, err = at.Stat(r.ctx, names[0])
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return r.paths.Copy(r.ctx, url)
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case r.ctx.Err() != nil, storage.Passing(err):
 		return "", err
+	default: // some servers say more of a name below a file than that it is not there
+		return r.paths.Copy(r.ctx, url)
 	}
 	return r.paths.Named(r.ctx, url, names...)
 }

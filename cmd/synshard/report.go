@@ -232,6 +232,9 @@ func (a *app) readRun(dir string) (*report.Run, error) {
 		return nil, err
 	}
 	// What a log has lost at its end the newest whole checkpoint tells.
+	if shown := a.remote.paths.Shown(dir); shown != dir {
+		a.Warnf("%s: its checkpoints were not fetched: whether %s lacks lines at its end is not known", shown, runlog.Name)
+	}
 	newest, err := checkpoint.Newest(dir, func(string, error) error { return nil })
 	if err != nil {
 		return nil, err

@@ -92,10 +92,13 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	}
 	setMemory(cmd)
 	a.warnOfVariables(cmd.Root(), os.Environ())
-	if err := a.settleURLs(cmd, args); err != nil {
+	if err := a.checkURLs(cmd, args); err != nil {
 		return err
 	}
-	return a.openMetrics(cmd)
+	if err := a.openMetrics(cmd); err != nil { // before anything is asked of a store
+		return err
+	}
+	return a.settleURLs(cmd, args)
 }
 
 // prepare makes every command of the tree report errors alike: whatever goes

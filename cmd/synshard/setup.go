@@ -87,8 +87,8 @@ func (a *app) runSetup(ctx context.Context, o setupOptions) error {
 	options.Wheels.Progress = bars.show
 	done, err := setup.Run(ctx, options)
 	bars.finish()
-	if ctx.Err() != nil { // what came stays
-		return stopped(context.Cause(ctx))
+	if errors.Is(err, context.Canceled) && !errors.Is(err, wheel.ErrSum) { // what came stays
+		return stopped(err)
 	}
 	printed := a.Result(done, func(w io.Writer) {
 		t := ui.NewTable(w)
@@ -166,7 +166,7 @@ func (b *wheelBars) show(p wheel.Pin, came, of int64) {
 		if b.bar != nil {
 			b.bar.Finish()
 		}
-		b.of, b.bar = name, b.a.ByteBar(of, name)
+		b.of, b.bar = name, b.a.Console.ByteBar(of, name) // no bytes of images
 	}
 	b.bar.Set(came)
 }

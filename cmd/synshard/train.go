@@ -48,8 +48,9 @@ printed and saved.
 The run directory holds config.yaml, log.ndjson (a line a step), checkpoints,
 curves.png, and at the end model.safetensors and model.onnx. The same command
 continues a run that was stopped or killed, and does nothing when it is done.
-SIGTERM, SIGINT, SIGHUP (not under nohup) and SIGUSR1 finish the step, save and
-exit 75, a second one ends the process at once; SIGUSR2 prints a line of status.
+SIGTERM, SIGINT, SIGHUP (not under nohup), SIGUSR1 and SIGXCPU finish the step,
+save and exit 75, a second one of the first three ends the process at once;
+SIGUSR2 prints a line of status.
 
 Started by torchrun, srun or Kubeflow as one of several processes (RANK,
 WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT, or Slurm's variables), it

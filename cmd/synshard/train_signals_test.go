@@ -127,7 +127,7 @@ func TestTrainSignals(t *testing.T) {
 	}{
 		{"procs", syscall.SIGHUP, 0},
 		{"procs", syscall.SIGTERM, 1},
-		{"procs", syscall.SIGUSR1, 1},
+		{"procs", syscall.SIGXCPU, 1},
 		{"torchrun", syscall.SIGINT, 0},
 		{"torchrun", syscall.SIGHUP, 1},
 	} {

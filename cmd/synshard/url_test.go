@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +24,7 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/standin"
 	"github.com/synshard/synshard/storage/storagetest"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
@@ -408,4 +411,44 @@ func leaves(c *cobra.Command) (out []*cobra.Command) {
 		out = append(out, leaves(sub)...)
 	}
 	return out
+}
+
+// web serves a directory, and says of names below its files that they are no good.
+func web(t *testing.T, dir string) string {
+	t.Helper()
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.Path, ".txt/") {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		http.FileServer(http.Dir(dir)).ServeHTTP(w, r)
+	}))
+	t.Cleanup(h.Close)
+	return h.URL
+}
+
+// TestClassesOnAServer reads a list of classes from a server that answers otherwise than
+// "not found" to what is no file of a dataset.
+func TestClassesOnAServer(t *testing.T) {
+	dir := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(dir, "classes.txt"), []byte("n02084071\n"), 0o666))
+	r := remoteFiles{ctx: t.Context(), paths: standin.Paths{Dir: t.TempDir()}}
+	defer r.paths.Close()
+	path, err := r.copyOrNamed(web(t, dir)+"/classes.txt", shard.ManifestName, shard.ClassesName)
+	check(t, err)
+	if b, err := os.ReadFile(path); err != nil || string(b) != "n02084071\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+}
+
+// TestMetricsOfACopyThatFails: --metrics-file tells of what went wrong with a URL.
+func TestMetricsOfACopyThatFails(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "x.prom")
+	runVerb(t, exitFailure, "model", "export", web(t, dir)+"/none.safetensors", "--out", filepath.Join(dir, "x.onnx"), "--metrics-file", path, "--cache-dir", dir)
+	if b, err := os.ReadFile(path); err != nil || !strings.Contains(string(b), `synshard_exit_code{task="x",verb="model export"} 1`) {
+		t.Errorf("%s, %v", b, err)
+	}
+	// Flags that are wrong are, before a store is asked.
+	runVerb(t, exitUsage, "eval", "--resamples", "1", web(t, dir)+"/none.arrow", "--cache-dir", dir)
 }

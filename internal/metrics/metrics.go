@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
@@ -24,6 +25,8 @@ import (
 
 // Ending is that of the files' names: the collector reads no others.
 const Ending = ".prom"
+
+const prefix = "synshard_" // of all names
 
 const lastSuccess = "synshard_last_success_timestamp_seconds"
 
@@ -95,10 +98,23 @@ func readSuccess(path string) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("metrics: %s is no file of metrics: %w", path, err)
 	}
+	if !ours(families) && len(text) > 0 {
+		return 0, fmt.Errorf("metrics: %s is another program's: none of its metrics begins with %s", path, prefix)
+	}
 	for _, m := range families[lastSuccess].GetMetric() {
 		return m.GetGauge().GetValue(), nil
 	}
 	return 0, nil
+}
+
+// ours says whether some of the metrics are of this program.
+func ours(families map[string]*dto.MetricFamily) bool {
+	for name := range families {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // register makes the gauges that do not count.

@@ -2,6 +2,7 @@ package runlog
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"image/color"
 	"image/png"
@@ -48,8 +49,12 @@ const (
 	crossEntropy               // as a validation's
 )
 
+// ErrNoSteps is of a log of which no curve can be drawn.
+var ErrNoSteps = errors.New("no training step is in it")
+
 // WriteCurves draws the curves of a log, loss, accuracy, learning rate and throughput over
-// epochs, as a PNG or, where path ends in .svg, as SVG. A log without steps draws nothing.
+// epochs, as a PNG or, where path ends in .svg, as SVG. Of a log without steps nothing is
+// drawn, which is ErrNoSteps.
 func WriteCurves(path, log string) error { return writeCurves(path, log, 100) }
 
 // writeCurves draws dots of 1/dpi inch, where there are dots; what is drawn where does not
@@ -60,7 +65,7 @@ func writeCurves(path, log string, dpi int) error {
 		return fmt.Errorf("curves: %w", err)
 	}
 	if len(h.loss) == 0 {
-		return nil
+		return fmt.Errorf("curves: %s: %w", log, ErrNoSteps)
 	}
 	panels := []*panel{h.lossPanel(), h.accuracyPanel(), h.ratePanel(), h.speedPanel()}
 	const width, height, words = 11 * vg.Inch, 12 * vg.Inch, 2.6 * vg.Inch

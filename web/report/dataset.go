@@ -2,7 +2,6 @@ package report
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/synshard/synshard/pixel"
@@ -13,8 +12,8 @@ import (
 // Dataset finds the images of predictions in a dataset, whatever split they are of.
 type Dataset struct {
 	Set *shard.Dataset // where the images lie
-	// OnError is told of an image that cannot be decoded; its thumbnail is left out. Damage to
-	// the dataset is an error of the report.
+	// OnError is told of an image that cannot be decoded; its thumbnail is left out. A
+	// dataset that is damaged, or cannot be read, is an error of the report.
 	OnError func(path string, err error)
 }
 
@@ -43,16 +42,14 @@ func (d *Dataset) Thumbnails(ctx context.Context, names []ImageName) (map[ImageN
 			continue
 		}
 		b, err := at[0].split.Read(at[0].row, buf)
-		if err == nil {
-			buf = b
-			out[name], err = look.Thumbnail(decoder, b)
-		}
-		if errors.Is(err, shard.ErrCorrupt) {
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name.Path, err)
 		}
-		if err != nil {
-			delete(out, name)
+		buf = b
+		if small, err := look.Thumbnail(decoder, b); err != nil {
 			d.OnError(name.Path, err)
+		} else {
+			out[name] = small
 		}
 	}
 	return out, nil

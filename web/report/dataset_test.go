@@ -90,6 +90,32 @@ func TestDamagedDatasetIsNotShown(t *testing.T) {
 	}
 }
 
+var errAway = errors.New("the store is away")
+
+// far is a dataset of which no image can be had at the moment.
+type far string
+
+func (f far) ReadFile(name string, _ int64) ([]byte, error) {
+	return os.ReadFile(filepath.Join(string(f), name))
+}
+func (f far) Fetch(name, _ string) (string, error)                { return filepath.Join(string(f), name), nil }
+func (f far) Read(string, []byte, int64, func([]byte) bool) error { return errAway }
+
+// TestDatasetIsAway: that is no fault of the images, of which none is left out.
+func TestDatasetIsAway(t *testing.T) {
+	dir := t.TempDir()
+	shardtest.Write(t, dir, []string{"n00000001"}, shardtest.Split{Name: "val", Images: []*shard.Image{plain(t, "a", "n00000001", 0, 50)}})
+	set, err := shard.OpenRemote("far", far(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer set.Close()
+	d := &Dataset{Set: set, OnError: func(path string, err error) { t.Errorf("%s: %v", path, err) }}
+	if _, err := d.Thumbnails(t.Context(), []ImageName{{"a", ""}}); !errors.Is(err, errAway) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestDatasetIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
