@@ -3,6 +3,7 @@ package explore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -387,6 +388,15 @@ func TestNeighbours(t *testing.T) {
 	cancel()
 	if _, err := p.Neighbours(ctx, 1); err == nil {
 		t.Error("a search went on for nobody")
+	}
+	if err := p.nearest.turn.Acquire(context.Background(), 1); err != nil { // somebody searches
+		t.Fatal(err)
+	}
+	if near, err := p.Neighbours(context.Background(), 0); err != nil || len(near) == 0 {
+		t.Errorf("what was found waits for a search: %d, %v", len(near), err)
+	}
+	if _, err := p.Neighbours(ctx, 1); !errors.Is(err, context.Canceled) {
+		t.Errorf("who left waits for a search: %v", err)
 	}
 }
 

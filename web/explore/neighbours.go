@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 )
 
 // Neighbour is an image like another one.
@@ -27,7 +28,8 @@ const (
 
 // neighbours keeps what was found; one search is made at a time.
 type neighbours struct {
-	mu    sync.Mutex
+	turn  *semaphore.Weighted // to search
+	mu    sync.Mutex          // of:
 	found map[int][]Neighbour
 	order []int
 }
@@ -36,9 +38,14 @@ type neighbours struct {
 // all embeddings of the file are looked at. Where the row has none, nor does the answer.
 func (p *Predictions) Neighbours(ctx context.Context, row int) ([]Neighbour, error) {
 	k := &p.nearest
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if out, ok := k.found[row]; ok {
+	if out, ok := k.known(row); ok {
+		return out, nil
+	}
+	if err := k.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer k.turn.Release(1)
+	if out, ok := k.known(row); ok { // by whom this one waited for
 		return out, nil
 	}
 	var of []float32
@@ -55,6 +62,22 @@ func (p *Predictions) Neighbours(ctx context.Context, row int) ([]Neighbour, err
 	if err != nil {
 		return nil, err
 	}
+	k.keep(row, out)
+	return out, nil
+}
+
+// known is what was found for a row.
+func (k *neighbours) known(row int) ([]Neighbour, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	out, ok := k.found[row]
+	return out, ok
+}
+
+// keep forgets what was found first where it is too much.
+func (k *neighbours) keep(row int, out []Neighbour) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.found == nil {
 		k.found = map[int][]Neighbour{}
 	}
@@ -63,7 +86,6 @@ func (p *Predictions) Neighbours(ctx context.Context, row int) ([]Neighbour, err
 		k.order = k.order[1:]
 	}
 	k.found[row], k.order = out, append(k.order, row)
-	return out, nil
 }
 
 // search looks at all embeddings, a group of rows at a time on each processor.

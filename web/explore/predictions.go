@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sort"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
@@ -59,7 +61,7 @@ func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(
 // Judge reads predictions, once, and joins them to the images. classes are for text
 // without its metadata; see prediction.Read. It is called before anything is asked.
 func (e *Explorer) Judge(path string, classes []string) error {
-	p := &Predictions{e: e}
+	p := &Predictions{e: e, nearest: neighbours{turn: semaphore.NewWeighted(1)}}
 	if err := p.read(path, classes); err != nil {
 		return err
 	}

@@ -51,10 +51,10 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "pages are read only: GET and HEAD", http.StatusMethodNotAllowed)
+	case g.token != "" && same(r.URL.Query().Get("token"), g.token):
+		g.admit(w, r) // though the cookie is there: an address is shown and sent on
 	case g.token == "" || g.cookie(r):
 		g.next.ServeHTTP(w, r)
-	case same(r.URL.Query().Get("token"), g.token):
-		g.admit(w, r)
 	default:
 		http.Error(w, "a token is needed: open the address that synshard serve printed", http.StatusForbidden)
 	}
@@ -90,9 +90,11 @@ func same(a, b string) bool {
 	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
 }
 
-// admit gives the cookie, and leads on to the address without the token.
+// admit gives the cookie, and leads on to the address without the token. The cookie is Lax:
+// a Strict one is not sent when the address was opened from another site, as mail in a
+// browser is, and nothing that is asked for here changes anything.
 func (g *guard) admit(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, &http.Cookie{Name: g.cookieName(), Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	http.SetCookie(w, &http.Cookie{Name: g.cookieName(), Value: g.token, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	q := r.URL.Query()
 	q.Del("token")
 	to := url.URL{Path: "/" + strings.TrimLeft(r.URL.Path, `/\`), RawQuery: q.Encode()} // never another host's

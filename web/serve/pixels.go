@@ -69,7 +69,7 @@ func (s *site) made(make func(*pixel.Decoder, []byte) ([]byte, error)) http.Hand
 	return func(w http.ResponseWriter, r *http.Request) {
 		im, err := s.imageOf(r)
 		if err != nil {
-			http.Error(w, ui.Text(err.Error()), http.StatusNotFound)
+			s.refuse(w, r, err)
 			return
 		}
 		sealed(w)
@@ -81,15 +81,24 @@ func (s *site) made(make func(*pixel.Decoder, []byte) ([]byte, error)) http.Hand
 			out, err = make(d, b)
 			return err
 		})
+		if left(r, err) {
+			s.refuse(w, r, err)
+			return
+		}
 		kind := "image/jpeg"
 		if err != nil {
 			kind, out = "image/svg+xml", placeholder(reason(err))
 			w.Header().Del("ETag")
-			w.Header().Set("Cache-Control", "private, no-cache")
 		}
 		w.Header().Set("Content-Type", kind)
 		_, _ = w.Write(out)
 	}
+}
+
+// refuse answers that there is no image, in plain text.
+func (s *site) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Del("ETag")
+	http.Error(w, ui.Text(err.Error()), s.refusal(r, err))
 }
 
 // sealed makes what is answered inert, whatever opens it: an image and nothing else.
@@ -97,10 +106,10 @@ func sealed(w http.ResponseWriter) {
 	w.Header().Set("Content-Security-Policy", "default-src 'none'; sandbox")
 }
 
-// unchanged answers where the browser has the image already.
+// unchanged answers where the browser has the image already. It asks each time: the same
+// address may be of another dataset tomorrow.
 func unchanged(w http.ResponseWriter, r *http.Request, tag string) bool {
 	w.Header().Set("ETag", tag)
-	w.Header().Set("Cache-Control", "private, max-age=3600")
 	if r.Header.Get("If-None-Match") != tag {
 		return false
 	}
@@ -115,7 +124,7 @@ var kinds = map[string]string{"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "
 func (s *site) original(w http.ResponseWriter, r *http.Request) {
 	im, err := s.imageOf(r)
 	if err != nil {
-		http.Error(w, ui.Text(err.Error()), http.StatusNotFound)
+		s.refuse(w, r, err)
 		return
 	}
 	sealed(w)
@@ -123,14 +132,14 @@ func (s *site) original(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("its %d bytes are more than the %d MiB that are sent", im.Length, mostSending>>20), http.StatusRequestEntityTooLarge)
 		return
 	}
-	if s.sending.Acquire(r.Context(), im.Length) != nil {
+	if err := s.sending.Acquire(r.Context(), im.Length); err != nil {
+		s.refuse(w, r, err)
 		return
 	}
 	defer s.sending.Release(im.Length)
 	b, err := s.e.Read(&im, nil)
 	if err != nil {
-		s.OnError(r.URL.Path, err)
-		http.Error(w, ui.Text(err.Error()), http.StatusInternalServerError)
+		s.refuse(w, r, err)
 		return
 	}
 	kind := "application/octet-stream"

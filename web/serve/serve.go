@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -97,24 +98,42 @@ func Handler(o Options) http.Handler {
 	return &guard{token: o.Token, hosts: o.Hosts, next: mux}
 }
 
-// Run answers on a listener until the context ends, and then what was begun.
+// grace is how long what was begun has when the server ends.
+const grace = 5 * time.Second
+
+// Run answers on a listener until the context ends, and then what was begun; what takes
+// longer than some seconds is told to end. When it returns nothing of h runs.
 func Run(ctx context.Context, l net.Listener, h http.Handler) error {
+	base, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var running sync.RWMutex // each answer holds it for reading
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		if !running.TryRLock() {
+			http.Error(w, "this server has ended", http.StatusServiceUnavailable)
+			return
+		}
+		defer running.RUnlock()
+		h.ServeHTTP(w, r)
+	}
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 20 * time.Second, WriteTimeout: 2 * time.Minute,
+		Handler: http.HandlerFunc(answer), BaseContext: func(net.Listener) context.Context { return base }, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 20 * time.Second, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
+	defer func() {
+		end()
+		server.Close()
+		running.Lock() // for good
+	}()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	last, cancel := context.WithTimeout(base, grace)
 	defer cancel()
-	if err := server.Shutdown(last); err != nil {
-		server.Close()
-	}
+	_ = server.Shutdown(last) // what is left is closed
 	<-ended
 	return ctx.Err()
 }
@@ -130,6 +149,23 @@ func fixed(kind string, b []byte) http.HandlerFunc {
 type notFound struct{ what string }
 
 func (n *notFound) Error() string { return n.what }
+
+// left says that a request failed because nobody waits for it, or the server ends.
+func left(r *http.Request, err error) bool {
+	return r.Context().Err() != nil && errors.Is(err, r.Context().Err())
+}
+
+// refusal is the code that an error is answered with; OnError is told of what went wrong here.
+func (s *site) refusal(r *http.Request, err error) int {
+	switch missing := (*notFound)(nil); {
+	case errors.As(err, &missing):
+		return http.StatusNotFound
+	case left(r, err):
+		return http.StatusServiceUnavailable
+	}
+	s.OnError(r.URL.Path, err)
+	return http.StatusInternalServerError
+}
 
 // errorPage tells what went wrong.
 type errorPage struct{ Title, Text string }
@@ -149,11 +185,11 @@ func (s *site) page(make func(*http.Request) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		p, err := make(r)
 		code := http.StatusOK
-		if missing := (*notFound)(nil); errors.As(err, &missing) {
-			code, p = http.StatusNotFound, errorPage{"Not here", missing.what}
-		} else if err != nil {
-			code, p = http.StatusInternalServerError, errorPage{"That did not work", err.Error()}
-			s.OnError(r.URL.Path, err)
+		if err != nil {
+			code, p = s.refusal(r, err), errorPage{"That did not work", err.Error()}
+		}
+		if code == http.StatusNotFound {
+			p = errorPage{"Not here", err.Error()}
 		}
 		v := view{Name: s.Name, Judged: s.e.Predictions() != nil, Page: p}
 		v.Template, v.Title = s.titled(p)

@@ -3,6 +3,7 @@ package serve
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -239,11 +241,14 @@ func TestToken(t *testing.T) {
 	}
 	w := get(h, "/mistakes?page=1&token="+token)
 	cookies := w.Result().Cookies()
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/mistakes?page=1" || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode {
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/mistakes?page=1" || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode {
 		t.Fatalf("%d to %q with %v", w.Code, w.Header().Get("Location"), cookies)
 	}
 	if w := get(h, "/", func(r *http.Request) { r.AddCookie(cookies[0]) }); w.Code != http.StatusOK {
 		t.Errorf("with the cookie: %d", w.Code)
+	}
+	if w := get(h, "/mistakes?token="+token, func(r *http.Request) { r.AddCookie(cookies[0]) }); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/mistakes" {
+		t.Errorf("with the cookie and the token: %d to %q", w.Code, w.Header().Get("Location"))
 	}
 	other := *cookies[0]
 	other.Value = NewToken()
@@ -280,8 +285,63 @@ func TestUnchanged(t *testing.T) {
 	h := handler(t, Options{})
 	w := get(h, "/image/va%22l%3Ci%3E%252e/0/thumbnail")
 	tag := w.Header().Get("ETag")
+	if got := w.Header().Get("Cache-Control"); got != "private, no-cache" {
+		t.Errorf("Cache-Control: %s", got) // another dataset may be at this address next
+	}
 	if again := get(h, "/image/va%22l%3Ci%3E%252e/0/thumbnail", func(r *http.Request) { r.Header.Set("If-None-Match", tag) }); tag == "" || again.Code != http.StatusNotModified {
 		t.Errorf("tag %q: %d", tag, again.Code)
+	}
+}
+
+// TestRefusals: what is not there, what nobody waits for and what failed are told apart,
+// and only of the last is OnError told.
+func TestRefusals(t *testing.T) {
+	e, _ := hostile(t)
+	var told []string
+	s := &site{Options: Options{OnError: func(request string, err error) { told = append(told, request+": "+err.Error()) }}, e: e}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	got := map[string]int{}
+	for name, err := range map[string]error{
+		"missing": fmt.Errorf("row 3: %w", &notFound{"nix"}), "left": fmt.Errorf("search: %w", ctx.Err()), "failed": errors.New("damaged"),
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/"+name, nil).WithContext(ctx)
+		w, plain := httptest.NewRecorder(), httptest.NewRecorder()
+		s.page(func(*http.Request) (any, error) { return nil, err })(w, r)
+		s.refuse(plain, r, err)
+		got[name], got[name+", plain"] = w.Code, plain.Code
+	}
+	want := map[string]int{"missing": 404, "missing, plain": 404, "left": 503, "left, plain": 503, "failed": 500, "failed, plain": 500}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if d := gocmp.Diff([]string{"/failed: damaged", "/failed: damaged"}, told); d != "" {
+		t.Errorf("told (-want +got):\n%s", d)
+	}
+}
+
+// TestRunWaits: whatever ends it, nothing of the handler runs when it returns.
+func TestRunWaits(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done atomic.Bool
+	begun, ended := make(chan bool), make(chan error, 1)
+	go func() {
+		ended <- Run(context.Background(), l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			close(begun)
+			<-r.Context().Done()
+			time.Sleep(50 * time.Millisecond)
+			done.Store(true)
+		}))
+	}()
+	go func() { <-begun; l.Close() }()
+	if answer, err := http.Get("http://" + l.Addr().String()); err == nil {
+		answer.Body.Close()
+	}
+	if err := <-ended; err == nil || !done.Load() {
+		t.Errorf("it ended with %v; the answer had ended: %v", err, done.Load())
 	}
 }
 
