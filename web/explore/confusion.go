@@ -22,6 +22,7 @@ type Part struct {
 	Key    string // its part of an address
 	Images int    // whose truth is below it
 	Opens  bool   // it has parts of its own
+	Whole  bool   // it is all that is at or below Key: no other part has some, nor does it stand for Key alone
 }
 
 // group is the classes that a part of a node stands for.
@@ -154,7 +155,8 @@ func (p *Predictions) Confusion(key string, most int) Matrix {
 	slices.Sort(shown) // those of one node stand together
 	of := slices.Repeat([]int{-1}, len(p.Classes))
 	for i, g := range shown {
-		m.Parts = append(m.Parts, Part{groups[g].key, images[g], len(groups[g].classes) > 1})
+		classes := len(groups[g].classes)
+		m.Parts = append(m.Parts, Part{groups[g].key, images[g], classes > 1, classes == len(p.members(groups[g].key))})
 		m.Cells, m.Elsewhere = append(m.Cells, make([]int, len(shown))), append(m.Elsewhere, 0)
 		for _, c := range groups[g].classes {
 			of[c] = i

@@ -354,6 +354,33 @@ func checkMatrix(t *testing.T, p *Predictions) {
 			t.Errorf("at most %d parts: %d parts, %d left, %d images, %d in cells, want %d and %d", most, len(m.Parts), m.Left, images, sum, f.Images, f.Images-failed)
 		}
 	}
+	linked, apart := 0, 0
+	for _, key := range []string{"", id(1), id(2), id(3)} {
+		for most := 2; most < 8; most++ {
+			m := p.Confusion(key, most)
+			for i, row := range m.Parts {
+				for j, column := range m.Parts {
+					_, total, err := p.Mistakes(Between{row.Key, column.Key}, 0, 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					switch same := total == m.Cells[i][j]; {
+					case i == j || !row.Whole || !column.Whole:
+						if !same {
+							apart++
+						}
+					case !same:
+						t.Errorf("%q in at most %d parts: %s for %s: %d in the cell, %d mistakes", key, most, row.Key, column.Key, m.Cells[i][j], total)
+					default:
+						linked += total
+					}
+				}
+			}
+		}
+	}
+	if linked == 0 || apart == 0 {
+		t.Errorf("%d mistakes in cells that are lists, and %d cells that are none", linked, apart)
+	}
 	if m := p.Confusion(id(3), 10); m.Node != id(3) || len(m.Parts) != 3 {
 		t.Errorf("the matrix of a class above others: %+v", m)
 	}

@@ -70,7 +70,7 @@ type cell struct {
 	N     int
 	Shade int    // 0 to 9, by its share of the row
 	Right bool   // on the diagonal
-	Href  string // the mistakes that it counts; "": none
+	Href  string // the mistakes that it counts; "": no list has just these
 	Says  string // for who listens
 }
 
@@ -115,15 +115,19 @@ func (s *site) confusion(r *http.Request) (any, error) {
 	}
 	for i := range p.Parts {
 		row := &p.Parts[i]
-		put := func(n int, right bool, to, toKey string) {
+		put := func(n int, right bool, to, href string) {
 			c := cell{N: n, Right: right, Shade: min(10*n/max(row.Images, 1), 9), Says: fmt.Sprintf("%d of %s taken for %s", n, row.Short(), to)}
-			if n > 0 && toKey != "" {
-				c.Href = query("/mistakes", "truth", row.Part.Key, "predicted", toKey)
+			if n > 0 {
+				c.Href = href
 			}
 			row.Cells = append(row.Cells, c)
 		}
 		for j, n := range m.Cells[i] {
-			put(n, i == j, p.Parts[j].Short(), p.Parts[j].Part.Key)
+			column, href := &p.Parts[j], ""
+			if i != j && row.Whole && column.Whole { // the diagonal counts right ones, too
+				href = query("/mistakes", "truth", row.Part.Key, "predicted", column.Part.Key)
+			}
+			put(n, i == j, column.Short(), href)
 		}
 		put(m.Elsewhere[i], false, "something else", "")
 	}
