@@ -1,6 +1,7 @@
 package prediction
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"slices"
@@ -37,7 +38,7 @@ type recentGroup struct {
 const recentRows = 1 << 17
 
 // Browse opens a file as Read does, holds it to its sums, and goes through all rows in order
-// with what begin gives for the model's classes; a row is good until each returns.
+// with what begin gives for the model's classes; a row is that of Row, good until each returns.
 func Browse(path string, classes []string, begin func(classes []string) (each func(i int, r *Row))) (*Browser, error) {
 	f, size, format, err := openAny(path)
 	if err != nil {
@@ -104,6 +105,9 @@ func (b *Browser) readTable(size int64, format Format, begin func([]string) func
 			return err
 		}
 		row := p.row()
+		if row.Label >= 0 {
+			row.Synset = s.Classes[row.Label]
+		}
 		each(i, &row)
 		i++
 		return nil
@@ -162,6 +166,24 @@ func (b *Browser) Row(i int) (Row, error) {
 	r := p.row()
 	r.Synset = b.synset(r.Label)
 	return r, nil
+}
+
+// Rows gives the rows of some numbers, in the order of these. Whatever that is, those of a
+// group are read one after the other, so that it is read once.
+func (b *Browser) Rows(numbers []int) ([]Row, error) {
+	order := make([]int, len(numbers))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortFunc(order, func(x, y int) int { return cmp.Compare(numbers[x], numbers[y]) })
+	out := make([]Row, len(numbers))
+	for _, k := range order {
+		var err error
+		if out[k], err = b.Row(numbers[k]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // predicted reads row i: of Arrow alone, elsewhere with its group.

@@ -36,9 +36,7 @@ func TestBrowse(t *testing.T) {
 				if i != len(passed) {
 					t.Errorf("%s: row %d comes as %d", path, len(passed), i)
 				}
-				row := *r
-				row.Synset = ""
-				passed = append(passed, row)
+				passed = append(passed, *r)
 			}
 		})
 		if err != nil {
@@ -62,9 +60,18 @@ func TestBrowse(t *testing.T) {
 				}
 				got.Top, got.Prob = append(got.Top, class), append(got.Prob, share)
 			}
-			r.Synset = ""
 			if d := gocmp.Diff(passed[i], r); d != "" {
 				t.Errorf("%s: row %d (-in passing +by number):\n%s", path, i, d)
+			}
+		}
+		numbers := []int{b.Len() - 1, 0, b.Len() / 2, 0}
+		rows, err := b.Rows(numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for k, i := range numbers {
+			if d := gocmp.Diff(passed[i], rows[k]); d != "" {
+				t.Errorf("%s: row %d of several (-in passing +by number):\n%s", path, i, d)
 			}
 		}
 		if d := gocmp.Diff(want, got); d != "" {

@@ -29,23 +29,26 @@ func (p *Predictions) Mistakes(b Between, from, count int) (page []Mistake, tota
 			total += int(q.n)
 		}
 	}
+	var numbers []int
 	skip := from
 	for _, i := range p.wrong {
-		if len(page) == count || from+len(page) >= total {
+		if len(numbers) == count || from+len(numbers) >= total {
 			break
 		}
 		if !truths[p.truth[i]] || !predicted[p.top[i]] {
 			continue
 		}
-		if skip--; skip >= 0 {
-			continue
+		if skip--; skip < 0 {
+			numbers = append(numbers, int(i))
 		}
-		row, err := p.Row(int(i))
-		if err != nil {
-			return nil, 0, err
-		}
-		m := Mistake{Number: int(i), Row: row}
-		m.Image, m.Found = p.ImageOf(int(i))
+	}
+	rows, err := p.Rows(numbers)
+	if err != nil {
+		return nil, 0, err
+	}
+	for k, i := range numbers {
+		m := Mistake{Number: i, Row: rows[k]}
+		m.Image, m.Found = p.ImageOf(i)
 		page = append(page, m)
 	}
 	return page, total, nil

@@ -34,6 +34,8 @@ type Predictions struct {
 	runs       []run                  // by prediction
 	runsByRow  []run                  // by split and row
 	nearest    neighbours
+	seed       maphash.Seed
+	names      []uint64 // of each row its path and synset, hashed, until they are joined
 }
 
 // pair counts how often a class was taken for another one.
@@ -61,7 +63,7 @@ func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(
 // Judge reads predictions, once, and joins them to the images. classes are for text
 // without its metadata; see prediction.Read. It is called before anything is asked.
 func (e *Explorer) Judge(path string, classes []string) error {
-	p := &Predictions{e: e, nearest: neighbours{turn: semaphore.NewWeighted(1)}}
+	p := &Predictions{e: e, seed: maphash.MakeSeed(), nearest: neighbours{turn: semaphore.NewWeighted(1)}}
 	if err := p.read(path, classes); err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func (p *Predictions) read(path string, classes []string) error {
 			}
 			truth := int32(r.Label)
 			m.Add(truth, r.Top == nil, top, prob)
-			p.truth, p.top = append(p.truth, truth), append(p.top, first)
+			p.truth, p.top, p.names = append(p.truth, truth), append(p.top, first), append(p.names, p.name(r.Path, r.Synset))
 			if truth >= 0 && first >= 0 && first != truth {
 				wrong = append(wrong, sure{int32(i), prob})
 			}
@@ -180,6 +182,7 @@ func (p *Predictions) Figures(key string) (Figures, bool) {
 // join finds out which image each row is of: by what infer says of its input where that
 // is a whole split, else by path and synset, where these tell one image.
 func (p *Predictions) join() error {
+	defer func() { p.names = nil }()
 	for s, b := range p.e.splits {
 		if p.Whole == b.Identity() && p.Len() == b.Len() {
 			p.runs = []run{{0, int32(s), 0, int32(b.Len())}}
@@ -187,15 +190,8 @@ func (p *Predictions) join() error {
 			return nil
 		}
 	}
-	seed := maphash.MakeSeed()
-	sum := func(path, synset string) uint64 { return maphash.String(seed, path+"\x00"+synset) }
 	rows := map[uint64]int32{} // predictions; -1: several have that name
-	for i := range p.Len() {
-		r, err := p.Row(i)
-		if err != nil {
-			return err
-		}
-		name := sum(r.Path, r.Synset)
+	for i, name := range p.names {
 		if _, twice := rows[name]; twice {
 			rows[name] = -1
 			continue
@@ -205,7 +201,7 @@ func (p *Predictions) join() error {
 	at := map[int32]run{}
 	for s, b := range p.e.splits {
 		err := b.Names(func(i int, path, synset string) {
-			for _, name := range []uint64{sum(path, synset), sum(path, "")} {
+			for _, name := range []uint64{p.name(path, synset), p.name(path, "")} {
 				r, ok := rows[name]
 				if !ok || r < 0 {
 					continue
@@ -231,6 +227,11 @@ func (p *Predictions) join() error {
 	}
 	p.compact()
 	return nil
+}
+
+// name hashes what a row is joined by.
+func (p *Predictions) name(path, synset string) uint64 {
+	return maphash.String(p.seed, path+"\x00"+synset)
 }
 
 // compact makes single rows into runs, in both orders.

@@ -313,11 +313,16 @@ func (s *site) neighbours(r *http.Request) (any, error) {
 	if page.Of, err = s.shot(im); err != nil {
 		return nil, err
 	}
-	for _, n := range near {
-		row, err := p.Row(n.Number)
-		if err != nil {
-			return nil, err
-		}
+	numbers := make([]int, len(near))
+	for k, n := range near {
+		numbers[k] = n.Number
+	}
+	rows, err := p.Rows(numbers)
+	if err != nil {
+		return nil, err
+	}
+	for k, n := range near {
+		row := rows[k]
 		page.Near = append(page.Near, shot{Ref: n.Image, Found: n.Found, Path: row.Path, Alt: row.Path, Judgment: s.judge(row), Similarity: n.Similarity})
 	}
 	return page, nil
