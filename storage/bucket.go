@@ -220,7 +220,7 @@ func (b *bucket) list(ctx context.Context, prefix string, flat bool, f func(Info
 	}
 }
 
-// listedID is the state of an object as its list has it.
+// listedID is the state of an object as its list has it, in the form that bucket.stat gives.
 func listedID(o *blob.ListObject) string {
 	var s types.Object
 	var g gcs.ObjectAttrs
@@ -231,7 +231,10 @@ func listedID(o *blob.ListObject) string {
 	case o.As(&g):
 		return fmt.Sprint(g.Generation)
 	case o.As(&a) && a.Properties != nil && a.Properties.ETag != nil:
-		return string(*a.Properties.ETag)
+		if tag := string(*a.Properties.ETag); strings.HasPrefix(tag, `"`) {
+			return tag
+		}
+		return `"` + string(*a.Properties.ETag) + `"` // Azure's lists have it without quotes
 	}
 	return ""
 }
@@ -333,12 +336,14 @@ func (b *bucket) mean(err error) error {
 	}
 	status := b.status(err)
 	switch {
-	case gcerrors.Code(err) == gcerrors.NotFound:
+	case gcerrors.Code(err) == gcerrors.NotFound, status == http.StatusNotFound:
 		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	case gcerrors.Code(err) == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed, status == http.StatusConflict:
 		return ErrChanged
 	case gcerrors.Code(err) == gcerrors.PermissionDenied:
 		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
+	case status == http.StatusNotImplemented:
+		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, err)
 	case retryable(status), status == 0 && broken(err):
 		return temporary(err)
 	case status/100 == 2: // said yes, and its body could not be read to its end

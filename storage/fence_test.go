@@ -31,7 +31,8 @@ func (p *pausing) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct
 // what the first still has to write is not written, whether it stood still before the
 // write or within it.
 func TestFence(t *testing.T) {
-	defer storage.Beat(50*time.Millisecond, 400*time.Millisecond)()
+	// The store tells seconds: who seems silent for longer than this was so for more than half of it.
+	defer storage.Beat(50*time.Millisecond, 1900*time.Millisecond)()
 	s := storagetest.Start(t)
 	p, err := storage.Open(t.Context(), s.URL("set"), storage.Options{})
 	check(t, err)

@@ -1,13 +1,14 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,110 +62,195 @@ func (p *Place) TryLock(ctx context.Context, name, host string, pid int, alive f
 		return nil, err
 	}
 	l := &Lock{p: p, name: name, text: text, lost: lost}
-	for try := 0; ; try++ {
-		l.knows(time.Now())
-		err := p.WriteNew(ctx, name, text)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, ErrExists) || try > 2 {
-			return nil, err
-		}
-		dead, who, err := p.dead(ctx, name, host, alive)
-		if err != nil {
-			return nil, err
-		}
-		if !dead {
-			return nil, fmt.Errorf("%s: %s: %w", p.shown(name), who, durable.ErrLocked)
-		}
-		if err := p.Remove(ctx, name); err != nil {
-			return nil, err
-		}
-	}
-	// A store that makes an object which must not be there, although it is, holds to no
-	// conditions.
-	switch err := p.WriteNew(ctx, name, append([]byte(" "), text...)); {
-	case err == nil:
-		l.Weak = true
-		if err := p.Write(ctx, name, text); err != nil {
-			return nil, err
-		}
-	case !errors.Is(err, ErrExists):
+	if err := l.take(ctx, host, alive); err != nil {
 		return nil, err
 	}
-	if err := p.Remove(ctx, name+clockMark); err != nil {
+	if err := l.settle(ctx); err != nil {
+		_ = l.release() // what cannot be removed is silent, and is taken over
 		return nil, err
-	}
-	if mine, err := l.mine(ctx); err != nil || !mine {
-		return nil, errors.Join(err, fmt.Errorf("%s: another took it at the same moment: %w", p.shown(name), durable.ErrLocked))
 	}
 	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
 	l.stop = stop
-	every := lockBeat
-	l.ended.Go(func() { l.hold(beat, every) })
+	every, most := lockBeat, lockDead/4
+	l.ended.Go(func() { l.hold(beat, every, most) })
 	return l, nil
+}
+
+// take writes the lock where there is none, or in the place of a dead one: of the very
+// state that was found dead, so that of two who found it one alone takes it.
+func (l *Lock) take(ctx context.Context, host string, alive func(pid int) bool) error {
+	id := "" // of the state that is replaced
+	for try := 0; ; try++ {
+		l.knows(time.Now())
+		err := l.p.WriteOver(ctx, l.name, id, bytes.NewReader(l.text), int64(len(l.text)))
+		switch {
+		case err == nil:
+			return nil
+		case id != "" && errors.Is(err, errors.ErrUnsupported): // a store that cannot have it so, which is Weak
+			if err := l.p.Remove(ctx, l.name); err != nil {
+				return err
+			}
+			id = ""
+			continue
+		case !errors.Is(err, ErrChanged), try > 2:
+			return err
+		}
+		there, err := l.p.judge(ctx, l.name, host, alive)
+		if err != nil {
+			return err
+		}
+		if !there.dead {
+			return there.locked
+		}
+		id = there.ID
+	}
+}
+
+// settle looks whether the lock that was written is held.
+func (l *Lock) settle(ctx context.Context) (err error) {
+	if l.Weak, err = l.weak(ctx); err == nil && l.Weak {
+		err = l.p.Write(ctx, l.name, l.text)
+	}
+	if err == nil {
+		err = l.p.Remove(ctx, l.name+clockMark)
+	}
+	if err == nil {
+		_, err = l.mine(ctx)
+	}
+	if errors.Is(err, ErrLost) {
+		err = fmt.Errorf("%s: another took it at the same moment: %w", l.p.shown(l.name), durable.ErrLocked)
+	}
+	return err
+}
+
+// weak says whether the store holds to no conditions: it makes an object which must not be
+// there, although it is, or which must be in another state than it is in.
+func (l *Lock) weak(ctx context.Context) (bool, error) {
+	probe := append([]byte(" "), l.text...)
+	err := l.p.WriteNew(ctx, l.name, probe)
+	if errors.Is(err, ErrExists) {
+		id, merr := l.mine(ctx)
+		if merr != nil || id == "" {
+			return id == "", merr
+		}
+		err = l.p.WriteOver(ctx, l.name, other(id), bytes.NewReader(probe), int64(len(probe)))
+	}
+	switch {
+	case err == nil, errors.Is(err, errors.ErrUnsupported):
+		return true, nil
+	case errors.Is(err, ErrChanged):
+		return false, nil
+	}
+	return false, err
+}
+
+// other is the ID of another state, of the same form.
+func other(id string) string {
+	for i, c := range slices.Backward([]byte(id)) {
+		var two string
+		switch {
+		case c >= '0' && c <= '9':
+			two = "01"
+		case c|0x20 >= 'a' && c|0x20 <= 'z':
+			two = "ab"
+		default:
+			continue
+		}
+		if c == two[0] {
+			two = two[1:]
+		}
+		return id[:i] + two[:1] + id[i+1:]
+	}
+	return id
 }
 
 // AwaitLock is TryLock that, where the lock's holder is on another host and may be dead,
 // waits until that is known: until it says something, which is durable.ErrLocked, or has
-// said nothing for too long. onWait is told once, with that error.
+// said nothing for too long. onWait is told of each holder that is waited for, with that
+// error.
 func (p *Place) AwaitLock(ctx context.Context, name string, who Holder, lost func(), onWait func(error)) (*Lock, error) {
-	var seen time.Time // when the holder last said something
 	for {
 		l, err := p.TryLock(ctx, name, who.Host, who.PID, who.Alive, lost)
 		if !errors.Is(err, durable.ErrLocked) {
 			return l, err
 		}
-		h, info, herr := p.holder(ctx, name)
-		switch {
-		case errors.Is(herr, fs.ErrNotExist):
-			continue
-		case herr != nil:
-			return nil, herr
-		case h.Host == who.Host, !seen.IsZero() && !info.Modified.Equal(seen):
+		if err := p.awaitDead(ctx, name, who, onWait); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// awaitDead wants a lock to be nobody's who lives; else the error is durable.ErrLocked.
+// Where that cannot be told yet, it waits.
+func (p *Place) awaitDead(ctx context.Context, name string, who Holder, onWait func(error)) error {
+	var seen time.Time // when the holder last said something
+	for {
+		there, err := p.judge(ctx, name, who.Host, who.Alive)
+		switch {
+		case err != nil || there.dead:
+			return err
+		case there.Host == who.Host, !seen.IsZero() && !there.Modified.Equal(seen):
+			return there.locked
 		case seen.IsZero():
-			seen = info.Modified
-			onWait(err)
+			seen = there.Modified
+			onWait(there.locked)
 		}
 		select {
 		case <-time.After(lockBeat / 4):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
 
-// holder says who holds a lock.
-func (p *Place) holder(ctx context.Context, name string) (h holder, info Info, err error) {
-	o, err := p.OpenObject(ctx, name)
-	if err != nil {
-		return h, info, err
-	}
-	b := make([]byte, min(o.Size(), 4096))
-	if _, err := o.ReadAt(b, 0); err != nil {
-		return h, info, err
-	}
-	if json.Unmarshal(b, &h) != nil {
-		h = holder{} // nobody's lock, which is waited for as that of another machine is
-	}
-	return h, o.info, nil
+// judged is a lock as it was found; the zero value of all but dead: there is none.
+type judged struct {
+	holder
+	Info
+	dead   bool
+	locked error // that it is held
 }
 
-// dead says whether who holds a lock is dead, and who it is.
-func (p *Place) dead(ctx context.Context, name, host string, alive func(pid int) bool) (dead bool, who string, err error) {
-	h, info, err := p.holder(ctx, name)
+// judge says who holds a lock, and whether that one is dead.
+func (p *Place) judge(ctx context.Context, name, host string, alive func(pid int) bool) (j judged, err error) {
+	var b []byte
+	b, j.Info, err = p.readLock(ctx, name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return true, "", nil
+		return judged{dead: true}, nil
 	}
 	if err != nil {
-		return false, "", err
+		return j, err
 	}
-	if h.Host == host {
-		return !alive(h.PID), fmt.Sprintf("process %d", h.PID), nil
+	if json.Unmarshal(b, &j.holder) != nil {
+		j.holder = holder{} // nobody's lock, which is waited for as that of another machine is
 	}
-	now, err := p.clock(ctx, name)
-	return now.Sub(info.Modified) > lockDead, fmt.Sprintf("process %d on %s", h.PID, h.Host), err
+	who := fmt.Sprintf("process %d", j.PID)
+	if j.Host == host {
+		j.dead = !alive(j.PID)
+	} else {
+		who += " on " + j.Host
+		now, err := p.clock(ctx, name)
+		if err != nil {
+			return j, err
+		}
+		j.dead = now.Sub(j.Modified) > lockDead
+	}
+	j.locked = fmt.Errorf("%s: %s: %w", p.shown(name), who, durable.ErrLocked)
+	return j, nil
+}
+
+// readLock reads an object that may be written anew at any moment.
+func (p *Place) readLock(ctx context.Context, name string) ([]byte, Info, error) {
+	for try := 0; ; try++ {
+		o, err := p.OpenObject(ctx, name)
+		if err != nil {
+			return nil, Info{}, err
+		}
+		b := make([]byte, min(o.Size(), 4096))
+		if _, err = o.ReadAt(b, 0); err == nil || !errors.Is(err, ErrChanged) || try == 4 {
+			return b, o.info, err
+		}
+	}
 }
 
 // clockMark ends the name of the object by which one who waits for a lock asks the store
@@ -186,31 +272,53 @@ func (p *Place) clock(ctx context.Context, name string) (time.Time, error) {
 	}
 }
 
-func (l *Lock) mine(ctx context.Context) (bool, error) {
-	b, err := l.p.ReadFile(ctx, l.name, 4096)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrChanged) {
-		return false, nil
+// mine gives the state of the lock that its holder wrote; ErrLost: there is none.
+func (l *Lock) mine(ctx context.Context) (id string, err error) {
+	b, info, err := l.p.readLock(ctx, l.name)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !bytes.Equal(bytes.TrimSpace(b), l.text) {
+		return "", fmt.Errorf("%s: %w", l.p, ErrLost)
 	}
-	return string(b) == string(l.text), err
+	return info.ID, err
 }
 
-// hold says again and again that the lock is held.
-func (l *Lock) hold(ctx context.Context, every time.Duration) {
+// beat says that the lock is held, in the place of what its holder said before.
+func (l *Lock) beat(ctx context.Context) error {
+	for try := 0; ; try++ {
+		id, err := l.mine(ctx)
+		if err != nil {
+			return err
+		}
+		now := time.Now()
+		if l.Weak {
+			err = l.p.Write(ctx, l.name, l.text)
+		} else {
+			err = l.p.WriteOver(ctx, l.name, id, bytes.NewReader(l.text), int64(len(l.text)))
+		}
+		if err == nil {
+			l.knows(now)
+		}
+		if !errors.Is(err, ErrChanged) || try == 2 {
+			return err
+		}
+	}
+}
+
+// hold says again and again that the lock is held. What fails for as long as most is tried
+// again in a while; who holds it too long without a word loses it.
+func (l *Lock) hold(ctx context.Context, every, most time.Duration) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(every):
 		}
-		mine, err := l.mine(ctx)
-		if err == nil && !mine {
+		once, done := context.WithTimeout(ctx, most)
+		err := l.beat(once)
+		done()
+		if errors.Is(err, ErrLost) {
 			l.lost()
 			return
 		}
-		now := time.Now()
-		if err == nil && l.p.Write(ctx, l.name, l.text) == nil {
-			l.knows(now)
-		} // What fails now is tried again in a while; who holds it too long without a word loses it.
 	}
 }
 
@@ -230,53 +338,29 @@ func (l *Lock) Held(ctx context.Context) error {
 
 // ask asks the store whether the lock is held.
 func (l *Lock) ask(ctx context.Context) error {
-	mine, err := l.mine(ctx)
-	if err == nil && !mine {
+	_, err := l.mine(ctx)
+	if errors.Is(err, ErrLost) {
 		l.lost()
-		err = fmt.Errorf("%s: %w", l.p, ErrLost)
 	}
 	return err
-}
-
-// Write makes an object below the lock's place as its holder: never over what another
-// holder wrote, however late the write comes. It takes the place of a state that was there
-// while the lock was held, and of no other: that is a condition of the write. A store that
-// holds to none (Weak) cannot promise it.
-func (l *Lock) Write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
-	for try := 0; ; try++ {
-		was, err := l.p.Stat(ctx, name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err = l.WriteOver(ctx, name, was.ID, r, size); !errors.Is(err, ErrChanged) || try == 4 {
-			return err
-		}
-		// By another holder; or by one who shares the lock, who came first.
-		if err := l.ask(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-// WriteOver is Write where it is known what is there: the state of an object as it was
-// listed while the lock was held, or "". Another state is ErrChanged.
-func (l *Lock) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
-	if err := l.Held(ctx); err != nil {
-		return err
-	}
-	if l.Weak {
-		return l.p.WriteFrom(ctx, name, r, size)
-	}
-	return l.p.WriteOver(ctx, name, id, r, size)
 }
 
 // Unlock lets the lock go.
 func (l *Lock) Unlock() error {
 	l.stop()
 	l.ended.Wait()
+	if err := l.release(); !errors.Is(err, ErrLost) {
+		return err
+	}
+	return nil
+}
+
+// release removes the lock, which its holder writes first, since stores remove without a
+// condition: nobody takes it for dead meanwhile.
+func (l *Lock) release() error {
 	ctx, done := context.WithTimeout(context.Background(), 10*time.Second)
 	defer done()
-	if mine, err := l.mine(ctx); err != nil || !mine {
+	if err := l.beat(ctx); err != nil {
 		return err
 	}
 	return l.p.Remove(ctx, l.name)

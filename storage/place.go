@@ -275,7 +275,7 @@ func (p *Place) WriteNew(ctx context.Context, name string, b []byte) error {
 // none; else the error is ErrChanged.
 func (p *Place) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
 	err := p.write(ctx, name, r, size, wanted{fresh: id == "", id: id})
-	if errors.Is(err, ErrExists) {
+	if errors.Is(err, ErrExists) || id != "" && errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("write %s: %w", p.shown(name), ErrChanged)
 	}
 	return err
@@ -288,8 +288,9 @@ func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size in
 		}
 		return p.store.write(ctx, p.key(name), r, size, want)
 	})
-	if want != (wanted{}) && (errors.Is(err, ErrExists) || errors.Is(err, ErrChanged)) {
-		// The answer to a write of ours may have been lost: what is there decides.
+	if errors.Is(err, fs.ErrNotExist) || want != (wanted{}) && (errors.Is(err, ErrExists) || errors.Is(err, ErrChanged)) {
+		// The answer to a write of ours may have been lost, and of its parts, which are no
+		// longer there when they are made an object again: what is there decides.
 		err = p.mine(ctx, name, r, size, err)
 	}
 	if err != nil {

@@ -3,13 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"path"
 	"strings"
-	"time"
-
-	"github.com/synshard/synshard/internal/durable"
 )
 
 // sharedMark is between the name of a lock and what tells those apart who share it.
@@ -48,8 +43,8 @@ func (p *Place) AloneLock(ctx context.Context, name string, who Holder, lost fun
 		}
 		if strings.HasSuffix(o.Name, clockMark) { // whose lock's turn comes by itself
 			err = p.Remove(ctx, o.Name)
-		} else if err = p.awaitDead(ctx, o.Name, who, onWait); err == nil {
-			err = p.Remove(ctx, o.Name)
+		} else {
+			err = p.clear(ctx, o.Name, who, onWait)
 		}
 	}
 	if err != nil {
@@ -58,34 +53,12 @@ func (p *Place) AloneLock(ctx context.Context, name string, who Holder, lost fun
 	return l, nil
 }
 
-// awaitDead wants a lock to be nobody's who lives; else the error is durable.ErrLocked.
-// Where that cannot be told yet, it waits as AwaitLock does.
-func (p *Place) awaitDead(ctx context.Context, name string, who Holder, onWait func(error)) error {
-	var seen time.Time // when the holder last said something
-	for {
-		h, info, err := p.holder(ctx, name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		dead, what, err := p.dead(ctx, name, who.Host, who.Alive)
-		if err != nil || dead {
-			return err
-		}
-		err = fmt.Errorf("%s: %s: %w", p.shown(name), what, durable.ErrLocked)
-		switch {
-		case h.Host == who.Host, !seen.IsZero() && !info.Modified.Equal(seen):
-			return err
-		case seen.IsZero():
-			seen = info.Modified
-			onWait(err)
-		}
-		select {
-		case <-time.After(lockBeat / 4):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// clear removes the lock of a dead one, which it takes first: of two who found it dead, or
+// one and its holder come again, the later one removes nothing of the other's.
+func (p *Place) clear(ctx context.Context, name string, who Holder, onWait func(error)) error {
+	l, err := p.AwaitLock(ctx, name, who, func() {}, onWait)
+	if err != nil {
+		return err
 	}
+	return l.Unlock()
 }

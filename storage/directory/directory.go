@@ -9,8 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -46,7 +47,8 @@ type dir struct {
 	ctx   context.Context
 	lose  context.CancelCauseFunc
 	ahead *storage.Ahead
-	held  atomic.Pointer[storage.Lock] // nil: none was taken
+	mu    sync.Mutex
+	held  storage.Locks // by mu
 }
 
 // At gives the directory below a place.
@@ -194,19 +196,21 @@ func (d *dir) Remove(name string) error {
 	return d.why(d.at.Remove(d.ctx, key(name)))
 }
 
-// isHeld wants the lock to be held, where one was taken: of what is removed and copied a
-// store takes no conditions.
-func (d *dir) isHeld() error {
-	if l := d.held.Load(); l != nil {
-		return l.Held(d.ctx)
-	}
-	return nil
+// locks are those that were taken and not let go.
+func (d *dir) locks() storage.Locks {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.held)
 }
 
-// write makes an object, as the lock's holder where one was taken.
+// isHeld wants the locks that were taken to be held: of what is removed and copied a store
+// takes no conditions.
+func (d *dir) isHeld() error { return d.locks().Held(d.ctx) }
+
+// write makes an object, as the locks' holder where some were taken.
 func (d *dir) write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
-	if l := d.held.Load(); l != nil {
-		return l.Write(ctx, name, r, size)
+	if ls := d.locks(); len(ls) > 0 {
+		return ls.Write(ctx, name, r, size)
 	}
 	return d.at.WriteFrom(ctx, name, r, size)
 }
@@ -216,16 +220,21 @@ func (d *dir) RemoveAll(name string) error {
 	if err != nil {
 		return d.why(err)
 	}
-	if err := d.isHeld(); err != nil {
-		return d.why(err)
-	}
 	group, ctx := errgroup.WithContext(d.ctx)
 	group.SetLimit(atOnce)
+	remove := func(name string) {
+		group.Go(func() error {
+			if err := d.isHeld(); err != nil {
+				return err
+			}
+			return d.at.Remove(ctx, name)
+		})
+	}
 	for i := range list {
-		group.Go(func() error { return d.at.Remove(ctx, list[i].Name) })
+		remove(list[i].Name)
 	}
 	if key(name) != "" {
-		group.Go(func() error { return d.at.Remove(ctx, key(name)) })
+		remove(key(name))
 	}
 	return d.why(group.Wait())
 }
@@ -243,6 +252,9 @@ func (d *dir) Rename(from, to string) error {
 
 // RemoveTemps gives up what was begun to be written, of the whole directory.
 func (d *dir) RemoveTemps(string, bool) error {
+	if err := d.isHeld(); err != nil { // those of another, who holds the lock now, are not given up
+		return d.why(err)
+	}
 	err := d.at.Abort(d.ctx)
 	if err != nil && d.ctx.Err() == nil { // not allowed, or not to be had: what is written is whole all the same
 		d.o.OnTrouble(fmt.Errorf("%w; what a killed writer left unfinished may remain", err))
@@ -267,7 +279,9 @@ func (d *dir) lock(name string, take func(context.Context, string, storage.Holde
 	if l.Weak {
 		d.o.OnTrouble(fmt.Errorf("%s: %w", d.at, storage.ErrWeak))
 	}
-	d.held.Store(l)
+	d.mu.Lock()
+	d.held = append(d.held, l)
+	d.mu.Unlock()
 	return held{l, d}, nil
 }
 
@@ -278,7 +292,9 @@ type held struct {
 }
 
 func (h held) Unlock() error {
-	h.d.held.CompareAndSwap(h.Lock, nil)
+	h.d.mu.Lock()
+	h.d.held = slices.DeleteFunc(h.d.held, func(l *storage.Lock) bool { return l == h.Lock })
+	h.d.mu.Unlock()
 	return h.Lock.Unlock()
 }
 

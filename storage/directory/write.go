@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -132,8 +133,9 @@ func (t *tree) Put(name string, b []byte) error {
 				return nil
 			}
 		}
-		if l := t.d.held.Load(); l != nil {
-			if err := l.WriteOver(t.ctx, name, was.ID, bytes.NewReader(own), int64(len(own))); !errors.Is(err, storage.ErrChanged) {
+		if ls := t.d.locks(); len(ls) > 0 {
+			err := ls.WriteOver(t.ctx, name, was.ID, bytes.NewReader(own), int64(len(own)))
+			if !errors.Is(err, storage.ErrChanged) && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

@@ -34,6 +34,7 @@ type Proxy struct {
 	requests int
 	made     int
 	tag      func(path, etag string) string
+	tap      func(w http.ResponseWriter, r *http.Request, forward http.Handler)
 }
 
 // Before starts a proxy before a server; it ends with the test.
@@ -54,7 +55,12 @@ func Before(t testing.TB, s *Server, f Faults) *Proxy {
 	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		p.mu.Lock()
 		p.requests++
+		tap := p.tap
 		p.mu.Unlock()
+		if tap != nil {
+			tap(w, r, forward)
+			return
+		}
 		if p.falls(func(f *Faults) float64 { return f.Refuse }) {
 			io.Copy(io.Discard, r.Body)
 			busy(w)
@@ -91,6 +97,13 @@ func (p *Proxy) Retag(f func(path, etag string) string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tag = f
+}
+
+// Tap has f answer requests, who may forward them to the server; nil ends that.
+func (p *Proxy) Tap(f func(w http.ResponseWriter, r *http.Request, forward http.Handler)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tap = f
 }
 
 // Count says how many requests came, and how many faults were made.
