@@ -4,9 +4,11 @@
 package mlflow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"net/url"
@@ -31,8 +33,12 @@ type Options struct {
 	Stride                    int64           // every so many steps are told; 0 means each
 	OnTrouble                 func(err error) // the server does not answer, or refuses: told once until it answers again
 
-	every time.Duration // between two looks at the log; 0: 5 s
+	every    time.Duration // between two looks at the log; 0: 5 s
+	patience time.Duration // Close's; 0: Patience
 }
+
+// Patience bounds what Close waits for the server, an upload in motion apart.
+const Patience = 30 * time.Second
 
 // The metrics that say how far the server is.
 const (
@@ -70,9 +76,8 @@ type Exporter struct {
 
 // Start begins to tell of a run whose log is there. Nothing waits for the server.
 func Start(o Options) (*Exporter, error) {
-	if o.every == 0 {
-		o.every = everyLook
-	}
+	o.every = cmp.Or(o.every, everyLook)
+	o.patience = cmp.Or(o.patience, Patience)
 	o.Stride = max(o.Stride, 1)
 	c, err := newClient(o)
 	if err != nil {
@@ -224,30 +229,39 @@ const (
 )
 
 // Close tells the rest, how the run ended, and the files that a person wants beside the
-// curves. A server that is away is not waited for: the error says that it has not all, and
-// a call of the same run tells it. After an end that is no good one ctx bounds the time.
+// curves. A server that is away is not waited for, and one that hangs for Patience in all,
+// in which no file's upload counts while its bytes are taken: the error says that it has not
+// all, and a call of the same run tells it. ctx may bound the time further.
 func (e *Exporter) Close(ctx context.Context, how Outcome) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var hung atomic.Bool
+	patience := time.AfterFunc(e.o.patience, func() { hung.Store(true); cancel() })
+	defer patience.Stop()
 	close(e.end)
 	if e.bad.Load() { // what is asked right now is not waited for
 		e.cancel()
 	}
 	select {
 	case <-e.ended:
-	case <-time.After(requestTime):
+	case <-ctx.Done():
 		e.cancel()
 		<-e.ended
 	}
 	defer e.cancel()
-	defer e.lines.Close()
+	defer func() { e.lines.Close() }()
 	err := e.tell(ctx)
 	if err == nil && e.over() && !e.sent {
 		return nil
 	}
 	if err == nil {
-		err = e.files(ctx, how)
+		err = e.files(ctx, how, func() { patience.Reset(e.o.patience) })
 	}
 	if err == nil {
 		err = e.setStatus(ctx, string(how))
+	}
+	if err != nil && hung.Load() {
+		err = fmt.Errorf("mlflow: %s: it takes nothing for %v", e.client.base.Host, e.o.patience)
 	}
 	if err != nil {
 		return fmt.Errorf("%w; the server has not all of the run, and the same command sends what it lacks", err)
@@ -258,8 +272,9 @@ func (e *Exporter) Close(ctx context.Context, how Outcome) error {
 // errElsewhere says that a server does not take artifacts by its REST API.
 var errElsewhere = errors.New("mlflow: the server takes no artifacts itself (mlflow server --serve-artifacts): they stay in the run's directory")
 
-// files sends recipe and curves, and of a finished run its weights.
-func (e *Exporter) files(ctx context.Context, how Outcome) error {
+// files sends recipe and curves, and of a finished run its weights. moved is called as
+// bytes of them are taken.
+func (e *Exporter) files(ctx context.Context, how Outcome, moved func()) error {
 	names := []string{"config.yaml", "curves.png"}
 	if how == Finished {
 		names = append(names, "model.onnx", "model.safetensors")
@@ -278,11 +293,23 @@ func (e *Exporter) files(ctx context.Context, how Outcome) error {
 		if err != nil {
 			return fmt.Errorf("mlflow: %w", err)
 		}
-		err = e.client.upload(ctx, strings.TrimPrefix(below+"/"+name, "/"), f, info.Size())
+		err = e.client.upload(ctx, strings.TrimPrefix(below+"/"+name, "/"), moving{f, moved}, info.Size())
 		f.Close()
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// moving calls moved with each read.
+type moving struct {
+	io.Reader
+	moved func()
+}
+
+// Read implements io.Reader.
+func (m moving) Read(b []byte) (int, error) {
+	m.moved()
+	return m.Reader.Read(b)
 }

@@ -381,6 +381,78 @@ func TestRunIsFound(t *testing.T) {
 	}
 }
 
+// A run whose server loses it, or goes back in time, is told again from its beginning.
+func TestServerLosesRun(t *testing.T) {
+	s, url := newServer(t)
+	dir := t.TempDir()
+	write(t, dir, 1, 10)
+	o := options(t, dir, url)
+	o.OnTrouble = func(error) {}
+	e := start(t, o)
+	told := func(run int, n int64) func() bool {
+		return func() bool {
+			s.mu.Lock()
+			there := len(s.runs) > run
+			s.mu.Unlock()
+			return there && slices.Contains(s.steps(run, "val/top1"), n)
+		}
+	}
+	until(t, "ten steps are told", told(0, 10))
+	s.set(func() { s.runs[0].id, s.runs[0].tags[idTag] = "gone", "" })
+	write(t, dir, 11, 20)
+	until(t, "twenty are told of another run", told(1, 20))
+	if d := cmp.Diff(count(1, 20), s.steps(1, "epoch")); d != "" {
+		t.Errorf("the run in its place (-want +got):\n%s", d)
+	}
+	s.set(func() { s.runs[1].metrics, s.loseOnce = nil, true })
+	write(t, dir, 21, 30)
+	until(t, "an answer is lost", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return !s.loseOnce })
+	s.set(func() { s.runs[1].metrics = nil })
+	write(t, dir, 31, 40)
+	if err := e.Close(context.Background(), Finished); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(count(1, 40), s.steps(1, "epoch")); d != "" {
+		t.Errorf("a run that went back (-want +got):\n%s", d)
+	}
+}
+
+// A server that hangs holds a finished run no longer than Patience, be it in an answer or
+// in an upload that it does not take; one that takes it slowly has more.
+func TestServerHangs(t *testing.T) {
+	for name, hangs := range map[string]string{"an answer": "runs/log-batch", "an upload": "model.onnx"} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newServer(t)
+			over := make(chan struct{})
+			h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.URL.Path, hangs) {
+					<-over
+					return
+				}
+				s.ServeHTTP(w, r)
+			}))
+			defer h.Close()
+			defer close(over)
+			dir := t.TempDir()
+			write(t, dir, 1, 3)
+			if err := os.WriteFile(filepath.Join(dir, "model.onnx"), make([]byte, 64<<20), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			o := options(t, dir, h.URL)
+			o.OnTrouble, o.patience = func(error) {}, 300*time.Millisecond
+			e := start(t, o)
+			began := time.Now()
+			err := e.Close(context.Background(), Finished)
+			if err == nil || !strings.Contains(err.Error(), "it takes nothing for 300ms; the server has not all") {
+				t.Errorf("%v", err)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
+
 // Long runs are told every so many steps; credentials go along; artifacts elsewhere stay.
 func TestOptions(t *testing.T) {
 	s, url := newServer(t)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // StateName is the file in a run's directory that says which run of a server it is.
@@ -62,6 +63,7 @@ func (s state) write(dir string) error {
 
 // position is what of a run the server has.
 type position struct {
+	run             string // the server's name of it
 	step, validated int64
 	params          map[string]string
 	status          string
@@ -87,19 +89,46 @@ func (e *Exporter) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	e.id = s.Run
-	e.at = position{status: found.Info.Status, artifacts: found.Info.Artifacts, params: map[string]string{}}
-	for _, p := range found.Data.Params {
-		e.at.params[p.Key] = p.Value
-	}
-	for _, m := range found.Data.Metrics {
-		switch m.Key {
-		case stepKey:
-			e.at.step = m.Step
-		case evalKey:
-			e.at.validated = m.Step
+	at := found.position()
+	if e.at.lacks(at) {
+		if err := e.again(); err != nil {
+			return err
 		}
 	}
+	e.id, e.at = s.Run, at
+	return nil
+}
+
+// position is what the server says that it has.
+func (r run) position() position {
+	at := position{run: r.Info.ID, status: r.Info.Status, artifacts: r.Info.Artifacts, params: map[string]string{}}
+	for _, p := range r.Data.Params {
+		at.params[p.Key] = p.Value
+	}
+	for _, m := range r.Data.Metrics {
+		switch m.Key {
+		case stepKey:
+			at.step = m.Step
+		case evalKey:
+			at.validated = m.Step
+		}
+	}
+	return at
+}
+
+// lacks says whether the server has lost of what it had: its run is gone, or went back.
+func (p position) lacks(now position) bool {
+	return p.run != "" && (p.run != now.run || now.step < p.step || now.validated < p.validated)
+}
+
+// again reads the log from its beginning.
+func (e *Exporter) again() error {
+	lines, err := runlog.Follow(filepath.Join(e.o.Dir, runlog.Name))
+	if err != nil {
+		return fmt.Errorf("mlflow: %w", err)
+	}
+	e.lines.Close()
+	e.lines, e.queue = lines, nil
 	return nil
 }
 
