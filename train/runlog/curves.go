@@ -36,18 +36,10 @@ var (
 // history is a run's curves, read from its log. The x axis is the epoch.
 type history struct {
 	loss, rate, speed            Curve
-	defined                      lossOf // the training loss
+	defined                      LossOf // the training loss: a validation's where every step tells that
 	lossRaw, lossEMA             Curve
 	top1, top1Raw, top1EMA, top5 Curve
 }
-
-// lossOf is how a log's training loss is defined.
-type lossOf int
-
-const (
-	minimised    lossOf = iota // of the main head, with label smoothing
-	crossEntropy               // as a validation's
-)
 
 // ErrNoSteps is of a log of which no curve can be drawn.
 var ErrNoSteps = errors.New("no training step is in it")
@@ -109,7 +101,8 @@ func CurvesWhole(path string) bool {
 }
 
 func readHistory(log string) (*history, error) {
-	h := &history{}
+	h := &history{defined: CrossEntropy}
+	var losses [CrossEntropy + 1]Curve
 	add := func(xys *Curve, x, y float64) {
 		if drawn(x) && drawn(y) {
 			*xys = append(*xys, Point{x, y})
@@ -118,12 +111,13 @@ func readHistory(log string) (*history, error) {
 	err := Each(log, func(_ []byte, rec Record) error {
 		switch rec.Kind {
 		case "step":
-			if loss := rec.TrainLoss(); loss != nil {
-				add(&h.loss, rec.Epoch, *loss)
+			for of := range losses {
+				if loss := rec.TrainLoss(LossOf(of)); loss != nil {
+					add(&losses[of], rec.Epoch, *loss)
+				}
 			}
-			h.defined = minimised
-			if rec.CrossEntropy != nil {
-				h.defined = crossEntropy
+			if rec.CrossEntropy == nil {
+				h.defined = Minimised
 			}
 			add(&h.rate, rec.Epoch, rec.LR)
 			if rec.PerSecond > 0 {
@@ -146,6 +140,7 @@ func readHistory(log string) (*history, error) {
 		}
 		return nil
 	})
+	h.loss = losses[h.defined]
 	return h, err
 }
 
@@ -161,7 +156,7 @@ type panel struct {
 
 func (h *history) lossPanel() *panel {
 	title := "Loss: cross entropy of the main head, without label smoothing"
-	if h.defined == minimised { // a log of before
+	if h.defined == Minimised { // a log of before
 		title = "Loss of the main head (training: with the recipe's label smoothing)"
 	}
 	p := newPanel(title, "nats")

@@ -155,13 +155,22 @@ type Record struct {
 	Kept
 }
 
-// TrainLoss is the loss of a step as a validation defines it, where the log tells that, and
-// else what the step minimised.
-func (r *Record) TrainLoss() *float64 {
-	for _, loss := range []*float64{r.CrossEntropy, r.MainLoss} {
-		if loss != nil {
-			return loss
-		}
+// LossOf is how a training loss is defined: one way throughout a curve.
+type LossOf int
+
+// The definitions.
+const (
+	Minimised    LossOf = iota // of the main head, with label smoothing
+	CrossEntropy               // as a validation's, which logs of before do not tell
+)
+
+// TrainLoss is the loss of a step; nil where the log does not tell it so defined.
+func (r *Record) TrainLoss(of LossOf) *float64 {
+	switch {
+	case of == CrossEntropy:
+		return r.CrossEntropy
+	case r.MainLoss != nil:
+		return r.MainLoss
 	}
 	return r.Loss
 }

@@ -177,6 +177,29 @@ func TestCurvesOfForeignLines(t *testing.T) {
 	}
 }
 
+// TestCurveOfOneLoss: a run that went on after an upgrade has steps that do not tell the cross
+// entropy; its curve is what all tell.
+func TestCurveOfOneLoss(t *testing.T) {
+	const before = `{"kind":"step","step":1,"epoch":0.5,"loss":9,"main_loss":3}` + "\n"
+	const since = `{"kind":"step","step":2,"epoch":1,"loss":8,"main_loss":2,"cross_entropy":1}` + "\n"
+	for text, want := range map[string]history{
+		before + since: {defined: Minimised, loss: Curve{{0.5, 3}, {1, 2}}},
+		since:          {defined: CrossEntropy, loss: Curve{{1, 1}}},
+	} {
+		log := filepath.Join(t.TempDir(), Name)
+		if err := os.WriteFile(log, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		h, err := readHistory(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]any{want.defined, want.loss}, []any{h.defined, h.loss}); diff != "" {
+			t.Errorf("loss (-want +got):\n%s", diff)
+		}
+	}
+}
+
 // TestSettleUnvalidated: a validation that the checkpoint does not know, since the run was
 // killed before it was saved, goes, be there nothing else to do.
 func TestSettleUnvalidated(t *testing.T) {

@@ -121,10 +121,18 @@ func (r *Run) accuracyNote(p *runSection) string {
 	return note
 }
 
+// lossOf is the definition that every step has: a validation's, if it can be that.
+func (r *Run) lossOf() runlog.LossOf {
+	if len(r.steps) == 0 || slices.ContainsFunc(r.steps, func(s runlog.Record) bool { return s.CrossEntropy == nil }) {
+		return runlog.Minimised
+	}
+	return runlog.CrossEntropy
+}
+
 // lossNote says what the losses are.
 func (r *Run) lossNote() string {
 	const edge = " A value far above the training's runs along the upper edge."
-	if n := len(r.steps); n == 0 || r.steps[n-1].CrossEntropy == nil {
+	if r.lossOf() == runlog.Minimised {
 		return "Training: the loss of the main head as it is minimised, with label smoothing and augmentation. Validation: cross entropy without either, so that it may lie below." + edge
 	}
 	return "Both are the cross entropy of the main head without label smoothing: training's of augmented images, by weights that still change. What a step minimises, loss in the log, is with the recipe's label smoothing and its weighted auxiliary head." + edge

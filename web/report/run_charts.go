@@ -33,8 +33,9 @@ func (r *Run) epochs() *[2]float64 {
 }
 
 func (r *Run) lossChart() *Chart {
+	of := r.lossOf()
 	raw := curve(r.steps, func(s runlog.Record) (float64, bool) {
-		if loss := s.TrainLoss(); loss != nil {
+		if loss := s.TrainLoss(of); loss != nil {
 			return *loss, true
 		}
 		return 0, false
