@@ -21,6 +21,8 @@ func (a *app) openMetrics(cmd *cobra.Command) error {
 		return nil
 	case filepath.Ext(a.metricsPath) != metrics.Ending:
 		return usagef("--metrics-file %s: its name ends in %s; the node exporter reads no others", a.metricsPath, metrics.Ending)
+	case follows(cmd):
+		return nil
 	}
 	f, err := metrics.Begin(metrics.Options{Path: a.metricsPath, Verb: verbOf(cmd), Every: metricsEvery, OnBad: func(err error) { a.Warnf("%v", err) }})
 	if err != nil {

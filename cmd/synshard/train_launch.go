@@ -8,6 +8,8 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
@@ -45,6 +47,16 @@ func (flags *trainOptions) findLaunch() (*launched, error) {
 	return &launched{Launch: l}, nil
 }
 
+// follows says whether this call is one of a group's whose rank 0 writes for all of them.
+// What is wrong with the place that a launcher gave it is told by findLaunch.
+func follows(cmd *cobra.Command) bool {
+	if verbOf(cmd) != "train" {
+		return false // no other verb asks for a place
+	}
+	l, err := cluster.LaunchFrom(os.Getenv)
+	return err == nil && l.Rank > 0
+}
+
 // trainLaunched is train in a process that a launcher started. Rank 0 does
 // what a process alone does; every other is quiet and ends as rank 0 does.
 func (a *app) trainLaunched(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, l *launched) error {
@@ -79,7 +91,6 @@ func (flags *trainOptions) terms(l *launched) cluster.Terms {
 
 // follow is a process that is not rank 0: it opens no data and writes nothing.
 func (a *app) follow(ctx context.Context, shim *torch.Shim, flags trainOptions, l *launched, trust cluster.Trust) error {
-	a.metrics.Leave()
 	code, err := cluster.Follow(context.WithoutCancel(ctx), shim, l.Launch, trust, cluster.Serving{
 		Adjust: func(cfg *train.EngineConfig) {
 			cfg.Threads = threads(flags.threads, l.Launch)

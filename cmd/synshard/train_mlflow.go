@@ -42,9 +42,9 @@ func (o *trackingOptions) check(evalOnly bool) error {
 		return usagef("--mlflow-experiment names an experiment")
 	}
 	if _, err := mlflow.CheckURI(o.uri); err != nil {
-		shown := "" // nor is it, where it cannot be told what of it is a password
-		if u, failed := url.Parse(o.uri); failed == nil {
-			shown = " " + u.Redacted()
+		shown := "" // anything but scheme and host may be a password or a token
+		if u, failed := url.Parse(o.uri); failed == nil && u.Host != "" {
+			shown = " " + u.Scheme + "://" + u.Host
 		}
 		return usagef("--mlflow%s: %w", shown, err)
 	}

@@ -121,7 +121,7 @@ func ours(families map[string]*dto.MetricFamily) bool {
 func (f *File) register(before float64) {
 	all := prometheus.NewRegistry()
 	f.gatherer = all
-	f.registry = prometheus.WrapRegistererWith(prometheus.Labels{"verb": f.o.Verb, "task": strings.TrimSuffix(filepath.Base(f.o.Path), Ending)}, all)
+	f.registry = prometheus.WrapRegistererWith(prometheus.Labels{"verb": f.o.Verb, "task": task(f.o.Path)}, all)
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
@@ -140,6 +140,11 @@ func (f *File) register(before float64) {
 	for _, c := range []*count{&f.images, &f.rejected, &f.bytes} {
 		f.registry.MustRegister(c)
 	}
+}
+
+// task is a file's name without its ending: UTF-8, as labels are, whatever the name is.
+func task(path string) string {
+	return strings.ToValidUTF8(strings.TrimSuffix(filepath.Base(path), Ending), "\uFFFD")
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
@@ -202,7 +207,12 @@ func (f *File) tell(err error) {
 
 // End writes the file for the last time: how the verb ended. What follows is nothing.
 func (f *File) End(code int) {
-	f.finish(func() {
+	if f == nil {
+		return
+	}
+	f.once.Do(func() {
+		close(f.stop)
+		<-f.done
 		f.running.Set(0)
 		f.code.Set(float64(code))
 		f.registry.MustRegister(f.code)
@@ -213,20 +223,6 @@ func (f *File) End(code int) {
 			}
 		}
 		f.tell(f.write())
-	})
-}
-
-// Leave leaves the file to another process, which is of the same group and tells of all.
-func (f *File) Leave() { f.finish(func() {}) }
-
-func (f *File) finish(last func()) {
-	if f == nil {
-		return
-	}
-	f.once.Do(func() {
-		close(f.stop)
-		<-f.done
-		last()
 	})
 }
 

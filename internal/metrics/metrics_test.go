@@ -139,3 +139,17 @@ func TestFileThatCannotBeWritten(t *testing.T) {
 	none.SetImages(1)
 	none.End(0)
 }
+
+// TestNameIsNoText: a file's name may be any bytes, and labels are UTF-8.
+func TestNameIsNoText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a\xffb.prom")
+	f, err := Begin(Options{Path: path, Verb: "ls", Every: time.Hour, OnBad: func(err error) { t.Error(err) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.End(0)
+	text, err := os.ReadFile(path)
+	if err != nil || !strings.Contains(string(text), "task=\"a\uFFFDb\"") {
+		t.Errorf("%v in\n%s", err, text)
+	}
+}
