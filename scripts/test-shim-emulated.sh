@@ -7,4 +7,4 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 train/torch/shim/build.sh --emulate --out "$work/libsynshard_torch.so"
 SYNSHARD_TORCH_LIB=$work/libsynshard_torch.so go test ./train/torch ./train/cluster -count=1 \
-	-run 'Forward|TestGradients$|CrossEntropy|Updates|State|Accumulate|Mistakes|FastPaths|Half|LowWeights|Networks|Queue|Pinned|Group|Procs|Recorded|Predict'
+	-run 'Forward|TestGradients$|CrossEntropy|Updates|State|Accumulate|Mistakes|FastPaths|Half|LowWeights|Networks|Queue|Pinned|Group|Procs|Recorded|Trajectory|Predict'
