@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -206,8 +207,8 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-// TestSameBytes expects the same files from any number of workers, and from a
-// second call nothing.
+// TestSameBytes expects the same files from any number of workers, stopped half way and
+// continued too, and from a second call nothing.
 func TestSameBytes(t *testing.T) {
 	dir, o := drawn(t)
 	o.Workers, o.ShardBytes = 1, 100_000 // several shards a synset
@@ -221,6 +222,23 @@ func TestSameBytes(t *testing.T) {
 	run(t, o)
 	if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
 		t.Errorf("four workers made other files:\n%s", diff)
+	}
+
+	o.Out = files.Local(filepath.Join(dir, "stopped"))
+	ctx, cancel := context.WithCancel(t.Context())
+	var read atomic.Int64
+	cut := o
+	cut.OnRead = func(int64, int) {
+		if read.Add(1) == 14 {
+			cancel()
+		}
+	}
+	if _, err := ingest(ctx, cut); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cancelled: %v", err)
+	}
+	run(t, o)
+	if diff := cmp.Diff(want, tree(t, o.Out.String())); diff != "" {
+		t.Errorf("four workers that were stopped and went on made other files:\n%s", diff)
 	}
 }
 
