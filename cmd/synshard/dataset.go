@@ -120,6 +120,17 @@ func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
 	return g, err
 }
 
+// wordNetOrWithout is openWordNet where WordNet is welcome and not needed: nil, and a
+// word of what is left out, where it is not found; an error where flag names it.
+func (a *app) wordNetOrWithout(flag, what string) (*wordnet.Graph, error) {
+	g, err := a.openWordNet(flag)
+	if err != nil && flag == "" {
+		a.Logf("without %s: %v", what, err)
+		return nil, nil
+	}
+	return g, err
+}
+
 // parseJob reads --job; "" is everything, as 0 of 0.
 func parseJob(text string) (job, jobs int, err error) {
 	if job, jobs, err = jobarray.Parse(text, os.Getenv); err != nil {

@@ -209,13 +209,13 @@ func (a *app) predictions(classList string, paths ...string) (*prediction.Set, e
 // leave that out, aloud, unless it was asked for.
 func (a *app) judge(p *prediction.Set, r *eval.Report, f evalOptions) (*wordnet.Graph, error) {
 	asked := len(f.superclasses)+len(f.depths) > 0
-	g, err := a.openWordNet(f.wordnet)
-	if err != nil {
-		if asked || f.wordnet != "" {
-			return nil, err
-		}
-		a.Logf("without WordNet's measures: %v", err)
-		return nil, nil
+	open := a.openWordNet
+	if !asked {
+		open = func(flag string) (*wordnet.Graph, error) { return a.wordNetOrWithout(flag, "WordNet's measures") }
+	}
+	g, err := open(f.wordnet)
+	if g == nil || err != nil {
+		return nil, err
 	}
 	h, err := eval.NewHierarchy(g, p.Classes)
 	if err != nil {

@@ -264,13 +264,9 @@ func (a *app) reportSets(files []string, o reportOptions, opts *report.Options) 
 	if o.noWordNet {
 		return nil
 	}
-	g, err := a.openWordNet(o.wordnet)
-	if err != nil {
-		if o.wordnet != "" {
-			return err
-		}
-		a.Logf("without words and WordNet's measures: %v", err)
-		return nil
+	g, err := a.wordNetOrWithout(o.wordnet, "words and WordNet's measures")
+	if g == nil || err != nil {
+		return err
 	}
 	opts.Words = g.FirstWord
 	if opts.Hierarchy, err = eval.NewHierarchy(g, opts.Sets[0].Classes); err != nil {

@@ -64,14 +64,18 @@ this machine's own a token is needed, which is in the address that it prints.`,
 }
 
 func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error {
-	host, _, err := net.SplitHostPort(o.addr)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(o.addr); err != nil {
 		return usagef("--addr %q: want an address and a port, as 127.0.0.1:8080", o.addr)
 	}
 	if len(args) < 2 && o.classes != "" {
 		return usagef("--classes has no effect without predictions")
 	}
-	if o.token == "" && !loopback(host) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr) // first: a port that is taken is told before the work
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if o.token == "" && !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
 		o.token = serve.NewToken()
 	}
 	set, err := a.openSet(args[0])
@@ -92,12 +96,7 @@ func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error
 	for i, name := range show.Hosts {
 		show.Hosts[i] = strings.ToLower(name)
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr)
-	if err != nil {
-		return err
-	}
 	if err := a.tellAddress(l.Addr(), o.token); err != nil {
-		l.Close()
 		return err
 	}
 	return serve.Run(ctx, l, serve.Handler(show))
@@ -108,10 +107,8 @@ func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOpti
 	var g *wordnet.Graph
 	if !o.noWordNet {
 		var err error
-		if g, err = a.openWordNet(o.wordnet); err != nil && o.wordnet != "" {
+		if g, err = a.wordNetOrWithout(o.wordnet, "WordNet's tree"); err != nil {
 			return nil, err
-		} else if err != nil {
-			a.Logf("without WordNet's tree: %v", err)
 		}
 	}
 	var classes []string
@@ -134,12 +131,6 @@ func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOpti
 		a.Logf("%d of %d predictions are of images that the dataset has", p.Joined(), p.Len())
 	}
 	return e, nil
-}
-
-// loopback says whether only this machine can reach an address.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback() || host == "localhost"
 }
 
 // ownNames are what this machine calls itself.
