@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"strings"
@@ -22,6 +23,7 @@ import (
 )
 
 func main() {
+	log.SetOutput(io.Discard) // libraries of object stores talk there of what they return, too
 	processors.Heed(os.Getenv)
 	processors.Spare()
 	// A crash of any goroutine or library must not end in exit code 2, which is

@@ -43,7 +43,7 @@ declare -A from=([disk]=$work/in.tar [s3]=s3://bucket/in.tar) to=([disk]=$work/s
 for turn in $(seq "$turns"); do
 	for road in disk-disk s3-disk disk-s3 s3-s3; do
 		echo "bench/ingest_s3: $road, turn $turn of $turns" >&2
-		rm -rf "$work/set" "$work/root/bucket/set"
+		rm -rf "$work/set" "$work/root/bucket/set" "$work/side/bucket/set" # the server keeps what it knows of objects aside
 		sync
 		began=$(date +%s%N)
 		"$work/synshard" ingest --train "${from[${road%-*}]}" --out "${to[${road#*-}]}" --progress off >/dev/null
