@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -179,18 +180,23 @@ func only(as func(any) bool, id string) error {
 	case as(&in):
 		in.IfMatch = aws.String(id)
 	case as(&object):
-		var generation int64
-		if _, err := fmt.Sscan(id, &generation); err != nil {
-			return fmt.Errorf("generation %q: %w", id, err)
+		generation, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return fmt.Errorf("generation: %w", err)
 		}
 		*object = (*object).Generation(generation)
 	case as(&download):
-		tag := azcore.ETag(id)
-		download.AccessConditions = &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &tag}}
+		download.AccessConditions = matching(id)
 	default:
 		return errors.New("the store's client takes no condition")
 	}
 	return nil
+}
+
+// matching is Azure's condition that an object is in a state.
+func matching(id string) *azure.AccessConditions {
+	tag := azcore.ETag(id)
+	return &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &tag}}
 }
 
 func (b *bucket) list(ctx context.Context, prefix string, flat bool, f func(Info) error) error {
@@ -278,14 +284,13 @@ func over(as func(any) bool, id string) error {
 	case as(&in):
 		in.IfMatch = aws.String(id)
 	case as(&object):
-		var generation int64
-		if _, err := fmt.Sscan(id, &generation); err != nil {
-			return fmt.Errorf("generation %q: %w", id, err)
+		generation, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return fmt.Errorf("generation: %w", err)
 		}
 		*object = (*object).If(gcs.Conditions{GenerationMatch: generation})
 	case as(&upload):
-		tag := azcore.ETag(id)
-		upload.AccessConditions = &azure.AccessConditions{ModifiedAccessConditions: &azure.ModifiedAccessConditions{IfMatch: &tag}}
+		upload.AccessConditions = matching(id)
 	default:
 		return errors.New("the store's client takes no condition")
 	}

@@ -21,23 +21,9 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ -n "$tar" ] || { usage >&2; exit 2; }
-server=$("$here/scripts/s3server.sh")
-work=$(mktemp -d)
-pid=
-trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
-# $SYNSHARD is a binary built elsewhere, for a machine without Go.
-if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
-mkdir -p "$work/root/bucket" "$work/side"
-port=$((20000 + RANDOM % 20000))
-"$server" --quiet --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/root" >"$work/log" 2>&1 &
-pid=$!
-export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=not-a-secret AWS_REGION=us-east-1 AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port
-for _ in $(seq 100); do
-	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
-	sleep 0.1
-done
+source "$here/scripts/bench/s3.bash"
 "$work/synshard" ingest "$tar" --out "$work/set" --progress off >/dev/null
-cp -r "$work/set" "$work/root/bucket/set"
+cp -r "$work/set" "$work/objects/bucket/set"
 per=$(((images + 9) / 10))
 declare -A at=([here]=$work/set [bucket]=s3://bucket/set) flags=([here]='' [bucket]="--cache-dir $work/cache")
 # timed NAME CMD...: notes milliseconds and KiB of a call.

@@ -18,32 +18,18 @@ while [ $# -gt 0 ]; do
 	esac
 	shift
 done
-server=$("$here/scripts/s3server.sh")
-work=$(mktemp -d)
-pid=
-trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
-# $SYNSHARD is a binary built elsewhere, for a machine without Go.
-if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
-mkdir -p "$work/root/bucket" "$work/side"
-port=$((20000 + RANDOM % 20000))
-"$server" --quiet --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/root" >"$work/log" 2>&1 &
-pid=$!
-export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=not-a-secret AWS_REGION=us-east-1 AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port
-for _ in $(seq 100); do
-	if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then break; fi
-	sleep 0.1
-done
+source "$here/scripts/bench/s3.bash"
 if [ -z "$tar" ]; then
 	"$work/synshard" sample --out "$work/drawn" --train-per-synset "$images" --progress off >/dev/null
 	tar=$(echo "$work"/drawn/*img_train.tar)
 fi
 cp "$tar" "$work/in.tar"
-cp "$tar" "$work/root/bucket/in.tar"
+cp "$tar" "$work/objects/bucket/in.tar"
 declare -A from=([disk]=$work/in.tar [s3]=s3://bucket/in.tar) to=([disk]=$work/set [s3]=s3://bucket/set)
 for turn in $(seq "$turns"); do
 	for road in disk-disk s3-disk disk-s3 s3-s3; do
 		echo "bench/ingest_s3: $road, turn $turn of $turns" >&2
-		rm -rf "$work/set" "$work/root/bucket/set" "$work/side/bucket/set" # the server keeps what it knows of objects aside
+		rm -rf "$work/set" "$work/objects/bucket/set" "$work/side/bucket/set" # the server keeps what it knows of objects aside
 		sync
 		began=$(date +%s%N)
 		"$work/synshard" ingest --train "${from[${road%-*}]}" --out "${to[${road#*-}]}" --progress off >/dev/null
