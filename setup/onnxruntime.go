@@ -11,6 +11,11 @@ var ortFiles = regexp.MustCompile(`^onnxruntime/(capi/libonnxruntime[^/]*\.so.*|
 // onnxRuntime brings ONNX Runtime, and links to it from Lib.
 func (r run) onnxRuntime(ctx context.Context) (Done, error) {
 	d := Done{Part: ORT}
+	if r.ORT != "" {
+		d.Path = r.ORT
+		r.Say(ORT, "as the environment says, "+r.ORT)
+		return d, nil
+	}
 	group, kind := "ort", ""
 	if r.CUDA {
 		if r.version("ortcuda") != "" {

@@ -12,8 +12,8 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 )
 
-// PipSettings are where pip would look for packages: its variables, then its
-// files, then what it does without either, if Python can be asked.
+// PipSettings are where pip is told to look for packages, by its variables and
+// then its files.
 type PipSettings struct {
 	Index string   // "" where nothing says it
 	Dirs  []string // directories that --find-links names
@@ -22,7 +22,7 @@ type PipSettings struct {
 const mostPipFile = 1 << 20 // bytes
 
 // Pip reads pip's settings. env is os.Getenv.
-func Pip(ctx context.Context, env func(string) string) PipSettings {
+func Pip(env func(string) string) PipSettings {
 	p := PipSettings{Index: env("PIP_INDEX_URL"), Dirs: directories(env("PIP_FIND_LINKS"))}
 	for _, path := range pipFiles(env) {
 		text, err := regular.ReadFile(path, mostPipFile)
@@ -36,9 +36,6 @@ func Pip(ctx context.Context, env func(string) string) PipSettings {
 		if p.Dirs == nil {
 			p.Dirs = directories(s["find-links"])
 		}
-	}
-	if p.Index == "" {
-		p.Index = pipDefault(ctx)
 	}
 	return p
 }
@@ -114,8 +111,8 @@ func directories(links string) []string {
 	return dirs
 }
 
-// pipDefault is the index that pip asks when nothing names one, "" without pip.
-func pipDefault(ctx context.Context) string {
+// PipDefault is the index that pip asks when nothing names one, "" without pip.
+func PipDefault(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "python3", "-P", "-c",

@@ -47,6 +47,7 @@ type Options struct {
 	Torch    string       // a PyTorch to use: its package's directory, with lib/ and include/; "" for none
 	Look     bool         // whether a PyTorch that Python has is used
 	WordNet  string       // WordNet's files: a directory, or a .deb or .tar.gz that holds them; "" for none
+	ORT      string       // ONNX Runtime's library, where somebody named it; "" where nobody did
 	Found    string       // where WordNet's files are found already; "" where nowhere
 	Wheels   wheel.Places // its Work is set here
 	Source   fs.FS        // the engine's sources, with build.sh

@@ -337,6 +337,22 @@ func TestEndsAtTheEnd(t *testing.T) {
 	}
 }
 
+// TestNamedORT: a library that somebody named is taken, and none is brought.
+func TestNamedORT(t *testing.T) {
+	o, pins := scene(t)
+	o.ORT = "/opt/ort/libonnxruntime.so"
+	done, err := start(t.Context(), o, pins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Done{Part: ORT, Path: o.ORT}, done[2]); diff != "" {
+		t.Error(diff)
+	}
+	if left, _ := filepath.Glob(filepath.Join(o.Cache, "onnxruntime-*")); len(left) > 0 {
+		t.Errorf("brought all the same: %v", left)
+	}
+}
+
 func TestWaitsForAnother(t *testing.T) {
 	o, pins := scene(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -369,11 +385,11 @@ func TestPip(t *testing.T) {
 	}
 	env := map[string]string{"HOME": home}
 	get := func(key string) string { return env[key] }
-	if diff := cmp.Diff(PipSettings{"https://a.example/simple", []string{"/srv/wheels"}}, Pip(t.Context(), get)); diff != "" {
+	if diff := cmp.Diff(PipSettings{"https://a.example/simple", []string{"/srv/wheels"}}, Pip(get)); diff != "" {
 		t.Errorf("from its file:\n%s", diff)
 	}
 	env["PIP_INDEX_URL"], env["PIP_FIND_LINKS"] = "https://d.example/simple", "file:///mnt/w"
-	if diff := cmp.Diff(PipSettings{"https://d.example/simple", []string{"/mnt/w"}}, Pip(t.Context(), get)); diff != "" {
+	if diff := cmp.Diff(PipSettings{"https://d.example/simple", []string{"/mnt/w"}}, Pip(get)); diff != "" {
 		t.Errorf("from its variables:\n%s", diff)
 	}
 }

@@ -75,6 +75,11 @@ func (a *app) runSetup(ctx context.Context, o setupOptions) error {
 	if dir, err := s.WordNet(""); err == nil {
 		options.Found = dir
 	}
+	if s.Env("SYNSHARD_ORT_LIB")+s.Env("ONNXRUNTIME_SHARED_LIBRARY_PATH") != "" {
+		if options.ORT, err = s.ORT(""); err != nil {
+			return err
+		}
+	}
 	options.Prebuilt = s.Beside()
 	options.Say = func(part setup.Part, words string) {
 		if part == "" {
@@ -125,12 +130,13 @@ func (o setupOptions) options(ctx context.Context, card bool) (setup.Options, er
 	if out.Lib, err = filepath.Abs(out.Lib); err != nil {
 		return out, err
 	}
-	if pip := setup.Pip(ctx, os.Getenv); o.index == "" || o.wheels == nil {
-		if o.index == "" {
-			out.Wheels.Index = pip.Index
-		}
-		if o.wheels == nil {
-			out.Wheels.Dirs = pip.Dirs
+	pip := setup.Pip(os.Getenv)
+	if o.wheels == nil {
+		out.Wheels.Dirs = pip.Dirs
+	}
+	if o.index == "" {
+		if out.Wheels.Index = pip.Index; pip.Index == "" {
+			out.Wheels.Index = setup.PipDefault(ctx)
 		}
 	}
 	return out, nil

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
+
 	"github.com/synshard/synshard/model"
 )
 
@@ -75,11 +78,7 @@ func (p *pen) title() {
 
 // grouped writes a count with a comma at each thousand.
 func grouped(v int64) string {
-	s := fmt.Sprint(v)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return message.NewPrinter(language.English).Sprint(v)
 }
 
 // short writes a count in three digits or so.

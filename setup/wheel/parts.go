@@ -125,6 +125,9 @@ func (p *parts) fetch(n int) error {
 	if _, err := p.file.WriteAt(b, at); err != nil {
 		return err
 	}
+	if err := p.file.Sync(); err != nil { // before the ledger says so
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.have[n] = true

@@ -183,7 +183,8 @@ func (e *Exporter) experiment(ctx context.Context) (string, error) {
 	}
 	err = e.client.call(ctx, http.MethodPost, "experiments/create", map[string]any{"name": e.o.Experiment}, &made)
 	if is(err, "RESOURCE_ALREADY_EXISTS") { // by another run, in this moment
-		return found.Experiment.ID, get()
+		err = get()
+		return found.Experiment.ID, err
 	}
 	return made.ID, err
 }

@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"context"
 	"math"
-	"runtime"
 	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/synshard/synshard/internal/processors"
 	"golang.org/x/sync/semaphore"
 )
 
@@ -97,7 +98,7 @@ func (p *Predictions) search(ctx context.Context, row int, of []float32) ([]Neig
 	}
 	length := math.Sqrt(dot(of, of))
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(processors.Count())
 	for n := range p.Groups() {
 		g.Go(func() error {
 			if err := ctx.Err(); err != nil {

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+
+	"golang.org/x/text/language"
+	"golang.org/x/text/message"
 )
 
 //go:embed style.css
@@ -29,6 +32,11 @@ func (l Label) Short() string {
 	first, _, _ := strings.Cut(l.String(), ", ")
 	return first
 }
+
+var english = message.NewPrinter(language.English)
+
+// Count writes a number with its thousands apart.
+func Count(n any) string { return english.Sprint(n) }
 
 // Percent writes a share, from 0 to 1.
 func Percent(share float64) string { return fmt.Sprintf("%.2f\u00a0%%", 100*share) }

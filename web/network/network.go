@@ -22,7 +22,7 @@ var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"style":   look.Style,
-	"count":   count,
+	"count":   look.Count,
 	"percent": func(share float64) string { return strconv.FormatFloat(100*share, 'f', 0, 64) + "\u00a0%" },
 	"across":  func(s string) string { return strings.NewReplacer("1x1", "1×1", "x", "×").Replace(s) },
 	"figure":  figure,
@@ -74,15 +74,6 @@ func kinds(pairs []describe.Saving) (out []kind) {
 	}
 	slices.SortStableFunc(out, func(a, b kind) int { return cmp.Compare(b.PlainM-b.Multiplies, a.PlainM-a.Multiplies) })
 	return out
-}
-
-// count writes a number with a comma at each thousand.
-func count(v int64) string {
-	s := strconv.FormatInt(v, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }
 
 // figure draws a step: its window as cells, or, where channels matter, its grids as boxes

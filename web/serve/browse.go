@@ -276,7 +276,7 @@ func (s *site) image(r *http.Request) (any, error) {
 		p.Image.Width, p.Image.Height = int32(info.Width), int32(info.Height)
 		return d.Check(b)
 	})
-	if left(r, damage) {
+	if ofReading(r, damage) {
 		return nil, damage
 	}
 	if damage != nil {

@@ -1,14 +1,17 @@
 package serve
 
 import (
+	"errors"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/web/explore"
 )
 
@@ -48,10 +51,33 @@ func (s *site) work(r *http.Request, im *explore.Image, f func(*pixel.Decoder, [
 	}
 	b, err := s.e.Read(im, w.buf)
 	if err != nil {
-		return err
+		return readError(err)
 	}
 	w.buf = b
 	return f(w.decoder, b)
+}
+
+// unread is an error of reading an image that says nothing of the image: a store that does
+// not answer, a disk that fails.
+type unread struct{ err error }
+
+func (u *unread) Error() string { return u.err.Error() }
+func (u *unread) Unwrap() error { return u.err }
+
+// readError is an error of reading an image: its damage, where the dataset is not what was
+// written, else an unread.
+func readError(err error) error {
+	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &unread{err}
+}
+
+// ofReading says that a request failed, and not the image: because nobody waits for it, or
+// because it could not be read.
+func ofReading(r *http.Request, err error) bool {
+	var u *unread
+	return left(r, err) || errors.As(err, &u)
 }
 
 // imageOf finds the image of an address.
@@ -81,7 +107,7 @@ func (s *site) made(make func(*pixel.Decoder, []byte) ([]byte, error)) http.Hand
 			out, err = make(d, b)
 			return err
 		})
-		if left(r, err) {
+		if ofReading(r, err) {
 			s.refuse(w, r, err)
 			return
 		}

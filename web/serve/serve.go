@@ -12,13 +12,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/web/explore"
 	"github.com/synshard/synshard/web/look"
@@ -68,7 +68,7 @@ var iconText []byte
 var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 	"percent": look.Percent,
 	"name":    ui.Text,
-	"count":   count,
+	"count":   look.Count,
 	"bytes":   size,
 	"image":   imageHref,
 	"query":   query,
@@ -77,7 +77,7 @@ var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 
 // Handler makes the pages of a dataset.
 func Handler(o Options) http.Handler {
-	s := &site{Options: o, e: o.Explorer, workers: make(chan *worker, runtime.GOMAXPROCS(0)), sending: semaphore.NewWeighted(mostSending)}
+	s := &site{Options: o, e: o.Explorer, workers: make(chan *worker, processors.Count()), sending: semaphore.NewWeighted(mostSending)}
 	for range cap(s.workers) {
 		s.workers <- &worker{}
 	}
@@ -291,15 +291,6 @@ func (p *pager) of(total, each int) error {
 		return &notFound{fmt.Sprintf("there are %d pages, not %d", p.Pages, p.Number)}
 	}
 	return nil
-}
-
-// count writes a number with its thousands apart.
-func count(n any) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "\u202f" + text[i:]
-	}
-	return text
 }
 
 // size writes bytes as people do.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -320,6 +322,23 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestReadError: what is wrong with a dataset is an image's damage, which pages show; what
+// kept it from being read is told, and no image is called damaged for it.
+func TestReadError(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	got := map[string]bool{}
+	for name, err := range map[string]error{
+		"other sum": fmt.Errorf("row 3: %w", shard.ErrCorrupt), "gone": fmt.Errorf("shard: %w", fs.ErrNotExist),
+		"forbidden": fmt.Errorf("shard: %w", fs.ErrPermission), "disk": fmt.Errorf("shard: %w", syscall.EIO), "store": errors.New("503"),
+	} {
+		got[name] = ofReading(r, readError(err))
+	}
+	want := map[string]bool{"other sum": false, "gone": false, "forbidden": true, "disk": true, "store": true}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
 // TestRunWaits: whatever ends it, nothing of the handler runs when it returns.
 func TestRunWaits(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -393,8 +412,8 @@ func TestClassesHaveRules(t *testing.T) {
 }
 
 func TestWords(t *testing.T) {
-	got := []string{count(7), count(1000), count(14197122), size(999), size(51898768), size(1 << 50), query("/mistakes", "truth", "a b", "predicted", "")}
-	want := []string{"7", "1\u202f000", "14\u202f197\u202f122", "999\u00a0bytes", "51.9\u00a0MB", "1.13e+03\u00a0TB", "/mistakes?truth=a+b"}
+	got := []string{look.Count(7), look.Count(1000), look.Count(14197122), size(999), size(51898768), size(1 << 50), query("/mistakes", "truth", "a b", "predicted", "")}
+	want := []string{"7", "1,000", "14,197,122", "999\u00a0bytes", "51.9\u00a0MB", "1.13e+03\u00a0TB", "/mistakes?truth=a+b"}
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
