@@ -111,33 +111,44 @@ func EachRead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
 const readsAtOnce = 8
 
 // EachAhead is EachRead that reads several entries ahead of the one that f is called with,
-// each into memory of its own: of what lies elsewhere, where each takes its time.
+// each into memory of its own: of what lies elsewhere, where each takes its time. None
+// is under way when it returns.
 func EachAhead(ctx context.Context, c Reader, entries []Entry, f Visit) error {
 	type answer struct {
 		b   []byte
 		err error
 	}
-	asked := make([]chan answer, len(entries))
+	var asked [readsAtOnce]chan answer // of entry i at i modulo their number
 	ask := func(i int) {
-		if i < len(entries) {
-			asked[i] = make(chan answer, 1)
-			go func() {
-				b, err := c.Read(&entries[i], nil)
-				asked[i] <- answer{b, err}
-			}()
+		if i >= len(entries) {
+			return
 		}
+		to := make(chan answer, 1)
+		asked[i%readsAtOnce] = to
+		go func() {
+			b, err := c.Read(&entries[i], nil)
+			to <- answer{b, err}
+		}()
 	}
+	next := func(i int) (a answer) {
+		a, asked[i%readsAtOnce] = <-asked[i%readsAtOnce], nil
+		return a
+	}
+	defer func() { // who called may close what is read
+		for _, from := range asked {
+			if from != nil {
+				<-from
+			}
+		}
+	}()
 	for i := range readsAtOnce {
 		ask(i)
 	}
 	for i := range entries {
-		var a answer
-		select {
-		case a = <-asked[i]:
-		case <-ctx.Done():
-			return ctx.Err()
+		a := next(i)
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		asked[i] = nil
 		ask(i + readsAtOnce)
 		if a.err != nil && !errors.Is(a.err, ErrUnreadable) {
 			return a.err
