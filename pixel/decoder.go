@@ -61,7 +61,7 @@ type Decoder struct {
 	spent   Spent
 	scratch C.px_scratch
 	message *C.char
-	out     C.px_part
+	out     C.px_region
 	whole   []byte // of an image that is not a JPEG, and slack
 	deep    []byte // of one with alpha
 	held    int64  // bytes of the process's bound
@@ -160,7 +160,7 @@ func (d *Decoder) region(b []byte, info Info, r rect, q int) (piece, error) {
 	if info.Format != "JPEG" {
 		return d.other(b, info)
 	}
-	d.out = C.px_part{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated), plain: cbool(d.LibjpegOnly)}
+	d.out = C.px_region{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated), plain: cbool(d.LibjpegOnly)}
 	code := C.px_jpeg_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), &d.out, d.message, messageRoom)
 	out := d.out
 	if code != C.PX_OK {

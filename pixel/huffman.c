@@ -306,12 +306,18 @@ METHODDEF(boolean) decode(j_decompress_ptr d, JBLOCKROW *mcu) {
 	px_bits *b = d->client_data;
 	if (d->restart_interval && b->to_restart == 0)
 		restart(d, b);
-	// Rows above the part come without a place for them; columns beside it are not transformed.
+	// Rows above the region come without a place for them; columns beside it are not transformed.
 	int wanted = mcu && b->column >= d->master->first_iMCU_col && b->column <= d->master->last_iMCU_col;
 	if (++b->column == d->MCUs_per_row)
 		b->column = 0;
 	if (!d->entropy->insufficient_data) {
-		reader r = {b->buffer, b->count, b->made_up, b->plain_at, b->plain_end};
+		reader r = {
+			.buffer = b->buffer,
+			.count = b->count,
+			.made_up = b->made_up,
+			.at = b->plain_at,
+			.end = b->plain_end,
+		};
 		for (int i = 0; i < d->blocks_in_MCU; i++) {
 			int c = d->MCU_membership[i];
 			const px_codes *dc = &b->dc_codes[d->cur_comp_info[c]->dc_tbl_no],

@@ -127,7 +127,7 @@ static void cmyk_row(const uint8_t *in, uint8_t *out, int n) {
 	}
 }
 
-int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, char *message, size_t room) {
+int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_region *region, char *message, size_t room) {
 	struct jpeg_decompress_struct *d = &p->d;
 	set_errors(&p->e, message, room);
 	if (setjmp(p->e.out)) {
@@ -144,21 +144,21 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	int inks = d->jpeg_color_space == JCS_CMYK || d->jpeg_color_space == JCS_YCCK;
 	d->out_color_space = inks ? JCS_CMYK : JCS_RGB;
 	d->scale_num = 1;
-	d->scale_denom = part->denominator;
+	d->scale_denom = region->denominator;
 	d->dct_method = JDCT_ISLOW;
 	jpeg_start_decompress(d);
-	if (!part->plain)
+	if (!region->plain)
 		px_take_over(d, &p->bits);
 
-	// The part in decoded pixels, one more on each side for rounding.
-	int q = part->denominator;
-	int x0 = part->x / q - 1, x1 = (part->x + part->w + q - 1) / q + 1;
-	int y0 = part->y / q - 1, y1 = (part->y + part->h + q - 1) / q + 1;
+	// The region in decoded pixels, one more on each side for rounding.
+	int q = region->denominator;
+	int x0 = region->x / q - 1, x1 = (region->x + region->w + q - 1) / q + 1;
+	int y0 = region->y / q - 1, y1 = (region->y + region->h + q - 1) / q + 1;
 	if (q == 1) {
-		x0 = part->x;
-		x1 = part->x + part->w;
-		y0 = part->y;
-		y1 = part->y + part->h;
+		x0 = region->x;
+		x1 = region->x + region->w;
+		y0 = region->y;
+		y1 = region->y + region->h;
 	}
 	if (x0 < 0)
 		x0 = 0;
@@ -199,13 +199,13 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_part *part, cha
 	}
 	// The rows below are not wanted, and abort is cheaper than reading them.
 	jpeg_abort_decompress(d);
-	part->x = x0;
-	part->y = y0;
-	part->w = w;
-	part->h = h;
-	part->stride = stride;
-	part->rgb = p->rgb + first;
-	if (p->e.truncated && !part->accept_truncated) {
+	region->x = x0;
+	region->y = y0;
+	region->w = w;
+	region->h = h;
+	region->stride = stride;
+	region->rgb = p->rgb + first;
+	if (p->e.truncated && !region->accept_truncated) {
 		tell(&p->e, "the data end early");
 		return PX_TRUNCATED;
 	}

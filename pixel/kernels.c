@@ -86,7 +86,13 @@ static void sums_plain(const uint8_t *restrict pix, int pixels, int64_t sum[3]) 
 	SUMS_BODY;
 }
 
-static const px_kernels plain = {"plain", down_plain, across_plain, colour_plain, sums_plain};
+static const px_kernels plain = {
+	.name = "plain",
+	.down = down_plain,
+	.across = across_plain,
+	.colour = colour_plain,
+	.sums = sums_plain,
+};
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -227,8 +233,20 @@ AVX2 static void across_avx2(const uint8_t *restrict src, int offset, const px_t
 		across_some(src, offset, t, dst, n, (t->taken + PX_GROUP - 1) / PX_GROUP, PX_GROUP);
 }
 
-static const px_kernels avx2 = {"avx2", down_avx2, across_avx2, colour_avx2, sums_avx2};
-static const px_kernels avx512 = {"avx512", down_avx512, across_avx2, colour_avx512, sums_avx512};
+static const px_kernels avx2 = {
+	.name = "avx2",
+	.down = down_avx2,
+	.across = across_avx2,
+	.colour = colour_avx2,
+	.sums = sums_avx2,
+};
+static const px_kernels avx512 = {
+	.name = "avx512",
+	.down = down_avx512,
+	.across = across_avx2,
+	.colour = colour_avx512,
+	.sums = sums_avx512,
+};
 #endif
 
 static const px_kernels *sets[4];

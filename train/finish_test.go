@@ -127,8 +127,15 @@ func TestFinishedIsContent(t *testing.T) {
 			}
 		}
 		res, done, err := finish(o)
-		if err != nil || !done || res.ONNX == "" || len(warned) != c.warns {
-			t.Errorf("%s: %+v, done %v, %v, %q", c.what, res, done, err, warned)
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+		}
+		type finished struct {
+			Done, Model bool
+			Warnings    int
+		}
+		if diff := cmp.Diff(finished{true, true, c.warns}, finished{done, res.ONNX != "", len(warned)}); diff != "" {
+			t.Errorf("%s, warned %q (-want +got):\n%s", c.what, warned, diff)
 		}
 		for _, name := range names {
 			if !bytes.Equal(slurp(t, filepath.Join(o.Dir, name)), whole[name]) {

@@ -128,7 +128,7 @@ func volcano(s *stage) {
 	m := place(w*s.in(0.35, 0.65), base, w*s.in(0.4, 0.65), h*s.in(0.45, 0.65), 0)
 	rim := s.in(0.1, 0.2)
 	erupting := night || s.chance(0.5)
-	s.plume(m, rim, night, erupting)
+	s.plume(m, rim, smoking{night: night, heavy: erupting})
 	if erupting {
 		s.fountain(m, rim)
 	}
@@ -136,10 +136,16 @@ func volcano(s *stage) {
 	if night {
 		rock = rock.mul(0.45)
 	}
-	s.cone(m, rim, rock, erupting, !night && s.chance(0.45))
+	s.cone(m, rim, slopes{rock: rock, lava: erupting, snow: !night && s.chance(0.45)})
 }
 
-func (s *stage) cone(m affine, rim float64, rock rgb, lava, snow bool) {
+// slopes are what a cone is of, and what lies on it.
+type slopes struct {
+	rock       rgb
+	lava, snow bool
+}
+
+func (s *stage) cone(m affine, rim float64, on slopes) {
 	n, ox, oy := clouds(), s.Float64(), s.Float64()
 	lit := s.in(-0.35, 0.35)
 	snowline := s.in(-0.75, -0.55)
@@ -153,11 +159,11 @@ func (s *stage) cone(m affine, rim float64, rock rgb, lava, snow bool) {
 	s.fill(m, func(x, y float64) rgb {
 		across := x / (1.15 + y*0.9 + 0.05) // about -1..1 at every height
 		gully := n.at(ox+across*0.6, oy+y*0.12)
-		c := rock.mul(1 + 0.6*gully + lit*across*2)
-		if snow && y < snowline+0.18*gully+0.05*math.Sin(across*23) {
+		c := on.rock.mul(1 + 0.6*gully + lit*across*2)
+		if on.snow && y < snowline+0.18*gully+0.05*math.Sin(across*23) {
 			c = mix(c, rgb{240, 243, 250}, 0.85)
 		}
-		if lava {
+		if on.lava {
 			for _, f := range flows {
 				d := math.Abs(across - f*(0.4+0.6*(y+1)) - 0.12*math.Sin(y*9+f*20))
 				length := 0.45 + 0.5*math.Abs(math.Sin(f*37))
@@ -170,14 +176,17 @@ func (s *stage) cone(m affine, rim float64, rock rgb, lava, snow bool) {
 	}, 1, outline)
 }
 
-func (s *stage) plume(m affine, rim float64, night, heavy bool) {
+// smoking is how a crater smokes: in the dark, and as in an eruption.
+type smoking struct{ night, heavy bool }
+
+func (s *stage) plume(m affine, rim float64, how smoking) {
 	drift := s.in(-0.5, 0.5)
 	smoke := s.pick(rgb{225, 225, 228}, rgb{150, 145, 145}, rgb{85, 80, 82})
-	if night {
+	if how.night {
 		smoke = rgb{75, 60, 62}
 	}
 	puffs := 22
-	if heavy {
+	if how.heavy {
 		puffs = 40
 	}
 	for i := puffs - 1; i >= 0; i-- {
@@ -185,7 +194,7 @@ func (s *stage) plume(m affine, rim float64, night, heavy bool) {
 		r := rim*0.9 + 0.32*t*s.in(0.6, 1.1)
 		x, y := drift*t*t*1.8+s.in(-0.5, 0.5)*r, -1-t*1.1
 		shade := smoke.mul(s.in(0.8, 1.1))
-		if heavy {
+		if how.heavy {
 			shade = mix(shade, rgb{235, 110, 40}, ramp(0.35, 0, t)*0.6)
 		}
 		s.fill(m, func(u, v float64) rgb { return shade.mul(1.05 - 0.35*(v-y)/r - 0.2*(u-x)/r) }, s.in(0.5, 0.9), ellipse(x, y, r, r*0.8))

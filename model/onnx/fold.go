@@ -19,7 +19,9 @@ type batchNorm struct {
 // into folds the batch norm into the convolution before it, in place: weight
 // is [channels, ...] and bias [channels]. With k = scale / sqrt(variance +
 // eps), w' = w k and b' = (b - mean) k + shift, in float64 (Ioffe and Szegedy,
-// "Batch Normalization", arXiv:1502.03167, algorithm 2).
+// "Batch Normalization", arXiv:1502.03167, algorithm 2). prepare in
+// train/torch/shim/predict.cpp does the same with libtorch's tensors, for predictions by
+// the training engine; TestInferEngineTorch of cmd/synshard holds the two equal.
 func (n *batchNorm) into(weight, bias []float32) {
 	per := len(weight) / len(bias)
 	for c := range bias {

@@ -5,29 +5,50 @@ package torch
 #include "synshard_torch.h"
 
 extern int synshardStoreCall(uintptr_t, ss_store_call *, char *, size_t);
-static void ss_use_store(ss_config *c, uintptr_t handle) { c->store.context = handle; c->store.call = synshardStoreCall; }
-static void ss_abort(const ss_api *a, ss_engine *g) { a->abort(g); }
-static int ss_create(const ss_api *a, const ss_network *n, const ss_config *c, ss_engine **o, char *e, size_t l) { return a->create(n, c, o, e, l); }
-static void ss_destroy(const ss_api *a, ss_engine *g) { a->destroy(g); }
+static void ss_use_store(ss_config *c, uintptr_t handle) {
+	c->store.context = handle;
+	c->store.call = synshardStoreCall;
+}
+static void ss_abort(const ss_api *a, ss_engine *g) {
+	a->abort(g);
+}
+static int ss_create(const ss_api *a, const ss_network *n, const ss_config *c, ss_engine **o, char *e, size_t l) {
+	return a->create(n, c, o, e, l);
+}
+static void ss_destroy(const ss_api *a, ss_engine *g) {
+	a->destroy(g);
+}
 static int ss_queue(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, const ss_step *s, char *e, size_t l) {
-	ss_batch b = {images, labels, rows};
+	ss_batch b = {.images = images, .labels = labels, .rows = rows};
 	return a->queue(g, &b, s, e, l);
 }
-static int ss_collect(const ss_api *a, ss_engine *g, ss_metrics *m, char *e, size_t l) { return a->collect(g, m, e, l); }
-static const char *ss_note(const ss_api *a, ss_engine *g) { return a->note(g); }
+static int ss_collect(const ss_api *a, ss_engine *g, ss_metrics *m, char *e, size_t l) {
+	return a->collect(g, m, e, l);
+}
+static const char *ss_note(const ss_api *a, ss_engine *g) {
+	return a->note(g);
+}
 static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, int32_t ema, ss_eval *o, char *e, size_t l) {
-	ss_batch b = {images, labels, rows};
+	ss_batch b = {.images = images, .labels = labels, .rows = rows};
 	return a->evaluate(g, &b, ema, o, e, l);
 }
 static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t rows, int32_t train, uint64_t seed, float *logits, float *aux0, float *aux1, char *e, size_t l) {
-	ss_batch b = {0, 0, rows};
+	ss_batch b = {.rows = rows};
 	float *aux[2] = {aux0, aux1};
 	return a->forward(g, in, &b, train, seed, logits, aux0 ? aux : 0, e, l);
 }
-static int ss_sum(const ss_api *a, ss_engine *g, double *v, int64_t n, char *e, size_t l) { return a->sum(g, v, n, e, l); }
-static const char *ss_slot(const ss_api *a, ss_engine *g, int i) { return a->slots(g)[i]; }
-static int ss_memory(const ss_api *a, ss_engine *g, int64_t *now, int64_t *peak, char *e, size_t l) { return a->memory(g, now, peak, e, l); }
-static int ss_count_memory_anew(const ss_api *a, ss_engine *g, char *e, size_t l) { return a->count_memory_anew(g, e, l); }
+static int ss_sum(const ss_api *a, ss_engine *g, double *v, int64_t n, char *e, size_t l) {
+	return a->sum(g, v, n, e, l);
+}
+static const char *ss_slot(const ss_api *a, ss_engine *g, int i) {
+	return a->slots(g)[i];
+}
+static int ss_memory(const ss_api *a, ss_engine *g, int64_t *now, int64_t *peak, char *e, size_t l) {
+	return a->memory(g, now, peak, e, l);
+}
+static int ss_count_memory_anew(const ss_api *a, ss_engine *g, char *e, size_t l) {
+	return a->count_memory_anew(g, e, l);
+}
 */
 import "C"
 

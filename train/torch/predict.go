@@ -5,11 +5,18 @@ package torch
 #include "synshard_torch.h"
 
 static int ss_predict_begin(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t ema, int32_t wanted, ss_prediction **o, char *e, size_t l) {
-	ss_batch b = {images, 0, rows};
+	ss_batch b = {.images = images, .rows = rows};
 	return a->predict_begin(g, &b, ema, wanted, o, e, l);
 }
 static int ss_predict_end(const ss_api *a, ss_prediction *p, float *probabilities, float *logits, float *embedding, int32_t rows, int32_t classes, int32_t width, char *e, size_t l) {
-	ss_predictions o = {probabilities, logits, embedding, rows, classes, width};
+	ss_predictions o = {
+		.probabilities = probabilities,
+		.logits = logits,
+		.embedding = embedding,
+		.rows = rows,
+		.classes = classes,
+		.width = width,
+	};
 	return a->predict_end(p, &o, e, l);
 }
 */

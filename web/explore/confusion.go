@@ -10,22 +10,22 @@ import (
 // Matrix says how often what is below one node was taken for what is below another. Every
 // image is in one cell: a class that several of the nodes have below them is with the first.
 type Matrix struct {
-	Node      string  // whose parts they are; "": the whole
-	Parts     []Part  // rows, and columns
-	Cells     [][]int // images, [truth][predicted]
-	Elsewhere []int   // of each row: taken for what is not below Node
-	Left      int     // parts that are not shown
+	Node      string   // whose branches they are; "": the whole
+	Branches  []Branch // rows, and columns
+	Cells     [][]int  // images, [truth][predicted]
+	Elsewhere []int    // of each row: taken for what is not below Node
+	Left      int      // branches that are not shown
 }
 
-// Part is a row and a column of a matrix.
-type Part struct {
+// Branch is a row and a column of a matrix: classes at or below one node.
+type Branch struct {
 	Key    string // its part of an address
 	Images int    // whose truth is below it
-	Opens  bool   // it has parts of its own
-	Whole  bool   // it is all that is at or below Key: no other part has some, nor does it stand for Key alone
+	Opens  bool   // it has branches of its own
+	Whole  bool   // it is all that is at or below Key: no other branch has some, nor does it stand for Key alone
 }
 
-// group is the classes that a part of a node stands for.
+// group is the classes that a branch of a node stands for.
 type group struct {
 	key     string
 	classes []int32
@@ -83,36 +83,36 @@ func (p *Predictions) groups(key string) (out []group) {
 }
 
 // unfolded cuts the classes at or below a node by nodes further down: that with most images
-// is opened first, as long as there are no more parts than most. node is the one whose
-// parts they are, below which nothing else has classes.
-func (p *Predictions) unfolded(key string, most int) (node string, parts []group) {
-	node, parts = key, p.groups(key)
+// is opened first, as long as there are no more branches than most. node is the one whose
+// branches they are, below which nothing else has classes.
+func (p *Predictions) unfolded(key string, most int) (node string, branches []group) {
+	node, branches = key, p.groups(key)
 	whole := map[string]bool{node: true} // what is not opened
 	for {
 		next, inside := -1, []group(nil)
-		for i := range parts {
-			if whole[parts[i].key] || next >= 0 && p.images(parts[i]) <= p.images(parts[next]) {
+		for i := range branches {
+			if whole[branches[i].key] || next >= 0 && p.images(branches[i]) <= p.images(branches[next]) {
 				continue
 			}
-			sub := p.within(parts[i])
-			if len(sub) == 0 || len(parts)-1+len(sub) > most {
-				whole[parts[i].key] = true
+			sub := p.within(branches[i])
+			if len(sub) == 0 || len(branches)-1+len(sub) > most {
+				whole[branches[i].key] = true
 				continue
 			}
 			next, inside = i, sub
 		}
 		if next < 0 {
-			return node, parts
+			return node, branches
 		}
-		if len(parts) == 1 {
-			node = parts[0].key
+		if len(branches) == 1 {
+			node = branches[0].key
 		}
-		whole[parts[next].key] = true // where it is itself a class
-		parts = slices.Replace(parts, next, next+1, inside...)
+		whole[branches[next].key] = true // where it is itself a class
+		branches = slices.Replace(branches, next, next+1, inside...)
 	}
 }
 
-// within cuts a part by the nodes right below it.
+// within cuts a branch by the nodes right below it.
 func (p *Predictions) within(g group) (out []group) {
 	mine := make([]bool, len(p.Classes))
 	for _, c := range g.classes {
@@ -127,7 +127,7 @@ func (p *Predictions) within(g group) (out []group) {
 	return out
 }
 
-// images counts those whose truth is one of a part's classes.
+// images counts those whose truth is one of a branch's classes.
 func (p *Predictions) images(g group) (n int) {
 	for _, c := range g.classes {
 		n += p.count[c]
@@ -135,7 +135,7 @@ func (p *Predictions) images(g group) (n int) {
 	return n
 }
 
-// Confusion gives the matrix of a node, of at most so many parts: it is unfolded as far as
+// Confusion gives the matrix of a node, of at most so many branches: it is unfolded as far as
 // they go, and where even the nodes right below it are more, those with fewest images are
 // left out.
 func (p *Predictions) Confusion(key string, most int) Matrix {
@@ -156,7 +156,7 @@ func (p *Predictions) Confusion(key string, most int) Matrix {
 	of := slices.Repeat([]int{-1}, len(p.Classes))
 	for i, g := range shown {
 		classes := len(groups[g].classes)
-		m.Parts = append(m.Parts, Part{groups[g].key, images[g], classes > 1, classes == len(p.members(groups[g].key))})
+		m.Branches = append(m.Branches, Branch{groups[g].key, images[g], classes > 1, classes == len(p.members(groups[g].key))})
 		m.Cells, m.Elsewhere = append(m.Cells, make([]int, len(shown))), append(m.Elsewhere, 0)
 		for _, c := range groups[g].classes {
 			of[c] = i

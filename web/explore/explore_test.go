@@ -169,13 +169,16 @@ func TestBeside(t *testing.T) {
 	if err != nil || total != 2 {
 		t.Fatal(total, err)
 	}
-	before, after, number, of := e.Beside(&images[0])
-	if before != nil || after == nil || *after != images[1].Ref || number != 0 || of != 2 {
-		t.Errorf("first: %v %v %d %d", before, after, number, of)
+	type beside struct {
+		Before, After *Ref
+		Number, Of    int
 	}
-	before, after, number, _ = e.Beside(&images[1])
-	if after != nil || before == nil || *before != images[0].Ref || number != 1 {
-		t.Errorf("last: %v %v %d", before, after, number)
+	for i, want := range []beside{{nil, &images[1].Ref, 0, 2}, {&images[0].Ref, nil, 1, 2}} {
+		var got beside
+		got.Before, got.After, got.Number, got.Of = e.Beside(&images[i])
+		if diff := gocmp.Diff(want, got); diff != "" {
+			t.Errorf("image %d (-want +got):\n%s", i, diff)
+		}
 	}
 }
 
@@ -264,8 +267,17 @@ func TestPredictions(t *testing.T) {
 				}
 				ref, ok := p.ImageOf(i)
 				im, err := e.Image(ref)
-				if back, okBack := p.RowOf(ref); !ok || err != nil || im.Path != row.Path || !okBack || back != i {
-					t.Errorf("row %d, %s: image %v %s, back %d: %v", i, row.Path, ref, im.Path, back, err)
+				if !ok || err != nil {
+					t.Fatalf("row %d, %s: image %v: %v", i, row.Path, ref, err)
+				}
+				back, ok := p.RowOf(ref)
+				type joined struct {
+					Path string
+					Row  int
+					Back bool
+				}
+				if diff := gocmp.Diff(joined{row.Path, i, true}, joined{im.Path, back, ok}); diff != "" {
+					t.Errorf("row %d (-want +got):\n%s", i, diff)
 				}
 			}
 			if _, ok := p.RowOf(Ref{"train", 0}); ok {
@@ -342,24 +354,24 @@ func checkMatrix(t *testing.T, p *Predictions) {
 	for most := 2; most < 8; most++ {
 		m := p.Confusion("", most)
 		sum, images := 0, 0
-		for i := range m.Parts {
-			images += m.Parts[i].Images
+		for i := range m.Branches {
+			images += m.Branches[i].Images
 			sum += m.Elsewhere[i]
 			for _, n := range m.Cells[i] {
 				sum += n
 			}
 		}
 		f, _ := p.Figures("")
-		if failed := p.Report.Failed; len(m.Parts) > most || m.Left == 0 && (images != f.Images || sum != f.Images-failed) {
-			t.Errorf("at most %d parts: %d parts, %d left, %d images, %d in cells, want %d and %d", most, len(m.Parts), m.Left, images, sum, f.Images, f.Images-failed)
+		if failed := p.Report.Failed; len(m.Branches) > most || m.Left == 0 && (images != f.Images || sum != f.Images-failed) {
+			t.Errorf("at most %d branches: %d branches, %d left, %d images, %d in cells, want %d and %d", most, len(m.Branches), m.Left, images, sum, f.Images, f.Images-failed)
 		}
 	}
 	linked, apart := 0, 0
 	for _, key := range []string{"", id(1), id(2), id(3)} {
 		for most := 2; most < 8; most++ {
 			m := p.Confusion(key, most)
-			for i, row := range m.Parts {
-				for j, column := range m.Parts {
+			for i, row := range m.Branches {
+				for j, column := range m.Branches {
 					_, total, err := p.Mistakes(Between{row.Key, column.Key}, 0, 0)
 					if err != nil {
 						t.Fatal(err)
@@ -381,7 +393,7 @@ func checkMatrix(t *testing.T, p *Predictions) {
 	if linked == 0 || apart == 0 {
 		t.Errorf("%d mistakes in cells that are lists, and %d cells that are none", linked, apart)
 	}
-	if m := p.Confusion(id(3), 10); m.Node != id(3) || len(m.Parts) != 3 {
+	if m := p.Confusion(id(3), 10); m.Node != id(3) || len(m.Branches) != 3 {
 		t.Errorf("the matrix of a class above others: %+v", m)
 	}
 }
@@ -440,8 +452,8 @@ func TestWithoutWordNet(t *testing.T) {
 	if _, total, err := e.Images(id(5), "", true, 0, 1); err != nil || total != 5 {
 		t.Errorf("%d images: %v", total, err)
 	}
-	if m := e.Predictions().Confusion("", 10); len(m.Parts) != len(classes) {
-		t.Errorf("%d parts", len(m.Parts))
+	if m := e.Predictions().Confusion("", 10); len(m.Branches) != len(classes) {
+		t.Errorf("%d branches", len(m.Branches))
 	}
 	for text, want := range map[string]string{"ODD": "class-4", id(6): id(6)} {
 		if found, all := e.Search(text, 5); all != 1 || found[0].Key != want {

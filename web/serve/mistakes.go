@@ -74,18 +74,18 @@ type cell struct {
 	Says  string // for who listens
 }
 
-// part is a row of the matrix, and a column.
-type part struct {
+// branch is a row of the matrix, and a column.
+type branch struct {
 	class
-	explore.Part
+	explore.Branch
 	Cells []cell
 }
 
 type confusionPage struct {
-	Node  *explore.Node // nil: the whole
-	Above []*explore.Node
-	Parts []part
-	Left  int
+	Node     *explore.Node // nil: the whole
+	Above    []*explore.Node
+	Branches []branch
+	Left     int
 }
 
 func (s *site) confusion(r *http.Request) (any, error) {
@@ -97,7 +97,7 @@ func (s *site) confusion(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := judged.Confusion(key, matrixParts)
+	m := judged.Confusion(key, matrixBranches)
 	p := confusionPage{Left: m.Left}
 	if m.Node != "" {
 		p.Node, _ = s.e.Node(m.Node)
@@ -105,16 +105,16 @@ func (s *site) confusion(r *http.Request) (any, error) {
 			p.Above = ways[0]
 		}
 	}
-	for _, q := range m.Parts {
+	for _, q := range m.Branches {
 		n, _ := s.e.Node(q.Key)
-		one := part{Part: q, class: class{Key: q.Key}}
+		one := branch{Branch: q, class: class{Key: q.Key}}
 		if n != nil {
 			one.Label = n.Label
 		}
-		p.Parts = append(p.Parts, one)
+		p.Branches = append(p.Branches, one)
 	}
-	for i := range p.Parts {
-		row := &p.Parts[i]
+	for i := range p.Branches {
+		row := &p.Branches[i]
 		put := func(n int, right bool, to, href string) {
 			c := cell{N: n, Right: right, Shade: min(10*n/max(row.Images, 1), 9), Says: fmt.Sprintf("%d of %s taken for %s", n, row.Short(), to)}
 			if n > 0 {
@@ -123,9 +123,9 @@ func (s *site) confusion(r *http.Request) (any, error) {
 			row.Cells = append(row.Cells, c)
 		}
 		for j, n := range m.Cells[i] {
-			column, href := &p.Parts[j], ""
+			column, href := &p.Branches[j], ""
 			if i != j && row.Whole && column.Whole { // the diagonal counts right ones, too
-				href = query("/mistakes", "truth", row.Part.Key, "predicted", column.Part.Key)
+				href = query("/mistakes", "truth", row.Branch.Key, "predicted", column.Branch.Key)
 			}
 			put(n, i == j, column.Short(), href)
 		}

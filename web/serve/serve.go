@@ -36,13 +36,13 @@ type Options struct {
 
 // How much is on a page.
 const (
-	imagesAPage   = 48
-	mistakesAPage = 24
-	found         = 100 // of a search
-	matrixParts   = 20
-	worstClasses  = 12
-	subtrees      = 12
-	samples       = 12
+	imagesAPage    = 48
+	mistakesAPage  = 24
+	found          = 100 // of a search
+	matrixBranches = 20
+	worstClasses   = 12
+	subtrees       = 12
+	samples        = 12
 )
 
 // site makes the pages.

@@ -243,8 +243,18 @@ func TestToken(t *testing.T) {
 	}
 	w := get(h, "/mistakes?page=1&token="+token)
 	cookies := w.Result().Cookies()
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/mistakes?page=1" || len(cookies) != 1 || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteLaxMode {
-		t.Fatalf("%d to %q with %v", w.Code, w.Header().Get("Location"), cookies)
+	if len(cookies) != 1 {
+		t.Fatalf("cookies %v", cookies)
+	}
+	type answer struct {
+		Code     int
+		Location string
+		HttpOnly bool
+		SameSite http.SameSite
+	}
+	got := answer{w.Code, w.Header().Get("Location"), cookies[0].HttpOnly, cookies[0].SameSite}
+	if diff := gocmp.Diff(answer{http.StatusSeeOther, "/mistakes?page=1", true, http.SameSiteLaxMode}, got); diff != "" {
+		t.Fatalf("(-want +got):\n%s", diff)
 	}
 	if w := get(h, "/", func(r *http.Request) { r.AddCookie(cookies[0]) }); w.Code != http.StatusOK {
 		t.Errorf("with the cookie: %d", w.Code)

@@ -118,8 +118,10 @@ void resume(int i) {
 void run_block(unsigned threads) {
 	while (fibers.size() < threads)
 		fibers.emplace_back();
-	for (unsigned i = 0; i < threads; i++)
-		fibers[i].index = {i % blockDim.x, i / blockDim.x, 0}, fibers[i].done = false;
+	for (unsigned i = 0; i < threads; i++) {
+		fibers[i].index = {i % blockDim.x, i / blockDim.x, 0};
+		fibers[i].done = false;
+	}
 	for (bool left = true; left;) {
 		left = false;
 		for (unsigned i = 0; i < threads; i++)
@@ -149,10 +151,12 @@ struct Emulator : synshard::gpu::Kernels {
 		std::function<void()> call = [&] { it->second.call(args); };
 		bool barriers = name.find("_sums_") != name.npos || name.find("_finish_") != name.npos;
 		body = &call;
-		gridDim = {grid.x, grid.y, 1}, blockDim = {block.x, block.y, 1};
+		gridDim = {grid.x, grid.y, 1};
+		blockDim = {block.x, block.y, 1};
 		for (unsigned y = 0; y < grid.y; y++)
 			for (unsigned x = 0; x < grid.x; x++) {
-				blockIdx = {x, y, 0}, current = nullptr;
+				blockIdx = {x, y, 0};
+				current = nullptr;
 				if (barriers)
 					run_block(block.x * block.y);
 				else

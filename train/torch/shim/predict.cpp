@@ -10,7 +10,8 @@ namespace {
 constexpr int runs_before_recording = 2;
 
 // prepare makes weights ready. Batch norm is folded where nothing but it reads the convolution's output, or that of the
-// average pool behind the convolution.
+// average pool behind the convolution. model/onnx/fold.go does the same in a file; TestInferEngineTorch of cmd/synshard
+// holds the two equal.
 std::unique_ptr<Prepared> prepare(const Network &net, const Config &config, bool ema) {
 	auto p = std::make_unique<Prepared>();
 	p->of.resize(net.nodes.size());
