@@ -83,7 +83,7 @@ func (c *comparison) result(j *job, place string) error {
 func (j *job) compareUnit(ctx context.Context, u *unit, c *comparison) error {
 	m := j.newConverter(u)
 	defer m.close()
-	return u.each(ctx, func(it item) error {
+	return u.each(ctx, j, func(it item) error {
 		defer j.o.OnRead(int64(len(it.bytes)), 1)
 		key := imageKey{path: utf8name.Ensure(it.path)}
 		if it.bytes != nil {
@@ -170,7 +170,7 @@ func (j *job) compareSplit(ctx context.Context, split string, only map[string]bo
 	compare := func(u *unit) func(context.Context) error {
 		return func(ctx context.Context) error { return j.compareUnit(ctx, u, want) }
 	}
-	for _, from := range j.plan.sources(units, []string{split}) {
+	for _, from := range j.sources(units, []string{split}) {
 		if err := j.processOf(ctx, from, compare); err != nil {
 			return err
 		}

@@ -17,7 +17,8 @@ import (
 // containers are the open containers of all sources.
 type containers struct {
 	list   []container
-	inputs []int // those that hold images: the place of each is Entry.Container from then on
+	left   *skips // gets what the sources leave out
+	inputs []int  // those that hold images: the place of each is Entry.Container from then on
 }
 
 // container is one of them.
@@ -45,13 +46,13 @@ const (
 // lookAhead bounds the entries that are looked at of what is not listed.
 const lookAhead = 256
 
-// openContainers opens every source. skip is told what they leave out, with the
+// openContainers opens every source. left gets what they leave out, with the
 // container's place in the list.
-func openContainers(ctx context.Context, o Options, deep bool, skip func(container int, s source.Skip)) (*containers, error) {
-	c := &containers{}
+func openContainers(ctx context.Context, o Options, deep bool, left *skips) (*containers, error) {
+	c := &containers{left: left}
 	for _, s := range o.Sources {
 		first := len(c.list)
-		so := source.Options{Stdin: o.Stdin, Deep: deep, FollowLinks: o.FollowLinks, OnSkip: func(k source.Skip) { skip(first+int(k.Container), k) }}
+		so := source.Options{Stdin: o.Stdin, Deep: deep, FollowLinks: o.FollowLinks, OnSkip: func(k source.Skip) { c.left.add(first+int(k.Container), k) }}
 		open := func() (*source.Set, error) { return source.Open(ctx, []string{s.Path}, so) }
 		if s.Kind != "" {
 			open = func() (*source.Set, error) { return source.OpenAs(ctx, s.Kind, []string{s.Path}, so) }

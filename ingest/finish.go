@@ -66,7 +66,7 @@ type ending struct {
 
 // ending is that of a call that did all of it.
 func (j *job) ending() ending {
-	e := ending{print: j.plan.print, skipped: j.plan.leftOut(), told: j.told()}
+	e := ending{print: j.plan.print, skipped: j.plan.leftOut(&j.left), told: j.told()}
 	if j.have != nil {
 		e.print = j.amended
 	}

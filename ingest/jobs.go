@@ -171,7 +171,7 @@ func (j *job) endJob() (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	done := &record.Job{Index: o.Job, Jobs: o.Jobs, Told: j.told(), Met: j.plan.metInStreams()}
+	done := &record.Job{Index: o.Job, Jobs: o.Jobs, Told: j.told(), Met: j.metInStreams()}
 	sum := Summary{Out: o.Out.String(), Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met}
 	slices.SortFunc(j.units, func(a, b unit) int { return record.CompareUnits(a.Unit, b.Unit) })
 	for i := range j.units {
@@ -257,9 +257,9 @@ func sameClass(a, b shard.Class) bool {
 
 // metInStreams is what was left out of streams whose names were not read before:
 // what is known of all else every job's plan has.
-func (p *Plan) metInStreams() []layout.Skipped {
-	return p.skips.of(func(container int) bool {
-		k := &p.set.list[container]
+func (j *job) metInStreams() []layout.Skipped {
+	return j.left.of(func(container int) bool {
+		k := &j.plan.set.list[container]
 		return k.unlisted && k.auxiliary == images
 	})
 }

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
@@ -22,8 +21,8 @@ import (
 	"github.com/synshard/synshard/source/layout"
 )
 
-// Plan is what a call is about to do. It holds the sources open: every plan must
-// be closed.
+// Plan is what a call is about to do; what Run meets while it does it is not noted
+// here. It holds the sources open: every plan must be closed.
 type Plan struct {
 	Out     string      `json:"out"`           // the dataset's directory or URL
 	State   string      `json:"state"`         // of the directory: new, unfinished, whole, amended, or made anew
@@ -48,16 +47,15 @@ type Plan struct {
 	// exportedList is the class list of the exports, where all sources are such of one.
 	exportedList *classlist.List
 
-	deep    bool         // archives within archives are listed
-	names   *layout.Plan // what the names mean
-	given   bool         // the classes were given, by a list or the kit, and not found
+	deep    bool          // archives within archives are listed
+	forced  layout.Forced // what Options.Layout says of that
+	names   *layout.Plan  // what the names mean
+	given   bool          // the classes were given, by a list or the kit, and not found
 	print   record.Fingerprint
 	units   []unit          // that are listed
 	mine    share           // what this call does of it
 	byClass map[string]bool // splits whose shards are by class
-	placing sync.Mutex      // names.Place
-	met     met             // units of streams
-	skips   skips           // of what is listed only when it is read
+	skips   skips           // what was left out when the sources were opened and looked into
 }
 
 // PlanSplit is the part of a plan for one split.
@@ -121,7 +119,7 @@ func (p *Plan) Close() error {
 // open opens the sources, and reads the development kit and the boxes.
 func (p *Plan) open(ctx context.Context) error {
 	var err error
-	if p.set, err = openContainers(ctx, p.o, p.deep, p.skips.add); err != nil {
+	if p.set, err = openContainers(ctx, p.o, p.deep, &p.skips); err != nil {
 		return err
 	}
 	kits := []string{}
@@ -195,7 +193,7 @@ func (p *Plan) understand(ctx context.Context) error {
 		p.Classes = append(p.Classes, utf8name.Ensure(name)) // as the dataset has it
 	}
 	p.ownNames()
-	p.Skipped = p.leftOut()
+	p.Skipped = p.leftOut(&p.skips)
 	if err := p.boxed(); err != nil {
 		return err
 	}
@@ -232,12 +230,15 @@ func (p *Plan) classList() (*classlist.List, error) {
 
 // readNames asks layout what the names mean.
 func (p *Plan) readNames(inputs []layout.Input, classes *classlist.List) error {
-	forced, err := p.forced()
+	web, err := p.asGiven()
 	if err != nil {
 		return err
 	}
+	if p.forced, err = layout.ParseForced(p.o.Layout); err != nil {
+		return err
+	}
 	o := layout.Options{
-		Layout: forced, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes,
+		Layout: p.o.Layout, WebDataset: web, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes,
 		Read: func(e source.Entry) ([]byte, error) { return p.set.read(e, nil) },
 		Head: func(e source.Entry) ([]byte, error) { k := p.set.of(&e); return k.set.Head(k.theirs(e)) },
 	}
@@ -267,7 +268,7 @@ func (p *Plan) peek(ctx context.Context) error {
 			if n++; n > lookAhead {
 				return errSeen
 			}
-			to, ok, err := p.place(&e, false)
+			to, ok, err := p.place(&e)
 			if err != nil || !ok || to.Class == last {
 				return err
 			}
@@ -309,12 +310,13 @@ func (p *Plan) MissingImages() int64 {
 	return int64(p.Missing.Count)
 }
 
-// leftOut is what is known by now of what the sources hold and the dataset will not.
-func (p *Plan) leftOut() []layout.Skipped {
+// leftOut is what is known of what the sources hold and the dataset will not, with what
+// was met beside their names.
+func (p *Plan) leftOut(met *skips) []layout.Skipped {
 	if p.names == nil {
 		return nil
 	}
-	return mergeSkips(p.names.Skipped, p.skips.all(p.set))
+	return mergeSkips(p.names.Skipped, met.all(p.set))
 }
 
 // boxed wants boxes that were asked for to be of images, where all are listed.
@@ -339,7 +341,7 @@ func (p *Plan) boxed() error {
 // labelled wants the labels of ILSVRC2012's validation images, which are in the
 // development kit, unless they are said not to matter.
 func (p *Plan) labelled() error {
-	if strings.Contains(p.o.Layout, "flat") {
+	if p.forced.Flat() {
 		return nil
 	}
 	for i := range p.names.Splits {
@@ -383,23 +385,17 @@ func (p *Plan) swapped() error {
 	return nil
 }
 
-// forced gives layout's words, and holds sources to what they must be.
-func (p *Plan) forced() (string, error) {
-	web := len(p.o.Sources) > 0
+// asGiven holds sources to what they must be, and says whether all must be WebDataset's.
+func (p *Plan) asGiven() (web bool, err error) {
+	web = len(p.o.Sources) > 0
 	for i := range p.set.list {
 		k := &p.set.list[i]
 		web = web && k.layout == WebDataset
 		if k.layout == Kaggle && !slices.ContainsFunc(k.entries, func(e source.Entry) bool { return strings.Contains("/"+e.Name, "/Data/CLS-LOC/") }) {
-			return "", fmt.Errorf("%s: not Kaggle's tree: nothing under Data/CLS-LOC/", k.info.Path)
+			return false, fmt.Errorf("%s: not Kaggle's tree: nothing under Data/CLS-LOC/", k.info.Path)
 		}
 	}
-	switch {
-	case !web:
-		return p.o.Layout, nil
-	case p.o.Layout == "":
-		return WebDataset, nil
-	}
-	return "webdataset," + p.o.Layout, nil
+	return web, nil
 }
 
 // kaggleBoxes reads the boxes of Kaggle's solutions, where they are among the
@@ -568,6 +564,16 @@ func (p *Plan) describe(found *standing) {
 		}
 		p.Splits = append(p.Splits, s)
 	}
+}
+
+// place says what an entry is that was not listed; ok is false where it is left out, by
+// to.Reason. One goroutine at a time may call it.
+func (p *Plan) place(e *source.Entry) (to layout.Placement, ok bool, err error) {
+	if to, err = p.names.Place(*e); err != nil || to.Reason != "" {
+		return to, false, err
+	}
+	to.Path = p.ownPath(e, to.Path)
+	return to, true, nil
 }
 
 // feeds says whether a container has listed images of a split.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,6 +33,10 @@ type job struct {
 	have     *shard.Manifest    // of the dataset that is amended; nil: there was none
 	amended  record.Fingerprint // of the dataset as it becomes
 	reopened []string           // splits of it that change
+
+	placing sync.Mutex // plan.place
+	met     met        // units of streams
+	left    skips      // what was left out: what the plan knew of, and what was met since
 
 	recorded map[record.Unit]done // what jobs of an array did, where this call joins them
 }
@@ -64,7 +69,11 @@ func Run(ctx context.Context, p *Plan) (Summary, error) {
 	return sum, err
 }
 
-func newJob(p *Plan) *job { return &job{plan: p, o: &p.o, state: record.StateIn(p.o.Out)} }
+func newJob(p *Plan) *job {
+	j := &job{plan: p, o: &p.o, state: record.StateIn(p.o.Out)}
+	j.left.list = slices.Clone(p.skips.list)
+	return j
+}
 
 // do does what there is to do in a directory that was found so.
 func (j *job) do(ctx context.Context, found *standing) (Summary, error) {
@@ -122,7 +131,7 @@ func (j *job) process(ctx context.Context) error {
 	if err := j.state.List(); err != nil {
 		return err
 	}
-	for _, from := range j.plan.sources(slices.Clone(j.units), j.splits) {
+	for _, from := range j.sources(slices.Clone(j.units), j.splits) {
 		if err := j.processOf(ctx, from, j.workOn); err != nil {
 			return err
 		}

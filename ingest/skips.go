@@ -10,8 +10,8 @@ import (
 	"github.com/synshard/synshard/source/layout"
 )
 
-// skips collects what the containers leave out, and what is met in archives that
-// are listed only when they are read. It is for many goroutines.
+// skips collects what the containers leave out, and, of a job, what is met in archives
+// that are listed only when they are read. It is for many goroutines.
 type skips struct {
 	mu   sync.Mutex
 	list []source.Skip // Container is the place in containers.list

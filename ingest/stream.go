@@ -19,19 +19,21 @@ const streamBytes = 256 << 20
 // stream is a container that is read front to back. Its units are met while it
 // is read.
 type stream struct {
-	p      *Plan
+	j      *job
 	input  int
 	wanted []string // splits
 }
 
 // sources gives these listed units, and the containers that are read front to
 // back for their images of these splits.
-func (p *Plan) sources(units []unit, splits []string) []unitSource {
+func (j *job) sources(units []unit, splits []string) []unitSource {
+	p := j.plan
 	out := []unitSource{listed(units)}
-	p.met = newMet(p.units)
+	j.met = newMet(p.units)
+	p.set.left = &j.left
 	for i := range p.set.inputs {
 		if p.set.list[p.set.inputs[i]].info.Sequential && p.mine.reads(i) && p.holds(i, splits) {
-			out = append(out, &stream{p, i, splits})
+			out = append(out, &stream{j, i, splits})
 		}
 	}
 	return out
@@ -67,8 +69,9 @@ func newMet(units []unit) met {
 // written at a time.
 func (s *stream) units(ctx context.Context, submit func(*unit) (bool, error)) error {
 	c := &cutter{s: s, ctx: ctx, submit: submit, room: semaphore.NewWeighted(streamBytes), open: map[string]*openUnit{}}
-	s.p.skips.reset(s.p.set.inputs[s.input])
-	if err := s.p.set.walk(ctx, s.input, c.image); err != nil {
+	set := s.j.plan.set
+	s.j.left.reset(set.inputs[s.input])
+	if err := set.walk(ctx, s.input, c.image); err != nil {
 		return err // without closing the open units: they are not whole
 	}
 	for _, u := range c.open {
@@ -102,12 +105,13 @@ func (u *openUnit) close() {
 
 // image hands an image to its unit's worker.
 func (c *cutter) image(e source.Entry, r io.Reader) error {
-	k := c.s.p.set.of(&e)
-	to, ok, err := c.s.p.place(&e, k.unlisted)
+	p := c.s.j.plan
+	k := p.set.of(&e)
+	to, ok, err := c.s.j.place(&e, k.unlisted)
 	if err != nil || !ok {
 		return err
 	}
-	if k.unlisted && to.Split != c.s.p.announced(c.s.input) {
+	if k.unlisted && to.Split != p.announced(c.s.input) {
 		return fmt.Errorf("%s: %s is of the split %s: such an archive is read from a file, without a flag for its split", k.info.Path, e.Name, to.Split)
 	}
 	if !slices.Contains(c.s.wanted, to.Split) {
@@ -137,12 +141,13 @@ func (c *cutter) image(e source.Entry, r io.Reader) error {
 
 // unitFor gives the open unit that an image belongs to, and opens it.
 func (c *cutter) unitFor(k *container, to layout.Placement, size int64) (*openUnit, error) {
+	p := c.s.j.plan
 	id := record.Unit{Split: to.Split}
-	if c.s.p.byClass[to.Split] {
-		id.Class = c.s.p.className(to.Class)
+	if p.byClass[to.Split] {
+		id.Class = p.className(to.Class)
 	}
 	u := c.open[to.Split]
-	full := u != nil && id.Class == "" && u.size > 0 && u.size+size > c.s.p.o.ShardBytes
+	full := u != nil && id.Class == "" && u.size > 0 && u.size+size > p.o.ShardBytes
 	if u == nil || id.Class != u.id.Class || full {
 		if u != nil {
 			u.close()
@@ -160,7 +165,7 @@ func (c *cutter) unitFor(k *container, to layout.Placement, size int64) (*openUn
 
 // begin opens a unit. A class that was met before is an error.
 func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
-	met := &c.s.p.met
+	met := &c.s.j.met
 	switch {
 	case id.Class == "":
 		id.Piece = met.pieces[id.Split]
@@ -175,7 +180,7 @@ func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 	if u.unknown {
 		u.from = "standard input"
 	}
-	u.each = func(ctx context.Context, f func(item) error) error {
+	u.each = func(ctx context.Context, _ *job, f func(item) error) error {
 		for {
 			select {
 			case it, ok := <-images:

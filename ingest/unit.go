@@ -28,8 +28,9 @@ type unit struct {
 
 	archives map[int32]map[string]bool // that stand for images which are not listed
 
-	// each calls f with every image, in an order that is always the same.
-	each func(ctx context.Context, f func(item) error) error
+	// each calls f with every image, in an order that is always the same, for the job that
+	// notes what else is met.
+	each func(ctx context.Context, j *job, f func(item) error) error
 }
 
 // item is one image as it was read. Its bytes are valid while it is handled.
@@ -160,7 +161,7 @@ func (p *Plan) unitOf(id record.Unit, list []layout.Image) unit {
 		s.Number(p.set.of(im.Entry).info.Modified)
 	}
 	u.sum = s.Sum()
-	u.each = func(ctx context.Context, f func(item) error) error { return p.eachOf(ctx, &u, list, f) }
+	u.each = func(ctx context.Context, j *job, f func(item) error) error { return j.eachOf(ctx, &u, list, f) }
 	u.archives = archivesOf(list)
 	return u
 }
@@ -183,57 +184,52 @@ func archivesOf(list []layout.Image) map[int32]map[string]bool {
 }
 
 // eachOf reads listed images, and those in archives that stand for unknown ones.
-func (p *Plan) eachOf(ctx context.Context, u *unit, list []layout.Image, f func(item) error) error {
-	entries := make([]source.Entry, len(list))
+func (j *job) eachOf(ctx context.Context, u *unit, list []layout.Image, f func(item) error) error {
+	set, entries := j.plan.set, make([]source.Entry, len(list))
 	for i := range list {
 		entries[i] = *list[i].Entry
 	}
 	at := 0
-	return p.set.each(ctx, entries, func(e source.Entry, b []byte, err error) error {
+	return set.each(ctx, entries, func(e source.Entry, b []byte, err error) error {
 		for at < len(list) && list[at].Archive && !(e.Container == list[at].Container && strings.HasPrefix(e.Name, list[at].Name+"/")) {
 			at++
 		}
 		if at == len(list) {
-			return fmt.Errorf("%s: %s was read and not asked for", p.set.of(&e).info.Path, e.Name)
+			return fmt.Errorf("%s: %s was read and not asked for", set.of(&e).info.Path, e.Name)
 		}
 		if im := &list[at]; !im.Archive {
 			at++
 			return f(item{path: im.Path, class: im.Class, container: im.Container, bytes: b, err: err})
 		}
-		to, ok, perr := p.place(&e, true)
+		to, ok, perr := j.place(&e, true)
 		switch {
 		case perr != nil:
 			return perr
 		case !ok:
 			return nil
 		case to.Split != u.Split:
-			return fmt.Errorf("%s: %s is of the split %s, and the archive that it is in of %s", p.set.of(&e).info.Path, e.Name, to.Split, u.Split)
+			return fmt.Errorf("%s: %s is of the split %s, and the archive that it is in of %s", set.of(&e).info.Path, e.Name, to.Split, u.Split)
 		}
 		return f(item{path: to.Path, class: to.Class, container: e.Container, bytes: b, err: err})
 	})
 }
 
-// place says what an entry is that was not listed; ok is false where it is left
-// out, which is noted unless it was when it was listed.
-func (p *Plan) place(e *source.Entry, note bool) (to layout.Placement, ok bool, err error) {
-	p.placing.Lock()
-	defer p.placing.Unlock()
-	if to, err = p.names.Place(*e); err != nil || to.Reason == "" {
-		to.Path = p.ownPath(e, to.Path)
-		return to, err == nil, err
+// place is the plan's, for many goroutines. With note it is noted what is left out, which
+// it was already where it was listed.
+func (j *job) place(e *source.Entry, note bool) (to layout.Placement, ok bool, err error) {
+	j.placing.Lock()
+	defer j.placing.Unlock()
+	if to, ok, err = j.plan.place(e); err == nil && !ok && note {
+		j.left.add(j.plan.set.inputs[e.Container], source.Skip{Name: e.Name, Reason: to.Reason, Image: to.Image})
 	}
-	if !note {
-		return to, false, nil
-	}
-	p.skips.add(p.set.inputs[e.Container], source.Skip{Name: e.Name, Reason: to.Reason, Image: to.Image})
-	return to, false, nil
+	return to, ok, err
 }
 
 // takeSkips gives what was left out of the archives of a unit.
-func (p *Plan) takeSkips(u *unit) []layout.Skipped {
+func (j *job) takeSkips(u *unit) []layout.Skipped {
 	var out []source.Skip
 	for _, c := range slices.Sorted(maps.Keys(u.archives)) {
-		out = append(out, p.skips.take(p.set.inputs[c], u.archives[c])...)
+		out = append(out, j.left.take(j.plan.set.inputs[c], u.archives[c])...)
 	}
 	return skipped(out)
 }

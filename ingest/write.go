@@ -23,13 +23,13 @@ func (j *job) write(ctx context.Context, u *unit) error {
 	if err := j.o.Out.MkdirAll(path.Dir(u.ShardName(0))); err != nil {
 		return err
 	}
-	if err := u.each(ctx, w.add); err != nil {
+	if err := u.each(ctx, j, w.add); err != nil {
 		return err
 	}
 	if err := w.cut(); err != nil {
 		return err
 	}
-	w.record.Skipped = j.plan.takeSkips(u)
+	w.record.Skipped = j.takeSkips(u)
 	return j.state.Finish(&w.record)
 }
 

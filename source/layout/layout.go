@@ -48,6 +48,8 @@ type Options struct {
 	// Layout forces a reading, by words of Layouts with commas between them; "" tells from
 	// the names.
 	Layout string
+	// WebDataset forces that reading of all tars, beside what Layout does.
+	WebDataset bool
 	// Split is where images go that no name puts into a split; "": train.
 	Split string
 	// ValFraction of the training images, about, become the split val: an image
@@ -71,25 +73,6 @@ type Options struct {
 	// tells nothing; nil: it counts as a file that is no image.
 	Head func(source.Entry) ([]byte, error)
 }
-
-// Layouts are the words that Options.Layout may have, and what each forces.
-var Layouts = map[string]string{
-	"classes":    "the first directories are the classes, whatever they are called, and there are no splits",
-	"splits":     "directories called train, val or test are the splits, and those beside them are left out",
-	"top":        "the first directories below the root, or below a split, are the classes",
-	"leaves":     "the innermost directories are the classes, wherever they stand",
-	"synsets":    "directories called after synsets are the classes, and images elsewhere are left out",
-	"numbers":    "numbers are the names of classes, not places in a list",
-	"names":      "a synset in an image's name is its class",
-	"flat":       "no image has a class",
-	"lists":      "lists beside the images say splits and classes, whatever their directories are called, and may name images that are missing",
-	"nolists":    "lists beside the images say nothing",
-	"webdataset": "tars are WebDataset's, though few labels are in them",
-}
-
-// ColumnWord, and the name of a column behind it, is a word of Options.Layout too: that
-// column of lists and files of rows says the class.
-const ColumnWord = "column="
 
 // Plan is what the names mean.
 type Plan struct {

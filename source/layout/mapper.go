@@ -63,21 +63,15 @@ type spot struct {
 }
 
 func newMapper(inputs []Input, o Options) (*mapper, error) {
-	m := &mapper{inputs: slices.Clone(inputs), o: o, forced: map[string]bool{}, missing: map[string]*Skipped{}, rows: repeats{}, of: make([]*unit, len(inputs))}
-	m.table.given, m.table.named = o.Classes, strings.Contains(o.Layout, "numbers")
-	for w := range strings.SplitSeq(o.Layout, ",") {
-		if w = strings.TrimSpace(w); w == "" {
-			continue
-		}
-		if column, ok := strings.CutPrefix(w, ColumnWord); ok && column != "" {
-			m.column = column
-			continue
-		}
-		if Layouts[w] == "" {
-			return nil, fmt.Errorf("layout %q: want one of %s, %sNAME", w, strings.Join(slices.Sorted(maps.Keys(Layouts)), ", "), ColumnWord)
-		}
-		m.forced[w] = true
+	forced, err := ParseForced(o.Layout)
+	if err != nil {
+		return nil, err
 	}
+	if o.WebDataset {
+		forced.words["webdataset"] = true
+	}
+	m := &mapper{inputs: slices.Clone(inputs), o: o, forced: forced.words, column: forced.column, missing: map[string]*Skipped{}, rows: repeats{}, of: make([]*unit, len(inputs))}
+	m.table.given, m.table.named = o.Classes, m.forced["numbers"]
 	if o.Split != "" && !slices.Contains(naming.Splits, o.Split) {
 		return nil, fmt.Errorf("split %q: want one of %s", o.Split, strings.Join(naming.Splits, ", "))
 	}
