@@ -106,6 +106,37 @@ func TestKaggle(t *testing.T) {
 	}
 }
 
+// TestPlanStays: what a run meets is not noted in its plan, by which another run makes
+// the same.
+func TestPlanStays(t *testing.T) {
+	dir := t.TempDir()
+	o := as("train", gzipped(t, texts{"cat/0.jpg": "image", "dog/0.jpg": "image", "dog/notes.txt": "seen while it is read"}.tar(t, dir+"/a.tar")))
+	o.Classes, o.Out = list(t, "cat", "dog"), files.Local(filepath.Join(dir, "out"))
+	p, err := MakePlan(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var sums [2]Summary
+	for i := range sums {
+		if sums[i], err = Run(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if len(sums[i].Skipped) != 1 {
+			t.Errorf("run %d: left out %+v", i, sums[i].Skipped)
+		}
+		if len(p.skips.list) > 0 {
+			t.Errorf("run %d: the plan has %+v", i, p.skips.list)
+		}
+		if err := os.RemoveAll(o.Out.String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(sums[0], sums[1]); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestStream reads the training archive compressed and from a pipe: the same
 // dataset as in place, apart from the name of the source.
 func TestStream(t *testing.T) {
