@@ -36,7 +36,7 @@ func (b *benchLoaderOptions) AddFlags(cmd *cobra.Command) {
 	splitVar(cmd, &b.split, "split", "train", "split of the dataset")
 	choiceVar(cmd, &b.path, "path", "train", "train (random resized crop, flip) or eval (resize, centre crop)", "train", "eval")
 	b.cache = addCacheFlags(cmd)
-	f.IntSliceVarP(&b.workers, "workers", "j", nil, "workers; several numbers are measured in turns (default: one a CPU)")
+	f.IntSliceVarP(&b.workers, "worker-counts", "j", nil, "numbers of workers; several numbers are measured in turns (default: one a CPU)")
 	b.batch = batchSize{n: 64}
 	batchVar(cmd, &b.batch, "images a batch; auto: 64")
 	memoryVar(cmd)
@@ -60,7 +60,7 @@ decoded whole from memory by libjpeg-turbo and nothing else: the limit of a
 loader that decodes everything. A core's rate is images per second of
 processor time, which other processes disturb little.`,
 		Example: `  synshard bench loader imagenet
-  synshard bench loader imagenet --split val --path eval --workers 1,2,4 --json
+  synshard bench loader imagenet --split val --path eval --worker-counts 1,2,4 --json
   synshard bench loader folder-of-images --seconds 3 --cache pin`,
 		Args: exactly(1, 1, "a dataset or a folder of images"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runBenchLoader(cmd.Context(), args[0], o) },
@@ -102,7 +102,7 @@ func (b *benchLoaderOptions) check() error {
 	}
 	for _, n := range b.workers {
 		if n < 1 || n > maxWorkers {
-			return usagef("--workers %d: want 1 to %d", n, maxWorkers)
+			return usagef("--worker-counts %d: want 1 to %d", n, maxWorkers)
 		}
 	}
 	return b.cache.check()

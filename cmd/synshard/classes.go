@@ -16,8 +16,6 @@ type classesOptions struct{ to string }
 // AddFlags adds them to the verb.
 func (o *classesOptions) AddFlags(cmd *cobra.Command) {
 	choiceVar(cmd, &o.to, "to", string(export.ClassTSV), oneOf(export.ClassForms), export.ClassForms...)
-	cmd.Flags().Var(cmd.Flags().Lookup("to").Value, "format", "--to's name of before")
-	cobra.CheckErr(cmd.Flags().MarkHidden("format"))
 }
 
 func newClassesCmd(a *app) *cobra.Command {

@@ -67,8 +67,6 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	fl.IntVar(&f.minSubtreeRow, "subtree-rows", 20, "rows a subtree must have to be shown")
 	fl.StringArrayVar(&f.superclasses, "superclass", nil, "accuracy after rolling up to these synsets (id or word; repeatable)")
 	fl.Var((*depthList)(&f.depths), "superclass-depth", "accuracy after rolling up to all synsets at this depth of WordNet; repeatable")
-	fl.Var(fl.Lookup("superclass-depth").Value, "depth", "--superclass-depth's name of before")
-	cobra.CheckErr(fl.MarkHidden("depth")) // that of others is levels of a tree
 	fl.BoolVar(&f.noWordNet, "no-wordnet", false, "without what needs WordNet")
 	fl.StringVar(&f.only, "only", "", "file of synsets or labels, one a line: measure as a classifier of these alone")
 	classesVar(cmd, &f.classes, "for text that came without its .meta.json, the model's "+classesUsage)
@@ -81,12 +79,11 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	completeSynsets(cmd, "superclass")
 	cobra.CheckErr(cmd.MarkFlagFilename("only"))
 	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
-	for _, one := range []string{"superclass", "superclass-depth", "depth", "only", "real", "per-synset"} {
+	for _, one := range []string{"superclass", "superclass-depth", "only", "real", "per-synset"} {
 		cmd.MarkFlagsMutuallyExclusive("compare", one)
 	}
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass")
 	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "superclass-depth")
-	cmd.MarkFlagsMutuallyExclusive("no-wordnet", "depth")
 }
 
 func newEvalCmd(a *app) *cobra.Command {

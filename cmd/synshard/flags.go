@@ -77,14 +77,6 @@ func (w *workerCount) Set(s string) error {
 	return nil
 }
 
-// oldNames are flags' names of before, which still are understood.
-func oldNames(_ *pflag.FlagSet, name string) pflag.NormalizedName {
-	if name == "part" {
-		name = "job"
-	}
-	return pflag.NormalizedName(name)
-}
-
 // flagError tells of a flag that is not understood in words of ours.
 func flagError(cmd *cobra.Command, err error) error {
 	see := fmt.Sprintf("(see '%s --help')", cmd.CommandPath())

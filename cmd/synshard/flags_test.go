@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"slices"
 	"strings"
 	"testing"
 
@@ -18,17 +17,10 @@ func tree() *cobra.Command {
 	return newRoot(&app{Console: ui.Console{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard}})
 }
 
-// severalValues are flags by which a bench measures several values in turn; a
-// single one means what it means elsewhere.
-var severalValues = []string{"bench loader --workers"}
-
-// A flag's name has one type in every verb. Hidden ones are names of before.
+// A flag's name has one type in every verb.
 func TestOneNameOneType(t *testing.T) {
 	types := map[string]map[string][]string{} // by name, then type: verbs
 	eachFlag(tree(), func(cmd *cobra.Command, f *pflag.Flag) {
-		if f.Hidden || slices.Contains(severalValues, verbOf(cmd)+" --"+f.Name) {
-			return
-		}
 		if types[f.Name] == nil {
 			types[f.Name] = map[string][]string{}
 		}

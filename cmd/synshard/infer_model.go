@@ -61,8 +61,6 @@ func (f *networkOptions) addContract(cmd *cobra.Command) {
 	fl.Float64SliceVar(&f.mean, "mean", nil, "mean of red, green, blue in [0,1]; one number for all")
 	fl.Float64SliceVar(&f.std, "std", nil, "standard deviation of red, green, blue in [0,1]; one number for all")
 	choiceVar(cmd, &f.choice.Layout, "tensor-layout", "", "nchw or nhwc (default: by the input's shape)", ort.NCHW, ort.NHWC)
-	fl.Var(fl.Lookup("tensor-layout").Value, "layout", "--tensor-layout's name of before; ingest's says how names are read")
-	cobra.CheckErr(fl.MarkHidden("layout"))
 	fl.StringVar(&f.choice.Input, "input", "", "name of the model's input (default: the only one)")
 	fl.StringVar(&f.choice.Output, "output", "", "name of the output with the scores (default: the only one that fits)")
 	choiceVar(cmd, &f.choice.Scores, "scores", "", "what the scores are: probabilities or logits (default: a first run tells)", "probabilities", "logits")

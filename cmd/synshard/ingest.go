@@ -111,7 +111,7 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	}
 	fl.StringVar(&o.Devkit, "devkit", "", "ILSVRC2012's development kit: classes, labels of the validation images")
 	fl.StringArrayVar(&o.Boxes, "boxes", nil, "archive or directory of bounding boxes; repeatable")
-	splitVar(cmd, &o.Split, "split", "", "where the images of sources without splits of their own go: train (the default), val or test")
+	splitVar(cmd, &o.Split, "split", "", "split of the images whose sources have none of their own: train (the default), val or test")
 	fl.Float64Var(&o.ValFraction, "val-fraction", 0, "share of the training images, of each class, that becomes val")
 	fl.Uint64Var(&o.Seed, "seed", 0, "which images --val-fraction takes")
 	followLinksVar(cmd, &o.FollowLinks)

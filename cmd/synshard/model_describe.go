@@ -32,10 +32,8 @@ func (o *describeOptions) AddFlags(cmd *cobra.Command) {
 	f.StringVar(&o.svg, "svg", "", "write a drawing to this file instead")
 	f.StringVarP(&o.out, "out", "o", "", "write this file instead: a drawing (.svg), or with --savings a page to look at (.html)")
 	o.memory.AddFlags(cmd)
-	for _, memory := range []string{"gpu-memory", "memory"} {
-		cmd.MarkFlagsMutuallyExclusive("savings", "svg", memory)
-		cmd.MarkFlagsMutuallyExclusive("out", "svg", memory)
-	}
+	cmd.MarkFlagsMutuallyExclusive("savings", "svg", "gpu-memory")
+	cmd.MarkFlagsMutuallyExclusive("out", "svg", "gpu-memory")
 }
 
 func newModelDescribeCmd(a *app) *cobra.Command {

@@ -35,8 +35,6 @@ func (o *importOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.square, "square", false, "resize both sides to the input size instead")
 	choiceVar(cmd, &o.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
 	addWeightsFlags(cmd, &o.from)
-	f.BoolVar(&o.from.EMA, "ema", false, "--weights-ema")
-	cobra.CheckErr(f.MarkHidden("ema")) // train's is the decay of averages
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 }
 

@@ -26,9 +26,7 @@ type trainingMemory struct {
 func (m *trainingMemory) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Var(&m.budget, "gpu-memory", "what a training step takes of a GPU's memory, instead of the layers; --gpu-memory=80GiB is of a GPU that has so much")
-	f.Var(&m.budget, "memory", "--gpu-memory's name of before")
-	f.Lookup("gpu-memory").NoOptDefVal, f.Lookup("memory").NoOptDefVal = "11GB", "11GB"
-	cobra.CheckErr(f.MarkHidden("memory")) // that of others is of images on the way
+	f.Lookup("gpu-memory").NoOptDefVal = "11GB"
 	m.batch.auto = true
 	batchVar(cmd, &m.batch, "with --gpu-memory: images at a time; auto: as many as fit")
 	choiceVar(cmd, &m.precision, "precision", "fp16", "with --gpu-memory: fp32, tf32, bf16 or fp16", precisions[1:]...)
@@ -39,7 +37,7 @@ func (m *trainingMemory) AddFlags(cmd *cobra.Command) {
 }
 
 func (m *trainingMemory) check() error {
-	m.wanted = m.changed("gpu-memory") || m.changed("memory")
+	m.wanted = m.changed("gpu-memory")
 	for _, flag := range []string{"batch", "precision", "optimizer", "ema", "recompute"} {
 		if !m.wanted && m.changed(flag) {
 			return usagef("--%s is for --gpu-memory", flag)

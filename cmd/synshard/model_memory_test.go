@@ -44,11 +44,11 @@ func TestDescribeMemory(t *testing.T) {
 	} else if _, with, _ := describe("--batch", "8"); with <= without {
 		t.Errorf("%d bytes with averages, %d without", with, without)
 	}
-	out, _ := runVerb(t, exitOK, "model", "describe", "inception_v3", "--memory", "--batch", "8", "--precision", "fp32")
+	out, _ := runVerb(t, exitOK, "model", "describe", "inception_v3", "--gpu-memory", "--batch", "8", "--precision", "fp32")
 	if !strings.Contains(out, "8 images at a time take") {
 		t.Error(out)
 	}
-	for _, line := range []string{"--batch 8", "--gpu-memory --ema 1", "--memory --batch 0", "--gpu-memory --savings", "--budget 11GB"} {
+	for _, line := range []string{"--batch 8", "--gpu-memory --ema 1", "--gpu-memory --batch 0", "--memory", "--gpu-memory --savings", "--budget 11GB"} {
 		runVerb(t, exitUsage, append([]string{"model", "describe", "inception_v3"}, strings.Fields(line)...)...)
 	}
 }

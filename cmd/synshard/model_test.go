@@ -251,7 +251,7 @@ func TestModelImportSaysWhatItTook(t *testing.T) {
 			t.Errorf("%v: other weights", c.flags)
 		}
 	}
-	code, _, stderr := verb("model", "import", at("out.safetensors"), "--ema", "--out", at("none.safetensors"))
+	code, _, stderr := verb("model", "import", at("out.safetensors"), "--weights-ema", "--out", at("none.safetensors"))
 	if code != 2 || !strings.Contains(stderr, "no averaged (EMA) weights") {
 		t.Errorf("averages that are not there: exit %d: %s", code, stderr)
 	}

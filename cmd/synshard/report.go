@@ -26,7 +26,7 @@ import (
 type reportOptions struct {
 	out, data, title   string
 	wordnet, classes   string
-	format             string // "": by the name
+	as                 string // its form; "": by the name
 	compare, noWordNet bool
 }
 
@@ -43,7 +43,7 @@ var reportFormats = []string{formHTML, formSVG, formPNG}
 func (o *reportOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "file to write (default: report.html in the run, or .html in the place of the predictions' ending; curves.svg or curves.png in the run)")
-	choiceVar(cmd, &o.format, "format", "", "html, or a run's curves alone as svg or png (default: by the file's name)", reportFormats...)
+	choiceVar(cmd, &o.as, "as", "", "html, or a run's curves alone as svg or png (default: by the file's name)", reportFormats...)
 	f.StringVar(&o.data, "data", "", "dataset whose images were predicted: shows them")
 	f.StringVar(&o.title, "title", "", "title of the page (default: the names of the run and the predictions)")
 	f.BoolVar(&o.compare, "compare", false, "the two files of predictions are two models' over the same images")
@@ -67,7 +67,7 @@ and synsets, the commonest confusions and the surest mistakes, with their images
 where --data names the dataset. With --compare, of two models over the same images:
 what one has right and the other not. Figures are those of 'eval --json'. A run and
 its predictions may be in one report. An older report of the same name is replaced.
---format svg or png, or an --out that ends so, gives a run's curves alone.`,
+--as svg or png, or an --out that ends so, gives a run's curves alone.`,
 		Example: `  synshard report runs/a
   synshard report runs/a --out curves.svg
   synshard report runs/a runs/a/val.arrow --data imagenet --out a.html
@@ -110,9 +110,9 @@ func (o *reportOptions) inputs(args []string) (in reportInputs, err error) {
 }
 
 // output is --out, or a file in the run or beside the first predictions, and its form:
-// --format, or what the name says.
+// --as, or what the name says.
 func (o *reportOptions) output(in reportInputs) (out, form string, err error) {
-	form = o.format
+	form = o.as
 	if ext := strings.ToLower(strings.TrimPrefix(filepath.Ext(o.out), ".")); form == "" && (ext == formSVG || ext == formPNG) {
 		form = ext
 	}

@@ -58,7 +58,6 @@ func newRoot(a *app) *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return flagError(cmd, err) })
 	root.SetVersionTemplate("synshard {{.Version}}\n")
 	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodesHelp() + "\n" + environmentHelp)
-	root.SetGlobalNormalizationFunc(oldNames)
 
 	f := root.PersistentFlags()
 	f.StringVar(&a.Progress, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")

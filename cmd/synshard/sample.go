@@ -25,8 +25,6 @@ func (o *sampleOptions) AddFlags(cmd *cobra.Command) {
 	f.IntVar(&o.TrainPerSynset, "train-per-synset", 100, "train images a synset")
 	f.IntVar(&o.ValPerSynset, "val-per-synset", 25, "validation images a synset")
 	f.IntVar(&o.Test, "test-images", 20, "test images in all")
-	f.Var(f.Lookup("test-images").Value, "test", "--test-images' name of before")
-	cobra.CheckErr(f.MarkHidden("test"))
 	f.Uint64Var(&o.Seed, "seed", 1, "what is drawn depends on this alone")
 	workersVar(f, &o.Workers, "images drawn at a time (0: one a CPU)")
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
