@@ -373,7 +373,7 @@ func dirNames(t *testing.T, dir string) (names []string) {
 // a file, and what becomes of a URL there: a flag that nobody thought of fails.
 func TestURLFlags(t *testing.T) {
 	// What names no file.
-	words := strings.Fields(`activations addr below cache check compute-per device embedding embedding-output engine ep-option eval-split exclude format host init input
+	words := strings.Fields(`activations addr as below cache check compute-per device embedding embedding-output engine ep-option eval-split exclude format host init input
 		interpolation job layout memory method model network on-bad optimizer output path precision probabilities progress provider recipe rollup rollups
 		mlflow-experiment sampling schedule scores set split superclass synset tensor-layout title token to train-path truncated val-split weights-key labels device-memory`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
