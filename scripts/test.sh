@@ -15,6 +15,16 @@ unformatted=$(gofmt -l $(git ls-files '*.go'))
 [ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; exit 1; }
 go vet ./...
 go tool staticcheck ./...
+# Versions of clang-format differ; these agree on what .clang-format says.
+formatter=
+for name in clang-format clang-format-18 clang-format-19 clang-format-20; do
+	if [[ $("$name" --version 2>/dev/null) =~ version\ (18|19|20)\. ]]; then formatter=$name; fi
+done
+if [ -n "$formatter" ]; then
+	"$formatter" --dry-run -Werror $(git ls-files 'pixel/*.[ch]' 'train/torch/shim/*.cpp' 'train/torch/shim/*.h' 'train/torch/shim/*.cu')
+else
+	echo "C and C++: formatting is not checked, as there is no clang-format of version 18 to 20"
+fi
 
 section "tests"
 # With set-up done nothing native may be missing: a test that would skip for want of a library fails instead.

@@ -451,7 +451,7 @@ func (t *tree) judge(v *verdict, i int, e *source.Entry, name string) (spot, err
 		if _, listed := t.listed.split[t.virtual(i, e.Name)]; !ok && listed {
 			s.byName = false // a list without labels names it
 		} else if !ok {
-			s.reason, s.image = "no line of "+v.labels.name+" is its own", true
+			s.reason, s.image = "no line of "+v.labels.name+" names it", true
 		} else if v.labels.splits != nil && v.split == "" {
 			s.fromColumn(v.labels.splits, int(v.labels.row[t.virtual(i, e.Name)]))
 		}
