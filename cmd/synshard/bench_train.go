@@ -170,7 +170,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	cfg := bench.PaperStep()
 	cfg.Device, cfg.Precision, cfg.Threads, cfg.Batch = b.device, b.precision, b.threads, b.batch
 	cfg.Recompute, cfg.Unfused, cfg.AllPlans, cfg.Deterministic = b.recompute, b.unfused, b.allPlans, b.deterministic
-	e, err := b.engine(shim, net, cfg)
+	e, err := a.stepEngine(b, shim, net, cfg)
 	if err != nil {
 		return r, err
 	}
@@ -192,8 +192,8 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	return r, err
 }
 
-// engine is one of this process, or of several.
-func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (bench.Engine, error) {
+// stepEngine is one of this process, or of several.
+func (a *app) stepEngine(b benchTrainOptions, shim *torch.Shim, net *model.Network, cfg train.EngineConfig) (bench.Engine, error) {
 	if b.procs == 1 {
 		return shim.New(net, cfg)
 	}
@@ -202,7 +202,7 @@ func (b benchTrainOptions) engine(shim *torch.Shim, net *model.Network, cfg trai
 		return nil, fmt.Errorf("--procs: %w", err)
 	}
 	onLoopback()
-	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return workerCommand(self, b.torchLib, cluster.Silence) })
+	return cluster.NewProcs(shim, net, cfg, b.procs, func() *exec.Cmd { return a.workerCommand(self, b.torchLib, cluster.Silence) })
 }
 
 func printSteps(w io.Writer, runs []bench.StepReport) {

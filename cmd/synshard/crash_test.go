@@ -27,7 +27,7 @@ func TestQuit(t *testing.T) {
 		mode, last string
 	}{
 		{"off", "synshard: this is a fault in synshard "},
-		{"json", `{"exit_code":1,"message":"this is a fault in synshard `},
+		{"json", `{"exit_code":1,"kind":"fault","message":"this is a fault in synshard `},
 	} {
 		cmd := synshardCommand(t, "eval", "-", "--classes", "imagenet-1k", "--progress", c.mode)
 		stdin, err := cmd.StdinPipe()

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
+	"syscall"
 
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
@@ -42,20 +44,48 @@ const (
 	exitInterrupted = 130
 )
 
-// exitCodes is what each code says to who called.
+// exitCodes is what each code says to who called, and its word in errors that are JSON.
 var exitCodes = []struct {
-	code    int
-	meaning string
+	code          int
+	kind, meaning string
 }{
-	{exitOK, "done"},
-	{exitFailure, "error"},
-	{exitUsage, "wrong usage"},
-	{exitRefused, "done, with some inputs refused"},
-	{exitCorrupt, "data corrupt"},
-	{exitLocked, "locked by another process"},
-	{exitNative, "native library missing or unfit"},
-	{exitStopped, "stopped on a signal with the state saved; the same command continues"},
-	{exitInterrupted, "interrupted before anything was worth saving"},
+	{exitOK, "done", "done"},
+	{exitFailure, "failed", "error"},
+	{exitUsage, "usage", "wrong usage"},
+	{exitRefused, "rejected", "done, with some inputs refused"},
+	{exitCorrupt, "corrupt", "data corrupt"},
+	{exitLocked, "locked", "locked by another process"},
+	{exitNative, "native", "native library missing or unfit"},
+	{exitStopped, "stopped", "stopped on a signal with the state saved; the same command continues"},
+	{exitInterrupted, "interrupted", "interrupted before anything was worth saving"},
+}
+
+// failures are the kinds of exit code 1 that a program may want to tell apart.
+var failures = []struct {
+	err  error
+	kind string
+}{
+	{fs.ErrNotExist, "not_found"},
+	{fs.ErrPermission, "permission"},
+	{syscall.ENOSPC, "no_space"},
+	{syscall.EDQUOT, "no_space"},
+}
+
+// kindOf is the sort of error that ends a process with a code, as docs/JSON.md lists them.
+func kindOf(err error, code int) string {
+	if code == exitFailure {
+		for _, f := range failures {
+			if errors.Is(err, f.err) {
+				return f.kind
+			}
+		}
+	}
+	for _, c := range exitCodes {
+		if c.code == code {
+			return c.kind
+		}
+	}
+	return "failed"
 }
 
 // exitCodesHelp is the table that ends every help text.

@@ -12,6 +12,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -47,6 +48,27 @@ func progressAsked(args []string, read string) string {
 	return cmp.Or(os.Getenv("SYNSHARD_PROGRESS"), read)
 }
 
+// jsonAsked is --json, likewise.
+func jsonAsked(args []string, read bool) bool {
+	asked := read
+	if v, err := strconv.ParseBool(os.Getenv("SYNSHARD_JSON")); err == nil {
+		asked = v
+	}
+	for _, arg := range args {
+		switch value, given := strings.CutPrefix(arg, "--json="); {
+		case arg == "--":
+			return asked
+		case arg == "--json":
+			asked = true
+		case given:
+			if v, err := strconv.ParseBool(value); err == nil {
+				asked = v
+			}
+		}
+	}
+	return asked
+}
+
 // patience is how long an orderly end may take. What waits longer waits for a
 // pipe that says nothing, or for a model that never ends.
 const patience = 10 * time.Second
@@ -63,7 +85,9 @@ func (a *app) giveUp() {
 		code = exitStopped
 	}
 	forAtMost(time.Second, func() { a.metrics.End(code) }) // whose file system may be what does not end
-	forAtMost(time.Second, func() { a.Error("interrupted, and ended without waiting for what does not end", code) })
+	forAtMost(time.Second, func() {
+		a.Error("interrupted, and ended without waiting for what does not end", code, kindOf(nil, code))
+	})
 	os.Exit(code)
 }
 
@@ -124,9 +148,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			a.Warnf("what was copied from a URL is damaged, and cannot be removed: %v", err)
 		}
 	}
-	a.Progress = progressAsked(args, a.Progress)
+	a.Progress, a.JSON = progressAsked(args, a.Progress), jsonAsked(args, a.JSON)
 	if text := a.remote.paths.Shown(errorText(cmd, err)); text != "" {
-		a.Error(text, code)
+		a.Error(text, code, kindOf(err, code))
 	}
 	return code
 }

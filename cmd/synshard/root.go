@@ -84,7 +84,7 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	if !slices.Contains(ui.Modes, a.Progress) {
 		return usagef("--progress %q: want one of %s", a.Progress, strings.Join(ui.Modes, ", "))
 	}
-	if a.Progress == "json" {
+	if a.JSON || a.Progress == "json" {
 		if err := guardJSON(); err != nil {
 			return err
 		}

@@ -60,7 +60,7 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 	case !place.alone():
 		e.join(o, place)
 	case flags.procs > 1:
-		return e, e.spread(ctx, o, flags, place)
+		return e, a.spread(ctx, e, o, flags, place)
 	}
 	return e, nil
 }

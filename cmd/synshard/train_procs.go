@@ -49,7 +49,7 @@ func newEngineWorkerCmd(a *app) *cobra.Command {
 
 // spread makes o's engines of n processes of this machine, each with its share
 // of the threads, on CUDA each with a GPU of its own.
-func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainOptions, l *launched) error {
+func (a *app) spread(ctx context.Context, e *trainEngine, o *train.Options, flags trainOptions, l *launched) error {
 	n := flags.procs
 	if torch.OnCUDA(e.device) {
 		have, err := e.shim.CUDADevices()
@@ -67,7 +67,7 @@ func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainO
 	o.Threads = max(o.Threads/n, 1)
 	onLoopback()
 	outlivePipes()
-	l.members, err = cluster.Spawn(ctx, e.shim, n, func() *exec.Cmd { return workerCommand(self, e.lib, flags.peerTimeout) }, flags.terms(l))
+	l.members, err = cluster.Spawn(ctx, e.shim, n, func() *exec.Cmd { return a.workerCommand(self, e.lib, flags.peerTimeout) }, flags.terms(l))
 	if err != nil {
 		return fmt.Errorf("--procs: %w", err)
 	}
@@ -77,7 +77,7 @@ func (e *trainEngine) spread(ctx context.Context, o *train.Options, flags trainO
 
 // workerCommand is a worker not yet started. It is in rank 0's own process group,
 // so that a terminal stops, continues and interrupts all; a worker whose rank 0 is
-// gone finds its standard input at an end.
-func workerCommand(self, lib string, silence time.Duration) *exec.Cmd {
-	return &exec.Cmd{Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib, "--peer-timeout", silence.String()}, Stderr: os.Stderr}
+// gone finds its standard input at an end. It speaks as rank 0 does.
+func (a *app) workerCommand(self, lib string, silence time.Duration) *exec.Cmd {
+	return &exec.Cmd{Path: self, Args: []string{"synshard", "engine-worker", "--torch-lib", lib, "--peer-timeout", silence.String(), "--progress", a.Progress}, Stderr: os.Stderr}
 }

@@ -65,10 +65,10 @@ func crashText() string {
 	return fmt.Sprintf("this is a fault in synshard %s; please report it, with what stands above, at %s", buildVersion(), reportAddress)
 }
 
-// guardJSON makes the last line of a crash an object, as --progress json wants
-// every line to be.
+// guardJSON makes the last line of a crash an object, as errors are with --json
+// and --progress json.
 func guardJSON() error {
-	b, err := json.Marshal(map[string]any{"type": "error", "message": crashText(), "exit_code": exitFailure})
+	b, err := json.Marshal(map[string]any{"type": "error", "message": crashText(), "exit_code": exitFailure, "kind": "fault"})
 	if err != nil {
 		return err
 	}

@@ -42,10 +42,16 @@ func (c *Console) Warnf(format string, args ...any) { c.talk("warning", fmt.Spri
 
 // message is a line of talk with --progress json.
 type message struct {
-	Type    string `json:"type"` // message, warning or error
+	Type    string `json:"type"` // message or warning
 	Message string `json:"message"`
-	// Code is the exit code that an error ends the process with; 0 elsewhere.
-	Code int `json:"exit_code,omitempty"`
+}
+
+// failure is the error that ends the process, as JSON.
+type failure struct {
+	Type    string `json:"type"` // error
+	Message string `json:"message"`
+	Code    int    `json:"exit_code"`
+	Kind    string `json:"kind"`
 }
 
 func (c *Console) talk(kind, text string) {
@@ -59,10 +65,11 @@ func (c *Console) talk(kind, text string) {
 	c.line("synshard: " + Text(text))
 }
 
-// Error tells of the error that ends the process with exit code code.
-func (c *Console) Error(text string, code int) {
-	if c.Progress == "json" {
-		c.writeJSON(message{"error", text, code})
+// Error tells of the error that ends the process with exit code code: a line, or an
+// object where --json or --progress json is on. kind is the sort of error, a word.
+func (c *Console) Error(text string, code int, kind string) {
+	if c.JSON || c.Progress == "json" {
+		c.writeJSON(failure{"error", text, code, kind})
 		return
 	}
 	c.line("synshard: " + Text(text))

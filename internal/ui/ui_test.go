@@ -54,8 +54,12 @@ func TestTalk(t *testing.T) {
 	c := &ui.Console{Stderr: &b}
 	c.Logf("read %s", "a\x1b\nb")
 	c.Warnf("look")
-	c.Error("ls: no", 1)
-	want := "synshard: read a\\x1b\\nb\nsynshard: warning: look\nsynshard: ls: no\n"
+	c.Error("ls: no", 1, "failed")
+	c.JSON = true // talk stays talk, an error is an object
+	c.Logf("again")
+	c.Error("ls: a\nb", 2, "usage")
+	want := "synshard: read a\\x1b\\nb\nsynshard: warning: look\nsynshard: ls: no\n" +
+		"synshard: again\n" + `{"type":"error","message":"ls: a\nb","exit_code":2,"kind":"usage"}` + "\n"
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Error(diff)
 	}
@@ -73,7 +77,7 @@ func TestProgressJSON(t *testing.T) {
 	bar.Describe("half")
 	bar.Finish()
 	bar.Finish()
-	c.Error("ls: no", 4)
+	c.Error("ls: no", 4, "corrupt")
 	var kinds []string
 	for line := range strings.Lines(b.String()) {
 		var v map[string]any
@@ -90,7 +94,7 @@ func TestProgressJSON(t *testing.T) {
 	if diff := cmp.Diff([]string{"message", "warning", "message", "message", "progress", "error"}, kinds); diff != "" {
 		t.Error(diff)
 	}
-	if last := b.String(); !strings.HasSuffix(last, `{"type":"error","message":"ls: no","exit_code":4}`+"\n") {
+	if last := b.String(); !strings.HasSuffix(last, `{"type":"error","message":"ls: no","exit_code":4,"kind":"corrupt"}`+"\n") {
 		t.Errorf("the error is %q", last)
 	}
 }
