@@ -37,6 +37,7 @@ type Network struct {
 	How func() string
 	// Alloc is where batches lie, as loader.Options has it; nil: anywhere.
 	Alloc func(n int) ([]byte, func(), error)
+	// Close lets the network go, after the last run.
 	Close func() error
 }
 

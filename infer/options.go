@@ -47,7 +47,7 @@ type Options struct {
 	// OwnClasses says that Spec.Classes came with the model, and were not given
 	// beside it: then no accuracy makes their order suspect.
 	OwnClasses bool
-	Source     Source
+	Source     Source // of the images
 
 	Batch   int  // images a run of the network
 	Fixed   bool // every run takes a full batch: the last one is padded

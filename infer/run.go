@@ -114,14 +114,12 @@ type Summary struct {
 	Kept    int  `json:"kept"`              // rows an earlier run had done
 	Already bool `json:"already,omitempty"` // the whole output was there
 
-	// Of the rows predicted now: those whose truth is a class of the model, those of them
-	// whose first class is it, or one of the first five (of as many as are kept, if
-	// fewer), or which failed; and those whose truth is none of the model's.
-	Known   int    `json:"known"`
-	Right   int    `json:"right"`
-	Right5  int    `json:"right_of_5"`
-	Lost    int    `json:"known_failed"`
-	Foreign int    `json:"foreign"`
+	// Counts of the rows predicted now.
+	Known   int    `json:"known"`             // whose truth is a class of the model
+	Right   int    `json:"right"`             // of Known: the first class is it
+	Right5  int    `json:"right_of_5"`        // of Known: it is among the first five, or as many as are kept, if fewer
+	Lost    int    `json:"known_failed"`      // of Known: with an error
+	Foreign int    `json:"foreign"`           // whose truth is none of the model's classes
 	Warning string `json:"warning,omitempty"` // what a wrong class list looks like; "": nothing does
 
 	strangers []string // some truths that are no class of the model

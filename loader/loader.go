@@ -42,12 +42,13 @@ type Advisor interface {
 	DontNeed(i int) // and has been
 }
 
-// Keeper is an Advisor that is told, too, of a row that has been read when it will be
-// read next, counted in samples over all epochs of these options, which each have as
-// many as there are rows: the order is known. A row that is not read in the next epoch
-// is told to be read after it. It is called from many goroutines.
+// Keeper is an Advisor that is told, too, when a row that has been read will be read
+// next: the order is known. It is called from many goroutines.
 type Keeper interface {
 	Advisor
+	// Keep is told that row i was read, and will be as sample next, counted over all
+	// epochs of these options, which each have as many as there are rows. A row that is
+	// not read in the next epoch is told to be read after it.
 	Keep(i int, next int64)
 }
 

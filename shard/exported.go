@@ -26,7 +26,7 @@ type ExportedObjects struct {
 	Path   string `json:"path"`   // as Row.Path
 	// Name is how whoever reads the export calls the image, where that is not Path.
 	Name    string   `json:"name,omitempty"`
-	Objects []Object `json:"objects"`
+	Objects []Object `json:"objects"` // as Row.Objects
 }
 
 // KeptByExport says whether a file, by its name below an export's directory, is

@@ -14,7 +14,7 @@ type Holder struct {
 	// Host names the processes that see each other: whoever is not of it is known to be dead
 	// by its silence alone.
 	Host  string
-	PID   int
+	PID   int                // on Host
 	Alive func(pid int) bool // of a process on Host
 }
 

@@ -11,7 +11,7 @@ import (
 type Batches interface {
 	Next() (*loader.Batch, error) // to be released by who asked; io.EOF ends the epoch
 	Stats() loader.Stats          // of this epoch so far
-	Close() error
+	Close() error                 // ends the epoch, done or not
 }
 
 // Data is what is trained and validated on.

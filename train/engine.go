@@ -91,7 +91,7 @@ type Group struct {
 // Store is where the processes of a group leave each other small values under
 // names. It is for any number of goroutines at a time.
 type Store interface {
-	Do(StoreCall) (StoreAnswer, error)
+	Do(StoreCall) (StoreAnswer, error) // does what is asked; see StoreOp
 }
 
 // StoreOp is one of the things a Store does.
@@ -153,7 +153,7 @@ type EngineConfig struct {
 	// MustRecord has a GPU's step that could be recorded but for want of memory end in
 	// ErrOutOfMemory, where it would be taken unrecorded: for trying what fits.
 	MustRecord bool
-	Group      Group
+	Group      Group // this process among those that train together
 
 	Optimizer            string     // rmsprop, sgd or adamw
 	Momentum, Decay, Eps float64    // Decay is rmsprop's rho

@@ -46,7 +46,7 @@ type Plan struct {
 	Rows   int    `json:"rows"`             // images
 	Layout string `json:"layout,omitempty"` // how truths were found, for people
 	// Known rows have a truth that is a class of the model, Foreign ones a truth that is
-	// none: some of those are named.
+	// none; ForeignNames are some of those truths.
 	Known        int      `json:"known"`
 	Foreign      int      `json:"foreign"`
 	ForeignNames []string `json:"foreign_names,omitempty"`

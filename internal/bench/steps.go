@@ -27,17 +27,15 @@ type StepReport struct {
 	ImagesPerSecondBest float64 `json:"images_per_s_best"` // of the fastest step
 	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little; of one process, else 0
 
-	// Medians, seconds a step. On a GPU work is queued, and the step's wait for
-	// it shows as update. Exposed is the wait for other processes' gradients
-	// after the backward pass; Exchange, how long any were on their way, most of
-	// it during that pass, and is no part of the step's sum.
-	Step     float64 `json:"step_s"`
-	DataWait float64 `json:"data_wait_s"`
-	Forward  float64 `json:"forward_s"`
-	Backward float64 `json:"backward_s"`
-	Exposed  float64 `json:"communication_exposed_s"`
-	Update   float64 `json:"update_s"`
-	Exchange float64 `json:"communication_s"`
+	// Medians, seconds a step. On a GPU work is only queued, and the step's wait for it
+	// shows in Update.
+	Step     float64 `json:"step_s"`                  // by the clock
+	DataWait float64 `json:"data_wait_s"`             // for the batch
+	Forward  float64 `json:"forward_s"`               // pass
+	Backward float64 `json:"backward_s"`              // pass, and the exchange that it hides
+	Exposed  float64 `json:"communication_exposed_s"` // wait for other processes' gradients after the backward pass
+	Update   float64 `json:"update_s"`                // of the weights
+	Exchange float64 `json:"communication_s"`         // that gradients were on their way, most of it during the backward pass: no part of the step's sum
 
 	PeakBytes int64   `json:"peak_bytes"` // of tensors, of the first process
 	TFLOPS    float64 `json:"tflops"`     // the network's own arithmetic, three times the forward pass's
@@ -48,9 +46,9 @@ type StepReport struct {
 // Engine is an engine whose memory is known.
 type Engine interface {
 	train.Engine
-	Memory() (now, peak int64, err error)
-	CountMemoryAnew() error // the peak
-	Close() error
+	Memory() (now, peak int64, err error) // bytes of tensors
+	CountMemoryAnew() error               // the peak
+	Close() error                         // lets the engine go, after the last step
 }
 
 // StepOptions say what is measured.

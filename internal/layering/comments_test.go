@@ -9,7 +9,7 @@ import (
 )
 
 // TestExportedNamesHaveComments: every exported name of a library has a comment: of its
-// own, or of the names directly above it, or that of its type, which names it.
+// own, or one above the lines before it or of its type, which names it.
 func TestExportedNamesHaveComments(t *testing.T) {
 	eachSource(t, func(path string, set *token.FileSet, file *ast.File) {
 		if file.Name.Name == "main" {
@@ -41,8 +41,8 @@ func bare(set *token.FileSet, decl ast.Decl) (out []*ast.Ident) {
 				if d.Doc == nil && s.Doc == nil && s.Comment == nil {
 					out = append(out, exported([]*ast.Ident{s.Name})...)
 				}
-				if st, ok := s.Type.(*ast.StructType); ok && s.Name.IsExported() {
-					out = append(out, bareFields(set, st, d.Doc, s.Doc)...)
+				if s.Name.IsExported() {
+					out = append(out, bareFields(set, s.Type, d.Doc, s.Doc)...)
 				}
 			}
 		}
@@ -75,23 +75,39 @@ func isOfHidden(d *ast.FuncDecl) bool {
 	}
 }
 
-// bareFields lists the fields of a struct that neither a comment of theirs nor those of
-// the type speak of. A comment above a field is of those on the lines below it, too.
-func bareFields(set *token.FileSet, st *ast.StructType, docs ...*ast.CommentGroup) (out []*ast.Ident) {
-	covered := -1 // the last line that a comment above is of
-	for _, f := range st.Fields.List {
+// bareFields lists the fields of a struct, or the methods of an interface, that no comment
+// speaks of: neither one beside them or directly above them, nor, by their name, that of
+// their type or one above the lines before them.
+func bareFields(set *token.FileSet, of ast.Expr, docs ...*ast.CommentGroup) (out []*ast.Ident) {
+	var fields *ast.FieldList
+	switch t := of.(type) {
+	case *ast.StructType:
+		fields = t.Fields
+	case *ast.InterfaceType:
+		fields = t.Methods
+	default:
+		return nil
+	}
+	var above *ast.CommentGroup
+	covered := -1 // the last line that it is above of
+	for _, f := range fields.List {
 		first, last := set.Position(f.Pos()).Line, set.Position(f.End()).Line
-		if f.Doc != nil || first == covered+1 {
+		switch {
+		case f.Doc != nil:
+			above, covered = f.Doc, last
+		case first == covered+1:
 			covered = last
+		default:
+			above = nil
 		}
-		if covered == last || f.Comment != nil {
+		if f.Doc != nil || f.Comment != nil {
 			continue
 		}
 		for _, name := range exported(f.Names) {
 			speaksOf := func(c *ast.CommentGroup) bool {
 				return regexp.MustCompile(`\b` + name.Name + `\b`).MatchString(c.Text())
 			}
-			if !slices.ContainsFunc(docs, speaksOf) {
+			if !slices.ContainsFunc(append(docs, above), speaksOf) {
 				out = append(out, name)
 			}
 		}

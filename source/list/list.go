@@ -38,8 +38,8 @@ type Far interface {
 
 // Found is a file that lies elsewhere.
 type Found interface {
-	Name() string // as people may see it
-	Size() int64
+	Name() string    // as people may see it
+	Size() int64     // bytes
 	Modified() int64 // in Unix nanoseconds
 	// Read is entry.Reader's.
 	Read(buf []byte) ([]byte, error)

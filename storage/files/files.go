@@ -87,7 +87,9 @@ type Opened interface {
 }
 
 // Lock is a lock that is held.
-type Lock interface{ Unlock() error }
+type Lock interface {
+	Unlock() error // lets the lock go
+}
 
 // Tree writes many small files. It ends in Close.
 type Tree interface {

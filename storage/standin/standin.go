@@ -30,7 +30,7 @@ type Paths struct {
 	// Besides are the endings of files that belong to another of the same name, where
 	// they are there: they are copied and written with it.
 	Besides []string
-	Options storage.Options
+	Options storage.Options // how their places are opened
 
 	names   []mapping
 	copies  []*cached.Copies

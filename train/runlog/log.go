@@ -136,7 +136,8 @@ func Append(dir string) (*Log, error) {
 type Record struct {
 	Kind string `json:"kind"` // step, eval, run, warning or lost
 
-	// As Step and Evaluation have them.
+	// Step, Epoch, Time and Images are as Step and Evaluation have them, Loss, MainLoss,
+	// CrossEntropy, Top1, LR and PerSecond as Step has them, Raw and EMA as Evaluation has them.
 	Step         int64    `json:"step"`
 	Epoch        float64  `json:"epoch"`
 	Loss         *float64 `json:"loss"`
