@@ -41,14 +41,16 @@ they cost.`,
 		Example: `  synshard bench infer runs/a/model.onnx
   synshard bench infer runs/a/model.onnx --batches 1,8,32 --runs 1,2 --json
   synshard bench infer runs/a/model.onnx --device cuda --batches 64,128,256`,
-		Args: exactly(1, 1, "a model"),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runBenchInfer(cmd.Context(), args[0], o) },
+		Args:    exactly(1, 1, "a model"),
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runBenchInfer(cmd.Context(), args[0], o) },
 	}
 	o.AddFlags(cmd)
 	return cmd
 }
 
-func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOptions) error {
+// check holds the flags to what can be measured.
+func (f *benchInferOptions) check() error {
 	for _, n := range slices.Concat(f.batches, f.runs) {
 		if n < 1 {
 			return usagef("--batches and --runs want numbers from 1")
@@ -57,6 +59,10 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 	if f.most <= 0 || len(f.batches) == 0 {
 		return usagef("--max %s, %d batches", f.most, len(f.batches))
 	}
+	return f.net.check()
+}
+
+func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOptions) error {
 	f.net.whole = true
 	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)
 	if err != nil {

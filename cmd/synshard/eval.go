@@ -98,17 +98,15 @@ func newEvalCmd(a *app) *cobra.Command {
   synshard infer model.onnx imagenet --split val | synshard eval -
   synshard eval job-*.arrow
   synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
-		Args: atLeast(1, "a file of predictions"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runEval(args, o) },
+		Args:    atLeast(1, "a file of predictions"),
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
+		RunE:    func(_ *cobra.Command, args []string) error { return a.runEval(args, o) },
 	}
 	o.AddFlags(cmd)
 	return cmd
 }
 
 func (a *app) runEval(args []string, o evalOptions) error {
-	if err := o.check(); err != nil {
-		return err
-	}
 	args, err := a.copies(args)
 	if err != nil {
 		return err
@@ -148,7 +146,7 @@ func (a *app) eval(paths []string, f evalOptions) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	a.counted(int64(r.N), int64(r.Failed))
+	a.cameTo(int64(r.N), int64(r.Failed))
 	if f.real != "" {
 		if r.Real, err = eval.MeasureReal(p, f.real); err != nil {
 			return err

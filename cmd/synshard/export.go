@@ -91,7 +91,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 			size += v.Length(i)
 		}
 	}
-	bar := a.ByteBar(size, "exporting")
+	bar := a.imageByteBar(size, "exporting")
 	defer bar.Finish()
 	result := exported{Out: storage.Shown(o.out), To: o.to, Images: images, Bytes: size, Made: []string{}}
 	to, err := a.openDir(o.out)
@@ -111,7 +111,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		return err
 	}
 	bar.Finish()
-	a.metrics.SetImages(images)
+	a.metrics.Images.Set(images)
 	if n := result.Renamed; n != nil {
 		a.toldRenamed(n)
 	}

@@ -248,7 +248,7 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 
 // predicted tells what was predicted, and what was not.
 func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan) error {
-	a.counted(int64(sum.Rows), int64(sum.Failed))
+	a.cameTo(int64(sum.Rows), int64(sum.Failed))
 	var err error
 	if out != "-" {
 		already := ""

@@ -186,7 +186,7 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 	var images atomic.Int64
 	o.OnRead = func(n int64, k int) {
 		done := images.Add(int64(k))
-		a.metrics.SetImages(done)
+		a.metrics.Images.Set(done)
 		bar.Describe(fmt.Sprintf("%d images", done))
 		bar.Add64(n)
 	}
@@ -207,7 +207,7 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 		}
 		return nil
 	}
-	bar = a.ByteBar(p.Bytes(), "ingesting")
+	bar = a.imageByteBar(p.Bytes(), "ingesting")
 	a.continues.Store(true)
 	sum, err := ingest.Run(ctx, p)
 	bar.Finish()
@@ -219,8 +219,8 @@ func (a *app) ingest(ctx context.Context, o ingest.Options, dryRun bool) error {
 
 // ingested tells what came of it.
 func (a *app) ingested(sum ingest.Summary) error {
-	a.counted(sum.Images, sum.Rejected)
-	a.metrics.SetBytes(sum.Bytes)
+	a.cameTo(sum.Images, sum.Rejected)
+	a.metrics.Bytes.Set(sum.Bytes)
 	if err := a.printIngest(sum); err != nil {
 		return err
 	}

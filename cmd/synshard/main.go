@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/internal/crash"
+	"github.com/synshard/synshard/internal/metrics"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
 )
@@ -114,7 +115,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	defer stop()
-	a := &app{Console: ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}}
+	a := &app{Console: ui.Console{Stdin: stdin, Stdout: stdout, Stderr: stderr, Dumb: os.Getenv("TERM") == "dumb"}, metrics: new(metrics.File)}
 	// The first signal asks for an orderly end; after it the default action
 	// is back, so that a second one ends the process at once.
 	var ended atomic.Bool

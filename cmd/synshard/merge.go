@@ -57,7 +57,7 @@ func (a *app) runMerge(files []string, o mergeOptions) error {
 	if err != nil {
 		return err
 	}
-	a.counted(int64(sum.Rows), int64(sum.Failed))
+	a.cameTo(int64(sum.Rows), int64(sum.Failed))
 	return a.Result(sum, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d predictions of %d jobs, %d images failed\n", ui.Text(o.out), sum.Rows, len(files), sum.Failed)
 	})

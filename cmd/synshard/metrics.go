@@ -2,7 +2,6 @@ package main
 
 import (
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,35 +34,39 @@ func (a *app) openMetrics(cmd *cobra.Command) error {
 // counting is progress whose count goes into the metrics, too.
 type counting struct {
 	ui.Progress
-	done  atomic.Int64
-	count func(int64)
+	count *metrics.Count
+}
+
+// counted begins a count, of which a bar shows the progress.
+func counted(bar ui.Progress, count *metrics.Count) ui.Progress {
+	count.Set(0)
+	return counting{bar, count}
 }
 
 // Add64 implements ui.Progress.
-func (c *counting) Add64(n int64) {
+func (c counting) Add64(n int64) {
 	c.Progress.Add64(n)
-	c.count(c.done.Add(n))
+	c.count.Add(n)
 }
 
 // Set implements ui.Progress.
-func (c *counting) Set(n int64) {
+func (c counting) Set(n int64) {
 	c.Progress.Set(n)
-	c.done.Store(n)
-	c.count(n)
+	c.count.Set(n)
 }
 
 // imageBar shows progress over images, and counts them.
 func (a *app) imageBar(total int64, what string) ui.Progress {
-	return &counting{Progress: a.Bar(total, what), count: a.metrics.SetImages}
+	return counted(a.Bar(total, what), a.metrics.Images)
 }
 
-// ByteBar shows progress over bytes of images, and counts them.
-func (a *app) ByteBar(total int64, what string) ui.Progress {
-	return &counting{Progress: a.Console.ByteBar(total, what), count: a.metrics.SetBytes}
+// imageByteBar shows progress over bytes of images, and counts them.
+func (a *app) imageByteBar(total int64, what string) ui.Progress {
+	return counted(a.ByteBar(total, what), a.metrics.Bytes)
 }
 
-// counted is what a verb came to at its end.
-func (a *app) counted(images, rejected int64) {
-	a.metrics.SetImages(images)
-	a.metrics.SetRejected(rejected)
+// cameTo is what a verb came to at its end.
+func (a *app) cameTo(images, rejected int64) {
+	a.metrics.Images.Set(images)
+	a.metrics.Rejected.Set(rejected)
 }

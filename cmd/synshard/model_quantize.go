@@ -68,7 +68,8 @@ On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,
 		Example: `  synshard model quantize runs/a/model.onnx imagenet --out model.int8.onnx
   synshard model quantize runs/a/model.onnx imagenet --method entropy --images 500 --out model.int8.onnx --json
   synshard model quantize resnet.onnx imagenet --classes imagenet --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out resnet.int8.onnx`,
-		Args: exactly(2, 2, "a model and a dataset"),
+		Args:    exactly(2, 2, "a model and a dataset"),
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.runModelQuantize(cmd.Context(), args[0], args[1], &o)
 		},
@@ -104,9 +105,6 @@ type quantized struct {
 }
 
 func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantizeOptions) error {
-	if err := f.check(); err != nil {
-		return err
-	}
 	fp32, err := regular.ReadFile(path, onnx.MaxFile)
 	if err != nil {
 		return err

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -216,7 +215,6 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	if r.paths.Dir, err = r.kept(); err != nil {
 		return "", err
 	}
-	a.started = a.started || !slices.Contains([]urlUse{urlInPlace, urlListed, urlSeveral, urlOwned}, use) // what goes wrong over a network is no error of usage
 	switch use {
 	case urlCopied:
 		return r.paths.Copy(r.ctx, name)

@@ -22,7 +22,7 @@ type app struct {
 	remote  remoteFiles
 
 	metricsPath string        // --metrics-file
-	metrics     *metrics.File // nil: none
+	metrics     *metrics.File // the zero one where none is asked for
 
 	saves     atomic.Bool // an end that was asked for takes the time that saving takes
 	continues atomic.Bool // the same command goes on from what was made
@@ -94,15 +94,13 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	if err := a.checkURLs(cmd, args); err != nil {
 		return err
 	}
-	if err := a.openMetrics(cmd); err != nil { // before anything is asked of a store
-		return err
-	}
-	return a.settleURLs(cmd, args)
+	return a.openMetrics(cmd) // before anything is asked of a store
 }
 
 // prepare makes every command of the tree report errors alike: whatever goes
 // wrong before a verb's own code runs is an error of usage, and a command that
-// only groups others says so instead of printing its help with exit 0.
+// only groups others says so instead of printing its help with exit 0. What stands
+// at URLs is asked for last, when the command line is known to be good.
 func (a *app) prepare(cmd *cobra.Command) {
 	if cmd.RunE == nil && cmd.Run == nil {
 		cmd.Args = cobra.ArbitraryArgs
@@ -111,6 +109,9 @@ func (a *app) prepare(cmd *cobra.Command) {
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			a.started = true
+			if err := a.settleURLs(c, args); err != nil { // after all that PreRunE and cobra refuse of flags
+				return err
+			}
 			return inner(c, args)
 		}
 	}

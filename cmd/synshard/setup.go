@@ -172,7 +172,7 @@ func (b *wheelBars) show(p wheel.Pin, came, of int64) {
 		if b.bar != nil {
 			b.bar.Finish()
 		}
-		b.of, b.bar = name, b.a.Console.ByteBar(of, name) // no bytes of images
+		b.of, b.bar = name, b.a.ByteBar(of, name)
 	}
 	b.bar.Set(came)
 }

@@ -112,6 +112,7 @@ func newTrainCmd(a *app) *cobra.Command {
 		Long:    trainLong,
 		Example: trainExample,
 		Args:    exactly(1, 1, "a dataset"),
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runTrain(cmd.Context(), args[0], o) },
 	}
 	o.AddFlags(cmd)
@@ -122,9 +123,6 @@ func newTrainCmd(a *app) *cobra.Command {
 func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) (err error) {
 	rec, err := flags.recipe.resolve()
 	if err != nil {
-		return err
-	}
-	if err := flags.check(); err != nil {
 		return err
 	}
 	place, err := flags.findLaunch()

@@ -78,7 +78,7 @@ func (r *trainReport) step(s runlog.Step) {
 	r.bar.Describe(fmt.Sprintf("%.1f/%d, loss %.2f, top-1 %.0f %%", s.Epoch, s.Epochs, r.loss, 100*r.top1))
 	r.done += int64(s.Batch)
 	r.bar.Set(r.done)
-	r.a.metrics.SetRejected(s.Skipped)
+	r.a.metrics.Rejected.Set(s.Skipped)
 }
 
 func (r *trainReport) validating(done, total int) {
@@ -147,7 +147,7 @@ func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) e
 
 // printEvaluation prints what --eval-only measured.
 func (a *app) printEvaluation(ev runlog.Evaluation) error {
-	a.counted(int64(ev.Raw.N), ev.Skipped)
+	a.cameTo(int64(ev.Raw.N), ev.Skipped)
 	return a.Result(ev, func(w io.Writer) {
 		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
 	})
@@ -169,7 +169,7 @@ func trainHeadline(s runlog.Score) eval.Headline {
 
 // result prints a finished run.
 func (r *trainReport) result(res train.Result) error {
-	r.a.metrics.SetImages(res.Images)
+	r.a.metrics.Images.Set(res.Images)
 	return r.a.Result(trainResult{res, r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))

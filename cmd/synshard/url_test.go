@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -373,9 +375,9 @@ func dirNames(t *testing.T, dir string) (names []string) {
 // a file, and what becomes of a URL there: a flag that nobody thought of fails.
 func TestURLFlags(t *testing.T) {
 	// What names no file.
-	words := strings.Fields(`activations addr as below cache check compute-per device embedding embedding-output engine ep-option eval-split exclude format host init input
-		interpolation job layout memory method model network on-bad optimizer output path precision probabilities progress provider recipe rollup rollups
-		mlflow-experiment sampling schedule scores set split superclass synset tensor-layout title token to train-path truncated val-split weights-key labels device-memory`)
+	words := strings.Fields(`activations addr as below cache check embedding embedding-output engine ep-option eval-split exclude format host init input
+		interpolation job layout method mlflow-experiment model network on-bad optimizer output path precision probabilities provider recipe rollup
+		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
 	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "setup --wordnet"}
 	used := map[string]bool{}
@@ -392,6 +394,11 @@ func TestURLFlags(t *testing.T) {
 				t.Errorf("%s --%s (%s): said of it in %d places, want 1", verb, f.Name, f.Value.Type(), n)
 			}
 		})
+	}
+	for _, word := range words {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(used)), func(of string) bool { return strings.HasSuffix(of, " --"+word) }) {
+			t.Errorf("no verb has a flag --%s", word)
+		}
 	}
 	for verb, uses := range urlUses {
 		for flag := range uses.flags {
@@ -449,6 +456,28 @@ func TestMetricsOfACopyThatFails(t *testing.T) {
 	if b, err := os.ReadFile(path); err != nil || !strings.Contains(string(b), `synshard_exit_code{task="x",verb="model export"} 1`) {
 		t.Errorf("%s, %v", b, err)
 	}
-	// Flags that are wrong are, before a store is asked.
-	runVerb(t, exitUsage, "eval", "--resamples", "1", web(t, dir)+"/none.arrow", "--cache-dir", dir)
+}
+
+// TestWrongFlagsAskNoStore: flags that are wrong are, before anything of a URL is asked for.
+func TestWrongFlagsAskNoStore(t *testing.T) {
+	var asked atomic.Int64
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusNotFound)
+	}))
+	defer h.Close()
+	for _, line := range []string{
+		"eval --resamples 1 URL",
+		"eval --resamples 1 x.arrow --only URL",
+		"eval --compare x.arrow y.arrow --real URL", // cobra's own: they exclude each other
+		"train set --out run --procs 0 --weights URL",
+		"bench infer URL --max 0s",
+		"model quantize URL set --out q.onnx --images 0",
+		"model quantize URL set", // cobra's own: --out is needed
+	} {
+		runVerb(t, exitUsage, strings.Fields(strings.ReplaceAll(line, "URL", h.URL+"/x")+" --cache-dir "+t.TempDir())...)
+		if n := asked.Swap(0); n > 0 {
+			t.Errorf("%s: the server was asked %d times", line, n)
+		}
+	}
 }

@@ -105,7 +105,7 @@ func imageBytes(dir files.Dir) int64 {
 func (a *app) verify(ctx context.Context, dir files.Dir, f verifyOptions) error {
 	o := checks.VerifyOptions{Fast: f.fast, Workers: f.workers}
 	if !f.fast {
-		bar := a.ByteBar(imageBytes(dir), "verifying")
+		bar := a.imageByteBar(imageBytes(dir), "verifying")
 		defer bar.Finish()
 		o.OnBytes = bar.Add64
 	}
@@ -120,7 +120,7 @@ func (a *app) verify(ctx context.Context, dir files.Dir, f verifyOptions) error 
 		for _, s := range m.Splits {
 			images += s.Rows
 		}
-		a.metrics.SetImages(images)
+		a.metrics.Images.Set(images)
 	}
 	for _, file := range foreign {
 		a.Warnf("%s: no part of the dataset", ui.Text(file))
@@ -181,7 +181,7 @@ func (a *app) repairDataset(ctx context.Context, dir files.Dir, f verifyOptions)
 			return err
 		}
 	}
-	bar := a.ByteBar(imageBytes(dir), "reading shards")
+	bar := a.imageByteBar(imageBytes(dir), "reading shards")
 	defer bar.Finish()
 	r, err := checks.Repair(ctx, dir, checks.RepairOptions{Workers: f.workers, WordNet: g, AcceptLoss: f.acceptLoss, OnBytes: bar.Add64})
 	bar.Finish()

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,15 +38,18 @@ type Options struct {
 }
 
 // File is the file of one call. Of what is counted only what was ever set is written.
-// Its counts may be set from any goroutine; a nil File counts nothing.
+// The zero File counts nothing and writes nothing.
 type File struct {
+	Images   *Count // done: written, read, trained on, predicted or measured
+	Rejected *Count // images that could not be taken
+	Bytes    *Count // of images, read or written
+
 	o                       Options
 	gatherer                prometheus.Gatherer
 	registry                prometheus.Registerer // adds the labels
 	running, start, seconds prometheus.Gauge
 	success, code           prometheus.Gauge
 	began                   time.Time
-	images, rejected, bytes count
 
 	mu   sync.Mutex // one write at a time
 	bad  bool
@@ -56,21 +58,36 @@ type File struct {
 	once sync.Once
 }
 
-// count is a gauge that is there once it is set.
-type count struct {
-	value atomic.Int64
-	set   atomic.Bool
-	name  string
-	help  string
+// Count is a number in a File that is there once it is set. It may be set from any
+// goroutine; a nil Count counts nothing.
+type Count struct {
+	gauge prometheus.Gauge
+	first sync.Once
+	to    prometheus.Registerer
 }
+
+// Set makes the count n.
+func (c *Count) Set(n int64) {
+	if c != nil {
+		c.gauge.Set(float64(n))
+		c.appear()
+	}
+}
+
+// Add adds n to it.
+func (c *Count) Add(n int64) {
+	if c != nil {
+		c.gauge.Add(float64(n))
+		c.appear()
+	}
+}
+
+func (c *Count) appear() { c.first.Do(func() { c.to.MustRegister(c.gauge) }) }
 
 // Begin writes the file for the first time, which says that the verb works, and goes on to
 // write it now and then, until End. When the call before it ended well stays in it.
 func Begin(o Options) (*File, error) {
-	f := &File{o: o, began: time.Now(), stop: make(chan struct{}), done: make(chan struct{}),
-		images:   count{name: "synshard_images", help: "Images done: written, read, trained on, predicted or measured."},
-		rejected: count{name: "synshard_rejected_images", help: "Images that could not be taken, with the reason told."},
-		bytes:    count{name: "synshard_bytes", help: "Bytes of images read or written."}}
+	f := &File{o: o, began: time.Now(), stop: make(chan struct{}), done: make(chan struct{})}
 	before, err := readSuccess(o.Path)
 	if err != nil {
 		return nil, err
@@ -117,7 +134,7 @@ func ours(families map[string]*dto.MetricFamily) bool {
 	return false
 }
 
-// register makes the gauges that do not count.
+// register makes the gauges.
 func (f *File) register(before float64) {
 	all := prometheus.NewRegistry()
 	f.gatherer = all
@@ -125,6 +142,7 @@ func (f *File) register(before float64) {
 	gauge := func(name, help string) prometheus.Gauge {
 		return prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
 	}
+	count := func(name, help string) *Count { return &Count{gauge: gauge(name, help), to: f.registry} }
 	f.running = gauge("synshard_running", "1 while the verb works; one that was killed leaves it so.")
 	f.start = gauge("synshard_start_timestamp_seconds", "When the verb was called.")
 	f.seconds = gauge("synshard_duration_seconds", "How long it has worked.")
@@ -137,9 +155,9 @@ func (f *File) register(before float64) {
 		f.success.Set(before)
 		f.registry.MustRegister(f.success)
 	}
-	for _, c := range []*count{&f.images, &f.rejected, &f.bytes} {
-		f.registry.MustRegister(c)
-	}
+	f.Images = count("synshard_images", "Images done: written, read, trained on, predicted or measured.")
+	f.Rejected = count("synshard_rejected_images", "Images that could not be taken, with the reason told.")
+	f.Bytes = count("synshard_bytes", "Bytes of images read or written.")
 }
 
 // task is a file's name without its ending: UTF-8, as labels are, whatever the name is.
@@ -148,39 +166,6 @@ func task(path string) string {
 }
 
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
-
-// Describe implements prometheus.Collector: a count may be absent, so it is not checked.
-func (c *count) Describe(chan<- *prometheus.Desc) {}
-
-// Collect implements prometheus.Collector.
-func (c *count) Collect(to chan<- prometheus.Metric) {
-	if c.set.Load() {
-		to <- prometheus.MustNewConstMetric(prometheus.NewDesc(c.name, c.help, nil, nil), prometheus.GaugeValue, float64(c.value.Load()))
-	}
-}
-
-func (c *count) store(n int64) { c.value.Store(n); c.set.Store(true) }
-
-// SetImages says how many images are done.
-func (f *File) SetImages(n int64) {
-	if f != nil {
-		f.images.store(n)
-	}
-}
-
-// SetRejected says how many images were refused.
-func (f *File) SetRejected(n int64) {
-	if f != nil {
-		f.rejected.store(n)
-	}
-}
-
-// SetBytes says how many bytes of images were read or written.
-func (f *File) SetBytes(n int64) {
-	if f != nil {
-		f.bytes.store(n)
-	}
-}
 
 // keep writes now and then.
 func (f *File) keep() {
@@ -207,7 +192,7 @@ func (f *File) tell(err error) {
 
 // End writes the file for the last time: how the verb ended. What follows is nothing.
 func (f *File) End(code int) {
-	if f == nil {
+	if f.stop == nil { // of the zero File
 		return
 	}
 	f.once.Do(func() {

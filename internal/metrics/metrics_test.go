@@ -78,13 +78,13 @@ func TestFile(t *testing.T) {
 		"synshard_last_success_timestamp_seconds": 1, "synshard_images": 12, "synshard_rejected_images": 2, "synshard_bytes": 1e12}
 	during := map[string]float64{"synshard_running": 1, "synshard_start_timestamp_seconds": 1, "synshard_duration_seconds": 1, "synshard_images": 12}
 	got := call(func(f *File) {
-		f.SetImages(12)
+		f.Images.Set(12)
 		until(t, func() bool { return read(t, path)["synshard_images"] == 12 })
 		if d := cmp.Diff(during, read(t, path)); d != "" {
 			t.Errorf("a call that works (-want +got):\n%s", d)
 		}
-		f.SetRejected(2)
-		f.SetBytes(1e12)
+		f.Rejected.Set(2)
+		f.Bytes.Set(1e12)
 	}, 3)
 	if d := cmp.Diff(good, got); d != "" {
 		t.Errorf("a call that did its work (-want +got):\n%s", d)
@@ -135,8 +135,9 @@ func TestFileThatCannotBeWritten(t *testing.T) {
 	if len(told) > 0 {
 		t.Errorf("told again: %v", <-told)
 	}
-	var none *File
-	none.SetImages(1)
+	var none File
+	none.Images.Set(1)
+	none.Images.Add(1)
 	none.End(0)
 }
 
