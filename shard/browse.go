@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/arrowipc"
+	"github.com/synshard/synshard/internal/recent"
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -36,8 +37,7 @@ type Browser struct {
 	spans   [][]span // of each of synsets, ascending
 
 	mu     sync.Mutex
-	tick   int64
-	recent []recentBatch
+	recent *recent.Kept[keptBatch]
 }
 
 // SynsetRows counts the rows of a synset; "" is of those without one.
@@ -53,12 +53,10 @@ type span struct {
 	before       int32 // rows of the synset in spans before this one
 }
 
-// recentBatch is a record batch of the index that is kept, in memory that is used again.
-type recentBatch struct {
-	number int
-	used   int64
-	buf    []byte
-	rows   indexBatch
+// keptBatch is a record batch of the index, and its memory.
+type keptBatch struct {
+	buf  []byte
+	rows indexBatch
 }
 
 // Bounds of the batches kept: bytes of all, and how many where these are small.
@@ -77,11 +75,7 @@ const (
 // Browse opens a split whose index is not read into memory: it is held to the manifest's
 // sum, and its synsets are counted. Errors are those of Split. Close must be called.
 func (d *Dataset) Browse(name string) (*Browser, error) {
-	info, ok := d.Manifest.Splits[name]
-	if !ok {
-		return nil, d.noSplit(name)
-	}
-	dir, index, err := d.indexOf(name, info)
+	info, dir, index, err := d.indexOf(name)
 	if err != nil {
 		return nil, err
 	}
@@ -124,10 +118,7 @@ func (b *Browser) open() error {
 	case b.Info.Rows >= 0 && int64(n) != b.Info.Rows:
 		return corruptf("%d rows; the manifest says %d", n, b.Info.Rows)
 	}
-	b.recent = make([]recentBatch, min(max(recentBytes/largest, 1), mostRecent))
-	for i := range b.recent {
-		b.recent[i].number = -1
-	}
+	b.recent = recent.New[keptBatch](int(min(recentBytes/largest, mostRecent)))
 	var g errgroup.Group
 	g.Go(func() error {
 		sum := sha256.New()
@@ -247,31 +238,20 @@ func (b *Browser) Names(each func(i int, path, synset string)) error {
 	return nil
 }
 
-// batch reads a record batch in the place of the one not asked for longest.
+// batch reads a record batch.
 func (b *Browser) batch(k int) (*indexBatch, error) {
-	b.tick++
-	oldest := &b.recent[0]
-	for i := range b.recent {
-		r := &b.recent[i]
-		if r.number == k {
-			r.used = b.tick
-			return &r.rows, nil
+	kept, err := b.recent.Get(k, func(to *keptBatch) error {
+		rec, err := b.in.RecordIn(&to.buf, k, nil)
+		if err != nil {
+			return err
 		}
-		if r.used < oldest.used {
-			oldest = r
-		}
-	}
-	oldest.number = -1
-	rec, err := b.in.RecordIn(&oldest.buf, k, nil)
+		to.rows = newIndexBatch(rec)
+		return to.rows.check(b.starts[k])
+	})
 	if err != nil {
 		return nil, err
 	}
-	oldest.rows = newIndexBatch(rec)
-	if err := oldest.rows.check(b.starts[k]); err != nil {
-		return nil, err
-	}
-	oldest.number, oldest.used = k, b.tick
-	return &oldest.rows, nil
+	return &kept.rows, nil
 }
 
 // Read gives the bytes of a row that Row gave; see Split.Read.

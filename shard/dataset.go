@@ -68,11 +68,7 @@ func (d *Dataset) Split(name string) (*Split, error) {
 	if s, ok := d.splits[name]; ok {
 		return s, nil
 	}
-	info, ok := d.Manifest.Splits[name]
-	if !ok {
-		return nil, d.noSplit(name)
-	}
-	dir, index, err := d.indexOf(name, info)
+	info, dir, index, err := d.indexOf(name)
 	if err != nil {
 		return nil, err
 	}

@@ -57,13 +57,17 @@ func OpenRemote(name string, r Remote) (*Dataset, error) {
 // then.
 func (d *Dataset) Remote() bool { return d.remote != nil }
 
-// indexOf is where the index of a split is read.
-func (d *Dataset) indexOf(split string, info SplitInfo) (files.Dir, string, error) {
-	if d.remote == nil {
-		return d.dir, indexName(split), nil
+// indexOf is what the manifest has of a split, and where its index is read.
+func (d *Dataset) indexOf(split string) (info SplitInfo, dir files.Dir, name string, err error) {
+	info, ok := d.Manifest.Splits[split]
+	switch {
+	case !ok:
+		return info, nil, "", d.noSplit(split)
+	case d.remote == nil:
+		return info, d.dir, indexName(split), nil
 	}
 	path, err := d.remote.Fetch(indexName(split), info.IndexSHA256)
-	return files.Local(filepath.Dir(path)), filepath.Base(path), err
+	return info, files.Local(filepath.Dir(path)), filepath.Base(path), err
 }
 
 // readRemote is Split.Read of a dataset that is elsewhere: buf has the image's size.

@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"github.com/synshard/synshard/internal/recent"
 )
 
 // Browser gives the rows of a file of predictions one by one. Those of Arrow and Parquet
@@ -22,16 +24,8 @@ type Browser struct {
 	columns []column
 	starts  []int // row with which each group begins, and the number of all
 
-	mu     sync.Mutex // of t, but where that is Arrow, and of:
-	tick   int64
-	recent []recentGroup
-}
-
-// recentGroup is the rows of a group that is kept.
-type recentGroup struct {
-	number int
-	used   int64
-	rows   *rowReader
+	mu     sync.Mutex               // of t, but where that is Arrow, and of:
+	recent *recent.Kept[*rowReader] // by group
 }
 
 // recentRows bounds the rows kept of groups; one group is kept whatever it has.
@@ -94,10 +88,7 @@ func (b *Browser) readTable(size int64, format Format, begin func([]string) func
 		b.starts = append(b.starts, b.starts[g]+b.t.rows(g))
 		kept = max(kept, b.t.rows(g))
 	}
-	b.recent = make([]recentGroup, max(recentRows/kept, 1))
-	for i := range b.recent {
-		b.recent[i].number = -1
-	}
+	b.recent = recent.New[*rowReader](recentRows / kept)
 	b.columns = b.t.columns()
 	each, i := begin(s.Classes), 0
 	err = readTable(b.t, false, func(p predicted) error {
@@ -198,11 +189,14 @@ func (b *Browser) predicted(i int) (predicted, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	rows, err := b.group(g)
+	rows, err := b.recent.Get(g, func(to **rowReader) (err error) {
+		*to, err = b.rows(func(c column, to sink) error { return b.t.each(g, c, to) }, b.t.rows(g))
+		return err
+	})
 	if err != nil {
 		return predicted{}, err
 	}
-	return rows.row(i - b.starts[g]), nil
+	return (*rows).row(i - b.starts[g]), nil
 }
 
 func (b *Browser) synset(label int64) string {
@@ -210,27 +204,6 @@ func (b *Browser) synset(label int64) string {
 		return ""
 	}
 	return b.Classes[label]
-}
-
-// group reads a group in the place of the one not asked for longest.
-func (b *Browser) group(g int) (*rowReader, error) {
-	b.tick++
-	oldest := &b.recent[0]
-	for i := range b.recent {
-		r := &b.recent[i]
-		if r.number == g {
-			r.used = b.tick
-			return r.rows, nil
-		}
-		if r.used < oldest.used {
-			oldest = r
-		}
-	}
-	rows, err := b.rows(func(c column, to sink) error { return b.t.each(g, c, to) }, b.t.rows(g))
-	if err == nil {
-		*oldest = recentGroup{g, b.tick, rows}
-	}
-	return rows, err
 }
 
 // rows puts so many rows together of what each gives of the columns.

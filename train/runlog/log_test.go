@@ -78,19 +78,28 @@ func TestOpenTrims(t *testing.T) {
 	}
 }
 
+// twoEvaluations are of a run's first two epochs, of two steps each.
+func twoEvaluations() []Evaluation {
+	return []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
+}
+
+// sealedLine is a line of a log.
+func sealedLine(t *testing.T, v any) string {
+	t.Helper()
+	b, err := sealed(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b) + "\n"
+}
+
 // TestSettle loses, doubles and changes lines: each validation stands once, in its
 // place, as it was.
 func TestSettle(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, Name)
-	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
-	text := func(v any) string {
-		b, err := sealed(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b) + "\n"
-	}
+	evals := twoEvaluations()
+	text := func(v any) string { return sealedLine(t, v) }
 	step := func(n int) string { return text(map[string]any{"kind": "step", "step": n, "epoch": float64(n) / 2}) }
 	one, two := text(evals[0]), text(evals[1])
 	whole := step(1) + step(2) + one + step(3) + step(4) + two
@@ -218,14 +227,8 @@ func TestSettleUnvalidated(t *testing.T) {
 // TestCheck: whoever reads a log of a run that has done four steps learns what it lacks, and that what
 // came since belongs to it.
 func TestCheck(t *testing.T) {
-	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
-	text := func(v any) string {
-		b, err := sealed(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b) + "\n"
-	}
+	evals := twoEvaluations()
+	text := func(v any) string { return sealedLine(t, v) }
 	step := func(n int64) string { return text(Step{Kind: "step", Step: n, Epoch: float64(n) / 2, Loss: 1.5}) }
 	one, two, three := text(evals[0]), text(evals[1]), text(Evaluation{Kind: "eval", Step: 6, Epoch: 3})
 	whole := step(1) + step(2) + one + step(3) + step(4) + two
@@ -263,15 +266,9 @@ func TestCheck(t *testing.T) {
 // TestSettleTells: lines of steps that are lost or damaged are told once, the log then says
 // which, and what was damaged stays beside it. Logs of before, without sums, stay as they are.
 func TestSettleTells(t *testing.T) {
-	evals := []Evaluation{{Kind: "eval", Step: 2, Epoch: 1, Raw: Score{N: 3}}, {Kind: "eval", Step: 4, Epoch: 2, Raw: Score{N: 3, Top1: 0.5}}}
+	evals := twoEvaluations()
 	var lines []string
-	put := func(v any) {
-		b, err := sealed(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, string(b)+"\n")
-	}
+	put := func(v any) { lines = append(lines, sealedLine(t, v)) }
 	step := func(n int64) { put(Step{Kind: "step", Step: n, Epoch: float64(n) / 2, Loss: 1.5}) }
 	put(event{Kind: "run", Text: "started"})
 	step(1)

@@ -1,0 +1,48 @@
+// Package recent keeps the values that were last asked for, each in a place that is used
+// again.
+package recent
+
+// Kept is as many values as it was made for, by their numbers. It is for one goroutine.
+type Kept[T any] struct {
+	now    int64
+	places []place[T]
+}
+
+type place[T any] struct {
+	number int // -1: of none
+	used   int64
+	value  T
+}
+
+// New gives room for n values, at least one.
+func New[T any](n int) *Kept[T] {
+	k := &Kept[T]{places: make([]place[T], max(n, 1))}
+	for i := range k.places {
+		k.places[i].number = -1
+	}
+	return k
+}
+
+// Get gives the value of a number, good until the next call. One that is not kept is made
+// by fill in the place of the one asked for longest ago, whose memory it may use again;
+// where fill fails the place is empty, and its error is given.
+func (k *Kept[T]) Get(number int, fill func(*T) error) (*T, error) {
+	k.now++
+	oldest := &k.places[0]
+	for i := range k.places {
+		p := &k.places[i]
+		if p.number == number {
+			p.used = k.now
+			return &p.value, nil
+		}
+		if p.used < oldest.used {
+			oldest = p
+		}
+	}
+	oldest.number, oldest.used = -1, 0
+	if err := fill(&oldest.value); err != nil {
+		return nil, err
+	}
+	oldest.number, oldest.used = number, k.now
+	return &oldest.value, nil
+}
