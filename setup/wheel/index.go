@@ -6,24 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"html"
-	"io"
 	"io/fs"
 	"mime"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/synshard/synshard/storage"
 )
 
 // ErrNone says that a wheel is in none of the places.
 var ErrNone = errors.New("no such wheel")
 
-// mostPage bounds a project's page of the index, in bytes.
-const mostPage = 64 << 20
+// Of a project's page of the index.
+const (
+	mostPage     = 64 << 20 // bytes
+	pageForms    = "application/vnd.pypi.simple.v1+json, text/html;q=0.1"
+	pagePatience = 3 * time.Second // with a server that is busy, or not there
+)
 
 // fileName matches the wheel's file name: for CPython 3.12 or for any Python,
 // on manylinux. Inside they are the same for what is taken of them.
@@ -53,74 +56,27 @@ func (p Pin) inDirs(dirs []string) (string, error) {
 // onIndex gives the URL of the pinned wheel, from the project's page in the
 // index's simple API (PEP 503 and 691).
 func (p Pin) onIndex(ctx context.Context, index string) (string, error) {
+	if index == "" {
+		return "", fmt.Errorf("%s for %s: in no directory of wheels, and no package index is known: %w", p, p.Machine, ErrNone)
+	}
 	project := strings.TrimRight(index, "/") + "/" + p.Name + "/"
-	base, links, err := page(ctx, project)
+	page, err := storage.ReadPage(ctx, project, pageForms, mostPage, storage.Options{Patience: pagePatience})
+	if err != nil {
+		return "", fmt.Errorf("package index: %s: %w", p.Name, err)
+	}
+	links, err := pageLinks(page.Type, page.Text)
 	if err != nil {
 		return "", fmt.Errorf("package index: %s: %w", p.Name, err)
 	}
 	want := p.fileName()
 	for _, link := range links {
-		to, err := base.Parse(link)
+		to, err := page.URL.Parse(link)
 		if err == nil && want.MatchString(to.Path[strings.LastIndexByte(to.Path, '/')+1:]) {
 			to.Fragment = ""
 			return to.String(), nil
 		}
 	}
 	return "", fmt.Errorf("%s for %s: not on the package index: %w", p, p.Machine, ErrNone)
-}
-
-const (
-	pageTries   = 3
-	pageTimeout = time.Minute
-)
-
-// page gives the links of a page of the index, and what they are relative to.
-func page(ctx context.Context, at string) (base *url.URL, links []string, err error) {
-	for try := 1; ; try++ {
-		var again bool
-		if base, links, again, err = askPage(ctx, at); err == nil || !again || try == pageTries {
-			return base, links, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, nil, context.Cause(ctx)
-		case <-time.After(time.Second << (try - 1)):
-		}
-	}
-}
-
-func askPage(ctx context.Context, at string) (base *url.URL, links []string, again bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
-	if err != nil {
-		return nil, nil, false, errors.New("not a URL")
-	}
-	r.Header.Set("Accept", "application/vnd.pypi.simple.v1+json, text/html;q=0.1")
-	a, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, nil, true, bare(err)
-	}
-	defer a.Body.Close()
-	if a.StatusCode != http.StatusOK {
-		again := a.StatusCode == http.StatusTooManyRequests || a.StatusCode >= http.StatusInternalServerError
-		return nil, nil, again, fmt.Errorf("the server answers %s", a.Status)
-	}
-	text, err := io.ReadAll(io.LimitReader(a.Body, mostPage))
-	if err != nil {
-		return nil, nil, true, bare(err)
-	}
-	links, err = pageLinks(a.Header.Get("Content-Type"), text)
-	return a.Request.URL, links, false, err
-}
-
-// bare is a client's error without the URL, which may hold a password.
-func bare(err error) error {
-	var of *url.Error
-	if errors.As(err, &of) {
-		return of.Err
-	}
-	return err
 }
 
 var href = regexp.MustCompile(`(?i)<a\s[^>]*?href\s*=\s*["']([^"']*)["']`)

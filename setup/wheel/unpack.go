@@ -64,9 +64,6 @@ func (s Places) Unpack(ctx context.Context, p Pin, into string, want func(member
 		}
 		return nil
 	}
-	if s.Index == "" {
-		return fmt.Errorf("%s for %s: in no directory of wheels, and no package index is known: %w", p, p.Machine, ErrNone)
-	}
 	at, err := p.onIndex(ctx, s.Index)
 	if err != nil {
 		return err
@@ -78,22 +75,56 @@ func (s Places) Unpack(ctx context.Context, p Pin, into string, want func(member
 	return err
 }
 
-// fetch is Unpack from a URL.
-func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(string) bool) error {
+// RecordSum gives the sha256 of the list of files of a wheel on the index, in hex: what is
+// pinned of it. p needs no Record.
+func (s Places) RecordSum(ctx context.Context, p Pin) (string, error) {
+	at, err := p.onIndex(ctx, s.Index)
+	if err != nil {
+		return "", err
+	}
+	parts, close, err := s.open(ctx, p, at, func(int64) {})
+	if err != nil {
+		return "", err
+	}
+	defer close()
+	z, err := zip.NewReader(parts, parts.state.Size)
+	if err != nil {
+		return "", fmt.Errorf("%s: not a wheel: %w", p, err)
+	}
+	text, err := record(p, z)
+	if err != nil {
+		return "", err
+	}
+	return sumOf(text), parts.discard()
+}
+
+// open opens a wheel at a URL. What comes of it stays below Work, until it is discarded;
+// told is told of it.
+func (s Places) open(ctx context.Context, p Pin, at string, told func(bytes int64)) (_ *parts, close func() error, err error) {
 	place, err := storage.Open(ctx, at, storage.Options{Summed: true})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer place.Close()
+	defer func() {
+		if err != nil {
+			place.Close()
+		}
+	}()
 	object, err := place.OpenObject(ctx, "")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	if err := durable.MkdirAll(s.Work); err != nil {
-		return err
+		return nil, nil, err
 	}
+	parts, err := openParts(object, p.partsPath(s.Work), told)
+	return parts, place.Close, err
+}
+
+// fetch is Unpack from a URL.
+func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(string) bool) error {
 	var count struct{ came, of atomic.Int64 }
-	parts, err := openParts(object, p.partsPath(s.Work), func(bytes int64) {
+	parts, close, err := s.open(ctx, p, at, func(bytes int64) {
 		if n := count.came.Add(bytes); s.Progress != nil {
 			s.Progress(p, n, count.of.Load())
 		}
@@ -101,11 +132,12 @@ func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(str
 	if err != nil {
 		return err
 	}
+	defer close()
 	bring := func(chunks []int) error {
 		count.of.Store(count.came.Load() + parts.absent(chunks))
 		return parts.bring(ctx, chunks)
 	}
-	err = unpack(ctx, p, parts, object.Size(), into, want, bring)
+	err = unpack(ctx, p, parts, parts.state.Size, into, want, bring)
 	if err == nil || errors.Is(err, ErrSum) {
 		return cmp.Or(err, parts.discard())
 	}
@@ -143,9 +175,8 @@ func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, 
 	return nil
 }
 
-// readRecord gives the sums of a wheel's members by their names, from its list
-// of files, which is held to the pin.
-func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
+// record is a wheel's list of files.
+func record(p Pin, z *zip.Reader) ([]byte, error) {
 	n := slices.IndexFunc(z.File, func(m *zip.File) bool {
 		return strings.HasSuffix(m.Name, ".dist-info/RECORD") && strings.Count(m.Name, "/") == 1
 	})
@@ -158,10 +189,22 @@ func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
 	}
 	defer f.Close()
 	text, err := io.ReadAll(f)
+	return text, asSum(err)
+}
+
+func sumOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// readRecord gives the sums of a wheel's members by their names, from its list
+// of files, which is held to the pin.
+func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
+	text, err := record(p, z)
 	if err != nil {
-		return nil, asSum(err)
+		return nil, err
 	}
-	if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != p.Record {
+	if sumOf(text) != p.Record {
 		return nil, fmt.Errorf("%s: its list of files (RECORD) has another sum: %w", p, ErrSum)
 	}
 	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()

@@ -111,6 +111,11 @@ func TestUnpackFromIndex(t *testing.T) {
 		if err := s.Unpack(t.Context(), pin, into, below("lib/")); err != nil {
 			t.Fatal(err)
 		}
+		bare := pin
+		bare.Record = ""
+		if sum, err := s.RecordSum(t.Context(), bare); err != nil || sum != pin.Record {
+			t.Errorf("the sum to pin is %s, %v; want %s", sum, err, pin.Record)
+		}
 		want := map[string]string{"lib/a.so": string(content["lib/a.so"]), "lib/b.so": "b"}
 		if diff := cmp.Diff(want, read(t, into)); diff != "" {
 			t.Errorf("unpacked:\n%s", diff)
