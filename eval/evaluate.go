@@ -16,7 +16,7 @@ import (
 type Report struct {
 	N           int              `json:"images"`
 	NoTruth     int              `json:"no_truth"`            // rows left out
-	Failed      int              `json:"failed"`              // of N: the image could not be read
+	Failed      int              `json:"rejected"`            // of N: the image could not be read
 	Undecided   int              `json:"undecided,omitempty"` // of N, and wrong: none of a restricted set's classes is among a row's predictions
 	Top1        float64          `json:"top1"`                // share of N whose first prediction is the truth
 	Top1Within  Interval         `json:"top1_interval"`       // 95 %, by Wilson

@@ -29,9 +29,9 @@ const spread = 0.02
 type Measurement struct {
 	Setting
 	PerSecond float64 `json:"images_per_second"` // mean of the last three windows
-	P50       float64 `json:"p50_ms"`            // quantiles of a run's time, in milliseconds
-	P95       float64 `json:"p95_ms"`            // likewise
-	P99       float64 `json:"p99_ms"`            // likewise
+	P50       float64 `json:"p50_seconds"`       // quantiles of a run's time, in seconds
+	P95       float64 `json:"p95_seconds"`       // likewise
+	P99       float64 `json:"p99_seconds"`       // likewise
 	Batches   int     `json:"batches"`           // runs that were timed
 	Stable    bool    `json:"stable"`            // three windows in a row agree
 }
@@ -92,10 +92,10 @@ func agree(rates []float64, spread float64) bool {
 }
 
 // quantile is the smallest time that a share q of sorted times do not exceed,
-// in milliseconds.
+// in seconds.
 func quantile(sorted []time.Duration, q float64) float64 {
 	i := int(math.Ceil(q*float64(len(sorted)))) - 1
-	return float64(sorted[max(i, 0)]) / float64(time.Millisecond)
+	return sorted[max(i, 0)].Seconds()
 }
 
 // window keeps s.Runs runs going for at least so long, each at least once, and

@@ -109,8 +109,8 @@ func unchanged(of any) error {
 
 // Summary is what Run or Stream did.
 type Summary struct {
-	Rows    int  `json:"rows"`              // of the output, failed ones included
-	Failed  int  `json:"failed"`            // rows with an error
+	Rows    int  `json:"images"`            // of the output, failed ones included
+	Failed  int  `json:"rejected"`          // rows with an error
 	Kept    int  `json:"kept"`              // rows an earlier run had done
 	Already bool `json:"already,omitempty"` // the whole output was there
 
@@ -118,7 +118,7 @@ type Summary struct {
 	Known   int    `json:"known"`             // whose truth is a class of the model
 	Right   int    `json:"right"`             // of Known: the first class is it
 	Right5  int    `json:"right_of_5"`        // of Known: it is among the first five, or as many as are kept, if fewer
-	Lost    int    `json:"known_failed"`      // of Known: with an error
+	Lost    int    `json:"known_rejected"`    // of Known: with an error
 	Foreign int    `json:"foreign"`           // whose truth is none of the model's classes
 	Warning string `json:"warning,omitempty"` // what a wrong class list looks like; "": nothing does
 

@@ -32,6 +32,6 @@ profile = next(r["profile"] for r in results if "profile" in r)
 assert (profile["launches"], profile["ms"]) == (2, 2.5) and profile["kernels"][0] == {"kernel": "bn_sums_bf16_wide", "n": 1, "ms": 2.0, "tb_s": 3.0}, profile
 assert any(r.get("test") == "TestForward" and r["result"] == "PASS" for r in results)
 assert any(r["prediction"]["best"]["images_per_second"] > 0 and r["prediction"]["how"] == "prepared weights" for r in results if "prediction" in r)
-assert all(r["steps"][0]["images_per_s"] > 0 for r in results if "steps" in r)
+assert all(r["steps"]["runs"][0]["images_per_second"] > 0 for r in results if "steps" in r)
 print("test-gpu-kit: %d stages done, skipped: %s" % (len(done), "; ".join("%s (%s)" % (r["stage"], r["skipped"]) for r in results if "skipped" in r)))
 PY

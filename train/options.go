@@ -115,7 +115,7 @@ type Result struct {
 	Best    *runlog.Evaluation `json:"best,omitempty"`    // by top-1
 	ONNX    string             `json:"onnx,omitempty"`    // path of model.onnx; "": not written yet
 	Weights string             `json:"weights,omitempty"` // path of model.safetensors; "": not written yet
-	Dir     string             `json:"dir"`               // as given
+	Dir     string             `json:"out"`               // as given
 	Already bool               `json:"already,omitempty"` // it was finished before
 }
 

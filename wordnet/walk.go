@@ -161,7 +161,7 @@ func (g *Graph) HypernymPaths(id ID) [][]ID {
 // Tree is a synset with what is below it. WordNet is no tree: a synset that more than one
 // way leads to has its children where it comes first, and is marked as repeated elsewhere.
 type Tree struct {
-	ID       ID       `json:"id"`                 // the synset
+	ID       ID       `json:"synset"`             // the synset
 	Words    []string `json:"words"`              // its lemmas, commonest first
 	Below    int      `json:"below"`              // synsets under this one, each once, in the tree or not
 	Repeated bool     `json:"repeated,omitempty"` // it has children, which stand where it came first

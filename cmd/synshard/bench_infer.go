@@ -70,7 +70,7 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 	}
 	defer n.Close()
 	o := bench.NetworkOptions{Batches: f.batches, Runs: f.runs, Most: f.most}
-	bar := a.Bar(int64(len(o.Settings(n))), "measuring")
+	bar := a.Bar(int64(len(o.Settings(n))), "measuring", "settings")
 	defer bar.Finish()
 	o.OnTried = func() { bar.Add64(1) }
 	r, err := bench.MeasureNetwork(ctx, n, o)
@@ -90,7 +90,7 @@ func printInferBench(out io.Writer, b bench.NetworkReport) {
 		if !m.Stable {
 			note = "not stable"
 		}
-		fmt.Fprintf(w, "%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t  %s\n", m.Batch, m.Runs, m.PerSecond, m.P50, m.P95, m.P99, m.Batches, note)
+		fmt.Fprintf(w, "%d\t%d\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t  %s\n", m.Batch, m.Runs, m.PerSecond, 1e3*m.P50, 1e3*m.P95, 1e3*m.P99, m.Batches, note)
 	}
 	w.Flush() // out keeps its errors for the caller
 	fmt.Fprintf(out, "best: --batch %d with %d runs at a time on %s: %.1f images/s\n", b.Best.Batch, b.Best.Runs, b.Backend, b.Best.PerSecond)

@@ -146,7 +146,7 @@ func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions)
 		defer closer.Close()
 		src.Source = cached
 	}
-	bar := a.Bar(int64(2*b.rounds*len(b.workers)), "measuring")
+	bar := a.Bar(int64(2*b.rounds*len(b.workers)), "measuring", "turns")
 	defer bar.Finish()
 	r, err := bench.MeasureLoader(ctx, src.Source, bench.LoaderOptions{
 		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.Place != nil,
@@ -166,9 +166,9 @@ func printLoader(out io.Writer, r *bench.LoaderReport) {
 	fmt.Fprintln(w, "workers\timages/s\timages/s/core\tMB/s\tdecode only/s/core\tratio\tread\tcrc\tdecode\tresize\tidle\t")
 	for _, x := range r.Runs {
 		fmt.Fprintf(w, "%d\t%.0f\t%.0f\t%.1f\t%.0f\t%.2f\t%.0f%%\t%.0f%%\t%.0f%%\t%.0f%%\t%.0f%%\t\n", x.Workers, x.ImagesPerSecond, x.ImagesPerCore,
-			x.MBPerSecond, x.DecodeOnlyPerCore, x.Ratio, 100*x.Share.Read, 100*x.Share.CRC, 100*x.Share.Decode, 100*x.Share.Resize, 100*x.Share.Idle)
+			x.BytesPerSecond/1e6, x.DecodeOnlyPerCore, x.Ratio, 100*x.Share.Read, 100*x.Share.CRC, 100*x.Share.Decode, 100*x.Share.Resize, 100*x.Share.Idle)
 	}
 	w.Flush() // into a bufio.Writer, which keeps the error
 	fmt.Fprintf(out, "%s path, %d images of %.0f kB on average, kernels %s, peak memory %.0f MiB\nscarce: %s\n",
-		r.Path, r.Images, r.KBPerImage, r.Kernels, r.PeakMiB, r.Scarce)
+		r.Path, r.Images, r.BytesPerImage/1e3, r.Kernels, float64(r.PeakBytes)/(1<<20), r.Scarce)
 }

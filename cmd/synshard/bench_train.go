@@ -146,7 +146,7 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 		}
 		runs = append(runs, r)
 	}
-	return a.Result(runs, func(w io.Writer) { printSteps(w, runs) })
+	return a.Result(map[string]any{"runs": runs}, func(w io.Writer) { printSteps(w, runs) })
 }
 
 // benchSteps measures steps on one source of data.
@@ -178,7 +178,7 @@ func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Netwo
 	if err := e.SetState(net.Init(1)); err != nil {
 		return r, err
 	}
-	bar := a.Bar(int64(b.warmup+b.steps), "steps")
+	bar := a.Bar(int64(b.warmup+b.steps), "measuring", "steps")
 	defer bar.Finish()
 	o := bench.StepOptions{
 		Batches: batches, Network: net, Batch: b.batch, Steps: b.steps, Warmup: b.warmup, Alone: b.procs == 1, PeakTFLOPS: b.peakTFLOPS,

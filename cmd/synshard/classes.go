@@ -33,7 +33,7 @@ order of synset, as in torchvision, Keras and timm. The forms are
   kaggle       LOC_synset_mapping.txt: synset, space, words
   hf           the JSON of Hugging Face's ClassLabel
 
-With --json the classes are a JSON array, hypernym paths included.`,
+With --json they come with their hypernym paths.`,
 		Example: "  synshard classes imagenet\n  synshard classes imagenet --to kaggle > LOC_synset_mapping.txt",
 		Args:    exactly(1, 1, "a dataset"),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.runClasses(args[0], o) },
@@ -70,7 +70,7 @@ func (a *app) printClasses(c []shard.Class, form export.ClassForm) error {
 		out[i] = classJSON(c[i])
 	}
 	var failed error
-	if err := a.Result(out, func(w io.Writer) { failed = export.WriteClasses(w, form, c, ui.Text) }); err != nil {
+	if err := a.Result(map[string]any{"classes": out}, func(w io.Writer) { failed = export.WriteClasses(w, form, c, ui.Text) }); err != nil {
 		return err
 	}
 	return failed

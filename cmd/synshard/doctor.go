@@ -19,10 +19,12 @@ import (
 
 // finding is one thing doctor looked at.
 type finding struct {
-	Part string `json:"part"`
-	OK   bool   `json:"ok"`
-	What string `json:"what"`           // version and place, or what is wrong
-	Mend string `json:"mend,omitempty"` // the command that mends it
+	Part    string `json:"part"`
+	OK      bool   `json:"ok"`
+	Version string `json:"version,omitempty"`
+	Path    string `json:"path,omitempty"`
+	What    string `json:"what"`           // version and place in a line, or what is wrong
+	Mend    string `json:"mend,omitempty"` // the command that mends it
 }
 
 // doctorOptions are doctor's flags.
@@ -69,7 +71,7 @@ func (a *app) runDoctor(o doctorOptions) error {
 }
 
 func (a *app) printFindings(list []finding) error {
-	return a.Result(list, func(w io.Writer) {
+	return a.Result(map[string]any{"parts": list}, func(w io.Writer) {
 		t := ui.NewTable(w)
 		for _, f := range list {
 			state := "ok"
@@ -86,12 +88,12 @@ func (a *app) printFindings(list []finding) error {
 }
 
 func (a *app) doctorSelf() finding {
-	return finding{"synshard", true, fmt.Sprintf("%s, %s, %s/%s", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH), ""}
+	return finding{Part: "synshard", OK: true, Version: buildVersion(), What: fmt.Sprintf("%s, %s, %s/%s", buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)}
 }
 
 func (a *app) doctorMachine() finding {
 	model := cmp.Or(processors.Name(), "unknown processor")
-	return finding{"machine", true, fmt.Sprintf("%s, %d CPUs to use", model, processors.Count()), ""}
+	return finding{Part: "machine", OK: true, What: fmt.Sprintf("%s, %d CPUs to use", model, processors.Count())}
 }
 
 func (a *app) doctorJPEG() finding {
@@ -102,15 +104,15 @@ func (a *app) doctorJPEG() finding {
 		_, err = d.Decode(b)
 	}
 	if err != nil {
-		return finding{"JPEG", false, err.Error(), "build synshard again with libjpeg-turbo's development package"}
+		return finding{Part: "JPEG", What: err.Error(), Mend: "build synshard again with libjpeg-turbo's development package"}
 	}
-	return finding{"JPEG", true, "libjpeg-turbo, linked in", ""}
+	return finding{Part: "JPEG", OK: true, What: "libjpeg-turbo, linked in"}
 }
 
 // missing is the finding for an error; the mend after its last semicolon
 // stands by itself.
 func missing(part string, err error, mend string) finding {
-	return finding{part, false, strings.TrimSuffix(err.Error(), "; "+mend), mend}
+	return finding{Part: part, What: strings.TrimSuffix(err.Error(), "; "+mend), Mend: mend}
 }
 
 func (a *app) doctorWordNet(flag string) finding {
@@ -122,7 +124,7 @@ func (a *app) doctorWordNet(flag string) finding {
 	if err != nil {
 		return missing("WordNet", err, mendWordNet)
 	}
-	return finding{"WordNet", true, fmt.Sprintf("%s, %d noun synsets, %s", g.Version(), g.Len(), dir), ""}
+	return finding{Part: "WordNet", OK: true, Version: g.Version(), Path: dir, What: fmt.Sprintf("%s, %d noun synsets, %s", g.Version(), g.Len(), dir)}
 }
 
 func (a *app) doctorTorch(flag string) finding {
@@ -142,7 +144,7 @@ func (a *app) doctorTorch(flag string) finding {
 	if cuda > 0 {
 		devices = fmt.Sprintf("cpu, %d CUDA", cuda)
 	}
-	return finding{"training engine", true, fmt.Sprintf("libtorch %s, devices: %s, %s", s.Version(), devices, path), ""}
+	return finding{Part: "training engine", OK: true, Version: s.Version(), Path: path, What: fmt.Sprintf("libtorch %s, devices: %s, %s", s.Version(), devices, path)}
 }
 
 func (a *app) doctorORT(flag string) finding {
@@ -157,5 +159,5 @@ func (a *app) doctorORT(flag string) finding {
 		}
 		return missing("ONNX Runtime", err, mendORT)
 	}
-	return finding{"ONNX Runtime", true, version + ", " + path, ""}
+	return finding{Part: "ONNX Runtime", OK: true, Version: version, Path: path, What: version + ", " + path}
 }

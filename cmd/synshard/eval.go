@@ -254,7 +254,7 @@ func (a *app) evalCompare(first, second string, f evalOptions) error {
 			return err
 		}
 	}
-	return a.Result(c, func(w io.Writer) {
+	return a.Result(comparisonJSON{first, second, c}, func(w io.Writer) {
 		fmt.Fprintf(w, "rows         %d\n", c.N)
 		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.A, ui.Text(first))
 		fmt.Fprintf(w, "top-1        %.2f %%  %s\n", 100*c.B, ui.Text(second))

@@ -117,6 +117,9 @@ func (f *inferOptions) check(a *app) error {
 	if f.form, err = formatOf(f.format, f.out); err != nil {
 		return err
 	}
+	if f.out == "-" && a.JSON && !f.dryRun {
+		return usagef("--json is for what comes of it, and stdout gets the rows: give --out FILE, or --format ndjson for rows as JSON")
+	}
 	if f.out == "-" && f.form != prediction.NDJSON && f.form != prediction.CSV && !f.dryRun {
 		return a.refuseTerminal("the " + string(f.form) + " output")
 	}
@@ -172,7 +175,7 @@ func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, 
 	}
 	defer in.close()
 	p := in.plan
-	err = a.Result(p, func(w io.Writer) {
+	err = a.Result(inferPlanJSON{p, allSkipped(p.Skipped), missingOf(p.Missing)}, func(w io.Writer) {
 		fmt.Fprintf(w, "%d rows; the truth of %d is a class of the model, that of %d is none, %d have none; %s\n", p.Rows, p.Known, p.Foreign, p.Rows-p.Known-p.Foreign, p.Layout)
 		for _, s := range p.Skipped {
 			fmt.Fprintf(w, "left out\t%s\n", skippedLine(s))
@@ -202,8 +205,9 @@ func skippedLine(s layout.Skipped) string {
 
 // inferResult is what infer prints.
 type inferResult struct {
+	Out string `json:"out"`
 	infer.Summary
-	Skipped []layout.Skipped `json:"skipped,omitempty"` // files left out, by reason
+	Skipped []skippedJSON    `json:"skipped,omitempty"` // files left out, by reason
 	Notes   []string         `json:"notes,omitempty"`
 	Storage []cached.Figures `json:"storage,omitempty"` // of a dataset at a URL: what was asked of it
 }
@@ -255,7 +259,7 @@ func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan) 
 		if sum.Already {
 			already = " (nothing to do)"
 		}
-		err = a.Result(inferResult{sum, p.Skipped, p.Notes, a.storageFigures()}, func(w io.Writer) {
+		err = a.Result(inferResult{out, sum, allSkipped(p.Skipped), p.Notes, a.storageFigures()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(out), sum.Rows, sum.Failed, already)
 			printInferHeadline(w, sum, topK)
 		})

@@ -274,7 +274,7 @@ func ingestError(ctx context.Context, err error) error {
 }
 
 func (a *app) printPlan(p *ingest.Plan) error {
-	err := a.Result(p, func(w io.Writer) {
+	err := a.Result(ingestPlanJSON{p, allSkipped(p.Skipped), missingOf(p.Missing)}, func(w io.Writer) {
 		job := ""
 		if p.Job != "" {
 			job = ", job " + p.Job
@@ -311,7 +311,7 @@ func (a *app) printIngest(s ingest.Summary) error {
 		}
 		a.tellLeftOut(s.Skipped, s.Notes)
 	}
-	return a.Result(s, func(w io.Writer) {
+	return a.Result(ingestJSON{s, allSkipped(s.Skipped)}, func(w io.Writer) {
 		already := ""
 		if s.Already {
 			already = " (nothing to do)"

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -95,13 +96,13 @@ func (l *listing) table(w io.Writer) {
 		for _, s := range l.Splits {
 			row = append(row, y.Splits[s.Name].Images)
 		}
-		t.Row(append(row, y.Bytes, y.Words)...)
+		t.Row(append(row, y.Bytes, strings.Join(y.Words, ", "))...)
 	}
 	t.Flush()
 }
 
 func drawTallies(w io.Writer, t *census.Node, first, rest string) {
-	fmt.Fprintf(w, "%s%s  %s  %d images, %d bytes\n", first, ui.Text(t.Synset), ui.Text(t.Words), t.Images, t.Bytes)
+	fmt.Fprintf(w, "%s%s  %s  %d images, %d bytes\n", first, ui.Text(cmp.Or(t.Synset, "-")), joined(t.Words), t.Images, t.Bytes)
 	for i, c := range t.Children {
 		if i < len(t.Children)-1 {
 			drawTallies(w, c, rest+"├── ", rest+"│   ")

@@ -44,7 +44,7 @@ func (a *app) runMan(root *cobra.Command, out string) error {
 	if err != nil {
 		return err
 	}
-	return a.printFiles(pages)
+	return a.printFiles(out, pages)
 }
 
 // writePages writes the page of a command and of those below it.

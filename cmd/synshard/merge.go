@@ -58,7 +58,10 @@ func (a *app) runMerge(files []string, o mergeOptions) error {
 		return err
 	}
 	a.cameTo(int64(sum.Rows), int64(sum.Failed))
-	return a.Result(sum, func(w io.Writer) {
+	return a.Result(struct {
+		Out string `json:"out"`
+		prediction.Merged
+	}{o.out, sum}, func(w io.Writer) {
 		fmt.Fprintf(w, "%s: %d predictions of %d jobs, %d images failed\n", ui.Text(o.out), sum.Rows, len(files), sum.Failed)
 	})
 }

@@ -57,7 +57,7 @@ func (c counting) Set(n int64) {
 
 // imageBar shows progress over images, and counts them.
 func (a *app) imageBar(total int64, what string) ui.Progress {
-	return counted(a.Bar(total, what), a.metrics.Images)
+	return counted(a.Bar(total, what, "images"), a.metrics.Images)
 }
 
 // imageByteBar shows progress over bytes of images, and counts them.

@@ -75,17 +75,27 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 	}
 	switch {
 	case o.out != "":
-		return o.write(n)
+		return a.wrote(o.out, o.write(n))
 	case o.memory.wanted:
 		return a.describeMemory(n, o.memory)
+	case o.svg == "-" && a.JSON:
+		return usagef("--json has no effect on a drawing that goes to stdout")
 	case o.svg == "-":
 		return describe.WriteSVG(a.Stdout, n)
 	case o.svg != "":
-		return durable.WriteFile(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) })
+		return a.wrote(o.svg, durable.WriteFile(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) }))
 	case o.savings:
 		return a.describeSavings(n)
 	}
 	return a.describe(n)
+}
+
+// wrote tells of a file that was written, unless err says otherwise.
+func (a *app) wrote(out string, err error) error {
+	if err != nil {
+		return err
+	}
+	return a.Result(map[string]any{"out": out}, func(io.Writer) {})
 }
 
 // write makes the file that --out names.

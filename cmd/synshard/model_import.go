@@ -172,7 +172,7 @@ func (o importOptions) apply(spec *model.Spec) error {
 
 func (a *app) converted(path string, f checkpoint.Fitted, taken weights.Taken) error {
 	spec := f.Spec
-	return a.Result(map[string]any{"file": path, "spec": spec, "auxiliary_heads": len(f.Network.Aux), "taken": taken}, func(w io.Writer) {
+	return a.Result(map[string]any{"out": path, "spec": spec, "auxiliary_heads": len(f.Network.Aux), "taken": taken}, func(w io.Writer) {
 		name := spec.Model
 		if spec.Width != 0 {
 			name += fmt.Sprintf(" of width %v", spec.Width)

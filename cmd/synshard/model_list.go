@@ -36,7 +36,7 @@ func (a *app) runModelList() error {
 		}
 		rows = append(rows, modelRow{name, n.Input, n.Cost()})
 	}
-	return a.Result(rows, func(w io.Writer) {
+	return a.Result(map[string]any{"models": rows}, func(w io.Writer) {
 		t := ui.NewTable(w, "name", "input", "parameters", "without aux", "multiply-adds")
 		for _, r := range rows {
 			t.Row(r.Name, r.Input, r.Parameters, r.MainParameters, r.Multiplies)

@@ -66,7 +66,7 @@ func (a *app) describeMemory(n *model.Network, m trainingMemory) error {
 	}
 	result := struct {
 		Name   string `json:"name"`
-		Budget int64  `json:"budget"`
+		Budget int64  `json:"budget_bytes"`
 		Fits   bool   `json:"fits"`
 		footprint.Account
 	}{n.Name, int64(m.budget), account.Total <= int64(m.budget), account}

@@ -93,7 +93,7 @@ func (f *quantizeOptions) check() error {
 
 // quantized is the result.
 type quantized struct {
-	File       string  `json:"file"`
+	File       string  `json:"out"`
 	Method     string  `json:"method"`
 	Percentile float64 `json:"percentile,omitempty"`
 	Tensors    int     `json:"tensors"` // activations of 8 bits
@@ -172,7 +172,7 @@ func (a *app) quantize(ctx context.Context, path string, q *quantize.Quantizer, 
 		return err
 	}
 	defer m.Close()
-	bar := a.Bar(int64(held.Len()), "comparing")
+	bar := a.Bar(int64(held.Len()), "comparing", "images")
 	defer bar.Finish()
 	r.Agreement, err = infer.MeasureAgreement(ctx, held, n, m, infer.AgreementOptions{
 		SampleOptions: infer.SampleOptions{Spec: n.Spec, Batch: n.Batch, Limit: f.evalLimit, Seed: f.seed},
@@ -222,7 +222,7 @@ func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer,
 	}
 	defer o.Close()
 	passes := f.calibrator.Passes()
-	bar := a.Bar(int64(len(passes)*min(f.images, view.Len())), "calibrating")
+	bar := a.Bar(int64(len(passes)*min(f.images, view.Len())), "calibrating", "images")
 	defer bar.Finish()
 	seen := 0
 	for _, pass := range passes {

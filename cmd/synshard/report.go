@@ -192,7 +192,7 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 // printReport prints what was written.
 func (a *app) printReport(out string) error {
 	return a.Result(struct {
-		Report string `json:"report"`
+		Out string `json:"out"`
 	}{out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(out)) })
 }
 

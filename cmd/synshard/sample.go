@@ -62,11 +62,11 @@ func (a *app) runSample(ctx context.Context, o sampleOptions) error {
 		return err
 	}
 	bar.Finish()
-	return a.printFiles(paths)
+	return a.printFiles(o.out, paths)
 }
 
 // printFiles prints the files a verb made, with their sizes.
-func (a *app) printFiles(paths []string) error {
+func (a *app) printFiles(out string, paths []string) error {
 	type file struct {
 		Path  string `json:"path"`
 		Bytes int64  `json:"bytes"`
@@ -79,7 +79,7 @@ func (a *app) printFiles(paths []string) error {
 		}
 		files[i] = file{p, info.Size()}
 	}
-	return a.Result(map[string]any{"files": files}, func(w io.Writer) {
+	return a.Result(map[string]any{"out": out, "files": files}, func(w io.Writer) {
 		for _, f := range files {
 			fmt.Fprintf(w, "%12d  %s\n", f.Bytes, ui.Text(f.Path))
 		}

@@ -95,7 +95,7 @@ func (a *app) runSetup(ctx context.Context, o setupOptions) error {
 	if errors.Is(err, context.Canceled) && !errors.Is(err, wheel.ErrSum) { // what came stays
 		return stopped(err)
 	}
-	printed := a.Result(done, func(w io.Writer) {
+	printed := a.Result(map[string]any{"parts": done}, func(w io.Writer) {
 		t := ui.NewTable(w)
 		for _, d := range done {
 			t.Row(string(d.Part), d.Version, d.Path)

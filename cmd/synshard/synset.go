@@ -103,7 +103,7 @@ func joined(words []string) string { return ui.Text(strings.Join(words, ", ")) }
 
 // nodeJSON is a synset where another one is the subject.
 type nodeJSON struct {
-	ID    wordnet.ID `json:"id"`
+	ID    wordnet.ID `json:"synset"`
 	Words []string   `json:"words"`
 	Gloss string     `json:"gloss,omitempty"`
 }
@@ -129,7 +129,7 @@ func (s *synsetApp) nodes(ids []wordnet.ID) []nodeJSON {
 
 // showJSON is one synset in full.
 type showJSON struct {
-	ID                wordnet.ID `json:"id"`
+	ID                wordnet.ID `json:"synset"`
 	Words             []string   `json:"words"`
 	Gloss             string     `json:"gloss"`
 	Hypernyms         []nodeJSON `json:"hypernyms"`
@@ -166,7 +166,7 @@ under this one, each once.`,
 					shown = append(shown, s.full(id))
 				}
 			}
-			return s.Result(shown, func(w io.Writer) {
+			return s.Result(map[string]any{"synsets": shown}, func(w io.Writer) {
 				for i, v := range shown {
 					if i > 0 {
 						fmt.Fprintln(w)
@@ -236,7 +236,7 @@ by tabs. Several arguments are taken as one phrase.`,
 				s.Logf("%d found; the first %d follow", len(found), limit)
 				found = found[:limit]
 			}
-			return s.Result(found, func(w io.Writer) {
+			return s.Result(map[string]any{"synsets": found}, func(w io.Writer) {
 				for _, n := range found {
 					fmt.Fprintf(w, "%s\t%s\t%s\n", n.ID, joined(n.Words), ui.Text(n.Gloss))
 				}

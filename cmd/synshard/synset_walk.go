@@ -100,9 +100,9 @@ func (s *synsetApp) rootWays(id wordnet.ID, every bool) error {
 		ways = s.g.HypernymPaths(id)
 	}
 	out := struct {
-		Synset nodeJSON     `json:"synset"`
-		Paths  [][]nodeJSON `json:"paths"`
-	}{Synset: s.node(id, false)}
+		nodeJSON
+		Paths [][]nodeJSON `json:"paths"`
+	}{nodeJSON: s.node(id, false)}
 	for _, way := range ways {
 		out.Paths = append(out.Paths, s.nodes(way))
 	}

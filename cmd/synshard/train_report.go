@@ -148,7 +148,7 @@ func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) e
 // printEvaluation prints what --eval-only measured.
 func (a *app) printEvaluation(ev runlog.Evaluation) error {
 	a.cameTo(int64(ev.Raw.N), ev.Skipped)
-	return a.Result(ev, func(w io.Writer) {
+	return a.Result(evaluationOf(ev), func(w io.Writer) {
 		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
 	})
 }
@@ -157,8 +157,10 @@ func (a *app) printEvaluation(ev runlog.Evaluation) error {
 // the stores.
 type trainResult struct {
 	train.Result
+	Last    *evaluationJSON  `json:"last,omitempty"`
+	Best    *evaluationJSON  `json:"best,omitempty"` // by top-1
 	Storage []cached.Figures `json:"storage,omitempty"`
-	Out     *standin.Figures `json:"out,omitempty"`
+	Written *standin.Figures `json:"storage_out,omitempty"`
 }
 
 // trainHeadline is that of the weights that a run exports, over its validation images.
@@ -170,7 +172,7 @@ func trainHeadline(s runlog.Score) eval.Headline {
 // result prints a finished run.
 func (r *trainReport) result(res train.Result) error {
 	r.a.metrics.Images.Set(res.Images)
-	return r.a.Result(trainResult{res, r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
+	return r.a.Result(trainResult{res, evaluationOrNone(res.Last), evaluationOrNone(res.Best), r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
 		if res.Seconds > 0 {

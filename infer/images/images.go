@@ -43,7 +43,7 @@ type Images struct {
 
 // Plan is what a run over Images does, known before it begins.
 type Plan struct {
-	Rows   int    `json:"rows"`             // images
+	Rows   int    `json:"images"`           // images
 	Layout string `json:"layout,omitempty"` // how truths were found, for people
 	// Known rows have a truth that is a class of the model, Foreign ones a truth that is
 	// none; ForeignNames are some of those truths.

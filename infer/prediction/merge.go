@@ -20,8 +20,8 @@ import (
 
 // Merged is what Merge did.
 type Merged struct {
-	Rows    int  `json:"rows"`              // of the whole
-	Failed  int  `json:"failed"`            // rows with an error
+	Rows    int  `json:"images"`            // of the whole
+	Failed  int  `json:"rejected"`          // rows with an error
 	Already bool `json:"already,omitempty"` // the whole output was there
 }
 

@@ -24,16 +24,16 @@ import (
 // LoaderOptions.Workers. Dir, Path and Cache are for the
 // caller to say.
 type LoaderReport struct {
-	Dir        string      `json:"dir"`
-	Path       string      `json:"path"`         // train or eval: how images are made ready
-	Cache      string      `json:"cache"`        // none, page or pin: what keeps images between reads
-	Images     int         `json:"images"`       // of the source
-	KBPerImage float64     `json:"kb_per_image"` // 1000 bytes, mean
-	Kernels    string      `json:"kernels"`      // as pixel.Kernels
-	PeakMiB    float64     `json:"peak_mib"`     // of the process's memory
-	Unreadable int         `json:"unreadable"`   // images passed over
-	Scarce     string      `json:"scarce"`       // what holds the last of Runs up, for people
-	Runs       []LoaderRun `json:"runs"`         // in the order of LoaderOptions.Workers
+	Dir           string      `json:"data"`
+	Path          string      `json:"path"`            // train or eval: how images are made ready
+	Cache         string      `json:"cache"`           // none, page or pin: what keeps images between reads
+	Images        int         `json:"images"`          // of the source
+	BytesPerImage float64     `json:"bytes_per_image"` // mean, as stored
+	Kernels       string      `json:"kernels"`         // as pixel.Kernels
+	PeakBytes     int64       `json:"peak_bytes"`      // of the process's memory
+	Unreadable    int         `json:"rejected"`        // images passed over
+	Scarce        string      `json:"scarce"`          // what holds the last of Runs up, for people
+	Runs          []LoaderRun `json:"runs"`            // in the order of LoaderOptions.Workers
 }
 
 // LoaderRun is the medians for one number of workers. Rates a core are per
@@ -43,7 +43,7 @@ type LoaderRun struct {
 	Workers             int         `json:"workers"`                         // goroutines that read and decode
 	ImagesPerSecond     float64     `json:"images_per_second"`               // of the loader, by the clock
 	ImagesPerCore       float64     `json:"images_per_second_per_core"`      // of the loader, a second of processor time
-	MBPerSecond         float64     `json:"mb_per_second"`                   // 10^6 bytes, as stored
+	BytesPerSecond      float64     `json:"bytes_per_second"`                // as stored
 	DecodeOnlyPerSecond float64     `json:"decode_only_per_second"`          // of decoding alone, by the clock
 	DecodeOnlyPerCore   float64     `json:"decode_only_per_second_per_core"` // of decoding alone, a second of processor time
 	Ratio               float64     `json:"ratio"`
@@ -274,7 +274,7 @@ func summarise(o LoaderOptions, images int, kept [][]byte, unreadable int, runs 
 		x := LoaderRun{Workers: o.Workers[i]}
 		x.ImagesPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.images, t.load.wall) })
 		x.ImagesPerCore = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.images, t.load.cpu) })
-		x.MBPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.stats.Bytes, t.load.wall) / 1e6 })
+		x.BytesPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.load.stats.Bytes, t.load.wall) })
 		x.DecodeOnlyPerSecond = medianOf(turns, func(t loaderTurn) float64 { return per(t.decode.images, t.decode.wall) })
 		x.DecodeOnlyPerCore = medianOf(turns, func(t loaderTurn) float64 { return per(t.decode.images, t.decode.cpu) })
 		x.Ratio = medianOf(turns, func(t loaderTurn) float64 {
@@ -287,12 +287,12 @@ func summarise(o LoaderOptions, images int, kept [][]byte, unreadable int, runs 
 			return t.load.stats.Wait.Seconds() / float64(max(t.load.batches, 1))
 		})
 		x.Share = shareOf(turns, crc)
-		if n := turns[0].load.images; n > 0 && r.KBPerImage == 0 {
-			r.KBPerImage = float64(turns[0].load.stats.Bytes) / float64(n) / 1e3
+		if n := turns[0].load.images; n > 0 && r.BytesPerImage == 0 {
+			r.BytesPerImage = float64(turns[0].load.stats.Bytes) / float64(n)
 		}
 		r.Runs = append(r.Runs, x)
 	}
-	r.PeakMiB = peakMemory()
+	r.PeakBytes = peakMemory()
 	r.Scarce = r.Runs[len(r.Runs)-1].scarce()
 	return r
 }
@@ -349,7 +349,7 @@ func processorTime() time.Duration {
 
 // peakMemory is the most this process has had resident, in MiB; 0 where the
 // system does not say.
-func peakMemory() float64 {
+func peakMemory() int64 {
 	status, err := regular.ReadFile("/proc/self/status", regular.Document)
 	if err != nil {
 		return 0
@@ -357,7 +357,7 @@ func peakMemory() float64 {
 	for line := range strings.Lines(string(status)) {
 		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
 			kb, _ := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))
-			return float64(kb) / 1024
+			return int64(kb) << 10
 		}
 	}
 	return 0

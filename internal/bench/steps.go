@@ -13,29 +13,29 @@ import (
 // source of data. MeasureSteps fills in what comes after Steps, and How; the rest is for the
 // caller to say.
 type StepReport struct {
-	Model               string  `json:"model"`             // as model.New names it
-	Device              string  `json:"device"`            // cpu or cuda:N
-	Precision           string  `json:"precision"`         // fp32, tf32, bf16 or fp16
-	Data                string  `json:"data"`              // synthetic or the dataset
-	Torch               string  `json:"torch"`             // libtorch's version
-	How                 string  `json:"how"`               // steps are computed
-	Batch               int     `json:"batch"`             // images a step, of all processes
-	Procs               int     `json:"procs"`             // processes that share each batch
-	Threads             int     `json:"threads"`           // of each process
-	Steps               int     `json:"steps"`             // measured
-	ImagesPerSecond     float64 `json:"images_per_s"`      // over all steps
-	ImagesPerSecondBest float64 `json:"images_per_s_best"` // of the fastest step
-	ImagesPerCPUSecond  float64 `json:"images_per_cpu_s"`  // processor time, which other work disturbs little; of one process, else 0
+	Model               string  `json:"model"`                  // as model.New names it
+	Device              string  `json:"device"`                 // cpu or cuda:N
+	Precision           string  `json:"precision"`              // fp32, tf32, bf16 or fp16
+	Data                string  `json:"data"`                   // synthetic or the dataset
+	Torch               string  `json:"torch"`                  // libtorch's version
+	How                 string  `json:"how"`                    // steps are computed
+	Batch               int     `json:"batch"`                  // images a step, of all processes
+	Procs               int     `json:"procs"`                  // processes that share each batch
+	Threads             int     `json:"threads"`                // of each process
+	Steps               int     `json:"steps"`                  // measured
+	ImagesPerSecond     float64 `json:"images_per_second"`      // over all steps
+	ImagesPerSecondBest float64 `json:"images_per_second_best"` // of the fastest step
+	ImagesPerCPUSecond  float64 `json:"images_per_cpu_second"`  // processor time, which other work disturbs little; of one process, else 0
 
 	// Medians, seconds a step. On a GPU work is only queued, and the step's wait for it
 	// shows in Update.
-	Step     float64 `json:"step_s"`                  // by the clock
-	DataWait float64 `json:"data_wait_s"`             // for the batch
-	Forward  float64 `json:"forward_s"`               // pass
-	Backward float64 `json:"backward_s"`              // pass, and the exchange that it hides
-	Exposed  float64 `json:"communication_exposed_s"` // wait for other processes' gradients after the backward pass
-	Update   float64 `json:"update_s"`                // of the weights
-	Exchange float64 `json:"communication_s"`         // that gradients were on their way, most of it during the backward pass: no part of the step's sum
+	Step     float64 `json:"step_seconds"`                  // by the clock
+	DataWait float64 `json:"data_wait_seconds"`             // for the batch
+	Forward  float64 `json:"forward_seconds"`               // pass
+	Backward float64 `json:"backward_seconds"`              // pass, and the exchange that it hides
+	Exposed  float64 `json:"communication_exposed_seconds"` // wait for other processes' gradients after the backward pass
+	Update   float64 `json:"update_seconds"`                // of the weights
+	Exchange float64 `json:"communication_seconds"`         // that gradients were on their way, most of it during the backward pass: no part of the step's sum
 
 	PeakBytes int64   `json:"peak_bytes"` // of tensors, of the first process
 	TFLOPS    float64 `json:"tflops"`     // the network's own arithmetic, three times the forward pass's

@@ -26,14 +26,14 @@ type Progress interface {
 	Finish()
 }
 
-// Bar starts showing progress over total images or other things (-1: not
-// known), named what.
-func (c *Console) Bar(total int64, what string) Progress { return c.progress(total, what, false) }
+// Bar starts showing progress over total things (-1: not known), named what; unit is
+// what they are called, such as images.
+func (c *Console) Bar(total int64, what, unit string) Progress { return c.progress(total, what, unit) }
 
 // ByteBar is Bar for a count of bytes.
-func (c *Console) ByteBar(total int64, what string) Progress { return c.progress(total, what, true) }
+func (c *Console) ByteBar(total int64, what string) Progress { return c.progress(total, what, "bytes") }
 
-func (c *Console) progress(total int64, what string, bytes bool) Progress {
+func (c *Console) progress(total int64, what, unit string) Progress {
 	mode := c.Progress
 	if mode == "auto" || mode == "" {
 		if mode = "lines"; IsTerminal(c.Stderr) && !c.Dumb {
@@ -42,14 +42,14 @@ func (c *Console) progress(total int64, what string, bytes bool) Progress {
 	}
 	switch mode {
 	case "bar":
-		return newTerminalBar(c, total, what, bytes)
+		return newTerminalBar(c, total, what, unit)
 	case "lines", "json":
 		every := linesEvery
 		if mode == "json" {
 			every = jsonEvery
 		}
 		now := time.Now()
-		return &lineProgress{c: c, what: what, total: total, bytes: bytes,
+		return &lineProgress{c: c, what: what, total: total, unit: unit,
 			always: c.Progress == "lines" || c.Progress == "json", every: every, start: now, last: now, base: -1}
 	}
 	return NoProgress{}
@@ -83,7 +83,7 @@ type terminalBar struct {
 	done bool
 }
 
-func newTerminalBar(c *Console, total int64, what string, bytes bool) *terminalBar {
+func newTerminalBar(c *Console, total int64, what, unit string) *terminalBar {
 	opts := []progressbar.Option{
 		progressbar.OptionSetWriter(c.Stderr),
 		progressbar.OptionSetDescription(what),
@@ -94,10 +94,13 @@ func newTerminalBar(c *Console, total int64, what string, bytes bool) *terminalB
 		progressbar.OptionSetWidth(24),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}),
 	}
-	if bytes {
+	switch unit {
+	case "bytes":
 		opts = append(opts, progressbar.OptionShowBytes(true))
-	} else {
+	case "images":
 		opts = append(opts, progressbar.OptionShowIts(), progressbar.OptionSetItsString("img"))
+	default:
+		opts = append(opts, progressbar.OptionShowIts(), progressbar.OptionSetItsString(unit))
 	}
 	b := &terminalBar{c: c, bar: progressbar.NewOptions64(total, opts...), what: what}
 	c.mu.Lock()
@@ -148,7 +151,7 @@ type lineProgress struct {
 	what, note   string
 	total, n     int64
 	base         int64 // count that was there before we began; -1: not yet known
-	bytes        bool
+	unit         string
 	always       bool // a last line even when the work was short
 	every        time.Duration
 	start, last  time.Time
@@ -221,7 +224,7 @@ func (p *lineProgress) report(now time.Time) {
 	if p.total >= 0 {
 		count = fmt.Sprintf("%d/%d", p.n, p.total)
 	}
-	if p.bytes {
+	if p.unit == "bytes" {
 		unit, speed = " bytes", fmt.Sprintf("%.1f MB/s", rate/1e6)
 	}
 	line := fmt.Sprintf("%s: %s%s, %s", p.what, count, unit, speed)
@@ -239,7 +242,7 @@ type report struct {
 	Type    string   `json:"type"` // progress
 	What    string   `json:"what"`
 	Note    string   `json:"note,omitempty"`
-	Unit    string   `json:"unit,omitempty"` // bytes, where they are what is counted
+	Unit    string   `json:"unit"` // bytes, images or what else is counted
 	Done    int64    `json:"done"`
 	Total   *int64   `json:"total,omitempty"` // where it is known
 	Seconds float64  `json:"seconds"`
@@ -249,10 +252,7 @@ type report struct {
 }
 
 func (p *lineProgress) reportJSON(seconds, rate, left float64) {
-	v := report{Type: "progress", What: p.what, Note: p.note, Done: p.n, Seconds: seconds, Rate: rate, End: p.fin}
-	if p.bytes {
-		v.Unit = "bytes"
-	}
+	v := report{Type: "progress", What: p.what, Note: p.note, Unit: p.unit, Done: p.n, Seconds: seconds, Rate: rate, End: p.fin}
 	if p.total >= 0 {
 		v.Total = &p.total
 	}

@@ -113,7 +113,7 @@ func TestBar(t *testing.T) {
 		t.Errorf("%q", text)
 	}
 	b.Reset()
-	bar = c.Bar(10, "drawing")
+	bar = c.Bar(10, "drawing", "images")
 	bar.Add64(10)
 	bar.Finish()
 	if text := b.String(); !strings.Contains(text, "img/s") {

@@ -68,7 +68,7 @@ with tempfile.TemporaryDirectory() as tmp:
         for way, (model, *flags) in ways.items():
             out = os.path.join(tmp, f"{way}{round}.arrow")
             text, seconds = call(a.synshard, "infer", model, a.dataset, *flags, "--split", a.split, *limit, "--batch", str(a.batch), "--out", out, "--json")
-            got.setdefault(way, []).append(json.loads(text)["rows"] / seconds)
+            got.setdefault(way, []).append(json.loads(text)["images"] / seconds)
             if round == 0:
                 top = first_predictions(out)
                 fp32 = top if way == "synshard" else fp32

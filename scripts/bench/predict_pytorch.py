@@ -76,7 +76,7 @@ def main():
             run(a.batches)
             took = time.perf_counter() - began
             print(json.dumps({"who": "torch.compile" if compiled else "eager", "torch": torch.__version__, "device": a.device,
-                              "precision": a.precision, "batch": a.batch, "images_per_s": a.batch * a.batches / took}), flush=True)
+                              "precision": a.precision, "batch": a.batch, "images_per_second": a.batch * a.batches / took}), flush=True)
 
 
 if __name__ == "__main__":

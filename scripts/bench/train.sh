@@ -56,13 +56,13 @@ for p in precisions:
     rows = {}
     for f in sorted(glob.glob(f"{work}/*.{p}.*")):
         got = json.load(open(f))
-        for r in got if isinstance(got, list) else [got]:
+        for r in got.get("runs", [got]):
             who = r["who"] + " PyTorch" if "who" in r else "synshard, " + r["data"].rstrip("/").split("/")[-1]
             if r.get("procs", 1) > 1: who += ", %d processes" % r["procs"]
             rows.setdefault(who, []).append(r)
-    sums = {w: (statistics.median(r["images_per_s"] for r in rs), max(r["images_per_s_best"] for r in rs),
-                statistics.median(r["images_per_cpu_s"] for r in rs)) for w, rs in rows.items()}
-    flop = max(r["tflops"] / r["images_per_s"] for rs in rows.values() for r in rs if "tflops" in r) # 10^12 an image
+    sums = {w: (statistics.median(r["images_per_second"] for r in rs), max(r["images_per_second_best"] for r in rs),
+                statistics.median(r["images_per_cpu_second"] for r in rs)) for w, rs in rows.items()}
+    flop = max(r["tflops"] / r["images_per_second"] for rs in rows.values() for r in rs if "tflops" in r) # 10^12 an image
     for w, s in sums.items():
         peak = max(r.get("peak_bytes") or 0 for r in rows[w]) >> 20
         print("%-9s %-28s %9.2f %9.2f %9s %9s %5.1f%%" % (p, w[:28], *s[:2], "%.2f" % s[2] if s[2] else "-", peak or "-", 100 * s[0] * flop / limits["tflops"][p]))
@@ -74,5 +74,5 @@ for p in precisions:
         m = [r for r in rs if r.get("procs", 1) > 1]
         if m:
             print("%-9s communication a step: %.1f ms on the way, %.1f ms of it waited for, step %.1f ms" % (
-                p, *(1e3 * statistics.median(r[k] for r in m) for k in ("communication_s", "communication_exposed_s", "step_s"))))
+                p, *(1e3 * statistics.median(r[k] for r in m) for k in ("communication_seconds", "communication_exposed_seconds", "step_seconds"))))
 PY

@@ -15,8 +15,8 @@ def bench(a, precision, steps):
            "--batch", str(a.batch), "--steps", str(steps), "--warmup", "1", "--threads", str(a.threads)]
     out = subprocess.run(cmd, env=dict(os.environ, ONEDNN_VERBOSE="1"), check=True, stdout=subprocess.PIPE, text=True).stdout
     lines = out.splitlines()
-    begin = next(i for i, line in enumerate(lines) if line.strip() == "[")
-    return json.loads("\n".join(x for x in lines[begin:] if not x.startswith("onednn_verbose")))[0], [x for x in lines if x.startswith("onednn_verbose")]
+    begin = next(i for i, line in enumerate(lines) if line.strip() == "{")
+    return json.loads("\n".join(x for x in lines[begin:] if not x.startswith("onednn_verbose")))["runs"][0], [x for x in lines if x.startswith("onednn_verbose")]
 
 
 def parts(lines):
@@ -53,12 +53,12 @@ def main():
         found, lines = bench(a, q, a.steps)
         lines = [x for x in lines if ",exec," in x]
         ms, calls = parts(lines[len(lines) // (a.steps + 1):])  # every step calls the same; the first is warm-up
-        step = 1e3 * a.batch / found["images_per_s"]
+        step = 1e3 * a.batch / found["images_per_second"]
         rows = [(n, ms[n] / a.steps, calls[n] / a.steps) for n in ms]
         convolutions = sum(ms for n, ms, _ in rows if n.startswith("convolutions"))
-        rows.append(("update of weights and averages", found["update_s"] * 1e3, 1))
+        rows.append(("update of weights and averages", found["update_seconds"] * 1e3, 1))
         rows.append(("batch norm, ReLU, pools, concatenation, losses", step - sum(r[1] for r in rows), 0))
-        print("\n%s, batch %d: step %.0f ms, %.2f images/s" % (q, a.batch, step, found["images_per_s"]))
+        print("\n%s, batch %d: step %.0f ms, %.2f images/s" % (q, a.batch, step, found["images_per_second"]))
         for n, ms, calls in sorted(rows, key=lambda r: -r[1]):
             if ms >= step / 1000:
                 print("  %-48s %8.1f ms %5.1f %%%s" % (n, ms, 100 * ms / step, "  %.0f calls" % calls if calls > 1 else ""))

@@ -170,8 +170,8 @@ def measure(step, warmup):
     took, cpu = time.perf_counter() - begin, processor_time() - cpu
     best = min(times) if times else took / a.steps
     return {"who": step.who, "torch": torch.__version__, "device": a.device, "network": step.whose, "precision": a.precision,
-            "batch": a.batch, "threads": torch.get_num_threads(), "images_per_s": a.batch * a.steps / took,
-            "images_per_s_best": a.batch / best, "images_per_cpu_s": a.batch * a.steps / cpu, "loss": float(loss.detach()),
+            "batch": a.batch, "threads": torch.get_num_threads(), "images_per_second": a.batch * a.steps / took,
+            "images_per_second_best": a.batch / best, "images_per_cpu_second": a.batch * a.steps / cpu, "loss": float(loss.detach()),
             "peak_bytes": torch.cuda.max_memory_reserved() if step.cuda else 0}
 
 

@@ -108,7 +108,7 @@ class Kit:
 
     def bench(self, name, seconds, *more):
         """One `synshard bench train`; its report is the result."""
-        return self.run(name, seconds, [self.synshard, "bench", "train", "--device", self.a.device, "--json", *more], report("steps", "[", "]"))
+        return self.run(name, seconds, [self.synshard, "bench", "train", "--device", self.a.device, "--json", *more], report("steps", "{", "}"))
 
     def tests(self, name, seconds, pattern):
         """Tests of the engine, each a result when it ends."""

@@ -4,7 +4,6 @@ package census
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
@@ -20,7 +19,7 @@ func (t *Tally) add(o Tally) { t.Images += o.Images; t.Bytes += o.Bytes }
 
 // Split is what was selected of a split.
 type Split struct {
-	Name string `json:"name"` // the split's
+	Name string `json:"split"` // the split's
 	Tally
 	Shards  int `json:"shards"`  // of the whole split
 	Synsets int `json:"synsets"` // that have images among those selected
@@ -28,16 +27,16 @@ type Split struct {
 
 // Synset is the images of a synset, in all splits and in each.
 type Synset struct {
-	Synset string `json:"synset"`          // "": images without a label
-	Words  string `json:"words,omitempty"` // of WordNet, with commas between; "": not known
+	Synset string   `json:"synset"`          // "": images without a label
+	Words  []string `json:"words,omitempty"` // of WordNet, commonest first; nil: not known
 	Tally
 	Splits map[string]Tally `json:"splits"` // by name, those that have images of it
 }
 
 // Node is a synset in WordNet's tree, with all that is below it.
 type Node struct {
-	Synset string `json:"synset"`          // "-": images without a label
-	Words  string `json:"words,omitempty"` // likewise, as Synset has them
+	Synset string   `json:"synset"`          // "": images without a label
+	Words  []string `json:"words,omitempty"` // likewise, as Synset has them
 	Tally
 	Children []*Node `json:"children,omitempty"` // by id, those with images at or below them
 }
@@ -56,9 +55,9 @@ func Count(set *shard.Dataset, views []View) ([]Split, []Synset) {
 	for _, v := range views {
 		splits = append(splits, count(v, set.Manifest.Splits[v.Split].Shards, all))
 	}
-	words := map[string]string{}
+	words := map[string][]string{}
 	for _, c := range set.Classes() {
-		words[c.Synset] = strings.Join(c.Words, ", ")
+		words[c.Synset] = c.Words
 	}
 	var synsets []Synset
 	for _, s := range all {
@@ -123,11 +122,11 @@ func Tree(synsets []Synset, g *wordnet.Graph, depth int) []*Node {
 	nodes := map[wordnet.ID]*Node{}
 	for id, t := range tallies {
 		syn, _ := g.Synset(id)
-		nodes[id] = &Node{Synset: id.String(), Words: syn.Words(), Tally: t}
+		nodes[id] = &Node{Synset: id.String(), Words: syn.Lemmas, Tally: t}
 	}
 	var others []*Node
 	for _, s := range unknown {
-		others = append(others, &Node{Synset: cmp.Or(s.Synset, "-"), Words: s.Words, Tally: s.Tally})
+		others = append(others, &Node{Synset: s.Synset, Words: s.Words, Tally: s.Tally})
 	}
 	ids := make([]wordnet.ID, 0, len(nodes))
 	for id := range nodes {

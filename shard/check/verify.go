@@ -27,9 +27,9 @@ import (
 
 // Problem is something wrong with a dataset.
 type Problem struct {
-	File  string `json:"file"`            // relative to the dataset's directory, with slashes
-	Image string `json:"image,omitempty"` // path of the image; "": the whole file is meant
-	What  string `json:"what"`            // for people
+	File  string `json:"file"`           // relative to the dataset's directory, with slashes
+	Image string `json:"path,omitempty"` // path of the image; "": the whole file is meant
+	What  string `json:"what"`           // for people
 }
 
 func (p Problem) String() string {

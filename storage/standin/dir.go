@@ -422,11 +422,11 @@ func (d *Dir) link(name, to string, s *snapshot) error {
 
 // Figures say what went to and from the store.
 type Figures struct {
-	URL      string `json:"url"`      // what was written to, without query
-	Requests int64  `json:"requests"` // those that were made again, too
-	Retries  int64  `json:"retries"`  // of the requests
-	Read     int64  `json:"read"`     // bytes
-	Written  int64  `json:"written"`  // bytes
+	URL      string `json:"url"`           // what was written to, without query
+	Requests int64  `json:"requests"`      // those that were made again, too
+	Retries  int64  `json:"retries"`       // of the requests
+	Read     int64  `json:"bytes_read"`    // bytes
+	Written  int64  `json:"bytes_written"` // bytes
 }
 
 // Figures are those of now.

@@ -27,19 +27,19 @@ type Options struct {
 // Account is what a step takes at its peak, in bytes. Total is the sum of all but
 // Nodes, which part Activations.
 type Account struct {
-	Batch       int    `json:"batch"`       // images at a time
-	Precision   string `json:"precision"`   // of the network: fp32, tf32, bf16 or fp16
-	Parameters  int64  `json:"parameters"`  // float32: weights, running statistics, and the latter as they were before the step
-	Averages    int64  `json:"averages"`    // of weights and statistics
-	Optimizer   int64  `json:"optimizer"`   // its slots
-	Gradients   int64  `json:"gradients"`   // of weights, float32, those that are there at the peak
-	Weights     int64  `json:"weights"`     // copies in the network's precision
-	Input       int64  `json:"input"`       // images: bytes, and normalised
-	Activations int64  `json:"activations"` // kept for the backward pass, those that are left at the peak
-	Passing     int64  `json:"passing"`     // outputs and gradients under way at the peak
-	Workspace   int64  `json:"workspace"`   // of cuDNN and cuBLAS, estimated; 0 on the CPU
-	Reserve     int64  `json:"reserve"`     // of the runtime, and what lies between tensors, estimated; 0 on the CPU
-	Total       int64  `json:"total"`
+	Batch       int    `json:"batch"`             // images at a time
+	Precision   string `json:"precision"`         // of the network: fp32, tf32, bf16 or fp16
+	Parameters  int64  `json:"parameters_bytes"`  // float32: weights, running statistics, and the latter as they were before the step
+	Averages    int64  `json:"averages_bytes"`    // of weights and statistics
+	Optimizer   int64  `json:"optimizer_bytes"`   // its slots
+	Gradients   int64  `json:"gradients_bytes"`   // of weights, float32, those that are there at the peak
+	Weights     int64  `json:"weights_bytes"`     // copies in the network's precision
+	Input       int64  `json:"input_bytes"`       // images: bytes, and normalised
+	Activations int64  `json:"activations_bytes"` // kept for the backward pass, those that are left at the peak
+	Passing     int64  `json:"passing_bytes"`     // outputs and gradients under way at the peak
+	Workspace   int64  `json:"workspace_bytes"`   // of cuDNN and cuBLAS, estimated; 0 on the CPU
+	Reserve     int64  `json:"reserve_bytes"`     // of the runtime, and what lies between tensors, estimated; 0 on the CPU
+	Total       int64  `json:"total_bytes"`
 	// Nodes are the outputs that the forward pass keeps, with all that is kept beside
 	// them, in the network's order. Where the peak comes later some are gone by then.
 	Nodes []Node `json:"nodes"`
