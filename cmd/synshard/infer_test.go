@@ -366,14 +366,14 @@ func TestInferGuards(t *testing.T) {
 	b.put("photos/notes.txt", "x")
 	b.put("photos/a.jpg", "x")
 	text, _ := b.infer(exitRefused, "", b.at("photos"), "--dry-run", "--json")
-	type skipped struct{ Images bool }
+	type skipped struct{ Images, Files int }
 	type planned struct {
-		Rows    int
+		Images  int
 		Skipped []skipped
 	}
 	var plan planned
 	check(t, json.Unmarshal([]byte(text), &plan))
-	if diff := cmp.Diff(planned{1, []skipped{{true}, {false}}}, plan); diff != "" {
+	if diff := cmp.Diff(planned{1, []skipped{{1, 0}, {0, 1}}}, plan); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
 }

@@ -17,7 +17,7 @@ func TestDescribeMemory(t *testing.T) {
 		out, _ := runVerb(t, exitOK, append([]string{"model", "describe", "inception_v3", "--gpu-memory", "--json"}, more...)...)
 		var r struct {
 			Batch int   `json:"batch"`
-			Total int64 `json:"total"`
+			Total int64 `json:"total_bytes"`
 			Fits  bool  `json:"fits"`
 		}
 		check(t, json.Unmarshal([]byte(out), &r))

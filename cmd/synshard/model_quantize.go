@@ -96,8 +96,8 @@ type quantized struct {
 	File       string  `json:"out"`
 	Method     string  `json:"method"`
 	Percentile float64 `json:"percentile,omitempty"`
-	Tensors    int     `json:"tensors"` // activations of 8 bits
-	Images     int     `json:"images"`  // that calibrated
+	Tensors    int     `json:"tensors"`            // activations of 8 bits
+	Images     int     `json:"calibration_images"` // that calibrated
 	Bytes      int64   `json:"bytes"`
 	BytesFP32  int64   `json:"bytes_fp32"`
 	Split      string  `json:"eval_split"`

@@ -61,7 +61,7 @@ func newRoot(a *app) *cobra.Command {
 
 	f := root.PersistentFlags()
 	f.StringVar(&a.Progress, "progress", "auto", "progress on stderr: auto, bar, lines, json or off")
-	f.BoolVar(&a.JSON, "json", false, "print the result as JSON")
+	f.BoolVar(&a.JSON, "json", false, "print the result as JSON, and an error too (docs/JSON.md)")
 	f.StringVar(&a.metricsPath, "metrics-file", "", "write what the verb does to this file for Prometheus's node exporter, now and then and at the end (NAME.prom)")
 	f.StringVar(&a.remote.cacheDir, "cache-dir", "", "directory where data read from URLs is cached (default: in the user's cache directory)")
 	f.Int64Var(&a.remote.cacheBytes, "cache-bytes", 0, "bytes of the disk that --cache-dir may take; what was not used for longest is removed first (0: 64 GiB)")

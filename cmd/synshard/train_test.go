@@ -28,7 +28,6 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/shardtest"
-	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
@@ -197,7 +196,7 @@ func TestTrainLearnsASelection(t *testing.T) {
 		"--batch", "8", "--set", "eval.size=139", "--set", "eval.resize=142", // batch norm needs more than one place of the last maps
 		"--dropout", "0", "--bn-momentum", "0.3", "--sampling", "balanced", "--cache", "pin", "--json")
 	stdout, _ := runVerb(t, 0, args...)
-	var res train.Result
+	var res trainResult
 	check(t, json.Unmarshal([]byte(stdout), &res))
 	if res.Last == nil || res.Last.Raw.N != 12 || res.Best.Raw.Top1 < 0.9 { // two colours are easily told apart
 		t.Errorf("result %s", stdout)
@@ -208,11 +207,11 @@ func TestTrainLearnsASelection(t *testing.T) {
 		t.Errorf("classes %s", got)
 	}
 	stdout, _ = runVerb(t, 0, append(args, "--eval-only")...)
-	var ev runlog.Evaluation
+	var ev evaluationJSON
 	check(t, json.Unmarshal([]byte(stdout), &ev))
 	type measured struct {
 		Step int64
-		Raw  runlog.Score
+		Raw  scoreJSON
 	}
 	if diff := cmp.Diff(measured{res.Steps, res.Last.Raw}, measured{ev.Step, ev.Raw}); diff != "" {
 		t.Errorf("--eval-only (-the run's end +got):\n%s", diff)

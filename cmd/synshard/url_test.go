@@ -314,14 +314,14 @@ func TestTrainOutURL(t *testing.T) {
 	}
 	var last struct {
 		train.Result
-		Out struct{ Requests, Written int64 }
+		Written struct{ Requests int64 } `json:"storage_out"`
 	}
 	out, _ := runVerb(t, 0, line(filepath.Join(work, "last"), "--json")...)
 	check(t, json.Unmarshal([]byte(out), &last))
 	if diff := cmp.Diff([]string{"s3://images/runs/a", "s3://images/runs/a/model.onnx"}, []string{last.Dir, last.ONNX}); diff != "" {
 		t.Errorf("directory and model (-want +got):\n%s", diff)
 	}
-	if last.Out.Requests == 0 {
+	if last.Written.Requests == 0 {
 		t.Errorf("no requests: %s", out)
 	}
 	local, there := dirNames(t, whole), dirNames(t, filepath.Join(s.Dir, "runs", "a"))
