@@ -71,18 +71,18 @@ func TestHelp(t *testing.T) {
 
 // schema is what the tables of docs/JSON.md tell of a JSON Schema.
 type schema struct {
-	Title       string            `json:"title"`
-	Description string            `json:"description"`
-	Ref         string            `json:"$ref"`
-	Type        any               `json:"type"`
-	Properties  ordered           `json:"properties"`
-	Required    []string          `json:"required"`
-	Items       *schema           `json:"items"`
-	Others      json.RawMessage   `json:"additionalProperties"`
-	Defs        ordered           `json:"$defs"`
-	OneOf       []*schema         `json:"oneOf"`
-	Enum        []any             `json:"enum"`
-	Const       string            `json:"const"`
+	Title       string          `json:"title"`
+	Description string          `json:"description"`
+	Ref         string          `json:"$ref"`
+	Type        any             `json:"type"`
+	Properties  ordered         `json:"properties"`
+	Required    []string        `json:"required"`
+	Items       *schema         `json:"items"`
+	Others      json.RawMessage `json:"additionalProperties"`
+	Defs        ordered         `json:"$defs"`
+	OneOf       []*schema       `json:"oneOf"`
+	Enum        []any           `json:"enum"`
+	Const       string          `json:"const"`
 }
 
 // ordered are properties in the order in which a file has them.
