@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"sort"
+
+	"github.com/synshard/synshard/internal/splitmix"
 )
 
 // Perm is a permutation of 0..n-1, computed place by place in constant memory:
@@ -21,9 +23,9 @@ type Perm struct {
 // arguments, and part of what a seed means.
 func Permutation(n int64, seed uint64, epoch int) Perm {
 	p := Perm{n: uint64(n), half: uint(bits.Len64(uint64(max(n-1, 1)))+1) / 2}
-	k := splitmix(seed ^ splitmix(uint64(epoch)+1))
+	k := splitmix.Mix(seed ^ splitmix.Mix(uint64(epoch)+1))
 	for i := range p.keys {
-		k = splitmix(k + 0x9e3779b97f4a7c15)
+		k = splitmix.Mix(k + 0x9e3779b97f4a7c15)
 		p.keys[i] = k
 	}
 	return p
@@ -38,7 +40,7 @@ func (p Perm) At(i int64) int64 {
 	for {
 		left, right := x>>p.half, x&mask
 		for _, k := range p.keys {
-			left, right = right, left^(splitmix(right^k)&mask)
+			left, right = right, left^(splitmix.Mix(right^k)&mask)
 		}
 		if x = left<<p.half | right; x < p.n {
 			return int64(x)
@@ -52,20 +54,12 @@ func (p Perm) Of(row int64) int64 {
 	for {
 		left, right := x>>p.half, x&mask
 		for i := len(p.keys) - 1; i >= 0; i-- {
-			left, right = right^(splitmix(left^p.keys[i])&mask), left
+			left, right = right^(splitmix.Mix(left^p.keys[i])&mask), left
 		}
 		if x = left<<p.half | right; x < p.n {
 			return int64(x)
 		}
 	}
-}
-
-// splitmix is splitmix64's finaliser (Steele, Lea and Flood 2014): it spreads a
-// small difference over all bits.
-func splitmix(z uint64) uint64 {
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
 }
 
 // What is drawn for different purposes from one seed is kept apart by these. They
@@ -79,7 +73,7 @@ const (
 // samplePCG is the source of all that is random about a row in an epoch: a pure
 // function of its arguments, whoever loads the row.
 func samplePCG(seed uint64, epoch int, row int64) rand.PCG {
-	return *rand.NewPCG(splitmix(seed^splitmix(uint64(epoch)+saltSample)), splitmix(uint64(row)+saltRow))
+	return *rand.NewPCG(splitmix.Mix(seed^splitmix.Mix(uint64(epoch)+saltSample)), splitmix.Mix(uint64(row)+saltRow))
 }
 
 // order is which row stands in which place of an epoch.
@@ -122,7 +116,7 @@ func newOrder(n int64, o Options) (order, error) {
 
 // strideOffset is where weighted drawing begins in its stride, from 0 to 1.
 func strideOffset(seed uint64, epoch int) float64 {
-	return float64(splitmix(seed^splitmix(uint64(epoch)+saltWeights))>>11) / (1 << 53)
+	return float64(splitmix.Mix(seed^splitmix.Mix(uint64(epoch)+saltWeights))>>11) / (1 << 53)
 }
 
 // at gives the row in a place. Weighted drawing is systematic: n equally spaced

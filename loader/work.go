@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/synshard/synshard/internal/splitmix"
 	"github.com/synshard/synshard/pixel"
 )
 
@@ -149,7 +150,7 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	if l.o.Train != nil {
 		seed := l.o.Seed
 		if l.o.Weights != nil { // a row may come more than once, and differs each time
-			seed = splitmix(seed + uint64(place))
+			seed = splitmix.Mix(seed + uint64(place))
 		}
 		*w.pcg = samplePCG(seed, l.o.Epoch, row)
 		err = w.decoder.Train(dst, bytes, *l.o.Train, w.rng)

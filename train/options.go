@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/synshard/synshard/internal/splitmix"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -204,11 +205,8 @@ func classDigest(classes []string) string {
 	return fmt.Sprintf("%d:%x", len(classes), sha256.Sum256([]byte(strings.Join(classes, "\n"))))[:21]
 }
 
-// stepSeed mixes the run's seed with the step (splitmix64), so that what is
-// random in a step depends on these two alone.
+// stepSeed mixes the run's seed with the step, so that what is random in a step depends on
+// these two alone.
 func stepSeed(seed uint64, step int64) uint64 {
-	z := seed + (uint64(step)+1)*0x9e3779b97f4a7c15
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	return z ^ z>>31
+	return splitmix.Mix(seed + (uint64(step)+1)*0x9e3779b97f4a7c15)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/bench"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train"
@@ -38,7 +39,7 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&b.model, "model", "inception_v3", "network: "+strings.Join(model.Names(), ", "))
 	deviceVar(cmd, &b.device)
-	f.StringVar(&b.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
+	f.StringVar(&b.torchLib, "torch-lib", "", "the training engine's library ("+native.ShimName+")")
 	f.StringVar(&b.data, "data", "", "measure on this dataset's train split too")
 	choiceVar(cmd, &b.precision, "precision", "auto", oneOf(precisions)+"; auto goes by the device", precisions...)
 	b.asked = batchSize{n: 16}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/jobarray"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/census"
 	"github.com/synshard/synshard/wordnet"
@@ -115,7 +116,7 @@ func (a *app) openWordNet(flag string) (*wordnet.Graph, error) {
 	}
 	g, err := wordnet.Open(dir)
 	if errors.Is(err, wordnet.ErrVersion) {
-		return nil, fmt.Errorf("%w; %s", err, mendWordNet)
+		return nil, fmt.Errorf("%w; %s", err, native.MendWordNet)
 	}
 	return g, err
 }

@@ -50,7 +50,7 @@ func (a *app) openShim(given string) (*torch.Shim, string, error) {
 	}
 	shim, err := torch.Open(path)
 	if errors.Is(err, torch.ErrUnfit) {
-		return nil, "", fmt.Errorf("%w; %s", err, mendTorch)
+		return nil, "", fmt.Errorf("%w; %s", err, native.MendTorch)
 	}
 	return shim, path, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer/ort"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
@@ -118,11 +119,11 @@ func missing(part string, err error, mend string) finding {
 func (a *app) doctorWordNet(flag string) finding {
 	dir, err := a.findWordNet(flag)
 	if err != nil {
-		return missing("WordNet", err, mendWordNet)
+		return missing("WordNet", err, native.MendWordNet)
 	}
 	g, err := a.openWordNet(flag)
 	if err != nil {
-		return missing("WordNet", err, mendWordNet)
+		return missing("WordNet", err, native.MendWordNet)
 	}
 	return finding{Part: "WordNet", OK: true, Version: g.Version(), Path: dir, What: fmt.Sprintf("%s, %d noun synsets, %s", g.Version(), g.Len(), dir)}
 }
@@ -130,15 +131,15 @@ func (a *app) doctorWordNet(flag string) finding {
 func (a *app) doctorTorch(flag string) finding {
 	path, err := a.findTorch(flag)
 	if err != nil {
-		return missing("training engine", err, mendTorch)
+		return missing("training engine", err, native.MendTorch)
 	}
 	s, err := torch.Open(path)
 	if err != nil {
-		return missing("training engine", err, mendTorch)
+		return missing("training engine", err, native.MendTorch)
 	}
 	cuda, err := s.CUDADevices()
 	if err != nil {
-		return missing("training engine", err, mendTorch)
+		return missing("training engine", err, native.MendTorch)
 	}
 	devices := "cpu"
 	if cuda > 0 {
@@ -150,14 +151,14 @@ func (a *app) doctorTorch(flag string) finding {
 func (a *app) doctorORT(flag string) finding {
 	path, err := a.findORT(flag)
 	if err != nil {
-		return missing("ONNX Runtime", err, mendORT)
+		return missing("ONNX Runtime", err, native.MendORT)
 	}
 	version, err := ort.Version(path)
 	if err != nil {
 		if errors.Is(err, ort.ErrUnfit) {
 			err = fmt.Errorf("%s: %w", path, err)
 		}
-		return missing("ONNX Runtime", err, mendORT)
+		return missing("ONNX Runtime", err, native.MendORT)
 	}
 	return finding{Part: "ONNX Runtime", OK: true, Version: version, Path: path, What: version + ", " + path}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/storage/cached"
@@ -292,7 +293,7 @@ func printInferHeadline(w io.Writer, sum infer.Summary, topK int) {
 func unfit(err error) error {
 	switch {
 	case errors.Is(err, ort.ErrUnfit):
-		return fmt.Errorf("%w; %s", err, mendORT)
+		return fmt.Errorf("%w; %s", err, native.MendORT)
 	case errors.Is(err, ort.ErrOption):
 		return fmt.Errorf("--ep-option: %w", err)
 	}

@@ -28,10 +28,3 @@ func (a *app) findORT(flag string) (string, error) { return search().ORT(flag) }
 
 // findWordNet gives a directory that holds data.noun; flag is --wordnet.
 func (a *app) findWordNet(flag string) (string, error) { return search().WordNet(flag) }
-
-const (
-	shimName    = native.ShimName
-	mendTorch   = native.MendTorch
-	mendORT     = native.MendORT
-	mendWordNet = native.MendWordNet
-)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
@@ -81,7 +82,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	splitVar(cmd, &flags.split, "split", "train", "split to train on")
 	f.StringVar(&flags.valSplit, "val-split", "val", "split to validate on; empty for none")
 	deviceVar(cmd, &flags.device)
-	f.StringVar(&flags.torchLib, "torch-lib", "", "the training engine's library ("+shimName+")")
+	f.StringVar(&flags.torchLib, "torch-lib", "", "the training engine's library ("+native.ShimName+")")
 	f.StringVar(&flags.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
 	addWeightsFlags(cmd, &flags.from)
 	f.BoolVar(&flags.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")

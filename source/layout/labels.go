@@ -157,14 +157,6 @@ func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error
 	return true, err
 }
 
-func (l *labels) put(key, class string) error {
-	if have, ok := l.class[key]; ok && have != class {
-		return fmt.Errorf("%s is of %s, and before of %s", key, class, have)
-	}
-	l.class[key] = class
-	return nil
-}
-
 // readMetadata reads Hugging Face's metadata of the images in and below a directory: a
 // list of file names and what goes with them. It is nil where no column is the class:
 // then the directories are.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/layout/labelfile"
 	"github.com/synshard/synshard/source/layout/listing"
 	"github.com/synshard/synshard/source/layout/naming"
 )
@@ -104,7 +105,7 @@ func (t *tree) readList(name string, files map[string]*source.Entry, images *lis
 			return nil
 		}
 		l, err = listing.Join(name, dir, b, beside, images)
-	} else if dir, _ := naming.Cut(name); !listing.May(name) || listing.Part(name) && files[listing.Whole(dir)] != nil {
+	} else if !listing.May(name) || listing.Part(name) && files[listing.Whole(dir)] != nil {
 		return nil
 	} else {
 		l, err = listing.Read(name, dir, b, images)
@@ -437,7 +438,7 @@ func (t *tree) decide(l *listing.List, numbers map[int64]string) error {
 			}
 		}
 		path := t.listed.paths[at]
-		if err := into.put(path, class); err != nil {
+		if err := labelfile.Put(into.class, path, class); err != nil {
 			return t.ambiguous(l.Name+": "+err.Error(), Reading{"one of the lists is meant", "give the folder without the other"}, Reading{"they say nothing", "--layout nolists"})
 		}
 		dir, _ := naming.Cut(path)

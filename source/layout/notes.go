@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -64,7 +65,7 @@ func keep(names []string, name string) []string {
 func (m *mapper) noteUnread(p *Plan) {
 	for _, u := range m.units {
 		if len(u.unread) > 0 && len(u.own) == 0 {
-			m.note("%s: all images are of %s: %s may list others as of other splits, and is not read; lists of paths and labels are sources of their own (--train LIST --test LIST)", m.given(u.inputs[0]), cmpOr(m.inputs[u.inputs[0]].Split, u.split), strings.Join(u.unread, ", "))
+			m.note("%s: all images are of %s: %s may list others as of other splits, and is not read; lists of paths and labels are sources of their own (--train LIST --test LIST)", m.given(u.inputs[0]), cmp.Or(m.inputs[u.inputs[0]].Split, u.split), strings.Join(u.unread, ", "))
 		}
 	}
 	bare := slices.ContainsFunc(p.Splits, func(s Split) bool { return s.Unlabelled == len(s.Images) && s.Name != "test" })

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -224,12 +225,12 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 		case word != "" && sure && s.class == "" && (s.split == "" || s.split == word):
 			s.split = word
 		case word != "" && sure:
-			return s, fmt.Errorf("%s: the split %s within %s", e.Name, word, cmpOr(s.class, s.split))
+			return s, fmt.Errorf("%s: the split %s within %s", e.Name, word, cmp.Or(s.class, s.split))
 		case s.class == "" && !naming.Generic(el):
 			rest = append(rest, el)
 		}
 	}
-	if flag := cmpOr(t.m.inputs[i].Split, t.m.o.Split); flag != "" && s.split != "" && s.split != flag {
+	if flag := cmp.Or(t.m.inputs[i].Split, t.m.o.Split); flag != "" && s.split != "" && s.split != flag {
 		return s, &NoEffect{Option: "--split", Reason: fmt.Sprintf("%s: %s has splits of its own", t.path, e.Name)}
 	}
 	if s.class != "" || t.m.forced["flat"] {

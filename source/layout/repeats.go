@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -52,7 +53,7 @@ func (all repeats) again(image string, r row) (bool, error) {
 }
 
 func (r row) says(what, nothing string) string {
-	return fmt.Sprintf("%s in %s %d of %s", cmpOr(what, nothing), r.unit, r.line, r.list)
+	return fmt.Sprintf("%s in %s %d of %s", cmp.Or(what, nothing), r.unit, r.line, r.list)
 }
 
 // repeated says whether the k-th entry of an input, a row of a list, repeats an earlier one of

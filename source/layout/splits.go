@@ -3,6 +3,8 @@ package layout
 import (
 	"fmt"
 	"hash/fnv"
+
+	"github.com/synshard/synshard/internal/splitmix"
 )
 
 // splitOf is the split that an image of an input goes to.
@@ -28,15 +30,5 @@ func (m *mapper) splitOf(i int, s *spot) string {
 func inFraction(seed uint64, class, identity string, fraction float64) bool {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%016x\x00%s\x00%s", seed, class, identity)
-	return float64(mix(h.Sum64())>>11)/(1<<53) < fraction
-}
-
-// mix spreads a hash's bits over all of it: FNV's high bits depend little on the last
-// letters. The finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-func mix(x uint64) uint64 {
-	x ^= x >> 30
-	x *= 0xbf58476d1ce4e5b9
-	x ^= x >> 27
-	x *= 0x94d049bb133111eb
-	return x ^ x>>31
+	return float64(splitmix.Mix(h.Sum64())>>11)/(1<<53) < fraction
 }

@@ -137,7 +137,7 @@ func (t *tree) hint(kind source.Kind) string {
 	case all > 0 && test == all:
 		return "test"
 	case t.rows:
-		return cmpOr(naming.FileSplit(t.path), t.soft)
+		return cmp.Or(naming.FileSplit(t.path), t.soft)
 	case t.soft != "":
 		return t.soft
 	default:
@@ -155,7 +155,7 @@ func (m *mapper) pathSplit(path string, kind source.Kind) string {
 		}
 		return ""
 	}
-	return cmpOr(naming.FileSplit(name), naming.SplitWord(naming.Base(dir)))
+	return cmp.Or(naming.FileSplit(name), naming.SplitWord(naming.Base(dir)))
 }
 
 // list notes the directories of an input's images.
@@ -212,7 +212,7 @@ func (t *tree) noteBare(v int32) {
 	}
 	if len(names) > 0 {
 		slices.Sort(names)
-		where := cmpOr(t.nodes[v].path, t.path)
+		where := cmp.Or(t.nodes[v].path, t.path)
 		t.m.note("%s: directories without an image that is read, beside those of classes: %d, such as %s: no class is made of them", where, len(names), strings.Join(names[:min(3, len(names))], ", "))
 	}
 }

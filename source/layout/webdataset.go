@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,12 +138,5 @@ func (w *webdataset) place(_, _ int, e *source.Entry) (spot, error) {
 	if s.bad != nil {
 		return spot{reason: s.bad.Error(), image: true}, nil
 	}
-	return spot{class: s.Class, identity: cmpOr(s.Path, e.Name)}, nil
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
+	return spot{class: s.Class, identity: cmp.Or(s.Path, e.Name)}, nil
 }

@@ -24,14 +24,15 @@ func Annotations(b []byte) (map[string]string, error) {
 		if len(fields) < 2 || !classlist.IsSynset(fields[1]) {
 			return nil, fmt.Errorf("line %d: want a name and a synset and not %.60q", i+1, line)
 		}
-		if err := put(out, fields[0], fields[1]); err != nil {
+		if err := Put(out, fields[0], fields[1]); err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 	}
 	return out, nil
 }
 
-func put(classes map[string]string, name, class string) error {
+// Put notes the class of a name; one that has another is an error.
+func Put(classes map[string]string, name, class string) error {
 	if have, ok := classes[name]; ok && have != class {
 		return fmt.Errorf("%s is of %s, and before of %s", name, class, have)
 	}
@@ -72,7 +73,7 @@ func Solution(b []byte) (map[string]string, error) {
 		if !classlist.IsSynset(synset) || id == "" {
 			return nil, fmt.Errorf("line %d: want a name, and a synset and not %.60q", line, row[boxes])
 		}
-		if err := put(out, strings.Clone(id), strings.Clone(synset)); err != nil {
+		if err := Put(out, strings.Clone(id), strings.Clone(synset)); err != nil {
 			return nil, fmt.Errorf("line %d: %w", line, err)
 		}
 	}
