@@ -9,6 +9,7 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
 )
 
 // Outputs is what a network gives for n images, the caller's to keep. Embedding
@@ -105,6 +106,7 @@ func (o *Options) header() prediction.Header {
 		"batch": strconv.Itoa(o.Batch), "fixed_batch": strconv.FormatBool(o.Fixed), "rows": strconv.Itoa(o.Source.Len()),
 		"top_k": strconv.Itoa(c.TopK), "probabilities": strconv.FormatBool(c.Probabilities), "logits": strconv.FormatBool(c.Logits),
 		"embedding": c.Embedding, "truncated": strconv.FormatBool(o.Truncated),
+		"pixels": pixel.Arithmetic,
 	}
 	var derived []string
 	for _, d := range c.Derived {

@@ -221,10 +221,12 @@ func TestResume(t *testing.T) {
 			want, _ := mustRun(t, o, filepath.Join(dir, "whole"), format)
 
 			path := filepath.Join(dir, "out")
+			first := filepath.Join(prediction.ChunksDir(path), "chunk-000000.arrow")
 			ctx, cancel := context.WithCancel(t.Context())
 			half := o
 			half.Predictor = &colours{stop: func(call int64) {
 				if call == 320 { // of 407
+					awaitFile(t, first)
 					cancel()
 				}
 			}}
@@ -234,7 +236,7 @@ func TestResume(t *testing.T) {
 			if _, err := os.Stat(path); err == nil {
 				t.Fatal("a file of half the rows has its name")
 			}
-			damage(t, filepath.Join(prediction.ChunksDir(path), "chunk-000000.arrow"))
+			damage(t, first)
 			skipped := 0
 			o.OnKept = func(n int) { skipped = n }
 			got, sum := mustRun(t, o, path, format)
@@ -253,6 +255,19 @@ func TestResume(t *testing.T) {
 				t.Errorf("other options over it: %v", err)
 			}
 		})
+	}
+}
+
+// awaitFile returns when a file is there.
+func awaitFile(t *testing.T, path string) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("%s: not there after a minute", path)
+			return
+		}
 	}
 }
 

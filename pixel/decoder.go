@@ -1,7 +1,7 @@
 package pixel
 
 /*
-#cgo CFLAGS: -O3
+#cgo CFLAGS: -O3 -std=c17
 #cgo LDFLAGS: -l:libjpeg.a -lm
 #include <stdlib.h>
 #include "jpeg.h"

@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Weights are 16-bit with this many bits after the point, so that two products
-// fit one multiply-add of every SIMD set, and cubic weights (at most 1.2 in
-// magnitude) fit. Those of an output pixel sum to exactly one.
-enum { point = PX_POINT };
-
 static double triangle(double x) {
 	x = fabs(x);
 	return x < 1 ? 1 - x : 0;
@@ -30,63 +25,63 @@ static int grow(void **buf, size_t *cap, size_t n) {
 		return 1;
 	n += n / 2;
 	free(*buf);
-	*buf = malloc(n);
+	*buf = calloc(n, 1); // what lies behind a row is read, times zero
 	*cap = *buf ? n : 0;
 	return *buf != NULL;
 }
 
-// quantise turns real weights into integers that sum to one; what rounding
-// left over goes to the largest.
-static void quantise(const double *weight, double sum, int n, int16_t *out) {
-	int rest = 1 << point, largest = 0;
-	for (int j = 0; j < n; j++) {
-		double w = weight[j] / sum * (1 << point);
-		out[j] = (int16_t)floor(w + 0.5);
-		rest -= out[j];
-		if (weight[j] > weight[largest])
-			largest = j;
-	}
-	out[largest] += (int16_t)rest;
+static int32_t whole_weight(double w) {
+	w *= 1 << PX_POINT;
+	return (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
 }
 
-// make_taps lays out n output pixels from out0 on, of the source pixels lo to hi,
-// in which output pixel 0 begins at origin. The filter widens with the scale, which is what antialiasing means.
-// Weights of one pixel stand in groups of group, each padded to 8.
-static int make_taps(px_taps *t, int group, int out0, int n, double origin, int lo, int hi, double scale, int cubic) {
-	double wide = scale < 1 ? 1 : scale;
-	double support = (cubic ? 2.0 : 1.0) * wide;
+// axis is one direction of a resize: n output pixels from out on, of the source
+// pixels before end; output pixel 0 begins at origin, and pixels before that do not count.
+typedef struct axis {
+	int out, n;
+	double origin;
+	int end;
+	double scale;
+	int cubic;
+} axis;
+
+// make_taps lays out an axis. The filter widens with the scale, which is what
+// antialiasing means. The order of operations is Pillow's, and decides bits; so
+// does that a fraction of a pixel stands apart from the whole ones.
+static int make_taps(px_taps *t, const axis *a, const px_kernels *k) {
+	double wide = a->scale < 1 ? 1 : a->scale, narrow = 1 / wide;
+	double support = (a->cubic ? 2.0 : 1.0) * wide;
 	int most = (int)ceil(support) * 2 + 1;
-	t->groups = (most + group - 1) / group;
-	t->stride = t->groups * 8;
+	int whole = (int)floor(a->origin);
+	t->stride = (most + PX_GROUP - 1) / PX_GROUP * PX_GROUP;
 	t->taken = 0;
-	if (!grow((void **)&t->from, &t->from_cap, (size_t)n * 2 * sizeof *t->from) ||
-		!grow((void **)&t->weight, &t->weight_cap, (size_t)n * t->stride * sizeof *t->weight + 64) ||
-		!grow((void **)&t->real, &t->real_cap, (size_t)most * (sizeof *t->real + sizeof(int16_t))))
+	if (!grow((void **)&t->from, &t->from_cap, (size_t)a->n * 2 * sizeof *t->from) ||
+		!grow((void **)&t->weight, &t->weight_cap, (size_t)a->n * t->stride * sizeof *t->weight) ||
+		!grow((void **)&t->real, &t->real_cap, (size_t)most * sizeof *t->real))
 		return 0;
-	double *real = t->real;
-	int16_t *whole = (int16_t *)(real + most);
-	memset(t->weight, 0, (size_t)n * t->stride * sizeof *t->weight);
-	for (int i = 0; i < n; i++) {
-		double centre = origin + (out0 + i + 0.5) * scale, sum = 0;
-		int from = (int)floor(centre - support + 0.5), to = (int)floor(centre + support + 0.5);
-		if (from < lo)
-			from = lo;
-		if (to > hi)
-			to = hi;
-		for (int j = from; j < to; j++) {
-			double x = (j + 0.5 - centre) / wide;
-			real[j - from] = cubic ? keys(x) : triangle(x);
-			sum += real[j - from];
-		}
+	memset(t->weight, 0, (size_t)a->n * t->stride * sizeof *t->weight);
+	for (int i = 0; i < a->n; i++) {
+		double centre = a->origin - whole + (a->out + i + 0.5) * a->scale, sum = 0;
+		int from = (int)(centre - support + 0.5), to = (int)(centre + support + 0.5);
+		if (from < 0)
+			from = 0;
+		if (to > a->end - whole)
+			to = a->end - whole;
 		int count = to - from;
-		quantise(real, sum, count, whole);
-		t->from[2 * i] = from;
+		for (int j = 0; j < count; j++) {
+			double x = (j + from - centre + 0.5) * narrow;
+			t->real[j] = a->cubic ? keys(x) : triangle(x);
+			sum += t->real[j];
+		}
+		int32_t *weight = t->weight + (size_t)i * t->stride;
+		for (int j = 0; j < count; j++)
+			weight[j] = whole_weight(t->real[j] / sum);
+		t->from[2 * i] = from + whole;
 		t->from[2 * i + 1] = count;
 		if (count > t->taken)
 			t->taken = count;
-		for (int j = 0; j < count; j++)
-			t->weight[(size_t)i * t->stride + j / group * 8 + j % group] = whole[j];
 	}
+	k->pack(t->weight, a->n * t->stride / PX_GROUP);
 	return 1;
 }
 
@@ -96,54 +91,117 @@ static void free_taps(px_taps *t) {
 	free(t->real);
 }
 
-// reverse mirrors the output: its first pixel becomes the last.
-static void reverse(px_taps *t, int n) {
-	for (int i = 0, k = n - 1; i < k; i++, k--) {
-		for (int c = 0; c < 2; c++) {
-			int32_t v = t->from[2 * i + c];
-			t->from[2 * i + c] = t->from[2 * k + c];
-			t->from[2 * k + c] = v;
-		}
-		for (int c = 0; c < t->stride; c++) {
-			int16_t v = t->weight[(size_t)i * t->stride + c];
-			t->weight[(size_t)i * t->stride + c] = t->weight[(size_t)k * t->stride + c];
-			t->weight[(size_t)k * t->stride + c] = v;
-		}
+static void swap(int32_t *a, int32_t *b, int n) {
+	for (int i = 0; i < n; i++) {
+		int32_t v = a[i];
+		a[i] = b[i];
+		b[i] = v;
 	}
 }
 
-// The image is filtered down first, row by row of the output, into one line
-// that stays in the nearest cache, and that line across into the output.
-int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *dst) {
-	px_taps *x = &s->x, *y = &s->y;
-	if (!make_taps(x, PX_GROUP, r->out_x, r->out_w, r->x, r->lo_x, r->hi_x, r->scale_x, r->cubic) ||
-		!make_taps(y, 8, r->out_y, r->out_h, r->y, r->lo_y, r->hi_y, r->scale_y, r->cubic))
-		return PX_MEMORY;
-	const int32_t *right = x->from + 2 * (r->out_w - 1), *last = y->from + 2 * (r->out_h - 1);
-	int left = x->from[0], n = (right[0] + right[1] - left) * 3;
-	if (y->from[0] < r->offset_y || last[0] + last[1] > r->offset_y + r->h || left < r->offset_x ||
-		right[0] + right[1] > r->offset_x + r->w)
-		return PX_MALFORMED; // the caller brought too little of the image
-	if (!grow((void **)&s->line, &s->line_cap, (size_t)n + 64 + (size_t)x->groups * 16))
-		return PX_MEMORY;
-	if (r->flip)
-		reverse(x, r->out_w);
+// reverse mirrors the output: its first pixel becomes the last.
+static void reverse(px_taps *t, int n) {
+	for (int i = 0, k = n - 1; i < k; i++, k--) {
+		swap(t->from + 2 * i, t->from + 2 * k, 2);
+		swap(t->weight + (size_t)i * t->stride, t->weight + (size_t)k * t->stride, t->stride);
+	}
+}
 
-	const px_kernels *k = px_best();
-	size_t stride = r->stride;
-	const uint8_t *base = src + (size_t)(left - r->offset_x) * 3;
+// within says whether the source pixels of n output pixels are among count from first on, and makes them
+// count from there.
+static int within(px_taps *t, int n, int first, int count) {
+	const int32_t *last = t->from + 2 * (n - 1);
+	if (t->from[0] < first || last[0] + last[1] > first + count)
+		return 0;
+	for (int i = 0; i < n; i++)
+		t->from[2 * i] -= first;
+	return 1;
+}
+
+// padded is the bytes of a line of n with room behind it for what across writes.
+static size_t padded(size_t n) {
+	return (n + PX_BEHIND + 63) / 64 * 64;
+}
+
+// across_first filters rows across, and of them down the output. Those that were
+// filtered stay for as long as a later output row reads them: some dozen, in the
+// nearest cache.
+static int across_first(px_scratch *s, const px_kernels *k, const uint8_t *src, const px_resize *r, uint8_t *dst) {
+	const px_taps *y = &s->y;
+	int n = r->out_w * 3;
+	size_t stride = padded(n);
+	int room = 2 * y->taken + 24;
+	if (!grow((void **)&s->rows, &s->rows_cap, room * stride + 64))
+		return PX_MEMORY;
+	int first = y->from[0], next = first; // rows first to next are there
+	int end = y->from[2 * r->out_h - 2] + y->from[2 * r->out_h - 1];
 	for (int i = 0; i < r->out_h; i++) {
-		const int32_t *from = y->from + 2 * i;
-		k->down(base + (size_t)(from[0] - r->offset_y) * stride, stride, y->weight + (size_t)i * y->stride,
-			from[1], s->line, n);
-		k->across(s->line, left, x, dst + (size_t)i * r->out_w * 3, r->out_w);
+		int from = y->from[2 * i], count = y->from[2 * i + 1];
+		while (next < from + count) {
+			if (next + 4 - first > room) {
+				memmove(s->rows, s->rows + (from - first) * stride, (next - from) * stride);
+				first = from;
+			}
+			const uint8_t *in[4];
+			uint8_t *out[4];
+			for (int j = 0; j < 4; j++) { // behind the last, the last again
+				int row = next + j < end ? next + j : end - 1;
+				in[j] = src + (size_t)row * r->stride;
+				out[j] = s->rows + (row - first) * stride;
+			}
+			k->across(in, &s->x, out, r->out_w);
+			next = next + 4 < end ? next + 4 : end;
+		}
+		k->down(s->rows + (from - first) * stride, stride, y->weight + (size_t)i * y->stride, count,
+			dst + (size_t)i * n, n);
 	}
 	return PX_OK;
+}
+
+// down_first filters four output rows down, and those across.
+static int down_first(px_scratch *s, const px_kernels *k, const uint8_t *src, const px_resize *r, uint8_t *dst) {
+	const px_taps *y = &s->y;
+	int n = r->out_w * 3, wide = r->w * 3;
+	size_t stride = padded(wide), narrow = padded(n);
+	if (!grow((void **)&s->rows, &s->rows_cap, 4 * (stride + narrow) + 64))
+		return PX_MEMORY;
+	for (int i = 0; i < r->out_h; i += 4) {
+		int rows = r->out_h - i < 4 ? r->out_h - i : 4;
+		const uint8_t *in[4];
+		uint8_t *out[4];
+		for (int j = 0; j < 4; j++) {
+			int row = j < rows ? j : rows - 1;
+			in[j] = s->rows + row * stride;
+			out[j] = s->rows + 4 * stride + row * narrow;
+		}
+		for (int j = 0; j < rows; j++)
+			k->down(src + (size_t)y->from[2 * (i + j)] * r->stride, r->stride,
+				y->weight + (size_t)(i + j) * y->stride, y->from[2 * (i + j) + 1], s->rows + j * stride,
+				wide);
+		k->across(in, &s->x, out, r->out_w);
+		for (int j = 0; j < rows; j++)
+			memcpy(dst + (size_t)(i + j) * n, out[j], n);
+	}
+	return PX_OK;
+}
+
+int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *dst) {
+	px_taps *x = &s->x, *y = &s->y;
+	const px_kernels *k = px_best();
+	const axis across = {r->out_x, r->out_w, r->x, r->end_x, r->scale_x, r->cubic};
+	const axis down = {r->out_y, r->out_h, r->y, r->end_y, r->scale_y, r->cubic};
+	if (!make_taps(x, &across, k) || !make_taps(y, &down, k))
+		return PX_MEMORY;
+	if (!within(x, r->out_w, r->offset_x, r->w) || !within(y, r->out_h, r->offset_y, r->h))
+		return PX_MALFORMED; // the caller brought too little of the image
+	if (r->flip)
+		reverse(x, r->out_w);
+	return (r->down_first ? down_first : across_first)(s, k, src, r, dst);
 }
 
 void px_scratch_free(px_scratch *s) {
 	free_taps(&s->x);
 	free_taps(&s->y);
-	free(s->line);
+	free(s->rows);
 	memset(s, 0, sizeof *s);
 }

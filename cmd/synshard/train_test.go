@@ -13,9 +13,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -88,12 +90,17 @@ func needEngine(t *testing.T) string {
 // synshard starts the real program in a process of its own.
 func synshardCommand(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
+	hangupCaught()
 	exe, err := os.Executable()
 	check(t, err)
 	link := filepath.Join(t.TempDir(), "synshard") // TestMain goes by the name
 	check(t, os.Symlink(exe, link))
 	return exec.Command(link, args...)
 }
+
+// hangupCaught makes SIGHUP what it is by default in the processes that tests start,
+// where nohup started the tests: what is caught here is not ignored there.
+var hangupCaught = sync.OnceFunc(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) })
 
 // smallRun trains a thin network on 75-pixel images: 24 steps, dropout and
 // averages included.

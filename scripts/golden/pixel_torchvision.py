@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
 """What PIL and torchvision make of a folder's JPEGs for evaluation, for pixel's TestEvalLikeTorchvision.
 
-    python scripts/golden/pixel_torchvision.py FOLDER OUT
+    python scripts/golden/pixel_torchvision.py FOLDER OUT RESIZE SIZE INTERPOLATION
 
-Writes OUT/names.txt and OUT/pixels.rgb, an image of 299 x 299 x 3 bytes a name: decoded by PIL (libjpeg-turbo), the
-shorter side brought to 342 by an antialiased bilinear resize, the middle cut out."""
-import glob, os, sys
+Writes OUT/names.txt and OUT/sums.txt, a SHA-256 of the SIZE x SIZE x 3 bytes a name: decoded by PIL (libjpeg-turbo), the
+shorter side brought to RESIZE by an antialiased resize, the middle cut out."""
+import glob, hashlib, os, sys
 
 import numpy as np
 from PIL import Image
 from torchvision import transforms as T
 
-folder, out = sys.argv[1], sys.argv[2]
-path = T.Compose([T.Resize(342), T.CenterCrop(299)])
+folder, out, resize, size, interpolation = sys.argv[1:]
+path = T.Compose([T.Resize(int(resize), T.InterpolationMode(interpolation)), T.CenterCrop(int(size))])
 names = sorted(f for f in glob.glob(os.path.join(folder, "**", "*"), recursive=True) if f.lower().endswith((".jpg", ".jpeg")))
-with open(os.path.join(out, "names.txt"), "w") as n, open(os.path.join(out, "pixels.rgb"), "wb") as p:
+with open(os.path.join(out, "names.txt"), "w") as n, open(os.path.join(out, "sums.txt"), "w") as s:
     for name in names:
-        p.write(np.asarray(path(Image.open(name).convert("RGB"))).tobytes())
+        s.write(hashlib.sha256(np.asarray(path(Image.open(name).convert("RGB"))).tobytes()).hexdigest() + "\n")
         n.write(name + "\n")

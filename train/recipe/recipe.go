@@ -112,6 +112,7 @@ type Augment struct {
 	Hue           float64 `yaml:"hue,omitempty"`        // fraction of the hue circle
 	Interpolation string  `yaml:"interpolation"`        // bilinear or bicubic
 	Crop          string  `yaml:"crop"`                 // how a region is drawn: torchvision, tensorflow
+	Exact         bool    `yaml:"exact,omitempty"`      // torchvision's pixels of a region, in every bit
 }
 
 // Eval is how an image is made ready for validation and inference, as pixel.Eval

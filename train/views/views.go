@@ -107,7 +107,7 @@ func (v *Views) Data(r recipe.Recipe, workers int, alloc func(int) ([]byte, func
 			Size: e.Size, Workers: workers, Alloc: alloc, Truncated: r.Truncated == "accept", OnError: v.onError(v.o.Split, v.Train.Path),
 			Train: &pixel.Train{
 				Size: e.Size, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
-				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation, Crop: g.Crop,
+				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation, Crop: g.Crop, Exact: g.Exact,
 			},
 		},
 		ValOptions: loader.Options{
