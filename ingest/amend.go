@@ -296,9 +296,9 @@ func (j *job) rebox(ctx context.Context) error {
 }
 
 func (j *job) reboxUnit(u *unit) error {
-	r, ok := j.state.Load(u.Unit)
-	if !ok {
-		return fmt.Errorf("%s: the record of %s was damaged while boxes were added", j.o.Out, u.Unit)
+	r, err := j.state.Load(u.Unit)
+	if err != nil {
+		return fmt.Errorf("%s: the record of %s, to which boxes are added: %w", j.o.Out, u.Unit, err)
 	}
 	if !slices.ContainsFunc(r.Rows, func(row shard.Row) bool { return boxesDiffer(j.plan.boxes, &row) }) {
 		return nil

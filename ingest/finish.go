@@ -12,6 +12,7 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/wordnet"
@@ -225,41 +226,58 @@ func (j *job) writeIndex(split string, units []record.Unit, apart bool, info *sh
 }
 
 // eachRecord calls f with the records of units, in their order. Some are read
-// ahead: with thousands of them waiting for the disk is most of it.
+// ahead: with thousands of them waiting for the disk, or the network, is most of it.
 func (j *job) eachRecord(units []record.Unit, f func(*record.Record) error) error {
 	ahead := max(16, 2*j.o.Out.AtOnce())
-	read := make(chan chan *record.Record, ahead)
+	type result struct {
+		r   *record.Record
+		err error
+	}
+	read := make(chan chan result, ahead)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
 		defer close(read)
 		for _, id := range units {
-			one := make(chan *record.Record, 1)
+			one := make(chan result, 1)
 			select {
 			case read <- one:
 			case <-stop:
 				return
 			}
 			go func() {
-				defer close(one)
-				if r, ok := j.state.Read(id); ok {
-					one <- r
-				}
+				r, err := j.read(id)
+				one <- result{r, err}
 			}()
 		}
 	}()
-	at := 0
 	for one := range read {
-		r := <-one
-		id := units[at]
-		if at++; r == nil || j.recorded != nil && j.recorded[id].record != r.Sum() {
-			return j.lost(id)
+		got := <-one
+		if got.err != nil {
+			return got.err
 		}
-		if err := f(r); err != nil {
+		if err := f(got.r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// made is the record of a unit that this call made, or held to its sums.
+func (j *job) made(id record.Unit) (*record.Record, error) {
+	if r, ok := j.state.Read(id); ok {
+		return r, nil
+	}
+	return nil, j.lost(id)
+}
+
+// damaged is what a unit's record or shards could not be read for: that they are not what
+// was written, or what their place says of them.
+func (j *job) damaged(id record.Unit, err error) error {
+	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrUnfit) {
+		return j.lost(id)
+	}
+	return err
 }
 
 // lost is that a unit is not what was recorded of it.

@@ -300,11 +300,11 @@ func (j *job) leftWhole(ctx context.Context, units []unit) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			r, ok := j.state.Read(id)
-			if !ok || j.recorded != nil && r.Sum() != j.recorded[id].record || !j.state.Sound(r) {
-				return j.lost(id)
+			r, err := j.state.Load(id)
+			if err == nil {
+				err = j.state.Sound(r)
 			}
-			return nil
+			return j.damaged(id, err)
 		})
 	}
 	return group.Wait()

@@ -243,7 +243,7 @@ func (j *job) alreadyDone() (Summary, bool) {
 	s := Summary{Out: o.Out.String(), Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met, Already: true}
 	for _, d := range done.Done {
 		r, ok := j.state.Read(d.Unit)
-		if !ok || r.Sum() != d.Record || !j.state.Sound(r) {
+		if !ok || r.Sum() != d.Record || j.state.Sound(r) != nil {
 			return Summary{}, false
 		}
 		s.add(r)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/shard"
@@ -34,7 +36,7 @@ func (e *JoinError) Error() string {
 // no source. Jobs that are missing, are of another array or did the same twice are
 // a *JoinError that names them; what is not as a job left it is shard.ErrCorrupt.
 // A dataset that is joined already stays as it is. The shards are read, to hold them to
-// their sums; a cancelled context leaves all as it was.
+// their sums; a cancelled context leaves what the jobs left.
 func Join(ctx context.Context, out files.Dir) (Summary, error) {
 	j := &job{o: &Options{Out: out, Workers: processors.Count()}, state: record.StateIn(out)}
 	if _, err := shard.ReadManifest(out); isNotDataset(err) && !j.state.Exists() {
@@ -70,10 +72,43 @@ func Join(ctx context.Context, out files.Dir) (Summary, error) {
 		lists = append(lists, one.Met)
 	}
 	e.skipped = mergeSkips(lists...)
-	if err := j.leftWhole(ctx, j.units); err != nil {
-		return Summary{}, err
-	}
+	j.read = j.asLeft(ctx)
 	return j.finish(e)
+}
+
+const (
+	// heldAtOnce and mostHeld bound what of shards is held to its sums at a time: in bytes of
+	// all, and of one, which is read piece by piece.
+	heldAtOnce = 64 << 20
+	mostHeld   = 8 << 20
+)
+
+// asLeft gives the records of units that jobs left, once they and their shards are what the
+// jobs wrote, byte for byte. Each is read once, of small ones many at a time.
+func (j *job) asLeft(ctx context.Context) func(record.Unit) (*record.Record, error) {
+	room := semaphore.NewWeighted(heldAtOnce)
+	return func(id record.Unit) (*record.Record, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		r, err := j.state.Load(id)
+		if err != nil {
+			return nil, j.damaged(id, err)
+		}
+		if r.Sum() != j.recorded[id].record {
+			return nil, j.lost(id)
+		}
+		var size int64
+		for _, f := range r.Shards {
+			size += f.Size
+		}
+		size = min(size, mostHeld)
+		if err := room.Acquire(ctx, size); err != nil {
+			return nil, err
+		}
+		defer room.Release(size)
+		return r, j.damaged(id, j.state.Sound(r))
+	}
 }
 
 // joinedAlready ends a join over a whole dataset.

@@ -39,6 +39,7 @@ type job struct {
 	left    skips      // what was left out: what the plan knew of, and what was met since
 
 	recorded map[record.Unit]done // what jobs of an array did, where this call joins them
+	read     func(record.Unit) (*record.Record, error)
 }
 
 // Run does what a plan says. The dataset's directory is locked meanwhile
@@ -71,6 +72,7 @@ func Run(ctx context.Context, p *Plan) (Summary, error) {
 
 func newJob(p *Plan) *job {
 	j := &job{plan: p, o: &p.o, state: record.StateIn(p.o.Out)}
+	j.read = j.made
 	j.left.list = slices.Clone(p.skips.list)
 	return j
 }
@@ -202,14 +204,14 @@ func (j *job) workOn(u *unit) func(context.Context) error {
 	write := func(ctx context.Context) error { return j.write(ctx, u) }
 	if !u.streamed {
 		return func(ctx context.Context) error {
-			if r, done := j.state.Done(u.Unit, u.sum); done && j.state.Sound(r) {
+			if r, done := j.state.Done(u.Unit, u.sum); done && j.state.Sound(r) == nil {
 				return nil
 			}
 			return write(ctx)
 		}
 	}
 	switch r, done := j.state.Done(u.Unit, u.sum); {
-	case !done || !j.state.Sound(r):
+	case !done || j.state.Sound(r) != nil:
 		return write
 	case !u.unknown:
 		return nil

@@ -8,7 +8,7 @@ import (
 // Ahead keeps what is read ahead of objects that are read in order, of all of them
 // within one bound of memory. Reads that go forward become requests for ever larger
 // ranges, the next one under way while one is used; reads anywhere else ask for what
-// they want and no more.
+// they want and no more. So do those of many readers for whom the memory is too little.
 type Ahead struct {
 	slack  int64 // a read so far behind the last one's end still goes forward
 	budget int64
@@ -33,6 +33,7 @@ type window struct {
 	of       *AheadReader
 	from, to int64
 	used     int64
+	spent    bool // it was read to its end
 	done     chan struct{}
 	data     []byte
 	err      error
@@ -46,6 +47,20 @@ type AheadReader struct {
 
 // Reader gives an object's reader.
 func (a *Ahead) Reader(o *Object) *AheadReader { return &AheadReader{o, a} }
+
+// Close lets go what was read ahead. It is for who alone reads through r; others need not
+// close theirs.
+func (r *AheadReader) Close() error {
+	a := r.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := len(a.all) - 1; i >= 0; i-- {
+		if a.all[i].of.Object == r.Object {
+			a.forget(i)
+		}
+	}
+	return nil
+}
 
 // ReadAt is Object.ReadAt.
 func (r *AheadReader) ReadAt(b []byte, at int64) (n int, err error) {
@@ -76,21 +91,31 @@ func (r *AheadReader) window(at, want int64) *window {
 		case w.of.Object != r.Object:
 		case w.from <= at && at < w.to:
 			w.used = a.tick
+			w.spent = w.spent || at+want >= w.to
 			if size := w.to - w.from; size > firstWindow && at+want-w.from > size/2 && w.to < r.Size() && a.at(r, w.to) == nil {
-				a.fetch(r, w.to, min(4*size, mostWindow))
+				if size = a.room(min(4*size, mostWindow), false); size > firstWindow {
+					a.fetch(r, w.to, size)
+				}
 			}
 			return w
 		case w.to <= at && at <= w.to+a.slack && (before == nil || w.to > before.to):
 			before = w
 		}
 	}
-	switch {
-	case before != nil:
-		return a.fetch(r, at, max(min(4*(before.to-before.from), mostWindow), want))
-	case want < firstWindow:
-		return a.fetch(r, at, firstWindow)
+	size := max(want, firstWindow)
+	if before != nil {
+		size = max(a.room(min(4*(before.to-before.from), mostWindow), true), size)
 	}
-	return a.fetch(r, at, want)
+	w := a.fetch(r, at, size)
+	w.spent = at+want >= w.to
+	return w
+}
+
+// room gives how many of so many bytes there is memory for: where what was read to its end
+// is forgotten or, with all, whatever was not used for longest.
+func (a *Ahead) room(size int64, all bool) int64 {
+	a.shrink(a.budget-size, all)
+	return min(size, max(a.budget-a.used, 0))
 }
 
 // at finds the window in which a byte lies; nil where there is none.
@@ -112,7 +137,7 @@ func (a *Ahead) fetch(r *AheadReader, from, size int64) *window {
 	w := &window{of: r, from: from, to: from + size, used: a.tick, done: make(chan struct{})}
 	a.used += size
 	a.all = append(a.all, w)
-	a.shrink()
+	a.shrink(a.budget, true)
 	go func() {
 		defer close(w.done)
 		w.data = make([]byte, size)
@@ -131,25 +156,33 @@ func (a *Ahead) after(r *AheadReader, at int64) (first int64) {
 	return first
 }
 
-// shrink forgets what was not used for longest until the bound is kept. What is under
-// way stays.
-func (a *Ahead) shrink() {
-	for a.used > a.budget {
-		oldest := -1
+// shrink forgets until at most so many bytes are left: what was read to its end first, what
+// was not used for longest then and, without all, nothing else. What is under way stays.
+func (a *Ahead) shrink(most int64, all bool) {
+	for a.used > most {
+		worst := -1
 		for i, w := range a.all {
 			select {
 			case <-w.done:
-				if w.used < a.tick && (oldest < 0 || w.used < a.all[oldest].used) {
-					oldest = i
+				if w.used < a.tick && (all || w.spent) && (worst < 0 || w.worse(a.all[worst])) {
+					worst = i
 				}
 			default:
 			}
 		}
-		if oldest < 0 {
+		if worst < 0 {
 			return
 		}
-		a.forget(oldest)
+		a.forget(worst)
 	}
+}
+
+// worse says whether a window is forgotten before another.
+func (w *window) worse(than *window) bool {
+	if w.spent != than.spent {
+		return w.spent
+	}
+	return w.used < than.used
 }
 
 func (a *Ahead) forget(i int) {

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -158,6 +159,34 @@ func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
 	return info, nil
 }
 
+func (b *bucket) first(ctx context.Context, key string, n int64) (Info, io.ReadCloser, error) {
+	b.count()
+	r, err := b.b.NewRangeReader(ctx, key, 0, n, nil)
+	if err != nil {
+		if b.status(err) == http.StatusRequestedRangeNotSatisfiable { // it has no bytes
+			return Info{}, nil, errors.ErrUnsupported
+		}
+		return Info{}, nil, b.mean(err)
+	}
+	info := Info{Size: r.Size(), Modified: r.ModTime()}
+	var s s3.GetObjectOutput
+	var g *gcs.Reader
+	var a azure.DownloadStreamResponse
+	switch {
+	case r.As(&s):
+		info.ID = aws.ToString(s.ETag)
+	case r.As(&g):
+		info.ID = fmt.Sprint(g.Attrs.Generation)
+	case r.As(&a) && a.ETag != nil:
+		info.ID = string(*a.ETag)
+	}
+	if info.ID == "" || info.Size < 0 {
+		r.Close()
+		return Info{}, nil, errors.ErrUnsupported
+	}
+	return info, r, nil
+}
+
 func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
 	b.count()
 	// Google keeps no state but the last one, and says of another that it is not there.
@@ -303,8 +332,42 @@ func (b *bucket) copy(ctx context.Context, key, from string) error {
 }
 
 func (b *bucket) remove(ctx context.Context, key string) error {
+	var client *s3.Client
+	if plain(key) && b.b.As(&client) { // gocloud.dev asks first whether it is there
+		_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)})
+		return b.mean(err)
+	}
 	b.count()
 	return b.mean(b.b.Delete(ctx, key))
+}
+
+// plain says that a key is to S3 what it is to gocloud.dev, which has others escaped.
+func plain(key string) bool {
+	for _, c := range []byte(key) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.=/", c) >= 0) {
+			return false
+		}
+	}
+	return !strings.Contains(key, "..") && !strings.Contains(key, "//")
+}
+
+func (b *bucket) removeMany(ctx context.Context, keys []string) error {
+	var client *s3.Client
+	if !b.b.As(&client) || slices.ContainsFunc(keys, func(key string) bool { return !plain(key) }) {
+		return errors.ErrUnsupported
+	}
+	all := &types.Delete{Quiet: aws.Bool(true)}
+	for _, key := range keys {
+		all.Objects = append(all.Objects, types.ObjectIdentifier{Key: aws.String(key)})
+	}
+	out, err := client.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: aws.String(b.name), Delete: all})
+	if err = b.mean(err); Passing(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if err != nil || len(out.Errors) > 0 { // of one of them, or a server that has no such request
+		return errors.ErrUnsupported
+	}
+	return nil
 }
 
 // abort lists the uploads in parts that have no end, which S3 alone keeps.

@@ -30,13 +30,12 @@ func (p *pausing) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct
 // TestFence has a writer stand still for so long that another takes its lock and writes:
 // what the first still has to write is not written, whether it stood still before the
 // write or within it.
-func TestFence(t *testing.T) {
+func TestFence(t *testing.T) { fenced(t, storagetest.Start(t).URL("set")) }
+
+func fenced(t *testing.T, url string) {
 	// The store tells seconds: who seems silent for longer than this was so for more than half of it.
 	defer storage.Beat(50*time.Millisecond, 1900*time.Millisecond)()
-	s := storagetest.Start(t)
-	p, err := storage.Open(t.Context(), s.URL("set"), storage.Options{})
-	check(t, err)
-	defer p.Close()
+	p := open(t, url, storage.Options{})
 	take := func(host string, lost func()) *storage.Lock {
 		l, err := p.AwaitLock(t.Context(), ".lock", storage.Holder{Host: host, PID: 1, Alive: func(int) bool { return true }}, lost, func(error) {})
 		check(t, err)
@@ -72,6 +71,16 @@ func TestFence(t *testing.T) {
 		t.Errorf("there is %q; told %d times", b, told)
 	}
 	check(t, write(second, "again"))
+	// In parts, which become an object at their end.
+	check(t, second.Write(t.Context(), "large", bytes.NewReader(make([]byte, 20<<20)), 20<<20))
+	was, err := p.Stat(t.Context(), "large")
+	check(t, err)
+	for _, id := range []string{"", storage.Other(was.ID)} {
+		if err := p.WriteOver(t.Context(), "large", id, bytes.NewReader(make([]byte, 18<<20)), 18<<20); !errors.Is(err, storage.ErrChanged) {
+			t.Errorf("in parts, over %q where %q is: %v", id, was.ID, err)
+		}
+	}
+	check(t, p.WriteOver(t.Context(), "large", was.ID, bytes.NewReader(make([]byte, 18<<20)), 18<<20))
 	check(t, second.Unlock())
 }
 

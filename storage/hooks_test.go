@@ -15,3 +15,6 @@ func Silence(l *Lock) {
 	l.stop()
 	l.ended.Wait()
 }
+
+// Other is the ID of a state in which an object is not.
+func Other(id string) string { return other(id) }

@@ -242,7 +242,7 @@ func (p *Place) judge(ctx context.Context, name, host string, alive func(pid int
 // readLock reads an object that may be written anew at any moment.
 func (p *Place) readLock(ctx context.Context, name string) ([]byte, Info, error) {
 	for try := 0; ; try++ {
-		o, err := p.OpenObject(ctx, name)
+		o, err := p.OpenRead(ctx, name)
 		if err != nil {
 			return nil, Info{}, err
 		}

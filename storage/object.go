@@ -15,6 +15,8 @@ type Object struct {
 	ctx  context.Context
 	name string
 	info Info
+	// first are bytes that came along when it was opened.
+	first []byte
 }
 
 // OpenObject opens an object to be read; one that is not there is fs.ErrNotExist.
@@ -23,12 +25,52 @@ func (p *Place) OpenObject(ctx context.Context, name string) (*Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Object{p, ctx, name, info}, nil
+	return &Object{p: p, ctx: ctx, name: name, info: info}, nil
+}
+
+// firstBytes is how much of an object comes along when it is opened to be read.
+const firstBytes = 64 << 10
+
+// OpenRead is OpenObject for who reads from the object's beginning: its first bytes come
+// along, so that a small one is a single request. It holds them for as long as it is used.
+func (p *Place) OpenRead(ctx context.Context, name string) (*Object, error) {
+	o := &Object{p: p, ctx: ctx, name: name}
+	err := p.again(ctx, func(ctx context.Context) error {
+		return p.heard(ctx, func(ctx context.Context, word func()) (err error) {
+			o.info, o.first, err = p.first(ctx, name, word)
+			return err
+		})
+	})
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		return p.OpenObject(ctx, name)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", p.shown(name), err)
+	}
+	o.info.Name = name
+	return o, nil
+}
+
+// first describes an object and reads its first bytes, by one request.
+func (p *Place) first(ctx context.Context, name string, word func()) (Info, []byte, error) {
+	info, r, err := p.store.first(ctx, p.key(name), firstBytes)
+	if err != nil {
+		return Info{}, nil, err
+	}
+	defer r.Close()
+	word()
+	b := make([]byte, min(info.Size, firstBytes))
+	n, err := io.ReadFull(r, b)
+	p.traffic.Read.Add(int64(n))
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = errShort
+	}
+	return info, b, temporary(err)
 }
 
 // Listed gives an object as List told of it.
 func (p *Place) Listed(ctx context.Context, info Info) *Object {
-	return &Object{p, ctx, info.Name, info}
+	return &Object{p: p, ctx: ctx, name: info.Name, info: info}
 }
 
 // Path is the object's URL, as errors have it.
@@ -48,6 +90,9 @@ func (o *Object) ReadAt(b []byte, at int64) (int, error) {
 		b, short = b[:max(left, 0)], true
 	}
 	n := 0
+	if at >= 0 && at < int64(len(o.first)) {
+		n = copy(b, o.first[at:])
+	}
 	err := o.p.progress(o.ctx, func(ctx context.Context) (bool, error) {
 		got, err := o.some(ctx, b[n:], at+int64(n))
 		n += got

@@ -62,6 +62,19 @@ func TestGoogle(t *testing.T) {
 	})
 	t.Setenv("STORAGE_EMULATOR_HOST", addr)
 	promises(t, "gs://images/x?anonymous=true")
+	fenced(t, "gs://images/fenced?anonymous=true")
+}
+
+// The account and the key that every server has that stands in for Azure.
+const azureAccount, azureKey = "devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+// azure is the URL of a key on such a server. A process reads the account and the key once,
+// so that all tests have the same; what differs is in the URL.
+func azure(t *testing.T, addr, key string) string {
+	t.Helper()
+	t.Setenv("AZURE_STORAGE_ACCOUNT", azureAccount)
+	t.Setenv("AZURE_STORAGE_KEY", azureKey)
+	return "az://images/" + key + "?protocol=http&localemu=true&domain=" + addr
 }
 
 // TestAzure holds a server of Azure's protocol to what is promised.
@@ -70,19 +83,16 @@ func TestAzure(t *testing.T) {
 	addr := serve(t, path, func(host, port string) []string {
 		return []string{"--blobHost", host, "--blobPort", port, "--inMemoryPersistence", "--silent", "--skipApiVersionCheck", "--disableTelemetry"}
 	})
-	// The account and the key that every such server has.
-	const account, key = "devstoreaccount1", "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-	for k, v := range map[string]string{"ACCOUNT": account, "KEY": key, "DOMAIN": addr, "PROTOCOL": "http", "IS_LOCAL_EMULATOR": "true"} {
-		t.Setenv("AZURE_STORAGE_"+k, v)
-	}
-	c, err := azblob.NewClientFromConnectionString("DefaultEndpointsProtocol=http;AccountName="+account+";AccountKey="+key+";BlobEndpoint=http://"+addr+"/"+account+";", nil)
+	url := azure(t, addr, "x")
+	c, err := azblob.NewClientFromConnectionString("DefaultEndpointsProtocol=http;AccountName="+azureAccount+";AccountKey="+azureKey+";BlobEndpoint=http://"+addr+"/"+azureAccount+";", nil)
 	if err == nil {
 		_, err = c.CreateContainer(t.Context(), "images", nil)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	promises(t, "az://images/x")
+	promises(t, url)
+	fenced(t, azure(t, addr, "fenced"))
 }
 
 // promises are what every store that is written is held to.
@@ -108,6 +118,20 @@ func promises(t *testing.T, url string) {
 	if _, err := o.ReadAt(b, 17<<20+3); err != nil || !bytes.Equal(b, big[17<<20+3:][:1000]) {
 		t.Errorf("a range: %v", err)
 	}
+	for name, want := range map[string][]byte{"a": []byte("first"), "d/big": big, "empty": {}} {
+		must("write", p.Write(ctx, name, want))
+		info, err := p.Stat(ctx, name)
+		must("stat", err)
+		o, err := p.OpenRead(ctx, name)
+		must("open to be read", err)
+		if got := o.Info(); got.ID != info.ID || got.Size != info.Size || got.Modified.Sub(info.Modified).Abs() > 2*time.Second {
+			t.Errorf("%s: opened to be read it is %v, and %v else", name, got, info)
+		}
+		if got, err := p.ReadFile(ctx, name, 1<<30); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: read: %d bytes, %v", name, len(got), err)
+		}
+	}
+	must("remove", p.Remove(ctx, "empty"))
 	must("copy", p.Copy(ctx, "c", "a"))
 	list, err := p.List(ctx, "")
 	must("list", err)

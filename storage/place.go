@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/synshard/synshard/internal/regular"
 )
 
@@ -57,10 +59,28 @@ type Traffic struct {
 	Written  atomic.Int64 // bytes of objects
 }
 
+// Figures say what went to and from a place.
+type Figures struct {
+	URL      string `json:"url"`      // without query
+	Requests int64  `json:"requests"` // those that were made again, too
+	Retries  int64  `json:"retries"`  // of the requests
+	Read     int64  `json:"bytes_read"`
+	Written  int64  `json:"bytes_written"`
+}
+
+// Figures are those of now.
+func (p *Place) Figures() Figures {
+	t := p.traffic
+	return Figures{p.String(), t.Requests.Load(), t.Retries.Load(), t.Read.Load(), t.Written.Load()}
+}
+
 // store is one kind of place. Errors are fs.ErrNotExist, ErrChanged, ErrExists and
 // ErrReadOnly where they are that; a transient one is made so by temporary.
 type store interface {
 	stat(ctx context.Context, key string) (Info, error)
+	// first is stat that brings the first n bytes of an object along, or all where it has
+	// fewer; errors.ErrUnsupported where that is not to be had of it.
+	first(ctx context.Context, key string, n int64) (Info, io.ReadCloser, error)
 	// read gives n bytes from at, of the state id of the object and no other.
 	read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error)
 	// list calls f with the objects whose keys begin with prefix, in order of the keys. With
@@ -72,6 +92,9 @@ type store interface {
 	// copy makes an object of the bytes of another of the same store.
 	copy(ctx context.Context, key, from string) error
 	remove(ctx context.Context, key string) error
+	// removeMany is remove of up to ManyKeys by one request; errors.ErrUnsupported where that
+	// is not to be had, and some of them may be gone then.
+	removeMany(ctx context.Context, keys []string) error
 	// abort gives up what writers of keys that begin with prefix began and did not end.
 	abort(ctx context.Context, prefix string) error
 	close() error
@@ -202,7 +225,7 @@ func (p *Place) list(ctx context.Context, prefix string, flat bool, most int) ([
 // ReadFile reads an object of at most limit bytes; a larger one is
 // regular.ErrUnfit.
 func (p *Place) ReadFile(ctx context.Context, name string, limit int64) ([]byte, error) {
-	o, err := p.OpenObject(ctx, name)
+	o, err := p.OpenRead(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -332,6 +355,32 @@ func (p *Place) Remove(ctx context.Context, name string) error {
 		return fmt.Errorf("remove %s: %w", p.shown(name), err)
 	}
 	return nil
+}
+
+// ManyKeys is how many objects S3 removes by one request.
+const ManyKeys = 1000
+
+// removedAtOnce is how many are removed at a time where each is a request.
+const removedAtOnce = 32
+
+// RemoveMany is Remove of up to ManyKeys objects, by one request where the store has such.
+func (p *Place) RemoveMany(ctx context.Context, names []string) error {
+	keys := make([]string, len(names))
+	for i, name := range names {
+		keys[i] = p.key(name)
+	}
+	err := p.again(ctx, func(ctx context.Context) error {
+		return p.heard(ctx, func(ctx context.Context, _ func()) error { return p.store.removeMany(ctx, keys) })
+	})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(removedAtOnce)
+	for _, name := range names {
+		group.Go(func() error { return p.Remove(ctx, name) })
+	}
+	return group.Wait()
 }
 
 // Get copies an object into an open file.

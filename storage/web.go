@@ -149,6 +149,10 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 	return info, nil
 }
 
+func (w *web) first(context.Context, string, int64) (Info, io.ReadCloser, error) {
+	return Info{}, nil, errors.ErrUnsupported
+}
+
 func (w *web) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
 	a, err := w.ask(ctx, http.MethodGet, key, map[string]string{"Range": fmt.Sprintf("bytes=%d-%d", at, at+n-1)})
 	if err != nil {
@@ -177,6 +181,7 @@ func (w *web) list(context.Context, string, bool, func(Info) error) error {
 func (w *web) write(context.Context, string, io.Reader, int64, wanted) error { return ErrReadOnly }
 func (w *web) copy(context.Context, string, string) error                    { return ErrReadOnly }
 func (w *web) remove(context.Context, string) error                          { return ErrReadOnly }
+func (w *web) removeMany(context.Context, []string) error                    { return ErrReadOnly }
 func (w *web) abort(context.Context, string) error                           { return ErrReadOnly }
 
 // close lets go what nobody uses; other places that want a connection open one anew.

@@ -15,6 +15,9 @@ func (a *app) openDir(name string) (files.Dir, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.remote.out == nil { // what is written is opened first
+		a.remote.out = at
+	}
 	who, err := storage.ThisProcess()
 	if err != nil {
 		return nil, err

@@ -71,6 +71,8 @@ type exported struct {
 	Made   []string `json:"made"`
 	// Renamed is there where it counts something.
 	Renamed *export.Renamed `json:"renamed,omitempty"`
+	// Written is what was asked of --out at a URL.
+	Written *storage.Figures `json:"storage_out,omitempty"`
 }
 
 func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error {
@@ -115,6 +117,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	if n := result.Renamed; n != nil {
 		a.toldRenamed(n)
 	}
+	result.Written = a.outFigures()
 	return a.Result(result, func(w io.Writer) {
 		for _, name := range result.Made {
 			fmt.Fprintln(w, ui.Text(result.Out+"/"+name))

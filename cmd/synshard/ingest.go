@@ -311,7 +311,7 @@ func (a *app) printIngest(s ingest.Summary) error {
 		}
 		a.tellLeftOut(s.Skipped, s.Notes)
 	}
-	return a.Result(ingestJSON{s, allSkipped(s.Skipped)}, func(w io.Writer) {
+	return a.Result(ingestJSON{s, allSkipped(s.Skipped), a.outFigures()}, func(w io.Writer) {
 		already := ""
 		if s.Already {
 			already = " (nothing to do)"

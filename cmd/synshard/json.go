@@ -5,6 +5,7 @@ import (
 	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/ingest"
 	"github.com/synshard/synshard/source/layout"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -56,7 +57,8 @@ type ingestPlanJSON struct {
 // ingestJSON is what ingest prints.
 type ingestJSON struct {
 	ingest.Summary
-	Skipped []skippedJSON `json:"skipped,omitempty"`
+	Skipped []skippedJSON    `json:"skipped,omitempty"`
+	Written *storage.Figures `json:"storage_out,omitempty"`
 }
 
 // inferPlanJSON is what infer --dry-run prints.

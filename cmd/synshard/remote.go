@@ -91,6 +91,7 @@ type remoteFiles struct {
 	cacheBytes int64  // --cache-bytes; 0: mostKept
 	paths      standin.Paths
 	sets       map[*shard.Dataset]*cached.Files
+	out        *storage.Place // the directory at a URL that is written; nil: it is here
 }
 
 // kept is the directory in which copies and caches lie.
@@ -368,6 +369,15 @@ func (a *app) storageFigures() (all []cached.Figures) {
 		all = append(all, f.Figures())
 	}
 	return all
+}
+
+// outFigures are those of the directory at a URL that was written; nil where it is here.
+func (a *app) outFigures() *storage.Figures {
+	if a.remote.out == nil {
+		return nil
+	}
+	f := a.remote.out.Figures()
+	return &f
 }
 
 // tellURLs says what was asked of datasets at URLs.

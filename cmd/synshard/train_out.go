@@ -64,7 +64,7 @@ func (o trainOut) close(err error) error {
 }
 
 // figures are what went to and from the store; nil where the run is here.
-func (o trainOut) figures() *standin.Figures {
+func (o trainOut) figures() *storage.Figures {
 	if o.Dir == nil {
 		return nil
 	}

@@ -12,8 +12,8 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/cached"
-	"github.com/synshard/synshard/storage/standin"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/recipe"
@@ -160,7 +160,7 @@ type trainResult struct {
 	Last    *evaluationJSON  `json:"last,omitempty"`
 	Best    *evaluationJSON  `json:"best,omitempty"` // by top-1
 	Storage []cached.Figures `json:"storage,omitempty"`
-	Written *standin.Figures `json:"storage_out,omitempty"`
+	Written *storage.Figures `json:"storage_out,omitempty"`
 }
 
 // trainHeadline is that of the weights that a run exports, over its validation images.

@@ -179,20 +179,25 @@ func decodeGob(b []byte, magic string, v any) (sum Digest, ok bool) {
 	return Digest(b[:sha256.Size]), gob.NewDecoder(bytes.NewReader(b[sha256.Size:])).Decode(v) == nil
 }
 
-// Load gives the record of a unit, whatever lies in the place of its shards; ok
-// is false where there is none that can be read.
-func (s *State) Load(id Unit) (r *Record, ok bool) {
-	b, err := files.Read(s.Out, s.path(id), regular.Table)
+// Load gives the record of a unit, whatever lies in the place of its shards. One that
+// was not written so is shard.ErrCorrupt.
+func (s *State) Load(id Unit) (*Record, error) {
+	name := s.path(id)
+	b, err := files.Read(s.Out, name, regular.Table)
 	if err != nil {
-		return nil, false
+		return nil, err
 	}
-	r, ok = decodeRecord(b)
-	return r, ok && r.Unit == id
+	r, ok := decodeRecord(b)
+	if !ok || r.Unit != id {
+		return nil, fmt.Errorf("%s: it is not the record of %s: %w", s.Out.Path(name), id, shard.ErrCorrupt)
+	}
+	return r, nil
 }
 
 // Read gives the record of a unit; ok is false where there is none to rely on.
 func (s *State) Read(id Unit) (r *Record, ok bool) {
-	if r, ok = s.Load(id); !ok {
+	r, err := s.Load(id)
+	if err != nil {
 		return nil, false
 	}
 	for _, f := range r.Shards {
@@ -234,19 +239,19 @@ func (s *State) List() error {
 	return nil
 }
 
-// Sound says whether the shards of a unit, and the refused images that are kept of it, are what was written, byte for byte.
-func (s *State) Sound(r *Record) bool {
+// Sound wants the shards of a unit, and the refused images that are kept of it, to be what was written, byte for byte.
+func (s *State) Sound(r *Record) error {
 	for _, want := range r.Shards {
-		if ShardAsWritten(s.Out, want) != nil {
-			return false
+		if err := ShardAsWritten(s.Out, want); err != nil {
+			return err
 		}
 	}
 	for _, want := range r.Rejected {
-		if RejectedAsWritten(s.Out, want) != nil {
-			return false
+		if err := RejectedAsWritten(s.Out, want); err != nil {
+			return err
 		}
 	}
-	return true
+	return nil
 }
 
 // ShardAsWritten reads a shard of a dataset: one that is not what was written is

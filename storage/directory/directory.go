@@ -14,8 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/files"
 )
@@ -83,14 +81,14 @@ func (d *dir) Path(name string) string {
 }
 
 func (d *dir) Open(name string) (files.Opened, error) {
-	o, err := d.at.OpenObject(d.ctx, key(name))
+	o, err := d.at.OpenRead(d.ctx, key(name))
 	if err != nil {
 		return nil, d.why(err)
 	}
 	return &object{d, d.ahead.Reader(o)}, nil
 }
 
-// object is an open object, which is closed by nothing.
+// object is an open object.
 type object struct {
 	d *dir
 	*storage.AheadReader
@@ -100,8 +98,6 @@ func (o *object) ReadAt(b []byte, at int64) (int, error) {
 	n, err := o.AheadReader.ReadAt(b, at)
 	return n, o.d.why(err)
 }
-
-func (o *object) Close() error { return nil }
 
 // info describes an object, or a directory.
 type info struct {
@@ -220,23 +216,23 @@ func (d *dir) RemoveAll(name string) error {
 	if err != nil {
 		return d.why(err)
 	}
-	group, ctx := errgroup.WithContext(d.ctx)
-	group.SetLimit(atOnce)
-	remove := func(name string) {
-		group.Go(func() error {
-			if err := d.isHeld(); err != nil {
-				return err
-			}
-			return d.at.Remove(ctx, name)
-		})
-	}
+	var names []string
 	for i := range list {
-		remove(list[i].Name)
+		names = append(names, list[i].Name)
 	}
 	if key(name) != "" {
-		remove(key(name))
+		names = append(names, key(name))
 	}
-	return d.why(group.Wait())
+	for some := range slices.Chunk(names, storage.ManyKeys) {
+		err := d.isHeld()
+		if err == nil {
+			err = d.at.RemoveMany(d.ctx, some)
+		}
+		if err != nil {
+			return d.why(err)
+		}
+	}
+	return nil
 }
 
 func (d *dir) Rename(from, to string) error {

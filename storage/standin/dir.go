@@ -420,20 +420,8 @@ func (d *Dir) link(name, to string, s *snapshot) error {
 	return d.wrote(name, file{Size: from.Size, CRC: from.CRC, Of: of})
 }
 
-// Figures say what went to and from the store.
-type Figures struct {
-	URL      string `json:"url"`           // what was written to, without query
-	Requests int64  `json:"requests"`      // those that were made again, too
-	Retries  int64  `json:"retries"`       // of the requests
-	Read     int64  `json:"bytes_read"`    // bytes
-	Written  int64  `json:"bytes_written"` // bytes
-}
-
 // Figures are those of now.
-func (d *Dir) Figures() Figures {
-	t := d.place.Traffic()
-	return Figures{d.place.String(), t.Requests.Load(), t.Retries.Load(), t.Read.Load(), t.Written.Load()}
-}
+func (d *Dir) Figures() storage.Figures { return d.place.Figures() }
 
 // Close waits as Wait does and lets the directory go.
 func (d *Dir) Close() error {

@@ -1,0 +1,45 @@
+package storage_test
+
+import (
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"testing"
+)
+
+// TestRemoveMany removes objects by one request, each by its own where the store has no such
+// request, and where a key is one that it would understand otherwise.
+func TestRemoveMany(t *testing.T) {
+	_, proxy, p := tapped(t)
+	for name, c := range map[string]struct {
+		names    []string
+		without  bool
+		requests int64
+	}{
+		"at once":       {[]string{"a", "d/synset=n1/part-0.arrow", "not-there"}, false, 1},
+		"one each":      {[]string{"a", "b", "c"}, true, 4},
+		"other symbols": {[]string{"a b", "c\x01", "é", "x&<y>"}, false, 8}, // each is asked for first
+	} {
+		var asked atomic.Int64
+		for _, n := range append(c.names, "stays") {
+			if n != "not-there" {
+				check(t, p.Write(t.Context(), n, []byte(n)))
+			}
+		}
+		proxy.Tap(func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+			asked.Add(1)
+			if c.without && r.Method == http.MethodPost {
+				w.WriteHeader(http.StatusNotImplemented)
+				return
+			}
+			forward.ServeHTTP(w, r)
+		})
+		check(t, p.RemoveMany(t.Context(), c.names))
+		proxy.Tap(nil)
+		left, err := p.List(t.Context(), "")
+		check(t, err)
+		if got := fmt.Sprint(len(left), left[0].Name, asked.Load()); got != fmt.Sprint(1, "stays", c.requests) {
+			t.Errorf("%s: left, and asked: %s, want one and %d: %v", name, got, c.requests, left)
+		}
+	}
+}
