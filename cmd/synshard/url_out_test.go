@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage/storagetest"
 )
@@ -173,6 +174,67 @@ func TestIngestIntoBucket(t *testing.T) {
 	}
 }
 
+// drawBoxes makes a directory of a box for one training image of each class of a dataset.
+func drawBoxes(t *testing.T, set, dir string) {
+	t.Helper()
+	check(t, os.MkdirAll(dir, 0o777))
+	data, err := shard.Open(set)
+	check(t, err)
+	defer data.Close()
+	split, err := data.Split("train")
+	check(t, err)
+	drawn := map[string]bool{}
+	for i := range split.Len() {
+		row := split.Row(i)
+		if drawn[row.Synset] {
+			continue
+		}
+		drawn[row.Synset] = true
+		box := "<annotation><object><name>" + row.Synset + "</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>"
+		check(t, os.WriteFile(filepath.Join(dir, imagenet.Stem(row.Path)+".xml"), []byte(box), 0o666))
+	}
+}
+
+// TestAmendBucket adds to a dataset in a bucket behind faults: classes that its list has and
+// it has no images of, and boxes, which lie in the bucket, too. It becomes what a directory does.
+func TestAmendBucket(t *testing.T) {
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{Refuse: 0.005, Lose: 0.005, Cut: 0.005, Seed: 7})
+	sources, _ := smallSources(t)
+	work, more := t.TempDir(), t.TempDir()
+	const class = "n01443537"
+	check(t, os.Rename(filepath.Join(sources, "train", class), filepath.Join(more, class)))
+	list := filepath.Join(work, "classes.txt")
+	check(t, os.WriteFile(list, []byte("n01440764\n"+class+"\nn01484850\n"), 0o666))
+	local, url, boxes := filepath.Join(work, "local"), s.Via(proxy, "set"), filepath.Join(work, "boxes")
+	ingest := func(wrote bool, args ...string) {
+		t.Helper()
+		for _, out := range []string{local, url} {
+			line := append([]string{"ingest", "--out", out, "--progress", "off"}, args...)
+			if out == url {
+				line = append(line, "--cache-dir", filepath.Join(work, "cache"))
+				for i, a := range line {
+					if a == boxes {
+						line[i] = s.URL("boxes")
+					}
+				}
+			}
+			if stdout, _ := runVerb(t, 0, line...); strings.Contains(stdout, "nothing to do") == wrote {
+				t.Error(stdout)
+			}
+		}
+		sameObjects(t, s, "set", local)
+	}
+	ingest(true, "--classes", list, "--train", filepath.Join(sources, "train"))
+	ingest(true, "--classes", list, "--train", more)
+	ingest(false, "--classes", list, "--train", more)
+	drawBoxes(t, local, boxes)
+	put(t, s, "boxes", boxes)
+	ingest(true, "--boxes", boxes)
+	ingest(false, "--boxes", boxes)
+	ingest(true, "--classes", list, "--val", filepath.Join(sources, "val"))
+}
+
 // TestKilledIntoBucket kills calls that write into a bucket at random moments, the next
 // with nothing that was kept here, and lets two write at once.
 func TestKilledIntoBucket(t *testing.T) {
@@ -193,7 +255,8 @@ func TestKilledIntoBucket(t *testing.T) {
 		c.Args = append(c.Args, "--progress", "off", "--cache-dir", filepath.Join(work, fmt.Sprint("cache", random.Int())))
 		return c
 	}
-	// killed runs a call until it was killed a few times, and then to its end.
+	// killed runs a call until it was killed a few times, and then to its end; like "" is
+	// nothing to be compared with yet.
 	killed := func(prefix, like string, line ...string) {
 		t.Helper()
 		kills := 0
@@ -214,9 +277,23 @@ func TestKilledIntoBucket(t *testing.T) {
 			kills++
 		}
 		t.Logf("%s: %d kills", prefix, kills)
-		sameObjects(t, s, prefix, like)
+		if like != "" {
+			sameObjects(t, s, prefix, like)
+		}
 	}
-	killed("set", local, append([]string{"ingest", "--out", s.URL("set")}, args...)...)
+	line := append([]string{"ingest", "--out", s.URL("set")}, args...)
+	killed("set", local, line...)
+	// One job of an array, beside one that nothing disturbs; then the join.
+	line[2] = s.URL("jobs")
+	runVerb(t, 0, append(slices.Clone(line), "--job", "1/2", "--progress", "off", "--cache-dir", filepath.Join(work, "cache"))...)
+	killed("jobs", "", append(slices.Clone(line), "--job", "0/2")...)
+	killed("jobs", local, "ingest", "--join", "--out", s.URL("jobs"))
+	// Boxes, added to a dataset that is whole.
+	boxes, boxed := filepath.Join(work, "boxes"), filepath.Join(work, "boxed")
+	drawBoxes(t, local, boxes)
+	check(t, os.CopyFS(boxed, os.DirFS(local)))
+	runVerb(t, 0, "ingest", "--boxes", boxes, "--out", boxed, "--progress", "off")
+	killed("set", boxed, "ingest", "--boxes", boxes, "--out", s.URL("set"))
 	for _, form := range []string{"webdataset", "folder"} {
 		like := filepath.Join(work, form)
 		runVerb(t, 0, "export", local, "--to", form, "--out", like, "--progress", "off", "--shard-mib", "1")
@@ -230,9 +307,9 @@ func TestKilledIntoBucket(t *testing.T) {
 	defer other.closeURLs()
 	lock, err := to.TryLock(shard.LockName)
 	check(t, err)
-	line := append([]string{"ingest", "--out", s.URL("two")}, args...)
+	line[2] = s.URL("two")
 	for _, more := range [][]string{nil, {"--job", "0/2"}} {
-		c := verb(append(line, more...)...)
+		c := verb(append(slices.Clone(line), more...)...)
 		c.Run()
 		if code := c.ProcessState.ExitCode(); code != exitLocked {
 			t.Errorf("%v: exit code %d, want %d", more, code, exitLocked)
