@@ -12,7 +12,6 @@ import (
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/source/layout"
 	"github.com/synshard/synshard/wordnet"
@@ -274,7 +273,7 @@ func (j *job) made(id record.Unit) (*record.Record, error) {
 // damaged is what a unit's record or shards could not be read for: that they are not what
 // was written, or what their place says of them.
 func (j *job) damaged(id record.Unit, err error) error {
-	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrUnfit) {
+	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
 		return j.lost(id)
 	}
 	return err

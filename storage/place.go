@@ -61,11 +61,11 @@ type Traffic struct {
 
 // Figures say what went to and from a place.
 type Figures struct {
-	URL      string `json:"url"`      // without query
-	Requests int64  `json:"requests"` // those that were made again, too
-	Retries  int64  `json:"retries"`  // of the requests
-	Read     int64  `json:"bytes_read"`
-	Written  int64  `json:"bytes_written"`
+	URL      string `json:"url"`           // without query
+	Requests int64  `json:"requests"`      // those that were made again, too
+	Retries  int64  `json:"retries"`       // of the requests
+	Read     int64  `json:"bytes_read"`    // of objects
+	Written  int64  `json:"bytes_written"` // of objects
 }
 
 // Figures are those of now.

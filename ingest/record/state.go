@@ -185,7 +185,7 @@ func (s *State) Load(id Unit) (*Record, error) {
 	name := s.path(id)
 	b, err := files.Read(s.Out, name, regular.Table)
 	if err != nil {
-		return nil, err
+		return nil, notWritten(err)
 	}
 	r, ok := decodeRecord(b)
 	if !ok || r.Unit != id {
@@ -258,11 +258,18 @@ func (s *State) Sound(r *Record) error {
 // shard.ErrCorrupt.
 func ShardAsWritten(out files.Dir, want shard.ShardInfo) error {
 	size, sum, err := files.CRC32C(out, want.File)
-	if errors.Is(err, regular.ErrUnfit) {
-		return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
-	}
+	err = notWritten(err)
 	if err == nil && (size != want.Size || sum != want.CRC32C) {
 		err = fmt.Errorf("%s: it does not have the crc32c with which it was written: %w", out.Path(want.File), shard.ErrCorrupt)
+	}
+	return err
+}
+
+// notWritten is an error of reading: what is no regular file, or too large a one, is none that
+// was written.
+func notWritten(err error) error {
+	if errors.Is(err, regular.ErrUnfit) {
+		return fmt.Errorf("%w: %w", shard.ErrCorrupt, err)
 	}
 	return err
 }
@@ -274,6 +281,7 @@ func RejectedAsWritten(out files.Dir, want shard.Rejection) error {
 		return nil
 	}
 	sum, err := files.SHA256(out, want.File)
+	err = notWritten(err)
 	if err == nil && sum != want.SHA256 {
 		err = fmt.Errorf("%s: it does not have the sha256 with which it was written: %w", out.Path(want.File), shard.ErrCorrupt)
 	}
