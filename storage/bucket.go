@@ -190,7 +190,7 @@ func (b *bucket) first(ctx context.Context, key string, n int64) (Info, io.ReadC
 func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
 	b.count()
 	// Google keeps no state but the last one, and says of another that it is not there.
-	r, err := b.b.NewRangeReader(ctx, key, at, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { return only(as, id) }})
+	r, err := b.b.NewRangeReader(ctx, key, at, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { return inState(as, id, (*gcs.ObjectHandle).Generation) }})
 	if b.scheme == "gs" && err != nil && gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, ErrChanged
 	}
@@ -200,26 +200,38 @@ func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.Read
 	return r, nil
 }
 
-// only makes a request one of a state of an object.
-func only(as func(any) bool, id string) error {
-	var in *s3.GetObjectInput
+// inState makes a request one of a state of an object and no other: generation says it of a
+// handle of Google's.
+func inState(as func(any) bool, id string, generation func(*gcs.ObjectHandle, int64) *gcs.ObjectHandle) error {
+	var get *s3.GetObjectInput
+	var put *transfermanager.UploadObjectInput
 	var object **gcs.ObjectHandle
 	var download *azure.DownloadStreamOptions
+	var upload *azblob.UploadStreamOptions
 	switch {
-	case as(&in):
-		in.IfMatch = aws.String(id)
+	case as(&get):
+		get.IfMatch = aws.String(id)
+	case as(&put):
+		put.IfMatch = aws.String(id)
 	case as(&object):
-		generation, err := strconv.ParseInt(id, 10, 64)
+		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {
 			return fmt.Errorf("generation: %w", err)
 		}
-		*object = (*object).Generation(generation)
+		*object = generation(*object, n)
 	case as(&download):
 		download.AccessConditions = matching(id)
+	case as(&upload):
+		upload.AccessConditions = matching(id)
 	default:
 		return errors.New("the store's client takes no condition")
 	}
 	return nil
+}
+
+// overwritten is a handle that writes in the place of a generation.
+func overwritten(o *gcs.ObjectHandle, generation int64) *gcs.ObjectHandle {
+	return o.If(gcs.Conditions{GenerationMatch: generation})
 }
 
 // matching is Azure's condition that an object is in a state.
@@ -280,7 +292,7 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 	defer stop()
 	o := &blob.WriterOptions{ContentType: "application/octet-stream", BufferSize: partSize, MaxConcurrency: partsOnce, IfNotExist: want.fresh}
 	if want.id != "" {
-		o.BeforeWrite = func(as func(any) bool) error { return over(as, want.id) }
+		o.BeforeWrite = func(as func(any) bool) error { return inState(as, want.id, overwritten) }
 	}
 	w, err := b.b.NewWriter(ctx, key, o)
 	if err != nil {
@@ -302,28 +314,6 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 		return ErrExists
 	}
 	return err
-}
-
-// over makes a write one in the place of a state of an object.
-func over(as func(any) bool, id string) error {
-	var in *transfermanager.UploadObjectInput
-	var object **gcs.ObjectHandle
-	var upload *azblob.UploadStreamOptions
-	switch {
-	case as(&in):
-		in.IfMatch = aws.String(id)
-	case as(&object):
-		generation, err := strconv.ParseInt(id, 10, 64)
-		if err != nil {
-			return fmt.Errorf("generation: %w", err)
-		}
-		*object = (*object).If(gcs.Conditions{GenerationMatch: generation})
-	case as(&upload):
-		upload.AccessConditions = matching(id)
-	default:
-		return errors.New("the store's client takes no condition")
-	}
-	return nil
 }
 
 func (b *bucket) copy(ctx context.Context, key, from string) error {

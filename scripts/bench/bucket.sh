@@ -6,21 +6,11 @@
 # --tar has directories of classes; --images is how many of them are predicted over.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
-usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
-images=200 tar='' turns=3 models=()
-while [ $# -gt 0 ]; do
-	case $1 in
-	-h | --help) usage; exit 0 ;;
-	--images | --tar | --turns)
-		[ $# -ge 2 ] || { usage >&2; exit 2; }
-		case $1 in --images) images=$2 ;; --tar) tar=$2 ;; --turns) turns=$2 ;; esac
-		shift ;;
-	-*) usage >&2; exit 2 ;;
-	*) models+=("$1") ;;
-	esac
-	shift
-done
-[ -n "$tar" ] || { usage >&2; exit 2; }
+source "$here/scripts/bench/options.bash"
+images=200 tar='' turns=3
+options "images tar turns" "$@"
+[ -n "$tar" ] || refuse
+models=("${rest[@]}")
 source "$here/scripts/bench/s3.bash"
 "$work/synshard" ingest "$tar" --out "$work/set" --progress off >/dev/null
 cp -r "$work/set" "$work/objects/bucket/set"

@@ -5,19 +5,10 @@
 # --images is how many drawn images each class has; --tar reads one with directories of classes instead.
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
-usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
+source "$here/scripts/bench/options.bash"
 images=200 tar='' turns=3
-while [ $# -gt 0 ]; do
-	case $1 in
-	-h | --help) usage; exit 0 ;;
-	--images | --tar | --turns)
-		[ $# -ge 2 ] || { usage >&2; exit 2; }
-		case $1 in --images) images=$2 ;; --tar) tar=$2 ;; --turns) turns=$2 ;; esac
-		shift ;;
-	*) usage >&2; exit 2 ;;
-	esac
-	shift
-done
+options "images tar turns" "$@"
+[ ${#rest[@]} = 0 ] || refuse
 source "$here/scripts/bench/s3.bash"
 if [ -z "$tar" ]; then
 	"$work/synshard" sample --out "$work/drawn" --train-per-synset "$images" --progress off >/dev/null
