@@ -8,7 +8,7 @@ import (
 
 // formatVar adds --format: the form of a file of predictions.
 func formatVar(cmd *cobra.Command, p *string) {
-	choiceVar(cmd, p, "format", "", "arrow, stream (Arrow's), parquet, ndjson or csv (default: by the file's name)", prediction.Formats...)
+	choiceVar(cmd, p, "format", "", "arrow, stream (Arrow's), parquet, ndjson, csv or tsv (default: by the file's name)", prediction.Formats...)
 }
 
 // formatOf is the form of the output: --format, or what the file's name says.
@@ -19,6 +19,12 @@ func formatOf(format, out string) (prediction.Format, error) {
 	}
 	if err != nil {
 		return f, usagef("--out %w", err)
+	}
+	if packing := prediction.PackingOf(out); format != "" && packing != "" {
+		if !f.Text() {
+			return f, usagef("--out %s: %s is not packed as a whole, text is", out, f)
+		}
+		f = f.Packed(packing)
 	}
 	return f, nil
 }

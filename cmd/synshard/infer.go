@@ -121,7 +121,7 @@ func (f *inferOptions) check(a *app) error {
 	if f.out == "-" && a.JSON && !f.dryRun {
 		return usagef("--json is for what comes of it, and stdout gets the rows: give --out FILE, or --format ndjson for rows as JSON")
 	}
-	if f.out == "-" && f.form != prediction.NDJSON && f.form != prediction.CSV && !f.dryRun {
+	if f.out == "-" && !f.form.Text() && !f.dryRun {
 		return a.refuseTerminal("the " + string(f.form) + " output")
 	}
 	return nil

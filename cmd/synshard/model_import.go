@@ -69,6 +69,9 @@ file of names in label order, or the built-in list imagenet-1k.`,
 }
 
 func (a *app) runModelImport(path string, o importOptions) error {
+	if err := wantEnding(o.out, ".safetensors", "weights that are imported"); err != nil {
+		return err
+	}
 	if checkpoint.FormOf(path) == "onnx" && o.from != (weights.Options{}) {
 		return usagef("--weights-ema and --weights-key are for checkpoints, not for %s", path)
 	}

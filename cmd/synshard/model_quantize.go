@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -85,6 +87,8 @@ func (f *quantizeOptions) check() error {
 	switch {
 	case f.images < 1 || f.evalLimit < 0:
 		return usagef("--images %d, --eval-images %d", f.images, f.evalLimit)
+	case strings.ToLower(filepath.Ext(f.out)) != ".onnx":
+		return wantEnding(f.out, ".onnx", "a model of 8 bits")
 	case f.split == f.evalSplit:
 		return usagef("split %s calibrates and is to be held out: accuracy on it would flatter; give another --eval-split", f.split)
 	}

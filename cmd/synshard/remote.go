@@ -220,6 +220,9 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	case urlCopied:
 		return r.paths.Copy(r.ctx, name)
 	case urlWritten:
+		if err := a.probe(name); err != nil {
+			return "", err
+		}
 		return r.paths.File(r.ctx, name)
 	case urlClasses:
 		return r.copyOrNamed(name, shard.ManifestName, shard.ClassesName)

@@ -109,6 +109,9 @@ func (a *app) prepare(cmd *cobra.Command) {
 	if inner := cmd.RunE; inner != nil {
 		cmd.RunE = func(c *cobra.Command, args []string) error {
 			a.started = true
+			if err := a.checkOutputs(c); err != nil {
+				return err
+			}
 			if err := a.settleURLs(c, args); err != nil { // after all that PreRunE and cobra refuse of flags
 				return err
 			}

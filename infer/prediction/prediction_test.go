@@ -446,12 +446,12 @@ func TestMerge(t *testing.T) {
 
 func TestFormatOf(t *testing.T) {
 	for name, want := range map[string]Format{"a.arrow": Arrow, "d.x/a.ARROW": Arrow, "a.arrows": Stream, "-": Stream, "a.parquet": Parquet, "a.pq": Parquet,
-		"a.ndjson": NDJSON, "a.jsonl": NDJSON, "a.b.csv": CSV, "a.feather": Arrow, "c:/a.csv": CSV} {
+		"a.ndjson": NDJSON, "a.jsonl": NDJSON, "a.b.csv": CSV, "a.tsv": TSV, "a.ndjson.gz": "ndjson.gz", "a.CSV.ZST": "csv.zst", "a.feather": Arrow, "c:/a.csv": CSV} {
 		if got, err := FormatOf(name); got != want || err != nil {
 			t.Errorf("%s: %q, %v, want %q", name, got, err, want)
 		}
 	}
-	for _, name := range []string{"a.json", "a.tsv", "a.txt", "a.ndjson.gz", "a", "d.arrow/a", "", "s3://bucket/a.arrow", "gs://b/a.csv", "https://h/a.parquet", "file:///a.csv"} {
+	for _, name := range []string{"a.json", "a.txt", "a.gz", "a.arrow.gz", "a.parquet.zst", "a.csv.bz2", "a", "d.arrow/a", "", "s3://bucket/a.arrow", "gs://b/a.csv", "https://h/a.parquet", "file:///a.csv"} {
 		if got, err := FormatOf(name); err == nil {
 			t.Errorf("%s is taken for %s", name, got)
 		}

@@ -2,31 +2,45 @@ package prediction
 
 import (
 	"bufio"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/synshard/synshard/internal/regular"
 )
 
-// readText reads NDJSON or CSV.
+// readText reads NDJSON, CSV or TSV, packed or not.
 func readText(in io.Reader, format Format, md metadata, classes []string) (*Set, error) {
 	s := &Set{Classes: classes}
 	if err := s.describe(md, string(format)+" without its .meta.json"); err != nil {
 		return nil, err
 	}
-	r := bufio.NewReaderSize(in, 1<<16)
+	plain, err := format.Unpack(in)
+	if err != nil {
+		return nil, formatf("%w", err)
+	}
+	defer plain.Close()
+	var all io.Reader = plain
+	if format.Packing() != "" {
+		all = &bounded{plain, regular.Table}
+	}
+	r := bufio.NewReaderSize(all, 1<<16)
 	if mark, err := r.Peek(3); err == nil && string(mark) == "\ufeff" {
 		r.Discard(3)
 	}
-	read := readNDJSON
-	if format == CSV {
-		read = readCSV
+	if format.Plain() == NDJSON {
+		err = readNDJSON(r, s)
+	} else {
+		err = readCSV(r, s, format)
 	}
-	if err := read(r, s); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil { // sums of what is packed stand at its end
+		return nil, formatf("%w", err)
 	}
 	if _, err := io.Copy(io.Discard, in); err != nil { // for the sum of all
 		return nil, err
@@ -114,9 +128,23 @@ func placesOf(head []string) (csvPlaces, error) {
 	return c, nil
 }
 
+// bounded ends with an error where more comes than fits: packed text can be of any size.
+type bounded struct {
+	r    io.Reader
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, fmt.Errorf("more than %d GiB of text", regular.Table>>30)
+	}
+	return n, err
+}
+
 // readCSV reads what csvEncoder writes.
-func readCSV(in io.Reader, s *Set) error {
-	r := csv.NewReader(in)
+func readCSV(in io.Reader, s *Set, format Format) error {
+	r := newCSVReader(in, format)
 	r.ReuseRecord = true
 	head, err := r.Read()
 	if err != nil {

@@ -132,7 +132,7 @@ var owners = map[string][]string{
 	"github.com/x448/float16":              {"model", "infer/prediction/encode"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/ulikunitz/xz":              {"source/tarfile", "source/zipfile"},
-	"github.com/klauspost/compress":        {"internal/arrowipc", "source/tarfile", "source/zipfile"},
+	"github.com/klauspost/compress":        {"internal/arrowipc", "infer/prediction/encode", "source/tarfile", "source/zipfile"},
 	"github.com/spf13/cobra":               {"cmd/synshard"},
 	"github.com/spf13/pflag":               {"cmd/synshard"},
 	"github.com/schollz/progressbar/":      {"internal/ui"},

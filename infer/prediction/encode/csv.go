@@ -16,7 +16,14 @@ import (
 type csvEncoder struct {
 	w      io.Writer
 	schema *arrow.Schema
+	comma  rune
 	begun  bool
+}
+
+func (e *csvEncoder) writer() *csv.Writer {
+	w := csv.NewWriter(e.w)
+	w.Comma = e.comma
+	return w
 }
 
 func (e *csvEncoder) head() ([]string, error) {
@@ -53,7 +60,7 @@ func (e *csvEncoder) begin(w *csv.Writer) error {
 }
 
 func (e *csvEncoder) Write(rec arrow.Record) error {
-	w := csv.NewWriter(e.w)
+	w := e.writer()
 	if err := e.begin(w); err != nil {
 		return err
 	}
@@ -98,7 +105,7 @@ func cell(a arrow.Array, i int) (string, error) {
 }
 
 func (e *csvEncoder) Close() error {
-	w := csv.NewWriter(e.w)
+	w := e.writer()
 	if err := e.begin(w); err != nil {
 		return err
 	}

@@ -18,8 +18,16 @@ type Encoder interface {
 }
 
 // New begins to write in a format to w. Lists of no fixed length, and structs, have
-// no place in CSV and are an error there.
+// no place in CSV and TSV, and are an error there.
 func New(format Format, w io.Writer, schema *arrow.Schema) (Encoder, error) {
+	if format.Packing() != "" && format.Text() {
+		z, err := format.pack(w)
+		if err != nil {
+			return nil, err
+		}
+		out, err := New(format.Plain(), z, schema)
+		return &packedEncoder{out, z}, err
+	}
 	switch format {
 	case Arrow:
 		out := &place{w: w}
@@ -32,7 +40,9 @@ func New(format Format, w io.Writer, schema *arrow.Schema) (Encoder, error) {
 	case NDJSON:
 		return &jsonEncoder{w: w}, nil
 	case CSV:
-		return &csvEncoder{w: w, schema: schema}, nil
+		return &csvEncoder{w: w, schema: schema, comma: ','}, nil
+	case TSV:
+		return &csvEncoder{w: w, schema: schema, comma: '\t'}, nil
 	}
 	return nil, fmt.Errorf("format %q: want one of %s", format, strings.Join(Formats, ", "))
 }
