@@ -6,6 +6,7 @@ package eval
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/synshard/synshard/infer/prediction"
@@ -44,6 +45,9 @@ type SynsetReport struct {
 	Recall    float64 `json:"recall"`
 	Predicted int     `json:"predicted"` // times it was the first prediction
 }
+
+// Right is how many of N have it as their first prediction.
+func (s SynsetReport) Right() int { return int(math.Round(s.Top1 * float64(s.N))) }
 
 // Confusion counts how often one synset was taken for another.
 type Confusion struct {

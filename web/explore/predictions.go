@@ -123,6 +123,11 @@ func (p *Predictions) read(path string, classes []string) error {
 	for c, name := range p.Classes {
 		numbers[name] = int32(c)
 	}
+	p.count, p.right = make([]int, len(p.Classes)), make([]int, len(p.Classes))
+	for _, s := range p.Report.Synsets {
+		c := numbers[s.Synset]
+		p.count[c], p.right[c] = s.N, s.Right()
+	}
 	for _, c := range p.Report.Pairs {
 		p.pairs = append(p.pairs, pair{numbers[c.Truth], numbers[c.Predicted], int32(c.N)})
 	}
@@ -132,7 +137,7 @@ func (p *Predictions) read(path string, classes []string) error {
 
 // measure sums up by node.
 func (p *Predictions) measure() {
-	p.count, p.right, p.figures, p.below = make([]int, len(p.Classes)), make([]int, len(p.Classes)), map[string]Figures{}, map[wordnet.ID][]int32{}
+	p.figures, p.below = map[string]Figures{}, map[wordnet.ID][]int32{}
 	ways := make([][]string, len(p.Classes)) // of each class: the keys at or above it
 	for c, key := range p.keys {
 		ways[c] = []string{key}
@@ -141,14 +146,6 @@ func (p *Predictions) measure() {
 			for _, a := range p.e.graph.Ancestors(id) {
 				ways[c] = append(ways[c], a.String())
 				p.below[a] = append(p.below[a], int32(c))
-			}
-		}
-	}
-	for i, t := range p.truth {
-		if t >= 0 {
-			p.count[t]++
-			if p.top[i] == t {
-				p.right[t]++
 			}
 		}
 	}

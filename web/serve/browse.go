@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/synshard/synshard/infer/prediction"
-	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/web/explore"
 	"github.com/synshard/synshard/web/look"
 )
@@ -268,19 +267,15 @@ func (s *site) image(r *http.Request) (any, error) {
 	}
 	judged := s.e.Predictions()
 	p.Neighbours = judged != nil && judged.Width > 0 && p.Judgment != nil && p.Judgment.Failed == ""
-	damage := s.work(r, &im, func(d *pixel.Decoder, b []byte) error {
-		info, err := pixel.Probe(b)
-		if err != nil {
-			return err
-		}
-		p.Image.Width, p.Image.Height = int32(info.Width), int32(info.Height)
-		return d.Check(b)
-	})
+	v, damage := s.viewOf(r, &im)
 	if ofReading(r, damage) {
 		return nil, damage
 	}
 	if damage != nil {
 		p.Damage = reason(damage)
+	}
+	if v.width > 0 { // the index may not know it
+		p.Image.Width, p.Image.Height = int32(v.width), int32(v.height)
 	}
 	return p, nil
 }
@@ -299,7 +294,7 @@ func (s *site) neighbours(r *http.Request) (any, error) {
 	}
 	p := s.e.Predictions()
 	if p == nil || p.Width == 0 {
-		return nil, &notFound{"no embeddings were predicted: 'synshard infer --embedding fp16' writes them"}
+		return nil, &notFound{"no embeddings were predicted: 'synshard infer --embedding=fp16' writes them"}
 	}
 	row, ok := p.RowOf(im.Ref)
 	if !ok {

@@ -8,11 +8,13 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/web/explore"
+	"github.com/synshard/synshard/web/look"
 )
 
 // Bounds of what images take: bytes of one that is shown or sent, and of all that are on
@@ -57,6 +59,75 @@ func (s *site) work(r *http.Request, im *explore.Image, f func(*pixel.Decoder, [
 	return f(w.decoder, b)
 }
 
+// shown is an image as its page shows it, and the size that it has itself.
+type shown struct {
+	width, height int
+	jpeg          []byte
+}
+
+// views keeps those that pages were made of until the browser asks for them, so that an
+// image is read and decoded once for both.
+type views struct {
+	mu    sync.Mutex
+	of    map[string]shown // by SHA-256
+	order []string         // as they came
+}
+
+// keptViews is how many; each has some 100 kB.
+const keptViews = 32
+
+func (v *views) get(sha string) (shown, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	made, ok := v.of[sha]
+	return made, ok
+}
+
+// keep forgets what came first where it is too much.
+func (v *views) keep(sha string, made shown) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.of[sha]; ok {
+		return // another request made it
+	}
+	if len(v.order) == keptViews {
+		delete(v.of, v.order[0])
+		v.order = v.order[1:]
+	}
+	v.of[sha], v.order = made, append(v.order, sha)
+}
+
+// viewOf gives the view of an image.
+func (s *site) viewOf(r *http.Request, im *explore.Image) (shown, error) {
+	sha := string(im.SHA256[:])
+	if v, ok := s.views.get(sha); ok {
+		return v, nil
+	}
+	var v shown
+	err := s.work(r, im, func(d *pixel.Decoder, b []byte) error {
+		info, err := pixel.Probe(b)
+		if err != nil {
+			return err
+		}
+		v.width, v.height = info.Width, info.Height
+		v.jpeg, err = look.View(d, b)
+		return err
+	})
+	if err == nil {
+		s.views.keep(sha, v)
+	}
+	return v, err
+}
+
+// thumbnailOf makes the thumbnail of an image.
+func (s *site) thumbnailOf(r *http.Request, im *explore.Image) (out []byte, err error) {
+	err = s.work(r, im, func(d *pixel.Decoder, b []byte) (err error) {
+		out, err = look.Thumbnail(d, b)
+		return err
+	})
+	return out, err
+}
+
 // unread is an error of reading an image that says nothing of the image: a store that does
 // not answer, a disk that fails.
 type unread struct{ err error }
@@ -91,7 +162,7 @@ func (s *site) imageOf(r *http.Request) (explore.Image, error) {
 }
 
 // made answers with a JPEG made of an image; with a drawing that says why where none can be.
-func (s *site) made(make func(*pixel.Decoder, []byte) ([]byte, error)) http.HandlerFunc {
+func (s *site) made(make func(*http.Request, *explore.Image) ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		im, err := s.imageOf(r)
 		if err != nil {
@@ -102,11 +173,7 @@ func (s *site) made(make func(*pixel.Decoder, []byte) ([]byte, error)) http.Hand
 		if unchanged(w, r, fmt.Sprintf(`"%x"`, im.SHA256)) {
 			return
 		}
-		var out []byte
-		err = s.work(r, &im, func(d *pixel.Decoder, b []byte) (err error) {
-			out, err = make(d, b)
-			return err
-		})
+		out, err := make(r, &im)
 		if ofReading(r, err) {
 			s.refuse(w, r, err)
 			return

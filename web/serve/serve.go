@@ -51,6 +51,7 @@ type site struct {
 	e       *explore.Explorer
 	workers chan *worker        // who decode
 	sending *semaphore.Weighted // bytes of originals on their way
+	views   views
 }
 
 //go:embed pages.html
@@ -77,7 +78,8 @@ var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 
 // Handler makes the pages of a dataset.
 func Handler(o Options) http.Handler {
-	s := &site{Options: o, e: o.Explorer, workers: make(chan *worker, processors.Count()), sending: semaphore.NewWeighted(mostSending)}
+	s := &site{Options: o, e: o.Explorer, workers: make(chan *worker, processors.Count()), sending: semaphore.NewWeighted(mostSending),
+		views: views{of: map[string]shown{}}}
 	for range cap(s.workers) {
 		s.workers <- &worker{}
 	}
@@ -89,8 +91,11 @@ func Handler(o Options) http.Handler {
 	} {
 		mux.HandleFunc(pattern, s.page(page))
 	}
-	mux.HandleFunc("/image/{split}/{row}/thumbnail", s.made(look.Thumbnail))
-	mux.HandleFunc("/image/{split}/{row}/view", s.made(look.View))
+	mux.HandleFunc("/image/{split}/{row}/thumbnail", s.made(s.thumbnailOf))
+	mux.HandleFunc("/image/{split}/{row}/view", s.made(func(r *http.Request, im *explore.Image) ([]byte, error) {
+		v, err := s.viewOf(r, im)
+		return v.jpeg, err
+	}))
 	mux.HandleFunc("/image/{split}/{row}/original", s.original)
 	mux.HandleFunc("/style.css", fixed("text/css; charset=utf-8", []byte(string(look.Style())+styleText)))
 	mux.HandleFunc("/script.js", fixed("text/javascript; charset=utf-8", scriptText))
