@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,6 +22,7 @@ import (
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/cached"
 	"github.com/synshard/synshard/storage/standin"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
 	"github.com/synshard/synshard/train/views"
 	"github.com/synshard/synshard/wordnet"
@@ -91,7 +94,8 @@ type remoteFiles struct {
 	cacheBytes int64  // --cache-bytes; 0: mostKept
 	paths      standin.Paths
 	sets       map[*shard.Dataset]*cached.Files
-	out        *storage.Place // the directory at a URL that is written; nil: it is here
+	out        *storage.Place       // the directory at a URL that is written; nil: it is here
+	runs       map[string]remoteRun // by the directory of what was copied
 }
 
 // kept is the directory in which copies and caches lie.
@@ -123,6 +127,7 @@ func (a *app) checkURLs(cmd *cobra.Command, args []string) error {
 // settleURLs has files of URLs copied or, where they are written, stand for them.
 func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 	a.remote.ctx, a.remote.sets = cmd.Context(), map[*shard.Dataset]*cached.Files{}
+	a.remote.runs = map[string]remoteRun{}
 	return eachURL(cmd, args, a.settleURL)
 }
 
@@ -227,11 +232,56 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 	case urlClasses:
 		return r.copyOrNamed(name, shard.ManifestName, shard.ClassesName)
 	case urlRun:
-		return r.copyOrNamed(name, runlog.Name, "config.yaml")
+		return r.copyRun(name)
 	case urlWordNet:
 		return r.paths.Named(r.ctx, name, wordnet.Files...)
 	}
 	return name, nil
+}
+
+// remoteRun is what is known of a run at a URL whose checkpoints stay there.
+type remoteRun struct {
+	newest checkpoint.Position // where its newest checkpoint stands; zero: there is none
+	err    error               // why that is not known
+}
+
+// copyRun copies a file, or what tells of a run. Where its newest checkpoint stands is asked
+// first: the log that is copied then has what it tells, though the run goes on.
+func (r *remoteFiles) copyRun(url string) (string, error) {
+	newest, err := r.newestAt(url)
+	path, cerr := r.copyOrNamed(url, runlog.Name, "config.yaml")
+	if cerr == nil {
+		r.runs[path] = remoteRun{newest, err}
+	}
+	return path, cerr
+}
+
+// newestAt reads where the newest checkpoint below a URL stands, from the head of its file.
+func (r *remoteFiles) newestAt(url string) (newest checkpoint.Position, err error) {
+	if err := storage.Writable(url); err != nil {
+		return newest, errors.New("a web server does not list checkpoints")
+	}
+	at, err := r.paths.Place(r.ctx, url)
+	if err != nil {
+		return newest, err
+	}
+	all, err := at.List(r.ctx, checkpoint.Dir+"/")
+	if err != nil {
+		return newest, err
+	}
+	byName := map[string]storage.Info{}
+	for _, i := range all {
+		byName[i.Name] = i
+	}
+	name, ok := checkpoint.NewestOf(slices.Collect(maps.Keys(byName)))
+	if !ok {
+		return newest, nil
+	}
+	o := at.Listed(r.ctx, byName[name])
+	if newest, err = checkpoint.ReadPosition(o, o.Size()); err != nil {
+		return newest, fmt.Errorf("%s: %w", o.Path(), err)
+	}
+	return newest, nil
 }
 
 // copyOrNamed copies the file at a URL or, where the first of some files lies below it, these

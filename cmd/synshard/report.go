@@ -3,10 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,10 +13,7 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/ui"
-	"github.com/synshard/synshard/train/checkpoint"
-	"github.com/synshard/synshard/train/runlog"
 	"github.com/synshard/synshard/web/report"
 )
 
@@ -42,8 +37,8 @@ var reportFormats = []string{formHTML, formSVG, formPNG}
 // AddFlags adds them to the verb.
 func (o *reportOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVarP(&o.out, "out", "o", "", "file to write (default: report.html in the run, or .html in the place of the predictions' ending; curves.svg or curves.png in the run)")
-	choiceVar(cmd, &o.as, "as", "", "html, or a run's curves alone as svg or png (default: by the file's name)", reportFormats...)
+	f.StringVarP(&o.out, "out", "o", "", "file to write (default: report.html in the run, or .html in the place of the predictions' ending; of plots alone curves.svg or .png in the run, or that ending)")
+	choiceVar(cmd, &o.as, "as", "", "html, or the plots alone as svg or png (default: by the file's name)", reportFormats...)
 	f.StringVar(&o.data, "data", "", "dataset whose images were predicted: shows them")
 	f.StringVar(&o.title, "title", "", "title of the page (default: the names of the run and the predictions)")
 	f.BoolVar(&o.compare, "compare", false, "the two files of predictions are two models' over the same images")
@@ -67,9 +62,11 @@ and synsets, the commonest confusions and the surest mistakes, with their images
 where --data names the dataset. With --compare, of two models over the same images:
 what one has right and the other not. Figures are those of 'eval --json'. A run and
 its predictions may be in one report. An older report of the same name is replaced.
---as svg or png, or an --out that ends so, gives a run's curves alone.`,
+--as svg or png, or an --out that ends so, gives the plots alone: a run's curves, or
+of predictions their reliability, how sure they are, and accuracy by subtree.`,
 		Example: `  synshard report runs/a
   synshard report runs/a --out curves.svg
+  synshard report runs/a/val.arrow --as png
   synshard report runs/a runs/a/val.arrow --data imagenet --out a.html
   synshard report --compare a/val.arrow b/val.arrow --data imagenet --out ab.html`,
 		Args: atLeast(1, "a run's directory or a file of predictions"),
@@ -117,27 +114,40 @@ func (o *reportOptions) output(in reportInputs) (out, form string, err error) {
 		form = ext
 	}
 	form = cmp.Or(form, formHTML)
-	curves := form != formHTML
+	if form != formHTML {
+		if err := o.plotsAlone(in, form); err != nil {
+			return "", "", err
+		}
+	}
 	switch out = o.out; {
-	case curves && len(in.files) > 0:
-		return "", "", usagef("%s is the form of a run's curves alone, and %s holds predictions", form, in.files[0])
-	case curves && (o.title != "" || o.classes != "" || o.wordnet != "" || o.noWordNet):
-		return "", "", usagef("--title, --classes, --wordnet and --no-wordnet have no effect on a run's curves alone")
 	case out != "":
-	case curves:
+	case in.run != "" && form != formHTML:
 		out = filepath.Join(in.run, "curves."+form)
 	case in.run != "":
 		out = filepath.Join(in.run, "report.html")
 	default:
-		out = strings.TrimSuffix(in.files[0], filepath.Ext(in.files[0])) + ".html"
+		out = strings.TrimSuffix(in.files[0], filepath.Ext(in.files[0])) + "." + form
 	}
 	switch ext := strings.ToLower(filepath.Ext(out)); {
-	case curves && ext != "."+form:
-		return "", "", usagef("--out %s: the name of curves as %s ends in .%s", out, form, form)
-	case !curves && ext != ".html" && ext != ".htm":
+	case form != formHTML && ext != "."+form:
+		return "", "", usagef("--out %s: the name of plots as %s ends in .%s", out, form, form)
+	case form == formHTML && ext != ".html" && ext != ".htm":
 		return "", "", usagef("--out %s: a report's name ends in .html", out)
 	}
 	return out, form, nil
+}
+
+// plotsAlone refuses what plots alone are not of.
+func (o *reportOptions) plotsAlone(in reportInputs, form string) error {
+	switch {
+	case in.run != "" && len(in.files) > 0:
+		return usagef("%s is the form of the plots of a run or of predictions, and %s and %s are both", form, in.run, in.files[0])
+	case o.compare, o.data != "", o.title != "":
+		return usagef("--compare, --data and --title have no effect on plots alone")
+	case in.run != "" && (o.classes != "" || o.wordnet != "" || o.noWordNet):
+		return usagef("--classes, --wordnet and --no-wordnet have no effect on a run's curves alone")
+	}
+	return nil
 }
 
 func (a *app) runReport(ctx context.Context, args []string, o reportOptions) error {
@@ -153,7 +163,7 @@ func (a *app) runReport(ctx context.Context, args []string, o reportOptions) err
 		return err
 	}
 	if form != formHTML {
-		return a.drawCurves(in.run, out)
+		return a.drawPlots(in, out, o)
 	}
 	opts := report.Options{Title: o.title}
 	if opts.Title == "" {
@@ -196,17 +206,6 @@ func (a *app) printReport(out string) error {
 	}{out}, func(w io.Writer) { fmt.Fprintln(w, ui.Text(out)) })
 }
 
-// drawCurves draws a run's curves alone.
-func (a *app) drawCurves(run, out string) error {
-	if _, err := a.readRun(run); err != nil {
-		return err
-	}
-	if err := runlog.WriteCurves(out, filepath.Join(run, runlog.Name)); err != nil {
-		return err
-	}
-	return a.printReport(out)
-}
-
 func titleOf(in reportInputs) string {
 	var names []string
 	for _, path := range append([]string{in.run}, in.files...) {
@@ -215,34 +214,6 @@ func titleOf(in reportInputs) string {
 		}
 	}
 	return strings.Join(names, " and ")
-}
-
-// readRun reads what a report says of a run.
-func (a *app) readRun(dir string) (*report.Run, error) {
-	config, err := regular.ReadFile(filepath.Join(dir, "config.yaml"), regular.Document)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	log := filepath.Join(dir, runlog.Name)
-	run, err := report.ReadRun(ui.Text(a.remote.paths.Shown(dir)), log, string(config))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usagef("%s holds no run: %w", dir, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	// What a log has lost at its end the newest whole checkpoint tells.
-	if shown := a.remote.paths.Shown(dir); shown != dir {
-		a.Warnf("%s: its checkpoints were not fetched: whether %s lacks lines at its end is not known", shown, runlog.Name)
-	}
-	newest, err := checkpoint.Newest(dir, func(string, error) error { return nil })
-	if err != nil {
-		return nil, err
-	}
-	if newest == nil {
-		newest = &checkpoint.Checkpoint{}
-	}
-	return run, runlog.Check(log, newest.Position.Step, newest.Position.Evals)
 }
 
 // reportSets reads the predictions, and WordNet where it is there.

@@ -30,6 +30,7 @@ import (
 	"github.com/synshard/synshard/storage/storagetest"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // TestUnknownSchemes gives every argument and every flag with a text a URL of a scheme
@@ -132,9 +133,21 @@ func TestURLs(t *testing.T) {
 		t.Errorf("one image: %s", predictOne)
 	}
 	put(t, s, "run", filepath.Join(work, "a"))
-	runVerb(t, 0, append([]string{"report", s.Via(proxy, "run"), s.Via(proxy, "out/p.arrow"), "--data", url, "--out", s.Via(proxy, "page.html"), "--no-wordnet"}, cache...)...)
+	if _, told := runVerb(t, 0, append([]string{"report", s.Via(proxy, "run"), s.Via(proxy, "out/p.arrow"), "--data", url, "--out", s.Via(proxy, "page.html"), "--no-wordnet"}, cache...)...); strings.Contains(told, "is not known") {
+		t.Errorf("where the newest checkpoint stands is not known: %s", told)
+	}
 	if page, err := os.ReadFile(filepath.Join(s.Dir, "page.html")); err != nil || !bytes.Contains(page, []byte("s3://images/run")) || bytes.Contains(page, []byte(work)) {
 		t.Errorf("the page of %d bytes: %v", len(page), err)
+	}
+	put(t, s, "cut", filepath.Join(work, "a"))
+	log, err := os.ReadFile(filepath.Join(work, "a", runlog.Name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(log, []byte("\n"))
+	s.Put(t, "cut/"+runlog.Name, bytes.Join(lines[:len(lines)/2], nil))
+	if _, told := runVerb(t, exitCorrupt, append([]string{"report", s.Via(proxy, "cut"), "--out", filepath.Join(work, "cut.html")}, cache...)...); !strings.Contains(told, "lost") { // the checkpoint knows
+		t.Errorf("half of the log is lost: %s", told)
 	}
 	runVerb(t, 0, append([]string{"eval", s.Via(proxy, "out/p.arrow"), "--no-wordnet", "--arrow", s.Via(proxy, "tables")}, cache...)...)
 	if made, err := filepath.Glob(filepath.Join(s.Dir, "tables", "*.arrow")); err != nil || len(made) < 3 {

@@ -48,6 +48,12 @@ func ReadSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]stri
 	return tensors, meta, nil
 }
 
+// ReadMetadata reads a file's metadata alone, of which no sum is looked at.
+func ReadMetadata(r io.ReaderAt, size int64) (map[string]string, error) {
+	_, meta, _, err := readHeader(r, size)
+	return meta, err
+}
+
 func readSafetensors(r io.ReaderAt, size int64) ([]model.Tensor, map[string]string, error) {
 	entries, meta, start, err := readHeader(r, size)
 	if err != nil {

@@ -149,7 +149,7 @@ async function looks(browser, base) {
 
 async function shoot(browser, base, dir) {
   const page = await watched(browser, base, { width: 1000 });
-  for (const [name, path, height] of [["synset", "/synset/n00017222", 0], ["mistakes", "/mistakes", 900], ["confusion", "/confusion", 560]]) {
+  for (const [name, path, height] of [["synset", "/synset/n00017222", 0], ["mistakes", "/mistakes", 1180], ["confusion", "/confusion", 560]]) {
     await page.setViewport({ width: 1000, height: height || 900 });
     await page.goto(base + (name === "synset" ? "/synset/n13134947" : path), { waitUntil: "load" });
     await settled(page);

@@ -190,6 +190,19 @@ func Read(path string) (*Checkpoint, error) {
 	return &c, nil
 }
 
+// ReadPosition reads where a checkpoint of so many bytes stands, and nothing else of it: its
+// tensors may be damaged.
+func ReadPosition(r io.ReaderAt, size int64) (p Position, err error) {
+	meta, err := weights.ReadMetadata(r, size)
+	if err != nil {
+		return p, fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := json.Unmarshal([]byte(meta[weights.StateKey]), &p); err != nil {
+		return p, fmt.Errorf("checkpoint: %s: %w", weights.StateKey, err)
+	}
+	return p, nil
+}
+
 // Newest reads the newest checkpoint that is whole; nil when there is none at all.
 // onDamaged is told of each damaged one on the way, newest first, and an error from
 // it ends the search. When every one is damaged that is ErrDamaged.

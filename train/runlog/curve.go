@@ -1,7 +1,5 @@
 package runlog
 
-import "gonum.org/v1/plot/plotter"
-
 // Curve is values of a run, such as losses in nats, over its epochs.
 type Curve []Point
 
@@ -66,13 +64,4 @@ func LossTop(mean Curve, validations ...Curve) float64 {
 		top = max(top, min(v.Highest(), 1.5*top))
 	}
 	return max(1.05*top, 1e-3)
-}
-
-// plotted is the curve as gonum draws it.
-func (c Curve) plotted() plotter.XYs {
-	out := make(plotter.XYs, len(c))
-	for i, p := range c {
-		out[i] = plotter.XY(p)
-	}
-	return out
 }

@@ -170,6 +170,15 @@ func TestNumberReadsBack(t *testing.T) {
 	}
 }
 
+func historyOf(t *testing.T, log string) *History {
+	t.Helper()
+	var h History
+	if err := Each(log, func(_ []byte, rec Record) error { h.Add(rec); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return &h
+}
+
 // TestCurvesOfForeignLines: a line that calls itself a validation and has none is
 // passed over.
 func TestCurvesOfForeignLines(t *testing.T) {
@@ -177,11 +186,8 @@ func TestCurvesOfForeignLines(t *testing.T) {
 	if err := os.WriteFile(log, []byte(`{"kind":"step","step":1,"epoch":0.5,"loss":2}`+"\n"+`{"kind":"eval","epoch":1}`+"\n"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	h, err := readHistory(log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]int{1, 0}, []int{len(h.loss), len(h.lossRaw)}); diff != "" {
+	_, loss := historyOf(t, log).loss()
+	if diff := cmp.Diff([]int{1, 0}, []int{len(loss), len(historyOf(t, log).lossRaw)}); diff != "" {
 		t.Errorf("steps, validations (-want +got):\n%s", diff)
 	}
 }
@@ -191,19 +197,17 @@ func TestCurvesOfForeignLines(t *testing.T) {
 func TestCurveOfOneLoss(t *testing.T) {
 	const before = `{"kind":"step","step":1,"epoch":0.5,"loss":9,"main_loss":3}` + "\n"
 	const since = `{"kind":"step","step":2,"epoch":1,"loss":8,"main_loss":2,"cross_entropy":1}` + "\n"
-	for text, want := range map[string]history{
-		before + since: {defined: Minimised, loss: Curve{{0.5, 3}, {1, 2}}},
-		since:          {defined: CrossEntropy, loss: Curve{{1, 1}}},
+	for text, want := range map[string][]any{
+		before + since: {Minimised, Curve{{0.5, 3}, {1, 2}}},
+		since:          {CrossEntropy, Curve{{1, 1}}},
 	} {
 		log := filepath.Join(t.TempDir(), Name)
 		if err := os.WriteFile(log, []byte(text), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		h, err := readHistory(log)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff([]any{want.defined, want.loss}, []any{h.defined, h.loss}); diff != "" {
+		h := historyOf(t, log)
+		of, loss := h.loss()
+		if diff := cmp.Diff(want, []any{of, loss}); diff != "" {
 			t.Errorf("loss (-want +got):\n%s", diff)
 		}
 	}
@@ -250,7 +254,17 @@ func TestCheck(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.log), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		err := Check(path, 4, evals)
+		var steps []int64
+		err := Check(path, 4, evals, func(r Record) {
+			if r.Kind == "step" {
+				steps = append(steps, r.Step)
+			}
+		})
+		if what == "gone on" {
+			if diff := cmp.Diff([]int64{1, 2, 3, 4, 5, 6}, steps); diff != "" {
+				t.Errorf("steps that were read (-want +got):\n%s", diff)
+			}
+		}
 		if (err == nil) != c.whole || err != nil && !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", what, err)
 		}
@@ -258,7 +272,7 @@ func TestCheck(t *testing.T) {
 			t.Errorf("%s: it was changed, %v", what, rerr)
 		}
 	}
-	if err := Check(path+"-none", 0, nil); !errors.Is(err, os.ErrNotExist) {
+	if err := Check(path+"-none", 0, nil, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("no log: %v", err)
 	}
 }

@@ -49,11 +49,11 @@ func Settle(dir string, steps int64, epochs int, evals []Evaluation) (changed bo
 	return true, nil
 }
 
-// Check wants the log at path to be that of a run that has done so many steps, with these
-// validations, or more: a line that is lost, or is not what was written, is ErrDamaged. It
-// changes nothing.
-func Check(path string, steps int64, evals []Evaluation) error {
-	s := state{steps: steps, epochs: math.MaxInt, evals: evals, next: 1}
+// Check reads the log at path as Each does, and wants it to be that of a run that has done so
+// many steps, with these validations, or more: a line that is lost, or is not what was written,
+// is ErrDamaged at its end. It changes nothing.
+func Check(path string, steps int64, evals []Evaluation, each func(Record)) error {
+	s := state{steps: steps, epochs: math.MaxInt, evals: evals, next: 1, each: each}
 	if err := s.look(path); err != nil {
 		return err
 	}
@@ -108,6 +108,8 @@ type state struct {
 	have    [][]byte
 
 	validated float64 // epoch of the last validation in it
+
+	each func(Record) // nil: nobody wants the lines
 }
 
 // look reads the log.
@@ -129,6 +131,9 @@ func (s *state) look(path string) error {
 }
 
 func (s *state) line(line []byte, rec *Record, torn bool) error {
+	if s.each != nil && rec != nil {
+		s.each(*rec)
+	}
 	if torn { // what is appended would be of the same line
 		s.untidy = true
 	}

@@ -57,6 +57,9 @@ func (f Figures) Wrong() int { return f.Images - f.Right }
 // Top1 is the share that is right.
 func (f Figures) Top1() float64 { return float64(f.Right) / float64(max(f.Images, 1)) }
 
+// Within is the 95 % interval of Top1, by Wilson.
+func (f Figures) Within() eval.Interval { return eval.Wilson(f.Right, f.Images) }
+
 // InsideShare is the share that was taken for something inside.
 func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(f.Images, 1)) }
 

@@ -33,6 +33,21 @@ func (l Label) Short() string {
 	return first
 }
 
+// Breaking is a name of a file that may go on in the next line where its parts end.
+func Breaking(name string) template.HTML {
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && r == '.' {
+			b.WriteString("<wbr>")
+		}
+		b.WriteString(template.HTMLEscapeString(string(r)))
+		if strings.ContainsRune("/_-", r) {
+			b.WriteString("<wbr>")
+		}
+	}
+	return template.HTML(b.String())
+}
+
 var english = message.NewPrinter(language.English)
 
 // Count writes a number with its thousands apart.

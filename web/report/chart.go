@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/synshard/synshard/internal/panel"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -30,8 +31,9 @@ type Line struct {
 
 // Bar stands on the x axis.
 type Bar struct {
-	From, To, High float64 // the interval on the x axis, and the height
-	Text           string  // for who points at it, or listens
+	From, To, High float64     // the interval on the x axis, and the height
+	Within         *[2]float64 // the interval of the height; nil: not known
+	Text           string      // for who points at it, or listens
 }
 
 // Mark is a point with words.
@@ -78,6 +80,12 @@ func (ch *Chart) svg() template.HTML {
 		c.put(`<rect class="bar" x="%.1f" y="%.1f" width="%.1f" height="%.1f"><title>%s</title></rect>`,
 			c.x(b.From)+1, c.y(b.High), max(c.x(b.To)-c.x(b.From)-2, 1), c.y(c.ys[0])-c.y(b.High), escape(b.Text))
 	}
+	for _, b := range ch.Bars {
+		if b.Within != nil {
+			x := (c.x(b.From) + c.x(b.To)) / 2
+			c.put(`<path class="within" d="M%.1f %.1fV%.1f"/>`, x, c.y(b.Within[0]), c.y(b.Within[1]))
+		}
+	}
 	for _, l := range ch.Lines {
 		c.line(l)
 	}
@@ -92,10 +100,10 @@ func escape(s string) string { return template.HTMLEscapeString(s) }
 
 // axes draws the grid, its numbers and what the axes are.
 func (ch *Chart) axes(c *canvas) {
-	for _, t := range runlog.Marks(c.ys[0], c.ys[1], 6) {
+	for _, t := range panel.Marks(c.ys[0], c.ys[1], 6) {
 		c.put(`<path class="grid" d="M%.1f %.1fH%.1f"/><text class="y" x="%.1f" y="%.1f">%s</text>`, left, c.y(t), c.w-right, left-7, c.y(t)+4, number(t))
 	}
-	for _, t := range runlog.Marks(c.xs[0], c.xs[1], 10) {
+	for _, t := range panel.Marks(c.xs[0], c.xs[1], 10) {
 		c.put(`<path class="grid" d="M%.1f %.1fV%.1f"/><text class="x" x="%.1f" y="%.1f">%s</text>`, c.x(t), above, c.h-below, c.x(t), c.h-below+17, number(t))
 	}
 	c.put(`<path class="axis" d="M%.1f %.1fV%.1fH%.1f"/>`, left, above, c.h-below, c.w-right)

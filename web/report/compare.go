@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/synshard/synshard/eval"
+	"github.com/synshard/synshard/web/look"
 )
 
 // comparisonSection is what a report says of two models over the same images.
@@ -52,7 +53,7 @@ func surestMistakesOf(right, wrong Predictions, rows []int, g *gallery) []*Examp
 	var out []*Example
 	for _, i := range rows[:min(len(rows), examplesPerModel)] {
 		e := g.add(wrong, i)
-		e.Others = append(e.Others, fmt.Sprintf("%s: right, at %.1f %%", right.Name, 100*right.Prob[i*right.K]))
+		e.Others = append(e.Others, fmt.Sprintf("%s: right, %s", right.Name, look.Percent(float64(right.Prob[i*right.K]))))
 		out = append(out, e)
 	}
 	return out

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/base64"
+	"fmt"
 	"html/template"
 	"maps"
 	"slices"
@@ -25,6 +26,7 @@ type Example struct {
 	Truth     look.Label   // Synset "": not known
 	Predicted look.Label   // first prediction; Synset "": there is none
 	Share     float64      // probability of Predicted
+	OfTruth   string       // of a mistake: the truth's probability, in words; "": not known
 	Source    template.URL // a data URL; "": there is none
 	Others    []string     // lines about other models' predictions
 }
@@ -47,9 +49,25 @@ func (g *gallery) add(p Predictions, i int) *Example {
 	if c := p.Top[i*p.K]; c >= 0 {
 		e.Predicted, e.Share = g.label(p.Classes[c]), float64(p.Prob[i*p.K])
 	}
+	if e.Predicted.Synset != "" && e.Predicted != e.Truth && e.Truth.Synset != "" {
+		e.OfTruth = ofTruth(p, i)
+	}
 	g.wanted[e.Name] = true
 	g.examples = append(g.examples, e)
 	return e
+}
+
+// ofTruth says what probability the truth of row i has, as far as that is among what was kept.
+func ofTruth(p Predictions, i int) string {
+	for k, c := range p.Top[i*p.K : (i+1)*p.K] {
+		if c == p.Truth[i] {
+			return look.Percent(float64(p.Prob[i*p.K+k]))
+		}
+	}
+	if p.K == 1 {
+		return ""
+	}
+	return fmt.Sprintf("not in the top %d", p.K)
 }
 
 // load reads the thumbnails of all that were added.

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/synshard/synshard/eval"
@@ -29,9 +30,11 @@ type predictionsSection struct {
 	Report      eval.Report
 	Headline    eval.Headline
 	Reliability *Chart
-	Subtrees    []labelled[eval.SubtreeReport]
+	Sureness    *Chart
+	Subtrees    []subtree
 	Synsets     []labelled[eval.SynsetReport] // all, in their order
 	Worst       []worstSynset
+	AsBad       int // more synsets with the accuracy of the last of Worst
 	Confusions  []confusion
 	Mistakes    []*Example // surest first
 	Failed      []failure
@@ -41,6 +44,12 @@ type predictionsSection struct {
 type labelled[T any] struct {
 	Label look.Label
 	Of    T
+}
+
+// subtree is a subtree's figures with the 95 % interval of its top-1.
+type subtree struct {
+	labelled[eval.SubtreeReport]
+	Within eval.Interval
 }
 
 type worstSynset struct {
@@ -58,29 +67,19 @@ type confusion struct {
 type failure struct{ Path, Synset, Reason string }
 
 func newPredictionsSection(p Predictions, h *eval.Hierarchy, g *gallery) (*predictionsSection, error) {
-	r, err := eval.Evaluate(p.Set)
+	section, err := measured(p, h, g)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p.Name, err)
+		return nil, err
 	}
-	section := &predictionsSection{Name: p.Name, Headline: r.Headline(), Reliability: reliability(r.Calibration)}
-	if h != nil {
-		report := eval.MeasureHierarchy(p.Set, h)
-		r.Hierarchy = &report
-		for _, s := range report.Subtrees {
-			if s.N >= subtreeRows && len(section.Subtrees) < worstSubtrees {
-				section.Subtrees = append(section.Subtrees, labelled[eval.SubtreeReport]{g.label(s.Synset), s})
-			}
+	r, rows := &section.Report, sortRows(p)
+	for _, s := range r.Worst(len(r.Synsets)) {
+		switch n := len(section.Worst); {
+		case s.Top1 == 1:
+		case n < worstSynsets:
+			section.Worst = append(section.Worst, worstSynset{labelled[eval.SynsetReport]{g.label(s.Synset), s}, rows.ofTruth(p, s.Synset, g)})
+		case s.Top1 == section.Worst[n-1].Of.Top1:
+			section.AsBad++
 		}
-	}
-	for _, s := range r.Synsets {
-		section.Synsets = append(section.Synsets, labelled[eval.SynsetReport]{g.label(s.Synset), s})
-	}
-	rows := sortRows(p)
-	for _, s := range r.Worst(worstSynsets) {
-		if s.Top1 == 1 {
-			break
-		}
-		section.Worst = append(section.Worst, worstSynset{labelled[eval.SynsetReport]{g.label(s.Synset), s}, rows.ofTruth(p, s.Synset, g)})
 	}
 	for _, c := range r.Pairs[:min(len(r.Pairs), confusions)] {
 		section.Confusions = append(section.Confusions, rows.confusion(p, c, g))
@@ -91,9 +90,34 @@ func newPredictionsSection(p Predictions, h *eval.Hierarchy, g *gallery) (*predi
 	for _, i := range rows.failed[:min(len(rows.failed), failedRows)] {
 		section.Failed = append(section.Failed, failure{p.Paths[i], synsetOf(p, i), p.Errors[i]})
 	}
+	return section, nil
+}
+
+// measured is the section's figures, without any image.
+func measured(p Predictions, h *eval.Hierarchy, g *gallery) (*predictionsSection, error) {
+	r, err := eval.Evaluate(p.Set)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.Name, err)
+	}
+	section := &predictionsSection{Name: p.Name, Headline: r.Headline(), Reliability: reliability(r.Calibration), Sureness: sureness(r.Calibration)}
+	if h != nil {
+		report := eval.MeasureHierarchy(p.Set, h)
+		r.Hierarchy = &report
+		for _, s := range report.Subtrees {
+			if s.N >= subtreeRows && len(section.Subtrees) < worstSubtrees {
+				section.Subtrees = append(section.Subtrees, subtree{labelled[eval.SubtreeReport]{g.label(s.Synset), s}, eval.Wilson(count(s.Top1, s.N), s.N)})
+			}
+		}
+	}
+	for _, s := range r.Synsets {
+		section.Synsets = append(section.Synsets, labelled[eval.SynsetReport]{g.label(s.Synset), s})
+	}
 	section.Report = r
 	return section, nil
 }
+
+// count is how many of n a share is.
+func count(share float64, n int) int { return int(math.Round(share * float64(n))) }
 
 func synsetOf(p Predictions, i int) string {
 	if p.Truth[i] < 0 {
@@ -160,8 +184,24 @@ func reliability(c eval.Calibration) *Chart {
 		Lines: []Line{{Name: "perfectly calibrated", Style: "ideal", Points: runlog.Curve{{X: 0, Y: 0}, {X: 100, Y: 100}}}}}
 	for _, b := range c.Bins {
 		if b.N > 0 {
-			ch.Bars = append(ch.Bars, Bar{100 * b.Low, 100 * b.High, 100 * b.Accuracy, fmt.Sprintf("%d images: mean probability %.1f %%, right %.1f %%", b.N, 100*b.Confidence, 100*b.Accuracy)})
+			in := eval.Wilson(count(b.Accuracy, b.N), b.N)
+			ch.Bars = append(ch.Bars, Bar{100 * b.Low, 100 * b.High, 100 * b.Accuracy, &[2]float64{100 * in.Low, 100 * in.High},
+				fmt.Sprintf("%s images: mean probability %.1f %%, right %.1f %%", look.Count(b.N), 100*b.Confidence, 100*b.Accuracy)})
 		}
 	}
+	return ch
+}
+
+// sureness draws how many first predictions have which probability.
+func sureness(c eval.Calibration) *Chart {
+	ch := &Chart{Name: "How many images have a first prediction of a probability", X: "probability of the first prediction, %", Y: "images",
+		XRange: &[2]float64{0, 100}, Square: true}
+	most := 1
+	for _, b := range c.Bins {
+		if most = max(most, b.N); b.N > 0 {
+			ch.Bars = append(ch.Bars, Bar{100 * b.Low, 100 * b.High, float64(b.N), nil, look.Count(b.N) + " images"})
+		}
+	}
+	ch.YRange = &[2]float64{0, 1.05 * float64(most)}
 	return ch
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strconv"
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
@@ -46,9 +47,12 @@ type ImageName struct{ Path, Synset string }
 var pageText string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"percent": look.Percent,
-	"chart":   func(c *Chart) template.HTML { return c.svg() },
-	"style":   look.Style,
+	"percent":  look.Percent,
+	"count":    look.Count,
+	"breaking": look.Breaking,
+	"hundred":  func(share float64) string { return strconv.FormatFloat(100*share, 'f', 2, 64) },
+	"chart":    func(c *Chart) template.HTML { return c.svg() },
+	"style":    look.Style,
 }).Parse(pageText))
 
 // page is what the template sees.
@@ -58,11 +62,12 @@ type page struct {
 	Predictions *predictionsSection
 	Compared    *comparisonSection
 	NoImages    bool // thumbnails were not asked for
+	SubtreeRows int  // that a subtree must have to be shown
 }
 
 // Write makes the report. It is an error when predictions have no row whose truth is known.
 func Write(ctx context.Context, w io.Writer, o Options) error {
-	p := page{Title: o.Title, NoImages: o.Images == nil}
+	p := page{Title: o.Title, NoImages: o.Images == nil, SubtreeRows: subtreeRows}
 	if o.Run != nil {
 		p.Run = newRunSection(o.Run)
 	}

@@ -13,7 +13,9 @@ import (
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/panel"
 	"github.com/synshard/synshard/train/runlog"
+	"github.com/synshard/synshard/web/look"
 )
 
 // hostile is a name that would break out of a page, if it could.
@@ -63,7 +65,7 @@ func TestPredictions(t *testing.T) {
 		"cut &lt;off&gt;",              // why an image failed
 		`<span class="soft">n1</span>`, // beside its word
 		"taken for", "Right in a.arrow, wrong in b.arrow",
-		"b.arrow: right, at 95.0 %",
+		"b.arrow: right, 95.00\u00a0%",
 		"data:image/jpeg;base64,anBlZw==",
 	} {
 		if !strings.Contains(text, want) {
@@ -120,6 +122,45 @@ func TestNoTruthIsAnError(t *testing.T) {
 	}
 }
 
+// Names in plots are text, and plots without WordNet are two.
+func TestPlots(t *testing.T) {
+	a, _ := sets()
+	for _, ending := range []string{".svg", ".png"} {
+		if err := WritePlots(filepath.Join(t.TempDir(), "p"+ending), Options{Sets: []Predictions{a}}); err != nil {
+			t.Error(err)
+		}
+	}
+	section, err := measured(a, nil, &gallery{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	section.Subtrees = []subtree{{labelled[eval.SubtreeReport]{look.Label{Words: hostile}, eval.SubtreeReport{N: 20, Top1: .5, Inside: .75}}, eval.Wilson(10, 20)}}
+	path := filepath.Join(t.TempDir(), "p.svg")
+	if err := panel.Write(path, plotsDPI, []*panel.Panel{subtreesPanel(section.Subtrees)}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	standsAlone(t, strings.NewReplacer(`xmlns="http://www.w3.org/2000/svg"`, "", `xmlns:xlink="http://www.w3.org/1999/xlink"`, "").Replace(string(text)))
+	if !strings.Contains(string(text), "worst first") {
+		t.Error("no subtree is drawn")
+	}
+}
+
+func TestTruthOfMistakes(t *testing.T) {
+	a, _ := sets()
+	var got []string
+	for i := range a.Paths {
+		g := &gallery{wanted: map[ImageName]bool{}}
+		got = append(got, g.add(a, i).OfTruth)
+	}
+	if d := gocmp.Diff([]string{"", "20.00\u00a0%", "", "40.00\u00a0%", "5.00\u00a0%", ""}, got); d != "" {
+		t.Errorf("what the truth was given (-want +got):\n%s", d)
+	}
+}
+
 // The size of a report does not grow with the rows.
 func TestSizeIsBounded(t *testing.T) {
 	const rows, classes = 50000, 1000
@@ -166,7 +207,7 @@ func TestRun(t *testing.T) {
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	run, err := ReadRun("runs/"+hostile, filepath.Join(dir, runlog.Name), "what a damaged file says")
+	run, err := ReadRun("runs/"+hostile, filepath.Join(dir, runlog.Name), "what a damaged file says", 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +225,7 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "empty"), nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadRun("x", filepath.Join(dir, "empty"), ""); err == nil {
+	if _, err := ReadRun("x", filepath.Join(dir, "empty"), "", 0, nil); err == nil {
 		t.Error("a run without steps has a report")
 	}
 }

@@ -26,16 +26,13 @@ type Run struct {
 // stretch is from one start of a run to its last line.
 type stretch struct{ from, to time.Time }
 
-// ReadRun reads a run's log. The steps of which another start knows better have gone
-// from it already. The recipe is the log's, whose lines have sums; config is what config.yaml
-// holds, for a log of before, which does not say.
-func ReadRun(name, log, config string) (*Run, error) {
+// ReadRun reads a run's log, which is to have so many steps and these validations: see
+// runlog.Check. The steps of which another start knows better have gone from it already. The
+// recipe is the log's, whose lines have sums; config is what config.yaml holds, for a log of
+// before, which does not say.
+func ReadRun(name, log, config string, steps int64, evals []runlog.Evaluation) (*Run, error) {
 	r := &Run{Name: name, Config: config}
-	err := runlog.Each(log, func(_ []byte, rec runlog.Record) error {
-		r.add(rec)
-		return nil
-	})
-	if err != nil {
+	if err := runlog.Check(log, steps, evals, r.add); err != nil {
 		return nil, err
 	}
 	if len(r.steps)+len(r.evals) == 0 {

@@ -1,8 +1,10 @@
 package serve
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/web/explore"
@@ -113,29 +115,37 @@ func (s *site) shots(images []explore.Image) (out []shot, err error) {
 // treeNode is a node of a tree that is open as far as it has Children.
 type treeNode struct {
 	*explore.Node
-	Children []treeNode
+	Children []*treeNode
 }
 
-// opened opens a node while there is one way down only.
-func (s *site) opened(n *explore.Node) treeNode {
-	t := treeNode{Node: n}
-	if !n.HasChildren {
-		return t
+func branches(nodes []*explore.Node) (out []*treeNode) {
+	for _, n := range nodes {
+		out = append(out, &treeNode{Node: n})
 	}
-	children, _ := s.e.Children(n.Key)
-	if len(children) == 1 {
-		t.Children = []treeNode{s.opened(children[0])}
-		return t
+	return out
+}
+
+// unfold opens a tree, that with most images first, as long as it has no more lines than most.
+func (s *site) unfold(roots []*treeNode, most int) {
+	closed, lines := slices.Clone(roots), len(roots)
+	for len(closed) > 0 {
+		largest := slices.MaxFunc(closed, func(a, b *treeNode) int { return cmp.Compare(a.Below.Images, b.Below.Images) })
+		closed = slices.DeleteFunc(closed, func(n *treeNode) bool { return n == largest })
+		if !largest.HasChildren {
+			continue
+		}
+		children, _ := s.e.Children(largest.Key)
+		if lines+len(children) > most {
+			continue
+		}
+		largest.Children = branches(children)
+		closed, lines = append(closed, largest.Children...), lines+len(children)
 	}
-	for _, c := range children {
-		t.Children = append(t.Children, treeNode{Node: c})
-	}
-	return t
 }
 
 type homePage struct {
 	explore.Summary
-	Roots   []treeNode
+	Roots   []*treeNode
 	Samples []shot
 	Model   string
 	Figures *explore.Predictions
@@ -145,9 +155,8 @@ type homePage struct {
 func (s *site) home(*http.Request) (any, error) {
 	p := homePage{Summary: s.e.Summary(), Figures: s.e.Predictions(), Model: s.Predictions}
 	roots, _ := s.e.Children("")
-	for _, n := range roots {
-		p.Roots = append(p.Roots, s.opened(n))
-	}
+	p.Roots = branches(roots)
+	s.unfold(p.Roots, treeLines)
 	if p.Figures != nil {
 		p.Joined = p.Figures.Joined()
 	}
@@ -170,7 +179,7 @@ func (s *site) home(*http.Request) (any, error) {
 }
 
 // branchPage is what is right below a node, to be put into a tree.
-type branchPage struct{ Nodes []treeNode }
+type branchPage struct{ Nodes []*treeNode }
 
 func (s *site) tree(r *http.Request) (any, error) {
 	key := r.PathValue("key")
@@ -178,17 +187,13 @@ func (s *site) tree(r *http.Request) (any, error) {
 		return nil, &notFound{fmt.Sprintf("there is no synset %q", key)}
 	}
 	children, _ := s.e.Children(key)
-	var p branchPage
-	for _, n := range children {
-		p.Nodes = append(p.Nodes, treeNode{Node: n})
-	}
-	return p, nil
+	return branchPage{branches(children)}, nil
 }
 
 type synsetPage struct {
 	*explore.Node
 	Paths    [][]*explore.Node
-	Children []treeNode
+	Children []*treeNode
 	Without  int // more children, without images
 	Figures  *explore.Figures
 	Below    bool // images of what is below it are shown, too
@@ -210,10 +215,7 @@ func (s *site) synset(r *http.Request) (any, error) {
 		p.Splits = append(p.Splits, t.Split)
 	}
 	children, without := s.e.Children(key)
-	p.Without = without
-	for _, c := range children {
-		p.Children = append(p.Children, treeNode{Node: c})
-	}
+	p.Without, p.Children = without, branches(children)
 	if judged := s.e.Predictions(); judged != nil {
 		if f, ok := judged.Figures(key); ok {
 			p.Figures = &f

@@ -43,6 +43,7 @@ const (
 	worstClasses   = 12
 	subtrees       = 12
 	samples        = 12
+	treeLines      = 18 // of the tree when nobody has opened anything
 )
 
 // site makes the pages.
@@ -67,13 +68,14 @@ var scriptText []byte
 var iconText []byte
 
 var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
-	"percent": look.Percent,
-	"name":    ui.Text,
-	"count":   look.Count,
-	"bytes":   size,
-	"image":   imageHref,
-	"query":   query,
-	"add":     func(a, b int) int { return a + b },
+	"percent":  look.Percent,
+	"name":     ui.Text,
+	"breaking": look.Breaking,
+	"count":    look.Count,
+	"bytes":    size,
+	"image":    imageHref,
+	"query":    query,
+	"add":      func(a, b int) int { return a + b },
 }).Parse(pagesText))
 
 // Handler makes the pages of a dataset.

@@ -202,6 +202,54 @@ func TestDamagedImage(t *testing.T) {
 	}
 }
 
+// TestOneDecoding: what the page of an image decoded is what its view shows, and is not read
+// again.
+func TestOneDecoding(t *testing.T) {
+	e, _ := hostile(t)
+	images, _, err := e.Images("n00000002", "", true, 0, 1)
+	if err != nil || len(images) != 1 {
+		t.Fatal(images, err)
+	}
+	view := func(pageFirst bool) string {
+		h := handler(t, Options{Explorer: e})
+		if pageFirst {
+			get(h, imageHref(images[0].Ref))
+		}
+		shards, err := filepath.Glob(filepath.Join(e.Summary().Dir, "*", "*.arrow"))
+		if err != nil || len(shards) == 0 {
+			t.Fatal(shards, err)
+		}
+		for _, shard := range shards {
+			if err := os.Rename(shard, shard+".gone"); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Rename(shard+".gone", shard)
+		}
+		return get(h, imageHref(images[0].Ref)+"/view").Header().Get("Content-Type")
+	}
+	if d := gocmp.Diff([]string{"image/svg+xml", "image/jpeg"}, []string{view(false), view(true)}); d != "" {
+		t.Errorf("the view without and after the page, when the shards are gone (-want +got):\n%s", d)
+	}
+}
+
+// TestUnfold: a tree is open when it is shown, and not longer than it may be.
+func TestUnfold(t *testing.T) {
+	e, _ := hostile(t)
+	s := &site{e: e}
+	roots, _ := e.Children("")
+	for most, want := range map[int]int{len(roots): len(roots), len(roots) + 1: len(roots) + 1, 100: len(roots) + 1} {
+		tree := branches(roots)
+		s.unfold(tree, most)
+		lines := len(tree)
+		for _, n := range tree {
+			lines += len(n.Children)
+		}
+		if lines != want {
+			t.Errorf("%d lines of at most %d: want %d", lines, most, want)
+		}
+	}
+}
+
 // TestHosts: only names that are this machine's are answered, whatever the port.
 func TestHosts(t *testing.T) {
 	h := handler(t, Options{Hosts: []string{"gpu1"}})
