@@ -26,12 +26,12 @@ type networkOptions struct {
 	threads                                               int
 	epOptions                                             map[string]string
 
-	spec, classes, interpolation string
-	size, resize                 int
-	mean, std                    []float64
-	choice                       ort.Choice
-	changed                      func(flag string) bool
-	whole                        bool // a batch is one run, whatever its memory
+	spec, classes string
+	size          int
+	images        preparation
+	choice        ort.Choice
+	changed       func(flag string) bool
+	whole         bool // a batch is one run, whatever its memory
 }
 
 // AddFlags adds all of them.
@@ -56,10 +56,7 @@ func (f *networkOptions) addContract(cmd *cobra.Command) {
 	fl.StringVar(&f.spec, "spec", "", "JSON file that says how images are made ready and what the classes are")
 	classesVar(cmd, &f.classes, classesUsage)
 	fl.IntVar(&f.size, "input-size", 0, "pixels, height and width, that the network takes")
-	fl.IntVar(&f.resize, "resize", 0, "pixels of the shorter side before the centre is cut out")
-	choiceVar(cmd, &f.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
-	fl.Float64SliceVar(&f.mean, "mean", nil, "mean of red, green, blue in [0,1]; one number for all")
-	fl.Float64SliceVar(&f.std, "std", nil, "standard deviation of red, green, blue in [0,1]; one number for all")
+	f.images.AddFlags(cmd)
 	choiceVar(cmd, &f.choice.Layout, "tensor-layout", "", "nchw or nhwc (default: by the input's shape)", ort.NCHW, ort.NHWC)
 	fl.StringVar(&f.choice.Input, "input", "", "name of the model's input (default: the only one)")
 	fl.StringVar(&f.choice.Output, "output", "", "name of the output with the scores (default: the only one that fits)")
@@ -111,12 +108,9 @@ func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, erro
 
 // given is what the flags say of a model, but for its classes.
 func (f *networkOptions) given() (ort.Given, error) {
-	g := ort.Given{Size: f.size, Resize: f.resize, Interpolation: f.interpolation}
+	g := ort.Given{Size: f.size, Resize: f.images.resize, Interpolation: f.images.interpolation}
 	var err error
-	if g.Mean, err = colours("mean", f.mean); err != nil {
-		return g, err
-	}
-	if g.Std, err = colours("std", f.std); err != nil || f.spec == "" {
+	if g.Mean, g.Std, err = f.images.colours(); err != nil || f.spec == "" {
 		return g, err
 	}
 	text, err := regular.ReadFile(f.spec, regular.Document)
@@ -128,19 +122,6 @@ func (f *networkOptions) given() (ort.Given, error) {
 		return g, usagef("--spec %s: %w", f.spec, err)
 	}
 	return g, nil
-}
-
-// colours are a flag's numbers for red, green and blue, or one for all; nil for none.
-func colours(flag string, v []float64) (*[3]float64, error) {
-	switch len(v) {
-	case 0:
-		return nil, nil
-	case 1:
-		return &[3]float64{v[0], v[0], v[0]}, nil
-	case 3:
-		return (*[3]float64)(v), nil
-	}
-	return nil, usagef("--%s: %d numbers, want one or three", flag, len(v))
 }
 
 // notes are what the flags say of a model, for the output.

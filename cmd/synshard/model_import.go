@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -15,25 +16,21 @@ import (
 
 // importOptions are what foreign weights do not say of themselves.
 type importOptions struct {
-	network, classes, out, interpolation string
-	resize                               int
-	square                               bool
-	mean, std                            []float64
-	from                                 weights.Options
+	network, classes, out string
+	images                preparation
+	square                bool
+	from                  weights.Options
 }
 
 // AddFlags adds them to the verb.
 func (o *importOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "safetensors file to write")
-	f.StringVar(&o.network, "network", "", "which network (default: as the file says, or the one whose parameters these are)")
-	complete(cmd, "network", model.Names()...)
+	f.StringVar(&o.network, "model", "", "which network (default: as the file says, or the one whose parameters these are)")
+	complete(cmd, "model", model.Names()...)
 	classesVar(cmd, &o.classes, classesUsage)
-	f.Float64SliceVar(&o.mean, "mean", nil, "mean of pixels in [0,1], by channel")
-	f.Float64SliceVar(&o.std, "std", nil, "standard deviation of pixels in [0,1], by channel")
-	f.IntVar(&o.resize, "resize", 0, "size of the shorter side before the centre crop")
+	o.images.AddFlags(cmd)
 	f.BoolVar(&o.square, "square", false, "resize both sides to the input size instead")
-	choiceVar(cmd, &o.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
 	addWeightsFlags(cmd, &o.from)
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 }
@@ -59,7 +56,7 @@ takes them; where several dictionaries could be meant, --weights-key names one.
 The classes of a file that does not name them come from --classes: a dataset, a
 file of names in label order, or the built-in list imagenet-1k.`,
 		Example: `  synshard model import inception_v3_google-0cc3c7bd.pth --classes imagenet --out inception.safetensors
-  synshard model import timm.safetensors --network inception_v3 --classes synsets.txt --interpolation bicubic --resize 341 --out inception.safetensors
+  synshard model import timm.safetensors --model inception_v3 --classes synsets.txt --interpolation bicubic --resize 341 --out inception.safetensors
   synshard model import runs/a/model.onnx --out back.safetensors`,
 		Args: exactly(1, 1, "a file of weights"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.runModelImport(args[0], o) },
@@ -126,9 +123,9 @@ func (a *app) specOfImport(path string, o importOptions, tensors []model.Tensor,
 	spec, err := weights.SpecOf(tensors, meta[model.SpecKey], o.network)
 	switch {
 	case errors.Is(err, weights.ErrNetwork):
-		return spec, usagef("%s: --network: %w", path, err)
+		return spec, usagef("%s: --model: %w", path, err)
 	case errors.Is(err, weights.ErrUnknown):
-		return spec, fmt.Errorf("%s: %w; name the network with --network", path, err)
+		return spec, fmt.Errorf("%s: %w; name the network with --model", path, err)
 	case err != nil:
 		return spec, fmt.Errorf("%s: %w", path, err)
 	}
@@ -147,25 +144,18 @@ func (a *app) specOfImport(path string, o importOptions, tensors []model.Tensor,
 
 // apply sets what was given as flags.
 func (o importOptions) apply(spec *model.Spec) error {
-	for _, c := range []struct {
-		flag   string
-		values []float64
-		to     *[3]float64
-	}{{"mean", o.mean, &spec.Mean}, {"std", o.std, &spec.Std}} {
-		if c.values == nil {
-			continue
-		}
-		if len(c.values) != 3 {
-			return usagef("--%s takes three numbers", c.flag)
-		}
-		copy(c.to[:], c.values)
+	mean, std, err := o.images.colours()
+	if err != nil {
+		return err
 	}
-	if o.resize > 0 {
-		spec.Resize = o.resize
+	if mean != nil {
+		spec.Mean = *mean
 	}
-	if o.interpolation != "" {
-		spec.Interpolation = o.interpolation
+	if std != nil {
+		spec.Std = *std
 	}
+	spec.Resize = cmp.Or(o.images.resize, spec.Resize)
+	spec.Interpolation = cmp.Or(o.images.interpolation, spec.Interpolation)
 	spec.Square = spec.Square || o.square
 	if err := spec.Check(); err != nil {
 		return usagef("%w", err)

@@ -1,0 +1,40 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// preparation is how images are made ready for a network, as far as flags say it.
+type preparation struct {
+	resize        int // 0: not said
+	interpolation string
+	mean, std     []float64
+}
+
+// AddFlags adds them to a verb.
+func (p *preparation) AddFlags(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.IntVar(&p.resize, "resize", 0, "pixels of the shorter side before the centre is cut out")
+	choiceVar(cmd, &p.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
+	fl.Float64SliceVar(&p.mean, "mean", nil, "mean of red, green, blue in [0,1]; one number for all")
+	fl.Float64SliceVar(&p.std, "std", nil, "standard deviation of red, green, blue in [0,1]; one number for all")
+}
+
+// colours are --mean and --std, by channel; nil: not said.
+func (p *preparation) colours() (mean, std *[3]float64, err error) {
+	if mean, err = colours("mean", p.mean); err == nil {
+		std, err = colours("std", p.std)
+	}
+	return mean, std, err
+}
+
+// colours are a flag's numbers for red, green and blue, or one for all; nil for none.
+func colours(flag string, v []float64) (*[3]float64, error) {
+	switch len(v) {
+	case 0:
+		return nil, nil
+	case 1:
+		return &[3]float64{v[0], v[0], v[0]}, nil
+	case 3:
+		return (*[3]float64)(v), nil
+	}
+	return nil, usagef("--%s: %d numbers, want one or three", flag, len(v))
+}
