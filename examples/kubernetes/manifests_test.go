@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	batchv1 "k8s.io/api/batch/v1"
@@ -57,6 +59,32 @@ func TestManifests(t *testing.T) {
 // named are the places in the Dockerfile's comments that build the image.
 var named = regexp.MustCompile(`-t (\S+)`)
 
+// aside is where a command keeps copies of what it reads and parts of what it writes.
+var aside = regexp.MustCompile(`--cache-dir (/\w+)(?:.*--cache-bytes (\d+))?`)
+
+// checkStore wants a container that reads and writes a bucket to be known there, and a volume of a bounded size to be where
+// it keeps what it reads and writes, or else at /tmp.
+func checkStore(t *testing.T, file string, c *corev1.Container, volumes []corev1.Volume) {
+	words := strings.Join(append(c.Command, c.Args...), " ")
+	known := slices.ContainsFunc(c.EnvFrom, func(e corev1.EnvFromSource) bool { return e.SecretRef != nil && e.SecretRef.Name == "synshard-store" })
+	if !strings.Contains(words, "s3://") || !known {
+		t.Errorf("%s: %v names no bucket, or is not known there", file, c.Args)
+	}
+	kept := aside.FindStringSubmatch(words)
+	if kept == nil {
+		kept = []string{"", "/tmp", "0"}
+	}
+	most, _ := strconv.ParseInt(kept[2], 10, 64)
+	for _, m := range c.VolumeMounts {
+		for _, v := range volumes {
+			if v.Name == m.Name && m.MountPath == kept[1] && v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil && v.EmptyDir.SizeLimit.Value() > most {
+				return
+			}
+		}
+	}
+	t.Errorf("%s: no volume is mounted at %s that is bounded, and larger than the %d bytes kept there", file, kept[1], most)
+}
+
 func checkJob(t *testing.T, file string, job *batchv1.Job) {
 	spec := job.Spec
 	indexed := spec.CompletionMode != nil && *spec.CompletionMode == batchv1.IndexedCompletion
@@ -71,6 +99,7 @@ func checkJob(t *testing.T, file string, job *batchv1.Job) {
 		t.Fatal(err)
 	}
 	for _, c := range spec.Template.Spec.Containers {
+		checkStore(t, file, &c, spec.Template.Spec.Volumes)
 		if image := named.FindSubmatch(docker); image == nil || string(image[1]) != c.Image {
 			t.Errorf("%s: the image %s is not what the Dockerfile makes", file, c.Image)
 		}
