@@ -18,3 +18,10 @@ func Silence(l *Lock) {
 
 // Other is the ID of a state in which an object is not.
 func Other(id string) string { return other(id) }
+
+// Used is how many bytes are read ahead at this moment.
+func (a *Ahead) Used() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.used
+}

@@ -39,6 +39,7 @@ with tarfile.open(work / "in.tar", "w") as outer:
         add(outer, f"n{i:08d}.tar", inner.getvalue())
 EOF
 declare -A at=([here]=$work/set [bucket]=s3://bucket/set) flags=([here]='' [bucket]="--cache-dir $work/cache")
+served() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$pid/stat"; } # seconds of a processor by the server
 now() { date +%s%N; }
 since() { awk -v a="$1" -v b="$(now)" 'BEGIN { printf "%.1f", (b - a) / 1e9 }'; }
 began=$(now)
@@ -65,14 +66,17 @@ for _ in $(seq "$turns"); do
 	cp -a "$work/kept/side" "$work/side/bucket/set"
 	sync
 	for place in here bucket; do
+		served=$(served)
 		# shellcheck disable=SC2086
 		/usr/bin/time -a -o "$work/$place.time" -f '%e %U %S %M' "$work/synshard" ingest --join --out "${at[$place]}" --json --progress off ${flags[$place]} >"$work/$place.json"
+		awk -v a="$served" -v b="$(served)" 'BEGIN { print b - a }' >>"$work/$place.served"
 	done
 	diff -r -x .lock "$work/one" "$work/set"
 	diff -r -x .lock "$work/one" "$work/objects/bucket/set"
 done
 for place in here bucket; do
-	sort -n "$work/$place.time" | sed -n "$((turns / 2 + 1))p" | awk -v place="$place" '{ printf "join, %s: %.1f s, %.1f s of a processor, %d MiB\n", place, $1, $2 + $3, $4 / 1024 }'
+	sort -n "$work/$place.time" | sed -n "$((turns / 2 + 1))p" | awk -v place="$place" -v served="$(sort -n "$work/$place.served" | sed -n "$((turns / 2 + 1))p")" \
+		'{ printf "join, %s: %.1f s, %.1f s of a processor and %.1f s of one by the server, %d MiB\n", place, $1, $2 + $3, served, $4 / 1024 }'
 done
 grep -o '"\(requests\|retries\|bytes_read\|bytes_written\)":[^,}]*' "$work/bucket.json" | tr '\n' ' '
 echo

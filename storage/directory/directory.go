@@ -33,7 +33,7 @@ const (
 	// atOnce is how many objects are asked for at a time.
 	atOnce = 32
 	// aheadMemory bounds what is read ahead of files that are read in order.
-	aheadMemory = 64 << 20
+	aheadMemory = 32 << 20
 	aheadSlack  = 64 << 10
 )
 
