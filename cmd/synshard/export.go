@@ -14,10 +14,11 @@ import (
 
 // exportOptions are export's flags.
 type exportOptions struct {
-	to, out   string
-	splits    []string
-	mib       int64
-	selection *selectionOptions
+	to, out    string
+	splits     []string
+	shardBytes int64
+	selection  *selectionOptions
+	changed    func(flag string) bool
 }
 
 // AddFlags adds them to the verb.
@@ -26,7 +27,8 @@ func (o *exportOptions) AddFlags(cmd *cobra.Command) {
 	choiceVar(cmd, &o.to, "to", "", oneOf(export.Forms), export.Forms...)
 	cmd.Flags().StringVarP(&o.out, "out", "o", "", "directory for what is made")
 	splitsVar(cmd, &o.splits, "split", "only these splits (default: all)")
-	cmd.Flags().Int64Var(&o.mib, "shard-mib", 256, "webdataset, hf: MiB of images a file")
+	cmd.Flags().Int64Var(&o.shardBytes, "shard-bytes", 256<<20, "webdataset, hf: bytes of images where a file is cut")
+	o.changed = cmd.Flags().Changed
 	cobra.CheckErr(cmd.MarkFlagRequired("to"))
 	cobra.CheckErr(cmd.MarkFlagRequired("out"))
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
@@ -56,6 +58,7 @@ DIR is made where it is missing. The same command goes on where it was
 interrupted; another export into the same directory is refused.`,
 		Example: "  synshard export imagenet --to folder --split val --out val\n  synshard export imagenet --to webdataset --synset dog --out dogs",
 		Args:    exactly(1, 1, "a dataset"),
+		PreRunE: func(*cobra.Command, []string) error { return o.check() },
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runExport(cmd.Context(), args[0], o) },
 	}
 	o.AddFlags(cmd)
@@ -75,10 +78,17 @@ type exported struct {
 	Written *storage.Figures `json:"storage_out,omitempty"`
 }
 
-func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error {
-	if o.mib < 1 || o.mib > 1<<20 {
-		return usagef("--shard-mib %d: want 1 to %d", o.mib, 1<<20)
+func (o *exportOptions) check() error {
+	switch {
+	case o.shardBytes < 1:
+		return usagef("--shard-bytes %d: want 1 or more", o.shardBytes)
+	case o.changed("shard-bytes") && (o.to == "folder" || o.to == "tar"):
+		return usagef("--shard-bytes has no effect with --to %s, which cuts no files", o.to)
 	}
+	return nil
+}
+
+func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error {
 	set, views, err := a.openViews(dir, o.splits, o.selection)
 	if err != nil {
 		return err
@@ -101,7 +111,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		return err
 	}
 	err = export.Write(ctx, to, selected, export.Options{
-		To: o.to, ShardBytes: o.mib << 20, OnBytes: bar.Add64,
+		To: o.to, ShardBytes: o.shardBytes, OnBytes: bar.Add64,
 		Made: func(name string) { result.Made = append(result.Made, name) },
 		Renamed: func(n export.Renamed) {
 			if n != (export.Renamed{}) {

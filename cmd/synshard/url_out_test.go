@@ -294,10 +294,10 @@ func TestKilledIntoBucket(t *testing.T) {
 	check(t, os.CopyFS(boxed, os.DirFS(local)))
 	runVerb(t, 0, "ingest", "--boxes", boxes, "--out", boxed, "--progress", "off")
 	killed("set", boxed, "ingest", "--boxes", boxes, "--out", s.URL("set"))
-	for _, form := range []string{"webdataset", "folder"} {
-		like := filepath.Join(work, form)
-		runVerb(t, 0, "export", local, "--to", form, "--out", like, "--progress", "off", "--shard-mib", "1")
-		killed(form, like, "export", local, "--to", form, "--out", s.URL(form), "--shard-mib", "1")
+	for _, to := range [][]string{{"webdataset", "--shard-bytes", "1048576"}, {"folder"}} {
+		like := filepath.Join(work, to[0])
+		runVerb(t, 0, append([]string{"export", local, "--out", like, "--progress", "off", "--to"}, to...)...)
+		killed(to[0], like, append([]string{"export", local, "--out", s.URL(to[0]), "--to"}, to...)...)
 	}
 	// While another writes, a call is refused; of two at once none harms the other.
 	var other app

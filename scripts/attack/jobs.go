@@ -60,8 +60,8 @@ func jobs() []*job {
 	add(&job{name: "ingest-add-split", same: ofManifest, prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
 	add(&job{name: "ingest-overwrite", prepare: copied("other", "d"), args: append(append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), "--overwrite")})
 	add(&job{name: "verify-repair", prepare: unindexed, args: []string{"verify", "d", "--repair"}})
-	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
-		add(&job{name: "export-" + to, args: []string{"export", "@/dataset", "--to", to, "--shard-mib", "1", "--out", "e"}, same: ofExport})
+	for _, to := range [][]string{{"folder"}, {"webdataset", "--shard-bytes", "1048576"}, {"hf", "--shard-bytes", "1048576"}, {"tar"}} {
+		add(&job{name: "export-" + to[0], args: append([]string{"export", "@/dataset", "--out", "e", "--to"}, to...), same: ofExport})
 	}
 	add(&job{name: "export-job", args: []string{"export", "@/dataset", "--to", "webdataset", "--job", "1/3", "--out", "e"}, same: ofExport})
 	infer := func(name string, out string, args ...string) {
