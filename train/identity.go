@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/synshard/synshard/train/checkpoint"
 )
+
+// ErrOtherRun is of a run directory that holds another run than is asked for.
+var ErrOtherRun = errors.New("it holds another run")
 
 // mayChange are the values of a recipe with which a run may go on that began with
 // others.
@@ -56,7 +60,7 @@ func (o *Options) warnOfEarlier(c *checkpoint.Checkpoint) {
 // sameRun is an error unless a checkpoint is of the run that o asks for.
 func (o *Options) sameRun(c *checkpoint.Checkpoint) error {
 	if err := checkpoint.SameRun(c.Position, o.start(), c.Spec.Classes, o.Spec.Classes); err != nil {
-		return fmt.Errorf("it holds another run: %w; what may change is %s", err, changes())
+		return fmt.Errorf("%w: %w", ErrOtherRun, err)
 	}
 	return nil
 }

@@ -70,6 +70,9 @@ type Options struct {
 	// Weights, where given, replace the fresh weights of the same name.
 	Weights []model.Tensor
 
+	// Overwrite has a run of another kind in Dir give way to this one.
+	Overwrite bool
+
 	KeepLast        int           // checkpoints kept beside the best one; 0 means 3
 	CheckpointEvery time.Duration // besides those at the end of each epoch; 0 means 10 minutes
 	StopAfter       int64         // stop, saved, after this many steps of this call; 0: no limit

@@ -18,8 +18,8 @@ import (
 // returns ErrStopped; if nothing was done yet it returns the context's error.
 // Another process in the directory is durable.ErrLocked, a directory without a
 // whole checkpoint checkpoint.ErrDamaged, as is one of those that a finished run kept,
-// a log that lost lines runlog.ErrDamaged, a run made from something else an error
-// that names what differs, and a loss that is no number ErrDiverged.
+// a log that lost lines runlog.ErrDamaged, a run made from something else ErrOtherRun
+// with what differs, and a loss that is no number ErrDiverged.
 // When another process is lost (ErrPeerLost) it saves what was done before.
 func Run(ctx context.Context, o Options) (Result, error) {
 	if err := o.check(); err != nil {
@@ -174,9 +174,12 @@ func (r *runner) resume() error {
 		return err
 	}
 	if c != nil {
-		if err := r.o.sameRun(c); err != nil {
+		c, err = r.sameOrNone(c)
+		if err != nil {
 			return fmt.Errorf("run directory %s: %w", r.o.Dir, err)
 		}
+	}
+	if c != nil {
 		r.o.warnOfEarlier(c)
 		want := r.pos
 		r.pos, r.state, r.saved = c.Position, c.Tensors, c.Position.Step
@@ -187,6 +190,23 @@ func (r *runner) resume() error {
 		return fmt.Errorf("train: a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
 	}
 	return nil
+}
+
+// sameOrNone gives the checkpoint back if it is of this run, and nil where it was of
+// another, which had to go.
+func (r *runner) sameOrNone(c *checkpoint.Checkpoint) (*checkpoint.Checkpoint, error) {
+	err := r.o.sameRun(c)
+	switch {
+	case err == nil:
+		return c, nil
+	case !r.o.Overwrite:
+		return nil, fmt.Errorf("%w; give the old settings or another directory; what may change is %s", err, changes())
+	}
+	if failed := removeRun(r.o.Dir); failed != nil {
+		return nil, fmt.Errorf("%w; and it cannot be removed: %w", err, failed)
+	}
+	r.o.OnWarn(fmt.Sprintf("run directory %s: %v: made anew", r.o.Dir, err))
+	return nil, nil
 }
 
 // prepare checks what can be checked before anything is spent, opens the engine

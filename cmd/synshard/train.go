@@ -33,6 +33,7 @@ type trainOptions struct {
 	every                time.Duration
 	stopAfter            int64
 	board, evalOnly      bool
+	overwrite            bool
 	recompute            bool
 	deterministic        bool
 	tracking             trackingOptions
@@ -48,7 +49,8 @@ printed and saved.
 
 The run directory holds config.yaml, log.ndjson (a line a step), checkpoints,
 curves.png, and at the end model.safetensors and model.onnx. The same command
-continues a run that was stopped or killed, and does nothing when it is done.
+continues a run that was stopped or killed, and does nothing when it is done; of
+other data, recipe or weights it is refused, or with --overwrite begins anew.
 SIGTERM, SIGINT, SIGHUP (not under nohup), SIGUSR1 and SIGXCPU finish the step,
 save and exit 75, a second one of the first three ends the process at once;
 SIGUSR2 prints a line of status.
@@ -96,6 +98,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.IntVar(&flags.keep, "keep", 3, "newest checkpoints kept beside the best one")
 	f.DurationVar(&flags.every, "checkpoint-every", 10*time.Minute, "time between checkpoints within an epoch")
 	f.Int64Var(&flags.stopAfter, "stop-after-steps", 0, "stop, saved, after this many steps (exit 75)")
+	f.BoolVar(&flags.overwrite, "overwrite", false, "make a run anew where --out holds another")
 	f.BoolVar(&flags.board, "tensorboard", false, "write TensorBoard event files too")
 	flags.tracking.AddFlags(cmd)
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
@@ -157,6 +160,8 @@ func (flags *trainOptions) check() error {
 		return usagef("--peer-timeout %v: want %v or more", flags.peerTimeout, cluster.Least)
 	case flags.threads < 0 || flags.workers < 0 || flags.keep < 1 || flags.stopAfter < 0 || flags.every <= 0:
 		return usagef("--threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
+	case flags.overwrite && flags.evalOnly:
+		return usagef("--overwrite has no effect with --eval-only")
 	case flags.valSplit == "" && flags.evalOnly:
 		return usagef("--eval-only needs a validation split")
 	}
@@ -222,7 +227,7 @@ func (a *app) trainOptions(data *trainData, flags trainOptions, rec recipe.Recip
 		return train.Options{}, usagef("%w", err)
 	}
 	o := train.Options{
-		Dir: flags.out, Recipe: rec, Network: net, Spec: spec, MadeFrom: data.MadeFrom(), KeepLast: flags.keep, CheckpointEvery: flags.every,
+		Dir: flags.out, Recipe: rec, Network: net, Spec: spec, MadeFrom: data.MadeFrom(), KeepLast: flags.keep, CheckpointEvery: flags.every, Overwrite: flags.overwrite,
 		StopAfter: flags.stopAfter, TensorBoard: flags.board, OnWarn: func(text string) { a.Logf("warning: %s", text) },
 	}
 	if err := a.loadWeights(flags, &o); err != nil {
@@ -249,6 +254,8 @@ func (a *app) fit(ctx context.Context, o train.Options, r *trainReport, eng *tra
 	switch {
 	case errors.Is(err, train.ErrStopped):
 		return fmt.Errorf("%w; the same command continues", err)
+	case errors.Is(err, train.ErrOtherRun):
+		return fmt.Errorf("%w; --overwrite makes it anew", err)
 	case err != nil:
 		return err
 	}

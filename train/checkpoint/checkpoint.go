@@ -236,10 +236,13 @@ func Newest(dir string, onDamaged func(path string, err error) error) (*Checkpoi
 	return nil, nil
 }
 
+// asideSuffix is of a checkpoint that was set aside.
+const asideSuffix = ".damaged"
+
 // SetAside renames a damaged checkpoint, to its path and ".damaged", so that it is
 // none any more, and gives its new path.
 func SetAside(path string) (string, error) {
-	aside := path + ".damaged"
+	aside := path + asideSuffix
 	if err := os.Rename(path, aside); err != nil {
 		return "", fmt.Errorf("set aside: %w", err)
 	}
@@ -311,6 +314,27 @@ func Forget(dir string, step int64) error {
 	link := filepath.Join(dir, bestName)
 	if to, err := os.Readlink(link); err == nil && to == filepath.Join(Dir, fileName(step)) {
 		return os.Remove(link)
+	}
+	return nil
+}
+
+// RemoveAll removes every checkpoint of a run directory, those that were set aside, and
+// best.safetensors.
+func RemoveAll(dir string) error {
+	if err := os.Remove(filepath.Join(dir, bestName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, Dir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list checkpoints: %w", err)
+	}
+	for _, e := range entries { // by name: the newest last
+		if _, ok := stepOf(strings.TrimSuffix(e.Name(), asideSuffix)); !ok {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, Dir, e.Name())); err != nil {
+			return fmt.Errorf("remove checkpoint: %w", err)
+		}
 	}
 	return nil
 }

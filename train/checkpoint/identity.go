@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -88,7 +89,7 @@ func SameRun(have, want Position, haveClasses, wantClasses []string) error {
 		add("optimizer", have.Optimizer, want.Optimizer)
 	}
 	if len(diff) > 0 {
-		return fmt.Errorf("%s; give the old settings or another directory", strings.Join(diff, ", "))
+		return errors.New(strings.Join(diff, ", "))
 	}
 	return nil
 }

@@ -72,9 +72,23 @@ func Check(path string, steps int64, evals []Evaluation, each func(Record)) erro
 	return nil
 }
 
+// asideSuffix is of a log that was kept beside the one that took its place.
+const asideSuffix = ".damaged"
+
+// Remove removes the log of a run directory, and one that was kept beside it.
+func Remove(dir string) error {
+	path := filepath.Join(dir, Name)
+	for _, name := range []string{path, path + asideSuffix} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove log: %w", err)
+		}
+	}
+	return nil
+}
+
 // keepDamaged keeps a log as it is beside the one that takes its place.
 func keepDamaged(path string) error {
-	aside := path + ".damaged"
+	aside := path + asideSuffix
 	if err := os.Remove(aside); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("set the log aside: %w", err)
 	}
