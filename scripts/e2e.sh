@@ -38,8 +38,11 @@ expect 0 report "$r" "$dir/val.arrow" --data "$d" --out "$dir/report.html"
 scripts/test-browser.sh "$dir/report.html"
 expect 0 model describe inception_v3 --savings --out "$dir/network.html"
 scripts/test-browser.sh "$dir/network.html"
+scripts/test-make.sh "$dir/synshard"
 scripts/test-mlflow.sh "$dir/synshard" "$d"
 scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow"
+
+scripts/test-nightly.sh "$dir/synshard" "$r/model.onnx" "$a/ILSVRC2012_img_test.tar"
 
 expect 1 ls "$dir/nothing"
 expect 1 train "$a" --out "$dir/x"
