@@ -42,7 +42,8 @@ mkdir -p "$(dirname "$out")"
 work=$(mktemp -d "$(dirname "$out")/.shim.XXXXXX") # beside its place, so that the last step is a rename
 trap 'rm -rf "$work"' EXIT
 flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
-	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
+	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include"
+	"-ffile-prefix-map=$torch=torch" "-ffile-prefix-map=$here=shim" "-ffile-prefix-map=$work=shim") # the same bytes wherever they are built
 [ -z "$emulate" ] || flags+=(-DSYNSHARD_EMULATED)
 [ -z "$sanitize" ] || flags+=(-O1 -g1 -fno-omit-frame-pointer -fsanitize=address)
 # torch's own ABI: wheels before 2.6 had the old one, and an existing installation may differ.

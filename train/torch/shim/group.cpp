@@ -114,7 +114,10 @@ struct Group::State {
 				e->changed.notify_all();
 			});
 			std::unique_lock<std::mutex> lock(ending->mutex);
-			ending->changed.wait(lock, [&] { return ending->called_off || future->completed(); });
+			// wait without a time limit is of the C++ library of GCC 12, which is not everywhere.
+			auto over = [&] { return ending->called_off || future->completed(); };
+			while (!ending->changed.wait_for(lock, std::chrono::hours(1), over))
+				;
 			if (ending->called_off)
 				throw lost_peer("the exchange was called off");
 		}
