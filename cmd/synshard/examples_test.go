@@ -75,6 +75,31 @@ func TestExamples(t *testing.T) {
 	}
 }
 
+// TestReadersPage: docs/READERS.md shows the programs of examples/readers as they are.
+func TestReadersPage(t *testing.T) {
+	root := filepath.Join("..", "..")
+	page, err := os.ReadFile(filepath.Join(root, "docs", "READERS.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "examples", "readers", "*"))
+	if err != nil || len(files) < 7 {
+		t.Fatalf("%d readers, %v", len(files), err)
+	}
+	for _, file := range files {
+		if filepath.Ext(file) == ".json" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(page), "\n"+string(text)+"```\n") {
+			t.Errorf("docs/READERS.md does not show %s as it is", file)
+		}
+	}
+}
+
 // checkCall wants a call's verb and flags to be there, and gives the verb.
 func checkCall(t *testing.T, file string, words []string) string {
 	t.Helper()
