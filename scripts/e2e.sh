@@ -42,6 +42,7 @@ scripts/test-make.sh "$dir/synshard"
 scripts/test-mlflow.sh "$dir/synshard" "$d"
 scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow"
 
+scripts/test-readers.sh "$dir/synshard" "$d" val "$dir/val.arrow"
 scripts/test-nightly.sh "$dir/synshard" "$r/model.onnx" "$a/ILSVRC2012_img_test.tar"
 
 expect 1 ls "$dir/nothing"

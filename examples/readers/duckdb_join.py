@@ -15,7 +15,7 @@ print(duckdb.sql("""
     WHERE p.error IS NULL AND p.pred_synset[1] <> i.synset
     GROUP BY ALL ORDER BY images DESC, truth, best LIMIT 10
 """))
-count, right = duckdb.sql("""
+(count, right), = duckdb.sql("""
     SELECT count(*), count(*) FILTER (p.pred_synset[1] = i.synset) FROM predicted p JOIN images i USING (path)
-""").fetchone()
+""").fetchall()
 print(f"{count} images, {right} right")
