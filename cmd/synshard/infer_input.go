@@ -68,7 +68,8 @@ func (a *app) openInput(ctx context.Context, args []string, f *inputOptions, sel
 	case slices.Contains(args, "-"):
 		return nil, usagef("- (a list on stdin) goes with no other input")
 	case slices.ContainsFunc(args, dataset):
-		return nil, usagef("a dataset goes with no other input")
+		at := slices.IndexFunc(args, dataset)
+		return nil, usagef("%s is a dataset, which goes with no other input, and %s is one", args[at], args[(at+1)%len(args)])
 	default:
 		s, err = images.Open(ctx, args, o)
 	}
