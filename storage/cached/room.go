@@ -42,6 +42,48 @@ func touch(path string) error {
 	return os.Chtimes(path, now, now)
 }
 
+// Endings of directories beside one that is kept: what comes into it does so whole or not at
+// all, and goes from it so.
+const (
+	incoming = ".in"
+	outgoing = ".out"
+)
+
+// Fill makes a directory, which is in use and empty, what fill puts into the one that it is given; none
+// of it where that fails or the process ends before. What an earlier Fill or Discard left half done
+// is removed.
+func Fill(dir string, fill func(dir string) error) error {
+	err := errors.Join(os.RemoveAll(dir+incoming), os.RemoveAll(dir+outgoing))
+	if err == nil {
+		err = durable.MkdirAll(dir + incoming)
+	}
+	if err == nil {
+		err = fill(dir + incoming)
+	}
+	if err == nil {
+		err = os.Remove(dir) // empty, as it is to be
+	}
+	if err == nil {
+		err = os.Rename(dir+incoming, dir)
+	}
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir+incoming))
+	}
+	return durable.SyncDir(filepath.Dir(dir))
+}
+
+// Discard removes a directory: all of it or, where the process ends before, what is no longer
+// under its name.
+func Discard(dir string) error {
+	if err := os.RemoveAll(dir + outgoing); err != nil {
+		return err
+	}
+	if err := os.Rename(dir, dir+outgoing); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(dir + outgoing)
+}
+
 // unit is something that is kept.
 type unit struct {
 	path  string
@@ -63,7 +105,7 @@ func Trim(dir string, bound int64) error {
 			return err
 		}
 		if info, err := e.Info(); err == nil {
-			if u := (unit{kept, taken(kept), info.ModTime()}); u.bytes > 0 { // the locks of what is gone stay
+			if u := (unit{kept, taken(kept) + taken(kept+incoming) + taken(kept+outgoing), info.ModTime()}); u.bytes > 0 { // the locks of what is gone stay
 				units = append(units, u)
 				sum += u.bytes
 			}
@@ -103,7 +145,7 @@ func (u unit) remove() (bool, error) {
 	if info, err := os.Stat(at); err != nil || !info.ModTime().Equal(u.used) {
 		return false, err
 	}
-	return true, os.RemoveAll(u.path)
+	return true, errors.Join(Discard(u.path), os.RemoveAll(u.path+incoming))
 }
 
 // taken is how much of the disk a file or a directory takes; ranges have holes.

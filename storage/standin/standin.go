@@ -267,6 +267,28 @@ func fetch(o *storage.Object, to string) error {
 	})
 }
 
+// fetchAll copies the object base of a place and those that belong to it, as far as there
+// are any, into a directory.
+func (p *Paths) fetchAll(ctx context.Context, place, base, dir string) error {
+	at, err := p.Place(ctx, place)
+	if err != nil {
+		return err
+	}
+	for _, end := range p.endings() {
+		o, err := at.OpenObject(ctx, base+end)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = fetch(o, filepath.Join(dir, base+end))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // File gives the path of a file that stands for a URL until Publish makes the object of
 // it. It holds what is at the URL, so that who writes it finds what was made before, or
 // what a killed call left here.
@@ -279,30 +301,17 @@ func (p *Paths) File(ctx context.Context, url string) (string, error) {
 	if err := p.claim(local); err != nil {
 		return "", err
 	}
-	path := filepath.Join(local, base)
 	entries, err := os.ReadDir(local)
 	if err != nil {
 		return "", err
 	}
-	at, err := p.Place(ctx, dir)
-	if err != nil {
-		return "", err
-	}
-	for _, end := range p.endings() {
-		if len(entries) > 0 { // a killed call's, which goes on
-			break
-		}
-		o, err := at.OpenObject(ctx, base+end)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	if len(entries) == 0 { // else it is a killed call's, which goes on
+		err := cached.Fill(local, func(to string) error { return p.fetchAll(ctx, dir, base, to) })
 		if err != nil {
 			return "", err
 		}
-		if err := fetch(o, path+end); err != nil {
-			return "", err
-		}
 	}
+	path := filepath.Join(local, base)
 	p.written = append(p.written, mapping{path, url})
 	return p.maps(path, url), nil
 }
@@ -323,7 +332,7 @@ func (p *Paths) Publish(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := os.RemoveAll(filepath.Dir(s.path)); err != nil {
+		if err := cached.Discard(filepath.Dir(s.path)); err != nil {
 			return err
 		}
 	}

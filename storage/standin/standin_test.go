@@ -148,3 +148,29 @@ func TestFile(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
+
+// TestFileIsWholeOrAbsent: of a file and what belongs to it, what a killed call had copied
+// or removed half is not taken for a call's that goes on.
+func TestFileIsWholeOrAbsent(t *testing.T) {
+	s := storagetest.Start(t)
+	s.Put(t, "p.csv", []byte("rows"))
+	s.Put(t, "p.csv.meta.json", []byte("{}"))
+	p := Paths{Dir: t.TempDir(), Besides: []string{".meta.json"}}
+	defer p.Close()
+	path, err := p.File(t.Context(), s.URL("p.csv"))
+	check(t, err)
+	check(t, p.Publish(t.Context()))
+	local := filepath.Dir(path)
+	spill(t, filepath.Join(local+".in", "p.csv"), "ro")
+	spill(t, filepath.Join(local+".out", "p.csv"), "rows")
+	q := Paths{Dir: p.Dir, Besides: p.Besides}
+	defer q.Close()
+	path, err = q.File(t.Context(), s.URL("p.csv"))
+	check(t, err)
+	if diff := cmp.Diff([]string{"rows", "{}"}, []string{slurp(t, path), slurp(t, path+".meta.json")}); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if left, err := filepath.Glob(local + ".*"); err != nil || len(left) != 1 { // the lock
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
