@@ -10,6 +10,10 @@ import (
 // in ONNX.
 const SpecKey = "synshard.spec"
 
+// MadeFromKey is the metadata key under which weights say what they were made from: JSON, an
+// object of texts by name, as a run's checkpoints have it.
+const MadeFromKey = "synshard.made_from"
+
 // Spec is what travels with weights: how an image is made ready for them and
 // what their outputs mean. Preprocessing is data.
 type Spec struct {

@@ -89,13 +89,14 @@ func (r *runner) configFile(text []byte) product {
 }
 
 // products are what is left of a finished run beside its checkpoints and its log,
-// each as the last checkpoint's state gives it.
-func (r *runner) products(state []model.Tensor) []product {
+// each as the last checkpoint's state gives it. They say madeFrom of themselves.
+func (r *runner) products(state []model.Tensor, madeFrom string) []product {
 	tensors := checkpoint.Weights(state, true) // averaged ones where they are kept
-	meta := map[string]string{"format": "pt", model.SpecKey: r.o.Spec.JSON()}
 	return []product{
-		{"model.safetensors", func(w io.Writer) error { return weights.WriteSummed(w, tensors, meta) }},
-		{"model.onnx", func(w io.Writer) error { return onnx.Write(w, r.o.Network, tensors, r.o.Spec) }},
+		{"model.safetensors", func(w io.Writer) error {
+			return weights.WriteSummed(w, tensors, checkpoint.ExportedMetadata(r.o.Spec, madeFrom))
+		}},
+		{"model.onnx", func(w io.Writer) error { return onnx.WriteMade(w, r.o.Network, tensors, r.o.Spec, madeFrom) }},
 	}
 }
 
@@ -111,7 +112,7 @@ func (r *runner) export() error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return errors.Join(r.write(r.products(state)), r.saveConfig())
+	return errors.Join(r.write(r.products(state, r.pos.MadeFrom.JSON())), r.saveConfig())
 }
 
 func (r *runner) write(list []product) error {
@@ -136,7 +137,11 @@ func (r *runner) checkExport() error {
 // unsettled lists what of a finished run is not there, or not what the last
 // checkpoint gives, byte for byte. Times of change tell nothing.
 func (r *runner) unsettled(was runlog.Kept) ([]product, error) {
-	all := r.products(r.state)
+	all := r.products(r.state, r.pos.MadeFrom.JSON())
+	earlier := map[string]product{} // of versions whose products did not say what they were made from
+	for _, p := range r.products(r.state, "") {
+		earlier[p.name] = p
+	}
 	text, err := r.settledConfig(was)
 	if err != nil {
 		return nil, err
@@ -145,6 +150,9 @@ func (r *runner) unsettled(was runlog.Kept) ([]product, error) {
 	var out []product
 	for _, p := range all {
 		same, err := holds(r.path(p.name), p.write)
+		if was, ok := earlier[p.name]; ok && !same && err == nil {
+			same, err = holds(r.path(p.name), was.write)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("export: %w", err)
 		}

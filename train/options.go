@@ -51,6 +51,8 @@ type Options struct {
 	// MadeFrom is what the data are, by name: dataset, splits, selection. With the
 	// recipe and the first weights it tells this run from others (see identity.go).
 	MadeFrom checkpoint.Identity
+	// MadeBy is the programs that a run is made by, with their versions, for its log.
+	MadeBy string
 
 	// NewEngine makes an engine for Network. It is called again, after the
 	// one before was closed, when memory runs out.

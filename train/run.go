@@ -257,7 +257,7 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.log.Started(r.pos.Step, text, string(config), r.pos.MadeFrom); err != nil {
+	if err := r.log.Started(r.pos.Step, text, string(config), r.pos.MadeFrom, r.o.MadeBy); err != nil {
 		return err
 	}
 	return r.o.OnDurable(false)

@@ -322,7 +322,7 @@ func TestInferBatchAuto(t *testing.T) {
 // was made otherwise is refused by what differs, a plan is printed without predicting.
 func TestInferGuards(t *testing.T) {
 	b := newInferBed(t)
-	for _, name := range []string{"x.json", "x.tsv", "x.txt", "x.ndjson.gz", "x", "ftp://host/x.arrow"} {
+	for _, name := range []string{"x.json", "x.txt", "x.arrow.gz", "x.gz", "x", "ftp://host/x.arrow"} {
 		if _, talk := b.infer(exitUsage, "", b.images, "--out", name); !strings.Contains(talk, name) {
 			t.Errorf("--out %s: %s", name, talk)
 		}

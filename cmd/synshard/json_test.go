@@ -182,6 +182,8 @@ func (s *schemas) training(at func(string) string) {
 	s.run("train-eval-only", 0, append(train, "--eval-only")...)
 	s.run("infer", 0, "infer", at("run/model.onnx"), set, "--split", "val", "--out", at("val.csv"), "--ort-lib", needORT(t))
 	s.run("eval", 0, "eval", at("val.csv"), "--superclass", "mammal")
+	s.run("infer", 0, "infer", at("run/model.onnx"), set, "--split", "val", "--out", at("run/val.arrow"), "--ort-lib", needORT(t))
+	s.run("provenance", 0, "provenance", at("run/val.arrow"), set, "--check")
 	s.run("report", 0, "report", at("run"), at("val.csv"), "--out", at("r.html"))
 	s.run("model-import", 0, "model", "import", at("run/model.onnx"), "--out", at("back.safetensors"))
 	s.run("model-export", 0, "model", "export", at("run/model.safetensors"), "--out", at("m.pth"))

@@ -42,6 +42,7 @@ const (
 	urlClasses               // it reads copies of a list of classes, or of a dataset's classes
 	urlRun                   // it reads copies of a file, or of what tells of a run
 	urlWordNet               // it reads copies of WordNet's files
+	urlTold                  // it reads a copy of a file, or of what a dataset or a run says of itself
 	urlAddress               // it is no path: a server's address, which the verb checks
 )
 
@@ -65,6 +66,7 @@ var urlUses = map[string]struct {
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
 	"report":         {args: []urlUse{urlRun}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlClasses, "out": urlWritten}},
 	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlClasses}},
+	"provenance":     {args: []urlUse{urlTold}},
 	"setup":          {flags: map[string]urlUse{"index": urlAddress}},
 	"bench loader":   {args: []urlUse{urlInPlace}},
 	"bench infer":    {args: []urlUse{urlCopied}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses}},
@@ -233,6 +235,8 @@ func (a *app) settleURL(name string, use urlUse) (path string, err error) {
 		return r.copyOrNamed(name, shard.ManifestName, shard.ClassesName)
 	case urlRun:
 		return r.copyRun(name)
+	case urlTold:
+		return r.copyTold(name)
 	case urlWordNet:
 		return r.paths.Named(r.ctx, name, wordnet.Files...)
 	}
@@ -300,6 +304,20 @@ func (r *remoteFiles) copyOrNamed(url string, names ...string) (string, error) {
 		return r.paths.Copy(r.ctx, url)
 	}
 	return r.paths.Named(r.ctx, url, names...)
+}
+
+// copyTold copies a dataset's manifest, what tells of a run, or a file.
+func (r *remoteFiles) copyTold(url string) (string, error) {
+	at, err := r.paths.Place(r.ctx, url)
+	if err != nil {
+		return "", err
+	}
+	if _, err := at.Stat(r.ctx, shard.ManifestName); err == nil {
+		return r.paths.Named(r.ctx, url, shard.ManifestName)
+	} else if r.ctx.Err() != nil || storage.Passing(err) {
+		return "", err
+	}
+	return r.copyOrNamed(url, runlog.Name, "config.yaml")
 }
 
 // copies are paths, with copies of what URLs among them stand for.

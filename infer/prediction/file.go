@@ -228,28 +228,39 @@ func touch(path string) error {
 // Options gives the options that the predictions in a file were made with, by
 // name: those of Identity. A file that is not there, or says nothing, has none.
 func Options(path string) map[string]string {
-	f, info, err := regular.Open(path)
-	if err != nil {
+	md, err := Metadata(path)
+	var options map[string]string
+	if err != nil || json.Unmarshal([]byte(md[keyOptions]), &options) != nil {
 		return nil
+	}
+	return options
+}
+
+// Metadata gives what a file of predictions says of itself (FORMAT.md), or what lies beside
+// it, by key; a table of another program says nothing. What is no file of predictions, or is
+// damaged where that stands, is ErrFormat.
+func Metadata(path string) (map[string]string, error) {
+	f, size, format, err := openAny(path)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
-	format, err := sniff(bufio.NewReaderSize(f, 1<<16))
-	if err != nil {
-		return nil
-	}
 	var md metadata
 	if format.Text() {
 		s, err := readSidecar(path)
 		if err != nil {
-			return nil
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		md = s.Metadata
-	} else if t, err := openTable(f, info.Size(), format); err == nil {
+	} else {
+		t, err := openTable(f, size, format)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
 		md = t.metadata()
 	}
-	var options map[string]string
-	if md.check() != nil || json.Unmarshal([]byte(md[keyOptions]), &options) != nil {
-		return nil
+	if err := md.check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return options
+	return md, nil
 }

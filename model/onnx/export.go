@@ -36,9 +36,19 @@ type graphWriter struct {
 // Batch norm is folded into the convolution before it. The spec travels in the
 // metadata under model.SpecKey, and a sum of the whole under its key.
 func Write(w io.Writer, n *model.Network, weights []model.Tensor, spec model.Spec) error {
+	return WriteMade(w, n, weights, spec, "")
+}
+
+// WriteMade is Write of a model that says what it was made from, under model.MadeFromKey;
+// "": it does not.
+func WriteMade(w io.Writer, n *model.Network, weights []model.Tensor, spec model.Spec, madeFrom string) error {
 	m, err := Export(n, weights, spec)
 	if err != nil {
 		return fmt.Errorf("write onnx: %w", err)
+	}
+	if madeFrom != "" {
+		m.pb.Metadata = append(m.pb.Metadata, &onnxpb.Entry{Key: proto.String(model.MadeFromKey), Value: proto.String(madeFrom)})
+		m.seal()
 	}
 	b, err := m.Bytes()
 	if err != nil {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,9 @@ type Fitted struct {
 	Network *model.Network // whose parameters these are
 	Spec    model.Spec     // how images are made ready, and the classes
 	Tensors []model.Tensor // float32
+	// MadeFrom is what the weights were made from, as the file has it under
+	// model.MadeFromKey; "": nothing is said.
+	MadeFrom string
 }
 
 // Recorded fits the weights of a file, averaged ones where it has them, to the network
@@ -64,13 +68,37 @@ func Recorded(file *weights.File) (Fitted, error) {
 		return Fitted{}, err
 	}
 	tensors := Weights(file.Tensors, true)
-	return Fit(weights.WithWidth(spec, tensors), tensors)
+	f, err := Fit(weights.WithWidth(spec, tensors), tensors)
+	f.MadeFrom = MadeFromOf(file.Metadata)
+	return f, err
+}
+
+// MadeFromOf is what the metadata of weights say that they were made from, a checkpoint's
+// too, as JSON; "": nothing.
+func MadeFromOf(meta map[string]string) string {
+	if text := meta[model.MadeFromKey]; text != "" {
+		return text
+	}
+	var at Position
+	if json.Unmarshal([]byte(meta[weights.StateKey]), &at) != nil {
+		return ""
+	}
+	return at.MadeFrom.JSON()
 }
 
 // Fit fits tensors to the network of a Spec, as weights.Fit does.
 func Fit(spec model.Spec, tensors []model.Tensor) (Fitted, error) {
 	net, values, err := weights.Fit(spec, tensors)
-	return Fitted{net, spec, values}, err
+	return Fitted{Network: net, Spec: spec, Tensors: values}, err
+}
+
+// ExportedMetadata are those of weights as safetensors.
+func ExportedMetadata(spec model.Spec, madeFrom string) map[string]string {
+	meta := map[string]string{"format": "pt", model.SpecKey: spec.JSON()}
+	if madeFrom != "" {
+		meta[model.MadeFromKey] = madeFrom
+	}
+	return meta
 }
 
 // Write writes the weights to a file in one of Forms, whole or not at all.
@@ -80,9 +108,9 @@ func (f Fitted) Write(path, form string) error {
 		case "pth":
 			return pth.Write(w, f.Tensors)
 		case "safetensors":
-			return weights.WriteSummed(w, f.Tensors, map[string]string{"format": "pt", model.SpecKey: f.Spec.JSON()})
+			return weights.WriteSummed(w, f.Tensors, ExportedMetadata(f.Spec, f.MadeFrom))
 		case "onnx":
-			return onnx.Write(w, f.Network, f.Tensors, f.Spec)
+			return onnx.WriteMade(w, f.Network, f.Tensors, f.Spec, f.MadeFrom)
 		}
 		return fmt.Errorf("form %q of weights: want one of %s", form, strings.Join(Forms, ", "))
 	})

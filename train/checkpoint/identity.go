@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -15,6 +16,18 @@ import (
 // first weights. Going on from a checkpoint with another would be another run.
 // A name that is not there stands for "not set".
 type Identity map[string]string
+
+// JSON is the identity as a text, the same for the same one; "" where there is none.
+func (i Identity) JSON() string {
+	if len(i) == 0 {
+		return ""
+	}
+	b, err := json.Marshal(i)
+	if err != nil {
+		panic(err) // of texts alone
+	}
+	return string(b)
+}
 
 // differences names what is not the same in now, each as "NAME OLD (now NEW)",
 // by name. Long digests are cut short.

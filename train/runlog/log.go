@@ -89,6 +89,7 @@ type event struct {
 	Step     int64             `json:"step"`
 	Text     string            `json:"text"`
 	MadeFrom map[string]string `json:"made_from,omitempty"`
+	MadeBy   string            `json:"made_by,omitempty"` // of "run": programs, with their versions
 	Kept
 	From int64 `json:"from,omitempty"` // of "lost": the first step whose line is; 0: it is of no steps
 	To   int64 `json:"to,omitempty"`   // the last
@@ -151,6 +152,7 @@ type Record struct {
 	PerSecond    float64   `json:"images_per_s"`
 
 	MadeFrom map[string]string `json:"made_from"` // of "run": what the data are, by name
+	MadeBy   string            `json:"made_by"`   // of "run": programs, with their versions
 	Text     string            `json:"text"`      // of "run", "warning" and "lost", for people
 	From, To int64             // of "lost"
 	Kept
@@ -236,9 +238,9 @@ func (l *Log) Warning(step int64, text string) error {
 }
 
 // Started appends a line that says how the run goes on at a step, with what recipe as it
-// is saved, and what it is made from, by name.
-func (l *Log) Started(step int64, text, config string, madeFrom map[string]string) error {
-	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: text, MadeFrom: madeFrom, Kept: Kept{Config: config}})
+// is saved, what it is made from, by name, and by which versions of which programs.
+func (l *Log) Started(step int64, text, config string, madeFrom map[string]string, madeBy string) error {
+	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: text, MadeFrom: madeFrom, MadeBy: madeBy, Kept: Kept{Config: config}})
 }
 
 // Finished appends a line that says that the run has come to its end, and which

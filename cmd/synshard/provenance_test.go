@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/train/checkpoint"
+)
+
+// TestProvenance follows predictions to the archives: through the model beside them, which says
+// what it was made from, and the dataset, and sees what was changed.
+func TestProvenance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	lib, dir := needORT(t), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	runVerb(t, 0, "sample", "--out", at("archives"), "--train-per-synset", "2", "--val-per-synset", "1", "--test-images", "1", "--progress", "off")
+	runVerb(t, 0, "ingest", at("archives"), "--out", at("set"), "--progress", "off")
+	train := smallRun(t, at("set"), at("run"), "--epochs", "1", "--dropout", "0", "--batch", "8")
+	runVerb(t, 0, train...)
+	runVerb(t, 0, "infer", at("run/model.onnx"), at("set"), "--split", "val", "--out", at("run/val.csv.gz"), "--ort-lib", lib, "--progress", "off")
+	out, _ := runVerb(t, 0, "provenance", at("run/val.csv.gz"), at("set"), "--check")
+	for _, want := range []string{"val.csv.gz  predictions  sha256 ", "made from model inception_v3  sha256 ", ": " + at("run/model.onnx"), "made from dataset val/index.arrow", ": " + at("set"),
+		"made from source ILSVRC2012_img_val.tar", "made by", "libtorch", "optimizer", "ok     " + at("run/model.onnx"), "ok     " + at("set/train/index.arrow")} {
+		if !strings.Contains(out, want) {
+			t.Errorf("nothing of %q in\n%s", want, out)
+		}
+	}
+	// Weights in another form, and the run, say the same.
+	runVerb(t, 0, "model", "export", at("run/model.onnx"), "--out", at("other.safetensors"))
+	for _, of := range []string{at("other.safetensors"), at("run/best.safetensors"), at("run")} {
+		if out, _ := runVerb(t, 0, "provenance", of, at("set")); !strings.Contains(out, "made from dataset train/index.arrow") || !strings.Contains(out, ": "+at("set")) {
+			t.Errorf("%s:\n%s", of, out)
+		}
+	}
+	// What an earlier version made, which did not record it, stays as it is.
+	before := forget(t, at("run/model.safetensors"))
+	if _, stderr := runVerb(t, 0, train...); stderr != "" {
+		t.Errorf("over a run of before: %s", stderr)
+	}
+	after, err := os.ReadFile(at("run/model.safetensors"))
+	check(t, err)
+	if !bytes.Equal(before, after) {
+		t.Error("weights of an earlier version were made anew")
+	}
+	// A list that is not what the manifest says, and none.
+	index := at("set/val/index.arrow")
+	flipByte(t, index, 100)
+	if out, _ := runVerb(t, exitCorrupt, "provenance", at("set"), "--check"); !strings.Contains(out, "OTHER  "+index) {
+		t.Errorf("a flipped byte:\n%s", out)
+	}
+	check(t, os.Remove(index))
+	if out, _ := runVerb(t, exitCorrupt, "provenance", at("set"), "--check"); !strings.Contains(out, "OTHER  "+index) {
+		t.Errorf("a lost index:\n%s", out)
+	}
+	check(t, os.WriteFile(at("words.txt"), []byte("no predictions"), 0o666))
+	runVerb(t, exitCorrupt, "provenance", at("words.txt"))
+	runVerb(t, exitUsage, "provenance", at("archives"))
+}
+
+// forget takes away what weights say that they were made from, and gives the file's bytes.
+func forget(t *testing.T, path string) []byte {
+	t.Helper()
+	file, err := weights.ReadFile(path, weights.Options{})
+	check(t, err)
+	f, err := checkpoint.Recorded(file)
+	check(t, err)
+	if f.MadeFrom == "" || file.Metadata[model.MadeFromKey] != f.MadeFrom {
+		t.Errorf("%s says nothing of what it was made from", path)
+	}
+	f.MadeFrom = ""
+	check(t, f.Write(path, "safetensors"))
+	b, err := os.ReadFile(path)
+	check(t, err)
+	return b
+}

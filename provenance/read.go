@@ -1,0 +1,214 @@
+package provenance
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
+	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/runlog"
+)
+
+// predictions reads the metadata of a file of predictions (infer/prediction/FORMAT.md).
+func (t *Thing) predictions(md map[string]string) error {
+	if md["synshard.fingerprint"] == "" {
+		return fmt.Errorf("%s: %w: another program saved it", t.Path, ErrUnknown)
+	}
+	t.fact("fingerprint", md["synshard.fingerprint"])
+	t.fact("backend", md["synshard.backend"])
+	t.fact("job", md["synshard.job"])
+	t.fact("rejected", md["synshard.failed"])
+	var options map[string]string
+	if err := json.Unmarshal([]byte(md["synshard.options"]), &options); err != nil {
+		return fmt.Errorf("%s: %w: its options: %w", t.Path, prediction.ErrFormat, err)
+	}
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		t.fact("option "+name, options[name])
+	}
+	for _, key := range slices.Sorted(maps.Keys(md)) {
+		if name, ok := strings.CutPrefix(key, "synshard.note."); ok {
+			t.fact("note "+name, md[key])
+		}
+	}
+	t.From = append(t.From, Input{Kind: Model, Name: modelName(md["synshard.spec"]), Digest: Digest{SHA256, md["synshard.model"]}})
+	t.From = append(t.From, images(md["synshard.input"]))
+	return nil
+}
+
+// modelName is the network that a Spec is of.
+func modelName(spec string) string {
+	var s struct{ Model string }
+	if json.Unmarshal([]byte(spec), &s) != nil {
+		return ""
+	}
+	return s.Model
+}
+
+// images is the input of predictions: a selection of a dataset's split, which is known by the
+// sum of its index, or other images.
+func images(text string) Input {
+	var split, sum string
+	if n, _ := fmt.Sscanf(text, "dataset %s %s", &split, &sum); n == 2 {
+		in := indexOf(split, sum)
+		if _, selection, ok := strings.Cut(text, sum); ok && strings.TrimSpace(selection) != "[] [] 0" {
+			in.Facts = append(in.Facts, Fact{"selection", strings.TrimSpace(selection)})
+		}
+		return in
+	}
+	kind, sum, _ := strings.Cut(text, " ")
+	return Input{Kind: Source, Name: kind, Digest: Digest{"names_sizes_times_sha256", sum}}
+}
+
+func indexOf(split, sum string) Input {
+	return Input{Kind: Dataset, Name: split + "/index.arrow", Digest: Digest{SHA256, sum}}
+}
+
+// network reads what a file of a network says.
+func (t *Thing) network() error {
+	file, err := checkpoint.ReadAny(t.Path, weights.Options{})
+	if err != nil {
+		return err
+	}
+	t.fact("model", modelName(file.Metadata[model.SpecKey]))
+	var id map[string]string
+	if text := checkpoint.MadeFromOf(file.Metadata); text != "" {
+		if err := json.Unmarshal([]byte(text), &id); err != nil {
+			return fmt.Errorf("%s: %s in its metadata: %w", t.Path, model.MadeFromKey, err)
+		}
+	}
+	t.madeFrom(id)
+	if run := filepath.Dir(t.Path); len(id) > 0 && is(run, runlog.Name) {
+		return t.by(filepath.Join(run, runlog.Name), id)
+	}
+	return nil
+}
+
+// madeFrom tells what a run is made from apart: the data and first weights, and the recipe.
+func (t *Thing) madeFrom(id map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(id)) {
+		value := id[name]
+		split, isIndex := strings.CutSuffix(strings.TrimPrefix(name, "dataset."), ".index_sha256")
+		switch {
+		case value == "":
+		case name == "dataset.classes_sha256":
+			t.From = append(t.From, Input{Kind: Dataset, Name: "classes.arrow", Digest: Digest{SHA256, value}})
+		case isIndex:
+			t.From = append(t.From, indexOf(split, value))
+		case name == "weights":
+			t.From = append(t.From, Input{Kind: Weights, Name: "first weights", Digest: Digest{"tensors_sha256", value}})
+		default:
+			t.fact(name, value)
+		}
+	}
+}
+
+// by adds the programs that a log says a run was made by, where it is the run of id.
+func (t *Thing) by(log string, id map[string]string) error {
+	var by []string
+	err := runlog.Each(log, func(_ []byte, rec runlog.Record) error {
+		if rec.MadeBy != "" && maps.Equal(rec.MadeFrom, id) && !slices.Contains(by, rec.MadeBy) {
+			by = append(by, rec.MadeBy)
+		}
+		return nil
+	})
+	t.fact("made by", strings.Join(by, "; "))
+	return err
+}
+
+// run reads a run's directory: what its log says at its beginning, or the newest checkpoint of
+// one whose log does not, and its files.
+func (t *Thing) run() error {
+	t.Kind = Run
+	log := filepath.Join(t.Path, runlog.Name)
+	var id map[string]string
+	var last int64
+	err := runlog.Each(log, func(_ []byte, rec runlog.Record) error {
+		if rec.MadeFrom != nil {
+			id = rec.MadeFrom
+		}
+		last = max(last, rec.Step)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	t.fact("steps", fmt.Sprint(last))
+	t.madeFrom(id)
+	if err := t.by(log, id); err != nil {
+		return err
+	}
+	for _, name := range []string{"config.yaml", "model.onnx", "model.safetensors"} {
+		if !is(t.Path, name) {
+			continue
+		}
+		part := Thing{Path: filepath.Join(t.Path, name)}
+		if err := part.sum(); err != nil {
+			return err
+		}
+		t.Files = append(t.Files, Input{Kind: File, Name: name, Digest: part.Digest})
+	}
+	for _, f := range t.Files[:min(1, len(t.Files))] { // the recipe stands for the run
+		t.Digest = f.Digest
+	}
+	return nil
+}
+
+// dataset reads a manifest: its files, and the sources by names, sizes and times.
+func (t *Thing) dataset() error {
+	t.Kind = Dataset
+	m, err := shard.ReadManifest(files.Local(t.Path))
+	if err != nil {
+		return err
+	}
+	one := Thing{Path: filepath.Join(t.Path, shard.ManifestName)}
+	if err := one.sum(); err != nil {
+		return err
+	}
+	t.Digest = one.Digest
+	t.fact("WordNet", m.WordNetVersion)
+	t.part(shard.ClassesName, m.ClassesSHA256)
+	for _, name := range slices.Sorted(maps.Keys(m.Splits)) {
+		s := m.Splits[name]
+		t.fact("images "+name, fmt.Sprint(s.Rows))
+		t.part(name+"/index.arrow", s.IndexSHA256)
+	}
+	t.part(shard.RejectedName, m.RejectedSHA256)
+	print, ok := record.Of(&m)
+	if !ok {
+		return nil
+	}
+	t.fact("check", print.Check)
+	t.fact("on-bad", print.OnBad)
+	if print.Resize > 0 {
+		t.fact("resize", fmt.Sprintf("%d, quality %d", print.Resize, print.Quality))
+	}
+	t.fact("shard-bytes", fmt.Sprint(print.ShardBytes))
+	for _, split := range slices.Sorted(maps.Keys(print.Splits)) {
+		for _, s := range print.Splits[split] {
+			in := Input{Kind: Source, Name: s.Source, Facts: []Fact{{"split", split}}}
+			if s.Entries != "" {
+				in.Digest = Digest{"names_sizes_sha256", s.Entries}
+			}
+			if s.Truth != "" {
+				in.Facts = append(in.Facts, Fact{"development kit", s.Truth})
+			}
+			t.From = append(t.From, in)
+		}
+	}
+	return nil
+}
+
+func (t *Thing) part(name, sum string) {
+	if sum != "" {
+		t.Files = append(t.Files, Input{Kind: File, Name: name, Digest: Digest{SHA256, sum}})
+	}
+}
