@@ -92,8 +92,9 @@ func (r *AheadReader) window(at, want int64) *window {
 		case w.from <= at && at < w.to:
 			w.used = a.tick
 			w.spent = w.spent || at+want >= w.to
-			if size := w.to - w.from; size > firstWindow && at+want-w.from > size/2 && w.to < r.Size() && a.at(r, w.to) == nil {
-				if size = a.room(min(4*size, mostWindow), false); size > firstWindow {
+			if size := w.to - w.from; size > firstWindow && at+want-w.from > size/2 {
+				a.passed(w)
+				if size = a.room(min(4*size, mostWindow), false); size > firstWindow && w.to < r.Size() && a.at(r, w.to) == nil {
 					a.fetch(r, w.to, size)
 				}
 			}
@@ -116,6 +117,16 @@ func (r *AheadReader) window(at, want int64) *window {
 func (a *Ahead) room(size int64, all bool) int64 {
 	a.shrink(a.budget-size, all)
 	return min(size, max(a.budget-a.used, 0))
+}
+
+// passed forgets what was read to its end before a window of which half is read: who reads in
+// nearly this order does not come back.
+func (a *Ahead) passed(by *window) {
+	for i := len(a.all) - 1; i >= 0; i-- {
+		if w := a.all[i]; w.of.Object == by.of.Object && w.spent && w.to <= by.from {
+			a.forget(i)
+		}
+	}
 }
 
 // at finds the window in which a byte lies; nil where there is none.
