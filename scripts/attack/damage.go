@@ -5,8 +5,11 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/md5"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -391,7 +394,26 @@ func inflict(others string, r *rand.Rand, dir string, names []string) (damage, e
 		}
 		d.names, d.told = append(d.names, strings.Split(name, "\n")...), append(d.told, told)
 	}
-	return d, nil
+	return d, restated(dir, d.names)
+}
+
+// restated has the S3 server give other states for objects that were damaged behind its
+// back, as a store does for what was written: a store's word for a state is believed.
+func restated(dir string, names []string) error {
+	for _, name := range names {
+		state := filepath.Join(beside(filepath.Dir(dir)), filepath.Base(dir), filepath.FromSlash(name), "meta", "etag")
+		was, err := os.ReadFile(state)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // no object
+		}
+		if err == nil {
+			err = os.WriteFile(state, []byte(fmt.Sprintf("%x", md5.Sum(was))), 0o666)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *exposure) judge(dir string, d damage, o outcome) (result, error) {
