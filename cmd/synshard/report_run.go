@@ -66,8 +66,9 @@ func noRun(dir string, err error) error {
 	return err
 }
 
-// newestOf is where the newest whole checkpoint of a run stands, which tells what a log has
-// lost at its end; the zero value where there is none.
+// newestOf is where the newest checkpoint of a run stands, which tells what a log has
+// lost at its end; the zero value where there is none. One that is damaged tells nothing,
+// nor does an older one in its place: checkpoint.ErrDamaged.
 func (a *app) newestOf(dir string) (checkpoint.Position, error) {
 	if far, ok := a.remote.runs[dir]; ok {
 		if far.err != nil {
@@ -75,7 +76,7 @@ func (a *app) newestOf(dir string) (checkpoint.Position, error) {
 		}
 		return far.newest, nil
 	}
-	newest, err := checkpoint.Newest(dir, func(string, error) error { return nil })
+	newest, err := checkpoint.Newest(dir, func(_ string, err error) error { return err })
 	if newest == nil || err != nil {
 		return checkpoint.Position{}, err
 	}
