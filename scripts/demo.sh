@@ -17,6 +17,7 @@ step() {
 	"$ss" "$@"
 }
 
+echo 'Training takes most of the time, and says how long after its first steps.'
 step doctor
 step sample --out "$dir/archives"
 step ingest --train "$dir/archives/ILSVRC2012_img_train.tar" --val "$dir/archives/ILSVRC2012_img_val.tar" \

@@ -32,6 +32,9 @@ type trainReport struct {
 	loss float64
 	seen bool
 	done int64 // images used
+
+	steps int       // of this call
+	first time.Time // when the first of them was done
 }
 
 func (r *trainReport) quiet() bool { return r.a.Progress == "off" }
@@ -81,6 +84,26 @@ func (r *trainReport) step(s runlog.Step) {
 	r.done += int64(s.Batch)
 	r.bar.Set(r.done)
 	r.a.metrics.Rejected.Set(s.Skipped)
+	r.forecast(s)
+}
+
+// forecastSteps are those by whose time the run's is told; the first of a call is slower than all others.
+const forecastSteps = 5
+
+// forecast tells, once, how long the steps that are left will take.
+func (r *trainReport) forecast(s runlog.Step) {
+	if r.steps++; r.steps == 1 {
+		r.first = time.Now()
+	}
+	if r.steps != 1+forecastSteps || r.quiet() || s.Step == s.Steps {
+		return
+	}
+	left := time.Duration(float64(time.Since(r.first)) / forecastSteps * float64(s.Steps-s.Step))
+	unit := time.Second
+	if left > time.Hour {
+		unit = time.Minute
+	}
+	r.say("by the time of the last %d steps, the %d that are left take about %v, and validation besides", forecastSteps, s.Steps-s.Step, max(left.Round(unit), unit))
 }
 
 func (r *trainReport) validating(done, total int) {
