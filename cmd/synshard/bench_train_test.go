@@ -64,12 +64,12 @@ func TestBenchTrainProcs(t *testing.T) {
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	check(t, err)
-	var runs []bench.StepReport
-	check(t, json.Unmarshal(out, &runs))
-	if len(runs) != 1 {
-		t.Fatalf("%d runs: %s", len(runs), out)
+	var got struct{ Runs []bench.StepReport }
+	check(t, json.Unmarshal(out, &got))
+	if len(got.Runs) != 1 {
+		t.Fatalf("%d runs: %s", len(got.Runs), out)
 	}
-	r := runs[0]
+	r := got.Runs[0]
 	if r.Procs != 2 {
 		t.Errorf("%d processes", r.Procs)
 	}
