@@ -8,6 +8,7 @@ root, split, predictions = sys.argv[1:]
 images = pa.ipc.open_file(f"{root}/{split}/index.arrow").read_all()  # tables that queries see by their names
 classes = pa.ipc.open_file(f"{root}/classes.arrow").read_all()
 predicted = pa.ipc.open_file(predictions).read_all()  # of a .parquet, SQL says: FROM 'predictions.parquet'
+predicted = predicted.select(["path", "pred_synset", "pred_prob", "error"])  # an embedding may be of 16-bit floats, which DuckDB has not
 
 print(duckdb.sql("""
     SELECT c.words[1] AS truth, p.pred_synset[1] AS best, count(*) AS images, avg(p.pred_prob[1]) AS sure, avg(i.width * i.height) AS pixels
