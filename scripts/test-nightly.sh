@@ -17,7 +17,7 @@ tar -xf "$images" -C "$dir/images/incoming" "${some[@]}"
 prom=$dir/nightly.prom
 
 # The crontab's settings and command, in the environment that cron gives.
-settings=(HOME="$dir" SHELL=/bin/sh LOGNAME=images ${XDG_CACHE_HOME:+XDG_CACHE_HOME="$XDG_CACHE_HOME"} ${SYNSHARD_ORT_LIB:+SYNSHARD_ORT_LIB="$SYNSHARD_ORT_LIB"})
+settings=(HOME="$dir" SHELL=/bin/sh LOGNAME=images XDG_CACHE_HOME="${XDG_CACHE_HOME:-$HOME/.cache}" ${SYNSHARD_ORT_LIB:+SYNSHARD_ORT_LIB="$SYNSHARD_ORT_LIB"})
 while IFS= read -r line; do
 	case $line in
 	'#'*) ;;
