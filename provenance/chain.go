@@ -19,6 +19,9 @@ type Chain struct {
 	// Found says, by place in Things and in its From, which of Things an input is; what is
 	// at hand nowhere is not in it.
 	Found map[[2]int]int
+	// Foreign are those of Options.At that nothing in Things was made from, such as a model
+	// that has changed since.
+	Foreign []*Thing
 
 	partial func(path string) bool
 }
@@ -48,19 +51,21 @@ func Trace(ctx context.Context, path string, o Options) (*Chain, error) {
 		others = append(others, t)
 	}
 	c := &Chain{Things: []*Thing{first}, Found: map[[2]int]int{}, partial: o.Partial}
+	used := map[*Thing]bool{}
 	for i := 0; i < len(c.Things); i++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		t := c.Things[i]
 		for k, in := range t.From {
-			found, err := find(in, t, others)
+			found, by, err := find(in, t, others)
 			if err != nil {
 				return nil, err
 			}
 			if found == nil {
 				continue
 			}
+			used[by] = true
 			n := slices.IndexFunc(c.Things, func(o *Thing) bool { return o.Path == found.Path })
 			if n < 0 {
 				n = len(c.Things)
@@ -69,42 +74,51 @@ func Trace(ctx context.Context, path string, o Options) (*Chain, error) {
 			c.Found[[2]int{i, k}] = n
 		}
 	}
+	c.Foreign = slices.DeleteFunc(others, func(o *Thing) bool { return used[o] })
 	return c, nil
 }
 
 // find looks for an input of t among other things, what is in their directories, and what lies
-// beside t; nil where it is nowhere.
-func find(in Input, t *Thing, others []*Thing) (*Thing, error) {
+// beside t, and says by which of the others it is found; nil where it is nowhere.
+func find(in Input, t *Thing, others []*Thing) (found, by *Thing, err error) {
 	for _, o := range others {
 		if o.answers(in) {
-			return o, nil
+			return o, o, nil
 		}
 	}
 	if in.Kind != Model {
-		return nil, nil
+		return nil, nil, nil
 	}
-	dirs := []string{filepath.Dir(t.Path)}
+	if found, err = modelIn(filepath.Dir(t.Path), in.Digest); found != nil || err != nil {
+		return found, nil, err
+	}
 	for _, o := range others {
-		if o.Kind == Run {
-			dirs = append(dirs, o.Path)
+		if o.Kind != Run {
+			continue
+		}
+		if found, err = modelIn(o.Path, in.Digest); found != nil || err != nil {
+			return found, o, err
 		}
 	}
-	for _, dir := range dirs {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
+	return nil, nil, nil
+}
+
+// modelIn is the file of a network of these bytes directly in a directory; nil where there is none.
+func modelIn(dir string, want Digest) (*Thing, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".onnx") && !strings.HasSuffix(e.Name(), ".safetensors") {
+			continue
+		}
+		one := Thing{Path: filepath.Join(dir, e.Name())}
+		if err := one.sum(); err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			if !e.Type().IsRegular() || !strings.HasSuffix(e.Name(), ".onnx") && !strings.HasSuffix(e.Name(), ".safetensors") {
-				continue
-			}
-			one := Thing{Path: filepath.Join(dir, e.Name())}
-			if err := one.sum(); err != nil {
-				return nil, err
-			}
-			if one.Digest == in.Digest {
-				return Of(one.Path)
-			}
+		if one.Digest == want {
+			return Of(one.Path)
 		}
 	}
 	return nil, nil
@@ -128,8 +142,9 @@ type Check struct {
 	OK     bool   // the file has it
 }
 
-// Check holds every file that is at hand to the sum that is told of it. A run's files are told
-// of by nobody but the run.
+// Check holds every file that is at hand to the sum that is told of it. A model of predictions was
+// found by its sum, which was computed for that; what is Foreign has another. A run's files are
+// told of by nobody but the run.
 func (c *Chain) Check(ctx context.Context) ([]Check, error) {
 	var out []Check
 	for _, t := range c.Things {
@@ -151,8 +166,11 @@ func (c *Chain) Check(ctx context.Context) ([]Check, error) {
 	for key, n := range c.Found {
 		from, in := c.Things[key[0]], c.Things[key[0]].From[key[1]]
 		if to := c.Things[n]; to.Kind == Model && from.Kind == Predictions {
-			out = append(out, Check{to.Path, in.Digest, to.Digest == in.Digest})
+			out = append(out, Check{to.Path, in.Digest, true})
 		}
+	}
+	for _, t := range c.Foreign {
+		out = append(out, Check{t.Path, t.Digest, false})
 	}
 	slices.SortFunc(out, func(a, b Check) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil

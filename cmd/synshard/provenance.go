@@ -25,8 +25,9 @@ whose sums it names are followed, back to the archives. A model is also found be
 its predictions. What is at hand nowhere is told by its sum alone.
 
 --check computes the sums of all that is at hand again (a dataset's lists and indexes;
-'synshard verify' holds its images to theirs) and ends with 4 where one differs. --json
-gives in-toto statements with SLSA's provenance.`,
+'synshard verify' holds its images to theirs) and ends with 4 where one differs, or
+nothing was made from one of WITH as it is. --json gives in-toto statements with
+SLSA's provenance.`,
 		Example: `  synshard provenance runs/a/val.arrow imagenet --check
   synshard provenance runs/a/model.onnx imagenet --json
   synshard provenance imagenet`,
@@ -47,6 +48,9 @@ func (a *app) runProvenance(ctx context.Context, path string, with []string, che
 	if err != nil {
 		return err
 	}
+	for _, t := range chain.Foreign {
+		a.Warnf("nothing here was made from %s as it is", t.Path)
+	}
 	var checks []provenance.Check
 	if check {
 		if checks, err = chain.Check(ctx); err != nil {
@@ -63,7 +67,7 @@ func (a *app) runProvenance(ctx context.Context, path string, with []string, che
 		return err
 	}
 	if bad > 0 {
-		return corrupt(fmt.Errorf("%s: %d of %d sums differ", path, bad, len(checks)))
+		return corrupt(fmt.Errorf("%s: %d of %d sums are others", path, bad, len(checks)))
 	}
 	return nil
 }

@@ -32,6 +32,14 @@ func TestProvenance(t *testing.T) {
 			t.Errorf("nothing of %q in\n%s", want, out)
 		}
 	}
+	// A model that has changed is none that the predictions were made from.
+	changed := at("changed.onnx")
+	b, err := os.ReadFile(at("run/model.onnx"))
+	check(t, err)
+	check(t, os.WriteFile(changed, append(b, 0x7a, 0), 0o666)) // an empty field that no reader knows
+	if out, stderr := runVerb(t, exitCorrupt, "provenance", at("run/val.csv.gz"), changed, "--check"); !strings.Contains(out, "OTHER  "+changed) || !strings.Contains(stderr, "nothing here was made from "+changed) {
+		t.Errorf("another model:\n%s%s", out, stderr)
+	}
 	// Weights in another form, and the run, say the same.
 	runVerb(t, 0, "model", "export", at("run/model.onnx"), "--out", at("other.safetensors"))
 	for _, of := range []string{at("other.safetensors"), at("run/best.safetensors"), at("run")} {
