@@ -254,7 +254,7 @@ func (o *Options) complete() error {
 	case !(o.ValFraction >= 0 && o.ValFraction < 1):
 		return &OptionError{"val-fraction", fmt.Sprintf("%g is not from 0 to below 1", o.ValFraction)}
 	case o.Check < CheckDecode || o.Check > CheckHeader:
-		return &OptionError{"check", o.Check.String()}
+		return &OptionError{"check-images", o.Check.String()}
 	case o.OnBad < Quarantine || o.OnBad > Fail:
 		return &OptionError{"on-bad", o.OnBad.String()}
 	}

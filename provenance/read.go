@@ -186,7 +186,7 @@ func (t *Thing) dataset() error {
 	if !ok {
 		return nil
 	}
-	t.fact("check", print.Check)
+	t.fact("check-images", print.Check)
 	t.fact("on-bad", print.OnBad)
 	if print.Resize > 0 {
 		t.fact("resize", fmt.Sprintf("%d, quality %d", print.Resize, print.Quality))

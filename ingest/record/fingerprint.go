@@ -80,7 +80,7 @@ func DifferentOptions(was, now Fingerprint) []string {
 		}
 	}
 	say("shard_bytes", was.ShardBytes, now.ShardBytes)
-	say("check", was.Check, now.Check)
+	say("check-images", was.Check, now.Check)
 	say("on_bad", was.OnBad, now.OnBad)
 	say("resize", was.Resize, now.Resize)
 	say("quality", was.Quality, now.Quality)

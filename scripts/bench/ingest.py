@@ -4,8 +4,8 @@
 
 makes a set of ImageNet-like JPEGs (500x375, about 110 KB) once, as a tar of one
 tar a synset and as a tree of directories, then measures in each round, one
-after the other: cp of the tar, ingest with --check header, libjpeg-turbo
-decoding, ingest with --check decode, and what of Hugging Face datasets
+after the other: cp of the tar, ingest with --check-images header, libjpeg-turbo
+decoding, ingest with --check-images decode, and what of Hugging Face datasets
 (imagefolder to save_to_disk), WebDataset's ShardWriter and MosaicML's MDSWriter
 is installed. Every side ends in sync. The medians and ratios come as JSON.
 --many measures a tar of 21,841 tars instead, under bounds on open files.
@@ -220,7 +220,7 @@ def main():
             if check == "decode":
                 got = subprocess.run([decoder, train, str(os.cpu_count())], check=True, capture_output=True, text=True).stdout
                 note("libjpeg-turbo", float(got.split()[1]))
-            s, m = ingest(args, train, out, "--check", check)
+            s, m = ingest(args, train, out, "--check-images", check)
             note(check, s)
             peak = max(peak, m)
         for name, python in chosen:

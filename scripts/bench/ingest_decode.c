@@ -1,5 +1,5 @@
 /* Decodes every JPEG of a tar of tars with libjpeg-turbo and nothing else, and
- * prints images and seconds: what ingest with --check decode is held against.
+ * prints images and seconds: what ingest with --check-images decode is held against.
  *   cc -O3 -o decode ingest_decode.c -ljpeg -lpthread && ./decode train.tar 2 */
 #include <fcntl.h>
 #include <pthread.h>
