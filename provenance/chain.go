@@ -51,21 +51,19 @@ func Trace(ctx context.Context, path string, o Options) (*Chain, error) {
 		others = append(others, t)
 	}
 	c := &Chain{Things: []*Thing{first}, Found: map[[2]int]int{}, partial: o.Partial}
-	used := map[*Thing]bool{}
 	for i := 0; i < len(c.Things); i++ {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		t := c.Things[i]
 		for k, in := range t.From {
-			found, by, err := find(in, t, others)
+			found, err := find(in, t, others)
 			if err != nil {
 				return nil, err
 			}
 			if found == nil {
 				continue
 			}
-			used[by] = true
 			n := slices.IndexFunc(c.Things, func(o *Thing) bool { return o.Path == found.Path })
 			if n < 0 {
 				n = len(c.Things)
@@ -74,33 +72,45 @@ func Trace(ctx context.Context, path string, o Options) (*Chain, error) {
 			c.Found[[2]int{i, k}] = n
 		}
 	}
-	c.Foreign = slices.DeleteFunc(others, func(o *Thing) bool { return used[o] })
+	c.Foreign = slices.DeleteFunc(others, c.hasPartIn)
 	return c, nil
 }
 
+// hasPartIn says whether a thing, or one of the same sum, is what something here was made from,
+// or a run that has one of the things here in its directory.
+func (c *Chain) hasPartIn(o *Thing) bool {
+	return slices.ContainsFunc(c.Things, func(t *Thing) bool {
+		return o.Path == t.Path || slices.ContainsFunc(t.From, o.answers) || o.Kind == Run && sameDir(filepath.Dir(t.Path), o.Path)
+	})
+}
+
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(x, y)
+}
+
 // find looks for an input of t among other things, what is in their directories, and what lies
-// beside t, and says by which of the others it is found; nil where it is nowhere.
-func find(in Input, t *Thing, others []*Thing) (found, by *Thing, err error) {
+// beside t; nil where it is nowhere.
+func find(in Input, t *Thing, others []*Thing) (*Thing, error) {
+	dirs := []string{filepath.Dir(t.Path)}
 	for _, o := range others {
 		if o.answers(in) {
-			return o, o, nil
+			return o, nil
+		}
+		if o.Kind == Run {
+			dirs = append(dirs, o.Path)
 		}
 	}
 	if in.Kind != Model {
-		return nil, nil, nil
+		return nil, nil
 	}
-	if found, err = modelIn(filepath.Dir(t.Path), in.Digest); found != nil || err != nil {
-		return found, nil, err
-	}
-	for _, o := range others {
-		if o.Kind != Run {
-			continue
-		}
-		if found, err = modelIn(o.Path, in.Digest); found != nil || err != nil {
-			return found, o, err
+	for _, dir := range dirs {
+		if found, err := modelIn(dir, in.Digest); found != nil || err != nil {
+			return found, err
 		}
 	}
-	return nil, nil, nil
+	return nil, nil
 }
 
 // modelIn is the file of a network of these bytes directly in a directory; nil where there is none.
@@ -142,9 +152,9 @@ type Check struct {
 	OK     bool   // the file has it
 }
 
-// Check holds every file that is at hand to the sum that is told of it. A model of predictions was
-// found by its sum, which was computed for that; what is Foreign has another. A run's files are
-// told of by nobody but the run.
+// Check holds every file of datasets that is at hand to the sum that is told of it. A model is
+// found by its sum, which is computed for that. A run's files are told of by nobody but the
+// run.
 func (c *Chain) Check(ctx context.Context) ([]Check, error) {
 	var out []Check
 	for _, t := range c.Things {
@@ -162,15 +172,6 @@ func (c *Chain) Check(ctx context.Context) ([]Check, error) {
 			}
 			out = append(out, Check{path, f.Digest, sum == f.Digest.Value})
 		}
-	}
-	for key, n := range c.Found {
-		from, in := c.Things[key[0]], c.Things[key[0]].From[key[1]]
-		if to := c.Things[n]; to.Kind == Model && from.Kind == Predictions {
-			out = append(out, Check{to.Path, in.Digest, true})
-		}
-	}
-	for _, t := range c.Foreign {
-		out = append(out, Check{t.Path, t.Digest, false})
 	}
 	slices.SortFunc(out, func(a, b Check) int { return strings.Compare(a.Path, b.Path) })
 	return out, nil

@@ -14,7 +14,7 @@ import (
 // go last: while one is there, what was cut short is seen to be of another run.
 func removeRun(dir string) error {
 	var failed []error
-	for _, name := range []string{"model.onnx", "model.safetensors", "curves.png", "config.yaml", "tensorboard"} {
+	for _, name := range []string{"model.onnx", "model.safetensors", "curves.png", "config.yaml", "tensorboard", "mlflow.json"} {
 		failed = append(failed, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	if err := errors.Join(append(failed, runlog.Remove(dir), durable.SyncDir(dir))...); err != nil {

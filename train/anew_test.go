@@ -17,7 +17,7 @@ func TestOverwrite(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.TensorBoard = true
 	mustRun(t, o)
-	for _, name := range []string{"notes.txt", "checkpoints/notes.txt", "checkpoints/step-000000001.safetensors.damaged", "log.ndjson.damaged"} {
+	for _, name := range []string{"notes.txt", "checkpoints/notes.txt", "checkpoints/step-000000001.safetensors.damaged", "log.ndjson.damaged", "mlflow.json"} {
 		if err := os.WriteFile(filepath.Join(o.Dir, name), nil, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -35,6 +35,23 @@ func TestOverwrite(t *testing.T) {
 	if _, err := Run(t.Context(), o); !errors.Is(err, ErrOtherRun) {
 		t.Fatalf("another run: %v", err)
 	}
+	// Where the new run cannot begin the old one stays.
+	before, broken := names(t, o.Dir), o
+	broken.Overwrite = true
+	broken.Recipe.Batch = 1 << 20
+	if _, err := Run(t.Context(), broken); err == nil {
+		t.Error("a batch of more images than there are began")
+	}
+	broken = o
+	broken.Overwrite = true
+	broken.NewEngine = func(EngineConfig) (Engine, error) { return nil, errors.New("no memory") }
+	if _, err := Run(t.Context(), broken); err == nil || !strings.Contains(err.Error(), "no memory") {
+		t.Errorf("an engine that does not open: %v", err)
+	}
+	if diff := cmp.Diff(before, names(t, o.Dir)); diff != "" {
+		t.Errorf("files after runs that did not begin (-want +got):\n%s", diff)
+	}
+
 	o.Overwrite = true
 	var warned []string
 	o.OnWarn = func(text string) { warned = append(warned, text) }

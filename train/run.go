@@ -125,6 +125,7 @@ type runner struct {
 	o         Options
 	pos       checkpoint.Position
 	state     []model.Tensor // to begin with, from a checkpoint; nil: a new run
+	other     error          // how a run that is there differs, which is to go; nil: there is none
 	eng       Engine
 	finished  bool // the final weights are there
 	steps     *Pipeline[submitted]
@@ -192,8 +193,8 @@ func (r *runner) resume() error {
 	return nil
 }
 
-// sameOrNone gives the checkpoint back if it is of this run, and nil where it was of
-// another, which had to go.
+// sameOrNone gives the checkpoint back if it is of this run, and nil where it is of
+// another, which is to go.
 func (r *runner) sameOrNone(c *checkpoint.Checkpoint) (*checkpoint.Checkpoint, error) {
 	err := r.o.sameRun(c)
 	switch {
@@ -202,11 +203,20 @@ func (r *runner) sameOrNone(c *checkpoint.Checkpoint) (*checkpoint.Checkpoint, e
 	case !r.o.Overwrite:
 		return nil, fmt.Errorf("%w; give the old settings or another directory; what may change is %s", err, changes())
 	}
-	if failed := removeRun(r.o.Dir); failed != nil {
-		return nil, fmt.Errorf("%w; and it cannot be removed: %w", err, failed)
-	}
-	r.o.OnWarn(fmt.Sprintf("run directory %s: %v: made anew", r.o.Dir, err))
+	r.other = err
 	return nil, nil
+}
+
+// removeOther removes another run that is in the way, now that this one can begin.
+func (r *runner) removeOther() error {
+	if r.other == nil {
+		return nil
+	}
+	if failed := removeRun(r.o.Dir); failed != nil {
+		return fmt.Errorf("run directory %s: %w; and it cannot be removed: %w", r.o.Dir, r.other, failed)
+	}
+	r.o.OnWarn(fmt.Sprintf("run directory %s: %v: made anew", r.o.Dir, r.other))
+	return nil
 }
 
 // prepare checks what can be checked before anything is spent, opens the engine
@@ -235,6 +245,9 @@ func (r *runner) prepare(ctx context.Context) error {
 		return fmt.Errorf("set the state of step %d: %w", r.pos.Step, err)
 	}
 	r.state = nil
+	if err := r.removeOther(); err != nil {
+		return err
+	}
 	if err := r.openRecords(); err != nil {
 		return err
 	}

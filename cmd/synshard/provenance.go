@@ -66,8 +66,11 @@ func (a *app) runProvenance(ctx context.Context, path string, with []string, che
 	if err := a.Result(attested(chain, checks, check), func(w io.Writer) { printChain(w, chain, checks) }); err != nil {
 		return err
 	}
-	if bad > 0 {
-		return corrupt(fmt.Errorf("%s: %d of %d sums are others", path, bad, len(checks)))
+	switch n := len(chain.Foreign); {
+	case bad > 0:
+		return corrupt(fmt.Errorf("%s: %d of %d sums differ", path, bad, len(checks)))
+	case check && n > 0:
+		return corrupt(fmt.Errorf("%s: nothing was made from %d of %d paths beside it", path, n, len(with)))
 	}
 	return nil
 }

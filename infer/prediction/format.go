@@ -99,10 +99,8 @@ func sniff(r *bufio.Reader) (Format, error) {
 	if err != nil && err != io.EOF {
 		return "", err
 	}
-	for packing, magic := range map[string]string{encode.Gzip: "\x1f\x8b", encode.Zstd: "\x28\xb5\x2f\xfd"} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return sniffPacked(text, packing)
-		}
+	if packing := packingOf(head); packing != "" {
+		return sniffPacked(text, packing)
 	}
 	text = bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n")
 	if bytes.HasPrefix(text, []byte("{")) {
@@ -117,6 +115,16 @@ func sniff(r *bufio.Reader) (Format, error) {
 	return "", formatf("it begins with %q", head)
 }
 
+// packingOf tells from first bytes how they are packed; "": they are not.
+func packingOf(head []byte) string {
+	for packing, magic := range map[string]string{encode.Gzip: "\x1f\x8b", encode.Zstd: "\x28\xb5\x2f\xfd"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return packing
+		}
+	}
+	return ""
+}
+
 // sniffPacked is sniff for the beginning of what is packed, which is text.
 func sniffPacked(head []byte, packing string) (Format, error) {
 	in, err := NDJSON.Packed(packing).Unpack(bytes.NewReader(head))
@@ -125,6 +133,9 @@ func sniffPacked(head []byte, packing string) (Format, error) {
 	}
 	defer in.Close()
 	text, _ := io.ReadAll(io.LimitReader(in, 1<<16)) // its end is not there
+	if packingOf(text) != "" {
+		return "", formatf("it is packed twice")
+	}
 	format, err := sniff(bufio.NewReaderSize(bytes.NewReader(text), 1<<16))
 	if err == nil && !format.Text() {
 		err = formatf("packed, and %s", format)
