@@ -20,27 +20,27 @@ import (
 
 // predictions reads the metadata of a file of predictions (infer/prediction/FORMAT.md).
 func (t *Thing) predictions(md map[string]string) error {
-	if md["synshard.fingerprint"] == "" {
+	if md[prediction.KeyFingerprint] == "" {
 		return fmt.Errorf("%s: %w: another program saved it", t.Path, ErrUnknown)
 	}
-	t.fact("fingerprint", md["synshard.fingerprint"])
-	t.fact("backend", md["synshard.backend"])
-	t.fact("job", md["synshard.job"])
-	t.fact("rejected", md["synshard.failed"])
+	t.fact("fingerprint", md[prediction.KeyFingerprint])
+	t.fact("backend", md[prediction.KeyBackend])
+	t.fact("job", md[prediction.KeyJob])
+	t.fact("rejected", md[prediction.KeyFailed])
 	var options map[string]string
-	if err := json.Unmarshal([]byte(md["synshard.options"]), &options); err != nil {
+	if err := json.Unmarshal([]byte(md[prediction.KeyOptions]), &options); err != nil {
 		return fmt.Errorf("%s: %w: its options: %w", t.Path, prediction.ErrFormat, err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(options)) {
 		t.fact("option "+name, options[name])
 	}
 	for _, key := range slices.Sorted(maps.Keys(md)) {
-		if name, ok := strings.CutPrefix(key, "synshard.note."); ok {
+		if name, ok := strings.CutPrefix(key, prediction.KeyNote); ok {
 			t.fact("note "+name, md[key])
 		}
 	}
-	t.From = append(t.From, Input{Kind: Model, Name: modelName(md["synshard.spec"]), Digest: Digest{SHA256, md["synshard.model"]}})
-	t.From = append(t.From, images(md["synshard.input"]))
+	t.From = append(t.From, Input{Kind: Model, Name: modelName(md[prediction.KeySpec]), Digest: Digest{SHA256, md[prediction.KeyModel]}})
+	t.From = append(t.From, images(md[prediction.KeyInput]))
 	return nil
 }
 
@@ -56,11 +56,10 @@ func modelName(spec string) string {
 // images is the input of predictions: a selection of a dataset's split, which is known by the
 // sum of its index, or other images.
 func images(text string) Input {
-	var split, sum string
-	if n, _ := fmt.Sscanf(text, "dataset %s %s", &split, &sum); n == 2 {
+	if split, sum, selection, ok := shard.ParseIdentity(text); ok {
 		in := indexOf(split, sum)
-		if _, selection, ok := strings.Cut(text, sum); ok && strings.TrimSpace(selection) != "[] [] 0" {
-			in.Facts = append(in.Facts, Fact{"selection", strings.TrimSpace(selection)})
+		if selection != "" {
+			in.Facts = append(in.Facts, Fact{"selection", selection})
 		}
 		return in
 	}
@@ -69,7 +68,7 @@ func images(text string) Input {
 }
 
 func indexOf(split, sum string) Input {
-	return Input{Kind: Dataset, Name: split + "/index.arrow", Digest: Digest{SHA256, sum}}
+	return Input{Kind: Dataset, Name: split + "/" + shard.IndexName, Digest: Digest{SHA256, sum}}
 }
 
 // network reads what a file of a network says.
@@ -100,7 +99,7 @@ func (t *Thing) madeFrom(id map[string]string) {
 		switch {
 		case value == "":
 		case name == "dataset.classes_sha256":
-			t.From = append(t.From, Input{Kind: Dataset, Name: "classes.arrow", Digest: Digest{SHA256, value}})
+			t.From = append(t.From, Input{Kind: Dataset, Name: shard.ClassesName, Digest: Digest{SHA256, value}})
 		case isIndex:
 			t.From = append(t.From, indexOf(split, value))
 		case name == "weights":
@@ -124,8 +123,8 @@ func (t *Thing) by(log string, id map[string]string) error {
 	return err
 }
 
-// run reads a run's directory: what its log says at its beginning, or the newest checkpoint of
-// one whose log does not, and its files.
+// run reads a run's directory: what its log says that it was made from, and its files. It has no
+// digest of its own: its files have theirs.
 func (t *Thing) run() error {
 	t.Kind = Run
 	log := filepath.Join(t.Path, runlog.Name)
@@ -142,6 +141,9 @@ func (t *Thing) run() error {
 		return err
 	}
 	t.fact("steps", fmt.Sprint(last))
+	if id == nil {
+		t.fact("made from", "not recorded by the version that made it")
+	}
 	t.madeFrom(id)
 	if err := t.by(log, id); err != nil {
 		return err
@@ -155,9 +157,6 @@ func (t *Thing) run() error {
 			return err
 		}
 		t.Files = append(t.Files, Input{Kind: File, Name: name, Digest: part.Digest})
-	}
-	for _, f := range t.Files[:min(1, len(t.Files))] { // the recipe stands for the run
-		t.Digest = f.Digest
 	}
 	return nil
 }
@@ -179,7 +178,7 @@ func (t *Thing) dataset() error {
 	for _, name := range slices.Sorted(maps.Keys(m.Splits)) {
 		s := m.Splits[name]
 		t.fact("images "+name, fmt.Sprint(s.Rows))
-		t.part(name+"/index.arrow", s.IndexSHA256)
+		t.part(name+"/"+shard.IndexName, s.IndexSHA256)
 	}
 	t.part(shard.RejectedName, m.RejectedSHA256)
 	print, ok := record.Of(&m)

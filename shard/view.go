@@ -32,6 +32,20 @@ func (s *SplitInfo) identity(name string, sel Selection) string {
 	return fmt.Sprintf("dataset %s %s %q %q %d", name, s.IndexSHA256, sel.Synsets, sel.Exclude, sel.LimitPerSynset)
 }
 
+// ParseIdentity takes Identity's text apart: the split, the sum of its index, and how the
+// selection narrows it, "" where it does not. ok is false for any other text.
+func ParseIdentity(text string) (split, sum, selection string, ok bool) {
+	words := strings.SplitN(text, " ", 4)
+	if len(words) != 4 || words[0] != "dataset" {
+		return "", "", "", false
+	}
+	whole := (&SplitInfo{IndexSHA256: words[2]}).identity(words[1], Selection{})
+	if text != whole {
+		selection = words[3]
+	}
+	return words[1], words[2], selection, true
+}
+
 // View is what is selected of a split, with labels for it. It may be used from
 // many goroutines.
 type View struct {

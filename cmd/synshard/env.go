@@ -16,8 +16,8 @@ import (
 const environmentHelp = `A flag --some-flag of a verb may also be given in the environment as
 SYNSHARD_VERB_SOME_FLAG (SYNSHARD_TRAIN_DEVICE, SYNSHARD_MODEL_IMPORT_CLASSES),
 or in synshard/config.yaml below the user's configuration directory as some-flag
-in the verb's section; --progress and --json as SYNSHARD_PROGRESS and
-SYNSHARD_JSON. Flags win over the environment, and the environment over the file.
+in the verb's section; the flags of all verbs (Global Flags) without a verb, as
+SYNSHARD_PROGRESS or SYNSHARD_CACHE_DIR. Flags win over the environment, and the environment over the file.
 `
 
 // variableOf is the name in the environment of a command's flag. It holds the
@@ -56,7 +56,7 @@ func flagsFromEnv(cmd *cobra.Command) error {
 }
 
 // otherVariables are the names in the environment that are no flag's.
-var otherVariables = append([]string{configVariable, secretVariable, "SYNSHARD_SETUP_TORCH"}, native.Variables...)
+var otherVariables = append([]string{configVariable, secretVariable}, native.Variables...)
 
 // warnOfVariables tells of each SYNSHARD_ variable that nothing heeds.
 func (a *app) warnOfVariables(root *cobra.Command, environ []string) {

@@ -89,7 +89,7 @@ func newInferCmd(a *app) *cobra.Command {
 	var o inferOptions
 	cmd := &cobra.Command{
 		Use:     "infer MODEL INPUT... [--out FILE]",
-		Short:   "Predict over images and write Arrow, Parquet, NDJSON or CSV",
+		Short:   "Predict over images and write Arrow, Parquet, NDJSON, CSV or TSV",
 		Long:    inferLong,
 		Example: inferExample,
 		Args:    atLeast(2, "a model and what to predict over"),

@@ -138,7 +138,6 @@ func (s *schemas) data(at func(string) string) {
 	s.run("verify", 4, "verify", at("damaged"), "--repair")
 	check(t, os.Remove(at("set/train/index.arrow")))
 	s.run("verify", 0, "verify", at("set"), "--repair")
-	check(t, os.CopyFS(at("twice"), os.DirFS(at("bad"))))
 	s.run("verify-duplicates", 0, "verify", "../../shard/testdata/v1", "--duplicates")
 	s.run("ls", 0, "ls", "../../shard/testdata/v1")
 	s.run("ls-tree", 0, "ls", "../../shard/testdata/v1", "--tree")

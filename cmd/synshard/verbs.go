@@ -13,8 +13,8 @@ type stage struct {
 var stages = []stage{
 	{"data", "Data:", []func(*app) *cobra.Command{newIngestCmd, newVerifyCmd, newLsCmd, newClassesCmd, newExportCmd, newSampleCmd}},
 	{"training", "Training:", []func(*app) *cobra.Command{newTrainCmd, newEngineWorkerCmd}},
-	{"prediction", "Prediction:", []func(*app) *cobra.Command{newInferCmd, newMergeCmd, newEvalCmd, newReportCmd, newServeCmd, newProvenanceCmd}},
-	{"tools", "Tools:", []func(*app) *cobra.Command{newModelCmd, newSynsetCmd, newBenchCmd, newSetupCmd, newDoctorCmd, newManCmd, newVersionCmd}},
+	{"prediction", "Prediction:", []func(*app) *cobra.Command{newInferCmd, newMergeCmd, newEvalCmd, newReportCmd, newServeCmd}},
+	{"tools", "Tools:", []func(*app) *cobra.Command{newModelCmd, newSynsetCmd, newProvenanceCmd, newBenchCmd, newSetupCmd, newDoctorCmd, newManCmd, newVersionCmd}},
 }
 
 func init() { cobra.EnableCommandSorting = false } // verbs stand as data flow

@@ -104,8 +104,8 @@ func (b *Browser) readTable(size int64, format Format, begin func([]string) func
 		return nil
 	})
 	b.Classes, b.K = s.Classes, max(s.K, 1)
-	if md := b.t.metadata(); md[keyJob] == "" {
-		b.Whole = md[keyInput]
+	if md := b.t.metadata(); md[KeyJob] == "" {
+		b.Whole = md[KeyInput]
 	}
 	if err == nil && groups > 0 {
 		b.Width, err = b.width()

@@ -112,7 +112,7 @@ func (out *Output) clear(overwrite bool) error {
 	}
 	for _, name := range names {
 		md, err := verifyHead(name)
-		if err != nil || md[keyFingerprint] == out.md[keyFingerprint] && md[keyJob] == out.md[keyJob] {
+		if err != nil || md[KeyFingerprint] == out.md[KeyFingerprint] && md[KeyJob] == out.md[KeyJob] {
 			continue
 		}
 		if !overwrite {
@@ -180,7 +180,7 @@ func (out *Output) Have(c Chunk) (ok bool, failed int, err error) {
 		return false, 0, err
 	}
 	defer f.Close()
-	if f.md[keyFingerprint] != out.md[keyFingerprint] || f.md[keyRows] != out.chunkMetadata(c)[keyRows] || !sameFields(f.fields, out.layout.fields) {
+	if f.md[KeyFingerprint] != out.md[KeyFingerprint] || f.md[keyRows] != out.chunkMetadata(c)[keyRows] || !sameFields(f.fields, out.layout.fields) {
 		return false, 0, nil
 	}
 	rows, failed, err := f.verify(nil)

@@ -134,9 +134,9 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 		return occupied, 0, fmt.Errorf("%s exists and is not a regular file", path)
 	}
 	md, err := verify(path, format)
-	ours := md[keyFingerprint] == want[keyFingerprint] && md[keyJob] == want[keyJob] && (!format.Text() || looksLike(path, format))
+	ours := md[KeyFingerprint] == want[KeyFingerprint] && md[KeyJob] == want[KeyJob] && (!format.Text() || looksLike(path, format))
 	if err == nil && ours {
-		failed, err = md.number(keyFailed)
+		failed, err = md.number(KeyFailed)
 	}
 	switch {
 	case err == nil && ours:
@@ -148,7 +148,7 @@ func inspect(path string, format Format, want metadata) (s state, failed int, er
 	}
 	// What is known as ours by its own bytes, or looks like the text that a sidecar
 	// of ours describes, is damaged; all else is somebody's.
-	if ours || mentions(path, want[keyFingerprint]) || format.Text() && looksLike(path, format) && mentions(sidecarName(path), want[keyFingerprint]) {
+	if ours || mentions(path, want[KeyFingerprint]) || format.Text() && looksLike(path, format) && mentions(sidecarName(path), want[KeyFingerprint]) {
 		return unsound, 0, nil
 	}
 	return occupied, 0, fmt.Errorf("%s exists and is not a file of predictions (%w); --overwrite replaces it, or give another name", path, err)
@@ -230,7 +230,7 @@ func touch(path string) error {
 func Options(path string) map[string]string {
 	md, err := Metadata(path)
 	var options map[string]string
-	if err != nil || json.Unmarshal([]byte(md[keyOptions]), &options) != nil {
+	if err != nil || json.Unmarshal([]byte(md[KeyOptions]), &options) != nil {
 		return nil
 	}
 	return options

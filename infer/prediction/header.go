@@ -17,21 +17,21 @@ import (
 // formatVersion is that of the format, which the files say.
 const formatVersion = "1"
 
-// Keys of the metadata. All of ours begin with keyPrefix.
+// Keys of the metadata, as FORMAT.md has them. All of ours begin with keyPrefix.
 const (
 	keyPrefix      = "synshard."
 	keyVersion     = keyPrefix + "predictions"
-	keyFingerprint = keyPrefix + "fingerprint" // of the identity: the five below
-	keyModel       = keyPrefix + "model"
-	keySpec        = keyPrefix + "spec"
-	keyBackend     = keyPrefix + "backend"
-	keyInput       = keyPrefix + "input"
-	keyOptions     = keyPrefix + "options"
-	keyNote        = keyPrefix + "note." // and a note's name
+	KeyFingerprint = keyPrefix + "fingerprint" // of the identity: the five below
+	KeyModel       = keyPrefix + "model"
+	KeySpec        = keyPrefix + "spec"
+	KeyBackend     = keyPrefix + "backend"
+	KeyInput       = keyPrefix + "input"
+	KeyOptions     = keyPrefix + "options"
+	KeyNote        = keyPrefix + "note." // and a note's name
 	keyBatchRows   = keyPrefix + "batch_rows"
-	keyJob         = keyPrefix + "job"    // i/n
+	KeyJob         = keyPrefix + "job"    // i/n
 	keyRows        = keyPrefix + "rows"   // from-to, of a chunk
-	keyFailed      = keyPrefix + "failed" // rows with an error
+	KeyFailed      = keyPrefix + "failed" // rows with an error
 	keyColumnSum   = keyPrefix + "sum."   // and a column's name
 	keySum         = keyPrefix + "sum"    // of all other keys of ours
 )
@@ -55,15 +55,15 @@ type Header struct {
 }
 
 // Fingerprint is the sha256 of the identity, in hex.
-func (id *Identity) Fingerprint() string { return id.metadata()[keyFingerprint] }
+func (id *Identity) Fingerprint() string { return id.metadata()[KeyFingerprint] }
 
 func (id *Identity) metadata() metadata {
 	options, err := json.Marshal(id.Options)
 	if err != nil {
 		panic(err) // strings
 	}
-	md := metadata{keyModel: id.Model, keySpec: id.Spec.JSON(), keyBackend: id.Backend, keyInput: id.Input, keyOptions: string(options)}
-	md[keyFingerprint] = md.sum()
+	md := metadata{KeyModel: id.Model, KeySpec: id.Spec.JSON(), KeyBackend: id.Backend, KeyInput: id.Input, KeyOptions: string(options)}
+	md[KeyFingerprint] = md.sum()
 	return md
 }
 
@@ -71,10 +71,10 @@ func (h *Header) metadata() metadata {
 	md := h.Identity.metadata()
 	md[keyVersion], md[keyBatchRows] = formatVersion, strconv.Itoa(h.BatchRows)
 	for name, text := range h.Notes {
-		md[keyNote+name] = text
+		md[KeyNote+name] = text
 	}
 	if !h.Job.all() {
-		md[keyJob] = h.Job.String()
+		md[KeyJob] = h.Job.String()
 	}
 	return md
 }
@@ -124,7 +124,7 @@ func (md metadata) arrow() arrow.Metadata { return arrow.MetadataFrom(md) }
 
 // job is the job that a file is of.
 func (md metadata) job() (j Job, err error) {
-	text, ok := md[keyJob]
+	text, ok := md[KeyJob]
 	if !ok {
 		return j, nil
 	}
@@ -137,7 +137,7 @@ func (md metadata) job() (j Job, err error) {
 		err = j.Check()
 	}
 	if err != nil {
-		return j, formatf("%s %q: %w", keyJob, text, err)
+		return j, formatf("%s %q: %w", KeyJob, text, err)
 	}
 	return j, nil
 }
@@ -154,12 +154,12 @@ func (md metadata) number(key string) (int, error) {
 // differences names, for people, what differs between two identities.
 func differences(have, want metadata) string {
 	var out []string
-	for _, k := range []string{keyModel, keyInput, keyBackend} {
+	for _, k := range []string{KeyModel, KeyInput, KeyBackend} {
 		if have[k] != want[k] {
 			out = append(out, fmt.Sprintf("%s is %s, not %s", strings.TrimPrefix(k, keyPrefix), short(have[k]), short(want[k])))
 		}
 	}
-	for _, k := range []string{keySpec, keyOptions} {
+	for _, k := range []string{KeySpec, KeyOptions} {
 		if have[k] == want[k] {
 			continue
 		}
@@ -176,8 +176,8 @@ func differences(have, want metadata) string {
 			}
 		}
 	}
-	if have[keyJob] != want[keyJob] {
-		out = append(out, fmt.Sprintf("job is %s, not %s", short(have[keyJob]), short(want[keyJob])))
+	if have[KeyJob] != want[KeyJob] {
+		out = append(out, fmt.Sprintf("job is %s, not %s", short(have[KeyJob]), short(want[KeyJob])))
 	}
 	if len(out) == 0 {
 		return "nothing that it says"

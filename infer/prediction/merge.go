@@ -55,7 +55,7 @@ func Merge(paths []string, o MergeOptions) (Merged, error) {
 	}
 	md := maps.Clone(jobs[0].file.md) // the header of the whole
 	maps.DeleteFunc(md, func(k, _ string) bool {
-		return k == keyJob || k == keyFailed || k == keySum || len(k) > len(keyColumnSum) && k[:len(keyColumnSum)] == keyColumnSum
+		return k == KeyJob || k == KeyFailed || k == keySum || len(k) > len(keyColumnSum) && k[:len(keyColumnSum)] == keyColumnSum
 	})
 	batchRows, err := md.number(keyBatchRows)
 	if err != nil {
@@ -113,10 +113,10 @@ func openJobs(paths []string) (jobs []jobFile, err error) {
 	first := jobs[0]
 	for k, j := range jobs {
 		a, b := maps.Clone(first.file.md), maps.Clone(j.file.md)
-		delete(a, keyJob)
-		delete(b, keyJob)
+		delete(a, KeyJob)
+		delete(b, KeyJob)
 		switch {
-		case a[keyFingerprint] != b[keyFingerprint]:
+		case a[KeyFingerprint] != b[KeyFingerprint]:
 			return jobs, fmt.Errorf("%w: %s and %s are of different predictions: %s", ErrJobs, first.path, j.path, differences(b, a))
 		case j.job.Count != first.job.Count:
 			return jobs, fmt.Errorf("%w: %s is job %v and %s is job %v", ErrJobs, first.path, first.job, j.path, j.job)
@@ -233,7 +233,7 @@ func join(path string, format Format, fields []arrow.Field, md metadata, batchRo
 			return 0, 0, err
 		}
 	}
-	md = md.sealed(merged(metadata{keyFailed: strconv.Itoa(failed)}, sums.metadata()))
+	md = md.sealed(merged(metadata{KeyFailed: strconv.Itoa(failed)}, sums.metadata()))
 	schema := schemaOf(fields, md)
 	err = writeFile(path, format, schema, func(write func(arrow.Record) error) error {
 		r := rebatch{schema: schema, size: batchRows, write: write}

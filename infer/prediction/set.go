@@ -129,7 +129,7 @@ func (s *Set) describe(md metadata, what string) error {
 	if err := md.check(); err != nil {
 		return err
 	}
-	if text := md[keySpec]; text != "" {
+	if text := md[KeySpec]; text != "" {
 		spec, err := model.ParseSpec(text)
 		if err != nil {
 			return formatf("%w", err)
@@ -140,7 +140,7 @@ func (s *Set) describe(md metadata, what string) error {
 		s.Classes = spec.Classes
 	}
 	if s.Classes == nil {
-		return formatf("%s does not hold the model's classes (%s in its metadata): give them", what, keySpec)
+		return formatf("%s does not hold the model's classes (%s in its metadata): give them", what, KeySpec)
 	}
 	return nil
 }

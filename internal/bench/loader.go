@@ -347,7 +347,7 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// peakMemory is the most this process has had resident, in MiB; 0 where the
+// peakMemory is the most this process has had resident, in bytes; 0 where the
 // system does not say.
 func peakMemory() int64 {
 	status, err := regular.ReadFile("/proc/self/status", regular.Document)
