@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
@@ -234,8 +235,10 @@ func (j *job) eachRecord(units []record.Unit, f func(*record.Record) error) erro
 	}
 	read := make(chan chan result, ahead)
 	stop := make(chan struct{})
+	var under sync.WaitGroup // what is read ahead ends before who asked for it goes on
+	defer under.Wait()
 	defer close(stop)
-	go func() {
+	under.Go(func() {
 		defer close(read)
 		for _, id := range units {
 			one := make(chan result, 1)
@@ -244,12 +247,12 @@ func (j *job) eachRecord(units []record.Unit, f func(*record.Record) error) erro
 			case <-stop:
 				return
 			}
-			go func() {
+			under.Go(func() {
 				r, err := j.read(id)
 				one <- result{r, err}
-			}()
+			})
 		}
-	}()
+	})
 	for one := range read {
 		got := <-one
 		if got.err != nil {
@@ -264,16 +267,14 @@ func (j *job) eachRecord(units []record.Unit, f func(*record.Record) error) erro
 
 // made is the record of a unit that this call made, or held to its sums.
 func (j *job) made(id record.Unit) (*record.Record, error) {
-	if r, ok := j.state.Read(id); ok {
-		return r, nil
-	}
-	return nil, j.lost(id)
+	r, err := j.state.Read(id)
+	return r, j.damaged(id, err)
 }
 
 // damaged is what a unit's record or shards could not be read for: that they are not what
 // was written, or what their place says of them.
 func (j *job) damaged(id record.Unit, err error) error {
-	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+	if record.Damage(err) {
 		return j.lost(id)
 	}
 	return err

@@ -141,8 +141,8 @@ func (p *Plan) runJob(ctx context.Context) (Summary, error) {
 		return Summary{}, fmt.Errorf("job %s: %w", p.o.place(), err)
 	}
 	defer own.Unlock()
-	if s, ok := j.alreadyDone(); ok {
-		return s, nil
+	if s, done, err := j.alreadyDone(); done || err != nil {
+		return s, err
 	}
 	if err := j.state.BeginJob(p.o.Job, p.o.Jobs); err != nil {
 		return Summary{}, err
@@ -176,9 +176,9 @@ func (j *job) endJob() (Summary, error) {
 	slices.SortFunc(j.units, func(a, b unit) int { return record.CompareUnits(a.Unit, b.Unit) })
 	for i := range j.units {
 		u := &j.units[i]
-		r, ok := j.state.Read(u.Unit)
-		if !ok {
-			return Summary{}, j.lost(u.Unit)
+		r, err := j.made(u.Unit)
+		if err != nil {
+			return Summary{}, err
 		}
 		done.Done = append(done.Done, record.Done{Unit: u.Unit, Inputs: r.Inputs, Record: r.Sum(), Listed: !u.streamed})
 		sum.add(r)
@@ -219,36 +219,45 @@ func (j *job) array(write bool) (*record.Array, error) {
 
 // alreadyDone says whether the job was done before, of the same array, and all that
 // it left is there, by its sums.
-func (j *job) alreadyDone() (Summary, bool) {
+func (j *job) alreadyDone() (sum Summary, done bool, err error) {
 	o := j.o
-	done, err := j.state.Job(o.Job, o.Jobs)
+	left, err := j.state.Job(o.Job, o.Jobs)
 	if err != nil {
-		return Summary{}, false
+		return Summary{}, false, nil
 	}
-	was, err := j.state.Array(done)
+	was, err := j.state.Array(left)
 	if err != nil {
-		return Summary{}, false
+		return Summary{}, false, nil
 	}
 	now, err := j.array(false)
 	if err != nil {
-		return Summary{}, false
+		return Summary{}, false, nil
 	}
 	now.ClassesSHA256 = was.ClassesSHA256
-	if sum, err := now.Sum(); err != nil || sum != done.Array {
-		return Summary{}, false
+	if sum, err := now.Sum(); err != nil || sum != left.Array {
+		return Summary{}, false, nil
 	}
 	if classes, err := shard.ReadClasses(o.Out, was.ClassesSHA256); err != nil || !slices.EqualFunc(classes, j.classes, sameClass) {
-		return Summary{}, false
+		return Summary{}, false, nil
 	}
-	s := Summary{Out: o.Out.String(), Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: done.Met, Already: true}
-	for _, d := range done.Done {
-		r, ok := j.state.Read(d.Unit)
-		if !ok || r.Sum() != d.Record || j.state.Sound(r) != nil {
-			return Summary{}, false
+	s := Summary{Out: o.Out.String(), Job: o.place(), Splits: map[string]int64{}, Classes: len(j.classes), Skipped: left.Met, Already: true}
+	for _, d := range left.Done {
+		r, err := j.state.Read(d.Unit)
+		if err == nil && r.Sum() != d.Record {
+			return Summary{}, false, nil
+		}
+		if err == nil {
+			err = j.state.Sound(r)
+		}
+		switch {
+		case record.Damage(err):
+			return Summary{}, false, nil
+		case err != nil:
+			return Summary{}, false, err
 		}
 		s.add(r)
 	}
-	return s, true
+	return s, true, nil
 }
 
 func sameClass(a, b shard.Class) bool {

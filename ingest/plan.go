@@ -91,7 +91,10 @@ func MakePlan(ctx context.Context, o Options) (*Plan, error) {
 		p.Close()
 		return nil, err
 	}
-	p.describe(found)
+	if err := p.describe(found); err != nil {
+		p.Close()
+		return nil, err
+	}
 	return p, nil
 }
 
@@ -533,7 +536,7 @@ func (p *Plan) trainClasses() map[string]bool {
 }
 
 // describe fills in what a plan tells of itself.
-func (p *Plan) describe(found *standing) {
+func (p *Plan) describe(found *standing) error {
 	p.State, p.Job = found.kind.String(), p.o.place()
 	state := record.StateIn(p.o.Out)
 	_ = state.List() // else each is asked for
@@ -548,7 +551,10 @@ func (p *Plan) describe(found *standing) {
 			s.Units++
 			done := found.kind == whole || found.kind == amendable && !slices.Contains(found.amendment.Add, split) && !(found.amendment.Grow && split == "train")
 			if found.kind == unfinished || found.kind == amendable && !done {
-				_, done = state.Done(u.Unit, u.sum)
+				var err error
+				if _, done, err = state.Done(u.Unit, u.sum); err != nil {
+					return err
+				}
 			}
 			if done {
 				s.Done++
@@ -564,6 +570,7 @@ func (p *Plan) describe(found *standing) {
 		}
 		p.Splits = append(p.Splits, s)
 	}
+	return nil
 }
 
 // place says what an entry is that was not listed; ok is false where it is left out, by

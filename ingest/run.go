@@ -195,6 +195,21 @@ func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit)
 	return err
 }
 
+// done gives the record of a unit that is finished, from the same inputs, and all of it what
+// was written.
+func (j *job) done(u *unit) (r *record.Record, done bool, err error) {
+	if r, done, err = j.state.Done(u.Unit, u.sum); !done || err != nil {
+		return nil, false, err
+	}
+	switch err := j.state.Sound(r); {
+	case record.Damage(err):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	}
+	return r, true, nil
+}
+
 // workOn says what there is to do with a unit: nothing, or to write it. One that is
 // finished is held to its sums first, and to its source where that is a pipe.
 func (j *job) workOn(u *unit) func(context.Context) error {
@@ -204,14 +219,16 @@ func (j *job) workOn(u *unit) func(context.Context) error {
 	write := func(ctx context.Context) error { return j.write(ctx, u) }
 	if !u.streamed {
 		return func(ctx context.Context) error {
-			if r, done := j.state.Done(u.Unit, u.sum); done && j.state.Sound(r) == nil {
-				return nil
+			if _, done, err := j.done(u); done || err != nil {
+				return err
 			}
 			return write(ctx)
 		}
 	}
-	switch r, done := j.state.Done(u.Unit, u.sum); {
-	case !done || j.state.Sound(r) != nil:
+	switch r, done, err := j.done(u); {
+	case err != nil:
+		return func(context.Context) error { return err }
+	case !done:
 		return write
 	case !u.unknown:
 		return nil

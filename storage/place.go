@@ -372,8 +372,11 @@ func (p *Place) RemoveMany(ctx context.Context, names []string) error {
 	err := p.again(ctx, func(ctx context.Context) error {
 		return p.heard(ctx, func(ctx context.Context, _ func()) error { return p.store.removeMany(ctx, keys) })
 	})
-	if err == nil || ctx.Err() != nil {
+	switch {
+	case err == nil || ctx.Err() != nil:
 		return err
+	case Passing(err): // single ones would wait as long again
+		return fmt.Errorf("remove below %s: %w", p, err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(removedAtOnce)

@@ -194,19 +194,29 @@ func (s *State) Load(id Unit) (*Record, error) {
 	return r, nil
 }
 
-// Read gives the record of a unit; ok is false where there is none to rely on.
-func (s *State) Read(id Unit) (r *Record, ok bool) {
+// Read gives the record of a unit whose shards have the sizes that it says: Damage is what
+// there is none to rely on for, and any other error says nothing of it.
+func (s *State) Read(id Unit) (*Record, error) {
 	r, err := s.Load(id)
 	if err != nil {
-		return nil, false
+		return nil, err
 	}
 	for _, f := range r.Shards {
 		info, err := s.Out.Lstat(f.File)
-		if err != nil || !info.Mode().IsRegular() || info.Size() != f.Size {
-			return nil, false
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() || info.Size() != f.Size {
+			return nil, fmt.Errorf("%s: it is not the shard that was written: %w", s.Out.Path(f.File), shard.ErrCorrupt)
 		}
 	}
-	return r, true
+	return r, nil
+}
+
+// Damage says whether an error is of a record, shard or image that is gone or is not what was
+// written. One that cannot be read at the moment, of a store that is away, may be whole.
+func Damage(err error) bool {
+	return errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
 }
 
 func decodeRecord(b []byte) (*Record, bool) {
@@ -217,12 +227,18 @@ func decodeRecord(b []byte) (*Record, bool) {
 }
 
 // Done gives the record of a unit that need not be made again.
-func (s *State) Done(id Unit, inputs Digest) (*Record, bool) {
+func (s *State) Done(id Unit, inputs Digest) (r *Record, done bool, err error) {
 	if s.listed != nil && !s.listed[path.Base(s.path(id))] {
-		return nil, false
+		return nil, false, nil
 	}
-	r, ok := s.Read(id)
-	return r, ok && r.Inputs == inputs
+	switch r, err := s.Read(id); {
+	case Damage(err):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	default:
+		return r, r.Inputs == inputs, nil
+	}
 }
 
 // List looks which records there are, so that Done need not ask for each that is not

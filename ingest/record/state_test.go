@@ -2,6 +2,8 @@ package record
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,7 +14,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -33,15 +34,15 @@ func TestRecords(t *testing.T) {
 	if err := s.Finish(want); err != nil {
 		t.Fatal(err)
 	}
-	got, ok := s.Done(id, Digest{1})
-	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Record{})); !ok || diff != "" {
-		t.Fatalf("%v %s", ok, diff)
+	got, ok, err := s.Done(id, Digest{1})
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Record{})); !ok || err != nil || diff != "" {
+		t.Fatalf("%v %v %s", ok, err, diff)
 	}
-	if _, ok := s.Done(id, Digest{2}); ok {
-		t.Error("made from other inputs, and it counts")
+	if _, ok, err := s.Done(id, Digest{2}); ok || err != nil {
+		t.Errorf("made from other inputs, and it counts: %v, %v", ok, err)
 	}
-	if _, ok := s.Read(Unit{Split: "train"}); ok {
-		t.Error("a unit without a record has one")
+	if _, err := s.Read(Unit{Split: "train"}); !Damage(err) {
+		t.Errorf("of a unit without a record: %v", err)
 	}
 	file := s.Out.Path(s.path(id))
 	whole, err := os.ReadFile(file)
@@ -61,10 +62,22 @@ func TestRecords(t *testing.T) {
 	if err := os.Truncate(filepath.Join(out, name), 4); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := s.Read(id); ok {
-		t.Error("its shard has another size, and it counts")
+	if _, err := s.Read(id); !Damage(err) {
+		t.Errorf("its shard has another size: %v", err)
+	}
+	// What cannot be read at the moment is no damage, and not what is not done.
+	s.Out = away{s.Out}
+	if _, done, err := s.Done(id, Digest{1}); done || !errors.Is(err, errAway) || Damage(err) {
+		t.Errorf("of a store that is away: %v, %v", done, err)
 	}
 }
+
+var errAway = errors.New("the store is away")
+
+// away is a directory whose store does not answer.
+type away struct{ files.Dir }
+
+func (away) Lstat(string) (fs.FileInfo, error) { return nil, errAway }
 
 func TestSafeName(t *testing.T) {
 	sum := "0123456789ab-"
