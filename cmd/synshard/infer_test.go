@@ -365,7 +365,9 @@ func TestInferGuards(t *testing.T) {
 	}
 	b.put("photos/notes.txt", "x")
 	b.put("photos/a.jpg", "x")
-	text, _ := b.infer(exitRefused, "", b.at("photos"), "--dry-run", "--json")
+	// Nobody listens there, and nobody is asked: nothing is to be written.
+	nowhere := "s3://bucket/out.arrow?endpoint=http://127.0.0.1:1&use_path_style=true&region=us-east-1"
+	text, _ := b.infer(exitRefused, "", b.at("photos"), "--dry-run", "--json", "--out", nowhere)
 	type skipped struct{ Images, Files int }
 	type planned struct {
 		Images  int

@@ -26,10 +26,8 @@ var stdoutTo = map[string]string{"infer": "out", "model describe": "svg"}
 // is not there or may not be written, a directory where a file is to be. URLs are asked in
 // settleURL.
 func (a *app) checkOutputs(cmd *cobra.Command) error {
-	for _, name := range []string{"dry-run", "eval-only"} {
-		if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() == "true" {
-			return nil // nothing is written
-		}
+	if writesNothing(cmd) {
+		return nil
 	}
 	verb := verbOf(cmd)
 	var failed error
@@ -49,6 +47,16 @@ func (a *app) checkOutputs(cmd *cobra.Command) error {
 		}
 	})
 	return failed
+}
+
+// writesNothing says whether a call asks for an answer alone, whatever outputs it names.
+func writesNothing(cmd *cobra.Command) bool {
+	for _, name := range []string{"dry-run", "eval-only"} {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Value.String() == "true" {
+			return true
+		}
+	}
+	return false
 }
 
 // ofFlag puts a flag before an error that is none of usage.

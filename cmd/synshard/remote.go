@@ -130,7 +130,13 @@ func (a *app) checkURLs(cmd *cobra.Command, args []string) error {
 func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 	a.remote.ctx, a.remote.sets = cmd.Context(), map[*shard.Dataset]*cached.Files{}
 	a.remote.runs = map[string]remoteRun{}
-	return eachURL(cmd, args, a.settleURL)
+	nothing := writesNothing(cmd)
+	return eachURL(cmd, args, func(name string, use urlUse) (string, error) {
+		if use == urlWritten && nothing {
+			return name, nil
+		}
+		return a.settleURL(name, use)
+	})
 }
 
 // eachURL calls with with all arguments and flags that are URLs, and takes what it gives in
