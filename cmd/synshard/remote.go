@@ -133,7 +133,8 @@ func (a *app) settleURLs(cmd *cobra.Command, args []string) error {
 	nothing := writesNothing(cmd)
 	return eachURL(cmd, args, func(name string, use urlUse) (string, error) {
 		if use == urlWritten && nothing {
-			return name, nil
+			_, base := storage.Split(name)
+			return base, nil // whose ending counts
 		}
 		return a.settleURL(name, use)
 	})
