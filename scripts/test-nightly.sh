@@ -106,4 +106,4 @@ if command -v systemd-analyze >/dev/null; then
 else
 	echo "test-nightly: there is no systemd-analyze: the units are not verified" >&2
 fi
-echo "test-nightly: $((n + 1)) images, one of them bad, mended, locked, failed, stopped; the log rotated"
+echo "test-nightly: $((n + 1)) images, one of them bad, mended, locked, failed, stopped"

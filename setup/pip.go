@@ -111,8 +111,16 @@ func directories(links string) []string {
 	return dirs
 }
 
-// PipDefault is the index that pip asks when nothing names one, "" without pip.
-func PipDefault(ctx context.Context) string {
+// IndexOrDefault is Index or, where nothing names one, the index that pip asks then; "" without
+// pip.
+func (p PipSettings) IndexOrDefault(ctx context.Context) string {
+	if p.Index != "" {
+		return p.Index // asking takes a process
+	}
+	return pipDefault(ctx)
+}
+
+func pipDefault(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "python3", "-P", "-c",

@@ -135,9 +135,7 @@ func (o setupOptions) options(ctx context.Context, card bool) (setup.Options, er
 		out.Wheels.Dirs = pip.Dirs
 	}
 	if o.index == "" {
-		if out.Wheels.Index = pip.Index; pip.Index == "" {
-			out.Wheels.Index = setup.PipDefault(ctx)
-		}
+		out.Wheels.Index = pip.IndexOrDefault(ctx)
 	}
 	return out, nil
 }

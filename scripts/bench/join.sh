@@ -5,19 +5,10 @@
 #   scripts/bench/join.sh [--synsets N] [--jobs N] [--turns N]
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
-usage() { sed -n '2,5s/^# \{0,1\}//p' "$0"; }
+source "$here/scripts/bench/options.bash"
 synsets=21841 jobs=8 turns=3
-while [ $# -gt 0 ]; do
-	case $1 in
-	-h | --help) usage; exit 0 ;;
-	--synsets | --jobs | --turns)
-		[ $# -ge 2 ] || { usage >&2; exit 2; }
-		declare "${1#--}=$2"
-		shift ;;
-	*) usage >&2; exit 2 ;;
-	esac
-	shift
-done
+options "synsets jobs turns" "$@"
+[ ${#rest[@]} -eq 0 ] || refuse
 source "$here/scripts/bench/s3.bash"
 "$work/synshard" sample --out "$work/drawn" --train-per-synset 1 --val-per-synset 1 --test-images 1 --progress off >/dev/null
 "$work/synshard" ingest --train "$work"/drawn/*img_train.tar --out "$work/drawn/set" --resize 16 --progress off >/dev/null

@@ -63,11 +63,8 @@ func libtorch(ctx context.Context, args []string) error {
 		return errors.New("libtorch: want -arch amd64 or arm64, -kind cpu or cuda, -cache DIR")
 	}
 	pip := setup.Pip(os.Getenv)
-	if pip.Index == "" {
-		pip.Index = setup.PipDefault(ctx)
-	}
 	p, err := setup.Libtorch(ctx, setup.Options{
-		Cache: *cache, Machine: machine, CUDA: *kind == "cuda", Wheels: wheel.Places{Dirs: pip.Dirs, Index: pip.Index},
+		Cache: *cache, Machine: machine, CUDA: *kind == "cuda", Wheels: wheel.Places{Dirs: pip.Dirs, Index: pip.IndexOrDefault(ctx)},
 		Say: func(_ setup.Part, words string) { fmt.Fprintln(os.Stderr, "dist: libtorch "+*arch+":", words) },
 	})
 	if err != nil {

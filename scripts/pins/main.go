@@ -32,11 +32,11 @@ func pin(ctx context.Context, of, index []string) error {
 		return err
 	}
 	defer os.RemoveAll(work)
-	places := wheel.Places{Index: setup.Pip(os.Getenv).Index, Work: work}
+	places := wheel.Places{Work: work}
 	if len(index) > 0 {
 		places.Index = index[0]
-	} else if places.Index == "" {
-		places.Index = setup.PipDefault(ctx)
+	} else {
+		places.Index = setup.Pip(os.Getenv).IndexOrDefault(ctx)
 	}
 	p := wheel.Pin{Group: of[0], Name: of[1], Version: of[2], Machine: of[3]}
 	if p.Record, err = places.RecordSum(ctx, p); err != nil {
