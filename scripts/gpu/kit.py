@@ -8,6 +8,7 @@ print is in OUT/log-N.txt.
   scripts/gpu/kit.py --call 3   (8 minutes)  training on the drawn set, prediction beside PyTorch's, fp16 in 11 GB, --batch auto
   scripts/gpu/kit.py --call 4   (9 minutes)  by itself: what has not been seen on a card yet, and on a new one the step beside its peers
 
+--stages takes some of a call's stages, by name: what is left of a loan, or what was mended since.
 It runs from what scripts/gpu/pack.sh packed, or from a checkout with bin/synshard and bin/torch.test. --device cpu --tiny
 tries all of it on the CPU in little. Calls 2 and 3 use the library that call 1 built, or what --lib names; call 4 the one that was
 carried along, if it opens, for it is of the PyTorch that is there more often than not, and building takes a minute. Exit status 1
@@ -455,11 +456,15 @@ def main():
     p.add_argument("--batch", type=int, default=256)
     p.add_argument("--seconds", type=float, help="for the whole call")
     p.add_argument("--lib", help="the engine's library, built")
+    p.add_argument("--stages", help="of the call's stages these alone, with commas between")
     p.add_argument("--tiny", action="store_true", help="the smallest that goes through every stage")
     a = p.parse_args()
     a.seconds, a.out = a.seconds or SECONDS[a.call] * (5 if a.tiny else 1), os.path.abspath(a.out)
+    chosen = a.stages.split(",") if a.stages else [stage.__name__ for stage in CALLS[a.call]]
+    if unknown := set(chosen) - {stage.__name__ for stage in CALLS[a.call]}:
+        p.error(f"--stages: call {a.call} has no {', '.join(sorted(unknown))}; it has {', '.join(s.__name__ for s in CALLS[a.call])}")
     k = Kit(a)
-    for stage in CALLS[a.call]:
+    for stage in (s for s in CALLS[a.call] if s.__name__ in chosen):
         if stage not in (environment, build, limits, library) and not k.lib:
             k.skip(stage.__name__, "no library: call 1 builds it, --lib names it")
             k.failed.append(stage.__name__)
