@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -155,7 +156,9 @@ func (r run) build(ctx context.Context, t torch, out string) error {
 	}
 	cmd := exec.CommandContext(ctx, "bash", filepath.Join(work, "build.sh"), "--torch", t.dir, "--out", out)
 	cmd.Env = append(os.Environ(), "CXX="+r.Compiler)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // the compilers end with it
+	runtime.LockOSThread() // whose end would be taken for ours
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // the compilers end with it, and it with us
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	text, err := cmd.CombinedOutput()

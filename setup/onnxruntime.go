@@ -28,18 +28,11 @@ func (r run) onnxRuntime(ctx context.Context) (Done, error) {
 		return d, unfit("none is pinned for machine %s; give the verbs --ort-lib FILE", r.Machine)
 	}
 	home := filepath.Join(r.Cache, "onnxruntime-"+d.Version+kind)
-	if isWhole(home) {
-		r.Say(ORT, d.Version+" is in "+home)
-	} else {
-		r.Say(ORT, "bringing "+d.Version+" into "+home)
-		if err := r.bring(ctx, group, home, ortFiles.MatchString); err != nil {
-			return d, err
-		}
-		if err := setWhole(home); err != nil {
-			return d, err
-		}
-		d.Brought = true
+	lay, err := r.bring(ctx, ORT, d.Version, home, wanted{group, ortFiles})
+	if err != nil {
+		return d, err
 	}
+	d.Brought = !lay
 	libs, err := filepath.Glob(filepath.Join(home, "onnxruntime", "capi", "libonnxruntime.so*"))
 	if err != nil || len(libs) != 1 {
 		return d, unfit("%s: want one libonnxruntime.so in it, there are %d: remove the directory and set up again", home, len(libs))

@@ -11,12 +11,11 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/synshard/synshard/internal/durable"
@@ -187,40 +186,62 @@ func (r run) lock(ctx context.Context) (*durable.Lock, error) {
 // version is that of the pinned wheel of a group, "" where there is none for
 // this machine.
 func (r run) version(group string) string {
-	n := slices.IndexFunc(r.pins, func(p wheel.Pin) bool { return p.Group == group && p.Machine == r.Machine })
-	if n < 0 {
-		return ""
+	if pins := r.of(group); len(pins) > 0 {
+		return pins[0].Version
 	}
-	return r.pins[n].Version
+	return ""
 }
 
-// bring unpacks the wheels of a group below dir.
-func (r run) bring(ctx context.Context, group, dir string, want func(member string) bool) error {
-	for _, p := range r.pins {
-		if p.Group != group || p.Machine != r.Machine {
-			continue
+// wanted are those members of a group's wheels that are needed.
+type wanted struct {
+	group string
+	match *regexp.Regexp
+}
+
+// bring makes what is wanted lie below dir, and on the disk for good. It says
+// what it does, of words for what it is; true where it lay there.
+func (r run) bring(ctx context.Context, part Part, words, dir string, all ...wanted) (lay bool, err error) {
+	switch err := r.lies(ctx, dir, all); {
+	case err == nil:
+		r.Say(part, words+" is in "+dir)
+		return true, nil
+	case errors.Is(err, wheel.ErrChanged):
+		r.Say(part, err.Error())
+	case !errors.Is(err, fs.ErrNotExist):
+		return false, err
+	}
+	r.Say(part, "bringing "+words+" into "+dir)
+	for _, w := range all {
+		for _, p := range r.of(w.group) {
+			if err := r.Wheels.Unpack(ctx, p, dir, w.match.MatchString); err != nil {
+				return false, err
+			}
 		}
-		if err := r.Wheels.Unpack(ctx, p, dir, want); err != nil {
-			return err
+	}
+	return false, durable.SyncAll(dir)
+}
+
+// lies says whether all that is wanted lies below dir as it was brought; why not
+// is wheel.ErrChanged or fs.ErrNotExist.
+func (r run) lies(ctx context.Context, dir string, all []wanted) error {
+	for _, w := range all {
+		for _, p := range r.of(w.group) {
+			if err := p.Lies(ctx, dir, w.match.MatchString); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// marker stands in a directory that is whole.
-const marker = "whole"
-
-func isWhole(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, marker))
-	return err == nil
-}
-
-// setWhole says for good that a directory is whole: all of it is on the disk.
-func setWhole(dir string) error {
-	if err := durable.SyncAll(dir); err != nil {
-		return err
+// of are the pinned wheels of a group for this machine.
+func (r run) of(group string) (pins []wheel.Pin) {
+	for _, p := range r.pins {
+		if p.Group == group && p.Machine == r.Machine {
+			pins = append(pins, p)
+		}
 	}
-	return durable.WriteFile(filepath.Join(dir, marker), func(io.Writer) error { return nil })
+	return pins
 }
 
 // link makes a symbolic link, in the place of one that is there.

@@ -123,21 +123,22 @@ func TestRun(t *testing.T) {
 	}{
 		{false, []string{
 			"lib/libonnxruntime.so", "lib/libsynshard_torch.so", "lib/shim.stamp",
-			"onnxruntime-1.26.0/onnxruntime/LICENSE", "onnxruntime-1.26.0/onnxruntime/capi/libonnxruntime.so.1.26.0", "onnxruntime-1.26.0/whole",
+			"onnxruntime-1.26.0/onnxruntime/LICENSE", "onnxruntime-1.26.0/onnxruntime/capi/libonnxruntime.so.1.26.0", "onnxruntime-1.26.0/onnxruntime-1.26.0.RECORD",
 			"setup.lock",
-			"torch-2.11.0-cpu/nvidia/cu13/lib/libcudart.so.13",
+			"torch-2.11.0-cpu/nvidia/cu13/lib/libcudart.so.13", "torch-2.11.0-cpu/nvidia-cuda-runtime-13.0.96.RECORD",
 			"torch-2.11.0-cpu/torch/include/torch/csrc/api/include/torch/torch.h", "torch-2.11.0-cpu/torch/include/torch/headeronly/version.h",
 			"torch-2.11.0-cpu/torch/lib/libc10.so", "torch-2.11.0-cpu/torch/lib/libtorch_cpu.so",
-			"torch-2.11.0-cpu/torch.libs/libgomp.so.1", "torch-2.11.0-cpu/whole",
+			"torch-2.11.0-cpu/torch-2.11.0.RECORD", "torch-2.11.0-cpu/torch.libs/libgomp.so.1",
 		}},
 		{true, []string{
 			"lib/libonnxruntime.so", "lib/libsynshard_torch.so", "lib/shim.stamp",
-			"onnxruntime-1.27.0-cuda/onnxruntime/capi/libonnxruntime.so.1.27.0", "onnxruntime-1.27.0-cuda/onnxruntime/capi/libonnxruntime_providers_cuda.so", "onnxruntime-1.27.0-cuda/whole",
+			"onnxruntime-1.27.0-cuda/onnxruntime/capi/libonnxruntime.so.1.27.0", "onnxruntime-1.27.0-cuda/onnxruntime/capi/libonnxruntime_providers_cuda.so", "onnxruntime-1.27.0-cuda/onnxruntime-gpu-1.27.0.RECORD",
 			"setup.lock",
 			"torch-2.11.0-cuda/nvidia/cu13/include/cuda.h", "torch-2.11.0-cuda/nvidia/cu13/lib/libcublas.so.13", "torch-2.11.0-cuda/nvidia/cu13/lib/libcudart.so.13",
+			"torch-2.11.0-cuda/nvidia-cublas-13.1.0.3.RECORD", "torch-2.11.0-cuda/nvidia-cuda-runtime-13.0.96.RECORD",
 			"torch-2.11.0-cuda/torch/include/torch/csrc/api/include/torch/torch.h", "torch-2.11.0-cuda/torch/include/torch/headeronly/version.h",
 			"torch-2.11.0-cuda/torch/lib/libc10.so", "torch-2.11.0-cuda/torch/lib/libtorch_cpu.so", "torch-2.11.0-cuda/torch/lib/libtorch_cuda.so",
-			"torch-2.11.0-cuda/torch.libs/libgomp.so.1", "torch-2.11.0-cuda/whole",
+			"torch-2.11.0-cuda/torch-2.11.0.RECORD", "torch-2.11.0-cuda/torch.libs/libgomp.so.1",
 		}},
 	} {
 		o, pins := scene(t)
@@ -159,6 +160,41 @@ func TestRun(t *testing.T) {
 		}
 		if diff := cmp.Diff([]bool{false, false, false, false}, brought(again)); diff != "" {
 			t.Errorf("cuda %t: what was brought again:\n%s", c.cuda, diff)
+		}
+	}
+}
+
+// TestDamaged: of what was brought before, nothing that changed since is called there: it is brought
+// again, or named.
+func TestDamaged(t *testing.T) {
+	o, pins := scene(t)
+	if _, err := start(t.Context(), o, pins); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"torch-2.11.0-cpu/torch/lib/libc10.so", "torch-2.11.0-cpu/nvidia/cu13/lib/libcudart.so.13", "torch-2.11.0-cpu/torch-2.11.0.RECORD",
+		"onnxruntime-1.26.0/onnxruntime/capi/libonnxruntime.so.1.26.0", "lib/" + native.ShimName} {
+		path := filepath.Join(o.Cache, name)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damaged := bytes.Clone(whole)
+		damaged[len(damaged)/2] ^= 1
+		if err := os.WriteFile(path, damaged, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		without := o
+		without.Wheels.Dirs = nil
+		var said strings.Builder
+		without.Say = func(_ Part, words string) { said.WriteString(words + "\n") }
+		if _, err := start(t.Context(), without, pins); !strings.Contains(said.String(), path) || err == nil && !strings.HasPrefix(name, "lib/") {
+			t.Errorf("%s damaged, and no wheels: %v, and it is said %q", name, err, &said)
+		}
+		if _, err := start(t.Context(), o, pins); err != nil {
+			t.Errorf("%s damaged: %v", name, err)
+		}
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, whole) {
+			t.Errorf("%s was damaged and is now %q, %v", name, b, err)
 		}
 	}
 }

@@ -146,25 +146,11 @@ func (r run) bringTorch(ctx context.Context, t torch) (torch, error) {
 	}
 	home := filepath.Join(r.Cache, "torch-"+t.Version+"-"+r.kind())
 	t.dir, t.pinned, t.Path = filepath.Join(home, "torch"), true, home
-	if isWhole(home) {
-		r.Say(Torch, fmt.Sprintf("%s (%s) is in %s", t.Version, r.kind(), home))
-		return t, nil
-	}
-	r.Say(Torch, fmt.Sprintf("bringing %s (%s) into %s", t.Version, r.kind(), home))
-	wanted := []struct {
-		group string
-		match *regexp.Regexp
-	}{{"torch", torchCPU}, {"cpu", cudaLibs}}
+	all := []wanted{{"torch", torchCPU}, {"cpu", cudaLibs}}
 	if r.CUDA {
-		wanted[0].match, wanted[1].match = torchAll, cudaWhole
-		wanted = append(wanted, wanted[1])
-		wanted[2].group = "cuda"
+		all = []wanted{{"torch", torchAll}, {"cpu", cudaWhole}, {"cuda", cudaWhole}}
 	}
-	for _, w := range wanted {
-		if err := r.bring(ctx, w.group, home, w.match.MatchString); err != nil {
-			return t, err
-		}
-	}
-	t.Brought = true
-	return t, setWhole(home)
+	lay, err := r.bring(ctx, Torch, fmt.Sprintf("%s (%s)", t.Version, r.kind()), home, all...)
+	t.Brought = !lay
+	return t, err
 }

@@ -17,8 +17,8 @@ import (
 func TestShort(t *testing.T) {
 	raced.Skip(t, "what is attacked are processes of a binary of its own")
 	o := options{seed: 1, trials: 1, trial: -1, workers: 2, only: regexp.MustCompile("^(kill/([^t]|train$)|hostile/|fail/(ingest-zip|export-hf|infer-csv|model-quantize|train)$|(signal|limit)/(ingest-ilsvrc|infer-arrow|export-tar)$|" +
-		"damage/(dataset-(verify|repair|export-hf|infer)|predictions-eval|jobs|model-infer|run-infer|export-again|source-(ilsvrc|zip))|special/(dataset-(verify|infer)|model-infer|source-folder|jobs-merge)$)")}
-	o.except = regexp.MustCompile("-varied$|^kill/(man$|infer-bucket-|ingest-bucket-|export-bucket-[^f])")
+		"damage/(dataset-(verify|repair|export-hf|infer)|predictions-eval|jobs|model-infer|run-infer|export-again|setup-again-index|source-(ilsvrc|zip))|special/(dataset-(verify|infer)|model-infer|source-folder|jobs-merge)$)")}
+	o.except = regexp.MustCompile("-varied$|^kill/(man$|setup-[tw]|infer-bucket-|ingest-bucket-|export-bucket-[^f])")
 	if testing.Short() {
 		o.only = regexp.MustCompile("^(kill|damage)/.*(zip|webdataset|verify|merge|safetensors)")
 	}

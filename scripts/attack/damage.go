@@ -166,7 +166,7 @@ type exposure struct {
 
 // exposures are all that is tried.
 func exposures() []*exposure {
-	return slices.Concat(datasetExposures(), predictionExposures(), modelExposures(), runExposures(), sourceExposures())
+	return slices.Concat(datasetExposures(), predictionExposures(), modelExposures(), runExposures(), sourceExposures(), setupExposures())
 }
 
 func datasetExposures() (all []*exposure) {
@@ -515,7 +515,8 @@ func (d damage) named(o outcome) bool {
 	text := o.stdout + o.stderr
 	for _, name := range d.names {
 		for part := range strings.SplitSeq(strings.TrimSuffix(name, ".meta.json"), "/") {
-			if strings.Contains(text, part) {
+			project, _, _ := strings.Cut(part, "-") // of a wheel
+			if strings.Contains(text, part) || strings.HasSuffix(part, ".whl") && strings.Contains(text, strings.ReplaceAll(project, "_", "-")) {
 				return true
 			}
 		}

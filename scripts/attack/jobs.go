@@ -85,6 +85,7 @@ func jobs() []*job {
 	add(&job{name: "export-url", args: []string{"export", "url@jobs/dataset", "--to", "folder", "--cache-dir", "cache", "--out", "e"}, same: ofExport})
 	ingest("url", "url@jobs/tree.zip")
 	all = append(all, bucketJobs()...)
+	all = append(all, setupJobs()...)
 	add(&job{name: "train-procs", needs: "torch", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--procs", "2"), same: ofRun})
 	return all
 }

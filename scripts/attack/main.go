@@ -162,6 +162,9 @@ func staged(ctx context.Context, o options, talk io.Writer) ([]*tally, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.binary != "" {
+		s.noPins = "the binary that was given knows real wheels alone"
+	}
 	return campaign(ctx, s, o, talk)
 }
 
@@ -301,7 +304,7 @@ func attacks(s *scene) []*attack {
 
 // lacks says why what needs a native library cannot be tried.
 func (s *scene) lacks(what string) string {
-	return map[string]string{"torch": s.noTorch, "ort": s.noORT, "s3": s.noS3, "s3 ort": cmp.Or(s.noS3, s.noORT), "s3 torch": cmp.Or(s.noS3, s.noTorch)}[what]
+	return map[string]string{"torch": s.noTorch, "ort": s.noORT, "s3": s.noS3, "pins": s.noPins, "s3 ort": cmp.Or(s.noS3, s.noORT), "s3 torch": cmp.Or(s.noS3, s.noTorch)}[what]
 }
 
 // workplace is an empty directory, in memory where there is room for such.
@@ -315,13 +318,17 @@ func workplace(dir string) (string, error) {
 	return os.MkdirTemp(dir, "synshard-attack-")
 }
 
-// build makes the binary, where none is given.
+// build makes the binary, where none is given: one that setup's wheels of the scene are pinned in.
 func build(binary, root string) (string, error) {
 	if binary != "" {
 		return filepath.Abs(binary)
 	}
 	binary = filepath.Join(root, "synshard")
-	out, err := exec.Command("go", "build", "-o", binary, "github.com/synshard/synshard/cmd/synshard").CombinedOutput()
+	pins, err := overlay(root)
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.Command("go", "build", "-overlay", pins, "-o", binary, "github.com/synshard/synshard/cmd/synshard").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build synshard: %w: %s", err, strings.TrimSpace(string(out)))
 	}

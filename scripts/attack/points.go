@@ -196,7 +196,10 @@ func answerAll(listener, pid int, decide func(int, func() call) verdict) (n int)
 		v := decide(n, func() call { return q.call() })
 		if v.kill {
 			unix.Kill(-pid, unix.SIGKILL)
-			continue
+			if group, err := unix.Getpgid(int(q.pid)); err != nil || group == pid {
+				continue
+			}
+			// Of another group, which the kill left: it goes on as it would.
 		}
 		if v.send != 0 {
 			unix.Kill(pid, v.send)

@@ -106,7 +106,7 @@ func (r run) do() (outcome, error) {
 	<-guarded
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it may have left running
 	o.points = <-points
-	o.took, o.stdout, o.stderr = time.Since(begun), stdout.String(), stderr.String()
+	o.took, o.stdout, o.stderr = time.Since(begun), strings.ReplaceAll(stdout.String(), r.dir, "."), stderr.String() // the directory is the trial's own
 	state := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	o.code = state.ExitStatus()
 	if state.Signaled() {

@@ -34,13 +34,14 @@ import (
 //	in/hf, wds   dataset, exported             in/many.tar                   images for several chunks of predictions
 //	in/model.*   a network's weights           in/job-*.arrow, pred.*        predictions
 //	in/jobs      the archives, done by two jobs of an array and not joined
+//	in/wheels, simple, WNdb.tar.gz, cxx   what setup brings, an index of it, a compiler
 type scene struct {
 	binary         string
 	root           string // holds in/ and the directories of trials, all of one depth
 	noTorch, noORT string // why not, where a native library is missing
 	cache          string // where native libraries are
 	web            *web   // serves in/
-	noS3           string
+	noS3, noPins   string
 	aws            []string // variables by which the S3 server is found
 	trials         atomic.Int64
 }
@@ -64,7 +65,11 @@ func (s *scene) command(dir string, args ...string) run {
 		a = strings.ReplaceAll(a, "s3@", "s3://"+filepath.Base(dir)+"/")
 		all = append(all, strings.ReplaceAll(a, "@", "../in"))
 	}
-	return run{args: all, dir: dir, env: append([]string{"SYNSHARD_WORDNET=" + s.in("wordnet"), "XDG_CACHE_HOME=" + s.cache, "XDG_CONFIG_HOME=" + s.in("none")}, s.aws...)}
+	env := append([]string{"SYNSHARD_WORDNET=" + s.in("wordnet"), "XDG_CACHE_HOME=" + s.cache, "XDG_CONFIG_HOME=" + s.in("none")}, s.aws...)
+	if args[0] == "setup" {
+		env = append(env, setupEnv(dir)...)
+	}
+	return run{args: all, dir: dir, env: env}
 }
 
 // must runs a command that has to end well.
@@ -82,7 +87,7 @@ func newScene(binary, root string) (*scene, error) {
 		return nil, err
 	}
 	s := &scene{binary: binary, root: root, cache: cache}
-	for _, step := range []func() error{s.serve, s.buckets, s.wordnet, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
+	for _, step := range []func() error{s.serve, s.buckets, s.wordnet, s.packages, s.archives, s.trees, s.dataset, s.model, s.predictions, s.run} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("set the scene: %w", err)
 		}

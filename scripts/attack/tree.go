@@ -41,7 +41,7 @@ func readTree(dir string, same func(name string, b []byte) (promised []byte, ok 
 			t[name] = "/"
 		case d.Type()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(path)
-			t[name] = "-> " + target
+			t[name] = "-> " + strings.TrimPrefix(target, dir) // from the directory, where it is an absolute one below it
 			return err
 		case d.Type().IsRegular():
 			b, err := os.ReadFile(path)

@@ -128,6 +128,9 @@ func (s *scene) serve() error {
 func (h *web) answer(w http.ResponseWriter, r *http.Request, in string) {
 	who, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	path := filepath.Join(in, filepath.FromSlash(name))
+	if strings.HasSuffix(name, "/") { // a page of the package index
+		path = filepath.Join(path, "index.html")
+	}
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
 		http.NotFound(w, r)
@@ -191,6 +194,9 @@ func askers() (all []*job) {
 	add(&job{name: "classes", args: []string{"classes", "url@lie-classes/dataset", "--cache-dir", "cache", "--json"}})
 	add(&job{name: "import", args: []string{"model", "import", "url@lie-import/model.onnx", "--cache-dir", "cache", "--out", "w.safetensors"}})
 	add(&job{name: "ingest", args: []string{"ingest", "url@lie-ingest/tree.zip", "--out", "d"}, codes: []int{3}})
+	lied := slices.Clone(setupArgs)
+	lied[slices.Index(lied, "url@jobs/simple")] = "url@lie-setup/simple"
+	add(&job{name: "setup", needs: "pins", args: lied, same: ofSetup})
 	return all
 }
 

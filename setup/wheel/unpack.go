@@ -2,14 +2,11 @@ package wheel
 
 import (
 	"archive/zip"
-	"bytes"
 	"cmp"
 	"compress/flate"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/csv"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -17,7 +14,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -151,7 +147,11 @@ func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, 
 	if err != nil {
 		return fmt.Errorf("%s: not a wheel: %w", p, asSum(err))
 	}
-	sums, err := readRecord(p, z)
+	list, err := record(p, z)
+	if err != nil {
+		return err
+	}
+	sums, err := p.sums(list)
 	if err != nil {
 		return err
 	}
@@ -168,56 +168,11 @@ func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, 
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := extract(m, filepath.Join(into, filepath.FromSlash(m.Name)), sums[m.Name]); err != nil {
+		if err := extract(m, filepath.Join(into, filepath.FromSlash(m.Name)), sums[m.Name].sum); err != nil {
 			return fmt.Errorf("%s: %s: %w", p, m.Name, err)
 		}
 	}
-	return nil
-}
-
-// record is a wheel's list of files.
-func record(p Pin, z *zip.Reader) ([]byte, error) {
-	n := slices.IndexFunc(z.File, func(m *zip.File) bool {
-		return strings.HasSuffix(m.Name, ".dist-info/RECORD") && strings.Count(m.Name, "/") == 1
-	})
-	if n < 0 || z.File[n].UncompressedSize64 > mostRecord {
-		return nil, fmt.Errorf("%s: no list of files (RECORD) in it: %w", p, ErrSum)
-	}
-	f, err := z.File[n].Open()
-	if err != nil {
-		return nil, asSum(err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(f)
-	return text, asSum(err)
-}
-
-func sumOf(text []byte) string {
-	sum := sha256.Sum256(text)
-	return hex.EncodeToString(sum[:])
-}
-
-// readRecord gives the sums of a wheel's members by their names, from its list
-// of files, which is held to the pin.
-func readRecord(p Pin, z *zip.Reader) (map[string]string, error) {
-	text, err := record(p, z)
-	if err != nil {
-		return nil, err
-	}
-	if sumOf(text) != p.Record {
-		return nil, fmt.Errorf("%s: its list of files (RECORD) has another sum: %w", p, ErrSum)
-	}
-	rows, err := csv.NewReader(bytes.NewReader(text)).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("%s: RECORD: %w", p, err)
-	}
-	sums := make(map[string]string, len(rows))
-	for _, row := range rows {
-		if sum, ok := strings.CutPrefix(row[1], "sha256="); ok {
-			sums[row[0]] = sum
-		}
-	}
-	return sums, nil
+	return p.keepRecord(into, list)
 }
 
 // asSum makes an error of what a zip file holds an ErrSum, and leaves those of
@@ -237,7 +192,7 @@ func asSum(err error) error {
 
 // missing gives the members that are wanted and do not lie below into whole,
 // in the order in which they lie in the wheel.
-func missing(p Pin, z *zip.Reader, into string, want func(string) bool, sums map[string]string) ([]*zip.File, error) {
+func missing(p Pin, z *zip.Reader, into string, want func(string) bool, sums map[string]listed) ([]*zip.File, error) {
 	var members []*zip.File
 	wanted := 0
 	for _, m := range z.File {
@@ -248,9 +203,9 @@ func missing(p Pin, z *zip.Reader, into string, want func(string) bool, sums map
 		switch {
 		case !filepath.IsLocal(m.Name) || m.Name != path.Clean(m.Name) || m.UncompressedSize64 > mostMember || !m.Mode().IsRegular():
 			return nil, fmt.Errorf("%s: a member %q: %w", p, m.Name, ErrSum)
-		case sums[m.Name] == "":
+		case sums[m.Name] == listed{}:
 			return nil, fmt.Errorf("%s: %s has no sum in RECORD: %w", p, m.Name, ErrSum)
-		case !whole(filepath.Join(into, filepath.FromSlash(m.Name)), m, sums[m.Name]):
+		case !whole(filepath.Join(into, filepath.FromSlash(m.Name)), sums[m.Name]):
 			members = append(members, m)
 		}
 	}
@@ -258,22 +213,6 @@ func missing(p Pin, z *zip.Reader, into string, want func(string) bool, sums map
 		return nil, fmt.Errorf("%s: nothing in it is what was looked for: %w", p, ErrSum)
 	}
 	return members, nil
-}
-
-// whole says whether a member lies at path as it is in the wheel.
-func whole(path string, m *zip.File, sum string) bool {
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != int64(m.UncompressedSize64) {
-		return false
-	}
-	f, _, err := regular.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return err == nil && encoded(h) == sum
 }
 
 // encoded is a sum as RECORD has it.

@@ -116,7 +116,13 @@ func TestUnpackFromIndex(t *testing.T) {
 		if sum, err := s.RecordSum(t.Context(), bare); err != nil || sum != pin.Record {
 			t.Errorf("the sum to pin is %s, %v; want %s", sum, err, pin.Record)
 		}
-		want := map[string]string{"lib/a.so": string(content["lib/a.so"]), "lib/b.so": "b"}
+		if err := pin.Lies(t.Context(), into, below("lib/")); err != nil {
+			t.Errorf("what was unpacked: %v", err)
+		}
+		if err := pin.Lies(t.Context(), into, every); !errors.Is(err, ErrChanged) || !strings.Contains(err.Error(), "left/c.so") {
+			t.Errorf("what was not: %v, want ErrChanged of left/c.so", err)
+		}
+		want := map[string]string{"lib/a.so": string(content["lib/a.so"]), "lib/b.so": "b", "some-lib-1.0.RECORD": read(t, into)["some-lib-1.0.RECORD"]}
 		if diff := cmp.Diff(want, read(t, into)); diff != "" {
 			t.Errorf("unpacked:\n%s", diff)
 		}
