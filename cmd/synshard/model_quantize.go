@@ -62,8 +62,8 @@ processor's integer units (VNNI, AMX), and says what that costs in accuracy.
 
 Weights get a scale for each output channel; activations one each, settled on --images
 images of --split (of the selection, drawn by --seed): their smallest and largest value
-(minmax), all but a share of values (percentile), or the cut that keeps most of the
-distribution (entropy). Then both models predict --eval-split, which must not be the split
+(minmax), all but a share of values (percentile), the cut that keeps most of the
+distribution (entropy), or the range with the least squared error (mse). Then both models predict --eval-split, which must not be the split
 that calibrated. The file keeps the Spec: 'synshard infer' takes it as any other.
 
 On a processor without VNNI give --reduce-range: its 8-bit products overflow.`,

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/synshard/synshard/model/quantize"
 )
 
 func TestModelQuantizeRefuses(t *testing.T) {
@@ -23,7 +25,7 @@ func TestModelQuantizeRefuses(t *testing.T) {
 		want string
 		args []string
 	}{
-		{2, "--method \"mean\": want minmax", []string{garbage, dir, "--method", "mean"}},
+		{2, "--method \"mean\": want mse", []string{garbage, dir, "--method", "mean"}},
 		{2, "held out", []string{garbage, dir, "--eval-split", "train"}},
 		{2, "--activations", []string{garbage, dir, "--activations", "int4"}},
 		{2, "--images", []string{garbage, dir, "--images", "0"}},
@@ -50,7 +52,7 @@ func TestModelQuantize(t *testing.T) {
 	if demo == "" {
 		t.Skip("needs what make demo leaves behind, its directory in SYNSHARD_TEST_DEMO")
 	}
-	for _, method := range []string{"minmax", "entropy", "percentile"} {
+	for _, method := range quantize.Calibrations {
 		out := filepath.Join(t.TempDir(), "int8.onnx")
 		code, stdout, stderr := verb("model", "quantize", filepath.Join(demo, "run", "model.onnx"), filepath.Join(demo, "dataset"),
 			"--out", out, "--method", method, "--images", "32", "--json", "--progress", "off")

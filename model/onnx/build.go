@@ -19,8 +19,8 @@ func Int(name string, v int64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), I: proto.Int64(v), Kind: onnxpb.Attribute_INT.Enum()}
 }
 
-// ints is an attribute of several integers.
-func ints(name string, vs ...int64) *onnxpb.Attribute {
+// Ints is an attribute of several integers.
+func Ints(name string, vs ...int64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), Ints: vs, Kind: onnxpb.Attribute_INTS.Enum()}
 }
 

@@ -109,7 +109,7 @@ func (g *graphWriter) input(spec model.Spec) {
 	}
 	g.floats("normalise.scale", []int{1, 3, 1, 1}, scale)
 	g.floats("normalise.shift", []int{1, 3, 1, 1}, shift)
-	g.node("Transpose", "planes", []string{"image"}, "planes", ints("perm", 0, 3, 1, 2))
+	g.node("Transpose", "planes", []string{"image"}, "planes", Ints("perm", 0, 3, 1, 2))
 	g.node("Cast", "floats", []string{"planes"}, "floats", Int("to", int64(onnxpb.Tensor_FLOAT)))
 	g.node("Mul", "normalise.mul", []string{"floats", "normalise.scale"}, "scaled")
 	g.node("Add", "normalise.add", []string{"scaled", "normalise.shift"}, "normalised")
@@ -259,9 +259,9 @@ func (g *graphWriter) unique(name string) string {
 
 func window(n model.Node) []*onnxpb.Attribute {
 	return []*onnxpb.Attribute{
-		ints("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
-		ints("strides", int64(n.Stride[0]), int64(n.Stride[1])),
-		ints("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
+		Ints("kernel_shape", int64(n.Kernel[0]), int64(n.Kernel[1])),
+		Ints("strides", int64(n.Stride[0]), int64(n.Stride[1])),
+		Ints("pads", int64(n.Pad[0]), int64(n.Pad[1]), int64(n.Pad[0]), int64(n.Pad[1])),
 	}
 }
 

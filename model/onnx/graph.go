@@ -91,22 +91,51 @@ func (g *Graph) AddOutput(name string) {
 // Initializer gives the initializer of that name, or nil.
 func (g *Graph) Initializer(name string) *onnxpb.Tensor { return g.initializers[name] }
 
+// Constant gives an initializer's elements; ok is false if there is none of that name, or
+// it is of a type that no weight has. The elements are not the caller's to change.
+func (g *Graph) Constant(name string) (x model.Tensor, ok bool, err error) {
+	t, is := g.initializers[name]
+	if !is || elementTypes[onnxpb.Tensor_DataType(t.GetDataType())] == "" {
+		return x, false, nil
+	}
+	if x, err = (&Model{}).weight(t); err != nil {
+		return x, false, fmt.Errorf("initializer %q: %w", name, err)
+	}
+	return x, true, nil
+}
+
+// Decode gives the elements of a tensor that lies in the model itself; ok is false where
+// they are malformed, or of a type that no weight has.
+func Decode(t *onnxpb.Tensor) (x model.Tensor, ok bool) {
+	x, err := (&Model{}).weight(t)
+	return x, err == nil
+}
+
 // Floats gives an initializer's values and shape; ok is false if there is none
 // of that name, or it is none of float32. The values are the caller's.
 func (g *Graph) Floats(name string) (values []float32, shape []int, ok bool, err error) {
-	t, is := g.initializers[name]
-	if !is {
-		return nil, nil, false, nil
-	}
-	x, err := (&Model{}).weight(t)
-	if err != nil {
-		return nil, nil, false, fmt.Errorf("initializer %q: %w", name, err)
-	}
-	if x.DType != "F32" {
-		return nil, nil, false, nil
+	x, ok, err := g.Constant(name)
+	if !ok || err != nil || x.DType != "F32" {
+		return nil, nil, false, err
 	}
 	values, err = x.Floats()
 	return values, x.Shape, err == nil, err
+}
+
+// PutConstant adds or replaces the initializer x.Name, of a type that weights have.
+func (g *Graph) PutConstant(x model.Tensor) {
+	for kind, dtype := range elementTypes {
+		if dtype == x.DType {
+			g.Put(x.Name, kind, x.Shape, x.Data)
+		}
+	}
+}
+
+// PutTensor adds or replaces an initializer by a message of the format, under a name.
+func (g *Graph) PutTensor(name string, t *onnxpb.Tensor) {
+	t = proto.CloneOf(t)
+	t.Name = proto.String(name)
+	g.put(t)
 }
 
 // Put adds or replaces an initializer of raw data, little-endian.

@@ -7,7 +7,7 @@ import (
 )
 
 // Calibrations are the ways to settle a tensor's range.
-var Calibrations = []string{"minmax", "entropy", "percentile"}
+var Calibrations = []string{"mse", "minmax", "entropy", "percentile"}
 
 // calibrationBins is how finely a tensor's values are counted.
 const calibrationBins = 2048
@@ -16,7 +16,8 @@ const calibrationBins = 2048
 // smallest and largest. percentile leaves out the share 1 - Percentile/100, half
 // on either side. entropy cuts |x| where what 8 bits keep of the distribution
 // differs least from it, by the Kullback-Leibler divergence (Migacz, 8-bit
-// inference with TensorRT, 2017); zeros, which are exact, are not counted.
+// inference with TensorRT, 2017); zeros, which are exact, are not counted. mse takes
+// what the squared error of 8 bits is least with.
 //
 // All batches are given to each of Passes in turn. It is for one goroutine.
 type Calibrator struct {
@@ -103,6 +104,9 @@ func (c *Calibrator) count(tensor string, values []float32) error {
 	}
 	k := calibrationBins / (float64(r.Max) - float64(r.Min))
 	for _, v := range values {
+		if v == 0 && c.Method == "mse" {
+			continue
+		}
 		counts[max(0, min(int((float64(v)-float64(r.Min))*k), calibrationBins-1))]++
 	}
 	return nil
@@ -113,6 +117,8 @@ func (c *Calibrator) Ranges() map[string]Range {
 	out := map[string]Range{}
 	for name, r := range c.seen {
 		switch counts := c.counts[name]; {
+		case c.Method == "mse" && counts != nil && r.Max > r.Min:
+			r = leastError(r, counts)
 		case c.Method == "percentile" && counts != nil:
 			r = c.percentile(r, counts)
 		case c.Method == "entropy" && counts != nil:

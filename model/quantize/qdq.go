@@ -9,12 +9,13 @@ import (
 
 	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/onnx/fold"
 )
 
 // Quantize gives the model of 8 bits, metadata and outputs as they were. It can
 // be called again with other ranges.
 func (q *Quantizer) Quantize(ranges map[string]Range, o Options) ([]byte, error) {
-	w := &qdqWriter{q: q, o: o, g: q.g.Clone(), from: map[string]string{}, scale: map[string]float32{}}
+	w := &qdqWriter{q: q, o: o, g: q.g.Clone(), from: map[string]string{}, levels: map[string]levels{}}
 	w.g.Nodes = nil
 	for _, s := range q.Tensors() {
 		if err := w.range8(s, ranges); err != nil {
@@ -33,11 +34,22 @@ func (q *Quantizer) Quantize(ranges map[string]Range, o Options) ([]byte, error)
 
 // qdqWriter writes the graph again with Q and DQ nodes.
 type qdqWriter struct {
-	q     *Quantizer
-	o     Options
-	g     *onnx.Graph
-	from  map[string]string  // tensor -> what its users take instead
-	scale map[string]float32 // of tensors
+	q      *Quantizer
+	o      Options
+	g      *onnx.Graph
+	from   map[string]string // tensor -> what its users take instead
+	levels map[string]levels // of tensors
+}
+
+// levels are what the 256 numbers of 8 bits stand for: scale x (level - zero).
+type levels struct {
+	scale float32
+	zero  float64 // 0 to 255
+}
+
+// of is the level of a value.
+func (l levels) of(v float32) float64 {
+	return min(max(math.RoundToEven(float64(v)/float64(l.scale))+l.zero, 0), 255)
 }
 
 // range8 makes the scale and zero point of a tensor. The range always holds 0,
@@ -51,17 +63,17 @@ func (w *qdqWriter) range8(s string, ranges map[string]Range) error {
 	if math.IsNaN(lo+hi) || math.IsInf(hi-lo, 0) {
 		return fmt.Errorf("tensor %q lies between %v and %v", s, r.Min, r.Max)
 	}
-	scale := float32((hi - lo) / 255)
-	if !(scale >= math.SmallestNonzeroFloat32*(1<<23)) { // nothing but zeros
-		scale = 1
+	l := levels{scale: float32((hi - lo) / 255)}
+	if !(l.scale >= math.SmallestNonzeroFloat32*(1<<23)) { // nothing but zeros
+		l.scale = 1
 	}
-	zero := min(max(math.RoundToEven(-lo/float64(scale)), 0), 255)
-	kind, raw := onnxpb.Tensor_UINT8, byte(zero)
+	l.zero = min(max(math.RoundToEven(-lo/float64(l.scale)), 0), 255)
+	kind, raw := onnxpb.Tensor_UINT8, byte(l.zero)
 	if w.o.Signed {
-		kind, raw = onnxpb.Tensor_INT8, byte(int8(zero-128))
+		kind, raw = onnxpb.Tensor_INT8, byte(int8(l.zero-128))
 	}
-	w.scale[s] = scale
-	w.g.Put(s+".q.scale", onnxpb.Tensor_FLOAT, nil, onnx.FloatBytes([]float32{scale}))
+	w.levels[s] = l
+	w.g.Put(s+".q.scale", onnxpb.Tensor_FLOAT, nil, onnx.FloatBytes([]float32{l.scale}))
 	w.g.Put(s+".q.zero", kind, nil, []byte{raw})
 	return nil
 }
@@ -83,10 +95,10 @@ func (w *qdqWriter) write() error {
 				return err
 			}
 		}
-		if out := w.q.result(n, users); w.q.int8[n] && out != n.Outputs[0] && w.q.is[out] && !w.q.g.IsOutput(out) && w.clipsAtZero(out) {
-			c.Outputs[0] = out // the Relu is the lower bound of the range
+		if out := w.q.result(n, users); w.q.int8[n] && out != n.Outputs[0] && w.q.is[out] && !w.q.g.IsOutput(out) && w.bounds(users[n.Outputs[0]][0]) {
+			c.Outputs[0] = out // its bounds are those of the range
 			w.from[n.Outputs[0]] = out
-		} else if d, ok := w.from[onnx.FirstInput(n)]; n.GetOp() == "Relu" && ok && d == n.Outputs[0] {
+		} else if d, ok := w.from[onnx.FirstInput(n)]; ok && w.q.bounded(n) && d == n.Outputs[0] {
 			w.pair(n.Outputs[0])
 			continue
 		}
@@ -100,10 +112,12 @@ func (w *qdqWriter) write() error {
 	return nil
 }
 
-// clipsAtZero says whether quantising a tensor takes all below 0 to 0.
-func (w *qdqWriter) clipsAtZero(s string) bool {
-	zero := w.g.Initializer(w.q.root(s) + ".q.zero").GetRawData()[0]
-	return w.o.Signed && int8(zero) == -128 || !w.o.Signed && zero == 0
+// bounds says whether quantising what comes out of a Relu or a Clip takes all that it
+// bounds to the same levels.
+func (w *qdqWriter) bounds(n *onnxpb.Node) bool {
+	lo, hi, _ := fold.Bounds(w.q.g, n)
+	l := w.levels[w.q.root(n.Outputs[0])]
+	return l.of(lo) == 0 && l.of(hi) == 255
 }
 
 // pair writes Q and DQ behind a tensor of 8 bits; its users take the latter.
@@ -147,7 +161,7 @@ func (w *qdqWriter) weights(n, c *onnxpb.Node) error {
 	raw := make([]byte, 0, 4*len(bias))
 	both := make([]float32, len(bias))
 	for i, b := range bias {
-		both[i] = w.scale[w.q.root(n.Inputs[0])] * scales[i]
+		both[i] = w.levels[w.q.root(n.Inputs[0])].scale * scales[i]
 		v := math.RoundToEven(float64(b) / float64(both[i]))
 		raw = binary.LittleEndian.AppendUint32(raw, uint32(int32(min(max(v, math.MinInt32), math.MaxInt32))))
 	}

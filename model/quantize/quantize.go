@@ -7,6 +7,7 @@ import (
 
 	"github.com/synshard/synshard/internal/onnxpb"
 	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/onnx/fold"
 )
 
 // Quantizer turns an fp32 ONNX model into one of int8 in QDQ form: a
@@ -16,10 +17,10 @@ import (
 // (max |w| / 127), biases int32 with the scale input x weight, activations 8
 // bits with one scale and zero point: real = scale x (q - zero).
 //
-// Batch norm is folded into the convolution before it. Concat, Add and the
-// pools join where all they take is of 8 bits already; a MaxPool or a reshaping
-// keeps the scale of what it takes. A Relu after an operator of 8 bits becomes
-// the lower bound of what is quantised.
+// The graph is folded first (package fold). Concat, Add and the pools join where
+// all they take is of 8 bits already; a MaxPool or a reshaping keeps the scale of
+// what it takes. A Relu or a Clip after an operator of 8 bits becomes the bounds of
+// what is quantised: ranges are of what comes behind it.
 type Quantizer struct {
 	g       *onnx.Graph
 	int8    map[*onnxpb.Node]bool
@@ -69,8 +70,7 @@ func New(b []byte) (*Quantizer, error) {
 			return nil, fmt.Errorf("quantize: node %q is %s: the model is quantised already", n.GetName(), n.GetOp())
 		}
 	}
-	g.DropIdentities()
-	if err := g.FoldBatchNorm(); err != nil {
+	if err := fold.Graph(g); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
 	q := &Quantizer{g: g, int8: map[*onnxpb.Node]bool{}, same: map[string]string{}, is: map[string]bool{}}
@@ -98,7 +98,7 @@ func (q *Quantizer) plan() error {
 				return err
 			}
 			q.int8[n] = ok && len(shape) >= 2
-		case n.GetOp() == "Relu":
+		case q.bounded(n):
 			in := onnx.FirstInput(n)
 			small[n.Outputs[0]] = small[in] && len(users[in]) == 1 && !q.g.IsOutput(in)
 			continue
@@ -139,10 +139,16 @@ func (q *Quantizer) plan() error {
 
 func (q *Quantizer) take(name string) { q.is[name] = true }
 
-// result is what becomes of a node: its output, or the Relu's after it.
+// bounded says whether a node is a Relu or a Clip, and no more.
+func (q *Quantizer) bounded(n *onnxpb.Node) bool {
+	_, _, ok := fold.Bounds(q.g, n)
+	return ok
+}
+
+// result is what becomes of a node: its output, or the Relu's or Clip's after it.
 func (q *Quantizer) result(n *onnxpb.Node, users map[string][]*onnxpb.Node) string {
 	out := n.Outputs[0]
-	if u := users[out]; len(u) == 1 && u[0].GetOp() == "Relu" && !q.g.IsOutput(out) {
+	if u := users[out]; len(u) == 1 && onnx.FirstInput(u[0]) == out && q.bounded(u[0]) && !q.g.IsOutput(out) {
 		return u[0].Outputs[0]
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,6 +232,47 @@ func FuzzQuantizer(f *testing.F) {
 			t.Errorf("what was written cannot be read: %v", err)
 		}
 	})
+}
+
+// TestQuantizeTakesBounds: a Clip is what 8 bits saturate at where the range ends within it,
+// and stays where values between its bound and the range's would be seen.
+func TestQuantizeTakesBounds(t *testing.T) {
+	g, err := graphOf(tiny(t, 17, "c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, v := range map[string]float32{"0": 0, "2": 2, "6": 6} {
+		g.Put(name, onnxpb.Tensor_FLOAT, nil, onnx.FloatBytes([]float32{v}))
+	}
+	g.Nodes = append(g.Nodes, onnx.Node("Relu", "r", []string{"c"}, "r"), onnx.Node("Min", "m", []string{"r", "6"}, "m"), onnx.Node("Conv", "d", []string{"m", "w"}, "y"))
+	b, err := g.Model().Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"x", "m", "y"}, q.Tensors()); diff != "" {
+		t.Errorf("tensors of 8 bits\n%s", diff)
+	}
+	for _, c := range []struct {
+		r       Range
+		signed  bool
+		clipped bool
+	}{{Range{0, 6}, false, false}, {Range{0, 4}, true, false}, {Range{0, 9}, false, true}, {Range{-1, 6}, false, true}} {
+		out, err := q.Quantize(map[string]Range{"x": {-1, 1}, "m": c.r, "y": {-9, 9}}, Options{Signed: c.signed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := graphOf(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.ContainsFunc(g.Nodes, func(n *onnxpb.Node) bool { return n.GetOp() == "Clip" }); got != c.clipped {
+			t.Errorf("%v: Clip stays: %v", c.r, got)
+		}
+	}
 }
 
 // TestQuantizeThroughIdentities: exporters put an Identity before weights that
