@@ -25,7 +25,11 @@ func (j *job) amend(ctx context.Context, found *standing) (Summary, error) {
 	j.amended = j.becomes(found)
 	if !found.aside {
 		was := *found.manifest
-		if j.state.Exists() { // a call may have been killed after it wrote the next list of what was refused
+		begun, err := j.state.Exists()
+		if err != nil {
+			return Summary{}, err
+		}
+		if begun { // a call may have been killed after it wrote the next list of what was refused
 			was.RejectedSHA256 = ""
 		}
 		if err := asWritten(ctx, j.o.Out, &was, j.o.Workers); err != nil {

@@ -274,7 +274,7 @@ func (j *job) made(id record.Unit) (*record.Record, error) {
 // damaged is what a unit's record or shards could not be read for: that they are not what
 // was written, or what their place says of them.
 func (j *job) damaged(id record.Unit, err error) error {
-	if record.Damage(err) {
+	if shard.Damage(err) {
 		return j.lost(id)
 	}
 	return err

@@ -126,7 +126,11 @@ func (p *Plan) lookUnfinished(ctx context.Context) (*standing, error) {
 		return nil, unread
 	case held == "":
 		return &standing{kind: nothing}, nil
-	case record.StateIn(out).Exists(): // killed while it was cleared
+	}
+	switch begun, err := record.StateIn(out).Exists(); {
+	case err != nil:
+		return nil, err
+	case begun: // killed while it was cleared
 		return nil, &DifferError{Out: out.String(), Unfinished: true, Differences: []string{"its record of what it is made from is gone"}}
 	}
 	return nil, fmt.Errorf("%s is neither empty nor a dataset (it holds %s); give another directory", out, held)
@@ -237,8 +241,8 @@ func sound(set *shard.Dataset, out files.Dir, m *shard.Manifest, print record.Fi
 			return fmt.Errorf("%w: %s: %s has %d shards of %d bytes, and was made with %d of %d", shard.ErrCorrupt, out, name, len(end), total, info.Shards, print.FileBytes[name])
 		}
 	}
-	if record.StateIn(out).Exists() {
-		return nil // a call may have been killed after it wrote the next list of what was refused
+	if begun, err := record.StateIn(out).Exists(); begun || err != nil {
+		return err // a call may have been killed after it wrote the next list of what was refused
 	}
 	return inspectRejected(out, m)
 }

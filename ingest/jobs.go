@@ -250,7 +250,7 @@ func (j *job) alreadyDone() (sum Summary, done bool, err error) {
 			err = j.state.Sound(r)
 		}
 		switch {
-		case record.Damage(err):
+		case shard.Damage(err):
 			return Summary{}, false, nil
 		case err != nil:
 			return Summary{}, false, err
@@ -285,7 +285,10 @@ func (p *Plan) startedBeside(ctx context.Context) (was record.Started, ok bool, 
 			return was, ok, err
 		}
 		held, err := holds(p.o.Out)
-		if err != nil || held == "" || !state.Exists() {
+		if err != nil || held == "" {
+			return was, false, err
+		}
+		if begun, err := state.Exists(); !begun || err != nil {
 			return was, false, err
 		}
 		select {

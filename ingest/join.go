@@ -39,8 +39,13 @@ func (e *JoinError) Error() string {
 // their sums; a cancelled context leaves what the jobs left.
 func Join(ctx context.Context, out files.Dir) (Summary, error) {
 	j := &job{o: &Options{Out: out, Workers: processors.Count()}, state: record.StateIn(out)}
-	if _, err := shard.ReadManifest(out); isNotDataset(err) && !j.state.Exists() {
-		return Summary{}, &JoinError{out.String(), []string{"none has begun"}}
+	if _, err := shard.ReadManifest(out); isNotDataset(err) {
+		switch begun, err := j.state.Exists(); {
+		case err != nil:
+			return Summary{}, err
+		case !begun:
+			return Summary{}, &JoinError{out.String(), []string{"none has begun"}}
+		}
 	}
 	lock, err := out.TryLock(shard.LockName)
 	if err != nil {

@@ -202,7 +202,7 @@ func (j *job) done(u *unit) (r *record.Record, done bool, err error) {
 		return nil, false, err
 	}
 	switch err := j.state.Sound(r); {
-	case record.Damage(err):
+	case shard.Damage(err):
 		return nil, false, nil
 	case err != nil:
 		return nil, false, err
@@ -275,8 +275,8 @@ func (j *job) finishAlready(ctx context.Context, found *standing) (Summary, erro
 	s := j.summary(found.manifest, j.inner())
 	s.Already = true
 	s.Skipped = found.print.Skipped
-	if !j.state.Exists() {
-		return s, nil
+	if begun, err := j.state.Exists(); !begun || err != nil {
+		return s, err
 	}
 	if err := inspectRejected(j.o.Out, found.manifest); err != nil {
 		return Summary{}, err

@@ -11,6 +11,7 @@ package shard
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,12 @@ var (
 	// ErrNoSplit marks a split a dataset does not have.
 	ErrNoSplit = errors.New("no such split")
 )
+
+// Damage says whether an error of reading a dataset, or what is kept while one is made, is of a file that is
+// gone or is not what was written. One that cannot be read at the moment, of a store that is away, may be whole.
+func Damage(err error) bool {
+	return errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, regular.ErrUnfit)
+}
 
 // corruptf makes an error that is ErrCorrupt.
 func corruptf(format string, args ...any) error {

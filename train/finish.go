@@ -237,6 +237,8 @@ func (r *runner) account(was runlog.Kept) (err error) {
 		expected = append(expected, was.Checkpoints...)
 	} else if _, err := os.Lstat(r.path("best.safetensors")); err == nil && hasBest {
 		expected = append(expected, best.Step)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	slices.Sort(expected)
 	expected = checkpoint.Kept(slices.Compact(expected), r.o.KeepLast, best.Step, hasBest)

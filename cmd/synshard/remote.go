@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -423,8 +424,11 @@ func (a *app) openSet(name string) (*shard.Dataset, error) {
 func (a *app) isSet(name string) (bool, error) {
 	for _, file := range []string{shard.ManifestName, shard.ClassesName} {
 		if !storage.IsURL(name) {
-			if _, err := os.Stat(filepath.Join(name, file)); err == nil {
+			switch _, err := os.Stat(filepath.Join(name, file)); {
+			case err == nil:
 				return true, nil
+			case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR): // the name is a file's
+				return false, err
 			}
 			continue
 		}

@@ -230,6 +230,16 @@ func TestFinishedAgain(t *testing.T) {
 			t.Errorf("a damaged output: %v", err)
 		}
 		put(t, path, whole)
+		if o.Format.Text() { // a small letter that became a large one says the same in JSON
+			beside := content(t, path+".meta.json")
+			for at := range beside {
+				put(t, path+".meta.json", slices.Concat(beside[:at], []byte{beside[at] ^ 0x20}, beside[at+1:]))
+				if out, err := begin(o); err == nil && out.Done {
+					t.Errorf("byte %d of what lies beside it has changed, and it is done", at)
+				}
+			}
+			put(t, path+".meta.json", beside)
+		}
 
 		for _, c := range []struct {
 			change func(*Header)

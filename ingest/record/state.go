@@ -131,9 +131,9 @@ func (s *State) Clear() error {
 }
 
 // Exists says whether there is work that was not finished.
-func (s *State) Exists() bool {
-	info, err := s.Out.Stat(StateName)
-	return err == nil && info.IsDir()
+func (s *State) Exists() (bool, error) {
+	info, err := files.Look(s.Out, StateName)
+	return info != nil && info.IsDir(), err
 }
 
 func (s *State) path(id Unit) string {
@@ -194,7 +194,7 @@ func (s *State) Load(id Unit) (*Record, error) {
 	return r, nil
 }
 
-// Read gives the record of a unit whose shards have the sizes that it says: Damage is what
+// Read gives the record of a unit whose shards have the sizes that it says: shard.Damage is what
 // there is none to rely on for, and any other error says nothing of it.
 func (s *State) Read(id Unit) (*Record, error) {
 	r, err := s.Load(id)
@@ -213,12 +213,6 @@ func (s *State) Read(id Unit) (*Record, error) {
 	return r, nil
 }
 
-// Damage says whether an error is of a record, shard or image that is gone or is not what was
-// written. One that cannot be read at the moment, of a store that is away, may be whole.
-func Damage(err error) bool {
-	return errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
-}
-
 func decodeRecord(b []byte) (*Record, bool) {
 	r := &Record{}
 	var ok bool
@@ -232,7 +226,7 @@ func (s *State) Done(id Unit, inputs Digest) (r *Record, done bool, err error) {
 		return nil, false, nil
 	}
 	switch r, err := s.Read(id); {
-	case Damage(err):
+	case shard.Damage(err):
 		return nil, false, nil
 	case err != nil:
 		return nil, false, err

@@ -41,7 +41,7 @@ func TestRecords(t *testing.T) {
 	if _, ok, err := s.Done(id, Digest{2}); ok || err != nil {
 		t.Errorf("made from other inputs, and it counts: %v, %v", ok, err)
 	}
-	if _, err := s.Read(Unit{Split: "train"}); !Damage(err) {
+	if _, err := s.Read(Unit{Split: "train"}); !shard.Damage(err) {
 		t.Errorf("of a unit without a record: %v", err)
 	}
 	file := s.Out.Path(s.path(id))
@@ -62,12 +62,12 @@ func TestRecords(t *testing.T) {
 	if err := os.Truncate(filepath.Join(out, name), 4); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Read(id); !Damage(err) {
+	if _, err := s.Read(id); !shard.Damage(err) {
 		t.Errorf("its shard has another size: %v", err)
 	}
 	// What cannot be read at the moment is no damage, and not what is not done.
 	s.Out = away{s.Out}
-	if _, done, err := s.Done(id, Digest{1}); done || !errors.Is(err, errAway) || Damage(err) {
+	if _, done, err := s.Done(id, Digest{1}); done || !errors.Is(err, errAway) || shard.Damage(err) {
 		t.Errorf("of a store that is away: %v, %v", done, err)
 	}
 }
@@ -93,5 +93,24 @@ func TestSafeName(t *testing.T) {
 		if len(in) > maxKeptName && !(strings.HasPrefix(got, sum) && strings.HasSuffix(got, ".jpg")) {
 			t.Errorf("%q lost what tells it from others", got)
 		}
+	}
+}
+
+func (away) Stat(string) (fs.FileInfo, error) { return nil, errAway }
+
+// TestExists: that it cannot be told whether work was begun is not that none was.
+func TestExists(t *testing.T) {
+	s := StateIn(files.Local(t.TempDir()))
+	if begun, err := s.Exists(); begun || err != nil {
+		t.Errorf("in an empty directory: %t, %v", begun, err)
+	}
+	if err := s.Begin(Started{}); err != nil {
+		t.Fatal(err)
+	}
+	if begun, err := s.Exists(); !begun || err != nil {
+		t.Errorf("once it has begun: %t, %v", begun, err)
+	}
+	if _, err := StateIn(away{s.Out}).Exists(); err == nil {
+		t.Error("of a store that is away nothing is said")
 	}
 }

@@ -54,12 +54,6 @@ func (r *repair) losses() error {
 	return nil
 }
 
-// damage says whether an error is of a file that is gone or is not what was written. One
-// that cannot be read at the moment may be whole.
-func damage(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, shard.ErrCorrupt) || errors.Is(err, regular.ErrUnfit)
-}
-
 // everySplit names the splits that there are or were.
 func (r *repair) everySplit() ([]string, error) {
 	all := map[string]bool{}
@@ -97,7 +91,7 @@ func (r *repair) listed(split string) (map[string]shard.ShardInfo, error) {
 		return nil, nil
 	}
 	list, err := shard.ReadShards(r.dir, split, sum)
-	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+	if shard.Damage(err) {
 		return nil, nil
 	}
 	out := map[string]shard.ShardInfo{}
@@ -138,7 +132,7 @@ func (r *repair) indexBefore(split string) (*shard.Split, error) {
 	m := shard.Manifest{Splits: map[string]shard.SplitInfo{split: r.old.Splits[split]}}
 	if !r.sound {
 		sum, err := files.SHA256(r.dir, split+"/"+shard.IndexName)
-		if damage(err) {
+		if shard.Damage(err) {
 			return nil, nil
 		}
 		if err != nil {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"syscall"
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/shard"
@@ -20,11 +19,8 @@ const unfinishedName = ".ingest"
 
 // exists says whether a name is there; that it cannot be told is an error.
 func exists(dir files.Dir, name string) (bool, error) {
-	_, err := dir.Stat(name)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return false, nil
-	}
-	return err == nil, err
+	info, err := files.Look(dir, name)
+	return info != nil, err
 }
 
 // ownFiles names the files that every dataset has; who looks at splits and at

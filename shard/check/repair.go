@@ -329,7 +329,7 @@ func (r *repair) writeRejected(m *shard.Manifest) error {
 // only the manifest is lost; or else a new one from the shards.
 func (r *repair) findClasses() (have []shard.Class, err error) {
 	if r.sound {
-		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil || !damage(err) {
+		if have, err = shard.ReadClasses(r.dir, r.old.ClassesSHA256); err == nil || !shard.Damage(err) {
 			return have, err
 		}
 	} else {
@@ -341,7 +341,7 @@ func (r *repair) findClasses() (have []shard.Class, err error) {
 		case err == nil && r.agree(have):
 			r.old.ClassesSHA256 = sum
 			return have, r.doubtClasses(have, sum)
-		case err != nil && !damage(err):
+		case err != nil && !shard.Damage(err):
 			return nil, err
 		}
 	}

@@ -7,10 +7,12 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"syscall"
 
 	"github.com/synshard/synshard/internal/regular"
 )
@@ -117,6 +119,16 @@ func Write(d Dir, name string, write func(w io.Writer) error) error {
 // WriteBytes is Write of bytes.
 func WriteBytes(d Dir, name string, b []byte) error {
 	return Write(d, name, func(w io.Writer) error { _, err := w.Write(b); return err })
+}
+
+// Look is d.Stat, and nil where there is nothing: nothing of the name, or a file in the place of a directory
+// above it. Any other error says nothing of what is there.
+func Look(d Dir, name string) (fs.FileInfo, error) {
+	info, err := d.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	return info, err
 }
 
 // Read reads a file of at most limit bytes; a larger one is regular.ErrUnfit.

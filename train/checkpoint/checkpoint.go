@@ -306,10 +306,12 @@ func Whole(dir string, step int64) error {
 // removes best.safetensors where that leads to it.
 func Forget(dir string, step int64) error {
 	path := Path(dir, step)
-	if _, err := os.Lstat(path); err == nil {
-		if _, err := SetAside(path); err != nil {
-			return err
-		}
+	_, err := os.Lstat(path)
+	if err == nil {
+		_, err = SetAside(path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
 	link := filepath.Join(dir, bestName)
 	if to, err := os.Readlink(link); err == nil && to == filepath.Join(Dir, fileName(step)) {

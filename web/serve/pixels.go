@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"io/fs"
 	"net/http"
 	"strconv"
 	"strings"
@@ -138,7 +137,7 @@ func (u *unread) Unwrap() error { return u.err }
 // readError is an error of reading an image: its damage, where the dataset is not what was
 // written, else an unread.
 func readError(err error) error {
-	if errors.Is(err, shard.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+	if shard.Damage(err) {
 		return err
 	}
 	return &unread{err}
