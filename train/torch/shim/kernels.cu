@@ -403,29 +403,72 @@ INLINE void max_pool(const void *x, long long ld_x, const Window &w, unsigned in
 	}
 }
 
-template <class T, int N, int K>
+template <class T, int N>
 INLINE void max_pool_back(const void *dy, long long ld_dy, const unsigned char *at, const Window &w, unsigned int n,
 	int groups, void *dx, long long ld_dx) {
 	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
 		Pixel p(i, groups, w.in);
 		float sum[N] = {}, g[N];
-		Raw<T, N> raw[K ? K * K : 1];
-		Bytes<N> bytes[K ? K * K : 1];
-		each_pixel<K>(
+		Raw<T, N> raw;
+		Bytes<N> bytes;
+		each_pixel<0>(
 			windows_of(w, 0, p.y), windows_of(w, 1, p.x),
-			[&](int k, int h, int c) {
+			[&](int, int h, int c) {
 				long long pixel = ((long long)p.image * w.out[0] + h) * w.out[1] + c;
-				fetch<T, N>(dy, pixel * ld_dy + p.group, raw[k]);
-				bytes[k] = reinterpret_cast<const Bytes<N> *>(at)[pixel * groups + p.group];
+				fetch<T, N>(dy, pixel * ld_dy + p.group, raw);
+				bytes = reinterpret_cast<const Bytes<N> *>(at)[pixel * groups + p.group];
 			},
-			[&](int k, int h, int c) {
+			[&](int, int h, int c) {
 				int here = place_in(w, h, c, p.y, p.x);
+				values<T>(raw, g);
+#pragma unroll
+				for (int j = 0; j < N; j++)
+					sum[j] += bytes.of[j] == here ? g[j] : 0;
+			});
+		store<T>(dx, (long long)(i / groups) * ld_dx + p.group, sum);
+	}
+}
+
+// The same of three by three at every second pixel. A thread makes two by two pixels, at which no more than four
+// windows look, and reads each of these once: from the edge of the padding on, window i looks at pixels 2i, 2i + 1 and
+// 2i + 2, so a pair's first is also the last of the window before. n counts pairs of pairs.
+template <class T, int N>
+INLINE void max_pool_back_3(const void *dy, long long ld_dy, const unsigned char *at, const Window &w, unsigned int n,
+	int groups, void *dx, long long ld_dx) {
+	const int size[2] = {pairs(w, 0), pairs(w, 1)};
+	for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
+		Pixel p(i, groups, size);
+		Raw<T, N> raw[4];
+		Bytes<N> bytes[4];
+		bool there[4];
+#pragma unroll
+		for (int k = 0; k < 4; k++) {
+			int h = p.y - 1 + k / 2, c = p.x - 1 + k % 2;
+			there[k] = h >= 0 && h < w.out[0] && c >= 0 && c < w.out[1];
+			long long pixel =
+				((long long)p.image * w.out[0] + (there[k] ? h : 0)) * w.out[1] + (there[k] ? c : 0);
+			fetch<T, N>(dy, pixel * ld_dy + p.group, raw[k]);
+			bytes[k] = reinterpret_cast<const Bytes<N> *>(at)[pixel * groups + p.group];
+		}
+#pragma unroll
+		for (int q = 0; q < 4; q++) {
+			int y = 2 * p.y + q / 2 - w.pad[0], x = 2 * p.x + q % 2 - w.pad[1];
+			if (y < 0 || y >= w.in[0] || x < 0 || x >= w.in[1])
+				continue;
+			float sum[N] = {}, g[N];
+#pragma unroll
+			for (int k = 0; k < 4; k++) {
+				int row = k / 2 ? q / 2 : q / 2 + 2, column = k % 2 ? q % 2 : q % 2 + 2;
+				if (row > 2 || column > 2)
+					continue;
+				int here = there[k] ? 3 * row + column : -1;
 				values<T>(raw[k], g);
 #pragma unroll
 				for (int j = 0; j < N; j++)
 					sum[j] += bytes[k].of[j] == here ? g[j] : 0;
-			});
-		store<T>(dx, (long long)(i / groups) * ld_dx + p.group, sum);
+			}
+			store<T>(dx, (((long long)p.image * w.in[0] + y) * w.in[1] + x) * ld_dx + p.group, sum);
+		}
 	}
 }
 
@@ -635,37 +678,37 @@ OF_TYPE(BF16, bf16, 1, )
 OF_TYPE(F16, f16, 8, _wide)
 OF_TYPE(F16, f16, 1, )
 
-#define POOLS(T, t, N, forward, back, n) \
+#define POOLS(T, t, N, K, back, n) \
 	KERNEL_RESIDENT(3, max_pool_##t##n, \
 		(const void *__restrict__ x, long long ld_x, Window w, unsigned int count, int groups, \
 			void *__restrict__ y, long long ld_y, unsigned char *__restrict__ at)) { \
-		max_pool<T, N, forward>(x, ld_x, w, count, groups, y, ld_y, at); \
+		max_pool<T, N, K>(x, ld_x, w, count, groups, y, ld_y, at); \
 	} \
 	KERNEL_RESIDENT(3, avg_pool_##t##n, \
 		(const void *__restrict__ x, long long ld_x, Window w, unsigned int count, int groups, \
 			void *__restrict__ y, long long ld_y, const float *__restrict__ shift, float least)) { \
-		avg_pool<T, N, forward>(x, ld_x, w, count, groups, y, ld_y, shift, least); \
+		avg_pool<T, N, K>(x, ld_x, w, count, groups, y, ld_y, shift, least); \
 	} \
 	KERNEL_RESIDENT(3, max_pool_back_##t##n, \
 		(const void *__restrict__ dy, long long ld_dy, const unsigned char *__restrict__ at, Window w, \
 			unsigned int count, int groups, void *__restrict__ dx, long long ld_dx)) { \
-		max_pool_back<T, N, back>(dy, ld_dy, at, w, count, groups, dx, ld_dx); \
+		back<T, N>(dy, ld_dy, at, w, count, groups, dx, ld_dx); \
 	} \
 	KERNEL_RESIDENT(3, avg_pool_back_##t##n, \
 		(const void *__restrict__ dy, long long ld_dy, Window w, unsigned int count, int groups, \
 			void *__restrict__ dx, long long ld_dx)) { \
-		avg_pool_back<T, N, forward>(dy, ld_dy, w, count, groups, dx, ld_dx); \
+		avg_pool_back<T, N, K>(dy, ld_dy, w, count, groups, dx, ld_dx); \
 	}
 // Of three by three, a maximum at every second pixel and an average at every one; of anything else.
-POOLS(F32, f32, 4, 3, 2, _wide_3)
-POOLS(F32, f32, 4, 0, 0, _wide)
-POOLS(F32, f32, 1, 0, 0, )
-POOLS(BF16, bf16, 8, 3, 2, _wide_3)
-POOLS(BF16, bf16, 8, 0, 0, _wide)
-POOLS(BF16, bf16, 1, 0, 0, )
-POOLS(F16, f16, 8, 3, 2, _wide_3)
-POOLS(F16, f16, 8, 0, 0, _wide)
-POOLS(F16, f16, 1, 0, 0, )
+POOLS(F32, f32, 4, 3, max_pool_back_3, _wide_3)
+POOLS(F32, f32, 4, 0, max_pool_back, _wide)
+POOLS(F32, f32, 1, 0, max_pool_back, )
+POOLS(BF16, bf16, 8, 3, max_pool_back_3, _wide_3)
+POOLS(BF16, bf16, 8, 0, max_pool_back, _wide)
+POOLS(BF16, bf16, 1, 0, max_pool_back, )
+POOLS(F16, f16, 8, 3, max_pool_back_3, _wide_3)
+POOLS(F16, f16, 8, 0, max_pool_back, _wide)
+POOLS(F16, f16, 1, 0, max_pool_back, )
 
 #define EACH_TYPE(T, t) \
 	KERNEL(bn_finish_##t, \

@@ -98,6 +98,11 @@ EITHER_SIDE Span windows_of(const Window &w, int axis, int pixel) {
 	return {first <= 0 ? 0 : (first + w.stride[axis] - 1) / w.stride[axis], to > w.out[axis] ? w.out[axis] : to};
 }
 
+// pairs gives into how many pairs of neighbours an axis falls, from the edge of the padding on: the last may be half.
+EITHER_SIDE int pairs(const Window &w, int axis) {
+	return (w.pad[axis] + w.in[axis] + 1) / 2;
+}
+
 // place_in gives a pixel's place in a window, row by row.
 EITHER_SIDE int place_in(const Window &w, int window_y, int window_x, int y, int x) {
 	return (y - window_y * w.stride[0] + w.pad[0]) * w.kernel[1] + x - window_x * w.stride[1] + w.pad[1];

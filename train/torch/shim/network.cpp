@@ -2,6 +2,7 @@
 #include "predict.h"
 
 #include <algorithm>
+#include <array>
 #include <c10/core/GradMode.h>
 
 namespace synshard {
@@ -237,8 +238,18 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 		}
 		return pool(x, p, config);
 	}
-	case SS_GLOBAL_AVG_POOL:
-		return at::adaptive_avg_pool2d(x, {std::max<int64_t>(n.size[0], 1), std::max<int64_t>(n.size[1], 1)});
+	case SS_GLOBAL_AVG_POOL: {
+		std::array<int64_t, 2> size{std::max<int64_t>(n.size[0], 1), std::max<int64_t>(n.size[1], 1)};
+		if (pass.mode == Mode::eval || size[0] > 1 || size[1] > 1 || !fuses(x, config))
+			return at::adaptive_avg_pool2d(x, size);
+		// libtorch's gradient has the channels outermost, and is copied by each part of a concatenation.
+		Node whole = n;
+		for (int d = 0; d < 2; d++) {
+			whole.kernel[d] = whole.stride[d] = x.size(d + 2);
+			whole.pad[d] = 0;
+		}
+		return pool(x, Pool{false, whole, true, {}, v.gradient[n.inputs[0]]}, config);
+	}
 	case SS_CONCAT: {
 		std::vector<at::Tensor> parts;
 		for (int in : n.inputs)

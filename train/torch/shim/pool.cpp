@@ -193,23 +193,28 @@ void backward_cpu(const at::Tensor &dy, const Window &w, const at::Tensor &at, c
 
 // Launch is how a pass over all pixels of one side is cut into blocks.
 struct Launch {
-	unsigned count; // of threads' works
+	const gpu::Kernels &k;
+	bool three; // the kernel is the one made for windows of three by three
 	int groups, width;
 	std::string kernel;
+	unsigned count = 0; // of threads' works
 	gpu::Extent grid, block{gpu::block_threads, 1};
 
-	// most is how many pixels of the other side one looks at, on an axis; three the number that has a kernel of its
-	// own.
-	Launch(const gpu::Kernels &k, const char *stem, const at::Tensor &to, const at::Tensor &from, int most,
-		int three) {
+	Launch(const gpu::Kernels &k, const char *stem, const at::Tensor &to, const at::Tensor &from, bool of_three)
+	    : k(k) {
 		int64_t channels = to.size(1);
 		width = static_cast<int>(16 / to.element_size());
 		bool wide = even(to) && even(from) && channels % width == 0;
+		three = wide && of_three;
 		if (!wide)
 			width = 1;
 		groups = static_cast<int>(channels / width);
-		count = static_cast<unsigned>(to.numel() / width);
-		kernel = stem + std::string(gpu::type_name(to)) + (wide ? most == three ? "_wide_3" : "_wide" : "");
+		kernel = stem + std::string(gpu::type_name(to)) + (three ? "_wide_3" : wide ? "_wide" : "");
+		over(to.numel() / channels);
+	}
+	// over says how many times the channels are worked on.
+	void over(int64_t places) {
+		count = static_cast<unsigned>(places * groups);
 		int64_t useful = (int64_t(count) + gpu::block_threads - 1) / gpu::block_threads,
 			room = int64_t(8) * k.multiprocessors * k.resident(kernel, gpu::block_threads);
 		grid.x = static_cast<unsigned>(std::min(useful, room));
@@ -217,20 +222,13 @@ struct Launch {
 	long long pixels(int64_t ld) const { return ld / width; }
 };
 
-int most_windows(const Window &w) {
-	int most[2];
-	for (int i = 0; i < 2; i++)
-		most[i] = (w.kernel[i] + w.stride[i] - 1) / w.stride[i];
-	return most[0] == most[1] ? most[0] : 0;
-}
-
-int most_pixels(const Window &w) {
-	return w.kernel[0] == w.kernel[1] ? w.kernel[0] : 0;
+bool both(const int (&axes)[2], int n) {
+	return axes[0] == n && axes[1] == n;
 }
 
 void forward_gpu(const gpu::Kernels &k, const at::Tensor &x, const Window &w, const Pool &pool, const at::Tensor &y,
 	const at::Tensor &at) {
-	Launch l(k, at.defined() ? "max_pool_" : "avg_pool_", y, x, most_pixels(w), 3);
+	Launch l(k, at.defined() ? "max_pool_" : "avg_pool_", y, x, both(w.kernel, 3));
 	if (at.defined())
 		k.launch(l.kernel, l.grid, l.block, x.const_data_ptr(), l.pixels(row_stride(x)), w, l.count, l.groups,
 			y.mutable_data_ptr(), l.pixels(row_stride(y)), at.mutable_data_ptr<unsigned char>());
@@ -242,14 +240,18 @@ void forward_gpu(const gpu::Kernels &k, const at::Tensor &x, const Window &w, co
 
 void backward_gpu(
 	const gpu::Kernels &k, const at::Tensor &dy, const Window &w, const at::Tensor &at, const at::Tensor &dx) {
-	Launch l(k, at.defined() ? "max_pool_back_" : "avg_pool_back_", dx, dy, most_windows(w), at.defined() ? 2 : 3);
-	if (at.defined())
+	if (at.defined()) {
+		Launch l(k, "max_pool_back_", dx, dy, both(w.kernel, 3) && both(w.stride, 2));
+		if (l.three)
+			l.over(dx.size(0) * pairs(w, 0) * pairs(w, 1));
 		k.launch(l.kernel, l.grid, l.block, dy.const_data_ptr(), l.pixels(row_stride(dy)),
 			at.const_data_ptr<unsigned char>(), w, l.count, l.groups, dx.mutable_data_ptr(),
 			l.pixels(row_stride(dx)));
-	else
-		k.launch(l.kernel, l.grid, l.block, dy.const_data_ptr(), l.pixels(row_stride(dy)), w, l.count, l.groups,
-			dx.mutable_data_ptr(), l.pixels(row_stride(dx)));
+		return;
+	}
+	Launch l(k, "avg_pool_back_", dx, dy, both(w.kernel, 3) && both(w.stride, 1));
+	k.launch(l.kernel, l.grid, l.block, dy.const_data_ptr(), l.pixels(row_stride(dy)), w, l.count, l.groups,
+		dx.mutable_data_ptr(), l.pixels(row_stride(dx)));
 }
 
 struct Pooled : torch::autograd::Function<Pooled> {
@@ -312,8 +314,13 @@ at::Tensor pool(const at::Tensor &x, const Pool &p, const Config &config) {
 		return Pooled::apply(x, w, p, &config);
 	if (p.maximum)
 		return at::max_pool2d(x, p.node.kernel, p.node.stride, p.node.pad, 1, p.node.ceil_mode);
-	at::Tensor y =
-		at::avg_pool2d(x, p.node.kernel, p.node.stride, p.node.pad, p.node.ceil_mode, p.node.count_include_pad);
+	// On CUDA libtorch 2.11 takes gradients of padded averages from the wrong windows where channels lie innermost
+	// (pytorch/pytorch issue 188344).
+	bool wrong = x.is_cuda() && p.training && (p.node.pad[0] > 0 || p.node.pad[1] > 0);
+	at::Tensor y = at::avg_pool2d(wrong ? x.contiguous() : x, p.node.kernel, p.node.stride, p.node.pad,
+		p.node.ceil_mode, p.node.count_include_pad);
+	if (wrong)
+		y = y.contiguous(x.suggest_memory_format());
 	if (p.shift.defined())
 		y.add_(p.shift.view({1, -1, 1, 1})).clamp_min_(p.least);
 	return y;
