@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/shard"
+	"github.com/synshard/synshard/storage/files"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -83,22 +84,32 @@ func Of(path string) (*Thing, error) {
 		return nil, err
 	}
 	t := &Thing{Path: path}
-	switch {
-	case info.IsDir() && is(path, shard.ManifestName):
-		err = t.dataset()
-	case info.IsDir() && is(path, runlog.Name):
-		err = t.run()
-	case info.IsDir():
-		err = fmt.Errorf("%s: %w", path, ErrUnknown)
-	default:
-		err = t.file()
+	if info.IsDir() {
+		return t, t.directory()
 	}
-	return t, err
+	return t, t.file()
 }
 
-func is(dir, name string) bool {
-	info, err := os.Stat(filepath.Join(dir, name))
-	return err == nil && info.Mode().IsRegular()
+// directory reads what a directory holds.
+func (t *Thing) directory() error {
+	for _, kind := range []struct {
+		file string
+		read func() error
+	}{{shard.ManifestName, t.dataset}, {runlog.Name, t.run}} {
+		switch is, err := holds(t.Path, kind.file); {
+		case err != nil:
+			return err
+		case is:
+			return kind.read()
+		}
+	}
+	return fmt.Errorf("%s: %w", t.Path, ErrUnknown)
+}
+
+// holds says whether a directory has a file of a name.
+func holds(dir, name string) (bool, error) {
+	info, err := files.Look(files.Local(dir), name)
+	return info != nil && info.Mode().IsRegular(), err
 }
 
 // file reads a file: a model by its ending, else predictions.

@@ -85,10 +85,15 @@ func (t *Thing) network() error {
 		}
 	}
 	t.madeFrom(id)
-	if run := filepath.Dir(t.Path); len(id) > 0 && is(run, runlog.Name) {
-		return t.by(filepath.Join(run, runlog.Name), id)
+	if len(id) == 0 {
+		return nil
 	}
-	return nil
+	run := filepath.Dir(t.Path)
+	ofRun, err := holds(run, runlog.Name)
+	if !ofRun || err != nil {
+		return err
+	}
+	return t.by(filepath.Join(run, runlog.Name), id)
 }
 
 // madeFrom tells what a run is made from apart: the data and first weights, and the recipe.
@@ -149,7 +154,11 @@ func (t *Thing) run() error {
 		return err
 	}
 	for _, name := range []string{"config.yaml", "model.onnx", "model.safetensors"} {
-		if !is(t.Path, name) {
+		there, err := holds(t.Path, name)
+		if err != nil {
+			return err
+		}
+		if !there {
 			continue
 		}
 		part := Thing{Path: filepath.Join(t.Path, name)}

@@ -97,8 +97,8 @@ func keptLines[T any](dir files.Dir, name string, each func(T) error) error {
 // readKept reads a file that an export into a directory keeps in ExportName, and
 // holds it to the export's mark; nil where there is none, as in what is no directory.
 func readKept(dir files.Dir, name string) ([]byte, error) {
-	if info, err := dir.Stat("."); err != nil || !info.IsDir() {
-		return nil, nil
+	if info, err := files.Look(dir, "."); err != nil || info == nil || !info.IsDir() {
+		return nil, err
 	}
 	whole, err := exportedFiles(dir)
 	if err != nil {

@@ -325,7 +325,7 @@ func (p *Paths) Publish(ctx context.Context) error {
 			return err
 		}
 		for _, end := range slices.Backward(p.endings()) { // the file itself last
-			if _, err := os.Stat(s.path + end); err != nil && end != "" {
+			if _, err := os.Stat(s.path + end); errors.Is(err, fs.ErrNotExist) && end != "" {
 				continue
 			}
 			if err := at.Put(ctx, base+end, s.path+end); err != nil {
