@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/model"
 )
@@ -71,9 +72,13 @@ func TestMeasureAgreement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Agreement{N: 4, Top1A: 1, Top1B: 0.75, Change: -0.25, Agreement: 0.75, Unreadable: 1}
-	if diff := cmp.Diff(want, got); diff != "" {
+	// (2 - 1)/6, and 1.96 sqrt((3/6 - 1/36) / 6) around it
+	want := Agreement{N: 4, Top1A: 1, Top1B: 0.75, Change: -0.25, Low: -1.0/6 - 0.549857, High: -1.0/6 + 0.549857, Agreement: 0.75, Unreadable: 1}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Agreement{}, "RateA", "RateB"), cmpopts.EquateApprox(0, 1e-5)); diff != "" {
 		t.Error(diff)
+	}
+	if got.RateA <= 0 || got.RateB <= 0 {
+		t.Errorf("%v and %v images a second", got.RateA, got.RateB)
 	}
 	if diff := cmp.Diff([]int{4, 4, 4, 4}, sizes); diff != "" { // the last batch of two is filled up
 		t.Error(diff)

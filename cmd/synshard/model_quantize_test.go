@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/model/quantize"
 )
 
@@ -29,6 +30,8 @@ func TestModelQuantizeRefuses(t *testing.T) {
 		{2, "held out", []string{garbage, dir, "--eval-split", "train"}},
 		{2, "--activations", []string{garbage, dir, "--activations", "int4"}},
 		{2, "--images", []string{garbage, dir, "--images", "0"}},
+		{2, "--max-drop -1", []string{garbage, dir, "--max-drop", "-1"}},
+		{2, "--max-drop NaN", []string{garbage, dir, "--max-drop", "nan"}},
 		{2, "percentile", []string{garbage, dir, "--method", "percentile", "--percentile", "101"}},
 		{1, "garbage.onnx: quantize: ", []string{garbage, dir}},
 		{1, "empty.onnx: quantize: ", []string{empty, dir}},
@@ -55,7 +58,7 @@ func TestModelQuantize(t *testing.T) {
 	for _, method := range quantize.Calibrations {
 		out := filepath.Join(t.TempDir(), "int8.onnx")
 		code, stdout, stderr := verb("model", "quantize", filepath.Join(demo, "run", "model.onnx"), filepath.Join(demo, "dataset"),
-			"--out", out, "--method", method, "--images", "32", "--json", "--progress", "off")
+			"--out", out, "--method", method, "--images", "32", "--max-drop", "0.5", "--json", "--progress", "off")
 		if code != 0 {
 			t.Fatalf("%s: exit code %d\n%s", method, code, stderr)
 		}
@@ -64,8 +67,32 @@ func TestModelQuantize(t *testing.T) {
 		if r.Images != 32 || r.N == 0 || r.Tensors < 100 || r.Bytes*3 > r.BytesFP32 {
 			t.Errorf("%s: %+v", method, r)
 		}
-		if r.Change < -0.0051 || math.Abs(r.Top1B-r.Top1A-r.Change) > 1e-9 {
+		if !r.Written || r.Change < -0.0051 || math.Abs(r.Top1B-r.Top1A-r.Change) > 1e-9 {
 			t.Errorf("%s: top-1 %.4f, fp32 %.4f", method, r.Top1B, r.Top1A)
 		}
+	}
+}
+
+// TestQuantizedLoses: a loss above the bound is an error that says what else there is, and
+// one of the bound itself is none.
+func TestQuantizedLoses(t *testing.T) {
+	f := quantizeOptions{out: "q.onnx", evalSplit: "val", images: 32, maxDrop: 1.5, calibrator: quantize.Calibrator{Method: "mse"}}
+	r := quantized{Agreement: infer.Agreement{N: 200, Top1A: 0.9, Top1B: 0.885, Change: -0.015}, Images: 32}
+	if err := f.lost(r, 32); err != nil {
+		t.Errorf("3 of 200 lost, 1.5 allowed: %v", err)
+	}
+	f.maxDrop = 1.4
+	err := f.lost(r, 32)
+	for _, want := range []string{"loses 1.50 points", "--max-drop allows 1.4", "q.onnx is not written", "--method minmax, entropy or percentile", "--images 32"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: want %q", err, want)
+		}
+	}
+	r.RateA, r.RateB = 100, 90
+	if got := r.speed(); !strings.Contains(got, "0.90 times") || !strings.Contains(got, "does not pay") {
+		t.Errorf("slower: %s", got)
+	}
+	if r.RateB = 250; strings.Contains(r.speed(), "does not pay") {
+		t.Errorf("faster: %s", r.speed())
 	}
 }

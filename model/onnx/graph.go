@@ -138,6 +138,13 @@ func (g *Graph) PutTensor(name string, t *onnxpb.Tensor) {
 	g.put(t)
 }
 
+// Say puts an entry into what the model says of itself, in place of one of that key.
+func (g *Graph) Say(key, value string) {
+	g.shell = proto.CloneOf(g.shell) // which a Clone shares
+	g.shell.Metadata = slices.DeleteFunc(g.shell.Metadata, func(e *onnxpb.Entry) bool { return e.GetKey() == key })
+	g.shell.Metadata = append(g.shell.Metadata, &onnxpb.Entry{Key: proto.String(key), Value: proto.String(value)})
+}
+
 // Put adds or replaces an initializer of raw data, little-endian.
 func (g *Graph) Put(name string, kind onnxpb.Tensor_DataType, dims []int, raw []byte) {
 	g.put(tensor(name, kind, dims, raw))

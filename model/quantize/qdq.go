@@ -25,6 +25,7 @@ func (q *Quantizer) Quantize(ranges map[string]Range, o Options) ([]byte, error)
 	if err := w.write(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
+	w.g.Say(RecordKey, o.record())
 	b, err := w.g.Model().Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
@@ -138,10 +139,7 @@ func (w *qdqWriter) weights(n, c *onnxpb.Node) error {
 	if err != nil {
 		return err
 	}
-	axis, most := channelAxis(n), 127.0
-	if w.o.ReduceRange {
-		most = 63
-	}
+	axis, most := channelAxis(n), float64(int(1)<<(w.o.WeightBits()-1)-1)
 	ints, scales := quantizeWeight(values, shape, axis, most)
 	base := n.GetName()
 	if base == "" {

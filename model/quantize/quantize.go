@@ -3,6 +3,7 @@
 package quantize
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/synshard/synshard/internal/onnxpb"
@@ -35,6 +36,36 @@ type Options struct {
 	// ReduceRange gives weights 7 bits: processors without VNNI add pairs of
 	// products in 16 bits, which 8 bits overflow.
 	ReduceRange bool
+	Calibration string // how ranges were settled, for the record in the file
+}
+
+// WeightBits are the bits of a weight.
+func (o Options) WeightBits() int {
+	if o.ReduceRange {
+		return 7
+	}
+	return 8
+}
+
+// RecordKey is the metadata key under which a model says how it was made small: a JSON
+// object of activations (uint8 or int8), weight_bits and calibration.
+const RecordKey = "synshard.quantized"
+
+// record is the value under RecordKey.
+func (o Options) record() string {
+	r := struct {
+		Activations string `json:"activations"`
+		WeightBits  int    `json:"weight_bits"`
+		Calibration string `json:"calibration"`
+	}{"uint8", o.WeightBits(), o.Calibration}
+	if o.Signed {
+		r.Activations = "int8"
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // of three plain values
+	}
+	return string(text)
 }
 
 // Range is what a tensor's values lie between: Min to Max, both included.

@@ -57,7 +57,7 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	for _, s := range q.Tensors() {
 		ranges[s] = Range{0, 1}
 	}
-	out, err := q.Quantize(ranges, Options{})
+	out, err := q.Quantize(ranges, Options{ReduceRange: true, Calibration: "by hand"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,10 @@ func TestQuantizePlacesPairs(t *testing.T) {
 	if err != nil || info.Metadata[model.SpecKey] == "" || len(info.Outputs) != 2 {
 		t.Errorf("%+v, %v: the spec or an output is gone", info, err)
 	}
-	again, err := q.Quantize(ranges, Options{})
+	if got, want := info.Metadata[RecordKey], `{"activations":"uint8","weight_bits":7,"calibration":"by hand"}`; got != want {
+		t.Errorf("it says %s, want %s", got, want)
+	}
+	again, err := q.Quantize(ranges, Options{ReduceRange: true, Calibration: "by hand"})
 	if err != nil || !bytes.Equal(out, again) {
 		t.Errorf("a second time: other bytes, %v", err)
 	}

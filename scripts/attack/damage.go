@@ -224,7 +224,7 @@ func modelExposures() (all []*exposure) {
 		all = append(all, e)
 	}
 	model(&exposure{name: "model-infer", needs: "ort", args: []string{"infer", "model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "model.onnx")
-	model(&exposure{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}}, "model.onnx")
+	model(&exposure{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "model.onnx", "@/dataset", "--images", "8", "--max-drop", "100", "--threads", "1", "--out", "q.onnx"}}, "model.onnx")
 	model(&exposure{name: "model-onnx-import", args: []string{"model", "import", "model.onnx", "--out", "w.safetensors"}}, "model.onnx")
 	model(&exposure{name: "model-safetensors-export", args: []string{"model", "export", "model.safetensors", "--out", "w.onnx"}}, "model.safetensors")
 	model(&exposure{name: "model-pth-import", args: []string{"model", "import", "full.pth", "--classes", "@/dataset", "--out", "w.safetensors"}}, "full.pth")

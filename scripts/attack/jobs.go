@@ -104,7 +104,7 @@ func resultJobs() (all []*job) {
 	for _, form := range []string{"pth", "safetensors", "onnx"} {
 		add(&job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
 	}
-	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
+	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--max-drop", "100", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
 	add(&job{name: "model-describe", args: []string{"model", "describe", "inception_v3", "--svg", "n.svg"}, whole: []string{"n.svg"}})
 	add(&job{name: "man", args: []string{"man", "--out", "m"}})
 	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
