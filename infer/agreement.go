@@ -63,11 +63,12 @@ func EachBatch(ctx context.Context, src loader.Source, o SampleOptions, f func(*
 
 // Agreement is what two models predict on the same images.
 type Agreement struct {
-	N          int     `json:"images"`     // images whose class both know
-	Top1A      float64 `json:"top1_fp32"`  // share that a gets right: quantize compares with fp32
-	Top1B      float64 `json:"top1"`       // share that b gets right
-	Change     float64 `json:"change"`     // Top1B - Top1A
-	Low        float64 `json:"change_low"` // of its 95 % interval, by paired
+	N      int     `json:"images"`    // images whose class both know
+	Top1A  float64 `json:"top1_fp32"` // share that a gets right: quantize compares with fp32
+	Top1B  float64 `json:"top1"`      // share that b gets right
+	Change float64 `json:"change"`    // Top1B - Top1A
+	// Low and High bound the change: its 95 % interval, by pairs.
+	Low        float64 `json:"change_low"`
 	High       float64 `json:"change_high"`
 	Agreement  float64 `json:"agreement"` // share of images with the same first prediction
 	Unreadable int     `json:"rejected"`  // images left out
