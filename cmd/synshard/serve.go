@@ -123,7 +123,7 @@ func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOpti
 	if err != nil || len(predictions) == 0 {
 		return e, err
 	}
-	if err := e.Judge(predictions[0], classes); err != nil {
+	if err := e.ReadPredictions(predictions[0], classes); err != nil {
 		e.Close()
 		return nil, err
 	}

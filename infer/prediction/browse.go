@@ -142,50 +142,72 @@ func (b *Browser) Len() int { return b.starts[len(b.starts)-1] }
 
 // Row gives row i, 0 <= i < Len: its name, label, predictions and error.
 func (b *Browser) Row(i int) (Row, error) {
-	if b.set != nil {
-		r := Row{Path: b.set.Paths[i], Label: int64(b.set.Truth[i]), Error: b.set.Errors[i]}
-		for j := i * b.K; j < (i+1)*b.K && !b.set.Failed[i]; j++ {
-			r.Top, r.Prob = append(r.Top, int(b.set.Top[j])), append(r.Prob, b.set.Prob[j])
-		}
-		r.Synset = b.synset(r.Label)
-		return r, nil
-	}
-	p, err := b.predicted(i)
+	rows, err := b.Rows([]int{i})
 	if err != nil {
-		return Row{}, fmt.Errorf("%s: row %d: %w", b.file.Name(), i, err)
+		return Row{}, err
 	}
-	r := p.row()
-	r.Synset = b.synset(r.Label)
-	return r, nil
+	return rows[0], nil
 }
 
-// Rows gives the rows of some numbers, in the order of these. Whatever that is, those of a
-// group are read one after the other, so that it is read once.
+// Rows gives the rows of some numbers, in the order of these. Each group is read once.
 func (b *Browser) Rows(numbers []int) ([]Row, error) {
+	out := make([]Row, len(numbers))
+	if b.set != nil {
+		for k, i := range numbers {
+			out[k] = b.held(i)
+		}
+		return out, nil
+	}
 	order := make([]int, len(numbers))
 	for k := range order {
 		order[k] = k
 	}
 	slices.SortFunc(order, func(x, y int) int { return cmp.Compare(numbers[x], numbers[y]) })
-	out := make([]Row, len(numbers))
-	for _, k := range order {
-		var err error
-		if out[k], err = b.Row(numbers[k]); err != nil {
-			return nil, err
+	for len(order) > 0 {
+		g := b.GroupOf(numbers[order[0]])
+		n := slices.IndexFunc(order, func(k int) bool { return numbers[k] >= b.starts[g+1] })
+		if n < 0 {
+			n = len(order)
 		}
+		if err := b.ofGroup(g, numbers, order[:n], out); err != nil {
+			return nil, fmt.Errorf("%s: row %d: %w", b.file.Name(), numbers[order[0]], err)
+		}
+		order = order[n:]
 	}
 	return out, nil
 }
 
-// predicted reads row i: of Arrow alone, elsewhere with its group.
-func (b *Browser) predicted(i int) (predicted, error) {
-	g := b.GroupOf(i)
+// held is row i of text.
+func (b *Browser) held(i int) Row {
+	r := Row{Path: b.set.Paths[i], Label: int64(b.set.Truth[i]), Error: b.set.Errors[i]}
+	for j := i * b.K; j < (i+1)*b.K && !b.set.Failed[i]; j++ {
+		r.Top, r.Prob = append(r.Top, int(b.set.Top[j])), append(r.Prob, b.set.Prob[j])
+	}
+	r.Synset = b.synset(r.Label)
+	return r
+}
+
+// ofGroup puts those rows of numbers that order says, all of one group, into out: of Arrow
+// they are read alone, elsewhere with their group.
+func (b *Browser) ofGroup(g int, numbers, order []int, out []Row) error {
+	places := make([]int, len(order))
+	for k, at := range order {
+		places[k] = numbers[at] - b.starts[g]
+	}
+	put := func(k int, p predicted) {
+		r := p.row()
+		r.Synset = b.synset(r.Label)
+		out[order[k]] = r
+	}
 	if a, ok := b.t.(arrowTable); ok {
-		rows, err := b.rows(func(c column, to sink) error { return a.one(g, i-b.starts[g], c, to) }, 1)
+		rows, err := b.rows(func(c column, to sink) error { return a.some(g, places, c, to) }, len(places))
 		if err != nil {
-			return predicted{}, err
+			return err
 		}
-		return rows.row(0), nil
+		for k := range places {
+			put(k, rows.row(k))
+		}
+		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -194,9 +216,12 @@ func (b *Browser) predicted(i int) (predicted, error) {
 		return err
 	})
 	if err != nil {
-		return predicted{}, err
+		return err
 	}
-	return (*rows).row(i - b.starts[g]), nil
+	for k, at := range places {
+		put(k, (*rows).row(at))
+	}
+	return nil
 }
 
 func (b *Browser) synset(label int64) string {

@@ -86,13 +86,18 @@ func (t arrowTable) each(group int, c column, to sink) error {
 	return nil
 }
 
-// one gives a column's value in one row of a group.
-func (t arrowTable) one(group, row int, c column, to sink) error {
+// some gives a column's values in some rows of a group, in their order.
+func (t arrowTable) some(group int, rows []int, c column, to sink) error {
 	values, _, err := t.f.Leaf(group, c.at)
 	if err != nil {
 		return damaged(err)
 	}
-	return eachValue(array.NewSlice(values, int64(row), int64(row)+1), c.kind, to)
+	for _, row := range rows {
+		if err := eachValue(array.NewSlice(values, int64(row), int64(row)+1), c.kind, to); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parquetTable is a Parquet file. A group is a row group.

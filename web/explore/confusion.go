@@ -3,8 +3,6 @@ package explore
 import (
 	"cmp"
 	"slices"
-
-	"github.com/synshard/synshard/wordnet"
 )
 
 // Matrix says how often what is below one node was taken for what is below another. Every
@@ -29,6 +27,7 @@ type Branch struct {
 type group struct {
 	key     string
 	classes []int32
+	images  int // whose truth is one of them
 }
 
 // groups cuts the classes at or below a node by the nodes right below it. Every class is in
@@ -38,16 +37,9 @@ func (p *Predictions) groups(key string) (out []group) {
 	if !inGraph && key != "" {
 		return nil
 	}
-	var nodes []wordnet.ID
+	nodes := p.roots
 	if inGraph {
 		nodes = p.e.graph.Children(id)
-	} else {
-		for id := range p.below {
-			if p.e.graph.MinDepth(id) == 0 {
-				nodes = append(nodes, id)
-			}
-		}
-		slices.Sort(nodes)
 	}
 	taken := make([]bool, len(p.Classes))
 	take := func(key string, classes []int32) {
@@ -56,6 +48,7 @@ func (p *Predictions) groups(key string) (out []group) {
 			if !taken[c] {
 				taken[c] = true
 				g.classes = append(g.classes, c)
+				g.images += p.count[c]
 			}
 		}
 		if len(g.classes) > 0 {
@@ -87,27 +80,26 @@ func (p *Predictions) groups(key string) (out []group) {
 // branches they are, below which nothing else has classes.
 func (p *Predictions) unfolded(key string, most int) (node string, branches []group) {
 	node, branches = key, p.groups(key)
-	whole := map[string]bool{node: true} // what is not opened
+	done := map[string]bool{node: true} // opened, or not to be
 	for {
-		next, inside := -1, []group(nil)
-		for i := range branches {
-			if whole[branches[i].key] || next >= 0 && p.images(branches[i]) <= p.images(branches[next]) {
-				continue
+		next := -1
+		for i, g := range branches {
+			if !done[g.key] && (next < 0 || g.images > branches[next].images) {
+				next = i
 			}
-			sub := p.within(branches[i])
-			if len(sub) == 0 || len(branches)-1+len(sub) > most {
-				whole[branches[i].key] = true
-				continue
-			}
-			next, inside = i, sub
 		}
 		if next < 0 {
 			return node, branches
 		}
-		if len(branches) == 1 {
-			node = branches[0].key
+		g := branches[next]
+		done[g.key] = true // also where it is itself a class, and a branch of its own
+		inside := p.within(g)
+		if len(inside) == 0 || len(branches)-1+len(inside) > most {
+			continue
 		}
-		whole[branches[next].key] = true // where it is itself a class
+		if len(branches) == 1 {
+			node = g.key
+		}
 		branches = slices.Replace(branches, next, next+1, inside...)
 	}
 }
@@ -119,20 +111,15 @@ func (p *Predictions) within(g group) (out []group) {
 		mine[c] = true
 	}
 	for _, sub := range p.groups(g.key) {
-		sub.classes = slices.DeleteFunc(sub.classes, func(c int32) bool { return !mine[c] })
+		sub.classes, sub.images = slices.DeleteFunc(sub.classes, func(c int32) bool { return !mine[c] }), 0
+		for _, c := range sub.classes {
+			sub.images += p.count[c]
+		}
 		if len(sub.classes) > 0 && sub.key != g.key || len(g.classes) > 1 && sub.key == g.key {
 			out = append(out, sub)
 		}
 	}
 	return out
-}
-
-// images counts those whose truth is one of a branch's classes.
-func (p *Predictions) images(g group) (n int) {
-	for _, c := range g.classes {
-		n += p.count[c]
-	}
-	return n
 }
 
 // Confusion gives the matrix of a node, of at most so many branches: it is unfolded as far as
@@ -141,22 +128,18 @@ func (p *Predictions) images(g group) (n int) {
 func (p *Predictions) Confusion(key string, most int) Matrix {
 	key, groups := p.unfolded(key, most)
 	m := Matrix{Node: key}
-	images := make([]int, len(groups))
-	for i, g := range groups {
-		images[i] = p.images(g)
-	}
 	order := make([]int, len(groups))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(images[b], images[a]) })
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(groups[b].images, groups[a].images) })
 	shown := order[:min(len(order), most)]
 	m.Left = len(order) - len(shown)
 	slices.Sort(shown) // those of one node stand together
 	of := slices.Repeat([]int{-1}, len(p.Classes))
 	for i, g := range shown {
 		classes := len(groups[g].classes)
-		m.Branches = append(m.Branches, Branch{groups[g].key, images[g], classes > 1, classes == len(p.members(groups[g].key))})
+		m.Branches = append(m.Branches, Branch{groups[g].key, groups[g].images, classes > 1, classes == len(p.members(groups[g].key))})
 		m.Cells, m.Elsewhere = append(m.Cells, make([]int, len(shown))), append(m.Elsewhere, 0)
 		for _, c := range groups[g].classes {
 			of[c] = i

@@ -21,17 +21,18 @@ const Unlabelled = "unlabelled"
 // Explorer is an open dataset with its counts. It does not change, and may be used from
 // many goroutines.
 type Explorer struct {
-	set      *shard.Dataset
-	graph    *wordnet.Graph // nil: classes are a flat list
-	splits   []*shard.Browser
-	classes  map[string]shard.Class // by synset
-	synsets  []synset               // those that have images, or are classes; by name
-	place    map[string]int         // in synsets, by key
-	below    map[wordnet.ID][]int32 // places in synsets of what has images at or below a node
-	above    map[wordnet.ID]census.Tally
-	loose    []int32 // places in synsets of what is not in the graph
-	total    census.Tally
-	judgment *Predictions
+	set         *shard.Dataset
+	graph       *wordnet.Graph // nil: classes are a flat list
+	splits      []*shard.Browser
+	classes     map[string]shard.Class // by synset
+	synsets     []synset               // those that have images, or are classes; by name
+	place       map[string]int         // in synsets, by key
+	below       map[wordnet.ID][]int32 // places in synsets of what has images at or below a node
+	above       map[wordnet.ID]census.Tally
+	roots       []wordnet.ID // of below
+	loose       []int32      // places in synsets of what is not in the graph
+	total       census.Tally
+	predictions *Predictions
 }
 
 // synset is one class, or images of none, with where its rows are.
@@ -41,7 +42,7 @@ type synset struct {
 	in  []int // its number in each split's Synsets; -1: it has no rows there
 }
 
-// Open counts a dataset. g may be nil; predictions come with Judge. Close must be called,
+// Open counts a dataset. g may be nil; predictions come with ReadPredictions. Close must be called,
 // before the dataset's.
 func Open(set *shard.Dataset, g *wordnet.Graph) (*Explorer, error) {
 	e := &Explorer{set: set, graph: g, classes: map[string]shard.Class{}, place: map[string]int{}, below: map[wordnet.ID][]int32{}}
@@ -65,8 +66,8 @@ func (e *Explorer) Close() {
 	for _, b := range e.splits {
 		b.Close()
 	}
-	if e.judgment != nil {
-		e.judgment.Close()
+	if e.predictions != nil {
+		e.predictions.Close()
 	}
 }
 
@@ -115,6 +116,18 @@ func (e *Explorer) count() {
 			e.below[above] = append(e.below[above], int32(i))
 		}
 	}
+	e.roots = rootsOf(e.graph, e.below)
+}
+
+// rootsOf are the nodes that have nothing above them, ascending.
+func rootsOf(g *wordnet.Graph, below map[wordnet.ID][]int32) (out []wordnet.ID) {
+	for id := range below {
+		if g.MinDepth(id) == 0 {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // keyOf is a class's part of an address: the synset's id, or the number of a class that
@@ -228,13 +241,7 @@ func (e *Explorer) Children(key string) (with []*Node, without int) {
 	id, ok := e.node(key)
 	switch {
 	case key == "":
-		var roots []wordnet.ID
-		for id := range e.below {
-			if e.graph.MinDepth(id) == 0 {
-				roots = append(roots, id)
-			}
-		}
-		with = e.nodes(roots)
+		with = e.nodes(e.roots)
 		for _, i := range e.loose {
 			n, _ := e.Node(e.synsets[i].key)
 			with = append(with, n)

@@ -253,7 +253,7 @@ func TestPredictions(t *testing.T) {
 				split, _ := set.Split("val")
 				input = split.Identity(shard.Selection{})
 			}
-			if err := e.Judge(predict(t, set, input, order), nil); err != nil {
+			if err := e.ReadPredictions(predict(t, set, input, order), nil); err != nil {
 				t.Fatal(err)
 			}
 			p := e.Predictions()
@@ -401,7 +401,7 @@ func checkMatrix(t *testing.T, p *Predictions) {
 // TestNeighbours: nearest first, the image itself left out; a row without an embedding has none.
 func TestNeighbours(t *testing.T) {
 	e, set := open(t, graph(t))
-	if err := e.Judge(predict(t, set, "x", inOrder), nil); err != nil {
+	if err := e.ReadPredictions(predict(t, set, "x", inOrder), nil); err != nil {
 		t.Fatal(err)
 	}
 	p := e.Predictions()
@@ -442,7 +442,7 @@ func TestNeighbours(t *testing.T) {
 // TestWithoutWordNet: classes are a list, and their addresses stay.
 func TestWithoutWordNet(t *testing.T) {
 	e, set := open(t, nil)
-	if err := e.Judge(predict(t, set, "x", inOrder), nil); err != nil {
+	if err := e.ReadPredictions(predict(t, set, "x", inOrder), nil); err != nil {
 		t.Fatal(err)
 	}
 	roots, _ := e.Children("")

@@ -29,19 +29,7 @@ func (p *Predictions) Mistakes(b Between, from, count int) (page []Mistake, tota
 			total += int(q.n)
 		}
 	}
-	var numbers []int
-	skip := from
-	for _, i := range p.wrong {
-		if len(numbers) == count || from+len(numbers) >= total {
-			break
-		}
-		if !truths[p.truth[i]] || !predicted[p.top[i]] {
-			continue
-		}
-		if skip--; skip < 0 {
-			numbers = append(numbers, int(i))
-		}
-	}
+	numbers := p.surest(truths, predicted, from, min(count, total-from), total == len(p.wrong))
 	rows, err := p.Rows(numbers)
 	if err != nil {
 		return nil, 0, err
@@ -52,6 +40,26 @@ func (p *Predictions) Mistakes(b Between, from, count int) (page []Mistake, tota
 		page = append(page, m)
 	}
 	return page, total, nil
+}
+
+// surest gives the rows of mistakes over some classes that were taken for some, from number
+// from on, of which there are count. all: every mistake is one of them.
+func (p *Predictions) surest(truths, predicted []bool, from, count int, all bool) (rows []int) {
+	wrong := p.wrong
+	if all && count > 0 {
+		wrong, from = wrong[from:], 0
+	}
+	for i := range wrong {
+		if len(rows) >= count {
+			break
+		}
+		if m := &wrong[i]; truths[m.truth] && predicted[m.top] {
+			if from--; from < 0 {
+				rows = append(rows, int(m.row))
+			}
+		}
+	}
+	return rows
 }
 
 // among marks the classes at or below a node.
@@ -99,14 +107,30 @@ func (p *Predictions) Subtrees(key string, most int) (out []Worst) {
 	return out[:min(len(out), most)]
 }
 
-// WorstClasses gives the classes at or below a node with the lowest accuracy, at most so many.
-func (p *Predictions) WorstClasses(key string, most int) (out []Worst) {
-	classes := slices.DeleteFunc(slices.Clone(p.members(key)), func(c int32) bool { return p.count[c] == p.right[c] })
+// byAccuracy are the classes with mistakes, the lowest accuracy first.
+func (p *Predictions) byAccuracy() (out []int32) {
+	for c := range p.Classes {
+		if p.count[c] > p.right[c] {
+			out = append(out, int32(c))
+		}
+	}
 	share := func(c int32) float64 { return float64(p.right[c]) / float64(p.count[c]) }
-	slices.SortStableFunc(classes, func(a, b int32) int {
+	slices.SortStableFunc(out, func(a, b int32) int {
 		return cmp.Or(cmp.Compare(share(a), share(b)), cmp.Compare(p.count[b], p.count[a]))
 	})
-	for _, c := range classes[:min(len(classes), most)] {
+	return out
+}
+
+// WorstClasses gives the classes at or below a node with the lowest accuracy, at most so many.
+func (p *Predictions) WorstClasses(key string, most int) (out []Worst) {
+	among := p.among(key)
+	for _, c := range p.worst {
+		if len(out) == most {
+			break
+		}
+		if !among[c] {
+			continue
+		}
 		if n, ok := p.e.Node(p.keys[c]); ok {
 			out = append(out, Worst{n, Figures{p.count[c], p.right[c], p.right[c]}})
 		}

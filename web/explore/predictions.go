@@ -15,27 +15,33 @@ import (
 	"github.com/synshard/synshard/wordnet"
 )
 
-// Predictions are a model's over images of the dataset. Of each row its truth and its
-// first prediction are in memory, 8 bytes, and of each mistake 4 more; the rest is in the
-// file.
+// Predictions are a model's over images of the dataset. Of each mistake 16 bytes are in
+// memory, and counts of classes and of pairs of them; the rest is in the file.
 type Predictions struct {
 	*prediction.Browser
 	Report eval.Report // what is measured of all rows; its Pairs are left out
 
-	e          *Explorer
-	truth, top []int32 // classes of the model, or -1
-	wrong      []int32 // rows, surest first
-	pairs      []pair
-	count      []int // images of each class
-	right      []int // of them
-	figures    map[string]Figures
-	below      map[wordnet.ID][]int32 // classes of the model at or below a node
-	keys       []string               // of each class
-	runs       []run                  // by prediction
-	runsByRow  []run                  // by split and row
-	nearest    neighbours
-	seed       maphash.Seed
-	names      []uint64 // of each row its path and synset, hashed, until they are joined
+	e         *Explorer
+	wrong     []mistake // surest first
+	pairs     []pair
+	count     []int   // images of each class
+	right     []int   // of them
+	worst     []int32 // classes with mistakes, by accuracy
+	figures   map[string]Figures
+	below     map[wordnet.ID][]int32 // classes of the model at or below a node
+	roots     []wordnet.ID           // of below
+	keys      []string               // of each class
+	runs      []run                  // by prediction
+	runsByRow []run                  // by split and row
+	nearest   neighbours
+	seed      maphash.Seed
+	names     []uint64 // of each row its path and synset, hashed, until they are joined
+}
+
+// mistake is a row whose first prediction is not its truth, both classes of the model.
+type mistake struct {
+	row, truth, top int32
+	prob            float32 // of the first prediction
 }
 
 // pair counts how often a class was taken for another one.
@@ -63,14 +69,14 @@ func (f Figures) Within() eval.Interval { return eval.Wilson(f.Right, f.Images) 
 // InsideShare is the share that was taken for something inside.
 func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(f.Images, 1)) }
 
-// Judge reads predictions, once, and joins them to the images. classes are for text
-// without its metadata; see prediction.Read. It is called before anything is asked.
-func (e *Explorer) Judge(path string, classes []string) error {
+// ReadPredictions reads predictions, once, and joins them to the images. classes are for
+// text without its metadata; see prediction.Read. It is called before anything is asked.
+func (e *Explorer) ReadPredictions(path string, classes []string) error {
 	p := &Predictions{e: e, seed: maphash.MakeSeed(), nearest: neighbours{turn: semaphore.NewWeighted(1)}}
 	if err := p.read(path, classes); err != nil {
 		return err
 	}
-	e.judgment = p
+	e.predictions = p
 	p.keys = make([]string, len(p.Classes))
 	for c, name := range p.Classes {
 		p.keys[c] = e.keyOf(name)
@@ -79,17 +85,12 @@ func (e *Explorer) Judge(path string, classes []string) error {
 	return p.join()
 }
 
-// Predictions are those of Judge; nil: there are none.
-func (e *Explorer) Predictions() *Predictions { return e.judgment }
+// Predictions are those of ReadPredictions; nil: there are none.
+func (e *Explorer) Predictions() *Predictions { return e.predictions }
 
 // read goes through the file.
 func (p *Predictions) read(path string, classes []string) error {
-	type sure struct {
-		row  int32
-		prob float32
-	}
 	var m *eval.Meter
-	var wrong []sure
 	var top []int32
 	b, err := prediction.Browse(path, classes, func(names []string) func(int, *prediction.Row) {
 		m = eval.NewMeter(names)
@@ -104,9 +105,9 @@ func (p *Predictions) read(path string, classes []string) error {
 			}
 			truth := int32(r.Label)
 			m.Add(truth, r.Top == nil, top, prob)
-			p.truth, p.top, p.names = append(p.truth, truth), append(p.top, first), append(p.names, p.name(r.Path, r.Synset))
+			p.names = append(p.names, p.name(r.Path, r.Synset))
 			if truth >= 0 && first >= 0 && first != truth {
-				wrong = append(wrong, sure{int32(i), prob})
+				p.wrong = append(p.wrong, mistake{int32(i), truth, first, prob})
 			}
 		}
 	})
@@ -118,10 +119,8 @@ func (p *Predictions) read(path string, classes []string) error {
 		b.Close()
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	slices.SortFunc(wrong, func(a, b sure) int { return cmp.Or(cmp.Compare(b.prob, a.prob), cmp.Compare(a.row, b.row)) })
-	for _, w := range wrong {
-		p.wrong = append(p.wrong, w.row)
-	}
+	slices.SortFunc(p.wrong, func(a, b mistake) int { return cmp.Or(cmp.Compare(b.prob, a.prob), cmp.Compare(a.row, b.row)) })
+	p.wrong = slices.Clip(p.wrong)
 	numbers := map[string]int32{}
 	for c, name := range p.Classes {
 		numbers[name] = int32(c)
@@ -152,6 +151,7 @@ func (p *Predictions) measure() {
 			}
 		}
 	}
+	p.roots, p.worst = rootsOf(p.e.graph, p.below), p.byAccuracy()
 	for c := range p.Classes {
 		for _, key := range ways[c] {
 			f := p.figures[key]

@@ -61,21 +61,27 @@ func (s *site) judge(r prediction.Row) *judgment {
 	return j
 }
 
-// judged is the judgment of an image; nil where there is none.
-func (s *site) judged(ref explore.Ref) (*judgment, int, error) {
+// judged is the judgments of some images; nil where there is none.
+func (s *site) judged(images []explore.Image) ([]*judgment, error) {
+	out := make([]*judgment, len(images))
 	p := s.e.Predictions()
 	if p == nil {
-		return nil, 0, nil
+		return out, nil
 	}
-	i, ok := p.RowOf(ref)
-	if !ok {
-		return nil, 0, nil
+	var of, numbers []int
+	for k, im := range images {
+		if i, ok := p.RowOf(im.Ref); ok {
+			of, numbers = append(of, k), append(numbers, i)
+		}
 	}
-	row, err := p.Row(i)
+	rows, err := p.Rows(numbers)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	return s.judge(row), i, nil
+	for i, k := range of {
+		out[k] = s.judge(rows[i])
+	}
+	return out, nil
 }
 
 // shot is an image of a page of many.
@@ -89,23 +95,18 @@ type shot struct {
 	Similarity float64
 }
 
-func (s *site) shot(im explore.Image) (shot, error) {
-	j, _, err := s.judged(im.Ref)
-	out := shot{Ref: im.Ref, Found: true, Path: im.Path, Alt: im.Path, Notes: []string{size(im.Length)}, Judgment: j}
-	if im.Width > 0 {
-		out.Notes = []string{fmt.Sprintf("%d\u00a0×\u00a0%d, %s", im.Width, im.Height, size(im.Length))}
-	}
-	if im.Synset != "" {
-		out.Alt = s.e.Label(im.Synset).String() + ", " + im.Path
-	}
-	return out, err
-}
-
 func (s *site) shots(images []explore.Image) (out []shot, err error) {
-	for _, im := range images {
-		one, err := s.shot(im)
-		if err != nil {
-			return nil, err
+	judgments, err := s.judged(images)
+	if err != nil {
+		return nil, err
+	}
+	for k, im := range images {
+		one := shot{Ref: im.Ref, Found: true, Path: im.Path, Alt: im.Path, Notes: []string{size(im.Length)}, Judgment: judgments[k]}
+		if im.Width > 0 {
+			one.Notes = []string{fmt.Sprintf("%d\u00a0×\u00a0%d, %s", im.Width, im.Height, size(im.Length))}
+		}
+		if im.Synset != "" {
+			one.Alt = s.e.Label(im.Synset).String() + ", " + im.Path
 		}
 		out = append(out, one)
 	}
@@ -264,11 +265,12 @@ func (s *site) image(r *http.Request) (any, error) {
 		p.Boxes = append(p.Boxes, box{s.class(o.Synset), o.XMin, o.YMin, max(o.XMax-o.XMin, 0), max(o.YMax-o.YMin, 0)})
 	}
 	p.Before, p.After, p.Number, p.Total = s.e.Beside(&im)
-	if p.Judgment, _, err = s.judged(im.Ref); err != nil {
+	judgments, err := s.judged([]explore.Image{im})
+	if err != nil {
 		return nil, err
 	}
-	judged := s.e.Predictions()
-	p.Neighbours = judged != nil && judged.Width > 0 && p.Judgment != nil && p.Judgment.Failed == ""
+	p.Judgment = judgments[0]
+	p.Neighbours = p.Judgment != nil && p.Judgment.Failed == "" && s.e.Predictions().Width > 0
 	v, damage := s.viewOf(r, &im)
 	if ofReading(r, damage) {
 		return nil, damage
@@ -307,9 +309,11 @@ func (s *site) neighbours(r *http.Request) (any, error) {
 		return nil, err
 	}
 	page := neighboursPage{Image: im, Rows: p.Len()}
-	if page.Of, err = s.shot(im); err != nil {
+	of, err := s.shots([]explore.Image{im})
+	if err != nil {
 		return nil, err
 	}
+	page.Of = of[0]
 	numbers := make([]int, len(near))
 	for k, n := range near {
 		numbers[k] = n.Number

@@ -94,7 +94,7 @@ func hostile(t testing.TB) (*explore.Explorer, []string) {
 	if err := os.WriteFile(predictions, []byte(b.String()), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.Judge(predictions, names); err != nil {
+	if err := e.ReadPredictions(predictions, names); err != nil {
 		t.Fatal(err)
 	}
 	return e, names

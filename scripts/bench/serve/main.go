@@ -39,34 +39,35 @@ func main() {
 	binary := flag.String("synshard", "bin/synshard", "the program")
 	words := flag.String("wordnet", "/usr/share/wordnet", "directory with data.noun")
 	rows := flag.Int("rows", 14_197_122, "rows of train")
-	val := flag.Int("val", 500_000, "rows of val, all of which are predicted")
+	val := flag.Int("val", 500_000, "rows of val")
+	predicted := flag.String("predicted", "val", "split all of whose rows are predicted")
 	synsets := flag.Int("synsets", 21_841, "classes")
 	pages := flag.Int("pages", 3000, "pages to walk")
 	flag.Parse()
-	if err := make14M(*dir, *words, *rows, *val, *synsets); err != nil {
+	if err := make14M(*dir, *words, *predicted, map[string]int{"train": *rows, "val": *val}, *synsets); err != nil {
 		log.Fatal(err)
 	}
-	if err := measure(*binary, *words, *dir, *pages); err != nil {
+	if err := measure(*binary, *words, *dir, *predicted, *pages); err != nil {
 		log.Fatal(err)
 	}
 }
 
 // make14M writes what is not there yet.
-func make14M(dir, words string, train, val, synsets int) error {
+func make14M(dir, words, predicted string, splits map[string]int, synsets int) error {
 	g, err := wordnet.Open(words)
 	if err != nil {
 		return err
 	}
 	classes := classesOf(g, synsets)
 	if _, err := os.Stat(filepath.Join(dir, shard.ManifestName)); err != nil {
-		if err := index(dir, classes, map[string]int{"train": train, "val": val}); err != nil {
+		if err := index(dir, classes, splits); err != nil {
 			return err
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "val.arrow")); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, predicted+".arrow")); err == nil {
 		return nil
 	}
-	return predict(dir, classes, val)
+	return predict(dir, classes, predicted, splits[predicted])
 }
 
 // index writes a dataset without its shards.
@@ -129,8 +130,8 @@ func row(classes []shard.Class, split string, i, n int) shard.Row {
 		File: file, Offset: int64(i%1300) * 110_000, Length: 100_000 + int64(sum[0])*100, CRC32C: uint32(sum[1])}
 }
 
-// predict writes predictions of val: seven in ten are right, the rest is taken for a class near by.
-func predict(dir string, classes []shard.Class, n int) error {
+// predict writes predictions of a split: seven in ten are right, the rest is taken for a class near by.
+func predict(dir string, classes []shard.Class, split string, n int) error {
 	var names []string
 	for _, c := range classes {
 		names = append(names, c.Synset)
@@ -141,12 +142,12 @@ func predict(dir string, classes []shard.Class, n int) error {
 		return err
 	}
 	defer set.Close()
-	b, err := set.Browse("val")
+	b, err := set.Browse(split)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	out, err := prediction.Begin(prediction.OutputOptions{Path: filepath.Join(dir, "val.arrow"), Format: prediction.Arrow, Columns: prediction.Columns{TopK: 5},
+	out, err := prediction.Begin(prediction.OutputOptions{Path: filepath.Join(dir, split+".arrow"), Format: prediction.Arrow, Columns: prediction.Columns{TopK: 5},
 		Header: prediction.Header{BatchRows: each, Identity: prediction.Identity{Model: "made up", Backend: "none", Input: b.Identity(),
 			Spec: model.Spec{Model: "inception_v3", Width: 1, InputSize: 299, Resize: 342, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: names}}}})
 	if err != nil {
@@ -159,7 +160,7 @@ func predict(dir string, classes []shard.Class, n int) error {
 		c := prediction.Chunk{Number: len(chunks), From: from, To: min(from+each, n)}
 		var rows []prediction.Row
 		for i := c.From; i < c.To; i++ {
-			r := row(classes, "val", i, n)
+			r := row(classes, split, i, n)
 			p := prediction.Row{Path: r.Path, Synset: r.Synset, Label: r.Label}
 			first := int(r.Label)
 			if rng.IntN(10) < 3 {
@@ -185,9 +186,9 @@ var (
 )
 
 // measure starts the program and walks.
-func measure(binary, words, dir string, pages int) error {
+func measure(binary, words, dir, predicted string, pages int) error {
 	began := time.Now()
-	cmd := exec.Command(binary, "serve", dir, filepath.Join(dir, "val.arrow"), "--wordnet", words, "--progress", "off")
+	cmd := exec.Command(binary, "serve", dir, filepath.Join(dir, predicted+".arrow"), "--wordnet", words, "--progress", "off")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
