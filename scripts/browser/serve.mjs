@@ -128,9 +128,26 @@ async function walk(browser, base) {
   await page.close();
 }
 
+// onPaper looks whether anything of a page is cut off on A4, of which 186 mm are 703 px, or is of no use there.
+async function onPaper(page) {
+  await page.emulateMediaType("print");
+  await page.setViewport({ width: 703, height: 1000 });
+  const seen = await page.evaluate(() => ({
+    cut: [...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && !e.closest(".unseen")).map((e) => e.outerHTML.slice(0, 80)),
+    controls: [...document.querySelectorAll("form, button")].filter((e) => e.getClientRects().length).length }));
+  if (seen.cut.length) page.fault(`on paper ${seen.cut[0]} is cut off`);
+  if (seen.controls) page.fault(`on paper there are ${seen.controls} buttons and forms`);
+}
+
 // looks goes through kinds of pages as others see them.
 async function looks(browser, base) {
   const kinds = ["/", "/synset/n00001740", "/search?q=fruit", "/image/val/0", "/mistakes", "/confusion", "/image/val/0/neighbours"];
+  const paper = await watched(browser, base);
+  for (const path of kinds) {
+    await paper.goto(base + path, { waitUntil: "load" });
+    await onPaper(paper);
+  }
+  await paper.close();
   for (const how of [{ scheme: "dark" }, { width: 400 }, { script: false }]) {
     const page = await watched(browser, base, how);
     for (const path of kinds) {
