@@ -40,7 +40,7 @@ expect 0 model describe inception_v3 --savings --out "$dir/network.html"
 scripts/test-browser.sh "$dir/network.html"
 scripts/test-make.sh "$dir/synshard"
 scripts/test-mlflow.sh "$dir/synshard" "$d"
-scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow"
+scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow" "$r/model.onnx"
 
 scripts/test-readers.sh "$dir/synshard" "$d" val "$dir/val.arrow"
 scripts/test-nightly.sh "$dir/synshard" "$r/model.onnx" "$a/ILSVRC2012_img_test.tar"

@@ -2,13 +2,13 @@
 # Pages in a real browser: headless Chromium opens them, and axe-core looks for what keeps people out. Of `synshard serve` it
 # walks through a dataset and predictions as a person would, and through one in which every name and image is hostile.
 #   scripts/test-browser.sh REPORT.html [SCREENSHOT.png]
-#   scripts/test-browser.sh --serve SYNSHARD DATASET PREDICTIONS [DIRECTORY]    screenshots go there
+#   scripts/test-browser.sh --serve SYNSHARD DATASET PREDICTIONS MODEL [DIRECTORY]    screenshots go there
 #
 # It skips, naming what is missing, where there is no Chromium or no npm: on Debian, apt-get install chromium npm, which it
 # does itself where CI is set and it may. SYNSHARD_TEST_BROWSER=1 makes a skip a failure.
 set -euo pipefail
 if [ "$1" = --serve ]; then
-	synshard=$(realpath "$2") dataset=$(realpath "$3") predictions=$(realpath "$4") shots=$(realpath -m "${5:-/dev/null}")
+	synshard=$(realpath "$2") dataset=$(realpath "$3") predictions=$(realpath "$4") model=$(realpath "$5") shots=$(realpath -m "${6:-/dev/null}")
 else
 	report=$(realpath "$1") shot=$(realpath -m "${2:-/dev/null}")
 fi
@@ -38,7 +38,7 @@ if [ -n "${synshard:-}" ]; then
 	trap 'rm -rf "$hostile"' EXIT
 	(cd hostile && go run . "$hostile")
 	[ "$shots" != /dev/null ] || shots=$hostile
-	node "$kept/serve.mjs" "$chromium" "$synshard" "$dataset" "$predictions" "$shots"
+	node "$kept/serve.mjs" "$chromium" "$synshard" "$dataset" "$predictions" "$model" "$shots"
 	node "$kept/serve.mjs" "$chromium" "$synshard" --hostile "$hostile/set" "$hostile/p.csv" "$hostile/set"
 	echo "test-browser: nothing is wrong with what serve shows in Chromium, by axe in the light and in the dark, at a keyboard, nor does anything hostile get out"
 	exit 0

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -62,4 +64,55 @@ func TestServe(t *testing.T) {
 			t.Errorf("%s: %v after %v, want exit %d", c.addr, err, c.end, exitInterrupted)
 		}
 	}
+}
+
+// TestServeModel: with the model that made the predictions an image's page shows where it
+// looked; another one, or predictions that do not say theirs, are refused.
+func TestServeModel(t *testing.T) {
+	const set = "../../shard/testdata/v1"
+	bed := newInferBed(t)
+	bed.put("classes.txt", "n02123045\nn02129604\nn07749582\nn09472597\nelk\n")
+	bed.infer(0, "", set, "--split", "train", "--out", bed.at("p.arrow"))
+	bed.put("p.csv", "path,label,pred_label_1,pred_prob_1\na,1,2,0.5\n")
+	serve := func(predictions, model string) []string {
+		return []string{"serve", set, predictions, "--model", model, "--ort-lib", bed.lib, "--no-wordnet"}
+	}
+	for want, args := range map[string][]string{
+		"it is not the model that made": serve(bed.at("p.arrow"), filepath.Join(filepath.Dir(bed.model), "nchw_uint8.onnx")),
+		"does not say which model":      append(serve(bed.at("p.csv"), bed.model), "--classes", bed.classes),
+	} {
+		if code, _, stderr := verb(args...); code != exitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%q: exit %d, %s", args, code, stderr)
+		}
+	}
+	cmd := synshardCommand(t, serve(bed.at("p.arrow"), bed.model)...)
+	out, err := cmd.StdoutPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	check(t, err)
+	at := strings.TrimSpace(line) + "image/train/0/heat"
+	page := fetched(t, at, "text/html; charset=utf-8")
+	images := regexp.MustCompile(`/heat/\w+`).FindAllString(page, -1)
+	if len(images) < 2 {
+		t.Errorf("images %q of\n%s", images, page)
+	}
+	for _, im := range images {
+		fetched(t, strings.TrimSuffix(at, "/heat")+im, "image/jpeg")
+	}
+}
+
+// fetched is what is at an address, which must be there and of a kind.
+func fetched(t *testing.T, address, kind string) string {
+	t.Helper()
+	answer, err := http.Get(address)
+	check(t, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	check(t, err)
+	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != kind {
+		t.Errorf("%s: %s, %s", address, answer.Status, answer.Header.Get("Content-Type"))
+	}
+	return string(body)
 }

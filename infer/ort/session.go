@@ -115,6 +115,18 @@ func Version(library string) (string, error) {
 // lacks, ErrTooNew, ErrOption, Describe's, and that classes and model do not fit
 // each other. On a GPU, and where scores must be told, the model is run once.
 func Open(o Options) (*Session, error) {
+	s, err := prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(s.begin); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepare reads what a model says, and holds it to the options.
+func prepare(o Options) (*Session, error) {
 	if o.Provider == "" {
 		o.Provider = "cpu"
 	}
@@ -133,20 +145,25 @@ func Open(o Options) (*Session, error) {
 	if err := s.settle(); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Model, err)
 	}
-	if err := open(o.Library); err != nil {
-		return nil, err
+	return s, nil
+}
+
+// start opens the library and, by begin, the model.
+func (s *Session) start(begin func() error) error {
+	if err := open(s.o.Library); err != nil {
+		return err
 	}
 	// The CUDA provider changes signals when a session is made, and again in
 	// its first run.
-	if _, err := keepingSignals(s.begin); err != nil {
+	if _, err := keepingSignals(begin); err != nil {
 		s.Close()
-		return nil, explain(o.Model, c.Opset, err)
+		return explain(s.o.Model, s.c.Opset, err)
 	}
-	if err := c.Identity.Unchanged(); err != nil { // ONNX Runtime read the files by itself
+	if err := s.c.Identity.Unchanged(); err != nil { // ONNX Runtime read the files by itself
 		s.Close()
-		return nil, err
+		return err
 	}
-	return s, nil
+	return nil
 }
 
 // Unchanged is an error where the weights may not be those that Contract.Identity is of any
@@ -224,6 +241,13 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 		return err
 	}
 	m.AddOutput(s.c.logits, len(s.o.Spec.Classes))
+	s.logitsAt = len(s.outputs)
+	s.outputs = append(s.outputs, s.c.logits)
+	return s.openEdited(m, so)
+}
+
+// openEdited makes a session of the model as it was read and changed.
+func (s *Session) openEdited(m *onnx.Model, so *ort.SessionOptions) error {
 	b, err := m.Bytes()
 	if err != nil {
 		return err
@@ -233,8 +257,6 @@ func (s *Session) beginLogits(so *ort.SessionOptions) error {
 	if err := so.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", filepath.Dir(s.o.Model)); err != nil {
 		return err
 	}
-	s.logitsAt = len(s.outputs)
-	s.outputs = append(s.outputs, s.c.logits)
 	s.session, err = ort.NewDynamicAdvancedSessionWithONNXData(b, []string{s.c.Input}, s.outputs, so)
 	return err
 }

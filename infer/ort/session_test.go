@@ -96,11 +96,12 @@ func equalsEngine(t *testing.T, name, lib string, shim *torch.Shim) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	predicted, err := e.Predict(batch, torch.PredictOptions{})
+	predicted, err := e.Predict(batch, torch.PredictOptions{Logits: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := predicted.Probabilities
+	mapsEqualLogits(t, lib, path, batch.Images, predicted.Logits)
 	out, err := s.Predict(t.Context(), batch.Images, 4)
 	if err != nil {
 		t.Fatal(err)

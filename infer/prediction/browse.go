@@ -8,15 +8,18 @@ import (
 	"sync"
 
 	"github.com/synshard/synshard/internal/recent"
+	"github.com/synshard/synshard/model"
 )
 
 // Browser gives the rows of a file of predictions one by one. Those of Arrow and Parquet
 // stay in the file; text is held in memory. It may be used from many goroutines.
 type Browser struct {
-	Classes []string // the model's, in label order
-	K       int      // predictions kept of each row
-	Width   int      // numbers of the embeddings; 0: the file has none that can be had
-	Whole   string   // what infer says the images were of which the file has all; "": nothing
+	Model   string      // the network's identity; "": the file does not say
+	Spec    *model.Spec // how images were made ready; nil: the file does not say
+	Classes []string    // the model's, in label order
+	K       int         // predictions kept of each row
+	Width   int         // numbers of the embeddings; 0: the file has none that can be had
+	Whole   string      // what infer says the images were of which the file has all; "": nothing
 
 	set     *Set // of text; nil otherwise
 	file    *os.File
@@ -59,7 +62,7 @@ func (b *Browser) readText(path string, format Format, begin func([]string) func
 	if err != nil {
 		return err
 	}
-	b.set, b.Classes, b.K = s, s.Classes, s.K
+	b.set, b.Model, b.Spec, b.Classes, b.K = s, s.Model, s.Spec, s.Classes, s.K
 	b.starts = []int{0, s.Len()}
 	s.All = nil
 	each := begin(b.Classes)
@@ -103,7 +106,7 @@ func (b *Browser) readTable(size int64, format Format, begin func([]string) func
 		i++
 		return nil
 	})
-	b.Classes, b.K = s.Classes, max(s.K, 1)
+	b.Model, b.Spec, b.Classes, b.K = s.Model, s.Spec, s.Classes, max(s.K, 1)
 	if md := b.t.metadata(); md[KeyJob] == "" {
 		b.Whole = md[KeyInput]
 	}

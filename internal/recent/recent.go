@@ -1,6 +1,8 @@
-// Package recent keeps the values that were last asked for, each in a place that is used
-// again.
+// Package recent keeps the values that were last asked for: Kept each in a place that is
+// used again, Shared for many goroutines.
 package recent
+
+import "sync"
 
 // Kept is as many values as it was made for, by their numbers. It is for one goroutine.
 type Kept[T any] struct {
@@ -45,4 +47,41 @@ func (k *Kept[T]) Get(number int, fill func(*T) error) (*T, error) {
 	}
 	oldest.number, oldest.used = number, k.now
 	return &oldest.value, nil
+}
+
+// Shared is as many values as it was made for, by key: those that were put last. It is for
+// many goroutines, which make values apart from it and do not change them afterwards.
+type Shared[K comparable, V any] struct {
+	most  int
+	mu    sync.Mutex // of:
+	of    map[K]V
+	order []K // as they were put
+}
+
+// NewShared gives room for n values, at least one.
+func NewShared[K comparable, V any](n int) *Shared[K, V] {
+	return &Shared[K, V]{most: max(n, 1), of: map[K]V{}}
+}
+
+// Get gives the value of a key, if it is kept.
+func (s *Shared[K, V]) Get(key K) (V, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok := s.of[key]
+	return v, ok
+}
+
+// Put keeps a value, and forgets that which was put first where they are too many. A key
+// that is kept keeps its value: another goroutine made it.
+func (s *Shared[K, V]) Put(key K, value V) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.of[key]; ok {
+		return
+	}
+	if len(s.order) == s.most {
+		delete(s.of, s.order[0])
+		s.order = s.order[1:]
+	}
+	s.of[key], s.order = value, append(s.order, key)
 }

@@ -39,3 +39,20 @@ func TestGet(t *testing.T) {
 		t.Errorf("made (-want +got):\n%s", diff)
 	}
 }
+
+// TestShared: the values put last are kept, and the first of a key.
+func TestShared(t *testing.T) {
+	s := NewShared[string, int](2)
+	for i, key := range []string{"a", "b", "a", "c"} {
+		s.Put(key, i)
+	}
+	got := map[string]int{}
+	for _, key := range []string{"a", "b", "c"} {
+		if v, ok := s.Get(key); ok {
+			got[key] = v
+		}
+	}
+	if diff := cmp.Diff(map[string]int{"b": 1, "c": 3}, got); diff != "" {
+		t.Errorf("kept (-want +got):\n%s", diff)
+	}
+}

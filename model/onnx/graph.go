@@ -84,8 +84,13 @@ func (g *Graph) IsOutput(name string) bool {
 
 // AddOutput makes a tensor of floats, of whatever shape, an output.
 func (g *Graph) AddOutput(name string) {
+	g.outputs = append(g.outputs, shapeless(name))
+}
+
+// shapeless is a tensor of floats of whatever shape.
+func shapeless(name string) *onnxpb.Value {
 	kind := proto.Int32(int32(onnxpb.Tensor_FLOAT))
-	g.outputs = append(g.outputs, &onnxpb.Value{Name: proto.String(name), Type: &onnxpb.Type{Tensor: &onnxpb.Type_TensorType{Element: kind}}})
+	return &onnxpb.Value{Name: proto.String(name), Type: &onnxpb.Type{Tensor: &onnxpb.Type_TensorType{Element: kind}}}
 }
 
 // Initializer gives the initializer of that name, or nil.

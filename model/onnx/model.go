@@ -122,8 +122,23 @@ func (m *Model) BeforeSoftmax(output string) string {
 // AddOutput makes the tensor of that name, float32 [N, width], an output after
 // the others. The tensor must be in the graph already.
 func (m *Model) AddOutput(name string, width int) {
+	m.addOutput(value(name, onnxpb.Tensor_FLOAT, name+"_N", width))
+}
+
+// AddOutputOfAnyShape is AddOutput for a tensor of float32 of whatever shape; one that is an
+// output is left.
+func (m *Model) AddOutputOfAnyShape(name string) {
+	for _, v := range m.pb.GetGraph().GetOutputs() {
+		if v.GetName() == name {
+			return
+		}
+	}
+	m.addOutput(shapeless(name))
+}
+
+func (m *Model) addOutput(v *onnxpb.Value) {
 	if m.pb.Graph == nil {
 		m.pb.Graph = &onnxpb.Graph{}
 	}
-	m.pb.Graph.Outputs = append(m.pb.Graph.Outputs, value(name, onnxpb.Tensor_FLOAT, name+"_N", width))
+	m.pb.Graph.Outputs = append(m.pb.Graph.Outputs, v)
 }

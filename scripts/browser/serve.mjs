@@ -1,7 +1,7 @@
 // Walks through what synshard serve shows, in Chromium, and holds it to what it promises: no message on the console, no
 // request elsewhere, no name or image that does anything, the keyboard reaches all, axe finds nothing, in the light and in
 // the dark, wide and narrow, with and without its script.
-//   node serve.mjs CHROMIUM SYNSHARD DATASET PREDICTIONS SCREENSHOTS
+//   node serve.mjs CHROMIUM SYNSHARD DATASET PREDICTIONS MODEL SCREENSHOTS
 //   node serve.mjs CHROMIUM SYNSHARD --hostile DATASET PREDICTIONS CLASSES
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -114,6 +114,11 @@ async function walk(browser, base) {
   await checked(page);
   await follow(page, ".examples a");
   expect((await text(page, "main")).includes("taken for"), "a mistake does not say what it was taken for");
+  const mistake = page.url();
+  await follow(page, "a[href$=heat]");
+  expect((await page.$$(".heats img")).length === 3, "a mistake's heat is not the image, what it was taken for and what it is");
+  await checked(page);
+  await page.goto(mistake, { waitUntil: "load" });
   await follow(page, "a[href$=neighbours]");
   expect((await page.$$(".examples a")).length > 5, "few images alike");
   await checked(page);
@@ -141,7 +146,7 @@ async function onPaper(page) {
 
 // looks goes through kinds of pages as others see them.
 async function looks(browser, base) {
-  const kinds = ["/", "/synset/n00001740", "/search?q=fruit", "/image/val/0", "/mistakes", "/confusion", "/image/val/0/neighbours"];
+  const kinds = ["/", "/synset/n00001740", "/search?q=fruit", "/image/val/0", "/mistakes", "/confusion", "/image/val/0/neighbours", "/image/val/0/heat"];
   const paper = await watched(browser, base);
   for (const path of kinds) {
     await paper.goto(base + path, { waitUntil: "load" });
@@ -172,6 +177,12 @@ async function shoot(browser, base, dir) {
     await settled(page);
     await page.screenshot({ path: join(dir, `serve-${name}.webp`), type: "webp", quality: 80 });
   }
+  await page.goto(base + "/mistakes", { waitUntil: "load" });
+  await follow(page, ".examples a");
+  await page.goto(page.url() + "/heat", { waitUntil: "load" });
+  await page.setViewport({ width: 1000, height: 560 });
+  await settled(page);
+  await page.screenshot({ path: join(dir, "serve-heat.webp"), type: "webp", quality: 80 });
   await page.close();
 }
 
@@ -212,10 +223,10 @@ try {
     ({ child, base } = await serve(rest[1], rest[2], "--classes", rest[3]));
     await hostile(browser, base);
   } else {
-    ({ child, base } = await serve(rest[0], rest[1]));
+    ({ child, base } = await serve(rest[0], rest[1], "--model", rest[2]));
     await walk(browser, base);
     await looks(browser, base);
-    await shoot(browser, base, rest[2]);
+    await shoot(browser, base, rest[3]);
   }
 } catch (e) {
   faults.push(e.stack);

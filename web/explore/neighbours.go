@@ -8,9 +8,10 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/synshard/synshard/internal/processors"
-	"golang.org/x/sync/semaphore"
+	"github.com/synshard/synshard/internal/recent"
 )
 
 // Neighbour is an image like another one.
@@ -27,26 +28,28 @@ const (
 	keptNeighbours = 256
 )
 
-// neighbours keeps what was found; one search is made at a time.
+// neighbours keeps what was found, by row; one search is made at a time.
 type neighbours struct {
 	turn  *semaphore.Weighted // to search
-	mu    sync.Mutex          // of:
-	found map[int][]Neighbour
-	order []int
+	found *recent.Shared[int, []Neighbour]
+}
+
+func newNeighbours() neighbours {
+	return neighbours{semaphore.NewWeighted(1), recent.NewShared[int, []Neighbour](keptNeighbours)}
 }
 
 // Neighbours gives the images whose embeddings are most like that of a row, nearest first:
 // all embeddings of the file are looked at. Where the row has none, nor does the answer.
 func (p *Predictions) Neighbours(ctx context.Context, row int) ([]Neighbour, error) {
 	k := &p.nearest
-	if out, ok := k.known(row); ok {
+	if out, ok := k.found.Get(row); ok {
 		return out, nil
 	}
 	if err := k.turn.Acquire(ctx, 1); err != nil {
 		return nil, err
 	}
 	defer k.turn.Release(1)
-	if out, ok := k.known(row); ok { // by whom this one waited for
+	if out, ok := k.found.Get(row); ok { // by whom this one waited for
 		return out, nil
 	}
 	var of []float32
@@ -63,30 +66,8 @@ func (p *Predictions) Neighbours(ctx context.Context, row int) ([]Neighbour, err
 	if err != nil {
 		return nil, err
 	}
-	k.keep(row, out)
+	k.found.Put(row, out)
 	return out, nil
-}
-
-// known is what was found for a row.
-func (k *neighbours) known(row int) ([]Neighbour, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	out, ok := k.found[row]
-	return out, ok
-}
-
-// keep forgets what was found first where it is too much.
-func (k *neighbours) keep(row int, out []Neighbour) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.found == nil {
-		k.found = map[int][]Neighbour{}
-	}
-	if len(k.order) == keptNeighbours {
-		delete(k.found, k.order[0])
-		k.order = k.order[1:]
-	}
-	k.found[row], k.order = out, append(k.order, row)
 }
 
 // search looks at all embeddings, a group of rows at a time on each processor.

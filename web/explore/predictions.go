@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sort"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/shard"
@@ -72,7 +70,7 @@ func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(
 // ReadPredictions reads predictions, once, and joins them to the images. classes are for
 // text without its metadata; see prediction.Read. It is called before anything is asked.
 func (e *Explorer) ReadPredictions(path string, classes []string) error {
-	p := &Predictions{e: e, seed: maphash.MakeSeed(), nearest: neighbours{turn: semaphore.NewWeighted(1)}}
+	p := &Predictions{e: e, seed: maphash.MakeSeed(), nearest: newNeighbours()}
 	if err := p.read(path, classes); err != nil {
 		return err
 	}

@@ -245,6 +245,7 @@ type imagePage struct {
 	Boxes         []box
 	Judgment      *judgment
 	Neighbours    bool // there may be some
+	Heat          bool // the model is here
 	Before, After *explore.Ref
 	Number, Total int
 }
@@ -271,6 +272,7 @@ func (s *site) image(r *http.Request) (any, error) {
 	}
 	p.Judgment = judgments[0]
 	p.Neighbours = p.Judgment != nil && p.Judgment.Failed == "" && s.e.Predictions().Width > 0
+	p.Heat = p.Judgment != nil && p.Judgment.Failed == "" && s.Heat != nil
 	v, damage := s.viewOf(r, &im)
 	if ofReading(r, damage) {
 		return nil, damage

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/pixel"
@@ -64,42 +63,13 @@ type shown struct {
 	jpeg          []byte
 }
 
-// views keeps those that pages were made of until the browser asks for them, so that an
-// image is read and decoded once for both.
-type views struct {
-	mu    sync.Mutex
-	of    map[string]shown // by SHA-256
-	order []string         // as they came
-}
-
-// keptViews is how many; each has some 100 kB.
+// keptViews is how many views are kept until the browser asks for them, so that an image is
+// read and decoded once for its page and for itself; each has some 100 kB.
 const keptViews = 32
-
-func (v *views) get(sha string) (shown, bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	made, ok := v.of[sha]
-	return made, ok
-}
-
-// keep forgets what came first where it is too much.
-func (v *views) keep(sha string, made shown) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if _, ok := v.of[sha]; ok {
-		return // another request made it
-	}
-	if len(v.order) == keptViews {
-		delete(v.of, v.order[0])
-		v.order = v.order[1:]
-	}
-	v.of[sha], v.order = made, append(v.order, sha)
-}
 
 // viewOf gives the view of an image.
 func (s *site) viewOf(r *http.Request, im *explore.Image) (shown, error) {
-	sha := string(im.SHA256[:])
-	if v, ok := s.views.get(sha); ok {
+	if v, ok := s.views.Get(im.SHA256); ok {
 		return v, nil
 	}
 	var v shown
@@ -113,7 +83,7 @@ func (s *site) viewOf(r *http.Request, im *explore.Image) (shown, error) {
 		return err
 	})
 	if err == nil {
-		s.views.keep(sha, v)
+		s.views.Put(im.SHA256, v)
 	}
 	return v, err
 }
@@ -127,8 +97,8 @@ func (s *site) thumbnailOf(r *http.Request, im *explore.Image) (out []byte, err 
 	return out, err
 }
 
-// unread is an error of reading an image that says nothing of the image: a store that does
-// not answer, a disk that fails.
+// unread is an error that says nothing of the image: a store that does not answer, a disk
+// that fails, a model that does not run.
 type unread struct{ err error }
 
 func (u *unread) Error() string { return u.err.Error() }
@@ -160,8 +130,9 @@ func (s *site) imageOf(r *http.Request) (explore.Image, error) {
 	return s.e.Image(ref)
 }
 
-// made answers with a JPEG made of an image; with a drawing that says why where none can be.
-func (s *site) made(make func(*http.Request, *explore.Image) ([]byte, error)) http.HandlerFunc {
+// made answers with a JPEG made of an image by what maker names, "" of all; with a drawing
+// that says why where none can be.
+func (s *site) made(maker string, make func(*http.Request, *explore.Image) ([]byte, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		im, err := s.imageOf(r)
 		if err != nil {
@@ -169,11 +140,11 @@ func (s *site) made(make func(*http.Request, *explore.Image) ([]byte, error)) ht
 			return
 		}
 		sealed(w)
-		if unchanged(w, r, fmt.Sprintf(`"%x"`, im.SHA256)) {
+		if unchanged(w, r, fmt.Sprintf(`"%x%s"`, im.SHA256, maker)) {
 			return
 		}
 		out, err := make(r, &im)
-		if ofReading(r, err) {
+		if missing := (*notFound)(nil); ofReading(r, err) || errors.As(err, &missing) {
 			s.refuse(w, r, err)
 			return
 		}

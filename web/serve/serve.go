@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/synshard/synshard/internal/processors"
+	"github.com/synshard/synshard/internal/recent"
 	"github.com/synshard/synshard/internal/ui"
 	"github.com/synshard/synshard/web/explore"
 	"github.com/synshard/synshard/web/look"
@@ -29,6 +30,7 @@ type Options struct {
 	Explorer    *explore.Explorer               // of the dataset, with the predictions
 	Name        string                          // the dataset's, for people
 	Predictions string                          // their file's, for people; "": there are none
+	Heat        *Heat                           // of the model that made them; nil: it is not here
 	Token       string                          // who looks must know it; "": nobody must
 	Hosts       []string                        // names of this machine beside localhost and numbers, in lower case
 	OnError     func(request string, err error) // is told of what went wrong in a page
@@ -50,9 +52,11 @@ const (
 type site struct {
 	Options
 	e       *explore.Explorer
-	workers chan *worker        // who decode
-	sending *semaphore.Weighted // bytes of originals on their way
-	views   views
+	workers chan *worker                    // who decode
+	sending *semaphore.Weighted             // bytes of originals on their way
+	views   *recent.Shared[[32]byte, shown] // by the image's SHA-256
+	turn    *semaphore.Weighted             // to run the model
+	heats   *recent.Shared[explore.Ref, heats]
 }
 
 //go:embed pages.html
@@ -81,7 +85,7 @@ var pages = template.Must(template.New("pages").Funcs(template.FuncMap{
 // Handler makes the pages of a dataset.
 func Handler(o Options) http.Handler {
 	s := &site{Options: o, e: o.Explorer, workers: make(chan *worker, processors.Count()), sending: semaphore.NewWeighted(mostSending),
-		views: views{of: map[string]shown{}}}
+		views: recent.NewShared[[32]byte, shown](keptViews), turn: semaphore.NewWeighted(1), heats: recent.NewShared[explore.Ref, heats](keptHeats)}
 	for range cap(s.workers) {
 		s.workers <- &worker{}
 	}
@@ -89,16 +93,19 @@ func Handler(o Options) http.Handler {
 	for pattern, page := range map[string]func(*http.Request) (any, error){
 		"/{$}": s.home, "/search": s.search, "/synset/{key}": s.synset, "/tree/{key}": s.tree,
 		"/image/{split}/{row}": s.image, "/image/{split}/{row}/neighbours": s.neighbours,
-		"/mistakes": s.mistakes, "/confusion": s.confusion, "/": s.nowhere,
+		"/image/{split}/{row}/heat": s.heat, "/mistakes": s.mistakes, "/confusion": s.confusion, "/": s.nowhere,
 	} {
 		mux.HandleFunc(pattern, s.page(page))
 	}
-	mux.HandleFunc("/image/{split}/{row}/thumbnail", s.made(s.thumbnailOf))
-	mux.HandleFunc("/image/{split}/{row}/view", s.made(func(r *http.Request, im *explore.Image) ([]byte, error) {
+	mux.HandleFunc("/image/{split}/{row}/thumbnail", s.made("", s.thumbnailOf))
+	mux.HandleFunc("/image/{split}/{row}/view", s.made("", func(r *http.Request, im *explore.Image) ([]byte, error) {
 		v, err := s.viewOf(r, im)
 		return v.jpeg, err
 	}))
 	mux.HandleFunc("/image/{split}/{row}/original", s.original)
+	if o.Heat != nil {
+		mux.HandleFunc("/image/{split}/{row}/heat/{class}", s.made(o.Heat.Model, s.heatOf))
+	}
 	mux.HandleFunc("/style.css", fixed("text/css; charset=utf-8", []byte(string(look.Style())+styleText)))
 	mux.HandleFunc("/script.js", fixed("text/javascript; charset=utf-8", scriptText))
 	mux.HandleFunc("/icon.svg", fixed("image/svg+xml", iconText))
@@ -232,6 +239,8 @@ func (s *site) titled(p any) (name, title string) {
 		return "image", p.Image.Path
 	case neighboursPage:
 		return "neighbours", "Like " + p.Image.Path
+	case heatPage:
+		return "heat", "Where the model looked: " + p.Image.Path
 	case searchPage:
 		return "search", "Search: " + p.Text
 	case mistakesPage:
