@@ -71,17 +71,25 @@ token is needed, which is in the address that it prints.`,
 	return cmd
 }
 
-func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error {
-	if _, _, err := net.SplitHostPort(o.addr); err != nil {
-		return usagef("--addr %q: want an address and a port, as 127.0.0.1:8080", o.addr)
-	}
+// check refuses what has no effect.
+func (o *serveOptions) check(predictions bool) error {
+	_, _, err := net.SplitHostPort(o.addr)
 	switch {
-	case len(args) < 2 && o.classes != "":
+	case err != nil:
+		return usagef("--addr %q: want an address and a port, as 127.0.0.1:8080", o.addr)
+	case !predictions && o.classes != "":
 		return usagef("--classes has no effect without predictions")
-	case len(args) < 2 && o.model != "":
+	case !predictions && o.model != "":
 		return usagef("--model has no effect without predictions")
 	case o.model == "" && o.ortLib != "":
 		return usagef("--ort-lib has no effect without --model")
+	}
+	return nil
+}
+
+func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error {
+	if err := o.check(len(args) > 1); err != nil {
+		return err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.addr) // first: a port that is taken is told before the work
 	if err != nil {

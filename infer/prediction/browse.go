@@ -62,7 +62,12 @@ func (b *Browser) readText(path string, format Format, begin func([]string) func
 	if err != nil {
 		return err
 	}
-	b.set, b.Model, b.Spec, b.Classes, b.K = s, s.Model, s.Spec, s.Classes, s.K
+	beside, err := readSidecar(path)
+	if err != nil {
+		return err
+	}
+	b.madeBy(beside.Metadata)
+	b.set, b.Classes, b.K = s, s.Classes, s.K
 	b.starts = []int{0, s.Len()}
 	s.All = nil
 	each := begin(b.Classes)
@@ -106,14 +111,24 @@ func (b *Browser) readTable(size int64, format Format, begin func([]string) func
 		i++
 		return nil
 	})
-	b.Model, b.Spec, b.Classes, b.K = s.Model, s.Spec, s.Classes, max(s.K, 1)
-	if md := b.t.metadata(); md[KeyJob] == "" {
+	b.Classes, b.K = s.Classes, max(s.K, 1)
+	md := b.t.metadata()
+	b.madeBy(md)
+	if md[KeyJob] == "" {
 		b.Whole = md[KeyInput]
 	}
 	if err == nil && groups > 0 {
 		b.Width, err = b.width()
 	}
 	return err
+}
+
+// madeBy takes the network and its Spec out of metadata that were checked.
+func (b *Browser) madeBy(md metadata) {
+	b.Model = md[KeyModel]
+	if spec, err := model.ParseSpec(md[KeySpec]); err == nil {
+		b.Spec = &spec
+	}
 }
 
 // width finds out how wide embeddings are, by the first that is there.

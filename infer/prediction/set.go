@@ -16,8 +16,6 @@ import (
 // Set is the predictions of a file, held for measuring: what is needed of
 // each row, in the file's order.
 type Set struct {
-	Model   string         // the network's identity; "": the file does not say
-	Spec    *model.Spec    // how images were made ready; nil: the file does not say
 	Classes []string       // the model's, in label order
 	K       int            // predictions kept of each row, at least 1
 	Paths   []string       // the images'
@@ -139,9 +137,8 @@ func (s *Set) describe(md metadata, what string) error {
 		if s.Classes != nil && !slices.Equal(s.Classes, spec.Classes) {
 			return fmt.Errorf("the %d classes given are not the %d that the predictions were made with", len(s.Classes), len(spec.Classes))
 		}
-		s.Classes, s.Spec = spec.Classes, &spec
+		s.Classes = spec.Classes
 	}
-	s.Model = md[KeyModel]
 	if s.Classes == nil {
 		return formatf("%s does not hold the model's classes (%s in its metadata): give them", what, KeySpec)
 	}
