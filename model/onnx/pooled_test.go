@@ -18,7 +18,9 @@ import (
 func TestPooled(t *testing.T) {
 	byClass, byMap := []float32{1, 2, 3, 4, 5, 6}, []float32{1, 4, 2, 5, 3, 6}
 	axes := tensor("axes", onnxpb.Tensor_INT64, []int{2}, binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, 1<<64-1), 1<<64-2))
-	weights := func(v []float32, dims ...int) *onnxpb.Tensor { return tensor("w", onnxpb.Tensor_FLOAT, dims, FloatBytes(v)) }
+	weights := func(v []float32, dims ...int) *onnxpb.Tensor {
+		return tensor("w", onnxpb.Tensor_FLOAT, dims, FloatBytes(v))
+	}
 	pool := Node("GlobalAveragePool", "p", []string{"x"}, "p")
 	for _, c := range []struct {
 		name         string
