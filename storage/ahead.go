@@ -32,12 +32,18 @@ func NewAhead(budget, slack int64) *Ahead { return &Ahead{slack: slack, budget: 
 type window struct {
 	of       *AheadReader
 	from, to int64
+	run      int64 // the same of those that reads went through forward
 	used     int64
 	spent    bool // it was read to its end
+	holders  int  // who use its bytes: who fetches them, who reads them, and all while it is kept
 	done     chan struct{}
 	data     []byte
 	err      error
 }
+
+// largest are bytes of windows of the largest size, to be used again: new ones cost as much as
+// fetching them does on a fast network.
+var largest = sync.Pool{New: func() any { b := make([]byte, mostWindow); return &b }}
 
 // AheadReader reads an object. It is for many goroutines.
 type AheadReader struct {
@@ -45,8 +51,22 @@ type AheadReader struct {
 	a *Ahead
 }
 
-// Reader gives an object's reader.
-func (a *Ahead) Reader(o *Object) *AheadReader { return &AheadReader{o, a} }
+// Reader gives an object's reader. What came along when the object was opened is a window
+// like others from here on.
+func (a *Ahead) Reader(o *Object) *AheadReader {
+	r := &AheadReader{o, a}
+	if first := o.first; len(first) > 0 {
+		o.first = nil
+		w := &window{of: r, to: int64(len(first)), holders: 1, done: make(chan struct{}), data: first}
+		close(w.done)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.tick++
+		w.run, w.used = a.tick, a.tick
+		a.add(w)
+	}
+	return r
+}
 
 // Close lets go what was read ahead. It is for who alone reads through r; others need not
 // close theirs.
@@ -70,16 +90,19 @@ func (r *AheadReader) ReadAt(b []byte, at int64) (n int, err error) {
 		}
 		w := r.window(at+int64(n), int64(len(b)-n))
 		<-w.done
-		if w.err != nil {
+		if err := w.err; err != nil {
 			r.a.drop(w)
-			return n, w.err
+			r.a.leave(w)
+			return n, err
 		}
 		n += copy(b[n:], w.data[at+int64(n)-w.from:])
+		r.a.leave(w)
 	}
 	return n, nil
 }
 
-// window gives the one in which a byte lies, and has what is wanted next fetched.
+// window gives the one in which a byte lies, and has what is wanted next fetched. Who got it
+// leaves it.
 func (r *AheadReader) window(at, want int64) *window {
 	a := r.a
 	a.mu.Lock()
@@ -91,11 +114,12 @@ func (r *AheadReader) window(at, want int64) *window {
 		case w.of.Object != r.Object:
 		case w.from <= at && at < w.to:
 			w.used = a.tick
+			w.holders++
 			w.spent = w.spent || at+want >= w.to
 			if size := w.to - w.from; size > firstWindow && at+want-w.from > size/2 {
 				a.passed(w)
-				if size = a.room(min(4*size, mostWindow), false); size > firstWindow && w.to < r.Size() && a.at(r, w.to) == nil {
-					a.fetch(r, w.to, size)
+				if size = a.room(min(max(4*size, at+want-w.to), mostWindow), false); size > firstWindow && w.to < r.Size() && a.at(r, w.to) == nil {
+					a.fetch(r, w.to, size, w.run)
 				}
 			}
 			return w
@@ -103,11 +127,13 @@ func (r *AheadReader) window(at, want int64) *window {
 			before = w
 		}
 	}
-	size := max(want, firstWindow)
+	size, run := max(want, firstWindow), a.tick
 	if before != nil {
+		run = before.run
 		size = max(a.room(min(4*(before.to-before.from), mostWindow), true), size)
 	}
-	w := a.fetch(r, at, size)
+	w := a.fetch(r, at, size, run)
+	w.holders++
 	w.spent = at+want >= w.to
 	return w
 }
@@ -119,11 +145,12 @@ func (a *Ahead) room(size int64, all bool) int64 {
 	return min(size, max(a.budget-a.used, 0))
 }
 
-// passed forgets what was read to its end before a window of which half is read: who reads in
-// nearly this order does not come back.
+// passed forgets what reads that went forward to a window, of which half is read, have behind
+// them: what was read to its end, and what lies farther back than who reads in nearly this
+// order comes. Another's windows say where that one is, and are left.
 func (a *Ahead) passed(by *window) {
 	for i := len(a.all) - 1; i >= 0; i-- {
-		if w := a.all[i]; w.of.Object == by.of.Object && w.spent && w.to <= by.from {
+		if w := a.all[i]; w.run == by.run && (w.spent && w.to <= by.from || w.to <= by.from-mostWindow) {
 			a.forget(i)
 		}
 	}
@@ -140,21 +167,47 @@ func (a *Ahead) at(r *AheadReader, at int64) *window {
 }
 
 // fetch begins to read a range; the lock is held.
-func (a *Ahead) fetch(r *AheadReader, from, size int64) *window {
+func (a *Ahead) fetch(r *AheadReader, from, size, run int64) *window {
 	size = min(size, r.Size()-from)
 	if next := a.after(r, from); next > 0 {
 		size = min(size, next-from)
 	}
-	w := &window{of: r, from: from, to: from + size, used: a.tick, done: make(chan struct{})}
-	a.used += size
-	a.all = append(a.all, w)
-	a.shrink(a.budget, true)
+	w := &window{of: r, from: from, to: from + size, run: run, used: a.tick, holders: 2, done: make(chan struct{})}
+	a.add(w)
 	go func() {
+		defer a.leave(w)
 		defer close(w.done)
-		w.data = make([]byte, size)
+		if size > mostWindow/2 && size <= mostWindow {
+			w.data = (*largest.Get().(*[]byte))[:size]
+		} else {
+			w.data = make([]byte, size)
+		}
 		_, w.err = r.Object.ReadAt(w.data, from)
 	}()
 	return w
+}
+
+// add keeps a window; the lock is held.
+func (a *Ahead) add(w *window) {
+	a.used += w.to - w.from
+	a.all = append(a.all, w)
+	a.shrink(a.budget, true)
+}
+
+// leave says that somebody uses a window's bytes no longer.
+func (a *Ahead) leave(w *window) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.left(w)
+}
+
+// left is leave where the lock is held.
+func (a *Ahead) left(w *window) {
+	if w.holders--; w.holders == 0 && cap(w.data) == mostWindow {
+		whole := w.data[:mostWindow]
+		w.data = nil
+		largest.Put(&whole)
+	}
 }
 
 // after is where the first window behind a byte begins; 0: there is none.
@@ -197,7 +250,9 @@ func (w *window) worse(than *window) bool {
 }
 
 func (a *Ahead) forget(i int) {
-	a.used -= a.all[i].to - a.all[i].from
+	w := a.all[i]
+	a.used -= w.to - w.from
+	a.left(w)
 	a.all[i] = a.all[len(a.all)-1]
 	a.all = a.all[:len(a.all)-1]
 }

@@ -47,3 +47,67 @@ func TestAheadMemory(t *testing.T) {
 		t.Error(fmt.Sprint(used, " bytes are kept of what is closed"))
 	}
 }
+
+// TestAheadRuns: what forward reads have behind them is let go though they passed over the most of
+// it; and who reads elsewhere in the same object goes on by large ranges.
+func TestAheadRuns(t *testing.T) {
+	const size, step, piece = 40 << 20, 256 << 10, 16 << 10
+	s := storagetest.Start(t)
+	p := open(t, s.URL("x"), storage.Options{})
+	want := random(size, 1)
+	s.Put(t, "x/a", want)
+	o, err := p.OpenObject(t.Context(), "a")
+	check(t, err)
+	a := storage.NewAhead(64<<20, 1<<20)
+	r := a.Reader(o)
+	read := func(at int) {
+		t.Helper()
+		b := make([]byte, piece)
+		if _, err := r.ReadAt(b, int64(at)); err != nil || !bytes.Equal(b, want[at:at+piece]) {
+			t.Fatalf("at %d: %v", at, err)
+		}
+	}
+	for at := 0; at < size; at += step {
+		read(at)
+	}
+	if used := a.Used(); used > 3*8<<20 {
+		t.Errorf("%d bytes are kept behind headers that were read", used)
+	}
+	check(t, r.Close())
+	began := p.Traffic().Requests.Load()
+	for at := 0; at < size/2; at += piece { // two, of whom one is ten times as fast
+		if read(size/2 + at); at%(10*piece) == 0 {
+			read(at / 10)
+		}
+	}
+	if n := p.Traffic().Requests.Load() - began; n > 20 {
+		t.Errorf("two who read in order made %d requests", n)
+	}
+}
+
+// TestAheadFirst: what came along when an object was opened is not asked for again, and counts.
+func TestAheadFirst(t *testing.T) {
+	s := storagetest.Start(t)
+	p := open(t, s.URL("x"), storage.Options{})
+	want := random(100_000, 1)
+	check(t, p.Write(t.Context(), "a", want))
+	began := p.Traffic().Requests.Load()
+	o, err := p.OpenRead(t.Context(), "a")
+	check(t, err)
+	a := storage.NewAhead(1<<20, 0)
+	r := a.Reader(o)
+	if used := a.Used(); used != 64<<10 {
+		t.Errorf("%d bytes came along", used)
+	}
+	b := make([]byte, len(want))
+	if _, err := r.ReadAt(b, 0); err != nil || !bytes.Equal(b, want) {
+		t.Error("other bytes", err)
+	}
+	if n := p.Traffic().Requests.Load() - began; n != 2 {
+		t.Errorf("%d requests", n)
+	}
+	check(t, r.Close())
+	if used := a.Used(); used != 0 {
+		t.Errorf("%d bytes are kept of what is closed", used)
+	}
+}

@@ -32,7 +32,8 @@ func (p *Place) OpenObject(ctx context.Context, name string) (*Object, error) {
 const firstBytes = 64 << 10
 
 // OpenRead is OpenObject for who reads from the object's beginning: its first bytes come
-// along, so that a small one is a single request. It holds them for as long as it is used.
+// along, so that a small one is a single request. It holds them for as long as it is used, or
+// gives them to the Ahead that reads it, within whose bound they are then.
 func (p *Place) OpenRead(ctx context.Context, name string) (*Object, error) {
 	o := &Object{p: p, ctx: ctx, name: name}
 	err := p.again(ctx, func(ctx context.Context) error {

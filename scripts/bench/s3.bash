@@ -8,7 +8,7 @@ trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
 if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
 mkdir -p "$work/objects/bucket" "$work/side"
 port=$((20000 + RANDOM % 20000))
-"$server" --quiet --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/objects" >"$work/log" 2>&1 &
+"$server" --quiet --keep-alive --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/objects" >"$work/log" 2>&1 &
 pid=$!
 export AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=not-a-secret AWS_REGION=us-east-1 AWS_ENDPOINT_URL_S3=http://127.0.0.1:$port
 for _ in $(seq 100); do
