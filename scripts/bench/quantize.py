@@ -87,7 +87,7 @@ def main():
         for method in a.methods.split(","):
             ours, theirs = os.path.join(tmp, "ours.onnx"), os.path.join(tmp, "theirs.onnx")
             command = [a.synshard, "model", "quantize", a.model, a.dataset, "--out", ours, "--method", method,
-                       "--images", str(a.images), "--eval-images", "1", "--progress", "off"]
+                       "--images", str(a.images), "--eval-images", "1", "--max-drop", "100", "--progress", "off"]
             if a.ort_lib:
                 command += ["--ort-lib", a.ort_lib]
             start = time.time()
