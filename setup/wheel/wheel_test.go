@@ -191,6 +191,24 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestLinkedParts: what came before goes into no file that a link leads to.
+func TestLinkedParts(t *testing.T) {
+	wheel, pin := built(t, files{"lib/a.so": random(1000)})
+	s := Places{Index: index(t, &wheel, true, nil), Work: t.TempDir()}
+	other := filepath.Join(t.TempDir(), "other")
+	for _, err := range []error{os.WriteFile(other, []byte("somebody's"), 0o666), os.Symlink(other, pin.partsPath(s.Work))} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Unpack(t.Context(), pin, t.TempDir(), every); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(other); err != nil || string(b) != "somebody's" {
+		t.Errorf("what a link led to is now %d bytes, %v", len(b), err)
+	}
+}
+
 // TestDamaged: what came before and was damaged since is fetched again; what
 // the index has wrong is refused, and nothing of it stays.
 func TestDamaged(t *testing.T) {
