@@ -90,8 +90,12 @@ func openParts(from remote, path string, told func(bytes int64)) (*parts, error)
 
 func (p *parts) ledger() string { return p.path + ".json" }
 
-// ReadAt reads what is here, and fetches first what is not.
+// ReadAt reads what is here, and fetches first what is not. A place before the beginning, to which damaged lists
+// may lead, is ErrSum.
 func (p *parts) ReadAt(b []byte, at int64) (int, error) {
+	if at < 0 {
+		return 0, fmt.Errorf("%w: a member at %d", ErrSum, at)
+	}
 	for n := at / chunk; n*chunk < min(at+int64(len(b)), p.state.Size); n++ {
 		if err := p.fetch(int(n)); err != nil {
 			return 0, err

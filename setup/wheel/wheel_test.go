@@ -191,6 +191,15 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
+// TestBeforeTheBeginning: lists that came damaged may lead there, and are fetched again.
+func TestBeforeTheBeginning(t *testing.T) {
+	for _, at := range []int64{-1, -2 * chunk} {
+		if _, err := (&parts{state: ledger{Size: 10}, have: make([]bool, 1)}).ReadAt(make([]byte, 4), at); !errors.Is(err, ErrSum) {
+			t.Errorf("at %d: %v, want ErrSum", at, err)
+		}
+	}
+}
+
 // TestLinkedParts: what came before goes into no file that a link leads to.
 func TestLinkedParts(t *testing.T) {
 	wheel, pin := built(t, files{"lib/a.so": random(1000)})
