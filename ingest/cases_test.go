@@ -321,7 +321,7 @@ func TestCases(t *testing.T) {
 			o.Classes = list(t, shark, goldfish, tench, "n02129604")
 			return o
 		}, want{rows: []string{"train: n01440764 2 a.JPEG", "train: n01443537 1 a.JPEG", "train: n01484850 0 a.JPEG"}}},
-		"a folder with --split val": {func(t *testing.T, dir string) Options {
+		"a folder with --as-split val": {func(t *testing.T, dir string) Options {
 			o := of(three("").folder(t, dir+"/in"))
 			o.Split = "val"
 			return o

@@ -229,7 +229,7 @@ func (o *Options) complete() error {
 	}
 	for _, s := range splits {
 		if s != "" && s != "train" && s != "val" && s != "test" {
-			return &OptionError{"split", fmt.Sprintf("%q is not train, val or test", s)}
+			return &OptionError{"as-split", fmt.Sprintf("%q is not train, val or test", s)}
 		}
 	}
 	switch {
@@ -244,7 +244,7 @@ func (o *Options) complete() error {
 	case o.Jobs > 0 && slices.ContainsFunc(o.Sources, func(s Source) bool { return s.Path == "-" }):
 		return &OptionError{"job", "a pipe is read by one call: it cannot be shared out among jobs"}
 	case o.Resize < 0:
-		return &OptionError{"resize", fmt.Sprintf("%d pixels", o.Resize)}
+		return &OptionError{"shrink", fmt.Sprintf("%d pixels", o.Resize)}
 	case o.Quality < 1 || o.Quality > 100:
 		return &OptionError{"quality", fmt.Sprintf("%d is not from 1 to 100", o.Quality)}
 	case o.ShardBytes < 1:

@@ -225,7 +225,7 @@ func TestJoinRefuses(t *testing.T) {
 		with func(o *Options)
 		say  string
 	}{
-		"options": {func(o *Options) { o.OnBad = Skip }, "on_bad was quarantine and is now skip"},
+		"options": {func(o *Options) { o.OnBad = Skip }, "on-bad was quarantine and is now skip"},
 		"sources": {func(o *Options) { o.Sources = o.Sources[:1] }, "val is missing now"},
 		"classes": {func(o *Options) { o.Classes = list(t, shark, goldfish, tench) }, "the order of the classes is another one"},
 	} {

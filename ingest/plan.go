@@ -367,7 +367,7 @@ func (p *Plan) labelled() error {
 
 // swapped refuses images that ILSVRC2012 calls after another split than the flag
 // of their source: held-out images would be trained on. Without a flag for the
-// split, --split says where they go.
+// split, --as-split says where they go.
 func (p *Plan) swapped() error {
 	looked := map[int32]bool{}
 	for i := range p.names.Splits {
@@ -380,7 +380,7 @@ func (p *Plan) swapped() error {
 			flag := p.set.of(im.Entry).split
 			for _, split := range []string{"val", "test"} {
 				if flag != "" && flag != split && strings.HasPrefix(path.Base(im.Name), "ILSVRC2012_"+split+"_") {
-					return &OptionError{flag, fmt.Sprintf("%s: its images are called %s and the like: give it with --%s, or with --split %s", p.set.of(im.Entry).info.Path, path.Base(im.Name), split, flag)}
+					return &OptionError{flag, fmt.Sprintf("%s: its images are called %s and the like: give it with --%s, or with --as-split %s", p.set.of(im.Entry).info.Path, path.Base(im.Name), split, flag)}
 				}
 			}
 		}
@@ -491,6 +491,9 @@ func (p *Plan) printOf(s *layout.Split) record.SplitPrint {
 	print.Source = strings.Join(sources, "; ")
 	if !unlisted {
 		print.Entries, print.Times = entries.Sum().Hex(), times.Sum().Hex()
+	}
+	if s.Name == "val" && p.o.ValFraction > 0 {
+		print.ValFraction, print.Seed = p.o.ValFraction, p.o.Seed
 	}
 	if p.kit != nil {
 		print.Truth = record.Digest(p.kit.Sum()).Hex()

@@ -280,7 +280,7 @@ func TestListAndResize(t *testing.T) {
 	}
 	wantRun(t, o, Summary{Images: 2, Classes: 2, Already: true})
 	o.Resize = 0
-	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "resize") {
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), "shrink") {
 		t.Errorf("another size: %v", err)
 	}
 }

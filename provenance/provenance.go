@@ -5,7 +5,6 @@ package provenance
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,7 +73,8 @@ func (t *Thing) fact(name, value string) {
 	}
 }
 
-// ErrUnknown marks what says nothing of what it was made from.
+// ErrUnknown marks a file or a directory that says nothing of what it was made from: nothing
+// that synshard made, or what has lost that.
 var ErrUnknown = errors.New("neither predictions nor a model, a run or a dataset of synshard's")
 
 // Of reads what the file or directory at a path says of itself.
@@ -134,9 +134,6 @@ func (t *Thing) file() error {
 		return err
 	}
 	md, err := prediction.Metadata(t.Path)
-	if errors.Is(err, prediction.ErrFormat) && len(md) == 0 && errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s: %w", t.Path, ErrUnknown)
-	}
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/ingest/record"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/quantize"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage/files"
@@ -21,7 +23,7 @@ import (
 // predictions reads the metadata of a file of predictions (infer/prediction/FORMAT.md).
 func (t *Thing) predictions(md map[string]string) error {
 	if md[prediction.KeyFingerprint] == "" {
-		return fmt.Errorf("%s: %w: another program saved it", t.Path, ErrUnknown)
+		return fmt.Errorf("%s: %w, or another program saved it", t.Path, ErrUnknown)
 	}
 	t.fact("fingerprint", md[prediction.KeyFingerprint])
 	t.fact("backend", md[prediction.KeyBackend])
@@ -39,18 +41,13 @@ func (t *Thing) predictions(md map[string]string) error {
 			t.fact("note "+name, md[key])
 		}
 	}
-	t.From = append(t.From, Input{Kind: Model, Name: modelName(md[prediction.KeySpec]), Digest: Digest{SHA256, md[prediction.KeyModel]}})
+	spec, err := model.ParseSpec(md[prediction.KeySpec])
+	if err != nil {
+		return fmt.Errorf("%s: %w: %w", t.Path, prediction.ErrFormat, err)
+	}
+	t.From = append(t.From, Input{Kind: Model, Name: spec.Model, Digest: Digest{SHA256, md[prediction.KeyModel]}})
 	t.From = append(t.From, images(md[prediction.KeyInput]))
 	return nil
-}
-
-// modelName is the network that a Spec is of.
-func modelName(spec string) string {
-	var s struct{ Model string }
-	if json.Unmarshal([]byte(spec), &s) != nil {
-		return ""
-	}
-	return s.Model
 }
 
 // images is the input of predictions: a selection of a dataset's split, which is known by the
@@ -77,12 +74,21 @@ func (t *Thing) network() error {
 	if err != nil {
 		return err
 	}
-	t.fact("model", modelName(file.Metadata[model.SpecKey]))
+	if err := t.eightBits(file.Metadata[quantize.RecordKey]); err != nil {
+		return err
+	}
 	var id map[string]string
 	if text := checkpoint.MadeFromOf(file.Metadata); text != "" {
 		if err := json.Unmarshal([]byte(text), &id); err != nil {
 			return fmt.Errorf("%s: %s in its metadata: %w", t.Path, model.MadeFromKey, err)
 		}
+	}
+	if text := file.Metadata[model.SpecKey]; text != "" && id["model"] == "" {
+		spec, err := model.ParseSpec(text)
+		if err != nil {
+			return fmt.Errorf("%s: %s in its metadata: %w", t.Path, model.SpecKey, err)
+		}
+		t.fact("model", spec.Model)
 	}
 	t.madeFrom(id)
 	if len(id) == 0 {
@@ -94,6 +100,25 @@ func (t *Thing) network() error {
 		return err
 	}
 	return t.by(filepath.Join(run, runlog.Name), id)
+}
+
+// eightBits reads what a model of 8 bits says that it was made from; nothing of others, "".
+func (t *Thing) eightBits(text string) error {
+	if text == "" {
+		return nil
+	}
+	var q quantize.Record
+	if err := json.Unmarshal([]byte(text), &q); err != nil {
+		return fmt.Errorf("%s: %s in its metadata: %w", t.Path, quantize.RecordKey, err)
+	}
+	t.fact("quantize activations", q.Activations)
+	t.fact("quantize weight bits", fmt.Sprint(q.WeightBits))
+	t.fact("quantize calibration", q.Calibration)
+	if q.Model != "" { // else a version that did not say it
+		t.fact("quantize seed", fmt.Sprint(q.Seed))
+		t.From = append(t.From, Input{Kind: Model, Name: "fp32", Digest: Digest{SHA256, q.Model}}, images(q.Images))
+	}
+	return nil
 }
 
 // madeFrom tells what a run is made from apart: the data and first weights, and the recipe.
@@ -115,17 +140,39 @@ func (t *Thing) madeFrom(id map[string]string) {
 	}
 }
 
-// by adds the programs that a log says a run was made by, where it is the run of id.
+// by adds the programs and the calls that a log says a run was made by, where it is the run
+// of id: each once, in their order.
 func (t *Thing) by(log string, id map[string]string) error {
-	var by []string
+	var by, calls []string
+	add := func(to *[]string, text string) {
+		if text != "" && !slices.Contains(*to, text) {
+			*to = append(*to, text)
+		}
+	}
 	err := runlog.Each(log, func(_ []byte, rec runlog.Record) error {
-		if rec.MadeBy != "" && maps.Equal(rec.MadeFrom, id) && !slices.Contains(by, rec.MadeBy) {
-			by = append(by, rec.MadeBy)
+		if maps.Equal(rec.MadeFrom, id) {
+			add(&by, rec.MadeBy)
+			add(&calls, quoted(rec.Command))
 		}
 		return nil
 	})
-	t.fact("made by", strings.Join(by, "; "))
+	t.fact(madeBy, strings.Join(by, "; "))
+	t.fact("command", strings.Join(calls, "; "))
 	return err
+}
+
+// plain are words that a shell takes as they are.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_@%+=:,./-]+$`)
+
+// quoted is a call as a shell takes it.
+func quoted(words []string) string {
+	out := slices.Clone(words)
+	for i, w := range out {
+		if !plain.MatchString(w) {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 // run reads a run's directory: what its log says that it was made from, and its files. It has no
@@ -197,7 +244,8 @@ func (t *Thing) dataset() error {
 	t.fact("check-images", print.Check)
 	t.fact("on-bad", print.OnBad)
 	if print.Resize > 0 {
-		t.fact("resize", fmt.Sprintf("%d, quality %d", print.Resize, print.Quality))
+		t.fact("shrink", fmt.Sprint(print.Resize))
+		t.fact("quality", fmt.Sprint(print.Quality))
 	}
 	t.fact("shard-bytes", fmt.Sprint(print.ShardBytes))
 	for _, split := range slices.Sorted(maps.Keys(print.Splits)) {
@@ -209,6 +257,17 @@ func (t *Thing) dataset() error {
 			if s.Truth != "" {
 				in.Facts = append(in.Facts, Fact{"development kit", s.Truth})
 			}
+			if s.ValFraction > 0 {
+				in.Facts = append(in.Facts, Fact{"val-fraction", fmt.Sprint(s.ValFraction)}, Fact{"seed", fmt.Sprint(s.Seed)})
+			}
+			t.From = append(t.From, in)
+		}
+	}
+	for _, in := range []Input{
+		{Kind: Source, Name: "boxes", Digest: Digest{"boxes_sha256", print.Boxes}},
+		{Kind: Source, Name: "classes of exports", Digest: Digest{"classes_sha256", print.Exported}},
+	} {
+		if in.Digest.Value != "" {
 			t.From = append(t.From, in)
 		}
 	}

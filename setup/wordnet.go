@@ -26,7 +26,7 @@ var wordNetFiles = []string{"data.noun", "index.noun", "noun.exc", "LICENSE"}
 const (
 	mostWordNet = 1 << 30 // bytes of one of its files
 
-	howWordNet = "install the package wordnet-base, or give --wordnet FILE: that package (.deb), or WNdb-3.0.tar.gz of WordNet's own site"
+	howWordNet = "install the package wordnet-base, or give --wordnet-from FILE: that package (.deb), or WNdb-3.0.tar.gz of WordNet's own site"
 )
 
 // wordNet finds WordNet 3.0, or puts it below Lib.

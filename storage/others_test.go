@@ -11,6 +11,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/synshard/synshard/storage"
 )
@@ -124,8 +125,8 @@ func promises(t *testing.T, url string) {
 		must("stat", err)
 		o, err := p.OpenRead(ctx, name)
 		must("open to be read", err)
-		if got := o.Info(); got.ID != info.ID || got.Size != info.Size || got.Modified.Sub(info.Modified).Abs() > 2*time.Second {
-			t.Errorf("%s: opened to be read it is %v, and %v else", name, got, info)
+		if diff := cmp.Diff(info, o.Info(), cmpopts.EquateApproxTime(2*time.Second)); diff != "" {
+			t.Errorf("%s: opened to be read it is another (-else +opened):\n%s", name, diff)
 		}
 		if got, err := p.ReadFile(ctx, name, 1<<30); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: read: %d bytes, %v", name, len(got), err)

@@ -308,7 +308,7 @@ func TestWeb(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
 		}
-		if r.URL.Path != "/dir/a b" || r.URL.RawQuery != "sig=x/y" {
+		if r.URL.RequestURI() != "/dir/a%20b?sig=x/y" {
 			http.NotFound(w, r)
 			return
 		}

@@ -53,6 +53,9 @@ type Options struct {
 	MadeFrom checkpoint.Identity
 	// MadeBy is the programs that a run is made by, with their versions, for its log.
 	MadeBy string
+	// Command is the call of which the run is, word by word, for its log, which keeps it
+	// as it is: nothing secret may be in it.
+	Command []string
 
 	// NewEngine makes an engine for Network. It is called again, after the
 	// one before was closed, when memory runs out.

@@ -270,7 +270,7 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.log.Started(r.pos.Step, text, string(config), r.pos.MadeFrom, r.o.MadeBy); err != nil {
+	if err := r.log.Started(runlog.Start{Step: r.pos.Step, Text: text, Config: string(config), MadeFrom: r.pos.MadeFrom, MadeBy: r.o.MadeBy, Command: r.o.Command}); err != nil {
 		return err
 	}
 	return r.o.OnDurable(false)

@@ -106,7 +106,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 	bar := a.imageByteBar(size, "exporting")
 	defer bar.Finish()
 	result := exported{Out: storage.Shown(o.out), To: o.to, Images: images, Bytes: size, Made: []string{}}
-	to, err := a.openDir(o.out)
+	to, err := a.openWritten(o.out)
 	if err != nil {
 		return err
 	}

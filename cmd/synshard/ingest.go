@@ -111,14 +111,14 @@ func (f *ingestFlags) AddFlags(cmd *cobra.Command, o *ingest.Options) {
 	}
 	fl.StringVar(&o.Devkit, "devkit", "", "ILSVRC2012's development kit: classes, labels of the validation images")
 	fl.StringArrayVar(&o.Boxes, "boxes", nil, "archive or directory of bounding boxes; repeatable")
-	splitVar(cmd, &o.Split, "split", "", "split of the images whose sources have none of their own: train (the default), val or test")
+	splitVar(cmd, &o.Split, "as-split", "", "split of the images whose sources have none of their own: train (the default), val or test")
 	fl.Float64Var(&o.ValFraction, "val-fraction", 0, "share of the training images, of each class, that becomes val")
 	fl.Uint64Var(&o.Seed, "seed", 0, "which images --val-fraction takes")
 	followLinksVar(cmd, &o.FollowLinks)
 	classesVar(cmd, &f.classes, "all "+classesUsage)
 	fl.StringVar(&o.Layout, "layout", "", "how names are read where that cannot be told: "+strings.Join(layoutWords(), ", "))
 	complete(cmd, "layout", layoutWords()...)
-	fl.IntVar(&o.Resize, "resize", 0, "make images smaller whose shorter side is longer, in pixels (0: keep the originals)")
+	fl.IntVar(&o.Resize, "shrink", 0, "make images smaller whose shorter side is longer, in pixels (0: keep the originals)")
 	fl.IntVar(&o.Quality, "quality", 90, "JPEG quality of images made smaller")
 	fl.StringVarP(&f.out, "out", "o", "", "directory of the dataset; made when missing, continued when there")
 	fl.BoolVar(&o.Overwrite, "overwrite", false, "make a dataset anew that was made otherwise")
@@ -159,7 +159,7 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 	case set("seed") && o.ValFraction == 0:
 		return o, usagef("--seed has no effect without --val-fraction")
 	case set("quality") && o.Resize == 0:
-		return o, usagef("--quality has no effect without --resize")
+		return o, usagef("--quality has no effect without --shrink")
 	}
 	if err := errors.Join(o.Check.UnmarshalText([]byte(f.check)), o.OnBad.UnmarshalText([]byte(f.onBad))); err != nil {
 		return o, err
@@ -173,7 +173,7 @@ func (a *app) ingestOptions(cmd *cobra.Command, args []string, o ingest.Options,
 			return o, err
 		}
 	}
-	if o.Out, err = a.openDir(f.out); err != nil {
+	if o.Out, err = a.openWritten(f.out); err != nil {
 		return o, err
 	}
 	o.Stdin, o.OpenDir = a.Stdin, a.openDir
@@ -250,7 +250,7 @@ func (a *app) join(cmd *cobra.Command, args []string, out string) error {
 		return usagef("--%s has no effect with --join, which takes --out alone: the jobs left what it needs to know", vain)
 	}
 	a.continues.Store(true)
-	to, err := a.openDir(out)
+	to, err := a.openWritten(out)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -188,7 +190,7 @@ func (s *schemas) training(at func(string) string) {
 	s.run("model-export", 0, "model", "export", at("run/model.safetensors"), "--out", at("m.pth"))
 	s.run("model-quantize", 0, "model", "quantize", at("run/model.onnx"), set, "--out", at("int8.onnx"), "--images", "2", "--max-drop", "100", "--ort-lib", needORT(t))
 	s.run("bench-loader", 0, "bench", "loader", set, "--seconds", "0.1", "--rounds", "1", "--size", "32", "-j", "1", "--batch", "2")
-	s.run("bench-train", 0, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "1", "--steps", "1", "--warmup", "0", "--precision", "fp32")
+	s.run("bench-train", 0, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "alexnet", "--batch", "1", "--steps", "1", "--warmup", "0", "--precision", "fp32")
 }
 
 func (s *schemas) tools(at func(string) string, wn string) {
@@ -208,7 +210,9 @@ func (s *schemas) tools(at func(string) string, wn string) {
 	s.run("doctor", 6, "doctor", "--ort-lib", at("nothing.so"))
 	s.t.Setenv("XDG_CACHE_HOME", at("cache"))
 	s.t.Setenv("PIP_FIND_LINKS", "")
-	s.run("setup", 6, "setup", "--cpu", "--torch", at("nowhere"), "--index", "http://127.0.0.1:9/simple", "--wordnet", wn)
+	index := httptest.NewServer(http.NotFoundHandler()) // which one need not ask twice
+	defer index.Close()
+	s.run("setup", 6, "setup", "--cpu", "--torch", at("nowhere"), "--index", index.URL+"/simple", "--wordnet-from", wn)
 }
 
 func (s *schemas) serve() {

@@ -19,7 +19,7 @@ import (
 type describeOptions struct {
 	classes        int
 	noAux, savings bool
-	svg, out       string
+	out            string
 	memory         trainingMemory
 }
 
@@ -29,11 +29,10 @@ func (o *describeOptions) AddFlags(cmd *cobra.Command) {
 	f.IntVar(&o.classes, "class-count", 1000, "width of the heads")
 	f.BoolVar(&o.noAux, "no-aux", false, "without the auxiliary heads")
 	f.BoolVar(&o.savings, "savings", false, "what factorised and bottlenecked blocks save")
-	f.StringVar(&o.svg, "svg", "", "write a drawing to this file instead")
-	f.StringVarP(&o.out, "out", "o", "", "write this file instead: a drawing (.svg), or with --savings a page to look at (.html)")
+	f.StringVarP(&o.out, "out", "o", "", "write this file instead: a drawing (.svg; - is stdout), or with --savings a page to look at (.html)")
 	o.memory.AddFlags(cmd)
-	cmd.MarkFlagsMutuallyExclusive("savings", "svg", "gpu-memory")
-	cmd.MarkFlagsMutuallyExclusive("out", "svg", "gpu-memory")
+	cmd.MarkFlagsMutuallyExclusive("savings", "gpu-memory")
+	cmd.MarkFlagsMutuallyExclusive("out", "gpu-memory")
 }
 
 func newModelDescribeCmd(a *app) *cobra.Command {
@@ -51,7 +50,7 @@ with the memory that outputs kept for the backward pass take.
 one from the same input to the same output would, and the textbook's cases; with
 --out x.html as a page that shows them beside each other below the network's drawing.
 --out x.svg draws the network on a page across, block by block, with shapes and
-parameters; so does --svg, to which - is stdout.
+parameters; so does --out -, to stdout.
 --gpu-memory accounts for what a training step takes of a GPU's memory: of --batch
 images, or of as many as fit.`,
 		Example: "  synshard model describe inception_v3\n  synshard model describe googlenet --savings --json\n  synshard model describe resnet50 --out resnet50.svg\n  synshard model describe inception_v3 --savings --out inception_v3.html\n  synshard model describe inception_v3 --gpu-memory=11GB --precision fp16",
@@ -74,16 +73,14 @@ func (a *app) runModelDescribe(name string, o describeOptions) error {
 		return err
 	}
 	switch {
+	case o.out == "-" && a.JSON:
+		return usagef("--json has no effect on a drawing that goes to stdout")
+	case o.out == "-" && !o.savings:
+		return describe.WriteSVG(a.Stdout, n)
 	case o.out != "":
 		return a.wrote(o.out, o.write(n))
 	case o.memory.wanted:
 		return a.describeMemory(n, o.memory)
-	case o.svg == "-" && a.JSON:
-		return usagef("--json has no effect on a drawing that goes to stdout")
-	case o.svg == "-":
-		return describe.WriteSVG(a.Stdout, n)
-	case o.svg != "":
-		return a.wrote(o.svg, durable.WriteFile(o.svg, func(w io.Writer) error { return describe.WriteSVG(w, n) }))
 	case o.savings:
 		return a.describeSavings(n)
 	}

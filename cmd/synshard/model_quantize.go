@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"os"
@@ -145,7 +146,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 		return err
 	}
 	defer set.Close()
-	view, err := a.openView(set, f.split, f.selection)
+	view, images, err := a.openSelected(set, f.split, f.selection)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	if err != nil {
 		return err
 	}
-	o := quantize.Options{Signed: f.activations == "int8", ReduceRange: f.reduceRange}
+	o := quantize.Options{Signed: f.activations == "int8", ReduceRange: f.reduceRange, Model: fmt.Sprintf("%x", sha256.Sum256(fp32)), Images: images, Seed: f.seed}
 	r := quantized{File: f.out, Method: f.calibrator.Method, WeightBits: o.WeightBits(), Tensors: len(q.Tensors()), BytesFP32: int64(len(fp32)), Split: f.evalSplit}
 	if r.Method == "percentile" {
 		r.Percentile = f.calibrator.Percentile

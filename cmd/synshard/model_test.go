@@ -165,8 +165,8 @@ func TestModelDescribe(t *testing.T) {
 		{"\"receptive_field\": [\n", []string{"describe", "vgg16", "--json"}},
 		{"120422400  12443648", []string{"describe", "googlenet", "--savings"}},
 		{"\"plain_weights\": 307200", []string{"describe", "inception_v3", "--savings", "--json"}},
-		{"</svg>", []string{"describe", "alexnet", "--svg", "-"}},
-		{"", []string{"describe", "alexnet", "--svg", svg}},
+		{"</svg>", []string{"describe", "alexnet", "--out", "-"}},
+		{"", []string{"describe", "alexnet", "--out", svg}},
 		{"inception_v3  299    27161264    23834568     5713216096", []string{"list"}},
 	} {
 		code, stdout, stderr := verb(append([]string{"model"}, c.args...)...)

@@ -26,8 +26,13 @@ its predictions. What is at hand nowhere is told by its sum alone.
 
 --check computes the sums of all that is at hand again (a dataset's lists and indexes;
 'synshard verify' holds its images to theirs) and ends with 4 where one differs, or
-nothing was made from one of WITH as it is. --json gives in-toto statements with
-SLSA's provenance.`,
+nothing was made from one of WITH as it is. A file or directory that says nothing of
+what it was made from ends with 4 too: another program's, or one that lost it. --json
+gives in-toto statements with SLSA's provenance.
+
+A run's log has the commands that made it, without what may be secret. Datasets,
+models and predictions are the same bytes however they were asked for: they hold the
+options that decide a byte, by name.`,
 		Example: `  synshard provenance runs/a/val.arrow imagenet --check
   synshard provenance runs/a/model.onnx imagenet --json
   synshard provenance imagenet`,
@@ -43,7 +48,7 @@ SLSA's provenance.`,
 func (a *app) runProvenance(ctx context.Context, path string, with []string, check bool) error {
 	chain, err := provenance.Trace(ctx, path, provenance.Options{At: with, Partial: func(path string) bool { return a.remote.paths.Shown(path) != path }})
 	if errors.Is(err, provenance.ErrUnknown) {
-		return usagef("%w", err)
+		return corrupt(err)
 	}
 	if err != nil {
 		return err
@@ -63,7 +68,7 @@ func (a *app) runProvenance(ctx context.Context, path string, with []string, che
 			bad++
 		}
 	}
-	if err := a.Result(attested(chain, checks, check), func(w io.Writer) { printChain(w, chain, checks) }); err != nil {
+	if err := a.Result(attested(chain, checks), func(w io.Writer) { printChain(w, chain, checks) }); err != nil {
 		return err
 	}
 	switch n := len(chain.Foreign); {
@@ -91,6 +96,9 @@ func printChain(w io.Writer, c *provenance.Chain, checks []provenance.Check) {
 				found = ": " + c.Things[n].Path
 			}
 			fmt.Fprintf(w, "  made from %s %s%s%s\n", in.Kind, ui.Text(in.Name), digestText(in.Digest), ui.Text(found))
+			for _, f := range in.Facts {
+				fmt.Fprintf(w, "    %-22s %s\n", ui.Text(f.Name), ui.Text(f.Value))
+			}
 		}
 	}
 	for i, check := range checks {
@@ -112,16 +120,10 @@ func digestText(d provenance.Digest) string {
 	return ui.Text("  " + strings.ReplaceAll(d.Algorithm, "_", " ") + " " + d.Value)
 }
 
-// How in-toto and SLSA call what follows, and us.
-const (
-	statementType = "https://in-toto.io/Statement/v1"
-	predicateType = "https://slsa.dev/provenance/v1"
-	builderID     = "https://github.com/synshard/synshard"
-)
-
+// attestedJSON is what the verb prints.
 type attestedJSON struct {
-	Statements []statementJSON `json:"statements"`
-	Checks     []checkJSON     `json:"checks,omitempty"`
+	Statements []provenance.Statement `json:"statements"`
+	Checks     []checkJSON            `json:"checks,omitempty"`
 }
 
 type checkJSON struct {
@@ -130,76 +132,11 @@ type checkJSON struct {
 	OK     bool              `json:"ok"`
 }
 
-type statementJSON struct {
-	Type          string         `json:"_type"`
-	Subject       []resourceJSON `json:"subject"`
-	PredicateType string         `json:"predicateType"`
-	Predicate     predicateJSON  `json:"predicate"`
-}
-
-type resourceJSON struct {
-	Name        string            `json:"name"`
-	Digest      map[string]string `json:"digest,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-type predicateJSON struct {
-	BuildDefinition struct {
-		BuildType            string            `json:"buildType"`
-		ExternalParameters   map[string]string `json:"externalParameters"`
-		ResolvedDependencies []resourceJSON    `json:"resolvedDependencies"`
-	} `json:"buildDefinition"`
-	RunDetails struct {
-		Builder struct {
-			ID      string            `json:"id"`
-			Version map[string]string `json:"version,omitempty"`
-		} `json:"builder"`
-	} `json:"runDetails"`
-}
-
-// attested is a chain as in-toto's statements, one a thing.
-func attested(c *provenance.Chain, checks []provenance.Check, checked bool) attestedJSON {
-	var out attestedJSON
-	for i, t := range c.Things {
-		s := statementJSON{Type: statementType, PredicateType: predicateType}
-		s.Subject = append(s.Subject, resourceJSON{Name: t.Path, Digest: digestJSON(t.Digest), Annotations: map[string]string{"kind": string(t.Kind)}})
-		for _, f := range t.Files {
-			s.Subject = append(s.Subject, resourceJSON{Name: t.Path + "/" + f.Name, Digest: digestJSON(f.Digest), Annotations: map[string]string{"kind": string(f.Kind)}})
-		}
-		b := &s.Predicate.BuildDefinition
-		b.BuildType, b.ExternalParameters, b.ResolvedDependencies = builderID+"/"+string(t.Kind), map[string]string{}, []resourceJSON{}
-		s.Predicate.RunDetails.Builder.ID = builderID
-		for _, f := range t.Facts {
-			if f.Name == "made by" {
-				s.Predicate.RunDetails.Builder.Version = map[string]string{"made_by": f.Value}
-				continue
-			}
-			b.ExternalParameters[f.Name] = f.Value
-		}
-		for k, in := range t.From {
-			r := resourceJSON{Name: in.Name, Digest: digestJSON(in.Digest), Annotations: map[string]string{"kind": string(in.Kind)}}
-			for _, f := range in.Facts {
-				r.Annotations[f.Name] = f.Value
-			}
-			if n, ok := c.Found[[2]int{i, k}]; ok {
-				r.Annotations["at"] = c.Things[n].Path
-			}
-			b.ResolvedDependencies = append(b.ResolvedDependencies, r)
-		}
-		out.Statements = append(out.Statements, s)
-	}
-	if checked {
-		out.Checks = []checkJSON{}
-	}
+// attested is a chain as in-toto's statements, and what was computed again.
+func attested(c *provenance.Chain, checks []provenance.Check) attestedJSON {
+	out := attestedJSON{Statements: c.Statements()}
 	for _, check := range checks {
-		out.Checks = append(out.Checks, checkJSON{check.Path, digestJSON(check.Digest), check.OK})
+		out.Checks = append(out.Checks, checkJSON{check.Path, check.Digest.Map(), check.OK})
 	}
 	return out
-}
-
-func digestJSON(d provenance.Digest) map[string]string {
-	if d.Value == "" {
-		return nil
-	}
-	return map[string]string{d.Algorithm: d.Value}
 }

@@ -27,7 +27,7 @@ func TestProvenance(t *testing.T) {
 	runVerb(t, 0, "infer", at("run/model.onnx"), at("set"), "--split", "val", "--out", at("run/val.csv.gz"), "--ort-lib", lib, "--progress", "off")
 	out, _ := runVerb(t, 0, "provenance", at("run/val.csv.gz"), at("set"), "--check")
 	for _, want := range []string{"val.csv.gz  predictions  sha256 ", "made from model inception_v3  sha256 ", ": " + at("run/model.onnx"), "made from dataset val/index.arrow", ": " + at("set"),
-		"made from source ILSVRC2012_img_val.tar", "made by", "libtorch", "optimizer", "ok     " + at("set/train/index.arrow")} {
+		"made from source ILSVRC2012_img_val.tar", "made by", "libtorch", "optimizer", "command ", "synshard train " + at("set"), "ok     " + at("set/train/index.arrow")} {
 		if !strings.Contains(out, want) {
 			t.Errorf("nothing of %q in\n%s", want, out)
 		}
@@ -43,6 +43,14 @@ func TestProvenance(t *testing.T) {
 	for _, of := range []string{"run/val.csv.gz", "run/model.onnx"} { // in the run that is named
 		if _, stderr := runVerb(t, 0, "provenance", at(of), at("run"), at("set"), "--check"); stderr != "" {
 			t.Errorf("%s: %s", of, stderr)
+		}
+	}
+	// A model of 8 bits says of which it is, and what calibrated it.
+	runVerb(t, 0, "model", "quantize", at("run/model.onnx"), at("set"), "--out", at("int8.onnx"), "--images", "2", "--max-drop", "100", "--ort-lib", lib, "--progress", "off")
+	out, _ = runVerb(t, 0, "provenance", at("int8.onnx"), at("set"), at("run"))
+	for _, want := range []string{"quantize calibration", "made from model fp32  sha256 ", ": " + at("run/model.onnx"), "made from dataset train/index.arrow"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("nothing of %q in\n%s", want, out)
 		}
 	}
 	// Weights in another form, and the run, say the same.
@@ -74,7 +82,7 @@ func TestProvenance(t *testing.T) {
 	}
 	check(t, os.WriteFile(at("words.txt"), []byte("no predictions"), 0o666))
 	runVerb(t, exitCorrupt, "provenance", at("words.txt"))
-	runVerb(t, exitUsage, "provenance", at("archives"))
+	runVerb(t, exitCorrupt, "provenance", at("archives"))
 }
 
 // forget takes away what weights say that they were made from, and gives the file's bytes.

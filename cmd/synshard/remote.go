@@ -75,12 +75,12 @@ var urlUses = map[string]struct {
 	"model export":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "out": urlWritten}},
 	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses, "out": urlWritten}},
-	"model describe": {flags: map[string]urlUse{"svg": urlWritten, "out": urlWritten}},
+	"model describe": {flags: map[string]urlUse{"out": urlWritten}},
 }
 
 // useOf is what a verb does with a URL as the value of a flag.
 func useOf(verb, flag string) urlUse {
-	if flag == "wordnet" && verb != "setup" { // of many verbs; setup takes archives, too, and keeps what it is given
+	if flag == "wordnet" { // of many verbs
 		return urlWordNet
 	}
 	return urlUses[verb].flags[flag]
@@ -314,7 +314,8 @@ func (r *remoteFiles) copyOrNamed(url string, names ...string) (string, error) {
 	return r.paths.Named(r.ctx, url, names...)
 }
 
-// copyTold copies a dataset's manifest, what tells of a run, or a file.
+// copyTold copies a dataset's manifest, what tells of a run, with the models that it made, or a
+// file.
 func (r *remoteFiles) copyTold(url string) (string, error) {
 	at, err := r.paths.Place(r.ctx, url)
 	if err != nil {
@@ -325,7 +326,7 @@ func (r *remoteFiles) copyTold(url string) (string, error) {
 	} else if r.ctx.Err() != nil || storage.Passing(err) {
 		return "", err
 	}
-	return r.copyOrNamed(url, runlog.Name, "config.yaml")
+	return r.copyOrNamed(url, runlog.Name, "config.yaml", "model.onnx", "model.safetensors")
 }
 
 // copies are paths, with copies of what URLs among them stand for.

@@ -18,7 +18,8 @@ import (
 // app is what the verbs share: the console with the options every verb has.
 type app struct {
 	ui.Console
-	started bool // the verb's own code is running
+	started bool     // the verb's own code is running
+	command []string // see commandLine
 	remote  remoteFiles
 
 	metricsPath string        // --metrics-file
@@ -94,6 +95,7 @@ func (a *app) settle(cmd *cobra.Command, args []string) error {
 	if err := a.checkURLs(cmd, args); err != nil {
 		return err
 	}
+	a.command = commandLine(cmd, args)
 	return a.openMetrics(cmd) // before anything is asked of a store
 }
 

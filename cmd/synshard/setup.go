@@ -36,7 +36,7 @@ func (o *setupOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.download, "download", false, "bring libtorch although Python has a PyTorch that would do")
 	f.StringArrayVar(&o.wheels, "wheels", nil, "directory that may hold the wheels; may be given again (default: pip's find-links)")
 	f.StringVar(&o.index, "index", "", "URL of a package index's simple API (default: the one that pip asks)")
-	f.StringVar(&o.wordnet, "wordnet", "", "WordNet 3.0: a directory, or a .deb or .tar.gz with its files, which are kept")
+	f.StringVar(&o.wordnet, "wordnet-from", "", "WordNet 3.0: a directory, or a .deb or .tar.gz with its files, which are kept")
 	f.StringVar(&o.lib, "lib", "", "directory for the libraries that verbs open (default: lib/ in the user's cache, where they are looked for)")
 	cmd.MarkFlagsMutuallyExclusive("torch", "download")
 	cmd.MarkFlagsMutuallyExclusive("cpu", "cuda")
@@ -58,7 +58,7 @@ not needed. Every file of a wheel is held to a pinned sum, and what came before 
 interruption is not fetched again. Nothing needs root. Run it as often as you like.`,
 		Example: `  synshard setup
   synshard setup --torch /opt/pytorch/lib/python3.12/site-packages/torch
-  synshard setup --cpu --wheels /mnt/wheels --wordnet wordnet-base_3.0-37_all.deb`,
+  synshard setup --cpu --wheels /mnt/wheels --wordnet-from wordnet-base_3.0-37_all.deb`,
 		Args: exactly(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runSetup(cmd.Context(), o) },
 	}

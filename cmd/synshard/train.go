@@ -246,6 +246,7 @@ func (a *app) fit(ctx context.Context, o train.Options, r *trainReport, eng *tra
 		told.start(o.Dir, s.Recipe, o.MadeFrom, s.Steps)
 	}
 	o.MadeBy = fmt.Sprintf("synshard %s, libtorch %s", buildVersion(), eng.shim.Version())
+	o.Command = a.command
 	o.OnStep, o.OnEval, o.OnValidating = r.step, r.eval, r.validating
 	res, err := train.Run(ctx, o)
 	told.close(ctx, err)

@@ -127,12 +127,12 @@ func TestIngestIntoBucket(t *testing.T) {
 		t.Error(stdout)
 	}
 	sameObjects(t, s, "one", at("local"))
-	if _, stderr := ingest(exitFailure, url("one"), append(args, "--resize", "32")...); !strings.Contains(stderr, "resize") {
+	if _, stderr := ingest(exitFailure, url("one"), append(args, "--shrink", "32")...); !strings.Contains(stderr, "shrink") {
 		t.Error(stderr)
 	}
 	// Made otherwise, and anew.
-	ingest(0, at("small"), append(args, "--resize", "32")...)
-	ingest(0, url("one"), append(args, "--resize", "32", "--overwrite")...)
+	ingest(0, at("small"), append(args, "--shrink", "32")...)
+	ingest(0, url("one"), append(args, "--shrink", "32", "--overwrite")...)
 	sameObjects(t, s, "one", at("small"))
 
 	// Jobs that share a prefix, at one time, and their join.

@@ -139,6 +139,7 @@ func TestURLs(t *testing.T) {
 	if page, err := os.ReadFile(filepath.Join(s.Dir, "page.html")); err != nil || !bytes.Contains(page, []byte("s3://images/run")) || bytes.Contains(page, []byte(work)) {
 		t.Errorf("the page of %d bytes: %v", len(page), err)
 	}
+	told(t, s, proxy, cache)
 	put(t, s, "cut", filepath.Join(work, "a"))
 	log, err := os.ReadFile(filepath.Join(work, "a", runlog.Name))
 	if err != nil {
@@ -163,6 +164,34 @@ func TestURLs(t *testing.T) {
 			t.Errorf("%v: %s", line, stderr)
 		}
 	}
+}
+
+// told follows predictions in a bucket to the run and the dataset there, which are called by their URLs.
+func told(t *testing.T, s *storagetest.Server, proxy *storagetest.Proxy, cache []string) {
+	t.Helper()
+	args := append([]string{"provenance", s.Via(proxy, "out/p.arrow"), s.Via(proxy, "run"), s.Via(proxy, "set"), "--check"}, cache...)
+	text, stderr := runVerb(t, 0, args...)
+	for _, want := range []string{"s3://images/out/p.arrow  predictions  sha256 ", ": s3://images/run/model.onnx\n", ": s3://images/set\n", "command ", "made from source "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("nothing of %q in\n%s", want, text)
+		}
+	}
+	doc, _ := runVerb(t, 0, append(args, "--json")...)
+	var got attestedJSON
+	check(t, json.Unmarshal([]byte(doc), &got))
+	var names []string
+	for _, one := range got.Statements {
+		names = append(names, one.Subject[0].Name)
+	}
+	if diff := cmp.Diff([]string{"s3://images/out/p.arrow", "s3://images/run/model.onnx", "s3://images/set"}, names); diff != "" {
+		t.Errorf("statements (-want +got):\n%s", diff)
+	}
+	if all := text + stderr + doc; strings.Contains(all, cache[1]) || strings.Contains(all, "endpoint") {
+		t.Errorf("a copy's place, or a URL's options:\n%s", all)
+	}
+	s.Put(t, "other.arrow", []byte("no predictions"))
+	runVerb(t, exitCorrupt, append([]string{"provenance", s.Via(proxy, "other.arrow")}, cache...)...)
+	runVerb(t, exitCorrupt, append([]string{"provenance", s.Via(proxy, "jobs")}, cache...)...)
 }
 
 // sameFiles wants two datasets to be the same bytes but for what their manifests say of
@@ -392,7 +421,7 @@ func TestURLFlags(t *testing.T) {
 		interpolation job layout method mlflow-experiment model on-bad optimizer output path precision probabilities provider recipe rollup
 		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
-	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "setup --wordnet"}
+	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "wordnet-from"}
 	used := map[string]bool{}
 	for _, c := range leaves(newRoot(&app{Console: ui.Console{}})) {
 		verb := verbOf(c)

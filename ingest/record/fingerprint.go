@@ -51,6 +51,10 @@ type SplitPrint struct {
 	// not listed. "" is a pipe, of which nothing is known.
 	Entries string `json:"entries"`
 	Times   string `json:"times"`
+	// ValFraction and Seed say by what val was drawn from the training images; zero: it was
+	// not. They are not compared: what they drew is in Entries.
+	ValFraction float64 `json:"val_fraction,omitempty"`
+	Seed        uint64  `json:"seed,omitempty"`
 }
 
 // Encode gives the stable JSON.
@@ -79,10 +83,10 @@ func DifferentOptions(was, now Fingerprint) []string {
 			out = append(out, fmt.Sprintf("%s was %v and is now %v", name, a, b))
 		}
 	}
-	say("shard_bytes", was.ShardBytes, now.ShardBytes)
+	say("shard-bytes", was.ShardBytes, now.ShardBytes)
 	say("check-images", was.Check, now.Check)
-	say("on_bad", was.OnBad, now.OnBad)
-	say("resize", was.Resize, now.Resize)
+	say("on-bad", was.OnBad, now.OnBad)
+	say("shrink", was.Resize, now.Resize)
 	say("quality", was.Quality, now.Quality)
 	return out
 }

@@ -94,7 +94,7 @@ var allowed = map[string][]string{
 	"web/explore":             {"eval", "infer/prediction", "internal/processors", "internal/recent", "shard", "shard/census", "web/look", "wordnet"},
 	"web/serve":               {"infer/prediction", "internal/processors", "internal/recent", "internal/ui", "pixel", "shard", "web/explore", "web/look"},
 	"web/network":             {"model", "model/describe", "web/look"},
-	"provenance":              {"shard", "storage/files", "ingest/record", "infer/prediction", "model", "model/onnx", "model/weights", "train/checkpoint", "train/runlog", "internal/regular"},
+	"provenance":              {"shard", "storage/files", "ingest/record", "infer/prediction", "model", "model/onnx", "model/quantize", "model/weights", "train/checkpoint", "train/runlog", "internal/regular"},
 	"eval":                    {"infer/prediction", "infer/prediction/encode", "wordnet", "storage/files", "internal/regular"},
 	"internal/bench":          {"infer", "loader", "model", "pixel", "shard", "train", "internal/processors", "internal/regular"},
 	"internal/crash":          {},

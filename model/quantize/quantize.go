@@ -36,7 +36,10 @@ type Options struct {
 	// ReduceRange gives weights 7 bits: processors without VNNI add pairs of
 	// products in 16 bits, which 8 bits overflow.
 	ReduceRange bool
-	Calibration string // how ranges were settled, for the record in the file
+	// For the record in the file: how ranges were settled, the SHA-256 of the model's
+	// file, what images calibrated, and by which seed they were drawn.
+	Calibration, Model, Images string
+	Seed                       uint64
 }
 
 // WeightBits are the bits of a weight.
@@ -47,23 +50,29 @@ func (o Options) WeightBits() int {
 	return 8
 }
 
-// RecordKey is the metadata key under which a model says how it was made small: a JSON
-// object of activations (uint8 or int8), weight_bits and calibration.
+// RecordKey is the metadata key under which a model says how it was made small, and of what:
+// a Record in JSON.
 const RecordKey = "synshard.quantized"
+
+// Record is what a model of 8 bits says of its making.
+type Record struct {
+	Activations string `json:"activations"`      // uint8 or int8
+	WeightBits  int    `json:"weight_bits"`      // of a weight
+	Calibration string `json:"calibration"`      // how ranges were settled
+	Model       string `json:"model,omitempty"`  // SHA-256 of the file of the model that was made small
+	Images      string `json:"images,omitempty"` // the identity of what was selected to calibrate
+	Seed        uint64 `json:"seed,omitempty"`   // by which images of it were drawn
+}
 
 // record is the value under RecordKey.
 func (o Options) record() string {
-	r := struct {
-		Activations string `json:"activations"`
-		WeightBits  int    `json:"weight_bits"`
-		Calibration string `json:"calibration"`
-	}{"uint8", o.WeightBits(), o.Calibration}
+	r := Record{"uint8", o.WeightBits(), o.Calibration, o.Model, o.Images, o.Seed}
 	if o.Signed {
 		r.Activations = "int8"
 	}
 	text, err := json.Marshal(r)
 	if err != nil {
-		panic(err) // of three plain values
+		panic(err) // of plain values
 	}
 	return string(text)
 }

@@ -52,9 +52,9 @@ func jobs() []*job {
 	ingest("export-folder", "@/folder")
 	ingest("export-tar", "@/tar")
 	ingest("gzip", "--train", "@/train.tar.gz", "--devkit", "@/archives/ILSVRC2012_devkit_t12.tar.gz")
-	ingest("resize", "@/tree", "--resize", "8", "--shard-bytes", "2000")
+	ingest("resize", "@/tree", "--shrink", "8", "--shard-bytes", "2000")
 	add(&job{name: "ingest-varied", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d"), varied: [][]string{{"-j", "1"}, {"-j", "3"}, {"--memory", "1MiB"}, {"--memory", "64MiB", "-j", "2"}}})
-	ingest("fraction", "@/tree.zip", "--split", "train", "--layout", "classes", "--val-fraction", "0.4")
+	ingest("fraction", "@/tree.zip", "--as-split", "train", "--layout", "classes", "--val-fraction", "0.4")
 	add(&job{name: "ingest-job", args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d", "--job", "0/2"), same: ofJob})
 	add(&job{name: "ingest-join", prepare: copied("jobs", "d"), args: []string{"ingest", "--join", "--out", "d"}})
 	add(&job{name: "ingest-add-split", same: ofManifest, prepare: copied("trained", "d"), args: append(archiveArgs[:len(archiveArgs):len(archiveArgs)], "d")})
@@ -105,7 +105,7 @@ func resultJobs() (all []*job) {
 		add(&job{name: "model-export-" + form, args: []string{"model", "export", "@/model.safetensors", "--out", "w." + form}, whole: []string{"w." + form}})
 	}
 	add(&job{name: "model-quantize", needs: "ort", args: []string{"model", "quantize", "@/model.onnx", "@/dataset", "--images", "8", "--max-drop", "100", "--threads", "1", "--out", "q.onnx"}, whole: []string{"q.onnx"}})
-	add(&job{name: "model-describe", args: []string{"model", "describe", "inception_v3", "--svg", "n.svg"}, whole: []string{"n.svg"}})
+	add(&job{name: "model-describe", args: []string{"model", "describe", "inception_v3", "--out", "n.svg"}, whole: []string{"n.svg"}})
 	add(&job{name: "man", args: []string{"man", "--out", "m"}})
 	add(&job{name: "sample", args: []string{"sample", "--out", "a", "--train-per-synset", "1", "--val-per-synset", "1", "--test-images", "1"}})
 	return all

@@ -11,7 +11,7 @@ options "synsets jobs turns" "$@"
 [ ${#rest[@]} -eq 0 ] || refuse
 source "$here/scripts/bench/s3.bash"
 "$work/synshard" sample --out "$work/drawn" --train-per-synset 1 --val-per-synset 1 --test-images 1 --progress off >/dev/null
-"$work/synshard" ingest --train "$work"/drawn/*img_train.tar --out "$work/drawn/set" --resize 16 --progress off >/dev/null
+"$work/synshard" ingest --train "$work"/drawn/*img_train.tar --out "$work/drawn/set" --shrink 16 --progress off >/dev/null
 "$work/synshard" export "$work/drawn/set" --to folder --out "$work/drawn/small" --progress off >/dev/null
 python3 - "$work" "$synsets" <<'EOF'
 import io, pathlib, sys, tarfile

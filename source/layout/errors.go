@@ -54,7 +54,7 @@ func (a *Ambiguity) Error() string {
 // NoEffect says that an option was given that these inputs make nothing of: wrong
 // usage, and not a fault of the inputs.
 type NoEffect struct {
-	Option string // the flag: "--split"
+	Option string // the flag: "--as-split"
 	Reason string // why these inputs make nothing of it
 }
 

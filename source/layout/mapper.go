@@ -215,7 +215,7 @@ func (m *mapper) settle() error {
 		case flag != "" && len(own) > 0 && (len(own) > 1 || own[0] != flag):
 			return &NoEffect{Option: "--" + flag, Reason: fmt.Sprintf("%s has splits of its own, %s: give it without", m.given(u.inputs[0]), strings.Join(own, ", "))}
 		case m.o.Split != "" && len(own) > 0:
-			return &NoEffect{Option: "--split", Reason: fmt.Sprintf("%s has splits of its own: %s", m.given(u.inputs[0]), strings.Join(own, ", "))}
+			return &NoEffect{Option: "--as-split", Reason: fmt.Sprintf("%s has splits of its own: %s", m.given(u.inputs[0]), strings.Join(own, ", "))}
 		case flag != "":
 			u.split = flag
 			continue
@@ -236,9 +236,9 @@ func (m *mapper) settle() error {
 	}
 	switch {
 	case m.o.Split != "" && len(hints) > 1:
-		return &NoEffect{Option: "--split", Reason: "the names of the files say their splits: " + strings.Join(slices.Sorted(maps.Keys(hints)), ", ")}
+		return &NoEffect{Option: "--as-split", Reason: "the names of the files say their splits: " + strings.Join(slices.Sorted(maps.Keys(hints)), ", ")}
 	case m.o.Split != "" && len(m.units) > 0 && !free:
-		return &NoEffect{Option: "--split", Reason: "every source has its split"}
+		return &NoEffect{Option: "--as-split", Reason: "every source has its split"}
 	}
 	return nil
 }

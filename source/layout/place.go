@@ -231,7 +231,7 @@ func (t *tree) alone(i int, e *source.Entry) (spot, error) {
 		}
 	}
 	if flag := cmp.Or(t.m.inputs[i].Split, t.m.o.Split); flag != "" && s.split != "" && s.split != flag {
-		return s, &NoEffect{Option: "--split", Reason: fmt.Sprintf("%s: %s has splits of its own", t.path, e.Name)}
+		return s, &NoEffect{Option: "--as-split", Reason: fmt.Sprintf("%s: %s has splits of its own", t.path, e.Name)}
 	}
 	if s.class != "" || t.m.forced["flat"] {
 		return s, nil

@@ -17,7 +17,7 @@ func TestSplitColumn(t *testing.T) {
 	for name, c := range map[string]struct {
 		kind   source.Kind
 		splits source.Column
-		split  string // --split
+		split  string // --as-split
 		want   string // split=rows ...
 		fails  string
 	}{

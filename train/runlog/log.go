@@ -90,6 +90,7 @@ type event struct {
 	Text     string            `json:"text"`
 	MadeFrom map[string]string `json:"made_from,omitempty"`
 	MadeBy   string            `json:"made_by,omitempty"` // of "run": programs, with their versions
+	Command  []string          `json:"command,omitempty"` // of "run": the call, word by word
 	Kept
 	From int64 `json:"from,omitempty"` // of "lost": the first step whose line is; 0: it is of no steps
 	To   int64 `json:"to,omitempty"`   // the last
@@ -153,6 +154,7 @@ type Record struct {
 
 	MadeFrom map[string]string `json:"made_from"` // of "run": what the data are, by name
 	MadeBy   string            `json:"made_by"`   // of "run": programs, with their versions
+	Command  []string          `json:"command"`   // of "run": the call, word by word
 	Text     string            `json:"text"`      // of "run", "warning" and "lost", for people
 	From, To int64             // of "lost"
 	Kept
@@ -237,10 +239,19 @@ func (l *Log) Warning(step int64, text string) error {
 	return l.Write(event{Kind: "warning", Time: time.Now().UTC(), Step: step, Text: text})
 }
 
-// Started appends a line that says how the run goes on at a step, with what recipe as it
-// is saved, what it is made from, by name, and by which versions of which programs.
-func (l *Log) Started(step int64, text, config string, madeFrom map[string]string, madeBy string) error {
-	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: text, MadeFrom: madeFrom, MadeBy: madeBy, Kept: Kept{Config: config}})
+// Start is what the log says of a run that begins or goes on.
+type Start struct {
+	Step     int64             // that are done
+	Text     string            // how it goes on, for people
+	Config   string            // the recipe as it is saved
+	MadeFrom map[string]string // what it is made from, by name
+	MadeBy   string            // programs, with their versions
+	Command  []string          // the call, word by word, without what is secret
+}
+
+// Started appends a line of a start.
+func (l *Log) Started(s Start) error {
+	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: s.Step, Text: s.Text, MadeFrom: s.MadeFrom, MadeBy: s.MadeBy, Command: s.Command, Kept: Kept{Config: s.Config}})
 }
 
 // Finished appends a line that says that the run has come to its end, and which

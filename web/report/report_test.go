@@ -186,7 +186,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := log.Started(0, "started", "model: x", map[string]string{"model": hostile}, ""); err != nil {
+	if err := log.Started(runlog.Start{Text: "started", Config: "model: x", MadeFrom: map[string]string{"model": hostile}}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 40 {
@@ -201,7 +201,7 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := log.Started(40, "went on", "model: <x>", nil, ""); err != nil {
+	if err := log.Started(runlog.Start{Step: 40, Text: "went on", Config: "model: <x>"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := log.Close(); err != nil {
