@@ -36,10 +36,9 @@ type Options struct {
 	// ReduceRange gives weights 7 bits: processors without VNNI add pairs of
 	// products in 16 bits, which 8 bits overflow.
 	ReduceRange bool
-	// For the record in the file: how ranges were settled, the SHA-256 of the model's
-	// file, what images calibrated, and by which seed they were drawn.
+	// For the record in the file, as Record has them.
 	Calibration, Model, Images string
-	Seed                       uint64
+	Seed                       uint64 // likewise
 }
 
 // WeightBits are the bits of a weight.
