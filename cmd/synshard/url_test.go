@@ -171,7 +171,7 @@ func told(t *testing.T, s *storagetest.Server, proxy *storagetest.Proxy, cache [
 	t.Helper()
 	args := append([]string{"provenance", s.Via(proxy, "out/p.arrow"), s.Via(proxy, "run"), s.Via(proxy, "set"), "--check"}, cache...)
 	text, stderr := runVerb(t, 0, args...)
-	for _, want := range []string{"s3://images/out/p.arrow  predictions  sha256 ", ": s3://images/run/model.onnx\n", ": s3://images/set\n", "command ", "made from source "} {
+	for _, want := range []string{"s3://images/out/p.arrow  predictions  sha256 ", ": s3://images/run/model.onnx\n", ": s3://images/set\n", "command ", "images val "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("nothing of %q in\n%s", want, text)
 		}
@@ -191,7 +191,6 @@ func told(t *testing.T, s *storagetest.Server, proxy *storagetest.Proxy, cache [
 	}
 	s.Put(t, "other.arrow", []byte("no predictions"))
 	runVerb(t, exitCorrupt, append([]string{"provenance", s.Via(proxy, "other.arrow")}, cache...)...)
-	runVerb(t, exitCorrupt, append([]string{"provenance", s.Via(proxy, "jobs")}, cache...)...)
 }
 
 // sameFiles wants two datasets to be the same bytes but for what their manifests say of
@@ -417,7 +416,7 @@ func dirNames(t *testing.T, dir string) (names []string) {
 // a file, and what becomes of a URL there: a flag that nobody thought of fails.
 func TestURLFlags(t *testing.T) {
 	// What names no file.
-	words := strings.Fields(`activations addr as below cache check-images embedding embedding-output engine ep-option eval-split exclude format host init input
+	words := strings.Fields(`activations addr as as-split below cache check-images embedding embedding-output engine ep-option eval-split exclude format host init input
 		interpolation job layout method mlflow-experiment model on-bad optimizer output path precision probabilities provider recipe rollup
 		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
