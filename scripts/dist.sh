@@ -117,7 +117,7 @@ engine() {
 	"$strip" --strip-unneeded "$3/$name"
 	chmod 644 "$3/$name"
 	modest "$3/$name"
-	added+=(-add "library:libtorch-$2:$version:pkg:pypi/torch@$version")
+	added+=(-add "library:libtorch-$2:$version:pkg:pypi/torch@$version?build=$2") # a reference each
 }
 
 # notices BINARY DIR: the licences of what is linked into it.
