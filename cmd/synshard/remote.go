@@ -66,7 +66,7 @@ var urlUses = map[string]struct {
 	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlClasses, "arrow": urlOwned}},
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
 	"report":         {args: []urlUse{urlRun}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlClasses, "out": urlWritten}},
-	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "model": urlCopied}},
+	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "heat": urlCopied}},
 	"provenance":     {args: []urlUse{urlTold}},
 	"setup":          {flags: map[string]urlUse{"index": urlAddress}},
 	"bench loader":   {args: []urlUse{urlInPlace}},

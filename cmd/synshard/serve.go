@@ -30,7 +30,7 @@ type serveOptions struct {
 	hosts            []string
 	wordnet, classes string
 	noWordNet        bool
-	model, ortLib    string
+	heat, ortLib     string
 }
 
 // AddFlags adds them to the verb.
@@ -41,8 +41,8 @@ func (o *serveOptions) AddFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.hosts, "host", nil, "a name by which this machine is asked for, beside localhost, its own name and numbers; repeatable")
 	f.BoolVar(&o.noWordNet, "no-wordnet", false, "classes as a list, without WordNet's tree")
 	classesVar(cmd, &o.classes, "for text that came without its .meta.json, the model's "+classesUsage)
-	f.StringVar(&o.model, "model", "", "the ONNX model that made the predictions: pages show where in an image it looked")
-	f.StringVar(&o.ortLib, "ort-lib", "", "ONNX Runtime's library, for --model (default: see 'synshard doctor')")
+	f.StringVar(&o.heat, "heat", "", "the ONNX model that made the predictions: pages show where in an image it looked")
+	f.StringVar(&o.ortLib, "ort-lib", "", "ONNX Runtime's library, for --heat (default: see 'synshard doctor')")
 	wordnetVar(cmd, &o.wordnet)
 	memoryVar(cmd)
 	cmd.MarkFlagsMutuallyExclusive("wordnet", "no-wordnet")
@@ -57,12 +57,12 @@ func newServeCmd(a *app) *cobra.Command {
 words, gloss and images, an image with its boxes and where it came from; and with
 predictions what was taken for what, by synset and by subtree, a confusion matrix
 that folds along the tree and, where embeddings were predicted, images alike. With
---model an image's page shows where the model looked. It prints its address and
+--heat an image's page shows where the model looked. It prints its address and
 answers until a signal ends it (exit 130). On any address but this machine's own a
 token is needed, which is in the address that it prints.`,
 		Example: `  synshard serve imagenet
   synshard serve imagenet runs/a/val.arrow --addr 127.0.0.1:8080
-  synshard serve imagenet runs/a/val.arrow --model runs/a/model.onnx
+  synshard serve imagenet runs/a/val.arrow --heat runs/a/model.onnx
   synshard serve s3://bucket/imagenet --addr 0.0.0.0:8080`,
 		Args: exactly(1, 2, "a dataset, and a file of predictions"),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runServe(cmd.Context(), args, o) },
@@ -79,10 +79,10 @@ func (o *serveOptions) check(predictions bool) error {
 		return usagef("--addr %q: want an address and a port, as 127.0.0.1:8080", o.addr)
 	case !predictions && o.classes != "":
 		return usagef("--classes has no effect without predictions")
-	case !predictions && o.model != "":
-		return usagef("--model has no effect without predictions")
-	case o.model == "" && o.ortLib != "":
-		return usagef("--ort-lib has no effect without --model")
+	case !predictions && o.heat != "":
+		return usagef("--heat has no effect without predictions")
+	case o.heat == "" && o.ortLib != "":
+		return usagef("--ort-lib has no effect without --heat")
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error
 	if len(args) > 1 {
 		show.Predictions = a.remote.paths.Shown(args[1])
 	}
-	if o.model != "" {
+	if o.heat != "" {
 		m, heat, err := a.openHeat(e.Predictions(), show.Predictions, o)
 		if err != nil {
 			return err
@@ -164,21 +164,21 @@ func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOpti
 
 // openHeat opens the model that made predictions, as it made them.
 func (a *app) openHeat(p *explore.Predictions, shown string, o serveOptions) (*ort.Maps, *serve.Heat, error) {
-	c, err := ort.Describe(o.model, ort.Choice{})
+	c, err := ort.Describe(o.heat, ort.Choice{})
 	if err != nil {
 		return nil, nil, err
 	}
 	switch {
 	case p.Model == "" || p.Spec == nil:
-		return nil, nil, usagef("--model %s: %s does not say which model it is of, nor how images were made ready", o.model, shown)
+		return nil, nil, usagef("--heat %s: %s does not say which model it is of, nor how images were made ready", o.heat, shown)
 	case p.Model != c.Identity.Sum:
-		return nil, nil, usagef("--model %s: it is not the model that made %s", o.model, shown)
+		return nil, nil, usagef("--heat %s: it is not the model that made %s", o.heat, shown)
 	}
 	lib, err := a.findORT(o.ortLib)
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := ort.OpenMaps(ort.Options{Library: lib, Model: o.model, Threads: processors.Count(), Spec: *p.Spec, Contract: c})
+	m, err := ort.OpenMaps(ort.Options{Library: lib, Model: o.heat, Threads: processors.Count(), Spec: *p.Spec, Contract: c})
 	if err != nil {
 		return nil, nil, unfit(err)
 	}

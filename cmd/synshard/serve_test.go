@@ -75,7 +75,7 @@ func TestServeModel(t *testing.T) {
 	bed.infer(0, "", set, "--split", "train", "--out", bed.at("p.arrow"))
 	bed.put("p.csv", "path,label,pred_label_1,pred_prob_1\na,1,2,0.5\n")
 	serve := func(predictions, model string) []string {
-		return []string{"serve", set, predictions, "--model", model, "--ort-lib", bed.lib, "--no-wordnet"}
+		return []string{"serve", set, predictions, "--heat", model, "--ort-lib", bed.lib, "--no-wordnet"}
 	}
 	for want, args := range map[string][]string{
 		"it is not the model that made": serve(bed.at("p.arrow"), filepath.Join(filepath.Dir(bed.model), "nchw_uint8.onnx")),

@@ -417,9 +417,8 @@ func dirNames(t *testing.T, dir string) (names []string) {
 func TestURLFlags(t *testing.T) {
 	// What names no file.
 	words := strings.Fields(`activations addr as as-split below cache check-images embedding embedding-output engine ep-option eval-split exclude format host init input
-		interpolation job layout method mlflow-experiment on-bad optimizer output path precision probabilities provider recipe rollup
+		interpolation job layout method mlflow-experiment model on-bad optimizer output path precision probabilities provider recipe rollup
 		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
-	models := []string{"bench train --model", "model import --model", "train --model"} // names of networks; serve's is a file
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
 	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "wordnet-from"}
 	used := map[string]bool{}
@@ -432,7 +431,7 @@ func TestURLFlags(t *testing.T) {
 			use := useOf(verb, f.Name)
 			used[verb+" --"+f.Name] = true
 			path := slices.Contains(paths, f.Name) || slices.Contains(paths, verb+" --"+f.Name)
-			if n := count(use != urlRefused, slices.Contains(words, f.Name) || slices.Contains(models, verb+" --"+f.Name), path); n != 1 {
+			if n := count(use != urlRefused, slices.Contains(words, f.Name), path); n != 1 {
 				t.Errorf("%s --%s (%s): said of it in %d places, want 1", verb, f.Name, f.Value.Type(), n)
 			}
 		})

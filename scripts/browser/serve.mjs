@@ -223,7 +223,7 @@ try {
     ({ child, base } = await serve(rest[1], rest[2], "--classes", rest[3]));
     await hostile(browser, base);
   } else {
-    ({ child, base } = await serve(rest[0], rest[1], "--model", rest[2]));
+    ({ child, base } = await serve(rest[0], rest[1], "--heat", rest[2]));
     await walk(browser, base);
     await looks(browser, base);
     await shoot(browser, base, rest[3]);

@@ -30,7 +30,7 @@ const (
 	quality   = 85 // of the JPEGs
 )
 
-var noHeat = &notFound{"no model was given: 'synshard serve DATASET PREDICTIONS --model MODEL' shows where it looked"}
+var noHeat = &notFound{"no model was given: 'synshard serve DATASET PREDICTIONS --heat MODEL' shows where it looked"}
 
 // heatPage is an image with where the model found what it was taken for, and what it is.
 type heatPage struct {
