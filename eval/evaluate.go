@@ -5,6 +5,7 @@ package eval
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -137,19 +138,22 @@ func (m *Meter) Add(truth int32, failed bool, top []int32, prob float32) {
 	}
 }
 
-// Report gives the figures of the rows added. Without any truth it is an error.
+// ErrNoTruth says that no row has a truth.
+var ErrNoTruth = errors.New("no row has a truth that is one of the model's classes; nothing can be measured")
+
+// Report gives the figures of the rows added. Without any truth it is ErrNoTruth.
 func (m *Meter) Report() (Report, error) {
 	r := m.r
 	r.K = m.k
 	if r.N == 0 {
-		return r, fmt.Errorf("no row has a truth that is one of the model's classes; nothing can be measured")
+		return r, ErrNoTruth
 	}
 	r.classes(m.classes, m.by, m.pairs)
 	r.Calibration = m.calibration()
 	return r, nil
 }
 
-// Evaluate compares predictions with the truth. Without any truth it is an error.
+// Evaluate compares predictions with the truth. Without any truth it is ErrNoTruth.
 func Evaluate(p *prediction.Set) (Report, error) {
 	m := NewMeter(p.Classes)
 	m.k = p.K

@@ -2,6 +2,7 @@ package explore
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // memory, and counts of classes and of pairs of them; the rest is in the file.
 type Predictions struct {
 	*prediction.Browser
-	Report eval.Report // what is measured of all rows; its Pairs are left out
+	Report eval.Report // what is measured of all rows, nothing where none has a truth (N is 0); its Pairs are left out
 
 	e         *Explorer
 	wrong     []mistake // surest first
@@ -113,7 +114,7 @@ func (p *Predictions) read(path string, classes []string) error {
 		return err
 	}
 	p.Browser = b
-	if p.Report, err = m.Report(); err != nil {
+	if p.Report, err = m.Report(); err != nil && !errors.Is(err, eval.ErrNoTruth) { // without any, predictions are there to look at
 		b.Close()
 		return fmt.Errorf("%s: %w", path, err)
 	}
