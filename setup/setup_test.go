@@ -23,6 +23,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/setup/wheel"
+	"github.com/synshard/synshard/wordnet"
 )
 
 const versionHeader = "#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION_MINOR 11\n#define TORCH_VERSION_PATCH 0\n"
@@ -290,6 +291,41 @@ func TestTorchThatWillNotDo(t *testing.T) {
 	}
 }
 
+// damagedWordNet changes a letter of what was brought: it is told wherever WordNet is read,
+// and set-up brings it again.
+func damagedWordNet(t *testing.T, o Options, pins []wheel.Pin, from string) {
+	t.Helper()
+	path := filepath.Join(o.Lib, "wordnet", "data.noun")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damaged := bytes.Replace(text, []byte("entity"), []byte("entitx"), 1)
+	if bytes.Equal(damaged, text) {
+		t.Fatal("nothing to damage")
+	}
+	if err := os.WriteFile(path, damaged, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := wordnet.Open(filepath.Dir(path)); !errors.Is(err, wordnet.ErrDamaged) {
+		t.Errorf("a letter is another: %v, want ErrDamaged", err)
+	}
+	tools := os.Getenv("PATH")
+	t.Setenv("PATH", "") // no package manager
+	o.WordNet, o.Found = "", filepath.Dir(path)
+	if _, err := start(t.Context(), o, pins); !errors.Is(err, ErrUnfit) {
+		t.Errorf("set-up over damage, with nowhere to bring it from: %v, want ErrUnfit", err)
+	}
+	t.Setenv("PATH", tools)
+	o.WordNet = from
+	if _, err := start(t.Context(), o, pins); err != nil {
+		t.Errorf("set-up over damage: %v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("it was not brought again (%v)", err)
+	}
+}
+
 // TestWordNetForms takes WordNet from a directory and from a .tar.gz.
 func TestWordNetForms(t *testing.T) {
 	o, pins := scene(t)
@@ -327,6 +363,7 @@ func TestWordNetForms(t *testing.T) {
 			t.Errorf("%s:\n%s", from, diff)
 		}
 	}
+	damagedWordNet(t, o, pins, archive)
 	o.WordNet = t.TempDir()
 	if _, err := start(t.Context(), o, pins); !errors.Is(err, ErrUnfit) {
 		t.Errorf("an empty directory: %v, want ErrUnfit", err)

@@ -39,7 +39,7 @@ func (r run) wordNet(ctx context.Context) (Done, error) {
 		if err := r.takeWordNet(ctx, r.WordNet, d.Path); err != nil {
 			return d, err
 		}
-	case r.Found != "":
+	case r.Found != "" && !r.damagedWordNet(d.Path):
 		d.Path = r.Found
 	default:
 		d.Brought = true
@@ -54,6 +54,20 @@ func (r run) wordNet(ctx context.Context) (Done, error) {
 	d.Version = g.Version()
 	r.Say(WordNet, d.Version+" is in "+d.Path)
 	return d, nil
+}
+
+// damagedWordNet says that what was found is what was brought here once, and no longer is
+// what its sums say.
+func (r run) damagedWordNet(brought string) bool {
+	if r.Found != brought {
+		return false
+	}
+	_, err := wordnet.Open(brought)
+	if !errors.Is(err, wordnet.ErrDamaged) {
+		return false
+	}
+	r.Say(WordNet, err.Error())
+	return true
 }
 
 // downloadWordNet lets the system's package manager fetch the package, which
@@ -138,6 +152,9 @@ func (r run) takeWordNet(ctx context.Context, from, into string) error {
 	if err != nil {
 		return err
 	}
+	if err := sumWordNet(aside); err != nil {
+		return err
+	}
 	if _, err := wordnet.Open(aside); err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
@@ -145,6 +162,25 @@ func (r run) takeWordNet(ctx context.Context, from, into string) error {
 		return err
 	}
 	return os.Rename(aside, into)
+}
+
+// sumWordNet writes the list of sums that every use of the files is held to.
+func sumWordNet(dir string) error {
+	var list strings.Builder
+	for _, name := range wordNetFiles {
+		sum, err := regular.SHA256(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&list, "%s  %s\n", sum, name)
+	}
+	return durable.WriteFile(filepath.Join(dir, wordnet.SumsName), func(w io.Writer) error {
+		_, err := io.WriteString(w, list.String())
+		return err
+	})
 }
 
 func (r run) takeDeb(ctx context.Context, from, into string) error {

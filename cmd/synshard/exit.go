@@ -151,6 +151,7 @@ var coded = []struct {
 	{setup.ErrUnfit, exitNative},
 	{wheel.ErrNone, exitNative},
 	{wheel.ErrSum, exitCorrupt},
+	{wordnet.ErrDamaged, exitCorrupt},
 	{ort.ErrOption, exitUsage},
 	{pixel.ErrMemory, exitUsage},
 	{storage.ErrURL, exitUsage},
