@@ -139,12 +139,12 @@ func setupEnv(dir string) []string {
 
 // setupArgs bring all from an index, and setupWheels from a directory.
 var (
-	setupArgs   = []string{"setup", "--cpu", "--download", "--wheels", "none", "--index", "url@jobs/simple", "--wordnet", "@/WNdb.tar.gz"}
-	setupWheels = []string{"setup", "--cuda", "--download", "--wheels", "@/wheels", "--index", "url@jobs/none", "--wordnet", "@/WNdb.tar.gz"}
+	setupArgs   = []string{"setup", "--cpu", "--download", "--wheels", "none", "--index", "url@jobs/simple", "--wordnet-from", "@/WNdb.tar.gz"}
+	setupWheels = []string{"setup", "--cuda", "--download", "--wheels", "@/wheels", "--index", "url@jobs/none", "--wordnet-from", "@/WNdb.tar.gz"}
 )
 
 func setupJobs() []*job {
-	own := []string{"setup", "--cpu", "--torch", "@/torch", "--wheels", "@/wheels", "--index", "url@jobs/none", "--wordnet", "@/wordnet", "--lib", "lib"}
+	own := []string{"setup", "--cpu", "--torch", "@/torch", "--wheels", "@/wheels", "--index", "url@jobs/none", "--wordnet-from", "@/wordnet", "--lib", "lib"}
 	return []*job{
 		{name: "setup-index", needs: "pins", args: setupArgs, same: ofSetup},
 		{name: "setup-wheels", needs: "pins", args: setupWheels, same: ofSetup},
