@@ -352,11 +352,11 @@ func TestOtherwise(t *testing.T) {
 	o.OnRead = nil
 	other := o
 	other.ShardBytes = 12345
-	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
+	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard-bytes") {
 		t.Errorf("other options, unfinished: %v", err)
 	}
 	run(t, o)
-	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard_bytes") {
+	if _, err := ingest(t.Context(), other); err == nil || !strings.Contains(err.Error(), "shard-bytes") {
 		t.Errorf("other options, finished: %v", err)
 	}
 	other = o
