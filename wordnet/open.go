@@ -68,8 +68,12 @@ func readSums(path string) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseSums(string(b), path)
+}
+
+func parseSums(text, path string) (map[string]string, error) {
 	sums := map[string]string{}
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(text) {
 		sum, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
 		if !ok || len(sum) != 2*sha256.Size {
 			return nil, fmt.Errorf("%s: %w: %q is no sum of a file", path, ErrDamaged, line)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -318,3 +319,22 @@ func (g *Graph) IDs() []ID {
 
 // Parents gives hypernyms and then instance hypernyms, in WordNet's order.
 func (g *Graph) Parents(id ID) []ID { return g.neighbours(id, &g.up) }
+
+// FuzzSums: a list of sums that is read is read again from its own text.
+func FuzzSums(f *testing.F) {
+	f.Add(strings.Repeat("0a", 32) + "  data.noun\n" + strings.Repeat("ff", 32) + "  noun.exc")
+	f.Add("00  data.noun\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		sums, err := parseSums(text, SumsName)
+		if err != nil {
+			return
+		}
+		again := ""
+		for name, sum := range sums {
+			again += sum + "  " + name + "\n"
+		}
+		if got, err := parseSums(again, SumsName); err != nil || !maps.Equal(got, sums) {
+			t.Fatalf("%q: %v, read again %v (%v)", text, sums, got, err)
+		}
+	})
+}
