@@ -160,7 +160,11 @@ func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.Vie
 	if err := e.out.MkdirBelow(path.Dir(name)); err != nil {
 		return err
 	}
-	if e.mark.has(e.out, name) {
+	has, err := e.mark.has(e.out, name)
+	if err != nil {
+		return err
+	}
+	if has {
 		for i := from; i < to; i++ {
 			e.o.OnBytes(v.Length(i))
 		}
@@ -168,7 +172,7 @@ func (e *exporter) file(name string, write func(w io.Writer) error, v *shard.Vie
 		return nil
 	}
 	var out summed
-	err := files.Write(e.out, name, func(w io.Writer) error {
+	err = files.Write(e.out, name, func(w io.Writer) error {
 		out.w = w
 		return write(&out)
 	})

@@ -139,17 +139,25 @@ func wantEmpty(out files.Dir) error {
 
 func (m *mark) write(out files.Dir) error { return shard.WriteExportMark(out, m) }
 
-// has says whether a file was finished, and still is what was written.
-func (m *mark) has(out files.Dir, name string) bool {
+// has says whether a file was finished, and still is what was written. That it cannot be told, of a store that is
+// away, is an error, and not that it was not finished.
+func (m *mark) has(out files.Dir, name string) (bool, error) {
 	want, done := m.Files[name]
 	if !done {
-		return false
+		return false, nil
 	}
-	if info, err := out.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() != want.Size { // a link is not what was written
-		return false
+	info, err := out.Lstat(name)
+	if err == nil && (!info.Mode().IsRegular() || info.Size() != want.Size) { // a link is not what was written
+		return false, nil
 	}
-	n, sum, err := files.CRC32C(out, name)
-	return err == nil && finished{Size: n, CRC32C: sum} == want
+	var is finished
+	if err == nil {
+		is.Size, is.CRC32C, err = files.CRC32C(out, name)
+	}
+	if shard.Damage(err) {
+		return false, nil
+	}
+	return err == nil && is == want, err
 }
 
 // settle notes that all of an export is there, and nothing else.

@@ -2,6 +2,8 @@ package export
 
 import (
 	"errors"
+	"hash/crc32"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/shard"
-
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -113,4 +114,36 @@ func readAll(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return all
+}
+
+var errAway = errors.New("the store is away")
+
+// away is a directory whose store does not answer.
+type away struct{ files.Dir }
+
+func (away) Lstat(string) (fs.FileInfo, error) { return nil, errAway }
+
+// TestHas: what is gone, or is not what was written, was not finished; what cannot be looked at is an error.
+func TestHas(t *testing.T) {
+	dir := t.TempDir()
+	out, text := files.Local(dir), []byte("what was written")
+	sum := crc32.Checksum(text, crc32.MakeTable(crc32.Castagnoli))
+	m := mark{Files: map[string]finished{"a": {Size: int64(len(text)), CRC32C: sum}}}
+	for what, c := range map[string]struct {
+		text []byte
+		want bool
+	}{"gone": {nil, false}, "shorter": {text[1:], false}, "other": {[]byte("What was written"), false}, "whole": {text, true}} {
+		os.Remove(filepath.Join(dir, "a"))
+		if c.text != nil {
+			if err := os.WriteFile(filepath.Join(dir, "a"), c.text, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if has, err := m.has(out, "a"); has != c.want || err != nil {
+			t.Errorf("%s: %t, %v", what, has, err)
+		}
+	}
+	if has, err := m.has(away{out}, "a"); has || !errors.Is(err, errAway) {
+		t.Errorf("of a store that is away: %t, %v", has, err)
+	}
 }
