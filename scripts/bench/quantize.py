@@ -8,48 +8,13 @@ second of the three models, measured in turns on the same threads.
 
     python scripts/bench/quantize.py --synshard ./synshard --model model.onnx --dataset DIR
 """
-import argparse, glob, io, json, os, random, subprocess, tempfile, time
+import argparse, json, os, random, subprocess, tempfile, time
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-import pyarrow as pa
-import pyarrow.ipc as ipc
-from PIL import Image
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-
-def rows(directory, split):
-    """Yield (jpeg bytes, label) of a split."""
-    for path in sorted(glob.glob(os.path.join(directory, split, "**", "*part-*.arrow"), recursive=True)):
-        table = ipc.open_file(pa.memory_map(path)).read_all()
-        for image, label in zip(table["image"].to_pylist(), table["label"].to_pylist()):
-            yield image["bytes"], label
-
-
-def prepare(data, spec):
-    img = Image.open(io.BytesIO(data)).convert("RGB")
-    size, short = spec["input_size"], spec.get("resize") or spec["input_size"]
-    w, h = img.size
-    k = short / min(w, h)
-    mode = Image.BICUBIC if spec.get("interpolation") == "bicubic" else Image.BILINEAR
-    img = img.resize((short, int(h * k)) if w <= h else (int(w * k), short), mode)
-    x, y = round((img.width - size) / 2), round((img.height - size) / 2)
-    return np.asarray(img.crop((x, y, x + size, y + size)))
-
-
-class Reader(CalibrationDataReader):
-    def __init__(self, name, images):
-        self.feed = iter([{name: p[None]} for p in images])
-
-    def get_next(self):
-        return next(self.feed, None)
-
-
-def session(path, threads):
-    o = ort.SessionOptions()
-    o.intra_op_num_threads, o.inter_op_num_threads, o.log_severity_level = threads, 1, 3
-    return ort.InferenceSession(path, o, providers=["CPUExecutionProvider"])
+from quantizing import Reader, in_turns, prepare, rows, session
 
 
 def main():
@@ -98,14 +63,7 @@ def main():
                             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, calibrate_method=kinds[method])
             theirs_took = time.time() - start
             sessions = {"fp32": base, "synshard": session(ours, a.threads), "onnxruntime": session(theirs, a.threads)}
-            batch = {name: images[: a.batch]}
-            times = {k: [] for k in sessions}
-            for r in range(a.rounds + 1):
-                for k, s in sessions.items():
-                    start = time.perf_counter()
-                    s.run(None, batch)
-                    if r:
-                        times[k].append(time.perf_counter() - start)
+            times = in_turns(sessions, {name: images[: a.batch]}, a.rounds)
             rate = {k: a.batch / np.median(v) for k, v in times.items()}
             for k in ("synshard", "onnxruntime"):
                 got = predict(sessions[k])

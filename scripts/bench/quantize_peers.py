@@ -19,39 +19,16 @@ over images (SQNR), and how often the first prediction is the same.
 --stages make writes the models into --keep, accuracy predicts the held-out split, speed runs
 them in turns on one batch, all in one process of ONNX Runtime. A stage can be run alone.
 """
-import argparse, glob, io, json, os, random, subprocess, sys, time
+import argparse, json, os, random, subprocess, sys, time
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-import pyarrow as pa
-import pyarrow.ipc as ipc
-from PIL import Image
+from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from quantizing import Reader, in_turns, prepare, rows, session
 
 MAKERS = ["synshard", "onnxruntime", "nncf"]
-
-
-def rows(directory, split):
-    """Yield (jpeg bytes, label) of a split."""
-    for path in sorted(glob.glob(os.path.join(directory, split, "**", "*part-*.arrow"), recursive=True)):
-        table = ipc.open_file(pa.memory_map(path)).read_all()
-        for image, label in zip(table["image"].to_pylist(), table["label"].to_pylist()):
-            yield image["bytes"], label
-
-
-def prepare(data, spec, kind):
-    """One image as the model takes it: uint8 [h, w, 3], or normalised planes."""
-    img = Image.open(io.BytesIO(data)).convert("RGB")
-    size, short = spec["input_size"], spec.get("resize") or spec["input_size"]
-    w, h = img.size
-    k = short / min(w, h)
-    mode = Image.BICUBIC if spec.get("interpolation") == "bicubic" else Image.BILINEAR
-    img = img.resize((short, int(h * k)) if w <= h else (int(w * k), short), mode)
-    x, y = round((img.width - size) / 2), round((img.height - size) / 2)
-    img = np.asarray(img.crop((x, y, x + size, y + size)))
-    if kind == "tensor(uint8)":
-        return img
-    return ((img / 255 - np.array(spec["mean"])) / np.array(spec["std"])).astype(np.float32).transpose(2, 0, 1)
 
 
 def draw(directory, split, n, spec, kind):
@@ -60,12 +37,6 @@ def draw(directory, split, n, spec, kind):
     random.Random(0).shuffle(all)
     all = all[: n or None]
     return np.stack([prepare(d, spec, kind) for d, _ in all]), np.array([label for _, label in all])
-
-
-def session(path, threads):
-    o = ort.SessionOptions()
-    o.intra_op_num_threads, o.inter_op_num_threads, o.log_severity_level = threads, 1, 3
-    return ort.InferenceSession(path, o, providers=["CPUExecutionProvider"])
 
 
 def scores_of(s):
@@ -110,19 +81,9 @@ def by_synshard(a, model, spec, out, _):
 
 
 def by_onnxruntime(a, model, _, out, images):
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
     name = onnx.load(model).graph.input[0].name
-
-    class Reader(CalibrationDataReader):
-        feed = iter([{name: p[None]} for p in images])
-
-        def get_next(self):
-            return next(self.feed, None)
-
     quant_pre_process(model, out + ".pre")
-    quantize_static(out + ".pre", out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=a.reduce_range,
+    quantize_static(out + ".pre", out, Reader(name, images), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=a.reduce_range,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
     os.remove(out + ".pre")
 
@@ -188,13 +149,7 @@ def speed(a, work, name, model):
     all = sessions(work, name, model, a.threads)
     entry = all["fp32"].get_inputs()[0]
     batch = {entry.name: draw(a.dataset, "val", a.batch, spec, entry.type)[0]}
-    times = {who: [] for who in all}
-    for turn in range(a.rounds + 1):
-        for who, s in all.items():
-            start = time.perf_counter()
-            s.run(None, batch)
-            if turn:
-                times[who].append(time.perf_counter() - start)
+    times = in_turns(all, batch, a.rounds)
     rate = {who: a.batch / np.median(t) for who, t in times.items()}
     print(f"{name:24} images/s " + ", ".join(f"{who} {r:.1f} ({a.batch / max(times[who]):.0f}-{a.batch / min(times[who]):.0f})" for who, r in rate.items())
           + "; synshard is faster by " + ", ".join(f"{rate['synshard'] / r:.2f} than {who}" for who, r in rate.items() if who != "synshard"), flush=True)
