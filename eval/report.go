@@ -70,6 +70,36 @@ func WriteComparison(dir files.Dir, c Comparison) error {
 	return nil
 }
 
+// WriteSuspects writes suspects.arrow into dir, a row a suspect in their order.
+func WriteSuspects(dir files.Dir, s *Suspects) error {
+	if err := dir.MkdirAll("."); err != nil {
+		return err
+	}
+	short := *s
+	short.Suspected = nil
+	summary, err := json.Marshal(short)
+	if err != nil {
+		return err
+	}
+	t := suspectTable(s.Suspected)
+	if err := t.write(dir, string(summary)); err != nil {
+		return fmt.Errorf("%s: %w", dir.Path(t.name), err)
+	}
+	return nil
+}
+
+func suspectTable(rows []Suspect) reportTable {
+	return reportTable{"suspects.arrow", []column{
+		by("row", rows, func(r Suspect) int64 { return int64(r.Row) }),
+		by("path", rows, func(r Suspect) string { return r.Path }),
+		by("given", rows, func(r Suspect) string { return r.Given }),
+		by("suggested", rows, func(r Suspect) string { return r.Suggested }),
+		by("self_confidence", rows, func(r Suspect) float64 { return r.SelfConfidence }),
+		by("confidence", rows, func(r Suspect) float64 { return r.Confidence }),
+		by("margin", rows, func(r Suspect) float64 { return r.Margin }),
+	}}
+}
+
 func comparisonTable(rows []Comparison) reportTable {
 	return reportTable{"comparison.arrow", []column{
 		by("n", rows, func(r Comparison) int64 { return int64(r.N) }),

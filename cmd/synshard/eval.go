@@ -40,6 +40,8 @@ type evalOptions struct {
 	perSynset               bool
 	arrow                   string
 	subtrees, minSubtreeRow int
+	suspects                bool
+	rankBy                  string
 }
 
 const evalLong = `Reads what infer wrote, in any of its formats, and prints first what is asked
@@ -56,7 +58,8 @@ measures as a classifier of some of the classes (one synset or label a line), as
 ImageNet-A and ImageNet-R are; --real takes reassessed labels (real.json). --compare takes two
 files over the same images: the difference with a 95 % interval of the paired
 bootstrap, and McNemar's test. Rows without a truth are left out; an image that
-could not be read counts as wrong.`
+could not be read counts as wrong. --suspects lists the images whose label is likely
+wrong instead.`
 
 // AddFlags adds them to the verb.
 func (f *evalOptions) AddFlags(cmd *cobra.Command) {
@@ -76,6 +79,7 @@ func (f *evalOptions) AddFlags(cmd *cobra.Command) {
 	fl.IntVar(&f.resamples, "resamples", 10000, "bootstrap samples of --compare")
 	fl.Uint64Var(&f.seed, "seed", 1, "seed of the bootstrap")
 	wordnetVar(cmd, &f.wordnet)
+	f.suspectsVars(cmd)
 	completeSynsets(cmd, "superclass")
 	cobra.CheckErr(cmd.MarkFlagFilename("only"))
 	cobra.CheckErr(cmd.MarkFlagDirname("arrow"))
@@ -97,9 +101,10 @@ func newEvalCmd(a *app) *cobra.Command {
   synshard eval runs/a/r.arrow --only imagenet-r.txt
   synshard infer model.onnx imagenet --split val | synshard eval -
   synshard eval job-*.arrow
+  synshard eval runs/a/val.arrow --suspects | head -40
   synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
 		Args:    atLeast(1, "a file of predictions"),
-		PreRunE: func(*cobra.Command, []string) error { return o.check() },
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd.Flags().Changed("rank-by")) },
 		RunE:    func(_ *cobra.Command, args []string) error { return a.runEval(args, o) },
 	}
 	o.AddFlags(cmd)
@@ -117,10 +122,17 @@ func (a *app) runEval(args []string, o evalOptions) error {
 	if o.compare {
 		return a.evalCompare(args[0], args[1], o)
 	}
+	if o.suspects {
+		return a.evalSuspects(args, o)
+	}
 	return a.eval(args, o)
 }
 
-func (f *evalOptions) check() error {
+// check refuses what cannot be; ranked says that --rank-by was given.
+func (f *evalOptions) check(ranked bool) error {
+	if ranked && !f.suspects {
+		return usagef("--rank-by has no effect without --suspects")
+	}
 	if f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100 {
 		return usagef("--confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")
 	}
@@ -175,21 +187,14 @@ func (a *app) eval(paths []string, f evalOptions) error {
 
 // predictions reads a file, or stdin.
 func (a *app) predictions(classList string, paths ...string) (*prediction.Set, error) {
-	var classes []string
-	if classList != "" {
-		list, err := a.readClasses("classes", classList)
-		if err != nil {
-			return nil, err
-		}
-		classes = list.Names
+	classes, err := a.classNames(classList)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case len(paths) > 1:
 		s, err := prediction.ReadJobs(paths, classes)
-		if errors.Is(err, prediction.ErrJobs) {
-			err = usagef("several files are the jobs of one whole, or two with --compare: %w", err)
-		}
-		return s, err
+		return s, asUsage(err)
 	case paths[0] != "-":
 		return prediction.Read(paths[0], classes)
 	}
@@ -198,6 +203,26 @@ func (a *app) predictions(classList string, paths ...string) (*prediction.Set, e
 		return nil, fmt.Errorf("stdin: %w", err)
 	}
 	return p, nil
+}
+
+// classNames reads --classes; nil where it was not given.
+func (a *app) classNames(classList string) ([]string, error) {
+	if classList == "" {
+		return nil, nil
+	}
+	list, err := a.readClasses("classes", classList)
+	if err != nil {
+		return nil, err
+	}
+	return list.Names, nil
+}
+
+// asUsage makes files that are no jobs of one whole an error of usage.
+func asUsage(err error) error {
+	if errors.Is(err, prediction.ErrJobs) {
+		return usagef("several files are the jobs of one whole, or two with --compare: %w", err)
+	}
+	return err
 }
 
 // judge adds what WordNet says of the mistakes. Classes that are no synsets

@@ -168,6 +168,8 @@ func (s *schemas) predictions(at func(string) string) {
 	s.run("infer", 3, out("job1.arrow", "--job", "1/2")...)
 	s.run("merge", 0, "merge", at("job0.arrow"), at("job1.arrow"), "--out", at("all.parquet"))
 	s.run("eval", 0, "eval", at("p.arrow"), "--no-wordnet")
+	s.run("infer", 3, out("whole.arrow", "--probabilities", "all")...)
+	s.run("eval-suspects", 0, "eval", at("whole.arrow"), "--suspects")
 	s.run("eval-compare", 0, "eval", "--compare", at("p.arrow"), at("all.parquet"))
 	s.run("bench-infer", 0, "bench", "infer", data+"/nhwc_uint8.onnx", "--ort-lib", lib, "--classes", at("classes.txt"), "--resize", "40", "--batches", "1", "--runs", "1", "--max", "10ms")
 	_, _, stderr := verb(append(slices.Clone(infer[:3]), append(net, "--json")...)...)
