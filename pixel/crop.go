@@ -131,6 +131,25 @@ func (d *Decoder) resample(dst []byte, p piece, r C.px_resize) error {
 	return nil
 }
 
+// Thumbnail writes the whole image, squeezed to size x size pixels, into dst, uint8 [size, size,
+// 3]: for who looks at what is in an image and not at its edges. A JPEG is decoded at a half, a
+// quarter or an eighth where three quarters of size are left.
+func (d *Decoder) Thumbnail(dst, b []byte, size int) error {
+	if size < 1 || len(dst) < size*size*3 {
+		return fmt.Errorf("thumbnail of %d pixels into %d bytes", size, len(dst))
+	}
+	info, err := d.probe(b)
+	if err != nil {
+		return err
+	}
+	q := 1
+	for info.Format == "JPEG" && q < 8 && min(info.Width, info.Height)/(2*q) >= size*3/4 {
+		q *= 2
+	}
+	defer d.Release()
+	return d.squeeze(dst, b, info, crop{0, 0, info.Width, info.Height}, q, Train{Size: size}, 0, false)
+}
+
 // Train writes an image as t asks for into dst, uint8 [Size, Size, 3].
 // Everything random comes from rng: one in the same state gives the same crop
 // of an image of the same size, and the same colours.
@@ -168,6 +187,11 @@ func (d *Decoder) cut(dst, b []byte, info Info, r crop, t Train, cubic C.int, mi
 	for !t.Exact && info.Format == "JPEG" && q < 8 && r.W/(2*q) >= t.Size && r.H/(2*q) >= t.Size {
 		q *= 2
 	}
+	return d.squeeze(dst, b, info, r, q, t, cubic, mirror)
+}
+
+// squeeze is cut of an image that is decoded at 1/q of its size.
+func (d *Decoder) squeeze(dst, b []byte, info Info, r crop, q int, t Train, cubic C.int, mirror bool) error {
 	p, err := d.region(b, info, rect{r.X, r.Y, r.W, r.H}, q)
 	if err != nil {
 		return err

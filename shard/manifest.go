@@ -44,6 +44,14 @@ type SplitInfo struct {
 	Source       string `json:"source,omitempty"` // what it was made from
 }
 
+// Images is how many images all splits have.
+func (m *Manifest) Images() (n int64) {
+	for _, s := range m.Splits {
+		n += s.Rows
+	}
+	return n
+}
+
 // ImageBytes is how many bytes the images of all splits have.
 func (m *Manifest) ImageBytes() (n int64) {
 	for _, s := range m.Splits {

@@ -20,6 +20,7 @@ type verifyOptions struct {
 	repair, acceptLoss bool
 	workers            int
 	wordnet            string
+	nearOptions
 }
 
 // AddFlags adds them to the verb.
@@ -31,6 +32,7 @@ func (o *verifyOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.acceptLoss, "accept-loss", false, "with --repair: make a dataset of what is left where something is lost")
 	workersVar(f, &o.workers, "images read at a time (0: one a CPU)")
 	wordnetVar(cmd, &o.wordnet)
+	o.nearOptions.AddFlags(cmd)
 }
 
 func newVerifyCmd(a *app) *cobra.Command {
@@ -47,7 +49,10 @@ are no part of the dataset are named on stderr.
 
 --fast looks at sizes, footers and counts and reads no image. --duplicates
 lists images with the same bytes, within and across splits, with their labels,
-and checks nothing.
+and checks nothing. --near lists images that look alike, in groups, whatever
+their bytes: resized, recompressed and slightly cropped copies; with --against
+those that another dataset has, too. Finding some is no damage: exit code 0.
+docs/HYGIENE.md says what is found, and what not.
 
 --repair writes indexes, lists, manifest and class list anew from the shards,
 where all of these are good; it never changes a shard. Where shards, images,
@@ -55,8 +60,9 @@ classes or splits are fewer than manifest, lists, indexes and class list say, it
 names what is lost, writes nothing and ends with 4; --accept-loss makes a dataset
 of what is left. While an ingest is unfinished it is refused: the same ingest
 continues.`,
-		Example: "  synshard verify imagenet\n  synshard verify imagenet --fast --json\n  synshard verify imagenet --duplicates",
+		Example: "  synshard verify imagenet\n  synshard verify imagenet --fast --json\n  synshard verify imagenet --duplicates\n  synshard verify imagenet --near --against web --out leaks.csv",
 		Args:    exactly(1, 1, "a dataset"),
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd) },
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), args[0], o) },
 	}
 	o.AddFlags(cmd)
@@ -65,14 +71,16 @@ continues.`,
 
 func (a *app) runVerify(ctx context.Context, name string, o verifyOptions) error {
 	switch {
-	case count(o.fast, o.duplicates, o.repair) > 1:
-		return usagef("--fast, --duplicates and --repair exclude each other")
+	case count(o.fast, o.duplicates, o.near, o.repair) > 1:
+		return usagef("--fast, --duplicates, --near and --repair exclude each other")
 	case o.acceptLoss && !o.repair:
 		return usagef("--accept-loss has no effect without --repair")
 	case o.workers < 0:
 		return usagef("--workers %d: want 0 (one a CPU) or more", o.workers)
 	case o.duplicates:
 		return a.listDuplicates(name)
+	case o.near:
+		return a.listNear(ctx, name, o)
 	}
 	dir, err := a.openDir(name)
 	if err != nil {
@@ -110,17 +118,13 @@ func (a *app) verify(ctx context.Context, dir files.Dir, f verifyOptions) error 
 		o.OnBytes = bar.Add64
 	}
 	var foreign []string
-	var images int64
 	o.OnForeign = func(file string) { foreign = append(foreign, file) }
 	found, err := checks.Verify(ctx, dir, o)
 	if err != nil {
 		return err
 	}
 	if m, err := shard.ReadManifest(dir); err == nil { // else that is among what was found
-		for _, s := range m.Splits {
-			images += s.Rows
-		}
-		a.metrics.Images.Set(images)
+		a.metrics.Images.Set(m.Images())
 	}
 	for _, file := range foreign {
 		a.Warnf("%s: no part of the dataset", ui.Text(file))
