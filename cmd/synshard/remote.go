@@ -54,8 +54,9 @@ var urlUses = map[string]struct {
 	flags map[string]urlUse
 }{
 	"ls":      {args: []urlUse{urlInPlace}},
+	"stats":   {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"plot": urlWritten}},
 	"classes": {args: []urlUse{urlInPlace}},
-	"verify":  {args: []urlUse{urlListed}},
+	"verify":  {args: []urlUse{urlListed}, flags: map[string]urlUse{"against": urlInPlace, "out": urlWritten}},
 	"export":  {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"out": urlOwned}},
 	"ingest": {args: []urlUse{urlInPlace}, flags: map[string]urlUse{
 		"train": urlInPlace, "val": urlInPlace, "test": urlInPlace, "folder": urlInPlace, "parquet": urlInPlace, "webdataset": urlInPlace, "kaggle": urlInPlace,

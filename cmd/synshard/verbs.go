@@ -11,7 +11,7 @@ type stage struct {
 // stages lists every verb there is. Those of model, synset and bench stand in
 // their own files.
 var stages = []stage{
-	{"data", "Data:", []func(*app) *cobra.Command{newIngestCmd, newVerifyCmd, newLsCmd, newClassesCmd, newExportCmd, newSampleCmd}},
+	{"data", "Data:", []func(*app) *cobra.Command{newIngestCmd, newVerifyCmd, newLsCmd, newStatsCmd, newClassesCmd, newExportCmd, newSampleCmd}},
 	{"training", "Training:", []func(*app) *cobra.Command{newTrainCmd, newEngineWorkerCmd}},
 	{"prediction", "Prediction:", []func(*app) *cobra.Command{newInferCmd, newMergeCmd, newEvalCmd, newReportCmd, newServeCmd}},
 	{"tools", "Tools:", []func(*app) *cobra.Command{newModelCmd, newSynsetCmd, newProvenanceCmd, newBenchCmd, newSetupCmd, newDoctorCmd, newManCmd, newVersionCmd}},

@@ -66,6 +66,8 @@ var allowed = map[string][]string{
 	"setup/wheel":             {"storage", "internal/durable", "internal/regular"},
 	"shard":                   {"storage/files", "wordnet", "internal/arrowipc", "internal/recent", "internal/utf8name", "internal/regular"},
 	"shard/census":            {"shard", "wordnet"},
+	"shard/stats":             {"internal/panel", "loader", "pixel", "shard/census"},
+	"shard/near":              {"infer/prediction/encode", "internal/utf8name", "loader", "pixel", "shard"},
 	"shard/check":             {"shard", "storage/files", "wordnet", "internal/processors", "internal/utf8name", "internal/regular"},
 	"shard/export":            {"shard", "storage/files", "internal/utf8name", "internal/parquet"},
 	"ingest/imagenet":         {"source", "shard", "internal/mat5"},
@@ -131,7 +133,7 @@ var onlyTests = []string{"internal/filetest", "internal/golden", "internal/raced
 // prefix of the import path.
 var owners = map[string][]string{
 	"github.com/apache/arrow-go/":          {"internal/parquet"},
-	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source/columns", "shard", "shard/export", "infer/prediction", "eval", "infer/prediction/encode"},
+	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source/columns", "shard", "shard/export", "shard/near", "infer/prediction", "eval", "infer/prediction/encode"},
 	"github.com/x448/float16":              {"model", "infer/prediction/encode"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/ulikunitz/xz":              {"source/tarfile", "source/zipfile"},
