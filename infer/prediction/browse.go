@@ -35,8 +35,9 @@ type Browser struct {
 const recentRows = 1 << 17
 
 // Browse opens a file as Read does, holds it to its sums, and goes through all rows in order
-// with what begin gives for the model's classes; a row is that of Row, good until each returns.
-func Browse(path string, classes []string, begin func(classes []string) (each func(i int, r *Row))) (*Browser, error) {
+// with what begin gives, which knows what the file says of itself and how many rows it has; a
+// row is that of Row, good until each returns.
+func Browse(path string, classes []string, begin func(*Browser) (each func(i int, r *Row))) (*Browser, error) {
 	f, size, format, err := openAny(path)
 	if err != nil {
 		return nil, err
@@ -57,7 +58,7 @@ func Browse(path string, classes []string, begin func(classes []string) (each fu
 // Close closes the file. Nothing may be read after it.
 func (b *Browser) Close() error { return b.file.Close() }
 
-func (b *Browser) readText(path string, format Format, begin func([]string) func(int, *Row)) error {
+func (b *Browser) readText(path string, format Format, begin func(*Browser) func(int, *Row)) error {
 	s, err := readTextFile(b.file, path, format, b.Classes)
 	if err != nil {
 		return err
@@ -70,7 +71,7 @@ func (b *Browser) readText(path string, format Format, begin func([]string) func
 	b.set, b.Classes, b.K = s, s.Classes, s.K
 	b.starts = []int{0, s.Len()}
 	s.All = nil
-	each := begin(b.Classes)
+	each := begin(b)
 	for i := range s.Len() {
 		row, err := b.Row(i)
 		if err != nil {
@@ -81,7 +82,7 @@ func (b *Browser) readText(path string, format Format, begin func([]string) func
 	return nil
 }
 
-func (b *Browser) readTable(size int64, format Format, begin func([]string) func(int, *Row)) error {
+func (b *Browser) readTable(size int64, format Format, begin func(*Browser) func(int, *Row)) error {
 	var err error
 	if b.t, err = openTable(b.file, size, format); err != nil {
 		return err
@@ -98,25 +99,24 @@ func (b *Browser) readTable(size int64, format Format, begin func([]string) func
 	}
 	b.recent = recent.New[*rowReader](recentRows / kept)
 	b.columns = b.t.columns()
-	each, i := begin(s.Classes), 0
-	err = readTable(b.t, false, func(p predicted) error {
-		if err := s.fit(i, p); err != nil {
-			return err
-		}
-		row := p.row()
-		if row.Label >= 0 {
-			row.Synset = s.Classes[row.Label]
-		}
-		each(i, &row)
-		i++
-		return nil
-	})
-	b.Classes, b.K = s.Classes, max(s.K, 1)
+	b.Classes = s.Classes
 	md := b.t.metadata()
 	b.madeBy(md)
 	if md[KeyJob] == "" {
 		b.Whole = md[KeyInput]
 	}
+	each, i, row := begin(b), 0, Row{}
+	err = readTable(b.t, false, func(p predicted) error {
+		if err := s.fit(i, p); err != nil {
+			return err
+		}
+		row = p.row(row.Top, row.Prob)
+		row.Synset = b.synset(row.Label)
+		each(i, &row)
+		i++
+		return nil
+	})
+	b.K = max(s.K, 1)
 	if err == nil && groups > 0 {
 		b.Width, err = b.width()
 	}
@@ -142,14 +142,13 @@ func (b *Browser) width() (n int, err error) {
 	return 0, nil
 }
 
-// row is what is measured of a row; Top and Prob are its own.
-func (p *predicted) row() Row {
+// row is what is measured of a row; Top and Prob are in the memory given, which may be nil.
+func (p *predicted) row(top []int, prob []float32) Row {
 	r := Row{Path: p.path, Label: p.label, Error: p.err}
 	if len(p.labels) > 0 {
-		r.Prob = slices.Clone(p.probs)
-		r.Top = make([]int, len(p.labels))
-		for j, c := range p.labels {
-			r.Top[j] = int(c)
+		r.Top, r.Prob = top[:0], append(prob[:0], p.probs...)
+		for _, c := range p.labels {
+			r.Top = append(r.Top, int(c))
 		}
 	}
 	return r
@@ -213,7 +212,7 @@ func (b *Browser) ofGroup(g int, numbers, order []int, out []Row) error {
 		places[k] = numbers[at] - b.starts[g]
 	}
 	put := func(k int, p predicted) {
-		r := p.row()
+		r := p.row(nil, nil)
 		r.Synset = b.synset(r.Label)
 		out[order[k]] = r
 	}

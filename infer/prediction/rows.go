@@ -102,7 +102,7 @@ func eachOf(path string, classes []string, f func(i int, r *Row) error) (rows in
 		if err := s.fit(rows, p); err != nil {
 			return err
 		}
-		r := p.row()
+		r := p.row(nil, nil)
 		r.Probabilities = p.all
 		rows++
 		return f(rows-1, &r)

@@ -58,6 +58,10 @@ func (s *columnSum) strings(_ int, values [][]byte) error {
 	s.count(len(values))
 	for _, v := range values {
 		s.count(len(v))
+		if len(v) <= cap(s.buf)-len(s.buf) {
+			s.buf = append(s.buf, v...)
+			continue
+		}
 		s.h.Write(s.buf)
 		s.buf = s.buf[:0]
 		s.h.Write(v)

@@ -5,48 +5,101 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // readTable goes through a table once: it holds every column that has a sum in the
-// metadata to it, and gives the rows to keep, which may be nil. strict wants
+// metadata to it, and gives the rows to keep, which may be nil, in order and one at a time. strict wants
 // the columns to be exactly those that have sums.
 func readTable(t table, strict bool, keep func(predicted) error) error {
 	md := t.metadata()
 	if err := md.check(); err != nil {
 		return err
 	}
-	sums := map[string]*columnSum{}
+	r := tableReader{t: t, columns: t.columns(), sums: map[string]*columnSum{}}
 	for k := range md {
 		if name, ok := strings.CutPrefix(k, keyColumnSum); ok {
-			sums[name] = newColumnSum()
+			r.sums[name] = newColumnSum()
 		}
 	}
-	columns := t.columns()
-	if err := compareColumns(columns, sums, strict); err != nil {
+	if err := compareColumns(r.columns, r.sums, strict); err != nil {
 		return err
 	}
-	rows, err := newRowReader(columns, keep)
-	if err != nil {
-		return err
-	}
-	for g := range t.groups() {
-		rows.reset()
-		for _, c := range columns {
-			to := both{sums[c.name], rows.sink(c.name)}
-			if to.sum == nil && to.kept == nil {
-				continue
-			}
-			if err := t.each(g, c, to); err != nil {
-				return err
-			}
-		}
-		if err := rows.give(t.rows(g)); err != nil {
+	for i := range r.rows {
+		var err error
+		if r.rows[i], err = newRowReader(r.columns, keep); err != nil {
 			return err
 		}
 	}
-	for _, c := range columns {
-		if sum := sums[c.name]; sum != nil && sum.hex() != md[keyColumnSum+c.name] {
+	read := r.inTurn
+	if _, ok := t.(arrowTable); ok {
+		read = r.sideBySide
+	}
+	if err := read(); err != nil {
+		return err
+	}
+	for _, c := range r.columns {
+		if sum := r.sums[c.name]; sum != nil && sum.hex() != md[keyColumnSum+c.name] {
 			return formatf("column %s is not what its sum says: the file is damaged, or was changed after it was written (what was changed on purpose must lose the metadata %s*)", c.name, keyPrefix)
+		}
+	}
+	return nil
+}
+
+// tableReader goes through the groups of a table.
+type tableReader struct {
+	t       table
+	columns []column
+	sums    map[string]*columnSum // by column
+	rows    [2]*rowReader         // of a group, and of the next
+}
+
+// column gives a column of a group to its sum, and to who wants its rows.
+func (r *tableReader) column(g int, c column, rows *rowReader) error {
+	to := both{r.sums[c.name], rows.sink(c.name)}
+	if to.sum == nil && to.kept == nil {
+		return nil
+	}
+	return r.t.each(g, c, to)
+}
+
+// inTurn reads one column after the other, as tables that are for one goroutine want it.
+func (r *tableReader) inTurn() error {
+	rows := r.rows[0]
+	for g := range r.t.groups() {
+		rows.reset()
+		for _, c := range r.columns {
+			if err := r.column(g, c, rows); err != nil {
+				return err
+			}
+		}
+		if err := rows.give(r.t.rows(g)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sideBySide reads the columns of a group at the same time, while the rows of the group
+// before are given. Of several errors the first in the file's order is told.
+func (r *tableReader) sideBySide() error {
+	groups := r.t.groups()
+	for g := range groups + 1 {
+		var work sync.WaitGroup
+		errs := make([]error, 1+len(r.columns))
+		if g > 0 {
+			work.Go(func() { errs[0] = r.rows[(g-1)%2].give(r.t.rows(g - 1)) })
+		}
+		if g < groups {
+			rows := r.rows[g%2]
+			rows.reset()
+			for k, c := range r.columns {
+				work.Go(func() { errs[1+k] = r.column(g, c, rows) })
+			}
+		}
+		work.Wait()
+		if i := slices.IndexFunc(errs, func(err error) bool { return err != nil }); i >= 0 {
+			return errs[i]
 		}
 	}
 	return nil
@@ -105,10 +158,11 @@ func tell(b both, f func(sink) error) error {
 type held struct {
 	name  string
 	kind  kind
-	texts []string
-	nums  []int64
+	bytes []byte  // of texts, one behind the other
+	nums  []int64 // of texts: where in bytes they end
 	reals []float32
 	ends  []int
+	texts string // bytes, when all are there
 }
 
 func (h *held) strings(_ int, values [][]byte) error {
@@ -116,9 +170,10 @@ func (h *held) strings(_ int, values [][]byte) error {
 		return h.refuse("text")
 	}
 	for _, v := range values {
-		h.texts = append(h.texts, string(v))
+		h.bytes = append(h.bytes, v...)
+		h.nums = append(h.nums, int64(len(h.bytes)))
 	}
-	h.ends = append(h.ends, len(h.texts))
+	h.ends = append(h.ends, len(h.nums))
 	return nil
 }
 
@@ -140,6 +195,15 @@ func (h *held) floats(_ int, values []float64) error {
 	}
 	h.ends = append(h.ends, len(h.reals))
 	return nil
+}
+
+// text is the k-th of all texts.
+func (h *held) text(k int) string {
+	from := int64(0)
+	if k > 0 {
+		from = h.nums[k-1]
+	}
+	return h.texts[from:h.nums[k]]
 }
 
 func (h *held) refuse(what string) error { return formatf("column %s holds %s", h.name, what) }
@@ -194,7 +258,7 @@ func (r *rowReader) sink(name string) sink {
 
 func (r *rowReader) reset() {
 	for _, h := range r.columns {
-		h.texts, h.nums, h.reals, h.ends = h.texts[:0], h.nums[:0], h.reals[:0], h.ends[:0]
+		h.bytes, h.nums, h.reals, h.ends, h.texts = h.bytes[:0], h.nums[:0], h.reals[:0], h.ends[:0], ""
 	}
 }
 
@@ -214,12 +278,13 @@ func (r *rowReader) give(rows int) error {
 	return nil
 }
 
-// check wants every column to have so many rows.
+// check wants every column to have so many rows, and ends them.
 func (r *rowReader) check(rows int) error {
 	for name, h := range r.columns {
 		if len(h.ends) != rows {
 			return formatf("column %s has %d of %d rows", name, len(h.ends), rows)
 		}
+		h.texts = string(h.bytes)
 	}
 	return nil
 }
@@ -228,7 +293,7 @@ func (r *rowReader) check(rows int) error {
 func (r *rowReader) row(i int) predicted {
 	row := predicted{label: -1}
 	if from, to := r.columns["path"].span(i); from < to {
-		row.path = r.columns["path"].texts[from]
+		row.path = r.columns["path"].text(from)
 	}
 	if from, to := r.columns["label"].span(i); from < to {
 		row.label = r.columns["label"].nums[from]
@@ -244,7 +309,7 @@ func (r *rowReader) row(i int) predicted {
 	}
 	if why := r.columns["error"]; why != nil {
 		if from, to := why.span(i); from < to {
-			row.err = why.texts[from]
+			row.err = why.text(from)
 		}
 	}
 	return row

@@ -76,12 +76,7 @@ func eachValue(a arrow.Array, k kind, to sink) error {
 		var err error
 		switch k {
 		case kindText:
-			texts = texts[:0]
-			for i := from; i < end; i++ {
-				if b, ok := arrowipc.Bytes(values, int(i)); ok {
-					texts = append(texts, b)
-				}
-			}
+			texts = appendTexts(texts[:0], values, from, end)
 			err = to.strings(row, texts)
 		case kindInt:
 			if ints, err = appendInts(ints[:0], values, from, end); err == nil {
@@ -96,6 +91,23 @@ func eachValue(a arrow.Array, k kind, to sink) error {
 		}
 	}
 	return nil
+}
+
+// appendTexts adds the texts [from, end) that are there.
+func appendTexts(out [][]byte, a arrow.Array, from, end int64) [][]byte {
+	if v, ok := a.(*array.String); ok && v.NullN() == 0 {
+		b, offsets := v.ValueBytes(), v.ValueOffsets()
+		for i := from; i < end; i++ {
+			out = append(out, b[offsets[i]-offsets[0]:offsets[i+1]-offsets[0]])
+		}
+		return out
+	}
+	for i := from; i < end; i++ {
+		if b, ok := arrowipc.Bytes(a, int(i)); ok {
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 // appendInts adds the values [from, end) that are there. Of numbers the whole ones are

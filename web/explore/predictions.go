@@ -34,7 +34,8 @@ type Predictions struct {
 	runsByRow []run                  // by split and row
 	nearest   neighbours
 	seed      maphash.Seed
-	names     []uint64 // of each row its path and synset, hashed, until they are joined
+	whole     int      // the split all of whose rows they are, in order; -1: none
+	names     []uint64 // else of each row its path and synset, hashed, until they are joined
 }
 
 // mistake is a row whose first prediction is not its truth, both classes of the model.
@@ -91,8 +92,9 @@ func (e *Explorer) Predictions() *Predictions { return e.predictions }
 func (p *Predictions) read(path string, classes []string) error {
 	var m *eval.Meter
 	var top []int32
-	b, err := prediction.Browse(path, classes, func(names []string) func(int, *prediction.Row) {
-		m = eval.NewMeter(names)
+	b, err := prediction.Browse(path, classes, func(b *prediction.Browser) func(int, *prediction.Row) {
+		m = eval.NewMeter(b.Classes)
+		p.whole = p.e.splitOf(b)
 		return func(i int, r *prediction.Row) {
 			top = top[:0]
 			for _, c := range r.Top {
@@ -104,7 +106,9 @@ func (p *Predictions) read(path string, classes []string) error {
 			}
 			truth := int32(r.Label)
 			m.Add(truth, r.Top == nil, top, prob)
-			p.names = append(p.names, p.name(r.Path, r.Synset))
+			if p.whole < 0 {
+				p.names = append(p.names, p.name(r.Path, r.Synset))
+			}
 			if truth >= 0 && first >= 0 && first != truth {
 				p.wrong = append(p.wrong, mistake{int32(i), truth, first, prob})
 			}
@@ -118,7 +122,12 @@ func (p *Predictions) read(path string, classes []string) error {
 		b.Close()
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	slices.SortFunc(p.wrong, func(a, b mistake) int { return cmp.Or(cmp.Compare(b.prob, a.prob), cmp.Compare(a.row, b.row)) })
+	slices.SortFunc(p.wrong, func(a, b mistake) int {
+		if c := cmp.Compare(b.prob, a.prob); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.row, b.row)
+	})
 	p.wrong = slices.Clip(p.wrong)
 	numbers := map[string]int32{}
 	for c, name := range p.Classes {
@@ -178,17 +187,21 @@ func (p *Predictions) Figures(key string) (Figures, bool) {
 	return f, ok && f.Images > 0
 }
 
+// splitOf is the split of which infer says that a file of predictions has every row, in
+// order; -1: it says that of none.
+func (e *Explorer) splitOf(b *prediction.Browser) int {
+	return slices.IndexFunc(e.splits, func(s *shard.Browser) bool { return b.Whole == s.Identity() && b.Len() == s.Len() })
+}
+
 // join finds out which image each row is of: by what infer says of its input where that
 // is a whole split, else by path and synset, where these tell one image.
 func (p *Predictions) join() error {
-	defer func() { p.names = nil }()
-	for s, b := range p.e.splits {
-		if p.Whole == b.Identity() && p.Len() == b.Len() {
-			p.runs = []run{{0, int32(s), 0, int32(b.Len())}}
-			p.runsByRow = p.runs
-			return nil
-		}
+	if p.whole >= 0 {
+		p.runs = []run{{0, int32(p.whole), 0, int32(p.Len())}}
+		p.runsByRow = p.runs
+		return nil
 	}
+	defer func() { p.names = nil }()
 	rows := map[uint64]int32{} // predictions; -1: several have that name
 	for i, name := range p.names {
 		if _, twice := rows[name]; twice {
