@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Matrix says how often what is below one node was taken for what is below another. Every
-// image is in one cell: a class that several of the nodes have below them is with the first.
+// Matrix says how often what is below one node was taken for what is below another, of those
+// that are a truth or a prediction at all. Every image is in one cell: a class that several of the nodes have below them is with the first.
 type Matrix struct {
 	Node      string   // whose branches they are; "": the whole
 	Branches  []Branch // rows, and columns
@@ -30,7 +30,7 @@ type group struct {
 	images  int // whose truth is one of them
 }
 
-// groups cuts the classes at or below a node by the nodes right below it. Every class is in
+// groups cuts the classes at or below a node, those that members gives, by the nodes right below it. Every one is in
 // one of them: in that of the smallest id, or in the node's own where it is one.
 func (p *Predictions) groups(key string) (out []group) {
 	id, inGraph := p.e.node(key)
@@ -67,7 +67,7 @@ func (p *Predictions) groups(key string) (out []group) {
 	}
 	if key == "" {
 		for c, k := range p.keys {
-			if _, ok := p.e.node(k); !ok {
+			if _, ok := p.e.node(k); !ok && p.met[c] {
 				take(k, []int32{int32(c)})
 			}
 		}

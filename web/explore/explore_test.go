@@ -182,6 +182,9 @@ func TestBeside(t *testing.T) {
 	}
 }
 
+// unmet is a class of the model that is no truth and no prediction.
+const unmet = "n99999998"
+
 // predict writes predictions of the split: class k of the truth is taken for k+1 in the
 // second of each two images. input is what infer would have called them.
 func predict(t *testing.T, set *shard.Dataset, input string, order func(n int) []int) string {
@@ -207,7 +210,7 @@ func predict(t *testing.T, set *shard.Dataset, input string, order func(n int) [
 	}
 	o := prediction.OutputOptions{Path: filepath.Join(t.TempDir(), "p.arrow"), Format: prediction.Arrow,
 		Header: prediction.Header{BatchRows: 4, Identity: prediction.Identity{Model: "m", Backend: "b", Input: input,
-			Spec: model.Spec{Model: "m", Width: 1, InputSize: 8, Resize: 8, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: classes}}},
+			Spec: model.Spec{Model: "m", Width: 1, InputSize: 8, Resize: 8, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: append(slices.Clone(classes), unmet)}}},
 		Columns: prediction.Columns{TopK: 2, Embedding: "fp32", Width: 2}}
 	out, err := prediction.Begin(o)
 	if err != nil {
@@ -371,6 +374,13 @@ func checkMatrix(t *testing.T, p *Predictions) {
 		for most := 2; most < 8; most++ {
 			m := p.Confusion(key, most)
 			for i, row := range m.Branches {
+				used := row.Images
+				for k := range m.Branches {
+					used += m.Cells[k][i]
+				}
+				if used == 0 {
+					t.Errorf("%q in at most %d parts: nothing is %s, nor was taken for it", key, most, row.Key)
+				}
 				for j, column := range m.Branches {
 					_, total, err := p.Mistakes(Between{row.Key, column.Key}, 0, 0)
 					if err != nil {

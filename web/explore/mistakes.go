@@ -71,13 +71,13 @@ func (p *Predictions) among(key string) []bool {
 	return out
 }
 
-// members are the classes at or below a node; of "" all.
+// members are the classes at or below a node that are a truth or a first prediction; of "" all such.
 func (p *Predictions) members(key string) (out []int32) {
 	if id, ok := p.e.node(key); ok {
 		return p.below[id]
 	}
 	for c, k := range p.keys {
-		if key == "" || k == key {
+		if p.met[c] && (key == "" || k == key) {
 			out = append(out, int32(c))
 		}
 	}

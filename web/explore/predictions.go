@@ -27,7 +27,8 @@ type Predictions struct {
 	right     []int   // of them
 	worst     []int32 // classes with mistakes, by accuracy
 	figures   map[string]Figures
-	below     map[wordnet.ID][]int32 // classes of the model at or below a node
+	met       []bool                 // of each class: it is a truth or a first prediction
+	below     map[wordnet.ID][]int32 // classes met at or below a node
 	roots     []wordnet.ID           // of below
 	keys      []string               // of each class
 	runs      []run                  // by prediction
@@ -148,15 +149,24 @@ func (p *Predictions) read(path string, classes []string) error {
 // measure sums up by node.
 func (p *Predictions) measure() {
 	p.figures, p.below = map[string]Figures{}, map[wordnet.ID][]int32{}
+	p.met = make([]bool, len(p.Classes))
+	for c, n := range p.count {
+		p.met[c] = n > 0
+	}
+	for _, q := range p.pairs {
+		p.met[q.predicted] = true
+	}
 	ways := make([][]string, len(p.Classes)) // of each class: the keys at or above it
 	for c, key := range p.keys {
 		ways[c] = []string{key}
-		if id, ok := p.e.node(key); ok {
-			p.below[id] = append(p.below[id], int32(c))
-			for _, a := range p.e.graph.Ancestors(id) {
-				ways[c] = append(ways[c], a.String())
-				p.below[a] = append(p.below[a], int32(c))
-			}
+		id, ok := p.e.node(key)
+		if !ok || !p.met[c] {
+			continue
+		}
+		p.below[id] = append(p.below[id], int32(c))
+		for _, a := range p.e.graph.Ancestors(id) {
+			ways[c] = append(ways[c], a.String())
+			p.below[a] = append(p.below[a], int32(c))
 		}
 	}
 	p.roots, p.worst = rootsOf(p.e.graph, p.below), p.byAccuracy()
