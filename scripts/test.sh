@@ -29,12 +29,15 @@ fi
 section "tests"
 # With set-up done nothing native may be missing: a test that would skip for want of a library fails instead.
 export SYNSHARD_TEST_NATIVE=1
-go test -timeout 30m ./...
+# Where set-up put it, for programs that tests start elsewhere than beside lib: no other copy of this machine's will do.
+native=(SYNSHARD_TORCH_LIB="$PWD/lib/libsynshard_torch.so" SYNSHARD_ORT_LIB="$PWD/lib/libonnxruntime.so"
+	SYNSHARD_WORDNET="$PWD/lib/wordnet")
+env "${native[@]}" go test -timeout 30m ./...
 
 # What it would look at in vain is left out: packages by scripts/raced.sh, tests by internal/raced.
 section "race detector"
 raced=$(scripts/raced.sh)
-go test -race -short -timeout 30m $raced
+env "${native[@]}" go test -race -short -timeout 30m $raced
 
 section "engine under the address sanitizer"
 scripts/test-shim-sanitized.sh

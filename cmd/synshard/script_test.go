@@ -33,6 +33,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			e.Setenv("SYNSHARD_PROGRESS", "off")
+			if dir, err := (&app{}).findWordNet(""); err == nil {
+				e.Setenv("SYNSHARD_WORDNET", dir)
+			}
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
