@@ -129,9 +129,10 @@ submit() { sbatch --parsable --output="$dir/out/%x-%A_%a.txt" --cpus-per-task=1 
 go build -o "$dir/synshard" ./cmd/synshard
 start_cluster
 say "two nodes are up"
-# What the jobs call synshard.
+# What the jobs call synshard, with the libraries and WordNet that were set up for this checkout.
 cp "$dir/synshard" "$dir/bin/synshard"
-export PATH=$dir/bin:$PATH SYNSHARD_TORCH_LIB=${SYNSHARD_TORCH_LIB:-$repo/lib/libsynshard_torch.so}
+ln -s "$repo/lib" "$dir/lib"
+export PATH=$dir/bin:$PATH
 cd "$dir"
 
 # Each task takes the processors it was given, where nothing binds it to them.

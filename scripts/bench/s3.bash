@@ -6,6 +6,7 @@ pid=
 trap '[ -z "$pid" ] || kill "$pid"; rm -rf "$work"' EXIT
 # $SYNSHARD is a binary built elsewhere, for a machine without Go.
 if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
+ln -s "$here/lib" "$work/lib" # what was set up for this checkout
 mkdir -p "$work/objects/bucket" "$work/side"
 port=$((20000 + RANDOM % 20000))
 "$server" --quiet --keep-alive --port "127.0.0.1:$port" --access bench --secret not-a-secret posix --sidecar "$work/side" "$work/objects" >"$work/log" 2>&1 &
