@@ -108,6 +108,7 @@ func TestIngestDoc(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("SYNSHARD_PROGRESS", "off")
+			passWordNet(e)
 			return ingestFixtures(e.WorkDir)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"code": scriptCode},

@@ -33,9 +33,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, ".cache"))
 			e.Setenv("SYNSHARD_PROGRESS", "off")
-			if dir, err := (&app{}).findWordNet(""); err == nil {
-				e.Setenv("SYNSHARD_WORDNET", dir)
-			}
+			passWordNet(e)
 			return nil
 		},
 		Condition: func(cond string) (bool, error) {
@@ -54,6 +52,13 @@ func TestScripts(t *testing.T) {
 			"copy":  scriptCopy,
 		},
 	})
+}
+
+// passWordNet lets a script find the WordNet that its test finds.
+func passWordNet(e *testscript.Env) {
+	if dir, err := (&app{}).findWordNet(""); err == nil {
+		e.Setenv("SYNSHARD_WORDNET", dir)
+	}
 }
 
 // scriptCode runs a command and wants the exit code: code N command args...
