@@ -46,10 +46,10 @@ section "the GPU's path, emulated"
 scripts/test-shim-emulated.sh
 
 section "the kit for a machine with a card, on the CPU"
-scripts/test-gpu-kit.sh
+SYNSHARD_WORDNET="$PWD/lib/wordnet" scripts/test-gpu-kit.sh
 
 section "end to end"
-scripts/e2e.sh
+env "${native[@]}" scripts/e2e.sh
 
 section "manifests for Kubernetes, by the API's types"
 (cd examples/kubernetes && go vet ./... && go test ./...)
