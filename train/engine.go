@@ -52,10 +52,10 @@ type Step struct {
 }
 
 // Metrics is what a step found, before its update. Losses are means over the
-// batch, with label smoothing, in nats.
+// batch, with label smoothing and class weights, in nats.
 type Metrics struct {
 	Loss, MainLoss, AuxLoss float64 // Loss = MainLoss + the weighted auxiliary losses
-	CrossEntropy            float64 // the main head's, without smoothing: the mean of what EvalMetrics.Loss sums up
+	CrossEntropy            float64 // the main head's, without either: the mean of what EvalMetrics.Loss sums up
 	GradNorm                float64 // global L2 norm before clipping
 	Correct, Counted        int     // top-1 of the main head over the rows with a label
 	Overflow                bool    // of fp16: no update was made
@@ -165,4 +165,18 @@ type EngineConfig struct {
 	EMA                  bool       // averages of the weights are kept, see Step.EMADecay
 	BNMomentum           float64    // weight of the newest batch in the running statistics
 	Mean, Std            [3]float64 // red, green, blue, of pixels scaled to 0..1
+
+	// Rates are what the learning rate of parameters is multiplied by, by name; those not
+	// named have 1. One with 0 is frozen: it stays as it is, no gradient of it is computed,
+	// it has no optimiser state, and batch norm goes by frozen running statistics.
+	Rates map[string]float64
+	// ClassWeights, one a class and above 0, make of each loss the mean weighted by those of
+	// the labels, as PyTorch's CrossEntropyLoss does; nil: the plain mean.
+	ClassWeights []float64
+}
+
+// Frozen says whether a parameter is (Rates).
+func (c *EngineConfig) Frozen(name string) bool {
+	rate, ok := c.Rates[name]
+	return ok && rate == 0
 }

@@ -87,10 +87,14 @@ type Engine struct {
 
 // underWay is a step that was begun.
 type underWay struct {
-	shares  []float64 // of each microbatch in the whole batch's means
+	shares  []portion // of each microbatch in the whole batch's means
 	counted int       // labelled rows of all processes
 	group   bool      // what it finds is the group's
 }
+
+// portion is a microbatch's part in the whole batch's means: of losses, by the weights of
+// its labels, and of what is counted by rows. Without class weights they are one.
+type portion struct{ loss, rows float64 }
 
 var (
 	precisions = []string{"fp32", "tf32", "bf16", "fp16"}       // ss_precision
@@ -113,7 +117,11 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 	e.work, e.free = s.threads.of(cfg.Device)
 	var mem arena
 	defer mem.free()
-	cnet := mem.network(net, e.params)
+	cnet, err := mem.network(net, e.params, &cfg)
+	if err != nil {
+		e.free()
+		return nil, fmt.Errorf("new engine: %w", err)
+	}
 	config.device = mem.str(cfg.Device)
 	if g := cfg.Group; g.World > 1 {
 		if g.Store == nil {
@@ -255,21 +263,24 @@ func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 		return fmt.Errorf("step: %w", err)
 	}
 	spans := microbatches(b.Labels, e.cfg.Accumulate)
-	total := float64(counted(b.Labels))
+	all := e.weigh(b.Labels)
+	total := []float64{all.loss, all.rows}
 	if e.cfg.Group.World > 1 {
-		all := []float64{total}
-		if err := e.Sum(all); err != nil {
+		if err := e.Sum(total); err != nil {
 			return fmt.Errorf("step: %w", err)
 		}
-		if total = all[0]; total == 0 {
+		if total[1] == 0 {
 			return errors.New("step: every label of every process is -1")
 		}
 	}
-	var shares []float64
+	var shares []portion
 	for i, p := range spans {
-		share := float64(counted(b.Labels[p.from:p.to])) / max(total, 1)
+		part := e.weigh(b.Labels[p.from:p.to])
+		if total[1] > 0 {
+			part.loss, part.rows = part.loss/total[0], part.rows/total[1]
+		}
 		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
-			grad_scale: C.double(share), update: flag(update && i == len(spans)-1), freeze_bn: flag(s.FreezeBN)}
+			grad_scale: C.double(part.loss), row_share: C.double(part.rows), update: flag(update && i == len(spans)-1), freeze_bn: flag(s.FreezeBN)}
 		images, labels, rows := rowsOf(b, p.from, p.to)
 		err := e.call("step", func(t *C.char, n C.size_t) C.int {
 			return C.ss_queue(e.shim.api, e.handle, images, labels, rows, &step, t, n)
@@ -278,9 +289,9 @@ func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 			_, dropped := e.collect(underWay{shares: shares}) // of the step that broke off
 			return errors.Join(err, dropped)
 		}
-		shares = append(shares, share)
+		shares = append(shares, part)
 	}
-	e.queued = append(e.queued, underWay{shares, int(total), update && e.cfg.Group.World > 1})
+	e.queued = append(e.queued, underWay{shares, int(total[1]), update && e.cfg.Group.World > 1})
 	return nil
 }
 
@@ -304,10 +315,10 @@ func (e *Engine) collect(step underWay) (sum train.Metrics, err error) {
 		if err != nil {
 			return sum, err
 		}
-		sum.Loss += share * float64(m.loss)
-		sum.MainLoss += share * float64(m.main_loss)
-		sum.AuxLoss += share * float64(m.aux_loss)
-		sum.CrossEntropy += share * float64(m.cross_entropy)
+		sum.Loss += share.loss * float64(m.loss)
+		sum.MainLoss += share.loss * float64(m.main_loss)
+		sum.AuxLoss += share.loss * float64(m.aux_loss)
+		sum.CrossEntropy += share.rows * float64(m.cross_entropy)
 		sum.Correct += int(m.correct)
 		sum.Counted += int(m.counted)
 		sum.GradNorm, sum.Overflow = float64(m.grad_norm), m.skipped != 0
@@ -355,6 +366,20 @@ func microbatches(labels []int64, n int) []span {
 		return []span{{0, len(labels)}} // the engine says what is wrong with it
 	}
 	return out
+}
+
+// weigh adds up the weights of labels, and counts them.
+func (e *Engine) weigh(labels []int64) (sum portion) {
+	sum.rows = float64(counted(labels))
+	if e.cfg.ClassWeights == nil {
+		return portion{sum.rows, sum.rows}
+	}
+	for _, l := range labels {
+		if l >= 0 && l < int64(len(e.cfg.ClassWeights)) { // the engine refuses the others
+			sum.loss += e.cfg.ClassWeights[l]
+		}
+	}
+	return sum
 }
 
 func counted(labels []int64) int {
@@ -495,10 +520,42 @@ func (a *arena) ints(from []int) *C.int32_t {
 }
 
 // network writes the node table in C's form.
-func (a *arena) network(net *model.Network, params []model.Param) *C.ss_network {
+func (a *arena) network(net *model.Network, params []model.Param, cfg *train.EngineConfig) (*C.ss_network, error) {
 	p, out := array[C.ss_network](a, 1)
 	n := &out[0]
+	if cfg.ClassWeights != nil && len(cfg.ClassWeights) != net.Classes {
+		return nil, fmt.Errorf("%d class weights for %d classes", len(cfg.ClassWeights), net.Classes)
+	}
+	if cfg.ClassWeights != nil {
+		n.class_weight = a.doubles(cfg.ClassWeights)
+	}
+	for name := range cfg.Rates {
+		if !slices.ContainsFunc(params, func(p model.Param) bool { return p.Name == name }) {
+			return nil, fmt.Errorf("a rate for %s, which %s has not", name, net.Name)
+		}
+	}
+	a.nodes(n, net)
+	a.params(n, params, cfg)
+	aux, weights := make([]int, len(net.Aux)), make([]float64, len(net.Aux))
+	for i, h := range net.Aux {
+		aux[i], weights[i] = h.Node, h.Weight
+	}
+	n.aux, n.aux_weight, n.n_aux = a.ints(aux), a.doubles(weights), C.int32_t(len(aux))
+	n.logits, n.embedding, n.classes, n.input = C.int32_t(net.Logits), C.int32_t(net.Embedding), C.int32_t(net.Classes), C.int32_t(net.Input)
+	return p, nil
+}
+
+func (a *arena) doubles(from []float64) *C.double {
+	p, s := array[C.double](a, len(from))
+	for i, v := range from {
+		s[i] = C.double(v)
+	}
+	return p
+}
+
+func (a *arena) nodes(n *C.ss_network, net *model.Network) {
 	var nodes []C.ss_node
+	n.n_nodes = C.int32_t(len(net.Nodes))
 	n.nodes, nodes = array[C.ss_node](a, len(net.Nodes))
 	for i, from := range net.Nodes {
 		to := &nodes[i]
@@ -511,7 +568,11 @@ func (a *arena) network(net *model.Network, params []model.Param) *C.ss_network 
 		to.eps, to.p = C.double(from.Eps), C.double(from.P)
 		to.alpha, to.beta, to.k = C.double(from.Alpha), C.double(from.Beta), C.double(from.K)
 	}
+}
+
+func (a *arena) params(n *C.ss_network, params []model.Param, cfg *train.EngineConfig) {
 	var list []C.ss_param
+	n.n_params = C.int32_t(len(params))
 	n.params, list = array[C.ss_param](a, len(params))
 	for i, from := range params {
 		to := &list[i]
@@ -519,15 +580,9 @@ func (a *arena) network(net *model.Network, params []model.Param) *C.ss_network 
 		for d, size := range from.Shape {
 			to.shape[d] = C.int64_t(size)
 		}
+		to.rate = 1
+		if rate, ok := cfg.Rates[from.Name]; ok {
+			to.rate = C.double(rate)
+		}
 	}
-	aux := make([]int, len(net.Aux))
-	var weights []C.double
-	n.aux_weight, weights = array[C.double](a, len(net.Aux))
-	for i, h := range net.Aux {
-		aux[i], weights[i] = h.Node, C.double(h.Weight)
-	}
-	n.aux = a.ints(aux)
-	n.n_nodes, n.n_params, n.n_aux = C.int32_t(len(nodes)), C.int32_t(len(list)), C.int32_t(len(aux))
-	n.logits, n.embedding, n.classes, n.input = C.int32_t(net.Logits), C.int32_t(net.Embedding), C.int32_t(net.Classes), C.int32_t(net.Input)
-	return p
 }

@@ -46,7 +46,7 @@ func (e *Engine) names() ([]string, [][]int) {
 	}
 	for _, slot := range e.slots {
 		for _, p := range e.params {
-			if p.Kind != model.RunningMean && p.Kind != model.RunningVar {
+			if p.Kind.Trained() && !e.cfg.Frozen(p.Name) {
 				add("opt/"+slot+"/"+p.Name, p)
 			}
 		}

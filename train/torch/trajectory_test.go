@@ -76,7 +76,12 @@ func (w *written) update(gradient map[string][]float32, lr, decay float64) float
 	if w.cfg.ClipNorm > 0 && norm > w.cfg.ClipNorm {
 		scale = w.cfg.ClipNorm / norm
 	}
+	peak := lr
 	for _, p := range w.params {
+		lr := peak
+		if rate, ok := w.cfg.Rates[p.Name]; ok {
+			lr *= rate
+		}
 		for i, g := range gradient[p.Name] {
 			g := float64(g) * scale
 			if limit := w.cfg.ClipValue; limit > 0 {
@@ -131,7 +136,7 @@ func gradients(t *testing.T, e *Engine, b *loader.Batch) map[string][]float32 {
 	}
 	out := map[string][]float32{}
 	for _, p := range e.params {
-		if p.Kind == model.RunningMean || p.Kind == model.RunningVar {
+		if !p.Kind.Trained() || e.cfg.Frozen(p.Name) {
 			continue
 		}
 		g, err := e.gradient(p.Name)
@@ -172,6 +177,8 @@ func TestUpdateTrajectory(t *testing.T) {
 		{"sgd", 0.005, func(c *train.EngineConfig) {}},
 		{"sgd", 0.005, func(c *train.EngineConfig) { c.Nesterov, c.ClipNorm = false, 0.5 }},
 		{"adamw", 1e-4, func(c *train.EngineConfig) { c.WeightDecay = 5 }},
+		{"adamw", 1e-4, func(c *train.EngineConfig) { c.WeightDecay, c.Rates = 5, rates(t, 0.8, "") }},
+		{"sgd", 0.005, func(c *train.EngineConfig) { c.ClipNorm, c.Rates = 0.5, withoutAux(rates(t, 0.8, "Mixed_6b")) }},
 	} {
 		cfg := traintest.Config(c.optimizer)
 		cfg.EMA, cfg.WeightDecay = true, 0.2

@@ -279,7 +279,7 @@ int create(const ss_network *net, const ss_config *config, ss_engine **out, char
 		e->optimizer = std::make_unique<Optimizer>(e->config, e->network);
 		e->loss_scale = e->config.fp16 ? first_scale : 1;
 		for (Param &p : e->network.params) {
-			if (p.trained())
+			if (!p.follows())
 				continue;
 			e->stats.push_back(p.value);
 			e->saved_stats.push_back(at::empty_like(p.value));

@@ -50,13 +50,17 @@ struct Param {
 	std::string name;
 	int32_t kind = 0, node = 0;
 	std::vector<int64_t> shape;
+	double rate = 1;              // times the learning rate; 0: frozen
 	at::Tensor value;             // float32, on the device; conv weights in the network's memory format
 	at::Tensor ema;               // undefined without EMA
-	std::vector<at::Tensor> slot; // of the optimiser; empty for running statistics
+	std::vector<at::Tensor> slot; // of the optimiser; empty for what is not trained
 	// value in the network's precision, where it lies as value does and gpu::Update keeps it; else undefined.
 	at::Tensor low;
 
-	bool trained() const { return kind != SS_RUNNING_MEAN && kind != SS_RUNNING_VAR; }
+	bool frozen() const { return rate == 0; }
+	bool statistic() const { return kind == SS_RUNNING_MEAN || kind == SS_RUNNING_VAR; }
+	bool trained() const { return !statistic() && !frozen(); }
+	bool follows() const { return statistic() && !frozen(); } // the batches
 	bool decayed() const { return kind == SS_WEIGHT; }
 };
 
@@ -145,6 +149,7 @@ struct Network {
 	std::unordered_map<std::string, int> by_name;
 	std::vector<int32_t> aux;
 	std::vector<double> aux_weight;
+	at::Tensor class_weight; // float32 [classes], on the device; undefined: all alike
 	int32_t logits = 0, embedding = 0, classes = 0, input = 0;
 
 	void load(const ss_network &, const Config &);
@@ -162,6 +167,7 @@ private:
 	at::Tensor output(const Config &, int index, Values &, const Pass &) const;
 	void run_merged(const Node &, Values &, const Pass &) const;
 	Place in_concat(const Node &, Values &) const;
+	bool trains(const Node &) const; // any of its parameters
 	std::vector<int> cuts(int last) const;
 	void forward_segments(const Config &, Values &, const std::vector<bool> &wanted, int last, const Pass &) const;
 };
@@ -178,7 +184,7 @@ public:
 
 private:
 	void fused(Param &, const at::Tensor &grad, double lr, double ema_decay, double scale) const;
-	void foreach (Network &, double lr, double ema_decay, double scale) const;
+	void foreach (Network &, double rate, double lr, double ema_decay, double scale) const;
 	const Config &config;
 };
 
@@ -258,7 +264,7 @@ struct ss_engine {
 	synshard::Network network;
 	std::unique_ptr<synshard::Optimizer> optimizer;
 	std::unique_ptr<synshard::Group> group;     // none: alone
-	std::vector<at::Tensor> stats, saved_stats; // running statistics, and as they were before the step
+	std::vector<at::Tensor> stats, saved_stats; // running statistics that change, and as they were before the step
 	bool pending = false;                       // gradients wait for an update
 	at::Tensor figures;                         // of a group: what the step under way found so far
 	double loss_scale = 1;
@@ -275,7 +281,8 @@ namespace synshard {
 
 // What both ways to compute a step are made of (step.cpp).
 struct Losses {
-	// Scalars on the device. aux is undefined without auxiliary heads; entropy is main without label smoothing.
+	// Scalars on the device. aux is undefined without auxiliary heads; entropy is main without label smoothing and
+	// class weights.
 	at::Tensor total, main, aux, entropy, correct;
 };
 int64_t check_labels(const ss_engine &, const ss_batch &);         // counts those of 0 and more

@@ -193,7 +193,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 	for (int i = static_cast<int>(network.params.size()) - 1; i >= 0; i--) { // the backward pass's order
 		Param &p = network.params[i];
 		if (!p.trained()) {
-			stats += p.value.numel();
+			stats += p.follows() ? p.value.numel() : 0;
 			continue;
 		}
 		if (s.buckets.empty() || filled * 4 >= bucket_bytes) {
@@ -254,7 +254,7 @@ void Group::begin(Network &network, bool share_stats, const at::Tensor &figures)
 	at::NoGradGuard none;
 	int64_t at = 0;
 	for (Param &p : network.params)
-		if (!p.trained()) {
+		if (p.follows()) {
 			s.stats.narrow(0, at, p.value.numel()).copy_(p.value);
 			at += p.value.numel();
 		}
@@ -285,7 +285,7 @@ double Group::finish(Network &network) {
 			s.stats.div_(s.world);
 			int64_t at = 0;
 			for (Param &p : network.params)
-				if (!p.trained()) {
+				if (p.follows()) {
 					p.value.copy_(s.stats.narrow(0, at, p.value.numel()));
 					at += p.value.numel();
 				}

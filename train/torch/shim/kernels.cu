@@ -611,7 +611,9 @@ INLINE void update(const Settings *settings, const State *state, const Entry *en
 	Chunk chunk = chunks[blockIdx.x];
 	Entry t = entries[chunk.entry];
 	const float *gradient = t.gradient < 0 ? nullptr : gradients.of[t.gradient];
-	const float lr = settings->lr, keep = 1 - settings->ema_decay, factor = state->factor;
+	if (!gradient && !t.ema)
+		return;
+	const float lr = settings->lr * t.rate, keep = 1 - settings->ema_decay, factor = state->factor;
 	const float correct1 = state->correct1, correct2 = state->correct2, decay = t.decayed ? r.weight_decay : 0;
 	long long from = (long long)chunk.index * chunk_elements,
 		  to = from + chunk_elements < t.n ? from + chunk_elements : t.n;

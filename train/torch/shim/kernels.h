@@ -47,12 +47,13 @@ struct Loss { // of fp16's gradients: doubled after interval good steps, halved 
 	double largest;
 };
 
-// Entry is a tensor of the network. Without gradients (-1) it is only averaged.
+// Entry is a tensor of the network. Without gradients (-1) it is only averaged; without averages it stays as it is.
 struct Entry {
 	float *value, *slot0, *slot1, *ema; // slot1 and ema may be null
 	void *low;                          // the value in the network's precision; null: it has none
 	long long n;
 	int gradient, decayed;
+	float rate; // times the learning rate
 };
 
 struct Chunk {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <c10/core/GradMode.h>
 
 namespace synshard {
@@ -97,6 +98,9 @@ void Network::load(const ss_network &n, const Config &config) {
 		to.name = from.name;
 		to.kind = from.kind;
 		to.node = from.node;
+		to.rate = from.rate;
+		if (!(from.rate >= 0) || !std::isfinite(from.rate))
+			throw bad_argument("parameter " + to.name + ": rate " + std::to_string(from.rate));
 		if (from.node < 1 || from.node >= n.n_nodes || from.kind < 0 || from.kind > SS_RUNNING_VAR ||
 			from.rank < 1 || from.rank > 4)
 			throw bad_argument("parameter " + to.name + ": " + kind_name(from.kind) + " of node " +
@@ -118,6 +122,16 @@ void Network::load(const ss_network &n, const Config &config) {
 			throw bad_argument("network: auxiliary head at node " + std::to_string(n.aux[i]));
 		aux.push_back(n.aux[i]);
 		aux_weight.push_back(n.aux_weight[i]);
+	}
+	if (n.class_weight) {
+		class_weight = at::empty({classes}, at::kFloat);
+		for (int i = 0; i < classes; i++) {
+			if (!(n.class_weight[i] > 0) || !std::isfinite(n.class_weight[i]))
+				throw bad_argument("class " + std::to_string(i) + ": weight " +
+					std::to_string(n.class_weight[i]));
+			class_weight.mutable_data_ptr<float>()[i] = static_cast<float>(n.class_weight[i]);
+		}
+		class_weight = class_weight.to(config.device);
 	}
 	link();
 	if (config.fused)
@@ -157,7 +171,9 @@ void Network::run(const Config &config, int index, Values &v, const Pass &pass) 
 	if (v.out[index].defined())
 		return;
 	const Node &n = nodes[index];
-	if (n.merged.size() > 1 && pass.mode == Mode::train && fuses(v.out[n.inputs[0]], config))
+	auto trained = [&](int i) { return trains(nodes[i]); };
+	if (n.merged.size() > 1 && pass.mode == Mode::train && fuses(v.out[n.inputs[0]], config) &&
+		std::all_of(n.merged.begin(), n.merged.end(), trained))
 		run_merged(n, v, pass);
 	else
 		v.out[index] = output(config, index, v, pass);
@@ -175,6 +191,11 @@ void Network::run_merged(const Node &n, Values &v, const Pass &pass) const {
 		merged_convolutions(v.out[n.inputs[0]], weights, pass.settings ? n.merged_low : at::Tensor(), gradient);
 	for (size_t i = 0; i < out.size(); i++)
 		v.out[n.merged[i]] = out[i];
+}
+
+bool Network::trains(const Node &n) const {
+	return std::any_of(
+		std::begin(n.param), std::end(n.param), [&](int i) { return i >= 0 && params[i].trained(); });
 }
 
 Place Network::in_concat(const Node &n, Values &v) const {
@@ -218,6 +239,7 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 		BatchNorm bn{param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),
 			pass.bn_momentum, n.eps, pass.mode == Mode::train, n.with_relu, in_concat(n, v),
 			v.gradient[n.inputs[0]]};
+		bn.training = bn.training && !params[n.param[SS_RUNNING_MEAN]].frozen();
 		return batch_norm(x, bn, config);
 	}
 	case SS_RELU:
@@ -319,9 +341,11 @@ void Network::forward_segments(
 		int from = starts[s], to = s + 1 < starts.size() ? starts[s + 1] : last + 1;
 		std::vector<int> reads, gives;
 		std::vector<bool> read(nodes.size(), false);
+		bool gradients = false;
 		for (int i = from; i < to; i++) {
 			if (!wanted[i])
 				continue;
+			gradients = gradients || trains(nodes[i]);
 			for (int in : nodes[i].inputs)
 				if (in < from && !read[in]) {
 					read[in] = true;
@@ -353,10 +377,13 @@ void Network::forward_segments(
 			return out;
 		};
 		std::vector<at::Tensor> in;
-		for (int r : reads)
+		for (int r : reads) {
 			in.push_back(outs[r]);
+			gradients = gradients || outs[r].requires_grad();
+		}
 		in.push_back(anchor);
-		auto out = run_segment(in, std::make_shared<const SegmentRun>(segment));
+		auto out =
+			gradients ? run_segment(in, std::make_shared<const SegmentRun>(segment)) : segment(in, true);
 		for (size_t i = 0; i < gives.size(); i++)
 			outs[gives[i]] = out[i];
 		for (int r : reads)

@@ -19,6 +19,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <set>
 
 namespace synshard {
 
@@ -80,13 +81,18 @@ double Optimizer::update(Network &network, double lr, double ema_decay, double s
 		scale *= config.clip_norm / norm;
 	updates++;
 	if (!config.device.is_cpu()) {
-		foreach (network, lr, ema_decay, scale)
-			;
+		std::set<double> rates;
+		for (const Param &p : network.params)
+			if (!p.frozen())
+				rates.insert(p.rate);
+		for (double rate : rates)
+			foreach (network, rate, lr, ema_decay, scale)
+				;
 		return norm;
 	}
 	for (Param &p : network.params) {
 		if (!p.trained()) {
-			if (config.ema)
+			if (config.ema && p.follows())
 				p.ema.mul_(ema_decay).add_(p.value, 1 - ema_decay);
 			continue;
 		}
@@ -105,7 +111,7 @@ void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, doub
 	float *a = param.slot[0].data_ptr<float>(),
 	      *b = param.slot.size() > 1 ? param.slot[1].data_ptr<float>() : nullptr;
 	const float *grad = g.data_ptr<float>();
-	const float lr = lr_, scale = scale_, limit = config.clip_value > 0 ? config.clip_value : INFINITY;
+	const float lr = lr_ * param.rate, scale = scale_, limit = config.clip_value > 0 ? config.clip_value : INFINITY;
 	const float decay = param.decayed() ? config.weight_decay : 0, keep = 1 - ema_;
 	const float momentum = config.momentum, rho = config.rho, eps = config.eps;
 	const float beta1 = config.beta1, beta2 = config.beta2;
@@ -146,10 +152,13 @@ void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, doub
 	});
 }
 
-// foreach is the same arithmetic in multi-tensor operations, a few launches for all parameters.
-void Optimizer::foreach (Network &network, double lr, double ema_decay, double scale) const {
+// foreach is the same arithmetic in multi-tensor operations, a few launches for all parameters of one rate.
+void Optimizer::foreach (Network &network, double rate, double lr, double ema_decay, double scale) const {
+	lr *= rate;
 	std::vector<at::Tensor> p, g, a, b, decayed, decayed_g, averages, sources;
 	for (Param &x : network.params) {
+		if (x.rate != rate)
+			continue;
 		if (config.ema) {
 			averages.push_back(x.ema);
 			sources.push_back(x.value.detach());
@@ -166,13 +175,17 @@ void Optimizer::foreach (Network &network, double lr, double ema_decay, double s
 			decayed_g.push_back(g.back());
 		}
 	}
+	if (config.ema && !averages.empty() && p.empty())
+		return at::_foreach_lerp_(averages, sources, 1 - ema_decay);
+	if (p.empty())
+		return;
 	if (scale != 1)
 		at::_foreach_mul_(g, scale);
 	if (config.clip_value > 0) {
 		at::_foreach_clamp_min_(g, -config.clip_value);
 		at::_foreach_clamp_max_(g, config.clip_value);
 	}
-	if (config.weight_decay > 0 && config.optimizer != SS_ADAMW)
+	if (config.weight_decay > 0 && config.optimizer != SS_ADAMW && !decayed.empty())
 		at::_foreach_add_(decayed_g, decayed, config.weight_decay);
 	switch (config.optimizer) {
 	case SS_RMSPROP: {
@@ -196,7 +209,7 @@ void Optimizer::foreach (Network &network, double lr, double ema_decay, double s
 		}
 		break;
 	case SS_ADAMW: {
-		if (config.weight_decay > 0)
+		if (config.weight_decay > 0 && !decayed.empty())
 			at::_foreach_mul_(decayed, 1 - lr * config.weight_decay);
 		at::_foreach_mul_(a, config.beta1);
 		at::_foreach_add_(a, g, 1 - config.beta1);
@@ -256,15 +269,16 @@ Update::Update(const Config &config, Network &network) : config(config) {
 	parts.emplace_back();
 	for (size_t i = 0; i < network.params.size(); i++) {
 		Param &p = network.params[i];
-		if (!p.trained() && !config.ema)
-			continue;
+		if (p.frozen() ? !p.low.defined() : !p.trained() && !config.ema)
+			continue; // of what is frozen the copy is made, once
 		if (parts.back().params.size() == launch_gradients) {
 			end_part();
 			parts.emplace_back();
 		}
 		auto data = [](const at::Tensor &t) { return t.defined() ? t.mutable_data_ptr<float>() : nullptr; };
-		Entry e{p.value.detach().mutable_data_ptr<float>(), nullptr, nullptr, data(p.ema),
-			p.low.defined() ? p.low.mutable_data_ptr() : nullptr, p.value.numel(), -1, p.decayed()};
+		Entry e{p.value.detach().mutable_data_ptr<float>(), nullptr, nullptr,
+			p.frozen() ? nullptr : data(p.ema), p.low.defined() ? p.low.mutable_data_ptr() : nullptr,
+			p.value.numel(), -1, p.decayed(), static_cast<float>(p.rate)};
 		if (p.trained()) {
 			e.slot0 = p.slot[0].mutable_data_ptr<float>();
 			e.slot1 = p.slot.size() > 1 ? p.slot[1].mutable_data_ptr<float>() : nullptr;

@@ -13,8 +13,9 @@ namespace synshard {
 
 namespace {
 
-at::Tensor loss_of(const at::Tensor &logits, const at::Tensor &y, double smoothing) {
-	return at::cross_entropy_loss(logits, y, {}, at::Reduction::Mean, -1, smoothing);
+// With weights it is the mean weighted by those of the labels, as PyTorch's CrossEntropyLoss has it.
+at::Tensor loss_of(const at::Tensor &logits, const at::Tensor &y, const at::Tensor &weights, double smoothing) {
+	return at::cross_entropy_loss(logits, y, weights, at::Reduction::Mean, -1, smoothing);
 }
 
 double since(std::chrono::steady_clock::time_point &t) {
@@ -55,16 +56,18 @@ at::Tensor images_of(const ss_engine &e, const ss_batch &b) {
 
 Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t counted) {
 	// In a group a process may have nothing but padding; it takes part all the same.
-	auto loss = [&](const at::Tensor &logits, double smoothing) {
-		return counted ? loss_of(logits, y, smoothing) : logits.sum() * 0;
+	auto loss = [&](const at::Tensor &logits, const at::Tensor &weights, double smoothing) {
+		return counted ? loss_of(logits, y, weights, smoothing) : logits.sum() * 0;
 	};
 	double smoothing = e.config.label_smoothing;
+	const at::Tensor &weights = e.network.class_weight;
+	bool plain = smoothing == 0 && !weights.defined();
 	Losses l;
-	l.main = loss(o.logits, smoothing);
-	l.entropy = smoothing == 0 ? l.main.detach() : loss(o.logits.detach(), 0);
+	l.main = loss(o.logits, weights, smoothing);
+	l.entropy = plain ? l.main.detach() : loss(o.logits.detach(), {}, 0);
 	l.total = l.main;
 	for (size_t i = 0; i < o.aux.size(); i++) {
-		auto a = loss(o.aux[i], smoothing);
+		auto a = loss(o.aux[i], weights, smoothing);
 		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
 		l.total = l.total + e.network.aux_weight[i] * a;
 	}
@@ -123,7 +126,8 @@ void exchange(ss_engine &e, const ss_step &s) {
 void add_figures(ss_engine &e, const Losses &l, const ss_step &s) {
 	at::NoGradGuard none;
 	at::Tensor found = figures_of(l).to(at::kDouble);
-	found.narrow(0, 0, n_figures - 1).mul_(s.grad_scale); // means; the last is a count
+	found.narrow(0, 0, 3).mul_(s.grad_scale); // means; the last is a count
+	found.select(0, 3).mul_(s.row_share);
 	e.figures = e.figures.defined() ? e.figures + found : found;
 }
 

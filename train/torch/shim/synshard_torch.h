@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 10
+#define SS_ABI 11
 
 enum ss_code {
 	SS_OK = 0,
@@ -63,6 +63,9 @@ typedef struct ss_param {
 	const char *name;
 	int32_t kind, node, rank;
 	int64_t shape[4];
+	/* Times the learning rate. 0 freezes it: it stays as it is, no gradient of it is computed and no average kept up
+	 * to date; batch norm goes by frozen running statistics, as an evaluation does. */
+	double rate;
 } ss_param;
 
 typedef struct ss_network {
@@ -71,6 +74,7 @@ typedef struct ss_network {
 	const ss_param *params;
 	const int32_t *aux;
 	const double *aux_weight;
+	const double *class_weight; /* [classes], above 0: of an image in the mean that a loss is; NULL: all alike */
 } ss_network;
 
 /* Where the processes of a group leave each other small values under names while they meet. It is the caller's: nothing
@@ -136,13 +140,15 @@ typedef struct ss_step {
 	uint64_t seed; /* dropout is a function of it */
 	double lr, ema_decay;
 	double grad_scale; /* of this batch's mean loss in the update */
+	double row_share;  /* of its labelled rows among the step's, which is grad_scale without class weights */
 	int32_t update;    /* 0: only add to the gradients */
 	int32_t freeze_bn; /* 1: batch norm by its running statistics, which stay */
 } ss_step;
 
 typedef struct ss_metrics {
 	double loss, main_loss, aux_loss, grad_norm;
-	double cross_entropy; /* the main head's, without label smoothing: what an evaluation's loss is the sum of */
+	/* The main head's, without label smoothing and class weights: what an evaluation's loss is the sum of. */
+	double cross_entropy;
 	int64_t correct, counted;
 	int32_t skipped; /* 1: fp16 overflow, no update made */
 	double loss_scale;
@@ -151,7 +157,7 @@ typedef struct ss_metrics {
 	 * gradients or statistics were on their way to and from them, much of it during that pass. */
 	double forward_s, backward_s, group_s, update_s, exchange_s;
 	/* In a group, of the microbatch that updates: what the whole step found, all its microbatches and all processes
-	 * together, losses being means by the grad_scale of each. It is summed before the update is made. */
+	 * together, losses being means by the grad_scale of each, and the cross entropy by its row_share. It is summed before the update is made. */
 	double group_loss, group_main_loss, group_aux_loss, group_cross_entropy;
 	int64_t group_correct;
 } ss_metrics;
