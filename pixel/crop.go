@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 	"unsafe"
 )
@@ -47,6 +48,15 @@ type Train struct {
 	// Without it JPEGs are decoded at a half, a quarter or an eighth where that is
 	// enough, which is faster.
 	Exact bool
+
+	Policy          string // "", or one of Policies
+	PolicyOps       int    // of randaugment, operations
+	PolicyMagnitude int    // of randaugment, from 0 to 30
+
+	// Erase is the probability with which a rectangle of a 50th to a third of the image is
+	// made EraseWith, last of all; 0: none.
+	Erase     float64
+	EraseWith [3]byte // red, green, blue
 }
 
 func interpolation(name string) (C.int, error) {
@@ -164,6 +174,9 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if t.Size < 1 || len(dst) < t.Size*t.Size*3 {
 		return fmt.Errorf("crop %d into %d bytes", t.Size, len(dst))
 	}
+	if err := t.checkPolicy(); err != nil {
+		return err
+	}
 	info, err := d.probe(b)
 	if err != nil {
 		return err
@@ -176,7 +189,13 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	}
 	began := time.Now()
 	defer func() { d.spent.Resize += time.Since(began) }()
-	t.distort(dst[:t.Size*t.Size*3], rng)
+	pix := dst[:t.Size*t.Size*3]
+	t.distort(pix, rng)
+	if t.Policy != "" {
+		d.spare = slices.Grow(d.spare[:0], len(pix))[:len(pix)]
+		t.distortByPolicy(pix, d.spare, rng)
+	}
+	t.erase(pix, rng)
 	return nil
 }
 

@@ -61,6 +61,7 @@ type Decoder struct {
 	spent   Spent
 	scratch C.px_scratch
 	message *C.char
+	spare   []byte // room for a crop
 	out     C.px_region
 	whole   []byte // of an image that is not a JPEG, and slack
 	deep    []byte // of one with alpha
