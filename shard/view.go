@@ -84,6 +84,18 @@ func (s *Split) Select(sel Selection, g *wordnet.Graph) (*View, error) {
 	return v, nil
 }
 
+// Where is what of a view keep is true of, given an image's place in the view.
+func (v *View) Where(keep func(i int) bool) *View {
+	part := *v
+	part.rows = nil
+	for i, row := range v.rows {
+		if keep(i) {
+			part.rows = append(part.rows, row)
+		}
+	}
+	return &part
+}
+
 // take lists the rows whose synset is wanted, up to limit of each.
 func (v *View) take(limit int) {
 	x := v.split.index

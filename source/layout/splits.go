@@ -1,9 +1,6 @@
 package layout
 
 import (
-	"fmt"
-	"hash/fnv"
-
 	"github.com/synshard/synshard/internal/splitmix"
 )
 
@@ -23,12 +20,8 @@ func (m *mapper) splitOf(i int, s *spot) string {
 	return name
 }
 
-// inFraction says whether an image is in a fraction split off: whether a hash of
-// the seed, its class and its name there, as a number from 0 to 1, is below it. It
-// depends on nothing else, so that more images move none, and a larger fraction
-// holds all of a smaller one. Each class gives the fraction in expectation.
+// inFraction says whether an image is in a fraction split off: a larger fraction holds
+// all of a smaller one. Each class gives the fraction in expectation.
 func inFraction(seed uint64, class, identity string, fraction float64) bool {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%016x\x00%s\x00%s", seed, class, identity)
-	return float64(splitmix.Mix(h.Sum64())>>11)/(1<<53) < fraction
+	return splitmix.Fraction(seed, class, identity) < fraction
 }
