@@ -131,8 +131,8 @@ func triedSteps(device string) int64 {
 
 // tryBatch takes the first steps of a training with the recipe's batch.
 func (o *Options) tryBatch(init []model.Tensor) (err error) {
-	cfg := o.engineConfig(o.Recipe.Accumulate)
-	cfg.MustRecord = true // a step that only fits unrecorded does not fit
+	cfg := o.engineConfig(o.Recipe.Accumulate, o.Recipe.Epochs-1) // when least is frozen
+	cfg.MustRecord = true                                         // a step that only fits unrecorded does not fit
 	e, err := o.NewEngine(cfg)
 	if err != nil {
 		return err

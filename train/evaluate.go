@@ -122,7 +122,7 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 		}
 		ema = o.Recipe.EMA.Decay > 0
 	}
-	cfg := o.engineConfig(o.Recipe.Accumulate)
+	cfg := o.engineConfig(o.Recipe.Accumulate, 0)
 	cfg.EMA = ema
 	e, err := o.NewEngine(cfg)
 	if err != nil {

@@ -48,7 +48,7 @@ func newFake(net *model.Network, cfg EngineConfig) *fakeEngine {
 		if cfg.EMA {
 			names = append(names, checkpoint.EMAPrefix+p.Name)
 		}
-		if p.Kind != model.RunningMean && p.Kind != model.RunningVar {
+		if p.Kind.Trained() && !cfg.Frozen(p.Name) {
 			names = append(names, checkpoint.OptimizerPrefix+p.Name+"/mom")
 		}
 		n := 1
@@ -81,18 +81,25 @@ func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
 	h := rand.New(rand.NewPCG(s.Seed, 1))
 	x := float32(0)
 	for i := range b.N {
+		if e.cfg.ClassWeights != nil {
+			x *= float32(e.cfg.ClassWeights[b.Labels[i]])
+		}
 		x = x*0.75 + float32(b.Rows[i]%17) + 3*float32(b.Labels[i]) + float32(b.Images[i*b.Size*b.Size*3])/64
 	}
 	for _, name := range e.names {
 		p := e.state[name]
 		mom, trained := e.state[checkpoint.OptimizerPrefix+name+"/mom"]
-		if strings.Contains(name, "/") {
+		if strings.Contains(name, "/") || e.cfg.Frozen(name) {
 			continue
+		}
+		rate := float32(1)
+		if r, ok := e.cfg.Rates[name]; ok {
+			rate = float32(r)
 		}
 		for i := range min(len(p), 32) { // enough to tell states apart
 			if trained {
 				g := 0.01*p[i] + 1e-4*x*float32(h.Float64()-0.5)
-				mom[i] = 0.9*mom[i] + float32(s.LR)*g
+				mom[i] = 0.9*mom[i] + rate*float32(s.LR)*g
 				p[i] -= mom[i]
 			} else {
 				p[i] = 0.9*p[i] + 0.001*x

@@ -88,10 +88,9 @@ func (r *runner) configFile(text []byte) product {
 	return product{"config.yaml", func(w io.Writer) error { _, err := w.Write(text); return err }}
 }
 
-// products are what is left of a finished run beside its checkpoints and its log,
-// each as the last checkpoint's state gives it. They say madeFrom of themselves.
-func (r *runner) products(state []model.Tensor, madeFrom string) []product {
-	tensors := checkpoint.Weights(state, true) // averaged ones where they are kept
+// products are what is left of a finished run beside its checkpoints and its log, of
+// the weights that it ends in (exported). They say madeFrom of themselves.
+func (r *runner) products(tensors []model.Tensor, madeFrom string) []product {
 	return []product{
 		{"model.safetensors", func(w io.Writer) error {
 			return weights.WriteSummed(w, tensors, checkpoint.ExportedMetadata(r.o.Spec, madeFrom))
@@ -112,7 +111,31 @@ func (r *runner) export() error {
 	if err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	return errors.Join(r.write(r.products(state, r.pos.MadeFrom.JSON())), r.saveConfig())
+	tensors, err := r.exported(state)
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return errors.Join(r.write(r.products(tensors, r.pos.MadeFrom.JSON())), r.saveConfig())
+}
+
+// exported are the weights that the run ends in, by Recipe.Export; state is the last
+// step's.
+func (r *runner) exported(state []model.Tensor) ([]model.Tensor, error) {
+	if r.o.Recipe.Export == "best" {
+		best, _ := r.pos.BestEval()
+		if best.Step != r.pos.Step {
+			path := checkpoint.Path(r.o.Dir, best.Step)
+			c, err := checkpoint.Read(path)
+			if errors.Is(err, fs.ErrNotExist) {
+				err = fmt.Errorf("%s: %w: it is not there", path, checkpoint.ErrDamaged)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("the best validation's: %w", err)
+			}
+			state = c.Tensors
+		}
+	}
+	return checkpoint.Weights(state, r.o.Recipe.Export != "last"), nil // averaged ones where they are kept
 }
 
 func (r *runner) write(list []product) error {
@@ -137,10 +160,17 @@ func (r *runner) checkExport() error {
 // unsettled lists what of a finished run is not there, or not what the last
 // checkpoint gives, byte for byte. Times of change tell nothing.
 func (r *runner) unsettled(was runlog.Kept) ([]product, error) {
-	all := r.products(r.state, r.pos.MadeFrom.JSON())
+	var all []product
 	earlier := map[string]product{} // of versions whose products did not say what they were made from
-	for _, p := range r.products(r.state, "") {
-		earlier[p.name] = p
+	tensors, err := r.exported(r.state)
+	switch {
+	case err == nil:
+		all = r.products(tensors, r.pos.MadeFrom.JSON())
+		for _, p := range r.products(tensors, "") {
+			earlier[p.name] = p
+		}
+	case !errors.Is(err, checkpoint.ErrDamaged) || !r.productsWhole():
+		return nil, fmt.Errorf("export: %w", err)
 	}
 	text, err := r.settledConfig(was)
 	if err != nil {
@@ -161,6 +191,17 @@ func (r *runner) unsettled(was runlog.Kept) ([]product, error) {
 		}
 	}
 	return out, nil
+}
+
+// productsWhole says whether the files of weights that there are hold to their own sums:
+// all that can be asked where what they were made of is gone.
+func (r *runner) productsWhole() bool {
+	for _, p := range r.products(nil, "") {
+		if _, err := checkpoint.ReadAny(r.path(p.name), weights.Options{}); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // settledConfig is what config.yaml should hold: what the log says, or else, of a run
@@ -270,7 +311,7 @@ func (r *runner) account(was runlog.Kept) (err error) {
 		}
 	}
 	if !slices.Equal(was.Checkpoints, now) {
-		if err := errors.Join(log.Finished(r.pos.Step, now), log.Sync()); err != nil {
+		if err := errors.Join(log.Finished(r.pos.Step, now, r.ended()), log.Sync()); err != nil {
 			return err
 		}
 	}
@@ -321,6 +362,19 @@ func (c *comparer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// ended says why a run has come to its end, as Result.Ended; "": it has not.
+func (r *runner) ended() string {
+	best, ok := r.pos.BestEval()
+	patience := r.o.Recipe.Patience
+	switch {
+	case r.pos.Epoch >= r.o.Recipe.Epochs:
+		return "epochs"
+	case ok && patience > 0 && r.pos.Epoch-best.Epoch >= patience:
+		return "patience"
+	}
+	return ""
+}
+
 func (r *runner) result() Result {
 	res := Result{Steps: r.pos.Step, Epochs: r.pos.Epoch, Images: r.pos.Images, Seconds: r.pos.Seconds, Dir: r.o.Dir}
 	if n := len(r.pos.Evals); n > 0 {
@@ -329,7 +383,7 @@ func (r *runner) result() Result {
 		res.Best = &best
 	}
 	if r.done() && r.finished {
-		res.ONNX, res.Weights = r.path("model.onnx"), r.path("model.safetensors")
+		res.ONNX, res.Weights, res.Ended = r.path("model.onnx"), r.path("model.safetensors"), r.ended()
 	}
 	return res
 }

@@ -21,6 +21,7 @@ var mayChange = map[string]bool{
 	"epochs":        true, // a longer or shorter run of the same kind
 	"precision":     true, // goes by the machine
 	"accumulate":    true, // goes by the machine's memory; it may only grow
+	"patience":      true, // a longer or shorter run, as epochs
 }
 
 // machineMayChange is what may change beside the recipe.
@@ -44,6 +45,10 @@ func (o *Options) identity() (checkpoint.Identity, error) {
 		}
 	}
 	maps.Copy(id, o.MadeFrom)
+	if o.ClassWeights != nil { // wherever they are written
+		delete(id, "loss.class_weights")
+		id["class_weights"] = sumOf(o.ClassWeights)
+	}
 	if len(o.Weights) > 0 {
 		id["weights"] = checkpoint.WeightsSum(o.Weights)
 	}

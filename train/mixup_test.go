@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/train/recipe"
 )
 
 func flatBatch(values ...byte) *loader.Batch {
@@ -72,5 +73,61 @@ func TestMixupDependsOnSeedAlone(t *testing.T) {
 	}
 	if a.Images[2*12] != 200 {
 		t.Error("the middle image has no partner and must stay")
+	}
+}
+
+// TestCutMix: an image is its own but for a rectangle of its pair's, or its pair's but for a
+// rectangle of its own; its own share is in the mean what keeping one label asks for; places
+// and seeds differ.
+func TestCutMix(t *testing.T) {
+	const alpha, size = 1.0, 16
+	var own, inside, n float64
+	for seed := range uint64(1500) {
+		b := &loader.Batch{N: 2, Size: size, Labels: []int64{0, 1}, Rows: []int64{0, 1}}
+		b.Images = append(bytes.Repeat([]byte{0}, size*size*3), bytes.Repeat([]byte{255}, size*size*3)...)
+		mix(b, recipe.Loss{CutMix: alpha}, seed)
+		again := &loader.Batch{N: 2, Size: size, Images: append(bytes.Repeat([]byte{0}, size*size*3), bytes.Repeat([]byte{255}, size*size*3)...)}
+		cutmix(again, alpha, seed)
+		if !bytes.Equal(b.Images, again.Images) {
+			t.Fatal("the same seed gives other images")
+		}
+		share := float64(bytes.Count(b.Images[:size*size*3], []byte{0})) / (size * size * 3)
+		// What of it is the rectangle: inside, the corners are the other's, but for one at the edge.
+		own, n = own+share, n+1
+		if drawCut(size, alpha, seed, 0).inside {
+			inside++
+		}
+	}
+	// E[outer^2 + (1-outer)^2], the own share in the mean, where outer is the area around.
+	var want, outside float64
+	for seed := range uint64(200000) {
+		c := drawCut(size, alpha, seed+7777, 3)
+		outer := 1 - float64((c.x1-c.x0)*(c.y1-c.y0))/(size*size)
+		want += outer*outer + (1-outer)*(1-outer)
+		outside += outer
+	}
+	want, outside = want/200000, outside/200000
+	if math.Abs(own/n-want) > 0.03 {
+		t.Errorf("the mean share of an image in itself is %.3f, want %.3f", own/n, want)
+	}
+	if math.Abs(inside/n-(1-outside)) > 0.04 {
+		t.Errorf("%.3f of images are in the rectangle, want %.3f", inside/n, 1-outside)
+	}
+}
+
+// TestMixOrCut: with both, about every second batch has either.
+func TestMixOrCut(t *testing.T) {
+	cut := 0
+	for seed := range uint64(400) {
+		b := flatBatch(0, 255)
+		mix(b, recipe.Loss{Mixup: 1, CutMix: 1}, seed)
+		only := flatBatch(0, 255)
+		cutmix(only, 1, seed)
+		if bytes.Equal(b.Images, only.Images) {
+			cut++
+		}
+	}
+	if cut < 160 || cut > 250 {
+		t.Errorf("%d of 400 batches are cut", cut)
 	}
 }

@@ -75,6 +75,9 @@ type Options struct {
 	// Weights, where given, replace the fresh weights of the same name.
 	Weights []model.Tensor
 
+	// ClassWeights, by label, are those of the file that Recipe.Loss.ClassWeights names.
+	ClassWeights []float64
+
 	// Overwrite has a run of another kind in Dir give way to this one.
 	Overwrite bool
 
@@ -126,6 +129,7 @@ type Result struct {
 	Weights string             `json:"weights,omitempty"` // path of model.safetensors; "": not written yet
 	Dir     string             `json:"out"`               // as given
 	Already bool               `json:"already,omitempty"` // it was finished before
+	Ended   string             `json:"ended,omitempty"`   // why: epochs, all of them made; patience, so many without a better validation; "": not finished
 }
 
 func (o *Options) check() error {
@@ -138,10 +142,20 @@ func (o *Options) check() error {
 		return fmt.Errorf("train: batch is %d", o.Recipe.Batch)
 	case len(o.Spec.Classes) != o.Network.Classes:
 		return fmt.Errorf("train: the network has %d classes, the spec names %d", o.Network.Classes, len(o.Spec.Classes))
+	case o.Recipe.Patience > 0 && o.Data.ValSet().Len() == 0:
+		return errors.New("train: patience goes by the validation, and there are no images to validate on")
+	case o.Recipe.Export == "best" && o.Data.ValSet().Len() == 0:
+		return errors.New("train: export is best, and there are no images to validate on")
 	case o.Recipe.NeedsWeights && len(o.Weights) == 0:
 		return fmt.Errorf("train: recipe %s starts from trained weights, and none are given", o.Recipe.Name)
 	}
 	if err := o.Recipe.Check(); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if _, err := ratesOf(o.Network, o.Recipe, 0); err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	if err := o.weighClasses(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	var err error
@@ -186,10 +200,11 @@ func drawCurves(path, log string) error {
 	return nil
 }
 
-// engineConfig is what of the recipe the engine needs.
-func (o *Options) engineConfig(microbatches int) EngineConfig {
+// engineConfig is what of the recipe the engine needs in an epoch.
+func (o *Options) engineConfig(microbatches, epoch int) EngineConfig {
 	r := o.Recipe
 	return EngineConfig{
+		Rates: o.rates(epoch), ClassWeights: o.ClassWeights,
 		Device: o.Device, Precision: o.Precision, Threads: o.Threads, Batch: r.Batch, ChannelsLast: true,
 		Optimizer: r.Optimizer.Kind, Momentum: r.Optimizer.Momentum, Decay: r.Optimizer.Rho, Eps: r.Optimizer.Eps,
 		Beta1: r.Optimizer.Beta1, Beta2: r.Optimizer.Beta2, Nesterov: r.Optimizer.Nesterov,

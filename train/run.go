@@ -127,6 +127,7 @@ type runner struct {
 	state     []model.Tensor // to begin with, from a checkpoint; nil: a new run
 	other     error          // how a run that is there differs, which is to go; nil: there is none
 	eng       Engine
+	openedAt  int  // epoch for which it was made
 	finished  bool // the final weights are there
 	steps     *Pipeline[submitted]
 	log       *runlog.Log
@@ -154,7 +155,7 @@ func (r *runner) close() {
 	}
 }
 
-func (r *runner) done() bool           { return r.pos.Epoch >= r.o.Recipe.Epochs }
+func (r *runner) done() bool           { return r.ended() != "" }
 func (r *runner) stepsPerEpoch() int64 { return int64(r.pos.Rows / r.pos.Batch) }
 func (r *runner) path(name string) string {
 	return filepath.Join(r.o.Dir, name)
@@ -241,7 +242,7 @@ func (r *runner) prepare(ctx context.Context) error {
 	if err := r.openEngine(); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
-	if err := r.eng.SetState(r.state); err != nil {
+	if err := r.eng.SetState(r.stateHere(r.state)); err != nil {
 		return fmt.Errorf("set the state of step %d: %w", r.pos.Step, err)
 	}
 	r.state = nil
@@ -328,6 +329,9 @@ func overlay(fresh, given []model.Tensor) ([]model.Tensor, error) {
 func (r *runner) epoch(ctx context.Context) error {
 	end := r.stepsPerEpoch() * int64(r.pos.Batch)
 	r.epochLoss, r.epochSteps, r.skipped = 0, 0, 0
+	if err := r.unfreeze(); err != nil {
+		return err
+	}
 	if r.pos.Sample < end {
 		if err := r.fit(ctx, end); err != nil {
 			return err

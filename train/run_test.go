@@ -62,7 +62,7 @@ func TestRunToTheEnd(t *testing.T) {
 	first.Step, first.Epoch = epochSteps, 1
 	wantResult := Result{
 		Steps: testSteps, Epochs: 3, Images: 60, Last: score, Best: &first, Dir: o.Dir,
-		ONNX: filepath.Join(o.Dir, "model.onnx"), Weights: filepath.Join(o.Dir, "model.safetensors"),
+		ONNX: filepath.Join(o.Dir, "model.onnx"), Weights: filepath.Join(o.Dir, "model.safetensors"), Ended: "epochs",
 	}
 	if diff := cmp.Diff(wantResult, res, untimed); diff != "" {
 		t.Errorf("result (-want +got):\n%s", diff)

@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -91,7 +95,7 @@ func (r *runner) submit(b *loader.Batch, about submitted) error {
 		Seed: stepSeed(r.pos.Seed, number), LR: rec.Rate.At(r.epochAt(r.nextSample()), rec.Epochs, r.pos.Batch),
 		EMADecay: rec.EMA.At(number), FreezeBN: rec.Network.FreezeBN,
 	}
-	mixup(b, rec.Loss.Mixup, about.step.Seed)
+	mix(b, rec.Loss, about.step.Seed)
 	for {
 		err := r.steps.Submit(b, about.step, about)
 		if errors.Is(err, ErrOutOfMemory) {
@@ -119,13 +123,16 @@ func (r *runner) splitFurther(oom error) error {
 	}
 	r.warn(fmt.Sprintf("step %d: the device is out of memory with %d images at a time; going on with %d (batch %d in %d microbatches)",
 		r.pos.Step+1, r.pos.Batch/r.pos.Microbatches, r.pos.Batch/n, r.pos.Batch, n))
-	if err := r.replaceEngine(n); err != nil {
+	r.pos.Microbatches = n
+	if err := r.replaceEngine(); err != nil {
 		return fmt.Errorf("after running out of memory: %w", err)
 	}
 	return nil
 }
 
-func (r *runner) replaceEngine(microbatches int) error {
+// replaceEngine has another engine, as the position wants it, go on with the state of the
+// one there is.
+func (r *runner) replaceEngine() error {
 	state, err := r.eng.State()
 	if err != nil {
 		return err
@@ -134,19 +141,40 @@ func (r *runner) replaceEngine(microbatches int) error {
 		return err
 	}
 	r.eng = nil // closed
-	r.pos.Microbatches = microbatches
 	if err := r.openEngine(); err != nil {
 		return err
 	}
-	return r.eng.SetState(state)
+	return r.eng.SetState(r.stateHere(state))
+}
+
+// stateHere is the state with which the run goes on from its position: where the epoch
+// begins in which nothing is frozen any more, the optimiser begins anew, as it does for
+// whoever makes another one of another list of parameters.
+func (r *runner) stateHere(state []model.Tensor) []model.Tensor {
+	if r.o.Recipe.Network.Freeze == "" || r.pos.Epoch != r.o.Recipe.Network.UnfreezeAt || r.pos.Sample > 0 {
+		return state
+	}
+	return slices.DeleteFunc(slices.Clone(state), func(t model.Tensor) bool { return strings.HasPrefix(t.Name, checkpoint.OptimizerPrefix) })
+}
+
+// unfreeze replaces the engine where its rates are not those of the epoch that begins.
+func (r *runner) unfreeze() error {
+	n := r.o.Recipe.Network
+	if n.Freeze == "" || r.pos.Epoch != n.UnfreezeAt || r.pos.Sample > 0 || r.pos.Epoch == r.openedAt {
+		return nil
+	}
+	if err := r.replaceEngine(); err != nil {
+		return fmt.Errorf("unfreeze at epoch %d: %w", r.pos.Epoch, err)
+	}
+	return nil
 }
 
 // openEngine makes the engine and the pipeline of steps over it.
 func (r *runner) openEngine() (err error) {
-	if r.eng, err = r.o.NewEngine(r.o.engineConfig(r.pos.Microbatches)); err != nil {
+	if r.eng, err = r.o.NewEngine(r.o.engineConfig(r.pos.Microbatches, r.pos.Epoch)); err != nil {
 		return err
 	}
-	r.steps = NewPipeline(r.eng, r.record)
+	r.steps, r.openedAt = NewPipeline(r.eng, r.record), r.pos.Epoch
 	return nil
 }
 

@@ -62,7 +62,7 @@ var urlUses = map[string]struct {
 		"train": urlInPlace, "val": urlInPlace, "test": urlInPlace, "folder": urlInPlace, "parquet": urlInPlace, "webdataset": urlInPlace, "kaggle": urlInPlace,
 		"list": urlInPlace, "devkit": urlInPlace, "boxes": urlInPlace, "classes": urlClasses, "out": urlOwned,
 	}},
-	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "config": urlCopied, "out": urlOwned, "mlflow": urlAddress}},
+	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "class-weights": urlCopied, "config": urlCopied, "out": urlOwned, "mlflow": urlAddress}},
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlClasses}},
 	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlClasses, "arrow": urlOwned}},
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},

@@ -40,6 +40,7 @@ type trainOptions struct {
 	cache                *cacheOptions
 	recipe               recipeOptions
 	selection            *selectionOptions
+	heldOut              heldOutOptions
 }
 
 const trainLong = `Fits a network to a dataset's training split and measures it on the validation
@@ -83,6 +84,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.StringVarP(&flags.out, "out", "o", "", "run directory, here or at a URL; made when missing, continued when there")
 	splitVar(cmd, &flags.split, "split", "train", "split to train on")
 	f.StringVar(&flags.valSplit, "val-split", "val", "split to validate on; empty for none")
+	flags.heldOut.AddFlags(f)
 	deviceVar(cmd, &flags.device)
 	f.StringVar(&flags.torchLib, "torch-lib", "", "the training engine's library ("+native.ShimName+")")
 	f.StringVar(&flags.weights, "weights", "", "start from these weights: safetensors (ours, timm's) or a .pth of torchvision's")
@@ -162,8 +164,11 @@ func (flags *trainOptions) check() error {
 		return usagef("--threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
 	case flags.overwrite && flags.evalOnly:
 		return usagef("--overwrite has no effect with --eval-only")
-	case flags.valSplit == "" && flags.evalOnly:
+	case flags.valSplit == "" && flags.heldOut.none() && flags.evalOnly:
 		return usagef("--eval-only needs a validation split")
+	}
+	if err := flags.heldOut.check(flags.recipe.flags); err != nil {
+		return err
 	}
 	if err := flags.tracking.check(flags.evalOnly); err != nil {
 		return err
@@ -231,6 +236,9 @@ func (a *app) trainOptions(data *trainData, flags trainOptions, rec recipe.Recip
 		StopAfter: flags.stopAfter, TensorBoard: flags.board, OnWarn: func(text string) { a.Logf("warning: %s", text) },
 	}
 	if err := a.loadWeights(flags, &o); err != nil {
+		return o, err
+	}
+	if err := loadClassWeights(&o); err != nil {
 		return o, err
 	}
 	if o.Recipe.Batch == 0 && o.Dir != "" {

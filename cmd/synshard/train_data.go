@@ -48,7 +48,7 @@ func (a *app) openTrainViews(set *shard.Dataset, flags trainOptions) (*views.Vie
 	}
 	var complaints atomic.Int64
 	return views.Open(set, views.Options{
-		Split: flags.split, ValSplit: flags.valSplit, Selection: sel, Graph: g,
+		Split: flags.split, ValSplit: flags.valSplit, Selection: sel, Graph: g, HeldOut: flags.heldOut.is,
 		OnLeftOut: func(split, name string, err error) {
 			if complaints.Add(1) <= maxComplaints {
 				a.Logf("warning: %s image %s is left out: %v", split, name, err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/train/recipe"
 )
 
@@ -35,6 +36,9 @@ var recipeFlags = []struct {
 	{"label-smoothing", "loss.label_smoothing", "float", "share of the label spread over all classes", nil},
 	{"aux-weight", "loss.aux_weight", "float", "weight of the auxiliary heads' loss; 0 leaves them out", nil},
 	{"mixup", "loss.mixup", "float", "mix pairs of images, share from Beta(x, x)", nil},
+	{"cutmix", "loss.cutmix", "float", "put a rectangle of one image into another, its share from Beta(x, x)", nil},
+	{"policy", "augment.policy", "string", "distort images by a policy: randaugment or trivialaugment_wide", pixel.Policies},
+	{"erase", "augment.erase", "float", "probability with which a rectangle of an image is made grey", nil},
 	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he", []string{"paper", "he"}},
 	{"dropout", "network.dropout", "float", "share of the last features dropped", nil},
 	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics", nil},
@@ -42,6 +46,12 @@ var recipeFlags = []struct {
 	{"clip-norm", "clip.norm", "float", "largest global norm of the gradient; 0 is off", nil},
 	{"clip-value", "clip.value", "float", "largest magnitude of a gradient's element; 0 is off", nil},
 	{"precision", "precision", "string", "auto, fp32, tf32, bf16 or fp16; auto goes by the device", precisions},
+	{"freeze", "network.freeze", "text", "keep weights as they are: a module's, with all before it (Mixed_6e), backbone, all but the heads, or those whose name a regular expression finds", nil},
+	{"unfreeze-at", "network.unfreeze_at", "int", "epoch, from 0, from which on nothing is frozen", nil},
+	{"layer-decay", "rate.layer_decay", "float", "what the learning rate is multiplied by from each layer to the one before it; 0 is off", nil},
+	{"class-weights", "loss.class_weights", "text", "weigh images by their classes: auto makes up for classes of few images; else a file with a class and its weight a line", []string{"auto"}},
+	{"patience", "patience", "int", "end after so many epochs without a better validation; 0 is off", nil},
+	{"export", "export", "string", "weights that the run ends in: best, by validation, last, or ema, the averaged ones (default: averaged ones where kept, else the last)", []string{"best", "last", "ema"}},
 	{"width", "network.width", "float", "multiplier of every layer's channels, for trials", nil},
 }
 
@@ -54,6 +64,8 @@ type recipeValue struct {
 func (v *recipeValue) String() string { return v.text }
 func (v *recipeValue) Type() string {
 	switch v.kind {
+	case "text":
+		return "string"
 	case "batch":
 		return "N|auto"
 	case "float":
@@ -80,8 +92,14 @@ func (v *recipeValue) Set(s string) error {
 		if strings.ContainsAny(s, "\n:#{}[]'\"") || s == "" {
 			err = strconv.ErrSyntax
 		}
+	case "text":
+		if s == "" {
+			err = strconv.ErrSyntax
+		}
 	}
 	switch {
+	case err != nil && v.kind == "text":
+		return errors.New("want a text")
 	case err != nil && v.kind == "string":
 		return errors.New("want a word")
 	case err != nil:
@@ -167,7 +185,11 @@ func (o *recipeOptions) layers() ([]recipe.Layer, error) {
 		if !flag.Changed {
 			continue
 		}
-		if err := add("--"+r.flag, r.key+"="+flag.Value.String()); err != nil {
+		value := flag.Value.String()
+		if r.kind == "text" {
+			value = strconv.Quote(value) // as YAML has it, too
+		}
+		if err := add("--"+r.flag, r.key+"="+value); err != nil {
 			return nil, err
 		}
 		if r.flag == "lr" {

@@ -194,6 +194,14 @@ func trainHeadline(s runlog.Score) eval.Headline {
 	return eval.Headline{Images: s.N, Right1: count(s.Top1), Right5: count(s.Top5), K: 5}
 }
 
+// endedText says why a run came to its end.
+func endedText(res train.Result) string {
+	if res.Ended == "patience" {
+		return fmt.Sprintf("after %d epochs: none of the last %d was better than epoch %d (--patience)", res.Epochs, res.Epochs-res.Best.Epoch, res.Best.Epoch)
+	}
+	return fmt.Sprintf("after all %d epochs", res.Epochs)
+}
+
 // result prints a finished run.
 func (r *trainReport) result(res train.Result) error {
 	if res.Already && r.out.Dir == nil { // a Makefile is content with it; a bucket would be sent them again
@@ -214,6 +222,7 @@ func (r *trainReport) result(res train.Result) error {
 			row("last", evalText(*res.Last))
 			row("best", fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best)))
 		}
+		row("ended", endedText(res))
 		row("weights", res.Weights)
 		row("model", res.ONNX)
 		if res.Best != nil {

@@ -4,10 +4,28 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
 )
+
+// loadClassWeights reads the file that the recipe names.
+func loadClassWeights(o *train.Options) (err error) {
+	path := o.Recipe.Loss.ClassWeights
+	if path == "" || path == "auto" {
+		return nil
+	}
+	text, err := regular.ReadFile(path, regular.Document)
+	if err != nil {
+		return fmt.Errorf("--class-weights: %w", err)
+	}
+	if o.ClassWeights, err = recipe.ParseClassWeights(text, o.Spec.Classes); err != nil {
+		return fmt.Errorf("--class-weights %s: %w", path, err)
+	}
+	return nil
+}
 
 // loadWeights reads --weights and fits them to the network, saying aloud what
 // starts anew.

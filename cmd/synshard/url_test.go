@@ -416,8 +416,8 @@ func dirNames(t *testing.T, dir string) (names []string) {
 // a file, and what becomes of a URL there: a flag that nobody thought of fails.
 func TestURLFlags(t *testing.T) {
 	// What names no file.
-	words := strings.Fields(`activations addr as as-split below cache check-images embedding embedding-output engine ep-option eval-split exclude format host init input
-		interpolation job layout method mlflow-experiment model on-bad optimizer output path pixels precision probabilities provider rank-by recipe rollup
+	words := strings.Fields(`activations addr as as-split below cache check-images embedding embedding-output engine ep-option eval-split exclude export fold format freeze host init input
+		interpolation job layout method mlflow-experiment model on-bad optimizer output path pixels policy precision probabilities provider rank-by recipe rollup
 		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
 	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "wordnet-from"}

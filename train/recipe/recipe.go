@@ -6,6 +6,7 @@ package recipe
 import (
 	"cmp"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -17,6 +18,7 @@ import (
 	"github.com/synshard/synshard/internal/yamldoc"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/pixel"
 )
 
 //go:embed recipes/*.yaml
@@ -43,6 +45,8 @@ type Recipe struct {
 	Network      Network   `yaml:"network"`                 // what is told the network beside its name
 	EMA          EMA       `yaml:"ema"`                     // the averaged weights
 	Augment      Augment   `yaml:"augment"`                 // of training images
+	Patience     int       `yaml:"patience,omitempty"`      // epochs without a better validation after which the run ends; 0: none
+	Export       string    `yaml:"export,omitempty"`        // weights that the run ends in: best, last, ema; empty: averaged ones of the last step where kept
 	Eval         Eval      `yaml:"eval"`                    // how images are measured
 
 	// Mean and Std normalise a pixel p in [0,1] to (p-mean)/std, by channel.
@@ -73,20 +77,38 @@ type Clip struct {
 // Loss is cross-entropy with smoothed labels on every head; the auxiliary
 // heads' losses are added with their weight. Mixup > 0 is the parameter of the
 // Beta distribution by which pairs of images are blended (Zhang et al.,
-// arXiv:1710.09412).
+// arXiv:1710.09412); CutMix > 0 the one of that by which a rectangle of one image is put
+// into another (Yun et al., arXiv:1905.04899). With both each batch has one of them, by a
+// coin. ClassWeights weigh images by their classes in the mean, as
+// PyTorch's CrossEntropyLoss does: auto is scikit-learn's "balanced", images / (classes *
+// images of the class), a class without any as if it had one; else the path of a file
+// with a weight a class.
 type Loss struct {
 	LabelSmoothing float64 `yaml:"label_smoothing"` // share of a label spread evenly over all classes
 	AuxWeight      float64 `yaml:"aux_weight"`      // 0 builds the network without auxiliary heads
 	Mixup          float64 `yaml:"mixup,omitempty"`
+	CutMix         float64 `yaml:"cutmix,omitempty"`
+	ClassWeights   string  `yaml:"class_weights,omitempty"`
 }
 
-// Network are the choices inside the network.
+// Network are the choices inside the network. Freeze names what stays as it is: a
+// module, with all before it, "backbone", all but the heads, or else a regular
+// expression found in the names of tensors; batch norm there goes by its running
+// statistics. From the epoch UnfreezeAt on (counted from 0; 0: never) nothing is frozen,
+// and the optimiser begins anew.
 type Network struct {
 	Init       string  `yaml:"init"`                // fresh weights: paper or he, see model.Network.InitAs
 	Dropout    float64 `yaml:"dropout"`             // probability of dropping, before the main head
 	BNMomentum float64 `yaml:"bn_momentum"`         // weight of the newest batch in the running statistics
 	FreezeBN   bool    `yaml:"freeze_bn,omitempty"` // batch norm by its running statistics, which stay
 	Width      float64 `yaml:"width,omitempty"`     // channel multiplier; 0 means 1
+	Freeze     string  `yaml:"freeze,omitempty"`
+	UnfreezeAt int     `yaml:"unfreeze_at,omitempty"`
+}
+
+// Freezes says whether something is frozen in an epoch, counted from 0.
+func (n Network) Freezes(epoch int) bool {
+	return n.Freeze != "" && (n.UnfreezeAt == 0 || epoch < n.UnfreezeAt)
 }
 
 // EMA keeps a moving average of the weights, which is what is exported.
@@ -113,6 +135,11 @@ type Augment struct {
 	Interpolation string  `yaml:"interpolation"`        // bilinear or bicubic
 	Crop          string  `yaml:"crop"`                 // how a region is drawn: torchvision, tensorflow
 	Exact         bool    `yaml:"exact,omitempty"`      // torchvision's pixels of a region, in every bit
+
+	Policy          string  `yaml:"policy,omitempty"`           // after the colours: randaugment or trivialaugment_wide, as torchvision's
+	PolicyOps       int     `yaml:"policy_ops,omitempty"`       // of randaugment: operations an image; 0 means 2
+	PolicyMagnitude int     `yaml:"policy_magnitude,omitempty"` // of randaugment: 1 to 30; 0 means 9
+	Erase           float64 `yaml:"erase,omitempty"`            // probability with which a rectangle is made the mean colour, as torchvision's RandomErasing
 }
 
 // Eval is how an image is made ready for validation and inference, as pixel.Eval
@@ -307,6 +334,12 @@ func (r Recipe) Check() error {
 		{"loss.label_smoothing", r.Loss.LabelSmoothing, in(r.Loss.LabelSmoothing, 0, 0.999), "0 up to 1"},
 		{"loss.aux_weight", r.Loss.AuxWeight, in(r.Loss.AuxWeight, 0, 100), "0 or more"},
 		{"loss.mixup", r.Loss.Mixup, in(r.Loss.Mixup, 0, 100), "0 or more"},
+		{"network.unfreeze_at", float64(r.Network.UnfreezeAt), r.Network.UnfreezeAt >= 0, "0 (never) or more"},
+		{"patience", float64(r.Patience), r.Patience >= 0, "0 (off) or more"},
+		{"loss.cutmix", r.Loss.CutMix, in(r.Loss.CutMix, 0, 100), "0 or more"},
+		{"augment.policy_ops", float64(r.Augment.PolicyOps), r.Augment.PolicyOps >= 0 && r.Augment.PolicyOps <= 14, "0 to 14"},
+		{"augment.policy_magnitude", float64(r.Augment.PolicyMagnitude), r.Augment.PolicyMagnitude >= 0 && r.Augment.PolicyMagnitude <= 30, "0 to 30"},
+		{"augment.erase", r.Augment.Erase, in(r.Augment.Erase, 0, 1), "0 to 1"},
 		{"network.dropout", r.Network.Dropout, in(r.Network.Dropout, 0, 0.999), "0 up to 1"},
 		{"network.bn_momentum", r.Network.BNMomentum, in(r.Network.BNMomentum, 1e-9, 1), "above 0, at most 1"},
 		{"network.width", r.Network.Width, in(r.Network.Width, 0.001, 16), "0.001 to 16"},
@@ -329,7 +362,22 @@ func (r Recipe) Check() error {
 	if r.Batch > 0 && r.Batch%r.Accumulate != 0 {
 		return fmt.Errorf("batch %d does not divide into %d microbatches (accumulate)", r.Batch, r.Accumulate)
 	}
-	return cmp.Or(r.checkNames(), r.Optimizer.check(), r.Rate.check())
+	return cmp.Or(r.checkNames(), r.checkTogether(), r.Optimizer.check(), r.Rate.check())
+}
+
+// checkTogether refuses values that make no sense, or have no effect, beside others.
+func (r Recipe) checkTogether() error {
+	switch {
+	case r.Network.UnfreezeAt > 0 && r.Network.Freeze == "":
+		return errors.New("network.unfreeze_at has no effect without network.freeze")
+	case r.Loss.ClassWeights == "auto" && r.Sampling == "balanced":
+		return errors.New("loss.class_weights auto and sampling balanced both make up for classes of few images: take one")
+	case r.Augment.Policy != "randaugment" && (r.Augment.PolicyOps > 0 || r.Augment.PolicyMagnitude > 0):
+		return errors.New("augment.policy_ops and policy_magnitude are of policy randaugment")
+	case r.Export == "ema" && r.EMA.Decay == 0:
+		return errors.New("export is ema, and no averaged weights are kept (ema.decay)")
+	}
+	return nil
 }
 
 func (r Recipe) checkNames() error {
@@ -338,6 +386,8 @@ func (r Recipe) checkNames() error {
 		want       []string
 	}{
 		{"augment.crop", r.Augment.Crop, []string{"torchvision", "tensorflow"}},
+		{"augment.policy", r.Augment.Policy, append([]string{""}, pixel.Policies...)},
+		{"export", r.Export, []string{"", "best", "last", "ema"}},
 		{"truncated", r.Truncated, []string{"error", "accept"}},
 		{"sampling", r.Sampling, []string{"shuffle", "balanced"}},
 		{"precision", r.Precision, []string{"auto", "fp32", "tf32", "bf16", "fp16"}},

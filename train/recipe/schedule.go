@@ -18,6 +18,9 @@ import (
 //	step         peak * factor^(milestones passed)
 //	cosine       from peak to floor*peak along half a cosine
 //
+// LayerDecay, above 0, multiplies the rate of a layer by its power of how many layers
+// stand between it and the heads' (timm's layer_decay).
+//
 // e is the epoch, with its fraction. Exponential and step count e from the
 // start of the run, cosine (Loshchilov and Hutter, arXiv:1608.03983) from the end
 // of the warm-up.
@@ -33,6 +36,7 @@ type Rate struct {
 	Staircase    bool      `yaml:"staircase,omitempty"`       // of exponential: at the end of each such stretch, not in between
 	Milestones   []float64 `yaml:"milestones,omitempty,flow"` // epochs
 	Floor        float64   `yaml:"floor,omitempty"`           // fraction of the peak
+	LayerDecay   float64   `yaml:"layer_decay,omitempty"`     // above 0, at most 1; 0 is off
 }
 
 var schedules = []string{"constant", "exponential", "step", "cosine"}
@@ -52,6 +56,8 @@ func (r Rate) check() error {
 		return fmt.Errorf("rate.warmup_epochs is %v: want 0 or more", r.WarmupEpochs)
 	case !(r.WarmupFrom >= 0 && r.WarmupFrom <= 1):
 		return fmt.Errorf("rate.warmup_from is %v: want 0 to 1", r.WarmupFrom)
+	case !(r.LayerDecay >= 0 && r.LayerDecay <= 1):
+		return fmt.Errorf("rate.layer_decay is %v: want 0 (off) to 1", r.LayerDecay)
 	case !(r.Floor >= 0 && r.Floor <= 1):
 		return fmt.Errorf("rate.floor is %v: want 0 to 1", r.Floor)
 	case (r.Schedule == "exponential" || r.Schedule == "step") && !(r.Factor > 0 && r.Factor <= 1):

@@ -91,6 +91,7 @@ type event struct {
 	MadeFrom map[string]string `json:"made_from,omitempty"`
 	MadeBy   string            `json:"made_by,omitempty"` // of "run": programs, with their versions
 	Command  []string          `json:"command,omitempty"` // of "run": the call, word by word
+	Ended    string            `json:"ended,omitempty"`   // of "run", at its end: why
 	Kept
 	From int64 `json:"from,omitempty"` // of "lost": the first step whose line is; 0: it is of no steps
 	To   int64 `json:"to,omitempty"`   // the last
@@ -255,9 +256,9 @@ func (l *Log) Started(s Start) error {
 }
 
 // Finished appends a line that says that the run has come to its end, and which
-// checkpoints there are.
-func (l *Log) Finished(step int64, checkpoints []int64) error {
-	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: finishedText, Kept: Kept{Checkpoints: checkpoints}})
+// checkpoints there are, and why it ended, in a word (train.Result).
+func (l *Log) Finished(step int64, checkpoints []int64, ended string) error {
+	return l.Write(event{Kind: "run", Time: time.Now().UTC(), Step: step, Text: finishedText, Ended: ended, Kept: Kept{Checkpoints: checkpoints}})
 }
 
 // Lost appends a line that says what of the run is there no more.

@@ -1,0 +1,54 @@
+package recipe
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// ParseClassWeights reads a file of class weights: a line a class, its name and a number
+// above 0, with spaces, a tab or a comma between them; # begins a comment line. Each of
+// classes has one line, and nothing else has. The weights are in the order of classes.
+func ParseClassWeights(text []byte, classes []string) ([]float64, error) {
+	place := make(map[string]int, len(classes))
+	for i, c := range classes {
+		place[c] = i
+	}
+	weights := make([]float64, len(classes))
+	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
+	for n := 1; lines.Scan(); n++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		cut := strings.LastIndexAny(line, " \t,")
+		if cut < 0 {
+			return nil, fmt.Errorf("line %d: want a class and its weight", n)
+		}
+		name, number := strings.TrimRight(line[:cut], " \t,"), line[cut+1:]
+		w, err := strconv.ParseFloat(number, 64)
+		if err != nil || !(w > 0) || math.IsInf(w, 0) {
+			return nil, fmt.Errorf("line %d: %s has the weight %q: want a number above 0", n, name, number)
+		}
+		i, ok := place[name]
+		if !ok {
+			return nil, fmt.Errorf("line %d: %q is none of the %d classes that are trained", n, name, len(classes))
+		}
+		if weights[i] != 0 {
+			return nil, fmt.Errorf("line %d: %s has a weight already", n, name)
+		}
+		weights[i] = w
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	for i, w := range weights {
+		if w == 0 {
+			return nil, fmt.Errorf("class %s has no weight", classes[i])
+		}
+	}
+	return weights, nil
+}
