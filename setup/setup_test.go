@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -84,7 +85,9 @@ func scene(t *testing.T) (Options, []wheel.Pin) {
 		{Group: "cpu", Name: "nvidia-cuda-runtime", Version: "13.0.96"}: {"nvidia/cu13/lib/libcudart.so.13": "rt", "nvidia/cu13/include/cuda.h": "//"},
 		{Group: "cuda", Name: "nvidia-cublas", Version: "13.1.0.3"}:     {"nvidia/cu13/lib/libcublas.so.13": "blas"},
 		{Group: "ort", Name: "onnxruntime", Version: "1.26.0"}:          {"onnxruntime/capi/libonnxruntime.so.1.26.0": "ort", "onnxruntime/LICENSE": "MIT"},
-		{Group: "ortcuda", Name: "onnxruntime-gpu", Version: "1.27.0"}:  {"onnxruntime/capi/libonnxruntime.so.1.27.0": "ort", "onnxruntime/capi/libonnxruntime_providers_cuda.so": "p"},
+		{Group: "openvino", Name: "openvino", Version: "2026.4.1"}: {"openvino/libs/libopenvino_c.so.2641": "ov", "openvino/libs/libopenvino.so.2641": "ov", "openvino/libs/libopenvino_intel_gpu_plugin.so": "gpu",
+			"openvino/__init__.py": "", "openvino-2026.4.1.dist-info/licenses/LICENSE": "Apache"},
+		{Group: "ortcuda", Name: "onnxruntime-gpu", Version: "1.27.0"}: {"onnxruntime/capi/libonnxruntime.so.1.27.0": "ort", "onnxruntime/capi/libonnxruntime_providers_cuda.so": "p"},
 	})
 	for i := range pins {
 		if pins[i].Group == "torch" {
@@ -426,6 +429,31 @@ func TestNamedORT(t *testing.T) {
 	}
 }
 
+// TestOpenVINO: it comes where it is asked for, without what runs no ONNX on a CPU.
+func TestOpenVINO(t *testing.T) {
+	o, pins := scene(t)
+	o.OpenVINO = true
+	done, err := start(t.Context(), o, pins)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(o.Lib, "libopenvino_c.so")
+	if diff := cmp.Diff(Done{Part: OpenVINO, Version: "2026.4.1", Path: at, Brought: true}, done[len(done)-1]); diff != "" {
+		t.Error(diff)
+	}
+	home := filepath.Join(o.Cache, "openvino-2026.4.1")
+	want := []string{"openvino/libs/libopenvino.so.2641", "openvino/libs/libopenvino_c.so.2641", "openvino-2026.4.1.RECORD", "openvino-2026.4.1.dist-info/licenses/LICENSE"}
+	slices.Sort(want)
+	got := tree(t, home)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("below its directory:\n%s", diff)
+	}
+	if to, err := filepath.EvalSymlinks(at); err != nil || filepath.Dir(to) != filepath.Join(home, "openvino", "libs") {
+		t.Errorf("the link leads to %s, %v", to, err)
+	}
+}
+
 func TestWaitsForAnother(t *testing.T) {
 	o, pins := scene(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -476,7 +504,7 @@ func TestPinsOfBothMachines(t *testing.T) {
 	for _, p := range pins {
 		count[p.Group+" "+p.Machine]++
 	}
-	want := map[string]int{"torch x86_64": 1, "ort x86_64": 1, "cpu x86_64": 2, "cuda x86_64": 13, "ortcuda x86_64": 1,
+	want := map[string]int{"torch x86_64": 1, "ort x86_64": 1, "cpu x86_64": 2, "cuda x86_64": 13, "ortcuda x86_64": 1, "openvino x86_64": 1, "openvino aarch64": 1,
 		"torch aarch64": 1, "ort aarch64": 1, "cpu aarch64": 2, "cuda aarch64": 13}
 	if diff := cmp.Diff(want, count); diff != "" {
 		t.Error(diff)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/infer/openvino"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
@@ -29,12 +30,13 @@ type finding struct {
 }
 
 // doctorOptions are doctor's flags.
-type doctorOptions struct{ torchLib, ortLib, wordnet string }
+type doctorOptions struct{ torchLib, ortLib, openVINOLib, wordnet string }
 
 // AddFlags adds them to the verb.
 func (o *doctorOptions) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.torchLib, "torch-lib", "", "the training engine's library (default: where set-up puts it)")
 	cmd.Flags().StringVar(&o.ortLib, "ort-lib", "", "ONNX Runtime's library (default: where set-up puts it)")
+	cmd.Flags().StringVar(&o.openVINOLib, "openvino-lib", "", "OpenVINO's C library (default: where set-up puts it)")
 	wordnetVar(cmd, &o.wordnet)
 }
 
@@ -45,7 +47,8 @@ func newDoctorCmd(a *app) *cobra.Command {
 		Short: "Check what is installed and say what is missing",
 		Long: `Looks for WordNet, libjpeg-turbo, the training engine and ONNX Runtime where the
 other verbs look, opens them, and prints versions, places and devices; for what
-is missing, the command that mends it. Exit 6 if something is missing.`,
+is missing, the command that mends it. Exit 6 if something is missing; OpenVINO, which
+nothing needs, is not missed.`,
 		Example: "  synshard doctor\n  synshard doctor --json --torch-lib /opt/engine/libsynshard_torch.so",
 		Args:    exactly(0, 0, "no arguments"),
 		RunE:    func(*cobra.Command, []string) error { return a.runDoctor(o) },
@@ -55,7 +58,7 @@ is missing, the command that mends it. Exit 6 if something is missing.`,
 }
 
 func (a *app) runDoctor(o doctorOptions) error {
-	list := []finding{a.doctorSelf(), a.doctorMachine(), a.doctorJPEG(), a.doctorWordNet(o.wordnet), a.doctorTorch(o.torchLib), a.doctorORT(o.ortLib)}
+	list := []finding{a.doctorSelf(), a.doctorMachine(), a.doctorJPEG(), a.doctorWordNet(o.wordnet), a.doctorTorch(o.torchLib), a.doctorORT(o.ortLib), a.doctorOpenVINO(o.openVINOLib)}
 	if err := a.printFindings(list); err != nil {
 		return err
 	}
@@ -161,4 +164,22 @@ func (a *app) doctorORT(flag string) finding {
 		return missing("ONNX Runtime", err, native.MendORT)
 	}
 	return finding{Part: "ONNX Runtime", OK: true, Version: version, Path: path, What: version + ", " + path}
+}
+
+// doctorOpenVINO tells of what nothing needs: that it is not there is no fault, and one that
+// is named or there and unfit is.
+func (a *app) doctorOpenVINO(flag string) finding {
+	s := search()
+	path, err := s.OpenVINO(flag)
+	if err != nil && flag == "" && s.Env("SYNSHARD_OPENVINO_LIB") == "" {
+		return finding{Part: "OpenVINO", OK: true, What: "not here, and not needed (synshard setup --openvino brings it)"}
+	}
+	if err != nil {
+		return missing("OpenVINO", err, native.MendOpenVINO)
+	}
+	version, err := openvino.Version(path)
+	if err != nil {
+		return missing("OpenVINO", fmt.Errorf("%s: %w", path, err), native.MendOpenVINO)
+	}
+	return finding{Part: "OpenVINO", OK: true, Version: version, Path: path, What: version + ", " + path}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/synshard/synshard/infer/classifier"
+	"github.com/synshard/synshard/infer/openvino"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/ingest"
@@ -146,6 +148,7 @@ var coded = []struct {
 	{native.ErrMissing, exitNative},
 	{ort.ErrUnfit, exitNative},
 	{ort.ErrTooNew, exitNative},
+	{openvino.ErrUnfit, exitNative},
 	{torch.ErrUnfit, exitNative},
 	{wordnet.ErrVersion, exitNative},
 	{setup.ErrUnfit, exitNative},
@@ -169,7 +172,7 @@ func wantsFlag(err error) bool {
 	var doubt *layout.Ambiguity
 	var vain *layout.NoEffect
 	var option *ingest.OptionError
-	var spec *ort.SpecError
+	var spec *classifier.SpecError
 	return errors.As(err, &doubt) || errors.As(err, &vain) || errors.As(err, &option) || errors.As(err, &spec)
 }
 

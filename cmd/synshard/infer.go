@@ -12,6 +12,7 @@ import (
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/images"
+	"github.com/synshard/synshard/infer/openvino"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/native"
@@ -294,6 +295,8 @@ func unfit(err error) error {
 	switch {
 	case errors.Is(err, ort.ErrUnfit):
 		return fmt.Errorf("%w; %s", err, native.MendORT)
+	case errors.Is(err, openvino.ErrUnfit):
+		return fmt.Errorf("%w; %s", err, native.MendOpenVINO)
 	case errors.Is(err, ort.ErrOption):
 		return fmt.Errorf("--ep-option: %w", err)
 	}

@@ -10,7 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/infer/images"
+	"github.com/synshard/synshard/infer/openvino"
 	"github.com/synshard/synshard/infer/ort"
 	infertorch "github.com/synshard/synshard/infer/torch"
 	"github.com/synshard/synshard/internal/native"
@@ -22,14 +24,15 @@ import (
 // networkOptions say what runs the network and, where it does not say so itself,
 // what it takes and gives.
 type networkOptions struct {
-	engine, device, provider, ortLib, torchLib, precision string
-	threads                                               int
-	epOptions                                             map[string]string
+	engine, device, provider, precision string
+	ortLib, torchLib, openVINOLib       string
+	threads                             int
+	epOptions                           map[string]string
 
 	spec, classes string
 	size          int
 	images        preparation
-	choice        ort.Choice
+	choice        classifier.Choice
 	changed       func(flag string) bool
 	whole         bool // a batch is one run, whatever its memory
 }
@@ -37,7 +40,8 @@ type networkOptions struct {
 // AddFlags adds all of them.
 func (f *networkOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	choiceVar(cmd, &f.engine, "engine", "onnx", "onnx: ONNX Runtime; torch: the training engine, on a run's model.safetensors", "onnx", "torch")
+	choiceVar(cmd, &f.engine, "engine", "onnx", "onnx: ONNX Runtime; openvino: OpenVINO, on the CPU, where it is set up; torch: the training engine, on a run's model.safetensors", "onnx", "openvino", "torch")
+	fl.StringVar(&f.openVINOLib, "openvino-lib", "", "OpenVINO's C library, with --engine openvino (default: see 'synshard doctor')")
 	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library, with --engine torch (default: see 'synshard doctor')")
 	choiceVar(cmd, &f.precision, "precision", "fp32", "of --engine torch: "+oneOf(precisions), precisions...)
 	deviceVar(cmd, &f.device)
@@ -57,7 +61,7 @@ func (f *networkOptions) addContract(cmd *cobra.Command) {
 	classesVar(cmd, &f.classes, classesUsage)
 	fl.IntVar(&f.size, "input-size", 0, "pixels, height and width, that the network takes")
 	f.images.AddFlags(cmd)
-	choiceVar(cmd, &f.choice.Layout, "tensor-layout", "", "nchw or nhwc (default: by the input's shape)", ort.NCHW, ort.NHWC)
+	choiceVar(cmd, &f.choice.Layout, "tensor-layout", "", "nchw or nhwc (default: by the input's shape)", classifier.NCHW, classifier.NHWC)
 	fl.StringVar(&f.choice.Input, "input", "", "name of the model's input (default: the only one)")
 	fl.StringVar(&f.choice.Output, "output", "", "name of the output with the scores (default: the only one that fits)")
 	choiceVar(cmd, &f.choice.Scores, "scores", "", "what the scores are: probabilities or logits (default: a first run tells)", "probabilities", "logits")
@@ -71,6 +75,20 @@ func (f *networkOptions) check() error {
 	if f.engine != "torch" && f.changed("precision") {
 		return usagef("--precision is for --engine torch; an ONNX model has its own")
 	}
+	if f.engine != "openvino" {
+		if f.openVINOLib != "" {
+			return usagef("--openvino-lib is for --engine openvino")
+		}
+		return nil
+	}
+	for _, flag := range []string{"provider", "ep-option", "ort-lib"} {
+		if f.changed(flag) {
+			return usagef("--%s is ONNX Runtime's, which --engine openvino does without", flag)
+		}
+	}
+	if strings.HasPrefix(f.device, "cuda") {
+		return usagef("--device %s: --engine openvino runs on the CPU", f.device)
+	}
 	return nil
 }
 
@@ -82,7 +100,7 @@ type wanted struct{ logits, embedding bool }
 func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, error) {
 	o := ort.NetworkOptions{Whole: f.whole, Options: ort.Options{Model: path, Threads: f.threads, ProviderOptions: f.epOptions, Choice: f.choice}}
 	var err error
-	if o.Contract, err = ort.Describe(path, f.choice); err != nil {
+	if o.Contract, err = classifier.Describe(path, f.choice); err != nil {
 		return o, err
 	}
 	if o.Given, err = f.given(); err != nil {
@@ -107,8 +125,8 @@ func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, erro
 }
 
 // given is what the flags say of a model, but for its classes.
-func (f *networkOptions) given() (ort.Given, error) {
-	g := ort.Given{Size: f.size, Resize: f.images.resize, Interpolation: f.images.interpolation}
+func (f *networkOptions) given() (classifier.Given, error) {
+	g := classifier.Given{Size: f.size, Resize: f.images.resize, Interpolation: f.images.interpolation}
 	var err error
 	if g.Mean, g.Std, err = f.images.colours(); err != nil || f.spec == "" {
 		return g, err
@@ -125,7 +143,7 @@ func (f *networkOptions) given() (ort.Given, error) {
 }
 
 // notes are what the flags say of a model, for the output.
-func (f *networkOptions) notes(a *app, g ort.Given) map[string]string {
+func (f *networkOptions) notes(a *app, g classifier.Given) map[string]string {
 	notes := g.Notes(f.choice)
 	for flag, file := range map[string]string{"spec": f.spec, "classes": f.classes} {
 		if file != "" {
@@ -163,6 +181,23 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 	if err != nil {
 		return nil, err
 	}
+	o.Logits, o.Batch = want.logits, batch
+	var n *infer.Network
+	if f.engine == "openvino" {
+		n, err = a.openOpenVINO(o, f)
+	} else {
+		n, err = a.openORT(o, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.Notes = f.notes(a, o.Given)
+	return n, nil
+}
+
+// openORT opens a model for --engine onnx.
+func (a *app) openORT(o ort.NetworkOptions, f *networkOptions) (*infer.Network, error) {
+	var err error
 	if o.Library, err = a.findORT(f.ortLib); err != nil {
 		return nil, err
 	}
@@ -180,13 +215,21 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 		}
 		o.CacheDir = filepath.Join(cache, "synshard", "tensorrt")
 	}
-	o.Logits, o.Batch = want.logits, batch
 	n, err := ort.OpenNetwork(o)
+	return n, unfit(err)
+}
+
+// openOpenVINO opens a model for --engine openvino.
+func (a *app) openOpenVINO(o ort.NetworkOptions, f *networkOptions) (*infer.Network, error) {
+	library, err := search().OpenVINO(f.openVINOLib)
 	if err != nil {
-		return nil, unfit(err)
+		return nil, err
 	}
-	n.Notes = f.notes(a, o.Given)
-	return n, nil
+	n, err := openvino.Open(openvino.Options{
+		Library: library, Model: o.Model, Contract: o.Contract, Given: o.Given, Spec: o.Spec,
+		Threads: o.Threads, Batch: o.Batch, Logits: o.Logits,
+	})
+	return n, unfit(err)
 }
 
 // openTorch opens weights for --engine torch.

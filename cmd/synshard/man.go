@@ -106,6 +106,7 @@ func environment(cmd *cobra.Command) string {
 	for _, v := range []struct{ flag, name, meaning string }{
 		{"torch-lib", "SYNSHARD_TORCH_LIB", "the training engine's library"},
 		{"ort-lib", "ONNXRUNTIME_SHARED_LIBRARY_PATH", "ONNX Runtime's library"},
+		{"openvino-lib", "SYNSHARD_OPENVINO_LIB", "OpenVINO's C library"},
 		{"wordnet", "SYNSHARD_WORDNET", "directory with data.noun of WordNet 3.0"},
 	} {
 		if cmd.Flag(v.flag) != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
@@ -164,7 +165,7 @@ func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOpti
 
 // openHeat opens the model that made predictions, as it made them.
 func (a *app) openHeat(p *explore.Predictions, shown string, o serveOptions) (*ort.Maps, *serve.Heat, error) {
-	c, err := ort.Describe(o.heat, ort.Choice{})
+	c, err := classifier.Describe(o.heat, classifier.Choice{})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -25,6 +25,7 @@ type setupOptions struct {
 	torch, wordnet, index, lib string
 	wheels                     []string
 	cpu, cuda, download        bool
+	openVINO                   bool
 }
 
 // AddFlags adds them to the verb.
@@ -32,6 +33,7 @@ func (o *setupOptions) AddFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&o.cpu, "cpu", false, "leave CUDA out although there is an NVIDIA card")
 	f.BoolVar(&o.cuda, "cuda", false, "bring the libraries of CUDA although no card is seen")
+	f.BoolVar(&o.openVINO, "openvino", false, "bring OpenVINO too, which nothing needs (infer --engine openvino)")
 	f.StringVar(&o.torch, "torch", "", "PyTorch to use: its package's directory, with lib/ and include/ (2.9 or later)")
 	f.BoolVar(&o.download, "download", false, "bring libtorch although Python has a PyTorch that would do")
 	f.StringArrayVar(&o.wheels, "wheels", nil, "directory that may hold the wheels; may be given again (default: pip's find-links)")
@@ -121,7 +123,7 @@ func (o setupOptions) options(ctx context.Context, card bool) (setup.Options, er
 	cache = filepath.Join(cache, "synshard")
 	out := setup.Options{
 		Cache: cache, Lib: o.lib, Machine: machine, Torch: o.torch, Look: !o.download, WordNet: o.wordnet,
-		CUDA:   o.cuda || card && !o.cpu,
+		CUDA: o.cuda || card && !o.cpu, OpenVINO: o.openVINO,
 		Source: torch.Source(), Compiler: cmp.Or(os.Getenv("CXX"), "g++"), Wheels: wheel.Places{Dirs: o.wheels, Index: o.index},
 	}
 	if out.Lib == "" {

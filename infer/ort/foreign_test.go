@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/model"
@@ -82,7 +83,7 @@ func TestForeign(t *testing.T) {
 				o.Spec = model.Spec{}
 			}
 			if want.Embedding != nil {
-				o.Choice = Choice{Output: "scores", Embedding: "features"}
+				o.Choice = classifier.Choice{Output: "scores", Embedding: "features"}
 			}
 			s, err := Open(o)
 			if err != nil {
@@ -105,7 +106,7 @@ func TestForeign(t *testing.T) {
 			compare(t, "probabilities", out.Probabilities, first(want.Probabilities))
 			compare(t, "logits", out.Logits, first(want.Logits))
 			compare(t, "embedding", out.Embedding, first(want.Embedding))
-			compare(t, "softmax of logits", softmax(out.Logits, len(g.Spec.Classes)), first(want.Probabilities))
+			compare(t, "softmax of logits", classifier.Softmax(out.Logits, len(g.Spec.Classes)), first(want.Probabilities))
 		})
 	}
 }
@@ -126,9 +127,9 @@ func TestForeignRefused(t *testing.T) {
 		{"another size", "nchw_softmax", "images of 32 pixels", Options{Spec: wide}, nil},
 		{"no spec", "nchw_softmax", "no synshard.spec in its metadata", Options{}, nil},
 		{"two outputs", "nchw_logits", "--output", Options{Spec: g.Spec}, nil},
-		{"no such output", "nchw_softmax", "no output nothing", Options{Spec: g.Spec, Choice: Choice{Output: "nothing"}}, nil},
-		{"no such input", "nchw_softmax", "no input nothing", Options{Spec: g.Spec, Choice: Choice{Input: "nothing"}}, nil},
-		{"the wrong layout", "nchw_softmax", "square images of three colours", Options{Spec: g.Spec, Choice: Choice{Layout: NHWC}}, nil},
+		{"no such output", "nchw_softmax", "no output nothing", Options{Spec: g.Spec, Choice: classifier.Choice{Output: "nothing"}}, nil},
+		{"no such input", "nchw_softmax", "no input nothing", Options{Spec: g.Spec, Choice: classifier.Choice{Input: "nothing"}}, nil},
+		{"the wrong layout", "nchw_softmax", "square images of three colours", Options{Spec: g.Spec, Choice: classifier.Choice{Layout: classifier.NHWC}}, nil},
 		{"opset", "opset99", "the model is of opset 99, ONNX Runtime", Options{Spec: g.Spec}, ErrTooNew},
 		{"IR version", "ir99", "IR version is newer", Options{Spec: g.Spec}, ErrTooNew},
 		{"option", "nchw_softmax", "it has arena_extend_strategy", Options{Spec: g.Spec, Provider: "cuda", ProviderOptions: map[string]string{"gpu_memory": "1"}}, ErrOption},
@@ -150,7 +151,7 @@ func TestForeignRefused(t *testing.T) {
 // TestGPUOptions looks at what GPUs are asked for, which needs none.
 func TestGPUOptions(t *testing.T) {
 	g, _ := readGolden(t)
-	c, err := Describe("testdata/nhwc_uint8.onnx", Choice{})
+	c, err := classifier.Describe("testdata/nhwc_uint8.onnx", classifier.Choice{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/internal/native/nativetest"
 )
 
@@ -65,7 +66,7 @@ func TestMapsPlace(t *testing.T) {
 	side := g.Spec.InputSize
 	image := images[:side*side*3]
 	for _, name := range []string{"nchw_logits", "nchw_softmax", "nchw_uint8", "fixed_batch", "nhwc_float", "nhwc_uint8"} {
-		m, err := OpenMaps(Options{Library: lib, Model: filepath.Join("testdata", name+".onnx"), Spec: g.Spec, Choice: Choice{Output: map[bool]string{true: "scores"}[name == "nchw_logits"]}})
+		m, err := OpenMaps(Options{Library: lib, Model: filepath.Join("testdata", name+".onnx"), Spec: g.Spec, Choice: classifier.Choice{Output: map[bool]string{true: "scores"}[name == "nchw_logits"]}})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/internal/processors"
 )
 
@@ -16,7 +17,7 @@ import (
 // process may use; Most is set by OpenNetwork, and Batch 0 is the default.
 type NetworkOptions struct {
 	Options
-	Given Given // what made Spec; whether the classes are the model's own
+	Given classifier.Given // what made Spec; whether the classes are the model's own
 	// Whole has a batch be one run, whatever its memory.
 	Whole bool
 	// CacheDir is where TensorRT keeps the engines of all models.

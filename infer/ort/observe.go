@@ -8,6 +8,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/loader"
 )
 
@@ -22,13 +23,13 @@ type Observer struct {
 // of floats, among its outputs. Spec and images are as for Open.
 func Observe(o Options, onnx []byte, names []string) (*Observer, error) {
 	o.Provider = "cpu"
-	c, err := Describe(o.Model, o.Choice)
+	c, err := classifier.Describe(o.Model, o.Choice)
 	if err != nil {
 		return nil, err
 	}
 	s := &Session{o: o, c: c, logitsAt: -1}
 	if err := s.settle(); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Model, err)
+		return nil, err
 	}
 	if err := open(o.Library); err != nil {
 		return nil, err

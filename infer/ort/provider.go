@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
+
+	"github.com/synshard/synshard/infer/classifier"
 )
 
 // Providers are the execution providers that can be asked for.
@@ -57,7 +59,7 @@ func CheckProvider(provider string, options map[string]string) error {
 
 // defaults are options for batches of one shape. They are given to ONNX
 // Runtime under what the user asks for.
-func (o *Options) defaults(c *Contract) map[string]string {
+func (o *Options) defaults(c *classifier.Contract) map[string]string {
 	device := strconv.Itoa(o.Device)
 	switch o.Provider {
 	case "cuda":
@@ -79,17 +81,14 @@ func (o *Options) defaults(c *Contract) map[string]string {
 }
 
 // shape is that of a batch of n images.
-func (o *Options) shape(c *Contract, n int) ort.Shape {
-	size := int64(o.Spec.InputSize)
-	if c.Layout == NCHW {
-		return ort.NewShape(int64(n), 3, size, size)
-	}
-	return ort.NewShape(int64(n), size, size, 3)
+func (o *Options) shape(c *classifier.Contract, n int) ort.Shape {
+	shape := c.Shape(n, o.Spec.InputSize)
+	return ort.NewShape(shape[:]...)
 }
 
 // sessionOptions are for a session of the provider that was asked for. That it
 // cannot be had is ErrUnfit: nothing else runs instead.
-func (o *Options) sessionOptions(c *Contract) (*ort.SessionOptions, error) {
+func (o *Options) sessionOptions(c *classifier.Contract) (*ort.SessionOptions, error) {
 	so, err := ort.NewSessionOptions()
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	ort "github.com/yalue/onnxruntime_go"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 )
@@ -46,22 +47,22 @@ type Options struct {
 	// value is the one in the model's metadata. Choice settles what the model
 	// leaves open.
 	Spec   model.Spec
-	Choice Choice
+	Choice classifier.Choice
 	Logits bool // wanted beside the probabilities
 
 	// Contract is what Describe said of the model under this Choice; nil: Open
 	// reads the file itself.
-	Contract *Contract
+	Contract *classifier.Contract
 }
 
 // Session is a model, open. It is for many goroutines.
 type Session struct {
 	o        Options
-	c        *Contract
+	c        *classifier.Contract
 	session  *ort.DynamicAdvancedSession
 	outputs  []string
 	logitsAt int // among outputs; -1: the model's scores are the logits, or they are not wanted
-	table    *[3][256]float32
+	pixels   *classifier.Pixels
 	buffers  sync.Pool // of *[]float32
 }
 
@@ -136,14 +137,14 @@ func prepare(o Options) (*Session, error) {
 	c := o.Contract
 	if c == nil {
 		var err error
-		if c, err = Describe(o.Model, o.Choice); err != nil {
+		if c, err = classifier.Describe(o.Model, o.Choice); err != nil {
 			return nil, err
 		}
 	}
 	own := *c // a first run may add to it
 	s := &Session{o: o, c: &own, logitsAt: -1}
 	if err := s.settle(); err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Model, err)
+		return nil, err
 	}
 	return s, nil
 }
@@ -171,38 +172,12 @@ func (s *Session) start(begin func() error) error {
 func (s *Session) Unchanged() error { return s.c.Identity.NotWritten() }
 
 // settle holds Spec and model to each other.
-func (s *Session) settle() error {
-	if len(s.o.Spec.Classes) == 0 {
-		if s.c.Spec == nil {
-			return fmt.Errorf("no %s in its metadata, which says how images are made ready and what the classes are: give them as --spec FILE or as flags", model.SpecKey)
-		}
-		s.o.Spec = *s.c.Spec
+func (s *Session) settle() (err error) {
+	if s.o.Spec, err = s.c.Settle(s.o.Spec); err != nil {
+		return fmt.Errorf("%s: %w", s.o.Model, err)
 	}
-	spec := &s.o.Spec
-	if err := spec.Check(); err != nil {
-		return err
-	}
-	if s.c.Size > 0 && s.c.Size != spec.InputSize {
-		return fmt.Errorf("the model takes images of %d pixels, the spec says %d", s.c.Size, spec.InputSize)
-	}
-	if err := s.c.CheckClasses(len(spec.Classes)); err != nil {
-		return err
-	}
-	if s.c.Type == "float" {
-		s.table = normalise(spec)
-	}
+	s.pixels = s.c.Pixels(s.o.Spec)
 	return nil
-}
-
-// CheckClasses refuses a class list of another length than the scores have.
-func (c *Contract) CheckClasses(names int) error {
-	switch {
-	case c.Classes == 0 || c.Classes == names:
-		return nil
-	case c.Classes == names+1:
-		return fmt.Errorf("the class list has %d names and the model %d classes: a model of TensorFlow's has a background class first; add its name to the list", names, c.Classes)
-	}
-	return fmt.Errorf("the class list has %d names and the model %d classes: it is of another model, and no label would be right", names, c.Classes)
 }
 
 // begin makes the session and, where something is to be learned or warmed up,
@@ -233,16 +208,16 @@ func (s *Session) begin() error {
 // beginLogits makes a session of the model with what its last Softmax takes as
 // an output.
 func (s *Session) beginLogits(so *ort.SessionOptions) error {
-	if s.c.logits == "" {
+	if s.c.Logits == "" {
 		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
 	}
 	m, err := onnx.ReadFile(s.o.Model)
 	if err != nil {
 		return err
 	}
-	m.AddOutput(s.c.logits, len(s.o.Spec.Classes))
+	m.AddOutput(s.c.Logits, len(s.o.Spec.Classes))
 	s.logitsAt = len(s.outputs)
-	s.outputs = append(s.outputs, s.c.logits)
+	s.outputs = append(s.outputs, s.c.Logits)
 	return s.openEdited(m, so)
 }
 
@@ -319,7 +294,7 @@ func (s *Session) predict(ctx context.Context, images []byte, n int) (infer.Outp
 		out.Logits = results[s.logitsAt]
 	}
 	if s.c.Scores == "logits" {
-		out.Logits, out.Probabilities = results[0], softmax(results[0], len(s.o.Spec.Classes))
+		out.Logits, out.Probabilities = results[0], classifier.Softmax(results[0], len(s.o.Spec.Classes))
 	}
 	return out, nil
 }

@@ -2,35 +2,23 @@ package ort
 
 import (
 	"fmt"
-	"math"
 	"regexp"
 	"strings"
 
 	ort "github.com/yalue/onnxruntime_go"
 
-	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/infer/classifier"
 )
-
-// normalise tabulates (v/255 - mean) / std for every value of a colour.
-func normalise(s *model.Spec) *[3][256]float32 {
-	var t [3][256]float32
-	for c := range t {
-		for v := range t[c] {
-			t[c][v] = float32((float64(v)/255 - s.Mean[c]) / s.Std[c])
-		}
-	}
-	return &t
-}
 
 // tensor makes n images, uint8 [n, size, size, 3], what the model takes. done
 // frees it.
 func (s *Session) tensor(images []byte, n int) (in ort.Value, done func(), err error) {
-	pixels := s.o.Spec.InputSize * s.o.Spec.InputSize
-	images, shape := images[:n*pixels*3], s.o.shape(s.c, n)
+	size := s.o.Spec.InputSize
+	images, shape := images[:n*size*size*3], s.o.shape(s.c, n)
 	if s.c.Type == "uint8" {
-		if s.c.Layout == NCHW {
+		if s.c.Layout == classifier.NCHW {
 			planes := make([]byte, len(images))
-			planar(planes, images, pixels, func(_ int, v byte) byte { return v })
+			s.pixels.Bytes(planes, images)
 			images = planes
 		}
 		t, err := ort.NewTensor(shape, images)
@@ -42,46 +30,9 @@ func (s *Session) tensor(images []byte, n int) (in ort.Value, done func(), err e
 		kept = &fresh
 	}
 	buf := (*kept)[:len(images)]
-	if s.c.Layout == NCHW {
-		planar(buf, images, pixels, func(c int, v byte) float32 { return s.table[c][v] })
-	} else {
-		for i := 0; i+2 < len(images); i += 3 {
-			buf[i], buf[i+1], buf[i+2] = s.table[0][images[i]], s.table[1][images[i+1]], s.table[2][images[i+2]]
-		}
-	}
+	s.pixels.Floats(buf, images)
 	t, err := ort.NewTensor(shape, buf)
 	return t, func() { t.Destroy(); s.buffers.Put(kept) }, err
-}
-
-// planar takes images apart into planes of one colour.
-func planar[T any](dst []T, images []byte, pixels int, f func(c int, v byte) T) {
-	for at := 0; at < len(images); at += 3 * pixels {
-		src, out := images[at:at+3*pixels], dst[at:at+3*pixels]
-		r, g, b := out[:pixels], out[pixels:2*pixels], out[2*pixels:]
-		for i := range pixels {
-			r[i], g[i], b[i] = f(0, src[3*i]), f(1, src[3*i+1]), f(2, src[3*i+2])
-		}
-	}
-}
-
-// softmax turns rows of logits into probabilities.
-func softmax(logits []float32, classes int) []float32 {
-	out := make([]float32, len(logits))
-	for at := 0; at < len(logits); at += classes {
-		row := logits[at : at+classes]
-		top := math.Inf(-1)
-		for _, v := range row {
-			top = max(top, float64(v))
-		}
-		sum := 0.0
-		for _, v := range row {
-			sum += math.Exp(float64(v) - top)
-		}
-		for i, v := range row {
-			out[at+i] = float32(math.Exp(float64(v)-top) / sum)
-		}
-	}
-	return out
 }
 
 // probe runs the model once over an image of many colours: it learns how many
@@ -91,11 +42,7 @@ func (s *Session) probe() error {
 	if s.o.Provider != "cpu" && s.c.Batch == 0 {
 		n = max(s.o.Batch, 1)
 	}
-	images := make([]byte, n*s.o.Spec.InputSize*s.o.Spec.InputSize*3)
-	for i := range images {
-		images[i] = byte(i * 2654435761 >> 13)
-	}
-	in, done, err := s.tensor(images, n)
+	in, done, err := s.tensor(classifier.Noise(n, s.o.Spec.InputSize), n)
 	if err != nil {
 		return err
 	}
@@ -110,17 +57,7 @@ func (s *Session) probe() error {
 	if !ok || len(shape) != 2 || shape[0] != int64(n) {
 		return fmt.Errorf("output %s has the shape %v for %d images", s.c.Output, shape, n)
 	}
-	s.c.Classes = int(shape[1])
-	if err := s.c.CheckClasses(len(s.o.Spec.Classes)); err != nil {
-		return err
-	}
-	if s.c.Scores == "" {
-		s.c.Scores = "logits"
-		if distribution(scores.GetData(), s.c.Classes) {
-			s.c.Scores = "probabilities"
-		}
-	}
-	return nil
+	return s.c.Learn(scores.GetData(), n, len(s.o.Spec.Classes))
 }
 
 // destroy frees those of the values that there are.
@@ -130,23 +67,6 @@ func destroy(values []ort.Value) {
 			v.Destroy()
 		}
 	}
-}
-
-// distribution says whether every row is one: not negative, and of sum 1.
-func distribution(v []float32, classes int) bool {
-	for at := 0; at < len(v); at += classes {
-		sum := 0.0
-		for _, p := range v[at : at+classes] {
-			if p < 0 {
-				return false
-			}
-			sum += float64(p)
-		}
-		if math.Abs(sum-1) > 1e-3 {
-			return false
-		}
-	}
-	return true
 }
 
 var (

@@ -89,7 +89,9 @@ var allowed = map[string][]string{
 	"infer/prediction":        {"model", "infer/prediction/encode", "internal/arrowipc", "internal/durable", "internal/parquet", "internal/recent", "internal/utf8name", "internal/regular"},
 	"infer/prediction/encode": {"internal/parquet"},
 	"infer/images":            {"source", "source/classlist", "source/layout", "internal/utf8name"},
-	"infer/ort":               {"loader", "model", "model/onnx", "infer", "internal/processors"},
+	"infer/classifier":        {"model", "model/onnx"},
+	"infer/openvino":          {"model", "model/onnx", "infer", "infer/classifier", "internal/processors"},
+	"infer/ort":               {"loader", "model", "model/onnx", "infer", "infer/classifier", "internal/processors"},
 	"infer/torch":             {"loader", "model", "model/weights", "train", "train/torch", "infer", "internal/processors", "internal/regular"},
 	"web/look":                {"pixel"},
 	"web/report":              {"eval", "infer/prediction", "internal/panel", "pixel", "shard", "train/runlog", "web/look"},
@@ -142,9 +144,9 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":               {"cmd/synshard"},
 	"github.com/schollz/progressbar/":      {"internal/ui"},
 	"golang.org/x/term":                    {"internal/ui"},
-	"C":                                    {"internal/crash", "pixel", "train/torch", "infer/ort"},
+	"C":                                    {"internal/crash", "pixel", "train/torch", "infer/openvino", "infer/ort"},
 	"testing":                              onlyTests,
-	"unsafe":                               {"internal/crash", "internal/onnxpb", "pixel", "train/torch", "infer/ort"}, // onnxpb: by its generator
+	"unsafe":                               {"internal/crash", "internal/onnxpb", "pixel", "train/torch", "infer/openvino", "infer/ort"}, // onnxpb: by its generator
 	"github.com/goccy/go-yaml":             {"internal/yamldoc", "train/recipe"},
 	"google.golang.org/protobuf/":          {"internal/onnxpb", "model/onnx", "model/quantize", "train/tensorboard"},
 	"google.golang.org/protobuf/encoding/": {"train/tensorboard"},

@@ -1,5 +1,5 @@
 // Package native finds what is not Go: the training engine's library, ONNX
-// Runtime's, and WordNet's files. Each is looked for in one way: a flag, then
+// Runtime's, OpenVINO's, and WordNet's files. Each is looked for in one way: a flag, then
 // the environment, then beside the binary, then the user's cache. Neither the
 // working directory nor anything above it is looked at: to open a library is
 // to run its code.
@@ -20,6 +20,8 @@ const (
 	MendTorch   = "run synshard setup, or give --torch-lib FILE"
 	MendORT     = "run synshard setup, or give --ort-lib FILE"
 	MendWordNet = "run synshard setup, or give --wordnet DIR"
+
+	MendOpenVINO = "run synshard setup --openvino, or give --openvino-lib FILE"
 )
 
 // ShimName is the file name of the training engine's library.
@@ -36,10 +38,11 @@ var (
 	torchLib = kind{"the training engine", "--torch-lib", MendTorch, []string{"SYNSHARD_TORCH_LIB"}, []string{ShimName}}
 	ortLib   = kind{"ONNX Runtime", "--ort-lib", MendORT, []string{"SYNSHARD_ORT_LIB", "ONNXRUNTIME_SHARED_LIBRARY_PATH"},
 		[]string{"libonnxruntime.so", "libonnxruntime.so.1", "libonnxruntime.so.1.*"}}
+	openVINOLib = kind{"OpenVINO", "--openvino-lib", MendOpenVINO, []string{"SYNSHARD_OPENVINO_LIB"}, []string{"libopenvino_c.so", "libopenvino_c.so.*"}}
 )
 
 // Variables are the names in the environment that this package heeds.
-var Variables = []string{"SYNSHARD_TORCH_LIB", "SYNSHARD_ORT_LIB", "ONNXRUNTIME_SHARED_LIBRARY_PATH", "SYNSHARD_WORDNET", "WNSEARCHDIR", "WNHOME"}
+var Variables = []string{"SYNSHARD_TORCH_LIB", "SYNSHARD_ORT_LIB", "ONNXRUNTIME_SHARED_LIBRARY_PATH", "SYNSHARD_OPENVINO_LIB", "SYNSHARD_WORDNET", "WNSEARCHDIR", "WNHOME"}
 
 // ErrMissing is an error about something that is not where it was looked for.
 // Its text ends in what mends it.
@@ -65,6 +68,10 @@ func (s Search) Torch(flag string) (string, error) { return s.find(torchLib, fla
 // ORT gives the path of ONNX Runtime's library; flag is what --ort-lib says.
 // Errors are ErrMissing.
 func (s Search) ORT(flag string) (string, error) { return s.find(ortLib, flag) }
+
+// OpenVINO gives the path of OpenVINO's C library; flag is what --openvino-lib says.
+// Errors are ErrMissing.
+func (s Search) OpenVINO(flag string) (string, error) { return s.find(openVINOLib, flag) }
 
 // find looks for a shared library. A place that was named, by flag or
 // environment, must hold it: nothing else is tried then.

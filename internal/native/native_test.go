@@ -72,6 +72,7 @@ func TestWorkingDirectoryIsNotSearched(t *testing.T) {
 		put(t, dir, "lib", native.ShimName)
 		put(t, dir, "lib", "wordnet", "data.noun")
 		put(t, dir, "libonnxruntime.so")
+		put(t, dir, "lib", "libopenvino_c.so")
 		put(t, dir, "data.noun")
 	}
 	if err := os.WriteFile(filepath.Join(planted, "go.mod"), []byte("module github.com/synshard/synshard\n"), 0o666); err != nil {
@@ -83,7 +84,7 @@ func TestWorkingDirectoryIsNotSearched(t *testing.T) {
 		{Env: nothing},
 		{Env: nothing, Executable: "synshard", Cache: "."}, // a relative name says nothing
 	} {
-		for name, find := range map[string]func(string) (string, error){"torch": s.Torch, "ort": s.ORT, "wordnet": s.WordNet} {
+		for name, find := range map[string]func(string) (string, error){"torch": s.Torch, "ort": s.ORT, "openvino": s.OpenVINO, "wordnet": s.WordNet} {
 			if got, err := find(""); err == nil && (name != "wordnet" || strings.HasPrefix(got, planted) || !filepath.IsAbs(got)) {
 				t.Errorf("%s: %s was found in the working directory", name, got)
 			}

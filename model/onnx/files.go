@@ -25,6 +25,9 @@ type Identity struct {
 	beside []regular.State // external data
 }
 
+// External says whether weights lie in files beside the model's own.
+func (id Identity) External() bool { return len(id.beside) > 0 }
+
 // Unchanged wants every file to be what it was when the sum was taken: who opens the
 // model again then has what the sum is of.
 func (id Identity) Unchanged() error {

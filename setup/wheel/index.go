@@ -29,9 +29,9 @@ const (
 )
 
 // fileName matches the wheel's file name: for CPython 3.12 or for any Python,
-// on manylinux. Inside they are the same for what is taken of them.
+// on manylinux, of any build. Inside they are the same for what is taken of them.
 func (p Pin) fileName() *regexp.Regexp {
-	return regexp.MustCompile(fmt.Sprintf(`^%s-%s-(cp312-cp312|py3-none)-manylinux[^/]*_%s\.whl$`,
+	return regexp.MustCompile(fmt.Sprintf(`^%s-%s(-[0-9][^-/]*)?-(cp312-cp312|py3-none)-manylinux[^/]*_%s\.whl$`,
 		regexp.QuoteMeta(strings.ReplaceAll(p.Name, "-", "_")), regexp.QuoteMeta(p.Version), regexp.QuoteMeta(p.Machine)))
 }
 

@@ -58,6 +58,13 @@ func ORT(t testing.TB) string {
 	return Need(t, path, err)
 }
 
+// OpenVINO is the path of OpenVINO's C library.
+func OpenVINO(t testing.TB) string {
+	t.Helper()
+	path, err := search(t).OpenVINO("")
+	return Need(t, path, err)
+}
+
 // WordNet is WordNet 3.0.
 func WordNet(t testing.TB) *wordnet.Graph {
 	t.Helper()

@@ -1,4 +1,4 @@
-package ort
+package classifier
 
 import (
 	"errors"

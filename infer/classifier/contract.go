@@ -1,7 +1,10 @@
-package ort
+// Package classifier says what an ONNX classifier of images takes and gives, by its own words
+// and those of its user, and makes images what it takes. What runs it is others' to say.
+package classifier
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/synshard/synshard/model"
@@ -32,7 +35,7 @@ type Contract struct {
 	Classes int    // 0: not said
 	Embed   string // output of the embedding, float [N, Width]; "": none
 	Width   int    // 0: no embedding
-	logits  string // the tensor that a last Softmax takes; "": none
+	Logits  string // the tensor that a last Softmax takes; "": none
 }
 
 // Choice names what a model's own words leave open; all may be empty.
@@ -68,8 +71,8 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err := c.findOutputs(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	c.logits = m.BeforeSoftmax(c.Output)
-	if c.Scores == "" && (c.logits != "" || c.Output == "probabilities") {
+	c.Logits = m.BeforeSoftmax(c.Output)
+	if c.Scores == "" && (c.Logits != "" || c.Output == "probabilities") {
 		c.Scores = "probabilities"
 	}
 	return c, nil
@@ -186,4 +189,66 @@ func list(values []onnx.Value) string {
 		names = append(names, show(v))
 	}
 	return strings.Join(names, " and ")
+}
+
+// CheckClasses refuses a class list of another length than the scores have.
+func (c *Contract) CheckClasses(names int) error {
+	switch {
+	case c.Classes == 0 || c.Classes == names:
+		return nil
+	case c.Classes == names+1:
+		return fmt.Errorf("the class list has %d names and the model %d classes: a model of TensorFlow's has a background class first; add its name to the list", names, c.Classes)
+	}
+	return fmt.Errorf("the class list has %d names and the model %d classes: it is of another model, and no label would be right", names, c.Classes)
+}
+
+// Settle gives the Spec by which the model is run: spec, or the model's own where spec names no
+// classes. What does not fit the model is an error.
+func (c *Contract) Settle(spec model.Spec) (model.Spec, error) {
+	if len(spec.Classes) == 0 {
+		if c.Spec == nil {
+			return spec, fmt.Errorf("no %s in its metadata, which says how images are made ready and what the classes are: give them as --spec FILE or as flags", model.SpecKey)
+		}
+		spec = *c.Spec
+	}
+	if err := spec.Check(); err != nil {
+		return spec, err
+	}
+	if c.Size > 0 && c.Size != spec.InputSize {
+		return spec, fmt.Errorf("the model takes images of %d pixels, the spec says %d", c.Size, spec.InputSize)
+	}
+	return spec, c.CheckClasses(len(spec.Classes))
+}
+
+// Learn takes from scores of n images, [n, classes], what the model leaves open: how many classes
+// there are, which must be as many as names, and whether scores are probabilities.
+func (c *Contract) Learn(scores []float32, n, names int) error {
+	c.Classes = len(scores) / n
+	if err := c.CheckClasses(names); err != nil {
+		return err
+	}
+	if c.Scores == "" {
+		c.Scores = "logits"
+		if distribution(scores, c.Classes) {
+			c.Scores = "probabilities"
+		}
+	}
+	return nil
+}
+
+// distribution says whether every row is one: not negative, and of sum 1.
+func distribution(v []float32, classes int) bool {
+	for at := 0; at < len(v); at += classes {
+		sum := 0.0
+		for _, p := range v[at : at+classes] {
+			if p < 0 {
+				return false
+			}
+			sum += float64(p)
+		}
+		if math.Abs(sum-1) > 1e-3 {
+			return false
+		}
+	}
+	return true
 }
