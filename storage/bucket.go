@@ -37,14 +37,8 @@ import (
 	"google.golang.org/api/googleapi"
 )
 
-const (
-	// partSize is that of the parts in which objects are written, several at a time:
-	// S3 takes ten thousand of them.
-	partSize  = 16 << 20
-	partsOnce = 3
-	// tries is how often S3's own client asks before what failed is ours to ask again.
-	tries = 4
-)
+// tries is how often S3's own client asks before what failed is ours to ask again.
+const tries = 4
 
 // bucket is a bucket or container of an object store.
 type bucket struct {
@@ -52,6 +46,7 @@ type bucket struct {
 	scheme  string
 	name    string
 	traffic *Traffic
+	s3      *s3Writer // nil: the store is another
 }
 
 func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
@@ -60,7 +55,7 @@ func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
 	var err error
 	switch at.scheme {
 	case "s3":
-		b.b, err = openS3(ctx, u, t)
+		b.b, b.s3, err = openS3(ctx, u, t)
 	case "gs":
 		b.b, err = openGS(ctx, u)
 	case "az":
@@ -74,19 +69,19 @@ func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
 }
 
 // openS3 opens a bucket as gocloud.dev does, with a client that counts what it asks.
-func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, error) {
+func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, *s3Writer, error) {
 	opener := &s3blob.URLOpener{}
 	first, err := opener.OpenBucketURL(ctx, u)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer first.Close()
 	var client *s3.Client
 	if !first.As(&client) {
-		return nil, errors.New("no client of S3's")
+		return nil, nil, errors.New("no client of S3's")
 	}
 	if client.Options().Region == "" {
-		return nil, errors.New("no region is given: by AWS_REGION, ?region= or a profile")
+		return nil, nil, errors.New("no region is given: by AWS_REGION, ?region= or a profile")
 	}
 	client = s3.New(client.Options(), func(o *s3.Options) {
 		if own, ok := o.HTTPClient.(*awshttp.BuildableClient); ok {
@@ -105,7 +100,8 @@ func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, error) {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired
 		o.DisableLogOutputChecksumValidationSkipped = true
 	})
-	return s3blob.OpenBucket(ctx, client, u.Host, &opener.Options)
+	b, err := s3blob.OpenBucket(ctx, client, u.Host, &opener.Options)
+	return b, &s3Writer{client, u.Host, opener.Options}, err
 }
 
 // counting counts the requests that a client makes.
@@ -286,11 +282,14 @@ func listedID(o *blob.ListObject) string {
 	return ""
 }
 
-func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64, want wanted) error {
+func (b *bucket) write(ctx context.Context, key string, r io.ReaderAt, size int64, want wanted) error {
+	if b.s3 != nil && plain(key) {
+		return b.refused(b.s3.write(ctx, key, r, size, want), want)
+	}
 	b.count()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	o := &blob.WriterOptions{ContentType: "application/octet-stream", BufferSize: partSize, MaxConcurrency: partsOnce, IfNotExist: want.fresh}
+	o := &blob.WriterOptions{ContentType: contentType, BufferSize: partSize, MaxConcurrency: partsOnce, IfNotExist: want.fresh}
 	if want.id != "" {
 		o.BeforeWrite = func(as func(any) bool) error { return inState(as, want.id, overwritten) }
 	}
@@ -298,7 +297,7 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 	if err != nil {
 		return b.mean(err)
 	}
-	if n, err := io.Copy(w, r); err != nil || n != size {
+	if n, err := io.Copy(w, io.NewSectionReader(r, 0, size)); err != nil || n != size {
 		stop() // or closing would make the object of what there is of it
 		cerr := w.Close()
 		if errors.Is(err, io.ErrClosedPipe) {
@@ -309,8 +308,12 @@ func (b *bucket) write(ctx context.Context, key string, r io.Reader, size int64,
 		}
 		return b.mean(err)
 	}
-	err = b.mean(w.Close())
-	if want.fresh && errors.Is(err, ErrChanged) {
+	return b.refused(w.Close(), want)
+}
+
+// refused is the error of a write as store has it.
+func (b *bucket) refused(err error, want wanted) error {
+	if err = b.mean(err); want.fresh && errors.Is(err, ErrChanged) {
 		return ErrExists
 	}
 	return err
@@ -322,9 +325,8 @@ func (b *bucket) copy(ctx context.Context, key, from string) error {
 }
 
 func (b *bucket) remove(ctx context.Context, key string) error {
-	var client *s3.Client
-	if plain(key) && b.b.As(&client) { // gocloud.dev asks first whether it is there
-		_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)})
+	if b.s3 != nil && plain(key) { // gocloud.dev asks first whether it is there
+		_, err := b.s3.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)})
 		return b.mean(err)
 	}
 	b.count()
@@ -342,15 +344,14 @@ func plain(key string) bool {
 }
 
 func (b *bucket) removeMany(ctx context.Context, keys []string) error {
-	var client *s3.Client
-	if !b.b.As(&client) || slices.ContainsFunc(keys, func(key string) bool { return !plain(key) }) {
+	if b.s3 == nil || slices.ContainsFunc(keys, func(key string) bool { return !plain(key) }) {
 		return errors.ErrUnsupported
 	}
 	all := &types.Delete{Quiet: aws.Bool(true)}
 	for _, key := range keys {
 		all.Objects = append(all.Objects, types.ObjectIdentifier{Key: aws.String(key)})
 	}
-	out, err := client.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: aws.String(b.name), Delete: all})
+	out, err := b.s3.client.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: aws.String(b.name), Delete: all})
 	if err = b.mean(err); Passing(err) || errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -362,10 +363,10 @@ func (b *bucket) removeMany(ctx context.Context, keys []string) error {
 
 // abort lists the uploads in parts that have no end, which S3 alone keeps.
 func (b *bucket) abort(ctx context.Context, prefix string) error {
-	var client *s3.Client
-	if !b.b.As(&client) {
+	if b.s3 == nil {
 		return nil
 	}
+	client := b.s3.client
 	pages := s3.NewListMultipartUploadsPaginator(client, &s3.ListMultipartUploadsInput{Bucket: aws.String(b.name), Prefix: aws.String(prefix)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

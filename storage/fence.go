@@ -15,7 +15,7 @@ type Locks []*Lock
 // holder wrote, however late the write comes. It takes the place of a state that was there
 // while the locks were held, and of no other: that is a condition of the write. A store that
 // holds to none (Weak) cannot promise it.
-func (ls Locks) Write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+func (ls Locks) Write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	for try := 0; ; try++ {
 		was, err := ls[0].p.Stat(ctx, name)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -35,7 +35,7 @@ func (ls Locks) Write(ctx context.Context, name string, r io.ReadSeeker, size in
 
 // WriteOver is Write where it is known what is there: the state of an object as it was
 // listed while the locks were held, or "". Another state is ErrChanged.
-func (ls Locks) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
+func (ls Locks) WriteOver(ctx context.Context, name, id string, r io.ReaderAt, size int64) error {
 	if err := ls.Held(ctx); err != nil {
 		return err
 	}
@@ -63,11 +63,11 @@ func (ls Locks) each(f func(*Lock) error) error {
 }
 
 // Write is Locks.Write of the lock alone.
-func (l *Lock) Write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+func (l *Lock) Write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	return Locks{l}.Write(ctx, name, r, size)
 }
 
 // WriteOver is Locks.WriteOver of the lock alone.
-func (l *Lock) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
+func (l *Lock) WriteOver(ctx context.Context, name, id string, r io.ReaderAt, size int64) error {
 	return Locks{l}.WriteOver(ctx, name, id, r, size)
 }

@@ -3,7 +3,6 @@ package storage_test
 import (
 	"bytes"
 	"errors"
-	"io"
 	"testing"
 	"time"
 
@@ -17,15 +16,13 @@ type pausing struct {
 	meanwhile func()
 }
 
-func (p *pausing) Read(b []byte) (int, error) {
+func (p *pausing) ReadAt(b []byte, at int64) (int, error) {
 	if f := p.meanwhile; f != nil {
 		p.meanwhile = nil
 		f()
 	}
-	return p.Reader.Read(b)
+	return p.Reader.ReadAt(b, at)
 }
-
-func (p *pausing) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, struct{ io.Reader }{p}) }
 
 // TestFence has a writer stand still for so long that another takes its lock and writes:
 // what the first still has to write is not written, whether it stood still before the

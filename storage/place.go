@@ -86,9 +86,9 @@ type store interface {
 	// list calls f with the objects whose keys begin with prefix, in order of the keys. With
 	// flat those behind a further slash are one Info, whose name ends in it.
 	list(ctx context.Context, prefix string, flat bool, f func(Info) error) error
-	// write makes an object of size bytes whole, or not at all, where what is there is as
-	// wanted: else ErrExists, or ErrChanged.
-	write(ctx context.Context, key string, r io.Reader, size int64, want wanted) error
+	// write makes an object of the first size bytes of r whole, or not at all, where what is
+	// there is as wanted: else ErrExists, or ErrChanged.
+	write(ctx context.Context, key string, r io.ReaderAt, size int64, want wanted) error
 	// copy makes an object of the bytes of another of the same store.
 	copy(ctx context.Context, key, from string) error
 	remove(ctx context.Context, key string) error
@@ -272,7 +272,7 @@ func (p *Place) Write(ctx context.Context, name string, b []byte) error {
 }
 
 // WriteFrom is Write of so many bytes that r has from its beginning on.
-func (p *Place) WriteFrom(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+func (p *Place) WriteFrom(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	return p.write(ctx, name, r, size, wanted{})
 }
 
@@ -296,7 +296,7 @@ func (p *Place) WriteNew(ctx context.Context, name string, b []byte) error {
 
 // WriteOver is WriteFrom in the place of an object that is in the state id or, with "", of
 // none; else the error is ErrChanged.
-func (p *Place) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker, size int64) error {
+func (p *Place) WriteOver(ctx context.Context, name, id string, r io.ReaderAt, size int64) error {
 	err := p.write(ctx, name, r, size, wanted{fresh: id == "", id: id})
 	if errors.Is(err, ErrExists) || id != "" && errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("write %s: %w", p.shown(name), ErrChanged)
@@ -304,13 +304,8 @@ func (p *Place) WriteOver(ctx context.Context, name, id string, r io.ReadSeeker,
 	return err
 }
 
-func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size int64, want wanted) error {
-	err := p.again(ctx, func(ctx context.Context) error {
-		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		return p.store.write(ctx, p.key(name), r, size, want)
-	})
+func (p *Place) write(ctx context.Context, name string, r io.ReaderAt, size int64, want wanted) error {
+	err := p.again(ctx, func(ctx context.Context) error { return p.store.write(ctx, p.key(name), r, size, want) })
 	if errors.Is(err, fs.ErrNotExist) || want != (wanted{}) && (errors.Is(err, ErrExists) || errors.Is(err, ErrChanged)) {
 		// The answer to a write of ours may have been lost, and of its parts, which are no
 		// longer there when they are made an object again: what is there decides.
@@ -324,19 +319,16 @@ func (p *Place) write(ctx context.Context, name string, r io.ReadSeeker, size in
 }
 
 // mine is nil where an object has the bytes of r, and else the error given.
-func (p *Place) mine(ctx context.Context, name string, r io.ReadSeeker, size int64, was error) error {
-	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+func (p *Place) mine(ctx context.Context, name string, r io.ReaderAt, size int64, was error) error {
 	o, err := p.OpenObject(ctx, name)
 	if err != nil || o.Size() != size {
 		return was
 	}
-	there := o.Reader()
+	there, ours := o.Reader(), io.NewSectionReader(r, 0, size)
 	have, want := make([]byte, min(size, 256<<10)), make([]byte, min(size, 256<<10))
 	for at := int64(0); at < size; at += int64(len(want)) {
 		want = want[:min(int64(len(want)), size-at)]
-		if _, err := io.ReadFull(r, want); err != nil {
+		if _, err := io.ReadFull(ours, want); err != nil {
 			return err
 		}
 		if _, err := io.ReadFull(there, have[:len(want)]); err != nil || !bytes.Equal(have[:len(want)], want) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -235,6 +236,9 @@ func TestWholeOrAbsent(t *testing.T) {
 	}
 	if _, err := p.Stat(t.Context(), "big"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("there is something: %v", err)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("parts are left: %v, %v", left, err)
 	}
 }
 

@@ -178,11 +178,11 @@ func (w *web) list(context.Context, string, bool, func(Info) error) error {
 	return errors.New("a web server does not list what it has")
 }
 
-func (w *web) write(context.Context, string, io.Reader, int64, wanted) error { return ErrReadOnly }
-func (w *web) copy(context.Context, string, string) error                    { return ErrReadOnly }
-func (w *web) remove(context.Context, string) error                          { return ErrReadOnly }
-func (w *web) removeMany(context.Context, []string) error                    { return ErrReadOnly }
-func (w *web) abort(context.Context, string) error                           { return ErrReadOnly }
+func (w *web) write(context.Context, string, io.ReaderAt, int64, wanted) error { return ErrReadOnly }
+func (w *web) copy(context.Context, string, string) error                      { return ErrReadOnly }
+func (w *web) remove(context.Context, string) error                            { return ErrReadOnly }
+func (w *web) removeMany(context.Context, []string) error                      { return ErrReadOnly }
+func (w *web) abort(context.Context, string) error                             { return ErrReadOnly }
 
 // close lets go what nobody uses; other places that want a connection open one anew.
 func (w *web) close() error {

@@ -204,7 +204,7 @@ func (d *dir) locks() storage.Locks {
 func (d *dir) isHeld() error { return d.locks().Held(d.ctx) }
 
 // write makes an object, as the locks' holder where some were taken.
-func (d *dir) write(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+func (d *dir) write(ctx context.Context, name string, r io.ReaderAt, size int64) error {
 	if ls := d.locks(); len(ls) > 0 {
 		return ls.Write(ctx, name, r, size)
 	}

@@ -81,7 +81,7 @@ func (u *upload) Commit() error {
 		return fmt.Errorf("commit %s: %w", u.Path(), os.ErrClosed)
 	}
 	defer u.Abort()
-	var from io.ReadSeeker = bytes.NewReader(u.b)
+	var from io.ReaderAt = bytes.NewReader(u.b)
 	if u.err == nil && u.f != nil {
 		if u.err = u.spill(); u.err != nil {
 			u.err = fmt.Errorf("write %s: aside: %w", u.Path(), u.err)

@@ -380,11 +380,14 @@ func (d *Dir) put(name string, f *os.File, info os.FileInfo) error {
 	if d.known[name].same(info) {
 		return nil
 	}
-	in := &summed{SectionReader: io.NewSectionReader(f, 0, info.Size()), sum: newSum()}
-	if err := d.lock.Write(d.ctx, name, in, info.Size()); err != nil {
+	if err := d.lock.Write(d.ctx, name, f, info.Size()); err != nil {
 		return err
 	}
-	return d.wrote(name, file{Size: info.Size(), CRC: in.sum.Sum32(), is: info})
+	sum := newSum()
+	if _, err := io.Copy(sum, io.NewSectionReader(f, 0, info.Size())); err != nil {
+		return err
+	}
+	return d.wrote(name, file{Size: info.Size(), CRC: sum.Sum32(), is: info})
 }
 
 // wrote notes what is there now.
