@@ -19,7 +19,7 @@ step() {
 
 echo 'Training takes most of the time, and says how long after its first steps.'
 step doctor
-step sample --out "$dir/archives"
+step sample --out "$dir/archives" --train-per-synset 75
 step ingest --train "$dir/archives/ILSVRC2012_img_train.tar" --val "$dir/archives/ILSVRC2012_img_val.tar" \
 	--test "$dir/archives/ILSVRC2012_img_test.tar" --devkit "$dir/archives/ILSVRC2012_devkit_t12.tar.gz" --out "$dir/dataset"
 step ls "$dir/dataset" --tree

@@ -164,7 +164,7 @@ func TestTable(t *testing.T) {
 	for _, row := range rows {
 		got[row[0]] = row[1]
 	}
-	for key, want := range map[string]string{"name": "demo", "rate.schedule": "cosine", "optimizer.eps": "1", "mean": "[0.5 0.5 0.5]"} {
+	for key, want := range map[string]string{"name": "demo", "rate.schedule": "cosine", "optimizer.beta2": "0.98", "mean": "[0.5 0.5 0.5]"} {
 		if strings.TrimSuffix(got[key], ".0") != want {
 			t.Errorf("%s is %q in the table, want %q", key, got[key], want)
 		}
