@@ -31,7 +31,7 @@ section "tests"
 export SYNSHARD_TEST_NATIVE=1
 # Where set-up put it, for programs that tests start elsewhere than beside lib: no other copy of this machine's will do.
 native=(SYNSHARD_TORCH_LIB="$PWD/lib/libsynshard_torch.so" SYNSHARD_ORT_LIB="$PWD/lib/libonnxruntime.so"
-	SYNSHARD_WORDNET="$PWD/lib/wordnet")
+	SYNSHARD_OPENVINO_LIB="$PWD/lib/libopenvino_c.so" SYNSHARD_WORDNET="$PWD/lib/wordnet")
 env "${native[@]}" go test -timeout 30m ./...
 
 # What it would look at in vain is left out: packages by scripts/raced.sh, tests by internal/raced.

@@ -420,7 +420,7 @@ func TestURLFlags(t *testing.T) {
 		interpolation job layout method mlflow-experiment model on-bad optimizer output path pixels policy precision probabilities provider rank-by recipe rollup
 		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.
-	paths := []string{"cache-dir", "ort-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "wordnet-from"}
+	paths := []string{"cache-dir", "ort-lib", "openvino-lib", "torch-lib", "secret-file", "sample --out", "man --out", "setup --lib", "setup --torch", "setup --wheels", "wordnet-from"}
 	used := map[string]bool{}
 	for _, c := range leaves(newRoot(&app{Console: ui.Console{}})) {
 		verb := verbOf(c)
