@@ -1,8 +1,6 @@
 package model
 
-import (
-	"strings"
-)
+import "strings"
 
 // Backbone is the part of a network below its heads, as Upto names it.
 const Backbone = "backbone"

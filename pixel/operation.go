@@ -1,8 +1,6 @@
 package pixel
 
-import (
-	"math"
-)
+import "math"
 
 // operation is one of the distortions that policies choose from, of an image of n x n pixels,
 // uint8 [n, n, 3]. What comes of it is what torchvision makes of a PIL image, in every bit.
@@ -17,7 +15,7 @@ var operations = map[string]operation{
 		affine(dst, from, n, [6]float64{1, shear(m), 0, 0, 1, 0})
 	},
 	"ShearY": func(dst, from []byte, n int, m float64) {
-		affine(dst, from, n, [6]float64{1, 0, 0, shear(m), 1 + 0, 0})
+		affine(dst, from, n, [6]float64{1, 0, 0, shear(m), 1, 0})
 	},
 	"TranslateX": func(dst, from []byte, n int, m float64) { translate(dst, from, n, int(m), 0) },
 	"TranslateY": func(dst, from []byte, n int, m float64) { translate(dst, from, n, 0, int(m)) },

@@ -80,14 +80,8 @@ func Trace(ctx context.Context, path string, o Options) (*Chain, error) {
 // or a run that has one of the things here in its directory.
 func (c *Chain) hasPartIn(o *Thing) bool {
 	return slices.ContainsFunc(c.Things, func(t *Thing) bool {
-		return o.Path == t.Path || slices.ContainsFunc(t.From, o.answers) || o.Kind == Run && sameDir(filepath.Dir(t.Path), o.Path)
+		return o.Path == t.Path || slices.ContainsFunc(t.From, o.answers) || o.Kind == Run && regular.SameFile(filepath.Dir(t.Path), o.Path)
 	})
-}
-
-func sameDir(a, b string) bool {
-	x, err := os.Stat(a)
-	y, err2 := os.Stat(b)
-	return err == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // find looks for an input of t among other things, what is in their directories, and what lies

@@ -21,7 +21,7 @@ for name in clang-format clang-format-18 clang-format-19 clang-format-20; do
 	if [[ $("$name" --version 2>/dev/null) =~ version\ (18|19|20)\. ]]; then formatter=$name; fi
 done
 if [ -n "$formatter" ]; then
-	"$formatter" --dry-run -Werror $(git ls-files 'pixel/*.[ch]' 'train/torch/shim/*.cpp' 'train/torch/shim/*.h' 'train/torch/shim/*.cu')
+	"$formatter" --dry-run -Werror $(git ls-files 'pixel/*.[ch]' 'infer/openvino/*.[ch]' 'train/torch/shim/*.cpp' 'train/torch/shim/*.h' 'train/torch/shim/*.cu')
 else
 	echo "C and C++: formatting is not checked, as there is no clang-format of version 18 to 20"
 fi

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -59,6 +60,18 @@ func (d *Dataset) Classes() []Class { return d.classes }
 
 // Splits lists the names of the splits, ascending.
 func (d *Dataset) Splits() []string { return slices.Sorted(maps.Keys(d.Manifest.Splits)) }
+
+// SplitsInOrder lists them as people go through them: train, val and test first, then the
+// others, ascending.
+func (d *Dataset) SplitsInOrder() []string {
+	names := d.Splits()
+	usual := []string{"train", "val", "test"}
+	slices.SortStableFunc(names, func(a, b string) int {
+		x, y := slices.Index(usual, a), slices.Index(usual, b)
+		return cmp.Compare(uint(x), uint(y)) // -1 is the largest
+	})
+	return names
+}
 
 // Split opens a split: its index is read, once. One that the dataset has not is
 // ErrNoSplit, an index that is not the manifest's ErrCorrupt.

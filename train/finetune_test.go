@@ -25,6 +25,7 @@ var finetuning = map[string]func(*Options){
 		o.Recipe.Loss.ClassWeights, o.ClassWeights = "w.txt", []float64{1, 2, 3}
 	},
 	"patience":    func(o *Options) { o.Recipe.Patience = 1 },
+	"cutmix":      func(o *Options) { o.Recipe.Loss.CutMix = 1 },
 	"export best": func(o *Options) { o.Recipe.Export = "best" },
 	"export last": func(o *Options) { o.Recipe.Export = "last" },
 	"export ema":  func(o *Options) { o.Recipe.Export = "ema" },

@@ -38,7 +38,7 @@ var recipeFlags = []struct {
 	{"mixup", "loss.mixup", "float", "mix pairs of images, share from Beta(x, x)", nil},
 	{"cutmix", "loss.cutmix", "float", "put a rectangle of one image into another, its share from Beta(x, x)", nil},
 	{"policy", "augment.policy", "string", "distort images by a policy: randaugment or trivialaugment_wide", pixel.Policies},
-	{"erase", "augment.erase", "float", "probability with which a rectangle of an image is made grey", nil},
+	{"erase", "augment.erase", "float", "probability with which a rectangle of an image is made the mean colour", nil},
 	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he", []string{"paper", "he"}},
 	{"dropout", "network.dropout", "float", "share of the last features dropped", nil},
 	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics", nil},

@@ -1,8 +1,6 @@
 package classifier
 
 import (
-	"math"
-
 	"github.com/synshard/synshard/model"
 )
 
@@ -75,24 +73,4 @@ func planar[T any](dst []T, images []byte, pixels int, f func(c int, v byte) T) 
 			r[i], g[i], b[i] = f(0, src[3*i]), f(1, src[3*i+1]), f(2, src[3*i+2])
 		}
 	}
-}
-
-// Softmax turns rows of logits into probabilities.
-func Softmax(logits []float32, classes int) []float32 {
-	out := make([]float32, len(logits))
-	for at := 0; at < len(logits); at += classes {
-		row := logits[at : at+classes]
-		top := math.Inf(-1)
-		for _, v := range row {
-			top = max(top, float64(v))
-		}
-		sum := 0.0
-		for _, v := range row {
-			sum += math.Exp(float64(v) - top)
-		}
-		for i, v := range row {
-			out[at+i] = float32(math.Exp(float64(v)-top) / sum)
-		}
-	}
-	return out
 }

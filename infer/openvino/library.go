@@ -9,10 +9,11 @@ import "C"
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"unsafe"
+
+	"github.com/synshard/synshard/internal/regular"
 )
 
 // ErrUnfit marks a library that is missing, or is none of OpenVINO's.
@@ -33,7 +34,7 @@ func open(path string) (*C.ov_core_t, error) {
 	loaded.Lock()
 	defer loaded.Unlock()
 	if loaded.core != nil {
-		if !sameFile(loaded.path, path) {
+		if loaded.path != path && !regular.SameFile(loaded.path, path) {
 			return nil, fmt.Errorf("%w: %s is open already, %s cannot be opened too", ErrUnfit, loaded.path, path)
 		}
 		return loaded.core, nil
@@ -51,16 +52,6 @@ func open(path string) (*C.ov_core_t, error) {
 	}
 	loaded.path, loaded.core = path, core
 	return core, nil
-}
-
-// sameFile says whether two paths lead to one file.
-func sameFile(a, b string) bool {
-	one, err := os.Stat(a)
-	if err != nil {
-		return a == b
-	}
-	other, err := os.Stat(b)
-	return err == nil && os.SameFile(one, other)
 }
 
 // Version opens the library and gives its version. A library that is none, or a second

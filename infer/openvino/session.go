@@ -220,17 +220,7 @@ func (s *session) Predict(ctx context.Context, images []byte, n int) (infer.Outp
 	if err != nil {
 		return out, fmt.Errorf("predict: %w", err)
 	}
-	out.Probabilities = results[0]
-	if s.c.Embed != "" {
-		out.Embedding = results[1]
-	}
-	if s.logitsAt >= 0 {
-		out.Logits = results[s.logitsAt]
-	}
-	if s.c.Scores == "logits" {
-		out.Logits, out.Probabilities = results[0], classifier.Softmax(results[0], len(s.o.Spec.Classes))
-	}
-	return out, nil
+	return s.c.Outputs(results, s.logitsAt), nil
 }
 
 // Unchanged is an error where the weights may not be those that Contract.Identity is of any

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -14,6 +13,7 @@ import (
 
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/classifier"
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 )
@@ -75,21 +75,11 @@ var environment struct {
 	library string
 }
 
-// sameFile says whether two paths lead to one file.
-func sameFile(a, b string) bool {
-	one, err := os.Stat(a)
-	if err != nil {
-		return a == b
-	}
-	other, err := os.Stat(b)
-	return err == nil && os.SameFile(one, other)
-}
-
 func open(library string) error {
 	environment.Lock()
 	defer environment.Unlock()
 	if ort.IsInitialized() {
-		if !sameFile(environment.library, library) {
+		if environment.library != library && !regular.SameFile(environment.library, library) {
 			return fmt.Errorf("%w: %s is open already, %s cannot be opened too", ErrUnfit, environment.library, library)
 		}
 		return nil
@@ -286,17 +276,7 @@ func (s *Session) predict(ctx context.Context, images []byte, n int) (infer.Outp
 	if err := s.session.Run([]ort.Value{in}, values); err != nil {
 		return out, fmt.Errorf("predict: %w", err)
 	}
-	out.Probabilities = results[0]
-	if s.c.Embed != "" {
-		out.Embedding = results[1]
-	}
-	if s.logitsAt >= 0 {
-		out.Logits = results[s.logitsAt]
-	}
-	if s.c.Scores == "logits" {
-		out.Logits, out.Probabilities = results[0], classifier.Softmax(results[0], len(s.o.Spec.Classes))
-	}
-	return out, nil
+	return s.c.Outputs(results, s.logitsAt), nil
 }
 
 // Close frees the model.

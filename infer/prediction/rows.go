@@ -1,8 +1,6 @@
 package prediction
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Rows is the rows of predictions for who goes through all of them, more than once if need
 // be: those of Arrow and Parquet stay in their files, of which one group is in memory at a
@@ -17,25 +15,13 @@ type Rows struct {
 // OpenRows opens a file of predictions as Read does, or the files of all jobs of one whole as
 // ReadJobs does.
 func OpenRows(paths, classes []string) (*Rows, error) {
-	s := &Rows{paths: paths}
 	if len(paths) > 1 {
-		for _, path := range paths {
-			if err := arrowAlone(path); err != nil {
-				return nil, err
-			}
-		}
-		jobs, err := openJobs(paths)
-		for _, j := range jobs {
-			j.file.Close()
-		}
-		if err != nil {
+		var err error
+		if paths, err = inOrder(paths); err != nil {
 			return nil, err
 		}
-		s.paths = nil
-		for _, j := range jobs { // in the order of their rows
-			s.paths = append(s.paths, j.path)
-		}
 	}
+	s := &Rows{paths: paths}
 	f, size, format, err := openAny(paths[0])
 	if err != nil {
 		return nil, err

@@ -11,21 +11,13 @@ import (
 // that Merge would make of them. Jobs that do not make a whole are ErrJobs, a damaged
 // one ErrFormat.
 func ReadJobs(paths, classes []string) (*Set, error) {
-	for _, path := range paths {
-		if err := arrowAlone(path); err != nil {
-			return nil, err
-		}
-	}
-	jobs, err := openJobs(paths)
-	for _, j := range jobs {
-		j.file.Close()
-	}
+	paths, err := inOrder(paths)
 	if err != nil {
 		return nil, err
 	}
 	whole := &Set{}
-	for i, j := range jobs {
-		s, err := Read(j.path, classes)
+	for i, path := range paths {
+		s, err := Read(path, classes)
 		if err != nil {
 			return nil, err
 		}
@@ -47,6 +39,22 @@ func ReadJobs(paths, classes []string) (*Set, error) {
 		whole.All = append(whole.All, s.All...)
 	}
 	return whole, nil
+}
+
+// inOrder gives the files of all jobs of one whole in the order of their rows.
+func inOrder(paths []string) ([]string, error) {
+	for _, path := range paths {
+		if err := arrowAlone(path); err != nil {
+			return nil, err
+		}
+	}
+	jobs, err := openJobs(paths)
+	var sorted []string
+	for _, j := range jobs {
+		j.file.Close()
+		sorted = append(sorted, j.path)
+	}
+	return sorted, err
 }
 
 // widen has k predictions a row of a set whose rows have fewer because none was

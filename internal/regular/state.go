@@ -5,6 +5,13 @@ import (
 	"os"
 )
 
+// SameFile says whether two paths lead to one file; false where either leads to none.
+func SameFile(a, b string) bool {
+	one, err := os.Stat(a)
+	other, err2 := os.Stat(b)
+	return err == nil && err2 == nil && os.SameFile(one, other)
+}
+
 // State is what a file looks like without being read: by it, who reads a file more than
 // once knows that it was the same each time.
 type State struct {

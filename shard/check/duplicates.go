@@ -2,7 +2,6 @@ package check
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/hex"
 	"slices"
 
@@ -28,17 +27,10 @@ type Duplicates struct {
 }
 
 // FindDuplicates lists the images of a dataset that occur more than once within and
-// across its splits, in order of their first copy: train, val and test come first, then
-// the others by name. It goes by the sha256 column.
+// across its splits, in order of their first copy, by Dataset.SplitsInOrder. It goes by the sha256 column.
 func FindDuplicates(set *shard.Dataset) ([]Duplicates, error) {
-	names := set.Splits()
-	usual := []string{"train", "val", "test"}
-	slices.SortStableFunc(names, func(a, b string) int {
-		x, y := slices.Index(usual, a), slices.Index(usual, b)
-		return cmp.Or(cmp.Compare(uint(x), uint(y)), cmp.Compare(a, b)) // -1 is the largest
-	})
 	var splits []*shard.Split
-	for _, name := range names {
+	for _, name := range set.SplitsInOrder() {
 		s, err := set.Split(name)
 		if err != nil {
 			return nil, err

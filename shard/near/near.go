@@ -82,7 +82,7 @@ func Find(ctx context.Context, set *shard.Dataset, o Options) (*Result, error) {
 		if k == 1 {
 			first = n
 		}
-		for _, name := range Splits(one) {
+		for _, name := range one.SplitsInOrder() {
 			s, err := one.Split(name)
 			if err != nil {
 				return nil, err
@@ -141,17 +141,6 @@ func (m *member) hash(ctx context.Context, to []Hashes, o Options) (rejected int
 		return err
 	})
 	return n.Load(), err
-}
-
-// Splits lists the names of a dataset's splits: train, val and test first, then the others.
-func Splits(set *shard.Dataset) []string {
-	names := set.Splits()
-	usual := []string{"train", "val", "test"}
-	slices.SortStableFunc(names, func(a, b string) int {
-		x, y := slices.Index(usual, a), slices.Index(usual, b)
-		return cmp.Or(cmp.Compare(uint(x), uint(y)), cmp.Compare(a, b)) // -1 is the largest
-	})
-	return names
 }
 
 // groupsOf lists the groups of two images and more; across, only those of both datasets, of
