@@ -50,7 +50,7 @@ func (r *trainReport) start(s train.Start, where string) {
 		if s.Resumed {
 			r.say("continuing at step %d of %d", s.Step, s.Steps)
 		}
-		r.say("%s on %s; %d training and %d validation images; %d epochs of %d steps of %d%s; peak learning rate %.4g%s",
+		r.say("%s on %s; %d training and %d validation images; epochs: %d, of %d steps of %d%s; peak learning rate %.4g%s",
 			s.Recipe.Model, where, s.TrainRows, s.ValRows, s.Recipe.Epochs, s.StepsPerEpoch, batch, inMicrobatches(s.Microbatches), s.PeakRate, scaledFrom(s.Recipe.Rate))
 	}
 	r.bar = r.a.imageBar(s.Steps*batch, "train")
@@ -199,7 +199,7 @@ func endedText(res train.Result) string {
 	if res.Ended == "patience" {
 		return fmt.Sprintf("after %d epochs: none of the last %d was better than epoch %d (--patience)", res.Epochs, res.Epochs-res.Best.Epoch, res.Best.Epoch)
 	}
-	return fmt.Sprintf("after all %d epochs", res.Epochs)
+	return fmt.Sprintf("all epochs made (%d)", res.Epochs)
 }
 
 // result prints a finished run.
@@ -214,7 +214,7 @@ func (r *trainReport) result(res train.Result) error {
 	r.a.metrics.Images.Set(res.Images)
 	return r.a.Result(trainResult{res, evaluationOrNone(res.Last), evaluationOrNone(res.Best), r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
-		row("steps", fmt.Sprintf("%d in %d epochs, %d images", res.Steps, res.Epochs, res.Images))
+		row("steps", fmt.Sprintf("%d (epochs: %d), %d images", res.Steps, res.Epochs, res.Images))
 		if res.Seconds > 0 {
 			row("time", fmt.Sprintf("%v, %.1f images/s", time.Duration(res.Seconds*float64(time.Second)).Round(time.Second), float64(res.Images)/res.Seconds))
 		}

@@ -152,7 +152,7 @@ func (r *Run) facts(p *runSection) [][2]string {
 		add("last validation", "top-1 %.2f %%, top-5 %.2f %%, after epoch %g", 100*exported(last).Top1, 100*exported(last).Top5, last.Epoch)
 	}
 	if n := len(r.steps); n > 0 {
-		add("steps", "%d, %g epochs, %d images", r.steps[n-1].Step, math.Round(100*r.steps[n-1].Epoch)/100, r.images)
+		add("steps", "%d (epochs: %g), %d images", r.steps[n-1].Step, math.Round(100*r.steps[n-1].Epoch)/100, r.images)
 	}
 	var spent time.Duration
 	for _, t := range r.times {
