@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -44,13 +46,15 @@ byte as they are stored:
 
   folder      DIR/SPLIT/SYNSET/NAME
   webdataset  DIR/SPLIT-000000.tar with KEY.jpg, KEY.cls and KEY.json
-  hf          DIR/data/SPLIT-00000-of-00001.parquet: load_dataset("DIR")
+  hf          DIR/data/SPLIT-00000-of-00001.parquet: load_dataset("DIR"); a dataset
+              card, README.md, and Croissant's metadata, croissant.json, beside it
   tar         DIR/SPLIT.tar with SYNSET/NAME
 
 Names have the bytes that they had in the source. In folders and tars, names that
 no file can have on some system (.., con, a:b, longer than 240 bytes ...) become
 others, %HH for what is unfit, and DIR/.synshard-export keeps what they were; names
-that differ by the case of letters alone stay and are counted. Beside folders and
+that differ by the case of letters alone stay and are counted. Cards are for you to
+go on writing: one that is there stays as it is. Beside folders and
 tars LOC_synset_mapping.txt lists the classes in the order of their labels. A split
 without images gives no files. "synshard ingest DIR" makes the same dataset again.
 
@@ -76,6 +80,14 @@ type exported struct {
 	Renamed *export.Renamed `json:"renamed,omitempty"`
 	// Written is what was asked of --out at a URL.
 	Written *storage.Figures `json:"storage_out,omitempty"`
+}
+
+// datasetName is what a dataset is called where people read it: the last name of its path or URL.
+func datasetName(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil && !storage.IsURL(dir) {
+		dir = abs
+	}
+	return path.Base(filepath.ToSlash(storage.Shown(dir)))
 }
 
 func (o *exportOptions) check() error {
@@ -111,7 +123,7 @@ func (a *app) runExport(ctx context.Context, dir string, o exportOptions) error 
 		return err
 	}
 	err = export.Write(ctx, to, selected, export.Options{
-		To: o.to, ShardBytes: o.shardBytes, OnBytes: bar.Add64,
+		To: o.to, Name: datasetName(dir), ShardBytes: o.shardBytes, OnBytes: bar.Add64,
 		Made: func(name string) { result.Made = append(result.Made, name) },
 		Renamed: func(n export.Renamed) {
 			if n != (export.Renamed{}) {

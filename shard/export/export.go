@@ -32,13 +32,15 @@ type Options struct {
 	//   folder      SPLIT/CLASS/NAME, files as they are
 	//   webdataset  SPLIT-000000.tar with KEY.jpg (or .png), KEY.cls (the label)
 	//               and KEY.json (path, label, synset, boxes ...)
-	//   hf          data/SPLIT-00000-of-00001.parquet for Hugging Face
+	//   hf          data/SPLIT-00000-of-00001.parquet for Hugging Face, with a card,
+	//               README.md, and Croissant's metadata, croissant.json, where these are not there yet
 	//   tar         SPLIT.tar with CLASS/NAME
 	// folder and tar have LOC_synset_mapping.txt beside them, the names of the
 	// classes in the order of their labels. Every form keeps the class list itself
 	// out of sight, for shard.ReadExportClasses, and these two the names that cannot
 	// be files' names on every system, for shard.ReadExportNames.
 	To         string
+	Name       string            // hf: what the dataset is called in its card
 	ShardBytes int64             // webdataset, hf: bytes of images a file; 0: 256 MiB
 	OnBytes    func(n int64)     // told the bytes of images as they are done
 	Made       func(name string) // told each file made or found made; of a folder's images each split
@@ -52,6 +54,7 @@ type exporter struct {
 	o    Options
 	mark mark
 	tree tree
+	rows []rowFiles // hf: of each split
 }
 
 // Write writes images and labels in a form that others read. Labels are those
@@ -88,7 +91,7 @@ func Write(ctx context.Context, out files.Dir, splits []Split, o Options) error 
 		}
 	}
 	if err == nil && len(splits) > 0 {
-		err = cmp.Or(e.classList(splits[0].View), e.renamed(splits), e.objects(splits)) // the classes of every view are the same
+		err = cmp.Or(e.classList(splits[0].View), e.renamed(splits), e.objects(splits), e.documents()) // the classes of every view are the same
 	}
 	if err == nil {
 		err = e.mark.settle(out)
@@ -201,13 +204,19 @@ func (e *exporter) pieces(p Split, format string, write func(w io.Writer, v *sha
 	if e.o.To == "hf" && split == "val" {
 		split = "validation" // the name by which datasets knows it
 	}
+	rows := rowFiles{split: split, view: p.View}
 	for k := range len(cuts) - 1 {
 		from, to := cuts[k], cuts[k+1]
 		args := []any{split, k, len(cuts) - 1}[:strings.Count(format, "%")]
-		err := e.file(fmt.Sprintf(format, args...), func(w io.Writer) error { return write(w, p.View, from, to) }, p.View, from, to)
+		name := fmt.Sprintf(format, args...)
+		rows.files = append(rows.files, name)
+		err := e.file(name, func(w io.Writer) error { return write(w, p.View, from, to) }, p.View, from, to)
 		if err != nil {
 			return err
 		}
+	}
+	if e.o.To == "hf" {
+		e.rows = append(e.rows, rows)
 	}
 	return nil
 }

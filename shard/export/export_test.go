@@ -192,7 +192,7 @@ func TestExport(t *testing.T) {
 		if done != 1910+10678+4102 {
 			t.Errorf("%s: told of %d bytes", form, done)
 		}
-		if want := map[string]int{"folder": 4, "tar": 4, "webdataset": 7, "hf": 7}[form]; len(made) != want {
+		if want := map[string]int{"folder": 4, "tar": 4, "webdataset": 7, "hf": 9}[form]; len(made) != want {
 			t.Errorf("%s: made %v, want %d", form, made, want)
 		}
 		before := snapshot(t, out)
@@ -204,7 +204,7 @@ func TestExport(t *testing.T) {
 		}
 		for _, line := range before { // a flipped bit in any file of the data is found
 			name, _, _ := strings.Cut(line, " ")
-			if strings.Contains(name, "/.") {
+			if strings.Contains(name, "/.") || isDocument(name) {
 				continue
 			}
 			b, err := os.ReadFile(name)
@@ -226,6 +226,11 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: a second export into it: %v", form, err)
 		}
 	}
+}
+
+// isDocument says whether a file is one that people go on writing.
+func isDocument(name string) bool {
+	return slices.Contains([]string{cardName, croissantName}, filepath.Base(name))
 }
 
 // snapshot lists files with what they hold.

@@ -310,7 +310,7 @@ func TestEmptySplits(t *testing.T) {
 		"folder":     {"train", classesName},
 		"tar":        {"train.tar", classesName},
 		"webdataset": {"train-000000.tar"},
-		"hf":         {"data/train-00000-of-00001.parquet"},
+		"hf":         {"data/train-00000-of-00001.parquet", cardName, croissantName},
 	} {
 		out := filepath.Join(t.TempDir(), "out")
 		var made []string
