@@ -8,6 +8,6 @@ func newModelCmd(a *app) *cobra.Command {
 		Short:   "Show networks, convert their weights",
 		Example: "  synshard model list\n  synshard model describe inception_v3 --savings\n  synshard model import inception_v3_google-0cc3c7bd.pth --classes imagenet --out inception.safetensors",
 	}
-	cmd.AddCommand(newModelListCmd(a), newModelDescribeCmd(a), newModelImportCmd(a), newModelExportCmd(a), newModelQuantizeCmd(a))
+	cmd.AddCommand(newModelListCmd(a), newModelDescribeCmd(a), newModelImportCmd(a), newModelExportCmd(a), newModelQuantizeCmd(a), newModelCardCmd(a))
 	return cmd
 }

@@ -20,7 +20,7 @@ import (
 var localDirs = map[string]string{"sample": "out", "man": "out"}
 
 // stdoutTo are the flags to which - is stdout, by verb.
-var stdoutTo = map[string]string{"infer": "out", "model describe": "out"}
+var stdoutTo = map[string]string{"infer": "out", "model card": "out", "model describe": "out"}
 
 // checkOutputs finds out before the work what could not be written after it: a directory that
 // is not there or may not be written, a directory where a file is to be. URLs are asked in

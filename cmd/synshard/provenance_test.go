@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/goccy/go-yaml"
 
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/weights"
@@ -45,6 +49,7 @@ func TestProvenance(t *testing.T) {
 			t.Errorf("%s: %s", of, stderr)
 		}
 	}
+	cardOf(t, at, changed)
 	// A model of 8 bits says of which it is, and what calibrated it.
 	runVerb(t, 0, "model", "quantize", at("run/model.onnx"), at("set"), "--out", at("int8.onnx"), "--images", "2", "--max-drop", "100", "--ort-lib", lib, "--progress", "off")
 	out, _ = runVerb(t, 0, "provenance", at("int8.onnx"), at("set"), at("run"))
@@ -100,4 +105,46 @@ func forget(t *testing.T, path string) []byte {
 	b, err := os.ReadFile(path)
 	check(t, err)
 	return b
+}
+
+// cardOf writes the card of a run's model, and holds it to what the run and its predictions say.
+func cardOf(t *testing.T, at func(string) string, changed string) {
+	t.Helper()
+	runVerb(t, 0, "model", "card", at("run/model.onnx"), at("run/val.csv.gz"), "--title", `a "card": 1`, "--out", at("README.md"))
+	b, err := os.ReadFile(at("README.md"))
+	check(t, err)
+	_, front, _ := strings.Cut(string(b), "---\n")
+	front, body, _ := strings.Cut(front, "---\n")
+	var got struct {
+		Library string `yaml:"library_name"`
+		Index   []struct {
+			Name    string
+			Results []struct {
+				Metrics []struct {
+					Name  string
+					Value float64
+				}
+			}
+		} `yaml:"model-index"`
+	}
+	check(t, yaml.Unmarshal([]byte(front), &got))
+	out, _ := runVerb(t, 0, "eval", at("run/val.csv.gz"), "--json", "--no-wordnet")
+	var want struct{ Top1, Top5 float64 }
+	check(t, json.Unmarshal([]byte(out), &want))
+	metrics := got.Index[0].Results[0].Metrics
+	if got.Library != "onnx" || got.Index[0].Name != `a "card": 1` || len(metrics) != 2 || metrics[1].Name != "top-5" ||
+		math.Abs(metrics[0].Value-want.Top1) > 1e-6 || math.Abs(metrics[1].Value-want.Top5) > 1e-6 {
+		t.Errorf("%+v, eval says %+v", got, want)
+	}
+	for _, want := range []string{"inception\\_v3 with ", "uint8 N x 75 x 75 x 3", "| dataset train/index.arrow | sha256 ", "| command | synshard train ", "session.run", "synshard infer model.onnx"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("nothing of %q in\n%s", want, body)
+		}
+	}
+	if _, stderr := runVerb(t, exitFailure, "model", "card", changed, at("run/val.csv.gz")); !strings.Contains(stderr, "another model's predictions") {
+		t.Error(stderr)
+	}
+	if _, stderr := runVerb(t, exitFailure, "model", "card", "../../infer/ort/testdata/nhwc_uint8.onnx"); !strings.Contains(stderr, "synshard.spec") {
+		t.Error(stderr)
+	}
 }
