@@ -31,7 +31,7 @@ expect 0 "${ingest[@]}"
 expect 0 verify "$d"
 expect 0 "${train[@]}"
 expect 0 "${train[@]}" # done already
-expect 0 infer "$r/model.onnx" "$d" --split val --embedding=fp16 --out "$dir/val.arrow"
+expect 0 infer "$r/model.onnx" "$d" --split val --embedding=fp16 --probabilities all --out "$dir/val.arrow"
 expect 0 eval "$dir/val.arrow" --json
 grep -q '"top1"' "$dir/out" || fail "eval --json has no top1: $(cat "$dir/out")"
 expect 0 report "$r" "$dir/val.arrow" --data "$d" --out "$dir/report.html"
@@ -43,6 +43,7 @@ scripts/test-mlflow.sh "$dir/synshard" "$d"
 scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow" "$r/model.onnx"
 
 scripts/test-readers.sh "$dir/synshard" "$d" val "$dir/val.arrow"
+scripts/test-publishing.sh "$dir/synshard" "$d" val "$r/model.onnx" "$dir/val.arrow"
 scripts/test-nightly.sh "$dir/synshard" "$r/model.onnx" "$a/ILSVRC2012_img_test.tar"
 
 expect 1 ls "$dir/nothing"

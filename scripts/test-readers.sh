@@ -2,28 +2,14 @@
 # Runs every program of examples/readers over a split and predictions, and holds what each counts to `synshard eval`.
 #   scripts/test-readers.sh SYNSHARD DATASET SPLIT PREDICTIONS
 #
-# Python's libraries, of the versions below, and npm's are in an environment that is kept. Where it is not there it is made if
-# CI or SYNSHARD_TEST_READERS=1 is set (some 700 MB), else the test skips and says so. PyTorch and R are taken from where they
-# are (SYNSHARD_TEST_TORCH: a Python with torch, torchvision, pyarrow and Pillow); a reader whose library is not there is named.
+# Python's libraries and npm's are those of peers.bash. PyTorch and R are taken from where they are (SYNSHARD_TEST_TORCH: a Python
+# with torch, torchvision, pyarrow and Pillow); a reader whose library is not there is named.
 set -euo pipefail
-libraries=(pyarrow==26.0.1 polars==2.1.0 duckdb==2.0.1 pandas==3.1.1 datasets==5.2.0 pillow==13.0.0 numpy==2.4.6)
 synshard=$(realpath "$1") dataset=$(realpath "$2") split=$3 predictions=$(realpath "$4")
-cd "$(dirname "$0")/../examples/readers"
-kept=${XDG_CACHE_HOME:-$HOME/.cache}/synshard/readers-$(printf '%s\n' "${libraries[@]}" | cat - package-lock.json | sha256sum | cut -c1-16)
-if [ ! -e "$kept/done" ]; then
-	if [ -z "${CI:-}${SYNSHARD_TEST_READERS:-}" ]; then
-		echo "test-readers: skipped: $kept is not there; SYNSHARD_TEST_READERS=1 makes it" >&2
-		exit 0
-	fi
-	rm -rf "$kept"
-	python3 -m venv "$kept"
-	"$kept/bin/pip" install -q --disable-pip-version-check "${libraries[@]}"
-	if command -v npm >/dev/null; then
-		cp package.json package-lock.json "$kept/"
-		(cd "$kept" && npm ci --ignore-scripts --no-audit --no-fund --silent)
-	fi
-	touch "$kept/done"
-fi
+cd "$(dirname "$0")"
+source peers.bash
+cd ../examples/readers
+peers test-readers
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 fail() { echo "test-readers: $*" >&2; cat "$dir/out" "$dir/err" >&2 2>/dev/null || true; exit 1; }

@@ -42,6 +42,7 @@ type evalOptions struct {
 	subtrees, minSubtreeRow int
 	suspects                bool
 	rankBy                  string
+	labelStudio, imageURL   string
 }
 
 const evalLong = `Reads what infer wrote, in any of its formats, and prints first what is asked
@@ -104,7 +105,7 @@ func newEvalCmd(a *app) *cobra.Command {
   synshard eval runs/a/val.arrow --suspects | head -40
   synshard eval --compare runs/a/val.arrow runs/b/val.arrow`,
 		Args:    atLeast(1, "a file of predictions"),
-		PreRunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd.Flags().Changed("rank-by")) },
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return o.check(cmd.Flags().Changed) },
 		RunE:    func(_ *cobra.Command, args []string) error { return a.runEval(args, o) },
 	}
 	o.AddFlags(cmd)
@@ -128,10 +129,18 @@ func (a *app) runEval(args []string, o evalOptions) error {
 	return a.eval(args, o)
 }
 
-// check refuses what cannot be; ranked says that --rank-by was given.
-func (f *evalOptions) check(ranked bool) error {
-	if ranked && !f.suspects {
-		return usagef("--rank-by has no effect without --suspects")
+// check refuses what cannot be; given says that a flag was.
+func (f *evalOptions) check(given func(flag string) bool) error {
+	for _, flag := range []string{"rank-by", "label-studio"} {
+		if given(flag) && !f.suspects {
+			return usagef("--%s has no effect without --suspects", flag)
+		}
+	}
+	switch {
+	case given("image-url") && f.labelStudio == "":
+		return usagef("--image-url has no effect without --label-studio")
+	case !strings.Contains(f.imageURL, "{path}"):
+		return usagef("--image-url %s: it has no {path}, by which images differ", f.imageURL)
 	}
 	if f.confusions < 0 || f.subtrees < 0 || f.minSubtreeRow < 1 || f.resamples < 100 {
 		return usagef("--confusions and --subtrees cannot be negative, --subtree-rows must be above 0, --resamples at least 100")

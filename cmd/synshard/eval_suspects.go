@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,9 @@ import (
 func (f *evalOptions) suspectsVars(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.suspects, "suspects", false, "list likely label errors instead, by confident learning: needs 'infer --probabilities all'")
 	choiceVar(cmd, &f.rankBy, "rank-by", eval.BySelfConfidence, "with --suspects: self_confidence (the label's probability), or margin (that less the largest other)", eval.BySelfConfidence, eval.ByMargin)
+	cmd.Flags().StringVar(&f.labelStudio, "label-studio", "", "with --suspects: write them into this directory as tasks for Label Studio, with the configuration they go with")
+	cmd.Flags().StringVar(&f.imageURL, "image-url", "/data/local-files/?d={synset}/{path}", "with --label-studio: where an image lies; {synset} (of its label) and {path} are filled in")
+	cobra.CheckErr(cmd.MarkFlagDirname("label-studio"))
 	for _, one := range []string{"compare", "superclass", "superclass-depth", "only", "real", "per-synset", "confusions", "subtrees", "subtree-rows", "resamples", "seed"} {
 		cmd.MarkFlagsMutuallyExclusive("suspects", one)
 	}
@@ -62,14 +66,36 @@ func (a *app) evalSuspects(paths []string, f evalOptions) error {
 		}
 	}
 	word := ui.Text
-	if !f.noWordNet && !a.JSON {
+	if !f.noWordNet && (!a.JSON || f.labelStudio != "") {
 		g, err := a.wordNetOrWithout(f.wordnet, "the classes' words")
 		if err != nil {
 			return err
 		}
 		word = namer(g)
 	}
+	if f.labelStudio != "" {
+		if err := a.labelStudio(paths[0], s, f, eval.LabelStudio{Classes: rows.Classes, Words: word, ImageURL: f.imageURL}); err != nil {
+			return err
+		}
+	}
 	return a.Result(s, func(w io.Writer) { printSuspects(w, s, word) })
+}
+
+// labelStudio writes suspects among the predictions in a file as tasks.
+func (a *app) labelStudio(predictions string, s *eval.Suspects, f evalOptions, o eval.LabelStudio) error {
+	o.Model = "unknown"
+	if predictions != "-" {
+		md, err := prediction.Metadata(predictions)
+		if err != nil {
+			return err
+		}
+		o.Model = cmp.Or(md[prediction.KeyModel], o.Model)
+	}
+	to, err := a.openDir(f.labelStudio)
+	if err != nil {
+		return err
+	}
+	return eval.WriteLabelStudio(to, s, o)
 }
 
 // printSuspects writes how many there are and all of them, the likeliest errors first.

@@ -64,7 +64,7 @@ var urlUses = map[string]struct {
 	}},
 	"train":          {args: []urlUse{urlInPlace}, flags: map[string]urlUse{"weights": urlCopied, "class-weights": urlCopied, "config": urlCopied, "out": urlOwned, "mlflow": urlAddress}},
 	"infer":          {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"out": urlWritten, "spec": urlCopied, "classes": urlClasses}},
-	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlClasses, "arrow": urlOwned}},
+	"eval":           {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"only": urlCopied, "real": urlCopied, "classes": urlClasses, "arrow": urlOwned, "label-studio": urlOwned, "image-url": urlAddress}},
 	"merge":          {args: []urlUse{urlSeveral}, flags: map[string]urlUse{"out": urlWritten}},
 	"report":         {args: []urlUse{urlRun}, flags: map[string]urlUse{"data": urlInPlace, "classes": urlClasses, "out": urlWritten}},
 	"serve":          {args: []urlUse{urlInPlace, urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "heat": urlCopied}},
@@ -76,6 +76,7 @@ var urlUses = map[string]struct {
 	"model export":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model import":   {args: []urlUse{urlCopied}, flags: map[string]urlUse{"classes": urlClasses, "out": urlWritten}},
 	"model quantize": {args: []urlUse{urlCopied, urlInPlace}, flags: map[string]urlUse{"spec": urlCopied, "classes": urlClasses, "out": urlWritten}},
+	"model card":     {args: []urlUse{urlCopied, urlCopied}, flags: map[string]urlUse{"out": urlWritten}},
 	"model describe": {flags: map[string]urlUse{"out": urlWritten}},
 }
 
