@@ -184,6 +184,14 @@ func (s *schemas) training(at func(string) string) {
 	lib, set := needEngine(t), writeTrainSet(t, 4, 6)
 	train := smallRun(t, set, at("run"), "--epochs", "1", "--batch", "12", "--dropout", "0")
 	s.run("train", 0, train...)
+	tested := append(slices.Clone(train), "--out", at("tested"))
+	s.run("train-find-lr", 0, append(slices.Clone(tested), "--find-lr")...)
+	s.run("train", 0, append(slices.Clone(tested), "--find-lr=use")...)
+	check(t, os.Remove(at("tested/find-lr.svg"))) // a test that there is is not made again
+	s.run("train", 0, append(slices.Clone(tested), "--find-lr=use")...)
+	if _, err := os.Stat(at("tested/find-lr.svg")); err == nil {
+		t.Error("--find-lr=use tested again")
+	}
 	s.run("train-eval-only", 0, append(train, "--eval-only")...)
 	s.run("infer", 0, "infer", at("run/model.onnx"), set, "--split", "val", "--out", at("val.csv"), "--ort-lib", needORT(t))
 	s.run("eval", 0, "eval", at("val.csv"), "--superclass", "mammal")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +40,7 @@ type trainOptions struct {
 	recipe               recipeOptions
 	selection            *selectionOptions
 	heldOut              heldOutOptions
+	rate                 rateOptions
 }
 
 const trainLong = `Fits a network to a dataset's training split and measures it on the validation
@@ -106,6 +106,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
 	flags.cache = addCacheFlags(cmd)
 	flags.recipe.AddFlags(cmd)
+	flags.rate.AddFlags(cmd)
 	flags.selection = addSelectionFlags(cmd)
 	cobra.CheckErr(cmd.MarkFlagDirname("out"))
 }
@@ -133,6 +134,9 @@ func (a *app) runTrain(ctx context.Context, dataset string, flags trainOptions) 
 	}
 	place, err := flags.findLaunch()
 	if err != nil {
+		return err
+	}
+	if err := flags.rate.check(place); err != nil {
 		return err
 	}
 	a.saves.Store(true)
@@ -198,23 +202,23 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if out.Dir != nil {
 		o.OnDurable = out.durable
 	}
-	if o.Recipe.Batch > 0 && !flags.evalOnly {
+	if o.Recipe.Batch > 0 && !flags.evalOnly && flags.rate.mode != onlyTest {
 		o.Data, o.NewEngine = data.Data(o.Recipe, flags.workers, nil), noEngine
-		if res, done, err := train.Finished(o); err != nil || done {
-			if err == nil {
-				told.finished(ctx, o, res)
-			}
-			return cmp.Or(err, report.result(res))
+		if done, err := a.finished(ctx, &o, flags, report, told); done || err != nil {
+			return err
 		}
 	}
 	eng, err := a.openTrainEngine(ctx, flags, &o, data.Train.Len(), place)
 	if err != nil {
 		return err
 	}
-	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
+	if o.Data, err = a.cached(data, o.Recipe, flags, eng.shim.BatchMemory(eng.device)); err != nil {
 		return err
 	}
-	if o.Data, err = a.cached(data, o.Recipe, flags, eng.shim.BatchMemory(eng.device)); err != nil {
+	if done, err := a.findRate(ctx, &o, flags.rate); done || err != nil {
+		return err
+	}
+	if err := report.recipeTable(o.Recipe, o.MadeFrom); err != nil {
 		return err
 	}
 	defer a.onStatus(report)()
@@ -222,6 +226,19 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 		return a.evalOnly(ctx, o, report)
 	}
 	return a.fit(ctx, o, report, eng, told)
+}
+
+// finished tells of a run that is done; false: it is not.
+func (a *app) finished(ctx context.Context, o *train.Options, flags trainOptions, report *trainReport, told *tracker) (bool, error) {
+	if _, err := flags.rate.found(o); err != nil {
+		return false, err
+	}
+	res, done, err := train.Finished(*o)
+	if !done || err != nil {
+		return false, err
+	}
+	told.finished(ctx, *o, res)
+	return true, report.result(res)
 }
 
 // trainOptions are the options of a run before an engine is open: network, weights,

@@ -416,7 +416,7 @@ func dirNames(t *testing.T, dir string) (names []string) {
 // a file, and what becomes of a URL there: a flag that nobody thought of fails.
 func TestURLFlags(t *testing.T) {
 	// What names no file.
-	words := strings.Fields(`activations addr as as-split below cache check-images embedding embedding-output engine ep-option eval-split exclude export fold format freeze host init input
+	words := strings.Fields(`activations addr as as-split below cache check-images embedding embedding-output engine ep-option eval-split exclude export find-lr fold format freeze host init input
 		interpolation job layout method mlflow-experiment model on-bad optimizer output path pixels policy precision probabilities provider rank-by recipe rollup
 		sampling schedule scores set split superclass synset tensor-layout title to token truncated val-split weights-key`)
 	// What is a path here and cannot be elsewhere; docs/STORAGE.md says why.

@@ -74,7 +74,7 @@ var allowed = map[string][]string{
 	"ingest/record":           {"shard", "source/layout", "storage/files", "internal/regular"},
 	"ingest":                  {"ingest/imagenet", "ingest/record", "source", "source/classlist", "source/layout", "shard", "storage/files", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/utf8name"},
 	"loader":                  {"pixel", "internal/processors", "internal/regular", "internal/splitmix"},
-	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/footprint", "train/runlog", "train/tensorboard", "internal/durable", "internal/regular", "internal/processors", "internal/splitmix"},
+	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/footprint", "train/runlog", "train/tensorboard", "internal/durable", "internal/panel", "internal/regular", "internal/processors", "internal/splitmix"},
 	"train/recipe":            {"model", "model/weights", "pixel", "internal/yamldoc"},
 	"train/checkpoint":        {"model", "model/onnx", "model/weights", "model/weights/pth", "train/runlog", "internal/durable", "internal/regular"},
 	"train/views":             {"internal/splitmix", "loader", "pixel", "shard", "train", "train/checkpoint", "train/recipe", "wordnet"},

@@ -35,3 +35,16 @@ func Marks(from, to float64, most int) (out []float64) {
 	}
 	return out
 }
+
+// powers ticks an axis of powers of ten, and names these.
+type powers struct{}
+
+func (powers) Ticks(from, to float64) []plot.Tick {
+	out := plot.LogTicks{}.Ticks(from, to)
+	for i, t := range out {
+		if !t.IsMinor() {
+			out[i].Label = strconv.FormatFloat(math.Pow10(int(math.Round(math.Log10(t.Value)))), 'g', -1, 64)
+		}
+	}
+	return out
+}

@@ -23,3 +23,15 @@ func TestMarks(t *testing.T) {
 		}
 	}
 }
+
+func TestPowers(t *testing.T) {
+	var got []string
+	for _, tick := range (powers{}).Ticks(1e-6, 10) {
+		if !tick.IsMinor() {
+			got = append(got, tick.Label)
+		}
+	}
+	if d := cmp.Diff([]string{"1e-06", "1e-05", "0.0001", "0.001", "0.01", "0.1", "1", "10"}, got); d != "" {
+		t.Error(d)
+	}
+}

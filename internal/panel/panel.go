@@ -5,6 +5,7 @@ package panel
 import (
 	"image/color"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -74,6 +75,12 @@ func New(title, unit string) *Panel {
 
 // Under names the x axis, with its unit.
 func (p *Panel) Under(name string) { p.p.X.Label.Text = name }
+
+// Powers makes the x axis one of powers of ten; all that is drawn must lie above 0.
+func (p *Panel) Powers() {
+	p.p.X.Min, p.p.X.Max = math.Inf(1), math.Inf(-1)
+	p.p.X.Scale, p.p.X.Tick.Marker = plot.LogScale{}, powers{}
+}
 
 // Across ends the x axis, which begins at 0, at a value.
 func (p *Panel) Across(to float64) { p.p.X.Min, p.p.X.Max = 0, to }
@@ -173,15 +180,16 @@ func (s segments) Thumbnail(c *draw.Canvas) {
 	c.StrokeLine2(s.style, c.Min.X, middle, c.Max.X, middle)
 }
 
-// The size of what is written; names of lines take a part of its width.
+// The size of what is written, its height at most; names of lines take a part of its width.
 const (
-	width, height = 11 * vg.Inch, 12 * vg.Inch
-	words         = 2.6 * vg.Inch
+	width, most = 11 * vg.Inch, 12 * vg.Inch
+	words       = 2.6 * vg.Inch
 )
 
 // Write draws panels above one another as a PNG or, where path ends in .svg, as SVG: dots of
 // 1/dpi inch, where there are dots; what is drawn where does not depend on their number.
 func Write(path string, dpi int, panels []*Panel) error {
+	height := min(most, vg.Length(1+4*len(panels))*vg.Inch)
 	var img vg.CanvasWriterTo
 	if strings.EqualFold(filepath.Ext(path), ".svg") {
 		img = vgsvg.New(width, height)
