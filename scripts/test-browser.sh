@@ -38,7 +38,7 @@ if [ -n "${synshard:-}" ]; then
 	trap 'rm -rf "$hostile"' EXIT
 	(cd hostile && go run . "$hostile")
 	[ "$shots" != /dev/null ] || shots=$hostile
-	node "$kept/serve.mjs" "$chromium" "$synshard" "$dataset" "$predictions" "$model" "$shots"
+	node "$kept/serve.mjs" "$chromium" "$synshard" "$dataset" "$predictions" "$model" "$shots" "$hostile"
 	node "$kept/serve.mjs" "$chromium" "$synshard" --hostile "$hostile/set" "$hostile/p.csv" "$hostile/set"
 	echo "test-browser: nothing is wrong with what serve shows in Chromium, by axe in the light and in the dark, at a keyboard, nor does anything hostile get out"
 	exit 0

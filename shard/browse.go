@@ -221,7 +221,7 @@ func (b *Browser) Row(i int) (Row, error) {
 func (b *Browser) Identity() string { return b.Info.identity(b.Name, Selection{}) }
 
 // Names gives each with the path and the synset of every row, in order.
-func (b *Browser) Names(each func(i int, path, synset string)) error {
+func (b *Browser) Names(each func(i int, path, synset string) error) error {
 	for k := range b.in.Batches() {
 		paths, _, err := b.in.Leaf(k, columnPath)
 		if err != nil {
@@ -232,7 +232,9 @@ func (b *Browser) Names(each func(i int, path, synset string)) error {
 			return fmt.Errorf("%s: %w", indexName(b.Name), asCorrupt(err))
 		}
 		for i := range synsets.Len() {
-			each(b.starts[k]+i, str(paths.(*array.String), i), str(synsets, i))
+			if err := each(b.starts[k]+i, str(paths.(*array.String), i), str(synsets, i)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/infer/ort"
@@ -59,8 +60,9 @@ words, gloss and images, an image with its boxes and where it came from; and wit
 predictions what was taken for what, by synset and by subtree, a confusion matrix
 that folds along the tree and, where embeddings were predicted, images alike. With
 --heat an image's page shows where the model looked. It prints its address and
-answers until a signal ends it (exit 130). On any address but this machine's own a
-token is needed, which is in the address that it prints.`,
+answers until a signal ends it (exit 130); predictions are read meanwhile, and end
+it if they are damaged (exit 4). On any address but this machine's own a token is
+needed, which is in the address that it prints.`,
 		Example: `  synshard serve imagenet
   synshard serve imagenet runs/a/val.arrow --addr 127.0.0.1:8080
   synshard serve imagenet runs/a/val.arrow --heat runs/a/model.onnx
@@ -105,18 +107,22 @@ func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error
 		return err
 	}
 	defer set.Close()
-	e, err := a.openExplorer(set, args[1:], o)
+	e, err := a.openExplorer(set, o)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
+	p, err := a.openPredictions(e, args[1:], o)
+	if err != nil {
+		return err
+	}
 	show := serve.Options{Explorer: e, Name: ui.Text(path.Base(filepath.ToSlash(set.Dir))), Token: o.token, Hosts: append(ownNames(), o.hosts...),
 		OnError: func(request string, err error) { a.Warnf("%s: %v", request, err) }}
 	if len(args) > 1 {
 		show.Predictions = a.remote.paths.Shown(args[1])
 	}
 	if o.heat != "" {
-		m, heat, err := a.openHeat(e.Predictions(), show.Predictions, o)
+		m, heat, err := a.openHeat(p, show.Predictions, o)
 		if err != nil {
 			return err
 		}
@@ -129,17 +135,35 @@ func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error
 	if err := a.tellAddress(l.Addr(), o.token); err != nil {
 		return err
 	}
-	return serve.Run(ctx, l, serve.Handler(show))
+	return a.serve(ctx, l, show, p)
+}
+
+// serve shows pages, and reads predictions, if there are any, meanwhile.
+func (a *app) serve(ctx context.Context, l net.Listener, show serve.Options, p *explore.Predictions) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if p != nil {
+		g.Go(func() error { return a.readPredictions(ctx, p) })
+	}
+	g.Go(func() error { return serve.Run(ctx, l, serve.Handler(show)) })
+	return g.Wait()
 }
 
 // openExplorer opens what is shown.
-func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOptions) (*explore.Explorer, error) {
+func (a *app) openExplorer(set *shard.Dataset, o serveOptions) (*explore.Explorer, error) {
 	var g *wordnet.Graph
 	if !o.noWordNet {
 		var err error
 		if g, err = a.wordNetOrWithout(o.wordnet, "WordNet's tree"); err != nil {
 			return nil, err
 		}
+	}
+	return explore.Open(set, g)
+}
+
+// openPredictions opens those that are shown; nil: there are none.
+func (a *app) openPredictions(e *explore.Explorer, path []string, o serveOptions) (*explore.Predictions, error) {
+	if len(path) == 0 {
+		return nil, nil
 	}
 	var classes []string
 	if o.classes != "" {
@@ -149,18 +173,19 @@ func (a *app) openExplorer(set *shard.Dataset, predictions []string, o serveOpti
 		}
 		classes = list.Names
 	}
-	e, err := explore.Open(set, g)
-	if err != nil || len(predictions) == 0 {
-		return e, err
+	return e.OpenPredictions(path[0], classes)
+}
+
+// readPredictions reads predictions while pages are shown; what is wrong with them ends that.
+func (a *app) readPredictions(ctx context.Context, p *explore.Predictions) error {
+	if err := p.Read(ctx); err != nil {
+		return err
 	}
-	if err := e.ReadPredictions(predictions[0], classes); err != nil {
-		e.Close()
-		return nil, err
-	}
-	if p := e.Predictions(); p.Joined() < p.Len() {
+	a.Logf("%d predictions were read", p.Len())
+	if p.Joined() < p.Len() {
 		a.Logf("%d of %d predictions are of images that the dataset has", p.Joined(), p.Len())
 	}
-	return e, nil
+	return nil
 }
 
 // openHeat opens the model that made predictions, as it made them.

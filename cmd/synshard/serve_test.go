@@ -5,11 +5,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/cookiejar"
+	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestServe: it prints where it answers, wants a token where others can come, and a signal
@@ -63,6 +65,24 @@ func TestServe(t *testing.T) {
 		if err := cmd.Wait(); err == nil || cmd.ProcessState.ExitCode() != exitInterrupted {
 			t.Errorf("%s: %v after %v, want exit %d", c.addr, err, c.end, exitInterrupted)
 		}
+	}
+}
+
+// TestServeDamaged: pages are there before predictions are; damage of these ends both.
+func TestServeDamaged(t *testing.T) {
+	b, err := os.ReadFile("../../infer/prediction/testdata/v1/predictions.arrow")
+	check(t, err)
+	b[len(b)/2] ^= 0xff
+	path := filepath.Join(t.TempDir(), "p.arrow")
+	check(t, os.WriteFile(path, b, 0o666))
+	cmd := synshardCommand(t, "serve", "../../shard/testdata/v1", path, "--no-wordnet")
+	var out, told strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &told
+	check(t, cmd.Start())
+	defer time.AfterFunc(time.Minute, func() { cmd.Process.Kill() }).Stop()
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != exitCorrupt || !strings.HasPrefix(out.String(), "http://127.0.0.1:") || !strings.Contains(told.String(), path) {
+		t.Errorf("exit %d\n%s%s", cmd.ProcessState.ExitCode(), out.String(), told.String())
 	}
 }
 

@@ -2,7 +2,10 @@ package prediction
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sync"
@@ -21,8 +24,9 @@ type Browser struct {
 	Width   int         // numbers of the embeddings; 0: the file has none that can be had
 	Whole   string      // what infer says the images were of which the file has all; "": nothing
 
-	set     *Set // of text; nil otherwise
 	file    *os.File
+	format  Format
+	set     *Set // of text that was gone through; nil otherwise
 	t       table
 	columns []column
 	starts  []int // row with which each group begins, and the number of all
@@ -34,19 +38,18 @@ type Browser struct {
 // recentRows bounds the rows kept of groups; one group is kept whatever it has.
 const recentRows = 1 << 17
 
-// Browse opens a file as Read does, holds it to its sums, and goes through all rows in order
-// with what begin gives, which knows what the file says of itself and how many rows it has; a
-// row is that of Row, good until each returns.
-func Browse(path string, classes []string, begin func(*Browser) (each func(i int, r *Row))) (*Browser, error) {
+// Browse opens a file as Read does, and reads what it says of itself. Its rows may be asked for
+// once Scan has gone through them; of text their number, K and Width are not known before.
+func Browse(path string, classes []string) (*Browser, error) {
 	f, size, format, err := openAny(path)
 	if err != nil {
 		return nil, err
 	}
-	b := &Browser{Classes: classes, file: f}
+	b := &Browser{Classes: classes, file: f, format: format, starts: []int{0}}
 	if format.Text() {
-		err = b.readText(path, format, begin)
+		err = b.openText()
 	} else {
-		err = b.readTable(size, format, begin)
+		err = b.openColumns(size)
 	}
 	if err != nil {
 		f.Close()
@@ -58,77 +61,107 @@ func Browse(path string, classes []string, begin func(*Browser) (each func(i int
 // Close closes the file. Nothing may be read after it.
 func (b *Browser) Close() error { return b.file.Close() }
 
-func (b *Browser) readText(path string, format Format, begin func(*Browser) func(int, *Row)) error {
-	s, err := readTextFile(b.file, path, format, b.Classes)
-	if err != nil {
+// describe takes what metadata say of the whole.
+func (b *Browser) describe(md metadata, what string) error {
+	s := Set{Classes: b.Classes}
+	if err := s.describe(md, what); err != nil {
 		return err
 	}
-	beside, err := readSidecar(path)
-	if err != nil {
-		return err
-	}
-	b.madeBy(beside.Metadata)
-	b.set, b.Classes, b.K = s, s.Classes, s.K
-	b.starts = []int{0, s.Len()}
-	s.All = nil
-	each := begin(b)
-	for i := range s.Len() {
-		row, err := b.Row(i)
-		if err != nil {
-			return err
-		}
-		each(i, &row)
+	b.Classes, b.Model = s.Classes, md[KeyModel]
+	if spec, err := model.ParseSpec(md[KeySpec]); err == nil {
+		b.Spec = &spec
 	}
 	return nil
 }
 
-func (b *Browser) readTable(size int64, format Format, begin func(*Browser) func(int, *Row)) error {
+func (b *Browser) openText() error {
+	beside, err := readSidecar(b.file.Name())
+	if err != nil {
+		return err
+	}
+	return b.describe(beside.Metadata, string(b.format)+" without its .meta.json")
+}
+
+func (b *Browser) openColumns(size int64) error {
 	var err error
-	if b.t, err = openTable(b.file, size, format); err != nil {
+	if b.t, err = openTable(b.file, size, b.format); err != nil {
 		return err
 	}
-	s := &Set{Classes: b.Classes}
-	if err := s.describe(b.t.metadata(), "it"); err != nil {
+	md := b.t.metadata()
+	if err := b.describe(md, "it"); err != nil {
 		return err
 	}
-	b.starts = []int{0}
-	kept, groups := 1, b.t.groups()
-	for g := range groups {
+	if md[KeyJob] == "" {
+		b.Whole = md[KeyInput]
+	}
+	kept := 1
+	for g := range b.t.groups() {
 		b.starts = append(b.starts, b.starts[g]+b.t.rows(g))
 		kept = max(kept, b.t.rows(g))
 	}
 	b.recent = recent.New[*rowReader](recentRows / kept)
 	b.columns = b.t.columns()
-	b.Classes = s.Classes
-	md := b.t.metadata()
-	b.madeBy(md)
-	if md[KeyJob] == "" {
-		b.Whole = md[KeyInput]
+	return nil
+}
+
+// Scan holds the file to its sums, and goes through all rows in order; a row is that of Row,
+// good until each returns. It ends with an error of the file's, each's, or the context's.
+func (b *Browser) Scan(ctx context.Context, each func(i int, r *Row) error) error {
+	scan := b.scanColumns
+	if b.format.Text() {
+		scan = b.scanText
 	}
-	each, i, row := begin(b), 0, Row{}
-	err = readTable(b.t, false, func(p predicted) error {
-		if err := s.fit(i, p); err != nil {
+	if err := scan(ctx, each); err != nil {
+		return fmt.Errorf("%s: %w", b.file.Name(), cmp.Or(ctx.Err(), err))
+	}
+	return nil
+}
+
+func (b *Browser) scanText(ctx context.Context, each func(int, *Row) error) error {
+	s, err := readTextFile(&whileWanted{ctx, b.file}, b.file.Name(), b.format, b.Classes)
+	if err != nil {
+		return err
+	}
+	s.All = nil
+	b.set, b.K, b.starts = s, s.K, []int{0, s.Len()}
+	for i := range s.Len() {
+		row := b.held(i)
+		if err := each(i, &row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whileWanted is a file that ends with its context.
+type whileWanted struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+func (w *whileWanted) Read(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.in.Read(b)
+}
+
+func (b *Browser) scanColumns(ctx context.Context, each func(int, *Row) error) error {
+	s, i, row := Set{Classes: b.Classes}, 0, Row{}
+	err := readTable(b.t, false, func(p predicted) error {
+		if err := errors.Join(ctx.Err(), s.fit(i, p)); err != nil {
 			return err
 		}
 		row = p.row(row.Top, row.Prob)
 		row.Synset = b.synset(row.Label)
-		each(i, &row)
 		i++
-		return nil
+		return each(i-1, &row)
 	})
 	b.K = max(s.K, 1)
-	if err == nil && groups > 0 {
+	if err == nil {
 		b.Width, err = b.width()
 	}
 	return err
-}
-
-// madeBy takes the network and its Spec out of metadata that were checked.
-func (b *Browser) madeBy(md metadata) {
-	b.Model = md[KeyModel]
-	if spec, err := model.ParseSpec(md[KeySpec]); err == nil {
-		b.Spec = &spec
-	}
 }
 
 // width finds out how wide embeddings are, by the first that is there.

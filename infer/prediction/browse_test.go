@@ -1,6 +1,7 @@
 package prediction
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -22,7 +23,6 @@ func TestBrowse(t *testing.T) {
 	}
 	browsed := 0
 	for _, path := range append(files, resaved...) {
-		classes := []string(nil)
 		want, err := Read(path, nil)
 		if errors.Is(err, ErrFormat) {
 			continue // a sidecar, or one that needs classes
@@ -32,15 +32,14 @@ func TestBrowse(t *testing.T) {
 		}
 		browsed++
 		var passed []Row
-		b, err := Browse(path, classes, func(*Browser) func(int, *Row) {
-			return func(i int, r *Row) {
-				if i != len(passed) {
-					t.Errorf("%s: row %d comes as %d", path, len(passed), i)
-				}
-				own := *r
-				own.Top, own.Prob = slices.Clone(r.Top), slices.Clone(r.Prob)
-				passed = append(passed, own)
+		b, err := browse(path, func(i int, r *Row) error {
+			if i != len(passed) {
+				t.Errorf("%s: row %d comes as %d", path, len(passed), i)
 			}
+			own := *r
+			own.Top, own.Prob = slices.Clone(r.Top), slices.Clone(r.Prob)
+			passed = append(passed, own)
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -89,7 +88,7 @@ func TestBrowse(t *testing.T) {
 // TestBrowseEmbeddings: embeddings come with the rows they are of, as they were written.
 func TestBrowseEmbeddings(t *testing.T) {
 	want := map[int][]float32{}
-	b, err := Browse("testdata/v1/predictions.arrow", nil, nothing)
+	b, err := browse("testdata/v1/predictions.arrow", nothing)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +145,7 @@ func TestBrowseDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, readErr := Read(path, nil)
-		p, err := Browse(path, nil, nothing)
+		p, err := browse(path, nothing)
 		if (readErr == nil) != (err == nil) {
 			t.Errorf("byte %d flipped: Read says %v, Browse %v", at, readErr, err)
 		}
@@ -161,4 +160,39 @@ func TestBrowseDamaged(t *testing.T) {
 	}
 }
 
-func nothing(*Browser) func(int, *Row) { return func(int, *Row) {} }
+// TestBrowseEnds: what is no longer wanted is not read on, nor what is refused of a row.
+func TestBrowseEnds(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	refused := errors.New("refused")
+	for _, path := range []string{"testdata/v1/predictions.arrow", "testdata/v1/predictions.parquet", "testdata/v1/predictions.csv"} {
+		for _, c := range []struct {
+			ctx  context.Context
+			want error
+		}{{gone, context.Canceled}, {t.Context(), refused}} {
+			b, err := Browse(path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Scan(c.ctx, func(int, *Row) error { return refused }); !errors.Is(err, c.want) || errors.Is(err, ErrFormat) {
+				t.Errorf("%s: %v, want %v", path, err, c.want)
+			}
+			b.Close()
+		}
+	}
+}
+
+// browse opens a file and goes through it.
+func browse(path string, each func(int, *Row) error) (*Browser, error) {
+	b, err := Browse(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.Scan(context.Background(), each); err != nil {
+		b.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func nothing(int, *Row) error { return nil }

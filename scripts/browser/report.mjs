@@ -9,12 +9,14 @@ import puppeteer from "puppeteer-core";
 
 const [chromium, report, screenshot] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const browser = await puppeteer.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"] });
+const never = 5 * 60e3; // what has not come by then, on however busy a machine, does not come
+const browser = await puppeteer.launch({ executablePath: chromium, timeout: never, protocolTimeout: never, args: ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"] });
 const faults = [];
 try {
   for (const scheme of ["light", "dark"]) {
     for (const width of [1100, 400]) {
       const page = await browser.newPage();
+      page.setDefaultTimeout(never);
       const where = `${scheme}, ${width} px`;
       page.on("console", (m) => faults.push(`${where}: console: ${m.text()}`));
       page.on("pageerror", (e) => faults.push(`${where}: ${e.message}`));

@@ -1,10 +1,10 @@
 // Walks through what synshard serve shows, in Chromium, and holds it to what it promises: no message on the console, no
 // request elsewhere, no name or image that does anything, the keyboard reaches all, axe finds nothing, in the light and in
 // the dark, wide and narrow, with and without its script.
-//   node serve.mjs CHROMIUM SYNSHARD DATASET PREDICTIONS MODEL SCREENSHOTS
+//   node serve.mjs CHROMIUM SYNSHARD DATASET PREDICTIONS MODEL SCREENSHOTS SCRATCH
 //   node serve.mjs CHROMIUM SYNSHARD --hostile DATASET PREDICTIONS CLASSES
 import { spawn } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -13,6 +13,7 @@ import puppeteer from "puppeteer-core";
 const [chromium, synshard, ...rest] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const faults = [];
+const never = 5 * 60e3; // what has not come by then, on however busy a machine, does not come
 
 // serve starts the program and gives its address.
 async function serve(...args) {
@@ -21,9 +22,19 @@ async function serve(...args) {
   throw new Error("synshard serve printed no address");
 }
 
+// there waits until predictions are.
+async function there(base) {
+  for (let answer; ; await new Promise((r) => setTimeout(r, 100))) {
+    answer = await fetch(base + "/mistakes");
+    if (answer.status === 200) return;
+    if (answer.status !== 503) throw new Error(`/mistakes: ${answer.status}`);
+  }
+}
+
 // watched opens a page of which everything odd is a fault.
 async function watched(browser, base, { scheme = "light", width = 1100, script = true } = {}) {
   const page = await browser.newPage();
+  page.setDefaultTimeout(never);
   const where = () => `${page.url().replace(base, "")} (${scheme}, ${width} px${script ? "" : ", no script"})`;
   page.on("console", (m) => faults.push(`${where()}: console: ${m.text()}`));
   page.on("pageerror", (e) => faults.push(`${where()}: ${e.message}`));
@@ -58,11 +69,13 @@ async function checked(page) {
   for (const v of found.violations) page.fault(`axe: ${v.impact}: ${v.id}: ${v.help}: ${v.nodes[0].html.slice(0, 160)}`);
 }
 
-// follow clicks what a selector finds and waits for the page behind it.
+// follow takes the link that a selector finds, and waits for the page behind it: by the keyboard, since a pointer misses
+// what images move that come while it is on its way.
 async function follow(page, selector) {
   const link = await page.$(selector);
   if (!link) { page.fault(`nothing is ${selector}`); return; }
-  await Promise.all([page.waitForNavigation({ waitUntil: "load" }), link.click()]);
+  await link.focus();
+  await Promise.all([page.waitForNavigation({ waitUntil: "load" }), page.keyboard.press("Enter")]);
 }
 
 const text = (page, selector) => page.$eval(selector, (e) => e.textContent);
@@ -81,9 +94,9 @@ async function walk(browser, base) {
   const before = await page.$$eval(".tree li", (l) => l.length);
   await page.focus(closed);
   await page.keyboard.press("Enter");
-  await page.waitForFunction((n) => document.querySelectorAll(".tree li").length > n, { timeout: 5000 }, before);
+  await page.waitForFunction((n) => document.querySelectorAll(".tree li").length > n, {}, before);
   await page.click(closed);
-  await page.waitForFunction((n) => document.querySelectorAll(".tree li").length > n + 1, { timeout: 5000 }, before);
+  await page.waitForFunction((n) => document.querySelectorAll(".tree li").length > n + 1, {}, before);
   await checked(page);
   await follow(page, ".tree li li a");
   expect((await text(page, "h1")).length > 3, "a synset without a name");
@@ -131,6 +144,32 @@ async function walk(browser, base) {
   await follow(page, ".matrix tbody th a");
   await checked(page);
   await page.close();
+}
+
+// early comes while predictions are read, which are so many that this takes a while: a page that needs them says so and
+// comes by itself, one that does not says when they are there.
+async function early(browser, dataset, dir) {
+  const rows = ["path,label,pred_label_1,pred_prob_1"], file = join(dir, "many.csv"), classes = join(dir, "many.txt");
+  for (let i = 0; i < 2e6; i++) rows.push(`image-${i}.jpg,${i % 10},${i % 9},0.5`);
+  writeFileSync(file, rows.join("\n") + "\n");
+  writeFileSync(classes, "abcdefghij".split("").join("\n") + "\n");
+  const { child, base } = await serve(dataset, file, "--classes", classes);
+  try {
+    const [waits, other] = [await watched(browser, base), await watched(browser, base)];
+    waits.removeAllListeners("console"); // which tells of the 503
+    await Promise.all([waits.goto(base + "/mistakes", { waitUntil: "load" }), other.goto(base + "/", { waitUntil: "load" })]);
+    if ((await text(waits, "h1")) !== "Not yet") waits.fault("it does not say that predictions are not there yet");
+    if (!(await other.$(".reading progress"))) other.fault("it does not say that predictions are being read");
+    await Promise.all([checked(waits), checked(other)]);
+    await waits.waitForFunction(() => document.querySelector("h1")?.textContent === "Mistakes" && !document.querySelector(".reading"));
+    await other.bringToFront();
+    await other.waitForSelector(".reading a");
+    await follow(other, ".reading a");
+    if (!(await other.$("main a[href='/mistakes']"))) other.fault("predictions are there, and it shows none");
+    await Promise.all([waits.close(), other.close()]);
+  } finally {
+    child.kill("SIGTERM");
+  }
 }
 
 // onPaper looks whether anything of a page is cut off on A4, of which 186 mm are 703 px, or is of no use there.
@@ -215,18 +254,21 @@ async function hostile(browser, base) {
   await page.close();
 }
 
-const browser = await puppeteer.launch({ executablePath: chromium, args: ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"] });
+const browser = await puppeteer.launch({ executablePath: chromium, timeout: never, protocolTimeout: never, args: ["--no-sandbox", "--disable-gpu", "--force-color-profile=srgb"] });
 let child;
 try {
   let base;
   if (rest[0] === "--hostile") {
     ({ child, base } = await serve(rest[1], rest[2], "--classes", rest[3]));
+    await there(base);
     await hostile(browser, base);
   } else {
     ({ child, base } = await serve(rest[0], rest[1], "--heat", rest[2]));
+    await there(base);
     await walk(browser, base);
     await looks(browser, base);
     await shoot(browser, base, rest[3]);
+    await early(browser, rest[0], rest[4]);
   }
 } catch (e) {
   faults.push(e.stack);

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/census"
@@ -18,21 +19,22 @@ import (
 // Unlabelled is the key of the images without a class.
 const Unlabelled = "unlabelled"
 
-// Explorer is an open dataset with its counts. It does not change, and may be used from
-// many goroutines.
+// Explorer is an open dataset with its counts. It may be used from many goroutines, and does
+// not change, but that predictions that were opened are there when they were read.
 type Explorer struct {
-	set         *shard.Dataset
-	graph       *wordnet.Graph // nil: classes are a flat list
-	splits      []*shard.Browser
-	classes     map[string]shard.Class // by synset
-	synsets     []synset               // those that have images, or are classes; by name
-	place       map[string]int         // in synsets, by key
-	below       map[wordnet.ID][]int32 // places in synsets of what has images at or below a node
-	above       map[wordnet.ID]census.Tally
-	roots       []wordnet.ID // of below
-	loose       []int32      // places in synsets of what is not in the graph
-	total       census.Tally
-	predictions *Predictions
+	set     *shard.Dataset
+	graph   *wordnet.Graph // nil: classes are a flat list
+	splits  []*shard.Browser
+	classes map[string]shard.Class // by synset
+	synsets []synset               // those that have images, or are classes; by name
+	place   map[string]int         // in synsets, by key
+	below   map[wordnet.ID][]int32 // places in synsets of what has images at or below a node
+	above   map[wordnet.ID]census.Tally
+	roots   []wordnet.ID // of below
+	loose   []int32      // places in synsets of what is not in the graph
+	total   census.Tally
+	opened  *Predictions
+	ready   atomic.Bool // opened was read
 }
 
 // synset is one class, or images of none, with where its rows are.
@@ -42,7 +44,7 @@ type synset struct {
 	in  []int // its number in each split's Synsets; -1: it has no rows there
 }
 
-// Open counts a dataset. g may be nil; predictions come with ReadPredictions. Close must be called,
+// Open counts a dataset. g may be nil; predictions come with OpenPredictions. Close must be called,
 // before the dataset's.
 func Open(set *shard.Dataset, g *wordnet.Graph) (*Explorer, error) {
 	e := &Explorer{set: set, graph: g, classes: map[string]shard.Class{}, place: map[string]int{}, below: map[wordnet.ID][]int32{}}
@@ -66,8 +68,8 @@ func (e *Explorer) Close() {
 	for _, b := range e.splits {
 		b.Close()
 	}
-	if e.predictions != nil {
-		e.predictions.Close()
+	if e.opened != nil {
+		e.opened.Close()
 	}
 }
 

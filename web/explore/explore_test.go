@@ -245,6 +245,25 @@ func backwards(n int) []int {
 	return out[:n-1] // and not all
 }
 
+// read opens predictions and reads them; they are there then, and not before.
+func read(t testing.TB, e *Explorer, path string) *Predictions {
+	t.Helper()
+	p, err := e.OpenPredictions(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, reading := e.Reading(); !reading || e.Predictions() != nil {
+		t.Errorf("%v, they are being read: %v", e.Predictions(), reading)
+	}
+	if err := p.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, reading := e.Reading(); reading || e.Predictions() != p {
+		t.Errorf("%v, they are still being read: %v", e.Predictions(), reading)
+	}
+	return p
+}
+
 // TestPredictions: rows are joined to their images by what infer said of its input, or by
 // name whatever their order; figures, mistakes and the matrix are those of counting rows.
 func TestPredictions(t *testing.T) {
@@ -256,10 +275,7 @@ func TestPredictions(t *testing.T) {
 				split, _ := set.Split("val")
 				input = split.Identity(shard.Selection{})
 			}
-			if err := e.ReadPredictions(predict(t, set, input, order), nil); err != nil {
-				t.Fatal(err)
-			}
-			p := e.Predictions()
+			p := read(t, e, predict(t, set, input, order))
 			if p.Joined() != p.Len() {
 				t.Errorf("%d of %d rows have their images", p.Joined(), p.Len())
 			}
@@ -411,9 +427,7 @@ func checkMatrix(t *testing.T, p *Predictions) {
 // TestNeighbours: nearest first, the image itself left out; a row without an embedding has none.
 func TestNeighbours(t *testing.T) {
 	e, set := open(t, graph(t))
-	if err := e.ReadPredictions(predict(t, set, "x", inOrder), nil); err != nil {
-		t.Fatal(err)
-	}
+	read(t, e, predict(t, set, "x", inOrder))
 	p := e.Predictions()
 	for range 2 { // the second time it is remembered
 		near, err := p.Neighbours(context.Background(), 0)
@@ -452,9 +466,7 @@ func TestNeighbours(t *testing.T) {
 // TestWithoutWordNet: classes are a list, and their addresses stay.
 func TestWithoutWordNet(t *testing.T) {
 	e, set := open(t, nil)
-	if err := e.ReadPredictions(predict(t, set, "x", inOrder), nil); err != nil {
-		t.Fatal(err)
-	}
+	read(t, e, predict(t, set, "x", inOrder))
 	roots, _ := e.Children("")
 	if len(roots) != len(classes)+1 {
 		t.Errorf("%d roots", len(roots))

@@ -2,15 +2,14 @@ package explore
 
 import (
 	"cmp"
+	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"slices"
-	"sort"
+	"sync/atomic"
 
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/prediction"
-	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -21,7 +20,9 @@ type Predictions struct {
 	Report eval.Report // what is measured of all rows, nothing where none has a truth (N is 0); its Pairs are left out
 
 	e         *Explorer
-	wrong     []mistake // surest first
+	rows      int          // known before they are read; 0: it is not
+	scanned   atomic.Int64 // of them
+	wrong     []mistake    // surest first
 	pairs     []pair
 	count     []int   // images of each class
 	right     []int   // of them
@@ -48,9 +49,6 @@ type mistake struct {
 // pair counts how often a class was taken for another one.
 type pair struct{ truth, predicted, n int32 }
 
-// run is rows of the predictions that are rows of a split one by one.
-type run struct{ first, split, row, n int32 }
-
 // Figures are of the predictions over images whose truth is at or below a node.
 type Figures struct {
 	Images int // whose truth that is
@@ -70,58 +68,87 @@ func (f Figures) Within() eval.Interval { return eval.Wilson(f.Right, f.Images) 
 // InsideShare is the share that was taken for something inside.
 func (f Figures) InsideShare() float64 { return float64(f.Inside) / float64(max(f.Images, 1)) }
 
-// ReadPredictions reads predictions, once, and joins them to the images. classes are for
-// text without its metadata; see prediction.Read. It is called before anything is asked.
-func (e *Explorer) ReadPredictions(path string, classes []string) error {
-	p := &Predictions{e: e, seed: maphash.MakeSeed(), nearest: newNeighbours()}
-	if err := p.read(path, classes); err != nil {
-		return err
+// OpenPredictions opens predictions and takes what they say of themselves: their model, its
+// Spec and classes. Read is called next, once; Close of the Explorer closes them. classes are
+// for text without its metadata; see prediction.Browse. It is called before anything is asked.
+func (e *Explorer) OpenPredictions(path string, classes []string) (*Predictions, error) {
+	b, err := prediction.Browse(path, classes)
+	if err != nil {
+		return nil, err
 	}
-	e.predictions = p
-	p.keys = make([]string, len(p.Classes))
-	for c, name := range p.Classes {
-		p.keys[c] = e.keyOf(name)
-	}
-	p.measure()
-	return p.join()
+	e.opened = &Predictions{Browser: b, e: e, rows: b.Len(), nearest: newNeighbours(), seed: maphash.MakeSeed(), whole: e.splitOf(b)}
+	return e.opened, nil
 }
 
-// Predictions are those of ReadPredictions; nil: there are none.
-func (e *Explorer) Predictions() *Predictions { return e.predictions }
+// Read goes through all rows, once, and joins them to the images; meanwhile the Explorer may be
+// asked. From when it has returned without an error the Explorer's Predictions are these.
+func (p *Predictions) Read(ctx context.Context) error {
+	if err := p.scan(ctx); err != nil {
+		return err
+	}
+	p.keys = make([]string, len(p.Classes))
+	for c, name := range p.Classes {
+		p.keys[c] = p.e.keyOf(name)
+	}
+	p.measure()
+	if err := p.join(ctx); err != nil {
+		return err
+	}
+	p.e.ready.Store(true)
+	return nil
+}
 
-// read goes through the file.
-func (p *Predictions) read(path string, classes []string) error {
-	var m *eval.Meter
-	var top []int32
-	b, err := prediction.Browse(path, classes, func(b *prediction.Browser) func(int, *prediction.Row) {
-		m = eval.NewMeter(b.Classes)
-		p.whole = p.e.splitOf(b)
-		return func(i int, r *prediction.Row) {
-			top = top[:0]
-			for _, c := range r.Top {
-				top = append(top, int32(c))
-			}
-			first, prob := int32(-1), float32(0)
-			if len(top) > 0 {
-				first, prob = top[0], r.Prob[0]
-			}
-			truth := int32(r.Label)
-			m.Add(truth, r.Top == nil, top, prob)
-			if p.whole < 0 {
-				p.names = append(p.names, p.name(r.Path, r.Synset))
-			}
-			if truth >= 0 && first >= 0 && first != truth {
-				p.wrong = append(p.wrong, mistake{int32(i), truth, first, prob})
-			}
+// Predictions are what was opened and read; nil: there is nothing, or not yet.
+func (e *Explorer) Predictions() *Predictions {
+	if !e.ready.Load() {
+		return nil
+	}
+	return e.opened
+}
+
+// Predicted says that predictions were opened, whether they are there yet or not.
+func (e *Explorer) Predicted() bool { return e.opened != nil }
+
+// Reading says how much of the predictions was read, 0 to 1, while they are not there yet, or
+// 0 where that is not known.
+func (e *Explorer) Reading() (share float64, ok bool) {
+	if e.opened == nil || e.ready.Load() {
+		return 0, false
+	}
+	if e.opened.rows == 0 {
+		return 0, true
+	}
+	return float64(e.opened.scanned.Load()) / float64(e.opened.rows), true
+}
+
+// scan goes through the file.
+func (p *Predictions) scan(ctx context.Context) error {
+	m, top := eval.NewMeter(p.Classes), []int32(nil)
+	err := p.Scan(ctx, func(i int, r *prediction.Row) error {
+		top = top[:0]
+		for _, c := range r.Top {
+			top = append(top, int32(c))
 		}
+		first, prob := int32(-1), float32(0)
+		if len(top) > 0 {
+			first, prob = top[0], r.Prob[0]
+		}
+		truth := int32(r.Label)
+		m.Add(truth, r.Top == nil, top, prob)
+		if p.whole < 0 {
+			p.names = append(p.names, p.name(r.Path, r.Synset))
+		}
+		if truth >= 0 && first >= 0 && first != truth {
+			p.wrong = append(p.wrong, mistake{int32(i), truth, first, prob})
+		}
+		p.scanned.Store(int64(i + 1))
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	p.Browser = b
 	if p.Report, err = m.Report(); err != nil && !errors.Is(err, eval.ErrNoTruth) { // without any, predictions are there to look at
-		b.Close()
-		return fmt.Errorf("%s: %w", path, err)
+		return err
 	}
 	slices.SortFunc(p.wrong, func(a, b mistake) int {
 		if c := cmp.Compare(b.prob, a.prob); c != 0 {
@@ -195,111 +222,4 @@ func (p *Predictions) Figures(key string) (Figures, bool) {
 	}
 	f, ok := p.figures[key]
 	return f, ok && f.Images > 0
-}
-
-// splitOf is the split of which infer says that a file of predictions has every row, in
-// order; -1: it says that of none.
-func (e *Explorer) splitOf(b *prediction.Browser) int {
-	return slices.IndexFunc(e.splits, func(s *shard.Browser) bool { return b.Whole == s.Identity() && b.Len() == s.Len() })
-}
-
-// join finds out which image each row is of: by what infer says of its input where that
-// is a whole split, else by path and synset, where these tell one image.
-func (p *Predictions) join() error {
-	if p.whole >= 0 {
-		p.runs = []run{{0, int32(p.whole), 0, int32(p.Len())}}
-		p.runsByRow = p.runs
-		return nil
-	}
-	defer func() { p.names = nil }()
-	rows := map[uint64]int32{} // predictions; -1: several have that name
-	for i, name := range p.names {
-		if _, twice := rows[name]; twice {
-			rows[name] = -1
-			continue
-		}
-		rows[name] = int32(i)
-	}
-	at := map[int32]run{}
-	for s, b := range p.e.splits {
-		err := b.Names(func(i int, path, synset string) {
-			for _, name := range []uint64{p.name(path, synset), p.name(path, "")} {
-				r, ok := rows[name]
-				if !ok || r < 0 {
-					continue
-				}
-				n := int32(1)
-				if _, twice := at[r]; twice {
-					n = 0 // several images have that name
-				}
-				at[r] = run{r, int32(s), int32(i), n}
-				if synset == "" {
-					break
-				}
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, r := range at {
-		if r.n == 1 {
-			p.runs = append(p.runs, r)
-		}
-	}
-	p.compact()
-	return nil
-}
-
-// name hashes what a row is joined by.
-func (p *Predictions) name(path, synset string) uint64 {
-	return maphash.String(p.seed, path+"\x00"+synset)
-}
-
-// compact makes single rows into runs, in both orders.
-func (p *Predictions) compact() {
-	slices.SortFunc(p.runs, func(a, b run) int { return cmp.Compare(a.first, b.first) })
-	out := p.runs[:0]
-	for _, r := range p.runs {
-		if k := len(out) - 1; k >= 0 && out[k].split == r.split && out[k].first+out[k].n == r.first && out[k].row+out[k].n == r.row {
-			out[k].n++
-			continue
-		}
-		out = append(out, r)
-	}
-	p.runs = slices.Clip(out)
-	p.runsByRow = slices.Clone(p.runs)
-	slices.SortFunc(p.runsByRow, func(a, b run) int { return cmp.Or(cmp.Compare(a.split, b.split), cmp.Compare(a.row, b.row)) })
-}
-
-// ImageOf is the image that a row of the predictions is of.
-func (p *Predictions) ImageOf(i int) (Ref, bool) {
-	k := sort.Search(len(p.runs), func(k int) bool { return int(p.runs[k].first) > i }) - 1
-	if k < 0 || i >= int(p.runs[k].first+p.runs[k].n) {
-		return Ref{}, false
-	}
-	r := p.runs[k]
-	return Ref{p.e.splits[r.split].Name, int(r.row) + i - int(r.first)}, true
-}
-
-// RowOf is the row of the predictions that is of an image.
-func (p *Predictions) RowOf(ref Ref) (int, bool) {
-	split := slices.IndexFunc(p.e.splits, func(b *shard.Browser) bool { return b.Name == ref.Split })
-	k := sort.Search(len(p.runsByRow), func(k int) bool {
-		r := p.runsByRow[k]
-		return int(r.split) > split || int(r.split) == split && int(r.row) > ref.Row
-	}) - 1
-	if k < 0 || int(p.runsByRow[k].split) != split || ref.Row >= int(p.runsByRow[k].row+p.runsByRow[k].n) {
-		return 0, false
-	}
-	r := p.runsByRow[k]
-	return int(r.first) + ref.Row - int(r.row), true
-}
-
-// Joined is how many rows are of images of the dataset.
-func (p *Predictions) Joined() (n int) {
-	for _, r := range p.runs {
-		n += int(r.n)
-	}
-	return n
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -298,8 +299,11 @@ func (s *site) neighbours(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := s.e.Predictions()
-	if p == nil || p.Width == 0 {
+	p, err := s.predictions()
+	if errors.Is(err, awaited{}) {
+		return nil, err
+	}
+	if err != nil || p.Width == 0 {
 		return nil, &notFound{"no embeddings were predicted: 'synshard infer --embedding=fp16' writes them"}
 	}
 	row, ok := p.RowOf(im.Ref)

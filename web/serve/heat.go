@@ -66,7 +66,10 @@ func (s *site) shownOf(r *prediction.Row) (out []heatClass) {
 
 // predictedOf is the row of the predictions that is of an image.
 func (s *site) predictedOf(im *explore.Image) (prediction.Row, error) {
-	p := s.e.Predictions()
+	p, err := s.predictions()
+	if err != nil {
+		return prediction.Row{}, err
+	}
 	i, ok := p.RowOf(im.Ref)
 	if !ok {
 		return prediction.Row{}, &notFound{"the predictions have no row of this image"}

@@ -7,8 +7,6 @@ import (
 	"github.com/synshard/synshard/web/explore"
 )
 
-var noPredictions = &notFound{"no predictions were given: 'synshard serve DATASET PREDICTIONS' shows them"}
-
 type mistakesPage struct {
 	Truth, Predicted *explore.Node // nil: any
 	Figures          explore.Figures
@@ -32,13 +30,12 @@ func (s *site) asked(r *http.Request, name string) (*explore.Node, string, error
 }
 
 func (s *site) mistakes(r *http.Request) (any, error) {
-	judged := s.e.Predictions()
-	if judged == nil {
-		return nil, noPredictions
+	judged, err := s.predictions()
+	if err != nil {
+		return nil, err
 	}
 	var p mistakesPage
 	var b explore.Between
-	var err error
 	if p.Truth, b.Truth, err = s.asked(r, "truth"); err != nil {
 		return nil, err
 	}
@@ -89,9 +86,9 @@ type confusionPage struct {
 }
 
 func (s *site) confusion(r *http.Request) (any, error) {
-	judged := s.e.Predictions()
-	if judged == nil {
-		return nil, noPredictions
+	judged, err := s.predictions()
+	if err != nil {
+		return nil, err
 	}
 	_, key, err := s.asked(r, "node")
 	if err != nil {

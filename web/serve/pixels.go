@@ -113,11 +113,11 @@ func readError(err error) error {
 	return &unread{err}
 }
 
-// ofReading says that a request failed, and not the image: because nobody waits for it, or
-// because it could not be read.
+// ofReading says that a request failed, and not the image: because nobody waits for it,
+// because it could not be read, or because predictions are not there yet.
 func ofReading(r *http.Request, err error) bool {
 	var u *unread
-	return left(r, err) || errors.As(err, &u)
+	return left(r, err) || errors.As(err, &u) || errors.Is(err, awaited{})
 }
 
 // imageOf finds the image of an address.

@@ -1,4 +1,5 @@
-// What a page does not need to be read: branches of the tree that open in their place, and arrows that turn pages.
+// What a page does not need to be read: branches of the tree that open in their place, how far predictions are, and
+// arrows that turn pages.
 "use strict";
 
 for (const tree of document.querySelectorAll(".tree")) prepare(tree);
@@ -42,6 +43,28 @@ async function toggle(item, button) {
   branch.hidden = !open;
   show(button, open);
 }
+
+// follow says how far predictions are until they are there. A page that waits for them comes then; another one
+// is left as it is, with a link.
+async function follow(now) {
+  try {
+    const answer = await fetch("/reading");
+    if (!answer.ok) throw new Error(answer.status);
+    const next = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(".reading");
+    if (!("reading" in next.dataset)) {
+      if (document.querySelector("[data-waiting]")) location.reload();
+      else now.replaceWith(next);
+      return;
+    }
+    const value = next.querySelector("progress").getAttribute("value");
+    if (value) now.querySelector("progress").setAttribute("value", value);
+    setTimeout(follow, 1000, now);
+  } catch {
+    now.textContent = "The server does not answer: where it was started, it says why.";
+  }
+}
+
+for (const now of document.querySelectorAll("[data-reading]")) setTimeout(follow, 1000, now);
 
 document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || event.target.closest("input, button, .wide")) return;

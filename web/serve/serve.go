@@ -93,7 +93,7 @@ func Handler(o Options) http.Handler {
 	for pattern, page := range map[string]func(*http.Request) (any, error){
 		"/{$}": s.home, "/search": s.search, "/synset/{key}": s.synset, "/tree/{key}": s.tree,
 		"/image/{split}/{row}": s.image, "/image/{split}/{row}/neighbours": s.neighbours,
-		"/image/{split}/{row}/heat": s.heat, "/mistakes": s.mistakes, "/confusion": s.confusion, "/": s.nowhere,
+		"/image/{split}/{row}/heat": s.heat, "/mistakes": s.mistakes, "/confusion": s.confusion, "/reading": s.howFar, "/": s.nowhere,
 	} {
 		mux.HandleFunc(pattern, s.page(page))
 	}
@@ -169,16 +169,58 @@ func left(r *http.Request, err error) bool {
 	return r.Context().Err() != nil && errors.Is(err, r.Context().Err())
 }
 
+// awaited is an error of what only predictions say, while they are being read.
+type awaited struct{}
+
+func (awaited) Error() string { return "the predictions are being read, and not there yet" }
+
+// predictions are those that a page is made of.
+func (s *site) predictions() (*explore.Predictions, error) {
+	_, reading := s.e.Reading() // asked first: they may come meanwhile
+	switch p := s.e.Predictions(); {
+	case p != nil:
+		return p, nil
+	case reading:
+		return nil, awaited{}
+	}
+	return nil, noPredictions
+}
+
+var noPredictions = &notFound{"no predictions were given: 'synshard serve DATASET PREDICTIONS' shows them"}
+
 // refusal is the code that an error is answered with; OnError is told of what went wrong here.
 func (s *site) refusal(r *http.Request, err error) int {
 	switch missing := (*notFound)(nil); {
 	case errors.As(err, &missing):
 		return http.StatusNotFound
-	case left(r, err):
+	case errors.Is(err, awaited{}), left(r, err):
 		return http.StatusServiceUnavailable
 	}
 	s.OnError(r.URL.Path, err)
 	return http.StatusInternalServerError
+}
+
+// waitingPage stands for a page until predictions are there.
+type waitingPage struct{ Address string }
+
+// readingPage is how far predictions are, to be put into a page.
+type readingPage struct{ *reading }
+
+// reading is how much of the predictions is read, 0 to 1.
+type reading struct{ Share float64 } // 0: that is not known
+
+func (s *site) reading() *reading {
+	if share, ok := s.e.Reading(); ok {
+		return &reading{share}
+	}
+	return nil
+}
+
+func (s *site) howFar(*http.Request) (any, error) {
+	if !s.e.Predicted() {
+		return nil, noPredictions
+	}
+	return readingPage{s.reading()}, nil
 }
 
 // errorPage tells what went wrong.
@@ -188,9 +230,10 @@ type errorPage struct{ Title, Text string }
 type view struct {
 	Template string
 	Title    string
-	Name     string // of the dataset
-	Judged   bool   // there are predictions
-	Query    string // of a search
+	Name     string   // of the dataset
+	Judged   bool     // there are predictions, or will be
+	Reading  *reading // of those; nil: they are there, or there are none
+	Query    string   // of a search
 	Page     any
 }
 
@@ -202,16 +245,20 @@ func (s *site) page(make func(*http.Request) (any, error)) http.HandlerFunc {
 		if err != nil {
 			code, p = s.refusal(r, err), errorPage{"That did not work", err.Error()}
 		}
-		if code == http.StatusNotFound {
+		switch {
+		case code == http.StatusNotFound:
 			p = errorPage{"Not here", err.Error()}
+		case errors.Is(err, awaited{}):
+			p = waitingPage{r.URL.RequestURI()}
+			w.Header().Set("Retry-After", "2")
 		}
-		v := view{Name: s.Name, Judged: s.e.Predictions() != nil, Page: p}
+		v := view{Name: s.Name, Judged: s.e.Predicted(), Reading: s.reading(), Page: p}
 		v.Template, v.Title = s.titled(p)
 		if found, ok := p.(searchPage); ok {
 			v.Query = found.Text
 		}
 		layout := "layout"
-		if v.Template == "branch" {
+		if v.Template == "branch" || v.Template == "reading" {
 			layout = v.Template
 		}
 		var b bytes.Buffer
@@ -235,6 +282,10 @@ func (s *site) titled(p any) (name, title string) {
 		return "synset", p.Label.String()
 	case branchPage:
 		return "branch", ""
+	case readingPage:
+		return "reading", ""
+	case waitingPage:
+		return "waiting", "Not yet"
 	case imagePage:
 		return "image", p.Image.Path
 	case neighboursPage:

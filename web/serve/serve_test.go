@@ -48,6 +48,16 @@ func jpeg(t testing.TB) []byte {
 // hostile is a dataset in which every name, word and image wants out.
 func hostile(t testing.TB) (*explore.Explorer, []string) {
 	t.Helper()
+	e, p, names := opened(t)
+	if err := p.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return e, names
+}
+
+// opened is that dataset, whose predictions are still to be read.
+func opened(t testing.TB) (*explore.Explorer, *explore.Predictions, []string) {
+	t.Helper()
 	wn := t.TempDir()
 	data := "00000001 03 n 01 top<b>bold</b> 0 000 | gloss " + script + "\n00000002 03 n 02 " + `x"y'z` + " 0 javascript:alert(4) 0 001 @ 00000001 n 0000 | " + quote + "\n"
 	if err := os.WriteFile(filepath.Join(wn, "data.noun"), []byte(data), 0o666); err != nil {
@@ -94,10 +104,11 @@ func hostile(t testing.TB) (*explore.Explorer, []string) {
 	if err := os.WriteFile(predictions, []byte(b.String()), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.ReadPredictions(predictions, names); err != nil {
+	p, err := e.OpenPredictions(predictions, names)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return e, names
+	return e, p, names
 }
 
 func handler(t testing.TB, o Options) http.Handler {
@@ -337,6 +348,43 @@ func TestNothingThere(t *testing.T) {
 	}
 	if w := get(h, "/image/va%22l%3Ci%3E%252e/0"); w.Code != http.StatusOK {
 		t.Errorf("an image in a split with an odd name: %d", w.Code)
+	}
+}
+
+// TestReading: while predictions are read, pages of the dataset are there and say so; those
+// that are made of predictions come later, and say that.
+func TestReading(t *testing.T) {
+	e, p, _ := opened(t)
+	const image = "/image/va%22l%3Ci%3E%252e/0"
+	h := handler(t, Options{Explorer: e, Heat: &Heat{}})
+	type seen struct {
+		Code                   int
+		Progress, Waits, Leads bool
+		Retry                  string
+	}
+	look := func(target string) seen {
+		w := get(h, target)
+		body := w.Body.String()
+		return seen{w.Code, strings.Contains(body, "<progress"), strings.Contains(body, "data-waiting"), strings.Contains(body, `href="/mistakes"`), w.Header().Get("Retry-After")}
+	}
+	there, waiting := seen{200, true, false, true, ""}, seen{503, true, true, true, "2"}
+	plain := waiting
+	plain.Progress, plain.Waits, plain.Leads, plain.Retry = false, false, false, ""
+	for target, want := range map[string]seen{
+		"/": there, "/synset/n00000002": there, "/search?q=x": there, image: there, "/reading": {200, true, false, false, ""},
+		"/mistakes": waiting, "/confusion": waiting, image + "/neighbours": waiting, image + "/heat": waiting, image + "/heat/1": plain, image + "/thumbnail": {Code: 200},
+	} {
+		if d := gocmp.Diff(want, look(target)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", target, d)
+		}
+	}
+	if err := p.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for target, want := range map[string]seen{"/": {Code: 200, Leads: true}, "/mistakes": {Code: 200, Leads: true}, "/reading": {Code: 200}} {
+		if d := gocmp.Diff(want, look(target)); d != "" {
+			t.Errorf("%s, after (-want +got):\n%s", target, d)
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 // Command serve measures `synshard serve` over a dataset as large as ImageNet's: it writes
 // the indexes of a made-up one (no images), starts the program on it, and walks its pages
-// at random, by the links that are on them.
+// at random, by the links that are on them: while predictions are read, and after that.
 //
 //	go run ./scripts/bench/serve -synshard bin/synshard -wordnet /usr/share/wordnet -dir /tmp/large
 package main
@@ -42,8 +42,11 @@ func main() {
 	val := flag.Int("val", 500_000, "rows of val")
 	predicted := flag.String("predicted", "val", "split all of whose rows are predicted")
 	synsets := flag.Int("synsets", 21_841, "classes")
-	pages := flag.Int("pages", 3000, "pages to walk")
+	pages := flag.Int("pages", 3000, "pages to walk when predictions are there")
 	flag.Parse()
+	if *dir == "" || *rows < 1 || *val < 1 || *pages < 1 || *synsets < 1 || *predicted != "train" && *predicted != "val" || flag.NArg() > 0 {
+		log.Fatal("wanted: -dir, numbers above 0, and train or val for -predicted; nothing beside flags")
+	}
 	if err := make14M(*dir, *words, *predicted, map[string]int{"train": *rows, "val": *val}, *synsets); err != nil {
 		log.Fatal(err)
 	}
@@ -58,7 +61,10 @@ func make14M(dir, words, predicted string, splits map[string]int, synsets int) e
 	if err != nil {
 		return err
 	}
-	classes := classesOf(g, synsets)
+	classes, err := classesOf(g, synsets)
+	if err != nil {
+		return err
+	}
 	if _, err := os.Stat(filepath.Join(dir, shard.ManifestName)); err != nil {
 		if err := index(dir, classes, splits); err != nil {
 			return err
@@ -103,15 +109,21 @@ func index(dir string, classes []shard.Class, splits map[string]int) (err error)
 }
 
 // classesOf takes synsets spread over all of WordNet.
-func classesOf(g *wordnet.Graph, n int) (out []shard.Class) {
-	entity, _ := g.Resolve("n00001740")
+func classesOf(g *wordnet.Graph, n int) (out []shard.Class, err error) {
+	entity, err := g.Resolve("n00001740")
+	if err != nil {
+		return nil, err
+	}
 	all := g.Descendants(entity[0])
+	if n > len(all) {
+		return nil, fmt.Errorf("%d classes of the %d synsets there are", n, len(all))
+	}
 	for i := range n {
 		c := shard.Class{Label: i, Synset: all[i*len(all)/n].String()}
 		c.Describe(g)
 		out = append(out, c)
 	}
-	return out
+	return out, nil
 }
 
 // row is row i of n: in train classes follow one another, in val they are mixed.
@@ -204,16 +216,20 @@ func measure(binary, words, dir, predicted string, pages int) error {
 	}
 	fmt.Printf("open until the address was printed: %.1f s\n", time.Since(began).Seconds())
 	memory(cmd.Process.Pid, "opened")
-	took, err := walk(cmd.Process.Pid, strings.TrimSuffix(strings.TrimSpace(line), "/"), pages)
-	if err != nil {
+	w := walker{pid: cmd.Process.Pid, base: strings.TrimSuffix(strings.TrimSpace(line), "/"), rng: rand.New(rand.NewPCG(3, 4)), at: "/", took: map[string][]spent{}}
+	if err := w.whileRead(); err != nil {
 		return err
 	}
-	var all []spent
-	for _, kind := range slices.Sorted(maps.Keys(took)) {
-		tell(kind, took[kind])
-		all = append(all, took[kind]...)
+	fmt.Printf("from the start until predictions were there: %.1f s\n", time.Since(began).Seconds())
+	w.tell("while predictions were read")
+	memory(cmd.Process.Pid, "read")
+	w.took = map[string][]spent{}
+	for range pages {
+		if err := w.step(); err != nil {
+			return err
+		}
 	}
-	tell("all pages", all)
+	w.tell("predictions were there")
 	memory(cmd.Process.Pid, "walked")
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -240,43 +256,82 @@ func processor(pid int) (sum time.Duration) {
 	return sum
 }
 
-// walk follows links at random, from the start again where a page has none.
-func walk(pid int, base string, pages int) (map[string][]spent, error) {
-	rng := rand.New(rand.NewPCG(3, 4))
-	took := map[string][]spent{}
-	at := "/"
-	for range pages {
-		before, began := processor(pid), time.Now()
-		answer, err := http.Get(base + at)
+// walker follows links at random, from the start again where a page has none.
+type walker struct {
+	pid  int
+	base string
+	rng  *rand.Rand
+	at   string
+	took map[string][]spent // by kind of page
+}
+
+// whileRead walks, ten pages a second, until predictions are there.
+func (w *walker) whileRead() error {
+	for {
+		answer, err := http.Get(w.base + "/reading")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		body, err := io.ReadAll(answer.Body)
 		answer.Body.Close()
-		if err != nil || answer.StatusCode != http.StatusOK && !strings.HasSuffix(at, "/original") {
-			return nil, fmt.Errorf("%s: %s: %v", at, answer.Status, err)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			return fmt.Errorf("/reading: %s: %v", answer.Status, err)
 		}
-		kind, _, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/")
-		kind, _, _ = strings.Cut(kind, "?")
-		kind = "/" + kind
-		wall := time.Since(began)
-		took[kind] = append(took[kind], spent{wall, processor(pid) - before})
-		var next []string
-		for _, m := range hrefs.FindAllStringSubmatch(string(body), -1) {
-			if to := strings.ReplaceAll(m[1], "&amp;", "&"); !strings.HasSuffix(to, "/original") && !strings.HasSuffix(to, ".css") && !strings.HasSuffix(to, ".svg") {
-				next = append(next, to)
-			}
+		if !strings.Contains(string(body), "<progress") {
+			return nil
 		}
-		switch at = "/"; {
-		case rng.IntN(20) == 0:
-			at = "/search?q=" + []string{"dog", "house", "n02084071", "tree", "instrument", "xyzzy"}[rng.IntN(6)]
-		case len(next) > 0:
-			at = next[rng.IntN(len(next))]
+		if err := w.step(); err != nil {
+			return err
 		}
+		time.Sleep(100 * time.Millisecond)
 	}
-	return took, nil
 }
 
+// step looks at a page, and finds the next one.
+func (w *walker) step() error {
+	at := w.at
+	before, began := processor(w.pid), time.Now()
+	answer, err := http.Get(w.base + at)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if waits := answer.Header.Get("Retry-After") != ""; err != nil || answer.StatusCode != http.StatusOK && !waits {
+		return fmt.Errorf("%s: %s: %v", at, answer.Status, err)
+	}
+	kind, _, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/")
+	kind, _, _ = strings.Cut(kind, "?")
+	w.took["/"+kind] = append(w.took["/"+kind], spent{time.Since(began), processor(w.pid) - before})
+	var next []string
+	for _, m := range hrefs.FindAllStringSubmatch(string(body), -1) {
+		if to := strings.ReplaceAll(m[1], "&amp;", "&"); !strings.HasSuffix(to, "/original") && !strings.HasSuffix(to, ".css") && !strings.HasSuffix(to, ".svg") {
+			next = append(next, to)
+		}
+	}
+	switch w.at = "/"; {
+	case w.rng.IntN(20) == 0:
+		w.at = "/search?q=" + []string{"dog", "house", "n02084071", "tree", "instrument", "xyzzy"}[w.rng.IntN(6)]
+	case len(next) > 0:
+		w.at = next[w.rng.IntN(len(next))]
+	}
+	return nil
+}
+
+// tell prints what the pages of each kind took, and all.
+func (w *walker) tell(when string) {
+	fmt.Println(when + ":")
+	var all []spent
+	for _, kind := range slices.Sorted(maps.Keys(w.took)) {
+		tell(kind, w.took[kind])
+		all = append(all, w.took[kind]...)
+	}
+	if len(all) > 0 {
+		tell("all pages", all)
+	}
+}
+
+// tell prints what pages, one at least, took.
 func tell(kind string, took []spent) {
 	fmt.Printf("%-12s %5d pages", kind, len(took))
 	for name, of := range map[string]func(spent) time.Duration{"until there": func(s spent) time.Duration { return s.wall }, "processor": func(s spent) time.Duration { return s.processor }} {
