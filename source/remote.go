@@ -23,7 +23,7 @@ import (
 // at 100 MB/s. The headers of a tar of images are not asked for one after the other then,
 // those of a tar of tars are.
 const (
-	aheadMemory = 128 << 20
+	aheadMemory = 64 << 20
 	aheadSlack  = 1 << 20
 )
 

@@ -1,13 +1,14 @@
 package storage
 
 import (
+	"cmp"
 	"io"
 	"sync"
 )
 
 // Ahead keeps what is read ahead of objects that are read in order, of all of them
 // within one bound of memory. Reads that go forward become requests for ever larger
-// ranges, the next one under way while one is used; reads anywhere else ask for what
+// ranges, the next ones under way while one is used; reads anywhere else ask for what
 // they want and no more. So do those of many readers for whom the memory is too little.
 type Ahead struct {
 	slack  int64 // a read so far behind the last one's end still goes forward
@@ -22,6 +23,9 @@ type Ahead struct {
 const (
 	firstWindow = 16 << 10
 	mostWindow  = 8 << 20
+	// windowsAhead are how many are under way where they have the largest size: a store that sends one looks
+	// for the others meanwhile.
+	windowsAhead = 3
 )
 
 // NewAhead gives one that takes so many bytes of memory. Slack is how many bytes may
@@ -32,7 +36,8 @@ func NewAhead(budget, slack int64) *Ahead { return &Ahead{slack: slack, budget: 
 type window struct {
 	of       *AheadReader
 	from, to int64
-	run      int64 // the same of those that reads went through forward
+	run      *run
+	asked    int64 // when it was asked for and when it was used, by Ahead.tick
 	used     int64
 	spent    bool // it was read to its end
 	holders  int  // who use its bytes: who fetches them, who reads them, and all while it is kept
@@ -41,9 +46,8 @@ type window struct {
 	err      error
 }
 
-// largest are bytes of windows of the largest size, to be used again: new ones cost as much as
-// fetching them does on a fast network.
-var largest = sync.Pool{New: func() any { b := make([]byte, mostWindow); return &b }}
+// run is one reader in order: all windows that reads went through forward.
+type run struct{ used int64 }
 
 // AheadReader reads an object. It is for many goroutines.
 type AheadReader struct {
@@ -62,7 +66,7 @@ func (a *Ahead) Reader(o *Object) *AheadReader {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		a.tick++
-		w.run, w.used = a.tick, a.tick
+		w.run, w.asked, w.used = &run{a.tick}, a.tick, a.tick
 		a.add(w)
 	}
 	return r
@@ -113,35 +117,69 @@ func (r *AheadReader) window(at, want int64) *window {
 		switch {
 		case w.of.Object != r.Object:
 		case w.from <= at && at < w.to:
-			w.used = a.tick
+			w.used, w.run.used = a.tick, a.tick
 			w.holders++
 			w.spent = w.spent || at+want >= w.to
 			if size := w.to - w.from; size > firstWindow && at+want-w.from > size/2 {
 				a.passed(w)
-				if size = a.room(min(max(4*size, at+want-w.to), mostWindow), false); size > firstWindow && w.to < r.Size() && a.at(r, w.to) == nil {
-					a.fetch(r, w.to, size, w.run)
-				}
+				a.further(r, w, at+want-w.to)
 			}
 			return w
 		case w.to <= at && at <= w.to+a.slack && (before == nil || w.to > before.to):
 			before = w
 		}
 	}
-	size, run := max(want, firstWindow), a.tick
+	size, by := max(want, firstWindow), &run{}
 	if before != nil {
-		run = before.run
-		size = max(a.room(min(4*(before.to-before.from), mostWindow), true), size)
+		by = before.run
+		size = max(a.room(min(4*(before.to-before.from), mostWindow), a.tick), size)
 	}
-	w := a.fetch(r, at, size, run)
+	by.used = a.tick
+	w := a.fetch(r, at, size, by)
 	w.holders++
 	w.spent = at+want >= w.to
 	return w
 }
 
-// room gives how many of so many bytes there is memory for: where what was read to its end
-// is forgotten or, with all, whatever was not used for longest.
-func (a *Ahead) room(size int64, all bool) int64 {
-	a.shrink(a.budget-size, all)
+// further has what follows a window fetched, of which so many bytes are wanted now: one window or,
+// where those are of the largest size, as many as fit in the reader's share of the memory.
+func (a *Ahead) further(r *AheadReader, w *window, want int64) {
+	since := w.asked
+	for n := 0; n < windowsAhead && w.to < r.Size(); n++ {
+		next := a.at(r, w.to)
+		if next == nil {
+			size := min(max(4*(w.to-w.from), want), mostWindow)
+			if n > 0 && (w.to-w.from < mostWindow || !a.shares(w.run, size, since)) {
+				return
+			}
+			if size = a.room(size, since); size <= firstWindow {
+				return
+			}
+			next = a.fetch(r, w.to, size, w.run)
+		}
+		w = next
+	}
+}
+
+// shares says whether so many bytes more are within a reader's share, which all have equally
+// who read since a moment.
+func (a *Ahead) shares(by *run, size, since int64) bool {
+	readers := map[*run]bool{by: true}
+	for _, w := range a.all {
+		if w.run.used >= since {
+			readers[w.run] = true
+		}
+		if w.run == by {
+			size += w.to - w.from
+		}
+	}
+	return size <= a.budget/int64(len(readers))
+}
+
+// room gives how many of so many bytes there is memory for: where is forgotten what was read to its end, or
+// what is of readers who did not read since a moment.
+func (a *Ahead) room(size, since int64) int64 {
+	a.shrink(a.budget-size, since)
 	return min(size, max(a.budget-a.used, 0))
 }
 
@@ -167,22 +205,19 @@ func (a *Ahead) at(r *AheadReader, at int64) *window {
 }
 
 // fetch begins to read a range; the lock is held.
-func (a *Ahead) fetch(r *AheadReader, from, size, run int64) *window {
+func (a *Ahead) fetch(r *AheadReader, from, size int64, by *run) *window {
 	size = min(size, r.Size()-from)
 	if next := a.after(r, from); next > 0 {
 		size = min(size, next-from)
 	}
-	w := &window{of: r, from: from, to: from + size, run: run, used: a.tick, holders: 2, done: make(chan struct{})}
+	w := &window{of: r, from: from, to: from + size, run: by, asked: a.tick, used: a.tick, holders: 2, done: make(chan struct{})}
 	a.add(w)
 	go func() {
 		defer a.leave(w)
 		defer close(w.done)
-		if size > mostWindow/2 && size <= mostWindow {
-			w.data = (*largest.Get().(*[]byte))[:size]
-		} else {
-			w.data = make([]byte, size)
+		if w.data, w.err = memory(size); w.err == nil {
+			_, w.err = r.Object.ReadAt(w.data, from)
 		}
-		_, w.err = r.Object.ReadAt(w.data, from)
 	}()
 	return w
 }
@@ -191,7 +226,7 @@ func (a *Ahead) fetch(r *AheadReader, from, size, run int64) *window {
 func (a *Ahead) add(w *window) {
 	a.used += w.to - w.from
 	a.all = append(a.all, w)
-	a.shrink(a.budget, true)
+	a.shrink(a.budget, a.tick)
 }
 
 // leave says that somebody uses a window's bytes no longer.
@@ -203,10 +238,9 @@ func (a *Ahead) leave(w *window) {
 
 // left is leave where the lock is held.
 func (a *Ahead) left(w *window) {
-	if w.holders--; w.holders == 0 && cap(w.data) == mostWindow {
-		whole := w.data[:mostWindow]
+	if w.holders--; w.holders == 0 {
+		unused(w.data)
 		w.data = nil
-		largest.Put(&whole)
 	}
 }
 
@@ -220,15 +254,16 @@ func (a *Ahead) after(r *AheadReader, at int64) (first int64) {
 	return first
 }
 
-// shrink forgets until at most so many bytes are left: what was read to its end first, what
-// was not used for longest then and, without all, nothing else. What is under way stays.
-func (a *Ahead) shrink(most int64, all bool) {
+// shrink forgets until at most so many bytes are left: what was read to its end first, and then what
+// is of readers who did not read since a moment (now: of all), of who read longest ago first. What is
+// under way stays.
+func (a *Ahead) shrink(most, since int64) {
 	for a.used > most {
 		worst := -1
 		for i, w := range a.all {
 			select {
 			case <-w.done:
-				if w.used < a.tick && (all || w.spent) && (worst < 0 || w.worse(a.all[worst])) {
+				if w.used < a.tick && (w.spent || w.run.used < since || since == a.tick) && (worst < 0 || w.worse(a.all[worst])) {
 					worst = i
 				}
 			default:
@@ -246,7 +281,7 @@ func (w *window) worse(than *window) bool {
 	if w.spent != than.spent {
 		return w.spent
 	}
-	return w.used < than.used
+	return cmp.Or(cmp.Compare(w.run.used, than.run.used), cmp.Compare(w.used, than.used)) < 0
 }
 
 func (a *Ahead) forget(i int) {

@@ -85,6 +85,38 @@ func TestAheadRuns(t *testing.T) {
 	}
 }
 
+// TestAheadSeveral: who reads in order alone has several of the largest ranges under way; of more readers each
+// keeps to its share of the memory, so that nothing is fetched twice.
+func TestAheadSeveral(t *testing.T) {
+	const size, piece, largest, budget = 64 << 20, 256 << 10, 8 << 20, 64 << 20
+	s := storagetest.Start(t)
+	p := open(t, s.URL("x"), storage.Options{})
+	s.Put(t, "x/a", random(size, 1))
+	o, err := p.OpenObject(t.Context(), "a")
+	check(t, err)
+	for readers, want := range map[int]int64{1: 4 * largest, 4: budget / 2} {
+		a := storage.NewAhead(budget, 0)
+		r := a.Reader(o)
+		began, most := p.Traffic().Requests.Load(), int64(0)
+		each := size / readers
+		for at := 0; at < each; at += piece {
+			for i := range readers {
+				if _, err := r.ReadAt(make([]byte, piece), int64(i*each+at)); err != nil && err != io.EOF {
+					t.Fatalf("%d readers at %d: %v", readers, at, err)
+				}
+				most = max(most, a.Used())
+			}
+		}
+		if most < want || most > budget {
+			t.Errorf("%d readers: %d bytes are read ahead at most, and not %d", readers, most, want)
+		}
+		if n := p.Traffic().Requests.Load() - began; n > int64(size/largest+4*readers) {
+			t.Errorf("%d readers made %d requests", readers, n)
+		}
+		check(t, r.Close())
+	}
+}
+
 // TestAheadFirst: what came along when an object was opened is not asked for again, and counts.
 func TestAheadFirst(t *testing.T) {
 	s := storagetest.Start(t)

@@ -352,8 +352,8 @@ func (b *bucket) removeMany(ctx context.Context, keys []string) error {
 		all.Objects = append(all.Objects, types.ObjectIdentifier{Key: aws.String(key)})
 	}
 	out, err := b.s3.client.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: aws.String(b.name), Delete: all})
-	if err = b.mean(err); Passing(err) || errors.Is(err, context.Canceled) {
-		return err
+	if err = b.mean(err); Passing(err) || errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+		return err // which is of all requests, or of the whole bucket
 	}
 	if err != nil || len(out.Errors) > 0 { // of one of them, or a server that has no such request
 		return errors.ErrUnsupported
@@ -399,7 +399,7 @@ func (b *bucket) mean(err error) error {
 		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 	case gcerrors.Code(err) == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed, status == http.StatusConflict:
 		return ErrChanged
-	case gcerrors.Code(err) == gcerrors.PermissionDenied:
+	case gcerrors.Code(err) == gcerrors.PermissionDenied, status == http.StatusForbidden:
 		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
 	case status == http.StatusNotImplemented:
 		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, err)

@@ -367,7 +367,7 @@ func (p *Place) RemoveMany(ctx context.Context, names []string) error {
 	switch {
 	case err == nil || ctx.Err() != nil:
 		return err
-	case Passing(err): // single ones would wait as long again
+	case !errors.Is(err, errors.ErrUnsupported): // single ones would fail as well
 		return fmt.Errorf("remove below %s: %w", p, err)
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -1,7 +1,9 @@
 package storage_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -41,5 +43,14 @@ func TestRemoveMany(t *testing.T) {
 		if got := fmt.Sprint(len(left), left[0].Name, asked.Load()); got != fmt.Sprint(1, "stays", c.requests) {
 			t.Errorf("%s: left, and asked: %s, want one and %d: %v", name, got, c.requests, left)
 		}
+	}
+	var asked atomic.Int64
+	proxy.Tap(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusForbidden)
+		fmt.Fprint(w, "<Error><Code>AccessDenied</Code></Error>")
+	})
+	if err := p.RemoveMany(t.Context(), []string{"stays", "b"}); !errors.Is(err, fs.ErrPermission) || asked.Load() != 1 {
+		t.Errorf("%d requests of who may not: %v", asked.Load(), err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
+	"github.com/synshard/synshard/storage/cached"
 )
 
 // benchLoaderOptions are bench loader's flags.
@@ -69,6 +70,12 @@ processor time, which other processes disturb little.`,
 	return cmd
 }
 
+// benchLoaderJSON is what bench loader prints.
+type benchLoaderJSON struct {
+	*bench.LoaderReport
+	Storage []cached.Figures `json:"storage,omitempty"` // of a dataset at a URL: what was asked of it
+}
+
 func (a *app) runBenchLoader(ctx context.Context, dir string, o benchLoaderOptions) error {
 	if err := o.check(); err != nil {
 		return err
@@ -77,7 +84,7 @@ func (a *app) runBenchLoader(ctx context.Context, dir string, o benchLoaderOptio
 	if err != nil {
 		return err
 	}
-	if err := a.Result(report, func(w io.Writer) { printLoader(w, report) }); err != nil {
+	if err := a.Result(benchLoaderJSON{report, a.storageFigures()}, func(w io.Writer) { printLoader(w, report) }); err != nil {
 		return err
 	}
 	if report.Unreadable > 0 {

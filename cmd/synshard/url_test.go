@@ -155,7 +155,7 @@ func TestURLs(t *testing.T) {
 		t.Errorf("tables: %v, %v", made, err)
 	}
 	bench, _ := runVerb(t, 0, append([]string{"bench", "loader", url, "--seconds", "0.1", "--rounds", "1", "--size", "64", "--json", "--progress", "off"}, cache...)...)
-	if !strings.Contains(bench, "images_per_second") {
+	if !strings.Contains(bench, "images_per_second") || !strings.Contains(bench, `"hit_rate"`) {
 		t.Errorf("bench: %s", bench)
 	}
 	// What takes none says so.

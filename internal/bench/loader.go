@@ -93,8 +93,8 @@ func (m *measurer) passOver(at loader.Item, err error) error {
 }
 
 // keepImages reads a sample of the images into memory, from all over the
-// source.
-func keepImages(ctx context.Context, src loader.Source) ([][]byte, error) {
+// source; a cache of them is told of it as the loader tells it.
+func keepImages(ctx context.Context, src loader.Source, told loader.Advisor) ([][]byte, error) {
 	const most, mostBytes = 512, 64 << 20
 	perm := loader.Permutation(int64(src.Len()), 1, 0)
 	var kept [][]byte
@@ -107,6 +107,9 @@ func keepImages(ctx context.Context, src loader.Source) ([][]byte, error) {
 			return nil, err
 		}
 		b, err := src.Read(int(perm.At(i)), nil)
+		if told, ok := told.(loader.Keeper); ok {
+			told.Keep(int(perm.At(i)), 0)
+		}
 		if err == nil {
 			_, err = decoder.Decode(b)
 		}
@@ -230,7 +233,7 @@ type LoaderOptions struct {
 // MeasureLoader loads images of src as fast as they come, and in turns with
 // that decodes a sample of the same images from memory and nothing else.
 func MeasureLoader(ctx context.Context, src loader.Source, o LoaderOptions) (*LoaderReport, error) {
-	kept, err := keepImages(ctx, src)
+	kept, err := keepImages(ctx, src, o.Loader.Advisor)
 	if err != nil {
 		return nil, err
 	}

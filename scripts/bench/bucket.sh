@@ -42,10 +42,11 @@ for model in "${models[@]}"; do
 	done
 	row "$what"
 done
-# What is measured of the loader is a warm cache: it is filled until nothing is asked for any more. Each call begins at the
-# beginning of an epoch, and must come to its end.
-for try in 1 2 3 4 5; do
-	"$work/synshard" bench loader s3://bucket/set --seconds $((30 * try)) --rounds 1 --json --progress off --cache-dir "$work/cache" >"$work/filled" 2>/dev/null
+# What is measured of the loader is a warm cache: it is filled until nothing is asked for any more. The bench draws rows as they
+# fall, in no epochs, and has met each of so few after some thousands; of all rows some would be missing after many.
+rows=1000
+for try in 1 2 3; do
+	"$work/synshard" bench loader s3://bucket/set --limit "$rows" --seconds $((25 * try)) --rounds 1 --json --progress off --cache-dir "$work/cache" >"$work/filled" 2>/dev/null
 	! grep -q '"misses": *0[,}]' "$work/filled" || break
 done
 grep -q '"misses": *0[,}]' "$work/filled" || { echo "bench/bucket: the cache does not fill: $(cat "$work/filled")" >&2; exit 1; }
@@ -54,7 +55,7 @@ for turn in $(seq "$turns"); do
 		# shellcheck disable=SC2086
 		timed "verify.$place" "$work/synshard" verify "${at[$place]}" --progress off ${flags[$place]}
 		# shellcheck disable=SC2086
-		"$work/synshard" bench loader "${at[$place]}" --seconds 8 --rounds 1 --json --progress off ${flags[$place]} >"$work/loader.$place.$turn" 2>/dev/null
+		"$work/synshard" bench loader "${at[$place]}" --limit "$rows" --seconds 8 --rounds 1 --json --progress off ${flags[$place]} >"$work/loader.$place.$turn" 2>/dev/null
 	done
 done
 row verify
