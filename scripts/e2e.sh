@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 go build -o "$dir/synshard" ./cmd/synshard
+ln -s "$PWD/lib" "$dir/lib" # what this checkout was set up with
 ss() { "$dir/synshard" --progress off "$@"; }
 fail() { echo "e2e: $*" >&2; exit 1; }
 

@@ -29,15 +29,12 @@ fi
 section "tests"
 # With set-up done nothing native may be missing: a test that would skip for want of a library fails instead.
 export SYNSHARD_TEST_NATIVE=1
-# Where set-up put it, for programs that tests start elsewhere than beside lib: no other copy of this machine's will do.
-native=(SYNSHARD_TORCH_LIB="$PWD/lib/libsynshard_torch.so" SYNSHARD_ORT_LIB="$PWD/lib/libonnxruntime.so"
-	SYNSHARD_OPENVINO_LIB="$PWD/lib/libopenvino_c.so" SYNSHARD_WORDNET="$PWD/lib/wordnet")
-env "${native[@]}" go test -timeout 30m ./...
+go test -timeout 30m ./...
 
 # What it would look at in vain is left out: packages by scripts/raced.sh, tests by internal/raced.
 section "race detector"
 raced=$(scripts/raced.sh)
-env "${native[@]}" go test -race -short -timeout 30m $raced
+go test -race -short -timeout 30m $raced
 
 section "engine under the address sanitizer"
 scripts/test-shim-sanitized.sh
@@ -46,10 +43,10 @@ section "the GPU's path, emulated"
 scripts/test-shim-emulated.sh
 
 section "the kit for a machine with a card, on the CPU"
-SYNSHARD_WORDNET="$PWD/lib/wordnet" scripts/test-gpu-kit.sh
+scripts/test-gpu-kit.sh
 
 section "end to end"
-env "${native[@]}" scripts/e2e.sh
+scripts/e2e.sh
 
 section "manifests for Kubernetes, by the API's types"
 (cd examples/kubernetes && go vet ./... && go test ./...)

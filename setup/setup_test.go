@@ -95,10 +95,9 @@ func scene(t *testing.T) (Options, []wheel.Pin) {
 		}
 	}
 	cache := filepath.Join(t.TempDir(), "synshard")
-	wordNet, err := native.Search{Env: os.Getenv}.WordNet("")
 	return Options{
 		Cache: cache, Lib: filepath.Join(cache, "lib"), Machine: "x86_64",
-		Found: nativetest.Need(t, wordNet, err), Wheels: wheel.Places{Dirs: []string{dir}},
+		Found: nativetest.WordNetDir(t), Wheels: wheel.Places{Dirs: []string{dir}},
 		Source:   fstest.MapFS{"build.sh": {Data: []byte("echo \"$2\" >\"$4\"\n")}, "instead/a.h": {Data: []byte("//")}},
 		Compiler: "true", Say: func(part Part, words string) { t.Logf("%s: %s", part, words) },
 	}, pins

@@ -1,42 +1,50 @@
 package wordnet
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 )
 
-// realDir finds WordNet 3.0. These tests hold the parser against the real
-// thing, so without it they fail rather than pass unseen.
-func realDir(t testing.TB) string {
-	t.Helper()
-	dirs := installedDirs
+// findReal finds WordNet 3.0: what the environment names, what this checkout was set up
+// with, or what the system has.
+func findReal() (string, error) {
+	dirs := append([]string{filepath.Join("..", "lib", "wordnet")}, installedDirs...)
 	if dir := os.Getenv("SYNSHARD_WORDNET"); dir != "" {
 		dirs = []string{dir}
 	}
 	for _, dir := range dirs {
 		if _, err := os.Stat(filepath.Join(dir, "data.noun")); err == nil {
-			return dir
+			return dir, nil
 		}
 	}
-	t.Fatalf("no data.noun in %v: install the package wordnet-base, or set SYNSHARD_WORDNET", dirs)
-	return ""
+	return "", fmt.Errorf("no data.noun in %v: run make setup, or set SYNSHARD_WORDNET", dirs)
+}
+
+// realDir is where it is. These tests hold the parser against the real thing, so
+// without it they fail rather than pass unseen.
+func realDir(t testing.TB) string {
+	t.Helper()
+	dir, err := findReal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 var openReal = sync.OnceValues(func() (*Graph, error) {
-	for _, dir := range append([]string{os.Getenv("SYNSHARD_WORDNET")}, installedDirs...) {
-		if _, err := os.Stat(filepath.Join(dir, "data.noun")); dir != "" && err == nil {
-			return Open(dir)
-		}
+	dir, err := findReal()
+	if err != nil {
+		return nil, err
 	}
-	return nil, os.ErrNotExist
+	return Open(dir)
 })
 
 // real opens WordNet once for all tests.
 func real(t testing.TB) *Graph {
 	t.Helper()
-	realDir(t)
 	g, err := openReal()
 	if err != nil {
 		t.Fatal(err)

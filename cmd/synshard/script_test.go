@@ -8,13 +8,24 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/raced"
 )
 
 // TestMain lets scripts call the real main as the command synshard: the test
 // binary runs itself under that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"synshard": main, "synshard-crashes": crashes})
+	testscript.Main(tests{m}, map[string]func(){"synshard": main, "synshard-crashes": crashes})
+}
+
+// tests are this package's; the commands that they run find what the checkout was set up with.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	if err := nativetest.Export(); err != nil {
+		panic(err)
+	}
+	return t.M.Run()
 }
 
 // TestScripts runs testdata/script/*.txtar, each in a directory of its own.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/synshard/synshard/internal/native/nativetest"
 	"github.com/synshard/synshard/internal/raced"
 )
 
@@ -60,7 +61,10 @@ var place string
 
 func TestMain(m *testing.M) {
 	code := func() int {
-		var err error
+		err := nativetest.Export()
+		if err != nil {
+			panic(err)
+		}
 		if place, err = workplace(""); err != nil {
 			panic(err)
 		}

@@ -3,7 +3,7 @@
 # is no Go and no network:
 #   scripts/gpu/pack.sh [--torch DIR] FILE.tar.gz
 # DIR is PyTorch's package with CUDA (site-packages/torch), of the version that is there: with it the engine's library goes
-# along built, for the case that it cannot be built there. WordNet is taken from SYNSHARD_WORDNET or where Debian has it.
+# along built, for the case that it cannot be built there. WordNet is taken from SYNSHARD_WORDNET, from where set-up put it, or where Debian has it.
 # There: tar -xzf FILE.tar.gz && python3 synshard/scripts/gpu/kit.py --call 1 --out DIR
 set -euo pipefail
 here=$(cd "$(dirname "$0")/../.." && pwd)
@@ -20,7 +20,8 @@ while [ $# -gt 0 ]; do
 	shift
 done
 [ -n "$to" ] || { usage >&2; exit 2; }
-wordnet=${SYNSHARD_WORDNET:-/usr/share/wordnet}
+wordnet=${SYNSHARD_WORDNET:-lib/wordnet}
+[ -n "${SYNSHARD_WORDNET:-}" ] || [ -e "$wordnet/data.noun" ] || wordnet=/usr/share/wordnet
 [ -e "$wordnet/data.noun" ] || die "no data.noun in $wordnet; set SYNSHARD_WORDNET"
 
 work=$(mktemp -d)
