@@ -214,6 +214,10 @@ async function shoot(browser, base, dir) {
     await page.setViewport({ width: 1000, height: height || 900 });
     await page.goto(base + (name === "synset" ? "/synset/n13134947" : path), { waitUntil: "load" });
     await settled(page);
+    if (name === "mistakes") { // as far as the first row of images, whole
+      const end = await page.$$eval(".examples li", (l) => Math.max(...l.slice(0, 6).map((e) => e.getBoundingClientRect().bottom)) + scrollY);
+      await page.setViewport({ width: 1000, height: Math.ceil(end) + 6 });
+    }
     await page.screenshot({ path: join(dir, `serve-${name}.webp`), type: "webp", quality: 80 });
   }
   await page.goto(base + "/mistakes", { waitUntil: "load" });
