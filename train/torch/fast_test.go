@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train"
@@ -49,23 +50,26 @@ func besidePlain(t *testing.T, plain, fast *Engine, s train.Step, loss, norm flo
 }
 
 // TestFastPaths holds each fast or sparing path to the plain one, which has its
-// state before each of three steps: loss, norm, and the weights after it.
+// state before each step: loss, norm, and the weights after it. Three steps show that
+// one leaves nothing behind for the next; of a wider network one is enough.
 func TestFastPaths(t *testing.T) {
+	raced.Skip(t, "steps run in native code")
 	for _, c := range []struct {
 		name                string
 		network             func(testing.TB) *model.Network
+		steps               int
 		change              func(*train.EngineConfig)
 		loss, norm, weights float64 // tolerances; norm and weights are relative
 	}{
-		{"fused", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false }, 1e-4, 1e-3, 1e-3},
-		{"fused on one thread", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Threads = 1 }, 1e-4, 1e-3, 1e-3},
-		{"fused without channels_last, which does not apply", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false; c.ChannelsLast = false }, 1e-4, 1e-3, 1e-3},
-		{"plain without channels_last", traintest.Narrow, func(c *train.EngineConfig) { c.ChannelsLast = false }, 1e-4, 1e-3, 1e-3},
-		{"recomputed", traintest.Narrow, func(c *train.EngineConfig) { c.Recompute = true }, 1e-4, 1e-3, 1e-3},
-		{"fused and recomputed", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 1e-4, 1e-3, 1e-3},
-		{"fused in bf16", traintest.Narrow, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.2, 0.1, 0.07},
-		{"fused, wide", wide, func(c *train.EngineConfig) { c.Unfused = false }, 1e-4, 1e-3, 1e-3},
-		{"fused, wide, in bf16", wide, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.2, 0.1, 0.07},
+		{"fused", traintest.Narrow, 3, func(c *train.EngineConfig) { c.Unfused = false }, 1e-4, 1e-3, 1e-3},
+		{"fused on one thread", traintest.Narrow, 3, func(c *train.EngineConfig) { c.Unfused = false; c.Threads = 1 }, 1e-4, 1e-3, 1e-3},
+		{"fused without channels_last, which does not apply", traintest.Narrow, 3, func(c *train.EngineConfig) { c.Unfused = false; c.ChannelsLast = false }, 1e-4, 1e-3, 1e-3},
+		{"plain without channels_last", traintest.Narrow, 3, func(c *train.EngineConfig) { c.ChannelsLast = false }, 1e-4, 1e-3, 1e-3},
+		{"recomputed", traintest.Narrow, 3, func(c *train.EngineConfig) { c.Recompute = true }, 1e-4, 1e-3, 1e-3},
+		{"fused and recomputed", traintest.Narrow, 3, func(c *train.EngineConfig) { c.Unfused, c.Recompute = false, true }, 1e-4, 1e-3, 1e-3},
+		{"fused in bf16", traintest.Narrow, 3, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.2, 0.1, 0.07},
+		{"fused, wide", wide, 1, func(c *train.EngineConfig) { c.Unfused = false }, 1e-4, 1e-3, 1e-3},
+		{"fused, wide, in bf16", wide, 1, func(c *train.EngineConfig) { c.Unfused = false; c.Precision = "bf16" }, 0.2, 0.1, 0.07},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := traintest.Config("rmsprop")
@@ -73,7 +77,10 @@ func TestFastPaths(t *testing.T) {
 			plain := engineOf(t, c.network(t), cfg)
 			c.change(&cfg)
 			fast := engineOf(t, c.network(t), cfg)
-			for i := range 3 {
+			if c.steps == 1 && cfg.Precision == "bf16" && !strings.Contains(fast.Note(), "fused kernels") {
+				t.Skipf("the processor's own path is no other for wide networks: %s", fast.Note())
+			}
+			for i := range c.steps {
 				if !besidePlain(t, plain, fast, train.Step{Seed: uint64(i), LR: 0.005}, c.loss, c.norm) {
 					t.Fatalf("step %d overflowed", i)
 				}
@@ -258,6 +265,7 @@ func TestFailedStepLeavesState(t *testing.T) {
 // TestHalf takes steps in fp16 on both paths, from a loss scale so large that
 // the first overflow and change nothing.
 func TestHalf(t *testing.T) {
+	raced.Skip(t, "steps run in native code")
 	var overflows [2]int
 	var loss [2]float64 // of the first step that made an update
 	for path, unfused := range []bool{true, false} {

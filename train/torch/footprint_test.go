@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
@@ -18,6 +19,7 @@ import (
 // TestFootprint holds the account of a step's memory to what a step takes of the
 // CPU's allocator, within 3 %.
 func TestFootprint(t *testing.T) {
+	raced.Skip(t, "steps run in native code")
 	probe := engine(t, traintest.Config("sgd"))
 	if note := probe.Note(); note != "fused operations" {
 		t.Skipf("needs the CPU's own path, which counts its tensors: here are %s", note)
@@ -52,6 +54,9 @@ func TestFootprint(t *testing.T) {
 	} {
 		name := fmt.Sprintf("%s %s %s %d", c.network, c.precision, c.optimizer, c.batch)
 		t.Run(name, func(t *testing.T) {
+			if c.precision == "bf16" && !cpu.X86.HasAVX512 && c.network != "inception_v3" {
+				t.Skip("oneDNN has no bf16 here: libtorch's own slow convolutions, whose copies inception_v3's cases show")
+			}
 			n := modeltest.Network(t, c.network, model.Options{Classes: traintest.Classes, Aux: true, Width: c.width})
 			cfg := traintest.Config(c.optimizer)
 			cfg.Precision, cfg.Batch = c.precision, c.batch
