@@ -3,10 +3,9 @@
 #                (some 700 MB), else the test that NAME calls for says so and ends
 peer_libraries=(pyarrow==26.0.1 polars==2.1.0 duckdb==2.0.1 pandas==3.1.1 datasets==5.2.0 pillow==13.0.0 numpy==2.4.6
 	mlcroissant==1.1.1 huggingface-hub==2.4.0)
+peers_npm=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples/readers" && pwd)
 peers() {
-	local npm
-	npm=$(cd "$(dirname "${BASH_SOURCE[0]}")/../examples/readers" && pwd)
-	kept=${XDG_CACHE_HOME:-$HOME/.cache}/synshard/readers-$(printf '%s\n' "${peer_libraries[@]}" | cat - "$npm/package-lock.json" | sha256sum | cut -c1-16)
+	kept=${XDG_CACHE_HOME:-$HOME/.cache}/synshard/readers-$(printf '%s\n' "${peer_libraries[@]}" | cat - "$peers_npm/package-lock.json" | sha256sum | cut -c1-16)
 	[ ! -e "$kept/done" ] || return 0
 	if [ -z "${CI:-}${SYNSHARD_TEST_READERS:-}" ]; then
 		echo "$1: skipped: $kept is not there; SYNSHARD_TEST_READERS=1 makes it" >&2
@@ -16,7 +15,7 @@ peers() {
 	python3 -m venv "$kept"
 	"$kept/bin/pip" install -q --disable-pip-version-check "${peer_libraries[@]}"
 	if command -v npm >/dev/null; then
-		cp "$npm/package.json" "$npm/package-lock.json" "$kept/"
+		cp "$peers_npm/package.json" "$peers_npm/package-lock.json" "$kept/"
 		(cd "$kept" && npm ci --ignore-scripts --no-audit --no-fund --silent)
 	fi
 	touch "$kept/done"

@@ -9,7 +9,7 @@
 set -euo pipefail
 synshard=$(realpath "$1") dataset=$(realpath "$2") split=$3 model=$(realpath "$4") predictions=$(realpath "$5")
 cd "$(dirname "$0")"
-source peers.bash
+source ./peers.bash
 peers test-publishing
 scripts=$PWD
 dir=$(mktemp -d)

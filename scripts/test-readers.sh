@@ -7,7 +7,7 @@
 set -euo pipefail
 synshard=$(realpath "$1") dataset=$(realpath "$2") split=$3 predictions=$(realpath "$4")
 cd "$(dirname "$0")"
-source peers.bash
+source ./peers.bash
 cd ../examples/readers
 peers test-readers
 dir=$(mktemp -d)
