@@ -2,6 +2,7 @@ package torch
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -276,6 +277,21 @@ func TestGradientPaths(t *testing.T) {
 			c.tolerance, c.together = max(c.tolerance, oneTurn), max(c.together, allTurned)
 		}
 		compareGradients(t, c.name, gradients(t, engine(t, cfg), traintest.Batch(4)), want, c.tolerance, c.together)
+	}
+}
+
+// TestWeightGradients holds the gradients of convolutions of many channels to the plain
+// path's. On processors with AVX2 and no wider registers those to the weights are a
+// product of our own, which is cut by how many threads there are.
+func TestWeightGradients(t *testing.T) {
+	cfg := traintest.Config("sgd")
+	cfg.Unfused = true
+	want := gradients(t, engineOf(t, wide(t), cfg), traintest.Batch(3))
+	cfg.Unfused = false
+	for _, threads := range []int{1, 2, 7, 64} {
+		cfg.Threads = threads
+		got := gradients(t, engineOf(t, wide(t), cfg), traintest.Batch(3))
+		compareGradients(t, fmt.Sprint("threads: ", threads), got, want, 0.02, 1e-3)
 	}
 }
 

@@ -41,7 +41,7 @@ torch=$(cd "$torch" 2>/dev/null && pwd) || die "$torch: no such directory"
 mkdir -p "$(dirname "$out")"
 work=$(mktemp -d "$(dirname "$out")/.shim.XXXXXX") # beside its place, so that the last step is a rename
 trap 'rm -rf "$work"' EXIT
-flags=(-std=c++17 -O3 -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
+flags=(-std=c++17 -O3 -fno-math-errno -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
 	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include"
 	"-ffile-prefix-map=$torch=torch" "-ffile-prefix-map=$here=shim" "-ffile-prefix-map=$work=shim") # the same bytes wherever they are built
 [ -z "$emulate" ] || flags+=(-DSYNSHARD_EMULATED)

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <c10/core/Stream.h>
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -165,7 +166,7 @@ private:
 	// run computes a node, unless it was computed with another.
 	void run(const Config &, int index, Values &, const Pass &) const;
 	at::Tensor output(const Config &, int index, Values &, const Pass &) const;
-	void run_merged(const Node &, Values &, const Pass &) const;
+	void run_merged(const Config &, const Node &, Values &, const Pass &) const;
 	Place in_concat(const Node &, Values &) const;
 	bool trains(const Node &) const; // any of its parameters
 	std::vector<int> cuts(int last) const;
@@ -188,13 +189,20 @@ private:
 	const Config &config;
 };
 
+// convolution is at::conv2d, with the gradients below.
+at::Tensor convolution(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, at::IntArrayRef stride,
+	at::IntArrayRef pad, const Config &);
+// convolution_gradients gives those wanted of the gradients to x and to weight.
+std::array<at::Tensor, 2> convolution_gradients(const at::Tensor &dy, const at::Tensor &x, const at::Tensor &weight,
+	at::IntArrayRef stride, at::IntArrayRef pad, std::array<bool, 2> wanted, const Config &);
+
 // lowered is a float32 weight in x's precision as it lies in low; the gradient is weight's.
 at::Tensor lowered(const at::Tensor &weight, const at::Tensor &low);
 
 // merged_convolutions gives the outputs of 1x1 convolutions of x by float32 weights, which lie in x's precision in low,
 // if that is defined. Whoever knows a Place in gradient may make their gradients there.
 std::vector<at::Tensor> merged_convolutions(const at::Tensor &x, const std::vector<at::Tensor> &weights,
-	const at::Tensor &low, std::shared_ptr<Wide> gradient);
+	const at::Tensor &low, std::shared_ptr<Wide> gradient, const Config &);
 
 // joined is the concatenation of parts along channels, in wide, where some were made.
 at::Tensor joined(const std::vector<at::Tensor> &parts, std::shared_ptr<Wide>);

@@ -174,12 +174,12 @@ void Network::run(const Config &config, int index, Values &v, const Pass &pass) 
 	auto trained = [&](int i) { return trains(nodes[i]); };
 	if (n.merged.size() > 1 && pass.mode == Mode::train && fuses(v.out[n.inputs[0]], config) &&
 		std::all_of(n.merged.begin(), n.merged.end(), trained))
-		run_merged(n, v, pass);
+		run_merged(config, n, v, pass);
 	else
 		v.out[index] = output(config, index, v, pass);
 }
 
-void Network::run_merged(const Node &n, Values &v, const Pass &pass) const {
+void Network::run_merged(const Config &config, const Node &n, Values &v, const Pass &pass) const {
 	std::vector<at::Tensor> weights;
 	auto gradient = std::make_shared<Wide>();
 	for (int i : n.merged) {
@@ -187,8 +187,8 @@ void Network::run_merged(const Node &n, Values &v, const Pass &pass) const {
 		v.gradient[i] = {gradient, gradient->channels};
 		gradient->channels += nodes[i].channels;
 	}
-	auto out =
-		merged_convolutions(v.out[n.inputs[0]], weights, pass.settings ? n.merged_low : at::Tensor(), gradient);
+	auto out = merged_convolutions(
+		v.out[n.inputs[0]], weights, pass.settings ? n.merged_low : at::Tensor(), gradient, config);
 	for (size_t i = 0; i < out.size(); i++)
 		v.out[n.merged[i]] = out[i];
 }
@@ -233,7 +233,7 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 		at::Tensor w = cast(SS_WEIGHT);
 		if (w.size(1) < x.size(1)) // images with channels that are 0
 			w = at::constant_pad_nd(w, {0, 0, 0, 0, 0, x.size(1) - w.size(1)});
-		return at::conv2d(x, w, cast(SS_BIAS), {n.stride[0], n.stride[1]}, {n.pad[0], n.pad[1]});
+		return convolution(x, w, cast(SS_BIAS), n.stride, n.pad, config);
 	}
 	case SS_BATCH_NORM: {
 		BatchNorm bn{param(SS_BN_WEIGHT), param(SS_BN_BIAS), param(SS_RUNNING_MEAN), param(SS_RUNNING_VAR),

@@ -14,6 +14,7 @@
 //	         p -= lr (weight_decay p + m / (1-beta1^t) / (sqrt(v / (1-beta2^t)) + eps))
 //	average  ema += (1 - ema_decay) (p - ema)
 #include "gpu.h"
+#include "rows.h"
 
 #include <ATen/Parallel.h>
 
@@ -39,6 +40,70 @@ bool dense_like(const at::Tensor &a, const at::Tensor &b) {
 		if (a.size(i) > 1 && a.stride(i) != b.stride(i))
 			return false;
 	return true;
+}
+
+// Rates are what an update goes by.
+struct Rates {
+	float lr, scale, limit, decay, momentum, rho, eps, beta1, beta2, correct1, correct2;
+	bool nesterov;
+};
+
+Rates rates(const Config &c, double lr, double scale, bool decayed, int64_t updates) {
+	Rates r{};
+	r.lr = lr;
+	r.scale = scale;
+	r.limit = c.clip_value > 0 ? c.clip_value : INFINITY;
+	r.decay = decayed ? c.weight_decay : 0;
+	r.momentum = c.momentum;
+	r.rho = c.rho;
+	r.eps = c.eps;
+	r.beta1 = c.beta1;
+	r.beta2 = c.beta2;
+	r.correct1 = 1 - std::pow(c.beta1, updates);
+	r.correct2 = 1 - std::pow(c.beta2, updates);
+	r.nesterov = c.nesterov;
+	return r;
+}
+
+// Some elements' update, compiled for each generation of processors.
+
+INLINE float clipped(const Rates &r, float g) {
+	g *= r.scale;
+	g = g < -r.limit ? -r.limit : g;
+	return g > r.limit ? r.limit : g;
+}
+
+WIDE void rmsprop(Rates r, const float *__restrict g, float *__restrict p, float *__restrict ms, float *__restrict mom,
+	int64_t n) {
+	for (int64_t i = 0; i < n; i++) {
+		float d = clipped(r, g[i]) + r.decay * p[i];
+		ms[i] = r.rho * ms[i] + (1 - r.rho) * d * d;
+		mom[i] = r.momentum * mom[i] + r.lr * d / std::sqrt(ms[i] + r.eps);
+		p[i] -= mom[i];
+	}
+}
+
+WIDE void sgd(Rates r, const float *__restrict g, float *__restrict p, float *__restrict mom, int64_t n) {
+	for (int64_t i = 0; i < n; i++) {
+		float d = clipped(r, g[i]) + r.decay * p[i];
+		mom[i] = r.momentum * mom[i] + d;
+		p[i] -= r.lr * (r.nesterov ? d + r.momentum * mom[i] : mom[i]);
+	}
+}
+
+WIDE void adamw(Rates r, const float *__restrict g, float *__restrict p, float *__restrict m, float *__restrict v,
+	int64_t n) {
+	for (int64_t i = 0; i < n; i++) {
+		float d = clipped(r, g[i]);
+		m[i] = r.beta1 * m[i] + (1 - r.beta1) * d;
+		v[i] = r.beta2 * v[i] + (1 - r.beta2) * d * d;
+		p[i] -= r.lr * (r.decay * p[i] + m[i] / r.correct1 / (std::sqrt(v[i] / r.correct2) + r.eps));
+	}
+}
+
+WIDE void average(float keep, const float *__restrict p, float *__restrict e, int64_t n) {
+	for (int64_t i = 0; i < n; i++)
+		e[i] += keep * (p[i] - e[i]);
 }
 
 } // namespace
@@ -103,7 +168,7 @@ double Optimizer::update(Network &network, double lr, double ema_decay, double s
 }
 
 // fused makes the whole update of one parameter in one pass over memory.
-void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, double ema_, double scale_) const {
+void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr, double ema_decay, double scale) const {
 	at::Tensor value = param.value.detach(), g = gradient;
 	if (!dense_like(g, value))
 		g = at::empty_like(value).copy_(g);
@@ -111,44 +176,22 @@ void Optimizer::fused(Param &param, const at::Tensor &gradient, double lr_, doub
 	float *a = param.slot[0].data_ptr<float>(),
 	      *b = param.slot.size() > 1 ? param.slot[1].data_ptr<float>() : nullptr;
 	const float *grad = g.data_ptr<float>();
-	const float lr = lr_ * param.rate, scale = scale_, limit = config.clip_value > 0 ? config.clip_value : INFINITY;
-	const float decay = param.decayed() ? config.weight_decay : 0, keep = 1 - ema_;
-	const float momentum = config.momentum, rho = config.rho, eps = config.eps;
-	const float beta1 = config.beta1, beta2 = config.beta2;
-	const float correct1 = 1 - std::pow(config.beta1, updates), correct2 = 1 - std::pow(config.beta2, updates);
-	const bool nesterov = config.nesterov;
-	at::parallel_for(0, value.numel(), grain, [&](int64_t begin, int64_t end) {
-		auto gradient_at = [&](int64_t i, float l2) {
-			return std::fmin(std::fmax(grad[i] * scale, -limit), limit) + l2 * p[i];
-		};
+	Rates r = rates(config, lr * param.rate, scale, param.decayed(), updates);
+	at::parallel_for(0, value.numel(), grain, [&](int64_t i, int64_t end) {
+		int64_t n = end - i;
 		switch (config.optimizer) {
 		case SS_RMSPROP:
-			for (int64_t i = begin; i < end; i++) {
-				float d = gradient_at(i, decay);
-				a[i] = rho * a[i] + (1 - rho) * d * d;
-				b[i] = momentum * b[i] + lr * d / std::sqrt(a[i] + eps);
-				p[i] -= b[i];
-			}
+			rmsprop(r, grad + i, p + i, a + i, b + i, n);
 			break;
 		case SS_SGD:
-			for (int64_t i = begin; i < end; i++) {
-				float d = gradient_at(i, decay);
-				a[i] = momentum * a[i] + d;
-				p[i] -= lr * (nesterov ? d + momentum * a[i] : a[i]);
-			}
+			sgd(r, grad + i, p + i, a + i, n);
 			break;
 		case SS_ADAMW:
-			for (int64_t i = begin; i < end; i++) {
-				float d = gradient_at(i, 0);
-				a[i] = beta1 * a[i] + (1 - beta1) * d;
-				b[i] = beta2 * b[i] + (1 - beta2) * d * d;
-				p[i] -= lr * (decay * p[i] + a[i] / correct1 / (std::sqrt(b[i] / correct2) + eps));
-			}
+			adamw(r, grad + i, p + i, a + i, b + i, n);
 			break;
 		}
 		if (e)
-			for (int64_t i = begin; i < end; i++)
-				e[i] += keep * (p[i] - e[i]);
+			average(1 - static_cast<float>(ema_decay), p + i, e + i, n);
 	});
 }
 

@@ -56,7 +56,7 @@ struct Lowered : torch::autograd::Function<Lowered> {
 
 struct Merged : torch::autograd::Function<Merged> {
 	static variable_list forward(AutogradContext *ctx, const at::Tensor &x, at::TensorList weights,
-		std::shared_ptr<const at::Tensor> low, std::shared_ptr<Wide> gradient) {
+		std::shared_ptr<const at::Tensor> low, std::shared_ptr<Wide> gradient, const Config *config) {
 		at::Tensor w = low->defined()
 			? low->detach()
 			: at::cat(weights, 0).to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
@@ -72,6 +72,7 @@ struct Merged : torch::autograd::Function<Merged> {
 		ctx->save_for_backward({x, w});
 		ctx->saved_data["gradient"] = keep(gradient);
 		ctx->saved_data["channels"] = channels;
+		ctx->saved_data["config"] = keep(config); // the engine's, which outlives the pass
 		return out;
 	}
 	static variable_list backward(AutogradContext *ctx, const variable_list &dy) {
@@ -83,8 +84,8 @@ struct Merged : torch::autograd::Function<Merged> {
 		int64_t from = 0;
 		for (size_t i = 0; i < dy.size(); from += channels[i++])
 			put(*gradient, from, channels[i], dy[i]);
-		auto [dx, dw, none] = at::convolution_backward(gradient->all, x, saved[1], at::OptionalIntArrayRef(),
-			{1, 1}, {0, 0}, {1, 1}, false, {0, 0}, 1, {ctx->needs_input_grad(0), true, false});
+		auto [dx, dw] = convolution_gradients(gradient->all, x, saved[1], {1, 1}, {0, 0},
+			{ctx->needs_input_grad(0), true}, *kept<const Config *>(ctx->saved_data["config"]));
 		gradient->all.reset();
 		variable_list d{dx};
 		at::Tensor exact = dw.to(at::kFloat);
@@ -93,8 +94,7 @@ struct Merged : torch::autograd::Function<Merged> {
 			d.push_back(exact.narrow(0, from, n));
 			from += n;
 		}
-		d.emplace_back(); // low
-		d.emplace_back(); // and gradient have none
+		d.resize(d.size() + 3); // low, gradient and config have none
 		return d;
 	}
 };
@@ -130,8 +130,8 @@ at::Tensor lowered(const at::Tensor &weight, const at::Tensor &low) {
 }
 
 std::vector<at::Tensor> merged_convolutions(const at::Tensor &x, const std::vector<at::Tensor> &weights,
-	const at::Tensor &low, std::shared_ptr<Wide> gradient) {
-	return Merged::apply(x, at::TensorList(weights), std::make_shared<const at::Tensor>(low), gradient);
+	const at::Tensor &low, std::shared_ptr<Wide> gradient, const Config &config) {
+	return Merged::apply(x, at::TensorList(weights), std::make_shared<const at::Tensor>(low), gradient, &config);
 }
 
 at::Tensor joined(const std::vector<at::Tensor> &parts, std::shared_ptr<Wide> wide) {
