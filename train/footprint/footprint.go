@@ -1,9 +1,7 @@
 // Package footprint accounts for the memory that a training step takes on its
 // device, by doing with counters what the engine does with tensors: the forward
 // pass and what each operation keeps of it for the backward pass, the backward pass
-// and the gradients under way in it, and the optimiser's state beside them. On a CPU without
-// AVX-512 convolutions in bf16 take more, up to a sixth of all: libtorch's own copy what they
-// multiply.
+// and the gradients under way in it, and the optimiser's state beside them.
 package footprint
 
 import (
@@ -21,6 +19,7 @@ type Options struct {
 	Accumulate bool   // a step has several microbatches, whose gradients lie there from the first on
 	Recompute  bool   // activations are computed again in the backward pass
 	Unfused    bool   // batch norm and ReLU are two operations
+	Widened    bool   // of bf16 or fp16: convolutions are computed in float32, as where the processor has no arithmetic for it
 	// GPU counts as on a card, with what the runtime and its libraries hold; else as on
 	// the CPU.
 	GPU bool

@@ -112,9 +112,9 @@ func view(of *tensor) *tensor { return &tensor{kind: of.kind, node: of.node, hol
 func (s *step) forwardMerged(group []int) {
 	first := group[0]
 	s.save(first, s.outs[s.table[first].Inputs[0]])
-	weights, bytes := int64(0), int64(0)
+	weights, elements := int64(0), int64(0)
 	for _, i := range group {
-		weights, bytes = weights+s.weights[i], bytes+s.output(i)
+		weights, elements = weights+s.weights[i], elements+s.elements(i)
 	}
 	switch {
 	case s.keepsLow():
@@ -125,7 +125,9 @@ func (s *step) forwardMerged(group []int) {
 	default:
 		s.saved[first] = append(s.saved[first], s.take(casts, first, 4*weights))
 	}
-	wide := s.take(passing, first, bytes)
+	copies := s.widen(first, s.elements(s.table[first].Inputs[0]), weights)
+	wide := s.rounded(passing, first, elements)
+	s.dropAll(copies)
 	for _, i := range group {
 		s.outs[i] = view(wide)
 	}
@@ -138,15 +140,17 @@ func (s *step) backwardMerged(group []int) {
 	first := group[0]
 	in := s.table[first].Inputs[0]
 	wide := s.wideGradient(group)
+	weights, elements := int64(0), int64(0)
+	for _, i := range group {
+		weights, elements = weights+s.weights[i], elements+s.elements(i)
+	}
+	copies := s.widen(first, elements, s.elements(in), weights)
 	var x *tensor
 	if in != 0 {
-		x = s.take(passing, in, s.output(in))
+		x = s.rounded(passing, in, s.elements(in))
 	}
-	weights := int64(0)
-	for _, i := range group {
-		weights += s.weights[i]
-	}
-	w := s.take(s.weightKind(), first, s.element*weights)
+	w := s.rounded(s.weightKind(), first, weights)
+	s.dropAll(copies)
 	if s.element == 2 {
 		exact := s.take(s.gradientKind(), first, 4*weights)
 		s.drop(w)

@@ -106,8 +106,9 @@ func (s *step) round(bytes int64) int64 {
 	return (n + unit - 1) / unit * unit
 }
 
-// output is the bytes of a node's output, before they are rounded.
-func (s *step) output(i int) int64 { return s.batch * int64(s.shapes[i].Elements()) * s.element }
+// elements is how many a node's output has, output its bytes before they are rounded.
+func (s *step) elements(i int) int64 { return s.batch * int64(s.shapes[i].Elements()) }
+func (s *step) output(i int) int64   { return s.elements(i) * s.element }
 
 func (s *step) take(k kind, node int, bytes int64) *tensor {
 	t := &tensor{bytes: s.round(bytes), kind: k, node: node, holds: 1}
@@ -141,6 +142,36 @@ func (s *step) drop(t *tensor) {
 	s.now[t.kind] -= t.bytes
 }
 
+func (s *step) dropAll(list []*tensor) {
+	for _, t := range list {
+		s.drop(t)
+	}
+}
+
+// widen takes the float32 copies, of so many elements each, that a convolution is
+// computed from where it is computed in float32.
+func (s *step) widen(i int, elements ...int64) (copies []*tensor) {
+	if !s.o.Widened {
+		return nil
+	}
+	for _, n := range elements {
+		copies = append(copies, s.take(passing, i, 4*n))
+	}
+	return copies
+}
+
+// rounded takes what a convolution gives: made in float32 first, where it is computed
+// in that.
+func (s *step) rounded(k kind, i int, elements int64) *tensor {
+	var exact *tensor
+	if s.o.Widened {
+		exact = s.take(passing, i, 4*elements)
+	}
+	t := s.take(k, i, s.element*elements)
+	s.drop(exact)
+	return t
+}
+
 // save keeps a tensor for a node's backward pass.
 func (s *step) save(i int, t *tensor) {
 	s.keep(t)
@@ -162,9 +193,7 @@ func (s *step) saveNew(i int, k kind, bytes int64) {
 }
 
 func (s *step) release(i int) {
-	for _, t := range s.saved[i] {
-		s.drop(t)
-	}
+	s.dropAll(s.saved[i])
 	s.saved[i] = nil
 }
 
@@ -278,6 +307,10 @@ func (s *step) compute(i int, n model.Node, x *tensor) *tensor {
 		if s.element == 2 && !s.keepsLow() {
 			s.saveNew(i, casts, 2*s.weights[i])
 		}
+		copies := s.widen(i, s.elements(n.Inputs[0]), s.weights[i])
+		y := s.rounded(passing, i, s.elements(i))
+		s.dropAll(copies)
+		return y
 	case model.BatchNorm, model.ReLU:
 		return s.normalise(i, n, x)
 	case model.MaxPool, model.AvgPool:
@@ -412,24 +445,26 @@ func (s *step) backward(i int) {
 
 // backwardWeights is backward for convolutions and linear layers.
 func (s *step) backwardWeights(i int, g *tensor) {
-	if g.base != nil { // a slice is made whole first
+	if g.base != nil && !s.o.Widened { // a slice is made whole first
 		whole := s.take(passing, i, s.output(i))
 		s.drop(g)
 		g = whole
 	}
 	in := s.table[i].Inputs[0]
+	copies := s.widen(i, s.elements(i), s.elements(in), s.weights[i])
 	var x *tensor
 	if in != 0 {
-		x = s.take(passing, in, s.output(in))
+		x = s.rounded(passing, in, s.elements(in))
 	}
-	s.weightGradient(i, g)
+	s.weightGradient(i, g, copies)
 	s.give(in, x)
 }
 
 // weightGradient makes the gradient of a node's weights, in float32, and lets go
 // of what only that needed.
-func (s *step) weightGradient(i int, g *tensor) {
-	w := s.take(s.weightKind(), i, s.element*s.weights[i])
+func (s *step) weightGradient(i int, g *tensor, copies []*tensor) {
+	w := s.rounded(s.weightKind(), i, s.weights[i])
+	s.dropAll(copies)
 	s.drop(g)
 	s.release(i)
 	if s.element == 2 {

@@ -508,8 +508,14 @@ const char *note(ss_engine *e) {
 		return e->queue->note.c_str();
 	if (!e->config.fused)
 		return "plain operations";
-	if (e->config.device.is_cpu())
-		return "fused operations";
+	if (e->config.device.is_cpu()) {
+		e->note = "fused operations";
+		if (widens(e->config))
+			e->note += ", convolutions in fp32";
+		if (own_weight_gradients(e->config))
+			e->note += ", own gradients of convolution weights";
+		return e->note.c_str();
+	}
 	e->note = "plain operations: " + e->config.why_plain.substr(0, e->config.why_plain.find('\n'));
 	return e->note.c_str();
 }

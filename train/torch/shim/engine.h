@@ -189,12 +189,22 @@ private:
 	const Config &config;
 };
 
-// convolution is at::conv2d, with the gradients below.
+// convolution and linear are at::conv2d and at::linear as they are fastest here (convolution.cpp).
 at::Tensor convolution(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, at::IntArrayRef stride,
 	at::IntArrayRef pad, const Config &);
+at::Tensor linear(const at::Tensor &x, const at::Tensor &weight, const at::Tensor &bias, const Config &);
 // convolution_gradients gives those wanted of the gradients to x and to weight.
 std::array<at::Tensor, 2> convolution_gradients(const at::Tensor &dy, const at::Tensor &x, const at::Tensor &weight,
 	at::IntArrayRef stride, at::IntArrayRef pad, std::array<bool, 2> wanted, const Config &);
+// widens says whether they are computed in float32 as the processor has no arithmetic for the network's precision.
+bool widens(const Config &);
+
+// weight_gradient is a convolution's, by a product of our own; own_weight_gradients says whether this processor has it
+// better so, weight_gradient_fits whether it is made for such images and weights.
+at::Tensor weight_gradient(const at::Tensor &dy, const at::Tensor &x, const at::Tensor &weight, at::IntArrayRef stride,
+	at::IntArrayRef pad, const Config &);
+bool own_weight_gradients(const Config &);
+bool weight_gradient_fits(const at::Tensor &x, const at::Tensor &weight, const Config &);
 
 // lowered is a float32 weight in x's precision as it lies in low; the gradient is weight's.
 at::Tensor lowered(const at::Tensor &weight, const at::Tensor &low);

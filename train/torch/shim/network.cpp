@@ -43,12 +43,13 @@ at::Tensor dropout_mask(const Config &config, const at::Tensor &x, double p, con
 }
 
 // run_prepared runs a convolution or a linear layer with prepared weights.
-at::Tensor run_prepared(const Node &n, const at::Tensor &x, const Prepared &p, const Prepared::Weights &w) {
+at::Tensor run_prepared(
+	const Config &config, const Node &n, const at::Tensor &x, const Prepared &p, const Prepared::Weights &w) {
 	if (n.op == SS_LINEAR)
-		return at::linear(x, w.weight, w.bias);
+		return linear(x, w.weight, w.bias, config);
 	if (w.relu && p.cudnn_relu)
 		return at::cudnn_convolution_relu(x, w.weight, w.bias, n.stride, n.pad, {1, 1}, 1);
-	at::Tensor y = at::conv2d(x, w.weight, w.bias, n.stride, n.pad);
+	at::Tensor y = convolution(x, w.weight, w.bias, n.stride, n.pad, config);
 	return w.relu ? y.relu_() : y;
 }
 
@@ -214,7 +215,7 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 	if (pass.prepared && pass.prepared->of[index].done)
 		return x;
 	if (pass.prepared && pass.prepared->of[index].weight.defined())
-		return run_prepared(n, x, *pass.prepared, pass.prepared->of[index]);
+		return run_prepared(config, n, x, *pass.prepared, pass.prepared->of[index]);
 	auto param = [&](int kind) {
 		if (n.param[kind] < 0)
 			throw bad_argument("node " + std::to_string(index) + " has no " + kind_name(kind));
@@ -283,7 +284,7 @@ at::Tensor Network::output(const Config &config, int index, Values &v, const Pas
 	case SS_ADD:
 		return outs[n.inputs.at(0)] + outs[n.inputs.at(1)];
 	case SS_LINEAR:
-		return at::linear(x, cast(SS_WEIGHT), cast(SS_BIAS));
+		return linear(x, cast(SS_WEIGHT), cast(SS_BIAS), config);
 	case SS_DROPOUT:
 		return pass.mode == Mode::eval || n.p <= 0 ? x : x * dropout_mask(config, x, n.p, pass, index);
 	case SS_LRN: {

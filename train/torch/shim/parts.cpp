@@ -60,7 +60,7 @@ struct Merged : torch::autograd::Function<Merged> {
 		at::Tensor w = low->defined()
 			? low->detach()
 			: at::cat(weights, 0).to(x.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-		Wide y{w.size(0), at::conv2d(x, w)};
+		Wide y{w.size(0), convolution(x, w, {}, {1, 1}, {0, 0}, *config)};
 		std::vector<int64_t> channels;
 		variable_list out;
 		int64_t from = 0;
