@@ -128,8 +128,8 @@ void Network::load(const ss_network &n, const Config &config) {
 		class_weight = at::empty({classes}, at::kFloat);
 		for (int i = 0; i < classes; i++) {
 			if (!(n.class_weight[i] > 0) || !std::isfinite(n.class_weight[i]))
-				throw bad_argument("class " + std::to_string(i) + ": weight " +
-					std::to_string(n.class_weight[i]));
+				throw bad_argument(
+					"class " + std::to_string(i) + ": weight " + std::to_string(n.class_weight[i]));
 			class_weight.mutable_data_ptr<float>()[i] = static_cast<float>(n.class_weight[i]);
 		}
 		class_weight = class_weight.to(config.device);
@@ -383,8 +383,7 @@ void Network::forward_segments(
 			gradients = gradients || outs[r].requires_grad();
 		}
 		in.push_back(anchor);
-		auto out =
-			gradients ? run_segment(in, std::make_shared<const SegmentRun>(segment)) : segment(in, true);
+		auto out = gradients ? run_segment(in, std::make_shared<const SegmentRun>(segment)) : segment(in, true);
 		for (size_t i = 0; i < gives.size(); i++)
 			outs[gives[i]] = out[i];
 		for (int r : reads)

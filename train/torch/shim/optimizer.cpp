@@ -91,8 +91,8 @@ WIDE void sgd(Rates r, const float *__restrict g, float *__restrict p, float *__
 	}
 }
 
-WIDE void adamw(Rates r, const float *__restrict g, float *__restrict p, float *__restrict m, float *__restrict v,
-	int64_t n) {
+WIDE void adamw(
+	Rates r, const float *__restrict g, float *__restrict p, float *__restrict m, float *__restrict v, int64_t n) {
 	for (int64_t i = 0; i < n; i++) {
 		float d = clipped(r, g[i]);
 		m[i] = r.beta1 * m[i] + (1 - r.beta1) * d;

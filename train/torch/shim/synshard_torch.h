@@ -63,8 +63,8 @@ typedef struct ss_param {
 	const char *name;
 	int32_t kind, node, rank;
 	int64_t shape[4];
-	/* Times the learning rate. 0 freezes it: it stays as it is, no gradient of it is computed and no average kept up
-	 * to date; batch norm goes by frozen running statistics, as an evaluation does. */
+	/* Times the learning rate. 0 freezes it: it stays as it is, no gradient of it is computed and no average kept
+	 * up to date; batch norm goes by frozen running statistics, as an evaluation does. */
 	double rate;
 } ss_param;
 
@@ -157,7 +157,8 @@ typedef struct ss_metrics {
 	 * gradients or statistics were on their way to and from them, much of it during that pass. */
 	double forward_s, backward_s, group_s, update_s, exchange_s;
 	/* In a group, of the microbatch that updates: what the whole step found, all its microbatches and all processes
-	 * together, losses being means by the grad_scale of each, and the cross entropy by its row_share. It is summed before the update is made. */
+	 * together, losses being means by the grad_scale of each, and the cross entropy by its row_share. It is summed
+	 * before the update is made. */
 	double group_loss, group_main_loss, group_aux_loss, group_cross_entropy;
 	int64_t group_correct;
 } ss_metrics;
