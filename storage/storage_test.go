@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -239,6 +240,38 @@ func TestWholeOrAbsent(t *testing.T) {
 	}
 	if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
 		t.Errorf("parts are left: %v, %v", left, err)
+	}
+}
+
+// TestCancelledAtItsBeginning: an object whose writing ends while the store begins it leaves nothing there, as what
+// the store began is waited for.
+func TestCancelledAtItsBeginning(t *testing.T) {
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{})
+	p := open(t, s.Via(proxy, "x"), storage.Options{})
+	path := t.TempDir() + "/big"
+	check(t, os.WriteFile(path, random(40<<20, 1), 0o666))
+	ctx, cancel := context.WithCancel(t.Context())
+	begun := false
+	proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPost && r.URL.Query().Has("uploads") {
+			answer := httptest.NewRecorder()
+			next.ServeHTTP(answer, r)
+			begun = true
+			cancel()
+			time.Sleep(100 * time.Millisecond) // who does not wait is gone
+			maps.Copy(w.Header(), answer.Header())
+			w.WriteHeader(answer.Code)
+			_, _ = w.Write(answer.Body.Bytes())
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	if err := p.Put(ctx, "big", path); !errors.Is(err, context.Canceled) || !begun {
+		t.Errorf("begun: %v, %v", begun, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 

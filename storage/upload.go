@@ -45,9 +45,22 @@ func (w *s3Writer) write(ctx context.Context, key string, r io.ReaderAt, size in
 	return err
 }
 
+// outlasting is a context that goes on for partsGivenUp after ctx has ended.
+func outlasting(ctx context.Context) (late context.Context, stop func()) {
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	kept := context.AfterFunc(ctx, func() { time.AfterFunc(partsGivenUp, end) })
+	return late, func() { kept(); end() }
+}
+
 // parts makes an object of several parts; an error leaves none of them.
 func (w *s3Writer) parts(ctx context.Context, key string, r io.ReaderAt, size int64, want wanted) error {
-	begun, err := w.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// Whose answer nobody waits for would stay begun, and nobody could tell it by its name.
+	begin, stop := outlasting(ctx)
+	defer stop()
+	begun, err := w.client.CreateMultipartUpload(begin, &s3.CreateMultipartUploadInput{
 		Bucket: &w.bucket, Key: &key, ContentType: aws.String(contentType),
 		ChecksumAlgorithm: w.checksum(), ServerSideEncryption: w.options.EncryptionType, SSEKMSKeyId: w.kmsKey(),
 	})
@@ -65,8 +78,8 @@ func (w *s3Writer) parts(ctx context.Context, key string, r io.ReaderAt, size in
 	if err == nil {
 		return nil
 	}
-	late, stop := context.WithTimeout(context.WithoutCancel(ctx), partsGivenUp)
-	defer stop()
+	late, stopped := context.WithTimeout(context.WithoutCancel(ctx), partsGivenUp)
+	defer stopped()
 	// What is not given up here is by bucket.abort; the first error is the one to tell.
 	_, _ = w.client.AbortMultipartUpload(late, &s3.AbortMultipartUploadInput{Bucket: &w.bucket, Key: &key, UploadId: begun.UploadId})
 	return err

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/shard/census"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -138,4 +141,12 @@ func parseJob(text string) (job, jobs int, err error) {
 		err = usagef("--job %w", err)
 	}
 	return job, jobs, err
+}
+
+// datasetName is what a dataset is called where people read it: the last name of its path or URL.
+func datasetName(dir string) string {
+	if abs, err := filepath.Abs(dir); err == nil && !storage.IsURL(dir) {
+		dir = abs
+	}
+	return path.Base(filepath.ToSlash(storage.Shown(dir)))
 }

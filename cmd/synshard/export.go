@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"path"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -80,14 +78,6 @@ type exported struct {
 	Renamed *export.Renamed `json:"renamed,omitempty"`
 	// Written is what was asked of --out at a URL.
 	Written *storage.Figures `json:"storage_out,omitempty"`
-}
-
-// datasetName is what a dataset is called where people read it: the last name of its path or URL.
-func datasetName(dir string) string {
-	if abs, err := filepath.Abs(dir); err == nil && !storage.IsURL(dir) {
-		dir = abs
-	}
-	return path.Base(filepath.ToSlash(storage.Shown(dir)))
 }
 
 func (o *exportOptions) check() error {

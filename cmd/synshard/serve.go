@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -116,7 +114,7 @@ func (a *app) runServe(ctx context.Context, args []string, o serveOptions) error
 	if err != nil {
 		return err
 	}
-	show := serve.Options{Explorer: e, Name: ui.Text(path.Base(filepath.ToSlash(set.Dir))), Token: o.token, Hosts: append(ownNames(), o.hosts...),
+	show := serve.Options{Explorer: e, Name: ui.Text(datasetName(args[0])), Token: o.token, Hosts: append(ownNames(), o.hosts...),
 		OnError: func(request string, err error) { a.Warnf("%s: %v", request, err) }}
 	if len(args) > 1 {
 		show.Predictions = a.remote.paths.Shown(args[1])

@@ -242,6 +242,7 @@ func runExposures() (all []*exposure) {
 	run(&exposure{name: "run-eval-only", args: append(trainArgs[:len(trainArgs):len(trainArgs)], "--eval-only", "--json")}, "r/checkpoints/*")
 	run(&exposure{name: "run-infer-torch", args: []string{"infer", "r/model.safetensors", "@/dataset", "--engine", "torch", "--threads", "1", "--out", "p.arrow"}}, "r/model.safetensors")
 	run(&exposure{name: "run-infer", args: []string{"infer", "r/model.onnx", "@/dataset", "--threads", "1", "--out", "p.arrow"}}, "r/model.onnx")
+	run(&exposure{name: "run-card", args: []string{"model", "card", "r/model.onnx", "--out", "README.md"}}, "r/model.onnx")
 	for _, to := range []string{"folder", "webdataset", "hf", "tar"} {
 		written := []string{"e/.lock", "e/README.md", "e/croissant.json"} // the last two by people: what they say is theirs
 		all = append(all, &exposure{name: "export-again-" + to, prepare: copied(to, "e"), damaged: []string{"e/**"}, except: written,
