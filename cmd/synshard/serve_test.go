@@ -123,16 +123,21 @@ func TestServeModel(t *testing.T) {
 	}
 }
 
-// fetched is what is at an address, which must be there and of a kind.
+// fetched is what is at an address, which must be there, once predictions were read, and of a kind.
 func fetched(t *testing.T, address, kind string) string {
 	t.Helper()
-	answer, err := http.Get(address)
-	check(t, err)
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	check(t, err)
-	if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != kind {
-		t.Errorf("%s: %s, %s", address, answer.Status, answer.Header.Get("Content-Type"))
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		answer, err := http.Get(address)
+		check(t, err)
+		body, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		check(t, err)
+		if answer.StatusCode == http.StatusServiceUnavailable && time.Since(began) < time.Minute {
+			continue
+		}
+		if answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != kind {
+			t.Errorf("%s: %s, %s", address, answer.Status, answer.Header.Get("Content-Type"))
+		}
+		return string(body)
 	}
-	return string(body)
 }
