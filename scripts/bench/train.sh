@@ -30,6 +30,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 # $SYNSHARD is a binary built elsewhere, for a machine without Go.
 if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
+ln -s "$here/lib" "$work/lib" # what was set up for this checkout
 
 # shellcheck disable=SC2086 # one word a precision
 "$python" "$here/scripts/bench/limits.py" --device "$device" --threads "$threads" --precision $precisions >"$work/limits"
