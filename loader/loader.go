@@ -66,8 +66,14 @@ type Options struct {
 	// Shuffle gives each epoch its own permutation of the rows. Weights, one a
 	// row, draw rows in proportion instead, as many as there are rows: see
 	// Balanced.
-	Shuffle  bool
-	Weights  []float64
+	Shuffle bool
+	Weights []float64
+	// Repeats shows each row that has its turn so many times, each time with other
+	// distortions, in one epoch, which keeps its length: that many times fewer rows have
+	// their turn. In a batch the copies of a row stand apart. It is repeated augmentation
+	// (Hoffer et al., arXiv:1901.09335; Berman et al., arXiv:1902.05509) as torchvision's
+	// references and timm sample it. 0 means 1; of Train alone.
+	Repeats  int
 	Seed     uint64 // of the order, and of what is random in each image
 	Epoch    int    // from 0
 	Start    int64  // samples of the epoch's order to leave out
@@ -125,6 +131,9 @@ func (o Options) defaults() Options {
 	if o.Prefetch == 0 {
 		o.Prefetch = 2
 	}
+	if o.Repeats == 0 {
+		o.Repeats = 1
+	}
 	if o.Size == 0 && o.Train != nil {
 		o.Size = o.Train.Size
 	} else if o.Size == 0 && o.Eval != nil {
@@ -141,7 +150,7 @@ type Batch struct {
 	Errs   []error // [rows], only where an image failed
 	N      int     // rows that are not padding, which stand first
 	Size   int     // pixels, height and width
-	First  int64   // the place of the first row in the epoch's order
+	First  int64   // the first of its places in the epoch's order
 
 	release func()
 }
@@ -218,6 +227,8 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 		return nil, fmt.Errorf("loader: batches of %d pixels from a path of another size", o.Size)
 	case o.Batch < 1 || o.Size < 1 || o.Workers < 0 || o.Prefetch < 1:
 		return nil, fmt.Errorf("loader: batch %d, size %d, workers %d, prefetch %d", o.Batch, o.Size, o.Workers, o.Prefetch)
+	case o.Repeats < 1 || o.Repeats > 1 && o.Train == nil:
+		return nil, fmt.Errorf("loader: %d repeats: want 1 or more, of training images", o.Repeats)
 	case o.Ahead < 0:
 		return nil, fmt.Errorf("loader: %d rows ahead", o.Ahead)
 	case o.Start < 0 || o.Start > n:

@@ -76,11 +76,13 @@ func samplePCG(seed uint64, epoch int, row int64) rand.PCG {
 	return *rand.NewPCG(splitmix.Mix(seed^splitmix.Mix(uint64(epoch)+saltSample)), splitmix.Mix(uint64(row)+saltRow))
 }
 
-// order is which row stands in which place of an epoch.
+// order is which row stands in which place of an epoch: each row that has its turn stands
+// in so many places one after the other.
 type order struct {
-	perm    Perm
+	perm    Perm // of turns
 	shuffle bool
-	n       int64
+	n       int64 // rows, and places
+	repeats int64
 	// Of weighted drawing: the running sum of weights, and where in its stride
 	// the epoch begins.
 	sums   []float64
@@ -88,7 +90,7 @@ type order struct {
 }
 
 func newOrder(n int64, o Options) (order, error) {
-	ord := order{n: n, shuffle: o.Shuffle || o.Weights != nil}
+	ord := order{n: n, shuffle: o.Shuffle || o.Weights != nil, repeats: int64(max(o.Repeats, 1))}
 	if ord.shuffle {
 		ord.perm = Permutation(n, o.Seed, o.Epoch)
 	}
@@ -123,10 +125,11 @@ func strideOffset(seed uint64, epoch int) float64 {
 // points over the running sum, in shuffled order, so that a row of weight w
 // comes n*w/sum times in an epoch, rounded up or down, and w in the long run.
 func (o order) at(place int64) int64 {
+	turn := place / o.repeats
 	if !o.shuffle {
-		return place
+		return turn
 	}
-	row := o.perm.At(place)
+	row := o.perm.At(turn)
 	if o.sums == nil {
 		return row
 	}
@@ -155,21 +158,48 @@ func (o order) following(opts Options) order {
 
 // first is the first place from one on in which a row stands.
 func (o order) first(row, from int64) (place int64, ok bool) {
-	if !o.shuffle {
-		return row, row >= from
-	}
-	if o.sums == nil {
-		place = o.perm.Of(row)
-		return place, place >= from
-	}
-	// Of the equally spaced points, those that fall to the row.
-	begin := int64(sort.Search(int(o.n), func(k int) bool { return o.drawn(int64(k)) >= row }))
-	for k := begin; k < o.n && o.drawn(k) == row; k++ {
-		if at := o.perm.Of(k); at >= from && (!ok || at < place) {
+	has := func(turn int64) {
+		at := max(turn*o.repeats, from)
+		if at < min((turn+1)*o.repeats, o.n) && (!ok || at < place) {
 			place, ok = at, true
 		}
 	}
+	switch {
+	case !o.shuffle:
+		has(row)
+	case o.sums == nil:
+		has(o.perm.Of(row))
+	default: // of the equally spaced points, those that fall to the row
+		begin := int64(sort.Search(int(o.n), func(k int) bool { return o.drawn(int64(k)) >= row }))
+		for k := begin; k < o.n && o.drawn(k) == row; k++ {
+			has(o.perm.Of(k))
+		}
+	}
 	return place, ok
+}
+
+// inBatch is the place of image i of a batch of n that begins at place first: of every row
+// first one copy, then the next, so that whoever takes a run of its images (a process, a
+// microbatch) has copies of different rows.
+func (o order) inBatch(first, i, n int64) int64 {
+	for k := range o.repeats {
+		begin := first + (k-first%o.repeats+o.repeats)%o.repeats
+		copies := max((first+n-begin+o.repeats-1)/o.repeats, 0)
+		if i < copies {
+			return begin + i*o.repeats
+		}
+		i -= copies
+	}
+	panic(fmt.Sprintf("loader: a batch of %d has no image %d more", n, i))
+}
+
+// after is the place of the same copy of the next row to have its turn, the epoch's last
+// followed by its first.
+func (o order) after(place int64) int64 {
+	if place += o.repeats; place >= o.n {
+		place %= o.repeats
+	}
+	return place
 }
 
 // Balanced gives weights that draw every class equally often for power 1, as

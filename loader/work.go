@@ -25,15 +25,14 @@ func (l *Loader) deal() {
 			return
 		}
 		b := &s.batch
-		b.First, b.N = first, 0
+		b.First = first
 		s.pending.Store(int32(l.o.Batch))
 		l.ready <- s // never blocks: there are as many places as slots
+		b.N = int(min(int64(l.o.Batch), l.total-first))
 		for i := range l.o.Batch {
-			place := first + int64(i)
-			if place < l.total {
-				b.N++
-			} else {
-				place = -1
+			place := int64(-1)
+			if i < b.N {
+				place = l.order.inBatch(first, int64(i), int64(b.N))
 			}
 			if l.o.Advisor != nil && place >= 0 {
 				l.announce(place + int64(l.o.Ahead))
@@ -128,12 +127,12 @@ func (l *Loader) fill(w *worker, t task) error {
 		if tries == l.total {
 			return fmt.Errorf("no image of the source can be read; the last: %w", err)
 		}
-		place = (place + 1) % l.total
+		place = l.order.after(place)
 	}
 }
 
 // image reads row into dst, with the randomness of its row, or of its place where
-// rows are drawn by weight.
+// rows come more than once.
 func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	t0 := time.Now()
 	bytes, err := l.src.Read(int(row), w.buf)
@@ -149,7 +148,7 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	before := w.decoder.Spent()
 	if l.o.Train != nil {
 		seed := l.o.Seed
-		if l.o.Weights != nil { // a row may come more than once, and differs each time
+		if l.o.Weights != nil || l.o.Repeats > 1 { // and differ each time
 			seed = splitmix.Mix(seed + uint64(place))
 		}
 		*w.pcg = samplePCG(seed, l.o.Epoch, row)
@@ -163,7 +162,7 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	if l.keeper != nil {
 		l.keeper.Keep(int(row), l.nextUse(row, place))
 	}
-	if l.o.Forget && l.o.Advisor != nil {
+	if l.o.Forget && l.o.Advisor != nil && place%l.order.repeats == l.order.repeats-1 { // its last copy
 		l.o.Advisor.DontNeed(int(row))
 	}
 	return err

@@ -39,6 +39,7 @@ var recipeFlags = []struct {
 	{"cutmix", "loss.cutmix", "float", "put a rectangle of one image into another, its share from Beta(x, x)", nil},
 	{"policy", "augment.policy", "string", "distort images by a policy: randaugment or trivialaugment_wide", pixel.Policies},
 	{"erase", "augment.erase", "float", "probability with which a rectangle of an image is made the mean colour", nil},
+	{"aug-repeats", "augment.repeats", "int", "times that an image is shown in an epoch, each time distorted otherwise; the epoch keeps its length", nil},
 	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he", []string{"paper", "he"}},
 	{"dropout", "network.dropout", "float", "share of the last features dropped", nil},
 	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics", nil},

@@ -140,6 +140,7 @@ type Augment struct {
 	PolicyOps       int     `yaml:"policy_ops,omitempty"`       // of randaugment: operations an image; 0 means 2
 	PolicyMagnitude int     `yaml:"policy_magnitude,omitempty"` // of randaugment: 1 to 30; 0 means 9
 	Erase           float64 `yaml:"erase,omitempty"`            // probability with which a rectangle is made the mean colour, as torchvision's RandomErasing
+	Repeats         int     `yaml:"repeats,omitempty"`          // times that an image is shown in an epoch, which keeps its length (loader.Options); 0 means 1
 }
 
 // Eval is how an image is made ready for validation and inference, as pixel.Eval
@@ -340,6 +341,7 @@ func (r Recipe) Check() error {
 		{"augment.policy_ops", float64(r.Augment.PolicyOps), r.Augment.PolicyOps >= 0 && r.Augment.PolicyOps <= 14, "0 to 14"},
 		{"augment.policy_magnitude", float64(r.Augment.PolicyMagnitude), r.Augment.PolicyMagnitude >= 0 && r.Augment.PolicyMagnitude <= 30, "0 to 30"},
 		{"augment.erase", r.Augment.Erase, in(r.Augment.Erase, 0, 1), "0 to 1"},
+		{"augment.repeats", float64(r.Augment.Repeats), r.Augment.Repeats >= 0 && r.Augment.Repeats <= 1000, "0 to 1000"},
 		{"network.dropout", r.Network.Dropout, in(r.Network.Dropout, 0, 0.999), "0 up to 1"},
 		{"network.bn_momentum", r.Network.BNMomentum, in(r.Network.BNMomentum, 1e-9, 1), "above 0, at most 1"},
 		{"network.width", r.Network.Width, in(r.Network.Width, 0.001, 16), "0.001 to 16"},

@@ -113,6 +113,7 @@ func TestBadRecipes(t *testing.T) {
 		{"std: [0.2, 0, 0.2]", "std"},
 		{"std: [0.2, 0.2]", ""},
 		{"loss: {mixup: -1}", "mixup"},
+		{"augment: {repeats: -1}", "augment.repeats"},
 		{"rate: [1", ""},
 	} {
 		_, err := Resolve("modern", Layer{"layer", []byte(c.yaml)})

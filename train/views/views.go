@@ -174,7 +174,7 @@ func (v *Views) Data(r recipe.Recipe, workers int, alloc func(int) ([]byte, func
 	l := &train.Loaded{
 		TrainSource: v.Train, ValSource: v.val, Seed: r.Seed,
 		TrainOptions: loader.Options{
-			Size: e.Size, Workers: workers, Alloc: alloc, Truncated: r.Truncated == "accept", OnError: v.onError(v.o.Split, v.Train.Path),
+			Size: e.Size, Workers: workers, Alloc: alloc, Truncated: r.Truncated == "accept", OnError: v.onError(v.o.Split, v.Train.Path), Repeats: g.Repeats,
 			Train: &pixel.Train{
 				Size: e.Size, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
 				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation, Crop: g.Crop, Exact: g.Exact,
