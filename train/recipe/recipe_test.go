@@ -11,7 +11,7 @@ import (
 )
 
 func TestEmbeddedRecipes(t *testing.T) {
-	if want := []string{"demo", "finetune", "gluon", "modern", "szegedy2015"}; !slices.Equal(Names(), want) {
+	if want := []string{"b1k", "demo", "finetune", "gluon", "modern", "szegedy2015"}; !slices.Equal(Names(), want) {
 		t.Errorf("recipes %v, want %v", Names(), want)
 	}
 	for _, name := range Names() {
