@@ -272,7 +272,7 @@ func inspectRejected(out files.Dir, m *shard.Manifest) error {
 // a dataset is called done or taken up. A dataset of before, without a list of its shards, has no sums of them.
 func asWritten(ctx context.Context, out files.Dir, m *shard.Manifest, workers int) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(workers, out.AtOnce()/4, 1))
+	group.SetLimit(files.AtOnce(out, workers))
 	for _, split := range splitsOf(m) {
 		sums, err := sumsOf(out, split, m.Splits[split])
 		if err != nil {
@@ -297,7 +297,7 @@ func asWritten(ctx context.Context, out files.Dir, m *shard.Manifest, workers in
 // leftWhole wants units that an earlier call made to be what it wrote, byte for byte.
 func (j *job) leftWhole(ctx context.Context, units []unit) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(max(j.o.Workers, j.o.Out.AtOnce()/4, 1))
+	group.SetLimit(files.AtOnce(j.o.Out, j.o.Workers))
 	for i := range units {
 		id := units[i].Unit
 		group.Go(func() error {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/synshard/synshard/internal/regular"
 )
@@ -29,6 +30,7 @@ type Place struct {
 	store   store
 	o       Options
 	traffic *Traffic
+	single  *semaphore.Weighted // removals of which each is a request
 }
 
 // Options say how a place is used. The zero value serves.
@@ -114,7 +116,7 @@ func Open(ctx context.Context, name string, o Options) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Place{url: name, at: at, o: o, traffic: &Traffic{}}
+	p := &Place{url: name, at: at, o: o, traffic: &Traffic{}, single: semaphore.NewWeighted(removedAtOnce)}
 	p.o.Patience, p.o.Idle = cmp.Or(o.Patience, 2*time.Minute), cmp.Or(o.Idle, 30*time.Second)
 	if p.store, err = openStore(ctx, at, o, p.traffic); err != nil {
 		return nil, fmt.Errorf("open %s: %w", at, err)
@@ -352,10 +354,11 @@ func (p *Place) Remove(ctx context.Context, name string) error {
 // ManyKeys is how many objects S3 removes by one request.
 const ManyKeys = 1000
 
-// removedAtOnce is how many are removed at a time where each is a request.
+// removedAtOnce is how many of a place are removed at a time where each is a request.
 const removedAtOnce = 32
 
-// RemoveMany is Remove of up to ManyKeys objects, by one request where the store has such.
+// RemoveMany is Remove of up to ManyKeys objects, by one request where the store has such. It is
+// for several calls at a time.
 func (p *Place) RemoveMany(ctx context.Context, names []string) error {
 	keys := make([]string, len(names))
 	for i, name := range names {
@@ -370,12 +373,17 @@ func (p *Place) RemoveMany(ctx context.Context, names []string) error {
 	case !errors.Is(err, errors.ErrUnsupported): // single ones would fail as well
 		return fmt.Errorf("remove below %s: %w", p, err)
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(removedAtOnce)
+	group, gctx := errgroup.WithContext(ctx)
 	for _, name := range names {
-		group.Go(func() error { return p.Remove(ctx, name) })
+		if p.single.Acquire(gctx, 1) != nil {
+			break // one could not be removed, or all is given up
+		}
+		group.Go(func() error {
+			defer p.single.Release(1)
+			return p.Remove(gctx, name)
+		})
 	}
-	return group.Wait()
+	return cmp.Or(group.Wait(), ctx.Err())
 }
 
 // Get copies an object into an open file.

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"errors"
 	"hash/crc32"
 	"io"
@@ -15,15 +16,34 @@ type summedDir struct {
 	file *summedFile
 }
 
+// readAtOnce is the size of a file that is read whole by one read: elsewhere each would be a request.
+const readAtOnce = 1 << 20
+
 // Open opens the file.
 func (d *summedDir) Open(name string) (files.Opened, error) {
 	f, err := d.Dir.Open(name)
 	if err != nil {
 		return nil, err
 	}
+	if f.Size() <= readAtOnce {
+		b := make([]byte, f.Size())
+		n, err := f.ReadAt(b, 0)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, errors.Join(err, f.Close())
+		}
+		f = &heldFile{f, bytes.NewReader(b[:n])}
+	}
 	d.file = &summedFile{Opened: f}
 	return d.file, nil
 }
+
+// heldFile is an open file whose bytes are in memory.
+type heldFile struct {
+	files.Opened
+	bytes *bytes.Reader
+}
+
+func (f *heldFile) ReadAt(b []byte, at int64) (int, error) { return f.bytes.ReadAt(b, at) }
 
 // whole gives the size of the file and the CRC-32C of all its bytes.
 func (d *summedDir) whole() (size int64, sum uint32, err error) {

@@ -138,7 +138,7 @@ func Verify(ctx context.Context, dir files.Dir, o VerifyOptions) ([]Problem, err
 	slices.SortFunc(p.list, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Image, b.Image), cmp.Compare(a.What, b.What))
 	})
-	return slices.Compact(p.list), nil // the heads of a shard are looked at twice
+	return p.list, nil
 }
 
 // verifier holds one split to its index and its list of shards.
@@ -172,15 +172,7 @@ func (v *verifier) verify(ctx context.Context) error {
 	if len(v.d.Classes()) > 0 {
 		v.labels()
 	}
-	if err := v.shards(ctx); err != nil || v.o.Fast {
-		return err
-	}
-	rows := map[string][]int32{}
-	for i := range v.s.Len() {
-		file := v.s.Files()[v.s.FileOf(i)]
-		rows[file] = append(rows[file], int32(i))
-	}
-	return v.eachOf(ctx, v.s.Files(), func(ctx context.Context, file string) error { return v.file(ctx, file, rows[file]) })
+	return v.shards(ctx)
 }
 
 // list reads the list of the split's shards, where the manifest has one.
@@ -242,15 +234,15 @@ func (v *verifier) sized(want shard.ShardInfo) (string, error) {
 }
 
 // eachOf does something with each of many files, several at a time.
-func (v *verifier) eachOf(ctx context.Context, files []string, do func(ctx context.Context, file string) error) error {
+func (v *verifier) eachOf(ctx context.Context, names []string, do func(ctx context.Context, file string) error) error {
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(v.o.workers())
-	for _, file := range files {
+	g.SetLimit(files.AtOnce(v.dir, v.o.workers()))
+	for _, name := range names {
 		g.Go(func() error {
 			if err := gctx.Err(); err != nil {
 				return err
 			}
-			return do(gctx, file)
+			return do(gctx, name)
 		})
 	}
 	return g.Wait()
@@ -263,19 +255,31 @@ func (o VerifyOptions) workers() int {
 	return processors.Count()
 }
 
-// file reads a shard from front to back, once, and holds it to the rows that the index
+// fast looks at the ends of a shard and counts its rows.
+func (v *verifier) fast(ctx context.Context, file string, rows int64) error {
+	in, err := shard.OpenFile(v.dir, file)
+	if err != nil {
+		return v.damaged(file, err)
+	}
+	defer in.Close()
+	if !v.ends(in, file, rows) {
+		return nil
+	}
+	return v.sum(ctx, file)
+}
+
+// whole reads a shard from front to back, once, and holds it to the rows that the index
 // has for it and to the list of shards: what no row tells of, between and beside the
 // buffers, is damaged too.
-func (v *verifier) file(ctx context.Context, file string, rows []int32) error {
+func (v *verifier) whole(ctx context.Context, file string, rows []int32) error {
 	sum := &summedDir{Dir: v.dir}
 	in, err := shard.OpenFile(sum, file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // shards has said so
+	if err != nil {
+		return v.damaged(file, err)
 	}
-	if err == nil {
-		defer in.Close()
-		err = cmp.Or(in.CheckSchema(), v.rows(ctx, in, file, rows))
-	}
+	defer in.Close()
+	v.ends(in, file, int64(len(rows)))
+	err = cmp.Or(in.CheckSchema(), v.rows(ctx, in, file, rows))
 	if want, listed := v.sums[file]; err == nil && listed && !v.p.has(file) {
 		var size int64
 		var crc uint32
@@ -285,11 +289,30 @@ func (v *verifier) file(ctx context.Context, file string, rows []int32) error {
 			v.p.add(file, "", otherSum)
 		}
 	}
-	if errors.Is(err, shard.ErrCorrupt) {
+	return v.damaged(file, err)
+}
+
+// damaged notes what a shard could not be read for, where that is the shard.
+func (v *verifier) damaged(file string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		v.p.add(file, "", "it is missing")
+	case errors.Is(err, shard.ErrCorrupt):
 		v.p.add(file, "", "%s", reason(err, v.dir.Path(file)))
-		return nil
+	default:
+		return err
 	}
-	return err
+	return nil
+}
+
+// ends wants a shard to say of itself that it lies where it does, and to have so many rows.
+func (v *verifier) ends(in *shard.FileReader, file string, rows int64) bool {
+	v.p.checkPlace(file, v.s.Name, in.Meta)
+	if in.Rows() != rows {
+		v.p.add(file, "", "%d rows, but %d in the index", in.Rows(), rows)
+		return false
+	}
+	return true
 }
 
 func (v *verifier) rows(ctx context.Context, in *shard.FileReader, file string, rows []int32) error {
@@ -360,34 +383,28 @@ func (v *verifier) labels() {
 	}
 }
 
-// shards looks at the ends of every shard, counts its rows, and looks for
-// shards without rows in the index.
+// shards looks at every shard, and for shards without rows in the index.
 func (v *verifier) shards(ctx context.Context) error {
-	files := v.s.Files()
+	names := v.s.Files()
 	rows := map[string]int64{}
+	of := map[string][]int32{}
 	for i := range v.s.Len() {
-		rows[files[v.s.FileOf(i)]]++
-	}
-	err := v.eachOf(ctx, files, func(ctx context.Context, file string) error {
-		got, err := v.ends(file)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			v.p.add(file, "", "it is missing")
-		case errors.Is(err, shard.ErrCorrupt):
-			v.p.add(file, "", "%s", reason(err, v.dir.Path(file)))
-		case err != nil:
-			return err
-		case got != rows[file]:
-			v.p.add(file, "", "%d rows, but %d in the index", got, rows[file])
-		case v.o.Fast:
-			return v.sum(ctx, file)
+		file := names[v.s.FileOf(i)]
+		rows[file]++
+		if !v.o.Fast {
+			of[file] = append(of[file], int32(i))
 		}
-		return nil
+	}
+	err := v.eachOf(ctx, names, func(ctx context.Context, file string) error {
+		if v.o.Fast {
+			return v.fast(ctx, file, rows[file])
+		}
+		return v.whole(ctx, file, of[file])
 	})
 	if err != nil {
 		return err
 	}
-	if n := len(files); n != v.s.Info.Shards {
+	if n := len(names); n != v.s.Info.Shards {
 		v.p.add(v.name+"/"+shard.IndexName, "", "%d shards, but %d in the manifest", n, v.s.Info.Shards)
 	}
 	for file, s := range v.sums {
@@ -403,17 +420,6 @@ func (v *verifier) shards(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// ends reads what a shard says of itself, and counts its rows.
-func (v *verifier) ends(file string) (rows int64, err error) {
-	in, err := shard.OpenFile(v.dir, file)
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close()
-	v.p.checkPlace(file, v.s.Name, in.Meta)
-	return in.Rows(), nil
 }
 
 // checkPlace wants a shard to lie where its split and its synset say.

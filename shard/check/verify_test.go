@@ -148,7 +148,7 @@ func TestFlippedShard(t *testing.T) {
 		if !slices.EqualFunc(rows, whole, func(x, y shard.Row) bool { x.File = y.File; return sameRow(&x, &y) }) {
 			var p problems
 			v := verifier{dir: files.Local(dir), d: d, name: "test", s: s, p: &p}
-			if err := v.file(context.Background(), s.Files()[0], []int32{0, 1, 2}); err != nil {
+			if err := v.whole(context.Background(), s.Files()[0], []int32{0, 1, 2}); err != nil {
 				t.Fatal(err)
 			}
 			if len(p.list) == 0 {

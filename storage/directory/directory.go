@@ -3,6 +3,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/files"
@@ -32,6 +35,9 @@ type Options struct {
 const (
 	// atOnce is how many objects are asked for at a time.
 	atOnce = 32
+	// manyAtOnce is how many requests to remove a thousand of them are made at a time: a store
+	// takes seconds for one.
+	manyAtOnce = 8
 	// aheadMemory bounds what is read ahead of files that are read in order.
 	aheadMemory = 32 << 20
 	aheadSlack  = 64 << 10
@@ -223,16 +229,17 @@ func (d *dir) RemoveAll(name string) error {
 	if key(name) != "" {
 		names = append(names, key(name))
 	}
+	group, ctx := errgroup.WithContext(d.ctx)
+	group.SetLimit(manyAtOnce)
 	for some := range slices.Chunk(names, storage.ManyKeys) {
-		err := d.isHeld()
-		if err == nil {
-			err = d.at.RemoveMany(d.ctx, some)
-		}
-		if err != nil {
-			return d.why(err)
-		}
+		group.Go(func() error {
+			if err := cmp.Or(ctx.Err(), d.isHeld()); err != nil {
+				return err
+			}
+			return d.at.RemoveMany(ctx, some)
+		})
 	}
-	return nil
+	return d.why(group.Wait())
 }
 
 func (d *dir) Rename(from, to string) error {

@@ -3,11 +3,15 @@ package directory_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -168,6 +172,57 @@ func locks(t *testing.T, d files.Dir) {
 	alone, err = d.TryLock(".lock")
 	check(t, err)
 	check(t, alone.Unlock())
+}
+
+// TestRemoveAll removes more than one request does: the requests are under way together, and so
+// are, no more than 32, those of a store that removes one object by each.
+func TestRemoveAll(t *testing.T) {
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{})
+	d := at(t, s.Via(proxy, "x"), "here")
+	for _, together := range []bool{true, false} {
+		tree, err := d.Tree()
+		check(t, err)
+		for i := range storage.ManyKeys + 1 {
+			check(t, tree.Put(fmt.Sprintf("many/%04d", i), nil))
+		}
+		check(t, tree.Close())
+		var mu sync.Mutex
+		under, most := 0, 0
+		both := make(chan struct{})
+		proxy.Tap(func(w http.ResponseWriter, r *http.Request, forward http.Handler) {
+			many := r.Method == http.MethodPost
+			if many && !together {
+				w.WriteHeader(http.StatusNotImplemented)
+				return
+			}
+			if many || r.Method == http.MethodDelete {
+				mu.Lock()
+				if under++; under == 2 && most < 2 {
+					close(both)
+				}
+				most = max(most, under)
+				mu.Unlock()
+				select {
+				case <-both:
+				case <-time.After(20 * time.Second):
+				}
+			}
+			forward.ServeHTTP(w, r)
+			mu.Lock()
+			defer mu.Unlock()
+			if many || r.Method == http.MethodDelete {
+				under--
+			}
+		})
+		check(t, d.RemoveAll("many"))
+		proxy.Tap(nil)
+		left, err := d.ReadDir("many")
+		check(t, err)
+		if len(left) > 0 || most < 2 || most > 32 {
+			t.Errorf("together %v: %d left, up to %d requests under way", together, len(left), most)
+		}
+	}
 }
 
 // TestAfterDeath takes locks of processes of this machine that are dead, shared ones too.

@@ -71,6 +71,10 @@ type Dir interface {
 	AtOnce() int
 }
 
+// AtOnce is how many files of a directory that many workers read from front to back at a time: elsewhere more
+// than there are workers, as a small file is mostly waited for.
+func AtOnce(d Dir, workers int) int { return max(workers, d.AtOnce()/4, 1) }
+
 // File is a file that is being written. It ends in Commit or Abort; Abort after Commit
 // does nothing.
 type File interface {
