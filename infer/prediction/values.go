@@ -7,6 +7,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 
+	"github.com/synshard/synshard/infer/prediction/encode"
 	"github.com/synshard/synshard/internal/arrowipc"
 )
 
@@ -146,6 +147,13 @@ func appendNumbers(out []float64, a arrow.Array, from, end int64) []float64 {
 		}
 		return out
 	}
+	if v, ok := a.(*array.Float16); ok && v.NullN() == 0 {
+		halves := encode.Halves()
+		for _, x := range v.Values()[from:end] {
+			out = append(out, float64(halves[x.Uint16()]))
+		}
+		return out
+	}
 	for i := int(from); i < int(end); i++ {
 		if a.IsNull(i) {
 			continue
@@ -156,7 +164,7 @@ func appendNumbers(out []float64, a arrow.Array, from, end int64) []float64 {
 		case *array.Float64:
 			out = append(out, a.Value(i))
 		case *array.Float16:
-			out = append(out, float64(a.Value(i).Float32()))
+			out = append(out, float64(encode.FromHalf(a.Value(i).Uint16())))
 		}
 	}
 	return out

@@ -138,7 +138,7 @@ var onlyTests = []string{"internal/filetest", "internal/golden", "internal/raced
 var owners = map[string][]string{
 	"github.com/apache/arrow-go/":          {"internal/parquet"},
 	"github.com/apache/arrow/go/":          {"internal/arrowipc", "internal/parquet", "source/columns", "shard", "shard/export", "shard/near", "infer/prediction", "eval", "infer/prediction/encode"},
-	"github.com/x448/float16":              {"model", "infer/prediction/encode"},
+	"github.com/x448/float16":              {"model", "infer/prediction/encode", "internal/parquet"},
 	"github.com/yalue/onnxruntime_go":      {"infer/ort"},
 	"github.com/ulikunitz/xz":              {"source/tarfile", "source/zipfile"},
 	"github.com/klauspost/compress":        {"internal/arrowipc", "infer/prediction/encode", "source/tarfile", "source/zipfile"},

@@ -86,7 +86,7 @@ func scalar(a arrow.Array, i int) (string, error) {
 	case *array.Float64:
 		return strconv.FormatFloat(a.Value(i), 'g', -1, 64), nil
 	case *array.Float16:
-		return strconv.FormatFloat(float64(a.Value(i).Float32()), 'g', 5, 32), nil
+		return strconv.FormatFloat(float64(FromHalf(a.Value(i).Uint16())), 'g', 5, 32), nil
 	case *array.Boolean:
 		return strconv.FormatBool(a.Value(i)), nil
 	}
