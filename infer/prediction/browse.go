@@ -22,6 +22,7 @@ type Browser struct {
 	Classes []string    // the model's, in label order
 	K       int         // predictions kept of each row
 	Width   int         // numbers of the embeddings; 0: the file has none that can be had
+	Apart   bool        // embeddings can be read one by one
 	Whole   string      // what infer says the images were of which the file has all; "": nothing
 
 	file    *os.File
@@ -39,7 +40,7 @@ type Browser struct {
 const recentRows = 1 << 17
 
 // Browse opens a file as Read does, and reads what it says of itself. Its rows may be asked for
-// once Scan has gone through them; of text their number, K and Width are not known before.
+// once Scan has gone through them; of text their number, and of all K, Width and Apart, are not known before.
 func Browse(path string, classes []string) (*Browser, error) {
 	f, size, format, err := openAny(path)
 	if err != nil {
@@ -159,20 +160,9 @@ func (b *Browser) scanColumns(ctx context.Context, each func(int, *Row) error) e
 	})
 	b.K = max(s.K, 1)
 	if err == nil {
-		b.Width, err = b.width()
+		err = b.lookAtEmbeddings()
 	}
 	return err
-}
-
-// width finds out how wide embeddings are, by the first that is there.
-func (b *Browser) width() (n int, err error) {
-	for g := range b.t.groups() {
-		err := b.Embeddings(g, func(_ int, v []float32) error { n = max(n, len(v)); return nil })
-		if err != nil || n > 0 {
-			return n, err
-		}
-	}
-	return 0, nil
 }
 
 // row is what is measured of a row; Top and Prob are in the memory given, which may be nil.
@@ -306,40 +296,3 @@ func (b *Browser) GroupOf(i int) int {
 	g, _ := slices.BinarySearch(b.starts, i+1)
 	return g - 1
 }
-
-// Embeddings gives the embeddings of a group with their rows; rows without one, as those
-// that failed, are left out. They are good until each returns.
-func (b *Browser) Embeddings(g int, each func(i int, v []float32) error) error {
-	if b.set != nil {
-		return nil
-	}
-	at := slices.IndexFunc(b.columns, func(c column) bool { return c.name == "embedding" && c.kind == kindFloat })
-	if at < 0 {
-		return nil
-	}
-	if _, concurrent := b.t.(arrowTable); !concurrent {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-	}
-	row, v := b.starts[g], []float32(nil)
-	return b.t.each(g, b.columns[at], floatsFunc(func(values []float64) error {
-		row++
-		if len(values) == 0 {
-			return nil
-		}
-		v = v[:0]
-		for _, x := range values {
-			v = append(v, float32(x))
-		}
-		return each(row-1, v)
-	}))
-}
-
-// floatsFunc is a sink of lists of numbers, row by row.
-type floatsFunc func(values []float64) error
-
-func (f floatsFunc) floats(_ int, values []float64) error { return f(values) }
-func (f floatsFunc) strings(int, [][]byte) error {
-	return formatf("column embedding holds text")
-}
-func (f floatsFunc) ints(int, []int64) error { return formatf("column embedding holds integers") }

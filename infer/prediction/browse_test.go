@@ -1,6 +1,7 @@
 package prediction
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/synshard/synshard/model"
 )
 
 // TestBrowse: a browser gives, in passing and one by one, the rows that Read gives.
@@ -127,6 +130,88 @@ func TestBrowseEmbeddings(t *testing.T) {
 	}
 	if failed == 0 || failed == b.Len() {
 		t.Errorf("%d of %d rows of the fixture failed", failed, b.Len())
+	}
+}
+
+// TestEmbeddingsOf: the embeddings of some rows are those of all, whether they can be read one by one or not.
+func TestEmbeddingsOf(t *testing.T) {
+	apart := map[bool]int{}
+	files, err := filepath.Glob("testdata/resaved/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range append(files, "testdata/v1/predictions.arrow", "testdata/v1/predictions.arrows", "testdata/v1/predictions.parquet") {
+		b, err := browse(path, nothing)
+		if errors.Is(err, ErrFormat) {
+			continue // text, which needs classes
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if b.Width == 0 {
+			continue
+		}
+		apart[b.Apart]++
+		all := map[int][]float32{}
+		for g := range b.Groups() {
+			if err := b.Embeddings(g, func(i int, v []float32) error { all[i] = slices.Clone(v); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for step := 1; step <= b.Len(); step++ {
+			var rows []int
+			want, got := map[int][]float32{}, map[int][]float32{}
+			for i := step - 1; i < b.Len(); i += step {
+				rows = append(rows, i)
+				if all[i] != nil {
+					want[i] = all[i]
+				}
+			}
+			if err := b.EmbeddingsOf(rows, func(i int, v []float32) error { got[i] = slices.Clone(v); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if d := gocmp.Diff(want, got); d != "" {
+				t.Errorf("%s: every %d (-all +some):\n%s", path, step, d)
+			}
+		}
+	}
+	if apart[true] < 2 || apart[false] < 2 {
+		t.Errorf("%d files whose embeddings can be read one by one, %d others", apart[true], apart[false])
+	}
+}
+
+// TestSmallHalves: numbers below the least normal float16 come back as what they are, whatever the format.
+func TestSmallHalves(t *testing.T) {
+	want := []float32{0x1p-24, -3 * 0x1p-20, 0x1p-15, 0, 1}
+	row := Row{Path: "p", Label: -1, Top: []int{0}, Prob: []float32{1}, Embedding: want}
+	for _, format := range []Format{Arrow, Parquet, NDJSON} {
+		path := filepath.Join(t.TempDir(), "p")
+		out, err := Begin(OutputOptions{Path: path, Format: format, Columns: Columns{TopK: 1, Embedding: "fp16", Width: len(want)},
+			Header: Header{BatchRows: 1, Identity: Identity{Model: "m", Backend: "b", Input: "i", Spec: model.Spec{Model: "m", Width: 1, InputSize: 8, Resize: 8,
+				Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"c"}}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer out.Close()
+		if err := errors.Join(out.Write(Chunk{To: 1}, []Row{row}), out.Join([]Chunk{{To: 1}})); err != nil {
+			t.Fatal(err)
+		}
+		if format == NDJSON {
+			if b, err := os.ReadFile(path); err != nil || !bytes.Contains(b, []byte("[5.9605e-08,-2.861e-06,3.0518e-05,0,1]")) {
+				t.Errorf("%s, %v", b, err)
+			}
+			continue
+		}
+		b, err := browse(path, nothing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		var got []float32
+		if err := b.EmbeddingsOf([]int{0}, func(_ int, v []float32) error { got = slices.Clone(v); return nil }); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v: %v", format, got, want, err)
+		}
 	}
 }
 

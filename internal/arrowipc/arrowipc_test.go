@@ -247,6 +247,46 @@ func TestDataAt(t *testing.T) {
 	}
 }
 
+// TestVectors wants the rows of lists of two numbers where Vectors says.
+func TestVectors(t *testing.T) {
+	b := read(t, "pyarrow-kinds.arrow")
+	f, err := OpenBytes(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := f.Schema().FieldIndices("n")[0]
+	var got [][]int32
+	for i, batch := range f.Batches() {
+		v, err := f.Vectors(i, column)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for row := range int(batch.Rows) {
+			var pair []int32
+			for k := 0; k < v.Bytes && v.Valid(row); k += 4 {
+				pair = append(pair, int32(le.Uint32(b[v.At+int64(row*v.Bytes+k):])))
+			}
+			got = append(got, pair)
+		}
+	}
+	if diff := cmp.Diff([][]int32{{1, 2}, nil, {3, 4}, {5, 6}, {7, 8}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	packed, err := OpenBytes(read(t, "pyarrow-kinds-zstd.arrow"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]*File{"a list of any length": f, "a compressed batch": packed} {
+		column := f.Schema().FieldIndices("n")[0]
+		if f != packed {
+			column = f.Schema().FieldIndices("m")[0]
+		}
+		if _, err := f.Vectors(0, column); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // bigEndian is a stream whose schema says that numbers are big-endian.
 func bigEndian(t testing.TB) []byte {
 	t.Helper()

@@ -205,6 +205,63 @@ func (d *decoder) column(f *field, rows int) (*array.Data, error) {
 	return c.data(nil), nil
 }
 
+// vectors finds the rows of a column of fixed-size lists.
+func (d *decoder) vectors(f *field, rows int) (v Vectors, err error) {
+	if f.layout != layoutRuns || f.kids[0].layout != layoutFixed || f.kids[0].values != nil || f.kids[0].bits%8 != 0 || d.unpack != nil {
+		return v, unsupportedf("places of rows in a column of type %s", f.Type)
+	}
+	c := column{d: d, rows: rows}
+	lists, nulls, err := d.node()
+	if err == nil && lists != int64(rows) {
+		err = corruptf("%d rows, want %d", lists, rows)
+	}
+	if err == nil {
+		err = c.validity(nulls)
+	}
+	if err != nil {
+		return v, err
+	}
+	if c.buffers[0] != nil {
+		v.valid = c.buffers[0].Bytes()
+	}
+	v.Bytes = f.bits * (f.kids[0].bits / 8)
+	numbers, nulls, err := d.node()
+	switch {
+	case err != nil:
+		return v, err
+	case numbers != lists*int64(f.bits):
+		return v, corruptf("%d rows, want %d", numbers, lists*int64(f.bits))
+	}
+	if err = d.whole(&v, rows, f.bits, nulls > 0); err != nil {
+		return v, err
+	}
+	at, n, err := d.place(d.size)
+	if err == nil && n/int64(v.Bytes) < lists {
+		err = corruptf("%d bytes for %d rows of %d", n, rows, v.Bytes)
+	}
+	v.At = d.bodyAt + at
+	return v, err
+}
+
+// whole goes over the validity of the numbers of lists, and wants those of valid rows to be there.
+func (d *decoder) whole(v *Vectors, rows, each int, nulls bool) error {
+	b, err := d.buffer()
+	if err != nil || !nulls {
+		return err
+	}
+	if int64(len(b)) < (int64(rows)*int64(each)+7)/8 {
+		return corruptf("%d bytes of validity for %d rows of %d", len(b), rows, each)
+	}
+	for row := range rows {
+		for i := row * each; i < (row+1)*each && v.Valid(row); i++ {
+			if b[i/8]&(1<<(i%8)) == 0 {
+				return unsupportedf("places of rows with nulls")
+			}
+		}
+	}
+	return nil
+}
+
 // column is a column being decoded.
 type column struct {
 	d       *decoder

@@ -27,6 +27,13 @@ func touch(t testing.TB, b []byte) {
 				} else if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
 					t.Fatalf("batch %d, column %d: %v", i, k, err)
 				}
+				v, err := f.Vectors(i, k)
+				for row := 0; err == nil && row < int(f.Batches()[i].Rows); row += 100 {
+					v.Valid(row)
+				}
+				if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrUnsupported) {
+					t.Fatalf("places in batch %d, column %d: %v", i, k, err)
+				}
 			}
 			f.DataAt(i, 0)
 		}

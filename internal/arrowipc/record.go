@@ -201,6 +201,41 @@ func (f *File) DataAt(i int, path ...int) (int64, error) {
 	return b.Body + at, nil
 }
 
+// Vectors are where the rows of a column of fixed-size lists of numbers lie in the file,
+// one behind the other.
+type Vectors struct {
+	At    int64 // of the first row
+	Bytes int   // of a row
+	valid []byte
+}
+
+// Valid says that a row of the batch is no null.
+func (v *Vectors) Valid(row int) bool { return v.valid == nil || v.valid[row/8]&(1<<(row%8)) != 0 }
+
+// Vectors finds the rows of a column of record batch i, so that some can be read without the
+// others. ErrUnsupported: the column is of another type or has nulls within rows, or the batch is
+// compressed, and Leaf reads it if anything does.
+func (f *File) Vectors(i, column int) (v Vectors, err error) {
+	b := f.batches[i]
+	err = guard(func() error {
+		d, err := f.head(b, headBatch, i)
+		if err != nil {
+			return err
+		}
+		for j := range column {
+			if err := d.skip(&f.fields[j]); err != nil {
+				return err
+			}
+		}
+		v, err = d.vectors(&f.fields[column], int(b.Rows))
+		return err
+	})
+	if err != nil {
+		return v, fmt.Errorf("record batch %d: %w", i, err)
+	}
+	return v, nil
+}
+
 // dictionary is the values of a dictionary that came in one message.
 type dictionary struct {
 	place  Batch

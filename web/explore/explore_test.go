@@ -430,9 +430,10 @@ func TestNeighbours(t *testing.T) {
 	read(t, e, predict(t, set, "x", inOrder))
 	p := e.Predictions()
 	for range 2 { // the second time it is remembered
-		near, err := p.Neighbours(context.Background(), 0)
-		if err != nil || len(near) != p.Len()-2 {
-			t.Fatalf("%d neighbours: %v", len(near), err)
+		found, err := p.Neighbours(context.Background(), 0)
+		near := found.Near
+		if err != nil || len(near) != p.Len()-2 || found.Classes != nil || found.Of != p.Len()-1 || found.Among != found.Of {
+			t.Fatalf("%+v: %v", found, err)
 		}
 		for k, n := range near {
 			want := k + 1
@@ -444,8 +445,8 @@ func TestNeighbours(t *testing.T) {
 			}
 		}
 	}
-	if near, err := p.Neighbours(context.Background(), 4); err != nil || near != nil {
-		t.Errorf("of a row that failed: %v %v", near, err)
+	if found, err := p.Neighbours(context.Background(), 4); err != nil || found.Near != nil {
+		t.Errorf("of a row that failed: %v %v", found, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -455,11 +456,75 @@ func TestNeighbours(t *testing.T) {
 	if err := p.nearest.turn.Acquire(context.Background(), 1); err != nil { // somebody searches
 		t.Fatal(err)
 	}
-	if near, err := p.Neighbours(context.Background(), 0); err != nil || len(near) == 0 {
-		t.Errorf("what was found waits for a search: %d, %v", len(near), err)
+	if found, err := p.Neighbours(context.Background(), 0); err != nil || len(found.Near) == 0 {
+		t.Errorf("what was found waits for a search: %v, %v", found, err)
 	}
 	if _, err := p.Neighbours(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("who left waits for a search: %v", err)
+	}
+}
+
+// TestNeighboursAmong: of embeddings that are too many, those are looked at that are of images first predicted as
+// what the image itself might be, the likeliest first, and evenly drawn ones where these are too many, too.
+func TestNeighboursAmong(t *testing.T) {
+	e, set := open(t, graph(t))
+	path := predict(t, set, "x", inOrder)
+	for most := 1; most < 10; most++ {
+		p, err := e.OpenPredictions(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.nearest.most = 2 * most // embeddings are of two numbers
+		if err := p.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for i := range p.Len() {
+			r, err := p.Row(i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found, err := p.Neighbours(t.Context(), i)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkAmong(t, p, r, i, found, most)
+		}
+	}
+}
+
+func checkAmong(t *testing.T, p *Predictions, r prediction.Row, i int, found Neighbours, most int) {
+	t.Helper()
+	var classes []string
+	var rows []int
+	of := 0
+	for _, class := range r.Top {
+		own := []int{} // of the class
+		for k := range p.Len() {
+			if other, err := p.Row(k); err != nil {
+				t.Fatal(err)
+			} else if other.Top != nil && other.Top[0] == class {
+				own = append(own, k)
+			}
+		}
+		if n := min(len(own), most-len(rows)); n > 0 {
+			classes, of = append(classes, p.Classes[class]), of+len(own)
+			for k := range n {
+				rows = append(rows, own[k*len(own)/n])
+			}
+		}
+	}
+	rows = slices.DeleteFunc(rows, func(k int) bool { return k == i })
+	var got []int
+	for k, n := range found.Near {
+		got = append(got, n.Number)
+		if want := math.Cos(float64(n.Number-i) / 10); math.Abs(n.Similarity-want) > 1e-6 || k > 0 && n.Similarity > found.Near[k-1].Similarity {
+			t.Errorf("at most %d, of row %d: row %d has %g, want %g, nearest first", most, i, n.Number, n.Similarity, want)
+		}
+	}
+	slices.Sort(rows)
+	slices.Sort(got)
+	if !slices.Equal(rows, got) || !slices.Equal(classes, found.Classes) || found.Among != len(rows) || r.Top != nil && found.Of != of-1 {
+		t.Errorf("at most %d, of row %d: rows %v, want %v, of %v: %+v", most, i, got, rows, classes, found)
 	}
 }
 

@@ -14,7 +14,8 @@ import (
 )
 
 // Predictions are a model's over images of the dataset. Of each mistake 16 bytes are in
-// memory, and counts of classes and of pairs of them; the rest is in the file.
+// memory, of each row with an embedding 4 where they are many, and counts of classes and of
+// pairs of them; the rest is in the file.
 type Predictions struct {
 	*prediction.Browser
 	Report eval.Report // what is measured of all rows, nothing where none has a truth (N is 0); its Pairs are left out
@@ -124,6 +125,7 @@ func (e *Explorer) Reading() (share float64, ok bool) {
 // scan goes through the file.
 func (p *Predictions) scan(ctx context.Context) error {
 	m, top := eval.NewMeter(p.Classes), []int32(nil)
+	var tops []int32 // of each row
 	err := p.Scan(ctx, func(i int, r *prediction.Row) error {
 		top = top[:0]
 		for _, c := range r.Top {
@@ -141,11 +143,17 @@ func (p *Predictions) scan(ctx context.Context) error {
 		if truth >= 0 && first >= 0 && first != truth {
 			p.wrong = append(p.wrong, mistake{int32(i), truth, first, prob})
 		}
+		if p.Embedded() {
+			tops = append(tops, first)
+		}
 		p.scanned.Store(int64(i + 1))
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if p.HasNeighbours() && p.Len() > p.nearest.most/p.Width {
+		p.nearest.tops = newTops(tops, len(p.Classes))
 	}
 	if p.Report, err = m.Report(); err != nil && !errors.Is(err, eval.ErrNoTruth) { // without any, predictions are there to look at
 		return err

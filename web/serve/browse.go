@@ -272,7 +272,7 @@ func (s *site) image(r *http.Request) (any, error) {
 		return nil, err
 	}
 	p.Judgment = judgments[0]
-	p.Neighbours = p.Judgment != nil && p.Judgment.Failed == "" && s.e.Predictions().Width > 0
+	p.Neighbours = p.Judgment != nil && p.Judgment.Failed == "" && s.e.Predictions().HasNeighbours()
 	p.Heat = p.Judgment != nil && p.Judgment.Failed == "" && s.Heat != nil
 	v, damage := s.viewOf(r, &im)
 	if ofReading(r, damage) {
@@ -288,10 +288,12 @@ func (s *site) image(r *http.Request) (any, error) {
 }
 
 type neighboursPage struct {
-	Image explore.Image
-	Of    shot
-	Near  []shot
-	Rows  int
+	explore.Neighbours
+	Image   explore.Image
+	Rows    int
+	One     shot
+	Classes []class
+	Alike   []shot
 }
 
 func (s *site) neighbours(r *http.Request) (any, error) {
@@ -306,33 +308,44 @@ func (s *site) neighbours(r *http.Request) (any, error) {
 	if err != nil || p.Width == 0 {
 		return nil, &notFound{"no embeddings were predicted: 'synshard infer --embedding=fp16' writes them"}
 	}
+	if !p.HasNeighbours() {
+		return nil, &notFound{fmt.Sprintf("%d embeddings are too many to look at all, and in this file they cannot be read one by one: 'synshard infer --embedding=fp16 --out FILE.arrow' writes such as can", p.Len())}
+	}
 	row, ok := p.RowOf(im.Ref)
 	if !ok {
 		return nil, &notFound{"the predictions have no row of this image"}
 	}
-	near, err := p.Neighbours(r.Context(), row)
-	if err != nil {
+	page := neighboursPage{Image: im, Rows: p.Len()}
+	if page.Neighbours, err = p.Neighbours(r.Context(), row); err != nil {
 		return nil, err
 	}
-	page := neighboursPage{Image: im, Rows: p.Len()}
+	for _, name := range page.Neighbours.Classes {
+		page.Classes = append(page.Classes, s.class(name))
+	}
 	of, err := s.shots([]explore.Image{im})
 	if err != nil {
 		return nil, err
 	}
-	page.Of = of[0]
+	page.One = of[0]
+	page.Alike, err = s.alike(page.Near)
+	return page, err
+}
+
+// alike are the neighbours as they are shown.
+func (s *site) alike(near []explore.Neighbour) (out []shot, err error) {
 	numbers := make([]int, len(near))
 	for k, n := range near {
 		numbers[k] = n.Number
 	}
-	rows, err := p.Rows(numbers)
+	rows, err := s.e.Predictions().Rows(numbers)
 	if err != nil {
 		return nil, err
 	}
 	for k, n := range near {
 		row := rows[k]
-		page.Near = append(page.Near, shot{Ref: n.Image, Found: n.Found, Path: row.Path, Alt: row.Path, Judgment: s.judge(row), Similarity: n.Similarity})
+		out = append(out, shot{Ref: n.Image, Found: n.Found, Path: row.Path, Alt: row.Path, Judgment: s.judge(row), Similarity: n.Similarity})
 	}
-	return page, nil
+	return out, nil
 }
 
 type searchPage struct {

@@ -42,21 +42,41 @@ func main() {
 	val := flag.Int("val", 500_000, "rows of val")
 	predicted := flag.String("predicted", "val", "split all of whose rows are predicted")
 	synsets := flag.Int("synsets", 21_841, "classes")
+	width := flag.Int("embedding", 0, "numbers of the embeddings that were predicted, too; 0: none")
 	pages := flag.Int("pages", 3000, "pages to walk when predictions are there")
 	flag.Parse()
-	if *dir == "" || *rows < 1 || *val < 1 || *pages < 1 || *synsets < 1 || *predicted != "train" && *predicted != "val" || flag.NArg() > 0 {
+	if *dir == "" || *rows < 1 || *val < 1 || *pages < 1 || *synsets < 1 || *width < 0 || *predicted != "train" && *predicted != "val" || flag.NArg() > 0 {
 		log.Fatal("wanted: -dir, numbers above 0, and train or val for -predicted; nothing beside flags")
 	}
-	if err := make14M(*dir, *words, *predicted, map[string]int{"train": *rows, "val": *val}, *synsets); err != nil {
+	m := madeUp{dir: *dir, predicted: *predicted, width: *width}
+	if err := m.make(*words, map[string]int{"train": *rows, "val": *val}, *synsets); err != nil {
 		log.Fatal(err)
 	}
-	if err := measure(*binary, *words, *dir, *predicted, *pages); err != nil {
+	walk := walk{pages: *pages}
+	if *width > 0 {
+		walk.alike, walk.split, walk.rows = *pages/10, *predicted, map[string]int{"train": *rows, "val": *val}[*predicted]
+	}
+	if err := measure(*binary, *words, *dir, m.predictions(), walk); err != nil {
 		log.Fatal(err)
 	}
 }
 
-// make14M writes what is not there yet.
-func make14M(dir, words, predicted string, splits map[string]int, synsets int) error {
+// madeUp is a dataset without images, and predictions.
+type madeUp struct {
+	dir, predicted string
+	width          int // of embeddings
+}
+
+// predictions is their file.
+func (m *madeUp) predictions() string {
+	if m.width > 0 {
+		return filepath.Join(m.dir, fmt.Sprintf("%s-%d.arrow", m.predicted, m.width))
+	}
+	return filepath.Join(m.dir, m.predicted+".arrow")
+}
+
+// make writes what is not there yet.
+func (m *madeUp) make(words string, splits map[string]int, synsets int) error {
 	g, err := wordnet.Open(words)
 	if err != nil {
 		return err
@@ -65,15 +85,15 @@ func make14M(dir, words, predicted string, splits map[string]int, synsets int) e
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(dir, shard.ManifestName)); err != nil {
-		if err := index(dir, classes, splits); err != nil {
+	if _, err := os.Stat(filepath.Join(m.dir, shard.ManifestName)); err != nil {
+		if err := index(m.dir, classes, splits); err != nil {
 			return err
 		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, predicted+".arrow")); err == nil {
+	if _, err := os.Stat(m.predictions()); err == nil {
 		return nil
 	}
-	return predict(dir, classes, predicted, splits[predicted])
+	return m.predict(classes, splits[m.predicted])
 }
 
 // index writes a dataset without its shards.
@@ -143,23 +163,27 @@ func row(classes []shard.Class, split string, i, n int) shard.Row {
 }
 
 // predict writes predictions of a split: seven in ten are right, the rest is taken for a class near by.
-func predict(dir string, classes []shard.Class, split string, n int) error {
+func (m *madeUp) predict(classes []shard.Class, n int) error {
 	var names []string
 	for _, c := range classes {
 		names = append(names, c.Synset)
 	}
 	const each = 2048
-	set, err := shard.Open(dir)
+	set, err := shard.Open(m.dir)
 	if err != nil {
 		return err
 	}
 	defer set.Close()
-	b, err := set.Browse(split)
+	b, err := set.Browse(m.predicted)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
-	out, err := prediction.Begin(prediction.OutputOptions{Path: filepath.Join(dir, split+".arrow"), Format: prediction.Arrow, Columns: prediction.Columns{TopK: 5},
+	columns := prediction.Columns{TopK: 5}
+	if m.width > 0 {
+		columns.Embedding, columns.Width = "fp16", m.width
+	}
+	out, err := prediction.Begin(prediction.OutputOptions{Path: m.predictions(), Format: prediction.Arrow, Columns: columns,
 		Header: prediction.Header{BatchRows: each, Identity: prediction.Identity{Model: "made up", Backend: "none", Input: b.Identity(),
 			Spec: model.Spec{Model: "inception_v3", Width: 1, InputSize: 299, Resize: 342, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: names}}}})
 	if err != nil {
@@ -172,7 +196,7 @@ func predict(dir string, classes []shard.Class, split string, n int) error {
 		c := prediction.Chunk{Number: len(chunks), From: from, To: min(from+each, n)}
 		var rows []prediction.Row
 		for i := c.From; i < c.To; i++ {
-			r := row(classes, split, i, n)
+			r := row(classes, m.predicted, i, n)
 			p := prediction.Row{Path: r.Path, Synset: r.Synset, Label: r.Label}
 			first := int(r.Label)
 			if rng.IntN(10) < 3 {
@@ -182,6 +206,7 @@ func predict(dir string, classes []shard.Class, split string, n int) error {
 			for k := range 5 {
 				p.Top, p.Prob = append(p.Top, (first+k)%len(classes)), append(p.Prob, share/float32(int(1)<<k))
 			}
+			p.Embedding = embedding(rng, first, m.width)
 			rows = append(rows, p)
 		}
 		if err := out.Write(c, rows); err != nil {
@@ -192,15 +217,33 @@ func predict(dir string, classes []shard.Class, split string, n int) error {
 	return out.Join(chunks)
 }
 
+// embedding is one near that of its class; nil: it has no numbers.
+func embedding(rng *rand.Rand, class, width int) (v []float32) {
+	of := rand.NewPCG(uint64(class), 0)
+	for len(v) < width {
+		for a, b, k := of.Uint64(), rng.Uint64(), 0; k < 8 && len(v) < width; a, b, k = a>>8, b>>8, k+1 {
+			v = append(v, (float32(a&255)+float32(b&255))/512)
+		}
+	}
+	return v
+}
+
 var (
 	hrefs = regexp.MustCompile(`href="(/[^"#]*)`)
 	peak  = regexp.MustCompile(`Vm(HWM|RSS):\s+(\d+) kB`)
 )
 
+// walk is how many pages are looked at, and of how many images of a split what is alike.
+type walk struct {
+	pages, alike int
+	split        string
+	rows         int
+}
+
 // measure starts the program and walks.
-func measure(binary, words, dir, predicted string, pages int) error {
+func measure(binary, words, dir, predictions string, walk walk) error {
 	began := time.Now()
-	cmd := exec.Command(binary, "serve", dir, filepath.Join(dir, predicted+".arrow"), "--wordnet", words, "--progress", "off")
+	cmd := exec.Command(binary, "serve", dir, predictions, "--wordnet", words, "--progress", "off")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -224,7 +267,13 @@ func measure(binary, words, dir, predicted string, pages int) error {
 	w.tell("while predictions were read")
 	memory(cmd.Process.Pid, "read")
 	w.took = map[string][]spent{}
-	for range pages {
+	for range walk.pages {
+		if err := w.step(); err != nil {
+			return err
+		}
+	}
+	for range walk.alike {
+		w.at = fmt.Sprintf("/image/%s/%d/neighbours", walk.split, w.rng.IntN(walk.rows))
 		if err := w.step(); err != nil {
 			return err
 		}
@@ -302,6 +351,9 @@ func (w *walker) step() error {
 	}
 	kind, _, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/")
 	kind, _, _ = strings.Cut(kind, "?")
+	if strings.HasSuffix(at, "/neighbours") {
+		kind = "neighbours"
+	}
 	w.took["/"+kind] = append(w.took["/"+kind], spent{time.Since(began), processor(w.pid) - before})
 	var next []string
 	for _, m := range hrefs.FindAllStringSubmatch(string(body), -1) {
