@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -29,6 +30,9 @@ import (
 // each name.
 type texts map[string]string
 
+// testImages are images that were drawn, by their numbers: JPEGs as strings.
+var testImages sync.Map
+
 // testImage draws an image, the same for the same name.
 func testImage(t testing.TB, name string) string {
 	t.Helper()
@@ -36,12 +40,16 @@ func testImage(t testing.TB, name string) string {
 	for _, c := range []byte(name) {
 		k = (k*31 + int(c)) % 1009
 	}
+	if image, ok := testImages.Load(k); ok {
+		return image.(string)
+	}
 	list := sample.Synsets()
 	b, err := sample.Image(list[k%len(list)], "train", k, 3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(b)
+	image, _ := testImages.LoadOrStore(k, string(b))
+	return image.(string)
 }
 
 func (f texts) content(t testing.TB, name string) string {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,12 +123,35 @@ func list(t testing.TB, names ...string) *classlist.List {
 	return l
 }
 
-// drawn makes a small set in ImageNet's packing.
+// archived are a small set in ImageNet's packing, by the names of its archives. It is drawn once: that is most of what a
+// test would otherwise do.
+var archived = sync.OnceValues(func() (map[string][]byte, error) {
+	dir, err := os.MkdirTemp("", "archived")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	paths, err := sample.Write(context.Background(), dir, sample.Options{TrainPerSynset: 3, ValPerSynset: 2, Test: 3, Seed: 1})
+	all := map[string][]byte{}
+	for _, path := range paths {
+		b, failed := os.ReadFile(path)
+		all[filepath.Base(path)], err = b, errors.Join(err, failed)
+	}
+	return all, err
+})
+
+// drawn gives a directory of its own with that set, and options that read it.
 func drawn(t testing.TB) (string, Options) {
 	t.Helper()
-	dir := t.TempDir()
-	if _, err := sample.Write(t.Context(), dir, sample.Options{TrainPerSynset: 3, ValPerSynset: 2, Test: 3, Seed: 1}); err != nil {
+	all, err := archived()
+	if err != nil {
 		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, b := range all {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
 	o := archives(dir)
 	o.Out = files.Local(filepath.Join(dir, "dataset"))
