@@ -23,6 +23,7 @@ import (
 
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/native/nativetest"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/setup/wheel"
 	"github.com/synshard/synshard/wordnet"
 )
@@ -330,6 +331,7 @@ func damagedWordNet(t *testing.T, o Options, pins []wheel.Pin, from string) {
 
 // TestWordNetForms takes WordNet from a directory and from a .tar.gz.
 func TestWordNetForms(t *testing.T) {
+	raced.Skip(t, "one goroutine inflates, writes and reads it")
 	o, pins := scene(t)
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
