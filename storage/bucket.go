@@ -34,7 +34,6 @@ import (
 	"gocloud.dev/blob/s3blob"
 	"gocloud.dev/gcerrors"
 	"gocloud.dev/gcp"
-	"google.golang.org/api/googleapi"
 )
 
 // tries is how often S3's own client asks before what failed is ours to ask again.
@@ -352,7 +351,7 @@ func (b *bucket) removeMany(ctx context.Context, keys []string) error {
 		all.Objects = append(all.Objects, types.ObjectIdentifier{Key: aws.String(key)})
 	}
 	out, err := b.s3.client.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: aws.String(b.name), Delete: all})
-	if err = b.mean(err); Passing(err) || errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+	if err = b.mean(err); Passing(err) || errors.Is(err, context.Canceled) || errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrNoBucket) {
 		return err // which is of all requests, or of the whole bucket
 	}
 	if err != nil || len(out.Errors) > 0 { // of one of them, or a server that has no such request
@@ -387,42 +386,3 @@ func (b *bucket) abort(ctx context.Context, prefix string) error {
 }
 
 func (b *bucket) close() error { return b.b.Close() }
-
-// mean says of a store's error what it means.
-func (b *bucket) mean(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return err
-	}
-	status := b.status(err)
-	switch {
-	case gcerrors.Code(err) == gcerrors.NotFound, status == http.StatusNotFound:
-		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
-	case gcerrors.Code(err) == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed, status == http.StatusConflict:
-		return ErrChanged
-	case gcerrors.Code(err) == gcerrors.PermissionDenied, status == http.StatusForbidden:
-		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
-	case status == http.StatusNotImplemented:
-		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, err)
-	case retryable(status), status == 0 && broken(err):
-		return temporary(err)
-	case status/100 == 2: // said yes, and its body could not be read to its end
-		return temporary(err)
-	}
-	return err
-}
-
-// status is that of the answer which an error is of; 0: there was none.
-func (b *bucket) status(err error) int {
-	var s3 interface{ HTTPStatusCode() int }
-	var google *googleapi.Error
-	var azure *azcore.ResponseError
-	switch {
-	case errors.As(err, &s3):
-		return s3.HTTPStatusCode()
-	case b.b.ErrorAs(err, &google):
-		return google.Code
-	case b.b.ErrorAs(err, &azure):
-		return azure.StatusCode
-	}
-	return 0
-}

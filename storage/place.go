@@ -76,7 +76,7 @@ func (p *Place) Figures() Figures {
 	return Figures{p.String(), t.Requests.Load(), t.Retries.Load(), t.Read.Load(), t.Written.Load()}
 }
 
-// store is one kind of place. Errors are fs.ErrNotExist, ErrChanged, ErrExists and
+// store is one kind of place. Errors are fs.ErrNotExist, ErrNoBucket, ErrChanged, ErrExists and
 // ErrReadOnly where they are that; a transient one is made so by temporary.
 type store interface {
 	stat(ctx context.Context, key string) (Info, error)

@@ -27,6 +27,8 @@ var (
 	// ErrURL is of a URL that cannot be a place: an unknown scheme, no bucket, an
 	// option that the store does not have.
 	ErrURL = errors.New("not a place that can be read or written")
+	// ErrNoBucket is of a bucket, or a container, that is not there.
+	ErrNoBucket = errors.New("there is no such bucket")
 	// ErrReadOnly is of writing to a web server.
 	ErrReadOnly = errors.New("it can only be read")
 	// ErrChanged is of an object that was changed, or is gone, since it was opened.
