@@ -145,16 +145,18 @@ func (p *parts) fetch(n int) error {
 	return p.note()
 }
 
-// absent counts the bytes of those chunks that are not here.
-func (p *parts) absent(chunks []int) (bytes int64) {
+// lies counts the bytes of those chunks that are here, and of all.
+func (p *parts) lies(chunks []int) (here, all int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range chunks {
-		if !p.have[n] {
-			bytes += min(chunk, p.state.Size-int64(n)*chunk)
+		bytes := min(chunk, p.state.Size-int64(n)*chunk)
+		all += bytes
+		if p.have[n] {
+			here += bytes
 		}
 	}
-	return bytes
+	return here, all
 }
 
 // note writes the ledger.

@@ -36,8 +36,9 @@ type Places struct {
 	Dirs  []string // directories that may hold them; they come first
 	Index string   // URL of an index's simple API; "" where there is none
 	Work  string   // a directory for what came of a wheel before an interruption
-	// Progress is told how many bytes came of a wheel's that are asked for; of is 0
-	// until that is known. It may be nil, and is called from many goroutines.
+	// Progress is told how many bytes of those that are asked for of a wheel are here, what came
+	// before an interruption among them; of is 0 until that is known. It may be nil, and is
+	// called from many goroutines.
 	Progress func(p Pin, came, of int64)
 }
 
@@ -131,7 +132,12 @@ func (s Places) fetch(ctx context.Context, p Pin, at, into string, want func(str
 	}
 	defer close()
 	bring := func(chunks []int) error {
-		count.of.Store(count.came.Load() + parts.absent(chunks))
+		lies, of := parts.lies(chunks)
+		count.came.Store(lies)
+		count.of.Store(of)
+		if s.Progress != nil {
+			s.Progress(p, lies, of)
+		}
 		return parts.bring(ctx, chunks)
 	}
 	list, err := unpack(ctx, p, parts, parts.state.Size, into, want, bring)
