@@ -180,13 +180,10 @@ func TestRemoveAll(t *testing.T) {
 	s := storagetest.Start(t)
 	proxy := storagetest.Before(t, s, storagetest.Faults{})
 	d := at(t, s.Via(proxy, "x"), "here")
-	for _, together := range []bool{true, false} {
-		tree, err := d.Tree()
-		check(t, err)
-		for i := range storage.ManyKeys + 1 {
-			check(t, tree.Put(fmt.Sprintf("many/%04d", i), nil))
+	for together, n := range map[bool]int{true: storage.ManyKeys + 1, false: 100} {
+		for i := range n {
+			s.Put(t, fmt.Sprintf("x/many/%04d", i), nil)
 		}
-		check(t, tree.Close())
 		var mu sync.Mutex
 		under, most := 0, 0
 		both := make(chan struct{})
