@@ -192,7 +192,7 @@ func Write(path string, dpi int, panels []*Panel) error {
 	height := min(most, vg.Length(1+4*len(panels))*vg.Inch)
 	var img vg.CanvasWriterTo
 	if strings.EqualFold(filepath.Ext(path), ".svg") {
-		img = vgsvg.New(width, height)
+		img = &fitted{Canvas: vgsvg.New(width, height)}
 	} else {
 		img = vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dpi))}
 	}
