@@ -41,7 +41,7 @@ torch=$(cd "$torch" 2>/dev/null && pwd) || die "$torch: no such directory"
 mkdir -p "$(dirname "$out")"
 work=$(mktemp -d "$(dirname "$out")/.shim.XXXXXX") # beside its place, so that the last step is a rename
 trap 'rm -rf "$work"' EXIT
-flags=(-std=c++17 -O3 -fno-math-errno -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas
+flags=(-std=c++17 -O3 -fno-math-errno -DNDEBUG -fPIC -fvisibility=hidden -fopenmp -Wall -Wno-unknown-pragmas -Wno-subobject-linkage
 	-isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include"
 	"-ffile-prefix-map=$torch=torch" "-ffile-prefix-map=$here=shim" "-ffile-prefix-map=$work=shim") # the same bytes wherever they are built
 [ -z "$emulate" ] || flags+=(-DSYNSHARD_EMULATED)
@@ -68,9 +68,14 @@ fi
 { echo 'R"kernels('; sed '/^#pragma once/d' "$here/kernels.h"; cat "$here/kernels.cu"; echo ')kernels"'; } >"$work/kernels.inc"
 flags+=(-I "$work" "${last[@]}")
 
+# Torch's headers are most of what the compiler reads: a unit of several files reads them once. So what is in a file's
+# nameless namespace may not be in another's.
+sources=("$here"/*.cpp)
+together=6
 pids=()
-for source in "$here"/*.cpp; do
-	"${CXX:-g++}" "${flags[@]}" -c "$source" -o "$work/$(basename "$source" .cpp).o" &
+for ((i = 0; i < ${#sources[@]}; i += together)); do
+	printf '#include "%s"\n' "${sources[@]:i:together}" >"$work/unit-$i.cpp"
+	"${CXX:-g++}" "${flags[@]}" -c "$work/unit-$i.cpp" -o "$work/unit-$i.o" &
 	pids+=($!)
 	if [ ${#pids[@]} -ge "$(nproc)" ]; then wait "${pids[0]}"; pids=("${pids[@]:1}"); fi
 done

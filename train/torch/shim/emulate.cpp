@@ -49,12 +49,12 @@ struct Emulated {
 	std::function<void(void **)> call;
 	std::vector<const std::type_info *> types;
 };
-std::map<std::string, Emulated> &table() {
+std::map<std::string, Emulated> &known() {
 	static std::map<std::string, Emulated> t;
 	return t;
 }
 template <class... A, size_t... I> void add(const char *name, void (*f)(A...), std::index_sequence<I...>) {
-	table()[name] = {[f](void **args) { f(*static_cast<A *>(args[I])...); }, {&typeid(A)...}};
+	known()[name] = {[f](void **args) { f(*static_cast<A *>(args[I])...); }, {&typeid(A)...}};
 }
 struct Register {
 	template <class... A> Register(const char *name, void (*f)(A...)) {
@@ -71,10 +71,13 @@ struct Register {
 	void name args
 #define KERNEL_RESIDENT(blocks, name, args) KERNEL(name, args)
 using std::pow, std::sqrt;
+#pragma push_macro("INLINE") // rows.h's, if it was read
+#undef INLINE
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-function"
 #include "kernels.cu"
 #pragma GCC diagnostic pop
+#pragma pop_macro("INLINE")
 
 // One thread of a block, with a stack of its own, that runs a body whenever it is told to. Contexts are changed by
 // longjmp, which asks nothing of the system; swapcontext only enters a new stack.
@@ -137,8 +140,8 @@ struct Emulator : synshard::gpu::Kernels {
 	int resident(const std::string &, unsigned) const override { return 4; }
 	void run(const std::string &name, Extent grid, Extent block, void **args, const std::type_info **types,
 		size_t n) const override {
-		auto it = table().find(name);
-		if (it == table().end())
+		auto it = known().find(name);
+		if (it == known().end())
 			throw std::logic_error("no kernel is named " + name);
 		bool same = n == it->second.types.size();
 		for (size_t i = 0; same && i < n; i++)
