@@ -146,11 +146,15 @@ func (o Options) defaults() Options {
 type Batch struct {
 	Images []byte  // uint8 [rows, Size, Size, 3]: NHWC, red green blue, 0 where padding
 	Labels []int64 // [rows]; -1: none, or padding
-	Rows   []int64 // [rows], of the source; -1: padding
-	Errs   []error // [rows], only where an image failed
-	N      int     // rows that are not padding, which stand first
-	Size   int     // pixels, height and width
-	First  int64   // the first of its places in the epoch's order
+	// Of images that were mixed, which a loader does not: the label of what was mixed in, -1
+	// where Labels has it, and the share, 0 to 1, of the label in Labels. Nil, both: none was.
+	Others []int64   // [rows]
+	Shares []float32 // [rows]
+	Rows   []int64   // [rows], of the source; -1: padding
+	Errs   []error   // [rows], only where an image failed
+	N      int       // rows that are not padding, which stand first
+	Size   int       // pixels, height and width
+	First  int64     // the first of its places in the epoch's order
 
 	release func()
 }

@@ -48,6 +48,7 @@ func TestProcs(t *testing.T) {
 	p, one := procs(t, cfg), engine(t, cfg)
 	b := traintest.Batch(4)
 	b.Labels[3] = -1
+	b.Others, b.Shares = []int64{2, 4, 6, -1}, []float32{0.75, 0.5, 1, 1}
 	for i := range groupSteps {
 		s := train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true}
 		got, want := traintest.Step(t, p, b, s), traintest.Step(t, one, b, s)

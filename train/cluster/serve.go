@@ -36,9 +36,10 @@ type request struct {
 
 // images is what an engine needs of a batch.
 type images struct {
-	Images []byte
-	Labels []int64
-	Size   int
+	Images         []byte
+	Labels, Others []int64
+	Shares         []float32
+	Size           int
 }
 
 // cut is rank i's share of a batch for n: neighbouring images, whose numbers differ
@@ -46,11 +47,15 @@ type images struct {
 func cut(b *loader.Batch, i, n int) images {
 	rows, image := len(b.Labels), b.Size*b.Size*3
 	from, to := i*rows/n, (i+1)*rows/n
-	return images{b.Images[from*image : to*image], b.Labels[from:to], b.Size}
+	share := images{Images: b.Images[from*image : to*image], Labels: b.Labels[from:to], Size: b.Size}
+	if b.Others != nil {
+		share.Others, share.Shares = b.Others[from:to], b.Shares[from:to]
+	}
+	return share
 }
 
 func (p images) batch() *loader.Batch {
-	return &loader.Batch{Images: p.Images, Labels: p.Labels, N: len(p.Labels), Size: p.Size}
+	return &loader.Batch{Images: p.Images, Labels: p.Labels, Others: p.Others, Shares: p.Shares, N: len(p.Labels), Size: p.Size}
 }
 
 // reply is an answer. Failure says which of the errors that callers tell apart

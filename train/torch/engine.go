@@ -18,8 +18,8 @@ static int ss_create(const ss_api *a, const ss_network *n, const ss_config *c, s
 static void ss_destroy(const ss_api *a, ss_engine *g) {
 	a->destroy(g);
 }
-static int ss_queue(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, const ss_step *s, char *e, size_t l) {
-	ss_batch b = {.images = images, .labels = labels, .rows = rows};
+static int ss_queue(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, const int64_t *others, const float *shares, int32_t rows, int32_t size, const ss_step *s, char *e, size_t l) {
+	ss_batch b = {.images = images, .labels = labels, .others = others, .shares = shares, .rows = rows, .size = size};
 	return a->queue(g, &b, s, e, l);
 }
 static int ss_collect(const ss_api *a, ss_engine *g, ss_metrics *m, char *e, size_t l) {
@@ -28,12 +28,12 @@ static int ss_collect(const ss_api *a, ss_engine *g, ss_metrics *m, char *e, siz
 static const char *ss_note(const ss_api *a, ss_engine *g) {
 	return a->note(g);
 }
-static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, int32_t ema, ss_eval *o, char *e, size_t l) {
-	ss_batch b = {.images = images, .labels = labels, .rows = rows};
+static int ss_evaluate(const ss_api *a, ss_engine *g, const uint8_t *images, const int64_t *labels, int32_t rows, int32_t size, int32_t ema, ss_eval *o, char *e, size_t l) {
+	ss_batch b = {.images = images, .labels = labels, .rows = rows, .size = size};
 	return a->evaluate(g, &b, ema, o, e, l);
 }
-static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t rows, int32_t train, uint64_t seed, float *logits, float *aux0, float *aux1, char *e, size_t l) {
-	ss_batch b = {.rows = rows};
+static int ss_forward(const ss_api *a, ss_engine *g, const float *in, int32_t rows, int32_t size, int32_t train, uint64_t seed, float *logits, float *aux0, float *aux1, char *e, size_t l) {
+	ss_batch b = {.rows = rows, .size = size};
 	float *aux[2] = {aux0, aux1};
 	return a->forward(g, in, &b, train, seed, logits, aux0 ? aux : 0, e, l);
 }
@@ -79,10 +79,11 @@ type Engine struct {
 	slots  []string
 	queued []underWay // steps
 	work   thread
-	free   func()      // of the thread
-	store  cgo.Handle  // of its group; 0: none
-	ended  atomic.Bool // by Abort
-	unsure error       // why the state may be another than before the step that failed
+	free   func()       // of the thread
+	store  cgo.Handle   // of its group; 0: none
+	ended  atomic.Bool  // by Abort
+	fits   atomic.Int64 // the size of images, in pixels, that were last found to fit the network
+	unsure error        // why the state may be another than before the step that failed
 }
 
 // underWay is a step that was begun.
@@ -114,6 +115,7 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 		return nil, fmt.Errorf("new engine: %w", err)
 	}
 	e := &Engine{shim: s, net: net, cfg: cfg, params: net.Params()}
+	e.fits.Store(int64(net.Input))
 	e.work, e.free = s.threads.of(cfg.Device)
 	var mem arena
 	defer mem.free()
@@ -204,19 +206,41 @@ func (e *Engine) call(what string, f func(*C.char, C.size_t) C.int) (err error) 
 }
 
 func (e *Engine) checkBatch(b *loader.Batch) error {
-	if b.Size != e.net.Input {
-		return fmt.Errorf("batch of %d-pixel images for a network of %d", b.Size, e.net.Input)
+	if int64(b.Size) != e.fits.Load() {
+		net := *e.net
+		net.Input = b.Size
+		if _, err := net.Shapes(); err != nil {
+			return fmt.Errorf("images of %d pixels: %w", b.Size, err)
+		}
+		e.fits.Store(int64(b.Size))
 	}
 	if rows := len(b.Labels); rows == 0 || len(b.Images) < rows*b.Size*b.Size*3 {
 		return fmt.Errorf("batch with %d labels and %d bytes of images", len(b.Labels), len(b.Images))
 	}
+	if rows := len(b.Labels); b.Others != nil && (len(b.Others) != rows || len(b.Shares) != rows) {
+		return fmt.Errorf("batch with %d labels, %d others and %d shares", rows, len(b.Others), len(b.Shares))
+	}
 	return nil
 }
 
-// rowsOf is the memory of rows [from, to) of a batch.
-func rowsOf(b *loader.Batch, from, to int) (*C.uint8_t, *C.int64_t, C.int32_t) {
-	image := b.Size * b.Size * 3
-	return (*C.uint8_t)(&b.Images[from*image]), (*C.int64_t)(&b.Labels[from]), C.int32_t(to - from)
+// piece is the memory of some rows of a batch.
+type piece struct {
+	images         *C.uint8_t
+	labels, others *C.int64_t
+	shares         *C.float
+	n, size        C.int32_t
+}
+
+// rowsOf is that of rows [from, to).
+func rowsOf(b *loader.Batch, from, to int) piece {
+	r := piece{
+		images: (*C.uint8_t)(&b.Images[from*b.Size*b.Size*3]), labels: (*C.int64_t)(&b.Labels[from]),
+		n: C.int32_t(to - from), size: C.int32_t(b.Size),
+	}
+	if b.Others != nil {
+		r.others, r.shares = (*C.int64_t)(&b.Others[from]), (*C.float)(&b.Shares[from])
+	}
+	return r
 }
 
 // Step implements train.Engine. With Accumulate the batch is worked through in
@@ -263,7 +287,7 @@ func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 		return fmt.Errorf("step: %w", err)
 	}
 	spans := microbatches(b.Labels, e.cfg.Accumulate)
-	all := e.weigh(b.Labels)
+	all := e.weigh(b, span{0, len(b.Labels)})
 	total := []float64{all.loss, all.rows}
 	if e.cfg.Group.World > 1 {
 		if err := e.Sum(total); err != nil {
@@ -275,15 +299,15 @@ func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 	}
 	var shares []portion
 	for i, p := range spans {
-		part := e.weigh(b.Labels[p.from:p.to])
+		part := e.weigh(b, p)
 		if total[1] > 0 {
 			part.loss, part.rows = part.loss/total[0], part.rows/total[1]
 		}
 		step := C.ss_step{seed: C.uint64_t(s.Seed + uint64(i)<<48), lr: C.double(s.LR), ema_decay: C.double(s.EMADecay),
 			grad_scale: C.double(part.loss), row_share: C.double(part.rows), update: flag(update && i == len(spans)-1), freeze_bn: flag(s.FreezeBN)}
-		images, labels, rows := rowsOf(b, p.from, p.to)
+		r := rowsOf(b, p.from, p.to)
 		err := e.call("step", func(t *C.char, n C.size_t) C.int {
-			return C.ss_queue(e.shim.api, e.handle, images, labels, rows, &step, t, n)
+			return C.ss_queue(e.shim.api, e.handle, r.images, r.labels, r.others, r.shares, r.n, r.size, &step, t, n)
 		})
 		if err != nil {
 			_, dropped := e.collect(underWay{shares: shares}) // of the step that broke off
@@ -368,16 +392,25 @@ func microbatches(labels []int64, n int) []span {
 	return out
 }
 
-// weigh adds up the weights of labels, and counts them.
-func (e *Engine) weigh(labels []int64) (sum portion) {
-	sum.rows = float64(counted(labels))
+// weigh adds up the weights of rows' labels, and counts them.
+func (e *Engine) weigh(b *loader.Batch, s span) (sum portion) {
+	sum.rows = float64(counted(b.Labels[s.from:s.to]))
 	if e.cfg.ClassWeights == nil {
 		return portion{sum.rows, sum.rows}
 	}
-	for _, l := range labels {
-		if l >= 0 && l < int64(len(e.cfg.ClassWeights)) { // the engine refuses the others
-			sum.loss += e.cfg.ClassWeights[l]
+	weight := func(l int64) float64 {
+		if l < 0 || l >= int64(len(e.cfg.ClassWeights)) { // these the engine refuses
+			return 0
 		}
+		return e.cfg.ClassWeights[l]
+	}
+	for i := s.from; i < s.to; i++ {
+		own := 1.0
+		if b.Others != nil {
+			own = float64(b.Shares[i])
+			sum.loss += (1 - own) * weight(b.Others[i])
+		}
+		sum.loss += own * weight(b.Labels[i])
 	}
 	return sum
 }
@@ -398,9 +431,9 @@ func (e *Engine) Evaluate(b *loader.Batch, ema bool) (train.EvalMetrics, error) 
 		return train.EvalMetrics{}, fmt.Errorf("evaluate: %w", err)
 	}
 	var m C.ss_eval
-	images, labels, rows := rowsOf(b, 0, len(b.Labels))
+	r := rowsOf(b, 0, len(b.Labels))
 	err := e.call("evaluate", func(t *C.char, n C.size_t) C.int {
-		return C.ss_evaluate(e.shim.api, e.handle, images, labels, rows, flag(ema), &m, t, n)
+		return C.ss_evaluate(e.shim.api, e.handle, r.images, r.labels, r.n, r.size, flag(ema), &m, t, n)
 	})
 	return train.EvalMetrics{N: int(m.n), Top1: int(m.top1), Top5: int(m.top5), Loss: float64(m.loss)}, err
 }
@@ -428,7 +461,7 @@ func (e *Engine) forward(inputs []float32, rows int, o forwardOptions) ([][]floa
 		}
 	}
 	err := e.call("forward", func(t *C.char, n C.size_t) C.int {
-		return C.ss_forward(e.shim.api, e.handle, (*C.float)(&inputs[0]), C.int32_t(rows), flag(o.Training), C.uint64_t(o.Seed), (*C.float)(&out[0][0]), p[0], p[1], t, n)
+		return C.ss_forward(e.shim.api, e.handle, (*C.float)(&inputs[0]), C.int32_t(rows), C.int32_t(e.net.Input), flag(o.Training), C.uint64_t(o.Seed), (*C.float)(&out[0][0]), p[0], p[1], t, n)
 	})
 	return out, err
 }
@@ -541,7 +574,7 @@ func (a *arena) network(net *model.Network, params []model.Param, cfg *train.Eng
 		aux[i], weights[i] = h.Node, h.Weight
 	}
 	n.aux, n.aux_weight, n.n_aux = a.ints(aux), a.doubles(weights), C.int32_t(len(aux))
-	n.logits, n.embedding, n.classes, n.input = C.int32_t(net.Logits), C.int32_t(net.Embedding), C.int32_t(net.Classes), C.int32_t(net.Input)
+	n.logits, n.embedding, n.classes = C.int32_t(net.Logits), C.int32_t(net.Embedding), C.int32_t(net.Classes)
 	return p, nil
 }
 

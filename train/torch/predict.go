@@ -4,8 +4,8 @@ package torch
 #include <stdlib.h>
 #include "synshard_torch.h"
 
-static int ss_predict_begin(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t ema, int32_t wanted, ss_prediction **o, char *e, size_t l) {
-	ss_batch b = {.images = images, .rows = rows};
+static int ss_predict_begin(const ss_api *a, ss_engine *g, const uint8_t *images, int32_t rows, int32_t size, int32_t ema, int32_t wanted, ss_prediction **o, char *e, size_t l) {
+	ss_batch b = {.images = images, .rows = rows, .size = size};
 	return a->predict_begin(g, &b, ema, wanted, o, e, l);
 }
 static int ss_predict_end(const ss_api *a, ss_prediction *p, float *probabilities, float *logits, float *embedding, int32_t rows, int32_t classes, int32_t width, char *e, size_t l) {
@@ -67,17 +67,17 @@ func (e *Engine) Predict(b *loader.Batch, o PredictOptions) (p Predictions, err 
 		p.Embedding = make([]float32, len(b.Labels)*width)
 		v, wanted = (*C.float)(&p.Embedding[0]), wanted|C.SS_EMBEDDING
 	}
-	images, _, rows := rowsOf(b, 0, len(b.Labels))
+	r := rowsOf(b, 0, len(b.Labels))
 	var begun *C.ss_prediction
 	err = e.call("predict", func(t *C.char, n C.size_t) C.int {
-		return C.ss_predict_begin(e.shim.api, e.handle, images, rows, flag(o.EMA), wanted, &begun, t, n)
+		return C.ss_predict_begin(e.shim.api, e.handle, r.images, r.n, r.size, flag(o.EMA), wanted, &begun, t, n)
 	})
 	if err != nil {
 		return p, err
 	}
 	// Not on the engine's thread, which begins the next one meanwhile.
 	err = call("predict", func(t *C.char, n C.size_t) C.int {
-		return C.ss_predict_end(e.shim.api, begun, (*C.float)(&p.Probabilities[0]), l, v, rows, C.int32_t(e.net.Classes), C.int32_t(width), t, n)
+		return C.ss_predict_end(e.shim.api, begun, (*C.float)(&p.Probabilities[0]), l, v, r.n, C.int32_t(e.net.Classes), C.int32_t(width), t, n)
 	})
 	return p, err
 }

@@ -196,7 +196,7 @@ void count(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
 	out.n = check_labels(e, b);
 	if (out.n == 0)
 		return;
-	auto y = labels_of(e, b);
+	auto y = labels_of(e, b).own;
 	auto logits = e.network.forward(e.config, images_of(e, b), Mode::eval, false, ema, 0).logits;
 	// The rank of the truth: how many classes are above it. A tie goes to the truth's disfavour only by a lower
 	// index.
@@ -428,7 +428,7 @@ int forward(ss_engine *e, const float *inputs, const ss_batch *b, int32_t train,
 	return guard(err, n, [&] {
 		OnDevice on(*e);
 		at::NoGradGuard none;
-		int64_t s = e->network.input;
+		int64_t s = b->size;
 		auto x = inputs ? at::from_blob(const_cast<float *>(inputs), {b->rows, 3, s, s}, at::kFloat)
 					  .to(e->config.device)
 				: images_of(*e, *b);

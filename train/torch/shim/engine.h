@@ -151,7 +151,7 @@ struct Network {
 	std::vector<int32_t> aux;
 	std::vector<double> aux_weight;
 	at::Tensor class_weight; // float32 [classes], on the device; undefined: all alike
-	int32_t logits = 0, embedding = 0, classes = 0, input = 0;
+	int32_t logits = 0, embedding = 0, classes = 0;
 
 	void load(const ss_network &, const Config &);
 	void keep_low(const Config &); // makes every low; what is in them is the caller's to write
@@ -303,13 +303,17 @@ struct Losses {
 	// class weights.
 	at::Tensor total, main, aux, entropy, correct;
 };
+// Labels are a batch's, on the device. share, of own, and other are defined where images are mixtures.
+struct Labels {
+	at::Tensor own, other, share;
+};
 int64_t check_labels(const ss_engine &, const ss_batch &);         // counts those of 0 and more
 at::Tensor normalised(const ss_engine &, const at::Tensor &bytes); // [rows, side, side, 3] to [rows, 3, side, side]
-Losses losses(const ss_engine &, const Outputs &, const at::Tensor &labels, int64_t counted);
+Losses losses(const ss_engine &, const Outputs &, const Labels &, int64_t counted);
 void report_group(const double *figures, ss_metrics &); // what the group's whole step found
 void zero_grad(ss_engine &);
 at::Tensor images_of(const ss_engine &, const ss_batch &); // on the device, normalised
-at::Tensor labels_of(const ss_engine &, const ss_batch &); // on the device; check_labels has seen them
+Labels labels_of(const ss_engine &, const ss_batch &);     // check_labels has seen them
 void plain_step(ss_engine &, const ss_batch &, const ss_step &, ss_metrics &);
 
 } // namespace synshard

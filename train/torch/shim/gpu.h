@@ -108,7 +108,9 @@ template <class T> T *as(const at::Tensor &t) {
 class Upload {
 public:
 	explicit Upload(const at::Device &);
-	bool holds(int64_t rows) const { return bytes.defined() && bytes.size(0) == rows; }
+	bool holds(int64_t rows, int64_t side) const {
+		return bytes.defined() && bytes.size(0) == rows && bytes.size(1) == side;
+	}
 	void make_room(int64_t rows, int64_t side); // elsewhere: what reads bytes must have been forgotten
 	void bring(const ss_batch &);               // returns when the batch's memory is free again
 	at::Tensor bytes;                           // [rows, side, side, 3]
@@ -145,18 +147,19 @@ private:
 		ss_metrics metrics;
 	};
 	struct Recorded {
-		int32_t rows = 0, freeze_bn = 0, seen = 0; // steps in a row of this shape
+		int32_t rows = 0, size = 0, mixed = 0, freeze_bn = 0, seen = 0; // steps in a row of this shape
 		std::unique_ptr<Graph> graph;
 	};
 	void upload(ss_engine &, const ss_batch &, const ss_step &);
-	void compute(ss_engine &, const ss_batch &, const ss_step &, int64_t counted);
+	void compute(ss_engine &, const ss_step &, int64_t counted);
 	bool run_recorded(ss_engine &, const ss_batch &, const ss_step &, int64_t counted);
 	at::Tensor host(size_t bytes) const;
 
 	const Config &config;
 	std::unique_ptr<Update> update;
 	Upload images;
-	at::Tensor labels, settings, kept, result; // on the device; kept is the State
+	Labels labels;
+	at::Tensor settings, kept, result; // on the device; kept is the State
 	Recorded recorded;
 	bool can_record = false;
 	std::deque<Pending> pending;

@@ -61,7 +61,6 @@ void Network::load(const ss_network &n, const Config &config) {
 	logits = n.logits;
 	embedding = n.embedding;
 	classes = n.classes;
-	input = n.input;
 	nodes.resize(n.n_nodes);
 	for (int i = 0; i < n.n_nodes; i++) {
 		const ss_node &from = n.nodes[i];

@@ -194,9 +194,9 @@ std::unique_ptr<ss_prediction> Predictor::begin(ss_engine &e, const ss_batch &b,
 		describe();
 	}
 	if (can_record || config.device.is_cuda()) {
-		if (!images.holds(b.rows)) {
+		if (!images.holds(b.rows, b.size)) {
 			forget();
-			images.make_room(b.rows, e.network.input);
+			images.make_room(b.rows, b.size);
 		}
 		images.bring(b);
 		if (!run_recorded(e))

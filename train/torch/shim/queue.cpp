@@ -78,26 +78,40 @@ void Queue::set_state(const State &s) {
 
 // upload brings images, labels and settings to the places that a recorded step reads.
 void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
-	if (!images.holds(b.rows)) {
+	bool mixed = b.others;
+	if (!images.holds(b.rows, b.size) || labels.other.defined() != mixed) {
 		forget();
-		images.make_room(b.rows, e.network.input);
-		labels = at::empty({b.rows}, at::TensorOptions().device(config.device).dtype(at::kLong));
+		images.make_room(b.rows, b.size);
+		auto room = [&](at::ScalarType t) {
+			return at::empty({b.rows}, at::TensorOptions().device(config.device).dtype(t));
+		};
+		labels = {room(at::kLong), mixed ? room(at::kLong) : at::Tensor(),
+			mixed ? room(at::kFloat) : at::Tensor()};
 	}
 	images.bring(b);
-	at::Tensor y = host(b.rows * sizeof(int64_t)), set = host(sizeof(Settings));
-	std::memcpy(y.mutable_data_ptr(), b.labels, b.rows * sizeof(int64_t));
-	*as<Settings>(set) = {s.lr, s.ema_decay, s.grad_scale, s.seed};
-	labels.copy_(y.view(at::kLong), true);
-	settings.copy_(set, true);
+	auto bring = [&](at::Tensor &to, const void *from) {
+		at::Tensor here = host(to.nbytes());
+		std::memcpy(here.mutable_data_ptr(), from, to.nbytes());
+		to.copy_(here.view(to.scalar_type()), true);
+	};
+	bring(labels.own, b.labels);
+	if (mixed) {
+		bring(labels.other, b.others);
+		bring(labels.share, b.shares);
+	}
+	const Settings set{s.lr, s.ema_decay, s.grad_scale, s.seed};
+	bring(settings, &set);
 }
 
 // run_recorded replays the step if it is the one recorded, or records it once its shape has come often enough.
 bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
 	if (!can_record || !s.update || e.pending)
 		return false;
-	if (recorded.rows != b.rows || recorded.freeze_bn != s.freeze_bn) {
+	int32_t mixed = b.others != nullptr;
+	if (recorded.rows != b.rows || recorded.size != b.size || recorded.mixed != mixed ||
+		recorded.freeze_bn != s.freeze_bn) {
 		forget();
-		recorded = {b.rows, s.freeze_bn, 0, nullptr};
+		recorded = {b.rows, b.size, mixed, s.freeze_bn, 0, nullptr};
 	}
 	if (!recorded.graph) {
 		if (recorded.seen++ < steps_before_recording)
@@ -106,8 +120,7 @@ bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int6
 			at::accelerator::emptyCache(); // the recording cannot use what other steps' memory is kept for
 		auto graph = std::make_unique<Graph>();
 		try {
-			const ss_batch none{nullptr, nullptr, b.rows}; // a recording reads what was brought up
-			graph->record([this, &e, none, s, counted] { compute(e, none, s, counted); });
+			graph->record([this, &e, s, counted] { compute(e, s, counted); }); // of what was brought up
 		} catch (const std::exception &error) {
 			can_record = false;
 			e.pending = false;
@@ -144,7 +157,7 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		upload(e, b, s);
 		update->lower();
 		if (!run_recorded(e, b, s, counted))
-			compute(e, b, s, counted);
+			compute(e, s, counted);
 		Pending &mine = pending.back();
 		mine.result = host(sizeof(Result));
 		mine.result.copy_(result, true);

@@ -13,9 +13,22 @@ namespace synshard {
 
 namespace {
 
-// With weights it is the mean weighted by those of the labels, as PyTorch's CrossEntropyLoss has it.
-at::Tensor loss_of(const at::Tensor &logits, const at::Tensor &y, const at::Tensor &weights, double smoothing) {
-	return at::cross_entropy_loss(logits, y, weights, at::Reduction::Mean, -1, smoothing);
+// With weights it is the mean weighted by those of the labels, as PyTorch's CrossEntropyLoss has it. The loss of a
+// mixture is that of its labels by their shares, and so is its weight: without weights the cross entropy of such a
+// distribution over the classes.
+at::Tensor loss_of(const at::Tensor &logits, const Labels &y, const at::Tensor &weights, double smoothing) {
+	if (!y.other.defined())
+		return at::cross_entropy_loss(logits, y.own, weights, at::Reduction::Mean, -1, smoothing);
+	at::Tensor rest = 1 - y.share;
+	auto each = [&](const at::Tensor &label) {
+		return at::cross_entropy_loss(logits, label, weights, at::Reduction::None, -1, smoothing);
+	};
+	auto weight = [&](const at::Tensor &label) {
+		at::Tensor valid = label.ge(0);
+		return weights.defined() ? weights.index_select(0, label.clamp_min(0)) * valid : valid.to(at::kFloat);
+	};
+	return (y.share * each(y.own) + rest * each(y.other)).sum() /
+		(y.share * weight(y.own) + rest * weight(y.other)).sum();
 }
 
 double since(std::chrono::steady_clock::time_point &t) {
@@ -37,6 +50,12 @@ int64_t check_labels(const ss_engine &e, const ss_batch &b) {
 				" is not one of " + std::to_string(e.network.classes) + " classes");
 		counted += b.labels[i] >= 0;
 	}
+	for (int i = 0; b.others && i < b.rows; i++)
+		if (b.others[i] >= e.network.classes || (b.others[i] >= 0) != (b.labels[i] >= 0) ||
+			!(b.shares[i] >= 0 && b.shares[i] <= 1))
+			throw bad_argument("label " + std::to_string(b.others[i]) + ", mixed into row " +
+				std::to_string(i) + " with the share " + std::to_string(1 - b.shares[i]) + ", of " +
+				std::to_string(e.network.classes) + " classes");
 	return counted;
 }
 
@@ -49,12 +68,12 @@ at::Tensor normalised(const ss_engine &e, const at::Tensor &bytes) {
 at::Tensor images_of(const ss_engine &e, const ss_batch &b) {
 	if (b.rows < 1 || !b.images)
 		throw bad_argument("batch: no images");
-	int64_t s = e.network.input;
+	int64_t s = b.size;
 	return normalised(
 		e, at::from_blob(const_cast<uint8_t *>(b.images), {b.rows, s, s, 3}, at::kByte).to(e.config.device));
 }
 
-Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t counted) {
+Losses losses(const ss_engine &e, const Outputs &o, const Labels &y, int64_t counted) {
 	// In a group a process may have nothing but padding; it takes part all the same.
 	auto loss = [&](const at::Tensor &logits, const at::Tensor &weights, double smoothing) {
 		return counted ? loss_of(logits, y, weights, smoothing) : logits.sum() * 0;
@@ -71,7 +90,7 @@ Losses losses(const ss_engine &e, const Outputs &o, const at::Tensor &y, int64_t
 		l.aux = l.aux.defined() ? l.aux + a.detach() : a.detach();
 		l.total = l.total + e.network.aux_weight[i] * a;
 	}
-	l.correct = o.logits.detach().argmax(1).eq(y).sum();
+	l.correct = o.logits.detach().argmax(1).eq(y.own).sum();
 	return l;
 }
 
@@ -88,8 +107,13 @@ void zero_grad(ss_engine &e) {
 		p.value.mutable_grad().reset();
 }
 
-at::Tensor labels_of(const ss_engine &e, const ss_batch &b) {
-	return at::from_blob(const_cast<int64_t *>(b.labels), {b.rows}, at::kLong).to(e.config.device, false, true);
+Labels labels_of(const ss_engine &e, const ss_batch &b) {
+	auto there = [&](const void *from, at::ScalarType t) {
+		if (!from)
+			return at::Tensor();
+		return at::from_blob(const_cast<void *>(from), {b.rows}, t).to(e.config.device, false, true);
+	};
+	return {there(b.labels, at::kLong), there(b.others, at::kLong), there(b.shares, at::kFloat)};
 }
 
 namespace {
@@ -222,7 +246,7 @@ bool takes_eight(const ss_engine &e) {
 } // namespace
 
 // compute is a step's work but for what goes to the device before it (upload) and comes back after it (add, collect).
-void Queue::compute(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
+void Queue::compute(ss_engine &e, const ss_step &s, int64_t counted) {
 	begin(e);
 	at::AutoGradMode grad(true);
 	at::Tensor x = takes_eight(e) ? normalised_8(e, images.bytes) : normalised(e, images.bytes);

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 11
+#define SS_ABI 12
 
 enum ss_code {
 	SS_OK = 0,
@@ -69,7 +69,7 @@ typedef struct ss_param {
 } ss_param;
 
 typedef struct ss_network {
-	int32_t n_nodes, n_params, n_aux, logits, embedding, classes, input;
+	int32_t n_nodes, n_params, n_aux, logits, embedding, classes;
 	const ss_node *nodes;
 	const ss_param *params;
 	const int32_t *aux;
@@ -131,9 +131,13 @@ typedef struct ss_config {
 } ss_config;
 
 typedef struct ss_batch {
-	const uint8_t *images; /* [rows, input, input, 3] */
+	const uint8_t *images; /* [rows, size, size, 3] */
 	const int64_t *labels; /* [rows]; -1: no part in loss or count */
-	int32_t rows;
+	/* Of images that are mixtures, in a step: the label of what is mixed in, -1 where labels has it, and the share,
+	 * 0 to 1, of the label in labels. NULL, both: none is. */
+	const int64_t *others; /* [rows] */
+	const float *shares;   /* [rows] */
+	int32_t rows, size;    /* size may differ from batch to batch, as the network allows */
 } ss_batch;
 
 typedef struct ss_step {
@@ -216,7 +220,7 @@ typedef struct ss_api {
 	/* Adam's count of updates and fp16's loss scale. */
 	int (*get_scalars)(ss_engine *, int64_t *updates, double *loss_scale, char *err, size_t err_len);
 	int (*set_scalars)(ss_engine *, int64_t updates, double loss_scale, char *err, size_t err_len);
-	/* For tests. logits and aux are [rows, classes]; aux may be NULL. inputs is float [rows, 3, input, input] or
+	/* For tests. logits and aux are [rows, classes]; aux may be NULL. inputs is float [rows, 3, size, size] or
 	 * NULL. */
 	int (*forward)(ss_engine *, const float *inputs, const ss_batch *, int32_t train, uint64_t seed, float *logits,
 		float **aux, char *err, size_t err_len);
