@@ -79,7 +79,9 @@ func (o *Options) firstTry(limit int) (int, error) {
 	if o.DeviceMemory == 0 {
 		return 8, nil
 	}
-	a, err := footprint.Largest(o.Network, footprint.Options{
+	net := *o.Network
+	net.Input = o.Recipe.LargestTrainSize()
+	a, err := footprint.Largest(&net, footprint.Options{
 		Precision: o.Precision, Optimizer: o.Recipe.Optimizer.Kind, EMA: o.Recipe.EMA.Decay > 0, Accumulate: o.Recipe.Accumulate > 1,
 		Recompute: o.Recompute, GPU: o.Device != "cpu",
 	}, o.DeviceMemory)
@@ -141,9 +143,9 @@ func (o *Options) tryBatch(init []model.Tensor) (err error) {
 	if err := e.SetState(init); err != nil {
 		return err
 	}
-	net, batch := o.Network, o.Recipe.Batch
+	batch, size := o.Recipe.Batch, o.Recipe.LargestTrainSize()
 	b := &loader.Batch{
-		N: batch, Size: net.Input, Images: make([]byte, batch*net.Input*net.Input*3),
+		N: batch, Size: size, Images: make([]byte, batch*size*size*3),
 		Labels: make([]int64, batch), Rows: make([]int64, batch),
 	}
 	for i := range b.Images {

@@ -19,7 +19,7 @@ import (
 func TestLargestBatch(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.Network = modeltest.Network(t, "inception_v3", model.Options{Classes: testClasses, Width: 0.03})
-	o.Network.Input = 75
+	o.Network.Input, o.Recipe.Eval.Size = 75, 75
 	room := 0
 	o.NewEngine = func(cfg EngineConfig) (Engine, error) {
 		e := newFake(o.Network, cfg)

@@ -34,12 +34,13 @@ type Labels interface {
 }
 
 // Loaded is Data read through loaders. The options are templates: what differs
-// from epoch to epoch (batch, epoch, start, order) is filled in. Validation
+// from epoch to epoch (batch, epoch, start, order, size) is filled in. Validation
 // images whose OnError says to carry on are not counted.
 type Loaded struct {
-	TrainSource, ValSource   loader.Source  // what is learnt, and what is measured
-	TrainOptions, ValOptions loader.Options // of each
-	Seed                     uint64         // of the order and of what is random in images
+	TrainSource, ValSource   loader.Source       // what is learnt, and what is measured
+	TrainOptions, ValOptions loader.Options      // of each; TrainOptions' size is the largest there is
+	TrainSize                func(epoch int) int // of training images; nil: TrainOptions'
+	Seed                     uint64              // of the order and of what is random in images
 }
 
 // TrainSet gives the training source's labels.
@@ -53,6 +54,11 @@ func (d *Loaded) Train(ctx context.Context, epoch int, start int64, batch int) (
 	o := d.TrainOptions
 	o.Batch, o.Epoch, o.Start, o.Seed = batch, epoch, start, d.Seed
 	o.Shuffle, o.DropLast = true, true
+	if d.TrainSize != nil {
+		cut := *o.Train
+		cut.Size = d.TrainSize(epoch)
+		o.Train, o.Size = &cut, cut.Size
+	}
 	l, err := loader.New(ctx, d.TrainSource, o)
 	if err != nil {
 		return nil, fmt.Errorf("training data: %w", err)

@@ -40,6 +40,7 @@ var recipeFlags = []struct {
 	{"policy", "augment.policy", "string", "distort images by a policy: randaugment or trivialaugment_wide", pixel.Policies},
 	{"erase", "augment.erase", "float", "probability with which a rectangle of an image is made the mean colour", nil},
 	{"aug-repeats", "augment.repeats", "int", "times that an image is shown in an epoch, each time distorted otherwise; the epoch keeps its length", nil},
+	{"train-sizes", "augment.sizes", "sizes", "pixels of training images by epoch, from 0: 160,192@12 is 160 up to epoch 11, then 192 (default: those of validation)", nil},
 	{"init", "network.init", "string", "fresh weights: paper (truncated normal, as its code) or he", []string{"paper", "he"}},
 	{"dropout", "network.dropout", "float", "share of the last features dropped", nil},
 	{"bn-momentum", "network.bn_momentum", "float", "weight of the newest batch in running statistics", nil},
@@ -69,6 +70,8 @@ func (v *recipeValue) Type() string {
 		return "string"
 	case "batch":
 		return "N|auto"
+	case "sizes":
+		return "SIZE[,SIZE@EPOCH...]"
 	case "float":
 		return "float64" // as pflag's own, whose help says float
 	}
@@ -89,6 +92,13 @@ func (v *recipeValue) Set(s string) error {
 			return err
 		}
 		s = strconv.Itoa(b.n) // 0 is a recipe's auto
+	case "sizes":
+		for part := range strings.SplitSeq(s, ",") {
+			if err := new(recipe.Stage).UnmarshalText([]byte(part)); err != nil {
+				return errors.New("want SIZE or SIZE@EPOCH, with commas between them")
+			}
+		}
+		s = "[" + s + "]"
 	case "string":
 		if strings.ContainsAny(s, "\n:#{}[]'\"") || s == "" {
 			err = strconv.ErrSyntax

@@ -23,6 +23,7 @@ func TestTrainContinuesExactlyWith(t *testing.T) {
 		{"a fold held out, trivialaugment, both mixed", []string{"--fold", "1/3", "--policy", "trivialaugment_wide", "--cutmix", "1", "--export", "best"}},
 		{"copies, in two processes", []string{"--aug-repeats", "3", "--procs", "2"}},
 		{"a rate that was found", []string{"--find-lr=use"}},
+		{"images that grow", []string{"--train-sizes", "75,83@1,91@2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{"--epochs", "3", "--set", "eval.size=91", "--set", "eval.resize=94"}, c.args...)

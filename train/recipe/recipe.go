@@ -78,8 +78,8 @@ type Clip struct {
 // heads' losses are added with their weight. Mixup > 0 is the parameter of the
 // Beta distribution by which pairs of images are blended (Zhang et al.,
 // arXiv:1710.09412); CutMix > 0 the one of that by which a rectangle of one image is put
-// into another (Yun et al., arXiv:1905.04899). With both each batch has one of them, by a
-// coin. ClassWeights weigh images by their classes in the mean, as
+// into another (Yun et al., arXiv:1905.04899). Labels are mixed by the same shares. With both
+// each batch has one of them, by a coin. ClassWeights weigh images by their classes in the mean, as
 // PyTorch's CrossEntropyLoss does: auto is scikit-learn's "balanced", images / (classes *
 // images of the class), a class without any as if it had one; else the path of a file
 // with a weight a class.
@@ -141,11 +141,12 @@ type Augment struct {
 	PolicyMagnitude int     `yaml:"policy_magnitude,omitempty"` // of randaugment: 1 to 30; 0 means 9
 	Erase           float64 `yaml:"erase,omitempty"`            // probability with which a rectangle is made the mean colour, as torchvision's RandomErasing
 	Repeats         int     `yaml:"repeats,omitempty"`          // times that an image is shown in an epoch, which keeps its length (loader.Options); 0 means 1
+	Sizes           []Stage `yaml:"sizes,omitempty,flow"`       // of training images by epoch; empty: eval.size
 }
 
 // Eval is how an image is made ready for validation and inference, as pixel.Eval
 // does it: shorter side to Resize pixels (or both, with Square), then the centre
-// Size x Size. Training images have the same Size.
+// Size x Size. Training images have the same Size, but for Augment.Sizes.
 type Eval struct {
 	Size          int    `yaml:"size"`
 	Resize        int    `yaml:"resize"`
@@ -364,7 +365,7 @@ func (r Recipe) Check() error {
 	if r.Batch > 0 && r.Batch%r.Accumulate != 0 {
 		return fmt.Errorf("batch %d does not divide into %d microbatches (accumulate)", r.Batch, r.Accumulate)
 	}
-	return cmp.Or(r.checkNames(), r.checkTogether(), r.Optimizer.check(), r.Rate.check())
+	return cmp.Or(r.checkNames(), r.checkTogether(), checkSizes(r.Augment.Sizes), r.Optimizer.check(), r.Rate.check())
 }
 
 // checkTogether refuses values that make no sense, or have no effect, beside others.

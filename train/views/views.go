@@ -170,13 +170,13 @@ func sorted(names []string) string {
 // Data is the images as a run reads them by a recipe: workers decode at a time, 0 for one a
 // CPU, into memory of alloc's where that is not nil (loader.Options).
 func (v *Views) Data(r recipe.Recipe, workers int, alloc func(int) ([]byte, func(), error)) *train.Loaded {
-	g, e := r.Augment, r.Eval
+	g, e, largest := r.Augment, r.Eval, r.LargestTrainSize()
 	l := &train.Loaded{
-		TrainSource: v.Train, ValSource: v.val, Seed: r.Seed,
+		TrainSource: v.Train, ValSource: v.val, Seed: r.Seed, TrainSize: r.TrainSize,
 		TrainOptions: loader.Options{
-			Size: e.Size, Workers: workers, Alloc: alloc, Truncated: r.Truncated == "accept", OnError: v.onError(v.o.Split, v.Train.Path), Repeats: g.Repeats,
+			Size: largest, Workers: workers, Alloc: alloc, Truncated: r.Truncated == "accept", OnError: v.onError(v.o.Split, v.Train.Path), Repeats: g.Repeats,
 			Train: &pixel.Train{
-				Size: e.Size, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
+				Size: largest, AreaMin: g.AreaMin, AreaMax: g.AreaMax, AspectMin: g.AspectMin, AspectMax: g.AspectMax, Flip: g.Flip,
 				Brightness: g.Brightness, Contrast: g.Contrast, Saturation: g.Saturation, Hue: g.Hue, Interpolation: g.Interpolation, Crop: g.Crop, Exact: g.Exact,
 				Policy: g.Policy, PolicyOps: cmp.Or(g.PolicyOps, 2), PolicyMagnitude: cmp.Or(g.PolicyMagnitude, 9), Erase: g.Erase, EraseWith: meanColour(r.Mean),
 			},
