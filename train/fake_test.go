@@ -85,6 +85,9 @@ func (e *fakeEngine) Step(b *loader.Batch, s Step) (Metrics, error) {
 			x *= float32(e.cfg.ClassWeights[b.Labels[i]])
 		}
 		x = x*0.75 + float32(b.Rows[i]%17) + 3*float32(b.Labels[i]) + float32(b.Images[i*b.Size*b.Size*3])/64
+		if b.Others != nil {
+			x += b.Shares[i] + float32(b.Others[i])
+		}
 	}
 	for _, name := range e.names {
 		p := e.state[name]

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/train/recipe"
 )
@@ -20,24 +21,39 @@ func flatBatch(values ...byte) *loader.Batch {
 	return b
 }
 
-func TestMixupOff(t *testing.T) {
+func TestMixOff(t *testing.T) {
 	b := flatBatch(1, 2, 3)
 	want := slices.Clone(b.Images)
-	mixup(b, 0, 1)
-	if !bytes.Equal(b.Images, want) {
-		t.Error("images changed with mixup off")
+	mix(b, recipe.Loss{}, 1)
+	if !bytes.Equal(b.Images, want) || b.Others != nil {
+		t.Error("images changed with mixing off")
 	}
 }
 
-// Images of 0 are paired with images of 255: what an image became says
-// its share, whose mean is that of Beta(alpha+1, alpha).
+// shareOf is an image's own share by its labels: it is i of b.N, and its label was i.
+func shareOf(t *testing.T, b *loader.Batch, i int) float64 {
+	t.Helper()
+	own, other, share := int64(i), int64(b.N-1-i), b.Shares[i]
+	if share < 0.5 {
+		t.Fatalf("the label in Labels has the share %v", share)
+	}
+	switch {
+	case b.Labels[i] == own && b.Others[i] == other:
+		return float64(share)
+	case b.Labels[i] == other && b.Others[i] == own:
+		return 1 - float64(share)
+	}
+	t.Fatalf("image %d has the labels %d and %d", i, b.Labels[i], b.Others[i])
+	return 0
+}
+
+// Images of 0 are paired with images of 255: what an image became says its share, which its
+// labels have too.
 func TestMixupShares(t *testing.T) {
-	const alpha = 0.2
-	var sum, n float64
-	both := 0
+	var sum, n, visibly float64
 	for seed := range uint64(400) {
 		b := flatBatch(0, 0, 0, 255, 255, 255)
-		mixup(b, alpha, seed)
+		mix(b, recipe.Loss{Mixup: 0.2}, seed)
 		for i := range b.N {
 			v := float64(b.Images[i*12]) / 255
 			if !bytes.Equal(b.Images[i*12:i*12+12], bytes.Repeat(b.Images[i*12:i*12+1], 12)) {
@@ -46,19 +62,19 @@ func TestMixupShares(t *testing.T) {
 			if i < 3 {
 				v = 1 - v
 			}
+			if d := math.Abs(v - shareOf(t, b, i)); d > 1./255 {
+				t.Fatalf("a share of %.3f, and labels by %.3f", v, shareOf(t, b, i))
+			}
 			sum, n = sum+v, n+1
 			if v > 0.05 && v < 0.95 {
-				both++
+				visibly++
 			}
 		}
-		if want := []int64{0, 1, 2, 3, 4, 5}; !slices.Equal(b.Labels, want) {
-			t.Fatal("labels changed")
-		}
 	}
-	if got, want := sum/n, (alpha+1)/(2*alpha+1); math.Abs(got-want) > 0.02 {
-		t.Errorf("mean share %.3f, want %.3f", got, want)
+	if math.Abs(sum/n-0.5) > 0.03 {
+		t.Errorf("mean share %.3f, want a half", sum/n)
 	}
-	if f := float64(both) / n; f < 0.1 || f > 0.6 {
+	if f := visibly / n; f < 0.1 || f > 0.6 {
 		t.Errorf("%.2f of the images are visibly mixed", f)
 	}
 }
@@ -76,42 +92,62 @@ func TestMixupDependsOnSeedAlone(t *testing.T) {
 	}
 }
 
-// TestCutMix: an image is its own but for a rectangle of its pair's, or its pair's but for a
-// rectangle of its own; its own share is in the mean what keeping one label asks for; places
-// and seeds differ.
+// TestCutMix: the share of an image that is its own is that of its label, in every bit, and
+// places and seeds differ.
 func TestCutMix(t *testing.T) {
-	const alpha, size = 1.0, 16
-	var own, inside, n float64
-	for seed := range uint64(1500) {
+	const size = 16
+	seen := map[float64]bool{}
+	for seed := range uint64(300) {
 		b := &loader.Batch{N: 2, Size: size, Labels: []int64{0, 1}, Rows: []int64{0, 1}}
 		b.Images = append(bytes.Repeat([]byte{0}, size*size*3), bytes.Repeat([]byte{255}, size*size*3)...)
-		mix(b, recipe.Loss{CutMix: alpha}, seed)
-		again := &loader.Batch{N: 2, Size: size, Images: append(bytes.Repeat([]byte{0}, size*size*3), bytes.Repeat([]byte{255}, size*size*3)...)}
-		cutmix(again, alpha, seed)
-		if !bytes.Equal(b.Images, again.Images) {
-			t.Fatal("the same seed gives other images")
-		}
-		share := float64(bytes.Count(b.Images[:size*size*3], []byte{0})) / (size * size * 3)
-		// What of it is the rectangle: inside, the corners are the other's, but for one at the edge.
-		own, n = own+share, n+1
-		if drawCut(size, alpha, seed, 0).inside {
-			inside++
+		mix(b, recipe.Loss{CutMix: 1}, seed)
+		for i, own := range []byte{0, 255} {
+			share := float64(bytes.Count(b.Images[i*size*size*3:(i+1)*size*size*3], []byte{own})) / (size * size * 3)
+			if share != shareOf(t, b, i) {
+				t.Fatalf("seed %d: a share of %v, and labels by %v", seed, share, shareOf(t, b, i))
+			}
+			seen[share] = true
 		}
 	}
-	// E[outer^2 + (1-outer)^2], the own share in the mean, where outer is the area around.
-	var want, outside float64
-	for seed := range uint64(200000) {
-		c := drawCut(size, alpha, seed+7777, 3)
-		outer := 1 - float64((c.x1-c.x0)*(c.y1-c.y0))/(size*size)
-		want += outer*outer + (1-outer)*(1-outer)
-		outside += outer
+	if len(seen) < 50 {
+		t.Errorf("%d shares of 600 differ", len(seen))
 	}
-	want, outside = want/200000, outside/200000
-	if math.Abs(own/n-want) > 0.03 {
-		t.Errorf("the mean share of an image in itself is %.3f, want %.3f", own/n, want)
+}
+
+// TestSharesAsTorchvision holds how large the own shares are to torchvision's MixUp and
+// CutMix (scripts/golden/train_mix.py), as chi squared between two histograms of ten bins.
+func TestSharesAsTorchvision(t *testing.T) {
+	var g struct {
+		Size   int                `json:"size"`
+		Alpha  map[string]float64 `json:"alpha"`
+		Shares map[string][]int   `json:"shares"` // how many in each tenth, of 0 to 1
 	}
-	if math.Abs(inside/n-(1-outside)) > 0.04 {
-		t.Errorf("%.3f of images are in the rectangle, want %.3f", inside/n, 1-outside)
+	golden.Read(t, "testdata/golden_mix.json", &g)
+	for name, theirs := range g.Shares {
+		ours, n := make([]float64, len(theirs)), 0
+		for _, k := range theirs {
+			n += k
+		}
+		for seed := range uint64(n / 2) {
+			b := &loader.Batch{N: 2, Size: g.Size, Images: make([]byte, 2*g.Size*g.Size*3), Labels: []int64{0, 1}}
+			loss := recipe.Loss{Mixup: g.Alpha[name]}
+			if name == "cutmix" {
+				loss = recipe.Loss{CutMix: g.Alpha[name]}
+			}
+			mix(b, loss, seed)
+			for i := range 2 {
+				ours[min(int(shareOf(t, b, i)*10), 9)]++
+			}
+		}
+		chi := 0.0
+		for i, k := range theirs {
+			if d := ours[i] - float64(k); ours[i]+float64(k) > 0 {
+				chi += d * d / (ours[i] + float64(k))
+			}
+		}
+		if chi > 27.9 { // 9 degrees of freedom, one in a thousand
+			t.Errorf("%s: chi squared %.1f: %v, torchvision's %v", name, chi, ours, theirs)
+		}
 	}
 }
 
