@@ -81,14 +81,15 @@ func wheelhouse() (all []file, pins string, err error) {
 	return all, pins, nil
 }
 
-// compiler makes a sum of what it is to compile or to link.
+// compiler makes a sum of what it is to compile, which are the sources that a unit includes, or to link.
 const compiler = `#!/bin/sh
 [ "$1" != --version ] || { echo "a sum of the text"; exit; }
 out= in=
 while [ $# -gt 0 ]; do
 	case $1 in
 	-o) out=$2; shift ;;
-	*.cpp | *.o) in="$in $1" ;;
+	*.cpp) in="$in $(sed -n 's/^#include "\(\/.*\)"$/\1/p' "$1")" ;;
+	*.o) in="$in $1" ;;
 	esac
 	shift
 done
