@@ -511,3 +511,24 @@ func TestPinsOfBothMachines(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestTorchWithoutCard: of the libraries in the pinned wheels those that libtorch_cpu.so needs, as readelf -d of it and of
+// what it names has them, are brought without a card, and CUDA's are not.
+func TestTorchWithoutCard(t *testing.T) {
+	for _, name := range []string{
+		"libc10.so", "libtorch_cpu.so", "libgomp.so.1", // both machines
+		"libarm_compute.so", "libarm_compute_graph.so", "libgfortran.so.5", "libnvpl_blas_core.so.0", "libnvpl_blas_lp64_gomp.so.0",
+		"libnvpl_lapack_core.so.0", "libnvpl_lapack_lp64_gomp.so.0", // aarch64
+	} {
+		if !torchCPU.MatchString("torch/lib/" + name) {
+			t.Errorf("%s is not brought", name)
+		}
+	}
+	for _, name := range []string{
+		"libc10_cuda.so", "libtorch_cuda.so", "libtorch_cuda_linalg.so", "libtorch_nvshmem.so", "libtorch_python.so", "libcaffe2_nvrtc.so", "libshm.so",
+	} {
+		if torchCPU.MatchString("torch/lib/" + name) {
+			t.Errorf("%s is brought", name)
+		}
+	}
+}

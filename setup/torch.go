@@ -20,9 +20,10 @@ import (
 // The oldest PyTorch that the engine is built against.
 const leastMajor, leastMinor = 2, 9
 
-// What of the wheels is needed. Without a card four fifths of libtorch's are left.
+// What of the wheels is needed. Without a card four fifths of libtorch's are left. Which libraries beside its own
+// libtorch_cpu.so is linked against hangs on the machine: on 64-bit Arm they are NVIDIA's of linear algebra, which want Fortran's.
 var (
-	torchCPU  = regexp.MustCompile(`^torch\.libs/|^torch/include/|^torch/lib/(libc10|libtorch_cpu|lib(gomp|arm|openblas)[^/]*)\.so`)
+	torchCPU  = regexp.MustCompile(`^torch\.libs/|^torch/include/|^torch/lib/(libc10|libtorch_cpu|lib(gomp|gfortran|arm|openblas|nvpl)[^/]*)\.so`)
 	torchAll  = regexp.MustCompile(`^torch(\.libs|/include|/lib)/`)
 	cudaLibs  = regexp.MustCompile(`^nvidia/.*(\.so[.0-9]*|License\.txt)$`)
 	cudaWhole = regexp.MustCompile(`^nvidia/`)
