@@ -11,6 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/bloberror"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"gocloud.dev/gcerrors"
 	"google.golang.org/api/googleapi"
 )
@@ -29,15 +30,15 @@ func (b *bucket) mean(err error) error {
 	case gcerrors.Code(err) == gcerrors.FailedPrecondition, status == http.StatusPreconditionFailed, status == http.StatusConflict:
 		return ErrChanged
 	case gcerrors.Code(err) == gcerrors.PermissionDenied, status == http.StatusForbidden:
-		return &answered{fs.ErrPermission, err}
+		return fmt.Errorf("%w (%w)", fs.ErrPermission, answer{err})
 	case status == http.StatusNotImplemented:
-		return &answered{errors.ErrUnsupported, err}
+		return fmt.Errorf("%w (%w)", errors.ErrUnsupported, answer{err})
 	case retryable(status), status == 0 && broken(err):
-		return temporary(err)
+		return temporary(answer{err})
 	case status/100 == 2: // said yes, and its body could not be read to its end
-		return temporary(err)
+		return temporary(answer{err})
 	}
-	return err
+	return answer{err}
 }
 
 // status is that of the answer which an error is of; 0: there was none.
@@ -65,16 +66,21 @@ func (b *bucket) noBucket(err error) bool {
 		b.b.ErrorAs(err, &azure) && azure.ErrorCode == string(bloberror.ContainerNotFound)
 }
 
-// answered is what a store's answer means, and the answer.
-type answered struct{ means, by error }
+// answer is a store's error, or one of the way to it, told without its requests' numbers.
+type answer struct{ error }
 
-// Error has of the answer what is for people: not its request's number.
-func (a *answered) Error() string {
-	var s3 smithy.APIError
-	if errors.As(a.by, &s3) {
-		return fmt.Sprintf("%v (%s: %s)", a.means, s3.ErrorCode(), s3.ErrorMessage())
+func (a answer) Unwrap() error { return a.error }
+
+func (a answer) Error() string {
+	var said smithy.APIError
+	var sent *smithyhttp.RequestSendError
+	switch {
+	case errors.As(a.error, &said) && said.ErrorMessage() != "":
+		return said.ErrorCode() + ": " + said.ErrorMessage()
+	case said != nil:
+		return said.ErrorCode()
+	case errors.As(a.error, &sent):
+		return sent.Err.Error()
 	}
-	return fmt.Sprintf("%v (%v)", a.means, a.by)
+	return a.error.Error()
 }
-
-func (a *answered) Unwrap() []error { return []error{a.means, a.by} }

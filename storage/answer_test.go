@@ -2,9 +2,13 @@ package storage_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
+	"net/http"
 	"regexp"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/storage/storagetest"
@@ -17,6 +21,19 @@ func TestAnswers(t *testing.T) {
 	here, nowhere := open(t, s.URL("x"), storage.Options{}), open(t, "s3://nowhere/x", storage.Options{})
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "another")
 	stranger := open(t, s.URL("x"), storage.Options{})
+	proxy := storagetest.Before(t, s, storagetest.Faults{})
+	hasty := open(t, s.Via(proxy, "x"), storage.Options{Patience: time.Millisecond})
+	status, gone := http.StatusOK, open(t, "s3://images/x?endpoint=http://127.0.0.1:1&use_path_style=true&region=us-east-1", storage.Options{Patience: time.Millisecond})
+	proxy.Tap(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		w.WriteHeader(status)
+		io.WriteString(w, "<Error><Code>Odd</Code><Message>It is odd.</Message></Error>")
+	})
+	answers := func(code int, do func(*storage.Place) error) func(*storage.Place) error {
+		return func(p *storage.Place) error {
+			status = code
+			return do(p)
+		}
+	}
 	read := func(p *storage.Place) error {
 		_, err := p.OpenRead(t.Context(), "a")
 		return err
@@ -30,7 +47,7 @@ func TestAnswers(t *testing.T) {
 	for _, c := range []struct {
 		of   *storage.Place
 		do   func(*storage.Place) error
-		want error
+		want error // nil: none that callers tell apart
 		text string
 	}{
 		{here, read, fs.ErrNotExist, `^s3://images/x/a: file does not exist$`},
@@ -40,9 +57,13 @@ func TestAnswers(t *testing.T) {
 		{nowhere, remove, storage.ErrNoBucket, `^remove below s3://nowhere/x: there is no such bucket$`},
 		{stranger, read, fs.ErrPermission, `^s3://images/x/a: permission denied \(SignatureDoesNotMatch: [^:]+\)$`},
 		{stranger, write, fs.ErrPermission, `^write s3://images/x/a: permission denied \(SignatureDoesNotMatch: [^:]+\)$`},
+		{hasty, answers(http.StatusBadRequest, read), nil, `^s3://images/x/a: Odd: It is odd\.$`},
+		{hasty, answers(http.StatusBadRequest, write), nil, `^write s3://images/x/a: Odd: It is odd\.$`},
+		{hasty, answers(http.StatusInternalServerError, list), nil, `^list s3://images/x: Odd: It is odd\.`},
+		{gone, list, syscall.ECONNREFUSED, `^list s3://images/x: Get "[^"]+": dial tcp 127\.0\.0\.1:1: connect: connection refused`},
 	} {
 		err := c.do(c.of)
-		if !errors.Is(err, c.want) || !regexp.MustCompile(c.text).MatchString(err.Error()) {
+		if c.want != nil && !errors.Is(err, c.want) || !regexp.MustCompile(c.text).MatchString(err.Error()) {
 			t.Errorf("%v, want %s", err, c.text)
 		}
 	}
