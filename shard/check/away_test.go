@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -84,5 +86,41 @@ func TestLink(t *testing.T) {
 	found, err := verifyAll(link)
 	if diff := cmp.Diff([]string{"notes.txt"}, found); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
+// opening is a directory that counts how often each file is opened.
+type opening struct {
+	files.Dir
+	mu    sync.Mutex
+	times map[string]int
+}
+
+func (o *opening) Open(name string) (files.Opened, error) {
+	o.mu.Lock()
+	o.times[name]++
+	o.mu.Unlock()
+	return o.Dir.Open(name)
+}
+
+// TestOpenedOnce: a shard is opened once, as elsewhere that is a request.
+func TestOpenedOnce(t *testing.T) {
+	for _, fast := range []bool{false, true} {
+		dir := &opening{Dir: files.Local(small(t)), times: map[string]int{}}
+		found, err := Verify(context.Background(), dir, VerifyOptions{Fast: fast})
+		if err != nil || len(found) > 0 {
+			t.Fatal(found, err)
+		}
+		shards := 0
+		for name, n := range dir.times {
+			if isShard(path.Base(name)) {
+				if shards++; n != 1 {
+					t.Errorf("fast %v: %s is opened %d times", fast, name, n)
+				}
+			}
+		}
+		if shards == 0 {
+			t.Errorf("fast %v: no shard is opened", fast)
+		}
 	}
 }
