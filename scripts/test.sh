@@ -26,6 +26,15 @@ else
 	echo "C and C++: formatting is not checked, as there is no clang-format of version 18 to 20"
 fi
 
+# Two more builds of the engine's library, for the tests of it below, are made of what the tests leave of the processors.
+variants=$(mktemp -d)
+building=
+trap '[ -z "$building" ] || kill -- "-$building" 2>/dev/null || true; rm -rf "$variants"' EXIT
+set -m # so that the builds are a process group, which an interrupted run ends whole
+nice -n 19 bash -c 'set -e; for kind in sanitize emulate; do train/torch/shim/build.sh --$kind --out "$0/$kind.so"; done' "$variants" >"$variants/log" 2>&1 &
+building=$!
+set +m
+
 section "tests"
 # With set-up done nothing native may be missing: a test that would skip for want of a library fails instead.
 export SYNSHARD_TEST_NATIVE=1
@@ -37,10 +46,12 @@ raced=$(scripts/raced.sh)
 go test -race -short -timeout 30m $raced
 
 section "engine under the address sanitizer"
-scripts/test-shim-sanitized.sh
+wait "$building" || { cat "$variants/log" >&2; exit 1; }
+building=
+scripts/test-shim-sanitized.sh "$variants/sanitize.so"
 
 section "the GPU's path, emulated"
-scripts/test-shim-emulated.sh
+scripts/test-shim-emulated.sh "$variants/emulate.so"
 
 section "the kit for a machine with a card, on the CPU"
 scripts/test-gpu-kit.sh
