@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Makes a page of docs/benchmarks anew: runs every measurement named on it, one after the other, and puts what it printed in its place.
+"""Makes a page of measurements, as those of docs/benchmarks, anew: runs the scripts of this folder one after the other, each beside its peers.
 
-    make demo && python scripts/bench/page.py docs/benchmarks/avx2.md [--only training,loader] [--again] [--list]
+    make demo && python scripts/bench/page.py [--only training,loader] [--again] [--list]
 
-A page is for a kind of machine. Where it has a line <!-- measured: NAME -->, what follows up to <!-- end --> is the command, the day and
-the output of that measurement; the text around is left as it is. Run in the checkout, with nothing else at work, by a Python that has the
-peers; a peer that is missing is named in the output. `demo/` is what `make demo` left; images, models and results lie in `bench/`: a run
-that was cut goes on, and --again measures what has a result already. All together take about an hour of two cores, of
-which inductor's compiling is ten minutes and more.
+Run in the checkout with nothing else at work, by a Python that has the peers; a peer that is missing is named where its figure would be. The
+page is bench/page.md, written anew after each measurement: the machine, and of each measurement its command, its day and what it printed. Images,
+models and results lie in bench/, so that a run that was cut goes on; --again measures what has a result already. `demo/` is
+what `make demo` left. On two cores it takes about an hour, of which inductor's compiling is ten minutes and more.
 """
 import argparse, datetime, json, os, re, subprocess, sys, time
 
@@ -16,27 +15,35 @@ DATASET = SAMPLE + ["bin/synshard ingest bench/images --out bench/dataset"]
 INT8 = ["bin/synshard model quantize demo/run/model.onnx demo/dataset --images 32 --out bench/model.int8.onnx"]
 ARCHIVE = SAMPLE + ["tar -cf bench/images.tar -C bench/images ."]
 
-# Name: what has to be there first, and the command.
+# Name: title, what has to be there first, and the command.
 MEASURES = {
-    "limits": ([], "{python} scripts/bench/limits.py --precision fp32"),
-    "training": ([], "scripts/bench/train.sh --compile --precision fp32 --batch 16 --steps 3 --rounds 3"),
-    "training-bf16": ([], "scripts/bench/train.sh --compile --precision bf16 --batch 16 --steps 3 --rounds 2"),
-    "training-options": (DATASET, "{python} scripts/bench/train_options.py --synshard bin/synshard --dataset bench/dataset"),
-    "training-procs": ([], "bin/synshard bench train --procs 2 --batch 16 --steps 3"),
-    "loader": (SAMPLE, "{python} scripts/bench/loader_peers.py bin/synshard bench/images 5"),
-    "loader-workers": (DATASET, "bin/synshard bench loader bench/dataset -j 1,2 --rounds 7"),
-    "loader-eval": (DATASET, "bin/synshard bench loader bench/dataset -j 1 --path eval"),
-    "inference": (INT8, "{python} scripts/bench/infer.py bin/synshard demo/run/model.onnx demo/dataset --weights demo/run/model.safetensors --int8 bench/model.int8.onnx"),
-    "inference-memory": (SAMPLE, "{python} scripts/bench/infer_memory.py bin/synshard demo/run/model.onnx bench/images -- --batch 32"),
-    "ingest": ([], "{python} scripts/bench/ingest.py --synshard bin/synshard --dir bench/ingest --gib 1"),
-    "bucket-ingest": (ARCHIVE, "scripts/bench/ingest_s3.sh --tar bench/images.tar"),
-    "bucket": (ARCHIVE, "scripts/bench/bucket.sh --tar bench/images.tar --images 100 demo/run/model.onnx"),
-    "join": ([], "scripts/bench/join.sh --synsets 5000 --turns 1"),
-    "int8": ([], "{python} scripts/bench/quantize.py --synshard bin/synshard --model demo/run/model.onnx --dataset demo/dataset --images 32 --rounds 5"),
-    "serve": ([], "go run ./scripts/bench/serve -synshard bin/synshard -dir bench/large -predicted train -val 50000"),
-    "near": (SAMPLE, "{python} scripts/bench/near/copies.py bin/synshard bench/images bench/near 400"),
+    "training": ("Training beside PyTorch, eager and compiled", [], "scripts/bench/train.sh --compile --precision fp32 --batch 16 --steps 3 --rounds 3"),
+    "training-bf16": ("Training in bf16, where the processor has it", [], "scripts/bench/train.sh --compile --precision bf16 --batch 16 --steps 3 --rounds 2"),
+    "training-options": ("What options of training cost", DATASET, "{python} scripts/bench/train_options.py --synshard bin/synshard --dataset bench/dataset"),
+    "training-procs": ("Training by two processes", [], "bin/synshard bench train --procs 2 --batch 16 --steps 3"),
+    "loader": ("Loader beside its peers, training's crops", SAMPLE, "OMP_NUM_THREADS=1 {python} scripts/bench/loader_peers.py bin/synshard bench/images 5"),
+    "loader-workers": ("Loader with one worker and two", DATASET, "bin/synshard bench loader bench/dataset -j 1,2 --rounds 7"),
+    "loader-eval": ("Loader, evaluation's crops", DATASET, "bin/synshard bench loader bench/dataset -j 1 --path eval"),
+    "inference": ("Inference beside its peers", INT8, "{python} scripts/bench/infer.py bin/synshard demo/run/model.onnx demo/dataset --weights demo/run/model.safetensors --int8 bench/model.int8.onnx"),
+    "inference-memory": ("Memory of inference", SAMPLE, "{python} scripts/bench/infer_memory.py bin/synshard demo/run/model.onnx bench/images -- --batch 32"),
+    "ingest": ("Ingest beside cp, libjpeg-turbo and three libraries", [], "{python} scripts/bench/ingest.py --synshard bin/synshard --dir bench/ingest --gib 1"),
+    "bucket-ingest": ("Ingest from and to a bucket", ARCHIVE, "scripts/bench/ingest_s3.sh --tar bench/images.tar"),
+    "bucket": ("Reading from a bucket", ARCHIVE, "scripts/bench/bucket.sh --tar bench/images.tar --images 100 demo/run/model.onnx"),
+    "join": ("Join of many jobs' synsets", [], "scripts/bench/join.sh --synsets 5000 --turns 1"),
+    "int8": ("int8 beside ONNX Runtime's quantiser", [], "{python} scripts/bench/quantize.py --synshard bin/synshard --model demo/run/model.onnx --dataset demo/dataset --images 32 --rounds 5"),
+    "serve": ("Looking at 14 million images", [], "go run ./scripts/bench/serve -synshard bin/synshard -dir bench/large -predicted train -val 50000"),
+    "near": ("Images that look alike", SAMPLE, "{python} scripts/bench/near/copies.py bin/synshard bench/images bench/near 400"),
 }
-BLOCK = re.compile(r"(<!-- measured: ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def machine():
+    """What the page's title says: processor, its widest instructions, cores to use and memory."""
+    cpu = open("/proc/cpuinfo").read()
+    model, flags = re.search(r"model name\s*: (.*)", cpu), re.search(r"flags\s*: (.*)", cpu)
+    flags = flags[1].split() if flags else []
+    wide = [name for name, flag in (("AVX-512", "avx512f"), ("VNNI", "avx512_vnni"), ("bf16", "avx512_bf16"), ("AMX", "amx_tile")) if flag in flags] or ["AVX2 and no more"] * ("avx2" in flags)
+    memory = int(re.search(r"MemTotal:\s*(\d+)", open("/proc/meminfo").read())[1]) >> 20
+    return f"{len(os.sched_getaffinity(0))} cores of {model[1] if model else os.uname().machine}, {', '.join(wide) or 'no AVX2'}, {memory} GiB"
 
 
 def shell(command):
@@ -57,11 +64,11 @@ def prepare(commands):
 
 
 def measure(name, again):
-    """The result of a measurement: that of bench/results, or a new one."""
+    """Leaves the result of a measurement in bench/results, unless one is there."""
     kept = f"bench/results/{name}.json"
     if os.path.exists(kept) and not again:
-        return json.load(open(kept))
-    first, command = MEASURES[name]
+        return
+    _, first, command = MEASURES[name]
     prepare(first)
     print(f"page: {name}: {command}", file=sys.stderr)
     began = time.monotonic()
@@ -70,7 +77,6 @@ def measure(name, again):
     result["version"] = shell("bin/synshard version").split("\n")[0]
     with open(kept, "w") as f:
         json.dump(result, f, indent=1)
-    return result
 
 
 def columns(found):
@@ -86,37 +92,39 @@ def columns(found):
     return "\n".join(lines + ["; ".join(single)] * bool(single))
 
 
-def markdown(result):
+def section(name, result):
     try:
         body = columns(json.loads(result["output"]))
     except ValueError:
         body = "\n".join("    " + line for line in result["output"].strip("\n").split("\n"))
-    return f"`{result['command']}`, {result['day']}, {result['version']}, {result['seconds']} s:\n\n{body.rstrip()}\n"
+    return f"\n## {MEASURES[name][0]}\n\n`{result['command']}`, {result['day']}, {result['version']}, {result['seconds']} s:\n\n{body.rstrip()}\n"
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("page", nargs="?")
-    p.add_argument("--only", default="")
+    p.add_argument("--only", default=",".join(MEASURES))
     p.add_argument("--again", action="store_true")
     p.add_argument("--list", action="store_true", help="print every measurement with its command, and run none")
     a = p.parse_args()
+    only = a.only.split(",")
+    for name in only:
+        if name not in MEASURES:
+            p.error(f"{name} is no measurement (--list has them)")
     if a.list:
-        return print("\n".join(f"{name}: {command}" for name, (_, command) in MEASURES.items()))
-    if not a.page:
-        p.error("which page?")
-    text = open(a.page).read()
-    names = [name for _, name, _ in BLOCK.findall(text)]
-    only = a.only.split(",") if a.only else names
-    for name in [*names, *only]:
-        if name not in MEASURES or name not in names:
-            p.error(f"{name}: {'is not on the page' if name in MEASURES else 'is no measurement (--list has them)'}")
+        return print("\n".join(f"{name}: {MEASURES[name][2]}" for name in only))
     os.makedirs("bench/results", exist_ok=True)
-    for name in only:  # the page is written after each
-        block = markdown(measure(name, a.again))
-        text = BLOCK.sub(lambda m: m[1] + block + m[3] if m[2] == name else m[0], text)
-        with open(a.page, "w") as f:
-            f.write(text)
+    failed = []
+    for name in only:
+        try:
+            measure(name, a.again)
+        except subprocess.CalledProcessError as e:  # the others may still be measured
+            failed.append(f"{name}: exit {e.returncode}")
+        with open("bench/page.md", "w") as page:
+            page.write(f"# Measurements: {machine()}\n")
+            for name in MEASURES:
+                if os.path.exists(f"bench/results/{name}.json"):
+                    page.write(section(name, json.load(open(f"bench/results/{name}.json"))))
+    sys.exit("page: " + "; ".join(failed) if failed else 0)
 
 
 if __name__ == "__main__":
