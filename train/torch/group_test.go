@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,10 +24,25 @@ import (
 
 const groupSteps = 3
 
+// Kinds of a group's training, beside plain.
+const (
+	frozen   = "batch norm frozen"
+	weighted = "batch norm frozen, classes weighted"
+)
+
+// groupConfig is what a group's processes, or the one they are held to, are made with.
+func groupConfig(kind string) train.EngineConfig {
+	cfg := traintest.GroupConfig()
+	if kind == weighted { // of share's labels 0 and 2 on the one side, 4 and none on the other: 2.1 and 5
+		cfg.ClassWeights = []float64{0.1, 1, 2, 1, 5, 1, 7, 1}
+	}
+	return cfg
+}
+
 // TestMain lets the test binary be one process of a group.
 func TestMain(m *testing.M) {
 	if rank := os.Getenv("SYNSHARD_TEST_RANK"); rank != "" {
-		if err := groupProcess(rank, os.Getenv("SYNSHARD_TEST_STORE"), os.Getenv("SYNSHARD_TEST_OUT"), os.Getenv("SYNSHARD_TEST_FREEZE") != ""); err != nil {
+		if err := groupProcess(rank, os.Getenv("SYNSHARD_TEST_STORE"), os.Getenv("SYNSHARD_TEST_OUT"), os.Getenv("SYNSHARD_TEST_KIND")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			if errors.Is(err, train.ErrPeerLost) {
 				os.Exit(5)
@@ -69,10 +85,10 @@ func share(rank int) *loader.Batch {
 	return b
 }
 
-// groupProcess trains as one rank and saves its state. With out "die" it goes
-// away after its first step without a word.
-func groupProcess(rank, store, out string, freeze bool) error {
-	cfg := traintest.GroupConfig()
+// groupProcess trains as one rank and saves its state, and what its steps found as metadata.
+// With out "die" it goes away after its first step without a word.
+func groupProcess(rank, store, out, kind string) error {
+	cfg := groupConfig(kind)
 	cfg.Batch = 2
 	n, err := strconv.Atoi(rank)
 	if err != nil {
@@ -95,8 +111,9 @@ func groupProcess(rank, store, out string, freeze bool) error {
 	if err := e.SetState(modeltest.Fill(network)); err != nil {
 		return err
 	}
+	found := map[string]string{}
 	for i := range groupSteps {
-		m, err := e.Step(share(cfg.Group.Rank), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: freeze})
+		m, err := e.Step(share(cfg.Group.Rank), train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: kind != ""})
 		if err != nil {
 			return err
 		}
@@ -106,6 +123,7 @@ func groupProcess(rank, store, out string, freeze bool) error {
 		if out == "die" {
 			os.Exit(0)
 		}
+		found[strconv.Itoa(i)] = fmt.Sprint(m.Loss, m.MainLoss, m.AuxLoss, m.CrossEntropy)
 	}
 	state, err := e.State()
 	if err != nil {
@@ -115,14 +133,14 @@ func groupProcess(rank, store, out string, freeze bool) error {
 	if err != nil {
 		return err
 	}
-	if err := weights.WriteSafetensors(f, state, nil); err != nil {
+	if err := weights.WriteSafetensors(f, state, found); err != nil {
 		return err
 	}
 	return f.Close()
 }
 
 // group starts two processes and gives them.
-func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
+func group(t *testing.T, kind string, outs ...string) []*exec.Cmd {
 	t.Helper()
 	s := shim(t)
 	traintest.NeedCards(t, len(outs), s.CUDADevices)
@@ -135,10 +153,7 @@ func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	var cmds []*exec.Cmd
 	for rank, out := range outs {
 		c := exec.Command(self)
-		c.Env = append(os.Environ(), "SYNSHARD_TEST_RANK="+strconv.Itoa(rank), "SYNSHARD_TEST_STORE="+store, "SYNSHARD_TEST_OUT="+out, "SYNSHARD_TEST_LIB="+lib)
-		if freeze {
-			c.Env = append(c.Env, "SYNSHARD_TEST_FREEZE=1")
-		}
+		c.Env = append(os.Environ(), "SYNSHARD_TEST_RANK="+strconv.Itoa(rank), "SYNSHARD_TEST_STORE="+store, "SYNSHARD_TEST_OUT="+out, "SYNSHARD_TEST_LIB="+lib, "SYNSHARD_TEST_KIND="+kind)
 		c.Stderr = os.Stderr
 		if err := c.Start(); err != nil {
 			t.Fatal(err)
@@ -149,46 +164,67 @@ func group(t *testing.T, freeze bool, outs ...string) []*exec.Cmd {
 	return cmds
 }
 
-// TestGroup trains in two processes. Their weights must be the same to the bit,
-// and with batch norm frozen those of one process with the whole batch.
+// TestGroup trains in two processes, whose shares of a batch are unequal: two rows with labels
+// and one. Their weights must be the same to the bit, and with batch norm frozen, losses too,
+// those of one process with the whole batch: with weights of classes the mean is by those
+// of the batch and not of each share.
 func TestGroup(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes that train; not with -short")
 	}
-	for _, freeze := range []bool{true, false} {
-		dir := t.TempDir()
-		outs := []string{filepath.Join(dir, "0"), filepath.Join(dir, "1")}
-		for rank, c := range group(t, freeze, outs...) {
-			if err := c.Wait(); err != nil {
-				t.Fatalf("rank %d: %v", rank, err)
+	for _, kind := range []string{frozen, weighted, ""} {
+		t.Run(kind, func(t *testing.T) {
+			two, found := trainedInTwo(t, kind)
+			if kind == "" {
+				return
 			}
-		}
-		var states [2][]model.Tensor
-		for rank, path := range outs {
-			var err error
-			if states[rank], _, err = weights.ReadSafetensorsFile(path); err != nil {
-				t.Fatal(err)
+			e := engine(t, groupConfig(kind))
+			whole := traintest.Batch(4)
+			whole.Labels[3] = -1
+			for i := range groupSteps {
+				m := traintest.Step(t, e, whole, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true})
+				var loss, main, aux, entropy float64
+				if _, err := fmt.Sscan(found[strconv.Itoa(i)], &loss, &main, &aux, &entropy); err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range [][2]float64{{loss, m.Loss}, {main, m.MainLoss}, {aux, m.AuxLoss}, {entropy, m.CrossEntropy}} {
+					if !(math.Abs(c[0]-c[1]) <= 1e-5*c[1]) {
+						t.Errorf("step %d: losses of two processes %s, of one %v", i, found[strconv.Itoa(i)], m)
+						break
+					}
+				}
 			}
-		}
-		if diff := cmp.Diff(modeltest.Sums(states[0]), modeltest.Sums(states[1])); diff != "" {
-			t.Fatalf("frozen %v: state (-rank 0 +rank 1):\n%s", freeze, diff)
-		}
-		if !freeze {
-			continue
-		}
-		e := engine(t, traintest.GroupConfig())
-		whole := traintest.Batch(4)
-		whole.Labels[3] = -1
-		for i := range groupSteps {
-			traintest.Step(t, e, whole, train.Step{Seed: uint64(i), LR: 0.01, EMADecay: 0.9, FreezeBN: true})
-		}
-		two := model.ByName(states[0])
-		for _, w := range traintest.State(t, e) {
-			if d := modeltest.Difference(t, w, two[w.Name]); !(d <= 1e-5) {
-				t.Errorf("%s: two processes and one differ by %g", w.Name, d)
+			for _, w := range traintest.State(t, e) {
+				if d := modeltest.Difference(t, w, two[w.Name]); !(d <= 1e-5) {
+					t.Errorf("%s: two processes and one differ by %g", w.Name, d)
+				}
 			}
+		})
+	}
+}
+
+// trainedInTwo gives the state that both processes of a group end in, and what rank 0 found by step.
+func trainedInTwo(t *testing.T, kind string) (map[string]model.Tensor, map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	outs := []string{filepath.Join(dir, "0"), filepath.Join(dir, "1")}
+	for rank, c := range group(t, kind, outs...) {
+		if err := c.Wait(); err != nil {
+			t.Fatalf("rank %d: %v", rank, err)
 		}
 	}
+	var states [2][]model.Tensor
+	var found [2]map[string]string
+	for rank, path := range outs {
+		var err error
+		if states[rank], found[rank], err = weights.ReadSafetensorsFile(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(modeltest.Sums(states[0]), modeltest.Sums(states[1])); diff != "" {
+		t.Fatalf("state (-rank 0 +rank 1):\n%s", diff)
+	}
+	return model.ByName(states[0]), found[0]
 }
 
 // TestLostPeer expects a process whose peer goes away to say so in seconds.
@@ -196,7 +232,7 @@ func TestLostPeer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes that train; not with -short")
 	}
-	cmds := group(t, false, filepath.Join(t.TempDir(), "0"), "die")
+	cmds := group(t, "", filepath.Join(t.TempDir(), "0"), "die")
 	if err := cmds[1].Wait(); err != nil {
 		t.Fatal(err)
 	}
