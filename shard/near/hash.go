@@ -46,9 +46,26 @@ func (h *Hash) Distance(o *Hash) int {
 // Hashes are those of an image: Whole and Inner, without its rim.
 type Hashes struct {
 	Whole, Inner Hash
+	// Mean and Deviation are of its grey levels, 0 to 255, which the hashes do not tell.
+	Mean, Deviation float32
 	// Flat says that the image has too little in it to be told from others like it: one colour, a
 	// blank page. Its hashes mean nothing.
 	Flat bool
+}
+
+// What a copy's grey levels keep of the original's: their means differ by at most meanApart of the
+// larger deviation, and their deviations by at most a factor of deviationApart. Images with one
+// small thing on an even ground, at the same place, have one hash whatever their ground is like.
+// Of photographs' copies with up to 5 % of each side cropped 99 in 100 stay within 0.16 and 1.15.
+const (
+	meanApart      = 0.2
+	deviationApart = 1.4
+)
+
+// levels says whether two images have grey levels that those of a copy may have.
+func (h *Hashes) levels(o *Hashes) bool {
+	less, more := min(h.Deviation, o.Deviation), max(h.Deviation, o.Deviation)
+	return max(h.Mean, o.Mean)-min(h.Mean, o.Mean) <= meanApart*more && more <= deviationApart*less
 }
 
 // flat is the standard deviation of grey levels, of 255, below which an image is flat.
@@ -78,19 +95,21 @@ func (h *hasher) hash(d *pixel.Decoder, image []byte) (Hashes, error) {
 	for y := rim; y < rim+inner; y++ {
 		within = append(within, h.grey[y*side+rim:y*side+rim+inner]...)
 	}
-	return Hashes{Whole: hashOf(h.grey, wholeWaves), Inner: hashOf(within, innerWaves), Flat: deviation(h.grey) < flat}, nil
+	mean, deviation := moments(h.grey)
+	return Hashes{hashOf(h.grey, wholeWaves), hashOf(within, innerWaves), float32(mean), float32(deviation), deviation < flat}, nil
 }
 
-func deviation(grey []float64) float64 {
+// moments are the mean and the standard deviation of values.
+func moments(grey []float64) (mean, deviation float64) {
 	sum, squares := 0.0, 0.0
 	for _, v := range grey {
 		sum += v
 	}
-	mean := sum / float64(len(grey))
+	mean = sum / float64(len(grey))
 	for _, v := range grey {
 		squares += (v - mean) * (v - mean)
 	}
-	return math.Sqrt(squares / float64(len(grey)))
+	return mean, math.Sqrt(squares / float64(len(grey)))
 }
 
 // waves are the cosines of the type II transform of n values: [fine][n].

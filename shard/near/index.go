@@ -55,7 +55,8 @@ func alike(ctx context.Context, hashes []Hashes, o groupsOptions) ([]int32, erro
 		entries[i].Low = spread(entries[i].Low)
 	}
 	for k, p := range partsOf(len(entries)) {
-		if err := join(ctx, entries, partsOf(len(entries))[:k], p, o, sets); err != nil {
+		j := &joiner{hashes, entries, partsOf(len(entries))[:k], o, sets}
+		if err := j.join(ctx, p); err != nil {
 			return nil, err
 		}
 	}
@@ -67,8 +68,8 @@ func alike(ctx context.Context, hashes []Hashes, o groupsOptions) ([]int32, erro
 }
 
 // merged lists the entries of images that are not flat. Images of which a whole one equals a
-// whole or inner one are put together at once, and the whole one stands for all: or a thousand
-// copies would be half a million pairs.
+// whole or inner one, of like levels, are put together at once, and the whole one stands for all: or a
+// thousand copies would be half a million pairs.
 func merged(hashes []Hashes, o groupsOptions, sets *sets) []entry {
 	entries := make([]entry, 0, 2*len(hashes))
 	for i := range hashes {
@@ -87,18 +88,30 @@ func merged(hashes []Hashes, o groupsOptions, sets *sets) []entry {
 	for from, to := 0, 0; from < len(entries); from = to {
 		for to = from + 1; to < len(entries) && entries[to].Hash == entries[from].Hash; to++ {
 		}
-		one := entries[from]
-		if one.inner {
-			out = append(out, entries[from:to]...)
-			continue
-		}
-		for _, e := range entries[from+1 : to] {
-			sets.unite(one.image, e.image)
-			one.of |= e.of
-		}
-		out = append(out, one)
+		out = append(out, standing(hashes, entries[from:to], sets)...)
 	}
 	return out
+}
+
+// standing leaves of entries with one hash, whole ones first, those that stand for the others.
+func standing(hashes []Hashes, same []entry, sets *sets) []entry {
+	left := 0
+	for _, e := range same {
+		for k := range same[:left] {
+			one := &same[k]
+			if !one.inner && hashes[one.image].levels(&hashes[e.image]) {
+				sets.unite(one.image, e.image)
+				one.of |= e.of
+				e.image = -1
+				break
+			}
+		}
+		if e.image >= 0 {
+			same[left] = e
+			left++
+		}
+	}
+	return same[:left]
 }
 
 func order(inner bool) int {
@@ -161,13 +174,20 @@ func (p part) masks() []uint64 {
 // run is how many keys a worker takes at a time.
 const run = 1 << 10
 
+type joiner struct {
+	hashes  []Hashes // of the images
+	entries []entry
+	before  []part // joined by
+	o       groupsOptions
+	sets    *sets
+}
+
 // join finds the pairs that are near by a part and were not found by those before it.
-func join(ctx context.Context, entries []entry, before []part, p part, o groupsOptions, sets *sets) error {
-	t, masks := newTable(entries, p), p.masks()
-	j := &joiner{entries, before, o, sets}
+func (j *joiner) join(ctx context.Context, p part) error {
+	t, masks := newTable(j.entries, p), p.masks()
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	for range o.workers {
+	for range j.o.workers {
 		g.Go(func() error {
 			for {
 				first := uint64(next.Add(run) - run)
@@ -188,13 +208,6 @@ func join(ctx context.Context, entries []entry, before []part, p part, o groupsO
 		})
 	}
 	return g.Wait()
-}
-
-type joiner struct {
-	entries []entry
-	before  []part
-	o       groupsOptions
-	sets    *sets
 }
 
 // compare looks at every pair of entries of two keys.
@@ -223,7 +236,9 @@ func (j *joiner) pair(a, b *entry) {
 			return // that table had it
 		}
 	}
-	j.sets.unite(a.image, b.image)
+	if j.hashes[a.image].levels(&j.hashes[b.image]) {
+		j.sets.unite(a.image, b.image)
+	}
 }
 
 // sets is images that belong together: the least of each stands for all. It may be used from

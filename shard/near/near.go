@@ -69,7 +69,7 @@ type member struct {
 }
 
 // Find lists the images of a dataset that are near one another, within and across its splits.
-// All are decoded, which is what takes the time; 88 bytes of each are kept, and about 200 more
+// All are decoded, which is what takes the time; 96 bytes of each are kept, and about 200 more
 // while they are compared. Damage is shard.ErrCorrupt.
 func Find(ctx context.Context, set *shard.Dataset, o Options) (*Result, error) {
 	var members []member

@@ -69,6 +69,16 @@ func TestAlike(t *testing.T) {
 		}
 		return h
 	}
+	levels := func(h Hashes) Hashes { // of three kinds that have nothing in common
+		h.Mean, h.Deviation = 100, 20
+		switch rng.IntN(8) {
+		case 0:
+			h.Mean = 200
+		case 1:
+			h.Deviation = 60
+		}
+		return h
+	}
 	var hashes []Hashes
 	for len(hashes) < 600 {
 		h := Hashes{Whole: random(), Inner: random(), Flat: rng.IntN(20) == 0}
@@ -85,6 +95,9 @@ func TestAlike(t *testing.T) {
 				hashes = append(hashes, Hashes{Whole: moved(h.Whole, 11, 84), Inner: moved(h.Inner, 3, 8)})
 			}
 		}
+	}
+	for i := range hashes {
+		hashes[i] = levels(hashes[i])
 	}
 	rng.Shuffle(len(hashes), func(i, j int) { hashes[i], hashes[j] = hashes[j], hashes[i] })
 	for _, across := range []bool{false, true} {
@@ -116,7 +129,7 @@ func byPairs(hashes []Hashes, o groupsOptions) []int32 {
 		for j := range i {
 			a, b := &hashes[i], &hashes[j]
 			same := a.Whole == b.Whole || a.Whole == b.Inner || a.Inner == b.Whole
-			if a.Flat || b.Flat || o.across && (i < o.first) == (j < o.first) && !same {
+			if a.Flat || b.Flat || !a.levels(b) || o.across && (i < o.first) == (j < o.first) && !same {
 				continue
 			}
 			if close(&a.Whole, &b.Whole) || close(&a.Whole, &b.Inner) || close(&a.Inner, &b.Whole) {
@@ -214,6 +227,33 @@ func picture(path, synset string, label int64, b []byte) *shard.Image {
 }
 
 var synsets = []string{"n01440764", "n02084071"}
+
+// TestLevels: images with one thing in the same corner of an even ground have one hash, whatever
+// their ground is like; they are near only where that is as bright, a copy's a little less or more.
+func TestLevels(t *testing.T) {
+	corner := func(ground, thing uint8) []byte {
+		im := image.NewGray(image.Rect(0, 0, 240, 180))
+		for i := range im.Pix {
+			im.Pix[i] = ground
+			if x, y := i%240, i/240; x > 210 && y > 150 {
+				im.Pix[i] = thing
+			}
+		}
+		return jpegOf(t, im, 90)
+	}
+	dir := t.TempDir()
+	shardtest.Write(t, dir, synsets, shardtest.Split{Name: "train", Images: []*shard.Image{
+		picture("dark", synsets[0], 0, corner(20, 90)), picture("light", synsets[0], 0, corner(180, 250)),
+		picture("light too", synsets[0], 0, corner(181, 250)), picture("strong", synsets[0], 0, corner(20, 250)),
+	}})
+	got, err := Find(context.Background(), shardtest.Open(t, dir), Options{Distance: DefaultDistance})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Groups) != 1 || names(got.Groups[0]) != "train light, train light too" || got.Flat != 0 {
+		t.Errorf("%+v", got)
+	}
+}
 
 func TestFind(t *testing.T) {
 	blank := image.NewRGBA(image.Rect(0, 0, 90, 90))

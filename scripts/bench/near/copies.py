@@ -1,20 +1,52 @@
 #!/usr/bin/env python3
 """How many copies 'synshard verify --near' finds, and how often it takes two images for one.
 
-    python scripts/bench/near/copies.py SYNSHARD FOLDER WORK [IMAGES]
+    python scripts/bench/near/copies.py SYNSHARD FOLDER WORK [IMAGES] [--parts N] [--kind NAME]...
 
 Takes photographs out of FOLDER, of which no two are meant to be copies, makes resized, recompressed and
 cropped copies of each by Pillow, one kind a run, and asks for near images of the two together. A copy
 is found where it stands in a group with its original; an original is falsely taken where it stands with
-another original, or a copy of one. Prints a table, and a JSON object as its last line. WORK is made and removed again.
-Needs Pillow.
+another original, or a copy of one. With --parts each photograph is cut into N x N parts that have nothing in
+common, and they are the originals: many times as many images, though neighbouring ones may be alike (two
+parts of one sky); those that stand with parts of their own photograph alone are counted beside. The falsely taken
+have Wilson's 95 % interval. Prints a table, and a JSON object as its last line. WORK is made and removed
+again. Needs Pillow.
 """
-import glob, io, json, os, random, shutil, subprocess, sys
+import argparse, glob, io, json, math, os, random, shutil, subprocess
 from PIL import Image
 
-synshard, folder, work = sys.argv[1:4]
-most = int(sys.argv[4]) if len(sys.argv) > 4 else 1000
-files = sorted(f for f in glob.glob(os.path.join(folder, "**", "*"), recursive=True) if f.lower().endswith((".jpg", ".jpeg")))[:most]
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("synshard")
+parser.add_argument("folder")
+parser.add_argument("work")
+parser.add_argument("most", nargs="?", type=int, default=1000)
+parser.add_argument("--parts", type=int, default=1)
+parser.add_argument("--kind", action="append", help="of copies; repeatable (default: all)")
+asked = parser.parse_args()
+synshard, folder, work, parts = asked.synshard, asked.folder, asked.work, asked.parts
+files = sorted(f for f in glob.glob(os.path.join(folder, "**", "*"), recursive=True) if f.lower().endswith((".jpg", ".jpeg")))[:asked.most]
+count = len(files) * parts * parts
+
+
+def originals():
+    """Writes the originals, and gives their paths."""
+    place = os.path.join(work, "originals")
+    os.makedirs(place)
+    for i, f in enumerate(files):
+        if parts == 1:
+            shutil.copy(f, os.path.join(place, f"{i:05}.jpg"))
+            continue
+        im = Image.open(f).convert("RGB")
+        for j in range(parts * parts):
+            x, y = j % parts, j // parts
+            box = (im.width * x // parts, im.height * y // parts, im.width * (x + 1) // parts, im.height * (y + 1) // parts)
+            im.crop(box).save(os.path.join(place, f"{i * parts * parts + j:05}.jpg"), quality=95)
+    return [os.path.join(place, f"{i:05}.jpg") for i in range(count)]
+
+
+def wilson(k, n, z=1.959964):
+    centre, spread = (k + z * z / 2) / (n + z * z), z / (n + z * z) * math.sqrt(k * (n - k) / n + z * z / 4)
+    return max(centre - spread, 0.0), centre + spread
 
 
 def recompressed(im, quality):
@@ -61,26 +93,31 @@ def near(dataset):
 
 
 shutil.rmtree(work, ignore_errors=True)
-result = {"images": len(files), "kinds": {}}
-for kind, change in [("originals alone", None), *kinds.items()]:
+unchanged = originals()
+result = {"photographs": len(files), "images": count, "kinds": {}}
+for kind, change in [("originals alone", None), *((k, kinds[k]) for k in asked.kind or kinds)]:
     rng, tree = random.Random(7), os.path.join(work, "tree")
-    for name in ("original", "copy"):
+    for name in ("original", "copy") if change else ("original",):
         os.makedirs(os.path.join(tree, "train", name))
-    for i, f in enumerate(files):
-        shutil.copy(f, os.path.join(tree, "train", "original", f"{i:05}.jpg"))
+    for i, f in enumerate(unchanged):
+        os.link(f, os.path.join(tree, "train", "original", f"{i:05}.jpg"))
         if change:
             change(Image.open(f).convert("RGB"), rng).save(os.path.join(tree, "train", "copy", f"{i:05}.jpg"), quality=90)
-    if not change:
-        os.rmdir(os.path.join(tree, "train", "copy"))
     subprocess.run([synshard, "ingest", tree, "--out", os.path.join(work, "set"), "--progress", "off"], check=True, stdout=subprocess.DEVNULL)
-    found, false, shown = 0, set(), near(os.path.join(work, "set"))
+    found, false, within, shown = 0, set(), set(), near(os.path.join(work, "set"))
     for g in shown["groups"]:
         numbers = [(im["synset"], int(os.path.basename(im["path"])[:5])) for im in g["images"]]
-        originals, copies = {n for k, n in numbers if k == "original"}, {n for k, n in numbers if k == "copy"}
-        found += len(originals & copies)
-        if len(originals | copies) > 1:
-            false |= originals | copies
-    result["kinds"][kind] = {"found": found / len(files) if change else None, "false": sorted(false), "flat": shown["flat"]}
-    print(f"{kind:40} found {100 * found / len(files):7.2f} %  falsely {100 * len(false) / len(files):6.2f} %  {sorted(false)[:8]}", flush=True)
-    shutil.rmtree(work)
+        these, copies = {n for k, n in numbers if k == "original"}, {n for k, n in numbers if k == "copy"}
+        found += len(these & copies)
+        if len(these | copies) > 1:
+            alike = within if len({n // (parts * parts) for n in these | copies}) == 1 else false
+            alike |= these | copies
+    low, high = wilson(len(false), count)
+    result["kinds"][kind] = {"found": found / count if change else None, "false": sorted(false), "false_low": low, "false_high": high,
+                             "within_a_photograph": sorted(within), "flat": shown["flat"]}
+    print(f"{kind:40} found {100 * found / count:7.2f} %  falsely {100 * len(false) / count:6.3f} % ({100 * low:.3f} to {100 * high:.3f})"
+          f"  within a photograph {100 * len(within) / count:6.3f} %  flat {shown['flat']}  {sorted(false)[:8]}", flush=True)
+    shutil.rmtree(tree)
+    shutil.rmtree(os.path.join(work, "set"))
+shutil.rmtree(work)
 print(json.dumps(result))
