@@ -18,8 +18,6 @@ type Setting struct {
 type MeasureOptions struct {
 	Least time.Duration // at least so long, in each of the windows that are compared; 0 means 1 s
 	Most  time.Duration // in all; 0 means 30 s
-	// Alloc is where the images lie, as loader.Options has it; nil: anywhere.
-	Alloc func(n int) ([]byte, func(), error)
 }
 
 // spread is how near windows must lie to be stable, as a share of their mean.
@@ -36,10 +34,10 @@ type Measurement struct {
 	Stable    bool    `json:"stable"`            // three windows in a row agree
 }
 
-// Measure runs a network over images that are ready, of size pixels, until
+// Measure runs a network over images that are ready until
 // the rate of three windows in a row agrees, or the time is up. The first runs
 // are not counted.
-func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOptions) (Measurement, error) {
+func Measure(ctx context.Context, n *Network, s Setting, o MeasureOptions) (Measurement, error) {
 	if o.Least == 0 {
 		o.Least = time.Second
 	}
@@ -47,25 +45,19 @@ func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOpt
 		o.Most = 30 * time.Second
 	}
 	m := Measurement{Setting: s}
-	if o.Alloc == nil {
-		o.Alloc = func(n int) ([]byte, func(), error) { return make([]byte, n), func() {}, nil }
-	}
-	images, free, err := o.Alloc(s.Batch * size * size * 3)
+	images, free, err := n.Ready(s.Batch)
 	if err != nil {
 		return m, err
 	}
 	defer free()
-	for i := range images {
-		images[i] = byte(i * 2654435761 >> 13)
-	}
-	if err := window(ctx, p, images, s, 0, nil); err != nil { // warms up
+	if err := window(ctx, n, images, s, 0, nil); err != nil { // warms up
 		return m, err
 	}
 	var took []time.Duration
 	var rates []float64
 	for began := time.Now(); len(rates) == 0 || time.Since(began) < o.Most && !m.Stable; {
 		before, start := len(took), time.Now()
-		if err := window(ctx, p, images, s, o.Least, &took); err != nil {
+		if err := window(ctx, n, images, s, o.Least, &took); err != nil {
 			return m, err
 		}
 		rates = append(rates, float64((len(took)-before)*s.Batch)/time.Since(start).Seconds())
@@ -79,6 +71,22 @@ func Measure(ctx context.Context, p Predictor, size int, s Setting, o MeasureOpt
 	slices.Sort(took)
 	m.P50, m.P95, m.P99 = quantile(took, 0.50), quantile(took, 0.95), quantile(took, 0.99)
 	return m, nil
+}
+
+// Pace keeps runs over images, a batch of them, going for at least so long, each at least
+// once, and gives the images a second of s.Runs runs at a time that take as long as these did: what
+// the first that comes to its end waits for the last is not counted, or large batches would
+// look slow.
+func Pace(ctx context.Context, p Predictor, images []byte, s Setting, least time.Duration) (float64, error) {
+	var took []time.Duration
+	if err := window(ctx, p, images, s, least, &took); err != nil {
+		return 0, err
+	}
+	var all time.Duration
+	for _, d := range took {
+		all += d
+	}
+	return float64(s.Runs*s.Batch*len(took)) / all.Seconds(), nil
 }
 
 // agree says whether the last three rates lie within a share of their mean.

@@ -1,21 +1,6 @@
 package infer
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"time"
-
-	"github.com/synshard/synshard/infer/prediction"
-	"github.com/synshard/synshard/internal/durable"
-	"github.com/synshard/synshard/internal/regular"
-	"github.com/synshard/synshard/model"
-)
+import "github.com/synshard/synshard/model"
 
 // Network is a model that is open, and how it is best run.
 type Network struct {
@@ -24,10 +9,11 @@ type Network struct {
 	OwnClasses bool       // Spec.Classes came with the model, and were not given beside it
 	Width      int        // of the embedding; 0: it gives none
 
-	Runs  int  // at a time
-	Batch int  // images a run, unless another number is asked for
-	Only  int  // the one number of images a run that it takes; 0: any
-	Fixed bool // every run takes a full batch
+	Runs    int  // at a time
+	Threads int  // of one run, on the CPU
+	Batch   int  // images a run, unless another number is asked for
+	Only    int  // the one number of images a run that it takes; 0: any
+	Fixed   bool // every run takes a full batch
 
 	Sum     string            // of every file of the model
 	Backend string            // what runs it
@@ -50,55 +36,25 @@ func (n *Network) Options() Options {
 	}
 }
 
-// FastestBatch gives the batch that is fastest in a short trial, or the only one
-// that n takes. What a trial found is kept beside the chunks of the output out, "" for
-// none: a run that goes on must cut batches where they were cut. A whole output
-// says itself which batch it was made with. tried, which may be nil, is told of a
-// trial.
-func (n *Network) FastestBatch(ctx context.Context, out string, tried func(Measurement)) (int, error) {
-	if n.Only > 0 {
-		return n.Only, nil
+// Ready are images to try n on, n.Spec.InputSize pixels high and wide, where batches lie;
+// free lets them go.
+func (n *Network) Ready(images int) (pixels []byte, free func(), err error) {
+	noise := Noise(images, n.Spec.InputSize)
+	if n.Alloc == nil {
+		return noise, func() {}, nil
 	}
-	if out == "" {
-		return n.tryBatches(ctx, tried)
+	if pixels, free, err = n.Alloc(len(noise)); err == nil {
+		copy(pixels, noise)
 	}
-	if batch, err := strconv.Atoi(prediction.Options(out)["batch"]); err == nil && batch > 0 {
-		return batch, nil
-	}
-	kept := filepath.Join(prediction.ChunksDir(out), "batch")
-	text, err := regular.ReadFile(kept, regular.Document)
-	if err == nil {
-		return strconv.Atoi(strings.TrimSpace(string(text)))
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
-	}
-	best, err := n.tryBatches(ctx, tried)
-	if err != nil {
-		return 0, err
-	}
-	if err := durable.MkdirAll(filepath.Dir(kept)); err != nil {
-		return 0, err
-	}
-	return best, durable.WriteFile(kept, func(w io.Writer) error {
-		_, err := fmt.Fprintln(w, best)
-		return err
-	})
+	return pixels, free, err
 }
 
-func (n *Network) tryBatches(ctx context.Context, tried func(Measurement)) (int, error) {
-	best := Measurement{}
-	for _, batch := range []int{1, 2, 4, 8, 16, 32} {
-		m, err := Measure(ctx, n, n.Spec.InputSize, Setting{Batch: batch, Runs: n.Runs}, MeasureOptions{Least: 300 * time.Millisecond, Most: 2 * time.Second, Alloc: n.Alloc})
-		if err != nil {
-			return 0, err
-		}
-		if m.PerSecond > 1.02*best.PerSecond { // a larger one must be worth its memory
-			best = m
-		}
+// Noise are n images of many colours, uint8 [n, size, size, 3], to try a model on; the same
+// ones every time.
+func Noise(n, size int) []byte {
+	images := make([]byte, n*size*size*3)
+	for i := range images {
+		images[i] = byte(i * 2654435761 >> 13)
 	}
-	if tried != nil {
-		tried(best)
-	}
-	return best.Batch, nil
+	return images
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/synshard/synshard/infer/trial"
 	"github.com/synshard/synshard/internal/bench"
+	"github.com/synshard/synshard/internal/ui"
 )
 
 // benchInferOptions say what is tried.
@@ -37,7 +39,12 @@ func newBenchInferCmd(a *app) *cobra.Command {
 time, each until three windows of a second agree within 2 % (or --max is up), and prints
 images a second and how long a batch takes: the median, and what 95 and 99 of a hundred
 do not exceed. Decoding and writing are not in it: 'infer' on the same machine shows what
-they cost.`,
+they cost.
+
+Then it makes the trial that 'infer --engine auto' makes, whatever is remembered of an earlier
+one: all engines that are here and can run the model, in turns of a fraction of a second,
+and of the fastest all batches. What differs from the default's probabilities by more than
+1e-5 is not chosen. What is found is remembered, and 'infer' takes it from then on.`,
 		Example: `  synshard bench infer runs/a/model.onnx
   synshard bench infer runs/a/model.onnx --batches 1,8,32 --runs 1,2 --json
   synshard bench infer runs/a/model.onnx --device cuda --batches 64,128,256`,
@@ -64,22 +71,49 @@ func (f *benchInferOptions) check() error {
 
 func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOptions) error {
 	f.net.whole = true
-	n, err := a.openNetwork(ctx, path, &f.net, wanted{}, 0)
+	d, err := a.describeNetwork(path, &f.net, wanted{})
 	if err != nil {
 		return err
+	}
+	r, err := a.measureSettings(ctx, d, f)
+	if err != nil {
+		return err
+	}
+	r.Model = path
+	if r.Trial, err = a.benchTrial(ctx, d, f.most); err != nil {
+		return err
+	}
+	return a.Result(r, func(w io.Writer) { printInferBench(w, r) })
+}
+
+// benchTrial makes the trial of a model, and has what it finds remembered. There is none where the
+// engine was asked for, or on a GPU.
+func (a *app) benchTrial(ctx context.Context, d *describedModel, budget time.Duration) (*trial.Result, error) {
+	d.f.whole = false // as infer has it
+	t, err := a.newTrial(d, batchSize{})
+	if err != nil || d.f.engine != "auto" || t.onGPU {
+		return nil, err
+	}
+	n, r, err := t.run(ctx, 0, min(budget, 2*trial.Budget))
+	if err != nil {
+		return nil, err
+	}
+	return &r, n.Close()
+}
+
+// measureSettings measures a model in each setting, on the engine that runs it unless another
+// is asked for.
+func (a *app) measureSettings(ctx context.Context, d *describedModel, f benchInferOptions) (bench.NetworkReport, error) {
+	n, err := a.open(ctx, d, d.engine, 0, 0)
+	if err != nil {
+		return bench.NetworkReport{}, err
 	}
 	defer n.Close()
 	o := bench.NetworkOptions{Batches: f.batches, Runs: f.runs, Most: f.most}
 	bar := a.Bar(int64(len(o.Settings(n))), "measuring", "settings")
 	defer bar.Finish()
 	o.OnTried = func() { bar.Add64(1) }
-	r, err := bench.MeasureNetwork(ctx, n, o)
-	if err != nil {
-		return err
-	}
-	r.Model = path
-	bar.Finish()
-	return a.Result(r, func(w io.Writer) { printInferBench(w, r) })
+	return bench.MeasureNetwork(ctx, n, o)
 }
 
 func printInferBench(out io.Writer, b bench.NetworkReport) {
@@ -97,4 +131,11 @@ func printInferBench(out io.Writer, b bench.NetworkReport) {
 	if b.How != "" {
 		fmt.Fprintln(out, b.How)
 	}
+	if b.Trial == nil {
+		return
+	}
+	for _, t := range b.Trial.Tried {
+		fmt.Fprintf(out, "tried %s\n", ui.Text(t.String()))
+	}
+	fmt.Fprintf(out, "'infer' takes %s\n", ui.Text(b.Trial.Chosen.String()))
 }

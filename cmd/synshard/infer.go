@@ -47,7 +47,7 @@ func (o *inferOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.logits, "logits", false, "a column with the logit of every class")
 	choiceVar(cmd, &o.embedding, "embedding", "", "a column with the embedding, as fp32 or fp16", "fp32", "fp16")
 	f.Lookup("embedding").NoOptDefVal = "fp32"
-	batchVar(cmd, &o.batch, "images a run of the network, or auto: what is fastest in a short trial (default 8 on the CPU, 64 on a GPU)")
+	batchVar(cmd, &o.batch, "images a run of the network, or auto: a trial is made for few images, too, and shown (default 8 on the CPU, 64 on a GPU, or what a trial finds)")
 	choiceVar(cmd, &o.truncated, "truncated", "error", "images that end early: error (the row has it), or accept what there is of them", "error", "accept")
 	workersVar(f, &o.workers, "images decoded at a time (0: one a CPU)")
 	memoryVar(cmd)
@@ -75,7 +75,11 @@ another model, of other images or with other options is refused, naming what dif
 what --format says.
 
 On the CPU a run of the network has one thread and at most 8 images, and as many run at
-a time as --threads; a larger batch is worked through in several.
+a time as --threads; a larger batch is worked through in several. Where the network would
+take 200 s or more, a trial of some 20 s finds the engine (--engine auto), threads and batch
+that are fastest here among those that give the same probabilities, to 1e-5; it is
+remembered, and 'bench infer' makes it anew. Who wants the same bits on every call names
+--engine and --batch.
 
 MODEL is an exported model, or any ONNX classifier of images: what its metadata do not
 say is said by --spec or flags, which win over both and are noted in the output.`
@@ -139,18 +143,25 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	if f.dryRun {
 		return a.planInfer(ctx, modelPath, inputs, f)
 	}
-	net, err := a.openNetwork(ctx, modelPath, &f.net, wanted{f.logits, f.embedding != ""}, f.batch.n)
+	d, err := a.describeNetwork(modelPath, &f.net, wanted{f.logits, f.embedding != ""})
 	if err != nil {
 		return err
 	}
-	defer net.Close()
-	in, err := a.openInput(ctx, inputs, &f.in, f.selection, net.Spec)
+	if err := a.findEngine(d); err != nil { // before all images are listed
+		return err
+	}
+	in, err := a.openInput(ctx, inputs, &f.in, f.selection, d.spec)
 	if err != nil {
 		return err
 	}
 	defer in.close()
-	if f.embedding != "" && net.Width == 0 {
-		return fmt.Errorf("%s: the model gives no embedding", modelPath)
+	net, way, err := a.openFastest(ctx, d, f, in.source.Len(), count)
+	if err != nil {
+		return err
+	}
+	defer net.Close()
+	if err := f.fits(modelPath, net); err != nil {
+		return err
 	}
 	o := net.Options()
 	o.Source, o.Input, o.Job = in.source, in.identity, prediction.Job{Index: index, Count: count}
@@ -159,19 +170,27 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	if o.Columns.Derived, err = f.rollup.columns(a, f.selection.wordnet, net.Spec.Classes); err != nil {
 		return err
 	}
-	if o.Batch, err = a.chooseBatch(ctx, f, net); err != nil {
-		return err
+	return a.predict(ctx, o, f, in.plan, way)
+}
+
+// fits refuses what the network cannot do.
+func (f *inferOptions) fits(path string, n *infer.Network) error {
+	switch {
+	case f.embedding != "" && n.Width == 0:
+		return fmt.Errorf("%s: the model gives no embedding", path)
+	case f.batch.n > 0 && n.Only > 0 && f.batch.n != n.Only:
+		return usagef("--batch %d: the model takes %d images a run and no other number", f.batch.n, n.Only)
 	}
-	return a.predict(ctx, o, f, in.plan)
+	return nil
 }
 
 // planInfer prints what would be predicted over.
 func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, f *inferOptions) error {
-	spec, err := a.specOf(modelPath, &f.net)
+	d, err := a.describeNetwork(modelPath, &f.net, wanted{})
 	if err != nil {
 		return err
 	}
-	in, err := a.openInput(ctx, inputs, &f.in, f.selection, spec)
+	in, err := a.openInput(ctx, inputs, &f.in, f.selection, d.spec)
 	if err != nil {
 		return err
 	}
@@ -209,13 +228,14 @@ func skippedLine(s layout.Skipped) string {
 type inferResult struct {
 	Out string `json:"out"`
 	infer.Summary
+	Way     way              `json:"way"`
 	Skipped []skippedJSON    `json:"skipped,omitempty"` // files left out, by reason
 	Notes   []string         `json:"notes,omitempty"`
 	Storage []cached.Figures `json:"storage,omitempty"` // of a dataset at a URL: what was asked of it
 }
 
 // predict runs the pipeline, to a file or to stdout.
-func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p images.Plan) error {
+func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p images.Plan, w way) error {
 	for _, s := range p.Skipped {
 		a.Logf("left out: %s", skippedLine(s))
 	}
@@ -249,11 +269,11 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	case err != nil:
 		return err
 	}
-	return a.predicted(f.out, f.topK, sum, p)
+	return a.predicted(f.out, f.topK, sum, p, w)
 }
 
 // predicted tells what was predicted, and what was not.
-func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan) error {
+func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan, w way) error {
 	a.cameTo(int64(sum.Rows), int64(sum.Failed))
 	var err error
 	if out != "-" {
@@ -261,7 +281,7 @@ func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan) 
 		if sum.Already {
 			already = " (nothing to do)"
 		}
-		err = a.Result(inferResult{out, sum, allSkipped(p.Skipped), p.Notes, a.storageFigures()}, func(w io.Writer) {
+		err = a.Result(inferResult{out, sum, w, allSkipped(p.Skipped), p.Notes, a.storageFigures()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(out), sum.Rows, sum.Failed, already)
 			printInferHeadline(w, sum, topK)
 		})

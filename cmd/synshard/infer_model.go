@@ -40,10 +40,10 @@ type networkOptions struct {
 // AddFlags adds all of them.
 func (f *networkOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	choiceVar(cmd, &f.engine, "engine", "onnx", "onnx: ONNX Runtime; openvino: OpenVINO, on the CPU, where it is set up; torch: the training engine, on a run's model.safetensors", "onnx", "openvino", "torch")
-	fl.StringVar(&f.openVINOLib, "openvino-lib", "", "OpenVINO's C library, with --engine openvino (default: see 'synshard doctor')")
-	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library, with --engine torch (default: see 'synshard doctor')")
-	choiceVar(cmd, &f.precision, "precision", "fp32", "of --engine torch: "+oneOf(precisions), precisions...)
+	choiceVar(cmd, &f.engine, "engine", "auto", "onnx: ONNX Runtime; openvino: OpenVINO, on the CPU, where it is set up; torch: the training engine, on a run's model.safetensors; auto: the fastest that can run the model and gives the same", "auto", "onnx", "openvino", "torch")
+	fl.StringVar(&f.openVINOLib, "openvino-lib", "", "OpenVINO's C library (default: see 'synshard doctor')")
+	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library (default: see 'synshard doctor')")
+	choiceVar(cmd, &f.precision, "precision", "fp32", "of the training engine: "+oneOf(precisions), precisions...)
 	deviceVar(cmd, &f.device)
 	choiceVar(cmd, &f.provider, "provider", "", "ONNX Runtime's execution provider on that device: cpu, cuda or tensorrt (default: cpu or cuda)", ort.Providers...)
 	fl.StringToStringVar(&f.epOptions, "ep-option", nil, "an option k=v of the execution provider, by ONNX Runtime's name; repeatable")
@@ -72,24 +72,27 @@ func (f *networkOptions) check() error {
 	if f.threads < 0 {
 		return usagef("--threads %d: want 0 (all) or more", f.threads)
 	}
-	if f.engine != "torch" && f.changed("precision") {
-		return usagef("--precision is for --engine torch; an ONNX model has its own")
-	}
-	if f.engine != "openvino" {
-		if f.openVINOLib != "" {
-			return usagef("--openvino-lib is for --engine openvino")
-		}
-		return nil
-	}
-	for _, flag := range []string{"provider", "ep-option", "ort-lib"} {
-		if f.changed(flag) {
-			return usagef("--%s is ONNX Runtime's, which --engine openvino does without", flag)
-		}
-	}
-	if strings.HasPrefix(f.device, "cuda") {
+	ort := f.changed("provider") || f.changed("ep-option")
+	switch {
+	case f.engine != "openvino" && f.engine != "auto" && f.openVINOLib != "":
+		return usagef("--openvino-lib is for --engine openvino")
+	case f.engine == "openvino" && (ort || f.changed("ort-lib")):
+		return usagef("--provider, --ep-option and --ort-lib are ONNX Runtime's, which --engine openvino does without")
+	case f.engine == "openvino" && strings.HasPrefix(f.device, "cuda"):
 		return usagef("--device %s: --engine openvino runs on the CPU", f.device)
 	}
 	return nil
+}
+
+// engineOf is the engine that runs a model unless a trial finds a faster one.
+func (f *networkOptions) engineOf(path string) string {
+	switch {
+	case f.engine != "auto":
+		return f.engine
+	case strings.HasSuffix(path, ".safetensors"):
+		return "torch"
+	}
+	return "onnx"
 }
 
 // wanted is what predictions are to have beside probabilities.
@@ -153,56 +156,105 @@ func (f *networkOptions) notes(a *app, g classifier.Given) map[string]string {
 	return notes
 }
 
-// specOf is the Spec that a model would be run by, without opening what runs it.
-func (a *app) specOf(path string, f *networkOptions) (model.Spec, error) {
-	if err := f.check(); err != nil {
-		return model.Spec{}, err
-	}
-	if f.engine == "torch" {
-		w, err := f.readTorch(path)
-		if err != nil {
-			return model.Spec{}, err
-		}
-		return w.Spec, nil
-	}
-	o, err := f.describe(a, path)
-	return o.Spec, err
+// describedModel is a model that has been read, and what is wanted of it: engines can open it.
+type describedModel struct {
+	f       *networkOptions
+	want    wanted
+	engine  string              // that runs it unless a trial finds a faster one
+	weights *infertorch.Weights // of engine torch
+	onnx    ort.NetworkOptions  // of the others
+	spec    model.Spec          // by which it is run
 }
 
-// openNetwork opens the model. batch is what a GPU gets ready for; 0: the default.
-func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*infer.Network, error) {
+// describeNetwork reads a model, without opening what runs it.
+func (a *app) describeNetwork(path string, f *networkOptions, want wanted) (*describedModel, error) {
 	if err := f.check(); err != nil {
 		return nil, err
 	}
-	if f.engine == "torch" {
-		return a.openTorch(ctx, path, f, want, batch)
+	d := &describedModel{f: f, want: want, engine: f.engineOf(path)}
+	var err error
+	if d.engine == "torch" {
+		if d.weights, err = f.readTorch(path); err != nil {
+			return nil, err
+		}
+		d.spec = d.weights.Spec
+		return d, nil
 	}
-	o, err := f.describe(a, path)
+	if f.changed("precision") {
+		return nil, usagef("--precision is for the training engine, on a run's model.safetensors; an ONNX model has its own")
+	}
+	if d.onnx, err = f.describe(a, path); err != nil {
+		return nil, err
+	}
+	d.onnx.Logits, d.spec = want.logits, d.onnx.Spec
+	return d, nil
+}
+
+// sum tells the model from others, by every file of it.
+func (d *describedModel) sum() string {
+	if d.weights != nil {
+		return d.weights.Sum
+	}
+	return d.onnx.Contract.Identity.Sum
+}
+
+// findEngine is an error where the library of the model's engine is missing.
+func (a *app) findEngine(d *describedModel) (err error) {
+	switch d.engine {
+	case "torch":
+		_, err = a.findTorch(d.f.torchLib)
+	case "openvino":
+		_, err = search().OpenVINO(d.f.openVINOLib)
+	default:
+		_, err = a.findORT(d.f.ortLib)
+	}
+	return err
+}
+
+// openNetwork opens a model on the engine that was asked for. batch is what a GPU gets ready
+// for; 0: the default.
+func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*infer.Network, error) {
+	d, err := a.describeNetwork(path, f, want)
 	if err != nil {
 		return nil, err
 	}
-	o.Logits, o.Batch = want.logits, batch
-	var n *infer.Network
-	if f.engine == "openvino" {
-		n, err = a.openOpenVINO(o, f)
-	} else {
-		n, err = a.openORT(o, f)
+	return a.open(ctx, d, d.engine, 0, batch)
+}
+
+// open opens a model on an engine, with so many threads a run (0: the engine's default).
+func (a *app) open(ctx context.Context, d *describedModel, engine string, perRun, batch int) (n *infer.Network, err error) {
+	o := d.onnx
+	o.PerRun, o.Batch = perRun, batch
+	switch engine {
+	case "torch":
+		return a.openTorch(ctx, d, batch)
+	case "openvino":
+		n, err = a.openOpenVINO(o, d.f)
+	default:
+		n, err = a.openORT(o, d.f)
 	}
 	if err != nil {
 		return nil, err
 	}
-	n.Notes = f.notes(a, o.Given)
+	n.Notes = d.f.notes(a, o.Given)
 	return n, nil
+}
+
+// placeORT settles where ONNX Runtime runs a model: its library, the execution provider and the
+// number of the GPU.
+func (a *app) placeORT(f *networkOptions) (library, provider string, device int, err error) {
+	if library, err = a.findORT(f.ortLib); err != nil {
+		return library, provider, device, err
+	}
+	gpuFits := func() bool { return search().GPUs() > 0 && native.HasCUDA(library) }
+	provider, device, err = ortDevice(f.device, f.provider, gpuFits)
+	return library, provider, device, err
 }
 
 // openORT opens a model for --engine onnx.
 func (a *app) openORT(o ort.NetworkOptions, f *networkOptions) (*infer.Network, error) {
 	var err error
-	if o.Library, err = a.findORT(f.ortLib); err != nil {
-		return nil, err
-	}
-	gpuFits := func() bool { return search().GPUs() > 0 && native.HasCUDA(o.Library) }
-	if o.Provider, o.Device, err = ortDevice(f.device, f.provider, gpuFits); err != nil {
+	if o.Library, o.Provider, o.Device, err = a.placeORT(f); err != nil {
 		return nil, err
 	}
 	if err := ort.CheckProvider(o.Provider, f.epOptions); err != nil {
@@ -232,12 +284,9 @@ func (a *app) openOpenVINO(o ort.NetworkOptions, f *networkOptions) (*infer.Netw
 	return n, unfit(err)
 }
 
-// openTorch opens weights for --engine torch.
-func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, want wanted, batch int) (*infer.Network, error) {
-	w, err := f.readTorch(path)
-	if err != nil {
-		return nil, err
-	}
+// openTorch opens weights on the training engine.
+func (a *app) openTorch(ctx context.Context, d *describedModel, batch int) (*infer.Network, error) {
+	f := d.f
 	shim, _, err := a.openShim(f.torchLib)
 	if err != nil {
 		return nil, err
@@ -246,9 +295,9 @@ func (a *app) openTorch(ctx context.Context, path string, f *networkOptions, wan
 	if err != nil {
 		return nil, err
 	}
-	return infertorch.Open(shim, w, infertorch.Options{
+	return infertorch.Open(shim, d.weights, infertorch.Options{
 		Device: device, Precision: torch.Precision(ctx, f.precision, device), Threads: f.threads, Batch: batch,
-		Logits: want.logits, Embedding: want.embedding,
+		Logits: d.want.logits, Embedding: d.want.embedding,
 	})
 }
 
@@ -267,21 +316,4 @@ func (f *networkOptions) readTorch(path string) (*infertorch.Weights, error) {
 		return nil, usagef("--provider is ONNX Runtime's; with --engine torch say --device")
 	}
 	return infertorch.Read(path)
-}
-
-// chooseBatch settles how many images a run takes.
-func (a *app) chooseBatch(ctx context.Context, f *inferOptions, n *infer.Network) (int, error) {
-	switch {
-	case f.batch.auto:
-		out := f.out
-		if out == "-" {
-			out = ""
-		}
-		return n.FastestBatch(ctx, out, func(m infer.Measurement) { a.Logf("batch %d: %.1f images/s in a trial", m.Batch, m.PerSecond) })
-	case f.batch.n == 0:
-		return n.Batch, nil
-	case n.Only > 0 && f.batch.n != n.Only:
-		return 0, usagef("--batch %d: the model takes %d images a run and no other number", f.batch.n, n.Only)
-	}
-	return f.batch.n, nil
 }

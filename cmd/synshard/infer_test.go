@@ -46,6 +46,7 @@ func needORT(t *testing.T) string {
 func newInferBed(t *testing.T) *inferBed {
 	t.Helper()
 	lib := needORT(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no trial is remembered
 	data, err := filepath.Abs("../../infer/ort/testdata")
 	if err != nil {
 		t.Fatal(err)
@@ -296,26 +297,6 @@ func TestMergeVerb(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, &talk)
 	}
 	b.same("whole.arrow", "merged.arrow")
-}
-
-// TestInferBatchAuto expects the batch that was found to be kept with the chunks,
-// so that a run that goes on cuts where it was cut.
-func TestInferBatchAuto(t *testing.T) {
-	if testing.Short() {
-		t.Skip("predicts over thousands of images")
-	}
-	b := newInferBed(t)
-	out := b.at("auto.arrow")
-	if err := os.MkdirAll(out+".chunks", 0o777); err != nil {
-		t.Fatal(err)
-	}
-	b.put("auto.arrow.chunks/batch", "3\n")
-	b.infer(0, "", b.images, "--batch", "auto", "--out", out)
-	b.infer(0, "", b.images, "--batch", "3", "--out", out) // the same predictions, or this is refused
-	_, talk := b.infer(0, "", b.images, "--batch", "auto", "--format", "csv")
-	if !strings.Contains(talk, "images/s in a trial") {
-		t.Error(talk)
-	}
 }
 
 // TestInferGuards: outputs of unknown forms are wrong usage, damage is found and mended, what

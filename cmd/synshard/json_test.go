@@ -151,6 +151,7 @@ func (s *schemas) data(at func(string) string) {
 
 func (s *schemas) predictions(at func(string) string) {
 	lib := needORT(s.t)
+	s.t.Setenv("XDG_CACHE_HOME", at("trials"))
 	data := "../../infer/ort/testdata"
 	check(s.t, os.WriteFile(at("classes.txt"), []byte("ant\nbee\ncat\ndog\nelk\n"), 0o666))
 	var list strings.Builder
@@ -174,6 +175,7 @@ func (s *schemas) predictions(at func(string) string) {
 	s.run("eval-suspects", 0, "eval", at("whole.arrow"), "--suspects")
 	s.run("eval-compare", 0, "eval", "--compare", at("p.arrow"), at("all.parquet"))
 	s.run("bench-infer", 0, "bench", "infer", data+"/nhwc_uint8.onnx", "--ort-lib", lib, "--classes", at("classes.txt"), "--resize", "40", "--batches", "1", "--runs", "1", "--max", "10ms")
+	s.run("infer", 3, out("auto.arrow", "--batch", "auto")...) // remembered
 	_, _, stderr := verb(append(slices.Clone(infer[:3]), append(net, "--json")...)...)
 	s.hold("error", stderr, "infer --json without --out")
 }

@@ -44,15 +44,6 @@ func (c *Contract) Shape(n, size int) [4]int64 {
 	return [4]int64{int64(n), int64(size), int64(size), 3}
 }
 
-// Noise are n images of many colours, of size pixels, to try a model on.
-func Noise(n, size int) []byte {
-	images := make([]byte, n*size*size*3)
-	for i := range images {
-		images[i] = byte(i * 2654435761 >> 13)
-	}
-	return images
-}
-
 // normalise tabulates (v/255 - mean) / std for every value of a colour.
 func normalise(s *model.Spec) *[3][256]float32 {
 	var t [3][256]float32

@@ -55,7 +55,7 @@ func Open(o Options) (*infer.Network, error) {
 	s := &session{o: o, c: &own, logitsAt: -1, ready: map[int]*shape{}}
 	n := &infer.Network{
 		OwnClasses: own.Spec != nil && o.Given.Classes == nil && o.Given.Spec == nil,
-		Runs:       o.Threads, Batch: 8, Fixed: true, Sum: own.Identity.Sum, Backend: "openvino cpu",
+		Runs:       o.Threads, Threads: 1, Batch: 8, Fixed: true, Sum: own.Identity.Sum, Backend: "openvino cpu",
 	}
 	if n.Runs == 0 {
 		n.Runs = processors.Count()
@@ -98,7 +98,7 @@ func (s *session) begin(batch int) (err error) {
 	if s.c.Scores != "" && s.c.Classes != 0 {
 		return nil
 	}
-	results, err := s.run(classifier.Noise(batch, s.o.Spec.InputSize), batch)
+	results, err := s.run(infer.Noise(batch, s.o.Spec.InputSize), batch)
 	if err != nil {
 		return err
 	}

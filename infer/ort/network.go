@@ -17,7 +17,8 @@ import (
 // process may use; Most is set by OpenNetwork, and Batch 0 is the default.
 type NetworkOptions struct {
 	Options
-	Given classifier.Given // what made Spec; whether the classes are the model's own
+	PerRun int              // threads of one run, on the CPU; 0: 1
+	Given  classifier.Given // what made Spec; whether the classes are the model's own
 	// Whole has a batch be one run, whatever its memory.
 	Whole bool
 	// CacheDir is where TensorRT keeps the engines of all models.
@@ -28,9 +29,21 @@ type NetworkOptions struct {
 // faster (bench infer shows it), and a run keeps some 20 MiB for each.
 const mostOnCPU = 8
 
-// OpenNetwork opens a model in the way that is fastest where it runs. On the CPU
-// every run has one thread, and as many run at a time as there are CPUs; on a GPU two
-// batches are in flight, each of a size that is made ready for. Errors are Open's.
+// manyThreads ends the backend of runs with more threads than one, in which sums may be
+// taken in another order.
+const manyThreads = " with %d threads a run"
+
+// PerRun is the PerRun that a network of this backend was opened with.
+func PerRun(backend string) int {
+	threads := 0
+	if _, err := fmt.Sscanf(backend, "cpu"+manyThreads, &threads); err != nil {
+		return 1
+	}
+	return threads
+}
+
+// OpenNetwork opens a model. On the CPU every run has one thread, or PerRun, and as many run
+// at a time as there are CPUs for; on a GPU two batches are in flight, each of a size that is made ready for. Errors are Open's.
 func OpenNetwork(o NetworkOptions) (*infer.Network, error) {
 	if err := CheckProvider(o.Provider, o.ProviderOptions); err != nil {
 		return nil, err
@@ -47,7 +60,13 @@ func OpenNetwork(o NetworkOptions) (*infer.Network, error) {
 		n.Runs = processors.Count()
 	}
 	onCPU := o.Provider == "cpu"
-	if !onCPU {
+	if onCPU {
+		n.Threads = max(o.PerRun, 1) // where there are fewer CPUs, too: results are of so many
+		n.Runs = max(n.Runs/n.Threads, 1)
+		if n.Threads > 1 {
+			n.Backend += fmt.Sprintf(manyThreads, n.Threads)
+		}
+	} else {
 		n.Runs, n.Batch, n.Fixed = 2, 64, true
 	}
 	if o.Batch > 0 {
@@ -56,7 +75,7 @@ func OpenNetwork(o NetworkOptions) (*infer.Network, error) {
 	if c.Batch > 0 {
 		n.Batch, n.Only, n.Fixed = c.Batch, c.Batch, true
 	}
-	o.Threads, o.Batch = 1, n.Batch
+	o.Threads, o.Batch = n.Threads, n.Batch
 	if onCPU && !o.Whole {
 		o.Most = mostOnCPU
 	}

@@ -7,6 +7,7 @@ import (
 
 	ort "github.com/yalue/onnxruntime_go"
 
+	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/classifier"
 )
 
@@ -42,7 +43,7 @@ func (s *Session) probe() error {
 	if s.o.Provider != "cpu" && s.c.Batch == 0 {
 		n = max(s.o.Batch, 1)
 	}
-	in, done, err := s.tensor(classifier.Noise(n, s.o.Spec.InputSize), n)
+	in, done, err := s.tensor(infer.Noise(n, s.o.Spec.InputSize), n)
 	if err != nil {
 		return err
 	}

@@ -245,15 +245,22 @@ func touch(path string) error {
 	return os.Chtimes(path, now, now)
 }
 
-// Options gives the options that the predictions in a file were made with, by
-// name: those of Identity. A file that is not there, or says nothing, has none.
-func Options(path string) map[string]string {
-	md, err := Metadata(path)
-	var options map[string]string
-	if err != nil || json.Unmarshal([]byte(md[KeyOptions]), &options) != nil {
-		return nil
+// Begun says what runs the network, and with which options, of the predictions whose chunks lie
+// beside an output or, where there are none and whole is true, of those that it holds: those of
+// Identity. ok is false where there is nothing yet, or nothing that says it.
+func Begun(path string, whole bool) (backend string, options map[string]string, ok bool) {
+	var md metadata
+	names, err := filepath.Glob(filepath.Join(globQuote(ChunksDir(path)), "chunk-*.arrow"))
+	for _, name := range names {
+		if md, err = verifyHead(name); err == nil {
+			break
+		}
 	}
-	return options
+	if md == nil && whole {
+		md, err = Metadata(path)
+	}
+	ok = err == nil && json.Unmarshal([]byte(md[KeyOptions]), &options) == nil
+	return md[KeyBackend], options, ok
 }
 
 // Metadata gives what a file of predictions says of itself (FORMAT.md), or what lies beside

@@ -21,9 +21,9 @@ import (
 type Weights struct {
 	Path    string     // the file they were read from
 	Spec    model.Spec // the network, how images are made ready, and the classes
+	Sum     string     // of the file
 	tensors []model.Tensor
-	aux     bool   // the auxiliary heads' are among them
-	sum     string // of the file that they were read from
+	aux     bool // the auxiliary heads' are among them
 }
 
 // Read reads a safetensors file with a Spec among its metadata.
@@ -47,7 +47,7 @@ func Read(path string) (*Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
 	}
-	w := &Weights{Path: path, Spec: weights.WithWidth(spec, tensors), tensors: tensors, sum: sum}
+	w := &Weights{Path: path, Spec: weights.WithWidth(spec, tensors), tensors: tensors, Sum: sum}
 	for _, t := range tensors {
 		w.aux = w.aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
 	}
@@ -78,7 +78,7 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 		return nil, fmt.Errorf("%s: %w", w.Path, err)
 	}
 	n := &infer.Network{
-		Spec: w.Spec, OwnClasses: true, Sum: w.sum, Width: shapes[net.Embedding].Elements(), Runs: 1, Batch: 8,
+		Spec: w.Spec, OwnClasses: true, Sum: w.Sum, Width: shapes[net.Embedding].Elements(), Runs: 1, Batch: 8,
 		// Other arithmetic is another backend: batch norm was not folded once, or not behind
 		// pools, and what was predicted so is not continued.
 		Backend: "torch folded whole " + o.Device + " " + o.Precision,
@@ -92,6 +92,7 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 	if o.Threads == 0 {
 		o.Threads = processors.Count()
 	}
+	n.Threads = o.Threads
 	e, err := shim.New(net, train.EngineConfig{
 		Device: o.Device, Precision: o.Precision, Threads: o.Threads, Batch: n.Batch, ChannelsLast: true,
 		Optimizer: "sgd", Mean: w.Spec.Mean, Std: w.Spec.Std,

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/trial"
 	"github.com/synshard/synshard/internal/processors"
 )
 
@@ -39,12 +40,13 @@ func (o *NetworkOptions) Settings(n *infer.Network) []infer.Setting {
 
 // NetworkReport is how fast a network is in each way that was tried.
 type NetworkReport struct {
-	Model    string              `json:"model"`         // the file
-	Backend  string              `json:"backend"`       // what runs it, with its version
-	How      string              `json:"how,omitempty"` // how runs are computed, where what runs them says it
-	CPUs     int                 `json:"cpus"`          // that this process may use
-	Settings []infer.Measurement `json:"settings"`      // in the order in which they were tried
-	Best     infer.Measurement   `json:"best"`          // the one of most images a second
+	Model    string              `json:"model"`           // the file
+	Backend  string              `json:"backend"`         // what runs it, with its version
+	How      string              `json:"how,omitempty"`   // how runs are computed, where what runs them says it
+	CPUs     int                 `json:"cpus"`            // that this process may use
+	Settings []infer.Measurement `json:"settings"`        // in the order in which they were tried
+	Best     infer.Measurement   `json:"best"`            // the one of most images a second
+	Trial    *trial.Result       `json:"trial,omitempty"` // of all engines, as infer makes it: the caller's to fill in
 }
 
 // MeasureNetwork runs a network over ready images in each of the ways. Model is the
@@ -52,7 +54,7 @@ type NetworkReport struct {
 func MeasureNetwork(ctx context.Context, n *infer.Network, o NetworkOptions) (NetworkReport, error) {
 	r := NetworkReport{Backend: n.Backend, CPUs: processors.Count()}
 	for _, s := range o.Settings(n) {
-		m, err := infer.Measure(ctx, n, n.Spec.InputSize, s, infer.MeasureOptions{Most: o.Most, Alloc: n.Alloc})
+		m, err := infer.Measure(ctx, n, s, infer.MeasureOptions{Most: o.Most})
 		if err != nil {
 			return r, fmt.Errorf("batch %d, %d at a time: %w", s.Batch, s.Runs, err)
 		}

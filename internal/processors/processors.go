@@ -4,6 +4,8 @@ package processors
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"math"
 	"runtime"
@@ -63,14 +65,27 @@ func TasksHere(getenv func(string) string) int {
 
 // Name is what the machine's processors are called, as Linux has it; "" where it does not
 // say.
-func Name() string {
+func Name() string { return info("model name") }
+
+// Kind tells processors apart by their name and all that they say they can do; "" where the
+// system says neither.
+func Kind() string {
+	features := info("flags") + info("Features") // x86-64's, arm64's
+	if features == "" {
+		return Name()
+	}
+	return fmt.Sprintf("%s %.8x", Name(), sha256.Sum256([]byte(features)))
+}
+
+// info is what Linux says of the first processor under a key; "" where it says nothing.
+func info(key string) string {
 	f, _, err := regular.Open("/proc/cpuinfo")
 	if err != nil {
 		return ""
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(io.LimitReader(f, 1<<16)); s.Scan(); {
-		if key, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(key) == "model name" {
+		if k, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(k) == key {
 			return strings.TrimSpace(value)
 		}
 	}
