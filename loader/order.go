@@ -70,9 +70,9 @@ const (
 	saltWeights = 0x77 // where weighted drawing begins in its stride
 )
 
-// samplePCG is the source of all that is random about a row in an epoch: a pure
-// function of its arguments, whoever loads the row.
-func samplePCG(seed uint64, epoch int, row int64) rand.PCG {
+// Randomness is the source of all that is random about a row in an epoch, where rows come
+// once: a pure function of its arguments, whoever loads the row, and part of what a seed means.
+func Randomness(seed uint64, epoch int, row int64) rand.PCG {
 	return *rand.NewPCG(splitmix.Mix(seed^splitmix.Mix(uint64(epoch)+saltSample)), splitmix.Mix(uint64(row)+saltRow))
 }
 

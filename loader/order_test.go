@@ -84,8 +84,8 @@ func BenchmarkPermutation(b *testing.B) {
 	_ = sum
 }
 
-func TestSamplePCG(t *testing.T) {
-	a, b := samplePCG(1, 2, 3), samplePCG(1, 2, 3)
+func TestRandomness(t *testing.T) {
+	a, b := Randomness(1, 2, 3), Randomness(1, 2, 3)
 	for range 10 {
 		if a.Uint64() != b.Uint64() {
 			t.Fatal("not a function of its arguments")
@@ -95,7 +95,7 @@ func TestSamplePCG(t *testing.T) {
 	for seed := range uint64(10) {
 		for epoch := range 10 {
 			for row := range int64(10) {
-				pcg := samplePCG(seed, epoch, row)
+				pcg := Randomness(seed, epoch, row)
 				first[pcg.Uint64()] = true
 			}
 		}

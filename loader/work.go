@@ -151,7 +151,7 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 		if l.o.Weights != nil || l.o.Repeats > 1 { // and differ each time
 			seed = splitmix.Mix(seed + uint64(place))
 		}
-		*w.pcg = samplePCG(seed, l.o.Epoch, row)
+		*w.pcg = Randomness(seed, l.o.Epoch, row)
 		err = w.decoder.Train(dst, bytes, *l.o.Train, w.rng)
 	} else {
 		err = w.decoder.Eval(dst, bytes, *l.o.Eval)

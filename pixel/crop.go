@@ -9,6 +9,7 @@ import "C"
 
 import (
 	"fmt"
+	"image"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -181,10 +182,10 @@ func (d *Decoder) Train(dst []byte, b []byte, t Train, rng *rand.Rand) error {
 	if err != nil {
 		return err
 	}
-	r := randomCrop(info.Width, info.Height, t, rng)
-	mirror := t.Flip && rng.Uint64()&1 == 1
+	part, mirrored := t.Region(info.Width, info.Height, rng)
 	defer d.Release()
-	if err := d.cut(dst, b, info, r, t, cubic, mirror); err != nil {
+	r := crop{part.Min.X, part.Min.Y, part.Dx(), part.Dy()}
+	if err := d.cut(dst, b, info, r, t, cubic, mirrored); err != nil {
 		return err
 	}
 	began := time.Now()
@@ -224,6 +225,13 @@ func (d *Decoder) squeeze(dst, b []byte, info Info, r crop, q int, t Train, cubi
 		out_w: C.int(t.Size), out_h: C.int(t.Size), cubic: cubic, flip: cbool(mirror),
 		down_first: cbool(t.Exact && downFirst(r.W, r.H, t.Size, t.Size)),
 	})
+}
+
+// Region draws the part of an image of so many pixels that Train cuts out, and whether it
+// mirrors it: the first that Train draws from rng.
+func (t Train) Region(width, height int, rng *rand.Rand) (part image.Rectangle, mirrored bool) {
+	r := randomCrop(width, height, t, rng)
+	return image.Rect(r.X, r.Y, r.X+r.W, r.Y+r.H), t.Flip && rng.Uint64()&1 == 1
 }
 
 // crop is a part of an image, in pixels.

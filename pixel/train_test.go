@@ -1,6 +1,10 @@
 package pixel
 
 import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
 	"math"
 	"math/rand/v2"
 	"runtime"
@@ -51,6 +55,55 @@ func nearly(t *testing.T, what string, got, want, tolerance float64) {
 	t.Helper()
 	if !(math.Abs(got-want) <= tolerance) {
 		t.Errorf("%s %.5f, want %.5f", what, got, want)
+	}
+}
+
+// TestRegion: what Region tells is what Train makes of an image, by what its pixels are: red
+// that grows to the right, green that grows downwards.
+func TestRegion(t *testing.T) {
+	const w, h, size = 120, 80, 32
+	im := image.NewNRGBA(image.Rect(0, 0, w, h))
+	for y := range h {
+		for x := range w {
+			im.SetNRGBA(x, y, color.NRGBA{byte(2 * x), byte(3 * y), 0, 255})
+		}
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, im); err != nil {
+		t.Fatal(err)
+	}
+	d := NewDecoder()
+	defer d.Close()
+	mirrors := 0
+	for _, crop := range []string{"torchvision", "tensorflow"} {
+		tr := Train{Size: size, AreaMin: 0.2, AreaMax: 0.9, AspectMin: 0.75, AspectMax: 1.4, Flip: true, Crop: crop}
+		for seed := range uint64(20) {
+			dst := make([]byte, size*size*3)
+			if err := d.Train(dst, b.Bytes(), tr, testRNG(seed)); err != nil {
+				t.Fatal(err)
+			}
+			part, mirrored := tr.Region(w, h, testRNG(seed))
+			left, right, red, green := 0.0, 0.0, 0.0, 0.0
+			for i := 0; i < len(dst); i += 3 {
+				red, green = red+float64(dst[i])/(size*size), green+float64(dst[i+1])/(size*size)
+				if i/3%size < size/2 {
+					left += float64(dst[i])
+				} else {
+					right += float64(dst[i])
+				}
+			}
+			nearly(t, "red", red, float64(part.Min.X+part.Max.X-1), 0.6)
+			nearly(t, "green", green, 1.5*float64(part.Min.Y+part.Max.Y-1), 0.6)
+			if mirrored != (left > right) {
+				t.Errorf("seed %d: mirrored %v", seed, mirrored)
+			}
+			if mirrored {
+				mirrors++
+			}
+		}
+	}
+	if mirrors < 8 || mirrors > 32 {
+		t.Errorf("%d of 40 are mirrored", mirrors)
 	}
 }
 
