@@ -45,6 +45,7 @@ scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow" "$r/model.
 
 scripts/test-readers.sh "$dir/synshard" "$d" val "$dir/val.arrow"
 scripts/test-publishing.sh "$dir/synshard" "$d" val "$r/model.onnx" "$dir/val.arrow"
+scripts/test-learning.sh "$dir/synshard"
 scripts/test-nightly.sh "$dir/synshard" "$r/model.onnx" "$a/ILSVRC2012_img_test.tar"
 
 expect 1 ls "$dir/nothing"
