@@ -79,6 +79,10 @@ type Options struct {
 	Start    int64  // samples of the epoch's order to leave out
 	DropLast bool   // leave out the last batch if it is not full; else it is padded
 
+	// Points remembers of each row where its data can be entered, for epochs to come: of Train
+	// alone, and for rows that come more than once. Nil: each image is decoded from its first row on.
+	Points *Points
+
 	// Alloc gives n bytes for a batch's pixels and what frees them, as Close will;
 	// nil is the Go heap.
 	Alloc func(n int) ([]byte, func(), error)
@@ -233,6 +237,8 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 		return nil, fmt.Errorf("loader: batch %d, size %d, workers %d, prefetch %d", o.Batch, o.Size, o.Workers, o.Prefetch)
 	case o.Repeats < 1 || o.Repeats > 1 && o.Train == nil:
 		return nil, fmt.Errorf("loader: %d repeats: want 1 or more, of training images", o.Repeats)
+	case o.Points != nil && (o.Train == nil || !o.Points.fit(n)):
+		return nil, fmt.Errorf("loader: entry points are for training on the %d rows they were made for, not for %d images", len(o.Points.at), n)
 	case o.Ahead < 0:
 		return nil, fmt.Errorf("loader: %d rows ahead", o.Ahead)
 	case o.Start < 0 || o.Start > n:

@@ -56,7 +56,8 @@ func (l *Loader) announce(place int64) {
 // worker is what one of them keeps from image to image.
 type worker struct {
 	decoder *pixel.Decoder
-	buf     []byte // of an image's bytes
+	buf     []byte       // of an image's bytes
+	points  pixel.Points // of the image at hand
 	pcg     *rand.PCG
 	rng     *rand.Rand // over pcg
 }
@@ -152,7 +153,7 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 			seed = splitmix.Mix(seed + uint64(place))
 		}
 		*w.pcg = Randomness(seed, l.o.Epoch, row)
-		err = w.decoder.Train(dst, bytes, *l.o.Train, w.rng)
+		err = l.train(w, dst, bytes, row)
 	} else {
 		err = w.decoder.Eval(dst, bytes, *l.o.Eval)
 	}
@@ -164,6 +165,22 @@ func (l *Loader) image(w *worker, dst []byte, row, place int64) error {
 	}
 	if l.o.Forget && l.o.Advisor != nil && place%l.order.repeats == l.order.repeats-1 { // its last copy
 		l.o.Advisor.DontNeed(int(row))
+	}
+	return err
+}
+
+// train makes a training image of a row's bytes, from the entry points that are known of it.
+func (l *Loader) train(w *worker, dst, bytes []byte, row int64) (err error) {
+	find := false
+	if l.o.Points != nil {
+		w.points, find = l.o.Points.get(row, w.points)
+	}
+	if !find {
+		return w.decoder.Train(dst, bytes, *l.o.Train, w.rng)
+	}
+	known := len(w.points) > 0
+	if err = w.decoder.TrainFrom(dst, bytes, *l.o.Train, w.rng, &w.points); err == nil && !known {
+		l.o.Points.put(row, w.points)
 	}
 	return err
 }

@@ -58,6 +58,7 @@ type Decoder struct {
 	LibjpegOnly bool
 
 	jpeg    *C.px_jpeg
+	points  *Points // of the image at hand, while TrainFrom runs
 	spent   Spent
 	scratch C.px_scratch
 	message *C.char
@@ -161,11 +162,16 @@ func (d *Decoder) region(b []byte, info Info, r rect, q int) (piece, error) {
 	if info.Format != "JPEG" {
 		return d.other(b, info)
 	}
-	d.out = C.px_region{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q), accept_truncated: cbool(d.AcceptTruncated), plain: cbool(d.LibjpegOnly)}
+	points := d.usePoints(b)
+	d.out = C.px_region{x: C.int(r.x), y: C.int(r.y), w: C.int(r.w), h: C.int(r.h), denominator: C.int(q),
+		accept_truncated: cbool(d.AcceptTruncated), plain: cbool(d.LibjpegOnly), points: points}
 	code := C.px_jpeg_decode(d.jpeg, (*C.uint8_t)(&b[0]), C.size_t(len(b)), &d.out, d.message, messageRoom)
 	out := d.out
 	if code != C.PX_OK {
 		return piece{}, d.fail(code, "JPEG")
+	}
+	if points == C.px_points_find {
+		d.keepPoints(b)
 	}
 	return piece{rect{int(out.x), int(out.y), int(out.w), int(out.h)}, int(out.stride), unsafe.Pointer(out.rgb)}, nil
 }

@@ -3,6 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+int px_room_for_points(px_bits *b, size_t n) {
+	if (n <= b->points_cap)
+		return 1;
+	free(b->points);
+	b->points = malloc(n * sizeof *b->points);
+	b->points_cap = b->points ? n : 0;
+	return b->points != NULL;
+}
+
 #if defined(__has_include)
 #if __has_include(<jpegint.h>)
 #define TAKE_OVER 1
@@ -12,10 +21,16 @@
 #ifndef TAKE_OVER
 
 // This libjpeg-turbo does not show its inner interface: its own decoder stays.
-int px_take_over(j_decompress_ptr d, px_bits *bits) {
+int px_take_over(j_decompress_ptr d, px_bits *bits, int points) {
 	(void)d;
 	(void)bits;
+	(void)points;
 	return 0;
+}
+
+void px_find_points(j_decompress_ptr d, px_bits *bits) {
+	(void)d;
+	(void)bits;
 }
 
 #else
@@ -302,49 +317,159 @@ static void restart(j_decompress_ptr d, px_bits *b) {
 	unstuff(b);
 }
 
+INLINE reader resume(const px_bits *b) {
+	return (reader){
+		.buffer = b->buffer,
+		.count = b->count,
+		.made_up = b->made_up,
+		.at = b->plain_at,
+		.end = b->plain_end,
+	};
+}
+
+INLINE void suspend(px_bits *b, const reader *r) {
+	b->buffer = r->buffer;
+	b->count = r->count;
+	b->made_up = r->made_up;
+	b->plain_at = r->at;
+}
+
+// decode_mcu decodes the MCU that the data are at, or passes over it where it is null.
+INLINE void decode_mcu(j_decompress_ptr d, px_bits *b, reader *r, JBLOCKROW *mcu) {
+	for (int i = 0; i < d->blocks_in_MCU; i++) {
+		int c = d->MCU_membership[i];
+		const px_codes *dc = &b->dc_codes[d->cur_comp_info[c]->dc_tbl_no],
+			       *ac = &b->ac_codes[d->cur_comp_info[c]->ac_tbl_no];
+		if (mcu)
+			block(r, dc, ac, &b->dc[c], mcu[i][0]);
+		else
+			skip_block(r, dc, ac, &b->dc[c]);
+	}
+}
+
+// find notes where an MCU begins that has an entry point. What a px_point cannot tell ends
+// the search.
+static void find(const j_decompress_ptr d, px_bits *b) {
+	uint64_t bit = (uint64_t)(b->plain_at - b->plain) * 8 + (uint64_t)b->made_up - (uint64_t)b->count;
+	px_point p = {.bits = (uint16_t)(bit - b->point)};
+	int fits = bit - b->point <= UINT16_MAX;
+	for (int c = 0; c < d->comps_in_scan; c++) {
+		p.dc[c] = (int16_t)b->dc[c];
+		fits &= p.dc[c] == b->dc[c];
+	}
+	if (!fits) {
+		b->points_mode = px_points_none;
+		b->points_n = 0;
+		return;
+	}
+	b->points[b->points_n++] = p;
+	b->point = bit;
+}
+
+// follow goes to the last entry point up to an MCU, if that is further on.
+static void follow(const j_decompress_ptr d, px_bits *b, unsigned mcu) {
+	size_t to = mcu / b->apart;
+	if (to * b->apart <= b->data_at)
+		return;
+	while (b->points_at < to)
+		b->point += b->points[++b->points_at].bits;
+	b->data_at = (unsigned)to * b->apart;
+	for (int c = 0; c < d->comps_in_scan; c++)
+		b->dc[c] = b->points[to].dc[c];
+	reader r = {.at = b->plain + b->point / 8, .end = b->plain_end};
+	if (r.at > r.end)
+		r.at = r.end;
+	refill(&r);
+	r.buffer <<= b->point % 8;
+	r.count -= (int)(b->point % 8);
+	suspend(b, &r);
+}
+
+// wanted says whether the next MCU's coefficients are: rows above the region come without a
+// place for them, columns beside it are not transformed.
+static int wanted(const j_decompress_ptr d, px_bits *b, JBLOCKROW *mcu) {
+	int is = mcu && b->column >= d->master->first_iMCU_col && b->column <= d->master->last_iMCU_col;
+	if (++b->column == d->MCUs_per_row)
+		b->column = 0;
+	return is;
+}
+
+// check_data says so, once, if bits were used that are not there.
+static void check_data(j_decompress_ptr d, const px_bits *b) {
+	if (b->count < b->made_up) {
+		d->entropy->insufficient_data = TRUE;
+		if (b->at_end)
+			WARNMS(d, JWRN_JPEG_EOF);
+		else
+			WARNMS(d, JWRN_HIT_MARKER);
+	}
+}
+
 METHODDEF(boolean) decode(j_decompress_ptr d, JBLOCKROW *mcu) {
 	px_bits *b = d->client_data;
 	if (d->restart_interval && b->to_restart == 0)
 		restart(d, b);
-	// Rows above the region come without a place for them; columns beside it are not transformed.
-	int wanted = mcu && b->column >= d->master->first_iMCU_col && b->column <= d->master->last_iMCU_col;
-	if (++b->column == d->MCUs_per_row)
-		b->column = 0;
+	if (b->points_mode == px_points_find && b->mcu % b->apart == 0)
+		find(d, b);
+	b->mcu++;
+	if (!wanted(d, b, mcu))
+		mcu = NULL;
 	if (!d->entropy->insufficient_data) {
-		reader r = {
-			.buffer = b->buffer,
-			.count = b->count,
-			.made_up = b->made_up,
-			.at = b->plain_at,
-			.end = b->plain_end,
-		};
-		for (int i = 0; i < d->blocks_in_MCU; i++) {
-			int c = d->MCU_membership[i];
-			const px_codes *dc = &b->dc_codes[d->cur_comp_info[c]->dc_tbl_no],
-				       *ac = &b->ac_codes[d->cur_comp_info[c]->ac_tbl_no];
-			if (wanted)
-				block(&r, dc, ac, &b->dc[c], mcu[i][0]);
-			else
-				skip_block(&r, dc, ac, &b->dc[c]);
-		}
-		b->buffer = r.buffer;
-		b->count = r.count;
-		b->made_up = r.made_up;
-		b->plain_at = r.at;
-		if (b->count < b->made_up) { // bits were used that are not there
-			d->entropy->insufficient_data = TRUE;
-			if (b->at_end)
-				WARNMS(d, JWRN_JPEG_EOF);
-			else
-				WARNMS(d, JWRN_HIT_MARKER);
-		}
+		reader r = resume(b);
+		if (mcu)
+			decode_mcu(d, b, &r, mcu);
+		else
+			decode_mcu(d, b, &r, NULL);
+		suspend(b, &r);
+		check_data(d, b);
 	}
 	if (d->restart_interval)
 		b->to_restart--;
 	return TRUE;
 }
 
-int px_take_over(j_decompress_ptr d, px_bits *b) {
+// decode_from is decode with entry points: what is not wanted is not even passed over, but
+// for the few MCUs between an entry point and the next that is.
+METHODDEF(boolean) decode_from(j_decompress_ptr d, JBLOCKROW *mcu) {
+	px_bits *b = d->client_data;
+	unsigned at = b->mcu++;
+	if (!wanted(d, b, mcu) || d->entropy->insufficient_data)
+		return TRUE;
+	follow(d, b, at);
+	reader r = resume(b);
+	for (; b->data_at < at; b->data_at++)
+		decode_mcu(d, b, &r, NULL);
+	decode_mcu(d, b, &r, mcu);
+	b->data_at++;
+	suspend(b, &r);
+	check_data(d, b);
+	return TRUE;
+}
+
+void px_find_points(j_decompress_ptr d, px_bits *b) {
+	unsigned n = d->MCUs_per_row * d->MCU_rows_in_scan;
+	while (b->points_mode == px_points_find && b->mcu < n)
+		decode(d, NULL);
+	if (b->points_mode != px_points_find || d->err->num_warnings)
+		b->points_n = 0;
+}
+
+// ready_points makes ready to find entry points or to use them; where they cannot be had there are none.
+static int ready_points(j_decompress_ptr d, px_bits *b, int points) {
+	b->apart = (unsigned)(px_apart / d->blocks_in_MCU);
+	size_t n = ((size_t)d->MCUs_per_row * d->MCU_rows_in_scan + b->apart - 1) / b->apart;
+	b->mcu = b->data_at = 0;
+	b->point = b->points_at = 0;
+	if (points == px_points_use && b->points_n == n)
+		return points;
+	b->points_n = 0;
+	if (points != px_points_find || d->restart_interval || d->comps_in_scan > 3)
+		return px_points_none;
+	return px_room_for_points(b, n) ? points : px_points_none;
+}
+
+int px_take_over(j_decompress_ptr d, px_bits *b, int points) {
+	b->points_mode = px_points_none;
 	if (d->progressive_mode || d->arith_code || d->data_precision != 8 || d->inputctl->has_multiple_scans)
 		return 0;
 	for (int i = 0; i < d->comps_in_scan; i++) {
@@ -368,7 +493,8 @@ int px_take_over(j_decompress_ptr d, px_bits *b) {
 	b->to_restart = d->restart_interval;
 	unstuff(b);
 	d->client_data = b;
-	d->entropy->decode_mcu = decode;
+	b->points_mode = ready_points(d, b, points);
+	d->entropy->decode_mcu = b->points_mode == px_points_use ? decode_from : decode;
 	return 1;
 }
 

@@ -102,6 +102,7 @@ void px_jpeg_free(px_jpeg *p) {
 		return;
 	jpeg_destroy_decompress(&p->d);
 	free(p->bits.plain);
+	free(p->bits.points);
 	free(p->rgb);
 	free(p->cmyk);
 	free(p);
@@ -147,8 +148,9 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_region *region,
 	d->scale_denom = region->denominator;
 	d->dct_method = JDCT_ISLOW;
 	jpeg_start_decompress(d);
-	if (!region->plain)
-		px_take_over(d, &p->bits);
+	int own = !region->plain && px_take_over(d, &p->bits, region->points);
+	if (!own)
+		p->bits.points_n = 0;
 
 	// The region in decoded pixels, one more on each side for rounding.
 	int q = region->denominator;
@@ -197,6 +199,9 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_region *region,
 		if (inks)
 			cmyk_row(row + (size_t)(x0 - left) * 4, out, w);
 	}
+	int truncated = p->e.truncated; // as far as it matters here
+	if (own && region->points == px_points_find)
+		px_find_points(d, &p->bits);
 	// The rows below are not wanted, and abort is cheaper than reading them.
 	jpeg_abort_decompress(d);
 	region->x = x0;
@@ -205,11 +210,25 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_region *region,
 	region->h = h;
 	region->stride = stride;
 	region->rgb = p->rgb + first;
-	if (p->e.truncated && !region->accept_truncated) {
+	if (truncated && !region->accept_truncated) {
 		tell(&p->e, "the data end early");
 		return PX_TRUNCATED;
 	}
 	return PX_OK;
+}
+
+int px_jpeg_set_points(px_jpeg *p, const void *points, size_t n) {
+	size_t count = n / sizeof(px_point);
+	if (!px_room_for_points(&p->bits, count))
+		return 0;
+	memcpy(p->bits.points, points, count * sizeof(px_point));
+	p->bits.points_n = count;
+	return 1;
+}
+
+const void *px_jpeg_points(const px_jpeg *p, size_t *n) {
+	*n = p->bits.points_n * sizeof(px_point);
+	return p->bits.points;
 }
 
 int px_jpeg_encode(

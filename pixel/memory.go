@@ -44,6 +44,18 @@ func Keep(bytes int64) (release func(), err error) {
 	return sync.OnceFunc(func() { budget.kept.Add(-bytes); budget.give(0) }), nil
 }
 
+// KeepSpare is Keep for what is useful and no more: it takes nothing where decoding would be left
+// less than half of the bound.
+func KeepSpare(bytes int64) (release func(), ok bool) {
+	budget.mu.Lock()
+	defer budget.mu.Unlock()
+	if most := budget.most.Load(); most > 0 && budget.kept.Load()+bytes > most/2 {
+		return nil, false
+	}
+	budget.kept.Add(bytes)
+	return sync.OnceFunc(func() { budget.kept.Add(-bytes); budget.give(0) }), true
+}
+
 // kept bounds what a decoder keeps from one image to the next, in bytes of
 // cost; larger images leave nothing behind.
 const kept = 32 << 20

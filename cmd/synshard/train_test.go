@@ -423,6 +423,12 @@ func TestTrainDataAsAsked(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := l.TrainOptions
+		if once := d.Data(recipe.Recipe{Epochs: 1}, 1, nil).TrainOptions.Points; once != nil {
+			t.Error("entry points are kept for a run of one epoch")
+		}
+		if d.Data(recipe.Recipe{Epochs: 2}, 1, nil).TrainOptions.Points == nil {
+			t.Error("no entry points are kept for a second epoch")
+		}
 		if len(o.Weights) != d.Train.Len() {
 			t.Errorf("%d weights for %d images", len(o.Weights), d.Train.Len())
 		}

@@ -5,6 +5,7 @@ package bench
 import (
 	"context"
 	"hash/crc32"
+	"io"
 	"maps"
 	"math"
 	"slices"
@@ -27,6 +28,7 @@ type LoaderReport struct {
 	Dir           string      `json:"data"`
 	Path          string      `json:"path"`            // train or eval: how images are made ready
 	Cache         string      `json:"cache"`           // none, page or pin: what keeps images between reads
+	Again         bool        `json:"again"`           // every image was loaded once before
 	Images        int         `json:"images"`          // of the source
 	BytesPerImage float64     `json:"bytes_per_image"` // mean, as stored
 	Kernels       string      `json:"kernels"`         // as pixel.Kernels
@@ -202,6 +204,28 @@ func (m *measurer) load(ctx context.Context, workers int) (rate, error) {
 	return r, nil
 }
 
+// firstEpoch loads every image once, so that the entry points of all are known.
+func (m *measurer) firstEpoch(ctx context.Context, src loader.Source, workers int) error {
+	m.o.Points = loader.NewPoints(src.Len())
+	o := m.o
+	o.Workers, o.OnError = workers, m.passOver
+	l, err := loader.New(ctx, src, o)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for {
+		b, err := l.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b.Release()
+	}
+}
+
 // crcRate is how many bytes a second crc32c takes here.
 func crcRate(kept [][]byte) float64 {
 	table := crc32.MakeTable(crc32.Castagnoli)
@@ -224,6 +248,7 @@ type LoaderOptions struct {
 	Rounds    int            // of turns; the medians are reported
 	Time      time.Duration  // in all, about
 	Checksums bool           // the source checks each image's CRC-32C
+	Again     bool           // as in all epochs but the first: every image was loaded once before
 	OnTurn    func()         // after each of 2 x Rounds x len(Workers) turns; may be nil
 
 	// OnUnreadable is told of each image that is passed over, once, at the end.
@@ -239,6 +264,11 @@ func MeasureLoader(ctx context.Context, src loader.Source, o LoaderOptions) (*Lo
 	}
 	turn := o.Time / time.Duration(o.Rounds*len(o.Workers)*2)
 	m := &measurer{src: src, o: o.Loader, kept: kept, unreadable: map[int]string{}, turn: turn}
+	if o.Again {
+		if err := m.firstEpoch(ctx, src, slices.Max(o.Workers)); err != nil {
+			return nil, err
+		}
+	}
 	tick := func() {
 		if o.OnTurn != nil {
 			o.OnTurn()
@@ -268,7 +298,7 @@ func MeasureLoader(ctx context.Context, src loader.Source, o LoaderOptions) (*Lo
 }
 
 func summarise(o LoaderOptions, images int, kept [][]byte, unreadable int, runs [][]loaderTurn) *LoaderReport {
-	r := &LoaderReport{Images: images, Unreadable: unreadable, Kernels: pixel.Kernels()}
+	r := &LoaderReport{Again: o.Again, Images: images, Unreadable: unreadable, Kernels: pixel.Kernels()}
 	crc := math.Inf(1) // without checksums
 	if o.Checksums {
 		crc = crcRate(kept)

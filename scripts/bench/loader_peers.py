@@ -7,7 +7,7 @@
 
 IMAGES is a folder a class (scripts/bench/loader_images.py). Every peer makes the same training image: a random
 resized crop of 299 (area 0.05 to 1), flipped half the time, uint8, each from the form it keeps data in. One worker, in the process itself, so that a rate
-is images per second of processor time. torchvision stands there three times more: by its own decoder and on tensors (v2), as TorchCodec does; with the
+is images per second of processor time. synshard stands there as in every epoch but the first, and with images that come once. torchvision stands there three times more: by its own decoder and on tensors (v2), as TorchCodec does; with the
 reference training's conversion to normalised floats, which synshard leaves to the device; and with as many worker processes as there are cores, beside
 synshard with as many workers, in images per second of the clock. SPDL stands there by FFmpeg, cropping and resizing in its filters, and with torchvision's
 decoder in its thread. Peers that cannot be had are named with the reason: SPDL wants FFmpeg's libraries, FFCV OpenCV's headers when it is built.
@@ -33,20 +33,21 @@ scratch = tempfile.TemporaryDirectory()
 warnings.filterwarnings("ignore", message=".*deprecated.*")
 
 
+def endless(make):
+    while True:
+        yield from make()
+
+
 def over(make):
-    """Images per processor second of an endless iterator of batches of tensors."""
-    it, n = iter(make()), 0
+    """Images per processor second of batches of tensors, epoch after epoch."""
+    it, n = endless(make), 0
     for _ in range(4):  # what was made ahead before the clock ran; as much is ahead when it stops
         next(it)
     began, cpu = time.monotonic(), time.process_time()
     while time.monotonic() - began < turn:
-        batch = next(it, None)
-        if batch is None:
-            it = iter(make())
-            continue
-        n += len(batch)
+        n += len(next(it))
     spent = time.process_time() - cpu
-    del it  # with the threads it has
+    it.close()  # and with it the threads it has
     return n / spent
 
 
@@ -184,8 +185,8 @@ shards = os.path.join(scratch.name, "dataset")
 subprocess.run([binary, "ingest", "--folder", folder, "--out", shards, "--progress", "off"], check=True, capture_output=True)
 
 
-def ours(workers):
-    out = subprocess.run([binary, "bench", "loader", shards, "--json", "--progress", "off", "-j", str(workers), "--rounds", "1", "--seconds", str(2 * turn)],
+def ours(workers, *flags):
+    out = subprocess.run([binary, "bench", "loader", shards, "--json", "--progress", "off", "-j", str(workers), "--rounds", "1", "--seconds", str(2 * turn), *flags],
                          check=True, capture_output=True, text=True).stdout
     run = json.loads(out)["runs"][0]
     return run["images_per_second"], run["images_per_second_per_core"], run["decode_only_per_second_per_core"]
@@ -205,12 +206,13 @@ for name, make in [("torchvision DataLoader", torchvision_loader),
     except (ImportError, RuntimeError) as e:
         missing[name] = str(e).splitlines()[0][:200]
 by_clock = {"synshard": [], "torchvision DataLoader, normalised floats": []}
-rates = {"synshard": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
+rates = {"synshard": [], "synshard, images that come once": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
 for _ in range(rounds):
-    by_clock["synshard"].append(ours(cores)[0])
+    by_clock["synshard"].append(ours(cores, "--again")[0])
     by_clock["torchvision DataLoader, normalised floats"].append(torchvision_workers())
+    rates["synshard"].append(ours(1, "--again")[1])
     _, load, decode = ours(1)
-    rates["synshard"].append(load)
+    rates["synshard, images that come once"].append(load)
     rates["libjpeg-turbo, decoding only"].append(decode)
     for name, make in peers.items():
         rates[name].append(over(make))

@@ -187,6 +187,9 @@ func (v *Views) Data(r recipe.Recipe, workers int, alloc func(int) ([]byte, func
 			Eval:    &pixel.Eval{Size: e.Size, Resize: e.Resize, Interpolation: e.Interpolation, Square: e.Square},
 		},
 	}
+	if r.Epochs > 1 {
+		l.TrainOptions.Points = loader.NewPoints(v.Train.Len())
+	}
 	if r.Sampling == "balanced" {
 		l.TrainOptions.Weights = loader.Balanced(v.Train, 1)
 	}
