@@ -1,7 +1,6 @@
 package loader
 
 import (
-	"runtime"
 	"sync"
 	"syscall"
 
@@ -12,7 +11,7 @@ import (
 // (pixel.Points), so that a crop is decoded from where it begins. It is for any number of
 // loaders over one source. It takes 8 bytes a row, and about a hundredth of the images' bytes, as long as
 // decoding keeps half of the memory that pixel.SetMemory bounds; rows beyond that are decoded as
-// without it. What it has is outside of Go's heap.
+// without it. What it has is outside of Go's heap until Close.
 type Points struct {
 	mu     sync.RWMutex
 	at     []int64  // of each row, where in the chunks its points are, from 1 on; 0: not known
@@ -28,11 +27,7 @@ const (
 )
 
 // NewPoints makes room for the points of so many rows.
-func NewPoints(rows int) *Points {
-	p := &Points{at: make([]int64, rows), used: pointsChunk}
-	runtime.SetFinalizer(p, (*Points).free)
-	return p
-}
+func NewPoints(rows int) *Points { return &Points{at: make([]int64, rows), used: pointsChunk} }
 
 // fit says whether they are of a source of n rows, or of one that is another over and over.
 func (p *Points) fit(n int64) bool {
@@ -88,10 +83,13 @@ func (p *Points) grow() bool {
 	return true
 }
 
-// free gives the memory back; nobody may have p any more.
-func (p *Points) free() {
+// Close forgets everything and gives the memory back. Loaders that still have p go on without it.
+func (p *Points) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for _, free := range p.frees {
 		free()
 	}
-	p.frees = nil
+	clear(p.at)
+	p.chunks, p.frees, p.full = nil, nil, true
 }

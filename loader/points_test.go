@@ -17,6 +17,7 @@ func TestPointsChangeNothing(t *testing.T) {
 	src.data[7] = nil
 	src.data[9] = []byte("no image")
 	points := NewPoints(len(src.data))
+	defer points.Close()
 	for epoch := range 4 {
 		o := Options{Batch: 8, Train: crop, Shuffle: true, Seed: 3, Epoch: epoch, Repeats: 1 + epoch%2, OnError: func(Item, error) error { return nil }}
 		want := take(t, src, o)
@@ -40,7 +41,7 @@ func TestPointsKeepRows(t *testing.T) {
 	pixel.SetMemory(2 * most)
 	t.Cleanup(func() { pixel.SetMemory(0) })
 	p, rng := NewPoints(rows), rand.New(rand.NewPCG(1, 2))
-	t.Cleanup(p.free)
+	t.Cleanup(p.Close)
 	written := map[int64]pixel.Points{}
 	for row := range int64(rows) {
 		if _, find := p.get(row, nil); !find {
@@ -68,7 +69,11 @@ func TestPointsKeepRows(t *testing.T) {
 	if missing != 1 { // for which there was no room
 		t.Errorf("%d of %d rows that were put are not there", missing, len(written))
 	}
-	p.free()
+	p.Close()
+	if known, find := p.get(0, nil); len(known) > 0 || find {
+		t.Error("it remembers after Close")
+	}
+	p.put(0, written[0])
 	if release, err := pixel.Keep(2*most - 2<<20); err != nil {
 		t.Errorf("its memory is not given back: %v", err)
 	} else {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/recipe"
@@ -18,6 +19,7 @@ type trainData struct {
 	dir     string
 	set     *shard.Dataset
 	advisor io.Closer
+	points  *loader.Points // nil where a run has one epoch
 }
 
 // complaints about unreadable images shown before the rest is only counted
@@ -58,12 +60,18 @@ func (a *app) openTrainViews(set *shard.Dataset, flags trainOptions) (*views.Vie
 }
 
 // Close closes the dataset.
-func (d *trainData) Close() error { return errors.Join(d.advisor.Close(), d.set.Close()) }
+func (d *trainData) Close() error {
+	if d.points != nil {
+		d.points.Close()
+	}
+	return errors.Join(d.advisor.Close(), d.set.Close())
+}
 
 // cached is the data by a recipe, with the cache flags laid over the images; d's Close
 // ends it.
 func (a *app) cached(d *trainData, r recipe.Recipe, flags trainOptions, alloc func(int) ([]byte, func(), error)) (*train.Loaded, error) {
 	l := d.Data(r, flags.workers, alloc)
+	d.points = l.TrainOptions.Points
 	switch remote := d.set.Remote(); {
 	case remote && flags.cache.mode != "page":
 		return nil, usagef("--cache %s is for datasets in a directory; of one at a URL images are kept in --cache-dir", flags.cache.mode)

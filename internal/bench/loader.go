@@ -206,7 +206,6 @@ func (m *measurer) load(ctx context.Context, workers int) (rate, error) {
 
 // firstEpoch loads every image once, so that the entry points of all are known.
 func (m *measurer) firstEpoch(ctx context.Context, src loader.Source, workers int) error {
-	m.o.Points = loader.NewPoints(src.Len())
 	o := m.o
 	o.Workers, o.OnError = workers, m.passOver
 	l, err := loader.New(ctx, src, o)
@@ -265,6 +264,8 @@ func MeasureLoader(ctx context.Context, src loader.Source, o LoaderOptions) (*Lo
 	turn := o.Time / time.Duration(o.Rounds*len(o.Workers)*2)
 	m := &measurer{src: src, o: o.Loader, kept: kept, unreadable: map[int]string{}, turn: turn}
 	if o.Again {
+		m.o.Points = loader.NewPoints(src.Len())
+		defer m.o.Points.Close()
 		if err := m.firstEpoch(ctx, src, slices.Max(o.Workers)); err != nil {
 			return nil, err
 		}
