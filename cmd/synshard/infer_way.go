@@ -45,7 +45,7 @@ func (a *app) openFastest(ctx context.Context, d *describedModel, f *inferOption
 	if err != nil {
 		return nil, way{}, err
 	}
-	return n, way{Way: trial.Way{Engine: engine, Threads: n.Threads, Runs: n.Runs, Batch: n.Batch}, Why: why}, nil
+	return n, way{Way: trial.Of(engine, n), Why: why}, nil
 }
 
 // begun is what the output was begun with, so that it goes on in the same bits; what flags say
@@ -93,7 +93,7 @@ func (a *app) tryWays(ctx context.Context, d *describedModel, f *inferOptions, i
 		if err != nil {
 			return nil, way{}, err
 		}
-		return n, way{Way: trial.Way{Engine: d.engine, Threads: n.Threads, Runs: n.Runs, Batch: n.Batch}, Why: "default"}, nil
+		return n, way{Way: trial.Of(d.engine, n), Why: "default"}, nil
 	}
 	n, r, err := t.run(ctx, images, 0)
 	if err != nil {

@@ -164,7 +164,7 @@ func (t *trial) enter(ctx context.Context, c Candidate) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{way: of(c.Engine, n), network: n}
+	r := &runner{way: Of(c.Engine, n), network: n}
 	out, err := r.warm(ctx)
 	if err != nil {
 		return errors.Join(err, n.Close())

@@ -25,8 +25,8 @@ type Tried struct {
 	LeftOut   string  `json:"left_out,omitempty"` // why it may not be chosen
 }
 
-// of is the way in which a network is run.
-func of(engine string, n *infer.Network) Way {
+// Of is the way in which a network is run.
+func Of(engine string, n *infer.Network) Way {
 	return Way{Engine: engine, Threads: n.Threads, Runs: n.Runs, Batch: n.Batch}
 }
 

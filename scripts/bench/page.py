@@ -6,7 +6,7 @@
 Run in the checkout with nothing else at work, by a Python that has the peers; a peer that is missing is named where its figure would be. The
 page is bench/page.md, written anew after each measurement: the machine, and of each measurement its command, its day and what it printed. Images,
 models and results lie in bench/, so that a run that was cut goes on; --again measures what has a result already. `demo/` is
-what `make demo` left. On two cores it takes about an hour, of which inductor's compiling is ten minutes and more.
+what `make demo` left. Inductor's compiling alone takes ten minutes and more.
 """
 import argparse, datetime, json, os, re, subprocess, sys, time
 
