@@ -65,6 +65,22 @@ func (t Tensor) Floats() ([]float32, error) {
 	return out, nil
 }
 
+// Integers gives the elements of a tensor of I64 or I32; ok is false for every other type.
+func (t Tensor) Integers() (v []int64, ok bool) {
+	if t.DType != "I64" && t.DType != "I32" {
+		return nil, false
+	}
+	v = make([]int64, Elements(t.Shape))
+	for i := range v {
+		if t.DType == "I64" {
+			v[i] = int64(binary.LittleEndian.Uint64(t.Data[8*i:]))
+		} else {
+			v[i] = int64(int32(binary.LittleEndian.Uint32(t.Data[4*i:])))
+		}
+	}
+	return v, true
+}
+
 // ByName indexes tensors by their names; of equal names the last counts.
 func ByName(tensors []Tensor) map[string]Tensor {
 	m := make(map[string]Tensor, len(tensors))

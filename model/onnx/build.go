@@ -29,6 +29,16 @@ func float(name string, v float64) *onnxpb.Attribute {
 	return &onnxpb.Attribute{Name: proto.String(name), F: proto.Float32(float32(v)), Kind: onnxpb.Attribute_FLOAT.Enum()}
 }
 
+// Attribute gives a node's attribute of that name, or nil.
+func Attribute(n *onnxpb.Node, name string) *onnxpb.Attribute {
+	for _, a := range n.GetAttributes() {
+		if a.GetName() == name {
+			return a
+		}
+	}
+	return nil
+}
+
 // Number gives a node's attribute of that name, an integer or a float, or
 // missing where it has none.
 func Number(n *onnxpb.Node, name string, missing float64) float64 {

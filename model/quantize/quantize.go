@@ -18,8 +18,9 @@ import (
 // (max |w| / 127), biases int32 with the scale input x weight, activations 8
 // bits with one scale and zero point: real = scale x (q - zero).
 //
-// The graph is folded first (package fold). Concat, Add and the pools join where
-// all they take is of 8 bits already; a MaxPool or a reshaping keeps the scale of
+// The graph is folded first (package fold), and what engines have no fast form of 8 bits
+// for is written as convolutions (fold.Depthwise). Concat, Add, Mul, Sigmoid, LeakyRelu and the
+// pools join where all they take is of 8 bits already; a MaxPool or a reshaping keeps the scale of
 // what it takes. A Relu or a Clip after an operator of 8 bits becomes the bounds of
 // what is quantised: ranges are of what comes behind it.
 type Quantizer struct {
@@ -85,7 +86,7 @@ var weighted = map[string]bool{"Conv": true, "Gemm": true, "MatMul": true}
 // joins are the operators without weights that have a form of 8 bits; those
 // that only move values keep their scale.
 var (
-	joins = map[string]bool{"Add": true, "Concat": true, "AveragePool": true, "GlobalAveragePool": true}
+	joins = map[string]bool{"Add": true, "Mul": true, "Concat": true, "Sigmoid": true, "LeakyRelu": true, "AveragePool": true, "GlobalAveragePool": true}
 	moves = map[string]bool{"MaxPool": true, "Flatten": true, "Reshape": true, "Transpose": true, "Squeeze": true, "Unsqueeze": true}
 )
 
@@ -112,6 +113,7 @@ func New(b []byte) (*Quantizer, error) {
 	if err := fold.Graph(g); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
+	fold.Depthwise(g)
 	q := &Quantizer{g: g, int8: map[*onnxpb.Node]bool{}, same: map[string]string{}, is: map[string]bool{}}
 	if err := q.plan(); err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)

@@ -105,7 +105,7 @@ func compute(n *onnxpb.Node, in []model.Tensor) (x model.Tensor, ok bool) {
 	case op == "Cast":
 		return cast(in[0], onnxpb.Tensor_DataType(int32(onnx.Number(n, "to", 0))))
 	case op == "Transpose":
-		return transpose(in[0], attribute(n, "perm"))
+		return transpose(in[0], onnx.Attribute(n, "perm"))
 	case op == "Concat":
 		return concat(in, int(onnx.Number(n, "axis", math.MaxInt32)), size)
 	case op == "ConstantOfShape":
@@ -135,7 +135,7 @@ func filled(n *onnxpb.Node, dims model.Tensor, size int) (x model.Tensor, ok boo
 		return x, false
 	}
 	x = model.NewTensor("", nil, []float32{0})
-	if a := attribute(n, "value"); a != nil {
+	if a := onnx.Attribute(n, "value"); a != nil {
 		if x, ok = decoded(a.Tensor); !ok || model.Elements(x.Shape) != 1 {
 			return x, false
 		}
@@ -154,7 +154,7 @@ func decoded(t *onnxpb.Tensor) (x model.Tensor, ok bool) {
 
 // cast makes floats or integers of numbers.
 func cast(x model.Tensor, to onnxpb.Tensor_DataType) (model.Tensor, bool) {
-	switch whole, isWhole := wholes(x); {
+	switch whole, isWhole := x.Integers(); {
 	case to == onnxpb.Tensor_INT64 && isWhole:
 		return integers(x.Shape, whole), true
 	case to == onnxpb.Tensor_FLOAT && isWhole:
@@ -185,8 +185,8 @@ func arithmetic(op string, a, b model.Tensor, size int) (x model.Tensor, ok bool
 		}
 		return model.NewTensor("", shape, p), true
 	}
-	p, ok := wholes(a)
-	q, ok2 := wholes(b)
+	p, ok := a.Integers()
+	q, ok2 := b.Integers()
 	if !ok || !ok2 || a.DType != "I64" || op == "Div" && slices.Contains(q, 0) || !combine(op, p, q) {
 		return x, false
 	}

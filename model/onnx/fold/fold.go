@@ -1,5 +1,6 @@
-// Package fold rewrites ONNX graphs into shorter ones that compute the same: what
-// exporters leave between two convolutions is taken up into them.
+// Package fold rewrites ONNX graphs into ones that compute the same: what exporters leave
+// between two convolutions is taken up into them, and what has no fast form of 8 bits
+// becomes one.
 package fold
 
 import (
@@ -59,16 +60,6 @@ func between(g *onnx.Graph, users map[string][]*onnxpb.Node, name string) bool {
 // drop takes nodes out of a graph.
 func drop(g *onnx.Graph, gone map[*onnxpb.Node]bool) {
 	g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnxpb.Node) bool { return gone[n] })
-}
-
-// attribute gives a node's attribute of that name, or nil.
-func attribute(n *onnxpb.Node, name string) *onnxpb.Attribute {
-	for _, a := range n.GetAttributes() {
-		if a.GetName() == name {
-			return a
-		}
-	}
-	return nil
 }
 
 // identities has what an Identity, or a Dropout that does not train, gives be read where

@@ -87,11 +87,14 @@ func graph(t testing.TB, nodes ...*onnxpb.Node) *onnx.Graph {
 	return out
 }
 
-// folds are graphs and the operators that Graph leaves of them.
-var folds = map[string]struct {
+// rewriting is a graph and the operators that are left of it.
+type rewriting struct {
 	nodes []*onnxpb.Node
 	want  string
-}{
+}
+
+// folds are what Graph does.
+var folds = map[string]rewriting{
 	"batch norm": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("BatchNormalization", "c gamma beta mean variance", "y")}, "Conv"},
 	"sums and products": {[]*onnxpb.Node{node("Conv", "x w", "c"), node("Mul", "c channels", "m"), node("Add", "half m", "a"), node("Sub", "channels a", "s"),
 		node("Sub", "s 2", "t"), node("Div", "t channels", "y")}, "Conv"},
@@ -139,16 +142,72 @@ func TestGraph(t *testing.T) {
 			if err := Graph(g); err != nil {
 				t.Fatal(err)
 			}
-			var ops []string
-			for _, n := range g.Nodes {
-				ops = append(ops, n.GetOp())
-			}
-			if diff := cmp.Diff(c.want, strings.Join(ops, " ")); diff != "" {
+			if diff := cmp.Diff(c.want, ops(g)); diff != "" {
 				t.Errorf("what is left (-want +got)\n%s", diff)
 			}
 			same(t, before, bytesOf(t, g))
 		})
 	}
+}
+
+// depthwises are what Depthwise does.
+var depthwises = map[string]rewriting{
+	"pool": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("AveragePool", "c", "y", onnx.Ints("kernel_shape", 3, 2), onnx.Ints("strides", 2, 1))}, "Conv Conv"},
+	"pool with padding": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("Relu", "c", "r"),
+		node("AveragePool", "r", "y", onnx.Ints("kernel_shape", 3, 3), onnx.Ints("pads", 1, 0, 1, 1), onnx.Int("count_include_pad", 1))}, "Conv Relu Conv"},
+	"pool without its padding": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("AveragePool", "c", "y", onnx.Ints("kernel_shape", 3, 3), onnx.Ints("pads", 1, 1, 1, 1))}, "Conv AveragePool"},
+	"pool that rounds up":      {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("AveragePool", "c", "y", onnx.Ints("kernel_shape", 2, 2), onnx.Ints("strides", 2, 2), onnx.Int("ceil_mode", 1))}, "Conv AveragePool"},
+	"pool that pads itself":    {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("AveragePool", "c", "y", onnx.Ints("kernel_shape", 2, 2), text("auto_pad", "SAME_UPPER"))}, "Conv AveragePool"},
+	"pool of the input":        {[]*onnxpb.Node{node("AveragePool", "x", "y", onnx.Ints("kernel_shape", 2, 2))}, "AveragePool"},
+	"pool of branches": {[]*onnxpb.Node{node("Conv", "x w", "c"), node("Sigmoid", "c", "s"), node("Concat", "c s", "d", onnx.Int("axis", 1)),
+		node("AveragePool", "d", "y", onnx.Ints("kernel_shape", 2, 2))}, "Conv Sigmoid Concat Conv"},
+	"HardSwish":        {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("HardSwish", "c", "y")}, "Conv Conv Clip Mul"},
+	"HardSigmoid":      {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("HardSigmoid", "c", "y")}, "Conv Conv Clip"},
+	"HardSigmoid said": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("HardSigmoid", "c", "y", decimal("alpha", 1.0/6), decimal("beta", 0.25))}, "Conv Conv Clip"},
+	"a gate": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("ReduceMean", "c", "m", onnx.Ints("axes", -1, 2)), node("HardSigmoid", "m", "g"), node("Mul", "c g", "p"),
+		node("AveragePool", "p", "y", onnx.Ints("kernel_shape", 2, 2))}, "Conv GlobalAveragePool Conv Clip Mul Conv"},
+	"a mean without its plane":  {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("ReduceMean", "c", "y", onnx.Ints("axes", 2, 3), onnx.Int("keepdims", 0))}, "Conv ReduceMean"},
+	"a mean over channels, too": {[]*onnxpb.Node{node("Conv", "x w b", "c"), node("ReduceMean", "c", "y", onnx.Ints("axes", 1, 2, 3))}, "Conv ReduceMean"},
+}
+
+// decimal is an attribute of one float.
+func decimal(name string, v float32) *onnxpb.Attribute {
+	return &onnxpb.Attribute{Name: &name, F: &v, Kind: onnxpb.Attribute_FLOAT.Enum()}
+}
+
+// TestDepthwise holds what is left to the operators that are expected, and its output to that
+// of the graph as it was, in ONNX Runtime.
+func TestDepthwise(t *testing.T) {
+	for name, c := range depthwises {
+		t.Run(name, func(t *testing.T) {
+			g := graph(t, copies(c.nodes)...)
+			before := bytesOf(t, g)
+			Depthwise(g)
+			if diff := cmp.Diff(c.want, ops(g)); diff != "" {
+				t.Errorf("what is left (-want +got)\n%s", diff)
+			}
+			same(t, before, bytesOf(t, g))
+		})
+	}
+}
+
+// TestDepthwiseMeanByInput: from opset 18 on a mean's axes are an input.
+func TestDepthwiseMeanByInput(t *testing.T) {
+	g := graph(t, node("Conv", "x w b", "c"), node("ReduceMean", "c axes", "y"))
+	g.PutConstant(named("axes", integers([]int{2}, []int64{3, -2})))
+	Depthwise(g)
+	if got := ops(g); got != "Conv GlobalAveragePool" {
+		t.Errorf("%s is left", got)
+	}
+}
+
+// ops are a graph's operators.
+func ops(g *onnx.Graph) string {
+	var all []string
+	for _, n := range g.Nodes {
+		all = append(all, n.GetOp())
+	}
+	return strings.Join(all, " ")
 }
 
 // TestPassesAlone: a pass on its own, too, leaves what a graph computes.
@@ -247,12 +306,14 @@ func TestGraphRefuses(t *testing.T) {
 
 // FuzzGraph: whatever the graph, passes end, and what they leave can be written and read.
 func FuzzGraph(f *testing.F) {
-	for _, c := range folds {
-		b, err := graph(f, copies(c.nodes)...).Model().Bytes()
-		if err != nil {
-			f.Fatal(err)
+	for _, cases := range []map[string]rewriting{folds, depthwises} {
+		for _, c := range cases {
+			b, err := graph(f, copies(c.nodes)...).Model().Bytes()
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(b)
 		}
-		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := onnx.Parse(b)
@@ -263,6 +324,7 @@ func FuzzGraph(f *testing.F) {
 		if err != nil || Graph(g) != nil {
 			return
 		}
+		Depthwise(g)
 		if b, err = g.Model().Bytes(); err != nil {
 			t.Fatal(err)
 		}

@@ -35,7 +35,7 @@ func zeros(g *onnx.Graph, n *onnxpb.Node) (amounts []int64, ok bool) {
 	if n.GetOp() != "Pad" || !standard(n) || len(n.Inputs) < 2 || len(n.Inputs) > 3 || len(n.Outputs) != 1 {
 		return nil, false
 	}
-	if a := attribute(n, "mode"); a != nil && string(a.GetS()) != "constant" {
+	if a := onnx.Attribute(n, "mode"); a != nil && string(a.GetS()) != "constant" {
 		return nil, false
 	}
 	if value := float32(0); len(n.Inputs) == 3 && n.Inputs[2] != "" && (!single(g, n.Inputs[2], &value) || value != 0) {
@@ -45,7 +45,7 @@ func zeros(g *onnx.Graph, n *onnxpb.Node) (amounts []int64, ok bool) {
 	if !ok || err != nil {
 		return nil, false
 	}
-	all, ok := wholes(x)
+	all, ok := x.Integers()
 	rank := len(all) / 2
 	if !ok || rank < 3 || len(all)%2 != 0 || slices.Min(all) < 0 || slices.Max(all) > 1<<16 || all[0]+all[1]+all[rank]+all[rank+1] != 0 {
 		return nil, false
@@ -59,10 +59,10 @@ func padded(g *onnx.Graph, c, pad *onnxpb.Node, amounts []int64) bool {
 	if c.GetOp() != "Conv" || !standard(c) || slices.Index(c.Inputs, pad.Outputs[0]) != 0 || slices.Contains(c.Inputs[1:], pad.Outputs[0]) {
 		return false
 	}
-	if a := attribute(c, "auto_pad"); a != nil && string(a.GetS()) != "NOTSET" {
+	if a := onnx.Attribute(c, "auto_pad"); a != nil && string(a.GetS()) != "NOTSET" {
 		return false
 	}
-	own := attribute(c, "pads")
+	own := onnx.Attribute(c, "pads")
 	if own != nil && len(own.Ints) != len(amounts) {
 		return false
 	}

@@ -72,7 +72,7 @@ func sliced(in []model.Tensor) (x model.Tensor, ok bool) {
 	var lists [4][]int64
 	for i := range lists {
 		if i+1 < len(in) && in[i+1].DType != "" {
-			if lists[i], ok = wholes(in[i+1]); !ok || len(lists[i]) != len(lists[0]) {
+			if lists[i], ok = in[i+1].Integers(); !ok || len(lists[i]) != len(lists[0]) {
 				return x, false
 			}
 		}
@@ -165,7 +165,7 @@ func concat(in []model.Tensor, axis, size int) (x model.Tensor, ok bool) {
 
 // gather takes one place, or several in a row, of a tensor's axis.
 func gather(x, at model.Tensor, along int) (model.Tensor, bool) {
-	places, ok := wholes(at)
+	places, ok := at.Integers()
 	axis, fits := axisOf(int64(along), len(x.Shape))
 	if !ok || !fits || len(at.Shape) > 1 || x.Shape[axis] == 0 || len(places) == 0 {
 		return x, false
@@ -194,7 +194,7 @@ func gather(x, at model.Tensor, along int) (model.Tensor, bool) {
 // reshape gives a tensor another shape, in which 0 is the dimension of before and one may
 // be -1: what is left.
 func reshape(x, dims model.Tensor) (model.Tensor, bool) {
-	want, ok := wholes(dims)
+	want, ok := dims.Integers()
 	if !ok || len(dims.Shape) != 1 {
 		return x, false
 	}
@@ -223,7 +223,7 @@ func reshape(x, dims model.Tensor) (model.Tensor, bool) {
 
 // unsqueeze puts dimensions of 1 where they are to be afterwards.
 func unsqueeze(x, axes model.Tensor) (model.Tensor, bool) {
-	list, ok := wholes(axes)
+	list, ok := axes.Integers()
 	rank := len(x.Shape) + len(list)
 	if !ok || len(list) > 8 {
 		return x, false
@@ -248,7 +248,7 @@ func unsqueeze(x, axes model.Tensor) (model.Tensor, bool) {
 
 // squeeze takes dimensions of 1 away.
 func squeeze(x, axes model.Tensor) (model.Tensor, bool) {
-	list, ok := wholes(axes)
+	list, ok := axes.Integers()
 	gone := make([]bool, len(x.Shape))
 	for _, a := range list {
 		i, fits := axisOf(a, len(x.Shape))
@@ -326,7 +326,7 @@ func count(shape []int) int {
 
 // lengths gives a tensor of dimensions.
 func lengths(x model.Tensor) ([]int, bool) {
-	list, ok := wholes(x)
+	list, ok := x.Integers()
 	shape := make([]int, len(list))
 	for i, d := range list {
 		if d < 0 || d > math.MaxInt32 {
@@ -335,22 +335,6 @@ func lengths(x model.Tensor) ([]int, bool) {
 		shape[i] = int(d)
 	}
 	return shape, ok && len(x.Shape) == 1 && len(list) <= 8
-}
-
-// wholes gives the elements of a tensor of int64 or int32.
-func wholes(x model.Tensor) ([]int64, bool) {
-	if x.DType != "I64" && x.DType != "I32" {
-		return nil, false
-	}
-	out := make([]int64, model.Elements(x.Shape))
-	for i := range out {
-		if x.DType == "I64" {
-			out[i] = int64(binary.LittleEndian.Uint64(x.Data[8*i:]))
-		} else {
-			out[i] = int64(int32(binary.LittleEndian.Uint32(x.Data[4*i:])))
-		}
-	}
-	return out, true
 }
 
 // integers makes a tensor of int64.
