@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
 """synshard's loader beside the loaders of the Python world, in turns in one run.
 
-    pip install torch==2.14.1 torchvision==0.29.2 torchcodec==0.17.0 nvidia-dali-cuda130==2.4.0 spdl==0.8.0 spdl_io==0.8.0 \
-        ffcv==1.0.2 webdataset==1.0.2 datasets==5.2.0
     python scripts/bench/loader_peers.py SYNSHARD IMAGES [rounds] [seconds a turn]
 
 IMAGES is a folder a class (scripts/bench/loader_images.py). Every peer makes the same training image: a random
 resized crop of 299 (area 0.05 to 1), flipped half the time, uint8, each from the form it keeps data in. One worker, in the process itself, so that a rate
-is images per second of processor time. synshard stands there as in every epoch but the first, and with images that come once. torchvision stands there three times more: by its own decoder and on tensors (v2), as TorchCodec does; with the
+is images per second of processor time. synshard stands there as in every epoch but the first, with images that come once, and with images encoded as FFCV does. torchvision stands there three times more: by its own decoder and on tensors (v2), as TorchCodec does; with the
 reference training's conversion to normalised floats, which synshard leaves to the device; and with as many worker processes as there are cores, beside
 synshard with as many workers, in images per second of the clock. SPDL stands there by FFmpeg, cropping and resizing in its filters, and with torchvision's
-decoder in its thread. Peers that cannot be had are named with the reason: SPDL wants FFmpeg's libraries, FFCV OpenCV's headers when it is built.
+decoder in its thread. Peers that cannot be had are named with the reason; requirements.txt has what was had here.
 Prints one JSON object."""
 import glob, importlib.metadata, json, os, statistics, subprocess, sys, tarfile, tempfile, time, warnings
 
@@ -181,12 +179,27 @@ def version(package):
         return None
 
 
-shards = os.path.join(scratch.name, "dataset")
-subprocess.run([binary, "ingest", "--folder", folder, "--out", shards, "--progress", "off"], check=True, capture_output=True)
+def ingest(images, name):
+    subprocess.run([binary, "ingest", "--folder", images, "--out", os.path.join(scratch.name, name), "--progress", "off"], check=True, capture_output=True)
+    return os.path.join(scratch.name, name)
 
 
-def ours(workers, *flags):
-    out = subprocess.run([binary, "bench", "loader", shards, "--json", "--progress", "off", "-j", str(workers), "--rounds", "1", "--seconds", str(2 * turn), *flags],
+def encoded_anew():
+    """A folder of the images as FFCV's file has them: quality 90, no side above 512."""
+    for f in files:
+        to = os.path.join(scratch.name, "anew", os.path.relpath(f, folder))
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        image = Image.open(f).convert("RGB")
+        image.thumbnail((512, 512))
+        image.save(to, "JPEG", quality=90)
+    return os.path.join(scratch.name, "anew")
+
+
+shards, smaller = ingest(folder, "dataset"), ingest(encoded_anew(), "smaller")
+
+
+def ours(workers, *flags, data=shards):
+    out = subprocess.run([binary, "bench", "loader", data, "--json", "--progress", "off", "-j", str(workers), "--rounds", "1", "--seconds", str(2 * turn), *flags],
                          check=True, capture_output=True, text=True).stdout
     run = json.loads(out)["runs"][0]
     return run["images_per_second"], run["images_per_second_per_core"], run["decode_only_per_second_per_core"]
@@ -206,11 +219,12 @@ for name, make in [("torchvision DataLoader", torchvision_loader),
     except (ImportError, RuntimeError) as e:
         missing[name] = str(e).splitlines()[0][:200]
 by_clock = {"synshard": [], "torchvision DataLoader, normalised floats": []}
-rates = {"synshard": [], "synshard, images that come once": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
+rates = {"synshard": [], "synshard, images that come once": [], "synshard, JPEGs made anew as FFCV's": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
 for _ in range(rounds):
     by_clock["synshard"].append(ours(cores, "--again")[0])
     by_clock["torchvision DataLoader, normalised floats"].append(torchvision_workers())
     rates["synshard"].append(ours(1, "--again")[1])
+    rates["synshard, JPEGs made anew as FFCV's"].append(ours(1, "--again", data=smaller)[1])
     _, load, decode = ours(1)
     rates["synshard, images that come once"].append(load)
     rates["libjpeg-turbo, decoding only"].append(decode)
@@ -222,6 +236,7 @@ print(json.dumps({
     "synshard_times": {n: round(statistics.median(a / b for a, b in zip(base, v)), 2) for n, v in rates.items()},
     f"images_per_second_with_{cores}_workers": {n: round(statistics.median(v), 1) for n, v in by_clock.items()},
     "synshard_times_with_workers": round(statistics.median(a / b for a, b in zip(*by_clock.values())), 2),
-    "missing": missing, "images": len(files), "rounds": rounds, "bytes_per_image": {"as given": round(sum(map(os.path.getsize, files)) / len(files)), "FFCV": beton()},
+    "missing": missing, "images": len(files), "rounds": rounds, "bytes_per_image": {"as given": round(sum(map(os.path.getsize, files)) / len(files)), "FFCV": beton(),
+                                                                                 "made anew": round(sum(map(os.path.getsize, glob.glob(os.path.join(scratch.name, "anew", "*", "*")))) / len(files))},
     "versions": {n: version(n) for n in ("torch", "torchvision", "torchcodec", "pillow", "nvidia-dali-cuda130", "spdl", "webdataset", "datasets", "ffcv")},
 }, indent=1))

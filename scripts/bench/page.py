@@ -13,6 +13,9 @@ import argparse, datetime, json, os, re, subprocess, sys, time
 SAMPLE = ["bin/synshard sample --out bench/sample", "{python} scripts/bench/loader_images.py bench/sample bench/images 400"]
 DATASET = SAMPLE + ["bin/synshard ingest bench/images --out bench/dataset"]
 INT8 = ["bin/synshard model quantize demo/run/model.onnx demo/dataset --images 32 --out bench/model.int8.onnx"]
+# Networks of timm's in floats, with random weights: how fast they are does not depend on them.
+NETWORKS = "{python} scripts/bench/quantize_peers.py --synshard bin/synshard --dataset demo/dataset --keep bench/int8 --images 32 --rounds 8"
+NETWORKS += " --timm efficientnet_lite0,mobilenetv2_100,mobilenetv3_large_100,efficientnet_b0,resnet50,inception_v3"
 ARCHIVE = SAMPLE + ["tar -cf bench/images.tar -C bench/images ."]
 
 # Name: title, what has to be there first, and the command.
@@ -25,23 +28,33 @@ MEASURES = {
     "loader-workers": ("Loader with one worker and two", DATASET, "bin/synshard bench loader bench/dataset -j 1,2 --rounds 7"),
     "loader-eval": ("Loader, evaluation's crops", DATASET, "bin/synshard bench loader bench/dataset -j 1 --path eval"),
     "inference": ("Inference beside its peers", INT8, "{python} scripts/bench/infer.py bin/synshard demo/run/model.onnx demo/dataset --weights demo/run/model.safetensors --int8 bench/model.int8.onnx"),
+    "inference-peers": ("Inference of EfficientNet-Lite0 beside what people put together", SAMPLE + [NETWORKS + " --stages make"],
+                        "{python} scripts/bench/infer_peers.py bin/synshard bench/int8/efficientnet_lite0.onnx bench/images --spec bench/int8/efficientnet_lite0.json"),
     "inference-memory": ("Memory of inference", SAMPLE, "{python} scripts/bench/infer_memory.py bin/synshard demo/run/model.onnx bench/images -- --batch 32"),
     "ingest": ("Ingest beside cp, libjpeg-turbo and three libraries", [], "{python} scripts/bench/ingest.py --synshard bin/synshard --dir bench/ingest --gib 1"),
     "bucket-ingest": ("Ingest from and to a bucket", ARCHIVE, "scripts/bench/ingest_s3.sh --tar bench/images.tar"),
     "bucket": ("Reading from a bucket", ARCHIVE, "scripts/bench/bucket.sh --tar bench/images.tar --images 100 demo/run/model.onnx"),
     "join": ("Join of many jobs' synsets", [], "scripts/bench/join.sh --synsets 5000 --turns 1"),
     "int8": ("int8 beside ONNX Runtime's quantiser", [], "{python} scripts/bench/quantize.py --synshard bin/synshard --model demo/run/model.onnx --dataset demo/dataset --images 32 --rounds 5"),
+    "int8-networks": ("int8 of six networks beside ONNX Runtime's quantiser and NNCF", [NETWORKS + " --stages make"], NETWORKS + " --stages accuracy,speed --eval-images 100"),
     "serve": ("Looking at 14 million images", [], "go run ./scripts/bench/serve -synshard bin/synshard -dir bench/large -predicted train -val 50000"),
     "near": ("Images that look alike", SAMPLE, "{python} scripts/bench/near/copies.py bin/synshard bench/images bench/near 400"),
 }
 
 
+# Measurements that a processor without these flags would take hours for: libtorch computes a number at a time.
+WANTS = {"training-bf16": "avx512f"}
+
+
+def flags():
+    found = re.search(r"flags\s*: (.*)", open("/proc/cpuinfo").read())
+    return found[1].split() if found else []
+
+
 def machine():
     """What the page's title says: processor, its widest instructions, cores to use and memory."""
-    cpu = open("/proc/cpuinfo").read()
-    model, flags = re.search(r"model name\s*: (.*)", cpu), re.search(r"flags\s*: (.*)", cpu)
-    flags = flags[1].split() if flags else []
-    wide = [name for name, flag in (("AVX-512", "avx512f"), ("VNNI", "avx512_vnni"), ("bf16", "avx512_bf16"), ("AMX", "amx_tile")) if flag in flags] or ["AVX2 and no more"] * ("avx2" in flags)
+    model = re.search(r"model name\s*: (.*)", open("/proc/cpuinfo").read())
+    wide = [name for name, flag in (("AVX-512", "avx512f"), ("VNNI", "avx512_vnni"), ("bf16", "avx512_bf16"), ("AMX", "amx_tile")) if flag in flags()] or ["AVX2 and no more"] * ("avx2" in flags())
     memory = int(re.search(r"MemTotal:\s*(\d+)", open("/proc/meminfo").read())[1]) >> 20
     return f"{len(os.sched_getaffinity(0))} cores of {model[1] if model else os.uname().machine}, {', '.join(wide) or 'no AVX2'}, {memory} GiB"
 
@@ -81,7 +94,12 @@ def measure(name, again):
 
 def columns(found):
     """A Markdown table of an object's members that are names with a number each; the members are its columns."""
-    tables = {k: v for k, v in found.items() if isinstance(v, dict) and v and all(isinstance(x, (int, float, str)) for x in v.values())}
+    members = {k: v for k, v in found.items() if isinstance(v, dict) and v}
+    for k in list(members):  # of objects again: a column of each of their members
+        if all(isinstance(x, dict) for x in members[k].values()):
+            inner = members.pop(k)
+            members |= {f"{k} {m}": {n: x[m] for n, x in inner.items() if m in x} for x in inner.values() for m in x}
+    tables = {k: v for k, v in members.items() if all(isinstance(x, (int, float, str)) for x in v.values())}
     shown = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)
     lines = []
     if tables:
@@ -115,6 +133,9 @@ def main():
     os.makedirs("bench/results", exist_ok=True)
     failed = []
     for name in only:
+        if name in WANTS and WANTS[name] not in flags():
+            print(f"page: {name} is left out: the processor has no {WANTS[name]}", file=sys.stderr)
+            continue
         try:
             measure(name, a.again)
         except subprocess.CalledProcessError as e:  # the others may still be measured

@@ -26,7 +26,7 @@ import onnx
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from quantizing import Reader, in_turns, prepare, rows, session
+from quantizing import Reader, in_turns, prepare, rows, session, seven_bits
 
 MAKERS = ["synshard", "onnxruntime", "nncf"]
 
@@ -167,7 +167,8 @@ def main():
     p.add_argument("--mean", type=float, default=0.5)
     p.add_argument("--std", type=float, default=0.5)
     p.add_argument("--method", default="", help="synshard's calibration (default: its own)")
-    p.add_argument("--reduce-range", action="store_true", help="weights of 7 bits, synshard's and ONNX Runtime's (NNCF does so in the first layer, by default)")
+    p.add_argument("--reduce-range", action=argparse.BooleanOptionalAction, default=seven_bits(),
+                   help="weights of 7 bits, synshard's and ONNX Runtime's (NNCF does so in the first layer, by default); default: where the processor has no VNNI")
     p.add_argument("--images", type=int, default=64)
     p.add_argument("--eval-images", type=int, default=0, help="0: all")
     p.add_argument("--batch", type=int, default=8)
