@@ -9,11 +9,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/synshard/synshard/internal/raced"
 )
 
 // TestOverwrite has another run refused, or made anew as in a new directory, with all
 // that the one before left gone; what is not a run's stays.
 func TestOverwrite(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
 	o.TensorBoard = true
 	mustRun(t, o)

@@ -92,6 +92,7 @@ func TestUnfreeze(t *testing.T) {
 }
 
 func TestPatience(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
 	o.Recipe.Epochs, o.Recipe.Patience = 9, 2 // the fake engine's validations are all alike
 	res := mustRun(t, o)
@@ -121,6 +122,7 @@ func TestPatience(t *testing.T) {
 // TestExportBest: the weights of the best validation are the run's, of a finished run too
 // whose files are gone, and where only the checkpoint is gone they stay.
 func TestExportBest(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
 	o.Recipe.Export, o.KeepLast = "best", 1
 	mustRun(t, o)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train/checkpoint"
@@ -31,6 +32,7 @@ func TestNotExportable(t *testing.T) {
 }
 
 func TestFinishedRunDoesNothing(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
 	if _, done, err := Finished(o); done || err != nil {
 		t.Errorf("before it began: %v, %v", done, err)
@@ -64,6 +66,7 @@ func TestFinishedRunDoesNothing(t *testing.T) {
 // that its last checkpoint gives. What is damaged or missing is made anew, without an
 // engine, and what is right is not touched.
 func TestFinishedIsContent(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
 	o.draw = nil
 	mustRun(t, o)
@@ -225,6 +228,7 @@ func TestLostBestIsForgotten(t *testing.T) {
 }
 
 func TestMoreEpochsGoOn(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
 	mustRun(t, o)
 	o.Recipe.Epochs = 4

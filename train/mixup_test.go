@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/internal/golden"
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/train/recipe"
 )
@@ -117,6 +118,7 @@ func TestCutMix(t *testing.T) {
 // TestSharesAsTorchvision holds how large the own shares are to torchvision's MixUp and
 // CutMix (scripts/golden/train_mix.py), as chi squared between two histograms of ten bins.
 func TestSharesAsTorchvision(t *testing.T) {
+	raced.Skip(t, "one goroutine draws")
 	var g struct {
 		Size   int                `json:"size"`
 		Alpha  map[string]float64 `json:"alpha"`

@@ -87,6 +87,7 @@ func (f *finds) Write(b []byte) (int, error) {
 
 // TestKillAtEveryPoint ends one verb before each of its changes in turn, which random trials do not promise to do.
 func TestKillAtEveryPoint(t *testing.T) {
+	raced.Skip(t, "what is killed are processes of a binary of its own")
 	s := stage(t)
 	for _, j := range jobs() {
 		if j.name != "model-export-safetensors" {

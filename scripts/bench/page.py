@@ -14,7 +14,7 @@ SAMPLE = ["bin/synshard sample --out bench/sample", "{python} scripts/bench/load
 DATASET = SAMPLE + ["bin/synshard ingest bench/images --out bench/dataset"]
 INT8 = ["bin/synshard model quantize demo/run/model.onnx demo/dataset --images 32 --out bench/model.int8.onnx"]
 # Networks of timm's in floats, with random weights: how fast they are does not depend on them.
-NETWORKS = "{python} scripts/bench/quantize_peers.py --synshard bin/synshard --dataset demo/dataset --keep bench/int8 --images 32 --rounds 8"
+NETWORKS = "{python} scripts/bench/quantize_peers.py --synshard bin/synshard --dataset demo/dataset --keep bench/int8 --images 32 --rounds 24"
 NETWORKS += " --timm efficientnet_lite0,mobilenetv2_100,mobilenetv3_large_100,efficientnet_b0,resnet50,inception_v3"
 ARCHIVE = SAMPLE + ["tar -cf bench/images.tar -C bench/images ."]
 
@@ -37,7 +37,7 @@ MEASURES = {
     "join": ("Join of many jobs' synsets", [], "scripts/bench/join.sh --synsets 5000 --turns 1"),
     "int8": ("int8 beside ONNX Runtime's quantiser", [], "{python} scripts/bench/quantize.py --synshard bin/synshard --model demo/run/model.onnx --dataset demo/dataset --images 32 --rounds 5"),
     "int8-networks": ("int8 of six networks beside ONNX Runtime's quantiser and NNCF", [NETWORKS + " --stages make"], NETWORKS + " --stages accuracy,speed --eval-images 100"),
-    "serve": ("Looking at 14 million images", [], "go run ./scripts/bench/serve -synshard bin/synshard -dir bench/large -predicted train -val 50000"),
+    "serve": ("Looking at 14 million images", [], "go run ./scripts/bench/serve -synshard bin/synshard -wordnet lib/wordnet -dir bench/large -predicted train -val 50000"),
     "near": ("Images that look alike", SAMPLE, "{python} scripts/bench/near/copies.py bin/synshard bench/images bench/near 400"),
 }
 
@@ -93,19 +93,22 @@ def measure(name, again):
 
 
 def columns(found):
-    """A Markdown table of an object's members that are names with a number each; the members are its columns."""
+    """A Markdown table of an object's members that are names with a number each; members of the same names are its columns, others are lists below."""
     members = {k: v for k, v in found.items() if isinstance(v, dict) and v}
     for k in list(members):  # of objects again: a column of each of their members
         if all(isinstance(x, dict) for x in members[k].values()):
             inner = members.pop(k)
             members |= {f"{k} {m}": {n: x[m] for n, x in inner.items() if m in x} for x in inner.values() for m in x}
-    tables = {k: v for k, v in members.items() if all(isinstance(x, (int, float, str)) for x in v.values())}
-    shown = lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)
+    plain = lambda v: v and all(isinstance(x, (int, float, str)) for x in v.values())
+    tables, shown = {k: v for k, v in members.items() if plain(v)}, lambda x: f"{x:.4g}" if isinstance(x, float) else str(x)
+    names = list(max(tables.values(), key=len)) if tables else []
+    beside = {k: v for k, v in tables.items() if any(n in names for n in v)}
     lines = []
     if tables:
-        names = list(dict.fromkeys(n for v in tables.values() for n in v))
-        lines = ["| | " + " | ".join(k.replace("_", " ") for k in tables) + " |", "|---" * (len(tables) + 1) + "|"]
-        lines += [f"| {n} | " + " | ".join(shown(v[n]) if n in v else "" for v in tables.values()) + " |" for n in names] + [""]
+        lines = ["| | " + " | ".join(k.replace("_", " ") for k in beside) + " |", "|---" * (len(beside) + 1) + "|"]
+        lines += [f"| {n} | " + " | ".join(shown(v[n]) if n in v else "" for v in beside.values()) + " |" for n in names] + [""]
+    said = lambda v: ", ".join(f"{n} {shown(x)}" for n, x in v.items())
+    lines += [f"{k.replace('_', ' ')}: {said(v)}\n" for k, v in tables.items() if k not in beside]
     single = [f"{k.replace('_', ' ')} {shown(v)}" for k, v in found.items() if isinstance(v, (int, float, str))]
     return "\n".join(lines + ["; ".join(single)] * bool(single))
 

@@ -149,10 +149,11 @@ def speed(a, work, name, model):
     all = sessions(work, name, model, a.threads)
     entry = all["fp32"].get_inputs()[0]
     batch = {entry.name: draw(a.dataset, "val", a.batch, spec, entry.type)[0]}
-    times = in_turns(all, batch, a.rounds)
+    times = {who: np.array(t) for who, t in in_turns(all, batch, a.rounds).items()}
     rate = {who: a.batch / np.median(t) for who, t in times.items()}
+    by = {who: np.median(t / times["synshard"]) for who, t in times.items() if who != "synshard"}  # of what stood side by side
     print(f"{name:24} images/s " + ", ".join(f"{who} {r:.1f} ({a.batch / max(times[who]):.0f}-{a.batch / min(times[who]):.0f})" for who, r in rate.items())
-          + "; synshard is faster by " + ", ".join(f"{rate['synshard'] / r:.2f} than {who}" for who, r in rate.items() if who != "synshard"), flush=True)
+          + "; synshard is faster by " + ", ".join(f"{r:.2f} than {who}" for who, r in by.items()), flush=True)
 
 
 def main():

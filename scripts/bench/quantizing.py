@@ -58,12 +58,13 @@ def session(path, threads):
 
 
 def in_turns(sessions, feed, rounds):
-    """Seconds of each run of one batch, by session, the first round left out."""
-    times = {who: [] for who in sessions}
+    """Seconds of each run of one batch, by session, the first round left out. Each round begins with another session."""
+    times, order = {who: [] for who in sessions}, list(sessions)
     for turn in range(rounds + 1):
-        for who, s in sessions.items():
+        for who in order:
             start = time.perf_counter()
-            s.run(None, feed)
+            sessions[who].run(None, feed)
             if turn:
                 times[who].append(time.perf_counter() - start)
+        order.append(order.pop(0))
     return times

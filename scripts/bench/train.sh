@@ -32,12 +32,12 @@ trap 'rm -rf "$work"' EXIT
 if [ -n "${SYNSHARD:-}" ]; then cp "$SYNSHARD" "$work/synshard"; else (cd "$here" && go build -o "$work/synshard" ./cmd/synshard); fi
 ln -s "$here/lib" "$work/lib" # what was set up for this checkout
 
-# shellcheck disable=SC2086 # one word a precision
-"$python" "$here/scripts/bench/limits.py" --device "$device" --threads "$threads" --precision $precisions >"$work/limits"
+limits() { "$python" "$here/scripts/bench/limits.py" --device "$device" --threads "$threads" --precision "$precision" >"$work/limits-$precision-$round"; }
 ours() { (cd "$here" && "$work/synshard" bench train --progress off --json --device "$device" --precision "$precision" --steps "$steps" "$@"); }
 for precision in $precisions; do
 	for round in $(seq "$rounds"); do
 		echo "bench/train: $precision, round $round of $rounds" >&2
+		limits
 		ours --batch "$batch" --threads "$threads" ${data:+--data "$data"} >"$work/ours.$precision.$round"
 		[ "$procs" = 1 ] || ours --batch $((batch * procs)) --procs "$procs" >"$work/procs.$precision.$round"
 		twin=("$here/scripts/bench/train_pytorch.py" --device "$device" --precision "$precision" --batch "$batch" --steps "$steps" --threads "$threads")
@@ -50,8 +50,9 @@ done
 import glob, json, statistics, sys
 work, precisions, rounds = sys.argv[1], sys.argv[2].split(), int(sys.argv[3])
 print("medians of %d rounds; the best step of all; images a second of processor time" % rounds)
-limits = json.load(open(f"{work}/limits"))
-print("a matrix product here reaches %s TFLOP/s, a copy %.1f GB/s" % (", ".join("%.3g in %s" % (t, p) for p, t in limits["tflops"].items()), limits["copy_gb_s"]))
+limits = [json.load(open(f)) for f in sorted(glob.glob(f"{work}/limits-*"))] # of each round: a machine's own rate drifts, too
+tflops = {p: max(l["tflops"][p] for l in limits if p in l["tflops"]) for p in precisions}
+print("a matrix product here reaches %s TFLOP/s, a copy %.1f GB/s" % (", ".join("%.3g in %s" % (t, p) for p, t in tflops.items()), max(l["copy_gb_s"] for l in limits)))
 print("%-9s %-28s %9s %9s %9s %9s %6s" % ("precision", "who", "images/s", "best", "per cpu-s", "peak MiB", "MFU"))
 for p in precisions:
     rows = {}
@@ -66,7 +67,7 @@ for p in precisions:
     flop = max(r["tflops"] / r["images_per_second"] for rs in rows.values() for r in rs if "tflops" in r) # 10^12 an image
     for w, s in sums.items():
         peak = max(r.get("peak_bytes") or 0 for r in rows[w]) >> 20
-        print("%-9s %-28s %9.2f %9.2f %9s %9s %5.1f%%" % (p, w[:28], *s[:2], "%.2f" % s[2] if s[2] else "-", peak or "-", 100 * s[0] * flop / limits["tflops"][p]))
+        print("%-9s %-28s %9.2f %9.2f %9s %9s %5.1f%%" % (p, w[:28], *s[:2], "%.2f" % s[2] if s[2] else "-", peak or "-", 100 * s[0] * flop / tflops[p]))
     ours = sums["synshard, synthetic"]
     for w, s in sums.items():
         if not w.startswith("synshard, synthetic"):
