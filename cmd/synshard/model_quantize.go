@@ -69,10 +69,10 @@ Weights get a scale for each output channel; activations one each, settled on --
 images of --split (of the selection, drawn by --seed): the range with the least squared
 error (mse), their smallest and largest value (minmax), all but a share of values
 (percentile), or the cut that keeps most of the distribution (entropy). Then both models
-predict --eval-split, which must not be the split that calibrated: how many points of
-top-1 that costs, with its 95 % interval, and whether it is faster here. A model that
-loses more than --max-drop is not written, and the exit code is 1. The file keeps the
-Spec: 'synshard infer' takes it as any other.
+predict --eval-split, which must not be the split that calibrated: how many points of top-1
+that costs, with its 95 % interval, and whether it is faster here. A model that loses
+more than --max-drop is not written, and the exit code is 1. The file keeps the Spec:
+'synshard infer' takes it as any other.
 
 Processors without VNNI add 8-bit products in 16 bits, which overflow: weights get 7 bits
 where this machine's are such. For another machine say --reduce-range, or
@@ -189,6 +189,12 @@ func (a *app) quantize(ctx context.Context, path string, q *quantize.Quantizer, 
 		return nil, err
 	}
 	o.Calibration = fmt.Sprintf("%s over %d images", r.Method, r.Images)
+	if o.Means, err = q.Means(f.calibrator.Ranges(), max(n.Only, 1)); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	if _, err := a.observe(ctx, path, q, view, f, n, o.Means.Tensors(), o.Means.See); err != nil {
+		return nil, err
+	}
 	small, err := q.Quantize(f.calibrator.Ranges(), o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -291,22 +297,27 @@ func (r *quantized) speed() string {
 }
 
 // calibrate shows the calibrator the images, twice if it counts, and gives
-// how many they were. An image that cannot be read is left out.
+// how many they were.
 func (a *app) calibrate(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeOptions, n *infer.Network) (int, error) {
+	return a.observe(ctx, path, q, view, f, n, q.Tensors(), f.calibrator.Passes()...)
+}
+
+// observe shows each of passes the values of tensors on the images that calibrate, and gives how
+// many those were. An image that cannot be read is left out.
+func (a *app) observe(ctx context.Context, path string, q *quantize.Quantizer, view *shard.View, f *quantizeOptions, n *infer.Network, tensors []string, passes ...func(string, []float32) error) (int, error) {
 	lib, err := a.findORT(f.net.ortLib)
 	if err != nil {
 		return 0, err
 	}
-	observed, err := q.Observed()
+	observed, err := q.Observed(tensors)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", path, err)
 	}
-	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.Runs, Spec: n.Spec, Choice: f.net.choice}, observed, q.Tensors())
+	o, err := ort.Observe(ort.Options{Library: lib, Model: path, Threads: n.Runs, Spec: n.Spec, Choice: f.net.choice}, observed, tensors)
 	if err != nil {
 		return 0, unfit(err)
 	}
 	defer o.Close()
-	passes := f.calibrator.Passes()
 	bar := a.Bar(int64(len(passes)*min(f.images, view.Len())), "calibrating", "images")
 	defer bar.Finish()
 	seen := 0

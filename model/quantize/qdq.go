@@ -149,11 +149,8 @@ func (w *qdqWriter) weights(n, c *onnxpb.Node) error {
 	w.g.Put(name, onnxpb.Tensor_INT8, shape, ints)
 	w.dequantize(name, axis, onnxpb.Tensor_INT8, 1, scales)
 	c.Inputs[1] = name + ".dq"
-	if len(n.Inputs) < 3 || n.Inputs[2] == "" {
-		return nil
-	}
-	bias, _, _, err := w.q.g.Floats(n.Inputs[2])
-	if err != nil {
+	bias, err := w.bias(n, len(scales), w.o.Means.shifts(n, values, shape, ints, scales))
+	if bias == nil || err != nil {
 		return err
 	}
 	raw := make([]byte, 0, 4*len(bias))
@@ -166,8 +163,25 @@ func (w *qdqWriter) weights(n, c *onnxpb.Node) error {
 	name = base + ".bias.q"
 	w.g.Put(name, onnxpb.Tensor_INT32, []int{len(bias)}, raw)
 	w.dequantize(name, 0, onnxpb.Tensor_INT32, 4, both)
-	c.Inputs[2] = name + ".dq"
+	c.Inputs = append(c.Inputs[:2:2], name+".dq")
 	return nil
+}
+
+// bias is a node's bias without the shifts of its outputs, of which there may be none; nil
+// where it has no bias then.
+func (w *qdqWriter) bias(n *onnxpb.Node, channels int, shifts []float64) (bias []float32, err error) {
+	if len(n.Inputs) > 2 && n.Inputs[2] != "" {
+		if bias, _, _, err = w.q.g.Floats(n.Inputs[2]); err != nil {
+			return nil, err
+		}
+	}
+	if bias == nil && shifts != nil {
+		bias = make([]float32, channels)
+	}
+	for i, s := range shifts {
+		bias[i] = float32(float64(bias[i]) - s)
+	}
+	return bias, nil
 }
 
 // dequantize writes the DQ of an initializer of a type of size bytes. The zero

@@ -37,6 +37,7 @@ type Options struct {
 	// ReduceRange gives weights 7 bits: processors without VNNI add pairs of
 	// products in 16 bits, which 8 bits overflow.
 	ReduceRange bool
+	Means       *Means // by which biases are moved; nil leaves them
 	// For the record in the file, as Record has them.
 	Calibration, Model, Images string
 	Seed                       uint64 // likewise
@@ -256,10 +257,10 @@ func (q *Quantizer) Tensors() []string {
 	return out
 }
 
-// Observed is the fp32 model with Tensors as outputs beside its own.
-func (q *Quantizer) Observed() ([]byte, error) {
+// Observed is the fp32 model with tensors as outputs beside its own.
+func (q *Quantizer) Observed(tensors []string) ([]byte, error) {
 	g := q.g.Clone()
-	for _, s := range q.Tensors() {
+	for _, s := range tensors {
 		if !g.IsOutput(s) {
 			g.AddOutput(s)
 		}

@@ -278,6 +278,64 @@ func TestQuantizeTakesBounds(t *testing.T) {
 	}
 }
 
+// TestMeansMoveBiases: what comes out is on average what it is in fp32. Of two channels the
+// first is cut from (0, 3) to (0, 1), and the second's weight, 0.3, becomes 19/63.
+func TestMeansMoveBiases(t *testing.T) {
+	g, err := graphOf(tiny(t, 17, "y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Put("w", onnxpb.Tensor_FLOAT, []int{1, 2, 1, 1}, onnx.FloatBytes([]float32{1, 0.3}))
+	b, err := g.Model().Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ranges := map[string]Range{"x": {0, 1}, "y": {0, 2}}
+	m, err := q.Means(ranges, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // batches of two images of two channels of two places
+		if err := m.See("x", []float32{0, 3, 0.5, 0.5, 0, 3, 0.25, 0.75}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.See("x", make([]float32, 7)); err == nil {
+		t.Error("7 values of 2 channels: no error")
+	}
+	for _, c := range []struct {
+		means *Means
+		want  []int32
+	}{{nil, nil}, {m, []int32{int32(math.RoundToEven((1 - 0.5*(19.0/63-0.3)) * 63 * 255))}}} {
+		out, err := q.Quantize(ranges, Options{ReduceRange: true, Means: c.means})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := graphOf(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, _, err := g.Constant("c.bias.q")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int32
+		if v, ok := x.Integers(); ok && x.Shape != nil {
+			got = []int32{int32(v[0])}
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("bias (-want +got)\n%s", diff)
+		}
+	}
+	if _, err := q.Means(map[string]Range{"y": {0, 2}}, 1); err == nil {
+		t.Error("a tensor without a range: no error")
+	}
+}
+
 // TestQuantizeThroughIdentities: exporters put an Identity before weights that
 // operators share; the same tensors are of 8 bits as without.
 func TestQuantizeThroughIdentities(t *testing.T) {
