@@ -217,7 +217,7 @@ for name, make in [("torchvision DataLoader", torchvision_loader),
     try:
         peers[name] = make()
     except (ImportError, RuntimeError) as e:
-        missing[name] = str(e).splitlines()[0][:200]
+        missing[name] = str(e).splitlines()[0].split(" (/")[0][:200]
 by_clock = {"synshard": [], "torchvision DataLoader, normalised floats": []}
 rates = {"synshard": [], "synshard, images that come once": [], "synshard, JPEGs made anew as FFCV's": [], "libjpeg-turbo, decoding only": [], **{n: [] for n in peers}}
 for _ in range(rounds):

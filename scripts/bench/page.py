@@ -117,7 +117,7 @@ def section(name, result):
     try:
         body = columns(json.loads(result["output"]))
     except ValueError:
-        body = "\n".join("    " + line for line in result["output"].strip("\n").split("\n"))
+        body = "\n".join("    " + line for line in result["output"].strip("\n").split("\n") if not line.startswith("{"))
     return f"\n## {MEASURES[name][0]}\n\n`{result['command']}`, {result['day']}, {result['version']}, {result['seconds']} s:\n\n{body.rstrip()}\n"
 
 
