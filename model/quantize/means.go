@@ -45,14 +45,26 @@ func (q *Quantizer) Means(ranges map[string]Range, batch int) (*Means, error) {
 		if !ok {
 			return nil, fmt.Errorf("quantize: tensor %q has no range", q.root(n.Inputs[0]))
 		}
-		channels := shape[1-channelAxis(n)]
-		if n.GetOp() == "Conv" {
-			channels *= int(max(1, onnx.Number(n, "group", 1)))
+		groups := groupsOf(n)
+		if groups < 1 || shape[0]%groups != 0 || shape[0]*shape[1] == 0 {
+			return nil, fmt.Errorf("quantize: node %q has a weight of %v in %d groups", n.GetName(), shape, groups)
+		}
+		channels := groups * shape[1-channelAxis(n)]
+		if c := m.of[n.Inputs[0]]; c != nil && len(c.exact) != channels {
+			return nil, fmt.Errorf("quantize: tensor %q has %d channels, and %d for node %q", n.Inputs[0], len(c.exact), channels, n.GetName())
 		}
 		m.of[n.Inputs[0]] = &channelMeans{low: min(r.Min, 0), high: max(r.Max, 0), last: n.GetOp() == "Gemm",
 			exact: make([]float64, channels), cut: make([]float64, channels)}
 	}
 	return m, nil
+}
+
+// groupsOf is among how many groups a node's channels are divided.
+func groupsOf(n *onnxpb.Node) int {
+	if n.GetOp() == "Conv" {
+		return int(onnx.Number(n, "group", 1))
+	}
+	return 1
 }
 
 // Tensors are the names of those whose values See wants.
@@ -82,24 +94,21 @@ func (m *Means) See(tensor string, values []float32) error {
 	return nil
 }
 
-// shifts are by how much what comes out of a node is more than in fp32, a number for each output channel, with its weight
-// as integers and their scales; nil where nothing was seen.
+// shifts are by how much what comes out of a node is more than in fp32, a number for each
+// output channel, with its weight as integers and their scales; nil where nothing was seen.
 func (m *Means) shifts(n *onnxpb.Node, values []float32, shape []int, ints []byte, scales []float32) []float64 {
 	if m == nil || m.of[n.Inputs[0]] == nil || m.of[n.Inputs[0]].n == 0 {
 		return nil
 	}
 	c, out := m.of[n.Inputs[0]], make([]float64, len(scales))
 	each := len(values) / (shape[0] * shape[1]) // of one channel for one other
-	groups := 1
-	if n.GetOp() == "Conv" {
-		groups = len(c.exact) / shape[1]
-	}
+	together := len(scales) / groupsOf(n)       // output channels of a group
 	for i, v := range values {
 		to, from := i/each/shape[1], i/each%shape[1]
 		if channelAxis(n) == 1 {
 			to, from = from, to
 		}
-		from += to / (len(scales) / groups) * shape[1] * min(groups-1, 1)
+		from += to / together * shape[1]
 		out[to] += float64(int8(ints[i]))*float64(scales[to])*c.cut[from]/c.n - float64(v)*c.exact[from]/c.n
 	}
 	return out

@@ -227,7 +227,16 @@ func FuzzQuantizer(f *testing.F) {
 		for _, s := range q.Tensors() {
 			ranges[s] = Range{-1, 1}
 		}
-		out, err := q.Quantize(ranges, Options{})
+		m, err := q.Means(ranges, 1)
+		if err != nil {
+			return
+		}
+		for _, s := range m.Tensors() {
+			if err := m.See(s, make([]float32, 12)); err != nil {
+				continue // of other channels
+			}
+		}
+		out, err := q.Quantize(ranges, Options{Means: m})
 		if err != nil {
 			return
 		}
