@@ -68,8 +68,9 @@ processor's integer units (VNNI, AMX), and says what that costs in accuracy.
 Weights get a scale for each output channel; activations one each, settled on --images
 images of --split (of the selection, drawn by --seed): the range with the least squared
 error (mse), their smallest and largest value (minmax), all but a share of values
-(percentile), or the cut that keeps most of the distribution (entropy). Then both models
-predict --eval-split, which must not be the split that calibrated: how many points of top-1
+(percentile), or the cut that keeps most of the distribution (entropy). Biases are moved
+by what rounding weights and cutting values change on average. Then both models predict
+--eval-split, which must not be the split that calibrated: how many points of top-1
 that costs, with its 95 % interval, and whether it is faster here. A model that loses
 more than --max-drop is not written, and the exit code is 1. The file keeps the Spec:
 'synshard infer' takes it as any other.
