@@ -343,6 +343,35 @@ func TestMeansMoveBiases(t *testing.T) {
 	}
 }
 
+// TestMeansOfGroups: a channel of a convolution by groups is moved by its own group's means.
+func TestMeansOfGroups(t *testing.T) {
+	g, err := graphOf(tiny(t, 17, "y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Put("w", onnxpb.Tensor_FLOAT, []int{2, 1, 1, 1}, onnx.FloatBytes([]float32{1, 2}))
+	g.Nodes[0].Attributes = append(g.Nodes[0].Attributes, onnx.Int("group", 2))
+	b, err := g.Model().Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := q.Means(map[string]Range{"x": {0, 1}, "y": {0, 2}}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.See("x", []float32{0, 1, 2, 2}); err != nil { // the second is cut from 2 to 1
+		t.Fatal(err)
+	}
+	got := m.shifts(g.Nodes[0], []float32{1, 2}, []int{2, 1, 1, 1}, []byte{63, 63}, []float32{1.0 / 63, 2.0 / 63})
+	if len(got) != 2 || math.Abs(got[0]) > 1e-6 || math.Abs(got[1]+2) > 1e-6 {
+		t.Errorf("shifts %v, want 0 and -2", got)
+	}
+}
+
 // TestQuantizeThroughIdentities: exporters put an Identity before weights that
 // operators share; the same tensors are of 8 bits as without.
 func TestQuantizeThroughIdentities(t *testing.T) {
