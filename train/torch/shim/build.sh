@@ -68,18 +68,10 @@ fi
 { echo 'R"kernels('; sed '/^#pragma once/d' "$here/kernels.h"; cat "$here/kernels.cu"; echo ')kernels"'; } >"$work/kernels.inc"
 flags+=(-I "$work" "${last[@]}")
 
-# Torch's headers are most of what the compiler reads: a unit of several files reads them once. So what is in a file's
-# nameless namespace may not be in another's.
-sources=("$here"/*.cpp)
-together=6
-pids=()
-for ((i = 0; i < ${#sources[@]}; i += together)); do
-	printf '#include "%s"\n' "${sources[@]:i:together}" >"$work/unit-$i.cpp"
-	"${CXX:-g++}" "${flags[@]}" -c "$work/unit-$i.cpp" -o "$work/unit-$i.o" &
-	pids+=($!)
-	if [ ${#pids[@]} -ge "$(nproc)" ]; then wait "${pids[0]}"; pids=("${pids[@]:1}"); fi
-done
-for p in "${pids[@]}"; do wait "$p"; done
+# Torch's headers are most of what the compiler reads, so all files are one unit. Hence what is in a file's nameless
+# namespace may not be in another's.
+printf '#include "%s"\n' "$here"/*.cpp >"$work/unit.cpp"
+"${CXX:-g++}" "${flags[@]}" -c "$work/unit.cpp" -o "$work/unit.o"
 
 # Where the libraries are found at run time: libtorch's own directory and the CUDA wheels beside the package.
 above=$(dirname "$torch")
@@ -90,6 +82,6 @@ done
 [ -n "$rpath" ] || rpath=$above
 # Registers CUDA's kernels with the dispatcher; nothing here calls it by name, so the linker must be told to keep it.
 [ -e "$torch/lib/libtorch_cuda.so" ] && libs+=(-Wl,--push-state,--no-as-needed -ltorch_cuda -lc10_cuda -Wl,--pop-state)
-"${CXX:-g++}" -shared -o "$work/shim.so" "$work"/*.o -L"$torch/lib" "${libs[@]}" -fopenmp \
+"${CXX:-g++}" -shared -o "$work/shim.so" "$work/unit.o" -L"$torch/lib" "${libs[@]}" -fopenmp \
 	-Wl,--disable-new-dtags -Wl,-rpath,"${places//"$above"/"$rpath"}" -Wl,-rpath-link,"$places" -Wl,--allow-shlib-undefined ${sanitize:+-fsanitize=address}
 mv "$work/shim.so" "$out"

@@ -38,8 +38,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// put brings a part to its place, if it was not made there.
-void put(const Wide &wide, int64_t from, int64_t n, const at::Tensor &part) {
+// bring brings a part to its place, if it was not made there.
+void bring(const Wide &wide, int64_t from, int64_t n, const at::Tensor &part) {
 	at::Tensor place = wide.part(from, n);
 	if (!part.defined())
 		place.zero_();
@@ -83,7 +83,7 @@ struct Merged : torch::autograd::Function<Merged> {
 		Place{gradient, 0}.like(x.narrow(1, 0, 1)); // if no branch made it
 		int64_t from = 0;
 		for (size_t i = 0; i < dy.size(); from += channels[i++])
-			put(*gradient, from, channels[i], dy[i]);
+			bring(*gradient, from, channels[i], dy[i]);
 		auto [dx, dw] = convolution_gradients(gradient->all, x, saved[1], {1, 1}, {0, 0},
 			{ctx->needs_input_grad(0), true}, *kept<const Config *>(ctx->saved_data["config"]));
 		gradient->all.reset();
@@ -104,7 +104,7 @@ struct Joined : torch::autograd::Function<Joined> {
 		std::vector<int64_t> channels;
 		int64_t from = 0;
 		for (const at::Tensor &part : parts) {
-			put(*wide, from, part.size(1), part);
+			bring(*wide, from, part.size(1), part);
 			channels.push_back(part.size(1));
 			from += part.size(1);
 		}
