@@ -43,7 +43,7 @@ func TestBenchTrain(t *testing.T) {
 		t.Errorf("runs (-want +got):\n%s", diff)
 	}
 	out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "1", "--steps", "1", "--warmup", "0",
-		"--precision", "fp32", "--unfused", "--recompute", "--progress", "off")
+		"--threads", "1", "--precision", "fp32", "--unfused", "--recompute", "--progress", "off")
 	if !strings.Contains(out, "images/s") || !strings.Contains(out, "synthetic") {
 		t.Errorf("table: %s", out)
 	}

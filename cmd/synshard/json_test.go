@@ -205,7 +205,7 @@ func (s *schemas) training(at func(string) string) {
 	s.run("model-card", 0, "model", "card", at("run/model.onnx"), at("run/val.arrow"), "--out", at("README.md"))
 	s.run("model-quantize", 0, "model", "quantize", at("run/model.onnx"), set, "--out", at("int8.onnx"), "--images", "2", "--max-drop", "100", "--ort-lib", needORT(t))
 	s.run("bench-loader", 0, "bench", "loader", set, "--seconds", "0.1", "--rounds", "1", "--size", "32", "-j", "1", "--batch", "2")
-	s.run("bench-train", 0, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "1", "--steps", "1", "--warmup", "0", "--precision", "fp32")
+	s.run("bench-train", 0, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "1", "--steps", "1", "--warmup", "0", "--threads", "1", "--precision", "fp32")
 }
 
 func (s *schemas) tools(at func(string) string, wn string) {

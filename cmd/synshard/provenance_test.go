@@ -30,7 +30,7 @@ func TestProvenance(t *testing.T) {
 	runVerb(t, 0, train...)
 	runVerb(t, 0, "infer", at("run/model.onnx"), at("set"), "--split", "val", "--out", at("run/val.csv.gz"), "--ort-lib", lib, "--progress", "off")
 	out, _ := runVerb(t, 0, "provenance", at("run/val.csv.gz"), at("set"), "--check")
-	for _, want := range []string{"val.csv.gz  predictions  sha256 ", "made from model inception_v3  sha256 ", ": " + at("run/model.onnx"), "made from dataset val/index.arrow", ": " + at("set"),
+	for _, want := range []string{"val.csv.gz  predictions  sha256 ", "made from model googlenet  sha256 ", ": " + at("run/model.onnx"), "made from dataset val/index.arrow", ": " + at("set"),
 		"made from source ILSVRC2012_img_val.tar", "made by", "libtorch", "optimizer", "command ", "synshard train " + at("set"), "ok     " + at("set/train/index.arrow")} {
 		if !strings.Contains(out, want) {
 			t.Errorf("nothing of %q in\n%s", want, out)
@@ -136,7 +136,7 @@ func cardOf(t *testing.T, at func(string) string, changed string) {
 		math.Abs(metrics[0].Value-want.Top1) > 1e-6 || math.Abs(metrics[1].Value-want.Top5) > 1e-6 {
 		t.Errorf("%+v, eval says %+v", got, want)
 	}
-	for _, want := range []string{"inception\\_v3 with ", "uint8 N x 75 x 75 x 3", "| dataset train/index.arrow | sha256 ", "| command | synshard train ", "session.run", "synshard infer model.onnx"} {
+	for _, want := range []string{"googlenet with ", "uint8 N x 64 x 64 x 3", "| dataset train/index.arrow | sha256 ", "| command | synshard train ", "session.run", "synshard infer model.onnx"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("nothing of %q in\n%s", want, body)
 		}

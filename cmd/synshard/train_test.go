@@ -102,11 +102,11 @@ func synshardCommand(t *testing.T, args ...string) *exec.Cmd {
 // where nohup started the tests: what is caught here is not ignored there.
 var hangupCaught = sync.OnceFunc(func() { signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) })
 
-// smallRun trains a thin network on 75-pixel images: 24 steps, dropout and
+// smallRun trains a thin network on 64-pixel images: 24 steps, dropout and
 // averages included.
 func smallRun(t *testing.T, set, out string, more ...string) []string {
-	return append([]string{"train", set, "--out", out, "--recipe", "demo", "--torch-lib", needEngine(t), "--width", "0.08", "--aux-weight", "0",
-		"--set", "eval.size=75", "--set", "eval.resize=80", "--precision", "fp32", "--device", "cpu", "--threads", "1", "--batch", "6",
+	return append([]string{"train", set, "--out", out, "--recipe", "demo", "--torch-lib", needEngine(t), "--model", "googlenet", "--width", "0.08", "--aux-weight", "0",
+		"--set", "eval.size=64", "--set", "eval.resize=68", "--precision", "fp32", "--device", "cpu", "--threads", "1", "--batch", "6",
 		"--epochs", "6", "--ema", "0.9", "--dropout", "0.3", "--mixup", "0.2", "--seed", "7", "--progress", "off"}, more...)
 }
 
@@ -200,7 +200,7 @@ func TestTrainLearnsASelection(t *testing.T) {
 	set := writeTrainSet(t, 16, 18)
 	out := filepath.Join(t.TempDir(), "run")
 	args := smallRun(t, set, out, "--exclude", "n02129604", "--epochs", "24", "--mixup", "0", "--ema", "0", "--lr", "0.01",
-		"--batch", "8", "--set", "eval.size=139", "--set", "eval.resize=142", // batch norm needs more than one place of the last maps
+		"--batch", "8", "--set", "eval.size=96", "--set", "eval.resize=98", // batch norm needs more than one place of the last maps
 		"--dropout", "0", "--bn-momentum", "0.3", "--sampling", "balanced", "--cache", "pin", "--json")
 	stdout, _ := runVerb(t, 0, args...)
 	var res trainResult
@@ -401,7 +401,7 @@ func TestTrainRefuses(t *testing.T) {
 func TestTrainBatchBeyondMemory(t *testing.T) {
 	set, out := writeTrainSet(t, 4, 3), filepath.Join(t.TempDir(), "run")
 	_, stderr := runVerb(t, exitUsage, smallRun(t, set, out, "--memory", "1200KiB")...)
-	if want := "3 batches of 6 images of 75 pixels: too little memory: 0.3 MiB, where all pixels together and the decoding of images have 1.2 MiB"; !strings.Contains(stderr, want) {
+	if want := "3 batches of 6 images of 64 pixels: too little memory: 0.2 MiB, where all pixels together and the decoding of images have 1.2 MiB"; !strings.Contains(stderr, want) {
 		t.Errorf("said %q, want %q", stderr, want)
 	}
 	if _, err := os.Stat(out); !os.IsNotExist(err) {
