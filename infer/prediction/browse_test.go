@@ -11,6 +11,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/internal/raced"
 	"github.com/synshard/synshard/model"
 )
 
@@ -222,8 +223,11 @@ func TestBrowseDamaged(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "p.arrow")
-	found := 0
-	for at := 16; at < len(sound)-16; at += 61 {
+	found, step := 0, 61
+	if raced.Enabled {
+		step *= 7 // what reads is started the same way each time
+	}
+	for at := 16; at < len(sound)-16; at += step {
 		b := append([]byte(nil), sound...)
 		b[at] ^= 2
 		if err := os.WriteFile(path, b, 0o666); err != nil {

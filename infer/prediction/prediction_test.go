@@ -230,7 +230,7 @@ func TestFinishedAgain(t *testing.T) {
 			t.Errorf("a damaged output: %v", err)
 		}
 		put(t, path, whole)
-		if o.Format.Text() { // a small letter that became a large one says the same in JSON
+		if o.Format.Text() && !raced.Enabled { // one goroutine reads it; a small letter that became a large one says the same in JSON
 			beside := content(t, path+".meta.json")
 			for at := range beside {
 				put(t, path+".meta.json", slices.Concat(beside[:at], []byte{beside[at] ^ 0x20}, beside[at+1:]))
