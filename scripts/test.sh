@@ -6,11 +6,29 @@ cd "$(dirname "$0")/.."
 started=$SECONDS
 section() { printf '\n== %s (%d s)\n' "$1" "$((SECONDS - started))"; }
 
-section "set-up"
-scripts/setup.sh --openvino
-scripts/s3server.sh
+# What runs beside a stage is a process group of its own, which an interrupted run ends whole.
+work=$(mktemp -d)
+group=
+trap '[ -z "$group" ] || kill -- "-$group" 2>/dev/null || true; rm -rf "$work"' EXIT
+beside() {
+	set -m
+	"$@" >"$work/log" 2>&1 &
+	group=$!
+	set +m
+}
+# joined waits for it, and says what it said where it failed.
+joined() {
+	wait "$group" || { cat "$work/log" >&2; exit 1; }
+	group=
+}
 
-section "formatting, vet, staticcheck"
+section "packages and the binary"
+scripts/packages.sh
+go build -o bin/synshard ./cmd/synshard
+
+# Most of a set-up is one compiler building the engine's library, which leaves processors for what asks nothing of it.
+section "set-up; beside it formatting, vet, staticcheck"
+beside bash -c 'set -e; scripts/setup.sh --openvino; scripts/s3server.sh'
 unformatted=$(gofmt -l $(git ls-files '*.go'))
 [ -z "$unformatted" ] || { echo "gofmt: $unformatted" >&2; exit 1; }
 go vet ./...
@@ -26,18 +44,17 @@ else
 	echo "C and C++: formatting is not checked, as there is no clang-format of version 18 to 20"
 fi
 
+joined
+cat "$work/log"
+
 # Two more builds of the engine's library, for the tests of it below, are made of what the tests leave of the processors.
-variants=$(mktemp -d)
-building=
-trap '[ -z "$building" ] || kill -- "-$building" 2>/dev/null || true; rm -rf "$variants"' EXIT
-set -m # so that the builds are a process group, which an interrupted run ends whole
-nice -n 19 bash -c 'set -e; for kind in sanitize emulate; do train/torch/shim/build.sh --$kind --out "$0/$kind.so"; done' "$variants" >"$variants/log" 2>&1 &
-building=$!
-set +m
+beside nice -n 19 bash -c 'set -e; for kind in sanitize emulate; do train/torch/shim/build.sh --$kind --out "$0/$kind.so"; done' "$work"
 
 section "tests"
 # With set-up done nothing native may be missing: a test that would skip for want of a library fails instead.
 export SYNSHARD_TEST_NATIVE=1
+# Tests share the processors, and a thread of the engine's that waits for one that has none would do so in a loop.
+export OMP_WAIT_POLICY=passive
 go test -timeout 30m ./...
 
 # What it would look at in vain is left out: packages by scripts/raced.sh, tests by internal/raced.
@@ -46,12 +63,11 @@ raced=$(scripts/raced.sh)
 go test -race -short -timeout 30m $raced
 
 section "engine under the address sanitizer"
-wait "$building" || { cat "$variants/log" >&2; exit 1; }
-building=
-scripts/test-shim-sanitized.sh "$variants/sanitize.so"
+joined
+scripts/test-shim-sanitized.sh "$work/sanitize.so"
 
 section "the GPU's path, emulated"
-scripts/test-shim-emulated.sh "$variants/emulate.so"
+scripts/test-shim-emulated.sh "$work/emulate.so"
 
 section "the kit for a machine with a card, on the CPU"
 scripts/test-gpu-kit.sh
