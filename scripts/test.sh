@@ -16,7 +16,7 @@ beside() {
 	group=$!
 	set +m
 }
-# joined waits for it, and says what it said where it failed.
+# joined waits for it, and tells what it said where it failed.
 joined() {
 	wait "$group" || { cat "$work/log" >&2; exit 1; }
 	group=
@@ -62,12 +62,13 @@ section "race detector"
 raced=$(scripts/raced.sh)
 go test -race -short -timeout 30m $raced
 
-section "engine under the address sanitizer"
+# Each of them is for the most part one thread.
+section "engine under the address sanitizer; beside it the GPU's path, emulated"
 joined
-scripts/test-shim-sanitized.sh "$work/sanitize.so"
-
-section "the GPU's path, emulated"
+beside scripts/test-shim-sanitized.sh "$work/sanitize.so"
 scripts/test-shim-emulated.sh "$work/emulate.so"
+joined
+cat "$work/log"
 
 section "the kit for a machine with a card, on the CPU"
 scripts/test-gpu-kit.sh
