@@ -70,11 +70,11 @@ scripts/test-shim-emulated.sh "$work/emulate.so"
 joined
 cat "$work/log"
 
-section "the kit for a machine with a card, on the CPU"
-scripts/test-gpu-kit.sh
-
-section "end to end"
+section "end to end; beside it the kit for a machine with a card, on the CPU"
+beside scripts/test-gpu-kit.sh
 scripts/e2e.sh
+joined
+cat "$work/log"
 
 section "manifests for Kubernetes, by the API's types"
 (cd examples/kubernetes && go vet ./... && go test ./...)
