@@ -276,7 +276,8 @@ func (l *Loader) start() error {
 	}
 	l.frees = append(l.frees, release)
 	slots := l.o.Prefetch + 1
-	l.free, l.ready, l.work = make(chan *slot, slots), make(chan *slot, slots), make(chan task, l.o.Batch)
+	l.free, l.ready = make(chan *slot, slots), make(chan *slot, slots)
+	l.work = make(chan task, slots*l.o.Batch) // all there can be: no worker has to wake the dealer for an image
 	for range slots {
 		s := &slot{done: make(chan struct{}, 1)}
 		n := l.o.Batch * l.o.Size * l.o.Size * 3

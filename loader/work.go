@@ -37,11 +37,7 @@ func (l *Loader) deal() {
 			if l.o.Advisor != nil && place >= 0 {
 				l.announce(place + int64(l.o.Ahead))
 			}
-			select {
-			case l.work <- task{s, i, place}:
-			case <-l.ctx.Done():
-				return
-			}
+			l.work <- task{s, i, place} // never blocks, either
 		}
 	}
 }

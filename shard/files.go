@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"container/list"
 	"errors"
 	"io/fs"
 	"sync"
@@ -18,37 +19,29 @@ type fileCache struct {
 	dir  files.Dir
 	most int // files kept
 	mu   sync.Mutex
-	tick int64
-	open map[string]*cachedFile
+	open map[string]*list.Element
+	used list.List // of *cachedFile, the one used last in front
 }
 
 type cachedFile struct {
 	files.Opened
 	c      *fileCache
+	name   string
 	users  int
-	used   int64
 	closed bool // left the cache; the last user closes it
 }
 
 func newFileCache(dir files.Dir) *fileCache {
-	return &fileCache{dir: dir, most: regular.AtMost(mostFiles, 2), open: map[string]*cachedFile{}}
+	return &fileCache{dir: dir, most: regular.AtMost(mostFiles, 2), open: map[string]*list.Element{}}
 }
 
+// get gives a shard, which is to be released.
 func (c *fileCache) get(name string) (*cachedFile, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.tick++
-	if f, ok := c.open[name]; ok {
-		f.users++
-		f.used = c.tick
+	if f := c.use(name); f != nil {
 		return f, nil
 	}
-	if len(c.open) >= c.most {
-		c.evict()
-	}
-	file, err := c.dir.Open(name)
-	for regular.TooMany(err) && len(c.open) > 0 { // others hold the rest
-		c.evict()
+	file, err := c.dir.Open(name)           // which may take its time: nobody waits for it who needs another
+	for regular.TooMany(err) && c.evict() { // others hold the rest
 		file, err = c.dir.Open(name)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -57,21 +50,56 @@ func (c *fileCache) get(name string) (*cachedFile, error) {
 	if err != nil {
 		return nil, ownFile(err)
 	}
-	f := &cachedFile{Opened: file, c: c, users: 1, used: c.tick}
-	c.open[name] = f
-	return f, nil
+	return c.put(name, file), nil
 }
 
-// evict closes the file that was not used for longest.
-func (c *fileCache) evict() {
-	var oldest string
-	for name, f := range c.open {
-		if oldest == "" || f.used < c.open[oldest].used {
-			oldest = name
-		}
+// use gives a shard if it is open.
+func (c *fileCache) use(name string) *cachedFile {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.open[name]; ok {
+		return c.touch(e)
 	}
-	f := c.open[oldest]
-	delete(c.open, oldest)
+	return nil
+}
+
+// put keeps a shard that was opened, or gives the one that was kept meanwhile.
+func (c *fileCache) put(name string, file files.Opened) *cachedFile {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.open[name]; ok {
+		file.Close()
+		return c.touch(e)
+	}
+	for len(c.open) >= c.most {
+		c.drop(c.used.Back())
+	}
+	c.open[name] = c.used.PushFront(&cachedFile{Opened: file, c: c, name: name})
+	return c.touch(c.used.Front())
+}
+
+func (c *fileCache) touch(e *list.Element) *cachedFile {
+	c.used.MoveToFront(e)
+	f := e.Value.(*cachedFile)
+	f.users++
+	return f
+}
+
+// evict closes the shard that was not used for longest; false: none is kept.
+func (c *fileCache) evict() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last := c.used.Back()
+	if last != nil {
+		c.drop(last)
+	}
+	return last != nil
+}
+
+// drop takes a shard out of the cache.
+func (c *fileCache) drop(e *list.Element) {
+	f := c.used.Remove(e).(*cachedFile)
+	delete(c.open, f.name)
 	if f.closed = true; f.users == 0 {
 		f.Close()
 	}
@@ -86,14 +114,7 @@ func (f *cachedFile) release() {
 }
 
 func (c *fileCache) close() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for name := range c.open {
-		f := c.open[name]
-		delete(c.open, name)
-		if f.closed = true; f.users == 0 {
-			f.Close()
-		}
+	for c.evict() {
 	}
 	return nil
 }

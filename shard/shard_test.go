@@ -220,9 +220,10 @@ func TestIndexOrder(t *testing.T) {
 	}
 }
 
-// TestConcurrentReads reads through a cache smaller than the set of files.
+// TestConcurrentReads reads, with advice, through a cache smaller than the set of files.
 func TestConcurrentReads(t *testing.T) {
 	d := open(t, fixture(t))
+	d.files.most = 2
 	s, err := d.Split("train")
 	if err != nil {
 		t.Fatal(err)
@@ -232,22 +233,83 @@ func TestConcurrentReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := sorted("train")
+	advisor := d.Advisor(v.Len(), v.Row)
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
 			var buf []byte
 			for k := range 200 {
 				i := (k*7 + worker*3) % v.Len()
+				advisor.WillNeed(i + 5)
 				b, err := v.Read(i, buf)
 				if err != nil || !bytes.Equal(b, want[i].Bytes) {
 					t.Errorf("row %d: %v", i, err)
 					return
 				}
+				advisor.DontNeed(i)
 				buf = b
 			}
 		})
 	}
 	wg.Wait()
+	if n := len(d.files.open); n > 2 || n != d.files.used.Len() {
+		t.Errorf("%d shards are open, %d in order; want 2 at most", n, d.files.used.Len())
+	}
+}
+
+// countingDir counts how often each file was opened.
+type countingDir struct {
+	files.Dir
+	opened map[string]int
+}
+
+func (c countingDir) Open(name string) (files.Opened, error) {
+	c.opened[name]++
+	return c.Dir.Open(name)
+}
+
+// TestShardsKeptOpen: reading opens what advice has opened no second time, the shard that was not
+// used for longest is closed for another, and one that is not there is the reader's to complain of.
+func TestShardsKeptOpen(t *testing.T) {
+	dir := fixture(t)
+	d := open(t, dir)
+	opened := map[string]int{}
+	d.files = newFileCache(countingDir{files.Local(dir), opened})
+	d.files.most = 2
+	s, err := d.Split("train")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shard := func(class int) int { return 5 * class } // its first row
+	read := func(class int) {
+		t.Helper()
+		if _, err := s.Read(shard(class), nil); err != nil {
+			t.Error(err)
+		}
+	}
+	advisor := d.Advisor(s.Len(), s.Row)
+	advisor.WillNeed(shard(0))
+	read(0)
+	read(1)
+	read(0)
+	advisor.WillNeed(shard(2) + s.Len()) // 1 goes
+	read(2)
+	read(0)
+	read(1) // again
+	want := map[string]int{}
+	for class, times := range []int{1, 2, 1} {
+		want[s.Row(shard(class)).File] = times
+	}
+	if diff := cmp.Diff(want, opened); diff != "" {
+		t.Errorf("files opened (-want +got):\n%s", diff)
+	}
+	if err := os.Remove(filepath.Join(dir, filepath.FromSlash(s.Row(shard(3)).File))); err != nil {
+		t.Fatal(err)
+	}
+	advisor.WillNeed(shard(3))
+	if _, err := s.Read(shard(3), nil); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("a shard that is not there: %v", err)
+	}
 }
 
 func TestNotADataset(t *testing.T) {

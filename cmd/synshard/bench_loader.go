@@ -142,7 +142,7 @@ func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions)
 	}
 	defer src.Close()
 	o := b.options()
-	if src.Place == nil && b.cache.mode == "none" {
+	if src.Row == nil && b.cache.mode == "none" {
 		return nil, usagef("--cache none is for datasets; %s is a folder of images", dir)
 	}
 	switch remote := src.Set != nil && src.Set.Remote(); {
@@ -152,15 +152,13 @@ func (a *app) benchLoader(ctx context.Context, dir string, b benchLoaderOptions)
 		if o.Advisor, err = a.keepImages(src); err != nil {
 			return nil, err
 		}
-	case src.Place != nil || b.cache.mode == "pin":
-		cached, closer := b.cache.apply(src.Source, src.Dir, src.Place, &o)
-		defer closer.Close()
-		src.Source = cached
+	case src.Row != nil || b.cache.mode == "pin":
+		src.Source = b.cache.apply(src.Source, src.Set, src.Row, &o)
 	}
 	bar := a.Bar(int64(2*b.rounds*len(b.workers)), "measuring", "turns")
 	defer bar.Finish()
 	r, err := bench.MeasureLoader(ctx, src.Source, bench.LoaderOptions{
-		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.Place != nil, Again: b.again,
+		Loader: o, Workers: b.workers, Rounds: b.rounds, Time: time.Duration(b.seconds * float64(time.Second)), Checksums: src.Row != nil, Again: b.again,
 		OnTurn:       func() { bar.Add64(1) },
 		OnUnreadable: func(row int, why string) { a.Warnf("image %d: %s; passed over", row, why) },
 	})

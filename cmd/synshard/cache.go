@@ -1,11 +1,10 @@
 package main
 
 import (
-	"io"
-
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/loader"
+	"github.com/synshard/synshard/shard"
 )
 
 // cacheOptions say what becomes of a dataset's bytes once they are read.
@@ -28,14 +27,12 @@ func (c *cacheOptions) check() error {
 	return nil
 }
 
-// apply gives the source to read from and fits the loader's options: place
-// says where in the files of dir a row lies. Close what it gives at the end.
-func (c *cacheOptions) apply(src loader.Source, dir string, place func(i int) (file string, offset, length int64), o *loader.Options) (loader.Source, io.Closer) {
+// apply gives the source to read from and fits the loader's options: row says where in the
+// files of set a row of src lies.
+func (c *cacheOptions) apply(src loader.Source, set *shard.Dataset, row func(i int) shard.Row, o *loader.Options) loader.Source {
 	if c.mode == "pin" {
-		return loader.Pin(src, c.pinBytes), io.NopCloser(nil)
+		return loader.Pin(src, c.pinBytes)
 	}
-	rows := src.Len()
-	advisor := loader.NewFileAdvisor(dir, func(i int) (string, int64, int64) { return place(i % rows) })
-	o.Advisor, o.Forget = advisor, c.mode == "none"
-	return src, advisor
+	o.Advisor, o.Forget = set.Advisor(src.Len(), row), c.mode == "none"
+	return src
 }

@@ -371,7 +371,7 @@ func (a *app) keepImages(m *bench.Images) (loader.Advisor, error) {
 		return nil, err
 	}
 	n := m.Len() // which are read over and over
-	return views.Advise(f, n, func(i int) (string, int64, int64) { return m.Place(i % n) }, false), nil
+	return views.Advise(f, n, func(i int) shard.Row { return m.Row(i % n) }, false), nil
 }
 
 // Logf is Console.Logf, in which paths that stand for URLs are these, as in the next.

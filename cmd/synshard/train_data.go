@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"errors"
-	"io"
 	"sync/atomic"
 
 	"github.com/synshard/synshard/loader"
@@ -16,10 +15,8 @@ import (
 // trainData is the dataset a run reads.
 type trainData struct {
 	*views.Views
-	dir     string
-	set     *shard.Dataset
-	advisor io.Closer
-	points  *loader.Points // nil where a run has one epoch
+	set    *shard.Dataset
+	points *loader.Points // nil where a run has one epoch
 }
 
 // complaints about unreadable images shown before the rest is only counted
@@ -32,7 +29,7 @@ func (a *app) openTrainData(dir string, flags trainOptions) (*trainData, error) 
 	if err != nil {
 		return nil, err
 	}
-	d := &trainData{dir: dir, set: set, advisor: io.NopCloser(nil)}
+	d := &trainData{set: set}
 	if d.Views, err = a.openTrainViews(set, flags); err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
@@ -64,7 +61,7 @@ func (d *trainData) Close() error {
 	if d.points != nil {
 		d.points.Close()
 	}
-	return errors.Join(d.advisor.Close(), d.set.Close())
+	return d.set.Close()
 }
 
 // cached is the data by a recipe, with the cache flags laid over the images; d's Close
@@ -78,9 +75,6 @@ func (a *app) cached(d *trainData, r recipe.Recipe, flags trainOptions, alloc fu
 	case remote:
 		return l, d.Keep(a.remote.sets[d.set], l, cmp.Or(a.remote.cacheBytes, mostKept))
 	}
-	l.TrainSource, d.advisor = flags.cache.apply(d.Train, d.dir, func(i int) (string, int64, int64) {
-		r := d.Train.Row(i)
-		return r.File, r.Offset, r.Length
-	}, &l.TrainOptions)
+	l.TrainSource = flags.cache.apply(d.Train, d.set, d.Train.Row, &l.TrainOptions)
 	return l, nil
 }

@@ -169,12 +169,13 @@ func TestOpenImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer m.Close()
-	file, offset, length := m.Place(2)
+	row := m.Row(2)
+	offset, length := row.Offset, row.Length
 	b, err := m.Read(2, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := os.ReadFile(filepath.Join(frozen, filepath.FromSlash(file)))
+	whole, err := os.ReadFile(filepath.Join(frozen, filepath.FromSlash(row.File)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,10 +17,9 @@ import (
 // the end.
 type Images struct {
 	loader.Source
-	Dir string         // of the dataset
 	Set *shard.Dataset // nil: a folder
-	// Place is where in the files of Dir image i lies; nil: these are a folder's.
-	Place func(i int) (file string, offset, length int64)
+	// Row is of image i; nil: these are a folder's.
+	Row func(i int) shard.Row
 
 	close func() error
 }
@@ -49,11 +48,7 @@ func OpenImages(dir, split string, limit int, open func(dir string) (*shard.Data
 	if err != nil {
 		return nil, errors.Join(err, set.Close())
 	}
-	place := func(i int) (string, int64, int64) {
-		r := view.Row(i)
-		return r.File, r.Offset, r.Length
-	}
-	return &Images{Source: First(view, limit), Dir: dir, Set: set, Place: place, close: set.Close}, nil
+	return &Images{Source: First(view, limit), Set: set, Row: view.Row, close: set.Close}, nil
 }
 
 func wholeOf(set *shard.Dataset, split string) (*shard.View, error) {

@@ -28,9 +28,9 @@ func (v *Views) Keep(k Keeper, l *train.Loaded, budget int64) error {
 	if err := k.Keep(KeptName(v.set), budget); err != nil {
 		return err
 	}
-	l.TrainOptions.Advisor = Advise(k, v.Train.Len(), placeOf(v.Train.Row), false)
+	l.TrainOptions.Advisor = Advise(k, v.Train.Len(), v.Train.Row, false)
 	if val, ok := v.val.(interface{ Row(int) shard.Row }); ok {
-		l.ValOptions.Advisor = Advise(k, v.val.Len(), placeOf(val.Row), true)
+		l.ValOptions.Advisor = Advise(k, v.val.Len(), val.Row, true)
 	}
 	return nil
 }
@@ -41,31 +41,26 @@ func KeptName(set *shard.Dataset) string {
 	return sum[:min(len(sum), 32)]
 }
 
-func placeOf(row func(i int) shard.Row) func(i int) (string, int64, int64) {
-	return func(i int) (string, int64, int64) {
-		r := row(i)
-		return r.File, r.Offset, r.Length
-	}
-}
-
-// Advise is a loader's Advisor that has rows kept; place says where in which file a row
-// lies. With last set nothing is known of when a row is read next: all others are kept
+// Advise is a loader's Advisor that has rows kept; row says where each lies. With last set nothing is known of when a row is read next: all others are kept
 // rather.
-func Advise(k Keeper, rows int, place func(i int) (file string, offset, length int64), last bool) loader.Advisor {
+func Advise(k Keeper, rows int, row func(i int) shard.Row, last bool) loader.Advisor {
 	for i := range rows {
-		file, at, size := place(i)
-		k.Adopt(file, at, size, math.MaxInt64-1)
+		r := row(i)
+		k.Adopt(r.File, r.Offset, r.Length, math.MaxInt64-1)
 	}
-	return rowKeeper{k, place, last}
+	return rowKeeper{k, row, last}
 }
 
 type rowKeeper struct {
 	Keeper
-	place func(i int) (file string, offset, length int64)
-	last  bool
+	row  func(i int) shard.Row
+	last bool
 }
 
-func (k rowKeeper) WillNeed(i int) { k.Want(k.place(i)) }
+func (k rowKeeper) WillNeed(i int) {
+	r := k.row(i)
+	k.Want(r.File, r.Offset, r.Length)
+}
 
 func (k rowKeeper) DontNeed(int) {}
 
@@ -73,6 +68,6 @@ func (k rowKeeper) Keep(i int, next int64) {
 	if k.last {
 		next = math.MaxInt64 - 1
 	}
-	file, at, _ := k.place(i)
-	k.Used(file, at, next)
+	r := k.row(i)
+	k.Used(r.File, r.Offset, next)
 }
