@@ -158,7 +158,7 @@ func (d *Decoder) Thumbnail(dst, b []byte, size int) error {
 		q *= 2
 	}
 	defer d.Release()
-	return d.squeeze(dst, b, info, crop{0, 0, info.Width, info.Height}, q, Train{Size: size}, 0, false)
+	return d.squeeze(dst, b, info, crop{0, 0, info.Width, info.Height}, q, Train{Size: size}, C.px_resize{})
 }
 
 // Train writes an image as t asks for into dst, uint8 [Size, Size, 3].
@@ -207,24 +207,22 @@ func (d *Decoder) cut(dst, b []byte, info Info, r crop, t Train, cubic C.int, mi
 	for !t.Exact && info.Format == "JPEG" && q < 8 && r.W/(2*q) >= t.Size && r.H/(2*q) >= t.Size {
 		q *= 2
 	}
-	return d.squeeze(dst, b, info, r, q, t, cubic, mirror)
+	return d.squeeze(dst, b, info, r, q, t, C.px_resize{cubic: cubic, flip: cbool(mirror), coarse: cbool(!t.Exact)})
 }
 
-// squeeze is cut of an image that is decoded at 1/q of its size.
-func (d *Decoder) squeeze(dst, b []byte, info Info, r crop, q int, t Train, cubic C.int, mirror bool) error {
+// squeeze is cut of an image that is decoded at 1/q of its size, with how it is resized.
+func (d *Decoder) squeeze(dst, b []byte, info Info, r crop, q int, t Train, how C.px_resize) error {
 	p, err := d.region(b, info, rect{r.X, r.Y, r.W, r.H}, q)
 	if err != nil {
 		return err
 	}
 	// The crop need not begin or end at a whole decoded pixel.
 	scale := 1 / float64(q)
-	return d.resample(dst, p, C.px_resize{
-		x: C.double(float64(r.X) * scale), end_x: C.int((r.X + r.W + q - 1) / q),
-		y: C.double(float64(r.Y) * scale), end_y: C.int((r.Y + r.H + q - 1) / q),
-		scale_x: C.double(float64(r.W) * scale / float64(t.Size)), scale_y: C.double(float64(r.H) * scale / float64(t.Size)),
-		out_w: C.int(t.Size), out_h: C.int(t.Size), cubic: cubic, flip: cbool(mirror),
-		down_first: cbool(t.Exact && downFirst(r.W, r.H, t.Size, t.Size)),
-	})
+	how.x, how.end_x, how.scale_x = C.double(float64(r.X)*scale), C.int((r.X+r.W+q-1)/q), C.double(float64(r.W)*scale/float64(t.Size))
+	how.y, how.end_y, how.scale_y = C.double(float64(r.Y)*scale), C.int((r.Y+r.H+q-1)/q), C.double(float64(r.H)*scale/float64(t.Size))
+	how.out_w, how.out_h = C.int(t.Size), C.int(t.Size)
+	how.down_first = cbool(t.Exact && downFirst(r.W, r.H, t.Size, t.Size))
+	return d.resample(dst, p, how)
 }
 
 // Region draws the part of an image of so many pixels that Train cuts out, and whether it

@@ -103,6 +103,7 @@ void px_jpeg_free(px_jpeg *p) {
 	jpeg_destroy_decompress(&p->d);
 	free(p->bits.plain);
 	free(p->bits.points);
+	free(p->bits.rows);
 	free(p->rgb);
 	free(p->cmyk);
 	free(p);
@@ -182,6 +183,8 @@ int px_jpeg_decode(px_jpeg *p, const uint8_t *data, size_t n, px_region *region,
 		left = off;
 		width = wide;
 	}
+	if (own)
+		px_want_rows(d, &p->bits, (unsigned)y1 - 1);
 	int w = x1 - x0, h = y1 - y0;
 	// Rows are kept as wide as they were decoded, sparing a copy; inks are converted.
 	size_t stride = (size_t)(inks ? w : width) * 3, first = inks ? 0 : (size_t)(x0 - left) * 3;

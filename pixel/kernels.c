@@ -12,8 +12,8 @@ static inline uint8_t clip(int32_t v) {
 // The plain kernels are written for the compiler to vectorise: on arm64 with
 // NEON, which every such processor has, on x86-64 with SSE2.
 
-static void pack_plain(int32_t *weight, int groups) {
-	(void)weight, (void)groups; // as they are
+static void pack_plain(int32_t *weight, int groups, int coarse) {
+	(void)weight, (void)groups, (void)coarse; // as they are
 }
 
 typedef int32_t v4 __attribute__((vector_size(16)));
@@ -37,7 +37,8 @@ static void across_plain(const uint8_t *const src[4], const px_taps *t, uint8_t 
 }
 
 static void down_plain(const uint8_t *restrict src, size_t stride, const int32_t *restrict weight, int count,
-	uint8_t *restrict dst, int n) {
+	int coarse, uint8_t *restrict dst, int n) {
+	(void)coarse;
 	enum { chunk = 256 };
 	int32_t sum[chunk];
 	for (int at = 0; at < n; at += chunk) {
@@ -123,15 +124,21 @@ AVX512 static void sums_avx512(const uint8_t *restrict pix, int pixels, int64_t 
 // again: what overflows on the way is the same modulo 2^32, and so is the end.
 
 // With AVX2 a weight is high * 2^12 + low, each of 16 bits, and pixels go in pairs: {high of
-// 0 and 1, of 2 and 3, low of 0 and 1, of 2 and 3}.
-enum { low_bits = 12 };
+// 0 and 1, of 2 and 3, low of 0 and 1, of 2 and 3}. A coarse one is 16 bits as it is, with
+// coarse_point of them behind the point: {0 and 1, 2 and 3}.
+enum { low_bits = 12, coarse_point = point - PX_COARSE };
 
 static inline int32_t pair(int32_t a, int32_t b) {
 	return (int32_t)((uint32_t)b << 16 | (uint16_t)a);
 }
 
-AVX2 static void pack_avx2(int32_t *weight, int groups) {
+AVX2 static void pack_avx2(int32_t *weight, int groups, int coarse) {
 	for (; groups > 0; groups--, weight += PX_GROUP) {
+		if (coarse) {
+			weight[0] = pair(weight[0] >> PX_COARSE, weight[1] >> PX_COARSE);
+			weight[1] = pair(weight[2] >> PX_COARSE, weight[3] >> PX_COARSE);
+			continue;
+		}
 		int32_t high[PX_GROUP], low[PX_GROUP];
 		for (int j = 0; j < PX_GROUP; j++) {
 			high[j] = (weight[j] + (1 << (low_bits - 1))) >> low_bits;
@@ -142,6 +149,10 @@ AVX2 static void pack_avx2(int32_t *weight, int groups) {
 		weight[2] = pair(low[0], low[1]);
 		weight[3] = pair(low[2], low[3]);
 	}
+}
+
+AVX2 static inline __m256i coarse_whole(__m256i sum) {
+	return _mm256_srai_epi32(sum, coarse_point);
 }
 
 AVX2 static inline __m256i whole_avx2(__m256i high, __m256i low) {
@@ -166,27 +177,34 @@ typedef struct pixel256 {
 
 // pixel_avx2 makes an output pixel of groups groups, in whose last at most some pixels count.
 AVX2 static inline __attribute__((always_inline)) pixel256 pixel_avx2(
-	const uint8_t *const src[4], size_t at, const int32_t *w, int groups, int some) {
+	const uint8_t *const src[4], size_t at, const int32_t *w, int groups, int some, int coarse) {
 	const __m256i p01 =
 		_mm256_broadcastsi128_si256(_mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
 	const __m256i p23 =
 		_mm256_broadcastsi128_si256(_mm_setr_epi8(6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1));
-	__m256i high0 = _mm256_setzero_si256(), high1 = high0, low0 = _mm256_set1_epi32(half), low1 = low0;
+	__m256i high0 = _mm256_set1_epi32(coarse ? half >> PX_COARSE : 0), high1 = high0;
+	__m256i low0 = _mm256_set1_epi32(half), low1 = low0;
 	for (int g = 0; g < groups; g++, at += PX_GROUP * 3, w += PX_GROUP) {
 		__m256i x = two_rows(src[0] + at, src[1] + at), y = two_rows(src[2] + at, src[3] + at);
 		__m256i x01 = _mm256_shuffle_epi8(x, p01), y01 = _mm256_shuffle_epi8(y, p01);
 		high0 = madd_avx2(high0, x01, w[0]);
 		high1 = madd_avx2(high1, y01, w[0]);
-		low0 = madd_avx2(low0, x01, w[2]);
-		low1 = madd_avx2(low1, y01, w[2]);
+		if (!coarse) {
+			low0 = madd_avx2(low0, x01, w[2]);
+			low1 = madd_avx2(low1, y01, w[2]);
+		}
 		if (some > 2 || g + 1 < groups) {
 			__m256i x23 = _mm256_shuffle_epi8(x, p23), y23 = _mm256_shuffle_epi8(y, p23);
 			high0 = madd_avx2(high0, x23, w[1]);
 			high1 = madd_avx2(high1, y23, w[1]);
-			low0 = madd_avx2(low0, x23, w[3]);
-			low1 = madd_avx2(low1, y23, w[3]);
+			if (!coarse) {
+				low0 = madd_avx2(low0, x23, w[3]);
+				low1 = madd_avx2(low1, y23, w[3]);
+			}
 		}
 	}
+	if (coarse)
+		return (pixel256){coarse_whole(high0), coarse_whole(high1)};
 	return (pixel256){whole_avx2(high0, low0), whole_avx2(high1, low1)};
 }
 
@@ -201,7 +219,7 @@ AVX2 static inline void four_avx2(uint8_t *a, uint8_t *b, __m256i p0, __m256i p1
 }
 
 AVX2 static inline __attribute__((always_inline)) void across_some(
-	const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n, int groups, int some) {
+	const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n, int groups, int some, int coarse) {
 	const uint8_t *const row[4] = {src[0], src[1], src[2], src[3]}; // no store changes these
 	uint8_t *const to[4] = {dst[0], dst[1], dst[2], dst[3]};
 	const int32_t *from = t->from, *weight = t->weight;
@@ -211,7 +229,7 @@ AVX2 static inline __attribute__((always_inline)) void across_some(
 		for (int j = 0; j < 4; j++) {
 			int k = i + j < n ? i + j : n - 1;
 			int all = groups ? groups : (from[2 * k + 1] + PX_GROUP - 1) / PX_GROUP;
-			p[j] = pixel_avx2(row, (size_t)from[2 * k] * 3, weight + k * stride, all, some);
+			p[j] = pixel_avx2(row, (size_t)from[2 * k] * 3, weight + k * stride, all, some, coarse);
 		}
 		four_avx2(to[0] + 3 * i, to[1] + 3 * i, p[0].x, p[1].x, p[2].x, p[3].x);
 		four_avx2(to[2] + 3 * i, to[3] + 3 * i, p[0].y, p[1].y, p[2].y, p[3].y);
@@ -220,24 +238,34 @@ AVX2 static inline __attribute__((always_inline)) void across_some(
 
 // Most images are enlarged or little reduced: two, four or eight source pixels are
 // all there are, and loops of one length are fast.
-AVX2 static void across_avx2(const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n) {
+AVX2 static inline __attribute__((always_inline)) void across_taken(
+	const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n, int coarse) {
 	if (t->taken <= 2)
-		across_some(src, t, dst, n, 1, 2);
+		across_some(src, t, dst, n, 1, 2, coarse);
 	else if (t->taken <= PX_GROUP)
-		across_some(src, t, dst, n, 1, PX_GROUP);
+		across_some(src, t, dst, n, 1, PX_GROUP, coarse);
 	else if (t->taken <= PX_GROUP + 2)
-		across_some(src, t, dst, n, 2, 2);
+		across_some(src, t, dst, n, 2, 2, coarse);
 	else if (t->taken <= 2 * PX_GROUP)
-		across_some(src, t, dst, n, 2, PX_GROUP);
+		across_some(src, t, dst, n, 2, PX_GROUP, coarse);
 	else
-		across_some(src, t, dst, n, 0, PX_GROUP);
+		across_some(src, t, dst, n, 0, PX_GROUP, coarse);
+}
+
+AVX2 static void across_avx2(const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n) {
+	if (t->coarse)
+		across_taken(src, t, dst, n, 1);
+	else
+		across_taken(src, t, dst, n, 0);
 }
 
 // Rows are taken in pairs: their bytes side by side, as 16 bits, times the two
 // weights. Unpacking and packing work in lanes, so the order comes out right.
-AVX2 static inline __m256i columns_avx2(const uint8_t *src, size_t stride, const int32_t *weight, int count) {
+AVX2 static inline __attribute__((always_inline)) __m256i columns_avx2(
+	const uint8_t *src, size_t stride, const int32_t *weight, int count, int coarse) {
 	const __m256i zero = _mm256_setzero_si256(), round = _mm256_set1_epi32(half);
-	__m256i h0 = zero, h1 = zero, h2 = zero, h3 = zero, l0 = round, l1 = round, l2 = round, l3 = round;
+	__m256i h0 = coarse ? _mm256_set1_epi32(half >> PX_COARSE) : zero, h1 = h0, h2 = h0, h3 = h0;
+	__m256i l0 = round, l1 = round, l2 = round, l3 = round;
 	for (int j = 0; j < count; j += 2, src += 2 * stride) {
 		const int32_t *w = weight + j / PX_GROUP * PX_GROUP + j % PX_GROUP / 2;
 		__m256i a = _mm256_loadu_si256((const __m256i *)src);
@@ -249,30 +277,46 @@ AVX2 static inline __m256i columns_avx2(const uint8_t *src, size_t stride, const
 		h1 = madd_avx2(h1, c1, w[0]);
 		h2 = madd_avx2(h2, c2, w[0]);
 		h3 = madd_avx2(h3, c3, w[0]);
+		if (coarse)
+			continue;
 		l0 = madd_avx2(l0, c0, w[2]);
 		l1 = madd_avx2(l1, c1, w[2]);
 		l2 = madd_avx2(l2, c2, w[2]);
 		l3 = madd_avx2(l3, c3, w[2]);
 	}
+	if (coarse)
+		return _mm256_packus_epi16(_mm256_packs_epi32(coarse_whole(h0), coarse_whole(h1)),
+			_mm256_packs_epi32(coarse_whole(h2), coarse_whole(h3)));
 	return _mm256_packus_epi16(_mm256_packs_epi32(whole_avx2(h0, l0), whole_avx2(h1, l1)),
 		_mm256_packs_epi32(whole_avx2(h2, l2), whole_avx2(h3, l3)));
 }
 
-AVX2 static void down_avx2(const uint8_t *restrict src, size_t stride, const int32_t *restrict weight, int count,
-	uint8_t *restrict dst, int n) {
+AVX2 static inline __attribute__((always_inline)) void down_some(const uint8_t *restrict src, size_t stride,
+	const int32_t *restrict weight, int count, int coarse, uint8_t *restrict dst, int n) {
 	int at = 0;
 	for (; at + 32 <= n; at += 32)
-		_mm256_storeu_si256((__m256i *)(dst + at), columns_avx2(src + at, stride, weight, count));
+		_mm256_storeu_si256((__m256i *)(dst + at), columns_avx2(src + at, stride, weight, count, coarse));
 	if (at < n) { // never a byte more than the row has: the next may be another's
 		uint8_t rest[32];
-		_mm256_storeu_si256((__m256i *)rest, columns_avx2(src + at, stride, weight, count));
+		_mm256_storeu_si256((__m256i *)rest, columns_avx2(src + at, stride, weight, count, coarse));
 		memcpy(dst + at, rest, n - at);
 	}
 }
 
+AVX2 static void down_avx2(const uint8_t *restrict src, size_t stride, const int32_t *restrict weight, int count,
+	int coarse, uint8_t *restrict dst, int n) {
+	if (!coarse)
+		down_some(src, stride, weight, count, 0, dst, n);
+	else if (count == 2)
+		down_some(src, stride, weight, 2, 1, dst, n);
+	else
+		down_some(src, stride, weight, count, 1, dst, n);
+}
+
 // With AVX-512 and VNNI a weight is third * 2^16 + second * 2^8 + first, each of 8
 // bits, and four pixels go at a time: {first of all four, second, third, nothing}.
-AVX512 static void pack_avx512(int32_t *weight, int groups) {
+AVX512 static void pack_avx512(int32_t *weight, int groups, int coarse) {
+	(void)coarse; // as others
 	for (; groups > 0; groups--, weight += PX_GROUP) {
 		__m128i w = _mm_loadu_si128((const __m128i *)weight);
 		for (int part = 0; part < 3; part++) {
@@ -394,7 +438,8 @@ AVX512 static inline __attribute__((always_inline)) void four_columns(
 }
 
 AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const int32_t *restrict weight, int count,
-	uint8_t *restrict dst, int n) {
+	int coarse, uint8_t *restrict dst, int n) {
+	(void)coarse;
 	for (int at = 0; at < n; at += 64) {
 		__m512i c[4], z[4];
 		if (count <= PX_GROUP) {

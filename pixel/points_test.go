@@ -41,7 +41,7 @@ func TestEntryPoints(t *testing.T) {
 	defer entering.Close()
 	small := Train{Size: 16, AreaMin: 0.05, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3, Flip: true}
 	for _, quality := range []int{1, 30, 75, 95, 100} {
-		for _, size := range [][2]int{{131, 77}, {500, 375}, {9, 700}, {700, 9}} {
+		for _, size := range [][2]int{{131, 77}, {500, 375}, {9, 700}, {700, 9}, {160, 240}, {47, 31}} {
 			b := noisy(t, size[0], size[1], quality, 40)
 			for _, tr := range []Train{recipe, small} {
 				what := fmt.Sprintf("%v at quality %d to %d pixels", size, quality, tr.Size)
@@ -102,6 +102,38 @@ func TestEntryPointsOfOthers(t *testing.T) {
 		if !bytes.Equal(want, pix) {
 			t.Errorf("image %d: other pixels by entry points of the one before", i)
 		}
+	}
+}
+
+// TestEntryPointsThatAreWrong: points that say they are an image's, and are not, give other pixels or
+// an error, and read and write nothing beside the image.
+func TestEntryPointsThatAreWrong(t *testing.T) {
+	b := noisy(t, 200, 120, 90, 40)
+	d := NewDecoder()
+	defer d.Close()
+	small := Train{Size: 32, AreaMin: 0.05, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3}
+	pix := make([]byte, 32*32*3)
+	var right Points
+	if err := d.TrainFrom(pix, b, small, testRNG(1), &right); err != nil {
+		t.Fatal(err)
+	}
+	failed := 0
+	for seed := range uint64(300) {
+		rng := testRNG(seed)
+		wrong := bytes.Clone(right)
+		for i := pointsHead; i < len(wrong); i++ {
+			if seed%3 == 0 || rng.IntN(20) == 0 {
+				wrong[i] = byte(rng.Uint32())
+			}
+		}
+		known := Points(wrong)
+		if err := d.TrainFrom(pix, b, small, rng, &known); err != nil {
+			failed++
+			checkKind(t, "wrong points", err)
+		}
+	}
+	if failed == 0 {
+		t.Error("no points led to an error, which are beyond the end of the data")
 	}
 }
 

@@ -30,9 +30,10 @@ static int grow(void **buf, size_t *cap, size_t n) {
 	return *buf != NULL;
 }
 
-static int32_t whole_weight(double w) {
-	w *= 1 << PX_POINT;
-	return (int32_t)(w < 0 ? w - 0.5 : w + 0.5);
+static int32_t whole_weight(double w, int coarse) {
+	int spare = coarse ? PX_COARSE : 0;
+	w *= 1 << (PX_POINT - spare);
+	return (int32_t)(w < 0 ? w - 0.5 : w + 0.5) * (1 << spare);
 }
 
 // axis is one direction of a resize: n output pixels from out on, of the source
@@ -42,7 +43,7 @@ typedef struct axis {
 	double origin;
 	int end;
 	double scale;
-	int cubic;
+	int cubic, coarse;
 } axis;
 
 // make_taps lays out an axis. The filter widens with the scale, which is what
@@ -75,13 +76,14 @@ static int make_taps(px_taps *t, const axis *a, const px_kernels *k) {
 		}
 		int32_t *weight = t->weight + (size_t)i * t->stride;
 		for (int j = 0; j < count; j++)
-			weight[j] = whole_weight(t->real[j] / sum);
+			weight[j] = whole_weight(t->real[j] / sum, a->coarse);
 		t->from[2 * i] = from + whole;
 		t->from[2 * i + 1] = count;
 		if (count > t->taken)
 			t->taken = count;
 	}
-	k->pack(t->weight, a->n * t->stride / PX_GROUP);
+	t->coarse = a->coarse;
+	k->pack(t->weight, a->n * t->stride / PX_GROUP, a->coarse);
 	return 1;
 }
 
@@ -152,7 +154,7 @@ static int across_first(px_scratch *s, const px_kernels *k, const uint8_t *src, 
 			k->across(in, &s->x, out, r->out_w);
 			next = next + 4 < end ? next + 4 : end;
 		}
-		k->down(s->rows + (from - first) * stride, stride, y->weight + (size_t)i * y->stride, count,
+		k->down(s->rows + (from - first) * stride, stride, y->weight + (size_t)i * y->stride, count, y->coarse,
 			dst + (size_t)i * n, n);
 	}
 	return PX_OK;
@@ -176,8 +178,8 @@ static int down_first(px_scratch *s, const px_kernels *k, const uint8_t *src, co
 		}
 		for (int j = 0; j < rows; j++)
 			k->down(src + (size_t)y->from[2 * (i + j)] * r->stride, r->stride,
-				y->weight + (size_t)(i + j) * y->stride, y->from[2 * (i + j) + 1], s->rows + j * stride,
-				wide);
+				y->weight + (size_t)(i + j) * y->stride, y->from[2 * (i + j) + 1], y->coarse,
+				s->rows + j * stride, wide);
 		k->across(in, &s->x, out, r->out_w);
 		for (int j = 0; j < rows; j++)
 			memcpy(dst + (size_t)(i + j) * n, out[j], n);
@@ -188,8 +190,8 @@ static int down_first(px_scratch *s, const px_kernels *k, const uint8_t *src, co
 int px_resample(px_scratch *s, const uint8_t *src, const px_resize *r, uint8_t *dst) {
 	px_taps *x = &s->x, *y = &s->y;
 	const px_kernels *k = px_best();
-	const axis across = {r->out_x, r->out_w, r->x, r->end_x, r->scale_x, r->cubic};
-	const axis down = {r->out_y, r->out_h, r->y, r->end_y, r->scale_y, r->cubic};
+	const axis across = {r->out_x, r->out_w, r->x, r->end_x, r->scale_x, r->cubic, r->coarse};
+	const axis down = {r->out_y, r->out_h, r->y, r->end_y, r->scale_y, r->cubic, r->coarse};
 	if (!make_taps(x, &across, k) || !make_taps(y, &down, k))
 		return PX_MEMORY;
 	if (!within(x, r->out_w, r->offset_x, r->w) || !within(y, r->out_h, r->offset_y, r->h))

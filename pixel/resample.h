@@ -11,7 +11,8 @@ enum { PX_OK = 0, PX_MALFORMED, PX_TRUNCATED, PX_MEMORY };
 
 // Weights are integers with PX_POINT bits behind the point. They stand in groups
 // of PX_GROUP source pixels, those beyond the last zero.
-enum { PX_POINT = 22, PX_GROUP = 4 };
+// Coarse weights have PX_COARSE bits less, which are zero.
+enum { PX_POINT = 22, PX_COARSE = 8, PX_GROUP = 4 };
 
 // PX_BEHIND is how many bytes behind a line of pixels across may write.
 enum { PX_BEHIND = 16 };
@@ -25,7 +26,8 @@ typedef struct px_taps {
 	double *real; // scratch
 	size_t from_cap, weight_cap, real_cap;
 	int stride;
-	int taken; // the most source pixels of any output pixel
+	int taken;  // the most source pixels of any output pixel
+	int coarse; // weights are
 } px_taps;
 
 // px_scratch is memory kept from image to image.
@@ -45,13 +47,14 @@ typedef struct px_resize {
 	int out_x, out_y, out_w, out_h;
 	int cubic;      // Keys' cubic instead of the triangle
 	int flip;       // mirror the window left to right
+	int coarse;     // weights of fewer bits, faster: a level more or less here and there
 	int down_first; // filter columns before rows: between the two, pixels are rounded
 } px_resize;
 
 // px_resample writes the out_w x out_h window at (out_x, out_y) of an image
 // resized by scale_x and scale_y, from src (rows of w*3 bytes, and 64 more behind the
 // last that may be read but do not count). Where (x, y) is a whole pixel, the bytes
-// are those of Pillow's resize of the box from there to the end, in that order.
+// are those of Pillow's resize of the box from there to the end, in that order, unless weights are coarse.
 int px_resample(px_scratch *, const uint8_t *src, const px_resize *, uint8_t *dst);
 void px_scratch_free(px_scratch *);
 
@@ -59,12 +62,14 @@ void px_scratch_free(px_scratch *);
 // filtered may be read up to 64 bytes beyond their end.
 typedef struct px_kernels {
 	const char *name;
-	// pack turns weights, in place, into what across and down read.
-	void (*pack)(int32_t *weight, int groups);
+	// pack turns weights, in place, into what across and down read. Coarse weights may be packed
+	// otherwise.
+	void (*pack)(int32_t *weight, int groups, int coarse);
 	// across filters four lines to n pixels each.
 	void (*across)(const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n);
 	// down filters columns: n bytes from count rows.
-	void (*down)(const uint8_t *src, size_t stride, const int32_t *weight, int count, uint8_t *dst, int n);
+	void (*down)(
+		const uint8_t *src, size_t stride, const int32_t *weight, int count, int coarse, uint8_t *dst, int n);
 	// colour maps every pixel by the 3x3 matrix m and adds shift, both with 14 bits after the point.
 	void (*colour)(uint8_t *pix, int pixels, const int32_t m[9], int32_t shift);
 	// sums adds up each channel.

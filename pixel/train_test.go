@@ -294,6 +294,38 @@ func TestTrainLikeWholeCrop(t *testing.T) {
 	}
 }
 
+// TestCoarse: a crop whose weights have fewer bits differs from the exact one by a level, in few values.
+func TestCoarse(t *testing.T) {
+	b := noisy(t, 500, 375, 85, 2)
+	d := NewDecoder()
+	defer d.Close()
+	differ := false
+	for _, size := range []int{299, 224, 150} {
+		tr := recipe
+		tr.Size = size
+		got, want := make([]byte, size*size*3), make([]byte, size*size*3)
+		for seed := range uint64(20) {
+			if r := randomCrop(500, 375, tr, testRNG(seed)); min(r.W, r.H) >= 2*size || downFirst(r.W, r.H, size, size) {
+				continue // decoded smaller, or in the other order
+			}
+			for exact, dst := range map[bool][]byte{true: want, false: got} {
+				tr.Exact = exact
+				if err := d.Train(dst, b, tr, testRNG(seed)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mean, most := distance(t, got, want)
+			if most > 1 || mean > 0.04 {
+				t.Errorf("size %d, crop %d: mean difference %.4f, largest %d", size, seed, mean, most)
+			}
+			differ = differ || most > 0
+		}
+	}
+	if !differ {
+		t.Error("every crop is exact")
+	}
+}
+
 func TestFlipMirrors(t *testing.T) {
 	b := noisy(t, 120, 90, 90, 5)
 	d := NewDecoder()
