@@ -10,36 +10,40 @@ static uint32_t entry(int symbol, int length, int dc) {
 	return (uint32_t)length << 24 | (uint32_t)(63 - s) << 16 | (uint32_t)run << 8 | (uint32_t)(length + s);
 }
 
-// value_entry is an entry with the value that follows the code in a window of px_look bits.
-static px_value value_entry(uint32_t e, unsigned window) {
+// with_value is an entry with the value that follows the code in a window of px_look bits.
+static px_value with_value(uint32_t e, unsigned window) {
 	int bits = (int)(e & 255), s = 63 - (int)(e >> 16 & 255);
-	if (e == 0 || bits > px_look)
-		return (px_value){0};
 	int value = (int)(window >> (px_look - bits)) & ((1 << s) - 1);
 	if (s > 0 && value < 1 << (s - 1)) // T.81, F.2.2.1: a leading zero is a value below zero
 		value -= (1 << s) - 1;
 	return (px_value){.value = (int16_t)value, .run = (uint8_t)(e >> 8), .bits = (uint8_t)bits};
 }
 
-static uint16_t skip_entry(const px_codes *c, unsigned window) {
-	int used = 0, passed = 0;
-	while (used < px_skip) {
-		// Zeros stand for the bits beyond the window; a code that needs them is not whole.
-		unsigned at = window << used & ((1u << px_skip) - 1);
-		uint32_t e = c->look[at >> (px_skip - px_look)];
-		int length = (int)(e >> 24), run = (int)(e >> 8 & 255);
-		if (e == 0 || used + length > px_skip)
-			break;
-		if (run == px_past) {
-			used += length;
-			return (uint16_t)(1 << px_skip_end | passed << px_skip_passed | used);
+// make_skips fills skip for windows of 0, 1 and so on up to px_skip bits: what a window holds is
+// its first code, and what the shorter window behind that holds.
+static void make_skips(px_codes *c) {
+	for (unsigned i = 1; i < 2u << px_skip; i++)
+		c->skip[i] = px_none;
+	for (int n = 1; n <= px_skip; n++) {
+		for (unsigned window = 0; window < 1u << n; window++) {
+			uint32_t e = c->look[window << (px_look - n)];
+			int length = (int)(e >> 24), run = (int)(e >> 8 & 255), used = (int)(e & 255), passed = run + 1;
+			// Zeros stand for the bits beyond the window; a code that needs them is not whole.
+			if (e == 0 || length > n)
+				continue;
+			uint16_t *skip = &c->skip[1u << n | window];
+			if (run == px_past) {
+				*skip = (uint16_t)(1 << px_skip_end | used);
+				continue;
+			}
+			*skip = (uint16_t)(passed << px_skip_passed | used);
+			if (used >= n)
+				continue;
+			uint16_t rest = c->skip[1u << (n - used) | (window & ((1u << (n - used)) - 1))];
+			if (passed + (rest >> px_skip_passed & 127) <= 63)
+				*skip = (uint16_t)(*skip + rest);
 		}
-		if (passed + run + 1 > 63)
-			break;
-		used += (int)(e & 255);
-		passed += run + 1;
 	}
-	return (uint16_t)(used ? passed << px_skip_passed | used : px_none);
 }
 
 void px_make_codes(px_codes *c, const JHUFF_TBL *t, int dc) {
@@ -47,24 +51,27 @@ void px_make_codes(px_codes *c, const JHUFF_TBL *t, int dc) {
 		memcmp(c->from.huffval, t->huffval, sizeof t->huffval) == 0)
 		return;
 	memset(c->look, 0, sizeof c->look);
+	if (!dc)
+		memset(c->values, 0, sizeof c->values);
 	int code = 0, n = 0;
 	for (int length = 1; length <= 16; length++, code <<= 1) {
 		c->first[length] = n - code;
 		for (int i = 0; i < t->bits[length]; i++, code++, n++) {
 			if (length > px_look)
 				continue;
-			int spare = px_look - length;
-			for (int rest = 0; rest < 1 << spare; rest++)
-				c->look[code << spare | rest] = entry(t->huffval[n], length, dc);
+			uint32_t e = entry(t->huffval[n], length, dc);
+			unsigned from = (unsigned)code << (px_look - length),
+				 to = (unsigned)(code + 1) << (px_look - length);
+			for (unsigned window = from; window < to; window++)
+				c->look[window] = e;
+			if (!dc && (e & 255) <= px_look)
+				for (unsigned window = from; window < to; window++)
+					c->values[window] = with_value(e, window);
 		}
 		c->most[length] = t->bits[length] ? code - 1 : -1;
 	}
-	if (!dc) {
-		for (unsigned window = 0; window < 1 << px_look; window++)
-			c->values[window] = value_entry(c->look[window], window);
-		for (unsigned window = 0; window < 1 << px_skip; window++)
-			c->skip[window] = skip_entry(c, window);
-	}
+	if (!dc)
+		make_skips(c);
 	c->from = *t;
 	c->made = 1;
 	c->dc = dc;

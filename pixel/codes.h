@@ -8,7 +8,7 @@
 #include <jpeglib.h>
 
 // Larger tables push the rest out of the nearest cache, and are slower.
-enum { px_look = 10, px_skip = 11 };
+enum { px_look = 10, px_skip = 9 };
 
 // px_value is a code with its value, both within px_look bits.
 typedef struct {
@@ -31,8 +31,9 @@ typedef struct {
 	int made, dc;
 
 	// For blocks that are passed over, what the codes that the next px_skip bits
-	// hold whole take together. Only of AC tables.
-	uint16_t skip[1 << px_skip];
+	// hold whole take together, at 1 << px_skip and those bits; before that, of fewer bits. Only of AC
+	// tables.
+	uint16_t skip[2 << px_skip];
 } px_codes;
 
 // px_past is what the end of a block skips: past all coefficients.

@@ -109,14 +109,14 @@ INLINE void block(px_lane *l, const px_block *of, const uint8_t *data) {
 
 // skip_block passes over a block, several codes at a time; of its values only
 // the first coefficient's matters, to the blocks after it. A step takes at most
-// 26 bits, so two can be taken between fills.
+// 24 bits, so two can be taken between fills.
 INLINE void skip_block(px_lane *l, const px_block *of, const uint8_t *data) {
 	first(l, of, data);
 	const px_codes *ac = of->ac;
 	for (int k = 1;;) {
 		fill(l, data);
 		for (int twice = 0; twice < 2; twice++) {
-			unsigned s = ac->skip[l->window >> (64 - px_skip)];
+			unsigned s = ac->skip[1u << px_skip | l->window >> (64 - px_skip)];
 			int passed = (int)(s >> px_skip_passed & 127), end = (int)(s >> px_skip_end);
 			// The block ends within these codes, or there is a long one.
 			if (__builtin_expect(k + passed + end > 64, 0)) {

@@ -73,7 +73,7 @@ var allowed = map[string][]string{
 	"ingest/imagenet":         {"source", "shard", "internal/mat5"},
 	"ingest/record":           {"shard", "source/layout", "storage/files", "internal/regular"},
 	"ingest":                  {"ingest/imagenet", "ingest/record", "source", "source/classlist", "source/layout", "shard", "storage/files", "wordnet", "pixel", "internal/durable", "internal/processors", "internal/utf8name"},
-	"loader":                  {"pixel", "internal/processors", "internal/regular", "internal/splitmix"},
+	"loader":                  {"pixel", "internal/processors", "internal/splitmix"},
 	"train":                   {"loader", "model", "model/onnx", "model/weights", "train/recipe", "train/checkpoint", "train/footprint", "train/runlog", "train/tensorboard", "internal/durable", "internal/panel", "internal/regular", "internal/processors", "internal/splitmix"},
 	"train/recipe":            {"model", "model/weights", "pixel", "internal/yamldoc"},
 	"train/checkpoint":        {"model", "model/onnx", "model/weights", "model/weights/pth", "train/runlog", "internal/durable", "internal/regular"},
