@@ -87,9 +87,9 @@ type Options struct {
 	// nil is the Go heap.
 	Alloc func(n int) ([]byte, func(), error)
 
-	// Advisor is told of rows Ahead places before they are read; 0 means two
-	// batches. Forget tells it of rows that have been read, for data that are
-	// larger than memory.
+	// Advisor is told of rows Ahead places before they are dealt to the workers, which read them
+	// up to Prefetch+1 batches later; 0 means one batch. Forget tells it of rows that have been
+	// read, for data that are larger than memory.
 	Advisor Advisor
 	Ahead   int
 	Forget  bool
@@ -249,7 +249,7 @@ func New(ctx context.Context, src Source, o Options) (*Loader, error) {
 		l.end = o.Start + (n-o.Start)/int64(o.Batch)*int64(o.Batch)
 	}
 	if o.Ahead == 0 {
-		l.o.Ahead = 2 * o.Batch
+		l.o.Ahead = o.Batch
 	}
 	if p, ok := src.(interface{ Path(int) string }); ok {
 		l.name = p.Path

@@ -30,6 +30,9 @@ func (l *Loader) deal() {
 		l.ready <- s // never blocks: there are as many places as slots
 		b.N = int(min(int64(l.o.Batch), l.total-first))
 		for i := range l.o.Batch {
+			if l.ctx.Err() != nil { // advice may open a shard each time
+				return
+			}
 			place := int64(-1)
 			if i < b.N {
 				place = l.order.inBatch(first, int64(i), int64(b.N))

@@ -52,10 +52,11 @@ int px_ready_points(j_decompress_ptr d, px_bits *b, int points) {
 	b->point = b->points_at = 0;
 	b->rows_n = 0;
 	b->rows_wanted = d->MCU_rows_in_scan;
-	if (points == px_points_use && b->points_n == n)
+	int can = !d->restart_interval && d->comps_in_scan <= 3;
+	if (points == px_points_use && can && b->points_n == n)
 		return room_for_rows(d, b) ? points : px_points_none;
 	b->points_n = 0;
-	if (points != px_points_find || d->restart_interval || d->comps_in_scan > 3)
+	if (points != px_points_find || !can)
 		return px_points_none;
 	return px_room_for_points(b, n) ? points : px_points_none;
 }
@@ -111,17 +112,19 @@ static void follow(const j_decompress_ptr d, px_bits *b, unsigned mcu) {
 // row is where one row of MCUs is with its blocks.
 typedef struct {
 	px_lane lane;
+	int16_t *to;    // the next block
 	unsigned left;  // blocks that are still to be decoded
 	unsigned block; // the next one's place in its MCU
 } row;
 
 // next begins the next block; 0: there is none, or no data for one.
 INLINE int next(row *r, const px_bits *b) {
-	typedef long long v2 __attribute__((vector_size(16)));
+	typedef long long v2 __attribute__((vector_size(16), may_alias));
 	if (r->left == 0 || r->lane.bit > b->end_bit)
 		return 0;
 	r->left--;
-	r->lane.out += block_size;
+	r->lane.out = r->to;
+	r->to += block_size;
 	v2 *out = (v2 *)r->lane.out;
 	for (int i = 0; i < block_size * 2 / 16; i++)
 		out[i] = (v2){0, 0};
@@ -188,8 +191,7 @@ static void decode_rows(j_decompress_ptr d, px_bits *b, unsigned at) {
 	row rows[2];
 	for (unsigned i = 0; i < b->rows_n; i++) {
 		follow(d, b, (at + i) * d->MCUs_per_row + from);
-		rows[i] = (row){.lane = px_resume(b), .left = blocks};
-		rows[i].lane.out = b->rows + (size_t)i * blocks * block_size - block_size;
+		rows[i] = (row){.lane = px_resume(b), .to = b->rows + (size_t)i * blocks * block_size, .left = blocks};
 	}
 	if (b->rows_n == 2)
 		decode_two(rows, b);
@@ -212,8 +214,10 @@ boolean px_decode_from(j_decompress_ptr d, JBLOCKROW *mcu) {
 		return TRUE;
 	if (row - b->rows_at >= b->rows_n)
 		decode_rows(d, b, row);
-	if (d->entropy->insufficient_data)
+	if (d->entropy->insufficient_data) {
+		memset(mcu[0], 0, b->blocks * sizeof(JBLOCK)); // which may lie in rows
 		return TRUE;
+	}
 	size_t first = (size_t)(row - b->rows_at) * b->rows_blocks + (size_t)(column - b->rows_from) * b->blocks;
 	for (unsigned i = 0; i < b->blocks; i++)
 		mcu[i] = (JBLOCKROW)(b->rows + (first + i) * block_size);

@@ -108,28 +108,31 @@ func TestEntryPointsOfOthers(t *testing.T) {
 // TestEntryPointsThatAreWrong: points that say they are an image's, and are not, give other pixels or
 // an error, and read and write nothing beside the image.
 func TestEntryPointsThatAreWrong(t *testing.T) {
-	b := noisy(t, 200, 120, 90, 40)
 	d := NewDecoder()
 	defer d.Close()
 	small := Train{Size: 32, AreaMin: 0.05, AreaMax: 1, AspectMin: 3.0 / 4, AspectMax: 4.0 / 3}
 	pix := make([]byte, 32*32*3)
-	var right Points
-	if err := d.TrainFrom(pix, b, small, testRNG(1), &right); err != nil {
-		t.Fatal(err)
-	}
 	failed := 0
-	for seed := range uint64(300) {
-		rng := testRNG(seed)
-		wrong := bytes.Clone(right)
-		for i := pointsHead; i < len(wrong); i++ {
-			if seed%3 == 0 || rng.IntN(20) == 0 {
-				wrong[i] = byte(rng.Uint32())
+	for _, b := range [][]byte{noisy(t, 200, 120, 90, 40), load(t, "kinds", "grey.jpg"), load(t, "kinds", "cmyk.jpg"), load(t, "kinds", "restart.jpg")} {
+		for seed := range uint64(300) {
+			rng := testRNG(seed)
+			var known Points
+			if seed%2 == 0 { // as many as the image has
+				if err := d.TrainFrom(pix, b, small, testRNG(seed), &known); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				known = append(known.head(b), make([]byte, 8*(seed/2))...)
 			}
-		}
-		known := Points(wrong)
-		if err := d.TrainFrom(pix, b, small, rng, &known); err != nil {
-			failed++
-			checkKind(t, "wrong points", err)
+			for i := pointsHead; i < len(known); i++ {
+				if seed%3 == 0 || rng.IntN(20) == 0 {
+					known[i] = byte(rng.Uint32())
+				}
+			}
+			if err := d.TrainFrom(pix, b, small, rng, &known); err != nil {
+				failed++
+				checkKind(t, "wrong points", err)
+			}
 		}
 	}
 	if failed == 0 {

@@ -8,7 +8,7 @@ import (
 
 // Advisor tells the kernel which rows of a dataset on this machine will be read soon and
 // which have been; loader.Advisor says when. Advice never fails: what cannot be opened is
-// left to the reader to complain about. The files are those that reading uses, opened once.
+// left to the reader to complain about. Its files are those that reading uses.
 type Advisor struct {
 	files *fileCache
 	rows  int

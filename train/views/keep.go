@@ -41,8 +41,8 @@ func KeptName(set *shard.Dataset) string {
 	return sum[:min(len(sum), 32)]
 }
 
-// Advise is a loader's Advisor that has rows kept; row says where each lies. With last set nothing is known of when a row is read next: all others are kept
-// rather.
+// Advise is a loader's Advisor that has rows kept; row says where each lies. With last set
+// nothing is known of when a row is read next: all others are kept rather.
 func Advise(k Keeper, rows int, row func(i int) shard.Row, last bool) loader.Advisor {
 	for i := range rows {
 		r := row(i)
