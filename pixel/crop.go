@@ -46,8 +46,9 @@ type Train struct {
 	Crop                                  string // torchvision (also "") or tensorflow
 
 	// Exact makes of a crop every bit of what torchvision over Pillow makes of the same box.
-	// Without it JPEGs are decoded at a half, a quarter or an eighth where that is
-	// enough, which is faster.
+	// Without it weights have 14 bits behind the point instead of 22, which makes one value
+	// in fifty another by a level, and JPEGs are decoded at a half, a quarter or an eighth
+	// where that is enough: both are faster.
 	Exact bool
 
 	Policy          string // "", or one of Policies
