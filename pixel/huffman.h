@@ -1,5 +1,5 @@
 // A Huffman decoder for baseline JPEG that stands in for libjpeg-turbo's, whose
-// share of a training image's time is more than half.
+// share of a training image's time was more than half.
 #ifndef PIXEL_HUFFMAN_H
 #define PIXEL_HUFFMAN_H
 

@@ -15,8 +15,8 @@ type Advisor struct {
 	row   func(i int) Row
 }
 
-// Advisor advises of so many rows, again and again where they are counted on; row says
-// where each lies.
+// Advisor advises of so many rows; row says where each lies. A loader may go over them again and
+// again: row i is i modulo rows.
 func (d *Dataset) Advisor(rows int, row func(i int) Row) *Advisor {
 	return &Advisor{d.files, rows, row}
 }

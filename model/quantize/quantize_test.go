@@ -215,6 +215,20 @@ func graphOf(b []byte) (*onnx.Graph, error) {
 	return m.Graph()
 }
 
+// quantizer is of a graph that was changed.
+func quantizer(t testing.TB, g *onnx.Graph) *Quantizer {
+	t.Helper()
+	b, err := g.Model().Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := New(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
 func FuzzQuantizer(f *testing.F) {
 	f.Add(tiny(f, 17, "y"))
 	f.Add(tiny(f, 17, "x"))
@@ -255,14 +269,7 @@ func TestQuantizeTakesBounds(t *testing.T) {
 		g.Put(name, onnxpb.Tensor_FLOAT, nil, onnx.FloatBytes([]float32{v}))
 	}
 	g.Nodes = append(g.Nodes, onnx.Node("Relu", "r", []string{"c"}, "r"), onnx.Node("Min", "m", []string{"r", "6"}, "m"), onnx.Node("Conv", "d", []string{"m", "w"}, "y"))
-	b, err := g.Model().Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := New(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizer(t, g)
 	if diff := cmp.Diff([]string{"x", "m", "y"}, q.Tensors()); diff != "" {
 		t.Errorf("tensors of 8 bits\n%s", diff)
 	}
@@ -293,14 +300,7 @@ func TestMeansMoveBiases(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Put("w", onnxpb.Tensor_FLOAT, []int{1, 2, 1, 1}, onnx.FloatBytes([]float32{1, 0.3}))
-	b, err := g.Model().Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := New(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizer(t, g)
 	ranges := map[string]Range{"x": {0, 1}, "y": {0, 2}}
 	m, err := q.Means(ranges, 2)
 	if err != nil {
@@ -351,14 +351,7 @@ func TestMeansOfGroups(t *testing.T) {
 	}
 	g.Put("w", onnxpb.Tensor_FLOAT, []int{2, 1, 1, 1}, onnx.FloatBytes([]float32{1, 2}))
 	g.Nodes[0].Attributes = append(g.Nodes[0].Attributes, onnx.Int("group", 2))
-	b, err := g.Model().Bytes()
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, err := New(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	q := quantizer(t, g)
 	m, err := q.Means(map[string]Range{"x": {0, 1}, "y": {0, 2}}, 1)
 	if err != nil {
 		t.Fatal(err)
