@@ -122,11 +122,15 @@ int px_wanted(const j_decompress_ptr d, px_bits *b, JBLOCKROW *mcu) {
 	return is;
 }
 
-void px_pass_over(px_bits *b, unsigned mcus) {
+// pass_over passes over an MCU.
+static void pass_over(px_bits *b) {
 	px_lane l = px_resume(b);
-	for (; mcus > 0 && l.bit <= b->end_bit; mcus--)
-		for (unsigned i = 0; i < b->blocks; i++)
-			skip_block(&l, &b->block[i], b->plain);
+	for (unsigned i = 0; i < b->blocks; i++) {
+		int k;
+		begin_skip(&l, &k, &b->block[i], b->plain);
+		while (!skip_some(&l, &k, b->plain))
+			;
+	}
 	px_suspend(b, &l);
 }
 
@@ -134,7 +138,7 @@ boolean px_decode(j_decompress_ptr d, JBLOCKROW *mcu) {
 	px_bits *b = d->client_data;
 	if (d->restart_interval && b->to_restart == 0)
 		restart(d, b);
-	if (b->points_mode == px_points_find && b->mcu % b->apart == 0)
+	if (b->points_mode == px_points_find && b->column % b->apart == 0)
 		px_note_point(d, b);
 	b->mcu++;
 	int wanted = px_wanted(d, b, mcu);
@@ -147,7 +151,7 @@ boolean px_decode(j_decompress_ptr d, JBLOCKROW *mcu) {
 			}
 			px_suspend(b, &l);
 		} else {
-			px_pass_over(b, 1);
+			pass_over(b);
 		}
 		check_data(d, b);
 	}

@@ -27,8 +27,8 @@ typedef struct {
 
 // px_point is an entry point into a scan: where an MCU begins in the data before the next
 // marker, without stuffing, in bits from the point before, and what the DC coefficients of
-// the components are told from there. The first MCU has one, and one after each px_apart blocks or
-// somewhat less.
+// the components are told from there. In each row of MCUs the first has one, and others follow
+// at equal distances of at most px_apart blocks.
 typedef struct {
 	uint16_t bits;
 	int16_t dc[3];
@@ -60,9 +60,9 @@ typedef struct {
 	size_t points_n, points_cap;
 	size_t points_at; // the one used last
 	int points_mode;
-	unsigned apart;   // MCUs from one to the next
-	uint64_t point;   // the bit of the one used or found last
-	unsigned data_at; // the MCU that the data are at, where points are used
+	unsigned apart;      // MCUs from one to the next
+	unsigned row_points; // of a row of MCUs
+	uint64_t point;      // the bit of the one used or found last
 
 	// Where points are used, the blocks of rows_n rows of MCUs from rows_at on, of each row rows_blocks
 	// from the column rows_from on.

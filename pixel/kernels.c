@@ -314,9 +314,9 @@ AVX2 static void down_avx2(const uint8_t *restrict src, size_t stride, const int
 }
 
 // With AVX-512 and VNNI a weight is third * 2^16 + second * 2^8 + first, each of 8
-// bits, and four pixels go at a time: {first of all four, second, third, nothing}.
+// bits, and four pixels go at a time: {first of all four, second, third, nothing}. A coarse one has no first.
 AVX512 static void pack_avx512(int32_t *weight, int groups, int coarse) {
-	(void)coarse; // as others
+	(void)coarse; // as others: its first is zero
 	for (; groups > 0; groups--, weight += PX_GROUP) {
 		__m128i w = _mm_loadu_si128((const __m128i *)weight);
 		for (int part = 0; part < 3; part++) {
@@ -335,15 +335,15 @@ AVX512 static inline __attribute__((always_inline)) __m512i dot(__m512i sum, __m
 // whole512 is (third * 2^8 + second) * 2^8 + first, rounded, of groups of four
 // pixels that are all at hand.
 AVX512 static inline __attribute__((always_inline)) __m512i whole512(
-	const __m512i *pixels, const int32_t *w, int groups) {
+	const __m512i *pixels, const int32_t *w, int groups, int coarse) {
 	__m512i sum = _mm512_set1_epi32(half >> 16);
-	for (int part = 2; part >= 0; part--) {
+	for (int part = 2;; part--) {
 		for (int g = 0; g < groups; g++)
 			sum = dot(sum, pixels[g], w[g * PX_GROUP + part]);
-		if (part > 0)
-			sum = _mm512_slli_epi32(sum, 8);
+		if (part == coarse)
+			return _mm512_srai_epi32(sum, coarse ? coarse_point : point);
+		sum = _mm512_slli_epi32(sum, 8);
 	}
-	return _mm512_srai_epi32(sum, point);
 }
 
 // sums512 are those of many groups, one after the other.
@@ -355,8 +355,10 @@ AVX512 static inline __attribute__((always_inline)) sums512 none512(void) {
 	return (sums512){_mm512_set1_epi32(half), _mm512_setzero_si512(), _mm512_setzero_si512()};
 }
 
-AVX512 static inline __attribute__((always_inline)) void add512(sums512 *s, __m512i pixels, const int32_t w[PX_GROUP]) {
-	s->first = dot(s->first, pixels, w[0]);
+AVX512 static inline __attribute__((always_inline)) void add512(
+	sums512 *s, __m512i pixels, const int32_t w[PX_GROUP], int coarse) {
+	if (!coarse)
+		s->first = dot(s->first, pixels, w[0]);
 	s->second = dot(s->second, pixels, w[1]);
 	s->third = dot(s->third, pixels, w[2]);
 }
@@ -376,22 +378,22 @@ AVX512 static inline __attribute__((always_inline)) __m512i four_rows(const uint
 
 // pixel_avx512 makes an output pixel of groups groups: as they come where that is more than two.
 AVX512 static inline __attribute__((always_inline)) __m512i pixel_avx512(
-	const uint8_t *const src[4], size_t at, const int32_t *w, int groups) {
+	const uint8_t *const src[4], size_t at, const int32_t *w, int groups, int coarse) {
 	enum { step = PX_GROUP * 3 };
 	if (groups <= 2) {
 		__m512i pixels[2];
 		for (int g = 0; g < groups; g++)
 			pixels[g] = four_rows(src, at + g * step);
-		return whole512(pixels, w, groups);
+		return whole512(pixels, w, groups, coarse);
 	}
 	sums512 sum = none512();
 	for (int g = 0; g < groups; g++, at += step, w += PX_GROUP)
-		add512(&sum, four_rows(src, at), w);
+		add512(&sum, four_rows(src, at), w, coarse);
 	return sum512(sum);
 }
 
 AVX512 static inline __attribute__((always_inline)) void across_some512(
-	const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n, int groups) {
+	const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n, int groups, int coarse) {
 	const __m512i order =
 		_mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
 	const uint8_t *const row[4] = {src[0], src[1], src[2], src[3]}; // no store changes these
@@ -403,7 +405,7 @@ AVX512 static inline __attribute__((always_inline)) void across_some512(
 		for (int j = 0; j < 4; j++) {
 			int k = i + j < n ? i + j : n - 1;
 			int all = groups ? groups : (from[2 * k + 1] + PX_GROUP - 1) / PX_GROUP;
-			p[j] = pixel_avx512(row, (size_t)from[2 * k] * 3, weight + k * stride, all);
+			p[j] = pixel_avx512(row, (size_t)from[2 * k] * 3, weight + k * stride, all, coarse);
 		}
 		__m512i z = _mm512_packus_epi16(_mm512_packs_epi32(p[0], p[1]), _mm512_packs_epi32(p[2], p[3]));
 		z = _mm512_shuffle_epi8(z, order);
@@ -414,13 +416,21 @@ AVX512 static inline __attribute__((always_inline)) void across_some512(
 	}
 }
 
-AVX512 static void across_avx512(const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n) {
+AVX512 static inline __attribute__((always_inline)) void across_taken512(
+	const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n, int coarse) {
 	if (t->taken <= PX_GROUP)
-		across_some512(src, t, dst, n, 1);
+		across_some512(src, t, dst, n, 1, coarse);
 	else if (t->taken <= 2 * PX_GROUP)
-		across_some512(src, t, dst, n, 2);
+		across_some512(src, t, dst, n, 2, coarse);
 	else
-		across_some512(src, t, dst, n, 0);
+		across_some512(src, t, dst, n, 0, coarse);
+}
+
+AVX512 static void across_avx512(const uint8_t *const src[4], const px_taps *t, uint8_t *const dst[4], int n) {
+	if (t->coarse)
+		across_taken512(src, t, dst, n, 1);
+	else
+		across_taken512(src, t, dst, n, 0);
 }
 
 // four_columns puts the bytes of four rows, of which count are there, side by side: 64 columns in four vectors.
@@ -437,21 +447,20 @@ AVX512 static inline __attribute__((always_inline)) void four_columns(
 	out[3] = _mm512_unpackhi_epi16(ab, cd);
 }
 
-AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const int32_t *restrict weight, int count,
-	int coarse, uint8_t *restrict dst, int n) {
-	(void)coarse;
+AVX512 static inline __attribute__((always_inline)) void down_some512(const uint8_t *restrict src, size_t stride,
+	const int32_t *restrict weight, int count, int coarse, uint8_t *restrict dst, int n) {
 	for (int at = 0; at < n; at += 64) {
 		__m512i c[4], z[4];
 		if (count <= PX_GROUP) {
 			four_columns(src + at, stride, count, c);
 			for (int q = 0; q < 4; q++)
-				z[q] = whole512(c + q, weight, 1);
+				z[q] = whole512(c + q, weight, 1, coarse);
 		} else {
 			sums512 s[4] = {none512(), none512(), none512(), none512()};
 			for (int j = 0; j < count; j += PX_GROUP) {
 				four_columns(src + at + (size_t)j * stride, stride, count - j, c);
 				for (int q = 0; q < 4; q++)
-					add512(s + q, c[q], weight + j);
+					add512(s + q, c[q], weight + j, coarse);
 			}
 			for (int q = 0; q < 4; q++)
 				z[q] = sum512(s[q]);
@@ -460,6 +469,14 @@ AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const
 		_mm512_mask_storeu_epi8(dst + at, there,
 			_mm512_packus_epi16(_mm512_packs_epi32(z[0], z[1]), _mm512_packs_epi32(z[2], z[3])));
 	}
+}
+
+AVX512 static void down_avx512(const uint8_t *restrict src, size_t stride, const int32_t *restrict weight, int count,
+	int coarse, uint8_t *restrict dst, int n) {
+	if (coarse)
+		down_some512(src, stride, weight, count, 1, dst, n);
+	else
+		down_some512(src, stride, weight, count, 0, dst, n);
 }
 
 static const px_kernels avx2 = {

@@ -107,33 +107,35 @@ INLINE void block(px_lane *l, const px_block *of, const uint8_t *data) {
 	}
 }
 
-// skip_block passes over a block, several codes at a time; of its values only
-// the first coefficient's matters, to the blocks after it. A step takes at most
-// 24 bits, so two can be taken between fills.
-INLINE void skip_block(px_lane *l, const px_block *of, const uint8_t *data) {
+// begin_skip begins a block that is passed over: of its values only the first coefficient's matters, to the blocks
+// after it. *k is the next coefficient.
+INLINE void begin_skip(px_lane *l, int *k, const px_block *of, const uint8_t *data) {
 	first(l, of, data);
-	const px_codes *ac = of->ac;
-	for (int k = 1;;) {
-		fill(l, data);
-		for (int twice = 0; twice < 2; twice++) {
-			unsigned s = ac->skip[1u << px_skip | l->window >> (64 - px_skip)];
-			int passed = (int)(s >> px_skip_passed & 127), end = (int)(s >> px_skip_end);
-			// The block ends within these codes, or there is a long one.
-			if (__builtin_expect(k + passed + end > 64, 0)) {
-				fill(l, data);
-				uint32_t e = code(l, ac);
-				take(l, e & 255);
-				k += (int)(e >> 8 & 255) + 1;
-				if (k > 63)
-					return;
-				break;
-			}
-			take(l, s & 63);
-			k += passed;
-			if (end | (k == 64))
-				return;
+	l->ac = of->ac;
+	*k = 1;
+}
+
+// skip_some passes over some codes of the block, and says whether it has ended. A step takes at most 24 bits, so two
+// can be taken after a fill.
+INLINE int skip_some(px_lane *l, int *k, const uint8_t *data) {
+	fill(l, data);
+	for (int twice = 0; twice < 2; twice++) {
+		unsigned s = l->ac->skip[1u << px_skip | l->window >> (64 - px_skip)];
+		int passed = (int)(s >> px_skip_passed & 127), end = (int)(s >> px_skip_end);
+		// The block ends within these codes, or there is a long one.
+		if (__builtin_expect(*k + passed + end > 64, 0)) {
+			fill(l, data);
+			uint32_t e = code(l, l->ac);
+			take(l, e & 255);
+			*k += (int)(e >> 8 & 255) + 1;
+			return *k > 63;
 		}
+		take(l, s & 63);
+		*k += passed;
+		if (end | (*k == 64))
+			return 1;
 	}
+	return 0;
 }
 
 #endif

@@ -46,9 +46,11 @@ static int room_for_rows(const j_decompress_ptr d, px_bits *b) {
 }
 
 int px_ready_points(j_decompress_ptr d, px_bits *b, int points) {
-	b->apart = px_apart / b->blocks;
-	size_t n = ((size_t)d->MCUs_per_row * d->MCU_rows_in_scan + b->apart - 1) / b->apart;
-	b->mcu = b->data_at = 0;
+	unsigned most = px_apart / b->blocks;
+	b->row_points = (d->MCUs_per_row + most - 1) / most;
+	b->apart = (d->MCUs_per_row + b->row_points - 1) / b->row_points;
+	size_t n = (size_t)b->row_points * d->MCU_rows_in_scan;
+	b->mcu = 0;
 	b->point = b->points_at = 0;
 	b->rows_n = 0;
 	b->rows_wanted = d->MCU_rows_in_scan;
@@ -94,28 +96,65 @@ void px_find_points(j_decompress_ptr d, px_bits *b) {
 		b->points_n = 0;
 }
 
-// follow goes to an MCU: from the last entry point up to it, if that is further on.
-static void follow(const j_decompress_ptr d, px_bits *b, unsigned mcu) {
-	size_t to = mcu / b->apart;
-	if (to * b->apart > b->data_at) {
-		while (b->points_at < to)
-			b->point += b->points[++b->points_at].bits;
-		b->data_at = (unsigned)to * b->apart;
-		b->bit = b->point;
-		for (int c = 0; c < d->comps_in_scan; c++)
-			b->dc[c] = b->points[to].dc[c];
-	}
-	px_pass_over(b, mcu - b->data_at);
-	b->data_at = mcu;
+// enter goes to the entry point before an MCU.
+static void enter(const j_decompress_ptr d, px_bits *b, unsigned mcu_row, unsigned column) {
+	size_t to = (size_t)mcu_row * b->row_points + column / b->apart;
+	while (b->points_at < to)
+		b->point += b->points[++b->points_at].bits;
+	b->bit = b->point;
+	for (int c = 0; c < d->comps_in_scan; c++)
+		b->dc[c] = b->points[to].dc[c];
 }
 
 // row is where one row of MCUs is with its blocks.
 typedef struct {
 	px_lane lane;
-	int16_t *to;    // the next block
-	unsigned left;  // blocks that are still to be decoded
+	int16_t *to;    // the next block that is decoded
+	unsigned pass;  // blocks that are still to be passed over,
+	unsigned left;  // and then to be decoded
 	unsigned block; // the next one's place in its MCU
 } row;
+
+// pass_next begins to pass over the next block; 0: there is none, or no data for one.
+INLINE int pass_next(row *r, int *k, const px_bits *b) {
+	if (r->pass == 0 || r->lane.bit > b->end_bit)
+		return 0;
+	r->pass--;
+	begin_skip(&r->lane, k, &b->block[r->block], b->plain);
+	if (++r->block == b->blocks)
+		r->block = 0;
+	return 1;
+}
+
+static void pass_row(row *of, const px_bits *b) {
+	row r = *of;
+	int k, more = pass_next(&r, &k, b);
+	while (more)
+		if (skip_some(&r.lane, &k, b->plain))
+			more = pass_next(&r, &k, b);
+	*of = r;
+}
+
+// pass_two passes over the blocks between the entry points of two rows and what is wanted.
+static void pass_two(row of[2], const px_bits *b) {
+	row x = of[0], y = of[1];
+	int at_x, at_y, more_x = pass_next(&x, &at_x, b), more_y = pass_next(&y, &at_y, b);
+	while (more_x & more_y) {
+		int end_x = skip_some(&x.lane, &at_x, b->plain), end_y = skip_some(&y.lane, &at_y, b->plain);
+		if (end_x)
+			more_x = pass_next(&x, &at_x, b);
+		if (end_y)
+			more_y = pass_next(&y, &at_y, b);
+	}
+	while (more_x)
+		if (skip_some(&x.lane, &at_x, b->plain))
+			more_x = pass_next(&x, &at_x, b);
+	while (more_y)
+		if (skip_some(&y.lane, &at_y, b->plain))
+			more_y = pass_next(&y, &at_y, b);
+	of[0] = x;
+	of[1] = y;
+}
 
 // next begins the next block; 0: there is none, or no data for one.
 INLINE int next(row *r, const px_bits *b) {
@@ -190,20 +229,22 @@ static void decode_rows(j_decompress_ptr d, px_bits *b, unsigned at) {
 	b->rows_blocks = blocks;
 	row rows[2];
 	for (unsigned i = 0; i < b->rows_n; i++) {
-		follow(d, b, (at + i) * d->MCUs_per_row + from);
-		rows[i] = (row){.lane = px_resume(b), .to = b->rows + (size_t)i * blocks * block_size, .left = blocks};
+		enter(d, b, at + i, from);
+		rows[i] = (row){.lane = px_resume(b), .pass = from % b->apart * b->blocks, .left = blocks};
+		rows[i].to = b->rows + (size_t)i * blocks * block_size;
 	}
-	if (b->rows_n == 2)
+	if (b->rows_n == 2) {
+		pass_two(rows, b);
 		decode_two(rows, b);
-	else
+	} else {
+		pass_row(rows, b);
 		decode_row(rows, b);
+	}
 	for (unsigned i = 0; i < b->rows_n; i++)
 		if (rows[i].left > 0 || rows[i].lane.bit > b->end_bit) {
 			px_data_end(d, b);
 			return;
 		}
-	px_suspend(b, &rows[b->rows_n - 1].lane);
-	b->data_at = (at + b->rows_n - 1) * d->MCUs_per_row + to;
 }
 
 boolean px_decode_from(j_decompress_ptr d, JBLOCKROW *mcu) {

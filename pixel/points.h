@@ -20,9 +20,6 @@ boolean px_decode_from(j_decompress_ptr d, JBLOCKROW *mcu);
 // px_decode is the same without them, an MCU after the other.
 boolean px_decode(j_decompress_ptr d, JBLOCKROW *mcu);
 
-// px_pass_over passes over so many MCUs, or what there are data for.
-void px_pass_over(px_bits *bits, unsigned mcus);
-
 // px_wanted says whether the next MCU's coefficients are: rows above the region come without a
 // place for them, columns beside it are not transformed.
 int px_wanted(const j_decompress_ptr d, px_bits *bits, JBLOCKROW *mcu);

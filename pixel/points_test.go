@@ -46,8 +46,8 @@ func TestEntryPoints(t *testing.T) {
 			for _, tr := range []Train{recipe, small} {
 				what := fmt.Sprintf("%v at quality %d to %d pixels", size, quality, tr.Size)
 				known := again(t, what, plain, entering, b, tr, 40)
-				mcus := (size[0] + 15) / 16 * ((size[1] + 15) / 16)
-				if want := pointsHead + 8*((mcus+9)/10); len(known) != want {
+				across, down := (size[0]+15)/16, (size[1]+15)/16 // MCUs
+				if want := pointsHead + 8*((across+9)/10)*down; len(known) != want {
 					t.Errorf("%s: %d bytes of entry points, want %d", what, len(known), want)
 				}
 			}
