@@ -195,19 +195,23 @@ static void decode_two(row of[2], const px_bits *b) {
 	row x = of[0], y = of[1];
 	const uint8_t *data = b->plain;
 	int more_x = next(&x, b), more_y = next(&y, b);
-	while (more_x && more_y) {
+	while (more_x & more_y) {
 		fill(&x.lane, data);
 		fill(&y.lane, data);
 		for (int i = 0; i < at_once; i++) {
 			coefficient(&x.lane, data);
+			if (ended(&x.lane)) {
+				if (!(more_x = next(&x, b)))
+					break;
+				fill(&x.lane, data);
+			}
 			coefficient(&y.lane, data);
-			if (ended(&x.lane) | ended(&y.lane))
-				break;
+			if (ended(&y.lane)) {
+				if (!(more_y = next(&y, b)))
+					break;
+				fill(&y.lane, data);
+			}
 		}
-		if (ended(&x.lane))
-			more_x = next(&x, b);
-		if (ended(&y.lane))
-			more_y = next(&y, b);
 	}
 	if (more_x)
 		finish(&x, b);
