@@ -10,7 +10,7 @@ import (
 // which have been; loader.Advisor says when. Advice never fails: what cannot be opened is
 // left to the reader to complain about. Its files are those that reading uses.
 type Advisor struct {
-	files *fileCache
+	files openShards
 	rows  int
 	row   func(i int) Row
 }
@@ -33,8 +33,8 @@ func (a *Advisor) advise(i, advice int) {
 	if err != nil {
 		return
 	}
-	defer f.release()
-	file, ok := f.Opened.(syscall.Conn)
+	defer f.Release()
+	file, ok := f.Open.(syscall.Conn)
 	if !ok {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/storage/files"
 )
 
@@ -22,7 +23,7 @@ type Dataset struct {
 	mu      sync.Mutex
 	splits  map[string]*Split
 	dir     files.Dir // what is not remote
-	files   *fileCache
+	files   openShards
 	remote  Remote // nil: it is in Dir
 }
 
@@ -48,11 +49,14 @@ func OpenDir(dir files.Dir) (*Dataset, error) {
 // they are damaged. A split of which the manifest says -1 rows has as many as its
 // index.
 func OpenWith(dir files.Dir, m Manifest, classes []Class) *Dataset {
-	return &Dataset{Dir: dir.String(), Manifest: m, classes: classes, splits: map[string]*Split{}, dir: dir, files: newFileCache(dir)}
+	return &Dataset{Dir: dir.String(), Manifest: m, classes: classes, splits: map[string]*Split{}, dir: dir, files: newOpenShards(dir, regular.AtMost(mostFiles, 2))}
 }
 
 // Close closes the files that are open. Nothing may be read after it.
-func (d *Dataset) Close() error { return d.files.close() }
+func (d *Dataset) Close() error {
+	d.files.Close()
+	return nil
+}
 
 // Classes lists the classes in label order. The list is the dataset's and not to
 // be changed.
@@ -163,15 +167,15 @@ func (d *Dataset) read(r *Row, buf []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fail(err)
 	}
-	defer f.release()
+	defer f.Release()
 	if int64(cap(buf)) < n {
-		if n > 1<<20 && at+n > f.Size() { // before memory is taken for it
+		if n > 1<<20 && at+n > f.Open.Size() { // before memory is taken for it
 			return nil, fail(corruptf("it goes past the end"))
 		}
 		buf = make([]byte, n+n/4)
 	}
 	buf = buf[:n]
-	if _, err := f.ReadAt(buf, at); err == io.EOF {
+	if _, err := f.Open.ReadAt(buf, at); err == io.EOF {
 		return nil, fail(corruptf("it goes past the end"))
 	} else if err != nil {
 		return nil, fail(err)

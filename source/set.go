@@ -2,7 +2,6 @@ package source
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -18,7 +17,7 @@ type Set struct {
 	infos      []Info
 	containers []container
 	entries    []Entry
-	files      *files
+	files      openArchives
 	remote     remote
 	closers    []func()
 
@@ -143,7 +142,8 @@ func (s *Set) Close() error {
 		f()
 	}
 	s.unpacking.close()
-	return errors.Join(s.remote.close(), s.files.close())
+	s.files.Close()
+	return s.remote.close()
 }
 
 func (s *Set) of(e *Entry) (container, error) {

@@ -552,7 +552,7 @@ func TestImagesByTheirPaths(t *testing.T) {
 func TestManyArchivesFewOpenFiles(t *testing.T) {
 	files := contents{}
 	want := contents{}
-	for i := range 3 * openFiles {
+	for i := range 3 * mostFiles {
 		name := fmt.Sprintf("%03d", i)
 		files[name+".tar"], want[name+".jpg"] = string(pack(t, contents{name + ".jpg": name})), name
 	}
