@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +18,7 @@ import (
 	"github.com/synshard/synshard/infer/openvino"
 	"github.com/synshard/synshard/infer/ort"
 	infertorch "github.com/synshard/synshard/infer/torch"
+	"github.com/synshard/synshard/internal/durable"
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
@@ -40,7 +44,7 @@ type networkOptions struct {
 // AddFlags adds all of them.
 func (f *networkOptions) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	choiceVar(cmd, &f.engine, "engine", "auto", "onnx: ONNX Runtime; openvino: OpenVINO, on the CPU, where it is set up; torch: the training engine, on a run's model.safetensors; auto: the fastest that can run the model and gives the same", "auto", "onnx", "openvino", "torch")
+	choiceVar(cmd, &f.engine, "engine", "auto", "onnx: ONNX Runtime; openvino: OpenVINO, on the CPU, where it is set up; torch: the training engine, for networks of this program; auto: the fastest that can run the model and gives the same", "auto", "onnx", "openvino", "torch")
 	fl.StringVar(&f.openVINOLib, "openvino-lib", "", "OpenVINO's C library (default: see 'synshard doctor')")
 	fl.StringVar(&f.torchLib, "torch-lib", "", "the training engine's library (default: see 'synshard doctor')")
 	choiceVar(cmd, &f.precision, "precision", "fp32", "of the training engine: "+oneOf(precisions), precisions...)
@@ -89,11 +93,14 @@ func (f *networkOptions) engineOf(path string) string {
 	switch {
 	case f.engine != "auto":
 		return f.engine
-	case strings.HasSuffix(path, ".safetensors"):
+	case isWeights(path):
 		return "torch"
 	}
 	return "onnx"
 }
+
+// isWeights says whether a file is one of weights, and not an ONNX model.
+func isWeights(path string) bool { return strings.HasSuffix(path, ".safetensors") }
 
 // wanted is what predictions are to have beside probabilities.
 type wanted struct{ logits, embedding bool }
@@ -161,8 +168,8 @@ type describedModel struct {
 	f       *networkOptions
 	want    wanted
 	engine  string              // that runs it unless a trial finds a faster one
-	weights *infertorch.Weights // of engine torch
-	onnx    ort.NetworkOptions  // of the others
+	weights *infertorch.Weights // what was read: either these, as a file of weights or for engine torch
+	onnx    ort.NetworkOptions  // or this, of an ONNX model
 	spec    model.Spec          // by which it is run
 }
 
@@ -173,21 +180,30 @@ func (a *app) describeNetwork(path string, f *networkOptions, want wanted) (*des
 	}
 	d := &describedModel{f: f, want: want, engine: f.engineOf(path)}
 	var err error
-	if d.engine == "torch" {
-		if d.weights, err = f.readTorch(path); err != nil {
+	if d.engine != "torch" && f.changed("precision") {
+		return nil, usagef("--precision is for the training engine, on a run's model.safetensors; an ONNX model has its own")
+	}
+	if d.engine == "torch" || isWeights(path) {
+		if d.weights, err = f.readWeights(path); err != nil {
 			return nil, err
 		}
 		d.spec = d.weights.Spec
 		return d, nil
-	}
-	if f.changed("precision") {
-		return nil, usagef("--precision is for the training engine, on a run's model.safetensors; an ONNX model has its own")
 	}
 	if d.onnx, err = f.describe(a, path); err != nil {
 		return nil, err
 	}
 	d.onnx.Logits, d.spec = want.logits, d.onnx.Spec
 	return d, nil
+}
+
+// either says whether the model may be one that the training engine runs as well as others: weights, or an ONNX
+// model that may be written of such, run as it says itself.
+func (d *describedModel) either() bool {
+	if d.weights != nil {
+		return !d.f.changed("precision")
+	}
+	return d.onnx.Contract.Spec != nil && d.f.choice == classifier.Choice{} && reflect.DeepEqual(d.onnx.Given, classifier.Given{})
 }
 
 // sum tells the model from others, by every file of it.
@@ -221,23 +237,57 @@ func (a *app) openNetwork(ctx context.Context, path string, f *networkOptions, w
 	return a.open(ctx, d, d.engine, 0, batch)
 }
 
-// open opens a model on an engine, with so many threads a run (0: the engine's default).
-func (a *app) open(ctx context.Context, d *describedModel, engine string, perRun, batch int) (n *infer.Network, err error) {
-	o := d.onnx
-	o.PerRun, o.Batch = perRun, batch
-	switch engine {
-	case "torch":
-		return a.openTorch(ctx, d, batch)
-	case "openvino":
-		n, err = a.openOpenVINO(o, d.f)
-	default:
-		n, err = a.openORT(o, d.f)
+// open opens a model on an engine, with so many threads a run (0: the engine's default). Weights are
+// written as an ONNX model for the engines that take one, and an ONNX model's are read for the one that does not.
+func (a *app) open(ctx context.Context, d *describedModel, engine string, perRun, batch int) (*infer.Network, error) {
+	switch {
+	case engine != "torch" && d.weights != nil:
+		return a.openExported(d, engine, perRun, batch)
+	case engine != "torch":
+		o := d.onnx
+		o.PerRun, o.Batch = perRun, batch
+		return a.openONNX(o, d.f, engine)
+	case d.weights != nil:
+		return a.openTorch(ctx, d, d.weights, batch)
+	}
+	w, err := infertorch.ReadONNX(d.onnx.Model)
+	if err != nil {
+		return nil, err
+	}
+	return a.openTorch(ctx, d, w, batch)
+}
+
+// openONNX opens an ONNX model on ONNX Runtime or OpenVINO.
+func (a *app) openONNX(o ort.NetworkOptions, f *networkOptions, engine string) (n *infer.Network, err error) {
+	if engine == "openvino" {
+		n, err = a.openOpenVINO(o, f)
+	} else {
+		n, err = a.openORT(o, f)
 	}
 	if err != nil {
 		return nil, err
 	}
-	n.Notes = d.f.notes(a, o.Given)
+	n.Notes = f.notes(a, o.Given)
 	return n, nil
+}
+
+// openExported opens weights on an engine that takes an ONNX model, through a file without a name.
+func (a *app) openExported(d *describedModel, engine string, perRun, batch int) (*infer.Network, error) {
+	aside, err := durable.Nameless("synshard-exported")
+	if err != nil {
+		return nil, err
+	}
+	defer aside.Close()
+	if err := d.weights.WriteONNX(aside); err != nil {
+		return nil, err
+	}
+	o, err := d.f.describe(a, fmt.Sprintf("/proc/self/fd/%d", aside.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	o.Contract.Identity.Sum = d.weights.Sum // predictions are the weights'
+	o.Logits, o.PerRun, o.Batch = d.want.logits, perRun, batch
+	return a.openONNX(o, d.f, engine)
 }
 
 // placeORT settles where ONNX Runtime runs a model: its library, the execution provider and the
@@ -285,7 +335,7 @@ func (a *app) openOpenVINO(o ort.NetworkOptions, f *networkOptions) (*infer.Netw
 }
 
 // openTorch opens weights on the training engine.
-func (a *app) openTorch(ctx context.Context, d *describedModel, batch int) (*infer.Network, error) {
+func (a *app) openTorch(ctx context.Context, d *describedModel, w *infertorch.Weights, batch int) (*infer.Network, error) {
 	f := d.f
 	shim, _, err := a.openShim(f.torchLib)
 	if err != nil {
@@ -295,25 +345,31 @@ func (a *app) openTorch(ctx context.Context, d *describedModel, batch int) (*inf
 	if err != nil {
 		return nil, err
 	}
-	return infertorch.Open(shim, d.weights, infertorch.Options{
+	return infertorch.Open(shim, w, infertorch.Options{
 		Device: device, Precision: torch.Precision(ctx, f.precision, device), Threads: f.threads, Batch: batch,
 		Logits: d.want.logits, Embedding: d.want.embedding,
 	})
 }
 
-// readTorch reads weights for --engine torch, and refuses flags that it does not have
-// rather than leave them out.
-func (f *networkOptions) readTorch(path string) (*infertorch.Weights, error) {
-	if !strings.HasSuffix(path, ".safetensors") {
-		return nil, usagef("--engine torch takes weights, such as a run's model.safetensors, not %s", path)
-	}
-	for _, flag := range []string{"ep-option", "spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "tensor-layout", "layout", "input", "output", "embedding-output", "scores"} {
+// readWeights reads weights, of an ONNX model for --engine torch, and refuses flags that
+// they do without rather than leave them out.
+func (f *networkOptions) readWeights(path string) (*infertorch.Weights, error) {
+	for _, flag := range []string{"spec", "classes", "input-size", "resize", "interpolation", "mean", "std", "tensor-layout", "layout", "input", "output", "embedding-output", "scores"} {
 		if f.changed(flag) {
-			return nil, usagef("--%s is for ONNX Runtime; with --engine torch the weights' own metadata decide", flag)
+			return nil, usagef("--%s is for ONNX models; of weights, and with --engine torch, their own metadata decide", flag)
 		}
 	}
-	if f.provider != "" {
-		return nil, usagef("--provider is ONNX Runtime's; with --engine torch say --device")
+	for _, flag := range []string{"provider", "ep-option"} {
+		if f.changed(flag) && f.engineOf(path) == "torch" {
+			return nil, usagef("--%s is ONNX Runtime's; with --engine torch say --device", flag)
+		}
 	}
-	return infertorch.Read(path)
+	if isWeights(path) {
+		return infertorch.Read(path)
+	}
+	w, err := infertorch.ReadONNX(path)
+	if errors.Is(err, infertorch.ErrForeign) {
+		err = usagef("%w; --engine torch runs networks of this program: their weights (model.safetensors), or ONNX models that it wrote of them", err)
+	}
+	return w, err
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/infer/trial"
 )
 
 // TestInferEngineTorch: the training engine predicts what ONNX Runtime does,
@@ -60,6 +62,56 @@ func TestInferEngineTorch(t *testing.T) {
 			}
 		}
 	}
+	eitherForm(t, set, out)
+}
+
+// eitherForm: each engine runs a run's weights and its ONNX model, and gives the same of both; a trial has both engines
+// for both; and what one began it goes on with.
+func eitherForm(t *testing.T, set, run string) {
+	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // no trial is remembered
+	libs := []string{"--ort-lib", needORT(t), "--torch-lib", needEngine(t), "--progress", "off"}
+	byEngine := map[string][]float32{}
+	for _, engine := range []string{"onnx", "torch"} {
+		for _, form := range []string{"model.safetensors", "model.onnx"} {
+			out := filepath.Join(t.TempDir(), "p.arrow")
+			args := append([]string{"infer", filepath.Join(run, form), set, "--out", out, "--json"}, libs...)
+			runVerb(t, 0, append(args, "--engine", engine)...)
+			p, err := prediction.Read(out, nil)
+			check(t, err)
+			if byEngine[engine] == nil {
+				byEngine[engine] = p.Prob
+			}
+			for i, want := range byEngine[engine] {
+				if d := math.Abs(float64(p.Prob[i] - want)); d > 1e-6 {
+					t.Errorf("%s on %s: probability %v, and %v of the other form", engine, form, p.Prob[i], want)
+				}
+			}
+			text, _ := runVerb(t, 0, args...)
+			var r struct{ Way way }
+			check(t, json.Unmarshal([]byte(text), &r))
+			if r.Way.Why != "begun" || r.Way.Engine != engine {
+				t.Errorf("an output of %s goes on by %+v", engine, r.Way)
+			}
+		}
+	}
+	for form, first := range map[string]string{"model.safetensors": "torch", "model.onnx": "onnx"} {
+		text, _ := runVerb(t, 0, append([]string{"bench", "infer", filepath.Join(run, form), "--batches", "1", "--runs", "1", "--max", "10ms", "--json"}, libs...)...)
+		var r struct{ Trial *trial.Result }
+		check(t, json.Unmarshal([]byte(text), &r))
+		tried := map[string]bool{}
+		for _, x := range r.Trial.Tried {
+			if tried[x.Engine] = true; x.LeftOut != "" {
+				t.Errorf("%s: tried %s", form, x)
+			}
+		}
+		if !tried["torch"] || !tried["onnx"] || r.Trial.Tried[0].Engine != first {
+			t.Errorf("%s: tried %v", form, r.Trial.Tried)
+		}
+	}
+	runVerb(t, exitUsage, append([]string{"infer", "../../infer/ort/testdata/nhwc_uint8.onnx", set, "--engine", "torch"}, libs...)...)
+	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--engine", "onnx", "--resize", "80"}, libs...)...)
+	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--provider", "cpu"}, libs...)...)
 }
 
 // floatColumn is all values of a column of lists.

@@ -59,9 +59,14 @@ func (f *inferOptions) begun(d *describedModel) (engine string, perRun, batch in
 	if !ok || err != nil || batch < 1 || batch > 1<<16 {
 		return "", 0, 0, false
 	}
-	engine = d.engine
-	if f.net.engine == "auto" && d.weights == nil && strings.HasPrefix(backend, "openvino") {
+	switch engine = d.engine; {
+	case f.net.engine != "auto":
+	case strings.HasPrefix(backend, "openvino"):
 		engine = "openvino"
+	case strings.HasPrefix(backend, "torch"):
+		engine = "torch"
+	default:
+		engine = "onnx"
 	}
 	if f.batch.n > 0 {
 		batch = f.batch.n
@@ -148,10 +153,23 @@ func (a *app) newTrial(d *describedModel, batch batchSize) (*networkTrial, error
 	}
 	cache, err := os.UserCacheDir()
 	t.memory, t.homeless = trial.Memory(filepath.Join(cache, "synshard", "trials")), err
-	if d.weights != nil {
-		return t, t.addTorch(batch.n)
+	return t, t.addEngines(batch.n)
+}
+
+// addEngines has the engine tried that runs the model unless another is faster, and where that is on the CPU and no engine
+// was asked for the others, as far as they are set up.
+func (t *networkTrial) addEngines(batch int) error {
+	first, other, library := t.addONNX, t.addTorch, t.d.f.torchLib
+	if t.d.engine == "torch" {
+		first, other, library = t.addTorch, t.addONNX, t.d.f.ortLib
 	}
-	return t, t.addONNX(batch.n)
+	if err := first(batch, false); err != nil || t.onGPU || t.d.f.engine != "auto" || !t.d.either() {
+		return err
+	}
+	if err := other(batch, true); err != nil && library != "" { // else it is not there
+		return err
+	}
+	return nil
 }
 
 // add has an engine tried.
@@ -167,22 +185,30 @@ func (t *networkTrial) add(engine, library string, perRun, batch int) error {
 	return nil
 }
 
-// addTorch has the training engine tried.
-func (t *networkTrial) addTorch(batch int) error {
-	shim, path, err := t.a.openShim(t.d.f.torchLib)
+// addTorch has the training engine tried; besides another on the CPU alone, and not opened before its turn.
+func (t *networkTrial) addTorch(batch int, besides bool) error {
+	f := t.d.f
+	if besides {
+		path, err := t.a.findTorch(f.torchLib)
+		if err != nil || f.device != "cpu" && search().GPUs() > 0 {
+			return err
+		}
+		return t.add("torch", path, 0, batch)
+	}
+	shim, path, err := t.a.openShim(f.torchLib)
 	if err != nil {
 		return err
 	}
-	if t.key.Device, err = chooseDevice(shim, t.d.f.device); err != nil {
+	if t.key.Device, err = chooseDevice(shim, f.device); err != nil {
 		return err
 	}
-	t.onGPU, t.key.Precision = t.key.Device != "cpu", t.d.f.precision
+	t.onGPU, t.key.Precision = t.key.Device != "cpu", f.precision
 	return t.add("torch", path, 0, batch)
 }
 
 // addONNX has ONNX Runtime tried, with a thread a run and with all of them, and OpenVINO where
-// it is.
-func (t *networkTrial) addONNX(batch int) error {
+// it is; besides another, on the CPU alone.
+func (t *networkTrial) addONNX(batch int, besides bool) error {
 	f := t.d.f
 	if f.engine == "openvino" {
 		library, err := search().OpenVINO(f.openVINOLib)
@@ -192,7 +218,7 @@ func (t *networkTrial) addONNX(batch int) error {
 		return t.add("openvino", library, 0, batch)
 	}
 	library, provider, device, err := t.a.placeORT(f)
-	if err != nil {
+	if err != nil || besides && provider != "cpu" {
 		return err
 	}
 	if t.onGPU = provider != "cpu"; t.onGPU {

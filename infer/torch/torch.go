@@ -1,10 +1,12 @@
-// Package torch predicts with the training engine: weights as a run leaves them, on the
-// engine's evaluation path, without an ONNX file between.
+// Package torch predicts with the training engine: weights as a run leaves them, or an ONNX
+// model that was written of them, on the engine's evaluation path.
 package torch
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/synshard/synshard/infer"
@@ -12,6 +14,7 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
 	engine "github.com/synshard/synshard/train/torch"
@@ -43,15 +46,68 @@ func Read(path string) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec, err := model.ParseSpec(meta[model.SpecKey])
+	spec, err := specOf(path, tensors, meta)
 	if err != nil {
-		return nil, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
+		return nil, err
 	}
-	w := &Weights{Path: path, Spec: weights.WithWidth(spec, tensors), tensors: tensors, Sum: sum}
+	w := &Weights{Path: path, Spec: spec, tensors: tensors, Sum: sum}
 	for _, t := range tensors {
 		w.aux = w.aux || strings.HasPrefix(strings.ToLower(t.Name), "aux")
 	}
 	return w, nil
+}
+
+func specOf(path string, tensors []model.Tensor, meta map[string]string) (model.Spec, error) {
+	spec, err := model.ParseSpec(meta[model.SpecKey])
+	if err != nil {
+		return spec, fmt.Errorf("%s: metadata %s: %w", path, model.SpecKey, err)
+	}
+	return weights.WithWidth(spec, tensors), nil
+}
+
+// ErrForeign marks an ONNX model that is not what this program writes of a network: the
+// engine runs networks, and would compute something else.
+var ErrForeign = errors.New("not an ONNX model that this program wrote of a network")
+
+// ReadONNX reads the weights of an ONNX model as WriteONNX writes it.
+func ReadONNX(path string) (*Weights, error) {
+	file, identity, err := onnx.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	tensors, meta, err := onnx.ReadWeights(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+	}
+	if meta[model.SpecKey] == "" {
+		return nil, fmt.Errorf("%s: %w: it has no %s in its metadata", path, ErrForeign, model.SpecKey)
+	}
+	w := &Weights{Path: path, Sum: identity.Sum}
+	if w.Spec, err = specOf(path, tensors, meta); err != nil {
+		return nil, err
+	}
+	net, values, err := weights.Fit(w.Spec, tensors)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err)
+	}
+	w.tensors = values
+	again, err := onnx.Export(net, values, w.Spec)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err)
+	}
+	if err := file.Same(again); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err)
+	}
+	return w, nil
+}
+
+// WriteONNX writes the network for prediction.
+func (w *Weights) WriteONNX(to io.Writer) error {
+	net, values, err := weights.Fit(w.Spec, w.tensors)
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.Path, err)
+	}
+	return onnx.Write(to, net, values, w.Spec)
 }
 
 // Options say where a network runs, and what of it is wanted beside probabilities.

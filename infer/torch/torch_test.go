@@ -50,6 +50,42 @@ func file(t *testing.T, tensors []model.Tensor, meta map[string]string) string {
 	return path
 }
 
+// TestONNXAndBack: of every network the ONNX model that is written gives the weights back, under the
+// model's own sum, and one whose graph is another is foreign.
+func TestONNXAndBack(t *testing.T) {
+	for _, name := range model.Names() {
+		n := modeltest.Network(t, name, model.Options{Classes: 4, Width: 0.125})
+		w := &Weights{Path: name, tensors: modeltest.Fill(n), Spec: model.Spec{
+			Model: name, Width: 0.125, InputSize: n.Input, Resize: n.Input, Interpolation: "bilinear", Std: [3]float64{1, 1, 1}, Classes: []string{"a", "b", "c", "d"},
+		}}
+		path := filepath.Join(t.TempDir(), "model.onnx")
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(w.WriteONNX(f), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := regular.SHA256(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadONNX(path)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if diff := cmp.Diff(w.Spec, got.Spec); diff != "" || got.Sum != sum {
+			t.Errorf("%s: sum %s, want %s; spec (-want +got):\n%s", name, got.Sum, sum, diff)
+		}
+	}
+	for _, foreign := range []string{"nhwc_uint8.onnx"} {
+		if _, err := ReadONNX(filepath.Join("../ort/testdata", foreign)); !errors.Is(err, ErrForeign) {
+			t.Errorf("%s: %v", foreign, err)
+		}
+	}
+}
+
 // TestRead: a file's Spec is taken, with the width that older ones did not record; a file
 // without one is refused.
 func TestRead(t *testing.T) {

@@ -33,15 +33,24 @@ func ReadWeights(path string) ([]model.Tensor, map[string]string, error) {
 	if _, err := m.Info(); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
+	tensors, err := m.weights()
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return tensors, m.metadata(), nil
+}
+
+// weights gives all initializers.
+func (m *Model) weights() ([]model.Tensor, error) {
 	var out []model.Tensor
 	for _, t := range m.pb.GetGraph().GetInitializers() {
 		x, err := m.weight(t)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: initializer %q: %w", path, t.GetName(), err)
+			return nil, fmt.Errorf("initializer %q: %w", t.GetName(), err)
 		}
 		out = append(out, x)
 	}
-	return out, m.metadata(), nil
+	return out, nil
 }
 
 // weight gives an initializer's elements, wherever they lie: as raw bytes, in
