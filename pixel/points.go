@@ -13,7 +13,7 @@ import (
 // Points are entry points into the data of one baseline JPEG: where every eighth MCU or so begins, so
 // that what stands before, beside and between the rows of a crop need not be decoded. They
 // tell which bytes they are of, by length and CRC-32C, and are nothing to any others. They
-// take 8 bytes for each 48 to 60 blocks of 64 coefficients, 0.8 kB of 500x375 pixels with chroma at half size, 1.5 kB without, are this process's own, and are not for a file.
+// take 8 bytes for each 60 blocks of 64 coefficients at most, of fewer in narrow images: 0.8 kB of 500x375 pixels with chroma at half size, 1.5 kB without, are this process's own, and are not for a file.
 // Empty: not known.
 type Points []byte
 

@@ -22,6 +22,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/train/torch"
 )
 
@@ -181,7 +182,7 @@ func (a *app) describeNetwork(path string, f *networkOptions, want wanted) (*des
 	d := &describedModel{f: f, want: want, engine: f.engineOf(path)}
 	var err error
 	if d.engine != "torch" && f.changed("precision") {
-		return nil, usagef("--precision is for the training engine, on a run's model.safetensors; an ONNX model has its own")
+		return nil, usagef("--precision is for --engine torch; other engines compute as the model says")
 	}
 	if d.engine == "torch" || isWeights(path) {
 		if d.weights, err = f.readWeights(path); err != nil {
@@ -198,12 +199,14 @@ func (a *app) describeNetwork(path string, f *networkOptions, want wanted) (*des
 }
 
 // either says whether the model may be one that the training engine runs as well as others: weights, or an ONNX
-// model that may be written of such, run as it says itself.
+// model that may be written of such; and nothing was said that one of them would do without.
 func (d *describedModel) either() bool {
-	if d.weights != nil {
-		return !d.f.changed("precision")
+	for _, flag := range []string{"precision", "provider", "ep-option"} {
+		if d.f.changed(flag) {
+			return false
+		}
 	}
-	return d.onnx.Contract.Spec != nil && d.f.choice == classifier.Choice{} && reflect.DeepEqual(d.onnx.Given, classifier.Given{})
+	return d.weights != nil || d.onnx.Contract.Spec != nil && d.f.choice == classifier.Choice{} && reflect.DeepEqual(d.onnx.Given, classifier.Given{})
 }
 
 // sum tells the model from others, by every file of it.
@@ -248,13 +251,16 @@ func (a *app) open(ctx context.Context, d *describedModel, engine string, perRun
 		o.PerRun, o.Batch = perRun, batch
 		return a.openONNX(o, d.f, engine)
 	case d.weights != nil:
-		return a.openTorch(ctx, d, d.weights, batch)
+		return a.openTorch(ctx, d, d.weights, d.f.device, batch)
 	}
 	w, err := infertorch.ReadONNX(d.onnx.Model)
 	if err != nil {
 		return nil, err
 	}
-	return a.openTorch(ctx, d, w, batch)
+	if w.Sum != d.sum() {
+		return nil, fmt.Errorf("%s: it was changed while it was read", d.onnx.Model)
+	}
+	return a.openTorch(ctx, d, w, "cpu", batch) // beside ONNX Runtime there
 }
 
 // openONNX opens an ONNX model on ONNX Runtime or OpenVINO.
@@ -271,13 +277,19 @@ func (a *app) openONNX(o ort.NetworkOptions, f *networkOptions, engine string) (
 	return n, nil
 }
 
-// openExported opens weights on an engine that takes an ONNX model, through a file without a name.
-func (a *app) openExported(d *describedModel, engine string, perRun, batch int) (*infer.Network, error) {
+// openExported opens weights on an engine that takes an ONNX model, through a file without a name, which
+// is there until the network is closed: OpenVINO reads it again for each size of a batch.
+func (a *app) openExported(d *describedModel, engine string, perRun, batch int) (n *infer.Network, err error) {
 	aside, err := durable.Nameless("synshard-exported")
 	if err != nil {
 		return nil, err
 	}
-	defer aside.Close()
+	defer func() {
+		if err != nil {
+			aside.Close()
+			err = fmt.Errorf("%s, as an ONNX model: %w", d.weights.Path, err)
+		}
+	}()
 	if err := d.weights.WriteONNX(aside); err != nil {
 		return nil, err
 	}
@@ -287,7 +299,13 @@ func (a *app) openExported(d *describedModel, engine string, perRun, batch int) 
 	}
 	o.Contract.Identity.Sum = d.weights.Sum // predictions are the weights'
 	o.Logits, o.PerRun, o.Batch = d.want.logits, perRun, batch
-	return a.openONNX(o, d.f, engine)
+	if n, err = a.openONNX(o, d.f, engine); err != nil {
+		return nil, err
+	}
+	n.Backend += " exported" // which another version may do otherwise: what was predicted so is not continued
+	end := n.Close
+	n.Close = func() error { return errors.Join(end(), aside.Close()) }
+	return n, nil
 }
 
 // placeORT settles where ONNX Runtime runs a model: its library, the execution provider and the
@@ -335,14 +353,13 @@ func (a *app) openOpenVINO(o ort.NetworkOptions, f *networkOptions) (*infer.Netw
 }
 
 // openTorch opens weights on the training engine.
-func (a *app) openTorch(ctx context.Context, d *describedModel, w *infertorch.Weights, batch int) (*infer.Network, error) {
+func (a *app) openTorch(ctx context.Context, d *describedModel, w *infertorch.Weights, device string, batch int) (*infer.Network, error) {
 	f := d.f
 	shim, _, err := a.openShim(f.torchLib)
 	if err != nil {
 		return nil, err
 	}
-	device, err := chooseDevice(shim, f.device)
-	if err != nil {
+	if device, err = chooseDevice(shim, device); err != nil {
 		return nil, err
 	}
 	return infertorch.Open(shim, w, infertorch.Options{
@@ -368,7 +385,7 @@ func (f *networkOptions) readWeights(path string) (*infertorch.Weights, error) {
 		return infertorch.Read(path)
 	}
 	w, err := infertorch.ReadONNX(path)
-	if errors.Is(err, infertorch.ErrForeign) {
+	if errors.Is(err, infertorch.ErrForeign) || errors.Is(err, model.ErrFormat) && !errors.Is(err, onnx.ErrDamaged) {
 		err = usagef("%w; --engine torch runs networks of this program: their weights (model.safetensors), or ONNX models that it wrote of them", err)
 	}
 	return w, err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/apache/arrow/go/v15/arrow/array"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/infer/trial"
+	"github.com/synshard/synshard/internal/native/nativetest"
 )
 
 // TestInferEngineTorch: the training engine predicts what ONNX Runtime does,
@@ -93,7 +95,19 @@ func eitherForm(t *testing.T, set, run string) {
 			if r.Way.Why != "begun" || r.Way.Engine != engine {
 				t.Errorf("an output of %s goes on by %+v", engine, r.Way)
 			}
+			// What is said of the model beside it is not left out for an output that the other engine began.
+			said := map[string]string{"model.onnx": "--resize=80", "model.safetensors": "--precision=bf16"}[form]
+			if _, talk := runVerb(t, exitFailure, append(args, said)...); !strings.Contains(talk, "--overwrite replaces") {
+				t.Errorf("an output of %s, with %s: %s", engine, said, talk)
+			}
 		}
+	}
+	other := filepath.Join(t.TempDir(), "other.arrow")
+	runVerb(t, 0, append([]string{"infer", filepath.Join(run, "model.onnx"), set, "--out", other, "--engine", "torch"}, libs...)...)
+	foreign, classes := "../../infer/ort/testdata/nhwc_uint8.onnx", filepath.Join(t.TempDir(), "classes.txt")
+	check(t, os.WriteFile(classes, []byte("ant\nbee\ncat\ndog\nelk\n"), 0o666))
+	if _, talk := runVerb(t, exitFailure, append([]string{"infer", foreign, set, "--classes", classes, "--out", other}, libs...)...); !strings.Contains(talk, "--overwrite replaces") {
+		t.Errorf("another model at an output of the training engine: %s", talk)
 	}
 	for form, first := range map[string]string{"model.safetensors": "torch", "model.onnx": "onnx"} {
 		text, _ := runVerb(t, 0, append([]string{"bench", "infer", filepath.Join(run, form), "--batches", "1", "--runs", "1", "--max", "10ms", "--json"}, libs...)...)
@@ -109,9 +123,15 @@ func eitherForm(t *testing.T, set, run string) {
 			t.Errorf("%s: tried %v", form, r.Trial.Tried)
 		}
 	}
-	runVerb(t, exitUsage, append([]string{"infer", "../../infer/ort/testdata/nhwc_uint8.onnx", set, "--engine", "torch"}, libs...)...)
+	for _, not := range []string{foreign, classes} {
+		runVerb(t, exitUsage, append([]string{"infer", not, set, "--engine", "torch"}, libs...)...)
+	}
 	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--engine", "onnx", "--resize", "80"}, libs...)...)
 	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--provider", "cpu"}, libs...)...)
+	nativetest.OpenVINO(t)
+	if text, _ := runVerb(t, 0, append([]string{"bench", "infer", filepath.Join(run, "model.safetensors"), "--engine", "openvino", "--batches", "1,3", "--runs", "1", "--max", "10ms"}, libs[4:]...)...); !strings.Contains(text, "openvino") {
+		t.Errorf("weights on OpenVINO: %s", text)
+	}
 }
 
 // floatColumn is all values of a column of lists.

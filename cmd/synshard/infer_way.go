@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/synshard/synshard/infer"
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
+	infertorch "github.com/synshard/synshard/infer/torch"
 	"github.com/synshard/synshard/infer/trial"
 	"github.com/synshard/synshard/internal/processors"
 )
@@ -42,6 +44,9 @@ func (a *app) openFastest(ctx context.Context, d *describedModel, f *inferOption
 		return a.tryWays(ctx, d, f, images)
 	}
 	n, err := a.open(ctx, d, engine, perRun, batch)
+	if errors.Is(err, infertorch.ErrForeign) && engine != d.engine { // begun of another model, which the output refuses
+		n, err = a.open(ctx, d, d.engine, perRun, batch)
+	}
 	if err != nil {
 		return nil, way{}, err
 	}
@@ -59,12 +64,13 @@ func (f *inferOptions) begun(d *describedModel) (engine string, perRun, batch in
 	if !ok || err != nil || batch < 1 || batch > 1<<16 {
 		return "", 0, 0, false
 	}
+	byTorch := strings.HasPrefix(backend, "torch")
 	switch engine = d.engine; {
-	case f.net.engine != "auto":
+	case f.net.engine != "auto" || byTorch != (d.engine == "torch") && !d.either(): // the output refuses another
+	case byTorch:
+		engine = "torch"
 	case strings.HasPrefix(backend, "openvino"):
 		engine = "openvino"
-	case strings.HasPrefix(backend, "torch"):
-		engine = "torch"
 	default:
 		engine = "onnx"
 	}
@@ -161,7 +167,7 @@ func (a *app) newTrial(d *describedModel, batch batchSize) (*networkTrial, error
 func (t *networkTrial) addEngines(batch int) error {
 	first, other, library := t.addONNX, t.addTorch, t.d.f.torchLib
 	if t.d.engine == "torch" {
-		first, other, library = t.addTorch, t.addONNX, t.d.f.ortLib
+		first, other, library = t.addTorch, t.addONNX, t.d.f.ortLib+t.d.f.openVINOLib
 	}
 	if err := first(batch, false); err != nil || t.onGPU || t.d.f.engine != "auto" || !t.d.either() {
 		return err

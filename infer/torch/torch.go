@@ -75,28 +75,33 @@ func ReadONNX(path string) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
-	tensors, meta, err := onnx.ReadWeights(path)
+	foreign := func(err error) (*Weights, error) { return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err) }
+	info, err := file.Info()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrForeign, err)
+		return foreign(err)
 	}
-	if meta[model.SpecKey] == "" {
-		return nil, fmt.Errorf("%s: %w: it has no %s in its metadata", path, ErrForeign, model.SpecKey)
+	if info.Metadata[model.SpecKey] == "" {
+		return foreign(errors.New("it has no " + model.SpecKey + " in its metadata"))
+	}
+	tensors, err := file.Weights()
+	if err != nil {
+		return foreign(err)
 	}
 	w := &Weights{Path: path, Sum: identity.Sum}
-	if w.Spec, err = specOf(path, tensors, meta); err != nil {
+	if w.Spec, err = specOf(path, tensors, info.Metadata); err != nil {
 		return nil, err
 	}
 	net, values, err := weights.Fit(w.Spec, tensors)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err)
+		return foreign(err)
 	}
-	w.tensors = values
+	w.tensors, tensors = values, nil
 	again, err := onnx.Export(net, values, w.Spec)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err)
+	if err == nil {
+		err = file.Same(again)
 	}
-	if err := file.Same(again); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", path, ErrForeign, err)
+	if err != nil {
+		return foreign(err)
 	}
 	return w, nil
 }

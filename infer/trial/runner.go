@@ -14,6 +14,7 @@ type runner struct {
 	ready   bool      // it ran once with this batch
 	rates   []float64 // images a second
 	leftOut string    // why it may not be chosen
+	failed  bool      // it cannot be run
 }
 
 // warm runs it once.

@@ -150,7 +150,7 @@ func (t *trial) tryBatches(ctx context.Context, best *runner) (*runner, error) {
 		return nil, err
 	}
 	faster := fastest(append([]*runner{now}, t.batches...))
-	t.batches = slices.DeleteFunc(t.batches, func(r *runner) bool { return r.rates == nil })
+	t.batches = slices.DeleteFunc(t.batches, func(r *runner) bool { return r.rates == nil && !r.failed })
 	best.rates = append(best.rates, now.rates...)
 	if faster == now {
 		return best, nil
@@ -178,18 +178,24 @@ func (t *trial) enter(ctx context.Context, c Candidate) error {
 }
 
 // turns measures ways in turns, until there are enough rounds or the time since began is up.
-// The first round is made in any case where it must be.
+// The first round is made in any case where it must be. A way that fails is left out, but the first.
 func (t *trial) turns(ctx context.Context, all []*runner, until time.Duration, must bool) error {
 	if len(all) == 1 && !must {
 		return nil
 	}
 	for round := range mostRounds {
-		for _, r := range all {
+		for i, r := range all {
 			if (round > 0 || !must) && time.Since(t.began) > until {
 				return nil
 			}
-			if err := r.pace(ctx); err != nil {
+			if r.failed {
+				continue
+			}
+			switch err := r.pace(ctx); {
+			case err != nil && (i == 0 || ctx.Err() != nil):
 				return err
+			case err != nil:
+				r.failed, r.rates, r.leftOut = true, nil, err.Error()
 			}
 		}
 	}

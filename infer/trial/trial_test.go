@@ -25,7 +25,8 @@ type engine struct {
 	image, run  time.Duration // an image takes, and a run besides
 	only        int
 	first       float32 // probability of the first class
-	broken      error   // of every run
+	broken      error   // of every run, or
+	most, good  int     // of more images, or after so many calls; 0: of none
 	unopened    error
 	mu          sync.Mutex
 	slow        func(call int) time.Duration // a call takes besides; may be nil
@@ -43,6 +44,9 @@ func (e *engine) Predict(_ context.Context, _ []byte, n int) (out infer.Outputs,
 	time.Sleep(e.run + time.Duration(n)*e.image)
 	for range n {
 		out.Probabilities = append(out.Probabilities, e.first, 1-e.first)
+	}
+	if e.most > 0 && n > e.most || e.good > 0 && call > e.good {
+		return out, errors.New("no memory")
 	}
 	return out, e.broken
 }
@@ -126,6 +130,12 @@ func TestChooses(t *testing.T) {
 		"not what cannot run it": {
 			engines: []*engine{{name: "a", runs: 1, image: 10 * ms}, {name: "b", runs: 1, broken: errors.New("no memory")}},
 			chosen:  trial.Way{Engine: "a", Threads: 1, Runs: 1, Batch: 8}, leftOut: "no memory"},
+		"not what fails at its second turn": {
+			engines: []*engine{{name: "a", runs: 1, image: 10 * ms}, {name: "b", runs: 1, image: 5 * ms, good: 15}},
+			chosen:  trial.Way{Engine: "a", Threads: 1, Runs: 1, Batch: 8}, leftOut: "no memory"},
+		"not a batch that cannot be run": {
+			engines: []*engine{{name: "a", runs: 1, image: ms, run: 20 * ms, most: 8}}, batches: trial.Batches,
+			chosen: trial.Way{Engine: "a", Threads: 1, Runs: 1, Batch: 8}, leftOut: "no memory"},
 		"a larger batch": {
 			engines: []*engine{{name: "a", runs: 1, image: ms, run: 20 * ms}}, batches: trial.Batches,
 			chosen: trial.Way{Engine: "a", Threads: 1, Runs: 1, Batch: 16}},

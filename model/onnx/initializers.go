@@ -33,15 +33,16 @@ func ReadWeights(path string) ([]model.Tensor, map[string]string, error) {
 	if _, err := m.Info(); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
-	tensors, err := m.weights()
+	tensors, err := m.Weights()
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return tensors, m.metadata(), nil
 }
 
-// weights gives all initializers.
-func (m *Model) weights() ([]model.Tensor, error) {
+// Weights gives all initializers, in files beside the model too. A tensor of a type that no weight
+// has is an error.
+func (m *Model) Weights() ([]model.Tensor, error) {
 	var out []model.Tensor
 	for _, t := range m.pb.GetGraph().GetInitializers() {
 		x, err := m.weight(t)

@@ -22,27 +22,36 @@ const (
 // Same is an error where m does not compute what other does: the same nodes on the same
 // weights, each to within a few roundings.
 func (m *Model) Same(other *Model) error {
+	if m.saysMore() || other.saysMore() {
+		return errors.New("it has functions, sparse constants or what is not known here")
+	}
 	if !proto.Equal(m.nodes(), other.nodes()) {
 		return errors.New("its nodes are others")
 	}
-	mine, err := m.weights()
+	mine, err := m.Weights()
 	if err != nil {
 		return err
 	}
-	others, err := other.weights()
+	others, err := other.Weights()
 	if err != nil {
 		return err
 	}
-	if len(mine) != len(others) {
-		return fmt.Errorf("it has %d constants, and not %d", len(mine), len(others))
+	have, want := model.ByName(mine), model.ByName(others)
+	if len(mine) != len(others) || len(have) != len(mine) {
+		return fmt.Errorf("it has %d constants of %d names, and not %d", len(mine), len(have), len(others))
 	}
-	have := model.ByName(others)
 	for _, t := range mine {
-		if !alike(t, have[t.Name]) {
+		if !alike(t, want[t.Name]) {
 			return fmt.Errorf("its constant %q is another", t.Name)
 		}
 	}
 	return nil
+}
+
+// saysMore says whether a model has what may change what its nodes and constants compute.
+func (m *Model) saysMore() bool {
+	g := m.pb.GetGraph()
+	return len(m.pb.GetFunctions())+len(g.GetSparseInitializers())+len(m.pb.ProtoReflect().GetUnknown())+len(g.ProtoReflect().GetUnknown()) > 0
 }
 
 // nodes is the model without its constants, names and metadata.

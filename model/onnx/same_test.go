@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"google.golang.org/protobuf/proto"
+
+	"github.com/synshard/synshard/internal/onnxpb"
 )
 
 // TestSame: a model is the same as another of its nodes and weights, rounded once more or with other metadata, and no
@@ -41,6 +43,9 @@ func TestSame(t *testing.T) {
 		"a weight's fifth digit":     {func(m *Model) { weight(m, func(v float32) float32 { return v * 1.00001 }) }, ".weight"},
 		"a weight that is no number": {func(m *Model) { weight(m, func(float32) float32 { return float32(math.NaN()) }) }, ".weight"},
 		"a constant missing":         {g, "constants"},
+		"a constant twice":           {func(m *Model) { m.pb.Graph.Initializers[1] = m.pb.Graph.Initializers[0] }, "names"},
+		"a function":                 {func(m *Model) { m.pb.Functions = []*onnxpb.Function{{}} }, "functions"},
+		"a sparse constant":          {func(m *Model) { m.pb.Graph.SparseInitializers = []*onnxpb.SparseTensor{{}} }, "sparse"},
 		"a constant renamed":         {func(m *Model) { m.pb.Graph.Initializers[2].Name = proto.String("other") }, `"other"`},
 		"a node's attribute":         {func(m *Model) { m.pb.Graph.Nodes[len(m.pb.Graph.Nodes)-2].Attributes = nil }, "nodes"},
 		"a node less":                {func(m *Model) { m.pb.Graph.Nodes = m.pb.Graph.Nodes[1:] }, "nodes"},
