@@ -9,7 +9,7 @@ import (
 
 // Points remembers, from one epoch to the next, entry points into the data of a source's images
 // (pixel.Points), so that a crop is decoded from where it begins. It is for any number of
-// loaders over one source. It takes 8 bytes a row, and about a hundredth of the images' bytes, as long as
+// loaders over one source. It takes 8 bytes a row, and about an eightieth of the images' bytes, as long as
 // decoding keeps half of the memory that pixel.SetMemory bounds; rows beyond that are decoded as
 // without it. What it has is outside of Go's heap until Close.
 type Points struct {

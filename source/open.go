@@ -43,7 +43,7 @@ func OpenAs(ctx context.Context, kind Kind, paths []string, o Options) (*Set, er
 }
 
 func open(ctx context.Context, kind Kind, paths []string, o Options) (*Set, error) {
-	s := &Set{options: o, files: newOpenArchives(), remote: remote{ctx: ctx}}
+	s := &Set{options: o, files: newOpenArchives(), unpacking: newUnpacking(), remote: remote{ctx: ctx}}
 	if err := s.openAll(ctx, kind, paths); err != nil {
 		s.Close()
 		return nil, err
@@ -391,7 +391,7 @@ func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, er
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{options: o, files: newOpenArchives(), remote: remote{ctx: ctx}}
+	s := &Set{options: o, files: newOpenArchives(), unpacking: newUnpacking(), remote: remote{ctx: ctx}}
 	l, entries, err := list.Paths(ctx, paths, &s.remote)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -21,7 +21,7 @@ type Set struct {
 	remote     remote
 	closers    []func()
 
-	unpacking    unpacking
+	unpacking    unpacking  // what is compressed
 	unpackingOne sync.Mutex // at a time, to list them
 
 	skipping sync.Mutex
@@ -141,7 +141,7 @@ func (s *Set) Close() error {
 	for _, f := range s.closers {
 		f()
 	}
-	s.unpacking.close()
+	s.unpacking.Close()
 	s.files.Close()
 	return s.remote.close()
 }

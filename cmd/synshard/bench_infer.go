@@ -89,7 +89,7 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 // benchTrial makes the trial of a model, and has what it finds remembered. There is none where the
 // engine was asked for, or on a GPU.
 func (a *app) benchTrial(ctx context.Context, d *describedModel, budget time.Duration) (*trial.Result, error) {
-	d.f.whole, d.onnx.Whole = false, false // as infer has it
+	d.f.whole = false // as infer has it
 	t, err := a.newTrial(d, batchSize{})
 	if err != nil || d.f.engine != "auto" || t.onGPU {
 		return nil, err

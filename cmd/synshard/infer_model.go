@@ -109,7 +109,7 @@ type wanted struct{ logits, embedding bool }
 // describe finds out what an ONNX model takes and gives, and the Spec that it would be
 // run by.
 func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, error) {
-	o := ort.NetworkOptions{Whole: f.whole, Options: ort.Options{Model: path, Threads: f.threads, ProviderOptions: f.epOptions, Choice: f.choice}}
+	o := ort.NetworkOptions{Options: ort.Options{Model: path, Threads: f.threads, ProviderOptions: f.epOptions, Choice: f.choice}}
 	var err error
 	if o.Contract, err = classifier.Describe(path, f.choice); err != nil {
 		return o, err
@@ -194,13 +194,13 @@ func (a *app) describeNetwork(path string, f *networkOptions, want wanted) (*des
 	if d.onnx, err = f.describe(a, path); err != nil {
 		return nil, err
 	}
-	d.onnx.Logits, d.spec = want.logits, d.onnx.Spec
+	d.spec = d.onnx.Spec
 	return d, nil
 }
 
-// either says whether the model may be one that the training engine runs as well as others: weights, or an ONNX
+// anyEngine says whether the model may be one that the training engine runs as well as others: weights, or an ONNX
 // model that may be written of such; and nothing was said that one of them would do without.
-func (d *describedModel) either() bool {
+func (d *describedModel) anyEngine() bool {
 	for _, flag := range []string{"precision", "provider", "ep-option"} {
 		if d.f.changed(flag) {
 			return false
@@ -247,9 +247,7 @@ func (a *app) open(ctx context.Context, d *describedModel, engine string, perRun
 	case engine != "torch" && d.weights != nil:
 		return a.openExported(d, engine, perRun, batch)
 	case engine != "torch":
-		o := d.onnx
-		o.PerRun, o.Batch = perRun, batch
-		return a.openONNX(o, d.f, engine)
+		return a.openONNX(d.onnx, d, engine, perRun, batch)
 	case d.weights != nil:
 		return a.openTorch(ctx, d, d.weights, d.f.device, batch)
 	}
@@ -264,7 +262,9 @@ func (a *app) open(ctx context.Context, d *describedModel, engine string, perRun
 }
 
 // openONNX opens an ONNX model on ONNX Runtime or OpenVINO.
-func (a *app) openONNX(o ort.NetworkOptions, f *networkOptions, engine string) (n *infer.Network, err error) {
+func (a *app) openONNX(o ort.NetworkOptions, d *describedModel, engine string, perRun, batch int) (n *infer.Network, err error) {
+	f := d.f
+	o.Logits, o.Whole, o.PerRun, o.Batch = d.want.logits, f.whole, perRun, batch
 	if engine == "openvino" {
 		n, err = a.openOpenVINO(o, f)
 	} else {
@@ -298,8 +298,7 @@ func (a *app) openExported(d *describedModel, engine string, perRun, batch int) 
 		return nil, err
 	}
 	o.Contract.Identity.Sum = d.weights.Sum // predictions are the weights'
-	o.Logits, o.PerRun, o.Batch = d.want.logits, perRun, batch
-	if n, err = a.openONNX(o, d.f, engine); err != nil {
+	if n, err = a.openONNX(o, d, engine, perRun, batch); err != nil {
 		return nil, err
 	}
 	n.Backend += " exported" // which another version may do otherwise: what was predicted so is not continued

@@ -13,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/infer/trial"
 	"github.com/synshard/synshard/internal/native/nativetest"
@@ -102,6 +103,9 @@ func eitherForm(t *testing.T, set, run string) {
 			}
 		}
 	}
+	if n := ort.PerRun("cpu with 3 threads a run exported"); n != 3 { // of weights, as openExported calls it
+		t.Errorf("%d threads a run", n)
+	}
 	other := filepath.Join(t.TempDir(), "other.arrow")
 	runVerb(t, 0, append([]string{"infer", filepath.Join(run, "model.onnx"), set, "--out", other, "--engine", "torch"}, libs...)...)
 	foreign, classes := "../../infer/ort/testdata/nhwc_uint8.onnx", filepath.Join(t.TempDir(), "classes.txt")
@@ -128,10 +132,13 @@ func eitherForm(t *testing.T, set, run string) {
 	}
 	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--engine", "onnx", "--resize", "80"}, libs...)...)
 	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--provider", "cpu"}, libs...)...)
-	nativetest.OpenVINO(t)
-	if text, _ := runVerb(t, 0, append([]string{"bench", "infer", filepath.Join(run, "model.safetensors"), "--engine", "openvino", "--batches", "1,3", "--runs", "1", "--max", "10ms"}, libs[4:]...)...); !strings.Contains(text, "openvino") {
-		t.Errorf("weights on OpenVINO: %s", text)
-	}
+	t.Run("OpenVINO", func(t *testing.T) {
+		nativetest.OpenVINO(t)
+		args := []string{"bench", "infer", filepath.Join(run, "model.safetensors"), "--engine", "openvino", "--batches", "1,3", "--runs", "1", "--max", "10ms"}
+		if text, _ := runVerb(t, 0, append(args, libs[4:]...)...); !strings.Contains(text, "openvino") {
+			t.Error(text)
+		}
+	})
 }
 
 // floatColumn is all values of a column of lists.

@@ -66,7 +66,7 @@ func (f *inferOptions) begun(d *describedModel) (engine string, perRun, batch in
 	}
 	byTorch := strings.HasPrefix(backend, "torch")
 	switch engine = d.engine; {
-	case f.net.engine != "auto" || byTorch != (d.engine == "torch") && !d.either(): // the output refuses another
+	case f.net.engine != "auto" || byTorch != (d.engine == "torch") && !d.anyEngine(): // the output refuses another
 	case byTorch:
 		engine = "torch"
 	case strings.HasPrefix(backend, "openvino"):
@@ -169,7 +169,7 @@ func (t *networkTrial) addEngines(batch int) error {
 	if t.d.engine == "torch" {
 		first, other, library = t.addTorch, t.addONNX, t.d.f.ortLib+t.d.f.openVINOLib
 	}
-	if err := first(batch, false); err != nil || t.onGPU || t.d.f.engine != "auto" || !t.d.either() {
+	if err := first(batch, false); err != nil || t.onGPU || t.d.f.engine != "auto" || !t.d.anyEngine() {
 		return err
 	}
 	if err := other(batch, true); err != nil && library != "" { // else it is not there

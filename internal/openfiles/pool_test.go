@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -29,7 +30,7 @@ func get(t *testing.T, p *Pool[string, *handle], key string) *File[string, *hand
 	return f
 }
 
-// TestLeastRecentlyUsed: the file that was not used for longest is closed for another, once nobody uses it.
+// TestLeastRecentlyUsed: of those that nobody uses the file that was not used for longest is closed for another.
 func TestLeastRecentlyUsed(t *testing.T) {
 	opened := map[string]int{}
 	p := New(2, func(key string) (*handle, error) {
@@ -40,16 +41,18 @@ func TestLeastRecentlyUsed(t *testing.T) {
 	get(t, p, "y").Release()
 	get(t, p, "x").Release()
 	get(t, p, "z").Release() // y goes
-	get(t, p, "x").Release()
-	get(t, p, "y").Release() // z goes
-	get(t, p, "z").Release() // x goes, and is used still
-	if x.Open.closed.Load() != 0 {
+	y := get(t, p, "y")      // z goes
+	get(t, p, "z").Release() // a third, while x and y are in use: it goes at once
+	if x.Open.closed.Load()+y.Open.closed.Load() != 0 {
 		t.Error("a file in use was closed")
 	}
-	if x.Release(); x.Open.closed.Load() != 1 {
-		t.Errorf("a file that left was closed %d times", x.Open.closed.Load())
+	x.Release()
+	y.Release()
+	get(t, p, "w").Release() // x goes
+	if x.Open.closed.Load() != 1 || y.Open.closed.Load() != 0 {
+		t.Errorf("closed: x %d times, y %d", x.Open.closed.Load(), y.Open.closed.Load())
 	}
-	if diff := cmp.Diff(map[string]int{"x": 1, "y": 2, "z": 2}, opened); diff != "" {
+	if diff := cmp.Diff(map[string]int{"x": 1, "y": 2, "z": 2, "w": 1}, opened); diff != "" {
 		t.Errorf("opened (-want +got):\n%s", diff)
 	}
 }
@@ -78,57 +81,68 @@ func TestTooMany(t *testing.T) {
 	}
 }
 
-// TestClose: a pool that is closed closes its files, those in use when they are released, and also one that is being opened.
+// TestClose: a pool that is closed closes its files, those in use when they are released, and also one that was being opened.
 func TestClose(t *testing.T) {
 	var p *Pool[string, *handle]
-	late := &handle{}
 	p = New(9, func(key string) (*handle, error) {
-		if key != "late" {
-			return &handle{}, nil
+		if key == "late" {
+			p.Close()
 		}
-		p.Close()
-		return late, nil
+		return &handle{}, nil
 	})
 	x, y := get(t, p, "x"), get(t, p, "y")
 	y.Release()
-	if _, err := p.Get("late"); !errors.Is(err, os.ErrClosed) || late.closed.Load() != 1 {
-		t.Errorf("opened while it was closed: %v, closed %d times", err, late.closed.Load())
+	late := get(t, p, "late")
+	if x.Open.closed.Load()+late.Open.closed.Load() != 0 || y.Open.closed.Load() != 1 {
+		t.Errorf("closed: those in use %d and %d times, one kept %d", x.Open.closed.Load(), late.Open.closed.Load(), y.Open.closed.Load())
 	}
-	if x.Open.closed.Load() != 0 || y.Open.closed.Load() != 1 {
-		t.Errorf("closed: one in use %d times, one kept %d", x.Open.closed.Load(), y.Open.closed.Load())
-	}
-	if x.Release(); x.Open.closed.Load() != 1 {
-		t.Error("a file in use was not closed when it was released")
+	x.Release()
+	late.Release()
+	if x.Open.closed.Load() != 1 || late.Open.closed.Load() != 1 {
+		t.Error("files in use were not closed when they were released")
 	}
 	if _, err := p.Get("x"); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
 }
 
-// TestNobodyWaits: who needs another file does not wait for one that is being opened, and of two that open the
-// same one is kept.
-func TestNobodyWaits(t *testing.T) {
-	began, end := make(chan bool), make(chan bool)
-	p := New(9, func(key string) (*handle, error) {
-		if key == "slow" {
-			began <- true
-			<-end
+// TestOpenedOnce: who needs another file does not wait for one that is being opened; those who need the same have it
+// opened once, or all learn why not, and the next tries again.
+func TestOpenedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end, want, opened := make(chan bool), errors.New("no such file"), 0
+		p := New(9, func(key string) (*handle, error) {
+			if key != "slow" {
+				return &handle{}, nil
+			}
+			if opened++; !<-end {
+				return nil, want
+			}
+			return &handle{}, nil
+		})
+		for _, good := range []bool{false, true} {
+			var wg sync.WaitGroup
+			var got [3]*File[string, *handle]
+			for i := range got {
+				wg.Go(func() {
+					var err error
+					if got[i], err = p.Get("slow"); good != (err == nil) || !good && err != want {
+						t.Errorf("good: %v; %v", good, err)
+					}
+				})
+			}
+			synctest.Wait() // all of them wait
+			get(t, p, "x").Release()
+			end <- good
+			wg.Wait()
+			if got[0] != got[1] || got[0] != got[2] {
+				t.Error("several of one file")
+			}
 		}
-		return &handle{}, nil
+		if opened != 2 {
+			t.Errorf("opened %d times", opened)
+		}
 	})
-	got := make([]*File[string, *handle], 2)
-	var wg sync.WaitGroup
-	for i := range got {
-		wg.Go(func() { got[i], _ = p.Get("slow") })
-	}
-	<-began
-	<-began
-	get(t, p, "x").Release()
-	close(end)
-	wg.Wait()
-	if got[0] != got[1] || got[0].Open.closed.Load() != 0 {
-		t.Error("two of one file are kept, or it was closed")
-	}
 }
 
 // TestManyUsers: what many use through a pool that is too small for them is open while they do, and is closed once.
@@ -155,8 +169,8 @@ func TestManyUsers(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(p.open) > 3 || p.used.Len() != len(p.open) {
-		t.Errorf("%d files are kept, %d in order; want 3 at most", len(p.open), p.used.Len())
+	if len(p.files) > 3 || p.used.Len() != len(p.files) {
+		t.Errorf("%d files are kept, %d in order; want 3 at most", len(p.files), p.used.Len())
 	}
 	p.Close()
 	for _, h := range all {
