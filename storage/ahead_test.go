@@ -90,11 +90,11 @@ func TestAheadRuns(t *testing.T) {
 func TestAheadSeveral(t *testing.T) {
 	const size, piece, largest, budget = 64 << 20, 256 << 10, 8 << 20, 64 << 20
 	s := storagetest.Start(t)
-	p := open(t, s.URL("x"), storage.Options{})
 	s.Put(t, "x/a", random(size, 1))
-	o, err := p.OpenObject(t.Context(), "a")
-	check(t, err)
 	for readers, want := range map[int]int64{1: 4 * largest, 4: budget / 2} {
+		p := open(t, s.URL("x"), storage.Options{}) // counts what this case asks for: some of it after the last read
+		o, err := p.OpenObject(t.Context(), "a")
+		check(t, err)
 		a := storage.NewAhead(budget, 0)
 		r := a.Reader(o)
 		began, most := p.Traffic().Requests.Load(), int64(0)
