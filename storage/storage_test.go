@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"math/rand/v2"
@@ -269,6 +270,108 @@ func TestCancelledAtItsBeginning(t *testing.T) {
 	})
 	if err := p.Put(ctx, "big", path); !errors.Is(err, context.Canceled) || !begun {
 		t.Errorf("begun: %v, %v", begun, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestCancelledWhileAnswered: an object whose writing ends when all of a request is sent, and its answer is not there,
+// is there whole and known to be, or nothing of it is, as what the store has in hand is waited for.
+func TestCancelledWhileAnswered(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+		held func(*http.Request) bool
+		made bool // although it was cancelled
+	}{
+		{"at once", 1 << 20, func(r *http.Request) bool { return r.Method == http.MethodPut }, true},
+		{"a part", 40 << 20, func(r *http.Request) bool { return r.URL.Query().Get("partNumber") == "3" }, false},
+		{"the whole of the parts", 40 << 20, func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploadId") }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := storagetest.Start(t)
+			proxy := storagetest.Before(t, s, storagetest.Faults{})
+			p := open(t, s.Via(proxy, "x"), storage.Options{})
+			ctx, cancel := context.WithCancel(t.Context())
+			var held, inHand atomic.Int32
+			proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if !c.held(r) {
+					if r.Method == http.MethodDelete && inHand.Load() > 0 {
+						t.Error("given up while the store has a request in hand, which may come after")
+					}
+					next.ServeHTTP(w, r)
+					return
+				}
+				b, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				held.Add(1)
+				inHand.Add(1)
+				defer inHand.Add(-1)
+				// The server goes on whoever is gone, and has the last of it late.
+				late := r.WithContext(context.WithoutCancel(r.Context()))
+				late.Body = io.NopCloser(io.MultiReader(bytes.NewReader(b[:len(b)-1]), &slow{b[len(b)-1:], cancel}))
+				next.ServeHTTP(w, late)
+			})
+			want := random(c.size, 1)
+			err := p.Write(ctx, "big", want)
+			if held.Load() != 1 || c.made != (err == nil) || err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("held %d times, %v", held.Load(), err)
+			}
+			got, err := p.ReadFile(t.Context(), "big", 1<<30)
+			if c.made != bytes.Equal(got, want) || !c.made && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+			proxy.Tap(nil)
+			time.Sleep(200 * time.Millisecond) // what nobody waited for has come to its end
+			if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// slow is the end of a body, which calls cancel and comes a while after.
+type slow struct {
+	b      []byte
+	cancel func()
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	if len(s.b) == 0 {
+		return 0, io.EOF
+	}
+	s.cancel()
+	time.Sleep(100 * time.Millisecond)
+	n := copy(p, s.b)
+	s.b = s.b[n:]
+	return n, nil
+}
+
+// TestCancelledWhileSent: who cancels what is being sent to a store that takes it slowly waits for nothing.
+func TestCancelledWhileSent(t *testing.T) {
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{})
+	p := open(t, s.Via(proxy, "x"), storage.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var once sync.Once
+	proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.URL.Query().Get("partNumber") == "" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.CopyN(io.Discard, r.Body, 1<<20)
+		once.Do(cancel)
+		select { // no more of it is taken
+		case <-t.Context().Done():
+		case <-time.After(5 * time.Second):
+		}
+	})
+	began := time.Now()
+	if err := p.Write(ctx, "big", random(40<<20, 1)); !errors.Is(err, context.Canceled) || time.Since(began) > 4*time.Second {
+		t.Errorf("%v after %v", err, time.Since(began))
 	}
 	if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left: %v, %v", left, err)

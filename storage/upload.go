@@ -3,7 +3,6 @@ package storage
 import (
 	"context"
 	"io"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -19,8 +18,6 @@ const (
 	partsOnce = 3
 	// mostParts is how many of them S3 takes: those of a very large object are larger.
 	mostParts = 10_000
-	// partsGivenUp is how long it may take to remove the parts of an object that is not made.
-	partsGivenUp = 10 * time.Second
 )
 
 // s3Writer writes objects of S3 from where their bytes lie. gocloud.dev's writer, which is
@@ -38,51 +35,55 @@ func (w *s3Writer) write(ctx context.Context, key string, r io.ReaderAt, size in
 		return w.parts(ctx, key, r, size, want)
 	}
 	match, none := want.conditions()
-	_, err := w.client.PutObject(ctx, &s3.PutObjectInput{
-		Bucket: &w.bucket, Key: &key, Body: io.NewSectionReader(r, 0, size), ContentType: aws.String(contentType), IfMatch: match, IfNoneMatch: none,
-		ChecksumAlgorithm: w.checksum(), ServerSideEncryption: w.options.EncryptionType, SSEKMSKeyId: w.kmsKey(),
+	return sent(ctx, r, 0, size, func(ctx context.Context, body io.ReadSeeker) error {
+		_, err := w.client.PutObject(ctx, &s3.PutObjectInput{
+			Bucket: &w.bucket, Key: &key, Body: body, ContentType: aws.String(contentType), IfMatch: match, IfNoneMatch: none,
+			ChecksumAlgorithm: w.checksum(), ServerSideEncryption: w.options.EncryptionType, SSEKMSKeyId: w.kmsKey(),
+		})
+		return err
 	})
-	return err
-}
-
-// outlasting is a context that goes on for partsGivenUp after ctx has ended.
-func outlasting(ctx context.Context) (late context.Context, stop func()) {
-	late, end := context.WithCancel(context.WithoutCancel(ctx))
-	kept := context.AfterFunc(ctx, func() { time.AfterFunc(partsGivenUp, end) })
-	return late, func() { kept(); end() }
 }
 
 // parts makes an object of several parts; an error leaves none of them.
 func (w *s3Writer) parts(ctx context.Context, key string, r io.ReaderAt, size int64, want wanted) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	// Whose answer nobody waits for would stay begun, and nobody could tell it by its name.
-	begin, stop := outlasting(ctx)
-	defer stop()
-	begun, err := w.client.CreateMultipartUpload(begin, &s3.CreateMultipartUploadInput{
-		Bucket: &w.bucket, Key: &key, ContentType: aws.String(contentType),
-		ChecksumAlgorithm: w.checksum(), ServerSideEncryption: w.options.EncryptionType, SSEKMSKeyId: w.kmsKey(),
-	})
+	upload, err := w.begin(ctx, key)
 	if err != nil {
 		return err
 	}
-	list, err := w.send(ctx, key, begun.UploadId, r, size)
+	list, err := w.send(ctx, key, upload, r, size)
 	if err == nil {
 		match, none := want.conditions()
-		_, err = w.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
-			Bucket: &w.bucket, Key: &key, UploadId: begun.UploadId, IfMatch: match, IfNoneMatch: none,
-			MpuObjectSize: &size, MultipartUpload: &types.CompletedMultipartUpload{Parts: list},
+		err = answered(ctx, func(ctx context.Context) error {
+			_, err := w.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+				Bucket: &w.bucket, Key: &key, UploadId: upload, IfMatch: match, IfNoneMatch: none,
+				MpuObjectSize: &size, MultipartUpload: &types.CompletedMultipartUpload{Parts: list},
+			})
+			return err
 		})
 	}
 	if err == nil {
 		return nil
 	}
-	late, stopped := context.WithTimeout(context.WithoutCancel(ctx), partsGivenUp)
-	defer stopped()
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), answerAwaited)
+	defer stop()
 	// What is not given up here is by bucket.abort; the first error is the one to tell.
-	_, _ = w.client.AbortMultipartUpload(late, &s3.AbortMultipartUploadInput{Bucket: &w.bucket, Key: &key, UploadId: begun.UploadId})
+	_, _ = w.client.AbortMultipartUpload(late, &s3.AbortMultipartUploadInput{Bucket: &w.bucket, Key: &key, UploadId: upload})
 	return err
+}
+
+// begin begins an object of several parts: an upload, which has a name of its own.
+func (w *s3Writer) begin(ctx context.Context, key string) (upload *string, err error) {
+	err = answered(ctx, func(ctx context.Context) error {
+		begun, err := w.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
+			Bucket: &w.bucket, Key: &key, ContentType: aws.String(contentType),
+			ChecksumAlgorithm: w.checksum(), ServerSideEncryption: w.options.EncryptionType, SSEKMSKeyId: w.kmsKey(),
+		})
+		if err == nil {
+			upload = begun.UploadId
+		}
+		return err
+	})
+	return upload, err
 }
 
 // send sends the parts, some at a time, each from its place in r.
@@ -94,14 +95,15 @@ func (w *s3Writer) send(ctx context.Context, key string, upload *string, r io.Re
 	for i := range list {
 		group.Go(func() error {
 			at, number := int64(i)*length, aws.Int32(int32(i+1))
-			sent, err := w.client.UploadPart(ctx, &s3.UploadPartInput{
-				Bucket: &w.bucket, Key: &key, UploadId: upload, PartNumber: number, ChecksumAlgorithm: w.checksum(),
-				Body: io.NewSectionReader(r, at, min(length, size-at)),
+			return sent(ctx, r, at, min(length, size-at), func(ctx context.Context, body io.ReadSeeker) error {
+				part, err := w.client.UploadPart(ctx, &s3.UploadPartInput{
+					Bucket: &w.bucket, Key: &key, UploadId: upload, PartNumber: number, ChecksumAlgorithm: w.checksum(), Body: body,
+				})
+				if err == nil {
+					list[i] = types.CompletedPart{PartNumber: number, ETag: part.ETag, ChecksumCRC32: part.ChecksumCRC32}
+				}
+				return err
 			})
-			if err == nil {
-				list[i] = types.CompletedPart{PartNumber: number, ETag: sent.ETag, ChecksumCRC32: sent.ChecksumCRC32}
-			}
-			return err
 		})
 	}
 	return list, group.Wait()

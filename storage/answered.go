@@ -1,0 +1,82 @@
+package storage
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// answerAwaited is how long a request is waited for whose answer nobody needs any more.
+const answerAwaited = 10 * time.Second
+
+// answered calls f, which makes one request, with a context that ends answerAwaited after ctx: a store may do what it
+// was asked although nobody waits for its answer any more, and what it does after this program has cleaned up stays.
+func answered(ctx context.Context, f func(context.Context) error) error {
+	return awaited(ctx, func() bool { return true }, f)
+}
+
+// sent is answered for a request that sends size bytes of r. It ends with ctx as long as bytes are left to be sent,
+// as no store takes a body that was cut for a whole one.
+func sent(ctx context.Context, r io.ReaderAt, at, size int64, f func(context.Context, io.ReadSeeker) error) error {
+	b := &body{r: io.NewSectionReader(r, at, size), ctx: ctx}
+	return awaited(ctx, b.read, func(late context.Context) error { return f(late, b) })
+}
+
+// awaited calls f with a context that ends with ctx, or answerAwaited later where what was asked can no longer be cut.
+func awaited(ctx context.Context, whole func() bool, f func(context.Context) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	kept := context.AfterFunc(ctx, func() {
+		if whole() {
+			time.AfterFunc(answerAwaited, end)
+		} else {
+			end()
+		}
+	})
+	defer kept()
+	return f(late)
+}
+
+// body is what a request sends: no more of it once ctx has ended.
+type body struct {
+	mu  sync.Mutex
+	r   *io.SectionReader
+	ctx context.Context
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.ctx.Err(); err != nil && b.left() > 0 {
+		return 0, cut{err}
+	}
+	return b.r.Read(p)
+}
+
+func (b *body) Seek(offset int64, whence int) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.r.Seek(offset, whence)
+}
+
+func (b *body) read() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.left() == 0
+}
+
+func (b *body) left() int64 {
+	at, _ := b.r.Seek(0, io.SeekCurrent) // where it stands, which has no error
+	return b.r.Size() - at
+}
+
+// cut is the error of a body whose context ended. S3's client does not send such a one again.
+type cut struct{ error }
+
+func (c cut) Unwrap() error { return c.error }
+
+func (cut) CanceledError() bool { return true }
