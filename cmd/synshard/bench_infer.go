@@ -72,6 +72,9 @@ func (f *benchInferOptions) check() error {
 func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOptions) error {
 	f.net.whole = true
 	d, err := a.describeNetwork(path, &f.net, wanted{})
+	if err == nil {
+		err = a.findEngine(d, true)
+	}
 	if err != nil {
 		return err
 	}

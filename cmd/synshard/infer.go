@@ -147,7 +147,7 @@ func (a *app) runInfer(ctx context.Context, modelPath string, inputs []string, f
 	if err != nil {
 		return err
 	}
-	if err := a.findEngine(d); err != nil { // before all images are listed
+	if err := a.findEngine(d, count <= 1); err != nil { // before all images are listed
 		return err
 	}
 	in, err := a.openInput(ctx, inputs, &f.in, f.selection, d.spec)

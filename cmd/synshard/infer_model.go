@@ -217,17 +217,48 @@ func (d *describedModel) sum() string {
 	return d.onnx.Contract.Identity.Sum
 }
 
-// findEngine is an error where the library of the model's engine is missing.
-func (a *app) findEngine(d *describedModel) (err error) {
-	switch d.engine {
-	case "torch":
-		_, err = a.findTorch(d.f.torchLib)
-	case "openvino":
-		_, err = search().OpenVINO(d.f.openVINOLib)
-	default:
-		_, err = a.findORT(d.f.ortLib)
+// findEngine is an error where the library of the model's engine is missing. Where nobody set that up, named an engine or
+// wants jobs to be alike, another that is set up takes its place, which is said.
+func (a *app) findEngine(d *describedModel, alone bool) error {
+	err := a.findLibrary(d.f, d.engine)
+	if !errors.Is(err, native.ErrNowhere) || d.f.engine != "auto" || !alone {
+		return err
+	}
+	for _, other := range []string{"onnx", "openvino", "torch"} {
+		if a.findLibrary(d.f, other) == nil && d.turn(other) {
+			a.Logf("%v; the model is run by --engine %s", err, other)
+			return nil
+		}
 	}
 	return err
+}
+
+func (a *app) findLibrary(f *networkOptions, engine string) (err error) {
+	switch engine {
+	case "torch":
+		_, err = a.findTorch(f.torchLib)
+	case "openvino":
+		_, err = search().OpenVINO(f.openVINOLib)
+	default:
+		_, err = a.findORT(f.ortLib)
+	}
+	return err
+}
+
+// turn has another engine run the model, which nobody named, and says whether that can run it as flags say.
+func (d *describedModel) turn(engine string) bool {
+	switch {
+	case engine == "openvino" && (strings.HasPrefix(d.f.device, "cuda") || d.f.changed("provider") || d.f.changed("ep-option")),
+		(engine == "torch" || d.weights != nil) && !d.anyEngine():
+		return false
+	case engine == "torch" && d.weights == nil:
+		var err error
+		if d.weights, err = infertorch.ReadONNX(d.onnx.Model); err != nil {
+			return false
+		}
+	}
+	d.engine = engine
+	return true
 }
 
 // openNetwork opens a model on the engine that was asked for. batch is what a GPU gets ready

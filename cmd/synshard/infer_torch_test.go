@@ -16,6 +16,7 @@ import (
 	"github.com/synshard/synshard/infer/ort"
 	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/infer/trial"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/native/nativetest"
 )
 
@@ -132,6 +133,38 @@ func eitherForm(t *testing.T, set, run string) {
 	}
 	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--engine", "onnx", "--resize", "80"}, libs...)...)
 	runVerb(t, exitUsage, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--provider", "cpu"}, libs...)...)
+	t.Run("one library set up", func(t *testing.T) {
+		for _, key := range native.Variables {
+			t.Setenv(key, "")
+		}
+		for form, only := range map[string]string{"model.safetensors": "onnx", "model.onnx": "torch"} {
+			libs := map[string][]string{"onnx": libs[:2], "torch": libs[2:4]}[only]
+			out := filepath.Join(t.TempDir(), "p.arrow")
+			args := append([]string{"infer", filepath.Join(run, form), set, "--out", out, "--progress", "off", "--json"}, libs...)
+			text, talk := runVerb(t, 0, args...)
+			var r struct{ Way way }
+			check(t, json.Unmarshal([]byte(text), &r))
+			if r.Way.Engine != only || !strings.Contains(talk, "is run by --engine "+only) {
+				t.Errorf("%s by %+v: %s", form, r.Way, talk)
+			}
+			p, err := prediction.Read(out, nil)
+			check(t, err)
+			for i, want := range byEngine[only] {
+				if d := math.Abs(float64(p.Prob[i] - want)); d > 1e-6 {
+					t.Errorf("%s on %s: probability %v, and %v of the other form", only, form, p.Prob[i], want)
+				}
+			}
+			// Who names an engine or a library has that one, what the other cannot do is not left out, and jobs are alike.
+			own := map[string]string{"onnx": "torch", "torch": "onnx"}[only]
+			flag := map[string]string{"onnx": "--precision=bf16", "torch": "--resize=80"}[only]
+			lib := map[string]string{"onnx": "--torch-lib=", "torch": "--ort-lib="}[only] + out
+			for _, said := range []string{"--engine=" + own, flag, lib + "x", "--job=1/2"} {
+				runVerb(t, exitNative, append(args, "--overwrite", said)...)
+			}
+			runVerb(t, exitNative, "infer", filepath.Join(run, form), set, "--out", out, "--progress", "off")
+		}
+		runVerb(t, exitNative, append([]string{"infer", foreign, set, "--classes", classes, "--out", other, "--overwrite"}, libs[2:]...)...)
+	})
 	t.Run("OpenVINO", func(t *testing.T) {
 		nativetest.OpenVINO(t)
 		args := []string{"bench", "infer", filepath.Join(run, "model.safetensors"), "--engine", "openvino", "--batches", "1,3", "--runs", "1", "--max", "10ms"}

@@ -216,7 +216,7 @@ func (t *networkTrial) addTorch(batch int, besides bool) error {
 // it is; besides another, on the CPU alone.
 func (t *networkTrial) addONNX(batch int, besides bool) error {
 	f := t.d.f
-	if f.engine == "openvino" {
+	if t.d.engine == "openvino" {
 		library, err := search().OpenVINO(f.openVINOLib)
 		if err != nil {
 			return err

@@ -53,6 +53,13 @@ type missing struct{ error }
 func (missing) Is(target error) bool { return target == ErrMissing }
 func (m missing) Unwrap() error      { return m.error }
 
+// ErrNowhere is an ErrMissing about a library that nothing names and no place holds: nobody set it up.
+var ErrNowhere = errors.New("not set up")
+
+type nowhere struct{ missing }
+
+func (nowhere) Is(target error) bool { return target == ErrNowhere || target == ErrMissing }
+
 // Search is where to look. The caller reads the process's state, as here
 // nothing does.
 type Search struct {
@@ -89,7 +96,7 @@ func (s Search) find(k kind, flag string) (string, error) {
 			return p, nil
 		}
 	}
-	return "", missing{fmt.Errorf("%s: library %s not found; %s", k.what, k.names[0], k.mend)}
+	return "", nowhere{missing{fmt.Errorf("%s: library %s not found; %s", k.what, k.names[0], k.mend)}}
 }
 
 func (k kind) named(from, path string) (string, error) {

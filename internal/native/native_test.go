@@ -37,7 +37,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("found %s, %v; want %s", got, err, path)
 		}
 	}
-	if _, err := s.ORT(""); !errors.Is(err, native.ErrMissing) || !strings.HasSuffix(err.Error(), native.MendORT) {
+	if _, err := s.ORT(""); !errors.Is(err, native.ErrMissing) || !errors.Is(err, native.ErrNowhere) || !strings.HasSuffix(err.Error(), native.MendORT) {
 		t.Errorf("nothing there: %v", err)
 	}
 	// From the least preferred place to the most.
@@ -54,7 +54,7 @@ func TestOrder(t *testing.T) {
 	want(s, "", env)
 	want(s, flag, flag)
 	want(s, filepath.Join(root, "home", "lib"), filepath.Join(root, "home", "lib", "libonnxruntime.so.1.27.0"))
-	if _, err := s.ORT(filepath.Join(root, "absent.so")); !errors.Is(err, native.ErrMissing) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := s.ORT(filepath.Join(root, "absent.so")); !errors.Is(err, native.ErrMissing) || errors.Is(err, native.ErrNowhere) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a flag that names nothing: %v", err)
 	}
 	if _, err := s.ORT("/dev/null"); !errors.Is(err, native.ErrMissing) || !strings.Contains(err.Error(), "/dev/null is not a regular file") {
