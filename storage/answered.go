@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// answerAwaited is how long a request is waited for whose answer nobody needs any more.
-const answerAwaited = 10 * time.Second
+// answerAwaited is how long an answer is waited for that nobody needs any more. With partsGivenUp, it is well below what a
+// program has to end in order after a signal.
+const answerAwaited = 2 * time.Second
 
-// answered calls f, which makes one request, with a context that ends answerAwaited after ctx: a store may do what it
-// was asked although nobody waits for its answer any more, and what it does after this program has cleaned up stays.
+// answered calls f, which makes a request of S3's client, so that it is known afterwards what came of it: a store may do
+// what it was asked although who asked is gone, and what it does after this program has cleaned up stays. Once ctx has
+// ended nothing is sent, and what was sent by then is waited for, answerAwaited at most.
 func answered(ctx context.Context, f func(context.Context) error) error {
 	return awaited(ctx, func() bool { return true }, f)
 }
@@ -23,12 +25,12 @@ func sent(ctx context.Context, r io.ReaderAt, at, size int64, f func(context.Con
 	return awaited(ctx, b.read, func(late context.Context) error { return f(late, b) })
 }
 
+// asker is the key of a context's value: the context of who asked, which may have ended before it.
+type asker struct{}
+
 // awaited calls f with a context that ends with ctx, or answerAwaited later where what was asked can no longer be cut.
 func awaited(ctx context.Context, whole func() bool, f func(context.Context) error) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	late, end := context.WithCancel(context.WithoutCancel(ctx))
+	late, end := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), asker{}, ctx))
 	defer end()
 	kept := context.AfterFunc(ctx, func() {
 		if whole() {
@@ -39,6 +41,14 @@ func awaited(ctx context.Context, whole func() bool, f func(context.Context) err
 	})
 	defer kept()
 	return f(late)
+}
+
+// unasked is the error of a request that is about to be sent, the first time or again, and that nobody asks for any more.
+func unasked(ctx context.Context) error {
+	if who, ok := ctx.Value(asker{}).(context.Context); ok && who.Err() != nil {
+		return cut{who.Err()}
+	}
+	return nil
 }
 
 // body is what a request sends: no more of it once ctx has ended.
@@ -74,7 +84,7 @@ func (b *body) left() int64 {
 	return b.r.Size() - at
 }
 
-// cut is the error of a body whose context ended. S3's client does not send such a one again.
+// cut is the error of a request whose context ended before it was sent whole. S3's client does not send such a one again.
 type cut struct{ error }
 
 func (c cut) Unwrap() error { return c.error }

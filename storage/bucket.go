@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	gcs "cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -103,13 +104,16 @@ func openS3(ctx context.Context, u *url.URL, t *Traffic) (*blob.Bucket, *s3Write
 	return b, &s3Writer{client, u.Host, opener.Options}, err
 }
 
-// counting counts the requests that a client makes.
+// counting counts the requests that a client makes, and makes none that nobody asks for any more.
 type counting struct {
 	s3.HTTPClient
 	t *Traffic
 }
 
 func (c counting) Do(r *http.Request) (*http.Response, error) {
+	if err := unasked(r.Context()); err != nil {
+		return nil, err
+	}
 	c.t.Requests.Add(1)
 	if n := r.Header.Get("Amz-Sdk-Request"); n != "" && !strings.HasPrefix(n+";", "attempt=1;") {
 		c.t.Retries.Add(1)
@@ -332,14 +336,11 @@ func (b *bucket) remove(ctx context.Context, key string) error {
 	return b.mean(b.b.Delete(ctx, key))
 }
 
-// plain says that a key is to S3 what it is to gocloud.dev, which has others escaped.
+// plain says that a key is to S3 what it is to gocloud.dev, which has others escaped: control characters, what is above a
+// directory, and what looks like something escaped.
 func plain(key string) bool {
-	for _, c := range []byte(key) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-_.=/", c) >= 0) {
-			return false
-		}
-	}
-	return !strings.Contains(key, "..") && !strings.Contains(key, "//")
+	return utf8.ValidString(key) && !strings.ContainsFunc(key, func(c rune) bool { return c < ' ' }) &&
+		!strings.Contains(key, "..") && !strings.Contains(key, "__0x")
 }
 
 func (b *bucket) removeMany(ctx context.Context, keys []string) error {

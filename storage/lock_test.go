@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -248,5 +249,32 @@ func TestAzureState(t *testing.T) {
 	check(t, err)
 	if len(list) != 1 || list[0].ID != info.ID || info.ID == "" {
 		t.Errorf("listed %v, and asked for %v", list, info)
+	}
+}
+
+// TestLockOfWhoIsCancelled: who is cancelled while the store writes its lock leaves none, which others would wait for.
+func TestLockOfWhoIsCancelled(t *testing.T) {
+	direct, proxy, p := tapped(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var once sync.Once
+	proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut {
+			once.Do(func() {
+				b, err := io.ReadAll(r.Body)
+				check(t, err)
+				cancel()
+				time.Sleep(100 * time.Millisecond)
+				r = r.WithContext(context.WithoutCancel(r.Context()))
+				r.Body = io.NopCloser(bytes.NewReader(b))
+			})
+		}
+		next.ServeHTTP(w, r)
+	})
+	if _, err := p.TryLock(ctx, ".lock", "here", 1, func(int) bool { return true }, nil); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	time.Sleep(200 * time.Millisecond) // what nobody waited for has come to its end
+	if list, err := direct.List(t.Context(), ""); err != nil || len(list) > 0 {
+		t.Errorf("left: %v, %v", list, err)
 	}
 }

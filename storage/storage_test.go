@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -280,14 +281,15 @@ func TestCancelledAtItsBeginning(t *testing.T) {
 // is there whole and known to be, or nothing of it is, as what the store has in hand is waited for.
 func TestCancelledWhileAnswered(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		size int
-		held func(*http.Request) bool
-		made bool // although it was cancelled
+		name, key string
+		size      int
+		held      func(*http.Request) bool
+		made      bool // although it was cancelled
 	}{
-		{"at once", 1 << 20, func(r *http.Request) bool { return r.Method == http.MethodPut }, true},
-		{"a part", 40 << 20, func(r *http.Request) bool { return r.URL.Query().Get("partNumber") == "3" }, false},
-		{"the whole of the parts", 40 << 20, func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploadId") }, true},
+		{"at once", "big", 1 << 20, func(r *http.Request) bool { return r.Method == http.MethodPut }, true},
+		{"a part", "big", 40 << 20, func(r *http.Request) bool { return r.URL.Query().Get("partNumber") == "3" }, false},
+		{"a part of another name", "big one+~\u00e9", 40 << 20, func(r *http.Request) bool { return r.URL.Query().Get("partNumber") == "3" }, false},
+		{"the whole of the parts", "big", 40 << 20, whole, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := storagetest.Start(t)
@@ -316,11 +318,11 @@ func TestCancelledWhileAnswered(t *testing.T) {
 				next.ServeHTTP(w, late)
 			})
 			want := random(c.size, 1)
-			err := p.Write(ctx, "big", want)
+			err := p.Write(ctx, c.key, want)
 			if held.Load() != 1 || c.made != (err == nil) || err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("held %d times, %v", held.Load(), err)
 			}
-			got, err := p.ReadFile(t.Context(), "big", 1<<30)
+			got, err := p.ReadFile(t.Context(), c.key, 1<<30)
 			if c.made != bytes.Equal(got, want) || !c.made && !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("%d bytes, %v", len(got), err)
 			}
@@ -348,6 +350,113 @@ func (s *slow) Read(p []byte) (int, error) {
 	n := copy(p, s.b)
 	s.b = s.b[n:]
 	return n, nil
+}
+
+// whole says whether a request makes an object of its parts.
+func whole(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploadId") }
+
+// TestCancelledIsNotSentAgain: what a store refuses for now is asked again, but not for who has cancelled it.
+func TestCancelledIsNotSentAgain(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		size   int
+		chosen func(*http.Request) bool
+	}{
+		{"nothing", 0, func(r *http.Request) bool { return r.Method == http.MethodPut }},
+		{"at once", 1 << 10, func(r *http.Request) bool { return r.Method == http.MethodPut }},
+		{"its beginning", 40 << 20, func(r *http.Request) bool { return r.Method == http.MethodPost && r.URL.Query().Has("uploads") }},
+		{"the whole of the parts", 40 << 20, whole},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := storagetest.Start(t)
+			proxy := storagetest.Before(t, s, storagetest.Faults{})
+			p := open(t, s.Via(proxy, "x"), storage.Options{})
+			ctx, cancel := context.WithCancel(t.Context())
+			var asked atomic.Int32
+			proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+				if !c.chosen(r) {
+					next.ServeHTTP(w, r)
+					return
+				}
+				_, _ = io.Copy(io.Discard, r.Body)
+				asked.Add(1)
+				cancel()
+				time.Sleep(10 * time.Millisecond)
+				w.WriteHeader(http.StatusServiceUnavailable)
+			})
+			if err := p.Write(ctx, "big", random(c.size, 1)); !errors.Is(err, context.Canceled) || asked.Load() != 1 {
+				t.Errorf("asked %d times, %v", asked.Load(), err)
+			}
+			if _, err := p.Stat(t.Context(), "big"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("there is something: %v", err)
+			}
+		})
+	}
+}
+
+// TestCancelledAndNeverAnswered: a part that a store never answers is waited for a while, and then given up with the others.
+func TestCancelledAndNeverAnswered(t *testing.T) {
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{})
+	p := open(t, s.Via(proxy, "x"), storage.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan struct{})
+	var givenUp atomic.Int32
+	proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		switch {
+		case r.URL.Query().Get("partNumber") == "2":
+			_, _ = io.Copy(io.Discard, r.Body)
+			cancel()
+			<-over
+		case r.Method == http.MethodDelete:
+			givenUp.Add(1)
+			fallthrough
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+	began := time.Now()
+	if err := p.Write(ctx, "big", random(40<<20, 1)); !errors.Is(err, context.Canceled) || givenUp.Load() != 1 {
+		t.Errorf("%v, given up %d times", err, givenUp.Load())
+	}
+	if took := time.Since(began); took > 8*time.Second {
+		t.Errorf("it took %v, when a program has ten seconds to end", took)
+	}
+	close(over)
+	if left, err := filepath.Glob(filepath.Join(s.Dir, ".sgwtmp", "multipart", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
+
+// TestNames has objects of odd names written, told of, read and removed, by themselves and many by one request.
+func TestNames(t *testing.T) {
+	s := storagetest.Start(t)
+	p := open(t, s.URL("x y+z"), storage.Options{})
+	names := []string{"a b", "a+b", "~a", "\u00e9/\u65e5\u672c.tar", "100%", "50%25", "a&b<c>'\"", "q?r=1", "#1", "a;b,c:d@e$f", "{x}[y]|z^`", "a\\b", "a..b", "__0x41__", "_0x_"}
+	for _, name := range names {
+		if err := p.Write(t.Context(), name, []byte(name)); err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		if b, err := p.ReadFile(t.Context(), name, 1000); err != nil || string(b) != name {
+			t.Errorf("%q: %q, %v", name, b, err)
+		}
+	}
+	list, err := p.List(t.Context(), "")
+	check(t, err)
+	var listed []string
+	for _, i := range list {
+		listed = append(listed, i.Name)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(names, listed); diff != "" {
+		t.Errorf("listed (-want +got):\n%s", diff)
+	}
+	check(t, p.Remove(t.Context(), names[0]))
+	check(t, p.RemoveMany(t.Context(), names[1:]))
+	if list, err := p.List(t.Context(), ""); err != nil || len(list) > 0 {
+		t.Errorf("left: %v, %v", list, err)
+	}
 }
 
 // TestCancelledWhileSent: who cancels what is being sent to a store that takes it slowly waits for nothing.

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"io"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -18,6 +19,8 @@ const (
 	partsOnce = 3
 	// mostParts is how many of them S3 takes: those of a very large object are larger.
 	mostParts = 10_000
+	// partsGivenUp is how long it may take to remove the parts of an object that is not made.
+	partsGivenUp = 3 * time.Second
 )
 
 // s3Writer writes objects of S3 from where their bytes lie. gocloud.dev's writer, which is
@@ -64,7 +67,7 @@ func (w *s3Writer) parts(ctx context.Context, key string, r io.ReaderAt, size in
 	if err == nil {
 		return nil
 	}
-	late, stop := context.WithTimeout(context.WithoutCancel(ctx), answerAwaited)
+	late, stop := context.WithTimeout(context.WithoutCancel(ctx), partsGivenUp)
 	defer stop()
 	// What is not given up here is by bucket.abort; the first error is the one to tell.
 	_, _ = w.client.AbortMultipartUpload(late, &s3.AbortMultipartUploadInput{Bucket: &w.bucket, Key: &key, UploadId: upload})
