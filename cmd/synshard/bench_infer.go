@@ -78,6 +78,7 @@ func (a *app) runBenchInfer(ctx context.Context, path string, f benchInferOption
 	if err != nil {
 		return err
 	}
+	a.sayEngine(d)
 	r, err := a.measureSettings(ctx, d, f)
 	if err != nil {
 		return err

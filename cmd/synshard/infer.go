@@ -78,8 +78,9 @@ On the CPU a run of the network has one thread and at most 8 images, and as many
 a time as --threads; a larger batch is worked through in several. Where the network would
 take 200 s or more, a trial of some 20 s finds the engine (--engine auto), threads and batch
 that are fastest here among those that give the same probabilities, to 1e-5; it is
-remembered, and 'bench infer' makes it anew. Who wants the same bits on every call names
---engine and --batch.
+remembered, and 'bench infer' makes it anew. Else ONNX Runtime runs ONNX models, and the
+training engine weights; where one of them is not set up, the other runs what it can. Who
+wants the same bits on every call names --engine and --batch.
 
 MODEL is an exported model, or any ONNX classifier of images: what its metadata do not
 say is said by --spec or flags, which win over both and are noted in the output.`

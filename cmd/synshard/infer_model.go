@@ -169,6 +169,7 @@ type describedModel struct {
 	f       *networkOptions
 	want    wanted
 	engine  string              // that runs it unless a trial finds a faster one
+	lacks   error               // why that is not the engine it would be; nil: it is
 	weights *infertorch.Weights // what was read: either these, as a file of weights or for engine torch
 	onnx    ort.NetworkOptions  // or this, of an ONNX model
 	spec    model.Spec          // by which it is run
@@ -218,19 +219,36 @@ func (d *describedModel) sum() string {
 }
 
 // findEngine is an error where the library of the model's engine is missing. Where nobody set that up, named an engine or
-// wants jobs to be alike, another that is set up takes its place, which is said.
+// wants jobs to be alike, ONNX Runtime takes the training engine's place or the other way round, if it runs the model.
 func (a *app) findEngine(d *describedModel, alone bool) error {
 	err := a.findLibrary(d.f, d.engine)
-	if !errors.Is(err, native.ErrNowhere) || d.f.engine != "auto" || !alone {
+	if !errors.Is(err, native.ErrNowhere) || d.f.engine != "auto" || !alone || !d.anyEngine() {
 		return err
 	}
-	for _, other := range []string{"onnx", "openvino", "torch"} {
-		if a.findLibrary(d.f, other) == nil && d.turn(other) {
-			a.Logf("%v; the model is run by --engine %s", err, other)
-			return nil
+	if d.engine == "torch" {
+		library, lerr := a.findORT(d.f.ortLib)
+		if lerr != nil || strings.HasPrefix(d.f.device, "cuda") && !native.HasCUDA(library) {
+			return err
 		}
+		d.engine, d.lacks = "onnx", err
+		return nil
 	}
-	return err
+	if a.findLibrary(d.f, "torch") != nil {
+		return err
+	}
+	w, werr := infertorch.ReadONNX(d.onnx.Model)
+	if werr != nil || w.Sum != d.sum() {
+		return err
+	}
+	d.weights, d.engine, d.lacks = w, "torch", err
+	return nil
+}
+
+// sayEngine tells where the model is run by an engine because its own is not set up.
+func (a *app) sayEngine(d *describedModel) {
+	if d.lacks != nil {
+		a.Logf("%v; the model is run by --engine %s", d.lacks, d.engine)
+	}
 }
 
 func (a *app) findLibrary(f *networkOptions, engine string) (err error) {
@@ -243,22 +261,6 @@ func (a *app) findLibrary(f *networkOptions, engine string) (err error) {
 		_, err = a.findORT(f.ortLib)
 	}
 	return err
-}
-
-// turn has another engine run the model, which nobody named, and says whether that can run it as flags say.
-func (d *describedModel) turn(engine string) bool {
-	switch {
-	case engine == "openvino" && (strings.HasPrefix(d.f.device, "cuda") || d.f.changed("provider") || d.f.changed("ep-option")),
-		(engine == "torch" || d.weights != nil) && !d.anyEngine():
-		return false
-	case engine == "torch" && d.weights == nil:
-		var err error
-		if d.weights, err = infertorch.ReadONNX(d.onnx.Model); err != nil {
-			return false
-		}
-	}
-	d.engine = engine
-	return true
 }
 
 // openNetwork opens a model on the engine that was asked for. batch is what a GPU gets ready

@@ -137,8 +137,9 @@ func eitherForm(t *testing.T, set, run string) {
 		for _, key := range native.Variables {
 			t.Setenv(key, "")
 		}
+		every := libs
 		for form, only := range map[string]string{"model.safetensors": "onnx", "model.onnx": "torch"} {
-			libs := map[string][]string{"onnx": libs[:2], "torch": libs[2:4]}[only]
+			libs := map[string][]string{"onnx": every[:2], "torch": every[2:4]}[only]
 			out := filepath.Join(t.TempDir(), "p.arrow")
 			args := append([]string{"infer", filepath.Join(run, form), set, "--out", out, "--progress", "off", "--json"}, libs...)
 			text, talk := runVerb(t, 0, args...)
@@ -154,7 +155,8 @@ func eitherForm(t *testing.T, set, run string) {
 					t.Errorf("%s on %s: probability %v, and %v of the other form", only, form, p.Prob[i], want)
 				}
 			}
-			// Who names an engine or a library has that one, what the other cannot do is not left out, and jobs are alike.
+			// Who names an engine or a library has that one, what the other cannot do is not left out, jobs are alike, and
+			// an output goes on with the engine that began it.
 			own := map[string]string{"onnx": "torch", "torch": "onnx"}[only]
 			flag := map[string]string{"onnx": "--precision=bf16", "torch": "--resize=80"}[only]
 			lib := map[string]string{"onnx": "--torch-lib=", "torch": "--ort-lib="}[only] + out
@@ -162,11 +164,38 @@ func eitherForm(t *testing.T, set, run string) {
 				runVerb(t, exitNative, append(args, "--overwrite", said)...)
 			}
 			runVerb(t, exitNative, "infer", filepath.Join(run, form), set, "--out", out, "--progress", "off")
+			runVerb(t, 0, append([]string{"infer", filepath.Join(run, form), set, "--out", out, "--overwrite", "--engine", own}, every...)...)
+			if _, talk := runVerb(t, exitNative, args...); !strings.Contains(talk, "was begun by --engine "+own) {
+				t.Error(talk)
+			}
+			bench := append([]string{"bench", "infer", filepath.Join(run, form), "--batches", "1", "--runs", "1", "--max", "10ms"}, libs...)
+			if text, talk := runVerb(t, 0, bench...); !strings.Contains(talk, "is run by --engine "+only) || !strings.Contains(text, "'infer' takes "+only) {
+				t.Errorf("%s: %s", talk, text)
+			}
+			if only == "torch" { // which finds OpenVINO to try, or what was named in its place
+				if _, talk := runVerb(t, exitNative, append(bench, "--openvino-lib="+out+"x")...); !strings.Contains(talk, "OpenVINO") {
+					t.Error(talk)
+				}
+			}
 		}
-		runVerb(t, exitNative, append([]string{"infer", foreign, set, "--classes", classes, "--out", other, "--overwrite"}, libs[2:]...)...)
+		runVerb(t, exitNative, append([]string{"infer", foreign, set, "--classes", classes, "--out", other, "--overwrite"}, every[2:]...)...)
+		if _, talk := runVerb(t, exitNative, append([]string{"infer", filepath.Join(run, "model.safetensors"), set, "--device", "cuda"}, every[:2]...)...); !strings.Contains(talk, "training engine") {
+			t.Error(talk)
+		}
 	})
 	t.Run("OpenVINO", func(t *testing.T) {
 		nativetest.OpenVINO(t)
+		for _, form := range []string{"model.safetensors", "model.onnx"} { // beside the training engine, without ONNX Runtime
+			t.Setenv("SYNSHARD_ORT_LIB", filepath.Join(run, "not-there"))
+			args := []string{"bench", "infer", filepath.Join(run, form), "--batches", "1", "--runs", "1", "--max", "10ms"}
+			if form == "model.onnx" {
+				t.Setenv("SYNSHARD_ORT_LIB", "")
+				t.Setenv("ONNXRUNTIME_SHARED_LIBRARY_PATH", "")
+			}
+			if text, talk := runVerb(t, 0, append(args, libs[2:]...)...); !strings.Contains(text, "tried openvino") {
+				t.Errorf("%s: %s, %s", form, text, talk)
+			}
+		}
 		args := []string{"bench", "infer", filepath.Join(run, "model.safetensors"), "--engine", "openvino", "--batches", "1,3", "--runs", "1", "--max", "10ms"}
 		if text, _ := runVerb(t, 0, append(args, libs[4:]...)...); !strings.Contains(text, "openvino") {
 			t.Error(text)

@@ -15,6 +15,7 @@ import (
 	"github.com/synshard/synshard/infer/prediction"
 	infertorch "github.com/synshard/synshard/infer/torch"
 	"github.com/synshard/synshard/infer/trial"
+	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 )
 
@@ -41,11 +42,15 @@ func (a *app) openFastest(ctx context.Context, d *describedModel, f *inferOption
 	if e, p, b, ok := f.begun(d); ok {
 		engine, perRun, batch, why = e, p, b, "begun"
 	} else if jobs <= 1 && (f.batch.auto || f.net.engine == "auto") {
+		a.sayEngine(d)
 		return a.tryWays(ctx, d, f, images)
 	}
 	n, err := a.open(ctx, d, engine, perRun, batch)
 	if errors.Is(err, infertorch.ErrForeign) && engine != d.engine { // begun of another model, which the output refuses
 		n, err = a.open(ctx, d, d.engine, perRun, batch)
+	}
+	if errors.Is(err, native.ErrMissing) && why == "begun" {
+		err = fmt.Errorf("%s was begun by --engine %s: %w", f.out, engine, err)
 	}
 	if err != nil {
 		return nil, way{}, err
@@ -213,10 +218,10 @@ func (t *networkTrial) addTorch(batch int, besides bool) error {
 }
 
 // addONNX has ONNX Runtime tried, with a thread a run and with all of them, and OpenVINO where
-// it is; besides another, on the CPU alone.
+// it is; besides another, on the CPU alone, and each where it is set up.
 func (t *networkTrial) addONNX(batch int, besides bool) error {
 	f := t.d.f
-	if t.d.engine == "openvino" {
+	if f.engine == "openvino" {
 		library, err := search().OpenVINO(f.openVINOLib)
 		if err != nil {
 			return err
@@ -224,6 +229,9 @@ func (t *networkTrial) addONNX(batch int, besides bool) error {
 		return t.add("openvino", library, 0, batch)
 	}
 	library, provider, device, err := t.a.placeORT(f)
+	if besides && err != nil && f.ortLib == "" { // it is not there
+		return t.addOpenVINO(batch)
+	}
 	if err != nil || besides && provider != "cpu" {
 		return err
 	}
@@ -239,14 +247,19 @@ func (t *networkTrial) addONNX(batch int, besides bool) error {
 			return err
 		}
 	}
-	openVINO, err := search().OpenVINO(f.openVINOLib)
+	return t.addOpenVINO(batch)
+}
+
+// addOpenVINO has OpenVINO tried where it is set up, unless an engine was asked for.
+func (t *networkTrial) addOpenVINO(batch int) error {
+	library, err := search().OpenVINO(t.d.f.openVINOLib)
 	switch {
-	case f.engine != "auto" || err != nil && f.openVINOLib == "": // not asked for, or not there
+	case t.d.f.engine != "auto" || err != nil && t.d.f.openVINOLib == "": // not asked for, or not there
 		return nil
 	case err != nil:
 		return err
 	}
-	return t.add("openvino", openVINO, 0, batch)
+	return t.add("openvino", library, 0, batch)
 }
 
 // libraryName tells a library from others, and from one that is put in its place.
