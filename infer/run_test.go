@@ -225,8 +225,9 @@ func TestResume(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			half := o
 			half.Predictor = &colours{stop: func(call int64) {
-				if call == 320 { // of 407
+				if call == 320 { // of 407, when a part is done that is left as it is, and one that is damaged
 					awaitFile(t, first)
+					awaitFile(t, filepath.Join(filepath.Dir(first), "chunk-000001.arrow"))
 					cancel()
 				}
 			}}
@@ -285,7 +286,8 @@ func TestPartsOfOthersAreKept(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o := options(a, 8)
 	o.Predictor = &colours{stop: func(call int64) {
-		if call == 300 {
+		if call == 300 { // of 375
+			awaitFile(t, filepath.Join(prediction.ChunksDir(path), "chunk-000000.arrow"))
 			cancel()
 		}
 	}}

@@ -23,10 +23,11 @@ recipe() { printf '{epochs: %s, batch: 4, seed: %s, network: {width: 0.05}, eval
 
 # Interrupted while it trains, as by Ctrl-C: every process of the group has the signal.
 draw 1
-recipe 4 1
+recipe 12 1
 env --default-signal=INT setsid make "${variables[@]}" -j2 >log 2>&1 &
 group=$!
 for _ in $(seq 1200); do grep -qs '"step":2' run/log.ndjson && break; sleep 0.05; done
+grep -qs '"step":2' run/log.ndjson || fail "training did not come to its second step"
 kill -INT -- "-$group"
 wait "$group" && fail "make was not interrupted: this proves nothing"
 [ ! -e run/model.onnx ] || fail "the run was done before it was interrupted: this proves nothing"

@@ -35,7 +35,7 @@ night() { # CODE: one night, which ends with it
 	[ "$got" = "$1" ] || fail "exit $got, want $1"
 }
 metric() { sed -n "s/^synshard_$1{.*} \(.*\)/\1/p" "$prom"; }
-today=$dir/images/predictions/$(date +%F).arrow
+today=$dir/images/predictions/$(env -u TZ date +%F).arrow
 n=$(ls "$dir/images/incoming" | wc -l)
 
 # One file is bad: its row says so, all others are predicted.

@@ -8,8 +8,8 @@ import (
 )
 
 // answerAwaited is how long an answer is waited for that nobody needs any more. With partsGivenUp, it is well below what a
-// program has to end in order after a signal.
-const answerAwaited = 2 * time.Second
+// program has to end in order after a signal. Tests lengthen it.
+var answerAwaited = 2 * time.Second
 
 // answered calls f, which makes a request of S3's client, so that it is known afterwards what came of it: a store may do
 // what it was asked although who asked is gone, and what it does after this program has cleaned up stays. Once ctx has

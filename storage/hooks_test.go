@@ -10,6 +10,13 @@ func Beat(beat, dead time.Duration) (reset func()) {
 	return func() { lockBeat, lockDead = wasBeat, wasDead }
 }
 
+// Await sets how long answers are waited for that nobody needs any more, until the function it gives is called.
+func Await(d time.Duration) (reset func()) {
+	was := answerAwaited
+	answerAwaited = d
+	return func() { answerAwaited = was }
+}
+
 // Silence has a holder say no more that it lives, as one that is killed.
 func Silence(l *Lock) {
 	l.stop()

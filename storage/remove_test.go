@@ -18,10 +18,10 @@ func TestRemoveMany(t *testing.T) {
 		without  bool
 		requests int64
 	}{
-		"at once":       {[]string{"a", "d/synset=n1/part-0.arrow", "not-there"}, false, 1},
-		"one each":      {[]string{"a", "b", "c"}, true, 4},
-		"any symbols":   {[]string{"a b", "é", "x&<y>"}, false, 1},
-		"one escaped":   {[]string{"a b", "c\x01", "é", "x&<y>"}, false, 5}, // which is asked for first
+		"at once":     {[]string{"a", "d/synset=n1/part-0.arrow", "not-there"}, false, 1},
+		"one each":    {[]string{"a", "b", "c"}, true, 4},
+		"any symbols": {[]string{"a b", "é", "x&<y>"}, false, 1},
+		"one escaped": {[]string{"a b", "c\x01", "é", "x&<y>"}, false, 5}, // which is asked for first
 	} {
 		var asked atomic.Int64
 		for _, n := range append(c.names, "stays") {

@@ -19,7 +19,7 @@ func TestBenchTrain(t *testing.T) {
 	lib := needEngine(t)
 	var runs []bench.StepReport
 	for _, precision := range []string{"fp32", "bf16"} {
-		out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "2", "--steps", "2", "--warmup", "0",
+		out, _ := runVerb(t, exitOK, "bench", "train", "--torch-lib", lib, "--device", "cpu", "--model", "googlenet", "--batch", "2", "--steps", "3", "--warmup", "0",
 			"--threads", "1", "--precision", precision, "--peak-tflops", "0.5", "--json", "--progress", "off")
 		var of struct{ Runs []bench.StepReport }
 		check(t, json.Unmarshal([]byte(out), &of))

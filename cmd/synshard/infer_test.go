@@ -55,7 +55,7 @@ func newInferBed(t *testing.T) *inferBed {
 	b := &inferBed{t: t, lib: lib, model: filepath.Join(data, "nhwc_uint8.onnx"), dir: t.TempDir(), images: data}
 	b.classes = b.put("classes.txt", "ant\nbee\ncat\ndog\nelk\n")
 	var list strings.Builder
-	for i := range 4500 { // more than two chunks
+	for i := range 9000 { // four chunks and a half
 		fmt.Fprintf(&list, "%s/image%d.png\n", data, i%6)
 	}
 	b.long = list.String()

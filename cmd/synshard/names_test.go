@@ -11,14 +11,14 @@ import (
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/synshard/synshard/internal/native/nativetest"
 )
 
 // Names that would forge rows of a table or command a terminal do not reach
 // either; JSON has its own escapes.
 func TestNamesAreEscaped(t *testing.T) {
-	if !(&app{}).hasWordNet() {
-		t.Skip("needs WordNet")
-	}
+	nativetest.WordNetDir(t)
 	dir := t.TempDir()
 	for i, class := range []string{"a\n\x1b[2Jforged\t7\t7", "plain", "right\u202eleft"} {
 		var b bytes.Buffer

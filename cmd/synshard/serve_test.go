@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
@@ -22,6 +23,11 @@ func TestServe(t *testing.T) {
 		token bool
 		end   syscall.Signal
 	}{{"127.0.0.1:0", false, syscall.SIGTERM}, {"[::1]:0", false, syscall.SIGINT}, {"0.0.0.0:0", true, syscall.SIGTERM}} {
+		if l, err := net.Listen("tcp", c.addr); err == nil {
+			l.Close()
+		} else if strings.Contains(c.addr, "::1") {
+			continue // a machine without IPv6
+		}
 		cmd := synshardCommand(t, "serve", "../../shard/testdata/v1", "--addr", c.addr, "--no-wordnet")
 		out, err := cmd.StdoutPipe()
 		check(t, err)
@@ -31,9 +37,6 @@ func TestServe(t *testing.T) {
 		t.Cleanup(func() { cmd.Process.Kill() })
 		line, err := bufio.NewReader(out).ReadString('\n')
 		if err != nil {
-			if strings.Contains(c.addr, "::1") {
-				continue // a machine without IPv6
-			}
 			t.Fatal(err)
 		}
 		address := strings.TrimSpace(line)

@@ -24,7 +24,7 @@ func TestTermEnds(t *testing.T) {
 	var talk bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, io.Discard, &talk
 	check(t, cmd.Start())
-	time.Sleep(500 * time.Millisecond) // it waits for the first header by now
+	time.Sleep(time.Second) // it waits for the first header by now
 	check(t, cmd.Process.Signal(syscall.SIGTERM))
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

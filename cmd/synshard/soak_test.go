@@ -32,7 +32,7 @@ func TestSoak(t *testing.T) {
 	}
 	var first, last held
 	var rounds int
-	for ; rounds < settle+1 || time.Now().Before(end); rounds++ {
+	for ; rounds < settle+2 || time.Now().Before(end); rounds++ {
 		r.round(rounds)
 		last = holds(t)
 		if rounds == settle {

@@ -255,9 +255,9 @@ func TestTrainLostContinues(t *testing.T) {
 	}
 	set := writeTrainSet(t, 8, 9)
 	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "two")
-	args := func(out string) []string { return smallRun(t, set, out, "--procs", "2", "--epochs", "4") }
+	args := func(out string) []string { return smallRun(t, set, out, "--procs", "2", "--epochs", "12") }
 	check(t, synshardCommand(t, args(one)...).Run())
-	ps := startGroup(t, "procs", set, two, "--epochs", "4")
+	ps := startGroup(t, "procs", set, two, "--epochs", "12")
 	check(t, syscall.Kill(ps[1].pid, syscall.SIGKILL))
 	if code := ps[0].end(t); code != exitFailure && code != exitOK { // it may have been done
 		t.Errorf("ends with %d: %q", code, ps[0].stderr)

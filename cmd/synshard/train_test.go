@@ -127,14 +127,17 @@ func TestTrainContinuesExactly(t *testing.T) {
 		t.Skip("trains")
 	}
 	set := writeTrainSet(t, 8, 9)
+	long := func(out string, more ...string) []string { // enough for three signals
+		return smallRun(t, set, out, append([]string{"--epochs", "10"}, more...)...)
+	}
 	whole := filepath.Join(t.TempDir(), "whole")
-	stdout, stderr := runVerb(t, 0, smallRun(t, set, whole)...)
+	stdout, stderr := runVerb(t, 0, long(whole)...)
 	if !strings.HasPrefix(stdout, "steps ") || stderr != "" {
 		t.Errorf("with --progress off want the result alone: %q, %q", stdout, stderr)
 	}
 
 	cut := filepath.Join(t.TempDir(), "cut")
-	runVerb(t, 75, smallRun(t, set, cut, "--stop-after-steps", "1", "-j", "1")...)
+	runVerb(t, 75, long(cut, "--stop-after-steps", "1", "-j", "1")...)
 	for _, s := range []struct {
 		signal syscall.Signal
 		code   int
@@ -145,7 +148,7 @@ func TestTrainContinuesExactly(t *testing.T) {
 		{syscall.SIGTERM, 75, []string{"-j", "5"}},
 	} {
 		before := logLines(t, cut)
-		cmd := synshardCommand(t, smallRun(t, set, cut, s.args...)...)
+		cmd := synshardCommand(t, long(cut, s.args...)...)
 		check(t, cmd.Start())
 		waitForSteps(t, cut, before+2)
 		check(t, cmd.Process.Signal(s.signal))
@@ -154,7 +157,7 @@ func TestTrainContinuesExactly(t *testing.T) {
 			t.Errorf("%v: exit code %d, want %d", s.signal, got, s.code)
 		}
 	}
-	runVerb(t, 0, smallRun(t, set, cut)...)
+	runVerb(t, 0, long(cut)...)
 	for _, name := range []string{"model.safetensors", "model.onnx"} {
 		a, err := os.ReadFile(filepath.Join(whole, name))
 		check(t, err)

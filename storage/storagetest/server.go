@@ -5,6 +5,7 @@ package storagetest
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +37,7 @@ func Start(t testing.TB) *Server {
 		t.Skipf("no S3 server: scripts/s3server.sh builds it (%v)", err)
 	}
 	root := t.TempDir()
-	s := &Server{Addr: free(t), Bucket: "images"}
+	s := &Server{Bucket: "images"}
 	s.Dir = filepath.Join(root, s.Bucket)
 	if err := os.Mkdir(s.Dir, 0o777); err != nil {
 		t.Fatal(err)
@@ -46,8 +47,30 @@ func Start(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	const key, secret = "synshard", "not-a-secret"
-	c := exec.Command(program, "--quiet", "--port", s.Addr, "--access", key, "--secret", secret, "posix", "--sidecar", side, root)
-	out, err := os.Create(filepath.Join(side, "log"))
+	log := filepath.Join(side, "log")
+	// Another may have the port that was free a moment ago.
+	for try := 0; !s.begin(t, log, program, "--quiet", "--access", key, "--secret", secret, "posix", "--sidecar", side, root); try++ {
+		if try == 2 {
+			text, _ := os.ReadFile(log)
+			t.Fatalf("the S3 server does not answer:\n%s", text)
+		}
+	}
+	for k, v := range map[string]string{
+		"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": "http://" + s.Addr,
+		"AWS_SESSION_TOKEN": "", "AWS_PROFILE": "",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		setenv(t, k, v)
+	}
+	return s
+}
+
+// begin starts the program at a free port, and says whether that is what answers there.
+func (s *Server) begin(t testing.TB, log, program string, args ...string) bool {
+	t.Helper()
+	s.Addr = free(t)
+	c := exec.Command(program, append([]string{"--port", s.Addr}, args...)...)
+	out, err := os.Create(log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,30 +78,25 @@ func Start(t testing.TB) *Server {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.Wait() }()
+	ended := make(chan struct{})
+	go func() { c.Wait(); close(ended) }()
 	t.Cleanup(func() {
 		c.Process.Kill()
 		<-ended
 		out.Close()
 	})
-	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", s.Addr); err == nil {
-			conn.Close()
-			break
+	for began := time.Now(); time.Since(began) < 20*time.Second; {
+		if answer, err := http.Get("http://" + s.Addr); err == nil {
+			answer.Body.Close()
+			return answer.Header.Get("Server") == "VERSITYGW"
 		}
-		if len(ended) > 0 || time.Since(began) > 20*time.Second {
-			text, _ := os.ReadFile(out.Name())
-			t.Fatalf("the S3 server does not answer:\n%s", text)
+		select {
+		case <-ended:
+			return false
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
-	for k, v := range map[string]string{
-		"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret, "AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": "http://" + s.Addr,
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull, "AWS_EC2_METADATA_DISABLED": "true",
-	} {
-		setenv(t, k, v)
-	}
-	return s
+	return false
 }
 
 // setenv is t.Setenv for benchmarks and tests alike.

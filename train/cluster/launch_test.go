@@ -100,9 +100,5 @@ func TestWatchParent(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond) // a look and a half
 	defer cancel()
 	WatchParent(ctx, os.Getppid(), func() { t.Error("the parent lives") })
-	select {
-	case <-gone:
-	default:
-		t.Error("another parent than this process's is not missed")
-	}
+	<-gone // or a parent that is none is not missed
 }

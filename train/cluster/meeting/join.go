@@ -36,9 +36,7 @@ func (p Place) Join(ctx context.Context, rank int) (net.Conn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		if cause == nil || ctx.Err() == nil { // that time is up says less than what went wrong before
-			cause = err
-		}
+		cause = telling(ctx, cause, err)
 		if errors.Is(err, errRefused) || unknown(err, began) {
 			return nil, fmt.Errorf("meet rank 0 at %s: %w", at, err)
 		}
@@ -54,22 +52,33 @@ func (p Place) Join(ctx context.Context, rank int) (net.Conn, error) {
 	}
 }
 
+// telling is the error to tell: that time is up says less than what went wrong before. A connection has ctx's deadline,
+// and may end by it a moment before ctx does.
+func telling(ctx context.Context, before, err error) error {
+	if end, ok := ctx.Deadline(); before != nil && (ctx.Err() != nil || ok && !time.Now().Before(end)) {
+		return before
+	}
+	return err
+}
+
 // Reach waits until something listens at the place, which need not be rank 0.
 func (p Place) Reach(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.Wait)
 	defer cancel()
 	at := net.JoinHostPort(p.Addr, strconv.Itoa(p.Port))
 	began, wait := time.Now(), p.waiting()
+	var cause error
 	for {
 		dialer := net.Dialer{Timeout: proofTime}
 		conn, err := dialer.DialContext(ctx, "tcp", at)
+		cause = telling(ctx, cause, err)
 		switch {
 		case err == nil:
 			return conn.Close()
 		case unknown(err, began), ctx.Err() != nil:
-			return fmt.Errorf("%s: %w", at, err)
+			return fmt.Errorf("%s: %w", at, cause)
 		}
-		wait.tell("waiting for the launcher's store at %s: %v", at, err)
+		wait.tell("waiting for the launcher's store at %s: %v", at, cause)
 		time.Sleep(pause)
 	}
 }

@@ -138,7 +138,7 @@ func greet(t *testing.T, p Place, h *Host) {
 func TestFalseHost(t *testing.T) {
 	p, h := place(t, 2)
 	go h.Gather(t.Context())
-	p.Secret, p.Wait = knows("the secret of another group"), time.Second
+	p.Secret, p.Wait = knows("the secret of another group"), 3*time.Second
 	if _, err := p.Join(t.Context(), 1); !errors.Is(err, errStranger) || !strings.Contains(err.Error(), fmt.Sprintf("127.0.0.1:%d", p.Port)) {
 		t.Errorf("a host with another secret: %v", err)
 	}
@@ -196,7 +196,7 @@ func TestNobody(t *testing.T) {
 	if _, err := h.Gather(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("rank 0 alone: %v", err)
 	}
-	p.Wait = 300 * time.Millisecond
+	p.Wait = time.Second
 	if _, err := p.Join(t.Context(), 1); err == nil || !strings.Contains(err.Error(), at) || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("nobody listens: %v", err)
 	}
