@@ -214,7 +214,11 @@ func TestTrainSilentRank0(t *testing.T) {
 			t.Errorf("%s: rank 1 waited for %v", how, took)
 		}
 		check(t, syscall.Kill(ps[0].pid, syscall.SIGCONT))
+		began = time.Now()
 		code, said := ps[0].end(t), ps[0].stderr.String()
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("%s: rank 0 waited for %v for who is gone", how, took)
+		}
 		if code != exitFailure || !strings.Contains(said, "rank 1") || !strings.Contains(said, "saved") {
 			t.Errorf("%s: rank 0 ends with %d: %q", how, code, said)
 		}

@@ -100,7 +100,7 @@ struct Group::State {
 	std::unique_ptr<c10::Event> wait_begins, wait_ends; // on a GPU
 	std::vector<std::shared_ptr<torch::autograd::Node>> accumulators;
 	int world = 1;
-	c10::intrusive_ptr<c10d::Work> last_sum;
+	std::vector<c10::intrusive_ptr<c10d::Work>> sent; // on the CPU: exchanges that may be under way
 	std::shared_ptr<Ending> ending = std::make_shared<Ending>();
 
 	// await is work->wait(), but for the processor an end to the group ends it too: Gloo would wait out its time
@@ -126,18 +126,20 @@ struct Group::State {
 
 	c10::intrusive_ptr<c10d::Work> sum(at::Tensor &t) {
 		std::vector<at::Tensor> list{t};
-		return last_sum = backend->allreduce(list);
+		auto work = backend->allreduce(list);
+		if (device.is_cpu()) {
+			auto ended = [](const auto &w) { return w->getFuture()->completed(); };
+			sent.erase(std::remove_if(sent.begin(), sent.end(), ended), sent.end());
+			sent.push_back(work);
+		}
+		return work;
 	}
 
-	// under_way says whether an exchange was called off that has not ended by itself.
+	// under_way says whether an exchange has not ended: one that was called off, or one beside which another
+	// failed. Gloo may wait out its time limit to send to a process that is gone.
 	bool under_way() const {
-		if (!ending->called_off || !backend)
-			return false;
-		std::vector<c10d::Work *> all{last_sum.get(), stats_transfer.work.get(), figures_transfer.work.get()};
-		for (const Bucket &b : buckets)
-			all.push_back(b.transfer.work.get());
 		return std::any_of(
-			all.begin(), all.end(), [](c10d::Work *w) { return w && !w->getFuture()->completed(); });
+			sent.begin(), sent.end(), [](const auto &w) { return !w->getFuture()->completed(); });
 	}
 
 	Transfer transfer(at::Tensor &t) {
@@ -220,7 +222,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 }
 
 Group::~Group() {
-	if (state->device.is_cpu() && state->under_way()) // Gloo's threads would be waited for
+	if (state->under_way()) // Gloo's threads would be waited for
 		(void)state->backend.release();
 }
 
