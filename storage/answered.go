@@ -32,9 +32,10 @@ type asker struct{}
 func awaited(ctx context.Context, whole func() bool, f func(context.Context) error) error {
 	late, end := context.WithCancel(context.WithValue(context.WithoutCancel(ctx), asker{}, ctx))
 	defer end()
+	wait := answerAwaited
 	kept := context.AfterFunc(ctx, func() {
 		if whole() {
-			time.AfterFunc(answerAwaited, end)
+			time.AfterFunc(wait, end)
 		} else {
 			end()
 		}
