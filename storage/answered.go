@@ -22,7 +22,7 @@ func answered(ctx context.Context, f func(context.Context) error) error {
 // as no store takes a body that was cut for a whole one.
 func sent(ctx context.Context, r io.ReaderAt, at, size int64, f func(context.Context, io.ReadSeeker) error) error {
 	b := &body{r: io.NewSectionReader(r, at, size), ctx: ctx}
-	return awaited(ctx, b.read, func(late context.Context) error { return f(late, b) })
+	return awaited(ctx, b.whole, func(late context.Context) error { return f(late, b) })
 }
 
 // asker is the key of a context's value: the context of who asked, which may have ended before it.
@@ -74,7 +74,8 @@ func (b *body) Seek(offset int64, whence int) (int64, error) {
 	return b.r.Seek(offset, whence)
 }
 
-func (b *body) read() bool {
+// whole says whether all of it was read.
+func (b *body) whole() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.left() == 0
