@@ -3,9 +3,8 @@ package loader
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/pixel"
@@ -24,33 +23,38 @@ type EachOptions struct {
 // each with a decoder of the worker's own, and the worker's number, from 0, below how many there
 // are; bytes are good until it returns. Workers take images in their order, and finish them in
 // any. An image whose bytes cannot be had ends all, as does any error of work that is not of an
-// image.
+// image; of several the first in order is given.
 func Each(ctx context.Context, src Source, n int, row func(k int) int, o EachOptions, work func(worker, i int, d *pixel.Decoder, image []byte) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	var workers sync.WaitGroup
 	var next atomic.Int64
+	var failed failure
 	for worker := range WorkersOf(o.Workers) {
-		g.Go(func() error {
+		workers.Go(func() {
 			d := pixel.NewDecoder()
 			defer d.Close()
 			var buf []byte
 			for {
-				k := int(next.Add(1)) - 1
-				if k >= n || ctx.Err() != nil {
-					return ctx.Err()
+				turn := next.Add(1) - 1
+				if turn >= int64(n) || failed.before(turn) != nil || ctx.Err() != nil {
+					return
 				}
-				i := row(k)
+				i := row(int(turn))
 				image, err := src.Read(i, buf)
-				if err != nil {
-					return err
+				if err == nil {
+					buf = image
+					err = o.settle(i, work(worker, i, d, image))
 				}
-				buf = image
-				if err := o.settle(i, work(worker, i, d, image)); err != nil {
-					return err
+				if err != nil {
+					failed.at(turn, err)
 				}
 			}
 		})
 	}
-	return g.Wait()
+	workers.Wait()
+	if err := failed.before(int64(n)); err != nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // settle tells of a finished image, row i, and of its error.

@@ -202,6 +202,7 @@ type Loader struct {
 	work  chan task
 	wg    sync.WaitGroup
 
+	failed                           failure
 	wait, read, decode, resize, idle atomic.Int64
 	images, bytes, skipped           atomic.Int64
 	frees                            []func()
@@ -221,6 +222,9 @@ type task struct {
 	index int   // in the batch
 	place int64 // in the epoch's order; -1: padding
 }
+
+// turn is where it stands among all that the workers are dealt, padding too.
+func (t task) turn() int64 { return t.slot.batch.First + int64(t.index) }
 
 // New starts loading: workers run until the epoch's end, an error, ctx's end or
 // Close, which must be called. Options that make no sense are an error, and batches
@@ -305,8 +309,9 @@ func (l *Loader) start() error {
 }
 
 // Next gives the next batch, in order; io.EOF ends the epoch. One batch must be
-// released before Prefetch more can be had. An error is OnError's, the first
-// image's where there is no OnError, or the reason that ctx ended for.
+// released before Prefetch more can be had. An error is OnError's, the image's where
+// there is no OnError, or the reason that ctx ended for. Of images it is the first in
+// order, and comes after all batches before its own, whoever of the workers was faster.
 func (l *Loader) Next() (*Batch, error) {
 	began := time.Now()
 	defer func() { l.wait.Add(int64(time.Since(began))) }()
@@ -327,6 +332,10 @@ func (l *Loader) Next() (*Batch, error) {
 	case <-s.done:
 	case <-l.ctx.Done():
 		return nil, context.Cause(l.ctx)
+	}
+	if err := l.failed.before(s.batch.First + int64(l.o.Batch)); err != nil {
+		l.cancel(err)
+		return nil, err
 	}
 	b := s.batch
 	b.release = func() { l.free <- s }

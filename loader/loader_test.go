@@ -26,6 +26,7 @@ type images struct {
 	data  [][]byte
 	reads atomic.Int64
 	slow  time.Duration
+	read  func(i int) // told of each; nil: nobody
 }
 
 func (p *images) Len() int          { return len(p.data) }
@@ -35,6 +36,9 @@ func (p *images) Read(i int, buf []byte) ([]byte, error) {
 	p.reads.Add(1)
 	if p.slow > 0 {
 		time.Sleep(p.slow)
+	}
+	if p.read != nil {
+		p.read(i)
 	}
 	if p.data[i] == nil {
 		return nil, errUnreadable
@@ -271,6 +275,67 @@ func TestErrors(t *testing.T) {
 	defer l.Close()
 	if _, err := l.Next(); !errors.Is(err, errUnreadable) {
 		t.Errorf("with no image that can be read: %v", err)
+	}
+}
+
+// raced are 20 images of which row 11 fails, and row 3 too if bad, which is read after that.
+func raced(t *testing.T, bad bool) *images {
+	src := drawn(t, 20)
+	src.data[11] = src.data[11][:40]
+	if bad {
+		src.data[3] = nil
+	}
+	later := make(chan struct{})
+	src.read = func(i int) {
+		switch i {
+		case 3:
+			<-later
+			time.Sleep(10 * time.Millisecond) // nothing says when a row has failed
+		case 11:
+			close(later)
+		}
+	}
+	return src
+}
+
+// TestFirstError: which error ends an epoch, and after which batches, is its order's to say, and
+// not who was faster.
+func TestFirstError(t *testing.T) {
+	for _, c := range []struct {
+		bad     bool
+		want    string
+		batches int
+	}{{false, "row 11, ", 2}, {true, "row 3, ", 0}} {
+		l, err := New(t.Context(), raced(t, c.bad), Options{Batch: 4, Workers: 2, Eval: centre})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for ; ; n++ {
+			b, stop := l.Next()
+			if err = stop; err != nil {
+				break
+			}
+			b.Release()
+		}
+		if !strings.HasPrefix(err.Error(), c.want) || n != c.batches {
+			t.Errorf("%d batches before %v, want %d before %s", n, err, c.batches, c.want)
+		}
+		if _, again := l.Next(); again != err {
+			t.Errorf("asked again: %v", again)
+		}
+		l.Close()
+	}
+}
+
+func TestFirstErrorOfEach(t *testing.T) {
+	src := raced(t, true)
+	o := EachOptions{Workers: 2, OnError: func(_ int, err error) error { return err }}
+	err := Each(t.Context(), src, src.Len(), func(k int) int { return k }, o, func(_, _ int, d *pixel.Decoder, image []byte) error {
+		return d.Eval(make([]byte, 8*8*3), image, *centre)
+	})
+	if !errors.Is(err, errUnreadable) {
+		t.Errorf("%v, want row 3's", err)
 	}
 }
 

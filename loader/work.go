@@ -74,9 +74,10 @@ func (l *Loader) run() {
 		if !ok || l.ctx.Err() != nil {
 			return
 		}
-		if err := l.fill(w, t); err != nil {
-			l.cancel(err)
-			return
+		if turn := t.turn(); l.failed.before(turn) == nil { // else nobody will have it
+			if err := l.fill(w, t); err != nil {
+				l.failed.at(turn, err)
+			}
 		}
 		if t.slot.pending.Add(-1) == 0 {
 			t.slot.done <- struct{}{}
