@@ -27,7 +27,8 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	p := &pipeline{o: o, src: newSelection(o.Source, o.Spec.Classes, chunks, o.chunkRows()), open: make([]openChunk, len(chunks)), done: make(chan int, 1)}
+	p := &pipeline{o: o, src: newSelection(o.Source, o.Spec.Classes, chunks, o.chunkRows()), open: make([]openChunk, len(chunks)), done: make(chan int, 1),
+		errs: make(chan error, o.Runs+1), cancel: cancel}
 	var err error
 	p.loader, err = loader.New(ctx, p.src, loader.Options{
 		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, Alloc: o.Alloc, Alpha: alphaOf(o.Spec), Truncated: o.Truncated,
@@ -38,19 +39,14 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 		return err
 	}
 	defer p.loader.Close()
-	errs := make(chan error, o.Runs+1)
-	fail := func(err error) {
-		if err != nil {
-			errs <- err
-			cancel()
-		}
-	}
 	var running, emitting sync.WaitGroup
 	for range o.Runs {
-		running.Go(func() { fail(p.run(ctx)) })
+		running.Go(func() { p.run(ctx) })
 	}
 	emitting.Go(func() {
-		fail(p.emit(emit))
+		if err := p.emit(emit); err != nil {
+			p.fail(err)
+		}
 		for range p.done { // after an error: lets the others come to their end
 		}
 	})
@@ -58,7 +54,7 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 	close(p.done)
 	emitting.Wait()
 	select {
-	case err := <-errs: // the first: what follows it is its consequence
+	case err := <-p.errs: // the first: what follows it is its consequence
 		return err
 	default:
 		return nil
@@ -122,6 +118,14 @@ type pipeline struct {
 	next   sync.Mutex
 	open   []openChunk // as src.chunks
 	done   chan int    // chunks that are whole, in any order
+	errs   chan error  // one of each goroutine at most; the first is the reason
+	cancel context.CancelFunc
+}
+
+// fail ends all.
+func (p *pipeline) fail(err error) {
+	p.errs <- err
+	p.cancel()
 }
 
 // openChunk is a chunk whose rows are coming in.
@@ -130,21 +134,24 @@ type openChunk struct {
 	left atomic.Int64 // rows to come
 }
 
-// run takes batches, predicts, and fills in rows, until there are no more.
-func (p *pipeline) run(ctx context.Context) error {
+// run takes batches, predicts, and fills in rows, until there are no more. Where the
+// data end it, those before are predicted: what is whole before an error is the same
+// in every run.
+func (p *pipeline) run(ctx context.Context) {
 	for {
 		b, err := p.take()
-		if err == io.EOF {
-			return nil
-		}
 		if err != nil {
-			return err
+			if err != io.EOF {
+				p.errs <- err
+			}
+			return
 		}
 		n := b.N
 		err = p.batch(ctx, b)
 		b.Release()
 		if err != nil {
-			return err
+			p.fail(err)
+			return
 		}
 		p.o.OnRow(n)
 	}

@@ -348,9 +348,11 @@ func TestMerge(t *testing.T) {
 	}
 }
 
+// TestDamageEndsTheRun: what lies before damage is kept, all of it, however slow the network
+// is and whichever of the workers come first.
 func TestDamageEndsTheRun(t *testing.T) {
 	a := newAlbum(t, 3000)
-	a.damaged = 2500
+	a.damaged = 2048
 	path := filepath.Join(t.TempDir(), "out.arrow")
 	if _, err := Run(t.Context(), options(a, 8), path, "arrow"); !errors.Is(err, shard.ErrCorrupt) {
 		t.Fatalf("damaged data: %v", err)
