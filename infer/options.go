@@ -71,10 +71,11 @@ type Options struct {
 	// Overwrite starts anew where the output holds other predictions.
 	Overwrite bool
 
-	// OnRow and OnError are called from many goroutines. Each may be nil.
-	OnRow   func(n int)                  // as n more rows are done
-	OnKept  func(n int)                  // rows that an earlier run had done; once
-	OnError func(path string, err error) // of an image that could not be read or predicted; its row is kept
+	// OnRow is called from many goroutines, OnError from one, in the order of rows, when those
+	// around an image are done. Each may be nil.
+	OnRow   func(n int)               // as n more rows are done
+	OnKept  func(n int)               // rows that an earlier run had done; once
+	OnError func(path, reason string) // of an image that could not be read or predicted; its row is kept
 }
 
 func (o *Options) check() error {
@@ -93,7 +94,7 @@ func (o *Options) check() error {
 		o.OnKept = func(int) {}
 	}
 	if o.OnError == nil {
-		o.OnError = func(string, error) {}
+		o.OnError = func(string, string) {}
 	}
 	return errors.Join(o.Spec.Check(), o.Columns.Check(), o.Job.Check())
 }

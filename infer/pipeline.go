@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 
 	"github.com/synshard/synshard/infer/prediction"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/pixel"
@@ -25,10 +27,7 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 	if len(chunks) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p := &pipeline{o: o, src: newSelection(o.Source, o.Spec.Classes, chunks, o.chunkRows()), open: make([]openChunk, len(chunks)), done: make(chan int, 1),
-		errs: make(chan error, o.Runs+1), cancel: cancel}
+	p := &pipeline{o: o, src: newSelection(o.Source, o.Spec.Classes, chunks, o.chunkRows()), open: make([]openChunk, len(chunks)), done: make(chan int, 1)}
 	var err error
 	p.loader, err = loader.New(ctx, p.src, loader.Options{
 		Batch: o.Batch, Workers: o.Workers, Prefetch: o.Runs + 1, Alloc: o.Alloc, Alpha: alphaOf(o.Spec), Truncated: o.Truncated,
@@ -44,21 +43,14 @@ func (o *Options) predict(ctx context.Context, chunks []prediction.Chunk, emit f
 		running.Go(func() { p.run(ctx) })
 	}
 	emitting.Go(func() {
-		if err := p.emit(emit); err != nil {
-			p.fail(err)
-		}
+		p.emit(emit)
 		for range p.done { // after an error: lets the others come to their end
 		}
 	})
 	running.Wait()
 	close(p.done)
 	emitting.Wait()
-	select {
-	case err := <-p.errs: // the first: what follows it is its consequence
-		return err
-	default:
-		return nil
-	}
+	return p.failed.Before(math.MaxInt64)
 }
 
 // selection is the rows of chunks, one after the other, as the loader reads
@@ -116,16 +108,9 @@ type pipeline struct {
 	src    *selection
 	loader *loader.Loader
 	next   sync.Mutex
-	open   []openChunk // as src.chunks
-	done   chan int    // chunks that are whole, in any order
-	errs   chan error  // one of each goroutine at most; the first is the reason
-	cancel context.CancelFunc
-}
-
-// fail ends all.
-func (p *pipeline) fail(err error) {
-	p.errs <- err
-	p.cancel()
+	open   []openChunk   // as src.chunks
+	done   chan int      // chunks that are whole, in any order
+	failed inorder.First // by the first row of a batch or a chunk; those begun before come to their end
 }
 
 // openChunk is a chunk whose rows are coming in.
@@ -134,23 +119,21 @@ type openChunk struct {
 	left atomic.Int64 // rows to come
 }
 
-// run takes batches, predicts, and fills in rows, until there are no more. Where the
-// data end it, those before are predicted: what is whole before an error is the same
-// in every run.
+// run takes batches, predicts, and fills in rows, until there are no more.
 func (p *pipeline) run(ctx context.Context) {
 	for {
 		b, err := p.take()
 		if err != nil {
 			if err != io.EOF {
-				p.errs <- err
+				p.failed.Failed(math.MaxInt64-1, err) // behind all that were taken
 			}
 			return
 		}
-		n := b.N
+		n, first := b.N, b.First
 		err = p.batch(ctx, b)
 		b.Release()
 		if err != nil {
-			p.fail(err)
+			p.failed.Failed(first, err)
 			return
 		}
 		p.o.OnRow(n)
@@ -162,13 +145,17 @@ func (p *pipeline) run(ctx context.Context) {
 func (p *pipeline) chunkOf(b *loader.Batch) int { return int(b.First) / p.src.size }
 
 // take takes the next batch, and makes room for the rows of its chunk. Batches
-// come in order.
+// come in order, and none once one has failed.
 func (p *pipeline) take() (*loader.Batch, error) {
 	p.next.Lock()
 	defer p.next.Unlock()
 	b, err := p.loader.Next()
 	if err != nil {
 		return nil, err
+	}
+	if p.failed.Before(b.First) != nil {
+		b.Release()
+		return nil, io.EOF
 	}
 	at := p.chunkOf(b)
 	if c := &p.open[at]; c.rows == nil {
@@ -206,7 +193,6 @@ func (p *pipeline) batch(ctx context.Context, b *loader.Batch) error {
 		}
 		if err != nil {
 			r.Error = err.Error()
-			p.o.OnError(r.Path, err)
 		}
 	}
 	if c.left.Add(-int64(b.N)) == 0 {
@@ -215,20 +201,27 @@ func (p *pipeline) batch(ctx context.Context, b *loader.Batch) error {
 	return nil
 }
 
-// emit gives whole chunks on in order, whatever order they come in.
-func (p *pipeline) emit(emit func(prediction.Chunk, []prediction.Row) error) error {
+// emit gives whole chunks on in order, whatever order they come in, and tells of the images
+// in them that failed.
+func (p *pipeline) emit(emit func(prediction.Chunk, []prediction.Row) error) {
 	whole := map[int]bool{}
 	next := 0
 	for at := range p.done {
 		whole[at] = true
 		for ; whole[next]; next++ {
-			if err := emit(p.src.chunks[next], p.open[next].rows); err != nil {
-				return err
+			rows := p.open[next].rows
+			for i := range rows {
+				if r := &rows[i]; r.Error != "" {
+					p.o.OnError(r.Path, r.Error)
+				}
+			}
+			if err := emit(p.src.chunks[next], rows); err != nil {
+				p.failed.Failed(int64(next*p.src.size), err)
+				return
 			}
 			p.open[next].rows = nil
 		}
 	}
-	return nil
 }
 
 // alphaOf is what a Spec wants of transparent pixels.

@@ -142,16 +142,16 @@ func eachRecord(path string, f func(arrow.Record) error) error {
 func TestOrderAndFailures(t *testing.T) {
 	a := newAlbum(t, 5000)
 	a.images[17], a.images[4999] = nil, []byte("no image")
-	var failed atomic.Int64
+	var failed []string
 	o := options(a, 7)
-	o.OnError = func(string, error) { failed.Add(1) }
+	o.OnError = func(path, reason string) { failed = append(failed, path) }
 	path := filepath.Join(t.TempDir(), "out.arrow")
 	_, sum := mustRun(t, o, path, "arrow")
 	if diff := cmp.Diff(counted{Rows: 5000, Failed: 2, Known: 3750}, counts(sum)); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
 	}
-	if n := failed.Load(); n != 2 {
-		t.Errorf("%d complaints, want 2", n)
+	if diff := cmp.Diff([]string{a.Path(17), a.Path(4999)}, failed); diff != "" {
+		t.Errorf("complaints (-want +got):\n%s", diff)
 	}
 	row := 0
 	err := eachRecord(path, func(rec arrow.Record) error {
@@ -361,6 +361,38 @@ func TestDamageEndsTheRun(t *testing.T) {
 	_, sum := mustRun(t, options(a, 8), path, "arrow")
 	if sum.Kept != 2048 {
 		t.Errorf("%d rows skipped after the data were mended", sum.Kept)
+	}
+}
+
+// failing is a network that fails at images by their first pixel, and at the lower ones late.
+type failing struct {
+	colours
+	at map[byte]time.Duration
+}
+
+func (f *failing) Predict(ctx context.Context, images []byte, n int) (Outputs, error) {
+	if wait, fails := f.at[images[0]]; fails {
+		time.Sleep(wait)
+		return Outputs{}, fmt.Errorf("batch of image %d", images[0])
+	}
+	return f.colours.Predict(ctx, images, n)
+}
+
+// TestFirstFailureIsTold: of batches at work whose prediction fails the first is told, whichever
+// failed before.
+func TestFirstFailureIsTold(t *testing.T) {
+	o := options(newAlbum(t, 200), 1)
+	o.Runs, o.Predictor = 3, &failing{at: map[byte]time.Duration{40: 50 * time.Millisecond, 41: 0, 42: 0}}
+	for _, to := range []string{"file", "stream"} {
+		var err error
+		if to == "file" {
+			_, err = Run(t.Context(), o, filepath.Join(t.TempDir(), "out.arrow"), "arrow")
+		} else {
+			_, err = Stream(t.Context(), o, io.Discard, "ndjson")
+		}
+		if err == nil || !strings.Contains(err.Error(), "image 40") {
+			t.Errorf("to a %s: %v", to, err)
+		}
 	}
 }
 

@@ -10,10 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/synshard/synshard/ingest/imagenet"
 	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage/files"
 )
@@ -282,21 +281,12 @@ func (j *job) rebox(ctx context.Context) error {
 	if len(j.plan.boxes) == 0 || len(j.reopened) == 0 {
 		return nil
 	}
-	workers, ctx := errgroup.WithContext(ctx)
-	workers.SetLimit(j.o.Workers)
-	for i := range j.units {
-		u := &j.units[i]
-		if !u.kept {
-			continue
-		}
-		workers.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+	return inorder.Each(ctx, j.o.Workers, len(j.units), func(_ context.Context, i int) error {
+		if u := &j.units[i]; u.kept {
 			return j.reboxUnit(u)
-		})
-	}
-	return workers.Wait()
+		}
+		return nil
+	})
 }
 
 func (j *job) reboxUnit(u *unit) error {

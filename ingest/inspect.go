@@ -10,9 +10,8 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage/files"
 )
@@ -271,47 +270,33 @@ func inspectRejected(out files.Dir, m *shard.Manifest) error {
 // asWritten wants every shard, and every refused image that is kept, to be what was written, byte for byte, before
 // a dataset is called done or taken up. A dataset of before, without a list of its shards, has no sums of them.
 func asWritten(ctx context.Context, out files.Dir, m *shard.Manifest, workers int) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(files.AtOnce(out, workers))
+	group, _ := inorder.New(ctx, files.AtOnce(out, workers))
 	for _, split := range splitsOf(m) {
 		sums, err := sumsOf(out, split, m.Splits[split])
 		if err != nil {
 			return errors.Join(err, group.Wait())
 		}
 		for _, file := range slices.Sorted(maps.Keys(sums)) {
-			group.Go(func() error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				return record.ShardAsWritten(out, sums[file])
-			})
+			group.Go(func(context.Context) error { return record.ShardAsWritten(out, sums[file]) })
 		}
 	}
 	rejected, err := shard.ReadRejected(out, m.RejectedSHA256)
 	for _, r := range rejected {
-		group.Go(func() error { return record.RejectedAsWritten(out, r) })
+		group.Go(func(context.Context) error { return record.RejectedAsWritten(out, r) })
 	}
 	return cmp.Or(group.Wait(), err)
 }
 
 // leftWhole wants units that an earlier call made to be what it wrote, byte for byte.
 func (j *job) leftWhole(ctx context.Context, units []unit) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(files.AtOnce(j.o.Out, j.o.Workers))
-	for i := range units {
+	return inorder.Each(ctx, files.AtOnce(j.o.Out, j.o.Workers), len(units), func(_ context.Context, i int) error {
 		id := units[i].Unit
-		group.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			r, err := j.state.Load(id)
-			if err == nil {
-				err = j.state.Sound(r)
-			}
-			return j.damaged(id, err)
-		})
-	}
-	return group.Wait()
+		r, err := j.state.Load(id)
+		if err == nil {
+			err = j.state.Sound(r)
+		}
+		return j.damaged(id, err)
+	})
 }
 
 // ends gives the shards of a split, and where the last image of each ends.

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/synshard/synshard/ingest/record"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage/files"
 )
@@ -160,15 +159,13 @@ func (l listed) units(_ context.Context, submit func(*unit) (bool, error)) error
 	return nil
 }
 
-// processOf does the work that there is on each unit, some at a time.
+// processOf does the work that there is on each unit, some at a time. What it wrote before an
+// error, and which error, is the same in every call.
 func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit) func(context.Context) error) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	workers, ctx := errgroup.WithContext(ctx)
-	workers.SetLimit(j.o.Workers)
+	workers, giving := inorder.New(ctx, j.o.Workers)
 	_, known := from.(listed)
-	err := from.units(ctx, func(u *unit) (bool, error) {
-		if err := ctx.Err(); err != nil {
+	err := from.units(giving, func(u *unit) (bool, error) {
+		if err := giving.Err(); err != nil {
 			return false, err
 		}
 		if !known {
@@ -178,17 +175,17 @@ func (j *job) processOf(ctx context.Context, from unitSource, workOn func(*unit)
 		if work == nil {
 			return false, nil
 		}
-		workers.Go(func() error {
-			if err := ctx.Err(); err != nil {
+		began := workers.Go(func(ctx context.Context) error {
+			if err := work(ctx); !errors.Is(err, errNotWhole) {
 				return err
 			}
-			return work(ctx)
+			return nil // the reason is another's
 		})
+		if !began {
+			return false, giving.Err()
+		}
 		return true, nil
 	})
-	if err != nil {
-		stop(err) // a stream's open unit is not whole
-	}
 	if werr := workers.Wait(); werr != nil && !(err != nil && errors.Is(werr, context.Canceled)) {
 		return werr
 	}

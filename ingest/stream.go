@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -71,13 +72,15 @@ func (s *stream) units(ctx context.Context, submit func(*unit) (bool, error)) er
 	c := &cutter{s: s, ctx: ctx, submit: submit, room: semaphore.NewWeighted(streamBytes), open: map[string]*openUnit{}}
 	set := s.j.plan.set
 	s.j.left.reset(set.inputs[s.input])
-	if err := set.walk(ctx, s.input, c.image); err != nil {
-		return err // without closing the open units: they are not whole
-	}
+	err := set.walk(ctx, s.input, c.image)
 	for _, u := range c.open {
-		u.close()
+		if err == nil {
+			u.close()
+		} else {
+			u.giveUp()
+		}
 	}
-	return nil
+	return err
 }
 
 // cutter cuts a stream into units.
@@ -94,7 +97,11 @@ type openUnit struct {
 	id     record.Unit
 	size   int64
 	images chan<- item // to its worker; nil where they are not needed
+	giveUp func()      // instead of close, where it is not whole
 }
+
+// errNotWhole ends a unit whose stream ended in the middle of it.
+var errNotWhole = errors.New("not whole")
 
 // close ends a unit, which is whole.
 func (u *openUnit) close() {
@@ -175,7 +182,7 @@ func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 	default:
 		met.classes[id] = true
 	}
-	images := make(chan item, 1024)
+	images, givenUp := make(chan item, 1024), make(chan struct{})
 	u := &unit{Unit: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-", streamed: true}
 	if u.unknown {
 		u.from = "standard input"
@@ -193,6 +200,8 @@ func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 				if err != nil {
 					return err
 				}
+			case <-givenUp:
+				return errNotWhole
 			case <-ctx.Done():
 				return ctx.Err()
 			}
@@ -202,7 +211,7 @@ func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 	if err != nil {
 		return nil, err
 	}
-	open := &openUnit{id: id}
+	open := &openUnit{id: id, giveUp: func() { close(givenUp) }}
 	if needed {
 		open.images = images
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/pixel"
 )
@@ -27,7 +28,7 @@ type EachOptions struct {
 func Each(ctx context.Context, src Source, n int, row func(k int) int, o EachOptions, work func(worker, i int, d *pixel.Decoder, image []byte) error) error {
 	var workers sync.WaitGroup
 	var next atomic.Int64
-	var failed failure
+	var failed inorder.First
 	for worker := range WorkersOf(o.Workers) {
 		workers.Go(func() {
 			d := pixel.NewDecoder()
@@ -35,7 +36,7 @@ func Each(ctx context.Context, src Source, n int, row func(k int) int, o EachOpt
 			var buf []byte
 			for {
 				turn := next.Add(1) - 1
-				if turn >= int64(n) || failed.before(turn) != nil || ctx.Err() != nil {
+				if turn >= int64(n) || failed.Before(turn) != nil || ctx.Err() != nil {
 					return
 				}
 				i := row(int(turn))
@@ -45,13 +46,13 @@ func Each(ctx context.Context, src Source, n int, row func(k int) int, o EachOpt
 					err = o.settle(i, work(worker, i, d, image))
 				}
 				if err != nil {
-					failed.at(turn, err)
+					failed.Failed(turn, err)
 				}
 			}
 		})
 	}
 	workers.Wait()
-	if err := failed.before(int64(n)); err != nil {
+	if err := failed.Before(int64(n)); err != nil {
 		return err
 	}
 	return ctx.Err()

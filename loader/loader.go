@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/pixel"
 )
@@ -202,7 +203,7 @@ type Loader struct {
 	work  chan task
 	wg    sync.WaitGroup
 
-	failed                           failure
+	failed                           inorder.First
 	wait, read, decode, resize, idle atomic.Int64
 	images, bytes, skipped           atomic.Int64
 	frees                            []func()
@@ -333,7 +334,7 @@ func (l *Loader) Next() (*Batch, error) {
 	case <-l.ctx.Done():
 		return nil, context.Cause(l.ctx)
 	}
-	if err := l.failed.before(s.batch.First + int64(l.o.Batch)); err != nil {
+	if err := l.failed.Before(s.batch.First + int64(l.o.Batch)); err != nil {
 		l.cancel(err)
 		return nil, err
 	}

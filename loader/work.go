@@ -74,9 +74,9 @@ func (l *Loader) run() {
 		if !ok || l.ctx.Err() != nil {
 			return
 		}
-		if turn := t.turn(); l.failed.before(turn) == nil { // else nobody will have it
+		if turn := t.turn(); l.failed.Before(turn) == nil { // else nobody will have it
 			if err := l.fill(w, t); err != nil {
-				l.failed.at(turn, err)
+				l.failed.Failed(turn, err)
 			}
 		}
 		if t.slot.pending.Add(-1) == 0 {

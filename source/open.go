@@ -10,9 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/source/columns"
 	"github.com/synshard/synshard/source/entry"
 	"github.com/synshard/synshard/source/folder"
@@ -180,29 +179,13 @@ func (s *Set) openFiles(ctx context.Context, kind Kind, files []Info) error {
 
 // openEach opens files, several at a time, and adds none.
 func (s *Set) openEach(ctx context.Context, kind Kind, files []Info) ([]*opened, error) {
-	found, errs := make([]*opened, len(files)), make([]error, len(files))
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(opening, len(files)) {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(files); i = int(next.Add(1)) - 1 {
-				if found[i], errs[i] = s.openFile(ctx, kind, files[i]); errs[i] != nil {
-					cancel() // the others; which of several errors is given depends on the order alone
-				}
-			}
-		})
-	}
-	wg.Wait()
-	first := -1 // of the errors
-	for i, err := range errs {
-		if err != nil && (first < 0 || errors.Is(errs[first], context.Canceled) && !errors.Is(err, context.Canceled)) {
-			first = i
-		}
-	}
-	if first >= 0 {
-		return nil, errs[first]
+	found := make([]*opened, len(files))
+	err := inorder.Each(ctx, opening, len(files), func(ctx context.Context, i int) (err error) {
+		found[i], err = s.openFile(ctx, kind, files[i])
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return found, nil
 }

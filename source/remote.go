@@ -11,8 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/source/entry"
 	"github.com/synshard/synshard/source/list"
 	"github.com/synshard/synshard/storage"
@@ -228,18 +227,14 @@ func (s *Set) openPrefix(ctx context.Context, place *storage.Place, given string
 		}
 	}
 	found := make([]*opened, len(within))
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(opening)
-	for i, w := range within {
-		group.Go(func() error {
-			object, err := place.OpenObject(ctx, w.Name)
-			if err == nil && gctx.Err() == nil {
-				found[i], err = s.openObject(ctx, "", "", Info{Path: object.Path(), Given: given, Within: w.Name}, object)
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+	err = inorder.Each(ctx, opening, len(within), func(now context.Context, i int) error {
+		object, err := place.OpenObject(ctx, within[i].Name) // which is read from later, too
+		if err == nil && now.Err() == nil {
+			found[i], err = s.openObject(ctx, "", "", Info{Path: object.Path(), Given: given, Within: within[i].Name}, object)
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	containers := found[:0]

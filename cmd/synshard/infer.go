@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -247,10 +246,10 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	defer bar.Finish()
 	o.OnRow = func(n int) { bar.Add64(int64(n)) }
 	o.OnKept = func(n int) { bar.Set(int64(n)) }
-	var complaints atomic.Int64
-	o.OnError = func(path string, err error) {
-		if complaints.Add(1) <= maxComplaints {
-			a.Logf("%s: %v; its row has the error", path, err)
+	complaints := 0
+	o.OnError = func(path, reason string) {
+		if complaints++; complaints <= maxComplaints {
+			a.Logf("%s: %s; its row has the error", path, reason)
 		}
 	}
 	var sum infer.Summary

@@ -13,9 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/mat5"
 	"github.com/synshard/synshard/internal/processors"
 )
@@ -114,17 +113,11 @@ func drawAll(ctx context.Context, o Options, split string, what []picked, put fu
 	for from := 0; from < len(what); from += chunk {
 		part := what[from:min(from+chunk, len(what))]
 		drawn := make([][]byte, len(part))
-		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(workers)
-		for i, p := range part {
-			g.Go(func() (err error) {
-				if err = ctx.Err(); err == nil {
-					drawn[i], err = Image(p.synset, split, p.k, o.Seed)
-				}
-				return err
-			})
-		}
-		if err := g.Wait(); err != nil {
+		err := inorder.Each(ctx, workers, len(part), func(_ context.Context, i int) (err error) {
+			drawn[i], err = Image(part[i].synset, split, part[i].k, o.Seed)
+			return err
+		})
+		if err != nil {
 			return err
 		}
 		for i, b := range drawn {

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/storage"
 )
@@ -106,17 +106,7 @@ func (p *parts) ReadAt(b []byte, at int64) (int, error) {
 
 // bring brings chunks here, several at a time.
 func (p *parts) bring(ctx context.Context, chunks []int) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(together)
-	for _, n := range chunks {
-		group.Go(func() error {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			return p.fetch(n)
-		})
-	}
-	return group.Wait()
+	return inorder.Each(ctx, together, len(chunks), func(_ context.Context, i int) error { return p.fetch(chunks[i]) })
 }
 
 // fetch brings a chunk here, if it is not.

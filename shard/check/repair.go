@@ -10,8 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/shard"
 	"github.com/synshard/synshard/storage/files"
 	"github.com/synshard/synshard/wordnet"
@@ -158,37 +157,31 @@ func (r *repair) scanSplit(ctx context.Context, split string, shards []string) e
 	if err != nil {
 		return err
 	}
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(VerifyOptions{Workers: r.o.Workers}.workers())
 	found := make([][]shard.Row, len(shards))
 	infos := make([]shard.ShardInfo, len(shards))
 	names := make([][]string, len(shards))
 	doubts := make([]*doubt, len(shards))
-	for i, file := range shards {
-		g.Go(func() (err error) {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			found[i], names[i], err = r.scanShard(split, file)
-			if err != nil || r.bad.has(file) {
-				return err
-			}
-			if infos[i], err = shard.SumFile(r.dir, file); err != nil {
-				return err
-			}
-			want, ok := listed[file]
-			switch {
-			case ok && infos[i] == want:
-			case ok && r.sound:
-				r.bad.add(file, "", "it does not have the crc32c of the list of shards")
-			default:
-				doubts[i] = &doubt{file: file, rows: found[i], names: names[i], listed: ok}
-				doubts[i].rewritten, err = shard.Rewritten(r.dir, file)
-			}
+	err = inorder.Each(ctx, VerifyOptions{Workers: r.o.Workers}.workers(), len(shards), func(_ context.Context, i int) (err error) {
+		file := shards[i]
+		found[i], names[i], err = r.scanShard(split, file)
+		if err != nil || r.bad.has(file) {
 			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+		}
+		if infos[i], err = shard.SumFile(r.dir, file); err != nil {
+			return err
+		}
+		want, ok := listed[file]
+		switch {
+		case ok && infos[i] == want:
+		case ok && r.sound:
+			r.bad.add(file, "", "it does not have the crc32c of the list of shards")
+		default:
+			doubts[i] = &doubt{file: file, rows: found[i], names: names[i], listed: ok}
+			doubts[i].rewritten, err = shard.Rewritten(r.dir, file)
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	r.splits[split], r.shards[split] = slices.Concat(found...), infos

@@ -17,8 +17,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/shard"
@@ -235,17 +234,7 @@ func (v *verifier) sized(want shard.ShardInfo) (string, error) {
 
 // eachOf does something with each of many files, several at a time.
 func (v *verifier) eachOf(ctx context.Context, names []string, do func(ctx context.Context, file string) error) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(files.AtOnce(v.dir, v.o.workers()))
-	for _, name := range names {
-		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			return do(gctx, name)
-		})
-	}
-	return g.Wait()
+	return inorder.Each(ctx, files.AtOnce(v.dir, v.o.workers()), len(names), func(ctx context.Context, i int) error { return do(ctx, names[i]) })
 }
 
 func (o VerifyOptions) workers() int {

@@ -13,8 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/source/entry"
 )
 
@@ -198,18 +197,10 @@ const statting = 32
 // entry: reading it will say what is wrong.
 func (l *List) find(ctx context.Context, paths []string) ([]entry.Entry, error) {
 	entries, found := make([]entry.Entry, len(paths)), make([]Found, len(paths))
-	group, running := errgroup.WithContext(ctx)
-	for k := range statting {
-		group.Go(func() (err error) {
-			for i := k; i < len(paths) && err == nil; i += statting {
-				if entries[i], found[i], err = l.one(ctx, paths[i]); err == nil {
-					err = running.Err()
-				}
-			}
-			return err
-		})
-	}
-	err := group.Wait()
+	err := inorder.Each(ctx, statting, len(paths), func(ctx context.Context, i int) (err error) {
+		entries[i], found[i], err = l.one(ctx, paths[i])
+		return err
+	})
 	for i, f := range found {
 		if f != nil {
 			shown := entries[i].Name

@@ -16,9 +16,8 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/synshard/synshard/internal/durable"
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/storage"
 )
@@ -134,21 +133,18 @@ func (d *Dir) fetch(ctx context.Context) error {
 	}
 	there := map[string]file{}
 	var mu sync.Mutex
-	group, gctx := errgroup.WithContext(ctx)
-	group.SetLimit(fetchesAtOnce)
-	for _, i := range objects {
-		if !d.ours(i.Name) {
-			continue
+	err = inorder.Each(ctx, fetchesAtOnce, len(objects), func(ctx context.Context, i int) error {
+		o := objects[i]
+		if !d.ours(o.Name) {
+			return nil
 		}
-		group.Go(func() error {
-			f, err := d.bring(gctx, i)
-			mu.Lock()
-			defer mu.Unlock()
-			there[i.Name] = f
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
+		f, err := d.bring(ctx, o)
+		mu.Lock()
+		defer mu.Unlock()
+		there[o.Name] = f
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if err := d.drop(there); err != nil {

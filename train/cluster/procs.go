@@ -128,7 +128,8 @@ type waiting struct {
 	p       *Procs
 	left    map[int]bool // by rank
 	replies []reply
-	cause   error            // that tells most
+	cause   error            // that tells most; of several the first rank's
+	of      int              // whose it is
 	settled <-chan time.Time // when those that can have found out by themselves
 	late    <-chan time.Time // when nobody else is waited for
 }
@@ -138,8 +139,8 @@ func (w *waiting) came(o outcome) {
 	if o.rank > 0 {
 		w.replies[o.rank-1] = o.reply
 	}
-	if tells(o.err) > tells(w.cause) {
-		w.cause = o.err
+	if t, was := tells(o.err), tells(w.cause); t > was || t > 0 && t == was && o.rank < w.of {
+		w.cause, w.of = o.err, o.rank
 	}
 	if o.err != nil && w.late == nil {
 		w.p.store.close() // nothing comes of a meeting without all

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/synshard/synshard/internal/inorder"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/recent"
 )
@@ -167,13 +167,9 @@ func (p *Predictions) nearestOf(ctx context.Context, rows []int, of []float32) (
 		return cmp.Or(cmp.Compare(b.Similarity, a.Similarity), cmp.Compare(a.Number, b.Number))
 	}
 	_, length := dots(of, of) // squared, as all here
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(processors.Count())
+	g, _ := inorder.New(ctx, processors.Count())
 	for some := range slices.Chunk(rows, lookedAt) {
-		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+		g.Go(func(context.Context) error {
 			var mine []Neighbour
 			err := p.EmbeddingsOf(some, func(i int, v []float32) error {
 				if len(v) != len(of) {
