@@ -22,6 +22,7 @@ import (
 
 // TestWholeOrAbsent cancels a write when the store has its first part: nothing is there, nor parts of it.
 func TestWholeOrAbsent(t *testing.T) {
+	defer storage.Await(time.Minute)()
 	s := storagetest.Start(t)
 	proxy := storagetest.Before(t, s, storagetest.Faults{})
 	p := open(t, s.Via(proxy, "x"), storage.Options{})
@@ -48,6 +49,7 @@ func TestWholeOrAbsent(t *testing.T) {
 // TestCancelledAtItsBeginning: an object whose writing ends while the store begins it leaves nothing there, as what
 // the store began is waited for.
 func TestCancelledAtItsBeginning(t *testing.T) {
+	defer storage.Await(time.Minute)()
 	s := storagetest.Start(t)
 	proxy := storagetest.Before(t, s, storagetest.Faults{})
 	p := open(t, s.Via(proxy, "x"), storage.Options{})

@@ -58,7 +58,7 @@ func TestTakenOver(t *testing.T) {
 // TestLateBeat has a holder be cut off while it says that it lives, for so long that another
 // takes its lock, from which the beat takes nothing when it comes.
 func TestLateBeat(t *testing.T) {
-	defer storage.Beat(50*time.Millisecond, 600*time.Millisecond)()
+	defer storage.Beat(200*time.Millisecond, 3*time.Second)()
 	p, proxy, cut := tapped(t)
 	lives := func(int) bool { return true }
 	var lost atomic.Bool
@@ -81,7 +81,7 @@ func TestLateBeat(t *testing.T) {
 	second, err := p.AwaitLock(t.Context(), ".lock", storage.Holder{Host: "here", PID: 2, Alive: lives}, func() { t.Error("the second lost it") }, func(error) {})
 	check(t, err)
 	proxy.Tap(nil)
-	for began := time.Now(); !lost.Load() && time.Since(began) < 10*time.Second; time.Sleep(20 * time.Millisecond) {
+	for began := time.Now(); !lost.Load() && time.Since(began) < 30*time.Second; time.Sleep(20 * time.Millisecond) {
 	}
 	if !lost.Load() {
 		t.Error("the first does not know that it lost the lock")
@@ -254,6 +254,7 @@ func TestAzureState(t *testing.T) {
 
 // TestLockOfWhoIsCancelled: who is cancelled while the store writes its lock leaves none, which others would wait for.
 func TestLockOfWhoIsCancelled(t *testing.T) {
+	defer storage.Await(time.Minute)()
 	direct, proxy, p := tapped(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var once sync.Once

@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestTermEnds sends SIGTERM to runs that wait for a pipe that says nothing.
@@ -24,7 +26,9 @@ func TestTermEnds(t *testing.T) {
 	var talk bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = r, io.Discard, &talk
 	check(t, cmd.Start())
-	time.Sleep(time.Second) // it waits for the first header by now
+	_, err = w.Write([]byte{0})
+	check(t, err)
+	awaitRead(t, r) // and waits for the rest of the first header
 	check(t, cmd.Process.Signal(syscall.SIGTERM))
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -37,4 +41,17 @@ func TestTermEnds(t *testing.T) {
 		cmd.Process.Kill()
 		t.Fatal("SIGTERM does not end it")
 	}
+}
+
+// awaitRead returns when nothing is left in a pipe that another process reads.
+func awaitRead(t *testing.T, r *os.File) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		left, err := unix.IoctlGetInt(int(r.Fd()), unix.TIOCINQ)
+		check(t, err)
+		if left == 0 {
+			return
+		}
+	}
+	t.Fatal("nothing is read")
 }

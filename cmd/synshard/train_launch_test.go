@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +17,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/train/traintest"
 )
 
 // launchers give the variables of rank i of 2 as they are set by each.
@@ -39,15 +39,7 @@ type process struct {
 // launch starts both ranks of a run as a launcher would.
 func launch(t *testing.T, launcher string, args []string) [2]*process {
 	t.Helper()
-	port := 0
-	for port < 20000 || port >= 30000 { // what Slurm's job numbers give
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+(os.Getpid()*7+int(time.Now().UnixNano()/1000))%10000))
-		if err != nil {
-			continue
-		}
-		port = l.Addr().(*net.TCPAddr).Port
-		check(t, l.Close())
-	}
+	port := traintest.FreePort(t)
 	var ps [2]*process
 	for i := range ps {
 		p := &process{Cmd: synshardCommand(t, args...)}
@@ -208,10 +200,7 @@ func launchUnder(t *testing.T, args []string) (launcher *exec.Cmd, ranks [2]int,
 	dir := t.TempDir()
 	rank := synshardCommand(t, args...)
 	launcher = exec.Command("sh", append([]string{"-c", `cd "$0"; for i in 0 1; do RANK=$i LOCAL_RANK=$i "$@" 2>err$i & echo $! >pid$i; done; wait`, dir, rank.Path}, rank.Args[1:]...)...)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	check(t, l.Close())
+	port := traintest.FreePort(t)
 	launcher.Env = append(os.Environ(), "WORLD_SIZE=2", "LOCAL_WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", fmt.Sprintf("MASTER_PORT=%d", port), "TORCHELASTIC_RUN_ID=none")
 	check(t, launcher.Start())
 	for i := range ranks {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -138,6 +139,8 @@ func TestEachRankHasItsShare(t *testing.T) {
 	if diff := cmp.Diff(train.EvalMetrics{N: 5, Top1: 3, Top5: 6, Loss: 0.75}, sum); diff != "" {
 		t.Errorf("evaluation (-want +got):\n%s", diff)
 	}
+	for end := time.Now().Add(time.Minute); stops.Load() == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
 	if stops.Load() == 0 {
 		t.Error("ranks were asked to stop, and rank 0 does not know")
 	}
@@ -157,6 +160,7 @@ func TestTheErrorThatTellsMost(t *testing.T) {
 		is   error
 	}{
 		{"a mistake of one", map[int]error{0: train.ErrPeerLost, 1: errors.New("label 8"), 2: train.ErrPeerLost}, 0, "rank 1: label 8", nil},
+		{"mistakes of two", map[int]error{0: train.ErrPeerLost, 1: errors.New("label 8"), 2: errors.New("label 9")}, 0, "rank 1: label 8", nil},
 		{"memory", map[int]error{0: errors.New("broke off"), 2: fmt.Errorf("step: %w", train.ErrOutOfMemory)}, 0, "rank 2", train.ErrOutOfMemory},
 		{"a process gone", map[int]error{0: train.ErrPeerLost, 1: train.ErrPeerLost}, 2, "rank 2's process", train.ErrPeerLost},
 		{"lost, by nobody known", map[int]error{0: train.ErrPeerLost}, 0, "", train.ErrPeerLost},
@@ -164,7 +168,12 @@ func TestTheErrorThatTellsMost(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := &fakeBackend{engines: map[int]*fakeEngine{}}
 			p, hangUp := inProcess(t, 3, b, Serving{}, Terms{})
-			b.fail = func(rank int) error { return c.fail[rank] }
+			b.fail = func(rank int) error {
+				if rank == 1 { // and nobody is first because he is faster
+					time.Sleep(10 * time.Millisecond)
+				}
+				return c.fail[rank]
+			}
 			if c.gone > 0 {
 				hangUp(c.gone)
 			}

@@ -28,7 +28,7 @@ func gathered(t *testing.T, onStop func()) (*Members, *exec.Cmd) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := traintest.FreePort(t)
 	c := exec.Command(self)
 	c.Env = append(os.Environ(), "SYNSHARD_TEST_FOLLOW="+strconv.Itoa(port), "SYNSHARD_TEST_LIB="+s.Path())
 	c.Stderr = os.Stderr
@@ -86,7 +86,7 @@ func TestGather(t *testing.T) {
 // is called off.
 func TestGatherAlone(t *testing.T) {
 	b := &fakeBackend{engines: map[int]*fakeEngine{}}
-	l := Launch{World: 2, LocalWorld: 2, MasterAddr: "127.0.0.1", MasterPort: freePort(t), Timeout: time.Second}
+	l := Launch{World: 2, LocalWorld: 2, MasterAddr: "127.0.0.1", MasterPort: traintest.FreePort(t), Timeout: time.Second}
 	trust := Trust{Secret: testSecret}
 	at := "127.0.0.1:" + strconv.Itoa(l.MasterPort)
 	if _, err := Gather(t.Context(), b, l, trust, Terms{}); !errors.Is(err, train.ErrPeerLost) || !strings.Contains(err.Error(), "rank 1 of 2 processes did not come to "+at) {

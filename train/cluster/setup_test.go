@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"strconv"
 	"testing"
@@ -61,17 +60,6 @@ func followProcess(port string) error {
 const groupSteps = 3
 
 func testSecret() ([]byte, error) { return []byte("a secret of the tests' own"), nil }
-
-// freePort is a TCP port of loopback's that no one listens at.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
 
 // shim opens the real library, or skips the test, saying what it needs.
 func shim(t testing.TB) *torch.Shim {

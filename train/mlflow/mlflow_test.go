@@ -28,6 +28,7 @@ type server struct {
 
 	away      bool // answers nothing but 503
 	loseOnce  bool // does what the next log-batch says, and answers 500
+	forgets   bool // and has then lost all metrics of its run
 	token     string
 	artifacts string // scheme of where they lie
 
@@ -160,6 +161,9 @@ func (s *server) ofRun(name string, r *http.Request, in request, answer func(int
 		}
 		if s.loseOnce {
 			s.loseOnce = false
+			if s.forgets {
+				run.metrics = nil
+			}
 			refuse(http.StatusInternalServerError, "INTERNAL_ERROR")
 			return
 		}
@@ -404,10 +408,9 @@ func TestServerLosesRun(t *testing.T) {
 	if d := cmp.Diff(count(1, 20), s.steps(1, "epoch")); d != "" {
 		t.Errorf("the run in its place (-want +got):\n%s", d)
 	}
-	s.set(func() { s.runs[1].metrics, s.loseOnce = nil, true })
+	s.set(func() { s.runs[1].metrics, s.loseOnce, s.forgets = nil, true, true })
 	write(t, dir, 21, 30)
 	until(t, "an answer is lost", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return !s.loseOnce })
-	s.set(func() { s.runs[1].metrics = nil })
 	write(t, dir, 31, 40)
 	if err := e.Close(context.Background(), Finished); err != nil {
 		t.Fatal(err)

@@ -142,10 +142,13 @@ func TestFalseHost(t *testing.T) {
 	if _, err := p.Join(t.Context(), 1); !errors.Is(err, errStranger) || !strings.Contains(err.Error(), fmt.Sprintf("127.0.0.1:%d", p.Port)) {
 		t.Errorf("a host with another secret: %v", err)
 	}
-	secrets := make(chan string, 2)
-	secrets <- "an earlier group's secret"
-	secrets <- "the group's own secret"
-	p.Secret, p.Wait = func() ([]byte, error) { return []byte(<-secrets), nil }, 20*time.Second
+	asked := 0
+	p.Secret, p.Wait = func() ([]byte, error) {
+		if asked++; asked == 1 {
+			return []byte("an earlier group's secret"), nil
+		}
+		return []byte("the group's own secret"), nil
+	}, 20*time.Second
 	c, err := p.Join(t.Context(), 1)
 	if err != nil {
 		t.Fatalf("once the secret is known: %v", err)
