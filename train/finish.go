@@ -384,6 +384,26 @@ func (r *runner) result() Result {
 	}
 	if r.done() && r.finished {
 		res.ONNX, res.Weights, res.Ended = r.path("model.onnx"), r.path("model.safetensors"), r.ended()
+		res.Exported = r.exportedScore(res)
 	}
 	return res
+}
+
+// exportedScore is the validation of the weights that exported gives.
+func (r *runner) exportedScore(res Result) *runlog.Evaluation {
+	e := res.Last
+	if r.o.Recipe.Export == "best" {
+		e = res.Best
+	} else if e != nil && e.Step != r.pos.Step {
+		return nil
+	}
+	if e == nil {
+		return nil
+	}
+	out := *e
+	if r.o.Recipe.Export != "last" {
+		out.Raw = *e.Best()
+	}
+	out.EMA = nil
+	return &out
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/modeltest"
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -201,6 +202,41 @@ func TestFinishedHoldsCheckpoints(t *testing.T) {
 	}
 	if _, done, err := Finished(o); err != nil || !done {
 		t.Errorf("the second time: %v, %v", done, err)
+	}
+}
+
+// TestExportedScore: the accuracy that a run ends with is that of the weights it wrote.
+func TestExportedScore(t *testing.T) {
+	averaged := func(step int64, raw, ema float64) runlog.Evaluation {
+		return runlog.Evaluation{Step: step, Raw: runlog.Score{N: 10, Top1: raw}, EMA: &runlog.Score{N: 10, Top1: ema}}
+	}
+	plain := func(step int64, raw float64) runlog.Evaluation {
+		return runlog.Evaluation{Step: step, Raw: runlog.Score{N: 10, Top1: raw}}
+	}
+	for _, c := range []struct {
+		export string
+		evals  []runlog.Evaluation
+		step   int64 // of the last
+		want   float64
+	}{
+		{"", []runlog.Evaluation{plain(5, 0.9), plain(10, 0.4)}, 10, 0.4},
+		{"last", []runlog.Evaluation{plain(5, 0.9), plain(10, 0.4)}, 10, 0.4},
+		{"best", []runlog.Evaluation{plain(5, 0.9), plain(10, 0.4)}, 10, 0.9},
+		{"", []runlog.Evaluation{averaged(5, 0.1, 0.8), averaged(10, 0.5, 0.7)}, 10, 0.7},
+		{"ema", []runlog.Evaluation{averaged(5, 0.1, 0.8), averaged(10, 0.5, 0.7)}, 10, 0.7},
+		{"last", []runlog.Evaluation{averaged(5, 0.1, 0.8), averaged(10, 0.5, 0.7)}, 10, 0.5},
+		{"best", []runlog.Evaluation{averaged(5, 0.1, 0.8), averaged(10, 0.5, 0.7)}, 10, 0.8},
+		{"", []runlog.Evaluation{plain(5, 0.9)}, 10, -1},
+		{"", nil, 10, -1},
+	} {
+		r := &runner{o: Options{Recipe: recipe.Recipe{Export: c.export}}, pos: checkpoint.Position{Step: c.step, Evals: c.evals}}
+		got := -1.0
+		if e := r.exportedScore(r.result()); e != nil {
+			got = e.Raw.Top1
+		}
+		if got != c.want {
+			t.Errorf("%q of %v: %v, want %v", c.export, c.evals, got, c.want)
+		}
 	}
 }
 

@@ -119,17 +119,20 @@ type Start struct {
 
 // Result is what a run has done, by this call and those before it.
 type Result struct {
-	Steps   int64              `json:"steps"`             // optimiser steps
-	Epochs  int                `json:"epochs"`            // whole ones
-	Images  int64              `json:"images"`            // trained on, each time it was
-	Seconds float64            `json:"seconds"`           // of training steps, waiting included
-	Last    *runlog.Evaluation `json:"last,omitempty"`    // nil: none was made
-	Best    *runlog.Evaluation `json:"best,omitempty"`    // by top-1
-	ONNX    string             `json:"onnx,omitempty"`    // path of model.onnx; "": not written yet
-	Weights string             `json:"weights,omitempty"` // path of model.safetensors; "": not written yet
-	Dir     string             `json:"out"`               // as given
-	Already bool               `json:"already,omitempty"` // it was finished before
-	Ended   string             `json:"ended,omitempty"`   // why: epochs, all of them made; patience, so many without a better validation; "": not finished
+	Steps   int64              `json:"steps"`          // optimiser steps
+	Epochs  int                `json:"epochs"`         // whole ones
+	Images  int64              `json:"images"`         // trained on, each time it was
+	Seconds float64            `json:"seconds"`        // of training steps, waiting included
+	Last    *runlog.Evaluation `json:"last,omitempty"` // nil: none was made
+	Best    *runlog.Evaluation `json:"best,omitempty"` // by top-1
+	// Exported is the validation of the weights in ONNX and Weights, as its Raw; nil: they are not
+	// written yet, or none was made of them.
+	Exported *runlog.Evaluation `json:"exported,omitempty"`
+	ONNX     string             `json:"onnx,omitempty"`    // path of model.onnx; "": not written yet
+	Weights  string             `json:"weights,omitempty"` // path of model.safetensors; "": not written yet
+	Dir      string             `json:"out"`               // as given
+	Already  bool               `json:"already,omitempty"` // it was finished before
+	Ended    string             `json:"ended,omitempty"`   // why: epochs, all of them made; patience, so many without a better validation; "": not finished
 }
 
 func (o *Options) check() error {

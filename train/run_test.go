@@ -60,8 +60,9 @@ func TestRunToTheEnd(t *testing.T) {
 	}
 	first := *score
 	first.Step, first.Epoch = epochSteps, 1
+	exported := &runlog.Evaluation{Kind: "eval", Step: testSteps, Epoch: 3, Raw: *score.EMA}
 	wantResult := Result{
-		Steps: testSteps, Epochs: 3, Images: 60, Last: score, Best: &first, Dir: o.Dir,
+		Steps: testSteps, Epochs: 3, Images: 60, Last: score, Best: &first, Exported: exported, Dir: o.Dir,
 		ONNX: filepath.Join(o.Dir, "model.onnx"), Weights: filepath.Join(o.Dir, "model.safetensors"), Ended: "epochs",
 	}
 	if diff := cmp.Diff(wantResult, res, untimed); diff != "" {

@@ -182,10 +182,11 @@ func (a *app) printEvaluation(ev runlog.Evaluation) error {
 // the stores.
 type trainResult struct {
 	train.Result
-	Last    *evaluationJSON  `json:"last,omitempty"`
-	Best    *evaluationJSON  `json:"best,omitempty"` // by top-1
-	Storage []cached.Figures `json:"storage,omitempty"`
-	Written *storage.Figures `json:"storage_out,omitempty"`
+	Last     *evaluationJSON  `json:"last,omitempty"`
+	Best     *evaluationJSON  `json:"best,omitempty"`     // by top-1
+	Exported *evaluationJSON  `json:"exported,omitempty"` // of the weights in the files
+	Storage  []cached.Figures `json:"storage,omitempty"`
+	Written  *storage.Figures `json:"storage_out,omitempty"`
 }
 
 // trainHeadline is that of the weights that a run exports, over its validation images.
@@ -212,7 +213,7 @@ func (r *trainReport) result(res train.Result) error {
 		}
 	}
 	r.a.metrics.Images.Set(res.Images)
-	return r.a.Result(trainResult{res, evaluationOrNone(res.Last), evaluationOrNone(res.Best), r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
+	return r.a.Result(trainResult{res, evaluationOrNone(res.Last), evaluationOrNone(res.Best), evaluationOrNone(res.Exported), r.a.storageFigures(), r.out.figures()}, func(w io.Writer) {
 		row := func(k, v string) { fmt.Fprintf(w, "%-10s %s\n", k, ui.Text(v)) }
 		row("steps", fmt.Sprintf("%d (epochs: %d), %d images", res.Steps, res.Epochs, res.Images))
 		if res.Seconds > 0 {
@@ -220,15 +221,19 @@ func (r *trainReport) result(res train.Result) error {
 		}
 		if res.Last != nil {
 			row("last", evalText(*res.Last))
-			row("best", fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best)))
+			best := fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best))
+			if res.Exported != nil && res.Exported.Step != res.Best.Step {
+				best += "; the model is the last epoch's (--export best)"
+			}
+			row("best", best)
 		}
 		row("ended", endedText(res))
 		row("weights", res.Weights)
 		row("model", res.ONNX)
-		if res.Best != nil {
-			fmt.Fprint(w, "\n", trainHeadline(*res.Best.Best()).Lines())
-			if res.Best.Skipped > 0 {
-				fmt.Fprintf(w, "%d more could not be read and are left out\n", res.Best.Skipped)
+		if e := res.Exported; e != nil {
+			fmt.Fprint(w, "\n", trainHeadline(e.Raw).Lines())
+			if e.Skipped > 0 {
+				fmt.Fprintf(w, "%d more could not be read and are left out\n", e.Skipped)
 			}
 		}
 	})
