@@ -83,7 +83,7 @@ func (p *Plan) look(ctx context.Context) (*standing, error) {
 	}
 	print, ok := record.Of(&m)
 	if !ok {
-		return nil, &DifferError{Out: out.String(), Differences: []string{"its manifest does not say what it was made from in a form that can be compared (it was repaired after a loss, or an earlier version made it)"}}
+		return nil, &DifferError{Out: out.String(), Differences: []string{"its manifest does not say what it was made from in a form that can be compared (it was repaired after a loss, or where the manifest was damaged, or an earlier version made it)"}}
 	}
 	s := &standing{manifest: &m, print: print, aside: aside}
 	if aside {

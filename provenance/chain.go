@@ -3,6 +3,7 @@ package provenance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -41,6 +42,9 @@ func Trace(ctx context.Context, path string, o Options) (*Chain, error) {
 	first, err := Of(path)
 	if err != nil {
 		return nil, err
+	}
+	if first.Kind == Dataset && len(first.From) == 0 {
+		return nil, fmt.Errorf("%s: a dataset whose manifest was lost or damaged, or of an earlier version: %w", path, ErrUnknown)
 	}
 	var others []*Thing
 	for _, p := range o.At {

@@ -75,7 +75,7 @@ func (t *Thing) fact(name, value string) {
 
 // ErrUnknown marks a file or a directory that says nothing of what it was made from: nothing
 // that synshard made, or what has lost that.
-var ErrUnknown = errors.New("neither predictions nor a model, a run or a dataset of synshard's")
+var ErrUnknown = errors.New("it does not say what it was made from")
 
 // Of reads what the file or directory at a path says of itself.
 func Of(path string) (*Thing, error) {
@@ -103,7 +103,7 @@ func (t *Thing) directory() error {
 			return kind.read()
 		}
 	}
-	return fmt.Errorf("%s: %w", t.Path, ErrUnknown)
+	return fmt.Errorf("%s: neither predictions nor a model, a run or a dataset of synshard's: %w", t.Path, ErrUnknown)
 }
 
 // holds says whether a directory has a file of a name.

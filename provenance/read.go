@@ -23,7 +23,7 @@ import (
 // predictions reads the metadata of a file of predictions (infer/prediction/FORMAT.md).
 func (t *Thing) predictions(md map[string]string) error {
 	if md[prediction.KeyFingerprint] == "" {
-		return fmt.Errorf("%s: %w, or another program saved it", t.Path, ErrUnknown)
+		return fmt.Errorf("%s: neither predictions nor a model of synshard's, or another program saved it: %w", t.Path, ErrUnknown)
 	}
 	t.fact("fingerprint", md[prediction.KeyFingerprint])
 	t.fact("backend", md[prediction.KeyBackend])

@@ -85,6 +85,12 @@ func TestProvenance(t *testing.T) {
 	if out, _ := runVerb(t, exitCorrupt, "provenance", at("set"), "--check"); !strings.Contains(out, "OTHER  "+index) {
 		t.Errorf("a lost index:\n%s", out)
 	}
+	// A dataset that no longer says it.
+	check(t, os.Remove(at("set/dataset.json")))
+	if out, _ := runVerb(t, 0, "verify", "--repair", at("set")); !strings.Contains(out, "no longer says what the dataset was made from") {
+		t.Errorf("repaired without a manifest:\n%s", out)
+	}
+	runVerb(t, exitCorrupt, "provenance", at("set"))
 	check(t, os.WriteFile(at("words.txt"), []byte("no predictions"), 0o666))
 	runVerb(t, exitCorrupt, "provenance", at("words.txt"))
 	runVerb(t, exitCorrupt, "provenance", at("archives"))

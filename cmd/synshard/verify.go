@@ -140,6 +140,7 @@ type verified struct {
 	Foreign  []string         `json:"foreign,omitempty"` // files that are no part of the dataset
 	Lost     []checks.Problem `json:"lost,omitempty"`    // to repair
 	Wrote    []string         `json:"wrote,omitempty"`   // by repair
+	Forgot   bool             `json:"forgot,omitempty"`  // what the dataset was made from
 }
 
 // printVerified prints what is wrong with a dataset, what is lost and what was
@@ -159,6 +160,9 @@ func (a *app) printVerified(out verified) error {
 		}
 		for _, name := range out.Wrote {
 			fmt.Fprintf(w, "wrote %s\n", ui.Text(name))
+		}
+		if out.Forgot {
+			fmt.Fprintln(w, "the manifest no longer says what the dataset was made from: the same ingest is refused, or makes it anew with --overwrite")
 		}
 	})
 	switch {
@@ -192,7 +196,7 @@ func (a *app) repairDataset(ctx context.Context, dir files.Dir, f verifyOptions)
 	if err != nil {
 		return err
 	}
-	return a.printVerified(verified{Dataset: dir.String(), Problems: r.Problems, Lost: r.Lost, Wrote: r.Wrote})
+	return a.printVerified(verified{Dataset: dir.String(), Problems: r.Problems, Lost: r.Lost, Wrote: r.Wrote, Forgot: r.Forgot})
 }
 
 func (a *app) hasWordNet() bool {

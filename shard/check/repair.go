@@ -34,6 +34,9 @@ type Repaired struct {
 	// classes, refused images, an ingest's unfinished work. Nothing was written,
 	// unless that was accepted.
 	Lost []Problem
+	// Forgot says that the manifest no longer has what the dataset was made from and how, so
+	// that the same ingest is refused: it was lost or damaged, or there is less than there was.
+	Forgot bool
 }
 
 // ErrUnfinished says that an ingest into the directory was not finished.
@@ -72,7 +75,7 @@ func Repair(ctx context.Context, dir files.Dir, o RepairOptions) (out Repaired, 
 		return Repaired{Lost: r.lost}, nil
 	}
 	err = r.write()
-	return Repaired{Wrote: r.wrote, Lost: r.lost}, err
+	return Repaired{Wrote: r.wrote, Lost: r.lost, Forgot: r.forgot}, err
 }
 
 func compareProblems(a, b Problem) int {
@@ -91,6 +94,7 @@ type repair struct {
 	bad        problems
 	lost       []Problem
 	wrote      []string
+	forgot     bool
 
 	all      []string          // splits that there are or were
 	classes  []shard.Class     // where they are to be written; nil: they stay
@@ -248,6 +252,7 @@ func (r *repair) write() error {
 	if len(r.lost) > 0 {
 		m.Options = nil
 	}
+	r.forgot = m.Options == nil && (!r.sound || r.old.Options != nil)
 	if err := r.replaced(shard.ManifestName, func() error { return shard.WriteManifest(r.dir, m) }); err != nil {
 		return err
 	}
