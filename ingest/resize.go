@@ -3,6 +3,8 @@ package ingest
 import (
 	"crypto/sha256"
 	"image"
+	"math"
+	"slices"
 
 	"golang.org/x/image/draw"
 
@@ -15,8 +17,8 @@ import (
 const resizing = 4 + 32
 
 // resize makes an image smaller whose shorter side is longer than n pixels:
-// Catmull-Rom, widened to the ratio, and a JPEG again. Other images keep their
-// bytes.
+// Catmull-Rom, widened to the ratio, and a JPEG again, its boxes with it. Other images
+// keep their bytes.
 func resize(im *shard.Image, rgb *pixel.RGB, n, quality int) error {
 	if min(rgb.W, rgb.H) <= n {
 		return nil
@@ -44,5 +46,21 @@ func resize(im *shard.Image, rgb *pixel.RGB, n, quality int) error {
 	}
 	im.Bytes, im.SHA256 = b, sha256.Sum256(b)
 	im.Format, im.Mode, im.Width, im.Height = "JPEG", "RGB", int32(w), int32(h)
+	im.Objects = resizedBoxes(im.Objects, float64(w)/float64(rgb.W), float64(h)/float64(rgb.H))
 	return nil
+}
+
+// resizedBoxes gives boxes in an image that is x times as wide and y times as high, to the
+// nearest pixel.
+func resizedBoxes(boxes []shard.Object, x, y float64) []shard.Object {
+	out := slices.Clone(boxes) // what was given may be of other images, too
+	times := func(v *int32, by float64) { *v = int32(math.Round(float64(*v) * by)) }
+	for i := range out {
+		o := &out[i]
+		times(&o.XMin, x)
+		times(&o.XMax, x)
+		times(&o.YMin, y)
+		times(&o.YMax, y)
+	}
+	return out
 }
