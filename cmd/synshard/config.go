@@ -26,7 +26,8 @@ import (
 //	  import: {interpolation: bicubic}
 //
 // It is $SYNSHARD_CONFIG_FILE, or config.yaml in synshard's directory below the
-// user's configuration directory; the command line and the environment win.
+// user's configuration directory, unless that is another user's, as where HOME was
+// kept; the command line and the environment win.
 
 const configVariable = "SYNSHARD_CONFIG_FILE"
 
@@ -43,7 +44,7 @@ func flagsFromConfig(cmd *cobra.Command) error {
 		path = filepath.Join(dir, "synshard", "config.yaml")
 	}
 	text, err := regular.ReadFile(path, 1<<20)
-	if errors.Is(err, fs.ErrNotExist) && !named {
+	if !named && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) && !mayLook(path)) {
 		return nil
 	}
 	if err != nil {
@@ -71,6 +72,12 @@ func flagsFromConfig(cmd *cobra.Command) error {
 		}
 	}
 	return nil
+}
+
+// mayLook says whether this user may look into the directory of a file.
+func mayLook(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrPermission)
 }
 
 // checkConfig finds keys that are neither a verb nor a flag of this one. At the

@@ -7,6 +7,21 @@ import (
 	"testing"
 )
 
+// TestConfigOfAnother: where HOME is another user's there are no settings, and that is no error.
+func TestConfigOfAnother(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("needs a user who is not root, who may look everywhere")
+	}
+	home := t.TempDir()
+	check(t, os.MkdirAll(filepath.Join(home, "synshard"), 0o777))
+	check(t, os.WriteFile(filepath.Join(home, "synshard/config.yaml"), []byte("nonesuch: 1\n"), 0o666))
+	t.Setenv("XDG_CONFIG_HOME", home)
+	runVerb(t, exitUsage, "model", "list")
+	check(t, os.Chmod(home, 0))
+	defer os.Chmod(home, 0o777)
+	runVerb(t, 0, "model", "list")
+}
+
 func TestConfigFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mine.yaml")
 	t.Setenv(configVariable, path)

@@ -8,8 +8,8 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -408,18 +408,26 @@ func (r Recipe) checkNames() error {
 
 // check refuses values the chosen rule would ignore as well as those it needs.
 func (o Optimizer) check() error {
+	type need struct {
+		key   string
+		value float64
+		most  float64 // exclusive
+		usual float64
+	}
+	var needs []need
 	switch o.Kind {
 	case "rmsprop":
-		if o.Rho <= 0 || o.Rho >= 1 || o.Eps <= 0 {
-			return fmt.Errorf("optimizer rmsprop: rho %v and eps %v: want rho between 0 and 1 and eps above 0", o.Rho, o.Eps)
-		}
+		needs = []need{{"rho", o.Rho, 1, 0.9}, {"eps", o.Eps, math.Inf(1), 0.001}}
 	case "adamw":
-		if o.Beta1 <= 0 || o.Beta1 >= 1 || o.Beta2 <= 0 || o.Beta2 >= 1 || o.Eps <= 0 {
-			return fmt.Errorf("optimizer adamw: beta1 %v, beta2 %v, eps %v: want betas between 0 and 1 and eps above 0", o.Beta1, o.Beta2, o.Eps)
+		needs = []need{{"beta1", o.Beta1, 1, 0.9}, {"beta2", o.Beta2, 1, 0.999}, {"eps", o.Eps, math.Inf(1), 1e-8}}
+	}
+	for _, n := range needs {
+		if n.value <= 0 || n.value >= n.most {
+			return fmt.Errorf("optimizer %s: optimizer.%s is %v: want a number above 0 and below %v (usual: --set optimizer.%s=%v)", o.Kind, n.key, n.value, n.most, n.key, n.usual)
 		}
 	}
 	if o.Nesterov && (o.Kind != "sgd" || o.Momentum == 0) {
-		return fmt.Errorf("optimizer %s: nesterov is for sgd with momentum", o.Kind)
+		return fmt.Errorf("optimizer %s: nesterov is for sgd with momentum (--set optimizer.nesterov=false)", o.Kind)
 	}
 	return nil
 }
