@@ -292,7 +292,7 @@ func TestTrainRefusesAnotherRun(t *testing.T) {
 			[]string{"rate.base", "(now 0.9)", "loss.label_smoothing", "optimizer.weight_decay", "rate.schedule", "ema.decay 0.9 (now 0.5)", "network.dropout 0.3 (now 0.9)", "augment.flip"}},
 		{writeTrainSet(t, 5, 12), []string{"--limit-per-synset", "4"}, []string{"dataset.train.index_sha256", "limit-per-synset not set (now 4)"}},
 		{set, []string{"--split", "val"}, []string{"split train (now val)", "what may change is", "epochs", "device", "workers", "how often"}},
-		{set, []string{"--val-split", "train"}, []string{"val-split val (now train)"}},
+		{set, []string{"--val-split", "train"}, []string{"val-split val (now train)", "train is trained on and validated on"}},
 		{set, []string{"--synset", "n02129604", "--synset", "n02391049", "--synset", "n07747607"}, []string{"synset not set (now n02129604 n02391049 n07747607)"}},
 	} {
 		if _, err := (&app{}).findWordNet(""); err != nil && c.more[0] == "--synset" {

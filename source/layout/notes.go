@@ -26,6 +26,9 @@ func (m *mapper) noteSplits(p *Plan) {
 		of[s.Name] = count
 	}
 	train, val := of["train"], of["val"]
+	if m.o.ValFraction > 0 && train != nil && val == nil {
+		m.note("a fraction of %v took no image for val", m.o.ValFraction)
+	}
 	if train == nil || val == nil {
 		return
 	}
