@@ -235,8 +235,10 @@ func (r *runner) settle() error {
 	if err != nil {
 		return err
 	}
-	for _, p := range list {
-		r.o.OnWarn(p.name + " was missing, or not what was written: made anew")
+	for _, p := range list { // of a run that was stopped, and now has done enough, none was written yet
+		if _, err := os.Lstat(r.path(p.name)); err == nil || len(was.Checkpoints) > 0 {
+			r.o.OnWarn(p.name + " was missing, or not what was written: made anew")
+		}
 	}
 	if err := r.write(list); err != nil {
 		return err

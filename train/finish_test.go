@@ -263,6 +263,19 @@ func TestLostBestIsForgotten(t *testing.T) {
 	}
 }
 
+// TestFewerEpochsAreEnough: a stopped run that has done as many epochs as are wanted now ends
+// there, and of files that were never there nothing is said.
+func TestFewerEpochsAreEnough(t *testing.T) {
+	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
+	o := testOptions(t, t.TempDir())
+	stopAfter(t, o, 2*epochSteps)
+	o.Recipe.Epochs = 2
+	o.OnWarn = func(text string) { t.Errorf("warned: %s", text) }
+	if res := mustRun(t, o); res.Epochs != 2 || res.ONNX == "" || res.Exported == nil {
+		t.Errorf("result %+v", res)
+	}
+}
+
 func TestMoreEpochsGoOn(t *testing.T) {
 	raced.Skip(t, "TestStoppedAndContinuedEqualsUninterrupted has the loop watched")
 	o := testOptions(t, t.TempDir())
