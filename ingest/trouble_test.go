@@ -262,3 +262,29 @@ func TestMany(t *testing.T) {
 		t.Errorf("the last row has label %d", got)
 	}
 }
+
+// TestFirstBadImage: of classes that are worked on at a time the first that has a bad image ends
+// the ingest, in every call, and what lies before it is done.
+func TestFirstBadImage(t *testing.T) {
+	dir, o := drawn(t)
+	good := oneImage(t, o)
+	for c := range 6 {
+		for i := range 20 {
+			put(t, dir, fmt.Sprintf("in/c%d/%02d.jpg", c, i), good)
+		}
+	}
+	put(t, dir, "in/c2/19.jpg", "no image", "in/c3/00.jpg", "no image", "in/c5/00.jpg", "no image")
+	for i := range 10 {
+		o := of(filepath.Join(dir, "in"))
+		o.Out, o.OnBad, o.Workers = files.Local(filepath.Join(dir, fmt.Sprint("out", i))), Fail, 3
+		_, err := ingest(t.Context(), o)
+		if err == nil || !strings.Contains(err.Error(), "19.jpg") {
+			t.Errorf("%v, want c2's", err)
+		}
+		for c := range 2 {
+			if done, _ := filepath.Glob(filepath.Join(o.Out.String(), "train", fmt.Sprintf("synset=c%d", c), "*.arrow")); len(done) == 0 {
+				t.Errorf("c%d is not done", c)
+			}
+		}
+	}
+}
