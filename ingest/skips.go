@@ -106,7 +106,7 @@ const keptNames = 5
 func skipped(list []source.Skip) []layout.Skipped {
 	var out []layout.Skipped
 	for _, k := range list {
-		out = mergeSkips(out, []layout.Skipped{{Reason: k.Reason, Count: 1, Images: k.Image, Names: []string{k.Name}}})
+		out = mergeSkips(out, []layout.Skipped{{Reason: k.Reason, Count: 1, Images: k.Image, Names: []string{k.For()}, Doubt: k.Doubt()}})
 	}
 	return out
 }

@@ -7,11 +7,14 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,6 +101,32 @@ func TestArchivesOfOthers(t *testing.T) {
 	}
 	refusedImages := skips{"n01/a.jpg": "encrypted (image)"}
 	checkSums(t, contents{}, refusedImages, filepath.Join(dir, "encrypted.zip"))
+}
+
+// TestSparseFileBehindJunk reads a sparse file of GNU tar's that stands behind one which is
+// left out.
+func TestSparseFileBehindJunk(t *testing.T) {
+	b := gunzip(t, filepath.Join("testdata", "archives", "sparse-gnu.tar.gz"))
+	at := bytes.Index(b, []byte("./n03/holes.bmp"))
+	size, err := strconv.ParseInt(strings.Trim(string(b[at+124:at+136]), " \x00"), 8, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	member := b[at : at+tarBlock+int(size+tarBlock-1)/tarBlock*tarBlock]
+	junk := slices.Clone(member)
+	copy(junk, "./n03/._les.bmp")
+	sum := 0
+	for i, c := range junk[:tarBlock] {
+		if i >= 148 && i < 156 {
+			c = ' '
+		}
+		sum += int(c)
+	}
+	copy(junk[148:], fmt.Sprintf("%06o\x00 ", sum))
+	var truth struct{ Files map[string]string }
+	golden.Read(t, filepath.Join("testdata", "archives", "truth.json"), &truth)
+	both := slices.Concat(junk, member, make([]byte, 2*tarBlock))
+	checkSums(t, contents{"n03/holes.bmp": truth.Files["n03/holes.bmp"]}, skips{"n03/._les.bmp": JunkReason}, write(t, "a.tar", both))
 }
 
 // checkSums is check for the sums of what is in a container.

@@ -121,6 +121,9 @@ func (h *home) skip(name, reason string, image bool) {
 		h.early = append(h.early, skip)
 		return
 	}
+	if name == "" || strings.HasSuffix(name, "/") {
+		skip.Archive = strings.TrimSuffix(h.set.infos[h.number].Path+"/"+name, "/")
+	}
 	h.set.skipping.Lock()
 	defer h.set.skipping.Unlock()
 	if h.set.options.OnSkip != nil {

@@ -350,6 +350,53 @@ func TestTruncatedTar(t *testing.T) {
 	refused(t, write(t, "a.tar.gz", z), "gzip")
 }
 
+// TestTarCutBehindAnExtendedHeader cuts tars between what is said of a member ahead of it,
+// in PAX's form or in GNU's, and the member.
+func TestTarCutBehindAnExtendedHeader(t *testing.T) {
+	for name, h := range map[string]tar.Header{
+		"pax":              {Name: "n1/é.jpg", Format: tar.FormatPAX},
+		"gnu":              {Name: "n1/" + strings.Repeat("x", 200) + ".jpg", Format: tar.FormatGNU},
+		"a block of zeros": {Name: "n1/" + strings.Repeat("x", 505) + ".jpg", Format: tar.FormatGNU}, // the name's end
+		"two blocks":       {Name: "n1/" + strings.Repeat("é", 200) + ".jpg", Format: tar.FormatPAX, PAXRecords: map[string]string{"comment": strings.Repeat("c", 600)}},
+	} {
+		files := contents{"n1/a.jpg": "a", h.Name: "b"}
+		b := tarOf(t, []tar.Header{{Name: "n1/a.jpg"}, h}, files)
+		check(t, files, nil, Options{}, write(t, "a.tar", b))
+		member := len(b) - 4*tarBlock // behind its header: a block of its own, and two at the end
+		cut := b[:member]
+		marked := slices.Concat(cut, make([]byte, 2*tarBlock))
+		for form, b := range map[string][]byte{"cut": cut, "ended": marked, "cut in the padding": cut[:member-1], "within": pack(t, contents{"in.tar": string(cut)})} {
+			for _, path := range []string{write(t, "a.tar", b), write(t, "a.tar.gz", filetest.Gzip(b))} {
+				if err := refused(t, path, "extended header"); !errors.Is(err, ErrCorrupt) {
+					t.Errorf("%s, %s: %v is not ErrCorrupt", name, form, err)
+				}
+			}
+			if _, _, err := openTest(t, Options{Stdin: bytes.NewReader(b)}, "-"); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s, %s, from a pipe: %v is not ErrCorrupt", name, form, err)
+			}
+		}
+	}
+}
+
+// TestDoubtNamesTheArchive wants to be told which of several archives may have been cut off.
+func TestDoubtNamesTheArchive(t *testing.T) {
+	whole := pack(t, classes)
+	outer := pack(t, contents{"in.tar": string(whole[:len(whole)-2*tarBlock])})
+	dir := folderOf(t, contents{"w.tar": string(whole), "x.tar": string(whole[:len(whole)-2*tarBlock]), "y.tar": string(outer), "z.tar": string(whole) + strings.Repeat("z", 2000)})
+	var got []string
+	s, err := Open(t.Context(), []string{dir}, Options{Deep: true, OnSkip: func(k Skip) {
+		got = append(got, fmt.Sprintf("%s %v %s", strings.TrimPrefix(k.For(), dir), k.Doubt(), k.Reason))
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	want := []string{"/x.tar true " + noEndMark, "/y.tar/in.tar true " + noEndMark, "/z.tar false 2000 bytes behind the end of the archive that are no tar"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTarIsJunkAware(t *testing.T) {
 	files := contents{"n1/a.jpg": "a", "n1/._a.jpg": "macOS", "__MACOSX/n1/a.jpg": "m", ".DS_Store": "x", "./n2/b.jpg": "b", "/n3/c.jpg": "c"}
 	want := contents{"n1/a.jpg": "a", "n2/b.jpg": "b", "n3/c.jpg": "c"}

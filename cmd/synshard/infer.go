@@ -196,10 +196,15 @@ func (a *app) planInfer(ctx context.Context, modelPath string, inputs []string, 
 	}
 	defer in.close()
 	p := in.plan
-	err = a.Result(inferPlanJSON{p, allSkipped(p.Skipped), missingOf(p.Missing)}, func(w io.Writer) {
+	err = a.Result(inferPlanJSON{p, allSkipped(p.Skipped), withDoubts(p.Notes, p.Skipped), missingOf(p.Missing)}, func(w io.Writer) {
 		fmt.Fprintf(w, "%d rows; the truth of %d is a class of the model, that of %d is none, %d have none; %s\n", p.Rows, p.Known, p.Foreign, p.Rows-p.Known-p.Foreign, p.Layout)
 		for _, s := range p.Skipped {
-			fmt.Fprintf(w, "left out\t%s\n", skippedLine(s))
+			if !s.Doubt {
+				fmt.Fprintf(w, "left out\t%s\n", skippedLine(s))
+			}
+		}
+		for _, note := range withDoubts(nil, p.Skipped) {
+			fmt.Fprintf(w, "note\t%s\n", ui.Text(note))
 		}
 	})
 	if err == nil && p.Missing != nil {
@@ -237,9 +242,11 @@ type inferResult struct {
 // predict runs the pipeline, to a file or to stdout.
 func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p images.Plan, w way) error {
 	for _, s := range p.Skipped {
-		a.Logf("left out: %s", skippedLine(s))
+		if !s.Doubt {
+			a.Logf("left out: %s", skippedLine(s))
+		}
 	}
-	for _, note := range p.Notes {
+	for _, note := range withDoubts(p.Notes, p.Skipped) {
 		a.Logf("%s", note)
 	}
 	bar := a.imageBar(int64(o.Rows()), "predicting")
@@ -281,7 +288,7 @@ func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan, 
 		if sum.Already {
 			already = " (nothing to do)"
 		}
-		err = a.Result(inferResult{out, sum, w, allSkipped(p.Skipped), p.Notes, a.storageFigures()}, func(w io.Writer) {
+		err = a.Result(inferResult{out, sum, w, allSkipped(p.Skipped), withDoubts(p.Notes, p.Skipped), a.storageFigures()}, func(w io.Writer) {
 			fmt.Fprintf(w, "%s: %d predictions, %d images failed%s\n", ui.Text(out), sum.Rows, sum.Failed, already)
 			printInferHeadline(w, sum, topK)
 		})

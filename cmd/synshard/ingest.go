@@ -274,7 +274,7 @@ func ingestError(ctx context.Context, err error) error {
 }
 
 func (a *app) printPlan(p *ingest.Plan) error {
-	err := a.Result(ingestPlanJSON{p, allSkipped(p.Skipped), missingOf(p.Missing)}, func(w io.Writer) {
+	err := a.Result(ingestPlanJSON{p, allSkipped(p.Skipped), withDoubts(p.Notes, p.Skipped), missingOf(p.Missing)}, func(w io.Writer) {
 		job := ""
 		if p.Job != "" {
 			job = ", job " + p.Job
@@ -297,9 +297,11 @@ func (a *app) printPlan(p *ingest.Plan) error {
 // tellLeftOut says what was left out, and what else is worth knowing.
 func (a *app) tellLeftOut(skipped []layout.Skipped, notes []string) {
 	for _, k := range skipped {
-		a.Logf("ingest: %d %s left out: %s (%s)", k.Count, k.What(), k.Reason, k.Examples())
+		if !k.Doubt {
+			a.Logf("ingest: %d %s left out: %s (%s)", k.Count, k.What(), k.Reason, k.Examples())
+		}
 	}
-	for _, note := range notes {
+	for _, note := range withDoubts(notes, skipped) {
 		a.Logf("ingest: %s", note)
 	}
 }
@@ -311,7 +313,7 @@ func (a *app) printIngest(s ingest.Summary) error {
 		}
 		a.tellLeftOut(s.Skipped, s.Notes)
 	}
-	return a.Result(ingestJSON{s, allSkipped(s.Skipped), a.outFigures()}, func(w io.Writer) {
+	return a.Result(ingestJSON{s, allSkipped(s.Skipped), withDoubts(s.Notes, s.Skipped), a.outFigures()}, func(w io.Writer) {
 		already := ""
 		if s.Already {
 			already = " (nothing to do)"

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/synshard/synshard/eval"
 	"github.com/synshard/synshard/infer/images"
 	"github.com/synshard/synshard/ingest"
@@ -33,9 +36,22 @@ func skippedOf(s layout.Skipped) skippedJSON {
 func allSkipped(list []layout.Skipped) []skippedJSON {
 	var out []skippedJSON
 	for _, s := range list {
-		out = append(out, skippedOf(s))
+		if !s.Doubt {
+			out = append(out, skippedOf(s))
+		}
 	}
 	return out
+}
+
+// withDoubts adds to notes those on archives that may have been cut off.
+func withDoubts(notes []string, list []layout.Skipped) []string {
+	notes = slices.Clone(notes)
+	for _, s := range list {
+		if s.Doubt {
+			notes = append(notes, fmt.Sprintf("%s (%s)", s.Reason, s.Examples()))
+		}
+	}
+	return notes
 }
 
 // missingOf is what a list names and nobody has; nil where all are there.
@@ -51,6 +67,7 @@ func missingOf(s *layout.Skipped) *skippedJSON {
 type ingestPlanJSON struct {
 	*ingest.Plan
 	Skipped []skippedJSON `json:"skipped,omitempty"`
+	Notes   []string      `json:"notes,omitempty"`
 	Missing *skippedJSON  `json:"missing,omitempty"`
 }
 
@@ -58,6 +75,7 @@ type ingestPlanJSON struct {
 type ingestJSON struct {
 	ingest.Summary
 	Skipped []skippedJSON    `json:"skipped,omitempty"`
+	Notes   []string         `json:"notes,omitempty"`
 	Written *storage.Figures `json:"storage_out,omitempty"`
 }
 
@@ -65,6 +83,7 @@ type ingestJSON struct {
 type inferPlanJSON struct {
 	images.Plan
 	Skipped []skippedJSON `json:"skipped,omitempty"`
+	Notes   []string      `json:"notes,omitempty"`
 	Missing *skippedJSON  `json:"missing,omitempty"`
 }
 

@@ -116,7 +116,7 @@ func open(o OpenOptions, openSet func(source.Options) (*source.Set, error)) (*Im
 	s := &Images{}
 	var left leftOut
 	var err error
-	s.set, err = openSet(source.Options{Deep: true, Unpack: true, FollowLinks: o.FollowLinks, OnSkip: func(k source.Skip) { left.add(k.Reason, k.Name, k.Image) }})
+	s.set, err = openSet(source.Options{Deep: true, Unpack: true, FollowLinks: o.FollowLinks, OnSkip: left.skip})
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +266,10 @@ type leftOut struct{ kinds []layout.Skipped }
 
 const mostNames = 5
 
-func (l *leftOut) add(reason, name string, image bool) {
+// skip counts what a container leaves out by itself.
+func (l *leftOut) skip(k source.Skip) { l.add(k.Reason, k.For(), k.Image).Doubt = k.Doubt() }
+
+func (l *leftOut) add(reason, name string, image bool) *layout.Skipped {
 	at := slices.IndexFunc(l.kinds, func(s layout.Skipped) bool { return s.Reason == reason && s.Images == image })
 	if at < 0 {
 		at = len(l.kinds)
@@ -276,6 +279,7 @@ func (l *leftOut) add(reason, name string, image bool) {
 	if k.Count++; len(k.Names) < mostNames {
 		k.Names = append(k.Names, utf8name.Escape(name))
 	}
+	return k
 }
 
 // sorted is images first, then by reason.

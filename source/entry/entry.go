@@ -4,6 +4,7 @@
 package entry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -126,9 +127,16 @@ type Column struct {
 type Skip struct {
 	Container int32  // as Entry.Container
 	Name      string // as Entry.Name; "", or an archive's with a slash, of the archive as a whole
+	Archive   string // the path of that archive, with that of the one around it; else ""
 	Reason    string // lower case, without a full stop
 	Image     bool   // its name is an image's, and it is not junk: an image may be lost
 }
+
+// Doubt says whether nothing is left out, but an archive as a whole may not be what it was.
+func (s Skip) Doubt() bool { return s.Archive != "" && !s.Image }
+
+// For gives the name by which people know what it is of.
+func (s Skip) For() string { return cmp.Or(s.Archive, s.Name) }
 
 // JunkReason is the Reason of a Skip that leaves out junk.
 const JunkReason = "left behind by an operating system or a hidden file"

@@ -125,6 +125,8 @@ type Skipped struct {
 	Count  int      `json:"count"`  // of files
 	Images bool     `json:"images"` // they are images
 	Names  []string `json:"names"`  // the first few, by name
+	// Doubt: nothing is left out; the names are those of archives that may have been cut off.
+	Doubt bool `json:"doubt,omitempty"`
 }
 
 // What counts: images or files.

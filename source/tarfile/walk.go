@@ -157,19 +157,45 @@ type tarWalk struct {
 	dirs   entry.Directories
 }
 
+// opening is what a tar.Reader reads from: it looks at the block where the next
+// header, or the mark at the end, begins.
+type opening struct {
+	tarInput
+	start int64 // of that block
+	data  bool  // a byte of it is not zero
+}
+
+func (o *opening) Read(b []byte) (int, error) {
+	at := o.pos()
+	n, err := o.tarInput.Read(b)
+	if from, to := max(o.start-at, 0), min(o.start+tarBlock-at, int64(n)); from < to {
+		o.data = o.data || len(bytes.Trim(b[from:to], "\x00")) > 0
+	}
+	return n, err
+}
+
+// Seek is the input's, where it has one.
+func (o *opening) Seek(offset int64, whence int) (int64, error) {
+	if s, ok := o.tarInput.(io.Seeker); ok {
+		return s.Seek(offset, whence)
+	}
+	return 0, errors.ErrUnsupported
+}
+
 // each calls f with every file and link; r reads a file's bytes during the
 // call.
 func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error) error {
 	for {
-		t := tar.NewReader(w.in)
-		for start := w.in.pos(); ; {
+		o := &opening{tarInput: w.in, start: w.in.pos()}
+		t := tar.NewReader(o)
+		for {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			h, err := t.Next()
 			if err == io.EOF {
-				if w.in.pos()-start < tarBlock {
-					w.skip(w.prefix, noEndMark, false)
+				if err := w.ended(o); err != nil {
+					return err
 				}
 				break
 			}
@@ -177,9 +203,10 @@ func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error
 				return w.damage(err)
 			}
 			w.found = true
-			if start, err = w.one(h, t, start, f); err != nil {
+			if o.start, err = w.one(h, t, o.start, f); err != nil {
 				return err
 			}
+			o.data = false
 		}
 		if more, err := w.gap(); err != nil {
 			return err
@@ -188,6 +215,18 @@ func (w *tarWalk) each(ctx context.Context, f func(m *member, r io.Reader) error
 			return nil
 		}
 	}
+}
+
+// ended looks at what stands where archive/tar saw the end. It says that also of
+// extended headers (PAX's, or GNU's of long names) with nothing behind them.
+func (w *tarWalk) ended(o *opening) error {
+	switch {
+	case o.data:
+		return w.damage(fmt.Errorf("an extended header without its member: %w", io.ErrUnexpectedEOF))
+	case w.in.pos()-o.start < tarBlock:
+		w.skip(w.prefix, noEndMark, false)
+	}
+	return nil
 }
 
 // one calls f with what a header says, which began at start, and gives where
@@ -201,18 +240,18 @@ func (w *tarWalk) one(h *tar.Header, t *tar.Reader, start int64, f func(*member,
 	default:
 		next = roundUp(at + h.Size)
 	}
-	if m == nil {
-		return next, nil
-	}
-	sparse := m.To == "" && m.Place < 0
-	if m.To == "" {
+	sparse, known := sparseHeader(h)
+	sparse = sparse && known
+	if m != nil && m.To == "" {
 		w.last = m.Name
 		if end := w.in.end(); end >= 0 && !sparse && m.Size > end-at {
 			return 0, fmt.Errorf("%w: member %s at byte %d: the archive is truncated: %d of its %d bytes are there", entry.ErrCorrupt, m.Name, start, end-at, m.Size)
 		}
 	}
-	if err := f(m, t); err != nil {
-		return 0, err
+	if m != nil {
+		if err := f(m, t); err != nil {
+			return 0, err
+		}
 	}
 	if sparse { // how many bytes there are in the archive, only their end says
 		if _, err := io.Copy(io.Discard, t); err != nil {
