@@ -22,6 +22,8 @@ type listed struct {
 	from   string            // the names of the lists that say splits
 	labels *labels           // of lists whose labels decide
 	under  map[int32]bool    // directories with images that labels are of, in or below them
+	names  map[string]bool   // of the directories, for labels: see dirNames
+	common int               // how long the path of the directory is that holds all images
 }
 
 const (
@@ -278,6 +280,9 @@ func (t *tree) listedLabels() error {
 		if column == nil {
 			continue
 		}
+		if err := t.swapped(l); err != nil {
+			return err
+		}
 		dirs := t.classDirs(l)
 		switch same, flat := sameDirs(column, dirs), !slices.ContainsFunc(dirs, func(d string) bool { return d != "" }); {
 		case flat, t.m.forced["lists"]:
@@ -338,19 +343,24 @@ func classDirs(paths []string) []string {
 	out := make([]string, len(paths))
 	common := len(commonDir(paths))
 	for k, path := range paths {
-		dir, _ := naming.Cut(path)
-		if len(dir) <= common {
-			continue
-		}
-		var kept []string
-		for el := range strings.SplitSeq(strings.TrimPrefix(dir[common:], "/"), "/") {
-			if s, sure := naming.LikeSplit(el); !(s != "" && sure) && !naming.Generic(el) && !naming.Portion(el) {
-				kept = append(kept, el)
-			}
-		}
-		out[k] = strings.Join(kept, "/")
+		out[k] = strings.Join(classElements(path, common), "/")
 	}
 	return out
+}
+
+// classElements are the directories of a path, below a common one of that length, that may be
+// called after classes.
+func classElements(path string, common int) (kept []string) {
+	dir, _ := naming.Cut(path)
+	if len(dir) <= common {
+		return nil
+	}
+	for el := range strings.SplitSeq(strings.TrimPrefix(dir[common:], "/"), "/") {
+		if s, sure := naming.LikeSplit(el); !(s != "" && sure) && !naming.Generic(el) && !naming.Portion(el) {
+			kept = append(kept, el)
+		}
+	}
+	return kept
 }
 
 // commonDir is the directory that holds all paths.
@@ -450,6 +460,72 @@ func (t *tree) decide(l *listing.List, numbers map[int64]string) error {
 	t.labels.metadata[l.Scope(dir, t.listed.paths)] = into
 	return nil
 }
+
+// swapped refuses a list that says of an image the name of a class whose directory is
+// another one than the image's: to divide the images alike, as two names swapped do, is not enough
+// where both are names.
+func (t *tree) swapped(l *listing.List) error {
+	if t.m.forced["lists"] {
+		return nil
+	}
+	for i := range l.Columns {
+		c := &l.Columns[i]
+		if !says(*c) || t.m.column != "" && !strings.EqualFold(c.Name, t.m.column) {
+			continue
+		}
+		meant := make([]string, len(c.Values)) // "": no directory
+		for v, label := range c.Values {
+			if name := likeClass(label.Name); label.Kind == source.NameLabel && t.dirNames()[name] {
+				meant[v] = name
+			}
+		}
+		for k, at := range l.Images {
+			name := meant[c.Rows[k]]
+			if at < 0 || name == "" {
+				continue
+			}
+			if path := t.listed.paths[at]; !slices.Contains(namesIn(path, t.listed.common), name) {
+				return t.ambiguous(fmt.Sprintf("%s says %s of %s, which is not in the directory of that name", l.Name, c.Values[c.Rows[k]], path),
+					Reading{"the list says the classes", "--layout lists"}, Reading{"the directories do", "--layout nolists"})
+			}
+		}
+	}
+	return nil
+}
+
+// dirNames are the names by which a label may mean directories with images.
+func (t *tree) dirNames() map[string]bool {
+	if t.listed.names == nil {
+		t.listed.names, t.listed.common = map[string]bool{}, len(commonDir(t.listed.paths))
+		last := ""
+		for _, path := range t.listed.paths { // those of a directory lie together
+			if dir, _ := naming.Cut(path); dir != last {
+				last = dir
+				for _, name := range namesIn(path, t.listed.common) {
+					t.listed.names[name] = true
+				}
+			}
+		}
+	}
+	return t.listed.names
+}
+
+// namesIn are the names by which labels may mean the directories of a path below a common
+// one, of that length: whole, the synset, or the words behind it.
+func namesIn(path string, common int) (names []string) {
+	for _, el := range classElements(path, common) {
+		names = append(names, likeClass(el))
+		if synset, ok := naming.Synset(el); ok {
+			names = append(names, synset, likeClass(strings.TrimLeft(strings.TrimPrefix(el, synset), "-_ ")))
+		}
+	}
+	return names
+}
+
+// likeClass makes names equal that are written otherwise in a list than on a disk.
+func likeClass(name string) string { return asSpaces.Replace(strings.ToLower(name)) }
+
+var asSpaces = strings.NewReplacer("_", " ", "-", " ")
 
 // dirClass is the class of directories as classDirs gives them: the synset among them, or
 // else their names.
