@@ -82,10 +82,10 @@ func TestColumns(t *testing.T) {
 		images  string // the class of each row
 		fails   string
 	}{
-		"our own export":       {columns: []source.Column{column("synset", "", "b a - b"), column("label", "b a c", "0 1 -1 0")}, classes: "b a c", images: "b a - b"},
+		"our own export":       {columns: []source.Column{column("synset", "", "b a - b"), column("label", "b a c", "0 1 -1 0")}, classes: "b a c", images: "b a b"},
 		"numbers beside names": {columns: []source.Column{column("label", "", "1 0 1"), column("synset", "", "a b a")}, classes: "b a", images: "a b a"},
 		"words beside synsets": {columns: []source.Column{column("synset", "", "n2 n1"), column("label", "dog cat", "0 1")}, classes: "n2 n1", images: "n2 n1"},
-		"one is empty":         {columns: []source.Column{column("synset", "", "- - -"), column("label", "a b", "1 0 -1")}, classes: "a b", images: "b a -"},
+		"one is empty":         {columns: []source.Column{column("synset", "", "- - -"), column("label", "a b", "1 0 -1")}, classes: "a b", images: "b a"},
 		"fine and coarse":      {columns: []source.Column{column("fine_label", "cat dog ox", "0 1 2"), column("coarse_label", "pet cattle", "0 0 1")}, fails: "column=coarse_label"},
 		"coarse, asked for":    {columns: []source.Column{column("fine_label", "cat dog ox", "0 1 2"), column("coarse_label", "pet cattle", "0 0 1")}, layout: "column=coarse_label", classes: "pet cattle", images: "pet pet cattle"},
 		"asked for another":    {columns: []source.Column{column("label", "cat dog", "0 1")}, layout: "column=x", fails: "no column x"},

@@ -28,6 +28,7 @@ type mapper struct {
 	ownVal    bool                // the names themselves put images into val
 	hadLists  bool                // there are files that may list images
 	missing   map[string]*Skipped // rows of lists beside images that lead to no image, or to one again, by reason
+	withClass map[string]bool     // splits in which images have classes
 	rows      repeats             // the rows of lists given
 	lists     int                 // how many lists are given
 	data      []string            // the first files left out that hold data
@@ -70,7 +71,7 @@ func newMapper(inputs []Input, o Options) (*mapper, error) {
 	if o.WebDataset {
 		forced.words["webdataset"] = true
 	}
-	m := &mapper{inputs: slices.Clone(inputs), o: o, forced: forced.words, column: forced.column, missing: map[string]*Skipped{}, rows: repeats{}, of: make([]*unit, len(inputs))}
+	m := &mapper{inputs: slices.Clone(inputs), o: o, forced: forced.words, column: forced.column, missing: map[string]*Skipped{}, withClass: map[string]bool{}, rows: repeats{}, of: make([]*unit, len(inputs))}
 	m.table.given, m.table.named = o.Classes, m.forced["numbers"]
 	if o.Split != "" && !slices.Contains(naming.Splits, o.Split) {
 		return nil, fmt.Errorf("split %q: want one of %s", o.Split, strings.Join(naming.Splits, ", "))

@@ -22,9 +22,11 @@ func (m *mapper) place() (*Plan, error) {
 			}
 		}
 	}
+	p.unlabelled()
 	if err := p.refusal(); err != nil {
 		return nil, err
 	}
+	p.missing()
 	return p.plan()
 }
 
@@ -72,9 +74,6 @@ func (p *placing) entry(i, k int, e *source.Entry) error {
 	if e.Archive {
 		p.archives++
 	}
-	if k := m.inputs[i].Info.Kind; e.Size < 0 && (k == source.List || k == source.Files) {
-		skip(p.gone, spot{reason: "not there", image: true}, e.Name)
-	}
 	sp := p.splits[name]
 	if sp == nil {
 		sp = &Split{Name: name}
@@ -85,6 +84,59 @@ func (p *placing) entry(i, k int, e *source.Entry) error {
 	}
 	sp.Images = append(sp.Images, Image{e, class, s.byName, s.identity})
 	return nil
+}
+
+// unlabelled leaves out images without a class where others of their split have one.
+func (p *placing) unlabelled() {
+	for name, s := range p.splits {
+		if s.Unlabelled < len(s.Images) {
+			p.m.withClass[p.m.undivided(name)] = true
+		}
+	}
+	for name, s := range p.splits {
+		if s.Unlabelled == 0 {
+			continue
+		}
+		s.Images = slices.DeleteFunc(s.Images, func(im Image) bool {
+			reason := p.m.noLabel(name, im.Class, im.Entry)
+			if reason != "" {
+				s.Unlabelled--
+				skip(p.skipped, spot{reason: reason, image: true}, im.Name)
+			}
+			return reason != ""
+		})
+		if len(s.Images) == 0 {
+			delete(p.splits, name)
+		}
+	}
+}
+
+// noLabel is why an image is left out that has no class; "": it is not. ILSVRC2012's validation
+// images stay: their labels are elsewhere.
+func (m *mapper) noLabel(split string, class int32, e *source.Entry) string {
+	if class >= 0 || e.Archive || m.o.LabelsOptional || m.forced["flat"] || !m.withClass[m.undivided(split)] || naming.ILSVRCSplit(naming.Base(e.Name)) == "val" {
+		return ""
+	}
+	return "no label, and others of " + m.undivided(split) + " have one"
+}
+
+// undivided is the split that a split is a fraction of, or itself.
+func (m *mapper) undivided(split string) string {
+	if split == "val" && m.o.ValFraction > 0 {
+		return "train"
+	}
+	return split
+}
+
+// missing counts the images that lists name and that are not there.
+func (p *placing) missing() {
+	for _, s := range p.splits {
+		for _, im := range s.Images {
+			if k := p.m.inputs[im.Container].Info.Kind; im.Size < 0 && (k == source.List || k == source.Files) {
+				skip(p.gone, spot{reason: "not there", image: true}, im.Name)
+			}
+		}
+	}
 }
 
 // refusal is why what was placed makes no plan; nil: it does.
@@ -200,7 +252,11 @@ func (m *mapper) placeOne(e *source.Entry) (Placement, error) {
 	if err != nil {
 		return Placement{}, fmt.Errorf("%s: %s: %w", m.inputs[i].Info.Path, e.Name, err)
 	}
-	return Placement{Split: m.splitOf(i, &s), Class: class, Path: s.identity}, nil
+	split := m.splitOf(i, &s)
+	if reason := m.noLabel(split, class, e); reason != "" {
+		return Placement{Class: -1, Reason: reason, Image: true}, nil
+	}
+	return Placement{Split: split, Class: class, Path: s.identity}, nil
 }
 
 // alone places an entry of a container that was never listed, by its own name: the
