@@ -2,6 +2,7 @@ package train
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,9 @@ func TestOutOfMemoryHalves(t *testing.T) {
 	whole := testOptions(t, t.TempDir())
 	mustRun(t, whole)
 	o := testOptions(t, t.TempDir())
+	if _, err := census("training", pathLabels{0, 1, -1}, []string{"a", "b"}); err == nil || !strings.Contains(err.Error(), "training image 2 (cat/2.jpg) has no label") {
+		t.Errorf("training without label: %v", err)
+	}
 	var warned []string
 	o.OnWarn = func(text string) { warned = append(warned, text) }
 	var made []int
@@ -76,6 +80,13 @@ func TestNaNIsNamed(t *testing.T) {
 	}
 }
 
+// pathLabels are labels of images that have paths, as those of datasets do.
+type pathLabels []int64
+
+func (p pathLabels) Len() int          { return len(p) }
+func (p pathLabels) Label(i int) int64 { return p[i] }
+func (p pathLabels) Path(i int) string { return fmt.Sprintf("cat/%d.jpg", i) }
+
 func TestLabelsAreChecked(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.Data.(*fakeData).train[7] = 3
@@ -84,7 +95,7 @@ func TestLabelsAreChecked(t *testing.T) {
 	}
 	o.Data.(*fakeData).train[7] = 1
 	o.Data.(*fakeData).val[2] = -1
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation image 2 has label -1") {
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "validation image 2 has no label (-1): make the dataset anew") {
 		t.Errorf("validation without label: %v", err)
 	}
 	var warned []string

@@ -95,10 +95,21 @@ func census(what string, set Labels, classes []string) ([]int64, error) {
 	counts := make([]int64, len(classes))
 	for i := range set.Len() {
 		l := set.Label(i)
-		if l < 0 || l >= int64(len(classes)) {
-			return nil, fmt.Errorf("%s image %d has label %d, and there are %d classes (0 to %d)", what, i, l, len(classes), len(classes)-1)
+		switch {
+		case l == -1:
+			return nil, fmt.Errorf("%s image %s has no label (-1): make the dataset anew (ingest --overwrite), which leaves images without a label out", what, called(set, i))
+		case l < 0 || l >= int64(len(classes)):
+			return nil, fmt.Errorf("%s image %s has label %d, and there are %d classes (0 to %d)", what, called(set, i), l, len(classes), len(classes)-1)
 		}
 		counts[l]++
 	}
 	return counts, nil
+}
+
+// called is an image's number, and its path where the set knows it.
+func called(set Labels, i int) string {
+	if named, ok := set.(interface{ Path(int) string }); ok {
+		return fmt.Sprintf("%d (%s)", i, named.Path(i))
+	}
+	return fmt.Sprint(i)
 }
