@@ -275,6 +275,21 @@ func TestCases(t *testing.T) {
 		"validation images without the kit": {func(t *testing.T, dir string) Options {
 			return of(texts{"ILSVRC2012_val_00000001.JPEG": "image"}.tar(t, dir+"/in.tar"))
 		}, want{err: "devkit: "}},
+		"validation images that the kit does not know": {func(t *testing.T, dir string) Options {
+			_, o := drawn(t)
+			o.Sources = as("val", texts{"img_0.JPEG": "image", "img_1.JPEG": "image"}.folder(t, dir+"/in")).Sources
+			return o
+		}, want{err: "devkit: the development kit says nothing of the 2 images of val, such as img_0.JPEG"}},
+		"the same, to go without": {func(t *testing.T, dir string) Options {
+			_, o := drawn(t)
+			o.Sources, o.Layout = as("val", texts{"img_0.JPEG": "image"}.folder(t, dir+"/in")).Sources, "flat"
+			return o
+		}, want{rows: []string{"val:  -1 img_0.JPEG"}}},
+		"a validation image more than the kit knows": {func(t *testing.T, dir string) Options {
+			_, o := drawn(t)
+			o.Sources = as("val", texts{"ILSVRC2012_val_00000001.JPEG": "image", "ILSVRC2012_val_00099999.JPEG": "image", "img_0.JPEG": "image"}.folder(t, dir+"/in")).Sources
+			return o
+		}, want{rows: []string{"val: n07747607 4 ILSVRC2012_val_00000001.JPEG"}, skipped: []string{"1 no label, and others of val have one", "1 the development kit has no label for it"}}},
 		"validation images named as training": {func(t *testing.T, dir string) Options {
 			_, o := drawn(t)
 			o.Sources = as("train", o.path("val")).Sources

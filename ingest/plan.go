@@ -342,7 +342,8 @@ func (p *Plan) boxed() error {
 }
 
 // labelled wants the labels of ILSVRC2012's validation images, which are in the
-// development kit, unless they are said not to matter.
+// development kit, and a kit to say something of every split but test, unless labels
+// are said not to matter.
 func (p *Plan) labelled() error {
 	if p.forced.Flat() {
 		return nil
@@ -360,6 +361,9 @@ func (p *Plan) labelled() error {
 				}
 				return &OptionError{"devkit", problem}
 			}
+		}
+		if p.kit != nil && s.Name != "test" && s.Unlabelled == len(s.Images) {
+			return &OptionError{"devkit", fmt.Sprintf("the development kit says nothing of the %d images of %s, such as %s: it knows those called ILSVRC2012_val_00000001 and so on, and synsets; give them under these names or with a list of labels, or --layout flat to go without", len(s.Images), s.Name, s.Images[0].Name)}
 		}
 	}
 	return nil

@@ -120,6 +120,13 @@ func (m *mapper) noLabel(split string, class int32, e *source.Entry) string {
 	return "no label, and others of " + m.undivided(split) + " have one"
 }
 
+// unknown says whether an image has no class though classes were given, and no other of its split
+// can be looked at, for its container was not listed. Of a test split that is nothing amiss.
+func (m *mapper) unknown(i int, split string, class int32, e *source.Entry) bool {
+	in := &m.inputs[i]
+	return class < 0 && !e.Archive && in.Info.Sequential && len(in.Entries) == 0 && m.o.Classes != nil && split != "test" && !m.forced["flat"] && !m.o.LabelsOptional
+}
+
 // undivided is the split that a split is a fraction of, or itself.
 func (m *mapper) undivided(split string) string {
 	if split == "val" && m.o.ValFraction > 0 {
@@ -253,7 +260,11 @@ func (m *mapper) placeOne(e *source.Entry) (Placement, error) {
 		return Placement{}, fmt.Errorf("%s: %s: %w", m.inputs[i].Info.Path, e.Name, err)
 	}
 	split := m.splitOf(i, &s)
-	if reason := m.noLabel(split, class, e); reason != "" {
+	reason := m.noLabel(split, class, e)
+	if m.unknown(i, split, class, e) {
+		reason = "no label, and the classes are given"
+	}
+	if reason != "" {
 		return Placement{Class: -1, Reason: reason, Image: true}, nil
 	}
 	return Placement{Split: split, Class: class, Path: s.identity}, nil

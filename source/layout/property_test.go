@@ -171,7 +171,7 @@ func TestUnseen(t *testing.T) {
 		"test/ILSVRC2012_test_00000002.JPEG":    "test",
 		"ILSVRC2012_val_00000002_n01440764.png": "val n01440764",
 		"x/cat/a.jpg":                           "train cat",
-		"a.jpg":                                 "train",
+		"a.jpg":                                 "no label, and the classes are given",
 		"n01440764/a.xml":                       naming.NotAnImage,
 		"__MACOSX/a.jpg":                        source.JunkReason,
 		"n99999999/a.jpg":                       "error",
