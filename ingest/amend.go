@@ -170,7 +170,7 @@ func (j *job) keptUnits() ([]unit, error) {
 	var out []unit
 	for _, id := range ids {
 		if slices.Contains(j.reopened, id.Split) {
-			out = append(out, unit{Unit: id, from: id.String(), kept: true})
+			out = append(out, unit{Unit: id, kept: true})
 		}
 	}
 	return out, err

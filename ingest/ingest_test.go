@@ -485,6 +485,24 @@ func TestBadImages(t *testing.T) {
 	}
 }
 
+// TestRefusedImageIsFound holds that an image which is refused is named as it lies in its source,
+// where a class of two archives is read by one worker and a name is in both classes.
+func TestRefusedImageIsFound(t *testing.T) {
+	dir := t.TempDir()
+	a := texts{"cat/a.JPEG": "image", "dog/b.JPEG": "image"}.tar(t, dir+"/a.tar")
+	b := texts{"cat/b.JPEG": "no image", "dog/c.JPEG": "image"}.tar(t, dir+"/b.tar")
+	o := Options{Out: files.Local(dir + "/fail"), Sources: []Source{{Path: a}, {Path: b}}, OnBad: Fail}
+	if _, err := ingest(t.Context(), o); err == nil || !strings.Contains(err.Error(), b+": cat/b.JPEG: ") {
+		t.Errorf("failing: %v", err)
+	}
+	o.Out, o.OnBad = files.Local(dir+"/kept"), Quarantine
+	run(t, o)
+	list, err := os.ReadFile(dir + "/kept/rejected.ndjson")
+	if err != nil || !strings.Contains(string(list), `"source":"b.tar"`) {
+		t.Errorf("%v, %s", err, list)
+	}
+}
+
 // TestBrokenArchives expects an error that names file and reason, and nothing
 // under a final name.
 func TestBrokenArchives(t *testing.T) {

@@ -139,7 +139,7 @@ func (c *cutter) image(e source.Entry, r io.Reader) error {
 		return err
 	}
 	select {
-	case u.images <- item{path: to.Path, class: to.Class, container: e.Container, bytes: b}:
+	case u.images <- item{path: to.Path, name: e.Name, class: to.Class, container: e.Container, bytes: b}:
 		return nil
 	case <-c.ctx.Done():
 		return c.ctx.Err()
@@ -183,10 +183,7 @@ func (c *cutter) begin(k *container, id record.Unit) (*openUnit, error) {
 		met.classes[id] = true
 	}
 	images, givenUp := make(chan item, 1024), make(chan struct{})
-	u := &unit{Unit: id, from: k.info.Path, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-", streamed: true}
-	if u.unknown {
-		u.from = "standard input"
-	}
+	u := &unit{Unit: id, images: -1, sum: k.sumOf(id), unknown: k.info.Path == "-", streamed: true}
 	u.each = func(ctx context.Context, _ *job, f func(item) error) error {
 		for {
 			select {

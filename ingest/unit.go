@@ -16,7 +16,6 @@ import (
 // unit is a unit and where its images come from.
 type unit struct {
 	record.Unit
-	from    string        // the container's path, for messages
 	bytes   int64         // to be read, for progress; 0 where it is not known
 	images  int64         // -1: not known before they are read
 	sum     record.Digest // of all that is known of the images before they are read
@@ -36,6 +35,7 @@ type unit struct {
 // item is one image as it was read. Its bytes are valid while it is handled.
 type item struct {
 	path      string // of the row
+	name      string // as Entry.Name: in its container
 	class     int32  // place in the plan's classes; -1: none
 	container int32  // among the inputs
 	bytes     []byte
@@ -146,7 +146,7 @@ func (p *Plan) pieceEnd(images []layout.Image) int {
 
 // unitOf makes a unit of listed images.
 func (p *Plan) unitOf(id record.Unit, list []layout.Image) unit {
-	u := unit{Unit: id, from: p.set.of(list[0].Entry).info.Path, images: int64(len(list))}
+	u := unit{Unit: id, images: int64(len(list))}
 	s := record.NewSummer()
 	for i := range list {
 		im := &list[i]
@@ -199,7 +199,7 @@ func (j *job) eachOf(ctx context.Context, u *unit, list []layout.Image, f func(i
 		}
 		if im := &list[at]; !im.Archive {
 			at++
-			return f(item{path: im.Path, class: im.Class, container: im.Container, bytes: b, err: err})
+			return f(item{path: im.Path, name: e.Name, class: im.Class, container: im.Container, bytes: b, err: err})
 		}
 		to, ok, perr := j.place(&e, true)
 		switch {
@@ -210,7 +210,7 @@ func (j *job) eachOf(ctx context.Context, u *unit, list []layout.Image, f func(i
 		case to.Split != u.Split:
 			return fmt.Errorf("%s: %s is of the split %s, and the archive that it is in of %s", set.of(&e).info.Path, e.Name, to.Split, u.Split)
 		}
-		return f(item{path: to.Path, class: to.Class, container: e.Container, bytes: b, err: err})
+		return f(item{path: to.Path, name: e.Name, class: to.Class, container: e.Container, bytes: b, err: err})
 	})
 }
 

@@ -134,7 +134,7 @@ func (w *unitWriter) add(it item) error {
 	im, reason := w.image(it)
 	err := reason
 	if reason != nil {
-		err = w.refuse(im, reason)
+		err = w.refuse(it, im, reason)
 	} else {
 		err = w.append(im)
 	}
@@ -176,12 +176,22 @@ func (j *job) namesIn(class string) []string {
 	return j.names
 }
 
-// refuse deals with a bad image as the options say.
-func (w *unitWriter) refuse(im *shard.Image, reason error) error {
-	if w.j.o.OnBad == Fail {
-		return fmt.Errorf("%s: %s: %w", w.u.from, im.Path, reason)
+// from is the path of the container that an item is of, for people: a unit may have images of
+// several.
+func (w *unitWriter) from(it item) string {
+	set := w.j.plan.set
+	if path := set.list[set.inputs[it.container]].info.Path; path != "-" {
+		return path
 	}
-	r := shard.Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.u.from), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
+	return "standard input"
+}
+
+// refuse deals with a bad image as the options say.
+func (w *unitWriter) refuse(it item, im *shard.Image, reason error) error {
+	if w.j.o.OnBad == Fail {
+		return fmt.Errorf("%s: %s: %w", w.from(it), it.name, reason)
+	}
+	r := shard.Rejection{Split: w.u.Split, Synset: im.Synset, Path: utf8name.Ensure(im.Path), Source: filepath.Base(w.from(it)), Reason: reason.Error(), Bytes: int64(len(im.Bytes))}
 	if im.Bytes != nil {
 		r.SHA256 = fmt.Sprintf("%x", im.SHA256)
 		if w.j.o.OnBad == Quarantine {
