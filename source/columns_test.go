@@ -107,6 +107,26 @@ func readRows(t *testing.T, s *Set, want []string) {
 	}
 }
 
+// TestColumnsUnread holds that columns of classes of which a row is no one name or number are
+// known, and that others are read beside them.
+func TestColumnsUnread(t *testing.T) {
+	for file, want := range map[string]string{
+		"unread-lists.parquet": "label", "unread-lists.arrow": "label", "unread-structs.parquet": "label", "unread-beside.parquet": "labels",
+		"unread-tags.parquet": "tags", "unread-tags-old.parquet": "tags", "lists.parquet": "", "hf-none.parquet": "",
+	} {
+		s, err := Open(t.Context(), []string{filepath.Join("testdata", "columns", file)}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info := s.Infos()[0]
+		beside := want == "" || want == "labels"
+		if got := strings.Join(info.Unread, " "); got != want || (len(info.Columns) == 1) != beside {
+			t.Errorf("%s: %q is not read, and %d columns are; want %q", file, got, len(info.Columns), want)
+		}
+		s.Close()
+	}
+}
+
 func TestColumnsRefused(t *testing.T) {
 	for file, want := range map[string]string{
 		"refused-feather1.feather":   "Feather file of version 1",

@@ -345,7 +345,10 @@ func (s *Set) openKind(ctx context.Context, o *opened, a entry.File, packed bool
 			o.info.Columns, o.info.Splits, o.info.Others, o.info.Lines = t.Columns, t.Splits, t.Others, t.Lines
 		}
 	case Parquet, Arrow:
-		o.container, o.entries, o.info.Columns, err = columns.Open(ctx, a, o.home.skip)
+		var c *columns.Columns
+		if c, o.entries, o.info.Columns, err = columns.Open(ctx, a, o.home.skip); err == nil {
+			o.container, o.info.Unread = c, c.Unread()
+		}
 	}
 	if o.info.Kind != List {
 		o.info.Columns, o.info.Splits = entry.CutSplits(o.info.Columns)

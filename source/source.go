@@ -96,6 +96,9 @@ const FeaturesKey = columns.FeaturesKey
 // Best is the place of the column from which labels are taken: see entry.Best.
 func Best(columns []Column) int { return entry.Best(columns) }
 
+// OfClasses says whether a column of this name is one of labels: see entry.LabelColumns.
+func OfClasses(name string) bool { return entry.Rank(name, entry.LabelColumns) >= 0 }
+
 // Measure says whether a column of this name says something else than a class: see
 // entry.Measure.
 func Measure(name string) bool { return entry.Measure(name) }
@@ -144,6 +147,9 @@ type Info struct {
 	// Others are a list's columns that are called neither after classes nor after splits;
 	// one without Rows has more values than classes are many.
 	Others []Column
+	// Unread are columns of a file of rows that are called after classes and not read: see
+	// columns.Columns.Unread.
+	Unread []string
 	// Lines are those of a list's entries in the file, from 1; nil: it has none.
 	Lines []int32
 	// Size, in bytes, and Modified, in Unix nanoseconds, are the file's; 0 of a

@@ -484,3 +484,15 @@ func TestRepeatedRows(t *testing.T) {
 		t.Errorf("%v, want %s", err, want)
 	}
 }
+
+// TestListsOfLabels holds that what a file of rows says in lists is no truth, and that the column is named.
+func TestListsOfLabels(t *testing.T) {
+	s, err := Open(t.Context(), []string{filepath.Join("..", "..", "source", "testdata", "columns", "unread-lists.parquet")}, OpenOptions{Classes: modelClasses})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if p := s.Plan(); p.Rows != 4 || p.Known+p.Foreign != 0 || len(p.Notes) == 0 || !strings.Contains(p.Notes[0], "(label) a row is no one name") {
+		t.Errorf("%+v", p)
+	}
+}

@@ -22,3 +22,6 @@ table = pa.table({
     "weight": pa.array([9, 8, 9, 7], pa.int64()),
 }).replace_schema_metadata({"huggingface": json.dumps(FEATURES)})
 pq.write_table(table, "source/layout/labelfile/testdata/metadata.parquet", compression="zstd")
+# Labels that are lists, one of which has two.
+pq.write_table(pa.table({"file_name": ["a.jpg", "b.jpg"], "label": [["pug"], ["pug", "collie"]]}),
+               "source/layout/labelfile/testdata/metadata-lists.parquet")

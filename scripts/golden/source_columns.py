@@ -74,6 +74,16 @@ parquet("text-dictionary", pa.table({"image": structs(), "synset": pa.array(SYNS
 parquet("two-labels", pa.table({"image": structs(), "label": label(), "other": label(), "synset": SYNSETS}), columns=("label", "synset"))
 parquet("webdataset", pa.table({"__key__": PATHS, "__url__": ["x"] * 4, "jpg": structs(), "cls": label(), "json": ["{}"] * 4}), columns=("cls",))
 parquet("lists", pa.table({"image": structs(), "label": label(), "boxes": [[1, 2], [], None, [3]], "words": [["a"], [], None, ["b", "c"]]}))
+SEVERAL = [[0, 2], [1], None, [1]]
+pq.write_table(pa.table({"image": structs(), "label": SEVERAL}), f"{out}/unread-lists.parquet")
+pq.write_table(pa.table({"image": structs(), "label": [{"a": 1, "b": 2}] * 4}), f"{out}/unread-structs.parquet")
+pq.write_table(pa.table({"image": structs(), "tags": SEVERAL}, metadata={"huggingface": json.dumps({"info": {"features": {
+    "image": {"_type": "Image"}, "tags": {"feature": {"names": WNIDS, "_type": "ClassLabel"}, "_type": "Sequence"}}}})}),
+    f"{out}/unread-tags.parquet")
+pq.write_table(pa.table({"image": structs(), "tags": SEVERAL}, metadata={"huggingface": json.dumps({"info": {"features": {
+    "image": {"_type": "Image"}, "tags": [{"names": WNIDS, "_type": "ClassLabel"}]}}})}), f"{out}/unread-tags-old.parquet")
+feather.write_feather(pa.table({"image": structs(), "label": SEVERAL}), f"{out}/unread-lists.arrow", compression="uncompressed")
+pq.write_table(pa.table({"image": structs(), "label": label(), "labels": SEVERAL}), f"{out}/unread-beside.parquet")
 duckdb.register("t", pa.table({"image": structs(), "label": label(pa.int32())}))
 duckdb.sql(f"copy t to '{out}/duckdb.parquet' (format parquet)")
 note("duckdb.parquet")

@@ -66,7 +66,12 @@ type Columns struct {
 	starts []int64 // first row of each group, and the number of all
 	image  leaf
 	cache  *blocks
+	unread []string
 }
+
+// Unread are the columns called after classes, or classes by Hugging Face's metadata, that are
+// not read as such, since a row of theirs is no one name or number: lists, structs, truth values.
+func (c *Columns) Unread() []string { return c.unread }
 
 // maxSpareRows is how many rows without bytes of their own a file may have.
 const maxSpareRows = 1 << 16
@@ -105,7 +110,7 @@ func open(ctx context.Context, f entry.File, skip entry.SkipFunc) (*Columns, []e
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	c.image = found.image
+	c.image, c.unread = found.image, found.unread
 	c.cache = newBlocks(c)
 	if err := c.holdsImages(); err != nil {
 		return nil, nil, nil, err
@@ -158,6 +163,7 @@ type chosen struct {
 	image  leaf
 	name   *leaf
 	labels []leaf
+	unread []string // see Columns.Unread
 }
 
 // choose finds images, names and labels among the columns.
@@ -199,12 +205,20 @@ func choose(all []leaf, features map[string]Feature) (out chosen, err error) {
 			if r := entry.Rank(strings.Trim(l.path[0], "_"), keyColumns); r >= 0 && r < key && l.text() {
 				out.name, key = l, r
 			}
-			if l.kind != leafOther && (entry.Rank(l.path[0], entry.LabelColumns) >= 0 || features[l.path[0]].Type == "ClassLabel" || entry.MaySplit(l.path[0])) {
+			if l.kind != leafOther && (ofClasses(l, features) || entry.MaySplit(l.path[0])) {
 				out.labels = append(out.labels, *l)
 			}
 		}
+		if (len(l.path) > 1 || l.kind == leafOther) && l.path[0] != top && ofClasses(l, features) && !slices.Contains(out.unread, l.path[0]) {
+			out.unread = append(out.unread, l.path[0])
+		}
 	}
 	return out, nil
+}
+
+// ofClasses says whether a leaf's column is called after classes, or is of such by the metadata.
+func ofClasses(l *leaf, features map[string]Feature) bool {
+	return entry.Rank(l.path[0], entry.LabelColumns) >= 0 || features[l.path[0]].classes()
 }
 
 func (l *leaf) text() bool { return l.kind == leafText || l.kind == leafBytes }

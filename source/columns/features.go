@@ -10,8 +10,14 @@ const FeaturesKey = "huggingface"
 
 // Feature is what Hugging Face's metadata say of a column.
 type Feature struct {
-	Type  string   `json:"_type"` // such as Image, ClassLabel, Value
-	Names []string `json:"names"` // of a ClassLabel's numbers, in order
+	Type  string   `json:"_type"`   // such as Image, ClassLabel, Value
+	Names []string `json:"names"`   // of a ClassLabel's numbers, in order
+	Of    *Feature `json:"feature"` // what a list (Sequence, List, LargeList) is of
+}
+
+// classes says whether a column's values are classes, or lists of such.
+func (f Feature) classes() bool {
+	return f.Type == "ClassLabel" || f.Of != nil && f.Of.classes()
 }
 
 // Features reads Hugging Face's metadata, "" being none: what they say of each column.
@@ -33,6 +39,11 @@ func Features(text string) (map[string]Feature, error) {
 		var f Feature
 		if json.Unmarshal(raw, &f) == nil { // else a list of features, or another nesting
 			out[name] = f
+			continue
+		}
+		var list []Feature // as it was written before there was a Sequence
+		if json.Unmarshal(raw, &list) == nil && len(list) == 1 {
+			out[name] = Feature{Of: &list[0]}
 		}
 	}
 	return out, nil

@@ -27,6 +27,22 @@ func (m *mapper) labelled(i int) bool {
 		slices.ContainsFunc(in.Entries, func(e source.Entry) bool { return e.Label.Kind != source.NoLabel })
 }
 
+// unread refuses a file of rows whose only columns of classes cannot be read as such, and tells
+// of them beside others.
+func (m *mapper) unread(i int) error {
+	info := &m.inputs[i].Info
+	switch names := strings.Join(info.Unread, ", "); {
+	case names == "" || m.namesAlone() || m.column != "":
+		return nil
+	case m.labelled(i):
+		m.note("%s: not read as classes, for a row is no one name or number: %s", info.Path, names)
+		return nil
+	default:
+		return &Ambiguity{Path: info.Path, What: "of what is called after classes (" + names + ") a row is no one name or number, as a list is none: an image has one class here", Readings: []Reading{
+			{"no image has a class", "--layout flat"}, {"directories are the classes", "--layout top"}, {"one of each list is the class", "give a file with a column of it"}}}
+	}
+}
+
 // says says whether a column has any label.
 func says(c source.Column) bool {
 	return slices.ContainsFunc(c.Values, func(l source.Label) bool { return l.Kind != source.NoLabel })

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the golden plans anew")
 // split, fraction, seed, classes (names with blanks between them, or imagenet-1k) and
 // truth (name=synset). Its files are
 //
-//	input KIND PATH [given=PATH] [split=NAME] [sequential] [names=a|b] [lines=FIRST]
+//	input KIND PATH [given=PATH] [split=NAME] [sequential] [names=a|b] [unread=a|b] [lines=FIRST]
 //	    the names of the entries, a line each: braces expand, " <archive>" marks a
 //	    tar that was not listed, " <3>" and " <tench>" are labels
 //	read NAME
@@ -120,6 +120,8 @@ func loadInput(t testing.TB, number int, words []string, listing string) Input {
 			firstLine, _ = strconv.Atoi(value)
 		case "names":
 			in.Info.ClassNames = strings.Split(strings.ReplaceAll(value, "_", " "), "|")
+		case "unread":
+			in.Info.Unread = strings.Split(value, "|")
 		default:
 			t.Fatalf("input: %q", w)
 		}

@@ -147,6 +147,9 @@ func (m *mapper) group(from, to int) error {
 		if err := m.promote(&m.inputs[i].Info, m.inputs[i].Info.Path); err != nil {
 			return err
 		}
+		if err := m.unread(i); err != nil {
+			return err
+		}
 		var u *unit
 		switch in := &m.inputs[i]; {
 		case web[i]:

@@ -194,6 +194,13 @@ func TestMetadataNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	lists, err := os.ReadFile("testdata/metadata-lists.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Metadata("metadata.parquet", lists); err == nil || !strings.Contains(err.Error(), "2 labels: an image has one class here") {
+		t.Errorf("lists of labels: %v", err)
+	}
 	got, err := Metadata("metadata.parquet", b)
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/synshard/synshard/internal/parquet"
@@ -88,26 +89,38 @@ func jsonLines(f *parquet.File) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// column adds a column's values to rows, where it is one of text or integers.
+// column adds a column's values to rows, where it is one of text or integers, or of lists of such
+// that is called after classes: whoever reads the lines refuses what has several.
 func column(f *parquet.File, group int, c parquet.Column, rows []map[string]any) error {
-	if c.List || len(c.Path) != 1 {
+	if list := c.List && source.OfClasses(c.Path[0]); !list && (c.List || len(c.Path) != 1) {
 		return nil
 	}
 	switch c.Kind {
 	case parquet.Bytes:
 		return f.Strings(group, c, func(row int, values [][]byte) error {
-			if len(values) == 1 {
-				rows[row][c.Path[0]] = string(values[0])
+			texts := make([]string, len(values))
+			for i, v := range values {
+				texts[i] = string(v)
 			}
+			put(rows[row], c.Path[0], texts)
 			return nil
 		})
 	case parquet.Int:
 		return f.Ints(group, c, func(row int, values []int64) error {
-			if len(values) == 1 {
-				rows[row][c.Path[0]] = values[0]
-			}
+			put(rows[row], c.Path[0], values)
 			return nil
 		})
 	}
 	return nil
+}
+
+// put adds the values of a row: none, one, or those of a list.
+func put[T any](row map[string]any, name string, values []T) {
+	switch len(values) {
+	case 0:
+	case 1:
+		row[name] = values[0]
+	default:
+		row[name] = slices.Clone(values)
+	}
 }
