@@ -21,7 +21,7 @@ import (
 // classes and boxes, so that an export read again has those it came from. Of two
 // that say different things of a class neither is taken.
 func (p *Plan) readExported() error {
-	p.exported, p.called = map[string]shard.Class{}, map[string]shard.ExportedNames{}
+	p.exported, p.called, p.exports = map[string]shard.Class{}, map[string]shard.ExportedNames{}, map[string]bool{}
 	differ := map[string]bool{}
 	var lists [][]shard.Class
 	for _, s := range p.o.Sources {
@@ -52,6 +52,7 @@ func (p *Plan) readExported() error {
 		}
 		lists = append(lists, classes)
 		if len(classes) > 0 {
+			p.exports[given] = true
 			p.skips.forgetOf(p.set, given, shard.KeptByExport) // they are read, or their writer's own
 		}
 		for _, c := range classes {
@@ -158,6 +159,11 @@ func (p *Plan) ownPath(e *source.Entry, path string) string {
 		return own
 	}
 	return path
+}
+
+// isExport says whether a container is of an export.
+func (p *Plan) isExport(container int32) bool {
+	return p.exports[p.set.of(&source.Entry{Container: container}).info.Given]
 }
 
 func join(within, name string) string {

@@ -44,6 +44,7 @@ type Plan struct {
 	exported map[string]shard.Class            // what exports among the sources say of classes, by name
 	objects  map[shard.ImageKey][]shard.Object // and of boxes
 	called   map[string]shard.ExportedNames    // and of names, by the source
+	exports  map[string]bool                   // which these are
 	// exportedList is the class list of the exports, where all sources are such of one.
 	exportedList *classlist.List
 

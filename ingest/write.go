@@ -77,7 +77,7 @@ func (c *converter) image(it item) (im *shard.Image, reason error) {
 		return im, err
 	}
 	key := nameKey{it.container, im.Synset, im.Path}
-	if c.seen[key] {
+	if c.seen[key] && !c.j.plan.isExport(it.container) { // which has all its dataset had, of two sources too
 		return im, errors.New("an image of this name was there before")
 	}
 	c.seen[key] = true

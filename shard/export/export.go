@@ -109,6 +109,7 @@ func (e *exporter) split(s Split) error {
 		return e.pieces(s, "%s-%06d.tar", e.webdataset)
 	}
 	names := newNamer(s.View, rowChoices)
+	names.same = true // rows are told apart by their place
 	return e.pieces(s, "data/%s-%05d-of-%05d.parquet", func(w io.Writer, v *shard.View, from, to int) error {
 		return e.parquet(w, v, names, from, to)
 	})

@@ -10,13 +10,14 @@ import (
 	"github.com/synshard/synshard/shard"
 )
 
-// namer gives the images of a view their names, each its own. Names are given
-// in the order of the images, so that they are the same whenever they are.
+// namer gives the images of a view their names, each its own unless they may be the same.
+// Names are given in the order of the images, so that they are the same whenever they are.
 type namer struct {
 	view *shard.View
 	// choices are the names that an image may have, best first. One with a number
 	// is made of the last where all are taken.
 	choices func(v *shard.View, i int) ([]string, error)
+	same    bool // the last is given again where all are taken
 
 	next  int // image that is named next
 	files map[string]bool
@@ -42,10 +43,13 @@ func (n *namer) name(i int) (name string, err error) {
 func (n *namer) take(choices []string) string {
 	free := slices.IndexFunc(choices, n.free)
 	name := ""
-	if free >= 0 {
+	last := choices[len(choices)-1]
+	switch {
+	case free >= 0:
 		name = choices[free]
-	} else {
-		last := choices[len(choices)-1]
+	case n.same:
+		name = last
+	default:
 		ext := path.Ext(last)
 		for k := 2; name == "" || !n.free(name); k++ {
 			name = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(last, ext), k, ext)
@@ -71,7 +75,7 @@ func (n *namer) free(name string) bool {
 	return true
 }
 
-// rowChoices are names in a table: the image's own, and where another class has
+// rowChoices are names in a table: the image's own, and where another image has
 // it too, CLASS/NAME: readers take the class from the beginning of a name, and so a
 // name that begins with it has it twice.
 func rowChoices(v *shard.View, i int) ([]string, error) {

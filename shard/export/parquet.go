@@ -47,7 +47,7 @@ func parquetSchema(v *shard.View) (*arrow.Schema, error) {
 }
 
 // parquet writes rows of a view as a Parquet file. The path in image is the
-// image's own name where no other has it.
+// image's own name, with its class where another has it too.
 func (e *exporter) parquet(w io.Writer, v *shard.View, names *namer, from, to int) error {
 	schema, err := parquetSchema(v)
 	if err != nil {
