@@ -58,7 +58,7 @@ func (s Spec) Check() error {
 	for i := range s.Std {
 		// Beyond these a pixel is no number of 32 bits any more.
 		if !(s.Std[i] >= 1e-6 && s.Std[i] <= 1e6) || !(math.Abs(s.Mean[i]) <= 1e6) {
-			return fmt.Errorf("spec: mean %v, standard deviations %v", s.Mean, s.Std)
+			return fmt.Errorf("spec: mean %v, standard deviations %v: want numbers, and deviations above 0", s.Mean, s.Std)
 		}
 	}
 	return nil

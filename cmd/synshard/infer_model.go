@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -114,7 +113,7 @@ func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, erro
 	if o.Contract, err = classifier.Describe(path, f.choice); err != nil {
 		return o, err
 	}
-	if o.Given, err = f.given(); err != nil {
+	if o.Given, err = f.given(o.Contract.Type == "uint8"); err != nil {
 		return o, err
 	}
 	own, err := o.Contract.Own(path, o.Given)
@@ -135,8 +134,9 @@ func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, erro
 	return o, err
 }
 
-// given is what the flags say of a model, but for its classes.
-func (f *networkOptions) given() (classifier.Given, error) {
+// given is what the flags say of a model, but for its classes; normalises is of one that
+// takes pixels as they are.
+func (f *networkOptions) given(normalises bool) (classifier.Given, error) {
 	g := classifier.Given{Size: f.size, Resize: f.images.resize, Interpolation: f.images.interpolation}
 	var err error
 	if g.Mean, g.Std, err = f.images.colours(); err != nil || f.spec == "" {
@@ -146,10 +146,20 @@ func (f *networkOptions) given() (classifier.Given, error) {
 	if err != nil {
 		return g, err
 	}
-	g.Spec = &model.Spec{}
-	if err := json.Unmarshal(text, g.Spec); err != nil {
+	spec, lacks, err := model.ParseGivenSpec(text)
+	if err != nil {
 		return g, usagef("--spec %s: %w", f.spec, err)
 	}
+	for _, key := range lacks {
+		inside := normalises && (key == "mean" || key == "std")
+		if flag := strings.ReplaceAll(key, "_", "-"); !inside && !f.changed(flag) {
+			return g, usagef("--spec %s: no %s, which is not guessed: say it there, or by --%s", f.spec, key, flag)
+		}
+		if inside && key == "std" {
+			spec.Std = [3]float64{1, 1, 1}
+		}
+	}
+	g.Spec = &spec
 	return g, nil
 }
 

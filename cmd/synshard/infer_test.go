@@ -363,6 +363,32 @@ func TestInferGuards(t *testing.T) {
 	}
 }
 
+// TestInferSpecFile: a Spec that is misspelled or lacks what makes images ready is refused by the key, unless a flag says it, and
+// colours of pixels in 0 to 255 are.
+func TestInferSpecFile(t *testing.T) {
+	b := newInferBed(t)
+	b.model = filepath.Join(b.images, "nhwc_float.onnx")
+	for _, c := range []struct {
+		code       int
+		spec, want string
+		flags      []string
+	}{
+		{0, `{"input_size": 32, "resize": 36, "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}`, "", nil},
+		{0, `{"input_size": 32, "interpolation": "bilinear", "std": [0.5, 0.5, 0.5]}`, "", []string{"--mean", "0.5"}},
+		{2, `{"input_size": 32, "interpolation": "bilinear", "std": [0.5, 0.5, 0.5]}`, "no mean, which is not guessed: say it there, or by --mean", nil},
+		{2, `{"resize": 36, "interpolation": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}`, "--input-size", nil},
+		{2, `{"means": [0.5, 0.5, 0.5]}`, `key "means" is none of a Spec`, nil},
+		{2, `{"classes": ["x", "x"]}`, "class 0 and class 1", nil},
+		{2, `{"mean": [124, 116, 104], "std": [58, 57, 57]}`, "mean 0.4863,0.4549,0.4078", nil},
+		{2, `{}`, "mean 0.4863,0.4549,0.4078 std 0.2275,0.2235,0.2235", []string{"--mean", "124,116,104", "--std", "58,57,57"}},
+	} {
+		args := append(c.flags, b.images, "--spec", b.put("spec.json", c.spec), "--format", "ndjson")
+		if _, talk := b.infer(c.code, "", args...); !strings.Contains(talk, c.want) {
+			t.Errorf("%s %q: %s; want %q", c.spec, c.flags, talk, c.want)
+		}
+	}
+}
+
 // outsideWeights writes a model whose weights lie in a file beside it.
 func outsideWeights(t *testing.T, from, to string) (weights string) {
 	t.Helper()

@@ -119,6 +119,7 @@ func TestModelConvertRefuses(t *testing.T) {
 		{exitFailure, "features.0.weight", []string{"import", pth, "--model", "alexnet", "--classes", three, "--out", out}},
 		{exitUsage, "nosuch", []string{"import", pth, "--model", "nosuch", "--classes", three, "--out", out}},
 		{exitUsage, "want one or three", []string{"import", pth, "--classes", three, "--mean", "0.5,0.5", "--out", out}},
+		{exitUsage, "mean 0.4863,0.4549,0.4078", []string{"import", pth, "--classes", three, "--mean", "124,116,104", "--out", out}},
 		{exitUsage, "-1", []string{"import", pth, "--classes", three, "--resize", "-1", "--out", out}},
 		{exitFailure, "twice.txt: safetensors: malformed", []string{"import", twice, "--classes", three, "--out", out}},
 		{exitFailure, "synshard.spec", []string{"export", pth, "--out", filepath.Join(dir, "x.onnx")}},

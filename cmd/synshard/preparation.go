@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/synshard/synshard/model"
+)
 
 // preparation is how images are made ready for a network, as far as flags say it.
 type preparation struct {
@@ -14,16 +18,22 @@ func (p *preparation) AddFlags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.IntVar(&p.resize, "resize", 0, "pixels of the shorter side before the centre is cut out")
 	choiceVar(cmd, &p.interpolation, "interpolation", "", "bilinear or bicubic", "bilinear", "bicubic")
-	fl.Float64SliceVar(&p.mean, "mean", nil, "mean of red, green, blue in [0,1]; one number for all")
-	fl.Float64SliceVar(&p.std, "std", nil, "standard deviation of red, green, blue in [0,1]; one number for all")
+	fl.Float64SliceVar(&p.mean, "mean", nil, "mean of red, green, blue, of pixels in [0,1], not 0 to 255; one number for all")
+	fl.Float64SliceVar(&p.std, "std", nil, "standard deviation of red, green, blue, of pixels in [0,1], not 0 to 255; one number for all")
 }
 
 // colours are --mean and --std, by channel; nil: not said.
 func (p *preparation) colours() (mean, std *[3]float64, err error) {
-	if mean, err = colours("mean", p.mean); err == nil {
-		std, err = colours("std", p.std)
+	if mean, err = colours("mean", p.mean); err != nil {
+		return nil, nil, err
 	}
-	return mean, std, err
+	if std, err = colours("std", p.std); err != nil {
+		return nil, nil, err
+	}
+	if err := model.CheckColours(mean, std); err != nil {
+		return nil, nil, usagef("--mean and --std: %w", err)
+	}
+	return mean, std, nil
 }
 
 // colours are a flag's numbers for red, green and blue, or one for all; nil for none.

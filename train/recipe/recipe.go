@@ -365,7 +365,7 @@ func (r Recipe) Check() error {
 	if r.Batch > 0 && r.Batch%r.Accumulate != 0 {
 		return fmt.Errorf("batch %d does not divide into %d microbatches (accumulate)", r.Batch, r.Accumulate)
 	}
-	return cmp.Or(r.checkNames(), r.checkTogether(), checkSizes(r.Augment.Sizes), r.Optimizer.check(), r.Rate.check())
+	return cmp.Or(model.CheckColours(&r.Mean, &r.Std), r.checkNames(), r.checkTogether(), checkSizes(r.Augment.Sizes), r.Optimizer.check(), r.Rate.check())
 }
 
 // checkTogether refuses values that make no sense, or have no effect, beside others.

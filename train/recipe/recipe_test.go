@@ -93,6 +93,7 @@ func TestBadRecipes(t *testing.T) {
 		{"epochs: 0", "epochs is 0"},
 		{"epochs: many", "layer"},
 		{"epoch: 3", "epoch"},
+		{"mean: [124, 116, 104]\nstd: [58, 57, 57]", "mean 0.4863,0.4549,0.4078"},
 		{"rate: {bass: 1}", "bass"},
 		{"rate: {base: .nan}", "rate.base"},
 		{"rate: {base: -1}", "rate.base"},
