@@ -87,7 +87,7 @@ func FindSuspects(rows *prediction.Rows, rankedBy string) (*Suspects, error) {
 // has is beyond reach.
 func (s *Suspects) thresholds(rows *prediction.Rows) ([]float64, error) {
 	sums, counts := make([]float64, len(rows.Classes)), make([]int, len(rows.Classes))
-	err := rows.Each(func(i int, r *prediction.Row) error {
+	err := rows.Each(func(_ int, r *prediction.Row) error {
 		switch {
 		case r.Label < 0:
 			s.NoTruth++
@@ -97,11 +97,6 @@ func (s *Suspects) thresholds(rows *prediction.Rows) ([]float64, error) {
 			return nil
 		case r.Probabilities == nil:
 			return ErrNoProbabilities
-		}
-		for c, p := range r.Probabilities {
-			if !(p >= 0 && p <= 1+1e-3) { // NaN neither
-				return fmt.Errorf("row %d: the probability of %s is %v: %w", i, rows.Classes[c], p, prediction.ErrFormat)
-			}
 		}
 		s.N++
 		counts[r.Label]++

@@ -389,6 +389,24 @@ func TestInferSpecFile(t *testing.T) {
 	}
 }
 
+// TestInferScores: what is said of scores is held to what they are, before anything is written.
+func TestInferScores(t *testing.T) {
+	b := newInferBed(t)
+	for _, c := range []struct{ model, scores, want string }{
+		{"nchw_uint8.onnx", "probabilities", "is no probability: these are logits; say --scores logits"},
+		{"nhwc_uint8.onnx", "logits", "made by a Softmax"},
+	} {
+		b.model = filepath.Join(b.images, c.model)
+		if _, talk := b.infer(exitUsage, "", b.images, "--scores", c.scores, "--out", b.at("x.arrow")); !strings.Contains(talk, c.want) {
+			t.Errorf("%s as %s: %s", c.model, c.scores, talk)
+		}
+		b.infer(0, "", b.images, "--out", b.at(c.model+".arrow"))
+	}
+	if left, _ := filepath.Glob(b.at("x.arrow*")); left != nil {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
 // outsideWeights writes a model whose weights lie in a file beside it.
 func outsideWeights(t *testing.T, from, to string) (weights string) {
 	t.Helper()

@@ -4,7 +4,6 @@ package classifier
 
 import (
 	"fmt"
-	"math"
 	"strings"
 
 	"github.com/synshard/synshard/model"
@@ -32,6 +31,7 @@ type Contract struct {
 	Batch   int    // images a run; 0: free
 	Output  string // of scores, float [N, Classes]
 	Scores  string // probabilities or logits; "" if the model does not say
+	By      string // operator whose values the scores are; "": not known
 	Classes int    // 0: not said
 	Embed   string // output of the embedding, float [N, Width]; "": none
 	Width   int    // 0: no embedding
@@ -71,9 +71,9 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err := c.findOutputs(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	c.Logits = m.BeforeSoftmax(c.Output)
-	if c.Scores == "" && (c.Logits != "" || c.Output == "probabilities") {
-		c.Scores = "probabilities"
+	c.Logits, c.By = m.BeforeSoftmax(c.Output), m.ValuesOf(c.Output)
+	if err := c.settleScores(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
 }
@@ -218,37 +218,4 @@ func (c *Contract) Settle(spec model.Spec) (model.Spec, error) {
 		return spec, fmt.Errorf("the model takes images of %d pixels, the spec says %d", c.Size, spec.InputSize)
 	}
 	return spec, c.CheckClasses(len(spec.Classes))
-}
-
-// Learn takes from scores of n images, [n, classes], what the model leaves open: how many classes
-// there are, which must be as many as names, and whether scores are probabilities.
-func (c *Contract) Learn(scores []float32, n, names int) error {
-	c.Classes = len(scores) / n
-	if err := c.CheckClasses(names); err != nil {
-		return err
-	}
-	if c.Scores == "" {
-		c.Scores = "logits"
-		if distribution(scores, c.Classes) {
-			c.Scores = "probabilities"
-		}
-	}
-	return nil
-}
-
-// distribution says whether every row is one: not negative, and of sum 1.
-func distribution(v []float32, classes int) bool {
-	for at := 0; at < len(v); at += classes {
-		sum := 0.0
-		for _, p := range v[at : at+classes] {
-			if p < 0 {
-				return false
-			}
-			sum += float64(p)
-		}
-		if math.Abs(sum-1) > 1e-3 {
-			return false
-		}
-	}
-	return true
 }

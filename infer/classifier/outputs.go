@@ -8,8 +8,8 @@ import (
 
 // Outputs makes of a run's results what is predicted: the scores are the first, the embedding
 // of a model that has one the second, logits that were asked for beside probabilities number
-// logitsAt, -1: none.
-func (c *Contract) Outputs(results [][]float32, logitsAt int) (out infer.Outputs) {
+// logitsAt, -1: none. Scores of any run that are taken as probabilities, and are none, are a SpecError.
+func (c *Contract) Outputs(results [][]float32, logitsAt int) (out infer.Outputs, err error) {
 	out.Probabilities = results[0]
 	if c.Embed != "" {
 		out.Embedding = results[1]
@@ -19,8 +19,9 @@ func (c *Contract) Outputs(results [][]float32, logitsAt int) (out infer.Outputs
 	}
 	if c.Scores == "logits" {
 		out.Logits, out.Probabilities = results[0], Softmax(results[0], c.Classes)
+		return out, nil
 	}
-	return out
+	return out, c.distributions(results[0])
 }
 
 // Softmax turns rows of logits into probabilities.

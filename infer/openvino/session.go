@@ -95,7 +95,7 @@ func (s *session) begin(batch int) (err error) {
 	if err := s.c.Identity.Unchanged(); err != nil { // the library read the files by itself
 		return err
 	}
-	if s.c.Scores != "" && s.c.Classes != 0 {
+	if !s.c.Unsettled() {
 		return nil
 	}
 	results, err := s.run(infer.Noise(batch, s.o.Spec.InputSize), batch)
@@ -220,7 +220,7 @@ func (s *session) Predict(ctx context.Context, images []byte, n int) (infer.Outp
 	if err != nil {
 		return out, fmt.Errorf("predict: %w", err)
 	}
-	return s.c.Outputs(results, s.logitsAt), nil
+	return s.c.Outputs(results, s.logitsAt)
 }
 
 // Unchanged is an error where the weights may not be those that Contract.Identity is of any

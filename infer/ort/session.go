@@ -189,7 +189,7 @@ func (s *Session) begin() error {
 	} else if s.session, err = ort.NewDynamicAdvancedSession(s.o.Model, []string{s.c.Input}, s.outputs, so); err != nil {
 		return err
 	}
-	if s.o.Provider != "cpu" || s.c.Scores == "" || s.c.Classes == 0 {
+	if s.o.Provider != "cpu" || s.c.Unsettled() {
 		return s.probe()
 	}
 	return nil
@@ -276,7 +276,7 @@ func (s *Session) predict(ctx context.Context, images []byte, n int) (infer.Outp
 	if err := s.session.Run([]ort.Value{in}, values); err != nil {
 		return out, fmt.Errorf("predict: %w", err)
 	}
-	return s.c.Outputs(results, s.logitsAt), nil
+	return s.c.Outputs(results, s.logitsAt)
 }
 
 // Close frees the model.

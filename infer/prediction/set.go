@@ -172,6 +172,9 @@ func (s *Set) end() error {
 	return nil
 }
 
+// beside is what probabilities may be beside 0 and 1 where they were rounded.
+const beside = 1e-3
+
 // fit refuses a row, number i, that does not go with the others.
 func (s *Set) fit(i int, r predicted) error {
 	if r.label < -1 || r.label >= int64(len(s.Classes)) {
@@ -186,6 +189,16 @@ func (s *Set) fit(i int, r predicted) error {
 	for _, class := range r.labels {
 		if class < 0 || class >= int64(len(s.Classes)) {
 			return formatf("row %d: predicted label %d of %d classes", i, class, len(s.Classes))
+		}
+	}
+	for _, column := range []struct {
+		name   string
+		values []float32
+	}{{"pred_prob", r.probs}, {"probabilities", r.all}} {
+		for _, p := range column.values {
+			if !(p >= -beside && p <= 1+beside) { // NaN neither
+				return formatf("row %d: %s %v is no probability", i, column.name, p)
+			}
 		}
 	}
 	return nil

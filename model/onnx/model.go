@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -117,6 +118,28 @@ func (m *Model) BeforeSoftmax(output string) string {
 		}
 	}
 	return found
+}
+
+// passing are operators that give their first input's values on, but for its form and rounding.
+var passing = []string{"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "QuantizeLinear", "DequantizeLinear"}
+
+// ValuesOf names the operator whose values the output of that name has, behind those that change their form
+// alone: Softmax, Cast, Identity is Softmax. It is "" where none makes it.
+func (m *Model) ValuesOf(output string) string {
+	makers := map[string]*onnxpb.Node{}
+	for _, n := range m.pb.GetGraph().GetNodes() {
+		for _, made := range n.GetOutputs() {
+			makers[made] = n
+		}
+	}
+	for range len(makers) { // a graph with a loop is none, and ends here
+		n := makers[output]
+		if !slices.Contains(passing, n.GetOp()) || len(n.GetInputs()) == 0 {
+			return n.GetOp()
+		}
+		output = n.GetInputs()[0]
+	}
+	return ""
 }
 
 // AddOutput makes the tensor of that name, float32 [N, width], an output after

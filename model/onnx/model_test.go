@@ -98,6 +98,22 @@ func TestBeforeSoftmaxAndAddOutput(t *testing.T) {
 	}
 }
 
+// TestValuesOf looks behind what changes no values, and no further.
+func TestValuesOf(t *testing.T) {
+	node := func(op, in, out string) *onnxpb.Node {
+		return &onnxpb.Node{Op: proto.String(op), Inputs: []string{in}, Outputs: []string{out}}
+	}
+	m := &Model{pb: &onnxpb.Model{Graph: &onnxpb.Graph{Nodes: []*onnxpb.Node{
+		node("Softmax", "logits", "half"), node("Cast", "half", "float"), node("Reshape", "float", "out"),
+		node("Log", "half", "log"), node("Identity", "a", "b"), node("Identity", "b", "a"), {Op: proto.String("Identity"), Outputs: []string{"bare"}},
+	}}}}
+	for output, want := range map[string]string{"half": "Softmax", "out": "Softmax", "log": "Log", "a": "", "bare": "Identity", "logits": "", "nothing": ""} {
+		if got := m.ValuesOf(output); got != want {
+			t.Errorf("the values of %s are of %q, want %q", output, got, want)
+		}
+	}
+}
+
 // FuzzModel holds everything that reads a model to errors of one kind, and what
 // is written to be read again as it was.
 func FuzzModel(f *testing.F) {
