@@ -18,6 +18,7 @@ import (
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/quantize"
 	"github.com/synshard/synshard/shard"
@@ -72,8 +73,8 @@ error (mse), their smallest and largest value (minmax), all but a share of value
 by what rounding weights and cutting values change on average. Then both models predict
 --eval-split, which must not be the split that calibrated: how many points of top-1
 that costs, with its 95 % interval, and whether it is faster here. A model that loses
-more than --max-drop is not written, and the exit code is 1. The file keeps the Spec:
-'synshard infer' takes it as any other.
+more than --max-drop is not written, and the exit code is 1. The file keeps the Spec, or
+gets the one that --spec and flags say: 'synshard infer' takes it as any other.
 
 Processors without VNNI add 8-bit products in 16 bits, which overflow: weights get 7 bits
 where this machine's are such. For another machine say --reduce-range, or
@@ -189,6 +190,7 @@ func (a *app) quantize(ctx context.Context, path string, q *quantize.Quantizer, 
 	if r.Images, err = a.calibrate(ctx, path, q, view, f, n); err != nil {
 		return nil, err
 	}
+	o.Metadata = map[string]string{model.SpecKey: n.Spec.JSON()} // what flags said of it need not be said again
 	o.Calibration = fmt.Sprintf("%s over %d images", r.Method, r.Images)
 	if o.Means, err = q.Means(f.calibrator.Ranges(), max(n.Only, 1)); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/infer"
+	"github.com/synshard/synshard/infer/classifier"
 	"github.com/synshard/synshard/model/quantize"
 )
 
@@ -70,6 +71,24 @@ func TestModelQuantize(t *testing.T) {
 		if !r.Written || r.Change < -0.0051 || math.Abs(r.Top1B-r.Top1A-r.Change) > 1e-9 {
 			t.Errorf("%s: top-1 %.4f, fp32 %.4f", method, r.Top1B, r.Top1A)
 		}
+	}
+}
+
+// TestModelQuantizeSpec: what was said of a model that does not say it is in the model of 8 bits.
+func TestModelQuantizeSpec(t *testing.T) {
+	b := newInferBed(t)
+	out := b.at("int8.onnx")
+	spec := b.put("spec.json", `{"input_size": 32, "resize": 40, "interpolation": "bicubic", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5], "classes": ["ant", "bee", "cat", "dog", "elk"]}`)
+	runVerb(t, 0, "model", "quantize", filepath.Join(b.images, "nhwc_float.onnx"), "../../shard/testdata/v1", "--spec", spec, "--resize", "36",
+		"--out", out, "--images", "2", "--max-drop", "100", "--ort-lib", b.lib, "--progress", "off")
+	text, _ := runVerb(t, 0, "infer", out, b.images, "--format", "ndjson", "--ort-lib", b.lib, "--progress", "off")
+	if strings.Count(text, "\n") != 6 {
+		t.Errorf("its predictions: %s", text)
+	}
+	c, err := classifier.Describe(out, classifier.Choice{})
+	check(t, err)
+	if c.Spec == nil || c.Spec.Resize != 36 || c.Spec.Interpolation != "bicubic" || c.Spec.Mean != [3]float64{0.5, 0.5, 0.5} || len(c.Spec.Classes) != 5 {
+		t.Errorf("its Spec: %+v", c.Spec)
 	}
 }
 

@@ -3,7 +3,9 @@ package quantize
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -12,7 +14,7 @@ import (
 	"github.com/synshard/synshard/model/onnx/fold"
 )
 
-// Quantize gives the model of 8 bits, metadata and outputs as they were. It can
+// Quantize gives the model of 8 bits, outputs and what o does not name of the metadata as they were. It can
 // be called again with other ranges.
 func (q *Quantizer) Quantize(ranges map[string]Range, o Options) ([]byte, error) {
 	w := &qdqWriter{q: q, o: o, g: q.g.Clone(), from: map[string]string{}, levels: map[string]levels{}}
@@ -26,6 +28,9 @@ func (q *Quantizer) Quantize(ranges map[string]Range, o Options) ([]byte, error)
 		return nil, fmt.Errorf("quantize: %w", err)
 	}
 	w.g.Say(RecordKey, o.record())
+	for _, key := range slices.Sorted(maps.Keys(o.Metadata)) {
+		w.g.Say(key, o.Metadata[key])
+	}
 	b, err := w.g.Model().Bytes()
 	if err != nil {
 		return nil, fmt.Errorf("quantize: %w", err)

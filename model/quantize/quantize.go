@@ -37,7 +37,8 @@ type Options struct {
 	// ReduceRange gives weights 7 bits: processors without VNNI add pairs of
 	// products in 16 bits, which 8 bits overflow.
 	ReduceRange bool
-	Means       *Means // by which biases are moved; nil leaves them
+	Means       *Means            // by which biases are moved; nil leaves them
+	Metadata    map[string]string // of the file, beside and in place of what the model has
 	// For the record in the file, as Record has them.
 	Calibration, Model, Images string
 	Seed                       uint64 // likewise
