@@ -120,6 +120,7 @@ type Summary struct {
 	Right5  int    `json:"right_of_5"`        // of Known: it is among the first five, or as many as are kept, if fewer
 	Lost    int    `json:"known_rejected"`    // of Known: with an error
 	Foreign int    `json:"foreign"`           // whose truth is none of the model's classes
+	NoTruth int    `json:"no_truth"`          // of which nothing says what they are
 	Warning string `json:"warning,omitempty"` // what a wrong class list looks like; "": nothing does
 
 	strangers []string // some truths that are no class of the model
@@ -147,6 +148,8 @@ func (s *Summary) count(rows []prediction.Row) {
 		case r.Synset != "":
 			s.Foreign++
 			s.meet(r.Synset)
+		default:
+			s.NoTruth++
 		}
 		if r.Error != "" {
 			s.Failed++

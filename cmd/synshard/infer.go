@@ -315,6 +315,9 @@ func printInferHeadline(w io.Writer, sum infer.Summary, topK int) {
 		fmt.Fprintf(w, "%d rows were there; of the others:\n", sum.Kept)
 	}
 	fmt.Fprint(w, eval.Headline{Images: sum.Known, Unreadable: sum.Lost, Right1: sum.Right, Right5: sum.Right5, K: min(topK, 5)}.Lines())
+	if sum.NoTruth > 0 {
+		fmt.Fprintf(w, "no truth %6d    by names or columns; they are not counted\n", sum.NoTruth)
+	}
 }
 
 // unfit adds to an error of ONNX Runtime what mends it.

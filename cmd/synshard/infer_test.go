@@ -407,6 +407,22 @@ func TestInferScores(t *testing.T) {
 	}
 }
 
+// TestInferWithoutTruth: the end tells of rows without a truth beside those with one, and of names of two classes.
+func TestInferWithoutTruth(t *testing.T) {
+	b := newInferBed(t)
+	image, err := os.ReadFile(filepath.Join(b.images, "image0.png"))
+	check(t, err)
+	for _, name := range []string{"ant/a.png", "Ant/b.png", "crane/c.png", "other/d.png"} {
+		check(t, os.MkdirAll(filepath.Dir(b.at("in/"+name)), 0o777))
+		b.put("in/"+name, string(image))
+	}
+	b.put("classes.txt", "ant\nn02012849\ncat\nn03126707\nelk\n")
+	text, talk := b.infer(0, "", b.at("in"), "--out", b.at("out.arrow"))
+	if !strings.Contains(text, "no truth      2 ") || !strings.Contains(talk, `"crane": n02012849 and n03126707 both have this name`) {
+		t.Errorf("%s\n%s", text, talk)
+	}
+}
+
 // outsideWeights writes a model whose weights lie in a file beside it.
 func outsideWeights(t *testing.T, from, to string) (weights string) {
 	t.Helper()

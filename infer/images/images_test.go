@@ -227,6 +227,39 @@ func TestPlainPhotos(t *testing.T) {
 	}
 }
 
+// TestTruthsOfSeveralNames: a directory with a class's very name is of that class, whatever others are called; names of
+// one class are, and a name of two is none, which is said.
+func TestTruthsOfSeveralNames(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, "Tench/a.jpg", "tench/b.jpg", "crane/c.jpg", "goldfish/d.jpg")
+	for _, c := range []struct {
+		classes []string
+		want    []string // truths in the order of rows: Tench, crane, goldfish, tench
+		note    string
+	}{
+		{[]string{"tench", "goldfish", "heron"}, []string{"tench", "", "goldfish", "tench"}, ""},
+		{[]string{"tench", "Tench", "goldfish"}, []string{"Tench", "", "goldfish", "tench"}, ""},
+		{[]string{"n01440764", "n02012849", "n03126707", "n01443537"}, []string{"n01440764", "", "n01443537", "n01440764"}, `"crane": n02012849 and n03126707 both have this name`},
+		{[]string{"tench", "crane", "crane"}, []string{"", "", "", "tench"}, `"crane": two classes of the model have this name`},
+	} {
+		s, err := Open(context.Background(), []string{dir}, OpenOptions{Classes: c.classes})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		var got []string
+		for _, r := range rowsOf(t, s) {
+			got = append(got, r.Synset)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", c.classes, diff)
+		}
+		if notes := strings.Join(s.Plan().Notes, "\n"); strings.Contains(notes, "taken as a truth") != (c.note != "") || !strings.Contains(notes, c.note) {
+			t.Errorf("%q: notes %q, want %q", c.classes, notes, c.note)
+		}
+	}
+}
+
 // table makes a table as Hugging Face has it, with labels of some type.
 func table(t *testing.T, labels arrow.DataType, names string, add func(b array.Builder, i int)) arrow.Record {
 	t.Helper()

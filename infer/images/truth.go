@@ -96,13 +96,8 @@ func (s *Images) truths(o OpenOptions) (*truths, error) {
 // a truth, if a foreign one.
 func held(p *layout.Plan, classes []string, model *classlist.List) *truths {
 	t := &truths{places: map[*source.Entry]place{}, labels: map[*source.Entry]bool{}, repeats: map[*source.Entry]bool{}, layout: p.Layout, notes: p.Notes}
-	match := make([]int, len(p.Classes))
-	for i, name := range p.Classes {
-		match[i] = slices.Index(classes, name)
-	}
-	if list, err := classlist.New(p.Classes, nil, "the images"); err == nil && model != nil {
-		match = classlist.Match(list, model)
-	}
+	match, doubts := matches(p, classes, model)
+	t.notes = append(slices.Clone(t.notes), doubts...)
 	for i, name := range p.Classes {
 		if match[i] >= 0 {
 			name = classes[match[i]]
@@ -130,4 +125,61 @@ func held(p *layout.Plan, classes []string, model *classlist.List) *truths {
 		}
 	}
 	return t
+}
+
+// matches gives the place of each of a plan's classes among a model's, -1 for none, and what is to be said of
+// names that are several of them. Several names may be one class: two directories of it, spelled
+// differently. Places in a column's own list tell names apart, those of directories nothing. model is nil where a
+// name stands twice among the classes.
+func matches(p *layout.Plan, classes []string, model *classlist.List) (match []int, doubts []string) {
+	names := p.Classes
+	match = make([]int, len(names))
+	if model == nil {
+		for i, name := range names {
+			match[i] = slices.Index(classes, name)
+			if at := match[i]; at >= 0 && slices.Contains(classes[at+1:], name) {
+				match[i], doubts = -1, append(doubts, doubtful(name, "two classes of the model have this name"))
+			}
+		}
+		return match, shortened(doubts)
+	}
+	for i := range match {
+		match[i] = -1
+	}
+	if list, err := classlist.New(names, nil, "the images"); err == nil && labelled(p) {
+		match = classlist.Match(list, model)
+	}
+	for i, name := range names {
+		if match[i] >= 0 {
+			continue
+		}
+		var none *classlist.NotInList
+		at, err := model.Name(name)
+		switch {
+		case err == nil:
+			match[i] = at
+		case errors.As(err, &none) && none.Several:
+			doubts = append(doubts, doubtful(name, none.Reason))
+		}
+	}
+	return match, shortened(doubts)
+}
+
+// labelled says whether a plan's classes are those of columns.
+func labelled(p *layout.Plan) bool {
+	return slices.ContainsFunc(p.Splits, func(s layout.Split) bool {
+		return slices.ContainsFunc(s.Images, func(i layout.Image) bool { return i.Label.Kind != source.NoLabel })
+	})
+}
+
+func doubtful(name, why string) string {
+	return fmt.Sprintf("%q: %s: none of them is taken as a truth", name, why)
+}
+
+// shortened are the first of lines, and how many more there are.
+func shortened(lines []string) []string {
+	if more := len(lines) - mostNames; more > 0 {
+		return append(lines[:mostNames:mostNames], fmt.Sprintf("%d more names are of several classes of the model", more))
+	}
+	return lines
 }

@@ -47,6 +47,8 @@ type NotInList struct {
 	Label  string // as it stands there
 	Source string // of the list
 	Reason string // for people
+
+	Several bool // it is one of several classes, which the reason names
 }
 
 func (e *NotInList) Error() string {
@@ -88,7 +90,7 @@ func (l *List) Name(s string) (int, error) {
 	case 0:
 		return -1, l.outside(s, "none of its %d classes", len(l.Names))
 	default:
-		return -1, l.outside(s, "%s and %s both have this name", l.Names[found[0]], l.Names[found[1]])
+		return -1, &NotInList{s, l.Source, fmt.Sprintf("%s and %s both have this name", l.Names[found[0]], l.Names[found[1]]), true}
 	}
 }
 
@@ -176,7 +178,8 @@ func Compare(a, b *List) Comparison {
 }
 
 // Match gives, for each class of a, the label of the same class in b, or -1: by
-// what the names mean, as Compare does.
+// what the names mean, as Compare does. A class of b is that of one of a, first of
+// one with its very name.
 func Match(a, b *List) []int {
 	inB, _ := match(a, b)
 	return inB
@@ -185,20 +188,25 @@ func Match(a, b *List) []int {
 func match(a, b *List) (inB []int, ambiguous bool) {
 	inB = make([]int, len(a.Names))
 	used := make([]bool, len(b.Names))
-	for i := range a.Names {
+	for i, name := range a.Names {
 		inB[i] = -1
+		if at, ok := b.Index(name); ok {
+			inB[i], used[at] = at, true
+		}
+	}
+	for i := range a.Names {
+		if inB[i] >= 0 {
+			continue
+		}
 		var words []string
 		if a.Words != nil {
 			words = a.Words[i]
 		}
 		found := b.meanings(a.Names[i], words)
-		if at, ok := b.Index(a.Names[i]); ok {
-			found = []int{at}
-		}
 		switch {
 		case len(found) == 1:
 			inB[i] = found[0]
-		case slices.Contains(found, i): // of several the one at the same place
+		case len(a.Names) == len(b.Names) && slices.Contains(found, i): // of several the one at the same place
 			inB[i] = i
 		case len(found) > 1:
 			ambiguous = true
