@@ -8,6 +8,7 @@ static int px_resize_to(px_scratch *s, const void *src, px_resize r, uint8_t *ds
 import "C"
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"math"
@@ -90,6 +91,9 @@ func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 	if err != nil {
 		return err
 	}
+	if err := d.checkEnd(b, info); err != nil {
+		return err
+	}
 	w, h := resized(info.Width, info.Height, e)
 	// torchvision rounds half to even, as Python does.
 	left, top := int(math.RoundToEven(float64(w-e.Size)/2)), int(math.RoundToEven(float64(h-e.Size)/2))
@@ -106,6 +110,19 @@ func (d *Decoder) Eval(dst []byte, b []byte, e Eval) error {
 		out_x: C.int(left), out_y: C.int(top), out_w: C.int(e.Size), out_h: C.int(e.Size), cubic: cubic,
 		down_first: cbool(downFirst(info.Width, info.Height, w, h)),
 	})
+}
+
+// checkEnd is an error where a JPEG ends before its last row, which a crop may lie above. One with the marker of its end
+// behind its last scan is whole as far as this goes; of what has none, all data are decoded to see whether some are missing.
+func (d *Decoder) checkEnd(b []byte, info Info) error {
+	if info.Format != "JPEG" || d.AcceptTruncated {
+		return nil
+	}
+	end, scan := []byte{0xff, 0xd9}, []byte{0xff, 0xda} // no scan's data have these
+	if at := bytes.LastIndex(b, end); at >= 0 && !bytes.Contains(b[at:], scan) {
+		return nil
+	}
+	return d.Check(b)
 }
 
 // downFirst says in which order Pillow resizes w x h pixels to tw x th: columns before

@@ -8,9 +8,11 @@ import (
 	"image"
 	"image/png"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/synshard/synshard/internal/golden"
 	"github.com/synshard/synshard/internal/raced"
 )
 
@@ -101,6 +103,47 @@ func TestTruncatedAsFarAsItGoes(t *testing.T) {
 	top := 200 * 64 * 3
 	if mean, most := distance(t, got.Pix[:top], want.Pix[:top]); most > 0 {
 		t.Errorf("the upper rows differ by %.3f, at most %d", mean, most)
+	}
+}
+
+// TestCutShort holds images that end early to Pillow, where the crop lies above what is missing. Without the marker of the
+// end alone nothing is missing: Pillow refuses most such images, and this package reads those of one scan.
+func TestCutShort(t *testing.T) {
+	var answers map[string]struct {
+		Cuts []struct {
+			Bytes int
+			Opens bool
+		}
+		Followed bool
+	}
+	golden.Read(t, "testdata/cuts/pillow.json", &answers)
+	d := NewDecoder()
+	defer d.Close()
+	dst := make([]byte, 32*32*3)
+	eval := func(b []byte) error { return d.Eval(dst, b, Eval{Size: 32, Resize: 36}) }
+	for name, a := range answers {
+		b := load(t, "cuts", name+".jpg")
+		for _, c := range a.Cuts {
+			cut := b[:len(b)-c.Bytes]
+			err := eval(cut)
+			if onlyMarker := c.Bytes == 1 || c.Bytes == 2; onlyMarker && name != "progressive" {
+				if err != nil {
+					t.Errorf("%s without the marker of its end: %v", name, err)
+				}
+				continue
+			}
+			if (err == nil) != c.Opens || err != nil && !errors.Is(err, ErrTruncated) {
+				t.Errorf("%s without %d bytes: %v; Pillow opens it: %v", name, c.Bytes, err, c.Opens)
+			}
+			d.AcceptTruncated = true
+			if err := eval(cut); err != nil {
+				t.Errorf("%s without %d bytes, as far as it goes: %v", name, c.Bytes, err)
+			}
+			d.AcceptTruncated = false
+		}
+		if err := eval(append(bytes.Clone(b), strings.Repeat("more", 1000)...)); (err == nil) != a.Followed {
+			t.Errorf("%s and more: %v; Pillow opens it: %v", name, err, a.Followed)
+		}
 	}
 }
 
