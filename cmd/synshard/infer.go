@@ -81,8 +81,9 @@ remembered, and 'bench infer' makes it anew. Else ONNX Runtime runs ONNX models,
 training engine weights; where one of them is not set up, the other runs what it can. Who
 wants the same bits on every call names --engine and --batch.
 
-MODEL is an exported model, or any ONNX classifier of images: what its metadata do not
-say is said by --spec or flags, which win over both and are noted in the output.`
+MODEL is an exported model, a run's weights or checkpoint (averaged weights where it has
+them), or any ONNX classifier of images: what its metadata do not say is said by --spec or
+flags, which win over both and are noted in the output.`
 
 const inferExample = `  synshard infer runs/a/model.onnx imagenet --split val --out runs/a/val.arrow
   find photos -name '*.jpg' -print0 | synshard infer model.onnx - -0 --out photos.parquet

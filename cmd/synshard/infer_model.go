@@ -22,6 +22,7 @@ import (
 	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
+	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train/torch"
 )
 
@@ -102,6 +103,20 @@ func (f *networkOptions) engineOf(path string) string {
 // isWeights says whether a file is one of weights, and not an ONNX model.
 func isWeights(path string) bool { return strings.HasSuffix(path, ".safetensors") }
 
+// ifWeights makes of an error over a file that is no ONNX model one that says what to do, where it is a file of weights.
+func ifWeights(path string, err error) error {
+	if !errors.Is(err, model.ErrFormat) {
+		return err
+	}
+	switch what := weights.KindOf(path); what {
+	case "safetensors":
+		return usagef("%s: it has weights (%s) and is no ONNX model: 'synshard model export %s --out model.onnx' makes one of those that say of which network they are", path, what, path)
+	case "pth":
+		return usagef("%s: it has weights (%s) and is no ONNX model: 'synshard model import %s --out weights.safetensors' and 'model export' make one of them", path, what, path)
+	}
+	return err
+}
+
 // wanted is what predictions are to have beside probabilities.
 type wanted struct{ logits, embedding bool }
 
@@ -111,7 +126,7 @@ func (f *networkOptions) describe(a *app, path string) (ort.NetworkOptions, erro
 	o := ort.NetworkOptions{Options: ort.Options{Model: path, Threads: f.threads, ProviderOptions: f.epOptions, Choice: f.choice}}
 	var err error
 	if o.Contract, err = classifier.Describe(path, f.choice); err != nil {
-		return o, err
+		return o, ifWeights(path, err)
 	}
 	if o.Given, err = f.given(o.Contract.Type == "uint8"); err != nil {
 		return o, err
@@ -424,7 +439,11 @@ func (f *networkOptions) readWeights(path string) (*infertorch.Weights, error) {
 		}
 	}
 	if isWeights(path) {
-		return infertorch.Read(path)
+		w, err := infertorch.Read(path)
+		if errors.Is(err, infertorch.ErrNoSpec) {
+			err = usagef("%w; 'synshard model import' gives it one", err)
+		}
+		return w, err
 	}
 	w, err := infertorch.ReadONNX(path)
 	if errors.Is(err, infertorch.ErrForeign) || errors.Is(err, model.ErrFormat) && !errors.Is(err, onnx.ErrDamaged) {

@@ -20,6 +20,43 @@ import (
 	"github.com/synshard/synshard/internal/native/nativetest"
 )
 
+// TestInferCheckpoint: a run's checkpoint is predicted with as what model export makes of it, averaged weights and all; what
+// takes only ONNX models says what to do with it.
+func TestInferCheckpoint(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	set, dir := writeTrainSet(t, 8, 9), t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	runVerb(t, 0, smallRun(t, set, at("run"), "--epochs", "1", "--set", "ema.decay=0.5")...)
+	best, exported := at("run/best.safetensors"), at("exported.onnx")
+	runVerb(t, 0, "model", "export", best, "--out", exported)
+	probabilities := func(out, model string, flags ...string) []float32 {
+		args := append([]string{"infer", model, set, "--top-k", "3", "--probabilities", "all", "--out", at(out), "--ort-lib", needORT(t), "--torch-lib", needEngine(t), "--progress", "off"}, flags...)
+		runVerb(t, 0, args...)
+		return floatColumn(t, at(out), "probabilities")
+	}
+	want := probabilities("exported.arrow", exported)
+	for _, engine := range []string{"torch", "onnx"} {
+		got := probabilities(engine+".arrow", best, "--engine", engine)
+		for i := range want {
+			if d := math.Abs(float64(got[i] - want[i])); d > 1e-4 {
+				t.Fatalf("--engine %s: %v, exported %v", engine, got[i], want[i])
+			}
+		}
+	}
+	pth := at("x.pth")
+	runVerb(t, 0, "model", "export", best, "--out", pth)
+	for file, want := range map[string]string{best: "model export", pth: "model import"} {
+		if _, talk := runVerb(t, exitUsage, "model", "quantize", file, set, "--out", at("int8.onnx")); !strings.Contains(talk, "it has weights") || !strings.Contains(talk, want) {
+			t.Errorf("quantize %s: %s", file, talk)
+		}
+	}
+	if _, talk := runVerb(t, exitUsage, "infer", pth, set, "--ort-lib", needORT(t)); !strings.Contains(talk, "model import") {
+		t.Errorf("infer of a .pth: %s", talk)
+	}
+}
+
 // TestInferEngineTorch: the training engine predicts what ONNX Runtime does,
 // row for row, of a run of any width.
 func TestInferEngineTorch(t *testing.T) {

@@ -44,7 +44,7 @@ func (a *app) runModelCard(path string, predictions []string, o cardOptions) err
 	}
 	card, err := modelcard.Read(path, predictions)
 	if err != nil {
-		return err
+		return ifWeights(path, err)
 	}
 	card.Title, card.File = o.title, filepath.Base(a.remote.paths.Shown(path))
 	if o.out == "-" {

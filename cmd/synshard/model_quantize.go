@@ -141,7 +141,7 @@ func (a *app) runModelQuantize(ctx context.Context, path, dir string, f *quantiz
 	}
 	q, err := quantize.New(fp32)
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return ifWeights(path, fmt.Errorf("%s: %w", path, err))
 	}
 	set, err := a.openSet(dir)
 	if err != nil {

@@ -190,7 +190,7 @@ func (a *app) readPredictions(ctx context.Context, p *explore.Predictions) error
 func (a *app) openHeat(p *explore.Predictions, shown string, o serveOptions) (*ort.Maps, *serve.Heat, error) {
 	c, err := classifier.Describe(o.heat, classifier.Choice{})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, ifWeights(o.heat, err)
 	}
 	switch {
 	case p.Model == "" || p.Spec == nil:

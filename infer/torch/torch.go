@@ -17,6 +17,7 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 	engine "github.com/synshard/synshard/train/torch"
 )
 
@@ -29,7 +30,11 @@ type Weights struct {
 	aux     bool // the auxiliary heads' are among them
 }
 
-// Read reads a safetensors file with a Spec among its metadata.
+// ErrNoSpec is a file of weights that does not say of which network they are.
+var ErrNoSpec = checkpoint.ErrNoSpec
+
+// Read reads a safetensors file with a Spec among its metadata, which without one is ErrNoSpec. Of a checkpoint it takes
+// the network's weights, averaged ones where it has them, as they are exported.
 func Read(path string) (*Weights, error) {
 	was, err := regular.StateOf(path)
 	if err != nil {
@@ -46,6 +51,10 @@ func Read(path string) (*Weights, error) {
 	if err != nil {
 		return nil, err
 	}
+	if meta[model.SpecKey] == "" {
+		return nil, fmt.Errorf("%s: %w", path, ErrNoSpec)
+	}
+	tensors = checkpoint.Weights(tensors, true)
 	spec, err := specOf(path, tensors, meta)
 	if err != nil {
 		return nil, err

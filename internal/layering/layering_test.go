@@ -95,7 +95,7 @@ var allowed = map[string][]string{
 	"infer/openvino":          {"model", "model/onnx", "infer", "infer/classifier", "internal/processors", "internal/regular"},
 	"infer/ort":               {"loader", "model", "model/onnx", "infer", "infer/classifier", "internal/processors", "internal/regular"},
 	"infer/trial":             {"infer", "internal/durable", "internal/regular"},
-	"infer/torch":             {"loader", "model", "model/onnx", "model/weights", "train", "train/torch", "infer", "internal/processors", "internal/regular"},
+	"infer/torch":             {"loader", "model", "model/onnx", "model/weights", "train", "train/checkpoint", "train/torch", "infer", "internal/processors", "internal/regular"},
 	"web/look":                {"pixel"},
 	"web/report":              {"eval", "infer/prediction", "internal/panel", "pixel", "shard", "train/runlog", "web/look"},
 	"web/explore":             {"eval", "infer/prediction", "internal/processors", "internal/recent", "shard", "shard/census", "web/look", "wordnet", "internal/inorder"},

@@ -5,6 +5,7 @@ package weights
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -61,6 +62,28 @@ func (t Taken) String() string {
 		clauses = append(clauses, fmt.Sprintf("averaged weights are under %q too", t.Other))
 	}
 	return strings.Join(clauses, "; ")
+}
+
+// KindOf says by how a file begins whether it is one of weights, safetensors or pth, torch.save's; "": neither, or it
+// cannot be read.
+func KindOf(path string) string {
+	f, info, err := regular.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return ""
+	}
+	switch head = head[:n]; {
+	case pth.Is(head):
+		return "pth"
+	case n > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= uint64(info.Size())-8:
+		return "safetensors"
+	}
+	return ""
 }
 
 // ReadFile reads a file of weights by what is in it: safetensors (ours, timm's
