@@ -277,10 +277,10 @@ func (a *app) predict(ctx context.Context, o infer.Options, f *inferOptions, p i
 	case err != nil:
 		return err
 	}
-	return a.predicted(f.out, f.topK, sum, p, w)
+	return a.predicted(f.out, min(f.topK, len(o.Spec.Classes)), sum, p, w)
 }
 
-// predicted tells what was predicted, and what was not.
+// predicted tells what was predicted, and what was not; topK are as many classes as a row has.
 func (a *app) predicted(out string, topK int, sum infer.Summary, p images.Plan, w way) error {
 	a.cameTo(int64(sum.Rows), int64(sum.Failed))
 	var err error

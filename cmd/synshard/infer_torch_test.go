@@ -28,7 +28,7 @@ func TestInferCheckpoint(t *testing.T) {
 	}
 	set, dir := writeTrainSet(t, 8, 9), t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
-	runVerb(t, 0, smallRun(t, set, at("run"), "--epochs", "1", "--set", "ema.decay=0.5")...)
+	text, _ := runVerb(t, 0, smallRun(t, set, at("run"), "--epochs", "1", "--set", "ema.decay=0.5")...)
 	best, exported := at("run/best.safetensors"), at("exported.onnx")
 	runVerb(t, 0, "model", "export", best, "--out", exported)
 	probabilities := func(out, model string, flags ...string) []float32 {
@@ -43,6 +43,14 @@ func TestInferCheckpoint(t *testing.T) {
 			if d := math.Abs(float64(got[i] - want[i])); d > 1e-4 {
 				t.Fatalf("--engine %s: %v, exported %v", engine, got[i], want[i])
 			}
+		}
+	}
+	// Of three classes there are three first predictions, whoever counts.
+	predicted, _ := runVerb(t, 0, "infer", exported, set, "--out", at("five.arrow"), "--ort-lib", needORT(t), "--progress", "off")
+	measured, _ := runVerb(t, 0, "eval", at("five.arrow"), "--no-wordnet")
+	for verb, text := range map[string]string{"train": text, "infer": predicted, "eval": measured} {
+		if !strings.Contains(text, "top-3") || strings.Contains(text, "top-5") {
+			t.Errorf("%s: %s", verb, text)
 		}
 	}
 	pth := at("x.pth")

@@ -198,7 +198,7 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	if err != nil {
 		return err
 	}
-	report := &trainReport{a: a, out: out}
+	report := &trainReport{a: a, out: out, best: min(len(o.Spec.Classes), 5)}
 	if out.Dir != nil {
 		o.OnDurable = out.durable
 	}
@@ -317,5 +317,5 @@ func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport) err
 	if err != nil {
 		return err
 	}
-	return a.printEvaluation(ev)
+	return r.printEvaluation(ev)
 }

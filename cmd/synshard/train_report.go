@@ -26,6 +26,7 @@ import (
 type trainReport struct {
 	a    *app
 	out  trainOut
+	best int // first predictions among which a truth is counted: 5, or as many as there are classes
 	bar  ui.Progress
 	last atomic.Pointer[runlog.Step]
 	top1 float64 // running mean over training batches
@@ -113,14 +114,14 @@ func (r *trainReport) validating(done, total int) {
 
 func (r *trainReport) eval(e runlog.Evaluation) {
 	if !r.quiet() {
-		r.say("epoch %d: %s", e.Epoch, evalText(e))
+		r.say("epoch %d: %s", e.Epoch, r.evalText(e))
 	}
 }
 
-func evalText(e runlog.Evaluation) string {
-	text := "validation " + scoreText(e.Raw)
+func (r *trainReport) evalText(e runlog.Evaluation) string {
+	text := "validation " + r.scoreText(e.Raw)
 	if e.EMA != nil {
-		text += "; averaged weights " + scoreText(*e.EMA)
+		text += "; averaged weights " + r.scoreText(*e.EMA)
 	}
 	if e.Skipped > 0 {
 		text += fmt.Sprintf("; %d images could not be read", e.Skipped)
@@ -128,8 +129,8 @@ func evalText(e runlog.Evaluation) string {
 	return text
 }
 
-func scoreText(s runlog.Score) string {
-	return fmt.Sprintf("top-1 %.2f %%, top-5 %.2f %%, loss %.4f", 100*s.Top1, 100*s.Top5, float64(s.Loss))
+func (r *trainReport) scoreText(s runlog.Score) string {
+	return fmt.Sprintf("top-1 %.2f %%, top-%d %.2f %%, loss %.4f", 100*s.Top1, r.best, 100*s.Top5, float64(s.Loss))
 }
 
 // status is the line that SIGUSR2 asks for.
@@ -171,10 +172,10 @@ func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) e
 }
 
 // printEvaluation prints what --eval-only measured.
-func (a *app) printEvaluation(ev runlog.Evaluation) error {
-	a.cameTo(int64(ev.Raw.N), ev.Skipped)
-	return a.Result(evaluationOf(ev), func(w io.Writer) {
-		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, evalText(ev))
+func (r *trainReport) printEvaluation(ev runlog.Evaluation) error {
+	r.a.cameTo(int64(ev.Raw.N), ev.Skipped)
+	return r.a.Result(evaluationOf(ev), func(w io.Writer) {
+		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, r.evalText(ev))
 	})
 }
 
@@ -189,10 +190,10 @@ type trainResult struct {
 	Written  *storage.Figures `json:"storage_out,omitempty"`
 }
 
-// trainHeadline is that of the weights that a run exports, over its validation images.
-func trainHeadline(s runlog.Score) eval.Headline {
+// headline is that of the weights that a run exports, over its validation images.
+func (r *trainReport) headline(s runlog.Score) eval.Headline {
 	count := func(share float64) int { return int(math.Round(share * float64(s.N))) }
-	return eval.Headline{Images: s.N, Right1: count(s.Top1), Right5: count(s.Top5), K: 5}
+	return eval.Headline{Images: s.N, Right1: count(s.Top1), Right5: count(s.Top5), K: r.best}
 }
 
 // endedText says why a run came to its end.
@@ -220,8 +221,8 @@ func (r *trainReport) result(res train.Result) error {
 			row("time", fmt.Sprintf("%v, %.1f images/s", time.Duration(res.Seconds*float64(time.Second)).Round(time.Second), float64(res.Images)/res.Seconds))
 		}
 		if res.Last != nil {
-			row("last", evalText(*res.Last))
-			best := fmt.Sprintf("epoch %d: %s", res.Best.Epoch, evalText(*res.Best))
+			row("last", r.evalText(*res.Last))
+			best := fmt.Sprintf("epoch %d: %s", res.Best.Epoch, r.evalText(*res.Best))
 			if res.Exported != nil && res.Exported.Step != res.Best.Step {
 				best += "; the model is the last epoch's (--export best)"
 			}
@@ -231,7 +232,7 @@ func (r *trainReport) result(res train.Result) error {
 		row("weights", res.Weights)
 		row("model", res.ONNX)
 		if e := res.Exported; e != nil {
-			fmt.Fprint(w, "\n", trainHeadline(e.Raw).Lines())
+			fmt.Fprint(w, "\n", r.headline(e.Raw).Lines())
 			if e.Skipped > 0 {
 				fmt.Fprintf(w, "%d more could not be read and are left out\n", e.Skipped)
 			}
