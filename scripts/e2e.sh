@@ -43,7 +43,13 @@ scripts/test-make.sh "$dir/synshard"
 scripts/test-mlflow.sh "$dir/synshard" "$d"
 scripts/test-browser.sh --serve "$dir/synshard" "$d" "$dir/val.arrow" "$r/model.onnx"
 
-scripts/test-readers.sh "$dir/synshard" "$d" val "$dir/val.arrow"
+# The readers' split has an image that is cut short, which its header does not show: its row has an error.
+expect 0 export "$d" --to folder --out "$dir/folder"
+image=$(find "$dir/folder/val" -name '*.JPEG' | sort | sed -n 1p)
+truncate -s $(($(stat -c %s "$image") * 9 / 10)) "$image"
+expect 0 ingest "$dir/folder" --check-images header --out "$dir/short"
+expect 3 infer "$r/model.onnx" "$dir/short" --split val --embedding=fp16 --out "$dir/short.arrow"
+scripts/test-readers.sh "$dir/synshard" "$dir/short" val "$dir/short.arrow"
 scripts/test-publishing.sh "$dir/synshard" "$d" val "$r/model.onnx" "$dir/val.arrow"
 scripts/test-learning.sh "$dir/synshard"
 scripts/test-nightly.sh "$dir/synshard" "$r/model.onnx" "$a/ILSVRC2012_img_test.tar"

@@ -18,12 +18,12 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 fail() { echo "test-readers: $*" >&2; cat "$dir/out" "$dir/err" >&2 2>/dev/null || true; exit 1; }
 
-# What eval counts, whole images of a share.
+# What eval counts, whole images of a share, without those that could not be read.
 "$synshard" --progress off eval "$predictions" --json >"$dir/eval.json"
 want=$("$kept/bin/python" - "$dir/eval.json" <<'P'
 import json, sys
 e = json.load(open(sys.argv[1]))
-print(f"{e['images']} images, {round(e['top1'] * e['images'])} right")
+print(f"{e['images'] - e['rejected']} images, {round(e['top1'] * e['images'])} right")
 P
 )
 skipped=()

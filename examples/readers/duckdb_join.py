@@ -17,6 +17,6 @@ print(duckdb.sql("""
     GROUP BY ALL ORDER BY images DESC, truth, best LIMIT 10
 """))
 (count, right), = duckdb.sql("""
-    SELECT count(*), count(*) FILTER (p.pred_synset[1] = i.synset) FROM predicted p JOIN images i USING (path)
+    SELECT count(*), count(*) FILTER (p.pred_synset[1] = i.synset) FROM predicted p JOIN images i USING (path) WHERE p.error IS NULL
 """).fetchall()
 print(f"{count} images, {right} right")

@@ -8,6 +8,7 @@ index = pl.scan_ipc(f"{root}/{split}/index.arrow")
 classes = pl.scan_ipc(f"{root}/classes.arrow").select("synset", pl.col("words").list.first().alias("word"))
 joined = (
     pl.scan_ipc(predictions)
+    .filter(pl.col("error").is_null())  # of an image that cannot be decoded there is an error and no prediction
     .select("path", "error", best=pl.col("pred_synset").arr.first(), sure=pl.col("pred_prob").arr.first())  # arrays, as all have k values
     .join(index, on="path")
     .join(classes, on="synset")

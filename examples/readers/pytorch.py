@@ -5,6 +5,7 @@ import os
 import sys
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from PIL import Image
 from torchvision.transforms import v2
@@ -34,8 +35,11 @@ class Images(torch.utils.data.Dataset):
 if __name__ == "__main__":
     root, split, predictions = sys.argv[1:]
     images = Images(root, split, v2.Compose([v2.Resize(342), v2.CenterCrop(299), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]))
+    # Predictions over a whole split stand in the same order. Of an image that cannot be decoded there is an error and none.
+    predicted = pa.ipc.open_file(predictions).read_all()
+    whole = pc.is_null(predicted["error"])
+    images = torch.utils.data.Subset(images, pc.indices_nonzero(whole).to_pylist())
+    best = predicted.filter(whole)["pred_label"].combine_chunks().flatten().to_numpy().reshape(len(images), -1)[:, 0]
     loader = torch.utils.data.DataLoader(images, batch_size=8, num_workers=2)  # shuffle=True to train
     labels = torch.cat([label for batch, label in loader])
-    # Predictions over a whole split stand in the same order.
-    best = pa.ipc.open_file(predictions).read_all()["pred_label"].combine_chunks().flatten().to_numpy().reshape(len(images), -1)[:, 0]
     print(f"{len(images)} images, {int((labels.numpy() == best).sum())} right")
