@@ -8,8 +8,8 @@ import (
 	"embed"
 	"errors"
 	"fmt"
-	"math"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 
