@@ -9,10 +9,12 @@ package source
 
 import (
 	"io"
+	"path/filepath"
 
 	"github.com/synshard/synshard/source/columns"
 	"github.com/synshard/synshard/source/entry"
 	"github.com/synshard/synshard/source/list"
+	"github.com/synshard/synshard/storage"
 )
 
 // What containers are made of is package entry's, so that each reader can be a
@@ -155,6 +157,14 @@ type Info struct {
 	// Size, in bytes, and Modified, in Unix nanoseconds, are the file's; 0 of a
 	// folder or a pipe.
 	Size, Modified int64
+}
+
+// At is the path of what the container has by a name with slashes, or its URL.
+func (i *Info) At(name string) string {
+	if storage.IsURL(i.Path) {
+		return storage.Join(i.Path, name)
+	}
+	return filepath.Join(i.Path, filepath.FromSlash(name))
 }
 
 // Options say how containers are opened.

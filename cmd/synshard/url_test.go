@@ -132,6 +132,11 @@ func TestURLs(t *testing.T) {
 	if strings.Count(predictOne, "\n") != 1 || !strings.Contains(predictOne, "s3://images/one.jpg") || strings.Contains(predictOne, "endpoint") {
 		t.Errorf("one image: %s", predictOne)
 	}
+	s.Put(t, "odd/a b%41#1.jpg", colourImage(t, rand.New(rand.NewPCG(1, 1)), 0, "one.jpg").Bytes)
+	predictAll, _ := runVerb(t, 0, append([]string{"infer", s.Via(proxy, "model.onnx"), s.Via(proxy, "odd"), "--classes", url, "--out", "-", "--format", "ndjson", "--ort-lib", ort, "--device", "cpu", "--progress", "off"}, cache...)...)
+	if !strings.Contains(predictAll, `"s3://images/odd/a%20b%2541%231.jpg"`) {
+		t.Errorf("all below a prefix: %s", predictAll)
+	}
 	put(t, s, "run", filepath.Join(work, "a"))
 	if _, told := runVerb(t, 0, append([]string{"report", s.Via(proxy, "run"), s.Via(proxy, "out/p.arrow"), "--data", url, "--out", s.Via(proxy, "page.html"), "--no-wordnet"}, cache...)...); strings.Contains(told, "is not known") {
 		t.Errorf("where the newest checkpoint stands is not known: %s", told)

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 
 	"github.com/synshard/synshard/internal/utf8name"
@@ -207,15 +206,15 @@ func (s *Images) Plan() Plan { return s.plan }
 // Len is the number of images.
 func (s *Images) Len() int { return len(s.entries) }
 
-// Path is an image's name: of a file in a folder with the folder's, else as its
-// container has it. It is valid UTF-8.
+// Path is an image's name: of a file in a folder with the folder's, of an object its URL, else
+// as its container has it. It is valid UTF-8.
 func (s *Images) Path(i int) string {
 	e := &s.entries[i]
 	info := &s.set.Infos()[e.Container]
 	name := e.Name
 	switch {
 	case info.Kind == source.Folder, info.Within != "":
-		name = filepath.Join(info.Path, filepath.FromSlash(e.Name))
+		name = info.At(e.Name)
 	case (info.Kind == source.Parquet || info.Kind == source.Arrow) && unnamed(e.Name):
 		name = info.Path + "#" + e.Name
 	}
