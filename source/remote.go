@@ -91,6 +91,7 @@ func (s *Set) openURL(ctx context.Context, kind Kind, url string) error {
 	if err != nil {
 		return err
 	}
+	var absent error
 	if !strings.HasSuffix(strings.SplitN(url, "?", 2)[0], "/") {
 		object, err := place.OpenObject(ctx, "")
 		if err == nil {
@@ -103,11 +104,15 @@ func (s *Set) openURL(ctx context.Context, kind Kind, url string) error {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		absent = err
 	}
 	if kind != "" && kind != Folder {
 		return fmt.Errorf("%s: no such object: %w", place, fs.ErrNotExist)
 	}
-	return s.openPrefix(ctx, place, Given(url))
+	if err = s.openPrefix(ctx, place, Given(url)); errors.Is(err, storage.ErrUnlisted) && absent != nil {
+		return absent
+	}
+	return err
 }
 
 // openObject opens an object as the container that its bytes say it is.

@@ -174,8 +174,11 @@ func (w *web) read(ctx context.Context, key, id string, at, n int64) (io.ReadClo
 	return a.Body, nil
 }
 
+// ErrUnlisted says that what lies at a web server is not known but by its name.
+var ErrUnlisted = errors.New("a web server does not list what it has")
+
 func (w *web) list(context.Context, string, bool, func(Info) error) error {
-	return errors.New("a web server does not list what it has")
+	return ErrUnlisted
 }
 
 func (w *web) write(context.Context, string, io.ReaderAt, int64, wanted) error { return ErrReadOnly }

@@ -439,13 +439,31 @@ func (a *app) isSet(name string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if _, err := p.Stat(a.remote.ctx, file); err == nil {
+		web := storage.Writable(name) != nil
+		switch info, err := p.Stat(a.remote.ctx, file); {
+		case err == nil && (!web || a.begins(p, info)):
 			return true, nil
-		} else if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+		case err == nil, errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), web && a.remote.ctx.Err() == nil && !storage.Passing(err):
+		default:
 			return false, err
 		}
 	}
 	return false, nil
+}
+
+// begins says whether a file of a dataset begins as such a file does: some web servers have an
+// answer of their own to whatever they do not have.
+func (a *app) begins(p *storage.Place, info storage.Info) bool {
+	object, err := p.OpenObject(a.remote.ctx, info.Name)
+	if err != nil {
+		return false
+	}
+	b := make([]byte, 6)
+	n, _ := object.ReadAt(b, 0)
+	if info.Name == shard.ManifestName {
+		return bytes.HasPrefix(bytes.TrimSpace(b[:n]), []byte("{"))
+	}
+	return string(b[:n]) == "ARROW1"
 }
 
 // storageFigures are those of the datasets that were read by URLs; nil where none was.

@@ -494,6 +494,37 @@ func TestClassesOnAServer(t *testing.T) {
 	}
 }
 
+// TestImageOnAServer predicts an image of a server that has an answer to everything below it, and
+// says what another server says of an image that it does not have.
+func TestImageOnAServer(t *testing.T) {
+	b := newInferBed(t)
+	image, err := os.ReadFile(filepath.Join(b.images, "image1.png"))
+	check(t, err)
+	for _, answer := range []string{string(image), "<html>", ""} { // to what is no image
+		h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			text := answer
+			if r.URL.Path == "/image.png" {
+				text = string(image)
+			}
+			if text == "" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			http.ServeContent(w, r, "", time.Unix(1, 0), strings.NewReader(text))
+		}))
+		defer h.Close()
+		out, _ := b.infer(0, "", h.URL+"/image.png?id=5", "--format", "ndjson")
+		if !strings.Contains(out, "/image.png") || strings.Count(out, "\n") != 1 {
+			t.Errorf("where all else is answered by %.10q: %s", answer, out)
+		}
+		if answer == "" {
+			if _, told := b.infer(1, "", h.URL+"/missing.jpg", "--format", "ndjson"); !strings.Contains(told, "404") || strings.Contains(told, "list") {
+				t.Errorf("an image that is missing: %s", told)
+			}
+		}
+	}
+}
+
 // TestMetricsOfACopyThatFails: --metrics-file tells of what went wrong with a URL.
 func TestMetricsOfACopyThatFails(t *testing.T) {
 	dir := t.TempDir()
