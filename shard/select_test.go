@@ -135,6 +135,30 @@ func TestSelectErrors(t *testing.T) {
 	}
 }
 
+// TestSenses: of a word the first sense that has classes is taken, and others that have some of
+// their own are told.
+func TestSenses(t *testing.T) {
+	const bird, machine, dog = "n02012849", "n03126707", "n02084071"
+	g := nativetest.WordNet(t)
+	x := indexOf(t, []Row{{Path: "1", Synset: bird}, {Path: "2", Synset: machine}, {Path: "3", Synset: dog}})
+	s := &Split{Name: "train", index: x, d: &Dataset{classes: []Class{{Label: 0, Synset: bird}, {Label: 1, Synset: machine}, {Label: 2, Synset: dog}}}}
+	for word, want := range map[string]struct{ class, told string }{
+		"crane": {machine, "crane: " + machine + " [" + bird + "]"}, "dog": {dog, ""}, bird: {bird, ""}, "crane.n.05": {bird, ""},
+	} {
+		told := ""
+		v, err := s.Select(Selection{Synsets: []string{word}, OnSense: func(word string, taken wordnet.ID, left []wordnet.ID) {
+			told += fmt.Sprintf("%s: %s %s", word, taken, left)
+		}}, g)
+		if err != nil {
+			t.Errorf("%s: %v", word, err)
+			continue
+		}
+		if diff := cmp.Diff([]any{[]string{want.class}, want.told}, []any{v.Classes(), told}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", word, diff)
+		}
+	}
+}
+
 // TestOtherClasses selects classes that are no synsets by their names.
 func TestOtherClasses(t *testing.T) {
 	x := indexOf(t, []Row{{Path: "1", Synset: "cat"}, {Path: "2", Synset: "dog"}, {Path: "3", Synset: "my truck"}})

@@ -22,6 +22,9 @@ type Selection struct {
 	// Job, from 0, of Jobs: a run of the rows that are left, equal in size to the
 	// others within one row. Jobs 0 is everything.
 	Job, Jobs int
+	// OnSense is told of a word of which several senses have classes: the first of them is
+	// taken, and not the others, which have some that it has not. Nil: nobody wants to know.
+	OnSense func(word string, taken wordnet.ID, left []wordnet.ID)
 }
 
 // Identity tells what the jobs of one whole select together from what any others do: the
@@ -132,9 +135,12 @@ func (v *View) narrow(sel Selection, g *wordnet.Graph) error {
 		value bool
 	}{{sel.Synsets, true}, {sel.Exclude, false}} {
 		for _, name := range list.names {
-			found, err := below(name, place, g)
+			found, senses, err := below(name, place, g)
 			if err != nil {
 				return err
+			}
+			if len(senses) > 1 && sel.OnSense != nil {
+				sel.OnSense(name, senses[0], senses[1:])
 			}
 			for _, c := range found {
 				keep[c] = list.value
@@ -163,34 +169,40 @@ func (v *View) narrow(sel Selection, g *wordnet.Graph) error {
 }
 
 // below gives the places of the classes that a name selects: of a word, those
-// below the first of its senses that has any.
-func below(name string, place map[string]int, g *wordnet.Graph) ([]int, error) {
+// below the first of its senses that has any; and that sense, with those that have others.
+func below(name string, place map[string]int, g *wordnet.Graph) (out []int, senses []wordnet.ID, err error) {
 	self, isClass := place[name]
 	if g == nil || isClass && !isID(name) {
 		if isClass {
-			return []int{self}, nil
+			return []int{self}, nil, nil
 		}
-		return nil, fmt.Errorf("synset %q: WordNet is needed to know what is below it", name)
+		return nil, nil, fmt.Errorf("synset %q: WordNet is needed to know what is below it", name)
 	}
 	ids, err := g.Resolve(name)
 	if err != nil {
 		if isClass { // a synset that this WordNet does not have
-			return []int{self}, nil
+			return []int{self}, nil, nil
 		}
-		return nil, err
+		return nil, nil, err
 	}
 	for _, id := range ids {
-		var out []int
+		var found []int
 		for _, d := range g.Descendants(id) {
 			if i, ok := place[d.String()]; ok {
-				out = append(out, i)
+				found = append(found, i)
 			}
 		}
-		if len(out) > 0 {
-			return out, nil
+		if slices.ContainsFunc(found, func(i int) bool { return !slices.Contains(out, i) }) {
+			senses = append(senses, id)
+		}
+		if len(senses) == 1 && len(out) == 0 {
+			out = found
 		}
 	}
-	return nil, fmt.Errorf("synset %q: the dataset has no class in or below it", name)
+	if len(out) == 0 {
+		return nil, nil, fmt.Errorf("synset %q: the dataset has no class in or below it", name)
+	}
+	return out, senses, nil
 }
 
 func isID(name string) bool {
@@ -211,6 +223,19 @@ func (v *View) Fingerprint() string {
 
 // Len is the number of images.
 func (v *View) Len() int { return len(v.rows) }
+
+// Shards is how many of the split's shards its images lie in.
+func (v *View) Shards() int {
+	x := v.split.index
+	seen, n := make([]bool, len(x.files)), 0
+	for _, row := range v.rows {
+		if at := x.fileOf[row]; !seen[at] {
+			seen[at] = true
+			n++
+		}
+	}
+	return n
+}
 
 // Row gives image i as the index has it; its label is the dataset's.
 func (v *View) Row(i int) Row { return v.split.index.row(int(v.rows[i])) }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,8 +79,25 @@ func (a *app) openSelected(set *shard.Dataset, split string, s *selectionOptions
 	if err != nil {
 		return nil, "", err
 	}
+	sel.OnSense = a.tellSenses(g)
 	view, err := all.Select(sel, g)
 	return view, all.Identity(sel), err
+}
+
+// tellSenses tells of a word that means several synsets with classes, each once.
+func (a *app) tellSenses(g *wordnet.Graph) func(word string, taken wordnet.ID, left []wordnet.ID) {
+	s := synsetApp{app: a, g: g}
+	return func(word string, taken wordnet.ID, left []wordnet.ID) {
+		var others []string
+		for _, id := range left {
+			others = append(others, fmt.Sprintf("%s (%s)", id, s.words(id)))
+		}
+		text := fmt.Sprintf("%q: taking %s (%s), and not %s, which have classes here too: their ids mean them", word, taken, s.words(taken), strings.Join(others, ", "))
+		if !slices.Contains(a.senses, text) {
+			a.senses = append(a.senses, text)
+			a.Logf("%s", text)
+		}
+	}
 }
 
 // graphOf is WordNet where a selection names synsets, else nil.

@@ -21,6 +21,7 @@ type app struct {
 	started bool     // the verb's own code is running
 	command []string // see commandLine
 	remote  remoteFiles
+	senses  []string // what was said of words that mean several synsets
 
 	metricsPath string        // --metrics-file
 	metrics     *metrics.File // the zero one where none is asked for

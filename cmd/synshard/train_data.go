@@ -48,6 +48,7 @@ func (a *app) openTrainViews(set *shard.Dataset, flags trainOptions) (*views.Vie
 	if h := flags.heldOut.is; flags.split == flags.valSplit && h.Fraction == 0 && h.Folds == 0 {
 		a.Warnf("%s is trained on and validated on: accuracies say nothing of other images (--val-split, --val-fraction)", flags.split)
 	}
+	sel.OnSense = a.tellSenses(g)
 	var complaints atomic.Int64
 	return views.Open(set, views.Options{
 		Split: flags.split, ValSplit: flags.valSplit, Selection: sel, Graph: g, HeldOut: flags.heldOut.is,

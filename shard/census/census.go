@@ -21,7 +21,7 @@ func (t *Tally) add(o Tally) { t.Images += o.Images; t.Bytes += o.Bytes }
 type Split struct {
 	Name string `json:"split"` // the split's
 	Tally
-	Shards  int `json:"shards"`  // of the whole split
+	Shards  int `json:"shards"`  // that hold them
 	Synsets int `json:"synsets"` // that have images among those selected
 }
 
@@ -53,7 +53,7 @@ func Count(set *shard.Dataset, views []View) ([]Split, []Synset) {
 	var splits []Split
 	all := map[string]*Synset{}
 	for _, v := range views {
-		splits = append(splits, count(v, set.Manifest.Splits[v.Split].Shards, all))
+		splits = append(splits, count(v, all))
 	}
 	words := map[string][]string{}
 	for _, c := range set.Classes() {
@@ -69,8 +69,8 @@ func Count(set *shard.Dataset, views []View) ([]Split, []Synset) {
 }
 
 // count counts a view, by synset into all.
-func count(v View, shards int, all map[string]*Synset) Split {
-	out := Split{Name: v.Split, Shards: shards}
+func count(v View, all map[string]*Synset) Split {
+	out := Split{Name: v.Split, Shards: v.Shards()}
 	mine := map[string]*Tally{}
 	for i := range v.Len() {
 		s := v.Synset(i)

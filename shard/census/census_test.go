@@ -62,6 +62,13 @@ func TestCount(t *testing.T) {
 	}, splits); diff != "" {
 		t.Errorf("splits (-want +got):\n%s", diff)
 	}
+	val := views[0]
+	val.View = val.Where(func(i int) bool { return false })
+	train := views[1]
+	train.View = train.Where(func(i int) bool { return train.Synset(i) == synsets[1] })
+	if some, _ := Count(set, []View{val, train}); some[0].Shards != 0 || some[1].Shards != 1 {
+		t.Errorf("shards of none and of one synset: %+v", some)
+	}
 	want := []Synset{
 		{Tally: Tally{1, 5}, Splits: map[string]Tally{"val": {1, 5}}},
 		{Synset: "n00000004", Tally: Tally{1, 1}, Splits: map[string]Tally{"train": {1, 1}}},
