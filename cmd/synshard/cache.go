@@ -11,10 +11,11 @@ import (
 type cacheOptions struct {
 	mode     string
 	pinBytes int64
+	changed  func(flag string) bool
 }
 
 func addCacheFlags(cmd *cobra.Command) *cacheOptions {
-	c := &cacheOptions{}
+	c := &cacheOptions{changed: cmd.Flags().Changed}
 	choiceVar(cmd, &c.mode, "cache", "page", "none (forget what was read), page (the kernel's cache) or pin (keep in memory)", "none", "page", "pin")
 	cmd.Flags().Int64Var(&c.pinBytes, "pin-bytes", 1<<30, "with --cache pin: at most so many bytes")
 	return c
@@ -23,6 +24,9 @@ func addCacheFlags(cmd *cobra.Command) *cacheOptions {
 func (c *cacheOptions) check() error {
 	if c.pinBytes < 0 {
 		return usagef("--pin-bytes %d: want 0 or more", c.pinBytes)
+	}
+	if c.changed("pin-bytes") && c.mode != "pin" {
+		return usagef("--pin-bytes has no effect without --cache pin")
 	}
 	return nil
 }

@@ -197,6 +197,9 @@ func (o *recipeOptions) layers() ([]recipe.Layer, error) {
 			continue
 		}
 		value := flag.Value.String()
+		if n, err := strconv.ParseFloat(value, 64); r.flag == "width" && err == nil && n == 0 {
+			return nil, usagef("--width 0: want 0.001 to 16") // of a recipe it stands for 1
+		}
 		if r.kind == "text" {
 			value = strconv.Quote(value) // as YAML has it, too
 		}

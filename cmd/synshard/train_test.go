@@ -387,6 +387,8 @@ func TestTrainRefuses(t *testing.T) {
 		{2, "sampling", []string{set, "--out", out, "--sampling", "alphabetical"}},
 		{2, "--cache", []string{set, "--out", out, "--cache", "everything"}},
 		{2, "--batch", []string{set, "--out", out, "--batch", "some"}},
+		{2, "--width 0", []string{set, "--out", out, "--width", "0"}},
+		{2, "no effect without --cache pin", []string{set, "--out", out, "--pin-bytes", "5"}},
 		{6, "no-such.so", []string{set, "--out", out, "--torch-lib", "/no-such.so"}},
 	} {
 		_, stderr := runVerb(t, c.code, append([]string{"train"}, c.args...)...)
