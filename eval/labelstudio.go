@@ -73,9 +73,8 @@ func WriteLabelStudio(dir files.Dir, s *Suspects, o LabelStudio) error {
 func (o *LabelStudio) tasks(w io.Writer, s *Suspects) error {
 	sep := "["
 	for _, r := range s.Suspected {
-		at := strings.NewReplacer("{path}", escapedPath(r.Path), "{synset}", escapedPath(r.Given)).Replace(o.ImageURL)
 		b, err := json.Marshal(task{
-			Data: taskData{Image: at, Path: r.Path, Given: r.Given, GivenWords: o.Words(r.Given), Confidence: r.SelfConfidence},
+			Data: taskData{Image: o.imageURL(r.Path, r.Given), Path: r.Path, Given: r.Given, GivenWords: o.Words(r.Given), Confidence: r.SelfConfidence},
 			Predictions: []taskPrediction{{o.Model, r.Confidence,
 				[]taskChoice{{"synset", "image", "choices", choicesValue{[]string{r.Suggested}}}}}},
 		})
@@ -93,6 +92,15 @@ func (o *LabelStudio) tasks(w io.Writer, s *Suspects) error {
 	}
 	_, err := io.WriteString(w, "\n]\n")
 	return err
+}
+
+// imageURL is where an image lies. A path that is a URL, where images were predicted by theirs,
+// is one already.
+func (o *LabelStudio) imageURL(path, synset string) string {
+	if !strings.HasPrefix(o.ImageURL, "{path}") || !strings.Contains(path, "://") {
+		path = escapedPath(path)
+	}
+	return strings.NewReplacer("{path}", path, "{synset}", escapedPath(synset)).Replace(o.ImageURL)
 }
 
 // escapedPath is a path as URLs and their queries have it.
