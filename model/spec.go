@@ -14,6 +14,13 @@ const SpecKey = "synshard.spec"
 // object of texts by name, as a run's checkpoints have it.
 const MadeFromKey = "synshard.made_from"
 
+// PixelScale and PixelShift are the tensors of an ONNX file of ours that make pixels
+// ready, as the Spec says: they lie among the weights and are no parameters.
+const (
+	PixelScale = "normalise.scale"
+	PixelShift = "normalise.shift"
+)
+
 // Spec is what travels with weights: how an image is made ready for them and
 // what their outputs mean. Preprocessing is data.
 type Spec struct {

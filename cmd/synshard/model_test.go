@@ -102,10 +102,16 @@ func TestModelConvert(t *testing.T) {
 func TestModelConvertRefuses(t *testing.T) {
 	raced.Skip(t, "one goroutine does it all")
 	dir := t.TempDir()
-	pth, _ := foreignWeights(t, dir)
+	path, values := foreignWeights(t, dir)
 	out := filepath.Join(dir, "out.safetensors")
+	var b bytes.Buffer
+	check(t, pth.Write(&b, append(values, model.NewTensor("inception5c.branch1.conv.weight", []int{1}, []float32{1}))))
+	deeper := filepath.Join(dir, "deeper.pth")
+	check(t, os.WriteFile(deeper, b.Bytes(), 0o666))
 	three := filepath.Join(dir, "three.txt")
 	check(t, os.WriteFile(three, []byte("a\nb\nc\n"), 0o666))
+	four := filepath.Join(dir, "four.txt")
+	check(t, os.WriteFile(four, []byte("a\nb\nc\nd\n"), 0o666))
 	twice := filepath.Join(dir, "twice.txt")
 	check(t, os.WriteFile(twice, []byte("a\nb\na\n"), 0o666))
 	for _, c := range []struct {
@@ -113,17 +119,19 @@ func TestModelConvertRefuses(t *testing.T) {
 		say  string
 		args []string
 	}{
-		{exitUsage, "give --classes", []string{"import", pth, "--out", out}},
-		{exitFailure, "want [3 1024]", []string{"import", pth, "--classes", three, "--out", out}},
-		{exitFailure, "line 3", []string{"import", pth, "--classes", twice, "--out", out}},
-		{exitFailure, "features.0.weight", []string{"import", pth, "--model", "alexnet", "--classes", three, "--out", out}},
-		{exitUsage, "nosuch", []string{"import", pth, "--model", "nosuch", "--classes", three, "--out", out}},
-		{exitUsage, "want one or three", []string{"import", pth, "--classes", three, "--mean", "0.5,0.5", "--out", out}},
-		{exitUsage, "mean 0.4863,0.4549,0.4078", []string{"import", pth, "--classes", three, "--mean", "124,116,104", "--out", out}},
-		{exitUsage, "-1", []string{"import", pth, "--classes", three, "--resize", "-1", "--out", out}},
+		{exitUsage, "give --classes", []string{"import", path, "--out", out}},
+		{exitFailure, "want [3 1024]", []string{"import", path, "--classes", three, "--out", out}},
+		{exitFailure, "line 3", []string{"import", path, "--classes", twice, "--out", out}},
+		{exitFailure, "features.0.weight", []string{"import", path, "--model", "alexnet", "--classes", three, "--out", out}},
+		{exitFailure, "no place for, inception5c.branch1.conv.weight: they are of another network", []string{"import", deeper, "--classes", twice, "--out", out}},
+		{exitFailure, "no place for, inception5c.branch1.conv.weight: they are of another network", []string{"import", deeper, "--model", "googlenet", "--classes", four, "--out", out}},
+		{exitUsage, "nosuch", []string{"import", path, "--model", "nosuch", "--classes", three, "--out", out}},
+		{exitUsage, "want one or three", []string{"import", path, "--classes", three, "--mean", "0.5,0.5", "--out", out}},
+		{exitUsage, "mean 0.4863,0.4549,0.4078", []string{"import", path, "--classes", three, "--mean", "124,116,104", "--out", out}},
+		{exitUsage, "-1", []string{"import", path, "--classes", three, "--resize", "-1", "--out", out}},
 		{exitFailure, "twice.txt: safetensors: malformed", []string{"import", twice, "--classes", three, "--out", out}},
-		{exitFailure, "synshard.spec", []string{"export", pth, "--out", filepath.Join(dir, "x.onnx")}},
-		{exitUsage, "not one of pth", []string{"export", pth, "--out", filepath.Join(dir, "x.bin")}},
+		{exitFailure, "synshard.spec", []string{"export", path, "--out", filepath.Join(dir, "x.onnx")}},
+		{exitUsage, "not one of pth", []string{"export", path, "--out", filepath.Join(dir, "x.bin")}},
 		{exitFailure, "no such file", []string{"export", filepath.Join(dir, "gone.safetensors"), "--out", filepath.Join(dir, "x.pth")}},
 	} {
 		code, _, stderr := verb(append([]string{"model"}, c.args...)...)

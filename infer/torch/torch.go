@@ -140,7 +140,7 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", w.Path, err)
 	}
-	if _, err := net.Match(w.tensors); err != nil { // an engine leaves alone what it is not given
+	if err := w.matches(net); err != nil { // an engine leaves alone what it is not given
 		return nil, fmt.Errorf("%s: %w", w.Path, err)
 	}
 	shapes, err := net.Shapes()
@@ -177,6 +177,18 @@ func Open(shim *engine.Shim, w *Weights, o Options) (*infer.Network, error) {
 	n.How = e.Note
 	n.Predictor, n.Close = predictor{e, w.Spec.InputSize, engine.PredictOptions{Logits: o.Logits, Embedding: o.Embedding}}, e.Close
 	return n, nil
+}
+
+// matches holds the weights to a network: all of its parameters, and no others.
+func (w *Weights) matches(net *model.Network) error {
+	if _, err := net.Match(w.tensors); err != nil {
+		return err
+	}
+	full, err := w.Spec.Network(true)
+	if err != nil {
+		return err
+	}
+	return weights.Whole(full, w.tensors)
 }
 
 // predictor runs a network on the engine's evaluation path. On a GPU calls are

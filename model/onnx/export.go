@@ -107,12 +107,12 @@ func (g *graphWriter) input(spec model.Spec) {
 		scale[i] = float32(1 / (255 * spec.Std[i]))
 		shift[i] = float32(-spec.Mean[i] / spec.Std[i])
 	}
-	g.floats("normalise.scale", []int{1, 3, 1, 1}, scale)
-	g.floats("normalise.shift", []int{1, 3, 1, 1}, shift)
+	g.floats(model.PixelScale, []int{1, 3, 1, 1}, scale)
+	g.floats(model.PixelShift, []int{1, 3, 1, 1}, shift)
 	g.node("Transpose", "planes", []string{"image"}, "planes", Ints("perm", 0, 3, 1, 2))
 	g.node("Cast", "floats", []string{"planes"}, "floats", Int("to", int64(onnxpb.Tensor_FLOAT)))
-	g.node("Mul", "normalise.mul", []string{"floats", "normalise.scale"}, "scaled")
-	g.node("Add", "normalise.add", []string{"scaled", "normalise.shift"}, "normalised")
+	g.node("Mul", "normalise.mul", []string{"floats", model.PixelScale}, "scaled")
+	g.node("Add", "normalise.add", []string{"scaled", model.PixelShift}, "normalised")
 	g.out[0] = "normalised"
 }
 

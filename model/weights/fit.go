@@ -9,7 +9,8 @@ import (
 // Fit gives the network that a spec is of, with its auxiliary heads if the
 // tensors have them, and the tensors as float32 by the network's names, in its
 // order. Names and shapes of published weights are understood, and batch norm
-// that was folded. A tensor that is missing, or has another shape, is an error.
+// that was folded. A tensor that is missing, or has another shape, is an error;
+// parameters that the network has no place for are ErrOther, its auxiliary heads' aside.
 func Fit(spec model.Spec, tensors []model.Tensor) (*model.Network, []model.Tensor, error) {
 	net, values, err := fit(spec, tensors, true)
 	if err != nil {
@@ -30,7 +31,15 @@ func fit(spec model.Spec, tensors []model.Tensor, aux bool) (*model.Network, map
 	if err != nil {
 		return nil, nil, err
 	}
-	values, err := net.Match(unfold(net, Rename(net, tensors)))
+	full, err := spec.Network(true)
+	if err != nil {
+		return nil, nil, err
+	}
+	named := unfold(net, Rename(net, tensors))
+	values, err := net.Match(named)
+	if err == nil {
+		err = Whole(full, named)
+	}
 	return net, values, err
 }
 

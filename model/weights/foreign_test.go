@@ -1,6 +1,9 @@
 package weights
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -63,5 +66,59 @@ func TestGuessNetwork(t *testing.T) {
 		if got, _, err := GuessNetwork(tensors[1:]); err == nil {
 			t.Errorf("%s without a tensor is taken for %s", name, got)
 		}
+	}
+}
+
+// TestWhole holds weights to their network alone: what a deeper network or one with
+// branches has beside it is refused, and what training leaves beside weights is not.
+func TestWhole(t *testing.T) {
+	n := modeltest.Network(t, "googlenet", model.Options{Classes: 2, Width: 0.0625, Aux: true, Dropout: -1})
+	spec := model.Spec{Model: "googlenet", InputSize: n.Input, Width: 0.0625, Classes: []string{"a", "b"}}
+	zeros := func(name string, shape ...int) model.Tensor {
+		return model.NewTensor(name, shape, make([]float32, model.Elements(shape)))
+	}
+	var full, main, averaged []model.Tensor
+	for _, p := range n.Params() {
+		full = append(full, zeros(p.Name, p.Shape...))
+	}
+	for _, p := range n.WithoutAux().Params() {
+		main = append(main, zeros(p.Name, p.Shape...))
+		averaged = append(averaged, zeros("teacher."+p.Name, p.Shape...))
+	}
+	for what, c := range map[string]struct {
+		tensors, beside []model.Tensor
+		over            string // is named
+	}{
+		"itself":               {tensors: full},
+		"no heads":             {tensors: main},
+		"pieces of a head":     {tensors: main, beside: full[slices.IndexFunc(full, func(t model.Tensor) bool { return strings.HasPrefix(t.Name, "aux1") }):][:3:3]},
+		"counters":             {tensors: main, beside: []model.Tensor{zeros("conv1.bn.num_batches_tracked"), {Name: "step", DType: "I64", Data: make([]byte, 8)}, zeros("conv1.total_ops", 1)}},
+		"exporter's constants": {tensors: main, beside: []model.Tensor{zeros("onnx::Mul_12"), zeros("/inception3a/Constant_output_0")}},
+		"a copy":               {tensors: main, beside: averaged},
+		"half a copy":          {tensors: main, beside: averaged[:len(averaged)/2], over: averaged[0].Name},
+		"another block":        {tensors: full, beside: []model.Tensor{zeros("inception5c.branch1.conv.weight", 3, 3, 1, 1)}, over: "inception5c.branch1.conv.weight"},
+		"attention":            {tensors: main, beside: []model.Tensor{zeros("inception3a.se.fc1.weight", 3, 3), zeros("inception3a.gain")}, over: "inception3a.se.fc1.weight, inception3a.gain"},
+		"a bias":               {tensors: main, beside: []model.Tensor{zeros("conv1.conv.bias", 4)}, over: "conv1.conv.bias"},
+	} {
+		_, _, err := Fit(spec, append(main[:0:0], append(c.tensors, c.beside...)...))
+		if c.over == "" && err != nil || c.over != "" && (!errors.Is(err, ErrOther) || !strings.Contains(err.Error(), c.over)) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestGuessWhole does not take a part of a network for it.
+func TestGuessWhole(t *testing.T) {
+	n := modeltest.Network(t, "resnet50", model.Options{Dropout: -1})
+	var tensors []model.Tensor
+	for _, p := range n.Params() {
+		tensors = append(tensors, model.Tensor{Name: p.Name, DType: "F32", Shape: p.Shape})
+	}
+	deeper := append(tensors, model.Tensor{Name: "layer3.6.conv1.weight", DType: "F32", Shape: []int{256, 1024, 1, 1}})
+	if got, _, err := GuessNetwork(tensors); err != nil || got != "resnet50" {
+		t.Errorf("%s, %v", got, err)
+	}
+	if got, _, err := GuessNetwork(deeper); !errors.Is(err, ErrOther) {
+		t.Errorf("%s, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -69,10 +70,12 @@ func publishedAs(tensors []model.Tensor, network string) (model.Spec, error) {
 
 // GuessNetwork names the one network whose every parameter outside the
 // auxiliary heads is among the tensors in its shape, the classifying layers'
-// width aside, and the number of classes they have. None, or several, is an error.
+// width aside, and the number of classes they have. None, or several, is
+// ErrUnknown; parameters beside those of the only one are ErrOther, as Whole has it.
 func GuessNetwork(tensors []model.Tensor) (name string, classes int, err error) {
+	var other error
 	for _, candidate := range model.Names() {
-		n, err := model.New(candidate, model.Options{})
+		n, err := model.New(candidate, model.Options{Aux: true})
 		if err != nil {
 			return "", 0, err
 		}
@@ -80,15 +83,22 @@ func GuessNetwork(tensors []model.Tensor) (name string, classes int, err error) 
 		if !ok {
 			continue
 		}
+		if err := Whole(n, unfold(n, Rename(n, tensors))); err != nil {
+			other = cmp.Or(other, err)
+			continue
+		}
 		if name != "" {
 			return "", 0, fmt.Errorf("%w: they fit %s and %s", ErrUnknown, name, candidate)
 		}
 		name, classes = candidate, width
 	}
-	if name == "" {
-		return "", 0, fmt.Errorf("%w: they fit none", ErrUnknown)
+	switch {
+	case name != "":
+		return name, classes, nil
+	case other != nil:
+		return "", 0, other
 	}
-	return name, classes, nil
+	return "", 0, fmt.Errorf("%w: they fit none", ErrUnknown)
 }
 
 // fits looks for the main head's parameters by name and shape.
