@@ -21,7 +21,7 @@ import (
 // classes and boxes, so that an export read again has those it came from. Of two
 // that say different things of a class neither is taken.
 func (p *Plan) readExported() error {
-	p.exported, p.called, p.exports = map[string]shard.Class{}, map[string]shard.ExportedNames{}, map[string]bool{}
+	p.exported, p.called, p.keptClasses = map[string]shard.Class{}, map[string]shard.ExportedNames{}, map[string][]string{}
 	differ := map[string]bool{}
 	var lists [][]shard.Class
 	for _, s := range p.o.Sources {
@@ -52,7 +52,7 @@ func (p *Plan) readExported() error {
 		}
 		lists = append(lists, classes)
 		if len(classes) > 0 {
-			p.exports[given] = true
+			p.keptClasses[given] = synsets(classes)
 			p.skips.forgetOf(p.set, given, shard.KeptByExport) // they are read, or their writer's own
 		}
 		for _, c := range classes {
@@ -66,31 +66,51 @@ func (p *Plan) readExported() error {
 	for name := range differ {
 		delete(p.exported, name)
 	}
-	return p.exportedAlone(lists)
+	p.exportedAlone(lists)
+	return nil
 }
 
 // exportedAlone keeps, where all sources are exports of one class list, that
 // list: it knows classes without images, and that directories are classes
 // whatever their images are called.
-func (p *Plan) exportedAlone(lists [][]shard.Class) error {
-	names := func(classes []shard.Class) (out []string) {
-		for _, c := range classes {
-			out = append(out, c.Synset)
-		}
-		return out
-	}
+func (p *Plan) exportedAlone(lists [][]shard.Class) {
 	if len(lists) == 0 || len(lists[0]) == 0 || p.kit != nil {
+		return
+	}
+	list := synsets(lists[0])
+	for _, other := range lists[1:] {
+		if !slices.Equal(synsets(other), list) {
+			return
+		}
+	}
+	p.exportedList = classlist.Kept(list, "the export's class list")
+}
+
+func synsets(classes []shard.Class) (out []string) {
+	for _, c := range classes {
+		out = append(out, c.Synset)
+	}
+	return out
+}
+
+// keptList is what an export keeps of the classes that its file of names beside the
+// images, e, lists: the file itself need not be read, and cannot be where a name is one
+// of signs alone. nil: e is no such file.
+func (p *Plan) keptList(e source.Entry) *classlist.List {
+	info := p.set.of(&e).info
+	classes := p.keptClasses[info.Given]
+	if len(classes) == 0 || join(info.Within, e.Name) != shard.ExportedClassesName {
 		return nil
 	}
-	list := names(lists[0])
-	for _, other := range lists[1:] {
-		if !slices.Equal(names(other), list) {
-			return nil
-		}
+	dirs := map[string]string{}
+	for dir, class := range p.called[info.Given].Classes {
+		dirs[class] = dir
 	}
-	var err error
-	p.exportedList, err = classlist.New(list, nil, "the export's class list")
-	return err
+	names := slices.Clone(classes)
+	for i, name := range names {
+		names[i] = cmp.Or(dirs[name], name)
+	}
+	return classlist.Kept(names, info.Given+"/"+e.Name)
 }
 
 // exportedClass is the name that the dataset of an export had for the class whose
@@ -120,11 +140,7 @@ func (p *Plan) asExported(l *classlist.List) (*classlist.List, error) {
 	for i, name := range names {
 		names[i] = cmp.Or(dirs[name], name)
 	}
-	out, err := classlist.New(names, l.Words, l.Source)
-	if err == nil {
-		out.First, out.Notes = l.First, l.Notes
-	}
-	return out, err
+	return l.WithNames(names)
 }
 
 // ownNames gives the classes and the listed images of exports the names that their
@@ -163,7 +179,7 @@ func (p *Plan) ownPath(e *source.Entry, path string) string {
 
 // isExport says whether a container is of an export.
 func (p *Plan) isExport(container int32) bool {
-	return p.exports[p.set.of(&source.Entry{Container: container}).info.Given]
+	return p.keptClasses[p.set.of(&source.Entry{Container: container}).info.Given] != nil
 }
 
 func join(within, name string) string {

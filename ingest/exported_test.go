@@ -108,6 +108,86 @@ func TestExportedNames(t *testing.T) {
 	}
 }
 
+// TestExportedNumbers hands on datasets whose classes are called after numbers, which may be
+// those of other classes, and after signs, which no list of classes has for names.
+func TestExportedNumbers(t *testing.T) {
+	raced.Skip(t, "TestExportedKit is watched")
+	var numbers []string
+	for n := range 12 {
+		numbers = append(numbers, fmt.Sprint(n))
+	}
+	for _, classes := range [][]string{
+		slices.Sorted(slices.Values(numbers)),
+		{"01", "1", "x"},
+		{"!", "(", "+", "0", "1", "2", "3", "=", "A", "[", "]"},
+		append(slices.Clone(numbers), "01", "~", "!", "[1]", "<a>", "f(", "-1", "-", "a.jpg", "1.0", "null", `"x"`, "# x"),
+	} {
+		t.Run(strings.Join(classes, " "), func(t *testing.T) {
+			dir := t.TempDir()
+			s := shardtest.Split{Name: "train"}
+			for i, class := range classes {
+				b := []byte(testImage(t, class))
+				info, err := pixel.Probe(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				s.Images = append(s.Images, &shard.Image{Bytes: b, Row: shard.Row{Path: class + ".jpg", Synset: class, Label: int64(i),
+					Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}})
+			}
+			out := mkdir(t, dir, "set")
+			shardtest.Write(t, out, classes, s)
+			exported(t, dir, out)
+
+			want, _ := summaryOf(t, out, true)
+			for _, form := range []string{"folder", "webdataset", "hf", "tar"} { // by the user's list of the same classes
+				list, err := classlist.New(classes, nil, "a list")
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := of(filepath.Join(dir, "as "+form))
+				o.Out, o.Classes = files.Local(filepath.Join(dir, "listed "+form)), list
+				run(t, o)
+				got, _ := summaryOf(t, o.Out.String(), true)
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s by a list (-want +got):\n%s", form, diff)
+				}
+			}
+		})
+	}
+}
+
+// TestExportedBeside reads an export whose list of classes no parser takes for one, beside
+// a tree of its classes that keeps none: the order is the export's.
+func TestExportedBeside(t *testing.T) {
+	dir := t.TempDir()
+	classes := []string{"~", "[1]", "cat"}
+	s := shardtest.Split{Name: "train"}
+	for i, class := range classes {
+		b := []byte(testImage(t, class))
+		info, err := pixel.Probe(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Images = append(s.Images, &shard.Image{Bytes: b, Row: shard.Row{Path: "1.jpg", Synset: class, Label: int64(i),
+			Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}})
+	}
+	out := mkdir(t, dir, "set")
+	shardtest.Write(t, out, classes, s)
+	exported(t, dir, out)
+	put(t, dir, "more/cat/2.jpg", testImage(t, "another"))
+	put(t, dir, "more/[1]/2.jpg", testImage(t, "one more"))
+	o := of(filepath.Join(dir, "as folder"), filepath.Join(dir, "more"))
+	o.Out = files.Local(filepath.Join(dir, "both"))
+	p, err := MakePlan(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if diff := cmp.Diff(classes, p.Classes); diff != "" {
+		t.Errorf("classes (-want +got):\n%s", diff)
+	}
+}
+
 // TestExportedClasses: an export keeps classes that have no images and an order of
 // its own, and knows its directories for classes though its images are called after
 // synsets. A class that was added to it since is refused.

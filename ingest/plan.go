@@ -44,7 +44,8 @@ type Plan struct {
 	exported map[string]shard.Class            // what exports among the sources say of classes, by name
 	objects  map[shard.ImageKey][]shard.Object // and of boxes
 	called   map[string]shard.ExportedNames    // and of names, by the source
-	exports  map[string]bool                   // which these are
+	// keptClasses are the classes of those exports that keep them, in label order, by the source.
+	keptClasses map[string][]string
 	// exportedList is the class list of the exports, where all sources are such of one.
 	exportedList *classlist.List
 
@@ -222,8 +223,11 @@ func (p *Plan) understand(ctx context.Context) error {
 // keeps beside its images, or the development kit's; nil where the names do.
 func (p *Plan) classList() (*classlist.List, error) {
 	classes := p.o.Classes
-	if classes == nil {
+	switch {
+	case classes == nil:
 		classes = p.exportedList
+	case p.exportedList != nil:
+		classes = classes.ByName() // labels of exports are names
 	}
 	classes, err := p.asExported(classes)
 	if err != nil || classes != nil || p.kit == nil {
@@ -244,6 +248,7 @@ func (p *Plan) readNames(inputs []layout.Input, classes *classlist.List) error {
 	o := layout.Options{
 		Layout: p.o.Layout, WebDataset: web, Split: p.o.Split, ValFraction: p.o.ValFraction, Seed: p.o.Seed, Classes: classes,
 		Read: func(e source.Entry) ([]byte, error) { return p.set.read(e, nil) },
+		Kept: p.keptList,
 		Head: func(e source.Entry) ([]byte, error) { k := p.set.of(&e); return k.set.Head(k.theirs(e)) },
 	}
 	if p.kit != nil && len(p.kit.Truth) > 0 {

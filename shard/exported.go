@@ -19,6 +19,11 @@ import (
 // export keeps the boxes of its images: an ExportedObjects a line.
 const ObjectsName = "objects.ndjson"
 
+// ExportedClassesName is the file beside a tree that is exported, or tars of one, which
+// lists its classes in the order of their labels, those without images too, for others.
+// It is Kaggle's, and read as such where there is none of ExportName.
+const ExportedClassesName = "LOC_synset_mapping.txt"
+
 // ExportedObjects are the boxes of one image of an export. Only images that have
 // some are there.
 type ExportedObjects struct {

@@ -9,10 +9,6 @@ import (
 	"github.com/synshard/synshard/storage/files"
 )
 
-// classesName is the file beside a tree that lists its classes in the order of
-// their labels, those without images too. It is Kaggle's, and read as such.
-const classesName = "LOC_synset_mapping.txt"
-
 // classList keeps the class list, whole for whoever makes a dataset of the
 // export again, and beside trees as names, one a line.
 func (e *exporter) classList(v *shard.View) error {
@@ -32,7 +28,7 @@ func (e *exporter) classList(v *shard.View) error {
 	if e.o.To != "folder" && e.o.To != "tar" {
 		return nil
 	}
-	err := files.Write(e.out, classesName, func(w io.Writer) error {
+	err := files.Write(e.out, shard.ExportedClassesName, func(w io.Writer) error {
 		for _, c := range classes {
 			if _, err := fmt.Fprintln(w, utf8name.Escape(e.tree.dirs[c.Synset])); err != nil {
 				return err
@@ -41,7 +37,7 @@ func (e *exporter) classList(v *shard.View) error {
 		return nil
 	})
 	if err == nil {
-		e.o.Made(classesName)
+		e.o.Made(shard.ExportedClassesName)
 	}
 	return err
 }

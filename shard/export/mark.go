@@ -109,7 +109,7 @@ func (m *mark) others(out files.Dir) error {
 			return err
 		}
 	}
-	own := map[string]bool{shard.LockName: true, markName: true, shard.ExportName: true, classesName: true,
+	own := map[string]bool{shard.LockName: true, markName: true, shard.ExportName: true, shard.ExportedClassesName: true,
 		"data": m.To == "hf", cardName: m.To == "hf", croissantName: m.To == "hf"}
 	for _, s := range m.Splits {
 		own[s.Name] = m.To == "folder"

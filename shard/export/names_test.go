@@ -307,8 +307,8 @@ func TestEmptySplits(t *testing.T) {
 		splits = append(splits, Split{name, v})
 	}
 	for form, want := range map[string][]string{
-		"folder":     {"train", classesName},
-		"tar":        {"train.tar", classesName},
+		"folder":     {"train", shard.ExportedClassesName},
+		"tar":        {"train.tar", shard.ExportedClassesName},
 		"webdataset": {"train-000000.tar"},
 		"hf":         {"data/train-00000-of-00001.parquet", cardName, croissantName},
 	} {
@@ -400,7 +400,7 @@ func TestClassList(t *testing.T) {
 		if diff := cmp.Diff(d.Classes(), got); diff != "" || err != nil {
 			t.Errorf("%s: %v (-want +got):\n%s", form, err, diff)
 		}
-		b, err := os.ReadFile(filepath.Join(out, classesName))
+		b, err := os.ReadFile(filepath.Join(out, shard.ExportedClassesName))
 		if tree := form == "folder" || form == "tar"; !tree && !os.IsNotExist(err) || tree && string(b) != strings.Join(fixtureClasses, "\n")+"\n" {
 			t.Errorf("%s: names %q, %v", form, b, err)
 		}

@@ -45,7 +45,8 @@ type List struct {
 	// Words are those that the list has beside the names, by label; nil where it
 	// has none at all.
 	Words [][]string
-	// Source says where the list is from: a path, or a built-in name.
+	// Source says where the list is from: a path, a built-in name, or words that begin
+	// with "the".
 	Source string
 	// First is the number that the list itself gives its first class: 1 where
 	// its lines are numbered from 1, else 0. Number and Text count from it.
@@ -53,6 +54,7 @@ type List struct {
 	// Notes are worth telling: what was taken for what.
 	Notes []string
 
+	named        bool // Text takes a number for a name
 	nearImageNet bool // most names are the words of ImageNet's class at their place
 
 	once  sync.Once
@@ -75,6 +77,30 @@ func New(names []string, words [][]string, source string) (*List, error) {
 	}
 	l.Source = source
 	return l, nil
+}
+
+// Kept makes the list that a dataset keeps of its own classes, in label order: they were
+// held to be classes when it was made, and none is read as anything but its name.
+func Kept(names []string, source string) *List {
+	return (&List{Names: names, Source: source}).ByName()
+}
+
+// ByName is the list for labels that are names, as whoever wrote them says: its Text takes
+// no number for a place.
+func (l *List) ByName() *List {
+	return &List{Names: l.Names, Words: l.Words, Source: l.Source, First: l.First, Notes: l.Notes, named: true}
+}
+
+// WithNames is the list with other names for the same classes, in the same order.
+func (l *List) WithNames(names []string) (*List, error) {
+	if l.named {
+		return (&List{Names: names, Words: l.Words, Source: l.Source, First: l.First, Notes: l.Notes}).ByName(), nil
+	}
+	out, err := New(names, l.Words, l.Source)
+	if err == nil {
+		out.First, out.Notes = l.First, l.Notes
+	}
+	return out, err
 }
 
 // Error is what is wrong with a list, and where.
@@ -155,7 +181,7 @@ func Parse(b []byte) (*List, error) {
 
 // finish puts entries into the order of their numbers, where they have some, and
 // holds the list to what a list must be. unit is what their lines count.
-// In free text a name must be one.
+// In free text a name must be one, and none of an image.
 func finish(entries []form.Entry, unit string, text bool) (*List, error) {
 	fail := func(line int, format string, args ...any) (*List, error) {
 		return nil, &Error{Unit: unit, Line: line, Problem: fmt.Sprintf(format, args...)}
@@ -174,7 +200,7 @@ func finish(entries []form.Entry, unit string, text bool) (*List, error) {
 		if text && !speaks(e.Name) {
 			return fail(e.Line, "%q is no name: is it a program, or markup?", e.Name)
 		}
-		if imageFile.MatchString(e.Name) {
+		if text && imageFile.MatchString(e.Name) {
 			return fail(e.Line, "%q is an image's file: is it a list of images?", e.Name)
 		}
 	}

@@ -477,3 +477,35 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestByName takes a number for a place or a name as the list says, and refuses what may be both.
+func TestByName(t *testing.T) {
+	list, err := New([]string{"0", "10", "2"}, nil, "the list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doubt *NotInList
+	if at, err := list.Text("2"); err != nil || at != 2 {
+		t.Errorf("2, of the number 2: %d, %v", at, err)
+	}
+	swapped := Kept([]string{"0", "2", "10"}, "the list")
+	plain, err := New(swapped.Names, nil, "the list")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `label "2": the list: it is the number of "10" and the name of number 1`
+	if _, err := plain.Text("2"); !errors.As(err, &doubt) || !doubt.Several || err.Error() != want {
+		t.Errorf("either: %v, want %s", err, want)
+	}
+	if at, err := plain.Text("1"); err != nil || at != 1 {
+		t.Errorf("a number: %d, %v", at, err)
+	}
+	for _, l := range []*List{swapped, plain.ByName()} {
+		if at, err := l.Text("2"); err != nil || at != 1 {
+			t.Errorf("a name: %d, %v", at, err)
+		}
+		if at, err := l.Text("1"); err == nil {
+			t.Errorf("a number for a name: %d", at)
+		}
+	}
+}

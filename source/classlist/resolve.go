@@ -52,9 +52,9 @@ type NotInList struct {
 }
 
 func (e *NotInList) Error() string {
-	from := "the class list"
-	if e.Source != "" {
-		from += " " + e.Source
+	from := e.Source
+	if !strings.HasPrefix(from, "the ") {
+		from = strings.TrimSuffix("the class list "+from, " ")
 	}
 	return fmt.Sprintf("label %q: %s: %s", e.Label, from, e.Reason)
 }
@@ -95,8 +95,12 @@ func (l *List) Name(s string) (int, error) {
 }
 
 // Text gives the class that a label in a text stands for, which is a number or a
-// name. A number that is also another class's name is a *NotInList.
+// name. A number that is also another class's name is a *NotInList. In a list of
+// ByName it is a name.
 func (l *List) Text(s string) (int, error) {
+	if l.named {
+		return l.Name(s)
+	}
 	s = strings.TrimSpace(s)
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {
@@ -106,7 +110,7 @@ func (l *List) Text(s string) (int, error) {
 	place, err := l.Number(n)
 	switch {
 	case isName && err == nil && named != place:
-		return -1, l.outside(s, "it is the number of %q and the name of number %d", l.Names[place], named+l.First)
+		return -1, &NotInList{s, l.Source, fmt.Sprintf("it is the number of %q and the name of number %d", l.Names[place], named+l.First), true}
 	case isName:
 		return named, nil
 	}

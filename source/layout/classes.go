@@ -1,11 +1,13 @@
 package layout
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/synshard/synshard/source/classlist"
+	"github.com/synshard/synshard/source/layout/naming"
 )
 
 // table numbers classes: as they come, until all are known and their order is
@@ -60,7 +62,12 @@ func (t *table) resolve(name string) (int, error) {
 	if t.named {
 		return t.given.Name(name)
 	}
-	return t.given.Text(name)
+	label, err := t.given.Text(name)
+	var doubt *classlist.NotInList
+	if errors.As(err, &doubt) && doubt.Several && naming.Integer(name) {
+		err = fmt.Errorf("%w; --layout numbers takes numbers for names", err)
+	}
+	return label, err
 }
 
 // add notes a list that the inputs have themselves. Two must be of the same classes

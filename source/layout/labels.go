@@ -119,6 +119,11 @@ func labelFile(name string) bool {
 func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error) {
 	dir, name := naming.Cut(e.Name)
 	dir = t.virtual(i, dir)
+	if t.m.o.Kept != nil {
+		if l := t.m.o.Kept(*e); l != nil {
+			return true, t.m.table.add(l)
+		}
+	}
 	b, err := t.m.o.Read(*e)
 	if err != nil {
 		return false, err

@@ -69,6 +69,9 @@ type Options struct {
 	LabelsOptional bool
 	// Read reads the files that hold labels; nil: they count as files that are no images.
 	Read func(source.Entry) ([]byte, error)
+	// Kept gives the class list that stands for one of the files that hold classes, which is
+	// then not read; nil, and nil of a file: it is read.
+	Kept func(source.Entry) *classlist.List
 	// Head gives the first bytes of a file, by which one is known as an image whose name
 	// tells nothing; nil: it counts as a file that is no image.
 	Head func(source.Entry) ([]byte, error)

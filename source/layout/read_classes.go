@@ -239,10 +239,13 @@ func (t *tree) leaves(v int32, split string, all []int32) error {
 // numbers refuses directories that are all called after numbers, where no class
 // list says which classes they are.
 func (t *tree) numbers(dirs []int32) error {
-	for _, n := range dirs {
-		if !naming.Integer(t.nodes[n].name) {
-			return nil
-		}
+	number := func(n int32) bool { return naming.Integer(t.nodes[n].name) }
+	named := func(n int32) bool { return !number(n) }
+	if t.m.o.Classes != nil && t.m.forced["numbers"] && slices.ContainsFunc(dirs, number) {
+		t.m.numbers = true // beside others some may be another class's place
+	}
+	if slices.ContainsFunc(dirs, named) {
+		return nil
 	}
 	if t.m.forced["numbers"] {
 		t.m.numbers = true
