@@ -269,6 +269,43 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// TestRestrictNumbers restricts to classes that are called after numbers.
+func TestRestrictNumbers(t *testing.T) {
+	for _, c := range []struct {
+		classes, only []string
+		kept          []int32 // places of those kept; nil: refused, saying why
+		why           string
+	}{
+		{[]string{"0", "1", "10", "2"}, []string{"0", "1"}, []int32{0, 1}, ""},
+		{[]string{"0", "1", "10", "2"}, []string{"10"}, []int32{2}, ""}, // no label
+		{[]string{"0", "1", "10", "2"}, []string{"1", "2"}, nil, `label "2": it is the number of "10" and the name of number 3`},
+		{[]string{"0", "1", "10", "2"}, []string{"3"}, []int32{3}, ""}, // no name
+		{[]string{"2", "x", "1"}, []string{"x", "1"}, []int32{1, 2}, ""},
+		{[]string{"2", "x", "1"}, []string{"1"}, nil, `label "1": it is the number of "x" and the name of number 2`},
+	} {
+		p := &prediction.Set{Classes: c.classes, K: 1}
+		for i := range c.classes {
+			p.Paths, p.Failed, p.Truth = append(p.Paths, c.classes[i]), append(p.Failed, false), append(p.Truth, int32(i))
+			p.Top, p.Prob = append(p.Top, int32(i)), append(p.Prob, 1)
+		}
+		q, err := Restrict(p, c.only)
+		if c.kept == nil {
+			if err == nil || err.Error() != c.why {
+				t.Errorf("%q of %q: %v, want %s", c.only, c.classes, err, c.why)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q of %q: %v", c.only, c.classes, err)
+			continue
+		}
+		kept := slices.DeleteFunc(q.Truth, func(at int32) bool { return at < 0 })
+		if diff := gocmp.Diff(c.kept, kept); diff != "" {
+			t.Errorf("%q of %q (-want +got):\n%s", c.only, c.classes, diff)
+		}
+	}
+}
+
 func TestRestrictAndReal(t *testing.T) {
 	g, p := readEvalGolden(t)
 	some := g.Classes[10:14]

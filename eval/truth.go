@@ -74,10 +74,15 @@ func MeasureReal(p *prediction.Set, path string) (*RealReport, error) {
 // classes have no truth, and each row's predictions are the most probable of
 // the set. Where the file has only the first K of each row, a set may have none
 // among them: -1. Probabilities stay as they are. A list of numbers alone is of labels,
-// from 0, any other one of names.
+// from 0, any other one of names. A number by which one class stands and another is
+// called is an error.
 func Restrict(p *prediction.Set, classes []string) (*prediction.Set, error) {
 	keep := make([]bool, len(p.Classes))
-	for _, c := range named(classes, p.Classes) {
+	names, err := named(classes, p.Classes)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range names {
 		at := slices.Index(p.Classes, c)
 		if at < 0 {
 			return nil, fmt.Errorf("%s is none of the model's classes", c)
@@ -105,19 +110,25 @@ func Restrict(p *prediction.Set, classes []string) (*prediction.Set, error) {
 }
 
 // named turns labels, where all of a list are, into the classes they stand for; a label
-// that is none stays what it is, to be named.
-func named(list, classes []string) []string {
+// that is none stays what it is, as the name it may be. One that is the name of another
+// class than its own is refused.
+func named(list, classes []string) ([]string, error) {
 	out := slices.Clone(list)
 	for i, name := range list {
 		n, err := strconv.Atoi(name)
 		if err != nil {
-			return list
+			return list, nil
 		}
 		if n >= 0 && n < len(classes) {
 			out[i] = classes[n]
 		}
 	}
-	return out
+	for i, name := range list {
+		if at := slices.Index(classes, name); at >= 0 && out[i] != name {
+			return nil, fmt.Errorf("label %q: it is the number of %q and the name of number %d", name, out[i], at)
+		}
+	}
+	return out, nil
 }
 
 type rankedClass struct {
