@@ -22,13 +22,13 @@ import (
 )
 
 // ErrUnknown says that a file is no container of a kind that is known, and no
-// image by its name.
+// image by its name or its bytes.
 var ErrUnknown = errors.New("neither a tar, a zip, Parquet, Arrow, a list of paths nor an image")
 
 // Open opens containers and lists what is in them. What each path is, its bytes
 // tell: a folder, a tar (also compressed by gzip, bzip2, xz or zstd), a zip,
 // Parquet, an Arrow file or stream, a list of paths with labels (CSV, TSV,
-// JSONL); an image by its name; "-" is Options.Stdin. Archives and files of
+// JSONL); an image, by its name too; "-" is Options.Stdin. Archives and files of
 // columns in a folder are opened too, as containers of their own. A file that is
 // none of these is ErrUnknown, a damaged one ErrCorrupt. Close must be called.
 func Open(ctx context.Context, paths []string, o Options) (*Set, error) {
@@ -420,8 +420,9 @@ func foreign(head []byte) string {
 	return ""
 }
 
-// kindOfName tells what bytes do not: an image, whatever its bytes are, and a
-// zip behind other bytes. Any text is a list where a list is wanted.
+// kindOfName tells what the beginning of a container does not: an image, by its name,
+// whatever its bytes are, or by its bytes, whatever it is called, and a zip behind other
+// bytes. Any text is a list where a list is wanted.
 func kindOfName(path string, head []byte, wanted Kind) Kind {
 	switch {
 	case wanted == List && list.IsText(head):
@@ -430,6 +431,8 @@ func kindOfName(path string, head []byte, wanted Kind) Kind {
 		return Files
 	case strings.EqualFold(filepath.Ext(path), ".zip"), wanted == Zip:
 		return Zip
+	case ImageBytes(head):
+		return Files
 	case list.LooksLike(path, head):
 		return List
 	}

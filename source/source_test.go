@@ -587,6 +587,13 @@ func TestImagesByTheirPaths(t *testing.T) {
 	root := folderOf(t, contents{"a.jpg": "a", "b.JPEG": "b"})
 	a, b := filepath.Join(root, "a.jpg"), filepath.Join(root, "b.JPEG")
 	check(t, contents{filepath.ToSlash(a): "a", filepath.ToSlash(b): "b"}, nil, Options{}, b, a)
+	for _, head := range []string{"\xff\xd8\xff\xe0", "\x89PNG\r\n\x1a\n", "RIFF\x04\x00\x00\x00WEBPVP8 "} {
+		for _, name := range []string{"no ending", "photo.txt", "x.part"} { // its bytes say what it is
+			p := write(t, name, []byte(head))
+			check(t, contents{filepath.ToSlash(p): head}, nil, Options{}, p)
+		}
+	}
+	refused(t, write(t, "a.zip", []byte("\xff\xd8\xff\xe0")))
 	if err := refused(t, write(t, "a.txt.exe", []byte("MZ"))); !errors.Is(err, ErrUnknown) {
 		t.Errorf("%v is not ErrUnknown", err)
 	}
