@@ -404,6 +404,23 @@ func TestSplits(t *testing.T) {
 	}
 }
 
+// TestListThatIsNone predicts over a tree whose file of classes no list can be, as one that was
+// exported has where classes are called ~: directories say the truths, and a note what was not read.
+func TestListThatIsNone(t *testing.T) {
+	dir := t.TempDir()
+	tree(t, dir, "val/~/1.jpg", "val/cat/2.jpg")
+	write(t, filepath.Join(dir, "LOC_synset_mapping.txt"), []byte("cat\n~\n"))
+	s := openImages(t, OpenOptions{}, dir)
+	if notes := strings.Join(s.Plan().Notes, "\n"); !strings.Contains(notes, `LOC_synset_mapping.txt is not read as a list of classes: line 2: "~" is no name`) {
+		t.Errorf("notes %q", notes)
+	}
+	at := filepath.ToSlash(dir) + "/"
+	want := []seen{{at + "val/cat/2.jpg", "cat", "val/cat/2.jpg"}, {at + "val/~/1.jpg", "", "val/~/1.jpg"}}
+	if diff := cmp.Diff(want, rowsOf(t, s)); diff != "" {
+		t.Errorf("rows (-want +got):\n%s", diff)
+	}
+}
+
 func TestListsAndIdentity(t *testing.T) {
 	dir := t.TempDir()
 	tree(t, dir, "n01440764/a\nb.jpg", "x.jpg")

@@ -131,6 +131,10 @@ func (f *labelFiles) file(t *tree, i int, e *source.Entry) (read bool, err error
 	switch name {
 	case "LOC_synset_mapping.txt":
 		l, err := classlist.Parse(b)
+		if err != nil && t.m.o.LabelsOptional {
+			t.m.note("%s/%s is not read as a list of classes: %v", t.path, e.Name, err)
+			return true, nil
+		}
 		if err != nil {
 			return false, err
 		}

@@ -65,7 +65,8 @@ type Options struct {
 	// name; nil: not known.
 	Truth func(name string) (synset string, err error)
 	// LabelsOptional: images without a class, as those to predict over, are not worth a
-	// note.
+	// note, and a file that should list the classes and cannot be read as a list is worth
+	// one, not an error.
 	LabelsOptional bool
 	// Read reads the files that hold labels; nil: they count as files that are no images.
 	Read func(source.Entry) ([]byte, error)
