@@ -250,7 +250,7 @@ func unitOfShard(split, file, synset string) (record.Unit, error) {
 }
 
 // otherBoxes lists the splits in which an image has not the boxes given for it.
-func otherBoxes(set *shard.Dataset, splits []string, boxes imagenet.Boxes, smaller bool) ([]string, error) {
+func otherBoxes(set *shard.Dataset, splits []string, boxes imagenet.Boxes, shrink int) ([]string, error) {
 	if len(boxes) == 0 {
 		return nil, nil
 	}
@@ -261,7 +261,7 @@ func otherBoxes(set *shard.Dataset, splits []string, boxes imagenet.Boxes, small
 			return nil, err
 		}
 		for i := range s.Len() {
-			if r := s.Row(i); boxesDiffer(boxes, &r, smaller) {
+			if r := s.Row(i); boxesDiffer(boxes, &r, shrink) {
 				out = append(out, name)
 				break
 			}
@@ -270,11 +270,12 @@ func otherBoxes(set *shard.Dataset, splits []string, boxes imagenet.Boxes, small
 	return out, nil
 }
 
-// boxesDiffer says whether an image has other boxes than those given for it. Of images that were
-// made smaller only what is in them is compared: their boxes were made smaller with them, by how
-// much is not known any more.
-func boxesDiffer(boxes imagenet.Boxes, r *shard.Row, smaller bool) bool {
+// boxesDiffer says whether an image has other boxes than those given for it. Of images that may
+// have been made smaller (shrink, 0: none was) only what is in them is compared: their boxes were
+// made smaller with them, by how much is not known any more.
+func boxesDiffer(boxes imagenet.Boxes, r *shard.Row, shrink int) bool {
 	given, ok := boxes[imagenet.Stem(r.Path)]
+	smaller := shrink > 0 && min(r.Width, r.Height) == int32(shrink)
 	return ok && !slices.EqualFunc(given, r.Objects, func(a, b shard.Object) bool {
 		return a == b || smaller && a.Synset == b.Synset
 	})
@@ -299,7 +300,7 @@ func (j *job) reboxUnit(u *unit) error {
 	if err != nil {
 		return fmt.Errorf("%s: the record of %s, to which boxes are added: %w", j.o.Out, u.Unit, err)
 	}
-	if !slices.ContainsFunc(r.Rows, func(row shard.Row) bool { return boxesDiffer(j.plan.boxes, &row, j.o.Resize > 0) }) {
+	if !slices.ContainsFunc(r.Rows, func(row shard.Row) bool { return boxesDiffer(j.plan.boxes, &row, j.o.Resize) }) {
 		return nil
 	}
 	w := &unitWriter{converter: j.newConverter(u), record: record.Record{Unit: r.Unit, Inputs: r.Inputs, Rejected: r.Rejected, Skipped: r.Skipped, Kept: r.Kept}}

@@ -102,15 +102,23 @@ func (p *Plan) keptList(e source.Entry) *classlist.List {
 	if len(classes) == 0 || join(info.Within, e.Name) != shard.ExportedClassesName {
 		return nil
 	}
+	return classlist.Kept(p.asDirs(classes, info.Given), info.Given+"/"+e.Name)
+}
+
+// asDirs are classes by the names that directories of exports, those of these sources, have for
+// them, or by their own.
+func (p *Plan) asDirs(classes []string, given ...string) []string {
 	dirs := map[string]string{}
-	for dir, class := range p.called[info.Given].Classes {
-		dirs[class] = dir
+	for _, from := range given {
+		for dir, class := range p.called[from].Classes {
+			dirs[class] = dir
+		}
 	}
 	names := slices.Clone(classes)
 	for i, name := range names {
 		names[i] = cmp.Or(dirs[name], name)
 	}
-	return classlist.Kept(names, info.Given+"/"+e.Name)
+	return names
 }
 
 // exportedClass is the name that the dataset of an export had for the class whose
@@ -127,18 +135,16 @@ func (p *Plan) exportedClass(name string) string {
 // asExported is a class list with the names that directories of exports have in the
 // place of their classes' own.
 func (p *Plan) asExported(l *classlist.List) (*classlist.List, error) {
-	dirs := map[string]string{}
+	if l == nil {
+		return nil, nil
+	}
+	var given []string
 	for _, s := range p.o.Sources {
-		for dir, class := range p.called[source.Given(s.Path)].Classes {
-			dirs[class] = dir
-		}
+		given = append(given, source.Given(s.Path))
 	}
-	if l == nil || !slices.ContainsFunc(l.Names, func(name string) bool { return dirs[name] != "" }) {
+	names := p.asDirs(l.Names, given...)
+	if slices.Equal(names, l.Names) {
 		return l, nil
-	}
-	names := slices.Clone(l.Names)
-	for i, name := range names {
-		names[i] = cmp.Or(dirs[name], name)
 	}
 	return l.WithNames(names)
 }

@@ -75,16 +75,11 @@ func TestExportedNames(t *testing.T) {
 				if k > 0 && k < len(paths)-2 && (i+k)%4 != 0 {
 					continue
 				}
-				b := []byte(testImage(t, fmt.Sprint(split, class, path, k)))
-				info, err := pixel.Probe(b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				row := shard.Row{Path: path, Synset: class, Label: int64(i), Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}
+				im := stored(t, fmt.Sprint(split, class, path, k), path, class, i)
 				if (i+k)%3 == 0 && k < len(paths)-2 {
-					row.Objects = []shard.Object{{Synset: class, XMin: 1, YMin: 2, XMax: 3, YMax: 4}}
+					im.Objects = []shard.Object{{Synset: class, XMin: 1, YMin: 2, XMax: 3, YMax: 4}}
 				}
-				s.Images = append(s.Images, &shard.Image{Row: row, Bytes: b})
+				s.Images = append(s.Images, im)
 			}
 		}
 		splits = append(splits, s)
@@ -126,13 +121,7 @@ func TestExportedNumbers(t *testing.T) {
 			dir := t.TempDir()
 			s := shardtest.Split{Name: "train"}
 			for i, class := range classes {
-				b := []byte(testImage(t, class))
-				info, err := pixel.Probe(b)
-				if err != nil {
-					t.Fatal(err)
-				}
-				s.Images = append(s.Images, &shard.Image{Bytes: b, Row: shard.Row{Path: class + ".jpg", Synset: class, Label: int64(i),
-					Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}})
+				s.Images = append(s.Images, stored(t, class, class+".jpg", class, i))
 			}
 			out := mkdir(t, dir, "set")
 			shardtest.Write(t, out, classes, s)
@@ -163,13 +152,7 @@ func TestExportedBeside(t *testing.T) {
 	classes := []string{"~", "[1]", "cat"}
 	s := shardtest.Split{Name: "train"}
 	for i, class := range classes {
-		b := []byte(testImage(t, class))
-		info, err := pixel.Probe(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Images = append(s.Images, &shard.Image{Bytes: b, Row: shard.Row{Path: "1.jpg", Synset: class, Label: int64(i),
-			Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}})
+		s.Images = append(s.Images, stored(t, class, "1.jpg", class, i))
 	}
 	out := mkdir(t, dir, "set")
 	shardtest.Write(t, out, classes, s)
@@ -195,14 +178,8 @@ func TestExportedClasses(t *testing.T) {
 	dir := t.TempDir()
 	s := shardtest.Split{Name: "train"}
 	for i, path := range []string{tench + "_1.jpg", goldfish + "_2.jpg", tench + "_3.jpg"} {
-		b := []byte(testImage(t, path))
-		info, err := pixel.Probe(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		label := []int64{0, 0, 2}[i]
-		s.Images = append(s.Images, &shard.Image{Bytes: b, Row: shard.Row{Path: path, Synset: []string{"dog", "", "cat"}[label], Label: label,
-			Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}})
+		label := []int{0, 0, 2}[i]
+		s.Images = append(s.Images, stored(t, path, path, []string{"dog", "", "cat"}[label], label))
 	}
 	out := mkdir(t, dir, "set")
 	shardtest.Write(t, out, []string{"dog", "bird", "cat"}, s)
@@ -231,6 +208,18 @@ func TestExportedClasses(t *testing.T) {
 			t.Errorf("%s: a class that is none of its list was taken", file)
 		}
 	}
+}
+
+// stored is the image drawn for a name, as a dataset has it.
+func stored(t *testing.T, drawn, path, class string, label int) *shard.Image {
+	t.Helper()
+	b := []byte(testImage(t, drawn))
+	info, err := pixel.Probe(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &shard.Image{Bytes: b, Row: shard.Row{Path: path, Synset: class, Label: int64(label),
+		Format: info.Format, Mode: info.Mode, Width: int32(info.Width), Height: int32(info.Height)}}
 }
 
 func mkdir(t *testing.T, dir, name string) string {

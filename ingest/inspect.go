@@ -362,11 +362,11 @@ func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset)
 		return &DifferError{Out: p.o.Out.String(), Differences: diff}
 	}
 	var err error
-	smaller := s.print.Resize > 0
-	if s.amendment.Rebox, err = otherBoxes(set, splitsOf(s.manifest), p.boxes, smaller); err != nil {
+	shrink := s.print.Resize
+	if s.amendment.Rebox, err = otherBoxes(set, splitsOf(s.manifest), p.boxes, shrink); err != nil {
 		return err
 	}
-	if smaller && len(s.amendment.Rebox) > 0 {
+	if shrink > 0 && len(s.amendment.Rebox) > 0 {
 		return &DifferError{Out: p.o.Out.String(), Differences: []string{"boxes: they are others, and its images were made smaller (--shrink), so that boxes can only be given with them"}}
 	}
 	if s.kind = whole; !s.amendment.Empty() {

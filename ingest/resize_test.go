@@ -43,6 +43,8 @@ func TestShrunkBoxes(t *testing.T) {
 		t.Errorf("boxes (-want +got):\n%s", diff)
 	}
 	wantRun(t, o, Summary{Images: 2, Classes: 1, Already: true})
+	annotate("b", "<xmin>1</xmin><ymin>2</ymin><xmax>89</xmax><ymax>80</ymax>")
+	differs(t, o, "boxes can only be given with them")
 	if err := os.Remove(filepath.Join(dir, "boxes/b.xml")); err != nil {
 		t.Fatal(err)
 	}

@@ -20,14 +20,20 @@ import (
 	"github.com/synshard/synshard/storage/storagetest"
 )
 
+// uploading is a store, what stands before it, a place there by that way, and a file of so many bytes.
+func uploading(t *testing.T, size int) (*storagetest.Server, *storagetest.Proxy, *storage.Place, string) {
+	t.Helper()
+	s := storagetest.Start(t)
+	proxy := storagetest.Before(t, s, storagetest.Faults{})
+	path := t.TempDir() + "/big"
+	check(t, os.WriteFile(path, random(size, 1), 0o666))
+	return s, proxy, open(t, s.Via(proxy, "x"), storage.Options{}), path
+}
+
 // TestWholeOrAbsent cancels a write when the store has its first part: nothing is there, nor parts of it.
 func TestWholeOrAbsent(t *testing.T) {
 	defer storage.Await(time.Minute)()
-	s := storagetest.Start(t)
-	proxy := storagetest.Before(t, s, storagetest.Faults{})
-	p := open(t, s.Via(proxy, "x"), storage.Options{})
-	path := t.TempDir() + "/big"
-	check(t, os.WriteFile(path, random(80<<20, 1), 0o666))
+	s, proxy, p, path := uploading(t, 80<<20)
 	ctx, cancel := context.WithCancel(t.Context())
 	proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		next.ServeHTTP(w, r)
@@ -50,11 +56,7 @@ func TestWholeOrAbsent(t *testing.T) {
 // the store began is waited for.
 func TestCancelledAtItsBeginning(t *testing.T) {
 	defer storage.Await(time.Minute)()
-	s := storagetest.Start(t)
-	proxy := storagetest.Before(t, s, storagetest.Faults{})
-	p := open(t, s.Via(proxy, "x"), storage.Options{})
-	path := t.TempDir() + "/big"
-	check(t, os.WriteFile(path, random(40<<20, 1), 0o666))
+	s, proxy, p, path := uploading(t, 40<<20)
 	ctx, cancel := context.WithCancel(t.Context())
 	begun := false
 	proxy.Tap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
