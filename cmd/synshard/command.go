@@ -37,7 +37,7 @@ func commandLine(cmd *cobra.Command, args []string) []string {
 
 // valuesOf is what a flag was given, one by one where it may be repeated.
 func valuesOf(f *pflag.Flag) []string {
-	if list, ok := f.Value.(pflag.SliceValue); ok {
+	if list, ok := f.Value.(interface{ GetSlice() []string }); ok {
 		return list.GetSlice()
 	}
 	if f.Value.Type() == "stringToString" {

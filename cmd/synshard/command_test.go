@@ -29,8 +29,8 @@ func TestCommandLine(t *testing.T) {
 			[]string{"synshard", "train", "s3://bucket/set", "--epochs=2", "--keep=1", "--mlflow=https://host", "--weights=https://host/w.pth"},
 		},
 		"lists and maps": {
-			[]string{"infer", "m.onnx", "https://host/a.jpg?secret", "--mean", "0.5,0.25,0.5", "--ep-option", "a=1"},
-			[]string{"synshard", "infer", "m.onnx", "https://host/a.jpg", "--ep-option=a=1", "--mean=0.500000", "--mean=0.250000", "--mean=0.500000"},
+			[]string{"infer", "m.onnx", "https://host/a.jpg?secret", "--mean", "0.5,0.25,0.49803922", "--std", "0.2294117647058823529", "--ep-option", "a=1"},
+			[]string{"synshard", "infer", "m.onnx", "https://host/a.jpg", "--ep-option=a=1", "--mean=0.5", "--mean=0.25", "--mean=0.49803922", "--std=0.22941176470588234"},
 		},
 	} {
 		cmd, rest, err := newRoot(&app{}).Find(c.line)

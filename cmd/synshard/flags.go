@@ -117,7 +117,7 @@ func wanting(f *pflag.Flag, err error) string {
 	switch t := f.Value.Type(); t {
 	case "int", "int64", "uint64", "intSlice":
 		return "want a whole number"
-	case "float64", "float64Slice":
+	case "float64":
 		return "want a number"
 	case "duration":
 		return "want a time such as 90s or 10m"
