@@ -9,4 +9,4 @@ trap 'rm -rf "$work"' EXIT
 library=$(realpath "${1:-$work/libsynshard_torch.so}")
 [ $# -gt 0 ] || train/torch/shim/build.sh --emulate --out "$library"
 SYNSHARD_TORCH_LIB=$library go test -timeout 30m ./train/torch ./train/cluster -count=1 \
-	-run 'Forward|TestGradients$|CrossEntropy|Updates|State|Accumulate|Mistakes|FastPaths|Half|LowWeights|Networks|Queue|Pinned|Group|Procs|Recorded|Trajectory|Predict'
+	-run 'Forward|TestGradients$|CrossEntropy|Updates|State|Accumulate|Mistakes|FastPaths|Half|LowWeights|Networks|Queue|Pinned|Group|Procs|Record|Trajectory|Predict|Frozen|ClassWeights|Mixed|Refused|Evaluate'

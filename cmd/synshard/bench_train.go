@@ -139,7 +139,9 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	}
 	b.torchLib = lib
 	var runs []bench.StepReport
-	b.precision = torch.Precision(ctx, b.precision, b.device)
+	if b.precision, err = a.choosePrecision(shim, b.precision, b.device, b.procs); err != nil {
+		return err
+	}
 	for _, data := range slices.Compact([]string{"", b.data}) {
 		r, err := a.benchSteps(ctx, shim, net, b, data)
 		if err != nil {

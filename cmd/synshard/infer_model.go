@@ -23,7 +23,6 @@ import (
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
-	"github.com/synshard/synshard/train/torch"
 )
 
 // networkOptions say what runs the network and, where it does not say so itself,
@@ -419,8 +418,12 @@ func (a *app) openTorch(ctx context.Context, d *describedModel, w *infertorch.We
 	if device, err = chooseDevice(shim, device); err != nil {
 		return nil, err
 	}
+	precision, err := a.choosePrecision(shim, f.precision, device, 1)
+	if err != nil {
+		return nil, err
+	}
 	return infertorch.Open(shim, w, infertorch.Options{
-		Device: device, Precision: torch.Precision(ctx, f.precision, device), Threads: f.threads, Batch: batch,
+		Device: device, Precision: precision, Threads: f.threads, Batch: batch,
 		Logits: d.want.logits, Embedding: d.want.embedding,
 	})
 }

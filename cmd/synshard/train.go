@@ -16,6 +16,7 @@ import (
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/recipe"
+	"github.com/synshard/synshard/train/runlog"
 )
 
 // trainOptions are train's flags.
@@ -272,7 +273,11 @@ func (a *app) fit(ctx context.Context, o train.Options, r *trainReport, eng *tra
 	}
 	o.MadeBy = fmt.Sprintf("synshard %s, libtorch %s", buildVersion(), eng.shim.Version())
 	o.Command = a.command
-	o.OnStep, o.OnEval, o.OnValidating = r.step, r.eval, r.validating
+	o.OnEval, o.OnValidating = r.eval, r.validating
+	o.OnStep = func(s runlog.Step) {
+		r.step(s)
+		eng.slow.step()
+	}
 	res, err := train.Run(ctx, o)
 	told.close(ctx, err)
 	if r.bar != nil {

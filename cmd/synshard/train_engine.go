@@ -16,6 +16,39 @@ type trainEngine struct {
 	lib    string // its path
 	device string
 	procs  int // that train together
+	slow   slowSteps
+}
+
+// slowSteps tells once of each reason for which a GPU's steps are slower than they could be.
+// Some are known only when the first steps were taken.
+type slowSteps struct {
+	note  func() string // of the newest engine: how its steps are computed; nil: there is none on a GPU
+	taken int           // its steps
+	told  string
+	log   func(format string, args ...any)
+}
+
+// begin is called with each engine.
+func (s *slowSteps) begin(note func() string) {
+	s.note, s.taken = note, 0
+	s.tell()
+}
+
+// step is called after each step. By the eighth an engine has tried to record it.
+func (s *slowSteps) step() {
+	if s.taken++; s.taken == 8 && s.note != nil {
+		s.tell()
+	}
+}
+
+func (s *slowSteps) tell() {
+	note := s.note()
+	plain, unrecorded := strings.HasPrefix(note, "plain"), strings.Contains(note, "not recorded")
+	if note == s.told || !plain && !unrecorded || strings.Contains(note, "gradients are exchanged") { // as it is in every group
+		return
+	}
+	s.told = note
+	s.log("warning: steps are slower than they could be: %s", note)
 }
 
 // openTrainEngine opens the library and fills in what depends on the machine:
@@ -25,7 +58,7 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 	if err != nil {
 		return nil, err
 	}
-	e := &trainEngine{shim: shim, lib: path, procs: max(flags.procs, place.World)}
+	e := &trainEngine{shim: shim, lib: path, procs: max(flags.procs, place.World), slow: slowSteps{log: a.Logf}}
 	if e.device, err = chooseDevice(shim, flags.device); err != nil {
 		return nil, err
 	}
@@ -33,15 +66,17 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 		e.device = place.Device(visibleGPUs(shim))
 	}
 	o.Device, o.Recompute, o.Deterministic = e.device, flags.recompute, flags.deterministic
-	o.Precision = torch.Precision(ctx, o.Recipe.Precision, e.device)
+	if o.Precision, err = a.choosePrecision(shim, o.Recipe.Precision, e.device, e.procs); err != nil {
+		return nil, err
+	}
 	o.Threads = threads(flags.threads, place.Launch)
 	o.NewEngine = func(cfg train.EngineConfig) (train.Engine, error) {
 		eng, err := shim.New(o.Network, cfg)
 		if err != nil {
 			return nil, err
 		}
-		if note := eng.Note(); torch.OnCUDA(e.device) && strings.HasPrefix(note, "plain") {
-			a.Logf("warning: steps are slower than they could be: %s", note)
+		if torch.OnCUDA(e.device) {
+			e.slow.begin(eng.Note)
 		}
 		return eng, nil
 	}

@@ -6,6 +6,7 @@ package torch
 
 static int ss_card(const ss_api *a, int32_t device, char *id, size_t n, char *e, size_t l) { return a->card(device, id, n, e, l); }
 static int ss_profile(const ss_api *a, int32_t device, int32_t on, char *e, size_t l) { return a->profile(device, on, e, l); }
+static int ss_card_capability(const ss_api *a, int32_t device, int32_t *c, char *e, size_t l) { return a->card_capability(device, c, e, l); }
 static int ss_card_memory(const ss_api *a, int32_t device, int64_t *f, int64_t *t, char *e, size_t l) { return a->card_memory(device, f, t, e, l); }
 */
 import "C"
@@ -56,6 +57,21 @@ func (s *Shim) CardMemory(device string) (free, total int64, err error) {
 	var f, all C.int64_t
 	err = call("measure the card's memory", func(t *C.char, l C.size_t) C.int { return C.ss_card_memory(s.api, C.int32_t(n), &f, &all, t, l) })
 	return int64(f), int64(all), err
+}
+
+// bf16Capability is the compute capability of the first cards with units for bf16,
+// Ampere's: 8.0. Turing and Volta have them for fp16 only.
+const bf16Capability = 80
+
+// HasBF16 says whether a card has units for bf16. device is cuda or cuda:N.
+func (s *Shim) HasBF16(device string) (bool, error) {
+	n, err := number(device)
+	if err != nil {
+		return false, err
+	}
+	var c C.int32_t
+	err = call("tell what "+device+" computes in", func(t *C.char, l C.size_t) C.int { return C.ss_card_capability(s.api, C.int32_t(n), &c, t, l) })
+	return c >= bf16Capability, err
 }
 
 // Profile tells a profiler that waits to be told that what the engine's card does

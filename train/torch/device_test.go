@@ -2,27 +2,36 @@ package torch
 
 import "testing"
 
-func TestLowestCapability(t *testing.T) {
-	for text, want := range map[string]float64{"9.0\n": 9, "8.6\n7.5\n": 7.5, "12.0\n10.0\n": 10} {
-		if got, err := lowestCapability(text); err != nil || got != want {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
+// TestPrecision goes by the cards that a fake library has: cuda:0 and cuda:1 of compute
+// capability 9.0 and 8.0, cuda:2 of 7.5.
+func TestPrecision(t *testing.T) {
+	s, err := Open(fake(t, "SS_ABI", "synshard_torch_v1"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, text := range []string{"", "N/A\n"} {
-		if got, err := lowestCapability(text); err == nil {
-			t.Errorf("%q taken for %v", text, got)
-		}
-	}
-}
-
-func TestPrecisionAsked(t *testing.T) {
 	for _, p := range []string{"fp32", "tf32", "bf16", "fp16"} {
-		if got := Precision(t.Context(), p, "cuda:0"); got != p {
-			t.Errorf("asked for %s, got %s", p, got)
+		if got, err := s.Precision(p, "cuda:2"); got != p || err != nil {
+			t.Errorf("asked for %s, got %s, %v", p, got, err)
 		}
 	}
-	t.Setenv("PATH", t.TempDir()) // no nvidia-smi: what every CUDA device has
-	if got := Precision(t.Context(), "auto", "cuda:0"); got != "fp16" {
-		t.Errorf("auto on an unknown GPU: %s", got)
+	for _, c := range []struct {
+		want    string
+		devices []string
+	}{
+		{"bf16", []string{"cuda:0"}},
+		{"bf16", []string{"cuda"}},
+		{"bf16", []string{"cuda:0", "cuda:1"}},
+		{"fp16", []string{"cuda:2"}},
+		{"fp16", []string{"cuda:0", "cuda:2"}},
+	} {
+		if got, err := s.Precision("auto", c.devices...); got != c.want || err != nil {
+			t.Errorf("auto on %v: %s, %v, want %s", c.devices, got, err, c.want)
+		}
+	}
+	if got, err := s.Precision("auto", "cuda:3"); err == nil {
+		t.Errorf("auto on a card that is not there: %s", got)
+	}
+	if got, err := s.Precision("auto", "cpu"); got != "bf16" && got != "fp32" || err != nil {
+		t.Errorf("auto on the CPU: %s, %v", got, err)
 	}
 }

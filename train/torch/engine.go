@@ -83,7 +83,6 @@ type Engine struct {
 	store  cgo.Handle   // of its group; 0: none
 	ended  atomic.Bool  // by Abort
 	fits   atomic.Int64 // the size of images, in pixels, that were last found to fit the network
-	unsure error        // why the state may be another than before the step that failed
 }
 
 // underWay is a step that was begun.
@@ -123,6 +122,7 @@ func (s *Shim) New(net *model.Network, cfg train.EngineConfig) (*Engine, error) 
 	config.device = mem.str(cfg.Device)
 	if g := cfg.Group; g.World > 1 {
 		if g.Store == nil {
+			e.free()
 			return nil, errors.New("new engine: a group without a store")
 		}
 		if g.Timeout == 0 {
@@ -195,9 +195,6 @@ func (e *Engine) on(f func()) { e.work.run(f) }
 
 func (e *Engine) call(what string, f func(*C.char, C.size_t) C.int) (err error) {
 	e.on(func() { err = call(what, f) })
-	if errors.Is(err, train.ErrPeerLost) && e.cfg.Device != "cpu" {
-		e.unsure = errors.New("updates may have been under way on the GPU")
-	}
 	return err
 }
 
@@ -268,8 +265,7 @@ func (e *Engine) submit(b *loader.Batch, s train.Step, update bool) error {
 			return C.ss_queue(e.shim.api, e.handle, r.images, r.labels, r.others, r.shares, r.n, r.size, &step, t, n)
 		})
 		if err != nil {
-			_, dropped := e.collect(underWay{shares: shares}) // of the step that broke off
-			return errors.Join(err, dropped)
+			return err
 		}
 		shares = append(shares, part)
 	}

@@ -382,6 +382,15 @@ func TestEvaluate(t *testing.T) {
 	if diff := cmp.Diff(want, m, cmpopts.EquateApprox(0, 1e-3)); diff != "" {
 		t.Errorf("evaluation (-by the probabilities +got):\n%s", diff)
 	}
+	// One output that is not a number, then all of them.
+	for _, bias := range [][]float32{{0, 0, 0, float32(math.NaN()), 0, 0, 0, 0}, slices.Repeat([]float32{float32(math.NaN())}, 8)} {
+		if err := e.SetState([]model.Tensor{model.NewTensor("fc.bias", []int{8}, bias)}); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := e.Evaluate(b, false); err != nil || m.N != 4 || m.Top1 != 0 || m.Top5 != 0 || !math.IsNaN(m.Loss) {
+			t.Errorf("outputs that are not numbers: %+v, %v", m, err)
+		}
+	}
 }
 
 // TestAccumulate expects a batch in two microbatches to give the gradients of the

@@ -40,8 +40,14 @@ static int queue(ss_engine *g, const ss_batch *b, const ss_step *s, char *e, siz
 }
 static int collect(ss_engine *g, ss_metrics *m, char *e, size_t l) { *m = found; return SS_OK; }
 static int profile(int32_t device, int32_t on, char *e, size_t l) { snprintf(e, l, "card %d, %d", device, on); return SS_ERROR; }
+static int card_capability(int32_t device, int32_t *c, char *e, size_t l) {
+	static const int32_t of[] = {90, 80, 75};
+	if (device > 2) { snprintf(e, l, "there are 3"); return SS_NO_DEVICE; }
+	*c = of[device];
+	return SS_OK;
+}
 static const char *const *slots(ss_engine *g) { return slots_; }
-static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .queue = queue, .collect = collect, .slots = slots, .profile = profile};
+static const ss_api table = {.abi = ABI, .torch_version = "fake", .device_count = device_count, .create = create, .destroy = destroy, .queue = queue, .collect = collect, .slots = slots, .profile = profile, .card_capability = card_capability};
 const ss_api *ENTRY(void) { return &table; }
 `
 

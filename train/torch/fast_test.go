@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -193,6 +194,61 @@ func TestRecordedStepsEmulated(t *testing.T) {
 			cfg.Precision = precision
 			recorded(t, n, cfg, 5)
 		})
+	}
+}
+
+// TestFailedRecording: where a step or a prediction cannot be recorded it is computed all the
+// same, to the same bits, and the note says why; an engine that must record runs out of memory
+// where that is why, whichever library says so.
+func TestFailedRecording(t *testing.T) {
+	cfg := traintest.Config("sgd")
+	probe := engine(t, cfg)
+	if note := probe.Note(); cfg.Device != "cpu" || note != "fused kernels" {
+		t.Skipf("needs a library built with --emulate, on the CPU: %s has %s", cfg.Device, note)
+	}
+	five := func(e *Engine) (found []train.Metrics, state map[string]string, err error) {
+		for i := range 5 {
+			m, err := e.Step(traintest.Batch(4), train.Step{Seed: uint64(i), LR: 0.005})
+			if err != nil {
+				return nil, nil, err
+			}
+			found = append(found, m)
+		}
+		return found, modeltest.Sums(traintest.State(t, e)), nil
+	}
+	want, wantState, err := five(probe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = "operation not permitted when stream is capturing"
+	t.Setenv("SYNSHARD_EMULATED_CAPTURE", why)
+	e := engine(t, cfg)
+	got, state, err := five(e)
+	if diff := cmp.Diff(want, got, traintest.Untimed); diff != "" || err != nil {
+		t.Errorf("steps: %v (-recorded +not):\n%s", err, diff)
+	}
+	if diff := cmp.Diff(wantState, state); diff != "" {
+		t.Errorf("state (-recorded +not):\n%s", diff)
+	}
+	if note := e.Note(); note != "fused kernels, steps not recorded: "+why {
+		t.Error(note)
+	}
+	for range 4 {
+		p, r := deviation(predict(t, e, traintest.Batch(4), everything), predict(t, probe, traintest.Batch(4), everything))
+		if p != 0 || r != 0 {
+			t.Errorf("predictions that are not recorded differ by %g and %g", p, r)
+		}
+	}
+	if note := e.Note(); note != "prepared weights, runs not recorded: "+why {
+		t.Error(note)
+	}
+	cfg.MustRecord = true
+	for text, short := range map[string]bool{why: false, "CUDA error: out of memory": true, "CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate": true,
+		"cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED": true} {
+		t.Setenv("SYNSHARD_EMULATED_CAPTURE", text)
+		if _, _, err := five(engine(t, cfg)); errors.Is(err, train.ErrOutOfMemory) != short || !short && err != nil {
+			t.Errorf("an engine that must record: %q: %v", text, err)
+		}
 	}
 }
 

@@ -118,3 +118,32 @@ func TestQueue(t *testing.T) {
 		t.Errorf("steps (-one by one +two under way):\n%s", diff)
 	}
 }
+
+// TestQueueBehindAFailure: a step that breaks off in its second half leaves what the one
+// before it found to be collected, and nothing else.
+func TestQueueBehindAFailure(t *testing.T) {
+	cfg := traintest.Config("sgd")
+	cfg.Accumulate = 2
+	one, two := engine(t, cfg), engine(t, cfg)
+	s := train.Step{LR: 0.005}
+	want := traintest.Step(t, one, traintest.Batch(4), s)
+	if err := two.Submit(traintest.Batch(4), s); err != nil {
+		t.Fatal(err)
+	}
+	bad := traintest.Batch(4)
+	bad.Labels[3] = 8
+	if err := two.Submit(bad, s); err == nil {
+		t.Fatal("a label out of range was taken")
+	}
+	got, err := two.Collect()
+	if diff := cmp.Diff(want, got, traintest.Untimed); diff != "" || err != nil {
+		t.Errorf("the step before: %v (-alone +before one that failed):\n%s", err, diff)
+	}
+	if m, err := two.Collect(); err == nil {
+		t.Errorf("a step that failed found %v", m)
+	}
+	want, got = traintest.Step(t, one, traintest.Batch(4), s), traintest.Step(t, two, traintest.Batch(4), s)
+	if diff := cmp.Diff(want, got, traintest.Untimed); diff != "" {
+		t.Errorf("the step after (-undisturbed +after one that failed):\n%s", diff)
+	}
+}

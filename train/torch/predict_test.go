@@ -67,7 +67,7 @@ func TestPredict(t *testing.T) {
 		for _, c := range []struct {
 			precision         string
 			probability, rest float64 // tolerances
-		}{{"fp32", 1e-5, 2e-5}, {"bf16", 0.02, 0.05}} {
+		}{{"fp32", 1e-5, 2e-5}, {"bf16", 0.02, 0.05}, {"fp16", 0.0025, 0.00625}} {
 			if c.precision != "fp32" && name != "inception_v3" && name != "googlenet" {
 				continue // on the CPU bf16 is slow
 			}

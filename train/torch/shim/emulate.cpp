@@ -184,6 +184,10 @@ const Kernels *Kernels::find(const at::Device &, std::string &) {
 void Kernels::open_compiler() noexcept {
 }
 
+int Kernels::capability(const at::Device &) {
+	throw no_device("kernels are emulated in this build");
+}
+
 void Kernels::compile_for(int) {
 	throw no_device("kernels are emulated in this build");
 }

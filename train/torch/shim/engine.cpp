@@ -17,6 +17,19 @@
 
 using namespace synshard;
 
+// Only the allocator's own errors have a type for it; a graph that is made, a kernel that is loaded and cuBLAS' and
+// cuDNN's workspaces say it in words.
+bool synshard::out_of_memory(const std::exception &e) noexcept {
+	if (dynamic_cast<const c10::OutOfMemoryError *>(&e) || dynamic_cast<const std::bad_alloc *>(&e))
+		return true;
+	auto *libtorch = dynamic_cast<const c10::Error *>(&e);
+	const char *text = libtorch ? libtorch->what_without_backtrace() : e.what();
+	for (const char *words : {"out of memory", "not enough memory", "ALLOC_FAILED", "ALLOCATION_FAILED"})
+		if (std::strstr(text, words))
+			return true;
+	return false;
+}
+
 namespace {
 
 void write_message(char *err, size_t n, const char *text) {
@@ -41,18 +54,15 @@ template <class F> int guard(char *err, size_t n, F f) {
 	} catch (const lost_peer &e) {
 		write_message(err, n, e.what());
 		return SS_LOST_PEER;
-	} catch (const c10::OutOfMemoryError &e) {
-		write_message(err, n, e.what_without_backtrace());
-		return SS_OUT_OF_MEMORY;
 	} catch (const c10::Error &e) {
 		write_message(err, n, e.what_without_backtrace());
-		return std::strstr(e.what_without_backtrace(), "not enough memory") ? SS_OUT_OF_MEMORY : SS_ERROR;
+		return out_of_memory(e) ? SS_OUT_OF_MEMORY : SS_ERROR;
 	} catch (const std::bad_alloc &) {
 		write_message(err, n, "out of memory");
 		return SS_OUT_OF_MEMORY;
 	} catch (const std::exception &e) {
 		write_message(err, n, e.what());
-		return SS_ERROR;
+		return out_of_memory(e) ? SS_OUT_OF_MEMORY : SS_ERROR;
 	} catch (...) {
 		write_message(err, n, "unknown exception");
 		return SS_ERROR;
@@ -163,7 +173,9 @@ private:
 template <class F> void with_room(ss_engine &e, F f) {
 	try {
 		return f();
-	} catch (const c10::OutOfMemoryError &) {
+	} catch (const std::exception &error) {
+		if (!out_of_memory(error))
+			throw;
 		bool steps = e.queue && e.queue->forget(), predictions = e.predictor && e.predictor->forget();
 		if (!steps && !predictions)
 			throw;
@@ -171,9 +183,14 @@ template <class F> void with_room(ss_engine &e, F f) {
 	f();
 }
 
-// roll_back puts the engine back to where it was before a step that failed. A step that did not begin changed nothing.
+// roll_back puts the engine back to where it was before a step that failed, its earlier microbatches included. A step
+// that did not begin changed nothing.
 void roll_back(ss_engine &e) noexcept {
-	try {
+	quietly([&] { // the step's own error is the one to report
+		if (e.queue)
+			e.queue->drop();
+		while (!e.found.empty() && !e.found.back().update)
+			e.found.pop_back();
 		at::NoGradGuard none;
 		OnDevice on(e);
 		if (e.group)
@@ -182,8 +199,7 @@ void roll_back(ss_engine &e) noexcept {
 		if (e.pending && !e.stats.empty())
 			at::_foreach_copy_(e.stats, e.saved_stats);
 		e.pending = false;
-	} catch (...) { // the step's own error is the one to report
-	}
+	});
 }
 
 // count looks at each labelled row's place among the classes.
@@ -199,8 +215,8 @@ void count(ss_engine &e, const ss_batch &b, bool ema, ss_eval &out) {
 	auto y = labels_of(e, b).own;
 	auto logits = e.network.forward(e.config, images_of(e, b), Mode::eval, false, ema, 0).logits;
 	// The rank of the truth: how many classes are above it. A tie goes to the truth's disfavour only by a lower
-	// index.
-	auto valid = y.ge(0);
+	// index. Where an output is not a number nothing is right.
+	auto valid = y.ge(0) & logits.isfinite().all(1);
 	auto truth = logits.gather(1, y.clamp_min(0).unsqueeze(1));
 	auto index = at::arange(logits.size(1), y.options()).unsqueeze(0);
 	auto above = (logits.gt(truth) | (logits.eq(truth) & index.lt(y.unsqueeze(1)))).sum(1);
@@ -306,7 +322,7 @@ int queue(ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n
 			return e->queue->add(*e, *b, *s);
 		ss_metrics m;
 		plain_step(*e, *b, *s, m);
-		e->found.push_back(m);
+		e->found.push_back({m, s->update != 0});
 	});
 	if (code != SS_OK)
 		roll_back(*e);
@@ -316,15 +332,11 @@ int queue(ss_engine *e, const ss_batch *b, const ss_step *s, char *err, size_t n
 int collect(ss_engine *e, ss_metrics *m, char *err, size_t n) {
 	return guard(err, n, [&] {
 		OnDevice on(*e);
-		if (e->queue) {
-			e->queue->collect(*m);
-			if (e->group)
-				e->group->measure(*m);
-			return;
-		}
+		if (e->queue)
+			return e->queue->collect(*e, *m);
 		if (e->found.empty())
 			throw bad_argument("collect: no step was begun");
-		*m = e->found.front();
+		*m = e->found.front().metrics;
 		e->found.pop_front();
 	});
 }
@@ -345,7 +357,8 @@ int predict_begin(
 }
 
 int predict_end(ss_prediction *p, const ss_predictions *out, char *err, size_t n) {
-	std::unique_ptr<ss_prediction> own(p);
+	auto free = [](ss_prediction *p) { gpu::Graph::between_recordings([p] { delete p; }); };
+	std::unique_ptr<ss_prediction, decltype(free)> own(p, free);
 	return guard(err, n, [&] {
 		c10::DeviceGuard on(p->device);
 		if (p->done)
@@ -468,7 +481,12 @@ int pin_alloc(size_t size, void **out, void **handle, char *err, size_t n) {
 }
 
 void pin_free(void *handle) {
-	delete static_cast<c10::DataPtr *>(handle);
+	std::unique_ptr<c10::DataPtr> p(static_cast<c10::DataPtr *>(handle));
+	if (!p)
+		return;
+	c10::DeleterFnPtr free = p->get_deleter();
+	void *context = p->release_context();
+	quietly([&] { free(context); }); // DataPtr's destructor may not throw, and the allocator may
 }
 
 int memory(ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
@@ -541,6 +559,14 @@ int memory_of_card(int32_t device, int64_t *free, int64_t *total, char *err, siz
 	return guard(err, n, [&] { card_memory(device, free, total); });
 }
 
+int capability_of_card(int32_t device, int32_t *capability, char *err, size_t n) {
+	return guard(err, n, [&] {
+		if (!at::globalContext().hasCUDA())
+			throw no_device("no CUDA device, or a libtorch without CUDA");
+		*capability = gpu::Kernels::capability(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(device)));
+	});
+}
+
 int profile(int32_t device, int32_t on, char *err, size_t n) {
 	return guard(err, n, [&] { profile_card(device, on); });
 }
@@ -574,6 +600,7 @@ const ss_api table = {
 	.abort = abort,
 	.card = card,
 	.card_memory = memory_of_card,
+	.card_capability = capability_of_card,
 	.profile = profile,
 };
 

@@ -47,6 +47,17 @@ struct lost_peer : std::runtime_error {
 	using std::runtime_error::runtime_error;
 };
 
+// quietly runs what may fail where nothing can be done about that: on the way out, or behind an error.
+template <class F> void quietly(F f) noexcept {
+	try {
+		f();
+	} catch (...) {
+	}
+}
+
+// out_of_memory says whether an error is that memory ran out, whichever library found that.
+bool out_of_memory(const std::exception &) noexcept;
+
 struct Param {
 	std::string name;
 	int32_t kind = 0, node = 0;
@@ -251,9 +262,11 @@ public:
 	~Group();
 	// begin is called before the backward pass whose gradients are to be summed, and figures with them, in place.
 	void begin(Network &, bool share_stats, const at::Tensor &figures);
-	double finish(Network &);   // after it; gives the seconds waited. Nothing is exchanged after that
+	// finish, after it, returns when all of it is exchanged, whole, and gives the seconds waited. Nothing is
+	// exchanged after that.
+	double finish(Network &);
 	void abandon();             // after a step that broke off
-	void measure(ss_metrics &); // how long the last step's exchange took; its work is done
+	void measure(ss_metrics &); // how long the last step's exchange took; all that step gave the device is done
 	void sum(double *values, int64_t n);
 	void abort() noexcept; // from any thread: exchanges end, now and from now on
 
@@ -278,6 +291,10 @@ void host_memory(int64_t *now, int64_t *peak);
 } // namespace synshard
 
 struct ss_engine {
+	struct Found {
+		ss_metrics metrics;
+		bool update; // it ended a step
+	};
 	synshard::Config config;
 	synshard::Network network;
 	std::unique_ptr<synshard::Optimizer> optimizer;
@@ -289,8 +306,8 @@ struct ss_engine {
 	int64_t good_steps = 0;              // since the loss scale last changed
 	std::unique_ptr<c10::Stream> stream; // of the device, for all this engine does
 	std::unique_ptr<synshard::gpu::Queue>
-		queue;                // the GPU's path through a step; it then keeps loss scale and count of updates
-	std::deque<ss_metrics> found; // by the plain path's steps, until they are asked for
+		queue;           // the GPU's path through a step; it then keeps loss scale and count of updates
+	std::deque<Found> found; // by the plain path's steps, until they are asked for
 	std::unique_ptr<synshard::Predictor> predictor; // of the first prediction
 	std::string note;                               // how steps are computed, as it was last asked for
 };

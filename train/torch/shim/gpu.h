@@ -30,6 +30,8 @@ public:
 	// with it too, and does not find it in PyTorch's wheels by itself; so this is done whether or not our own
 	// kernels are wanted. What cannot be opened is not there.
 	static void open_compiler() noexcept;
+	// capability is a card's compute capability: 75 for 7.5.
+	static int capability(const at::Device &);
 	// compile_for tries the compiler, which needs no device. Throws what it says.
 	static void compile_for(int capability);
 	virtual ~Kernels() = default;
@@ -92,6 +94,9 @@ public:
 	~Graph();
 	void record(const std::function<void()> &);
 	void replay();
+	// between_recordings runs f, on any thread, while none is made: pinned memory that is freed meanwhile is marked
+	// as read by the stream that records, and the recording would hold the mark.
+	static void between_recordings(const std::function<void()> &f);
 
 private:
 	struct State;
@@ -111,7 +116,7 @@ public:
 	bool holds(int64_t rows, int64_t side) const {
 		return bytes.defined() && bytes.size(0) == rows && bytes.size(1) == side;
 	}
-	void make_room(int64_t rows, int64_t side); // elsewhere: what reads bytes must have been forgotten
+	void make_room(int64_t rows, int64_t side); // elsewhere, or an error: what reads bytes must have been forgotten
 	void bring(const ss_batch &);               // returns when the batch's memory is free again
 	at::Tensor bytes;                           // [rows, side, side, 3]
 
@@ -130,8 +135,8 @@ public:
 	Queue(ss_engine &);
 	~Queue();                                                 // waits for the steps added
 	void add(ss_engine &, const ss_batch &, const ss_step &); // returns when the batch's memory is free again
-	void collect(ss_metrics &);                               // of the oldest step added
-	size_t waiting() const { return pending.size(); }
+	void collect(ss_engine &, ss_metrics &);                  // of the oldest microbatch added
+	void drop(); // the newest microbatches, up to the last that ended a step: nobody collects them
 	// forget gives the recording's memory back; false if there is none. The next steps are run one by one, then
 	// recorded again.
 	bool forget();
@@ -145,6 +150,7 @@ private:
 		at::Tensor result; // in pinned memory
 		std::unique_ptr<c10::Event> done;
 		ss_metrics metrics;
+		bool update; // it ends a step
 	};
 	struct Recorded {
 		int32_t rows = 0, size = 0, mixed = 0, freeze_bn = 0, seen = 0; // steps in a row of this shape

@@ -7,8 +7,20 @@
 #include <c10/cuda/CUDACachingAllocator.h>
 #endif
 
+#include <cstdlib>
+#include <shared_mutex>
+
 namespace synshard {
 namespace gpu {
+
+namespace {
+std::shared_mutex recording;
+} // namespace
+
+void Graph::between_recordings(const std::function<void()> &f) {
+	std::shared_lock<std::shared_mutex> lock(recording);
+	f();
+}
 
 #ifdef SYNSHARD_CUDA
 namespace {
@@ -28,7 +40,7 @@ struct Recording : at::cuda::CUDAGraph {
 				cudaGraphDestroy(broken);
 		}
 		cudaGetLastError(); // the failed capture's, which the next check would find
-		using namespace c10::cuda::CUDACachingAllocator;
+		using namespace c10::cuda::CUDACachingAllocator; // each only as far as the capture came
 		quietly([&] { endAllocateToPool(capture_dev_, mempool_id_); });
 		quietly([&] { releasePool(capture_dev_, mempool_id_); });
 		quietly([&] { release_host(*at::getHostAllocator(at::kCUDA), mempool_id_, 0); });
@@ -42,12 +54,6 @@ private:
 		quietly([&] { a.release_pool(pool); });
 	}
 	template <class A> static void release_host(A &, c10::MempoolId_t, long) {}
-	template <class F> static void quietly(F f) noexcept {
-		try {
-			f();
-		} catch (...) { // it had not come so far
-		}
-	}
 };
 
 } // namespace
@@ -61,6 +67,7 @@ bool Graph::possible(const at::Device &device) {
 }
 
 void Graph::record(const std::function<void()> &f) {
+	std::unique_lock<std::shared_mutex> lock(recording);
 	try {
 		// Other threads go on with what a recording forbids; only what this stream is given counts.
 		state->graph.capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
@@ -77,6 +84,7 @@ void Graph::replay() {
 }
 #elif defined(SYNSHARD_EMULATED)
 // For tests: as CUDA's, a recording runs nothing, and a replay does what was recorded, whatever the host holds by then.
+// SYNSHARD_EMULATED_CAPTURE in the environment is what every recording fails with.
 struct Graph::State {
 	std::function<void()> recorded;
 };
@@ -85,6 +93,8 @@ bool Graph::possible(const at::Device &) {
 	return true;
 }
 void Graph::record(const std::function<void()> &f) {
+	if (const char *why = getenv("SYNSHARD_EMULATED_CAPTURE"))
+		throw std::runtime_error(why);
 	state->recorded = f;
 }
 void Graph::replay() {

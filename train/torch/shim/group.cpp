@@ -20,8 +20,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
+#include <cstdlib>
+#include <thread>
 
 namespace synshard {
 
@@ -59,18 +59,29 @@ struct Hook : torch::autograd::FunctionPostHook {
 	std::function<void()> f;
 };
 
-// Ending wakes whoever waits for an exchange, when it is done and when it is called off.
-struct Ending {
-	std::mutex mutex;
-	std::condition_variable changed;
-	bool called_off = false;
-};
+// How often who waits for an exchange looks: what it adds to a step is little beside it.
+constexpr auto look_every = std::chrono::microseconds(50);
+
+// exchanging runs a part of an exchange. What goes wrong there is another process's doing, but that memory runs out.
+template <class F> auto exchanging(F f) {
+	try {
+		return f();
+	} catch (const lost_peer &) {
+		throw;
+	} catch (const std::exception &e) {
+		if (out_of_memory(e))
+			throw;
+		throw lost_peer(first_line(e));
+	}
+}
 
 c10::intrusive_ptr<c10d::Backend> connect(const ss_config &c, const at::Device &device) {
 	auto timeout = std::chrono::milliseconds(static_cast<int64_t>(c.timeout_s * 1000));
 	auto store = caller_store(c.store, timeout);
 	if (device.is_cuda()) {
 #ifdef SYNSHARD_NCCL
+		// A process that cannot reach another is to save what it has; by default libtorch's watchdog ends it.
+		setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
 		auto o = c10d::ProcessGroupNCCL::Options::create();
 		o->timeout = timeout;
 		auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, c.rank, c.world, o);
@@ -101,32 +112,31 @@ struct Group::State {
 	std::vector<std::shared_ptr<torch::autograd::Node>> accumulators;
 	int world = 1;
 	std::vector<c10::intrusive_ptr<c10d::Work>> sent; // on the CPU: exchanges that may be under way
-	std::shared_ptr<Ending> ending = std::make_shared<Ending>();
+	std::atomic<bool> called_off{false};
+	std::chrono::duration<double> limit; // to an exchange, once it is waited for
 
-	// await is work->wait(), but for the processor an end to the group ends it too: Gloo would wait out its time
-	// limit for a process that is there and does not answer. On a GPU wait only queues, and abort reaches NCCL
-	// itself.
+	// await returns when an exchange is done, whole. On a GPU work.wait() would only queue: the update behind it
+	// would be made of whatever there is when the exchange breaks off or is called off, and Gloo's would wait out
+	// its time limit for a process that is there and does not answer.
 	void await(c10d::Work &work) {
-		if (device.is_cpu()) {
-			auto future = work.getFuture();
-			future->addCallback([e = ending](c10::ivalue::Future &) {
-				std::lock_guard<std::mutex> lock(e->mutex);
-				e->changed.notify_all();
-			});
-			std::unique_lock<std::mutex> lock(ending->mutex);
-			// wait without a time limit is of the C++ library of GCC 12, which is not everywhere.
-			auto over = [&] { return ending->called_off || future->completed(); };
-			while (!ending->changed.wait_for(lock, std::chrono::hours(1), over))
-				;
-			if (ending->called_off)
+		auto began = Clock::now();
+		exchanging([&] {
+			while (!work.isCompleted()) {
+				if (called_off)
+					break;
+				if (Clock::now() - began > limit)
+					throw lost_peer("the exchange has not ended in time");
+				std::this_thread::sleep_for(look_every);
+			}
+			if (called_off) // what it has done by then is of any value
 				throw lost_peer("the exchange was called off");
-		}
-		work.wait();
+			work.wait(); // gives its error, if there is one; on a GPU the stream follows it
+		});
 	}
 
 	c10::intrusive_ptr<c10d::Work> sum(at::Tensor &t) {
 		std::vector<at::Tensor> list{t};
-		auto work = backend->allreduce(list);
+		auto work = exchanging([&] { return backend->allreduce(list); });
 		if (device.is_cpu()) {
 			auto ended = [](const auto &w) { return w->getFuture()->completed(); };
 			sent.erase(std::remove_if(sent.begin(), sent.end(), ended), sent.end());
@@ -184,6 +194,7 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 	State &s = *state;
 	s.device = config.device;
 	s.world = c.world;
+	s.limit = std::chrono::duration<double>(c.timeout_s);
 	try {
 		s.backend = connect(c, config.device);
 	} catch (const no_device &) {
@@ -222,20 +233,17 @@ Group::Group(const ss_config &c, const Config &config, Network &network) : state
 }
 
 Group::~Group() {
-	if (state->under_way()) // Gloo's threads would be waited for
+	if (state->device.is_cuda())
+		abort();             // else NCCL keeps its memory on the card
+	else if (state->under_way()) // Gloo's threads would be waited for
 		(void)state->backend.release();
 }
 
 void Group::abort() noexcept {
 	try {
-		State &s = *state;
-		{
-			std::lock_guard<std::mutex> lock(s.ending->mutex);
-			s.ending->called_off = true;
-			s.ending->changed.notify_all();
-		}
-		if (s.device.is_cuda())
-			s.backend->abort();
+		state->called_off = true;
+		if (state->device.is_cuda())
+			state->backend->abort();
 	} catch (...) { // whoever waits finds out by the time limit
 	}
 }
@@ -273,27 +281,23 @@ double Group::finish(Network &network) {
 			*e = std::make_unique<c10::Event>(s.device.type(), c10::EventFlag::BACKEND_DEFAULT);
 		s.wait_begins->record(at::accelerator::getCurrentStream(s.device.index()));
 	}
-	try {
-		for (; s.next < s.buckets.size(); s.next++)
-			s.send(network, s.buckets[s.next]); // parameters out of this graph
-		for (Bucket &b : s.buckets)
-			s.await(*b.transfer.work);
-		s.await(*s.figures_transfer.work);
-		if (s.stats_transfer.work)
-			s.await(*s.stats_transfer.work);
-		if (s.wait_ends)
-			s.wait_ends->record(at::accelerator::getCurrentStream(s.device.index()));
-		if (s.stats_transfer.work) {
-			s.stats.div_(s.world);
-			int64_t at = 0;
-			for (Param &p : network.params)
-				if (p.follows()) {
-					p.value.copy_(s.stats.narrow(0, at, p.value.numel()));
-					at += p.value.numel();
-				}
-		}
-	} catch (const std::exception &e) {
-		throw lost_peer(first_line(e));
+	for (; s.next < s.buckets.size(); s.next++)
+		s.send(network, s.buckets[s.next]); // parameters out of this graph
+	for (Bucket &b : s.buckets)
+		s.await(*b.transfer.work);
+	s.await(*s.figures_transfer.work);
+	if (s.stats_transfer.work)
+		s.await(*s.stats_transfer.work);
+	if (s.wait_ends)
+		s.wait_ends->record(at::accelerator::getCurrentStream(s.device.index()));
+	if (s.stats_transfer.work) {
+		s.stats.div_(s.world);
+		int64_t at = 0;
+		for (Param &p : network.params)
+			if (p.follows()) {
+				p.value.copy_(s.stats.narrow(0, at, p.value.numel()));
+				at += p.value.numel();
+			}
 	}
 	return std::chrono::duration<double>(Clock::now() - began).count();
 }
@@ -338,14 +342,10 @@ void Group::measure(ss_metrics &m) {
 
 void Group::sum(double *values, int64_t n) {
 	at::NoGradGuard none;
-	try {
-		auto host = at::from_blob(values, {n}, at::kDouble);
-		auto t = host.to(state->device, false, true);
-		state->await(*state->sum(t));
-		host.copy_(t);
-	} catch (const std::exception &e) {
-		throw lost_peer(first_line(e));
-	}
+	auto host = at::from_blob(values, {n}, at::kDouble);
+	auto t = host.to(state->device, false, true);
+	state->await(*state->sum(t));
+	host.copy_(t);
 }
 
 } // namespace synshard

@@ -139,6 +139,19 @@ struct Driver {
 		check(init(0), "cuInit");
 	}
 
+	int card(const at::Device &d) const {
+		int id = 0;
+		check(device(&id, d.index()), "cuDeviceGet");
+		return id;
+	}
+
+	int capability(int card) const { // 75 for 7.5
+		int major = 0, minor = 0;
+		check(attribute(&major, attribute_major, card), "compute capability");
+		check(attribute(&minor, attribute_minor, card), "compute capability");
+		return major * 10 + minor;
+	}
+
 	void check(int code, const std::string &what) const {
 		if (code == 0)
 			return;
@@ -151,13 +164,10 @@ struct Driver {
 class Compiled : public Kernels {
 public:
 	Compiled(at::Device device, const Compiler &compiler) : device(device) {
-		int id = 0, major = 0, minor = 0;
-		driver.check(driver.device(&id, device.index()), "cuDeviceGet");
-		driver.check(driver.attribute(&major, attribute_major, id), "compute capability");
-		driver.check(driver.attribute(&minor, attribute_minor, id), "compute capability");
+		int id = driver.card(device);
 		driver.check(
 			driver.attribute(&multiprocessors, attribute_multiprocessors, id), "number of multiprocessors");
-		std::string binary = compiler.run(source, major * 10 + minor);
+		std::string binary = compiler.run(source, driver.capability(id));
 		driver.check(driver.retain(&context, id), "primary context");
 		make_current();
 		driver.check(driver.load(&module, binary.data()), "cuModuleLoadData");
@@ -225,15 +235,23 @@ const Kernels *Kernels::find(const at::Device &device, std::string &why) {
 	std::lock_guard<std::mutex> lock(one);
 	auto it = all.find(device.index());
 	if (it == all.end()) {
-		it = all.emplace(device.index(), Found()).first;
+		Found found;
 		try {
-			it->second.kernels = std::make_unique<Compiled>(device, Compiler());
+			found.kernels = std::make_unique<Compiled>(device, Compiler());
 		} catch (const std::exception &e) {
-			it->second.why = e.what();
+			why = found.why = e.what();
+			if (out_of_memory(e)) // it may be there later
+				return nullptr;
 		}
+		it = all.emplace(device.index(), std::move(found)).first;
 	}
 	why = it->second.why;
 	return it->second.kernels.get();
+}
+
+int Kernels::capability(const at::Device &device) {
+	Driver driver;
+	return driver.capability(driver.card(device));
 }
 
 void Kernels::open_compiler() noexcept {

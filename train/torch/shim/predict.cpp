@@ -90,12 +90,14 @@ at::Tensor host(const at::Tensor &t) {
 
 Predictor::Predictor(const ss_engine &e)
     : config(e.config), images(e.config.device), can_record(gpu::Graph::possible(e.config.device)) {
+	if (config.device.is_cuda() && !can_record)
+		not_recorded = "built without CUDA's headers";
 	describe();
 }
 
 Predictor::~Predictor() {
 	if (config.device.is_cuda())
-		at::accelerator::synchronizeDevice(config.device.index());
+		quietly([&] { at::accelerator::synchronizeDevice(config.device.index()); });
 }
 
 void Predictor::describe() {
@@ -106,7 +108,7 @@ void Predictor::describe() {
 		note += ", ReLU apart from its convolution: " + unfused;
 	if (graph)
 		note += ", recorded runs";
-	else if (config.device.is_cuda() && !can_record)
+	else if (!not_recorded.empty())
 		note += ", runs not recorded: " + not_recorded;
 	note = note.substr(0, note.find('\n'));
 }
@@ -139,10 +141,8 @@ Predictor::Result Predictor::compute(ss_engine &e, const at::Tensor &x) const {
 Predictor::Result Predictor::compute_first(ss_engine &e, const at::Tensor &x) {
 	try {
 		return compute(e, x);
-	} catch (const c10::OutOfMemoryError &) {
-		throw;
 	} catch (const c10::Error &error) {
-		if (!prepared || !prepared->cudnn_relu)
+		if (out_of_memory(error) || !prepared || !prepared->cudnn_relu)
 			throw;
 		prepared->cudnn_relu = false;
 		unfused = error.what_without_backtrace();

@@ -53,7 +53,7 @@ private:
 	gpu::Upload images;
 	int seen = 0; // runs in a row of this shape
 	bool can_record = false;
-	std::string not_recorded = "built without CUDA's headers"; // where it cannot
+	std::string not_recorded; // why, where it could be but for that
 	std::unique_ptr<gpu::Graph> graph;
 	Result out; // of the last run, in the recording's memory
 };

@@ -43,7 +43,7 @@ Queue::Queue(ss_engine &e)
 
 Queue::~Queue() {
 	if (config.device.is_cuda())
-		at::accelerator::synchronizeDevice(config.device.index());
+		quietly([&] { at::accelerator::synchronizeDevice(config.device.index()); });
 }
 
 bool Queue::forget() {
@@ -81,12 +81,13 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	bool mixed = b.others;
 	if (!images.holds(b.rows, b.size) || labels.other.defined() != mixed) {
 		forget();
-		images.make_room(b.rows, b.size);
 		auto room = [&](at::ScalarType t) {
 			return at::empty({b.rows}, at::TensorOptions().device(config.device).dtype(t));
 		};
-		labels = {room(at::kLong), mixed ? room(at::kLong) : at::Tensor(),
+		Labels other{room(at::kLong), mixed ? room(at::kLong) : at::Tensor(),
 			mixed ? room(at::kFloat) : at::Tensor()};
+		images.make_room(b.rows, b.size);
+		labels = std::move(other); // all of it is there, or none
 	}
 	images.bring(b);
 	auto bring = [&](at::Tensor &to, const void *from) {
@@ -105,8 +106,12 @@ void Queue::upload(ss_engine &e, const ss_batch &b, const ss_step &s) {
 
 // run_recorded replays the step if it is the one recorded, or records it once its shape has come often enough.
 bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int64_t counted) {
-	if (!can_record || !s.update || e.pending)
+	if (!can_record)
 		return false;
+	if (!s.update || e.pending) {
+		note = "fused kernels, steps not recorded: they are of several microbatches";
+		return false;
+	}
 	int32_t mixed = b.others != nullptr;
 	if (recorded.rows != b.rows || recorded.size != b.size || recorded.mixed != mixed ||
 		recorded.freeze_bn != s.freeze_bn) {
@@ -131,7 +136,7 @@ bool Queue::run_recorded(ss_engine &e, const ss_batch &b, const ss_step &s, int6
 			graph.reset();
 			if (config.device.is_cuda()) // the recording's memory, for the step that is taken instead
 				at::accelerator::emptyCache();
-			if (config.must_record && dynamic_cast<const c10::OutOfMemoryError *>(&error))
+			if (config.must_record && out_of_memory(error))
 				throw;
 			return false;
 		}
@@ -152,6 +157,10 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 	if (p.metrics.counted == 0 && !e.group)
 		throw bad_argument("batch: every label is -1");
 	int64_t counted = p.metrics.counted;
+	p.update = s.update;
+	p.result = host(sizeof(Result)); // before the step: behind it nothing must fail
+	if (config.device.is_cuda())
+		p.done = std::make_unique<c10::Event>(config.device.type());
 	pending.push_back(std::move(p));
 	try {
 		upload(e, b, s);
@@ -159,21 +168,24 @@ void Queue::add(ss_engine &e, const ss_batch &b, const ss_step &s) {
 		if (!run_recorded(e, b, s, counted))
 			compute(e, s, counted);
 		Pending &mine = pending.back();
-		mine.result = host(sizeof(Result));
 		mine.result.copy_(result, true);
-		if (config.device.is_cuda()) {
-			mine.done = std::make_unique<c10::Event>(config.device.type());
+		if (mine.done)
 			mine.done->record(stream_now(config.device));
-		}
 		mine.metrics.forward_s =
-			std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+			std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() -
+			mine.metrics.group_s;
 	} catch (...) {
 		pending.pop_back();
 		throw;
 	}
 }
 
-void Queue::collect(ss_metrics &m) {
+void Queue::drop() {
+	while (!pending.empty() && !pending.back().update)
+		pending.pop_back();
+}
+
+void Queue::collect(ss_engine &e, ss_metrics &m) {
 	if (pending.empty())
 		throw bad_argument("collect: no step is under way");
 	Pending p = std::move(pending.front());
@@ -184,6 +196,8 @@ void Queue::collect(ss_metrics &m) {
 	const Result &r = *static_cast<const Result *>(p.result.const_data_ptr());
 	m = p.metrics;
 	m.update_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+	if (p.done) // the host waited for the exchange as for all before it
+		m.update_s += p.metrics.group_s;
 	m.loss = r.loss;
 	m.main_loss = r.main_loss;
 	m.aux_loss = r.aux_loss;
@@ -193,6 +207,8 @@ void Queue::collect(ss_metrics &m) {
 	m.skipped = r.skipped != 0;
 	m.loss_scale = r.loss_scale;
 	report_group(r.group, m);
+	if (e.group && p.update) // no other exchange has begun: a group's steps are collected one by one
+		e.group->measure(m);
 }
 
 } // namespace gpu

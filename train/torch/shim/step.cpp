@@ -184,10 +184,11 @@ void plain_step(ss_engine &e, const ss_batch &b, const ss_step &s, ss_metrics &m
 	if (s.update) {
 		if (e.group) {
 			m.group_s = e.group->finish(e.network);
-			e.group->measure(m);
 			since(clock);
 		}
 		m.grad_norm = e.optimizer->update(e.network, s.lr, s.ema_decay, 1 / scale);
+		if (e.group)
+			e.group->measure(m); // the update has waited for the device
 		bool finite = std::isfinite(m.grad_norm);
 		if (e.config.fp16) {
 			m.skipped = !finite;

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define SS_ABI 12
+#define SS_ABI 13
 
 enum ss_code {
 	SS_OK = 0,
@@ -200,7 +200,8 @@ typedef struct ss_api {
 	int (*device_count)(int32_t *cuda, char *err, size_t err_len);
 	int (*create)(const ss_network *, const ss_config *, ss_engine **, char *err, size_t err_len);
 	void (*destroy)(ss_engine *);
-	/* A step begun, and what the oldest one begun and not yet collected found. */
+	/* A microbatch begun, and what the oldest one begun and not yet collected found. Where one fails its step is
+	 * undone: what the step's earlier microbatches found is not collected. */
 	int (*queue)(ss_engine *, const ss_batch *, const ss_step *, char *err, size_t err_len);
 	int (*collect)(ss_engine *, ss_metrics *, char *err, size_t err_len);
 	int (*evaluate)(ss_engine *, const ss_batch *, int32_t ema, ss_eval *, char *err, size_t err_len);
@@ -249,6 +250,8 @@ typedef struct ss_api {
 	int (*card)(int32_t device, char *id, size_t n, char *err, size_t err_len);
 	/* Bytes of its memory, and how many of them nobody holds. */
 	int (*card_memory)(int32_t device, int64_t *free, int64_t *total, char *err, size_t err_len);
+	/* Its compute capability: 75 for 7.5. */
+	int (*card_capability)(int32_t device, int32_t *capability, char *err, size_t err_len);
 	/* Tells a profiler that waits to be told (cudaProfilerStart, cudaProfilerStop) that what follows on the card,
 	 * once what was begun has ended, is to be recorded, or no longer. */
 	int (*profile)(int32_t device, int32_t on, char *err, size_t err_len);

@@ -20,9 +20,12 @@ Upload::Upload(const at::Device &device) : device(device) {
 void Upload::make_room(int64_t rows, int64_t side) {
 	auto options = at::TensorOptions().device(device).dtype(at::kByte);
 	std::vector<int64_t> shape{rows, side, side, 3};
-	bytes = at::empty(shape, options);
-	for (auto &t : staging)
-		t = copies ? at::empty(shape, options) : bytes;
+	at::Tensor place = at::empty(shape, options), by[2];
+	for (auto &t : by)
+		t = copies ? at::empty(shape, options) : place;
+	bytes = std::move(place);
+	for (int i = 0; i < 2; i++)
+		staging[i] = std::move(by[i]);
 	if (!copies)
 		return;
 	// This memory may still be read by work under way, whose stream the copies do not follow.
