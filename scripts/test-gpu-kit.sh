@@ -21,6 +21,19 @@ for call in 1 2 3 4; do
 	(cd "$work" && PATH=$work/tools:$PATH python3 synshard/scripts/gpu/kit.py --call $call --device cpu --tiny --lib "$lib" --out out) >"$work/call-$call" ||
 		{ cat "$work/call-$call" "$work/out/log-$call.txt" >&2; exit 1; }
 done
+# Where the library cannot be built there, the one that was carried along is used: beside a PyTorch of which there is no more than a
+# place, which the measuring of limits, in the same stage, finds wanting.
+mkdir "$work/place" "$work/place/torch"
+printf '__version__ = "0"\nclass version: cuda = None\n' >"$work/place/torch/__init__.py"
+cp "$lib" "$work/synshard/bin/libsynshard_torch.so"
+(cd "$work" && PYTHONPATH=$work/place python3 synshard/scripts/gpu/kit.py --call 1 --stages build,smoke --device cpu --tiny --out carried) >"$work/call-carried" || true
+python3 - "$work/carried/results.ndjson" <<'PY'
+import json, sys
+results = [json.loads(line) for line in open(sys.argv[1])]
+assert any(r.get("fallback") for r in results), f"nothing carried was used: {results}"
+assert any(r.get("stage") == "interface" and r.get("ok") for r in results), f"what was carried does not open: {results}"
+assert [r["failed"] for r in results if r.get("done")] == [["limits"]], results
+PY
 python3 - "$work/out/results.ndjson" <<'PY'
 import json, sys
 results = [json.loads(line) for line in open(sys.argv[1])]
