@@ -28,6 +28,7 @@ const groupSteps = 3
 const (
 	frozen   = "batch norm frozen"
 	weighted = "batch norm frozen, classes weighted"
+	split    = "batch norm frozen, two microbatches each"
 )
 
 // groupConfig is what a group's processes, or the one they are held to, are made with.
@@ -35,6 +36,9 @@ func groupConfig(kind string) train.EngineConfig {
 	cfg := traintest.GroupConfig()
 	if kind == weighted { // of share's labels 0 and 2 on the one side, 4 and none on the other: 2.1 and 5
 		cfg.ClassWeights = []float64{0.1, 1, 2, 1, 5, 1, 7, 1}
+	}
+	if kind == split {
+		cfg.Accumulate = 2
 	}
 	return cfg
 }
@@ -120,6 +124,9 @@ func groupProcess(rank, store, out, kind string) error {
 		if m.Counted != 3 {
 			return fmt.Errorf("step %d counts %d labels of 3", i, m.Counted)
 		}
+		if took := m.Forward + m.Backward + m.Group + m.Update; m.Exchange <= 0 || m.Exchange > took {
+			return fmt.Errorf("step %d took %v, its exchange %v", i, took, m.Exchange)
+		}
 		if out == "die" {
 			os.Exit(0)
 		}
@@ -172,7 +179,7 @@ func TestGroup(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes that train; not with -short")
 	}
-	for _, kind := range []string{frozen, weighted, ""} {
+	for _, kind := range []string{frozen, weighted, split, ""} {
 		t.Run(kind, func(t *testing.T) {
 			two, found := trainedInTwo(t, kind)
 			if kind == "" {
