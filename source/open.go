@@ -47,6 +47,7 @@ func open(ctx context.Context, kind Kind, paths []string, o Options) (*Set, erro
 		s.Close()
 		return nil, err
 	}
+	s.apart()
 	return s, nil
 }
 
@@ -386,6 +387,7 @@ func OpenPaths(ctx context.Context, r io.Reader, zero bool, o Options) (*Set, er
 		return nil, errors.Join(err, s.Close())
 	}
 	s.add(&opened{info: Info{Path: "-", Given: "-", Kind: List}, container: l, entries: entries, home: &home{set: s}})
+	s.apart()
 	return s, nil
 }
 

@@ -119,15 +119,19 @@ func (s *Set) openURL(ctx context.Context, kind Kind, url string) error {
 func (s *Set) openObject(ctx context.Context, kind Kind, url string, info Info, object *storage.Object) (*opened, error) {
 	o, err := s.openAs(ctx, kind, info, archive{s.remote.ahead.Reader(object), url})
 	if err == nil && o.container == nil {
-		o.far = found{object}
+		o.far = found{object, queryOf(url)}
 	}
 	return o, err
 }
 
 // found is an object that holds one image.
-type found struct{ *storage.Object }
+type found struct {
+	*storage.Object
+	query string // queryOf its URL; "" below a prefix
+}
 
 func (f found) Name() string    { return f.Path() }
+func (f found) Query() string   { return f.query }
 func (f found) Modified() int64 { return entry.UnixNano(f.Info().Modified) }
 
 // Read reads it. What the store cannot give at the moment is not the image's own fault.
@@ -147,6 +151,7 @@ type missing struct {
 }
 
 func (m missing) Name() string                { return storage.Shown(m.url) }
+func (m missing) Query() string               { return queryOf(m.url) }
 func (m missing) Size() int64                 { return -1 }
 func (m missing) Modified() int64             { return 0 }
 func (m missing) Read([]byte) ([]byte, error) { return nil, fmt.Errorf("%w: %w", ErrUnreadable, m.err) }
@@ -180,7 +185,7 @@ func (r *remote) Find(_ context.Context, url string) (list.Found, error) {
 	if err != nil {
 		return nil, err
 	}
-	return found{o}, nil
+	return found{o, queryOf(url)}, nil
 }
 
 // root opens a bucket, or a web server, once.
@@ -270,7 +275,7 @@ func (p *prefix) Read(e *Entry, buf []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s/%s: %w", p.place, e.Name, fs.ErrNotExist)
 	}
-	return found{p.place.Listed(p.ctx, info)}.Read(buf)
+	return found{Object: p.place.Listed(p.ctx, info)}.Read(buf)
 }
 
 // Each reads several objects ahead of the one that f is called with.

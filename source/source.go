@@ -65,6 +65,9 @@ func NearlyImage(name string) bool { return entry.NearlyImage(name) }
 // entry.ImageBytes.
 func ImageBytes(head []byte) bool { return entry.ImageBytes(head) }
 
+// IsURL says whether a name in a list is a URL: see storage.IsURL.
+func IsURL(name string) bool { return storage.IsURL(name) }
+
 // ParseLabel reads a label from text: see entry.ParseLabel.
 func ParseLabel(s string) Label { return entry.ParseLabel(s) }
 

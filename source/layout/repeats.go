@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"path"
-	"path/filepath"
 	"strings"
 
 	"github.com/synshard/synshard/source"
@@ -63,9 +62,12 @@ func (m *mapper) repeated(i, k int, e *source.Entry, class, split string) (bool,
 	if info.Lines == nil {
 		return false, nil
 	}
-	image := path.Clean(e.Name)
-	if m.lists > 1 && !filepath.IsAbs(image) {
-		image = path.Join(filepath.ToSlash(filepath.Dir(info.Path)), image)
+	image := e.Name
+	switch {
+	case m.lists > 1:
+		image = info.Names(image)
+	case !source.IsURL(image):
+		image = path.Clean(image)
 	}
 	again, err := m.rows.again(image, rowOf(info.Path, info.Lines, k, class, split))
 	if err != nil {

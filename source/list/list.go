@@ -38,6 +38,7 @@ type Far interface {
 // Found is a file that lies elsewhere.
 type Found interface {
 	Name() string    // as people may see it
+	Query() string   // what tells it from others of this name, for comparing alone
 	Size() int64     // bytes
 	Modified() int64 // in Unix nanoseconds
 	// Read is entry.Reader's.
@@ -51,6 +52,14 @@ func New(f entry.File, base string, far Far) *List { return &List{File: f, base:
 func (l *List) Add(f Found) entry.Entry {
 	l.found = append(l.found, f)
 	return entry.Entry{Name: f.Name(), Size: f.Size(), Modified: f.Modified(), Place: int64(len(l.found))}
+}
+
+// Far is the file of an entry that lies elsewhere; nil: it lies here.
+func (l *List) Far(e *entry.Entry) Found {
+	if e.Place == 0 {
+		return nil
+	}
+	return l.found[e.Place-1]
 }
 
 // LooksLike says whether a file is a list by its name's ending, or by its first
@@ -249,8 +258,8 @@ func (l *List) where(name string) string {
 
 // Read gives a file's bytes. Whatever is wrong with it is its own.
 func (l *List) Read(e *entry.Entry, buf []byte) ([]byte, error) {
-	if e.Place > 0 {
-		return l.found[e.Place-1].Read(buf)
+	if f := l.Far(e); f != nil {
+		return f.Read(buf)
 	}
 	return entry.ReadImage(l.where(e.Name), buf)
 }
