@@ -145,6 +145,31 @@ func TestExportedNumbers(t *testing.T) {
 	}
 }
 
+// TestExportedUnlabelled hands on a dataset of which one split has no classes, and one of which none has.
+func TestExportedUnlabelled(t *testing.T) {
+	for what, splits := range map[string][]shardtest.Split{
+		"test": {
+			{Name: "train", Images: []*shard.Image{stored(t, "1", "1.jpg", "cat", 0), stored(t, "2", "2.jpg", "dog", 1)}},
+			{Name: "test", Images: []*shard.Image{stored(t, "3", "3.jpg", "", -1), stored(t, "4", "4.jpg", "", -1)}},
+		},
+		"all": {
+			{Name: "train", Images: []*shard.Image{stored(t, "1", "1.jpg", "", -1)}},
+			{Name: "test", Images: []*shard.Image{stored(t, "3", "3.jpg", "", -1)}},
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			dir := t.TempDir()
+			out := mkdir(t, dir, "set")
+			classes := []string{"cat", "dog"}
+			if what == "all" {
+				classes = nil
+			}
+			shardtest.Write(t, out, classes, splits...)
+			exported(t, dir, out)
+		})
+	}
+}
+
 // TestExportedBeside reads an export whose list of classes no parser takes for one, beside
 // a tree of its classes that keeps none: the order is the export's.
 func TestExportedBeside(t *testing.T) {

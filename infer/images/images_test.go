@@ -386,6 +386,34 @@ func TestBareNumbers(t *testing.T) {
 	}
 }
 
+// TestSplitWithoutLabels: a file of rows without labels beside one with them takes no truth from these.
+func TestSplitWithoutLabels(t *testing.T) {
+	dir := t.TempDir()
+	for name, add := range map[string]func(array.Builder, int){
+		"train.arrow": func(b array.Builder, i int) { b.(*array.Int64Builder).Append([]int64{1, 0, 2, -1}[i]) },
+		"test.arrow":  func(b array.Builder, i int) { b.AppendNull() },
+	} {
+		rec := table(t, arrow.PrimitiveTypes.Int64, "", add)
+		var b bytes.Buffer
+		w := ipc.NewWriter(&b, ipc.WithSchema(rec.Schema()))
+		if err := errors.Join(w.Write(rec), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, name), b.Bytes())
+	}
+	var truths []string
+	s := openImages(t, OpenOptions{}, dir)
+	for _, r := range rowsOf(t, s) {
+		truths = append(truths, r.Synset)
+	}
+	if diff := cmp.Diff([]string{"", "", "", "", "cat", "n01440764", "n01443537", ""}, truths); diff != "" {
+		t.Errorf("truths (-want +got)\n%s", diff)
+	}
+	if got := rowsOf(t, openImages(t, OpenOptions{Split: "test"}, dir)); len(got) != 4 {
+		t.Errorf("of the split test: %+v", got)
+	}
+}
+
 // TestSplits: of images in which names tell splits apart, all are predicted
 // over, or one split's.
 func TestSplits(t *testing.T) {

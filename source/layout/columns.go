@@ -155,6 +155,61 @@ func (m *mapper) rowSplit(i int) string {
 	return ""
 }
 
+// rowDirs are the directories of a folder's files of rows without labels, below the one that all of them
+// lie in: splits, or classes where that is sure. Else they may be no more than parts. Where the dataset card
+// says the splits they say nothing.
+func (m *mapper) rowDirs(from, to int, card *labelfile.Card) (map[int]string, error) {
+	dirs := map[int]string{}
+	for i := from; i < to && card == nil; i++ {
+		if in := &m.inputs[i]; in.Info.Within != "" && rowKind(in.Info.Kind) && !m.labelled(i) {
+			dirs[i], _ = naming.Cut(in.Info.Within)
+		}
+	}
+	all := slices.Collect(maps.Values(dirs))
+	if len(all) == 0 || m.forced["flat"] {
+		return nil, nil
+	}
+	for above := m.onlyDir(all); above != ""; above = m.onlyDir(all) {
+		for i := range dirs {
+			dirs[i] = strings.TrimPrefix(strings.TrimPrefix(dirs[i], above), "/")
+		}
+		all = slices.Collect(maps.Values(dirs))
+	}
+	slices.Sort(all)
+	for _, dir := range all {
+		for el := range strings.SplitSeq(dir, "/") {
+			if split, _ := naming.LikeSplit(el); split == "" && el != "" && !m.sureClass(el) && !m.namesAlone() {
+				return nil, &Ambiguity{Path: m.given(from), What: "files of rows without labels lie in several directories, such as " + el, Readings: []Reading{
+					{"no image has a class", "--layout flat"}, {"the directories are the classes", "--layout top"}, {"they are data sets of their own", "give the directory of one"}}}
+			}
+		}
+	}
+	return dirs, nil
+}
+
+// onlyDir is the first directory of all paths, where it is one and no class; else "".
+func (m *mapper) onlyDir(paths []string) string {
+	only, _, _ := strings.Cut(paths[0], "/")
+	for _, p := range paths {
+		if first, _, _ := strings.Cut(p, "/"); first != only {
+			return ""
+		}
+	}
+	if m.sureClass(only) {
+		return ""
+	}
+	return only
+}
+
+// sureClass says whether a directory's name is a synset, or a class of the list given.
+func (m *mapper) sureClass(name string) bool {
+	_, ok := naming.Synset(name)
+	if !ok && m.o.Classes != nil {
+		_, ok = m.o.Classes.Index(name)
+	}
+	return ok
+}
+
 // pathSplits are the splits that the directories in a list's paths are called after,
 // where they are called after several.
 func pathSplits(entries []source.Entry) map[string]bool {

@@ -142,6 +142,10 @@ func (m *mapper) group(from, to int) error {
 	if err != nil {
 		return err
 	}
+	dirs, err := m.rowDirs(from, to, card)
+	if err != nil {
+		return err
+	}
 	var tree []int
 	for i := from; i < to; i++ {
 		if err := m.promote(&m.inputs[i].Info, m.inputs[i].Info.Path); err != nil {
@@ -157,7 +161,7 @@ func (m *mapper) group(from, to int) error {
 		case rowKind(in.Info.Kind) && m.labelled(i):
 			u, err = m.newColumns(i)
 		case rowKind(in.Info.Kind):
-			u, err = m.newTree([]int{i})
+			u, err = m.newTree([]int{i}, dirs[i])
 		default:
 			tree = append(tree, i)
 			continue
@@ -177,7 +181,7 @@ func (m *mapper) group(from, to int) error {
 		m.add(u)
 	}
 	if len(tree) > 0 {
-		u, err := m.newTree(tree)
+		u, err := m.newTree(tree, "")
 		if err != nil {
 			return err
 		}

@@ -72,8 +72,9 @@ const (
 	leave
 )
 
-// newTree makes a unit of inputs read as one tree.
-func (m *mapper) newTree(inputs []int) (*unit, error) {
+// newTree makes a unit of inputs read as one tree. rows is the directory of a file of rows that
+// says something, which is not the file: see rowDirs.
+func (m *mapper) newTree(inputs []int, rows string) (*unit, error) {
 	t := &tree{m: m, path: m.given(inputs[0]), byPath: map[string]int32{}, prefix: make([]string, len(m.inputs)), raw: make([]map[string]int32, len(m.inputs)), own: map[string]bool{}, bare: map[string]bool{}, kinds: map[string]string{}, rows: rowKind(m.inputs[inputs[0]].Info.Kind)}
 	t.nodes = append(t.nodes, node{parent: -1})
 	t.byPath[""] = 0
@@ -82,12 +83,15 @@ func (m *mapper) newTree(inputs []int) (*unit, error) {
 	for _, i := range inputs {
 		t.raw[i] = map[string]int32{}
 		t.prefix[i] = naming.WithoutArchiveEnd(m.inputs[i].Info.Within)
+		if t.rows {
+			t.prefix[i] = rows
+		}
 		if len(m.inputs[i].Entries) == 0 && m.inputs[i].Info.Sequential {
 			t.unseen = true
 		}
 		t.list(i)
 		if t.prefix[i] != "" {
-			t.nodes[t.make(t.prefix[i])].file = true
+			t.nodes[t.make(t.prefix[i])].file = !t.rows
 		}
 	}
 	t.sum()
@@ -104,7 +108,7 @@ func (m *mapper) newTree(inputs []int) (*unit, error) {
 	if t.rows && len(t.own) == 1 {
 		t.softenRows()
 	}
-	u.hint = t.hint(m.inputs[inputs[0]].Info.Kind)
+	u.hint = t.hint(inputs[0])
 	return u, err
 }
 
@@ -123,21 +127,22 @@ func (t *tree) softenRows() {
 }
 
 // hint is the split that the images' own names speak of, all of them, or else that of the
-// tree itself.
-func (t *tree) hint(kind source.Kind) string {
+// tree itself, whose first input is i.
+func (t *tree) hint(i int) string {
 	val, test := 0, 0
 	for i := range t.nodes {
 		val += t.nodes[i].val
 		test += t.nodes[i].test
 	}
 	all := t.nodes[0].below
-	switch own := t.m.pathSplit(t.path, kind); {
+	info := &t.m.inputs[i].Info
+	switch own := t.m.pathSplit(t.path, info.Kind); {
 	case all > 0 && val == all:
 		return "val"
 	case all > 0 && test == all:
 		return "test"
 	case t.rows:
-		return cmp.Or(naming.FileSplit(t.path), t.soft)
+		return cmp.Or(naming.FileSplit(cmp.Or(info.Within, info.Path)), t.soft, t.m.rowSplit(i))
 	case t.soft != "":
 		return t.soft
 	default:
