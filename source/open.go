@@ -343,7 +343,8 @@ func (s *Set) openKind(ctx context.Context, o *opened, a entry.File, packed bool
 		o.container = l
 		var t *list.Table
 		if o.entries, t, err = l.Entries(ctx); err == nil {
-			o.info.Columns, o.info.Splits, o.info.Others, o.info.Lines = t.Columns, t.Splits, t.Others, t.Lines
+			o.info.Columns, o.info.Splits, o.info.Others = t.Columns, t.Splits, t.Others
+			o.info.Lines, o.info.Comments = t.Lines, t.Comments
 		}
 	case Parquet, Arrow:
 		var c *columns.Columns

@@ -157,6 +157,8 @@ type Info struct {
 	Unread []string
 	// Lines are those of a list's entries in the file, from 1; nil: it has none.
 	Lines []int32
+	// Comments are lines of a list that were passed over, see list.Table.
+	Comments []int32
 	// Size, in bytes, and Modified, in Unix nanoseconds, are the file's; 0 of a
 	// folder or a pipe.
 	Size, Modified int64

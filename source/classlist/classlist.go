@@ -3,8 +3,10 @@
 // A class's label is its place in the list, counted from 0. Parse tells the form
 // of a file by its text, never by its name:
 //
-//   - a name a line; blank lines and lines that begin with # do not count, and a
-//     name may stand in quotes
+//   - a name a line; blank lines do not count, and a name may stand in quotes.
+//     A line of # alone, or of # and a blank, above all names is a comment, which
+//     is noted; #name is a name. Where all others begin with numbers or synsets
+//     every line that begins with # is a comment
 //   - a synset and its words a line, with a blank, a tab, a comma or a colon
 //     between them: n01440764 tench, Tinca tinca
 //   - a number before or after the name on every line: 0 n01440764, 0: tench,

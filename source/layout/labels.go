@@ -175,6 +175,7 @@ func (m *mapper) readMetadata(b []byte, name, dir, from string) (*labels, error)
 		return nil, err
 	}
 	c := &columns{m: m, from: from + "/" + path.Join(dir, name)}
+	m.noteComments(c.from, t.Comments)
 	info := source.Info{Columns: t.Columns, Others: t.Others}
 	if err := m.promote(&info, c.from); err != nil {
 		return nil, err

@@ -131,6 +131,7 @@ func (t *tree) readList(name string, files map[string]*source.Entry, images *lis
 	if err := t.repeatsIn(l); err != nil {
 		return err
 	}
+	t.m.noteComments(t.path+"/"+name, l.Comments)
 	for k, at := range l.Images {
 		if at < 0 {
 			t.m.lost(spot{reason: "listed in " + name + ", and not there", image: true}, l.Paths[k])

@@ -154,6 +154,7 @@ func (m *mapper) group(from, to int) error {
 		if err := m.unread(i); err != nil {
 			return err
 		}
+		m.noteComments(m.inputs[i].Info.Path, m.inputs[i].Info.Comments)
 		var u *unit
 		switch in := &m.inputs[i]; {
 		case web[i]:

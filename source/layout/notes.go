@@ -54,6 +54,13 @@ func (m *mapper) noteFile(u *unit, name, reason string) {
 	}
 }
 
+// noteComments tells of lines of a list that were passed over.
+func (m *mapper) noteComments(list string, lines []int32) {
+	if len(lines) > 0 {
+		m.note("%s: %d lines that begin with # are taken for comments, such as line %d: they name no image", list, len(lines), lines[0])
+	}
+}
+
 // keep keeps the first few names in their order.
 func keep(names []string, name string) []string {
 	if len(names) == keptNames && name >= names[keptNames-1] {

@@ -74,7 +74,7 @@ func LooksLike(path string, head []byte) bool {
 	case ".json", ".xml", ".html", ".md", ".yaml", ".yml":
 		return false
 	}
-	line := firstLine(head)
+	line := firstLine(head, entry.ImageName)
 	return strings.ContainsAny(line, ",\t") || isObject(line) || entry.ImageName(line) || strings.Contains(line, " ") && spaced(line, entry.ImageName)
 }
 
@@ -86,9 +86,9 @@ func utf16(head []byte) bool {
 }
 
 // firstLine gives the first line that says something.
-func firstLine(head []byte) string {
+func firstLine(head []byte, isImage func(string) bool) string {
 	for line := range bytes.Lines(bytes.TrimPrefix(head, []byte(bom))) {
-		if line := strings.TrimSpace(string(line)); line != "" && line[0] != '#' {
+		if line := strings.TrimSpace(string(line)); line != "" && !isComment(line, isImage) {
 			return line
 		}
 	}
@@ -139,6 +139,9 @@ type Table struct {
 	// Others are called neither so nor so. One without Rows has more values than classes
 	// are many.
 	Others []entry.Column
+	// Comments are the lines that were passed over, from 1: they begin with #, have not as many
+	// fields as the rows, and name no image.
+	Comments []int32
 }
 
 // Parse reads a list of paths: CSV, TSV or JSONL with or without labels, paths
@@ -165,10 +168,12 @@ func parse(ctx context.Context, name string, in *bufio.Reader, isImage func(stri
 		in.Discard(len(bom)) // was peeked at, so is there
 	}
 	t := &table{isImage: isImage}
-	if line := firstLine(head); isObject(line) {
+	u := &uncommented{in: in, isImage: isImage}
+	if line := firstLine(head, isImage); isObject(line) {
 		err = t.json(ctx, in)
 	} else {
-		err = t.text(ctx, in, separator(name, line, isImage))
+		u.sep = separator(name, line, isImage)
+		err = t.text(ctx, bufio.NewReader(u), u.sep)
 	}
 	if err == nil && len(t.paths) == 0 {
 		err = errors.New("no paths in it")
@@ -176,7 +181,7 @@ func parse(ctx context.Context, name string, in *bufio.Reader, isImage func(stri
 	if err != nil {
 		return nil, err
 	}
-	out := &Table{Paths: t.paths, Lines: t.lines}
+	out := &Table{Paths: t.paths, Lines: t.lines, Comments: u.lines}
 	for _, c := range t.columns {
 		if c.other {
 			out.Others = append(out.Others, c.Column)

@@ -71,6 +71,35 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestComments: a line that begins with # is a comment where it can be no row, and then its number is told.
+func TestComments(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		paths      []string
+		comments   []int32
+	}{
+		{"l.csv", "path,label\n#1.jpg,cat\n2.jpg,dog\n", []string{"#1.jpg", "2.jpg"}, nil},
+		{"l.csv", "#1.jpg,cat\n2.jpg,dog\n", []string{"#1.jpg", "2.jpg"}, nil},
+		{"l.csv", "# by hand, in May\npath,label\n# the cats\n1.jpg,cat\n#\n", []string{"1.jpg"}, []int32{1, 3, 5}},
+		{"l.csv", "path,label\n#1,cat\n2,dog\n", []string{"#1", "2"}, nil},
+		{"l.csv", "path,label\n1.jpg,\"a\n# no comment\nb\"\n# one\n", []string{"1.jpg"}, []int32{5}},
+		{"l.csv", "path,label\n# it's 3\" wide\n1.jpg,cat\n", []string{"1.jpg"}, []int32{2}},
+		{"l.tsv", "#1.jpg\tcat\n# tab\n2.jpg\tdog\n", []string{"#1.jpg", "2.jpg"}, []int32{2}},
+		{"val.txt", "0.jpg cat\n#1.jpg cat\n# of cats\n", []string{"0.jpg", "#1.jpg"}, []int32{3}},
+		{"val.txt", "#1.jpg cat\n", []string{"#1.jpg"}, nil},
+		{"l.txt", "# paths\n#1.jpg\n2.jpg\n#\n", []string{"#1.jpg", "2.jpg"}, []int32{1, 4}},
+	} {
+		got, err := Parse(c.name, []byte(c.text))
+		if err != nil {
+			t.Errorf("%q: %v", c.text, err)
+			continue
+		}
+		if diff := cmp.Diff([]any{c.paths, c.comments}, []any{got.Paths, got.Comments}); diff != "" {
+			t.Errorf("%q: paths, comments (-want +got):\n%s", c.text, diff)
+		}
+	}
+}
+
 // TestOthers holds what is kept of columns whose names say nothing.
 func TestOthers(t *testing.T) {
 	for text, want := range map[string]*Table{

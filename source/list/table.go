@@ -131,7 +131,7 @@ func (t *table) row(f []string, line int, head heading) error {
 // separated reads the fields of CSV or TSV.
 func separated(in *bufio.Reader, sep rune) fields {
 	r := csv.NewReader(in)
-	r.Comma, r.Comment, r.FieldsPerRecord = sep, '#', -1
+	r.Comma, r.FieldsPerRecord = sep, -1
 	r.TrimLeadingSpace = sep != '\t' // which would be white space itself
 	return func() ([]string, int, error) {
 		record, err := r.Read()
@@ -259,7 +259,7 @@ func headingOnly(field string) bool {
 }
 
 // lines gives a line's one field, or the two of a path and what is behind the
-// last space. Empty lines and comments are passed over.
+// last space. Empty lines are passed over.
 func lines(in *bufio.Reader, spaces bool) fields {
 	n := 0
 	return func() ([]string, int, error) {
@@ -270,7 +270,7 @@ func lines(in *bufio.Reader, spaces bool) fields {
 			}
 			n++
 			line := strings.TrimRight(string(b), "\r\n")
-			if strings.TrimSpace(line) == "" || line[0] == '#' {
+			if strings.TrimSpace(line) == "" {
 				continue
 			}
 			if !spaces {

@@ -49,17 +49,19 @@ type textLine struct {
 // parseText reads lines of names, with or without a heading.
 func parseText(text string) (*Form, error) {
 	var lines []textLine
-	text = namesBlock(text)
+	text, notes, err := uncommented(namesBlock(text))
+	if err != nil {
+		return nil, err
+	}
 	for i, line := range strings.Split(text, "\n") {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+		if line = strings.TrimSpace(line); line != "" {
 			lines = append(lines, textLine{i + 1, line})
 		}
 	}
 	if len(lines) == 0 {
 		return nil, errorAt(0, "no classes in it")
 	}
-	f := &Form{Unit: "line"}
-	var err error
+	f := &Form{Unit: "line", Notes: notes}
 	if comma, ok := heading(lines); ok {
 		f.Notes = append(f.Notes, "its first line is a heading: "+lines[0].text)
 		f.Entries, err = parseTable(text, comma)
@@ -204,7 +206,7 @@ func isInteger(s string) bool {
 	return err == nil
 }
 
-// parseTable reads a table with a heading. # begins a comment.
+// parseTable reads a table with a heading.
 func parseTable(text string, comma rune) ([]Entry, error) {
 	rows := csvRows
 	if comma == '\t' { // quotes are just quotes there
@@ -245,7 +247,7 @@ func parseTable(text string, comma rune) ([]Entry, error) {
 // tabRows calls f with the fields of each line.
 func tabRows(text string, _ rune, f func(line int, fields []string) error) error {
 	for i, line := range strings.Split(text, "\n") {
-		if strings.TrimSpace(line) == "" || strings.HasPrefix(strings.TrimSpace(line), "#") {
+		if strings.TrimSpace(line) == "" {
 			continue
 		}
 		fields := strings.Split(line, "\t")
@@ -262,7 +264,7 @@ func tabRows(text string, _ rune, f func(line int, fields []string) error) error
 // csvRows calls f with the rows of CSV, whose fields may have lines of their own.
 func csvRows(text string, comma rune, f func(line int, fields []string) error) error {
 	r := csv.NewReader(strings.NewReader(text))
-	r.Comma, r.Comment, r.FieldsPerRecord, r.TrimLeadingSpace = comma, '#', -1, true
+	r.Comma, r.FieldsPerRecord, r.TrimLeadingSpace = comma, -1, true
 	for {
 		fields, err := r.Read()
 		var bad *csv.ParseError
