@@ -1,7 +1,9 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -35,5 +37,16 @@ func ThisProcess() (Holder, error) {
 	return Holder{Host: host, PID: os.Getpid(), Alive: alive}, nil
 }
 
-// alive says whether a process that this one can see lives.
-func alive(pid int) bool { return !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
+// alive says whether a process that this one can see lives. One that has ended and whose parent
+// did not ask how is still listed (a zombie), and writes no more.
+func alive(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return false
+	}
+	b, err := regular.ReadFile(fmt.Sprintf("/proc/%d/stat", pid), 4096)
+	if err != nil { // another system, or a process that is hidden
+		return true
+	}
+	_, state, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ") // behind the name, which may have any bytes
+	return !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}

@@ -225,10 +225,11 @@ func (p *Place) judge(ctx context.Context, name, host string, alive func(pid int
 		j.holder = holder{} // nobody's lock, which is waited for as that of another machine is
 	}
 	who := fmt.Sprintf("process %d", j.PID)
-	if j.Host == host {
-		j.dead = !alive(j.PID)
-	} else {
+	here := j.Host == host
+	if !here {
 		who += " on " + j.Host
+	}
+	if j.dead = here && !alive(j.PID); !j.dead { // the number may be another process's by now
 		now, err := p.clock(ctx, name)
 		if err != nil {
 			return j, err

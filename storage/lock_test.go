@@ -55,6 +55,27 @@ func TestTakenOver(t *testing.T) {
 	check(t, first.Unlock())
 }
 
+// TestReusedNumber has a holder on this host die, and another process that lives have its number:
+// its silence tells, as that of one elsewhere does.
+func TestReusedNumber(t *testing.T) {
+	defer storage.Beat(time.Second, 3*time.Second)()
+	p, _, _ := tapped(t)
+	lives := func(int) bool { return true }
+	dead, err := p.TryLock(t.Context(), ".lock", "here", 1, lives, func() {})
+	check(t, err)
+	storage.Silence(dead)
+	for began := time.Now(); ; time.Sleep(200 * time.Millisecond) {
+		l, err := p.TryLock(t.Context(), ".lock", "here", 2, lives, func() { t.Error("lost") })
+		if err == nil {
+			check(t, l.Unlock())
+			return
+		}
+		if !errors.Is(err, durable.ErrLocked) || time.Since(began) > 20*time.Second {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestLateBeat has a holder be cut off while it says that it lives, for so long that another
 // takes its lock, from which the beat takes nothing when it comes.
 func TestLateBeat(t *testing.T) {
