@@ -63,6 +63,11 @@ func TestBoxesLater(t *testing.T) {
 	if p, err := check.Verify(t.Context(), o.Out, check.VerifyOptions{}); err != nil || len(p) > 0 {
 		t.Error(p, err)
 	}
+	strangers := filepath.Join(dir, "strangers.tar")
+	pack(t, strangers, "val/nobody.xml", voc)
+	if _, err := ingest(t.Context(), Options{Boxes: []string{strangers}, Out: o.Out}); err == nil || !strings.Contains(err.Error(), "none of these is in the dataset") {
+		t.Errorf("boxes of images that it does not have: %v", err)
+	}
 	if _, err := ingest(t.Context(), Options{Boxes: []string{boxes}, Out: files.Local(filepath.Join(dir, "nothing"))}); err == nil || !strings.Contains(err.Error(), "not a dataset") {
 		t.Errorf("boxes without images: %v", err)
 	}

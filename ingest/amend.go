@@ -270,6 +270,25 @@ func otherBoxes(set *shard.Dataset, splits []string, boxes imagenet.Boxes, shrin
 	return out, nil
 }
 
+// boxedIn wants boxes that are given without sources to be of images that the dataset has.
+func (p *Plan) boxedIn(set *shard.Dataset, splits []string) error {
+	if len(p.o.Sources) > 0 {
+		return nil // of which boxed has asked
+	}
+	for _, name := range splits {
+		s, err := set.Split(name)
+		if err != nil {
+			return err
+		}
+		for i := range s.Len() {
+			if _, ok := p.boxes[imagenet.Stem(s.Row(i).Path)]; ok {
+				return nil
+			}
+		}
+	}
+	return &OptionError{"boxes", fmt.Sprintf("they are of %d images, and none of these is in the dataset", len(p.boxes))}
+}
+
 // boxesDiffer says whether an image has other boxes than those given for it. Of images that may
 // have been made smaller (shrink, 0: none was) only what is in them is compared: their boxes were
 // made smaller with them, by how much is not known any more.

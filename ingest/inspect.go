@@ -361,7 +361,10 @@ func (p *Plan) compareWith(ctx context.Context, s *standing, set *shard.Dataset)
 	if len(diff) > 0 {
 		return &DifferError{Out: p.o.Out.String(), Differences: diff}
 	}
-	var err error
+	err := p.boxedIn(set, splitsOf(s.manifest))
+	if err != nil {
+		return err
+	}
 	shrink := s.print.Resize
 	if s.amendment.Rebox, err = otherBoxes(set, splitsOf(s.manifest), p.boxes, shrink); err != nil {
 		return err
