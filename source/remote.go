@@ -144,7 +144,7 @@ func (f found) Read(buf []byte) ([]byte, error) {
 	return buf, err
 }
 
-// missing is a file that a list names and that is not there: that image's own trouble.
+// missing is a file that a list names and that is not there, or not to be had: that image's own trouble.
 type missing struct {
 	url string
 	err error
@@ -179,7 +179,7 @@ func (r *remote) Find(_ context.Context, url string) (list.Found, error) {
 		return nil, err
 	}
 	o, err := place.OpenObject(r.ctx, key)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, storage.ErrUnserved) {
 		return missing{url, err}, nil
 	}
 	if err != nil {

@@ -53,7 +53,21 @@ func redirected(to *http.Request, via []*http.Request) error {
 	return nil
 }
 
+// ask makes a request; an answer that does not bring what is asked for is an error.
 func (w *web) ask(ctx context.Context, method, key string, header map[string]string) (*http.Response, error) {
+	a, err := w.send(ctx, method, key, header)
+	if err != nil {
+		return nil, err
+	}
+	if err := refusal(a); err != nil {
+		a.Body.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// send makes a request; the answer may be any.
+func (w *web) send(ctx context.Context, method, key string, header map[string]string) (*http.Response, error) {
 	at := w.at
 	at.key = key
 	to := at.String()
@@ -70,29 +84,41 @@ func (w *web) ask(ctx context.Context, method, key string, header map[string]str
 	w.traffic.Requests.Add(1)
 	a, err := w.client.Do(r)
 	if errors.Is(err, errSentOn) {
-		return nil, unaddressed(err)
+		return nil, unserved{unaddressed(err)}
 	}
 	if err != nil {
 		return nil, temporary(unaddressed(err))
 	}
-	switch {
-	case a.StatusCode == http.StatusOK, a.StatusCode == http.StatusPartialContent:
-		return a, nil
-	}
-	a.Body.Close()
-	err = fmt.Errorf("the server answers %s", a.Status)
-	switch s := a.StatusCode; {
-	case s == http.StatusNotFound, s == http.StatusGone:
-		return nil, fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
-	case s == http.StatusUnauthorized, s == http.StatusForbidden:
-		return nil, fmt.Errorf("%w (%w)", fs.ErrPermission, err)
-	case s == http.StatusPreconditionFailed, s == http.StatusRequestedRangeNotSatisfiable:
-		return nil, ErrChanged
-	case retryable(s):
-		return nil, temporary(err)
-	}
-	return nil, err
+	return a, nil
 }
+
+// refusal is the error that an answer is which does not bring what was asked for; nil: it does.
+func refusal(a *http.Response) error {
+	err := fmt.Errorf("the server answers %s", a.Status)
+	switch s := a.StatusCode; {
+	case s == http.StatusOK, s == http.StatusPartialContent:
+		return nil
+	case s == http.StatusNotFound, s == http.StatusGone:
+		return fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
+	case s == http.StatusUnauthorized, s == http.StatusForbidden:
+		return fmt.Errorf("%w (%w)", fs.ErrPermission, err)
+	case s == http.StatusPreconditionFailed, s == http.StatusRequestedRangeNotSatisfiable:
+		return ErrChanged
+	case retryable(s):
+		return temporary(err)
+	}
+	return unserved{err}
+}
+
+// ErrUnserved is of a file that a web server does not serve, or not so that it can be read by
+// ranges of one state: what it says of that one file, and will say again.
+var ErrUnserved = errors.New("the server does not serve it")
+
+// unserved marks an error as ErrUnserved; its text stays.
+type unserved struct{ error }
+
+func (u unserved) Unwrap() error        { return u.error }
+func (u unserved) Is(target error) bool { return target == ErrUnserved }
 
 // unaddressed is an error of the client's without the URL, in which may be a signature.
 func unaddressed(err error) error {
@@ -120,9 +146,9 @@ func (w *web) state(h http.Header) (string, error) {
 	return "", errors.New("the server tells neither an ETag of the file nor when it was changed")
 }
 
-func (w *web) stat(ctx context.Context, key string) (Info, error) {
+func (w *web) stat(ctx context.Context, key string) (info Info, err error) {
 	// A first byte by range, since not every signature is one of HEAD, too.
-	a, err := w.ask(ctx, http.MethodGet, key, map[string]string{"Range": "bytes=0-0"})
+	a, err := w.send(ctx, http.MethodGet, key, map[string]string{"Range": "bytes=0-0"})
 	if err != nil {
 		return Info{}, err
 	}
@@ -132,21 +158,45 @@ func (w *web) stat(ctx context.Context, key string) (Info, error) {
 		}
 		a.Body.Close()
 	}()
-	var info Info
-	if info.ID, err = w.state(a.Header); err != nil {
-		return Info{}, err
-	}
 	if t, err := time.Parse(http.TimeFormat, a.Header.Get("Last-Modified")); err == nil {
 		info.Modified = t
 	}
-	if a.StatusCode == http.StatusOK && a.ContentLength == 0 {
+	if bare(a) {
+		info.ID = "no bytes" // of which there is no other state
 		return info, nil
 	}
-	_, total, ok := strings.Cut(a.Header.Get("Content-Range"), "/")
-	if info.Size, err = strconv.ParseInt(total, 10, 64); !ok || err != nil || info.Size < 1 || a.StatusCode != http.StatusPartialContent {
-		return Info{}, errors.New("the server does not serve ranges of the file")
+	switch err := refusal(a); {
+	case errors.Is(err, ErrChanged): // there is nothing yet that it could have changed from
+		return Info{}, unserved{fmt.Errorf("the server answers %s", a.Status)}
+	case err != nil:
+		return Info{}, err
+	}
+	if info.Size, err = ranged(a); err == nil {
+		info.ID, err = w.state(a.Header)
+	}
+	if err != nil {
+		return Info{}, unserved{err}
 	}
 	return info, nil
+}
+
+// bare says whether the answer to a range is that of a file without bytes, which has no ranges.
+func bare(a *http.Response) bool {
+	return a.StatusCode == http.StatusOK && a.ContentLength == 0 ||
+		a.StatusCode == http.StatusRequestedRangeNotSatisfiable && a.Header.Get("Content-Range") == "bytes */0"
+}
+
+// ranged gives the size of the file that an answer brings a range of.
+func ranged(a *http.Response) (int64, error) {
+	_, total, ok := strings.Cut(a.Header.Get("Content-Range"), "/")
+	size, err := strconv.ParseInt(total, 10, 64)
+	switch page := strings.HasPrefix(a.Header.Get("Content-Type"), "text/html"); {
+	case ok && err == nil && size > 0 && a.StatusCode == http.StatusPartialContent:
+		return size, nil
+	case page:
+		return 0, errors.New("the server answers with a page (text/html), and not with ranges of the file")
+	}
+	return 0, errors.New("the server does not serve ranges of the file")
 }
 
 func (w *web) first(context.Context, string, int64) (Info, io.ReadCloser, error) {

@@ -525,6 +525,51 @@ func TestImageOnAServer(t *testing.T) {
 	}
 }
 
+// TestAnswersInAList: what a server says of one image of a list, and will say again, is that
+// image's own; so is a file without bytes.
+func TestAnswersInAList(t *testing.T) {
+	image, err := os.ReadFile("../../infer/ort/testdata/image1.png")
+	check(t, err)
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/good.png":
+			http.ServeContent(w, r, "", time.Unix(1, 0), bytes.NewReader(image))
+		case "/400.png":
+			w.WriteHeader(http.StatusBadRequest)
+		case "/loop.png":
+			http.Redirect(w, r, "/loop.png", http.StatusFound)
+		case "/page.png":
+			fmt.Fprint(w, "<html>please log in</html>")
+		case "/empty.png":
+			w.Header().Set("Content-Range", "bytes */0")
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	defer h.Close()
+	dir := t.TempDir()
+	want := map[string]string{"400": "400 Bad Request", "loop": "redirects", "page": "a page (text/html)", "empty": "an empty file", "none": "404"}
+	list := "path,label\n" + h.URL + "/good.png?sig=SECRET,cat\n"
+	for name := range want {
+		list += h.URL + "/" + name + ".png?sig=SECRET,cat\n"
+	}
+	check(t, os.WriteFile(filepath.Join(dir, "list.csv"), []byte(list), 0o666))
+	_, told := runVerb(t, exitRefused, "ingest", filepath.Join(dir, "list.csv"), "--out", filepath.Join(dir, "out"))
+	if !strings.Contains(told, "4 files that lists name are not at their URLs") || strings.Contains(told, "SECRET") {
+		t.Errorf("told: %s", told)
+	}
+	rows := rejections(t, filepath.Join(dir, "out"))
+	for name, reason := range want {
+		if !slices.ContainsFunc(rows, func(r string) bool { return strings.Contains(r, "/"+name+".png\"") && strings.Contains(r, reason) }) {
+			t.Errorf("%s is not refused with %q: %s", name, reason, rows)
+		}
+	}
+	if len(rows) != len(want) || strings.Contains(fmt.Sprint(rows), "SECRET") {
+		t.Errorf("refused: %s", rows)
+	}
+}
+
 // TestMetricsOfACopyThatFails: --metrics-file tells of what went wrong with a URL.
 func TestMetricsOfACopyThatFails(t *testing.T) {
 	dir := t.TempDir()

@@ -37,6 +37,7 @@ type placing struct {
 	skipped         map[string]*Skipped  // by reason
 	outside         map[string]notInList // by class
 	gone            map[string]*Skipped  // that lists name and that are not there
+	pathsGone       bool                 // some of them are named by paths, and not by URLs
 	archives        int                  // within archives, that were not listed
 	labels, repeats []*source.Entry
 }
@@ -141,6 +142,7 @@ func (p *placing) missing() {
 		for _, im := range s.Images {
 			if k := p.m.inputs[im.Container].Info.Kind; im.Size < 0 && (k == source.List || k == source.Files) {
 				skip(p.gone, spot{reason: "not there", image: true}, im.Name)
+				p.pathsGone = p.pathsGone || !strings.Contains(im.Name, "://")
 			}
 		}
 	}
@@ -185,8 +187,12 @@ func (p *placing) plan() (*Plan, error) {
 			}
 		}
 	}
-	if plan.Missing = p.gone["not there"]; plan.Missing != nil {
+	switch plan.Missing = p.gone["not there"]; {
+	case plan.Missing == nil:
+	case p.pathsGone:
 		m.note("%d files that lists name are not there; paths are relative to the list's directory", plan.Missing.Count)
+	default:
+		m.note("%d files that lists name are not at their URLs, or not to be read there; why is said of each that is refused", plan.Missing.Count)
 	}
 	plan.Classes = m.table.names()
 	m.noteSplits(plan)
