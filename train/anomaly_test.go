@@ -3,6 +3,8 @@ package train
 import (
 	"errors"
 	"fmt"
+	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -77,6 +79,97 @@ func TestNaNIsNamed(t *testing.T) {
 	}
 	if !strings.Contains(string(slurp(t, filepath.Join(o.Dir, runlog.Name))), "NaN") {
 		t.Error("the log does not tell")
+	}
+}
+
+// TestNaNInValidation: a network whose outputs are not finite has nothing right, whatever was
+// counted, and the run that made it ends as by a loss that is not.
+func TestNaNInValidation(t *testing.T) {
+	for _, averages := range []bool{false, true} {
+		o := testOptions(t, t.TempDir())
+		o.Recipe.Patience, o.Recipe.Export = 2, "best"
+		n := 0
+		o.NewEngine = func(cfg EngineConfig) (Engine, error) {
+			e := newFake(o.Network, cfg)
+			e.badEval = func(ema bool) bool { // in the second epoch's second batch, of three
+				if ema == averages {
+					n++
+				}
+				return ema == averages && n == 5
+			}
+			return e, nil
+		}
+		var warned []string
+		o.OnWarn = func(text string) { warned = append(warned, text) }
+		o.OnEval = func(ev runlog.Evaluation) {
+			if !ev.Finite() {
+				t.Errorf("told of %+v", ev)
+			}
+		}
+		res, err := Run(t.Context(), o)
+		if !errors.Is(err, ErrDiverged) || res.Ended != "" || res.Best == nil || res.Best.Step != 5 {
+			t.Fatalf("%+v, %v", res, err)
+		}
+		whose := "outputs of the weights"
+		if averages {
+			whose = "outputs of the averaged weights"
+		}
+		for _, part := range []string{"validation after epoch 2 (step 10)", whose, "NaN", "checkpoint of step 5 is whole", "a lower rate"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%q is not in %q", part, err)
+			}
+		}
+		if steps, _ := checkpoint.Steps(o.Dir); !slices.Equal(steps, []int64{5}) {
+			t.Errorf("checkpoints %v: the broken state must not be saved", steps)
+		}
+		if log := string(slurp(t, filepath.Join(o.Dir, runlog.Name))); !strings.Contains(log, "outputs of the") || strings.Count(log, `"kind":"eval"`) != 1 {
+			t.Errorf("the log has %s", log)
+		}
+
+		n = 4 // the next is the first batch's
+		if ev, err := Evaluate(t.Context(), o); err == nil || !strings.Contains(err.Error(), whose+" are not finite") {
+			t.Errorf("evaluated alone: %+v, %v", ev, err)
+		}
+	}
+}
+
+// TestEarlierNaN: a run with a validation whose outputs were not finite, as earlier versions
+// went on from, and its own best.
+func TestEarlierNaN(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Recipe.Export = "best"
+	stopAfter(t, o, 10)
+	was := readCheckpoint(t, o.Dir, 10)
+	p := was.Position
+	p.Epoch, p.Sample = 2, 0
+	wrong := p.Evals[0]
+	wrong.Step, wrong.Epoch, wrong.Raw.Top1 = 10, 2, 1
+	wrong.EMA = &runlog.Score{N: 10, Top1: 1, Top5: 1, Loss: runlog.Number(math.NaN())}
+	p.Evals = []runlog.Evaluation{p.Evals[0], wrong}
+	if _, err := checkpoint.Write(o.Dir, p, was.Spec, was.Tensors); err != nil {
+		t.Fatal(err)
+	}
+	must(t, checkpoint.Prune(o.Dir, 3, 10, true)) // as it was called the best
+	o.OnWarn = func(string) {}
+	res := mustRun(t, o)
+	if res.Best.Step != 5 || res.Exported == nil || res.Exported.Step != 5 {
+		t.Errorf("the best is of step %d, exported is %+v", res.Best.Step, res.Exported)
+	}
+	if got, err := os.Readlink(filepath.Join(o.Dir, "best.safetensors")); err != nil || got != "checkpoints/step-000000005.safetensors" {
+		t.Errorf("best.safetensors -> %s, %v", got, err)
+	}
+	p.Evals = []runlog.Evaluation{wrong}
+	if best, ok := p.BestEval(); ok {
+		t.Errorf("the best is %+v", best)
+	}
+	must(t, checkpoint.Prune(o.Dir, 3, 0, false))
+	if got, err := os.Readlink(filepath.Join(o.Dir, "best.safetensors")); err == nil {
+		t.Errorf("best.safetensors -> %s, and none is best", got)
+	}
+	r := &runner{o: o, pos: p, finished: true}
+	r.pos.Epoch = 3
+	if res := r.result(); res.Best != nil || res.Exported != nil {
+		t.Errorf("best %+v, exported %+v", res.Best, res.Exported)
 	}
 }
 

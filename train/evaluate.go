@@ -17,7 +17,8 @@ import (
 )
 
 // validate measures the weights on the whole validation set, raw and averaged
-// in one pass; nil when there is no validation set.
+// in one pass; nil when there is no validation set. Outputs that are not finite are
+// ErrDiverged, as a training loss that is not.
 func (r *runner) validate(ctx context.Context) (*runlog.Evaluation, error) {
 	if r.o.Data.ValSet().Len() == 0 {
 		return nil, nil
@@ -25,6 +26,9 @@ func (r *runner) validate(ctx context.Context) (*runlog.Evaluation, error) {
 	ev, err := evaluate(ctx, r.eng, r.o.Data, r.pos.Batch/r.pos.Microbatches, r.o.Recipe.EMA.Decay > 0, r.o.OnValidating)
 	if err != nil {
 		return nil, fmt.Errorf("validation after epoch %d: %w", r.pos.Epoch+1, err)
+	}
+	if !ev.Finite() {
+		return nil, r.divergence("validation after epoch %d (step %d): %s", r.pos.Epoch+1, r.pos.Step, notFinite(ev))
 	}
 	ev.Step = r.pos.Step
 	return &ev, nil
@@ -98,8 +102,8 @@ func (m EvalMetrics) score() runlog.Score {
 // there are such, on the validation set, and changes nothing. A newest one that is
 // damaged is checkpoint.ErrDamaged.
 // The averaged weights are measured too, where a checkpoint has them. A
-// validation set without images, and a checkpoint of another network or of other
-// classes, are errors.
+// validation set without images, a checkpoint of another network or of other
+// classes, and outputs that are not finite, are errors.
 func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	given := len(o.Weights) > 0
 	if given && o.Dir == "" {
@@ -135,6 +139,9 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 	ev, err := evaluate(ctx, e, o.Data, o.Recipe.Batch/o.Recipe.Accumulate, ema, o.OnValidating)
 	if err != nil {
 		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
+	}
+	if !ev.Finite() {
+		return runlog.Evaluation{}, fmt.Errorf("evaluate: %s: what they have right is not known", notFinite(ev))
 	}
 	ev.Step, ev.Epoch = c.Position.Step, c.Position.Epoch
 	return ev, nil

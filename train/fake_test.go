@@ -37,6 +37,7 @@ type fakeEngine struct {
 	bad     func() bool // the next loss is NaN
 	closed  bool
 
+	badEval  func(ema bool) bool // the outputs of the next batch of a validation are NaN
 	overflow func(step int) bool // of this engine, from 1
 	steps    int
 }
@@ -130,6 +131,9 @@ func (e *fakeEngine) Evaluate(b *loader.Batch, ema bool) (EvalMetrics, error) {
 		if !ema && row%2 == 0 || ema && row%4 != 0 {
 			m.Top1++
 		}
+	}
+	if e.badEval != nil && e.badEval(ema) {
+		m.Top1, m.Top5, m.Loss = m.N, m.N, math.NaN() // as an engine that counts ranks may have it
 	}
 	return m, nil
 }

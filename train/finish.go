@@ -122,7 +122,10 @@ func (r *runner) export() error {
 // step's.
 func (r *runner) exported(state []model.Tensor) ([]model.Tensor, error) {
 	if r.o.Recipe.Export == "best" {
-		best, _ := r.pos.BestEval()
+		best, ok := r.pos.BestEval()
+		if !ok {
+			return nil, errors.New("of no validation the outputs were finite, so that none is the best (--export best)")
+		}
 		if best.Step != r.pos.Step {
 			path := checkpoint.Path(r.o.Dir, best.Step)
 			c, err := checkpoint.Read(path)
@@ -381,8 +384,9 @@ func (r *runner) result() Result {
 	res := Result{Steps: r.pos.Step, Epochs: r.pos.Epoch, Images: r.pos.Images, Seconds: r.pos.Seconds, Dir: r.o.Dir}
 	if n := len(r.pos.Evals); n > 0 {
 		res.Last = &r.pos.Evals[n-1]
-		best, _ := r.pos.BestEval()
-		res.Best = &best
+		if best, ok := r.pos.BestEval(); ok {
+			res.Best = &best
+		}
 	}
 	if r.done() && r.finished {
 		res.ONNX, res.Weights, res.Ended = r.path("model.onnx"), r.path("model.safetensors"), r.ended()
@@ -399,7 +403,7 @@ func (r *runner) exportedScore(res Result) *runlog.Evaluation {
 	} else if e != nil && e.Step != r.pos.Step {
 		return nil
 	}
-	if e == nil {
+	if e == nil || !e.Finite() {
 		return nil
 	}
 	out := *e

@@ -130,6 +130,9 @@ func (r *trainReport) evalText(e runlog.Evaluation) string {
 }
 
 func (r *trainReport) scoreText(s runlog.Score) string {
+	if !s.Finite() {
+		return "not known: outputs are not finite"
+	}
 	return fmt.Sprintf("top-1 %.2f %%, top-%d %.2f %%, loss %.4f", 100*s.Top1, r.best, 100*s.Top5, float64(s.Loss))
 }
 
@@ -222,6 +225,8 @@ func (r *trainReport) result(res train.Result) error {
 		}
 		if res.Last != nil {
 			row("last", r.evalText(*res.Last))
+		}
+		if res.Best != nil {
 			best := fmt.Sprintf("epoch %d: %s", res.Best.Epoch, r.evalText(*res.Best))
 			if res.Exported != nil && res.Exported.Step != res.Best.Step {
 				best += "; the model is the last epoch's (--export best)"

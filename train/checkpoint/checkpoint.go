@@ -58,12 +58,13 @@ type Position struct {
 }
 
 // BestEval gives the validation with the highest top-1 (of the averaged weights
-// where there are such), the earliest on a tie; false where there was none.
+// where there are such), the earliest on a tie; false where there was none. One that is not
+// finite, with which earlier versions went on, is none.
 func (p *Position) BestEval() (runlog.Evaluation, bool) {
 	var best runlog.Evaluation
 	found := false
 	for _, e := range p.Evals {
-		if !found || e.Best().Accuracy() > best.Best().Accuracy() {
+		if e.Finite() && (!found || e.Best().Accuracy() > best.Best().Accuracy()) {
 			best, found = e, true
 		}
 	}
@@ -265,7 +266,7 @@ func Kept(steps []int64, keep int, best int64, hasBest bool) []int64 {
 const bestName = "best.safetensors"
 
 // Prune removes all checkpoints that are not Kept, and points best.safetensors at the
-// best one.
+// best one, at no other where that is not there.
 func Prune(dir string, keep int, best int64, hasBest bool) error {
 	steps, err := Steps(dir)
 	if err != nil {
@@ -280,10 +281,14 @@ func Prune(dir string, keep int, best int64, hasBest bool) error {
 			return fmt.Errorf("remove old checkpoint: %w", err)
 		}
 	}
-	if !hasBest || !slices.Contains(steps, best) {
-		return nil
+	to, link := filepath.Join(Dir, fileName(best)), filepath.Join(dir, bestName)
+	if hasBest && slices.Contains(steps, best) {
+		return relink(to, link)
 	}
-	return relink(filepath.Join(Dir, fileName(best)), filepath.Join(dir, bestName))
+	if was, err := os.Readlink(link); err == nil && (!hasBest || was != to) {
+		return os.Remove(link)
+	}
+	return nil
 }
 
 // Whole holds the checkpoint of a step, all of it, to its sum; ErrDamaged says that it is

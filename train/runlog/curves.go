@@ -86,8 +86,8 @@ func (h *History) Add(rec Record) {
 		}
 		add(&h.top1, rec.Epoch, 100*rec.Top1)
 	case "eval":
-		if rec.Raw == nil {
-			return // not a line of ours
+		if rec.Raw == nil || !rec.Finite() {
+			return // not a line of ours, or of an earlier version's that went on
 		}
 		add(&h.lossRaw, rec.Epoch, float64(rec.Raw.Loss))
 		add(&h.top1Raw, rec.Epoch, 100*rec.Raw.Top1)

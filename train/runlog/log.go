@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -60,6 +61,12 @@ func (s *Score) Accuracy() float64 {
 	return s.Top1
 }
 
+// Finite says whether the loss is a number, or there is no Score. Where it is none, outputs are
+// not finite, and no top-1 says anything of them.
+func (s *Score) Finite() bool {
+	return s == nil || !math.IsNaN(float64(s.Loss)) && !math.IsInf(float64(s.Loss), 0)
+}
+
 // Evaluation is one validation: of the raw weights, and of the averaged ones where
 // they are kept.
 type Evaluation struct {
@@ -81,6 +88,9 @@ func (e Evaluation) Best() *Score {
 	}
 	return &e.Raw
 }
+
+// Finite says whether all that was measured is.
+func (e Evaluation) Finite() bool { return e.Raw.Finite() && e.EMA.Finite() }
 
 // event is a line that is neither: a warning, a start, an end, a loss.
 type event struct {
@@ -180,6 +190,9 @@ func (r *Record) TrainLoss(of LossOf) *float64 {
 	}
 	return r.Loss
 }
+
+// Finite says of a validation whether all that it measured is (Evaluation).
+func (r *Record) Finite() bool { return r.Raw.Finite() && r.EMA.Finite() }
 
 // ends says whether a line says that the run has come to its end.
 func (r *Record) ends() bool { return r.Kind == "run" && r.Text == finishedText }

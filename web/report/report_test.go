@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -195,8 +196,11 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for epoch, top1 := range []float64{0.75, 0.5} {
+	for epoch, top1 := range []float64{0.75, 0.5, 1} {
 		score := runlog.Score{N: 200, Top1: top1, Top5: 0.9, Loss: 400}
+		if top1 == 1 {
+			score.Loss = runlog.Number(math.NaN()) // as earlier versions counted
+		}
 		if err := log.Write(runlog.Evaluation{Kind: "eval", Step: int64(20 * (epoch + 1)), Epoch: epoch + 1, Raw: score}); err != nil {
 			t.Fatal(err)
 		}
@@ -212,7 +216,7 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := write(t, Options{Title: "t", Run: run})
-	for _, want := range []string{"75.00\u00a0%", "best validation top-1, after epoch 1", "model: &lt;x&gt;", "640 images", "<polyline", "10.0 images/s, the median"} {
+	for _, want := range []string{"75.00\u00a0%", "best validation top-1, after epoch 1", "model: &lt;x&gt;", "640 images", "<polyline", "10.0 images/s, the median", "validation after epoch 3 is left out", "50.00 %, top-5 90.00 %, after epoch 2"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q", want)
 		}

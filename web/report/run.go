@@ -47,7 +47,11 @@ func (r *Run) add(rec runlog.Record) {
 		r.steps = append(r.steps, rec)
 		r.images = max(r.images, rec.Images)
 	case "eval":
-		if rec.Raw != nil {
+		switch {
+		case rec.Raw == nil:
+		case !rec.Finite():
+			r.notes = append(r.notes, fmt.Sprintf("step %d: outputs were not finite, so that the validation after epoch %g is left out", rec.Step, rec.Epoch))
+		default:
 			r.evals = append(r.evals, rec)
 		}
 	case "run":
