@@ -107,20 +107,60 @@ func TestEvaluateOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := runlog.Evaluation{
+	want := Measured{runlog.Evaluation{
 		Kind: "eval", Step: testSteps, Epoch: 3, Raw: runlog.Score{N: 10, Top1: 0.5, Top5: 1, Loss: 0.5},
 		EMA: &runlog.Score{N: 10, Top1: 0.7, Top5: 1, Loss: 0.5},
-	}
+	}, checkpoint.Path(o.Dir, testSteps)}
 	if diff := cmp.Diff(want, ev, untimed); diff != "" {
 		t.Errorf("evaluation (-want +got):\n%s", diff)
 	}
 	o.Weights = o.Network.Init(4)
-	want.Step, want.Epoch, want.EMA = 0, 0, nil
+	want.Step, want.Epoch, want.EMA, want.Checkpoint = 0, 0, nil, ""
 	if ev, err = Evaluate(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, ev, untimed); diff != "" {
 		t.Errorf("evaluation of given weights (-want +got):\n%s", diff)
+	}
+	o.Weights = o.Weights[1:]
+	if ev, err := Evaluate(t.Context(), o); err == nil || !strings.Contains(err.Error(), "not for these 3 classes") {
+		t.Errorf("of a part of a network's weights: %+v, %v", ev, err)
+	}
+}
+
+// TestEvaluateFineTuned: the command of a run that began with weights measures the run, not
+// those; others are measured where they are given, and where there is no run.
+func TestEvaluateFineTuned(t *testing.T) {
+	o := testOptions(t, t.TempDir())
+	o.Recipe.NeedsWeights, o.Weights = true, o.Network.Init(4)[:3]
+	mustRun(t, o)
+	of := func(given []model.Tensor, dir string) Measured {
+		t.Helper()
+		o := o
+		o.Weights, o.Dir = given, dir
+		m, err := Evaluate(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	newest, other := checkpoint.Path(o.Dir, testSteps), o.Network.Init(5)
+	for _, c := range []struct {
+		what  string
+		given []model.Tensor
+		dir   string
+		want  string
+	}{
+		{"its own first weights", o.Weights, o.Dir, newest}, {"none", nil, o.Dir, newest},
+		{"others", other, o.Dir, ""}, {"others, without a run", other, "", ""}, {"others, in an empty directory", other, t.TempDir(), ""},
+	} {
+		if m := of(c.given, c.dir); m.Checkpoint != c.want || (m.Step == testSteps) != (c.want != "") {
+			t.Errorf("%s: step %d of %q, want %q", c.what, m.Step, m.Checkpoint, c.want)
+		}
+	}
+	must(t, os.WriteFile(newest, []byte("no"), 0o666))
+	if m, err := Evaluate(t.Context(), o); !errors.Is(err, checkpoint.ErrDamaged) {
+		t.Errorf("its newest checkpoint is damaged: %+v, %v", m, err)
 	}
 }
 

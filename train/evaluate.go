@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/synshard/synshard/internal/regular"
 	"github.com/synshard/synshard/loader"
 	"github.com/synshard/synshard/model"
 	"github.com/synshard/synshard/train/checkpoint"
@@ -98,53 +99,103 @@ func (m EvalMetrics) score() runlog.Score {
 	return runlog.Score{N: m.N, Top1: float64(m.Top1) / n, Top5: float64(m.Top5) / n, Loss: runlog.Number(m.Loss / n)}
 }
 
-// Evaluate measures the newest checkpoint of a run directory, or o.Weights where
-// there are such, on the validation set, and changes nothing. A newest one that is
-// damaged is checkpoint.ErrDamaged.
+// Measured is a validation, and whose.
+type Measured struct {
+	runlog.Evaluation
+	Checkpoint string // path of the one that was measured; "": Options.Weights were
+}
+
+// Evaluate measures the newest checkpoint of a run directory on the validation set, or
+// o.Weights where these are given and are not what the run there was made from (with those the
+// call is the run's own), and changes nothing. A newest one that is damaged is
+// checkpoint.ErrDamaged.
 // The averaged weights are measured too, where a checkpoint has them. A
 // validation set without images, a checkpoint of another network or of other
 // classes, and outputs that are not finite, are errors.
-func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
-	given := len(o.Weights) > 0
-	if given && o.Dir == "" {
+func Evaluate(ctx context.Context, o Options) (Measured, error) {
+	m, err := o.measure(ctx)
+	if err != nil {
+		return Measured{}, fmt.Errorf("evaluate: %w", err)
+	}
+	return m, nil
+}
+
+func (o *Options) measure(ctx context.Context) (m Measured, err error) {
+	inRun := o.Dir != ""
+	if !inRun && len(o.Weights) > 0 {
 		o.Dir = "." // not used
 	}
+	o.Recipe.NeedsWeights = false // to begin with
 	if err := o.check(); err != nil {
-		return runlog.Evaluation{}, err
+		return m, err
 	}
 	if _, err := census("validation", o.Data.ValSet(), o.Spec.Classes); err != nil {
-		return runlog.Evaluation{}, err
+		return m, err
 	}
 	if o.Data.ValSet().Len() == 0 {
-		return runlog.Evaluation{}, errors.New("evaluate: the validation set is empty")
+		return m, errors.New("the validation set is empty")
 	}
 	c, ema := &checkpoint.Checkpoint{Tensors: o.Weights}, false
-	if !given {
-		var err error
+	if len(o.Weights) == 0 || inRun && o.ownWeights() {
 		if c, err = o.toEvaluate(); err != nil {
-			return runlog.Evaluation{}, err
+			return m, err
 		}
-		ema = o.Recipe.EMA.Decay > 0
+		m.Checkpoint, ema = checkpoint.Path(o.Dir, c.Position.Step), o.Recipe.EMA.Decay > 0
+	} else if lacking := o.lacking(); len(lacking) > 0 {
+		return m, fmt.Errorf("what is given as weights lacks %s: its head is not for these %d classes", strings.Join(lacking, ", "), o.Network.Classes)
 	}
+	if m.Evaluation, err = o.evaluateState(ctx, c.Tensors, ema); err != nil {
+		return m, err
+	}
+	if !m.Finite() {
+		return m, fmt.Errorf("%s: what they have right is not known", notFinite(m.Evaluation))
+	}
+	m.Step, m.Epoch = c.Position.Step, c.Position.Epoch
+	return m, nil
+}
+
+// evaluateState measures a state, averages too where it has them and ema asks for them.
+func (o *Options) evaluateState(ctx context.Context, state []model.Tensor, ema bool) (ev runlog.Evaluation, err error) {
 	cfg := o.engineConfig(o.Recipe.Accumulate, 0)
 	cfg.EMA = ema
 	e, err := o.NewEngine(cfg)
 	if err != nil {
-		return runlog.Evaluation{}, fmt.Errorf("engine: %w", err)
+		return ev, fmt.Errorf("engine: %w", err)
 	}
 	defer e.Close()
-	if err := e.SetState(evalState(c.Tensors, ema)); err != nil {
-		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
+	if err := e.SetState(evalState(state, ema)); err != nil {
+		return ev, err
 	}
-	ev, err := evaluate(ctx, e, o.Data, o.Recipe.Batch/o.Recipe.Accumulate, ema, o.OnValidating)
-	if err != nil {
-		return runlog.Evaluation{}, fmt.Errorf("evaluate: %w", err)
+	return evaluate(ctx, e, o.Data, o.Recipe.Batch/o.Recipe.Accumulate, ema, o.OnValidating)
+}
+
+// ownWeights says whether the run in o.Dir was made from o.Weights, by the newest of its
+// checkpoints whose position can be read.
+func (o *Options) ownWeights() bool {
+	steps, _ := checkpoint.Steps(o.Dir) // of one that cannot be read, none
+	for _, step := range slices.Backward(steps) {
+		f, info, err := regular.Open(checkpoint.Path(o.Dir, step))
+		if err != nil {
+			continue
+		}
+		p, err := checkpoint.ReadPosition(f, info.Size())
+		f.Close()
+		if err == nil {
+			return p.MadeFrom[weightsName] == o.madeFrom[weightsName]
+		}
 	}
-	if !ev.Finite() {
-		return runlog.Evaluation{}, fmt.Errorf("evaluate: %s: what they have right is not known", notFinite(ev))
+	return false
+}
+
+// lacking are the network's tensors that are not among o.Weights.
+func (o *Options) lacking() []string {
+	var out []string
+	for _, p := range o.Network.Params() {
+		if !slices.ContainsFunc(o.Weights, func(t model.Tensor) bool { return t.Name == p.Name }) {
+			out = append(out, p.Name)
+		}
 	}
-	ev.Step, ev.Epoch = c.Position.Step, c.Position.Epoch
-	return ev, nil
+	return out
 }
 
 // toEvaluate is the newest checkpoint, of the network and classes asked for. Where that
@@ -152,7 +203,7 @@ func Evaluate(ctx context.Context, o Options) (runlog.Evaluation, error) {
 func (o *Options) toEvaluate() (*checkpoint.Checkpoint, error) {
 	c, err := checkpoint.Newest(o.Dir, func(_ string, err error) error { return err })
 	if err == nil && c == nil {
-		return nil, fmt.Errorf("evaluate: %s holds no checkpoint", o.Dir)
+		return nil, fmt.Errorf("%s holds no checkpoint", o.Dir)
 	}
 	if err == nil {
 		var newer runlog.Kept
@@ -162,15 +213,18 @@ func (o *Options) toEvaluate() (*checkpoint.Checkpoint, error) {
 		}
 	}
 	if errors.Is(err, checkpoint.ErrDamaged) {
-		return nil, fmt.Errorf("evaluate: %w; train without --eval-only goes on from the one before, and --weights FILE measures one that is named", err)
+		return nil, fmt.Errorf("%w; train without --eval-only goes on from the one before, and --weights FILE measures one that is named", err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	have, want := c.Position, o.start()
 	if have.Model != want.Model || have.Width != want.Width || have.Classes != want.Classes {
-		return nil, fmt.Errorf("evaluate: the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
+		return nil, fmt.Errorf("the checkpoint in %s is of %s with classes %s, asked for is %s with classes %s",
 			o.Dir, have.Model, have.Classes, want.Model, want.Classes)
+	}
+	if !c.Spec.SameInput(o.Spec) {
+		o.OnWarn(fmt.Sprintf("the checkpoint in %s was fitted to images of mean %v and deviation %v, the recipe has %v and %v", o.Dir, c.Spec.Mean, c.Spec.Std, o.Spec.Mean, o.Spec.Std))
 	}
 	return c, nil
 }

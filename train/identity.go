@@ -32,6 +32,9 @@ func changes() string {
 	return strings.Join(slices.Sorted(maps.Keys(mayChange)), ", ") + " of the recipe, and " + machineMayChange
 }
 
+// weightsName is under which the sum of the first weights stands.
+const weightsName = "weights"
+
 // identity is all that a run is made from.
 func (o *Options) identity() (checkpoint.Identity, error) {
 	values, err := o.Recipe.Table()
@@ -50,7 +53,7 @@ func (o *Options) identity() (checkpoint.Identity, error) {
 		id["class_weights"] = sumOf(o.ClassWeights)
 	}
 	if len(o.Weights) > 0 {
-		id["weights"] = checkpoint.WeightsSum(o.Weights)
+		id[weightsName] = checkpoint.WeightsSum(o.Weights)
 	}
 	return id, nil
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/train"
+	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
@@ -104,7 +107,7 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	f.BoolVar(&flags.overwrite, "overwrite", false, "make a run anew where --out holds another")
 	f.BoolVar(&flags.board, "tensorboard", false, "write TensorBoard event files too")
 	flags.tracking.AddFlags(cmd)
-	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint, or --weights, on the validation split and stop")
+	f.BoolVar(&flags.evalOnly, "eval-only", false, "measure the newest checkpoint in --out, or --weights that no run there was made from, on the validation split and stop")
 	flags.cache = addCacheFlags(cmd)
 	flags.recipe.AddFlags(cmd)
 	flags.rate.AddFlags(cmd)
@@ -184,7 +187,7 @@ func (flags *trainOptions) check() error {
 // train opens everything a run needs, in the order in which what is missing
 // costs least to find out, and runs it.
 func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec recipe.Recipe, place *launched) (err error) {
-	told := a.newTracker(flags)
+	told, outGiven := a.newTracker(flags), flags.out
 	out, err := a.openOut(ctx, &flags, place.stop)
 	if err != nil {
 		return err
@@ -224,7 +227,7 @@ func (a *app) train(ctx context.Context, dataset string, flags trainOptions, rec
 	}
 	defer a.onStatus(report)()
 	if flags.evalOnly {
-		return a.evalOnly(ctx, o, report)
+		return a.evalOnly(ctx, o, report, outGiven, flags.weights)
 	}
 	return a.fit(ctx, o, report, eng, told)
 }
@@ -313,14 +316,24 @@ func (a *app) onStatus(r *trainReport) (stop func()) {
 	return func() { signal.Stop(c); close(done) }
 }
 
-// evalOnly measures and prints.
-func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport) error {
+// evalOnly measures and prints: a checkpoint of the run in out, or weights.
+func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport, out, weights string) error {
 	r.bar = a.imageBar(int64(o.Data.ValSet().Len()), "validating")
 	o.OnValidating = func(done, _ int) { r.bar.Set(int64(done)) }
-	ev, err := train.Evaluate(ctx, o)
+	m, err := train.Evaluate(ctx, o)
 	r.bar.Finish()
 	if err != nil {
 		return err
 	}
-	return r.printEvaluation(ev)
+	of := weights
+	switch {
+	case m.Checkpoint != "":
+		of = strings.TrimSuffix(out, "/") + "/" + checkpoint.Dir + "/" + filepath.Base(m.Checkpoint)
+		if weights != "" {
+			a.Logf("%s is what the run in %s was made from: the run's newest checkpoint is measured (--weights without --out measures the weights themselves)", weights, out)
+		}
+	case out != "":
+		a.Logf("%s is measured, and not a checkpoint in %s: no run there is known to be made from it", weights, out)
+	}
+	return r.printEvaluation(m.Evaluation, of)
 }

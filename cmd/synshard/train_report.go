@@ -174,11 +174,17 @@ func (r *trainReport) recipeTable(rec recipe.Recipe, data checkpoint.Identity) e
 	return nil
 }
 
-// printEvaluation prints what --eval-only measured.
-func (r *trainReport) printEvaluation(ev runlog.Evaluation) error {
+// measured is what --eval-only prints.
+type measured struct {
+	Weights string `json:"weights"` // the file that was measured
+	evaluationJSON
+}
+
+// printEvaluation prints what --eval-only measured, of a file of weights.
+func (r *trainReport) printEvaluation(ev runlog.Evaluation, weights string) error {
 	r.a.cameTo(int64(ev.Raw.N), ev.Skipped)
-	return r.a.Result(evaluationOf(ev), func(w io.Writer) {
-		fmt.Fprintf(w, "step %d, epoch %d, %d images\n%s\n", ev.Step, ev.Epoch, ev.Raw.N, r.evalText(ev))
+	return r.a.Result(measured{weights, evaluationOf(ev)}, func(w io.Writer) {
+		fmt.Fprintf(w, "%s\nstep %d, epoch %d, %d images\n%s\n", ui.Text(weights), ev.Step, ev.Epoch, ev.Raw.N, r.evalText(ev))
 	})
 }
 

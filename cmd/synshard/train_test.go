@@ -217,13 +217,13 @@ func TestTrainLearnsASelection(t *testing.T) {
 		t.Errorf("classes %s", got)
 	}
 	stdout, _ = runVerb(t, 0, append(args, "--eval-only")...)
-	var ev evaluationJSON
+	var ev measured
 	check(t, json.Unmarshal([]byte(stdout), &ev))
-	type measured struct {
+	type place struct {
 		Step int64
 		Raw  scoreJSON
 	}
-	if diff := cmp.Diff(measured{res.Steps, res.Last.Raw}, measured{ev.Step, ev.Raw}); diff != "" {
+	if diff := cmp.Diff(place{res.Steps, res.Last.Raw}, place{ev.Step, ev.Raw}); diff != "" {
 		t.Errorf("--eval-only (-the run's end +got):\n%s", diff)
 	}
 	// Its weights start another run over other classes: a fresh head.
@@ -232,9 +232,18 @@ func TestTrainLearnsASelection(t *testing.T) {
 	if !strings.Contains(stderr, "initialised afresh: fc.weight, fc.bias") {
 		t.Errorf("said %q", stderr)
 	}
-	_, stderr = runVerb(t, 1, smallRun(t, set, tuned, "--weights", filepath.Join(out, "model.safetensors"), "--eval-only")...)
+	_, stderr = runVerb(t, 1, smallRun(t, set, filepath.Join(tuned, "none"), "--weights", filepath.Join(out, "model.safetensors"), "--eval-only")...)
 	if !strings.Contains(stderr, "not for these 3 classes") {
 		t.Errorf("said %q", stderr)
+	}
+	// The same command with --eval-only measures the run, and so does one without the weights, of a recipe that wants them, too.
+	for _, more := range [][]string{{"--weights", filepath.Join(out, "best.safetensors")}, {"--recipe", "finetune", "--set", "rate.base_batch=6"}} {
+		stdout, _ = runVerb(t, 0, smallRun(t, set, tuned, append(more, "--eval-only", "--json")...)...)
+		var of measured
+		check(t, json.Unmarshal([]byte(stdout), &of))
+		if want := checkpoint.Path(tuned, 1); of.Step != 1 || of.Weights != want {
+			t.Errorf("%s: step %d of %s, want 1 of %s", more[0], of.Step, of.Weights, want)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func loadClassWeights(o *train.Options) (err error) {
 // starts anew.
 func (a *app) loadWeights(flags trainOptions, o *train.Options) error {
 	if flags.weights == "" {
-		if o.Recipe.NeedsWeights {
+		if o.Recipe.NeedsWeights && !flags.evalOnly {
 			return usagef("recipe %s starts from trained weights; give --weights FILE", o.Recipe.Name)
 		}
 		return nil
@@ -51,9 +51,6 @@ func (a *app) loadWeights(flags trainOptions, o *train.Options) error {
 		return fmt.Errorf("%s: %w", flags.weights, err)
 	}
 	if len(got.Fresh) > 0 {
-		if flags.evalOnly {
-			return fmt.Errorf("%s: its head is not for these %d classes", flags.weights, o.Network.Classes)
-		}
 		a.Logf("weights: %d tensors from %s; initialised afresh: %s", len(got.Tensors), flags.weights, strings.Join(got.Fresh, ", "))
 	}
 	if len(got.Unused) > 0 {
