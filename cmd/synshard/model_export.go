@@ -59,5 +59,5 @@ func (a *app) runModelExport(path string, o exportWeightsOptions) error {
 	if err := fitted.Write(o.out, form); err != nil {
 		return err
 	}
-	return a.converted(o.out, fitted, file.Taken)
+	return a.converted(o.out, fitted, file.Taken, file.Taken.String())
 }

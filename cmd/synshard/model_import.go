@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,9 @@ statistics are gone. Nothing in a .pth is executed.
 A training script's checkpoint, a whole module and the names of wrappers
 (DataParallel, torch.compile, Lightning) are understood, and what was taken is
 said. Where a file has averaged weights beside the plain ones, --weights-ema
-takes them; where several dictionaries could be meant, --weights-key names one.
+takes them, and of a run's own checkpoint they are taken anyhow, unless
+--weights-ema=false is given; where several dictionaries could be meant,
+--weights-key names one.
 
 The classes of a file that does not name them come from --classes: a dataset, a
 file of names in label order, or the built-in list imagenet-1k.`,
@@ -76,12 +79,11 @@ func (a *app) runModelImport(path string, o importOptions) error {
 	if err != nil {
 		return chosenBy(err)
 	}
-	tensors := checkpoint.Weights(file.Tensors, true)
-	spec, err := a.specOfImport(path, o, tensors, file.Metadata)
+	spec, err := a.specOfImport(path, o, file.Tensors, file.Metadata)
 	if err != nil {
 		return err
 	}
-	fitted, err := checkpoint.Fit(spec, tensors)
+	fitted, err := checkpoint.Fit(spec, file.Tensors)
 	if err != nil {
 		if text := takenText(file.Taken); text != "" {
 			err = fmt.Errorf("%w (taken: %s)", err, text)
@@ -91,21 +93,41 @@ func (a *app) runModelImport(path string, o importOptions) error {
 	if err := fitted.Write(o.out, "safetensors"); err != nil {
 		return err
 	}
-	return a.converted(o.out, fitted, file.Taken)
+	return a.converted(o.out, fitted, file.Taken, takenText(file.Taken))
 }
 
 // addWeightsFlags are those that choose among what a checkpoint holds.
 func addWeightsFlags(cmd *cobra.Command, o *weights.Options) {
-	cmd.Flags().BoolVar(&o.EMA, "weights-ema", false, "take the averaged (EMA) weights of a checkpoint that has them")
+	ema := cmd.Flags().VarPF(averages{o}, "weights-ema", "", "take the averaged (EMA) weights of a checkpoint that has them, =false the plain ones (default: averages of a run's checkpoints, plain ones of others')")
+	ema.NoOptDefVal = "true"
 	cmd.Flags().StringVar(&o.Key, "weights-key", "", "the dictionary of a checkpoint that has the weights, as model.state_dict (default: found by its name)")
 }
 
+// averages is --weights-ema, which chooses where it is given, false too.
+type averages struct{ *weights.Options }
+
+func (v averages) String() string {
+	if v.Options == nil || !v.EMA && !v.Plain {
+		return ""
+	}
+	return strconv.FormatBool(v.EMA)
+}
+func (averages) Type() string { return "bool" }
+func (v averages) Set(s string) error {
+	b, err := strconv.ParseBool(s)
+	v.EMA, v.Plain = b, !b
+	return err
+}
+
 // takenText says what was taken of a file, and the flag that would have taken
-// the averages instead.
+// others instead.
 func takenText(t weights.Taken) string {
 	text := t.String()
-	if t.Other != "" {
+	switch {
+	case t.Other != "":
 		text += " (--weights-ema takes them)"
+	case t.Plain:
+		text += " (--weights-ema=false takes the plain ones)"
 	}
 	return text
 }
@@ -113,7 +135,7 @@ func takenText(t weights.Taken) string {
 // chosenBy names the flags that choose where a file's weights could not be.
 func chosenBy(err error) error {
 	if errors.Is(err, weights.ErrSeveral) || errors.Is(err, weights.ErrAbsent) {
-		return usagef("%w (--weights-ema takes averaged weights, --weights-key names a dictionary)", err)
+		return usagef("%w (--weights-ema takes averaged weights, --weights-ema=false plain ones, --weights-key names a dictionary)", err)
 	}
 	return err
 }
@@ -163,7 +185,8 @@ func (o importOptions) apply(spec *model.Spec) error {
 	return nil
 }
 
-func (a *app) converted(path string, f checkpoint.Fitted, taken weights.Taken) error {
+// converted tells of weights that were written; said is what was taken, for people.
+func (a *app) converted(path string, f checkpoint.Fitted, taken weights.Taken, said string) error {
 	spec := f.Spec
 	return a.Result(map[string]any{"out": path, "spec": spec, "auxiliary_heads": len(f.Network.Aux), "taken": taken}, func(w io.Writer) {
 		name := spec.Model
@@ -172,8 +195,8 @@ func (a *app) converted(path string, f checkpoint.Fitted, taken weights.Taken) e
 		}
 		fmt.Fprintf(w, "%s: %s, %d classes, %d parameters; images: shorter side %d %s, %d x %d, mean %v, deviation %v\n",
 			ui.Text(path), ui.Text(name), len(spec.Classes), f.Network.Parameters(), spec.Resize, spec.Interpolation, spec.InputSize, spec.InputSize, spec.Mean, spec.Std)
-		if text := takenText(taken); text != "" {
-			fmt.Fprintf(w, "taken: %s\n", ui.Text(text))
+		if said != "" {
+			fmt.Fprintf(w, "taken: %s\n", ui.Text(said))
 		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/synshard/synshard/model/onnx"
 	"github.com/synshard/synshard/model/weights"
 	"github.com/synshard/synshard/model/weights/pth"
+	"github.com/synshard/synshard/train/checkpoint"
 )
 
 // verb runs a command line in this process.
@@ -266,5 +267,49 @@ func TestModelImportSaysWhatItTook(t *testing.T) {
 	code, _, stderr := verb("model", "import", at("out.safetensors"), "--weights-ema", "--out", at("none.safetensors"))
 	if code != 2 || !strings.Contains(stderr, "no averaged (EMA) weights") {
 		t.Errorf("averages that are not there: exit %d: %s", code, stderr)
+	}
+}
+
+// TestWeightsOfOwnCheckpoint: of a run's checkpoint the averages are taken, which were
+// validated, unless the plain ones are asked for; it is said which.
+func TestWeightsOfOwnCheckpoint(t *testing.T) {
+	raced.Skip(t, "one goroutine does it all")
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	spec := model.Spec{Model: "googlenet", InputSize: 224, Resize: 256, Interpolation: "bilinear", Mean: [3]float64{0.5, 0.5, 0.5}, Std: [3]float64{0.5, 0.5, 0.5}, Classes: []string{"a", "b"}}
+	net, err := spec.Network(false)
+	check(t, err)
+	var tensors []model.Tensor
+	for i, prefix := range []string{"", checkpoint.EMAPrefix} {
+		for _, x := range net.Init(uint64(i)) {
+			x.Name = prefix + x.Name
+			tensors = append(tensors, x)
+		}
+	}
+	path, err := checkpoint.Write(dir, checkpoint.Position{Version: checkpoint.Version}, spec, tensors)
+	check(t, err)
+	for _, c := range []struct {
+		flags []string
+		seed  uint64
+		said  string
+	}{
+		{nil, 1, "taken: averaged weights (--weights-ema=false takes the plain ones)\n"},
+		{[]string{"--weights-ema"}, 1, "taken: averaged weights (--weights-ema=false takes the plain ones)\n"},
+		{[]string{"--weights-ema=false"}, 0, "taken: weights; averaged weights are under \"ema/\" too (--weights-ema takes them)\n"},
+	} {
+		code, stdout, stderr := verb(append([]string{"model", "import", path, "--out", at("out.safetensors")}, c.flags...)...)
+		if code != 0 || !strings.HasSuffix(stdout, c.said) {
+			t.Fatalf("%v: exit %d: %s%s", c.flags, code, stdout, stderr)
+		}
+		file, err := weights.ReadFile(at("out.safetensors"), weights.Options{})
+		check(t, err)
+		want := net.Init(c.seed)[0]
+		if diff := cmp.Diff(want.Data, model.ByName(file.Tensors)[want.Name].Data); diff != "" {
+			t.Errorf("%v: other weights", c.flags)
+		}
+	}
+	code, _, stderr := verb("train", "nowhere", "--out", at("run"), "--weights-ema=false")
+	if code != 2 || !strings.Contains(stderr, "--weights-ema and --weights-key choose among what --weights has") {
+		t.Errorf("without --weights: exit %d: %s", code, stderr)
 	}
 }

@@ -39,8 +39,11 @@ func (f *File) unwrap(o Options) (original []string, err error) {
 		}
 		w.settleAverages(o)
 	}
-	if o.EMA && !f.Taken.EMA {
+	switch {
+	case o.EMA && !f.Taken.EMA:
 		return nil, errNoAverages()
+	case o.Plain && f.Taken.EMA:
+		return nil, errNoPlain()
 	}
 	seen := map[string]bool{}
 	var out []model.Tensor

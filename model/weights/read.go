@@ -17,9 +17,13 @@ import (
 )
 
 // Options choose among the weights that a file holds.
+//
+// With neither EMA nor Plain the plain ones of other people's files are taken, and of our own
+// training's checkpoints the averaged ones, which were validated, and which a run exports.
 type Options struct {
-	EMA bool   // the averaged ones; an error where there are none
-	Key string // of the dictionary that has them, as model.ema; "" finds it
+	EMA   bool   // the averaged ones; an error where there are none
+	Plain bool   // those that are not averaged; an error where there are none
+	Key   string // of the dictionary that has them, as model.ema; "" finds it
 }
 
 // File is what was read of a file of weights.
@@ -36,6 +40,7 @@ type Taken struct {
 	EMA     bool     `json:"ema,omitempty"`      // averaged weights
 	Other   string   `json:"other,omitempty"`    // key or prefix of averaged weights that were not taken
 	LeftOut []string `json:"left_out,omitempty"` // tensors beside them
+	Plain   bool     `json:"-"`                  // plain weights are there, of one of our checkpoints, and averages were taken
 }
 
 // String says it in words; "" where a file had nothing but the weights under
@@ -126,11 +131,8 @@ func read(r io.ReaderAt, size int64, o Options) (*File, error) {
 	if o.Key != "" {
 		return nil, fmt.Errorf("safetensors: %w: no dictionaries in it, and so no %q", ErrAbsent, o.Key)
 	}
-	if meta[model.SpecKey] != "" { // ours: names are the network's, averages lie under ema/
-		if o.EMA && !f.has("ema/") {
-			return nil, errNoAverages()
-		}
-		return f, nil
+	if meta[model.SpecKey] != "" { // ours: names are the network's
+		return f, f.settleOwn(o)
 	}
 	_, err = f.unwrap(o)
 	return f, err
@@ -143,16 +145,9 @@ var (
 	ErrAbsent  = pth.ErrAbsent
 )
 
-func errNoAverages() error { return fmt.Errorf("%w: no averaged (EMA) weights", ErrAbsent) }
+func errNoPlain() error { return fmt.Errorf("%w: no weights that are not averaged", ErrAbsent) }
 
-func (f *File) has(prefix string) bool {
-	for _, t := range f.Tensors {
-		if strings.HasPrefix(t.Name, prefix) {
-			return true
-		}
-	}
-	return false
-}
+func errNoAverages() error { return fmt.Errorf("%w: no averaged (EMA) weights", ErrAbsent) }
 
 // readPTH reads a file of torch.save. Names come first: tensors that are left
 // out are not read.

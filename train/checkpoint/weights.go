@@ -6,35 +6,18 @@ import (
 	"strings"
 
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/model/weights"
 )
 
 // Prefixes of the engine's state beside the network's own names.
 const (
-	EMAPrefix       = "ema/"
-	OptimizerPrefix = "opt/"
+	EMAPrefix       = weights.EMAPrefix
+	OptimizerPrefix = weights.OptimizerPrefix
 )
 
-// Weights picks the network's own tensors, under their own names, out of a state:
-// the averaged ones where averaged is set and there are such, else the raw ones.
+// Weights picks the network's own tensors out of a state, as weights.OfState does.
 func Weights(state []model.Tensor, averaged bool) []model.Tensor {
-	ema := map[string]model.Tensor{}
-	for _, t := range state {
-		if name, ok := strings.CutPrefix(t.Name, EMAPrefix); ok {
-			t.Name = name
-			ema[name] = t
-		}
-	}
-	var out []model.Tensor
-	for _, t := range state {
-		if strings.HasPrefix(t.Name, EMAPrefix) || strings.HasPrefix(t.Name, OptimizerPrefix) {
-			continue
-		}
-		if e, ok := ema[t.Name]; ok && averaged {
-			t = e
-		}
-		out = append(out, t)
-	}
-	return out
+	return weights.OfState(state, averaged)
 }
 
 // Adapted is what became of given weights when they were fitted to a network.
@@ -48,7 +31,7 @@ type Adapted struct {
 // and what only auxiliary heads need, must be there in its shape, or it is an
 // error; a head of another width, or a part that may be and is missing, is left
 // to be initialised and listed. Averages and optimiser state of one of our own
-// checkpoints are left out (the averages take the raw weights' place).
+// checkpoints are left out (averages that are there take the raw weights' place).
 //
 // otherClasses says that the weights are known to name other classes than the
 // network: then the heads start anew even if their shapes agree.
