@@ -5,7 +5,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"math"
+
+	"github.com/synshard/synshard/train/recipe"
 )
 
 // weighClasses settles ClassWeights: given ones are checked, those that the recipe calls
@@ -27,7 +28,7 @@ func (o *Options) weighClasses() error {
 		return fmt.Errorf("%d weights of %s for %d classes", len(o.ClassWeights), asked, len(o.Spec.Classes))
 	}
 	for i, w := range o.ClassWeights {
-		if !(w > 0) || math.IsInf(w, 0) {
+		if !recipe.ClassWeight(w) {
 			return fmt.Errorf("class weights: %s has %v: want a number above 0", o.Spec.Classes[i], w)
 		}
 	}

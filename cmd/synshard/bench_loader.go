@@ -97,7 +97,7 @@ func (a *app) runBenchLoader(ctx context.Context, dir string, o benchLoaderOptio
 
 func (b *benchLoaderOptions) check() error {
 	switch {
-	case b.size < 1 || b.rounds < 1 || b.seconds <= 0 || b.limit < 0:
+	case b.size < 1 || b.rounds < 1 || !(b.seconds > 0 && b.seconds <= 1e6) || b.limit < 0:
 		return usagef("--size, --rounds and --seconds must be above 0, --limit not below")
 	case b.size > model.MaxSize || b.resize > model.MaxResize:
 		return usagef("--size goes to %d and --resize to %d", model.MaxSize, model.MaxResize)

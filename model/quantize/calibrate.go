@@ -33,7 +33,7 @@ func (c *Calibrator) Check() error {
 	if !slices.Contains(Calibrations, c.Method) {
 		return fmt.Errorf("calibration %q: want one of %v", c.Method, Calibrations)
 	}
-	if c.Percentile < 0 || c.Percentile > 100 || c.Percentile != 0 && c.Percentile < 50 {
+	if c.Percentile != 0 && !(c.Percentile >= 50 && c.Percentile <= 100) { // NaN, too
 		return fmt.Errorf("percentile %v: want 50 to 100", c.Percentile)
 	}
 	return nil

@@ -138,6 +138,9 @@ func TestCalibrator(t *testing.T) {
 		values[i] = float32(rng.NormFloat64())
 	}
 	values[0], values[1] = 60, -40
+	if err := (&Calibrator{Method: "percentile", Percentile: math.NaN()}).Check(); err == nil {
+		t.Error("a percentile of NaN passes")
+	}
 	got := map[string]Range{}
 	for _, method := range Calibrations {
 		c := Calibrator{Method: method, Percentile: 99}

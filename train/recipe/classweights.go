@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -30,8 +29,8 @@ func ParseClassWeights(text []byte, classes []string) ([]float64, error) {
 		}
 		name, number := strings.TrimRight(line[:cut], " \t,"), line[cut+1:]
 		w, err := strconv.ParseFloat(number, 64)
-		if err != nil || !(w > 0) || math.IsInf(w, 0) {
-			return nil, fmt.Errorf("line %d: %s has the weight %q: want a number above 0", n, name, number)
+		if err != nil || !ClassWeight(w) {
+			return nil, fmt.Errorf("line %d: %s has the weight %q: want a number above 0 (%g to %g)", n, name, number, leastSingle, mostSingle)
 		}
 		i, ok := place[name]
 		if !ok {
@@ -52,3 +51,7 @@ func ParseClassWeights(text []byte, classes []string) ([]float64, error) {
 	}
 	return weights, nil
 }
+
+// ClassWeight says whether a number can be the weight of a class: above 0, and in single
+// precision too.
+func ClassWeight(w float64) bool { return w >= leastSingle && w <= mostSingle }

@@ -21,6 +21,8 @@ func TestParseClassWeights(t *testing.T) {
 		"n01440764 NaN":            "above 0",
 		"n01440764 +Inf":           "above 0",
 		"n01440764 one":            "above 0",
+		"n01440764 1e39":           "above 0", // infinite in single precision
+		"n01440764 1e-46":          "above 0", // and 0
 		"n09999999 1":              `line 1: "n09999999" is none of the 3 classes`,
 		"n01440764 1\nmy truck 1\nn02123045 1\nn01440764 " + "1\n": "line 4",
 		strings.Repeat("x", 100000) + " 1":                         "token too long",

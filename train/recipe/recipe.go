@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -250,6 +250,9 @@ func lay(over map[string]any, l Layer) error {
 	if err := yamldoc.Decode(l.YAML, &m, false); err != nil {
 		return fmt.Errorf("%s: %w", l.From, err)
 	}
+	if err := checkWhole("", m, reflect.TypeFor[Recipe]()); err != nil {
+		return fmt.Errorf("%s: %w", l.From, err)
+	}
 	merge(over, m)
 	return nil
 }
@@ -318,8 +321,11 @@ func (r Recipe) YAML() ([]byte, error) { return yaml.Marshal(r) }
 // Check names the first value that makes no sense.
 func (r Recipe) Check() error {
 	const maxBatch = 1 << 20
-	in := func(v, lo, hi float64) bool { return v >= lo && v <= hi && !math.IsNaN(v) } // false for NaN
-	const most = math.MaxFloat64
+	in := func(v, lo, hi float64) bool { return v >= lo && v <= hi } // false for NaN
+	off := func(v float64) bool { return v == 0 || in(v, leastSingle, mostSingle) }
+	if err := checkFinite("", reflect.ValueOf(r)); err != nil {
+		return err
+	}
 	for _, c := range []struct {
 		key   string
 		value float64
@@ -331,8 +337,8 @@ func (r Recipe) Check() error {
 		{"accumulate", float64(r.Accumulate), r.Accumulate >= 1, "at least 1"},
 		{"optimizer.momentum", r.Optimizer.Momentum, in(r.Optimizer.Momentum, 0, 0.99999), "0 up to 1"},
 		{"optimizer.weight_decay", r.Optimizer.WeightDecay, in(r.Optimizer.WeightDecay, 0, 1), "0 to 1"},
-		{"clip.norm", r.Clip.Norm, in(r.Clip.Norm, 0, most), "0 (off) or more"},
-		{"clip.value", r.Clip.Value, in(r.Clip.Value, 0, most), "0 (off) or more"},
+		{"clip.norm", r.Clip.Norm, off(r.Clip.Norm), "0 (off), or 1e-30 to 1e30"},
+		{"clip.value", r.Clip.Value, off(r.Clip.Value), "0 (off), or 1e-30 to 1e30"},
 		{"loss.label_smoothing", r.Loss.LabelSmoothing, in(r.Loss.LabelSmoothing, 0, 0.999), "0 up to 1"},
 		{"loss.aux_weight", r.Loss.AuxWeight, in(r.Loss.AuxWeight, 0, 100), "0 or more"},
 		{"loss.mixup", r.Loss.Mixup, in(r.Loss.Mixup, 0, 100), "0 or more"},
@@ -350,6 +356,7 @@ func (r Recipe) Check() error {
 		{"augment.area_min", r.Augment.AreaMin, in(r.Augment.AreaMin, 1e-6, r.Augment.AreaMax), "above 0, at most area_max"},
 		{"augment.area_max", r.Augment.AreaMax, in(r.Augment.AreaMax, 1e-6, 1), "above 0, at most 1"},
 		{"augment.aspect_min", r.Augment.AspectMin, in(r.Augment.AspectMin, 1e-3, r.Augment.AspectMax), "above 0, at most aspect_max"},
+		{"augment.aspect_max", r.Augment.AspectMax, in(r.Augment.AspectMax, 1e-3, 1e3), "0.001 to 1000"},
 		{"augment.brightness", r.Augment.Brightness, in(r.Augment.Brightness, 0, 1), "0 to 1"},
 		{"augment.contrast", r.Augment.Contrast, in(r.Augment.Contrast, 0, 1), "0 to 1"},
 		{"augment.saturation", r.Augment.Saturation, in(r.Augment.Saturation, 0, 1), "0 to 1"},
@@ -417,12 +424,12 @@ func (o Optimizer) check() error {
 	var needs []need
 	switch o.Kind {
 	case "rmsprop":
-		needs = []need{{"rho", o.Rho, 1, 0.9}, {"eps", o.Eps, math.Inf(1), 0.001}}
+		needs = []need{{"rho", o.Rho, 1, 0.9}, {"eps", o.Eps, mostSingle, 0.001}}
 	case "adamw":
-		needs = []need{{"beta1", o.Beta1, 1, 0.9}, {"beta2", o.Beta2, 1, 0.999}, {"eps", o.Eps, math.Inf(1), 1e-8}}
+		needs = []need{{"beta1", o.Beta1, 1, 0.9}, {"beta2", o.Beta2, 1, 0.999}, {"eps", o.Eps, mostSingle, 1e-8}}
 	}
 	for _, n := range needs {
-		if n.value <= 0 || n.value >= n.most {
+		if !(n.value >= leastSingle && n.value < n.most) {
 			return fmt.Errorf("optimizer %s: optimizer.%s is %v: want a number above 0 and below %v (usual: --set optimizer.%s=%v)", o.Kind, n.key, n.value, n.most, n.key, n.usual)
 		}
 	}

@@ -44,8 +44,8 @@ var schedules = []string{"constant", "exponential", "step", "cosine"}
 // check names the first value that makes no sense.
 func (r Rate) check() error {
 	switch {
-	case !(r.Base > 0) || math.IsInf(r.Base, 0):
-		return fmt.Errorf("rate.base is %v: want a number above 0", r.Base)
+	case !(r.Base >= leastSingle && r.Base <= mostSingle):
+		return fmt.Errorf("rate.base is %v: want a number above 0 (%g to %g)", r.Base, leastSingle, mostSingle)
 	case !slices.Contains([]string{"linear", "sqrt", "none"}, r.Scaling):
 		return fmt.Errorf("rate.scaling is %q: want linear, sqrt or none", r.Scaling)
 	case r.Scaling != "none" && r.BaseBatch < 1:
@@ -64,8 +64,8 @@ func (r Rate) check() error {
 		return fmt.Errorf("rate.factor is %v: schedule %s wants above 0, at most 1", r.Factor, r.Schedule)
 	case r.Schedule == "exponential" && !(r.EveryEpochs > 0):
 		return fmt.Errorf("rate.every_epochs is %v: schedule exponential wants a number above 0", r.EveryEpochs)
-	case r.Schedule == "step" && (len(r.Milestones) == 0 || !slices.IsSorted(r.Milestones)):
-		return fmt.Errorf("rate.milestones are %v: schedule step wants epochs in ascending order", r.Milestones)
+	case r.Schedule == "step" && (len(r.Milestones) == 0 || !(r.Milestones[0] > 0) || !slices.IsSorted(r.Milestones)):
+		return fmt.Errorf("rate.milestones are %v: schedule step wants epochs above 0 in ascending order", r.Milestones)
 	}
 	return nil
 }
