@@ -76,11 +76,19 @@ func Junked(name string) (reason string, image bool) {
 }
 
 // imageNames are the endings of images' names, and whether such images can be
-// decoded.
-var imageNames = map[string]bool{
-	".jpeg": true, ".jpg": true, ".jpe": true, ".jfif": true, ".png": true, ".webp": true, ".gif": true, ".bmp": true, ".tif": true, ".tiff": true,
-	".avif": false, ".heic": false, ".heif": false, ".jxl": false, ".jp2": false,
-}
+// decoded. Endings that other files have as often (.raw, .hdr, .pfm) are not among them.
+var imageNames = func() map[string]bool {
+	m := map[string]bool{}
+	for ext := range strings.FieldsSeq("jpeg jpg jpe jfif jif jfi png apng webp gif bmp dib tif tiff") {
+		m["."+ext] = true
+	}
+	for ext := range strings.FieldsSeq("avif avifs heic heics heif hif jxl jp2 jpx jpf j2k j2c jxr wdp hdp " +
+		"ppm pgm pbm pnm pam xbm xpm tga ico pcx dds psd psb exr qoi " +
+		"cr2 cr3 crw nef nrw arw srf sr2 dng orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl iiq") { // the last are cameras'
+		m["."+ext] = false
+	}
+	return m
+}()
 
 // ImageName says whether a name ends as an image's does, in any case of
 // letters. What the image is, is found in its bytes; see UnsupportedImage for
@@ -100,7 +108,7 @@ func NearlyImage(name string) bool {
 }
 
 // Bytes at the beginning of images' files.
-var magics = []string{"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "GIF87a", "GIF89a", "II*\x00", "MM\x00*", "\xff\x0a", "\x00\x00\x00\x0cJXL \r\n\x87\n"}
+var magics = []string{"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "GIF87a", "GIF89a", "II*\x00", "MM\x00*", "\xff\x0a", "\x00\x00\x00\x0cJXL \r\n\x87\n", "\x00\x00\x00\x0cjP  \r\n\x87\n", "\xffO\xffQ", "8BPS\x00\x01", "DDS |\x00", "\x76\x2f\x31\x01"}
 
 // HeadBytes is how much of a file ImageBytes looks at.
 const HeadBytes = 16

@@ -23,13 +23,14 @@ func TestImageName(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a.jpg": true, "a.JPEG": true, "d/a.JPE": true, "a.jfif": true, "a.png": true, "a.webp": true, "a.gif": true, "a.bmp": true, "a.tif": true, "a.TIFF": true,
 		"a.avif": true, "a.heic": true, "a.jxl": true, "a.jp2": true, "0.input.jpg": true,
+		"a.jif": true, "a.ppm": true, "a.PGM": true, "a.tga": true, "a.CR2": true, "a.dng": true, "a.raw": false, "a.hdr": false,
 		"a": false, "jpg": false, "a.txt": false, "a.jpg/b": false, "a.jpg.txt": false, "": false,
 	} {
 		if got := ImageName(name); got != want {
 			t.Errorf("ImageName(%q) = %v, want %v", name, got, want)
 		}
 	}
-	for name, want := range map[string]string{"a.avif": "avif", "a.HEIC": "heic", "a.jpg": "", "a.txt": ""} {
+	for name, want := range map[string]string{"a.avif": "avif", "a.HEIC": "heic", "a.ppm": "ppm", "a.NEF": "nef", "a.jif": "", "a.dib": "", "a.jpg": "", "a.txt": ""} {
 		if got := UnsupportedImage(name); got != want {
 			t.Errorf("UnsupportedImage(%q) = %q, want %q", name, got, want)
 		}
@@ -85,7 +86,7 @@ func TestLeftOutImages(t *testing.T) {
 	}
 	for head, want := range map[string]bool{
 		"\xff\xd8\xff\xe0\x00\x10JFIF": true, "\x89PNG\r\n\x1a\n\x00\x00": true, "GIF89a": true, "RIFF\x10\x00\x00\x00WEBPVP8 ": true, "RIFF\x10\x00\x00\x00WAVEfmt ": false,
-		"BM\x36\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00": true, "BMW is a car.....": false, "\x00\x00\x00\x1cftypavif": false, "\x00\x00\x00\x1cftypavif\x00\x00": true, "MM\x00*": true, "": false, "text": false,
+		"BM\x36\x00\x00\x00\x00\x00\x00\x00\x36\x00\x00\x00": true, "BMW is a car.....": false, "\x00\x00\x00\x1cftypavif": false, "\x00\x00\x00\x1cftypavif\x00\x00": true, "MM\x00*": true, "8BPS\x00\x01": true, "DDS |\x00\x00\x00": true, "": false, "text": false,
 	} {
 		if got := ImageBytes([]byte(head)); got != want {
 			t.Errorf("%q: %v, want %v", head, got, want)
