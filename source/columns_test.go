@@ -129,10 +129,14 @@ func TestColumnsUnread(t *testing.T) {
 
 func TestColumnsRefused(t *testing.T) {
 	for file, want := range map[string]string{
-		"refused-feather1.feather":   "Feather file of version 1",
-		"refused-no-image.parquet":   "no column of images among label",
-		"refused-paths.parquet":      "column image holds paths",
-		"refused-two-images.parquet": "several columns may be the images: left, right",
+		"refused-feather1.feather":    "Feather file of version 1",
+		"refused-no-image.parquet":    "no column of images among label",
+		"refused-paths.parquet":       "column image holds paths",
+		"refused-two-images.parquet":  "several columns may be the images: left, right",
+		"refused-label-twice.parquet": "2 columns are called label",
+		"refused-label-twice.arrow":   "2 columns are called label",
+		"refused-image-twice.parquet": "2 columns are called image",
+		"refused-image-twice.arrow":   "2 columns are called image",
 	} {
 		refused(t, filepath.Join("testdata", "columns", file), file, want)
 	}

@@ -121,6 +121,11 @@ feather.write_feather(pa.table({"label": LABELS}), f"{out}/refused-feather1.feat
 pq.write_table(pa.table({"label": LABELS}), f"{out}/refused-no-image.parquet")
 pq.write_table(pa.table({"image": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"], "label": LABELS}), f"{out}/refused-paths.parquet")
 pq.write_table(pa.table({"left": structs(), "right": structs()}), f"{out}/refused-two-images.parquet")
+for name, twice in (("label", [structs(), pa.array(LABELS), pa.array(SYNSETS)]), ("image", [structs(), structs(), pa.array(LABELS)])):
+    t = pa.Table.from_arrays(twice, ["image", name, "label"])
+    pq.write_table(t, f"{out}/refused-{name}-twice.parquet")
+    with ipc.new_file(f"{out}/refused-{name}-twice.arrow", t.schema) as f:
+        f.write_table(t)
 json.dump(truth, open(f"{out}/truth.json", "w"), indent=1)
 n = 1000
 many = pa.table({"image": pa.array([b"image %d" % i for i in range(n)]), "label": pa.array([i % 3 for i in range(n)])})

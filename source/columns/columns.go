@@ -213,7 +213,30 @@ func choose(all []leaf, features map[string]Feature) (out chosen, err error) {
 			out.unread = append(out.unread, l.path[0])
 		}
 	}
-	return out, nil
+	return out, out.once(all)
+}
+
+// once wants each column that matters to be the only one of its name.
+func (c *chosen) once(all []leaf) error {
+	matter := append([]leaf{c.image}, c.labels...)
+	if c.name != nil {
+		matter = append(matter, *c.name)
+	}
+	for _, l := range matter {
+		same, outer := 0, 0 // leaves, and structs where the format has them among the leaves
+		for i := range all {
+			if slices.Equal(all[i].path, l.path) {
+				same++
+			}
+			if slices.Equal(all[i].path, l.path[:1]) {
+				outer++
+			}
+		}
+		if max(same, outer) > 1 {
+			return fmt.Errorf("%d columns are called %s, and which is meant is not known: write the file with one of them, or with other names for the others", max(same, outer), l.path[0])
+		}
+	}
+	return nil
 }
 
 // ofClasses says whether a leaf's column is called after classes, or is of such by the metadata.

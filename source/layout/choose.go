@@ -22,12 +22,7 @@ func (c *columns) choose(info *source.Info) (others []*source.Column, err error)
 		}
 	}
 	if c.m.column != "" {
-		at := slices.IndexFunc(all, func(col *source.Column) bool { return strings.EqualFold(col.Name, c.m.column) })
-		if at < 0 {
-			return nil, fmt.Errorf("%s: no column %s with labels", c.from, c.m.column)
-		}
-		c.column, c.m.hasColumn = all[at], true
-		return nil, nil
+		return nil, c.asked(all)
 	}
 	if len(all) == 0 {
 		c.column = &info.Columns[0]
@@ -43,7 +38,11 @@ func (c *columns) choose(info *source.Info) (others []*source.Column, err error)
 		if col == c.column {
 			continue
 		}
-		if !sameClasses(c.column, col) {
+		switch {
+		case sameClasses(c.column, col):
+		case strings.EqualFold(col.Name, c.column.Name):
+			return nil, c.namesakes(col.Name)
+		default:
 			return nil, &Ambiguity{Path: c.from, What: fmt.Sprintf("the columns %s and %s have different classes", c.column.Name, col.Name), Readings: []Reading{
 				{c.column.Name + " is the class", "--layout " + ColumnWord + c.column.Name}, {col.Name + " is", "--layout " + ColumnWord + col.Name}}}
 		}
@@ -53,6 +52,31 @@ func (c *columns) choose(info *source.Info) (others []*source.Column, err error)
 		others = append(others, col)
 	}
 	return others, nil
+}
+
+// asked takes the column that a flag names.
+func (c *columns) asked(all []*source.Column) error {
+	for _, col := range all {
+		if !strings.EqualFold(col.Name, c.m.column) {
+			continue
+		}
+		if c.column != nil && !sameClasses(c.column, col) {
+			return c.namesakes(col.Name)
+		}
+		if c.column == nil {
+			c.column, c.m.hasColumn = col, true
+		}
+	}
+	if c.column == nil {
+		return fmt.Errorf("%s: no column %s with labels", c.from, c.m.column)
+	}
+	return nil
+}
+
+// namesakes refuses two columns that no flag can tell apart.
+func (c *columns) namesakes(name string) error {
+	return &Ambiguity{Path: c.from, What: fmt.Sprintf("two columns are called %s and have different classes", name), Readings: []Reading{
+		{"one of them is the class", "call the other otherwise"}, {"there are none", "--layout flat"}}}
 }
 
 // named says whether a column's labels have names.

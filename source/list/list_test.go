@@ -157,6 +157,8 @@ func TestParseRefuses(t *testing.T) {
 		"id,breed\n00a1.jpg,cat\n00b2,dog\n":   "as a heading it has no column of paths",
 		"cat\t1\ndogs\tb.jpg\n":                "as a heading it has no column of paths",
 		"path,label\n,0\n":                     "line 2 has no path",
+		"path,Path,label\na.jpg,b.jpg,0\n":     "two columns are called path",
+		"path,split,split\na.jpg,train,test\n": "two columns are called split",
 		"path,label\n\"a.jpg,0\n":              "quote",
 		"\xff\xfep\x00a\x00":                   "UTF-16",
 		`{"label": 1}`:                         "no key says which is the path",

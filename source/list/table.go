@@ -183,6 +183,9 @@ func (t *table) heading(sample []record) (h heading, err error) {
 	if !h.heading {
 		return h, t.unnamed(&h, sample)
 	}
+	if name := twice(first, h.path); name != "" {
+		return h, fmt.Errorf("two columns are called %s, and which is meant is not known: take one out, or call it otherwise", name)
+	}
 	for i, name := range first {
 		if i == h.path || strings.TrimSpace(name) == "" { // a data frame's index
 			continue
@@ -195,6 +198,17 @@ func (t *table) heading(sample []record) (h heading, err error) {
 		h.columns = append(h.columns, i)
 	}
 	return h, nil
+}
+
+// twice is what two columns are called of which one is to say the path or the split; "": none is.
+func twice(names []string, path int) string {
+	for i, name := range names {
+		same := func(other string) bool { return entry.ColumnName(other) == entry.ColumnName(name) }
+		if (i == path || entry.MaySplit(name)) && (slices.ContainsFunc(names[:i], same) || slices.ContainsFunc(names[i+1:], same)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // unnamed makes the columns of a list without a heading: the label beside the path; of
