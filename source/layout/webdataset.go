@@ -88,7 +88,40 @@ func (m *mapper) newWeb(i int) (*unit, error) {
 		w.samples[key] = s
 	}
 	m.webs = append(m.webs, w)
+	if err := w.oneImage(in.Entries); err != nil {
+		return nil, err
+	}
 	return u, w.pair()
+}
+
+// oneImage refuses samples of several images, which may be the image and what belongs to it: a mask, a
+// depth. Where a flag says that each is one of the class, or no class is wanted, they are noted.
+func (w *webdataset) oneImage(entries []source.Entry) error {
+	first, several, example := map[string]string{}, map[string]bool{}, ""
+	for k := range entries {
+		e := &entries[k]
+		key, _ := labelfile.Key(e.Name)
+		if _, ok := w.samples[key]; !ok || e.Archive || !w.m.files.Image(e.Name) {
+			continue
+		}
+		one, ok := first[key]
+		if !ok {
+			first[key] = e.Name
+			continue
+		}
+		several[key] = true
+		example = cmp.Or(example, one+" and "+e.Name)
+	}
+	what := fmt.Sprintf("%d samples have several images, such as %s", len(several), example)
+	switch {
+	case len(several) == 0:
+	case w.m.forced["webdataset"], w.m.o.LabelsOptional:
+		w.m.note("%s: %s: each is one of the sample's class", w.from, what)
+	default:
+		return &Ambiguity{Path: w.from, What: what, Readings: []Reading{
+			{"each is an image of the sample's class", "--layout webdataset"}, {"one of them is the image, and others are about it", "give a tar with that one alone"}}}
+	}
+	return nil
 }
 
 // pair notes the synsets that stand beside numbers. One number is one synset.

@@ -2,22 +2,26 @@ package labelfile
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/synshard/synshard/source"
+	"github.com/synshard/synshard/source/classlist"
 )
 
 // Sample is what stands beside an image in WebDataset's tars: in a .cls, a number or a
 // name, and in a .json, where the synset outranks the label.
 type Sample struct {
-	Label source.Label // what the .cls, or else the .json, says
-	Class string       // the synset of a .json, "": none
+	Label source.Label // what the .json, or else the .cls, says; of a number and a name the number
+	Class string       // the synset of a .json, or the name beside a number; "": none
 	// Path is the image's own name, where a .json of an export of ours has it.
 	Path string
-	json bool
+
+	cls, json source.Label
+	synset    string
 }
 
 // Errors of a sample's labels, which are that sample's.
@@ -44,39 +48,44 @@ func Holds(ext string) bool { return strings.EqualFold(ext, "cls") || strings.Eq
 
 // Add reads one file of a sample, of which Holds is true.
 func (s *Sample) Add(ext string, b []byte) error {
+	var err error
 	if strings.EqualFold(ext, "cls") {
-		l, err := plain(b)
-		if err != nil {
-			return err
-		}
-		if err := s.agrees(l); s.json && err != nil {
-			return err
-		}
-		if !s.json || s.Label.Kind == source.NoLabel {
-			s.Label = l
-		}
-		return nil
+		s.cls, err = plain(b)
+	} else {
+		s.synset, s.json, s.Path, err = fromJSON(b)
 	}
-	synset, label, path, err := fromJSON(b)
-	if s.Path = path; err != nil || synset == "" && label.Kind == source.NoLabel {
-		return err
+	if err == nil && s.differ() {
+		err = ErrDiffer
 	}
-	if err := s.agrees(label); err != nil {
-		return err
+	s.Label, s.Class = s.json, s.synset
+	if s.json.Kind == source.NoLabel {
+		s.Label = s.cls
 	}
-	if label.Kind == source.NoLabel {
-		label = s.Label
+	if number, name := numberAndName(s.cls, s.json); name != "" {
+		s.Label, s.Class = number, cmp.Or(s.synset, name)
 	}
-	s.json, s.Label, s.Class = true, label, synset
-	return nil
+	return err
 }
 
-// agrees wants two numbers to be one.
-func (s *Sample) agrees(l source.Label) error {
-	if s.Label.Kind == source.NumberLabel && l.Kind == source.NumberLabel && s.Label != l {
-		return ErrDiffer
+// differ says whether the two files say different classes, as far as that is known without a list of them:
+// two numbers, two names, two synsets.
+func (s *Sample) differ() bool {
+	if s.cls.Kind != source.NoLabel && s.cls.Kind == s.json.Kind && s.cls != s.json {
+		return true
 	}
-	return nil
+	name := s.cls.Name
+	return name != "" && s.synset != "" && name != s.synset && classlist.IsSynset(name) == classlist.IsSynset(s.synset)
+}
+
+// numberAndName tells the number and the name apart of two labels that are one of each.
+func numberAndName(a, b source.Label) (number source.Label, name string) {
+	switch {
+	case a.Kind == source.NumberLabel && b.Kind == source.NameLabel:
+		return a, b.Name
+	case a.Kind == source.NameLabel && b.Kind == source.NumberLabel:
+		return b, a.Name
+	}
+	return source.Label{}, ""
 }
 
 // plain reads a .cls: a number or a name, and nothing else.
