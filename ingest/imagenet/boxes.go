@@ -28,12 +28,30 @@ type annotation struct {
 	Objects []struct {
 		Name string `xml:"name"`
 		Box  struct {
-			XMin int32 `xml:"xmin"`
-			YMin int32 `xml:"ymin"`
-			XMax int32 `xml:"xmax"`
-			YMax int32 `xml:"ymax"`
+			XMin coordinate `xml:"xmin"`
+			YMin coordinate `xml:"ymin"`
+			XMax coordinate `xml:"xmax"`
+			YMax coordinate `xml:"ymax"`
 		} `xml:"bndbox"`
 	} `xml:"object"`
+}
+
+// coordinate is a number of pixels. A fraction is cut off: other people's annotations have some, and copies of
+// Kaggle's solutions that went through a table program.
+type coordinate int32
+
+// UnmarshalText reads a number; of nothing it is 0.
+func (c *coordinate) UnmarshalText(text []byte) error {
+	s := strings.TrimSpace(string(text))
+	if s == "" {
+		return nil
+	}
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(x > -1<<31 && x < 1<<31) {
+		return fmt.Errorf("%q is not a coordinate", s)
+	}
+	*c = coordinate(x)
+	return nil
 }
 
 // add takes the boxes of one annotation file.
@@ -44,7 +62,7 @@ func (b Boxes) add(name string, text []byte) error {
 	}
 	var out []shard.Object
 	for _, o := range a.Objects {
-		out = append(out, shard.Object{Synset: o.Name, XMin: o.Box.XMin, YMin: o.Box.YMin, XMax: o.Box.XMax, YMax: o.Box.YMax})
+		out = append(out, shard.Object{Synset: o.Name, XMin: int32(o.Box.XMin), YMin: int32(o.Box.YMin), XMax: int32(o.Box.XMax), YMax: int32(o.Box.YMax)})
 	}
 	b[Stem(name)] = out
 	return nil
@@ -136,24 +154,20 @@ func solution(r io.Reader, f func(image string, boxes []shard.Object)) error {
 	}
 }
 
-// parseBoxes reads a synset and four numbers for each box. Numbers may have a
-// fraction, which is cut off: copies of the solutions that went through a table
-// program have them.
+// parseBoxes reads a synset and four numbers for each box.
 func parseBoxes(words []string) ([]shard.Object, error) {
 	if len(words) == 0 || len(words)%5 != 0 {
 		return nil, fmt.Errorf("%q is not a synset and four numbers for each box", strings.Join(words, " "))
 	}
 	var boxes []shard.Object
 	for ; len(words) > 0; words = words[5:] {
-		var v [4]int32
+		var v [4]coordinate
 		for i := range v {
-			x, err := strconv.ParseFloat(words[1+i], 64)
-			if err != nil || !(x > -1<<31 && x < 1<<31) {
-				return nil, fmt.Errorf("%q is not a coordinate", words[1+i])
+			if err := v[i].UnmarshalText([]byte(words[1+i])); err != nil {
+				return nil, err
 			}
-			v[i] = int32(x)
 		}
-		boxes = append(boxes, shard.Object{Synset: words[0], XMin: v[0], YMin: v[1], XMax: v[2], YMax: v[3]})
+		boxes = append(boxes, shard.Object{Synset: words[0], XMin: int32(v[0]), YMin: int32(v[1]), XMax: int32(v[2]), YMax: int32(v[3])})
 	}
 	return boxes, nil
 }
