@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
 
@@ -23,15 +22,15 @@ import (
 // begin. Each reads several streams one behind the other as one.
 var compressions = []struct {
 	name, magic string
-	open        func(io.Reader) (io.ReadCloser, error)
+	open        func(*bufio.Reader) (io.ReadCloser, error)
 }{
-	{"gzip", "\x1f\x8b", func(r io.Reader) (io.ReadCloser, error) { return gzip.NewReader(r) }},
-	{"bzip2", "BZh", func(r io.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
-	{"xz", "\xfd7zXZ\x00", func(r io.Reader) (io.ReadCloser, error) {
+	{"gzip", "\x1f\x8b", newMembers},
+	{"bzip2", "BZh", func(r *bufio.Reader) (io.ReadCloser, error) { return io.NopCloser(bzip2.NewReader(r)), nil }},
+	{"xz", "\xfd7zXZ\x00", func(r *bufio.Reader) (io.ReadCloser, error) {
 		x, err := xz.NewReader(r)
 		return io.NopCloser(x), err
 	}},
-	{"zstd", "\x28\xb5\x2f\xfd", func(r io.Reader) (io.ReadCloser, error) {
+	{"zstd", "\x28\xb5\x2f\xfd", func(r *bufio.Reader) (io.ReadCloser, error) {
 		z, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(2))
 		if err != nil {
 			return nil, err
