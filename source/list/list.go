@@ -97,6 +97,12 @@ func firstLine(head []byte, isImage func(string) bool) string {
 
 const bom = "\ufeff"
 
+// jsonName says whether a list's name ends as those of JSON's lines do.
+func jsonName(name string) bool {
+	ext := strings.ToLower(filepath.Ext(name))
+	return ext == ".jsonl" || ext == ".ndjson"
+}
+
 func isObject(line string) bool { return strings.HasPrefix(line, "{") }
 
 // spaced says whether a line is "path label", as lists for Caffe are: an
@@ -169,9 +175,12 @@ func parse(ctx context.Context, name string, in *bufio.Reader, isImage func(stri
 	}
 	t := &table{isImage: isImage}
 	u := &uncommented{in: in, isImage: isImage}
-	if line := firstLine(head, isImage); isObject(line) {
+	switch line := firstLine(head, isImage); {
+	case isObject(line):
 		err = t.json(ctx, in)
-	} else {
+	case jsonName(name):
+		err = fmt.Errorf("its first line, %.40q, is no object of JSON, and a list has one a line (of one array jq -c .[] makes such lines)", line)
+	default:
 		u.sep = separator(name, line, isImage)
 		err = t.text(ctx, bufio.NewReader(u), u.sep)
 	}

@@ -173,6 +173,15 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestParseDocument: JSON's lines are none where the file is one document.
+func TestParseDocument(t *testing.T) {
+	for _, text := range []string{"[{\"path\": \"a.jpg\", \"label\": 0}]", "[\n  {\"path\": \"a.jpg\"}\n]\n"} {
+		if _, err := Parse("l.jsonl", []byte(text)); err == nil || !strings.Contains(err.Error(), "is no object of JSON, and a list has one a line") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add("l.csv", []byte("path,label\n\"a/1.jpg\",\"tench, Tinca tinca\"\nb/2.jpg,goldfish\n"))
 	f.Add("l.tsv", []byte("path\tlabel\na\t1\n"))
