@@ -2,6 +2,8 @@ package layout
 
 import (
 	"cmp"
+	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 
@@ -38,6 +40,40 @@ func (m *mapper) noteSplits(p *Plan) {
 		return
 	}
 	m.noteMissing(p, val, train, "train", "val has some")
+}
+
+// noteTwice tells of images that may be there twice: of one class, name and size in several containers.
+func (m *mapper) noteTwice(p *Plan) {
+	seed := maphash.MakeSeed()
+	for _, s := range p.Splits {
+		if n := len(s.Images); n == 0 || s.Images[0].Container == s.Images[n-1].Container { // they lie by container
+			continue
+		}
+		first, twice, example := map[uint64]int32{}, 0, ""
+		for i := range s.Images {
+			im := &s.Images[i]
+			if im.Size <= 0 || im.Archive || rowKind(m.inputs[im.Container].Info.Kind) {
+				continue
+			}
+			key := maphash.Comparable(seed, of{im.Class, im.Size, im.Path})
+			if in, ok := first[key]; !ok {
+				first[key] = im.Container
+			} else if in != im.Container {
+				twice++
+				example = cmp.Or(example, fmt.Sprintf("%s in %s and in %s", im.Name, m.inputs[in].Info.Path, m.inputs[im.Container].Info.Path))
+			}
+		}
+		if twice > 0 {
+			m.note("%d images of %s have the class, the name and the size of one in another source, such as %s: if they are the same, they are there twice", twice, s.Name, example)
+		}
+	}
+}
+
+// of is what the same image has in two containers.
+type of struct {
+	class int32
+	size  int64
+	path  string
 }
 
 // noteFile remembers a file left out that may say what is not known of images: one that is

@@ -197,6 +197,9 @@ func (p *placing) plan() (*Plan, error) {
 	plan.Classes = m.table.names()
 	m.noteSplits(plan)
 	m.noteUnread(plan)
+	if !m.o.LabelsOptional {
+		m.noteTwice(plan)
+	}
 	m.noteAlike(plan.Classes)
 	plan.Notes = m.notes
 	return plan, nil
