@@ -66,7 +66,8 @@ func (b *bucket) noBucket(err error) bool {
 		b.b.ErrorAs(err, &azure) && azure.ErrorCode == string(bloberror.ContainerNotFound)
 }
 
-// answer is a store's error, or one of the way to it, told without its requests' numbers.
+// answer is a store's error, or one of the way to it, told without its requests' numbers and
+// what URLs in it may hide.
 type answer struct{ error }
 
 func (a answer) Unwrap() error { return a.error }
@@ -80,7 +81,7 @@ func (a answer) Error() string {
 	case said != nil:
 		return said.ErrorCode()
 	case errors.As(a.error, &sent):
-		return sent.Err.Error()
+		return veiled{sent.Err}.Error()
 	}
-	return a.error.Error()
+	return veiled(a).Error()
 }

@@ -50,7 +50,8 @@ type bucket struct {
 }
 
 func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
-	u := &url.URL{Scheme: at.scheme, Host: at.bucket, RawQuery: at.query}
+	query, _ := url.ParseQuery(at.query) // of which the stores' openers take what can be parsed, too
+	u := &url.URL{Scheme: at.scheme, Host: at.bucket, RawQuery: query.Encode()}
 	b := &bucket{scheme: at.scheme, name: at.bucket, traffic: t}
 	var err error
 	switch at.scheme {
@@ -63,7 +64,7 @@ func newBucket(ctx context.Context, at location, t *Traffic) (*bucket, error) {
 		b.b, err = blob.OpenBucket(ctx, u.String())
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, fmt.Errorf("%w: %w", ErrURL, veiled{err})
 	}
 	return b, nil
 }

@@ -75,7 +75,7 @@ type location struct {
 func parse(name string) (location, error) {
 	u, err := url.Parse(name)
 	if err != nil {
-		return location{}, fmt.Errorf("%w: %w", ErrURL, err)
+		return location{}, unparsed(name, err)
 	}
 	l := location{scheme: strings.ToLower(u.Scheme), bucket: u.Host, key: strings.Trim(u.Path, "/"), slash: strings.HasSuffix(u.Path, "/"), query: u.RawQuery}
 	switch {
@@ -97,6 +97,15 @@ func parse(name string) (location, error) {
 	return l, nil
 }
 
+// unparsed is the error of a URL that cannot be taken apart. Why is not said where it may be
+// a part of a password.
+func unparsed(name string, err error) error {
+	if strings.Contains(name, "@") {
+		return fmt.Errorf("%s: the URL cannot be taken apart, so it is %w", Shown(name), ErrURL)
+	}
+	return fmt.Errorf("%s: %w: %w", Shown(name), ErrURL, unaddressed(err))
+}
+
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
@@ -111,15 +120,6 @@ func (l location) String() string {
 		return l.scheme + "://" + l.bucket
 	}
 	return l.scheme + "://" + l.bucket + "/" + l.key
-}
-
-// Shown is a name as errors and results have it: a URL without its options, which may
-// be a signature.
-func Shown(name string) string {
-	if IsURL(name) {
-		name, _, _ = strings.Cut(name, "?")
-	}
-	return name
 }
 
 // Join gives the URL of what lies below a URL at a relative path with slashes.

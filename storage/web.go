@@ -76,7 +76,7 @@ func (w *web) send(ctx context.Context, method, key string, header map[string]st
 	}
 	r, err := http.NewRequestWithContext(ctx, method, to, nil)
 	if err != nil {
-		return nil, err
+		return nil, unaddressed(err)
 	}
 	for k, v := range header {
 		r.Header.Set(k, v)
@@ -119,17 +119,6 @@ type unserved struct{ error }
 
 func (u unserved) Unwrap() error        { return u.error }
 func (u unserved) Is(target error) bool { return target == ErrUnserved }
-
-// unaddressed is an error of the client's without the URL, in which may be a signature.
-func unaddressed(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil || !strings.Contains(err.Error(), "://") {
-			return err
-		}
-		err = inner
-	}
-}
 
 // state names the state of a file: its ETag, or the time of its change, and its size.
 func (w *web) state(h http.Header) (string, error) {

@@ -14,6 +14,7 @@ import (
 	"github.com/synshard/synshard/pixel"
 	"github.com/synshard/synshard/shard/census"
 	"github.com/synshard/synshard/shard/stats"
+	"github.com/synshard/synshard/storage"
 )
 
 // statsOptions are stats' flags.
@@ -80,7 +81,7 @@ func (o *statsOptions) check(cmd *cobra.Command) error {
 	}
 	switch lower := strings.ToLower(o.plot); {
 	case o.plot != "" && !strings.HasSuffix(lower, "."+formSVG) && !strings.HasSuffix(lower, "."+formPNG):
-		return usagef("--plot %s: the name of a plot ends in .svg or .png", o.plot)
+		return usagef("--plot %s: the name of a plot ends in .svg or .png", storage.Shown(o.plot))
 	case o.limit < 0:
 		return usagef("--limit %d: want 0 (all) or more", o.limit)
 	case o.size < 1 || o.resize < o.size:

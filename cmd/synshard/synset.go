@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/wordnet"
 )
 
@@ -54,7 +55,7 @@ func exactly(min, max int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case max >= 0 && len(args) > max:
-			return usagef("want %s; %q is too much (see '%s --help')", what, args[max], cmd.CommandPath())
+			return usagef("want %s; %q is too much (see '%s --help')", what, storage.Shown(args[max]), cmd.CommandPath())
 		case len(args) < min:
 			return usagef("want %s (see '%s --help')", what, cmd.CommandPath())
 		}

@@ -60,6 +60,37 @@ func TestUnknownSchemes(t *testing.T) {
 	}
 }
 
+// TestSecretsAreNotShown has every verb fail with URLs, in every place that takes one, of which
+// what may be a signature or a password is in no line that it writes.
+func TestSecretsAreNotShown(t *testing.T) {
+	for k, v := range map[string]string{"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(k, v)
+	}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x?sig=SECRET", http.StatusFound) }))
+	defer h.Close()
+	for _, c := range leaves(newRoot(&app{Console: ui.Console{}})) {
+		verb := verbOf(c)
+		if verb == "bench train" { // which trains first
+			continue
+		}
+		for _, url := range []string{"s3://b/k.onnx?X-Amz-Signature=SECRET", "https://h/%zz.csv?sig=SECRET", "https://u:SECRET@h/x.arrow", "https://u:SECRET/@h/x.ndjson", h.URL + "/x.csv?sig=SECRET"} {
+			lines := [][]string{{url}, {"x", url}}
+			c.Flags().VisitAll(func(f *pflag.Flag) {
+				if use := useOf(verb, f.Name); use != urlRefused && use != urlAddress {
+					lines = append(lines, []string{"--" + f.Name, url}, []string{"x", "--" + f.Name + "=" + url})
+				}
+			})
+			for _, line := range lines {
+				var said strings.Builder
+				run(slices.Concat(strings.Fields(verb), line), strings.NewReader(""), &said, &said)
+				if strings.Contains(said.String(), "SECRET") {
+					t.Errorf("%s %s: %s", verb, strings.Join(line, " "), &said)
+				}
+			}
+		}
+	}
+}
+
 // put copies a directory into a server's bucket.
 func put(t *testing.T, s *storagetest.Server, key, dir string) {
 	t.Helper()
