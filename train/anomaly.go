@@ -97,6 +97,22 @@ func notFinite(ev runlog.Evaluation) string {
 	return fmt.Sprintf("outputs of %s are not finite (loss %v over %d images)", whose, float64(loss), ev.Raw.N)
 }
 
+// checkWarmup warns of a run that ends before its warm-up does, as one of few epochs by a recipe
+// for many: the rate that is announced is never reached.
+func (r *runner) checkWarmup() {
+	rate, epochs := r.o.Recipe.Rate, r.o.Recipe.Epochs
+	last := float64(epochs) - 1/float64(r.stepsPerEpoch())
+	if last >= rate.WarmupEpochs {
+		return
+	}
+	reached, peak := rate.At(last, epochs, r.pos.Batch), rate.Peak(r.pos.Batch)
+	what := fmt.Sprintf("the last step has %.3g of the peak %.3g", reached, peak)
+	if reached == 0 {
+		what = "all steps have 0, and nothing is learnt"
+	}
+	r.warn(fmt.Sprintf("the learning rate warms up for %v epochs and the run has %d: %s (--warmup-epochs)", rate.WarmupEpochs, epochs, what))
+}
+
 // tooManyOverflows is far more steps than halving any loss scale to 1 takes.
 const tooManyOverflows = 100
 

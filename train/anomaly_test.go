@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/synshard/synshard/train/checkpoint"
+	"github.com/synshard/synshard/train/recipe"
 	"github.com/synshard/synshard/train/runlog"
 )
 
@@ -218,6 +219,31 @@ func TestLossAtChanceIsNamed(t *testing.T) {
 	r.o.Recipe.Rate.WarmupEpochs = 5
 	if r.checkChance(); len(warned) != 1 {
 		t.Error("warned during the warm-up")
+	}
+}
+
+// TestWarmupWithoutEnd: a run too short for its warm-up says what rate it comes to.
+func TestWarmupWithoutEnd(t *testing.T) {
+	for _, c := range []struct {
+		epochs, warmup float64
+		batch          int
+		want           string // "": no warning
+	}{
+		{3, 2.5, 4, ""},
+		{3, 2.8, 4, ""}, // what the last of 15 steps has
+		{3, 2.9, 4, "warms up for 2.9 epochs and the run has 3: the last step has 0.0966 of the peak 0.1"},
+		{3, 6, 4, "the last step has 0.0467 of the peak 0.1"},
+		{1, 5, 23, "warms up for 5 epochs and the run has 1: all steps have 0, and nothing is learnt"},
+	} {
+		o := testOptions(t, t.TempDir())
+		o.Recipe.Epochs, o.Recipe.Batch = int(c.epochs), c.batch
+		o.Recipe.Rate = recipe.Rate{Base: 0.1, Scaling: "none", Schedule: "constant", WarmupEpochs: c.warmup}
+		var warned []string
+		o.OnWarn = func(text string) { warned = append(warned, text) }
+		mustRun(t, o)
+		if got := strings.Join(warned, "|"); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%v epochs of %v: warned %q, want %q", c.warmup, c.epochs, got, c.want)
+		}
 	}
 }
 

@@ -257,6 +257,7 @@ func (r *runner) prepare(ctx context.Context) error {
 			return err
 		}
 	}
+	r.checkWarmup()
 	r.firstStep, r.savedAt, r.lastStepAt = r.pos.Step, time.Now(), time.Now()
 	r.o.OnStart(Start{
 		Recipe: r.o.Recipe, Resumed: resumed, Step: r.pos.Step, Steps: r.stepsPerEpoch() * int64(r.o.Recipe.Epochs),

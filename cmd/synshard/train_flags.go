@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -162,6 +164,10 @@ func (o *recipeOptions) resolve() (recipe.Recipe, error) {
 	r, err := recipe.Resolve(o.name, append(layers, given...)...)
 	if err != nil {
 		return r, usagef("%w", err)
+	}
+	asked := slices.ContainsFunc(given, func(l recipe.Layer) bool { return bytes.Contains(l.YAML, []byte("warmup_epochs:")) })
+	if asked && r.Rate.WarmupEpochs >= float64(r.Epochs) { // of a recipe that is tried for an epoch it is a warning
+		return r, usagef("rate.warmup_epochs is %v: want fewer than the run's epochs (%d), or its learning rate is never reached", r.Rate.WarmupEpochs, r.Epochs)
 	}
 	return r, nil
 }
