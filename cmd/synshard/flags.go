@@ -50,11 +50,19 @@ func oneOf(values []string) string {
 	return strings.Join(values[:len(values)-1], ", ") + " or " + values[len(values)-1]
 }
 
-// maxWorkers bounds --workers: each takes memory of its own.
-const maxWorkers = 4096
+// What bounds --workers, each of which takes memory of its own, --threads, of which no machine
+// has use for more, and --procs: beyond, a slip of the hand takes the machine down.
+const (
+	maxWorkers = 4096
+	maxThreads = 1024
+	maxProcs   = 256
+)
 
-// workerCount is --workers; 0 leaves the number to the verb.
-type workerCount int
+// bounded is a number of workers and the like, from least to most.
+type bounded struct {
+	p           *int
+	least, most int
+}
 
 // followLinksVar adds the flag of verbs that read folders.
 func followLinksVar(cmd *cobra.Command, p *bool) {
@@ -63,17 +71,33 @@ func followLinksVar(cmd *cobra.Command, p *bool) {
 
 // workersVar adds --workers to a verb.
 func workersVar(f *pflag.FlagSet, p *int, usage string) {
-	f.VarP((*workerCount)(p), "workers", "j", usage)
+	f.VarP(bounded{p, 0, maxWorkers}, "workers", "j", usage)
 }
 
-func (w *workerCount) String() string { return strconv.Itoa(int(*w)) }
-func (w *workerCount) Type() string   { return "int" }
-func (w *workerCount) Set(s string) error {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 0 || n > maxWorkers {
-		return fmt.Errorf("want 0 to %d", maxWorkers)
+// threadsVar adds --threads to a verb.
+func threadsVar(f *pflag.FlagSet, p *int, usage string) {
+	f.Var(bounded{p, 0, maxThreads}, "threads", usage)
+}
+
+// procsVar adds --procs, which is 1 unless given, to a verb.
+func procsVar(f *pflag.FlagSet, p *int, usage string) {
+	*p = 1
+	f.Var(bounded{p, 1, maxProcs}, "procs", usage)
+}
+
+func (c bounded) String() string {
+	if c.p == nil {
+		return "0"
 	}
-	*w = workerCount(n)
+	return strconv.Itoa(*c.p)
+}
+func (c bounded) Type() string { return "int" }
+func (c bounded) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < c.least || n > c.most {
+		return fmt.Errorf("want %d to %d", c.least, c.most)
+	}
+	*c.p = n
 	return nil
 }
 
@@ -111,7 +135,7 @@ func valueError(f *pflag.Flag, value string, err error) string {
 // wanting says what a flag takes. The standard library's words for what it
 // could not parse are not for users.
 func wanting(f *pflag.Flag, err error) string {
-	if _, ours := f.Value.(*workerCount); ours {
+	if _, ours := f.Value.(bounded); ours {
 		return err.Error()
 	}
 	switch t := f.Value.Type(); t {

@@ -95,10 +95,10 @@ func (flags *trainOptions) AddFlags(cmd *cobra.Command) {
 	addWeightsFlags(cmd, &flags.from)
 	f.BoolVar(&flags.recompute, "recompute", false, "compute activations again in the backward pass: less memory, more time")
 	f.BoolVar(&flags.deterministic, "deterministic", false, "on a GPU: choose algorithms by rule and not by timing them, so that a rerun gives the same bits; slower")
-	f.IntVar(&flags.threads, "threads", 0, "the engine's CPU threads (0: one a CPU)")
+	threadsVar(f, &flags.threads, "the engine's CPU threads (0: one a CPU)")
 	workersVar(f, &flags.workers, "images decoded at a time (0: one a CPU)")
 	memoryVar(cmd)
-	f.IntVar(&flags.procs, "procs", 1, "processes that train together, each with its share of every batch: on CUDA one a GPU")
+	procsVar(f, &flags.procs, "processes that train together, each with its share of every batch: on CUDA one a GPU")
 	f.DurationVar(&flags.peerTimeout, "peer-timeout", cluster.Silence, "how long one of several processes may be silent before it counts as lost: the others save and end")
 	f.StringVar(&flags.secretFile, "secret-file", "", "file with a secret by which processes that a launcher started know each other (default: one that rank 0 leaves in --out, which all of them must see)")
 	f.IntVar(&flags.keep, "keep", 3, "newest checkpoints kept beside the best one")
@@ -164,12 +164,10 @@ func (flags *trainOptions) check() error {
 		return usagef("--out RUN is needed")
 	case flags.weights == "" && flags.from != weights.Options{}:
 		return usagef("--weights-ema and --weights-key choose among what --weights has: give it")
-	case flags.procs < 1:
-		return usagef("--procs %d: want 1 or more", flags.procs)
 	case flags.peerTimeout < cluster.Least:
 		return usagef("--peer-timeout %v: want %v or more", flags.peerTimeout, cluster.Least)
-	case flags.threads < 0 || flags.workers < 0 || flags.keep < 1 || flags.stopAfter < 0 || flags.every <= 0:
-		return usagef("--threads, --workers and --stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
+	case flags.keep < 1 || flags.stopAfter < 0 || flags.every <= 0:
+		return usagef("--stop-after-steps cannot be negative, --keep and --checkpoint-every must be above 0")
 	case flags.overwrite && flags.evalOnly:
 		return usagef("--overwrite has no effect with --eval-only")
 	case flags.valSplit == "" && flags.heldOut.none() && flags.evalOnly:
