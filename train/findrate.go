@@ -140,7 +140,7 @@ func (s *rateTest) run(ctx context.Context) (err error) {
 		return err
 	}
 	if r.stepsPerEpoch() == 0 {
-		return fmt.Errorf("train: a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
+		return optionf("a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
 	}
 	state, err := r.firstState()
 	if err != nil {

@@ -40,6 +40,17 @@ var ErrStopped = errors.New("stopped with the state saved")
 // overflow without an end.
 var ErrDiverged = errors.New("training diverged")
 
+// OptionError is of options that cannot be had with this network or these images: other
+// options mend it.
+type OptionError struct{ err error }
+
+func (e *OptionError) Error() string { return "train: " + e.err.Error() }
+
+// Unwrap gives what is wrong.
+func (e *OptionError) Unwrap() error { return e.err }
+
+func optionf(format string, args ...any) error { return &OptionError{fmt.Errorf(format, args...)} }
+
 // Options say what to fit, on what, where, and whom to tell.
 type Options struct {
 	Dir     string         // the run's directory; made when missing
@@ -146,17 +157,17 @@ func (o *Options) check() error {
 	case len(o.Spec.Classes) != o.Network.Classes:
 		return fmt.Errorf("train: the network has %d classes, the spec names %d", o.Network.Classes, len(o.Spec.Classes))
 	case o.Recipe.Patience > 0 && o.Data.ValSet().Len() == 0:
-		return errors.New("train: patience goes by the validation, and there are no images to validate on")
+		return optionf("patience goes by the validation, and there are no images to validate on")
 	case o.Recipe.Export == "best" && o.Data.ValSet().Len() == 0:
-		return errors.New("train: export is best, and there are no images to validate on")
+		return optionf("export is best, and there are no images to validate on")
 	case o.Recipe.NeedsWeights && len(o.Weights) == 0:
-		return fmt.Errorf("train: recipe %s starts from trained weights, and none are given", o.Recipe.Name)
+		return optionf("recipe %s starts from trained weights, and none are given", o.Recipe.Name)
 	}
 	if err := o.Recipe.Check(); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
 	if _, err := ratesOf(o.Network, o.Recipe, 0); err != nil {
-		return fmt.Errorf("train: %w", err)
+		return &OptionError{err}
 	}
 	if err := o.weighClasses(); err != nil {
 		return fmt.Errorf("train: %w", err)

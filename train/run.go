@@ -189,7 +189,7 @@ func (r *runner) resume() error {
 		r.pos.Microbatches = max(r.pos.Microbatches, want.Microbatches)
 	}
 	if r.stepsPerEpoch() == 0 {
-		return fmt.Errorf("train: a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
+		return optionf("a batch of %d is more than the %d training images", r.pos.Batch, r.pos.Rows)
 	}
 	return nil
 }

@@ -183,7 +183,7 @@ func TestGivenWeights(t *testing.T) {
 func TestBatchLargerThanData(t *testing.T) {
 	o := testOptions(t, t.TempDir())
 	o.Recipe.Batch = 64
-	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "batch of 64 is more than the 23") {
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "batch of 64 is more than the 23") || !errors.As(err, new(*OptionError)) {
 		t.Errorf("got %v", err)
 	}
 }

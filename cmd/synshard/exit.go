@@ -173,7 +173,8 @@ func wantsFlag(err error) bool {
 	var vain *layout.NoEffect
 	var option *ingest.OptionError
 	var spec *classifier.SpecError
-	return errors.As(err, &doubt) || errors.As(err, &vain) || errors.As(err, &option) || errors.As(err, &spec)
+	var fit *train.OptionError
+	return errors.As(err, &doubt) || errors.As(err, &vain) || errors.As(err, &option) || errors.As(err, &spec) || errors.As(err, &fit)
 }
 
 // classify gives the exit code for an error. A verb's own choice comes first,

@@ -260,6 +260,11 @@ func (a *app) trainOptions(data *trainData, flags trainOptions, rec recipe.Recip
 	if err := loadClassWeights(&o); err != nil {
 		return o, err
 	}
+	if steps, _ := checkpoint.Steps(o.Dir); !flags.evalOnly && (len(steps) == 0 || flags.overwrite) { // one that goes on may be made shorter
+		if err := flags.recipe.checkReach(&o.Recipe, a.Warnf); err != nil {
+			return o, err
+		}
+	}
 	if o.Recipe.Batch == 0 && o.Dir != "" {
 		o.Recipe.Batch, _, err = train.SavedBatch(o.Dir)
 	}

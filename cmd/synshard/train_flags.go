@@ -127,6 +127,7 @@ type recipeOptions struct {
 	name, config string
 	sets         []string
 	flags        *pflag.FlagSet // among them recipeFlags
+	given        []recipe.Layer // by flags and --set, once resolved
 }
 
 // AddFlags adds them to the verb.
@@ -165,11 +166,25 @@ func (o *recipeOptions) resolve() (recipe.Recipe, error) {
 	if err != nil {
 		return r, usagef("%w", err)
 	}
-	asked := slices.ContainsFunc(given, func(l recipe.Layer) bool { return bytes.Contains(l.YAML, []byte("warmup_epochs:")) })
-	if asked && r.Rate.WarmupEpochs >= float64(r.Epochs) { // of a recipe that is tried for an epoch it is a warning
-		return r, usagef("rate.warmup_epochs is %v: want fewer than the run's epochs (%d), or its learning rate is never reached", r.Rate.WarmupEpochs, r.Epochs)
-	}
+	o.given = given
 	return r, nil
+}
+
+// checkReach refuses a value that a flag or --set asks for and that a run which begins has no
+// epoch for. One of a file or a recipe, which are tried for an epoch, is warned about: of a
+// warm-up the run itself does, with the rate that it comes to.
+func (o *recipeOptions) checkReach(r *recipe.Recipe, warn func(format string, args ...any)) error {
+	for _, u := range r.Unreached() {
+		key, text := u[0], u[1]
+		name := []byte(key[strings.LastIndexByte(key, '.')+1:] + ":")
+		switch {
+		case slices.ContainsFunc(o.given, func(l recipe.Layer) bool { return bytes.Contains(l.YAML, name) }):
+			return usagef("%s", text)
+		case key != "rate.warmup_epochs":
+			warn("%s", text)
+		}
+	}
+	return nil
 }
 
 // completeSet offers the keys of a recipe, each with the default's value.

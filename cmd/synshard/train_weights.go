@@ -34,6 +34,9 @@ func (a *app) loadWeights(flags trainOptions, o *train.Options) error {
 		if o.Recipe.NeedsWeights && !flags.evalOnly {
 			return usagef("recipe %s starts from trained weights; give --weights FILE", o.Recipe.Name)
 		}
+		if freeze := o.Recipe.Network.Freeze; freeze != "" && !flags.evalOnly {
+			a.Logf("warning: network.freeze %q keeps random weights as they are: none were given (--weights FILE)", freeze)
+		}
 		return nil
 	}
 	file, err := weights.ReadFile(flags.weights, flags.from)

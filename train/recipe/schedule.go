@@ -121,3 +121,24 @@ func (e EMA) At(t int64) float64 {
 	}
 	return e.Decay
 }
+
+// Unreached lists the values of a recipe that take effect after its last epoch only, by key,
+// with what is wrong.
+func (r *Recipe) Unreached() (out [][2]string) {
+	add := func(key, format string, args ...any) {
+		out = append(out, [2]string{key, key + " " + fmt.Sprintf(format, args...)})
+	}
+	if r.Rate.WarmupEpochs >= float64(r.Epochs) {
+		add("rate.warmup_epochs", "is %v: want fewer than the run's epochs (%d), or its learning rate is never reached", r.Rate.WarmupEpochs, r.Epochs)
+	}
+	if n := len(r.Rate.Milestones); r.Rate.Schedule == "step" && r.Rate.Milestones[n-1] >= float64(r.Epochs) {
+		add("rate.milestones", "has %v, which has no effect: the run has %d epochs", r.Rate.Milestones[n-1], r.Epochs)
+	}
+	if r.Network.UnfreezeAt >= r.Epochs {
+		add("network.unfreeze_at", "is %d, which has no effect: the run's epochs are 0 to %d", r.Network.UnfreezeAt, r.Epochs-1)
+	}
+	if n := len(r.Augment.Sizes); n > 0 && r.Augment.Sizes[n-1].Epoch >= r.Epochs {
+		add("augment.sizes", "has epoch %d, which has no effect: the run's epochs are 0 to %d", r.Augment.Sizes[n-1].Epoch, r.Epochs-1)
+	}
+	return out
+}
