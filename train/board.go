@@ -32,6 +32,7 @@ func (b *board) step(s runlog.Step) error {
 }
 
 func (b *board) eval(e runlog.Evaluation) error {
+	e = e.Counted()
 	all := scores("val", e.Raw)
 	if e.EMA != nil {
 		all = append(all, scores("val_ema", *e.EMA)...)

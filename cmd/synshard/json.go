@@ -106,6 +106,7 @@ type evaluationJSON struct {
 }
 
 func evaluationOf(e runlog.Evaluation) evaluationJSON {
+	e = e.Counted()
 	out := evaluationJSON{Step: e.Step, Epoch: e.Epoch, Raw: scoreJSON(e.Raw), Seconds: e.Seconds, Rejected: e.Skipped}
 	if e.EMA != nil {
 		ema := scoreJSON(*e.EMA)

@@ -119,12 +119,13 @@ func (r *trainReport) eval(e runlog.Evaluation) {
 }
 
 func (r *trainReport) evalText(e runlog.Evaluation) string {
+	e = e.Counted()
 	text := "validation " + r.scoreText(e.Raw)
 	if e.EMA != nil {
 		text += "; averaged weights " + r.scoreText(*e.EMA)
 	}
 	if e.Skipped > 0 {
-		text += fmt.Sprintf("; %d images could not be read", e.Skipped)
+		text += fmt.Sprintf("; %d of %d images could not be read, which counts as wrong", e.Skipped, e.Raw.N)
 	}
 	return text
 }
@@ -184,7 +185,7 @@ type measured struct {
 func (r *trainReport) printEvaluation(ev runlog.Evaluation, weights string) error {
 	r.a.cameTo(int64(ev.Raw.N), ev.Skipped)
 	return r.a.Result(measured{weights, evaluationOf(ev)}, func(w io.Writer) {
-		fmt.Fprintf(w, "%s\nstep %d, epoch %d, %d images\n%s\n", ui.Text(weights), ev.Step, ev.Epoch, ev.Raw.N, r.evalText(ev))
+		fmt.Fprintf(w, "%s\nstep %d, epoch %d, %d images\n%s\n", ui.Text(weights), ev.Step, ev.Epoch, ev.Counted().Raw.N, r.evalText(ev))
 	})
 }
 
@@ -199,10 +200,11 @@ type trainResult struct {
 	Written  *storage.Figures `json:"storage_out,omitempty"`
 }
 
-// headline is that of the weights that a run exports, over its validation images.
-func (r *trainReport) headline(s runlog.Score) eval.Headline {
+// headline is that of the weights that a run exports, as Raw, over its validation images.
+func (r *trainReport) headline(e runlog.Evaluation) eval.Headline {
+	s := e.Counted().Raw
 	count := func(share float64) int { return int(math.Round(share * float64(s.N))) }
-	return eval.Headline{Images: s.N, Right1: count(s.Top1), Right5: count(s.Top5), K: r.best}
+	return eval.Headline{Images: s.N, Unreadable: int(e.Skipped), Right1: count(s.Top1), Right5: count(s.Top5), K: r.best}
 }
 
 // endedText says why a run came to its end.
@@ -243,10 +245,7 @@ func (r *trainReport) result(res train.Result) error {
 		row("weights", res.Weights)
 		row("model", res.ONNX)
 		if e := res.Exported; e != nil {
-			fmt.Fprint(w, "\n", r.headline(e.Raw).Lines())
-			if e.Skipped > 0 {
-				fmt.Fprintf(w, "%d more could not be read and are left out\n", e.Skipped)
-			}
+			fmt.Fprint(w, "\n", r.headline(*e).Lines())
 		}
 	})
 }

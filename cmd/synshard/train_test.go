@@ -545,3 +545,46 @@ func firstStep(t *testing.T, dir string) runlog.Step {
 	t.Fatalf("%s: no step in the log", dir)
 	return runlog.Step{}
 }
+
+// TestTrainCountsUnreadable: a validation image that cannot be read is a wrong one, as infer and
+// eval have it, in all that train says.
+func TestTrainCountsUnreadable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("trains")
+	}
+	dir, rng := t.TempDir(), rand.New(rand.NewPCG(3, 4))
+	sides := []shardtest.Split{{Name: "train", BySynset: true}, {Name: "val"}}
+	for i := range 36 {
+		im := colourImage(t, rng, i%3, fmt.Sprintf("%d.JPEG", i))
+		if i >= 33 { // of the last part of val
+			im.Bytes = im.Bytes[:len(im.Bytes)/3]
+			im.SHA256 = sha256.Sum256(im.Bytes)
+		}
+		sides[i/18].Images = append(sides[i/18].Images, im)
+	}
+	shardtest.Write(t, dir, trainClasses, sides...)
+	out := filepath.Join(t.TempDir(), "run")
+	args := smallRun(t, dir, out, "--epochs", "1", "--ema", "0")
+	text, _ := runVerb(t, 0, args...)
+	if !strings.Contains(text, "images       18    3 of them unreadable, which counts as wrong\n") || !strings.Contains(text, "3 of 18 images could not be read, which counts as wrong") {
+		t.Errorf("train ends with\n%s", text)
+	}
+	var res trainResult
+	text, _ = runVerb(t, 0, append(args, "--json")...)
+	check(t, json.Unmarshal([]byte(text), &res))
+	predictions := filepath.Join(t.TempDir(), "val.arrow")
+	runVerb(t, 3, "infer", filepath.Join(out, "model.safetensors"), dir, "--split", "val", "--engine", "torch", "--device", "cpu", "--torch-lib", needEngine(t), "--out", predictions)
+	lines, _ := runVerb(t, 0, "eval", predictions)
+	e := res.Exported
+	if e == nil || e.Raw.Top1 == 0 || e.Raw.N != 18 || e.Rejected != 3 || !strings.Contains(lines, fmt.Sprintf("top-1    %6.2f %%", 100*e.Raw.Top1)) {
+		t.Errorf("train: %+v; eval:\n%s", e, lines)
+	}
+	if _, page := runVerb(t, 0, "report", out, "--out", filepath.Join(out, "r.html")); strings.Contains(page, "error") {
+		t.Error(page)
+	}
+	page, err := os.ReadFile(filepath.Join(out, "r.html"))
+	check(t, err)
+	if want := fmt.Sprintf("top-1 %.2f %%", 100*e.Raw.Top1); !strings.Contains(string(page), want) || !strings.Contains(string(page), "3 of the 18 validation images") {
+		t.Errorf("the report lacks %q, or the images that could not be read", want)
+	}
+}

@@ -207,6 +207,7 @@ func (e *Exporter) metrics(rec runlog.Record) (out []metric) {
 		add("train/learning_rate", rec.LR)
 		add("speed/images_per_s", rec.PerSecond)
 	case rec.Kind == "eval" && rec.Step > e.at.validated && rec.Finite():
+		rec := rec.Counted()
 		for group, s := range map[string]*runlog.Score{"val": rec.Raw, "val_ema": rec.EMA} {
 			if s != nil {
 				add(group+"/top1", s.Top1)

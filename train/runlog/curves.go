@@ -89,6 +89,7 @@ func (h *History) Add(rec Record) {
 		if rec.Raw == nil || !rec.Finite() {
 			return // not a line of ours, or of an earlier version's that went on
 		}
+		rec = rec.Counted()
 		add(&h.lossRaw, rec.Epoch, float64(rec.Raw.Loss))
 		add(&h.top1Raw, rec.Epoch, 100*rec.Raw.Top1)
 		last := rec.Raw

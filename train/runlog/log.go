@@ -67,6 +67,26 @@ func (s *Score) Finite() bool {
 	return s == nil || !math.IsNaN(float64(s.Loss)) && !math.IsInf(float64(s.Loss), 0)
 }
 
+// over is the score over so many more images, all of them wrong. The loss stays that of the
+// others.
+func (s Score) over(unreadable int64) Score {
+	if unreadable > 0 {
+		all := float64(s.N) + float64(unreadable)
+		of := func(share float64) float64 { return math.Round(share*float64(s.N)) / all }
+		s.N, s.Top1, s.Top5 = s.N+int(unreadable), of(s.Top1), of(s.Top5)
+	}
+	return s
+}
+
+// overOrNone is over, of a score that may be nil.
+func overOrNone(s *Score, unreadable int64) *Score {
+	if s == nil {
+		return nil
+	}
+	out := s.over(unreadable)
+	return &out
+}
+
 // Evaluation is one validation: of the raw weights, and of the averaged ones where
 // they are kept.
 type Evaluation struct {
@@ -77,7 +97,14 @@ type Evaluation struct {
 	Raw     Score     `json:"raw"`               // of the weights that are trained
 	EMA     *Score    `json:"ema,omitempty"`     // nil: no averages are kept
 	Seconds float64   `json:"seconds"`           // that it took
-	Skipped int64     `json:"skipped,omitempty"` // images that could not be read
+	Skipped int64     `json:"skipped,omitempty"` // images that could not be read; the scores are over the others
+}
+
+// Counted is the validation as people are told of it, and as infer and eval count: over all
+// images, of which those that could not be read (Skipped) are wrong.
+func (e Evaluation) Counted() Evaluation {
+	e.Raw, e.EMA = e.Raw.over(e.Skipped), overOrNone(e.EMA, e.Skipped)
+	return e
 }
 
 // Best is the score of the weights that are exported: the averaged ones where
@@ -150,7 +177,7 @@ type Record struct {
 	Kind string `json:"kind"` // step, eval, run, warning or lost
 
 	// Step, Epoch, Time and Images are as Step and Evaluation have them, Loss, MainLoss,
-	// CrossEntropy, Top1, LR and PerSecond as Step has them, Raw and EMA as Evaluation has them.
+	// CrossEntropy, Top1, LR and PerSecond as Step has them, Raw, EMA and Skipped as Evaluation has them.
 	Step         int64    `json:"step"`
 	Epoch        float64  `json:"epoch"`
 	Loss         *float64 `json:"loss"`
@@ -159,6 +186,7 @@ type Record struct {
 	Top1         float64  `json:"top1"`
 	LR           float64  `json:"lr"`
 	Raw, EMA     *Score
+	Skipped      int64     `json:"skipped"` // images that could not be read
 	Time         time.Time `json:"time"`
 	Images       int64     `json:"images"`
 	PerSecond    float64   `json:"images_per_s"`
@@ -189,6 +217,12 @@ func (r *Record) TrainLoss(of LossOf) *float64 {
 		return r.MainLoss
 	}
 	return r.Loss
+}
+
+// Counted is the record of a validation over all its images (Evaluation).
+func (r Record) Counted() Record {
+	r.Raw, r.EMA = overOrNone(r.Raw, r.Skipped), overOrNone(r.EMA, r.Skipped)
+	return r
 }
 
 // Finite says of a validation whether all that it measured is (Evaluation).

@@ -153,6 +153,28 @@ func TestBest(t *testing.T) {
 
 // TestNumberReadsBack: what JSON has no word for is not read as nought, which a
 // resumed run would keep as its loss and curves would draw.
+// TestCounted: images that could not be read are wrong ones of all, in an evaluation and in a
+// log's record of it.
+func TestCounted(t *testing.T) {
+	e := Evaluation{Raw: Score{N: 47, Top1: 6.0 / 47, Top5: 1, Loss: 2}, EMA: &Score{N: 47, Top1: 0.5}, Skipped: 3}
+	got := e.Counted()
+	want := Evaluation{Raw: Score{N: 50, Top1: 0.12, Top5: 0.94, Loss: 2}, EMA: &Score{N: 50, Top1: 0.48}, Skipped: 3}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if e.EMA.N != 47 {
+		t.Error("the validation itself has changed")
+	}
+	rec := Record{Raw: &e.Raw, Skipped: 3}.Counted()
+	if diff := cmp.Diff(want.Raw, *rec.Raw); diff != "" || rec.EMA != nil {
+		t.Errorf("of a record (-want +got):\n%s", diff)
+	}
+	e.Skipped = 0
+	if diff := cmp.Diff(e, e.Counted()); diff != "" {
+		t.Errorf("without such images (-want +got):\n%s", diff)
+	}
+}
+
 func TestNumberReadsBack(t *testing.T) {
 	for _, want := range []Number{0, 1.5, Number(math.NaN()), Number(math.Inf(1))} {
 		text, err := json.Marshal(Score{Loss: want})

@@ -52,7 +52,7 @@ func (r *Run) add(rec runlog.Record) {
 		case !rec.Finite():
 			r.notes = append(r.notes, fmt.Sprintf("step %d: outputs were not finite, so that the validation after epoch %g is left out", rec.Step, rec.Epoch))
 		default:
-			r.evals = append(r.evals, rec)
+			r.evals = append(r.evals, rec.Counted())
 		}
 	case "run":
 		if rec.MadeFrom != nil {
@@ -154,6 +154,9 @@ func (r *Run) facts(p *runSection) [][2]string {
 		add("best validation", "top-1 %.2f %%, top-5 %.2f %% of %d images, after epoch %g", 100*p.Best.Top1, 100*p.Best.Top5, p.Best.N, p.BestEpoch)
 		last := r.evals[len(r.evals)-1]
 		add("last validation", "top-1 %.2f %%, top-5 %.2f %%, after epoch %g", 100*exported(last).Top1, 100*exported(last).Top5, last.Epoch)
+		if n := last.Skipped; n > 0 {
+			add("unreadable", "%d of the %d validation images, which counts as wrong", n, exported(last).N)
+		}
 	}
 	if n := len(r.steps); n > 0 {
 		add("steps", "%d (epochs: %g), %d images", r.steps[n-1].Step, math.Round(100*r.steps[n-1].Epoch)/100, r.images)
