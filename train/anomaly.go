@@ -74,16 +74,12 @@ func (r *runner) diverged(m Metrics, s Step) error {
 	if !math.IsNaN(m.MainLoss) && !math.IsInf(m.MainLoss, 0) {
 		where = "an auxiliary head's"
 	}
-	return r.divergence("step %d: %s loss is %s (learning rate %.3g, gradient norm %.3g)", r.pos.Step+1, where, what, s.LR, m.GradNorm)
-}
-
-// divergence says where a run has diverged, what is left of it and what to try, in the log too.
-func (r *runner) divergence(format string, args ...any) error {
 	kept := "no checkpoint was written yet"
 	if r.saved >= 0 {
 		kept = fmt.Sprintf("the checkpoint of step %d is whole", r.saved)
 	}
-	err := fmt.Errorf("%s: %w; %s; try a lower rate, clip.norm, or more precision", fmt.Sprintf(format, args...), ErrDiverged, kept)
+	err := fmt.Errorf("step %d: %s loss is %s (learning rate %.3g, gradient norm %.3g): %w; %s; try a lower rate, clip.norm, or more precision",
+		r.pos.Step+1, where, what, s.LR, m.GradNorm, ErrDiverged, kept)
 	r.warn(err.Error())
 	return err
 }

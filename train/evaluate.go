@@ -18,8 +18,9 @@ import (
 )
 
 // validate measures the weights on the whole validation set, raw and averaged
-// in one pass; nil when there is no validation set. Outputs that are not finite are
-// ErrDiverged, as a training loss that is not.
+// in one pass; nil when there is no validation set. Outputs that are not finite are warned of:
+// running statistics that no batch has come near yet can do that to a network that learns,
+// above all in fp16.
 func (r *runner) validate(ctx context.Context) (*runlog.Evaluation, error) {
 	if r.o.Data.ValSet().Len() == 0 {
 		return nil, nil
@@ -29,7 +30,7 @@ func (r *runner) validate(ctx context.Context) (*runlog.Evaluation, error) {
 		return nil, fmt.Errorf("validation after epoch %d: %w", r.pos.Epoch+1, err)
 	}
 	if !ev.Finite() {
-		return nil, r.divergence("validation after epoch %d (step %d): %s", r.pos.Epoch+1, r.pos.Step, notFinite(ev))
+		r.warn(fmt.Sprintf("validation after epoch %d (step %d): %s: what they have right is not known, and they are not the best", r.pos.Epoch+1, r.pos.Step, notFinite(ev)))
 	}
 	ev.Step = r.pos.Step
 	return &ev, nil

@@ -124,7 +124,7 @@ func (r *runner) exported(state []model.Tensor) ([]model.Tensor, error) {
 	if r.o.Recipe.Export == "best" {
 		best, ok := r.pos.BestEval()
 		if !ok {
-			return nil, errors.New("of no validation the outputs were finite, so that none is the best (--export best)")
+			return nil, fmt.Errorf("%w: of no validation the outputs were finite, so that none is the best (--export best)", ErrDiverged)
 		}
 		if best.Step != r.pos.Step {
 			path := checkpoint.Path(r.o.Dir, best.Step)
@@ -136,6 +136,12 @@ func (r *runner) exported(state []model.Tensor) ([]model.Tensor, error) {
 				return nil, fmt.Errorf("the best validation's: %w", err)
 			}
 			state = c.Tensors
+		}
+	} else if n := len(r.pos.Evals); n > 0 && r.pos.Evals[n-1].Step == r.pos.Step {
+		last := r.pos.Evals[n-1]
+		if s := last.Best(); r.o.Recipe.Export != "last" && !s.Finite() || r.o.Recipe.Export == "last" && !last.Raw.Finite() {
+			return nil, fmt.Errorf("%w: %s, and these are the weights that the run ends in; the checkpoint of step %d has them, and try a lower rate or clip.norm",
+				ErrDiverged, notFinite(last), r.pos.Step)
 		}
 	}
 	return checkpoint.Weights(state, r.o.Recipe.Export != "last"), nil // averaged ones where they are kept

@@ -341,7 +341,7 @@ func (r *runner) epoch(ctx context.Context) error {
 	r.checkChance()
 	ev, err := r.validate(ctx)
 	if err != nil {
-		if ctx.Err() != nil && !errors.Is(err, ErrPeerLost) && !errors.Is(err, ErrDiverged) {
+		if ctx.Err() != nil && !errors.Is(err, ErrPeerLost) {
 			return r.stop(ctx)
 		}
 		return err

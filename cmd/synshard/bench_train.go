@@ -46,8 +46,8 @@ func (b *benchTrainOptions) AddFlags(cmd *cobra.Command) {
 	batchVar(cmd, &b.asked, "images a step; auto: 16 a process on the CPU, 64 on a GPU")
 	f.IntVar(&b.steps, "steps", 10, "steps measured")
 	f.IntVar(&b.warmup, "warmup", -1, "steps made before (-1: 2 on the CPU, 10 on a GPU, whose steps are recorded by then)")
-	f.IntVar(&b.procs, "procs", 1, "processes that work through each batch together; on CUDA one a GPU")
-	f.IntVar(&b.threads, "threads", 0, "threads of each process on the CPU (0: one a CPU, shared out)")
+	procsVar(f, &b.procs, "processes that work through each batch together; on CUDA one a GPU")
+	threadsVar(f, &b.threads, "threads of each process on the CPU (0: one a CPU, shared out)")
 	workersVar(f, &b.workers, "workers that decode, with --data (0: one a CPU)")
 	memoryVar(cmd)
 	f.BoolVar(&b.recompute, "recompute", false, "compute activations again in the backward pass, to save memory")
@@ -88,8 +88,8 @@ in turns with this one.`,
 }
 
 func (b *benchTrainOptions) check() error {
-	if b.procs < 1 || b.asked.n%max(b.procs, 1) != 0 {
-		return usagef("--procs %d: want 1 or more, and a batch (%s) that goes evenly into them", b.procs, &b.asked)
+	if b.asked.n%b.procs != 0 {
+		return usagef("--procs %d: want a batch (%s) that goes evenly into them", b.procs, &b.asked)
 	}
 	if b.allPlans && b.deterministic {
 		return usagef("--all-plans tries what --deterministic chooses by rule")
@@ -97,7 +97,7 @@ func (b *benchTrainOptions) check() error {
 	if b.profile && b.procs > 1 {
 		return usagef("--profile is of one process, not --procs %d", b.procs)
 	}
-	if b.steps < 1 || b.warmup < -1 || b.threads < 0 || b.workers < 0 || b.peakTFLOPS < 0 {
+	if b.steps < 1 || b.warmup < -1 || b.peakTFLOPS < 0 {
 		return usagef("--steps must be above 0, the others not below")
 	}
 	return nil

@@ -59,7 +59,7 @@ func (f *networkOptions) AddFlags(cmd *cobra.Command) {
 // CPU's.
 func (f *networkOptions) addContract(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.IntVar(&f.threads, "threads", 0, "CPUs the network takes (0: all this process may use)")
+	threadsVar(fl, &f.threads, "CPUs the network takes (0: all this process may use)")
 	fl.StringVar(&f.ortLib, "ort-lib", "", "ONNX Runtime's library (default: see 'synshard doctor')")
 	fl.StringVar(&f.spec, "spec", "", "JSON file that says how images are made ready and what the classes are")
 	classesVar(cmd, &f.classes, classesUsage)
@@ -73,9 +73,6 @@ func (f *networkOptions) addContract(cmd *cobra.Command) {
 }
 
 func (f *networkOptions) check() error {
-	if f.threads < 0 {
-		return usagef("--threads %d: want 0 (all) or more", f.threads)
-	}
 	ort := f.changed("provider") || f.changed("ep-option")
 	switch {
 	case f.engine != "openvino" && f.engine != "auto" && f.openVINOLib != "":

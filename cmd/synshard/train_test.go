@@ -482,7 +482,7 @@ func TestTrainProcs(t *testing.T) {
 		t.Errorf("said %q", stderr)
 	}
 	_, stderr = runVerb(t, 2, smallRun(t, set, filepath.Join(t.TempDir(), "none"), "--procs", "0")...)
-	if !strings.Contains(stderr, "--procs 0") {
+	if !strings.Contains(stderr, `--procs "0": want 1 to 256`) {
 		t.Errorf("said %q", stderr)
 	}
 }
