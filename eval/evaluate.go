@@ -160,7 +160,22 @@ func Evaluate(p *prediction.Set) (Report, error) {
 	for i, truth := range p.Truth {
 		m.Add(truth, p.Failed[i], p.Top[i*p.K:(i+1)*p.K], p.Prob[i*p.K])
 	}
-	return m.Report()
+	r, err := m.Report()
+	if half := p.Len() / 2; twice(p) {
+		r.Warning = fmt.Sprintf("the last %d rows are the first %d again, with the same paths and predictions: these images count twice", half, half)
+	}
+	return r, err
+}
+
+// twice says whether the second half of a table is the first again, as where a file was appended
+// to itself. Single images may stand in it more than once.
+func twice(p *prediction.Set) bool {
+	n := p.Len()
+	return n >= 4 && n%2 == 0 && len(p.Paths) == n && p.Paths[0] != "" && again(p.Paths) && again(p.Truth) && again(p.Top) && again(p.Prob)
+}
+
+func again[T comparable](list []T) bool {
+	return slices.Equal(list[:len(list)/2], list[len(list)/2:])
 }
 
 // classes sums the tallies up.

@@ -3,6 +3,7 @@ package eval
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -113,6 +114,15 @@ func TestEvaluate(t *testing.T) {
 	want := map[string]int{"rows": all, "predicted": all, "right or wrong": all}
 	if diff := gocmp.Diff(want, map[string]int{"rows": n, "predicted": predicted, "right or wrong": right + wrong}); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if r.Warning != "" {
+		t.Errorf("warned: %s", r.Warning)
+	}
+	d := *p
+	d.Paths, d.Truth, d.Failed = slices.Repeat(p.Paths, 2), slices.Repeat(p.Truth, 2), slices.Repeat(p.Failed, 2)
+	d.Top, d.Prob = slices.Repeat(p.Top, 2), slices.Repeat(p.Prob, 2)
+	if r, err := Evaluate(&d); err != nil || !strings.Contains(r.Warning, fmt.Sprintf("the last %d rows are the first %d again", all, all)) {
+		t.Errorf("a table twice: warned %q, %v", r.Warning, err)
 	}
 	p.Failed[0], p.Truth[1] = true, -1
 	for j := range p.K {

@@ -148,7 +148,7 @@ func (w *whileWanted) Read(b []byte) (int, error) {
 }
 
 func (b *Browser) scanColumns(ctx context.Context, each func(int, *Row) error) error {
-	s, i, row := Set{Classes: b.Classes}, 0, Row{}
+	s, i, row := newFilling(b.Classes), 0, Row{}
 	err := readTable(b.t, false, func(p predicted) error {
 		if err := errors.Join(ctx.Err(), s.fit(i, p)); err != nil {
 			return err

@@ -80,7 +80,7 @@ func eachOf(path string, classes []string, f func(i int, r *Row) error) (rows in
 	if err != nil {
 		return 0, err
 	}
-	s := &Set{Classes: classes}
+	s := newFilling(classes)
 	if err := s.describe(t.metadata(), "it"); err != nil {
 		return 0, err
 	}

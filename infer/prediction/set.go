@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/synshard/synshard/internal/regular"
+	"github.com/synshard/synshard/internal/utf8name"
 	"github.com/synshard/synshard/model"
 )
 
@@ -100,14 +101,14 @@ func readColumns(in io.ReaderAt, size int64, format Format, classes []string) (*
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{Classes: classes}
+	s := newFilling(classes)
 	if err := s.describe(t.metadata(), "it"); err != nil {
 		return nil, err
 	}
 	if err := readTable(t, false, s.add); err != nil {
 		return nil, err
 	}
-	return s, s.end()
+	return s.Set, s.end()
 }
 
 // readTextFile reads text with what lies beside it.
@@ -145,12 +146,34 @@ func (s *Set) describe(md metadata, what string) error {
 	return nil
 }
 
+// filling is a Set whose rows are being read.
+type filling struct {
+	*Set
+	places map[string]int64 // of the classes, by their names as files have them; nil until a row needs it
+}
+
+func newFilling(classes []string) *filling { return &filling{Set: &Set{Classes: classes}} }
+
+// place is the class of a name; false: it is none's.
+func (s *filling) place(name string) (class int64, known bool) {
+	if s.places == nil {
+		s.places = make(map[string]int64, len(s.Classes))
+		for i, c := range s.Classes {
+			s.places[utf8name.Ensure(c)] = int64(i)
+		}
+	}
+	class, known = s.places[name]
+	return class, known
+}
+
 // predicted is a row as any format has it, good until add returns. Without labels it
 // failed; label is -1 where there is no truth.
 type predicted struct {
 	path   string
 	label  int64
+	synset string // the truth's name; "" where the file does not say it
 	labels []int64
+	names  []string // of labels; none where the file does not say them
 	probs  []float32
 	all    []float32 // of every class, or nil
 	err    string    // why it failed; "": nothing is said
@@ -176,7 +199,7 @@ func (s *Set) end() error {
 const beside = 1e-3
 
 // fit refuses a row, number i, that does not go with the others.
-func (s *Set) fit(i int, r predicted) error {
+func (s *filling) fit(i int, r predicted) error {
 	if r.label < -1 || r.label >= int64(len(s.Classes)) {
 		return formatf("row %d: label %d of %d classes", i, r.label, len(s.Classes))
 	}
@@ -201,11 +224,56 @@ func (s *Set) fit(i int, r predicted) error {
 			}
 		}
 	}
+	return s.agrees(i, r)
+}
+
+// agrees refuses a row, number i, that contradicts itself: a class by its label and another
+// by its name, one class at two ranks, and a rank more probable than the one before.
+func (s *filling) agrees(i int, r predicted) error {
+	// Names that are of no class say nothing: people translate them.
+	other := func(label int64, name string) bool {
+		class, known := s.place(name)
+		return label >= 0 && known && class != label && s.Classes[class] != s.Classes[label]
+	}
+	if other(r.label, r.synset) {
+		return formatf("row %d: label %d is class %s, and synset says %s", i, r.label, s.Classes[r.label], r.synset)
+	}
+	for rank, class := range r.labels {
+		switch {
+		case rank < len(r.names) && other(class, r.names[rank]):
+			return formatf("row %d: pred_label %d is class %s, and pred_synset says %s", i, class, s.Classes[class], r.names[rank])
+		case rank > 0 && r.probs[rank] > r.probs[rank-1]+beside:
+			return formatf("row %d: pred_prob %v comes after %v: want the most probable class first", i, r.probs[rank], r.probs[rank-1])
+		}
+	}
+	if class, twice := repeated(r.labels); twice {
+		return formatf("row %d predicts class %d (%s) twice", i, class, s.Classes[class])
+	}
 	return nil
 }
 
+// repeated gives a number that stands twice in a list.
+func repeated(list []int64) (int64, bool) {
+	if len(list) > 16 { // of many classes kept: not each with each
+		list = slices.Clone(list)
+		slices.Sort(list)
+		for i := range list[1:] {
+			if list[i] == list[i+1] {
+				return list[i], true
+			}
+		}
+		return 0, false
+	}
+	for i, v := range list {
+		if slices.Contains(list[:i], v) {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
 // add appends a row.
-func (s *Set) add(r predicted) error {
+func (s *filling) add(r predicted) error {
 	if err := s.fit(s.Len(), r); err != nil {
 		return err
 	}

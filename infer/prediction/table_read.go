@@ -220,6 +220,7 @@ func (h *held) span(i int) (from, to int) {
 type rowReader struct {
 	keep    func(predicted) error
 	columns map[string]*held
+	names   []string // of the row that is given
 }
 
 // newRowReader wants the columns that a row needs, if rows are wanted.
@@ -241,9 +242,11 @@ func newRowReader(have []column, keep func(predicted) error) (*rowReader, error)
 			return nil, formatf("it has %d columns %s that could hold predictions, not one", n, name)
 		}
 	}
-	isError := func(c column) bool { return c.name == "error" }
-	if i := slices.IndexFunc(have, isError); i >= 0 && have[i].kind == kindText && !slices.ContainsFunc(have[i+1:], isError) {
-		r.columns["error"] = &held{name: "error", kind: kindText}
+	for _, name := range []string{"error", "synset", "pred_synset"} { // what others keep there is theirs
+		is := func(c column) bool { return c.name == name }
+		if i := slices.IndexFunc(have, is); i >= 0 && have[i].kind == kindText && !slices.ContainsFunc(have[i+1:], is) {
+			r.columns[name] = &held{name: name, kind: kindText}
+		}
 	}
 	return r, nil
 }
@@ -311,6 +314,18 @@ func (r *rowReader) row(i int) predicted {
 		if from, to := why.span(i); from < to {
 			row.err = why.text(from)
 		}
+	}
+	if truth := r.columns["synset"]; truth != nil {
+		if from, to := truth.span(i); from < to {
+			row.synset = truth.text(from)
+		}
+	}
+	if names := r.columns["pred_synset"]; names != nil {
+		r.names = r.names[:0]
+		for from, to := names.span(i); from < to; from++ {
+			r.names = append(r.names, names.text(from))
+		}
+		row.names = r.names
 	}
 	return row
 }

@@ -3,6 +3,7 @@ package prediction
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -14,7 +15,7 @@ import (
 
 // readText reads NDJSON, CSV or TSV, packed or not.
 func readText(in io.Reader, format Format, md metadata, classes []string) (*Set, error) {
-	s := &Set{Classes: classes}
+	s := newFilling(classes)
 	if err := s.describe(md, string(format)+" without its .meta.json"); err != nil {
 		return nil, err
 	}
@@ -45,7 +46,7 @@ func readText(in io.Reader, format Format, md metadata, classes []string) (*Set,
 	if _, err := io.Copy(io.Discard, in); err != nil { // for the sum of all
 		return nil, err
 	}
-	return s, s.end()
+	return s.Set, s.end()
 }
 
 // integer is a label as text has it: data frames with holes write 3.0.
@@ -58,16 +59,18 @@ func integer(v float64) (int64, error) {
 
 // readNDJSON reads an object a line. Keys that measuring has no use for may be
 // there or not.
-func readNDJSON(in io.Reader, s *Set) error {
+func readNDJSON(in io.Reader, s *filling) error {
 	d := json.NewDecoder(in)
 	for d.More() {
 		var row struct {
 			Path          *string   `json:"path"`
 			Label         *float64  `json:"label"`
+			Synset        any       `json:"synset"` // others may keep what they like here, and in the next two that are any
 			PredLabel     []float64 `json:"pred_label"`
+			PredSynset    any       `json:"pred_synset"`
 			PredProb      []float32 `json:"pred_prob"`
 			Probabilities []float32 `json:"probabilities"`
-			Error         any       `json:"error"` // others may keep what they like there
+			Error         any       `json:"error"`
 		}
 		if err := d.Decode(&row); err != nil {
 			return formatf("row %d: %w", s.Len(), err)
@@ -77,6 +80,12 @@ func readNDJSON(in io.Reader, s *Set) error {
 		}
 		r := predicted{path: *row.Path, label: -1, probs: row.PredProb, all: row.Probabilities}
 		r.err, _ = row.Error.(string)
+		r.synset, _ = row.Synset.(string)
+		names, _ := row.PredSynset.([]any)
+		for _, v := range names {
+			name, _ := v.(string)
+			r.names = append(r.names, name)
+		}
 		var err error
 		if row.Label != nil {
 			r.label, err = integer(*row.Label)
@@ -100,12 +109,12 @@ func readNDJSON(in io.Reader, s *Set) error {
 
 // csvPlaces is where a table's columns are.
 type csvPlaces struct {
-	path, label, err   int // err: -1 where there is none
-	labels, probs, all []int
+	path, label, err, synset  int // err and synset: -1 where there is none
+	labels, names, probs, all []int
 }
 
 func placesOf(head []string) (csvPlaces, error) {
-	c := csvPlaces{path: -1, label: -1, err: -1}
+	c := csvPlaces{path: -1, label: -1, err: -1, synset: -1}
 	for i, name := range head {
 		switch {
 		case name == "path":
@@ -114,6 +123,10 @@ func placesOf(head []string) (csvPlaces, error) {
 			c.label = i
 		case name == "error":
 			c.err = i
+		case name == "synset":
+			c.synset = i
+		case strings.HasPrefix(name, "pred_synset_"):
+			c.names = append(c.names, i)
 		case strings.HasPrefix(name, "pred_label_"):
 			c.labels = append(c.labels, i)
 		case strings.HasPrefix(name, "pred_prob_"):
@@ -143,7 +156,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // readCSV reads what csvEncoder writes.
-func readCSV(in io.Reader, s *Set, format Format) error {
+func readCSV(in io.Reader, s *filling, format Format) error {
 	r := newCSVReader(in, format)
 	r.ReuseRecord = true
 	head, err := r.Read()
@@ -162,19 +175,25 @@ func readCSV(in io.Reader, s *Set, format Format) error {
 		if err == nil {
 			err = at.row(line, s)
 		}
+		if errors.Is(err, ErrFormat) { // it says which row
+			return err
+		}
 		if err != nil {
 			return formatf("row %d: %w", s.Len(), err)
 		}
 	}
 }
 
-func (c *csvPlaces) row(line []string, s *Set) error {
+func (c *csvPlaces) row(line []string, s *filling) error {
 	r := predicted{path: strings.Clone(line[c.path]), label: -1}
 	var err error
 	if text := line[c.label]; text != "" {
 		if r.label, err = parseLabel(text); err != nil {
 			return err
 		}
+	}
+	if c.synset >= 0 {
+		r.synset = line[c.synset]
 	}
 	if line[c.labels[0]] == "" {
 		if c.err >= 0 {
@@ -188,6 +207,9 @@ func (c *csvPlaces) row(line []string, s *Set) error {
 			return err
 		}
 		r.labels = append(r.labels, n)
+	}
+	for _, i := range c.names {
+		r.names = append(r.names, line[i])
 	}
 	if r.probs, err = floats(line, c.probs); err != nil {
 		return err
