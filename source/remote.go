@@ -223,9 +223,9 @@ func (s *Set) openPrefix(ctx context.Context, place *storage.Place, given string
 	for _, i := range objects {
 		name, ok := entry.CleanName(i.Name)
 		switch {
-		case strings.HasSuffix(i.Name, "/"): // a directory's mark
+		case strings.HasSuffix(i.Name, "/") && i.Size == 0: // a directory's mark
 		case !ok || name != i.Name:
-			h.skip(i.Name, "a name that no file has", ImageName(i.Name))
+			h.skip(i.Name, "a name that no file has", ImageName(strings.TrimRight(i.Name, "/")))
 		case Junk(name):
 			reason, image := Junked(name)
 			h.skip(name, reason, image)

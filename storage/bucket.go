@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	gcs "cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -25,7 +24,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go/logging"
@@ -146,6 +144,13 @@ func (b *bucket) count() {
 }
 
 func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
+	if b.s3 != nil {
+		a, err := b.s3.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &b.name, Key: &key})
+		if err != nil {
+			return Info{}, b.mean(err)
+		}
+		return Info{Size: aws.ToInt64(a.ContentLength), Modified: aws.ToTime(a.LastModified), ID: aws.ToString(a.ETag)}, nil
+	}
 	b.count()
 	a, err := b.b.Attributes(ctx, key)
 	if err != nil {
@@ -161,7 +166,7 @@ func (b *bucket) stat(ctx context.Context, key string) (Info, error) {
 
 func (b *bucket) first(ctx context.Context, key string, n int64) (Info, io.ReadCloser, error) {
 	b.count()
-	r, err := b.b.NewRangeReader(ctx, key, 0, n, nil)
+	r, err := b.b.NewRangeReader(ctx, key, 0, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { return byKey(as, key) }})
 	if err != nil {
 		if b.status(err) == http.StatusRequestedRangeNotSatisfiable { // it has no bytes
 			return Info{}, nil, errors.ErrUnsupported
@@ -190,7 +195,9 @@ func (b *bucket) first(ctx context.Context, key string, n int64) (Info, io.ReadC
 func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.ReadCloser, error) {
 	b.count()
 	// Google keeps no state but the last one, and says of another that it is not there.
-	r, err := b.b.NewRangeReader(ctx, key, at, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error { return inState(as, id, (*gcs.ObjectHandle).Generation) }})
+	r, err := b.b.NewRangeReader(ctx, key, at, n, &blob.ReaderOptions{BeforeRead: func(as func(any) bool) error {
+		return cmp.Or(byKey(as, key), inState(as, id, (*gcs.ObjectHandle).Generation))
+	}})
 	if b.scheme == "gs" && err != nil && gcerrors.Code(err) == gcerrors.NotFound {
 		return nil, ErrChanged
 	}
@@ -204,15 +211,12 @@ func (b *bucket) read(ctx context.Context, key, id string, at, n int64) (io.Read
 // handle of Google's.
 func inState(as func(any) bool, id string, generation func(*gcs.ObjectHandle, int64) *gcs.ObjectHandle) error {
 	var get *s3.GetObjectInput
-	var put *transfermanager.UploadObjectInput
 	var object **gcs.ObjectHandle
 	var download *azure.DownloadStreamOptions
 	var upload *azblob.UploadStreamOptions
 	switch {
 	case as(&get):
 		get.IfMatch = aws.String(id)
-	case as(&put):
-		put.IfMatch = aws.String(id)
 	case as(&object):
 		n, err := strconv.ParseInt(id, 10, 64)
 		if err != nil {
@@ -242,7 +246,7 @@ func matching(id string) *azure.AccessConditions {
 
 func (b *bucket) list(ctx context.Context, prefix string, flat bool, f func(Info) error) error {
 	b.count()
-	o := &blob.ListOptions{Prefix: prefix}
+	o := &blob.ListOptions{Prefix: prefix, BeforeList: func(as func(any) bool) error { return below(as, prefix) }}
 	if flat {
 		o.Delimiter = "/"
 	}
@@ -256,12 +260,12 @@ func (b *bucket) list(ctx context.Context, prefix string, flat bool, f func(Info
 			return b.mean(err)
 		}
 		if o.IsDir {
-			if err := f(Info{Name: o.Key}); err != nil {
+			if err := f(Info{Name: listedKey(o)}); err != nil {
 				return err
 			}
 			continue
 		}
-		if err := f(Info{Name: o.Key, Size: o.Size, Modified: o.ModTime, ID: listedID(o)}); err != nil {
+		if err := f(Info{Name: listedKey(o), Size: o.Size, Modified: o.ModTime, ID: listedID(o)}); err != nil {
 			return err
 		}
 	}
@@ -287,7 +291,7 @@ func listedID(o *blob.ListObject) string {
 }
 
 func (b *bucket) write(ctx context.Context, key string, r io.ReaderAt, size int64, want wanted) error {
-	if b.s3 != nil && plain(key) {
+	if b.s3 != nil {
 		return b.refused(b.s3.write(ctx, key, r, size, want), want)
 	}
 	b.count()
@@ -325,11 +329,12 @@ func (b *bucket) refused(err error, want wanted) error {
 
 func (b *bucket) copy(ctx context.Context, key, from string) error {
 	b.count()
-	return b.mean(b.b.Copy(ctx, key, from, nil))
+	o := &blob.CopyOptions{BeforeCopy: func(as func(any) bool) error { return copied(as, key, b.name+"/"+from) }}
+	return b.mean(b.b.Copy(ctx, key, from, o))
 }
 
 func (b *bucket) remove(ctx context.Context, key string) error {
-	if b.s3 != nil && plain(key) { // gocloud.dev asks first whether it is there
+	if b.s3 != nil { // gocloud.dev asks first whether it is there
 		_, err := b.s3.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)})
 		return b.mean(err)
 	}
@@ -337,15 +342,8 @@ func (b *bucket) remove(ctx context.Context, key string) error {
 	return b.mean(b.b.Delete(ctx, key))
 }
 
-// plain says that a key is to S3 what it is to gocloud.dev, which has others escaped: control characters, what is above a
-// directory, and what looks like something escaped.
-func plain(key string) bool {
-	return utf8.ValidString(key) && !strings.ContainsFunc(key, func(c rune) bool { return c < ' ' }) &&
-		!strings.Contains(key, "..") && !strings.Contains(key, "__0x")
-}
-
 func (b *bucket) removeMany(ctx context.Context, keys []string) error {
-	if b.s3 == nil || slices.ContainsFunc(keys, func(key string) bool { return !plain(key) }) {
+	if b.s3 == nil || slices.ContainsFunc(keys, func(key string) bool { return !legible(key) }) {
 		return errors.ErrUnsupported
 	}
 	all := &types.Delete{Quiet: aws.Bool(true)}
