@@ -17,6 +17,13 @@ func Await(d time.Duration) (reset func()) {
 	return func() { answerAwaited = was }
 }
 
+// WaitLong sets for how long a store is asked again before that is told, until the function it gives is called.
+func WaitLong(d time.Duration) (reset func()) {
+	was := waitedLong
+	waitedLong = d
+	return func() { waitedLong = was }
+}
+
 // Silence has a holder say no more that it lives, as one that is killed.
 func Silence(l *Lock) {
 	l.stop()

@@ -93,7 +93,7 @@ func (p *Place) progress(ctx context.Context, f func(context.Context) (bool, err
 	wait := &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 10 * time.Second}
 	wait.Reset()
 	for {
-		came := false
+		came, began := false, time.Now()
 		_, err := backoff.Retry(ctx, func() (struct{}, error) {
 			further, err := f(ctx)
 			var t transient
@@ -109,6 +109,7 @@ func (p *Place) progress(ctx context.Context, f func(context.Context) (bool, err
 			if came = further; came {
 				return struct{}{}, backoff.Permanent(err)
 			}
+			p.waiting(ctx, began, err)
 			return struct{}{}, err
 		}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(p.o.Patience))
 		if !came {

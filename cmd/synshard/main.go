@@ -22,6 +22,7 @@ import (
 	"github.com/synshard/synshard/internal/metrics"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/internal/ui"
+	"github.com/synshard/synshard/storage"
 )
 
 func main() {
@@ -127,6 +128,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 				a.giveUp()
 			}
 		})
+	})
+	ctx = storage.OnWaiting(ctx, func(w storage.Waiting) {
+		a.Console.Warnf("%s: %v; it is asked again until %s", w.Place, w.Err, w.Until.Format(time.TimeOnly))
 	})
 	root := newRoot(a)
 	root.SetArgs(args)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -598,6 +601,31 @@ func TestAnswersInAList(t *testing.T) {
 	}
 	if len(rows) != len(want) || strings.Contains(fmt.Sprint(rows), "SECRET") {
 		t.Errorf("refused: %s", rows)
+	}
+}
+
+// TestWaitingIsTold: of a server that has been away for some seconds a line is said, though nothing
+// else is.
+func TestWaitingIsTold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits")
+	}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer h.Close()
+	exe, err := os.Executable()
+	check(t, err)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	cmd := exec.CommandContext(ctx, exe)
+	cmd.Args = []string{"synshard", "ls", h.URL + "/set?sig=SECRET", "--progress", "off"}
+	errs, err := cmd.StderrPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	line, _ := bufio.NewReader(errs).ReadString('\n')
+	stop()
+	cmd.Wait() // killed
+	if want := "synshard: warning: " + h.URL + ": the server answers 503 Service Unavailable; it is asked again until "; !strings.HasPrefix(line, want) {
+		t.Errorf("told %q, want %q", line, want)
 	}
 }
 
