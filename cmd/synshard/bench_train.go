@@ -97,7 +97,7 @@ func (b *benchTrainOptions) check() error {
 	if b.profile && b.procs > 1 {
 		return usagef("--profile is of one process, not --procs %d", b.procs)
 	}
-	if b.steps < 1 || b.warmup < -1 || b.peakTFLOPS < 0 {
+	if b.steps < 1 || b.warmup < -1 || !(b.peakTFLOPS >= 0 && b.peakTFLOPS <= 1e9) {
 		return usagef("--steps must be above 0, the others not below")
 	}
 	return nil

@@ -86,6 +86,9 @@ func TestBenchTrainMistakes(t *testing.T) {
 	}{
 		{exitUsage, []string{"--batch", "0"}, "--batch"},
 		{exitUsage, []string{"--procs", "3"}, "--procs 3"},
+		{exitUsage, []string{"--procs", "0"}, "1 to 256"},
+		{exitUsage, []string{"--threads", "100000"}, "0 to 1024"},
+		{exitUsage, []string{"--peak-tflops", "nan"}, "not below"},
 		{exitUsage, []string{"--procs", "2", "--profile"}, "--procs 2"},
 		{exitUsage, []string{"--all-plans", "--deterministic"}, "--deterministic"},
 		{exitUsage, []string{"somewhere"}, "somewhere"},

@@ -129,9 +129,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			}
 		})
 	})
-	ctx = storage.OnWaiting(ctx, func(w storage.Waiting) {
-		a.Console.Warnf("%s: %v; it is asked again until %s", w.Place, w.Err, w.Until.Format(time.TimeOnly))
-	})
+	ctx = storage.OnWaiting(ctx, a.tellWaiting)
 	root := newRoot(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -481,6 +482,11 @@ func (a *app) outFigures() *storage.Figures {
 	}
 	f := a.remote.out.Figures()
 	return &f
+}
+
+// tellWaiting says that a bucket or a web server does not answer as it should, and is asked again.
+func (a *app) tellWaiting(w storage.Waiting) {
+	a.Console.Warnf("%s: %v; it is asked again until %s", w.Place, w.Err, w.Until.Format(time.TimeOnly))
 }
 
 // tellURLs says what was asked of datasets at URLs.

@@ -232,8 +232,11 @@ func (s *filling) fit(i int, r predicted) error {
 func (s *filling) agrees(i int, r predicted) error {
 	// Names that are of no class say nothing: people translate them.
 	other := func(label int64, name string) bool {
+		if label < 0 || name == s.Classes[label] {
+			return false
+		}
 		class, known := s.place(name)
-		return label >= 0 && known && class != label && s.Classes[class] != s.Classes[label]
+		return known && class != label && s.Classes[class] != s.Classes[label]
 	}
 	if other(r.label, r.synset) {
 		return formatf("row %d: label %d is class %s, and synset says %s", i, r.label, s.Classes[r.label], r.synset)

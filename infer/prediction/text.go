@@ -208,6 +208,7 @@ func (c *csvPlaces) row(line []string, s *filling) error {
 		}
 		r.labels = append(r.labels, n)
 	}
+	r.names = make([]string, 0, len(c.names))
 	for _, i := range c.names {
 		r.names = append(r.names, line[i])
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // ParseClassWeights reads a file of class weights: a line a class, its name and a number
-// above 0, with spaces, a tab or a comma between them; # begins a comment line. Each of
-// classes has one line, and nothing else has. The weights are in the order of classes.
+// above 0, with spaces, a tab or a comma between them; # begins a comment line, but where a class is
+// called so. Each of classes has one line, and nothing else has. The weights are in the order of classes.
 func ParseClassWeights(text []byte, classes []string) ([]float64, error) {
 	place := make(map[string]int, len(classes))
 	for i, c := range classes {
@@ -20,19 +20,19 @@ func ParseClassWeights(text []byte, classes []string) ([]float64, error) {
 	lines := bufio.NewScanner(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
-		if line == "" || line[0] == '#' {
-			continue
-		}
 		cut := strings.LastIndexAny(line, " \t,")
-		if cut < 0 {
+		name, number := strings.TrimRight(line[:max(cut, 0)], " \t,"), line[cut+1:]
+		i, ok := place[name]
+		switch {
+		case line == "", line[0] == '#' && !ok:
+			continue
+		case cut < 0:
 			return nil, fmt.Errorf("line %d: want a class and its weight", n)
 		}
-		name, number := strings.TrimRight(line[:cut], " \t,"), line[cut+1:]
 		w, err := strconv.ParseFloat(number, 64)
 		if err != nil || !ClassWeight(w) {
 			return nil, fmt.Errorf("line %d: %s has the weight %q: want a number above 0 (%g to %g)", n, name, number, leastSingle, mostSingle)
 		}
-		i, ok := place[name]
 		if !ok {
 			return nil, fmt.Errorf("line %d: %q is none of the %d classes that are trained", n, name, len(classes))
 		}

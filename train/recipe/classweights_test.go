@@ -12,6 +12,10 @@ func TestParseClassWeights(t *testing.T) {
 	if want := []float64{10, 2, 0.5}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
+	got, err = ParseClassWeights([]byte("# tag 1\n#tag 2\ndog 3\n"), []string{"#tag", "dog"})
+	if want := []float64{2, 3}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("a class called #tag: %v, %v; want %v", got, err, want)
+	}
 	for text, want := range map[string]string{
 		"n01440764 1\nmy truck 1":  "class n02123045 has no weight",
 		"n01440764 1\nn01440764 2": "line 2: n01440764 has a weight already",
