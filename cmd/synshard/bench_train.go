@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/internal/processors"
 	"github.com/synshard/synshard/model"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/cluster"
 	"github.com/synshard/synshard/train/torch"
@@ -142,8 +142,17 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	if b.precision, err = a.choosePrecision(shim, b.precision, b.device, b.procs); err != nil {
 		return err
 	}
-	for _, data := range slices.Compact([]string{"", b.data}) {
-		r, err := a.benchSteps(ctx, shim, net, b, data)
+	images := []*bench.Images{nil} // synthetic
+	if b.data != "" {
+		source, err := bench.OpenImages(b.data, "train", 0, a.openSet)
+		if err != nil {
+			return err
+		}
+		defer source.Close()
+		images = append(images, source)
+	}
+	for _, source := range images {
+		r, err := a.benchSteps(ctx, shim, net, b, source)
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.precision, err)
 		}
@@ -152,22 +161,15 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	return a.Result(map[string]any{"runs": runs}, func(w io.Writer) { printSteps(w, runs) })
 }
 
-// benchSteps measures steps on one source of data.
-func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b benchTrainOptions, data string) (r bench.StepReport, err error) {
+// benchSteps measures steps on images; nil: on synthetic ones.
+func (a *app) benchSteps(ctx context.Context, shim *torch.Shim, net *model.Network, b benchTrainOptions, source *bench.Images) (r bench.StepReport, err error) {
 	name := "synthetic"
 	var batches *bench.Batches
-	if data == "" {
-		if batches, err = bench.Synthetic(net, b.batch, shim.BatchMemory(b.device)); err != nil {
-			return r, err
-		}
-	} else {
-		name = data
-		source, err := bench.OpenImages(data, "train", 0, a.openSet)
-		if err != nil {
-			return r, err
-		}
-		defer source.Close()
+	if source != nil {
+		name = storage.Shown(b.data)
 		batches = bench.Loaded(ctx, source, net, b.batch, b.workers, shim.BatchMemory(b.device))
+	} else if batches, err = bench.Synthetic(net, b.batch, shim.BatchMemory(b.device)); err != nil {
+		return r, err
 	}
 	defer batches.Close()
 	cfg := bench.PaperStep()
