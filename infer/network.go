@@ -18,6 +18,7 @@ type Network struct {
 	Sum     string            // of every file of the model
 	Backend string            // what runs it
 	Notes   map[string]string // what was said of it beside its files, by name
+	Chosen  map[string]string // of that, what predictions go by and Sum and Spec do not say
 	// How, where it is not nil, says in a few words how runs are computed, once there
 	// were some.
 	How func() string
@@ -32,7 +33,7 @@ type Network struct {
 func (n *Network) Options() Options {
 	return Options{
 		Predictor: n.Predictor, Spec: n.Spec, OwnClasses: n.OwnClasses, Fixed: n.Fixed, Runs: n.Runs, Batch: n.Batch,
-		Model: n.Sum, Backend: n.Backend, Notes: n.Notes, Alloc: n.Alloc,
+		Model: n.Sum, Backend: n.Backend, Notes: n.Notes, Chosen: n.Chosen, Alloc: n.Alloc,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -65,9 +66,10 @@ type Options struct {
 
 	// Input says what the images are, Model which network it is, by the content of
 	// every file of it, and Backend what runs it, so that a rerun knows whether earlier work
-	// still holds. Notes, by name, are kept in the output's metadata.
+	// still holds; so does Chosen, what was said of the model beside its files. Notes, by name,
+	// are kept in the output's metadata.
 	Input, Model, Backend string
-	Notes                 map[string]string
+	Chosen, Notes         map[string]string
 	// Overwrite starts anew where the output holds other predictions.
 	Overwrite bool
 
@@ -114,6 +116,10 @@ func (o *Options) header() prediction.Header {
 		derived = append(derived, d.Name+": "+d.Key)
 	}
 	options["derived"] = strings.Join(derived, "; ")
+	maps.Copy(options, o.Chosen)
+	if c.Embedding == "" {
+		delete(options, "embedding-output") // of which nothing is kept
+	}
 	return prediction.Header{
 		Identity: prediction.Identity{Model: o.Model, Spec: o.Spec, Backend: o.Backend, Input: o.Input, Options: options},
 		Job:      o.Job, Notes: o.Notes, BatchRows: o.chunkRows(),

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/synshard/synshard/infer/prediction"
 	"github.com/synshard/synshard/internal/regular"
 )
 
@@ -150,12 +151,18 @@ type Check struct {
 	OK     bool   // the file has it
 }
 
-// Check holds every file of datasets that is at hand to the sum that is told of it. A model is
-// found by its sum, which is computed for that. A run's files are told of by nobody but the
-// run.
+// Check holds every file of datasets that is at hand to the sum that is told of it, and
+// predictions to their own sums, which is prediction.ErrFormat where they are not what these say. A
+// model is found by its sum, which is computed for that. A run's files are told of by nobody but
+// the run.
 func (c *Chain) Check(ctx context.Context) ([]Check, error) {
 	var out []Check
 	for _, t := range c.Things {
+		if t.Kind == Predictions {
+			if err := prediction.Verify(t.Path); err != nil {
+				return nil, err
+			}
+		}
 		if t.Kind != Dataset || c.partial != nil && c.partial(t.Path) {
 			continue
 		}

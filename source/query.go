@@ -46,6 +46,11 @@ func parameter(p string) string {
 // apart gives images whose URLs differ only in their queries names that differ: by a digest, as
 // nobody may see the queries. All other images keep their names, whatever is signed anew.
 func (s *Set) apart() {
+	asked := false
+	s.eachFar(func(_ *Entry, f list.Found) { asked = asked || f.Query() != "" })
+	if !asked {
+		return
+	}
 	queries, several := map[string]string{}, map[string]bool{}
 	s.eachFar(func(_ *Entry, f list.Found) {
 		if first, ok := queries[f.Name()]; !ok {

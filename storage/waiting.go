@@ -46,8 +46,11 @@ func (p *Place) waiting(ctx context.Context, began time.Time, err error) {
 func (all *waits) add(now time.Time, w Waiting) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	if now.After(all.until[w.Place]) {
+	was := all.until[w.Place]
+	if w.Until.After(was) { // others that began to ask later go on after the first give up
 		all.until[w.Place] = w.Until
+	}
+	if now.After(was) {
 		all.tell(w)
 	}
 }

@@ -103,20 +103,8 @@ func (b *benchTrainOptions) check() error {
 	return nil
 }
 
-func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
-	if err := b.check(); err != nil {
-		return err
-	}
-	shim, lib, err := a.openShim(b.torchLib)
-	if err != nil {
-		return err
-	}
-	if b.device, err = chooseDevice(shim, b.device); err != nil {
-		return err
-	}
-	if (b.allPlans || b.deterministic || b.profile) && !torch.OnCUDA(b.device) {
-		return usagef("--all-plans, --deterministic and --profile are for a GPU, not %s", b.device)
-	}
+// fill settles what was left to the device.
+func (b *benchTrainOptions) fill() {
 	b.batch = b.asked.n
 	if b.asked.auto {
 		b.batch = 16 * b.procs
@@ -133,6 +121,23 @@ func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
 	if b.threads == 0 {
 		b.threads = max(processors.Count()/b.procs, 1)
 	}
+}
+
+func (a *app) runBenchTrain(ctx context.Context, b benchTrainOptions) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	shim, lib, err := a.openShim(b.torchLib)
+	if err != nil {
+		return err
+	}
+	if b.device, err = chooseDevice(shim, b.device); err != nil {
+		return err
+	}
+	if (b.allPlans || b.deterministic || b.profile) && !torch.OnCUDA(b.device) {
+		return usagef("--all-plans, --deterministic and --profile are for a GPU, not %s", b.device)
+	}
+	b.fill()
 	net, err := model.New(b.model, model.Options{Classes: 1000, Aux: true, Dropout: -1})
 	if err != nil {
 		return usagef("%w", err)

@@ -96,3 +96,37 @@ func TestInferLogitsOfWeightsBeside(t *testing.T) {
 	b.infer(0, image, append(flags, "--out", b.at("apart.csv"))...)
 	b.same("whole.csv", "apart.csv")
 }
+
+// TestInferKnowsItsOutput: predictions of one output of a model are none of another's. What is
+// chosen as the model would be taken by itself is the same.
+func TestInferKnowsItsOutput(t *testing.T) {
+	b := newInferBed(t)
+	whole, err := os.ReadFile(b.model)
+	check(t, err)
+	m := &onnxpb.Model{}
+	check(t, proto.Unmarshal(whole, m))
+	first := m.Graph.Outputs[0]
+	more := proto.Clone(first).(*onnxpb.Value)
+	more.Name = proto.String("more")
+	m.Graph.Outputs = append(m.Graph.Outputs, more)
+	m.Graph.Nodes = append(m.Graph.Nodes, &onnxpb.Node{Op: proto.String("Identity"), Inputs: []string{first.GetName()}, Outputs: []string{"more"}})
+	text, err := proto.Marshal(m)
+	check(t, err)
+	image := b.images + "/image0.png\n"
+	b.infer(0, image, "-", "--out", b.at("one.arrow"))
+	if said, talk := b.infer(0, image, "-", "--out", b.at("one.arrow"), "--output", first.GetName(), "--tensor-layout", "nhwc"); !strings.Contains(said+talk, "nothing to do") {
+		t.Errorf("the only output by its name: %s%s", said, talk)
+	}
+	b.model = b.put("two.onnx", string(text))
+	b.infer(0, image, "-", "--out", b.at("out.arrow"), "--output", first.GetName())
+	if said, talk := b.infer(0, image, "-", "--out", b.at("out.arrow"), "--output", first.GetName()); !strings.Contains(said+talk, "nothing to do") {
+		t.Errorf("the same again: %s%s", said, talk)
+	}
+	if _, talk := b.infer(1, image, "-", "--out", b.at("out.arrow"), "--output", "more"); !strings.Contains(talk, "output is "+first.GetName()+", not more") {
+		t.Errorf("another output: %s", talk)
+	}
+	b.infer(0, image, "-", "--out", b.at("out.arrow"), "--output", "more", "--overwrite")
+	if said, talk := b.infer(0, image, "-", "--out", b.at("out.arrow"), "--output", "more"); !strings.Contains(said+talk, "nothing to do") {
+		t.Errorf("again, of the other: %s%s", said, talk)
+	}
+}

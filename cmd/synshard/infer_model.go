@@ -327,7 +327,7 @@ func (a *app) openONNX(o ort.NetworkOptions, d *describedModel, engine string, p
 	if err != nil {
 		return nil, err
 	}
-	n.Notes = f.notes(a, o.Given)
+	n.Notes, n.Chosen = f.notes(a, o.Given), o.Contract.Chosen
 	return n, nil
 }
 

@@ -14,7 +14,7 @@ var precisions = []string{"auto", "fp32", "tf32", "bf16", "fp16"}
 func (a *app) choosePrecision(shim *torch.Shim, asked, device string, procs int) (string, error) {
 	devices := []string{device}
 	if torch.OnCUDA(device) && procs > 1 {
-		for i := range visibleGPUs(shim) {
+		for i := range min(visibleGPUs(shim), procs) { // of this machine
 			devices = append(devices, fmt.Sprintf("cuda:%d", i))
 		}
 	}

@@ -24,9 +24,9 @@ and sizes. WITH are datasets, runs and models that it may have been made from; t
 whose sums it names are followed, back to the archives. A model is also found beside
 its predictions. What is at hand nowhere is told by its sum alone.
 
---check computes the sums of all that is at hand again (a dataset's lists and indexes;
-'synshard verify' holds its images to theirs) and ends with 4 where one differs, or
-nothing was made from one of WITH as it is. A file or directory that says nothing of
+--check computes the sums of all that is at hand again (a dataset's lists and indexes,
+to which 'synshard verify' adds its images; predictions' rows) and ends with 4 where
+one differs, or nothing was made from one of WITH as it is. A file or directory that says nothing of
 what it was made from ends with 4 too: another program's, or one that lost it. --json
 gives in-toto statements with SLSA's provenance.
 

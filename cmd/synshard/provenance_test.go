@@ -78,6 +78,13 @@ func TestProvenance(t *testing.T) {
 	// A list that is not what the manifest says, and none.
 	index := at("set/val/index.arrow")
 	flipByte(t, index, 100)
+	rows, err := os.ReadFile(at("run/val.csv.gz"))
+	check(t, err)
+	rows[len(rows)/2] ^= 1
+	check(t, os.WriteFile(at("run/val.csv.gz"), rows, 0o666))
+	if _, stderr := runVerb(t, exitCorrupt, "provenance", at("run/val.csv.gz"), "--check"); !strings.Contains(stderr, "val.csv.gz: not a sound file of predictions") {
+		t.Errorf("predictions that were changed: %s", stderr)
+	}
 	if out, _ := runVerb(t, exitCorrupt, "provenance", at("set"), "--check"); !strings.Contains(out, "OTHER  "+index) {
 		t.Errorf("a flipped byte:\n%s", out)
 	}

@@ -36,6 +36,9 @@ type Contract struct {
 	Embed   string // output of the embedding, float [N, Width]; "": none
 	Width   int    // 0: no embedding
 	Logits  string // the tensor that a last Softmax takes; "": none
+	// Chosen is what a Choice made otherwise than the model by itself would be taken, by the
+	// names of flags: it is part of what predictions are.
+	Chosen map[string]string
 }
 
 // Choice names what a model's own words leave open; all may be empty.
@@ -71,11 +74,28 @@ func Describe(path string, o Choice) (*Contract, error) {
 	if err := c.findOutputs(info, o); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	c.Chosen = c.chosen(info)
 	c.Logits, c.By = m.BeforeSoftmax(c.Output), m.ValuesOf(c.Output)
 	if err := c.settleScores(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+// chosen gives Chosen, once input and outputs are found.
+func (c *Contract) chosen(info *onnx.Info) map[string]string {
+	var own Contract
+	out := map[string]string{}
+	if own.findInput(info, Choice{}) != nil || own.Layout != c.Layout {
+		out["tensor-layout"] = c.Layout
+	}
+	if own.findOutputs(info, Choice{}) != nil || own.Output != c.Output {
+		out["output"] = c.Output
+	}
+	if c.Embed != "" && own.Embed != c.Embed {
+		out["embedding-output"] = c.Embed
+	}
+	return out
 }
 
 // findInput finds the input and how images lie in it.

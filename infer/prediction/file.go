@@ -263,6 +263,40 @@ func Begun(path string, whole bool) (backend string, options map[string]string, 
 	return md[KeyBackend], options, ok
 }
 
+// Verify holds a file of predictions to the sums that it, or what lies beside it, has: what is not
+// what they say is ErrFormat. A table of another program may have none.
+func Verify(path string) error {
+	f, size, format, err := openAny(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if format.Text() {
+		err = verifyText(f, path)
+	} else {
+		var t table
+		if t, err = openTable(f, size, format); err == nil {
+			err = readTable(t, false, func(predicted) error { return nil }) // whose columns must be there
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func verifyText(f io.Reader, path string) error {
+	beside, err := readSidecar(path)
+	if err != nil || beside.Metadata == nil {
+		return err
+	}
+	sum := newByteSum()
+	if _, err := io.Copy(sum, f); err != nil {
+		return err
+	}
+	return beside.check(path, sum)
+}
+
 // Metadata gives what a file of predictions says of itself (FORMAT.md), or what lies beside
 // it, by key; a table of another program says nothing. What is no file of predictions, or is
 // damaged where that stands, is ErrFormat.

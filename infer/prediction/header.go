@@ -156,7 +156,7 @@ func differences(have, want metadata) string {
 	var out []string
 	for _, k := range []string{KeyModel, KeyInput, KeyBackend} {
 		if have[k] != want[k] {
-			out = append(out, fmt.Sprintf("%s is %s, not %s", strings.TrimPrefix(k, keyPrefix), short(have[k]), short(want[k])))
+			out = append(out, other(strings.TrimPrefix(k, keyPrefix), have[k], want[k]))
 		}
 	}
 	for _, k := range []string{KeySpec, KeyOptions} {
@@ -172,12 +172,12 @@ func differences(have, want metadata) string {
 		maps.Copy(names, b)
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			if x, y := strings.Trim(string(a[name]), `"`), strings.Trim(string(b[name]), `"`); x != y {
-				out = append(out, fmt.Sprintf("%s is %s, not %s", name, short(x), short(y)))
+				out = append(out, other(name, x, y))
 			}
 		}
 	}
 	if have[KeyJob] != want[KeyJob] {
-		out = append(out, fmt.Sprintf("job is %s, not %s", short(have[KeyJob]), short(want[KeyJob])))
+		out = append(out, other("job", have[KeyJob], want[KeyJob]))
 	}
 	if len(out) == 0 {
 		return "nothing that it says"
@@ -185,13 +185,30 @@ func differences(have, want metadata) string {
 	return strings.Join(out, "; ")
 }
 
-// short is a value as a line of an error has it.
-func short(s string) string {
-	switch {
-	case s == "":
-		return "none"
-	case len(s) > 40:
-		return s[:36] + "..."
+// other says that a value is not the one that is wanted, both from where they differ on, as a line
+// of an error has them.
+func other(name, have, want string) string {
+	same := 0
+	for same < min(len(have), len(want)) && have[same] == want[same] {
+		same++
 	}
-	return s
+	if same = strings.LastIndexAny(have[:same], " ,;") + 1; same < 40-len("...") {
+		same = 0
+	}
+	return fmt.Sprintf("%s is %s, not %s", name, short(have, same), short(want, same))
+}
+
+// short is a value from a place on, as a line of an error has it.
+func short(s string, from int) string {
+	if s == "" {
+		return "none"
+	}
+	head := ""
+	if from > 0 {
+		head = "..."
+	}
+	if s = s[from:]; len(s) > 40 {
+		s = strings.ToValidUTF8(s[:36], "") + "..."
+	}
+	return head + s
 }

@@ -170,6 +170,9 @@ func TestDamageIsFound(t *testing.T) {
 	raced.Skip(t, "one goroutine does it all")
 	want := setOf(someRows(0, 11))
 	eachFormat(t, func(t *testing.T, path string, o OutputOptions) {
+		if err := Verify(path); err != nil {
+			t.Error(err)
+		}
 		whole := content(t, path)
 		refused, tried := 0, 0
 		for i := 0; i < len(whole); i += 1 + len(whole)/700 {
@@ -183,6 +186,9 @@ func TestDamageIsFound(t *testing.T) {
 			}
 			if err != nil {
 				refused++
+			}
+			if v := Verify(path); v == nil && !cmp.Equal(want, got) || v != nil && err == nil && o.Format.Text() {
+				t.Errorf("byte %d of %d: verified: %v; read: %v", i, len(b), v, err)
 			}
 			if i%16 != 0 {
 				continue
@@ -199,6 +205,9 @@ func TestDamageIsFound(t *testing.T) {
 			put(t, path, whole[:n])
 			if _, err := Read(path, nil); !errors.Is(err, ErrFormat) {
 				t.Errorf("cut at %d of %d: %v", n, len(whole), err)
+			}
+			if err := Verify(path); !errors.Is(err, ErrFormat) {
+				t.Errorf("cut at %d of %d: verified: %v", n, len(whole), err)
 			}
 		}
 	})

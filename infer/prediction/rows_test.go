@@ -84,12 +84,12 @@ func TestContradictions(t *testing.T) {
 		"a.jpg,1,Biene,1,0,Biene,Ameise,0.6,0.3,":                            "", // translated
 		"a.jpg,,wasp,1,0,bee,ant,0.6,0.3,":                                   "", // no class of the model
 		"a.jpg,1,bee,,,,,,,broken":                                           "",
-		"a.jpg,1,cat,1,0,bee,ant,0.6,0.3,":                                   "row 0: label 1 is class bee, and synset says cat",
-		"a.jpg,1,bee,1,0,bee,ant,0.6,0.3,\nb.jpg,1,bee,1,0,dog,ant,0.6,0.3,": "row 1: pred_label 1 is class bee, and pred_synset says dog",
-		"a.jpg,1,bee,1,0,bee,cat,0.6,0.3,":                                   "row 0: pred_label 0 is class ant, and pred_synset says cat",
+		"a.jpg,1,cat,1,0,bee,ant,0.6,0.3,":                                   "label 1 of the classes given is class bee, and synset says cat",
+		"a.jpg,1,bee,1,0,bee,ant,0.6,0.3,\nb.jpg,1,bee,1,0,dog,ant,0.6,0.3,": "row 1: pred_label 1 of the classes given is class bee, and pred_synset says dog",
+		"a.jpg,1,bee,1,0,bee,cat,0.6,0.3,":                                   "row 0: pred_label 0 of the classes given is class ant, and pred_synset says cat",
 		"a.jpg,1,bee,1,1,bee,bee,0.6,0.3,":                                   "row 0 predicts class 1 (bee) twice",
 		"a.jpg,1,bee,1,0,bee,ant,0.3,0.6,":                                   "row 0: pred_prob 0.6 comes after 0.3",
-		"a.jpg,1,ant,,,,,,,broken":                                           "label 1 is class bee, and synset says ant",
+		"a.jpg,1,ant,,,,,,,broken":                                           "label 1 of the classes given is class bee, and synset says ant",
 	} {
 		_, err := ReadFrom(strings.NewReader(head+text+"\n"), classes)
 		if want == "" && err != nil || want != "" && (!errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), want)) {

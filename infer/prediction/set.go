@@ -149,10 +149,17 @@ func (s *Set) describe(md metadata, what string) error {
 // filling is a Set whose rows are being read.
 type filling struct {
 	*Set
+	list   string           // whose classes they are, for an error; "": the file's own
 	places map[string]int64 // of the classes, by their names as files have them; nil until a row needs it
 }
 
-func newFilling(classes []string) *filling { return &filling{Set: &Set{Classes: classes}} }
+func newFilling(classes []string) *filling {
+	s := &filling{Set: &Set{Classes: classes}}
+	if classes != nil {
+		s.list = " of the classes given"
+	}
+	return s
+}
 
 // place is the class of a name; false: it is none's.
 func (s *filling) place(name string) (class int64, known bool) {
@@ -239,12 +246,12 @@ func (s *filling) agrees(i int, r predicted) error {
 		return known && class != label && s.Classes[class] != s.Classes[label]
 	}
 	if other(r.label, r.synset) {
-		return formatf("row %d: label %d is class %s, and synset says %s", i, r.label, s.Classes[r.label], r.synset)
+		return formatf("row %d: label %d%s is class %s, and synset says %s", i, r.label, s.list, s.Classes[r.label], r.synset)
 	}
 	for rank, class := range r.labels {
 		switch {
 		case rank < len(r.names) && other(class, r.names[rank]):
-			return formatf("row %d: pred_label %d is class %s, and pred_synset says %s", i, class, s.Classes[class], r.names[rank])
+			return formatf("row %d: pred_label %d%s is class %s, and pred_synset says %s", i, class, s.list, s.Classes[class], r.names[rank])
 		case rank > 0 && r.probs[rank] > r.probs[rank-1]+beside:
 			return formatf("row %d: pred_prob %v comes after %v: want the most probable class first", i, r.probs[rank], r.probs[rank-1])
 		}

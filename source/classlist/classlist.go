@@ -4,7 +4,7 @@
 // of a file by its text, never by its name:
 //
 //   - a name a line; blank lines do not count, and a name may stand in quotes.
-//     A line of # alone, or of # and a blank, above all names is a comment, which
+//     A line of # alone, or of # and a blank, is a comment, which
 //     is noted; #name is a name. Where all others begin with numbers or synsets
 //     every line that begins with # is a comment
 //   - a synset and its words a line, with a blank, a tab, a comma or a colon

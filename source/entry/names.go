@@ -76,14 +76,15 @@ func Junked(name string) (reason string, image bool) {
 }
 
 // imageNames are the endings of images' names, and whether such images can be
-// decoded. Endings that other files have as often (.raw, .hdr, .pfm) are not among them.
+// decoded. Endings that other files have as often (.raw, .hdr, .pfm; .ico, a site's
+// mark) are not among them.
 var imageNames = func() map[string]bool {
 	m := map[string]bool{}
 	for ext := range strings.FieldsSeq("jpeg jpg jpe jfif jif jfi png apng webp gif bmp dib tif tiff") {
 		m["."+ext] = true
 	}
 	for ext := range strings.FieldsSeq("avif avifs heic heics heif hif jxl jp2 jpx jpf j2k j2c jxr wdp hdp " +
-		"ppm pgm pbm pnm pam xbm xpm tga ico pcx dds psd psb exr qoi " +
+		"ppm pgm pbm pnm pam xbm xpm tga pcx dds psd psb exr qoi " +
 		"cr2 cr3 crw nef nrw arw srf sr2 dng orf rw2 raf pef srw x3f 3fr erf kdc mrw rwl iiq") { // the last are cameras'
 		m["."+ext] = false
 	}

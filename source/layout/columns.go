@@ -156,8 +156,8 @@ func (m *mapper) rowSplit(i int) string {
 }
 
 // rowDirs are the directories of a folder's files of rows without labels, below the one that all of them
-// lie in: splits, or classes where that is sure. Else they may be no more than parts. Where the dataset card
-// says the splits they say nothing.
+// lie in: splits, or classes where that is sure. Else they may be no more than parts, which they are where
+// the rows' own names speak of classes. Where the dataset card says the splits they say nothing.
 func (m *mapper) rowDirs(from, to int, card *labelfile.Card) (map[int]string, error) {
 	dirs := map[int]string{}
 	for i := from; i < to && card == nil; i++ {
@@ -176,15 +176,28 @@ func (m *mapper) rowDirs(from, to int, card *labelfile.Card) (map[int]string, er
 		all = slices.Collect(maps.Values(dirs))
 	}
 	slices.Sort(all)
+	own := slices.ContainsFunc(slices.Collect(maps.Keys(dirs)), m.namesClasses)
 	for _, dir := range all {
 		for el := range strings.SplitSeq(dir, "/") {
-			if split, _ := naming.LikeSplit(el); split == "" && el != "" && !m.sureClass(el) && !m.namesAlone() {
+			split, _ := naming.LikeSplit(el)
+			switch {
+			case split != "" || el == "" || m.sureClass(el) || m.namesAlone():
+			case own:
+				return nil, nil
+			default:
 				return nil, &Ambiguity{Path: m.given(from), What: "files of rows without labels lie in several directories, such as " + el, Readings: []Reading{
 					{"no image has a class", "--layout flat"}, {"the directories are the classes", "--layout top"}, {"they are data sets of their own", "give the directory of one"}}}
 			}
 		}
 	}
 	return dirs, nil
+}
+
+// namesClasses says whether the names in an input may say classes: by directories, or by synsets.
+func (m *mapper) namesClasses(i int) bool {
+	return slices.ContainsFunc(m.inputs[i].Entries, func(e source.Entry) bool {
+		return strings.Contains(e.Name, "/") || naming.SynsetIn(naming.Base(e.Name)) != ""
+	})
 }
 
 // onlyDir is the first directory of all paths, where it is one and no class; else "".

@@ -7,18 +7,28 @@ import (
 	"strings"
 )
 
-// isComment says whether a line is one and no row, as far as the line alone can tell: it begins with #, and
-// nothing in it is called as an image is.
+// isComment says whether a line is one and no row, as far as the line alone can tell: it is # alone or # and a
+// blank, or begins with # and nothing in it is called as an image is.
 func isComment(line string, isImage func(string) bool) bool {
 	if !strings.HasPrefix(line, "#") {
 		return false
+	}
+	if plainly(line) {
+		return true
 	}
 	parts := append(strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(",;\t", r) }), line)
 	return !spaced(line, isImage) && !slices.ContainsFunc(parts, func(s string) bool { return isImage(strings.Trim(s, ` "`)) })
 }
 
+// plainly says whether a line is # alone, or # and a blank: a comment, whatever else is in it.
+func plainly(line string) bool {
+	rest, ok := strings.CutPrefix(line, "#")
+	rest = strings.TrimLeft(rest, "#")
+	return ok && (rest == "" || rest[0] == ' ' || rest[0] == '\t')
+}
+
 // uncommented reads a list's text with empty lines for its comments. One that has as many fields as the
-// first row is a row.
+// first row is a row, unless it is plainly a comment.
 type uncommented struct {
 	in      *bufio.Reader
 	sep     rune
@@ -54,7 +64,7 @@ func (u *uncommented) judge(line string) {
 		fields += strings.Count(line, string(u.sep))
 	}
 	switch {
-	case !u.quoted && isComment(line, u.isImage) && (fields == 1 || fields != u.fields):
+	case !u.quoted && isComment(line, u.isImage) && (fields == 1 || fields != u.fields || plainly(line)):
 		u.lines, u.rest = append(u.lines, u.line), u.rest[len(line):]
 		return
 	case u.fields == 0 && strings.TrimSpace(line) != "":

@@ -87,6 +87,8 @@ func TestComments(t *testing.T) {
 		{"l.tsv", "#1.jpg\tcat\n# tab\n2.jpg\tdog\n", []string{"#1.jpg", "2.jpg"}, []int32{2}},
 		{"val.txt", "0.jpg cat\n#1.jpg cat\n# of cats\n", []string{"0.jpg", "#1.jpg"}, []int32{3}},
 		{"val.txt", "#1.jpg cat\n", []string{"#1.jpg"}, nil},
+		{"l.csv", "path,label\n# a comment, with a comma\n1.jpg,cat\n# 2.jpg,cat\n", []string{"1.jpg"}, []int32{2, 4}},
+		{"val.txt", "# such as img.jpg cat\n0.jpg cat\n", []string{"0.jpg"}, []int32{1}},
 		{"l.txt", "# paths\n#1.jpg\n2.jpg\n#\n", []string{"#1.jpg", "2.jpg"}, []int32{1, 4}},
 	} {
 		got, err := Parse(c.name, []byte(c.text))

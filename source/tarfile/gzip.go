@@ -10,8 +10,8 @@ import (
 // members reads the members of a gzip file as one, and takes zeros behind the last for the padding that tapes and
 // block devices leave, as GNU gzip does. Anything else there is damage.
 type members struct {
-	*gzip.Reader
-	in *bufio.Reader
+	one *gzip.Reader // not embedded: its WriteTo ends with a member
+	in  *bufio.Reader
 }
 
 func newMembers(in *bufio.Reader) (io.ReadCloser, error) {
@@ -26,7 +26,7 @@ func newMembers(in *bufio.Reader) (io.ReadCloser, error) {
 // Read implements io.Reader.
 func (m *members) Read(b []byte) (int, error) {
 	for {
-		n, err := m.Reader.Read(b)
+		n, err := m.one.Read(b)
 		if err == io.EOF {
 			err = m.next()
 		}
@@ -35,6 +35,9 @@ func (m *members) Read(b []byte) (int, error) {
 		}
 	}
 }
+
+// Close implements io.Closer.
+func (m *members) Close() error { return m.one.Close() }
 
 // next begins the next member; io.EOF: there is none.
 func (m *members) next() error {
@@ -49,8 +52,8 @@ func (m *members) next() error {
 			return gzip.ErrHeader
 		}
 		m.in.UnreadByte() // cannot fail: it was read
-		err = m.Reset(m.in)
-		m.Multistream(false)
+		err = m.one.Reset(m.in)
+		m.one.Multistream(false)
 		return err
 	}
 }

@@ -380,8 +380,8 @@ func (r Recipe) checkTogether() error {
 	switch {
 	case r.Network.UnfreezeAt > 0 && r.Network.Freeze == "":
 		return errors.New("network.unfreeze_at has no effect without network.freeze")
-	case r.Loss.ClassWeights != "" && r.Sampling == "balanced":
-		return errors.New("loss.class_weights and sampling balanced both make up for classes of few images: take one")
+	case r.Loss.ClassWeights == "auto" && r.Sampling == "balanced":
+		return errors.New("loss.class_weights auto and sampling balanced both make up for classes of few images: take one")
 	case r.Augment.Policy != "randaugment" && (r.Augment.PolicyOps > 0 || r.Augment.PolicyMagnitude > 0):
 		return errors.New("augment.policy_ops and policy_magnitude are of policy randaugment")
 	case r.Export == "ema" && r.EMA.Decay == 0:

@@ -10,9 +10,9 @@ import (
 // ordered begins the lines of lists in which no class is called otherwise: a number, a synset, YAML's dash.
 var ordered = regexp.MustCompile(`^["']?(?:[0-9]{1,9}["']?\s*[:,;\s]|n[0-9]{8}\b|- )`)
 
-// uncommented empties a text's comments, with a note of them. A line that begins with # is one where no class can
-// stand in it, since all others begin with numbers or synsets; or where it is # alone or # and a blank, above all
-// classes or with fewer fields than a heading. Else such a line is refused; any other is a class, which is noted.
+// uncommented empties a text's comments, with a note of them. A line that begins with # is one where it is # alone or
+// # and a blank; where no class can stand in it, since all others begin with numbers or synsets; or where it has fewer
+// fields than a heading. Any other is a class, which is noted, but several words above all classes, which may be both.
 func uncommented(text string) (string, []string, error) {
 	lines := strings.Split(text, "\n")
 	var others []string
@@ -22,16 +22,16 @@ func uncommented(text string) (string, []string, error) {
 		}
 	}
 	never := len(others) > 0 && !slices.ContainsFunc(others, func(l string) bool { return !ordered.MatchString(l) })
-	head := true
+	head := true // no class yet
 	var comments, classes []int
 	for i, l := range lines {
 		switch l = strings.TrimSpace(l); {
 		case !strings.HasPrefix(l, "#"):
 			head = head && l == ""
-		case never, head && commentedHeading(l), spacedHash(l) && (head || fewerFields(l, others)):
+		case never, spacedHash(l), head && commentedHeading(l), fewerFields(l, others):
 			comments, lines[i] = append(comments, i+1), ""
-		case spacedHash(l):
-			return "", nil, errorAt(i+1, "%.40q is a comment or a class: comments stand above all classes, and a class of this name in quotes", l)
+		case head && strings.ContainsAny(l, " \t"):
+			return "", nil, errorAt(i+1, "%.40q is a comment or a class: write a comment with a blank behind its #, and a class of this name in quotes", l)
 		default:
 			classes, head = append(classes, i+1), false
 		}

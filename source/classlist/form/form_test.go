@@ -38,7 +38,10 @@ func TestComments(t *testing.T) {
 		"0: cat\n#1: dog\n1: cow\n":                              {"cat", "cow"},
 		"n01440764 tench\n#n01443537\n# last\nn01484850 shark\n": {"n01440764", "n01484850"},
 		"names:\n  - cat\n  # pets\n  - dog\n":                   {"cat", "dog"},
-		"cat\n# wild ones\nlion\n":                               nil,
+		"cat\n# wild ones\nlion\n# end\n":                        {"cat", "lion"},
+		"name\n# a comment\ncat\n":                               {"cat"},
+		"index,name\n#comment\n0,tench\n":                        {"tench"},
+		"#ImageNet classes\ntench\nlion\n":                       nil,
 	} {
 		got, err := Parse([]byte(text))
 		if (err == nil) != (want != nil) {

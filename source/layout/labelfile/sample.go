@@ -68,13 +68,25 @@ func (s *Sample) Add(ext string, b []byte) error {
 }
 
 // differ says whether the two files say different classes, as far as that is known without a list of them:
-// two numbers, two names, two synsets.
+// two numbers, two synsets, or two names. A synset outranks words, and says nothing of them.
 func (s *Sample) differ() bool {
-	if s.cls.Kind != source.NoLabel && s.cls.Kind == s.json.Kind && s.cls != s.json {
-		return true
+	if s.cls.Kind == source.NumberLabel && s.json.Kind == source.NumberLabel {
+		return s.cls != s.json
 	}
-	name := s.cls.Name
-	return name != "" && s.synset != "" && name != s.synset && classlist.IsSynset(name) == classlist.IsSynset(s.synset)
+	name, other := s.cls.Name, cmp.Or(s.synset, s.json.Name)
+	switch {
+	case name == "" || other == "" || classlist.IsSynset(name) != classlist.IsSynset(other):
+		return false
+	case classlist.IsSynset(name):
+		return name != other
+	}
+	return firstWord(name) != firstWord(other)
+}
+
+// firstWord is the first of a class's words, up to a comma, in small letters and without underscores.
+func firstWord(name string) string {
+	name, _, _ = strings.Cut(name, ",")
+	return strings.ToLower(strings.ReplaceAll(strings.TrimSpace(name), "_", " "))
 }
 
 // numberAndName tells the number and the name apart of two labels that are one of each.

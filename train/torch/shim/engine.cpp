@@ -486,7 +486,8 @@ void pin_free(void *handle) {
 		return;
 	c10::DeleterFnPtr free = p->get_deleter();
 	void *context = p->release_context();
-	quietly([&] { free(context); }); // DataPtr's destructor may not throw, and the allocator may
+	// DataPtr's destructor may not throw, and the allocator may.
+	quietly([&] { gpu::Graph::between_recordings([&] { free(context); }); });
 }
 
 int memory(ss_engine *e, int64_t *now, int64_t *peak, char *err, size_t n) {
