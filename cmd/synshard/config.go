@@ -140,6 +140,9 @@ func setFlags(cmd *cobra.Command, values map[string]any) error {
 		if !isList {
 			items = []any{value}
 		}
+		if _, many := f.Value.(interface{ GetSlice() []string }); len(items) > 1 && !many && f.Value.Type() != "stringToString" {
+			return fmt.Errorf("%s takes one value, not a list", key)
+		}
 		for _, item := range items {
 			if err := cmd.Flags().Set(key, fmt.Sprint(item)); err != nil {
 				return fmt.Errorf("%s: %s", key, valueError(f, fmt.Sprint(item), err))

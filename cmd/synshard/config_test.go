@@ -47,6 +47,7 @@ func TestConfigFile(t *testing.T) {
 		{"train: cpu", "", []string{"model", "list"}, 2, "mine.yaml: train is a verb"},
 		{"trian: {device: cpu}", "", []string{"model", "list"}, 2, "trian is not a verb; did you mean train?"},
 		{"model: {describe: {class-count: many}}", "", []string{"model", "describe", "alexnet"}, 2, `mine.yaml: class-count: "many": want a whole number`},
+		{"model: {describe: {class-count: [7, 8]}}", "", []string{"model", "describe", "alexnet"}, 2, "mine.yaml: class-count takes one value, not a list"},
 		{"model: {list: {help: true}}", "", []string{"model", "list"}, 2, "model.list.help is not a flag"},
 		{"json: [", "", []string{"model", "list"}, 2, "mine.yaml: "},
 		{strings.Repeat("[", 100000), "", []string{"model", "list"}, 2, "mine.yaml: 100000 words and marks"},

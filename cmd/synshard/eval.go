@@ -20,6 +20,9 @@ type depthList []int
 
 func (d *depthList) String() string { return strings.Trim(fmt.Sprint([]int(*d)), "[]") }
 func (d *depthList) Type() string   { return "int" }
+
+// GetSlice gives the depths as they would be typed.
+func (d *depthList) GetSlice() []string { return strings.Fields(d.String()) }
 func (d *depthList) Set(s string) error {
 	n, err := strconv.ParseUint(s, 10, 16)
 	if err == nil {
@@ -205,6 +208,9 @@ func (a *app) predictions(classList string, paths ...string) (*prediction.Set, e
 		s, err := prediction.ReadJobs(paths, classes)
 		return s, asUsage(err)
 	case paths[0] != "-":
+		if md, err := prediction.Metadata(paths[0]); err == nil && md[prediction.KeyJob] != "" {
+			a.Warnf("%s is job %s of an array: its rows alone are counted; give the files of all jobs, or what merge makes of them", a.remote.paths.Shown(paths[0]), md[prediction.KeyJob])
+		}
 		return prediction.Read(paths[0], classes)
 	}
 	p, err := prediction.ReadFrom(a.Stdin, classes)

@@ -483,6 +483,11 @@ func TestInferWeightsBeside(t *testing.T) {
 	}
 	b.infer(0, "", b.images, "--job", "1/2", "--batch", "3", "--out", b.at("1.arrow"))
 	var talk bytes.Buffer
+	run([]string{"eval", b.at("1.arrow"), "--no-wordnet"}, nil, io.Discard, &talk) // whose images have no labels
+	if !strings.Contains(talk.String(), "1.arrow is job 1/2 of an array") {
+		t.Errorf("a job measured: %s", &talk)
+	}
+	talk.Reset()
 	if code := run([]string{"merge", b.at("0.arrow"), b.at("1.arrow"), "--out", b.at("m.arrow")}, nil, io.Discard, &talk); code != exitFailure || !strings.Contains(talk.String(), "model is ") {
 		t.Errorf("merge: exit code %d: %s", code, &talk)
 	}

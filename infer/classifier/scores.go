@@ -1,6 +1,7 @@
 package classifier
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -19,6 +20,14 @@ func (c *Contract) settleScores() error {
 	}
 	c.Scores = "probabilities"
 	return nil
+}
+
+// NoLogits is the error of who wants logits of a model whose Logits are not known.
+func (c *Contract) NoLogits() error {
+	if c.By == "Softmax" {
+		return fmt.Errorf("no logits: output %s is what other operators (a cast, another form) make of a Softmax, and only those of one that gives the output itself are taken", c.Output)
+	}
+	return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", c.Output)
 }
 
 // Unsettled says whether the model has to be run once before it is predicted with, to Learn from its scores.
@@ -52,13 +61,20 @@ func (c *Contract) Learn(scores []float32, n, names int) error {
 const (
 	besideRange = 1e-3
 	besideSum   = 1e-2
+	// Of a Softmax, whose values may have been rounded to 8 bits since: it tells one over the
+	// classes from one over something else.
+	besideSoftmax = 0.5
 )
 
 // distributions is a SpecError that names the first of scores by which a row is no distribution over the
-// classes. Rows with numbers that are not finite are left out: they are an image's error. Of scores that an operator
-// makes probabilities nothing is looked at.
+// classes. Rows with numbers that are not finite are left out: they are an image's error. Of probabilities of each class
+// by itself nothing is looked at.
 func (c *Contract) distributions(scores []float32) error {
-	if slices.Contains(certain, c.By) {
+	beside := besideSum
+	switch {
+	case c.By == "Softmax":
+		beside = besideSoftmax
+	case slices.Contains(certain, c.By):
 		return nil
 	}
 	for at := 0; at < len(scores); at += c.Classes {
@@ -72,7 +88,9 @@ func (c *Contract) distributions(scores []float32) error {
 		case math.IsNaN(sum) || math.IsInf(sum, 0):
 		case out >= 0:
 			return specErrorf("output %s: %v for class %d is no probability: these are logits; say --scores logits", c.Output, scores[at+out], out)
-		case math.Abs(sum-1) > besideSum:
+		case math.Abs(sum-1) > beside && c.By == "Softmax":
+			return specErrorf("output %s: the scores of an image add up to %.4g: its Softmax is not over the classes, and what it gives are no probabilities of them", c.Output, sum)
+		case math.Abs(sum-1) > beside:
 			return specErrorf("output %s: the scores of an image add up to %.4g, and probabilities to 1: if these are logits, say --scores logits", c.Output, sum)
 		}
 	}

@@ -49,4 +49,14 @@ func TestOutputsAreHeld(t *testing.T) {
 	if _, err := c.Outputs([][]float32{{0.5, 0.5, 0.5, -3}}, -1); err == nil {
 		t.Error("a probability of -3 is taken")
 	}
+	// A Softmax over images, or over groups of classes, and one whose values were rounded to 8 bits.
+	c.By = "Softmax"
+	for _, wrong := range [][]float32{{1, 1}, {0.5, 0.5, 0.05, 0.1}} {
+		if _, err := c.Outputs([][]float32{wrong}, -1); err == nil || !strings.Contains(err.Error(), "its Softmax is not over the classes") {
+			t.Errorf("a Softmax of %v: %v", wrong, err)
+		}
+	}
+	if _, err := c.Outputs([][]float32{{0.75, 0.125}}, -1); err != nil {
+		t.Error(err)
+	}
 }

@@ -108,7 +108,7 @@ func (s *session) begin(batch int) (err error) {
 // wantLogits makes of the model one with what its last Softmax takes as an output.
 func (s *session) wantLogits() error {
 	if s.c.Logits == "" {
-		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
+		return s.c.NoLogits()
 	}
 	m, err := onnx.ReadFile(s.o.Model)
 	if err != nil {

@@ -199,7 +199,7 @@ func (s *Session) begin() error {
 // an output.
 func (s *Session) beginLogits(so *ort.SessionOptions) error {
 	if s.c.Logits == "" {
-		return fmt.Errorf("no logits: output %s is probabilities that no last Softmax makes", s.c.Output)
+		return s.c.NoLogits()
 	}
 	m, err := onnx.ReadFile(s.o.Model)
 	if err != nil {
