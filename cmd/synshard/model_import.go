@@ -188,6 +188,9 @@ func (o importOptions) apply(spec *model.Spec) error {
 // converted tells of weights that were written; said is what was taken, for people.
 func (a *app) converted(path string, f checkpoint.Fitted, taken weights.Taken, said string) error {
 	spec := f.Spec
+	if name := f.NotFinite(); name != "" {
+		a.Warnf("%s has values that are not finite, with which nothing can be predicted", name)
+	}
 	return a.Result(map[string]any{"out": path, "spec": spec, "auxiliary_heads": len(f.Network.Aux), "taken": taken}, func(w io.Writer) {
 		name := spec.Model
 		if spec.Width != 0 {

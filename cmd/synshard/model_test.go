@@ -264,6 +264,14 @@ func TestModelImportSaysWhatItTook(t *testing.T) {
 			t.Errorf("%v: other weights", c.flags)
 		}
 	}
+	broken := net.Init(1)
+	copy(broken[3].Data[4:], "\x00\x00\xc0\x7f") // a NaN
+	b.Reset()
+	check(t, weights.WriteSafetensors(&b, broken, nil))
+	check(t, os.WriteFile(at("broken.safetensors"), b.Bytes(), 0o666))
+	if code, _, stderr := verb("model", "import", at("broken.safetensors"), "--classes", at("classes.txt"), "--out", at("nan.safetensors")); code != 0 || !strings.Contains(stderr, broken[3].Name+" has values that are not finite") {
+		t.Errorf("a weight that is no number: exit %d: %s", code, stderr)
+	}
 	code, _, stderr := verb("model", "import", at("out.safetensors"), "--weights-ema", "--out", at("none.safetensors"))
 	if code != 2 || !strings.Contains(stderr, "no averaged (EMA) weights") {
 		t.Errorf("averages that are not there: exit %d: %s", code, stderr)

@@ -56,6 +56,17 @@ type Fitted struct {
 	MadeFrom string
 }
 
+// NotFinite names a tensor with values that are no finite numbers; "": there is none.
+func (f *Fitted) NotFinite() string {
+	for _, t := range f.Tensors {
+		values, err := t.Floats()
+		if err == nil && slices.ContainsFunc(values, func(v float32) bool { return v-v != 0 }) {
+			return t.Name
+		}
+	}
+	return ""
+}
+
 // Recorded fits the weights of a file, averaged ones where it has them, to the network
 // that the file says they are of. Without a Spec in it, it is ErrNoSpec.
 func Recorded(file *weights.File) (Fitted, error) {
