@@ -43,15 +43,18 @@ func (c *Contract) Learn(scores []float32, n, names int) error {
 	if err := c.CheckClasses(names); err != nil {
 		return err
 	}
+	masked := slices.ContainsFunc(scores, func(v float32) bool { return math.IsInf(float64(v), -1) }) // which no probability is
 	err := c.distributions(scores)
 	switch {
+	case c.Scores == "" && masked:
+		c.Scores = "logits"
 	case c.Scores == "" && err == nil:
 		c.Scores = "probabilities"
 	case c.Scores == "":
 		c.Scores = "logits"
 	case c.Scores == "probabilities":
 		return err
-	case err == nil && c.Classes > 1 && !slices.Contains(certain, c.By):
+	case err == nil && !masked && c.Classes > 1 && !slices.Contains(certain, c.By):
 		return specErrorf("output %s gives distributions, which are probabilities: --scores logits would have a softmax made of them", c.Output)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 // TestLearn: what scores are is told by a run or by their operator, and what was said and is wrong is refused.
 func TestLearn(t *testing.T) {
 	sure, logits := []float32{0.25, 0.75, 1, 0}, []float32{9.97, -0.53, 1, 0}
+	masked := []float32{float32(math.Inf(-1)), 0, 0.5, float32(math.Inf(-1))}
 	for _, c := range []struct {
 		scores, by string
 		values     []float32
@@ -17,6 +18,8 @@ func TestLearn(t *testing.T) {
 	}{
 		{"", "MatMul", sure, "probabilities", ""},
 		{"", "MatMul", logits, "logits", ""},
+		{"", "Where", masked, "logits", ""},
+		{"logits", "Where", masked, "logits", ""},
 		{"", "Sigmoid", []float32{0.9, 0.9}, "probabilities", ""},
 		{"probabilities", "Sigmoid", []float32{0.9, 0.9}, "probabilities", ""},
 		{"probabilities", "MatMul", sure, "probabilities", ""},
