@@ -96,6 +96,9 @@ func openJobs(paths []string) (jobs []jobFile, err error) {
 		return nil, fmt.Errorf("%w: none are given", ErrJobs)
 	}
 	for _, path := range paths {
+		if err := arrowAlone(path); err != nil {
+			return jobs, err
+		}
 		f, err := openArrowFile(path)
 		if err != nil {
 			return jobs, fmt.Errorf("%s: %w", path, err)

@@ -434,6 +434,8 @@ func TestMerge(t *testing.T) {
 		{append(slices.Clone(names), names[0]), "are both job 2/3"},
 		{append(slices.Clone(names), whole.Path), "of no job"},
 		{append(slices.Clone(names[:2]), other.Path), "model is m, not other weights"},
+		{[]string{names[0], at("whole-csv")}, "it is csv; jobs that are taken together are Arrow files"},
+		{[]string{names[0], at("whole-parquet")}, "it is parquet; jobs that are taken together are Arrow files"},
 		{nil, "none are given"},
 	} {
 		if _, err := Merge(c.names, m); !errors.Is(err, ErrJobs) || !strings.Contains(err.Error(), c.want) {
