@@ -15,6 +15,7 @@ import (
 
 	"github.com/synshard/synshard/internal/native"
 	"github.com/synshard/synshard/model/weights"
+	"github.com/synshard/synshard/storage"
 	"github.com/synshard/synshard/train"
 	"github.com/synshard/synshard/train/checkpoint"
 	"github.com/synshard/synshard/train/cluster"
@@ -328,6 +329,7 @@ func (a *app) evalOnly(ctx context.Context, o train.Options, r *trainReport, out
 	if err != nil {
 		return err
 	}
+	out, weights = storage.Shown(out), a.remote.paths.Shown(weights)
 	of := weights
 	switch {
 	case m.Checkpoint != "":

@@ -34,6 +34,9 @@ func (s *slowSteps) begin(note func() string) {
 	s.tell()
 }
 
+// end is called when the engine is closed and no other has begun: where others make the engines of a group.
+func (s *slowSteps) end() { s.note = nil }
+
 // step is called after each step. By the eighth an engine has tried to record it.
 func (s *slowSteps) step() {
 	if s.taken++; s.taken == 8 && s.note != nil {
@@ -89,6 +92,7 @@ func (a *app) openTrainEngine(ctx context.Context, flags trainOptions, o *train.
 		if o.Recipe.Batch, err = a.autoBatch(ctx, *o, images/e.procs); err != nil {
 			return nil, err
 		}
+		e.slow.end()
 		o.Recipe.Batch *= e.procs // what fits one
 	}
 	switch {

@@ -45,4 +45,8 @@ func TestSlowSteps(t *testing.T) {
 	if diff := cmp.Diff(append(want, told+note), got); diff != "" {
 		t.Errorf("after it (-want +got):\n%s", diff)
 	}
+	s.begin(func() string { return "fused kernels" })
+	s.note = func() string { t.Error("a closed engine was asked"); return "" }
+	s.end()
+	steps(10)
 }
